@@ -1,0 +1,79 @@
+/** One way a request can fail that is not a bug of ours. */
+export interface Failure {
+  readonly status: number
+  readonly title: string
+  /** The same request may succeed later. */
+  readonly retryable: boolean
+  /** The write may or may not take effect. */
+  readonly ambiguous: boolean
+}
+
+/** Every code that a client can meet. docs/ERRORS.md and the OpenAPI document are tested against this table. */
+export const failures = {
+  'invalid-request': { status: 400, title: 'Invalid request', retryable: false, ambiguous: false },
+  'invalid-key': { status: 400, title: 'Invalid key', retryable: false, ambiguous: false },
+  'value-encoding': { status: 400, title: 'Invalid value encoding', retryable: false, ambiguous: false },
+  'future-revision': { status: 400, title: 'Revision not reached yet', retryable: true, ambiguous: false },
+  'key-not-found': { status: 404, title: 'Key not found', retryable: false, ambiguous: false },
+  'learner-not-found': { status: 404, title: 'Learner not found', retryable: false, ambiguous: false },
+  'node-not-found': { status: 404, title: 'Node not found', retryable: false, ambiguous: false },
+  'route-not-found': { status: 404, title: 'Route not found', retryable: false, ambiguous: false },
+  'method-not-allowed': { status: 405, title: 'Method not allowed', retryable: false, ambiguous: false },
+  'already-initialized': { status: 409, title: 'Already initialized', retryable: false, ambiguous: false },
+  'not-initialized': { status: 409, title: 'Not initialized', retryable: true, ambiguous: false },
+  'member-mismatch': { status: 409, title: 'Node is not who it should be', retryable: false, ambiguous: false },
+  'peer-disagrees': { status: 409, title: 'A peer disagrees', retryable: false, ambiguous: false },
+  'membership-change-in-progress': { status: 409, title: 'Membership change in progress', retryable: true, ambiguous: false },
+  'address-conflict': { status: 409, title: 'Address conflict', retryable: false, ambiguous: false },
+  'learner-lagging': { status: 409, title: 'Learner is lagging', retryable: true, ambiguous: false },
+  'no-transfer-target': { status: 409, title: 'No node can take over', retryable: true, ambiguous: false },
+  'precondition-failed': { status: 412, title: 'Precondition failed', retryable: false, ambiguous: false },
+  'value-too-large': { status: 413, title: 'Value too large', retryable: false, ambiguous: false },
+  'request-too-large': { status: 413, title: 'Request too large', retryable: false, ambiguous: false },
+  'unsupported-media-type': { status: 415, title: 'Unsupported media type', retryable: false, ambiguous: false },
+  'not-in-members': { status: 422, title: 'This node is not among the members', retryable: false, ambiguous: false },
+  'unknown-voter': { status: 422, title: 'Unknown voter', retryable: false, ambiguous: false },
+  'empty-membership': { status: 422, title: 'Empty membership', retryable: false, ambiguous: false },
+  'quorum-at-risk': { status: 422, title: 'Quorum at risk', retryable: true, ambiguous: false },
+  overloaded: { status: 429, title: 'Overloaded', retryable: true, ambiguous: false },
+  'header-too-large': { status: 431, title: 'Request header too large', retryable: false, ambiguous: false },
+  'request-timeout': { status: 408, title: 'Request not received in time', retryable: true, ambiguous: false },
+  internal: { status: 500, title: 'Internal error', retryable: false, ambiguous: true },
+  'no-leader': { status: 503, title: 'No leader', retryable: true, ambiguous: false },
+  'not-ready': { status: 503, title: 'Not ready', retryable: true, ambiguous: false },
+  transferring: { status: 503, title: 'Leadership is being transferred', retryable: true, ambiguous: false },
+  removed: { status: 503, title: 'Removed from the cluster', retryable: false, ambiguous: false },
+  'shutting-down': { status: 503, title: 'Shutting down', retryable: true, ambiguous: false },
+  'read-timeout': { status: 503, title: 'Read timed out', retryable: true, ambiguous: false },
+  'outcome-unknown': { status: 504, title: 'Outcome unknown', retryable: false, ambiguous: true },
+} as const satisfies Record<string, Failure>
+
+export type ErrorCode = keyof typeof failures
+
+/** Additional members of the error document, by code: for instance `{currentRevision: 7}`. */
+export type ErrorFacts = Readonly<Record<string, unknown>>
+
+/** An expected failure on its way to the client. `detail` is for people: what was wrong and what to do. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError'
+  readonly code: ErrorCode
+  readonly facts: ErrorFacts
+
+  constructor(code: ErrorCode, detail: string, facts: ErrorFacts = {}) {
+    super(detail)
+    this.code = code
+    this.facts = facts
+  }
+}
+
+/** What can go wrong with storage. The process stops with its own exit code: 2 when it could not start, 3 when it was running. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  /** `refused`: the directory must not be used as it is. `failed`: a call to the operating system or the store failed. */
+  readonly kind: 'refused' | 'failed'
+
+  constructor(kind: 'refused' | 'failed', message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.kind = kind
+  }
+}

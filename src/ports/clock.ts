@@ -1,0 +1,9 @@
+/** Time and turns of the event loop, so that a test can own both. */
+export interface Clock {
+  /** Milliseconds of a monotonic clock, with fractions; comparable only within one process. */
+  now(): number
+  /** Calls `callback` once, not before `delayMs` from now. Returns a function that cancels. */
+  after(delayMs: number, callback: () => void): () => void
+  /** Calls `callback` after what is on the event loop now has had its turn. */
+  nextTurn(callback: () => void): void
+}

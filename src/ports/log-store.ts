@@ -1,0 +1,60 @@
+import type { LeaderRun, LogBatch, LogId, LogIndex, Vote } from '../raft/index.ts'
+
+/** Two values that must survive together, apart from the log. `clusterId` is null until the node belongs to a cluster. */
+export interface HardState {
+  readonly vote: Vote
+  readonly clusterId: string | null
+}
+
+export type LogWrite =
+  | { readonly type: 'hard-state'; readonly state: HardState }
+  /** Removes every entry from `from` on. `from` is above the purge mark. */
+  | { readonly type: 'truncate'; readonly from: LogIndex }
+  /** `batch.first` is the index after the last entry. */
+  | { readonly type: 'append'; readonly batch: LogBatch }
+  /** Drops every entry; the log then begins after `purged`. */
+  | { readonly type: 'reset'; readonly purged: LogId }
+  /** Frees entries up to and including `purged`, which the log holds. May free less, never more. */
+  | { readonly type: 'purge'; readonly purged: LogId }
+
+/** What `open` found. Damage that cannot be worked around is an error of `open`, not a field. */
+export interface LogContents {
+  readonly hardState: HardState
+  readonly purged: LogId | null
+  /** Equal to `purged` when there are no entries. */
+  readonly last: LogId | null
+  readonly runs: readonly LeaderRun[]
+  /** Groups of consecutive entries covering `(purged, last]`, in bytes of their bodies. */
+  readonly sizes: readonly { readonly last: LogIndex; readonly bytes: number }[]
+  /** Every batch, clipped to what is retained, that sets a membership; ascending. */
+  readonly membershipBatches: readonly LogBatch[]
+  /**
+   * The last index this log had acknowledged, when it no longer holds everything up to there: its tail is lost or was cut off at
+   * a damaged record (everything from the damage on is dropped). Null when nothing acknowledged is missing.
+   */
+  readonly lostUpTo: LogIndex | null
+  /** One line for each thing that the start-up scan repaired or cut, for the log. */
+  readonly findings: readonly string[]
+}
+
+/**
+ * Where a node keeps its log, its vote and nothing else. One writer: a call of `write` begins after the one before has resolved.
+ *
+ * A rejection of any call leaves the store unusable: after a failed write nobody knows what is on the disk. The caller stops the process.
+ */
+export interface LogStore {
+  /** Reads and checks everything that is retained. Called once, before anything else. */
+  open(): Promise<LogContents>
+  /** Carries out `writes` in order; resolves once all of it is on stable storage. */
+  write(writes: readonly LogWrite[]): Promise<void>
+  /**
+   * The batches that hold `[first, last]`, clipped at both ends to that range and at the far end to whole batches within `bytesMax`
+   * (at least one batch). Null when `first` is purged or beyond the end. Sees everything passed to `write`, durable or not.
+   */
+  read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null>
+  /** The same from memory alone; null when not all of what `read` would return is cached. */
+  readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null
+  /** Bytes of the log on disk. */
+  sizeBytes(): number
+  close(): Promise<void>
+}

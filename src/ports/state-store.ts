@@ -1,0 +1,57 @@
+export type StateWrite =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'delete'; readonly key: Uint8Array }
+
+export interface StateRow {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** `start` inclusive, `end` exclusive; null is unbounded. At most `limit` rows and, after the first, about `bytesMax` bytes. */
+export interface StateRange {
+  readonly start: Uint8Array | null
+  readonly end: Uint8Array | null
+  readonly reverse: boolean
+  readonly limit: number
+  readonly bytesMax: number
+}
+
+/** A consistent view of the store at one moment. Costs memory and disk until `close`. */
+export interface StateView {
+  /** The `meta` of the last write this view includes; null for a store never written. */
+  readonly meta: Uint8Array | null
+  scan(range: StateRange): Promise<readonly StateRow[]>
+  close(): Promise<void>
+}
+
+/** Another state being received beside the current one. Nothing of it is visible before `commit`. */
+export interface StateInstall {
+  /** Adds rows; keys ascend over the whole install. */
+  write(rows: readonly StateRow[]): Promise<void>
+  /** Syncs the new state with its meta and swaps it in atomically: after a crash at any moment the store holds the old state or the new one. */
+  commit(meta: Uint8Array): Promise<void>
+  /** Throws the received rows away. */
+  abort(): Promise<void>
+}
+
+/**
+ * An ordered map of byte strings with one `meta` value that changes atomically with the rows.
+ * Writes reach the disk in order but are not synced: after a crash the store holds everything up to some earlier write, never a mix.
+ * A rejection of `open`, `write`, `flush` or `commit` leaves the store unusable; the caller stops the process.
+ */
+export interface StateStore {
+  /** Returns the stored meta; null for an empty store. Removes what an interrupted install left. */
+  open(): Promise<Uint8Array | null>
+  /** Values in the order of `keys`; null for absent keys. Sees every write that has resolved. */
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]>
+  /** Atomic, not synced. One at a time. Keys repeat at most once for each batch. */
+  write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void>
+  /** Resolves once every write that had resolved before the call is on stable storage. */
+  flush(): Promise<void>
+  /** A view that includes every write that has resolved. */
+  view(): Promise<StateView>
+  /** Begins an install; at most one at a time. No `write` may run between the begin of `commit` and its end. */
+  beginInstall(): Promise<StateInstall>
+  sizeBytes(): number
+  close(): Promise<void>
+}

@@ -1,0 +1,86 @@
+import type {
+  AppendResponse,
+  PreVoteRequest,
+  PreVoteResponse,
+  TransferRequest,
+  VoteRequest,
+  VoteResponse,
+} from './message.ts'
+import type { LogBatch, LogId, LogIndex, NodeId, NodeState, StoredMembership, Vote } from './types.ts'
+
+/** A change of what is on disk. Carried out in the order given; a write that has begun is never reordered. */
+export type Write =
+  | { readonly type: 'vote'; readonly vote: Vote }
+  /** Removes every entry from `from` on. */
+  | { readonly type: 'truncate'; readonly from: LogIndex }
+  /** Appends the entries of `batch` from index `from` on (`batch.first <= from <= batch.last`; what is before is there already). */
+  | { readonly type: 'append'; readonly batch: LogBatch; readonly from: LogIndex }
+  /** Drops the whole log: the state machine now stands at `purged` (a snapshot), and the next entry follows it. */
+  | { readonly type: 'reset'; readonly purged: LogId }
+  /** Entries up to and including `purged` may be freed. */
+  | { readonly type: 'purge'; readonly purged: LogId }
+
+/**
+ * "Send to `to` what your log holds in (prev, last]": an append request whose entries the driver looks up.
+ * `last` equals `prev`'s index when there are none. If the entries cannot be read any more, drop it: the core tries again.
+ */
+export interface AppendPlan {
+  readonly type: 'append-plan'
+  readonly from: NodeId
+  readonly to: NodeId
+  readonly vote: Vote
+  readonly session: number
+  readonly prev: LogId | null
+  readonly last: LogIndex
+  readonly committed: LogIndex
+  readonly sentAt: number
+}
+
+export type Outgoing =
+  PreVoteRequest | PreVoteResponse | VoteRequest | VoteResponse | AppendPlan | AppendResponse | TransferRequest
+
+/** A message that claims something about this node's disk: it may leave only after write number `afterSeq` is durable. */
+export interface HeldMessage {
+  readonly afterSeq: number
+  readonly message: Outgoing
+}
+
+/** Begin (or restart) streaming the state to `to`; report with `snapshotFinished(now, to, session, ...)`. */
+export interface SnapshotPlan {
+  readonly to: NodeId
+  readonly session: number
+  readonly vote: Vote
+}
+
+export type ReadRelease =
+  /** Serve the read once everything up to `index` is applied. */
+  | { readonly readId: number; readonly kind: 'ready'; readonly index: LogIndex }
+  /** This node stopped leading before it could confirm. Nothing was read; ask the new leader. */
+  | { readonly readId: number; readonly kind: 'failed' }
+
+/** What happened, for logs, metrics and traces. Never needed for correctness. */
+export type RaftEvent =
+  | { readonly type: 'state-changed'; readonly state: NodeState; readonly vote: Vote }
+  | { readonly type: 'leader-changed'; readonly leader: NodeId | null; readonly vote: Vote }
+  | { readonly type: 'membership-changed'; readonly stored: StoredMembership; readonly committed: boolean }
+  | { readonly type: 'campaign-started'; readonly preVote: boolean; readonly vote: Vote }
+  | { readonly type: 'stepped-down'; readonly reason: string }
+  | { readonly type: 'message-ignored'; readonly message: string; readonly from: NodeId; readonly reason: string }
+  | { readonly type: 'truncated'; readonly from: LogIndex }
+  | { readonly type: 'transfer-started' | 'transfer-ended'; readonly to: NodeId }
+  | { readonly type: 'recovered' }
+
+/** Everything the core asks of the world since the last call. The order of the fields is the order the driver must honour. */
+export interface Effects {
+  /** Numbered consecutively from 1 over the life of the process; `lastSeq` is the number of the last one here (unchanged if none). */
+  readonly writes: readonly Write[]
+  readonly lastSeq: number
+  /** Say nothing about this node's disk: may leave while writes are still on their way. */
+  readonly sends: readonly Outgoing[]
+  readonly held: readonly HeldMessage[]
+  readonly snapshots: readonly SnapshotPlan[]
+  /** The commit index now; apply up to it. Never decreases. */
+  readonly committed: LogIndex
+  readonly reads: readonly ReadRelease[]
+  readonly events: readonly RaftEvent[]
+}
