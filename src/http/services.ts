@@ -1,0 +1,250 @@
+/** What the routes need of the node. Declared here, so that this layer depends on nothing behind it; the node fits it structurally. */
+import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
+
+export type Consistency = 'linearizable' | 'lease' | 'stale'
+
+export interface ReadOptions {
+  readonly consistency: Consistency
+  /** Wait until the store has reached this revision. */
+  readonly minRevision: number | null
+  /** `stale` only: how long ago this node must have heard from a leader, at most. */
+  readonly maxStalenessMs: number | null
+  readonly timeoutMs: number
+}
+
+/** What an answer reflects. Becomes the `Quorate-*` headers. */
+export interface AnswerContext {
+  readonly revision: number
+  readonly servedBy: number
+  readonly leader: number | null
+  readonly consistency: Consistency
+}
+
+export interface KeyedRecord {
+  readonly key: Key
+  readonly record: KeyRecord
+}
+
+/** `start` inclusive, `end` exclusive, null unbounded; `after`: continue behind this key (before it, when `reverse`). */
+export interface ScanRange {
+  readonly start: Key | null
+  readonly end: Key | null
+  readonly after: Key | null
+  readonly reverse: boolean
+}
+
+/** A consistent walk over a range. Hold it shortly; always close it. */
+export interface Scan {
+  readonly context: AnswerContext
+  /** Up to `limit` further records and about `bytesMax` bytes (at least one record); `done` when nothing is left behind them. */
+  next(limit: number, bytesMax: number): Promise<{ readonly items: readonly KeyedRecord[]; readonly done: boolean }>
+  close(): Promise<void>
+}
+
+/** Every method rejects with `RequestError` (lib/errors) for expected failures. */
+export interface KeyValueAccess {
+  /** Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. */
+  execute(command: Command, timeoutMs: number): Promise<{ readonly result: CommandResult; readonly context: AnswerContext }>
+  get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
+  scan(range: ScanRange, options: ReadOptions): Promise<Scan>
+}
+
+export interface LogIdView {
+  readonly term: number
+  readonly node: number
+  readonly index: number
+}
+
+export interface VoteView {
+  readonly term: number
+  readonly node: number
+  readonly committed: boolean
+}
+
+export interface AddressesView {
+  readonly raft: string
+  readonly api: string
+}
+
+export interface MembershipView {
+  readonly configs: readonly (readonly number[])[]
+  readonly learners: readonly number[]
+  readonly nodes: Readonly<Record<string, AddressesView>>
+}
+
+export interface MembershipAnswer {
+  readonly membership: MembershipView
+  readonly logId: LogIdView | null
+  readonly committed: boolean
+  readonly joint: boolean
+}
+
+export interface MemberSpec extends AddressesView {
+  readonly id: number
+}
+
+export interface InitializeAnswer {
+  readonly clusterId: string
+  readonly logId: LogIdView
+  readonly membership: MembershipView
+}
+
+export interface VoterChange {
+  /** Exactly these, or the current ones with some added and removed. */
+  readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
+  readonly retain: boolean
+  readonly allowLagging: boolean
+  readonly force: boolean
+  /** Index of the membership entry that the caller has seen (`If-Match`). */
+  readonly ifMembershipAt: number | null
+}
+
+export interface LearnerAnswer {
+  readonly logId: LogIdView | null
+  readonly membership: MembershipView
+  readonly lag: number
+  readonly caughtUp: boolean
+}
+
+export interface SnapshotProgressView {
+  readonly bytesSent: number
+  readonly bytesEstimate: number
+  readonly percent: number
+}
+
+export interface MemberStatus extends AddressesView {
+  readonly role: 'voter' | 'learner'
+  /** Null where this node cannot know (only the leader hears from everybody). */
+  readonly reachable: boolean | null
+  readonly matched: number | null
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+  readonly snapshot: SnapshotProgressView | null
+}
+
+export interface ClusterWarning {
+  readonly code: string
+  readonly detail: string
+}
+
+export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
+
+export interface ClusterStatus {
+  readonly clusterId: string | null
+  readonly node: {
+    readonly id: number
+    readonly state: NodeStateView
+    readonly incarnation: string
+    readonly version: string
+    readonly uptimeMs: number
+  }
+  readonly leader: number | null
+  readonly term: number
+  readonly vote: VoteView
+  readonly lastLogId: LogIdView | null
+  readonly committed: LogIdView | null
+  readonly applied: LogIdView | null
+  readonly purged: LogIdView | null
+  /** Null while the node knows none. */
+  readonly membership: {
+    readonly effective: MembershipAnswer
+    readonly committed: MembershipAnswer
+    readonly joint: boolean
+  } | null
+  readonly nodes: Readonly<Record<string, MemberStatus>>
+  /** How many voters may fail before the cluster stops. */
+  readonly failureTolerance: number
+  readonly warnings: readonly ClusterWarning[]
+}
+
+export interface LearnerStatus extends MemberStatus {
+  readonly id: number
+  readonly caughtUp: boolean
+}
+
+/** The state as a stream: the backup format. */
+export interface SnapshotStream {
+  readonly logId: LogIdView
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
+/** Every method rejects with `RequestError` for expected failures. Each works on every node; what needs the leader travels there. */
+export interface ClusterControl {
+  /** `members` null: this node alone, with its own advertised addresses. */
+  initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+    timeoutMs: number,
+  ): Promise<InitializeAnswer>
+  status(): ClusterStatus
+  /** The effective membership as this node sees it; rejects with `not-initialized` when it knows none. */
+  membership(): MembershipAnswer
+  /** Resolves when the final configuration is committed. */
+  changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer>
+  addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer>
+  removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer>
+  learners(timeoutMs: number): Promise<readonly LearnerStatus[]>
+  /** The leader and its addresses, or null. */
+  leader(): (AddressesView & { readonly id: number }) | null
+  /** Resolves once the new leader leads. */
+  transfer(to: number | null, timeoutMs: number): Promise<{ readonly leader: number }>
+  campaign(): void
+  snapshot(timeoutMs: number): Promise<SnapshotStream>
+  purge(timeoutMs: number): Promise<{ readonly purged: LogIdView | null }>
+}
+
+export interface HealthCheck {
+  readonly name: string
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** Numbers for `/metrics`, read when asked. Histograms are counts by upper bound in seconds, ascending, without the last (+Inf). */
+export interface HistogramView {
+  readonly bounds: readonly number[]
+  readonly counts: readonly number[]
+  readonly sum: number
+  readonly count: number
+}
+
+export interface MetricsView {
+  readonly hasLeader: boolean
+  readonly isLeader: boolean
+  readonly isLearner: boolean
+  readonly term: number
+  readonly committedIndex: number
+  readonly appliedIndex: number
+  readonly lastIndex: number
+  readonly purgedIndex: number
+  readonly revision: number
+  readonly leaderChanges: number
+  readonly elections: number
+  readonly proposalsCommitted: number
+  readonly proposalsApplied: number
+  readonly proposalsPending: number
+  readonly proposalsFailed: number
+  readonly readsPending: number
+  readonly logBytes: number
+  readonly stateBytes: number
+  readonly snapshotsSent: number
+  readonly snapshotsInstalled: number
+  readonly logSyncSeconds: HistogramView
+  readonly applySeconds: HistogramView
+  readonly peers: readonly { readonly id: number; readonly connected: boolean; readonly roundTripSeconds: number | null; readonly matchedIndex: number | null }[]
+}
+
+export interface NodeHealth {
+  /** The process turns and its stores work. Never depends on a quorum. */
+  live(): readonly HealthCheck[]
+  /** Whether linearizable reads would be served. */
+  ready(): Promise<readonly HealthCheck[]>
+  metrics(): MetricsView
+}
+
+export interface Services {
+  readonly keys: KeyValueAccess
+  readonly cluster: ClusterControl
+  readonly health: NodeHealth
+  readonly version: string
+  readonly valueBytesMax: number
+}
