@@ -1,0 +1,68 @@
+import type { Random } from '../lib/random.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { LogStore } from '../ports/log-store.ts'
+import type { StateStore } from '../ports/state-store.ts'
+import type { Transport } from '../ports/transport.ts'
+import type { NodeAddresses, NodeId } from '../raft/index.ts'
+
+/** Times in milliseconds. Every field has a place in `Config`, where its defaults are. */
+export interface NodeOptions {
+  readonly id: NodeId
+  readonly addresses: NodeAddresses
+  readonly incarnation: string
+  readonly version: string
+  /** Part of the cluster id: clusters with another token refuse each other. Empty for none. */
+  readonly clusterToken: string
+  readonly heartbeatMs: number
+  readonly electionTimeoutMsMin: number
+  readonly electionTimeoutMsMax: number
+  readonly appendBytesMax: number
+  readonly appendEntriesMax: number
+  readonly inflightAppendsMax: number
+  readonly inflightBytesMax: number
+  readonly uncommittedBytesMax: number
+  /** Proposals gathered into one batch. */
+  readonly batchEntriesMax: number
+  readonly batchBytesMax: number
+  readonly caughtUpEntriesMax: number
+  /** When this many entries or bytes are applied since the last time, the state is flushed and the log below it purged. */
+  readonly purgeEveryEntries: number
+  readonly purgeEveryBytes: number
+  /** What a purge leaves in the log. */
+  readonly keepEntries: number
+  readonly keepBytes: number
+  readonly snapshotHoldMs: number
+  readonly snapshotBytesPerSecondMax: number
+  readonly snapshotChunkBytes: number
+  readonly recordCacheBytesMax: number
+  readonly keyedWritesMax: number
+}
+
+/** Which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */
+export interface PeerRegister {
+  load(): Promise<ReadonlyMap<NodeId, string>>
+  remember(id: NodeId, incarnation: string): Promise<void>
+  forget(id: NodeId): Promise<void>
+}
+
+/** The part of a logger that the node uses; pino fits. */
+export interface Logger {
+  debug(facts: object, event: string): void
+  info(facts: object, event: string): void
+  warn(facts: object, event: string): void
+  error(facts: object, event: string): void
+}
+
+export interface NodeDependencies {
+  readonly log: LogStore
+  readonly state: StateStore
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly random: Random
+  readonly peers: PeerRegister
+  readonly logger: Logger
+  /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
+  readonly hash: (text: string) => string
+  /** The node cannot go on: a store failed or an invariant broke. Called once; the node answers nothing any more. */
+  readonly onFault: (error: Error) => void
+}
