@@ -6,6 +6,9 @@ export const limits = {
   valueBytesMaxDefault: 1024 * 1024,
   /** The largest value that can be configured: an entry must fit a frame with room to spare. */
   valueBytesMaxCeiling: 16 * 1024 * 1024,
+  idempotencyKeyBytesMax: 128,
+  /** Keyed writes whose first answer is remembered. Replicated state depends on it: the same on every node, and changed only with the format. */
+  keyedWritesMax: 100_000,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   membersMax: 64,

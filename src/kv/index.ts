@@ -1,6 +1,10 @@
 /** The whole public surface of the state machine. Nothing outside this folder imports deeper. */
 export * from './key.ts'
+export * from './row.ts'
 export * from './record.ts'
 export * from './command.ts'
+export * from './command-codec.ts'
 export * from './result.ts'
+export * from './machine-state.ts'
 export * from './machine.ts'
+export * from './unreadable-state-error.ts'

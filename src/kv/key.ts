@@ -1,4 +1,5 @@
 import type { Branded } from '../lib/brand.ts'
+import { latin1Of } from './latin1.ts'
 
 /**
  * A key as the store orders it: the UTF-8 bytes of the client's key, each as one code unit (latin1).
@@ -20,10 +21,12 @@ export function keyFromText(text: string, bytesMax: number): KeyOutcome {
   if (ASCII_ONLY.test(text)) {
     return text.length <= bytesMax ? { kind: 'key', key: text as Key } : tooLong(text.length, bytesMax)
   }
-  if (!text.isWellFormed()) return { kind: 'invalid', reason: 'the key holds a lone surrogate, which UTF-8 cannot carry' }
+  if (!text.isWellFormed()) {
+    return { kind: 'invalid', reason: 'the key holds a lone surrogate, which UTF-8 cannot carry' }
+  }
   const bytes = Buffer.from(text, 'utf8')
   return bytes.length <= bytesMax
-    ? { kind: 'key', key: bytes.latin1Slice(0, bytes.length) as Key }
+    ? { kind: 'key', key: bytes.toString('latin1') as Key }
     : tooLong(bytes.length, bytesMax)
 }
 
@@ -49,5 +52,5 @@ export function rowBytes(row: RowKey): Uint8Array {
 }
 
 export function rowFromBytes(bytes: Uint8Array): RowKey {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice() as RowKey
+  return latin1Of(bytes, 0, bytes.length) as RowKey
 }

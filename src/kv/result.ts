@@ -9,7 +9,12 @@ export type CommandResult =
       readonly previous: KeyRecord | null
     }
   /** `deleted` 0: the key was absent, nothing changed, and `revision` is the store's current one. */
-  | { readonly type: 'deleted'; readonly revision: number; readonly deleted: number; readonly previous: KeyRecord | null }
+  | {
+      readonly type: 'deleted'
+      readonly revision: number
+      readonly deleted: number
+      readonly previous: KeyRecord | null
+    }
   /** `currentRevision` null: the key is absent. Nothing changed. */
   | { readonly type: 'condition-failed'; readonly currentRevision: number | null }
   /** The idempotency key was used for another request. Nothing changed. */

@@ -1,0 +1,209 @@
+import { assert } from '../lib/assert.ts'
+import { limits } from '../limits.ts'
+import type { Command, Condition, IdempotencyTag } from './command.ts'
+import { Digest } from './digest.ts'
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
+import type { Key } from './key.ts'
+import { latin1Of } from './latin1.ts'
+
+/*
+ * A command as a log entry holds it. Integers are big-endian.
+ *
+ *   0  format u8        1  type u8         2  flags u8       3  length of the idempotency key u8, 0: none
+ *   4  length of the key or start u16      6  length of the value or end u32
+ *  10  revision u64, only with CONDITION_MOD_REVISION
+ *      fingerprint u64 and idempotency key, only with a length of it
+ *      key or start, value or end
+ *
+ * The header gives the length of the whole, so an entry that was cut or extended is never taken for another command.
+ */
+const COMMAND_FORMAT = 1
+const HEADER_BYTES = 10
+
+const PUT = 1
+const DELETE = 2
+const DELETE_RANGE = 3
+
+const WANTS_PREVIOUS = 0b0_0001
+const CONDITION = 0b0_0110
+const CONDITION_ABSENT = 0b0_0010
+const CONDITION_PRESENT = 0b0_0100
+const CONDITION_MOD_REVISION = 0b0_0110
+const HAS_START = 0b0_1000
+const HAS_END = 0b1_0000
+
+const FLAGS_OF_KEY_WRITE = WANTS_PREVIOUS | CONDITION
+const FLAGS_OF_RANGE_WRITE = HAS_START | HAS_END
+
+const NO_BYTES: Uint8Array = new Uint8Array(0)
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+
+/**
+ * A committed entry that this build cannot execute: a newer build proposed it, or it is damaged.
+ * The node must stop applying there. Skipping it would make this replica differ from the others.
+ */
+export class UnknownCommandError extends Error {
+  override readonly name = 'UnknownCommandError'
+}
+
+/** The command as bytes of its own. Every command that passes the checks here is decoded to an equal one. */
+export function encodeCommand(command: Command): Uint8Array {
+  return command.type === 'put'
+    ? encodeParts(command, PUT, flagsOfKeyWrite(command), command.key, command.value)
+    : encodeWithoutValue(command)
+}
+
+function encodeWithoutValue(command: Exclude<Command, { type: 'put' }>): Uint8Array {
+  if (command.type === 'delete') return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
+  const { start, end } = command
+  const flags = (start === null ? 0 : HAS_START) | (end === null ? 0 : HAS_END)
+  return encodeParts(command, DELETE_RANGE, flags, start ?? '', end === null ? NO_BYTES : Buffer.from(end, 'latin1'))
+}
+
+function flagsOfKeyWrite(command: Extract<Command, { type: 'put' | 'delete' }>): number {
+  assert(command.key.length > 0, 'a key has at least one byte')
+  const wantsPrevious = command.wantsPrevious ? WANTS_PREVIOUS : 0
+  if (command.condition === null) return wantsPrevious
+  switch (command.condition.type) {
+    case 'absent':
+      return wantsPrevious | CONDITION_ABSENT
+    case 'present':
+      return wantsPrevious | CONDITION_PRESENT
+    case 'mod-revision':
+      return wantsPrevious | CONDITION_MOD_REVISION
+  }
+}
+
+function encodeParts(command: Command, type: number, flags: number, first: string, second: Uint8Array): Uint8Array {
+  const tag = command.idempotency
+  const expected = expectedRevisionOf(command)
+  assert(first.length <= 0xffff && second.length <= 0xffff_ffff, 'the lengths of a command fit their fields')
+  const size =
+    HEADER_BYTES + (expected === null ? 0 : 8) + (tag === null ? 0 : 8 + tag.key.length) + first.length + second.length
+  const bytes = Buffer.allocUnsafe(size)
+  bytes[0] = COMMAND_FORMAT
+  bytes[1] = type
+  bytes[2] = flags
+  bytes[3] = tag === null ? 0 : tag.key.length
+  writeU16(bytes, 4, first.length)
+  writeU32(bytes, 6, second.length)
+  let at = HEADER_BYTES
+  if (expected !== null) {
+    assert(Number.isSafeInteger(expected) && expected >= 0, 'an expected revision is a safe integer, not negative')
+    writeU64(bytes, at, expected)
+    at += 8
+  }
+  if (tag !== null) at = writeTag(bytes, at, tag)
+  bytes.write(first, at, 'latin1')
+  bytes.set(second, at + first.length)
+  return bytes
+}
+
+function expectedRevisionOf(command: Command): number | null {
+  if (command.type === 'delete-range' || command.condition === null) return null
+  return command.condition.type === 'mod-revision' ? command.condition.revision : null
+}
+
+/** Returns the offset behind the tag. */
+function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
+  assert(tag.key.length <= limits.idempotencyKeyBytesMax, 'an idempotency key is no longer than its maximum')
+  assert(VISIBLE_ASCII.test(tag.key), 'an idempotency key is one or more visible ASCII characters')
+  assert(Number.isSafeInteger(tag.fingerprint) && tag.fingerprint >= 0, 'a fingerprint is a safe integer, not negative')
+  writeU64(bytes, at, tag.fingerprint)
+  bytes.write(tag.key, at + 8, 'latin1')
+  return at + 8 + tag.key.length
+}
+
+/** Values are slices of `bytes`, not copies. Throws `UnknownCommandError` and nothing else. */
+export function decodeCommand(bytes: Uint8Array): Command {
+  if (bytes.length > 0 && bytes[0] !== COMMAND_FORMAT) {
+    throw new UnknownCommandError(
+      `an entry holds a command of format ${bytes[0]}; this build knows format ${COMMAND_FORMAT} only: run a newer one`,
+    )
+  }
+  if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
+  const type = bytes[1]
+  const flags = bytes[2] ?? 0
+  const tagBytes = bytes[3] ?? 0
+  const firstBytes = readU16(bytes, 4)
+  const secondBytes = readU32(bytes, 6)
+  checkFlags(type, flags)
+
+  let at = HEADER_BYTES
+  const revisionAt = at
+  if ((flags & CONDITION) === CONDITION_MOD_REVISION) at += 8
+  const tagAt = at
+  if (tagBytes > 0) at += 8 + tagBytes
+  const secondAt = at + firstBytes
+  if (bytes.length !== secondAt + secondBytes) {
+    throw damaged(`it has ${bytes.length} bytes; its header says ${secondAt + secondBytes}`)
+  }
+
+  const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
+  const first = latin1Of(bytes, at, secondAt)
+  if (type === DELETE_RANGE) {
+    const start = boundOf(first, flags & HAS_START)
+    const end = boundOf(latin1Of(bytes, secondAt, bytes.length), flags & HAS_END)
+    return { type: 'delete-range', start, end, idempotency }
+  }
+  if (firstBytes === 0) throw damaged('its key is empty')
+  const key = first as Key
+  const condition = readCondition(bytes, revisionAt, flags & CONDITION)
+  const wantsPrevious = (flags & WANTS_PREVIOUS) !== 0
+  if (type === PUT) {
+    return { type: 'put', key, value: bytes.subarray(secondAt), condition, wantsPrevious, idempotency }
+  }
+  if (secondBytes > 0) throw damaged('a delete carries a value')
+  return { type: 'delete', key, condition, wantsPrevious, idempotency }
+}
+
+function checkFlags(type: number | undefined, flags: number): void {
+  if (type !== PUT && type !== DELETE && type !== DELETE_RANGE) {
+    throw new UnknownCommandError(
+      `an entry holds a command of type ${type}, which this build does not know: run a newer one`,
+    )
+  }
+  const known = type === DELETE_RANGE ? FLAGS_OF_RANGE_WRITE : FLAGS_OF_KEY_WRITE
+  if ((flags & ~known) !== 0) {
+    throw new UnknownCommandError(
+      `an entry holds a command with flags ${flags}, which this build does not know: run a newer one`,
+    )
+  }
+}
+
+function readCondition(bytes: Uint8Array, at: number, flags: number): Condition | null {
+  if (flags === 0) return null
+  if (flags === CONDITION_ABSENT) return { type: 'absent' }
+  if (flags === CONDITION_PRESENT) return { type: 'present' }
+  const revision = readU64(bytes, at)
+  if (!Number.isSafeInteger(revision)) throw damaged('its expected revision is out of range')
+  return { type: 'mod-revision', revision }
+}
+
+function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTag {
+  const fingerprint = readU64(bytes, at)
+  if (!Number.isSafeInteger(fingerprint)) throw damaged('its fingerprint is out of range')
+  const key = latin1Of(bytes, at + 8, at + 8 + keyBytes)
+  if (!VISIBLE_ASCII.test(key)) throw damaged('its idempotency key is not visible ASCII')
+  return { key, fingerprint }
+}
+
+function boundOf(text: string, present: number): Key | null {
+  if (present !== 0) return text as Key
+  if (text.length > 0) throw damaged('a bound that is absent has bytes')
+  return null
+}
+
+function damaged(what: string): UnknownCommandError {
+  return new UnknownCommandError(`an entry holds a command that is damaged: ${what}`)
+}
+
+/**
+ * A hash of what the command asks for, its idempotency tag apart: what `IdempotencyTag.fingerprint` is made of.
+ * A safe integer, the same on every node; the number of the format does not count, so that a retry may meet another build.
+ */
+export function fingerprintOf(command: Command): number {
+  const digest = new Digest(0)
+  digest.absorbBytes(encodeCommand({ ...command, idempotency: null }).subarray(1))
+  return digest.value
+}

@@ -1,0 +1,44 @@
+import { assert } from '../lib/assert.ts'
+import type { Key, RowKey } from './key.ts'
+
+/** Keyspaces of the state store: the first byte of every row. A byte once used never means anything else. */
+const RECORDS = '\x01'
+const AFTER_RECORDS = '\x02'
+const KEYED_WRITES = '\x10'
+const KEYED_WRITE_ORDER = '\x11'
+
+/** Ascending, `end` exclusive, null unbounded. */
+export interface RowRange {
+  readonly start: RowKey
+  readonly end: RowKey | null
+}
+
+/** Where the current record of `key` is kept. Rows of records are ordered as their keys are. */
+export function recordRow(key: Key): RowKey {
+  return (RECORDS + key) as RowKey
+}
+
+/** The key of a record's row; `row` comes out of `recordRange`. */
+export function keyOfRow(row: RowKey): Key {
+  assert(row.charCodeAt(0) === RECORDS.charCodeAt(0), 'a row that is read as a record is in the keyspace of records')
+  return row.slice(1) as string as Key
+}
+
+/** The rows of the records with keys in `[start, end)`; null is unbounded. Holds nothing when `end` is not above `start`. */
+export function recordRange(start: Key | null, end: Key | null): RowRange {
+  return { start: recordRow(start ?? ('' as Key)), end: end === null ? (AFTER_RECORDS as RowKey) : recordRow(end) }
+}
+
+/** Where the first answer to the write that a client named `key` is kept. */
+export function keyedWriteRow(key: string): RowKey {
+  return (KEYED_WRITES + key) as RowKey
+}
+
+/** Where the name of keyed write number `sequence` is kept, for its removal. */
+export function keyedWriteOrderRow(sequence: number): RowKey {
+  const high = Math.floor(sequence / 0x1_0000_0000)
+  const low = sequence >>> 0
+  return (KEYED_WRITE_ORDER +
+    String.fromCharCode(high >>> 24, (high >>> 16) & 0xff, (high >>> 8) & 0xff, high & 0xff) +
+    String.fromCharCode(low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff)) as RowKey
+}
