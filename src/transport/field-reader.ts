@@ -1,0 +1,93 @@
+import { isUtf8 } from 'node:buffer'
+import { DecodeError } from './decode-error.ts'
+
+const TWO_TO_32 = 4294967296
+/** The upper half of 2^53. */
+const HIGH_MAX = 0x1fffff
+
+/** Reads the fields of one payload in order. Throws DecodeError, and nothing else, when they do not make sense. */
+export class FieldReader {
+  private readonly payload: Buffer
+  private at = 0
+
+  constructor(payload: Buffer) {
+    this.payload = payload
+  }
+
+  get remaining(): number {
+    return this.payload.length - this.at
+  }
+
+  u8(): number {
+    this.need(1)
+    return this.payload.readUInt8(this.at++)
+  }
+
+  flag(): boolean {
+    const value = this.u8()
+    if (value > 1) throw new DecodeError(`a flag holds ${value}`)
+    return value === 1
+  }
+
+  u32(): number {
+    this.need(4)
+    const value = this.payload.readUInt32LE(this.at)
+    this.at += 4
+    return value
+  }
+
+  /** An integer from 0 to 2^53 - 1. */
+  u64(): number {
+    this.need(8)
+    const low = this.payload.readUInt32LE(this.at)
+    const high = this.payload.readUInt32LE(this.at + 4)
+    if (high > HIGH_MAX) throw new DecodeError('an integer is not safe')
+    this.at += 8
+    return high * TWO_TO_32 + low
+  }
+
+  f64(): number {
+    this.need(8)
+    const value = this.payload.readDoubleLE(this.at)
+    if (!Number.isFinite(value)) throw new DecodeError('a number is not finite')
+    this.at += 8
+    return value
+  }
+
+  text(): string {
+    const bytes = this.raw(this.u32())
+    if (!isUtf8(bytes)) throw new DecodeError('a text is not UTF-8')
+    return bytes.toString('utf8')
+  }
+
+  /** A slice of the payload, not a copy. */
+  raw(length: number): Buffer {
+    this.need(length)
+    const bytes = this.payload.subarray(this.at, this.at + length)
+    this.at += length
+    return bytes
+  }
+
+  /** The element of `names` that a byte points at. */
+  oneOf<T>(names: readonly T[]): T {
+    const position = this.u8()
+    const name = names[position]
+    if (name === undefined) throw new DecodeError(`choice ${position} of ${names.length} does not exist`)
+    return name
+  }
+
+  /** A count of elements of at least `bytesEach`: more than can be there is refused before anything is made for them. */
+  count(bytesEach: number): number {
+    const count = this.u32()
+    if (count * bytesEach > this.remaining) throw new DecodeError(`${count} elements do not fit`)
+    return count
+  }
+
+  end(): void {
+    if (this.remaining > 0) throw new DecodeError(`${this.remaining} bytes too many`)
+  }
+
+  private need(bytes: number): void {
+    if (this.at + bytes > this.payload.length) throw new DecodeError('the payload is too short')
+  }
+}

@@ -1,0 +1,117 @@
+import type { Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
+import type { FieldReader } from './field-reader.ts'
+import type { FrameWriter } from './frame-writer.ts'
+import {
+  readAddresses,
+  readMembership,
+  readNodeId,
+  readNodeIdOrZero,
+  readOptionalLogId,
+  readOptionalNodeId,
+  readVote,
+  writeAddresses,
+  writeMembership,
+  writeNodeId,
+  writeOptionalLogId,
+  writeOptionalNodeId,
+  writeVote,
+} from './raft-fields.ts'
+
+/*
+ * A node that speaks another protocol must be able to read the hello and the refusal that answers it. So these fields keep
+ * their places for ever; a later protocol adds its own after them, and what follows them is skipped here.
+ */
+
+const PURPOSES = ['messages', 'snapshot', 'probe'] as const satisfies Hello['purpose'][]
+
+export function writeHello(writer: FrameWriter, hello: Hello): void {
+  writer.u32(hello.protocol)
+  writer.u8(PURPOSES.indexOf(hello.purpose))
+  writeNodeId(writer, hello.from)
+  writeNodeId(writer, hello.to)
+  writeOptionalText(writer, hello.clusterId)
+  writer.text(hello.incarnation)
+  writeAddresses(writer, hello.addresses)
+}
+
+export function readHello(reader: FieldReader): Hello {
+  const protocol = reader.u32()
+  const purpose = reader.oneOf(PURPOSES)
+  const from = readNodeIdOrZero(reader)
+  const to = readNodeIdOrZero(reader)
+  const clusterId = readOptionalText(reader)
+  const incarnation = reader.text()
+  const addresses = readAddresses(reader)
+  reader.raw(reader.remaining)
+  return { protocol, purpose, from, to, clusterId, incarnation, addresses }
+}
+
+const REFUSAL_CODES = [
+  'wrong-node',
+  'wrong-cluster',
+  'wrong-incarnation',
+  'wrong-protocol',
+  'self',
+  'removed',
+  'shutting-down',
+  'bad-hello',
+] as const satisfies Refusal['code'][]
+
+export function writeHelloAnswer(writer: FrameWriter, answer: HelloAnswer): void {
+  writer.flag(answer.kind === 'welcome')
+  if (answer.kind === 'refused') {
+    writer.u8(REFUSAL_CODES.indexOf(answer.refusal.code))
+    writer.text(answer.refusal.detail)
+    writer.flag(answer.report !== null)
+  }
+  if (answer.report !== null) writeReport(writer, answer.report)
+}
+
+export function readHelloAnswer(reader: FieldReader): HelloAnswer {
+  const answer = readAnswerFields(reader)
+  reader.raw(reader.remaining)
+  return answer
+}
+
+function readAnswerFields(reader: FieldReader): HelloAnswer {
+  if (reader.flag()) return { kind: 'welcome', report: readReport(reader) }
+  const code = reader.oneOf(REFUSAL_CODES)
+  const refusal: Refusal = { code, detail: reader.text() }
+  return { kind: 'refused', refusal, report: reader.flag() ? readReport(reader) : null }
+}
+
+function writeReport(writer: FrameWriter, report: NodeReport): void {
+  writeNodeId(writer, report.id)
+  writer.text(report.incarnation)
+  writeOptionalText(writer, report.clusterId)
+  writer.flag(report.initialized)
+  writeVote(writer, report.vote)
+  writeOptionalLogId(writer, report.last)
+  writeOptionalNodeId(writer, report.leader)
+  writeMembership(writer, report.effective)
+  writeAddresses(writer, report.addresses)
+  writer.text(report.version)
+}
+
+function readReport(reader: FieldReader): NodeReport {
+  const id = readNodeId(reader)
+  const incarnation = reader.text()
+  const clusterId = readOptionalText(reader)
+  const initialized = reader.flag()
+  const vote = readVote(reader)
+  const last = readOptionalLogId(reader)
+  const leader = readOptionalNodeId(reader)
+  const effective = readMembership(reader)
+  const addresses = readAddresses(reader)
+  const version = reader.text()
+  return { id, incarnation, clusterId, initialized, vote, last, leader, effective, addresses, version }
+}
+
+function writeOptionalText(writer: FrameWriter, text: string | null): void {
+  writer.flag(text !== null)
+  if (text !== null) writer.text(text)
+}
+
+function readOptionalText(reader: FieldReader): string | null {
+  return reader.flag() ? reader.text() : null
+}
