@@ -1,0 +1,216 @@
+import t from 'tap'
+import { describeMistakes, describeSettings, readConfig, type Config, type Mistake } from '../src/config.ts'
+
+const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
+
+function accepted(flags: readonly string[], environment: Record<string, string> = {}): Config {
+  const outcome = readConfig([...needed, ...flags], environment)
+  if (outcome.kind !== 'config') throw new Error(describeMistakes(outcome.mistakes))
+  return outcome.config
+}
+
+function mistakesOf(flags: readonly string[], environment: Record<string, string> = {}): readonly Mistake[] {
+  const outcome = readConfig(flags, environment)
+  return outcome.kind === 'mistakes' ? outcome.mistakes : []
+}
+
+t.test('two flags are enough; the rest has defaults', async (t) => {
+  t.strictSame(accepted([]), {
+    id: 1,
+    dataDirectory: '/var/lib/quorate',
+    api: { host: '127.0.0.1', port: 7001 },
+    raft: { host: '127.0.0.1', port: 7101 },
+    apiAdvertise: null,
+    raftAdvertise: null,
+    clusterToken: '',
+    heartbeatMs: 50,
+    electionTimeoutMs: { min: 300, max: 600 },
+    valueBytesMax: 1024 * 1024,
+    purgeEveryEntries: 100_000,
+    purgeEveryBytes: 256 * 1024 * 1024,
+    keepEntries: 20_000,
+    keepBytes: 64 * 1024 * 1024,
+    snapshotBytesPerSecondMax: 128 * 1024 * 1024,
+    snapshotHoldMs: 300_000,
+    segmentBytes: 64 * 1024 * 1024,
+    shutdownTimeoutMs: 10_000,
+    logLevel: 'info',
+    logFormat: 'json',
+  })
+})
+
+t.test('a config cannot be changed afterwards', async (t) => {
+  const config = accepted([])
+  t.ok(Object.isFrozen(config))
+  t.ok(Object.isFrozen(config.api))
+  t.ok(Object.isFrozen(config.electionTimeoutMs))
+})
+
+t.test('every flag takes effect, as --flag value, as --flag=value and from the environment', async (t) => {
+  const cases: [flag: string, text: string, key: keyof Config, value: unknown][] = [
+    ['--api', '[::1]:8001', 'api', { host: '::1', port: 8001 }],
+    ['--api', '0.0.0.0:0', 'api', { host: '0.0.0.0', port: 0 }],
+    ['--raft', 'Node-1.example.COM:8101', 'raft', { host: 'node-1.example.com', port: 8101 }],
+    ['--api-advertise', '10.0.0.1:7001', 'apiAdvertise', 'http://10.0.0.1:7001'],
+    ['--api-advertise', 'http://[fd00::1]:7001/', 'apiAdvertise', 'http://[fd00::1]:7001'],
+    ['--raft-advertise', 'node-1:7101', 'raftAdvertise', 'node-1:7101'],
+    ['--cluster-token', 'blue', 'clusterToken', 'blue'],
+    ['--heartbeat', '100ms', 'heartbeatMs', 100],
+    ['--election-timeout', '1s-2s', 'electionTimeoutMs', { min: 1000, max: 2000 }],
+    ['--value-bytes-max', '4MiB', 'valueBytesMax', 4 * 1024 * 1024],
+    ['--purge-every', '500', 'purgeEveryEntries', 500],
+    ['--purge-every-bytes', '1GiB', 'purgeEveryBytes', 1024 ** 3],
+    ['--keep-entries', '0', 'keepEntries', 0],
+    ['--keep-bytes', '0', 'keepBytes', 0],
+    ['--snapshot-rate', '1048576', 'snapshotBytesPerSecondMax', 1024 ** 2],
+    ['--snapshot-hold', '90s', 'snapshotHoldMs', 90_000],
+    ['--segment-bytes', '16MiB', 'segmentBytes', 16 * 1024 * 1024],
+    ['--shutdown-timeout', '2m', 'shutdownTimeoutMs', 120_000],
+    ['--log-level', 'warn', 'logLevel', 'warn'],
+    ['--log-format', 'text', 'logFormat', 'text'],
+  ]
+  const covered = new Set(cases.map(([flag]) => flag))
+  for (const { flag } of describeSettings()) {
+    const name = flag.split(' ')[0] ?? ''
+    t.ok(covered.has(name) || name === '--id' || name === '--data-dir', `${name} is covered here`)
+  }
+  for (const [flag, text, key, value] of cases) {
+    t.strictSame(accepted([flag, text])[key], value, `${flag} ${text}`)
+    t.strictSame(accepted([`${flag}=${text}`])[key], value, `${flag}=${text}`)
+    const variable = `QUORATE_${flag.slice(2).toUpperCase().replaceAll('-', '_')}`
+    t.strictSame(accepted([], { [variable]: text })[key], value, `${variable}=${text}`)
+  }
+})
+
+t.test('a flag beats the environment; an empty variable is none', async (t) => {
+  t.equal(accepted(['--heartbeat', '20ms'], { QUORATE_HEARTBEAT: '80ms' }).heartbeatMs, 20)
+  t.equal(accepted([], { QUORATE_HEARTBEAT: '' }).heartbeatMs, 50)
+  t.equal(accepted(['--cluster-token', ''], { QUORATE_CLUSTER_TOKEN: 'x' }).clusterToken, '')
+  const outcome = readConfig([], { QUORATE_ID: '7', QUORATE_DATA_DIR: 'd' })
+  t.equal(outcome.kind === 'config' && outcome.config.id, 7)
+})
+
+t.test('every flag, wrong once', async (t) => {
+  const cases: [flag: string, text: string, wrong: RegExp][] = [
+    ['--id', '0', /below 1/],
+    ['--id', '2147483648', /above 2147483647/],
+    ['--id', '-1', /not a whole number/],
+    ['--id', '1.5', /not a whole number/],
+    ['--id', 'one', /not a whole number/],
+    ['--data-dir', ' ', /not a path/],
+    ['--data-dir', 'a\0b', /not a path/],
+    ['--api', '7001', /not of the form HOST:PORT/],
+    ['--api', ':7001', /no host/],
+    ['--api', '127.0.0.1:65536', /above 65535/],
+    ['--api', '127.0.0.256:7001', /host 127.0.0.256/],
+    ['--api', '1.2.3:7001', /host 1.2.3/],
+    ['--api', '::1:7001', /without brackets/],
+    ['--api', '[::zz]:7001', /host ::zz/],
+    ['--api', '[127.0.0.1]:7001', /host 127.0.0.1/],
+    ['--api', 'http://127.0.0.1:7001', /not of the form/],
+    ['--raft', 'exa mple:1', /host exa mple/],
+    ['--raft', '-a:1', /host -a/],
+    ['--api-advertise', 'https://a:1', /scheme https/],
+    ['--api-advertise', '0.0.0.0:7001', /reaches nobody/],
+    ['--api-advertise', 'http://a:1/path', /not of the form/],
+    ['--raft-advertise', 'node:0', /port 0/],
+    ['--raft-advertise', '[::]:7101', /reaches nobody/],
+    ['--cluster-token', 'a b', /visible ASCII/],
+    ['--cluster-token', 'x'.repeat(129), /129 characters/],
+    ['--heartbeat', '50', /not a duration/],
+    ['--heartbeat', '1ms', /below 5ms/],
+    ['--heartbeat', '11s', /above 10s/],
+    ['--election-timeout', '300ms', /two durations/],
+    ['--election-timeout', '300-600', /two durations/],
+    ['--election-timeout', '600ms-300ms', /does not rise/],
+    ['--election-timeout', '300ms-300ms', /does not rise/],
+    ['--election-timeout', '300ms-2m', /above 1m/],
+    ['--value-bytes-max', '17MiB', /above 16MiB/],
+    ['--value-bytes-max', '1MB', /not a size/],
+    ['--purge-every', '9', /below 10/],
+    ['--purge-every-bytes', '1KiB', /below 64KiB/],
+    ['--keep-entries', '1e3', /not a whole number/],
+    ['--keep-bytes', '-1', /not a size/],
+    ['--snapshot-rate', '1', /below 64KiB/],
+    ['--snapshot-hold', '0s', /below 1s/],
+    ['--segment-bytes', '512KiB', /below 1MiB/],
+    ['--shutdown-timeout', '1ms', /below 100ms/],
+    ['--log-level', 'loud', /none of the choices/],
+    ['--log-format', 'pretty', /none of the choices/],
+  ]
+  const covered = new Set(cases.map(([flag]) => flag))
+  for (const { flag } of describeSettings()) t.ok(covered.has(flag.split(' ')[0] ?? ''), `${flag} is covered here`)
+  for (const [flag, text, wrong] of cases) {
+    const rest = needed.filter((_, at) => needed[at - (at % 2)] !== flag)
+    const mistakes = mistakesOf([...rest, `${flag}=${text}`])
+    t.equal(mistakes.length, 1, `${flag} ${text} is one mistake`)
+    t.match(mistakes[0], { given: `${flag} ${text}`, wrong, allowed: /./ })
+    const variable = `QUORATE_${flag.slice(2).toUpperCase().replaceAll('-', '_')}`
+    t.match(mistakesOf(rest, { [variable]: text })[0], { given: `${variable}=${text}`, wrong })
+  }
+})
+
+t.test('flags that do not exist, or come without a value, twice or bare', async (t) => {
+  t.match(mistakesOf([...needed, '--hartbeat', '50ms']), [
+    { given: '--hartbeat', allowed: 'perhaps --heartbeat was meant' },
+  ])
+  t.match(mistakesOf([...needed, '--discover', 'static:a:1']), [{ given: '--discover', wrong: 'is an unknown flag' }])
+  t.match(mistakesOf([...needed, '--heartbeat']), [
+    { given: '--heartbeat', wrong: 'has no value', allowed: /duration/ },
+  ])
+  t.match(mistakesOf([...needed, '--heartbeat', '--raft', 'a:1']), [{ given: '--heartbeat', wrong: 'has no value' }])
+  t.match(mistakesOf([...needed, '--id', '2']), [{ given: '--id 2', wrong: 'is given twice' }])
+  t.match(mistakesOf([...needed, 'now']), [{ given: 'now', wrong: 'is no flag' }])
+  t.match(mistakesOf([...needed, '-i']), [{ given: '-i', wrong: 'is no flag' }])
+  t.match(mistakesOf([]), [
+    { given: '--id', wrong: /is missing \(or QUORATE_ID/ },
+    { given: '--data-dir', wrong: /is missing/ },
+  ])
+})
+
+t.test('settings that do not go together', async (t) => {
+  const together: [flags: string[], wrong: RegExp][] = [
+    [['--heartbeat', '101ms'], /do not go together/],
+    [['--election-timeout', '149ms-600ms'], /do not go together/],
+    [['--api', '127.0.0.1:7101'], /want the same port/],
+    [['--api', '0.0.0.0:7101'], /want the same port/],
+    [['--raft', '[::]:7001'], /want the same port/],
+    [['--api-advertise', 'a:1', '--raft-advertise', 'a:1'], /same address/],
+  ]
+  for (const [flags, wrong] of together) {
+    const mistakes = mistakesOf([...needed, ...flags])
+    t.equal(mistakes.length, 1, flags.join(' '))
+    t.match(mistakes[0]?.wrong, wrong)
+  }
+  accepted(['--heartbeat', '100ms'])
+  accepted(['--api', '127.0.0.1:0', '--raft', '127.0.0.1:0'])
+  accepted(['--api', '127.0.0.1:7101', '--raft', '127.0.0.2:7101'])
+})
+
+t.test('all mistakes come at once, each with what is allowed', async (t) => {
+  const mistakes = mistakesOf(['--id', 'x', '--heartbeat=1', '--api', 'a', '--frobnicate', '--raft', 'b:1'], {
+    QUORATE_LOG_LEVEL: 'loud',
+  })
+  t.strictSame(
+    mistakes.map((mistake) => mistake.given),
+    ['--frobnicate', '--id x', '--data-dir', '--api a', '--heartbeat 1', 'QUORATE_LOG_LEVEL=loud'],
+  )
+  const text = describeMistakes(mistakes)
+  for (const mistake of mistakes) {
+    t.match(text, mistake.given)
+    t.match(text, mistake.allowed)
+  }
+})
+
+t.test('a variable that is nearly a setting is pointed out, those of an orchestrator are not', async (t) => {
+  const outcome = readConfig(needed, {
+    QUORATE_HEARTBEET: '50ms',
+    QUORATE_SERVICE_HOST: '10.0.0.1',
+    QUORATE_PORT: 'tcp://10.0.0.1:7001',
+    QUORATE_SERVER: 'http://127.0.0.1:7001',
+    HEARTBEAT: '1s',
+  })
+  t.strictSame(outcome.kind === 'config' && outcome.warnings, [
+    'the environment variable QUORATE_HEARTBEET is no setting; perhaps QUORATE_HEARTBEAT was meant',
+  ])
+})
