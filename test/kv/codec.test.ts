@@ -1,0 +1,384 @@
+import t from 'tap'
+import {
+  UnknownCommandError,
+  UnreadableStateError,
+  decodeCommand,
+  decodeMachineState,
+  decodeRecord,
+  encodeCommand,
+  encodeMachineState,
+  encodeRecord,
+  endOfPrefix,
+  fingerprintOf,
+  keyFromText,
+  keyOfRow,
+  keyToText,
+  recordRange,
+  recordRow,
+  rowBytes,
+  rowFromBytes,
+} from '../../src/kv/index.ts'
+import type { Command, Key, KeyRecord, RowKey } from '../../src/kv/index.ts'
+import {
+  decodeKeyedWrite,
+  decodeKeyedWriteName,
+  encodeKeyedWrite,
+  encodeKeyedWriteName,
+} from '../../src/kv/keyed-write.ts'
+import type { KeyedWrite } from '../../src/kv/keyed-write.ts'
+import { keyedWriteOrderRow } from '../../src/kv/row.ts'
+import { InvariantError } from '../../src/lib/assert.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
+import { del, deleteRange, key, put } from './support/batch-store.ts'
+
+const TEXTS = [
+  'a', 'b', 'aa', 'ab', 'a/b', 'a\u0000', '\u0000', '\u007f', '\u0080', 'é', 'zé', '\u07ff', '\u0800', '\ud7ff',
+  '\ue000', '\ufffd', '\uffff', '\u{10000}', '\u{1f600}', '\u{10ffff}', 'a\u{1f600}', 'a\uffff', '日本', '日本語',
+] // prettier-ignore
+
+t.test('keys', async (t) => {
+  t.test('a key keeps its text and is ordered by the bytes of its UTF-8', async (t) => {
+    for (const a of TEXTS) {
+      t.equal(keyToText(key(a)), a)
+      for (const b of TEXTS) {
+        const bytes = Math.sign(Buffer.compare(Buffer.from(a), Buffer.from(b)))
+        const keys = key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0
+        if (keys !== bytes) t.fail(`${JSON.stringify(a)} and ${JSON.stringify(b)} are ordered ${keys}, not ${bytes}`)
+      }
+    }
+    t.ok(key('\uffff') < key('\u{10000}'), 'UTF-16 would order these two the other way round')
+  })
+
+  t.test('the rules of a key count bytes, not characters', async (t) => {
+    t.match(keyFromText('', 8), { kind: 'invalid', reason: /empty/ })
+    t.match(keyFromText('x'.repeat(8), 8), { kind: 'key' })
+    t.match(keyFromText('x'.repeat(9), 8), { kind: 'invalid', reason: /9 bytes; at most 8/ })
+    t.match(keyFromText('éééé', 8), { kind: 'key' })
+    t.match(keyFromText('ééééx', 8), { kind: 'invalid', reason: /9 bytes; at most 8/ })
+    t.match(keyFromText('a\ud800', 8), { kind: 'invalid', reason: /surrogate/ })
+    t.match(keyFromText('\udc00a', 8), { kind: 'invalid', reason: /surrogate/ })
+  })
+
+  t.test('endOfPrefix is the first key behind all that start with the prefix', async (t) => {
+    t.equal(endOfPrefix(key('a')), 'b')
+    t.equal(endOfPrefix(key('a/')), 'a0')
+    t.equal(endOfPrefix('a\xff' as Key), 'b')
+    t.equal(endOfPrefix('a\xfe\xff\xff' as Key), 'a\xff')
+    t.equal(endOfPrefix('\xff\xff' as Key), null)
+    t.equal(endOfPrefix('' as Key), null)
+    const random = new SeededRandom(7)
+    for (let i = 0; i < 2000; i++) {
+      const prefix = randomKey(random, 3)
+      const other = randomKey(random, 5)
+      const end = endOfPrefix(prefix)
+      const inside = other >= prefix && (end === null || other < end)
+      if (inside !== other.startsWith(prefix)) t.fail(`${JSON.stringify(prefix)} and ${JSON.stringify(other)}`)
+    }
+  })
+
+  t.test('rows of records are ordered as their keys, and apart from all other rows', async (t) => {
+    const all = recordRange(null, null)
+    for (const text of TEXTS) {
+      const row = recordRow(key(text))
+      t.equal(keyOfRow(row), key(text))
+      t.equal(rowFromBytes(rowBytes(row)), row)
+      t.ok(row >= all.start && all.end !== null && row < all.end)
+    }
+    t.equal(rowFromBytes(new Uint8Array([1, 0xff, 0x80])), '\x01\xff\x80', 'a plain Uint8Array will do')
+    t.same(recordRange(key('b'), key('d')), { start: recordRow(key('b')), end: recordRow(key('d')) })
+    t.throws(() => keyOfRow('\x10a' as RowKey), InvariantError)
+  })
+
+  t.test('the order rows of keyed writes ascend with their numbers', async (t) => {
+    const numbers = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, 2 ** 53 - 1]
+    const rows = numbers.map(keyedWriteOrderRow)
+    t.same([...rows].sort(), rows)
+    t.equal(new Set(rows).size, numbers.length)
+    t.ok(rows.every((row) => row.length === 9))
+  })
+})
+
+const RECORDS: readonly KeyRecord[] = [
+  { createRevision: 1, modRevision: 1, version: 1, lease: 0, value: Buffer.alloc(0) },
+  { createRevision: 3, modRevision: 2 ** 33 + 1, version: 70_000, lease: 2 ** 53 - 1, value: Buffer.from('value') },
+  { createRevision: 2 ** 53 - 1, modRevision: 2 ** 53 - 1, version: 1, lease: 1, value: Buffer.alloc(5000, 0xff) },
+]
+
+t.test('records', async (t) => {
+  t.test('a record survives encoding, and its value is a slice of the row', async (t) => {
+    for (const record of RECORDS) {
+      const bytes = encodeRecord(record)
+      t.same(plain(decodeRecord(bytes)), plain(record))
+      t.equal(decodeRecord(bytes).value.buffer, bytes.buffer)
+      t.same(plain(decodeRecord(Uint8Array.from(bytes))), plain(record), 'from a plain Uint8Array')
+    }
+    const value = Buffer.from('mine')
+    const bytes = encodeRecord({ createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+    value.fill(0)
+    t.equal(Buffer.from(decodeRecord(bytes).value).toString(), 'mine', 'the row has a copy of its own')
+  })
+
+  t.test('what cannot be a record is refused', async (t) => {
+    const bytes = encodeRecord({ createRevision: 5, modRevision: 6, version: 2, lease: 0, value: Buffer.from('v') })
+    for (let length = 0; length < 33; length++) mustBeUnreadable(() => decodeRecord(bytes.subarray(0, length)))
+    eachOtherByte(bytes, 0, (other) => mustBeUnreadable(() => decodeRecord(other)))
+    for (const at of [1, 9, 17, 25]) {
+      const damaged = Uint8Array.from(bytes)
+      damaged[at] = 0xff
+      t.throws(() => decodeRecord(damaged), UnreadableStateError, `the number at ${at}`)
+    }
+  })
+})
+
+const TAG = { key: 'order-17', fingerprint: 2 ** 53 - 1 }
+const COMMANDS: readonly Command[] = [
+  put('a', 'value'),
+  put('日本', '', { wantsPrevious: true }),
+  put('k', 'v', { condition: { type: 'absent' }, idempotency: TAG }),
+  put('k', 'v', { condition: { type: 'present' } }),
+  put('k', 'v', { condition: { type: 'mod-revision', revision: 2 ** 40 + 3 }, wantsPrevious: true, idempotency: TAG }),
+  put('x'.repeat(4096), 'y'.repeat(70_000), { idempotency: { key: '~'.repeat(128), fingerprint: 0 } }),
+  del('a'),
+  del('a', { wantsPrevious: true, condition: { type: 'absent' } }),
+  del('é', { condition: { type: 'mod-revision', revision: 0 }, idempotency: TAG }),
+  deleteRange(null, null),
+  deleteRange('a', null),
+  deleteRange(null, '\u{10ffff}', { idempotency: TAG }),
+  deleteRange('a', 'b', { idempotency: TAG }),
+  { type: 'delete-range', start: '' as Key, end: '' as Key, idempotency: null },
+]
+
+t.test('commands', async (t) => {
+  t.test('a command survives encoding, and its value is a slice of the entry', async (t) => {
+    for (const command of COMMANDS) {
+      const bytes = encodeCommand(command)
+      t.same(plain(decodeCommand(bytes)), plain(command))
+      t.same(plain(decodeCommand(Uint8Array.from(bytes))), plain(command), 'from a plain Uint8Array')
+      const inside = new Uint8Array(bytes.length + 20).fill(0xee)
+      inside.set(bytes, 7)
+      t.same(plain(decodeCommand(inside.subarray(7, 7 + bytes.length))), plain(command), 'from the middle of a batch')
+      const again = decodeCommand(bytes)
+      if (again.type === 'put') t.equal(again.value.buffer, bytes.buffer)
+    }
+  })
+
+  t.test('the bytes of format 1 stay what they are', async (t) => {
+    const command = put('ké', 'v1', {
+      condition: { type: 'mod-revision', revision: 258 },
+      wantsPrevious: true,
+      idempotency: { key: 'id', fingerprint: 2 ** 32 + 1 },
+    })
+    t.equal(
+      Buffer.from(encodeCommand(command)).toString('hex'),
+      '0101070200030000000200000000000001020000000100000001' + '6964' + '6bc3a9' + '7631',
+    )
+    t.equal(fingerprintOf(command), 8_793_212_730_789_382)
+  })
+
+  t.test('an entry that was cut, extended or is of another format is refused', async (t) => {
+    for (const command of COMMANDS) {
+      const bytes = encodeCommand(command)
+      const step = bytes.length > 1000 ? 997 : 1
+      for (let length = 0; length < bytes.length; length += step) {
+        const cut = bytes.subarray(0, length)
+        if (!refuses(cut)) t.fail(`${command.type} cut to ${length} of ${bytes.length} bytes was taken for a command`)
+      }
+      t.ok(refuses(Buffer.concat([bytes, Buffer.alloc(1)])), 'one byte more')
+      eachOtherByte(bytes, 0, (other) => {
+        if (!refuses(other)) t.fail(`format ${other[0]} was read`)
+      })
+    }
+    t.throws(() => decodeCommand(new Uint8Array([2])), { name: 'UnknownCommandError', message: /format 2.*newer/ })
+    t.throws(() => decodeCommand(new Uint8Array([1, 9, 0, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /type 9/ })
+    t.throws(() => decodeCommand(new Uint8Array([1, 1, 0x20, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /flags 32/ })
+  })
+
+  t.test('fields that contradict each other are refused', async (t) => {
+    const refused: readonly (readonly [string, Command, number, number])[] = [
+      ['a put with the flag of a range', put('a', ''), 2, 0b1000],
+      ['a range with a condition', deleteRange('a', 'b'), 2, 0b11010],
+      ['a start that is absent and has bytes', deleteRange('a', 'b'), 2, 0b10000],
+      ['an end that is absent and has bytes', deleteRange('a', 'b'), 2, 0b01000],
+      ['a delete with a value', put('a', 'v'), 1, 2],
+      ['an expected revision of 2^53', put('a', 'v', { condition: { type: 'mod-revision', revision: 1 } }), 11, 0x20],
+      ['a fingerprint of 2^53', put('a', 'v', { idempotency: { key: 'i', fingerprint: 0 } }), 11, 0x20],
+      [
+        'an idempotency key that is not visible ASCII',
+        put('a', 'v', { idempotency: { key: 'i', fingerprint: 0 } }),
+        18,
+        32,
+      ],
+    ]
+    for (const [what, command, at, byte] of refused) {
+      const bytes = encodeCommand(command)
+      bytes[at] = byte
+      t.ok(refuses(bytes), what)
+    }
+    t.ok(refuses(new Uint8Array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])), 'an empty key')
+  })
+
+  t.test('damage and noise give a command that encodes to the same bytes, or the refusal, nothing else', async (t) => {
+    const random = new SeededRandom(11)
+    const short = COMMANDS.map(encodeCommand).filter((bytes) => bytes.length < 1000)
+    let read = 0
+    for (let i = 0; i < 20_000; i++) {
+      const from = short[random.integer(0, short.length)] ?? new Uint8Array(0)
+      const bytes = i % 4 === 0 ? randomBytes(random, 40) : Uint8Array.from(from)
+      for (let n = random.integer(0, 3); n >= 0 && bytes.length > 0; n--) {
+        bytes[random.integer(0, bytes.length)] = random.integer(0, 256)
+      }
+      if (refuses(bytes)) continue
+      read += 1
+      if (!Buffer.from(encodeCommand(decodeCommand(bytes))).equals(bytes)) t.fail(Buffer.from(bytes).toString('hex'))
+    }
+    t.ok(read > 1000, 'damage to keys and values alone is not seen here')
+  })
+
+  t.test('what no node could decode is never encoded', async (t) => {
+    const bad: readonly Command[] = [
+      { ...put('a', ''), key: '' as Key },
+      { ...del('a'), key: '' as Key },
+      { ...put('a', ''), key: 'x'.repeat(65_536) as Key },
+      put('a', '', { condition: { type: 'mod-revision', revision: -1 } }),
+      put('a', '', { condition: { type: 'mod-revision', revision: 1.5 } }),
+      put('a', '', { idempotency: { key: '', fingerprint: 1 } }),
+      put('a', '', { idempotency: { key: 'a b', fingerprint: 1 } }),
+      put('a', '', { idempotency: { key: 'x'.repeat(129), fingerprint: 1 } }),
+      put('a', '', { idempotency: { key: 'x', fingerprint: 2 ** 53 } }),
+      put('a', '', { idempotency: { key: 'x', fingerprint: -1 } }),
+    ]
+    for (const command of bad) t.throws(() => encodeCommand(command), InvariantError)
+  })
+
+  t.test('a fingerprint covers the request and nothing else', async (t) => {
+    const requests: readonly Command[] = [
+      put('a', 'value'),
+      put('a', 'valuf'),
+      put('a', 'value', { wantsPrevious: true }),
+      put('a', 'value', { condition: { type: 'absent' } }),
+      put('a', 'value', { condition: { type: 'present' } }),
+      put('a', 'value', { condition: { type: 'mod-revision', revision: 1 } }),
+      put('a', 'value', { condition: { type: 'mod-revision', revision: 2 } }),
+      put('av', 'alue'),
+      put('b', 'value'),
+      put('a', 'x'.repeat(1000)),
+      put('a', 'x'.repeat(500) + 'y' + 'x'.repeat(499)),
+      del('a'),
+      deleteRange('a', null),
+      deleteRange(null, 'a'),
+      deleteRange(null, null),
+    ]
+    const prints = requests.map(fingerprintOf)
+    t.equal(new Set(prints).size, requests.length)
+    for (const [i, request] of requests.entries()) {
+      t.equal(fingerprintOf({ ...request, idempotency: TAG }), prints[i])
+      t.ok(Number.isSafeInteger(prints[i]))
+    }
+  })
+})
+
+t.test('machine state', async (t) => {
+  const state = { revision: 2 ** 40 + 1, digest: 2 ** 53 - 1, keyedFirst: 5, keyedNext: 2 ** 33 }
+  const bytes = encodeMachineState(state)
+  t.same(decodeMachineState(bytes), state)
+  t.same(decodeMachineState(Uint8Array.from(bytes)), state)
+  for (let length = 0; length < bytes.length; length++) {
+    mustBeUnreadable(() => decodeMachineState(bytes.subarray(0, length)))
+  }
+  t.throws(() => decodeMachineState(Buffer.concat([bytes, Buffer.alloc(1)])), UnreadableStateError)
+  eachOtherByte(bytes, 0, (other) => mustBeUnreadable(() => decodeMachineState(other)))
+  for (const at of [1, 9, 17, 25]) {
+    const damaged = Uint8Array.from(bytes)
+    damaged[at] = 0xff
+    t.throws(() => decodeMachineState(damaged), UnreadableStateError, `the number at ${at}`)
+  }
+})
+
+t.test('keyed writes', async (t) => {
+  const writes: readonly KeyedWrite[] = [
+    { fingerprint: 7, result: { type: 'put', revision: 9, createRevision: 3, version: 4, previous: null } },
+    {
+      fingerprint: 2 ** 53 - 1,
+      result: { type: 'put', revision: 9, createRevision: 3, version: 4, previous: record() },
+    },
+    { fingerprint: 0, result: { type: 'deleted', revision: 0, deleted: 0, previous: null } },
+    { fingerprint: 0, result: { type: 'deleted', revision: 12, deleted: 1, previous: record() } },
+    { fingerprint: 1, result: { type: 'condition-failed', currentRevision: null } },
+    { fingerprint: 1, result: { type: 'condition-failed', currentRevision: 0 } },
+    { fingerprint: 1, result: { type: 'condition-failed', currentRevision: 12 } },
+  ]
+  for (const write of writes) {
+    const bytes = encodeKeyedWrite(write)
+    t.same(JSON.stringify(decodeKeyedWrite(bytes)), JSON.stringify(write))
+    const header = bytes.subarray(0, 34)
+    for (let length = 0; length < 34; length++) {
+      mustBeUnreadable(() => decodeKeyedWrite(header.subarray(0, length)))
+    }
+    eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeKeyedWrite(other)))
+    for (const [at, byte] of [
+      [1, 0],
+      [1, 4],
+      [2, 0xff],
+      [10, 0xff],
+      [18, 0xff],
+      [26, 0xff],
+    ] as const) {
+      // prettier-ignore
+      const damaged = Uint8Array.from(bytes)
+      damaged[at] = byte
+      t.throws(() => decodeKeyedWrite(damaged), UnreadableStateError, `${byte} at ${at}`)
+    }
+  }
+  t.equal(decodeKeyedWriteName(encodeKeyedWriteName('order-17')), 'order-17')
+  t.throws(() => decodeKeyedWriteName(null), InvariantError)
+})
+
+function record(): KeyRecord {
+  return { createRevision: 2, modRevision: 5, version: 3, lease: 0, value: Buffer.alloc(10_000, 0xab) }
+}
+
+function refuses(bytes: Uint8Array): boolean {
+  try {
+    decodeCommand(bytes)
+    return false
+  } catch (error) {
+    if (error instanceof UnknownCommandError) return true
+    throw error
+  }
+}
+
+/** As `t.throws`, for thousands of cases: an assertion each would cost seconds. */
+function mustBeUnreadable(decode: () => unknown): void {
+  try {
+    decode()
+  } catch (error) {
+    if (error instanceof UnreadableStateError) return
+    throw error
+  }
+  throw new Error('bytes that are damaged were read')
+}
+
+/** Calls `check` with copies of `bytes` in which the byte at `at` has each other value. */
+function eachOtherByte(bytes: Uint8Array, at: number, check: (other: Uint8Array) => void): void {
+  for (let byte = 0; byte < 256; byte++) {
+    if (byte === bytes[at]) continue
+    const other = Uint8Array.from(bytes)
+    other[at] = byte
+    check(other)
+  }
+}
+
+/** With values as text, so that Buffers and plain arrays compare. */
+function plain(from: Command | KeyRecord): object {
+  return 'value' in from ? { ...from, value: Buffer.from(from.value).toString('latin1') } : from
+}
+
+function randomBytes(random: SeededRandom, lengthMax: number): Uint8Array {
+  return Uint8Array.from({ length: random.integer(0, lengthMax + 1) }, () => random.integer(0, 256))
+}
+
+function randomKey(random: SeededRandom, lengthMax: number): Key {
+  const characters = ['a', 'b', '\xfe', '\xff']
+  const length = random.integer(1, lengthMax + 1)
+  return Array.from({ length }, () => characters[random.integer(0, characters.length)]).join('') as Key
+}

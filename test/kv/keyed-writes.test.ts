@@ -1,0 +1,173 @@
+import t from 'tap'
+import { fingerprintOf } from '../../src/kv/index.ts'
+import type { Command, CommandResult } from '../../src/kv/index.ts'
+import { keyedWriteOrderRow, keyedWriteRow } from '../../src/kv/row.ts'
+import { InvariantError } from '../../src/lib/assert.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
+import { BatchStore, del, deleteRange, put } from './support/batch-store.ts'
+
+/** `command` under a client's name for it. */
+function named(name: string, command: Command): Command {
+  return { ...command, idempotency: { key: name, fingerprint: fingerprintOf(command) } }
+}
+
+t.test('a retry gets the first answer and changes nothing', async (t) => {
+  const store = new BatchStore()
+  const first = store.one(named('x', put('a', '1')))
+  store.one(put('a', '2'))
+  const before = store.dump()
+  const { digest: _, ...state } = store.machine.state()
+  t.same(store.one(named('x', put('a', '1'))), first)
+  t.same(store.dump(), before)
+  t.match(store.machine.state(), state)
+})
+
+t.test('every kind of answer is kept: also that nothing was deleted, and a refusal', async (t) => {
+  const writes: readonly (readonly [string, Command])[] = [
+    ['put', put('a', '2')],
+    ['put with the record it replaced', put('a', '2', { wantsPrevious: true })],
+    ['delete', del('a')],
+    ['delete with the record it removed', del('a', { wantsPrevious: true })],
+    ['delete of an absent key', del('none')],
+    ['delete-range', deleteRange('a', 'z')],
+    ['refused put', put('a', '2', { condition: { type: 'absent' } })],
+    ['refused delete', del('none', { condition: { type: 'present' } })],
+  ]
+  for (const [what, command] of writes) {
+    const store = new BatchStore()
+    store.execute(put('a', '1'), put('b', 'x'.repeat(20_000)))
+    const first = store.one(named('x', command))
+    // By now every condition and record is another one.
+    store.execute(deleteRange(null, null), put('none', '1'))
+    t.equal(text(store.one(named('x', command))), text(first), what)
+    t.equal(text(store.restored().one(named('x', command))), text(first), `${what}, after a restart`)
+  }
+})
+
+t.test('the replaced record comes back whole, whatever its size', async (t) => {
+  const store = new BatchStore()
+  const value = 'v'.repeat(100_000)
+  store.one(put('a', value))
+  store.one(named('x', put('a', '', { wantsPrevious: true })))
+  const retry = store.one(named('x', put('a', '', { wantsPrevious: true })))
+  t.ok(retry.type === 'put' && retry.previous !== null && Buffer.from(retry.previous.value).toString() === value)
+})
+
+t.test('the same name with another request is refused, and keeps its first answer', async (t) => {
+  const store = new BatchStore()
+  const first = store.one(named('x', put('a', '1')))
+  const before = store.dump()
+  for (const other of [put('a', '2'), put('b', '1'), del('a'), put('a', '1', { wantsPrevious: true })]) {
+    t.same(store.one(named('x', other)), { type: 'key-reused' })
+  }
+  t.same(store.dump(), before)
+  t.equal(store.machine.state().revision, 1)
+  t.same(store.one(named('x', put('a', '1'))), first)
+})
+
+t.test('a write and its retries in one batch are executed once', async (t) => {
+  const store = new BatchStore(2)
+  const x = named('x', put('a', '1', { condition: { type: 'absent' } }))
+  const results = store.execute(x, x, named('x', del('a')), named('y', put('b', '1')), x)
+  t.same(
+    results.map((result) => result.type),
+    ['put', 'put', 'key-reused', 'put', 'put'],
+  )
+  t.same(results[1], results[0])
+  t.same(results[4], results[0])
+  t.match(store.machine.state(), { revision: 4, keyedFirst: 0, keyedNext: 2 })
+})
+
+t.test('exactly the last keyed writes are remembered', async (t) => {
+  const limit = 5
+  const store = new BatchStore(limit)
+  for (let n = 0; n < 12; n++) {
+    store.one(named(`w${n}`, put('a', `${n}`)))
+    const kept = Array.from({ length: 12 }, (_, i) => i).filter((i) => store.rows.has(keyedWriteRow(`w${i}`)))
+    const from = Math.max(0, n - limit + 1)
+    t.same(
+      kept,
+      Array.from({ length: n - from + 1 }, (_, i) => from + i),
+      `after ${n + 1}`,
+    )
+    t.match(store.machine.state(), { keyedFirst: from, keyedNext: n + 1 })
+    t.equal(store.rows.size, 1 + 2 * kept.length, 'a forgotten write leaves no row behind')
+  }
+  t.match(store.one(named('w7', put('a', '7'))), { revision: 8 }, 'the oldest kept one')
+  const again = store.one(named('w6', put('a', '6')))
+  t.match(again, { type: 'put', revision: 14 }, 'one that was forgotten is a new write')
+  t.notOk(store.rows.has(keyedWriteRow('w7')))
+})
+
+t.test('a retry does not make its write younger', async (t) => {
+  const store = new BatchStore(2)
+  store.execute(named('x', put('a', '1')), named('y', put('b', '1')))
+  store.one(named('x', put('a', '1')))
+  store.one(named('z', put('c', '1')))
+  t.notOk(store.rows.has(keyedWriteRow('x')))
+  t.ok(store.rows.has(keyedWriteRow('y')))
+})
+
+t.test('a batch with more keyed writes than are remembered forgets some of its own', async (t) => {
+  const store = new BatchStore(3)
+  const batch = Array.from({ length: 10 }, (_, n) => named(`w${n}`, put(`k${n}`, '1')))
+  store.execute(...batch)
+  t.same([...store.rows.keys()].filter((row) => row.startsWith('\x10')).sort(), ['w7', 'w8', 'w9'].map(keyedWriteRow))
+  t.match(store.machine.state(), { keyedFirst: 7, keyedNext: 10 })
+})
+
+t.test('a lost order row stops the machine', async (t) => {
+  const store = new BatchStore(1)
+  store.one(named('x', put('a', '1')))
+  store.rows.delete(keyedWriteOrderRow(0))
+  t.throws(() => store.one(named('y', put('a', '1'))), InvariantError)
+})
+
+t.test(
+  'random keyed commands in random batches: as if each name were remembered in a queue, and alike in every batching',
+  async (t) => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new SeededRandom(seed)
+      const limit = random.integer(1, 7)
+      let batched = new BatchStore(limit)
+      const single = new BatchStore(limit)
+      const remembered = new Map<string, { readonly fingerprint: number; readonly result: string }>()
+      for (let round = 0; round < 50; round++) {
+        const batch = Array.from({ length: random.integer(1, 12) }, () => randomKeyed(random))
+        const results = batched.execute(...batch)
+        for (const [i, command] of batch.entries()) {
+          const actual = text(results[i])
+          if (text(single.one(command)) !== actual) t.fail(`seed ${seed}: batching changed an answer`)
+          const tag = command.idempotency
+          if (tag === null) continue
+          const known = remembered.get(tag.key)
+          if (known === undefined) {
+            remembered.set(tag.key, { fingerprint: tag.fingerprint, result: actual })
+            const [oldest] = remembered.keys()
+            if (remembered.size > limit && oldest !== undefined) remembered.delete(oldest)
+          } else {
+            const expected = known.fingerprint === tag.fingerprint ? known.result : '{"type":"key-reused"}'
+            if (actual !== expected) t.equal(actual, expected, `seed ${seed}, round ${round}`)
+          }
+        }
+        if (random.fraction() < 0.2) batched = batched.restored()
+      }
+      t.same(batched.dump(), single.dump(), `seed ${seed}`)
+      t.same(batched.machine.state(), single.machine.state())
+      const names = [...batched.rows.keys()].filter((row) => row.startsWith('\x10'))
+      t.same(names.sort(), [...remembered.keys()].map(keyedWriteRow).sort())
+    }
+  },
+)
+
+function randomKeyed(random: SeededRandom): Command {
+  const key = `k${random.integer(0, 3)}`
+  const command = random.fraction() < 0.2 ? del(key) : put(key, `${random.integer(0, 2)}`, { wantsPrevious: true })
+  return random.fraction() < 0.2 ? command : named(`n${random.integer(0, 12)}`, command)
+}
+
+function text(result: CommandResult | undefined): string {
+  return JSON.stringify(result, (_, value: unknown) =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value,
+  )
+}

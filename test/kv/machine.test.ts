@@ -1,0 +1,371 @@
+import t from 'tap'
+import {
+  KvMachine,
+  decodeRecord,
+  encodeRecord,
+  keyOfRow,
+  keyToText,
+  recordRange,
+  recordRow,
+} from '../../src/kv/index.ts'
+import type { Command, CommandResult, Condition, KeyRecord } from '../../src/kv/index.ts'
+import { InvariantError } from '../../src/lib/assert.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
+import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+
+const is = (revision: number): Condition => ({ type: 'mod-revision', revision })
+const ABSENT: Condition = { type: 'absent' }
+const PRESENT: Condition = { type: 'present' }
+
+t.test('put', async (t) => {
+  t.test('the revision is the index of the entry; versions count from the creation', async (t) => {
+    const store = new BatchStore()
+    store.revision = 6
+    t.same(store.one(put('a', '1')), { type: 'put', revision: 7, createRevision: 7, version: 1, previous: null })
+    t.same(store.one(put('a', '2')), { type: 'put', revision: 8, createRevision: 7, version: 2, previous: null })
+    store.one(del('a'))
+    t.same(store.one(put('a', '3')), { type: 'put', revision: 10, createRevision: 10, version: 1, previous: null })
+    t.match(store.machine.state(), { revision: 10, keyedFirst: 0, keyedNext: 0 })
+    t.same(records(store), { a: { createRevision: 10, modRevision: 10, version: 1, lease: 0, value: '3' } })
+  })
+
+  t.test('the replaced record is given when it was asked for', async (t) => {
+    const store = new BatchStore()
+    t.match(store.one(put('a', '1', { wantsPrevious: true })), { previous: null })
+    const result = store.one(put('a', '2', { wantsPrevious: true }))
+    t.same(shown(result), {
+      type: 'put',
+      revision: 2,
+      createRevision: 1,
+      version: 2,
+      previous: { createRevision: 1, modRevision: 1, version: 1, lease: 0, value: '1' },
+    })
+  })
+
+  t.test('commands of one batch see each other', async (t) => {
+    const store = new BatchStore()
+    const results = store.execute(put('a', '1'), put('a', '2', { condition: is(1) }), del('a'), put('a', '3'))
+    t.match(results, [{ version: 1 }, { version: 2 }, { deleted: 1 }, { version: 1, createRevision: 4 }])
+  })
+})
+
+t.test('conditions', async (t) => {
+  t.test('each holds or fails by the current record, for put and delete alike', async (t) => {
+    const cases: readonly (readonly [Condition, boolean, boolean])[] = [
+      [ABSENT, true, false],
+      [PRESENT, false, true],
+      [is(1), false, true],
+      [is(2), false, false],
+      [is(0), false, false],
+    ]
+    for (const [condition, whenAbsent, whenPresent] of cases) {
+      for (const command of [put('a', 'new', { condition }), del('a', { condition })]) {
+        const what = `${command.type} if ${JSON.stringify(condition)}`
+        const empty = new BatchStore()
+        t.equal(empty.one(command).type !== 'condition-failed', whenAbsent, `${what}, absent`)
+        const full = new BatchStore()
+        full.one(put('a', 'old'))
+        t.equal(full.one(command).type !== 'condition-failed', whenPresent, `${what}, present`)
+      }
+    }
+  })
+
+  t.test('a condition that fails changes no row and no revision, and says what is there', async (t) => {
+    const store = new BatchStore()
+    t.same(store.one(put('a', '1', { condition: PRESENT })), { type: 'condition-failed', currentRevision: null })
+    t.equal(store.machine.state().revision, 0)
+    store.one(put('a', '1'))
+    const before = store.dump()
+    t.same(store.one(put('a', '2', { condition: ABSENT, wantsPrevious: true })), {
+      type: 'condition-failed',
+      currentRevision: 2,
+    })
+    t.same(store.one(del('a', { condition: is(1) })), { type: 'condition-failed', currentRevision: 2 })
+    t.same(store.dump(), before)
+    t.equal(store.machine.state().revision, 2)
+  })
+})
+
+t.test('delete', async (t) => {
+  t.test('an absent key is not an error and no change', async (t) => {
+    const store = new BatchStore()
+    t.same(store.one(del('a')), { type: 'deleted', revision: 0, deleted: 0, previous: null })
+    store.one(put('b', '1'))
+    t.same(store.one(del('a', { wantsPrevious: true })), { type: 'deleted', revision: 2, deleted: 0, previous: null })
+    t.equal(store.machine.state().revision, 2)
+  })
+
+  t.test('a present key goes, and its record is given when it was asked for', async (t) => {
+    const store = new BatchStore()
+    store.execute(put('a', '1'), put('b', '2'))
+    t.same(store.one(del('a')), { type: 'deleted', revision: 3, deleted: 1, previous: null })
+    t.match(shown(store.one(del('b', { wantsPrevious: true }))), {
+      revision: 4,
+      deleted: 1,
+      previous: { value: '2', modRevision: 2 },
+    })
+    t.same(records(store), {})
+  })
+})
+
+t.test('delete-range', async (t) => {
+  const names = ['a', 'a/1', 'a/2', 'a0', 'b', 'é', '\u{1f600}']
+  const rangeOver = (start: string | null, end: string | null) => {
+    const store = new BatchStore()
+    store.execute(...names.map((name) => put(name, name)))
+    const result = store.one(deleteRange(start, end))
+    return { result, left: Object.keys(records(store)), revision: store.machine.state().revision }
+  }
+
+  t.test('removes what lies between the bounds in one change', async (t) => {
+    t.same(rangeOver('a/', 'a0'), {
+      result: { type: 'deleted', revision: 8, deleted: 2, previous: null },
+      left: ['a', 'a0', 'b', 'é', '\u{1f600}'],
+      revision: 8,
+    })
+    t.same(rangeOver(null, 'b').left, ['b', 'é', '\u{1f600}'])
+    t.same(rangeOver('b', null).left, ['a', 'a/1', 'a/2', 'a0'])
+    t.same(rangeOver(null, null), {
+      result: { type: 'deleted', revision: 8, deleted: 7, previous: null },
+      left: [],
+      revision: 8,
+    })
+  })
+
+  t.test('an empty range, or one with its bounds in reverse, is no change', async (t) => {
+    for (const [start, end] of [
+      ['c', 'd'],
+      ['b', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      // prettier-ignore
+      const { result, left, revision } = rangeOver(start, end)
+      t.same(result, { type: 'deleted', revision: 7, deleted: 0, previous: null })
+      t.equal(left.length, names.length)
+      t.equal(revision, 7)
+    }
+  })
+
+  t.test('sees the writes before it in the batch and leaves other keyspaces alone', async (t) => {
+    const store = new BatchStore()
+    store.one(put('old', '1', { idempotency: { key: 'first', fingerprint: 1 } }))
+    const results = store.execute(put('new', '2'), del('old'), deleteRange(null, null), put('after', '3'))
+    t.match(results[2], { type: 'deleted', deleted: 1 })
+    t.same(Object.keys(records(store)), ['after'])
+    t.match(store.one(put('old', '1', { idempotency: { key: 'first', fingerprint: 1 } })), { type: 'put', revision: 1 })
+  })
+})
+
+t.test('beliefs', async (t) => {
+  const store = new BatchStore()
+  store.one(put('a', '1'))
+  store.revision = 0
+  t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is used once')
+  store.revision = 0.5
+  t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is an integer')
+  t.throws(() => new KvMachine({ keyedWritesMax: 0 }, null), InvariantError)
+  t.throws(
+    () => new KvMachine({ keyedWritesMax: 4 }, { revision: 1, digest: 0, keyedFirst: 0, keyedNext: 5 }),
+    InvariantError,
+  )
+})
+
+t.test('a store that follows random commands in random batches is what a plain map would be', async (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const random = new SeededRandom(seed)
+    let store = new BatchStore(3)
+    const model = new Model()
+    for (let round = 0; round < 60; round++) {
+      const commands = Array.from({ length: random.integer(1, 8) }, () => randomCommand(random, model.revision))
+      const results = store.execute(...commands)
+      const expected = commands.map((command, i) => model.execute(command, store.revision - commands.length + 1 + i))
+      if (JSON.stringify(results.map(shown)) !== JSON.stringify(expected)) {
+        t.same(results.map(shown), expected, `seed ${seed}, round ${round}`)
+      }
+      if (random.fraction() < 0.1) store = store.restored()
+    }
+    t.same(records(store), model.records(), `seed ${seed}`)
+    t.equal(store.machine.state().revision, model.revision)
+  }
+})
+
+t.test('digest', async (t) => {
+  const after = (...commands: readonly Command[]) => {
+    const store = new BatchStore()
+    for (const command of commands) store.one(command)
+    return store.machine.state().digest
+  }
+
+  t.test(
+    'equal histories have equal digests, however they were batched and wherever the machine was restored',
+    async (t) => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const random = new SeededRandom(seed)
+        const commands = Array.from({ length: 200 }, () => randomCommand(random, 100))
+        const one = new BatchStore(5)
+        one.execute(...commands)
+        let other = new BatchStore(5)
+        for (let at = 0; at < commands.length;) {
+          const next = at + random.integer(1, 10)
+          other.execute(...commands.slice(at, next))
+          at = next
+          other = other.restored()
+        }
+        t.same(other.machine.state(), one.machine.state())
+        t.same(other.dump(), one.dump())
+      }
+    },
+  )
+
+  t.test('other commands, another order, other revisions or other rows make another digest', async (t) => {
+    const histories: readonly (readonly Command[])[] = [
+      [],
+      [put('a', '1')],
+      [put('b', '1')],
+      [put('a', '2')],
+      [put('a', '')],
+      [put('a', '1', { condition: PRESENT })],
+      [put('a', '1', { idempotency: { key: 'x', fingerprint: 1 } })],
+      [put('a', '1', { idempotency: { key: 'y', fingerprint: 1 } })],
+      [put('a', 'x'.repeat(100))],
+      [put('a', 'x'.repeat(99) + 'y')],
+      [put('a', 'y' + 'x'.repeat(99))],
+      [put('a', 'x'.repeat(101))],
+      [put('k'.repeat(100), '1')],
+      [put('k'.repeat(101), '1')],
+      [put('j' + 'k'.repeat(99), '1')],
+      [put('k'.repeat(99) + 'j', '1')],
+      [del('a')],
+      [del('b')],
+      [deleteRange('a', 'b')],
+      [put('a', '1'), put('b', '1')],
+      [put('b', '1'), put('a', '1')],
+      [put('a', '1'), del('a')],
+      [put('a', '1'), deleteRange('a', 'b')],
+      [put('b', '1'), deleteRange('b', 'c')],
+    ]
+    const digests = histories.map((history) => after(...history))
+    t.equal(new Set(digests).size, histories.length)
+    t.ok(digests.every((digest) => Number.isSafeInteger(digest) && digest >= 0))
+    const later = new BatchStore()
+    later.revision = 1
+    later.one(put('a', '1'))
+    t.not(later.machine.state().digest, after(put('a', '1')))
+  })
+
+  t.test('a row that differs shows at the next command that sees it, even one that is refused', async (t) => {
+    for (const command of [put('a', '3'), del('a'), put('a', '3', { condition: ABSENT })]) {
+      const good = new BatchStore()
+      good.execute(put('a', '1'), put('a', '2'))
+      for (const change of [{ modRevision: 3 }, { version: 1 }, { value: Buffer.from('22') }]) {
+        const bad = good.restored()
+        const row = recordRow(key('a'))
+        const bytes = bad.rows.get(row)
+        t.ok(bytes)
+        if (bytes !== undefined) bad.rows.set(row, encodeRecord({ ...decodeRecord(bytes), ...change }))
+        const fresh = good.restored()
+        t.equal(bad.machine.state().digest, fresh.machine.state().digest)
+        bad.one(command)
+        fresh.one(command)
+        t.not(
+          bad.machine.state().digest,
+          fresh.machine.state().digest,
+          `${command.type}, ${Object.keys(change).join()}`,
+        )
+      }
+    }
+  })
+
+  t.test(
+    'differences spread: a hundred thousand histories that differ in one number have as many digests',
+    async (t) => {
+      const digests = new Set<number>()
+      const command = put('a', '1', { condition: PRESENT })
+      const nothing = { get: () => null, put: () => {}, remove: () => {}, rowsIn: () => [] }
+      for (let revision = 1; revision <= 100_000; revision++) {
+        const machine = new KvMachine({ keyedWritesMax: 1 }, null)
+        machine.execute(command, revision, nothing)
+        digests.add(machine.state().digest)
+      }
+      t.equal(digests.size, 100_000)
+    },
+  )
+})
+
+/** The same rules, written down a second time over a Map. */
+class Model {
+  revision = 0
+  private readonly map = new Map<string, ReturnType<typeof shownRecord>>()
+
+  execute(command: Command, revision: number): object {
+    if (command.type === 'delete-range') {
+      const { start, end } = command
+      const gone = [...this.map.keys()].filter(
+        (name) => (start === null || name >= start) && (end === null || name < end),
+      )
+      for (const name of gone) this.map.delete(name)
+      if (gone.length > 0) this.revision = revision
+      return { type: 'deleted', revision: this.revision, deleted: gone.length, previous: null }
+    }
+    const current = this.map.get(command.key)
+    const met =
+      command.condition === null ||
+      (command.condition.type === 'absent' && current === undefined) ||
+      (command.condition.type === 'present' && current !== undefined) ||
+      (command.condition.type === 'mod-revision' && command.condition.revision === current?.modRevision)
+    if (!met) return { type: 'condition-failed', currentRevision: current?.modRevision ?? null }
+    if (command.type === 'delete') {
+      if (this.map.delete(command.key)) this.revision = revision
+      const previous = command.wantsPrevious ? (current ?? null) : null
+      return { type: 'deleted', revision: this.revision, deleted: current === undefined ? 0 : 1, previous }
+    }
+    this.revision = revision
+    const createRevision = current?.createRevision ?? revision
+    const version = (current?.version ?? 0) + 1
+    const value = Buffer.from(command.value).toString('latin1')
+    this.map.set(command.key, { createRevision, modRevision: revision, version, lease: 0, value })
+    return {
+      type: 'put',
+      revision,
+      createRevision,
+      version,
+      previous: command.wantsPrevious ? (current ?? null) : null,
+    }
+  }
+
+  records(): object {
+    return Object.fromEntries(
+      [...this.map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, it]) => [keyToText(key(name)), it]),
+    )
+  }
+}
+
+function randomCommand(random: SeededRandom, revision: number): Command {
+  const names = ['a', 'b', 'c', 'd', 'e']
+  const name = () => names[random.integer(0, names.length)] ?? 'a'
+  const conditions = [null, null, ABSENT, PRESENT, is(Math.max(0, revision - random.integer(0, 6)))]
+  const condition = conditions[random.integer(0, conditions.length)] ?? null
+  const wantsPrevious = random.fraction() < 0.5
+  const drawn = random.fraction()
+  if (drawn < 0.05) return deleteRange(drawn < 0.02 ? null : name(), random.fraction() < 0.2 ? null : name())
+  if (drawn < 0.3) return del(name(), { condition, wantsPrevious })
+  return put(name(), 'v'.repeat(random.integer(0, 40)), { condition, wantsPrevious })
+}
+
+function shownRecord(record: KeyRecord) {
+  return { ...record, value: Buffer.from(record.value).toString('latin1') }
+}
+
+/** A result with its values as text. */
+function shown(result: CommandResult): object {
+  if (result.type !== 'put' && result.type !== 'deleted') return result
+  return { ...result, previous: result.previous === null ? null : shownRecord(result.previous) }
+}
+
+/** The records of a store by key, ascending. */
+function records(store: BatchStore): Readonly<Record<string, object>> {
+  const { start, end } = recordRange(null, null)
+  const rows = [...store.rows].filter(([row]) => row >= start && end !== null && row < end)
+  rows.sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(rows.map(([row, bytes]) => [keyToText(keyOfRow(row)), shownRecord(decodeRecord(bytes))]))
+}

@@ -1,0 +1,132 @@
+import { KvMachine, keyFromText } from '../../../src/kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  DeleteCommand,
+  DeleteRangeCommand,
+  Key,
+  MachineState,
+  PutCommand,
+  ReadSet,
+  RowKey,
+  Workspace,
+} from '../../../src/kv/index.ts'
+import { assert } from '../../../src/lib/assert.ts'
+
+/**
+ * Rows in memory, and a machine that executes batches on them as a node does: the read sets of a whole batch are asked for
+ * before any of it executes, and a command that touches a row outside them is a failure.
+ */
+export class BatchStore {
+  readonly rows = new Map<RowKey, Uint8Array>()
+  readonly keyedWritesMax: number
+  machine: KvMachine
+  revision = 0
+
+  constructor(keyedWritesMax = 1000, state: MachineState | null = null) {
+    this.keyedWritesMax = keyedWritesMax
+    this.machine = new KvMachine({ keyedWritesMax }, state)
+  }
+
+  /** Executes `commands` as one batch with consecutive revisions. */
+  execute(...commands: readonly Command[]): readonly CommandResult[] {
+    const readSets: ReadSet[] = []
+    let keyedBefore = 0
+    for (const command of commands) {
+      readSets.push(this.machine.readsOf(command, keyedBefore))
+      if (command.idempotency !== null) keyedBefore += 1
+    }
+    const workspace = new CheckedWorkspace(this.rows)
+    const results = commands.map((command, i) => {
+      workspace.allow(readSets[i])
+      this.revision += 1
+      return this.machine.execute(command, this.revision, workspace)
+    })
+    for (const [row, bytes] of workspace.written) {
+      if (bytes === null) this.rows.delete(row)
+      else this.rows.set(row, bytes)
+    }
+    return results
+  }
+
+  /** Executes one command alone. */
+  one(command: Command): CommandResult {
+    const [result] = this.execute(command)
+    assert(result !== undefined, 'a batch of one has one result')
+    return result
+  }
+
+  /** The rows as a comparable list. */
+  dump(): string[] {
+    return [...this.rows].map(([row, bytes]) => `${row} ${Buffer.from(bytes).toString('hex')}`).sort()
+  }
+
+  /** A store with the same rows and a machine restored from the state of this one. */
+  restored(): BatchStore {
+    const copy = new BatchStore(this.keyedWritesMax, this.machine.state())
+    for (const [row, bytes] of this.rows) copy.rows.set(row, bytes)
+    copy.revision = this.revision
+    return copy
+  }
+}
+
+class CheckedWorkspace implements Workspace {
+  readonly written = new Map<RowKey, Uint8Array | null>()
+  private readonly rows: ReadonlyMap<RowKey, Uint8Array>
+  private readonly allowedRows = new Set<RowKey>()
+  private readonly allowedRanges = new Set<string>()
+
+  constructor(rows: ReadonlyMap<RowKey, Uint8Array>) {
+    this.rows = rows
+  }
+
+  allow(readSet: ReadSet | undefined): void {
+    for (const row of readSet?.rows ?? []) this.allowedRows.add(row)
+    for (const { start, end } of readSet?.ranges ?? []) this.allowedRanges.add(`${start} ${end}`)
+  }
+
+  get(row: RowKey): Uint8Array | null {
+    assert(this.allowedRows.has(row), 'a row that is read is in the read set')
+    const written = this.written.get(row)
+    return written === undefined ? (this.rows.get(row) ?? null) : written
+  }
+
+  put(row: RowKey, bytes: Uint8Array): void {
+    this.written.set(row, bytes)
+  }
+
+  remove(row: RowKey): void {
+    this.written.set(row, null)
+  }
+
+  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
+    assert(this.allowedRanges.has(`${start} ${end}`), 'a range that is read is in the read set')
+    const present = [...this.rows.keys()].filter((row) => this.written.get(row) !== null)
+    for (const [row, bytes] of this.written) if (bytes !== null && !this.rows.has(row)) present.push(row)
+    return present.filter((row) => row >= start && (end === null || row < end)).sort()
+  }
+}
+
+export function key(text: string): Key {
+  const outcome = keyFromText(text, 4096)
+  assert(outcome.kind === 'key', `${JSON.stringify(text)} is a key`)
+  return outcome.key
+}
+
+export function put(text: string, value: string, options: Partial<PutCommand> = {}): PutCommand {
+  const plain = { condition: null, wantsPrevious: false, idempotency: null }
+  return { type: 'put', key: key(text), value: Buffer.from(value), ...plain, ...options }
+}
+
+export function del(text: string, options: Partial<DeleteCommand> = {}): DeleteCommand {
+  return { type: 'delete', key: key(text), condition: null, wantsPrevious: false, idempotency: null, ...options }
+}
+
+export function deleteRange(
+  start: string | null,
+  end: string | null,
+  options: Partial<DeleteRangeCommand> = {},
+): DeleteRangeCommand {
+  const bounds = { start: start === null ? null : key(start), end: end === null ? null : key(end) }
+  return { type: 'delete-range', ...bounds, idempotency: null, ...options }
+}
