@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { describeMistakes, describeSettings, readConfig, type Config, type Mistake } from '../src/config.ts'
 
@@ -143,7 +144,7 @@ t.test('every flag, wrong once', async (t) => {
   for (const [flag, text, wrong] of cases) {
     const rest = needed.filter((_, at) => needed[at - (at % 2)] !== flag)
     const mistakes = mistakesOf([...rest, `${flag}=${text}`])
-    t.equal(mistakes.length, 1, `${flag} ${text} is one mistake`)
+    t.equal(mistakes.length, 1, `${flag} ${JSON.stringify(text)} is one mistake`)
     t.match(mistakes[0], { given: `${flag} ${text}`, wrong, allowed: /./ })
     const variable = `QUORATE_${flag.slice(2).toUpperCase().replaceAll('-', '_')}`
     t.match(mistakesOf(rest, { [variable]: text })[0], { given: `${variable}=${text}`, wrong })
@@ -213,4 +214,16 @@ t.test('a variable that is nearly a setting is pointed out, those of an orchestr
   t.strictSame(outcome.kind === 'config' && outcome.warnings, [
     'the environment variable QUORATE_HEARTBEET is no setting; perhaps QUORATE_HEARTBEAT was meant',
   ])
+})
+
+t.test('docs/OPERATIONS.md has every flag with its variable, default, meaning and what is allowed', async (t) => {
+  const rows = readFileSync(new URL('../docs/OPERATIONS.md', import.meta.url), 'utf8')
+    .split('\n')
+    .map((line) => line.replaceAll(/ +/g, ' '))
+  const quoted = (text: string): string => (text === '' || text === 'required' ? text : `\`${text}\``)
+  for (const { flag, variable, initial, summary, allowed } of describeSettings()) {
+    const cells = [quoted(flag), quoted(variable), quoted(initial), summary, allowed]
+    const row = `| ${cells.join(' | ')} |`.replaceAll(/ +/g, ' ')
+    t.ok(rows.includes(row), row)
+  }
 })

@@ -1,0 +1,72 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { apiOf, raftOf, type DevNode } from './dev-plan.ts'
+
+const program = fileURLToPath(new URL('../main.js', import.meta.url))
+
+/** A node of a development cluster, as a child of this process. */
+export class DevProcess {
+  readonly node: DevNode
+  /** Resolves with a description once the process has ended, whatever the reason. */
+  readonly ended: Promise<string>
+  private readonly child: ChildProcess
+
+  /** `onLine` gets what the node logs, line by line. */
+  constructor(
+    options: { readonly node: DevNode; readonly directory: string; readonly logLevel: string },
+    onLine: (line: string) => void,
+  ) {
+    const { node } = options
+    this.node = node
+    const flags = [
+      ['--id', String(node.id)],
+      ['--data-dir', join(options.directory, `node-${node.id}`)],
+      ['--api', apiOf(node)],
+      ['--raft', raftOf(node)],
+      ['--segment-bytes', '16MiB'],
+      ['--log-level', options.logLevel],
+      ['--log-format', 'text'],
+    ].flat()
+    this.child = spawn(process.execPath, ['--enable-source-maps', program, 'serve', ...flags], {
+      // The channel tells the node when this process is gone. A process group of its own keeps Ctrl-C away from it: it is
+      // this process that stops the nodes, and a second signal would make them leave without handing leadership over.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: true,
+      env: withoutSettings(process.env),
+    })
+    for (const stream of [this.child.stdout, this.child.stderr]) if (stream !== null) forward(stream, node.id, onLine)
+    this.ended = this.untilEnded()
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
+  stop(signal: 'SIGTERM' | 'SIGKILL'): void {
+    this.child.kill(signal)
+  }
+
+  private async untilEnded(): Promise<string> {
+    try {
+      // `close`, not `exit`: its last words have been read by then.
+      const [code, signal] = (await once(this.child, 'close')) as [number | null, string | null]
+      return `node ${this.node.id} ended ${signal === null ? `with exit code ${code}` : `by ${signal}`}`
+    } catch (error) {
+      return `node ${this.node.id} could not be started: ${error instanceof Error ? error.message : String(error)}`
+    }
+  }
+}
+
+function forward(stream: Readable, id: number, onLine: (line: string) => void): void {
+  createInterface({ input: stream }).on('line', (line) => onLine(`[${id}] ${line}`))
+}
+
+/** Settings meant for a single node would contradict the three. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(environment).filter(([name]) => !name.startsWith('QUORATE_'))
+  return { UV_THREADPOOL_SIZE: '8', ...Object.fromEntries(kept) }
+}

@@ -1,0 +1,169 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { ConnectionError } from '../client/exchange.ts'
+import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
+import { apiOf, discardPlan, makePlan, raftOf, type DevNode, type DevPlan } from './dev-plan.ts'
+import { DevProcess } from './dev-process.ts'
+import { formatTable } from './table.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+
+export interface DevOptions {
+  readonly dataDir?: string
+  readonly logLevel: string
+  readonly json?: true
+}
+
+const readyTimeoutMs = 60_000
+const pollMs = 20
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+/** Runs three nodes as children of this process until it is told to stop, or one of them ends by itself. */
+export async function dev(terminal: Terminal, options: DevOptions): Promise<number> {
+  if (!logLevels.includes(options.logLevel)) {
+    throw new UsageError(`--log-level ${options.logLevel}: allowed are ${logLevels.join(', ')}`)
+  }
+  const startedAt = performance.now()
+  const plan = await makePlan(options.dataDir ?? null)
+  const processes = plan.nodes.map(
+    (node) =>
+      new DevProcess({ node, directory: plan.directory, logLevel: options.logLevel }, (line) =>
+        terminal.printError(`${line}\n`),
+      ),
+  )
+  const asked = untilAsked(processes)
+  const died = Promise.race(processes.map(async (process) => await process.ended))
+  const giveUp = new AbortController()
+  try {
+    const formed = form(plan, giveUp.signal)
+    const early = await Promise.race([formed, asked, died])
+    if (typeof early === 'string') return await fail(terminal, processes, early)
+    if (early === null) return exitCodes.stopped
+    const seconds = (performance.now() - startedAt) / 1000
+    terminal.print(
+      options.json === true ? readyDocument(plan, processes) : describeReady(plan, processes, early.leader, seconds),
+    )
+    const late = await Promise.race([asked, died])
+    return late === null ? exitCodes.stopped : await fail(terminal, processes, late)
+  } finally {
+    giveUp.abort()
+    await stopAll(processes)
+    await discardPlan(plan)
+  }
+}
+
+/** Resolves with null at the first signal; at the second the nodes are killed. */
+async function untilAsked(processes: readonly DevProcess[]): Promise<null> {
+  return await new Promise((resolve) => {
+    let asked = false
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        if (asked) for (const process of processes) process.stop('SIGKILL')
+        asked = true
+        resolve(null)
+      })
+    }
+  })
+}
+
+async function fail(terminal: Terminal, processes: readonly DevProcess[], reason: string): Promise<number> {
+  terminal.printError(`quorate dev: ${reason}; stopping the others\n`)
+  await stopAll(processes)
+  return exitCodes.refused
+}
+
+async function stopAll(processes: readonly DevProcess[]): Promise<void> {
+  for (const process of processes) process.stop('SIGTERM')
+  await Promise.all(processes.map(async (process) => await process.ended))
+}
+
+/** Forms the cluster, unless an earlier run did, and waits until every node serves. A string is the reason why not. */
+async function form(plan: DevPlan, signal: AbortSignal): Promise<{ readonly leader: number | null } | string> {
+  const deadline = performance.now() + readyTimeoutMs
+  const clients = plan.nodes.map(
+    (node) => new QuorateClient({ server: new URL(`http://${apiOf(node)}`), timeoutMs: readyTimeoutMs }),
+  )
+  const [first] = clients
+  if (first === undefined) return 'there are no nodes'
+  try {
+    const answers = await Promise.all(
+      clients.map(async (client) => await patiently(deadline, signal, async () => await client.cluster())),
+    )
+    if (answers.every((cluster) => cluster.clusterId === null)) {
+      await first.initialize(plan.nodes.map(memberOf), 'committed')
+    }
+    for (const client of clients) {
+      await patiently(deadline, signal, async () => ((await client.isReady()) ? true : null))
+    }
+    return { leader: (await first.cluster()).leader }
+  } catch (error) {
+    if (error instanceof ProblemError || error instanceof ConnectionError || error instanceof TooLate) {
+      return `the cluster did not form: ${error.message}`
+    }
+    throw error
+  } finally {
+    for (const client of clients) client.close()
+  }
+}
+
+function memberOf(node: DevNode): { id: number; raft: string; api: string } {
+  return { id: node.id, raft: raftOf(node), api: `http://${apiOf(node)}` }
+}
+
+class TooLate extends Error {
+  override readonly name = 'TooLate'
+}
+
+/** Asks again while nobody answers, or the answer is null. */
+async function patiently<Answer>(
+  deadline: number,
+  signal: AbortSignal,
+  ask: () => Promise<Answer | null>,
+): Promise<Answer> {
+  while (performance.now() < deadline && !signal.aborted) {
+    try {
+      const answer = await ask()
+      if (answer !== null) return answer
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+    }
+    await delay(pollMs)
+  }
+  throw new TooLate(`not ready within ${readyTimeoutMs / 1000} s`)
+}
+
+function describeReady(
+  plan: DevPlan,
+  processes: readonly DevProcess[],
+  leader: number | null,
+  seconds: number,
+): string {
+  const rows = processes.map(({ node, pid }) => [
+    String(node.id),
+    `http://${apiOf(node)}`,
+    raftOf(node),
+    String(pid),
+    node.id === leader ? 'leader' : 'follower',
+  ])
+  const [first, second, third] = plan.nodes.map((node) => `http://${apiOf(node)}`)
+  const kept = plan.temporary ? 'removed at the end; keep data with --data-dir' : 'kept'
+  return `Three nodes, formed and ready after ${seconds.toFixed(1)} s. Data in ${plan.directory} (${kept}).
+
+${formatTable(['NODE', 'API', 'RAFT', 'PID', 'ROLE'], rows)}
+Write on one node, read on another:
+
+  curl -X PUT --data-binary world ${first}/kv/hello
+  curl ${second}/kv/hello
+  curl ${third}/cluster
+
+Ctrl-C stops all three.
+`
+}
+
+function readyDocument(plan: DevPlan, processes: readonly DevProcess[]): string {
+  const nodes = processes.map(({ node, pid }) => ({
+    id: node.id,
+    api: `http://${apiOf(node)}`,
+    raft: raftOf(node),
+    pid,
+  }))
+  return `${JSON.stringify({ directory: plan.directory, temporary: plan.temporary, nodes })}\n`
+}

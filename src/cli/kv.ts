@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises'
+import type { RecordAnswer } from '../client/answers.ts'
+import type { QuorateClient, ReadConsistency } from '../client/quorate-client.ts'
+import { limits } from '../limits.ts'
+import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { formatTable, printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+export interface GetOptions extends ConnectionOptions {
+  readonly consistency?: string
+}
+
+export interface PutOptions extends ConnectionOptions {
+  readonly file?: string
+  readonly ifRevision?: string
+  readonly create?: true
+}
+
+export interface DeleteOptions extends ConnectionOptions {
+  readonly ifRevision?: string
+  readonly prefix?: true
+}
+
+export interface ListOptions extends GetOptions {
+  readonly keysOnly?: true
+  readonly reverse?: true
+  readonly limit?: string
+}
+
+/** Prints the value's own bytes; on a terminal a line break behind them. */
+export async function get(terminal: Terminal, key: string, options: GetOptions): Promise<number> {
+  const consistency = consistencyFrom(options.consistency)
+  return await withClient(terminal, options, async (client) => {
+    const record = await client.get(key, consistency)
+    if (options.json === true) return terminal.print(`${JSON.stringify(record)}\n`)
+    terminal.print(valueOf(record))
+    if (terminal.interactive) terminal.print('\n')
+  })
+}
+
+export async function put(
+  terminal: Terminal,
+  key: string,
+  value: string | undefined,
+  options: PutOptions,
+): Promise<number> {
+  const bytes = await valueFrom(terminal, value, options.file)
+  const conditions = { ifRevision: revisionFrom(options.ifRevision), create: options.create === true }
+  return await withClient(terminal, options, async (client) => {
+    const answer = await client.put(key, bytes, conditions)
+    terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `revision ${answer.revision}\n`)
+  })
+}
+
+export async function remove(terminal: Terminal, key: string, options: DeleteOptions): Promise<number> {
+  const revision = revisionFrom(options.ifRevision)
+  if (options.prefix === true && revision !== null) {
+    throw new UsageError('--prefix and --if-revision do not go together: the condition is for one key')
+  }
+  return await withClient(terminal, options, async (client) => {
+    const answer = options.prefix === true ? await client.deletePrefix(key) : await client.delete(key, revision)
+    const text = `${answer.deleted} deleted, revision ${answer.revision}\n`
+    terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
+  })
+}
+
+/** Every key with the prefix, page by page: one table, or one JSON document a line. */
+export async function list(terminal: Terminal, prefix: string, options: ListOptions): Promise<number> {
+  const consistency = consistencyFrom(options.consistency)
+  const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber(options.limit, '--limit', 1)
+  return await withClient(terminal, options, async (client) => {
+    if (options.json === true) {
+      for await (const record of records(client, prefix, consistency, options, limit)) {
+        terminal.print(`${JSON.stringify(record)}\n`)
+      }
+      return
+    }
+    const rows: string[][] = []
+    for await (const record of records(client, prefix, consistency, options, limit)) {
+      if (options.keysOnly === true) terminal.print(`${printable(record.key)}\n`)
+      else rows.push([printable(record.key), String(record.modRevision), describeValue(record)])
+    }
+    if (options.keysOnly !== true) terminal.print(formatTable(['KEY', 'REVISION', 'VALUE'], rows))
+  })
+}
+
+async function* records(
+  client: QuorateClient,
+  prefix: string,
+  consistency: ReadConsistency,
+  options: ListOptions,
+  limit: number,
+): AsyncGenerator<RecordAnswer> {
+  let cursor: string | null = null
+  let left = limit
+  for (;;) {
+    const page = await client.list({
+      prefix,
+      limit: Math.min(left, limits.listItemsMax),
+      keysOnly: options.keysOnly === true,
+      reverse: options.reverse === true,
+      cursor,
+      consistency,
+    })
+    yield* page.items
+    left -= page.items.length
+    if (page.cursor === undefined || left <= 0) return
+    cursor = page.cursor
+  }
+}
+
+function valueOf(record: RecordAnswer): Uint8Array {
+  return record.valueBase64 === undefined ? Buffer.from(record.value ?? '') : Buffer.from(record.valueBase64, 'base64')
+}
+
+const shownCharactersMax = 60
+
+function describeValue(record: RecordAnswer): string {
+  if (record.valueBase64 !== undefined) return `(${Buffer.from(record.valueBase64, 'base64').length} bytes)`
+  const text = printable(record.value ?? '')
+  return text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}...` : text
+}
+
+async function valueFrom(terminal: Terminal, value: string | undefined, file: string | undefined): Promise<Uint8Array> {
+  if (file !== undefined) {
+    if (value !== undefined) throw new UsageError('a value and --file do not go together')
+    try {
+      return await readFile(file)
+    } catch (error) {
+      throw new UsageError(`--file ${file}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  return value === undefined || value === '-' ? await terminal.readInput() : Buffer.from(value)
+}
+
+function consistencyFrom(text: string | undefined): ReadConsistency {
+  if (text === undefined || text === 'linearizable') return 'linearizable'
+  if (text === 'lease' || text === 'stale') return text
+  throw new UsageError(`--consistency ${text}: allowed are linearizable, lease and stale`)
+}
+
+function revisionFrom(text: string | undefined): number | null {
+  return text === undefined ? null : wholeNumber(text, '--if-revision', 1)
+}

@@ -1,0 +1,165 @@
+import { Command, CommanderError } from 'commander'
+import { describeSettings } from '../config.ts'
+import { version } from '../version.ts'
+import type { AddLearnerOptions, InitializeOptions, VoterOptions } from './cluster.ts'
+import type { ConnectionOptions } from './connection.ts'
+import type { DevOptions } from './dev.ts'
+import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+
+/**
+ * Carries out one command line and returns the exit code of the process.
+ *
+ * What a command needs is imported when it runs: `quorate kv get` loads neither the server nor RocksDB.
+ */
+export async function runProgram(words: readonly string[], terminal: Terminal): Promise<number> {
+  let code: number = exitCodes.stopped
+  const program = buildProgram(terminal, (ended) => {
+    code = ended
+  })
+  try {
+    await program.parseAsync([...words], { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.stopped : exitCodes.usage
+    if (!(error instanceof UsageError)) throw error
+    terminal.printError(`quorate: ${error.message}\n`)
+    return exitCodes.usage
+  }
+}
+
+type Ended = (code: number) => void
+
+function buildProgram(terminal: Terminal, ended: Ended): Command {
+  const program = new Command('quorate')
+    .description('A replicated key-value store on Raft')
+    .version(version, '-V, --version', 'print the version')
+    .exitOverride()
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => terminal.print(text),
+      writeErr: (text) => terminal.printError(text),
+    })
+  addNodeCommands(program, terminal, ended)
+  addKvCommands(program.command('kv').description('read and write keys'), terminal, ended)
+  addClusterCommands(program.command('cluster').description('look at the cluster and change it'), terminal, ended)
+  return program
+}
+
+/** The flags of `serve` are read by `config.ts`, which knows more about them than commander can. */
+function describeFlags(): string {
+  const lines = describeSettings().map(({ flag, variable, initial, summary, allowed }) => {
+    const shown = initial === 'required' ? ' (required)' : initial === '' ? '' : ` (default ${initial})`
+    return `  ${flag}${shown}\n      ${summary}\n      allowed: ${allowed}\n      ${variable}\n`
+  })
+  return `\nFlags, each also an environment variable:\n${lines.join('')}`
+}
+
+function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): void {
+  program
+    .command('serve')
+    .description('run one node; --help lists the flags')
+    .usage('--id N --data-dir DIR [flags]')
+    .allowUnknownOption()
+    .argument('[flags...]')
+    .addHelpText('after', describeFlags)
+    .action(async (_flags: string[], _options: object, command: Command) => {
+      const { serve } = await import('./serve.ts')
+      ended(await serve(terminal, command.args))
+    })
+  program
+    .command('dev')
+    .description('run a three-node cluster on this machine, formed and ready')
+    .option('--data-dir <dir>', 'keep the data (default: a temporary directory, removed at the end)')
+    .option('--log-level <level>', 'of the three nodes', 'warn')
+    .option('--json', 'print one JSON line once the cluster is ready')
+    .action(async (options: DevOptions) => {
+      const { dev } = await import('./dev.ts')
+      ended(await dev(terminal, options))
+    })
+}
+
+/** A command that talks to a server. */
+function clientCommand(parent: Command, usage: string, description: string): Command {
+  return parent
+    .command(usage)
+    .description(description)
+    .option('-s, --server <url>', 'API of any node (QUORATE_SERVER; default http://127.0.0.1:7001)')
+    .option('--timeout <duration>', 'how long the request may take (default 10s)')
+    .option('--json', 'print JSON')
+}
+
+function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
+  clientCommand(kv, 'get <key>', "print a key's value")
+    .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .action(async (key: string, options: GetOptions) => {
+      ended(await (await import('./kv.ts')).get(terminal, key, options))
+    })
+  clientCommand(kv, 'put <key> [value]', 'write a key; without a value (or with -) from the standard input')
+    .option('--file <path>', 'take the value from a file')
+    .option('--if-revision <n>', 'only when the key is at this revision')
+    .option('--create', 'only when the key is absent')
+    .action(async (key: string, value: string | undefined, options: PutOptions) => {
+      ended(await (await import('./kv.ts')).put(terminal, key, value, options))
+    })
+  clientCommand(kv, 'del <key>', 'delete a key; absent keys are no error')
+    .option('--if-revision <n>', 'only when the key is at this revision')
+    .option('--prefix', 'every key that begins like this, in one change')
+    .action(async (key: string, options: DeleteOptions) => {
+      ended(await (await import('./kv.ts')).remove(terminal, key, options))
+    })
+  clientCommand(kv, 'ls [prefix]', 'list keys in the order of their bytes')
+    .option('--keys-only', 'no values')
+    .option('--reverse', 'from the last')
+    .option('--limit <n>', 'at most so many')
+    .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .action(async (prefix: string | undefined, options: ListOptions) => {
+      ended(await (await import('./kv.ts')).list(terminal, prefix ?? '', options))
+    })
+}
+
+function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended): void {
+  clientCommand(cluster, 'status', 'the cluster as one node sees it').action(async (options: ConnectionOptions) => {
+    ended(await (await import('./cluster.ts')).status(terminal, options))
+  })
+  clientCommand(cluster, 'initialize', 'form a new cluster; without --member of this node alone')
+    .option('--member <id,raft,api>', 'a first voter, this node included; repeat for each', collect)
+    .option('--wait <stage>', 'appended, leader or committed (default)')
+    .action(async (options: InitializeOptions) => {
+      ended(await (await import('./cluster.ts')).initialize(terminal, options))
+    })
+  clientCommand(cluster, 'add-learner <id>', 'add a node that listens, and wait until it has caught up')
+    .requiredOption('--raft <host:port>', 'where its peers reach it')
+    .requiredOption('--api <host:port>', 'where its clients reach it')
+    .option('--no-wait', 'return once the change is committed')
+    .action(async (id: string, options: AddLearnerOptions) => {
+      ended(await (await import('./cluster.ts')).addLearner(terminal, id, options))
+    })
+  voterCommand(cluster, 'set-voters <ids>', 'make exactly these nodes vote (1,2,4)').action(
+    async (ids: string, options: VoterOptions) => {
+      ended(await (await import('./cluster.ts')).setVoters(terminal, ids, options))
+    },
+  )
+  voterCommand(cluster, 'remove <id>', 'remove a voter or a learner').action(
+    async (id: string, options: VoterOptions) => {
+      ended(await (await import('./cluster.ts')).remove(terminal, id, options))
+    },
+  )
+  clientCommand(cluster, 'transfer [id]', 'hand leadership to a node, or to the one furthest ahead').action(
+    async (id: string | undefined, options: ConnectionOptions) => {
+      ended(await (await import('./cluster.ts')).transfer(terminal, id, options))
+    },
+  )
+}
+
+function voterCommand(cluster: Command, usage: string, description: string): Command {
+  return clientCommand(cluster, usage, description)
+    .option('--retain', 'voters that leave stay as learners')
+    .option('--allow-lagging', 'even when a new voter has not caught up')
+    .option('--force', 'even when the new voters would have no live quorum')
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value]
+}

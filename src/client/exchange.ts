@@ -1,0 +1,67 @@
+import { request, type Agent, type IncomingHttpHeaders } from 'node:http'
+import { limits } from '../limits.ts'
+
+export interface OutgoingRequest {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  /** With its query, percent-encoded. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | null
+  /** How long the server is silent before the connection is given up. */
+  readonly silenceMsMax: number
+}
+
+export interface IncomingAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+}
+
+/** The server could not be reached, or broke off. For a write the outcome is unknown unless `refused`. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError'
+  /** Nobody listens there: the request cannot have had any effect. */
+  readonly refused: boolean
+
+  constructor(message: string, refused: boolean, options?: ErrorOptions) {
+    super(message, options)
+    this.refused = refused
+  }
+}
+
+/** One request, one answer, read whole. Follows no redirects: every node serves everything. */
+export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequest): Promise<IncomingAnswer> {
+  return await new Promise((resolve, reject) => {
+    const fail = (reason: string, cause: unknown, refused: boolean): void => {
+      reject(new ConnectionError(`${origin.origin}: ${reason}`, refused, { cause }))
+    }
+    const { method, path, body } = outgoing
+    const length = method === 'GET' && body === null ? {} : { 'content-length': String(body?.length ?? 0) }
+    const outbound = request(
+      origin,
+      { method, path, agent, headers: { ...outgoing.headers, ...length }, timeout: outgoing.silenceMsMax },
+      (inbound) => {
+        const chunks: Buffer[] = []
+        let bytes = 0
+        inbound.on('data', (chunk: Buffer) => {
+          bytes += chunk.length
+          if (bytes > limits.clientAnswerBytesMax) {
+            outbound.destroy(new Error(`the answer is larger than ${limits.clientAnswerBytesMax} bytes`))
+            return
+          }
+          chunks.push(chunk)
+        })
+        inbound.on('error', (error) => fail(`the answer broke off (${error.message})`, error, false))
+        inbound.on('end', () => {
+          resolve({ status: inbound.statusCode ?? 0, headers: inbound.headers, body: Buffer.concat(chunks, bytes) })
+        })
+      },
+    )
+    outbound.on('timeout', () => outbound.destroy(new Error(`no answer within ${outgoing.silenceMsMax} ms`)))
+    outbound.on('error', (error: NodeJS.ErrnoException) => {
+      const refused = error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND'
+      fail(refused ? `nobody answers there (${error.code ?? ''})` : error.message, error, refused)
+    })
+    outbound.end(body ?? undefined)
+  })
+}

@@ -1,0 +1,240 @@
+import { Agent } from 'node:http'
+import { limits } from '../limits.ts'
+import type {
+  ClusterAnswer,
+  DeleteAnswer,
+  InitializeAnswer,
+  LearnerAnswer,
+  ListAnswer,
+  MembershipAnswer,
+  RecordAnswer,
+  WriteAnswer,
+} from './answers.ts'
+import { exchange, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
+
+export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
+
+/** The server's own word that a request failed: a problem document (RFC 9457). */
+export interface Problem {
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+  readonly code: string
+  readonly retryable: boolean
+  readonly ambiguous: boolean
+  readonly [fact: string]: unknown
+}
+
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError'
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(`${problem.title}: ${problem.detail}`)
+    this.problem = problem
+  }
+}
+
+export interface ClientOptions {
+  /** Any node's API: `http://host:port`. */
+  readonly server: URL
+  /** How long the server may take for one request. */
+  readonly timeoutMs: number
+}
+
+export interface WriteConditions {
+  /** Only when the key is at this revision. */
+  readonly ifRevision: number | null
+  /** Only when the key is absent. */
+  readonly create: boolean
+}
+
+export interface RangeQuery {
+  readonly prefix: string
+  readonly limit: number
+  readonly keysOnly: boolean
+  readonly reverse: boolean
+  readonly cursor: string | null
+  readonly consistency: ReadConsistency
+}
+
+export interface VoterQuery {
+  readonly retain: boolean
+  readonly allowLagging: boolean
+  readonly force: boolean
+}
+
+/** A member as `POST /cluster/initialize` and `POST /cluster/learners` take it. */
+export interface MemberAddress {
+  readonly id: number
+  readonly raft: string
+  readonly api: string
+}
+
+type Query = Readonly<Record<string, string | undefined>>
+
+/** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
+const graceMs = 2_000
+
+/** A node's REST interface. Every method rejects with `ProblemError` or `ConnectionError`; nothing is retried. */
+export class QuorateClient {
+  private readonly options: ClientOptions
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 16 })
+
+  constructor(options: ClientOptions) {
+    this.options = options
+  }
+
+  close(): void {
+    this.agent.destroy()
+  }
+
+  async put(key: string, value: Uint8Array, conditions: WriteConditions): Promise<WriteAnswer> {
+    const headers: Record<string, string> = { 'content-type': 'application/octet-stream' }
+    if (conditions.ifRevision !== null) headers['if-match'] = `"${conditions.ifRevision}"`
+    if (conditions.create) headers['if-none-match'] = '*'
+    return await this.json<WriteAnswer>('PUT', '/kv', this.withDeadline({ key }), value, headers)
+  }
+
+  async get(key: string, consistency: ReadConsistency): Promise<RecordAnswer> {
+    const headers = { accept: 'application/json' }
+    return await this.json<RecordAnswer>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
+  }
+
+  async delete(key: string, ifRevision: number | null): Promise<DeleteAnswer> {
+    const headers = ifRevision === null ? {} : { 'if-match': `"${ifRevision}"` }
+    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
+  }
+
+  /** Every key that begins with `prefix`; all keys for the empty one. One change. */
+  async deletePrefix(prefix: string): Promise<DeleteAnswer> {
+    const range = prefix === '' ? { all: 'true' } : { prefix }
+    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline(range), null)
+  }
+
+  /** One page. */
+  async list(range: RangeQuery): Promise<ListAnswer> {
+    const query = {
+      prefix: range.prefix === '' ? undefined : range.prefix,
+      limit: String(range.limit),
+      keysOnly: range.keysOnly ? 'true' : undefined,
+      reverse: range.reverse ? 'true' : undefined,
+      cursor: range.cursor ?? undefined,
+      consistency: range.consistency,
+    }
+    return await this.json<ListAnswer>('GET', '/kv', this.withDeadline(query), null)
+  }
+
+  async cluster(): Promise<ClusterAnswer> {
+    return await this.json<ClusterAnswer>('GET', '/cluster', {}, null)
+  }
+
+  async membership(): Promise<MembershipAnswer> {
+    return await this.json<MembershipAnswer>('GET', '/cluster/membership', {}, null)
+  }
+
+  /** `members` null: the node alone. */
+  async initialize(
+    members: readonly MemberAddress[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+  ): Promise<InitializeAnswer> {
+    const body = members === null ? null : { members }
+    return await this.send<InitializeAnswer>('POST', '/cluster/initialize', { wait }, body)
+  }
+
+  async addLearner(member: MemberAddress, wait: boolean): Promise<LearnerAnswer> {
+    return await this.send<LearnerAnswer>('POST', '/cluster/learners', {}, { ...member, wait })
+  }
+
+  async removeLearner(id: number): Promise<void> {
+    await this.json('DELETE', `/cluster/learners/${id}`, this.withDeadline({}), null)
+  }
+
+  async setVoters(voters: readonly number[], change: VoterQuery): Promise<MembershipAnswer> {
+    return await this.send<MembershipAnswer>('PUT', '/cluster/membership', {}, { voters, ...change })
+  }
+
+  async removeVoter(id: number, change: VoterQuery): Promise<MembershipAnswer> {
+    return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { remove: [id], ...change })
+  }
+
+  /** `to` null: whoever is furthest ahead. */
+  async transfer(to: number | null): Promise<{ readonly leader: number }> {
+    return await this.send('POST', '/cluster/leader', {}, to === null ? {} : { id: to })
+  }
+
+  /** Whether linearizable reads are served there. */
+  async isReady(): Promise<boolean> {
+    return (await this.exchange('GET', '/readyz', {}, null, {})).status === 200
+  }
+
+  private withDeadline(query: Query): Query {
+    return { ...query, timeout: `${this.options.timeoutMs}ms` }
+  }
+
+  private async send<Answer>(
+    method: OutgoingRequest['method'],
+    path: string,
+    query: Query,
+    body: object | null,
+  ): Promise<Answer> {
+    const bytes = body === null ? null : Buffer.from(JSON.stringify(body))
+    const headers: Record<string, string> = body === null ? {} : { 'content-type': 'application/json' }
+    return await this.json<Answer>(method, path, this.withDeadline(query), bytes, headers)
+  }
+
+  private async json<Answer>(
+    method: OutgoingRequest['method'],
+    path: string,
+    query: Query,
+    body: Uint8Array | null,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
+    const answer = await this.exchange(method, path, query, body, headers)
+    const document = parse(answer)
+    if (answer.status >= 200 && answer.status < 300) return document as Answer
+    throw new ProblemError(problemOf(answer, document))
+  }
+
+  private async exchange(
+    method: OutgoingRequest['method'],
+    path: string,
+    query: Query,
+    body: Uint8Array | null,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<IncomingAnswer> {
+    const parameters = Object.entries(query).flatMap(([name, value]) =>
+      value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+    )
+    return await exchange(this.options.server, this.agent, {
+      method,
+      path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
+      headers,
+      body,
+      silenceMsMax: Math.min(this.options.timeoutMs, limits.requestTimeoutMsMax) + graceMs,
+    })
+  }
+}
+
+/** Null when the body is no JSON. */
+function parse(answer: IncomingAnswer): unknown {
+  try {
+    return JSON.parse(answer.body.toString('utf8'))
+  } catch {
+    return null
+  }
+}
+
+/** What the server said, or the status alone when something that is no node answered. */
+function problemOf(answer: IncomingAnswer, document: unknown): Problem {
+  const isProblem = typeof document === 'object' && document !== null && 'code' in document && 'detail' in document
+  if (isProblem) return document as Problem
+  return {
+    status: answer.status,
+    title: `Status ${answer.status}`,
+    detail: 'the answer is no problem document; is this a Quorate node?',
+    code: 'unknown',
+    retryable: false,
+    ambiguous: true,
+  }
+}
