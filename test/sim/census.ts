@@ -1,0 +1,111 @@
+/** Every fault the simulator knows. One that never fires in a long run fails the run: a fault that is only listed tests nothing. */
+export const faultClasses = [
+  // Network (reliability table N)
+  'net-loss',
+  'net-duplicate',
+  'net-reorder',
+  'net-delay',
+  'net-partition-halves',
+  'net-partition-isolate',
+  'net-partition-leader',
+  'net-partition-one-way',
+  'net-partition-partial',
+  'net-bridge',
+  'net-flapping',
+  'net-clog',
+  'net-connection-reset',
+  'net-queue-overflow',
+  'net-refusal-lies',
+  'net-held-released',
+  // Process (P)
+  'kill',
+  'kill-leader',
+  'kill-all',
+  'kill-at-write-begin',
+  'kill-at-write-end',
+  'kill-at-send',
+  'kill-at-apply',
+  'kill-in-election',
+  'power-cut',
+  'power-cut-all',
+  'pause',
+  'pause-leader',
+  'slow-process',
+  'graceful-restart',
+  // Clock (C)
+  'clock-drift',
+  'clock-drift-beyond-margin',
+  'clock-jump',
+  // Disk (D)
+  'disk-torn-write',
+  'disk-lost-unsynced-state',
+  'disk-slow',
+  'disk-stuck',
+  'disk-write-error',
+  'disk-write-error-sticky',
+  'disk-read-error',
+  'disk-full',
+  'disk-flipped-log',
+  'disk-flipped-vote-slot',
+  'disk-flipped-vote-both',
+  'disk-damaged-state',
+  'disk-state-error',
+  'disk-wiped',
+  // Membership and formation (M)
+  'form-one',
+  'form-some',
+  'form-all',
+  'form-different-overlapping',
+  'form-different-disjoint',
+  'form-unreachable-peer',
+  'form-after-vote',
+  'form-crash',
+  'member-add-learner',
+  'member-promote',
+  'member-remove',
+  'member-remove-leader',
+  'member-replace',
+  'member-concurrent',
+  'member-conditional',
+  'member-forced',
+  'member-crash-during',
+  'member-joint-inherited',
+  'member-wiped-returns',
+  'member-removed-returns',
+  'transfer',
+  'transfer-to-dead',
+  'campaign',
+  'purge',
+  // Snapshots (S)
+  'snapshot-sent',
+  'snapshot-cut',
+  'snapshot-corrupted',
+  'snapshot-kill-receiver',
+  'snapshot-kill-at-commit',
+  'snapshot-kill-sender',
+  // Clients (K)
+  'client-retry-keyed',
+  'client-duplicate-keyed',
+  'client-key-reused',
+  'client-timeout',
+  'client-unknown-outcome',
+] as const
+
+export type FaultClass = (typeof faultClasses)[number]
+
+/** How often each thing happened. */
+export class Census {
+  private readonly counts = new Map<FaultClass, number>()
+
+  count(fault: FaultClass, times = 1): void {
+    this.counts.set(fault, (this.counts.get(fault) ?? 0) + times)
+  }
+
+  of(fault: FaultClass): number {
+    return this.counts.get(fault) ?? 0
+  }
+
+  entries(): [FaultClass, number][] {
+    return [...this.counts]
+  }
+}

@@ -1,0 +1,28 @@
+import type { LogIndex } from '../../../src/raft/index.ts'
+import { BEFORE_FIRST, logIndex } from '../../../src/raft/index.ts'
+import { LogImage } from './log-image.ts'
+
+/** The log's part of a machine's disk: outlives the processes that write it. */
+export class LogDisk {
+  durable = new LogImage()
+  /** The last index that a write was acknowledged for: the watermark of the real store. */
+  acknowledged: LogIndex = BEFORE_FIRST
+  /** Set when acknowledged entries were lost; cleared when the log has grown over it again. */
+  lostUpTo: LogIndex | null = null
+  /** Neither copy of the vote can be read: the store refuses to open. */
+  voteUnreadable = false
+  readonly findings: string[] = []
+
+  /** Damage at `index`: the start-up scan will drop everything from there on. */
+  damageFrom(index: LogIndex): void {
+    this.durable.apply({ type: 'truncate', from: index })
+    this.findings.push(`a record at ${index} is damaged`)
+    if (this.durable.lastIndex < this.acknowledged)
+      this.lostUpTo = logIndex(Math.max(this.acknowledged, this.lostUpTo ?? 0))
+  }
+
+  wrote(): void {
+    this.acknowledged = this.durable.lastIndex
+    if (this.lostUpTo !== null && this.acknowledged >= this.lostUpTo) this.lostUpTo = null
+  }
+}

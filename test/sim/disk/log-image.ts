@@ -1,0 +1,141 @@
+import { offsetOfEntry } from '../../../src/lib/entries.ts'
+import { entriesOf } from '../../../src/node/entry.ts'
+import type { HardState, LogWrite } from '../../../src/ports/log-store.ts'
+import type { LeaderRun, LogBatch, LogId, LogIndex } from '../../../src/raft/index.ts'
+import { BEFORE_FIRST, VOTE_ZERO, indexOf, logIndex, sameLeaderId } from '../../../src/raft/index.ts'
+
+/** The part `[first, last]` of a batch; the batch itself when that is all of it. */
+export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
+  if (first <= batch.first && last >= batch.last) return batch
+  const from = logIndex(Math.max(first, batch.first))
+  const to = logIndex(Math.min(last, batch.last))
+  const begin = offsetOfEntry(batch.body, from - batch.first)
+  const end = offsetOfEntry(batch.body, to - batch.first + 1)
+  const clipped = {
+    leaderId: batch.leaderId,
+    first: from,
+    last: to,
+    body: batch.body.subarray(begin, end),
+    membershipCount: 0,
+  }
+  if (batch.membershipCount === 0) return clipped
+  return { ...clipped, membershipCount: entriesOf(clipped).filter((entry) => entry.kind === 'membership').length }
+}
+
+/** What a log holds at one moment: on the platter, or as the process that writes it sees it. */
+export class LogImage {
+  hardState: HardState = { vote: VOTE_ZERO, clusterId: null }
+  purged: LogId | null = null
+  batches: LogBatch[] = []
+
+  get last(): LogId | null {
+    const batch = this.batches.at(-1)
+    return batch === undefined ? this.purged : { leaderId: batch.leaderId, index: batch.last }
+  }
+
+  get lastIndex(): LogIndex {
+    return indexOf(this.last)
+  }
+
+  copy(): LogImage {
+    const copy = new LogImage()
+    copy.hardState = this.hardState
+    copy.purged = this.purged
+    copy.batches = [...this.batches]
+    return copy
+  }
+
+  apply(write: LogWrite): void {
+    switch (write.type) {
+      case 'hard-state':
+        this.hardState = write.state
+        return
+      case 'truncate':
+        this.truncate(write.from)
+        return
+      case 'append':
+        if (write.batch.first !== this.lastIndex + 1) {
+          throw new Error(`appends ${write.batch.first} behind ${this.lastIndex}: a log has no holes and no overlaps`)
+        }
+        this.batches.push(write.batch)
+        return
+      case 'reset':
+        this.batches = []
+        this.purged = write.purged
+        return
+      case 'purge':
+        this.purge(write.purged)
+    }
+  }
+
+  /** Who wrote entry `index`; null when it is not held. The purge mark counts as held. */
+  logIdAt(index: LogIndex): LogId | null {
+    if (this.purged !== null && index === this.purged.index) return this.purged
+    const batch = this.batchAt(index)
+    return batch === null ? null : { leaderId: batch.leaderId, index }
+  }
+
+  runs(): LeaderRun[] {
+    const runs: LeaderRun[] = []
+    for (const batch of this.batches) {
+      const last = runs.at(-1)
+      if (last === undefined || !sameLeaderId(last.leaderId, batch.leaderId)) {
+        runs.push({ leaderId: batch.leaderId, first: batch.first })
+      }
+    }
+    return runs
+  }
+
+  /** As the port says of `read`. */
+  read(first: LogIndex, last: LogIndex, bytesMax: number): LogBatch[] | null {
+    if (first <= indexOf(this.purged) || last > this.lastIndex || first > last) return null
+    const found: LogBatch[] = []
+    let bytes = 0
+    for (let at = this.positionOf(first); at < this.batches.length; at++) {
+      const batch = this.batches[at]
+      if (batch === undefined || batch.first > last) break
+      const part = clip(batch, first, last)
+      bytes += part.body.length
+      if (found.length > 0 && bytes > bytesMax) break
+      found.push(part)
+    }
+    return found
+  }
+
+  private batchAt(index: LogIndex): LogBatch | null {
+    if (index <= indexOf(this.purged) || index > this.lastIndex || index <= BEFORE_FIRST) return null
+    return this.batches[this.positionOf(index)] ?? null
+  }
+
+  /** The position of the batch that holds `index`, by bisection. */
+  private positionOf(index: LogIndex): number {
+    let low = 0
+    let high = this.batches.length - 1
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const batch = this.batches[middle]
+      if (batch !== undefined && batch.last < index) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  private truncate(from: LogIndex): void {
+    for (;;) {
+      const batch = this.batches.at(-1)
+      if (batch === undefined || batch.last < from) return
+      this.batches.pop()
+      if (batch.first < from) this.batches.push(clip(batch, batch.first, logIndex(from - 1)))
+    }
+  }
+
+  private purge(purged: LogId): void {
+    if (purged.index <= indexOf(this.purged)) return
+    while (this.batches[0] !== undefined && this.batches[0].last <= purged.index) this.batches.shift()
+    const first = this.batches[0]
+    if (first !== undefined && first.first <= purged.index) {
+      this.batches[0] = clip(first, logIndex(purged.index + 1), first.last)
+    }
+    this.purged = purged
+  }
+}

@@ -1,0 +1,206 @@
+import { StorageError } from '../../../src/lib/errors.ts'
+import type { LogContents, LogStore, LogWrite } from '../../../src/ports/log-store.ts'
+import type { LogBatch, LogIndex } from '../../../src/raft/index.ts'
+import { logIndex } from '../../../src/raft/index.ts'
+import type { SimProcess } from '../process.ts'
+import { Violation } from '../violation.ts'
+import type { World } from '../world.ts'
+import type { DiskWeather } from './faults.ts'
+import type { LogDisk } from './log-disk.ts'
+import { clip, type LogImage } from './log-image.ts'
+
+/** Moments of a write at which a crash can be ordered. */
+export type WriteMoment = 'begin' | 'end'
+
+export interface LogStoreDependencies {
+  readonly world: World
+  readonly process: SimProcess
+  readonly disk: LogDisk
+  readonly weather: DiskWeather
+  /** A write is about to begin, or has just become durable but is not acknowledged yet. May end the process. */
+  readonly onWrite: (moment: WriteMoment, writes: readonly LogWrite[]) => void
+  /** `write` is on the platter. */
+  readonly onDurable: (write: LogWrite) => void
+  /** Batches are cached with this probability; else `readCached` finds nothing. */
+  readonly cachedProbability: number
+}
+
+interface InFlight {
+  readonly writes: readonly LogWrite[]
+  /** How many of them have reached the platter. */
+  done: number
+}
+
+/**
+ * A log whose writes take time. Until a write has ended, a crash keeps any number of its parts from the front, and of the last
+ * part perhaps some entries; what was acknowledged stays.
+ */
+export class SimLogStore implements LogStore {
+  private readonly deps: LogStoreDependencies
+  /** With everything passed to `write`, durable or not. */
+  private view: LogImage
+  private inFlight: InFlight | null = null
+  private poisoned: Error | null = null
+  private opened = false
+
+  constructor(dependencies: LogStoreDependencies) {
+    this.deps = dependencies
+    this.view = dependencies.disk.durable.copy()
+    dependencies.process.whenEnded(() => this.crash())
+  }
+
+  open(): Promise<LogContents> {
+    const { disk, weather } = this.deps
+    return this.call(this.readTime(), () => {
+      if (this.opened) this.deps.world.fail(new Violation('port-contract', 'the log is opened once'))
+      this.opened = true
+      if (weather.broken) throw this.poison('reading the log failed: EIO')
+      if (disk.voteUnreadable) throw new StorageError('refused', 'both copies of the vote are damaged')
+      this.view = disk.durable.copy()
+      return this.contents()
+    })
+  }
+
+  write(writes: readonly LogWrite[]): Promise<void> {
+    const { world, process, weather, disk } = this.deps
+    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    if (!process.alive) return forever()
+    if (!this.opened || this.inFlight !== null) {
+      world.fail(new Violation('port-contract', 'a write of the log begins only after the one before has resolved'))
+      return forever()
+    }
+    const flight: InFlight = { writes, done: 0 }
+    this.inFlight = flight
+    for (const write of writes) this.view.apply(write)
+    this.deps.onWrite('begin', writes)
+    return this.call(this.writeTime(), () => {
+      if (this.fails(writes)) {
+        this.inFlight = null
+        this.keepPart(flight, 0)
+        throw this.poison(weather.full ? 'writing the log failed: ENOSPC' : 'writing the log failed: EIO')
+      }
+      while (flight.done < writes.length) this.reachPlatter(flight)
+      this.deps.onWrite('end', writes)
+      if (!process.alive) return
+      this.inFlight = null
+      disk.wrote()
+    })
+  }
+
+  read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
+    const { weather, process, world } = this.deps
+    return this.call(this.readTime(), () => {
+      if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
+        world.census.count('disk-read-error')
+        throw this.poison('reading the log failed: EIO')
+      }
+      return this.view.read(first, last, bytesMax)
+    })
+  }
+
+  readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
+    const { process, cachedProbability } = this.deps
+    if (this.poisoned !== null || !process.alive) return null
+    return process.random.chance(cachedProbability) ? this.view.read(first, last, bytesMax) : null
+  }
+
+  sizeBytes(): number {
+    return this.view.batches.reduce((sum, batch) => sum + batch.body.length + 40, 0)
+  }
+
+  close(): Promise<void> {
+    return this.call(0.1, () => undefined)
+  }
+
+  private contents(): LogContents {
+    const { disk } = this.deps
+    const image = this.view
+    return {
+      hardState: image.hardState,
+      purged: image.purged,
+      last: image.last,
+      runs: image.runs(),
+      sizes: image.batches.map((batch) => ({ last: batch.last, bytes: batch.body.length })),
+      membershipBatches: image.batches.filter((batch) => batch.membershipCount > 0),
+      lostUpTo: disk.lostUpTo,
+      findings: disk.findings.splice(0),
+    }
+  }
+
+  private reachPlatter(flight: InFlight): void {
+    const write = flight.writes[flight.done]
+    if (write === undefined) return
+    flight.done += 1
+    this.deps.disk.durable.apply(write)
+    this.deps.onDurable(write)
+  }
+
+  /** The process ends: of a write on its way something may have arrived. */
+  private crash(): void {
+    const flight = this.inFlight
+    if (flight === null) return
+    this.inFlight = null
+    this.keepPart(flight, flight.done)
+  }
+
+  private keepPart(flight: InFlight, from: number): void {
+    const { process, world } = this.deps
+    const kept = process.random.integer(from, flight.writes.length + 1)
+    while (flight.done < kept) this.reachPlatter(flight)
+    const next = flight.writes[flight.done]
+    if (next === undefined) return
+    world.census.count('disk-torn-write')
+    if (next.type !== 'append' || next.batch.first === next.batch.last || process.random.chance(0.7)) return
+    const last = logIndex(process.random.integer(next.batch.first, next.batch.last))
+    this.deps.disk.durable.apply({ type: 'append', batch: clip(next.batch, next.batch.first, last) })
+  }
+
+  private fails(writes: readonly LogWrite[]): boolean {
+    const { weather, process, world } = this.deps
+    if (weather.full && writes.some((write) => write.type === 'append')) return true
+    if (weather.broken) return true
+    if (weather.writeErrorProbability === 0 || !process.random.chance(weather.writeErrorProbability)) return false
+    world.census.count('disk-write-error')
+    return true
+  }
+
+  private poison(message: string): Error {
+    this.poisoned = new StorageError('failed', message)
+    return this.poisoned
+  }
+
+  /** Ends after `delayMs` with what `run` gives; never, when the process ends first. */
+  private call<T>(delayMs: number, run: () => T): Promise<T> {
+    const { process } = this.deps
+    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    return new Promise((resolve, reject) => {
+      process.later(delayMs, () => {
+        try {
+          resolve(run())
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  }
+
+  private writeTime(): number {
+    const { weather, process, world } = this.deps
+    let time = 0.02 + process.random.exponential(weather.writeMs)
+    if (weather.slowProbability > 0 && process.random.chance(weather.slowProbability)) {
+      time += process.random.exponential(weather.slowMs)
+      world.census.count('disk-slow')
+    }
+    return Math.max(time, weather.stuckUntil - world.now())
+  }
+
+  private readTime(): number {
+    const { weather, process } = this.deps
+    return 0.01 + process.random.exponential(weather.readMs)
+  }
+}
+
+/** What a dead process waits for. */
+function forever(): Promise<never> {
+  return new Promise(() => undefined)
+}

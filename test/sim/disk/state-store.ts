@@ -1,0 +1,278 @@
+import { StorageError } from '../../../src/lib/errors.ts'
+import { rowBytes, rowFromBytes, type RowKey } from '../../../src/kv/index.ts'
+import type {
+  StateInstall,
+  StateRange,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../../src/ports/state-store.ts'
+import type { SimProcess } from '../process.ts'
+import { Violation } from '../violation.ts'
+import type { World } from '../world.ts'
+import type { DiskWeather } from './faults.ts'
+import { StateImage, type StateDisk } from './state-disk.ts'
+
+export interface StateStoreDependencies {
+  readonly world: World
+  readonly process: SimProcess
+  readonly disk: StateDisk
+  readonly weather: DiskWeather
+  /** `image` is what the store shows from now on: after a write, or after an install. */
+  readonly onState: (image: StateImage, cause: 'open' | 'write' | 'install') => void
+  /** A write is about to reach the store. May end the process. */
+  readonly onWrite: () => void
+  /** An install is about to be swapped in. May end the process; `swapped` says which state the crash leaves. */
+  readonly onCommit: () => void
+}
+
+/** More unsynced writes than this are never kept: the real store writes its log out by and by. */
+const UNSYNCED_MAX = 64
+
+/** A state store whose writes survive a crash up to some earlier one, unless they were flushed. */
+export class SimStateStore implements StateStore {
+  private readonly deps: StateStoreDependencies
+  private image = new StateImage()
+  private poisoned: Error | null = null
+  private writing = false
+  private installing = false
+  private committing: { readonly image: StateImage } | null = null
+
+  constructor(dependencies: StateStoreDependencies) {
+    this.deps = dependencies
+    dependencies.process.whenEnded(() => this.crash())
+  }
+
+  open(): Promise<Uint8Array | null> {
+    const { disk, weather } = this.deps
+    return this.call(0.2, () => {
+      if (weather.broken) throw this.poison('opening the state failed: EIO')
+      if (disk.damaged) throw this.poison('Corruption: block checksum mismatch')
+      this.image = disk.current()
+      this.deps.onState(this.image, 'open')
+      return this.image.meta
+    })
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    // What the caller sees is decided when it asks or when it is answered: both are allowed, so both happen.
+    const { process } = this.deps
+    const early = process.random.chance(0.5) ? keys.map((key) => this.image.get(rowFromBytes(key))) : null
+    return this.call(this.readTime(), () => {
+      this.failReads()
+      return early ?? keys.map((key) => this.image.get(rowFromBytes(key)))
+    })
+  }
+
+  write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    const { world, process, disk, weather } = this.deps
+    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    if (this.writing || this.committing !== null) {
+      world.fail(new Violation('port-contract', 'writes of the state come one at a time, and none during a commit'))
+    }
+    this.writing = true
+    return this.call(0.02 + process.random.exponential(weather.writeMs / 2), () => {
+      this.writing = false
+      if (weather.full || weather.broken) throw this.poison('writing the state failed: ENOSPC')
+      this.failWrites()
+      this.deps.onWrite()
+      if (!process.alive) return
+      this.image.apply(writes, meta)
+      disk.unsynced.push({ writes, meta })
+      if (disk.unsynced.length > UNSYNCED_MAX) disk.sync(UNSYNCED_MAX / 2)
+      this.deps.onState(this.image, 'write')
+    })
+  }
+
+  flush(): Promise<void> {
+    const { disk, process, weather } = this.deps
+    const count = disk.unsynced.length
+    const target = disk.unsynced[count - 1]
+    return this.call(0.1 + process.random.exponential(weather.writeMs * 2), () => {
+      this.failWrites()
+      const at = target === undefined ? -1 : disk.unsynced.indexOf(target)
+      disk.sync(at + 1)
+    })
+  }
+
+  view(): Promise<StateView> {
+    return this.call(
+      this.readTime(),
+      () => new SimStateView(this.image.copy(), (run) => this.call(this.readTime(), run)),
+    )
+  }
+
+  beginInstall(): Promise<StateInstall> {
+    return this.call(this.readTime(), () => {
+      if (this.installing) this.deps.world.fail(new Violation('port-contract', 'one install at a time'))
+      this.installing = true
+      return new SimStateInstall({
+        call: (run) => this.call(this.readTime(), run),
+        commit: (rows, meta) => this.commit(rows, meta),
+        ended: () => {
+          this.installing = false
+        },
+      })
+    })
+  }
+
+  sizeBytes(): number {
+    return this.image.size * 64
+  }
+
+  close(): Promise<void> {
+    return this.call(0.2, () => this.deps.disk.sync(this.deps.disk.unsynced.length))
+  }
+
+  private commit(rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array): Promise<void> {
+    const { process, weather, world } = this.deps
+    if (this.writing) world.fail(new Violation('port-contract', 'no write of the state runs while an install commits'))
+    this.committing = { image: StateImage.of(rows, meta) }
+    return this.call(1 + process.random.exponential(weather.writeMs * 4), () => {
+      this.failWrites()
+      this.deps.onCommit()
+      if (!process.alive) return
+      this.swap()
+    })
+  }
+
+  private swap(): void {
+    const { disk } = this.deps
+    if (this.committing === null) return
+    disk.unsynced = []
+    disk.durable = this.committing.image.copy()
+    this.image = this.committing.image
+    this.committing = null
+    this.deps.onState(this.image, 'install')
+  }
+
+  /** The process ends while it swaps one state for another: one of the two is there afterwards. */
+  private crash(): void {
+    const { process, disk } = this.deps
+    if (this.committing === null || process.random.chance(0.5)) return
+    disk.unsynced = []
+    disk.durable = this.committing.image
+  }
+
+  private failReads(): void {
+    const { weather, process, world } = this.deps
+    if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
+      world.census.count('disk-read-error')
+      throw this.poison('reading the state failed: EIO')
+    }
+  }
+
+  private failWrites(): void {
+    const { weather, process, world } = this.deps
+    if (weather.broken || (weather.writeErrorProbability > 0 && process.random.chance(weather.writeErrorProbability))) {
+      world.census.count('disk-state-error')
+      throw this.poison('writing the state failed: EIO')
+    }
+  }
+
+  private poison(message: string): Error {
+    this.poisoned = new StorageError('failed', message)
+    return this.poisoned
+  }
+
+  private call<T>(delayMs: number, run: () => T): Promise<T> {
+    const { process } = this.deps
+    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    return new Promise((resolve, reject) => {
+      process.later(delayMs, () => {
+        try {
+          resolve(run())
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  }
+
+  private readTime(): number {
+    return 0.01 + this.deps.process.random.exponential(this.deps.weather.readMs)
+  }
+}
+
+class SimStateView implements StateView {
+  private readonly image: StateImage
+  private readonly call: <T>(run: () => T) => Promise<T>
+  private closed = false
+
+  constructor(image: StateImage, call: <T>(run: () => T) => Promise<T>) {
+    this.image = image
+    this.call = call
+  }
+
+  get meta(): Uint8Array | null {
+    return this.image.meta
+  }
+
+  scan(range: StateRange): Promise<readonly StateRow[]> {
+    return this.call(() => {
+      if (this.closed) throw new StorageError('failed', 'the view is closed')
+      return rowsOf(this.image, range)
+    })
+  }
+
+  close(): Promise<void> {
+    this.closed = true
+    return this.call(() => undefined)
+  }
+}
+
+function rowsOf(image: StateImage, range: StateRange): StateRow[] {
+  const start = range.start === null ? null : rowFromBytes(range.start)
+  const end = range.end === null ? null : rowFromBytes(range.end)
+  const keys = image.keys().filter((key) => (start === null || key >= start) && (end === null || key < end))
+  if (range.reverse) keys.reverse()
+  const rows: StateRow[] = []
+  let bytes = 0
+  for (const key of keys) {
+    const value = image.get(key)
+    if (value === null) continue
+    bytes += key.length + value.length
+    if (rows.length >= range.limit || (rows.length > 0 && bytes > range.bytesMax)) break
+    rows.push({ key: rowBytes(key as RowKey), value })
+  }
+  return rows
+}
+
+class SimStateInstall implements StateInstall {
+  private readonly parts: {
+    readonly call: (run: () => void) => Promise<void>
+    readonly commit: (rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array) => Promise<void>
+    readonly ended: () => void
+  }
+  private readonly rows = new Map<string, Uint8Array>()
+  private lastKey = ''
+
+  constructor(parts: SimStateInstall['parts']) {
+    this.parts = parts
+  }
+
+  write(rows: readonly StateRow[]): Promise<void> {
+    return this.parts.call(() => {
+      for (const { key, value } of rows) {
+        const name = rowFromBytes(key)
+        if (this.rows.size > 0 && name <= this.lastKey)
+          throw new StorageError('failed', 'the rows of an install ascend')
+        this.lastKey = name
+        this.rows.set(name, value)
+      }
+    })
+  }
+
+  async commit(meta: Uint8Array): Promise<void> {
+    await this.parts.commit(this.rows, meta)
+    this.parts.ended()
+  }
+
+  abort(): Promise<void> {
+    return this.parts.call(() => {
+      this.rows.clear()
+      this.parts.ended()
+    })
+  }
+}

@@ -1,0 +1,123 @@
+import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../../src/kv/index.ts'
+import type { Call, Model } from './linearizability.ts'
+import { textOf, type Answer, type Operation } from './operation.ts'
+
+/** One key as clients can know it. Revisions that nobody has reported yet are null, and are learnt by the first call that reports one. */
+export interface KeyState {
+  readonly value: string | null
+  readonly version: number
+  readonly createdAt: number | null
+  readonly modifiedAt: number | null
+}
+
+/** What one operation did or saw of one key. `answer` null: nobody knows what came of it. */
+export interface KeyCall {
+  readonly operation: Operation
+  readonly key: Key
+  readonly answer: Answer | null
+}
+
+const ABSENT: KeyState = { value: null, version: 0, createdAt: null, modifiedAt: null }
+
+export const keyModel: Model<KeyState, KeyCall> = {
+  initial: ABSENT,
+  step(state, { operation, key, answer }) {
+    const { request } = operation
+    if (request.type === 'write') return stepWrite(state, request.command, answer)
+    if (answer === null || answer.type === 'write') return [state]
+    const record =
+      answer.type === 'get' ? answer.record : (answer.items.find((item) => item.key === key)?.record ?? null)
+    return observe(state, record)
+  },
+  keyOf: (state) => `${state.value}|${state.version}|${state.createdAt}|${state.modifiedAt}`,
+}
+
+function stepWrite(state: KeyState, command: Command, answer: Answer | null): readonly KeyState[] {
+  if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
+  const result = answer?.type === 'write' ? answer.result : null
+  if (result?.type === 'key-reused') return [state]
+  if (result?.type === 'condition-failed') return refuse(state, command.condition, result.currentRevision)
+  return allow(state, command.condition).flatMap((allowed) => take(allowed, command, result))
+}
+
+function take(
+  state: KeyState,
+  command: Exclude<Command, { type: 'delete-range' }>,
+  result: Exclude<CommandResult, { type: 'key-reused' | 'condition-failed' }> | null,
+): readonly KeyState[] {
+  const before = result !== null && command.wantsPrevious ? observe(state, result.previous) : [state]
+  return before.flatMap((seen) => {
+    if (command.type === 'delete') {
+      if (result === null) return seen.value === null ? [] : [ABSENT]
+      return result.type === 'deleted' && result.deleted === Number(seen.value !== null) ? [ABSENT] : []
+    }
+    const version = seen.version + 1
+    const value = textOf(command.value)
+    if (result === null)
+      return [{ value, version, createdAt: seen.value === null ? null : seen.createdAt, modifiedAt: null }]
+    if (result.type !== 'put' || result.version !== version) return []
+    if (
+      seen.value === null ? result.createRevision !== result.revision : differs(seen.createdAt, result.createRevision)
+    )
+      return []
+    return [{ value, version, createdAt: result.createRevision, modifiedAt: result.revision }]
+  })
+}
+
+/** The states in which `record` is what there is. */
+function observe(state: KeyState, record: KeyRecord | null): readonly KeyState[] {
+  if (record === null || state.value === null) return record === null && state.value === null ? [state] : []
+  if (textOf(record.value) !== state.value || record.version !== state.version) return []
+  if (differs(state.createdAt, record.createRevision) || differs(state.modifiedAt, record.modRevision)) return []
+  return [{ ...state, createdAt: record.createRevision, modifiedAt: record.modRevision }]
+}
+
+function allow(state: KeyState, condition: Condition | null): readonly KeyState[] {
+  switch (condition?.type) {
+    case undefined:
+      return [state]
+    case 'absent':
+      return state.value === null ? [state] : []
+    case 'present':
+      return state.value === null ? [] : [state]
+    case 'mod-revision':
+      if (state.value === null || differs(state.modifiedAt, condition.revision)) return []
+      return [{ ...state, modifiedAt: condition.revision }]
+  }
+}
+
+function refuse(state: KeyState, condition: Condition | null, currentRevision: number | null): readonly KeyState[] {
+  if (condition === null) return []
+  if (currentRevision === null) return state.value === null && condition.type !== 'absent' ? [state] : []
+  if (state.value === null || differs(state.modifiedAt, currentRevision) || condition.type === 'present') return []
+  if (condition.type === 'mod-revision' && condition.revision === currentRevision) return []
+  return [{ ...state, modifiedAt: currentRevision }]
+}
+
+function differs(known: number | null, seen: number): boolean {
+  return known !== null && known !== seen
+}
+
+/** The calls that touch `key`. An operation on a range is taken as one on each key of it. */
+export function callsOn(key: Key, operations: readonly Operation[]): Call<KeyCall>[] {
+  const calls: Call<KeyCall>[] = []
+  for (const operation of operations) {
+    const { outcome, invokedAt, returnedAt } = operation
+    if (outcome.kind === 'failed' || !touches(operation, key)) continue
+    const answer = outcome.kind === 'answered' ? outcome.answer : null
+    if (answer === null && operation.request.type !== 'write') continue
+    calls.push({ invokedAt, returnedAt: answer === null ? Infinity : returnedAt, input: { operation, key, answer } })
+  }
+  return calls
+}
+
+function touches({ request }: Operation, key: Key): boolean {
+  if (request.type === 'get') return request.key === key
+  if (request.type === 'scan') return isWithin(key, request.start, request.end)
+  const { command } = request
+  return command.type === 'delete-range' ? isWithin(key, command.start, command.end) : command.key === key
+}
+
+export function isWithin(key: Key, start: Key | null, end: Key | null): boolean {
+  return (start === null || key >= start) && (end === null || key < end)
+}

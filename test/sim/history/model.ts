@@ -1,0 +1,115 @@
+import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../../src/kv/index.ts'
+
+type FirstResult = { readonly fingerprint: number; readonly result: CommandResult }
+
+interface Change {
+  readonly revision: number
+  readonly record: KeyRecord | null
+}
+
+/**
+ * What the store should do, written once more and as plainly as possible: executes the committed commands one after the other
+ * and remembers every version of every key, so that any answer can be checked against the revision it claims to reflect.
+ */
+export class ReferenceModel {
+  readonly resultsByIndex = new Map<number, CommandResult>()
+  /** Indexes whose command was executed under its idempotency key for the first time, by that key. */
+  readonly executions = new Map<string, number[]>()
+  revision = 0
+  private readonly keyedWritesMax: number
+  private readonly current = new Map<Key, KeyRecord>()
+  private readonly changes = new Map<Key, Change[]>()
+  private readonly keyed = new Map<string, FirstResult>()
+
+  constructor(options: { readonly keyedWritesMax: number }) {
+    this.keyedWritesMax = options.keyedWritesMax
+  }
+
+  execute(command: Command, index: number): CommandResult {
+    const result = this.resultOf(command, index)
+    this.resultsByIndex.set(index, result)
+    return result
+  }
+
+  /** The record of `key` after every change up to `revision`. */
+  recordAt(key: Key, revision: number): KeyRecord | null {
+    const changes = this.changes.get(key) ?? []
+    for (let at = changes.length - 1; at >= 0; at--) {
+      const change = changes[at]
+      if (change !== undefined && change.revision <= revision) return change.record
+    }
+    return null
+  }
+
+  keysAt(start: Key | null, end: Key | null, revision: number): Key[] {
+    return [...this.changes.keys()]
+      .filter((key) => (start === null || key >= start) && (end === null || key < end))
+      .filter((key) => this.recordAt(key, revision) !== null)
+      .sort((a, b) => (a < b ? -1 : 1))
+  }
+
+  private resultOf(command: Command, index: number): CommandResult {
+    const tag = command.idempotency
+    if (tag === null) return this.perform(command, index)
+    const first = this.keyed.get(tag.key)
+    if (first !== undefined) {
+      return first.fingerprint === tag.fingerprint ? first.result : { type: 'key-reused' }
+    }
+    const result = this.perform(command, index)
+    this.executions.set(tag.key, [...(this.executions.get(tag.key) ?? []), index])
+    this.keyed.set(tag.key, { fingerprint: tag.fingerprint, result })
+    if (this.keyed.size > this.keyedWritesMax) {
+      for (const oldest of this.keyed.keys()) {
+        this.keyed.delete(oldest)
+        break
+      }
+    }
+    return result
+  }
+
+  private perform(command: Command, index: number): CommandResult {
+    if (command.type === 'delete-range') {
+      const keys = [...this.current.keys()].filter(
+        (key) => (command.start === null || key >= command.start) && (command.end === null || key < command.end),
+      )
+      for (const key of keys) this.change(key, null, index)
+      return { type: 'deleted', revision: this.revision, deleted: keys.length, previous: null }
+    }
+    const before = this.current.get(command.key) ?? null
+    if (!allows(command.condition, before)) {
+      return { type: 'condition-failed', currentRevision: before?.modRevision ?? null }
+    }
+    const previous = command.wantsPrevious ? before : null
+    if (command.type === 'delete') {
+      if (before !== null) this.change(command.key, null, index)
+      return { type: 'deleted', revision: this.revision, deleted: before === null ? 0 : 1, previous }
+    }
+    const createRevision = before?.createRevision ?? index
+    const version = (before?.version ?? 0) + 1
+    const record = { createRevision, modRevision: index, version, lease: 0, value: command.value }
+    this.change(command.key, record, index)
+    return { type: 'put', revision: index, createRevision, version, previous }
+  }
+
+  private change(key: Key, record: KeyRecord | null, revision: number): void {
+    if (record === null) this.current.delete(key)
+    else this.current.set(key, record)
+    const changes = this.changes.get(key)
+    if (changes === undefined) this.changes.set(key, [{ revision, record }])
+    else changes.push({ revision, record })
+    this.revision = revision
+  }
+}
+
+function allows(condition: Condition | null, record: KeyRecord | null): boolean {
+  switch (condition?.type) {
+    case undefined:
+      return true
+    case 'absent':
+      return record === null
+    case 'present':
+      return record !== null
+    case 'mod-revision':
+      return record?.modRevision === condition.revision
+  }
+}

@@ -1,0 +1,114 @@
+import type { Command, CommandResult, Key, KeyRecord } from '../../../src/kv/index.ts'
+import type { Consistency } from '../../../src/http/services.ts'
+
+export type Request =
+  | { readonly type: 'write'; readonly command: Command }
+  | { readonly type: 'get'; readonly key: Key; readonly consistency: Consistency; readonly minRevision: number | null }
+  | {
+      readonly type: 'scan'
+      readonly start: Key | null
+      readonly end: Key | null
+      readonly reverse: boolean
+      readonly consistency: Consistency
+    }
+
+export interface ScannedRecord {
+  readonly key: Key
+  readonly record: KeyRecord
+}
+
+export type Answer =
+  | { readonly type: 'write'; readonly result: CommandResult; readonly revision: number }
+  | { readonly type: 'get'; readonly record: KeyRecord | null; readonly revision: number; readonly given: Consistency }
+  | {
+      readonly type: 'scan'
+      readonly items: readonly ScannedRecord[]
+      readonly revision: number
+      readonly given: Consistency
+    }
+
+export type Outcome =
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  /** It certainly had no effect and never will. */
+  | { readonly kind: 'failed'; readonly code: string }
+  /** It may have taken effect, or may still. */
+  | { readonly kind: 'unknown'; readonly code: string }
+
+/** One thing a client wanted, with all its retries. Times are the world's. */
+export interface Operation {
+  readonly id: number
+  readonly client: number
+  readonly request: Request
+  readonly invokedAt: number
+  /** Infinity while there is no answer. */
+  returnedAt: number
+  outcome: Outcome
+  /** The values that this operation would write are found by this text in the log. Null when it writes none. */
+  readonly mark: string | null
+}
+
+export function describeOperation(operation: Operation): string {
+  const { request, outcome } = operation
+  const name = `c${operation.client}#${operation.id}`
+  const span = `[${operation.invokedAt.toFixed(2)}, ${operation.returnedAt.toFixed(2)}]`
+  return `${name} ${span} ${describeRequest(request)} -> ${describeOutcome(outcome)}`
+}
+
+export function describeRequest(request: Request): string {
+  switch (request.type) {
+    case 'get':
+      return `get ${request.key} (${request.consistency}${request.minRevision === null ? '' : `, from ${request.minRevision}`})`
+    case 'scan':
+      return `scan ${request.start ?? ''}..${request.end ?? ''}${request.reverse ? ' reversed' : ''} (${request.consistency})`
+    case 'write': {
+      const { command } = request
+      const tag =
+        command.idempotency === null ? '' : ` as ${command.idempotency.key}/${command.idempotency.fingerprint}`
+      if (command.type === 'delete-range') return `delete ${command.start ?? ''}..${command.end ?? ''}${tag}`
+      const { condition } = command
+      const when =
+        condition === null
+          ? ''
+          : condition.type === 'mod-revision'
+            ? ` if at ${condition.revision}`
+            : ` if ${condition.type}`
+      const what = command.type === 'put' ? `put ${command.key}=${textOf(command.value)}` : `delete ${command.key}`
+      return `${what}${when}${tag}`
+    }
+  }
+}
+
+export function describeOutcome(outcome: Outcome): string {
+  if (outcome.kind !== 'answered') return `${outcome.kind} (${outcome.code})`
+  const { answer } = outcome
+  switch (answer.type) {
+    case 'get':
+      return `${describeRecord(answer.record)} at ${answer.revision}`
+    case 'scan':
+      return `${answer.items.map(({ key, record }) => `${key}=${describeRecord(record)}`).join(' ')} at ${answer.revision}`
+    case 'write':
+      return `${describeResult(answer.result)} at ${answer.revision}`
+  }
+}
+
+export function describeResult(result: CommandResult): string {
+  switch (result.type) {
+    case 'put':
+      return `put r${result.revision} c${result.createRevision} v${result.version} before ${describeRecord(result.previous)}`
+    case 'deleted':
+      return `deleted ${result.deleted} r${result.revision} before ${describeRecord(result.previous)}`
+    case 'condition-failed':
+      return `refused, now at ${result.currentRevision}`
+    case 'key-reused':
+      return 'key reused'
+  }
+}
+
+export function describeRecord(record: KeyRecord | null): string {
+  if (record === null) return 'nothing'
+  return `"${textOf(record.value)}" m${record.modRevision} c${record.createRevision} v${record.version}`
+}
+
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}

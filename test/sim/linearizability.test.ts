@@ -1,0 +1,236 @@
+import t from 'tap'
+import type { Command, Key } from '../../src/kv/index.ts'
+import { callsOn, keyModel } from './history/key-model.ts'
+import { checkLinearizable, type Call, type Model } from './history/linearizability.ts'
+import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
+import { Draw } from './draw.ts'
+
+/** A register that holds one number. */
+type Register = { readonly op: 'write' | 'read'; readonly value: number }
+
+const register: Model<number, Register> = {
+  initial: 0,
+  step: (state, { op, value }) => (op === 'write' ? [value] : state === value ? [state] : []),
+  keyOf: String,
+}
+
+function call(op: Register['op'], value: number, invokedAt: number, returnedAt: number): Call<Register> {
+  return { input: { op, value }, invokedAt, returnedAt }
+}
+
+const kindOf = (...history: Call<Register>[]): string => checkLinearizable(history, register, 100_000).kind
+
+t.test('a register', (t) => {
+  t.equal(kindOf(), 'linearizable', 'nothing happened')
+  t.equal(kindOf(call('write', 1, 0, 1), call('read', 1, 2, 3)), 'linearizable', 'a read sees the write before it')
+  t.equal(kindOf(call('write', 1, 0, 1), call('read', 0, 2, 3)), 'violation', 'a stale read')
+  t.equal(
+    kindOf(call('write', 1, 0, 4), call('read', 0, 1, 2), call('read', 1, 3, 5)),
+    'linearizable',
+    'a write that overlaps',
+  )
+  t.equal(kindOf(call('write', 1, 0, 9), call('read', 1, 1, 2), call('read', 0, 3, 4)), 'violation', 'new, then old')
+  t.equal(
+    kindOf(call('write', 1, 0, 9), call('write', 2, 0, 9), call('read', 2, 1, 2), call('read', 1, 3, 4)),
+    'linearizable',
+    'two writes at once, in either order',
+  )
+  t.equal(
+    kindOf(
+      call('write', 1, 0, 9),
+      call('write', 2, 0, 9),
+      call('read', 2, 1, 2),
+      call('read', 1, 3, 4),
+      call('read', 2, 5, 6),
+    ),
+    'violation',
+    'but not in both orders',
+  )
+  t.equal(kindOf(call('read', 7, 0, 1)), 'violation', 'a value that nobody wrote')
+  t.end()
+})
+
+t.test('outcomes that nobody knows', (t) => {
+  t.equal(kindOf(call('write', 1, 0, Infinity), call('read', 0, 1, 2)), 'linearizable', 'it may not have happened')
+  t.equal(kindOf(call('write', 1, 0, Infinity), call('read', 1, 1, 2)), 'linearizable', 'it may have happened')
+  t.equal(
+    kindOf(call('write', 1, 0, Infinity), call('read', 0, 1, 2), call('read', 1, 50, 51)),
+    'linearizable',
+    'it may happen much later',
+  )
+  t.equal(
+    kindOf(call('write', 1, 0, Infinity), call('read', 1, 1, 2), call('read', 0, 3, 4)),
+    'violation',
+    'but not be undone',
+  )
+  t.equal(
+    kindOf(call('write', 1, 5, Infinity), call('read', 1, 1, 2)),
+    'violation',
+    'nor happen before it was asked for',
+  )
+  t.equal(
+    kindOf(call('write', 1, 0, Infinity), call('write', 2, 1, 2), call('read', 1, 3, 4), call('read', 2, 5, 6)),
+    'violation',
+    'nor happen twice',
+  )
+  t.end()
+})
+
+t.test('a violation names the call that fits nowhere', (t) => {
+  const verdict = checkLinearizable(
+    [call('write', 1, 0, 1), call('write', 2, 2, 3), call('read', 1, 4, 5)],
+    register,
+    1000,
+  )
+  t.match(verdict, { kind: 'violation', longest: [0, 1], stuck: 2 })
+  t.end()
+})
+
+t.test('the search is bounded', (t) => {
+  const history: Call<Register>[] = []
+  for (let i = 1; i <= 30; i++) history.push(call('write', i, 0, Infinity))
+  history.push(call('read', 99, 1, 2))
+  t.equal(checkLinearizable(history, register, 500).kind, 'undecided')
+  t.end()
+})
+
+t.test('the search agrees with trying every order', (t) => {
+  const draw = new Draw(4)
+  let violations = 0
+  for (let round = 0; round < 3000; round++) {
+    const history: Call<Register>[] = []
+    const count = draw.integer(1, 6)
+    for (let i = 0; i < count; i++) {
+      const invokedAt = draw.integer(0, 8)
+      const op = draw.chance(0.5) ? 'write' : 'read'
+      const returnedAt = op === 'write' && draw.chance(0.3) ? Infinity : invokedAt + draw.integer(1, 5)
+      history.push(call(op, draw.integer(0, 3), invokedAt, returnedAt))
+    }
+    const expected = someOrderIsLegal(history, [], 0)
+    if (!expected) violations += 1
+    t.equal(checkLinearizable(history, register, 100_000).kind === 'linearizable', expected, JSON.stringify(history))
+  }
+  t.ok(violations > 500 && violations < 2500, 'both kinds were among them')
+  t.end()
+})
+
+/** Every order of every subset that holds all sure calls, tried one by one. */
+function someOrderIsLegal(left: readonly Call<Register>[], done: readonly Call<Register>[], state: number): boolean {
+  if (left.every((open) => open.returnedAt === Infinity)) return true
+  return left.some((next) => {
+    if (left.some((other) => other !== next && other.returnedAt < next.invokedAt)) return false
+    const rest = left.filter((other) => other !== next)
+    return register.step(state, next.input).some((after) => someOrderIsLegal(rest, [...done, next], after))
+  })
+}
+
+const A = 'a' as Key
+
+function operation(id: number, request: Request, span: readonly [number, number], outcome: Outcome): Operation {
+  return { id, client: 1, request, invokedAt: span[0], returnedAt: span[1], outcome, mark: null }
+}
+
+function put(
+  id: number,
+  value: string,
+  span: readonly [number, number],
+  answer: [revision: number, version: number] | null,
+) {
+  const command: Command = {
+    type: 'put',
+    key: A,
+    value: Buffer.from(value),
+    condition: null,
+    wantsPrevious: false,
+    idempotency: null,
+  }
+  if (answer === null)
+    return operation(id, { type: 'write', command }, [span[0], Infinity], { kind: 'unknown', code: 'x' })
+  const [revision, version] = answer
+  const createRevision = version === 1 ? revision : 1
+  const result = { type: 'put' as const, revision, createRevision, version, previous: null }
+  return operation(id, { type: 'write', command }, span, {
+    kind: 'answered',
+    answer: { type: 'write', result, revision },
+  })
+}
+
+function get(
+  id: number,
+  span: readonly [number, number],
+  seen: [value: string, revision: number, version: number] | null,
+) {
+  const record =
+    seen === null
+      ? null
+      : { value: Buffer.from(seen[0]), modRevision: seen[1], createRevision: 1, version: seen[2], lease: 0 }
+  const answer: Answer = { type: 'get', record, revision: seen?.[1] ?? 0, given: 'linearizable' }
+  const request: Request = { type: 'get', key: A, consistency: 'linearizable', minRevision: null }
+  return operation(id, request, span, { kind: 'answered', answer })
+}
+
+function verdictOf(...operations: Operation[]): string {
+  return checkLinearizable(callsOn(A, operations), keyModel, 100_000).kind
+}
+
+t.test('a key', (t) => {
+  t.equal(verdictOf(put(1, 'x', [0, 1], [1, 1]), get(2, [2, 3], ['x', 1, 1])), 'linearizable')
+  t.equal(verdictOf(put(1, 'x', [0, 1], [1, 1]), get(2, [2, 3], null)), 'violation', 'an acknowledged write is missing')
+  t.equal(
+    verdictOf(put(1, 'x', [0, 1], [1, 1]), put(2, 'y', [2, 3], [2, 2]), get(3, [4, 5], ['y', 2, 2])),
+    'linearizable',
+    'versions count the writes',
+  )
+  t.equal(
+    verdictOf(put(1, 'x', [0, 1], [1, 1]), put(2, 'y', [2, 3], [2, 3])),
+    'violation',
+    'a version too many: applied twice',
+  )
+  t.equal(
+    verdictOf(put(1, 'x', [0, 1], [1, 1]), put(2, 'y', [2, 3], null), put(3, 'z', [4, 5], [5, 3])),
+    'linearizable',
+    'the version shows that an unknown write took effect',
+  )
+  t.equal(
+    verdictOf(
+      put(1, 'x', [0, 1], [1, 1]),
+      put(2, 'y', [2, 3], null),
+      get(3, [4, 5], ['y', 4, 2]),
+      get(4, [6, 7], ['y', 3, 2]),
+    ),
+    'violation',
+    'a revision once seen stays',
+  )
+  t.end()
+})
+
+t.test('conditions, deletes and ranges on a key', (t) => {
+  const write = (id: number, command: Command, span: [number, number], outcome: Outcome): Operation =>
+    operation(id, { type: 'write', command }, span, outcome)
+  const remove: Command = { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: null }
+  const removeAll: Command = { type: 'delete-range', start: null, end: null, idempotency: null }
+  const deleted = (count: number): Outcome => ({
+    kind: 'answered',
+    answer: { type: 'write', result: { type: 'deleted', revision: 2, deleted: count, previous: null }, revision: 2 },
+  })
+  const refused = (currentRevision: number | null): Outcome => ({
+    kind: 'answered',
+    answer: { type: 'write', result: { type: 'condition-failed', currentRevision }, revision: 2 },
+  })
+  const x = put(1, 'x', [0, 1], [1, 1])
+  t.equal(verdictOf(x, write(2, remove, [2, 3], deleted(1)), get(3, [4, 5], null)), 'linearizable')
+  t.equal(verdictOf(x, write(2, remove, [2, 3], deleted(0))), 'violation', 'there was something to delete')
+  t.equal(verdictOf(x, write(2, removeAll, [2, 3], deleted(1)), get(3, [4, 5], null)), 'linearizable')
+  t.equal(verdictOf(x, write(2, removeAll, [2, 3], deleted(1)), get(3, [4, 5], ['x', 1, 1])), 'violation')
+  const ifAbsent: Command = { ...remove, condition: { type: 'absent' } }
+  t.equal(verdictOf(x, write(2, ifAbsent, [2, 3], refused(1))), 'linearizable')
+  t.equal(verdictOf(x, write(2, ifAbsent, [2, 3], refused(null))), 'violation', 'refused, but for no reason')
+  const ifAtOne: Command = { ...remove, condition: { type: 'mod-revision', revision: 1 } }
+  t.equal(verdictOf(x, write(2, ifAtOne, [2, 3], refused(1))), 'violation', 'the condition held')
+  t.equal(verdictOf(x, write(2, ifAtOne, [2, 3], deleted(1))), 'linearizable')
+  t.equal(
+    verdictOf(x, write(2, { ...ifAtOne, condition: { type: 'mod-revision', revision: 9 } }, [2, 3], deleted(1))),
+    'violation',
+  )
+  t.end()
+})

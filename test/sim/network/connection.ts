@@ -1,0 +1,231 @@
+import type { PeerMessage } from '../../../src/ports/transport.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
+import { HELD_MAX, type Network } from './network.ts'
+import type { SimTransport } from './transport.ts'
+
+const RETRY_MS_MIN = 20
+const RETRY_MS_MAX = 1000
+/** How long a dialler waits for an answer that does not come. */
+const DIAL_TIMEOUT_MS = 400
+/** A connection whose packets are not acknowledged is given up after a while, drawn for each time. */
+const SILENCE_MS_MEAN = 3000
+
+/**
+ * One node's outgoing connection to one peer, dialled again and again for as long as the peer is listed.
+ * In order while it stands; breaks when either process ends, when it is silent for long, or by itself.
+ */
+export class Connection {
+  readonly peer: NodeId
+  readonly address: string
+  private readonly owner: SimTransport
+  private readonly network: Network
+  private state: 'idle' | 'dialling' | 'up' | 'closed' = 'idle'
+  /** Grows with every dial: what belongs to an earlier one is told apart. */
+  private epoch = 0
+  private retryMs = RETRY_MS_MIN
+  /** The life of the peer's process that this connection leads to. */
+  private target: SimTransport | null = null
+  private lastArrival = 0
+  private held: PeerMessage[] = []
+
+  constructor(peer: NodeId, address: string, owner: SimTransport, network: Network) {
+    this.peer = peer
+    this.address = address
+    this.owner = owner
+    this.network = network
+  }
+
+  get isUp(): boolean {
+    return this.state === 'up'
+  }
+
+  close(): void {
+    this.state = 'closed'
+    this.epoch += 1
+  }
+
+  /** Dials now, unless it is up or being dialled. */
+  dial(): void {
+    if (this.state !== 'idle' || !this.owner.process.alive) return
+    this.state = 'dialling'
+    const epoch = ++this.epoch
+    const { world, links } = this.network
+    const hello = this.owner.handlers.hello('messages', this.peer)
+    world.after(this.network.delay(), () => {
+      if (!this.isCurrent(epoch)) return
+      const silent = links.isCut(this.owner.id, this.peer) || links.isCut(this.peer, this.owner.id)
+      const presence = this.network.presenceAt(this.address)
+      if (silent || presence.kind === 'silent') return this.retryLater(epoch, DIAL_TIMEOUT_MS)
+      if (presence.kind === 'refusing') return this.refused(epoch)
+      const { transport } = presence
+      // A paused process accepts (its kernel does) but says nothing.
+      this.retryIfUnanswered(epoch)
+      transport.process.deliver('io', () => {
+        const refusal = transport.handlers.admit(hello)
+        const answer = { refusal, report: transport.handlers.report() }
+        if (refusal === null) transport.heardFrom(this.owner.id)
+        world.after(this.network.delay(), () => this.answered(epoch, transport, answer))
+      })
+    })
+  }
+
+  send(message: PeerMessage): void {
+    if (this.state !== 'up') return
+    const { weather, random, world } = this.network
+    if (weather.resetProbability > 0 && random.chance(weather.resetProbability)) {
+      world.census.count('net-connection-reset')
+      this.breakOff('reset')
+      return
+    }
+    if (weather.lossProbability > 0 && random.chance(weather.lossProbability)) {
+      world.census.count('net-loss')
+      return
+    }
+    const translated = this.network.translate(message)
+    const copies = weather.duplicateProbability > 0 && random.chance(weather.duplicateProbability) ? 2 : 1
+    if (copies === 2) world.census.count('net-duplicate')
+    for (let i = 0; i < copies; i++) this.carry(translated)
+  }
+
+  /** The connection is gone. The owner hears of it, and dials again at once. */
+  breakOff(why: string): void {
+    if (this.state !== 'up') return
+    this.state = 'idle'
+    this.epoch += 1
+    this.held = []
+    this.network.world.note(this.owner.process.name, `connection to n${this.peer} breaks: ${why}`)
+    this.owner.process.later(0.01, () => {
+      this.owner.handlers.onDisconnected(this.peer)
+      this.dial()
+    })
+  }
+
+  /** The life `transport` of the peer's process has ended, and its kernel says so. */
+  targetClosed(transport: SimTransport): void {
+    const epoch = this.epoch
+    if (this.target !== transport) return
+    this.network.world.after(this.network.delay(), () => {
+      if (this.epoch === epoch) this.breakOff('peer closed')
+    })
+  }
+
+  /** An attempt to connect is refused although the peer lives. */
+  lie(): void {
+    this.breakOff('a lie')
+    if (this.state !== 'idle') return
+    this.state = 'dialling'
+    this.refused(++this.epoch)
+  }
+
+  private carry(message: PeerMessage): void {
+    const { weather, random, world } = this.network
+    const { epoch, target } = this
+    let arrival = world.now() + this.network.delay()
+    if (weather.reorderProbability > 0 && random.chance(weather.reorderProbability)) {
+      arrival += random.exponential(20)
+      world.census.count('net-reorder')
+    } else {
+      arrival = Math.max(arrival, this.lastArrival)
+      this.lastArrival = arrival
+    }
+    world.at(arrival, () => this.arrive(epoch, target, message))
+  }
+
+  private arrive(epoch: number, target: SimTransport | null, message: PeerMessage): void {
+    const { links, random, world } = this.network
+    if (target === null) return
+    if (links.isCut(this.owner.id, this.peer)) {
+      if (this.epoch === epoch && this.state === 'up') this.hold(epoch, message)
+      return
+    }
+    if (!target.process.alive) {
+      // The machine is there but the process is not: it says that it knows nothing of this connection.
+      if (this.network.presenceAt(this.address).kind !== 'silent') this.targetClosed(target)
+      return
+    }
+    // What is in the receiver's buffers of a connection that broke meanwhile may still be read.
+    if (this.epoch !== epoch && random.chance(0.7)) return
+    world.note(target.process.name, `<- n${this.owner.id} ${this.owner.describe(message)}`)
+    target.process.deliver('io', () => target.handlers.onMessage(message))
+  }
+
+  private hold(epoch: number, message: PeerMessage): void {
+    const { world, links, random } = this.network
+    if (this.held.length === 0) {
+      links.whenHealed(this.owner.id, this.peer, () => this.releaseHeld(epoch))
+      world.after(random.exponential(SILENCE_MS_MEAN), () => {
+        if (this.epoch === epoch && this.held.length > 0) this.breakOff('silence')
+      })
+    }
+    this.held.push(message)
+    if (this.held.length <= HELD_MAX) return
+    world.census.count('net-queue-overflow')
+    this.breakOff('queue full')
+  }
+
+  private releaseHeld(epoch: number): void {
+    if (this.epoch !== epoch) return
+    const messages = this.held
+    this.held = []
+    if (messages.length > 0) this.network.world.census.count('net-held-released')
+    for (const message of messages) this.carry(message)
+  }
+
+  private answered(
+    epoch: number,
+    target: SimTransport,
+    answer: {
+      readonly refusal: ReturnType<SimTransport['handlers']['admit']>
+      readonly report: ReturnType<SimTransport['handlers']['report']>
+    },
+  ): void {
+    if (!this.isCurrent(epoch)) return
+    if (this.network.links.isCut(this.peer, this.owner.id)) return
+    this.owner.process.deliver('io', () => {
+      if (!this.isCurrent(epoch)) return
+      const refusal = answer.refusal ?? this.owner.handlers.admitReport(this.peer, answer.report)
+      if (refusal !== null) {
+        this.retryLater(epoch, 0)
+        this.owner.handlers.onRefused(this.peer, refusal)
+        return
+      }
+      this.state = 'up'
+      this.retryMs = RETRY_MS_MIN
+      this.target = target
+      this.lastArrival = this.network.world.now()
+      this.owner.handlers.onConnected(this.peer)
+      if (!target.process.alive) this.targetClosed(target)
+    })
+  }
+
+  private refused(epoch: number): void {
+    this.network.world.after(this.network.delay(), () => {
+      this.owner.process.deliver('io', () => {
+        if (!this.isCurrent(epoch)) return
+        this.retryLater(epoch, 0)
+        this.owner.handlers.onUnreachable(this.peer)
+      })
+    })
+  }
+
+  private retryIfUnanswered(epoch: number): void {
+    this.network.world.after(DIAL_TIMEOUT_MS, () => {
+      if (this.isCurrent(epoch) && this.state === 'dialling') this.retryLater(epoch, 0)
+    })
+  }
+
+  private retryLater(epoch: number, extraMs: number): void {
+    if (!this.isCurrent(epoch)) return
+    this.state = 'idle'
+    const idleEpoch = ++this.epoch
+    const delay = extraMs + this.retryMs * this.network.random.between(0.5, 1)
+    this.retryMs = Math.min(RETRY_MS_MAX, this.retryMs * 2)
+    this.network.world.after(delay, () => {
+      if (this.isCurrent(idleEpoch)) this.owner.process.deliver('timer', () => this.dial())
+    })
+  }
+
+  private isCurrent(epoch: number): boolean {
+    return this.epoch === epoch && this.state !== 'closed' && this.owner.process.alive
+  }
+}

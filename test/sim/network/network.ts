@@ -1,0 +1,104 @@
+import type { PeerMessage } from '../../../src/ports/transport.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
+import type { Draw } from '../draw.ts'
+import type { World } from '../world.ts'
+import { Links } from './links.ts'
+import { passThroughCodec } from './codec.ts'
+import type { SimTransport } from './transport.ts'
+import { calmNetwork } from './weather.ts'
+
+/** What answers at an address: a process that listens, a kernel that refuses, or nothing. */
+export type Presence =
+  | { readonly kind: 'listening'; readonly transport: SimTransport }
+  | { readonly kind: 'refusing' }
+  | { readonly kind: 'silent' }
+
+export interface NetworkOptions {
+  /** Every message goes through the real wire format. */
+  readonly usesCodec: boolean
+}
+
+interface Host {
+  readonly id: NodeId
+  transport: SimTransport | null
+  powered: boolean
+}
+
+/** Messages that may wait on a link that is cut, before the sender gives the connection up. */
+export const HELD_MAX = 100
+
+/** Hosts, the links between them, and who listens where. */
+export class Network {
+  readonly weather = calmNetwork()
+  readonly links = new Links()
+  readonly world: World
+  readonly random: Draw
+  private readonly options: NetworkOptions
+  private readonly hosts = new Map<string, Host>()
+
+  constructor(options: NetworkOptions, world: World) {
+    this.options = options
+    this.world = world
+    this.random = world.random.fork()
+  }
+
+  addHost(id: NodeId, address: string): void {
+    this.hosts.set(address, { id, transport: null, powered: true })
+  }
+
+  setPowered(address: string, powered: boolean): void {
+    const host = this.hosts.get(address)
+    if (host !== undefined) host.powered = powered
+  }
+
+  listen(address: string, transport: SimTransport): boolean {
+    const host = this.hosts.get(address)
+    if (host === undefined || host.transport !== null) return false
+    host.transport = transport
+    return true
+  }
+
+  /** The process behind `transport` is gone. Unless the machine lost its power, the kernel tells everybody who was connected. */
+  unlisten(address: string, transport: SimTransport): void {
+    const host = this.hosts.get(address)
+    if (host === undefined || host.transport !== transport) return
+    host.transport = null
+    if (!host.powered) return
+    for (const other of this.hosts.values()) {
+      if (other.transport === null || other.id === host.id || this.links.isCut(host.id, other.id)) continue
+      other.transport.peerClosed(host.id, transport)
+    }
+  }
+
+  hostAt(address: string): { readonly id: NodeId } | null {
+    return this.hosts.get(address) ?? null
+  }
+
+  presenceAt(address: string): Presence {
+    const host = this.hosts.get(address)
+    if (host === undefined || !host.powered) return { kind: 'silent' }
+    if (host.transport === null) return { kind: 'refusing' }
+    return { kind: 'listening', transport: host.transport }
+  }
+
+  transportOf(id: NodeId): SimTransport | null {
+    for (const host of this.hosts.values()) if (host.id === id) return host.transport
+    return null
+  }
+
+  delay(): number {
+    const { delayMsMin, delayMsMean, spikeProbability, spikeMs } = this.weather
+    let delay = delayMsMin + this.random.exponential(delayMsMean)
+    if (spikeProbability > 0 && this.random.chance(spikeProbability)) {
+      delay += this.random.exponential(spikeMs)
+      this.world.census.count('net-delay')
+    }
+    return delay
+  }
+
+  /** What the receiver gets when the sender sends `message`: equal, but not the same objects all through. */
+  translate(message: PeerMessage): PeerMessage {
+    if (this.options.usesCodec) return passThroughCodec(message)
+    return message.type === 'append-request' ? { ...message, memberships: [] } : message
+  }
+}

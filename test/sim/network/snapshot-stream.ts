@@ -1,0 +1,237 @@
+import type { SnapshotAnswer, SnapshotHeader, SnapshotSink, SnapshotSource } from '../../../src/ports/transport.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
+import type { Network } from './network.ts'
+import type { SimTransport } from './transport.ts'
+
+/** Chunks that may be on their way or wait at the receiver. */
+const WINDOW = 2
+const STALL_MS_MAX = 2000
+
+interface Pull {
+  readonly resolve: (result: IteratorResult<Uint8Array, undefined>) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Waiting {
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+/** One snapshot on its way from one process to another, on a connection of its own. */
+export class SnapshotStream {
+  readonly to: NodeId
+  readonly header: SnapshotHeader
+  readonly sender: SimTransport
+  receiver: SimTransport | null = null
+  chunksDelivered = 0
+  private readonly address: string
+  private readonly network: Network
+  private readonly onStep: (stream: SnapshotStream) => void
+  private broken: Error | null = null
+  private inWindow = 0
+  private ended = false
+  private endArrived = false
+  private readonly arrived: Uint8Array[] = []
+  private pull: Pull | null = null
+  private room: Waiting[] = []
+  private answer: { resolve: (answer: SnapshotAnswer) => void; reject: (error: Error) => void } | null = null
+  /** What is sent arrives in that order. */
+  private lastArrival = 0
+
+  constructor(
+    options: { readonly to: NodeId; readonly address: string; readonly header: SnapshotHeader },
+    deps: {
+      readonly sender: SimTransport
+      readonly network: Network
+      readonly onStep: (stream: SnapshotStream) => void
+    },
+  ) {
+    this.to = options.to
+    this.address = options.address
+    this.header = options.header
+    this.sender = deps.sender
+    this.network = deps.network
+    this.onStep = deps.onStep
+    this.sender.process.whenEnded(() => this.breakOff('the sender is gone'))
+  }
+
+  open(): Promise<SnapshotSink> {
+    const { world, links } = this.network
+    const hello = this.sender.handlers.hello('snapshot', this.to)
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void => this.sender.process.deliver('io', () => reject(new Error(why)))
+      world.after(this.network.delay(), () => {
+        const presence = this.network.presenceAt(this.address)
+        const cut = links.isCut(this.sender.id, this.to) || links.isCut(this.to, this.sender.id)
+        if (cut || presence.kind === 'silent') {
+          world.after(STALL_MS_MAX / 4, () => fail('no answer in time'))
+          return
+        }
+        if (presence.kind === 'refusing') return fail('connection refused')
+        const { transport } = presence
+        this.receiver = transport
+        transport.process.whenEnded(() => this.breakOff('the receiver is gone'))
+        transport.process.deliver('io', () => {
+          const refusal = transport.handlers.admit(hello)
+          const report = transport.handlers.report()
+          world.after(this.network.delay(), () => {
+            this.sender.process.deliver('io', () => {
+              const refused = refusal ?? this.sender.handlers.admitReport(this.to, report)
+              if (refused !== null) return reject(new Error(refused.detail))
+              if (this.broken !== null) return reject(this.broken)
+              world.census.count('snapshot-sent')
+              this.deliverHeader(transport)
+              resolve(this.sink())
+            })
+          })
+        })
+      })
+    })
+  }
+
+  /** The connection is gone; both sides find out. */
+  breakOff(why: string): void {
+    if (this.broken !== null || this.ended) return
+    this.broken = new Error(`the snapshot connection broke: ${why}`)
+    const { broken, pull, room, answer } = this
+    this.pull = null
+    this.room = []
+    this.answer = null
+    const { world } = this.network
+    world.after(this.network.delay(), () => {
+      this.sender.process.deliver('io', () => {
+        for (const waiting of room) waiting.reject(broken)
+        answer?.reject(broken)
+      })
+    })
+    world.after(this.network.delay(), () => this.receiver?.process.deliver('io', () => pull?.reject(broken)))
+  }
+
+  private deliverHeader(receiver: SimTransport): void {
+    this.carry(() => receiver.process.deliver('io', () => receiver.handlers.onSnapshot(this.source())))
+  }
+
+  private sink(): SnapshotSink {
+    return {
+      write: (chunk) => this.write(chunk),
+      finish: () =>
+        new Promise((resolve, reject) => {
+          if (this.broken !== null) return reject(this.broken)
+          this.answer = { resolve, reject }
+          this.carry(() => {
+            this.endArrived = true
+            this.handOver()
+          })
+        }),
+      abort: () => this.breakOff('the sender gave up'),
+    }
+  }
+
+  private source(): SnapshotSource {
+    return {
+      from: this.sender.id,
+      header: this.header,
+      chunks: () => ({ [Symbol.asyncIterator]: () => ({ next: () => this.next(), return: () => this.abandon() }) }),
+      finish: (answer) => this.finish(answer),
+    }
+  }
+
+  private write(chunk: Uint8Array): Promise<void> {
+    if (this.broken !== null) return Promise.reject(this.broken)
+    const { weather, random, world } = this.network
+    if (weather.snapshotCutProbability > 0 && random.chance(weather.snapshotCutProbability)) {
+      world.census.count('snapshot-cut')
+      this.breakOff('cut')
+      return Promise.reject(this.broken ?? new Error('cut'))
+    }
+    if (weather.snapshotCorruptProbability > 0 && random.chance(weather.snapshotCorruptProbability)) {
+      // The checksum of the chunk does not match: the receiver drops the connection, the chunk is never seen.
+      world.census.count('snapshot-corrupted')
+      this.carry(() => this.breakOff('a damaged chunk'))
+    } else {
+      const copy = Uint8Array.from(chunk)
+      this.carry(() => {
+        this.arrived.push(copy)
+        this.chunksDelivered += 1
+        this.handOver()
+      })
+    }
+    this.inWindow += 1
+    return new Promise((resolve, reject) => {
+      if (this.inWindow < WINDOW) this.sender.process.later(0.01, resolve)
+      else this.room.push({ resolve, reject })
+    })
+  }
+
+  private next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    return new Promise((resolve, reject) => {
+      const { broken } = this
+      if (broken !== null) {
+        this.receiver?.process.later(0.01, () => reject(broken))
+        return
+      }
+      this.pull = { resolve, reject }
+      this.network.world.after(0.01, () => this.handOver())
+    })
+  }
+
+  private abandon(): Promise<IteratorResult<Uint8Array, undefined>> {
+    return Promise.resolve({ done: true, value: undefined })
+  }
+
+  /** Gives the receiver what it waits for, when that is there. */
+  private handOver(): void {
+    const { pull, receiver } = this
+    if (pull === null || receiver === null || this.broken !== null) return
+    const chunk = this.arrived.shift()
+    if (chunk === undefined && !this.endArrived) return
+    this.pull = null
+    if (chunk === undefined) return receiver.process.deliver('io', () => pull.resolve({ done: true, value: undefined }))
+    this.inWindow -= 1
+    const waiting = this.room.shift()
+    if (waiting !== undefined) {
+      this.network.world.after(this.network.delay(), () => this.sender.process.deliver('io', waiting.resolve))
+    }
+    receiver.process.deliver('io', () => {
+      this.onStep(this)
+      pull.resolve({ done: false, value: chunk })
+    })
+  }
+
+  private finish(answer: SnapshotAnswer): Promise<void> {
+    if (this.broken !== null) return Promise.resolve()
+    this.carryOn(this.to, this.sender.id, () => {
+      this.ended = true
+      const waiting = this.answer
+      this.answer = null
+      this.room = []
+      this.sender.process.deliver('io', () => waiting?.resolve(answer))
+    })
+    return new Promise((resolve) => {
+      this.receiver?.process.later(0.1, resolve)
+    })
+  }
+
+  private carry(run: () => void): void {
+    this.carryOn(this.sender.id, this.to, run)
+  }
+
+  private carryOn(from: NodeId, to: NodeId, run: () => void): void {
+    const { world, links } = this.network
+    const inOrder = (arrive: () => void): void => {
+      this.lastArrival = Math.max(this.lastArrival, world.now() + this.network.delay())
+      world.at(this.lastArrival, arrive)
+    }
+    inOrder(() => {
+      if (!links.isCut(from, to)) return run()
+      let healed = false
+      links.whenHealed(from, to, () => {
+        healed = true
+        inOrder(run)
+      })
+      world.after(STALL_MS_MAX, () => {
+        if (!healed) this.breakOff('silence')
+      })
+    })
+  }
+}

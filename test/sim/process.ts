@@ -1,0 +1,124 @@
+import { SimClock } from './clock.ts'
+import type { Draw } from './draw.ts'
+import type { World } from './world.ts'
+
+/** Why a piece of work is to run in a process. */
+export type WorkKind = 'timer' | 'turn' | 'io'
+
+interface Work {
+  readonly kind: WorkKind
+  readonly run: () => void
+}
+
+/** How a process is slowed down. Milliseconds of virtual time. */
+export interface ProcessPace {
+  /** The mean cost of one piece of work; 0 for none. */
+  readonly workMs: number
+  /** Callbacks of `nextTurn` run at multiples of this. */
+  readonly turnMs: number
+}
+
+/**
+ * One life of a node's program: begins with a start, ends with a stop or a crash, and nothing of it happens afterwards.
+ *
+ * Everything that calls into the program (a timer, a message, the end of a write) comes through `deliver`, so that a paused or
+ * slow process gets it late, and a dead one never.
+ */
+export class SimProcess {
+  readonly name: string
+  readonly clock: SimClock
+  readonly random: Draw
+  pace: ProcessPace
+  private readonly world: World
+  private ended = false
+  private isPaused = false
+  private busyUntil = 0
+  private backlog: Work[] = []
+  private draining = false
+  private readonly onEnd: (() => void)[] = []
+
+  constructor(options: { readonly name: string; readonly pace: ProcessPace; readonly rate: number }, world: World) {
+    this.name = options.name
+    this.pace = options.pace
+    this.world = world
+    this.random = world.random.fork()
+    this.clock = new SimClock(
+      { rate: options.rate, startAt: this.random.between(1_000, 1_000_000) },
+      { world, process: this },
+    )
+  }
+
+  get alive(): boolean {
+    return !this.ended
+  }
+
+  get paused(): boolean {
+    return this.isPaused
+  }
+
+  /** Nothing of this process happens any more. */
+  end(): void {
+    if (this.ended) return
+    this.ended = true
+    this.backlog = []
+    for (const run of this.onEnd) run()
+  }
+
+  whenEnded(run: () => void): void {
+    this.onEnd.push(run)
+  }
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(timersFirst: boolean): void {
+    if (!this.isPaused) return
+    this.isPaused = false
+    if (timersFirst) {
+      const isTimer = (work: Work): boolean => work.kind === 'timer'
+      this.backlog = [...this.backlog.filter(isTimer), ...this.backlog.filter((work) => !isTimer(work))]
+    }
+    this.drainSoon(0)
+  }
+
+  /** The event loop hangs for a while: what arrives meanwhile is handled afterwards. */
+  stall(durationMs: number): void {
+    this.busyUntil = Math.max(this.busyUntil, this.world.now() + durationMs)
+  }
+
+  /** Runs `run` in this process, now if it can. At most one piece of work is delivered in one event of the world. */
+  deliver(kind: WorkKind, run: () => void): void {
+    if (this.ended) return
+    if (this.isPaused || this.backlog.length > 0 || this.world.now() < this.busyUntil) {
+      this.backlog.push({ kind, run })
+      if (!this.isPaused) this.drainSoon(this.busyUntil - this.world.now())
+      return
+    }
+    this.perform(run)
+  }
+
+  /** Calls `run` in this process after a delay: the end of something the process has asked for. */
+  later(delayMs: number, run: () => void): void {
+    this.world.after(delayMs, () => this.deliver('io', run))
+  }
+
+  private perform(run: () => void): void {
+    if (this.pace.workMs > 0) this.busyUntil = this.world.now() + this.random.exponential(this.pace.workMs)
+    run()
+  }
+
+  private drainSoon(delayMs: number): void {
+    if (this.draining || this.ended) return
+    this.draining = true
+    this.world.after(delayMs, () => {
+      this.draining = false
+      if (this.ended || this.isPaused) return
+      if (this.world.now() >= this.busyUntil) {
+        const work = this.backlog.shift()
+        if (work !== undefined) this.perform(work.run)
+      }
+      if (this.backlog.length > 0) this.drainSoon(Math.max(0, this.busyUntil - this.world.now()))
+    })
+  }
+}

@@ -1,0 +1,10 @@
+/** Something that must never happen has happened. `oracle` says who noticed. */
+export class Violation extends Error {
+  override readonly name = 'Violation'
+  readonly oracle: string
+
+  constructor(oracle: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.oracle = oracle
+  }
+}
