@@ -18,6 +18,26 @@ export const limits = {
   listBytesMax: 8 * 1024 * 1024,
   requestTimeoutMsDefault: 10_000,
   requestTimeoutMsMax: 60_000,
+  /** The largest `?maxStaleness=`. */
+  maxStalenessMsMax: 24 * 3_600_000,
+
+  /** Request line and headers: two bounds and a cursor of the largest keys, percent-encoded, and room for the rest. */
+  httpHeaderBytesMax: 48 * 1024,
+  httpHeadersTimeoutMs: 10_000,
+  /** From the first byte of a request to the last of its body. */
+  httpReceiveTimeoutMs: 30_000,
+  httpKeepAliveMs: 65_000,
+  /** How often connections are checked against the two times above. */
+  httpConnectionsCheckMs: 1_000,
+  httpConnectionsMax: 10_000,
+  idempotencyKeyBytesMax: 128,
+  /** Streams of whole ranges or of the state at once: each holds a view of the store. */
+  httpStreamsMax: 32,
+  /** One piece of such a stream: records, and bytes of values. */
+  streamRecordsMax: 512,
+  streamBytesMax: 256 * 1024,
+  /** A stream whose reader takes nothing for this long is cut off. */
+  streamStallTimeoutMs: 30_000,
 
   /** Proposals gathered into one log batch. */
   batchEntriesMax: 4096,
@@ -37,14 +57,45 @@ export const limits = {
   reconnectDelayMsMax: 1_000,
   /** Incoming peer connections in all. */
   peerConnectionsMax: 256,
+  /** One frame from a node that has not introduced itself yet: a hello, or the answer with a report. */
+  handshakeBytesMax: 256 * 1024,
+  /** How often the way to a connected peer is measured. */
+  peerPingIntervalMs: 1_000,
+  /** A peer that has not answered a ping for so long is taken for gone, and is dialled again. */
+  peerPingTimeoutMs: 5_000,
+  /** An incoming connection on which nothing came for so long is closed; its dialler pings all the time. */
+  peerSilenceMsMax: 15_000,
+  /** How long a stop waits for the last frames to leave. */
+  peerStopGraceMs: 200,
 
   snapshotChunkBytes: 256 * 1024,
   snapshotsSentAtOnceMax: 2,
   snapshotStallTimeoutMs: 30_000,
+  /** Chunks received and not yet taken by the node: beyond, the connection is not read. */
+  snapshotUnreadBytesMax: 1024 * 1024,
+  /** From the last chunk until the receiver must have installed the state. */
+  snapshotInstallTimeoutMs: 600_000,
 
   segmentBytes: 64 * 1024 * 1024,
+  /** The log's index holds one position for this many bytes, or more when the log is so long that it would not fit `logSpansMax`. */
+  logSpanBytes: 32 * 1024,
+  logSpansMax: 65_536,
   /** Recent batches kept in memory for replication. */
   logCacheBytesMax: 32 * 1024 * 1024,
   /** Hot records kept in memory. */
   recordCacheBytesMax: 64 * 1024 * 1024,
+
+  /** One append to a follower; a larger batch goes alone. */
+  appendBytesMax: 1024 * 1024,
+  appendEntriesMax: 8192,
+  /** Appends on their way to one follower. */
+  inflightAppendsMax: 64,
+  inflightBytesMax: 16 * 1024 * 1024,
+  /** Beyond this a leader refuses proposals. */
+  uncommittedBytesMax: 64 * 1024 * 1024,
+  /** A learner this close to the leader's last entry counts as caught up. */
+  caughtUpEntriesMax: 1000,
+
+  /** An answer that the command line reads whole. */
+  clientAnswerBytesMax: 64 * 1024 * 1024,
 } as const

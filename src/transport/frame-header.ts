@@ -1,5 +1,3 @@
-import { crc32 } from 'node:zlib'
-
 /**
  * Every frame begins with 12 bytes, little-endian:
  *
@@ -9,7 +7,7 @@ import { crc32 } from 'node:zlib'
  * | 4      | 1    | frame type                                   |
  * | 5      | 1    | `FRAME_VERSION`                              |
  * | 6      | 2    | zero                                         |
- * | 8      | 4    | CRC-32 of the payload, seeded with the type  |
+ * | 8      | 4    | CRC-32 of the payload, going on from the type |
  *
  * A damaged length shows as a checksum that does not fit, or as a length beyond the maximum.
  */
@@ -51,9 +49,4 @@ export function readFrameHeader(source: Buffer, at: number): FrameHeader {
     reserved: source.readUInt16LE(at + 6),
     checksum: source.readUInt32LE(at + 8),
   }
-}
-
-/** The checksum of a payload that comes in pieces: begin with the frame type, then pass each result on. */
-export function extendChecksum(checksum: number, piece: Uint8Array): number {
-  return piece.length === 0 ? checksum : crc32(piece, checksum)
 }

@@ -1,5 +1,6 @@
+import { crc32 } from '../lib/checksum.ts'
 import { DecodeError } from './decode-error.ts'
-import { extendChecksum, FRAME_HEADER_BYTES, FRAME_VERSION, type FrameHeader, readFrameHeader } from './frame-header.ts'
+import { FRAME_HEADER_BYTES, FRAME_VERSION, type FrameHeader, readFrameHeader } from './frame-header.ts'
 import { decodeFrame, type Frame, isFrameType } from './wire.ts'
 
 /**
@@ -94,6 +95,6 @@ export class FrameSplitter {
 }
 
 function decodeChecked(header: FrameHeader, payload: Buffer): Frame {
-  if (extendChecksum(header.type, payload) !== header.checksum) throw new DecodeError('a checksum does not fit')
+  if (crc32(payload, header.type) !== header.checksum) throw new DecodeError('a checksum does not fit')
   return decodeFrame(header.type, payload)
 }

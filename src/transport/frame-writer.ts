@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
+import { crc32 } from '../lib/checksum.ts'
 import { limits } from '../limits.ts'
-import { extendChecksum, FRAME_HEADER_BYTES, writeFrameHeader } from './frame-header.ts'
+import { FRAME_HEADER_BYTES, writeFrameHeader } from './frame-header.ts'
 
 const SLAB_BYTES = 16 * 1024
 /** Up to here copying costs less than one more buffer in a gathered write. */
@@ -112,7 +113,7 @@ export class FrameWriter {
     this.fold()
     this.seal()
     this.chunks.push(bytes)
-    this.checksum = extendChecksum(this.checksum, bytes)
+    this.checksum = crc32(bytes, this.checksum)
     this.payloadBytes += bytes.length
   }
 
@@ -130,7 +131,7 @@ export class FrameWriter {
   private fold(): void {
     if (this.foldedUpTo < this.at) {
       const piece = this.slab.subarray(this.foldedUpTo, this.at)
-      this.checksum = extendChecksum(this.checksum, piece)
+      this.checksum = crc32(piece, this.checksum)
       this.payloadBytes += piece.length
       this.foldedUpTo = this.at
     }

@@ -1,0 +1,209 @@
+import { limits as maxima } from '../limits.ts'
+import type { Hello, TransportHandlers } from '../ports/transport.ts'
+import type { NodeId } from '../raft/index.ts'
+import type { Channel, CloseReason } from './channel.ts'
+import { answerHello } from './handshake.ts'
+import { IncomingSnapshot } from './incoming-snapshot.ts'
+import type { TransportContext } from './transport-options.ts'
+import type { Frame } from './wire.ts'
+
+/** Strangers at the door are logged at most this often; the line says how many there were. */
+const REJECTION_LOG_INTERVAL_MS = 1_000
+
+interface Incoming {
+  readonly channel: Channel
+  /** 0 until the hello is accepted, and for a probe by a stranger. */
+  peer: NodeId | 0
+  phase: 'hello' | 'messages' | 'snapshot' | 'leaving'
+  /** Something came since the last look. */
+  heard: boolean
+  cancelTimer: (() => void) | null
+}
+
+/** The connections that others made to this node, from their first byte on. */
+export class Acceptor {
+  private readonly context: TransportContext
+  private readonly handlers: TransportHandlers
+  private readonly onGreeted: (peer: NodeId) => void
+  /** In the order of arrival. */
+  private readonly connections = new Set<Incoming>()
+  /** A peer has one connection for messages; a second one replaces the first. */
+  private readonly messagesFrom = new Map<NodeId, Incoming>()
+  private closed = false
+  private rejections = 0
+  private rejectionLoggedAt = Number.NEGATIVE_INFINITY
+
+  /** `onGreeted`: a node that wants to send messages has been let in. */
+  constructor(dependencies: {
+    readonly context: TransportContext
+    readonly handlers: TransportHandlers
+    readonly onGreeted: (peer: NodeId) => void
+  }) {
+    this.context = dependencies.context
+    this.handlers = dependencies.handlers
+    this.onGreeted = dependencies.onGreeted
+  }
+
+  accept(channel: Channel): void {
+    const incoming: Incoming = { channel, peer: 0, phase: 'hello', heard: false, cancelTimer: null }
+    channel.listen({
+      onFrame: (frame) => this.onFrame(incoming, frame),
+      onDrained: () => undefined,
+      onClosed: (reason) => this.onClosed(incoming, reason),
+    })
+    if (this.closed || !this.makeRoom()) return channel.close('closed', 'no more connections are accepted')
+    this.connections.add(incoming)
+    const { clock, limits } = this.context
+    incoming.cancelTimer = clock.after(limits.handshakeTimeoutMs, () => {
+      channel.close('malformed', `no hello came in ${limits.handshakeTimeoutMs} ms`)
+    })
+  }
+
+  /** Closes what `peer` sends messages on. It may connect again and is then asked who it is. */
+  dropPeer(peer: NodeId): void {
+    this.messagesFrom.get(peer)?.channel.close('closed', `node ${peer} is not a peer any more`)
+  }
+
+  close(): void {
+    this.closed = true
+    for (const { channel } of this.connections) channel.close('closed', 'this node stops')
+  }
+
+  /** Those who have not said who they are make room for newcomers, the oldest first, so that strangers cannot lock peers out. */
+  private makeRoom(): boolean {
+    if (this.connections.size < this.context.limits.peerConnectionsMax) return true
+    for (const incoming of this.connections) {
+      if (incoming.phase !== 'hello' && incoming.phase !== 'leaving') continue
+      this.connections.delete(incoming)
+      incoming.channel.close('closed', 'other connections needed the room')
+      return true
+    }
+    return false
+  }
+
+  private onFrame(incoming: Incoming, frame: Frame): void {
+    if (this.closed) return
+    incoming.heard = true
+    switch (incoming.phase) {
+      case 'messages':
+        return this.onMessage(incoming, frame)
+      case 'hello':
+        if (frame.type === 'hello') return this.onHello(incoming, frame.hello)
+        break
+      case 'snapshot':
+        if (frame.type === 'snapshot-header' && incoming.peer !== 0)
+          return this.onSnapshot(incoming, incoming.peer, frame.header)
+        break
+      case 'leaving':
+        return
+    }
+    incoming.channel.close('malformed', `a ${frame.type} came where none may`)
+  }
+
+  private onHello(incoming: Incoming, hello: Hello): void {
+    const { channel } = incoming
+    incoming.cancelTimer?.()
+    const answer = answerHello(hello, this.context.id, this.handlers)
+    channel.send({ type: 'hello-answer', answer })
+    if (answer.kind === 'refused') {
+      incoming.phase = 'leaving'
+      this.logRejection(channel, `${answer.refusal.code}: ${answer.refusal.detail}`, hello.from)
+      return channel.closeGently(answer.refusal.detail)
+    }
+    if (hello.purpose === 'probe' || hello.from === 0) {
+      incoming.phase = 'leaving'
+      return channel.closeGently('the probe is answered')
+    }
+    incoming.peer = hello.from
+    channel.acceptFrames(maxima.frameBytesMax)
+    if (hello.purpose === 'snapshot') return this.awaitSnapshot(incoming)
+    incoming.phase = 'messages'
+    this.messagesFrom.get(hello.from)?.channel.close('closed', `node ${hello.from} connected anew`)
+    this.messagesFrom.set(hello.from, incoming)
+    this.watchSilence(incoming)
+    this.onGreeted(hello.from)
+  }
+
+  private onMessage(incoming: Incoming, frame: Frame): void {
+    switch (frame.type) {
+      case 'ping':
+        return incoming.channel.send({ type: 'pong', number: frame.number })
+      case 'pong':
+      case 'hello':
+      case 'hello-answer':
+      case 'snapshot-header':
+      case 'snapshot-chunk':
+      case 'snapshot-end':
+      case 'snapshot-alive':
+      case 'snapshot-answer':
+        return incoming.channel.close('malformed', `a ${frame.type} came among messages`)
+      default:
+        if (frame.from !== incoming.peer || frame.to !== this.context.id) {
+          const detail = `a message from node ${frame.from} to node ${frame.to} came from node ${incoming.peer}`
+          return incoming.channel.close('malformed', detail)
+        }
+        this.handlers.onMessage(frame)
+    }
+  }
+
+  private awaitSnapshot(incoming: Incoming): void {
+    incoming.phase = 'snapshot'
+    const { clock, limits } = this.context
+    incoming.cancelTimer = clock.after(limits.snapshotStallTimeoutMs, () => {
+      incoming.channel.close('malformed', 'no snapshot followed the hello')
+    })
+  }
+
+  private onSnapshot(incoming: Incoming, from: NodeId, header: IncomingSnapshot['header']): void {
+    incoming.cancelTimer?.()
+    const source = new IncomingSnapshot(
+      { from, header },
+      {
+        channel: incoming.channel,
+        context: this.context,
+        onEnded: () => this.connections.delete(incoming),
+      },
+    )
+    this.context.logger.info(
+      { peer: from, session: header.session, bytesEstimate: header.bytesEstimate },
+      'snapshot-begins',
+    )
+    this.handlers.onSnapshot(source)
+  }
+
+  /** The dialling side pings all the time: a connection on which nothing comes leads nowhere any more. */
+  private watchSilence(incoming: Incoming): void {
+    const { clock, limits } = this.context
+    incoming.heard = false
+    incoming.cancelTimer = clock.after(limits.peerSilenceMsMax, () => {
+      // If it was this process that stood still, the bytes wait to be read: let that happen before judging.
+      clock.nextTurn(() => {
+        if (!this.connections.has(incoming)) return
+        if (incoming.heard) this.watchSilence(incoming)
+        else incoming.channel.close('closed', `nothing came in ${limits.peerSilenceMsMax} ms`)
+      })
+    })
+  }
+
+  private onClosed(incoming: Incoming, reason: CloseReason): void {
+    incoming.cancelTimer?.()
+    this.connections.delete(incoming)
+    if (incoming.peer !== 0 && this.messagesFrom.get(incoming.peer) === incoming)
+      this.messagesFrom.delete(incoming.peer)
+    if (reason.kind === 'malformed') this.logRejection(incoming.channel, reason.detail, incoming.peer)
+    else if (incoming.peer !== 0) {
+      const { logger } = this.context
+      logger.debug({ peer: incoming.peer, remote: incoming.channel.remote, detail: reason.detail }, 'peer-left')
+    }
+  }
+
+  private logRejection(channel: Channel, detail: string, peer: NodeId | 0): void {
+    const now = this.context.clock.now()
+    this.rejections += 1
+    if (now - this.rejectionLoggedAt < REJECTION_LOG_INTERVAL_MS) return
+    const rejections = this.rejections
+    this.rejectionLoggedAt = now
+    this.rejections = 0
+    this.context.logger.warn({ remote: channel.remote, peer, detail, rejections }, 'peer-connection-rejected')
+  }
+}

@@ -1,0 +1,237 @@
+import type { PeerMessage, Refusal, TransportHandlers } from '../ports/transport.ts'
+import type { NodeId } from '../raft/index.ts'
+import type { Channel, CloseReason, Network } from './channel.ts'
+import { type HandshakeOutcome, judgeAnswer, shakeHands } from './handshake.ts'
+import { RoundTrip } from './round-trip.ts'
+import type { TransportContext } from './transport-options.ts'
+
+/** Doublings beyond this many do not matter any more. */
+const ATTEMPTS_MAX = 16
+
+/**
+ * The outgoing connection to one peer: kept up, and made again when it breaks.
+ *
+ * A connection that breaks is dialled again at once, because a refusal then tells that the peer's process is gone (raft.md 5);
+ * after that the attempts become rarer. A hello from the peer itself calls for an attempt at once.
+ */
+export class PeerLink {
+  readonly peer: NodeId
+  readonly address: string
+  private readonly context: TransportContext
+  private readonly network: Network
+  private readonly handlers: TransportHandlers
+
+  private closed = false
+  /** Set while messages can be sent. */
+  private channel: Channel | null = null
+  /** Every channel that stands or is being closed; at most two. */
+  private readonly channels = new Set<Channel>()
+  private onAllClosed: (() => void) | null = null
+  private connectedAt = 0
+  private attempts = 0
+  private cancelWait: (() => void) | null = null
+  private cancelDial: (() => void) | null = null
+
+  private cancelPing: (() => void) | null = null
+  private pingNumber = 0
+  private pingSentAt = 0
+  private pingAnswered = true
+  private roundTrip = new RoundTrip()
+  private lastRefusal: Refusal['code'] | null = null
+
+  constructor(
+    options: { readonly peer: NodeId; readonly address: string },
+    dependencies: {
+      readonly context: TransportContext
+      readonly network: Network
+      readonly handlers: TransportHandlers
+    },
+  ) {
+    this.peer = options.peer
+    this.address = options.address
+    this.context = dependencies.context
+    this.network = dependencies.network
+    this.handlers = dependencies.handlers
+  }
+
+  get connected(): boolean {
+    return this.channel !== null
+  }
+
+  /** Null while the peer is not connected. */
+  roundTripMs(): number | null {
+    return this.channel === null ? null : this.roundTrip.mean()
+  }
+
+  /** Dials unless it is connected or dialling already. */
+  dial(): void {
+    if (this.closed || this.channel !== null || this.cancelDial !== null) return
+    this.cancelWait?.()
+    this.cancelWait = null
+    const { limits, clock } = this.context
+    const hello = this.handlers.hello('messages', this.peer)
+    const timeoutMs = limits.connectTimeoutMs + limits.handshakeTimeoutMs
+    const request = { address: this.address, hello, connectTimeoutMs: limits.connectTimeoutMs, timeoutMs }
+    this.cancelDial = shakeHands(request, { network: this.network, clock }, (outcome) => {
+      this.cancelDial = null
+      this.onOutcome(outcome)
+    })
+  }
+
+  /** Loses the message when the peer is not connected. A queue that is too long is given up as a whole, with its connection. */
+  send(message: PeerMessage): void {
+    const { channel } = this
+    if (channel === null) return
+    channel.send(message)
+    if (channel.queuedBytes > this.context.limits.peerQueueBytesMax) {
+      this.drop(`the peer does not keep up: ${channel.queuedBytes} bytes were waiting`)
+    }
+  }
+
+  /** Resolves when nothing is left. What is queued is still sent if that does not take long. */
+  close(detail: string): Promise<void> {
+    this.closed = true
+    this.cancelWait?.()
+    this.cancelDial?.()
+    this.stopPinging()
+    if (this.channel !== null) {
+      this.channel.closeGently(detail)
+      this.channel = null
+    }
+    if (this.channels.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.onAllClosed = resolve
+    })
+  }
+
+  private onOutcome(outcome: HandshakeOutcome): void {
+    switch (outcome.kind) {
+      case 'answered': {
+        const refusal = judgeAnswer(outcome.answer, this.peer, this.handlers)
+        // What the report says can be the end of this peer.
+        if (this.closed) return outcome.channel.close('closed', 'the peer is not listed any more')
+        if (refusal === null) return this.onStanding(outcome.channel)
+        outcome.channel.close('closed', refusal.detail)
+        return this.onRefused(refusal)
+      }
+      case 'refused':
+        this.retryLater(outcome.detail)
+        return this.handlers.onUnreachable(this.peer)
+      case 'failed':
+        return this.retryLater(outcome.detail)
+    }
+  }
+
+  private onStanding(channel: Channel): void {
+    this.channel = channel
+    this.channels.add(channel)
+    this.connectedAt = this.context.clock.now()
+    this.lastRefusal = null
+    this.roundTrip = new RoundTrip()
+    this.pingAnswered = true
+    channel.listen({
+      onFrame: (frame) => {
+        if (frame.type === 'pong' && frame.number === this.pingNumber) return this.onPong()
+        channel.close('malformed', `a ${frame.type} came where only answers to pings may`)
+      },
+      onDrained: () => undefined,
+      onClosed: (reason) => this.onClosed(channel, reason),
+    })
+    this.context.logger.info({ peer: this.peer, address: this.address }, 'peer-connected')
+    this.ping(channel)
+    this.handlers.onConnected(this.peer)
+  }
+
+  private onClosed(channel: Channel, reason: CloseReason): void {
+    this.channels.delete(channel)
+    if (this.closed) {
+      if (this.channels.size === 0) this.onAllClosed?.()
+      return
+    }
+    if (this.channel === channel) {
+      this.channel = null
+      this.stopPinging()
+    }
+    const { clock, limits, logger } = this.context
+    const level = reason.kind === 'malformed' ? 'warn' : 'info'
+    logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
+    // One that hardly stood is not dialled again at once: two nodes that disagree would do nothing else.
+    if (clock.now() - this.connectedAt >= limits.reconnectDelayMsMax) {
+      this.attempts = 0
+      this.dial()
+    } else {
+      this.retryLater(reason.detail)
+    }
+    this.handlers.onDisconnected(this.peer)
+  }
+
+  private onRefused(refusal: Refusal): void {
+    if (refusal.code !== this.lastRefusal) {
+      this.lastRefusal = refusal.code
+      this.context.logger.warn({ peer: this.peer, address: this.address, ...refusal }, 'peer-refused')
+    }
+    this.retryLater(refusal.detail)
+    this.handlers.onRefused(this.peer, refusal)
+  }
+
+  /** Half of the delay is drawn, so that nodes that lost each other together do not dial in step. */
+  private retryLater(detail: string): void {
+    const { limits, random, clock, logger } = this.context
+    const fullMs = Math.min(limits.reconnectDelayMsMax, limits.reconnectDelayMsMin * 2 ** this.attempts)
+    const delayMs = fullMs * (0.5 + random.fraction() / 2)
+    this.attempts = Math.min(this.attempts + 1, ATTEMPTS_MAX)
+    if (this.channel !== null || this.cancelDial !== null) return
+    this.cancelWait?.()
+    logger.debug({ peer: this.peer, address: this.address, detail, delayMs }, 'peer-dial-failed')
+    this.cancelWait = clock.after(delayMs, () => {
+      this.cancelWait = null
+      this.dial()
+    })
+  }
+
+  private drop(detail: string): void {
+    const { channel } = this
+    if (channel === null) return
+    this.channel = null
+    this.stopPinging()
+    channel.close('closed', detail)
+  }
+
+  private ping(channel: Channel): void {
+    this.pingNumber += 1
+    this.pingSentAt = this.context.clock.now()
+    this.pingAnswered = false
+    channel.send({ type: 'ping', number: this.pingNumber })
+    this.planPing(channel)
+  }
+
+  private planPing(channel: Channel): void {
+    const { clock, limits } = this.context
+    this.cancelPing = clock.after(limits.peerPingIntervalMs, () => {
+      if (this.pingAnswered) return this.ping(channel)
+      this.planPing(channel)
+      // If it was this process that stood still, the answer waits to be read: let that happen before judging.
+      if (this.pingOverdue()) clock.nextTurn(() => this.judgeSilence(channel))
+    })
+  }
+
+  private judgeSilence(channel: Channel): void {
+    if (this.channel === channel && this.pingOverdue()) this.drop('the peer does not answer pings')
+  }
+
+  private pingOverdue(): boolean {
+    const { clock, limits } = this.context
+    return !this.pingAnswered && clock.now() - this.pingSentAt > limits.peerPingTimeoutMs
+  }
+
+  private onPong(): void {
+    if (this.pingAnswered) return
+    this.pingAnswered = true
+    this.roundTrip.add(this.context.clock.now() - this.pingSentAt)
+  }
+
+  private stopPinging(): void {
+    this.cancelPing?.()
+    this.cancelPing = null
+  }
+}

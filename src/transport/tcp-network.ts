@@ -1,0 +1,116 @@
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Clock } from '../ports/clock.ts'
+import type { Channel, DialOutcome, Listener, Network } from './channel.ts'
+import { formatHostPort, parseHostPort } from './host-port.ts'
+import { TcpChannel } from './tcp-channel.ts'
+
+const KEEP_ALIVE_DELAY_MS = 10_000
+
+/** The only place that creates sockets; a secured connection would be made here. */
+export class TcpNetwork implements Network {
+  private readonly clock: Clock
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  listen(address: string, onAccepted: (channel: Channel) => void): Promise<Listener> {
+    const target = parseHostPort(address)
+    if (target === null) return Promise.reject(new Error(`The peer address ${address} is not of the form host:port`))
+    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS }
+    const server = createServer(options, (socket) => {
+      onAccepted(this.channelOf(socket))
+    })
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void => {
+        reject(new Error(explainListenError(address, error), { cause: error }))
+      }
+      server.once('error', onError)
+      server.listen(target.port, target.host, () => {
+        server.off('error', onError)
+        // A single failed accept (for want of file descriptors, say) leaves the server working.
+        server.on('error', () => undefined)
+        resolve({ address: addressOf(server, target.host), close: () => closeServer(server) })
+      })
+    })
+  }
+
+  dial(address: string, timeoutMs: number, onOutcome: (outcome: DialOutcome) => void): () => void {
+    const target = parseHostPort(address)
+    if (target === null) {
+      return this.clock.after(0, () => onOutcome({ kind: 'failed', detail: `${address} is not of the form host:port` }))
+    }
+    const socket = connect({
+      ...target,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    })
+    const settle = (outcome: DialOutcome): void => {
+      cancelTimeout()
+      socket.off('connect', onConnect)
+      socket.off('error', onError)
+      // An attempt that was given up may still report an error.
+      if (outcome.kind !== 'connected') socket.on('error', () => undefined).destroy()
+      onOutcome(outcome)
+    }
+    const onConnect = (): void => settle({ kind: 'connected', channel: this.channelOf(socket) })
+    const onError = (error: NodeJS.ErrnoException): void => {
+      settle({ kind: isRefused(error) ? 'refused' : 'failed', detail: describeError(error) })
+    }
+    const cancelTimeout = this.clock.after(timeoutMs, () => {
+      settle({ kind: 'failed', detail: `${address} did not answer in ${timeoutMs} ms` })
+    })
+    socket.once('connect', onConnect)
+    socket.once('error', onError)
+    return () => {
+      cancelTimeout()
+      socket.off('connect', onConnect)
+      socket.off('error', onError)
+      socket.on('error', () => undefined).destroy()
+    }
+  }
+
+  private channelOf(socket: Socket): TcpChannel {
+    return new TcpChannel(socket, this.clock)
+  }
+}
+
+/** A name can stand for several addresses: only when every one of them refuses is nobody there. */
+function isRefused(error: NodeJS.ErrnoException): boolean {
+  if (error instanceof AggregateError) {
+    return error.errors.every((each: unknown) => each instanceof Error && isRefused(each))
+  }
+  return error.code === 'ECONNREFUSED'
+}
+
+export function describeError(error: NodeJS.ErrnoException): string {
+  if (error.message !== '') return error.message
+  return error.code ?? error.name
+}
+
+function explainListenError(address: string, error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `The peer address ${address} is in use by another process (EADDRINUSE). Stop that process, or choose another address with --raft.`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `The peer address ${address} is not an address of this machine (${error.code}). Choose one that is with --raft, and name the one that peers see with --raft-advertise.`
+    case 'EACCES':
+      return `This process may not listen at the peer address ${address} (EACCES). Choose a port above 1023 with --raft.`
+    default:
+      return `Cannot listen at the peer address ${address}: ${describeError(error)}`
+  }
+}
+
+function addressOf(server: Server, host: string): string {
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') return host
+  return formatHostPort({ host, port: bound.port })
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+  })
+}
