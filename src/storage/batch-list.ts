@@ -1,0 +1,123 @@
+import { assert } from '../lib/assert.ts'
+import type { LogBatch, LogIndex } from '../raft/index.ts'
+import { clipBatch } from './clip.ts'
+
+/** Freed slots at the front before the array is moved together. */
+const COMPACT_AT = 1024
+
+/** Consecutive batches, ascending, without gaps. */
+export class BatchList {
+  private batches: LogBatch[] = []
+  private head = 0
+  private totalBytes = 0
+
+  /** Bytes of the bodies held. */
+  get bytes(): number {
+    return this.totalBytes
+  }
+
+  get size(): number {
+    return this.batches.length - this.head
+  }
+
+  /** The first index held; null when empty. */
+  get first(): LogIndex | null {
+    return this.batches[this.head]?.first ?? null
+  }
+
+  get last(): LogIndex | null {
+    return this.size === 0 ? null : (this.batches.at(-1)?.last ?? null)
+  }
+
+  push(batch: LogBatch): void {
+    assert(this.last === null || batch.first === this.last + 1, 'a batch follows the one before it')
+    this.batches.push(batch)
+    this.totalBytes += batch.body.length
+  }
+
+  /** Removes every entry from `from` on. */
+  truncate(from: LogIndex): void {
+    for (;;) {
+      const tail = this.size === 0 ? undefined : this.batches.at(-1)
+      if (tail === undefined || tail.last < from) return
+      this.batches.pop()
+      this.totalBytes -= tail.body.length
+      if (tail.first < from) this.push(clipBatch(tail, tail.first, (from - 1) as LogIndex))
+    }
+  }
+
+  /** Drops the first batch. */
+  shift(): void {
+    const batch = this.batches[this.head]
+    if (batch === undefined) return
+    this.totalBytes -= batch.body.length
+    this.head += 1
+    if (this.head < COMPACT_AT || this.head * 2 < this.batches.length) return
+    this.batches = this.batches.slice(this.head)
+    this.head = 0
+  }
+
+  /** Drops whole batches up to and including `index`; one that reaches beyond stays as it is. */
+  dropThrough(index: LogIndex): void {
+    for (
+      let batch = this.batches[this.head];
+      batch !== undefined && batch.last <= index;
+      batch = this.batches[this.head]
+    ) {
+      this.shift()
+    }
+  }
+
+  /** Drops batches from the front, none of them beyond `through`, until the rest is no larger than `bytesMax`. */
+  evict(bytesMax: number, through: LogIndex): void {
+    while (this.totalBytes > bytesMax && (this.batches[this.head]?.last ?? Infinity) <= through) this.shift()
+  }
+
+  clear(): void {
+    this.batches = []
+    this.head = 0
+    this.totalBytes = 0
+  }
+
+  /**
+   * The batches that hold `[first, last]`, clipped to it, as many whole ones as fit `bytesMax` and at least one.
+   * Null when `first` is not held.
+   */
+  select(first: LogIndex, last: LogIndex, bytesMax: number): LogBatch[] | null {
+    const found = this.find(first)
+    if (found === null || last < first) return null
+    const selected: LogBatch[] = []
+    let bytes = 0
+    for (let i = found; i < this.batches.length; i++) {
+      const batch = this.batches[i]
+      if (batch === undefined || batch.first > last) break
+      const clipped = clipBatch(batch, first, last)
+      bytes += clipped.body.length
+      if (selected.length > 0 && bytes > bytesMax) break
+      selected.push(clipped)
+    }
+    return selected
+  }
+
+  *[Symbol.iterator](): Generator<LogBatch> {
+    for (let i = this.head; i < this.batches.length; i++) {
+      const batch = this.batches[i]
+      if (batch !== undefined) yield batch
+    }
+  }
+
+  /** The position of the batch that holds `index`. */
+  private find(index: LogIndex): number | null {
+    let low = this.head
+    let high = this.batches.length - 1
+    while (low <= high) {
+      const middle = (low + high) >>> 1
+      const batch = this.batches[middle]
+      assert(batch !== undefined, 'a search stays inside the list')
+      if (batch.last < index) low = middle + 1
+      else if (batch.first > index) high = middle - 1
+      else return middle
+    }
+    return null
+  }
+}

@@ -1,0 +1,318 @@
+import { join } from 'node:path'
+import { assert } from '../../lib/assert.ts'
+import { StorageError } from '../../lib/errors.ts'
+import type { LogBatch, LogId, LogIndex } from '../../raft/index.ts'
+import { clipBatch } from '../clip.ts'
+import { LogOutline } from '../outline.ts'
+import type { LogFiles } from './files.ts'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
+import { batchesIn, type RecordView, recordAt, recordsIn, recordTypes, resemblesRecord } from './record.ts'
+import { Segment } from './segments.ts'
+import { newerFormat } from './slot.ts'
+import { SpanIndex } from './spans.ts'
+
+export interface ScanOptions {
+  readonly directory: string
+  readonly uuid: Buffer
+  readonly salt: number
+  /** Numbers of the segment files that exist, ascending. */
+  readonly numbers: readonly number[]
+  /** The purge mark that the watermark remembers. */
+  readonly purged: LogId | null
+}
+
+/** Valid records found beyond the place where the chain broke: witnesses of what was written and cannot be reached any more. */
+interface Witnesses {
+  count: number
+  highestSequence: number
+  highestIndex: number
+  /** One of them belongs to a later write than the first one missing, which had therefore been acknowledged. */
+  laterWrite: boolean
+}
+
+/**
+ * Reads the segments in order, checks every record and its place in the chain, and stops where the chain ends.
+ * Then looks on: what lies beyond tells a write that a crash tore apart from damage.
+ */
+export class LogScan {
+  readonly outline = new LogOutline()
+  readonly spans = new SpanIndex()
+  readonly segments: Segment[] = []
+  readonly findings: string[] = []
+  membershipBatches: LogBatch[] = []
+  /** Sequence number and checksum of the last record in the chain. */
+  sequence = 0
+  chain = 0
+  /** The sequence number of the last record that changed the entries. */
+  entrySequence = 0
+  readonly witnesses: Witnesses = { count: 0, highestSequence: 0, highestIndex: -1, laterWrite: false }
+  /** The index up to which records say that the log was purged; above it nothing may be missing. */
+  private markedPurged: LogId | null = null
+  private readonly options: ScanOptions
+  private readonly files: LogFiles
+  private buffer = Buffer.alloc(0)
+  /** Segments that may be written over: their headers are as they should be. */
+  readonly intactHeaders = new Set<number>()
+  private endsIntact = true
+  /** The segment in which the chain ended; 0 when not even its beginning was found. */
+  endNumber = 0
+
+  constructor(options: ScanOptions, files: LogFiles) {
+    this.options = options
+    this.files = files
+  }
+
+  /** Whether records are missing that no crash explains. */
+  get damaged(): boolean {
+    return this.witnesses.laterWrite
+  }
+
+  async run(): Promise<void> {
+    let ended = false
+    let before: number | null = null
+    for (const number of this.options.numbers) {
+      if (before !== null && number !== before + 1 && !ended) {
+        ended = true
+        this.findings.push(`Log segment ${segmentName(before + 1)} is missing.`)
+      }
+      before = number
+      const segment = await this.load(number)
+      this.segments.push(segment)
+      const content = this.buffer.subarray(0, segment.size)
+      if (!this.checkHeader(content, number)) {
+        this.searchWitnesses(content, number, 0)
+        ended = true
+        continue
+      }
+      this.intactHeaders.add(number)
+      if (!ended && this.continuesIn(content, number)) {
+        // Had the chain not gone on here, the rest of the segment before would have to be explained.
+        this.endsIntact = true
+        this.forgetWitnesses()
+        this.walk(content, segment)
+        this.endNumber = number
+      } else {
+        if (!ended && resemblesRecord(content, SEGMENT_HEADER_BYTES, content.length, number)) this.endsIntact = false
+        ended = true
+      }
+      this.searchWitnesses(content, number, number === this.endNumber ? segment.tail : SEGMENT_HEADER_BYTES)
+    }
+    this.checkBegin()
+    this.explainEnd()
+    this.buffer = Buffer.alloc(0)
+  }
+
+  /** Removes entries from `from` on, which a loss has made doubtful. */
+  truncate(from: LogIndex): void {
+    this.outline.truncate(from)
+    this.spans.truncate(from)
+    this.clipMemberships()
+  }
+
+  /** The sizes of the retained entries, exact at both ends. */
+  async sizes(): Promise<{ last: LogIndex; bytes: number }[]> {
+    const first = (this.outline.purgedIndex + 1) as LogIndex
+    this.spans.dropThrough(this.outline.purgedIndex)
+    const sizes: { last: LogIndex; bytes: number }[] = []
+    for (const span of this.spans.all()) {
+      let { bytes } = span
+      if (span.cut || span.first < first) {
+        const segment = this.segments.find((candidate) => candidate.number === span.segment)
+        assert(segment !== undefined, 'a span lies in a segment that exists')
+        const content = Buffer.allocUnsafe(span.end - span.offset)
+        await this.files.read(segment.fd, content, span.offset)
+        bytes = 0
+        for (const batch of batchesIn(content, span.segment, this.options.salt)) {
+          if (batch.last < first || batch.first > span.last) continue
+          bytes += clipBatch(batch, first, span.last).body.length
+        }
+      }
+      sizes.push({ last: span.last, bytes })
+    }
+    return sizes
+  }
+
+  private async load(number: number): Promise<Segment> {
+    const fd = await this.files.open(join(this.options.directory, segmentName(number)), 'existing')
+    const size = await this.files.size(fd)
+    if (this.buffer.length < size) this.buffer = Buffer.allocUnsafeSlow(size)
+    await this.files.read(fd, this.buffer.subarray(0, size), 0)
+    return new Segment(number, fd, size)
+  }
+
+  private checkHeader(content: Buffer, number: number): boolean {
+    const path = join(this.options.directory, segmentName(number))
+    const header = decodeSegmentHeader(content)
+    if (header.type === 'newer') throw newerFormat(path, header.version)
+    if (header.type === 'damaged') {
+      this.findings.push(`The header of log segment ${segmentName(number)} is damaged.`)
+      return false
+    }
+    if (!header.uuid.equals(this.options.uuid)) {
+      throw new StorageError(
+        'refused',
+        `${path} belongs to another log. Restore the directory as it was, or give this node an empty directory and a new node id.`,
+      )
+    }
+    if (header.number !== number) {
+      throw new StorageError(
+        'refused',
+        `${path} is segment ${header.number} under the name of another. Restore its name.`,
+      )
+    }
+    return true
+  }
+
+  /** Whether the segment's first record follows the last one found; for the first segment, whether there is one. */
+  private continuesIn(content: Buffer, number: number): boolean {
+    const start = recordAt(content, SEGMENT_HEADER_BYTES, content.length, number, this.options.salt)
+    if (start === null || start.type !== recordTypes.start) return false
+    if (this.endNumber === 0) {
+      this.sequence = start.sequence - 1
+      this.chain = start.chain
+      const { purged, last } = start.state()
+      this.markedPurged = purged
+      // Entries up to `last` lie in segments that were freed. The records to come must say that they were purged.
+      if (last !== null) this.outline.reset(last)
+      return true
+    }
+    return start.sequence === this.sequence + 1 && start.chain === this.chain
+  }
+
+  private walk(content: Buffer, segment: Segment): void {
+    const { salt } = this.options
+    segment.baseIndex = this.outline.lastIndex
+    for (;;) {
+      const record = recordAt(content, segment.tail, content.length, segment.number, salt)
+      if (record === null || record.chain !== this.chain) break
+      const skips = record.type === recordTypes.session
+      if (skips ? record.sequence <= this.sequence : record.sequence !== this.sequence + 1) break
+      this.apply(record, segment)
+      this.sequence = record.sequence
+      this.chain = record.checksum
+      segment.tail += record.length
+    }
+    this.endsIntact = !resemblesRecord(content, segment.tail, content.length, segment.number)
+  }
+
+  private apply(record: RecordView, segment: Segment): void {
+    switch (record.type) {
+      case recordTypes.start:
+      case recordTypes.session:
+        return
+      case recordTypes.batch:
+        this.applyBatch(record, segment)
+        break
+      case recordTypes.truncate:
+        if (record.first <= this.outline.purgedIndex)
+          throw this.inconsistent(segment, `it truncates from purged entry ${record.first}`)
+        segment.truncatedFrom = Math.min(segment.truncatedFrom, record.first)
+        this.truncate(record.first)
+        break
+      case recordTypes.reset:
+        this.outline.reset(record.logId)
+        this.spans.clear()
+        this.membershipBatches = []
+        this.markedPurged = record.logId
+        // A reset comes right after the start of its segment, so nothing in the segment rests on what is before.
+        segment.baseIndex = record.last
+        break
+      case recordTypes.purge:
+        if (record.last > this.outline.lastIndex) {
+          throw this.inconsistent(segment, `it purges up to ${record.last}, beyond its end`)
+        }
+        this.applyPurge(record.logId)
+        return
+      default:
+        throw this.inconsistent(segment, `it holds a record of unknown type ${record.type}`)
+    }
+    this.entrySequence = record.sequence
+  }
+
+  private applyBatch(record: RecordView, segment: Segment): void {
+    const batch = record.batch()
+    const reason = this.outline.ignoreAppend(batch)
+    if (reason !== null) throw this.inconsistent(segment, reason)
+    this.outline.append(batch)
+    this.spans.add(segment.number, record.offset, record.length, batch.first, batch.last, batch.body.length)
+    if (batch.membershipCount > 0) this.membershipBatches.push({ ...batch, body: Buffer.from(batch.body) })
+  }
+
+  private applyPurge(purged: LogId): void {
+    this.markedPurged = purged
+    this.outline.purge(purged)
+    this.spans.dropThrough(purged.index)
+    this.clipMemberships()
+  }
+
+  private clipMemberships(): void {
+    const first = (this.outline.purgedIndex + 1) as LogIndex
+    const last = this.outline.lastIndex
+    this.membershipBatches = this.membershipBatches
+      .filter((batch) => batch.last >= first && batch.first <= last)
+      .map((batch) => clipBatch(batch, first, last))
+  }
+
+  private inconsistent(segment: Segment, what: string): StorageError {
+    return new StorageError(
+      'refused',
+      `The log in ${this.options.directory} contradicts itself in ${segmentName(segment.number)}: ${what}. ` +
+        'Its checksums are right, so this is not a damaged disk. Keep the directory for a report, remove this node from the cluster, ' +
+        'and add it again with an empty directory and a new node id.',
+    )
+  }
+
+  private forgetWitnesses(): void {
+    Object.assign(this.witnesses, { count: 0, highestSequence: 0, highestIndex: -1, laterWrite: false })
+  }
+
+  private searchWitnesses(content: Buffer, number: number, from: number): void {
+    const { witnesses } = this
+    for (const record of recordsIn(content, from, content.length, number, this.options.salt)) {
+      witnesses.highestSequence = Math.max(witnesses.highestSequence, record.sequence)
+      // What an earlier opening cut off is no witness: the session record that followed it left its numbers out.
+      if (record.sequence <= this.sequence) continue
+      witnesses.count += 1
+      if (record.type === recordTypes.batch) witnesses.highestIndex = Math.max(witnesses.highestIndex, record.last)
+      if (record.sequence - record.place > this.sequence + 1) witnesses.laterWrite = true
+    }
+  }
+
+  /** Entries below the first segment must have been purged; otherwise segments were removed and everything after hangs in the air. */
+  private checkBegin(): void {
+    const { purged } = this.options
+    const firstNumber = this.options.numbers[0] ?? 1
+    if (purged !== null && purged.index > (this.markedPurged?.index ?? -1)) {
+      this.markedPurged = purged
+      if (purged.index <= this.outline.lastIndex) this.applyPurge(purged)
+    }
+    if (this.endNumber === 0 && firstNumber > 1) {
+      this.findings.push(`The beginning of log segment ${segmentName(firstNumber)} is damaged.`)
+      this.witnesses.laterWrite = true
+    }
+    const floor = this.segments[0]?.baseIndex ?? -1
+    if ((this.markedPurged?.index ?? -1) >= floor) return
+    this.findings.push(
+      `The log begins with ${segmentName(firstNumber)}, but entries up to ${floor} before it were never purged: segments are missing.`,
+    )
+    this.witnesses.laterWrite = true
+    this.witnesses.highestIndex = Math.max(this.witnesses.highestIndex, this.outline.lastIndex)
+    this.outline.purged = this.markedPurged
+    this.outline.last = this.markedPurged
+    this.outline.runs = []
+    this.spans.clear()
+    this.membershipBatches = []
+  }
+
+  private explainEnd(): void {
+    const { witnesses } = this
+    const at = `after entry ${this.outline.lastIndex}, in ${segmentName(Math.max(this.endNumber, this.options.numbers[0] ?? 1))}`
+    if (witnesses.laterWrite) {
+      this.findings.push(
+        `The log is damaged ${at}: ${witnesses.count} intact records lie beyond the damage and are dropped.`,
+      )
+    } else if (!this.endsIntact || witnesses.count > 0) {
+      this.findings.push(`The last write to the log was incomplete and was cut off ${at}.`)
+    }
+  }
+}

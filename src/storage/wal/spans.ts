@@ -1,0 +1,115 @@
+import { assert } from '../../lib/assert.ts'
+import { limits } from '../../limits.ts'
+import type { LogIndex } from '../../raft/index.ts'
+
+/** Where consecutive entries lie: the records in `[offset, end)` of one segment. */
+export interface Span {
+  readonly segment: number
+  readonly offset: number
+  end: number
+  readonly first: LogIndex
+  /** Entries beyond it in the last of the records were truncated. */
+  last: LogIndex
+  /** Bytes of the bodies; wrong once `cut`. */
+  bytes: number
+  /** Lost its tail to a truncation, so that nothing may be added. */
+  cut: boolean
+}
+
+/** A sparse map from index to position: one span for every 32 KiB of log or more, at most `limits.logSpansMax` of them. */
+export class SpanIndex {
+  private spans: Span[] = []
+  private head = 0
+  private strideBytes = limits.logSpanBytes
+
+  /** Records that the batch `[first, last]` lies at `offset`. */
+  add(segment: number, offset: number, length: number, first: LogIndex, last: LogIndex, bodyBytes: number): void {
+    const tail = this.tail
+    if (tail !== undefined && follows(tail, segment, offset) && tail.end - tail.offset < this.strideBytes) {
+      tail.end = offset + length
+      tail.last = last
+      tail.bytes += bodyBytes
+      return
+    }
+    this.spans.push({ segment, offset, end: offset + length, first, last, bytes: bodyBytes, cut: false })
+    if (this.spans.length - this.head > limits.logSpansMax) this.merge()
+  }
+
+  truncate(from: LogIndex): void {
+    for (let tail = this.tail; tail !== undefined && tail.first >= from; tail = this.tail) this.spans.pop()
+    const { tail } = this
+    if (tail === undefined || tail.last < from) return
+    tail.last = (from - 1) as LogIndex
+    tail.cut = true
+  }
+
+  clear(): void {
+    this.spans = []
+    this.head = 0
+  }
+
+  dropThrough(index: LogIndex): void {
+    while ((this.spans[this.head]?.last ?? Infinity) <= index) this.head += 1
+    if (this.head * 2 < this.spans.length) return
+    this.spans = this.spans.slice(this.head)
+    this.head = 0
+  }
+
+  /** The spans that hold `[first, last]`, ascending, until their bodies reach `bytesMax`. */
+  covering(first: LogIndex, last: LogIndex, bytesMax: number): readonly Span[] {
+    let low = this.head
+    let high = this.spans.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const span = this.spans[middle]
+      assert(span !== undefined, 'a search stays inside the index')
+      if (span.last < first) low = middle + 1
+      else high = middle
+    }
+    const found: Span[] = []
+    let bytes = 0
+    for (let i = low; i < this.spans.length && bytes <= bytesMax; i++) {
+      const span = this.spans[i]
+      if (span === undefined || span.first > last) break
+      // Of the first span only a part may be wanted, so its bytes do not count.
+      if (found.length > 0) bytes += span.bytes
+      found.push(span)
+    }
+    return found
+  }
+
+  all(): readonly Span[] {
+    return this.spans.slice(this.head)
+  }
+
+  private get tail(): Span | undefined {
+    return this.spans.length > this.head ? this.spans.at(-1) : undefined
+  }
+
+  /** Halves the number of spans, at the price of longer reads. */
+  private merge(): void {
+    this.strideBytes *= 2
+    const merged: Span[] = []
+    for (const span of this.all()) {
+      const before = merged.at(-1)
+      if (
+        before === undefined ||
+        !follows(before, span.segment, span.offset) ||
+        span.end - before.offset > this.strideBytes
+      ) {
+        merged.push(span)
+        continue
+      }
+      before.end = span.end
+      before.last = span.last
+      before.bytes += span.bytes
+      before.cut = span.cut
+    }
+    this.spans = merged
+    this.head = 0
+  }
+}
+
+function follows(before: Span, segment: number, offset: number): boolean {
+  return !before.cut && before.segment === segment && before.end === offset
+}
