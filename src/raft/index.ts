@@ -4,3 +4,17 @@ export type * from './message.ts'
 export type * from './effects.ts'
 export type * from './requests.ts'
 export type * from './options.ts'
+export { Raft } from './raft.ts'
+export type { SnapshotOffer } from './following.ts'
+export { checkState, checkStep } from './invariants.ts'
+export {
+  checkMembership,
+  finalMembershipOf,
+  futureVotersOf,
+  isJoint,
+  isVoter,
+  membershipProblem,
+  sameAddresses,
+  votersOf,
+} from './membership.ts'
+export { hasQuorum, reachedByQuorum } from './quorum.ts'

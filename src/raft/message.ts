@@ -61,6 +61,9 @@ export type AppendOutcome =
   /** The request's vote is below ours (`vote`). */
   | { readonly kind: 'outvoted' }
 
+/** The `sentAt` of an acknowledgement that answers no request (a snapshot): it proves nothing about when the leader was heard. */
+export const SENT_NEVER = -1
+
 export interface AppendResponse extends Envelope {
   readonly type: 'append-response'
   readonly vote: Vote

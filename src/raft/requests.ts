@@ -14,7 +14,12 @@ export type ProposeOutcome =
 
 export type InitializeOutcome =
   | { readonly kind: 'appended'; readonly logId: LogId }
-  | { readonly kind: 'already-initialized'; readonly last: LogId | null; readonly vote: Vote; readonly membership: StoredMembership }
+  | {
+      readonly kind: 'already-initialized'
+      readonly last: LogId | null
+      readonly vote: Vote
+      readonly membership: StoredMembership
+    }
   | { readonly kind: 'not-in-members' }
 
 export type MembershipChange =

@@ -1,0 +1,49 @@
+import type { Core } from './core.ts'
+import type { Election } from './election.ts'
+import { checkMembership, isVoter } from './membership.ts'
+import type { InitializeOutcome } from './requests.ts'
+import { compareVotes, LEADER_ID_ZERO, logIndex, VOTE_ZERO, type LogBatch, type Membership } from './types.ts'
+
+const FIRST = logIndex(0)
+
+/**
+ * Forms a cluster (raft.md 3): the membership entry at index 0 with the smallest log id there is, without consensus, then an election.
+ *
+ * Every node may do this at once with the same members: the entries are identical, and voting settles the rest. The smallest log id
+ * cannot stand above anything committed, and with no vote given the node does not change a history that others have seen.
+ */
+export class Formation {
+  private readonly core: Core
+  private readonly election: Election
+  /** The write of the membership entry, until it is durable. */
+  private campaignAfter: number | null = null
+
+  constructor(core: Core, election: Election) {
+    this.core = core
+    this.election = election
+  }
+
+  initialize(membership: Membership): InitializeOutcome {
+    const { core } = this
+    const { vote, effective, log } = core
+    if (log.last !== null || compareVotes(vote, VOTE_ZERO) !== 0) {
+      return { kind: 'already-initialized', last: log.last, vote, membership: effective }
+    }
+    if (!isVoter(membership, core.id)) return { kind: 'not-in-members' }
+    checkMembership(membership)
+    const body = core.codec.membership(membership)
+    const logId = { leaderId: LEADER_ID_ZERO, index: FIRST }
+    const batch: LogBatch = { leaderId: LEADER_ID_ZERO, first: FIRST, last: FIRST, body, membershipCount: 1 }
+    core.append(batch, FIRST, [{ logId, membership }])
+    this.campaignAfter = core.outbox.seq
+    return { kind: 'appended', logId }
+  }
+
+  /** The election follows at once, without waiting for a timeout, unless another initialiser was given the vote meanwhile. */
+  settle(): void {
+    const { core } = this
+    if (this.campaignAfter === null || core.outbox.durability.seq < this.campaignAfter) return
+    this.campaignAfter = null
+    if (compareVotes(core.vote, VOTE_ZERO) === 0) this.election.startCampaign(false)
+  }
+}

@@ -1,0 +1,219 @@
+import type { Core } from './core.ts'
+import { planChange } from './membership-change.ts'
+import { finalMembershipOf, isJoint } from './membership.ts'
+import type { AppendResponse } from './message.ts'
+import { PendingReads } from './pending-reads.ts'
+import { Replication } from './replication.ts'
+import type {
+  ChangeOutcome,
+  MembershipChange,
+  NotLeading,
+  ProposeOutcome,
+  ReadOutcome,
+  TransferOutcome,
+} from './requests.ts'
+import { Transfer } from './transfer.ts'
+import { indexOf, type LogIndex, type Membership, type NodeId, type Vote } from './types.ts'
+
+/** Everything that exists only while this node leads, under one ballot. Made when it wins, thrown away when it stops. */
+export class Leadership {
+  private readonly core: Core
+  /** Committed: the ballot that was won. */
+  readonly vote: Vote
+  readonly replication: Replication
+  private readonly reads: PendingReads
+  private readonly transfer: Transfer
+  private readonly electedAt: number
+  /** This leader's first entry. Once it is committed, so is everything before it, and the leader knows its commit index (thesis 6.4). */
+  private readonly blank: LogIndex
+  /** When a leader that is not a voter any more gives up, whether a successor was found or not. */
+  private departAt = Infinity
+  /** The contact time at which a jump of time was forgiven: once for each. */
+  private forgivenAt = -Infinity
+
+  constructor(core: Core, vote: Vote) {
+    this.core = core
+    this.vote = vote
+    this.electedAt = core.now
+    // Followers are probed at the end of the log as it was before the blank entry, so they are made first.
+    this.replication = new Replication(core, vote)
+    this.reads = new PendingReads(core)
+    this.transfer = new Transfer(core, vote, this.replication)
+    this.blank = core.appendOwn(vote.leaderId, 1, core.codec.blank(), null).first
+  }
+
+  /** An entry of this ballot is committed. */
+  get established(): boolean {
+    return this.core.committed >= this.blank
+  }
+
+  get transferringTo(): NodeId | null {
+    return this.transfer.to
+  }
+
+  get quorumAckedAt(): number {
+    return this.replication.quorumAckedAt
+  }
+
+  get deadline(): number {
+    return Math.min(this.replication.heartbeatAt, this.transfer.deadline, this.departAt)
+  }
+
+  /** While a quorum has lately acknowledged this leader, it gives its vote to nobody else. */
+  protects(): boolean {
+    return this.core.now < this.contactAt + this.core.options.electionTimeoutMsMin
+  }
+
+  /** When this leader was last certain of a quorum; its election counts. */
+  private get contactAt(): number {
+    return Math.max(this.electedAt, this.replication.quorumAckedAt)
+  }
+
+  private get busy(): NotLeading | null {
+    const to = this.transfer.to
+    return to === null ? null : { kind: 'transferring', to }
+  }
+
+  propose(count: number, body: Uint8Array): ProposeOutcome {
+    const { core } = this
+    if (this.busy !== null) return this.busy
+    // What no quorum acknowledges must not grow without end; a single large proposal on an empty tail is always taken.
+    const uncommitted = core.committed === core.log.lastIndex ? 0 : core.log.sizes.bytesAfter(core.committed)
+    if (uncommitted > 0 && uncommitted + body.length > core.options.uncommittedBytesMax) return { kind: 'overloaded' }
+    const { leaderId, first, last } = core.appendOwn(this.vote.leaderId, count, body, null)
+    return { kind: 'accepted', leaderId, first, last }
+  }
+
+  changeMembership(change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
+    const { core } = this
+    if (this.busy !== null) return this.busy
+    const stored = core.effective
+    const index = indexOf(stored.logId)
+    if (ifMembershipAt !== null && ifMembershipAt !== index) return { kind: 'precondition-failed', stored }
+    // At most one uncommitted change, and none before this leader knows what is committed (thesis 4.1 and its 2015 correction).
+    if (!this.established || index > core.committed || isJoint(stored.membership))
+      return { kind: 'in-progress', stored }
+    const plan = planChange(stored.membership, change, {
+      caughtUpEntriesMax: core.options.caughtUpEntriesMax,
+      isLive: (id) => this.isLive(id),
+      lagOf: (id) => this.lagOf(id),
+    })
+    if (plan.kind === 'unchanged') return { kind: 'unchanged', stored }
+    return plan.kind === 'next' ? this.appendMembership(plan.membership) : plan
+  }
+
+  private appendMembership(membership: Membership): Extract<ChangeOutcome, { kind: 'appended' }> {
+    const { core } = this
+    const { leaderId, last: index } = core.appendOwn(
+      this.vote.leaderId,
+      1,
+      core.codec.membership(membership),
+      membership,
+    )
+    this.replication.followMembership()
+    return { kind: 'appended', logId: { leaderId, index }, membership }
+  }
+
+  private isLive(id: NodeId): boolean {
+    const heardAt = this.replication.progressOf(id)?.heardAt ?? -Infinity
+    return id === this.core.id || this.core.now <= heardAt + this.core.options.electionTimeoutMsMax
+  }
+
+  private lagOf(id: NodeId): { entries: number; answered: boolean } {
+    const { lastIndex } = this.core.log
+    if (id === this.core.id) return { entries: 0, answered: true }
+    const progress = this.replication.progressOf(id)
+    return { entries: lastIndex - (progress?.matched ?? -1), answered: (progress?.heardAt ?? null) !== null }
+  }
+
+  read(readId: number): ReadOutcome {
+    if (this.busy !== null) return this.busy
+    this.reads.add(readId, this.readIndex)
+    return { kind: 'pending' }
+  }
+
+  /** Everything that was committed before now is at or below. */
+  private get readIndex(): LogIndex {
+    return this.established ? this.core.committed : this.blank
+  }
+
+  /** Thesis 6.4.1, measured from the sending of what a quorum acknowledged, so that a follower's promise always ends later. */
+  leaseRead(): LogIndex | null {
+    const { now, options, committed } = this.core
+    if (!this.established || this.transfer.ordered || this.busy !== null) return null
+    const leaseMs = options.electionTimeoutMsMin - options.leaseDriftMs
+    return now < this.replication.leaseStart() + leaseMs ? committed : null
+  }
+
+  transferTo(to: NodeId | null): TransferOutcome {
+    return this.busy ?? this.transfer.start(to)
+  }
+
+  onAppendResponse(message: AppendResponse): void {
+    this.replication.onAppendResponse(message)
+  }
+
+  peerUnreachable(id: NodeId): void {
+    this.transfer.peerUnreachable(id)
+  }
+
+  /** Heartbeats, and whether a quorum is still there. Returns why this node must stop leading, or null. */
+  tick(): string | null {
+    const { core } = this
+    if (core.now < this.deadline) return null
+    const late = core.now > this.deadline + core.options.heartbeatMs
+    if (core.now >= this.replication.heartbeatAt) this.replication.beat()
+    this.replication.countAcknowledgements()
+    if (core.now >= this.departAt) return 'not a voter any more'
+    if (core.now < this.contactAt + core.options.electionTimeoutMsMax) return null
+    // Check quorum (thesis 6.2). After a jump of time the answers may be waiting to be read: judge at the next beat.
+    if (late && this.forgivenAt !== this.contactAt) {
+      this.forgivenAt = this.contactAt
+      return null
+    }
+    return 'no quorum answers'
+  }
+
+  /** After every input: what follows from what is known now. */
+  settle(): void {
+    const { core } = this
+    this.replication.countAcknowledgements()
+    // Only entries of this ballot are committed by counting; earlier ones with them (thesis 3.6.2).
+    const held = this.replication.heldByQuorum()
+    if (held >= this.blank) core.commitTo(held)
+    this.transfer.settle()
+    if (!this.established) return
+    this.reads.release(this.replication.quorumAckedAt)
+    const { logId, membership } = core.effective
+    if (indexOf(logId) <= core.committed) {
+      // A joint configuration is finished by whoever leads once it is committed (raft.md 4).
+      if (isJoint(membership) && this.busy === null) this.appendMembership(finalMembershipOf(membership))
+      else if (!core.isVoter()) this.depart()
+    }
+  }
+
+  /** The change that removed this leader is committed: hand over to the voter that is furthest ahead, and go in any case. */
+  private depart(): void {
+    const { core } = this
+    if (this.departAt === Infinity) this.departAt = core.now + core.options.electionTimeoutMsMax
+    if (this.transfer.to !== null || this.transfer.ordered) return
+    this.transfer.start(null)
+    this.transfer.settle()
+  }
+
+  /** Everything that is to be sent, gathered so that one message to each follower carries the work of several inputs. */
+  flush(): void {
+    this.replication.flush()
+    const since = this.established ? this.reads.wantsRound(this.replication.quorumAckedAt) : null
+    if (since !== null) this.replication.confirm(since)
+  }
+
+  end(): void {
+    this.reads.fail()
+    this.transfer.end()
+  }
+
+  holdsPurge(): boolean {
+    return this.replication.holdsPurge()
+  }
+}

@@ -1,0 +1,62 @@
+import { assert } from '../lib/assert.ts'
+import { indexOf, type LogIndex, type StoredMembership } from './types.ts'
+
+/**
+ * The memberships that can still matter: the committed one, then those of the log beyond the commit index, ascending.
+ *
+ * The last one in the log is effective, committed or not, on every node (thesis 4.1). When its entry is truncated the one before
+ * is effective again. A leader has at most one uncommitted; a follower's log may hold more for a while.
+ */
+export class MembershipHistory {
+  private stored: StoredMembership[]
+
+  constructor(committed: StoredMembership, later: readonly StoredMembership[]) {
+    this.stored = [committed]
+    for (const membership of later) this.append(membership)
+  }
+
+  /** The one whose entry is committed; `NO_MEMBERSHIP` for a node that knows of none. */
+  get committed(): StoredMembership {
+    const first = this.stored[0]
+    assert(first !== undefined, 'a committed membership is always there')
+    return first
+  }
+
+  get effective(): StoredMembership {
+    return this.stored.at(-1) ?? this.committed
+  }
+
+  /** All of them: the committed one first. */
+  get all(): readonly StoredMembership[] {
+    return this.stored
+  }
+
+  append(membership: StoredMembership): void {
+    assert(indexOf(membership.logId) > indexOf(this.effective.logId), 'memberships ascend by log index')
+    this.stored.push(membership)
+  }
+
+  /** The entries from `from` on are gone. */
+  truncate(from: LogIndex): void {
+    while (this.stored.length > 1 && indexOf(this.effective.logId) >= from) this.stored.pop()
+    assert(indexOf(this.committed.logId) < from, 'a committed membership is never truncated')
+  }
+
+  commit(upTo: LogIndex): void {
+    let committed = 0
+    while (indexOf(this.stored[committed + 1]?.logId ?? null) <= upTo && committed + 1 < this.stored.length)
+      committed += 1
+    if (committed > 0) this.stored.splice(0, committed)
+  }
+
+  /** A snapshot at `index` was installed with `membership`; memberships of entries beyond stay if the log was kept. */
+  install(membership: StoredMembership, index: LogIndex, logKept: boolean): void {
+    const later = logKept ? this.stored.filter((known) => indexOf(known.logId) > index) : []
+    this.stored = [membership, ...later]
+  }
+
+  /** The membership that was the last one at `index`; null when that is not known any more. */
+  at(index: LogIndex): StoredMembership | null {
+    return this.stored.findLast((membership) => indexOf(membership.logId) <= index) ?? null
+  }
+}

@@ -1,0 +1,54 @@
+import type { Core } from './core.ts'
+import type { LogIndex } from './types.ts'
+
+interface PendingRead {
+  readonly readId: number
+  readonly arrivedAt: number
+  readonly index: LogIndex
+}
+
+/** Linearizable reads that wait until a quorum has confirmed, later than they arrived, that this node leads (thesis 6.4). */
+export class PendingReads {
+  private readonly core: Core
+  /** By arrival. */
+  private waiting: PendingRead[] = []
+  /** When the confirmation that is on its way was sent; null for none. */
+  private roundSentAt: number | null = null
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  get size(): number {
+    return this.waiting.length
+  }
+
+  add(readId: number, index: LogIndex): void {
+    this.waiting.push({ readId, arrivedAt: this.core.now, index })
+  }
+
+  /** The arrival that a new confirmation round must cover; null when none is needed, or one is on its way. */
+  wantsRound(quorumAckedAt: number): number | null {
+    const newest = this.waiting.at(-1)
+    if (newest === undefined) return null
+    if (this.roundSentAt !== null && quorumAckedAt < this.roundSentAt) return null
+    this.roundSentAt = this.core.now
+    return newest.arrivedAt
+  }
+
+  /** Releases what arrived no later than `quorumAckedAt`: a quorum has acknowledged a message sent at that time or later. */
+  release(quorumAckedAt: number): void {
+    let released = 0
+    for (const { readId, arrivedAt, index } of this.waiting) {
+      if (arrivedAt > quorumAckedAt) break
+      this.core.outbox.release({ readId, kind: 'ready', index })
+      released += 1
+    }
+    if (released > 0) this.waiting.splice(0, released)
+  }
+
+  fail(): void {
+    for (const { readId } of this.waiting) this.core.outbox.release({ readId, kind: 'failed' })
+    this.waiting = []
+  }
+}

@@ -1,0 +1,164 @@
+import { assert } from '../lib/assert.ts'
+import { BEFORE_FIRST, logIndex, type LogIndex, type NodeId } from './types.ts'
+
+/** A message with entries on its way. */
+interface Flight {
+  readonly last: LogIndex
+  readonly bytes: number
+  readonly sentAt: number
+}
+
+interface SnapshotTransfer {
+  /** On its way since; null while waiting for the next attempt. */
+  since: number | null
+  retryAt: number
+  failures: number
+}
+
+/** A node that the effective membership does not name any more. */
+interface Leaving {
+  /** The entry that removed it: once it has this it knows. */
+  readonly index: LogIndex
+  /** When that entry was found committed. */
+  committedAt: number | null
+}
+
+export interface Window {
+  readonly appendsMax: number
+  readonly bytesMax: number
+}
+
+/**
+ * How far one follower or learner is, as the leader sees it (thesis 10.2.1; raft.md 6).
+ *
+ *  - probe: where the logs agree is not known; one message at a time.
+ *  - replicate: `matched` is known, entries are sent ahead of acknowledgements within the window.
+ *  - snapshot: what it needs next is purged; nothing but heartbeats until the state has arrived.
+ *
+ * Guarantees: `matched < next`; in-flight messages ascend and are after `matched`; only replicate has any.
+ */
+export class Progress {
+  readonly id: NodeId
+  /** Tells acknowledgements of this session from those of an earlier one with the same node. */
+  readonly session: number
+  mode: 'probe' | 'replicate' | 'snapshot' = 'probe'
+  /** Everything up to here is on the follower's disk and equal to the leader's. Monotonic. */
+  matched: LogIndex = BEFORE_FIRST
+  /** When `matched` was raised last. */
+  matchedAt: number
+  /** The first entry of the next message. */
+  next: LogIndex
+  /** The latest send time that the follower has acknowledged. Monotonic. */
+  ackedAt = -Infinity
+  heardAt: number | null = null
+  /** When anything was sent last. */
+  sentAt = -Infinity
+  /** The furthest the follower can have moved its commit index by what it was sent. */
+  toldCommitted: LogIndex = BEFORE_FIRST
+  leaving: Leaving | null = null
+  readonly snapshot: SnapshotTransfer = { since: null, retryAt: -Infinity, failures: 0 }
+  private probeSentAt: number | null = null
+  private flights: Flight[] = []
+  private flightBytes = 0
+
+  constructor(id: NodeId, session: number, next: LogIndex, now: number) {
+    this.id = id
+    this.session = session
+    this.next = next
+    this.matchedAt = now
+  }
+
+  get flightCount(): number {
+    return this.flights.length
+  }
+
+  /** Room for a message with entries, or, when probing, for the probe. */
+  hasRoom(window: Window): boolean {
+    if (this.mode === 'probe') return this.probeSentAt === null
+    return this.mode === 'replicate' && this.flights.length < window.appendsMax && this.flightBytes < window.bytesMax
+  }
+
+  /** Forgets the probe on its way, so that it is sent again. */
+  repeatProbe(): void {
+    this.probeSentAt = null
+  }
+
+  sentProbe(now: number): void {
+    assert(this.mode === 'probe' && this.probeSentAt === null, 'one probe at a time')
+    this.probeSentAt = now
+  }
+
+  sentEntries(last: LogIndex, bytes: number, now: number): void {
+    assert(this.mode === 'replicate' && last >= this.next, 'entries are sent ahead in replicate mode only')
+    this.flights.push({ last, bytes, sentAt: now })
+    this.flightBytes += bytes
+    this.next = logIndex(last + 1)
+  }
+
+  /** An acknowledgement covers everything before it. `purged`: the leader's log begins after it. Returns whether `matched` rose. */
+  acknowledge(matched: LogIndex, purged: LogIndex, now: number): boolean {
+    const rose = matched > this.matched
+    if (rose) {
+      this.matched = matched
+      this.matchedAt = now
+    }
+    // A snapshot is not needed any more as soon as the follower's log reaches ours, whichever way it came there.
+    const confirmed = this.mode === 'probe' ? matched >= this.next - 1 : this.mode === 'snapshot' && matched >= purged
+    if (confirmed) this.becomeReplicate()
+    if (this.mode === 'replicate') this.land()
+    return rose
+  }
+
+  /** The follower does not hold the entry before `next`; `agreed` may be the last one it holds. */
+  stepBack(agreed: LogIndex): void {
+    assert(this.mode === 'probe', 'only a probe is moved back')
+    this.next = logIndex(Math.max(Math.min(agreed, this.next - 2), this.matched) + 1)
+    this.probeSentAt = null
+  }
+
+  /** Something on its way was lost: find out where the follower is. */
+  becomeProbe(next: LogIndex): void {
+    this.mode = 'probe'
+    this.next = next
+    this.probeSentAt = null
+    this.flights = []
+    this.flightBytes = 0
+    this.toldCommitted = logIndex(Math.min(this.toldCommitted, this.matched))
+  }
+
+  becomeSnapshot(): void {
+    this.becomeProbe(this.next)
+    this.mode = 'snapshot'
+    this.snapshot.since = null
+  }
+
+  /** When the oldest unanswered message was sent; `Infinity` when none is on its way. */
+  get oldestSentAt(): number {
+    return this.mode === 'probe' ? (this.probeSentAt ?? Infinity) : (this.flights[0]?.sentAt ?? Infinity)
+  }
+
+  get isProbing(): boolean {
+    return this.probeSentAt !== null
+  }
+
+  private becomeReplicate(): void {
+    this.mode = 'replicate'
+    this.next = logIndex(this.matched + 1)
+    this.probeSentAt = null
+    this.snapshot.failures = 0
+    this.snapshot.since = null
+    this.snapshot.retryAt = -Infinity
+  }
+
+  private land(): void {
+    let landed = 0
+    for (const flight of this.flights) {
+      if (flight.last > this.matched) break
+      this.flightBytes -= flight.bytes
+      landed += 1
+    }
+    if (landed > 0) this.flights.splice(0, landed)
+    if (this.flights.length === 0) this.flightBytes = 0
+    if (this.next <= this.matched) this.next = logIndex(this.matched + 1)
+  }
+}

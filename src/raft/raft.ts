@@ -1,0 +1,383 @@
+import { assert, unreachable } from '../lib/assert.ts'
+import { BallotBox } from './ballot-box.ts'
+import { Core } from './core.ts'
+import type { Effects } from './effects.ts'
+import { Election } from './election.ts'
+import { Following, type SnapshotOffer } from './following.ts'
+import { Formation } from './formation.ts'
+import { Leadership } from './leadership.ts'
+import type { RaftMessage } from './message.ts'
+import type { RaftDependencies, RaftOptions, RaftRestored, RaftView } from './options.ts'
+import { Purging } from './purging.ts'
+import { Reporter } from './reporter.ts'
+import type {
+  CampaignOutcome,
+  ChangeOutcome,
+  InitializeOutcome,
+  MembershipChange,
+  NotLeading,
+  ProposeOutcome,
+  ReadOutcome,
+  TransferOutcome,
+} from './requests.ts'
+import {
+  sameLeaderId,
+  type LeaderId,
+  type LogId,
+  type LogIndex,
+  type Membership,
+  type NodeId,
+  type NodeState,
+  type StoredMembership,
+  type Vote,
+} from './types.ts'
+
+/**
+ * One node's part in Raft, as a pure state machine: inputs in, effects out, time as an argument.
+ *
+ * Call any method with the present time (milliseconds of a monotonic clock, not negative), then `takeEffects` and carry them out in
+ * the order of their fields. Everything that is said here about what other nodes know rests on that order.
+ */
+export class Raft {
+  private readonly core: Core
+  private readonly election: Election
+  private readonly ballotBox: BallotBox
+  private readonly following: Following
+  private readonly formation: Formation
+  private readonly purging: Purging
+  private readonly reporter: Reporter
+  private leadership: Leadership | null = null
+
+  constructor(options: RaftOptions, restored: RaftRestored, dependencies: RaftDependencies, now: number) {
+    this.core = new Core(options, restored, dependencies, now)
+    this.election = new Election(this.core)
+    this.ballotBox = new BallotBox(this.core, {
+      protects: (candidate) => this.leadership?.protects() ?? this.election.protects(candidate),
+      yielded: () => this.election.yielded(),
+    })
+    this.following = new Following(this.core, this.election)
+    this.formation = new Formation(this.core, this.election)
+    this.purging = new Purging(this.core)
+    this.reporter = new Reporter(this.core)
+    this.election.settle(false)
+    this.election.hurryIfAlone()
+    this.reporter.begin(this.state, this.leader)
+  }
+
+  // --- from peers ---------------------------------------------------------------------------------------------------
+
+  receive(now: number, message: RaftMessage): void {
+    this.core.advance(now)
+    const reason = this.ignore(message)
+    if (reason === null) this.dispatch(message)
+    else this.core.note(message.type, message.from, reason)
+    this.settle()
+  }
+
+  private ignore(message: RaftMessage): string | null {
+    if (message.to !== this.core.id) return 'not addressed to this node'
+    return message.from === this.core.id ? 'from this node itself' : null
+  }
+
+  private dispatch(message: RaftMessage): void {
+    switch (message.type) {
+      case 'pre-vote-request':
+        return this.ballotBox.onPreVoteRequest(message)
+      case 'pre-vote-response':
+        return this.election.onPreVoteResponse(message)
+      case 'vote-request':
+        return this.ballotBox.onVoteRequest(message)
+      case 'vote-response':
+        return this.election.onVoteResponse(message)
+      case 'append-request':
+        return this.following.onAppendRequest(message)
+      case 'append-response':
+        if (this.leadership !== null) return this.leadership.onAppendResponse(message)
+        this.core.note(message.type, message.from, 'this node does not lead')
+        return
+      case 'transfer-request':
+        return this.following.onTransferRequest(message)
+      default:
+        return unreachable(message, 'message')
+    }
+  }
+
+  /** This node's outgoing connection to `id` stands. */
+  peerConnected(now: number, id: NodeId): void {
+    this.core.advance(now)
+    this.core.connectedAt.set(id, this.core.now)
+    this.leadership?.replication.connectionChanged(id)
+    this.election.peerConnected(id)
+    this.settle()
+  }
+
+  /** The connection to `id` broke: what was on its way may be lost. */
+  peerDisconnected(now: number, id: NodeId): void {
+    this.core.advance(now)
+    this.core.connectedAt.delete(id)
+    this.leadership?.replication.connectionChanged(id)
+    this.settle()
+  }
+
+  /** Nobody listens at `id`'s address: as far as the kernel knows, its process is gone. */
+  peerUnreachable(now: number, id: NodeId): void {
+    this.core.advance(now)
+    this.leadership?.peerUnreachable(id)
+    this.election.peerUnreachable(id)
+    this.settle()
+  }
+
+  // --- from the clock, the disk and the state machine ------------------------------------------------------------------
+
+  /** Call at or after `deadline()`; harmless at any time. Messages that have arrived must be handed in first. */
+  tick(now: number): void {
+    this.core.advance(now)
+    this.election.tick()
+    const reason = this.leadership?.tick() ?? null
+    if (reason !== null) this.endLeadership(reason)
+    this.settle()
+  }
+
+  /** When `tick` must be called if nothing else happens; `Infinity` for a passive node. */
+  deadline(): number {
+    return this.leadership?.deadline ?? this.election.deadline
+  }
+
+  /** All writes up to number `seq` are durable. */
+  persisted(now: number, seq: number): void {
+    this.core.advance(now)
+    this.core.outbox.persisted(seq)
+    this.settle()
+  }
+
+  /** The state machine has applied everything up to `index`, in memory. */
+  applied(now: number, index: LogIndex): void {
+    this.core.advance(now)
+    assert(index <= this.core.committed, 'only what is committed is applied')
+    if (index > this.core.applied) this.core.applied = index
+    this.settle()
+  }
+
+  /** The state on disk covers `logId`: the log up to there may be freed as far as the policy allows. */
+  stateDurable(now: number, logId: LogId): void {
+    this.core.advance(now)
+    this.purging.stateDurable(logId, this.leadership?.holdsPurge() ?? false)
+    this.settle()
+  }
+
+  /** Frees everything that the durable state covers, up to `index` (null: all of it). Returns the last entry freed, or null. */
+  purgeTo(now: number, index: LogIndex | null): LogId | null {
+    this.core.advance(now)
+    const purged = this.purging.purgeTo(index, this.leadership?.holdsPurge() ?? false)
+    this.settle()
+    return purged
+  }
+
+  // --- requests -------------------------------------------------------------------------------------------------------
+
+  /** Appends `count` entries whose encoding is `body`. O(1). */
+  propose(now: number, proposal: { readonly count: number; readonly body: Uint8Array }): ProposeOutcome {
+    this.core.advance(now)
+    assert(proposal.count > 0, 'a proposal has entries')
+    const outcome = this.leadership?.propose(proposal.count, proposal.body) ?? this.notLeader()
+    this.settle()
+    return outcome
+  }
+
+  /** Forms a new cluster (raft.md 3). Promised once the entry is durable. */
+  initialize(now: number, membership: Membership): InitializeOutcome {
+    this.core.advance(now)
+    const outcome = this.formation.initialize(membership)
+    this.settle()
+    return outcome
+  }
+
+  /** `ifMembershipAt`: only if the effective membership is the one set by that entry. */
+  changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
+    this.core.advance(now)
+    const outcome = this.leadership?.changeMembership(change, ifMembershipAt) ?? this.notLeader()
+    this.settle()
+    return outcome
+  }
+
+  /** A linearizable read; released through `Effects.reads`, possibly in the same step. */
+  read(now: number, readId: number): ReadOutcome {
+    this.core.advance(now)
+    const outcome = this.leadership?.read(readId) ?? this.notLeader()
+    this.settle()
+    return outcome
+  }
+
+  /** An index that is safe to read at right now under the leader's lease; null when there is none. */
+  leaseRead(now: number): LogIndex | null {
+    this.core.advance(now)
+    return this.leadership?.leaseRead() ?? null
+  }
+
+  /** `to` null: the voter that is furthest ahead. */
+  transfer(now: number, to: NodeId | null): TransferOutcome {
+    this.core.advance(now)
+    const outcome = this.leadership?.transferTo(to) ?? this.notLeader()
+    this.settle()
+    return outcome
+  }
+
+  /** Tries to become leader, with pre-vote: a leader that is heard stays. */
+  campaign(now: number): CampaignOutcome {
+    this.core.advance(now)
+    const outcome: CampaignOutcome =
+      this.leadership === null ? this.election.tryNow() : { kind: 'refused', reason: 'this node leads already' }
+    this.settle()
+    return outcome
+  }
+
+  /** Gives leadership or candidacy up: the disk is too slow, the node shuts down. */
+  stepDown(now: number, reason: string): void {
+    this.core.advance(now)
+    if (this.leadership !== null) this.endLeadership(reason)
+    else this.election.standBack()
+    this.settle()
+  }
+
+  // --- snapshots ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Receiver, before the stream is read, and again before the received state is swapped in: whether it is still wanted. `have-it` and
+   * `accept` count as hearing the leader; `have-it` also emits the acknowledgement.
+   */
+  offerSnapshot(now: number, from: NodeId, offer: SnapshotOffer): 'accept' | 'have-it' | 'outvoted' {
+    this.core.advance(now)
+    const answer = this.following.offerSnapshot(from, offer)
+    this.settle()
+    return answer
+  }
+
+  /** Receiver: chunks are arriving from the leader of `vote`. */
+  snapshotProgress(now: number, from: NodeId, vote: Vote): void {
+    this.core.advance(now)
+    this.following.snapshotProgress(from, vote)
+    this.settle()
+  }
+
+  /** Receiver: the state was swapped in and is durable. `offer.logId` is not below what was applied. */
+  installSnapshot(now: number, from: NodeId, offer: SnapshotOffer & { readonly membership: StoredMembership }): void {
+    this.core.advance(now)
+    this.following.installSnapshot(from, offer, offer.membership)
+    this.settle()
+  }
+
+  /** Sender: the transfer of a `SnapshotPlan` ended. */
+  snapshotFinished(now: number, to: NodeId, session: number, outcome: 'installed' | 'failed'): void {
+    this.core.advance(now)
+    if (this.leadership === null) this.core.note('snapshot', to, 'this node does not lead')
+    else this.leadership.replication.snapshotFinished(to, session, outcome)
+    this.settle()
+  }
+
+  // --- out ------------------------------------------------------------------------------------------------------------
+
+  takeEffects(): Effects {
+    this.leadership?.flush()
+    return this.core.outbox.take(this.core.committed)
+  }
+
+  /** Who wrote entry `index`; null when it is purged or beyond the end. */
+  leaderIdAt(index: LogIndex): LeaderId | null {
+    return this.core.log.leaderIdAt(index)
+  }
+
+  logIdAt(index: LogIndex): LogId | null {
+    return this.core.log.logIdAt(index)
+  }
+
+  /** The membership that was the last one at `index`; null when that is not known any more. */
+  membershipAt(index: LogIndex): StoredMembership | null {
+    return this.core.memberships.at(index)
+  }
+
+  get effectiveMembership(): StoredMembership {
+    return this.core.effective
+  }
+
+  get state(): NodeState {
+    if (this.leadership !== null) return 'leader'
+    if (this.election.candidate) return 'candidate'
+    return this.core.isVoter() ? 'follower' : 'learner'
+  }
+
+  /** The node that leads under the current vote, as far as this node knows. */
+  get leader(): NodeId | null {
+    return this.leadership === null ? this.election.leader : this.core.id
+  }
+
+  view(): RaftView {
+    const { core, leadership } = this
+    const quorumAckedAt = leadership?.quorumAckedAt ?? -Infinity
+    return {
+      id: core.id,
+      state: this.state,
+      vote: core.vote,
+      leader: this.leader,
+      last: core.log.last,
+      committed: core.committed,
+      applied: core.applied,
+      purged: core.log.purged,
+      effective: core.effective,
+      committedMembership: core.memberships.committed,
+      established: leadership?.established ?? false,
+      transferringTo: leadership?.transferringTo ?? null,
+      recovering: core.recoverUntil !== null,
+      followers: leadership?.replication.view() ?? [],
+      quorumAckedAt: quorumAckedAt === -Infinity ? null : quorumAckedAt,
+    }
+  }
+
+  /** The parts, for the checks of invariants.ts. Not for drivers. */
+  inspect(): { readonly core: Core; readonly leadership: Leadership | null } {
+    return { core: this.core, leadership: this.leadership }
+  }
+
+  // --- after every input ----------------------------------------------------------------------------------------------
+
+  private settle(): void {
+    const { core, election } = this
+    if (this.leadership !== null && !sameLeaderId(core.vote.leaderId, this.leadership.vote.leaderId)) {
+      this.endLeadership('a higher ballot')
+    }
+    this.formation.settle()
+    if (election.hasWon()) this.beginLeadership()
+    this.leadership?.settle()
+    this.settleRecovery()
+    election.settle(this.leadership !== null)
+    this.reporter.report(this.state, this.leader)
+  }
+
+  private beginLeadership(): void {
+    const vote = { leaderId: this.core.vote.leaderId, committed: true }
+    this.election.abandon()
+    this.core.saveVote(vote)
+    this.leadership = new Leadership(this.core, vote)
+  }
+
+  private endLeadership(reason: string): void {
+    this.leadership?.end()
+    this.leadership = null
+    this.core.outbox.event({ type: 'stepped-down', reason })
+    // A ballot that was seen in an answer has no leader: the quickest way to have one again is to ask once more.
+    const outvoted = this.core.vote.leaderId.nodeId !== this.core.id && this.election.deadline === Infinity
+    if (outvoted) this.election.rearmSoon()
+    else if (this.election.deadline === Infinity) this.election.rearm()
+  }
+
+  private settleRecovery(): void {
+    const { core } = this
+    const until = core.recoverUntil
+    if (until === null || core.consistent < until || core.outbox.durability.index < until) return
+    core.recoverUntil = null
+    core.outbox.event({ type: 'recovered' })
+  }
+
+  private notLeader(): NotLeading {
+    return { kind: 'not-leader', leader: this.leader }
+  }
+}

@@ -1,0 +1,309 @@
+import { assert } from '../lib/assert.ts'
+import type { Core } from './core.ts'
+import { SENT_NEVER, type AppendResponse } from './message.ts'
+import { Progress, type Window } from './progress.ts'
+import { reachedByQuorum } from './quorum.ts'
+import type { FollowerView } from './requests.ts'
+import {
+  BEFORE_FIRST,
+  indexOf,
+  logIndex,
+  sameLeaderId,
+  type LogId,
+  type LogIndex,
+  type NodeId,
+  type Vote,
+} from './types.ts'
+
+/** A leader's sending side: brings every other node's log to its own, and counts what has arrived (thesis 3.5, 10.2.1). */
+export class Replication {
+  private readonly core: Core
+  private readonly vote: Vote
+  private readonly window: Window
+  private readonly followers = new Map<NodeId, Progress>()
+  private sessions = 0
+  private lastHeartbeatAt: number
+  /** The latest send time acknowledged by a quorum, this node included; null while there is none. Monotonic. */
+  private ackedAt = -Infinity
+
+  constructor(core: Core, vote: Vote) {
+    this.core = core
+    this.vote = vote
+    this.window = { appendsMax: core.options.inflightAppendsMax, bytesMax: core.options.inflightBytesMax }
+    this.lastHeartbeatAt = core.now
+    this.followMembership()
+  }
+
+  get quorumAckedAt(): number {
+    return this.ackedAt
+  }
+
+  get heartbeatAt(): number {
+    return this.lastHeartbeatAt + this.core.options.heartbeatMs
+  }
+
+  progressOf(id: NodeId): Progress | null {
+    return this.followers.get(id) ?? null
+  }
+
+  /** Begins replication to nodes that the effective membership names, and the farewell to those that it does not name any more. */
+  followMembership(): void {
+    const { core } = this
+    const { nodes } = core.membership
+    for (const id of nodes.keys()) {
+      const known = this.followers.get(id)
+      if (id === core.id || (known !== undefined && known.leaving === null)) continue
+      // A node that comes back is another session: what it acknowledged before it left proves nothing (thesis 4.1).
+      this.follow(id, logIndex(core.log.lastIndex + 1))
+    }
+    const index = indexOf(core.effective.logId)
+    for (const progress of this.followers.values()) {
+      if (!nodes.has(progress.id)) progress.leaving ??= { index, committedAt: null }
+    }
+  }
+
+  private follow(id: NodeId, next: LogIndex): Progress {
+    this.sessions += 1
+    const progress = new Progress(id, this.sessions, next, this.core.now)
+    this.followers.set(id, progress)
+    return progress
+  }
+
+  onAppendResponse(message: AppendResponse): void {
+    const reason = this.ignoreAppendResponse(message)
+    if (reason !== null) return this.core.note(message.type, message.from, reason)
+    const progress = this.followers.get(message.from)
+    assert(progress !== undefined, 'an answer that is not ignored comes from a follower')
+    progress.heardAt = this.core.now
+    if (message.sentAt !== SENT_NEVER) progress.ackedAt = Math.max(progress.ackedAt, message.sentAt)
+    const { outcome, sentAt } = message
+    if (outcome.kind === 'matched') this.onMatched(progress, outcome.matched)
+    else if (outcome.kind === 'conflict') this.onConflict(progress, outcome.prev, outcome.hint, sentAt)
+    this.countAcknowledgements()
+  }
+
+  private ignoreAppendResponse(message: AppendResponse): string | null {
+    if (this.core.observe(message.vote)) return 'a higher vote'
+    if (!sameLeaderId(message.asked.leaderId, this.vote.leaderId)) return 'an earlier ballot'
+    const progress = this.followers.get(message.from)
+    if (progress === undefined) return 'not a follower'
+    if (message.session !== progress.session) return 'an earlier session'
+    if (message.outcome.kind === 'outvoted') return 'outvoted by no higher vote'
+    return message.sentAt > this.core.now ? 'sent in the future' : null
+  }
+
+  private onMatched(progress: Progress, matched: LogIndex): void {
+    const { log, now } = this.core
+    assert(matched <= log.lastIndex, 'a follower does not acknowledge more than its leader has')
+    progress.acknowledge(matched, log.purgedIndex, now)
+  }
+
+  private onConflict(progress: Progress, prev: LogIndex, hint: LogId | null, sentAt: number): void {
+    const agreed = this.agreedAt(hint, prev)
+    if (prev <= progress.matched) {
+      // A message sent after the follower had acknowledged `prev` did not find it there: it has lost part of its log (a damaged
+      // disk). It must be counted from the start again. Anything sent earlier is old news.
+      if (sentAt < progress.matchedAt || progress.mode === 'snapshot') return
+      const { leaving, heardAt, ackedAt } = progress
+      const again = this.follow(progress.id, logIndex(agreed + 1))
+      again.leaving = leaving
+      again.heardAt = heardAt
+      again.ackedAt = ackedAt
+    } else if (progress.mode === 'replicate') {
+      progress.becomeProbe(logIndex(progress.matched + 1))
+    } else if (progress.mode === 'probe' && progress.isProbing && prev === progress.next - 1) {
+      progress.stepBack(agreed)
+    }
+  }
+
+  /** The last of our entries that a follower can hold whose log agrees with ours at most up to `hint`. */
+  private agreedAt(hint: LogId | null, prev: LogIndex): LogIndex {
+    if (hint === null) return BEFORE_FIRST
+    return this.core.log.leaders.lastNotAbove(hint.leaderId, logIndex(Math.min(hint.index, prev - 1)))
+  }
+
+  /** A follower that is connected again, or not any more, may have lost what was on its way. */
+  connectionChanged(id: NodeId): void {
+    const progress = this.followers.get(id)
+    if (progress === undefined) return
+    if (progress.mode === 'replicate') progress.becomeProbe(logIndex(progress.matched + 1))
+    else progress.repeatProbe()
+  }
+
+  snapshotFinished(id: NodeId, session: number, outcome: 'installed' | 'failed'): void {
+    const { core } = this
+    const progress = this.followers.get(id)
+    if (progress?.session !== session || progress.mode !== 'snapshot' || progress.snapshot.since === null) {
+      return core.note('snapshot', id, 'not the current transfer')
+    }
+    if (outcome === 'installed') {
+      // Where the follower is now its acknowledgement says; if that was lost, a probe finds out.
+      progress.becomeProbe(logIndex(core.log.lastIndex + 1))
+      progress.snapshot.failures = 0
+    } else {
+      progress.snapshot.failures += 1
+      progress.snapshot.retryAt = core.now + core.options.heartbeatMs * 2 ** Math.min(progress.snapshot.failures, 5)
+    }
+    progress.snapshot.since = null
+  }
+
+  /** Whether a transfer of the state may still need entries that a purge would free. Bounded, so that a stuck one does not fill the disk. */
+  holdsPurge(): boolean {
+    const { now, options } = this.core
+    for (const { mode, snapshot } of this.followers.values()) {
+      if (mode === 'snapshot' && snapshot.since !== null && now < snapshot.since + options.snapshotHoldMs) return true
+    }
+    return false
+  }
+
+  /** The last entry that a quorum holds, this node's own disk counted like any other (thesis 10.2.1). */
+  heldByQuorum(): LogIndex {
+    const { core } = this
+    const own = core.outbox.durability.index
+    return logIndex(
+      reachedByQuorum(core.membership, (id) =>
+        id === core.id ? own : (this.followers.get(id)?.matched ?? BEFORE_FIRST),
+      ),
+    )
+  }
+
+  countAcknowledgements(): void {
+    const acked = this.quorumTime((progress) => progress.ackedAt)
+    if (acked > this.ackedAt) this.ackedAt = acked
+  }
+
+  /**
+   * Like `quorumAckedAt`, but without acknowledgements from before the present connection: while it was broken the follower may have
+   * taken this node for dead and voted for another (raft.md 5).
+   */
+  leaseStart(): number {
+    return this.quorumTime(({ id, ackedAt }) => {
+      const since = this.core.connectedAt.get(id)
+      return since !== undefined && ackedAt >= since ? ackedAt : -Infinity
+    })
+  }
+
+  private quorumTime(timeOf: (progress: Progress) => number): number {
+    const { core } = this
+    return reachedByQuorum(core.membership, (id) => {
+      if (id === core.id) return core.now
+      const progress = this.followers.get(id)
+      return progress === undefined ? -Infinity : timeOf(progress)
+    })
+  }
+
+  /** Once each heartbeat interval: what is lost is sent again, everybody hears something, nodes that left are let go. */
+  beat(): void {
+    const { now, options } = this.core
+    const lossBefore = now - options.electionTimeoutMsMin
+    for (const progress of this.followers.values()) {
+      if (this.isGone(progress)) this.followers.delete(progress.id)
+      else {
+        if (progress.oldestSentAt <= lossBefore) this.connectionChanged(progress.id)
+        // Entries are acknowledged only when they are on disk, so they stand in for a heartbeat only when they were answered too.
+        if (progress.sentAt <= this.lastHeartbeatAt || progress.ackedAt <= this.lastHeartbeatAt)
+          this.sendEmpty(progress)
+      }
+    }
+    this.lastHeartbeatAt = now
+  }
+
+  private isGone({ leaving, matched }: Progress): boolean {
+    const { now, committed, options } = this.core
+    if (leaving === null) return false
+    if (committed >= leaving.index) leaving.committedAt ??= now
+    if (matched >= leaving.index) return true
+    return leaving.committedAt !== null && now >= leaving.committedAt + options.electionTimeoutMsMin
+  }
+
+  /** Sends what there is to send, one message each as far as the limits allow, and the news of a commit to those who got nothing. */
+  flush(): void {
+    const { committed } = this.core
+    for (const progress of this.followers.values()) {
+      this.pump(progress)
+      const { mode, matched, toldCommitted } = progress
+      if (mode === 'replicate' && committed > toldCommitted && matched > toldCommitted) this.sendEmpty(progress)
+    }
+  }
+
+  /** Something to every voter that got nothing since `since`, so that a quorum can confirm that this node still leads. */
+  confirm(since: number): void {
+    for (const progress of this.followers.values()) {
+      if (progress.sentAt < since && this.core.isVoter(progress.id)) this.sendEmpty(progress)
+    }
+  }
+
+  private pump(progress: Progress): void {
+    const { log, options } = this.core
+    if (progress.mode === 'snapshot') return this.pumpSnapshot(progress)
+    while (progress.hasRoom(this.window)) {
+      const { next, mode } = progress
+      if (mode === 'replicate' && next > log.lastIndex) return
+      if (next <= log.purgedIndex) return this.turnToSnapshot(progress)
+      const { last, bytes } =
+        next > log.lastIndex
+          ? { last: logIndex(next - 1), bytes: 0 }
+          : log.sizes.messageEnd(next, options.appendBytesMax, options.appendEntriesMax)
+      this.send(progress, logIndex(next - 1), last)
+      if (mode === 'replicate') progress.sentEntries(last, bytes, this.core.now)
+      else progress.sentProbe(this.core.now)
+    }
+  }
+
+  /** What the follower needs next is purged. One that has never answered may be further than we think: ask it at the end first. */
+  private turnToSnapshot(progress: Progress): void {
+    if (progress.heardAt === null) {
+      progress.next = logIndex(this.core.log.lastIndex + 1)
+      return this.pump(progress)
+    }
+    progress.becomeSnapshot()
+    this.pumpSnapshot(progress)
+  }
+
+  /** The state goes only to a node that answers; after a failure later and later. */
+  private pumpSnapshot(progress: Progress): void {
+    const { core } = this
+    const { snapshot, heardAt, id, session, matched } = progress
+    if (snapshot.since !== null || core.now < snapshot.retryAt) return
+    if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return
+    if (matched >= core.log.purgedIndex) {
+      progress.becomeProbe(logIndex(matched + 1))
+      return this.pump(progress)
+    }
+    snapshot.since = core.now
+    core.outbox.snapshot({ to: id, session, vote: this.vote })
+  }
+
+  /**
+   * A heartbeat or news of a commit. It begins at what this follower is known to hold, not at the commit index: a follower that is
+   * behind must not answer it with a conflict. Below the purge mark it begins at nothing, which every log agrees with.
+   */
+  private sendEmpty(progress: Progress): void {
+    const { log } = this.core
+    const prev = progress.matched >= log.purgedIndex ? progress.matched : BEFORE_FIRST
+    this.send(progress, prev, prev)
+  }
+
+  private send(progress: Progress, prev: LogIndex, last: LogIndex): void {
+    const { core, vote } = this
+    const { id: to, session } = progress
+    const { committed, now: sentAt } = core
+    const prevId = core.log.logIdAt(prev)
+    assert(prev === BEFORE_FIRST || prevId !== null, 'a message begins at an entry that is still known')
+    core.outbox.send({ type: 'append-plan', from: core.id, to, vote, session, prev: prevId, last, committed, sentAt })
+    progress.sentAt = sentAt
+    const told = Math.min(committed, last)
+    if (told > progress.toldCommitted) progress.toldCommitted = logIndex(told)
+  }
+
+  /** One for each other node of the effective membership. */
+  view(): FollowerView[] {
+    const current = [...this.followers.values()].filter((progress) => progress.leaving === null)
+    return current.map(({ id, mode, matched, heardAt }) => ({ id, mode, matched, heardAt }))
+  }
+
+  /** For the checks of invariants.ts. */
+  get all(): Iterable<Progress> {
+    return this.followers.values()
+  }
+}

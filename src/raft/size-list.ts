@@ -1,0 +1,139 @@
+import { assert } from '../lib/assert.ts'
+import { logIndex, type LogIndex } from './types.ts'
+
+/** Small batches are counted together up to this size, so that the list stays small however long the log is. */
+export const SIZE_GROUP_BYTES_MIN = 16 * 1024
+
+interface Group {
+  /** The group's last entry; it begins after the last of the group before. */
+  last: LogIndex
+  /** Bytes of this group and all before it since the list was made. */
+  total: number
+}
+
+export interface SizeListOptions {
+  readonly groupBytesMin: number
+  readonly groupEntriesMax: number
+}
+
+/**
+ * How many bytes the retained entries have, in groups of consecutive entries. Sizes inside a group are taken as equal: good enough
+ * to fill messages, to bound what is uncommitted and to decide how much of the log to keep.
+ */
+export class SizeList {
+  private readonly options: SizeListOptions
+  private groups: Group[] = []
+  /** The entry before the first group, and the total up to it. */
+  private start: Group
+
+  constructor(options: SizeListOptions, purged: LogIndex) {
+    this.options = options
+    this.start = { last: purged, total: 0 }
+  }
+
+  get last(): LogIndex {
+    return this.groups.at(-1)?.last ?? this.start.last
+  }
+
+  get length(): number {
+    return this.groups.length
+  }
+
+  append(last: LogIndex, bytes: number): void {
+    assert(last > this.last && bytes >= 0, 'sizes are given for entries after the last')
+    const end = this.groups.at(-1)
+    const before = this.groups.at(-2) ?? this.start
+    const total = (end ?? this.start).total + bytes
+    const joins =
+      end !== undefined &&
+      end.total - before.total < this.options.groupBytesMin &&
+      last - before.last <= this.options.groupEntriesMax
+    if (joins) {
+      end.last = last
+      end.total = total
+    } else {
+      this.groups.push({ last, total })
+    }
+  }
+
+  truncate(from: LogIndex): void {
+    const total = this.totalAt(logIndex(from - 1))
+    while (this.groups.length > 0 && (this.groups.at(-2) ?? this.start).last >= from - 1) this.groups.pop()
+    const end = this.groups.at(-1)
+    if (end !== undefined && end.last >= from) {
+      end.last = logIndex(from - 1)
+      end.total = total
+    }
+  }
+
+  purge(upTo: LogIndex): void {
+    const total = this.totalAt(upTo)
+    const first = this.groups.findIndex((group) => group.last > upTo)
+    this.groups.splice(0, first === -1 ? this.groups.length : first)
+    this.start = { last: upTo, total }
+  }
+
+  reset(index: LogIndex): void {
+    this.groups = []
+    this.start = { last: index, total: 0 }
+  }
+
+  /** Bytes of the entries after `index`. */
+  bytesAfter(index: LogIndex): number {
+    return (this.groups.at(-1) ?? this.start).total - this.totalAt(index)
+  }
+
+  /**
+   * Where a message that begins with entry `first` ends: as many whole groups as the two limits allow, and at least what remains of
+   * the group that holds `first`, however large that is.
+   */
+  messageEnd(
+    first: LogIndex,
+    bytesMax: number,
+    entriesMax: number,
+  ): { readonly last: LogIndex; readonly bytes: number } {
+    assert(first > this.start.last && first <= this.last, 'a message begins with a retained entry')
+    const from = this.totalAt(logIndex(first - 1))
+    let at = this.groupOf(first)
+    let end = this.groups[at] ?? this.start
+    for (;;) {
+      const next = this.groups[at + 1]
+      if (next === undefined || next.total - from > bytesMax || next.last - first + 1 > entriesMax) break
+      end = next
+      at += 1
+    }
+    return { last: end.last, bytes: end.total - from }
+  }
+
+  /** The first index such that the entries after it are at most `bytes`; never below the purge mark. */
+  tailWithin(bytes: number): LogIndex {
+    const total = (this.groups.at(-1) ?? this.start).total
+    if (total - this.start.total <= bytes) return this.start.last
+    let at = this.groups.length - 1
+    while (at > 0 && total - (this.groups[at - 1]?.total ?? 0) <= bytes) at -= 1
+    return this.groups[at]?.last ?? this.last
+  }
+
+  private totalAt(index: LogIndex): number {
+    if (index <= this.start.last) return this.start.total
+    const end = this.groups.at(-1) ?? this.start
+    if (index >= end.last) return end.total
+    const at = this.groupOf(index)
+    const before = this.groups[at - 1] ?? this.start
+    const group = this.groups[at] ?? end
+    return before.total + ((group.total - before.total) * (index - before.last)) / (group.last - before.last)
+  }
+
+  private groupOf(index: LogIndex): number {
+    let high = this.groups.length - 1
+    // Followers that keep up ask for the last group.
+    if (index > (this.groups[high - 1] ?? this.start).last) return high
+    let low = 0
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.groups[middle]?.last ?? Infinity) >= index) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+}

@@ -1,0 +1,94 @@
+import type { Core } from './core.ts'
+import { futureVotersOf } from './membership.ts'
+import type { Replication } from './replication.ts'
+import type { TransferOutcome } from './requests.ts'
+import type { NodeId, Vote } from './types.ts'
+
+interface Handover {
+  readonly to: NodeId
+  /** One election timeout after the start: the flag is cleared on every path. */
+  readonly deadline: number
+  orderedAt: number | null
+}
+
+/** Hands leadership to another voter on purpose (thesis 3.10). While it lasts the leader takes nothing new. */
+export class Transfer {
+  private readonly core: Core
+  private readonly vote: Vote
+  private readonly replication: Replication
+  private handover: Handover | null = null
+  /**
+   * An order to campaign against this leader's lease has left. It may arrive at any time, even after the transfer was given up, so
+   * there is no lease any more under this ballot.
+   */
+  ordered = false
+
+  constructor(core: Core, vote: Vote, replication: Replication) {
+    this.core = core
+    this.vote = vote
+    this.replication = replication
+  }
+
+  get to(): NodeId | null {
+    return this.handover?.to ?? null
+  }
+
+  get deadline(): number {
+    return this.handover?.deadline ?? Infinity
+  }
+
+  /** `to` null: the voter that is furthest ahead. */
+  start(to: NodeId | null): TransferOutcome {
+    const { core } = this
+    if (to === core.id) return { kind: 'no-target', reason: `node ${to} leads already` }
+    if (to !== null) {
+      const reason = this.unfit(to)
+      return reason === null ? this.begin(to) : { kind: 'no-target', reason }
+    }
+    const fit = futureVotersOf(core.membership).filter((id) => this.unfit(id) === null)
+    const matchedOf = (id: NodeId): number => this.replication.progressOf(id)?.matched ?? -1
+    const best = fit.sort((a, b) => matchedOf(b) - matchedOf(a) || b - a)[0]
+    return best === undefined ? { kind: 'no-target', reason: 'no other voter is up to date' } : this.begin(best)
+  }
+
+  private begin(to: NodeId): TransferOutcome {
+    this.handover = { to, deadline: this.core.now + this.core.options.electionTimeoutMsMax, orderedAt: null }
+    this.core.outbox.event({ type: 'transfer-started', to })
+    return { kind: 'started', to }
+  }
+
+  /** Why `id` cannot take over now; null when it can. */
+  private unfit(id: NodeId): string | null {
+    const { core } = this
+    if (!futureVotersOf(core.membership).includes(id)) return `node ${id} is not a voter`
+    const progress = this.replication.progressOf(id)
+    if (progress === null) return `node ${id} is this node`
+    const { heardAt, mode, matched } = progress
+    if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return `node ${id} does not answer`
+    const lag = core.log.lastIndex - matched
+    if (mode === 'snapshot' || lag > core.options.caughtUpEntriesMax) return `node ${id} is not caught up`
+    return null
+  }
+
+  /** Gives the order once the target holds the whole log, and again with each heartbeat in case it was lost. */
+  settle(): void {
+    const { core, handover } = this
+    if (handover === null) return
+    if (core.now >= handover.deadline) return this.end()
+    if (handover.orderedAt !== null && core.now < handover.orderedAt + core.options.heartbeatMs) return
+    if (this.replication.progressOf(handover.to)?.matched !== core.log.lastIndex) return
+    const { vote } = this
+    core.outbox.send({ type: 'transfer-request', from: core.id, to: handover.to, vote, last: core.log.last })
+    handover.orderedAt = core.now
+    this.ordered = true
+  }
+
+  peerUnreachable(id: NodeId): void {
+    if (this.handover?.to === id) this.end()
+  }
+
+  end(): void {
+    if (this.handover !== null) this.core.outbox.event({ type: 'transfer-ended', to: this.handover.to })
+    this.handover = null
+  }
+}
