@@ -30,7 +30,6 @@ export const limits = {
   /** How often connections are checked against the two times above. */
   httpConnectionsCheckMs: 1_000,
   httpConnectionsMax: 10_000,
-  idempotencyKeyBytesMax: 128,
   /** Streams of whole ranges or of the state at once: each holds a view of the store. */
   httpStreamsMax: 32,
   /** One piece of such a stream: records, and bytes of values. */

@@ -44,7 +44,10 @@ export interface Scan {
 /** Every method rejects with `RequestError` (lib/errors) for expected failures. */
 export interface KeyValueAccess {
   /** Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. */
-  execute(command: Command, timeoutMs: number): Promise<{ readonly result: CommandResult; readonly context: AnswerContext }>
+  execute(
+    command: Command,
+    timeoutMs: number,
+  ): Promise<{ readonly result: CommandResult; readonly context: AnswerContext }>
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
 }
@@ -230,7 +233,12 @@ export interface MetricsView {
   readonly snapshotsInstalled: number
   readonly logSyncSeconds: HistogramView
   readonly applySeconds: HistogramView
-  readonly peers: readonly { readonly id: number; readonly connected: boolean; readonly roundTripSeconds: number | null; readonly matchedIndex: number | null }[]
+  readonly peers: readonly {
+    readonly id: number
+    readonly connected: boolean
+    readonly roundTripSeconds: number | null
+    readonly matchedIndex: number | null
+  }[]
 }
 
 export interface NodeHealth {

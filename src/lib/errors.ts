@@ -14,6 +14,7 @@ export const failures = {
   'invalid-key': { status: 400, title: 'Invalid key', retryable: false, ambiguous: false },
   'value-encoding': { status: 400, title: 'Invalid value encoding', retryable: false, ambiguous: false },
   'future-revision': { status: 400, title: 'Revision not reached yet', retryable: true, ambiguous: false },
+  forbidden: { status: 403, title: 'Forbidden', retryable: false, ambiguous: false },
   'key-not-found': { status: 404, title: 'Key not found', retryable: false, ambiguous: false },
   'learner-not-found': { status: 404, title: 'Learner not found', retryable: false, ambiguous: false },
   'node-not-found': { status: 404, title: 'Node not found', retryable: false, ambiguous: false },
@@ -35,6 +36,7 @@ export const failures = {
   'unknown-voter': { status: 422, title: 'Unknown voter', retryable: false, ambiguous: false },
   'empty-membership': { status: 422, title: 'Empty membership', retryable: false, ambiguous: false },
   'quorum-at-risk': { status: 422, title: 'Quorum at risk', retryable: true, ambiguous: false },
+  'idempotency-key-reused': { status: 422, title: 'Idempotency key reused', retryable: false, ambiguous: false },
   overloaded: { status: 429, title: 'Overloaded', retryable: true, ambiguous: false },
   'header-too-large': { status: 431, title: 'Request header too large', retryable: false, ambiguous: false },
   'request-timeout': { status: 408, title: 'Request not received in time', retryable: true, ambiguous: false },
@@ -49,6 +51,10 @@ export const failures = {
 } as const satisfies Record<string, Failure>
 
 export type ErrorCode = keyof typeof failures
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(failures, code)
+}
 
 /** Additional members of the error document, by code: for instance `{currentRevision: 7}`. */
 export type ErrorFacts = Readonly<Record<string, unknown>>

@@ -1,0 +1,49 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { RequestError } from '../lib/errors.ts'
+import { limits } from '../limits.ts'
+import { PROBLEM_TYPE, problemOf } from './problem.ts'
+
+/** Times that a test may shorten. */
+export interface ApiServerOptions {
+  readonly headersTimeoutMs: number
+  readonly receiveTimeoutMs: number
+  readonly connectionsCheckMs: number
+}
+
+export const apiServerDefaults: ApiServerOptions = {
+  headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  receiveTimeoutMs: limits.httpReceiveTimeoutMs,
+  connectionsCheckMs: limits.httpConnectionsCheckMs,
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+/** The listener of the API, with its limits. The strict parser of Node stays on: it refuses the shapes of request smuggling. */
+export function createApiServer(options: ApiServerOptions, handler: Handler): Server {
+  const server = createServer({
+    headersTimeout: options.headersTimeoutMs,
+    requestTimeout: options.receiveTimeoutMs,
+    connectionsCheckingInterval: options.connectionsCheckMs,
+    keepAliveTimeout: limits.httpKeepAliveMs,
+    maxHeaderSize: limits.httpHeaderBytesMax,
+    insecureHTTPParser: false,
+    noDelay: true,
+    // Refused below instead, with a problem document.
+    requireHostHeader: false,
+  })
+  server.maxConnections = limits.httpConnectionsMax
+  server.on('request', (request, response) => {
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      refuse(response, 'the Host header is missing')
+    else handler(request, response)
+  })
+  // An expectation that nobody here knows is no reason to refuse (RFC 9110, 10.1.1).
+  server.on('checkExpectation', handler)
+  return server
+}
+
+function refuse(response: ServerResponse, detail: string): void {
+  const body = JSON.stringify(problemOf(new RequestError('invalid-request', detail, { issues: [] })))
+  const headers = { 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(body), connection: 'close' }
+  response.writeHead(400, headers).end(body)
+}

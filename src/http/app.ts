@@ -1,0 +1,59 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { limits } from '../limits.ts'
+import { AllowedMethods } from './allowed-methods.ts'
+import { apiServerDefaults, createApiServer, type ApiServerOptions } from './api-server.ts'
+import { answerFailures, sendFailure, type FailureDependencies } from './failures.ts'
+import { registerDocumentationRoutes, registerOpenapi } from './plugins/openapi.ts'
+import { keepQueryText } from './query.ts'
+import { answerClientError } from './raw-failure.ts'
+import { registerClusterRoutes } from './routes/cluster.ts'
+import { takeJsonBodies } from './routes/json.ts'
+import { registerKeyRoutes } from './routes/keys.ts'
+import { registerMembershipRoutes } from './routes/membership.ts'
+import { registerOperatingRoutes } from './routes/operating.ts'
+import type { Services } from './services.ts'
+import { StreamSlots } from './stream-slots.ts'
+
+export interface AppOptions extends FailureDependencies {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Times of the listener, for tests that cannot wait. */
+  readonly server?: Partial<ApiServerOptions>
+}
+
+/**
+ * The REST front over what the node offers. It has no logger of its own: a log line, and a logger made for it, would be
+ * the largest part of the cost of a request. What goes wrong is reported through the options.
+ */
+export function buildApp(options: AppOptions, services: Services): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    serverFactory: (handler) => createApiServer({ ...apiServerDefaults, ...options.server }, handler),
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, options),
+    bodyLimit: limits.jsonBodyBytesMax,
+    // A request that arrives while the node stops gets the node's own answer, which is a problem document.
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+    trustProxy: false,
+    routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+  })
+  const allowed = new AllowedMethods()
+  allowed.watch(app)
+  answerFailures(app, allowed, options)
+  const slots = new StreamSlots()
+
+  registerOpenapi(app, services.version)
+  void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, now: options.now }))
+  void app.register(async (cluster) => {
+    takeJsonBodies(cluster)
+    registerClusterRoutes(cluster, services.cluster, slots)
+    registerMembershipRoutes(cluster, services.cluster)
+  })
+  void app.register(async (operating) => {
+    registerOperatingRoutes(operating, services)
+    registerDocumentationRoutes(operating)
+  })
+  return app
+}

@@ -1,0 +1,110 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { InvariantError } from '../lib/assert.ts'
+import { RequestError, StorageError } from '../lib/errors.ts'
+import type { AllowedMethods } from './allowed-methods.ts'
+import { sendProblem } from './problem.ts'
+import { invalidRequest } from './query.ts'
+
+export interface FailureDependencies {
+  /** For failures that are bugs of ours. */
+  readonly onUnexpected: (
+    error: unknown,
+    request: { readonly id: string; readonly method: string; readonly url: string },
+  ) => void
+  /** For a broken belief or a failed store: the node must stop. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** What Fastify and its plugins throw: an error with a code and a status. */
+interface FrameworkError extends Error {
+  readonly code?: string
+  readonly statusCode?: number
+  readonly validation?: readonly { readonly instancePath: string; readonly message?: string; readonly params: object }[]
+}
+
+/** Makes every failure leave as a problem document, whoever raised it. */
+export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, dependencies: FailureDependencies): void {
+  app.setErrorHandler((error: FrameworkError, request, reply) => sendFailure(error, request, reply, dependencies))
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request.url)
+    const methods = allowed.methodsOf(path)
+    if (methods.length === 0) return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
+    const detail = `${request.method} is not allowed on ${path}; allowed: ${methods.join(', ')}`
+    return sendProblem(reply.header('allow', methods.join(', ')), new RequestError('method-not-allowed', detail))
+  })
+}
+
+export function sendFailure(
+  error: FrameworkError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  dependencies: FailureDependencies,
+): FastifyReply {
+  const expected = requestErrorOf(error, request)
+  if (expected !== null) return sendProblem(reply, expected)
+  dependencies.onUnexpected(error, { id: request.id, method: request.method, url: request.url })
+  if (error instanceof InvariantError || error instanceof StorageError) dependencies.onFatal(error)
+  return sendProblem(
+    reply,
+    new RequestError('internal', `an unexpected error; the log of the node tells more (${request.id})`),
+  )
+}
+
+function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
+}
+
+function requestErrorOf(error: FrameworkError, request: FastifyRequest): RequestError | null {
+  if (error instanceof RequestError) return error
+  if (error.validation !== undefined) return bodyError(error.validation)
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return tooLarge(request)
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new RequestError(
+        'unsupported-media-type',
+        'the Content-Type is malformed, or is not one that this route takes',
+      )
+    case 'FST_ERR_BAD_URL':
+      return badUrl(request.raw.url ?? '')
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return invalidRequest({ path: 'body', message: 'has another length than Content-Length says' })
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+      return invalidRequest({ path: 'body', message: 'is not valid JSON' })
+    case undefined:
+    default:
+      return clientError(error)
+  }
+}
+
+/** Anything else that a plugin blames on the client. */
+function clientError(error: FrameworkError): RequestError | null {
+  const status = error.statusCode ?? 500
+  if (status === 404) return new RequestError('route-not-found', 'there is nothing here')
+  return status >= 400 && status < 500 ? new RequestError('invalid-request', error.message, { issues: [] }) : null
+}
+
+function bodyError(validation: NonNullable<FrameworkError['validation']>): RequestError {
+  const issues = validation.map(({ instancePath, message, params }) => {
+    const unknown = 'additionalProperty' in params ? String(params.additionalProperty) : null
+    return unknown === null
+      ? { path: `body${instancePath}`, message: message ?? 'is invalid' }
+      : { path: `body${instancePath}/${unknown}`, message: 'is unknown' }
+  })
+  const [first = { path: 'body', message: 'is invalid' }] = issues
+  return new RequestError('invalid-request', `${first.path} ${first.message}`, { issues })
+}
+
+function tooLarge(request: FastifyRequest): RequestError {
+  const limitBytes = request.routeOptions.bodyLimit
+  return request.routeOptions.config.operation?.body === 'value'
+    ? new RequestError('value-too-large', `a value has at most ${limitBytes} bytes`, { limitBytes })
+    : new RequestError('request-too-large', `a body has at most ${limitBytes} bytes here`, { limitBytes })
+}
+
+function badUrl(url: string): RequestError {
+  return url.startsWith('/kv/')
+    ? new RequestError('invalid-key', 'the key in the path is not percent-encoded UTF-8')
+    : invalidRequest({ path: 'path', message: 'is not percent-encoded UTF-8' })
+}

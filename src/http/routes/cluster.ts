@@ -1,0 +1,107 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { BYTES_TYPE, sendJson } from '../answer.ts'
+import * as operations from '../operations/cluster.ts'
+import { invalidRequest, type QueryText } from '../query.ts'
+import { redirectToLeader } from '../redirect.ts'
+import type { InitializeBody, TransferBody } from '../schemas/cluster.ts'
+import type { ClusterControl, MemberSpec } from '../services.ts'
+import { sendStream, type StreamSlots } from '../stream-slots.ts'
+import { bodyOf, configOf, refuseJsonBody } from './json.ts'
+
+interface Plain {
+  readonly Querystring: QueryText
+}
+
+interface WithBody<Body> extends Plain {
+  readonly Body: Body | undefined
+}
+
+/** `/cluster` but for membership: forming, status, leadership, backup. */
+export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterControl, slots: StreamSlots): void {
+  app.post<WithBody<InitializeBody>>('/cluster/initialize', configOf(operations.initialize), async (request, reply) => {
+    const { wait, timeout } = operations.initializeQuery.read(request.query.text)
+    const members = bodyOf(request)?.members ?? null
+    if (members !== null) refuseDoubles(members)
+    sendJson(reply, {}, JSON.stringify(await cluster.initialize(members, wait, timeout)))
+  })
+
+  app.get<Plain>('/cluster', configOf(operations.status), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    sendJson(reply, {}, JSON.stringify(cluster.status()))
+  })
+
+  registerLeaderRoutes(app, cluster)
+
+  app.get<Plain>('/cluster/snapshot', configOf(operations.snapshot), async (request, reply) => {
+    const { timeout } = operations.timeoutQuery.read(request.query.text)
+    const slot = slots.take()
+    try {
+      return await sendSnapshot(reply, cluster, timeout, slot.release)
+    } catch (error) {
+      slot.release()
+      throw error
+    }
+  })
+
+  app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
+    const { timeout } = operations.timeoutQuery.read(request.query.text)
+    refuseJsonBody(request)
+    sendJson(reply, {}, JSON.stringify(await cluster.purge(timeout)))
+  })
+}
+
+function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): void {
+  app.get<Plain>('/cluster/leader', configOf(operations.getLeader), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    const leader = cluster.leader()
+    const answer = { leader: leader?.id ?? null, raft: leader?.raft ?? null, api: leader?.api ?? null }
+    sendJson(reply, {}, JSON.stringify(answer))
+  })
+
+  app.post<WithBody<TransferBody>>('/cluster/leader', configOf(operations.transferLeader), async (request, reply) => {
+    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const to = bodyOf(request)?.id ?? null
+    if (redirect && redirectToLeader(cluster, request, reply)) return
+    sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout)))
+  })
+
+  app.post<WithBody<never>>('/cluster/elections', configOf(operations.campaign), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    refuseJsonBody(request)
+    cluster.campaign()
+    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.status().node.id }))
+  })
+}
+
+async function sendSnapshot(
+  reply: FastifyReply,
+  cluster: ClusterControl,
+  timeoutMs: number,
+  release: () => void,
+): Promise<FastifyReply> {
+  const { logId, chunks } = await cluster.snapshot(timeoutMs)
+  const bytes = Readable.from(chunks, { objectMode: false })
+  bytes.once('close', release)
+  const headers = {
+    'content-type': BYTES_TYPE,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
+    'quorate-snapshot-term': logId.term,
+    'quorate-snapshot-node': logId.node,
+    'quorate-snapshot-index': logId.index,
+  }
+  return sendStream(reply.headers(headers), bytes)
+}
+
+/** Two members with one id or one address: a list that nobody can have meant. */
+function refuseDoubles(members: readonly MemberSpec[]): void {
+  for (const name of ['id', 'raft', 'api'] as const) {
+    const seen = new Set<string | number>()
+    for (const [at, member] of members.entries()) {
+      if (seen.has(member[name])) throw invalidRequest({ path: `body/members/${at}/${name}`, message: 'is used twice' })
+      seen.add(member[name])
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import { Type, type Static, type TProperties, type TSchema } from 'typebox'
+import { limits } from '../../limits.ts'
+
+const closed = { additionalProperties: false }
+const object = <Properties extends TProperties>(properties: Properties, $id?: string) =>
+  Type.Object(properties, $id === undefined ? closed : { ...closed, $id })
+const nullable = <Schema extends TSchema>(schema: Schema, description?: string) =>
+  Type.Union([schema, Type.Null()], description === undefined ? {} : { description })
+const ref = (name: string) => Type.Ref(name)
+
+const nodeIdMax = 2 ** 31 - 1
+export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description: 'A node for its whole life.' })
+
+/** Host and port, nothing else: the node connects to what it is given. */
+const HOST_PORT = '(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):[1-9][0-9]{0,4}'
+export const RaftAddress = Type.String({
+  pattern: `^${HOST_PORT}$`,
+  examples: ['127.0.0.1:7101'],
+  description: '`host:port` for the peers.',
+})
+export const ApiAddress = Type.String({
+  pattern: `^https?://${HOST_PORT}$`,
+  examples: ['http://127.0.0.1:7001'],
+  description: '`http://host:port` for clients, without a path.',
+})
+
+const MemberSpec = object({ id: NodeId, raft: RaftAddress, api: ApiAddress })
+const NodeIds = Type.Array(NodeId, { maxItems: limits.membersMax, uniqueItems: true })
+
+export const InitializeBody = object({
+  members: Type.Array(MemberSpec, {
+    minItems: 1,
+    maxItems: limits.membersMax,
+    description: 'The voters; one of them is this node.',
+  }),
+})
+export type InitializeBody = Static<typeof InitializeBody>
+
+const changeOptions = {
+  retain: Type.Optional(Type.Boolean({ description: 'Voters that leave stay as learners. Default: false.' })),
+  allowLagging: Type.Optional(Type.Boolean({ description: 'Take new voters that are not caught up. Default: false.' })),
+  force: Type.Optional(
+    Type.Boolean({ description: 'Change even if the new configuration may have no quorum. Default: false.' }),
+  ),
+}
+
+export const SetVotersBody = object({ voters: NodeIds, ...changeOptions })
+export type SetVotersBody = Static<typeof SetVotersBody>
+
+export const PatchVotersBody = object({ add: Type.Optional(NodeIds), remove: Type.Optional(NodeIds), ...changeOptions })
+export type PatchVotersBody = Static<typeof PatchVotersBody>
+
+export const AddLearnerBody = object({
+  id: NodeId,
+  raft: RaftAddress,
+  api: ApiAddress,
+  wait: Type.Optional(Type.Boolean({ description: 'Answer only when the learner has caught up. Default: true.' })),
+})
+export type AddLearnerBody = Static<typeof AddLearnerBody>
+
+export const TransferBody = object({
+  id: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: nodeIdMax,
+      description: 'Who shall lead; absent: whoever is most up to date.',
+    }),
+  ),
+})
+export type TransferBody = Static<typeof TransferBody>
+
+const index = Type.Integer({ minimum: 0 })
+
+export const LogIdSchema = Type.Object(
+  { term: Type.Integer({ minimum: 0 }), node: Type.Integer({ minimum: 0 }), index },
+  { ...closed, $id: 'LogId', description: 'An entry of the log: who wrote it, in which term, at which index.' },
+)
+
+export const VoteSchema = Type.Object(
+  { term: Type.Integer({ minimum: 0 }), node: Type.Integer({ minimum: 0 }), committed: Type.Boolean() },
+  { ...closed, $id: 'Vote', description: 'What the node has promised. `committed`: a quorum has granted it.' },
+)
+
+export const MembershipSchema = Type.Object(
+  {
+    configs: Type.Array(Type.Array(Type.Integer()), {
+      description: 'The voters; two lists while a change is on its way.',
+    }),
+    learners: Type.Array(Type.Integer()),
+    nodes: Type.Record(Type.String(), object({ raft: Type.String(), api: Type.String() }), {
+      description: 'Addresses by node id.',
+    }),
+  },
+  { ...closed, $id: 'Membership' },
+)
+
+const logIdOrNull = nullable(ref('LogId'))
+
+export const MembershipAnswerSchema = object(
+  { membership: ref('Membership'), logId: logIdOrNull, committed: Type.Boolean(), joint: Type.Boolean() },
+  'MembershipAnswer',
+)
+
+export const InitializeAnswer = object({ clusterId: Type.String(), logId: ref('LogId'), membership: ref('Membership') })
+
+export const LearnerAnswer = object({
+  logId: logIdOrNull,
+  membership: ref('Membership'),
+  lag: Type.Integer({ minimum: 0, description: 'Entries that the learner is behind.' }),
+  caughtUp: Type.Boolean({ description: 'False: the wait ran out; the learner stays and goes on catching up.' }),
+})
+
+const memberStatus = {
+  raft: Type.String(),
+  api: Type.String(),
+  role: Type.Unsafe<string>({ type: 'string', enum: ['voter', 'learner'] }),
+  reachable: nullable(Type.Boolean()),
+  matched: nullable(Type.Integer(), 'The last index that it is known to hold.'),
+  lag: nullable(Type.Integer({ minimum: 0 }), 'Entries that it is behind.'),
+  lastContactMs: nullable(Type.Number({ minimum: 0 })),
+  snapshot: nullable(
+    object({ bytesSent: Type.Integer(), bytesEstimate: Type.Integer(), percent: Type.Number() }),
+    'How far the snapshot is that it is being sent.',
+  ),
+}
+
+export const MemberStatusSchema = Type.Object(memberStatus, {
+  ...closed,
+  $id: 'MemberStatus',
+  description: 'A node as this node sees it. Null: only the leader knows.',
+})
+
+export const LearnersAnswer = object({
+  learners: Type.Array(object({ id: Type.Integer(), ...memberStatus, caughtUp: Type.Boolean() })),
+})
+
+export const ClusterStatusSchema = Type.Object(
+  {
+    clusterId: nullable(Type.String()),
+    node: object({
+      id: Type.Integer(),
+      state: Type.Unsafe<string>({
+        type: 'string',
+        enum: ['learner', 'follower', 'candidate', 'leader', 'removed', 'shutdown'],
+      }),
+      incarnation: Type.String({ description: 'Drawn anew for each data directory.' }),
+      version: Type.String(),
+      uptimeMs: Type.Number({ minimum: 0 }),
+    }),
+    leader: nullable(Type.Integer()),
+    term: Type.Integer({ minimum: 0 }),
+    vote: ref('Vote'),
+    lastLogId: logIdOrNull,
+    committed: logIdOrNull,
+    applied: logIdOrNull,
+    purged: logIdOrNull,
+    membership: nullable(
+      object({ effective: ref('MembershipAnswer'), committed: ref('MembershipAnswer'), joint: Type.Boolean() }),
+      'Null while the node knows none.',
+    ),
+    nodes: Type.Record(Type.String(), ref('MemberStatus'), { description: 'By node id.' }),
+    failureTolerance: Type.Integer({ description: 'How many voters may fail before the cluster stops.' }),
+    warnings: Type.Array(object({ code: Type.String(), detail: Type.String() })),
+  },
+  { ...closed, $id: 'ClusterStatus', description: 'The cluster as this node sees it.' },
+)
+
+export const LeaderAnswer = object({
+  leader: nullable(Type.Integer(), 'Null: this node knows none.'),
+  raft: nullable(Type.String()),
+  api: nullable(Type.String()),
+})
+
+export const TransferAnswer = object({ leader: Type.Integer() })
+export const ElectionAnswer = object({ node: Type.Integer({ description: 'The node that campaigns.' }) })
+export const PurgeAnswer = object({ purged: nullable(ref('LogId'), 'The last entry that is gone; null: none is.') })
+
+export const snapshotHeaders = {
+  'Quorate-Snapshot-Term': Type.Integer({ minimum: 0 }),
+  'Quorate-Snapshot-Node': Type.Integer({ minimum: 0 }),
+  'Quorate-Snapshot-Index': Type.Integer({ minimum: 0, description: 'The last entry that the state covers.' }),
+}
+
+export const membershipHeaders = {
+  'If-Match': Type.String({
+    examples: ['"12"'],
+    description: 'Only if the membership is still the one of this index.',
+  }),
+}
+
+export const membershipEtag = {
+  ETag: Type.String({ examples: ['"12"'], description: 'The index of the entry that set the membership, in quotes.' }),
+}

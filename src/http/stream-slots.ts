@@ -1,0 +1,30 @@
+import type { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import { RequestError } from '../lib/errors.ts'
+import { limits } from '../limits.ts'
+
+/** How many long answers are on their way. Each holds a view of the store, so their number has a limit. */
+export class StreamSlots {
+  private taken = 0
+
+  /** Rejects with `overloaded` when there are no more. The slot is given back once, however often `release` is called. */
+  take(): { readonly release: () => void } {
+    if (this.taken >= limits.httpStreamsMax) {
+      const detail = `${this.taken} streams are open on this node, which is as many as it serves at once`
+      throw new RequestError('overloaded', detail)
+    }
+    this.taken += 1
+    let held = true
+    const release = (): void => {
+      if (held) this.taken -= 1
+      held = false
+    }
+    return { release }
+  }
+}
+
+/** Sends `stream`, and cuts the connection off when its reader takes nothing for too long. */
+export function sendStream(reply: FastifyReply, stream: Readable): FastifyReply {
+  reply.raw.setTimeout(limits.streamStallTimeoutMs, () => reply.raw.destroy())
+  return reply.send(stream)
+}

@@ -1,0 +1,420 @@
+import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../src/kv/index.ts'
+import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
+import type {
+  AddressesView,
+  AnswerContext,
+  ClusterControl,
+  ClusterStatus,
+  HealthCheck,
+  KeyedRecord,
+  KeyValueAccess,
+  LearnerStatus,
+  LogIdView,
+  MemberSpec,
+  MembershipAnswer,
+  MembershipView,
+  MetricsView,
+  NodeHealth,
+  ReadOptions,
+  Scan,
+  ScanRange,
+  Services,
+  SnapshotStream,
+  VoterChange,
+} from '../../src/http/services.ts'
+
+const NODE = 1
+
+/** What a test may want to go wrong or to look at. */
+export interface MemoryServices extends Services {
+  readonly keys: MemoryKeys
+  readonly cluster: MemoryCluster
+  readonly health: MemoryHealth
+}
+
+/** The store in one process: the semantics of the real one for keys, by a Map and one counter. */
+export class MemoryKeys implements KeyValueAccess {
+  readonly records = new Map<Key, KeyRecord>()
+  readonly reads: ReadOptions[] = []
+  readonly commands: { readonly command: Command; readonly timeoutMs: number }[] = []
+  private readonly answered = new Map<string, { readonly fingerprint: number; readonly result: CommandResult }>()
+  revision = 0
+  leader: number | null = NODE
+  /** Scans that are open now: each must be closed. */
+  openScans = 0
+  /** The next call fails like this. */
+  failure: Error | null = null
+  /** Runs before each piece of a scan. */
+  beforePiece: () => Promise<void> = async () => {}
+
+  async execute(command: Command, timeoutMs: number) {
+    this.commands.push({ command, timeoutMs })
+    this.raise()
+    return { result: this.executeOnce(command), context: this.context('linearizable') }
+  }
+
+  async get(key: Key, options: ReadOptions) {
+    this.reads.push(options)
+    this.raise()
+    this.waitFor(options)
+    return { record: this.records.get(key) ?? null, context: this.context(options.consistency) }
+  }
+
+  async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    this.reads.push(options)
+    this.raise()
+    this.waitFor(options)
+    const items = this.select(range)
+    this.openScans += 1
+    let closed = false
+    let at = 0
+    return {
+      context: this.context(options.consistency),
+      next: async (limit, bytesMax) => {
+        if (closed) throw new TypeError('the scan is closed')
+        await this.beforePiece()
+        this.raise()
+        const piece: KeyedRecord[] = []
+        for (let bytes = 0; piece.length < limit && (piece.length === 0 || bytes < bytesMax); at++) {
+          const item = items[at]
+          if (item === undefined) break
+          piece.push(item)
+          bytes += item.record.value.length
+        }
+        return { items: piece, done: at >= items.length }
+      },
+      close: async () => {
+        if (closed) throw new TypeError('the scan is closed twice')
+        closed = true
+        this.openScans -= 1
+      },
+    }
+  }
+
+  private select({ start, end, after, reverse }: ScanRange): KeyedRecord[] {
+    const inside = [...this.records].filter(([key]) => (start === null || key >= start) && (end === null || key < end))
+    const items = inside.map(([key, record]) => ({ key, record }))
+    items.sort((a, b) => (a.key < b.key ? -1 : 1) * (reverse ? -1 : 1))
+    return after === null ? items : items.filter(({ key }) => (reverse ? key < after : key > after))
+  }
+
+  private context(consistency: AnswerContext['consistency']): AnswerContext {
+    return { revision: this.revision, servedBy: NODE, leader: this.leader, consistency }
+  }
+
+  private raise(): void {
+    const { failure } = this
+    this.failure = null
+    if (failure !== null) throw failure
+  }
+
+  private waitFor({ minRevision }: ReadOptions): void {
+    if (minRevision !== null && minRevision > this.revision) {
+      throw new RequestError('read-timeout', `revision ${minRevision} was not reached in time`)
+    }
+  }
+
+  private executeOnce(command: Command): CommandResult {
+    const { idempotency } = command
+    const earlier = idempotency === null ? undefined : this.answered.get(idempotency.key)
+    if (earlier !== undefined) {
+      return earlier.fingerprint === idempotency?.fingerprint ? earlier.result : { type: 'key-reused' }
+    }
+    const result = this.apply(command)
+    if (idempotency !== null) this.answered.set(idempotency.key, { fingerprint: idempotency.fingerprint, result })
+    return result
+  }
+
+  private apply(command: Command): CommandResult {
+    if (command.type === 'delete-range') {
+      const items = this.select({ start: command.start, end: command.end, after: null, reverse: false })
+      for (const { key } of items) this.records.delete(key)
+      if (items.length > 0) this.revision += 1
+      return { type: 'deleted', revision: this.revision, deleted: items.length, previous: null }
+    }
+    const current = this.records.get(command.key) ?? null
+    if (!holds(command.condition, current)) {
+      return { type: 'condition-failed', currentRevision: current?.modRevision ?? null }
+    }
+    const previous = command.wantsPrevious ? current : null
+    if (command.type === 'delete') {
+      if (current === null) return { type: 'deleted', revision: this.revision, deleted: 0, previous }
+      this.records.delete(command.key)
+      this.revision += 1
+      return { type: 'deleted', revision: this.revision, deleted: 1, previous }
+    }
+    this.revision += 1
+    const { revision } = this
+    const createRevision = current?.createRevision ?? revision
+    const version = (current?.version ?? 0) + 1
+    this.records.set(command.key, { createRevision, modRevision: revision, version, lease: 0, value: command.value })
+    return { type: 'put', revision, createRevision, version, previous }
+  }
+}
+
+function holds(condition: Condition | null, current: KeyRecord | null): boolean {
+  switch (condition?.type) {
+    case undefined:
+      return true
+    case 'absent':
+      return current === null
+    case 'present':
+      return current !== null
+    case 'mod-revision':
+      return current?.modRevision === condition.revision
+  }
+}
+
+/** A cluster of which this node is the only member that lives; enough to drive every route. */
+export class MemoryCluster implements ClusterControl {
+  readonly self: MemberSpec = { id: NODE, raft: '127.0.0.1:7101', api: 'http://127.0.0.1:7001' }
+  readonly calls: unknown[] = []
+  readonly learnerIds = new Set<number>()
+  readonly addresses = new Map<number, AddressesView>()
+  voters: readonly number[] = []
+  at: LogIdView | null = null
+  known: (AddressesView & { readonly id: number }) | null = null
+  failure: RequestError | null = null
+  /** The bytes of `GET /cluster/snapshot`. */
+  snapshotChunks: readonly Uint8Array[] = [Buffer.from('state '), Buffer.from('of the store')]
+  openSnapshots = 0
+
+  async initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+    timeoutMs: number,
+  ) {
+    this.calls.push({ members, wait, timeoutMs })
+    this.raise()
+    if (this.at !== null) {
+      const facts = { lastLogId: this.at, vote: this.vote(), membership: this.view() }
+      throw new RequestError('already-initialized', 'this node belongs to a cluster', facts)
+    }
+    const voters = members ?? [this.self]
+    if (!voters.some(({ id }) => id === NODE)) throw new RequestError('not-in-members', 'this node is not in the list')
+    for (const { id, raft, api } of voters) this.addresses.set(id, { raft, api })
+    this.voters = voters.map(({ id }) => id).sort((a, b) => a - b)
+    this.at = { term: 0, node: 0, index: 0 }
+    this.known = this.self
+    return { clusterId: 'c-1', logId: this.at, membership: this.view() }
+  }
+
+  status(): ClusterStatus {
+    const effective = this.at === null ? null : this.answer()
+    return {
+      clusterId: this.at === null ? null : 'c-1',
+      node: {
+        id: NODE,
+        state: this.at === null ? 'learner' : 'leader',
+        incarnation: 'a1',
+        version: '0.1.0',
+        uptimeMs: 12,
+      },
+      leader: this.known?.id ?? null,
+      term: 1,
+      vote: this.vote(),
+      lastLogId: this.at,
+      committed: this.at,
+      applied: this.at,
+      purged: null,
+      membership: effective === null ? null : { effective, committed: effective, joint: false },
+      nodes: Object.fromEntries([...this.addresses.keys()].map((id) => [String(id), this.memberStatus(id)])),
+      failureTolerance: Math.max(0, Math.floor((this.voters.length - 1) / 2)),
+      warnings: this.at === null ? [] : [{ code: 'even-voters', detail: 'an example' }],
+    }
+  }
+
+  membership(): MembershipAnswer {
+    if (this.at === null) throw new RequestError('not-initialized', 'this node belongs to no cluster yet')
+    return this.answer()
+  }
+
+  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
+    this.calls.push({ change, timeoutMs })
+    this.raise()
+    const { index } = this.membership().logId ?? { index: 0 }
+    if (change.ifMembershipAt !== null && change.ifMembershipAt !== index) {
+      throw new RequestError('precondition-failed', `the membership is at ${index}`, { currentRevision: index })
+    }
+    const voters = this.votersAfter(change)
+    if (voters.length === 0) throw new RequestError('empty-membership', 'a cluster needs a voter')
+    const unknown = voters.find((id) => !this.addresses.has(id))
+    if (unknown !== undefined) throw new RequestError('unknown-voter', `node ${unknown} is not a learner`)
+    for (const id of this.voters) {
+      if (voters.includes(id)) continue
+      if (change.retain) this.learnerIds.add(id)
+      else this.addresses.delete(id)
+    }
+    for (const id of voters) this.learnerIds.delete(id)
+    this.voters = voters
+    this.advance()
+    return this.answer()
+  }
+
+  async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number) {
+    this.calls.push({ member, wait, timeoutMs })
+    this.raise()
+    this.membership()
+    const known = this.addresses.get(member.id)
+    if (known !== undefined && known.raft !== member.raft) {
+      throw new RequestError('address-conflict', `node ${member.id} is known at another address`)
+    }
+    if (known === undefined) {
+      this.addresses.set(member.id, { raft: member.raft, api: member.api })
+      this.learnerIds.add(member.id)
+      this.advance()
+    }
+    return { logId: this.at, membership: this.view(), lag: 0, caughtUp: wait }
+  }
+
+  async removeLearner(id: number): Promise<MembershipAnswer> {
+    this.membership()
+    if (!this.learnerIds.delete(id)) throw new RequestError('learner-not-found', `node ${id} is no learner`)
+    this.addresses.delete(id)
+    this.advance()
+    return this.answer()
+  }
+
+  async learners(): Promise<readonly LearnerStatus[]> {
+    this.raise()
+    return [...this.learnerIds].map((id) => ({ id, ...this.memberStatus(id), caughtUp: true }))
+  }
+
+  leader() {
+    return this.known
+  }
+
+  async transfer(to: number | null, timeoutMs: number) {
+    this.calls.push({ to, timeoutMs })
+    this.raise()
+    const target = to ?? this.voters.find((id) => id !== NODE)
+    if (target === undefined) throw new RequestError('no-transfer-target', 'there is no other voter')
+    if (!this.addresses.has(target)) throw new RequestError('node-not-found', `there is no node ${target}`)
+    return { leader: target }
+  }
+
+  campaign(): void {
+    this.calls.push('campaign')
+    this.raise()
+  }
+
+  async snapshot(): Promise<SnapshotStream> {
+    this.raise()
+    const { logId } = this.membership()
+    return { logId: logId ?? { term: 0, node: 0, index: 0 }, chunks: this.chunks() }
+  }
+
+  async purge() {
+    this.raise()
+    return { purged: this.at }
+  }
+
+  private async *chunks() {
+    this.openSnapshots += 1
+    try {
+      yield* this.snapshotChunks
+    } finally {
+      this.openSnapshots -= 1
+    }
+  }
+
+  private votersAfter({ voters }: VoterChange): readonly number[] {
+    if (!('add' in voters)) return [...voters].sort((a, b) => a - b)
+    const kept = this.voters.filter((id) => !voters.remove.includes(id))
+    return [...new Set([...kept, ...voters.add])].sort((a, b) => a - b)
+  }
+
+  private advance(): void {
+    this.at = { term: 1, node: NODE, index: (this.at?.index ?? 0) + 1 }
+  }
+
+  private vote() {
+    return { term: 1, node: NODE, committed: true }
+  }
+
+  private view(): MembershipView {
+    const nodes = Object.fromEntries([...this.addresses].map(([id, addresses]) => [String(id), addresses]))
+    return { configs: this.voters.length === 0 ? [] : [this.voters], learners: [...this.learnerIds], nodes }
+  }
+
+  private answer(): MembershipAnswer {
+    return { membership: this.view(), logId: this.at, committed: true, joint: false }
+  }
+
+  private memberStatus(id: number) {
+    const addresses = this.addresses.get(id) ?? { raft: '', api: '' }
+    const role = this.learnerIds.has(id) ? ('learner' as const) : ('voter' as const)
+    const snapshot = role === 'learner' ? { bytesSent: 10, bytesEstimate: 40, percent: 25 } : null
+    return {
+      ...addresses,
+      role,
+      reachable: id === NODE ? null : true,
+      matched: 0,
+      lag: 0,
+      lastContactMs: 3.5,
+      snapshot,
+    }
+  }
+
+  private raise(): void {
+    const { failure } = this
+    this.failure = null
+    if (failure !== null) throw failure
+  }
+}
+
+const emptyHistogram = { bounds: [0.001, 0.01], counts: [2, 1], sum: 0.5, count: 4 }
+
+export class MemoryHealth implements NodeHealth {
+  checks: HealthCheck[] = [
+    { name: 'store', ok: true, detail: 'open' },
+    { name: 'leader', ok: true, detail: 'node 1' },
+  ]
+  failure: ErrorCode | null = null
+
+  live(): readonly HealthCheck[] {
+    return this.checks.filter(({ name }) => name !== 'leader')
+  }
+
+  async ready(): Promise<readonly HealthCheck[]> {
+    return this.checks
+  }
+
+  metrics(): MetricsView {
+    return {
+      hasLeader: true,
+      isLeader: true,
+      isLearner: false,
+      term: 3,
+      committedIndex: 41,
+      appliedIndex: 40,
+      lastIndex: 42,
+      purgedIndex: 7,
+      revision: 40,
+      leaderChanges: 2,
+      elections: 1,
+      proposalsCommitted: 30,
+      proposalsApplied: 29,
+      proposalsPending: 1,
+      proposalsFailed: 0,
+      readsPending: 0,
+      logBytes: 1024,
+      stateBytes: 2048,
+      snapshotsSent: 0,
+      snapshotsInstalled: 0,
+      logSyncSeconds: emptyHistogram,
+      applySeconds: emptyHistogram,
+      peers: [{ id: 2, connected: true, roundTripSeconds: 0.0004, matchedIndex: null }],
+    }
+  }
+}
+
+export function memoryServices(valueBytesMax = 1024): MemoryServices {
+  return {
+    keys: new MemoryKeys(),
+    cluster: new MemoryCluster(),
+    health: new MemoryHealth(),
+    version: '0.1.0',
+    valueBytesMax,
+  }
+}
