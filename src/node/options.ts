@@ -3,7 +3,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
-import type { NodeAddresses, NodeId } from '../raft/index.ts'
+import type { NodeAddresses, NodeId, Raft } from '../raft/index.ts'
 
 /** Times in milliseconds. Every field has a place in `Config`, where its defaults are. */
 export interface NodeOptions {
@@ -65,4 +65,6 @@ export interface NodeDependencies {
   readonly hash: (text: string) => string
   /** The node cannot go on: a store failed or an invariant broke. Called once; the node answers nothing any more. */
   readonly onFault: (error: Error) => void
+  /** Makes the core. Left out, it is a plain `Raft`; a test gives one that it watches. */
+  readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

@@ -1,0 +1,250 @@
+import { RequestError } from '../lib/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Transport } from '../ports/transport.ts'
+import type { ChangeOutcome, LogIndex, MembershipChange, NodeId } from '../raft/index.ts'
+import { indexOf, logIndex, nodeId } from '../raft/index.ts'
+import type { Peers } from './peers.ts'
+import type { Replica } from './replica.ts'
+import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './views.ts'
+import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './views.ts'
+
+export interface ChangesDependencies {
+  readonly replica: Replica
+  readonly peers: Peers
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly caughtUpEntriesMax: number
+}
+
+export interface VoterChange {
+  readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
+  readonly retain: boolean
+  readonly allowLagging: boolean
+  readonly force: boolean
+  readonly ifMembershipAt: number | null
+}
+
+export interface LearnerRequest {
+  readonly member: MemberSpec
+  readonly wait: boolean
+}
+
+export interface LearnerAnswer {
+  readonly logId: LogIdView | null
+  readonly membership: MembershipView
+  readonly lag: number
+  readonly caughtUp: boolean
+}
+
+const PROBE_TIMEOUT_MS = 2_000
+
+/** Membership changes on the leader (raft.md 4): waits where the core says "not now", and turns its refusals into the API's errors. */
+export class Changes {
+  private readonly deps: ChangesDependencies
+
+  constructor(deps: ChangesDependencies) {
+    this.deps = deps
+  }
+
+  /** Resolves when the final configuration is committed. */
+  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const ifAt = change.ifMembershipAt === null ? null : logIndex(change.ifMembershipAt)
+    const outcome = await this.propose(() => this.voterChange(change), ifAt, deadline)
+    if (outcome.kind === 'unchanged') return this.answer()
+    const settled = await replica.conditions.until(() => this.isSettled(outcome.logId.index), deadline - clock.now())
+    if (!settled) throw unsettled()
+    return this.answer()
+  }
+
+  async addLearner({ member, wait }: LearnerRequest, timeoutMs: number): Promise<LearnerAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const id = nodeId(member.id)
+    await this.checkAddress(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    const change: MembershipChange = { type: 'add-learner', id, addresses: { raft: member.raft, api: member.api } }
+    const outcome = await this.propose(() => change, null, deadline)
+    const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
+    const committed = await replica.conditions.until(() => this.isSettled(indexOf(logId)), deadline - clock.now())
+    if (!committed) throw unsettled()
+    if (wait)
+      await replica.conditions.until(() => this.lagOf(id) <= this.deps.caughtUpEntriesMax, deadline - clock.now())
+    const lag = this.lagOf(id)
+    return {
+      logId: logIdView(logId),
+      membership: membershipView(replica.raft.view().effective.membership),
+      lag,
+      caughtUp: lag <= this.deps.caughtUpEntriesMax,
+    }
+  }
+
+  async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const outcome = await this.propose(() => ({ type: 'remove-learner', id: nodeId(id) }), null, deadline)
+    if (outcome.kind === 'unchanged') return this.answer()
+    const settled = await replica.conditions.until(() => this.isSettled(outcome.logId.index), deadline - clock.now())
+    if (!settled) throw unsettled()
+    return this.answer()
+  }
+
+  /** How many entries a node is behind the leader. */
+  lagOf(id: NodeId): number {
+    const view = this.deps.replica.raft.view()
+    if (id === view.id) return 0
+    const follower = view.followers.find((one) => one.id === id)
+    return indexOf(view.last) - (follower?.matched ?? -1)
+  }
+
+  private answer(): MembershipAnswer {
+    const view = this.deps.replica.raft.view()
+    return membershipAnswer(view.effective, view.committedMembership)
+  }
+
+  private voterChange(change: VoterChange): MembershipChange {
+    const { retain, allowLagging, force } = change
+    return { type: 'set-voters', voters: this.votersOf(change), retain, allowLagging, force }
+  }
+
+  private votersOf({ voters }: VoterChange): NodeId[] {
+    if (!('add' in voters)) return voters.map(nodeId)
+    const current = votersOfMembership(this.deps.replica.raft.view().effective.membership)
+    for (const id of voters.remove) {
+      if (!current.delete(nodeId(id))) {
+        throw new RequestError('unknown-voter', `node ${id} is not a voter, so it cannot be removed from the voters`, {
+          id,
+        })
+      }
+    }
+    for (const id of voters.add) current.add(nodeId(id))
+    return [...current]
+  }
+
+  /** Whether the change at `index` is over: committed, and no joint configuration is left of it. */
+  private isSettled(index: LogIndex): boolean {
+    const { effective, committedMembership } = this.deps.replica.raft.view()
+    return (
+      indexOf(committedMembership.logId) >= index &&
+      indexOf(committedMembership.logId) === indexOf(effective.logId) &&
+      effective.membership.configs.length === 1
+    )
+  }
+
+  /** Proposes until the core takes the change or refuses it; waits while an earlier one is in progress. */
+  private async propose(
+    makeChange: () => MembershipChange,
+    ifAt: LogIndex | null,
+    deadline: number,
+  ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
+    const { replica, clock } = this.deps
+    for (;;) {
+      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), makeChange(), ifAt))
+      if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
+      if (outcome.kind !== 'in-progress' || deadline <= clock.now()) throw errorOf(outcome)
+      const before = this.changeMark()
+      await replica.conditions.until(() => this.changeMark() !== before, deadline - clock.now())
+    }
+  }
+
+  /** Differs whenever another attempt may succeed. */
+  private changeMark(): string {
+    const { effective, committedMembership, established, state } = this.deps.replica.raft.view()
+    return `${indexOf(effective.logId)} ${indexOf(committedMembership.logId)} ${established} ${state}`
+  }
+
+  /** A new member's address must lead to it, and it must be pristine or ours. */
+  private async checkAddress(member: MemberSpec, timeoutMs: number): Promise<void> {
+    const { transport, peers, replica } = this.deps
+    const outcome = await transport.probe(member.raft, timeoutMs)
+    if (outcome.kind === 'unreachable') {
+      throw new RequestError(
+        'not-ready',
+        `nobody answers at ${member.raft}: start node ${member.id} there first (${outcome.detail})`,
+      )
+    }
+    if (outcome.kind === 'refused') throw new RequestError('member-mismatch', outcome.refusal.detail)
+    const { report } = outcome
+    if (report.id !== nodeId(member.id)) {
+      throw new RequestError('member-mismatch', `at ${member.raft} node ${report.id} answers, not node ${member.id}`, {
+        found: report.id,
+      })
+    }
+    if (report.clusterId !== null && report.clusterId !== replica.clusterIdentity) {
+      throw new RequestError(
+        'peer-disagrees',
+        `node ${member.id} belongs to cluster ${report.clusterId}, this is cluster ${replica.clusterIdentity}`,
+        {
+          peer: member.id,
+          peerClusterId: report.clusterId,
+        },
+      )
+    }
+    const known = peers.incarnationOf(report.id)
+    const isMember = replica.raft.view().effective.membership.nodes.has(report.id)
+    if (isMember && known !== null && known !== report.incarnation) {
+      throw new RequestError(
+        'member-mismatch',
+        `node ${member.id} is a member but has lost its data; remove it first, then add it again`,
+      )
+    }
+    peers.expect(report.id, report.incarnation)
+  }
+}
+
+function unsettled(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the change is in the log but was not committed in time; look at GET /cluster/membership',
+  )
+}
+
+function errorOf(outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged' }>): RequestError {
+  switch (outcome.kind) {
+    case 'not-leader':
+      return new RequestError('no-leader', 'this node does not lead any more; nothing was changed')
+    case 'transferring':
+      return new RequestError('transferring', 'leadership is being transferred; nothing was changed, try again')
+    case 'in-progress':
+      return new RequestError(
+        'membership-change-in-progress',
+        'an earlier membership change is not committed yet; nothing was changed',
+        {
+          membershipLogId: logIdView(outcome.stored.logId),
+          joint: outcome.stored.membership.configs.length > 1,
+        },
+      )
+    case 'precondition-failed':
+      return new RequestError('precondition-failed', 'the membership has changed since; read it again', {
+        currentRevision: indexOf(outcome.stored.logId),
+      })
+    case 'address-conflict':
+      return new RequestError(
+        'address-conflict',
+        `node ${outcome.id} is a member at ${outcome.addresses.raft} and ${outcome.addresses.api}; every member has one id and its own addresses`,
+        { id: outcome.id, raft: outcome.addresses.raft, api: outcome.addresses.api },
+      )
+    case 'learner-not-found':
+      return new RequestError('learner-not-found', `node ${outcome.id} is not a learner of this cluster`, {
+        id: outcome.id,
+      })
+    case 'unknown-voter':
+      return new RequestError('unknown-voter', `node ${outcome.id} is not a member; add it as a learner first`, {
+        id: outcome.id,
+      })
+    case 'empty-membership':
+      return new RequestError('empty-membership', 'a cluster has at least one voter; nothing was changed')
+    case 'learner-lagging':
+      return new RequestError(
+        'learner-lagging',
+        `node ${outcome.id} is ${outcome.lag} entries behind; wait until it has caught up, or set allowLagging`,
+        { id: outcome.id, lag: outcome.lag },
+      )
+    case 'quorum-at-risk':
+      return new RequestError(
+        'quorum-at-risk',
+        `nodes ${outcome.unreachable.join(', ')} do not answer, so the new voters would have no majority; set force to do it anyway`,
+        { unreachable: outcome.unreachable },
+      )
+  }
+}

@@ -1,0 +1,43 @@
+import type { Clock } from '../ports/clock.ts'
+
+interface Waiting {
+  readonly holds: () => boolean
+  readonly settle: (held: boolean) => void
+}
+
+/** Requests that wait for something about the node to become true. Few at a time: each is looked at after every change. */
+export class Conditions {
+  private readonly clock: Clock
+  private readonly waiting = new Set<Waiting>()
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** Resolves with true once `holds()` does, with false when `timeoutMs` have passed or the node stops. */
+  until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (holds()) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds()))
+      const waiting: Waiting = {
+        holds,
+        settle: (held) => {
+          cancel()
+          this.waiting.delete(waiting)
+          resolve(held)
+        },
+      }
+      this.waiting.add(waiting)
+    })
+  }
+
+  /** To be called after anything that a condition may look at has changed. */
+  changed(): void {
+    if (this.waiting.size === 0) return
+    for (const waiting of this.waiting) if (waiting.holds()) waiting.settle(true)
+  }
+
+  giveUp(): void {
+    for (const waiting of this.waiting) waiting.settle(false)
+  }
+}

@@ -1,0 +1,209 @@
+import { RequestError, isErrorCode } from '../lib/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { ControlRequest, ControlResponse } from '../ports/transport.ts'
+import type { NodeId } from '../raft/index.ts'
+import type { LeaderHint } from './proposals.ts'
+
+export interface ControlOptions {
+  readonly id: NodeId
+  readonly retryMs: number
+}
+
+export interface ControlDependencies {
+  readonly clock: Clock
+  readonly leader: () => LeaderHint
+  readonly send: (message: ControlRequest | ControlResponse) => void
+}
+
+/** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
+export type ControlHandler = (body: unknown, timeoutMs: number) => Promise<unknown>
+
+interface Call {
+  readonly requestId: number
+  readonly name: string
+  readonly body: unknown
+  /** Whether doing it twice is as good as doing it once. */
+  readonly repeatable: boolean
+  readonly deadline: number
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: RequestError) => void
+  /** The node that was asked and has not answered; null while there is nobody to ask. */
+  asked: NodeId | null
+}
+
+interface Answer {
+  readonly value?: unknown
+  readonly error?: { readonly code: string; readonly detail: string; readonly facts: Record<string, unknown> }
+}
+
+const CALLS_MAX = 256
+const RETRIED = new Set(['no-leader', 'transferring'])
+
+/** Carries rare requests (memberships, transfers) to the leader, wherever they were received, and the answers back. */
+export class Control {
+  private readonly options: ControlOptions
+  private readonly deps: ControlDependencies
+  private readonly handlers = new Map<string, ControlHandler>()
+  private readonly calls = new Map<number, Call>()
+  private requestIds = 1
+  private cancelSweep: (() => void) | null = null
+  private closed: RequestError | null = null
+
+  constructor(options: ControlOptions, deps: ControlDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  handle(name: string, handler: ControlHandler): void {
+    this.handlers.set(name, handler)
+  }
+
+  /** Has `name` done by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
+  call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+    if (this.closed !== null) return Promise.reject(this.closed)
+    if (this.calls.size >= CALLS_MAX) {
+      return Promise.reject(
+        new RequestError('overloaded', 'too many cluster requests wait for the leader; try again later'),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      const requestId = this.requestIds++
+      const deadline = this.deps.clock.now() + timeoutMs
+      this.calls.set(requestId, { requestId, name, body, repeatable, deadline, resolve, reject, asked: null })
+      this.ask(requestId)
+      this.sweepSoon()
+    })
+  }
+
+  onMessage(message: ControlRequest | ControlResponse): void {
+    if (message.type === 'control-response') return this.onResponse(message)
+    const { timeoutMs, value } = JSON.parse(message.body) as { timeoutMs: number; value: unknown }
+    this.perform(message.name, value, timeoutMs).then(
+      (answer) => {
+        const body = JSON.stringify(answer)
+        this.deps.send({
+          type: 'control-response',
+          from: this.options.id,
+          to: message.from,
+          requestId: message.requestId,
+          body,
+        })
+      },
+      () => undefined,
+    )
+  }
+
+  onLeader(): void {
+    for (const call of this.calls.values()) {
+      if (call.asked === null) this.ask(call.requestId)
+      else this.abandon(call)
+    }
+  }
+
+  close(error: RequestError): void {
+    this.closed = error
+    this.cancelSweep?.()
+    for (const call of this.calls.values()) call.reject(call.asked === null ? error : outcomeUnknown())
+    this.calls.clear()
+  }
+
+  private ask(requestId: number): void {
+    const call = this.calls.get(requestId)
+    if (call === undefined) return
+    const leader = this.deps.leader()
+    const timeoutMs = call.deadline - this.deps.clock.now()
+    if (leader.kind === 'none' || timeoutMs <= 0) return
+    call.asked = leader.kind === 'self' ? this.options.id : leader.leader
+    if (leader.kind === 'self') {
+      this.perform(call.name, call.body, timeoutMs).then(
+        (answer) => this.answered(call, answer),
+        () => undefined,
+      )
+      return
+    }
+    const body = JSON.stringify({ timeoutMs, value: call.body })
+    this.deps.send({
+      type: 'control-request',
+      from: this.options.id,
+      to: leader.leader,
+      requestId,
+      name: call.name,
+      body,
+    })
+  }
+
+  /** The leader that was asked leads no more, or may not have heard: it may have done it. */
+  private abandon(call: Call): void {
+    if (call.asked === this.options.id) return
+    const leader = this.deps.leader()
+    if (leader.kind === 'other' && leader.leader === call.asked) return
+    if (!call.repeatable) return this.settle(call, () => call.reject(outcomeUnknown()))
+    call.asked = null
+    this.ask(call.requestId)
+  }
+
+  /** Never rejects: a failure is an answer too. */
+  private async perform(name: string, body: unknown, timeoutMs: number): Promise<Answer> {
+    const handler = this.handlers.get(name)
+    try {
+      if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
+      if (this.deps.leader().kind !== 'self')
+        throw new RequestError('no-leader', 'the node that was asked does not lead')
+      return { value: await handler(body, timeoutMs) }
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error
+      return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
+    }
+  }
+
+  private onResponse(message: ControlResponse): void {
+    const call = this.calls.get(message.requestId)
+    if (call !== undefined && call.asked === message.from) this.answered(call, JSON.parse(message.body) as Answer)
+  }
+
+  private answered(call: Call, answer: Answer): void {
+    if (!this.calls.has(call.requestId)) return
+    const { error, value } = answer
+    if (error === undefined) return this.settle(call, () => call.resolve(value))
+    if (RETRIED.has(error.code)) {
+      call.asked = null
+      return
+    }
+    const code = isErrorCode(error.code) ? error.code : 'internal'
+    this.settle(call, () => call.reject(new RequestError(code, error.detail, error.facts)))
+  }
+
+  private settle(call: Call, answer: () => void): void {
+    this.calls.delete(call.requestId)
+    answer()
+  }
+
+  private sweepSoon(): void {
+    if (this.cancelSweep !== null || this.calls.size === 0) return
+    this.cancelSweep = this.deps.clock.after(this.options.retryMs / 4, () => {
+      this.cancelSweep = null
+      this.sweep()
+      this.sweepSoon()
+    })
+  }
+
+  private sweep(): void {
+    const now = this.deps.clock.now()
+    for (const call of this.calls.values()) {
+      if (call.deadline <= now)
+        this.settle(call, () => call.reject(call.asked === null ? noLeader() : outcomeUnknown()))
+      else if (call.asked === null) this.ask(call.requestId)
+    }
+  }
+}
+
+function noLeader(): RequestError {
+  return new RequestError('no-leader', 'no leader took the request within its time; nothing was changed')
+}
+
+function outcomeUnknown(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the leader was asked but did not answer in time; look at GET /cluster before you repeat it',
+  )
+}

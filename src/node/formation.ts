@@ -1,0 +1,199 @@
+import { RequestError } from '../lib/errors.ts'
+import { limits } from '../limits.ts'
+import type { NodeReport, Transport } from '../ports/transport.ts'
+import { nodeId } from '../raft/index.ts'
+import { clusterIdOf } from './cluster-id.ts'
+import type { NodeOptions } from './options.ts'
+import type { Replica } from './replica.ts'
+import type { LogIdView, MemberSpec, MembershipView } from './views.ts'
+import { logIdView, membershipOfVoters, membershipView, voteView } from './views.ts'
+
+export interface FormationDependencies {
+  readonly replica: Replica
+  readonly transport: Transport
+  readonly clock: { now(): number }
+  readonly hash: (text: string) => string
+  readonly onMembership: () => void
+}
+
+export interface InitializeAnswer {
+  readonly clusterId: string
+  readonly logId: LogIdView
+  readonly membership: MembershipView
+}
+
+const PROBE_TIMEOUT_MS = 1_000
+
+/** Forms a new cluster (raft.md 3; the seeds' `initialize`). */
+export class Formation {
+  private readonly options: NodeOptions
+  private readonly deps: FormationDependencies
+  private busy = false
+
+  constructor(options: NodeOptions, deps: FormationDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  async initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+    timeoutMs: number,
+  ): Promise<InitializeAnswer> {
+    const listed = members ?? [{ id: this.options.id, ...this.options.addresses }]
+    const deadline = this.deps.clock.now() + timeoutMs
+    this.checkPristine()
+    this.checkMembers(listed)
+    if (this.busy)
+      throw new RequestError('already-initialized', 'this node is being initialized by another request', this.facts())
+    this.busy = true
+    try {
+      const membership = membershipOfVoters(listed)
+      const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
+      this.checkCluster(clusterId)
+      await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2))
+      this.checkPristine()
+      return await this.append(membership, clusterId, wait, deadline)
+    } finally {
+      this.busy = false
+    }
+  }
+
+  private async append(
+    membership: ReturnType<typeof membershipOfVoters>,
+    clusterId: string,
+    wait: 'appended' | 'leader' | 'committed',
+    deadline: number,
+  ): Promise<InitializeAnswer> {
+    const { replica, clock } = this.deps
+    replica.adoptCluster(clusterId)
+    const outcome = replica.input(() => replica.raft.initialize(clock.now(), membership))
+    if (outcome.kind === 'not-in-members') throw this.notInMembers()
+    if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()
+    this.deps.onMembership()
+    await replica.durable()
+    const left = (): number => deadline - clock.now()
+    const { index } = outcome.logId
+    if (wait === 'leader') await this.waitFor('a leader', () => replica.raft.view().leader !== null, left())
+    if (wait === 'committed') await this.waitFor('the commit', () => replica.raft.view().committed >= index, left())
+    return {
+      clusterId,
+      logId: logIdView(outcome.logId) ?? { term: 0, node: 0, index: 0 },
+      membership: membershipView(membership),
+    }
+  }
+
+  private async waitFor(what: string, holds: () => boolean, timeoutMs: number): Promise<void> {
+    if (await this.deps.replica.conditions.until(holds, timeoutMs)) return
+    throw new RequestError(
+      'no-leader',
+      `this node is initialized, but ${what} did not come in time: start the other members, a majority of them has to be up`,
+    )
+  }
+
+  private checkPristine(): void {
+    const view = this.deps.replica.raft.view()
+    const pristine = view.last === null && view.vote.leaderId.term === 0 && view.vote.leaderId.nodeId === 0
+    if (!pristine) throw this.alreadyInitialized()
+  }
+
+  /** A node that was stopped between storing its cluster's name and storing the first entry may try the same again. */
+  private checkCluster(clusterId: string): void {
+    const known = this.deps.replica.clusterIdentity
+    if (known !== null && known !== clusterId) throw this.alreadyInitialized()
+  }
+
+  private alreadyInitialized(): RequestError {
+    return new RequestError(
+      'already-initialized',
+      'this node belongs to a cluster already; add nodes to that cluster, or start this one with an empty data directory',
+      this.facts(),
+    )
+  }
+
+  private facts(): Record<string, unknown> {
+    const view = this.deps.replica.raft.view()
+    return {
+      clusterId: this.deps.replica.clusterIdentity,
+      lastLogId: logIdView(view.last),
+      vote: voteView(view.vote),
+      membership: membershipView(view.effective.membership),
+    }
+  }
+
+  private notInMembers(): RequestError {
+    return new RequestError(
+      'not-in-members',
+      `node ${this.options.id}, which was asked, is not among the members; list every member, this node included`,
+    )
+  }
+
+  private checkMembers(members: readonly MemberSpec[]): void {
+    if (members.length === 0) throw new RequestError('invalid-request', 'the list of members is empty')
+    if (members.length > limits.membersMax) {
+      throw new RequestError(
+        'invalid-request',
+        `${members.length} members are listed; at most ${limits.membersMax} are allowed`,
+      )
+    }
+    for (const field of ['id', 'raft', 'api'] as const) {
+      const seen = new Set<string | number>()
+      for (const member of members) {
+        if (seen.has(member[field]))
+          throw new RequestError('invalid-request', `two members have the ${field} ${member[field]}`)
+        seen.add(member[field])
+      }
+    }
+    if (!members.some(({ id }) => id === this.options.id)) throw this.notInMembers()
+  }
+
+  /** Every listed node that can be reached must be who the list says, and have no cluster or this very one. */
+  private async askPeers(members: readonly MemberSpec[], clusterId: string, timeoutMs: number): Promise<void> {
+    const { raft } = this.options.addresses
+    const asked = members.filter((member) => member.id !== this.options.id || member.raft !== raft)
+    await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs)))
+  }
+
+  private async askPeer(member: MemberSpec, clusterId: string, timeoutMs: number): Promise<void> {
+    const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
+    if (outcome.kind === 'refused') {
+      const { code, detail } = outcome.refusal
+      if (member.id === this.options.id && code === 'self') return
+      throw this.disagrees(member, detail, null)
+    }
+    // Who cannot be reached now will have to agree with a majority later.
+    if (outcome.kind === 'unreachable' && member.id !== this.options.id) return
+    if (outcome.kind === 'unreachable') {
+      throw new RequestError(
+        'member-mismatch',
+        `nobody answers at ${member.raft}, which is listed for this node: ${outcome.detail}`,
+      )
+    }
+    const { report } = outcome
+    if (report.id !== nodeId(member.id)) {
+      throw new RequestError(
+        'member-mismatch',
+        `at ${member.raft}, which is listed for node ${member.id}, node ${report.id} answers; correct the list`,
+        { peer: member.id, found: report.id },
+      )
+    }
+    if (member.id === this.options.id && report.incarnation !== this.options.incarnation) {
+      throw new RequestError('member-mismatch', `at ${member.raft} another node with the id ${member.id} answers`)
+    }
+    if (report.clusterId !== null && report.clusterId !== clusterId) {
+      throw this.disagrees(
+        member,
+        `node ${member.id} belongs to cluster ${report.clusterId}, which has other members or another token`,
+        report,
+      )
+    }
+  }
+
+  private disagrees(member: MemberSpec, detail: string, report: NodeReport | null): RequestError {
+    return new RequestError('peer-disagrees', detail, {
+      peer: member.id,
+      peerClusterId: report?.clusterId ?? null,
+      peerMembership: report === null ? null : membershipView(report.effective.membership),
+    })
+  }
+}

@@ -1,0 +1,242 @@
+import { RequestError } from '../lib/errors.ts'
+import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
+import { decodeRecord, encodeCommand, keyOfRow, recordRange, recordRow, rowBytes, rowFromBytes } from '../kv/index.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { StateStore, StateView } from '../ports/state-store.ts'
+import { decodeStateMeta } from './state-meta.ts'
+import type { Replica } from './replica.ts'
+
+export type Consistency = 'linearizable' | 'lease' | 'stale'
+
+export interface ReadOptions {
+  readonly consistency: Consistency
+  readonly minRevision: number | null
+  readonly maxStalenessMs: number | null
+  readonly timeoutMs: number
+}
+
+export interface AnswerContext {
+  readonly revision: number
+  readonly servedBy: number
+  readonly leader: number | null
+  readonly consistency: Consistency
+}
+
+export interface ScanRange {
+  readonly start: Key | null
+  readonly end: Key | null
+  readonly after: Key | null
+  readonly reverse: boolean
+}
+
+export interface KeyedRecord {
+  readonly key: Key
+  readonly record: KeyRecord
+}
+
+export interface ScanPage {
+  readonly items: readonly KeyedRecord[]
+  readonly done: boolean
+}
+
+export interface KeysDependencies {
+  readonly replica: Replica
+  readonly state: StateStore
+  readonly clock: Clock
+  /** Throws when this node cannot serve data at all: pristine, removed, shutting down. */
+  readonly checkServing: () => void
+  readonly id: number
+}
+
+/** Reads and writes of keys, on any node. Fits the front's `KeyValueAccess`. */
+export class Keys {
+  private readonly deps: KeysDependencies
+  /** Rows asked for in this turn of the event loop, fetched together. */
+  private fetching: { rows: Map<string, FetchedRow>; promise: Promise<void> } | null = null
+
+  constructor(deps: KeysDependencies) {
+    this.deps = deps
+  }
+
+  async execute(command: Command, timeoutMs: number): Promise<{ result: CommandResult; context: AnswerContext }> {
+    this.deps.checkServing()
+    const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs)
+    return { result, context: this.context('linearizable') }
+  }
+
+  async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
+    const consistency = await this.reach(options)
+    const context = this.context(consistency)
+    const row = recordRow(key)
+    const known = this.deps.replica.rows.peek(row)
+    const bytes = known === undefined ? await this.fetch(row) : known
+    if (bytes === null) return { record: null, context }
+    const record = decodeRecord(bytes)
+    // A row that came from the store may be newer than the moment at which the read began.
+    return { record, context: { ...context, revision: Math.max(context.revision, record.modRevision) } }
+  }
+
+  async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    const consistency = await this.reach(options)
+    await this.deps.replica.applier.settle()
+    const view = await this.deps.state.view()
+    const meta = view.meta === null ? null : decodeStateMeta(view.meta)
+    const context = { ...this.context(consistency), revision: meta?.machine.revision ?? 0 }
+    return new Scan(view, range, context)
+  }
+
+  private context(consistency: Consistency): AnswerContext {
+    const { replica } = this.deps
+    return {
+      revision: replica.applier.revision,
+      servedBy: this.deps.id,
+      leader: replica.raft.view().leader,
+      consistency,
+    }
+  }
+
+  /** Waits until local state may be read as asked. Returns the consistency that is really given. */
+  private async reach(options: ReadOptions): Promise<Consistency> {
+    this.deps.checkServing()
+    const startedAt = this.deps.clock.now()
+    const given = await this.confirm(options)
+    const { minRevision } = options
+    if (minRevision !== null)
+      await this.waitForRevision(minRevision, options.timeoutMs - (this.deps.clock.now() - startedAt))
+    return given
+  }
+
+  private async confirm(options: ReadOptions): Promise<Consistency> {
+    const { replica, clock } = this.deps
+    if (options.consistency === 'stale') {
+      this.checkStaleness(options.maxStalenessMs)
+      return 'stale'
+    }
+    if (options.consistency === 'lease') {
+      const index = replica.raft.leaseRead(clock.now())
+      if (index !== null && index <= replica.appliedIndex) return 'lease'
+    }
+    await replica.reads.barrier(options.timeoutMs)
+    return 'linearizable'
+  }
+
+  private checkStaleness(maxMs: number | null): void {
+    if (maxMs === null) return
+    const { replica, clock } = this.deps
+    const view = replica.raft.view()
+    const freshAt = view.state === 'leader' ? (view.quorumAckedAt ?? clock.now()) : replica.freshAt
+    const ageMs = freshAt === null ? Infinity : clock.now() - freshAt
+    if (ageMs <= maxMs) return
+    const known =
+      ageMs === Infinity ? 'has not heard from a leader yet' : `last heard from a leader ${Math.round(ageMs)} ms ago`
+    throw new RequestError(
+      'not-ready',
+      `this node ${known}, which is longer than maxStaleness allows; ask another node`,
+    )
+  }
+
+  private async waitForRevision(revision: number, timeoutMs: number): Promise<void> {
+    const { replica } = this.deps
+    const reached = await replica.conditions.until(() => replica.applier.revision >= revision, timeoutMs)
+    if (reached) return
+    const current = replica.applier.revision
+    throw new RequestError(
+      'future-revision',
+      `revision ${revision} was not reached in time; the store is at ${current}`,
+      {
+        currentRevision: current,
+      },
+    )
+  }
+
+  /** Reads of one turn share one call of the store. */
+  private async fetch(row: ReturnType<typeof recordRow>): Promise<Uint8Array | null> {
+    const batch = (this.fetching ??= this.startFetch())
+    let fetched = batch.rows.get(row)
+    if (fetched === undefined) {
+      fetched = { row, bytes: null }
+      batch.rows.set(row, fetched)
+    }
+    await batch.promise
+    return fetched.bytes
+  }
+
+  private startFetch(): { rows: Map<string, FetchedRow>; promise: Promise<void> } {
+    const rows = new Map<string, FetchedRow>()
+    const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve)).then(async () => {
+      this.fetching = null
+      const wanted = [...rows.values()]
+      const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
+      for (const [at, one] of wanted.entries()) one.bytes = values[at] ?? null
+    })
+    return { rows, promise }
+  }
+}
+
+interface FetchedRow {
+  readonly row: ReturnType<typeof recordRow>
+  bytes: Uint8Array | null
+}
+
+/** A walk over a range on one consistent view. */
+export class Scan {
+  readonly context: AnswerContext
+  private readonly view: StateView
+  private readonly reverse: boolean
+  private start: Uint8Array
+  private end: Uint8Array | null
+  private done: boolean
+
+  constructor(view: StateView, range: ScanRange, context: AnswerContext) {
+    this.view = view
+    this.context = context
+    this.reverse = range.reverse
+    const bounds = recordRange(range.start, range.end)
+    this.start = rowBytes(bounds.start)
+    this.end = bounds.end === null ? null : rowBytes(bounds.end)
+    if (range.after !== null) this.continueAfter(rowBytes(recordRow(range.after)))
+    this.done = this.end !== null && Buffer.compare(this.start, this.end) >= 0
+  }
+
+  async next(limit: number, bytesMax: number): Promise<ScanPage> {
+    if (this.done) return { items: [], done: true }
+    // One row more than asked for tells whether anything is left behind the page.
+    const rows = await this.view.scan({
+      start: this.start,
+      end: this.end,
+      reverse: this.reverse,
+      limit: limit + 1,
+      bytesMax,
+    })
+    const kept = rows.slice(0, limit)
+    const last = kept.at(-1)
+    if (last === undefined) {
+      this.done = true
+      return { items: [], done: true }
+    }
+    this.continueAfter(last.key)
+    if (rows.length <= limit) {
+      const left = await this.view.scan({
+        start: this.start,
+        end: this.end,
+        reverse: this.reverse,
+        limit: 1,
+        bytesMax: 1,
+      })
+      this.done = left.length === 0
+    }
+    return {
+      items: kept.map(({ key, value }) => ({ key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) })),
+      done: this.done,
+    }
+  }
+
+  close(): Promise<void> {
+    return this.view.close()
+  }
+
+  private continueAfter(row: Uint8Array): void {
+    if (this.reverse) this.end = row
+    else this.start = Buffer.concat([row, Buffer.from([0])])
+  }
+}

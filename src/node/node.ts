@@ -1,0 +1,220 @@
+import { InvariantError } from '../lib/assert.ts'
+import { RequestError } from '../lib/errors.ts'
+import { limits } from '../limits.ts'
+import type { Hello, NodeReport } from '../ports/transport.ts'
+import type { NodeId } from '../raft/index.ts'
+import { NO_MEMBERSHIP, VOTE_ZERO } from '../raft/index.ts'
+import { Changes } from './changes.ts'
+import { Cluster } from './cluster.ts'
+import { hasToken } from './cluster-id.ts'
+import { Formation } from './formation.ts'
+import { Health } from './health.ts'
+import { Keys } from './keys.ts'
+import type { NodeDependencies, NodeOptions } from './options.ts'
+import { Peers } from './peers.ts'
+import { Replica } from './replica.ts'
+import { openStores } from './startup.ts'
+import { Status } from './status.ts'
+
+/** Spoken between nodes. Nodes of different versions refuse each other. */
+export const PEER_PROTOCOL = 1
+
+/** What a node offers to its front. */
+export interface NodeServices {
+  readonly keys: Keys
+  readonly cluster: Cluster
+  readonly health: Health
+  readonly version: string
+}
+
+/**
+ * One Quorate node: stores, peers and the replica that joins them, with the requests that clients make of it.
+ * `start` opens everything or rejects (`StorageError`, or the transport's error); `stop` ends it. A node is started once.
+ */
+export class Node {
+  private readonly options: NodeOptions
+  private readonly deps: NodeDependencies
+  private readonly peers: Peers
+  private replica: Replica | null = null
+  private status: Status | null = null
+  private offered: NodeServices | null = null
+  private faultSeen: Error | null = null
+  private stopping = false
+
+  constructor(options: NodeOptions, deps: NodeDependencies) {
+    this.options = options
+    this.deps = { ...deps, onFault: (error) => this.onFault(error) }
+    this.notifyFault = deps.onFault
+    this.peers = new Peers(
+      {
+        id: options.id,
+        incarnation: options.incarnation,
+        lingerMs: options.electionTimeoutMsMax * 4,
+        callersMax: limits.membersMax,
+      },
+      {
+        transport: deps.transport,
+        clock: deps.clock,
+        register: deps.peers,
+        logger: deps.logger,
+        clusterId: () => this.replica?.clusterIdentity ?? null,
+        acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
+        effective: () => this.replica?.raft.view().effective ?? NO_MEMBERSHIP,
+        onFault: (error) => this.onFault(error),
+      },
+    )
+  }
+
+  private readonly notifyFault: (error: Error) => void
+
+  async start(): Promise<void> {
+    const { options, deps } = this
+    await this.peers.load()
+    const startup = await openStores(options.id, deps.log, deps.state, deps.logger)
+    const replica = new Replica(options, deps, this.peers, startup)
+    this.replica = replica
+    const status = new Status(options, deps, replica, this.peers)
+    this.status = status
+    this.offered = this.buildServices(replica, status)
+    await deps.transport.start({
+      onMessage: (message) => replica.onMessage(message),
+      onConnected: (peer) => replica.onConnected(peer),
+      onDisconnected: (peer) => replica.onDisconnected(peer),
+      onUnreachable: (peer) => replica.onUnreachable(peer),
+      onRefused: (peer, refusal) => replica.onRefused(peer, refusal),
+      admit: (hello) =>
+        this.stopping ? { code: 'shutting-down', detail: 'this node is shutting down' } : this.peers.admit(hello),
+      admitReport: (peer, report) => this.peers.admitReport(peer, report),
+      hello: (purpose, to) => this.hello(purpose, to),
+      report: () => this.report(),
+      onSnapshot: (source) => replica.onSnapshot(source),
+    })
+    this.connectMembers(replica)
+    replica.start()
+    deps.logger.info(
+      { id: options.id, state: status.state(), clusterId: replica.clusterIdentity, applied: replica.appliedIndex },
+      'node started',
+    )
+  }
+
+  services(): NodeServices {
+    if (this.offered === null) throw new InvariantError('services are asked for after the start')
+    return this.offered
+  }
+
+  /** The driver itself, for whoever watches over it (tests, status pages). */
+  get running(): Replica | null {
+    return this.replica
+  }
+
+  /** Stops serving. `transfer`: a leader hands leadership over first, within one election timeout. */
+  async stop({ transfer }: { readonly transfer: boolean }): Promise<void> {
+    const { replica, deps } = this
+    if (this.stopping) return
+    if (replica !== null && transfer && this.faultSeen === null) await this.handOver(replica)
+    this.stopping = true
+    this.status?.onStopping()
+    if (replica !== null)
+      await replica.stop(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
+    await deps.transport.stop()
+    if (this.faultSeen !== null) return
+    await deps.state.flush()
+    await deps.state.close()
+    await deps.log.close()
+  }
+
+  private buildServices(replica: Replica, status: Status): NodeServices {
+    const { options, deps } = this
+    const { state, clock, transport, log } = deps
+    const { caughtUpEntriesMax } = options
+    const formation = new Formation(options, {
+      replica,
+      transport,
+      clock,
+      hash: deps.hash,
+      onMembership: () => this.connectMembers(replica),
+    })
+    const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax })
+    const cluster = new Cluster({
+      replica,
+      formation,
+      changes,
+      status,
+      state,
+      clock,
+      chunkBytes: options.snapshotChunkBytes,
+      caughtUpEntriesMax,
+      checkInitialized: () => this.checkServing(),
+    })
+    const keys = new Keys({ replica, state, clock, checkServing: () => this.checkServing(), id: options.id })
+    const health = new Health({ replica, status, log, state, transport, clock, fault: () => this.faultSeen })
+    return { keys, cluster, health, version: options.version }
+  }
+
+  private connectMembers(replica: Replica): void {
+    this.peers.onMembership(replica.raft.view().effective.membership)
+  }
+
+  private checkServing(): void {
+    const state = this.status?.state()
+    if (this.faultSeen !== null || this.stopping) {
+      throw new RequestError('shutting-down', 'this node is stopping; ask another one')
+    }
+    if (state === 'removed') {
+      throw new RequestError(
+        'removed',
+        'this node was removed from its cluster; ask a member, or wipe this node and add it again',
+      )
+    }
+    if (this.replica === null || this.replica.raft.view().effective.logId === null) {
+      throw new RequestError(
+        'not-initialized',
+        'this node belongs to no cluster yet: POST /cluster/initialize, or add it to a cluster with POST /cluster/learners',
+      )
+    }
+  }
+
+  private async handOver(replica: Replica): Promise<void> {
+    if (replica.raft.view().state !== 'leader') return
+    const outcome = replica.input(() => replica.raft.transfer(this.deps.clock.now(), null))
+    if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
+    const gone = (): boolean => replica.raft.view().state !== 'leader' && replica.raft.view().leader !== null
+    await replica.conditions.until(gone, this.options.electionTimeoutMsMax)
+  }
+
+  private hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
+    const { id, incarnation, addresses } = this.options
+    return {
+      protocol: PEER_PROTOCOL,
+      purpose,
+      from: id,
+      to,
+      clusterId: this.replica?.clusterIdentity ?? null,
+      incarnation,
+      addresses,
+    }
+  }
+
+  private report(): NodeReport {
+    const { id, incarnation, addresses, version } = this.options
+    const view = this.replica?.raft.view()
+    return {
+      id,
+      incarnation,
+      clusterId: this.replica?.clusterIdentity ?? null,
+      initialized: view !== undefined && (view.last !== null || view.vote.leaderId.term > 0),
+      vote: view?.vote ?? VOTE_ZERO,
+      last: view?.last ?? null,
+      leader: view?.leader ?? null,
+      effective: view?.effective ?? NO_MEMBERSHIP,
+      addresses,
+      version,
+    }
+  }
+
+  private onFault(error: Error): void {
+    if (this.faultSeen !== null) return
+    this.faultSeen = error
+    this.notifyFault(error)
+  }
+}

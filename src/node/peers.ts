@@ -1,0 +1,262 @@
+import type { Hello, NodeReport, Refusal, Transport } from '../ports/transport.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
+import { indexOf } from '../raft/index.ts'
+import type { Logger, PeerRegister } from './options.ts'
+
+export interface PeersOptions {
+  readonly id: NodeId
+  readonly incarnation: string
+  /** How long a node that left the membership stays connected, so that it can learn that it left. */
+  readonly lingerMs: number
+  readonly callersMax: number
+}
+
+export interface PeersDependencies {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly register: PeerRegister
+  readonly logger: Logger
+  readonly clusterId: () => string | null
+  /** Whether a cluster of this id can be ours: it carries our token. */
+  readonly acceptsClusterId: (clusterId: string) => boolean
+  readonly effective: () => StoredMembership
+  readonly onFault: (error: Error) => void
+}
+
+export interface Warning {
+  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'removed'
+  readonly detail: string
+}
+
+const WARNINGS_MAX = 32
+
+/**
+ * Who may talk to this node, and whom it keeps connections to.
+ *
+ * A cluster is named by its id, a node by its id and its incarnation, which is drawn when its data directory is made. Peers
+ * remember the incarnation of every member, also over restarts, so that a voter that lost its data can neither vote nor acknowledge
+ * until it has been removed and added again (raft.md 4).
+ */
+export class Peers {
+  private readonly options: PeersOptions
+  private readonly deps: PeersDependencies
+  /** Incarnations of members, as remembered on disk. */
+  private readonly known = new Map<NodeId, string>()
+  /** Incarnations met in this life, of anybody. */
+  private readonly met = new Map<NodeId, string>()
+  private readonly clusterIds = new Map<NodeId, string>()
+  /** Nodes that called and are no members (a leader, as a pristine node sees it): called back. */
+  private readonly callers = new Map<NodeId, string>()
+  private readonly lingering = new Map<NodeId, string>()
+  private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
+  private readonly warned = new Map<string, Warning>()
+  private removedAt: StoredMembership | null = null
+
+  constructor(options: PeersOptions, deps: PeersDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  async load(): Promise<void> {
+    for (const [id, incarnation] of await this.deps.register.load()) this.known.set(id, incarnation)
+  }
+
+  get warnings(): readonly Warning[] {
+    return [...this.warned.values()]
+  }
+
+  /** Set when a member told this node of a later membership that it is not part of. */
+  get toldRemoved(): boolean {
+    return this.removedAt !== null && indexOf(this.removedAt.logId) > indexOf(this.deps.effective().logId)
+  }
+
+  /** The cluster a peer last said it belongs to. */
+  clusterIdOf(peer: NodeId): string | null {
+    return this.clusterIds.get(peer) ?? null
+  }
+
+  /** Whether messages of `peer` may reach the core: they come from our cluster, or one of us has none yet. */
+  speaksForUs(peer: NodeId): boolean {
+    const ours = this.deps.clusterId()
+    const theirs = this.clusterIds.get(peer)
+    return ours === null || theirs === undefined || ours === theirs
+  }
+
+  admit(hello: Hello): Refusal | null {
+    if (hello.purpose === 'probe' && hello.from === 0) return null
+    const { from } = hello
+    if (from === 0) return refusal('bad-hello', 'only a probe may leave out who it is from')
+    if (hello.to !== 0 && hello.to !== this.options.id) {
+      return refusal(
+        'wrong-node',
+        `this is node ${this.options.id}, not node ${hello.to}: correct the address of node ${hello.to}`,
+      )
+    }
+    const reason = this.refuse(from, hello.clusterId, hello.incarnation)
+    if (reason !== null || hello.purpose === 'probe') return reason
+    this.meet(from, hello.clusterId, hello.incarnation)
+    this.addCaller(from, hello.addresses.raft)
+    return null
+  }
+
+  admitReport(peer: NodeId, report: NodeReport): Refusal | null {
+    if (report.id !== peer) {
+      const detail = `the address of node ${peer} leads to node ${report.id}: correct the address of node ${peer}`
+      this.warn('wrong-node', String(peer), detail)
+      return refusal('wrong-node', detail)
+    }
+    const reason = this.refuse(peer, report.clusterId, report.incarnation)
+    if (reason !== null) return reason
+    this.meet(peer, report.clusterId, report.incarnation)
+    this.noticeRemoval(report)
+    return null
+  }
+
+  /** What a peer that refused us said, where an operator should know. */
+  onRefused(peer: NodeId, refused: Refusal): void {
+    this.deps.logger.warn({ peer, code: refused.code, detail: refused.detail }, 'refused by peer')
+    if (refused.code === 'wrong-incarnation')
+      this.warn('wiped-voter', `self-${peer}`, `node ${peer}: ${refused.detail}`)
+    if (refused.code === 'wrong-cluster')
+      this.warn('foreign-cluster', `self-${peer}`, `node ${peer}: ${refused.detail}`)
+    if (refused.code === 'wrong-node') this.warn('wrong-node', String(peer), refused.detail)
+  }
+
+  /** The membership changed: connections and memory follow it. */
+  onMembership(membership: Membership): void {
+    for (const [id, addresses] of this.listed) if (!membership.nodes.has(id)) this.linger(id, addresses.raft)
+    this.listed = membership.nodes
+    for (const id of membership.nodes.keys()) {
+      const incarnation = this.met.get(id)
+      if (incarnation !== undefined) this.remember(id, incarnation)
+      this.lingering.delete(id)
+    }
+    this.connect()
+  }
+
+  /** A membership is committed: who is not in it may come back with other data. */
+  onCommittedMembership(membership: Membership): void {
+    for (const id of this.known.keys()) {
+      if (!membership.nodes.has(id) && !this.listed.has(id)) this.forget(id)
+    }
+  }
+
+  /** Nobody listens at the address of a node that called: there is no point in calling back until it calls again. */
+  onUnreachable(id: NodeId): void {
+    if (this.callers.delete(id)) this.connect()
+  }
+
+  /** A node that was probed as a new learner: from now on this incarnation of it counts. */
+  expect(id: NodeId, incarnation: string): void {
+    if (this.listed.has(id)) return
+    this.met.set(id, incarnation)
+  }
+
+  /** The incarnation by which a member is known, or null. */
+  incarnationOf(id: NodeId): string | null {
+    return this.known.get(id) ?? null
+  }
+
+  private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
+    if (from === this.options.id) {
+      return incarnation === this.options.incarnation
+        ? refusal('self', `node ${from} reached itself: correct the address`)
+        : refusal('self', `two nodes have the id ${from}: give each node an id of its own`)
+    }
+    const ours = this.deps.clusterId()
+    if (clusterId !== null && (ours === null ? !this.deps.acceptsClusterId(clusterId) : ours !== clusterId)) {
+      const detail =
+        ours === null
+          ? `cluster ${clusterId} was formed with another cluster token than node ${this.options.id} has`
+          : `node ${this.options.id} belongs to cluster ${ours}, node ${from} to cluster ${clusterId}`
+      this.warn('foreign-cluster', String(from), detail)
+      return refusal('wrong-cluster', detail)
+    }
+    const expected = this.known.get(from)
+    if (expected === undefined || expected === incarnation) return null
+    const detail =
+      `node ${from} has lost its data since it joined (its incarnation was ${expected}, now it is ${incarnation}): ` +
+      'remove it from the membership, then add it again'
+    this.warn('wiped-voter', String(from), detail)
+    return refusal('wrong-incarnation', detail)
+  }
+
+  private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
+    this.met.set(id, incarnation)
+    if (clusterId === null) this.clusterIds.delete(id)
+    else this.clusterIds.set(id, clusterId)
+    this.warned.delete(`wiped-voter ${id}`)
+    this.warned.delete(`wrong-node ${id}`)
+    if (this.listed.has(id)) this.remember(id, incarnation)
+  }
+
+  private noticeRemoval(report: NodeReport): void {
+    const { effective } = report
+    if (effective.membership.nodes.has(this.options.id) || effective.membership.configs.length === 0) return
+    if (indexOf(effective.logId) <= indexOf(this.deps.effective().logId) || !this.listed.has(this.options.id)) return
+    this.removedAt = effective
+    this.warn('removed', 'self', `node ${report.id} knows a later membership without this node`)
+  }
+
+  private addCaller(id: NodeId, raft: string): void {
+    if (raft === '' || this.listed.has(id) || this.callers.get(id) === raft) return
+    this.callers.delete(id)
+    this.callers.set(id, raft)
+    if (this.callers.size > this.options.callersMax) {
+      for (const oldest of this.callers.keys()) {
+        this.callers.delete(oldest)
+        break
+      }
+    }
+    this.connect()
+  }
+
+  private linger(id: NodeId, raft: string): void {
+    if (id === this.options.id) return
+    this.lingering.set(id, raft)
+    this.deps.clock.after(this.options.lingerMs, () => {
+      if (this.lingering.delete(id)) this.connect()
+    })
+  }
+
+  private connect(): void {
+    const peers = new Map<NodeId, string>([...this.callers, ...this.lingering])
+    for (const [id, { raft }] of this.listed) peers.set(id, raft)
+    peers.delete(this.options.id)
+    this.deps.transport.setPeers(peers)
+  }
+
+  private remember(id: NodeId, incarnation: string): void {
+    if (this.known.has(id) || id === this.options.id) return
+    this.known.set(id, incarnation)
+    this.deps.register.remember(id, incarnation).catch((error: unknown) => this.fault(error))
+  }
+
+  private forget(id: NodeId): void {
+    this.known.delete(id)
+    this.met.delete(id)
+    this.deps.register.forget(id).catch((error: unknown) => this.fault(error))
+  }
+
+  private fault(error: unknown): void {
+    this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+  }
+
+  private warn(code: Warning['code'], about: string, detail: string): void {
+    const name = `${code} ${about}`
+    if (this.warned.get(name)?.detail === detail) return
+    this.warned.set(name, { code, detail })
+    if (this.warned.size > WARNINGS_MAX) {
+      for (const oldest of this.warned.keys()) {
+        this.warned.delete(oldest)
+        break
+      }
+    }
+    this.deps.logger.warn({ code, detail }, 'peer warning')
+  }
+}
+
+function refusal(code: Refusal['code'], detail: string): Refusal {
+  return { code, detail }
+}

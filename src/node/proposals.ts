@@ -1,0 +1,317 @@
+import { RequestError } from '../lib/errors.ts'
+import type { Random } from '../lib/random.ts'
+import type { CommandResult } from '../kv/index.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { ForwardRefusal, ForwardRequest } from '../ports/transport.ts'
+import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../raft/index.ts'
+import { compareLeaderIds, sameLeaderId } from '../raft/index.ts'
+import type { Origin } from './entry.ts'
+import { commandEntryBytes, commandEntryInto } from './entry.ts'
+
+export interface ProposalsOptions {
+  readonly id: NodeId
+  readonly batchEntriesMax: number
+  readonly batchBytesMax: number
+  readonly pendingMax: number
+  readonly pendingBytesMax: number
+  /** How long to wait for an answer to a forwarded batch before it is sent again under the same number. */
+  readonly resendMs: number
+}
+
+/** Who leads, as far as this node knows. `self`: this node does. */
+export type LeaderHint =
+  | { readonly kind: 'self'; readonly leaderId: LeaderId }
+  | { readonly kind: 'other'; readonly leader: NodeId; readonly vote: Vote }
+  | { readonly kind: 'none' }
+
+export interface ProposalsDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly leader: () => LeaderHint
+  readonly propose: (count: number, body: Uint8Array) => ProposeOutcome
+  readonly send: (message: ForwardRequest) => void
+}
+
+interface Pending {
+  readonly number: number
+  readonly command: Uint8Array
+  readonly deadline: number
+  readonly resolve: (result: CommandResult) => void
+  readonly reject: (error: RequestError) => void
+  /** The batch it travels in; null while it waits for a leader, or when it is known that its last batch is lost. */
+  batch: Batch | null
+}
+
+/** Commands that were proposed together, under one ballot. */
+interface Batch {
+  readonly batchId: number
+  readonly leaderId: LeaderId
+  /** Null when this node led itself: then nothing travels and nothing has to be sent again. */
+  readonly request: ForwardRequest | null
+  readonly members: readonly Pending[]
+  open: number
+  sentAt: number
+}
+
+const SWEEP_MS = 50
+
+/**
+ * The writes that this node has taken and not answered yet.
+ *
+ * Each command carries this process's origin and a number into the log. It is answered when this node applies its entry, whoever
+ * proposed it. A command proposed under ballot V was appended by V's owner or not at all, so once an entry of a later ballot is
+ * applied and the command was not seen before it, the command is lost for good: it is proposed again, and cannot take effect twice.
+ * Until then nobody knows, and a deadline that passes is answered with `outcome-unknown`.
+ */
+export class Proposals {
+  readonly origin: Origin
+  private readonly options: ProposalsOptions
+  private readonly deps: ProposalsDependencies
+  private readonly pending = new Map<number, Pending>()
+  private readonly batches = new Map<number, Batch>()
+  private waiting: Pending[] = []
+  private bytes = 0
+  private numbers = 0
+  private flushing = false
+  private sweepCancel: (() => void) | null = null
+  private closed: RequestError | null = null
+  /** The highest ballot of which an entry was applied here. */
+  private appliedLeaderId: LeaderId | null = null
+  failed = 0
+
+  constructor(options: ProposalsOptions, deps: ProposalsDependencies) {
+    this.options = options
+    this.deps = deps
+    this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
+  }
+
+  get count(): number {
+    return this.pending.size
+  }
+
+  /** Takes a command. Rejects with `RequestError`: see the class comment for which failures are definite. */
+  submit(command: Uint8Array, timeoutMs: number): Promise<CommandResult> {
+    if (this.closed !== null) return Promise.reject(this.closed)
+    if (this.pending.size >= this.options.pendingMax || this.bytes + command.length > this.options.pendingBytesMax) {
+      this.failed += 1
+      return Promise.reject(overloaded())
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = this.deps.clock.now() + timeoutMs
+      const pending: Pending = { number: this.numbers++, command, deadline, resolve, reject, batch: null }
+      this.pending.set(pending.number, pending)
+      this.bytes += command.length
+      this.waiting.push(pending)
+      this.flushSoon()
+      this.sweepSoon()
+    })
+  }
+
+  /** An entry that carries our origin was executed. */
+  onResult(number: number, result: CommandResult): void {
+    const pending = this.pending.get(number)
+    if (pending === undefined) return
+    this.settled(pending)
+    pending.resolve(result)
+  }
+
+  /** An entry written under `leaderId` is applied: what was proposed under an earlier ballot and not seen is lost. */
+  onApplied(leaderId: LeaderId): void {
+    if (this.appliedLeaderId !== null && compareLeaderIds(leaderId, this.appliedLeaderId) <= 0) return
+    this.appliedLeaderId = leaderId
+    for (const batch of this.batches.values()) {
+      if (compareLeaderIds(batch.leaderId, leaderId) < 0) this.proposeAgain(batch)
+    }
+  }
+
+  /** The state was replaced by a snapshot: what was on its way under its ballot or an earlier one may be part of it, or not. */
+  onSnapshot(leaderId: LeaderId): void {
+    this.appliedLeaderId = leaderId
+    for (const batch of this.batches.values()) {
+      if (compareLeaderIds(batch.leaderId, leaderId) > 0) continue
+      for (const pending of batch.members) if (this.pending.has(pending.number)) this.fail(pending, outcomeUnknown())
+    }
+  }
+
+  onRefusal(refusal: ForwardRefusal): void {
+    const batch = this.batches.get(refusal.batchId)
+    if (batch === undefined || batch.request === null || batch.request.to !== refusal.from) return
+    if (refusal.reason !== 'overloaded') return this.proposeAgain(batch)
+    for (const pending of batch.members) if (this.pending.has(pending.number)) this.fail(pending, overloaded())
+  }
+
+  /** The leader changed, or a connection came back: what waits may move now. */
+  onLeader(): void {
+    for (const batch of this.batches.values()) this.resend(batch)
+    if (this.waiting.length > 0) this.flushSoon()
+  }
+
+  /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where it may be on its way). */
+  close(error: RequestError): void {
+    this.closed = error
+    this.sweepCancel?.()
+    for (const pending of this.pending.values()) this.fail(pending, pending.batch === null ? error : outcomeUnknown())
+  }
+
+  private flushSoon(): void {
+    if (this.flushing) return
+    this.flushing = true
+    this.deps.clock.nextTurn(() => {
+      this.flushing = false
+      this.flush()
+    })
+  }
+
+  private flush(): void {
+    while (this.waiting.length > 0) {
+      const leader = this.deps.leader()
+      if (leader.kind === 'none') return
+      const members = this.takeBatch()
+      if (members.length === 0) return
+      const body = this.bodyOf(members)
+      if (leader.kind === 'self') this.proposeHere(members, body)
+      else this.forward(leader.leader, leader.vote, members, body)
+      // A refused batch waits again; the next turn or the next leader takes it up.
+      if (members[0]?.batch === null) return
+    }
+  }
+
+  /** The next commands that wait, within the limits of a batch. Those whose deadline has passed were answered by the sweep. */
+  private takeBatch(): Pending[] {
+    const members: Pending[] = []
+    let bytes = 0
+    let taken = 0
+    for (const pending of this.waiting) {
+      if (members.length === this.options.batchEntriesMax) break
+      if (members.length > 0 && bytes + pending.command.length > this.options.batchBytesMax) break
+      taken += 1
+      if (!this.pending.has(pending.number)) continue
+      members.push(pending)
+      bytes += pending.command.length
+    }
+    this.waiting = taken === this.waiting.length ? [] : this.waiting.slice(taken)
+    return members
+  }
+
+  private bodyOf(members: readonly Pending[]): Uint8Array {
+    let size = 0
+    for (const { command } of members) size += commandEntryBytes(command.length)
+    const body = Buffer.allocUnsafeSlow(size)
+    let offset = 0
+    for (const { number, command } of members) offset = commandEntryInto(body, offset, this.origin, number, command)
+    return body
+  }
+
+  private proposeHere(members: readonly Pending[], body: Uint8Array): void {
+    const outcome = this.deps.propose(members.length, body)
+    switch (outcome.kind) {
+      case 'accepted':
+        this.open(members, outcome.leaderId, this.nextBatchId(), null)
+        return
+      case 'overloaded':
+        for (const pending of members) this.fail(pending, overloaded())
+        return
+      case 'not-leader':
+      case 'transferring':
+        this.waiting = [...members, ...this.waiting]
+    }
+  }
+
+  private forward(to: NodeId, vote: Vote, members: readonly Pending[], body: Uint8Array): void {
+    const batchId = this.nextBatchId()
+    const request: ForwardRequest = {
+      type: 'forward-request',
+      from: this.options.id,
+      to,
+      vote,
+      batchId,
+      count: members.length,
+      body,
+    }
+    this.open(members, vote.leaderId, batchId, request)
+    this.deps.send(request)
+  }
+
+  private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
+    const open = members.filter((pending) => this.pending.has(pending.number))
+    if (open.length === 0) return
+    const batch: Batch = { batchId, leaderId, request, members: open, open: open.length, sentAt: this.deps.clock.now() }
+    for (const pending of open) pending.batch = batch
+    this.batches.set(batchId, batch)
+  }
+
+  /** Sends a forwarded batch again, under its number: the leader it was meant for takes it once (raft.md 6). */
+  private resend(batch: Batch): void {
+    const { request } = batch
+    if (request === null) return
+    const leader = this.deps.leader()
+    if (leader.kind !== 'other' || leader.leader !== request.to) return
+    if (!sameLeaderId(leader.vote.leaderId, batch.leaderId)) return
+    batch.sentAt = this.deps.clock.now()
+    this.deps.send(request)
+  }
+
+  private proposeAgain(batch: Batch): void {
+    this.batches.delete(batch.batchId)
+    const lost = batch.members.filter((pending) => this.pending.has(pending.number))
+    for (const pending of lost) pending.batch = null
+    if (lost.length === 0) return
+    this.waiting = [...lost, ...this.waiting]
+    this.flushSoon()
+  }
+
+  private nextBatchId(): number {
+    return this.numbers++
+  }
+
+  private settled(pending: Pending): void {
+    this.pending.delete(pending.number)
+    this.bytes -= pending.command.length
+    const { batch } = pending
+    if (batch === null) return
+    batch.open -= 1
+    if (batch.open === 0) this.batches.delete(batch.batchId)
+  }
+
+  private fail(pending: Pending, error: RequestError): void {
+    this.settled(pending)
+    this.failed += 1
+    pending.reject(error)
+  }
+
+  private sweepSoon(): void {
+    if (this.sweepCancel !== null || this.pending.size === 0) return
+    this.sweepCancel = this.deps.clock.after(SWEEP_MS, () => {
+      this.sweepCancel = null
+      this.sweep()
+      this.sweepSoon()
+    })
+  }
+
+  private sweep(): void {
+    const now = this.deps.clock.now()
+    for (const pending of this.pending.values()) {
+      if (pending.deadline > now) continue
+      this.fail(pending, pending.batch === null ? noLeader() : outcomeUnknown())
+    }
+    for (const batch of this.batches.values()) {
+      if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)
+    }
+    if (this.waiting.length > 0) this.flushSoon()
+  }
+}
+
+function overloaded(): RequestError {
+  return new RequestError('overloaded', 'too many writes wait for an outcome; nothing was proposed, try again later')
+}
+
+function noLeader(): RequestError {
+  return new RequestError('no-leader', 'no leader took the write within its time; it has not taken effect, try again')
+}
+
+function outcomeUnknown(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the write was proposed but its outcome was not known in time; it may take effect, read the key before you repeat it',
+  )
+}

@@ -1,0 +1,418 @@
+import { RequestError } from '../lib/errors.ts'
+import type { CommandResult } from '../kv/index.ts'
+import { KvMachine } from '../kv/index.ts'
+import { limits } from '../limits.ts'
+import type { PeerMessage, Refusal, SnapshotSource } from '../ports/transport.ts'
+import type { AppendRequest, LogId, LogIndex, NodeId, RaftEvent, RaftMessage } from '../raft/index.ts'
+import { Raft, indexOf, sameLeaderId } from '../raft/index.ts'
+import { Applier } from './applier.ts'
+import { Conditions } from './conditions.ts'
+import { Control } from './control.ts'
+import { CoreLoop } from './core-loop.ts'
+import { entryCodec, membershipsOf } from './entry.ts'
+import { Forwarded } from './forwarded.ts'
+import type { NodeDependencies, NodeOptions } from './options.ts'
+import type { Peers } from './peers.ts'
+import type { LeaderHint } from './proposals.ts'
+import { Proposals } from './proposals.ts'
+import { raftOptions } from './raft-options.ts'
+import { Reads } from './reads.ts'
+import { Rows } from './rows.ts'
+import type { ReceivedSnapshot } from './snapshot-receiver.ts'
+import { SnapshotReceiver } from './snapshot-receiver.ts'
+import { SnapshotSender } from './snapshot-sender.ts'
+import { StateFlusher } from './state-flusher.ts'
+import type { Startup } from './startup.ts'
+
+/** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
+export class Replica {
+  readonly rows: Rows
+  readonly applier: Applier
+  readonly proposals: Proposals
+  readonly reads: Reads
+  readonly conditions: Conditions
+  readonly control: Control
+  readonly snapshotSender: SnapshotSender
+  readonly snapshotReceiver: SnapshotReceiver
+  readonly flusher: StateFlusher
+  leaderChanges = 0
+  elections = 0
+  /** When everything this node has applied was known to be current, on its own clock; null before the first word from a leader. */
+  freshAt: number | null = null
+  private readonly options: NodeOptions
+  private readonly deps: NodeDependencies
+  private readonly peers: Peers
+  private readonly loop: CoreLoop
+  private readonly forwarded: Forwarded
+  private stopped = false
+  /** Committed index of the latest word from the leader, and when it came: fresh once applied. */
+  private heard: { readonly at: number; readonly committed: LogIndex } | null = null
+
+  constructor(options: NodeOptions, deps: NodeDependencies, peers: Peers, startup: Startup) {
+    this.options = options
+    this.deps = deps
+    this.peers = peers
+    this.conditions = new Conditions(deps.clock)
+    this.loop = this.makeLoop(startup)
+    this.rows = new Rows(deps.state, options.recordCacheBytesMax)
+    this.applier = this.makeApplier(startup)
+    this.proposals = this.makeProposals()
+    this.reads = this.makeReads()
+    this.forwarded = new Forwarded({
+      id: options.id,
+      leading: () => this.loop.leading(),
+      propose: (count, body) => this.propose(count, body),
+      send: (message) => this.send(message),
+    })
+    this.control = new Control(
+      { id: options.id, retryMs: options.electionTimeoutMsMin },
+      { clock: deps.clock, leader: () => this.leader(), send: (message) => this.send(message) },
+    )
+    this.snapshotSender = this.makeSnapshotSender()
+    this.snapshotReceiver = this.makeSnapshotReceiver()
+    this.flusher = this.makeFlusher(indexOf(startup.restored.purged))
+  }
+
+  get raft(): Raft {
+    return this.loop.raft
+  }
+
+  get clusterIdentity(): string | null {
+    return this.loop.clusterIdentity
+  }
+
+  get appliedIndex(): LogIndex {
+    return indexOf(this.applier.applied)
+  }
+
+  /** Carries out what the core wanted at its construction and arms its timer. */
+  start(): void {
+    this.loop.input(() => undefined)
+  }
+
+  input<T>(step: () => T): T {
+    return this.loop.input(step)
+  }
+
+  adoptCluster(clusterId: string): void {
+    this.loop.adoptCluster(clusterId)
+  }
+
+  durable(): Promise<void> {
+    return this.loop.durable()
+  }
+
+  leader(): LeaderHint {
+    const view = this.raft.view()
+    if (view.state === 'leader') {
+      return view.transferringTo === null ? { kind: 'self', leaderId: view.vote.leaderId } : { kind: 'none' }
+    }
+    if (view.leader === null || view.leader === this.options.id) return { kind: 'none' }
+    return { kind: 'other', leader: view.leader, vote: view.vote }
+  }
+
+  onMessage(message: PeerMessage): void {
+    if (this.stopped || !this.peers.speaksForUs(message.from)) return
+    switch (message.type) {
+      case 'forward-request':
+        return this.forwarded.onRequest(message)
+      case 'forward-refusal':
+        return this.proposals.onRefusal(message)
+      case 'read-index-request':
+        return this.reads.onRequest(message)
+      case 'read-index-response':
+        return this.reads.onResponse(message)
+      case 'control-request':
+      case 'control-response':
+        return this.control.onMessage(message)
+      case 'append-request':
+        return this.onAppendRequest(message)
+      default:
+        return this.onRaftMessage(message)
+    }
+  }
+
+  onConnected(peer: NodeId): void {
+    if (this.stopped) return
+    this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
+    if (this.raft.view().leader === peer) this.onLeader()
+  }
+
+  onDisconnected(peer: NodeId): void {
+    if (!this.stopped) this.input(() => this.raft.peerDisconnected(this.deps.clock.now(), peer))
+  }
+
+  onUnreachable(peer: NodeId): void {
+    if (this.stopped) return
+    this.peers.onUnreachable(peer)
+    this.input(() => this.raft.peerUnreachable(this.deps.clock.now(), peer))
+  }
+
+  onRefused(peer: NodeId, refusal: Refusal): void {
+    this.peers.onRefused(peer, refusal)
+  }
+
+  onSnapshot(source: SnapshotSource): void {
+    this.snapshotReceiver.onSnapshot(source)
+  }
+
+  /** Ends everything; `error` is what requests that are still open are answered. */
+  async stop(error: RequestError): Promise<void> {
+    if (this.stopped) return
+    this.stopped = true
+    this.proposals.close(error)
+    this.reads.close(error)
+    this.control.close(error)
+    this.conditions.giveUp()
+    this.snapshotSender.stop()
+    this.snapshotReceiver.stop()
+    this.flusher.stop()
+    await this.loop.stop()
+    await this.applier.pause()
+    this.applier.stop()
+  }
+
+  private send(message: PeerMessage): void {
+    if (!this.stopped) this.deps.transport.send(message)
+  }
+
+  private propose(count: number, body: Uint8Array): ReturnType<Raft['propose']> {
+    return this.input(() => this.raft.propose(this.deps.clock.now(), { count, body }))
+  }
+
+  private onAppendRequest(message: AppendRequest): void {
+    let complete = message
+    if (message.batches.some((batch) => batch.membershipCount > 0)) {
+      const memberships = this.loop.guard(() => message.batches.flatMap((batch) => membershipsOf(batch)))
+      complete = { ...message, memberships }
+    }
+    this.onRaftMessage(complete)
+    const view = this.raft.view()
+    if (view.leader !== message.from || !sameLeaderId(view.vote.leaderId, message.vote.leaderId)) return
+    this.heard = { at: this.deps.clock.now(), committed: message.committed }
+    this.freshen()
+  }
+
+  private onRaftMessage(message: RaftMessage): void {
+    const { clock } = this.deps
+    this.loop.input(() => this.raft.receive(clock.now(), message), this.peers.clusterIdOf(message.from))
+  }
+
+  private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {
+    const { vote, session, logId } = source.header
+    const offer = { vote, session, logId }
+    const { clock } = this.deps
+    const step = (): ReturnType<Raft['offerSnapshot']> => this.raft.offerSnapshot(clock.now(), source.from, offer)
+    return this.loop.input(step, this.peers.clusterIdOf(source.from))
+  }
+
+  private resume(installed: ReceivedSnapshot | null): void {
+    if (installed === null) return this.applier.resume()
+    const { from, vote, session, logId, membership } = installed
+    const machine = new KvMachine({ keyedWritesMax: this.options.keyedWritesMax }, installed.machine)
+    this.applier.resume({ machine, applied: logId, membership })
+    this.proposals.onSnapshot(logId.leaderId)
+    const install = { vote, session, logId, membership }
+    this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, install))
+    this.afterApplied(logId)
+  }
+
+  private onEvent(event: RaftEvent): void {
+    const { logger } = this.deps
+    switch (event.type) {
+      case 'message-ignored':
+        return logger.debug(event, 'message ignored')
+      case 'campaign-started':
+        if (!event.preVote) this.elections += 1
+        return logger.info({ preVote: event.preVote, vote: event.vote }, 'campaign started')
+      case 'leader-changed':
+        if (event.leader !== null) this.leaderChanges += 1
+        logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
+        return this.onLeader()
+      case 'state-changed':
+        if (event.state === 'leader') this.forwarded.onLeading(event.vote.leaderId)
+        logger.info({ state: event.state, term: event.vote.leaderId.term }, 'state changed')
+        return this.onLeader()
+      case 'membership-changed': {
+        const { membership } = event.stored
+        this.peers.onMembership(this.raft.view().effective.membership)
+        if (event.committed) this.peers.onCommittedMembership(membership)
+        const facts = { configs: membership.configs, nodes: [...membership.nodes.keys()], committed: event.committed }
+        return logger.info(facts, 'membership changed')
+      }
+      case 'transfer-ended':
+        logger.info({ to: event.to }, event.type)
+        return this.onLeader()
+      default:
+        return logger.info(event, event.type)
+    }
+  }
+
+  private onLeader(): void {
+    this.proposals.onLeader()
+    this.reads.onLeader()
+    this.control.onLeader()
+  }
+
+  private onResult(node: number, nonce: number, requestNumber: number, result: CommandResult): void {
+    const { origin } = this.proposals
+    if (node === origin.node && nonce === origin.nonce) this.proposals.onResult(requestNumber, result)
+  }
+
+  private onApplied(logId: LogId): void {
+    this.proposals.onApplied(logId.leaderId)
+    this.input(() => this.raft.applied(this.deps.clock.now(), logId.index))
+    this.afterApplied(logId)
+  }
+
+  private afterApplied(logId: LogId): void {
+    this.freshen()
+    this.reads.onApplied(logId.index)
+    this.conditions.changed()
+    this.flusher.onApplied(logId.index)
+  }
+
+  private freshen(): void {
+    if (this.heard === null || this.heard.committed > this.appliedIndex) return
+    this.freshAt = this.heard.at
+    this.heard = null
+  }
+
+  private fault(error: Error): void {
+    if (this.stopped) return
+    this.deps.logger.error({ error: error.message }, 'fault: this node stops')
+    this.deps.onFault(error)
+    this.stop(new RequestError('shutting-down', 'this node has stopped because of a fault')).catch((late: unknown) =>
+      this.deps.logger.error({ error: String(late) }, 'stopping after a fault failed'),
+    )
+  }
+
+  private makeLoop({ restored, clusterId }: Startup): CoreLoop {
+    const { clock, log, transport, logger, random } = this.deps
+    const raft = new Raft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
+    const options = { frameBytesMax: this.options.appendBytesMax * 2 }
+    const deps = {
+      raft,
+      log,
+      clock,
+      transport,
+      logger,
+      onSnapshotPlan: (plan: Parameters<SnapshotSender['start']>[0]) => this.snapshotSender.start(plan),
+      onCommitted: (index: LogIndex) => this.applier.commitTo(index),
+      onEvent: (event: RaftEvent) => this.onEvent(event),
+      onRead: (release: Parameters<Reads['onRelease']>[0]) => this.reads.onRelease(release),
+      onChanged: () => this.conditions.changed(),
+      onFault: (error: Error) => this.fault(error),
+    }
+    return new CoreLoop(options, deps, clusterId)
+  }
+
+  private makeApplier({ meta, restored }: Startup): Applier {
+    const { loop, rows } = this
+    const { keyedWritesMax, appendBytesMax } = this.options
+    return new Applier(
+      { batchBytesMax: appendBytesMax * 4 },
+      {
+        rows,
+        clock: this.deps.clock,
+        readCached: (first, last, bytesMax) => loop.readCached(first, last, bytesMax),
+        read: (first, last, bytesMax) => loop.read(first, last, bytesMax),
+        onResult: (entry, result) => this.onResult(entry.originNode, entry.originNonce, entry.requestNumber, result),
+        onApplied: (logId) => this.onApplied(logId),
+        onFault: (error) => this.fault(error),
+      },
+      {
+        machine: new KvMachine({ keyedWritesMax }, meta?.machine ?? null),
+        applied: restored.applied,
+        membership: restored.appliedMembership,
+      },
+    )
+  }
+
+  private makeProposals(): Proposals {
+    const { id, batchEntriesMax, batchBytesMax, electionTimeoutMsMin } = this.options
+    const { clock, random } = this.deps
+    return new Proposals(
+      {
+        id,
+        batchEntriesMax,
+        batchBytesMax,
+        pendingMax: limits.pendingProposalsMax,
+        pendingBytesMax: limits.pendingProposalBytesMax,
+        resendMs: electionTimeoutMsMin,
+      },
+      {
+        clock,
+        random,
+        leader: () => this.leader(),
+        propose: (count, body) => this.propose(count, body),
+        send: (message) => this.send(message),
+      },
+    )
+  }
+
+  private makeReads(): Reads {
+    const { clock } = this.deps
+    return new Reads(
+      { id: this.options.id, pendingMax: limits.pendingReadsMax, retryMs: this.options.electionTimeoutMsMin },
+      {
+        clock,
+        leader: () => this.leader(),
+        read: (readId) => this.input(() => this.raft.read(clock.now(), readId)),
+        send: (message) => this.send(message),
+        applied: () => this.appliedIndex,
+      },
+    )
+  }
+
+  private makeSnapshotSender(): SnapshotSender {
+    const { state, transport, clock, logger } = this.deps
+    const { snapshotChunkBytes, snapshotBytesPerSecondMax } = this.options
+    return new SnapshotSender(
+      {
+        chunkBytes: snapshotChunkBytes,
+        bytesPerSecondMax: snapshotBytesPerSecondMax,
+        atOnceMax: limits.snapshotsSentAtOnceMax,
+      },
+      {
+        state,
+        transport,
+        clock,
+        logger,
+        leadsUnder: (vote) => this.loop.leadsUnder(vote),
+        onFinished: (to, session, outcome) =>
+          this.input(() => this.raft.snapshotFinished(clock.now(), to, session, outcome)),
+      },
+    )
+  }
+
+  private makeSnapshotReceiver(): SnapshotReceiver {
+    const { state, logger, clock } = this.deps
+    return new SnapshotReceiver({
+      state,
+      logger,
+      offer: (source) => this.offerSnapshot(source),
+      onProgress: (from, vote) => this.input(() => this.raft.snapshotProgress(clock.now(), from, vote)),
+      pause: () => this.applier.pause(),
+      isAhead: (logId) => logId.index > this.appliedIndex,
+      resume: (installed) => this.resume(installed),
+      onFault: (error) => this.fault(error),
+    })
+  }
+
+  private makeFlusher(flushedAt: LogIndex): StateFlusher {
+    const { log, state, clock } = this.deps
+    const { purgeEveryEntries, purgeEveryBytes } = this.options
+    return new StateFlusher(
+      { everyEntries: purgeEveryEntries, everyBytes: purgeEveryBytes },
+      {
+        log,
+        state,
+        applier: this.applier,
+        onDurable: (logId) => this.input(() => this.raft.stateDurable(clock.now(), logId)),
+        onFault: (error) => this.fault(error),
+      },
+      flushedAt,
+    )
+  }
+}

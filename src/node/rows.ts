@@ -1,0 +1,173 @@
+import { assert } from '../lib/assert.ts'
+import type { RowKey, Workspace } from '../kv/index.ts'
+import { rowBytes, rowFromBytes } from '../kv/index.ts'
+import type { StateStore, StateWrite } from '../ports/state-store.ts'
+import { RowCache } from './row-cache.ts'
+
+type Changes = Map<RowKey, Uint8Array | null>
+
+const SCAN_PAGE_ROWS = 4096
+const SCAN_PAGE_BYTES = 4 * 1024 * 1024
+
+/**
+ * The rows of the state as the applier has left them: changes on their way to the store over a cache over the store.
+ *
+ * Changes are gathered in `gathered` while an earlier batch (`writing`) is on its way; both are visible to every lookup, so
+ * nobody waits for a write. Guarantee: the store receives the changes in order, each batch whole, with the meta that belongs to it.
+ */
+export class Rows implements Workspace {
+  private readonly store: StateStore
+  private readonly cache: RowCache
+  private gathered: Changes = new Map()
+  private gatheredBytes = 0
+  private writing: Changes | null = null
+  /** What the commands at hand may look at; kept here because the cache may drop any row at any time. */
+  private loaded: Changes = new Map()
+  private ranges = new Map<string, readonly RowKey[]>()
+  /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
+  private changes = 0
+
+  constructor(store: StateStore, cacheBytesMax: number) {
+    this.store = store
+    this.cache = new RowCache(cacheBytesMax)
+  }
+
+  /** The row if it is known without the store: its bytes, null when absent, undefined when the store must be asked. */
+  peek(row: RowKey): Uint8Array | null | undefined {
+    const gathered = this.gathered.get(row)
+    if (gathered !== undefined) return gathered
+    const writing = this.writing?.get(row)
+    if (writing !== undefined) return writing
+    return this.cache.get(row)
+  }
+
+  /** Looks rows up in the store, without caching: for reads that run beside the applier. */
+  async fetch(rows: readonly RowKey[]): Promise<readonly (Uint8Array | null)[]> {
+    const changesBefore = this.changes
+    const values = await this.store.getMany(rows.map(rowBytes))
+    if (this.changes === changesBefore) this.remember(rows, values)
+    return values
+  }
+
+  /** Keeps a row that is known now until `release`. Returns whether it is known; if not, it has to be loaded. */
+  pin(row: RowKey): boolean {
+    const known = this.peek(row)
+    if (known === undefined) return this.loaded.has(row)
+    this.loaded.set(row, known)
+    return true
+  }
+
+  /** Makes `rows` known, so that `get` finds them. Only the applier calls it, between its batches. */
+  async load(rows: readonly RowKey[]): Promise<void> {
+    const changesBefore = this.changes
+    const values = await this.store.getMany(rows.map(rowBytes))
+    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads some')
+    for (const [at, row] of rows.entries()) this.loaded.set(row, values[at] ?? null)
+    this.remember(rows, values)
+  }
+
+  /** Makes the rows of a range known. Every change before must be in the store already. */
+  async loadRange(start: RowKey, end: RowKey | null): Promise<void> {
+    const found: RowKey[] = []
+    const view = await this.store.view()
+    try {
+      let from: Uint8Array = rowBytes(start)
+      for (;;) {
+        const page = await view.scan({
+          start: from,
+          end: end === null ? null : rowBytes(end),
+          reverse: false,
+          limit: SCAN_PAGE_ROWS,
+          bytesMax: SCAN_PAGE_BYTES,
+        })
+        for (const { key, value } of page) {
+          const row = rowFromBytes(key)
+          found.push(row)
+          this.loaded.set(row, value)
+        }
+        const last = page.at(-1)
+        if (last === undefined) break
+        from = Buffer.concat([last.key, Buffer.from([0])])
+      }
+    } finally {
+      await view.close()
+    }
+    this.ranges.set(rangeName(start, end), found)
+  }
+
+  get(row: RowKey): Uint8Array | null {
+    const known = this.peek(row)
+    const bytes = known === undefined ? this.loaded.get(row) : known
+    assert(bytes !== undefined, 'a command looks only at rows of its read set')
+    return bytes
+  }
+
+  put(row: RowKey, bytes: Uint8Array): void {
+    this.change(row, bytes)
+  }
+
+  remove(row: RowKey): void {
+    this.change(row, null)
+  }
+
+  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
+    const rows = this.ranges.get(rangeName(start, end))
+    assert(rows !== undefined, 'a command looks only at ranges of its read set')
+    return rows
+  }
+
+  /** The commands that rows and ranges were loaded for have been executed. */
+  release(): void {
+    this.loaded = new Map()
+    if (this.ranges.size > 0) this.ranges = new Map()
+  }
+
+  get waitingBytes(): number {
+    return this.gatheredBytes
+  }
+
+  get isClean(): boolean {
+    return this.gathered.size === 0 && this.writing === null
+  }
+
+  get isWriting(): boolean {
+    return this.writing !== null
+  }
+
+  /** Hands everything gathered to the store, in one batch with `meta`. */
+  async flush(meta: Uint8Array): Promise<void> {
+    assert(this.writing === null, 'one batch at a time is on its way to the store')
+    this.writing = this.gathered
+    this.gathered = new Map()
+    this.gatheredBytes = 0
+    const writes: StateWrite[] = []
+    for (const [row, bytes] of this.writing) {
+      const key = rowBytes(row)
+      writes.push(bytes === null ? { type: 'delete', key } : { type: 'put', key, value: bytes })
+    }
+    await this.store.write(writes, meta)
+    this.writing = null
+  }
+
+  /** The store holds another state now. */
+  reset(): void {
+    assert(this.isClean, 'no change is on its way when the state is replaced')
+    this.changes += 1
+    this.cache.clear()
+  }
+
+  private change(row: RowKey, bytes: Uint8Array | null): void {
+    this.changes += 1
+    this.gathered.set(row, bytes)
+    this.gatheredBytes += row.length + (bytes?.length ?? 0)
+    this.cache.set(row, bytes)
+  }
+
+  private remember(rows: readonly RowKey[], values: readonly (Uint8Array | null)[]): void {
+    for (const [at, row] of rows.entries()) this.cache.set(row, values[at] ?? null)
+  }
+}
+
+function rangeName(start: RowKey, end: RowKey | null): string {
+  return `${start.length}:${start}${end ?? ''}:${end === null}`
+}

@@ -1,0 +1,104 @@
+import { StorageError } from '../lib/errors.ts'
+import type { LogContents, LogStore } from '../ports/log-store.ts'
+import type { StateStore } from '../ports/state-store.ts'
+import type { LogId, LogIndex, NodeId, RaftRestored, StoredMembership } from '../raft/index.ts'
+import { NO_MEMBERSHIP, indexOf, sameLeaderId, sameLogId } from '../raft/index.ts'
+import { membershipsOf } from './entry.ts'
+import type { Logger } from './options.ts'
+import type { StateMeta } from './state-meta.ts'
+import { decodeStateMeta } from './state-meta.ts'
+
+export interface Startup {
+  readonly restored: RaftRestored
+  readonly clusterId: string | null
+  /** Null when the state machine is empty. */
+  readonly meta: StateMeta | null
+}
+
+/**
+ * Opens both stores and makes one picture of them, or refuses (architecture: integrity).
+ *
+ * The state may be behind the log (its tail was not flushed: it is replayed), or ahead of it or beside it (a crash between the
+ * installation of a snapshot and the reset of the log: the log is reset now).
+ */
+export async function openStores(id: NodeId, log: LogStore, state: StateStore, logger: Logger): Promise<Startup> {
+  const contents = await log.open()
+  for (const finding of contents.findings) logger.warn({ finding }, 'log repaired at start')
+  const meta = readMeta(await state.open())
+  const { purged, last } = await reconcile(log, contents, meta)
+  const applied = meta?.applied ?? null
+  const reset = purged !== contents.purged
+  const appliedMembership = meta?.membership ?? NO_MEMBERSHIP
+  const memberships = reset ? [] : membershipsBeyond(contents, indexOf(applied))
+  const effective = memberships.at(-1) ?? appliedMembership
+  checkRecovery(id, contents.lostUpTo, effective)
+  return {
+    clusterId: contents.hardState.clusterId,
+    meta,
+    restored: {
+      vote: contents.hardState.vote,
+      purged,
+      last,
+      runs: reset ? [] : contents.runs,
+      sizes: reset ? [] : contents.sizes,
+      applied,
+      appliedMembership,
+      memberships,
+      recoverUntil: contents.lostUpTo,
+    },
+  }
+}
+
+function readMeta(bytes: Uint8Array | null): StateMeta | null {
+  if (bytes === null) return null
+  const meta = decodeStateMeta(bytes)
+  if (meta !== null) return meta
+  throw new StorageError(
+    'refused',
+    'the state was written by another version of Quorate; start a version at least as new',
+  )
+}
+
+async function reconcile(
+  log: LogStore,
+  contents: LogContents,
+  meta: StateMeta | null,
+): Promise<{ purged: LogId | null; last: LogId | null }> {
+  const { purged, last } = contents
+  const applied = meta?.applied ?? null
+  if (indexOf(applied) < indexOf(purged)) {
+    throw new StorageError(
+      'refused',
+      `the state stands at entry ${indexOf(applied)}, but the log begins after entry ${indexOf(purged)}: the state directory ` +
+        'is missing or was replaced; remove this node from the membership, wipe its data directory and add it again',
+    )
+  }
+  if (applied === null || sameLogId(applied, purged)) return { purged, last }
+  if (applied.index <= indexOf(last) && holds(contents, applied)) return { purged, last }
+  await log.write([{ type: 'reset', purged: applied }])
+  return { purged: applied, last: applied }
+}
+
+/** Whether the retained log has exactly this entry. */
+function holds(contents: LogContents, id: LogId): boolean {
+  const run = contents.runs.findLast(({ first }) => first <= id.index)
+  return run !== undefined && sameLeaderId(run.leaderId, id.leaderId)
+}
+
+function membershipsBeyond(contents: LogContents, applied: LogIndex): StoredMembership[] {
+  return contents.membershipBatches
+    .flatMap((batch) => membershipsOf(batch))
+    .filter(({ logId }) => indexOf(logId) > applied)
+}
+
+function checkRecovery(id: NodeId, lostUpTo: LogIndex | null, effective: StoredMembership): void {
+  if (lostUpTo === null) return
+  const voters = new Set(effective.membership.configs.flat())
+  const others = [...voters].filter((voter) => voter !== id)
+  if (others.length > 0) return
+  throw new StorageError(
+    'refused',
+    `the log has lost acknowledged entries up to ${lostUpTo}, and this node has no peers to fetch them from: ` +
+      'restore the data directory from a backup',
+  )
+}

@@ -1,0 +1,168 @@
+import type { LogIndex, NodeId, RaftView } from '../raft/index.ts'
+import { indexOf } from '../raft/index.ts'
+import type { NodeDependencies, NodeOptions } from './options.ts'
+import type { Peers, Warning } from './peers.ts'
+import type { Replica } from './replica.ts'
+import type { LogIdView, MembershipAnswer } from './views.ts'
+import { failureToleranceOf, logIdView, membershipAnswer, voteView, votersOfMembership } from './views.ts'
+
+export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
+
+export interface MemberStatus {
+  readonly raft: string
+  readonly api: string
+  readonly role: 'voter' | 'learner'
+  readonly reachable: boolean | null
+  readonly matched: number | null
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+  readonly snapshot: { readonly bytesSent: number; readonly bytesEstimate: number; readonly percent: number } | null
+}
+
+export interface ClusterStatus {
+  readonly clusterId: string | null
+  readonly node: {
+    readonly id: number
+    readonly state: NodeStateView
+    readonly incarnation: string
+    readonly version: string
+    readonly uptimeMs: number
+  }
+  readonly leader: number | null
+  readonly term: number
+  readonly vote: ReturnType<typeof voteView>
+  readonly lastLogId: LogIdView | null
+  readonly committed: LogIdView | null
+  readonly applied: LogIdView | null
+  readonly purged: LogIdView | null
+  readonly membership: {
+    readonly effective: MembershipAnswer
+    readonly committed: MembershipAnswer
+    readonly joint: boolean
+  } | null
+  readonly nodes: Readonly<Record<string, MemberStatus>>
+  readonly failureTolerance: number
+  readonly digest: string
+  readonly warnings: readonly Warning[]
+}
+
+/** The cluster as one node sees it. */
+export class Status {
+  private readonly options: NodeOptions
+  private readonly deps: NodeDependencies
+  private readonly replica: Replica
+  private readonly peers: Peers
+  private readonly startedAt: number
+  private stopping = false
+
+  constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers) {
+    this.options = options
+    this.deps = deps
+    this.replica = replica
+    this.peers = peers
+    this.startedAt = deps.clock.now()
+  }
+
+  onStopping(): void {
+    this.stopping = true
+  }
+
+  state(): NodeStateView {
+    const { state, effective, committedMembership } = this.replica.raft.view()
+    if (this.stopping) return 'shutdown'
+    const known = effective.membership.configs.length > 0
+    const isOutside = known && !effective.membership.nodes.has(this.options.id) && state !== 'leader'
+    // A change that is not committed may still be undone, unless a peer says that it is over.
+    if ((isOutside && indexOf(committedMembership.logId) >= indexOf(effective.logId)) || this.peers.toldRemoved)
+      return 'removed'
+    return state
+  }
+
+  cluster(): ClusterStatus {
+    const { raft, applier, clusterIdentity } = this.replica
+    const view = raft.view()
+    const effective = membershipAnswer(view.effective, view.committedMembership)
+    return {
+      clusterId: clusterIdentity,
+      node: {
+        id: this.options.id,
+        state: this.state(),
+        incarnation: this.options.incarnation,
+        version: this.options.version,
+        uptimeMs: Math.round(this.deps.clock.now() - this.startedAt),
+      },
+      leader: view.leader,
+      term: view.vote.leaderId.term,
+      vote: voteView(view.vote),
+      lastLogId: logIdView(view.last),
+      committed: this.logIdAt(view.committed),
+      applied: logIdView(applier.applied),
+      purged: logIdView(view.purged),
+      membership:
+        view.effective.membership.configs.length === 0
+          ? null
+          : {
+              effective,
+              committed: membershipAnswer(view.committedMembership, view.committedMembership),
+              joint: effective.joint,
+            },
+      nodes: this.members(view),
+      failureTolerance: failureToleranceOf(view.effective.membership),
+      digest: applier.digest,
+      warnings: this.peers.warnings,
+    }
+  }
+
+  member(view: RaftView, id: NodeId): MemberStatus | null {
+    const { membership } = view.effective
+    const addresses = membership.nodes.get(id)
+    if (addresses === undefined) return null
+    const role = votersOfMembership(membership).has(id) ? 'voter' : 'learner'
+    const base = { raft: addresses.raft, api: addresses.api, role } as const
+    if (id === this.options.id) {
+      const isLeader = view.state === 'leader'
+      return {
+        ...base,
+        reachable: true,
+        matched: isLeader ? indexOf(view.last) : null,
+        lag: isLeader ? 0 : null,
+        lastContactMs: 0,
+        snapshot: null,
+      }
+    }
+    const reachable = this.deps.transport.isConnected(id)
+    const follower = view.followers.find((one) => one.id === id)
+    if (follower === undefined)
+      return { ...base, reachable, matched: null, lag: null, lastContactMs: null, snapshot: null }
+    return {
+      ...base,
+      reachable,
+      matched: follower.matched,
+      lag: indexOf(view.last) - follower.matched,
+      lastContactMs:
+        follower.heardAt === null ? null : Math.max(0, Math.round(this.deps.clock.now() - follower.heardAt)),
+      snapshot: this.snapshotOf(id),
+    }
+  }
+
+  private members(view: RaftView): Record<string, MemberStatus> {
+    const members: Record<string, MemberStatus> = {}
+    for (const id of [...view.effective.membership.nodes.keys()].sort((a, b) => a - b)) {
+      const member = this.member(view, id)
+      if (member !== null) members[String(id)] = member
+    }
+    return members
+  }
+
+  private snapshotOf(id: NodeId): MemberStatus['snapshot'] {
+    const progress = this.replica.snapshotSender.progressOf(id)
+    if (progress === null) return null
+    const { bytesSent, bytesEstimate } = progress
+    const percent = bytesEstimate === 0 ? 0 : Math.min(99, Math.floor((bytesSent * 100) / bytesEstimate))
+    return { bytesSent, bytesEstimate, percent }
+  }
+
+  private logIdAt(index: LogIndex): LogIdView | null {
+    return logIdView(this.replica.raft.logIdAt(index))
+  }
+}
