@@ -5,6 +5,9 @@ import { type HandshakeOutcome, judgeAnswer, shakeHands } from './handshake.ts'
 import { RoundTrip } from './round-trip.ts'
 import type { TransportContext } from './transport-options.ts'
 
+/** Messages kept for a peer that is being dialled. */
+const EARLY_MESSAGES_MAX = 32
+
 /** Doublings beyond this many do not matter any more. */
 const ATTEMPTS_MAX = 16
 
@@ -27,6 +30,8 @@ export class PeerLink {
   /** Every channel that stands or is being closed; at most two. */
   private readonly channels = new Set<Channel>()
   private onAllClosed: (() => void) | null = null
+  /** What was sent while a dial is under way: an answer to a node that has just called need not be asked for again. */
+  private early: PeerMessage[] = []
   private connectedAt = 0
   private attempts = 0
   private cancelWait: (() => void) | null = null
@@ -78,10 +83,13 @@ export class PeerLink {
     })
   }
 
-  /** Loses the message when the peer is not connected. A queue that is too long is given up as a whole, with its connection. */
+  /** Loses the message when the peer is neither connected nor being dialled. A queue that is too long is given up as a whole, with its connection. */
   send(message: PeerMessage): void {
     const { channel } = this
-    if (channel === null) return
+    if (channel === null) {
+      if (this.cancelDial !== null && this.early.length < EARLY_MESSAGES_MAX) this.early.push(message)
+      return
+    }
     channel.send(message)
     if (channel.queuedBytes > this.context.limits.peerQueueBytesMax) {
       this.drop(`the peer does not keep up: ${channel.queuedBytes} bytes were waiting`)
@@ -105,12 +113,14 @@ export class PeerLink {
   }
 
   private onOutcome(outcome: HandshakeOutcome): void {
+    if (outcome.kind !== 'answered') this.early = []
     switch (outcome.kind) {
       case 'answered': {
         const refusal = judgeAnswer(outcome.answer, this.peer, this.handlers)
         // What the report says can be the end of this peer.
         if (this.closed) return outcome.channel.close('closed', 'the peer is not listed any more')
         if (refusal === null) return this.onStanding(outcome.channel)
+        this.early = []
         outcome.channel.close('closed', refusal.detail)
         return this.onRefused(refusal)
       }
@@ -138,6 +148,7 @@ export class PeerLink {
       onClosed: (reason) => this.onClosed(channel, reason),
     })
     this.context.logger.info({ peer: this.peer, address: this.address }, 'peer-connected')
+    for (const message of this.early.splice(0)) channel.send(message)
     this.ping(channel)
     this.handlers.onConnected(this.peer)
   }
