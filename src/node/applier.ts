@@ -235,6 +235,8 @@ export class Applier {
   private fail(error: unknown): void {
     if (this.stopped) return
     this.stopped = true
+    this.running = false
+    for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0)]) resolve()
     this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
   }
 }

@@ -68,14 +68,12 @@ export class Changes {
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
     const committed = await replica.conditions.until(() => this.isSettled(indexOf(logId)), deadline - clock.now())
     if (!committed) throw unsettled()
-    if (wait)
-      await replica.conditions.until(() => this.lagOf(id) <= this.deps.caughtUpEntriesMax, deadline - clock.now())
-    const lag = this.lagOf(id)
+    if (wait) await replica.conditions.until(() => this.isCaughtUp(id), deadline - clock.now())
     return {
       logId: logIdView(logId),
       membership: membershipView(replica.raft.view().effective.membership),
-      lag,
-      caughtUp: lag <= this.deps.caughtUpEntriesMax,
+      lag: this.lagOf(id),
+      caughtUp: this.isCaughtUp(id),
     }
   }
 
@@ -95,6 +93,14 @@ export class Changes {
     if (id === view.id) return 0
     const follower = view.followers.find((one) => one.id === id)
     return indexOf(view.last) - (follower?.matched ?? -1)
+  }
+
+  /** Close behind the leader, and heard of: a node that holds nothing yet is not close, however short the log. */
+  isCaughtUp(id: NodeId): boolean {
+    const view = this.deps.replica.raft.view()
+    const follower = view.followers.find((one) => one.id === id)
+    if (follower !== undefined && (follower.heardAt === null || follower.matched < 0)) return false
+    return this.lagOf(id) <= this.deps.caughtUpEntriesMax
   }
 
   private answer(): MembershipAnswer {

@@ -20,7 +20,6 @@ export interface ClusterDependencies {
   readonly state: StateStore
   readonly clock: Clock
   readonly chunkBytes: number
-  readonly caughtUpEntriesMax: number
   readonly checkInitialized: () => void
 }
 
@@ -90,7 +89,20 @@ export class Cluster {
   }
 
   async transfer(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
-    return (await this.call('transfer', to, timeoutMs, false)) as { leader: number }
+    const { replica, clock } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const before = replica.raft.view().leader
+    try {
+      // A named target may be asked for again: the node that leads by then is the target, or passes leadership on to it.
+      return (await this.call('transfer', to, timeoutMs, to !== null)) as { leader: number }
+    } catch (error) {
+      // The leader was asked, and stopped leading before it answered: whoever leads next is the answer.
+      if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
+      await replica.conditions.until(() => replica.raft.view().leader !== null, deadline - clock.now())
+      const { leader } = replica.raft.view()
+      if (leader === null || leader === before) throw error
+      return { leader }
+    }
   }
 
   campaign(): void {
@@ -140,13 +152,13 @@ export class Cluster {
   }
 
   private learnersHere(): LearnerStatus[] {
-    const { replica, status, changes, caughtUpEntriesMax } = this.deps
+    const { replica, status, changes } = this.deps
     const view = replica.raft.view()
     const learners: LearnerStatus[] = []
     for (const id of [...view.effective.membership.nodes.keys()].sort((a, b) => a - b)) {
       const member = status.member(view, id)
       if (member?.role !== 'learner') continue
-      learners.push({ id, ...member, caughtUp: changes.lagOf(id) <= caughtUpEntriesMax })
+      learners.push({ id, ...member, caughtUp: changes.isCaughtUp(id) })
     }
     return learners
   }

@@ -77,7 +77,9 @@ export class Control {
 
   onMessage(message: ControlRequest | ControlResponse): void {
     if (message.type === 'control-response') return this.onResponse(message)
-    const { timeoutMs, value } = JSON.parse(message.body) as { timeoutMs: number; value: unknown }
+    const request = parsed<{ readonly timeoutMs: number; readonly value: unknown }>(message.body)
+    if (request === null || typeof request.timeoutMs !== 'number') return
+    const { timeoutMs, value } = request
     this.perform(message.name, value, timeoutMs).then(
       (answer) => {
         const body = JSON.stringify(answer)
@@ -158,7 +160,8 @@ export class Control {
 
   private onResponse(message: ControlResponse): void {
     const call = this.calls.get(message.requestId)
-    if (call !== undefined && call.asked === message.from) this.answered(call, JSON.parse(message.body) as Answer)
+    const answer = parsed<Answer>(message.body)
+    if (call !== undefined && answer !== null && call.asked === message.from) this.answered(call, answer)
   }
 
   private answered(call: Call, answer: Answer): void {
@@ -194,6 +197,16 @@ export class Control {
         this.settle(call, () => call.reject(call.asked === null ? noLeader() : outcomeUnknown()))
       else if (call.asked === null) this.ask(call.requestId)
     }
+  }
+}
+
+/** What a peer of this version wrote; null for anything that is not even JSON. */
+function parsed<T extends object>(text: string): T | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as T) : null
+  } catch {
+    return null
   }
 }
 

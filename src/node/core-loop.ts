@@ -70,8 +70,7 @@ export class CoreLoop {
 
   /** The ballot under which this node leads; null when it does not. */
   leading(): LeaderId | null {
-    const view = this.raft.view()
-    return view.state === 'leader' ? view.vote.leaderId : null
+    return this.raft.state === 'leader' ? this.raft.vote.leaderId : null
   }
 
   leadsUnder(vote: Vote): boolean {
@@ -102,7 +101,7 @@ export class CoreLoop {
     if (this.clusterId !== null) return
     this.clusterId = clusterId
     this.deps.logger.info({ clusterId }, 'cluster joined')
-    this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.view().vote, clusterId } })
+    this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.vote, clusterId } })
   }
 
   /** Batches of the log, durable or not, from memory; null when they are not all there. */

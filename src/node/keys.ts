@@ -90,7 +90,7 @@ export class Keys {
     return {
       revision: replica.applier.revision,
       servedBy: this.deps.id,
-      leader: replica.raft.view().leader,
+      leader: replica.raft.leader,
       consistency,
     }
   }
@@ -124,7 +124,7 @@ export class Keys {
     if (maxMs === null) return
     const { replica, clock } = this.deps
     const view = replica.raft.view()
-    const freshAt = view.state === 'leader' ? (view.quorumAckedAt ?? clock.now()) : replica.freshAt
+    const freshAt = view.state === 'leader' ? (view.quorumAckedAt ?? clock.now()) : replica.freshness.freshAt
     const ageMs = freshAt === null ? Infinity : clock.now() - freshAt
     if (ageMs <= maxMs) return
     const known =

@@ -59,7 +59,7 @@ export class Node {
         logger: deps.logger,
         clusterId: () => this.replica?.clusterIdentity ?? null,
         acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
-        effective: () => this.replica?.raft.view().effective ?? NO_MEMBERSHIP,
+        effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
         onFault: (error) => this.onFault(error),
       },
     )
@@ -143,7 +143,6 @@ export class Node {
       state,
       clock,
       chunkBytes: options.snapshotChunkBytes,
-      caughtUpEntriesMax,
       checkInitialized: () => this.checkServing(),
     })
     const keys = new Keys({ replica, state, clock, checkServing: () => this.checkServing(), id: options.id })
@@ -156,6 +155,9 @@ export class Node {
   }
 
   private checkServing(): void {
+    const members = this.replica?.raft.effectiveMembership.membership.nodes
+    const isMember = members?.has(this.options.id) === true && !this.peers.toldRemoved
+    if (isMember && this.faultSeen === null && !this.stopping) return
     const state = this.status?.state()
     if (this.faultSeen !== null || this.stopping) {
       throw new RequestError('shutting-down', 'this node is stopping; ask another one')

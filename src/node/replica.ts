@@ -11,6 +11,7 @@ import { Control } from './control.ts'
 import { CoreLoop } from './core-loop.ts'
 import { entryCodec, membershipsOf } from './entry.ts'
 import { Forwarded } from './forwarded.ts'
+import { Freshness } from './freshness.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers } from './peers.ts'
 import type { LeaderHint } from './proposals.ts'
@@ -35,18 +36,15 @@ export class Replica {
   readonly snapshotSender: SnapshotSender
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
+  readonly freshness = new Freshness()
   leaderChanges = 0
   elections = 0
-  /** When everything this node has applied was known to be current, on its own clock; null before the first word from a leader. */
-  freshAt: number | null = null
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
   private readonly peers: Peers
   private readonly loop: CoreLoop
   private readonly forwarded: Forwarded
   private stopped = false
-  /** Committed index of the latest word from the leader, and when it came: fresh once applied. */
-  private heard: { readonly at: number; readonly committed: LogIndex } | null = null
 
   constructor(options: NodeOptions, deps: NodeDependencies, peers: Peers, startup: Startup) {
     this.options = options
@@ -103,12 +101,11 @@ export class Replica {
   }
 
   leader(): LeaderHint {
-    const view = this.raft.view()
-    if (view.state === 'leader') {
-      return view.transferringTo === null ? { kind: 'self', leaderId: view.vote.leaderId } : { kind: 'none' }
+    const { state, vote, leader, transferringTo } = this.raft
+    if (state === 'leader') {
+      return transferringTo === null ? { kind: 'self', leaderId: vote.leaderId } : { kind: 'none' }
     }
-    if (view.leader === null || view.leader === this.options.id) return { kind: 'none' }
-    return { kind: 'other', leader: view.leader, vote: view.vote }
+    return leader === null || leader === this.options.id ? { kind: 'none' } : { kind: 'other', leader, vote }
   }
 
   onMessage(message: PeerMessage): void {
@@ -135,7 +132,7 @@ export class Replica {
   onConnected(peer: NodeId): void {
     if (this.stopped) return
     this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
-    if (this.raft.view().leader === peer) this.onLeader()
+    if (this.raft.leader === peer) this.onLeader()
   }
 
   onDisconnected(peer: NodeId): void {
@@ -187,10 +184,9 @@ export class Replica {
       complete = { ...message, memberships }
     }
     this.onRaftMessage(complete)
-    const view = this.raft.view()
-    if (view.leader !== message.from || !sameLeaderId(view.vote.leaderId, message.vote.leaderId)) return
-    this.heard = { at: this.deps.clock.now(), committed: message.committed }
-    this.freshen()
+    const { leader, vote } = this.raft
+    if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
+    this.freshness.onLeaderHeard(this.deps.clock.now(), message.committed, this.appliedIndex)
   }
 
   private onRaftMessage(message: RaftMessage): void {
@@ -235,7 +231,7 @@ export class Replica {
         return this.onLeader()
       case 'membership-changed': {
         const { membership } = event.stored
-        this.peers.onMembership(this.raft.view().effective.membership)
+        this.peers.onMembership(this.raft.effectiveMembership.membership)
         if (event.committed) this.peers.onCommittedMembership(membership)
         const facts = { configs: membership.configs, nodes: [...membership.nodes.keys()], committed: event.committed }
         return logger.info(facts, 'membership changed')
@@ -266,16 +262,10 @@ export class Replica {
   }
 
   private afterApplied(logId: LogId): void {
-    this.freshen()
+    this.freshness.onApplied(logId.index)
     this.reads.onApplied(logId.index)
     this.conditions.changed()
     this.flusher.onApplied(logId.index)
-  }
-
-  private freshen(): void {
-    if (this.heard === null || this.heard.committed > this.appliedIndex) return
-    this.freshAt = this.heard.at
-    this.heard = null
   }
 
   private fault(error: Error): void {

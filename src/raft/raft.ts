@@ -299,6 +299,15 @@ export class Raft {
     return this.core.effective
   }
 
+  get vote(): Vote {
+    return this.core.vote
+  }
+
+  /** Whom a leader is handing over to; null when it is not, or does not lead. */
+  get transferringTo(): NodeId | null {
+    return this.leadership?.transferringTo ?? null
+  }
+
   get state(): NodeState {
     if (this.leadership !== null) return 'leader'
     if (this.election.candidate) return 'candidate'

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { getJson, sendJson } from './rest.ts'
+
+export interface BenchNode {
+  readonly id: number
+  readonly api: string
+  readonly raft: string
+  /** Starts its process; resolves when the API answers. */
+  start(): Promise<void>
+  /** Sends a signal; resolves when the process has ended, for signals that end it. */
+  signal(name: NodeJS.Signals): Promise<void>
+  readonly pid: number | undefined
+}
+
+export interface BenchCluster {
+  readonly nodes: readonly BenchNode[]
+  /** The node that leads, as the first node that answers says. */
+  leader(): Promise<BenchNode>
+  stop(): Promise<void>
+}
+
+const MAIN = join(import.meta.dirname, '../../../dist/main.js')
+const READY_TIMEOUT_MS = 15_000
+const POLL_MS = 10
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      resolve(typeof address === 'object' && address !== null ? address.port : 0)
+    })
+  })
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Resolves with the first truthy result of `attempt`; rejects when there is none in time. */
+export async function eventually<T>(
+  what: string,
+  attempt: () => Promise<T | null>,
+  timeoutMs = READY_TIMEOUT_MS,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    const result = await attempt().catch(() => null)
+    if (result !== null) return result
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+class Process implements BenchNode {
+  readonly id: number
+  readonly api: string
+  readonly raft: string
+  private readonly directory: string
+  private readonly flags: readonly string[]
+  private child: ChildProcess | null = null
+
+  constructor(id: number, ports: { api: number; raft: number }, directory: string, flags: readonly string[]) {
+    this.id = id
+    this.api = `http://127.0.0.1:${ports.api}`
+    this.raft = `127.0.0.1:${ports.raft}`
+    this.directory = directory
+    this.flags = flags
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid
+  }
+
+  async start(): Promise<void> {
+    const args = ['serve', '--id', String(this.id), '--data-dir', this.directory, '--api', this.api.slice(7)]
+    const child = spawn(process.execPath, [MAIN, ...args, '--raft', this.raft, '--log-level', 'warn', ...this.flags], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, UV_THREADPOOL_SIZE: '8' },
+    })
+    this.child = child
+    await eventually(`node ${this.id} answers`, async () => {
+      if (child.exitCode !== null) throw new Error(`node ${this.id} ended with ${child.exitCode}`)
+      return await getJson(`${this.api}/cluster`)
+    })
+  }
+
+  async signal(name: NodeJS.Signals): Promise<void> {
+    const { child } = this
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    child.kill(name)
+    if (name === 'SIGKILL' || name === 'SIGTERM') await ended
+  }
+}
+
+/** Three (or `count`) nodes on this machine, each a process of its own, formed into one cluster. */
+export async function startCluster(
+  options: { readonly count?: number; readonly flags?: readonly string[] } = {},
+): Promise<BenchCluster> {
+  const { count = 3, flags = [] } = options
+  const directory = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
+  const nodes: Process[] = []
+  for (let id = 1; id <= count; id++) {
+    nodes.push(new Process(id, { api: await freePort(), raft: await freePort() }, join(directory, String(id)), flags))
+  }
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.signal('SIGKILL')))
+    rmSync(directory, { recursive: true, force: true })
+  }
+  try {
+    await Promise.all(nodes.map((node) => node.start()))
+    const members = nodes.map(({ id, raft, api }) => ({ id, raft, api }))
+    await sendJson('POST', `${members[0]?.api}/cluster/initialize?wait=committed`, { members })
+    const leader = (): Promise<BenchNode> => findLeader(nodes)
+    await leader()
+    return { nodes, leader, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function findLeader(nodes: readonly BenchNode[]): Promise<BenchNode> {
+  return eventually('a leader', async () => {
+    for (const node of nodes) {
+      const status = await getJson(`${node.api}/cluster`).catch(() => null)
+      const leader = nodes.find(({ id }) => id === status?.['leader'])
+      if (leader !== undefined) return leader
+    }
+    return null
+  })
+}

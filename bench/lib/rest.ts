@@ -1,0 +1,41 @@
+import { Agent, request } from 'node:http'
+
+const agent = new Agent({ keepAlive: true })
+
+export interface Answer {
+  readonly status: number
+  readonly body: Buffer
+}
+
+/** One request of the API. Rejects when there is no answer at all. */
+export function call(
+  method: string,
+  url: string,
+  body?: Buffer | string,
+  headers: Record<string, string> = {},
+  timeoutMs = 20_000,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { method, agent, headers, timeout: timeoutMs }, (incoming) => {
+      const chunks: Buffer[] = []
+      incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+      incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) }))
+      incoming.on('error', reject)
+    })
+    outgoing.on('timeout', () => outgoing.destroy(new Error('timeout')))
+    outgoing.on('error', reject)
+    outgoing.end(body)
+  })
+}
+
+export async function getJson(url: string): Promise<Record<string, unknown>> {
+  const answer = await call('GET', url, undefined, {}, 2_000)
+  if (answer.status !== 200) throw new Error(`GET ${url}: ${answer.status} ${answer.body.toString()}`)
+  return JSON.parse(answer.body.toString()) as Record<string, unknown>
+}
+
+export async function sendJson(method: string, url: string, body: unknown): Promise<Record<string, unknown>> {
+  const answer = await call(method, url, JSON.stringify(body), { 'content-type': 'application/json' })
+  if (answer.status >= 300) throw new Error(`${method} ${url}: ${answer.status} ${answer.body.toString()}`)
+  return JSON.parse(answer.body.toString()) as Record<string, unknown>
+}
