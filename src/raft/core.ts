@@ -93,10 +93,8 @@ export class Core {
     return isVoter(this.membership, id)
   }
 
-  /** A voter of the effective or the committed membership: a leader may have removed itself and crashed before anyone else knew. */
   mayCampaign(): boolean {
-    if (this.recoverUntil !== null) return false
-    return this.isVoter() || isVoter(this.memberships.committed.membership, this.id)
+    return this.recoverUntil === null && this.memberships.mayCampaign(this.id)
   }
 
   /** This node alone is a quorum. */

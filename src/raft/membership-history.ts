@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
-import { indexOf, type LogIndex, type StoredMembership } from './types.ts'
+import { isVoter } from './membership.ts'
+import { indexOf, type LogIndex, type NodeId, type StoredMembership } from './types.ts'
 
 /**
  * The memberships that can still matter: the committed one, then those of the log beyond the commit index, ascending.
@@ -29,6 +30,16 @@ export class MembershipHistory {
   /** All of them: the committed one first. */
   get all(): readonly StoredMembership[] {
     return this.stored
+  }
+
+  /**
+   * Whether `id` is a voter by the effective membership, by the one it replaced as long as it may not be committed, or by the committed
+   * one. A leader may write its own removal and crash: nobody else has a log that long, so it must be able to lead once more. What was
+   * committed is forgotten by a restart, so the replaced membership counts by itself.
+   */
+  mayCampaign(id: NodeId): boolean {
+    const relevant = [this.effective, this.stored.at(-2), this.committed]
+    return relevant.some((known) => known !== undefined && isVoter(known.membership, id))
   }
 
   append(membership: StoredMembership): void {

@@ -106,6 +106,7 @@ export class Progress {
     const confirmed = this.mode === 'probe' ? matched >= this.next - 1 : this.mode === 'snapshot' && matched >= purged
     if (confirmed) this.becomeReplicate()
     if (this.mode === 'replicate') this.land()
+    if (this.next <= this.matched) this.next = logIndex(this.matched + 1)
     return rose
   }
 
@@ -159,6 +160,5 @@ export class Progress {
     }
     if (landed > 0) this.flights.splice(0, landed)
     if (this.flights.length === 0) this.flightBytes = 0
-    if (this.next <= this.matched) this.next = logIndex(this.matched + 1)
   }
 }

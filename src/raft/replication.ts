@@ -208,11 +208,12 @@ export class Replication {
     this.lastHeartbeatAt = now
   }
 
-  private isGone({ leaving, matched }: Progress): boolean {
+  /** A node that was removed is told so, as far as it can be reached within one election timeout. */
+  private isGone({ leaving, matched, toldCommitted }: Progress): boolean {
     const { now, committed, options } = this.core
     if (leaving === null) return false
     if (committed >= leaving.index) leaving.committedAt ??= now
-    if (matched >= leaving.index) return true
+    if (matched >= leaving.index && toldCommitted >= leaving.index) return true
     return leaving.committedAt !== null && now >= leaving.committedAt + options.electionTimeoutMsMin
   }
 
