@@ -66,12 +66,12 @@ export class Formation {
     deadline: number,
   ): Promise<InitializeAnswer> {
     const { replica, clock } = this.deps
-    replica.adoptCluster(clusterId)
+    replica.loop.adoptCluster(clusterId)
     const outcome = replica.input(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()
     this.deps.onMembership()
-    await replica.durable()
+    await replica.loop.durable()
     const left = (): number => deadline - clock.now()
     const { index } = outcome.logId
     if (wait === 'leader') await this.waitFor('a leader', () => replica.raft.view().leader !== null, left())

@@ -27,6 +27,7 @@ import type { Startup } from './startup.ts'
 
 /** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
 export class Replica {
+  readonly loop: CoreLoop
   readonly rows: Rows
   readonly applier: Applier
   readonly proposals: Proposals
@@ -42,7 +43,6 @@ export class Replica {
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
   private readonly peers: Peers
-  private readonly loop: CoreLoop
   private readonly forwarded: Forwarded
   private stopped = false
 
@@ -90,14 +90,6 @@ export class Replica {
 
   input<T>(step: () => T): T {
     return this.loop.input(step)
-  }
-
-  adoptCluster(clusterId: string): void {
-    this.loop.adoptCluster(clusterId)
-  }
-
-  durable(): Promise<void> {
-    return this.loop.durable()
   }
 
   leader(): LeaderHint {
