@@ -50,6 +50,9 @@ export const limits = {
 
   /** Frames that wait for one peer's socket. */
   peerQueueBytesMax: 64 * 1024 * 1024,
+  /** Messages, and bytes of their bodies, that are kept for a peer while it is being dialled. */
+  peerEarlyMessagesMax: 32,
+  peerEarlyBytesMax: 1024 * 1024,
   handshakeTimeoutMs: 3_000,
   connectTimeoutMs: 2_000,
   reconnectDelayMsMin: 20,

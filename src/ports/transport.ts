@@ -176,7 +176,10 @@ export interface Transport {
   start(handlers: TransportHandlers): Promise<void>
   /** Whom to keep connections to, by raft address. Peers that are not listed any more are disconnected. */
   setPeers(peers: ReadonlyMap<NodeId, string>): void
-  /** Queues `message`; frames of one turn of the event loop leave together. Drops it when the peer is not connected or its queue is full. */
+  /**
+   * Queues `message`; frames of one turn of the event loop leave together. A few are kept for a peer that is being dialled.
+   * Drops it when the peer is not connected otherwise, or its queue is full.
+   */
   send(message: PeerMessage): void
   isConnected(peer: NodeId): boolean
   probe(raftAddress: string, timeoutMs: number): Promise<ProbeOutcome>

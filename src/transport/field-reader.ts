@@ -8,10 +8,12 @@ const HIGH_MAX = 0x1fffff
 /** Reads the fields of one payload in order. Throws DecodeError, and nothing else, when they do not make sense. */
 export class FieldReader {
   private readonly payload: Buffer
+  private readonly view: DataView
   private at = 0
 
   constructor(payload: Buffer) {
     this.payload = payload
+    this.view = new DataView(payload.buffer, payload.byteOffset, payload.length)
   }
 
   get remaining(): number {
@@ -20,7 +22,7 @@ export class FieldReader {
 
   u8(): number {
     this.need(1)
-    return this.payload.readUInt8(this.at++)
+    return this.view.getUint8(this.at++)
   }
 
   flag(): boolean {
@@ -31,7 +33,7 @@ export class FieldReader {
 
   u32(): number {
     this.need(4)
-    const value = this.payload.readUInt32LE(this.at)
+    const value = this.view.getUint32(this.at, true)
     this.at += 4
     return value
   }
@@ -39,8 +41,8 @@ export class FieldReader {
   /** An integer from 0 to 2^53 - 1. */
   u64(): number {
     this.need(8)
-    const low = this.payload.readUInt32LE(this.at)
-    const high = this.payload.readUInt32LE(this.at + 4)
+    const low = this.view.getUint32(this.at, true)
+    const high = this.view.getUint32(this.at + 4, true)
     if (high > HIGH_MAX) throw new DecodeError('an integer is not safe')
     this.at += 8
     return high * TWO_TO_32 + low
@@ -48,7 +50,7 @@ export class FieldReader {
 
   f64(): number {
     this.need(8)
-    const value = this.payload.readDoubleLE(this.at)
+    const value = this.view.getFloat64(this.at, true)
     if (!Number.isFinite(value)) throw new DecodeError('a number is not finite')
     this.at += 8
     return value
@@ -81,6 +83,19 @@ export class FieldReader {
     const count = this.u32()
     if (count * bytesEach > this.remaining) throw new DecodeError(`${count} elements do not fit`)
     return count
+  }
+
+  /** A second reader of the same payload that begins `bytes` after this one. */
+  fork(bytes: number): FieldReader {
+    this.need(bytes)
+    const forked = new FieldReader(this.payload)
+    forked.at = this.at + bytes
+    return forked
+  }
+
+  /** Goes on where `forked` stopped. */
+  join(forked: FieldReader): void {
+    this.at = forked.at
   }
 
   end(): void {

@@ -14,6 +14,7 @@ const TWO_TO_32 = 4294967296
  */
 export class FrameWriter {
   private slab: Buffer = Buffer.alloc(0)
+  private view = new DataView(this.slab.buffer, 0, 0)
   private at = 0
   /** Where in `slab` the bytes begin that are not in `chunks` yet. */
   private sealedUpTo = 0
@@ -73,7 +74,7 @@ export class FrameWriter {
   u32(value: number): void {
     assert(Number.isInteger(value) && value >= 0 && value < TWO_TO_32, 'a 32-bit field of a frame fits')
     this.reserve(4)
-    this.slab.writeUInt32LE(value, this.at)
+    this.view.setUint32(this.at, value, true)
     this.at += 4
   }
 
@@ -82,14 +83,14 @@ export class FrameWriter {
     assert(Number.isSafeInteger(value) && value >= 0, 'an integer in a frame is safe and not negative')
     this.reserve(8)
     const low = value >>> 0
-    this.slab.writeUInt32LE(low, this.at)
-    this.slab.writeUInt32LE((value - low) / TWO_TO_32, this.at + 4)
+    this.view.setUint32(this.at, low, true)
+    this.view.setUint32(this.at + 4, (value - low) / TWO_TO_32, true)
     this.at += 8
   }
 
   f64(value: number): void {
     this.reserve(8)
-    this.slab.writeDoubleLE(value, this.at)
+    this.view.setFloat64(this.at, value, true)
     this.at += 8
   }
 
@@ -122,6 +123,7 @@ export class FrameWriter {
     this.fold()
     this.seal()
     this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes))
+    this.view = new DataView(this.slab.buffer)
     this.at = 0
     this.sealedUpTo = 0
     this.foldedUpTo = 0

@@ -1,12 +1,10 @@
 import type { PeerMessage, Refusal, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import type { Channel, CloseReason, Network } from './channel.ts'
+import { EarlyMessages } from './early-messages.ts'
 import { type HandshakeOutcome, judgeAnswer, shakeHands } from './handshake.ts'
 import { RoundTrip } from './round-trip.ts'
 import type { TransportContext } from './transport-options.ts'
-
-/** Messages kept for a peer that is being dialled. */
-const EARLY_MESSAGES_MAX = 32
 
 /** Doublings beyond this many do not matter any more. */
 const ATTEMPTS_MAX = 16
@@ -31,7 +29,7 @@ export class PeerLink {
   private readonly channels = new Set<Channel>()
   private onAllClosed: (() => void) | null = null
   /** What was sent while a dial is under way: an answer to a node that has just called need not be asked for again. */
-  private early: PeerMessage[] = []
+  private readonly early: EarlyMessages
   private connectedAt = 0
   private attempts = 0
   private cancelWait: (() => void) | null = null
@@ -57,6 +55,7 @@ export class PeerLink {
     this.context = dependencies.context
     this.network = dependencies.network
     this.handlers = dependencies.handlers
+    this.early = new EarlyMessages(this.context.limits)
   }
 
   get connected(): boolean {
@@ -83,11 +82,14 @@ export class PeerLink {
     })
   }
 
-  /** Loses the message when the peer is neither connected nor being dialled. A queue that is too long is given up as a whole, with its connection. */
+  /**
+   * Loses the message when the peer is neither connected nor being dialled.
+   * A queue that is too long is given up as a whole, with its connection.
+   */
   send(message: PeerMessage): void {
     const { channel } = this
     if (channel === null) {
-      if (this.cancelDial !== null && this.early.length < EARLY_MESSAGES_MAX) this.early.push(message)
+      if (this.cancelDial !== null) this.early.add(message)
       return
     }
     channel.send(message)
@@ -113,14 +115,14 @@ export class PeerLink {
   }
 
   private onOutcome(outcome: HandshakeOutcome): void {
-    if (outcome.kind !== 'answered') this.early = []
+    if (outcome.kind !== 'answered') this.early.take()
     switch (outcome.kind) {
       case 'answered': {
         const refusal = judgeAnswer(outcome.answer, this.peer, this.handlers)
         // What the report says can be the end of this peer.
         if (this.closed) return outcome.channel.close('closed', 'the peer is not listed any more')
         if (refusal === null) return this.onStanding(outcome.channel)
-        this.early = []
+        this.early.take()
         outcome.channel.close('closed', refusal.detail)
         return this.onRefused(refusal)
       }
@@ -148,7 +150,7 @@ export class PeerLink {
       onClosed: (reason) => this.onClosed(channel, reason),
     })
     this.context.logger.info({ peer: this.peer, address: this.address }, 'peer-connected')
-    for (const message of this.early.splice(0)) channel.send(message)
+    for (const message of this.early.take()) channel.send(message)
     this.ping(channel)
     this.handlers.onConnected(this.peer)
   }

@@ -123,30 +123,30 @@ export function readAppendRequest(reader: FieldReader): AppendRequest {
 function readBatches(reader: FieldReader, prev: LogId | null): readonly LogBatch[] {
   const count = reader.count(BATCH_FIELDS_BYTES + ENTRY_LENGTH_BYTES)
   if (count === 0) return NO_BATCHES
-  const heads: { readonly batch: Omit<LogBatch, 'body'>; readonly bodyBytes: number }[] = []
+  const batches: LogBatch[] = []
+  const bodies = reader.fork(count * BATCH_FIELDS_BYTES)
   let next = prev === null ? 0 : prev.index + 1
   for (let i = 0; i < count; i++) {
-    const batch = readBatchHead(reader, next)
-    heads.push({ batch, bodyBytes: reader.u32() })
+    const batch = readBatch(reader, bodies, next)
+    batches.push(batch)
     next = batch.last + 1
   }
-  return heads.map(({ batch, bodyBytes }) => {
-    const body = readEntries(reader, bodyBytes, batch.last - batch.first + 1)
-    return { ...batch, body }
-  })
+  reader.join(bodies)
+  return batches
 }
 
 const NO_BATCHES: readonly LogBatch[] = []
 
-function readBatchHead(reader: FieldReader, next: number): Omit<LogBatch, 'body'> {
+function readBatch(reader: FieldReader, bodies: FieldReader, next: number): LogBatch {
   const leaderId = readLeaderId(reader)
   const first = reader.u64() as LogIndex
   const last = reader.u64() as LogIndex
   const membershipCount = reader.u32()
+  const bodyBytes = reader.u32()
   if (first !== next) throw new DecodeError(`a batch begins at index ${first} where ${next} follows`)
   if (last < first || last === Number.MAX_SAFE_INTEGER) throw new DecodeError(`a batch from ${first} ends at ${last}`)
   if (membershipCount > last - first + 1) throw new DecodeError('a batch sets more memberships than it has entries')
-  return { leaderId, first, last, membershipCount }
+  return { leaderId, first, last, body: readEntries(bodies, bodyBytes, last - first + 1), membershipCount }
 }
 
 /** `bytes` bytes that are exactly `count` entries. */

@@ -5,6 +5,8 @@ import type { NodeId } from '../raft/index.ts'
 
 type Limit =
   | 'peerQueueBytesMax'
+  | 'peerEarlyMessagesMax'
+  | 'peerEarlyBytesMax'
   | 'handshakeTimeoutMs'
   | 'connectTimeoutMs'
   | 'reconnectDelayMsMin'

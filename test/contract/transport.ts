@@ -97,18 +97,44 @@ async function messages(t: Test, open: (t: Test) => TransportGround): Promise<vo
     t.strictSame(a.node.messages.map(plain), [appendOf(two, one, 5, 1, size)].map(plain))
   })
 
-  t.test('to nobody, to a stranger and before the connection stands are dropped without a word', async (t) => {
-    const ground = open(t)
-    const a = await startMember(t, ground, one)
-    const b = await startMember(t, ground, two)
+  t.test('to a stranger are dropped without a word; in the name of another they are a broken belief', async (t) => {
+    const [a, b] = await connectPair(t, open(t))
     a.transport.send(readIndexOf(one, three, 1))
-    introduce(a, b)
     a.transport.send(readIndexOf(one, two, 2))
+    await until('arrived', () => b.node.messages.length > 0)
+    t.strictSame(b.node.messages, [readIndexOf(one, two, 2)])
+    t.throws(() => a.transport.send(readIndexOf(two, one, 1)), { name: 'InvariantError' })
+  })
+
+  t.test('to a peer that is being dialled arrive first, within bounds', async (t) => {
+    const ground = open(t)
+    const a = await startMember(t, ground, one, { limits: { peerEarlyMessagesMax: 4, peerEarlyBytesMax: 1000 } })
+    const b = await startMember(t, ground, two)
+    introduce(a, b)
+    a.transport.send(appendOf(one, two, 0, 600))
+    a.transport.send(appendOf(one, two, 1, 600))
+    for (let i = 0; i < 6; i++) a.transport.send(readIndexOf(one, two, i))
+    await until('connected', () => a.transport.isConnected(two))
+    a.transport.send(readIndexOf(one, two, 9))
+    await until('arrived', () => b.node.messages.length === 5)
+    const expected = [appendOf(one, two, 0, 600), ...[0, 1, 2, 9].map((readId) => readIndexOf(one, two, readId))]
+    t.strictSame(b.node.messages.map(plain), expected.map(plain))
+  })
+
+  t.test('to a peer that cannot be reached, or refuses, are lost', async (t) => {
+    const ground = open(t)
+    const a = await startMember(t, ground, one, { limits: { reconnectDelayMsMin: 300 } })
+    const refusal: Refusal = { code: 'shutting-down', detail: 'not now' }
+    const b = await startMember(t, ground, two, { prepare: (node) => (node.refusal = refusal) })
+    introduce(a, b)
+    a.transport.send(readIndexOf(one, two, 1))
+    await until('refused', () => a.node.refused.length > 0)
+    a.transport.send(readIndexOf(one, two, 2))
+    b.node.refusal = null
     await until('connected', () => a.transport.isConnected(two))
     a.transport.send(readIndexOf(one, two, 3))
     await until('arrived', () => b.node.messages.length > 0)
     t.strictSame(b.node.messages, [readIndexOf(one, two, 3)])
-    t.throws(() => a.transport.send(readIndexOf(two, one, 1)), { name: 'InvariantError' })
   })
 
   t.test('can be answered from within their handler', async (t) => {
