@@ -271,7 +271,8 @@ export class Replica {
 
   private makeLoop({ restored, clusterId }: Startup): CoreLoop {
     const { clock, log, transport, logger, random } = this.deps
-    const raft = new Raft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
+    const createRaft = this.deps.createRaft ?? ((...parts) => new Raft(...parts))
+    const raft = createRaft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
     const options = { frameBytesMax: this.options.appendBytesMax * 2 }
     const deps = {
       raft,

@@ -53,6 +53,10 @@ export class World {
     this.note('world', `VIOLATION ${violation.oracle}: ${violation.message}`)
   }
 
+  get isTracing(): boolean {
+    return this.trace.isOn
+  }
+
   note(who: string, what: string): void {
     this.trace.add(this.time, who, what)
   }

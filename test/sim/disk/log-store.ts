@@ -1,6 +1,6 @@
 import { StorageError } from '../../../src/lib/errors.ts'
 import type { LogContents, LogStore, LogWrite } from '../../../src/ports/log-store.ts'
-import type { LogBatch, LogIndex } from '../../../src/raft/index.ts'
+import type { LogBatch, LogId, LogIndex } from '../../../src/raft/index.ts'
 import { logIndex } from '../../../src/raft/index.ts'
 import type { SimProcess } from '../process.ts'
 import { Violation } from '../violation.ts'
@@ -19,6 +19,8 @@ export interface LogStoreDependencies {
   readonly weather: DiskWeather
   /** A write is about to begin, or has just become durable but is not acknowledged yet. May end the process. */
   readonly onWrite: (moment: WriteMoment, writes: readonly LogWrite[]) => void
+  /** `write` was handed over; the log as the process sees it ends with `last` at this moment, before it. */
+  readonly onSubmit: (write: LogWrite, last: LogId | null) => void
   /** `write` is on the platter. */
   readonly onDurable: (write: LogWrite) => void
   /** Batches are cached with this probability; else `readCached` finds nothing. */
@@ -49,6 +51,11 @@ export class SimLogStore implements LogStore {
     dependencies.process.whenEnded(() => this.crash())
   }
 
+  /** The log as the process sees it. */
+  get image(): LogImage {
+    return this.view
+  }
+
   open(): Promise<LogContents> {
     const { disk, weather } = this.deps
     return this.call(this.readTime(), () => {
@@ -71,7 +78,10 @@ export class SimLogStore implements LogStore {
     }
     const flight: InFlight = { writes, done: 0 }
     this.inFlight = flight
-    for (const write of writes) this.view.apply(write)
+    for (const write of writes) {
+      this.deps.onSubmit(write, this.view.last)
+      this.view.apply(write)
+    }
     this.deps.onWrite('begin', writes)
     return this.call(this.writeTime(), () => {
       if (this.fails(writes)) {

@@ -1,5 +1,6 @@
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
+import { describeMessage } from './describe.ts'
 import { HELD_MAX, type Network } from './network.ts'
 import type { SimTransport } from './transport.ts'
 
@@ -145,7 +146,7 @@ export class Connection {
     }
     // What is in the receiver's buffers of a connection that broke meanwhile may still be read.
     if (this.epoch !== epoch && random.chance(0.7)) return
-    world.note(target.process.name, `<- n${this.owner.id} ${this.owner.describe(message)}`)
+    if (world.isTracing) world.note(target.process.name, `<- n${this.owner.id} ${describeMessage(message)}`)
     target.process.deliver('io', () => target.handlers.onMessage(message))
   }
 

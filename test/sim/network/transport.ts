@@ -9,7 +9,6 @@ import type {
 import type { NodeId } from '../../../src/raft/index.ts'
 import type { SimProcess } from '../process.ts'
 import { Connection } from './connection.ts'
-import { describeMessage } from './describe.ts'
 import type { Network } from './network.ts'
 import { SnapshotStream } from './snapshot-stream.ts'
 
@@ -152,10 +151,6 @@ export class SimTransport implements Transport {
 
   connectionTo(peer: NodeId): Connection | null {
     return this.connections.get(peer) ?? null
-  }
-
-  describe(message: PeerMessage): string {
-    return describeMessage(message)
   }
 
   private end(): void {

@@ -1,0 +1,270 @@
+import type { Command, Condition, IdempotencyTag, Key } from '../../src/kv/index.ts'
+import type { Consistency } from '../../src/http/services.ts'
+import type { NodeServices } from '../../src/node/node.ts'
+import { callNode, type CallOutcome } from './call.ts'
+import type { Draw } from './draw.ts'
+import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
+import { describeOperation } from './history/operation.ts'
+import type { Machine } from './machine.ts'
+import type { SimulationOptions } from './options.ts'
+import type { World } from './world.ts'
+
+export interface ClientDependencies {
+  readonly world: World
+  readonly machines: readonly Machine[]
+  readonly history: Operation[]
+}
+
+const LIST_PAGE = 3
+const TIMEOUTS = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
+
+/** Someone who reads and writes keys on any node, one request after the other, retries what it may, and writes down what it saw. */
+export class Client {
+  stopped = false
+  private readonly id: number
+  private readonly options: SimulationOptions
+  private readonly world: World
+  private readonly random: Draw
+  private readonly machines: readonly Machine[]
+  private readonly history: Operation[]
+  private sent = 0
+  /** The last revision this client has seen of each key, for conditions. */
+  private readonly seen = new Map<Key, number>()
+  private lastRevision = 0
+
+  constructor(id: number, options: SimulationOptions, dependencies: ClientDependencies) {
+    this.id = id
+    this.options = options
+    this.world = dependencies.world
+    this.random = dependencies.world.random.fork()
+    this.machines = dependencies.machines
+    this.history = dependencies.history
+  }
+
+  async run(): Promise<void> {
+    while (!this.stopped) {
+      await this.sleep(this.random.exponential(this.options.thinkMs))
+      if (!this.stopped) await this.perform(this.drawRequest())
+    }
+  }
+
+  /** Writes one record through `machine`; resolves with whether it was acknowledged. */
+  async writeOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const operation = this.begin(this.write(this.putCommand(this.drawKey(), null, null)))
+    const outcome = await this.ask(operation, machine, timeoutMs)
+    this.end(operation, this.outcomeOf(operation, outcome, false))
+    return outcome.kind === 'answered'
+  }
+
+  async readOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const request: Request = { type: 'get', key: this.drawKey(), consistency: 'linearizable', minRevision: null }
+    const operation = this.begin({ request, mark: null })
+    const outcome = await this.ask(operation, machine, timeoutMs)
+    this.end(operation, this.outcomeOf(operation, outcome, false))
+    return outcome.kind === 'answered'
+  }
+
+  private async perform(drawn: { request: Request; mark: string | null }): Promise<void> {
+    const operation = this.begin(drawn)
+    const tag = drawn.request.type === 'write' ? drawn.request.command.idempotency : null
+    const deadline = this.world.now() + this.options.timeoutMs * 2
+    let unknownBefore = false
+    let outcome: CallOutcome<Answer>
+    for (;;) {
+      outcome = await (tag !== null && this.random.chance(0.1) ? this.askTwo(operation) : this.askOne(operation))
+      const isOver = outcome.kind === 'answered' || this.stopped || this.world.now() >= deadline
+      if (tag === null || isOver || (outcome.kind === 'failed' && !outcome.retryable && !outcome.ambiguous)) break
+      if (isAmbiguous(outcome)) unknownBefore = true
+      // A write with a name may be tried again whatever became of it.
+      this.world.census.count('client-retry-keyed')
+      await this.sleep(this.random.exponential(20))
+    }
+    this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
+  }
+
+  private askOne(operation: Operation): Promise<CallOutcome<Answer>> {
+    return this.ask(operation, this.random.pick(this.machines), this.options.timeoutMs)
+  }
+
+  /** The same named write on two nodes at once. Both answers count; the first is taken. */
+  private async askTwo(operation: Operation): Promise<CallOutcome<Answer>> {
+    this.world.census.count('client-duplicate-keyed')
+    const both = await Promise.all([this.askOne(operation), this.askOne(operation)])
+    return both.find(({ kind }) => kind === 'answered') ?? both.find(isAmbiguous) ?? both[0]
+  }
+
+  private ask(operation: Operation, machine: Machine, timeoutMs: number): Promise<CallOutcome<Answer>> {
+    const call = {
+      delayMs: this.options.delayMs,
+      timeoutMs: timeoutMs + 100,
+      lostProbability: this.options.faults.has('loss') ? 0.01 : 0,
+    }
+    if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
+    return callNode(this.world, machine, call, (services) => answerOf(operation.request, services, timeoutMs))
+  }
+
+  private begin({ request, mark }: { request: Request; mark: string | null }): Operation {
+    const operation: Operation = {
+      id: this.history.length,
+      client: this.id,
+      request,
+      invokedAt: this.world.now(),
+      returnedAt: Infinity,
+      outcome: { kind: 'unknown', code: 'unfinished' },
+      mark,
+    }
+    this.history.push(operation)
+    return operation
+  }
+
+  private end(operation: Operation, outcome: Outcome): void {
+    operation.outcome = outcome
+    if (outcome.kind === 'answered') {
+      operation.returnedAt = this.world.now()
+      this.learn(operation.request, outcome.answer)
+    } else if (outcome.kind === 'failed') {
+      operation.returnedAt = this.world.now()
+    } else {
+      this.world.census.count('client-unknown-outcome')
+    }
+    if (this.world.isTracing) this.world.note(`c${this.id}`, describeOperation(operation))
+  }
+
+  private outcomeOf(operation: Operation, outcome: CallOutcome<Answer>, unknownBefore: boolean): Outcome {
+    if (outcome.kind === 'answered') {
+      const answer = outcome.value
+      if (answer.type === 'write' && answer.result.type === 'key-reused') this.world.census.count('client-key-reused')
+      return { kind: 'answered', answer }
+    }
+    const { code } = outcome
+    if (TIMEOUTS.has(code)) this.world.census.count('client-timeout')
+    const isWrite = operation.request.type === 'write'
+    return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }
+  }
+
+  private learn(request: Request, answer: Answer): void {
+    this.lastRevision = Math.max(this.lastRevision, answer.revision)
+    if (answer.type === 'get' && request.type === 'get' && answer.record !== null) {
+      this.seen.set(request.key, answer.record.modRevision)
+    }
+    if (answer.type === 'write' && request.type === 'write' && request.command.type === 'put' && answer.result.type === 'put') {
+      this.seen.set(request.command.key, answer.result.revision)
+    }
+  }
+
+  private drawRequest(): { request: Request; mark: string | null } {
+    const { random, options } = this
+    const key = this.drawKey()
+    if (random.chance(options.rangeShare)) {
+      const [start, end] = this.drawRange()
+      if (random.chance(0.2)) {
+        return this.write({ type: 'delete-range', start, end, idempotency: this.drawTag() })
+      }
+      const consistency = this.drawConsistency()
+      return { request: { type: 'scan', start, end, reverse: random.chance(0.3), consistency }, mark: null }
+    }
+    if (random.chance(0.45)) {
+      const minRevision = random.chance(0.1) ? this.lastRevision : null
+      return { request: { type: 'get', key, consistency: this.drawConsistency(), minRevision }, mark: null }
+    }
+    const condition = this.drawCondition(key)
+    if (random.chance(0.15)) {
+      const wantsPrevious = random.chance(0.3)
+      return this.write({ type: 'delete', key, condition, wantsPrevious, idempotency: this.drawTag() })
+    }
+    return this.write(this.putCommand(key, condition, this.drawTag()))
+  }
+
+  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): Command {
+    const mark = `c${this.id}.${this.sent}`
+    const padding = this.random.chance(0.05) ? '+'.repeat(this.random.integer(1, 600)) : ''
+    return {
+      type: 'put',
+      key,
+      value: Buffer.from(`${mark}${padding}`),
+      condition,
+      wantsPrevious: this.random.chance(0.3),
+      idempotency,
+    }
+  }
+
+  private write(command: Command): { request: Request; mark: string | null } {
+    this.sent += 1
+    const mark = command.type === 'put' ? Buffer.from(command.value).toString('latin1') : null
+    return { request: { type: 'write', command }, mark }
+  }
+
+  private drawKey(): Key {
+    return `k${this.random.integer(0, this.options.keys)}` as Key
+  }
+
+  private drawRange(): [Key | null, Key | null] {
+    const a = this.random.chance(0.3) ? null : this.drawKey()
+    const b = this.random.chance(0.3) ? null : this.drawKey()
+    return a !== null && b !== null && a > b ? [b, a] : [a, b]
+  }
+
+  private drawConsistency(): Consistency {
+    return this.random.pick<Consistency>(['linearizable', 'linearizable', 'linearizable', 'lease', 'stale'])
+  }
+
+  private drawCondition(key: Key): Condition | null {
+    const drawn = this.random.integer(0, 10)
+    if (drawn === 0) return { type: 'absent' }
+    if (drawn === 1) return { type: 'present' }
+    const revision = this.seen.get(key)
+    return drawn < 4 && revision !== undefined ? { type: 'mod-revision', revision } : null
+  }
+
+  private drawTag(): IdempotencyTag | null {
+    if (!this.random.chance(this.options.keyedShare)) return null
+    // Now and then another request under a name that was used already.
+    const number = this.random.chance(0.03) ? Math.max(0, this.sent - 1) : this.sent
+    return { key: `t${this.id}-${number}`, fingerprint: this.sent }
+  }
+
+  private sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.world.after(delayMs, resolve))
+  }
+}
+
+function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
+  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
+}
+
+async function answerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
+  switch (request.type) {
+    case 'write': {
+      const { result, context } = await services.keys.execute(request.command, timeoutMs)
+      return { type: 'write', result, revision: context.revision }
+    }
+    case 'get': {
+      const { consistency, minRevision } = request
+      const options = { consistency, minRevision, maxStalenessMs: null, timeoutMs }
+      const { record, context } = await services.keys.get(request.key, options)
+      return { type: 'get', record, revision: context.revision, given: context.consistency }
+    }
+    case 'scan':
+      return scan(request, services, timeoutMs)
+  }
+}
+
+async function scan(
+  request: Extract<Request, { type: 'scan' }>,
+  services: NodeServices,
+  timeoutMs: number,
+): Promise<Answer> {
+  const { start, end, reverse, consistency } = request
+  const options = { consistency, minRevision: null, maxStalenessMs: null, timeoutMs }
+  const walk = await services.keys.scan({ start, end, after: null, reverse }, options)
+  try {
+    const items = []
+    for (;;) {
+      const page = await walk.next(LIST_PAGE, 1_000_000)
+      items.push(...page.items)
+      if (page.done) return { type: 'scan', items, revision: walk.context.revision, given: walk.context.consistency }
+    }
+  } finally {
+    await walk.close()
+  }
+}

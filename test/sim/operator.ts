@@ -1,0 +1,247 @@
+import type { NodeServices } from '../../src/node/node.ts'
+import { callNode, type CallOutcome } from './call.ts'
+import type { FaultClass } from './census.ts'
+import type { Draw } from './draw.ts'
+import { memberOf } from './formation.ts'
+import type { Machine } from './machine.ts'
+import type { SimulationOptions } from './options.ts'
+import type { World } from './world.ts'
+
+export interface OperatorDependencies {
+  readonly world: World
+  readonly machines: readonly Machine[]
+  /** A voter more or less might leave the cluster without a quorum that can be repaired. */
+  readonly isFragile: () => boolean
+  readonly armCrash: (machine: Machine) => void
+}
+
+const TIMEOUT_MS = 3_000
+
+/** Changes memberships, hands leadership over, frees logs: what people and their scripts do, at any time and on any node. */
+export class Operator {
+  stopped = false
+  changes = 0
+  private readonly options: SimulationOptions
+  private readonly deps: OperatorDependencies
+  private readonly random: Draw
+
+  constructor(options: SimulationOptions, dependencies: OperatorDependencies) {
+    this.options = options
+    this.deps = dependencies
+    this.random = dependencies.world.random.fork()
+  }
+
+  async run(): Promise<void> {
+    const { faults, membershipEveryMs } = this.options
+    if (!faults.has('memberships') && !faults.has('transfers')) return
+    while (!this.stopped) {
+      await this.sleep(this.random.exponential(membershipEveryMs))
+      if (this.stopped) return
+      const acts: Promise<void>[] = [this.act()]
+      if (this.random.chance(0.15)) {
+        this.count('member-concurrent')
+        acts.push(this.act())
+      }
+      await Promise.all(acts)
+    }
+  }
+
+  private act(): Promise<void> {
+    const { faults } = this.options
+    const kinds = [
+      ...(faults.has('transfers') ? (['transfer', 'transfer', 'campaign', 'purge'] as const) : []),
+      ...(faults.has('memberships') ? (['add', 'promote', 'remove', 'replace', 'set', 'heal'] as const) : []),
+    ]
+    switch (this.random.pick(kinds)) {
+      case 'transfer':
+        return this.transfer()
+      case 'campaign':
+        return this.campaign()
+      case 'purge':
+        return this.purge()
+      case 'add':
+        return this.addLearner()
+      case 'promote':
+        return this.promote()
+      case 'remove':
+        return this.remove()
+      case 'replace':
+        return this.replace()
+      case 'set':
+        return this.setVoters()
+      case 'heal':
+        return this.heal()
+    }
+  }
+
+  /** Gives a wiped or lost voter up: removes it, so that it can be added again as the new node it is. */
+  async heal(): Promise<void> {
+    const leader = this.leader()
+    if (leader === null) return
+    const dead = this.membersSeenBy(leader).find((machine) => machine.lost !== null || this.isWiped(machine, leader))
+    if (dead === undefined) return
+    this.count('member-wiped-returns')
+    await this.ask(leader, ({ cluster }) => cluster.changeVoters(this.change({ add: [], remove: [dead.id] }, { force: true }), TIMEOUT_MS))
+    await this.ask(leader, ({ cluster }) => cluster.removeLearner(dead.id, TIMEOUT_MS))
+    if (dead.lost !== null) dead.wipe()
+    dead.start()
+    await this.sleep(50)
+    await this.ask(leader, ({ cluster }) => cluster.addLearner(memberOf(dead), true, TIMEOUT_MS))
+    await this.ask(leader, ({ cluster }) => cluster.changeVoters(this.change({ add: [dead.id], remove: [] }, {}), TIMEOUT_MS))
+  }
+
+  private async transfer(): Promise<void> {
+    const to = this.random.chance(0.3) ? null : this.random.pick(this.deps.machines)
+    this.count('transfer')
+    if (to !== null && !to.isUp) this.count('transfer-to-dead')
+    await this.ask(this.anyone(), ({ cluster }) => cluster.transfer(to?.id ?? null, TIMEOUT_MS))
+  }
+
+  private async campaign(): Promise<void> {
+    this.count('campaign')
+    await this.ask(this.anyone(), ({ cluster }) => {
+      cluster.campaign()
+      return Promise.resolve()
+    })
+  }
+
+  private async purge(): Promise<void> {
+    this.count('purge')
+    await this.ask(this.anyone(), ({ cluster }) => cluster.purge())
+  }
+
+  private async addLearner(): Promise<void> {
+    const outside = this.outside()
+    if (outside.length === 0) return
+    const learner = this.random.pick(outside)
+    if (learner.clusterId !== '') this.count('member-removed-returns')
+    this.count('member-add-learner')
+    this.maybeCrash(learner)
+    await this.ask(this.anyone(), ({ cluster }) => cluster.addLearner(memberOf(learner), this.random.chance(0.5), TIMEOUT_MS))
+  }
+
+  private async promote(): Promise<void> {
+    const leader = this.leader()
+    if (leader === null) return
+    const learners = this.membersSeenBy(leader).filter(({ id }) => !this.votersSeenBy(leader).includes(id))
+    if (learners.length === 0) return this.addLearner()
+    const add = this.random.sample(learners, this.random.integer(1, learners.length + 1)).map(({ id }) => Number(id))
+    this.count('member-promote')
+    await this.changeVoters({ add, remove: [] })
+  }
+
+  private async remove(): Promise<void> {
+    const leader = this.leader()
+    if (leader === null || this.deps.isFragile()) return
+    const voters = this.votersSeenBy(leader)
+    if (voters.length < 2) return
+    const victim = this.random.chance(0.4) ? Number(leader.id) : this.random.pick(voters)
+    this.count('member-remove')
+    if (victim === leader.id) this.count('member-remove-leader')
+    await this.changeVoters({ add: [], remove: [victim] })
+  }
+
+  private async replace(): Promise<void> {
+    const leader = this.leader()
+    const outside = this.outside()
+    if (leader === null || outside.length === 0 || this.deps.isFragile()) return
+    const fresh = this.random.pick(outside)
+    const old = this.random.pick(this.votersSeenBy(leader))
+    if (old === undefined) return
+    this.count('member-replace')
+    await this.ask(leader, ({ cluster }) => cluster.addLearner(memberOf(fresh), true, TIMEOUT_MS))
+    await this.changeVoters({ add: [fresh.id], remove: [old] })
+  }
+
+  /** Any set of members becomes the voters. */
+  private async setVoters(): Promise<void> {
+    const leader = this.leader()
+    if (leader === null || this.deps.isFragile()) return
+    const members = this.membersSeenBy(leader).map(({ id }) => Number(id))
+    if (members.length === 0) return
+    await this.changeVoters(this.random.sample(members, this.random.integer(1, members.length + 1)))
+  }
+
+  private async changeVoters(voters: readonly number[] | { add: readonly number[]; remove: readonly number[] }): Promise<void> {
+    const { random } = this
+    const at = random.chance(0.2) ? this.anyone() : (this.leader() ?? this.anyone())
+    const membershipAt = at.view?.effective.logId?.index ?? null
+    const ifMembershipAt = random.chance(0.2) ? membershipAt : null
+    const force = random.chance(0.1)
+    if (ifMembershipAt !== null) this.count('member-conditional')
+    if (force) this.count('member-forced')
+    const change = {
+      ...this.change(voters, { force, allowLagging: random.chance(0.3) }),
+      retain: random.chance(0.4),
+      ifMembershipAt,
+    }
+    this.maybeCrash(random.chance(0.5) ? at : this.anyone())
+    const outcome = await this.ask(at, ({ cluster }) => cluster.changeVoters(change, TIMEOUT_MS))
+    if (outcome.kind === 'answered') this.changes += 1
+  }
+
+  private change(
+    voters: readonly number[] | { add: readonly number[]; remove: readonly number[] },
+    how: { readonly force?: boolean; readonly allowLagging?: boolean },
+  ): Parameters<NodeServices['cluster']['changeVoters']>[0] {
+    return {
+      voters,
+      retain: false,
+      force: how.force ?? false,
+      allowLagging: how.allowLagging ?? false,
+      ifMembershipAt: null,
+    }
+  }
+
+  private maybeCrash(machine: Machine): void {
+    if (!this.options.faults.has('crash-points') || !this.random.chance(0.3)) return
+    this.count('member-crash-during')
+    this.deps.armCrash(machine)
+  }
+
+  private async ask<T>(machine: Machine, run: (services: NodeServices) => Promise<T>): Promise<CallOutcome<T>> {
+    const call = { delayMs: this.options.delayMs, timeoutMs: TIMEOUT_MS + 500, lostProbability: 0 }
+    const outcome = await callNode(this.deps.world, machine, call, run)
+    if (this.deps.world.isTracing) {
+      const code = 'code' in outcome ? outcome.code : ''
+      this.deps.world.note('operator', `asked ${machine.name}: ${outcome.kind} ${code} (${run.toString().replace(/\s+/g, ' ').slice(0, 90)})`)
+    }
+    return outcome
+  }
+
+  private anyone(): Machine {
+    return this.random.pick(this.deps.machines)
+  }
+
+  private leader(): Machine | null {
+    return this.deps.machines.find((machine) => machine.view?.state === 'leader') ?? null
+  }
+
+  private membersSeenBy(machine: Machine): Machine[] {
+    const nodes = machine.view?.effective.membership.nodes
+    return this.deps.machines.filter(({ id }) => nodes?.has(id) ?? false)
+  }
+
+  private votersSeenBy(machine: Machine): number[] {
+    return [...new Set(machine.view?.effective.membership.configs.flat() ?? [])]
+  }
+
+  private outside(): Machine[] {
+    const leader = this.leader()
+    if (leader === null) return []
+    const members = this.membersSeenBy(leader)
+    return this.deps.machines.filter((machine) => !members.includes(machine) && machine.isUp)
+  }
+
+  private isWiped(machine: Machine, leader: Machine): boolean {
+    return machine.clusterId !== leader.clusterId && machine.log.durable.last === null && machine.wiped
+  }
+
+  private count(fault: FaultClass): void {
+    this.deps.world.census.count(fault)
+  }
+
+  private sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.deps.world.after(delayMs, resolve))
+  }
+}

@@ -1,0 +1,179 @@
+import type { NodeOptions } from '../../src/node/options.ts'
+import type { Draw } from './draw.ts'
+
+/** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
+export const faultGroups = [
+  'loss',
+  'duplicates',
+  'reordering',
+  'delays',
+  'resets',
+  'lies',
+  'partitions',
+  'one-way',
+  'partial',
+  'flapping',
+  'clogs',
+  'kills',
+  'crash-points',
+  'kill-all',
+  'power',
+  'pauses',
+  'stalls',
+  'restarts',
+  'drift',
+  'jumps',
+  'slow-disk',
+  'disk-errors',
+  'disk-full',
+  'log-damage',
+  'vote-damage',
+  'state-damage',
+  'wipes',
+  'memberships',
+  'transfers',
+  'snapshot-faults',
+] as const
+
+export type FaultGroup = (typeof faultGroups)[number]
+
+/** Who calls `initialize`, and with whom. */
+export type FormationKind =
+  | 'one'
+  | 'some'
+  | 'all'
+  | 'different-overlapping'
+  | 'different-disjoint'
+  | 'unreachable-peer'
+  | 'after-vote'
+
+export interface FormationPlan {
+  readonly kind: FormationKind
+  /** All calls begin within this time. */
+  readonly spreadMs: number
+  /** Initialisers die at drawn moments. */
+  readonly crashes: boolean
+}
+
+/** What stays broken while the cluster has to work all the same. */
+export type LivenessTopology = 'whole' | 'bridge' | 'one-way' | 'flapping' | 'slow-disk'
+
+export interface SimulationOptions {
+  readonly seed: number
+  readonly voters: number
+  /** Machines that are up and pristine, to be added later. */
+  readonly spares: number
+  readonly safetyMs: number
+  readonly faults: ReadonlySet<FaultGroup>
+  /** Mean time between two faults. */
+  readonly faultEveryMs: number
+  readonly formation: FormationPlan
+  readonly topology: LivenessTopology
+  readonly usesCodec: boolean
+  readonly clients: number
+  readonly thinkMs: number
+  readonly keys: number
+  /** How often a client asks for a whole range, or removes one. */
+  readonly rangeShare: number
+  readonly keyedShare: number
+  readonly timeoutMs: number
+  readonly membershipEveryMs: number
+  readonly writeMs: number
+  readonly delayMs: number
+  readonly workMs: number
+  readonly turnMs: number
+  readonly cachedProbability: number
+  readonly node: Omit<NodeOptions, 'id' | 'addresses' | 'incarnation'>
+}
+
+function drawNode(draw: Draw): SimulationOptions['node'] {
+  const heartbeatMs = draw.pick([15, 25, 50])
+  const electionTimeoutMsMin = heartbeatMs * draw.pick([4, 6, 10])
+  return {
+    version: '0.0.0',
+    clusterToken: draw.pick(['', 'blue']),
+    heartbeatMs,
+    electionTimeoutMsMin,
+    electionTimeoutMsMax: electionTimeoutMsMin * 2,
+    appendBytesMax: draw.pick([200, 2000, 100_000]),
+    appendEntriesMax: draw.pick([1, 2, 4, 64]),
+    inflightAppendsMax: draw.pick([1, 2, 8]),
+    inflightBytesMax: draw.pick([400, 10_000, 1_000_000]),
+    uncommittedBytesMax: draw.pick([1000, 20_000, 1_000_000]),
+    batchEntriesMax: draw.pick([1, 2, 4, 100]),
+    batchBytesMax: draw.pick([150, 2000, 100_000]),
+    caughtUpEntriesMax: draw.pick([0, 3, 20]),
+    purgeEveryEntries: draw.pick([5, 20, 50, 100_000]),
+    purgeEveryBytes: draw.pick([2000, 100_000_000]),
+    keepEntries: draw.pick([0, 2, 10]),
+    keepBytes: draw.pick([500, 1_000_000]),
+    snapshotHoldMs: draw.pick([100, 1000]),
+    snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
+    snapshotChunkBytes: draw.pick([60, 400, 100_000]),
+    recordCacheBytesMax: draw.pick([400, 100_000]),
+    keyedWritesMax: draw.pick([8, 1000]),
+  }
+}
+
+function drawFormation(draw: Draw): FormationPlan {
+  const kind = draw.pick<FormationKind>([
+    'one',
+    'one',
+    'some',
+    'all',
+    'all',
+    'all',
+    'different-overlapping',
+    'different-disjoint',
+    'unreachable-peer',
+    'after-vote',
+  ])
+  return { kind, spreadMs: draw.pick([0, 1, 5, 50, 500]), crashes: draw.chance(0.3) }
+}
+
+/** Draws everything that a seed decides before it begins. */
+export function drawOptions(seed: number, draw: Draw): SimulationOptions {
+  // Now and then nothing at all goes wrong: then everything has to succeed.
+  const share = draw.pick([0, 0.15, 0.3, 0.5, 0.8])
+  const faults = new Set(faultGroups.filter(() => draw.chance(share)))
+  const voters = draw.pick([1, 2, 3, 3, 3, 3, 4, 5, 5])
+  const node = drawNode(draw)
+  return {
+    seed,
+    voters,
+    spares: draw.integer(0, Math.min(4, 8 - voters)),
+    safetyMs: draw.pick([4_000, 8_000, 15_000]),
+    faults,
+    faultEveryMs: draw.pick([150, 400, 1000]),
+    formation: drawFormation(draw),
+    topology:
+      voters >= 3 && draw.chance(0.4) ? draw.pick<LivenessTopology>(['bridge', 'one-way', 'flapping', 'slow-disk']) : 'whole',
+    usesCodec: draw.chance(0.25),
+    clients: draw.integer(1, 7),
+    thinkMs: draw.pick([5, 20, 80]),
+    keys: draw.pick([1, 3, 8]),
+    rangeShare: draw.pick([0, 0.1, 0.3]),
+    keyedShare: draw.pick([0, 0.3, 1]),
+    timeoutMs: draw.pick([300, 1000, 3000]),
+    membershipEveryMs: draw.pick([300, 800, 2000]),
+    writeMs: draw.pick([0.05, 0.3, 3]),
+    delayMs: draw.pick([0.2, 1, 5]),
+    workMs: draw.chance(0.2) ? draw.pick([0.05, 0.3]) : 0,
+    turnMs: draw.pick([0.05, 0.5]),
+    cachedProbability: draw.pick([0, 0.5, 1, 1]),
+    node,
+  }
+}
+
+export function describeOptions(options: SimulationOptions): string[] {
+  const { faults, node, formation, ...rest } = options
+  return [
+    `seed ${options.seed}`,
+    `formation ${JSON.stringify(formation)}`,
+    ...Object.entries(rest)
+      .filter(([name]) => name !== 'seed')
+      .map(([name, value]) => `${name} ${JSON.stringify(value)}`),
+    `node ${JSON.stringify(node)}`,
+    `faults ${[...faults].join(' ')}`,
+  ]
+}

@@ -1,0 +1,36 @@
+import type { LogWrite } from '../../../src/ports/log-store.ts'
+import type { Machine } from '../machine.ts'
+import { Violation } from '../violation.ts'
+import type { Oracle } from './oracle.ts'
+
+/** A node belongs to one cluster for as long as it has its data, and writes nothing before it knows which. */
+export class ClusterIdentity implements Oracle {
+  private readonly joined = new Map<Machine, string>()
+
+  onSubmit(machine: Machine, write: LogWrite): void {
+    if (write.type === 'hard-state') {
+      const before = this.joined.get(machine)
+      const { clusterId } = write.state
+      if (clusterId === null && write.state.vote.leaderId.term > 0) fail(machine, 'votes without belonging to a cluster')
+      if (before !== undefined && clusterId !== before) fail(machine, `goes from cluster ${before} to ${clusterId}`)
+      if (clusterId !== null) this.joined.set(machine, clusterId)
+      return
+    }
+    if (write.type === 'append' && machine.clusterId === '') fail(machine, 'writes entries without belonging to a cluster')
+  }
+
+  onStart(machine: Machine): void {
+    // What was not synced when the process died was never said to anybody.
+    const { clusterId } = machine.log.durable.hardState
+    if (clusterId === null) this.joined.delete(machine)
+    else this.joined.set(machine, clusterId)
+  }
+
+  onWipe(machine: Machine): void {
+    this.joined.delete(machine)
+  }
+}
+
+function fail(machine: Machine, what: string): never {
+  throw new Violation('cluster-identity', `n${machine.id} ${what}`)
+}

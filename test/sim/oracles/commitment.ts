@@ -1,0 +1,83 @@
+import { indexOf, logIndex, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
+import type { LogIndex } from '../../../src/raft/index.ts'
+import type { Ledger, Ledgers } from '../ledger.ts'
+import type { Machine } from '../machine.ts'
+import { describeLogId, describeVote } from '../network/describe.ts'
+import { isQuorum } from '../quorum.ts'
+import { Violation } from '../violation.ts'
+import type { CoreStep, Oracle } from './oracle.ts'
+
+/**
+ * What is committed stays (thesis 3.6.2): the first to commit an entry is a leader that counted one of its own ballot on a
+ * quorum of disks in every configuration, and whoever else commits at that index commits the same entry. Indexes never go back.
+ */
+export class Commitment implements Oracle {
+  private readonly ledgers: Ledgers
+  private readonly machineOf: (id: number) => Machine | null
+
+  constructor(ledgers: Ledgers, machineOf: (id: number) => Machine | null) {
+    this.ledgers = ledgers
+    this.machineOf = machineOf
+  }
+
+  onStep(machine: Machine, step: CoreStep): void {
+    const { effects, before, view } = step
+    if (before !== null) {
+      if (view.committed < before.committed) fail(machine, `commit index falls from ${before.committed} to ${view.committed}`)
+      if (view.applied < before.applied) fail(machine, `applied index falls from ${before.applied} to ${view.applied}`)
+    }
+    if (view.applied > view.committed) fail(machine, `applied ${view.applied} is beyond commit ${view.committed}`)
+    if (before !== null && before.committed === effects.committed) return
+    const ledger = this.ledgers.of(machine.clusterId)
+    const from = before === null ? view.applied : before.committed
+    this.checkAgreement(machine, step, ledger, from)
+    if (effects.committed >= ledger.committed.length) this.extend(machine, step, ledger)
+  }
+
+  /** Entries that others have committed already. */
+  private checkAgreement(machine: Machine, { raft, effects }: CoreStep, ledger: Ledger, from: LogIndex): void {
+    const to = Math.min(effects.committed, ledger.committed.length - 1)
+    for (let index = Math.max(0, from + 1); index <= to; index++) {
+      const canonical = ledger.committedAt(logIndex(index))
+      const own = raft.leaderIdAt(logIndex(index))
+      // Behind a snapshot there is nothing to compare but the digest of the state.
+      if (own === null || canonical === null || sameLeaderId(own, canonical.leaderId)) continue
+      fail(machine, `commits ${describeLogId({ leaderId: own, index: logIndex(index) })} where ${describeLogId(canonical)} is committed`)
+    }
+  }
+
+  private extend(machine: Machine, { raft, effects, view }: CoreStep, ledger: Ledger): void {
+    if (view.state !== 'leader') {
+      fail(machine, `commits ${effects.committed} as ${view.state}, but no leader has committed beyond ${ledger.committed.length - 1}`)
+    }
+    const own = raft.leaderIdAt(effects.committed)
+    if (own === null || !sameLeaderId(own, view.vote.leaderId)) {
+      fail(machine, `leads under ${describeVote(view.vote)} and commits by counting ${effects.committed}, an entry of an earlier ballot`)
+    }
+    for (const config of view.effective.membership.configs) {
+      const holders = config.filter((id) => this.holds(id, effects.committed, machine))
+      if (isQuorum(config, (id) => holders.includes(id))) continue
+      fail(machine, `commits ${effects.committed} in [${config}], but only [${holders}] have it on disk`)
+    }
+    for (let index = ledger.committed.length; index <= effects.committed; index++) {
+      const leaderId = raft.leaderIdAt(logIndex(index))
+      if (leaderId === null) fail(machine, `commits ${index} without having it`)
+      ledger.commit({ leaderId, index: logIndex(index) })
+    }
+  }
+
+  private holds(id: number, index: LogIndex, leader: Machine): boolean {
+    const machine = this.machineOf(id)
+    if (machine === null) return false
+    const { durable, lostUpTo } = machine.log
+    if (lostUpTo !== null && lostUpTo >= index) return true
+    const wanted = leader.logIdSubmitted(index) ?? leader.log.durable.logIdAt(index)
+    return [durable, ...machine.formerLogs].some(
+      (image) => indexOf(image.purged) >= index || (wanted !== null && sameLogId(image.logIdAt(index), wanted)),
+    )
+  }
+}
+
+function fail(machine: Machine, what: string): never {
+  throw new Violation('commit', `n${machine.id} ${what}`)
+}

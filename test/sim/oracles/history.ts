@@ -1,0 +1,208 @@
+import { isDeepStrictEqual } from 'node:util'
+import { decodeCommand, type Command, type CommandResult, type KeyRecord } from '../../../src/kv/index.ts'
+import { entriesOf } from '../../../src/node/entry.ts'
+import { callsOn, keyModel } from '../history/key-model.ts'
+import { checkLinearizable } from '../history/linearizability.ts'
+import { ReferenceModel } from '../history/model.ts'
+import {
+  describeOperation,
+  describeRecord,
+  describeResult,
+  textOf,
+  type Answer,
+  type Operation,
+} from '../history/operation.ts'
+import type { Ledger } from '../ledger.ts'
+import { Violation } from '../violation.ts'
+
+export interface HistoryOptions {
+  readonly keyedWritesMax: number
+  /** Clocks kept within the margin and nobody lied about refused connections: reads under a lease are linearizable. */
+  readonly leasesHold: boolean
+  readonly stepsMax: number
+}
+
+export interface HistoryFigures {
+  keysChecked: number
+  keysUndecided: number
+  operations: number
+  acknowledgedWrites: number
+}
+
+/**
+ * What clients saw, held against two yardsticks.
+ *
+ * First the committed log, executed once more by a second, plain model: every answer must be exactly what that model gives at the
+ * revision the answer claims, and the claimed revisions must respect real time. That is strict serializability for all keys and
+ * ranges together, with the revision as witness; it also shows acknowledged writes that are missing, writes that took effect
+ * although they had failed, and writes that took effect twice.
+ *
+ * Second, for each key, the search of Wing and Gong over the answers alone, which trusts no revision and no log.
+ */
+export class HistoryCheck {
+  readonly figures: HistoryFigures = { keysChecked: 0, keysUndecided: 0, operations: 0, acknowledgedWrites: 0 }
+  private readonly options: HistoryOptions
+  private readonly model: ReferenceModel
+  private readonly indexesOfMark = new Map<string, number[]>()
+  private readonly commands = new Map<number, Command>()
+
+  constructor(options: HistoryOptions, ledger: Ledger | null) {
+    this.options = options
+    this.model = new ReferenceModel(options)
+    for (const { logId, bytes } of ledger?.committed ?? []) {
+      const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
+      for (const entry of entriesOf(batch)) if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
+    }
+  }
+
+  check(history: readonly Operation[]): void {
+    this.figures.operations = history.length
+    for (const operation of history) this.checkAnswer(operation)
+    this.checkRealTime(history)
+    this.checkEveryKey(history)
+  }
+
+  private execute(command: Command, index: number): void {
+    this.model.execute(command, index)
+    this.commands.set(index, command)
+    if (command.type !== 'put') return
+    const mark = textOf(command.value)
+    this.indexesOfMark.set(mark, [...(this.indexesOfMark.get(mark) ?? []), index])
+  }
+
+  private checkAnswer(operation: Operation): void {
+    const { outcome, request, mark } = operation
+    const indexes = mark === null ? [] : (this.indexesOfMark.get(mark) ?? [])
+    if (outcome.kind === 'failed') {
+      if (indexes.length > 0) fail('failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`, operation)
+      return
+    }
+    if (request.type === 'write' && request.command.idempotency === null && indexes.length > 1) {
+      fail('exactly-once', `has no name and is in the log ${indexes.length} times, at ${indexes.join(', ')}`, operation)
+    }
+    if (outcome.kind === 'unknown') return
+    const { answer } = outcome
+    if (answer.type === 'write' && request.type === 'write') {
+      this.figures.acknowledgedWrites += 1
+      return this.checkWrite(operation, request.command, answer.result, indexes)
+    }
+    if (answer.type !== 'write') this.checkRead(operation, answer)
+  }
+
+  private checkWrite(operation: Operation, command: Command, result: CommandResult, indexes: readonly number[]): void {
+    if (command.type === 'put') {
+      const results = indexes.map((index) => this.model.resultsByIndex.get(index))
+      if (results.some((expected) => isDeepStrictEqual(plain(expected), plain(result)))) return
+      const expected = results.map((one) => (one === undefined ? '-' : describeResult(one))).join(' or ')
+      return fail('acknowledged-write', `is acknowledged, but the log holds it at [${indexes.join(', ')}] with ${expected}`, operation)
+    }
+    if (result.type !== 'deleted' || result.deleted === 0) return
+    const expected = this.model.resultsByIndex.get(result.revision)
+    if (isDeepStrictEqual(plain(expected), plain(result)) && this.commands.get(result.revision)?.type === command.type) return
+    fail('acknowledged-write', `is acknowledged, but the log holds ${expected === undefined ? 'nothing' : describeResult(expected)} there`, operation)
+  }
+
+  private checkRead(operation: Operation, answer: Extract<Answer, { type: 'get' | 'scan' }>): void {
+    const { request } = operation
+    const { revision } = answer
+    if (revision > this.model.revision) fail('read', `reflects revision ${revision}, which no committed entry made`, operation)
+    if (request.type === 'get' && answer.type === 'get') {
+      if (request.minRevision !== null && revision < request.minRevision) fail('read', 'is older than asked for', operation)
+      this.expectRecord(operation, this.model.recordAt(request.key, revision), answer.record)
+      return
+    }
+    if (request.type !== 'scan' || answer.type !== 'scan') return
+    const keys = this.model.keysAt(request.start, request.end, revision)
+    if (request.reverse) keys.reverse()
+    const seen = answer.items.map(({ key }) => key)
+    if (!isDeepStrictEqual(keys, seen)) {
+      fail('read', `is no cut at revision ${revision}: there are [${keys.join(' ')}]`, operation)
+    }
+    for (const { key, record } of answer.items) this.expectRecord(operation, this.model.recordAt(key, revision), record)
+  }
+
+  private expectRecord(operation: Operation, expected: KeyRecord | null, seen: KeyRecord | null): void {
+    if (isDeepStrictEqual(plain(expected), plain(seen))) return
+    fail('read', `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`, operation)
+  }
+
+  /** What began after something had ended reflects at least what that reflected. */
+  private checkRealTime(history: readonly Operation[]): void {
+    const begun = history.filter((operation) => this.isLinearizable(operation)).sort((a, b) => a.invokedAt - b.invokedAt)
+    const ended = [...begun].sort((a, b) => a.returnedAt - b.returnedAt)
+    let at = 0
+    let latest: Operation | null = null
+    for (const operation of begun) {
+      for (let next = ended[at]; next !== undefined && next.returnedAt < operation.invokedAt; next = ended[++at]) {
+        if (latest === null || positionOf(next) > positionOf(latest)) latest = next
+      }
+      if (latest === null || positionOf(operation) >= positionOf(latest)) continue
+      fail('real-time', `reflects less than what had ended before: ${describeOperation(latest)}`, operation)
+    }
+  }
+
+  private isLinearizable({ outcome, request }: Operation): boolean {
+    if (outcome.kind !== 'answered') return false
+    const { answer } = outcome
+    // Where a write that changed nothing, or a retry, stands in the order is not told by its answer.
+    if (answer.type === 'write') return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
+    return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
+  }
+
+  private checkEveryKey(history: readonly Operation[]): void {
+    const usable = history.filter(
+      ({ outcome, request }) =>
+        request.type === 'write' ||
+        (outcome.kind === 'answered' &&
+          outcome.answer.type !== 'write' &&
+          (outcome.answer.given === 'linearizable' || (outcome.answer.given === 'lease' && this.options.leasesHold))),
+    )
+    // A name that was forgotten, since so many came after it, names nothing any more.
+    const forgotten = [...this.model.executions.values()].some((indexes) => indexes.length > 1)
+    if (forgotten) return
+    const keys = new Set(usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))))
+    for (const key of keys) {
+      const calls = callsOn(key, usable)
+      const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)
+      if (verdict.kind === 'undecided') this.figures.keysUndecided += 1
+      else this.figures.keysChecked += 1
+      if (verdict.kind !== 'violation') continue
+      const stuck = calls[verdict.stuck]?.input.operation
+      const last = verdict.longest.slice(-8).flatMap((position) => {
+        const operation = calls[position]?.input.operation
+        return operation === undefined ? [] : [describeOperation(operation)]
+      })
+      throw new Violation(
+        'linearizability',
+        `no order of the ${calls.length} operations on ${key} explains what clients saw; the longest ends with\n  ${last.join('\n  ')}\n` +
+          `and then fits no ${stuck === undefined ? '?' : describeOperation(stuck)}`,
+      )
+    }
+  }
+}
+
+function keyOfWrite(request: Operation['request']): import('../../../src/kv/index.ts').Key[] {
+  return request.type === 'write' && request.command.type !== 'delete-range' ? [request.command.key] : []
+}
+
+function changed(result: CommandResult): boolean {
+  return result.type === 'put' || (result.type === 'deleted' && result.deleted > 0)
+}
+
+function positionOf({ outcome }: Operation): number {
+  if (outcome.kind !== 'answered') return -1
+  const { answer } = outcome
+  if (answer.type !== 'write') return answer.revision
+  return answer.result.type === 'put' || answer.result.type === 'deleted' ? answer.result.revision : -1
+}
+
+/** Buffers compare as bytes, whatever class they have. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return textOf(value)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]))
+}
+
+function fail(oracle: string, what: string, operation: Operation): never {
+  throw new Violation(oracle, `${describeOperation(operation)}: ${what}`)
+}

@@ -1,0 +1,78 @@
+import type { LogWrite } from '../../../src/ports/log-store.ts'
+import type { PeerMessage } from '../../../src/ports/transport.ts'
+import type { LogId } from '../../../src/raft/index.ts'
+import type { StateImage } from '../disk/state-disk.ts'
+import type { Ledgers } from '../ledger.ts'
+import type { Machine } from '../machine.ts'
+import { asViolation, type World } from '../world.ts'
+import { ClusterIdentity } from './cluster-identity.ts'
+import { Commitment } from './commitment.ts'
+import { Elections } from './elections.ts'
+import { LeaderAppendOnly } from './leader-append-only.ts'
+import { LogMatching } from './log-matching.ts'
+import { Memberships } from './memberships.ts'
+import type { CoreStep, Oracle } from './oracle.ts'
+import { StateDigests } from './state-digests.ts'
+import { WriteAhead } from './write-ahead.ts'
+
+/** All that watch every event. The first one that objects ends the run. */
+export class Oracles implements Required<Oracle> {
+  readonly elections: Elections
+  readonly digests: StateDigests
+  private readonly world: World
+  private readonly all: readonly Oracle[]
+
+  constructor(world: World, ledgers: Ledgers, machineOf: (id: number) => Machine | null) {
+    this.world = world
+    this.elections = new Elections(ledgers)
+    this.digests = new StateDigests(ledgers)
+    this.all = [
+      new ClusterIdentity(),
+      new LogMatching(ledgers),
+      new WriteAhead(),
+      this.elections,
+      new LeaderAppendOnly(),
+      new Memberships(ledgers),
+      new Commitment(ledgers, machineOf),
+      this.digests,
+    ]
+  }
+
+  onSubmit(machine: Machine, write: LogWrite, last: LogId | null): void {
+    this.each((oracle) => oracle.onSubmit?.(machine, write, last))
+  }
+
+  onDurable(machine: Machine, write: LogWrite): void {
+    this.each((oracle) => oracle.onDurable?.(machine, write))
+  }
+
+  onSend(machine: Machine, message: PeerMessage): void {
+    this.each((oracle) => oracle.onSend?.(machine, message))
+  }
+
+  onStep(machine: Machine, step: CoreStep): void {
+    this.each((oracle) => oracle.onStep?.(machine, step))
+  }
+
+  onState(machine: Machine, image: StateImage): void {
+    this.each((oracle) => oracle.onState?.(machine, image))
+  }
+
+  onStart(machine: Machine): void {
+    this.each((oracle) => oracle.onStart?.(machine))
+  }
+
+  onWipe(machine: Machine): void {
+    this.each((oracle) => oracle.onWipe?.(machine))
+  }
+
+  /** An objection is kept by the world; it never reaches the node that caused it. */
+  private each(tell: (oracle: Oracle) => void): void {
+    if (this.world.failure() !== null) return
+    try {
+      for (const oracle of this.all) tell(oracle)
+    } catch (error) {
+      this.world.fail(asViolation(error))
+    }
+  }
+}
