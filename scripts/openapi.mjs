@@ -1,53 +1,26 @@
-// Writes openapi/openapi.json from a running node of the built program: the document is exactly what `GET /openapi.json`
+// Writes openapi/openapi.json from the routes of the built program: the document is exactly what `GET /openapi.json`
 // answers. With --check nothing is written, and a difference fails.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildApp } from '../dist/http/app.js'
+import { limits } from '../dist/limits.js'
+import { version } from '../dist/version.js'
 
-const program = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const committed = fileURLToPath(new URL('../openapi/openapi.json', import.meta.url))
-const startMsMax = 30_000
 
-/** Two ports that were free a moment ago, probed together so that they differ. */
-async function freePorts() {
-  const servers = [createServer(), createServer()]
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-  }
-  const ports = servers.map((server) => server.address().port)
-  for (const server of servers) server.close()
-  return ports
-}
-
-async function fetchDocument(url, node) {
-  const deadline = performance.now() + startMsMax
-  for (;;) {
-    if (node.exitCode !== null) throw new Error(`the node stopped with exit code ${node.exitCode}`)
-    const answer = await fetch(url).catch(() => null)
-    if (answer?.ok === true) return answer.json()
-    if (performance.now() > deadline) throw new Error(`no answer from ${url} within ${startMsMax} ms`)
-    await delay(50)
-  }
-}
-
+/** No route runs but the one of the document, so there is no node behind them. */
 async function readDocument() {
-  const directory = mkdtempSync(join(tmpdir(), 'quorate-openapi-'))
-  const [api, raft] = await freePorts()
-  const flags = ['--id', '1', '--data-dir', directory, '--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`]
-  const node = spawn(process.execPath, [program, 'serve', ...flags], { stdio: ['ignore', 'ignore', 'inherit'] })
-  const closed = once(node, 'close')
+  const services = { keys: {}, cluster: {}, health: {}, version, valueBytesMax: limits.valueBytesMaxDefault }
+  const fail = (error) => {
+    throw error
+  }
+  const app = buildApp({ now: () => performance.now(), onUnexpected: fail, onFatal: fail }, services)
   try {
-    return await fetchDocument(`http://127.0.0.1:${api}/openapi.json`, node)
+    const answer = await app.inject('/openapi.json')
+    return answer.json()
   } finally {
-    node.kill('SIGTERM')
-    await closed
-    rmSync(directory, { recursive: true, force: true })
+    await app.close()
   }
 }
 
@@ -67,7 +40,7 @@ if (process.argv.includes('--check')) {
     process.exitCode = 1
   }
 } else {
-  mkdirSync(join(committed, '..'), { recursive: true })
+  mkdirSync(dirname(committed), { recursive: true })
   writeFileSync(committed, text)
   console.log(`wrote ${committed}`)
 }

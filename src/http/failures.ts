@@ -28,7 +28,10 @@ export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, de
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request.url)
     const methods = allowed.methodsOf(path)
-    if (methods.length === 0) return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
+    // A route that has nothing under this name, such as a file of the documentation page, ends here as well.
+    if (methods.length === 0 || methods.includes(request.method)) {
+      return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
+    }
     const detail = `${request.method} is not allowed on ${path}; allowed: ${methods.join(', ')}`
     return sendProblem(reply.header('allow', methods.join(', ')), new RequestError('method-not-allowed', detail))
   })

@@ -7,6 +7,7 @@ import {
   type CounterConfiguration,
   type GaugeConfiguration,
 } from 'prom-client'
+import { assert } from '../lib/assert.ts'
 import type { HistogramView, MetricsView, NodeHealth } from './services.ts'
 
 const EVENT_LOOP_QUANTILES = [0.5, 0.9, 0.99, 1]
@@ -61,26 +62,32 @@ export class MetricsPage {
   private readonly registry = new Registry()
   private readonly health: NodeHealth
   private readonly eventLoopDelay: IntervalHistogram
-  private view: MetricsView
+  /** What the text that is being made shows; null before the first. */
+  private view: MetricsView | null = null
 
   constructor(health: NodeHealth, version: string) {
     this.health = health
-    this.view = health.metrics()
     this.contentType = this.registry.contentType
     this.eventLoopDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
     this.eventLoopDelay.enable()
     collectDefaultMetrics({ register: this.registry })
     this.addBuild(version)
-    for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.view)))
+    for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
     for (const [name, help, read] of counters) this.addCounter(name, help, read)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
     this.addEventLoopDelay()
   }
 
   async text(): Promise<string> {
-    this.view = this.health.metrics()
-    const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, read(this.view)))
+    const view = this.health.metrics()
+    this.view = view
+    const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, read(view)))
     return [await this.registry.metrics(), ...texts].join('\n')
+  }
+
+  private shown(): MetricsView {
+    assert(this.view !== null, 'metrics are collected while a text is made')
+    return this.view
   }
 
   close(): void {
@@ -107,7 +114,7 @@ export class MetricsPage {
   }
 
   private addCounter(name: string, help: string, read: Read): void {
-    const current = (): number => read(this.view)
+    const current = (): number => read(this.shown())
     const configuration: CounterConfiguration<string> = {
       name: `quorate_${name}`,
       help,
@@ -130,7 +137,7 @@ export class MetricsPage {
   private addPeerGauge(name: string, help: string, read: (peer: MetricsView['peers'][number]) => number | null): void {
     const collect = (gauge: Gauge): void => {
       gauge.reset()
-      for (const peer of this.view.peers) {
+      for (const peer of this.shown().peers) {
         const value = read(peer)
         if (value !== null) gauge.set({ peer: peer.id }, value)
       }

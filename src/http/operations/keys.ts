@@ -39,7 +39,7 @@ const writeErrors: readonly ErrorCode[] = ['invalid-key', 'idempotency-key-reuse
 
 export const redirectAnswer: AnswerDoc = {
   description: 'With `redirect=true`: where the leader is.',
-  headers: { Location: Type.String() },
+  headers: { Location: Type.String(), 'Quorate-Leader': Type.Integer({ description: 'The leader.' }) },
 }
 
 const keyParameter: QuerySpec = {
@@ -143,8 +143,8 @@ export const listKeys: Operation = {
     200: {
       description:
         'A page; with `countOnly` the count; with `Accept: application/x-ndjson` the whole range as one consistent view, ' +
-        'a record a line; with `key` the value.',
-      headers: contextHeaders,
+        'a record a line; with `key` the value and its headers.',
+      headers: recordHeaders,
       content: {
         [json]: Type.Union([ListAnswer, CountAnswer, Type.Ref('Record')]),
         'application/x-ndjson': Type.Ref('Record'),

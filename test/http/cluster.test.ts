@@ -1,0 +1,380 @@
+import t from 'tap'
+import { RequestError } from '../../src/lib/errors.ts'
+import { limits } from '../../src/limits.ts'
+import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+
+const member = (id: number) => ({ id, raft: `127.0.0.1:710${id}`, api: `http://127.0.0.1:700${id}` })
+type Method = 'POST' | 'PUT' | 'PATCH'
+
+async function send(api: CheckedApi, method: Method, url: string, body: unknown, headers: Record<string, string> = {}) {
+  const payload = typeof body === 'string' ? body : JSON.stringify(body)
+  return api.inject({ method, url, payload, headers: { 'content-type': 'application/json', ...headers } })
+}
+
+async function formed(t: { readonly teardown: (close: () => Promise<unknown>) => void }): Promise<CheckedApi> {
+  const api = await openCheckedApi(t)
+  await send(api, 'POST', '/cluster/initialize', { members: [member(1), member(2), member(3)] })
+  return api
+}
+
+t.test('initialize forms a cluster of this node alone, or of the members given', async (t) => {
+  for (const headers of [{}, { 'content-type': 'application/json' }]) {
+    const api = await openCheckedApi(t)
+    const alone = await api.inject({ method: 'POST', url: '/cluster/initialize', headers })
+    t.equal(alone.statusCode, 200)
+    t.match(alone.json(), { clusterId: String, logId: { term: 0, node: 0, index: 0 }, membership: { configs: [[1]] } })
+    t.same(api.services.cluster.calls, [{ members: null, wait: 'appended', timeoutMs: 10_000 }])
+    const again = await api.inject({ method: 'POST', url: '/cluster/initialize' })
+    t.equal(again.statusCode, 409)
+    t.match(again.json(), { code: 'already-initialized', lastLogId: { index: 0 }, vote: { term: 1 }, membership: {} })
+  }
+  const api = await openCheckedApi(t)
+  const members = [member(1), member(2)]
+  t.equal((await send(api, 'POST', '/cluster/initialize?wait=committed&timeout=3s', { members })).statusCode, 200)
+  t.same(api.services.cluster.calls, [{ members, wait: 'committed', timeoutMs: 3000 }])
+})
+
+t.test('initialize refuses what nobody can have meant, and says where it is wrong', async (t) => {
+  const api = await openCheckedApi(t)
+  const cases: [body: unknown, path: string][] = [
+    [{}, 'body'],
+    [null, 'body'],
+    [[], 'body'],
+    ['"text"', 'body'],
+    [{ members: [] }, 'body/members'],
+    [{ members: 'all' }, 'body/members'],
+    [{ members: [member(1)], force: true }, 'body/force'],
+    [{ members: [{ ...member(1), id: '1' }] }, 'body/members/0/id'],
+    [{ members: [{ ...member(1), id: 0 }] }, 'body/members/0/id'],
+    [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id'],
+    [{ members: [{ ...member(1), id: 1.5 }] }, 'body/members/0/id'],
+    [{ members: [member(1), { id: 2, raft: '127.0.0.1:7102' }] }, 'body/members/1'],
+    [{ members: [{ ...member(1), role: 'voter' }] }, 'body/members/0/role'],
+    [{ members: [{ ...member(1), raft: '127.0.0.1' }] }, 'body/members/0/raft'],
+    [{ members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] }, 'body/members/0/raft'],
+    [{ members: [{ ...member(1), raft: 'user@host:1' }] }, 'body/members/0/raft'],
+    [{ members: [{ ...member(1), raft: 'host:0' }] }, 'body/members/0/raft'],
+    [{ members: [{ ...member(1), api: 'http://127.0.0.1:7001/' }] }, 'body/members/0/api'],
+    [{ members: [{ ...member(1), api: 'ftp://127.0.0.1:7001' }] }, 'body/members/0/api'],
+    [{ members: [{ ...member(1), api: 'http://a:1\r\nx: y' }] }, 'body/members/0/api'],
+    [{ members: [member(1), member(1)] }, 'body/members/1/id'],
+    [{ members: [member(1), { ...member(2), raft: member(1).raft }] }, 'body/members/1/raft'],
+    [{ members: [member(1), { ...member(2), api: member(1).api }] }, 'body/members/1/api'],
+    [{ members: Array.from({ length: limits.membersMax + 1 }, (_, at) => member(at + 1)) }, 'body/members'],
+    ['{"members": [', 'body'],
+    ['{"__proto__": {"members": []}}', 'body'],
+    ['{"constructor": {"prototype": {}}}', 'body'],
+    ['['.repeat(100_000), 'body'],
+    [`${'['.repeat(50_000)}${']'.repeat(50_000)}`, 'body'],
+    [`{"members": ${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, 'body/members'],
+  ]
+  for (const [body, path] of cases) {
+    const response = await send(api, 'POST', '/cluster/initialize', body)
+    const shown = JSON.stringify(body).slice(0, 70)
+    t.equal(response.statusCode, 400, shown)
+    t.match(response.json(), { code: 'invalid-request', issues: [{ path, message: String }] }, shown)
+  }
+  const valid = { members: [{ id: 1, raft: '[::1]:7101', api: 'https://node-1.example_x.org:443' }] }
+  t.equal((await send(api, 'POST', '/cluster/initialize?wait=now', valid)).statusCode, 400)
+  t.equal(api.services.cluster.calls.length, 0)
+  t.equal((await send(api, 'POST', '/cluster/initialize', valid)).statusCode, 200)
+  t.match((await send(api, 'POST', '/cluster/initialize', { members: [member(2)] })).statusCode, 409)
+})
+
+t.test('bodies must be JSON, say so, and be small', async (t) => {
+  const api = await openCheckedApi(t)
+  const body = JSON.stringify({ members: [member(1)] })
+  const types = [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonx',
+  ]
+  for (const type of [...types, 'application/json, text/plain', 'nonsense', '']) {
+    const response = await send(api, 'POST', '/cluster/initialize', body, { 'content-type': type })
+    t.equal(response.statusCode, 415, type)
+    t.match(response.json(), { code: 'unsupported-media-type' })
+  }
+  const untyped = await api.inject({
+    method: 'PUT',
+    url: '/cluster/membership',
+    payload: Buffer.from('{"voters":[1]}'),
+  })
+  t.equal(untyped.statusCode, 415)
+  const large = await send(api, 'POST', '/cluster/learners', `{"id": 4${' '.repeat(limits.jsonBodyBytesMax)}}`)
+  t.equal(large.statusCode, 413)
+  t.match(large.json(), { code: 'request-too-large', limitBytes: limits.jsonBodyBytesMax })
+  for (const url of ['/cluster/purge', '/cluster/elections'])
+    t.equal((await send(api, 'POST', url, {})).statusCode, 400, url)
+  t.equal((await send(api, 'PUT', '/cluster/membership', '')).statusCode, 400, 'a body that is needed')
+  t.equal(api.services.cluster.calls.length, 0)
+  const typed = await send(api, 'POST', '/cluster/initialize', body, {
+    'content-type': 'application/json; charset=utf-8',
+  })
+  t.equal(typed.statusCode, 200)
+})
+
+t.test('pages of other sites get no cluster operation', async (t) => {
+  const api = await openCheckedApi(t)
+  const from = async (site: string) =>
+    api.inject({
+      method: 'POST',
+      url: '/cluster/initialize',
+      headers: { 'sec-fetch-site': site, origin: 'http://evil.example' },
+    })
+  for (const site of ['cross-site', 'same-site']) {
+    const response = await from(site)
+    t.equal(response.statusCode, 403, site)
+    t.equal(response.json().code, 'forbidden')
+    t.notOk('access-control-allow-origin' in response.headers)
+  }
+  t.equal(api.services.cluster.calls.length, 0)
+  t.equal((await from('same-origin')).statusCode, 200, 'the page that the node serves')
+})
+
+t.test('GET /cluster answers in any state', async (t) => {
+  const api = await openCheckedApi(t)
+  t.match((await api.inject('/cluster')).json(), {
+    clusterId: null,
+    lastLogId: null,
+    membership: null,
+    node: { state: 'learner' },
+  })
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  t.match((await api.inject('/cluster')).json(), {
+    clusterId: 'c-1',
+    node: { id: 1, state: 'leader' },
+    membership: { effective: { membership: { configs: [[1]] } }, joint: false },
+    nodes: { 1: { role: 'voter' } },
+  })
+  t.equal((await api.inject('/cluster?verbose=true')).statusCode, 400)
+})
+
+t.test('membership is read with its tag, and changed on condition of it', async (t) => {
+  const api = await openCheckedApi(t)
+  t.match((await api.inject('/cluster/membership')).json(), { code: 'not-initialized', status: 409, retryable: true })
+  await send(api, 'POST', '/cluster/initialize', { members: [member(1), member(2), member(3)] })
+  const read = await api.inject('/cluster/membership')
+  t.equal(read.headers['etag'], '"0"')
+  t.match(read.json(), { membership: { configs: [[1, 2, 3]], learners: [] }, committed: true, joint: false })
+
+  const put = await send(api, 'PUT', '/cluster/membership', { voters: [3, 1], retain: true }, { 'if-match': '"0"' })
+  t.equal(put.statusCode, 200)
+  t.equal(put.headers['etag'], '"1"')
+  t.match(put.json(), { membership: { configs: [[1, 3]], learners: [2] } })
+  const change = { voters: [3, 1], retain: true, allowLagging: false, force: false, ifMembershipAt: 0 }
+  t.same(api.services.cluster.calls.at(-1), { change, timeoutMs: 10_000 })
+  const stale = await send(api, 'PUT', '/cluster/membership', { voters: [1] }, { 'if-match': '"0"' })
+  t.equal(stale.statusCode, 412)
+
+  const patch = await send(api, 'PATCH', '/cluster/membership?timeout=1m', {
+    add: [2],
+    remove: [3],
+    allowLagging: true,
+    force: true,
+  })
+  t.match(patch.json(), { membership: { configs: [[1, 2]] } })
+  t.same(api.services.cluster.calls.at(-1), {
+    change: { voters: { add: [2], remove: [3] }, retain: false, allowLagging: true, force: true, ifMembershipAt: null },
+    timeoutMs: 60_000,
+  })
+  t.match((await send(api, 'PUT', '/cluster/membership', { voters: [] })).json(), {
+    status: 422,
+    code: 'empty-membership',
+  })
+  t.match((await send(api, 'PUT', '/cluster/membership', { voters: [9] })).json(), {
+    status: 422,
+    code: 'unknown-voter',
+  })
+  const cases: [Method, unknown, string][] = [
+    ['PUT', {}, 'body'],
+    ['PUT', { voters: [1, 1] }, 'body/voters'],
+    ['PUT', { voters: ['1'] }, 'body/voters/0'],
+    ['PUT', { voters: [1], add: [2] }, 'body/add'],
+    ['PUT', { voters: [1], retain: 'yes' }, 'body/retain'],
+    ['PUT', { voters: [1], force: 1 }, 'body/force'],
+    ['PATCH', {}, 'body'],
+    ['PATCH', { add: [], remove: [] }, 'body'],
+    ['PATCH', { add: [4, 5], remove: [5] }, 'body/add/1'],
+    ['PATCH', { voters: [1] }, 'body/voters'],
+  ]
+  for (const [method, body, path] of cases) {
+    const response = await send(api, method, '/cluster/membership', body)
+    t.match(response.json(), { code: 'invalid-request', issues: [{ path }] }, `${method} ${JSON.stringify(body)}`)
+  }
+  for (const tag of ['*', '12', 'W/"1"', '"1", "2"']) {
+    t.equal((await send(api, 'PUT', '/cluster/membership', { voters: [1] }, { 'if-match': tag })).statusCode, 400, tag)
+  }
+})
+
+t.test('learners are added, listed and removed', async (t) => {
+  const api = await formed(t)
+  const added = await send(api, 'POST', '/cluster/learners', member(4))
+  t.match(added.json(), { caughtUp: true, lag: 0, membership: { learners: [4] }, logId: { index: 1 } })
+  t.same((await send(api, 'POST', '/cluster/learners', member(4))).json(), added.json(), 'repeated: the same answer')
+  t.match(api.services.cluster.calls.at(-1), { member: member(4), wait: true, timeoutMs: 10_000 })
+  t.match((await send(api, 'POST', '/cluster/learners?timeout=2s', { ...member(5), wait: false })).json(), {
+    caughtUp: false,
+  })
+  t.match(api.services.cluster.calls.at(-1), { wait: false, timeoutMs: 2000 })
+  const moved = await send(api, 'POST', '/cluster/learners', { ...member(4), raft: '127.0.0.1:9999' })
+  t.match(moved.json(), { status: 409, code: 'address-conflict' })
+  t.equal((await send(api, 'POST', '/cluster/learners', { ...member(4), wait: 'no' })).statusCode, 400)
+
+  t.match((await api.inject('/cluster/learners')).json(), { learners: [{ id: 4, lag: 0, caughtUp: true }, { id: 5 }] })
+  const remove = async (id: string) => api.inject({ method: 'DELETE', url: `/cluster/learners/${id}` })
+  const removed = await remove('4')
+  t.match(removed.json(), { membership: { learners: [5] } })
+  t.equal(removed.headers['etag'], '"3"')
+  t.match((await remove('4')).json(), { status: 404, code: 'learner-not-found' })
+  for (const id of ['0', '-1', 'x', '01', '2147483648', '99999999999', '1.5', '__proto__', '%00']) {
+    t.match((await remove(id)).json(), { code: 'invalid-request', issues: [{ path: 'path/id' }] }, id)
+  }
+})
+
+t.test('leadership is asked for, handed over, and stood for', async (t) => {
+  const api = await openCheckedApi(t)
+  t.same((await api.inject('/cluster/leader')).json(), { leader: null, raft: null, api: null })
+  await send(api, 'POST', '/cluster/initialize', { members: [member(1), member(2)] })
+  t.same((await api.inject('/cluster/leader')).json(), {
+    leader: 1,
+    raft: '127.0.0.1:7101',
+    api: 'http://127.0.0.1:7001',
+  })
+  t.same((await send(api, 'POST', '/cluster/leader', { id: 2 })).json(), { leader: 2 })
+  t.same((await api.inject({ method: 'POST', url: '/cluster/leader?timeout=1s' })).json(), { leader: 2 })
+  t.same(api.services.cluster.calls.at(-1), { to: null, timeoutMs: 1000 })
+  t.match((await send(api, 'POST', '/cluster/leader', { id: 9 })).json(), { code: 'node-not-found' })
+  for (const body of [{ id: '2' }, { to: 2 }, null, []])
+    t.equal((await send(api, 'POST', '/cluster/leader', body)).statusCode, 400)
+  api.services.cluster.failure = new RequestError('outcome-unknown', 'not in time')
+  t.match((await api.inject({ method: 'POST', url: '/cluster/leader' })).json(), { status: 504, ambiguous: true })
+
+  const campaign = await api.inject({ method: 'POST', url: '/cluster/elections' })
+  t.equal(campaign.statusCode, 202)
+  t.equal(api.services.cluster.calls.at(-1), 'campaign')
+  api.services.cluster.failure = new RequestError('removed', 'no longer a member')
+  t.match((await api.inject({ method: 'POST', url: '/cluster/elections' })).json(), { status: 503, code: 'removed' })
+  t.match((await api.inject({ method: 'POST', url: '/cluster/purge' })).json(), { purged: { index: 0 } })
+})
+
+t.test('redirect=true sends cluster changes to the leader', async (t) => {
+  const api = await formed(t)
+  api.services.cluster.known = member(2)
+  const calls = api.services.cluster.calls.length
+  const requests: [Method | 'GET' | 'DELETE', string, unknown][] = [
+    ['PUT', '/cluster/membership', { voters: [1] }],
+    ['PATCH', '/cluster/membership', { remove: [3] }],
+    ['POST', '/cluster/learners', member(4)],
+    ['GET', '/cluster/learners', undefined],
+    ['DELETE', '/cluster/learners/4', undefined],
+    ['POST', '/cluster/leader', {}],
+  ]
+  for (const [method, path, body] of requests) {
+    const url = `${path}?redirect=true`
+    const json =
+      body === undefined ? {} : { payload: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    const response = await api.inject({ method, url, ...json })
+    t.equal(response.statusCode, 307, `${method} ${path}`)
+    t.equal(response.headers['location'], `http://127.0.0.1:7002${url}`)
+  }
+  t.equal(
+    (await send(api, 'PUT', '/cluster/membership?redirect=true', { voters: 1 })).statusCode,
+    400,
+    'what is wrong stays here',
+  )
+  t.equal(api.services.cluster.calls.length, calls)
+})
+
+t.test('the state is streamed with its log id', async (t) => {
+  const api = await openCheckedApi(t)
+  t.match((await api.inject('/cluster/snapshot')).json(), { code: 'not-initialized' })
+  await send(api, 'POST', '/cluster/initialize', { members: [member(1)] })
+  const response = await api.inject('/cluster/snapshot')
+  t.equal(response.body, 'state of the store')
+  t.match(response.headers, {
+    'content-type': 'application/octet-stream',
+    'quorate-snapshot-term': '0',
+    'quorate-snapshot-node': '0',
+    'quorate-snapshot-index': '0',
+    'content-disposition': /attachment/,
+  })
+  t.equal(api.services.cluster.openSnapshots, 0)
+})
+
+t.test('health checks tell by their status, and in words when asked', async (t) => {
+  const api = await openCheckedApi(t)
+  const ok = await api.inject('/readyz')
+  t.equal(ok.body, 'ok\n')
+  t.match(ok.headers, { 'content-type': /^text\/plain/, 'cache-control': 'no-store' })
+  t.equal((await api.inject('/readyz?verbose')).body, '[+]store ok\n[+]leader ok\nreadyz check passed\n')
+  t.equal((await api.inject('/livez?verbose=true')).body, '[+]store ok\nlivez check passed\n')
+
+  api.services.health.checks = [
+    { name: 'store', ok: true, detail: 'open' },
+    { name: 'leader', ok: false, detail: 'none is known' },
+  ]
+  t.equal((await api.inject('/livez')).statusCode, 200, 'liveness does not depend on a quorum')
+  const failed = await api.inject('/readyz')
+  t.equal(failed.statusCode, 503)
+  t.match(failed.json(), {
+    code: 'not-ready',
+    detail: 'failed: leader (none is known)',
+    checks: [{ ok: true }, { ok: false }],
+  })
+  const verbose = await api.inject('/readyz?verbose')
+  t.equal(verbose.statusCode, 503)
+  t.equal(verbose.json().detail, '[+]store ok\n[-]leader failed: none is known\nreadyz check failed')
+  const excluded = await api.inject('/readyz?verbose&exclude=leader')
+  t.equal(excluded.statusCode, 200)
+  t.match(excluded.body, '[+]leader excluded: ok')
+  t.equal((await api.inject('/readyz?exclude=leader,store')).body, 'ok\n')
+  t.match((await api.inject('/readyz?exclude=leda')).json(), {
+    issues: [{ path: 'query/exclude', message: /store, leader/ }],
+  })
+  t.equal((await api.inject('/readyz?verbose=maybe')).statusCode, 400)
+  t.equal((await api.inject('/livez?x=1')).statusCode, 400)
+})
+
+t.test('metrics are those of the node, in the text format of Prometheus', async (t) => {
+  const api = await openCheckedApi(t)
+  const response = await api.inject('/metrics')
+  t.match(response.headers['content-type'], /^text\/plain; version=0\.0\.4/)
+  const lines = response.body.split('\n')
+  const expected = [
+    'quorate_has_leader 1',
+    'quorate_term 3',
+    'quorate_committed_index 41',
+    'quorate_proposals_committed_total 30',
+    'quorate_proposals_pending 1',
+    'quorate_leader_changes_total 2',
+    'quorate_peer_connected{peer="2"} 1',
+    'quorate_peer_round_trip_seconds{peer="2"} 0.0004',
+    '# TYPE quorate_log_sync_duration_seconds histogram',
+    'quorate_log_sync_duration_seconds_bucket{le="0.001"} 2',
+    'quorate_log_sync_duration_seconds_bucket{le="0.01"} 3',
+    'quorate_log_sync_duration_seconds_bucket{le="+Inf"} 4',
+    'quorate_log_sync_duration_seconds_sum 0.5',
+    'quorate_log_sync_duration_seconds_count 4',
+    'quorate_apply_duration_seconds_count 4',
+    `quorate_build_info{version="0.1.0",node="${process.version}"} 1`,
+  ]
+  for (const line of expected) t.ok(lines.includes(line), line)
+  t.notOk(
+    lines.some((line) => line.startsWith('quorate_peer_matched_index{')),
+    'what is not known is left out',
+  )
+  t.match(response.body, /^quorate_event_loop_delay_seconds\{quantile="0\.99"\} \d/m)
+  t.match(response.body, /^process_resident_memory_bytes \d/m)
+  const again = await api.inject('/metrics')
+  t.ok(again.body.split('\n').includes('quorate_proposals_committed_total 30'), 'a counter is read, not summed up')
+  for (const line of lines) t.match(line, /^$|^# (HELP|TYPE) |^[a-z0-9_]+(\{.*\})? \S+$/, line)
+  t.equal((await api.inject('/metrics?x=1')).statusCode, 400)
+})
+
+t.test('the version', async (t) => {
+  const api = await openCheckedApi(t)
+  t.same((await api.inject('/version')).json(), { version: '0.1.0', node: process.version })
+  t.equal((await api.inject('/version?x=1')).statusCode, 400)
+  t.equal((await api.inject('/openapi.json?x=1')).statusCode, 400)
+})

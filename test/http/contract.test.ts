@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { failures, type ErrorCode, type Failure } from '../../src/lib/errors.ts'
+import { limits } from '../../src/limits.ts'
+import { negotiate } from '../../src/http/accept.ts'
+import { buildApp } from '../../src/http/app.ts'
+import { openCheckedApi, type Document, type OperationDoc } from '../support/checked-api.ts'
+import { memoryServices } from '../support/memory-services.ts'
+
+const table: Readonly<Record<ErrorCode, Failure>> = failures
+const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+function operationsOf(paths: Readonly<Record<string, Readonly<Record<string, OperationDoc>>>>) {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  )
+}
+
+t.test('the committed OpenAPI document is what the node answers', async (t) => {
+  const { app, document } = await openCheckedApi(t)
+  const committed: unknown = JSON.parse(read('openapi/openapi.json'))
+  t.same(document, committed, 'run `npm run openapi` and commit the result')
+  const response = await app.inject('/openapi.json')
+  t.equal(response.headers['content-type'], 'application/json; charset=utf-8')
+})
+
+t.test('every operation is documented in full', async (t) => {
+  const { document } = await openCheckedApi(t)
+  t.equal(document.openapi, '3.1.0')
+  const ids = new Set<string>()
+  for (const { path, method, operation } of operationsOf(document.paths)) {
+    const name = `${method} ${path}`
+    t.ok(operation.summary.length > 0 && operation.tags.length === 1, `${name} has a summary and a tag`)
+    t.notOk(ids.has(operation.operationId), `${name} has an id of its own`)
+    ids.add(operation.operationId)
+    for (const parameter of operation.parameters ?? []) {
+      t.ok((parameter.description ?? '').length > 0, `${name} says what ${parameter.name} is`)
+    }
+    const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter)
+    const declared = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path')
+    t.same(
+      declared.map((parameter) => parameter.name),
+      inPath,
+      `${name} declares what its path holds`,
+    )
+    for (const status of ['400', '408', '431', '500'])
+      t.ok(status in operation.responses, `${name} may answer ${status}`)
+    for (const [status, response] of Object.entries(operation.responses)) {
+      if (Number(status) >= 400)
+        t.same(Object.keys(response.content ?? {}), ['application/problem+json'], `${name} ${status}`)
+      if (status === '429' || status === '503') t.ok('Retry-After' in (response.headers ?? {}), `${name} ${status}`)
+    }
+  }
+  const bodies = new Map(
+    operationsOf(document.paths).map(({ operation }) => [operation.operationId, operation.requestBody]),
+  )
+  t.equal(bodies.get('initializeCluster')?.required, false)
+  t.equal(bodies.get('putKey')?.required, false)
+  t.equal(bodies.get('addLearner')?.required, true)
+})
+
+t.test('every route is in the document, and nothing else', async (t) => {
+  const fail = (error: unknown) => t.fail(String(error))
+  const app = buildApp({ now: () => 0, onUnexpected: fail, onFatal: fail }, memoryServices())
+  t.teardown(() => app.close())
+  const served = new Set<string>()
+  app.addHook('onRoute', ({ method, url }) => {
+    // The files of the documentation page.
+    if (url.startsWith('/docs')) return
+    for (const name of [method].flat()) served.add(`${name} ${url.replace('*', '{key}').replace(':id', '{id}')}`)
+  })
+  const document = (await app.inject('/openapi.json')).json<Document>()
+  const documented = operationsOf(document.paths).map(({ method, path }) => `${method.toUpperCase()} ${path}`)
+  t.ok(served.size > 20)
+  t.same(documented.sort(), [...served].sort())
+})
+
+t.test('table, document and OpenAPI agree on the codes of errors', async (t) => {
+  const { document } = await openCheckedApi(t)
+  const rows = new Map<string, readonly string[]>()
+  for (const line of read('docs/ERRORS.md').split('\n')) {
+    const cells = line.split('|').map((cell) => cell.trim())
+    const code = /^`([a-z-]+)`$/.exec(cells[1] ?? '')?.[1]
+    if (code !== undefined) rows.set(code, cells)
+  }
+  t.same([...rows.keys()].sort(), Object.keys(table).sort(), 'docs/ERRORS.md lists each code, and no other')
+  for (const [code, failure] of Object.entries(table)) {
+    const [, , status, retryable, ambiguous, meaning = '', advice = ''] = rows.get(code) ?? []
+    const yesNo = (value: boolean) => (value ? 'yes' : 'no')
+    t.same(
+      [status, retryable, ambiguous],
+      [String(failure.status), yesNo(failure.retryable), yesNo(failure.ambiguous)],
+      code,
+    )
+    t.ok(meaning.length > 0 && advice.length > 0, `${code} says what it means and what to do`)
+  }
+  const statuses = [...rows.values()].map((cells) => Number(cells[2]))
+  t.same(
+    statuses,
+    statuses.toSorted((a, b) => a - b),
+    'in the order of their status',
+  )
+
+  const problem = document.components.schemas['Problem']
+  t.match(problem, { properties: { code: { enum: Object.keys(table) } } })
+
+  const answered = new Set<string>()
+  for (const { path, method, operation } of operationsOf(document.paths)) {
+    for (const [status, response] of Object.entries(operation.responses)) {
+      const schema = JSON.stringify(response.content?.['application/problem+json']?.schema ?? {})
+      for (const code of /"enum":(\[[^\]]*\])/.exec(schema)?.[1]?.match(/[a-z-]+/g) ?? []) {
+        answered.add(code)
+        t.equal(code in table && String(table[code as ErrorCode].status), status, `${code} of ${method} ${path}`)
+      }
+    }
+  }
+  // These belong to what reaches no operation of the document, or to operations that are still to come.
+  const elsewhere = ['route-not-found', 'method-not-allowed', 'value-encoding']
+  t.same([...answered, ...elsewhere].sort(), Object.keys(table).sort(), 'each other code belongs to an operation')
+})
+
+t.test('the limits that the documents name are the limits', async (t) => {
+  const errors = read('docs/ERRORS.md')
+  t.match(errors, `longer than ${limits.keyBytesMax} bytes`)
+  t.match(errors, `larger than ${limits.httpHeaderBytesMax / 1024} KiB`)
+  t.match(
+    errors,
+    `in full within ${limits.httpReceiveTimeoutMs / 1000} s, or its headers within ${limits.httpHeadersTimeoutMs / 1000} s`,
+  )
+})
+
+t.test('the documentation page works without anything from elsewhere', async (t) => {
+  const { app } = await openCheckedApi(t)
+  const page = await app.inject('/docs')
+  t.equal(page.statusCode, 200)
+  t.match(page.headers['content-type'], /^text\/html/)
+  t.match(page.headers['content-security-policy'], /default-src 'self'/)
+  const sources = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, source]) => source ?? '')
+  t.ok(sources.length > 3)
+  for (const source of sources) {
+    t.match(source, /^\/docs\//)
+    t.equal((await app.inject(source)).statusCode, 200, source)
+  }
+  t.equal((await app.inject('/docs/static/none.js')).statusCode, 404)
+  t.equal((await app.inject('/docs/static/..%2f..%2fpackage.json')).statusCode, 404)
+  t.equal((await app.inject('/docs/static/%2e%2e/index.js')).statusCode, 404)
+})
+
+t.test('Accept: the type with the most weight, and of equals the one named most exactly', async (t) => {
+  const offers = ['a/b', 'a/c'] as const
+  const cases: [string | undefined, string][] = [
+    [undefined, 'a/b'],
+    ['', 'a/b'],
+    ['*/*', 'a/b'],
+    ['a/*', 'a/b'],
+    ['a/c', 'a/c'],
+    ['a/c, */*', 'a/c'],
+    ['*/*, A/C', 'a/c'],
+    ['a/b;q=0.1, a/c;q=0.2', 'a/c'],
+    ['a/c;q=0.1, */*', 'a/b'],
+    ['a/b;q=0, */*;q=0.1', 'a/c'],
+    ['a/c;q=nonsense', 'a/b'],
+    ['a/c;q=7', 'a/b'],
+    ['a/c ; level=1 ; q=1', 'a/c'],
+    ['text/html', 'a/b'],
+    [',,;q=1,', 'a/b'],
+  ]
+  for (const [header, expected] of cases) t.equal(negotiate(header, offers), expected, String(header))
+})

@@ -1,0 +1,170 @@
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { Compile } from 'typebox/schema'
+import { buildApp } from '../../src/http/app.ts'
+import type { ApiServerOptions } from '../../src/http/api-server.ts'
+import { memoryServices, type MemoryServices } from './memory-services.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+interface ResponseDoc {
+  readonly headers?: Readonly<Record<string, { readonly schema: Json }>>
+  readonly content?: Readonly<Record<string, { readonly schema: Json }>>
+}
+
+export interface OperationDoc {
+  readonly operationId: string
+  readonly summary: string
+  readonly tags: readonly string[]
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly description?: string }[]
+  readonly requestBody?: { readonly required: boolean }
+  readonly responses: Readonly<Record<string, ResponseDoc>>
+}
+
+export interface Document {
+  readonly openapi: string
+  readonly info: { readonly version: string }
+  readonly paths: Readonly<Record<string, Readonly<Record<string, OperationDoc>>>>
+  readonly components: { readonly schemas: Readonly<Record<string, Json>> }
+}
+
+export interface ApiRequest extends InjectOptions {
+  readonly url: string
+}
+
+/** The front over services in memory. Every answer that passes through `inject` is held against the OpenAPI document. */
+export interface CheckedApi {
+  readonly app: FastifyInstance
+  readonly services: MemoryServices
+  readonly document: Document
+  /** What was reported as a bug of ours. */
+  readonly unexpected: unknown[]
+  readonly fatal: Error[]
+  readonly inject: (request: ApiRequest | string) => Promise<LightMyRequestResponse>
+}
+
+export interface CheckedApiOptions {
+  readonly valueBytesMax?: number
+  readonly now?: () => number
+  readonly server?: Partial<ApiServerOptions>
+}
+
+interface Test {
+  readonly teardown: (close: () => Promise<unknown>) => void
+}
+
+export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): Promise<CheckedApi> {
+  const services = memoryServices(options.valueBytesMax)
+  const unexpected: unknown[] = []
+  const fatal: Error[] = []
+  const app = buildApp(
+    {
+      now: options.now ?? (() => performance.now()),
+      server: options.server ?? {},
+      onUnexpected: (error) => unexpected.push(error),
+      onFatal: (error) => fatal.push(error),
+    },
+    services,
+  )
+  t.teardown(() => app.close())
+  const document = (await app.inject('/openapi.json')).json<Document>()
+  const check = answerChecker(document)
+  const inject = async (given: ApiRequest | string): Promise<LightMyRequestResponse> => {
+    const request = typeof given === 'string' ? { url: given } : given
+    const response = await app.inject(request)
+    const method = request.method ?? 'GET'
+    const wrong = check(method, request.url.replace(/\?.*$/s, ''), response)
+    if (wrong !== null) {
+      throw new Error(`${method} ${request.url} is not as documented: ${wrong}\n${response.body.slice(0, 500)}`)
+    }
+    return response
+  }
+  return { app, services, document, unexpected, fatal, inject }
+}
+
+type Check = (method: string, path: string, response: LightMyRequestResponse) => string | null
+
+/** Headers of ours: those that an answer has must be documented. */
+const OWN_HEADER = /^(quorate-|etag$|location$|retry-after$)/
+
+function answerChecker(document: Document): Check {
+  const validate = schemaValidator(document)
+  return (method, path, response) => {
+    const { statusCode } = response
+    if (statusCode >= 400) {
+      const wrong = checkProblem(response, validate)
+      if (wrong !== null) return wrong
+    }
+    const operation = operationOf(document, method, path)
+    // What reaches no operation can only be a problem of no route or no method.
+    if (operation === null)
+      return [404, 405, 400].includes(statusCode) ? null : `status ${statusCode} without an operation`
+    const documented = operation.responses[String(statusCode)]
+    if (documented === undefined) return statusCode === 405 ? null : `status ${statusCode} is not documented`
+    return checkHeaders(response, documented) ?? checkBody(method, response, documented, validate)
+  }
+}
+
+function operationOf(document: Document, method: string, path: string): OperationDoc | null {
+  const exact = document.paths[path]
+  const template = Object.entries(document.paths).find(([pattern]) => {
+    const at = pattern.indexOf('{')
+    return at > 0 && path.startsWith(pattern.slice(0, at))
+  })
+  return (exact ?? template?.[1])?.[method.toLowerCase()] ?? null
+}
+
+type Validate = (schema: Json, value: unknown) => string | null
+
+function schemaValidator(document: Document): Validate {
+  const compiled = new Map<string, ReturnType<typeof Compile>>()
+  return (schema, value) => {
+    const key = JSON.stringify(schema)
+    // References point into the document, so the components come along.
+    const validator = compiled.get(key) ?? Compile({ ...schema, components: document.components })
+    compiled.set(key, validator)
+    if (validator.Check(value)) return null
+    const [, errors] = validator.Errors(value)
+    return JSON.stringify(errors.slice(0, 3))
+  }
+}
+
+function checkProblem(response: LightMyRequestResponse, validate: Validate): string | null {
+  const type = response.headers['content-type']
+  if (type !== 'application/problem+json; charset=utf-8') return `a failure of type ${String(type)}`
+  const problem = response.json<Json>()
+  if (problem['status'] !== response.statusCode) return 'the status in the problem is another one'
+  if (problem['type'] !== `urn:quorate:error:${String(problem['code'])}`) return 'type and code of the problem differ'
+  const retryAfter = response.headers['retry-after']
+  if ([429, 503].includes(response.statusCode) !== (retryAfter !== undefined))
+    return `Retry-After is ${String(retryAfter)}`
+  if (/\bat .*:\d+:\d+/.test(response.body)) return 'a stack trace'
+  return validate({ $ref: '#/components/schemas/Problem' }, problem)
+}
+
+function checkHeaders(response: LightMyRequestResponse, documented: ResponseDoc): string | null {
+  const names = new Set(Object.keys(documented.headers ?? {}).map((name) => name.toLowerCase()))
+  const unknown = Object.keys(response.headers).find((name) => OWN_HEADER.test(name) && !names.has(name))
+  // A failure may tell what the read behind it told.
+  if (unknown === undefined || (response.statusCode >= 400 && unknown.startsWith('quorate-'))) return null
+  return `header ${unknown} is not documented`
+}
+
+function checkBody(
+  method: string,
+  response: LightMyRequestResponse,
+  documented: ResponseDoc,
+  validate: Validate,
+): string | null {
+  if (method === 'HEAD') return null
+  const type = String(response.headers['content-type'] ?? '').replace(/;.*$/s, '')
+  if (documented.content === undefined)
+    return response.rawPayload.length === 0 ? null : 'a body where none is documented'
+  const schema = documented.content[type]?.schema
+  if (schema === undefined) return `type ${type} is not documented`
+  if (type !== 'application/x-ndjson') return type.endsWith('json') ? validate(schema, response.json()) : null
+  for (const line of response.body.split('\n').slice(0, -1)) {
+    const wrong = validate(schema, JSON.parse(line))
+    if (wrong !== null) return wrong
+  }
+  return response.body === '' || response.body.endsWith('\n') ? null : 'the last line does not end'
+}
