@@ -8,6 +8,8 @@ import type { TransportContext } from './transport-options.ts'
 
 /** Doublings beyond this many do not matter any more. */
 const ATTEMPTS_MAX = 16
+/** Halvings of the shortest delay after a connection broke: a dying process can still accept for a moment before it refuses. */
+const EAGER_ATTEMPTS = 3
 
 /**
  * The outgoing connection to one peer: kept up, and made again when it breaks.
@@ -170,7 +172,7 @@ export class PeerLink {
     logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
     // One that hardly stood is not dialled again at once: two nodes that disagree would do nothing else.
     if (clock.now() - this.connectedAt >= limits.reconnectDelayMsMax) {
-      this.attempts = 0
+      this.attempts = -EAGER_ATTEMPTS
       this.dial()
     } else {
       this.retryLater(reason.detail)

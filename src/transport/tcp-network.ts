@@ -84,7 +84,7 @@ function isRefused(error: NodeJS.ErrnoException): boolean {
   return error.code === 'ECONNREFUSED'
 }
 
-export function describeError(error: NodeJS.ErrnoException): string {
+function describeError(error: NodeJS.ErrnoException): string {
   if (error.message !== '') return error.message
   return error.code ?? error.name
 }
