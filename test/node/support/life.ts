@@ -1,0 +1,68 @@
+import type { Clock } from '../../../src/ports/clock.ts'
+
+/** The process that a client talked to has ended: nobody will answer. */
+export class ProcessEndedError extends Error {
+  override readonly name = 'ProcessEndedError'
+}
+
+/** One life of a process: its clock, and what it waits for, end with it. */
+export class Life {
+  readonly clock: Clock
+  private ended = false
+  private readonly listeners = new Set<() => void>()
+  private readonly world: Clock
+
+  constructor(world: Clock) {
+    this.world = world
+    const run = (callback: () => void) => (): void => {
+      if (!this.ended) callback()
+    }
+    this.clock = {
+      now: () => world.now(),
+      after: (delayMs, callback) => world.after(delayMs, run(callback)),
+      nextTurn: (callback) => world.nextTurn(run(callback)),
+    }
+  }
+
+  get alive(): boolean {
+    return !this.ended
+  }
+
+  end(): void {
+    if (this.ended) return
+    this.ended = true
+    for (const listener of this.listeners) listener()
+  }
+
+  /** What `promise` gives; rejects with `ProcessEndedError` when the process ends first. */
+  guard<T>(promise: Promise<T>): Promise<T> {
+    if (this.ended) return Promise.reject(new ProcessEndedError('the process has ended'))
+    return new Promise((resolve, reject) => {
+      const onEnded = (): void => reject(new ProcessEndedError('the process has ended'))
+      this.listeners.add(onEnded)
+      const over = (): void => void this.listeners.delete(onEnded)
+      promise.then(
+        (value) => {
+          over()
+          resolve(value)
+        },
+        (error: unknown) => {
+          over()
+          reject(error instanceof Error ? error : new Error(String(error)))
+        },
+      )
+    })
+  }
+
+  /** A call of a device: `run` after `delayMs`, or never when the process ends before. */
+  later<T>(delayMs: number, run: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const go = (): void => {
+        if (this.ended) return
+        Promise.resolve().then(run).then(resolve, reject)
+      }
+      if (delayMs === 0) this.world.nextTurn(go)
+      else if (delayMs !== Infinity) this.world.after(delayMs, go)
+    })
+  }
+}

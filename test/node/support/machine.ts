@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto'
+import { SeededRandom } from '../../../src/lib/random.ts'
+import { limits } from '../../../src/limits.ts'
+import { Node } from '../../../src/node/node.ts'
+import type { Logger, NodeOptions } from '../../../src/node/options.ts'
+import type { Clock } from '../../../src/ports/clock.ts'
+import type { Transport } from '../../../src/ports/transport.ts'
+import type { LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
+import { nodeId } from '../../../src/raft/index.ts'
+import { Client } from './client.ts'
+import { Life } from './life.ts'
+import { DiskLogStore, LogDisk } from './log-disk.ts'
+import { DiskStateStore, StateDisk } from './state-disk.ts'
+
+export interface MachineDependencies {
+  readonly clock: Clock
+  readonly join: (id: NodeId, address: string) => Transport
+  readonly logger: (id: number) => Logger
+  readonly onFault: (id: number, error: Error) => void
+  readonly options: Partial<NodeOptions>
+}
+
+interface Running {
+  readonly node: Node
+  readonly life: Life
+  readonly transport: Transport
+  readonly client: Client
+}
+
+export function addressesOf(id: number): NodeAddresses {
+  return { raft: `10.0.0.${id}:7100`, api: `http://10.0.0.${id}:7000` }
+}
+
+/** One machine with its disk, on which processes of one node live one after the other. */
+export class Machine {
+  readonly id: NodeId
+  readonly log = new LogDisk()
+  readonly state = new StateDisk()
+  readonly peers = new Map<NodeId, string>()
+  /** Replaces options of the processes started from now on. */
+  options: Partial<NodeOptions>
+  private readonly deps: MachineDependencies
+  private running: Running | null = null
+  private lives = 0
+  private wipes = 0
+
+  constructor(id: number, deps: MachineDependencies) {
+    this.id = nodeId(id)
+    this.deps = deps
+    this.options = deps.options
+  }
+
+  get isUp(): boolean {
+    return this.running !== null
+  }
+
+  get incarnation(): string {
+    return `machine-${this.id}-${this.wipes}`
+  }
+
+  get node(): Node {
+    return this.process().node
+  }
+
+  get client(): Client {
+    return this.process().client
+  }
+
+  /** The core's picture of itself. */
+  get view(): RaftView {
+    const replica = this.node.running
+    if (replica === null) throw new Error(`node ${this.id} has not started`)
+    return replica.raft.view()
+  }
+
+  get applied(): LogIndex {
+    const replica = this.node.running
+    if (replica === null) throw new Error(`node ${this.id} has not started`)
+    return replica.appliedIndex
+  }
+
+  async start(): Promise<Client> {
+    if (this.running !== null) throw new Error(`node ${this.id} runs already`)
+    this.lives += 1
+    const { deps, id } = this
+    const life = new Life(deps.clock)
+    const transport = deps.join(id, addressesOf(id).raft)
+    const node = new Node(this.nodeOptions(), {
+      log: new DiskLogStore(this.log, life),
+      state: new DiskStateStore(this.state, life),
+      transport,
+      clock: life.clock,
+      // A process draws other numbers than the one before it.
+      random: new SeededRandom(id * 10_007 + this.lives),
+      peers: {
+        load: () => Promise.resolve(new Map(this.peers)),
+        remember: async (peer, incarnation) => void this.peers.set(peer, incarnation),
+        forget: async (peer) => void this.peers.delete(peer),
+      },
+      logger: deps.logger(id),
+      hash: (text) => createHash('sha256').update(text).digest('hex'),
+      onFault: (error) => deps.onFault(id, error),
+    })
+    try {
+      await node.start()
+    } catch (error) {
+      await transport.stop()
+      throw error
+    }
+    const client = new Client(node, life)
+    this.running = { node, life, transport, client }
+    return client
+  }
+
+  /** As on SIGTERM. */
+  async stop(transfer = false): Promise<void> {
+    const { node, life } = this.process()
+    await node.stop({ transfer })
+    this.running = null
+    life.end()
+    // A process that ends by itself loses nothing that the kernel has.
+    this.state.crash(this.state.unflushed.length)
+  }
+
+  /** As on SIGKILL, or with a power cut: writes on their way are lost, and of the state all but `kept` unflushed writes. */
+  async crash(kept = 0): Promise<void> {
+    const { life, transport } = this.process()
+    this.running = null
+    life.end()
+    this.state.crash(kept)
+    await transport.stop()
+  }
+
+  /** The disk is replaced by an empty one. */
+  wipe(): void {
+    if (this.running !== null) throw new Error(`node ${this.id} runs`)
+    this.log.wipe()
+    this.state.wipe()
+    this.peers.clear()
+    this.wipes += 1
+  }
+
+  private process(): Running {
+    if (this.running === null) throw new Error(`node ${this.id} does not run`)
+    return this.running
+  }
+
+  private nodeOptions(): NodeOptions {
+    return {
+      id: this.id,
+      addresses: addressesOf(this.id),
+      incarnation: this.incarnation,
+      version: '0.0.0-test',
+      clusterToken: '',
+      heartbeatMs: 50,
+      electionTimeoutMsMin: 300,
+      electionTimeoutMsMax: 600,
+      appendBytesMax: limits.appendBytesMax,
+      appendEntriesMax: limits.appendEntriesMax,
+      inflightAppendsMax: limits.inflightAppendsMax,
+      inflightBytesMax: limits.inflightBytesMax,
+      uncommittedBytesMax: limits.uncommittedBytesMax,
+      batchEntriesMax: limits.batchEntriesMax,
+      batchBytesMax: limits.batchBytesMax,
+      caughtUpEntriesMax: limits.caughtUpEntriesMax,
+      purgeEveryEntries: 20_000,
+      purgeEveryBytes: 128 * 1024 * 1024,
+      keepEntries: 5_000,
+      keepBytes: 16 * 1024 * 1024,
+      snapshotHoldMs: 10_000,
+      snapshotBytesPerSecondMax: 1e9,
+      snapshotChunkBytes: limits.snapshotChunkBytes,
+      recordCacheBytesMax: limits.recordCacheBytesMax,
+      keyedWritesMax: limits.keyedWritesMax,
+      ...this.options,
+    }
+  }
+}
