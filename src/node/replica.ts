@@ -198,10 +198,11 @@ export class Replica {
     if (installed === null) return this.applier.resume()
     const { from, vote, session, logId, membership } = installed
     const machine = new KvMachine({ keyedWritesMax: this.options.keyedWritesMax }, installed.machine)
-    this.applier.resume({ machine, applied: logId, membership })
-    this.proposals.onSnapshot(logId.leaderId)
     const install = { vote, session, logId, membership }
+    // The core first: what the applier goes on with, it reports to the core as applied beyond the snapshot.
     this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, install))
+    this.proposals.onSnapshot(logId.leaderId)
+    this.applier.resume({ machine, applied: logId, membership })
     this.afterApplied(logId)
   }
 
