@@ -1,0 +1,232 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import { buildApp } from './http/app.ts'
+import { closeGracefully } from './http/closing.ts'
+import type { Services } from './http/services.ts'
+import { deferred } from './lib/deferred.ts'
+import { SeededRandom } from './lib/random.ts'
+import { limits } from './limits.ts'
+import { Node } from './node/node.ts'
+import type { NodeDependencies, NodeOptions } from './node/options.ts'
+import { nodeId, type NodeAddresses } from './raft/index.ts'
+import { formatHostPort, isWildcard, type HostPort } from './setting.ts'
+import { openDataDirectory, type DataDirectory } from './storage/identity.ts'
+import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
+import { WalLogStore } from './storage/wal/wal-log-store.ts'
+import { systemClock } from './system-clock.ts'
+import { TcpTransport } from './transport/tcp.ts'
+import { version } from './version.ts'
+
+export interface ServerDependencies {
+  readonly logger: Logger
+}
+
+/** A running node with its API. */
+export interface Server {
+  /** Where clients and peers reach it. */
+  readonly addresses: NodeAddresses
+  /**
+   * Resolves when the node cannot go on: with a `StorageError` after a storage fault, else with what broke. It answers nothing
+   * any more, and its process should end without another word to the disk or to its peers.
+   */
+  readonly fault: Promise<Error>
+  /** Gracefully: finishes requests that are under way, hands leadership over, closes the stores. Not longer than configured. */
+  stop(): Promise<void>
+}
+
+/** What of the requests under way is cut off when this part of the time for stopping is over. */
+const drainShare = 0.5
+
+/**
+ * Starts a node on its data directory and joins its parts. Rejects when it must not or cannot start; nothing is left open then.
+ * `StorageError`: the directory, its contents or the disk. An error with `code` `EADDRINUSE` or the like: an address.
+ */
+export async function startServer(config: Config, { logger }: ServerDependencies): Promise<Server> {
+  const directory = await openDataDirectory(config.dataDirectory, { nodeId: nodeId(config.id) })
+  const opened: (() => Promise<void>)[] = [async () => await directory.close()]
+  try {
+    return await startNode(config, directory, logger, opened)
+  } catch (error) {
+    for (const close of opened.reverse())
+      await close().catch((second: unknown) => logger.warn({ err: second }, 'close failed'))
+    throw error
+  }
+}
+
+/** Every part that is started puts its end into `opened`, in order. */
+async function startNode(
+  config: Config,
+  directory: DataDirectory,
+  logger: Logger,
+  opened: (() => Promise<void>)[],
+): Promise<Server> {
+  const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
+  const addresses = advertisedAddresses(config, listen, logger)
+  const fault = deferred<Error>()
+  const dependencies = nodeDependencies(config, listen.raft, directory, logger, fault.resolve)
+  const node = new Node(nodeOptions(config, addresses, directory), dependencies)
+  await startOrClose(node, dependencies)
+  opened.push(async () => await node.stop({ transfer: false }))
+
+  const services: Services = { ...node.services(), valueBytesMax: config.valueBytesMax }
+  const app = buildApp(
+    {
+      now: systemClock.now,
+      onUnexpected: (error, request) => logger.error({ err: error, ...request }, 'request failed unexpectedly'),
+      onFatal: fault.resolve,
+    },
+    services,
+  )
+  opened.push(async () => await closeGracefully(app, 0))
+  await listenFor(app, listen.api)
+  logger.info(
+    { ...addresses, version, dataDirectory: config.dataDirectory, incarnation: directory.incarnation },
+    'ready to serve',
+  )
+
+  let stopped: Promise<void> | null = null
+  return {
+    addresses,
+    fault: fault.promise,
+    stop: async () => {
+      stopped ??= stopWithin(config.shutdownTimeoutMs, logger, async () => {
+        await closeGracefully(app, config.shutdownTimeoutMs * drainShare)
+        await node.stop({ transfer: true })
+        await directory.close()
+      })
+      await stopped
+    },
+  }
+}
+
+async function startOrClose(node: Node, { transport, state, log }: NodeDependencies): Promise<void> {
+  try {
+    await node.start()
+  } catch (error) {
+    // Some of these have not been opened. What they say about it matters less than the reason for the refusal.
+    await transport.stop().catch(() => undefined)
+    await state.close().catch(() => undefined)
+    await log.close().catch(() => undefined)
+    throw error
+  }
+}
+
+async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise<void>): Promise<void> {
+  const late = deferred<'late'>()
+  const timer = setTimeout(() => late.resolve('late'), timeoutMs)
+  try {
+    const outcome = await Promise.race([stop(), late.promise])
+    // Safe all the same: whatever was acknowledged is on the disk already.
+    if (outcome === 'late') logger.warn({ timeoutMs }, 'not stopped in time; leaving as it is')
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDirectory): NodeOptions {
+  const { electionTimeoutMs } = config
+  return {
+    id: nodeId(config.id),
+    addresses,
+    incarnation: directory.incarnation,
+    version,
+    clusterToken: config.clusterToken,
+    heartbeatMs: config.heartbeatMs,
+    electionTimeoutMsMin: electionTimeoutMs.min,
+    electionTimeoutMsMax: electionTimeoutMs.max,
+    appendBytesMax: limits.appendBytesMax,
+    appendEntriesMax: limits.appendEntriesMax,
+    inflightAppendsMax: limits.inflightAppendsMax,
+    inflightBytesMax: limits.inflightBytesMax,
+    uncommittedBytesMax: limits.uncommittedBytesMax,
+    batchEntriesMax: limits.batchEntriesMax,
+    batchBytesMax: limits.batchBytesMax,
+    caughtUpEntriesMax: limits.caughtUpEntriesMax,
+    purgeEveryEntries: config.purgeEveryEntries,
+    purgeEveryBytes: config.purgeEveryBytes,
+    keepEntries: config.keepEntries,
+    keepBytes: config.keepBytes,
+    snapshotHoldMs: config.snapshotHoldMs,
+    snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
+    snapshotChunkBytes: limits.snapshotChunkBytes,
+    recordCacheBytesMax: limits.recordCacheBytesMax,
+    keyedWritesMax: limits.keyedWritesMax,
+  }
+}
+
+function nodeDependencies(
+  config: Config,
+  listen: HostPort,
+  directory: DataDirectory,
+  logger: Logger,
+  onFault: (error: Error) => void,
+): NodeDependencies {
+  const random = new SeededRandom(randomBytes(4).readUInt32LE())
+  return {
+    log: new WalLogStore(
+      {
+        directory: join(config.dataDirectory, 'log'),
+        segmentBytes: config.segmentBytes,
+        cacheBytesMax: limits.logCacheBytesMax,
+      },
+      {},
+    ),
+    state: new RocksStateStore({ directory: join(config.dataDirectory, 'state') }),
+    transport: new TcpTransport(
+      { id: nodeId(config.id), listen: formatHostPort(listen) },
+      { clock: systemClock, random, logger },
+    ),
+    clock: systemClock,
+    random,
+    peers: directory.peers,
+    logger,
+    hash: (text) => createHash('sha256').update(text).digest('hex'),
+    onFault,
+  }
+}
+
+/** Port 0 becomes a port that was free a moment ago: the node has to name its addresses before it listens. */
+async function realPort(address: HostPort): Promise<HostPort> {
+  if (address.port !== 0) return address
+  const probe = createServer()
+  const port = await new Promise<number>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(0, address.host, () => {
+      const bound = probe.address()
+      resolve(typeof bound === 'object' && bound !== null ? bound.port : 0)
+    })
+  })
+  await new Promise((resolve) => probe.close(resolve))
+  return { host: address.host, port }
+}
+
+function advertisedAddresses(
+  config: Config,
+  listen: { readonly api: HostPort; readonly raft: HostPort },
+  logger: Logger,
+): NodeAddresses {
+  const named = (address: HostPort): HostPort => {
+    if (!isWildcard(address.host)) return address
+    logger.warn({ listen: formatHostPort(address) }, 'advertises the host name: it listens on every address')
+    return { ...address, host: hostname() }
+  }
+  return {
+    api: config.apiAdvertise ?? `http://${formatHostPort(named(listen.api))}`,
+    raft: config.raftAdvertise ?? formatHostPort(named(listen.raft)),
+  }
+}
+
+async function listenFor(app: FastifyInstance, { host, port }: HostPort): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const reason = code === 'EADDRINUSE' ? 'is in use: stop the other process, or choose another with --api' : code
+    throw new Error(`the API address ${formatHostPort({ host, port })} ${reason}`, { cause: error })
+  }
+}

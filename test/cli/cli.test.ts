@@ -1,0 +1,185 @@
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Server } from '../../src/server.ts'
+import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { startTestNode } from '../support/test-node.ts'
+
+t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
+  const cases: [words: string[], err: RegExp][] = [
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['kv', 'gte', 'a'], /Did you mean get/],
+    [['kv', 'get'], /missing required argument 'key'/],
+    [['kv', 'get', 'a', '--jsn'], /unknown option '--jsn'/],
+    [['kv', 'get', 'a', '--server', 'https://a:1'], /--server https:\/\/a:1: allowed is/],
+    [['kv', 'get', 'a', '--server', 'http://a:1/path'], /allowed is the API of a node/],
+    [['kv', 'get', 'a', '--timeout', '5'], /--timeout 5 is not a duration/],
+    [['kv', 'get', 'a', '--timeout', '2m'], /above 1m/],
+    [['kv', 'get', 'a', '--consistency', 'eventual'], /allowed are linearizable, lease and stale/],
+    [['kv', 'put', 'a', 'b', '--if-revision', '0'], /--if-revision 0: allowed is a whole number from 1/],
+    [['kv', 'put', 'a', 'b', '--file', 'c'], /a value and --file do not go together/],
+    [['kv', 'put', 'a', '--file', '/nonexistent/file'], /--file \/nonexistent\/file: ENOENT/],
+    [['kv', 'del', 'a', '--prefix', '--if-revision', '3'], /do not go together/],
+    [['kv', 'ls', '--limit', '0'], /--limit 0: allowed is a whole number from 1/],
+    [['cluster', 'add-learner', '4'], /required option '--raft/],
+    [['cluster', 'add-learner', 'x', '--raft', 'a:1', '--api', 'a:2'], /node id x: allowed/],
+    [['cluster', 'add-learner', '4', '--raft', 'a', '--api', 'a:2'], /raft address a is not of the form HOST:PORT/],
+    [
+      ['cluster', 'add-learner', '4', '--raft', 'a:1', '--api', 'ftp://a:2'],
+      /API address ftp:\/\/a:2 has the scheme ftp/,
+    ],
+    [['cluster', 'initialize', '--member', '1'], /--member 1: allowed is ID,RAFT,API/],
+    [['cluster', 'initialize', '--wait', 'soon'], /--wait soon: allowed are appended/],
+    [['cluster', 'set-voters', '1,,2'], /node id : allowed/],
+    [['dev', '--log-level', 'loud'], /--log-level loud: allowed are/],
+    [['serve', '--id', 'x', '--hartbeat', '1'], /--hartbeat[\s\S]*--heartbeat was meant[\s\S]*--id x[\s\S]*--data-dir/],
+  ]
+  for (const [words, err] of cases) {
+    const ran = await runCli(words)
+    t.equal(ran.code, 1, words.join(' '))
+    t.match(ran.err, err)
+    t.equal(ran.out, '')
+  }
+})
+
+t.test('help and version end with 0', async (t) => {
+  for (const words of [['--help'], ['kv', '--help'], ['cluster', 'add-learner', '--help'], ['help', 'dev']]) {
+    const ran = await runCli(words)
+    t.equal(ran.code, 0, words.join(' '))
+    t.match(ran.out, /Usage: quorate/)
+  }
+  t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
+  t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
+})
+
+t.test('a server that is not there, or is something else', async (t) => {
+  const nobody = await runCli(['kv', 'get', 'a', '--server', '127.0.0.1:1'])
+  t.equal(nobody.code, 5)
+  t.match(nobody.err, /http:\/\/127\.0\.0\.1:1: nobody answers there \(ECONNREFUSED\)/)
+  const asJson = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', '127.0.0.1:1'])
+  t.match(JSON.parse(asJson.err), { code: 'unreachable', retryable: true, ambiguous: false })
+
+  const stranger = createServer((request, response) => {
+    if (request.method === 'PUT') request.socket.destroy()
+    else response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not here</h1>')
+  })
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void stranger.close())
+  const server = `127.0.0.1:${(stranger.address() as AddressInfo).port}`
+  const page = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_SERVER: server } })
+  t.equal(page.code, 5)
+  t.match(page.err, /Status 404: the answer is no problem document/)
+  const torn = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', server])
+  t.match(JSON.parse(torn.err), { code: 'unreachable', ambiguous: true }, 'a torn write may have taken effect')
+})
+
+function prints(t: Test, ran: Ran, out: string): void {
+  t.strictSame({ code: ran.code, out: ran.out, err: ran.err }, { code: 0, out, err: '' })
+}
+
+t.test('against four nodes', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const nodes: Server[] = []
+  for (const id of [1, 2, 3, 4]) nodes.push(await startTestNode(t, id, join(directory, String(id))))
+  const cli = async (node: number, words: readonly string[], world: CliWorld = {}): Promise<Ran> =>
+    await runCli(words, { ...world, environment: { QUORATE_SERVER: nodes[node - 1]?.addresses.api ?? '' } })
+  const memberOf = (id: number): string => {
+    const { raft, api } = nodes[id - 1]?.addresses ?? { raft: '', api: '' }
+    return `${id},${raft},${api}`
+  }
+
+  await t.test('a pristine node shows that it belongs to nothing', async (t) => {
+    const ran = await cli(1, ['cluster', 'status'])
+    t.equal(ran.code, 0)
+    t.match(ran.out, /cluster +\(none yet\)\nnode +1 \(learner, version/)
+    const write = await cli(1, ['kv', 'put', 'a', 'b', '--timeout', '200ms'])
+    t.equal(write.code, 5)
+    t.match(write.err, /\((no-leader|not-initialized|not-ready)\)\n {2}The same request may succeed later/)
+  })
+
+  await t.test('initialize', async (t) => {
+    const members = [1, 2, 3].flatMap((id) => ['--member', memberOf(id)])
+    const formed = await cli(2, ['cluster', 'initialize', ...members])
+    t.equal(formed.code, 0, formed.err)
+    t.match(formed.out, /^cluster [0-9a-f-]+\nvoters {2}1, 2, 3\n$/)
+    const again = await cli(2, ['cluster', 'initialize', ...members])
+    t.equal(again.code, 5)
+    t.match(again.err, /already-initialized/)
+    const status = await cli(2, ['cluster', 'status'])
+    t.match(status.out, /voters +1, 2, 3\n/)
+    t.match(status.out, /may fail +1 voters\n/)
+    t.match(status.out, /NODE +ROLE +RAFT +API +REACHABLE +MATCHED +LAG +CONTACT\n1 +/)
+    const document: unknown = JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out)
+    t.match(document, { clusterId: String, node: { id: 2 }, failureTolerance: 1, nodes: { 1: { role: 'voter' } } })
+  })
+
+  await t.test('kv put, get and del', async (t) => {
+    t.match((await cli(1, ['kv', 'put', 'hello', 'world'])).out, /^revision \d+\n$/)
+    t.equal((await cli(2, ['kv', 'get', 'hello'])).out, 'world', 'the very bytes when no person reads')
+    t.equal((await cli(3, ['kv', 'get', 'hello'], { interactive: true })).out, 'world\n')
+    const record = JSON.parse((await cli(3, ['kv', 'get', 'hello', '--json'])).out) as { modRevision: number }
+    t.match(record, { key: 'hello', value: 'world', version: 1 })
+
+    await cli(1, ['kv', 'put', 'from/input'], { input: 'typed in' })
+    t.equal((await cli(1, ['kv', 'get', 'from/input'])).out, 'typed in')
+    const file = join(directory, 'value')
+    await writeFile(file, Buffer.from([0, 255, 10, 128]))
+    await cli(1, ['kv', 'put', '..', '--file', file])
+    t.strictSame((await cli(2, ['kv', 'get', '..'])).bytes, Buffer.from([0, 255, 10, 128]))
+    await cli(1, ['kv', 'put', 'empty', ''])
+    t.equal((await cli(1, ['kv', 'get', 'empty'])).out, '')
+
+    const stale = await cli(1, ['kv', 'put', 'hello', 'x', '--if-revision', String(record.modRevision - 1)])
+    t.equal(stale.code, 5)
+    t.match(stale.err, /precondition-failed/)
+    const create = await cli(1, ['kv', 'put', 'hello', 'x', '--create', '--json'])
+    t.match(JSON.parse(create.err), { code: 'precondition-failed', currentRevision: record.modRevision })
+    t.equal((await cli(1, ['kv', 'put', 'hello', 'moon', '--if-revision', String(record.modRevision)])).code, 0)
+
+    const missing = await cli(1, ['kv', 'get', 'nothing'])
+    t.equal(missing.code, 5)
+    t.match(missing.err, /key-not-found/)
+    t.match((await cli(1, ['kv', 'del', 'hello'])).out, /^1 deleted, revision \d+\n$/)
+    t.match(JSON.parse((await cli(1, ['kv', 'del', 'hello', '--json'])).out), { deleted: 0 })
+    for (const consistency of ['linearizable', 'lease', 'stale']) {
+      t.equal((await cli(1, ['kv', 'get', 'from/input', '--consistency', consistency])).out, 'typed in', consistency)
+    }
+  })
+
+  await t.test('kv ls', async (t) => {
+    for (const key of ['l/a', 'l/b', 'l/c\n']) await cli(1, ['kv', 'put', key, `value of ${key}`])
+    const table = (await cli(2, ['kv', 'ls', 'l/'])).out.split('\n')
+    t.match(table[0], /^KEY +REVISION {2}VALUE$/)
+    t.match(table[1], /^l\/a +\d+ +value of l\/a$/)
+    t.match(table[3], /^l\/c\\x0a +\d+ +value of l\/c\\x0a$/, 'control characters are shown')
+    t.equal((await cli(2, ['kv', 'ls', 'l/', '--keys-only'])).out, 'l/a\nl/b\nl/c\\x0a\n')
+    t.equal((await cli(2, ['kv', 'ls', 'l/', '--keys-only', '--reverse', '--limit', '2'])).out, 'l/c\\x0a\nl/b\n')
+    const lines = (await cli(3, ['kv', 'ls', 'l/', '--json'])).out.trimEnd().split('\n')
+    t.match(
+      lines.map((line) => JSON.parse(line) as unknown),
+      [{ key: 'l/a' }, { key: 'l/b' }, { key: 'l/c\n', value: 'value of l/c\n' }],
+    )
+    t.match((await cli(1, ['kv', 'ls'])).out, /\(4 bytes\)/, 'bytes that are no text are counted')
+    t.match((await cli(1, ['kv', 'del', 'l/', '--prefix'])).out, /^3 deleted/)
+    t.equal((await cli(2, ['kv', 'ls', 'l/', '--keys-only'])).out, '')
+  })
+
+  await t.test('learners, voters, transfer, removal', async (t) => {
+    const [, raft = '', api = ''] = memberOf(4).split(',')
+    const unknown = await cli(1, ['cluster', 'set-voters', '1,2,4'])
+    t.equal(unknown.code, 5)
+    t.match(unknown.err, /unknown-voter/)
+    prints(t, await cli(1, ['cluster', 'add-learner', '4', '--raft', raft, '--api', api]), 'learner 4: caught up\n')
+    prints(t, await cli(4, ['kv', 'get', 'from/input']), 'typed in')
+    prints(t, await cli(1, ['cluster', 'set-voters', '1,2,3,4']), 'voters    1, 2, 3, 4\nlearners  -\n')
+    prints(t, await cli(3, ['cluster', 'transfer', '4']), 'leader 4\n')
+    prints(t, await cli(4, ['cluster', 'transfer', '1', '--json']), '{"leader":1}\n')
+    prints(t, await cli(4, ['cluster', 'set-voters', '1,2,3', '--retain']), 'voters    1, 2, 3\nlearners  4\n')
+    prints(t, await cli(2, ['cluster', 'remove', '4']), 'voters    1, 2, 3\nlearners  -\n')
+    prints(t, await cli(1, ['cluster', 'remove', '3']), 'voters    1, 2\nlearners  -\n')
+    t.equal((await cli(1, ['cluster', 'remove', '7'])).code, 5)
+  })
+})

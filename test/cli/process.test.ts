@@ -1,0 +1,204 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
+
+// The built program, as users run it: `npm test` builds first.
+const executable = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
+const startMsMax = 30_000
+
+interface Started {
+  readonly child: ChildProcess
+  readonly ended: Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>
+  out(): string
+  err(): string
+}
+
+function start(owner: Owner, words: readonly string[], environment: Record<string, string> = {}): Started {
+  // `env -i`: a child of tap's gets hooks through its environment, which load ES modules before the program does.
+  const variables = Object.entries({ PATH: process.env['PATH'] ?? '', ...environment }).map(
+    ([name, text]) => `${name}=${text}`,
+  )
+  const child = spawn('env', ['-i', ...variables, process.execPath, executable, ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', (chunk) => (out += String(chunk)))
+  child.stderr.on('data', (chunk) => (err += String(chunk)))
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, out, err }))
+  owner.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+    await ended
+  })
+  return { child, ended, out: () => out, err: () => err }
+}
+
+async function until(started: Started, found: (out: string) => boolean): Promise<void> {
+  const deadline = performance.now() + startMsMax
+  while (!found(started.out())) {
+    if (started.child.exitCode !== null) throw new Error(`ended with ${started.child.exitCode}: ${started.err()}`)
+    if (performance.now() > deadline) throw new Error(`not seen in time: ${started.out()}${started.err()}`)
+    await delay(10)
+  }
+}
+
+/** For a process that has to end by itself. */
+async function end(started: Started): Started['ended'] {
+  const giveUp = new AbortController()
+  const late = delay(startMsMax, null, { signal: giveUp.signal }).catch(() => null)
+  const ended = await Promise.race([started.ended, late])
+  giveUp.abort()
+  if (ended === null) throw new Error(`still runs: ${started.out()}${started.err()}`)
+  return ended
+}
+
+const freePorts = ['--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', '--segment-bytes', '1MiB']
+const isReady = (out: string): boolean => out.includes('ready to serve')
+
+function readyLine(out: string): { readonly api: string; readonly raft: string } {
+  const line = out.split('\n').find(isReady) ?? '{}'
+  return JSON.parse(line) as { api: string; raft: string }
+}
+
+t.test('serve: says where it serves, answers, and stops with 0 on SIGTERM and SIGINT', async (t) => {
+  const directory = await temporaryDirectory(t)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const node = start(t, ['serve', '--data-dir', join(directory, 'one'), ...freePorts], { QUORATE_ID: '7' })
+    await until(node, isReady)
+    const { api } = readyLine(node.out())
+    const version = await fetch(`${api}/version`)
+    t.equal(version.status, 200)
+    if (signal === 'SIGTERM') {
+      const initialized = await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })
+      t.equal(initialized.status, 200)
+      t.equal((await fetch(`${api}/kv/kept`, { method: 'PUT', body: 'yes' })).status, 200)
+    } else {
+      t.equal(await (await fetch(`${api}/kv/kept`)).text(), 'yes', 'the data is there after a restart')
+    }
+    node.child.kill(signal)
+    const { code, err } = await end(node)
+    t.equal(code, 0, signal)
+    t.equal(err, '')
+  }
+})
+
+t.test(
+  'serve: the thread pool has the size that the launcher sets',
+  { skip: process.platform !== 'linux' && 'needs /proc' },
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const threads = async (size: Record<string, string>): Promise<number> => {
+      const node = start(
+        t,
+        ['serve', '--id', '1', '--data-dir', join(directory, size['UV_THREADPOOL_SIZE'] ?? 'default'), ...freePorts],
+        size,
+      )
+      await until(node, isReady)
+      const { length } = await readdir(`/proc/${node.child.pid}/task`)
+      node.child.kill('SIGTERM')
+      await end(node)
+      return length
+    }
+    t.equal((await threads({})) - (await threads({ UV_THREADPOOL_SIZE: '4' })), 4)
+  },
+)
+
+t.test('serve: wrong usage ends with 1, all mistakes listed', async (t) => {
+  const { code, err } = await end(start(t, ['serve', '--id', '0', '--heartbeat', '1s', '--discover', 'dns:a']))
+  t.equal(code, 1)
+  for (const mistake of ['--id 0', '--data-dir', '--discover', '--heartbeat 1s --election-timeout'])
+    t.match(err, mistake)
+})
+
+t.test('serve: refuses to start with 2, and says why', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const mine = join(directory, 'mine')
+  const node = start(t, ['serve', '--id', '1', '--data-dir', mine, ...freePorts])
+  await until(node, isReady)
+  const { api, raft } = readyLine(node.out())
+
+  const foreign = join(directory, 'foreign')
+  await mkdir(foreign)
+  await writeFile(join(foreign, 'thesis.txt'), 'not ours')
+  const other = join(directory, 'other')
+  const cases: [name: string, flags: string[], err: RegExp][] = [
+    ['a directory in use', ['--id', '1', '--data-dir', mine, ...freePorts], /in use/],
+    ['somebody else’s directory', ['--id', '1', '--data-dir', foreign, ...freePorts], /refused to start/],
+    [
+      'an API port in use',
+      ['--id', '2', '--data-dir', other, '--api', new URL(api).host, '--raft', '127.0.0.1:0'],
+      /in use/,
+    ],
+    ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/],
+  ]
+  for (const [name, flags, err] of cases) {
+    const ended = await end(start(t, ['serve', ...flags]))
+    t.equal(ended.code, 2, name)
+    t.match(ended.err, err, name)
+  }
+  node.child.kill('SIGTERM')
+  t.equal((await end(node)).code, 0)
+  const renamed = await end(start(t, ['serve', '--id', '2', '--data-dir', mine, ...freePorts]))
+  t.equal(renamed.code, 2, "another node's directory")
+})
+
+t.test('dev: three nodes, formed and ready; nothing is left when it stops', async (t) => {
+  const cluster = start(t, ['dev', '--json'])
+  await until(cluster, (out) => out.includes('\n'))
+  const { directory, nodes } = JSON.parse(cluster.out()) as DevDocument
+  t.equal(nodes.length, 3)
+  t.equal((await fetch(`${nodes[0]?.api}/kv/hello`, { method: 'PUT', body: 'world' })).status, 200)
+  t.equal(await (await fetch(`${nodes[2]?.api}/kv/hello`)).text(), 'world')
+  cluster.child.kill('SIGINT')
+  t.equal((await end(cluster)).code, 0)
+  await t.rejects(readdir(directory), { code: 'ENOENT' }, 'the temporary directory is gone')
+  for (const { pid } of nodes) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' }, `node ${pid} is gone`)
+})
+
+interface DevDocument {
+  readonly directory: string
+  readonly nodes: readonly { readonly id: number; readonly api: string; readonly pid: number }[]
+}
+
+t.test('dev: --data-dir keeps the data and the ports; a node that dies ends all', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'kept')
+  const first = start(t, ['dev', '--json', '--data-dir', directory])
+  await until(first, (out) => out.includes('\n'))
+  const before = JSON.parse(first.out()) as DevDocument
+  t.equal((await fetch(`${before.nodes[1]?.api}/kv/kept`, { method: 'PUT', body: 'yes' })).status, 200)
+  first.child.kill('SIGTERM')
+  t.equal((await end(first)).code, 0)
+
+  const second = start(t, ['dev', '--data-dir', directory])
+  await until(second, (out) => out.includes('Ctrl-C stops all three'))
+  for (const { api } of before.nodes) t.match(second.out(), api)
+  t.equal(await (await fetch(`${before.nodes[0]?.api}/kv/kept`)).text(), 'yes')
+  const pid = Number(/^2 +http\S+ +\S+ +(\d+)/m.exec(second.out())?.[1])
+  process.kill(pid, 'SIGKILL')
+  const { code, err } = await end(second)
+  t.equal(code, 2)
+  t.match(err, /node 2 ended by SIGKILL; stopping the others/)
+  await t.resolves(readdir(directory))
+})
+
+t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
+  const cluster = start(t, ['dev', '--json', '--data-dir', await temporaryDirectory(t)])
+  await until(cluster, (out) => out.includes('\n'))
+  const { nodes } = JSON.parse(cluster.out()) as DevDocument
+  cluster.child.kill('SIGKILL')
+  const deadline = performance.now() + startMsMax
+  const alive = (pid: number): boolean => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+  while (nodes.some(({ pid }) => alive(pid)) && performance.now() < deadline) await delay(20)
+  for (const { pid } of nodes) t.notOk(alive(pid), `node ${pid} is gone`)
+})

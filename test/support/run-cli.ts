@@ -1,0 +1,31 @@
+import { runProgram } from '../../src/cli/program.ts'
+
+export interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly bytes: Buffer
+  readonly err: string
+}
+
+export interface CliWorld {
+  readonly environment?: Readonly<Record<string, string>>
+  readonly input?: string
+  readonly interactive?: boolean
+}
+
+/** Runs one command line inside this process, with a terminal made of memory. */
+export async function runCli(words: readonly string[], world: CliWorld = {}): Promise<Ran> {
+  const out: Buffer[] = []
+  let err = ''
+  const code = await runProgram(words, {
+    environment: world.environment ?? {},
+    interactive: world.interactive ?? false,
+    print: (text) => void out.push(Buffer.from(text)),
+    printError: (text) => {
+      err += text
+    },
+    readInput: async () => Buffer.from(world.input ?? ''),
+  })
+  const bytes = Buffer.concat(out)
+  return { code, out: bytes.toString('utf8'), bytes, err }
+}

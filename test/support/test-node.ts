@@ -1,0 +1,19 @@
+import { pino } from 'pino'
+import { describeMistakes, readConfig } from '../../src/config.ts'
+import { startServer, type Server } from '../../src/server.ts'
+import type { Owner } from './temporary-directory.ts'
+
+/** A real node inside this process, on free ports of the loopback. Stopped when the test ends. */
+export async function startTestNode(
+  owner: Owner,
+  id: number,
+  directory: string,
+  flags: readonly string[] = [],
+): Promise<Server> {
+  const own = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '1MiB', '--log-level', 'silent']
+  const outcome = readConfig([...own, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
+  if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
+  const server = await startServer(outcome.config, { logger: pino({ level: outcome.config.logLevel }) })
+  owner.teardown(async () => await server.stop())
+  return server
+}
