@@ -33,13 +33,19 @@ export function createApiServer(options: ApiServerOptions, handler: Handler): Se
   })
   server.maxConnections = limits.httpConnectionsMax
   server.on('request', (request, response) => {
-    if (request.headers.host === undefined && request.httpVersion === '1.1')
-      refuse(response, 'the Host header is missing')
-    else handler(request, response)
+    const refusal = refusalOf(request)
+    if (refusal === null) handler(request, response)
+    else refuse(response, refusal)
   })
   // An expectation that nobody here knows is no reason to refuse (RFC 9110, 10.1.1).
   server.on('checkExpectation', handler)
   return server
+}
+
+/** What the parser lets through and the protocol does not. */
+function refusalOf({ headers, httpVersion }: IncomingMessage): string | null {
+  if (httpVersion === '1.1') return headers.host === undefined ? 'the Host header is missing' : null
+  return httpVersion === '1.0' ? null : 'the version of HTTP is missing'
 }
 
 function refuse(response: ServerResponse, detail: string): void {

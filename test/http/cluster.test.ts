@@ -54,6 +54,7 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{ members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] }, 'body/members/0/raft'],
     [{ members: [{ ...member(1), raft: 'user@host:1' }] }, 'body/members/0/raft'],
     [{ members: [{ ...member(1), raft: 'host:0' }] }, 'body/members/0/raft'],
+    [{ members: [{ ...member(1), raft: 'host:65536' }] }, 'body/members/0/raft'],
     [{ members: [{ ...member(1), api: 'http://127.0.0.1:7001/' }] }, 'body/members/0/api'],
     [{ members: [{ ...member(1), api: 'ftp://127.0.0.1:7001' }] }, 'body/members/0/api'],
     [{ members: [{ ...member(1), api: 'http://a:1\r\nx: y' }] }, 'body/members/0/api'],

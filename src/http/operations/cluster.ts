@@ -116,7 +116,7 @@ export const addLearner: Operation = {
   query: leaderQuery.spec,
   body: { schema: schemas.AddLearnerBody, required: true },
   answers: { 200: answer('Added, and caught up unless the wait ran out.', schemas.LearnerAnswer), 307: redirectAnswer },
-  errors: [...changeErrors, 'address-conflict', 'member-mismatch'],
+  errors: [...changeErrors, 'address-conflict', 'member-mismatch', 'peer-disagrees'],
 }
 
 export const listLearners: Operation = {

@@ -12,7 +12,8 @@ const nodeIdMax = 2 ** 31 - 1
 export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description: 'A node for its whole life.' })
 
 /** Host and port, nothing else: the node connects to what it is given. */
-const HOST_PORT = '(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):[1-9][0-9]{0,4}'
+const PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
+const HOST_PORT = `(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):${PORT}`
 export const RaftAddress = Type.String({
   pattern: `^${HOST_PORT}$`,
   examples: ['127.0.0.1:7101'],

@@ -1,0 +1,373 @@
+import t from 'tap'
+import { closeGracefully } from '../../src/http/closing.ts'
+import type { Key } from '../../src/kv/index.ts'
+import { deferred } from '../../src/lib/deferred.ts'
+import { limits } from '../../src/limits.ts'
+import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
+import { answerIn, eventually, listen, RawConnection, type RawAnswer } from '../support/raw-client.ts'
+
+interface Test {
+  readonly teardown: (close: () => unknown) => void
+}
+
+interface Served extends CheckedApi {
+  readonly port: number
+  readonly connection: () => RawConnection
+  /** Sends bytes and reads until the other side closes. */
+  readonly exchange: (bytes: string | Uint8Array) => Promise<RawAnswer>
+}
+
+async function serve(t: Test, options: CheckedApiOptions = {}): Promise<Served> {
+  const api = await openCheckedApi(t, options)
+  const port = await listen(api.app)
+  const connection = (): RawConnection => {
+    const opened = new RawConnection(port)
+    t.teardown(() => opened.destroy())
+    return opened
+  }
+  const exchange = async (bytes: string | Uint8Array): Promise<RawAnswer> => {
+    const opened = connection()
+    opened.send(bytes)
+    return answerIn(await opened.untilClosed())
+  }
+  return { ...api, port, connection, exchange }
+}
+
+const head = (line: string, ...headers: string[]): string => [line, ...headers, '', ''].join('\r\n')
+const last = 'Connection: close'
+const host = 'Host: node'
+
+function problemIn(answer: RawAnswer): { readonly code: string; readonly status: number } {
+  return JSON.parse(answer.body)
+}
+
+t.test('bytes that are no request get a problem, and the connection closes', async (t) => {
+  const { exchange, services } = await serve(t)
+  const cases: [name: string, bytes: string, status: number, code: string][] = [
+    ['noise', '\x00\x01\x02\x03\r\n\r\n', 400, 'invalid-request'],
+    ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01', 400, 'invalid-request'],
+    ['a method that does not exist', head('BREW /kv/a HTTP/1.1', host), 400, 'invalid-request'],
+    ['a method in lower case', head('get /kv/a HTTP/1.1', host), 400, 'invalid-request'],
+    ['no version', head('GET /kv/a', host), 400, 'invalid-request'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid-request'],
+    ['HTTP/9', head('GET /kv/a HTTP/9.9', host), 400, 'invalid-request'],
+    ['a blank in the path', head('GET /kv/a b HTTP/1.1', host), 400, 'invalid-request'],
+    ['NUL in the path', head('GET /kv/a\x00b HTTP/1.1', host), 400, 'invalid-request'],
+    ['NUL in a header', head('GET /kv/a HTTP/1.1', host, 'X-A: a\x00b'), 400, 'invalid-request'],
+    ['a header without a colon', head('GET /kv/a HTTP/1.1', host, 'nonsense'), 400, 'invalid-request'],
+    ['a blank before the colon', head('GET /kv/a HTTP/1.1', host, 'X-A : b'), 400, 'invalid-request'],
+    ['a folded header', head('GET /kv/a HTTP/1.1', host, 'X-A: b', ' c'), 400, 'invalid-request'],
+    ['no Host', head('GET /kv/a HTTP/1.1', last), 400, 'invalid-request'],
+    ['Content-Length of letters', head('PUT /kv/a HTTP/1.1', host, 'Content-Length: abc'), 400, 'invalid-request'],
+    ['a negative Content-Length', head('PUT /kv/a HTTP/1.1', host, 'Content-Length: -1'), 400, 'invalid-request'],
+    ['a signed Content-Length', head('PUT /kv/a HTTP/1.1', host, 'Content-Length: +1') + 'x', 400, 'invalid-request'],
+    [
+      'an endless Content-Length',
+      head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${'9'.repeat(30)}`),
+      400,
+      'invalid-request',
+    ],
+    [
+      'two Content-Lengths',
+      head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1', 'Content-Length: 2') + 'xx',
+      400,
+      'invalid-request',
+    ],
+    ['a list of lengths', head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1, 1') + 'x', 400, 'invalid-request'],
+    [
+      'length and chunks',
+      head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 4', 'Transfer-Encoding: chunked') +
+        '0\r\n\r\nGET /kv/b HTTP/1.1\r\n\r\n',
+      400,
+      'invalid-request',
+    ],
+    [
+      'chunked and more',
+      head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked, identity') + '0\r\n\r\n',
+      400,
+      'invalid-request',
+    ],
+    [
+      'chunked in disguise',
+      head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: xchunked') + '0\r\n\r\n',
+      400,
+      'invalid-request',
+    ],
+    [
+      'a chunk size of letters',
+      head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked') + 'zz\r\nx\r\n0\r\n\r\n',
+      400,
+      'invalid-request',
+    ],
+    [
+      'a chunk that is longer',
+      head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked') + '1\r\nxyz\r\n0\r\n\r\n',
+      400,
+      'invalid-request',
+    ],
+    [
+      'large headers',
+      head('GET /kv/a HTTP/1.1', host, `X-A: ${'a'.repeat(limits.httpHeaderBytesMax)}`),
+      431,
+      'header-too-large',
+    ],
+    ['a large path', head(`GET /kv/${'a'.repeat(limits.httpHeaderBytesMax)} HTTP/1.1`, host), 431, 'header-too-large'],
+  ]
+  for (const [name, bytes, status, code] of cases) {
+    const answer = await exchange(Buffer.from(bytes, 'latin1'))
+    t.equal(answer.status, status, name)
+    t.equal(answer.headers.get('content-type'), 'application/problem+json; charset=utf-8', name)
+    t.match(problemIn(answer), { code, status }, name)
+    t.notMatch(answer.body, /node:|\.ts:|\.js:/, name)
+  }
+  t.equal(services.keys.commands.length, 0, 'nothing reached the store')
+  t.equal(services.keys.reads.length, 0)
+})
+
+t.test('requests that are odd but whole are answered in their own right', async (t) => {
+  const { exchange, inject } = await serve(t)
+  const path = async (bytes: string) =>
+    exchange(Buffer.from(head(`PUT ${bytes} HTTP/1.1`, host, last, 'Content-Length: 1') + 'x', 'latin1'))
+  for (const target of [
+    '/kv/%zz',
+    '/kv/%',
+    '/kv/%ff',
+    '/kv/%ed%a0%80',
+    `/kv/${'a'.repeat(5000)}`,
+    '/kv/',
+    '/kv/?key=a',
+  ]) {
+    const answer = await path(target)
+    t.equal(answer.status, 400, target.slice(0, 30))
+    t.match(problemIn(answer).code, /^invalid-(key|request)$/)
+  }
+  for (const target of ['/kv/caf\xc3\xa9', '/kv/caf\xe9', '/kv?key=\xe9']) {
+    const answer = await path(target)
+    t.equal(answer.status, 400, `${target}: bytes that are not percent-encoded`)
+  }
+  t.equal((await path('/kv/a#b')).status, 400, 'a fragment is no part of a request')
+  t.equal((await path('/kv/../x/./y')).status, 200, 'dots are a key like any other')
+  t.equal((await inject('/kv?key=../x/./y')).body, 'x')
+  t.equal((await path('/kv/%00')).status, 200)
+  t.equal((await path('http://elsewhere/kv/absolute')).status, 200)
+  t.equal((await inject('/kv/absolute')).body, 'x')
+  t.equal((await path('*')).status, 404)
+
+  const put = async (...headers: string[]) => exchange(head('PUT /kv/a HTTP/1.1', host, last, ...headers))
+  t.match(problemIn(await put('If-Match: "1"', 'If-Match: "2"')), { code: 'invalid-request' }, 'a condition twice')
+  t.match(problemIn(await put('Idempotency-Key: a', 'Idempotency-Key: b')), { code: 'invalid-request' })
+  t.equal((await put('Content-Type: nonsense')).status, 415)
+  t.equal((await put('Expect: something')).status, 200)
+  t.equal((await put('Upgrade: websocket', 'Connection: upgrade, close')).status, 200)
+  t.equal((await exchange(head('GET /kv/a HTTP/1.0'))).status, 200, 'HTTP/1.0 has no Host')
+  for (const method of ['TRACE', 'PROPFIND', 'PATCH']) {
+    const answer = await exchange(head(`${method} /kv/a HTTP/1.1`, host, last))
+    t.equal(answer.status, 405, method)
+  }
+  t.equal((await exchange(head('CONNECT node:1 HTTP/1.1', host))).headers.size, 0, 'no tunnels')
+})
+
+t.test('HEAD and 304 carry no body, and the connection goes on', async (t) => {
+  const { connection, inject } = await serve(t)
+  await inject({ method: 'PUT', url: '/kv/a', payload: 'value' })
+  const requests = [
+    head('HEAD /kv/a HTTP/1.1', host),
+    head('GET /kv/a HTTP/1.1', host, 'If-None-Match: "1"'),
+    head('HEAD /kv/b HTTP/1.1', host),
+    head('GET /kv/%zz HTTP/1.1', host),
+    head('GET /kv/a HTTP/1.1', host, last),
+  ]
+  const opened = connection()
+  opened.send(requests.join(''))
+  const text = await opened.untilClosed()
+  t.same(
+    text.match(/HTTP\/1\.1 \d+/g),
+    ['200', '304', '404', '400', '200'].map((status) => `HTTP/1.1 ${status}`),
+  )
+  t.ok(text.endsWith('\r\n\r\nvalue'))
+  t.equal(text.split('value').length, 2)
+})
+
+t.test('a body over the limit is refused, whether its length is said or not', async (t) => {
+  const { exchange, services } = await serve(t, { valueBytesMax: 1000 })
+  const said = await exchange(head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1001', last) + 'x'.repeat(1001))
+  t.equal(said.status, 413)
+  t.match(JSON.parse(said.body), { code: 'value-too-large', limitBytes: 1000 })
+  const waiting = await exchange(head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 99999999', last))
+  t.equal(waiting.status, 413, 'before the body has come')
+  const chunk = `1f4\r\n${'x'.repeat(500)}\r\n`
+  const chunked = head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked', last)
+  t.equal((await exchange(`${chunked}${chunk}${chunk}${chunk}0\r\n\r\n`)).status, 413)
+  t.equal(services.keys.commands.length, 0)
+  t.equal((await exchange(`${chunked}${chunk}${chunk}0\r\n\r\n`)).status, 200, 'exactly at the limit')
+})
+
+t.test('whoever is too slow is told so, and the connection closes', async (t) => {
+  const server = { headersTimeoutMs: 150, receiveTimeoutMs: 300, connectionsCheckMs: 50 }
+  const { connection, services } = await serve(t, { server })
+  const cases = [
+    ['nothing at all', ''],
+    ['half a request line', 'GET /kv'],
+    ['headers without an end', 'GET /kv/a HTTP/1.1\r\nHost: node\r\n'],
+    ['half a body', head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 10') + 'half'],
+    ['chunks without an end', head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked') + '4\r\nhalf\r\n'],
+  ] as const
+  for (const [name, bytes] of cases) {
+    const opened = connection()
+    opened.send(bytes)
+    const answer = answerIn(await opened.untilClosed())
+    t.equal(answer.status, 408, name)
+    t.match(problemIn(answer), { code: 'request-timeout', status: 408 }, name)
+  }
+  t.equal(services.keys.commands.length, 0)
+})
+
+t.test('noise behind a request that is being worked on is not taken for its answer', async (t) => {
+  const { connection, services, inject } = await serve(t)
+  await inject({ method: 'PUT', url: '/kv/a', payload: 'value' })
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforePiece = async () => promise
+  const opened = connection()
+  opened.send(`${head('GET /kv HTTP/1.1', host)}noise\r\n\r\n`)
+  t.equal(await opened.untilClosed(), '', 'closed without a word')
+  resolve()
+  await eventually(() => services.keys.openScans === 0, 'the scan is closed')
+})
+
+function fill(api: CheckedApi, count: number, bytes: number): void {
+  const value = Buffer.alloc(bytes, 'x')
+  for (let at = 0; at < count; at++) {
+    const key = `item/${at}` as Key
+    api.services.keys.records.set(key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  }
+}
+
+const exportRequest = head('GET /kv HTTP/1.1', host, 'Accept: application/x-ndjson', last)
+
+t.test('a stream asks the store for no more than its reader takes', async (t) => {
+  const api = await serve(t)
+  fill(api, 1000, 32 * 1024)
+  let pieces = 0
+  api.services.keys.beforePiece = async () => {
+    pieces += 1
+  }
+  const opened = api.connection()
+  await opened.connected()
+  opened.socket.pause()
+  opened.send(exportRequest)
+  await eventually(() => pieces > 0, 'the stream has begun')
+  // It has stopped when it stands still for much longer than a piece takes.
+  let seen = 0
+  while (seen !== pieces) {
+    seen = pieces
+    await new Promise((resolve) => setTimeout(resolve, 300))
+  }
+  t.ok(pieces < 80, `${pieces} of 125 pieces for a reader that takes none`)
+  opened.socket.resume()
+  const text = await opened.untilClosed()
+  t.equal(text.match(/"key":"item\/\d+"/g)?.length, 1000)
+  t.ok(text.endsWith('0\r\n\r\n'), 'the end of the stream is marked')
+  await eventually(() => api.services.keys.openScans === 0, 'the scan is closed')
+})
+
+t.test('a reader that goes away leaves no scan behind', async (t) => {
+  const api = await serve(t)
+  fill(api, 2000, 32 * 1024)
+  for (const taken of [0, 1, 100_000]) {
+    const opened = api.connection()
+    opened.send(exportRequest)
+    await eventually(() => api.services.keys.openScans === 1, 'the scan is open')
+    await opened.until((text) => text.length >= taken)
+    opened.destroy()
+    await eventually(() => api.services.keys.openScans === 0, `the scan is closed after ${taken} bytes`)
+  }
+  const { promise, resolve } = deferred<void>()
+  api.services.keys.beforePiece = async () => promise
+  const opened = api.connection()
+  opened.send(exportRequest)
+  await eventually(() => api.services.keys.openScans === 1, 'the scan is open')
+  opened.destroy()
+  resolve()
+  await eventually(() => api.services.keys.openScans === 0, 'the scan is closed after the piece that it was reading')
+})
+
+t.test('a stream that fails in the middle does not end as if it were whole', async (t) => {
+  const api = await serve(t)
+  fill(api, 100, 32 * 1024)
+  let pieces = 0
+  api.services.keys.beforePiece = async () => {
+    pieces += 1
+    if (pieces === 4) throw new Error('the disk is gone')
+  }
+  const opened = api.connection()
+  opened.send(exportRequest)
+  const text = await opened.untilClosed()
+  t.match(text, /^HTTP\/1\.1 200/)
+  t.notOk(text.endsWith('0\r\n\r\n'), 'no mark of the end')
+  t.equal(api.services.keys.openScans, 0)
+  pieces = 3
+  t.equal((await api.exchange(exportRequest)).body.endsWith('0\r\n\r\n'), false)
+  api.services.keys.records.clear()
+  const empty = await api.exchange(exportRequest)
+  t.equal(empty.status, 200)
+  t.equal(empty.headers.get('content-length'), '0', 'an empty range is an empty stream')
+})
+
+t.test('streams have a number that they do not exceed', async (t) => {
+  const api = await serve(t)
+  fill(api, 10, 10)
+  const { promise, resolve } = deferred<void>()
+  api.services.keys.beforePiece = async () => promise
+  const connections = Array.from({ length: limits.httpStreamsMax }, () => api.connection())
+  for (const opened of connections) opened.send(exportRequest)
+  await eventually(() => api.services.keys.openScans === limits.httpStreamsMax, 'all are open')
+  const refused = await api.inject({ url: '/kv', headers: { accept: 'application/x-ndjson' } })
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json(), { code: 'overloaded', retryable: true })
+  resolve()
+  for (const opened of connections) t.match(await opened.untilClosed(), /item\/9/)
+  await eventually(() => api.services.keys.openScans === 0, 'all are closed')
+  t.equal((await api.exchange(exportRequest)).status, 200, 'there is room again')
+
+  api.services.keys.failure = new Error('no scan')
+  for (let at = 0; at <= limits.httpStreamsMax; at++) {
+    api.services.keys.failure = new Error('no scan')
+    t.equal((await api.inject({ url: '/kv', headers: { accept: 'application/x-ndjson' } })).statusCode, 500)
+  }
+  t.equal((await api.exchange(exportRequest)).status, 200, 'a scan that does not open takes no room')
+})
+
+t.test('closing lets requests finish, and cuts off what does not', async (t) => {
+  const api = await serve(t)
+  fill(api, 10, 10)
+  const { promise, resolve } = deferred<void>()
+  api.services.keys.beforePiece = async () => promise
+  const idle = api.connection()
+  idle.send(head('GET /version HTTP/1.1', host))
+  await idle.until((text) => text.includes('"version"'))
+  const busy = api.connection()
+  busy.send(head('GET /kv HTTP/1.1', host))
+  await eventually(() => api.services.keys.openScans === 1, 'the request is under way')
+  const closing = closeGracefully(api.app, 5000)
+  await idle.untilClosed()
+  t.notOk(busy.closed)
+  resolve()
+  const answer = answerIn(await busy.untilClosed())
+  t.equal(answer.status, 200)
+  t.equal(JSON.parse(answer.body).items.length, 10)
+  await closing
+
+  const stuck = await serve(t)
+  fill(stuck, 10, 10)
+  const never = deferred<void>()
+  stuck.services.keys.beforePiece = async () => never.promise
+  const opened = stuck.connection()
+  opened.send(exportRequest)
+  await eventually(() => stuck.services.keys.openScans === 1, 'the stream is under way')
+  const began = performance.now()
+  await closeGracefully(stuck.app, 200)
+  t.ok(performance.now() - began >= 150, 'not before the time is up')
+  await opened.untilClosed()
+  never.resolve()
+  await eventually(() => stuck.services.keys.openScans === 0, 'its scan is closed')
+})
