@@ -1,0 +1,339 @@
+import { assert, type InvariantError } from '../../lib/assert.ts'
+import { StorageError } from '../../lib/errors.ts'
+import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, stateFault } from './binding.ts'
+import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
+import { META_KEY, RowScan } from './row-scan.ts'
+
+export interface RocksStateStoreOptions {
+  /** Belongs to the state alone. Created when it does not exist. */
+  readonly directory: string
+  /** Rows gathered in memory before they are written out as one file. Two such buffers may exist. */
+  readonly writeBufferBytes?: number
+}
+
+/** All may be left out. */
+export interface RocksStateStoreDependencies {
+  readonly files?: StateFiles
+  readonly load?: () => Promise<{ default: RocksDbClass }>
+}
+
+const WRITE_BUFFER_BYTES = 64 * 1024 * 1024
+/** How many writes pass until the size on disk is looked up again. */
+const SIZE_EVERY_WRITES = 256
+
+/** One database, and who still needs it. */
+interface Generation {
+  readonly number: number
+  readonly database: Database
+  /** Views and calls under way. */
+  users: number
+  /** Set when the generation was replaced: called when the last user has gone. */
+  onUnused: (() => void) | null
+}
+
+/** The state in RocksDB. Rows and meta lie in one keyspace and go through one batch, so that no crash can part them. */
+export class RocksStateStore implements StateStore {
+  private readonly options: RocksStateStoreOptions
+  private readonly generations: Generations
+  private readonly load: (() => Promise<{ default: RocksDbClass }>) | undefined
+  private rocks: RocksDbClass | null = null
+  private current: Generation | null = null
+  private readonly views = new Set<RocksView>()
+  /** The install under way; `beginning` until its database is open. */
+  private installing: Generation | null = null
+  private beginning = false
+  private writesUntilSize = 0
+  private size = 0
+  /** Work that `close` waits for; its outcomes are told elsewhere. */
+  private readonly work = new Set<Promise<void>>()
+  private fault: StorageError | InvariantError | null = null
+  private closing: Promise<void> | null = null
+
+  constructor(options: RocksStateStoreOptions, dependencies: RocksStateStoreDependencies = {}) {
+    this.options = options
+    this.generations = new Generations(options.directory, dependencies.files ?? nodeStateFiles)
+    this.load = dependencies.load
+  }
+
+  async open(): Promise<Uint8Array | null> {
+    assert(this.current === null && this.closing === null, 'a state is opened once')
+    return this.track('open the state', async () => {
+      this.rocks = await loadRocksDb(this.load)
+      const number = await this.generations.open()
+      this.current = await this.openGeneration(number)
+      await this.measure(this.current.database)
+      const [meta] = await readMany(this.current.database, [META_KEY])
+      return meta ?? null
+    })
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    const current = this.checkOpen()
+    if (keys.length === 0) return []
+    return this.track('read the state', async () => this.using(current, async (database) => readMany(database, keys)))
+  }
+
+  async write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    const current = this.checkOpen()
+    return this.track('write to the state', async () =>
+      this.using(current, async (database) => {
+        // A batch that is begun and not flushed would hold the database open for ever, so the checks come first.
+        for (const { key } of writes) assert(key.length > 0, 'a key is not empty')
+        const batch = database.write({ capacity: writes.length + 1, autoDestroy: true })
+        for (const write of writes) {
+          if (write.type === 'put') batch.tryPut(write.key, write.value)
+          else batch.tryDelete(write.key)
+        }
+        batch.tryPut(META_KEY, meta)
+        await batch.flush()
+        this.writesUntilSize -= 1
+        if (this.writesUntilSize <= 0) await this.measure(database)
+      }),
+    )
+  }
+
+  async flush(): Promise<void> {
+    const current = this.checkOpen()
+    return this.track('flush the state', async () =>
+      this.using(current, async (database) => {
+        await database.flush()
+        await this.measure(database)
+      }),
+    )
+  }
+
+  async view(): Promise<StateView> {
+    const current = this.checkOpen()
+    return this.track('open a view of the state', async () => {
+      current.users += 1
+      const session = current.database.snapshot()
+      const [meta] = await readMany(session, [META_KEY])
+      const view = new RocksView(meta ?? null, session, {
+        scan: async (work) => this.track('read the state', work),
+        onClose: () => {
+          this.views.delete(view)
+          release(current)
+        },
+      })
+      this.views.add(view)
+      return view
+    })
+  }
+
+  async beginInstall(): Promise<StateInstall> {
+    this.checkOpen()
+    assert(!this.beginning && this.installing === null, 'one install runs at a time')
+    this.beginning = true
+    return this.track('begin an install', async () => {
+      const generation = await this.openGeneration(this.generations.next())
+      this.installing = generation
+      this.beginning = false
+      let lastKey: Uint8Array = META_KEY
+      return {
+        write: async (rows) => {
+          this.checkInstalling(generation)
+          return this.track('write an install', async () => {
+            lastKey = await putRows(generation.database, rows, lastKey)
+          })
+        },
+        commit: async (meta) => {
+          this.checkInstalling(generation)
+          return this.track('commit an install', async () => this.commit(generation, meta))
+        },
+        abort: async () => {
+          this.checkInstalling(generation)
+          return this.track('abort an install', async () => {
+            this.installing = null
+            await generation.database.close()
+            await this.generations.remove(generation.number)
+          })
+        },
+      }
+    })
+  }
+
+  sizeBytes(): number {
+    return this.size
+  }
+
+  async close(): Promise<void> {
+    this.closing ??= this.closeAfterWork()
+    return this.closing
+  }
+
+  private async closeAfterWork(): Promise<void> {
+    while (this.work.size > 0) await Promise.all(this.work)
+    for (const view of this.views) await view.close()
+    while (this.work.size > 0) await Promise.all(this.work)
+    try {
+      // An install that was not committed is left behind, and removed by the next opening.
+      await this.installing?.database.close()
+      await this.current?.database.close()
+    } catch (error) {
+      throw this.fail(error, 'close the state')
+    }
+  }
+
+  private async openGeneration(number: number): Promise<Generation> {
+    assert(this.rocks !== null, 'RocksDB is loaded before a database is opened')
+    const database = new this.rocks(this.generations.path(number), {
+      // Two cores are common; a flush must not wait behind several compactions.
+      maxBackgroundJobs: 2,
+      writeBufferSize: this.options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
+    })
+    await database.ready()
+    return { number, database, users: 0, onUnused: null }
+  }
+
+  /** From the rename of `current` on the new state is the one that a restart finds. Views of the old one stay valid. */
+  private async commit(generation: Generation, meta: Uint8Array): Promise<void> {
+    const old = this.checkOpen()
+    const batch = generation.database.write({ capacity: 1, autoDestroy: true })
+    batch.tryPut(META_KEY, meta)
+    await batch.flush()
+    await generation.database.flush()
+    await this.generations.publish(generation.number)
+    this.current = generation
+    this.installing = null
+    await this.measure(generation.database)
+    const retire = (): void => {
+      void this.track('remove the old state', async () => {
+        await old.database.close()
+        await this.generations.remove(old.number)
+      }).catch(() => undefined)
+    }
+    if (old.users === 0) retire()
+    else old.onUnused = retire
+  }
+
+  private async measure(database: Database): Promise<void> {
+    this.writesUntilSize = SIZE_EVERY_WRITES
+    const files = Number(await database.getProperty('rocksdb.total-sst-files-size'))
+    const memory = Number(await database.getProperty('rocksdb.cur-size-all-mem-tables'))
+    this.size = files + memory
+  }
+
+  private async using<T>(generation: Generation, work: (database: Database) => Promise<T>): Promise<T> {
+    generation.users += 1
+    try {
+      return await work(generation.database)
+    } finally {
+      release(generation)
+    }
+  }
+
+  /** Runs `work` so that `close` waits for it and an error stays. */
+  private async track<T>(action: string, work: () => Promise<T>): Promise<T> {
+    const running = work().catch(async (error: unknown) => {
+      throw await this.failDurably(error, action)
+    })
+    const ended = running.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.work.add(ended)
+    try {
+      return await running
+    } finally {
+      this.work.delete(ended)
+    }
+  }
+
+  private async failDurably(error: unknown, action: string): Promise<Error> {
+    const fault = this.fail(error, action)
+    // A damaged row is met by chance. Were it not noted, the node would start and stop for ever.
+    if (fault instanceof DamagedStateError && this.current !== null) {
+      await this.generations.markDamaged(fault.message).catch(() => undefined)
+    }
+    return fault
+  }
+
+  private fail(error: unknown, action: string): StorageError | InvariantError {
+    this.fault ??= stateFault(error, this.options.directory, action)
+    return this.fault
+  }
+
+  private checkOpen(): Generation {
+    if (this.fault !== null) throw this.fault
+    if (this.current === null || this.closing !== null) throw new StorageError('failed', 'The state is not open.')
+    return this.current
+  }
+
+  private checkInstalling(generation: Generation): void {
+    this.checkOpen()
+    assert(this.installing === generation, 'an install ends once')
+  }
+}
+
+interface ViewOwner {
+  scan(work: () => Promise<StateRow[]>): Promise<StateRow[]>
+  onClose(): void
+}
+
+class RocksView implements StateView {
+  readonly meta: Uint8Array | null
+  private readonly session: Database
+  private readonly owner: ViewOwner
+  private readonly rows: RowScan
+  private closing: Promise<void> | null = null
+  private scans = 0
+  private onIdle: (() => void) | null = null
+
+  constructor(meta: Uint8Array | null, session: Database, owner: ViewOwner) {
+    this.meta = meta
+    this.session = session
+    this.owner = owner
+    this.rows = new RowScan(session)
+  }
+
+  async scan(range: StateRange): Promise<readonly StateRow[]> {
+    if (this.closing !== null) throw new StorageError('failed', 'The view is closed.')
+    this.scans += 1
+    try {
+      return await this.owner.scan(async () => this.rows.rows(range))
+    } finally {
+      this.scans -= 1
+      if (this.scans === 0) this.onIdle?.()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closing ??= this.closeAfterScans()
+    return this.closing
+  }
+
+  private async closeAfterScans(): Promise<void> {
+    if (this.scans > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+    await this.session.close()
+    this.owner.onClose()
+  }
+}
+
+function release(generation: Generation): void {
+  generation.users -= 1
+  if (generation.users > 0) return
+  generation.onUnused?.()
+  generation.onUnused = null
+}
+
+async function readMany(database: Database, keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
+  const batch = database.read({ capacity: keys.length, autoDestroy: true })
+  const values = Promise.all(keys.map((key) => batch.get(key)))
+  batch.tryFlush()
+  return values
+}
+
+/** Writes rows whose keys ascend from `after`; resolves to the last key. */
+async function putRows(database: Database, rows: readonly StateRow[], after: Uint8Array): Promise<Uint8Array> {
+  if (rows.length === 0) return after
+  let last = after
+  for (const { key } of rows) {
+    assert(Buffer.compare(last, key) < 0, 'the keys of an install ascend')
+    last = key
+  }
+  const batch = database.write({ capacity: rows.length, autoDestroy: true })
+  for (const { key, value } of rows) batch.tryPut(key, value)
+  await batch.flush()
+  return last
+}

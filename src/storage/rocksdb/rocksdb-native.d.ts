@@ -1,0 +1,51 @@
+/** The part of rocksdb-native that the state store uses; the package has no types of its own. */
+declare module 'rocksdb-native' {
+  export interface DatabaseOptions {
+    /** Flushes and compactions at once. */
+    maxBackgroundJobs?: number
+    /** Size at which rows in memory are written out. */
+    writeBufferSize?: number
+  }
+
+  export interface ReadBatch {
+    get(key: Uint8Array): Promise<Buffer | null>
+    tryFlush(): void
+  }
+
+  export interface WriteBatch {
+    tryPut(key: Uint8Array, value: Uint8Array): void
+    tryDelete(key: Uint8Array): void
+    flush(): Promise<void>
+  }
+
+  /** Bounds that are absent or empty do not bound. */
+  export interface IteratorOptions {
+    gt?: Uint8Array
+    gte?: Uint8Array
+    lt?: Uint8Array
+    reverse?: boolean
+    limit?: number
+    /** Rows read at a time. */
+    capacity?: number
+  }
+
+  export interface BatchOptions {
+    capacity: number
+    /** The batch frees itself after its flush. */
+    autoDestroy: true
+  }
+
+  export default class RocksDB {
+    constructor(path: string, options?: DatabaseOptions)
+    ready(): Promise<void>
+    close(): Promise<void>
+    /** A session that sees the database as it is now, until it is closed. */
+    snapshot(): RocksDB
+    read(options: BatchOptions): ReadBatch
+    write(options: BatchOptions): WriteBatch
+    iterator(options: IteratorOptions): AsyncIterable<{ key: Buffer; value: Buffer }>
+    /** Resolves once every row in memory is on stable storage. */
+    flush(): Promise<void>
+    getProperty(name: string): Promise<string>
+  }
+}
