@@ -114,8 +114,8 @@ export class CoreLoop {
     return this.writer.read(first, last, bytesMax)
   }
 
-  /** Resolves when everything written to the log so far is on disk. */
-  durable(): Promise<void> {
+  /** Resolves with true when everything written to the log so far is on disk, with false when the node stops before. */
+  durable(): Promise<boolean> {
     return this.writer.drained()
   }
 

@@ -71,7 +71,12 @@ export class Formation {
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()
     this.deps.onMembership()
-    await replica.loop.durable()
+    if (!(await replica.loop.durable())) {
+      throw new RequestError(
+        'outcome-unknown',
+        'this node stopped before its first entry was on disk; start it and look at GET /cluster',
+      )
+    }
     const left = (): number => deadline - clock.now()
     const { index } = outcome.logId
     if (wait === 'leader') await this.waitFor('a leader', () => replica.raft.view().leader !== null, left())

@@ -66,14 +66,14 @@ export class Keys {
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
     const consistency = await this.reach(options)
-    const context = this.context(consistency)
     const row = recordRow(key)
-    const known = this.deps.replica.rows.peek(row)
-    const bytes = known === undefined ? await this.fetch(row) : known
-    if (bytes === null) return { record: null, context }
-    const record = decodeRecord(bytes)
-    // A row that came from the store may be newer than the moment at which the read began.
-    return { record, context: { ...context, revision: Math.max(context.revision, record.modRevision) } }
+    for (;;) {
+      // Before the row is looked up: what is known now is of this revision, and what the store gives is too if it did not change meanwhile.
+      const context = this.context(consistency)
+      const known = this.deps.replica.rows.peek(row)
+      const { bytes, changed } = known === undefined ? await this.fetch(row) : { bytes: known, changed: false }
+      if (!changed) return { record: bytes === null ? null : decodeRecord(bytes), context }
+    }
   }
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
@@ -150,25 +150,31 @@ export class Keys {
   }
 
   /** Reads of one turn share one call of the store. */
-  private async fetch(row: ReturnType<typeof recordRow>): Promise<Uint8Array | null> {
+  private async fetch(row: ReturnType<typeof recordRow>): Promise<FetchedRow> {
     const batch = (this.fetching ??= this.startFetch())
     let fetched = batch.rows.get(row)
     if (fetched === undefined) {
-      fetched = { row, bytes: null }
+      fetched = { row, bytes: null, changed: false }
       batch.rows.set(row, fetched)
     }
     await batch.promise
-    return fetched.bytes
+    return fetched
   }
 
   private startFetch(): { rows: Map<string, FetchedRow>; promise: Promise<void> } {
     const rows = new Map<string, FetchedRow>()
-    const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve)).then(async () => {
-      this.fetching = null
-      const wanted = [...rows.values()]
-      const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
-      for (const [at, one] of wanted.entries()) one.bytes = values[at] ?? null
-    })
+    const watch = this.deps.replica.rows.watch()
+    const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
+      .then(async () => {
+        this.fetching = null
+        const wanted = [...rows.values()]
+        const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
+        for (const [at, one] of wanted.entries()) {
+          one.bytes = values[at] ?? null
+          one.changed = watch.all || watch.rows.has(one.row)
+        }
+      })
+      .finally(() => this.deps.replica.rows.unwatch(watch))
     return { rows, promise }
   }
 }
@@ -176,6 +182,8 @@ export class Keys {
 interface FetchedRow {
   readonly row: ReturnType<typeof recordRow>
   bytes: Uint8Array | null
+  /** Between the question and the answer: which of the two `bytes` is, nobody knows. */
+  changed: boolean
 }
 
 /** A walk over a range on one consistent view. */

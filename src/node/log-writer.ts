@@ -62,10 +62,10 @@ export class LogWriter {
     return this.deps.log.read(first, this.lastInStore(last), bytesMax)
   }
 
-  /** Resolves when nothing is queued or in flight. */
-  async drained(): Promise<void> {
-    if (!this.writing || this.stopped) return
-    await new Promise<void>((resolve) => this.idle.push(resolve))
+  /** Resolves when nothing is queued or in flight: with true when all of it is durable, with false when this writer was stopped before. */
+  async drained(): Promise<boolean> {
+    if (this.writing && !this.stopped) await new Promise<void>((resolve) => this.idle.push(resolve))
+    return !this.stopped
   }
 
   stop(): void {

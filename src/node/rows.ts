@@ -6,6 +6,12 @@ import { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
 
+/** Rows that changed while somebody was looking. `all`: the whole state was replaced. */
+export interface RowWatch {
+  readonly rows: Set<RowKey>
+  all: boolean
+}
+
 const SCAN_PAGE_ROWS = 4096
 const SCAN_PAGE_BYTES = 4 * 1024 * 1024
 
@@ -26,6 +32,7 @@ export class Rows implements Workspace {
   private ranges = new Map<string, readonly RowKey[]>()
   /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
   private changes = 0
+  private readonly watches = new Set<RowWatch>()
 
   constructor(store: StateStore, cacheBytesMax: number) {
     this.store = store
@@ -41,11 +48,24 @@ export class Rows implements Workspace {
     return this.cache.get(row)
   }
 
+  /** Notes which rows change from now on, until `unwatch`. */
+  watch(): RowWatch {
+    const watch = { rows: new Set<RowKey>(), all: false }
+    this.watches.add(watch)
+    return watch
+  }
+
+  unwatch(watch: RowWatch): void {
+    this.watches.delete(watch)
+  }
+
   /** Looks rows up in the store, without caching: for reads that run beside the applier. */
   async fetch(rows: readonly RowKey[]): Promise<readonly (Uint8Array | null)[]> {
     const changesBefore = this.changes
+    // A change on its way to the store hides what the store still holds: cached, that would outlive the change's own way there.
+    const isSettled = rows.every((row) => !this.gathered.has(row) && this.writing?.has(row) !== true)
     const values = await this.store.getMany(rows.map(rowBytes))
-    if (this.changes === changesBefore) this.remember(rows, values)
+    if (isSettled && this.changes === changesBefore) this.remember(rows, values)
     return values
   }
 
@@ -153,11 +173,13 @@ export class Rows implements Workspace {
   reset(): void {
     assert(this.isClean, 'no change is on its way when the state is replaced')
     this.changes += 1
+    for (const watch of this.watches) watch.all = true
     this.cache.clear()
   }
 
   private change(row: RowKey, bytes: Uint8Array | null): void {
     this.changes += 1
+    for (const watch of this.watches) watch.rows.add(row)
     this.gathered.set(row, bytes)
     this.gatheredBytes += row.length + (bytes?.length ?? 0)
     this.cache.set(row, bytes)

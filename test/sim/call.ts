@@ -1,4 +1,4 @@
-import { RequestError, failures } from '../../src/lib/errors.ts'
+import { RequestError, StorageError, failures } from '../../src/lib/errors.ts'
 import type { NodeServices } from '../../src/node/node.ts'
 import type { Machine } from './machine.ts'
 import { Violation } from './violation.ts'
@@ -61,7 +61,11 @@ async function attempt<T>(run: (services: NodeServices) => Promise<T>, services:
   return run(services)
 }
 
-function failureOf(error: unknown): Extract<CallOutcome<never>, { kind: 'failed' }> | { kind: 'unexpected'; text: string } {
+function failureOf(
+  error: unknown,
+): Extract<CallOutcome<never>, { kind: 'failed' }> | { kind: 'unexpected'; text: string } {
+  // The front answers "internal error", and the node is about to stop.
+  if (error instanceof StorageError) return { kind: 'failed', code: 'internal', ambiguous: true, retryable: false }
   if (!(error instanceof RequestError)) {
     return { kind: 'unexpected', text: error instanceof Error ? (error.stack ?? error.message) : String(error) }
   }

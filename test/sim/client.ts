@@ -147,7 +147,12 @@ export class Client {
     if (answer.type === 'get' && request.type === 'get' && answer.record !== null) {
       this.seen.set(request.key, answer.record.modRevision)
     }
-    if (answer.type === 'write' && request.type === 'write' && request.command.type === 'put' && answer.result.type === 'put') {
+    if (
+      answer.type === 'write' &&
+      request.type === 'write' &&
+      request.command.type === 'put' &&
+      answer.result.type === 'put'
+    ) {
       this.seen.set(request.command.key, answer.result.revision)
     }
   }

@@ -41,7 +41,9 @@ export class FormationOperator {
 
   /** Whether everybody was told the same. */
   get isUnanimous(): boolean {
-    return this.options.formation.kind !== 'different-overlapping' && this.options.formation.kind !== 'different-disjoint'
+    return (
+      this.options.formation.kind !== 'different-overlapping' && this.options.formation.kind !== 'different-disjoint'
+    )
   }
 
   async run(): Promise<void> {
@@ -83,7 +85,10 @@ export class FormationOperator {
       case 'different-overlapping': {
         world.census.count('form-different-overlapping')
         for (const machine of voters) {
-          const others = random.sample(everybody.filter((other) => other !== machine), random.integer(0, everybody.length))
+          const others = random.sample(
+            everybody.filter((other) => other !== machine),
+            random.integer(0, everybody.length),
+          )
           this.tell([machine], [machine, ...others])
         }
         return
@@ -118,7 +123,10 @@ export class FormationOperator {
         }
         return answer
       })
-      world.note(machine.name, `initialize [${members.map(({ id }) => id)}] -> ${outcome.kind} ${'code' in outcome ? outcome.code : ''}`)
+      world.note(
+        machine.name,
+        `initialize [${members.map(({ id }) => id)}] -> ${outcome.kind} ${'code' in outcome ? outcome.code : ''}`,
+      )
       if (outcome.kind === 'answered') return
       if (outcome.kind === 'failed' && SETTLED.has(outcome.code) && (this.isUnanimous || attempt >= 5)) {
         // A peer disagrees for a moment while it is being initialised with the same members; then it does not.

@@ -3,7 +3,8 @@ import type { Machine } from './machine.ts'
 
 /** Whether a machine's data is gone or incomplete, so that it cannot count as a voter for now. */
 export function isImpaired(machine: Machine): boolean {
-  if (machine.lost !== null || machine.log.lostUpTo !== null || machine.log.voteUnreadable || machine.state.damaged) return true
+  if (machine.lost !== null || machine.log.lostUpTo !== null || machine.log.voteUnreadable || machine.state.damaged)
+    return true
   if (!machine.wiped) return false
   const effective = machine.view?.effective.membership
   return effective === undefined || !effective.nodes.has(machine.id)

@@ -45,7 +45,8 @@ export class Ledger {
   commit(logId: LogId): void {
     const entry = this.entry(logId)
     if (entry === null) throw new Violation('commit', `commits ${describeLogId(logId)}, which nobody has written`)
-    if (logId.index !== this.committed.length) throw new Violation('commit', `commits ${describeLogId(logId)} out of order`)
+    if (logId.index !== this.committed.length)
+      throw new Violation('commit', `commits ${describeLogId(logId)} out of order`)
     this.committed.push(entry)
   }
 

@@ -43,7 +43,9 @@ export class LivenessPhase {
     const isSound = (id: number): boolean =>
       ours.some((machine) => {
         const view = machine.view
-        return machine.id === id && machine.lost === null && view !== null && !view.recovering && this.isKnown(machine, ours)
+        return (
+          machine.id === id && machine.lost === null && view !== null && !view.recovering && this.isKnown(machine, ours)
+        )
       })
     return ours.every((machine) => {
       const view = machine.view
@@ -71,7 +73,8 @@ export class LivenessPhase {
       problem = this.divergence(ledger)
       return problem === ''
     })
-    if (problem !== '') throw new Violation('convergence', `${problem} after ${Math.round(this.bound() + CATCH_UP_MS)} ms without faults`)
+    if (problem !== '')
+      throw new Violation('convergence', `${problem} after ${Math.round(this.bound() + CATCH_UP_MS)} ms without faults`)
   }
 
   private bound(): number {
@@ -85,7 +88,12 @@ export class LivenessPhase {
     const limit = from + this.bound()
     while (world.now() < limit && world.failure() === null) {
       const leader = this.leaderOf(ledger)
-      if (leader !== null && (await probe.writeOnce(leader, this.options.node.electionTimeoutMsMax)) && (await probe.readOnce(leader, 500))) return
+      if (
+        leader !== null &&
+        (await probe.writeOnce(leader, this.options.node.electionTimeoutMsMax)) &&
+        (await probe.readOnce(leader, 500))
+      )
+        return
       await this.sleep(this.options.node.heartbeatMs)
     }
     if (world.failure() !== null) return
@@ -114,11 +122,13 @@ export class LivenessPhase {
       const machine = this.deps.machines.find((one) => one.id === id)
       // Who lost its data or never joined waits for an operator.
       if (machine === undefined || machine.lost !== null || !this.isKnown(machine, this.members(ledger))) continue
+      if (machine.clusterId !== '' && machine.clusterId !== ledger.clusterId) continue
       const own = machine.view
       if (own === null || own.applied < applied) {
         return `${machine.name} has applied ${own?.applied} of ${applied} (${this.describe(machine)})`
       }
-      if (machine.appliedDigest !== leader.appliedDigest) return `${machine.name} has another digest than ${leader.name}`
+      if (machine.appliedDigest !== leader.appliedDigest)
+        return `${machine.name} has another digest than ${leader.name}`
     }
     return ''
   }
@@ -150,10 +160,22 @@ export class LivenessPhase {
     const voters = [...new Set(configs.flat())]
     const none = (): void => undefined
     // A single link or disk is spared by a majority only among three and more; and all must know the same voters.
-    if (this.options.topology === 'whole' || leader === null || configs.some(({ length }) => length < 3 || length !== voters.length)) return none
-    const machines = this.random.shuffle(voters.flatMap((id) => this.deps.machines.filter((machine) => machine.id === id)))
+    if (
+      this.options.topology === 'whole' ||
+      leader === null ||
+      configs.some(({ length }) => length < 3 || length !== voters.length)
+    )
+      return none
+    const machines = this.random.shuffle(
+      voters.flatMap((id) => this.deps.machines.filter((machine) => machine.id === id)),
+    )
     const [a, b] = machines
-    if (a === undefined || b === undefined || machines.some((machine) => machine.lost !== null || machine.view?.recovering === true)) return none
+    if (
+      a === undefined ||
+      b === undefined ||
+      machines.some((machine) => machine.lost !== null || machine.view?.recovering === true)
+    )
+      return none
     if (machines.some((machine) => !this.isKnown(machine, this.members(ledger)))) return none
     switch (this.options.topology) {
       case 'bridge':
@@ -186,7 +208,10 @@ export class LivenessPhase {
     const toggle = (): void => {
       if (!on) return
       cut = !cut
-      for (const [from, to] of [[a.id, b.id], [b.id, a.id]] as const) {
+      for (const [from, to] of [
+        [a.id, b.id],
+        [b.id, a.id],
+      ] as const) {
         if (cut) network.links.cut(from, to)
         else network.links.heal(from, to)
       }

@@ -178,7 +178,10 @@ export class Machine {
     this.endProcess(process)
     const { unsynced } = this.state
     if (unsynced.length === 0) return
-    const kept = kind === 'power' || this.world.random.chance(0.5) ? this.world.random.integer(0, unsynced.length + 1) : unsynced.length
+    const kept =
+      kind === 'power' || this.world.random.chance(0.5)
+        ? this.world.random.integer(0, unsynced.length + 1)
+        : unsynced.length
     if (kept < unsynced.length) this.world.census.count('disk-lost-unsynced-state')
     this.state.sync(kept)
     this.state.unsynced = []
@@ -246,11 +249,15 @@ export class Machine {
     if (error instanceof StorageError && error.kind === 'refused') {
       this.lost = error.message
       if (!this.damaged) {
-        this.world.fail(new Violation('recovery', `${this.name} refuses to start with undamaged disks: ${error.message}`))
+        this.world.fail(
+          new Violation('recovery', `${this.name} refuses to start with undamaged disks: ${error.message}`),
+        )
       }
     }
     if (error instanceof InvariantError || !(error instanceof StorageError)) {
-      this.world.fail(new Violation('invariant', `${this.name} stops: ${error.name}: ${error.message}\n${error.stack ?? ''}`))
+      this.world.fail(
+        new Violation('invariant', `${this.name} stops: ${error.name}: ${error.message}\n${error.stack ?? ''}`),
+      )
     }
     this.crash('kill')
     // As the program around the node does: a state that cannot be read is thrown away and built again from the log.

@@ -77,7 +77,9 @@ export class Nemesis {
   async run(): Promise<void> {
     if (this.acts.length === 0) return
     while (!this.stopped) {
-      await new Promise<void>((resolve) => this.world.after(this.random.exponential(this.options.faultEveryMs), resolve))
+      await new Promise<void>((resolve) =>
+        this.world.after(this.random.exponential(this.options.faultEveryMs), resolve),
+      )
       if (!this.stopped) this.random.pick(this.acts)()
     }
   }
@@ -275,7 +277,8 @@ export class Nemesis {
     if (this.world.isTracing) this.world.note('network', `cuts ${pairs.map(([from, to]) => `${from}>${to}`).join(' ')}`)
     this.world.after(durationMs, () => {
       for (const [from, to] of pairs) this.network.links.heal(from, to)
-      if (this.world.isTracing) this.world.note('network', `heals ${pairs.map(([from, to]) => `${from}>${to}`).join(' ')}`)
+      if (this.world.isTracing)
+        this.world.note('network', `heals ${pairs.map(([from, to]) => `${from}>${to}`).join(' ')}`)
     })
   }
 

@@ -81,13 +81,17 @@ export class Operator {
     const dead = this.membersSeenBy(leader).find((machine) => machine.lost !== null || this.isWiped(machine, leader))
     if (dead === undefined) return
     this.count('member-wiped-returns')
-    await this.ask(leader, ({ cluster }) => cluster.changeVoters(this.change({ add: [], remove: [dead.id] }, { force: true }), TIMEOUT_MS))
+    await this.ask(leader, ({ cluster }) =>
+      cluster.changeVoters(this.change({ add: [], remove: [dead.id] }, { force: true }), TIMEOUT_MS),
+    )
     await this.ask(leader, ({ cluster }) => cluster.removeLearner(dead.id, TIMEOUT_MS))
     if (dead.lost !== null) dead.wipe()
     dead.start()
     await this.sleep(50)
     await this.ask(leader, ({ cluster }) => cluster.addLearner(memberOf(dead), true, TIMEOUT_MS))
-    await this.ask(leader, ({ cluster }) => cluster.changeVoters(this.change({ add: [dead.id], remove: [] }, {}), TIMEOUT_MS))
+    await this.ask(leader, ({ cluster }) =>
+      cluster.changeVoters(this.change({ add: [dead.id], remove: [] }, {}), TIMEOUT_MS),
+    )
   }
 
   private async transfer(): Promise<void> {
@@ -117,7 +121,9 @@ export class Operator {
     if (learner.clusterId !== '') this.count('member-removed-returns')
     this.count('member-add-learner')
     this.maybeCrash(learner)
-    await this.ask(this.anyone(), ({ cluster }) => cluster.addLearner(memberOf(learner), this.random.chance(0.5), TIMEOUT_MS))
+    await this.ask(this.anyone(), ({ cluster }) =>
+      cluster.addLearner(memberOf(learner), this.random.chance(0.5), TIMEOUT_MS),
+    )
   }
 
   private async promote(): Promise<void> {
@@ -162,7 +168,9 @@ export class Operator {
     await this.changeVoters(this.random.sample(members, this.random.integer(1, members.length + 1)))
   }
 
-  private async changeVoters(voters: readonly number[] | { add: readonly number[]; remove: readonly number[] }): Promise<void> {
+  private async changeVoters(
+    voters: readonly number[] | { add: readonly number[]; remove: readonly number[] },
+  ): Promise<void> {
     const { random } = this
     const at = random.chance(0.2) ? this.anyone() : (this.leader() ?? this.anyone())
     const membershipAt = at.view?.effective.logId?.index ?? null
@@ -204,7 +212,10 @@ export class Operator {
     const outcome = await callNode(this.deps.world, machine, call, run)
     if (this.deps.world.isTracing) {
       const code = 'code' in outcome ? outcome.code : ''
-      this.deps.world.note('operator', `asked ${machine.name}: ${outcome.kind} ${code} (${run.toString().replace(/\s+/g, ' ').slice(0, 90)})`)
+      this.deps.world.note(
+        'operator',
+        `asked ${machine.name}: ${outcome.kind} ${code} (${run.toString().replace(/\s+/g, ' ').slice(0, 90)})`,
+      )
     }
     return outcome
   }

@@ -39,13 +39,7 @@ export type FaultGroup = (typeof faultGroups)[number]
 
 /** Who calls `initialize`, and with whom. */
 export type FormationKind =
-  | 'one'
-  | 'some'
-  | 'all'
-  | 'different-overlapping'
-  | 'different-disjoint'
-  | 'unreachable-peer'
-  | 'after-vote'
+  'one' | 'some' | 'all' | 'different-overlapping' | 'different-disjoint' | 'unreachable-peer' | 'after-vote'
 
 export interface FormationPlan {
   readonly kind: FormationKind
@@ -147,7 +141,9 @@ export function drawOptions(seed: number, draw: Draw): SimulationOptions {
     faultEveryMs: draw.pick([150, 400, 1000]),
     formation: drawFormation(draw),
     topology:
-      voters >= 3 && draw.chance(0.4) ? draw.pick<LivenessTopology>(['bridge', 'one-way', 'flapping', 'slow-disk']) : 'whole',
+      voters >= 3 && draw.chance(0.4)
+        ? draw.pick<LivenessTopology>(['bridge', 'one-way', 'flapping', 'slow-disk'])
+        : 'whole',
     usesCodec: draw.chance(0.25),
     clients: draw.integer(1, 7),
     thinkMs: draw.pick([5, 20, 80]),

@@ -55,14 +55,21 @@ export class Simulation {
   private livenessChecked = false
   private figures: HistoryFigures | null = null
 
-  constructor(seed: number, dependencies: { readonly print: ((line: string) => void) | null; readonly bug: PlantedBug | null }) {
+  constructor(
+    seed: number,
+    dependencies: { readonly print: ((line: string) => void) | null; readonly bug: PlantedBug | null },
+  ) {
     const trace = new Trace(dependencies.print)
     this.world = new World({ seed, eventsMax: EVENTS_MAX }, { trace })
     this.options = drawOptions(seed, this.world.random.fork())
     for (const line of describeOptions(this.options)) this.world.note('options', line)
     this.network = new Network({ usesCodec: this.options.usesCodec }, this.world)
     this.network.weather.delayMsMean = this.options.delayMs
-    this.oracles = new Oracles(this.world, this.ledgers, (id) => this.machines.find((machine) => machine.id === id) ?? null)
+    this.oracles = new Oracles(
+      this.world,
+      this.ledgers,
+      (id) => this.machines.find((machine) => machine.id === id) ?? null,
+    )
     this.driftsBeyondMargin = this.options.faults.has('drift') && this.world.random.chance(0.4)
     this.buildMachines(dependencies.bug)
     const { world, network, machines, history, options } = this
@@ -72,7 +79,8 @@ export class Simulation {
     this.formation = new FormationOperator(options, { world, voters, everybody: machines, armCrash })
     const isFragile = (): boolean => this.nemesis.impaired.length > 0
     this.operator = new Operator(options, { world, machines, isFragile, armCrash })
-    for (let id = 1; id <= options.clients; id++) this.clients.push(new Client(id, options, { world, machines, history }))
+    for (let id = 1; id <= options.clients; id++)
+      this.clients.push(new Client(id, options, { world, machines, history }))
     const probe = new Client(0, options, { world, machines, history })
     this.liveness = new LivenessPhase(options, { world, network, machines, probe })
   }
@@ -137,10 +145,12 @@ export class Simulation {
   /** With one list of members the same command on any node, repeated after every restart, forms one cluster and no other. */
   private async waitForFormation(): Promise<void> {
     const limit = this.world.now() + 10 * this.options.node.electionTimeoutMsMax + 5_000
-    while (this.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null) await this.sleep(50)
+    while (this.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null)
+      await this.sleep(50)
     if (!this.formation.isUnanimous) return
     const formed = this.formedClusters().length
-    if (formed !== 1) throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
+    if (formed !== 1)
+      throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
   }
 
   private checkHistory(): void {

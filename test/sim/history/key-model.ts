@@ -33,9 +33,9 @@ export const keyModel: Model<KeyState, KeyCall> = {
 }
 
 function stepWrite(state: KeyState, command: Command, answer: Answer | null): readonly KeyState[] {
-  if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
   const result = answer?.type === 'write' ? answer.result : null
   if (result?.type === 'key-reused') return [state]
+  if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
   if (result?.type === 'condition-failed') return refuse(state, command.condition, result.currentRevision)
   return allow(state, command.condition).flatMap((allowed) => take(allowed, command, result))
 }

@@ -11,12 +11,14 @@ export class ClusterIdentity implements Oracle {
     if (write.type === 'hard-state') {
       const before = this.joined.get(machine)
       const { clusterId } = write.state
-      if (clusterId === null && write.state.vote.leaderId.term > 0) fail(machine, 'votes without belonging to a cluster')
+      if (clusterId === null && write.state.vote.leaderId.term > 0)
+        fail(machine, 'votes without belonging to a cluster')
       if (before !== undefined && clusterId !== before) fail(machine, `goes from cluster ${before} to ${clusterId}`)
       if (clusterId !== null) this.joined.set(machine, clusterId)
       return
     }
-    if (write.type === 'append' && machine.clusterId === '') fail(machine, 'writes entries without belonging to a cluster')
+    if (write.type === 'append' && machine.clusterId === '')
+      fail(machine, 'writes entries without belonging to a cluster')
   }
 
   onStart(machine: Machine): void {

@@ -1,5 +1,5 @@
 import { indexOf, logIndex, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
-import type { LogIndex } from '../../../src/raft/index.ts'
+import type { LogId, LogIndex } from '../../../src/raft/index.ts'
 import type { Ledger, Ledgers } from '../ledger.ts'
 import type { Machine } from '../machine.ts'
 import { describeLogId, describeVote } from '../network/describe.ts'
@@ -23,7 +23,8 @@ export class Commitment implements Oracle {
   onStep(machine: Machine, step: CoreStep): void {
     const { effects, before, view } = step
     if (before !== null) {
-      if (view.committed < before.committed) fail(machine, `commit index falls from ${before.committed} to ${view.committed}`)
+      if (view.committed < before.committed)
+        fail(machine, `commit index falls from ${before.committed} to ${view.committed}`)
       if (view.applied < before.applied) fail(machine, `applied index falls from ${before.applied} to ${view.applied}`)
     }
     if (view.applied > view.committed) fail(machine, `applied ${view.applied} is beyond commit ${view.committed}`)
@@ -42,20 +43,29 @@ export class Commitment implements Oracle {
       const own = raft.leaderIdAt(logIndex(index))
       // Behind a snapshot there is nothing to compare but the digest of the state.
       if (own === null || canonical === null || sameLeaderId(own, canonical.leaderId)) continue
-      fail(machine, `commits ${describeLogId({ leaderId: own, index: logIndex(index) })} where ${describeLogId(canonical)} is committed`)
+      fail(
+        machine,
+        `commits ${describeLogId({ leaderId: own, index: logIndex(index) })} where ${describeLogId(canonical)} is committed`,
+      )
     }
   }
 
   private extend(machine: Machine, { raft, effects, view }: CoreStep, ledger: Ledger): void {
     if (view.state !== 'leader') {
-      fail(machine, `commits ${effects.committed} as ${view.state}, but no leader has committed beyond ${ledger.committed.length - 1}`)
+      fail(
+        machine,
+        `commits ${effects.committed} as ${view.state}, but no leader has committed beyond ${ledger.committed.length - 1}`,
+      )
     }
     const own = raft.leaderIdAt(effects.committed)
     if (own === null || !sameLeaderId(own, view.vote.leaderId)) {
-      fail(machine, `leads under ${describeVote(view.vote)} and commits by counting ${effects.committed}, an entry of an earlier ballot`)
+      fail(
+        machine,
+        `leads under ${describeVote(view.vote)} and commits by counting ${effects.committed}, an entry of an earlier ballot`,
+      )
     }
     for (const config of view.effective.membership.configs) {
-      const holders = config.filter((id) => this.holds(id, effects.committed, machine))
+      const holders = config.filter((id) => this.holds(id, { leaderId: own, index: effects.committed }))
       if (isQuorum(config, (id) => holders.includes(id))) continue
       fail(machine, `commits ${effects.committed} in [${config}], but only [${holders}] have it on disk`)
     }
@@ -66,14 +76,13 @@ export class Commitment implements Oracle {
     }
   }
 
-  private holds(id: number, index: LogIndex, leader: Machine): boolean {
+  private holds(id: number, wanted: LogId): boolean {
     const machine = this.machineOf(id)
     if (machine === null) return false
     const { durable, lostUpTo } = machine.log
-    if (lostUpTo !== null && lostUpTo >= index) return true
-    const wanted = leader.logIdSubmitted(index) ?? leader.log.durable.logIdAt(index)
+    if (lostUpTo !== null && lostUpTo >= wanted.index) return true
     return [durable, ...machine.formerLogs].some(
-      (image) => indexOf(image.purged) >= index || (wanted !== null && sameLogId(image.logIdAt(index), wanted)),
+      (image) => indexOf(image.purged) >= wanted.index || sameLogId(image.logIdAt(wanted.index), wanted),
     )
   }
 }

@@ -30,17 +30,26 @@ export class Elections implements Oracle {
   }
 
   onStep(machine: Machine, { view, before, raft }: CoreStep): void {
-    if (view.state !== 'leader' || (before?.state === 'leader' && sameLeaderId(before.vote.leaderId, view.vote.leaderId))) return
+    if (
+      view.state !== 'leader' ||
+      (before?.state === 'leader' && sameLeaderId(before.vote.leaderId, view.vote.leaderId))
+    )
+      return
     const name = ballotOf(machine, view.vote)
-    if (view.vote.leaderId.nodeId !== machine.id) fail(machine, `leads under ${describeVote(view.vote)}, a ballot of another node`)
+    if (view.vote.leaderId.nodeId !== machine.id)
+      fail(machine, `leads under ${describeVote(view.vote)}, a ballot of another node`)
     const earlier = this.led.get(name)
-    if (earlier !== undefined) fail(machine, `leads twice under ${describeVote(view.vote)}: as ${earlier} and as ${machine.lifeName}`)
+    if (earlier !== undefined)
+      fail(machine, `leads twice under ${describeVote(view.vote)}: as ${earlier} and as ${machine.lifeName}`)
     this.led.set(name, machine.lifeName)
     this.leaders += 1
     const grants = this.grants.get(name) ?? new Set()
     for (const config of view.effective.membership.configs) {
       if (isQuorum(config, (id) => grants.has(id))) continue
-      fail(machine, `leads under ${describeVote(view.vote)} without a quorum of [${config}]: only [${[...grants]}] have stored it`)
+      fail(
+        machine,
+        `leads under ${describeVote(view.vote)} without a quorum of [${config}]: only [${[...grants]}] have stored it`,
+      )
     }
     const committed = this.ledgers.of(machine.clusterId).lastCommitted
     if (committed === null || indexOf(view.purged) > committed.index) return

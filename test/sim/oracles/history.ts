@@ -51,7 +51,8 @@ export class HistoryCheck {
     this.model = new ReferenceModel(options)
     for (const { logId, bytes } of ledger?.committed ?? []) {
       const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
-      for (const entry of entriesOf(batch)) if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
+      for (const entry of entriesOf(batch))
+        if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
     }
   }
 
@@ -74,7 +75,8 @@ export class HistoryCheck {
     const { outcome, request, mark } = operation
     const indexes = mark === null ? [] : (this.indexesOfMark.get(mark) ?? [])
     if (outcome.kind === 'failed') {
-      if (indexes.length > 0) fail('failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`, operation)
+      if (indexes.length > 0)
+        fail('failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`, operation)
       return
     }
     if (request.type === 'write' && request.command.idempotency === null && indexes.length > 1) {
@@ -94,20 +96,31 @@ export class HistoryCheck {
       const results = indexes.map((index) => this.model.resultsByIndex.get(index))
       if (results.some((expected) => isDeepStrictEqual(plain(expected), plain(result)))) return
       const expected = results.map((one) => (one === undefined ? '-' : describeResult(one))).join(' or ')
-      return fail('acknowledged-write', `is acknowledged, but the log holds it at [${indexes.join(', ')}] with ${expected}`, operation)
+      return fail(
+        'acknowledged-write',
+        `is acknowledged, but the log holds it at [${indexes.join(', ')}] with ${expected}`,
+        operation,
+      )
     }
     if (result.type !== 'deleted' || result.deleted === 0) return
     const expected = this.model.resultsByIndex.get(result.revision)
-    if (isDeepStrictEqual(plain(expected), plain(result)) && this.commands.get(result.revision)?.type === command.type) return
-    fail('acknowledged-write', `is acknowledged, but the log holds ${expected === undefined ? 'nothing' : describeResult(expected)} there`, operation)
+    if (isDeepStrictEqual(plain(expected), plain(result)) && this.commands.get(result.revision)?.type === command.type)
+      return
+    fail(
+      'acknowledged-write',
+      `is acknowledged, but the log holds ${expected === undefined ? 'nothing' : describeResult(expected)} there`,
+      operation,
+    )
   }
 
   private checkRead(operation: Operation, answer: Extract<Answer, { type: 'get' | 'scan' }>): void {
     const { request } = operation
     const { revision } = answer
-    if (revision > this.model.revision) fail('read', `reflects revision ${revision}, which no committed entry made`, operation)
+    if (revision > this.model.revision)
+      fail('read', `reflects revision ${revision}, which no committed entry made`, operation)
     if (request.type === 'get' && answer.type === 'get') {
-      if (request.minRevision !== null && revision < request.minRevision) fail('read', 'is older than asked for', operation)
+      if (request.minRevision !== null && revision < request.minRevision)
+        fail('read', 'is older than asked for', operation)
       this.expectRecord(operation, this.model.recordAt(request.key, revision), answer.record)
       return
     }
@@ -123,12 +136,18 @@ export class HistoryCheck {
 
   private expectRecord(operation: Operation, expected: KeyRecord | null, seen: KeyRecord | null): void {
     if (isDeepStrictEqual(plain(expected), plain(seen))) return
-    fail('read', `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`, operation)
+    fail(
+      'read',
+      `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`,
+      operation,
+    )
   }
 
   /** What began after something had ended reflects at least what that reflected. */
   private checkRealTime(history: readonly Operation[]): void {
-    const begun = history.filter((operation) => this.isLinearizable(operation)).sort((a, b) => a.invokedAt - b.invokedAt)
+    const begun = history
+      .filter((operation) => this.isLinearizable(operation))
+      .sort((a, b) => a.invokedAt - b.invokedAt)
     const ended = [...begun].sort((a, b) => a.returnedAt - b.returnedAt)
     let at = 0
     let latest: Operation | null = null
@@ -145,7 +164,8 @@ export class HistoryCheck {
     if (outcome.kind !== 'answered') return false
     const { answer } = outcome
     // Where a write that changed nothing, or a retry, stands in the order is not told by its answer.
-    if (answer.type === 'write') return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
+    if (answer.type === 'write')
+      return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
     return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
   }
 
@@ -160,7 +180,9 @@ export class HistoryCheck {
     // A name that was forgotten, since so many came after it, names nothing any more.
     const forgotten = [...this.model.executions.values()].some((indexes) => indexes.length > 1)
     if (forgotten) return
-    const keys = new Set(usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))))
+    const keys = new Set(
+      usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
+    )
     for (const key of keys) {
       const calls = callsOn(key, usable)
       const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)

@@ -11,7 +11,10 @@ export class LeaderAppendOnly implements Oracle {
     if (!sameLeaderId(before.vote.leaderId, view.vote.leaderId)) return
     for (const write of effects.writes) {
       if (write.type === 'truncate' || write.type === 'reset') {
-        throw new Violation('leader-append-only', `n${machine.id} leads under ${describeVote(view.vote)} and has a ${write.type}`)
+        throw new Violation(
+          'leader-append-only',
+          `n${machine.id} leads under ${describeVote(view.vote)} and has a ${write.type}`,
+        )
       }
       if (write.type === 'append' && !sameLeaderId(write.batch.leaderId, view.vote.leaderId)) {
         throw new Violation('leader-append-only', `n${machine.id} leads and appends an entry of another`)

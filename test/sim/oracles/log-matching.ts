@@ -27,8 +27,16 @@ export class LogMatching implements Oracle {
     for (let index = write.from; index <= Math.min(indexOf(last), committed.index); index++) {
       const canonical = ledger.committedAt(index)
       const own = machine.logIdSubmitted(index)
-      if (canonical !== null && own !== null && canonical.leaderId.term === own.leaderId.term && canonical.leaderId.nodeId === own.leaderId.nodeId) {
-        throw new Violation('leader-completeness', `n${machine.id} removes ${describeLogId(canonical)}, which is committed`)
+      if (
+        canonical !== null &&
+        own !== null &&
+        canonical.leaderId.term === own.leaderId.term &&
+        canonical.leaderId.nodeId === own.leaderId.nodeId
+      ) {
+        throw new Violation(
+          'leader-completeness',
+          `n${machine.id} removes ${describeLogId(canonical)}, which is committed`,
+        )
       }
     }
   }

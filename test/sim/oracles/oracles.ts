@@ -32,8 +32,9 @@ export class Oracles implements Required<Oracle> {
       new WriteAhead(),
       this.elections,
       new LeaderAppendOnly(),
-      new Memberships(ledgers),
+      // First what is committed, then who relies on it.
       new Commitment(ledgers, machineOf),
+      new Memberships(ledgers),
       this.digests,
     ]
   }

@@ -32,7 +32,10 @@ export class StateDigests implements Oracle {
     const canonical = ledger.committedAt(applied.index)
     if (canonical === null || !sameLogId(canonical, applied)) {
       const there = canonical === null ? 'nothing' : describeLogId(canonical)
-      throw new Violation('state-digest', `n${machine.id} has applied ${describeLogId(applied)} where ${there} is committed`)
+      throw new Violation(
+        'state-digest',
+        `n${machine.id} has applied ${describeLogId(applied)} where ${there} is committed`,
+      )
     }
     const name = `${machine.clusterId}/${applied.index}`
     const digest = { rows: image.digest, machine: meta.machine.digest, by: machine.lifeName }

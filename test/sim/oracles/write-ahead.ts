@@ -23,7 +23,10 @@ export class WriteAhead implements Oracle {
     if (write.type !== 'append') return
     const { vote } = machine.log.durable.hardState
     if (compareLeaderIds(write.batch.leaderId, vote.leaderId) > 0) {
-      fail(machine, `stores entries of ${write.batch.leaderId.term}.${write.batch.leaderId.nodeId} before a vote as high`)
+      fail(
+        machine,
+        `stores entries of ${write.batch.leaderId.term}.${write.batch.leaderId.nodeId} before a vote as high`,
+      )
     }
   }
 
