@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
@@ -76,7 +75,7 @@ async function startNode(
   const services: Services = { ...node.services(), valueBytesMax: config.valueBytesMax }
   const app = buildApp(
     {
-      now: systemClock.now,
+      now: () => systemClock.now(),
       onUnexpected: (error, request) => logger.error({ err: error, ...request }, 'request failed unexpectedly'),
       onFatal: fault.resolve,
     },
@@ -170,13 +169,13 @@ function nodeDependencies(
   return {
     log: new WalLogStore(
       {
-        directory: join(config.dataDirectory, 'log'),
+        directory: directory.logDirectory,
         segmentBytes: config.segmentBytes,
         cacheBytesMax: limits.logCacheBytesMax,
       },
       {},
     ),
-    state: new RocksStateStore({ directory: join(config.dataDirectory, 'state') }),
+    state: new RocksStateStore({ directory: directory.stateDirectory }),
     transport: new TcpTransport(
       { id: nodeId(config.id), listen: formatHostPort(listen) },
       { clock: systemClock, random, logger },

@@ -1,69 +1,89 @@
-import { rm, stat } from 'node:fs/promises'
-import { connect, createServer, type Server } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import fs from 'node:fs/promises'
 import { StorageError } from '../lib/errors.ts'
 import { errorCode } from './fault.ts'
 
-/** Nobody else has the directory while this is held. Ends with the process, however it ends. */
+/** A lock that ends with `release` or with the process, however it ends. */
 export interface DirectoryLock {
   release(): Promise<void>
 }
 
 /**
- * Takes the directory for this process, or refuses.
+ * Locks the file at `path`, or refuses when another process holds it.
  *
- * The lock is a listening socket named after the directory's device and inode, so that another path to the same directory is the
- * same lock, and the kernel frees it when the process dies. On Linux the name is abstract: no file is left behind. Elsewhere it
- * is a file, and one that nobody listens on any more is removed. It does not reach across machines, nor (on Linux) across
- * containers with networks of their own; there RocksDB's lock file on the state still refuses the second process.
+ * Node has no call for file locks, but a lock of flock(2) belongs to the open file and not to the process that asks for it: the program
+ * `flock` (part of util-linux and of BusyBox) locks a descriptor that it inherits, ends, and the lock stays with ours. The kernel drops
+ * it when this process ends; it holds across containers that share the directory, and on network file systems that support locks.
+ *
+ * Where the program is missing (macOS, Windows, bare images) the process id in the file decides. That leaves gaps: two starts at the
+ * same moment, and containers, whose process ids say nothing to each other.
  */
-export async function lockDirectory(directory: string): Promise<DirectoryLock> {
-  const { dev, ino } = await stat(directory, { bigint: true })
-  const name = `quorate-${dev}-${ino}`
-  const abstract = process.platform === 'linux'
-  const address = abstract
-    ? `\0${name}`
-    : process.platform === 'win32'
-      ? `\\\\.\\pipe\\${name}`
-      : join(tmpdir(), `${name}.sock`)
-  const server = (await listen(address)) ?? (abstract ? null : await takeOver(address))
-  if (server === null) {
-    throw new StorageError(
-      'refused',
-      `${directory} is in use by another process: stop that node first, or give this one a directory of its own.`,
-    )
+export async function lockFile(path: string, program = 'flock'): Promise<DirectoryLock> {
+  const file = await fs.open(path, 'a+', 0o600)
+  try {
+    const locked = await lockDescriptor(program, file.fd)
+    const before = (await file.readFile('utf8')).trim()
+    if (locked === false || (locked === null && (await isAlive(before)))) throw inUse(path, before)
+    await file.truncate(0)
+    await file.writeFile(`${await describeProcess(process.pid)}\n`)
+  } catch (error) {
+    await file.close()
+    throw error
   }
-  return { release: async () => await new Promise((resolve) => server.close(() => resolve())) }
+  return {
+    async release() {
+      await file.truncate(0)
+      await file.close()
+    },
+  }
 }
 
-/** Null when somebody has the address. */
-async function listen(address: string): Promise<Server | null> {
-  const server = createServer((socket) => socket.destroy())
-  return await new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      if (errorCode(error) === 'EADDRINUSE') resolve(null)
-      else reject(error)
-    })
-    server.listen(address, () => {
-      // The lock does not keep the process running.
-      server.unref()
-      resolve(server)
+/** Whether the lock was given; null when the program for it is missing. */
+async function lockDescriptor(program: string, fd: number): Promise<boolean | null> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, ['-x', '-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
+    child.once('error', (error) => (errorCode(error) === 'ENOENT' ? resolve(null) : reject(error)))
+    child.once('exit', (status) => {
+      if (status === 0 || status === 1) resolve(status === 0)
+      else
+        reject(
+          new StorageError('failed', `The program ${program} could not lock the data directory (status ${status}).`),
+        )
     })
   })
 }
 
-/** A socket file outlives its process. When nobody answers on it, it is removed and taken. */
-async function takeOver(address: string): Promise<Server | null> {
-  const alive = await new Promise<boolean>((resolve) => {
-    const socket = connect(address)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
-  if (alive) return null
-  await rm(address, { force: true })
-  return await listen(address)
+/** A process by its id and, where the system tells, the moment it started: ids come round again. */
+async function describeProcess(pid: number): Promise<string> {
+  try {
+    const [boot, stat] = await Promise.all([
+      fs.readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+      fs.readFile(`/proc/${pid}/stat`, 'utf8'),
+    ])
+    // Field 22 is the start time; the second, in parentheses, may hold anything.
+    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    return `${pid} ${started ?? ''} ${boot.trim()}`
+  } catch {
+    return String(pid)
+  }
+}
+
+async function isAlive(description: string): Promise<boolean> {
+  const pid = Number(description.split(' ')[0])
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if (errorCode(error) === 'ESRCH') return false
+  }
+  return (await describeProcess(pid)) === description
+}
+
+function inUse(path: string, holder: string): StorageError {
+  const pid = holder.split(' ')[0] ?? ''
+  const by = pid === '' ? 'another process' : `process ${pid}`
+  return new StorageError(
+    'refused',
+    `The data directory is in use by ${by} (${path} is locked). Stop it first, or use another directory.`,
+  )
 }

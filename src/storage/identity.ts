@@ -1,141 +1,170 @@
-import { randomUUID } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { StorageError } from '../lib/errors.ts'
 import type { NodeId } from '../raft/index.ts'
-import { lockDirectory, type DirectoryLock } from './directory-lock.ts'
-import { makeDirectory, readIfPresent, replaceFile } from './durable-file.ts'
-import { errorCode, storageFault } from './fault.ts'
-import { PeerFile } from './peer-file.ts'
+import { type DirectoryLock, lockFile } from './directory-lock.ts'
+import { storageFault } from './fault.ts'
+import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
+import { readJson, replaceFile, syncDirectory, temporaryName } from './whole-file.ts'
 
-/** Of the directory as a whole: what lies where in it. The log and the state have versions of their own. */
+const IDENTITY_FILE = 'identity.json'
+const LOCK_FILE = 'lock'
+const LOG_DIRECTORY = 'log'
+const STATE_DIRECTORY = 'state'
 const FORMAT_VERSION = 1
+const INCARNATION_BYTES = 16
 
-const IDENTITY = 'identity.json'
-const LOG = 'log'
-const STATE = 'state'
+export interface DataDirectoryOptions {
+  readonly nodeId: NodeId
+}
 
-/** A node's directory, taken for this process. */
+export interface DataDirectoryDependencies {
+  readonly randomBytes?: (count: number) => Buffer
+}
+
+/** A data directory that this process owns until `close`. */
 export interface DataDirectory {
-  /** Random, drawn when the directory was made: a node that lost its directory comes back with another. */
+  readonly path: string
+  /** Drawn when the directory was made: a node that comes back without its data comes back as another one. */
   readonly incarnation: string
-  readonly logDirectory: string
-  readonly stateDirectory: string
-  readonly peers: PeerFile
-  /** Lets go of the directory. Everything in it is closed before. */
+  readonly peers: FilePeerRegister
   close(): Promise<void>
 }
 
 interface Identity {
-  readonly formatVersion: number
+  readonly format: number
   readonly nodeId: number
   readonly incarnation: string
+  /** The log has existed. From then on its absence is a loss and not a beginning. */
+  readonly logCreated: boolean
 }
 
-/**
- * Takes the directory at `path` for node `nodeId`, and makes it when there is none.
- *
- * Refuses a directory that another process has, that is another node's, that is no node's, that a newer version wrote, or whose
- * log was taken away: a node that has forgotten its vote would vote twice.
- */
-export async function openDataDirectory(path: string, { nodeId }: { readonly nodeId: NodeId }): Promise<DataDirectory> {
-  const directory = resolve(path)
+/** Takes possession of the data directory of node `nodeId`, and makes it when it is new. Refuses one that is not this node's. */
+export async function openDataDirectory(
+  path: string,
+  options: DataDirectoryOptions,
+  dependencies: DataDirectoryDependencies = {},
+): Promise<DataDirectory> {
   let lock: DirectoryLock | null = null
   try {
-    await makeDirectory(directory)
-    lock = await lockDirectory(directory)
-    const held = lock
-    const identity = (await readIdentity(directory, nodeId)) ?? (await makeIdentity(directory, nodeId))
-    return {
-      incarnation: identity.incarnation,
-      logDirectory: join(directory, LOG),
-      stateDirectory: join(directory, STATE),
-      peers: new PeerFile(join(directory, 'peers.json')),
-      close: async () => await held.release(),
-    }
+    await makePrivate(path)
+    await refuseForeign(path)
+    lock = await lockFile(join(path, LOCK_FILE))
+    const identity = await identify(path, options.nodeId, dependencies.randomBytes ?? randomBytes)
+    const { release } = lock
+    return { path, incarnation: identity.incarnation, peers: new FilePeerRegister(path), close: release }
   } catch (error) {
     await lock?.release()
-    const isFile = errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOTDIR'
-    if (isFile) throw refused(`${directory} is not a directory: name another with --data-dir.`)
-    throw storageFault(error, `open the data directory ${directory}`)
+    throw storageFault(error, `open the data directory ${path}`)
   }
 }
 
-/** Null when the directory has none yet. */
-async function readIdentity(directory: string, nodeId: NodeId): Promise<Identity | null> {
-  const path = join(directory, IDENTITY)
-  const text = await readIfPresent(path)
-  if (text === null) return null
-  const identity = parseIdentity(text)
-  if (identity === null) {
-    throw refused(`${path} is damaged. Restore it from a copy, or replace this node by one with a new id.`)
+async function makePrivate(path: string): Promise<void> {
+  const topmost = await fs.mkdir(path, { recursive: true, mode: 0o700 })
+  if (topmost === undefined) {
+    // The root of a mounted volume may belong to somebody else; then its permissions are theirs to choose.
+    await fs.chmod(path, 0o700).catch(() => undefined)
+    return
   }
-  if (identity.formatVersion > FORMAT_VERSION) {
-    throw refused(
-      `${directory} has format ${identity.formatVersion}, and this version of Quorate knows formats up to ${FORMAT_VERSION}. ` +
-        'Start the newer version that wrote it.',
+  for (let parent = dirname(path); ; parent = dirname(parent)) {
+    await syncDirectory(parent)
+    if (parent === dirname(topmost)) return
+  }
+}
+
+/** Before anything is written: a directory that holds something else stays as it is. */
+async function refuseForeign(path: string): Promise<void> {
+  const names = await fs.readdir(path)
+  if (names.includes(IDENTITY_FILE)) return
+  const ours = names.filter((name) => [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE].includes(name))
+  if (ours.length > 0) {
+    throw new StorageError(
+      'refused',
+      `${path} holds data of a node (${ours.join(', ')}) but no ${IDENTITY_FILE} that says whose. Restore that file, ` +
+        'or give this node an empty directory and a new node id.',
     )
   }
-  if (identity.nodeId !== nodeId) {
-    throw refused(
-      `${directory} belongs to node ${identity.nodeId}, not to node ${nodeId}: ` +
-        `start it with --id ${identity.nodeId}, or name another directory with --data-dir.`,
+  const harmless = [LOCK_FILE, temporaryName(IDENTITY_FILE), 'lost+found']
+  const foreign = names.filter((name) => !harmless.includes(name))
+  if (foreign.length > 0) {
+    throw new StorageError(
+      'refused',
+      `${path} is not a data directory of Quorate, and it is not empty (${foreign.slice(0, 3).join(', ')}). Name another directory.`,
     )
   }
-  await checkLog(directory, nodeId)
+}
+
+async function identify(path: string, nodeId: NodeId, random: (count: number) => Buffer): Promise<Identity> {
+  const found = await readIdentity(path)
+  if (found === null) {
+    const identity = {
+      format: FORMAT_VERSION,
+      nodeId,
+      incarnation: random(INCARNATION_BYTES).toString('hex'),
+      logCreated: false,
+    }
+    await writeIdentity(path, identity)
+    return identity
+  }
+  if (found.nodeId !== nodeId) {
+    throw new StorageError(
+      'refused',
+      `${path} belongs to node ${found.nodeId}, and this is node ${nodeId}. Start it with the right data directory or the right id: ` +
+        'two nodes with one id, or one node with the data of another, can lose writes.',
+    )
+  }
+  const hasLog = (await listOrNone(join(path, LOG_DIRECTORY))).some((name) => !name.endsWith('.tmp'))
+  // The state is made only after the log, so it bears witness too.
+  const hadLog = found.logCreated || (await listOrNone(join(path, STATE_DIRECTORY))).length > 0
+  if (!hasLog && hadLog) {
+    throw new StorageError(
+      'refused',
+      `The log of node ${nodeId} is gone: ${join(path, LOG_DIRECTORY)} is missing or empty. Its votes and acknowledged writes were there, ` +
+        'so it must not go on under this id. Restore the directory as it was; or remove the node from the cluster and add it again ' +
+        'with an empty data directory and a new node id.',
+    )
+  }
+  if (!hasLog || found.logCreated) return found
+  const identity = { ...found, logCreated: true }
+  await writeIdentity(path, identity)
   return identity
 }
 
-/** The log directory is made before the identity, and the state's only once the log is there. */
-async function checkLog(directory: string, nodeId: NodeId): Promise<void> {
-  const log = await entriesOf(join(directory, LOG))
-  const state = await entriesOf(join(directory, STATE))
-  if (log !== null && (log.length > 0 || state === null)) return
-  throw refused(
-    `The log in ${join(directory, LOG)} was removed, and with it the vote of node ${nodeId}. Put it back; or remove the node from ` +
-      'the cluster, and start a new one under a new id with an empty directory.',
-  )
-}
-
-async function makeIdentity(directory: string, nodeId: NodeId): Promise<Identity> {
-  const entries = (await entriesOf(directory)) ?? []
-  const leftover = [LOG, `${IDENTITY}.new`, 'lost+found']
-  const foreign = entries.filter((name) => !leftover.includes(name))
-  const log = (await entriesOf(join(directory, LOG))) ?? []
-  if (foreign.length > 0 || log.length > 0) {
-    const found = foreign.length > 0 ? foreign.slice(0, 3).join(', ') : `${LOG}/${log[0] ?? ''}`
-    throw refused(
-      `${directory} holds ${found} but no ${IDENTITY}: it is no data directory of a node, or its ${IDENTITY} was removed. ` +
-        'Put that back, or name an empty directory with --data-dir.',
+async function readIdentity(path: string): Promise<Identity | null> {
+  const file = join(path, IDENTITY_FILE)
+  const unreadable = (what: string, cause?: unknown): StorageError =>
+    new StorageError(
+      'refused',
+      `${file} cannot be read: ${what}. Restore it, or give this node an empty data directory and a new node id.`,
+      { cause },
+    )
+  const content = await readJson(file, unreadable)
+  if (content === null) return null
+  const { format, nodeId, incarnation, logCreated } = content as { [Field in keyof Identity]?: unknown }
+  if (typeof format === 'number' && format > FORMAT_VERSION) {
+    throw new StorageError(
+      'refused',
+      `${path} has format ${format}, and this version of Quorate knows formats up to ${FORMAT_VERSION}. ` +
+        'Start the newer version that wrote it, or give this node an empty data directory and a new node id.',
     )
   }
-  await makeDirectory(join(directory, LOG))
-  const identity = { formatVersion: FORMAT_VERSION, nodeId, incarnation: randomUUID() }
-  await replaceFile(join(directory, IDENTITY), `${JSON.stringify(identity, null, 2)}\n`)
-  return identity
-}
-
-function parseIdentity(text: string): Identity | null {
-  try {
-    const { formatVersion, nodeId, incarnation } = JSON.parse(text) as Readonly<Record<keyof Identity, unknown>>
-    if (!Number.isSafeInteger(formatVersion) || !Number.isSafeInteger(nodeId)) return null
-    if (typeof incarnation !== 'string' || incarnation === '') return null
-    return { formatVersion: Number(formatVersion), nodeId: Number(nodeId), incarnation }
-  } catch {
-    return null
+  if (format !== FORMAT_VERSION || typeof nodeId !== 'number' || typeof logCreated !== 'boolean') {
+    throw unreadable('fields are missing')
   }
+  if (typeof incarnation !== 'string' || incarnation === '') throw unreadable('it names no incarnation')
+  return { format, nodeId, incarnation, logCreated }
 }
 
-/** Null when there is no such directory. */
-async function entriesOf(path: string): Promise<string[] | null> {
+async function writeIdentity(path: string, identity: Identity): Promise<void> {
+  await replaceFile(join(path, IDENTITY_FILE), `${JSON.stringify(identity)}\n`)
+}
+
+async function listOrNone(path: string): Promise<string[]> {
   try {
-    return (await stat(path)).isDirectory() ? await readdir(path) : null
+    return await fs.readdir(path)
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     throw error
   }
-}
-
-function refused(message: string): StorageError {
-  return new StorageError('refused', message)
 }
