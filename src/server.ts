@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
@@ -67,7 +68,10 @@ async function startNode(
   const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
-  const dependencies = nodeDependencies(config, listen.raft, directory, logger, fault.resolve)
+  const dependencies = nodeDependencies(config, listen.raft, directory, logger, {
+    onFault: fault.resolve,
+    onLogSync: (durationMs) => node.onLogSync(durationMs),
+  })
   const node = new Node(nodeOptions(config, addresses, directory), dependencies)
   await startOrClose(node, dependencies)
   opened.push(async () => await node.stop({ transfer: false }))
@@ -163,19 +167,22 @@ function nodeDependencies(
   listen: HostPort,
   directory: DataDirectory,
   logger: Logger,
-  onFault: (error: Error) => void,
+  {
+    onFault,
+    onLogSync,
+  }: { readonly onFault: (error: Error) => void; readonly onLogSync: (durationMs: number) => void },
 ): NodeDependencies {
   const random = new SeededRandom(randomBytes(4).readUInt32LE())
   return {
     log: new WalLogStore(
       {
-        directory: directory.logDirectory,
+        directory: join(directory.path, 'log'),
         segmentBytes: config.segmentBytes,
         cacheBytesMax: limits.logCacheBytesMax,
       },
-      {},
+      { onSync: onLogSync },
     ),
-    state: new RocksStateStore({ directory: directory.stateDirectory }),
+    state: new RocksStateStore({ directory: join(directory.path, 'state') }),
     transport: new TcpTransport(
       { id: nodeId(config.id), listen: formatHostPort(listen) },
       { clock: systemClock, random, logger },

@@ -102,6 +102,11 @@ export class Node {
     return this.offered
   }
 
+  /** To be told how long each sync of the log took. */
+  onLogSync(durationMs: number): void {
+    this.offered?.health.onSync(durationMs)
+  }
+
   /** The driver itself, for whoever watches over it (tests, status pages). */
   get running(): Replica | null {
     return this.replica
