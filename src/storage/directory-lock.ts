@@ -30,10 +30,11 @@ export async function lockFile(path: string, program = 'flock'): Promise<Directo
     await file.close()
     throw error
   }
+  let releasing: Promise<void> | null = null
   return {
     async release() {
-      await file.truncate(0)
-      await file.close()
+      releasing ??= file.truncate(0).then(async () => file.close())
+      return releasing
     },
   }
 }

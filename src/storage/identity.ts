@@ -50,10 +50,11 @@ export async function openDataDirectory(
   try {
     await makePrivate(path)
     await refuseForeign(path)
-    lock = await lockFile(join(path, LOCK_FILE))
+    const held = await lockFile(join(path, LOCK_FILE))
+    lock = held
     const identity = await identify(path, options.nodeId, dependencies.randomBytes ?? randomBytes)
-    const { release } = lock
-    return { path, incarnation: identity.incarnation, peers: new FilePeerRegister(path), close: release }
+    const peers = new FilePeerRegister(path)
+    return { path, incarnation: identity.incarnation, peers, close: async () => held.release() }
   } catch (error) {
     await lock?.release()
     throw storageFault(error, `open the data directory ${path}`)

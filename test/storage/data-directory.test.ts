@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { NodeId } from '../../src/raft/index.ts'
+import { lockFile } from '../../src/storage/directory-lock.ts'
+import { openDataDirectory } from '../../src/storage/identity.ts'
+import { FilePeerRegister } from '../../src/storage/peer-register.ts'
+import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
+
+const node1 = { nodeId: 1 as NodeId }
+const options = { segmentBytes: 4096, cacheBytesMax: 0 }
+
+function temporary(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'quorate-data-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** One life of a node: the directory, the log, the end. */
+async function live(path: string): Promise<string> {
+  const directory = await openDataDirectory(path, node1)
+  const log = new WalLogStore({ ...options, directory: join(path, 'log') })
+  await log.open()
+  await log.close()
+  await directory.close()
+  return directory.incarnation
+}
+
+function refusal(message: RegExp): { name: string; kind: string; message: RegExp } {
+  return { name: 'StorageError', kind: 'refused', message }
+}
+
+t.test('a new directory is made private and keeps its incarnation', async (t) => {
+  const path = join(temporary(t), 'a', 'b')
+  const first = await live(path)
+  t.match(first, /^[0-9a-f]{32}$/)
+  t.equal(statSync(path).mode & 0o777, 0o700)
+  t.equal(await live(path), first)
+  const other = join(temporary(t), 'data')
+  t.not(await live(other), first)
+})
+
+t.test('an existing empty directory will do, also the root of a volume', async (t) => {
+  const path = temporary(t)
+  chmodSync(path, 0o755)
+  mkdirSync(join(path, 'lost+found'))
+  await live(path)
+  t.equal(statSync(path).mode & 0o777, 0o700)
+})
+
+t.test('one process at a time', async (t) => {
+  const path = temporary(t)
+  const directory = await openDataDirectory(path, node1)
+  const message = new RegExp(`in use by process ${process.pid} `)
+  await t.rejects(openDataDirectory(path, node1), refusal(message))
+  await t.rejects(openDataDirectory(path, node1), refusal(message), 'the refusal leaves the lock alone')
+  await directory.close()
+  await directory.close()
+  const again = await openDataDirectory(path, node1)
+  await again.close()
+})
+
+t.test('the lock dies with the process that holds it', async (t) => {
+  for (const program of ['flock', 'no-such-program']) {
+    const path = join(temporary(t), 'lock')
+    const module = new URL('../../src/storage/directory-lock.ts', import.meta.url)
+    const source = existsSync(module) ? module : new URL('../../src/storage/directory-lock.js', import.meta.url)
+    const code = `const { lockFile } = await import(${JSON.stringify(source.href)}); await lockFile(${JSON.stringify(path)}, '${program}'); console.log('locked'); setInterval(() => {}, 1000)`
+    const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    await t.rejects(lockFile(path, program), refusal(new RegExp(`in use by process ${child.pid} `)), program)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const lock = await lockFile(path, program)
+    await t.rejects(lockFile(path, program), refusal(/in use/))
+    await lock.release()
+  }
+})
+
+t.test('without the program, a process id that came round again does not count', async (t) => {
+  const path = join(temporary(t), 'lock')
+  for (const left of [`${process.pid} 1 another-boot\n`, '999999999\n', 'garbage\n', '-1\n', '']) {
+    writeFileSync(path, left)
+    const lock = await lockFile(path, 'no-such-program')
+    await lock.release()
+  }
+  t.equal(readFileSync(path, 'utf8'), '')
+})
+
+t.test('a program that cannot lock is a failure, not a lock', async (t) => {
+  const path = join(temporary(t), 'lock')
+  const program = join(temporary(t), 'flock')
+  writeFileSync(program, '#!/bin/sh\nexit 71\n', { mode: 0o755 })
+  await t.rejects(lockFile(path, program), { name: 'StorageError', kind: 'failed', message: /status 71/ })
+})
+
+t.test('refuses what is not its own', async (t) => {
+  const path = temporary(t)
+  await live(path)
+  await t.rejects(openDataDirectory(path, { nodeId: 2 as NodeId }), refusal(/belongs to node 1, and this is node 2/))
+
+  const identity = join(path, 'identity.json')
+  const content = readFileSync(identity, 'utf8')
+  const cases: [string, RegExp][] = [
+    [content.replace('"format":1', '"format":2'), /has format 2.*newer version/],
+    [content.slice(0, 20), /not JSON/],
+    ['', /not JSON/],
+    ['[]', /not a JSON object/],
+    ['{}', /fields are missing/],
+    [content.replace(/"incarnation":"\w+"/, '"incarnation":""'), /no incarnation/],
+  ]
+  for (const [text, message] of cases) {
+    writeFileSync(identity, text)
+    await t.rejects(openDataDirectory(path, node1), refusal(message))
+  }
+  rmSync(identity)
+  await t.rejects(openDataDirectory(path, node1), refusal(/holds data of a node \(log\) but no identity.json/))
+  writeFileSync(identity, content)
+  await live(path)
+
+  const foreign = temporary(t)
+  writeFileSync(join(foreign, 'holiday.jpg'), '')
+  await t.rejects(openDataDirectory(foreign, node1), refusal(/not a data directory of Quorate.*holiday.jpg/))
+  t.notOk(existsSync(join(foreign, 'lock')), 'and leaves it as it was')
+
+  const file = join(foreign, 'holiday.jpg')
+  await t.rejects(openDataDirectory(file, node1), { name: 'StorageError', kind: 'failed' })
+})
+
+t.test('a wiped log is a loss, from its first moment on', async (t) => {
+  const path = temporary(t)
+  await live(path)
+  mkdirSync(join(path, 'state', 'generation-1'), { recursive: true })
+  rmSync(join(path, 'log'), { recursive: true })
+  await t.rejects(openDataDirectory(path, node1), refusal(/The log of node 1 is gone/), 'the state shows it')
+
+  const second = temporary(t)
+  await live(second)
+  await live(second)
+  rmSync(join(second, 'log'), { recursive: true })
+  await t.rejects(openDataDirectory(second, node1), refusal(/The log of node 1 is gone/), 'the identity shows it')
+  mkdirSync(join(second, 'log'))
+  await t.rejects(openDataDirectory(second, node1), refusal(/missing or empty/))
+})
+
+t.test('a crash right after the identity was written leaves a directory that can be used', async (t) => {
+  const path = temporary(t)
+  const directory = await openDataDirectory(path, node1)
+  await directory.close()
+  writeFileSync(join(path, 'identity.json.tmp'), 'half')
+  t.equal(await live(path), directory.incarnation)
+})
+
+t.test('peers are remembered', async (t) => {
+  const path = temporary(t)
+  const peers = new FilePeerRegister(path)
+  t.same([...(await peers.load())], [])
+  await Promise.all([
+    peers.remember(2 as NodeId, 'aa'),
+    peers.remember(3 as NodeId, 'bb'),
+    peers.remember(2 as NodeId, 'cc'),
+  ])
+  await peers.remember(3 as NodeId, 'bb')
+  t.same(
+    [...(await new FilePeerRegister(path).load())],
+    [
+      [2, 'cc'],
+      [3, 'bb'],
+    ],
+  )
+  await peers.forget(2 as NodeId)
+  await peers.forget(9 as NodeId)
+  t.same([...(await new FilePeerRegister(path).load())], [[3, 'bb']])
+
+  const file = join(path, 'peers.json')
+  const cases: [string, RegExp][] = [
+    ['{', /not JSON.*remove the file/],
+    ['null', /not a JSON object/],
+    ['{}', /names no format/],
+    ['{"format":7}', /has format 7/],
+    ['{"format":1}', /no incarnations/],
+    ['{"format":1,"incarnations":{"2":5}}', /entry of node 2 makes no sense/],
+    ['{"format":1,"incarnations":{"02":"x"}}', /makes no sense/],
+  ]
+  for (const [text, message] of cases) {
+    writeFileSync(file, text)
+    const register = new FilePeerRegister(path)
+    await t.rejects(register.load(), refusal(message))
+    await t.rejects(register.remember(2 as NodeId, 'x'), refusal(message))
+  }
+  rmSync(file)
+  mkdirSync(file)
+  await t.rejects(new FilePeerRegister(path).load(), /EISDIR/)
+})
