@@ -1,0 +1,118 @@
+import { join } from 'node:path'
+import type { ClusterStatus } from '../../../src/node/status.ts'
+import { temporaryDirectory, type Owner } from '../../support/temporary-directory.ts'
+import { eventually, patienceMs } from './eventually.ts'
+import { NodeProcess, type MemberAddresses } from './node-process.ts'
+import { PeerLinks } from './peer-links.ts'
+import { freePorts } from './ports.ts'
+
+export interface ClusterOptions {
+  readonly size: number
+  readonly flags?: readonly string[]
+  /** Peers reach each other through proxies that can be cut and slowed. */
+  readonly withLinks?: boolean
+}
+
+/** Nodes on the loopback, each with a process and a directory of its own, numbered from 1. */
+export class TestCluster {
+  readonly nodes: NodeProcess[] = []
+  readonly directory: string
+  /** Null without `withLinks`. */
+  readonly links: PeerLinks | null
+  private readonly owner: Owner
+  private readonly flags: readonly string[]
+
+  private constructor(owner: Owner, directory: string, options: ClusterOptions) {
+    this.owner = owner
+    this.directory = directory
+    this.flags = options.flags ?? []
+    this.links = options.withLinks === true ? new PeerLinks(owner) : null
+  }
+
+  /** Processes that run and know nothing of each other. */
+  static async start(owner: Owner, options: ClusterOptions): Promise<TestCluster> {
+    const cluster = new TestCluster(owner, await temporaryDirectory(owner), options)
+    for (let count = 0; count < options.size; count++) await cluster.add()
+    await Promise.all(cluster.nodes.map(async (node) => await node.start()))
+    return cluster
+  }
+
+  /** The same, initialized through node 1, every node ready. */
+  static async formed(owner: Owner, options: ClusterOptions): Promise<TestCluster> {
+    const cluster = await TestCluster.start(owner, options)
+    const answer = await cluster.node(1).client.post('/cluster/initialize?wait=committed', { members: cluster.members })
+    if (answer.status !== 200) throw new Error(`not formed: ${answer.summary}`)
+    await cluster.untilReady()
+    return cluster
+  }
+
+  get members(): MemberAddresses[] {
+    return this.nodes.map(({ addresses }) => addresses)
+  }
+
+  get running(): NodeProcess[] {
+    return this.nodes.filter(({ isRunning }) => isRunning)
+  }
+
+  node(id: number): NodeProcess {
+    const node = this.nodes.find((one) => one.id === id)
+    if (node === undefined) throw new Error(`there is no node ${id}`)
+    return node
+  }
+
+  others(...ids: number[]): NodeProcess[] {
+    return this.nodes.filter(({ id }) => !ids.includes(id))
+  }
+
+  /** One more node, not started. */
+  async add(): Promise<NodeProcess> {
+    const [api = 0, raft = 0, proxy = 0] = await freePorts(3)
+    const id = this.nodes.length + 1
+    const place = { id, directory: join(this.directory, `node-${id}`), api, raft, flags: this.flags }
+    if (this.links !== null) await this.links.listen(id, proxy, raft)
+    const node = new NodeProcess(this.owner, this.links === null ? place : { ...place, raftAdvertise: proxy })
+    this.nodes.push(node)
+    return node
+  }
+
+  async status(id: number): Promise<ClusterStatus> {
+    return (await this.node(id).client.get('/cluster')).json<ClusterStatus>()
+  }
+
+  /** Waits until `nodes` serve linearizable reads. */
+  async untilReady(nodes: readonly NodeProcess[] = this.running, deadlineMs = patienceMs): Promise<void> {
+    for (const node of nodes) {
+      await eventually(
+        `node ${node.id} is ready`,
+        async () => {
+          const { status, text } = await node.client.get('/readyz')
+          if (status === 200) return true
+          throw new Error(text)
+        },
+        deadlineMs,
+      )
+    }
+  }
+
+  /** The node that leads, once one of `among` says so of itself. */
+  async leader(among: readonly NodeProcess[] = this.running): Promise<NodeProcess> {
+    return await eventually('a leader', async () => {
+      for (const node of among) {
+        if ((await this.status(node.id)).node.state === 'leader') return node
+      }
+      return null
+    })
+  }
+
+  /** Waits until `nodes` have applied the same entries, and gives what each holds then: its digest. */
+  async untilEqual(nodes: readonly NodeProcess[] = this.running): Promise<{ applied: number; digests: string[] }> {
+    return await eventually('all nodes have applied the same', async () => {
+      const statuses = await Promise.all(nodes.map(async ({ id }) => await this.status(id)))
+      const applied = statuses.map((status) => status.applied?.index ?? -1)
+      const committed = statuses.map((status) => status.committed?.index ?? -1)
+      const last = Math.max(...applied, ...committed)
+      if (applied.some((index) => index !== last)) throw new Error(`applied ${applied.join(' ')}, committed ${last}`)
+      return { applied: last, digests: statuses.map(({ digest }) => digest) }
+    })
+  }
+}

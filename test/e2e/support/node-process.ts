@@ -1,0 +1,190 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { eventually } from './eventually.ts'
+import { RestClient } from './rest-client.ts'
+import type { Owner } from '../../support/temporary-directory.ts'
+
+export interface NodeOptions {
+  readonly id: number
+  readonly directory: string
+  /** Ports of the loopback. */
+  readonly api: number
+  readonly raft: number
+  /** Where peers reach it, when that is not `raft`. */
+  readonly raftAdvertise?: number
+  readonly flags?: readonly string[]
+}
+
+export interface ProcessEnd {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface MemberAddresses {
+  readonly id: number
+  readonly raft: string
+  readonly api: string
+}
+
+// The built program, as users run it: `npm test` builds first.
+const program = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
+
+/** What a test keeps of a node's log. */
+const outputCharactersMax = 4 * 1024 * 1024
+
+const living = new Set<ChildProcess>()
+
+function killLiving(): void {
+  for (const child of living) child.kill('SIGKILL')
+}
+
+process.once('exit', killLiving)
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    killLiving()
+    process.exit(128 + constants.signals[signal])
+  })
+}
+
+/** One run of `quorate serve` with `words`; ends with the test at the latest. */
+export class ServeProcess {
+  /** Set by a test that brings about the end of the process by other means than a signal. */
+  mayEnd = false
+  readonly ended: Promise<ProcessEnd>
+  private readonly child: ChildProcess
+  private out = ''
+  private err = ''
+  private told = false
+
+  constructor(owner: Owner, words: readonly string[]) {
+    this.child = spawn(process.execPath, [program, 'serve', ...words], {
+      // The channel ends a node whose test was killed before it could clean up.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { PATH: process.env['PATH'] ?? '', UV_THREADPOOL_SIZE: '8' },
+    })
+    living.add(this.child)
+    this.child.stdout?.on('data', (chunk) => (this.out = tail(this.out + String(chunk))))
+    this.child.stderr?.on('data', (chunk) => (this.err = tail(this.err + String(chunk))))
+    this.ended = once(this.child, 'close').then(([code, signal]) => {
+      living.delete(this.child)
+      return { code: code as number | null, signal: signal as string | null, out: this.out, err: this.err }
+    })
+    owner.teardown(async () => {
+      if (!this.hasEnded) this.signal('SIGKILL')
+      await this.ended
+    })
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null
+  }
+
+  /** Its last words, when it ended though nobody told it to. */
+  get surprise(): string | null {
+    if (!this.hasEnded || this.told || this.mayEnd) return null
+    return `${this.err}\n${this.out.slice(-2_000)}`
+  }
+
+  get output(): string {
+    return this.out
+  }
+
+  get errors(): string {
+    return this.err
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (name !== 'SIGSTOP' && name !== 'SIGCONT') this.told = true
+    this.child.kill(name)
+  }
+}
+
+/** A node of a test: its place on disk and in the network stay, its process comes and goes. */
+export class NodeProcess {
+  readonly id: number
+  readonly directory: string
+  readonly client: RestClient
+  readonly addresses: MemberAddresses
+  private readonly owner: Owner
+  private readonly words: readonly string[]
+  private readonly runs: ServeProcess[] = []
+
+  constructor(owner: Owner, options: NodeOptions) {
+    const { id, directory, api, raft, raftAdvertise = raft, flags = [] } = options
+    this.owner = owner
+    this.id = id
+    this.directory = directory
+    this.addresses = { id, raft: `127.0.0.1:${raftAdvertise}`, api: `http://127.0.0.1:${api}` }
+    this.client = new RestClient(this.addresses.api)
+    this.words = [
+      ...['--id', String(id), '--data-dir', directory, '--segment-bytes', '4MiB'],
+      ...['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`, '--raft-advertise', this.addresses.raft],
+      ...flags,
+    ]
+    owner.teardown(async () => {
+      this.client.close()
+      const surprise = this.runs.map((run) => run.surprise).find((words) => words !== null) ?? null
+      if (surprise !== null) throw new Error(`node ${id} ended by itself: ${surprise}`)
+    })
+  }
+
+  get process(): ServeProcess {
+    const current = this.runs.at(-1)
+    if (current === undefined) throw new Error(`node ${this.id} was never started`)
+    return current
+  }
+
+  get isRunning(): boolean {
+    return this.runs.length > 0 && !this.process.hasEnded
+  }
+
+  /** Starts a process and waits until its API answers; throws with its last words when it ends instead. */
+  async start(flags: readonly string[] = []): Promise<void> {
+    const started = this.launch(flags)
+    await eventually(`node ${this.id} answers`, async () => {
+      if (started.hasEnded) return 'ended'
+      return (await this.client.get('/livez')).status === 200 ? 'ready' : null
+    })
+    if (!started.hasEnded) return
+    const { code, signal, err } = await started.ended
+    throw new Error(`node ${this.id} ended with ${code ?? signal} instead of serving: ${err}`)
+  }
+
+  /** Starts a process and waits for nothing. */
+  launch(flags: readonly string[] = []): ServeProcess {
+    if (this.isRunning) throw new Error(`node ${this.id} runs already`)
+    const run = new ServeProcess(this.owner, [...this.words, ...flags])
+    this.runs.push(run)
+    return run
+  }
+
+  async kill(): Promise<void> {
+    this.process.signal('SIGKILL')
+    await this.process.ended
+  }
+
+  async stop(): Promise<ProcessEnd> {
+    this.process.signal('SIGTERM')
+    return await this.process.ended
+  }
+
+  pause(): void {
+    this.process.signal('SIGSTOP')
+  }
+
+  resume(): void {
+    this.process.signal('SIGCONT')
+  }
+}
+
+function tail(text: string): string {
+  return text.length > outputCharactersMax ? text.slice(-outputCharactersMax / 2) : text
+}

@@ -1,0 +1,136 @@
+import { Agent, request, type IncomingHttpHeaders } from 'node:http'
+import type { Problem } from '../../../src/http/problem.ts'
+
+export interface RestRequest {
+  readonly headers?: Readonly<Record<string, string>>
+  /** Sent as it is; anything that is neither text nor bytes becomes JSON. */
+  readonly body?: unknown
+  /** How long the node may be silent. */
+  readonly silenceMsMax?: number
+}
+
+/** Nobody answered, or the answer broke off. `refused`: nobody listens, so that nothing can have happened. */
+export class Unanswered extends Error {
+  override readonly name = 'Unanswered'
+  readonly refused: boolean
+
+  constructor(message: string, refused: boolean) {
+    super(message)
+    this.refused = refused
+  }
+}
+
+export class RestAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+
+  constructor(status: number, headers: IncomingHttpHeaders, body: Buffer) {
+    this.status = status
+    this.headers = headers
+    this.body = body
+  }
+
+  get text(): string {
+    return this.body.toString('utf8')
+  }
+
+  /** The body as the caller expects it; tests judge what is in it. */
+  json<Body>(): Body {
+    return JSON.parse(this.text) as Body
+  }
+
+  /** The error document with its facts; throws when the answer is none. */
+  get problem(): Problem & Readonly<Record<string, unknown>> {
+    const type = this.headers['content-type'] ?? ''
+    if (!type.startsWith('application/problem+json'))
+      throw new Error(`no problem document: ${this.status} ${this.text}`)
+    return this.json()
+  }
+
+  /** For messages: what came. */
+  get summary(): string {
+    return `${this.status} ${this.text.slice(0, 400)}`
+  }
+
+  header(name: string): string | null {
+    const value = this.headers[name]
+    return typeof value === 'string' ? value : null
+  }
+}
+
+const silenceMsMaxDefault = 75_000
+
+/** A client of one node, over connections that are kept. */
+export class RestClient {
+  readonly origin: string
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 64 })
+
+  constructor(origin: string) {
+    this.origin = origin
+  }
+
+  async request(method: string, path: string, options: RestRequest = {}): Promise<RestAnswer> {
+    const { body, contentType } = encode(options.body)
+    const length = body === null ? {} : { 'content-length': String(body.length) }
+    const type = contentType === null ? {} : { 'content-type': contentType }
+    const headers = { ...type, ...options.headers, ...length }
+    return await new Promise((resolve, reject) => {
+      const fail = (error: NodeJS.ErrnoException): void => {
+        const message = `${method} ${this.origin}${path}: ${error.message}`
+        reject(new Unanswered(message, error.code === 'ECONNREFUSED'))
+      }
+      const timeout = options.silenceMsMax ?? silenceMsMaxDefault
+      const outgoing = request(this.origin, { method, path, headers, timeout, agent: this.agent }, (incoming) => {
+        const chunks: Buffer[] = []
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+        incoming.on('error', fail)
+        incoming.on('end', () => {
+          resolve(new RestAnswer(incoming.statusCode ?? 0, incoming.headers, Buffer.concat(chunks)))
+        })
+      })
+      outgoing.on('timeout', () => outgoing.destroy(new Error(`silent for ${timeout} ms`)))
+      outgoing.on('error', fail)
+      outgoing.end(body ?? undefined)
+    })
+  }
+
+  async get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<RestAnswer> {
+    return await this.request('GET', path, { headers })
+  }
+
+  async post(path: string, body?: unknown): Promise<RestAnswer> {
+    return await this.request('POST', path, { body })
+  }
+
+  async putKey(key: string, value: string | Uint8Array, options: KeyOptions = {}): Promise<RestAnswer> {
+    const { query = '', ...rest } = options
+    return await this.request('PUT', `${keyPath(key)}${query}`, { ...rest, body: value })
+  }
+
+  async getKey(key: string, options: KeyOptions = {}): Promise<RestAnswer> {
+    const { query = '', ...rest } = options
+    return await this.request('GET', `${keyPath(key)}${query}`, rest)
+  }
+
+  close(): void {
+    this.agent.destroy()
+  }
+}
+
+export interface KeyOptions extends Omit<RestRequest, 'body'> {
+  /** With its question mark. */
+  readonly query?: string
+}
+
+/** Slashes may stand as they are; everything else that has a meaning in URLs is encoded. */
+export function keyPath(key: string): string {
+  return `/kv/${key.split('/').map(encodeURIComponent).join('/')}`
+}
+
+function encode(body: unknown): { body: Buffer | null; contentType: string | null } {
+  if (body === undefined) return { body: null, contentType: null }
+  if (body instanceof Uint8Array) return { body: Buffer.from(body), contentType: null }
+  if (typeof body === 'string') return { body: Buffer.from(body), contentType: null }
+  return { body: Buffer.from(JSON.stringify(body)), contentType: 'application/json' }
+}
