@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { keyToText, type Key, type KeyRecord } from '../kv/index.ts'
 import type { AnswerContext } from './services.ts'
 
-export const JSON_TYPE = 'application/json; charset=utf-8'
+const JSON_TYPE = 'application/json; charset=utf-8'
 export const BYTES_TYPE = 'application/octet-stream'
 export const NDJSON_TYPE = 'application/x-ndjson'
 

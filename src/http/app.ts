@@ -19,6 +19,7 @@ export interface AppOptions extends FailureDependencies {
   readonly now: () => number
   /** Times of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
+  readonly streamStallTimeoutMs?: number
 }
 
 /**
@@ -42,7 +43,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)
-  const slots = new StreamSlots()
+  const slots = new StreamSlots(options.streamStallTimeoutMs ?? limits.streamStallTimeoutMs)
 
   registerOpenapi(app, services.version)
   void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, now: options.now }))

@@ -165,7 +165,7 @@ export interface LearnerStatus extends MemberStatus {
   readonly caughtUp: boolean
 }
 
-/** The state as a stream: the backup format. */
+/** The state as a stream: the backup format. Whoever gets it begins to read it, and closes it by ending the iteration. */
 export interface SnapshotStream {
   readonly logId: LogIdView
   readonly chunks: AsyncIterable<Uint8Array>
@@ -202,7 +202,10 @@ export interface HealthCheck {
   readonly detail: string
 }
 
-/** Numbers for `/metrics`, read when asked. Histograms are counts by upper bound in seconds, ascending, without the last (+Inf). */
+/**
+ * Durations in seconds. `counts[i]`: those above the bound before and up to `bounds[i]`, so each is counted once; those above the
+ * last bound are in `count` alone. Bounds ascend.
+ */
 export interface HistogramView {
   readonly bounds: readonly number[]
   readonly counts: readonly number[]
@@ -210,6 +213,7 @@ export interface HistogramView {
   readonly count: number
 }
 
+/** Numbers for `/metrics`, read when asked. */
 export interface MetricsView {
   readonly hasLeader: boolean
   readonly isLeader: boolean

@@ -3,9 +3,15 @@ import type { FastifyReply } from 'fastify'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
 
-/** How many long answers are on their way. Each holds a view of the store, so their number has a limit. */
+/** The long answers that are on their way. Each holds a view of the store, so their number and their patience have a limit. */
 export class StreamSlots {
+  private readonly stallTimeoutMs: number
   private taken = 0
+
+  /** `stallTimeoutMs`: a connection whose reader takes nothing for so long is cut off. */
+  constructor(stallTimeoutMs: number) {
+    this.stallTimeoutMs = stallTimeoutMs
+  }
 
   /** Rejects with `overloaded` when there are no more. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
@@ -21,10 +27,9 @@ export class StreamSlots {
     }
     return { release }
   }
-}
 
-/** Sends `stream`, and cuts the connection off when its reader takes nothing for too long. */
-export function sendStream(reply: FastifyReply, stream: Readable): FastifyReply {
-  reply.raw.setTimeout(limits.streamStallTimeoutMs, () => reply.raw.destroy())
-  return reply.send(stream)
+  send(reply: FastifyReply, stream: Readable): FastifyReply {
+    reply.raw.setTimeout(this.stallTimeoutMs, () => reply.raw.destroy())
+    return reply.send(stream)
+  }
 }

@@ -289,6 +289,60 @@ t.test('a reader that goes away leaves no scan behind', async (t) => {
   opened.destroy()
   resolve()
   await eventually(() => api.services.keys.openScans === 0, 'the scan is closed after the piece that it was reading')
+  t.same(api.unexpected, [], 'and it is no fault of the node')
+})
+
+t.test('a snapshot is closed, however soon its reader goes', async (t) => {
+  const api = await serve(t)
+  const { cluster } = api.services
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  cluster.snapshotChunks = Array.from({ length: 1000 }, () => Buffer.alloc(64 * 1024))
+  const request = head('GET /cluster/snapshot HTTP/1.1', host)
+  const reading = api.connection()
+  reading.send(request)
+  await reading.until((text) => text.length > 100_000)
+  t.equal(cluster.openSnapshots, 1)
+  reading.destroy()
+  await eventually(() => cluster.openSnapshots === 0, 'closed when the reader goes')
+
+  const { promise, resolve } = deferred<void>()
+  let asked = false
+  cluster.beforeSnapshot = async () => {
+    asked = true
+    await promise
+  }
+  const gone = api.connection()
+  gone.send(request)
+  await eventually(() => asked, 'the snapshot is asked for')
+  gone.destroy()
+  await eventually(() => gone.closed, 'the reader is gone')
+  await new Promise((done) => api.app.server.getConnections((_error, count) => done(count)))
+  resolve()
+  await new Promise((done) => setImmediate(done))
+  await eventually(() => cluster.openSnapshots === 0, 'closed when the reader had gone before')
+  t.same(api.unexpected, [])
+})
+
+t.test('a reader that takes nothing for too long is cut off', async (t) => {
+  const api = await serve(t, { streamStallTimeoutMs: 200 })
+  fill(api, 1000, 32 * 1024)
+  const opened = api.connection()
+  await opened.connected()
+  opened.socket.pause()
+  opened.send(exportRequest)
+  await eventually(() => api.services.keys.openScans === 1, 'the scan is open')
+  await eventually(() => api.services.keys.openScans === 0, 'the scan is closed')
+  opened.socket.resume()
+  const text = await opened.untilClosed()
+  t.notOk(text.endsWith('0\r\n\r\n'), 'the stream is not whole')
+
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  const patient = api.connection()
+  patient.send(head('GET /cluster/snapshot HTTP/1.1', host))
+  await patient.until((received) => received.endsWith('0\r\n\r\n'))
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  patient.send(head('GET /version HTTP/1.1', host, last))
+  t.match(await patient.untilClosed(), /"version"/, 'the time limit ends with the stream')
 })
 
 t.test('a stream that fails in the middle does not end as if it were whole', async (t) => {

@@ -46,6 +46,7 @@ export interface CheckedApiOptions {
   readonly valueBytesMax?: number
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
+  readonly streamStallTimeoutMs?: number
 }
 
 interface Test {
@@ -60,6 +61,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     {
       now: options.now ?? (() => performance.now()),
       server: options.server ?? {},
+      ...(options.streamStallTimeoutMs === undefined ? {} : { streamStallTimeoutMs: options.streamStallTimeoutMs }),
       onUnexpected: (error) => unexpected.push(error),
       onFatal: (error) => fatal.push(error),
     },

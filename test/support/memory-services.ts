@@ -177,7 +177,9 @@ export class MemoryCluster implements ClusterControl {
   failure: RequestError | null = null
   /** The bytes of `GET /cluster/snapshot`. */
   snapshotChunks: readonly Uint8Array[] = [Buffer.from('state '), Buffer.from('of the store')]
+  /** Snapshots that are open now: from the call on, to the end of their chunks. */
   openSnapshots = 0
+  beforeSnapshot: () => Promise<void> = async () => {}
 
   async initialize(
     members: readonly MemberSpec[] | null,
@@ -301,6 +303,8 @@ export class MemoryCluster implements ClusterControl {
   async snapshot(): Promise<SnapshotStream> {
     this.raise()
     const { logId } = this.membership()
+    await this.beforeSnapshot()
+    this.openSnapshots += 1
     return { logId: logId ?? { term: 0, node: 0, index: 0 }, chunks: this.chunks() }
   }
 
@@ -310,7 +314,6 @@ export class MemoryCluster implements ClusterControl {
   }
 
   private async *chunks() {
-    this.openSnapshots += 1
     try {
       yield* this.snapshotChunks
     } finally {

@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { BYTES_TYPE, sendJson } from '../answer.ts'
+import { begun } from '../begun.ts'
 import * as operations from '../operations/cluster.ts'
 import { invalidRequest, type QueryText } from '../query.ts'
 import { redirectToLeader } from '../redirect.ts'
 import type { InitializeBody, TransferBody } from '../schemas/cluster.ts'
 import type { ClusterControl, MemberSpec } from '../services.ts'
-import { sendStream, type StreamSlots } from '../stream-slots.ts'
+import type { StreamSlots } from '../stream-slots.ts'
 import { bodyOf, configOf, refuseJsonBody } from './json.ts'
 
 interface Plain {
@@ -35,13 +36,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
 
   app.get<Plain>('/cluster/snapshot', configOf(operations.snapshot), async (request, reply) => {
     const { timeout } = operations.timeoutQuery.read(request.query.text)
-    const slot = slots.take()
-    try {
-      return await sendSnapshot(reply, cluster, timeout, slot.release)
-    } catch (error) {
-      slot.release()
-      throw error
-    }
+    return sendSnapshot(reply, cluster, timeout, slots)
   })
 
   app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
@@ -78,21 +73,27 @@ async function sendSnapshot(
   reply: FastifyReply,
   cluster: ClusterControl,
   timeoutMs: number,
-  release: () => void,
+  slots: StreamSlots,
 ): Promise<FastifyReply> {
-  const { logId, chunks } = await cluster.snapshot(timeoutMs)
-  const bytes = Readable.from(chunks, { objectMode: false })
-  bytes.once('close', release)
-  const headers = {
-    'content-type': BYTES_TYPE,
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
-    'quorate-snapshot-term': logId.term,
-    'quorate-snapshot-node': logId.node,
-    'quorate-snapshot-index': logId.index,
+  const slot = slots.take()
+  try {
+    const { logId, chunks } = await cluster.snapshot(timeoutMs)
+    const bytes = Readable.from(await begun(chunks), { objectMode: false })
+    bytes.once('close', slot.release)
+    const headers = {
+      'content-type': BYTES_TYPE,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
+      'quorate-snapshot-term': logId.term,
+      'quorate-snapshot-node': logId.node,
+      'quorate-snapshot-index': logId.index,
+    }
+    return slots.send(reply.headers(headers), bytes)
+  } catch (error) {
+    slot.release()
+    throw error
   }
-  return sendStream(reply.headers(headers), bytes)
 }
 
 /** Two members with one id or one address: a list that nobody can have meant. */

@@ -13,7 +13,7 @@ import { invalidQuery, invalidRequest, QueryReader, type Query, type RawQuery } 
 import { RecordStream } from '../record-stream.ts'
 import { redirectToLeader } from '../redirect.ts'
 import type { KeyedRecord, ReadOptions, Services } from '../services.ts'
-import { sendStream, type StreamSlots } from '../stream-slots.ts'
+import type { StreamSlots } from '../stream-slots.ts'
 import { refusalOf, tagged } from '../writes.ts'
 import { readOptions, readParameters, refuseBody } from './key.ts'
 
@@ -118,7 +118,7 @@ export class RangeRoutes {
   ): Promise<FastifyReply> {
     const { scan, records } = await this.openStream(range, query, options)
     const headers = { ...answerHeaders(scan.context), 'content-type': NDJSON_TYPE, 'cache-control': 'no-store' }
-    return sendStream(reply.headers(headers), records)
+    return this.slots.send(reply.headers(headers), records)
   }
 
   private async openStream(range: KeyRange, query: ListQuery, options: ReadOptions) {

@@ -14,12 +14,12 @@ export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description
 /** Host and port, nothing else: the node connects to what it is given. */
 const PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
 const HOST_PORT = `(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):${PORT}`
-export const RaftAddress = Type.String({
+const RaftAddress = Type.String({
   pattern: `^${HOST_PORT}$`,
   examples: ['127.0.0.1:7101'],
   description: '`host:port` for the peers.',
 })
-export const ApiAddress = Type.String({
+const ApiAddress = Type.String({
   pattern: `^https?://${HOST_PORT}$`,
   examples: ['http://127.0.0.1:7001'],
   description: '`http://host:port` for clients, without a path.',
