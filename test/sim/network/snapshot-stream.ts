@@ -35,6 +35,9 @@ export class SnapshotStream {
   private pull: Pull | null = null
   private room: Waiting[] = []
   private answer: { resolve: (answer: SnapshotAnswer) => void; reject: (error: Error) => void } | null = null
+  /** The receiver's word, once it has reached the sender. */
+  private answered: SnapshotAnswer | null = null
+  private refuseOpening: ((error: Error) => void) | null = null
   /** What is sent arrives in that order. */
   private lastArrival = 0
 
@@ -58,8 +61,13 @@ export class SnapshotStream {
   open(): Promise<SnapshotSink> {
     const { world, links } = this.network
     const hello = this.sender.handlers.hello('snapshot', this.to)
+    world.note(this.sender.process.name, `opens a snapshot to n${this.to} at ${this.header.logId.index}`)
     return new Promise((resolve, reject) => {
       const fail = (why: string): void => this.sender.process.deliver('io', () => reject(new Error(why)))
+      this.refuseOpening = reject
+      world.after(STALL_MS_MAX, () => {
+        if (this.refuseOpening !== null) this.breakOff('no answer in time')
+      })
       world.after(this.network.delay(), () => {
         const presence = this.network.presenceAt(this.address)
         const cut = links.isCut(this.sender.id, this.to) || links.isCut(this.to, this.sender.id)
@@ -76,6 +84,7 @@ export class SnapshotStream {
           const report = transport.handlers.report()
           world.after(this.network.delay(), () => {
             this.sender.process.deliver('io', () => {
+              this.refuseOpening = null
               const refused = refusal ?? this.sender.handlers.admitReport(this.to, report)
               if (refused !== null) return reject(new Error(refused.detail))
               if (this.broken !== null) return reject(this.broken)
@@ -93,7 +102,8 @@ export class SnapshotStream {
   breakOff(why: string): void {
     if (this.broken !== null || this.ended) return
     this.broken = new Error(`the snapshot connection broke: ${why}`)
-    const { broken, pull, room, answer } = this
+    const { broken, pull, room, answer, refuseOpening } = this
+    this.refuseOpening = null
     this.pull = null
     this.room = []
     this.answer = null
@@ -102,6 +112,7 @@ export class SnapshotStream {
       this.sender.process.deliver('io', () => {
         for (const waiting of room) waiting.reject(broken)
         answer?.reject(broken)
+        refuseOpening?.(broken)
       })
     })
     world.after(this.network.delay(), () => this.receiver?.process.deliver('io', () => pull?.reject(broken)))
@@ -116,6 +127,7 @@ export class SnapshotStream {
       write: (chunk) => this.write(chunk),
       finish: () =>
         new Promise((resolve, reject) => {
+          if (this.answered !== null) return resolve(this.answered)
           if (this.broken !== null) return reject(this.broken)
           this.answer = { resolve, reject }
           this.carry(() => {
@@ -157,6 +169,7 @@ export class SnapshotStream {
       })
     }
     this.inWindow += 1
+    if (this.answered !== null) return Promise.resolve()
     return new Promise((resolve, reject) => {
       if (this.inWindow < WINDOW) this.sender.process.later(0.01, resolve)
       else this.room.push({ resolve, reject })
@@ -202,10 +215,15 @@ export class SnapshotStream {
     if (this.broken !== null) return Promise.resolve()
     this.carryOn(this.to, this.sender.id, () => {
       this.ended = true
-      const waiting = this.answer
-      this.answer = null
+      this.answered = answer
+      const { room, answer: waiting } = this
       this.room = []
-      this.sender.process.deliver('io', () => waiting?.resolve(answer))
+      this.answer = null
+      // A receiver that has made up its mind reads no further: what is still written goes nowhere.
+      this.sender.process.deliver('io', () => {
+        for (const { resolve } of room) resolve()
+        waiting?.resolve(answer)
+      })
     })
     return new Promise((resolve) => {
       this.receiver?.process.later(0.1, resolve)

@@ -1,0 +1,61 @@
+import { parseArgs } from 'node:util'
+
+export type Task =
+  /** Many seeds, on every core. */
+  | {
+      readonly kind: 'campaign'
+      readonly from: number
+      readonly seeds: number
+      readonly minutes: number
+      readonly workers: number
+    }
+  /** One seed again, with everything that happens. */
+  | { readonly kind: 'replay'; readonly seed: number; readonly bug: string | null; readonly quiet: boolean }
+  /** Every planted bug, until it is found. */
+  | { readonly kind: 'planted'; readonly only: string | null; readonly workers: number }
+  | { readonly kind: 'usage'; readonly problem: string }
+
+export const USAGE = `npm run sim -- [--seeds N] [--from S] [--workers W]    runs seeds S to S+N-1 (default 1000 from 1)
+npm run sim -- --minutes M [--from S]                  runs seeds from S on for M minutes
+npm run sim -- --seed N [--bug NAME] [--quiet]         runs one seed again and prints what happens
+npm run sim:planted [-- --only NAME]                   plants one bug after the other and counts the seeds until it is found`
+
+const WORKERS_DEFAULT = 2
+const SEEDS_DEFAULT = 1000
+
+export function parseTask(given: readonly string[]): Task {
+  try {
+    const { values } = parseArgs({
+      args: [...given],
+      options: {
+        seeds: { type: 'string' },
+        from: { type: 'string' },
+        seed: { type: 'string' },
+        minutes: { type: 'string' },
+        workers: { type: 'string' },
+        bug: { type: 'string' },
+        quiet: { type: 'boolean' },
+        planted: { type: 'boolean' },
+        only: { type: 'string' },
+      },
+    })
+    const workers = wholeNumber('workers', values.workers, WORKERS_DEFAULT)
+    if (values.planted === true) return { kind: 'planted', only: values.only ?? null, workers }
+    if (values.seed !== undefined) {
+      const seed = wholeNumber('seed', values.seed, 0)
+      return { kind: 'replay', seed, bug: values.bug ?? null, quiet: values.quiet ?? false }
+    }
+    const minutes = values.minutes === undefined ? Infinity : wholeNumber('minutes', values.minutes, 1)
+    const seeds = wholeNumber('seeds', values.seeds, minutes === Infinity ? SEEDS_DEFAULT : Number.MAX_SAFE_INTEGER)
+    return { kind: 'campaign', from: wholeNumber('from', values.from, 1), seeds, minutes, workers }
+  } catch (error) {
+    return { kind: 'usage', problem: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a whole number, not ${text}`)
+  return value
+}

@@ -1,0 +1,45 @@
+import { Worker } from 'node:worker_threads'
+import type { SeedReport } from './simulation.ts'
+import type { WorkerRequest } from './worker.ts'
+
+/** Some threads that run seeds. */
+export class Crew {
+  private readonly workers: Worker[]
+
+  constructor(size: number) {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    this.workers = Array.from({ length: size }, () => new Worker(new URL(`./worker.${extension}`, import.meta.url)))
+  }
+
+  /** Runs what `next` gives until it gives null; every report goes to `onReport`. */
+  async run(
+    next: () => WorkerRequest | null,
+    onReport: (report: SeedReport, request: WorkerRequest) => void,
+  ): Promise<void> {
+    await Promise.all(
+      this.workers.map(async (worker) => {
+        for (let request = next(); request !== null; request = next()) onReport(await ask(worker, request), request)
+      }),
+    )
+  }
+
+  async dismiss(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.terminate()))
+  }
+}
+
+function ask(worker: Worker, request: WorkerRequest): Promise<SeedReport> {
+  return new Promise((resolve, reject) => {
+    const done = (settle: () => void): void => {
+      worker.off('message', onMessage)
+      worker.off('error', onError)
+      settle()
+    }
+    const onMessage = (report: SeedReport): void => done(() => resolve(report))
+    const onError = (error: Error): void =>
+      done(() => reject(new Error(`seed ${request.seed}: ${error.message}`, { cause: error })))
+    worker.on('message', onMessage)
+    worker.on('error', onError)
+    worker.postMessage(request)
+  })
+}
