@@ -437,7 +437,7 @@ t.test('a cursor belongs to its range and its direction, and never leads back in
 
 t.test('a page ends early when its values are large', async (t) => {
   const api = await openCheckedApi(t)
-  const value = Buffer.alloc(limits.listBytesMax / 2 + 1)
+  const value = Buffer.alloc(limits.listBytesMax / 2 + 1, 'x')
   for (const name of ['a', 'b', 'c']) {
     api.services.keys.records.set(keyOf(name), { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
   }

@@ -75,21 +75,26 @@ async function sendSnapshot(
   timeoutMs: number,
   slots: StreamSlots,
 ): Promise<FastifyReply> {
+  const { logId, bytes } = await openSnapshot(cluster, timeoutMs, slots)
+  const headers = {
+    'content-type': BYTES_TYPE,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
+    'quorate-snapshot-term': logId.term,
+    'quorate-snapshot-node': logId.node,
+    'quorate-snapshot-index': logId.index,
+  }
+  return slots.send(reply.headers(headers), bytes)
+}
+
+async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: StreamSlots) {
   const slot = slots.take()
   try {
     const { logId, chunks } = await cluster.snapshot(timeoutMs)
     const bytes = Readable.from(await begun(chunks), { objectMode: false })
     bytes.once('close', slot.release)
-    const headers = {
-      'content-type': BYTES_TYPE,
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
-      'quorate-snapshot-term': logId.term,
-      'quorate-snapshot-node': logId.node,
-      'quorate-snapshot-index': logId.index,
-    }
-    return slots.send(reply.headers(headers), bytes)
+    return { logId, bytes }
   } catch (error) {
     slot.release()
     throw error
