@@ -6,6 +6,14 @@ export interface Random {
   fraction(): number
 }
 
+/**
+ * Where a process begins to number what it asks of others, so that an answer to an earlier life of it is not taken for one to this.
+ * An integer below 2^51; the next start is at least 2^20 away, or the same with a chance of one in 2^31.
+ */
+export function firstNumber(random: Random): number {
+  return random.integer(0, 2 ** 31) * 2 ** 20
+}
+
 /** xoshiro128** seeded through splitmix32: small, fast, good enough for timeouts and simulated faults; not for secrets. */
 export class SeededRandom implements Random {
   private a: number

@@ -123,9 +123,10 @@ export class Applier {
     this.stopped = true
   }
 
-  /** Resolves when the store has received everything that is applied now; returns what it then holds. */
+  /** Resolves when the store has received everything that is applied now, whatever follows; returns what it then holds. */
   async settle(): Promise<LogId | null> {
-    while (!this.stopped && !(this.deps.rows.isClean && indexOf(this.storedId) >= indexOf(this.appliedId))) {
+    const upTo = indexOf(this.appliedId)
+    while (!this.stopped && indexOf(this.storedId) < upTo) {
       this.store()
       await new Promise<void>((resolve) => this.stored.push(resolve))
     }

@@ -1,8 +1,8 @@
 import { RequestError } from '../lib/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Transport } from '../ports/transport.ts'
-import type { ChangeOutcome, LogIndex, MembershipChange, NodeId } from '../raft/index.ts'
-import { indexOf, logIndex, nodeId } from '../raft/index.ts'
+import type { ChangeOutcome, LogId, LogIndex, MembershipChange, NodeAddresses, NodeId } from '../raft/index.ts'
+import { indexOf, logIndex, nodeId, sameLeaderId } from '../raft/index.ts'
 import type { Peers } from './peers.ts'
 import type { Replica } from './replica.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './views.ts'
@@ -48,26 +48,23 @@ export class Changes {
 
   /** Resolves when the final configuration is committed. */
   async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
-    const { clock, replica } = this.deps
-    const deadline = clock.now() + timeoutMs
+    const deadline = this.deps.clock.now() + timeoutMs
     const ifAt = change.ifMembershipAt === null ? null : logIndex(change.ifMembershipAt)
     const outcome = await this.propose(() => this.voterChange(change), ifAt, deadline)
-    if (outcome.kind === 'unchanged') return this.answer()
-    const settled = await replica.conditions.until(() => this.isSettled(outcome.logId.index), deadline - clock.now())
-    if (!settled) throw unsettled()
-    return this.answer()
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
   }
 
   async addLearner({ member, wait }: LearnerRequest, timeoutMs: number): Promise<LearnerAnswer> {
     const { clock, replica } = this.deps
     const deadline = clock.now() + timeoutMs
     const id = nodeId(member.id)
-    await this.checkAddress(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
-    const change: MembershipChange = { type: 'add-learner', id, addresses: { raft: member.raft, api: member.api } }
+    this.checkConflict(member)
+    const addresses = await this.checkAddress(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    const change: MembershipChange = { type: 'add-learner', id, addresses }
     const outcome = await this.propose(() => change, null, deadline)
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
-    const committed = await replica.conditions.until(() => this.isSettled(indexOf(logId)), deadline - clock.now())
-    if (!committed) throw unsettled()
+    if (outcome.kind === 'appended') await this.settled(outcome.logId, deadline)
     if (wait) await replica.conditions.until(() => this.isCaughtUp(id), deadline - clock.now())
     return {
       logId: logIdView(logId),
@@ -78,13 +75,10 @@ export class Changes {
   }
 
   async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
-    const { clock, replica } = this.deps
-    const deadline = clock.now() + timeoutMs
+    const deadline = this.deps.clock.now() + timeoutMs
     const outcome = await this.propose(() => ({ type: 'remove-learner', id: nodeId(id) }), null, deadline)
-    if (outcome.kind === 'unchanged') return this.answer()
-    const settled = await replica.conditions.until(() => this.isSettled(outcome.logId.index), deadline - clock.now())
-    if (!settled) throw unsettled()
-    return this.answer()
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
   }
 
   /** How many entries a node is behind the leader. */
@@ -127,7 +121,35 @@ export class Changes {
     return [...current]
   }
 
-  /** Whether the change at `index` is over: committed, and no joint configuration is left of it. */
+  /** Waits until the change at `logId` is over; the answer is of that moment, before any later change. */
+  private async settled(logId: LogId, deadline: number): Promise<MembershipAnswer> {
+    const { replica, clock } = this.deps
+    let answer: MembershipAnswer | null = null
+    let lost = false
+    const isOver = (): boolean => {
+      lost = this.isLost(logId)
+      if (!lost && this.isSettled(logId.index)) answer ??= this.answer()
+      return lost || answer !== null
+    }
+    await replica.conditions.until(isOver, deadline - clock.now())
+    if (lost) {
+      throw new RequestError(
+        'no-leader',
+        'this node stopped leading before the change was committed; nothing was changed',
+      )
+    }
+    if (answer === null) throw unsettled()
+    return answer
+  }
+
+  /** Whether another leader's entry took the place of the change and is committed there. */
+  private isLost(logId: LogId): boolean {
+    const { raft } = this.deps.replica
+    const leaderId = raft.leaderIdAt(logId.index)
+    return leaderId !== null && raft.view().committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
+  }
+
+  /** Whether the change at `index` is committed, and no joint configuration is left of it. */
   private isSettled(index: LogIndex): boolean {
     const { effective, committedMembership } = this.deps.replica.raft.view()
     return (
@@ -145,7 +167,9 @@ export class Changes {
   ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
     const { replica, clock } = this.deps
     for (;;) {
-      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), makeChange(), ifAt))
+      // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a broken core.
+      const change = makeChange()
+      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), change, ifAt))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
       if (outcome.kind !== 'in-progress' || deadline <= clock.now()) throw errorOf(outcome)
       const before = this.changeMark()
@@ -159,17 +183,38 @@ export class Changes {
     return `${indexOf(effective.logId)} ${indexOf(committedMembership.logId)} ${established} ${state}`
   }
 
-  /** A new member's address must lead to it, and it must be pristine or ours. */
-  private async checkAddress(member: MemberSpec, timeoutMs: number): Promise<void> {
+  /** What the membership already says is not asked of the network: whether an id or an address is taken. */
+  private checkConflict({ id, raft, api }: MemberSpec): void {
+    for (const [other, addresses] of this.deps.replica.raft.effectiveMembership.membership.nodes) {
+      const sameAddress = addresses.raft === raft || addresses.api === api
+      const isSame = addresses.raft === raft && addresses.api === api
+      if (other === nodeId(id) ? !isSame : sameAddress)
+        throw errorOf({ kind: 'address-conflict', id: other, addresses })
+    }
+  }
+
+  /** A new member's address must lead to it, and it must be pristine or ours. Returns what the membership is to hold of it. */
+  private async checkAddress(member: MemberSpec, timeoutMs: number): Promise<NodeAddresses> {
     const { transport, peers, replica } = this.deps
-    const outcome = await transport.probe(member.raft, timeoutMs)
+    const { raft, api } = member
+    const view = replica.raft.view()
+    const isMember = view.effective.membership.nodes.has(nodeId(member.id))
+    if (nodeId(member.id) === view.id) return { raft, api }
+    const outcome = await transport.probe(raft, timeoutMs)
+    // A member stays one while it is away: asked again, the answer is the same.
+    if (outcome.kind === 'unreachable' && isMember) return { raft, api }
     if (outcome.kind === 'unreachable') {
       throw new RequestError(
         'not-ready',
         `nobody answers at ${member.raft}: start node ${member.id} there first (${outcome.detail})`,
       )
     }
-    if (outcome.kind === 'refused') throw new RequestError('member-mismatch', outcome.refusal.detail)
+    if (outcome.kind === 'refused') {
+      const { code, detail } = outcome.refusal
+      throw code === 'wrong-cluster'
+        ? new RequestError('peer-disagrees', detail, { peer: member.id })
+        : new RequestError('member-mismatch', detail)
+    }
     const { report } = outcome
     if (report.id !== nodeId(member.id)) {
       throw new RequestError('member-mismatch', `at ${member.raft} node ${report.id} answers, not node ${member.id}`, {
@@ -187,7 +232,6 @@ export class Changes {
       )
     }
     const known = peers.incarnationOf(report.id)
-    const isMember = replica.raft.view().effective.membership.nodes.has(report.id)
     if (isMember && known !== null && known !== report.incarnation) {
       throw new RequestError(
         'member-mismatch',
@@ -195,6 +239,7 @@ export class Changes {
       )
     }
     peers.expect(report.id, report.incarnation)
+    return { raft, api, incarnation: report.incarnation }
   }
 }
 

@@ -1,4 +1,6 @@
 import { RequestError, isErrorCode } from '../lib/errors.ts'
+import type { Random } from '../lib/random.ts'
+import { firstNumber } from '../lib/random.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -11,6 +13,7 @@ export interface ControlOptions {
 
 export interface ControlDependencies {
   readonly clock: Clock
+  readonly random: Random
   readonly leader: () => LeaderHint
   readonly send: (message: ControlRequest | ControlResponse) => void
 }
@@ -45,13 +48,14 @@ export class Control {
   private readonly deps: ControlDependencies
   private readonly handlers = new Map<string, ControlHandler>()
   private readonly calls = new Map<number, Call>()
-  private requestIds = 1
+  private requestIds: number
   private cancelSweep: (() => void) | null = null
   private closed: RequestError | null = null
 
   constructor(options: ControlOptions, deps: ControlDependencies) {
     this.options = options
     this.deps = deps
+    this.requestIds = firstNumber(deps.random)
   }
 
   handle(name: string, handler: ControlHandler): void {
@@ -99,6 +103,15 @@ export class Control {
     for (const call of this.calls.values()) {
       if (call.asked === null) this.ask(call.requestId)
       else this.abandon(call)
+    }
+  }
+
+  /** The connection to the leader was broken: what was asked, or its answer, may be lost. */
+  onReconnected(leader: NodeId): void {
+    for (const call of this.calls.values()) {
+      if (call.asked !== leader || !call.repeatable) continue
+      call.asked = null
+      this.ask(call.requestId)
     }
   }
 

@@ -7,7 +7,8 @@ import { logIndex, nodeId, term } from '../raft/index.ts'
  */
 interface MembershipJson {
   readonly configs: readonly (readonly number[])[]
-  readonly nodes: readonly (readonly [number, string, string])[]
+  /** Id, raft and API address, and the incarnation where it is known. */
+  readonly nodes: readonly (readonly [number, string, string, string?])[]
   readonly removing: readonly number[]
 }
 
@@ -15,7 +16,9 @@ function toJson(membership: Membership): MembershipJson {
   const nodes = [...membership.nodes].sort(([a], [b]) => a - b)
   return {
     configs: membership.configs.map((voters) => [...voters].sort((a, b) => a - b)),
-    nodes: nodes.map(([id, addresses]) => [id, addresses.raft, addresses.api]),
+    nodes: nodes.map(([id, { raft, api, incarnation }]) =>
+      incarnation === undefined ? [id, raft, api] : [id, raft, api, incarnation],
+    ),
     removing: [...membership.removing].sort((a, b) => a - b),
   }
 }
@@ -23,7 +26,12 @@ function toJson(membership: Membership): MembershipJson {
 function fromJson(json: MembershipJson): Membership {
   return {
     configs: json.configs.map((voters) => voters.map(nodeId)),
-    nodes: new Map(json.nodes.map(([id, raft, api]): [NodeId, NodeAddresses] => [nodeId(id), { raft, api }])),
+    nodes: new Map(
+      json.nodes.map(([id, raft, api, incarnation]): [NodeId, NodeAddresses] => [
+        nodeId(id),
+        incarnation === undefined ? { raft, api } : { raft, api, incarnation },
+      ]),
+    ),
     removing: json.removing.map(nodeId),
   }
 }

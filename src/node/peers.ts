@@ -1,7 +1,7 @@
 import type { Hello, NodeReport, Refusal, Transport } from '../ports/transport.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
-import { indexOf } from '../raft/index.ts'
+import { compareLogIds } from '../raft/index.ts'
 import type { Logger, PeerRegister } from './options.ts'
 
 export interface PeersOptions {
@@ -48,6 +48,8 @@ export class Peers {
   private readonly clusterIds = new Map<NodeId, string>()
   /** Nodes that called and are no members (a leader, as a pristine node sees it): called back. */
   private readonly callers = new Map<NodeId, string>()
+  /** Callers that could not be called back. They are again as soon as they say something: their own connection may have stood all the time. */
+  private readonly uncalled = new Map<NodeId, string>()
   private readonly lingering = new Map<NodeId, string>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly warned = new Map<string, Warning>()
@@ -66,9 +68,14 @@ export class Peers {
     return [...this.warned.values()]
   }
 
-  /** Set when a member told this node of a later membership that it is not part of. */
+  /** Whether a member told this node of a membership that it is not part of, and that is not older than its own. */
   get toldRemoved(): boolean {
-    return this.removedAt !== null && indexOf(this.removedAt.logId) > indexOf(this.deps.effective().logId)
+    return this.removedAt !== null && compareLogIds(this.removedAt.logId, this.deps.effective().logId) >= 0
+  }
+
+  /** What was told may have been undone since. A leader speaks only to members, and for a short while to those who leave. */
+  onLeaderHeard(): void {
+    this.removedAt = null
   }
 
   /** The cluster a peer last said it belongs to. */
@@ -78,6 +85,8 @@ export class Peers {
 
   /** Whether messages of `peer` may reach the core: they come from our cluster, or one of us has none yet. */
   speaksForUs(peer: NodeId): boolean {
+    const uncalled = this.uncalled.get(peer)
+    if (uncalled !== undefined) this.addCaller(peer, uncalled)
     const ours = this.deps.clusterId()
     const theirs = this.clusterIds.get(peer)
     return ours === null || theirs === undefined || ours === theirs
@@ -127,9 +136,11 @@ export class Peers {
   onMembership(membership: Membership): void {
     for (const [id, addresses] of this.listed) if (!membership.nodes.has(id)) this.linger(id, addresses.raft)
     this.listed = membership.nodes
-    for (const id of membership.nodes.keys()) {
-      const incarnation = this.met.get(id)
-      if (incarnation !== undefined) this.remember(id, incarnation)
+    for (const [id, { incarnation }] of membership.nodes) {
+      // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
+      if (incarnation !== undefined) this.replace(id, incarnation)
+      const met = this.met.get(id)
+      if (met !== undefined) this.remember(id, met)
       this.lingering.delete(id)
     }
     this.connect()
@@ -142,9 +153,14 @@ export class Peers {
     }
   }
 
-  /** Nobody listens at the address of a node that called: there is no point in calling back until it calls again. */
+  /** Nobody listens at the address of a node that called: there is no point in calling back until it is heard again. */
   onUnreachable(id: NodeId): void {
-    if (this.callers.delete(id)) this.connect()
+    const raft = this.callers.get(id)
+    if (raft === undefined) return
+    this.callers.delete(id)
+    this.uncalled.set(id, raft)
+    dropOldest(this.uncalled, this.options.callersMax)
+    this.connect()
   }
 
   /** A node that was probed as a new learner: from now on this incarnation of it counts. */
@@ -186,29 +202,28 @@ export class Peers {
     this.met.set(id, incarnation)
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
-    this.warned.delete(`wiped-voter ${id}`)
-    this.warned.delete(`wrong-node ${id}`)
+    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
+      this.warned.delete(`${code} ${id}`)
+      this.warned.delete(`${code} self-${id}`)
+    }
     if (this.listed.has(id)) this.remember(id, incarnation)
   }
 
   private noticeRemoval(report: NodeReport): void {
     const { effective } = report
+    const ours = this.deps.effective()
     if (effective.membership.nodes.has(this.options.id) || effective.membership.configs.length === 0) return
-    if (indexOf(effective.logId) <= indexOf(this.deps.effective().logId) || !this.listed.has(this.options.id)) return
+    if (ours.membership.configs.length === 0 || compareLogIds(effective.logId, ours.logId) < 0) return
     this.removedAt = effective
     this.warn('removed', 'self', `node ${report.id} knows a later membership without this node`)
   }
 
   private addCaller(id: NodeId, raft: string): void {
+    this.uncalled.delete(id)
     if (raft === '' || this.listed.has(id) || this.callers.get(id) === raft) return
     this.callers.delete(id)
     this.callers.set(id, raft)
-    if (this.callers.size > this.options.callersMax) {
-      for (const oldest of this.callers.keys()) {
-        this.callers.delete(oldest)
-        break
-      }
-    }
+    dropOldest(this.callers, this.options.callersMax)
     this.connect()
   }
 
@@ -228,7 +243,11 @@ export class Peers {
   }
 
   private remember(id: NodeId, incarnation: string): void {
-    if (this.known.has(id) || id === this.options.id) return
+    if (!this.known.has(id)) this.replace(id, incarnation)
+  }
+
+  private replace(id: NodeId, incarnation: string): void {
+    if (this.known.get(id) === incarnation || id === this.options.id) return
     this.known.set(id, incarnation)
     this.deps.register.remember(id, incarnation).catch((error: unknown) => this.fault(error))
   }
@@ -259,4 +278,13 @@ export class Peers {
 
 function refusal(code: Refusal['code'], detail: string): Refusal {
   return { code, detail }
+}
+
+/** Bounds what was met on the way: the oldest is forgotten. */
+function dropOldest(met: Map<NodeId, string>, max: number): void {
+  if (met.size <= max) return
+  for (const oldest of met.keys()) {
+    met.delete(oldest)
+    return
+  }
 }

@@ -1,5 +1,6 @@
 import { RequestError } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
+import { firstNumber } from '../lib/random.ts'
 import type { CommandResult } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ForwardRefusal, ForwardRequest } from '../ports/transport.ts'
@@ -72,6 +73,7 @@ export class Proposals {
   private waiting: Pending[] = []
   private bytes = 0
   private numbers = 0
+  private batchIds: number
   private flushing = false
   private sweepCancel: (() => void) | null = null
   private closed: RequestError | null = null
@@ -82,6 +84,8 @@ export class Proposals {
   constructor(options: ProposalsOptions, deps: ProposalsDependencies) {
     this.options = options
     this.deps = deps
+    // A late refusal of a batch of an earlier life must not be taken for one of this: what it names would be proposed twice.
+    this.batchIds = firstNumber(deps.random)
     this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
   }
 
@@ -261,7 +265,7 @@ export class Proposals {
   }
 
   private nextBatchId(): number {
-    return this.numbers++
+    return this.batchIds++
   }
 
   private settled(pending: Pending): void {

@@ -1,4 +1,6 @@
 import { RequestError } from '../lib/errors.ts'
+import type { Random } from '../lib/random.ts'
+import { firstNumber } from '../lib/random.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ReadIndexRequest, ReadIndexResponse } from '../ports/transport.ts'
 import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../raft/index.ts'
@@ -14,6 +16,7 @@ export interface ReadsOptions {
 
 export interface ReadsDependencies {
   readonly clock: Clock
+  readonly random: Random
   readonly leader: () => LeaderHint
   /** Asks the core of this node, which leads; released through `onRelease`. */
   readonly read: (readId: number) => ReadOutcome
@@ -58,7 +61,7 @@ export class Reads {
   /** Answered rounds, waiting for their index to be applied. */
   private ready: Round[] = []
   private readonly remotes = new Map<number, Remote>()
-  private readIds = 1
+  private readIds: number
   private count = 0
   private flushing = false
   private sweepCancel: (() => void) | null = null
@@ -67,6 +70,8 @@ export class Reads {
   constructor(options: ReadsOptions, deps: ReadsDependencies) {
     this.options = options
     this.deps = deps
+    // A late answer to an earlier life of this process must not release a read of this one.
+    this.readIds = firstNumber(deps.random)
   }
 
   get pending(): number {
@@ -224,11 +229,14 @@ export class Reads {
       if (now - round.askedAt >= this.options.retryMs) this.again(round)
     }
     this.waiting = this.expire(this.waiting, now, 'no-leader')
-    for (const round of this.ready) {
-      const kept = this.expire(round.members, now, 'read-timeout')
-      if (kept.length < round.members.length) round.members.splice(0, round.members.length, ...kept)
-    }
+    for (const round of this.rounds.values()) this.expireIn(round, now, 'no-leader')
+    for (const round of this.ready) this.expireIn(round, now, 'read-timeout')
     this.flush()
+  }
+
+  private expireIn({ members }: Round, now: number, code: 'no-leader' | 'read-timeout'): void {
+    const kept = this.expire(members, now, code)
+    if (kept.length < members.length) members.splice(0, members.length, ...kept)
   }
 
   private expire(waiting: Waiting[], now: number, code: 'no-leader' | 'read-timeout'): Waiting[] {

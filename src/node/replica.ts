@@ -64,7 +64,7 @@ export class Replica {
     })
     this.control = new Control(
       { id: options.id, retryMs: options.electionTimeoutMsMin },
-      { clock: deps.clock, leader: () => this.leader(), send: (message) => this.send(message) },
+      { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
     )
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
@@ -124,7 +124,7 @@ export class Replica {
   onConnected(peer: NodeId): void {
     if (this.stopped) return
     this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
-    if (this.raft.leader === peer) this.onLeader()
+    if (this.raft.leader === peer) this.onLeader(peer)
   }
 
   onDisconnected(peer: NodeId): void {
@@ -178,29 +178,26 @@ export class Replica {
     this.onRaftMessage(complete)
     const { leader, vote } = this.raft
     if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
+    this.peers.onLeaderHeard()
     this.freshness.onLeaderHeard(this.deps.clock.now(), message.committed, this.appliedIndex)
   }
 
   private onRaftMessage(message: RaftMessage): void {
-    const { clock } = this.deps
-    this.loop.input(() => this.raft.receive(clock.now(), message), this.peers.clusterIdOf(message.from))
+    this.loop.input(() => this.raft.receive(this.deps.clock.now(), message), this.peers.clusterIdOf(message.from))
   }
 
   private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {
-    const { vote, session, logId } = source.header
-    const offer = { vote, session, logId }
-    const { clock } = this.deps
-    const step = (): ReturnType<Raft['offerSnapshot']> => this.raft.offerSnapshot(clock.now(), source.from, offer)
-    return this.loop.input(step, this.peers.clusterIdOf(source.from))
+    const { from, header } = source
+    const step = (): ReturnType<Raft['offerSnapshot']> => this.raft.offerSnapshot(this.deps.clock.now(), from, header)
+    return this.loop.input(step, this.peers.clusterIdOf(from))
   }
 
   private resume(installed: ReceivedSnapshot | null): void {
     if (installed === null) return this.applier.resume()
-    const { from, vote, session, logId, membership } = installed
+    const { from, logId, membership } = installed
     const machine = new KvMachine({ keyedWritesMax: this.options.keyedWritesMax }, installed.machine)
-    const install = { vote, session, logId, membership }
     // The core first: what the applier goes on with, it reports to the core as applied beyond the snapshot.
-    this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, install))
+    this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, installed))
     this.proposals.onSnapshot(logId.leaderId)
     this.applier.resume({ machine, applied: logId, membership })
     this.afterApplied(logId)
@@ -237,10 +234,11 @@ export class Replica {
     }
   }
 
-  private onLeader(): void {
+  private onLeader(reconnected: NodeId | null = null): void {
     this.proposals.onLeader()
     this.reads.onLeader()
     this.control.onLeader()
+    if (reconnected !== null) this.control.onReconnected(reconnected)
   }
 
   private onResult(node: number, nonce: number, requestNumber: number, result: CommandResult): void {
@@ -274,7 +272,6 @@ export class Replica {
     const { clock, log, transport, logger, random } = this.deps
     const createRaft = this.deps.createRaft ?? ((...parts) => new Raft(...parts))
     const raft = createRaft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
-    const options = { frameBytesMax: this.options.appendBytesMax * 2 }
     const deps = {
       raft,
       log,
@@ -288,7 +285,7 @@ export class Replica {
       onChanged: () => this.conditions.changed(),
       onFault: (error: Error) => this.fault(error),
     }
-    return new CoreLoop(options, deps, clusterId)
+    return new CoreLoop({ frameBytesMax: this.options.appendBytesMax * 2 }, deps, clusterId)
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {
@@ -336,11 +333,12 @@ export class Replica {
   }
 
   private makeReads(): Reads {
-    const { clock } = this.deps
+    const { clock, random } = this.deps
     return new Reads(
       { id: this.options.id, pendingMax: limits.pendingReadsMax, retryMs: this.options.electionTimeoutMsMin },
       {
         clock,
+        random,
         leader: () => this.leader(),
         read: (readId) => this.input(() => this.raft.read(clock.now(), readId)),
         send: (message) => this.send(message),

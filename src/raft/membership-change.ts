@@ -63,7 +63,7 @@ function planSetAddresses(current: Membership, id: NodeId, addresses: NodeAddres
   const known = current.nodes.get(id)
   if (known === undefined) return { kind: 'learner-not-found', id }
   if (sameAddresses(known, addresses)) return { kind: 'unchanged' }
-  return ownerOf(current, id, addresses) ?? withNode(current, id, addresses)
+  return ownerOf(current, id, addresses) ?? withNode(current, id, { ...known, ...addresses })
 }
 
 /** Two ids behind one address would let one process count twice. */

@@ -74,6 +74,8 @@ export function indexOf(id: LogId | null): LogIndex {
 export interface NodeAddresses {
   readonly raft: string
   readonly api: string
+  /** In a membership: the data directory the member joined with, when a leader has asked it. The core only passes it on. */
+  readonly incarnation?: string
 }
 
 /**
