@@ -2,7 +2,9 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { ClusterAnswer } from '../../src/client/answers.ts'
 import type { Server } from '../../src/server.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -91,6 +93,19 @@ t.test('against four nodes', async (t) => {
     return `${id},${raft},${api}`
   }
 
+  /** A leader that has just taken over refuses changes that need nodes which it has not heard yet. */
+  const untilHeard = async (leader: number): Promise<void> => {
+    const deadline = performance.now() + 10_000
+    for (;;) {
+      const { nodes: members } = JSON.parse((await cli(leader, ['cluster', 'status', '--json'])).out) as ClusterAnswer
+      const others = Object.entries(members).filter(([id]) => id !== String(leader))
+      if (others.every(([, member]) => member.matched !== null && member.lastContactMs !== null)) return
+      if (performance.now() > deadline)
+        throw new Error(`node ${leader} does not hear from all: ${JSON.stringify(members)}`)
+      await delay(10)
+    }
+  }
+
   await t.test('a pristine node shows that it belongs to nothing', async (t) => {
     const ran = await cli(1, ['cluster', 'status'])
     t.equal(ran.code, 0)
@@ -176,7 +191,9 @@ t.test('against four nodes', async (t) => {
     prints(t, await cli(4, ['kv', 'get', 'from/input']), 'typed in')
     prints(t, await cli(1, ['cluster', 'set-voters', '1,2,3,4']), 'voters    1, 2, 3, 4\nlearners  -\n')
     prints(t, await cli(3, ['cluster', 'transfer', '4']), 'leader 4\n')
+    await untilHeard(4)
     prints(t, await cli(4, ['cluster', 'transfer', '1', '--json']), '{"leader":1}\n')
+    await untilHeard(1)
     prints(t, await cli(4, ['cluster', 'set-voters', '1,2,3', '--retain']), 'voters    1, 2, 3\nlearners  4\n')
     prints(t, await cli(2, ['cluster', 'remove', '4']), 'voters    1, 2, 3\nlearners  -\n')
     prints(t, await cli(1, ['cluster', 'remove', '3']), 'voters    1, 2\nlearners  -\n')

@@ -11,7 +11,9 @@ export async function startTestNode(
   flags: readonly string[] = [],
 ): Promise<Server> {
   const own = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '1MiB', '--log-level', 'silent']
-  const outcome = readConfig([...own, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
+  // Several nodes share one event loop with the test: patience keeps a busy machine from electing in the middle of it.
+  const patient = ['--heartbeat', '100ms', '--election-timeout', '2s-4s']
+  const outcome = readConfig([...own, ...patient, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
   if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
   const server = await startServer(outcome.config, { logger: pino({ level: outcome.config.logLevel }) })
   owner.teardown(async () => await server.stop())
