@@ -145,10 +145,19 @@ export function trackOpenFiles(files: LogFiles): LogFiles & { closeAll(): Promis
     await files.close(fd)
   }
   return {
-    ...files,
     open: async (path, mode) => track(files.open(path, mode)),
     openUnsynced: async (path) => track(files.openUnsynced(path)),
+    write: async (fd, buffers, position) => files.write(fd, buffers, position),
+    writeNow: (fd, buffer, position) => files.writeNow(fd, buffer, position),
+    read: async (fd, buffer, position) => files.read(fd, buffer, position),
+    size: async (fd) => files.size(fd),
+    sync: async (fd) => files.sync(fd),
     close,
+    rename: async (from, to) => files.rename(from, to),
+    remove: async (path) => files.remove(path),
+    list: async (directory) => files.list(directory),
+    makeDirectory: async (directory) => files.makeDirectory(directory),
+    syncDirectory: async (directory) => files.syncDirectory(directory),
     async closeAll() {
       for (const fd of open) await close(fd)
     },

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.ts'
 import { StorageError } from '../../lib/errors.ts'
-import type { LogBatch, LogId, LogIndex } from '../../raft/index.ts'
+import type { LogBatch, LogId, LogIndex, Term } from '../../raft/index.ts'
 import { clipBatch } from '../clip.ts'
 import { LogOutline } from '../outline.ts'
 import type { LogFiles } from './files.ts'
@@ -204,15 +204,10 @@ export class LogScan {
         this.applyBatch(record, segment)
         break
       case recordTypes.truncate:
-        if (record.first <= this.outline.purgedIndex)
-          throw this.inconsistent(segment, `it truncates from purged entry ${record.first}`)
-        segment.truncatedFrom = Math.min(segment.truncatedFrom, record.first)
-        this.truncate(record.first)
+        this.applyTruncate(record.first, segment)
         break
       case recordTypes.reset:
-        this.outline.reset(record.logId)
-        this.spans.clear()
-        this.membershipBatches = []
+        this.startAfter(record.logId)
         this.markedPurged = record.logId
         // A reset comes right after the start of its segment, so nothing in the segment rests on what is before.
         segment.baseIndex = record.last
@@ -236,6 +231,25 @@ export class LogScan {
     this.outline.append(batch)
     this.spans.add(segment.number, record.offset, record.length, batch.first, batch.last, batch.body.length)
     if (batch.membershipCount > 0) this.membershipBatches.push({ ...batch, body: Buffer.from(batch.body) })
+  }
+
+  private applyTruncate(from: LogIndex, segment: Segment): void {
+    if (from > this.outline.purgedIndex) {
+      this.truncate(from)
+    } else if (from > (this.markedPurged?.index ?? -1)) {
+      // It reached into a segment that has been freed since, so what is left here was purged later: `checkBegin` sees to that.
+      // Until then only the index matters, and it has no leader.
+      this.startAfter({ leaderId: { term: 0 as Term, nodeId: 0 }, index: (from - 1) as LogIndex })
+    } else {
+      throw this.inconsistent(segment, `it truncates from purged entry ${from}`)
+    }
+  }
+
+  /** Drops every entry. */
+  private startAfter(purged: LogId): void {
+    this.outline.reset(purged)
+    this.spans.clear()
+    this.membershipBatches = []
   }
 
   private applyPurge(purged: LogId): void {
@@ -285,6 +299,7 @@ export class LogScan {
     if (purged !== null && purged.index > (this.markedPurged?.index ?? -1)) {
       this.markedPurged = purged
       if (purged.index <= this.outline.lastIndex) this.applyPurge(purged)
+      else this.startAfter(purged)
     }
     if (this.endNumber === 0 && firstNumber > 1) {
       this.findings.push(`The beginning of log segment ${segmentName(firstNumber)} is damaged.`)

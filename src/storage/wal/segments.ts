@@ -16,8 +16,6 @@ export class Segment {
   tail = SEGMENT_HEADER_BYTES
   /** The end of the log when this segment began: all that lies in earlier segments is at or below. */
   baseIndex = -1 as LogIndex
-  /** The lowest index that a record of this segment truncates from. */
-  truncatedFrom = Infinity
   private readers = 0
   private onIdle: (() => void) | null = null
 

@@ -81,15 +81,8 @@ export class RecordWriter {
   /** Segments that hold nothing beyond the purge mark, taken out of use. */
   takeFreed(): Segment[] {
     const { purgedIndex } = this.outline
-    let truncatedFrom = Infinity
-    for (let i = this.segments.length - 1; i > 0; i--) {
-      const segment = this.segments[i]
-      assert(segment !== undefined, 'a search stays among the segments')
-      truncatedFrom = Math.min(truncatedFrom, segment.truncatedFrom)
-      // A truncation below the base would need the entries of earlier segments when the log is read again.
-      if (segment.baseIndex <= purgedIndex && truncatedFrom > segment.baseIndex) return this.segments.splice(0, i)
-    }
-    return []
+    const kept = this.segments.findLastIndex((segment) => segment.baseIndex <= purgedIndex)
+    return kept > 0 ? this.segments.splice(0, kept) : []
   }
 
   private add(record: Record): void {
@@ -100,7 +93,6 @@ export class RecordWriter {
         break
       case 'truncate':
         this.outline.truncate(record.first as LogBatch['first'])
-        segment.truncatedFrom = Math.min(segment.truncatedFrom, record.first)
         break
       case 'reset':
         this.outline.reset({ leaderId: record.leaderId, index: record.last as LogBatch['last'] })
