@@ -13,7 +13,7 @@ export interface ConnectionOptions {
 
 const serverDefault = 'http://127.0.0.1:7001'
 
-export function serverFrom(text: string): URL {
+function serverFrom(text: string): URL {
   const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
   const url = URL.canParse(withScheme) ? new URL(withScheme) : null
   if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
@@ -22,7 +22,7 @@ export function serverFrom(text: string): URL {
   return url
 }
 
-export function timeoutMsFrom(text: string): number {
+function timeoutMsFrom(text: string): number {
   const parsed = duration(1, limits.requestTimeoutMsMax)(text)
   if (!parsed.ok)
     throw new UsageError(`--timeout ${text} ${parsed.wrong}; allowed: a duration up to 60s, such as 500ms`)

@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,7 @@ import { temporaryDirectory, type Owner } from '../support/temporary-directory.t
 // The built program, as users run it: `npm test` builds first.
 const executable = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
 const startMsMax = 30_000
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 
 interface Started {
   readonly child: ChildProcess
@@ -145,6 +147,59 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   t.equal((await end(node)).code, 0)
   const renamed = await end(start(t, ['serve', '--id', '2', '--data-dir', mine, ...freePorts]))
   t.equal(renamed.code, 2, "another node's directory")
+})
+
+t.test(
+  'serve: a request that does not end holds a stop up for a bounded time, and not at all at the second signal',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const hang = async (flags: readonly string[]): Promise<Started> => {
+      const node = start(t, ['serve', '--id', '1', '--data-dir', join(directory, 'one'), ...freePorts, ...flags])
+      await until(node, isReady)
+      const { port } = new URL(readyLine(node.out()).api)
+      const socket = connect(Number(port), '127.0.0.1')
+      socket.on('error', () => undefined)
+      t.teardown(async () => void socket.destroy())
+      await once(socket, 'connect')
+      // The node has begun with the request once it says so.
+      socket.write('PUT /kv/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\nabc')
+      await once(socket, 'data')
+      node.child.kill('SIGTERM')
+      await until(node, (out) => out.includes('"stopping"'))
+      return node
+    }
+    const twice = await hang(['--shutdown-timeout', '10m'])
+    twice.child.kill('SIGTERM')
+    t.equal((await end(twice)).code, 143)
+    t.equal((await end(await hang(['--shutdown-timeout', '500ms']))).code, 0)
+  },
+)
+
+t.test('serve: a storage fault ends it with 3', { skip: !hasPrlimit && 'needs prlimit' }, async (t) => {
+  const node = start(t, ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts])
+  await until(node, isReady)
+  const { api } = readyLine(node.out())
+  t.equal((await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })).status, 200)
+  // From here on the file system refuses what lies beyond the first bytes of any file.
+  t.equal(spawnSync('prlimit', ['--pid', String(node.child.pid), '--fsize=1024:1024']).status, 0)
+  const answer = await fetch(`${api}/kv/a`, { method: 'PUT', body: 'x'.repeat(4096) }).catch(() => null)
+  t.not(answer?.status, 200, 'a write that failed is not acknowledged')
+  const { code, out, err } = await end(node)
+  t.equal(code, 3)
+  t.match(err, /stopped by a storage fault: Could not/)
+  t.match(JSON.parse(out.trimEnd().split('\n').at(-1) ?? ''), { level: 60, exitCode: 3 })
+})
+
+t.test('serve: an unexpected error ends it with 4', async (t) => {
+  const plant = "process.on('SIGUSR2',()=>{Promise.reject(new Error('planted'))})"
+  const node = start(t, ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts], {
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(plant)}`,
+  })
+  await until(node, isReady)
+  node.child.kill('SIGUSR2')
+  const { code, err } = await end(node)
+  t.equal(code, 4)
+  t.match(err, /stopped by an unexpected error: planted/)
 })
 
 t.test('dev: three nodes, formed and ready; nothing is left when it stops', async (t) => {
