@@ -62,7 +62,7 @@ export async function openDataDirectory(
 }
 
 async function makePrivate(path: string): Promise<void> {
-  const topmost = await fs.mkdir(path, { recursive: true, mode: 0o700 })
+  const topmost = await makeDirectory(path)
   if (topmost === undefined) {
     // The root of a mounted volume may belong to somebody else; then its permissions are theirs to choose.
     await fs.chmod(path, 0o700).catch(() => undefined)
@@ -71,6 +71,22 @@ async function makePrivate(path: string): Promise<void> {
   for (let parent = dirname(path); ; parent = dirname(parent)) {
     await syncDirectory(parent)
     if (parent === dirname(topmost)) return
+  }
+}
+
+/** Node says ENOENT of a directory that a file system refuses to make, whatever the reason; the parent knows it. */
+async function makeDirectory(path: string): Promise<string | undefined> {
+  try {
+    return await fs.mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      for (let parent = dirname(path); parent !== dirname(parent); parent = dirname(parent)) {
+        if ((await fs.stat(parent).catch(() => null)) === null) continue
+        await fs.access(parent, fs.constants.W_OK)
+        break
+      }
+    }
+    throw error
   }
 }
 

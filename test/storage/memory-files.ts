@@ -213,7 +213,9 @@ export class MemoryFiles implements LogFiles {
   private descriptor(fd: number): { inode: Inode; name: string; isSynced: boolean } {
     const found = this.descriptors.get(fd)
     if (found === undefined) throw failure('EBADF', String(fd))
-    return found
+    // A file may have been renamed since it was opened.
+    const name = [...this.names].find(([, inode]) => inode === found.inode)?.[0] ?? found.name
+    return { ...found, name }
   }
 }
 

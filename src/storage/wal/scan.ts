@@ -21,6 +21,8 @@ export interface ScanOptions {
   readonly purged: LogId | null
 }
 
+const NOTHING: LogId = { leaderId: { term: 0 as Term, nodeId: 0 }, index: -1 as LogIndex }
+
 /** Valid records found beyond the place where the chain broke: witnesses of what was written and cannot be reached any more. */
 interface Witnesses {
   count: number
@@ -48,6 +50,8 @@ export class LogScan {
   readonly witnesses: Witnesses = { count: 0, highestSequence: 0, highestIndex: -1, laterWrite: false }
   /** The index up to which records say that the log was purged; above it nothing may be missing. */
   private markedPurged: LogId | null = null
+  /** Entries up to here cannot be read from the segments that are left. */
+  private floor = -1
   private readonly options: ScanOptions
   private readonly files: LogFiles
   private buffer = Buffer.alloc(0)
@@ -173,7 +177,7 @@ export class LogScan {
       const { purged, last } = start.state()
       this.markedPurged = purged
       // Entries up to `last` lie in segments that were freed. The records to come must say that they were purged.
-      if (last !== null) this.outline.reset(last)
+      if (last !== null) this.startAfter(last)
       return true
     }
     return start.sequence === this.sequence + 1 && start.chain === this.chain
@@ -239,7 +243,7 @@ export class LogScan {
     } else if (from > (this.markedPurged?.index ?? -1)) {
       // It reached into a segment that has been freed since, so what is left here was purged later: `checkBegin` sees to that.
       // Until then only the index matters, and it has no leader.
-      this.startAfter({ leaderId: { term: 0 as Term, nodeId: 0 }, index: (from - 1) as LogIndex })
+      this.startAfter({ ...NOTHING, index: (from - 1) as LogIndex })
     } else {
       throw this.inconsistent(segment, `it truncates from purged entry ${from}`)
     }
@@ -247,6 +251,7 @@ export class LogScan {
 
   /** Drops every entry. */
   private startAfter(purged: LogId): void {
+    this.floor = purged.index
     this.outline.reset(purged)
     this.spans.clear()
     this.membershipBatches = []
@@ -254,7 +259,13 @@ export class LogScan {
 
   private applyPurge(purged: LogId): void {
     this.markedPurged = purged
-    this.outline.purge(purged)
+    if (purged.index > this.outline.purgedIndex) {
+      this.outline.purge(purged)
+    } else if (purged.index === this.outline.purgedIndex) {
+      // The same mark, perhaps without its leader so far.
+      if (this.outline.lastIndex === purged.index) this.outline.last = purged
+      this.outline.purged = purged
+    }
     this.spans.dropThrough(purged.index)
     this.clipMemberships()
   }
@@ -296,27 +307,24 @@ export class LogScan {
   private checkBegin(): void {
     const { purged } = this.options
     const firstNumber = this.options.numbers[0] ?? 1
-    if (purged !== null && purged.index > (this.markedPurged?.index ?? -1)) {
-      this.markedPurged = purged
-      if (purged.index <= this.outline.lastIndex) this.applyPurge(purged)
-      else this.startAfter(purged)
+    if (purged !== null && purged.index > (this.markedPurged?.index ?? -1)) this.markedPurged = purged
+    if (this.markedPurged !== null && this.markedPurged.index >= this.floor) {
+      if (this.markedPurged.index <= this.outline.lastIndex) this.applyPurge(this.markedPurged)
+      else this.startAfter(this.markedPurged)
     }
     if (this.endNumber === 0 && firstNumber > 1) {
       this.findings.push(`The beginning of log segment ${segmentName(firstNumber)} is damaged.`)
       this.witnesses.laterWrite = true
     }
-    const floor = this.segments[0]?.baseIndex ?? -1
-    if ((this.markedPurged?.index ?? -1) >= floor) return
+    if ((this.markedPurged?.index ?? -1) >= this.floor) return
     this.findings.push(
-      `The log begins with ${segmentName(firstNumber)}, but entries up to ${floor} before it were never purged: segments are missing.`,
+      `The log begins with ${segmentName(firstNumber)}, but entries up to ${this.floor} before it were never purged: segments are missing.`,
     )
     this.witnesses.laterWrite = true
     this.witnesses.highestIndex = Math.max(this.witnesses.highestIndex, this.outline.lastIndex)
+    this.startAfter(this.markedPurged ?? NOTHING)
     this.outline.purged = this.markedPurged
     this.outline.last = this.markedPurged
-    this.outline.runs = []
-    this.spans.clear()
-    this.membershipBatches = []
   }
 
   private explainEnd(): void {

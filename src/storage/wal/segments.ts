@@ -122,23 +122,18 @@ export class SegmentStock {
     }
   }
 
-  /** Frees `segment`, which nothing refers to any more: its file is kept for the next one or removed. Goes on in the background. */
+  /**
+   * Frees `segment`, which nothing refers to any more: its file is kept for the next one or removed. Goes on in the background, one
+   * after the other, and ends with the first error, so that what is left on the disk never has a gap.
+   */
   retire(segment: Segment, onFault: (error: Error) => void): void {
     this.heldBytes += segment.size
     this.freeing = this.freeing
-      .then(async () => {
-        await segment.idle()
-        this.heldBytes -= segment.size
-        // What is left is freed after the next opening.
-        if (this.stopped) return
-        if (this.freed !== null || segment.size !== this.options.segmentBytes) {
-          return this.remove(segment, segmentName(segment.number))
-        }
-        await this.files.rename(this.path(segmentName(segment.number)), this.path(spareName(segment.number)))
-        this.freed = segment
-        this.hold(segment)
+      .then(async () => this.free(segment))
+      .catch((error: unknown) => {
+        this.stopped = true
+        onFault(storageFault(error, `free log segment ${segmentName(segment.number)}`))
       })
-      .catch((error: unknown) => onFault(storageFault(error, `free log segment ${segmentName(segment.number)}`)))
   }
 
   /** Resolves once no work goes on in the background. A segment on its way is finished first. */
@@ -146,6 +141,23 @@ export class SegmentStock {
     this.stopped = true
     await this.freeing
     await (this.next ?? null)
+  }
+
+  private async free(segment: Segment): Promise<void> {
+    await segment.idle()
+    // What is left is freed after the next opening.
+    if (this.stopped) return
+    const name = segmentName(segment.number)
+    const isKept = this.freed === null && segment.size === this.options.segmentBytes
+    if (isKept) {
+      await this.files.rename(this.path(name), this.path(freedName(segment.number)))
+    } else {
+      await this.remove(segment, name)
+      this.heldBytes -= segment.size
+    }
+    // Names disappear in their order, also in a power cut; and the old name is gone before the file gets another number.
+    await this.files.syncDirectory(this.options.directory)
+    if (isKept) this.freed = segment
   }
 
   private hold(segment: Segment): void {
@@ -162,10 +174,10 @@ export class SegmentStock {
     return this.create(number, size)
   }
 
-  /** A new name is given to the file only once its header has the new number, so that no file lies under a name that is not its own. */
+  /** Header and name change while the file lies under a name that an opening removes, so that they never contradict each other. */
   private async recycle(freed: Segment, number: number): Promise<Segment> {
     await this.files.write(freed.fd, [encodeSegmentHeader(this.options.uuid, number)], 0)
-    await this.publish(spareName(freed.number), number)
+    await this.publish(freedName(freed.number), number)
     return new Segment(number, freed.fd, freed.size)
   }
 
@@ -204,6 +216,6 @@ export class SegmentStock {
 }
 
 /** The name of a freed segment's file. It ends like every file that an opening removes. */
-function spareName(number: number): string {
+function freedName(number: number): string {
   return `${segmentName(number)}.freed.tmp`
 }
