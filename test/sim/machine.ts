@@ -275,6 +275,7 @@ export class Machine {
     const log = this.logStore(process)
     const state = this.stateStore(process)
     const transport = this.transport(process)
+    const peers = new SimPeerRegister(this.peerDisk, process)
     const RaftClass = bug?.raft ?? ObservedRaft
     return {
       log: bug?.wrapLog?.(log) ?? log,
@@ -282,9 +283,9 @@ export class Machine {
       transport: bug?.wrapTransport?.(transport) ?? transport,
       clock: process.clock,
       random: process.random,
-      peers: new SimPeerRegister(this.peerDisk, process),
+      peers: bug?.wrapPeers?.(peers) ?? peers,
       logger: this.logger(process),
-      hash: (text) => createHash('sha256').update(text).digest('hex'),
+      hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
       onFault: (error) => {
         world.after(0, () => this.exit(process, error))
       },

@@ -27,6 +27,8 @@ export interface LogStoreDependencies {
   readonly cachedProbability: number
 }
 
+const STUCK_POLL_MS = 5
+
 interface InFlight {
   readonly writes: readonly LogWrite[]
   /** How many of them have reached the platter. */
@@ -184,13 +186,16 @@ export class SimLogStore implements LogStore {
     const { process } = this.deps
     if (this.poisoned !== null) return Promise.reject(this.poisoned)
     return new Promise((resolve, reject) => {
-      process.later(delayMs, () => {
+      const end = (): void => {
+        // A stuck disk is asked again and again, so that it can come loose at any time.
+        if (this.deps.world.now() < this.deps.weather.stuckUntil) return process.later(STUCK_POLL_MS, end)
         try {
           resolve(run())
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)))
         }
-      })
+      }
+      process.later(delayMs, end)
     })
   }
 
@@ -201,7 +206,7 @@ export class SimLogStore implements LogStore {
       time += process.random.exponential(weather.slowMs)
       world.census.count('disk-slow')
     }
-    return Math.max(time, weather.stuckUntil - world.now())
+    return time
   }
 
   private readTime(): number {

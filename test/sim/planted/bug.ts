@@ -1,4 +1,4 @@
-import type { NodeOptions } from '../../../src/node/options.ts'
+import type { NodeOptions, PeerRegister } from '../../../src/node/options.ts'
 import type { LogStore } from '../../../src/ports/log-store.ts'
 import type { StateStore } from '../../../src/ports/state-store.ts'
 import type { Transport } from '../../../src/ports/transport.ts'
@@ -15,5 +15,7 @@ export interface PlantedBug {
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore
   readonly wrapTransport?: (transport: Transport) => Transport
+  readonly wrapPeers?: (peers: PeerRegister) => PeerRegister
   readonly changeOptions?: (options: NodeOptions) => NodeOptions
+  readonly hash?: (text: string) => string
 }

@@ -1,11 +1,23 @@
 import type { PlantedBug } from './bug.ts'
+import { commitBugs } from './commits.ts'
+import { logBugs } from './logs.ts'
+import { membershipBugs } from './memberships.ts'
+import { readBugs } from './reads.ts'
+import { stateBugs } from './states.ts'
+import { voteBugs } from './votes.ts'
 
 /** Every planted bug. */
-export const plantedBugs: readonly PlantedBug[] = []
+export const plantedBugs: readonly PlantedBug[] = [
+  ...voteBugs,
+  ...commitBugs,
+  ...logBugs,
+  ...readBugs,
+  ...membershipBugs,
+  ...stateBugs,
+]
 
 export function plantedBug(name: string): PlantedBug {
   const bug = plantedBugs.find((one) => one.name === name)
-  if (bug === undefined)
-    throw new Error(`no planted bug is called ${name}: there are ${plantedBugs.map((one) => one.name).join(', ')}`)
-  return bug
+  if (bug !== undefined) return bug
+  throw new Error(`no planted bug is called ${name}; there are ${plantedBugs.map((one) => one.name).join(', ')}`)
 }

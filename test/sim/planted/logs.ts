@@ -1,0 +1,116 @@
+import type { LogContents, LogWrite } from '../../../src/ports/log-store.ts'
+import type { Effects, LogId, RaftMessage } from '../../../src/raft/index.ts'
+import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
+import { ObservedRaft } from '../observed-raft.ts'
+import type { PlantedBug } from './bug.ts'
+import { LogDelegate } from './delegates.ts'
+
+/** Says "written" as soon as the write has begun. */
+class AcknowledgesBeforeSync extends LogDelegate {
+  private last: Promise<void> = Promise.resolve()
+
+  override write(writes: readonly LogWrite[]): Promise<void> {
+    this.last = this.last.then(() => this.inner.write(writes))
+    this.last.catch(() => undefined)
+    return Promise.resolve()
+  }
+}
+
+/** A write that failed is taken for one that did not. */
+class SwallowsErrors extends LogDelegate {
+  override async write(writes: readonly LogWrite[]): Promise<void> {
+    try {
+      await this.inner.write(writes)
+    } catch {
+      return
+    }
+  }
+}
+
+/** A log that lost its tail is used as if it were whole. */
+class ForgetsDamage extends LogDelegate {
+  override async open(): Promise<LogContents> {
+    return { ...(await this.inner.open()), lostUpTo: null }
+  }
+}
+
+/** Removes everything behind the entry before a request, whether it differs or not. */
+class TruncatesMatches extends ObservedRaft {
+  override receive(now: number, message: RaftMessage): void {
+    if (message.type === 'append-request' && message.batches.length > 0) {
+      const { core, leadership } = this.inspect()
+      const from = logIndex(Math.max(indexOf(message.prev), core.committed) + 1)
+      const holds = message.prev === null || sameLogId(core.log.logIdAt(message.prev.index), message.prev)
+      if (
+        leadership === null &&
+        holds &&
+        from <= core.log.lastIndex &&
+        message.vote.leaderId.term >= core.vote.leaderId.term
+      ) {
+        core.truncate(from)
+      }
+    }
+    super.receive(now, message)
+  }
+}
+
+/** Entries are taken whatever stands before them. */
+class SkipsConsistencyCheck extends ObservedRaft {
+  override receive(now: number, message: RaftMessage): void {
+    if (message.type !== 'append-request' || message.prev === null) return super.receive(now, message)
+    const { core } = this.inspect()
+    const own: LogId | null = core.log.logIdAt(message.prev.index)
+    super.receive(now, own === null ? message : { ...message, prev: own })
+  }
+}
+
+/** The log is freed up to the commit index, before the state that covers it is durable. */
+class PurgesTooEarly extends ObservedRaft {
+  protected override plant(effects: Effects): Effects {
+    const { core } = this.inspect()
+    const purged = core.log.logIdAt(core.applied)
+    if (purged === null || core.applied - core.stateDurable < 3 || core.applied === BEFORE_FIRST) return effects
+    core.stateDurable = core.applied
+    core.purge(core.applied)
+    return { ...effects, writes: [...effects.writes, { type: 'purge', purged }], lastSeq: core.outbox.seq }
+  }
+}
+
+export const logBugs: readonly PlantedBug[] = [
+  {
+    name: 'sync-ignored',
+    says: 'the log says "written" before it is',
+    seedsMax: 10,
+    wrapLog: (log) => new AcknowledgesBeforeSync(log),
+  },
+  {
+    name: 'write-error-swallowed',
+    says: 'the node goes on after a write of its log has failed',
+    seedsMax: 200,
+    wrapLog: (log) => new SwallowsErrors(log),
+  },
+  {
+    name: 'lost-tail-ignored',
+    says: 'a node that lost acknowledged entries votes at once',
+    seedsMax: 2000,
+    wrapLog: (log) => new ForgetsDamage(log),
+  },
+  {
+    name: 'truncates-matching-entries',
+    says: 'a late request removes entries that were acknowledged since',
+    seedsMax: 300,
+    raft: TruncatesMatches,
+  },
+  {
+    name: 'consistency-check-skipped',
+    says: 'entries are appended behind an entry that differs from the leader’s',
+    seedsMax: 300,
+    raft: SkipsConsistencyCheck,
+  },
+  {
+    name: 'purged-before-durable',
+    says: 'the log is purged before the state is durable',
+    seedsMax: 100,
+    raft: PurgesTooEarly,
+  },
+]
