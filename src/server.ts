@@ -16,6 +16,8 @@ import type { NodeDependencies, NodeOptions } from './node/options.ts'
 import { nodeId, type NodeAddresses } from './raft/index.ts'
 import { formatHostPort, isWildcard, type HostPort } from './setting.ts'
 import { openDataDirectory, type DataDirectory } from './storage/identity.ts'
+import { DamagedStateError } from './storage/rocksdb/binding.ts'
+import { removeState } from './storage/rocksdb/generations.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
 import { systemClock } from './system-clock.ts'
@@ -46,7 +48,19 @@ const drainShare = 0.5
  * Starts a node on its data directory and joins its parts. Rejects when it must not or cannot start; nothing is left open then.
  * `StorageError`: the directory, its contents or the disk. An error with `code` `EADDRINUSE` or the like: an address.
  */
-export async function startServer(config: Config, { logger }: ServerDependencies): Promise<Server> {
+export async function startServer(config: Config, dependencies: ServerDependencies): Promise<Server> {
+  try {
+    return await startOnce(config, dependencies)
+  } catch (error) {
+    if (!(error instanceof DamagedStateError)) throw error
+    // The state is made of the log. If that does not reach back to the beginning any more, the second start refuses and says so.
+    dependencies.logger.error({ err: error }, 'the state is damaged; it is thrown away and made anew from the log')
+    await removeState(stateDirectoryOf(config.dataDirectory))
+    return await startOnce(config, dependencies)
+  }
+}
+
+async function startOnce(config: Config, { logger }: ServerDependencies): Promise<Server> {
   const directory = await openDataDirectory(config.dataDirectory, { nodeId: nodeId(config.id) })
   const opened: (() => Promise<void>)[] = [async () => await directory.close()]
   try {
@@ -105,6 +119,10 @@ async function startNode(
       await stopped
     },
   }
+}
+
+function stateDirectoryOf(dataDirectory: string): string {
+  return join(dataDirectory, 'state')
 }
 
 async function startOrClose(node: Node, { transport, state, log }: NodeDependencies): Promise<void> {
@@ -182,7 +200,7 @@ function nodeDependencies(
       },
       { onSync: onLogSync },
     ),
-    state: new RocksStateStore({ directory: join(directory.path, 'state') }),
+    state: new RocksStateStore({ directory: stateDirectoryOf(directory.path) }),
     transport: new TcpTransport(
       { id: nodeId(config.id), listen: formatHostPort(listen) },
       { clock: systemClock, random, logger },

@@ -14,6 +14,8 @@ export interface ChangesDependencies {
   readonly transport: Transport
   readonly clock: Clock
   readonly caughtUpEntriesMax: number
+  /** How long a new leader may not have heard from its followers yet. */
+  readonly settlingMs: number
 }
 
 export interface VoterChange {
@@ -37,6 +39,7 @@ export interface LearnerAnswer {
 }
 
 const PROBE_TIMEOUT_MS = 2_000
+const LISTEN_MS = 10
 
 /** Membership changes on the leader (raft.md 4): waits where the core says "not now", and turns its refusals into the API's errors. */
 export class Changes {
@@ -171,10 +174,25 @@ export class Changes {
       const change = makeChange()
       const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), change, ifAt))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
-      if (outcome.kind !== 'in-progress' || deadline <= clock.now()) throw errorOf(outcome)
+      const wait = this.waitFor(outcome)
+      if (wait === null || deadline <= clock.now()) throw errorOf(outcome)
+      if (wait === 'to hear its followers') {
+        await replica.conditions.until(() => false, LISTEN_MS)
+        continue
+      }
       const before = this.changeMark()
       await replica.conditions.until(() => this.changeMark() !== before, deadline - clock.now())
     }
+  }
+
+  /** What has to happen before a refused change may be taken; null when it is refused for good. */
+  private waitFor(outcome: ChangeOutcome): 'for the change before' | 'to hear its followers' | null {
+    if (outcome.kind === 'in-progress') return 'for the change before'
+    // A new leader knows nothing of its followers: what looks dead or behind may just not have answered yet.
+    const { replica, clock, settlingMs } = this.deps
+    const isNew = clock.now() < replica.journal.ledSince + settlingMs
+    const isHearsay = outcome.kind === 'quorum-at-risk' || outcome.kind === 'learner-lagging'
+    return isNew && isHearsay ? 'to hear its followers' : null
   }
 
   /** Differs whenever another attempt may succeed. */

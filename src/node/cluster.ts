@@ -1,7 +1,7 @@
 import { RequestError } from '../lib/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { StateStore } from '../ports/state-store.ts'
-import type { NodeId } from '../raft/index.ts'
+import type { NodeId, TransferOutcome } from '../raft/index.ts'
 import { nodeId } from '../raft/index.ts'
 import type { Changes, LearnerAnswer, LearnerRequest, VoterChange } from './changes.ts'
 import type { Formation, InitializeAnswer } from './formation.ts'
@@ -20,6 +20,8 @@ export interface ClusterDependencies {
   readonly state: StateStore
   readonly clock: Clock
   readonly chunkBytes: number
+  /** How long a new leader may not have heard from its followers yet. */
+  readonly settlingMs: number
   readonly checkInitialized: () => void
 }
 
@@ -27,6 +29,8 @@ export interface LearnerStatus extends MemberStatus {
   readonly id: number
   readonly caughtUp: boolean
 }
+
+const LISTEN_MS = 10
 
 /** The cluster's administration, on any node: what needs the leader is carried there. Fits the front's `ClusterControl`. */
 export class Cluster {
@@ -164,13 +168,13 @@ export class Cluster {
   }
 
   private async transferHere(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
-    const { replica, clock } = this.deps
+    const { replica } = this.deps
     const target: NodeId | null = to === null ? null : nodeId(to)
     if (target !== null && !replica.raft.view().effective.membership.nodes.has(target)) {
       throw new RequestError('node-not-found', `node ${target} is not a member of this cluster`)
     }
     if (target === replica.raft.view().id) return { leader: target }
-    const outcome = replica.input(() => replica.raft.transfer(clock.now(), target))
+    const outcome = await this.startTransfer(target)
     if (outcome.kind === 'not-leader') throw new RequestError('no-leader', 'the node that was asked does not lead')
     if (outcome.kind === 'transferring')
       throw new RequestError('transferring', `leadership is being transferred to node ${outcome.to} already`)
@@ -191,5 +195,15 @@ export class Cluster {
       throw new RequestError('no-transfer-target', `node ${outcome.to} did not take over in time; this node leads on`)
     }
     return { leader }
+  }
+
+  /** A leader that has just begun waits until its followers had time to answer before it calls one of them dead. */
+  private async startTransfer(target: NodeId | null): Promise<TransferOutcome> {
+    const { replica, clock, settlingMs } = this.deps
+    for (;;) {
+      const outcome = replica.input(() => replica.raft.transfer(clock.now(), target))
+      if (outcome.kind !== 'no-target' || clock.now() >= replica.journal.ledSince + settlingMs) return outcome
+      await replica.conditions.until(() => false, LISTEN_MS)
+    }
   }
 }

@@ -9,6 +9,8 @@ import { Outbox } from './outbox.ts'
 
 export interface CoreLoopOptions {
   readonly frameBytesMax: number
+  /** A leader whose disk does not end a write within this time makes room for another one. */
+  readonly diskTimeoutMs: number
 }
 
 export interface CoreLoopDependencies {
@@ -33,6 +35,7 @@ export interface CoreLoopDependencies {
  */
 export class CoreLoop {
   readonly raft: Raft
+  private readonly options: CoreLoopOptions
   private readonly deps: CoreLoopDependencies
   private readonly writer: LogWriter
   private readonly outbox: Outbox
@@ -43,12 +46,14 @@ export class CoreLoop {
   private stopped = false
 
   constructor(options: CoreLoopOptions, deps: CoreLoopDependencies, clusterId: string | null) {
+    this.options = options
     this.deps = deps
     this.raft = deps.raft
     this.clusterId = clusterId
     const { log, clock, transport, onFault } = deps
     this.writer = new LogWriter({
       log,
+      now: () => clock.now(),
       clusterId: () => this.clusterId,
       onPersisted: (seq) => this.input(() => this.raft.persisted(clock.now(), seq)),
       send: (message) => this.outbox.send(message),
@@ -155,8 +160,19 @@ export class CoreLoop {
       this.cancelTimer = null
       // What has arrived before the timer is processed first: it may say that the leader is alive.
       clock.nextTurn(() => {
-        if (!this.stopped) this.input(() => this.raft.tick(clock.now()))
+        if (!this.stopped) this.input(() => this.tick(clock.now()))
       })
     })
+  }
+
+  private tick(now: number): void {
+    // Its followers may go on committing without this disk, while everything it should write piles up (a node whose disk hangs gives leadership up).
+    const isHanging = this.writer.busyMs(now) > this.options.diskTimeoutMs
+    if (isHanging && this.raft.state === 'leader' && !this.isAlone()) this.raft.stepDown(now, 'its disk does not answer')
+    this.raft.tick(now)
+  }
+
+  private isAlone(): boolean {
+    return this.raft.view().effective.membership.configs.flat().every((voter) => voter === this.raft.view().id)
   }
 }

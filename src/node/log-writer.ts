@@ -7,6 +7,7 @@ import { membershipsOf } from './entry.ts'
 
 export interface LogWriterDependencies {
   readonly log: LogStore
+  readonly now: () => number
   /** The cluster this node belongs to, as of now: stored with every vote. */
   readonly clusterId: () => string | null
   /** Every write up to number `seq` is durable. */
@@ -26,6 +27,7 @@ export class LogWriter {
   private durableSeq = 0
   private held: HeldMessage[] = []
   private writing = false
+  private writingSince = 0
   private stopped = false
   /** What the queue will make of the log's end: batches from `tailFrom` on, which the store does not know yet. */
   private tail: LogBatch[] = []
@@ -60,6 +62,11 @@ export class LogWriter {
   async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
     if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
     return this.deps.log.read(first, this.lastInStore(last), bytesMax)
+  }
+
+  /** For how long the write in flight has been on its way; 0 when there is none. */
+  busyMs(now: number): number {
+    return this.writing ? now - this.writingSince : 0
   }
 
   /** Resolves when nothing is queued or in flight: with true when all of it is durable, with false when this writer was stopped before. */
@@ -126,6 +133,7 @@ export class LogWriter {
     this.tail = []
     this.tailFrom = Infinity
     this.writing = true
+    this.writingSince = this.deps.now()
     this.deps.log.write(writes).then(
       () => this.onWritten(seq),
       (error: unknown) => this.fail(error),

@@ -131,7 +131,7 @@ export class Node {
   private buildServices(replica: Replica, status: Status): NodeServices {
     const { options, deps } = this
     const { state, clock, transport, log } = deps
-    const { caughtUpEntriesMax } = options
+    const { caughtUpEntriesMax, electionTimeoutMsMax: settlingMs } = options
     const formation = new Formation(options, {
       replica,
       transport,
@@ -139,7 +139,7 @@ export class Node {
       hash: deps.hash,
       onMembership: () => this.connectMembers(replica),
     })
-    const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax })
+    const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax, settlingMs })
     const cluster = new Cluster({
       replica,
       formation,
@@ -148,6 +148,7 @@ export class Node {
       state,
       clock,
       chunkBytes: options.snapshotChunkBytes,
+      settlingMs,
       checkInitialized: () => this.checkServing(),
     })
     const keys = new Keys({ replica, state, clock, checkServing: () => this.checkServing(), id: options.id })

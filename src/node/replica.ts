@@ -16,6 +16,7 @@ import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers } from './peers.ts'
 import type { LeaderHint } from './proposals.ts'
 import { Proposals } from './proposals.ts'
+import { RaftJournal } from './raft-journal.ts'
 import { raftOptions } from './raft-options.ts'
 import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
@@ -38,8 +39,7 @@ export class Replica {
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
   readonly freshness = new Freshness()
-  leaderChanges = 0
-  elections = 0
+  readonly journal: RaftJournal
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
   private readonly peers: Peers
@@ -50,6 +50,7 @@ export class Replica {
     this.options = options
     this.deps = deps
     this.peers = peers
+    this.journal = new RaftJournal(deps.clock, deps.logger)
     this.conditions = new Conditions(deps.clock)
     this.loop = this.makeLoop(startup)
     this.rows = new Rows(deps.state, options.recordCacheBytesMax)
@@ -204,33 +205,19 @@ export class Replica {
   }
 
   private onEvent(event: RaftEvent): void {
-    const { logger } = this.deps
+    this.journal.record(event)
     switch (event.type) {
-      case 'message-ignored':
-        return logger.debug(event, 'message ignored')
-      case 'campaign-started':
-        if (!event.preVote) this.elections += 1
-        return logger.info({ preVote: event.preVote, vote: event.vote }, 'campaign started')
-      case 'leader-changed':
-        if (event.leader !== null) this.leaderChanges += 1
-        logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
-        return this.onLeader()
       case 'state-changed':
         if (event.state === 'leader') this.forwarded.onLeading(event.vote.leaderId)
-        logger.info({ state: event.state, term: event.vote.leaderId.term }, 'state changed')
         return this.onLeader()
-      case 'membership-changed': {
-        const { membership } = event.stored
-        this.peers.onMembership(this.raft.effectiveMembership.membership)
-        if (event.committed) this.peers.onCommittedMembership(membership)
-        const facts = { configs: membership.configs, nodes: [...membership.nodes.keys()], committed: event.committed }
-        return logger.info(facts, 'membership changed')
-      }
+      case 'leader-changed':
       case 'transfer-ended':
-        logger.info({ to: event.to }, event.type)
         return this.onLeader()
+      case 'membership-changed':
+        this.peers.onMembership(this.raft.effectiveMembership.membership)
+        if (event.committed) this.peers.onCommittedMembership(event.stored.membership)
+        return
       default:
-        return logger.info(event, event.type)
     }
   }
 

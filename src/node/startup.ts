@@ -25,13 +25,15 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   const contents = await log.open()
   for (const finding of contents.findings) logger.warn({ finding }, 'log repaired at start')
   const meta = readMeta(await state.open())
-  const { purged, last } = await reconcile(log, contents, meta)
   const applied = meta?.applied ?? null
+  const { purged, last } = await reconcile(log, state, contents, applied)
+  // What was applied was committed: entries that the log has lost and the state holds are not missing.
+  const lostUpTo = contents.lostUpTo !== null && contents.lostUpTo <= indexOf(applied) ? null : contents.lostUpTo
   const reset = purged !== contents.purged
   const appliedMembership = meta?.membership ?? NO_MEMBERSHIP
   const memberships = reset ? [] : membershipsBeyond(contents, indexOf(applied))
   const effective = memberships.at(-1) ?? appliedMembership
-  checkRecovery(id, contents.lostUpTo, effective)
+  checkRecovery(id, lostUpTo, effective)
   return {
     clusterId: contents.hardState.clusterId,
     meta,
@@ -44,7 +46,7 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
       applied,
       appliedMembership,
       memberships,
-      recoverUntil: contents.lostUpTo,
+      recoverUntil: lostUpTo,
     },
   }
 }
@@ -61,11 +63,11 @@ function readMeta(bytes: Uint8Array | null): StateMeta | null {
 
 async function reconcile(
   log: LogStore,
+  state: StateStore,
   contents: LogContents,
-  meta: StateMeta | null,
+  applied: LogId | null,
 ): Promise<{ purged: LogId | null; last: LogId | null }> {
   const { purged, last } = contents
-  const applied = meta?.applied ?? null
   if (indexOf(applied) < indexOf(purged)) {
     throw new StorageError(
       'refused',
@@ -75,6 +77,8 @@ async function reconcile(
   }
   if (applied === null || sameLogId(applied, purged)) return { purged, last }
   if (applied.index <= indexOf(last) && holds(contents, applied)) return { purged, last }
+  // From here on the state is the only place that has these entries.
+  await state.flush()
   await log.write([{ type: 'reset', purged: applied }])
   return { purged: applied, last: applied }
 }
