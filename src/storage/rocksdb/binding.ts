@@ -37,7 +37,7 @@ export async function loadRocksDb(
 }
 
 const DAMAGE =
-  /corrupt|checksum|mismatch|no such file|not an sstable|bad block|bad table|truncated record|missing file/i
+  /corrupt|checksum|mismatch|no such file|not an sstable|bad block|bad table|truncated|missing|newline|existing log file/i
 const LOCKED = /lock hold|while lock file|no locks available|resource temporarily unavailable/i
 
 /** What a failed call of RocksDB means for the node. RocksDB's own codes say `EIO` for almost everything; its texts say more. */

@@ -79,11 +79,19 @@ export class Generations {
     if (!generations.includes(current) && current !== 1) {
       throw new DamagedStateError(this.directory, `generation-${current} is missing`)
     }
+    if (generations.includes(current)) await this.checkDatabase(current)
     for (const generation of generations) {
       if (generation !== current) await this.files.remove(this.path(generation))
     }
     this.highest = Math.max(this.highest, current)
     return current
+  }
+
+  /** RocksDB would begin anew, and silently, in a directory that lost its file CURRENT, which is written before any with rows. */
+  private async checkDatabase(generation: number): Promise<void> {
+    const names = await fs.readdir(this.path(generation))
+    if (names.includes('CURRENT') || !names.some((name) => /\.(sst|log)$/.test(name))) return
+    throw new DamagedStateError(this.directory, `the file CURRENT of generation-${generation} is missing`)
   }
 
   /** A number that no generation has had. */

@@ -1,0 +1,295 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { StateWrite } from '../../src/ports/state-store.ts'
+import { nodeStateFiles, removeState, type StateFiles } from '../../src/storage/rocksdb/generations.ts'
+import { RocksStateStore } from '../../src/storage/rocksdb/rocks-state-store.ts'
+
+const EVERYTHING = { start: null, end: null, reverse: false, limit: Infinity, bytesMax: Infinity }
+
+function temporary(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'quorate-state-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+function put(key: string, value: string | Buffer): StateWrite {
+  return { type: 'put', key: Buffer.from(key), value: Buffer.from(value) }
+}
+
+/** Rows and meta as one string; what went wrong instead. */
+async function look(directory: string): Promise<string> {
+  const store = new RocksStateStore({ directory })
+  try {
+    const meta = await store.open()
+    const view = await store.view()
+    const rows = await view.scan(EVERYTHING)
+    await view.close()
+    const text = rows.map(({ key, value }) => `${Buffer.from(key).toString()}=${Buffer.from(value).toString()}`)
+    return `${meta === null ? '-' : Buffer.from(meta).toString()}: ${text.join(' ')}`
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    return `${error.constructor.name}: ${error.message}`
+  } finally {
+    await store.close()
+  }
+}
+
+t.test('an install leaves the old state or the new one, whatever the moment of a crash', async (t) => {
+  const root = temporary(t)
+  const directory = join(root, 'state')
+  let store = new RocksStateStore({ directory })
+  await store.open()
+  await store.write([put('a', 'old'), put('b', 'old')], Buffer.from('m1'))
+  await store.close()
+
+  const images: { at: string; path: string }[] = []
+  const keep = (at: string): void => {
+    const path = join(root, `image-${images.length}`)
+    cpSync(directory, path, { recursive: true })
+    images.push({ at, path })
+  }
+  const files = Object.fromEntries(
+    Object.entries(nodeStateFiles).map(([name, call]) => [
+      name,
+      async (first: string, second: string) => {
+        keep(`before ${name} ${first}`)
+        await (call as (first: string, second: string) => Promise<void>)(first, second)
+      },
+    ]),
+  ) as unknown as StateFiles
+  store = new RocksStateStore({ directory }, { files })
+  await store.open()
+  keep('opened')
+  const install = await store.beginInstall()
+  keep('begun')
+  await install.write([{ key: Buffer.from('a'), value: Buffer.from('new') }])
+  keep('half')
+  await install.write([{ key: Buffer.from('c'), value: Buffer.from('new') }])
+  await install.commit(Buffer.from('m2'))
+  keep('committed')
+  await store.close()
+  keep('closed')
+
+  const seen = new Set<string>()
+  let hasNew = false
+  for (const { at, path } of images) {
+    const found = await look(path)
+    t.match(found, /^m1: a=old b=old$|^m2: a=new c=new$/, at)
+    if (found.startsWith('m2')) hasNew = true
+    else t.notOk(hasNew, `${at}: it never goes back`)
+    seen.add(found)
+    t.equal(readdirSync(path).filter((name) => name.startsWith('generation-')).length, 1, 'leftovers are removed')
+  }
+  t.equal(seen.size, 2)
+  t.ok(images.length > 10, `${images.length} moments`)
+})
+
+t.test('a flipped bit: the state of an earlier write, or an error that says damaged', async (t) => {
+  const root = temporary(t)
+  const directory = join(root, 'state')
+  const store = new RocksStateStore({ directory })
+  await store.open()
+  for (let i = 0; i < 10; i++) await store.write([put(`k${i}`, `${i}`.repeat(1000))], Buffer.from(`m${i}`))
+  await store.flush()
+  for (let i = 10; i < 20; i++) await store.write([put(`k${i}`, `${i}`.repeat(500))], Buffer.from(`m${i}`))
+  const original = join(root, 'original')
+  cpSync(directory, original, { recursive: true })
+  await store.close()
+
+  const outcomes = { whole: 0, earlier: 0, damaged: 0 }
+  for (const name of readdirSync(join(original, 'generation-1'))) {
+    const content = readFileSync(join(original, 'generation-1', name))
+    if (name === 'LOG' || content.length === 0) continue
+    for (const part of [0.02, 0.5, 0.999]) {
+      const path = join(root, 'flipped')
+      rmSync(path, { recursive: true, force: true })
+      cpSync(original, path, { recursive: true })
+      const flipped = Buffer.from(content)
+      const at = Math.floor(content.length * part)
+      flipped.writeUInt8(flipped.readUInt8(at) ^ 8, at)
+      writeFileSync(join(path, 'generation-1', name), flipped)
+      const text = await look(path)
+      if (text.startsWith('DamagedStateError')) {
+        outcomes.damaged += 1
+        continue
+      }
+      const meta = Number(/^m(\d+): /.exec(text)?.[1])
+      t.ok(meta >= 9 && meta <= 19, `${name} at ${at}: ${text.slice(0, 200)}`)
+      t.equal(text.split(' ').length - 1, meta + 1, `${name} at ${at}: the rows belong to the meta`)
+      outcomes[meta === 19 ? 'whole' : 'earlier'] += 1
+    }
+  }
+  t.ok(outcomes.whole > 0 && outcomes.earlier > 0 && outcomes.damaged > 3, JSON.stringify(outcomes))
+})
+
+t.test('files that are missing, foreign or newer', async (t) => {
+  const root = temporary(t)
+  const original = join(root, 'original')
+  const store = new RocksStateStore({ directory: original })
+  await store.open()
+  await store.write([put('a', '1')], Buffer.from('m1'))
+  await store.flush()
+  await store.close()
+  const expected = await look(original)
+  t.equal(expected, 'm1: a=1')
+  const sst = readdirSync(join(original, 'generation-1')).find((name) => name.endsWith('.sst')) ?? ''
+  const cases: [string, (path: string) => void, RegExp][] = [
+    ['an SST file', (path) => rmSync(join(path, 'generation-1', sst)), /^DamagedStateError.*No such file/],
+    ['CURRENT', (path) => rmSync(join(path, 'generation-1', 'CURRENT')), /^DamagedStateError.*CURRENT.*is missing/],
+    [
+      'current',
+      (path) => rmSync(join(path, 'current')),
+      /^DamagedStateError.*the file current is missing.*can be rebuilt/,
+    ],
+    [
+      'the content of current',
+      (path) => writeFileSync(join(path, 'current'), '{"format'),
+      /^DamagedStateError.*cannot be read/,
+    ],
+    [
+      'sense',
+      (path) => writeFileSync(join(path, 'current'), '{"format":1,"generation":-4}'),
+      /^DamagedStateError.*makes no sense/,
+    ],
+    [
+      'the generation',
+      (path) => writeFileSync(join(path, 'current'), '{"format":1,"generation":3}'),
+      /^DamagedStateError.*generation-3 is missing/,
+    ],
+    [
+      'a newer format',
+      (path) => writeFileSync(join(path, 'current'), '{"format":2,"generation":1}'),
+      /^StorageError.*has format 2.*newer version/,
+    ],
+    [
+      'a stranger',
+      (path) => writeFileSync(join(path, 'notes.txt'), ''),
+      /^StorageError.*notes.txt is not a file of the state/,
+    ],
+    [
+      'leftovers',
+      (path) => [mkdirSync(join(path, 'generation-2')), writeFileSync(join(path, 'current.tmp'), 'x')],
+      /^m1: a=1$/,
+    ],
+  ]
+  for (const [what, plant, message] of cases) {
+    const path = join(root, 'case')
+    rmSync(path, { recursive: true, force: true })
+    cpSync(original, path, { recursive: true })
+    plant(path)
+    t.match(await look(path), message, what)
+  }
+  await removeState(original)
+  t.equal(await look(original), '-: ')
+})
+
+t.test('damage that is met while running is remembered', async (t) => {
+  const directory = join(temporary(t), 'state')
+  const store = new RocksStateStore({ directory })
+  await store.open()
+  for (let i = 0; i < 200; i++) await store.write([put(`k${i}`, `${i}`.repeat(300))], Buffer.from(`m${i}`))
+  await store.flush()
+  await store.close()
+  const generation = join(directory, 'generation-1')
+  for (const name of readdirSync(generation).filter((one) => one.endsWith('.sst'))) {
+    const content = readFileSync(join(generation, name))
+    content.fill(0x55, content.length >> 1, (content.length >> 1) + 100)
+    writeFileSync(join(generation, name), content)
+  }
+  const again = new RocksStateStore({ directory })
+  await again.open()
+  const view = await again.view()
+  await t.rejects(view.scan(EVERYTHING), {
+    name: 'StorageError',
+    kind: 'refused',
+    message: /is damaged: .*checksum mismatch/,
+  })
+  await t.rejects(again.write([put('x', '1')], Buffer.from('m')), { message: /is damaged/ }, 'and ends the store')
+  await again.close()
+  t.match(await look(directory), /^DamagedStateError.*met while the node was running/)
+  await removeState(directory)
+  t.equal(await look(directory), '-: ')
+})
+
+t.test('a state in use by another store is refused', async (t) => {
+  const directory = join(temporary(t), 'state')
+  const store = new RocksStateStore({ directory })
+  await store.open()
+  const second = new RocksStateStore({ directory })
+  await t.rejects(second.open(), { name: 'StorageError', kind: 'refused', message: /in use by another process/ })
+  await second.close()
+  await store.write([put('a', '1')], Buffer.from('m'))
+  await store.close()
+})
+
+t.test('a library that is missing is named', async (t) => {
+  const directory = join(temporary(t), 'state')
+  const failing = (message: string): RocksStateStore =>
+    new RocksStateStore({ directory }, { load: async () => Promise.reject(new Error(message)) })
+  await t.rejects(failing('libatomic.so.1: cannot open shared object file: No such file or directory').open(), {
+    name: 'StorageError',
+    kind: 'refused',
+    message: /libatomic is missing: install it \(package libatomic1 in Debian/,
+  })
+  await t.rejects(failing('Cannot find addon').open(), { message: /no build of rocksdb-native for this system/ })
+  t.notOk(existsSync(directory), 'and nothing is written')
+})
+
+t.test('views keep a replaced state alive until they are closed', async (t) => {
+  const directory = join(temporary(t), 'state')
+  const store = new RocksStateStore({ directory })
+  await store.open()
+  await store.write([put('a', '1')], Buffer.from('m1'))
+  const view = await store.view()
+  for (let i = 2; i < 5; i++) {
+    const install = await store.beginInstall()
+    await install.write([{ key: Buffer.from('a'), value: Buffer.from(`${i}`) }])
+    await install.commit(Buffer.from(`m${i}`))
+  }
+  t.equal((await view.scan(EVERYTHING)).length, 1)
+  t.ok(existsSync(join(directory, 'generation-1')))
+  await view.close()
+  await store.close()
+  t.same(readdirSync(directory).toSorted(), ['current', 'generation-4'])
+  t.equal(await look(directory), 'm4: a=4')
+})
+
+t.test('a full disk ends the store and loses nothing that was flushed', async (t) => {
+  const root = temporary(t)
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', root]).status !== 0) {
+    t.comment('mount is not allowed here, so no disk can be filled')
+    t.pass('skipped for this reason')
+    return
+  }
+  t.teardown(() => execFileSync('umount', [root]))
+  const directory = join(root, 'state')
+  const store = new RocksStateStore({ directory, writeBufferBytes: 1024 * 1024 })
+  await store.open()
+  await store.write([put('first', '1')], Buffer.from('m0'))
+  await store.flush()
+  let written = 0
+  const fill = async (): Promise<void> => {
+    for (;;) {
+      const value = Buffer.alloc(50_000)
+      for (let at = 0; at < value.length; at += 4) value.writeUInt32LE(Math.imul(at + written, 0x9e3779b1) >>> 0, at)
+      await store.write([put(`k${String(written).padStart(6, '0')}`, value)], Buffer.from(`m${written + 1}`))
+      written += 1
+    }
+  }
+  await t.rejects(fill(), { name: 'StorageError', kind: 'failed', message: /disk is full/ })
+  await t.rejects(store.write([], Buffer.from('m')), { name: 'StorageError' })
+  await t.rejects(store.flush(), { name: 'StorageError' })
+  await store.close().catch(() => undefined)
+  execFileSync('mount', ['-o', 'remount,size=64m', root])
+  const again = new RocksStateStore({ directory })
+  const meta = Buffer.from((await again.open()) ?? '').toString()
+  const view = await again.view()
+  const rows = await view.scan(EVERYTHING)
+  t.equal(`m${rows.length - 1}`, meta, 'rows and meta belong together')
+  t.ok(rows.length - 1 <= written)
+  await view.close()
+  await again.close()
+})
