@@ -272,7 +272,8 @@ export class Replica {
       onChanged: () => this.conditions.changed(),
       onFault: (error: Error) => this.fault(error),
     }
-    return new CoreLoop({ frameBytesMax: this.options.appendBytesMax * 2 }, deps, clusterId)
+    const { appendBytesMax, electionTimeoutMsMax } = this.options
+    return new CoreLoop({ frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax }, deps, clusterId)
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {
