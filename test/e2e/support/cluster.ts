@@ -64,11 +64,11 @@ export class TestCluster {
     return this.nodes.filter(({ id }) => !ids.includes(id))
   }
 
-  /** One more node, not started. */
-  async add(): Promise<NodeProcess> {
+  /** One more node, not started; its data lie in `directory` if that is given. */
+  async add(directory?: string): Promise<NodeProcess> {
     const [api = 0, raft = 0, proxy = 0] = await freePorts(3)
     const id = this.nodes.length + 1
-    const place = { id, directory: join(this.directory, `node-${id}`), api, raft, flags: this.flags }
+    const place = { id, directory: directory ?? join(this.directory, `node-${id}`), api, raft, flags: this.flags }
     if (this.links !== null) await this.links.listen(id, proxy, raft)
     const node = new NodeProcess(this.owner, this.links === null ? place : { ...place, raftAdvertise: proxy })
     this.nodes.push(node)

@@ -124,11 +124,9 @@ export class NodeProcess {
     this.directory = directory
     this.addresses = { id, raft: `127.0.0.1:${raftAdvertise}`, api: `http://127.0.0.1:${api}` }
     this.client = new RestClient(this.addresses.api)
-    this.words = [
-      ...['--id', String(id), '--data-dir', directory, '--segment-bytes', '4MiB'],
-      ...['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`, '--raft-advertise', this.addresses.raft],
-      ...flags,
-    ]
+    const place = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '4MiB']
+    const listen = ['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`]
+    this.words = [...place, ...listen, '--raft-advertise', this.addresses.raft, ...flags]
     owner.teardown(async () => {
       this.client.close()
       const surprise = this.runs.map((run) => run.surprise).find((words) => words !== null) ?? null
