@@ -4,17 +4,18 @@ import { limits } from '../../../src/limits.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
-import type { Transport } from '../../../src/ports/transport.ts'
+import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
 import { nodeId } from '../../../src/raft/index.ts'
 import { Client } from './client.ts'
 import { Life } from './life.ts'
 import { DiskLogStore, LogDisk } from './log-disk.ts'
 import { DiskStateStore, StateDisk } from './state-disk.ts'
+import type { Wire } from './wire.ts'
 
 export interface MachineDependencies {
   readonly clock: Clock
-  readonly join: (id: NodeId, address: string) => Transport
+  readonly join: (id: NodeId, address: string) => Wire
   readonly logger: (id: number) => Logger
   readonly onFault: (id: number, error: Error) => void
   readonly options: Partial<NodeOptions>
@@ -23,7 +24,7 @@ export interface MachineDependencies {
 interface Running {
   readonly node: Node
   readonly life: Life
-  readonly transport: Transport
+  readonly transport: Wire
   readonly client: Client
 }
 
@@ -77,6 +78,11 @@ export class Machine {
     const replica = this.node.running
     if (replica === null) throw new Error(`node ${this.id} has not started`)
     return replica.appliedIndex
+  }
+
+  /** Sends what some process on this machine may have sent: a copy, or a message that was long on its way. Nothing interferes. */
+  send(message: PeerMessage): void {
+    this.process().transport.sendAsIs(message)
   }
 
   async start(): Promise<Client> {

@@ -22,6 +22,8 @@ const TURN_MS = 0.02
 export class VirtualClock implements Clock {
   private time = 1_000
   private turns: (() => void)[] = []
+  /** What is left of the turn at hand. */
+  private round: (() => void)[] = []
   /** Ascending by time; equal times in the order of their making. */
   private timers: Timer[] = []
   private waiters = new Set<Waiter>()
@@ -82,6 +84,7 @@ export class VirtualClock implements Clock {
     this.running = false
   }
 
+  /** Every callback is a task of its own, with what its promises lead to before the next, as on the real event loop. */
   private readonly turn = (): void => {
     if (!this.running) return
     for (const waiter of this.waiters) {
@@ -89,18 +92,23 @@ export class VirtualClock implements Clock {
       else if (this.time >= waiter.deadline) waiter.settle(false)
     }
     // The test goes on before anything else does: it sees the very moment that it waited for.
-    setImmediate(this.work)
+    setImmediate(this.beginRound)
+  }
+
+  private readonly beginRound = (): void => {
+    this.round = this.turns
+    this.turns = []
+    this.time += TURN_MS
+    if (this.round.length === 0) this.skip()
+    this.work()
   }
 
   private readonly work = (): void => {
     if (!this.running) return
-    const due = this.turns
-    this.turns = []
-    for (const callback of due) callback()
-    this.time += TURN_MS
-    if (due.length === 0) this.skip()
-    this.fire()
-    setImmediate(this.turn)
+    const callback = this.round.shift() ?? this.dueTimer()
+    if (callback === undefined) return void setImmediate(this.turn)
+    callback()
+    setImmediate(this.work)
   }
 
   /** Nothing is to be done now: on to the next timer, or to whoever waits no longer. */
@@ -111,10 +119,11 @@ export class VirtualClock implements Clock {
     if (next !== Infinity && next > this.time) this.time = next
   }
 
-  private fire(): void {
+  private dueTimer(): (() => void) | undefined {
     while (this.timers[0] !== undefined && this.timers[0].at <= this.time) {
       const timer = this.timers.shift()
-      if (timer !== undefined && !timer.cancelled) timer.callback()
+      if (timer !== undefined && !timer.cancelled) return timer.callback
     }
+    return undefined
   }
 }

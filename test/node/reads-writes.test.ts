@@ -1,0 +1,649 @@
+import t, { type Test } from 'tap'
+import type { CommandResult } from '../../src/kv/index.ts'
+import type { PeerMessage } from '../../src/ports/transport.ts'
+import { refused, TestCluster } from './support/cluster.ts'
+import { Ledger } from './support/ledger.ts'
+
+async function formed(t: Test, ids: readonly number[] = [1, 2, 3], options = {}) {
+  const c = new TestCluster(t, ids, options)
+  const leader = await c.form()
+  return { c, leader, followers: ids.filter((id) => id !== leader) }
+}
+
+function revisionOf(result: CommandResult): number {
+  if (result.type !== 'put') throw new Error(`a put was answered with ${result.type}`)
+  return result.revision
+}
+
+function drop(c: TestCluster, drops: (message: PeerMessage) => boolean): void {
+  c.interference.intercept = (message) => (drops(message) ? [] : [message])
+}
+
+function passAll(c: TestCluster): void {
+  c.interference.intercept = (message) => [message]
+}
+
+t.test(
+  'a write is taken by every node and answered once it is applied there: the node reads its own writes',
+  async (t) => {
+    const { c } = await formed(t)
+    let revision = 0
+    for (let round = 0; round < 5; round++) {
+      for (const id of [1, 2, 3]) {
+        const value = `${round}-${id}`
+        const result = await c.on(id).put('a', value)
+        t.match(result, { type: 'put', version: round * 3 + id, createRevision: Number, previous: null })
+        t.ok(revisionOf(result) > revision, 'revisions grow')
+        revision = revisionOf(result)
+        t.equal(await c.on(id).stale('a'), value, 'without asking anybody')
+        for (const other of [1, 2, 3]) t.equal(await c.on(other).get('a'), value)
+      }
+    }
+    const { record, context } = await c.on(2).read('a')
+    t.match(record, { modRevision: revision, version: 15 })
+    t.match(context, { revision, servedBy: 2, consistency: 'linearizable' })
+    t.equal(await c.on(1).get('absent'), null)
+    await c.settled()
+  },
+)
+
+t.test('conditions are judged where the write takes effect', async (t) => {
+  const { c, followers } = await formed(t)
+  const [one = 0, two = 0] = followers
+  const created = await c.on(one).put('a', '1', { condition: { type: 'absent' } })
+  t.match(created, { type: 'put', version: 1 })
+  t.match(await c.on(two).put('a', '2', { condition: { type: 'absent' } }), {
+    type: 'condition-failed',
+    currentRevision: revisionOf(created),
+  })
+  t.match(await c.on(two).put('b', '2', { condition: { type: 'present' } }), {
+    type: 'condition-failed',
+    currentRevision: null,
+  })
+  const replaced = await c
+    .on(two)
+    .put('a', '2', { condition: { type: 'mod-revision', revision: revisionOf(created) }, previous: true })
+  t.match(replaced, { type: 'put', version: 2, previous: { version: 1 } })
+  t.match(await c.on(one).delete('a', { condition: { type: 'mod-revision', revision: revisionOf(created) } }), {
+    type: 'condition-failed',
+  })
+  t.match(await c.on(one).delete('a', { previous: true }), { type: 'deleted', deleted: 1, previous: { version: 2 } })
+  t.match(await c.on(two).delete('a'), { type: 'deleted', deleted: 0 })
+  // Increments by compare and set from all sides: none is lost.
+  await c.on(1).put('counter', '0')
+  let failures = 0
+  const increment = async (id: number): Promise<void> => {
+    for (let done = 0; done < 10;) {
+      const { record, value } = await c.on(id).read('counter')
+      const condition = { type: 'mod-revision', revision: record?.modRevision ?? 0 } as const
+      const result = await c.on(id).put('counter', String(Number(value) + 1), { condition })
+      if (result.type === 'put') done += 1
+      else failures += 1
+    }
+  }
+  await Promise.all([1, 2, 3, 1, 2, 3].map(increment))
+  t.equal(await c.on(2).get('counter'), '60')
+  t.ok(failures > 0, `${failures} attempts came too late`)
+  await c.settled()
+})
+
+t.test(
+  'a write with an idempotency key takes effect once: a retry gets the first answer, on every node, for ever',
+  async (t) => {
+    const { c, leader, followers } = await formed(t, [1, 2, 3], { keyedWritesMax: 5 })
+    const tag = { key: 'request-1', fingerprint: 17 }
+    const first = await c.on(leader).put('a', '1', { idempotency: tag })
+    await c.on(leader).put('a', '2')
+    for (const id of [1, 2, 3]) t.same(await c.on(id).put('a', '1', { idempotency: tag }), first)
+    t.same(await c.on(1).put('a', '1', { idempotency: { key: 'request-1', fingerprint: 18 } }), { type: 'key-reused' })
+    t.same(await c.on(2).delete('a', { idempotency: { key: 'request-1', fingerprint: 18 } }), { type: 'key-reused' })
+    await c.at(leader).crash()
+    await c.leader(followers)
+    for (const id of followers) t.same(await c.on(id).put('a', '1', { idempotency: tag }), first, 'after a failover')
+    await c.start(leader)
+    for (const id of [1, 2, 3]) await c.at(id).crash()
+    await c.start(1, 2, 3)
+    await c.leader()
+    for (const id of [1, 2, 3])
+      t.same(await c.on(id).put('a', '1', { idempotency: tag }), first, 'after a restart of all')
+    t.equal(await c.on(2).get('a'), '2')
+    // At once from all sides.
+    const sides = await Promise.all(
+      [1, 2, 3, 1, 2, 3].map((id) => c.on(id).put('b', 'x', { idempotency: { key: 'both', fingerprint: 1 } })),
+    )
+    for (const answer of sides) t.same(answer, sides[0])
+    t.equal((await c.on(1).read('b')).record?.version, 1)
+    for (let i = 0; i < 5; i++) await c.on(1).put('c', 'x', { idempotency: { key: `other-${i}`, fingerprint: 1 } })
+    t.match(
+      await c.on(1).put('a', '3', { idempotency: tag }),
+      { type: 'put', version: 3 },
+      'only so many are remembered',
+    )
+    await c.settled()
+  },
+)
+
+t.test(
+  'a linearizable read is never stale, whichever side of a partition it is asked on; nor is a lease read',
+  async (t) => {
+    let answered = 0
+    let refusedReads = 0
+    for (const consistency of ['linearizable', 'lease'] as const) {
+      for (let round = 0; round < 4; round++) {
+        const { c, leader, followers } = await formed(t)
+        let acknowledged = 0
+        await c.on(leader).put('a', '0')
+        c.partition([leader])
+        let stopped = false
+        const readers = [leader, leader, ...followers].map(async (id) => {
+          while (!stopped) {
+            const floor = acknowledged
+            const read = c.on(id).get('a', { consistency, timeoutMs: 50 })
+            const value = await read.catch((error: { code?: unknown }) => {
+              if (error.code !== 'no-leader' && error.code !== 'read-timeout') throw error
+              refusedReads += 1
+              return null
+            })
+            if (value === null) await c.pass(1)
+            else {
+              answered += 1
+              if (Number(value) < floor)
+                throw new Error(`${consistency}: ${value} was read on ${id} after ${floor} was acknowledged`)
+            }
+            await c.pass(0.5)
+          }
+        })
+        await c.pass(round * 100)
+        for (let i = 1; i <= 20; i++) {
+          await c.on(followers[i % 2] ?? 0).put('a', String(i), { timeoutMs: 5_000 })
+          acknowledged = i
+          await c.pass(5)
+        }
+        c.heal()
+        await c.settled()
+        stopped = true
+        await Promise.all(readers)
+        t.equal(await c.on(leader).get('a'), '20')
+        await Promise.all(c.up.map((machine) => machine.crash()))
+      }
+    }
+    t.ok(answered > 100 && refusedReads > 20, `${answered} reads were answered, ${refusedReads} refused`)
+  },
+)
+
+t.test(
+  'lease reads: answered without a message by a leader that a quorum has just acknowledged, else linearizable',
+  async (t) => {
+    const { c, leader, followers } = await formed(t)
+    await c.on(leader).put('a', '1')
+    await c.pass(100)
+    let sent = 0
+    c.interference.intercept = (message) => {
+      sent += 1
+      return [message]
+    }
+    t.match((await c.on(leader).read('a', { consistency: 'lease' })).context, { consistency: 'lease' })
+    t.equal(sent, 0)
+    t.match((await c.on(followers[0] ?? 0).read('a', { consistency: 'lease' })).context, {
+      consistency: 'linearizable',
+    })
+    // Cut off, the lease runs out before anybody else may lead.
+    c.partition([leader])
+    await c.pass(310)
+    await refused(c.on(leader).get('a', { consistency: 'lease', timeoutMs: 100 }), 'no-leader', 'read-timeout')
+    c.heal()
+    const now = await c.leader()
+    await c.pass(100)
+    const [next = 0] = [1, 2, 3].filter((id) => id !== now)
+    await c.on(now).transfer(next)
+    t.equal(await c.on(next).get('a', { consistency: 'lease' }), '1')
+  },
+)
+
+t.test('stale reads: local at once, within the bounds that are asked for', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [away = 0, near = 0] = followers
+  const first = revisionOf(await c.on(leader).put('a', '1'))
+  await c.settled()
+  c.partition([away])
+  const second = revisionOf(await c.on(leader).put('a', '2'))
+  t.equal(await c.on(away).stale('a'), '1')
+  t.match((await c.on(away).read('a', { consistency: 'stale' })).context, { consistency: 'stale', revision: first })
+  t.equal(await c.on(away).get('a', { consistency: 'stale', minRevision: first }), '1')
+  const late = await refused(
+    c.on(away).get('a', { consistency: 'stale', minRevision: second, timeoutMs: 100 }),
+    'future-revision',
+  )
+  t.match(late.facts, { currentRevision: first })
+  await c.pass(1_000)
+  t.equal(await c.on(near).get('a', { consistency: 'stale', maxStalenessMs: 200 }), '2')
+  t.equal(await c.on(leader).get('a', { consistency: 'stale', maxStalenessMs: 200 }), '2')
+  await refused(c.on(away).get('a', { consistency: 'stale', maxStalenessMs: 500 }), 'not-ready')
+  t.equal(await c.on(away).get('a', { consistency: 'stale', maxStalenessMs: 60_000 }), '1')
+  const waiting = c.on(away).get('a', { consistency: 'stale', minRevision: second, timeoutMs: 10_000 })
+  c.heal()
+  t.equal(await waiting, '2', 'it comes as soon as the revision does')
+  await c.settled()
+  await c.pass(100)
+  t.equal(await c.on(away).get('a', { consistency: 'stale', maxStalenessMs: 200 }), '2')
+  await c.restart(away)
+  await refused(c.on(away).get('a', { consistency: 'stale', maxStalenessMs: 60_000 }), 'not-ready')
+  await refused(c.on(leader).get('a', { minRevision: second + 1_000, timeoutMs: 100 }), 'future-revision')
+  await refused(c.on(leader).scan({ minRevision: second + 1_000, timeoutMs: 100 }), 'future-revision')
+})
+
+t.test('a follower that always has something left to apply is no older than that', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { recordCacheBytesMax: 0 })
+  const [follower = 0] = followers
+  c.at(follower).state.readMs = 2
+  // It applies as fast as new entries come, so that it stays a little behind: what it knows is never the latest.
+  let stopped = false
+  const writes: Promise<unknown>[] = []
+  const writing = (async () => {
+    for (let i = 0; !stopped; i++) {
+      writes.push(c.on(leader).put(`k${i}`, 'v'))
+      await c.pass(i < 40 ? 0.1 : 2.1)
+    }
+  })()
+  await c.pass(300)
+  for (let i = 0; i < 50; i++) {
+    await c.pass(20)
+    t.equal(await c.on(follower).get('k1', { consistency: 'stale', maxStalenessMs: 150 }), 'v')
+  }
+  stopped = true
+  await writing
+  await Promise.all(writes)
+})
+
+t.test(
+  'the minority side of a partition: what is refused for certain never takes effect, what may is said to be unknown',
+  async (t) => {
+    const { c, leader, followers } = await formed(t, [1, 2, 3, 4, 5])
+    const [apart = 0, ...rest] = followers
+    await c.on(leader).put('a', '1')
+    c.partition([leader, apart])
+    const ledger = new Ledger()
+    const onLeader = ledger.write(c.on(leader), { timeoutMs: 400 })
+    const forwarded = ledger.write(c.on(apart), { timeoutMs: 400 })
+    await refused(c.on(apart).get('a', { timeoutMs: 200 }), 'read-timeout', 'no-leader')
+    await refused(c.on(leader).get('a', { timeoutMs: 200 }), 'read-timeout', 'no-leader')
+    t.equal(await onLeader, 'unknown')
+    t.equal(await forwarded, 'unknown', 'the leader may have it')
+    await c.pass(2_000)
+    t.not(c.at(leader).view.state, 'leader', 'a leader without a quorum gives up')
+    for (const id of [leader, apart]) {
+      t.equal(await ledger.write(c.on(id), { timeoutMs: 300 }), 'refused')
+      await refused(c.on(id).get('a', { timeoutMs: 300 }), 'no-leader')
+      await refused(c.on(id).scan({ timeoutMs: 300 }), 'no-leader')
+      t.equal(await c.on(id).stale('a'), '1')
+    }
+    t.same(
+      [...ledger.codes],
+      [
+        ['outcome-unknown', 2],
+        ['no-leader', 2],
+      ],
+    )
+    const now = await c.leader(rest)
+    t.equal(await ledger.write(c.on(now)), 'acknowledged')
+    c.heal()
+    await c.settled()
+    await ledger.check(c.on(leader))
+    for (const id of [1, 2, 3, 4, 5]) await c.on(id).put('a', String(id))
+  },
+)
+
+t.test('writes that were lost with a leader are proposed again and take effect once', async (t) => {
+  // On a follower: forwarded to a leader that dies with them.
+  for (const survives of [false, true]) {
+    const { c, leader, followers } = await formed(t)
+    const [one = 0, two = 0] = followers
+    drop(
+      c,
+      (message) => message.type === 'append-request' && message.from === leader && (!survives || message.to === two),
+    )
+    const ledger = new Ledger()
+    const before = c.at(leader).view.last?.index ?? 0
+    const writes = [one, two, one, two].map((id) => ledger.write(c.on(id), { timeoutMs: 20_000 }))
+    await c.until('the leader has them', () => (c.at(leader).view.last?.index ?? 0) >= before + 4)
+    if (survives) await c.until('one more has them', () => (c.at(one).view.last?.index ?? 0) >= before + 4)
+    await c.at(leader).crash()
+    passAll(c)
+    t.same(await Promise.all(writes), Array(4).fill('acknowledged'), survives ? 'kept by one' : 'lost')
+    await c.start(leader)
+    await c.settled()
+    await ledger.check(c.on(leader))
+  }
+  // On the leader itself: deposed, then told what became of its entries.
+  for (const survives of [false, true]) {
+    const { c, leader, followers } = await formed(t)
+    const [one = 0, two = 0] = followers
+    c.partition(survives ? [leader, one] : [leader])
+    const ledger = new Ledger()
+    drop(c, ({ type, from }) => survives && type === 'append-response' && from === one)
+    const writes = Array.from({ length: 10 }, () => ledger.write(c.on(leader), { timeoutMs: 30_000 }))
+    if (survives) await c.until('one more has them', () => c.at(one).view.last?.index === c.at(leader).view.last?.index)
+    await c.pass(100)
+    c.partition([leader])
+    c.hub.heal(c.at(one).id, c.at(two).id)
+    c.hub.heal(c.at(two).id, c.at(one).id)
+    c.cut(leader, one)
+    c.cut(one, leader)
+    passAll(c)
+    await c.leader(followers)
+    c.heal()
+    t.same(await Promise.all(writes), Array(10).fill('acknowledged'))
+    await c.settled()
+    await ledger.check(c.on(two))
+  }
+})
+
+t.test('a forwarded batch takes effect once, however often and however late its frame arrives', async (t) => {
+  const { c, leader } = await formed(t)
+  const seen: PeerMessage[] = []
+  c.interference.intercept = (message) => {
+    if (message.type !== 'forward-request') return [message]
+    seen.push(message)
+    return [message, message, message]
+  }
+  const ledger = new Ledger()
+  for (let i = 0; i < 20; i++) await Promise.all([1, 2, 3].map((id) => ledger.write(c.on(id))))
+  t.equal(ledger.total('acknowledged'), 60)
+  t.ok(seen.length >= 20)
+  const repeat = async (): Promise<void> => {
+    for (const message of seen) if (c.at(message.from).isUp) c.at(message.from).send({ ...message })
+    await c.pass(50)
+  }
+  await repeat()
+  // The same after leadership has moved, has come back, and after the leader has lost its memory.
+  const next = leader === 1 ? 2 : 1
+  await c.on(leader).transfer(next)
+  await repeat()
+  await c.on(next).transfer(leader)
+  await repeat()
+  await c.restart(leader)
+  await c.leader()
+  await repeat()
+  for (let i = 0; i < 5; i++) await Promise.all([1, 2, 3].map((id) => ledger.write(c.on(id))))
+  await c.settled()
+  await ledger.check(c.on(leader))
+  for (let i = 0; i < 60; i++) t.equal((await c.on(1).read(`entry-${i}`)).record?.version, 1)
+})
+
+t.test('answers to an earlier life of a process mean nothing to the present one', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [restarted = 0] = followers
+  await c.on(leader).put('a', 'old')
+  const held: PeerMessage[] = []
+  c.interference.intercept = (message) => {
+    if (message.to !== restarted || message.type !== 'read-index-response') return [message]
+    held.push(message)
+    return []
+  }
+  const lost = c
+    .on(restarted)
+    .get('a')
+    .then(
+      () => 'answered',
+      (error: Error) => error.name,
+    )
+  await c.until('the leader has answered', () => held.length > 0)
+  await c.restart(restarted)
+  t.equal(await lost, 'ProcessEndedError')
+  await c.settled()
+  drop(c, ({ type, to }) => type === 'append-request' && to === restarted)
+  await c.on(leader).put('a', 'new')
+  const asked: PeerMessage[] = []
+  c.interference.intercept = (message) => {
+    if (message.type === 'read-index-request') asked.push(message)
+    return message.to === restarted && ['read-index-response', 'append-request'].includes(message.type) ? [] : [message]
+  }
+  const read = c.on(restarted).get('a')
+  await c.until('the present one has asked', () => asked.length > 0)
+  for (const message of held) c.at(leader).send(message)
+  passAll(c)
+  for (const message of held) c.at(leader).send(message)
+  t.equal(await read, 'new')
+  // Requests to the leader and forwarded batches are numbered apart as well.
+  const numbers = {
+    'forward-request': new Set<number>(),
+    'control-request': new Set<number>(),
+    'read-index-request': new Set<number>(),
+  }
+  let sent = 0
+  c.interference.intercept = (message) => {
+    if (message.type === 'forward-request') sent += Number(numbers[message.type].add(message.batchId).size > 0)
+    if (message.type === 'control-request') sent += Number(numbers[message.type].add(message.requestId).size > 0)
+    if (message.type === 'read-index-request') sent += Number(numbers[message.type].add(message.readId).size > 0)
+    return [message]
+  }
+  for (let life = 0; life < 3; life++) {
+    for (let i = 0; i < 5; i++) {
+      await c.on(restarted).put('b', String(i))
+      await c.on(restarted).get('b')
+      await c.on(restarted).learners()
+    }
+    await c.restart(restarted)
+    await c.settled()
+  }
+  for (const [type, distinct] of Object.entries(numbers))
+    t.equal(distinct.size, 15, `no number of a ${type} was used twice`)
+  t.equal(sent, 45)
+})
+
+t.test('a range is deleted in one change; a scan shows one moment, though writes go on', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  for (let i = 0; i < 30; i++) await c.on((i % 3) + 1).put(`k${String(i).padStart(2, '0')}`, String(i))
+  const deleted = await c.on(followers[0] ?? 0).deleteRange('k05', 'k25')
+  t.match(deleted, { type: 'deleted', deleted: 20 })
+  t.match(await c.on(leader).deleteRange('k05', 'k25'), { type: 'deleted', deleted: 0 })
+  t.match(await c.on(leader).deleteRange('k25', 'k05'), { type: 'deleted', deleted: 0 })
+  for (const id of [1, 2, 3]) {
+    const { items } = await c.on(id).scan()
+    t.same(
+      items.map(([name]) => name),
+      [0, 1, 2, 3, 4, 25, 26, 27, 28, 29].map((i) => `k${String(i).padStart(2, '0')}`),
+    )
+  }
+  // The two ends are written one after the other, so that at every moment the first is at most one ahead.
+  await c.on(leader).put('a-first', '0')
+  await c.on(leader).put('z-last', '0')
+  for (const machine of c.machines.values()) machine.state.writeMs = 1
+  let stopped = false
+  const writing = (async () => {
+    for (let i = 1; !stopped; i++) {
+      await c.on(leader).put('a-first', String(i))
+      await c.on(leader).put('z-last', String(i))
+    }
+  })()
+  const values = new Set<string>()
+  for (let i = 0; i < 60; i++) {
+    const id = (i % 3) + 1
+    const before = c.clock.now()
+    const { items, context } = await c.on(id).scan({ timeoutMs: 1_000 }, 2)
+    t.ok(c.clock.now() - before < 100, 'it does not wait for a pause of the writers')
+    const [first, last] = [Number(items[0]?.[1]), Number(items.at(-1)?.[1])]
+    if (first !== last && first !== last + 1) throw new Error(`the scan shows ${first} and ${last}`)
+    values.add(`${first} ${last}`)
+    const read = await c.on(id).read('a-first', { consistency: 'stale' })
+    if (read.context.revision < context.revision) throw new Error('a later read shows an earlier revision')
+    await c.pass(1)
+  }
+  stopped = true
+  await writing
+  t.ok(values.size > 30, `${values.size} moments were seen`)
+  await c.settled()
+})
+
+t.test(
+  'reads and writes on a slow store with nothing cached: nobody sees or makes anything out of order',
+  async (t) => {
+    const { c, leader } = await formed(t, [1, 2, 3], { recordCacheBytesMax: 0, batchEntriesMax: 3 })
+    for (const { state, id } of c.machines.values()) {
+      state.readMs = 0.3 * id
+      state.writeMs = 0.7
+    }
+    const names = ['x', 'y']
+    const acknowledged = new Map(names.map((name) => [name, 0]))
+    let stopped = false
+    const writers = names.map(async (name) => {
+      for (let i = 1; i <= 150; i++) {
+        const result = await c.on((i % 3) + 1).put(name, String(i))
+        if (result.type !== 'put' || result.version !== i)
+          throw new Error(`write ${i} of ${name} made version ${JSON.stringify(result)}`)
+        acknowledged.set(name, i)
+      }
+    })
+    let reads = 0
+    const readers = [1, 2, 3, 1, 2, 3].map(async (id, at) => {
+      const name = names[at % 2] ?? 'x'
+      const seen = { revision: 0, value: 0 }
+      for (; !stopped; reads++) {
+        const floor = acknowledged.get(name) ?? 0
+        const { value, record, context } = await c.on(id).read(name)
+        if (Number(value) < floor) throw new Error(`${name} was ${value} after ${floor} was acknowledged`)
+        if (record !== null && context.revision < record.modRevision)
+          throw new Error('the revision is older than the record')
+        if (Number(value) < seen.value || context.revision < seen.revision)
+          throw new Error('a reader went back in time')
+        seen.value = Number(value)
+        seen.revision = context.revision
+      }
+    })
+    await Promise.all(writers)
+    stopped = true
+    await Promise.all(readers)
+    t.ok(reads > 200, `${reads} reads`)
+    await c.settled()
+    for (const name of names) t.equal((await c.on(leader).read(name)).record?.version, 150)
+  },
+)
+
+t.test('a read that overlaps a write does not leave the replaced row behind', async (t) => {
+  const { c } = await formed(t, [1], { recordCacheBytesMax: 1_000 })
+  const { state } = c.at(1)
+  state.writeMs = 1
+  for (let turns = 0, version = 1; turns < 15; turns++) {
+    const result = await c.on(1).put('x', String(version))
+    t.match(result, { version }, 'the write before was seen by this one')
+    version += 1
+    for (let i = 0; i < 12; i++) await c.on(1).put(`filler-${i}`, 'v')
+    await c.pass(10)
+    const write = c.on(1).put('x', String(version))
+    for (let turn = 0; turn < turns; turn++) await c.pass(0.01)
+    const read = c.on(1).stale('x')
+    t.match(await write, { version })
+    await read
+    await c.pass(10)
+    t.equal(await c.on(1).get('x'), String(version))
+    version += 1
+  }
+})
+
+t.test('a leader with too much uncommitted takes no more: overloaded, and nothing of it was proposed', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { uncommittedBytesMax: 4_000, batchEntriesMax: 4 })
+  const ledger = new Ledger()
+  drop(c, (message) => message.type === 'append-response' && message.to === leader)
+  const writes = Array.from({ length: 200 }, async (_, i) => {
+    await c.pass(i / 10)
+    return ledger.write(c.on(i % 2 === 0 ? leader : (followers[0] ?? 0)), { timeoutMs: 20_000 })
+  })
+  await c.pass(150)
+  passAll(c)
+  await Promise.all(writes)
+  t.ok((ledger.codes.get('overloaded') ?? 0) > 20, 'on the leader and through a follower')
+  t.ok(ledger.total('acknowledged') > 20)
+  t.equal(ledger.total('acknowledged') + ledger.total('refused'), 200)
+  await c.settled()
+  await ledger.check(c.on(leader))
+  t.equal(await ledger.write(c.on(leader)), 'acknowledged', 'and it recovers')
+})
+
+t.test('every request ends by its deadline', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [one = 0] = followers
+  await c.on(leader).put('a', '1')
+  drop(c, ({ type }) => type === 'read-index-response' || type === 'forward-request' || type === 'control-response')
+  for (const [what, call] of [
+    ['read', () => refused(c.on(one).get('a', { timeoutMs: 100 }), 'read-timeout')],
+    ['scan', () => refused(c.on(one).scan({ timeoutMs: 100 }), 'read-timeout')],
+    ['write', () => refused(c.on(one).put('a', '2', { timeoutMs: 100 }), 'outcome-unknown')],
+    ['change', () => refused(c.on(one).change([1, 2, 3], {}, 100), 'outcome-unknown')],
+  ] as const) {
+    const before = c.clock.now()
+    await call()
+    const tookMs = c.clock.now() - before
+    t.ok(tookMs >= 100 && tookMs < 200, `${what} took ${Math.round(tookMs)} ms`)
+  }
+  passAll(c)
+  await c.settled()
+})
+
+t.test('writes and reads asked for during a transfer wait for the new leader', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const ledger = new Ledger()
+  let stopped = false
+  let slowestMs = 0
+  const clients = [1, 2, 3].map(async (id) => {
+    while (!stopped) {
+      const before = c.clock.now()
+      const outcome = await ledger.write(c.on(id))
+      await c.on(id).get('entry-0')
+      slowestMs = Math.max(slowestMs, c.clock.now() - before)
+      if (outcome !== 'acknowledged') throw new Error(`a write was ${outcome}: ${[...ledger.codes.keys()].join(' ')}`)
+      await c.pass(1)
+    }
+  })
+  let from = leader
+  for (const to of [...followers, leader, ...followers]) {
+    t.same(await c.on(from).transfer(to), { leader: to })
+    from = to
+    await c.pass(60)
+  }
+  stopped = true
+  await Promise.all(clients)
+  t.ok(slowestMs < 200, `nobody waited longer than ${Math.round(slowestMs)} ms`)
+  await c.settled()
+  await ledger.check(c.on(leader))
+})
+
+t.test('under loss, partitions and crashes: acknowledged writes take effect once, refused ones never', async (t) => {
+  for (const seed of [1, 2, 3]) {
+    const { c } = await formed(t, [1, 2, 3], { batchEntriesMax: 5, inflightAppendsMax: 3 })
+    for (const { log, id } of c.machines.values()) log.writeMs = 0.1 * id
+    const ledger = new Ledger()
+    let stopped = false
+    const clients = [1, 2, 3, 1, 2, 3, 1, 2, 3].map(async (id) => {
+      while (!stopped) {
+        if (c.at(id).isUp) await ledger.write(c.on(id), { timeoutMs: 300 })
+        await c.pass(3)
+      }
+    })
+    c.hub.lose(0.05)
+    for (let round = 0; round < 4; round++) {
+      const victim = ((round + seed) % 3) + 1
+      await c.pass(200)
+      if ((round + seed) % 2 === 0) {
+        c.partition([victim])
+        await c.pass(700)
+        c.heal()
+      } else {
+        await c.at(victim).crash(seed)
+        await c.pass(400)
+        await c.start(victim)
+      }
+      await c.pass(300)
+    }
+    c.hub.lose(0)
+    stopped = true
+    await Promise.all(clients)
+    await c.settled()
+    for (const id of [1, 2, 3]) await ledger.check(c.on(id))
+    t.ok(
+      ledger.total('acknowledged') > 200,
+      `${ledger.total('acknowledged')} acknowledged, ${ledger.total('unknown')} unknown`,
+    )
+    t.ok(ledger.total('unknown') > 0)
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
