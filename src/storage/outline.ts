@@ -1,6 +1,9 @@
 import { assert } from '../lib/assert.ts'
 import type { LeaderId, LeaderRun, LogBatch, LogId, LogIndex } from '../raft/index.ts'
 
+/** A batch without its entries. */
+export type BatchSpan = Pick<LogBatch, 'leaderId' | 'first' | 'last'>
+
 const NO_INDEX = -1 as LogIndex
 
 /** Where a log begins and ends and who wrote which part of it: what every log store knows without its entries. */
@@ -26,7 +29,7 @@ export class LogOutline {
   }
 
   /** Why `batch` cannot follow, or null when it can. */
-  ignoreAppend(batch: LogBatch): string | null {
+  ignoreAppend(batch: BatchSpan): string | null {
     if (batch.last < batch.first) return `entries ${batch.first} to ${batch.last} are in the wrong order`
     if (batch.first !== this.lastIndex + 1) return `entry ${batch.first} follows entry ${this.lastIndex}`
     if (this.last !== null && compareLeaders(batch.leaderId, this.last.leaderId) < 0) {
@@ -35,7 +38,7 @@ export class LogOutline {
     return null
   }
 
-  append(batch: LogBatch): void {
+  append(batch: BatchSpan): void {
     const reason = this.ignoreAppend(batch)
     assert(reason === null, `a batch continues the log: ${reason ?? ''}`)
     const run = this.runs.at(-1)

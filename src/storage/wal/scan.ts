@@ -6,7 +6,15 @@ import { clipBatch } from '../clip.ts'
 import { LogOutline } from '../outline.ts'
 import type { LogFiles } from './files.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
-import { batchesIn, type RecordView, recordAt, recordsIn, recordTypes, resemblesRecord } from './record.ts'
+import {
+  batchesIn,
+  RECORD_HEADER_BYTES,
+  type RecordView,
+  recordAt,
+  recordsIn,
+  recordTypes,
+  resemblesRecord,
+} from './record.ts'
 import { Segment } from './segments.ts'
 import { newerFormat } from './slot.ts'
 import { SpanIndex } from './spans.ts'
@@ -229,12 +237,16 @@ export class LogScan {
   }
 
   private applyBatch(record: RecordView, segment: Segment): void {
-    const batch = record.batch()
+    const { first, last } = record
+    const batch = { leaderId: record.leaderId, first, last }
     const reason = this.outline.ignoreAppend(batch)
     if (reason !== null) throw this.inconsistent(segment, reason)
     this.outline.append(batch)
-    this.spans.add(segment.number, record.offset, record.length, batch.first, batch.last, batch.body.length)
-    if (batch.membershipCount > 0) this.membershipBatches.push({ ...batch, body: Buffer.from(batch.body) })
+    const { length } = record
+    this.spans.add(segment.number, record.offset, length, first, last, length - RECORD_HEADER_BYTES)
+    if (record.membershipCount > 0) {
+      this.membershipBatches.push({ ...record.batch(), body: Buffer.from(record.body) })
+    }
   }
 
   private applyTruncate(from: LogIndex, segment: Segment): void {

@@ -1,0 +1,241 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { parseArgs } from 'node:util'
+import { pathToFileURL } from 'node:url'
+import type { StateStore, StateWrite } from '../src/ports/state-store.ts'
+import type { LeaderId, LogBatch, LogIndex, NodeId, Term } from '../src/raft/index.ts'
+import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
+import { WalLogStore } from '../src/storage/wal/wal-log-store.ts'
+import { limits } from '../src/limits.ts'
+
+/**
+ * The stores alone, on a real disk: one append at a time, state batches, scans, recovery. Each case runs several times and the
+ * median run counts. Usage: npm run bench -- storage, or node build/bench/storage.js [--directory DIR] [--runs N]
+ */
+
+interface Measure {
+  readonly name: string
+  /** Milliseconds of each operation. */
+  readonly durationsMs: readonly number[]
+  readonly bytes: number
+  readonly items: number
+}
+
+interface Row {
+  readonly case: string
+  readonly 'p50 ms': string
+  readonly 'p99 ms': string
+  readonly 'MB/s': string
+  readonly 'items/s': string
+}
+
+const LEADER: LeaderId = { term: 1 as Term, nodeId: 1 as NodeId }
+
+function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
+}
+
+function total(measure: Measure): number {
+  return measure.durationsMs.reduce((sum, one) => sum + one, 0)
+}
+
+/** The run with the median duration. */
+function medianRun(runs: readonly Measure[]): Measure {
+  const sorted = runs.toSorted((a, b) => total(a) - total(b))
+  const median = sorted[sorted.length >> 1]
+  if (median === undefined) throw new Error('at least one run')
+  return median
+}
+
+function describe(measure: Measure): Row {
+  const sorted = measure.durationsMs.toSorted((a, b) => a - b)
+  const seconds = total(measure) / 1000
+  return {
+    case: measure.name,
+    'p50 ms': quantile(sorted, 0.5).toFixed(3),
+    'p99 ms': quantile(sorted, 0.99).toFixed(3),
+    'MB/s': (measure.bytes / 1e6 / seconds).toFixed(1),
+    'items/s': Math.round(measure.items / seconds).toLocaleString('en'),
+  }
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now()
+  await work()
+  return performance.now() - begin
+}
+
+function batchOf(first: number, count: number, entryBytes: number): LogBatch {
+  const body = Buffer.alloc(count * entryBytes, 7)
+  for (let i = 0; i < count; i++) body.writeUInt32LE(entryBytes - 4, i * entryBytes)
+  return { leaderId: LEADER, first: first as LogIndex, last: (first + count - 1) as LogIndex, body, membershipCount: 0 }
+}
+
+function openLog(directory: string): WalLogStore {
+  return new WalLogStore({ directory, segmentBytes: limits.segmentBytes, cacheBytesMax: 0 })
+}
+
+/** `count` appends of `entries` entries each, one after the other. */
+async function appends(directory: string, count: number, entries: number, entryBytes: number): Promise<Measure> {
+  const log = openLog(directory)
+  await log.open()
+  let next = 0
+  const append = async (): Promise<void> => {
+    const batch = batchOf(next, entries, entryBytes)
+    next += entries
+    await log.write([{ type: 'append', batch }])
+  }
+  for (let i = 0; i < 50; i++) await append()
+  const durationsMs: number[] = []
+  for (let i = 0; i < count; i++) durationsMs.push(await timed(append))
+  await log.close()
+  const bytes = count * entries * entryBytes
+  return { name: `append ${entries} x ${entryBytes} B, synced`, durationsMs, bytes, items: count * entries }
+}
+
+/** Opening a log of `count` entries, in batches of `entries`. */
+async function recovery(directory: string, count: number, entries: number): Promise<Measure> {
+  const entryBytes = 100
+  const log = openLog(directory)
+  await log.open()
+  for (let first = 0; first < count; first += entries * 100) {
+    const groups = Math.min(100, Math.ceil((count - first) / entries))
+    const writes = Array.from({ length: groups }, (_, i) => ({
+      type: 'append' as const,
+      batch: batchOf(first + i * entries, entries, entryBytes),
+    }))
+    await log.write(writes)
+  }
+  await log.close()
+  const again = openLog(directory)
+  const durationsMs = [await timed(async () => again.open())]
+  await again.close()
+  const name = `open a log of ${count.toLocaleString('en')} entries, ${entries} a batch`
+  return { name, durationsMs, bytes: count * entryBytes, items: count }
+}
+
+function rows(from: number, count: number, valueBytes: number, keys: number): StateWrite[] {
+  return Array.from({ length: count }, (_, i) => {
+    const key = Buffer.from(`k${String(Math.imul(from + i, 0x9e3779b1) >>> 0).padStart(10, '0')}`)
+    key.writeUInt32BE((Math.imul(from + i, 0x9e3779b1) >>> 0) % keys, 1)
+    return { type: 'put', key, value: Buffer.alloc(valueBytes, i) }
+  })
+}
+
+async function stateBatches(directory: string, count: number, size: number, valueBytes: number): Promise<Measure> {
+  const state = new RocksStateStore({ directory })
+  await state.open()
+  const durationsMs: number[] = []
+  for (let i = 0; i < count; i++) {
+    const writes = rows(i * size, size, valueBytes, 100_000)
+    durationsMs.push(await timed(async () => state.write(writes, Buffer.alloc(64))))
+  }
+  await state.close()
+  const name = `state batch of ${size} x ${valueBytes} B`
+  return { name, durationsMs, bytes: count * size * valueBytes, items: count * size }
+}
+
+async function filled(directory: string, count: number): Promise<StateStore> {
+  const state = new RocksStateStore({ directory })
+  await state.open()
+  for (let at = 0; at < count; at += 1000) await state.write(rows(at, 1000, 256, 2 ** 32), Buffer.alloc(64))
+  await state.flush()
+  return state
+}
+
+async function stateReads(directory: string): Promise<Measure[]> {
+  const count = 200_000
+  const state = await filled(directory, count)
+  const gets: number[] = []
+  const single: number[] = []
+  for (let i = 0; i < 1000; i++) {
+    const keys = rows((i * 7919) % (count - 64), 64, 0, 2 ** 32).map(({ key }) => key)
+    gets.push(await timed(async () => state.getMany(keys)))
+    single.push(await timed(async () => state.getMany(keys.slice(0, 1))))
+  }
+  const view = await state.view()
+  const range = { end: null, reverse: false, limit: 4096, bytesMax: limits.snapshotChunkBytes }
+  const scans: number[] = []
+  let start: Uint8Array | null = null
+  let bytes = 0
+  let items = 0
+  for (;;) {
+    const begin = performance.now()
+    const page = await view.scan({ ...range, start })
+    scans.push(performance.now() - begin)
+    const last = page.at(-1)
+    if (last === undefined) break
+    items += page.length
+    for (const { key, value } of page) bytes += key.length + value.length
+    start = Buffer.concat([last.key, Buffer.alloc(1)])
+  }
+  await view.close()
+  await state.close()
+  return [
+    { name: 'get 1 key', durationsMs: single, bytes: 1000 * 256, items: 1000 },
+    { name: 'get 64 keys', durationsMs: gets, bytes: 64_000 * 256, items: 64_000 },
+    { name: 'scan in pages of 256 KiB', durationsMs: scans, bytes, items },
+  ]
+}
+
+/** Runs everything and prints a table. */
+export async function storageBench(options: {
+  readonly directory: string
+  readonly runs: number
+}): Promise<readonly Row[]> {
+  const root = mkdtempSync(join(options.directory, 'quorate-bench-'))
+  let number = 0
+  const fresh = (): string => {
+    number += 1
+    return join(root, String(number))
+  }
+  const cases: (() => Promise<Measure[]>)[] = [
+    async () => [await appends(fresh(), 2000, 1, 512)],
+    async () => [await appends(fresh(), 2000, 1, 16 * 1024)],
+    async () => [await appends(fresh(), 2000, 64, 256)],
+    async () => [await appends(fresh(), 200, 256, 4096)],
+    async () => [await recovery(fresh(), 1_000_000, 64)],
+    async () => [await recovery(fresh(), 1_000_000, 1)],
+    async () => [await stateBatches(fresh(), 2000, 1, 256)],
+    async () => [await stateBatches(fresh(), 1000, 64, 256)],
+    async () => [await stateBatches(fresh(), 200, 1024, 256)],
+    async () => stateReads(fresh()),
+  ]
+  const table: Row[] = []
+  try {
+    for (const run of cases) {
+      const results: Measure[][] = []
+      for (let i = 0; i < options.runs; i++) {
+        results.push(await run())
+        rmSync(root, { recursive: true, force: true })
+        mkdirSync(root)
+      }
+      const width = results[0]?.length ?? 0
+      for (let i = 0; i < width; i++) {
+        table.push(
+          describe(medianRun(results.map((measures) => measures[i]).filter((measure) => measure !== undefined))),
+        )
+      }
+    }
+  } finally {
+    rmSync(root, { recursive: true, force: true })
+  }
+  return table
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const { values } = parseArgs({
+    options: {
+      directory: { type: 'string', default: tmpdir() },
+      runs: { type: 'string', default: '3' },
+      json: { type: 'string' },
+    },
+  })
+  const machine = `${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.version}`
+  console.log(`storage: ${machine}; directory ${values.directory}; median of ${values.runs} runs`)
+  const table = await storageBench({ directory: values.directory, runs: Number(values.runs) })
+  console.table(Object.fromEntries(table.map(({ case: name, ...figures }) => [name, figures])))
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, table }, null, 2)}\n`)
+}
