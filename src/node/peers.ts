@@ -48,7 +48,10 @@ export class Peers {
   private readonly clusterIds = new Map<NodeId, string>()
   /** Nodes that called and are no members (a leader, as a pristine node sees it): called back. */
   private readonly callers = new Map<NodeId, string>()
-  /** Callers that could not be called back. They are again as soon as they say something: their own connection may have stood all the time. */
+  /**
+   * Nodes that this one has no connection to any more: callers that could not be called back, members that left. They are callers
+   * again as soon as they say something: their own connection may have stood all the time.
+   */
   private readonly uncalled = new Map<NodeId, string>()
   private readonly lingering = new Map<NodeId, string>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
@@ -158,8 +161,7 @@ export class Peers {
     const raft = this.callers.get(id)
     if (raft === undefined) return
     this.callers.delete(id)
-    this.uncalled.set(id, raft)
-    dropOldest(this.uncalled, this.options.callersMax)
+    this.notCallingBack(id, raft)
     this.connect()
   }
 
@@ -227,11 +229,18 @@ export class Peers {
     this.connect()
   }
 
+  private notCallingBack(id: NodeId, raft: string): void {
+    this.uncalled.set(id, raft)
+    dropOldest(this.uncalled, this.options.callersMax)
+  }
+
   private linger(id: NodeId, raft: string): void {
     if (id === this.options.id) return
     this.lingering.set(id, raft)
     this.deps.clock.after(this.options.lingerMs, () => {
-      if (this.lingering.delete(id)) this.connect()
+      if (!this.lingering.delete(id)) return
+      this.notCallingBack(id, raft)
+      this.connect()
     })
   }
 
