@@ -176,7 +176,8 @@ export class LivenessPhase {
       machines.some((machine) => machine.lost !== null || machine.view?.recovering === true)
     )
       return none
-    if (machines.some((machine) => !this.isKnown(machine, this.members(ledger)))) return none
+    const members = this.members(ledger)
+    if (machines.some((machine) => !members.includes(machine) || !this.isKnown(machine, members))) return none
     switch (this.options.topology) {
       case 'bridge':
         world.census.count('net-bridge')

@@ -1,17 +1,15 @@
-import { nodeId } from '../../src/raft/index.ts'
 import type { FaultClass } from './census.ts'
 import { Client } from './client.ts'
+import { SimCluster } from './cluster.ts'
 import type { Operation } from './history/operation.ts'
 import { FormationOperator } from './formation.ts'
-import { Ledgers, type Ledger } from './ledger.ts'
 import { LivenessPhase } from './liveness.ts'
-import { Machine } from './machine.ts'
+import type { Machine } from './machine.ts'
 import { Nemesis } from './nemesis.ts'
-import { Network } from './network/network.ts'
 import { Operator } from './operator.ts'
 import { describeOptions, drawOptions, type SimulationOptions } from './options.ts'
 import { HistoryCheck, type HistoryFigures } from './oracles/history.ts'
-import { Oracles } from './oracles/oracles.ts'
+import type { CoreStep } from './oracles/oracle.ts'
 import type { PlantedBug } from './planted/bug.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
@@ -41,10 +39,7 @@ const VIRTUAL_MS_MAX = 300_000
 export class Simulation {
   readonly world: World
   readonly options: SimulationOptions
-  private readonly network: Network
-  private readonly machines: Machine[] = []
-  private readonly ledgers = new Ledgers()
-  private readonly oracles: Oracles
+  private readonly cluster: SimCluster
   private readonly history: Operation[] = []
   private readonly nemesis: Nemesis
   private readonly formation: FormationOperator
@@ -63,16 +58,13 @@ export class Simulation {
     this.world = new World({ seed, eventsMax: EVENTS_MAX }, { trace })
     this.options = drawOptions(seed, this.world.random.fork())
     for (const line of describeOptions(this.options)) this.world.note('options', line)
-    this.network = new Network({ usesCodec: this.options.usesCodec }, this.world)
-    this.network.weather.delayMsMean = this.options.delayMs
-    this.oracles = new Oracles(
-      this.world,
-      this.ledgers,
-      (id) => this.machines.find((machine) => machine.id === id) ?? null,
-    )
+    this.cluster = new SimCluster(this.options, this.world)
     this.driftsBeyondMargin = this.options.faults.has('drift') && this.world.random.chance(0.4)
-    this.buildMachines(dependencies.bug)
-    const { world, network, machines, history, options } = this
+    const { world, history, options } = this
+    const { network, machines } = this.cluster
+    for (let i = 0; i < options.voters + options.spares; i++) {
+      this.cluster.addMachine(options, this.drawRate(), dependencies.bug)
+    }
     this.nemesis = new Nemesis(options, { world, network, machines })
     const armCrash = (machine: Machine): void => this.nemesis.arm(machine)
     const voters = machines.slice(0, options.voters)
@@ -83,6 +75,11 @@ export class Simulation {
       this.clients.push(new Client(id, options, { world, machines, history }))
     const probe = new Client(0, options, { world, machines, history })
     this.liveness = new LivenessPhase(options, { world, network, machines, probe })
+    this.cluster.listener = {
+      onMoment: (...parts) => this.nemesis.onMoment(...parts),
+      onExit: (machine) => this.nemesis.onExit(machine),
+      onStep: (machine, step) => this.onStep(machine, step),
+    }
   }
 
   async run(): Promise<SeedReport> {
@@ -106,10 +103,7 @@ export class Simulation {
 
   private async live(): Promise<void> {
     const { world, options } = this
-    for (const machine of this.machines) {
-      world.after(world.random.between(0, 30), () => machine.start())
-      machine.weather.writeMs = options.writeMs
-    }
+    for (const machine of this.cluster.machines) world.after(world.random.between(0, 30), () => machine.start())
     await this.sleep(40)
     this.nemesis.begin()
     const formed = this.formation.run()
@@ -129,7 +123,7 @@ export class Simulation {
   /** The liveness phase, and then the history. */
   private async settle(used: Promise<unknown>): Promise<void> {
     await this.waitForFormation()
-    const alive = this.formedClusters().filter((ledger) => this.liveness.isExpected(ledger))
+    const alive = this.cluster.formedClusters().filter((ledger) => this.liveness.isExpected(ledger))
     for (const ledger of alive) await this.liveness.run(ledger)
     for (const client of this.clients) client.stopped = true
     await used
@@ -138,23 +132,19 @@ export class Simulation {
     if (this.world.failure() === null) this.checkHistory()
   }
 
-  private formedClusters(): Ledger[] {
-    return this.ledgers.all().filter(({ committed }) => committed.length > 0)
-  }
-
   /** With one list of members the same command on any node, repeated after every restart, forms one cluster and no other. */
   private async waitForFormation(): Promise<void> {
     const limit = this.world.now() + 10 * this.options.node.electionTimeoutMsMax + 5_000
-    while (this.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null)
+    while (this.cluster.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null)
       await this.sleep(50)
     if (!this.formation.isUnanimous) return
-    const formed = this.formedClusters().length
+    const formed = this.cluster.formedClusters().length
     if (formed !== 1)
       throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
   }
 
   private checkHistory(): void {
-    const formed = this.formedClusters()
+    const formed = this.cluster.formedClusters()
     // With two clusters there are two stores, and clients do not know which one they spoke to.
     if (formed.length > 1) return
     const { faults, node } = this.options
@@ -170,48 +160,10 @@ export class Simulation {
     this.figures = check.figures
   }
 
-  private buildMachines(bug: PlantedBug | null): void {
-    const { world, network, options } = this
-    const { random } = world
-    for (let id = 1; id <= options.voters + options.spares; id++) {
-      const machine = new Machine(
-        {
-          id: nodeId(id),
-          addresses: { raft: `10.0.0.${id}:7100`, api: `http://10.0.0.${id}:7000` },
-          node: options.node,
-          pace: { workMs: options.workMs, turnMs: options.turnMs },
-          clockRate: this.drawRate(),
-          cachedProbability: options.cachedProbability,
-        },
-        {
-          world,
-          network,
-          bug,
-          observer: {
-            onSubmit: (...parts) => this.oracles.onSubmit(...parts),
-            onDurable: (...parts) => this.oracles.onDurable(...parts),
-            onSend: (...parts) => this.oracles.onSend(...parts),
-            onState: (...parts) => this.oracles.onState(...parts),
-            onStart: (...parts) => this.oracles.onStart(...parts),
-            onWipe: (...parts) => this.oracles.onWipe(...parts),
-            onMoment: (...parts) => this.nemesis.onMoment(...parts),
-            onFault: (machine) => this.nemesis.onExit(machine),
-            onStep: (one, step) => {
-              this.oracles.onStep(one, step)
-              if (step.view.state === 'candidate' && step.before?.state !== 'candidate') this.nemesis.onCandidate(one)
-              this.countInheritedJoint(step)
-            },
-          },
-        },
-      )
-      machine.weather.readMs = random.pick([0.05, 1])
-      this.machines.push(machine)
-    }
-  }
-
-  private countInheritedJoint({ view, before }: Parameters<Oracles['onStep']>[1]): void {
-    if (view.state !== 'leader' || before?.state === 'leader') return
-    if (view.effective.membership.configs.length > 1) this.world.census.count('member-joint-inherited')
+  private onStep(machine: Machine, { view, before }: CoreStep): void {
+    if (view.state === 'candidate' && before?.state !== 'candidate') this.nemesis.onCandidate(machine)
+    const begins = view.state === 'leader' && before?.state !== 'leader'
+    if (begins && view.effective.membership.configs.length > 1) this.world.census.count('member-joint-inherited')
   }
 
   private drawRate(): number {
@@ -230,11 +182,12 @@ export class Simulation {
     this.operator.stopped = true
     this.formation.stopped = true
     for (const client of this.clients) client.stopped = true
-    for (const machine of this.machines) machine.process?.end()
+    this.cluster.end()
   }
 
   private report(): SeedReport {
     const { world } = this
+    const { oracles, ledgers } = this.cluster
     const failure = world.failure()
     return {
       seed: this.options.seed,
@@ -242,9 +195,9 @@ export class Simulation {
       virtualMs: world.now(),
       events: world.events,
       faults: world.census.entries(),
-      leaders: this.oracles.elections.leaders,
-      committed: this.ledgers.all().reduce((sum, { committed }) => sum + committed.length, 0),
-      digestsCompared: this.oracles.digests.compared,
+      leaders: oracles.elections.leaders,
+      committed: ledgers.all().reduce((sum, { committed }) => sum + committed.length, 0),
+      digestsCompared: oracles.digests.compared,
       history: this.figures,
       livenessChecked: this.livenessChecked,
       fingerprint: `${world.events}/${world.now().toFixed(6)}/${this.history.length}/${world.random.fraction()}`,

@@ -46,6 +46,9 @@ export class WriteAhead implements Oracle {
         const { outcome } = message
         if (outcome.kind !== 'matched') return
         this.expectVote(machine, message.asked, 'acknowledges entries')
+        // Under a later ballot they may have been replaced by the same write that made them durable. The earlier leader cannot
+        // commit them by this: a quorum that did not have them has voted for the later one.
+        if (compareLeaderIds(message.asked.leaderId, machine.log.durable.hardState.vote.leaderId) < 0) return
         const last = indexOf(machine.log.durable.last)
         if (outcome.matched > last) fail(machine, `acknowledges ${outcome.matched}, but its disk ends at ${last}`)
       }
