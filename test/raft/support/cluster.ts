@@ -119,6 +119,8 @@ export class Cluster {
   readonly cut = new Set<string>()
   /** Called with every plan to send a snapshot; by default the snapshot arrives. */
   onSnapshot: (node: Node, plan: SnapshotPlan) => void = (node, plan) => this.sendSnapshot(node, plan, 'installed')
+  /** Called whenever something is committed for the first time anywhere. */
+  onCommit: () => void = () => {}
   steps = 0
   loss: number
   duplication: number
@@ -429,6 +431,7 @@ export class Cluster {
     }
     assert.equal(effects.lastSeq, node.disk.lastSeq, 'writes are numbered without gaps')
     const { committed } = effects
+    const news = committed > this.oracle.lastCommitted
     this.oracle.commits(
       node.disk.current,
       Math.max(indexOf(node.state.applied) + 1, 0),
@@ -437,6 +440,7 @@ export class Cluster {
       live.view.vote.leaderId,
     )
     this.sync(node, live)
+    if (news) this.onCommit()
   }
 
   /** One write in flight; what gathers meanwhile goes with the next. */
