@@ -2,6 +2,7 @@ import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
 import { electionDefaults, electionLatency } from './election-latency.ts'
 import type { Figure } from './lib/report.ts'
 import { printTable, save } from './lib/report.ts'
+import { storageBench, storageDefaults } from './storage.ts'
 
 /** `npm run bench -- [name...] [--quick]`. Every bench prints a table; all figures go to bench/results/<date>.json. */
 const benches: Record<string, (quick: boolean) => Promise<Figure[]>> = {
@@ -9,6 +10,7 @@ const benches: Record<string, (quick: boolean) => Promise<Figure[]>> = {
     commitThroughput(quick ? { ...throughputDefaults, seconds: 3, repeat: 1 } : throughputDefaults),
   'election-latency': (quick) =>
     electionLatency(quick ? { rounds: 5, failures: ['SIGKILL', 'SIGTERM'] } : electionDefaults),
+  storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
 }
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))

@@ -1,19 +1,24 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { parseArgs } from 'node:util'
-import { pathToFileURL } from 'node:url'
+import { limits } from '../src/limits.ts'
 import type { StateStore, StateWrite } from '../src/ports/state-store.ts'
 import type { LeaderId, LogBatch, LogIndex, NodeId, Term } from '../src/raft/index.ts'
 import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from '../src/storage/wal/wal-log-store.ts'
-import { limits } from '../src/limits.ts'
+import { type Figure, summarize } from './lib/report.ts'
 
-/**
- * The stores alone, on a real disk: one append at a time, state batches, scans, recovery. Each case runs several times and the
- * median run counts. Usage: npm run bench -- storage, or node build/bench/storage.js [--directory DIR] [--runs N]
- */
+/** The stores alone, on a real disk: one append at a time, state batches, reads, scans, recovery. */
+
+export interface StorageBenchOptions {
+  /** On the disk to measure. */
+  readonly directory: string
+  /** Each case runs this many times; the medians are told. */
+  readonly repeat: number
+}
+
+export const storageDefaults: StorageBenchOptions = { directory: tmpdir(), repeat: 3 }
 
 interface Measure {
   readonly name: string
@@ -23,41 +28,20 @@ interface Measure {
   readonly items: number
 }
 
-interface Row {
-  readonly case: string
-  readonly 'p50 ms': string
-  readonly 'p99 ms': string
-  readonly 'MB/s': string
-  readonly 'items/s': string
-}
-
 const LEADER: LeaderId = { term: 1 as Term, nodeId: 1 as NodeId }
 
 function quantile(sorted: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
 }
 
-function total(measure: Measure): number {
-  return measure.durationsMs.reduce((sum, one) => sum + one, 0)
-}
-
-/** The run with the median duration. */
-function medianRun(runs: readonly Measure[]): Measure {
-  const sorted = runs.toSorted((a, b) => total(a) - total(b))
-  const median = sorted[sorted.length >> 1]
-  if (median === undefined) throw new Error('at least one run')
-  return median
-}
-
-function describe(measure: Measure): Row {
+function evaluate(measure: Measure): Record<'p50Ms' | 'p99Ms' | 'megabytesPerS' | 'itemsPerS', number> {
   const sorted = measure.durationsMs.toSorted((a, b) => a - b)
-  const seconds = total(measure) / 1000
+  const seconds = measure.durationsMs.reduce((sum, one) => sum + one, 0) / 1000
   return {
-    case: measure.name,
-    'p50 ms': quantile(sorted, 0.5).toFixed(3),
-    'p99 ms': quantile(sorted, 0.99).toFixed(3),
-    'MB/s': (measure.bytes / 1e6 / seconds).toFixed(1),
-    'items/s': Math.round(measure.items / seconds).toLocaleString('en'),
+    p50Ms: quantile(sorted, 0.5),
+    p99Ms: quantile(sorted, 0.99),
+    megabytesPerS: measure.bytes / 1e6 / seconds,
+    itemsPerS: measure.items / seconds,
   }
 }
 
@@ -180,62 +164,39 @@ async function stateReads(directory: string): Promise<Measure[]> {
   ]
 }
 
-/** Runs everything and prints a table. */
-export async function storageBench(options: {
-  readonly directory: string
-  readonly runs: number
-}): Promise<readonly Row[]> {
+/** Runs everything, each case in a directory of its own. */
+export async function storageBench(options: StorageBenchOptions): Promise<Figure[]> {
   const root = mkdtempSync(join(options.directory, 'quorate-bench-'))
-  let number = 0
-  const fresh = (): string => {
-    number += 1
-    return join(root, String(number))
-  }
+  const directory = join(root, 'store')
   const cases: (() => Promise<Measure[]>)[] = [
-    async () => [await appends(fresh(), 2000, 1, 512)],
-    async () => [await appends(fresh(), 2000, 1, 16 * 1024)],
-    async () => [await appends(fresh(), 2000, 64, 256)],
-    async () => [await appends(fresh(), 200, 256, 4096)],
-    async () => [await recovery(fresh(), 1_000_000, 64)],
-    async () => [await recovery(fresh(), 1_000_000, 1)],
-    async () => [await stateBatches(fresh(), 2000, 1, 256)],
-    async () => [await stateBatches(fresh(), 1000, 64, 256)],
-    async () => [await stateBatches(fresh(), 200, 1024, 256)],
-    async () => stateReads(fresh()),
+    async () => [await appends(directory, 2000, 1, 512)],
+    async () => [await appends(directory, 2000, 1, 16 * 1024)],
+    async () => [await appends(directory, 2000, 64, 256)],
+    async () => [await appends(directory, 200, 256, 4096)],
+    async () => [await recovery(directory, 1_000_000, 64)],
+    async () => [await recovery(directory, 1_000_000, 1)],
+    async () => [await stateBatches(directory, 2000, 1, 256)],
+    async () => [await stateBatches(directory, 1000, 64, 256)],
+    async () => [await stateBatches(directory, 200, 1024, 256)],
+    async () => stateReads(directory),
   ]
-  const table: Row[] = []
+  const figures: Figure[] = []
   try {
     for (const run of cases) {
-      const results: Measure[][] = []
-      for (let i = 0; i < options.runs; i++) {
-        results.push(await run())
+      const runs: Measure[][] = []
+      for (let i = 0; i < options.repeat; i++) {
+        runs.push(await run())
         rmSync(root, { recursive: true, force: true })
         mkdirSync(root)
       }
-      const width = results[0]?.length ?? 0
-      for (let i = 0; i < width; i++) {
-        table.push(
-          describe(medianRun(results.map((measures) => measures[i]).filter((measure) => measure !== undefined))),
-        )
+      for (const [i, { name }] of (runs[0] ?? []).entries()) {
+        const measures = runs.map((run) => run[i]).filter((measure) => measure !== undefined)
+        const values = summarize(measures.map(evaluate), 'p50Ms')
+        figures.push({ bench: 'storage', settings: { case: name }, values })
       }
     }
   } finally {
     rmSync(root, { recursive: true, force: true })
   }
-  return table
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const { values } = parseArgs({
-    options: {
-      directory: { type: 'string', default: tmpdir() },
-      runs: { type: 'string', default: '3' },
-      json: { type: 'string' },
-    },
-  })
-  const machine = `${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.version}`
-  console.log(`storage: ${machine}; directory ${values.directory}; median of ${values.runs} runs`)
-  const table = await storageBench({ directory: values.directory, runs: Number(values.runs) })
-  console.table(Object.fromEntries(table.map(({ case: name, ...figures }) => [name, figures])))
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, table }, null, 2)}\n`)
+  return figures
 }
