@@ -179,7 +179,7 @@ t.test('a read-only disk: exit 2', async (t) => {
 })
 
 t.test('damage on one of three nodes: repaired from its peers or refused, never served', async (t) => {
-  const cluster = await TestCluster.formed(t, { size: 3 })
+  const cluster = await TestCluster.formed(t, { size: 3, flags: ['--keep-entries', '0'] })
   const count = 300
   await fill(cluster.node(1), 'k/', count)
   await cluster.untilEqual()
@@ -205,40 +205,18 @@ t.test('damage on one of three nodes: repaired from its peers or refused, never 
     t.equal(new Set((await cluster.untilEqual()).digests).size, 1, `${name}: equal digests`)
   }
 
-  await t.test('a flipped byte in the state', async (t) => {
-    const victim = await harm(async (node) => {
-      const tables = await filesBelow(join(node.directory, 'state'), /\.sst$/)
-      const largest = tables.toSorted((a, b) => b.bytes - a.bytes)[0]
-      if (largest === undefined) throw new Error('the state has tables after a graceful stop')
-      // In the first data block: those who read it must find out.
-      await flipByte(largest.path, 60)
-    })
-    const process = victim.launch()
-    process.mayEnd = true
-    const outcome = await eventually('it ends, or answers', async () => {
-      if (process.hasEnded) return 'ended'
-      return (await victim.client.get('/readyz')).status === 200 ? 'ready' : null
-    })
-    if (outcome === 'ready') {
-      for (let number = 0; number < count && !process.hasEnded; number++) {
-        const answer = await victim.client.getKey(`k/${number}`, { silenceMsMax: 10_000 }).catch(() => null)
-        if (answer !== null && answer.status !== 500 && answer.status !== 503) {
-          t.equal(answer.text, `value ${number}`, 'what it serves is right')
-        }
-      }
-    }
-    const end = await Promise.race([
-      process.ended,
-      new Promise<null>((resolve) => setTimeout(resolve, patienceMs, null).unref()),
-    ])
-    t.ok(end !== null && (end.code === 2 || end.code === 3), `exit code 2 or 3, not ${end?.code}: ${end?.err}`)
-    t.match(end?.err, /state/i, 'the message names the state')
-    // The remedy of the manual: the log was never purged, so it rebuilds the state.
-    await rm(join(victim.directory, 'state'), { recursive: true })
-    await victim.start()
-    await cluster.untilReady([victim])
-    t.same(await wrongOn(victim, 'k/', count), [])
-    t.equal(new Set((await cluster.untilEqual()).digests).size, 1)
+  /** In the first data block of the largest table: those who read it must find out. */
+  const harmState = async (node: NodeProcess): Promise<void> => {
+    const tables = await filesBelow(join(node.directory, 'state'), /\.sst$/)
+    const largest = tables.toSorted((a, b) => b.bytes - a.bytes)[0]
+    if (largest === undefined) throw new Error('the state has tables after a graceful stop')
+    await flipByte(largest.path, 60)
+  }
+
+  await t.test('the state, while the log reaches back to the beginning: made anew from the log', async (t) => {
+    const victim = await harm(harmState)
+    await expectHealed(victim, 'a flipped byte in the state')
+    t.match(victim.process.output, /state is damaged/, 'and its log says so')
   })
 
   for (const share of [0.1, 0.5, 0.98]) {
@@ -264,6 +242,40 @@ t.test('damage on one of three nodes: repaired from its peers or refused, never 
     for (const copy of ['hard-state-a', 'hard-state-b']) await flipByte(join(victim.directory, 'log', copy), 40)
     await victim.start()
     await cluster.untilReady()
+  })
+
+  await t.test('the state, when the log is purged: refused; the node is replaced', async (t) => {
+    for (const { client } of cluster.nodes) t.equal((await client.post('/cluster/purge')).status, 200)
+    const victim = await harm(harmState)
+    const process = victim.launch()
+    process.mayEnd = true
+    await eventually('it ends, or serves', async () =>
+      process.hasEnded || (await victim.client.get('/readyz')).status === 200 ? true : null,
+    )
+    for (let number = 0; number < count && !process.hasEnded; number++) {
+      const answer = await victim.client.getKey(`k/${number}`).catch(() => null)
+      if (answer?.status === 200) t.equal(answer.text, `value ${number}`, 'what it serves is right')
+    }
+    const end = await eventually('it ends', async () => (process.hasEnded ? await process.ended : null))
+    t.ok(end.code === 2 || end.code === 3, `exit code 2 or 3, not ${end.code}`)
+    t.match(end.out, /state .* is damaged/, 'its log says what was found')
+    t.match(end.err, /remove this node .* add it again/, `and the last line what to do: ${end.err.trim()}`)
+    await refusal(t, victim, /remove this node .* add it again/, 'started again')
+
+    const { client } = await cluster.leader()
+    const change = (body: unknown) => client.request('PATCH', '/cluster/membership', { body })
+    t.equal((await change({ remove: [victim.id] })).status, 200)
+    await rm(victim.directory, { recursive: true })
+    await victim.start()
+    await eventually('it is added as new', async () => {
+      const answer = await client.post('/cluster/learners', victim.addresses)
+      if (answer.status !== 200) throw new Error(answer.summary)
+      return answer.json<{ caughtUp: boolean }>().caughtUp ? true : null
+    })
+    t.equal((await change({ add: [victim.id] })).status, 200)
+    await cluster.untilReady()
+    t.same(await wrongOn(victim, 'k/', count), [])
+    t.equal(new Set((await cluster.untilEqual()).digests).size, 1)
   })
 })
 
