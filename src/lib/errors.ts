@@ -24,7 +24,12 @@ export const failures = {
   'not-initialized': { status: 409, title: 'Not initialized', retryable: true, ambiguous: false },
   'member-mismatch': { status: 409, title: 'Node is not who it should be', retryable: false, ambiguous: false },
   'peer-disagrees': { status: 409, title: 'A peer disagrees', retryable: false, ambiguous: false },
-  'membership-change-in-progress': { status: 409, title: 'Membership change in progress', retryable: true, ambiguous: false },
+  'membership-change-in-progress': {
+    status: 409,
+    title: 'Membership change in progress',
+    retryable: true,
+    ambiguous: false,
+  },
   'address-conflict': { status: 409, title: 'Address conflict', retryable: false, ambiguous: false },
   'learner-lagging': { status: 409, title: 'Learner is lagging', retryable: true, ambiguous: false },
   'no-transfer-target': { status: 409, title: 'No node can take over', retryable: true, ambiguous: false },

@@ -168,11 +168,15 @@ export class CoreLoop {
   private tick(now: number): void {
     // Its followers may go on committing without this disk, while everything it should write piles up (a node whose disk hangs gives leadership up).
     const isHanging = this.writer.busyMs(now) > this.options.diskTimeoutMs
-    if (isHanging && this.raft.state === 'leader' && !this.isAlone()) this.raft.stepDown(now, 'its disk does not answer')
+    if (isHanging && this.raft.state === 'leader' && !this.isAlone())
+      this.raft.stepDown(now, 'its disk does not answer')
     this.raft.tick(now)
   }
 
   private isAlone(): boolean {
-    return this.raft.view().effective.membership.configs.flat().every((voter) => voter === this.raft.view().id)
+    return this.raft
+      .view()
+      .effective.membership.configs.flat()
+      .every((voter) => voter === this.raft.view().id)
   }
 }

@@ -38,7 +38,7 @@ export type Entry =
     }
 
 /** Bytes that are not an entry this version knows. The node must not skip it: it stops. */
-export class UnknownEntryError extends Error {
+class UnknownEntryError extends Error {
   override readonly name = 'UnknownEntryError'
 }
 

@@ -166,7 +166,7 @@ function min(a: LogIndex, b: number): LogIndex {
 }
 
 /** The part of `batch` in `[first, last]`, which overlaps it. The body is a slice. */
-export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
+function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
   const from = first > batch.first ? first : batch.first
   const to = min(last, batch.last)
   if (from === batch.first && to === batch.last) return batch

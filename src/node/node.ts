@@ -17,7 +17,7 @@ import { openStores } from './startup.ts'
 import { Status } from './status.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
-export const PEER_PROTOCOL = 1
+const PEER_PROTOCOL = 1
 
 /** What a node offers to its front. */
 export interface NodeServices {

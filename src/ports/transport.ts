@@ -59,7 +59,13 @@ export interface ControlResponse {
 }
 
 export type PeerMessage =
-  RaftMessage | ForwardRequest | ForwardRefusal | ReadIndexRequest | ReadIndexResponse | ControlRequest | ControlResponse
+  | RaftMessage
+  | ForwardRequest
+  | ForwardRefusal
+  | ReadIndexRequest
+  | ReadIndexResponse
+  | ControlRequest
+  | ControlResponse
 
 /** What two nodes tell each other before anything else. */
 export interface Hello {

@@ -14,7 +14,6 @@ export {
   isJoint,
   isVoter,
   membershipProblem,
-  sameAddresses,
   votersOf,
 } from './membership.ts'
 export { hasQuorum, reachedByQuorum } from './quorum.ts'

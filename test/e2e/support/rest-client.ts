@@ -124,7 +124,7 @@ export interface KeyOptions extends Omit<RestRequest, 'body'> {
 }
 
 /** Slashes may stand as they are; everything else that has a meaning in URLs is encoded. */
-export function keyPath(key: string): string {
+function keyPath(key: string): string {
   return `/kv/${key.split('/').map(encodeURIComponent).join('/')}`
 }
 

@@ -118,6 +118,6 @@ function touches({ request }: Operation, key: Key): boolean {
   return command.type === 'delete-range' ? isWithin(key, command.start, command.end) : command.key === key
 }
 
-export function isWithin(key: Key, start: Key | null, end: Key | null): boolean {
+function isWithin(key: Key, start: Key | null, end: Key | null): boolean {
   return (start === null || key >= start) && (end === null || key < end)
 }

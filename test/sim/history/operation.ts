@@ -54,7 +54,7 @@ export function describeOperation(operation: Operation): string {
   return `${name} ${span} ${describeRequest(request)} -> ${describeOutcome(outcome)}`
 }
 
-export function describeRequest(request: Request): string {
+function describeRequest(request: Request): string {
   switch (request.type) {
     case 'get':
       return `get ${request.key} (${request.consistency}${request.minRevision === null ? '' : `, from ${request.minRevision}`})`
@@ -78,7 +78,7 @@ export function describeRequest(request: Request): string {
   }
 }
 
-export function describeOutcome(outcome: Outcome): string {
+function describeOutcome(outcome: Outcome): string {
   if (outcome.kind !== 'answered') return `${outcome.kind} (${outcome.code})`
   const { answer } = outcome
   switch (answer.type) {
