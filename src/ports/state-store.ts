@@ -35,7 +35,7 @@ export interface StateInstall {
 }
 
 /**
- * An ordered map of byte strings with one `meta` value that changes atomically with the rows.
+ * An ordered map of byte strings with one `meta` value that changes atomically with the rows. Keys have at least one byte.
  * Writes reach the disk in order but are not synced: after a crash the store holds everything up to some earlier write, never a mix.
  * A rejection of `open`, `write`, `flush` or `commit` leaves the store unusable; the caller stops the process.
  */

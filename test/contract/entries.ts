@@ -11,7 +11,7 @@ export function index(value: number): LogIndex {
 }
 
 /** The bytes of entry `at` written in `term`: different for each, so that a wrong one is noticed. */
-export function entry(term: number, at: number, bytes = 12): Buffer {
+function entry(term: number, at: number, bytes = 12): Buffer {
   const content = Buffer.alloc(4 + bytes, at % 251)
   content.writeUInt32LE(bytes, 0)
   if (bytes >= 12) {

@@ -1,5 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -11,6 +10,7 @@ import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
 import { batch, describeEntries, entryNames, index, logId } from '../contract/entries.ts'
 import { describeLog, LogModel } from './log-model.ts'
 import { type Call, failure, MemoryFiles } from './memory-files.ts'
+import { smallDisk } from './small-disk.ts'
 
 async function openOn(
   files: MemoryFiles,
@@ -380,16 +380,12 @@ t.test('on a real disk: preallocated, private, synced', async (t) => {
 })
 
 t.test('a real disk that is full, and then is not', async (t) => {
-  const directory = temporary(t)
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', directory])
-  if (mounted.status !== 0) {
-    t.comment('mount is not allowed here: the injected faults above have to do')
-    t.match(mounted.stderr?.toString() ?? 'mount is missing', /./)
+  const disk = smallDisk(t, 2)
+  if (disk === null) {
+    t.pass('the injected faults above have to do')
     return
   }
-  t.teardown(() => execFileSync('umount', [directory]))
-  const log = join(directory, 'log')
-  mkdirSync(log)
+  const log = join(disk.path, 'log')
   const open = async (): Promise<{ store: WalLogStore; contents: LogContents }> => {
     const store = new WalLogStore({ directory: log, segmentBytes: 256 * 1024, cacheBytesMax: 0 })
     return { store, contents: await store.open() }
@@ -405,8 +401,7 @@ t.test('a real disk that is full, and then is not', async (t) => {
   await t.rejects(fill(), { name: 'StorageError', kind: 'failed', message: /make log segment.*the disk is full/ })
   await t.rejects(store.write([append(1, acknowledged + 1, acknowledged + 1)]), { name: 'StorageError' })
   await store.close()
-  writeFileSync(join(directory, 'ballast'), '')
-  execFileSync('mount', ['-o', 'remount,size=8m', directory])
+  disk.grow(8)
   const { store: again, contents } = await open()
   t.equal(contents.lostUpTo, null)
   t.equal(contents.last?.index, acknowledged)

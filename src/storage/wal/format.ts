@@ -12,7 +12,7 @@ export const FORMAT_VERSION = 1
 export const PREFIX_BYTES = 16
 export const UUID_BYTES = 16
 export const SEGMENT_HEADER_BYTES = 512
-export const SEGMENT_MAGIC = 'QRMLOG\r\n'
+const SEGMENT_MAGIC = 'QRMLOG\r\n'
 
 const SEGMENT_NAME = /^(\d{10})\.log$/
 

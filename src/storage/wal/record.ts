@@ -18,7 +18,7 @@ import { readU53, writeU53 } from './format.ts'
  * The salt is secret enough that no client can put a record into a value.
  */
 export const RECORD_HEADER_BYTES = 72
-export const RECORD_MAGIC = 0x52514344
+const RECORD_MAGIC = 0x52514344
 const MAGIC_BYTES = Buffer.alloc(4)
 MAGIC_BYTES.writeUInt32LE(RECORD_MAGIC)
 

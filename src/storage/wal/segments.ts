@@ -5,7 +5,7 @@ import { storageFault } from '../fault.ts'
 import type { LogFiles } from './files.ts'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
 
-const ZEROS = Buffer.alloc(1024 * 1024)
+const ZEROS = Buffer.alloc(4 * 1024 * 1024)
 
 /** One file of the log, allocated in full before its first record. */
 export class Segment {
@@ -98,6 +98,7 @@ export class SegmentStock {
         return segment
       },
       (error: unknown) => {
+        if (this.stopped) return null
         this.onFinding(
           `The next log segment could not be made ahead of time. ${storageFault(error, 'make it').message}`,
         )
@@ -136,7 +137,7 @@ export class SegmentStock {
       })
   }
 
-  /** Resolves once no work goes on in the background. A segment on its way is finished first. */
+  /** Resolves once no work goes on in the background. A segment on its way is given up. */
   async stop(): Promise<void> {
     this.stopped = true
     await this.freeing
@@ -187,6 +188,7 @@ export class SegmentStock {
     const fd = await this.files.open(this.path(temporary), 'new')
     try {
       for (let at = 0; at < size; at += ZEROS.length) {
+        if (this.stopped) throw new Error('the log is being closed')
         await this.files.write(fd, [ZEROS.subarray(0, Math.min(ZEROS.length, size - at))], at)
       }
       await this.files.write(fd, [encodeSegmentHeader(this.options.uuid, number)], 0)
