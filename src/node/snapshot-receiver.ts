@@ -2,6 +2,7 @@ import type { MachineState } from '../kv/index.ts'
 import type { StateInstall, StateStore } from '../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../ports/transport.ts'
 import type { LogId, NodeId, StoredMembership, Vote } from '../raft/index.ts'
+import { compareVotes } from '../raft/index.ts'
 import type { Logger } from './options.ts'
 import type { StateMeta } from './state-meta.ts'
 import { decodeStateMeta } from './state-meta.ts'
@@ -31,11 +32,19 @@ export interface SnapshotReceiverDependencies {
   readonly onFault: (error: Error) => void
 }
 
+interface Receiving {
+  readonly source: SnapshotSource
+  /** Until all of it has arrived. */
+  isReading: boolean
+  /** It was answered already, and its end is awaited. */
+  isGivenUp: boolean
+}
+
 /** Receives a state beside the current one, checks it, and swaps it in (raft.md 8). One at a time. */
 export class SnapshotReceiver {
   installed = 0
   private readonly deps: SnapshotReceiverDependencies
-  private busy = false
+  private current: Receiving | null = null
   private stopped = false
 
   constructor(deps: SnapshotReceiverDependencies) {
@@ -43,7 +52,7 @@ export class SnapshotReceiver {
   }
 
   get receiving(): boolean {
-    return this.busy
+    return this.current !== null
   }
 
   onSnapshot(source: SnapshotSource): void {
@@ -57,8 +66,10 @@ export class SnapshotReceiver {
   }
 
   private async receive(source: SnapshotSource): Promise<void> {
-    if (this.busy || this.stopped)
+    if (this.current !== null || this.stopped) {
+      this.giveWayTo(source)
       return this.answer(source, { installed: false, detail: 'another snapshot is being received' })
+    }
     if (source.header.formatVersion !== STATE_STREAM_FORMAT) {
       return this.answer(source, {
         installed: false,
@@ -72,12 +83,21 @@ export class SnapshotReceiver {
         detail: wanted === 'have-it' ? '' : 'a later leader is known',
       })
     }
-    this.busy = true
+    this.current = { source, isReading: true, isGivenUp: false }
     try {
-      await this.receiveAndInstall(source)
+      await this.receiveAndInstall(this.current)
     } finally {
-      this.busy = false
+      this.current = null
     }
+  }
+
+  /** An earlier leader may be cut off in the middle of its stream: its silence must not keep a later one out. That one will try again. */
+  private giveWayTo(later: SnapshotSource): void {
+    const { current } = this
+    if (current === null || !current.isReading || current.isGivenUp) return
+    if (compareVotes(later.header.vote, current.source.header.vote) <= 0) return
+    current.isGivenUp = true
+    void this.answer(current.source, { installed: false, detail: 'a later leader sends its own' })
   }
 
   /** The sender may be gone by now; it will find out from the log how far this node is. */
@@ -89,7 +109,8 @@ export class SnapshotReceiver {
     }
   }
 
-  private async receiveAndInstall(source: SnapshotSource): Promise<void> {
+  private async receiveAndInstall(receiving: Receiving): Promise<void> {
+    const { source } = receiving
     const install = await this.deps.state.beginInstall()
     let meta: StateMeta
     let bytes: Uint8Array
@@ -100,8 +121,10 @@ export class SnapshotReceiver {
       // The stream broke off or lied: that is the sender's or the network's doing, and it will try again.
       await install.abort()
       this.deps.logger.warn({ from: source.from, error: String(error) }, 'snapshot not received')
+      if (receiving.isGivenUp) return
       return this.answer(source, { installed: false, detail: String(error) })
     }
+    receiving.isReading = false
     await this.deps.pause()
     if (this.stopped || !this.deps.isAhead(meta.applied)) {
       await install.abort()

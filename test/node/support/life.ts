@@ -36,7 +36,10 @@ export class Life {
 
   /** What `promise` gives; rejects with `ProcessEndedError` when the process ends first. */
   guard<T>(promise: Promise<T>): Promise<T> {
-    if (this.ended) return Promise.reject(new ProcessEndedError('the process has ended'))
+    if (this.ended) {
+      promise.catch(() => undefined)
+      return Promise.reject(new ProcessEndedError('the process has ended'))
+    }
     return new Promise((resolve, reject) => {
       const onEnded = (): void => reject(new ProcessEndedError('the process has ended'))
       this.listeners.add(onEnded)

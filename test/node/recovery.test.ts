@@ -1,0 +1,642 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { keyToText } from '../../src/kv/index.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
+import type { NodeOptions } from '../../src/node/options.ts'
+import { StateReceiver } from '../../src/node/state-stream.ts'
+import type { PeerMessage } from '../../src/ports/transport.ts'
+import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
+import { systemClock } from '../../src/system-clock.ts'
+import { LoopbackHub } from '../../src/transport/loopback.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { key } from './support/client.ts'
+import { refused, specOf, specsOf, TestCluster } from './support/cluster.ts'
+import { Ledger } from './support/ledger.ts'
+import { RealNode } from './support/real-node.ts'
+
+/** Logs that are purged soon, and states that take many chunks. */
+const SMALL: Partial<NodeOptions> = {
+  purgeEveryEntries: 20,
+  keepEntries: 5,
+  keepBytes: 2_000,
+  appendBytesMax: 1_000,
+  snapshotChunkBytes: 200,
+}
+
+async function formed(t: Test, ids: readonly number[] = [1, 2, 3], options: Partial<NodeOptions> = {}) {
+  const c = new TestCluster(t, ids, options)
+  const leader = await c.form()
+  return { c, leader, followers: ids.filter((id) => id !== leader) }
+}
+
+async function fill(c: TestCluster, id: number, count: number, prefix = 'k'): Promise<void> {
+  for (let i = 0; i < count; i++) await c.on(id).put(`${prefix}${i}`, `value-${i}`)
+}
+
+function drop(c: TestCluster, drops: (message: PeerMessage) => boolean): void {
+  c.interference.intercept = (message) => (drops(message) ? [] : [message])
+}
+
+function passAll(c: TestCluster): void {
+  c.interference.intercept = (message) => [message]
+}
+
+function metricsOf(c: TestCluster, id: number) {
+  return c.on(id).services.health.metrics()
+}
+
+t.test('one node crashes at any moment under load and comes back: nothing acknowledged is lost', async (t) => {
+  for (const which of ['leader', 'follower'] as const) {
+    for (const kept of [0, 3]) {
+      const { c, leader, followers } = await formed(t)
+      for (const { log, state } of c.machines.values()) {
+        log.writeMs = 0.3
+        state.writeMs = 0.5
+      }
+      const victim = which === 'leader' ? leader : (followers[0] ?? 0)
+      const ledger = new Ledger()
+      let stopped = false
+      const clients = [...followers, ...followers].map(async (id) => {
+        while (!stopped) {
+          if (c.at(id).isUp) await ledger.write(c.on(id), { timeoutMs: 5_000 })
+          await c.pass(5)
+        }
+      })
+      for (let round = 0; round < 3; round++) {
+        await c.pass(40 + round * 0.37)
+        await c.at(victim).crash(kept)
+        await c.pass(round === 0 ? 5 : 700)
+        await c.start(victim)
+        await c.until('it has caught up', () => c.at(victim).applied >= (c.leaderOrNull()?.applied ?? Infinity) - 5)
+      }
+      stopped = true
+      await Promise.all(clients)
+      await c.settled()
+      await ledger.check(c.on(victim))
+      t.ok(ledger.total('acknowledged') > 100, `${which}, ${kept} kept: ${ledger.total('acknowledged')} acknowledged`)
+      t.equal(ledger.total('refused'), 0)
+      await Promise.all(c.up.map((machine) => machine.crash()))
+    }
+  }
+})
+
+t.test('all nodes lose power at once: what was acknowledged is there when they are back', async (t) => {
+  for (let round = 0; round < 8; round++) {
+    const { c } = await formed(t, [1, 2, 3], round % 2 === 0 ? {} : SMALL)
+    for (const { log, state, id } of c.machines.values()) {
+      log.writeMs = 0.2 + 0.1 * id
+      state.writeMs = 0.4
+      state.flushMs = 1
+    }
+    const ledger = new Ledger()
+    const clients = [1, 2, 3, 1, 2, 3].map(async (id) => {
+      while (c.at(id).isUp) await ledger.write(c.on(id))
+    })
+    await c.pass(10 + round * 1.13)
+    await Promise.all([1, 2, 3].map((id) => c.at(id).crash(round % 4)))
+    await Promise.all(clients)
+    for (const id of [3, 1, 2]) await c.start(id)
+    await c.leader()
+    await c.on(2).put('after', '1')
+    await c.settled()
+    for (const id of [1, 2, 3]) await ledger.check(c.on(id))
+    t.ok(ledger.total('acknowledged') > 10, `${ledger.total('acknowledged')} acknowledged`)
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
+t.test('a follower that needs what is purged gets the state, and then the log', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3, 4], SMALL)
+  const [away = 0] = followers
+  await c.at(away).crash()
+  await fill(c, leader, 150)
+  await c.on(leader).delete('k3')
+  t.ok((c.at(leader).view.purged?.index ?? 0) > 100, 'the log is short')
+  await c.start(away)
+  let stopped = false
+  const writing = (async () => {
+    for (let i = 0; !stopped; i++) {
+      await c.on(leader).put(`during-${i}`, String(i))
+      await c.pass(1)
+    }
+  })()
+  await c.until('it is close', () => c.at(away).applied >= c.at(leader).applied - 3 && c.at(away).applied > 150)
+  stopped = true
+  await writing
+  await c.settled()
+  t.equal(metricsOf(c, away).snapshotsInstalled, 1)
+  t.ok(metricsOf(c, leader).snapshotsSent >= 1)
+  t.equal(await c.on(away).get('k149'), 'value-149')
+  t.equal(await c.on(away).get('k3'), null)
+  t.same((await c.on(away).scan()).items, (await c.on(leader).scan()).items)
+  // It restarts from what it was given, at once and after more.
+  await c.restart(away)
+  await c.settled()
+  await fill(c, leader, 3, 'more')
+  await c.restart(away)
+  await c.settled()
+  t.equal(metricsOf(c, away).snapshotsInstalled, 0, 'and needs no other')
+  t.same((await c.on(away).scan()).items, (await c.on(leader).scan()).items)
+  await c.at(leader).crash()
+  await c.leader(followers)
+  t.equal(await c.on(away).get('more2'), 'value-2')
+  t.match(await c.on(away).put('k1', 'x'), { version: 2 })
+})
+
+t.test('a node that joins late gets the state with the membership, and keeps both over a restart', async (t) => {
+  const { c, leader } = await formed(t, [1, 2, 3], SMALL)
+  const d = new TestCluster(t, [1, 2], SMALL)
+  await d.start(1, 2)
+  await d.on(1).initialize([specOf(1)])
+  await fill(d, 1, 60)
+  await d.on(1).addLearner(specOf(2))
+  await d.settled()
+  t.equal(metricsOf(d, 2).snapshotsInstalled, 1)
+  await d.restart(2)
+  t.equal(d.on(2).status().node.state, 'learner')
+  t.same(d.on(2).membership().membership.learners, [2])
+  await d.on(1).change([1, 2])
+  await d.settled()
+  await d.at(2).crash()
+  await d.start(2)
+  await d.settled()
+  t.same(d.on(2).membership().membership.configs, [[1, 2]])
+  t.ok(leader)
+  await c.settled()
+})
+
+t.test('the stream of the state breaks off anywhere: it is sent again until it arrives', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], SMALL)
+  const [away = 0] = followers
+  await c.at(away).crash()
+  await fill(c, leader, 100)
+  let breaks = 0
+  const seen = new Set<number>()
+  c.interference.breaksOff = (_header, to, chunk) => {
+    seen.add(chunk)
+    if (to !== away || chunk < breaks * 3) return false
+    breaks += 1
+    return breaks <= 8
+  }
+  let progress = 0
+  await c.start(away)
+  await c.until(
+    'it has arrived',
+    () => {
+      progress = Math.max(progress, c.on(leader).status().nodes[String(away)]?.snapshot?.bytesSent ?? 0)
+      return metricsOf(c, away).snapshotsInstalled > 0
+    },
+    60_000,
+  )
+  await c.settled()
+  t.equal(breaks, 9, 'eight were cut off')
+  t.ok(seen.size > 20, `a state has ${seen.size} chunks`)
+  t.ok(progress > 0, 'progress is shown')
+  await c.until('and gone when it is over', () => c.on(leader).status().nodes[String(away)]?.snapshot === null)
+  t.same((await c.on(away).scan()).items, (await c.on(leader).scan()).items)
+})
+
+t.test(
+  'the receiver crashes anywhere while it receives or installs: it has the old state or the new one',
+  async (t) => {
+    const outcomes = new Set<boolean>()
+    for (const [chunk, commitMs, logMs, waitMs] of [
+      [0, 0, 0, 0],
+      [5, 0, 0, 0],
+      [20, 0, 0, 0],
+      [null, 5, 0, 2],
+      [null, 0.1, 5, 2],
+      [null, 0.1, 0.1, 0.3],
+      [null, 0.1, 0.1, 1],
+    ] as const) {
+      const { c, leader, followers } = await formed(t, [1, 2, 3], SMALL)
+      const [away = 0] = followers
+      await fill(c, leader, 10, 'early')
+      await c.settled()
+      await c.at(away).crash(1_000)
+      await fill(c, leader, 100)
+      let reached = false
+      c.interference.breaksOff = (_header, to, at) => {
+        if (to === away && (chunk === null || at === chunk)) reached = true
+        return false
+      }
+      c.at(away).state.commitMs = commitMs
+      await c.start(away)
+      await c.until('the stream is there', () => reached)
+      c.at(away).log.writeMs = logMs
+      if (chunk === null) {
+        await c.until(
+          'the stream has ended',
+          () => c.at(away).state.flushed.at(-1)?.type === 'install' || commitMs === 5,
+          5_000,
+        )
+        await c.pass(waitMs)
+      }
+      await c.at(away).crash()
+      c.at(away).log.writeMs = 0
+      c.at(away).state.commitMs = 0
+      await c.start(away)
+      const { applied } = c.at(away)
+      outcomes.add(applied > 100)
+      await c.settled()
+      t.same((await c.on(away).scan()).items, (await c.on(leader).scan()).items)
+      await fill(c, away, 5, 'late')
+      await c.settled()
+      await Promise.all(c.up.map((machine) => machine.crash()))
+    }
+    t.equal(outcomes.size, 2, 'both were met')
+  },
+)
+
+t.test('leadership changes while the state is sent: the next leader sends it', async (t) => {
+  for (const how of ['crash', 'transfer', 'partition'] as const) {
+    const { c, leader, followers } = await formed(t, [1, 2, 3, 4, 5], { ...SMALL, snapshotBytesPerSecondMax: 100_000 })
+    const [away = 0, next = 0] = followers
+    await c.at(away).crash()
+    await fill(c, leader, 100)
+    let chunks = 0
+    c.interference.breaksOff = (_header, to) => {
+      if (to === away) chunks += 1
+      return false
+    }
+    await c.start(away)
+    await c.until('some of it is sent', () => chunks > 5)
+    const before = c.clock.now()
+    if (how === 'crash') await c.at(leader).crash()
+    else if (how === 'transfer') await c.on(leader).transfer(next)
+    else c.partition([leader])
+    const rest = [1, 2, 3, 4, 5].filter((id) => id !== leader && id !== away)
+    await c.leader(rest)
+    await c.until('it has arrived', () => metricsOf(c, away).snapshotsInstalled > 0, 60_000)
+    const tookMs = c.clock.now() - before
+    t.ok(tookMs < 5_000, `after ${how} it took ${Math.round(tookMs)} ms`)
+    c.heal()
+    await fill(c, next, 10, 'more')
+    if (how === 'crash') await c.start(leader)
+    await c.settled()
+    t.same((await c.on(away).scan()).items, (await c.on(next).scan()).items)
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
+t.test(
+  'purge: frees what the state covers, on this node alone, and a node that needs it is sent the state',
+  async (t) => {
+    const { c, leader, followers } = await formed(t)
+    const [one = 0, away = 0] = followers
+    await fill(c, leader, 30)
+    await c.settled()
+    await c.at(away).crash()
+    await fill(c, leader, 30, 'more')
+    await c.settled([leader, one])
+    const { purged } = await c.on(leader).purge()
+    t.match(purged, { index: c.at(leader).applied })
+    t.match(c.on(leader).status().purged, purged)
+    t.equal(c.on(one).status().purged, null)
+    t.match((await c.on(leader).purge()).purged, { index: purged?.index }, 'nothing is left to free')
+    await c.start(away)
+    await c.settled()
+    t.equal(metricsOf(c, away).snapshotsInstalled, 1)
+    await c.restart(leader)
+    await c.settled()
+    t.equal(await c.on(leader).stale('more29'), 'value-29')
+    for (const id of [1, 2, 3]) await c.at(id).crash()
+    await c.start(1, 2, 3)
+    await c.leader()
+    t.equal(await c.on(leader).get('k0'), 'value-0')
+    await c.settled()
+  },
+)
+
+t.test('a node whose log has lost acknowledged entries does not vote until a leader has repaired it', async (t) => {
+  for (const lost of [1, 5, 12]) {
+    const { c, leader, followers } = await formed(t)
+    const [damaged = 0, other = 0] = followers
+    await fill(c, leader, 10)
+    await c.settled()
+    // The third one has nothing of the rest, so that leader and damaged node were the quorum.
+    await c.at(other).crash()
+    await fill(c, leader, 3, 'acknowledged')
+    await c.settled([leader, damaged])
+    await c.at(damaged).crash()
+    const last = c.at(leader).view.last?.index ?? 0
+    c.at(damaged).log.loseTail(last as never, lost)
+    await c.at(leader).crash()
+    await c.start(damaged, other)
+    t.ok(c.at(damaged).view.recovering)
+    await c.pass(10_000)
+    t.equal(c.leaderOrNull(), null, 'the two of them would lose what was acknowledged')
+    t.equal(metricsOf(c, damaged).elections, 0)
+    t.throws(() => c.on(damaged).campaign(), { code: 'no-transfer-target' })
+    await c.restart(damaged)
+    t.ok(c.at(damaged).view.recovering, 'a restart is no repair')
+    await c.start(leader)
+    await c.leader()
+    await c.settled()
+    t.notOk(c.at(damaged).view.recovering)
+    t.equal(await c.on(damaged).get('acknowledged2'), 'value-2')
+    await c.at(leader).crash()
+    await c.leader([damaged, other])
+    t.match(await c.on(damaged).put('acknowledged2', 'x'), { version: 2 }, 'now it votes again')
+    await c.restart(damaged)
+    t.notOk(c.at(damaged).view.recovering)
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
+t.test('what must not be served is refused at the start, with a reason', async (t) => {
+  const { c } = await formed(t, [1], SMALL)
+  await fill(c, 1, 60)
+  await c.at(1).stop()
+  const { flushed } = c.at(1).state
+  c.at(1).state.flushed = []
+  await t.rejects(c.at(1).start(), { name: 'StorageError', kind: 'refused', message: /state/ })
+  c.at(1).state.flushed = flushed
+  await c.start(1)
+  await c.leader()
+  t.equal(await c.on(1).get('k59'), 'value-59')
+  const last = c.at(1).view.last?.index ?? 0
+  await c.at(1).crash()
+  c.at(1).log.loseTail(last as never, 1)
+  await t.rejects(c.at(1).start(), { name: 'StorageError', kind: 'refused', message: /backup/ })
+})
+
+t.test('a node whose disk fails stops, acknowledges nothing more, and the others go on', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  await c.on(leader).put('a', '1')
+  c.at(leader).log.failure = new Error('EIO: the disk is broken')
+  const ledger = new Ledger()
+  const writes = [leader, ...followers].map((id) => ledger.write(c.on(id), { timeoutMs: 20_000 }))
+  await c.until('it has stopped itself', () => c.faults.length > 0)
+  t.match(c.faults.splice(0), [{ node: leader, error: { message: /the disk is broken/ } }])
+  await refused(c.on(leader).put('b', '1'), 'shutting-down')
+  await refused(c.on(leader).get('a'), 'shutting-down')
+  t.ok(
+    c
+      .on(leader)
+      .services.health.live()
+      .some(({ ok }) => !ok),
+  )
+  await c.at(leader).crash()
+  t.ok(['unknown', 'refused'].includes((await writes[0]) ?? ''))
+  await Promise.all(writes)
+  await c.leader(followers)
+  await c.on(followers[0] ?? 0).put('a', '2')
+  c.at(leader).log.failure = null
+  await c.start(leader)
+  await c.settled()
+  await ledger.check(c.on(leader))
+})
+
+t.test('a leader whose disk hangs makes room for another one', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  await c.on(leader).put('a', '1')
+  c.at(leader).log.writeMs = Infinity
+  const ledger = new Ledger()
+  const before = c.clock.now()
+  let stopped = false
+  const clients = followers.map(async (id) => {
+    while (!stopped) {
+      await ledger.write(c.on(id), { timeoutMs: 20_000 })
+      await c.pass(5)
+    }
+  })
+  await c.until('another one leads', () => followers.some((id) => c.at(id).view.state === 'leader'))
+  t.ok(c.clock.now() - before < 2_500, `after ${Math.round(c.clock.now() - before)} ms`)
+  await c.pass(500)
+  stopped = true
+  await Promise.all(clients)
+  t.ok(ledger.total('acknowledged') > 20)
+  await c.at(leader).crash()
+  c.at(leader).log.writeMs = 0
+  await c.start(leader)
+  await c.settled()
+  await ledger.check(c.on(leader))
+})
+
+t.test(
+  'stop under load answers everything that is asked, at once, and hands leadership over first if told to',
+  async (t) => {
+    for (const transfer of [true, false]) {
+      for (const who of ['leader', 'follower'] as const) {
+        const { c, leader, followers } = await formed(t)
+        for (const { log } of c.machines.values()) log.writeMs = 0.4
+        const stopping = who === 'leader' ? leader : (followers[0] ?? 0)
+        const rest = [1, 2, 3].filter((id) => id !== stopping)
+        const node = c.on(stopping)
+        const ledger = new Ledger()
+        await c.on(leader).put('a', '1')
+        const writes = Array.from({ length: 40 }, async (_, i) => {
+          await c.pass(i * 0.2)
+          return ledger.write(node)
+        })
+        const codes = new Set<unknown>()
+        const others = Array.from({ length: 20 }, async (_, i) => {
+          await c.pass(i * 0.4)
+          for (const call of [
+            () => node.get('a'),
+            () => node.scan(),
+            () => node.learners(),
+            () => node.change([1, 2, 3]),
+          ]) {
+            await call().catch((error: { name: unknown; code: unknown }) => {
+              if (error.name === 'RequestError') codes.add(error.code)
+              else if (error.name !== 'ProcessEndedError') throw error
+            })
+          }
+        })
+        let gapMs = 0
+        let stopped = false
+        const beside = (async () => {
+          for (let last = c.clock.now(); !stopped; last = c.clock.now()) {
+            if ((await ledger.write(c.on(rest[0] ?? 0))) !== 'acknowledged')
+              throw new Error('a write beside was not acknowledged')
+            gapMs = Math.max(gapMs, c.clock.now() - last)
+            await c.pass(1)
+          }
+        })()
+        await c.pass(3)
+        const before = c.clock.now()
+        await c.at(stopping).stop(transfer)
+        t.ok(c.clock.now() - before < 700, `it took ${Math.round(c.clock.now() - before)} ms`)
+        t.equal((await Promise.all(writes)).length, 40)
+        await Promise.all(others)
+        for (const code of codes)
+          t.ok(['shutting-down', 'outcome-unknown', 'no-leader'].includes(String(code)), String(code))
+        t.ok(codes.has('shutting-down'), [...codes].join())
+        await c.leader(rest)
+        await c.pass(200)
+        stopped = true
+        await beside
+        t.ok(
+          gapMs < (who === 'follower' || transfer ? 150 : 700),
+          `writes beside it waited ${Math.round(gapMs)} ms (${who}, ${transfer})`,
+        )
+        await c.start(stopping)
+        await c.settled()
+        await ledger.check(c.on(stopping))
+        await Promise.all(c.up.map((machine) => machine.crash()))
+      }
+    }
+  },
+)
+
+t.test('the state as a stream is what a backup needs: whole, checked, of one moment', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], SMALL)
+  await fill(c, leader, 60)
+  const node = c.on(followers[0] ?? 0)
+  const { logId, chunks } = await node.services.cluster.snapshot(5_000)
+  await c.on(leader).put('later', '1')
+  const store = new MemoryStateStore()
+  await store.open()
+  const install = await store.beginInstall()
+  const receiver = new StateReceiver(install)
+  let count = 0
+  for await (const chunk of chunks) {
+    await receiver.accept(chunk)
+    count += 1
+  }
+  await install.commit(receiver.finish())
+  t.ok(count > 10, `${count} chunks`)
+  t.equal(logId.index, 61)
+  const d = new TestCluster(t, [1])
+  const view = await store.view()
+  const rows = await view.scan({ start: null, end: null, reverse: false, limit: 1_000, bytesMax: 1e9 })
+  d.at(1).log.synced = [{ type: 'hard-state', state: { vote: c.at(leader).view.vote, clusterId: null } }]
+  d.at(1).state.flushed = [{ type: 'install', rows, meta: view.meta ?? new Uint8Array(0) }]
+  await d.start(1)
+  t.equal(d.at(1).applied, 61)
+  t.equal(await d.on(1).stale('k59'), 'value-59')
+  t.equal(await d.on(1).stale('later'), null)
+})
+
+t.test('entries that are only on disk are read from there, for followers and for the state machine', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { appendBytesMax: 500 })
+  const [away = 0] = followers
+  await c.at(away).crash()
+  await fill(c, leader, 80)
+  for (const { log } of c.machines.values()) log.readMs = 0.5
+  await c.start(away)
+  const ledger = new Ledger()
+  for (let i = 0; i < 20; i++) await ledger.write(c.on(followers[1] ?? 0))
+  await c.settled()
+  t.equal(metricsOf(c, away).snapshotsInstalled, 0)
+  for (const id of [1, 2, 3]) await c.at(id).crash()
+  await c.start(1, 2, 3)
+  await c.leader()
+  await c.settled()
+  await ledger.check(c.on(away))
+  // A leader that loses leadership while it reads sends nothing of what it read.
+  const now = await c.leader()
+  const [slow = 0, next = 0] = [1, 2, 3].filter((id) => id !== now)
+  c.partition([slow])
+  await fill(c, now, 40, 'more')
+  c.at(now).log.readMs = 30
+  c.heal()
+  await c.pass(200)
+  await c.on(now).transfer(next)
+  c.at(now).log.readMs = 0
+  await c.settled()
+  t.equal(await c.on(slow).get('more39'), 'value-39')
+})
+
+t.test('a divergent tail is replaced by what was agreed on', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  await fill(c, leader, 5)
+  await c.settled()
+  c.partition([leader])
+  const lost = Array.from({ length: 30 }, (_, i) =>
+    refused(c.on(leader).put(`lost-${i}`, 'x', { timeoutMs: 50 }), 'outcome-unknown'),
+  )
+  await Promise.all(lost)
+  const now = await c.leader(followers)
+  await fill(c, now, 10, 'kept')
+  drop(c, ({ type }) => type === 'vote-request')
+  c.heal()
+  await c.settled()
+  passAll(c)
+  for (const id of [1, 2, 3]) {
+    t.equal(await c.on(id).get('lost-0'), null)
+    t.equal(await c.on(id).get('kept9'), 'value-9')
+  }
+  await c.restart(leader)
+  await c.settled()
+  t.equal(await c.on(leader).get('lost-29'), null)
+})
+
+t.test(
+  'on the real stores: restarts, purged logs and a state sent to a newcomer lose nothing',
+  { timeout: 240_000 },
+  async (t) => {
+    const root = await temporaryDirectory(t)
+    const hub = new LoopbackHub({ clock: systemClock, random: new SeededRandom(1) })
+    const up = new Map<number, RealNode>()
+    const at = (id: number): RealNode => {
+      const node = up.get(id)
+      if (node === undefined) throw new Error(`node ${id} does not run`)
+      return node
+    }
+    const start = async (...ids: number[]): Promise<void> => {
+      for (const id of ids) up.set(id, await RealNode.start(id, join(root, String(id)), hub))
+    }
+    const stop = async (...ids: number[]): Promise<void> => {
+      await Promise.all(ids.map((id) => at(id).stop()))
+      for (const id of ids) up.delete(id)
+    }
+    t.teardown(async () => await stop(...up.keys()))
+    const written = new Map<string, string>()
+    const write = async (id: number, name: string, value: string): Promise<void> => {
+      const command = { type: 'put', key: key(name), value: Buffer.from(value), condition: null } as const
+      await at(id).services.keys.execute({ ...command, wantsPrevious: false, idempotency: null }, 30_000)
+      written.set(name, value)
+    }
+    const fill = async (ids: readonly number[], count: number, prefix: string): Promise<void> => {
+      const writes = Array.from({ length: count }, (_, i) =>
+        write(ids[i % ids.length] ?? 1, `${prefix}${i % 70}`, `${prefix}-${i}`.repeat(20)),
+      )
+      await Promise.all(writes)
+    }
+    const check = async (id: number): Promise<void> => {
+      const options = {
+        consistency: 'linearizable',
+        minRevision: null,
+        maxStalenessMs: null,
+        timeoutMs: 30_000,
+      } as const
+      const scan = await at(id).services.keys.scan({ start: null, end: null, after: null, reverse: false }, options)
+      const { items } = await scan.next(10_000, 1e9)
+      await scan.close()
+      t.equal(items.length, written.size)
+      t.ok(
+        items.every(({ key: name, record }) => written.get(keyToText(name)) === Buffer.from(record.value).toString()),
+        `node ${id} has everything`,
+      )
+    }
+    await start(1, 2, 3)
+    await at(1).services.cluster.initialize(specsOf([1, 2, 3]), 'committed', 30_000)
+    for (const id of [2, 3]) await at(id).until('it knows the cluster', ({ membership }) => membership !== null)
+    for (let round = 0; round < 4; round++) await fill([1, 2, 3], 60, `a${round}-`)
+    await stop(3)
+    for (let round = 0; round < 4; round++) await fill([1, 2], 60, `b${round}-`)
+    t.ok((at(1).status().purged?.index ?? 0) > 0, 'the log is purged')
+    await stop(1, 2)
+    await start(1, 2, 3)
+    await fill([3], 60, 'c')
+    for (const id of [1, 2, 3]) await check(id)
+    await start(4)
+    await at(2).services.cluster.addLearner(specOf(4), true, 30_000)
+    await at(2).services.cluster.changeVoters(
+      { voters: { add: [4], remove: [1] }, retain: false, allowLagging: false, force: false, ifMembershipAt: null },
+      30_000,
+    )
+    t.equal(at(4).services.health.metrics().snapshotsInstalled, 1)
+    await at(1).until('node 1 knows that it left', ({ node }) => node.state === 'removed')
+    await stop(2, 3, 4)
+    await start(2, 3, 4)
+    await fill([4], 30, 'd')
+    for (const id of [2, 3, 4]) await check(id)
+    const last = at(4).status().lastLogId?.index
+    for (const id of [2, 3, 4]) await at(id).until('everything is applied', ({ applied }) => applied?.index === last)
+    t.equal(new Set([2, 3, 4].map((id) => at(id).status().digest)).size, 1)
+  },
+)

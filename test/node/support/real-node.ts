@@ -1,0 +1,99 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SeededRandom } from '../../../src/lib/random.ts'
+import { limits } from '../../../src/limits.ts'
+import { Node } from '../../../src/node/node.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
+import { nodeId } from '../../../src/raft/index.ts'
+import { RocksStateStore } from '../../../src/storage/rocksdb/rocks-state-store.ts'
+import { WalLogStore } from '../../../src/storage/wal/wal-log-store.ts'
+import { systemClock } from '../../../src/system-clock.ts'
+import type { LoopbackHub } from '../../../src/transport/loopback.ts'
+import { addressesOf } from './machine.ts'
+
+/** A node in real time on real stores, in `directory`. Logs are purged soon, so that the state matters. */
+export class RealNode {
+  readonly node: Node
+  private fault: Error | null = null
+
+  private constructor(id: number, directory: string, hub: LoopbackHub) {
+    const quiet = (): void => undefined
+    this.node = new Node(
+      {
+        id: nodeId(id),
+        addresses: addressesOf(id),
+        incarnation: `real-${id}`,
+        version: '0.0.0-test',
+        clusterToken: '',
+        heartbeatMs: 100,
+        // Long, because the machine may be busy with other tests.
+        electionTimeoutMsMin: 1_500,
+        electionTimeoutMsMax: 3_000,
+        appendBytesMax: limits.appendBytesMax,
+        appendEntriesMax: limits.appendEntriesMax,
+        inflightAppendsMax: limits.inflightAppendsMax,
+        inflightBytesMax: limits.inflightBytesMax,
+        uncommittedBytesMax: limits.uncommittedBytesMax,
+        batchEntriesMax: 16,
+        batchBytesMax: limits.batchBytesMax,
+        caughtUpEntriesMax: 10,
+        purgeEveryEntries: 100,
+        purgeEveryBytes: limits.segmentBytes,
+        keepEntries: 20,
+        keepBytes: 64 * 1024,
+        snapshotHoldMs: 10_000,
+        snapshotBytesPerSecondMax: 1e9,
+        snapshotChunkBytes: 4_096,
+        recordCacheBytesMax: 4_096,
+        keyedWritesMax: limits.keyedWritesMax,
+      },
+      {
+        log: new WalLogStore(
+          { directory: join(directory, 'log'), segmentBytes: 256 * 1024, cacheBytesMax: 16 * 1024 },
+          {},
+        ),
+        state: new RocksStateStore({ directory: join(directory, 'state') }),
+        transport: hub.join(nodeId(id), addressesOf(id).raft),
+        clock: systemClock,
+        random: new SeededRandom(randomBytes(4).readUInt32LE()),
+        peers: { load: async () => new Map<NodeId, string>(), remember: async () => {}, forget: async () => {} },
+        logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+        hash: (text) => createHash('sha256').update(text).digest('hex'),
+        onFault: (error) => {
+          this.fault = error
+        },
+      },
+    )
+  }
+
+  static async start(id: number, directory: string, hub: LoopbackHub): Promise<RealNode> {
+    await mkdir(join(directory, 'log'), { recursive: true })
+    const real = new RealNode(id, directory, hub)
+    await real.node.start()
+    return real
+  }
+
+  get services(): ReturnType<Node['services']> {
+    if (this.fault !== null) throw this.fault
+    return this.node.services()
+  }
+
+  /** Waits, in real time, until `holds` is true of what the node says of itself. */
+  async until(what: string, holds: (status: ReturnType<RealNode['status']>) => boolean): Promise<void> {
+    const deadline = performance.now() + 60_000
+    while (!holds(this.status())) {
+      if (performance.now() > deadline) throw new Error(`not in time: ${what}; ${JSON.stringify(this.status())}`)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+
+  status() {
+    return this.services.cluster.status()
+  }
+
+  async stop(): Promise<void> {
+    await this.node.stop({ transfer: false })
+    if (this.fault !== null) throw this.fault
+  }
+}
