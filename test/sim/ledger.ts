@@ -1,6 +1,6 @@
 import { offsetOfEntry } from '../../src/lib/entries.ts'
 import type { LeaderId, LogBatch, LogId, LogIndex } from '../../src/raft/index.ts'
-import { indexOf, logIndex, sameLogId } from '../../src/raft/index.ts'
+import { compareLeaderIds, indexOf, logIndex, sameLogId } from '../../src/raft/index.ts'
 import { describeLogId } from './network/describe.ts'
 import { Violation } from './violation.ts'
 
@@ -19,6 +19,8 @@ export class Ledger {
   readonly clusterId: string
   /** Committed entries by index, without gaps. */
   readonly committed: LedgerEntry[] = []
+  /** Under whose ballot each was committed first. */
+  private readonly ballots: LeaderId[] = []
   private readonly written = new Map<string, LedgerEntry>()
 
   constructor(clusterId: string) {
@@ -42,12 +44,21 @@ export class Ledger {
     return this.written.get(nameOf(logId.leaderId, logId.index)) ?? null
   }
 
-  commit(logId: LogId): void {
+  /** The leader of `ballot` has counted `logId`, or something after it, on a quorum. */
+  commit(logId: LogId, ballot: LeaderId): void {
     const entry = this.entry(logId)
     if (entry === null) throw new Violation('commit', `commits ${describeLogId(logId)}, which nobody has written`)
     if (logId.index !== this.committed.length)
       throw new Violation('commit', `commits ${describeLogId(logId)} out of order`)
     this.committed.push(entry)
+    this.ballots.push(ballot)
+  }
+
+  /** The last entry that was committed under a ballot before `ballot`: whoever leads under that one has it. */
+  committedBefore(ballot: LeaderId): LogId | null {
+    let at = this.ballots.length - 1
+    for (let earlier = this.ballots[at]; earlier !== undefined && compareLeaderIds(earlier, ballot) >= 0; earlier = this.ballots[at]) at -= 1
+    return this.committed[at]?.logId ?? null
   }
 
   get lastCommitted(): LogId | null {

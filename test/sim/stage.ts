@@ -123,14 +123,15 @@ export class Stage {
     return callNode(this.world, machine, { delayMs: 0.2, timeoutMs: 4_000, lostProbability: 0 }, run)
   }
 
-  /** Writes through `machine` until it is acknowledged. */
-  async write(machine: Machine): Promise<void> {
+  /** Writes through whoever leads until it is acknowledged; returns who that was. */
+  async write(): Promise<Machine> {
     const limit = this.world.now() + 15 * this.options.node.electionTimeoutMsMax
     while (this.world.now() < limit) {
-      if (await this.client.writeOnce(machine, 1_000)) return
+      const leader = await this.waitForLeader()
+      if (await this.client.writeOnce(leader, this.options.node.electionTimeoutMsMax)) return leader
       await this.sleep(20)
     }
-    throw new Violation('liveness', `no write was acknowledged through ${machine.name}`)
+    throw new Violation('liveness', 'no write was acknowledged')
   }
 
   leader(): Machine | null {

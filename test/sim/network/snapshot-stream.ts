@@ -28,6 +28,7 @@ export class SnapshotStream {
   private readonly network: Network
   private readonly onStep: (stream: SnapshotStream) => void
   private broken: Error | null = null
+  private closed: Error | null = null
   private inWindow = 0
   private ended = false
   private endArrived = false
@@ -102,6 +103,7 @@ export class SnapshotStream {
   breakOff(why: string): void {
     if (this.broken !== null || this.ended) return
     this.broken = new Error(`the snapshot connection broke: ${why}`)
+    this.network.world.note(this.sender.process.name, `the snapshot connection to n${this.to} breaks: ${why}`)
     const { broken, pull, room, answer, refuseOpening } = this
     this.refuseOpening = null
     this.pull = null
@@ -178,14 +180,22 @@ export class SnapshotStream {
 
   private next(): Promise<IteratorResult<Uint8Array, undefined>> {
     return new Promise((resolve, reject) => {
-      const { broken } = this
-      if (broken !== null) {
-        this.receiver?.process.later(0.01, () => reject(broken))
+      const gone = this.broken ?? this.closed
+      if (gone !== null) {
+        this.receiver?.process.later(0.01, () => reject(gone))
         return
       }
       this.pull = { resolve, reject }
       this.network.world.after(0.01, () => this.handOver())
     })
+  }
+
+  /** The receiver reads no more: whoever still waits for a chunk is told. */
+  private closeReading(why: Error): void {
+    const { pull } = this
+    this.pull = null
+    this.closed = why
+    if (pull !== null) this.receiver?.process.later(0.01, () => pull.reject(why))
   }
 
   private abandon(): Promise<IteratorResult<Uint8Array, undefined>> {
@@ -212,6 +222,7 @@ export class SnapshotStream {
   }
 
   private finish(answer: SnapshotAnswer): Promise<void> {
+    this.closeReading(new Error('the receiver has closed the snapshot connection'))
     if (this.broken !== null) return Promise.resolve()
     this.carryOn(this.to, this.sender.id, () => {
       this.ended = true

@@ -72,7 +72,7 @@ export class Commitment implements Oracle {
     for (let index = ledger.committed.length; index <= effects.committed; index++) {
       const leaderId = raft.leaderIdAt(logIndex(index))
       if (leaderId === null) fail(machine, `commits ${index} without having it`)
-      ledger.commit({ leaderId, index: logIndex(index) })
+      ledger.commit({ leaderId, index: logIndex(index) }, view.vote.leaderId)
     }
   }
 

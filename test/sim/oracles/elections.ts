@@ -51,7 +51,8 @@ export class Elections implements Oracle {
         `leads under ${describeVote(view.vote)} without a quorum of [${config}]: only [${[...grants]}] have stored it`,
       )
     }
-    const committed = this.ledgers.of(machine.clusterId).lastCommitted
+    // Votes may arrive so late that a later leader has committed more by now; then this one will find out.
+    const committed = this.ledgers.of(machine.clusterId).committedBefore(view.vote.leaderId)
     if (committed === null || indexOf(view.purged) > committed.index) return
     const own = raft.leaderIdAt(committed.index)
     if (own === null || !sameLeaderId(own, committed.leaderId)) {
