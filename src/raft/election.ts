@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts'
 import type { Core } from './core.ts'
 import { votersOf } from './membership.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
@@ -163,21 +164,17 @@ export class Election {
     const { core } = this
     this.abandon()
     this.leaderAlive = false
-    if (!core.mayCampaign()) {
-      this.deadline = Infinity
-      return
-    }
+    assert(core.mayCampaign(), 'only a node that may lead asks for votes')
     this.round = { vote: this.nextVote(), granted: new Set() }
     if (core.now < this.hurryUntil) this.wait(this.staggerStep() * (votersOf(core.membership).length + 1))
     else this.rearm()
     core.outbox.event({ type: 'campaign-started', preVote: true, vote: this.round.vote })
     for (const id of this.others()) this.ask(id)
-    this.concludePreVote()
+    this.concludePreVote(this.round)
   }
 
-  private concludePreVote(): void {
-    const { round, core } = this
-    if (round === null) return
+  private concludePreVote(round: PreVoteRound): void {
+    const { core } = this
     if (hasQuorum(core.membership, (id) => id === core.id || round.granted.has(id))) this.startCampaign(false)
   }
 
@@ -226,20 +223,21 @@ export class Election {
   }
 
   onPreVoteResponse(message: PreVoteResponse): void {
-    const reason = this.ignorePreVoteResponse(message)
+    const { round } = this
+    const reason = this.ignorePreVoteResponse(message, round)
     if (reason !== null) return this.core.note(message.type, message.from, reason)
-    this.round?.granted.add(message.from)
-    this.concludePreVote()
+    assert(round !== null, 'an answer that is not ignored belongs to a round')
+    round.granted.add(message.from)
+    this.concludePreVote(round)
   }
 
-  private ignorePreVoteResponse(message: PreVoteResponse): string | null {
+  private ignorePreVoteResponse(message: PreVoteResponse, round: PreVoteRound | null): string | null {
     // A refusal teaches the higher vote, even when it is late: otherwise the next round would ask for a ballot too low again.
     if (this.core.observe(message.vote)) {
       this.yielded()
       return 'a higher vote'
     }
-    if (this.round === null || !sameLeaderId(message.asked.leaderId, this.round.vote.leaderId))
-      return 'not the current round'
+    if (round === null || !sameLeaderId(message.asked.leaderId, round.vote.leaderId)) return 'not the current round'
     return message.granted ? null : 'refused'
   }
 

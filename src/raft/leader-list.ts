@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { elementAt } from './element.ts'
 import type { LeaderRun } from './options.ts'
 import {
   BEFORE_FIRST,
@@ -50,7 +51,7 @@ export class LeaderList {
     if (index > indexOf(this.lastId)) return null
     if (index === indexOf(this.purgedId)) return this.purgedId?.leaderId ?? null
     if (index < indexOf(this.purgedId)) return null
-    return this.runs[this.runAt(index)]?.leaderId ?? null
+    return elementAt(this.runs, this.runAt(index)).leaderId
   }
 
   logIdAt(index: LogIndex): LogId | null {
@@ -126,7 +127,7 @@ export class LeaderList {
     let low = 0
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      if ((this.runs[middle]?.first ?? Infinity) <= index) low = middle
+      if (elementAt(this.runs, middle).first <= index) low = middle
       else high = middle - 1
     }
     return low

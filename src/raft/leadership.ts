@@ -120,10 +120,10 @@ export class Leadership {
   }
 
   private lagOf(id: NodeId): { entries: number; answered: boolean } {
-    const { lastIndex } = this.core.log
-    if (id === this.core.id) return { entries: 0, answered: true }
     const progress = this.replication.progressOf(id)
-    return { entries: lastIndex - (progress?.matched ?? -1), answered: (progress?.heardAt ?? null) !== null }
+    // Of all members only this node itself has none.
+    if (progress === null) return { entries: 0, answered: true }
+    return { entries: this.core.log.lastIndex - progress.matched, answered: progress.heardAt !== null }
   }
 
   read(readId: number): ReadOutcome {

@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { elementAt } from './element.ts'
 import { isVoter } from './membership.ts'
 import { indexOf, type LogIndex, type NodeId, type StoredMembership } from './types.ts'
 
@@ -18,13 +19,11 @@ export class MembershipHistory {
 
   /** The one whose entry is committed; `NO_MEMBERSHIP` for a node that knows of none. */
   get committed(): StoredMembership {
-    const first = this.stored[0]
-    assert(first !== undefined, 'a committed membership is always there')
-    return first
+    return elementAt(this.stored, 0)
   }
 
   get effective(): StoredMembership {
-    return this.stored.at(-1) ?? this.committed
+    return elementAt(this.stored, this.stored.length - 1)
   }
 
   /** All of them: the committed one first. */

@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { elementAt } from './element.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** The first guarantee of `Membership` that `membership` breaks, in words; null when it keeps them all. */
@@ -66,5 +67,5 @@ export function ascending(ids: readonly NodeId[]): NodeId[] {
 }
 
 function ascends(ids: readonly NodeId[]): boolean {
-  return ids.every((id, i) => i === 0 || id > (ids[i - 1] ?? 0))
+  return ids.every((id, i) => i === 0 || id > elementAt(ids, i - 1))
 }

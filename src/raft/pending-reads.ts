@@ -19,10 +19,6 @@ export class PendingReads {
     this.core = core
   }
 
-  get size(): number {
-    return this.waiting.length
-  }
-
   add(readId: number, index: LogIndex): void {
     this.waiting.push({ readId, arrivedAt: this.core.now, index })
   }

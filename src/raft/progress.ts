@@ -57,7 +57,8 @@ export class Progress {
   toldCommitted: LogIndex = BEFORE_FIRST
   leaving: Leaving | null = null
   readonly snapshot: SnapshotTransfer = { since: null, retryAt: -Infinity, failures: 0 }
-  private probeSentAt: number | null = null
+  /** `Infinity` when no probe is on its way. */
+  private probeSentAt = Infinity
   private flights: Flight[] = []
   private flightBytes = 0
 
@@ -74,17 +75,17 @@ export class Progress {
 
   /** Room for a message with entries, or, when probing, for the probe. */
   hasRoom(window: Window): boolean {
-    if (this.mode === 'probe') return this.probeSentAt === null
+    if (this.mode === 'probe') return this.probeSentAt === Infinity
     return this.mode === 'replicate' && this.flights.length < window.appendsMax && this.flightBytes < window.bytesMax
   }
 
   /** Forgets the probe on its way, so that it is sent again. */
   repeatProbe(): void {
-    this.probeSentAt = null
+    this.probeSentAt = Infinity
   }
 
   sentProbe(now: number): void {
-    assert(this.mode === 'probe' && this.probeSentAt === null, 'one probe at a time')
+    assert(this.mode === 'probe' && this.probeSentAt === Infinity, 'one probe at a time')
     this.probeSentAt = now
   }
 
@@ -114,14 +115,14 @@ export class Progress {
   stepBack(agreed: LogIndex): void {
     assert(this.mode === 'probe', 'only a probe is moved back')
     this.next = logIndex(Math.max(Math.min(agreed, this.next - 2), this.matched) + 1)
-    this.probeSentAt = null
+    this.probeSentAt = Infinity
   }
 
   /** Something on its way was lost: find out where the follower is. */
   becomeProbe(next: LogIndex): void {
     this.mode = 'probe'
     this.next = next
-    this.probeSentAt = null
+    this.probeSentAt = Infinity
     this.flights = []
     this.flightBytes = 0
     this.toldCommitted = logIndex(Math.min(this.toldCommitted, this.matched))
@@ -135,17 +136,17 @@ export class Progress {
 
   /** When the oldest unanswered message was sent; `Infinity` when none is on its way. */
   get oldestSentAt(): number {
-    return this.mode === 'probe' ? (this.probeSentAt ?? Infinity) : (this.flights[0]?.sentAt ?? Infinity)
+    return this.mode === 'probe' ? this.probeSentAt : (this.flights[0]?.sentAt ?? Infinity)
   }
 
   get isProbing(): boolean {
-    return this.probeSentAt !== null
+    return this.probeSentAt !== Infinity
   }
 
   private becomeReplicate(): void {
     this.mode = 'replicate'
     this.next = logIndex(this.matched + 1)
-    this.probeSentAt = null
+    this.probeSentAt = Infinity
     this.snapshot.failures = 0
     this.snapshot.since = null
     this.snapshot.retryAt = -Infinity

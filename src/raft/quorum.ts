@@ -1,3 +1,4 @@
+import { elementAt } from './element.ts'
 import type { Membership, NodeId } from './types.ts'
 
 /**
@@ -30,14 +31,14 @@ function reachedByMajority(config: readonly NodeId[], valueOf: (id: NodeId) => n
   const ascending: number[] = []
   for (const id of config) insert(ascending, valueOf(id))
   // ascending[k] is reached by size - k voters, so the majority's floor sits just below the middle.
-  return ascending[Math.floor((ascending.length - 1) / 2)] ?? -Infinity
+  return elementAt(ascending, Math.floor((ascending.length - 1) / 2))
 }
 
 /** Configurations are small; this beats sorting, and unlike a subtraction it orders infinities. */
 function insert(ascending: number[], value: number): void {
   let at = ascending.length
   for (; at > 0; at--) {
-    const below = ascending[at - 1] ?? -Infinity
+    const below = elementAt(ascending, at - 1)
     if (below <= value) break
     ascending[at] = below
   }

@@ -46,6 +46,12 @@ export class Replication {
     return this.followers.get(id) ?? null
   }
 
+  private follower(id: NodeId): Progress {
+    const progress = this.followers.get(id)
+    assert(progress !== undefined, 'every other member is replicated to')
+    return progress
+  }
+
   /** Begins replication to nodes that the effective membership names, and the farewell to those that it does not name any more. */
   followMembership(): void {
     const { core } = this
@@ -72,8 +78,7 @@ export class Replication {
   onAppendResponse(message: AppendResponse): void {
     const reason = this.ignoreAppendResponse(message)
     if (reason !== null) return this.core.note(message.type, message.from, reason)
-    const progress = this.followers.get(message.from)
-    assert(progress !== undefined, 'an answer that is not ignored comes from a follower')
+    const progress = this.follower(message.from)
     progress.heardAt = this.core.now
     if (message.sentAt !== SENT_NEVER) progress.ackedAt = Math.max(progress.ackedAt, message.sentAt)
     const { outcome, sentAt } = message
@@ -160,11 +165,7 @@ export class Replication {
   heldByQuorum(): LogIndex {
     const { core } = this
     const own = core.outbox.durability.index
-    return logIndex(
-      reachedByQuorum(core.membership, (id) =>
-        id === core.id ? own : (this.followers.get(id)?.matched ?? BEFORE_FIRST),
-      ),
-    )
+    return logIndex(reachedByQuorum(core.membership, (id) => (id === core.id ? own : this.follower(id).matched)))
   }
 
   countAcknowledgements(): void {
@@ -185,11 +186,7 @@ export class Replication {
 
   private quorumTime(timeOf: (progress: Progress) => number): number {
     const { core } = this
-    return reachedByQuorum(core.membership, (id) => {
-      if (id === core.id) return core.now
-      const progress = this.followers.get(id)
-      return progress === undefined ? -Infinity : timeOf(progress)
-    })
+    return reachedByQuorum(core.membership, (id) => (id === core.id ? core.now : timeOf(this.follower(id))))
   }
 
   /** Once each heartbeat interval: what is lost is sent again, everybody hears something, nodes that left are let go. */
@@ -264,13 +261,9 @@ export class Replication {
   /** The state goes only to a node that answers; after a failure later and later. */
   private pumpSnapshot(progress: Progress): void {
     const { core } = this
-    const { snapshot, heardAt, id, session, matched } = progress
+    const { snapshot, heardAt, id, session } = progress
     if (snapshot.since !== null || core.now < snapshot.retryAt) return
     if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return
-    if (matched >= core.log.purgedIndex) {
-      progress.becomeProbe(logIndex(matched + 1))
-      return this.pump(progress)
-    }
     snapshot.since = core.now
     core.outbox.snapshot({ to: id, session, vote: this.vote })
   }

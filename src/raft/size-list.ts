@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { elementAt } from './element.ts'
 import { logIndex, type LogIndex } from './types.ts'
 
 /** Small batches are counted together up to this size, so that the list stays small however long the log is. */
@@ -95,7 +96,7 @@ export class SizeList {
     assert(first > this.start.last && first <= this.last, 'a message begins with a retained entry')
     const from = this.totalAt(logIndex(first - 1))
     let at = this.groupOf(first)
-    let end = this.groups[at] ?? this.start
+    let end = elementAt(this.groups, at)
     for (;;) {
       const next = this.groups[at + 1]
       if (next === undefined || next.total - from > bytesMax || next.last - first + 1 > entriesMax) break
@@ -110,17 +111,16 @@ export class SizeList {
     const total = (this.groups.at(-1) ?? this.start).total
     if (total - this.start.total <= bytes) return this.start.last
     let at = this.groups.length - 1
-    while (at > 0 && total - (this.groups[at - 1]?.total ?? 0) <= bytes) at -= 1
-    return this.groups[at]?.last ?? this.last
+    while (at > 0 && total - elementAt(this.groups, at - 1).total <= bytes) at -= 1
+    return elementAt(this.groups, at).last
   }
 
   private totalAt(index: LogIndex): number {
     if (index <= this.start.last) return this.start.total
-    const end = this.groups.at(-1) ?? this.start
-    if (index >= end.last) return end.total
     const at = this.groupOf(index)
     const before = this.groups[at - 1] ?? this.start
-    const group = this.groups[at] ?? end
+    const group = elementAt(this.groups, at)
+    if (index >= group.last) return group.total
     return before.total + ((group.total - before.total) * (index - before.last)) / (group.last - before.last)
   }
 
@@ -131,7 +131,7 @@ export class SizeList {
     let low = 0
     while (low < high) {
       const middle = (low + high) >> 1
-      if ((this.groups[middle]?.last ?? Infinity) >= index) high = middle
+      if (elementAt(this.groups, middle).last >= index) high = middle
       else low = middle + 1
     }
     return low

@@ -1,5 +1,6 @@
 import type { Core } from './core.ts'
 import { futureVotersOf } from './membership.ts'
+import type { Progress } from './progress.ts'
 import type { Replication } from './replication.ts'
 import type { TransferOutcome } from './requests.ts'
 import type { NodeId, Vote } from './types.ts'
@@ -40,15 +41,17 @@ export class Transfer {
   /** `to` null: the voter that is furthest ahead. */
   start(to: NodeId | null): TransferOutcome {
     const { core } = this
-    if (to === core.id) return { kind: 'no-target', reason: `node ${to} leads already` }
-    if (to !== null) {
-      const reason = this.unfit(to)
-      return reason === null ? this.begin(to) : { kind: 'no-target', reason }
+    const voters = futureVotersOf(core.membership)
+    if (to === null) {
+      const others = voters.flatMap((id) => this.replication.progressOf(id) ?? [])
+      const fit = others.filter((progress) => this.unfit(progress) === null)
+      const best = fit.sort((a, b) => b.matched - a.matched || b.id - a.id)[0]
+      return best === undefined ? { kind: 'no-target', reason: 'no other voter is up to date' } : this.begin(best.id)
     }
-    const fit = futureVotersOf(core.membership).filter((id) => this.unfit(id) === null)
-    const matchedOf = (id: NodeId): number => this.replication.progressOf(id)?.matched ?? -1
-    const best = fit.sort((a, b) => matchedOf(b) - matchedOf(a) || b - a)[0]
-    return best === undefined ? { kind: 'no-target', reason: 'no other voter is up to date' } : this.begin(best)
+    if (to === core.id) return { kind: 'no-target', reason: `node ${to} leads already` }
+    const progress = voters.includes(to) ? this.replication.progressOf(to) : null
+    const reason = progress === null ? `node ${to} is not a voter` : this.unfit(progress)
+    return reason === null ? this.begin(to) : { kind: 'no-target', reason }
   }
 
   private begin(to: NodeId): TransferOutcome {
@@ -57,13 +60,9 @@ export class Transfer {
     return { kind: 'started', to }
   }
 
-  /** Why `id` cannot take over now; null when it can. */
-  private unfit(id: NodeId): string | null {
+  /** Why a voter cannot take over now; null when it can. */
+  private unfit({ id, heardAt, mode, matched }: Progress): string | null {
     const { core } = this
-    if (!futureVotersOf(core.membership).includes(id)) return `node ${id} is not a voter`
-    const progress = this.replication.progressOf(id)
-    if (progress === null) return `node ${id} is this node`
-    const { heardAt, mode, matched } = progress
     if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return `node ${id} does not answer`
     const lag = core.log.lastIndex - matched
     if (mode === 'snapshot' || lag > core.options.caughtUpEntriesMax) return `node ${id} is not caught up`

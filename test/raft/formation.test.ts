@@ -264,7 +264,7 @@ t.test(
     t.equal(cluster.change(leader, { ...setVoters, voters: [id(1), id(2)] }), 'appended')
     t.ok(
       cluster.until(
-        () => cluster.node(2).view.state === 'follower' && votersIn(leader.view.committedMembership).length === 1,
+        () => cluster.node(2).view.state === 'follower' && votersIn(leader.view.committedMembership).join() === '1,2',
       ),
     )
     t.equal(cluster.change(leader, { ...setVoters, voters: [id(1)] }), 'appended')

@@ -115,6 +115,10 @@ t.test('a change of voters is checked before anything is written', async (t) => 
   t.match(change(allowed, setVoters([1, 4], { allowLagging: true })), { kind: 'appended' })
 })
 
+t.test('a change of no known type is a broken belief', async (t) => {
+  t.throws(() => change(leader(), { type: 'gossip' as 'remove-learner', id: id(2) }), { name: 'InvariantError' })
+})
+
 t.test('a learner that has never answered is not caught up, however short the log', async (t) => {
   const solo = leader()
   change(solo, addLearner(4))
@@ -463,6 +467,17 @@ function lastPlan(solo: Solo): Parameters<Solo['respond']>[0] {
     sentAt: solo.now,
   }
 }
+
+t.test('a leader that is leaving may be asked to stay, as long as it has not begun to hand over', async (t) => {
+  const solo = leader({ raft: { caughtUpEntriesMax: 0 } })
+  change(solo, setVoters([2, 3], { retain: true }))
+  for (const from of [2, 3]) solo.ack(from)
+  t.same(votersIn(solo.view.effective), [[2, 3]])
+  solo.do((raft, now) => raft.propose(now, { count: 1, body: bodyOf(['x']) }))
+  for (const from of [2, 3]) solo.ack(from, 5)
+  t.match(solo.view, { committed: 5, transferringTo: null }, 'nobody is caught up')
+  t.match(change(solo, setVoters([1, 2, 3])), { kind: 'appended' })
+})
 
 t.test('a removed leader that finds nobody to hand over to goes all the same', async (t) => {
   const cluster = new Cluster({ seed: 44 })

@@ -121,7 +121,11 @@ t.test('a membership keeps its guarantees', async (t) => {
   t.notOk(isVoter(joint, nodeId(4)))
   const final = finalMembershipOf(joint)
   t.same(final.configs, [[2, 3]])
-  t.same([...final.nodes.keys()].toSorted((a, b) => a - b), [2, 3, 4], 'learners that were not touched stay')
+  t.same(
+    [...final.nodes.keys()].toSorted((a, b) => a - b),
+    [2, 3, 4],
+    'learners that were not touched stay',
+  )
   t.throws(() => finalMembershipOf(final), { name: 'InvariantError' })
 })
 

@@ -469,6 +469,13 @@ t.test(
   },
 )
 
+t.test('a tick before the deadline does nothing', async (t) => {
+  const solo = leader()
+  solo.clear()
+  solo.do((raft, now) => raft.tick(now))
+  t.same([solo.sends, solo.events], [[], []])
+})
+
 t.test('entries that were answered stand in for a heartbeat', async (t) => {
   const solo = leader()
   solo.ack(2)

@@ -86,7 +86,7 @@ export interface State {
   readonly membership: StoredMembership
 }
 
-export const EMPTY_STATE: State = { applied: null, membership: NO_MEMBERSHIP }
+const EMPTY_STATE: State = { applied: null, membership: NO_MEMBERSHIP }
 
 /** A log with writes on their way, and the state on disk. What is on its way is lost by a crash, from some point on. */
 export class Disk {

@@ -2,7 +2,6 @@ import { strict as assert } from 'node:assert'
 import {
   compareLeaderIds,
   compareVotes,
-  indexOf,
   sameLeaderId,
   type LeaderId,
   type Outgoing,
@@ -102,8 +101,4 @@ function same(a: Entry, b: Entry): boolean {
 
 function show(entry: Entry | null): string {
   return entry === null ? 'nothing' : `${ballot(entry.leaderId)} ${entry.payload.slice(0, 60)}`
-}
-
-export function lastIndexOf(view: RaftView): number {
-  return indexOf(view.last)
 }

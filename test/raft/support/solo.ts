@@ -24,7 +24,7 @@ import {
 } from '../../../src/raft/index.ts'
 import { DEFAULTS } from './cluster.ts'
 import { Disk } from './disk.ts'
-import { batchesOf, codec, members, membershipIn, membershipPayload, membershipsIn } from './entries.ts'
+import { batchesOf, codec, members, membershipPayload, membershipsIn } from './entries.ts'
 
 /** `'2.3'`: term 2, node 3. */
 export function ballot(text: string): LeaderId {
@@ -260,8 +260,4 @@ export function appendRequest(
 
 export function setting(leaderId: string, membership: Membership): string {
   return `${leaderId} ${membershipPayload(membership)}`
-}
-
-export function isMembership(payload: string): boolean {
-  return membershipIn(payload) !== null
 }
