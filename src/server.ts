@@ -17,7 +17,7 @@ import { nodeId, type NodeAddresses } from './raft/index.ts'
 import { formatHostPort, isWildcard, type HostPort } from './setting.ts'
 import { openDataDirectory, type DataDirectory } from './storage/identity.ts'
 import { DamagedStateError } from './storage/rocksdb/binding.ts'
-import { removeState } from './storage/rocksdb/generations.ts'
+import { setStateAside } from './storage/rocksdb/generations.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
 import { systemClock } from './system-clock.ts'
@@ -54,8 +54,11 @@ export async function startServer(config: Config, dependencies: ServerDependenci
   } catch (error) {
     if (!(error instanceof DamagedStateError)) throw error
     // The state is made of the log. If that does not reach back to the beginning any more, the second start refuses and says so.
-    dependencies.logger.error({ err: error }, 'the state is damaged; it is thrown away and made anew from the log')
-    await removeState(stateDirectoryOf(config.dataDirectory))
+    dependencies.logger.error(
+      { err: error },
+      'the state is damaged; it is set aside as state.damaged and made anew from the log',
+    )
+    await setStateAside(stateDirectoryOf(config.dataDirectory))
     return await startOnce(config, dependencies)
   }
 }
@@ -198,7 +201,7 @@ function nodeDependencies(
         segmentBytes: config.segmentBytes,
         cacheBytesMax: limits.logCacheBytesMax,
       },
-      { onSync: onLogSync },
+      { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log') },
     ),
     state: new RocksStateStore({ directory: stateDirectoryOf(directory.path) }),
     transport: new TcpTransport(

@@ -157,6 +157,8 @@ export interface ClusterStatus {
   readonly nodes: Readonly<Record<string, MemberStatus>>
   /** How many voters may fail before the cluster stops. */
   readonly failureTolerance: number
+  /** Of everything applied: equal on all nodes that have applied the same entry last. */
+  readonly digest: string
   readonly warnings: readonly ClusterWarning[]
 }
 

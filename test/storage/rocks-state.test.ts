@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { StateWrite } from '../../src/ports/state-store.ts'
-import { nodeStateFiles, removeState, type StateFiles } from '../../src/storage/rocksdb/generations.ts'
+import { nodeStateFiles, setStateAside, type StateFiles } from '../../src/storage/rocksdb/generations.ts'
 import { RocksStateStore } from '../../src/storage/rocksdb/rocks-state-store.ts'
 import { smallDisk } from './small-disk.ts'
 
@@ -182,7 +182,7 @@ t.test('files that are missing, foreign or newer', async (t) => {
     plant(path)
     t.match(await look(path), message, what)
   }
-  await removeState(original)
+  await setStateAside(original)
   t.equal(await look(original), '-: ')
 })
 
@@ -210,7 +210,7 @@ t.test('damage that is met while running is remembered', async (t) => {
   await t.rejects(again.write([put('x', '1')], Buffer.from('m')), { message: /is damaged/ }, 'and ends the store')
   await again.close()
   t.match(await look(directory), /^DamagedStateError.*met while the node was running/)
-  await removeState(directory)
+  await setStateAside(directory)
   t.equal(await look(directory), '-: ')
 })
 

@@ -222,6 +222,7 @@ export class MemoryCluster implements ClusterControl {
       membership: effective === null ? null : { effective, committed: effective, joint: false },
       nodes: Object.fromEntries([...this.addresses.keys()].map((id) => [String(id), this.memberStatus(id)])),
       failureTolerance: Math.max(0, Math.floor((this.voters.length - 1) / 2)),
+      digest: '0',
       warnings: this.at === null ? [] : [{ code: 'even-voters', detail: 'an example' }],
     }
   }

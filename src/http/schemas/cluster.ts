@@ -161,6 +161,9 @@ export const ClusterStatusSchema = Type.Object(
     ),
     nodes: Type.Record(Type.String(), ref('MemberStatus'), { description: 'By node id.' }),
     failureTolerance: Type.Integer({ description: 'How many voters may fail before the cluster stops.' }),
+    digest: Type.String({
+      description: 'Of everything applied: equal on all nodes that have applied the same entry last.',
+    }),
     warnings: Type.Array(object({ code: Type.String(), detail: Type.String() })),
   },
   { ...closed, $id: 'ClusterStatus', description: 'The cluster as this node sees it.' },

@@ -7,8 +7,8 @@ export type Database = RocksDB
 export type RocksDbClass = typeof RocksDB
 
 /**
- * The state on disk is not what was written. Nothing is wrong with the log: whoever meets this error may remove the state
- * (`removeState`) and have it rebuilt from the log or from a peer's snapshot.
+ * The state on disk is not what was written. Nothing is wrong with the log: whoever meets this error may set the state aside
+ * (`setStateAside`) and have it rebuilt from the log or from a peer's snapshot.
  */
 export class DamagedStateError extends StorageError {
   constructor(directory: string, what: string, options?: ErrorOptions) {

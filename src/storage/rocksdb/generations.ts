@@ -179,7 +179,9 @@ interface Current {
   readonly generation: number
 }
 
-/** Removes the state with everything in it. The store must be closed. */
-export async function removeState(directory: string): Promise<void> {
-  await fs.rm(directory, { recursive: true, force: true })
+/** Puts a state that cannot be used out of the way, for whoever wants to look at it; one set aside earlier is removed. The store must be closed. */
+export async function setStateAside(directory: string): Promise<void> {
+  const aside = `${directory}.damaged`
+  await fs.rm(aside, { recursive: true, force: true })
+  await fs.rename(directory, aside)
 }
