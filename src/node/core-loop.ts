@@ -143,7 +143,9 @@ export class CoreLoop {
     this.carrying = false
     for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
     for (const event of effects.events) this.deps.onEvent(event)
-    this.deps.onCommitted(effects.committed)
+    // The state must not reach its disk ahead of the vote and the cluster that it was made under: a restart would find them lost.
+    // The news of their write comes by here again.
+    if (this.writer.isHardStateDurable) this.deps.onCommitted(effects.committed)
     for (const release of effects.reads) this.deps.onRead(release)
     this.deps.onChanged()
     this.arm()

@@ -28,6 +28,8 @@ export class LogWriter {
   private held: HeldMessage[] = []
   private writing = false
   private writingSince = 0
+  private hardStatesQueued = 0
+  private hardStatesInFlight = 0
   private stopped = false
   /** What the queue will make of the log's end: batches from `tailFrom` on, which the store does not know yet. */
   private tail: LogBatch[] = []
@@ -49,6 +51,7 @@ export class LogWriter {
   /** Stores the cluster id (with `vote`) ahead of everything that is added later. */
   enqueueHardState(write: LogWrite & { type: 'hard-state' }): void {
     this.queue.push(write)
+    this.hardStatesQueued += 1
     this.writeQueued()
   }
 
@@ -62,6 +65,11 @@ export class LogWriter {
   async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
     if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
     return this.deps.log.read(first, this.lastInStore(last), bytesMax)
+  }
+
+  /** Whether the vote and the cluster that this node acts by are on disk. */
+  get isHardStateDurable(): boolean {
+    return this.hardStatesQueued + this.hardStatesInFlight === 0
   }
 
   /** For how long the write in flight has been on its way; 0 when there is none. */
@@ -99,6 +107,7 @@ export class LogWriter {
   private translate(write: Write): LogWrite {
     switch (write.type) {
       case 'vote':
+        this.hardStatesQueued += 1
         return { type: 'hard-state', state: { vote: write.vote, clusterId: this.deps.clusterId() } }
       case 'truncate':
         this.cutTail(write.from)
@@ -132,6 +141,8 @@ export class LogWriter {
     this.queue = []
     this.tail = []
     this.tailFrom = Infinity
+    this.hardStatesInFlight = this.hardStatesQueued
+    this.hardStatesQueued = 0
     this.writing = true
     this.writingSince = this.deps.now()
     this.deps.log.write(writes).then(
@@ -144,6 +155,7 @@ export class LogWriter {
     if (this.stopped) return
     assert(seq >= this.durableSeq, 'writes end in the order they began')
     this.durableSeq = seq
+    this.hardStatesInFlight = 0
     this.writing = false
     // The next write begins before the news of this one spreads: the disk is never idle while there is work.
     this.writeQueued()
