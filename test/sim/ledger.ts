@@ -57,7 +57,12 @@ export class Ledger {
   /** The last entry that was committed under a ballot before `ballot`: whoever leads under that one has it. */
   committedBefore(ballot: LeaderId): LogId | null {
     let at = this.ballots.length - 1
-    for (let earlier = this.ballots[at]; earlier !== undefined && compareLeaderIds(earlier, ballot) >= 0; earlier = this.ballots[at]) at -= 1
+    for (
+      let earlier = this.ballots[at];
+      earlier !== undefined && compareLeaderIds(earlier, ballot) >= 0;
+      earlier = this.ballots[at]
+    )
+      at -= 1
     return this.committed[at]?.logId ?? null
   }
 

@@ -176,15 +176,21 @@ export class Machine {
     this.world.note(this.name, kind === 'power' ? 'loses its power' : 'is killed')
     if (kind === 'power') this.network.setPowered(this.addresses.raft, false)
     this.endProcess(process)
+    this.loseUnsynced(kind)
+  }
+
+  /** Without power nobody knows how much was written out. A process that dies may take along what it had not handed to the kernel. */
+  private loseUnsynced(kind: CrashKind): void {
     const { unsynced } = this.state
-    if (unsynced.length === 0) return
-    const kept =
-      kind === 'power' || this.world.random.chance(0.5)
-        ? this.world.random.integer(0, unsynced.length + 1)
-        : unsynced.length
+    if (unsynced.length === 0 || (kind === 'kill' && this.world.random.chance(0.5))) return
+    const kept = this.world.random.integer(0, unsynced.length + 1)
     if (kept < unsynced.length) this.world.census.count('disk-lost-unsynced-state')
-    this.state.sync(kept)
-    this.state.unsynced = []
+    if (kind === 'power') {
+      this.state.sync(kept)
+      this.state.unsynced = []
+    } else {
+      this.state.unsynced = unsynced.slice(0, kept)
+    }
   }
 
   /** As an operator does: the node hands leadership over, closes its files and ends. Killed if that takes too long. */

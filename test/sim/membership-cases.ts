@@ -4,7 +4,8 @@ import { Violation } from './violation.ts'
 /** One change of voters. Machines are counted from 0. */
 export interface MembershipCase {
   readonly from: readonly number[]
-  readonly change: { readonly voters: readonly number[] } | { readonly add: readonly number[]; readonly remove: readonly number[] }
+  readonly change:
+    { readonly voters: readonly number[] } | { readonly add: readonly number[]; readonly remove: readonly number[] }
   readonly retain: boolean
   readonly crash: CrashOrder | null
   /** Cut off from everybody else from the moment the change is asked for, until it has been waited for in vain or done. */
@@ -56,7 +57,9 @@ export function membershipCases(): MembershipCase[] {
 
 export function targetOf({ from, change }: Pick<MembershipCase, 'from' | 'change'>): number[] {
   if ('voters' in change) return [...change.voters]
-  return [...new Set([...from, ...change.add])].filter((machine) => !change.remove.includes(machine)).sort((a, b) => a - b)
+  return [...new Set([...from, ...change.add])]
+    .filter((machine) => !change.remove.includes(machine))
+    .sort((a, b) => a - b)
 }
 
 export function describeMembershipCase(given: MembershipCase): string {
@@ -68,7 +71,11 @@ export function describeMembershipCase(given: MembershipCase): string {
 }
 
 /** Null when the change was made, or might not have been made, and all rules held. */
-export function runMembershipCase(given: MembershipCase, seed: number, print?: (line: string) => void): Promise<Violation | null> {
+export function runMembershipCase(
+  given: MembershipCase,
+  seed: number,
+  print?: (line: string) => void,
+): Promise<Violation | null> {
   const machines = Math.max(...given.from, ...targetOf(given)) + 1
   const stage = new Stage(seed, print === undefined ? { machines } : { machines, print })
   return stage.play(() => playMembershipCase(given, stage))
@@ -96,7 +103,11 @@ async function playMembershipCase(given: MembershipCase, stage: Stage): Promise<
   const expected = target.map(idOf)
   const wasMade = voters.join() === expected.join()
   const isUndone = voters.join() === given.from.map(idOf).join()
-  stage.check(wasMade || (isUndone && mayFail(given)), 'membership', `the voters are [${voters}] instead of [${expected}]`)
+  stage.check(
+    wasMade || (isUndone && mayFail(given)),
+    'membership',
+    `the voters are [${voters}] instead of [${expected}]`,
+  )
   if (given.crash === null && given.isolated.length === 0) checkEntries(given, stage, before)
   if (wasMade) await checkLeavers(given, stage, expected)
   await stage.expectOneHealthyCluster()
@@ -156,7 +167,9 @@ async function settle(stage: Stage): Promise<void> {
 /** A change takes two entries, a change to what is there none. */
 function checkEntries(given: MembershipCase, stage: Stage, before: number): void {
   const [ledger] = stage.cluster.formedClusters()
-  const memberships = (ledger?.committed ?? []).filter(({ logId, bytes }) => logId.index > before && bytes[4] === 1).length
+  const memberships = (ledger?.committed ?? []).filter(
+    ({ logId, bytes }) => logId.index > before && bytes[4] === 1,
+  ).length
   const isSame = targetOf(given).join() === given.from.join()
   stage.check(memberships === (isSame ? 0 : 2), 'membership', `${memberships} membership entries were written`)
 }
@@ -166,7 +179,11 @@ async function checkLeavers(given: MembershipCase, stage: Stage, expected: reado
   const leavers = given.from.filter((at) => !expected.includes(at + 1))
   for (const at of leavers) {
     const machine = stage.machine(at)
-    await stage.waitFor(`${machine.name} not to lead`, 20 * stage.options.node.electionTimeoutMsMax, () => machine.view?.state !== 'leader')
+    await stage.waitFor(
+      `${machine.name} not to lead`,
+      20 * stage.options.node.electionTimeoutMsMax,
+      () => machine.view?.state !== 'leader',
+    )
   }
   const leader = await stage.waitForLeader()
   const config = leader.view?.effective.membership.configs[0] ?? []
