@@ -293,6 +293,8 @@ t.test('the target is brought to the end of the log first; meanwhile nothing new
   solo.do((raft, now) => raft.propose(now, { count: 1, body: bodyOf(['x']) }))
   t.same(transfer(solo, 2), { kind: 'started', to: 2 })
   t.same(solo.sent('transfer-request'), [])
+  t.equal(solo.raft.transferringTo, 2)
+  t.same(solo.raft.vote, vote('2.1!'))
   const busy = { kind: 'transferring', to: 2 }
   t.same(
     solo.do((raft, now) => raft.propose(now, { count: 1, body: bodyOf(['y']) })),
