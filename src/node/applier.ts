@@ -29,6 +29,9 @@ export interface ApplierDependencies {
 
 /** Commands looked at together: bounds the memory that their rows take. */
 const SEGMENT_COMMANDS_MAX = 1024
+/** How long changes gather for one write of the store, and how many bytes end the wait. */
+const GATHER_MS = 10
+const GATHER_BYTES_MAX = 1024 * 1024
 /** Changes that may wait for the store before applying pauses. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
 
@@ -63,6 +66,7 @@ export class Applier {
   private stopped = false
   private idle: (() => void)[] = []
   private stored: (() => void)[] = []
+  private cancelStore: (() => void) | null = null
 
   constructor(
     options: ApplierOptions,
@@ -121,14 +125,17 @@ export class Applier {
 
   stop(): void {
     this.stopped = true
+    this.cancelStore?.()
   }
 
   /** Resolves when the store has received everything that is applied now, whatever follows; returns what it then holds. */
   async settle(): Promise<LogId | null> {
     const upTo = indexOf(this.appliedId)
     while (!this.stopped && indexOf(this.storedId) < upTo) {
-      this.store()
-      await new Promise<void>((resolve) => this.stored.push(resolve))
+      await new Promise<void>((resolve) => {
+        this.stored.push(resolve)
+        this.store()
+      })
     }
     return this.storedId
   }
@@ -217,13 +224,25 @@ export class Applier {
     for (const { reads } of segment) for (const range of reads.ranges) await rows.loadRange(range.start, range.end)
   }
 
-  /** Starts a write of what has gathered, unless one is on its way (whose end starts the next). */
+  /**
+   * Sees to it that what has gathered reaches the store: after a little while, so that one write carries the changes of many batches,
+   * or at once when somebody waits for it or much has gathered. One write is on its way at a time.
+   */
   private store(): void {
+    const { rows, clock } = this.deps
+    if (rows.isWriting || this.stopped || indexOf(this.storedId) >= indexOf(this.appliedId)) return
+    if (this.stored.length > 0 || rows.waitingBytes >= GATHER_BYTES_MAX) return this.write()
+    this.cancelStore ??= clock.after(GATHER_MS, () => this.write())
+  }
+
+  private write(): void {
+    this.cancelStore?.()
+    this.cancelStore = null
     const { rows } = this.deps
     const applied = this.appliedId
-    if (rows.isWriting || this.stopped || applied === null) return
-    if (indexOf(this.storedId) >= applied.index && rows.isClean) return
-    rows.flush(encodeStateMeta({ applied, membership: this.membership, machine: this.machine.state() })).then(
+    if (applied === null || this.stopped || rows.isWriting) return
+    const meta = encodeStateMeta({ applied, membership: this.membership, machine: this.machine.state() })
+    rows.flush(meta).then(
       () => {
         this.storedId = applied
         for (const resolve of this.stored.splice(0)) resolve()
