@@ -15,6 +15,7 @@ import { Peers } from './peers.ts'
 import { Replica } from './replica.ts'
 import { openStores } from './startup.ts'
 import { Status } from './status.ts'
+import { WatchedState } from './watched-state.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
 const PEER_PROTOCOL = 1
@@ -43,7 +44,11 @@ export class Node {
 
   constructor(options: NodeOptions, deps: NodeDependencies) {
     this.options = options
-    this.deps = { ...deps, onFault: (error) => this.onFault(error) }
+    const state = new WatchedState(deps.state, (error) => {
+      // Whatever still runs while the stores are being closed does not matter any more.
+      if (!this.stopping) this.onFault(error)
+    })
+    this.deps = { ...deps, state, onFault: (error) => this.onFault(error) }
     this.notifyFault = deps.onFault
     this.peers = new Peers(
       {
