@@ -1,6 +1,5 @@
 import type { Machine } from './machine.ts'
-import { Stage, type CrashOrder } from './stage.ts'
-import type { Violation } from './violation.ts'
+import { Stage, type CrashOrder, type SceneOutcome } from './stage.ts'
 
 /** How far an initialiser has come when the next one is called. */
 export const phases = ['called', 'appended', 'synced', 'voted', 'elected', 'committed'] as const
@@ -64,12 +63,12 @@ export function describeCase({ members, phases: list, crash }: FormationCase): s
   return `${members} members, ${list.length + 1} initialisers (${order}), ${death}`
 }
 
-/** Null when one healthy cluster came of it. */
+/** No violation: one healthy cluster came of it. */
 export function runFormationCase(
   given: FormationCase,
   seed: number,
   print?: (line: string) => void,
-): Promise<Violation | null> {
+): Promise<SceneOutcome> {
   const stage = new Stage(seed, print === undefined ? { machines: given.members } : { machines: given.members, print })
   return stage.play(async () => {
     stage.startAll()

@@ -1,4 +1,4 @@
-import { Stage, type CrashOrder } from './stage.ts'
+import { Stage, type CrashOrder, type SceneOutcome } from './stage.ts'
 import { Violation } from './violation.ts'
 
 /** One change of voters. Machines are counted from 0. */
@@ -70,12 +70,12 @@ export function describeMembershipCase(given: MembershipCase): string {
   return `[${from.join()}] ${what}${retain ? ' retained' : ''}${death}${cut}`
 }
 
-/** Null when the change was made, or might not have been made, and all rules held. */
+/** No violation: the change was made, or might not have been made, and all rules held. */
 export function runMembershipCase(
   given: MembershipCase,
   seed: number,
   print?: (line: string) => void,
-): Promise<Violation | null> {
+): Promise<SceneOutcome> {
   const machines = Math.max(...given.from, ...targetOf(given)) + 1
   const stage = new Stage(seed, print === undefined ? { machines } : { machines, print })
   return stage.play(() => playMembershipCase(given, stage))

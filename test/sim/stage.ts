@@ -21,6 +21,12 @@ export interface CrashOrder {
   readonly kind: CrashKind
 }
 
+export interface SceneOutcome {
+  readonly violation: Violation | null
+  /** Whether a crash that was ordered came to pass. */
+  readonly crashed: boolean
+}
+
 const RESTART_MS = 40
 const VIRTUAL_MS_MAX = 60_000
 
@@ -33,7 +39,7 @@ export class Stage {
   private readonly history: Operation[] = []
   private readonly client: Client
   private readonly orders: { readonly order: CrashOrder; left: number }[] = []
-  crashes = 0
+  private crashed = false
 
   constructor(seed: number, setting: { readonly machines: number; readonly print?: (line: string) => void }) {
     const trace = new Trace(setting.print ?? null)
@@ -74,8 +80,8 @@ export class Stage {
     return machine
   }
 
-  /** Plays the scene, then checks what is left: null when nothing is wrong. */
-  async play(scene: (stage: Stage) => Promise<void>): Promise<Violation | null> {
+  /** Plays the scene, then checks what is left. */
+  async play(scene: (stage: Stage) => Promise<void>): Promise<SceneOutcome> {
     let ended = false
     const finish = (): void => {
       ended = true
@@ -90,7 +96,7 @@ export class Stage {
     if (!ended) this.world.fail(new Violation('bounded-time', 'the scene has not ended'))
     if (this.world.failure() === null) this.checkHistory()
     this.cluster.end()
-    return this.world.failure()
+    return { violation: this.world.failure(), crashed: this.crashed }
   }
 
   startAll(): void {
@@ -198,7 +204,7 @@ export class Stage {
       if (one.order.machine !== at || one.order.moment !== moment || one.left === 0) continue
       one.left -= 1
       if (one.left > 0) continue
-      this.crashes += 1
+      this.crashed = true
       machine.crash(one.order.kind)
       this.restart(machine)
       return

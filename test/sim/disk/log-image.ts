@@ -1,8 +1,8 @@
+import { assert } from '../../../src/lib/assert.ts'
 import { offsetOfEntry } from '../../../src/lib/entries.ts'
-import { entriesOf } from '../../../src/node/entry.ts'
 import type { HardState, LogWrite } from '../../../src/ports/log-store.ts'
 import type { LeaderRun, LogBatch, LogId, LogIndex } from '../../../src/raft/index.ts'
-import { BEFORE_FIRST, VOTE_ZERO, indexOf, logIndex, sameLeaderId } from '../../../src/raft/index.ts'
+import { BEFORE_FIRST, VOTE_ZERO, compareLeaderIds, indexOf, logIndex, sameLeaderId } from '../../../src/raft/index.ts'
 
 /** The part `[first, last]` of a batch; the batch itself when that is all of it. */
 export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
@@ -11,15 +11,9 @@ export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch
   const to = logIndex(Math.min(last, batch.last))
   const begin = offsetOfEntry(batch.body, from - batch.first)
   const end = offsetOfEntry(batch.body, to - batch.first + 1)
-  const clipped = {
-    leaderId: batch.leaderId,
-    first: from,
-    last: to,
-    body: batch.body.subarray(begin, end),
-    membershipCount: 0,
-  }
-  if (batch.membershipCount === 0) return clipped
-  return { ...clipped, membershipCount: entriesOf(clipped).filter((entry) => entry.kind === 'membership').length }
+  // Which entries set a membership is not known here: the count becomes an upper bound, as in the real log.
+  const membershipCount = Math.min(batch.membershipCount, to - from + 1)
+  return { leaderId: batch.leaderId, first: from, last: to, body: batch.body.subarray(begin, end), membershipCount }
 }
 
 /** What a log holds at one moment: on the platter, or as the process that writes it sees it. */
@@ -54,9 +48,11 @@ export class LogImage {
         this.truncate(write.from)
         return
       case 'append':
-        if (write.batch.first !== this.lastIndex + 1) {
-          throw new Error(`appends ${write.batch.first} behind ${this.lastIndex}: a log has no holes and no overlaps`)
-        }
+        assert(write.batch.first === this.lastIndex + 1, 'a log has no holes and no overlaps')
+        assert(
+          this.last === null || compareLeaderIds(this.last.leaderId, write.batch.leaderId) <= 0,
+          'ballots ascend along the log',
+        )
         this.batches.push(write.batch)
         return
       case 'reset':
@@ -87,8 +83,9 @@ export class LogImage {
   }
 
   /** As the port says of `read`. */
-  read(first: LogIndex, last: LogIndex, bytesMax: number): LogBatch[] | null {
-    if (first <= indexOf(this.purged) || last > this.lastIndex || first > last) return null
+  read(first: LogIndex, wanted: LogIndex, bytesMax: number): LogBatch[] | null {
+    const last = logIndex(Math.min(wanted, this.lastIndex))
+    if (first <= indexOf(this.purged) || first > last) return null
     const found: LogBatch[] = []
     let bytes = 0
     for (let at = this.positionOf(first); at < this.batches.length; at++) {

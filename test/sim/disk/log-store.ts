@@ -5,6 +5,7 @@ import { logIndex } from '../../../src/raft/index.ts'
 import type { SimProcess } from '../process.ts'
 import { Violation } from '../violation.ts'
 import type { World } from '../world.ts'
+import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 import type { LogDisk } from './log-disk.ts'
 import { clip, type LogImage } from './log-image.ts'
@@ -27,8 +28,6 @@ export interface LogStoreDependencies {
   readonly cachedProbability: number
 }
 
-const STUCK_POLL_MS = 5
-
 interface InFlight {
   readonly writes: readonly LogWrite[]
   /** How many of them have reached the platter. */
@@ -44,12 +43,13 @@ export class SimLogStore implements LogStore {
   /** With everything passed to `write`, durable or not. */
   private view: LogImage
   private inFlight: InFlight | null = null
-  private poisoned: Error | null = null
   private opened = false
+  private readonly calls: Calls
 
   constructor(dependencies: LogStoreDependencies) {
     this.deps = dependencies
     this.view = dependencies.disk.durable.copy()
+    this.calls = new Calls(dependencies.process, dependencies.world, dependencies.weather)
     dependencies.process.whenEnded(() => this.crash())
   }
 
@@ -60,10 +60,10 @@ export class SimLogStore implements LogStore {
 
   open(): Promise<LogContents> {
     const { disk, weather } = this.deps
-    return this.call(this.readTime(), () => {
+    return this.calls.run(this.readTime(), () => {
       if (this.opened) this.deps.world.fail(new Violation('port-contract', 'the log is opened once'))
       this.opened = true
-      if (weather.broken) throw this.poison('reading the log failed: EIO')
+      if (weather.broken) throw this.calls.poison('reading the log failed: EIO')
       if (disk.voteUnreadable) throw new StorageError('refused', 'both copies of the vote are damaged')
       this.view = disk.durable.copy()
       return this.contents()
@@ -72,24 +72,25 @@ export class SimLogStore implements LogStore {
 
   write(writes: readonly LogWrite[]): Promise<void> {
     const { world, process, weather, disk } = this.deps
-    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    if (this.calls.refused !== null) return Promise.reject(this.calls.refused)
     if (!process.alive) return forever()
     if (!this.opened || this.inFlight !== null) {
       world.fail(new Violation('port-contract', 'a write of the log begins only after the one before has resolved'))
       return forever()
     }
+    try {
+      this.submit(writes)
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
+    }
     const flight: InFlight = { writes, done: 0 }
     this.inFlight = flight
-    for (const write of writes) {
-      this.deps.onSubmit(write, this.view.last)
-      this.view.apply(write)
-    }
     this.deps.onWrite('begin', writes)
-    return this.call(this.writeTime(), () => {
+    return this.calls.run(this.writeTime(), () => {
       if (this.fails(writes)) {
         this.inFlight = null
         this.keepPart(flight, 0)
-        throw this.poison(weather.full ? 'writing the log failed: ENOSPC' : 'writing the log failed: EIO')
+        throw this.calls.poison(weather.full ? 'writing the log failed: ENOSPC' : 'writing the log failed: EIO')
       }
       while (flight.done < writes.length) this.reachPlatter(flight)
       this.deps.onWrite('end', writes)
@@ -101,10 +102,10 @@ export class SimLogStore implements LogStore {
 
   read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
     const { weather, process, world } = this.deps
-    return this.call(this.readTime(), () => {
+    return this.calls.run(this.readTime(), () => {
       if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
         world.census.count('disk-read-error')
-        throw this.poison('reading the log failed: EIO')
+        throw this.calls.poison('reading the log failed: EIO')
       }
       return this.view.read(first, last, bytesMax)
     })
@@ -112,7 +113,7 @@ export class SimLogStore implements LogStore {
 
   readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
     const { process, cachedProbability } = this.deps
-    if (this.poisoned !== null || !process.alive) return null
+    if (this.calls.refused !== null || !process.alive) return null
     return process.random.chance(cachedProbability) ? this.view.read(first, last, bytesMax) : null
   }
 
@@ -121,7 +122,14 @@ export class SimLogStore implements LogStore {
   }
 
   close(): Promise<void> {
-    return this.call(0.1, () => undefined)
+    return this.calls.close(() => undefined)
+  }
+
+  private submit(writes: readonly LogWrite[]): void {
+    for (const write of writes) {
+      this.deps.onSubmit(write, this.view.last)
+      this.view.apply(write)
+    }
   }
 
   private contents(): LogContents {
@@ -174,29 +182,6 @@ export class SimLogStore implements LogStore {
     if (weather.writeErrorProbability === 0 || !process.random.chance(weather.writeErrorProbability)) return false
     world.census.count('disk-write-error')
     return true
-  }
-
-  private poison(message: string): Error {
-    this.poisoned = new StorageError('failed', message)
-    return this.poisoned
-  }
-
-  /** Ends after `delayMs` with what `run` gives; never, when the process ends first. */
-  private call<T>(delayMs: number, run: () => T): Promise<T> {
-    const { process } = this.deps
-    if (this.poisoned !== null) return Promise.reject(this.poisoned)
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        // A stuck disk is asked again and again, so that it can come loose at any time.
-        if (this.deps.world.now() < this.deps.weather.stuckUntil) return process.later(STUCK_POLL_MS, end)
-        try {
-          resolve(run())
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
-        }
-      }
-      process.later(delayMs, end)
-    })
   }
 
   private writeTime(): number {

@@ -1,3 +1,4 @@
+import { assert } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
 import { rowBytes, rowFromBytes, type RowKey } from '../../../src/kv/index.ts'
 import type {
@@ -11,6 +12,7 @@ import type {
 import type { SimProcess } from '../process.ts'
 import { Violation } from '../violation.ts'
 import type { World } from '../world.ts'
+import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 import { StateImage, type StateDisk } from './state-disk.ts'
 
@@ -34,21 +36,22 @@ const UNSYNCED_MAX = 64
 export class SimStateStore implements StateStore {
   private readonly deps: StateStoreDependencies
   private image = new StateImage()
-  private poisoned: Error | null = null
+  private readonly calls: Calls
   private writing = false
   private installing = false
   private committing: { readonly image: StateImage } | null = null
 
   constructor(dependencies: StateStoreDependencies) {
     this.deps = dependencies
+    this.calls = new Calls(dependencies.process, dependencies.world, dependencies.weather)
     dependencies.process.whenEnded(() => this.crash())
   }
 
   open(): Promise<Uint8Array | null> {
     const { disk, weather } = this.deps
-    return this.call(0.2, () => {
-      if (weather.broken) throw this.poison('opening the state failed: EIO')
-      if (disk.damaged) throw this.poison('Corruption: block checksum mismatch')
+    return this.calls.run(0.2, () => {
+      if (weather.broken) throw this.calls.poison('opening the state failed: EIO')
+      if (disk.damaged) throw this.calls.poison('Corruption: block checksum mismatch')
       this.image = disk.current()
       this.deps.onState(this.image, 'open')
       return this.image.meta
@@ -59,7 +62,7 @@ export class SimStateStore implements StateStore {
     // What the caller sees is decided when it asks or when it is answered: both are allowed, so both happen.
     const { process } = this.deps
     const early = process.random.chance(0.5) ? keys.map((key) => this.image.get(rowFromBytes(key))) : null
-    return this.call(this.readTime(), () => {
+    return this.calls.run(this.readTime(), () => {
       this.failReads()
       return early ?? keys.map((key) => this.image.get(rowFromBytes(key)))
     })
@@ -67,14 +70,14 @@ export class SimStateStore implements StateStore {
 
   write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     const { world, process, disk, weather } = this.deps
-    if (this.poisoned !== null) return Promise.reject(this.poisoned)
+    if (this.calls.refused !== null) return Promise.reject(this.calls.refused)
     if (this.writing || this.committing !== null) {
       world.fail(new Violation('port-contract', 'writes of the state come one at a time, and none during a commit'))
     }
     this.writing = true
-    return this.call(0.02 + process.random.exponential(weather.writeMs / 2), () => {
+    return this.calls.run(0.02 + process.random.exponential(weather.writeMs / 2), () => {
       this.writing = false
-      if (weather.full || weather.broken) throw this.poison('writing the state failed: ENOSPC')
+      if (weather.full || weather.broken) throw this.calls.poison('writing the state failed: ENOSPC')
       this.failWrites()
       this.deps.onWrite()
       if (!process.alive) return
@@ -89,7 +92,7 @@ export class SimStateStore implements StateStore {
     const { disk, process, weather } = this.deps
     const count = disk.unsynced.length
     const target = disk.unsynced[count - 1]
-    return this.call(0.1 + process.random.exponential(weather.writeMs * 2), () => {
+    return this.calls.run(0.1 + process.random.exponential(weather.writeMs * 2), () => {
       this.failWrites()
       const at = target === undefined ? -1 : disk.unsynced.indexOf(target)
       disk.sync(at + 1)
@@ -97,18 +100,18 @@ export class SimStateStore implements StateStore {
   }
 
   view(): Promise<StateView> {
-    return this.call(
+    return this.calls.run(
       this.readTime(),
-      () => new SimStateView(this.image.copy(), (run) => this.call(this.readTime(), run)),
+      () => new SimStateView(this.image.copy(), (run) => this.calls.run(this.readTime(), run)),
     )
   }
 
   beginInstall(): Promise<StateInstall> {
-    return this.call(this.readTime(), () => {
-      if (this.installing) this.deps.world.fail(new Violation('port-contract', 'one install at a time'))
+    return this.calls.run(this.readTime(), () => {
+      assert(!this.installing, 'one install at a time')
       this.installing = true
       return new SimStateInstall({
-        call: (run) => this.call(this.readTime(), run),
+        call: (run) => this.calls.run(this.readTime(), run),
         commit: (rows, meta) => this.commit(rows, meta),
         ended: () => {
           this.installing = false
@@ -122,14 +125,14 @@ export class SimStateStore implements StateStore {
   }
 
   close(): Promise<void> {
-    return this.call(0.2, () => this.deps.disk.sync(this.deps.disk.unsynced.length))
+    return this.calls.close(() => this.deps.disk.sync(this.deps.disk.unsynced.length))
   }
 
   private commit(rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array): Promise<void> {
     const { process, weather, world } = this.deps
     if (this.writing) world.fail(new Violation('port-contract', 'no write of the state runs while an install commits'))
     this.committing = { image: StateImage.of(rows, meta) }
-    return this.call(1 + process.random.exponential(weather.writeMs * 4), () => {
+    return this.calls.run(1 + process.random.exponential(weather.writeMs * 4), () => {
       this.failWrites()
       this.deps.onCommit()
       if (!process.alive) return
@@ -159,7 +162,7 @@ export class SimStateStore implements StateStore {
     const { weather, process, world } = this.deps
     if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
       world.census.count('disk-read-error')
-      throw this.poison('reading the state failed: EIO')
+      throw this.calls.poison('reading the state failed: EIO')
     }
   }
 
@@ -167,27 +170,8 @@ export class SimStateStore implements StateStore {
     const { weather, process, world } = this.deps
     if (weather.broken || (weather.writeErrorProbability > 0 && process.random.chance(weather.writeErrorProbability))) {
       world.census.count('disk-state-error')
-      throw this.poison('writing the state failed: EIO')
+      throw this.calls.poison('writing the state failed: EIO')
     }
-  }
-
-  private poison(message: string): Error {
-    this.poisoned = new StorageError('failed', message)
-    return this.poisoned
-  }
-
-  private call<T>(delayMs: number, run: () => T): Promise<T> {
-    const { process } = this.deps
-    if (this.poisoned !== null) return Promise.reject(this.poisoned)
-    return new Promise((resolve, reject) => {
-      process.later(delayMs, () => {
-        try {
-          resolve(run())
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
-        }
-      })
-    })
   }
 
   private readTime(): number {
@@ -256,8 +240,7 @@ class SimStateInstall implements StateInstall {
     return this.parts.call(() => {
       for (const { key, value } of rows) {
         const name = rowFromBytes(key)
-        if (this.rows.size > 0 && name <= this.lastKey)
-          throw new StorageError('failed', 'the rows of an install ascend')
+        assert(this.rows.size === 0 || name > this.lastKey, 'the rows of an install ascend')
         this.lastKey = name
         this.rows.set(name, value)
       }

@@ -1,0 +1,198 @@
+import t from 'tap'
+import type { LogStore } from '../../src/ports/log-store.ts'
+import type { StateStore } from '../../src/ports/state-store.ts'
+import { logIndex, nodeId, term, type LogBatch } from '../../src/raft/index.ts'
+import { entryCodec } from '../../src/node/entry.ts'
+import { logStoreContract } from '../contract/log-store.ts'
+import { stateStoreContract } from '../contract/state-store.ts'
+import { calmDisk } from './disk/faults.ts'
+import { LogDisk } from './disk/log-disk.ts'
+import { SimLogStore } from './disk/log-store.ts'
+import { StateDisk } from './disk/state-disk.ts'
+import { SimStateStore } from './disk/state-store.ts'
+import { SimProcess } from './process.ts'
+import { Trace } from './trace.ts'
+import { World } from './world.ts'
+
+function newWorld(seed: number): World {
+  return new World({ seed, eventsMax: 1_000_000 }, { trace: new Trace(null) })
+}
+
+function newProcess(world: World): SimProcess {
+  return new SimProcess({ name: 'n1/1', pace: { workMs: 0, turnMs: 0.1 }, rate: 1 }, world)
+}
+
+/** Lets virtual time pass until `promise` is settled. */
+async function pump<T>(world: World, promise: Promise<T>): Promise<T> {
+  let settled = false
+  const done = (): void => {
+    settled = true
+  }
+  promise.then(done, done)
+  await world.runUntil(world.now() + 60_000, () => settled)
+  return promise
+}
+
+/** Calls of the store make time pass by themselves: a contract knows nothing of the world. */
+function pumped<T extends object>(world: World, target: T): T {
+  return new Proxy(target, {
+    get(inner, name): unknown {
+      const value: unknown = Reflect.get(inner, name, inner)
+      if (typeof value !== 'function') return value
+      return (...parts: unknown[]): unknown => {
+        const result: unknown = Reflect.apply(value, inner, parts)
+        if (!(result instanceof Promise)) return result
+        return pump(world, result).then((given: unknown) =>
+          typeof given === 'object' && given !== null && 'close' in given
+            ? pumped(world, given)
+            : withWrites(world, given),
+        )
+      }
+    },
+  })
+}
+
+function withWrites(world: World, given: unknown): unknown {
+  return typeof given === 'object' && given !== null && 'commit' in given ? pumped(world, given) : given
+}
+
+function openLog(world: World, disk: LogDisk, weather = calmDisk()): { store: SimLogStore; process: SimProcess } {
+  const process = newProcess(world)
+  const ignore = (): void => undefined
+  const store = new SimLogStore({
+    world,
+    process,
+    disk,
+    weather,
+    cachedProbability: 1,
+    onSubmit: ignore,
+    onWrite: ignore,
+    onDurable: ignore,
+  })
+  return { store, process }
+}
+
+function openState(world: World, disk: StateDisk): { store: SimStateStore; process: SimProcess } {
+  const process = newProcess(world)
+  const ignore = (): void => undefined
+  const store = new SimStateStore({
+    world,
+    process,
+    disk,
+    weather: calmDisk(),
+    onState: ignore,
+    onWrite: ignore,
+    onCommit: ignore,
+  })
+  return { store, process }
+}
+
+t.test('the simulated log keeps the contract of the port', (t) => {
+  logStoreContract(t, () => {
+    const world = newWorld(1)
+    const disk = new LogDisk()
+    return {
+      open: async () => {
+        const { store } = openLog(world, disk)
+        const contents = await pump(world, store.open())
+        return { store: pumped<LogStore>(world, store), contents }
+      },
+    }
+  })
+  t.end()
+})
+
+t.test('the simulated state keeps the contract of the port', (t) => {
+  stateStoreContract(t, () => {
+    const world = newWorld(1)
+    const disk = new StateDisk()
+    return {
+      open: async () => {
+        const { store } = openState(world, disk)
+        const meta = await pump(world, store.open())
+        return { store: pumped<StateStore>(world, store), meta }
+      },
+    }
+  })
+  t.end()
+})
+
+function blanks(first: number, count: number): LogBatch {
+  const body = Buffer.concat(Array.from({ length: count }, () => entryCodec.blank()))
+  return {
+    leaderId: { term: term(1), nodeId: nodeId(1) },
+    first: logIndex(first),
+    last: logIndex(first + count - 1),
+    body,
+    membershipCount: 0,
+  }
+}
+
+t.test('a crash keeps what was acknowledged, and of a write on its way some part from the front', async (t) => {
+  const kept = new Set<number>()
+  for (let seed = 0; seed < 200; seed++) {
+    const world = newWorld(seed)
+    const disk = new LogDisk()
+    const { store, process } = openLog(world, disk)
+    await pump(world, store.open())
+    await pump(world, store.write([{ type: 'append', batch: blanks(0, 3) }]))
+    void store.write([
+      { type: 'append', batch: blanks(3, 2) },
+      { type: 'append', batch: blanks(5, 2) },
+    ])
+    process.end()
+    kept.add(disk.durable.lastIndex)
+    t.ok(disk.durable.lastIndex >= 2, 'what was acknowledged is there')
+  }
+  t.same([...kept].sort(), [2, 3, 4, 5, 6], 'every cut of the rest comes up')
+})
+
+t.test('a failed write leaves the log unusable', async (t) => {
+  const world = newWorld(3)
+  const weather = { ...calmDisk(), full: true }
+  const { store } = openLog(world, new LogDisk(), weather)
+  await pump(world, store.open())
+  await t.rejects(pump(world, store.write([{ type: 'append', batch: blanks(0, 1) }])), { name: 'StorageError' })
+  weather.full = false
+  await t.rejects(pump(world, store.write([{ type: 'append', batch: blanks(0, 1) }])), { name: 'StorageError' })
+  await t.rejects(pump(world, store.read(logIndex(0), logIndex(0), 100)), { name: 'StorageError' })
+})
+
+t.test(
+  'damage to what was acknowledged is found at the next start, and forgotten when the log has grown over it',
+  async (t) => {
+    const world = newWorld(4)
+    const disk = new LogDisk()
+    const first = openLog(world, disk)
+    await pump(world, first.store.open())
+    await pump(world, first.store.write([{ type: 'append', batch: blanks(0, 6) }]))
+    first.process.end()
+    disk.damageFrom(logIndex(4))
+    const second = openLog(world, disk)
+    t.match(await pump(world, second.store.open()), { last: { index: 3 }, lostUpTo: 5, findings: [/damaged/] })
+    await pump(world, second.store.write([{ type: 'append', batch: blanks(4, 1) }]))
+    t.equal(disk.lostUpTo, 5)
+    await pump(world, second.store.write([{ type: 'append', batch: blanks(5, 1) }]))
+    t.equal(disk.lostUpTo, null)
+  },
+)
+
+t.test('events happen in the order of their times, those of one time in the order they were asked for', async (t) => {
+  const world = newWorld(5)
+  const seen: string[] = []
+  world.at(20, () => seen.push('late'))
+  const wish = world.at(15, () => seen.push('never'))
+  world.at(10, () => {
+    seen.push('first')
+    void Promise.resolve().then(async () => {
+      await null
+      seen.push('what the first one set going')
+    })
+    world.at(10, () => seen.push('asked for later'))
+  })
+  world.at(10, () => seen.push('second'))
+  wish.run = null
+  await world.runUntil(100)
+  t.same(seen, ['first', 'what the first one set going', 'second', 'asked for later', 'late'])
+  t.equal(world.now(), 100)
+})
