@@ -528,13 +528,13 @@ t.test('a read that overlaps a write does not leave the replaced row behind', as
     t.match(result, { version }, 'the write before was seen by this one')
     version += 1
     for (let i = 0; i < 12; i++) await c.on(1).put(`filler-${i}`, 'v')
-    await c.pass(10)
+    await c.pass(30)
     const write = c.on(1).put('x', String(version))
     for (let turn = 0; turn < turns; turn++) await c.pass(0.01)
     const read = c.on(1).stale('x')
     t.match(await write, { version })
     await read
-    await c.pass(10)
+    await c.pass(30)
     t.equal(await c.on(1).get('x'), String(version))
     version += 1
   }
