@@ -1,4 +1,3 @@
-import { assert } from '../lib/assert.ts'
 import type { Core } from './core.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
 import { compareLeaderIds, compareLogIds, type LogId, type NodeId } from './types.ts'
@@ -26,6 +25,8 @@ export class BallotBox {
 
   onPreVoteRequest(message: PreVoteRequest): void {
     const { core } = this
+    const reason = this.ignoreRequest(message)
+    if (reason !== null) return core.note(message.type, message.from, reason)
     const granted =
       this.refusal(message.from, message.last, false) === null &&
       compareLeaderIds(message.vote.leaderId, core.vote.leaderId) > 0
@@ -36,7 +37,8 @@ export class BallotBox {
 
   onVoteRequest(message: VoteRequest): void {
     const { core } = this
-    assert(!message.vote.committed, 'a vote that is asked for is not committed yet')
+    const reason = this.ignoreRequest(message)
+    if (reason !== null) return core.note(message.type, message.from, reason)
     const order = compareLeaderIds(message.vote.leaderId, core.vote.leaderId)
     const granted = this.refusal(message.from, message.last, message.transfer) === null && order >= 0
     if (granted && order > 0) {
@@ -49,6 +51,13 @@ export class BallotBox {
     core.outbox.sendAfter(core.voteSeq, response)
   }
 
+  /** A ballot belongs to the node that asks for it, and is not committed before anyone has granted it. */
+  private ignoreRequest({ from, vote }: PreVoteRequest | VoteRequest): string | null {
+    if (vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
+    return vote.committed ? 'a vote that is committed already' : null
+  }
+
+  /** Why `candidate` gets no vote now, whatever its ballot; null when nothing speaks against it. */
   private refusal(candidate: NodeId, last: LogId | null, transfer: boolean): string | null {
     const { core } = this
     if (core.recoverUntil !== null) return 'the log is being repaired'

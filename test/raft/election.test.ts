@@ -134,6 +134,17 @@ t.test('a grant leaves after the vote, and everything written before it, is on d
   t.match(solo.writes, [{ type: 'append' }, { type: 'vote', vote: vote('2.3') }])
 })
 
+t.test('a ballot that is not the sender’s own, or is committed already, is not asked for', async (t) => {
+  const solo = follower()
+  receive(solo, request(3, '9.2', '1.2@2'))
+  receive(solo, request(3, '9.3!', '1.2@2'))
+  const preVote = { type: 'pre-vote-request', from: id(3), to: id(1), vote: vote('9.2'), last: logId('1.2@2') } as const
+  receive(solo, preVote)
+  const strange = 'not from the owner of the vote'
+  t.same(solo.ignored(), [strange, 'a vote that is committed already', strange])
+  t.same([solo.sends, solo.writes], [[], []])
+})
+
 t.test('a refusal that shows a new vote waits for it too', async (t) => {
   const solo = follower()
   solo.autoPersist = false

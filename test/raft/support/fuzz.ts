@@ -42,7 +42,7 @@ export class Fuzz {
   constructor(seed: number, tally: Tally = new Map()) {
     this.tally = tally
     this.random = new SeededRandom(seed)
-    this.poolSize = this.random.integer(1, 6)
+    this.poolSize = this.pick([1, 2, 3, 3, 3, 4, 5, 5])
     this.refusalsLie = this.chance(0.2)
     this.cluster = new Cluster({
       seed: this.random.integer(0, 2 ** 31),
@@ -95,6 +95,7 @@ export class Fuzz {
       { name: 'bounce', weight: 2, act: () => this.bounce() },
       { name: 'change', weight: 6, act: () => this.change() },
       { name: 'cut', weight: 4, act: () => this.cut() },
+      { name: 'split', weight: 3, act: () => this.split() },
       { name: 'heal', weight: 3, act: () => this.cluster.heal() },
       { name: 'pause', weight: 2, act: () => this.onSome((node) => this.pause(node)) },
       { name: 'pause-disk', weight: 2, act: () => this.onSome((node) => this.pauseDisk(node)) },
@@ -328,6 +329,16 @@ export class Fuzz {
     if (shape === 0) this.cluster.cutOneWay(a, b)
     else if (shape === 1) this.cluster.cutBoth(a, b)
     else this.cluster.isolate(a)
+  }
+
+  /** The leader alone, or any part of the nodes, apart from the rest for a while. */
+  private split(): void {
+    const { cluster } = this
+    const leader = this.chance(0.5) ? cluster.leader : null
+    const ids = [...cluster.nodes.keys()]
+    const apart = leader === null ? ids.filter(() => this.chance(0.5)) : [leader.id]
+    for (const a of apart) for (const b of ids) if (!apart.some((id) => id === b)) cluster.cutBoth(a, b)
+    cluster.at(this.random.integer(50, 1500), () => cluster.heal())
   }
 
   private disconnect(): void {
