@@ -125,7 +125,7 @@ export class FormationOperator {
       })
       world.note(
         machine.name,
-        `initialize [${members.map(({ id }) => id)}] -> ${outcome.kind} ${'code' in outcome ? outcome.code : ''}`,
+        `initialize [${members.map(({ id }) => id).join()}] -> ${outcome.kind} ${'code' in outcome ? outcome.code : ''}`,
       )
       if (outcome.kind === 'answered') return
       if (outcome.kind === 'failed' && SETTLED.has(outcome.code) && (this.isUnanimous || attempt >= 5)) {

@@ -144,7 +144,7 @@ export class LivenessPhase {
   private describe(machine: Machine): string {
     const view = machine.view
     if (view === null) return machine.lost ?? 'down'
-    const configs = view.effective.membership.configs.map((config) => `[${config}]`).join('+')
+    const configs = view.effective.membership.configs.map((config) => `[${config.join()}]`).join('+')
     const vote = `${view.vote.leaderId.term}.${view.vote.leaderId.nodeId}${view.vote.committed ? '*' : ''}`
     return (
       `${view.state}${view.recovering ? ' recovering' : ''} vote ${vote} leader ${view.leader} last ${view.last?.index ?? '-'} ` +

@@ -73,7 +73,7 @@ async function planted(task: Extract<Task, { kind: 'planted' }>): Promise<boolea
     const first = found as SeedReport | null
     ok &&= first !== null
     const how =
-      first?.violation == null
+      first === null || first.violation === null
         ? `NOT FOUND in ${bug.seedsMax} seeds`
         : `seed ${first.seed}, by ${first.violation.oracle}`
     print(`${bug.name.padEnd(34)}${how.padEnd(44)}${bug.says}`)

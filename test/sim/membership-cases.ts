@@ -106,7 +106,7 @@ async function playMembershipCase(given: MembershipCase, stage: Stage): Promise<
   stage.check(
     wasMade || (isUndone && mayFail(given)),
     'membership',
-    `the voters are [${voters}] instead of [${expected}]`,
+    `the voters are [${voters.join()}] instead of [${expected.join()}]`,
   )
   if (given.crash === null && given.isolated.length === 0) checkEntries(given, stage, before)
   if (wasMade) await checkLeavers(given, stage, expected)

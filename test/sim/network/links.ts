@@ -16,7 +16,7 @@ export class Links {
   }
 
   healAll(): void {
-    for (const name of [...this.cuts.keys()]) this.release(name)
+    for (const name of this.cuts.keys()) this.release(name)
   }
 
   isCut(from: number, to: number): boolean {

@@ -67,7 +67,7 @@ export class Commitment implements Oracle {
     for (const config of view.effective.membership.configs) {
       const holders = config.filter((id) => this.holds(id, { leaderId: own, index: effects.committed }))
       if (isQuorum(config, (id) => holders.includes(id))) continue
-      fail(machine, `commits ${effects.committed} in [${config}], but only [${holders}] have it on disk`)
+      fail(machine, `commits ${effects.committed} in [${config.join()}], but only [${holders.join()}] have it on disk`)
     }
     for (let index = ledger.committed.length; index <= effects.committed; index++) {
       const leaderId = raft.leaderIdAt(logIndex(index))

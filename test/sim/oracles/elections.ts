@@ -48,7 +48,7 @@ export class Elections implements Oracle {
       if (isQuorum(config, (id) => grants.has(id))) continue
       fail(
         machine,
-        `leads under ${describeVote(view.vote)} without a quorum of [${config}]: only [${[...grants]}] have stored it`,
+        `leads under ${describeVote(view.vote)} without a quorum of [${config.join()}]: only [${[...grants].join()}] have stored it`,
       )
     }
     // Votes may arrive so late that a later leader has committed more by now; then this one will find out.

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { decodeCommand, type Command, type CommandResult, type KeyRecord } from '../../../src/kv/index.ts'
+import { decodeCommand, type Command, type CommandResult, type Key, type KeyRecord } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/entry.ts'
 import { callsOn, keyModel } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
@@ -203,7 +203,7 @@ export class HistoryCheck {
   }
 }
 
-function keyOfWrite(request: Operation['request']): import('../../../src/kv/index.ts').Key[] {
+function keyOfWrite(request: Operation['request']): Key[] {
   return request.type === 'write' && request.command.type !== 'delete-range' ? [request.command.key] : []
 }
 

@@ -40,5 +40,5 @@ function everyQuorumIntersects(a: Membership, b: Membership): boolean {
 }
 
 function show(membership: Membership): string {
-  return membership.configs.map((config) => `[${config}]`).join('+')
+  return membership.configs.map((config) => `[${config.join()}]`).join('+')
 }

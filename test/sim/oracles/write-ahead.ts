@@ -51,7 +51,9 @@ export class WriteAhead implements Oracle {
         if (compareLeaderIds(message.asked.leaderId, machine.log.durable.hardState.vote.leaderId) < 0) return
         const last = indexOf(machine.log.durable.last)
         if (outcome.matched > last) fail(machine, `acknowledges ${outcome.matched}, but its disk ends at ${last}`)
+        return
       }
+      default:
     }
   }
 

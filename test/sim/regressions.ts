@@ -1,0 +1,23 @@
+/** Seeds that once found something. They are run for ever; what they do changes with the code, so each also stands for its story. */
+export const regressions: readonly { readonly seed: number; readonly found: string }[] = [
+  {
+    seed: 43,
+    found: 'a row read from the store while its change was on the way there was cached and outlived the change',
+  },
+  { seed: 46, found: 'a row that changed while it was read was answered with the revision of before' },
+  { seed: 57, found: 'a snapshot whose receiver answered early kept its sender waiting' },
+  { seed: 69, found: 'initialize was answered although the write of its entry had failed' },
+  { seed: 116, found: 'a request to remove a node that was no voter stopped the leader' },
+  { seed: 1221, found: 'a node could not answer a peer that it had given up for a moment' },
+  { seed: 10392, found: 'entries acknowledged under an earlier ballot were gone by the same write' },
+  {
+    seed: 11196,
+    found: 'a removed node that was added again could not answer a leader whose connection had stood all the time',
+  },
+  { seed: 20688, found: 'a candidate won an old ballot after a later leader had committed' },
+  {
+    seed: 21033,
+    found: 'the state reached the disk ahead of the vote it was made under, and the node could not start',
+  },
+  { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
+]

@@ -1,0 +1,79 @@
+import t from 'tap'
+import { Crew } from './crew.ts'
+import { regressions } from './regressions.ts'
+import { runSeed, watchRejections } from './run-seed.ts'
+import type { SeedReport } from './simulation.ts'
+import { Tally } from './tally.ts'
+import type { WorkerRequest } from './worker.ts'
+
+const WORKERS = 2
+const FIXED_SEEDS = 240
+
+/** Bugs that show within a few seeds: whether the oracles still see is worth knowing on every run. */
+const QUICK_BUGS = [
+  'vote-not-persisted',
+  'reply-before-sync',
+  'sync-ignored',
+  'commit-quorum-one-short',
+  'vote-for-short-log',
+  'apply-dropped',
+  'applied-twice',
+  'flush-skipped',
+  'forwarded-twice',
+]
+const QUICK_SEEDS_MAX = 30
+
+async function withCrew<T>(run: (crew: Crew) => Promise<T>): Promise<T> {
+  const crew = new Crew(WORKERS)
+  try {
+    return await run(crew)
+  } finally {
+    await crew.dismiss()
+  }
+}
+
+t.test('fixed seeds and those that once found something', async (t) => {
+  const seeds = [...regressions.map(({ seed }) => seed), ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1)]
+  const tally = new Tally()
+  await withCrew((crew) => {
+    const left = [...new Set(seeds)]
+    const next = (): WorkerRequest | null => {
+      const seed = left.shift()
+      return seed === undefined ? null : { seed, bug: null }
+    }
+    return crew.run(next, (report) => {
+      tally.add(report)
+      if (report.violation === null) return
+      t.fail(`seed ${report.seed}: ${report.violation.oracle}: ${report.violation.message}`)
+      t.comment(`replay: npm run sim -- --seed ${report.seed}`)
+    })
+  })
+  for (const line of tally.lines().slice(-3)) t.comment(line)
+  t.ok(tally.seeds >= FIXED_SEEDS)
+  t.same(tally.missingFaults.length < 5, true, `few faults are missing: ${tally.missingFaults.join(', ')}`)
+})
+
+t.test('one seed is one run', async (t) => {
+  const unwatch = watchRejections()
+  for (const seed of [5, 12, 46]) {
+    const first = await runSeed(seed)
+    const second = await runSeed(seed)
+    t.same(second, first)
+  }
+  unwatch()
+})
+
+t.test('the oracles see planted bugs', async (t) => {
+  await withCrew(async (crew) => {
+    for (const bug of QUICK_BUGS) {
+      let seed = 0
+      let found: SeedReport | null = null
+      const next = (): WorkerRequest | null =>
+        found !== null || seed >= QUICK_SEEDS_MAX ? null : { seed: ++seed, bug }
+      await crew.run(next, (report) => {
+        if (report.violation !== null) found = report
+      })
+      t.ok(found, bug)
+    }
+  })
+})
