@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 
 const core = ['src/raft', 'src/kv'].flatMap((folder) =>
-  readdirSync(folder, { recursive: true })
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`),
 )

@@ -38,15 +38,12 @@ function rounded(value: number): string {
 
 export function printTable(title: string, figures: readonly Figure[]): void {
   process.stdout.write(`\n${title}\n`)
-  const rows = figures.map(({ settings, values }) => ({
+  const rows = figures.map(({ settings, values }): Record<string, string | number> => ({
     ...settings,
     ...Object.fromEntries(Object.entries(values).map(([name, value]) => [name, rounded(value)])),
   }))
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))]
-  const cells = [
-    columns,
-    ...rows.map((row) => columns.map((column) => String((row as Record<string, unknown>)[column] ?? ''))),
-  ]
+  const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '')))]
   const widths = columns.map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)))
   for (const row of cells) process.stdout.write(`${row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  ')}\n`)
 }
