@@ -38,6 +38,7 @@ t.test('a pristine node answers every request with a refusal and nothing else', 
     solo.do((raft, now) => raft.campaign(now)),
     { kind: 'refused', reason: 'this node is not a voter' },
   )
+  t.equal(solo.raft.transferringTo, null)
   t.equal(
     solo.do((raft, now) => raft.leaseRead(now)),
     null,
