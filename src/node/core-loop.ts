@@ -1,8 +1,19 @@
 import type { LogStore } from '../ports/log-store.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Transport } from '../ports/transport.ts'
-import type { LeaderId, LogBatch, LogIndex, Raft, RaftEvent, ReadRelease, SnapshotPlan, Vote } from '../raft/index.ts'
+import type {
+  LeaderId,
+  LogBatch,
+  LogIndex,
+  NodeId,
+  Raft,
+  RaftEvent,
+  ReadRelease,
+  SnapshotPlan,
+  Vote,
+} from '../raft/index.ts'
 import { sameLeaderId } from '../raft/index.ts'
+import type { Adoption } from './peers.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from './options.ts'
 import { Outbox } from './outbox.ts'
@@ -19,6 +30,8 @@ export interface CoreLoopDependencies {
   readonly clock: Clock
   readonly transport: Transport
   readonly logger: Logger
+  /** This node belongs to a cluster now, and has told nobody yet. */
+  readonly onJoined: (from: NodeId | null) => void
   readonly onSnapshotPlan: (plan: SnapshotPlan) => void
   readonly onCommitted: (index: LogIndex) => void
   readonly onEvent: (event: RaftEvent) => void
@@ -84,7 +97,7 @@ export class CoreLoop {
   }
 
   /** Gives the core an input and carries out its effects. `adopting`: the cluster the input came from, if this node has none yet. */
-  input<T>(step: () => T, adopting: string | null = null): T {
+  input<T>(step: () => T, adopting: Adoption | null = null): T {
     const outcome = this.guard(step)
     this.carryOut(adopting)
     return outcome
@@ -101,10 +114,14 @@ export class CoreLoop {
     }
   }
 
-  /** Joins a cluster: from now on this node refuses every other one. Stored ahead of anything of that cluster. */
-  adoptCluster(clusterId: string): void {
+  /**
+   * Joins a cluster: from now on this node refuses every other one. Stored ahead of anything of that cluster. `from`: the member that
+   * brought it; null when this node is the one that forms it.
+   */
+  adoptCluster(clusterId: string, from: NodeId | null): void {
     if (this.clusterId !== null) return
     this.clusterId = clusterId
+    this.deps.onJoined(from)
     this.deps.logger.info({ clusterId }, 'cluster joined')
     this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.vote, clusterId } })
   }
@@ -131,13 +148,13 @@ export class CoreLoop {
     this.writer.stop()
   }
 
-  private carryOut(adopting: string | null): void {
+  private carryOut(adopting: Adoption | null): void {
     // An input from within (an answer that leads to the next proposal) leaves its effects to the round that is under way.
     if (this.carrying || this.stopped) return
     this.carrying = true
     const effects = this.guard(() => this.raft.takeEffects())
     // What this node stores first of a cluster binds it to that cluster.
-    if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting)
+    if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
     this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
     for (const message of effects.sends) this.outbox.send(message)
     this.carrying = false

@@ -66,7 +66,7 @@ export class Formation {
     deadline: number,
   ): Promise<InitializeAnswer> {
     const { replica, clock } = this.deps
-    replica.loop.adoptCluster(clusterId)
+    replica.loop.adoptCluster(clusterId, null)
     const outcome = replica.input(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()

@@ -29,6 +29,12 @@ export interface Warning {
   readonly detail: string
 }
 
+/** A cluster, and the member through which a node came to it. */
+export interface Adoption {
+  readonly clusterId: string
+  readonly from: NodeId
+}
+
 const WARNINGS_MAX = 32
 
 /**
@@ -81,9 +87,20 @@ export class Peers {
     this.removedAt = null
   }
 
-  /** The cluster a peer last said it belongs to. */
-  clusterIdOf(peer: NodeId): string | null {
-    return this.clusterIds.get(peer) ?? null
+  /** The cluster that a message of `peer` would bring this node into; null when the peer has not said which. */
+  adoptionFrom(peer: NodeId): Adoption | null {
+    const clusterId = this.clusterIds.get(peer)
+    return clusterId === undefined ? null : { clusterId, from: peer }
+  }
+
+  /**
+   * This node has joined a cluster. On the connections it has it introduced itself as a node of none: they are made anew, so that
+   * whoever belongs to another cluster refuses it. Only the member that brought the cluster, if one did, knows already.
+   */
+  onJoined(from: NodeId | null): void {
+    const address = from === null ? undefined : (this.callers.get(from) ?? this.listed.get(from)?.raft)
+    this.deps.transport.setPeers(from === null || address === undefined ? new Map() : new Map([[from, address]]))
+    this.connect()
   }
 
   /** Whether messages of `peer` may reach the core: they come from our cluster, or one of us has none yet. */

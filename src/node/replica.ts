@@ -184,13 +184,13 @@ export class Replica {
   }
 
   private onRaftMessage(message: RaftMessage): void {
-    this.loop.input(() => this.raft.receive(this.deps.clock.now(), message), this.peers.clusterIdOf(message.from))
+    this.loop.input(() => this.raft.receive(this.deps.clock.now(), message), this.peers.adoptionFrom(message.from))
   }
 
   private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {
     const { from, header } = source
     const step = (): ReturnType<Raft['offerSnapshot']> => this.raft.offerSnapshot(this.deps.clock.now(), from, header)
-    return this.loop.input(step, this.peers.clusterIdOf(from))
+    return this.loop.input(step, this.peers.adoptionFrom(from))
   }
 
   private resume(installed: ReceivedSnapshot | null): void {
@@ -265,6 +265,7 @@ export class Replica {
       clock,
       transport,
       logger,
+      onJoined: (from: NodeId | null) => this.peers.onJoined(from),
       onSnapshotPlan: (plan: Parameters<SnapshotSender['start']>[0]) => this.snapshotSender.start(plan),
       onCommitted: (index: LogIndex) => this.applier.commitTo(index),
       onEvent: (event: RaftEvent) => this.onEvent(event),
