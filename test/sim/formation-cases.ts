@@ -1,4 +1,7 @@
+import type { Draw } from './draw.ts'
+import { memberOf } from './formation.ts'
 import type { Machine } from './machine.ts'
+import { isQuorum } from './quorum.ts'
 import { Stage, type CrashOrder, type SceneOutcome } from './stage.ts'
 
 /** How far an initialiser has come when the next one is called. */
@@ -101,4 +104,64 @@ function hasReached(machine: Machine, phase: Phase): boolean {
     case 'committed':
       return view !== null && view.committed >= 0
   }
+}
+
+/** Initialisers that were told different members, at nearly the same time. */
+export interface DisagreementCase {
+  readonly machines: number
+  /** Whom each initialiser was told, itself included; and when it is called. */
+  readonly told: readonly { readonly initialiser: number; readonly members: readonly number[]; readonly atMs: number }[]
+}
+
+export function drawDisagreement(draw: Draw): DisagreementCase {
+  const machines = draw.integer(2, 7)
+  const all = Array.from({ length: machines }, (_, at) => at)
+  const told = draw.sample(all, draw.integer(2, Math.min(machines, 4) + 1)).map((initialiser) => {
+    const others = all.filter((at) => at !== initialiser)
+    // Mostly nearly everybody: lists that overlap in a majority are the ones that could be taken for each other.
+    const count = draw.chance(0.7)
+      ? draw.integer(Math.floor(others.length / 2), others.length + 1)
+      : draw.integer(0, others.length + 1)
+    return {
+      initialiser,
+      members: [initialiser, ...draw.sample(others, count)],
+      atMs: draw.between(0, draw.pick([0.5, 2, 8])),
+    }
+  })
+  return { machines, told }
+}
+
+/** No violation: however many clusters came of it, each is sound, and no node is in two. */
+export function runDisagreement(
+  given: DisagreementCase,
+  seed: number,
+  print?: (line: string) => void,
+): Promise<SceneOutcome> {
+  const { machines } = given
+  const stage = new Stage(seed, print === undefined ? { machines } : { machines, print })
+  return stage.play(async () => {
+    stage.startAll()
+    await stage.sleep(5)
+    for (const { initialiser, members, atMs } of given.told) {
+      const machine = stage.machine(initialiser)
+      const specs = members.map((at) => memberOf(stage.machine(at)))
+      stage.world.after(atMs, () => {
+        void stage.ask(machine, ({ cluster }) => cluster.initialize(specs, 'appended', 1_500))
+      })
+    }
+    // Long enough for several elections, and for clients to write to whatever has been formed.
+    for (let round = 0; round < 6; round++) {
+      await stage.sleep(stage.options.node.electionTimeoutMsMax)
+      for (const machine of stage.machines) if (machine.view?.state === 'leader') await stage.writeThrough(machine)
+    }
+    for (const ledger of stage.cluster.formedClusters()) {
+      const members = stage.machines.filter((machine) => machine.clusterId === ledger.clusterId)
+      const voters = members.flatMap((machine) => machine.view?.effective.membership.configs.flat() ?? [])
+      stage.check(
+        isQuorum([...new Set(voters)], (id) => members.some((machine) => machine.id === id)),
+        'formation',
+        'a cluster commits without a majority of its own',
+      )
+    }
+  })
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { describeCase, formationCases, runFormationCase } from './formation-cases.ts'
+import { Draw } from './draw.ts'
+import { describeCase, drawDisagreement, formationCases, runDisagreement, runFormationCase } from './formation-cases.ts'
 import { watchRejections } from './run-seed.ts'
 
 t.teardown(watchRejections())
@@ -14,4 +15,14 @@ t.test('every class of interleavings of initialisers forms one cluster, whoever 
   }
   t.ok(cases.length > 700, `${cases.length} cases`)
   t.ok(crashes > 400, `${crashes} of them with a crash`)
+})
+
+t.test('initialisers who were told different members never share a node', async (t) => {
+  const draw = new Draw(1)
+  for (let seed = 1; seed <= 500; seed++) {
+    const given = drawDisagreement(draw)
+    const { violation } = await runDisagreement(given, seed)
+    if (violation !== null) t.fail(`${JSON.stringify(given)}: ${violation.oracle}: ${violation.message}`)
+  }
+  t.pass('500 disagreements')
 })
