@@ -13,7 +13,7 @@ export interface MembershipCase {
 }
 
 /** The transitions that openraft tests (its membership table), old voters and what becomes of them. */
-export const transitions: readonly Pick<MembershipCase, 'from' | 'change'>[] = [
+const transitions: readonly Pick<MembershipCase, 'from' | 'change'>[] = [
   { from: [0], change: { voters: [1, 2] } },
   { from: [0], change: { voters: [1, 2, 3] } },
   { from: [0, 1], change: { voters: [1, 2] } },
@@ -55,7 +55,7 @@ export function membershipCases(): MembershipCase[] {
   return cases
 }
 
-export function targetOf({ from, change }: Pick<MembershipCase, 'from' | 'change'>): number[] {
+function targetOf({ from, change }: Pick<MembershipCase, 'from' | 'change'>): number[] {
   if ('voters' in change) return [...change.voters]
   return [...new Set([...from, ...change.add])]
     .filter((machine) => !change.remove.includes(machine))
