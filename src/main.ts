@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { runProgram } from './cli/program.ts'
 import type { Terminal } from './cli/terminal.ts'
 
@@ -10,6 +11,9 @@ const terminal: Terminal = {
     const chunks: Buffer[] = []
     for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
     return Buffer.concat(chunks)
+  },
+  untilInterrupted: async () => {
+    await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
   },
 }
 

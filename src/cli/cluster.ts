@@ -1,8 +1,9 @@
-import type { ClusterAnswer, LogIdAnswer, MembershipAnswer, MemberStatusAnswer } from '../client/answers.ts'
+import type { MembershipAnswer } from '../client/answers.ts'
 import type { MemberAddress } from '../client/quorate-client.ts'
 import { reachable, reachableOrigin } from '../setting.ts'
+import { describeConfigs, describeIds } from './cluster-status.ts'
 import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
-import { formatFacts, formatTable, printable } from './table.ts'
+import { formatFacts } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 export interface InitializeOptions extends ConnectionOptions {
@@ -17,17 +18,16 @@ export interface AddLearnerOptions extends ConnectionOptions {
   readonly wait: boolean
 }
 
+export interface SetAddressesOptions extends ConnectionOptions {
+  readonly raft: string
+  readonly api: string
+  readonly force?: true
+}
+
 export interface VoterOptions extends ConnectionOptions {
   readonly retain?: true
   readonly allowLagging?: true
   readonly force?: true
-}
-
-export async function status(terminal: Terminal, options: ConnectionOptions): Promise<number> {
-  return await withClient(terminal, options, async (client) => {
-    const cluster = await client.cluster()
-    terminal.print(options.json === true ? `${JSON.stringify(cluster)}\n` : describeCluster(cluster))
-  })
 }
 
 export async function initialize(terminal: Terminal, options: InitializeOptions): Promise<number> {
@@ -53,9 +53,26 @@ export async function addLearner(terminal: Terminal, id: string, options: AddLea
 }
 
 export async function setVoters(terminal: Terminal, list: string, options: VoterOptions): Promise<number> {
-  const voters = list.split(',').map((id) => wholeNumber(id.trim(), 'node id', 1))
+  const voters = nodeIdsFrom(list)
   return await withClient(terminal, options, async (client) => {
     printMembership(terminal, options, await client.setVoters(voters, changeFrom(options)))
+  })
+}
+
+/** Learners become voters. */
+export async function promote(terminal: Terminal, list: string, options: VoterOptions): Promise<number> {
+  const ids = nodeIdsFrom(list)
+  return await withClient(terminal, options, async (client) => {
+    printMembership(terminal, options, await client.addVoters(ids, changeFrom(options)))
+  })
+}
+
+export async function setAddresses(terminal: Terminal, id: string, options: SetAddressesOptions): Promise<number> {
+  const member = { id: wholeNumber(id, 'node id', 1), raft: raftFrom(options.raft), api: apiFrom(options.api) }
+  return await withClient(terminal, options, async (client) => {
+    const answer = await client.setAddresses(member, options.force === true)
+    const text = `node ${member.id}: raft ${member.raft}, API ${member.api}\n`
+    terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
   })
 }
 
@@ -83,6 +100,11 @@ export async function transfer(
     const answer = await client.transfer(to)
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `leader ${answer.leader}\n`)
   })
+}
+
+/** `1,2,4`. */
+function nodeIdsFrom(list: string): number[] {
+  return list.split(',').map((id) => wholeNumber(id.trim(), 'node id', 1))
 }
 
 function changeFrom(options: VoterOptions): { retain: boolean; allowLagging: boolean; force: boolean } {
@@ -123,61 +145,4 @@ function printMembership(terminal: Terminal, options: ConnectionOptions, answer:
       ['learners', describeIds(learners)],
     ]),
   )
-}
-
-function describeCluster(cluster: ClusterAnswer): string {
-  const { node } = cluster
-  const facts = formatFacts([
-    ['cluster', cluster.clusterId ?? '(none yet)'],
-    ['node', `${node.id} (${node.state}, version ${node.version}, up ${Math.floor(node.uptimeMs / 1000)}s)`],
-    ['leader', cluster.leader === null ? '(unknown)' : String(cluster.leader)],
-    ['term', String(cluster.term)],
-    ['voters', cluster.membership === null ? '-' : describeConfigs(cluster.membership.effective.membership.configs)],
-    ['last', describeLogId(cluster.lastLogId)],
-    ['committed', describeLogId(cluster.committed)],
-    ['applied', describeLogId(cluster.applied)],
-    ['purged', describeLogId(cluster.purged)],
-    ['may fail', `${cluster.failureTolerance} voters`],
-  ])
-  const members = Object.entries(cluster.nodes)
-  const table =
-    members.length === 0
-      ? ''
-      : `\n${formatTable(
-          ['NODE', 'ROLE', 'RAFT', 'API', 'REACHABLE', 'MATCHED', 'LAG', 'CONTACT'],
-          members.map(([id, member]) => memberRow(cluster, id, member)),
-        )}`
-  const warnings = cluster.warnings.map(({ code, detail }) => `warning: ${printable(detail)} (${code})\n`).join('')
-  return facts + table + (warnings === '' ? '' : `\n${warnings}`)
-}
-
-function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswer): string[] {
-  const { reachable: answers, snapshot, lastContactMs } = member
-  const lag = snapshot === null ? orDash(member.lag) : `snapshot ${Math.floor(snapshot.percent)}%`
-  return [
-    id,
-    String(cluster.leader) === id ? 'leader' : member.role,
-    member.raft,
-    member.api,
-    answers === null ? '-' : answers ? 'yes' : 'no',
-    orDash(member.matched),
-    lag,
-    lastContactMs === null ? '-' : `${Math.round(lastContactMs)}ms`,
-  ]
-}
-
-function orDash(value: number | null): string {
-  return value === null ? '-' : String(value)
-}
-
-function describeLogId(id: LogIdAnswer | null): string {
-  return id === null ? '-' : `index ${id.index} (term ${id.term}, node ${id.node})`
-}
-
-function describeConfigs(configs: readonly (readonly number[])[]): string {
-  return configs.length === 0 ? '-' : configs.map(describeIds).join(' -> ')
-}
-
-function describeIds(ids: readonly number[]): string {
-  return ids.length === 0 ? '-' : ids.join(', ')
 }

@@ -13,13 +13,18 @@ export interface ConnectionOptions {
 
 const serverDefault = 'http://127.0.0.1:7001'
 
-function serverFrom(text: string): URL {
-  const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
-  const url = URL.canParse(withScheme) ? new URL(withScheme) : null
-  if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
-    throw new UsageError(`--server ${text}: allowed is the API of a node, http://HOST:PORT`)
-  }
-  return url
+/** One node, or several with commas between them. */
+function serversFrom(text: string): URL[] {
+  return text.split(',').map((server) => {
+    const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`
+    const url = URL.canParse(withScheme) ? new URL(withScheme) : null
+    if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
+      throw new UsageError(
+        `--server ${server}: allowed is the API of a node, http://HOST:PORT, or several with commas between them`,
+      )
+    }
+    return url
+  })
 }
 
 function timeoutMsFrom(text: string): number {
@@ -42,19 +47,27 @@ export async function withClient(
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
 ): Promise<number> {
-  const server = serverFrom(options.server ?? terminal.environment['QUORATE_SERVER'] ?? serverDefault)
+  const servers = serversFrom(options.server ?? terminal.environment['QUORATE_SERVER'] ?? serverDefault)
   const timeoutMs = timeoutMsFrom(options.timeout ?? `${limits.requestTimeoutMsDefault}ms`)
-  const client = new QuorateClient({ server, timeoutMs })
+  const client = new QuorateClient({ servers, timeoutMs })
   try {
     await command(client)
     return exitCodes.stopped
   } catch (error) {
     if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
-    terminal.printError(options.json === true ? failureDocument(error) : describeFailure(error))
+    printFailure(terminal, options, error)
     return exitCodes.requestFailed
   } finally {
     client.close()
   }
+}
+
+export function printFailure(
+  terminal: Terminal,
+  options: ConnectionOptions,
+  error: ProblemError | ConnectionError,
+): void {
+  terminal.printError(options.json === true ? failureDocument(error) : describeFailure(error))
 }
 
 function failureDocument(error: ProblemError | ConnectionError): string {

@@ -79,7 +79,7 @@ async function stopAll(processes: readonly DevProcess[]): Promise<void> {
 async function form(plan: DevPlan, signal: AbortSignal): Promise<{ readonly leader: number | null } | string> {
   const deadline = performance.now() + readyTimeoutMs
   const clients = plan.nodes.map(
-    (node) => new QuorateClient({ server: new URL(`http://${apiOf(node)}`), timeoutMs: readyTimeoutMs }),
+    (node) => new QuorateClient({ servers: [new URL(`http://${apiOf(node)}`)], timeoutMs: readyTimeoutMs }),
   )
   const [first] = clients
   if (first === undefined) return 'there are no nodes'

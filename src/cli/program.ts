@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander'
 import { describeSettings } from '../config.ts'
 import { version } from '../version.ts'
-import type { AddLearnerOptions, InitializeOptions, VoterOptions } from './cluster.ts'
+import type { StatusOptions } from './cluster-status.ts'
+import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
@@ -85,7 +86,10 @@ function clientCommand(parent: Command, usage: string, description: string): Com
   return parent
     .command(usage)
     .description(description)
-    .option('-s, --server <url>', 'API of any node (QUORATE_SERVER; default http://127.0.0.1:7001)')
+    .option(
+      '-s, --server <url>',
+      'API of any node, or of several: a,b,c (QUORATE_SERVER; default http://127.0.0.1:7001)',
+    )
     .option('--timeout <duration>', 'how long the request may take (default 10s)')
     .option('--json', 'print JSON')
 }
@@ -120,9 +124,11 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
 }
 
 function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended): void {
-  clientCommand(cluster, 'status', 'the cluster as one node sees it').action(async (options: ConnectionOptions) => {
-    ended(await (await import('./cluster.ts')).status(terminal, options))
-  })
+  clientCommand(cluster, 'status', 'the cluster as one node sees it')
+    .option('--watch [interval]', 'again and again (default every 1s), until Ctrl-C')
+    .action(async (options: StatusOptions) => {
+      ended(await (await import('./cluster-status.ts')).status(terminal, options))
+    })
   clientCommand(cluster, 'initialize', 'form a new cluster; without --member of this node alone')
     .option('--member <id,raft,api>', 'a first voter, this node included; repeat for each', collect)
     .option('--wait <stage>', 'appended, leader or committed (default)')
@@ -136,6 +142,9 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
     .action(async (id: string, options: AddLearnerOptions) => {
       ended(await (await import('./cluster.ts')).addLearner(terminal, id, options))
     })
+  voterCommand(cluster, 'promote <ids>', 'let learners vote').action(async (ids: string, options: VoterOptions) => {
+    ended(await (await import('./cluster.ts')).promote(terminal, ids, options))
+  })
   voterCommand(cluster, 'set-voters <ids>', 'make exactly these nodes vote (1,2,4)').action(
     async (ids: string, options: VoterOptions) => {
       ended(await (await import('./cluster.ts')).setVoters(terminal, ids, options))
@@ -146,6 +155,13 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
       ended(await (await import('./cluster.ts')).remove(terminal, id, options))
     },
   )
+  clientCommand(cluster, 'set-addresses <id>', 'say where a member is reached from now on')
+    .requiredOption('--raft <host:port>', 'where its peers reach it')
+    .requiredOption('--api <host:port>', 'where its clients reach it')
+    .option('--force', 'do not ask who answers there')
+    .action(async (id: string, options: SetAddressesOptions) => {
+      ended(await (await import('./cluster.ts')).setAddresses(terminal, id, options))
+    })
   clientCommand(cluster, 'transfer [id]', 'hand leadership to a node, or to the one furthest ahead').action(
     async (id: string | undefined, options: ConnectionOptions) => {
       ended(await (await import('./cluster.ts')).transfer(terminal, id, options))

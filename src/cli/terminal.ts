@@ -7,6 +7,8 @@ export interface Terminal {
   printError(text: string): void
   /** Everything on the standard input. */
   readInput(): Promise<Uint8Array>
+  /** Resolves when whoever reads has seen enough (Ctrl-C). From the call on that does not end the process by itself. */
+  untilInterrupted(): Promise<void>
 }
 
 /** What a process of Quorate ends with. Documented in docs/OPERATIONS.md. */

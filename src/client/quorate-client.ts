@@ -1,5 +1,5 @@
+import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
-import { limits } from '../limits.ts'
 import type {
   ClusterAnswer,
   DeleteAnswer,
@@ -10,7 +10,8 @@ import type {
   RecordAnswer,
   WriteAnswer,
 } from './answers.ts'
-import { exchange, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
+import type { IncomingAnswer, OutgoingRequest } from './exchange.ts'
+import { Servers, type Query } from './servers.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
@@ -36,9 +37,9 @@ export class ProblemError extends Error {
 }
 
 export interface ClientOptions {
-  /** Any node's API: `http://host:port`. */
-  readonly server: URL
-  /** How long the server may take for one request. */
+  /** The API of any node, or of several: `http://host:port`. At least one. */
+  readonly servers: readonly URL[]
+  /** How long one request may take, on however many servers. */
   readonly timeoutMs: number
 }
 
@@ -71,18 +72,20 @@ export interface MemberAddress {
   readonly api: string
 }
 
-type Query = Readonly<Record<string, string | undefined>>
-
-/** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
-const graceMs = 2_000
-
-/** A node's REST interface. Every method rejects with `ProblemError` or `ConnectionError`; nothing is retried. */
+/**
+ * The REST interface of a cluster. Every method rejects with `ProblemError` or `ConnectionError`.
+ *
+ * With one server nothing is retried. With several, a request that a server cannot serve is taken to the next one until the time is up;
+ * writes of keys then carry an idempotency key, so that one whose answer was lost is repeated without being done twice.
+ */
 export class QuorateClient {
   private readonly options: ClientOptions
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 16 })
+  private readonly servers: Servers
 
   constructor(options: ClientOptions) {
     this.options = options
+    this.servers = new Servers(options.servers, this.agent)
   }
 
   close(): void {
@@ -90,7 +93,7 @@ export class QuorateClient {
   }
 
   async put(key: string, value: Uint8Array, conditions: WriteConditions): Promise<WriteAnswer> {
-    const headers: Record<string, string> = { 'content-type': 'application/octet-stream' }
+    const headers: Record<string, string> = { 'content-type': 'application/octet-stream', ...this.idempotency() }
     if (conditions.ifRevision !== null) headers['if-match'] = `"${conditions.ifRevision}"`
     if (conditions.create) headers['if-none-match'] = '*'
     return await this.json<WriteAnswer>('PUT', '/kv', this.withDeadline({ key }), value, headers)
@@ -102,14 +105,15 @@ export class QuorateClient {
   }
 
   async delete(key: string, ifRevision: number | null): Promise<DeleteAnswer> {
-    const headers = ifRevision === null ? {} : { 'if-match': `"${ifRevision}"` }
+    const condition = ifRevision === null ? {} : { 'if-match': `"${ifRevision}"` }
+    const headers = { ...condition, ...this.idempotency() }
     return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
   }
 
   /** Every key that begins with `prefix`; all keys for the empty one. One change. */
   async deletePrefix(prefix: string): Promise<DeleteAnswer> {
     const range = prefix === '' ? { all: 'true' } : { prefix }
-    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline(range), null)
+    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline(range), null, this.idempotency())
   }
 
   /** One page. */
@@ -158,6 +162,15 @@ export class QuorateClient {
     return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { remove: [id], ...change })
   }
 
+  /** Learners become voters, the others stay what they are. */
+  async addVoters(ids: readonly number[], change: VoterQuery): Promise<MembershipAnswer> {
+    return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { add: ids, ...change })
+  }
+
+  async setAddresses({ id, raft, api }: MemberAddress, force: boolean): Promise<MembershipAnswer> {
+    return await this.send<MembershipAnswer>('PUT', `/cluster/nodes/${id}`, {}, { raft, api, force })
+  }
+
   /** `to` null: whoever is furthest ahead. */
   async transfer(to: number | null): Promise<{ readonly leader: number }> {
     return await this.send('POST', '/cluster/leader', {}, to === null ? {} : { id: to })
@@ -166,6 +179,10 @@ export class QuorateClient {
   /** Whether linearizable reads are served there. */
   async isReady(): Promise<boolean> {
     return (await this.exchange('GET', '/readyz', {}, null, {})).status === 200
+  }
+
+  private idempotency(): Readonly<Record<string, string>> {
+    return this.options.servers.length > 1 ? { 'idempotency-key': randomUUID() } : {}
   }
 
   private withDeadline(query: Query): Query {
@@ -203,16 +220,7 @@ export class QuorateClient {
     body: Uint8Array | null,
     headers: Readonly<Record<string, string>>,
   ): Promise<IncomingAnswer> {
-    const parameters = Object.entries(query).flatMap(([name, value]) =>
-      value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
-    )
-    return await exchange(this.options.server, this.agent, {
-      method,
-      path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
-      headers,
-      body,
-      silenceMsMax: Math.min(this.options.timeoutMs, limits.requestTimeoutMsMax) + graceMs,
-    })
+    return await this.servers.exchange({ method, path, query, headers, body }, this.options.timeoutMs)
   }
 }
 

@@ -102,6 +102,13 @@ export interface VoterChange {
   readonly ifMembershipAt: number | null
 }
 
+export interface AddressChange {
+  readonly member: MemberSpec
+  readonly force: boolean
+  /** As in `VoterChange`. */
+  readonly ifMembershipAt: number | null
+}
+
 export interface LearnerAnswer {
   readonly logId: LogIdView | null
   readonly membership: MembershipView
@@ -188,6 +195,8 @@ export interface ClusterControl {
   changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer>
   addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer>
   removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer>
+  /** Resolves when the membership with the member's new addresses is committed. */
+  setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer>
   learners(timeoutMs: number): Promise<readonly LearnerStatus[]>
   /** The leader and its addresses, or null. */
   leader(): (AddressesView & { readonly id: number }) | null

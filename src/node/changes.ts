@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { ChangeOutcome, LogId, LogIndex, MembershipChange, NodeAddresses, NodeId } from '../raft/index.ts'
 import { indexOf, logIndex, nodeId, sameLeaderId } from '../raft/index.ts'
+import { MemberProbe } from './member-probe.ts'
 import type { Peers } from './peers.ts'
 import type { Replica } from './replica.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './views.ts'
@@ -31,6 +32,13 @@ export interface LearnerRequest {
   readonly wait: boolean
 }
 
+export interface AddressChange {
+  readonly member: MemberSpec
+  /** Whoever answers at the new address now. */
+  readonly force: boolean
+  readonly ifMembershipAt: number | null
+}
+
 export interface LearnerAnswer {
   readonly logId: LogIdView | null
   readonly membership: MembershipView
@@ -44,9 +52,12 @@ const LISTEN_MS = 10
 /** Membership changes on the leader (raft.md 4): waits where the core says "not now", and turns its refusals into the API's errors. */
 export class Changes {
   private readonly deps: ChangesDependencies
+  private readonly probe: MemberProbe
 
   constructor(deps: ChangesDependencies) {
     this.deps = deps
+    const { replica, peers, transport } = deps
+    this.probe = new MemberProbe({ replica, peers, transport })
   }
 
   /** Resolves when the final configuration is committed. */
@@ -80,6 +91,34 @@ export class Changes {
   async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
     const deadline = this.deps.clock.now() + timeoutMs
     const outcome = await this.propose(() => ({ type: 'remove-learner', id: nodeId(id) }), null, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /**
+   * A member, up or down, is reached elsewhere from now on. Nobody has to answer there yet; but another node, or one without the
+   * member's data, must not.
+   */
+  async setAddresses({ member, force, ifMembershipAt }: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const { raft, api } = member
+    const id = nodeId(member.id)
+    const ifAt = ifMembershipAt === null ? null : logIndex(ifMembershipAt)
+    const known = (): NodeAddresses => {
+      const addresses = replica.raft.effectiveMembership.membership.nodes.get(id)
+      if (addresses === undefined) throw notAMember(id)
+      return addresses
+    }
+    if (!force && !isAt(known(), member)) {
+      this.checkOwner(member)
+      await this.probe.ask(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    }
+    const change = (): MembershipChange => {
+      known()
+      return { type: 'set-addresses', id, addresses: { raft, api } }
+    }
+    const outcome = await this.propose(change, ifAt, deadline)
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
   }
@@ -202,63 +241,48 @@ export class Changes {
   }
 
   /** What the membership already says is not asked of the network: whether an id or an address is taken. */
-  private checkConflict({ id, raft, api }: MemberSpec): void {
+  private checkConflict(member: MemberSpec): void {
+    const id = nodeId(member.id)
+    const known = this.deps.replica.raft.effectiveMembership.membership.nodes.get(id)
+    if (known !== undefined && !isAt(known, member)) throw errorOf({ kind: 'address-conflict', id, addresses: known })
+    this.checkOwner(member)
+  }
+
+  private checkOwner({ id, raft, api }: MemberSpec): void {
     for (const [other, addresses] of this.deps.replica.raft.effectiveMembership.membership.nodes) {
-      const sameAddress = addresses.raft === raft || addresses.api === api
-      const isSame = addresses.raft === raft && addresses.api === api
-      if (other === nodeId(id) ? !isSame : sameAddress)
+      if (other !== nodeId(id) && (addresses.raft === raft || addresses.api === api))
         throw errorOf({ kind: 'address-conflict', id: other, addresses })
     }
   }
 
   /** A new member's address must lead to it, and it must be pristine or ours. Returns what the membership is to hold of it. */
   private async checkAddress(member: MemberSpec, timeoutMs: number): Promise<NodeAddresses> {
-    const { transport, peers, replica } = this.deps
+    const { peers, replica } = this.deps
     const { raft, api } = member
     const view = replica.raft.view()
     const isMember = view.effective.membership.nodes.has(nodeId(member.id))
     if (nodeId(member.id) === view.id) return { raft, api }
-    const outcome = await transport.probe(raft, timeoutMs)
+    const outcome = await this.probe.ask(member, timeoutMs)
+    if (outcome.kind === 'answered') {
+      const { id, incarnation } = outcome.report
+      peers.expect(id, incarnation)
+      return { raft, api, incarnation }
+    }
     // A member stays one while it is away: asked again, the answer is the same.
-    if (outcome.kind === 'unreachable' && isMember) return { raft, api }
-    if (outcome.kind === 'unreachable') {
-      throw new RequestError(
-        'not-ready',
-        `nobody answers at ${member.raft}: start node ${member.id} there first (${outcome.detail})`,
-      )
-    }
-    if (outcome.kind === 'refused') {
-      const { code, detail } = outcome.refusal
-      throw code === 'wrong-cluster'
-        ? new RequestError('peer-disagrees', detail, { peer: member.id })
-        : new RequestError('member-mismatch', detail)
-    }
-    const { report } = outcome
-    if (report.id !== nodeId(member.id)) {
-      throw new RequestError('member-mismatch', `at ${member.raft} node ${report.id} answers, not node ${member.id}`, {
-        found: report.id,
-      })
-    }
-    if (report.clusterId !== null && report.clusterId !== replica.clusterIdentity) {
-      throw new RequestError(
-        'peer-disagrees',
-        `node ${member.id} belongs to cluster ${report.clusterId}, this is cluster ${replica.clusterIdentity}`,
-        {
-          peer: member.id,
-          peerClusterId: report.clusterId,
-        },
-      )
-    }
-    const known = peers.incarnationOf(report.id)
-    if (isMember && known !== null && known !== report.incarnation) {
-      throw new RequestError(
-        'member-mismatch',
-        `node ${member.id} is a member but has lost its data; remove it first, then add it again`,
-      )
-    }
-    peers.expect(report.id, report.incarnation)
-    return { raft, api, incarnation: report.incarnation }
+    if (isMember) return { raft, api }
+    throw new RequestError(
+      'not-ready',
+      `nobody answers at ${member.raft}: start node ${member.id} there first (${outcome.detail})`,
+    )
   }
+}
+
+function isAt(addresses: NodeAddresses | undefined, { raft, api }: MemberSpec): boolean {
+  return addresses?.raft === raft && addresses.api === api
+}
+
+function notAMember(id: NodeId): RequestError {
+  return new RequestError('node-not-found', `node ${id} is not a member of this cluster`, { id })
 }
 
 function unsettled(): RequestError {

@@ -3,7 +3,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { NodeId, TransferOutcome } from '../raft/index.ts'
 import { nodeId } from '../raft/index.ts'
-import type { Changes, LearnerAnswer, LearnerRequest, VoterChange } from './changes.ts'
+import type { AddressChange, Changes, LearnerAnswer, LearnerRequest, VoterChange } from './changes.ts'
 import type { Formation, InitializeAnswer } from './formation.ts'
 import type { Replica } from './replica.ts'
 import { decodeStateMeta } from './state-meta.ts'
@@ -42,6 +42,7 @@ export class Cluster {
     control.handle('change-voters', (body, timeoutMs) => deps.changes.changeVoters(body as VoterChange, timeoutMs))
     control.handle('add-learner', (body, timeoutMs) => deps.changes.addLearner(body as LearnerRequest, timeoutMs))
     control.handle('remove-learner', (body, timeoutMs) => deps.changes.removeLearner(body as number, timeoutMs))
+    control.handle('set-addresses', (body, timeoutMs) => deps.changes.setAddresses(body as AddressChange, timeoutMs))
     control.handle('learners', () => Promise.resolve(this.learnersHere()))
     control.handle('transfer', (body, timeoutMs) => this.transferHere(body as number | null, timeoutMs))
   }
@@ -79,6 +80,10 @@ export class Cluster {
 
   async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
     return (await this.call('remove-learner', id, timeoutMs, false)) as MembershipAnswer
+  }
+
+  async setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+    return (await this.call('set-addresses', change, timeoutMs, change.ifMembershipAt === null)) as MembershipAnswer
   }
 
   async learners(timeoutMs: number): Promise<readonly LearnerStatus[]> {

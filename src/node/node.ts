@@ -54,6 +54,7 @@ export class Node {
       {
         id: options.id,
         incarnation: options.incarnation,
+        addresses: options.addresses,
         lingerMs: options.electionTimeoutMsMax * 4,
         callersMax: limits.membersMax,
       },

@@ -3,10 +3,13 @@ import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
 import { compareLogIds } from '../raft/index.ts'
 import type { Logger, PeerRegister } from './options.ts'
+import { Routes } from './routes.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
   readonly incarnation: string
+  /** What this node tells others of itself. */
+  readonly addresses: NodeAddresses
   /** How long a node that left the membership stays connected, so that it can learn that it left. */
   readonly lingerMs: number
   readonly callersMax: number
@@ -25,7 +28,7 @@ export interface PeersDependencies {
 }
 
 export interface Warning {
-  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'removed'
+  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'removed'
   readonly detail: string
 }
 
@@ -36,6 +39,8 @@ export interface Adoption {
 }
 
 const WARNINGS_MAX = 32
+const ROUTE_PATIENCE_MS = 500
+const PROBE_TIMEOUT_MS = 2_000
 
 /**
  * Who may talk to this node, and whom it keeps connections to.
@@ -61,12 +66,18 @@ export class Peers {
   private readonly uncalled = new Map<NodeId, string>()
   private readonly lingering = new Map<NodeId, string>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
+  private readonly routes: Routes
   private readonly warned = new Map<string, Warning>()
   private removedAt: StoredMembership | null = null
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
+    this.routes = new Routes({
+      now: () => deps.clock.now(),
+      isConnected: (id) => deps.transport.isConnected(id),
+      patienceMs: ROUTE_PATIENCE_MS,
+    })
   }
 
   async load(): Promise<void> {
@@ -98,7 +109,7 @@ export class Peers {
    * whoever belongs to another cluster refuses it. Only the member that brought the cluster, if one did, knows already.
    */
   onJoined(from: NodeId | null): void {
-    const address = from === null ? undefined : (this.callers.get(from) ?? this.listed.get(from)?.raft)
+    const address = from === null ? undefined : (this.callers.get(from) ?? this.routes.addressOf(from) ?? undefined)
     this.deps.transport.setPeers(from === null || address === undefined ? new Map() : new Map([[from, address]]))
     this.connect()
   }
@@ -107,6 +118,7 @@ export class Peers {
   speaksForUs(peer: NodeId): boolean {
     const uncalled = this.uncalled.get(peer)
     if (uncalled !== undefined) this.addCaller(peer, uncalled)
+    if (this.routes.onHeard(peer)) this.connect()
     const ours = this.deps.clusterId()
     const theirs = this.clusterIds.get(peer)
     return ours === null || theirs === undefined || ours === theirs
@@ -126,6 +138,8 @@ export class Peers {
     if (reason !== null || hello.purpose === 'probe') return reason
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
+    this.compareAddresses(from, hello.addresses)
+    if (this.routes.announce(from, hello.addresses.raft)) this.connect()
     return null
   }
 
@@ -149,21 +163,34 @@ export class Peers {
       this.warn('wiped-voter', `self-${peer}`, `node ${peer}: ${refused.detail}`)
     if (refused.code === 'wrong-cluster')
       this.warn('foreign-cluster', `self-${peer}`, `node ${peer}: ${refused.detail}`)
-    if (refused.code === 'wrong-node') this.warn('wrong-node', String(peer), refused.detail)
+    if (refused.code !== 'wrong-node') return
+    this.warn('wrong-node', String(peer), refused.detail)
+    if (this.routes.onFailed(peer)) this.connect()
+  }
+
+  onConnected(peer: NodeId): void {
+    this.routes.onConnected(peer)
   }
 
   /** The membership changed: connections and memory follow it. */
   onMembership(membership: Membership): void {
-    for (const [id, addresses] of this.listed) if (!membership.nodes.has(id)) this.linger(id, addresses.raft)
+    for (const [id, addresses] of this.listed)
+      if (!membership.nodes.has(id)) this.linger(id, this.routes.addressOf(id) ?? addresses.raft)
+    const before = this.listed
     this.listed = membership.nodes
+    const unproven = this.routes.update(membership.nodes, this.callers)
     for (const [id, { incarnation }] of membership.nodes) {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
       if (incarnation !== undefined) this.replace(id, incarnation)
       const met = this.met.get(id)
       if (met !== undefined) this.remember(id, met)
       this.lingering.delete(id)
+      this.callers.delete(id)
     }
+    this.forgetOldAddresses(before)
+    this.compareAddresses(this.options.id, this.options.addresses)
     this.connect()
+    for (const id of unproven) this.proveAddress(id)
   }
 
   /** A membership is committed: who is not in it may come back with other data. */
@@ -173,13 +200,21 @@ export class Peers {
     }
   }
 
-  /** Nobody listens at the address of a node that called: there is no point in calling back until it is heard again. */
-  onUnreachable(id: NodeId): void {
+  /**
+   * Nobody listens where `id` is dialled. Of a node that called: there is no point in calling back until it is heard again.
+   * Returns whether its process can be taken for gone.
+   */
+  onUnreachable(id: NodeId): boolean {
+    const isGone = this.routes.isWhereItLives(id)
     const raft = this.callers.get(id)
-    if (raft === undefined) return
-    this.callers.delete(id)
-    this.notCallingBack(id, raft)
-    this.connect()
+    if (raft !== undefined) {
+      this.callers.delete(id)
+      this.notCallingBack(id, raft)
+      this.connect()
+    } else if (this.routes.onFailed(id)) {
+      this.connect()
+    }
+    return isGone
   }
 
   /** A node that was probed as a new learner: from now on this incarnation of it counts. */
@@ -263,9 +298,43 @@ export class Peers {
 
   private connect(): void {
     const peers = new Map<NodeId, string>([...this.callers, ...this.lingering])
-    for (const [id, { raft }] of this.listed) peers.set(id, raft)
+    for (const [id, { raft }] of this.listed) peers.set(id, this.routes.addressOf(id) ?? raft)
     peers.delete(this.options.id)
     this.deps.transport.setPeers(peers)
+  }
+
+  /** A member that is connected is dialled at its new address from the moment it answers there. */
+  private proveAddress(id: NodeId): void {
+    const raft = this.listed.get(id)?.raft
+    if (raft === undefined) return
+    this.deps.transport.probe(raft, PROBE_TIMEOUT_MS).then(
+      (outcome) => {
+        if (outcome.kind === 'answered' && outcome.report.id === id && this.routes.prove(id, raft)) this.connect()
+      },
+      (error: unknown) => this.fault(error),
+    )
+  }
+
+  /** A member that says it is elsewhere than the membership says: an operator has to say which of the two is right. */
+  private compareAddresses(id: NodeId, { raft, api }: NodeAddresses): void {
+    const listed = this.listed.get(id)
+    if (listed === undefined || raft === '') return
+    if (listed.raft === raft && listed.api === api) {
+      this.warned.delete(`wrong-address ${id}`)
+      return
+    }
+    const detail =
+      `node ${id} says that it is at ${raft} and ${api}, but the membership has ${listed.raft} and ${listed.api}: ` +
+      `run \`quorate cluster set-addresses ${id} --raft ${raft} --api ${api}\`, or start it with the addresses of the membership`
+    this.warn('wrong-address', String(id), detail)
+  }
+
+  /** What was said of a member's addresses was said of the old ones. */
+  private forgetOldAddresses(before: ReadonlyMap<NodeId, NodeAddresses>): void {
+    for (const [id, { raft, api }] of before) {
+      const now = this.listed.get(id)
+      if (now?.raft !== raft || now.api !== api) this.warned.delete(`wrong-address ${id}`)
+    }
   }
 
   private remember(id: NodeId, incarnation: string): void {

@@ -124,6 +124,7 @@ export class Replica {
 
   onConnected(peer: NodeId): void {
     if (this.stopped) return
+    this.peers.onConnected(peer)
     this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
     if (this.raft.leader === peer) this.onLeader(peer)
   }
@@ -133,8 +134,7 @@ export class Replica {
   }
 
   onUnreachable(peer: NodeId): void {
-    if (this.stopped) return
-    this.peers.onUnreachable(peer)
+    if (this.stopped || !this.peers.onUnreachable(peer)) return
     this.input(() => this.raft.peerUnreachable(this.deps.clock.now(), peer))
   }
 

@@ -68,6 +68,19 @@ export class LoopbackHub {
     this.connections = this.connections.filter(({ ids }) => !ids.includes(a) || !ids.includes(b))
   }
 
+  /** Whoever listens at `existing` now can be reached at `address` too. The result counts who does. */
+  alias(address: string, existing: string): { readonly dials: number } {
+    const target = this.listening.get(existing)
+    const counter = { dials: 0 }
+    if (target === undefined) return counter
+    const onAccepted = (channel: Channel): void => {
+      counter.dials += 1
+      target.onAccepted(channel)
+    }
+    this.listening.set(address, { id: target.id, onAccepted })
+    return counter
+  }
+
   listen(id: NodeId, address: string, onAccepted: (channel: Channel) => void): Promise<Listener> {
     if (this.listening.has(address)) {
       return Promise.reject(new Error(`The peer address ${address} is in use. Choose another address.`))

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -36,6 +36,14 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['cluster', 'initialize', '--member', '1'], /--member 1: allowed is ID,RAFT,API/],
     [['cluster', 'initialize', '--wait', 'soon'], /--wait soon: allowed are appended/],
     [['cluster', 'set-voters', '1,,2'], /node id : allowed/],
+    [['cluster', 'promote', '4;5'], /node id 4;5: allowed/],
+    [['cluster', 'promote'], /missing required argument 'ids'/],
+    [['cluster', 'remove', '4', '--forse'], /unknown option '--forse'/],
+    [['cluster', 'set-addresses', '4', '--raft', 'a:1'], /required option '--api/],
+    [['cluster', 'set-addresses', '4', '--raft', '0.0.0.0:1', '--api', 'a:1'], /raft address 0\.0\.0\.0:1 names/],
+    [['cluster', 'status', '--watch', '5'], /--watch 5 is not a duration[\s\S]*such as 2s/],
+    [['cluster', 'status', '--server', 'a:1,,b:2'], /--server : allowed is the API of a node/],
+    [['cluster', 'status', 'now'], /too many arguments/],
     [['dev', '--log-level', 'loud'], /--log-level loud: allowed are/],
     [['serve', '--id', 'x', '--hartbeat', '1'], /--hartbeat[\s\S]*--heartbeat was meant[\s\S]*--id x[\s\S]*--data-dir/],
   ]
@@ -76,6 +84,58 @@ t.test('a server that is not there, or is something else', async (t) => {
   t.match(page.err, /Status 404: the answer is no problem document/)
   const torn = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', server])
   t.match(JSON.parse(torn.err), { code: 'unreachable', ambiguous: true }, 'a torn write may have taken effect')
+})
+
+t.test('several servers: what one cannot serve is asked of the next', async (t) => {
+  const asked: string[] = []
+  const keys = new Set<string>()
+  const listen = async (answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> => {
+    const server = createServer(answer)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => void server.close())
+    return `127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const problem = (response: ServerResponse, status: number, code: string): void => {
+    const document = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false }
+    response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(document))
+  }
+  const stopping = await listen((request, response) => {
+    asked.push(`stopping ${request.method}`)
+    problem(response, 503, 'shutting-down')
+  })
+  const torn = await listen((request) => {
+    asked.push(`torn ${request.method}`)
+    keys.add(String(request.headers['idempotency-key']))
+    request.socket.destroy()
+  })
+  const good = await listen((request, response) => {
+    asked.push(`good ${request.method}`)
+    keys.add(String(request.headers['idempotency-key']))
+    if (request.url?.includes('lost') === true) return problem(response, 404, 'key-not-found')
+    response.writeHead(200).end('{"revision":7,"value":"v","leader":3}')
+  })
+  const run = async (servers: readonly string[], ...words: string[]): Promise<Ran> => {
+    asked.length = 0
+    keys.clear()
+    return await runCli([...words, '--server', servers.join(',')])
+  }
+  prints(t, await run(['127.0.0.1:1', stopping, torn, good], 'kv', 'put', 'a', 'b'), 'revision 7\n')
+  t.same(asked, ['stopping PUT', 'torn PUT', 'good PUT'])
+  t.equal(keys.size, 1, 'a write whose answer was lost is repeated under one idempotency key')
+  t.notOk(keys.has('undefined'))
+  prints(t, await run([torn, good], 'kv', 'get', 'a'), 'v')
+  t.equal((await run([good, stopping], 'kv', 'get', 'lost')).code, 5)
+  t.same(asked, ['good GET'], 'an answer is an answer')
+  const broken = await run([torn, good], 'cluster', 'transfer')
+  t.equal(broken.code, 5, 'what must not be done twice is not repeated')
+  t.same(asked, ['torn POST'])
+  prints(t, await run([stopping, good], 'cluster', 'transfer'), 'leader 3\n')
+  const nowhere = await run([stopping, '127.0.0.1:1'], 'kv', 'put', 'a', 'b', '--timeout', '300ms')
+  t.equal(nowhere.code, 5)
+  t.match(nowhere.err, /shutting-down|nobody answers there/)
+  t.ok(asked.length > 1, 'again and again until the time is up')
+  await run([good], 'kv', 'put', 'a', 'b')
+  t.ok(keys.has('undefined'), 'with one server a write is sent once, and needs no key')
 })
 
 function prints(t: Test, ran: Ran, out: string): void {
@@ -125,7 +185,7 @@ t.test('against four nodes', async (t) => {
     t.match(again.err, /already-initialized/)
     const status = await cli(2, ['cluster', 'status'])
     t.match(status.out, /voters +1, 2, 3\n/)
-    t.match(status.out, /may fail +1 voters\n/)
+    t.match(status.out, /may fail +1 voter\n/)
     t.match(status.out, /NODE +ROLE +RAFT +API +REACHABLE +MATCHED +LAG +CONTACT\n1 +/)
     const document: unknown = JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out)
     t.match(document, { clusterId: String, node: { id: 2 }, failureTolerance: 1, nodes: { 1: { role: 'voter' } } })
@@ -182,6 +242,34 @@ t.test('against four nodes', async (t) => {
     t.equal((await cli(2, ['kv', 'ls', 'l/', '--keys-only'])).out, '')
   })
 
+  await t.test('status, watched until Ctrl-C', async (t) => {
+    const shown = async (words: readonly string[], interactive: boolean, pattern: RegExp): Promise<Ran> =>
+      await cli(1, ['cluster', 'status', '--watch', '100ms', ...words], {
+        interactive,
+        interrupt: async (printed) => {
+          while ((printed().match(pattern) ?? []).length < 3) await delay(10)
+        },
+      })
+    const redrawn = await shown([], true, /may fail/g)
+    t.equal(redrawn.code, 0)
+    t.ok(redrawn.out.split('\u001b[H\u001b[J').length >= 4, 'the screen is cleared each time')
+    const lines = await shown(['--json'], true, /\n/g)
+    t.match(
+      lines.out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+      [{ node: { id: 1 } }, { node: { id: 1 } }, { node: { id: 1 } }],
+      'one document a line',
+    )
+    t.notMatch((await shown([], false, /may fail/g)).out, /\u001b/, 'no control characters when no person reads')
+    const nobody = await runCli(['cluster', 'status', '--watch', '100ms', '--server', '127.0.0.1:1'], {
+      interrupt: async () => await delay(250),
+    })
+    t.equal(nobody.code, 0, 'a node that is away does not end the watch')
+    t.match(nobody.err, /nobody answers there[\s\S]*nobody answers there/)
+  })
+
   await t.test('learners, voters, transfer, removal', async (t) => {
     const [, raft = '', api = ''] = memberOf(4).split(',')
     const unknown = await cli(1, ['cluster', 'set-voters', '1,2,4'])
@@ -189,7 +277,17 @@ t.test('against four nodes', async (t) => {
     t.match(unknown.err, /unknown-voter/)
     prints(t, await cli(1, ['cluster', 'add-learner', '4', '--raft', raft, '--api', api]), 'learner 4: caught up\n')
     prints(t, await cli(4, ['kv', 'get', 'from/input']), 'typed in')
+    prints(t, await cli(1, ['cluster', 'promote', '4']), 'voters    1, 2, 3, 4\nlearners  -\n')
+    prints(t, await cli(1, ['cluster', 'set-voters', '1,2,3', '--retain']), 'voters    1, 2, 3\nlearners  4\n')
     prints(t, await cli(1, ['cluster', 'set-voters', '1,2,3,4']), 'voters    1, 2, 3, 4\nlearners  -\n')
+    const same = ['cluster', 'set-addresses', '4', '--raft', raft, '--api', api]
+    prints(t, await cli(2, same), `node 4: raft ${raft}, API ${api}\n`)
+    t.match(JSON.parse((await cli(2, [...same, '--json'])).out), { membership: { nodes: { 4: { raft, api } } } })
+    const taken = await cli(2, ['cluster', 'set-addresses', '3', '--raft', raft, '--api', api])
+    t.equal(taken.code, 5)
+    t.match(taken.err, /address-conflict/)
+    const nobody = await cli(2, ['cluster', 'set-addresses', '9', '--raft', 'a:1', '--api', 'a:2'])
+    t.match(nobody.err, /node-not-found/)
     prints(t, await cli(3, ['cluster', 'transfer', '4']), 'leader 4\n')
     await untilHeard(4)
     prints(t, await cli(4, ['cluster', 'transfer', '1', '--json']), '{"leader":1}\n')

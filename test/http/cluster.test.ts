@@ -233,6 +233,40 @@ t.test('learners are added, listed and removed', async (t) => {
   }
 })
 
+t.test('addresses of a member are changed, on condition of the membership', async (t) => {
+  const api = await formed(t)
+  const { raft, api: origin } = member(7)
+  const url = '/cluster/nodes/2'
+  const changed = await send(api, 'PUT', `${url}?timeout=3s`, { raft, api: origin }, { 'if-match': '"0"' })
+  t.equal(changed.statusCode, 200)
+  t.match(changed.json(), { membership: { nodes: { 2: { raft, api: origin } } }, committed: true, joint: false })
+  t.equal(changed.headers['etag'], '"1"')
+  t.same(api.services.cluster.calls.at(-1), {
+    change: { member: { ...member(7), id: 2 }, force: false, ifMembershipAt: 0 },
+    timeoutMs: 3000,
+  })
+  t.equal((await send(api, 'PUT', url, { raft, api: origin, force: true })).statusCode, 200)
+  t.match(api.services.cluster.calls.at(-1), { change: { force: true, ifMembershipAt: null } })
+  t.match((await send(api, 'PUT', '/cluster/nodes/9', { raft, api: origin })).json(), { code: 'node-not-found' })
+  for (const code of ['address-conflict', 'member-mismatch', 'peer-disagrees'] as const) {
+    api.services.cluster.failure = new RequestError(code, 'somebody else')
+    t.match((await send(api, 'PUT', url, { raft, api: origin })).json(), { status: 409, code })
+  }
+  const cases: [body: unknown, path: string][] = [
+    [{}, 'body'],
+    [{ raft }, 'body'],
+    [{ raft, api: 'localhost:1' }, 'body/api'],
+    [{ raft: origin, api: origin }, 'body/raft'],
+    [{ raft, api: origin, id: 2 }, 'body/id'],
+    [{ raft, api: origin, force: 'yes' }, 'body/force'],
+  ]
+  for (const [body, path] of cases) {
+    t.match((await send(api, 'PUT', url, body)).json(), { code: 'invalid-request', issues: [{ path }] }, path)
+  }
+  const noId = await send(api, 'PUT', '/cluster/nodes/x', { raft, api: origin })
+  t.match(noId.json(), { code: 'invalid-request', issues: [{ path: 'path/id' }] })
+})
+
 t.test('leadership is asked for, handed over, and stood for', async (t) => {
   const api = await openCheckedApi(t)
   t.same((await api.inject('/cluster/leader')).json(), { leader: null, raft: null, api: null })
@@ -269,6 +303,7 @@ t.test('redirect=true sends cluster changes to the leader', async (t) => {
     ['POST', '/cluster/learners', member(4)],
     ['GET', '/cluster/learners', undefined],
     ['DELETE', '/cluster/learners/4', undefined],
+    ['PUT', '/cluster/nodes/2', { raft: '127.0.0.1:1', api: 'http://127.0.0.1:2' }],
     ['POST', '/cluster/leader', {}],
   ]
   for (const [method, path, body] of requests) {

@@ -1,6 +1,7 @@
 import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../src/kv/index.ts'
 import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
 import type {
+  AddressChange,
   AddressesView,
   AnswerContext,
   ClusterControl,
@@ -274,6 +275,17 @@ export class MemoryCluster implements ClusterControl {
     this.membership()
     if (!this.learnerIds.delete(id)) throw new RequestError('learner-not-found', `node ${id} is no learner`)
     this.addresses.delete(id)
+    this.advance()
+    return this.answer()
+  }
+
+  async setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+    this.calls.push({ change, timeoutMs })
+    this.raise()
+    this.membership()
+    const { id, raft, api } = change.member
+    if (!this.addresses.has(id)) throw new RequestError('node-not-found', `node ${id} is no member`)
+    this.addresses.set(id, { raft, api })
     this.advance()
     return this.answer()
   }

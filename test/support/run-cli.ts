@@ -11,6 +11,8 @@ export interface CliWorld {
   readonly environment?: Readonly<Record<string, string>>
   readonly input?: string
   readonly interactive?: boolean
+  /** Ctrl-C comes when this resolves; it gets what was printed so far. */
+  readonly interrupt?: (printed: () => string) => Promise<void>
 }
 
 /** Runs one command line inside this process, with a terminal made of memory. */
@@ -25,6 +27,7 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
       err += text
     },
     readInput: async () => Buffer.from(world.input ?? ''),
+    untilInterrupted: async () => await world.interrupt?.(() => Buffer.concat(out).toString('utf8')),
   })
   const bytes = Buffer.concat(out)
   return { code, out: bytes.toString('utf8'), bytes, err }

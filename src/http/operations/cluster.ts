@@ -138,6 +138,20 @@ export const removeLearner: Operation = {
   errors: [...changeErrors, 'learner-not-found'],
 }
 
+export const setAddresses: Operation = {
+  id: 'setAddresses',
+  tag: 'cluster',
+  summary: 'Change the addresses of a member',
+  description:
+    'The member may be up or down; nobody has to answer at the new address yet. Refused when another node, or one without the data of the member, answers there. Change the addresses of one member at a time.',
+  path: { id: schemas.NodeId },
+  query: leaderQuery.spec,
+  headers: schemas.membershipHeaders,
+  body: { schema: schemas.SetAddressesBody, required: true },
+  answers: { 200: membershipAnswer, 307: redirectAnswer },
+  errors: [...changeErrors, 'node-not-found', 'address-conflict', 'member-mismatch', 'peer-disagrees'],
+}
+
 export const getLeader: Operation = {
   id: 'getLeader',
   tag: 'cluster',

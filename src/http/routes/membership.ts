@@ -4,7 +4,7 @@ import * as operations from '../operations/cluster.ts'
 import { membershipCondition } from '../preconditions.ts'
 import { invalidRequest, type QueryText } from '../query.ts'
 import { redirectToLeader } from '../redirect.ts'
-import type { AddLearnerBody, PatchVotersBody, SetVotersBody } from '../schemas/cluster.ts'
+import type { AddLearnerBody, PatchVotersBody, SetAddressesBody, SetVotersBody } from '../schemas/cluster.ts'
 import type { ClusterControl, MembershipAnswer } from '../services.ts'
 import { configOf } from './json.ts'
 
@@ -20,10 +20,11 @@ interface WithId extends Plain {
   readonly Params: { readonly id: string }
 }
 
-/** `/cluster/membership` and `/cluster/learners`. */
+/** `/cluster/membership`, `/cluster/learners` and `/cluster/nodes`. */
 export function registerMembershipRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   registerVoterRoutes(app, cluster)
   registerLearnerRoutes(app, cluster)
+  registerNodeRoutes(app, cluster)
 }
 
 function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): void {
@@ -83,6 +84,21 @@ function registerLearnerRoutes(app: FastifyInstance, cluster: ClusterControl): v
     if (redirect && redirectToLeader(cluster, request, reply)) return
     sendMembership(reply, await cluster.removeLearner(id, timeout))
   })
+}
+
+function registerNodeRoutes(app: FastifyInstance, cluster: ClusterControl): void {
+  app.put<WithBody<SetAddressesBody> & WithId>(
+    '/cluster/nodes/:id',
+    configOf(operations.setAddresses),
+    async (request, reply) => {
+      const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+      const ifMembershipAt = membershipCondition(request.headers)
+      const id = nodeIdIn(request.params.id)
+      const { raft, api, force = false } = request.body
+      if (redirect && redirectToLeader(cluster, request, reply)) return
+      sendMembership(reply, await cluster.setAddresses({ member: { id, raft, api }, force, ifMembershipAt }, timeout))
+    },
+  )
 }
 
 const NODE_ID = /^[1-9][0-9]{0,9}$/

@@ -59,6 +59,13 @@ export const AddLearnerBody = object({
 })
 export type AddLearnerBody = Static<typeof AddLearnerBody>
 
+export const SetAddressesBody = object({
+  raft: RaftAddress,
+  api: ApiAddress,
+  force: Type.Optional(Type.Boolean({ description: 'Do not ask who answers at the new address. Default: false.' })),
+})
+export type SetAddressesBody = Static<typeof SetAddressesBody>
+
 export const TransferBody = object({
   id: Type.Optional(
     Type.Integer({

@@ -1,6 +1,6 @@
 import type { Command, CommandResult, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import { keyFromText, keyToText } from '../../../src/kv/index.ts'
-import type { VoterChange } from '../../../src/node/changes.ts'
+import type { AddressChange, VoterChange } from '../../../src/node/changes.ts'
 import type { Node } from '../../../src/node/node.ts'
 import type { ReadOptions } from '../../../src/node/keys.ts'
 import type { MemberSpec } from '../../../src/node/views.ts'
@@ -110,6 +110,11 @@ export class Client {
   change(voters: VoterChange['voters'], options: Partial<VoterChange> = {}, timeoutMs = 5_000) {
     const change = { voters, retain: false, allowLagging: false, force: false, ifMembershipAt: null, ...options }
     return this.life.guard(this.services.cluster.changeVoters(change, timeoutMs))
+  }
+
+  setAddresses(member: MemberSpec, options: Partial<Omit<AddressChange, 'member'>> = {}, timeoutMs = 5_000) {
+    const change = { member, force: false, ifMembershipAt: null, ...options }
+    return this.life.guard(this.services.cluster.setAddresses(change, timeoutMs))
   }
 
   transfer(to: number | null, timeoutMs = 5_000) {

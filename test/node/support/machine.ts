@@ -40,6 +40,8 @@ export class Machine {
   readonly peers = new Map<NodeId, string>()
   /** Replaces options of the processes started from now on. */
   options: Partial<NodeOptions>
+  /** Where the processes started from now on listen, and what they say of themselves. */
+  addresses: NodeAddresses
   private readonly deps: MachineDependencies
   private running: Running | null = null
   private lives = 0
@@ -49,6 +51,7 @@ export class Machine {
     this.id = nodeId(id)
     this.deps = deps
     this.options = deps.options
+    this.addresses = addressesOf(id)
   }
 
   get isUp(): boolean {
@@ -90,7 +93,7 @@ export class Machine {
     this.lives += 1
     const { deps, id } = this
     const life = new Life(deps.clock)
-    const transport = deps.join(id, addressesOf(id).raft)
+    const transport = deps.join(id, this.addresses.raft)
     const node = new Node(this.nodeOptions(), {
       log: new DiskLogStore(this.log, life),
       state: new DiskStateStore(this.state, life),
@@ -154,7 +157,7 @@ export class Machine {
   private nodeOptions(): NodeOptions {
     return {
       id: this.id,
-      addresses: addressesOf(this.id),
+      addresses: this.addresses,
       incarnation: this.incarnation,
       version: '0.0.0-test',
       clusterToken: '',

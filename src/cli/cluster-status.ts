@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ClusterAnswer, LogIdAnswer, MemberStatusAnswer } from '../client/answers.ts'
+import { ConnectionError } from '../client/exchange.ts'
+import { ProblemError, type QuorateClient } from '../client/quorate-client.ts'
+import { duration } from '../setting.ts'
+import { printFailure, withClient, type ConnectionOptions } from './connection.ts'
+import { formatFacts, formatTable, printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+export interface StatusOptions extends ConnectionOptions {
+  /** True for `--watch` without an interval. */
+  readonly watch?: string | true
+}
+
+const watchMsDefault = 1_000
+const watchMsMin = 100
+const watchMsMax = 60_000
+/** Cursor to the upper left corner, and everything from there on cleared. */
+const redraw = '\u001b[H\u001b[J'
+
+/** The cluster as one node sees it, once or until the person who watches has seen enough. */
+export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
+  const everyMs = intervalFrom(options.watch)
+  return await withClient(terminal, options, async (client) => {
+    if (everyMs === null) print(terminal, options, await client.cluster())
+    else await watch(terminal, options, client, everyMs)
+  })
+}
+
+/** A node that does not answer for a while is what is being watched for: it does not end the watch. */
+async function watch(
+  terminal: Terminal,
+  options: StatusOptions,
+  client: QuorateClient,
+  everyMs: number,
+): Promise<void> {
+  const interrupted = new AbortController()
+  const ended = terminal.untilInterrupted().then(() => interrupted.abort())
+  while (!interrupted.signal.aborted) {
+    const seen = await Promise.race([ended, look(client)])
+    if (seen === undefined) return
+    if (terminal.interactive && options.json !== true) terminal.print(redraw)
+    if (seen instanceof ProblemError || seen instanceof ConnectionError) printFailure(terminal, options, seen)
+    else print(terminal, options, seen)
+    await Promise.race([ended, delay(everyMs, null, { signal: interrupted.signal }).catch(() => null)])
+  }
+}
+
+async function look(client: QuorateClient): Promise<ClusterAnswer | ProblemError | ConnectionError> {
+  try {
+    return await client.cluster()
+  } catch (error) {
+    if (error instanceof ProblemError || error instanceof ConnectionError) return error
+    throw error
+  }
+}
+
+function intervalFrom(text: string | true | undefined): number | null {
+  if (text === undefined) return null
+  if (text === true) return watchMsDefault
+  const parsed = duration(watchMsMin, watchMsMax)(text)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(`--watch ${text} ${parsed.wrong}; allowed: a duration from 100ms to 1m, such as 2s`)
+}
+
+function print(terminal: Terminal, options: ConnectionOptions, cluster: ClusterAnswer): void {
+  terminal.print(options.json === true ? `${JSON.stringify(cluster)}\n` : describeCluster(cluster))
+}
+
+function describeCluster(cluster: ClusterAnswer): string {
+  const { node } = cluster
+  const facts = formatFacts([
+    ['cluster', cluster.clusterId ?? '(none yet)'],
+    ['node', `${node.id} (${node.state}, version ${node.version}, up ${Math.floor(node.uptimeMs / 1000)}s)`],
+    ['leader', cluster.leader === null ? '(unknown)' : String(cluster.leader)],
+    ['term', String(cluster.term)],
+    ['voters', cluster.membership === null ? '-' : describeVoters(cluster.membership)],
+    ['last', describeLogId(cluster.lastLogId)],
+    ['committed', describeLogId(cluster.committed)],
+    ['applied', describeLogId(cluster.applied)],
+    ['purged', describeLogId(cluster.purged)],
+    ['may fail', describeTolerance(cluster.failureTolerance)],
+  ])
+  const members = Object.entries(cluster.nodes)
+  const table =
+    members.length === 0
+      ? ''
+      : `\n${formatTable(
+          ['NODE', 'ROLE', 'RAFT', 'API', 'REACHABLE', 'MATCHED', 'LAG', 'CONTACT'],
+          members.map(([id, member]) => memberRow(cluster, id, member)),
+        )}`
+  const warnings = cluster.warnings.map(({ code, detail }) => `warning: ${printable(detail)} (${code})\n`).join('')
+  return facts + table + (warnings === '' ? '' : `\n${warnings}`)
+}
+
+function describeVoters({ effective, joint }: NonNullable<ClusterAnswer['membership']>): string {
+  const voters = describeConfigs(effective.membership.configs)
+  if (joint) return `${voters} (joint: both need a majority until the change is over)`
+  return effective.committed ? voters : `${voters} (not committed yet)`
+}
+
+function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswer): string[] {
+  const { reachable: answers, snapshot, lastContactMs } = member
+  const lag = snapshot === null ? orDash(member.lag) : `snapshot ${Math.floor(snapshot.percent)}%`
+  return [
+    id,
+    String(cluster.leader) === id ? 'leader' : member.role,
+    member.raft,
+    member.api,
+    answers === null ? '-' : answers ? 'yes' : 'no',
+    orDash(member.matched),
+    lag,
+    lastContactMs === null ? '-' : `${Math.round(lastContactMs)}ms`,
+  ]
+}
+
+function describeTolerance(count: number): string {
+  return count === 1 ? '1 voter' : `${count} voters`
+}
+
+function orDash(value: number | null): string {
+  return value === null ? '-' : String(value)
+}
+
+function describeLogId(id: LogIdAnswer | null): string {
+  return id === null ? '-' : `index ${id.index} (term ${id.term}, node ${id.node})`
+}
+
+export function describeConfigs(configs: readonly (readonly number[])[]): string {
+  return configs.length === 0 ? '-' : configs.map(describeIds).join(' -> ')
+}
+
+export function describeIds(ids: readonly number[]): string {
+  return ids.length === 0 ? '-' : ids.join(', ')
+}
