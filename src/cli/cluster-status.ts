@@ -122,7 +122,7 @@ function orDash(value: number | null): string {
   return value === null ? '-' : String(value)
 }
 
-function describeLogId(id: LogIdAnswer | null): string {
+export function describeLogId(id: LogIdAnswer | null): string {
   return id === null ? '-' : `index ${id.index} (term ${id.term}, node ${id.node})`
 }
 

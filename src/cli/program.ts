@@ -6,6 +6,7 @@ import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOp
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
+import type { RecoverOptions } from './recover.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 /**
@@ -68,6 +69,19 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .action(async (_flags: string[], _options: object, command: Command) => {
       const { serve } = await import('./serve.ts')
       ended(await serve(terminal, command.args))
+    })
+  program
+    .command('recover')
+    .description('make one survivor of a lost quorum a cluster of itself; the node must not run')
+    .requiredOption('--data-dir <dir>', 'of the survivor')
+    .option('--id <n>', 'refuse when the directory is of another node')
+    .option('--raft <host:port>', 'a new address for its peers')
+    .option('--api <host:port>', 'a new address for its clients')
+    .option('--yes', 'do it; without, only say what would be done')
+    .option('--json', 'print JSON')
+    .action(async (options: RecoverOptions) => {
+      const { recover } = await import('./recover.ts')
+      ended(await recover(terminal, options))
     })
   program
     .command('dev')

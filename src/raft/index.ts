@@ -14,6 +14,7 @@ export {
   isJoint,
   isVoter,
   membershipProblem,
+  sameIds,
   votersOf,
 } from './membership.ts'
 export { hasQuorum, reachedByQuorum } from './quorum.ts'

@@ -61,6 +61,15 @@ export async function openDataDirectory(
   }
 }
 
+/** Whose data directory this is; null when it is none. Takes no possession and changes nothing. */
+export async function readNodeId(path: string): Promise<NodeId | null> {
+  try {
+    return ((await readIdentity(path))?.nodeId ?? null) as NodeId | null
+  } catch (error) {
+    throw storageFault(error, `read the data directory ${path}`)
+  }
+}
+
 async function makePrivate(path: string): Promise<void> {
   const topmost = await makeDirectory(path)
   if (topmost === undefined) {

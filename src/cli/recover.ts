@@ -1,0 +1,98 @@
+import { StorageError } from '../lib/errors.ts'
+import { recover as recoverDirectory, type RecoveryReport } from '../recovery.ts'
+import { reachable, reachableOrigin } from '../setting.ts'
+import { wholeNumber } from './connection.ts'
+import { describeConfigs, describeIds, describeLogId } from './cluster-status.ts'
+import { formatFacts } from './table.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+
+export interface RecoverOptions {
+  readonly dataDir: string
+  readonly id?: string
+  readonly raft?: string
+  readonly api?: string
+  readonly yes?: true
+  readonly json?: true
+}
+
+/** Makes one survivor of a lost quorum a cluster of itself; without `--yes` it says what would be done. */
+export async function recover(terminal: Terminal, options: RecoverOptions): Promise<number> {
+  const id = options.id === undefined ? null : wholeNumber(options.id, '--id', 1)
+  const raft = options.raft === undefined ? null : addressFrom('--raft', options.raft, reachable)
+  const api = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
+  let report: RecoveryReport
+  try {
+    const carryOut = options.yes === true
+    report = await recoverDirectory({ dataDirectory: options.dataDir, id, raft, api, carryOut })
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
+    terminal.printError(`quorate recover: ${error.message}\n`)
+    return error.kind === 'refused' ? exitCodes.refused : exitCodes.storageFault
+  }
+  terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, options.dataDir))
+  return exitCodes.stopped
+}
+
+function addressFrom(flag: string, text: string, parse: typeof reachable): string {
+  const parsed = parse(text)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(`${flag} ${text} ${parsed.wrong}; allowed is HOST:PORT`)
+}
+
+function describe(report: RecoveryReport, dataDirectory: string): string {
+  const { node, newClusterId } = report
+  const found = describeFound(report)
+  if (report.kind === 'alone') {
+    return `${found}\nNode ${node} is a cluster of itself already: there is nothing to recover. Start it as usual.\n`
+  }
+  const heading = newClusterId === null ? 'With --yes this becomes' : 'This is now'
+  const changed = `\n${heading}\n\n${describeChange(report)}\n${describeLoss(report)}\n${describeOthers(report)}`
+  const last =
+    newClusterId === null
+      ? `\nNothing was changed. To do it: quorate recover --data-dir ${dataDirectory} --yes\n`
+      : `\nDone. Start node ${node}, then add other nodes as learners and promote them.\n`
+  return found + changed + last
+}
+
+function describeFound(report: RecoveryReport): string {
+  const { node, role, clusterId, lastLogId, applied, vote, membership, findings } = report
+  const facts = formatFacts([
+    ['node', `${node} (${role})`],
+    ['cluster', clusterId],
+    ['last entry', describeLogId(lastLogId)],
+    ['applied', `index ${applied}`],
+    ['vote', `term ${vote.term}, node ${vote.node}${vote.committed ? ' (granted by a quorum)' : ''}`],
+    ['voters', describeConfigs(membership.configs)],
+    ['learners', describeIds(membership.learners)],
+  ])
+  return facts + findings.map((finding) => `note: ${finding}\n`).join('')
+}
+
+function describeChange({ newClusterId, newMembership, leaving }: RecoveryReport): string {
+  const addresses = Object.entries(newMembership.nodes).map(([id, { raft, api }]) => `${id} at ${raft} and ${api}`)
+  return formatFacts([
+    ['cluster', newClusterId ?? 'a new id, drawn when it is done'],
+    ['voters', addresses.join(', ')],
+    ['leaving', describeIds(leaving)],
+  ])
+}
+
+function describeLoss({ lastLogId, uncertain, role, node }: RecoveryReport): string {
+  const kept =
+    uncertain === 0
+      ? 'Kept is everything up to the last entry.'
+      : `Kept is everything up to the last entry, with ${uncertain} entries of which this node does not know whether they were committed.`
+  const learner =
+    role === 'learner' ? ` Node ${node} had no vote, so that writes were acknowledged without waiting for it.` : ''
+  return `${kept}
+Lost is what was acknowledged beyond ${describeLogId(lastLogId)} and is only on other nodes.${learner}
+Look at every survivor before you choose: the one whose last entry is the highest, by term, then node, then index, has lost the least.
+`
+}
+
+function describeOthers({ leaving }: RecoveryReport): string {
+  if (leaving.length === 0) return ''
+  return `Nodes ${describeIds(leaving)} must not serve again with the data they have: the new cluster refuses them, but together they may
+still form the old one. Wipe them before they join again.
+`
+}

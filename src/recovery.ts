@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { StorageError } from './lib/errors.ts'
+import { limits } from './limits.ts'
+import { carryOutRecovery, planRecovery, recoveryView, type RecoveryView } from './node/lost-quorum.ts'
+import { openStores } from './node/startup.ts'
+import { openDataDirectory, readNodeId, type DataDirectory } from './storage/identity.ts'
+import { DamagedStateError } from './storage/rocksdb/binding.ts'
+import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
+import { WalLogStore } from './storage/wal/wal-log-store.ts'
+
+export interface RecoveryOptions {
+  readonly dataDirectory: string
+  /** The node whose directory it must be; null: whosever it is. */
+  readonly id: number | null
+  /** New addresses of the survivor; null: as they are. */
+  readonly raft: string | null
+  readonly api: string | null
+  /** False: only look. */
+  readonly carryOut: boolean
+}
+
+export interface RecoveryReport extends RecoveryView {
+  readonly node: number
+  readonly incarnation: string
+  /** Null unless it was carried out. */
+  readonly newClusterId: string | null
+  /** What was repaired when the stores were opened, as at any start. */
+  readonly findings: readonly string[]
+}
+
+/**
+ * Makes the node of a data directory, whose process must not run, a cluster of itself. Rejects with `StorageError` (`refused`) when
+ * the directory cannot be used for that. Safe to repeat, and to be interrupted at any moment.
+ */
+export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
+  const found = await readNodeId(options.dataDirectory)
+  if (found === null) {
+    throw new StorageError('refused', `${options.dataDirectory} is no data directory of a node`)
+  }
+  if (options.id !== null && options.id !== found) {
+    throw new StorageError('refused', `${options.dataDirectory} belongs to node ${found}, not to node ${options.id}`)
+  }
+  const directory = await openDataDirectory(options.dataDirectory, { nodeId: found })
+  try {
+    return await recoverIn(directory, found, options)
+  } catch (error) {
+    if (!(error instanceof DamagedStateError)) throw error
+    throw new StorageError(
+      'refused',
+      `${error.message} Start the node once: it sets the state aside and makes it anew from the log; then recover it.`,
+      { cause: error },
+    )
+  } finally {
+    await directory.close()
+  }
+}
+
+async function recoverIn(
+  { path, incarnation }: DataDirectory,
+  id: NonNullable<Awaited<ReturnType<typeof readNodeId>>>,
+  { raft, api, carryOut }: RecoveryOptions,
+): Promise<RecoveryReport> {
+  const { segmentBytes, logCacheBytesMax } = limits
+  const log = new WalLogStore({ directory: join(path, 'log'), segmentBytes, cacheBytesMax: logCacheBytesMax })
+  const state = new RocksStateStore({ directory: join(path, 'state') })
+  const findings: string[] = []
+  const note = (facts: object, event: string): void => void findings.push(`${event}: ${JSON.stringify(facts)}`)
+  try {
+    const startup = await openStores(id, log, state, { debug: () => undefined, info: note, warn: note, error: note })
+    const plan = planRecovery(startup, { id, incarnation, raft, api })
+    const isDone = carryOut && plan.kind === 'needed'
+    const randomHex = (digits: number): string =>
+      randomBytes(Math.ceil(digits / 2))
+        .toString('hex')
+        .slice(0, digits)
+    const newClusterId = isDone ? await carryOutRecovery(plan, log, randomHex) : null
+    return { node: id, incarnation, newClusterId, findings, ...recoveryView(plan) }
+  } finally {
+    // What was written is durable; why something could not be opened matters more than that it cannot be closed.
+    await state.close().catch(() => undefined)
+    await log.close().catch(() => undefined)
+  }
+}

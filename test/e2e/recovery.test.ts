@@ -1,0 +1,126 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import type { RecoveryReport } from '../../src/recovery.ts'
+import { runCli } from '../support/run-cli.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { TestCluster } from './support/cluster.ts'
+import { eventually } from './support/eventually.ts'
+import { contradictions, holdingsOf } from './support/holdings.ts'
+import { Load } from './support/load.ts'
+
+t.test('two of three nodes are lost for ever: the third is recovered, and the cluster grows again', async (t) => {
+  // Purged early, so that the survivor has its state and a log that does not begin at the beginning.
+  const flags = ['--purge-every', '200', '--keep-entries', '20']
+  const cluster = await TestCluster.formed(t, { size: 3, flags })
+  const load = new Load({ clients: 8, prefix: 'load/', valueBytes: 200 }, cluster.nodes)
+  await eventually('writes are acknowledged', () => (load.count('acknowledged') > 1500 ? true : null))
+  const leader = await cluster.leader()
+  const survivor = cluster.others(leader.id)[0] ?? leader
+  const lost = cluster.others(survivor.id)
+  await load.stop()
+  await cluster.untilEqual()
+  const { clusterId, lastLogId } = await cluster.status(survivor.id)
+
+  const running = await runCli(['recover', '--data-dir', survivor.directory, '--yes'])
+  t.match(running, { code: 2, err: /in use by process/ }, 'not while the node runs')
+  for (const node of cluster.nodes) await node.kill()
+
+  const words = ['recover', '--data-dir', survivor.directory]
+  await t.test('a dry run says what would be done, and does nothing', async (t) => {
+    const seen = await runCli(words)
+    t.equal(seen.code, 0, seen.err)
+    t.match(seen.out, new RegExp(`node +${survivor.id} \\(voter\\)\ncluster +${clusterId ?? ''}\n`))
+    t.match(seen.out, /voters +1, 2, 3\n/)
+    t.match(seen.out, new RegExp(`leaving +${lost.map(({ id }) => id).join(', ')}\n`))
+    t.match(seen.out, /Lost is what was acknowledged beyond index \d+ \(term \d+, node \d\)/)
+    t.match(seen.out, /Nothing was changed\. To do it: quorate recover --data-dir .* --yes\n$/)
+    const { newClusterId, kind } = JSON.parse((await runCli([...words, '--json'])).out) as RecoveryReport
+    t.same({ newClusterId, kind }, { newClusterId: null, kind: 'needed' })
+    t.match(await runCli([...words, '--id', '9', '--yes']), { code: 2, err: /belongs to node \d, not to node 9/ })
+    t.match(await runCli([...words, '--id', 'x']), { code: 1, err: /--id x: allowed/ })
+    t.match(await runCli([...words, '--raft', 'here']), { code: 1, err: /--raft here is not of the form HOST:PORT/ })
+    t.match(await runCli(['recover', '--yes']), { code: 1, err: /--data-dir/ })
+    await survivor.start()
+    t.match(
+      await cluster.status(survivor.id),
+      { clusterId, lastLogId, leader: null },
+      'it is as it was: without a quorum',
+    )
+    await survivor.kill()
+  })
+
+  const done = await runCli([...words, '--yes', '--json'])
+  t.equal(done.code, 0, done.err)
+  const report = JSON.parse(done.out) as RecoveryReport
+  t.match(report, { node: survivor.id, clusterId, lastLogId, newMembership: { configs: [[survivor.id]] } })
+  const again = await runCli([...words, '--yes'])
+  t.match(again, { code: 0, out: /is a cluster of itself already: there is nothing to recover/ })
+
+  await survivor.start()
+  await cluster.untilReady([survivor])
+  t.match(await cluster.status(survivor.id), {
+    clusterId: report.newClusterId,
+    leader: survivor.id,
+    failureTolerance: 0,
+  })
+  t.same(contradictions(load, await holdingsOf(survivor, load.prefix)), [], 'all that was acknowledged is there')
+  t.equal((await survivor.client.putKey('after', 'recovery')).status, 200)
+
+  for (const node of lost) await node.start()
+  await eventually('the old nodes are refused when they return', async () => {
+    const { warnings } = await cluster.status(survivor.id)
+    return lost.every(({ id }) =>
+      warnings.some(({ code, detail }) => code === 'foreign-cluster' && detail.includes(`node ${id} to`)),
+    )
+      ? true
+      : null
+  })
+  for (const node of lost) {
+    const refused = await survivor.client.post('/cluster/learners', node.addresses)
+    t.match(
+      refused.json(),
+      { status: 409, code: /peer-disagrees|member-mismatch/ },
+      'and are not taken in with old data',
+    )
+    await node.kill()
+    await rm(node.directory, { recursive: true })
+    await node.start()
+    const environment = { QUORATE_SERVER: survivor.addresses.api }
+    const { raft, api } = node.addresses
+    const added = await runCli(['cluster', 'add-learner', String(node.id), '--raft', raft, '--api', api], {
+      environment,
+    })
+    t.equal(added.out, `learner ${node.id}: caught up\n`, added.err)
+    t.equal((await runCli(['cluster', 'promote', String(node.id)], { environment })).code, 0)
+  }
+  await cluster.untilReady()
+  const { digests } = await cluster.untilEqual()
+  t.equal(new Set(digests).size, 1, 'three nodes again, with equal digests')
+  await survivor.kill()
+  await cluster.untilReady(lost)
+  for (const node of lost) t.same(contradictions(load, await holdingsOf(node, load.prefix)), [])
+})
+
+t.test('recover refuses what is no survivor, and leaves it alone', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const empty = join(directory, 'empty')
+  await mkdir(empty)
+  for (const path of [empty, join(directory, 'missing')]) {
+    t.match(await runCli(['recover', '--data-dir', path, '--yes']), { code: 2, err: /is no data directory of a node/ })
+  }
+  t.same(await readdir(directory), ['empty'])
+  t.same(await readdir(empty), [])
+  const pristine = (await TestCluster.start(t, { size: 1 })).node(1)
+  await pristine.stop()
+  const refused = await runCli(['recover', '--data-dir', pristine.directory, '--yes'])
+  t.match(refused, { code: 2, err: /node 1 belongs to no cluster: there is nothing to recover/ })
+  await pristine.start()
+  t.equal((await pristine.client.post('/cluster/initialize')).status, 200, 'a pristine node stays one')
+  await pristine.stop()
+  await writeFile(join(pristine.directory, 'identity.json'), 'x')
+  t.match(await runCli(['recover', '--data-dir', pristine.directory]), {
+    code: 2,
+    err: /identity\.json cannot be read/,
+  })
+})

@@ -1,0 +1,209 @@
+import t, { type Test } from 'tap'
+import { StorageError } from '../../src/lib/errors.ts'
+import { carryOutRecovery, planRecovery, recoveryView, type RecoveryPlan } from '../../src/node/lost-quorum.ts'
+import { openStores, type Startup } from '../../src/node/startup.ts'
+import type { LogStore, LogWrite } from '../../src/ports/log-store.ts'
+import { NO_MEMBERSHIP } from '../../src/raft/index.ts'
+import { refused, specOf, TestCluster } from './support/cluster.ts'
+import { Life } from './support/life.ts'
+import { DiskLogStore } from './support/log-disk.ts'
+import { DiskStateStore } from './support/state-disk.ts'
+
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+const moved = { raft: '10.0.9.9:7100', api: 'http://10.0.9.9:7000' }
+
+/** Opens what a machine that is down has on its disk. */
+async function opened(c: TestCluster, id: number) {
+  const machine = c.at(id)
+  const life = new Life(c.clock)
+  const log = new DiskLogStore(machine.log, life)
+  const startup = await openStores(machine.id, log, new DiskStateStore(machine.state, life), silent)
+  return { machine, log, startup }
+}
+
+async function planFor(c: TestCluster, id: number, addresses: Partial<typeof moved> = {}) {
+  const { machine, log, startup } = await opened(c, id)
+  const { raft = null, api = null } = addresses
+  return { log, plan: planRecovery(startup, { id: machine.id, incarnation: machine.incarnation, raft, api }) }
+}
+
+let drawn = 0
+function randomHex(digits: number): string {
+  drawn += 1
+  return String(drawn).padStart(digits, '0')
+}
+
+async function recovered(c: TestCluster, id: number): Promise<{ readonly plan: RecoveryPlan; readonly name: string }> {
+  const { log, plan } = await planFor(c, id)
+  return { plan, name: await carryOutRecovery(plan, log, randomHex) }
+}
+
+async function withoutQuorum(t: Test, ids: readonly number[], voters: readonly number[]) {
+  const c = new TestCluster(t, ids)
+  const leader = await c.form(voters)
+  for (let i = 0; i < 50; i++) await c.on(leader).put(`k${i}`, `v${i}`)
+  return { c, leader, followers: voters.filter((id) => id !== leader) }
+}
+
+t.test('the survivor goes on alone with all it has, the others are refused, and the cluster grows again', async (t) => {
+  for (const survives of ['leader', 'follower'] as const) {
+    const { c, leader, followers } = await withoutQuorum(t, [1, 2, 3], [1, 2, 3])
+    await c.settled()
+    const { clusterId, term } = c.on(leader).status()
+    const survivor = survives === 'leader' ? leader : (followers[0] ?? 0)
+    const others = [1, 2, 3].filter((id) => id !== survivor)
+    for (const id of [1, 2, 3]) await c.at(id).crash()
+    const { plan, name } = await recovered(c, survivor)
+    t.match(recoveryView(plan), {
+      kind: 'needed',
+      clusterId,
+      role: 'voter',
+      vote: { term },
+      membership: { configs: [[1, 2, 3]] },
+      newMembership: { configs: [[survivor]], learners: [] },
+      leaving: others,
+    })
+    t.not(name, clusterId)
+    t.equal(name.split('-')[0], clusterId?.split('-')[0], 'nodes with the same token may still join')
+    await c.start(survivor)
+    t.equal(await c.leader([survivor]), survivor)
+    for (let i = 0; i < 50; i++) t.equal(await c.on(survivor).get(`k${i}`), `v${i}`)
+    t.match(c.on(survivor).status(), { clusterId: name, failureTolerance: 0, membership: { joint: false } })
+    t.ok(c.on(survivor).status().term > term)
+
+    await c.start(...others)
+    await c.until('they warn of each other', () =>
+      [1, 2, 3].every((id) =>
+        c
+          .on(id)
+          .status()
+          .warnings.some(({ code }) => code === 'foreign-cluster'),
+      ),
+    )
+    await c.on(survivor).put('new', '1')
+    const old = await c.leader(others)
+    t.equal(await c.on(old).get('new'), null, 'the old cluster hears nothing of the new one')
+    await refused(c.on(survivor).addLearner(specOf(old)), 'peer-disagrees', 'member-mismatch')
+
+    for (const id of others) {
+      await c.at(id).crash()
+      c.at(id).wipe()
+      await c.start(id)
+      await c.on(survivor).addLearner(specOf(id))
+      await c.on(survivor).change({ add: [id], remove: [] })
+    }
+    t.same(c.on(survivor).membership().membership.configs, [[1, 2, 3]])
+    await c.settled()
+    await c.at(survivor).crash()
+    const next = await c.leader(others)
+    t.equal(await c.on(next).get('k49'), 'v49', 'which is whole again')
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
+/** Stops after `count` writes, as a crash does. */
+function stoppingAfter(count: number, log: LogStore): LogStore {
+  let left = count
+  return {
+    open: () => log.open(),
+    read: (first, last, bytesMax) => log.read(first, last, bytesMax),
+    readCached: (first, last, bytesMax) => log.readCached(first, last, bytesMax),
+    sizeBytes: () => log.sizeBytes(),
+    close: () => log.close(),
+    write: async (writes: readonly LogWrite[]) => {
+      if (left === 0) throw new Error('crash')
+      left -= 1
+      await log.write(writes)
+    },
+  }
+}
+
+t.test('a crash at any step leaves the old node, a silent one, or the new one; a second run ends it', async (t) => {
+  for (const count of [0, 1, 2]) {
+    const { c, leader } = await withoutQuorum(t, [1, 2, 3], [1, 2, 3])
+    const { clusterId } = c.on(leader).status()
+    for (const id of [1, 2, 3]) await c.at(id).crash()
+    const first = await planFor(c, 1)
+    const run = carryOutRecovery(first.plan, stoppingAfter(count, first.log), randomHex)
+    if (count < 2) await t.rejects(run, { message: 'crash' })
+    else await run
+    if (count === 1) {
+      await c.start(1, 2, 3)
+      await c.leader([2, 3])
+      await c.pass(5_000)
+      t.not(c.at(1).view.state, 'leader', 'it cannot lead')
+      t.equal(c.at(1).view.leader, null, 'and follows nobody')
+      t.not(c.on(1).status().clusterId, clusterId)
+      await refused(c.on(1).put('a', 'b', { timeoutMs: 500 }), 'no-leader', 'outcome-unknown')
+      for (const id of [1, 2, 3]) await c.at(id).crash()
+    }
+    const second = await planFor(c, 1)
+    t.equal(second.plan.kind, count === 2 ? 'alone' : 'needed')
+    if (count < 2) await carryOutRecovery(second.plan, second.log, randomHex)
+    await c.start(1)
+    t.equal(await c.leader([1]), 1)
+    t.equal(await c.on(1).get('k49'), 'v49')
+    await c.at(1).crash()
+  }
+})
+
+t.test('in the middle of a change, with a tail that nobody else has, under a new address', async (t) => {
+  const { c, leader } = await withoutQuorum(t, [1, 2, 3, 4], [1, 2, 3])
+  await c.start(4)
+  await c.on(leader).addLearner(specOf(4))
+  for (const id of [1, 2, 3, 4]) if (id !== leader) await c.at(id).crash()
+  const joint = c.on(leader).change([leader, 4], { force: true }, 300)
+  const tail = c.on(leader).put('tail', 'kept', { timeoutMs: 300 })
+  await refused(joint, 'outcome-unknown', 'no-leader')
+  await refused(tail, 'outcome-unknown', 'no-leader')
+  t.ok(c.on(leader).status().membership?.joint, 'a joint configuration is in the log')
+  await c.at(leader).crash()
+  const { log, plan } = await planFor(c, leader, moved)
+  t.ok(recoveryView(plan).uncertain >= 2, 'entries that may not have been committed are kept')
+  t.match(recoveryView(plan), { newMembership: { nodes: { [leader]: moved } } })
+  await carryOutRecovery(plan, log, randomHex)
+  c.at(leader).addresses = moved
+  await c.start(leader)
+  t.equal(await c.leader([leader]), leader)
+  t.equal(await c.on(leader).get('tail'), 'kept')
+  t.match(c.on(leader).membership(), { joint: false, membership: { configs: [[leader]], nodes: { [leader]: moved } } })
+  t.same(c.on(leader).status().warnings, [])
+})
+
+t.test('a learner can be the survivor; what cannot be recovered is refused', async (t) => {
+  const { c, leader } = await withoutQuorum(t, [1, 2, 3, 4, 5], [1, 2, 3])
+  await c.start(4, 5)
+  await c.on(leader).addLearner(specOf(4))
+  await c.on(leader).addLearner(specOf(5))
+  await c.settled()
+  await c.on(leader).removeLearner(5)
+  await c.until('node 5 has left', () => c.on(5).status().node.state === 'removed')
+  for (const id of [1, 2, 3, 4, 5]) await c.at(id).crash()
+
+  await t.rejects(
+    planFor(c, 5),
+    new StorageError('refused', 'node 5 was removed from its cluster: recover a node that was not'),
+  )
+  const { startup } = await opened(c, 4)
+  const { restored } = startup
+  const survivor = { id: c.at(4).id, incarnation: 'x', raft: null, api: null }
+  const wrong: [Startup, RegExp][] = [
+    [{ ...startup, clusterId: null }, /belongs to no cluster/],
+    [{ ...startup, restored: { ...restored, last: null } }, /belongs to no cluster/],
+    [
+      { ...startup, restored: { ...restored, memberships: [], appliedMembership: NO_MEMBERSHIP } },
+      /belongs to no cluster/,
+    ],
+    [
+      { ...startup, restored: { ...restored, recoverUntil: restored.last?.index ?? null } },
+      /has lost acknowledged entries up to/,
+    ],
+  ]
+  for (const [found, message] of wrong) t.throws(() => planRecovery(found, survivor), { kind: 'refused', message })
+
+  const { plan } = await recovered(c, 4)
+  t.equal(plan.role, 'learner')
+  await c.start(4)
+  t.equal(await c.leader([4]), 4)
+  t.equal(await c.on(4).get('k49'), 'v49')
+})
