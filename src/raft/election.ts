@@ -233,7 +233,8 @@ export class Election {
 
   private ignorePreVoteResponse(message: PreVoteResponse, round: PreVoteRound | null): string | null {
     // A refusal teaches the higher vote, even when it is late: otherwise the next round would ask for a ballot too low again.
-    if (this.core.observe(message.vote)) {
+    // A vote that comes with a grant is below the ballot asked for, also when it is above this node's own: no reason to give up.
+    if (!message.granted && this.core.observe(message.vote)) {
       this.yielded()
       return 'a higher vote'
     }
