@@ -20,7 +20,7 @@ import {
   type ReadRelease,
   type SnapshotPlan,
 } from '../../../src/raft/index.ts'
-import { Disk, type State } from './disk.ts'
+import { Disk, type LogImage, type State } from './disk.ts'
 import { batchesOf, bodyOf, codec, members, membershipsIn } from './entries.ts'
 import { Oracle } from './oracle.ts'
 
@@ -332,7 +332,7 @@ export class Cluster {
   private dispatch(node: Node, outgoing: Outgoing): void {
     this.oracle.sends(outgoing, node.disk.durable)
     if (!this.filter(outgoing)) return
-    const message = outgoing.type === 'append-plan' ? expand(node, outgoing) : outgoing
+    const message = outgoing.type === 'append-plan' ? expand(node.disk.current, outgoing) : outgoing
     if (message === null) return
     const copies = this.random.fraction() < this.duplication ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
@@ -554,9 +554,8 @@ function earlier(a: Timed, b: Timed): boolean {
 }
 
 /** What the driver does with a plan: looks the entries up; drops it when they are gone. */
-function expand(node: Node, plan: AppendPlan): RaftMessage | null {
+export function expand(log: LogImage, plan: AppendPlan): RaftMessage | null {
   const { prev, last, type: _, ...rest } = plan
-  const log = node.disk.current
   const first = indexOf(prev) + 1
   if (last >= first && (first < log.first || last > log.lastIndex)) return null
   const batches = batchesOf(first, log.entries.slice(first - log.first, last - log.first + 1))
