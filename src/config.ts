@@ -1,3 +1,4 @@
+import { automationSettings, checkAutomation, type AutomationConfig } from './automation-config.ts'
 import { closest } from './lib/closest.ts'
 import { limits } from './limits.ts'
 import {
@@ -17,6 +18,7 @@ import {
   visibleText,
   type DurationRange,
   type HostPort,
+  type Mistake,
   type Parsed,
   type Setting,
 } from './setting.ts'
@@ -25,7 +27,7 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 const logFormats = ['json', 'text'] as const
 
 /** All that can be chosen about a node. Frozen; sizes in bytes, times in milliseconds. */
-export interface Config {
+export interface Config extends AutomationConfig {
   readonly id: number
   readonly dataDirectory: string
   readonly api: HostPort
@@ -120,6 +122,7 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
     required: false,
     parse: visibleText(tokenCharactersMax),
   },
+  ...automationSettings,
   heartbeatMs: {
     flag: 'heartbeat',
     placeholder: 'DURATION',
@@ -239,13 +242,6 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
   },
 }
 
-/** Something wrong with what was asked for. `given` is what the user wrote: `--heartbeat 5x` or `QUORATE_HEARTBEAT=5x`. */
-export interface Mistake {
-  readonly given: string
-  readonly wrong: string
-  readonly allowed: string
-}
-
 export type ConfigOutcome =
   | { readonly kind: 'config'; readonly config: Config; readonly warnings: readonly string[] }
   | { readonly kind: 'mistakes'; readonly mistakes: readonly Mistake[] }
@@ -271,6 +267,7 @@ export function readConfig(
     if (parsed !== undefined) values[key] = parsed
   }
   checkTogether(values as Partial<Config>, mistakes)
+  checkAutomation(values as Partial<Config>, mistakes)
   if (mistakes.length > 0) return { kind: 'mistakes', mistakes }
   // Without mistakes each key has been parsed by the setting of its own type.
   return {

@@ -12,6 +12,8 @@ export const limits = {
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   membersMax: 64,
+  /** Addresses that are asked at one time who is there. */
+  discoveryProbesMax: 16,
   listItemsMax: 1000,
   listItemsDefault: 100,
   /** Values in one page of a listing: after the first record, the page ends here. */

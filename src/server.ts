@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import { automationPlan } from './automation.ts'
 import type { Config } from './config.ts'
 import { buildApp } from './http/app.ts'
 import { closeGracefully } from './http/closing.ts'
@@ -213,6 +214,7 @@ function nodeDependencies(
     peers: directory.peers,
     logger,
     hash: (text) => createHash('sha256').update(text).digest('hex'),
+    automation: automationPlan(config),
     onFault,
   }
 }

@@ -14,6 +14,13 @@ export interface Setting<Value> {
   readonly parse: (text: string) => Parsed<Value>
 }
 
+/** Something wrong with what was asked for. `given` is what the user wrote: `--heartbeat 5x` or `QUORATE_HEARTBEAT=5x`. */
+export interface Mistake {
+  readonly given: string
+  readonly wrong: string
+  readonly allowed: string
+}
+
 export type Parsed<Value> =
   { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly wrong: string }
 

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { describeMistakes, describeSettings, readConfig, type Config, type Mistake } from '../src/config.ts'
+import { expectedNodes } from '../src/automation-config.ts'
+import { describeMistakes, describeSettings, readConfig, type Config } from '../src/config.ts'
+import type { Mistake } from '../src/setting.ts'
 
 const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
 
@@ -24,6 +26,15 @@ t.test('two flags are enough; the rest has defaults', async (t) => {
     apiAdvertise: null,
     raftAdvertise: null,
     clusterToken: '',
+    discover: null,
+    expect: null,
+    clusterFormationDelayMs: 5000,
+    autoJoin: true,
+    votersTarget: null,
+    stabilizationMs: 2000,
+    deadNodeAfterMs: null,
+    autopilot: null,
+    minVoters: 3,
     heartbeatMs: 50,
     electionTimeoutMs: { min: 300, max: 600 },
     valueBytesMax: 1024 * 1024,
@@ -56,6 +67,12 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--api-advertise', 'http://[fd00::1]:7001/', 'apiAdvertise', 'http://[fd00::1]:7001'],
     ['--raft-advertise', 'node-1:7101', 'raftAdvertise', 'node-1:7101'],
     ['--cluster-token', 'blue', 'clusterToken', 'blue'],
+    ['--discover', 'static:a:1,B:2', 'discover', { kind: 'static', addresses: ['a:1', 'b:2'] }],
+    ['--cluster-formation-delay', '700ms', 'clusterFormationDelayMs', 700],
+    ['--auto-join', 'false', 'autoJoin', false],
+    ['--stabilization', '10s', 'stabilizationMs', 10_000],
+    ['--dead-node-after', '5m', 'deadNodeAfterMs', 300_000],
+    ['--min-voters', '5', 'minVoters', 5],
     ['--heartbeat', '100ms', 'heartbeatMs', 100],
     ['--election-timeout', '1s-2s', 'electionTimeoutMs', { min: 1000, max: 2000 }],
     ['--value-bytes-max', '4MiB', 'valueBytesMax', 4 * 1024 * 1024],
@@ -70,7 +87,8 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--log-level', 'warn', 'logLevel', 'warn'],
     ['--log-format', 'text', 'logFormat', 'text'],
   ]
-  const covered = new Set(cases.map(([flag]) => flag))
+  // These take effect only together with others; see below.
+  const covered = new Set([...cases.map(([flag]) => flag), '--expect', '--voters-target', '--autopilot'])
   for (const { flag } of describeSettings()) {
     const name = flag.split(' ')[0] ?? ''
     t.ok(covered.has(name) || name === '--id' || name === '--data-dir', `${name} is covered here`)
@@ -118,6 +136,34 @@ t.test('every flag, wrong once', async (t) => {
     ['--raft-advertise', '[::]:7101', /reaches nobody/],
     ['--cluster-token', 'a b', /visible ASCII/],
     ['--cluster-token', 'x'.repeat(129), /129 characters/],
+    ['--discover', 'a:1', /does not begin with static, dns, srv or file/],
+    ['--discover', 'static', /does not begin with/],
+    ['--discover', 'static:', /lists nothing, which is not of the form HOST:PORT/],
+    ['--discover', 'static:a:1,a', /lists a, which is not of the form/],
+    ['--discover', 'static:a:1,,b:1', /lists nothing/],
+    ['--discover', 'static:a:0', /port 0/],
+    ['--discover', 'static:0.0.0.0:1', /reaches nobody/],
+    ['--discover', 'static:a:1,A:1', /lists a:1 twice/],
+    [
+      '--discover',
+      `static:${Array.from({ length: 65 }, (_, at) => `h${at}:1`).join(',')}`,
+      /65 addresses, more than 64/,
+    ],
+    ['--discover', 'dns:quorate', /not of the form HOST:PORT/],
+    ['--discover', 'dns:quorate:0', /port 0/],
+    ['--discover', 'srv:', /names no service/],
+    ['--discover', 'srv:a b', /names no service/],
+    ['--discover', 'file:', /not a path/],
+    ['--expect', '0', /below 1/],
+    ['--expect', '65', /above 64/],
+    ['--cluster-formation-delay', '11m', /above 10m/],
+    ['--cluster-formation-delay', '5', /not a duration/],
+    ['--auto-join', 'yes', /none of the choices/],
+    ['--voters-target', 'all', /not a whole number/],
+    ['--stabilization', '61m', /above 60m/],
+    ['--dead-node-after', '500ms', /below 1s/],
+    ['--autopilot', 'maybe', /none of the choices/],
+    ['--min-voters', '0', /below 1/],
     ['--heartbeat', '50', /not a duration/],
     ['--heartbeat', '1ms', /below 5ms/],
     ['--heartbeat', '11s', /above 10s/],
@@ -155,7 +201,7 @@ t.test('flags that do not exist, or come without a value, twice or bare', async 
   t.match(mistakesOf([...needed, '--hartbeat', '50ms']), [
     { given: '--hartbeat', allowed: 'perhaps --heartbeat was meant' },
   ])
-  t.match(mistakesOf([...needed, '--discover', 'static:a:1']), [{ given: '--discover', wrong: 'is an unknown flag' }])
+  t.match(mistakesOf([...needed, '--gossip', 'a:1']), [{ given: '--gossip', wrong: 'is an unknown flag' }])
   t.match(mistakesOf([...needed, '--heartbeat']), [
     { given: '--heartbeat', wrong: 'has no value', allowed: /duration/ },
   ])
@@ -177,6 +223,17 @@ t.test('settings that do not go together', async (t) => {
     [['--api', '0.0.0.0:7101'], /want the same port/],
     [['--raft', '[::]:7001'], /want the same port/],
     [['--api-advertise', 'a:1', '--raft-advertise', 'a:1'], /same address/],
+    [['--expect', '3'], /does nothing by itself/],
+    [['--voters-target', '3'], /does nothing by itself/],
+    [['--discover', 'dns:a:1'], /does not say how many/],
+    [['--discover', 'srv:a'], /does not say how many/],
+    [['--discover', 'file:a'], /does not say how many/],
+    [['--discover', 'static:a:1,b:1', '--expect', '4'], /expects more nodes than --discover lists addresses/],
+    [['--discover', 'static:a:1,b:1,c:1', '--voters-target', '2'], /below the 3 nodes/],
+    [['--discover', 'dns:a:1', '--expect', '5', '--voters-target', '4'], /below the 5 nodes/],
+    [['--autopilot', 'on'], /does not say when a node counts as dead/],
+    [['--autopilot', 'dry-run'], /does not say when a node counts as dead/],
+    [['--dead-node-after', '1s'], /shorter than an election/],
   ]
   for (const [flags, wrong] of together) {
     const mistakes = mistakesOf([...needed, ...flags])
@@ -184,6 +241,27 @@ t.test('settings that do not go together', async (t) => {
     t.match(mistakes[0]?.wrong, wrong)
   }
   accepted(['--heartbeat', '100ms'])
+  accepted(['--autopilot', 'off'])
+  t.equal(accepted(['--dead-node-after', '2s', '--autopilot', 'dry-run']).autopilot, 'dry-run')
+  t.match(accepted(['--discover', 'dns:Quorate.local:7101', '--expect', '5', '--voters-target', '7']), {
+    discover: { kind: 'dns', name: 'quorate.local', port: 7101 },
+    expect: 5,
+    votersTarget: 7,
+  })
+  t.match(accepted(['--discover', 'srv:_raft._tcp.quorate', '--expect', '3']).discover, {
+    kind: 'srv',
+    name: '_raft._tcp.quorate',
+  })
+  t.match(accepted(['--discover', 'file:/etc/quorate/peers', '--expect', '3']).discover, {
+    kind: 'file',
+    path: '/etc/quorate/peers',
+  })
+  t.equal(expectedNodes(accepted(['--discover', 'static:a:1,b:1,c:1'])), 3)
+  t.equal(
+    expectedNodes(accepted(['--discover', 'static:a:1,b:1,c:1', '--expect', '4'])),
+    4,
+    'the list may lack the node',
+  )
   accepted(['--api', '127.0.0.1:0', '--raft', '127.0.0.1:0'])
   accepted(['--api', '127.0.0.1:7101', '--raft', '127.0.0.2:7101'])
 })

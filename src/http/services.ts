@@ -137,6 +137,13 @@ export interface ClusterWarning {
   readonly detail: string
 }
 
+/** What a node decided to do by itself, why, and how long ago. */
+export interface StanceView {
+  readonly decision: string
+  readonly reason: string
+  readonly sinceMs: number
+}
+
 export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
 
 export interface ClusterStatus {
@@ -167,6 +174,16 @@ export interface ClusterStatus {
   /** Of everything applied: equal on all nodes that have applied the same entry last. */
   readonly digest: string
   readonly warnings: readonly ClusterWarning[]
+  readonly formation: StanceView & {
+    readonly mode: 'automatic' | 'manual'
+    /** Nodes of this token, this one included, of how many. */
+    readonly seen: number
+    readonly expected: number | null
+    readonly failure: string | null
+    readonly sightings: readonly { readonly address: string; readonly node: number | null; readonly detail: string }[]
+  }
+  readonly joining: StanceView & { readonly mode: 'on' | 'off'; readonly failure: string | null }
+  readonly autopilot: StanceView & { readonly mode: 'off' | 'dry-run' | 'on' }
 }
 
 export interface LearnerStatus extends MemberStatus {

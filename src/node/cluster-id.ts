@@ -6,7 +6,8 @@ const MEMBERS_DIGITS = 24
 
 type Hash = (text: string) => string
 
-function tokenPart(token: string, hash: Hash): string {
+/** Equal tokens have equal digests, and a node may show its digest to others. */
+export function tokenDigest(token: string, hash: Hash): string {
   return hash(`token:${token}`).slice(0, TOKEN_DIGITS)
 }
 
@@ -17,9 +18,9 @@ function tokenPart(token: string, hash: Hash): string {
  */
 export function clusterIdOf(initial: Membership, token: string, hash: Hash): string {
   const members = hash(`members:${Buffer.from(encodeMembership(initial)).toString('utf8')}`).slice(0, MEMBERS_DIGITS)
-  return `${tokenPart(token, hash)}-${members}`
+  return `${tokenDigest(token, hash)}-${members}`
 }
 
 export function hasToken(clusterId: string, token: string, hash: Hash): boolean {
-  return clusterId.startsWith(`${tokenPart(token, hash)}-`)
+  return clusterId.startsWith(`${tokenDigest(token, hash)}-`)
 }

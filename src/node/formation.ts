@@ -35,10 +35,12 @@ export class Formation {
     this.deps = deps
   }
 
+  /** `agreed`: only if every member answers and proposes this very cluster, or has begun to form it. */
   async initialize(
     members: readonly MemberSpec[] | null,
     wait: 'appended' | 'leader' | 'committed',
     timeoutMs: number,
+    { agreed = false }: { readonly agreed?: boolean } = {},
   ): Promise<InitializeAnswer> {
     const listed = members ?? [{ id: this.options.id, ...this.options.addresses }]
     const deadline = this.deps.clock.now() + timeoutMs
@@ -51,7 +53,7 @@ export class Formation {
       const membership = membershipOfVoters(listed)
       const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
       this.checkCluster(clusterId)
-      await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2))
+      await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), agreed)
       this.checkPristine()
       return await this.append(membership, clusterId, wait, deadline)
     } finally {
@@ -153,19 +155,26 @@ export class Formation {
   }
 
   /** Every listed node that can be reached must be who the list says, and have no cluster or this very one. */
-  private async askPeers(members: readonly MemberSpec[], clusterId: string, timeoutMs: number): Promise<void> {
+  private async askPeers(
+    members: readonly MemberSpec[],
+    clusterId: string,
+    timeoutMs: number,
+    agreed: boolean,
+  ): Promise<void> {
     const { raft } = this.options.addresses
     const asked = members.filter((member) => member.id !== this.options.id || member.raft !== raft)
-    await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs)))
+    await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs, agreed)))
   }
 
-  private async askPeer(member: MemberSpec, clusterId: string, timeoutMs: number): Promise<void> {
+  private async askPeer(member: MemberSpec, clusterId: string, timeoutMs: number, agreed: boolean): Promise<void> {
     const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
     if (outcome.kind === 'refused') {
       const { code, detail } = outcome.refusal
       if (member.id === this.options.id && code === 'self') return
       throw this.disagrees(member, detail, null)
     }
+    if (outcome.kind === 'unreachable' && agreed)
+      throw new RequestError('not-ready', `node ${member.id} does not answer at ${member.raft}: ${outcome.detail}`)
     // Who cannot be reached now will have to agree with a majority later.
     if (outcome.kind === 'unreachable' && member.id !== this.options.id) return
     if (outcome.kind === 'unreachable') {
@@ -192,6 +201,8 @@ export class Formation {
         report,
       )
     }
+    if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
+      throw this.disagrees(member, `node ${member.id} does not propose this cluster any more`, report)
   }
 
   private disagrees(member: MemberSpec, detail: string, report: NodeReport | null): RequestError {

@@ -1,9 +1,10 @@
 import { InvariantError } from '../lib/assert.ts'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
-import type { Hello, NodeReport } from '../ports/transport.ts'
+import type { Hello, NodeReport, Refusal } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import { NO_MEMBERSHIP, VOTE_ZERO } from '../raft/index.ts'
+import { Automation } from './automation.ts'
 import { Changes } from './changes.ts'
 import { Cluster } from './cluster.ts'
 import { hasToken } from './cluster-id.ts'
@@ -18,7 +19,7 @@ import { Status } from './status.ts'
 import { WatchedState } from './watched-state.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
-const PEER_PROTOCOL = 1
+const PEER_PROTOCOL = 2
 
 /** What a node offers to its front. */
 export interface NodeServices {
@@ -39,6 +40,7 @@ export class Node {
   private replica: Replica | null = null
   private status: Status | null = null
   private offered: NodeServices | null = null
+  private automation: Automation | null = null
   private faultSeen: Error | null = null
   private stopping = false
 
@@ -88,8 +90,7 @@ export class Node {
       onDisconnected: (peer) => replica.onDisconnected(peer),
       onUnreachable: (peer) => replica.onUnreachable(peer),
       onRefused: (peer, refusal) => replica.onRefused(peer, refusal),
-      admit: (hello) =>
-        this.stopping ? { code: 'shutting-down', detail: 'this node is shutting down' } : this.peers.admit(hello),
+      admit: (hello) => this.admit(hello),
       admitReport: (peer, report) => this.peers.admitReport(peer, report),
       hello: (purpose, to) => this.hello(purpose, to),
       report: () => this.report(),
@@ -97,6 +98,7 @@ export class Node {
     })
     this.connectMembers(replica)
     replica.start()
+    this.automation?.start()
     deps.logger.info(
       { id: options.id, state: status.state(), clusterId: replica.clusterIdentity, applied: replica.appliedIndex },
       'node started',
@@ -124,6 +126,7 @@ export class Node {
     if (this.stopping) return
     if (replica !== null && transfer && this.faultSeen === null) await this.handOver(replica)
     this.stopping = true
+    this.automation?.stop()
     this.status?.onStopping()
     if (replica !== null)
       await replica.stop(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
@@ -146,6 +149,16 @@ export class Node {
       onMembership: () => this.connectMembers(replica),
     })
     const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax, settlingMs })
+    if (deps.automation !== undefined && deps.automation !== null) {
+      this.automation = new Automation(options, deps.automation, {
+        ...deps,
+        replica,
+        formation,
+        changes,
+        isOutside: () => this.peers.toldRemoved,
+      })
+      status.onAutomation(this.automation)
+    }
     const cluster = new Cluster({
       replica,
       formation,
@@ -196,6 +209,13 @@ export class Node {
     await replica.conditions.until(gone, this.options.electionTimeoutMsMax)
   }
 
+  private admit(hello: Hello): Refusal | null {
+    if (this.stopping) return { code: 'shutting-down', detail: 'this node is shutting down' }
+    const refusal = this.peers.admit(hello)
+    if (refusal === null) this.automation?.onHello(hello)
+    return refusal
+  }
+
   private hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
     const { id, incarnation, addresses } = this.options
     return {
@@ -223,6 +243,7 @@ export class Node {
       effective: view?.effective ?? NO_MEMBERSHIP,
       addresses,
       version,
+      candidacy: this.automation?.candidacy() ?? null,
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Random } from '../lib/random.ts'
+import type { AutomationPlan } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
@@ -65,6 +66,8 @@ export interface NodeDependencies {
   readonly hash: (text: string) => string
   /** The node cannot go on: a store failed or an invariant broke. Called once; the node answers nothing any more. */
   readonly onFault: (error: Error) => void
+  /** What the node does about its cluster by itself; left out or null: nothing. */
+  readonly automation?: AutomationPlan | null
   /** Makes the core. Left out, it is a plain `Raft`; a test gives one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

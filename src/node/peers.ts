@@ -232,7 +232,7 @@ export class Peers {
     if (from === this.options.id) {
       return incarnation === this.options.incarnation
         ? refusal('self', `node ${from} reached itself: correct the address`)
-        : refusal('self', `two nodes have the id ${from}: give each node an id of its own`)
+        : refusal('same-id', `two nodes have the id ${from}: give each node an id of its own`)
     }
     const ours = this.deps.clusterId()
     if (clusterId !== null && (ours === null ? !this.deps.acceptsClusterId(clusterId) : ours !== clusterId)) {

@@ -1,5 +1,7 @@
 import type { LogIndex, NodeId, RaftView } from '../raft/index.ts'
 import { indexOf } from '../raft/index.ts'
+import type { AutomationStatus } from './automation.ts'
+import { MANUAL } from './automation.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers, Warning } from './peers.ts'
 import type { Replica } from './replica.ts'
@@ -19,7 +21,7 @@ export interface MemberStatus {
   readonly snapshot: { readonly bytesSent: number; readonly bytesEstimate: number; readonly percent: number } | null
 }
 
-export interface ClusterStatus {
+export interface ClusterStatus extends AutomationStatus {
   readonly clusterId: string | null
   readonly node: {
     readonly id: number
@@ -54,6 +56,7 @@ export class Status {
   private readonly peers: Peers
   private readonly startedAt: number
   private stopping = false
+  private automation: { status(): AutomationStatus } | null = null
 
   constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers) {
     this.options = options
@@ -61,6 +64,11 @@ export class Status {
     this.replica = replica
     this.peers = peers
     this.startedAt = deps.clock.now()
+  }
+
+  /** What the node does by itself becomes part of what it says of itself. */
+  onAutomation(automation: { status(): AutomationStatus }): void {
+    this.automation = automation
   }
 
   onStopping(): void {
@@ -110,6 +118,7 @@ export class Status {
       failureTolerance: failureToleranceOf(view.effective.membership),
       digest: applier.digest,
       warnings: this.peers.warnings,
+      ...(this.automation?.status() ?? MANUAL),
     }
   }
 

@@ -95,6 +95,15 @@ export interface NodeReport {
   readonly effective: StoredMembership
   readonly addresses: NodeAddresses
   readonly version: string
+  readonly candidacy: Candidacy | null
+}
+
+/** What a node says that forms and joins clusters by itself; null in the report of one that leaves this to its operator. */
+export interface Candidacy {
+  /** Stands for the cluster token: equal tokens have equal digests. */
+  readonly token: string
+  /** The id of the cluster that it would form now, if all members of it agree; null when it would form none. */
+  readonly proposal: string | null
 }
 
 export type Refusal = {
@@ -107,6 +116,7 @@ export type Refusal = {
     | 'removed'
     | 'shutting-down'
     | 'bad-hello'
+    | 'same-id'
   /** For people: what differs and what to do. */
   readonly detail: string
 }

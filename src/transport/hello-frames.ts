@@ -55,6 +55,7 @@ const REFUSAL_CODES = [
   'removed',
   'shutting-down',
   'bad-hello',
+  'same-id',
 ] as const satisfies Refusal['code'][]
 
 export function writeHelloAnswer(writer: FrameWriter, answer: HelloAnswer): void {
@@ -91,6 +92,11 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
   writeMembership(writer, report.effective)
   writeAddresses(writer, report.addresses)
   writer.text(report.version)
+  writer.flag(report.candidacy !== null)
+  if (report.candidacy !== null) {
+    writer.text(report.candidacy.token)
+    writeOptionalText(writer, report.candidacy.proposal)
+  }
 }
 
 function readReport(reader: FieldReader): NodeReport {
@@ -104,7 +110,8 @@ function readReport(reader: FieldReader): NodeReport {
   const effective = readMembership(reader)
   const addresses = readAddresses(reader)
   const version = reader.text()
-  return { id, incarnation, clusterId, initialized, vote, last, leader, effective, addresses, version }
+  const candidacy = reader.flag() ? { token: reader.text(), proposal: readOptionalText(reader) } : null
+  return { id, incarnation, clusterId, initialized, vote, last, leader, effective, addresses, version, candidacy }
 }
 
 function writeOptionalText(writer: FrameWriter, text: string | null): void {

@@ -160,6 +160,7 @@ export class RecordingNode implements TransportHandlers {
       effective: NO_MEMBERSHIP,
       addresses: { raft: `node-${id}:7000`, api: `http://node-${id}:8000` },
       version: '0.0.0',
+      candidacy: null,
     }
   }
 

@@ -225,6 +225,18 @@ export class MemoryCluster implements ClusterControl {
       failureTolerance: Math.max(0, Math.floor((this.voters.length - 1) / 2)),
       digest: '0',
       warnings: this.at === null ? [] : [{ code: 'even-voters', detail: 'an example' }],
+      formation: {
+        mode: 'automatic',
+        decision: 'resume',
+        reason: 'this node belongs to cluster c-1',
+        sinceMs: 3,
+        seen: 1,
+        expected: 3,
+        failure: null,
+        sightings: [{ address: '127.0.0.1:9', node: null, detail: 'connection refused' }],
+      },
+      joining: { mode: 'on', decision: 'none', reason: 'nobody wishes to join', sinceMs: 3, failure: null },
+      autopilot: { mode: 'off', decision: 'none', reason: 'the autopilot is off', sinceMs: 3 },
     }
   }
 

@@ -42,6 +42,7 @@ const report = {
   last: logIdOf(10),
   leader: two,
   effective: joint,
+  candidacy: { token: '0a1b2c3d', proposal: null },
 }
 
 /** At least one of every shape that a frame can have. */
@@ -105,6 +106,10 @@ const samples: readonly Frame[] = [
     hello: { ...new RecordingNode(one).hello('probe', 0), from: 0, protocol: 77, addresses: { raft: '', api: '' } },
   },
   { type: 'hello-answer', answer: { kind: 'welcome', report } },
+  {
+    type: 'hello-answer',
+    answer: { kind: 'welcome', report: { ...report, candidacy: { token: '', proposal: 'cluster-a' } } },
+  },
   { type: 'hello-answer', answer: { kind: 'welcome', report: new RecordingNode(one).report() } },
   ...(
     [
@@ -116,6 +121,7 @@ const samples: readonly Frame[] = [
       'removed',
       'shutting-down',
       'bad-hello',
+      'same-id',
     ] as const
   ).map((code, position) => {
     const answer = {
@@ -312,7 +318,7 @@ t.test('headers', async (t) => {
   const large = encode({ type: 'snapshot-chunk', sequence: 0, body: Buffer.alloc(93) })
   splitter.push(large.subarray(0, 12))
   t.throws(() => splitter.next(), { name: 'DecodeError', message: /101 bytes exceeds 100/ }, 'before the payload came')
-  t.equal(PROTOCOL_VERSION, 1)
+  t.equal(PROTOCOL_VERSION, 2)
 })
 
 t.test('what no node would send is refused', async (t) => {

@@ -142,6 +142,39 @@ export const LearnersAnswer = object({
   learners: Type.Array(object({ id: Type.Integer(), ...memberStatus, caughtUp: Type.Boolean() })),
 })
 
+const choice = (...choices: string[]) => Type.Unsafe<string>({ type: 'string', enum: choices })
+
+const stance = {
+  decision: Type.String(),
+  reason: Type.String({ description: 'Why, in a sentence for people.' }),
+  sinceMs: Type.Number({ minimum: 0, description: 'How long this has been the decision.' }),
+}
+
+const FormationStatus = object({
+  mode: choice('automatic', 'manual'),
+  ...stance,
+  decision: choice('none', 'wait', 'form', 'join', 'refuse', 'resume'),
+  seen: Type.Integer({ minimum: 0, description: 'Nodes with this cluster token that are there, this one included.' }),
+  expected: nullable(Type.Integer({ minimum: 1 }), 'How many form the cluster.'),
+  failure: nullable(Type.String(), 'Why the last attempt to form a cluster came to nothing.'),
+  sightings: Type.Array(object({ address: Type.String(), node: nullable(Type.Integer()), detail: Type.String() }), {
+    description: 'What was found at each address, while this node looks around.',
+  }),
+})
+
+const JoiningStatus = object({
+  mode: choice('on', 'off'),
+  ...stance,
+  decision: choice('none', 'add-learner', 'promote'),
+  failure: nullable(Type.String(), 'Why the last automatic change failed.'),
+})
+
+const AutopilotStatus = object({
+  mode: choice('off', 'dry-run', 'on'),
+  ...stance,
+  decision: choice('none', 'replace-voter', 'remove-voter', 'remove-learner'),
+})
+
 export const ClusterStatusSchema = Type.Object(
   {
     clusterId: nullable(Type.String()),
@@ -172,6 +205,9 @@ export const ClusterStatusSchema = Type.Object(
       description: 'Of everything applied: equal on all nodes that have applied the same entry last.',
     }),
     warnings: Type.Array(object({ code: Type.String(), detail: Type.String() })),
+    formation: FormationStatus,
+    joining: JoiningStatus,
+    autopilot: AutopilotStatus,
   },
   { ...closed, $id: 'ClusterStatus', description: 'The cluster as this node sees it.' },
 )

@@ -3,6 +3,7 @@ import { SeededRandom } from '../../../src/lib/random.ts'
 import { limits } from '../../../src/limits.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
+import type { AutomationPlan } from '../../../src/ports/automation.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
@@ -42,6 +43,8 @@ export class Machine {
   options: Partial<NodeOptions>
   /** Where the processes started from now on listen, and what they say of themselves. */
   addresses: NodeAddresses
+  /** What the processes started from now on do by themselves. */
+  automation: AutomationPlan | null = null
   private readonly deps: MachineDependencies
   private running: Running | null = null
   private lives = 0
@@ -109,6 +112,7 @@ export class Machine {
       logger: deps.logger(id),
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       onFault: (error) => deps.onFault(id, error),
+      automation: this.automation,
     })
     try {
       await node.start()

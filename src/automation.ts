@@ -1,0 +1,46 @@
+import { expectedNodes } from './automation-config.ts'
+import type { Config } from './config.ts'
+import { judges } from './discovery/judges.ts'
+import { platformLookups } from './discovery/platform.ts'
+import { createDiscovery } from './discovery/sources.ts'
+import { limits } from './limits.ts'
+import type { AutomationPlan } from './ports/automation.ts'
+import { reachable } from './setting.ts'
+
+const INTERVAL_MS_MIN = 50
+const INTERVAL_MS_MAX = 500
+const PROBE_TIMEOUT_MS_MIN = 250
+const PROBE_TIMEOUT_MS_MAX = 1_000
+
+/** What the configuration wants the node to do by itself; null: nothing. */
+export function automationPlan(config: Config): AutomationPlan | null {
+  const { discover, clusterFormationDelayMs: delayMs, deadNodeAfterMs, autoJoin, minVoters, stabilizationMs } = config
+  const expected = expectedNodes(config)
+  if (discover === null && deadNodeAfterMs === null) return null
+  // A node that was told to wait for a short time only has to learn quickly who is there.
+  const intervalMs = Math.min(INTERVAL_MS_MAX, Math.max(INTERVAL_MS_MIN, delayMs / 10))
+  const probeTimeoutMs = Math.min(PROBE_TIMEOUT_MS_MAX, Math.max(PROBE_TIMEOUT_MS_MIN, delayMs / 2))
+  const addressesMax = limits.membersMax
+  const discovery =
+    discover === null ? null : createDiscovery(discover, { ...platformLookups, parseAddress, addressesMax })
+  return {
+    judges,
+    formation:
+      discovery === null || expected === null
+        ? null
+        : { discovery, expected, delayMs, autoJoin, votersTarget: config.votersTarget ?? expected },
+    autopilot: {
+      mode: deadNodeAfterMs === null ? 'off' : (config.autopilot ?? 'on'),
+      deadNodeAfterMs: deadNodeAfterMs ?? 0,
+      minVoters,
+    },
+    stabilizationMs,
+    intervalMs,
+    probeTimeoutMs,
+  }
+}
+
+function parseAddress(text: string): string | null {
+  const parsed = reachable(text)
+  return parsed.ok ? parsed.value : null
+}

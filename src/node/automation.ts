@@ -1,0 +1,213 @@
+import { limits } from '../limits.ts'
+import type { AutomationPlan, NodeFacts, Place, Sighting } from '../ports/automation.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Candidacy, Hello, Transport } from '../ports/transport.ts'
+import { indexOf, sameLeaderId } from '../raft/index.ts'
+import type { Changes } from './changes.ts'
+import { Founder } from './founder.ts'
+import type { Formation } from './formation.ts'
+import type { Logger, NodeOptions } from './options.ts'
+import type { Replica } from './replica.ts'
+import { Scout } from './scout.ts'
+import { Steward } from './steward.ts'
+
+export interface AutomationDependencies {
+  readonly replica: Replica
+  readonly formation: Formation
+  readonly changes: Changes
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hash: (text: string) => string
+  /** Whether the members say that this node is none of them. */
+  readonly isOutside: () => boolean
+  readonly onFault: (error: Error) => void
+}
+
+interface Stance {
+  readonly decision: string
+  readonly reason: string
+  /** How long this has been the decision. */
+  readonly sinceMs: number
+}
+
+export interface AutomationStatus {
+  readonly formation: Stance & {
+    readonly mode: 'automatic' | 'manual'
+    readonly seen: number
+    readonly expected: number | null
+    /** Why the last attempt to form a cluster came to nothing. */
+    readonly failure: string | null
+    /** What was found at each address. */
+    readonly sightings: readonly {
+      readonly address: string
+      readonly node: number | null
+      readonly detail: string
+    }[]
+  }
+  readonly joining: Stance & { readonly mode: 'on' | 'off'; readonly failure: string | null }
+  readonly autopilot: Stance & { readonly mode: 'off' | 'dry-run' | 'on' }
+}
+
+/** A leader asks around this much more rarely than a node that looks for a cluster. */
+const LEADER_PACE = 4
+const PASS_ON_TIMEOUT_MS = 2_000
+/** Beyond the longest host name with a port. */
+const ADDRESS_CHARACTERS_MAX = 280
+const NOTHING: ReadonlySet<string> = new Set()
+
+export const MANUAL: AutomationStatus = {
+  formation: {
+    mode: 'manual',
+    decision: 'none',
+    reason: 'clusters are formed and joined by request',
+    sinceMs: 0,
+    seen: 0,
+    expected: null,
+    failure: null,
+    sightings: [],
+  },
+  joining: { mode: 'off', decision: 'none', reason: 'automatic joining is off', sinceMs: 0, failure: null },
+  autopilot: { mode: 'off', decision: 'none', reason: 'the autopilot is off', sinceMs: 0 },
+}
+
+/** What a node does about its cluster without being asked: looks for peers, forms or joins, and as leader minds the membership. */
+export class Automation {
+  private readonly plan: AutomationPlan
+  private readonly deps: AutomationDependencies
+  private readonly scout: Scout | null
+  private readonly founder: Founder | null
+  private readonly steward: Steward
+  /** Addresses of nodes that wish to join, which the leader is being told of, and until when it need not be told again. */
+  private readonly passedOn = new Map<string, number>()
+  private stage = ''
+  private cancelTurn: (() => void) | null = null
+  private stopped = false
+
+  constructor(options: NodeOptions, plan: AutomationPlan, deps: AutomationDependencies) {
+    this.plan = plan
+    this.deps = deps
+    const { formation } = plan
+    this.scout = formation === null ? null : this.makeScout(options, formation)
+    this.founder =
+      formation === null || this.scout === null
+        ? null
+        : new Founder(options, plan, formation, { ...deps, scout: this.scout })
+    this.steward = new Steward(options, plan, { ...deps, joinable: () => this.joinable() })
+    deps.replica.control.handle('join', (body) => Promise.resolve(this.onJoinRequest(body)))
+  }
+
+  start(): void {
+    this.turn()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.cancelTurn?.()
+    this.scout?.stop()
+  }
+
+  candidacy(): Candidacy | null {
+    return this.founder?.candidacy() ?? null
+  }
+
+  /** A node has been let in to ask who this one is. If it is no member, it may wish to become one. */
+  onHello({ purpose, from, addresses }: Hello): void {
+    if (this.scout === null || purpose !== 'probe' || from === 0 || addresses.raft === '') return
+    const { replica, clock } = this.deps
+    const { state, leader, last, effective } = replica.raft.view()
+    if (effective.membership.nodes.has(from)) return
+    if (state === 'leader') return this.scout.add(addresses.raft)
+    if (leader === null || last === null) return
+    const now = clock.now()
+    for (const [address, until] of this.passedOn) if (until <= now) this.passedOn.delete(address)
+    if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
+    this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
+    // If this fails, the node asks again.
+    replica.control.call('join', { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true).catch(() => undefined)
+  }
+
+  status(): AutomationStatus {
+    const { founder } = this
+    const formation =
+      founder === null
+        ? MANUAL.formation
+        : { mode: 'automatic' as const, ...founder.status(), sightings: this.sightings().map(describe) }
+    return { formation, ...this.steward.status() }
+  }
+
+  private turn(): void {
+    if (this.stopped) return
+    const { replica, clock } = this.deps
+    const { state, last, effective } = replica.raft.view()
+    if (this.scout !== null) {
+      // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
+      const stage = `${state === 'leader'} ${indexOf(effective.logId)}`
+      if (stage !== this.stage) this.scout.forget()
+      this.stage = stage
+      if (last === null) this.scout.look(1, NOTHING)
+      else if (this.deps.isOutside()) this.scout.look(LEADER_PACE, NOTHING)
+      // A follower is found by its leader; it does not have to look around.
+      else if (state === 'leader')
+        this.scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
+    }
+    this.founder?.decide()
+    this.steward.decide()
+    this.cancelTurn = clock.after(this.plan.intervalMs, () => this.turn())
+  }
+
+  private onJoinRequest(body: unknown): null {
+    const raft = typeof body === 'object' && body !== null && 'raft' in body ? body.raft : null
+    if (typeof raft === 'string' && raft.length <= ADDRESS_CHARACTERS_MAX) this.scout?.add(raft)
+    return null
+  }
+
+  private sightings(): readonly Sighting[] {
+    return this.scout?.sightings() ?? []
+  }
+
+  private joinable(): Place[] {
+    return this.sightings().flatMap((sighting) => {
+      if (sighting.kind !== 'node') return []
+      const { id, raft, api } = sighting.node
+      return this.isPristine(sighting.node) || this.isStray(sighting.node) ? [{ id, raft, api }] : []
+    })
+  }
+
+  private isPristine({ clusterId, initialized, candidacy }: NodeFacts): boolean {
+    return clusterId === null && !initialized && candidacy !== null && candidacy.token === this.founder?.token
+  }
+
+  /**
+   * Whether a leader began to take the node in and was unseated before the others had heard of it: what made the node a member
+   * is no entry of the log. A node that was removed holds an entry that is, or that is purged.
+   */
+  private isStray({ id, clusterId, members, membershipAt }: NodeFacts): boolean {
+    const { raft, clusterIdentity } = this.deps.replica
+    if (clusterId !== clusterIdentity || membershipAt === null || !members.includes(id)) return false
+    const { established, last } = raft.view()
+    const leaderId = raft.leaderIdAt(membershipAt.index)
+    if (!established) return false
+    return leaderId === null ? membershipAt.index > indexOf(last) : !sameLeaderId(leaderId, membershipAt.leaderId)
+  }
+
+  private makeScout(options: NodeOptions, { discovery }: NonNullable<AutomationPlan['formation']>): Scout {
+    const { intervalMs, probeTimeoutMs } = this.plan
+    const { raft } = options.addresses
+    const { membersMax: addressesMax, discoveryProbesMax: probesMax } = limits
+    return new Scout({ raft, intervalMs, probeTimeoutMs, addressesMax, probesMax }, { ...this.deps, discovery })
+  }
+}
+
+function describe(sighting: Sighting): AutomationStatus['formation']['sightings'][number] {
+  const { address } = sighting
+  if (sighting.kind === 'refused') return { address, node: null, detail: sighting.detail }
+  if (sighting.kind === 'unreachable') return { address, node: null, detail: sighting.detail }
+  const { id, clusterId, candidacy } = sighting.node
+  if (clusterId !== null) return { address, node: id, detail: `belongs to cluster ${clusterId}` }
+  return {
+    address,
+    node: id,
+    detail: candidacy === null ? 'has no cluster; waits for a request' : 'has no cluster yet',
+  }
+}

@@ -1,0 +1,142 @@
+import { RequestError } from '../lib/errors.ts'
+import type { AutomationPlan, FormationDecision, FormationRules, Place, Proposal } from '../ports/automation.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Candidacy } from '../ports/transport.ts'
+import { clusterIdOf, hasToken, tokenDigest } from './cluster-id.ts'
+import type { Formation } from './formation.ts'
+import type { Logger, NodeOptions } from './options.ts'
+import type { Replica } from './replica.ts'
+import type { Scout } from './scout.ts'
+import { Verdict } from './verdict.ts'
+import { membershipOfVoters } from './views.ts'
+
+export interface FounderDependencies {
+  readonly replica: Replica
+  readonly formation: Formation
+  readonly scout: Scout
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hash: (text: string) => string
+  readonly onFault: (error: Error) => void
+}
+
+/**
+ * Forms a cluster when everybody agrees on one, or waits to be joined to one that exists (raft.md 3).
+ *
+ * What this node would form is part of what it answers to probes. A proposal that does not hold any more is withdrawn for longer
+ * than an answer can be on its way before another takes its place: nobody acts on two proposals of one node at the same time.
+ */
+export class Founder {
+  private readonly options: NodeOptions
+  private readonly plan: AutomationPlan
+  private readonly deps: FounderDependencies
+  private readonly rules: FormationRules
+  private readonly verdict: Verdict
+  private readonly startedAt: number
+  private published: string | null = null
+  private lastPublished: string | null = null
+  private withdrawnUntil = -Infinity
+  private seen = 1
+  private forming = false
+  private trouble: string | null = null
+
+  constructor(
+    options: NodeOptions,
+    plan: AutomationPlan,
+    { expected, delayMs }: NonNullable<AutomationPlan['formation']>,
+    deps: FounderDependencies,
+  ) {
+    this.options = options
+    this.plan = plan
+    this.deps = deps
+    const { clusterToken } = options
+    const { hash, clock } = deps
+    this.rules = {
+      expected,
+      delayMs,
+      token: tokenDigest(clusterToken, hash),
+      carriesToken: (clusterId) => hasToken(clusterId, clusterToken, hash),
+      clusterIdOf: (members: readonly Place[]) => clusterIdOf(membershipOfVoters(members), clusterToken, hash),
+    }
+    this.verdict = new Verdict('formation', deps)
+    this.startedAt = clock.now()
+  }
+
+  /** The digest of the token that nodes of this cluster share. */
+  get token(): string {
+    return this.rules.token
+  }
+
+  candidacy(): Candidacy {
+    return { token: this.rules.token, proposal: this.published }
+  }
+
+  status() {
+    const { expected } = this.rules
+    return { ...this.verdict.view(), seen: this.seen, expected, failure: this.trouble }
+  }
+
+  decide(): void {
+    // While the others are asked a last time, what this node proposes must not change.
+    if (this.forming) return
+    const decision = this.judge()
+    this.seen = decision.seen
+    this.verdict.note(decision.kind, decision.reason, { seen: decision.seen, expected: this.rules.expected })
+    this.publish(decision.proposal?.clusterId ?? null)
+    if (decision.kind === 'form') this.form(decision.proposal)
+  }
+
+  private judge(): FormationDecision {
+    const { replica, scout, clock } = this.deps
+    const { id, addresses, incarnation } = this.options
+    const { last, vote } = replica.raft.view()
+    const self = {
+      id,
+      raft: addresses.raft,
+      api: addresses.api,
+      incarnation,
+      clusterId: replica.clusterIdentity,
+      hasLog: last !== null,
+      initialized: last !== null || vote.leaderId.term > 0,
+      proposal: this.published,
+    }
+    return this.plan.judges.decideFormation(this.rules, {
+      self,
+      sinceStartMs: clock.now() - this.startedAt,
+      sightings: scout.sightings(),
+      discoveryProblem: scout.problem,
+    })
+  }
+
+  private publish(wish: string | null): void {
+    if (wish === this.published) return
+    const now = this.deps.clock.now()
+    if (this.published !== null) {
+      this.published = null
+      this.withdrawnUntil = now + 2 * this.plan.probeTimeoutMs
+    }
+    if (wish === null || (wish !== this.lastPublished && now < this.withdrawnUntil)) return
+    this.published = wish
+    this.lastPublished = wish
+  }
+
+  private form({ members, clusterId }: Proposal): void {
+    const { formation, logger, onFault } = this.deps
+    this.forming = true
+    // The others are asked once more within half of this time: no longer than a proposal stays withdrawn.
+    const timeoutMs = 2 * this.plan.probeTimeoutMs
+    formation.initialize(members, 'appended', timeoutMs, { agreed: true }).then(
+      () => {
+        this.forming = false
+        this.trouble = null
+        logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
+      },
+      (error: unknown) => {
+        this.forming = false
+        if (!(error instanceof RequestError)) return onFault(error instanceof Error ? error : new Error(String(error)))
+        this.trouble = `${error.code}: ${error.message}`
+        logger.info({ code: error.code, detail: error.message }, 'formation put off')
+      },
+    )
+  }
+}

@@ -1,0 +1,387 @@
+import t from 'tap'
+import { decideFormation } from '../../src/discovery/formation-decision.ts'
+import type {
+  FormationDecision,
+  FormationRules,
+  FormationView,
+  NodeFacts,
+  Sighting,
+} from '../../src/ports/automation.ts'
+
+const delayMs = 5_000
+
+function rulesFor(expected: number): FormationRules {
+  return {
+    expected,
+    delayMs,
+    token: 'ours',
+    carriesToken: (clusterId) => clusterId.startsWith('ours-'),
+    clusterIdOf: (members) => `ours-${members.map(({ id, raft }) => `${id}@${raft}`).join('+')}`,
+  }
+}
+
+const raftOf = (id: number): string => `10.0.0.${id}:7101`
+const clusterOf = (...ids: number[]): string => `ours-${ids.map((id) => `${id}@${raftOf(id)}`).join('+')}`
+
+function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
+  return {
+    id,
+    raft: raftOf(id),
+    api: `http://10.0.0.${id}:7001`,
+    incarnation: `i${id}`,
+    clusterId: null,
+    hasLog: false,
+    initialized: false,
+    candidacy: { token: 'ours', proposal: null },
+    members: [],
+    membershipAt: null,
+    ...changes,
+  }
+}
+
+const proposing = (id: number, ...ids: number[]): NodeFacts => {
+  return pristine(id, { candidacy: { token: 'ours', proposal: clusterOf(...ids) } })
+}
+/** It has begun to form a cluster, or voted in one, and holds nothing of it yet. */
+const bound = (id: number, ...ids: number[]): NodeFacts => pristine(id, { clusterId: clusterOf(...ids) })
+const member = (id: number, ...ids: number[]): NodeFacts => {
+  return pristine(id, { clusterId: clusterOf(...ids), hasLog: true, initialized: true, members: ids })
+}
+const silent = (id: number): Sighting => ({ kind: 'unreachable', address: raftOf(id), detail: 'connection refused' })
+const refusing = (id: number, code: string, detail: string): Sighting => {
+  return { kind: 'refused', address: raftOf(id), code, detail }
+}
+const at = (node: NodeFacts, address = node.raft): Sighting => ({ kind: 'node', address, node })
+
+function viewOf(
+  sightings: readonly (NodeFacts | Sighting)[],
+  self: Partial<FormationView['self']> = {},
+): FormationView {
+  const { id, raft, api, incarnation } = pristine(self.id ?? 1)
+  return {
+    self: { id, raft, api, incarnation, clusterId: null, hasLog: false, initialized: false, proposal: null, ...self },
+    sinceStartMs: delayMs,
+    sightings: sightings.map((one) => ('kind' in one ? one : at(one))),
+    discoveryProblem: null,
+  }
+}
+
+const early = (view: FormationView): FormationView => ({ ...view, sinceStartMs: delayMs - 1 })
+const proposes = (...ids: number[]): { proposal: string } => ({ proposal: clusterOf(...ids) })
+
+interface Row {
+  readonly name: string
+  readonly view: FormationView
+  readonly expected?: number
+  readonly kind: FormationDecision['kind']
+  readonly reason: RegExp | string
+  readonly seen?: number
+  /** Ids of the members that it would form with. */
+  readonly members?: readonly number[]
+}
+
+const rows: readonly Row[] = [
+  {
+    name: 'a node that holds a log does nothing, whatever it sees',
+    view: viewOf([pristine(2), member(3, 3, 4)], { clusterId: clusterOf(1), hasLog: true, initialized: true }),
+    kind: 'resume',
+    reason: `this node belongs to cluster ${clusterOf(1)}`,
+  },
+  {
+    name: 'a node that gave a vote does nothing either',
+    view: viewOf([pristine(2), pristine(3)], { clusterId: clusterOf(1, 2, 3), initialized: true }),
+    kind: 'resume',
+    reason: /belongs to cluster/,
+  },
+  {
+    name: 'alone, before the delay is over, it waits',
+    view: early(viewOf([])),
+    expected: 1,
+    kind: 'wait',
+    reason: 'lets the cluster formation delay pass; 1 of 1 expected nodes is there',
+  },
+  {
+    name: 'with everybody there, before the delay is over, it waits and proposes nothing',
+    view: early(viewOf([pristine(2), pristine(3)])),
+    kind: 'wait',
+    reason: 'lets the cluster formation delay pass; 3 of 3 expected nodes are there',
+    seen: 3,
+  },
+  {
+    name: 'expecting one node, it proposes itself',
+    view: viewOf([]),
+    expected: 1,
+    kind: 'wait',
+    reason: 'proposes a cluster of node 1',
+    members: [1],
+  },
+  {
+    name: 'and then forms alone',
+    view: viewOf([], proposes(1)),
+    expected: 1,
+    kind: 'form',
+    reason: 'all members of a cluster of node 1 propose it',
+    members: [1],
+  },
+  {
+    name: 'with too few nodes it waits, and says where nobody answers',
+    view: viewOf([pristine(2), silent(3)]),
+    kind: 'wait',
+    reason: '2 of 3 expected nodes are there; nobody answers at 10.0.0.3:7101',
+    seen: 2,
+  },
+  {
+    name: 'with too few nodes it names what discovery could not do',
+    view: { ...viewOf([]), discoveryProblem: 'quorate.local: no such name' },
+    kind: 'wait',
+    reason: '1 of 3 expected nodes is there; quorate.local: no such name',
+  },
+  {
+    name: 'many addresses at which nobody answers are not all named',
+    view: viewOf([2, 3, 4, 5, 6, 7, 8].map(silent)),
+    kind: 'wait',
+    reason: /nobody answers at 10.0.0.2:7101, .*10.0.0.6:7101 and 2 more/,
+  },
+  {
+    name: 'a node that refuses for a reason of its own is missing',
+    view: viewOf([pristine(2), refusing(3, 'wrong-protocol', 'speaks another protocol')]),
+    kind: 'wait',
+    reason: '2 of 3 expected nodes are there; refused at 10.0.0.3:7101',
+  },
+  {
+    name: 'a node of another token does not count',
+    view: viewOf([pristine(2), pristine(3, { candidacy: { token: 'theirs', proposal: null } })]),
+    kind: 'wait',
+    reason: '2 of 3 expected nodes are there; node 3 has another cluster token or no automatic formation',
+    seen: 2,
+  },
+  {
+    name: 'a cluster of another token does not count',
+    view: viewOf([pristine(2), pristine(3, { clusterId: 'theirs-1', hasLog: true, initialized: true })]),
+    kind: 'wait',
+    reason: /2 of 3 expected nodes/,
+  },
+  {
+    name: 'a node that is led by hand does not count',
+    view: viewOf([pristine(2), pristine(3, { candidacy: null })]),
+    kind: 'wait',
+    reason: /2 of 3 expected nodes .*no automatic formation/,
+  },
+  {
+    name: 'with the expected nodes there, it proposes all of them',
+    view: viewOf([pristine(2), pristine(3)]),
+    kind: 'wait',
+    reason: 'nodes 2, 3 do not propose the same cluster of nodes 1, 2, 3 yet',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'it does not form while one other proposes something else',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 3, 4)], proposes(1, 2, 3)),
+    kind: 'wait',
+    reason: 'node 3 does not propose the same cluster of nodes 1, 2, 3 yet',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'it does not form before it has proposed the same itself',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3)]),
+    kind: 'wait',
+    reason: 'proposes a cluster of nodes 1, 2, 3',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'nor while it still proposes something else',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3)], proposes(1, 2, 4)),
+    kind: 'wait',
+    reason: 'proposes a cluster of nodes 1, 2, 3',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'it forms when every member proposes the same',
+    view: viewOf([proposing(3, 1, 2, 3), proposing(2, 1, 2, 3)], proposes(1, 2, 3)),
+    kind: 'form',
+    reason: 'all members of a cluster of nodes 1, 2, 3 propose it',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'the same addresses in another notation are another proposal',
+    view: viewOf([at(proposing(2, 1, 2, 3)), at({ ...proposing(3, 1, 2, 3), raft: 'node-3:7101' })], proposes(1, 2, 3)),
+    kind: 'wait',
+    reason: /nodes 2, 3 do not propose the same/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'it forms as well when another member has begun to form the same',
+    view: viewOf([bound(2, 1, 2, 3), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
+    kind: 'form',
+    reason: 'all members of a cluster of nodes 1, 2, 3 propose it',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'having begun to form it itself before a crash, it goes on when all agree',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3)], {
+      clusterId: clusterOf(1, 2, 3),
+      ...proposes(1, 2, 3),
+    }),
+    kind: 'form',
+    reason: /propose it/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'of more than are expected, those with the lowest ids form',
+    view: viewOf([pristine(5), pristine(4), pristine(2)]),
+    kind: 'wait',
+    reason: 'nodes 2, 4 do not propose the same cluster of nodes 1, 2, 4 yet',
+    seen: 4,
+    members: [1, 2, 4],
+  },
+  {
+    name: 'and the others do not take part',
+    view: viewOf([proposing(1, 1, 2, 3), proposing(2, 1, 2, 3), proposing(3, 1, 2, 3)], { id: 4 }),
+    kind: 'wait',
+    reason: 'nodes 1, 2, 3 form the cluster; this node joins it then',
+    seen: 4,
+  },
+  {
+    name: 'what a node that is not chosen proposes does not matter',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3), proposing(4, 2, 3, 4)], proposes(1, 2, 3)),
+    kind: 'form',
+    reason: /./,
+    seen: 4,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'a node found at two addresses counts once',
+    view: viewOf([at(pristine(2)), at(pristine(2), '[fd00::2]:7101')]),
+    kind: 'wait',
+    reason: /^2 of 3 expected nodes are there/,
+    seen: 2,
+  },
+  {
+    name: 'a chosen node that is bound to another cluster holds everybody up',
+    view: viewOf([bound(2, 2, 8, 9), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
+    kind: 'wait',
+    reason: 'node 2 began to form another cluster, whose other members are not there: start them',
+  },
+  {
+    name: 'being bound to another cluster itself, it waits for that one',
+    view: viewOf([pristine(2), pristine(3)], { clusterId: clusterOf(1, 8, 9) }),
+    kind: 'wait',
+    reason: /node 1 began to form another cluster/,
+  },
+  {
+    name: 'seeing a cluster, it joins, also before the delay is over',
+    view: early(viewOf([member(2, 2, 3), pristine(4)])),
+    kind: 'join',
+    reason: `node 2 belongs to cluster ${clusterOf(2, 3)}: asks to join it`,
+    seen: 3,
+  },
+  {
+    name: 'it joins rather than forms, even when everybody else agrees to form',
+    view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3), member(4, 4)], proposes(1, 2, 3)),
+    kind: 'join',
+    reason: /node 4 belongs to cluster .*: asks to join it/,
+  },
+  {
+    name: 'being listed in the cluster that it sees, it is called by its leader',
+    view: viewOf([member(2, 1, 2, 3), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
+    kind: 'join',
+    reason: /of which this node is a member: its leader will call/,
+  },
+  {
+    name: 'bound to the cluster that it sees, it waits for it',
+    view: viewOf([member(2, 1, 2, 3)], { clusterId: clusterOf(1, 2, 3) }),
+    kind: 'join',
+    reason: /its leader will call/,
+  },
+  {
+    name: 'bound to another cluster than the one it sees, it refuses',
+    view: viewOf([member(2, 2, 3)], { clusterId: clusterOf(1, 8, 9) }),
+    kind: 'refuse',
+    reason: /this node began to form cluster .*, and the others have formed .*: stop it, empty its data directory/,
+  },
+  {
+    name: 'seeing two clusters of its token, it refuses and names them',
+    view: viewOf([member(2, 2, 3), member(3, 2, 3), member(4, 4)]),
+    kind: 'refuse',
+    reason: `several clusters have this token: ${clusterOf(2, 3)} (nodes 2, 3), ${clusterOf(4)} (node 4); stop all but one of them, or give them tokens of their own`,
+  },
+  {
+    name: 'another node with its own id is a conflict',
+    view: viewOf([at({ ...pristine(1), incarnation: 'other', raft: '10.0.0.9:7101' }), pristine(2)]),
+    kind: 'refuse',
+    reason: 'two nodes have the id 1, this one and the one at 10.0.0.9:7101: give each node an id of its own',
+  },
+  {
+    name: 'and so when that node says so itself',
+    view: viewOf([refusing(9, 'same-id', 'two nodes have the id 1')]),
+    kind: 'refuse',
+    reason: '10.0.0.9:7101: two nodes have the id 1',
+  },
+  {
+    name: 'two others with one id are a conflict',
+    view: viewOf([pristine(2), at({ ...pristine(2), incarnation: 'other', raft: '10.0.0.9:7101' })]),
+    kind: 'refuse',
+    reason: 'two nodes have the id 2, at 10.0.0.2:7101 and at 10.0.0.9:7101: give each node an id of its own',
+  },
+  {
+    name: 'two nodes that advertise one raft address are a conflict',
+    view: viewOf([pristine(2), at({ ...pristine(3), raft: raftOf(2) }, raftOf(3))]),
+    kind: 'refuse',
+    reason: 'nodes 2 and 3 both advertise 10.0.0.2:7101: give each node addresses of its own',
+  },
+  {
+    name: 'and so is one that advertises the API address of this node',
+    view: viewOf([{ ...pristine(2), api: 'http://10.0.0.1:7001' }]),
+    kind: 'refuse',
+    reason: 'nodes 1 and 2 both advertise http://10.0.0.1:7001: give each node addresses of its own',
+  },
+  {
+    name: 'the addresses of another token do not matter',
+    view: viewOf([pristine(2, { api: 'http://10.0.0.1:7001', candidacy: { token: 'theirs', proposal: null } })]),
+    kind: 'wait',
+    reason: /1 of 3/,
+  },
+  {
+    name: 'a node whose peers remember other data of it refuses, and says what to do',
+    view: viewOf([refusing(2, 'wrong-incarnation', 'node 1 has lost its data: remove it'), pristine(3)]),
+    kind: 'refuse',
+    reason: '10.0.0.2:7101: node 1 has lost its data: remove it',
+  },
+]
+
+t.test('each situation has one decision', async (t) => {
+  for (const { name, view, expected = 3, kind, reason, seen, members } of rows) {
+    const decision = decideFormation(rulesFor(expected), view)
+    t.equal(decision.kind, kind, name)
+    if (typeof reason === 'string') t.equal(decision.reason, reason, name)
+    else t.match(decision.reason, reason, name)
+    if (seen !== undefined) t.equal(decision.seen, seen, name)
+    t.same(decision.proposal?.members.map(({ id }) => id) ?? null, members ?? null, name)
+    if (members !== undefined) {
+      t.match(decision.proposal?.members[0], { id: members[0], raft: raftOf(members[0] ?? 0), api: /http/ }, name)
+    }
+    t.same(decideFormation(rulesFor(expected), { ...view, sightings: [...view.sightings].reverse() }).kind, kind, name)
+  }
+})
+
+t.test('whoever forms, forms the same: no two views that fit together lead to different clusters', async (t) => {
+  // Every node sees some of the others, and what they propose; nobody proposes two things at one time.
+  const ids = [1, 2, 3, 4]
+  const proposals = [null, clusterOf(1, 2, 3), clusterOf(1, 2, 4), clusterOf(1, 3, 4), clusterOf(2, 3, 4)]
+  let formed = 0
+  for (let code = 0; code < proposals.length ** ids.length; code++) {
+    const proposalOf = (id: number): string | null => proposals[Math.floor(code / 5 ** (id - 1)) % 5] ?? null
+    const formedNow = new Set<string>()
+    for (const self of ids) {
+      for (let bits = 0; bits < 16; bits++) {
+        const others = ids.filter((id) => id !== self && (bits & (1 << (id - 1))) !== 0)
+        const nodes = others.map((id) => pristine(id, { candidacy: { token: 'ours', proposal: proposalOf(id) } }))
+        const decision = decideFormation(rulesFor(3), viewOf(nodes, { id: self, proposal: proposalOf(self) }))
+        if (decision.kind === 'form') formedNow.add(decision.proposal.clusterId)
+      }
+    }
+    formed += formedNow.size
+    if (formedNow.size > 1) t.fail(`proposals ${ids.map(proposalOf).join(' ')} form ${[...formedNow].join(' and ')}`)
+  }
+  t.ok(formed > 0, `${formed} of the situations form a cluster, each only one`)
+})

@@ -1,0 +1,168 @@
+import t from 'tap'
+import { nodeId } from '../../src/raft/index.ts'
+import { refused, specsOf, TestCluster } from '../node/support/cluster.ts'
+import { automate, checkOne, clustersOf, votersOf } from './support/automatic.ts'
+
+t.test('three nodes with the same configuration form one cluster, and a restart resumes it', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  await c.start(1, 2)
+  await c.pass(5_000)
+  t.match(c.on(1).status().formation, {
+    mode: 'automatic',
+    decision: 'wait',
+    reason: '2 of 3 expected nodes are there; nobody answers at 10.0.0.3:7100',
+    seen: 2,
+    expected: 3,
+    failure: null,
+    sightings: [
+      { address: '10.0.0.2:7100', node: 2, detail: 'has no cluster yet' },
+      { address: '10.0.0.3:7100', node: null },
+    ],
+  })
+  t.equal(c.on(1).status().clusterId, null, 'two of three form nothing')
+  await c.start(3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  await c.pass(200)
+  t.match(c.on(2).status().formation, { decision: 'resume', sightings: [{ node: null }, { node: null }] })
+  const { clusterId } = c.on(1).status()
+  for (const id of [1, 2, 3]) await c.restart(id)
+  await checkOne(t, c, [1, 2, 3], 'resumed')
+  t.equal(c.on(3).status().clusterId, clusterId, 'the same cluster')
+  const said = c.lines.filter(({ event }) => event === 'formation').map(({ facts }) => JSON.stringify(facts))
+  t.equal(
+    new Set(said).size <= said.length && said.length < 60,
+    true,
+    'a decision is logged when it changes, not each time',
+  )
+})
+
+t.test('a node that expects only itself forms a cluster alone', async (t) => {
+  const c = new TestCluster(t, [1])
+  automate(c, { expected: 1, delayMs: 300 })
+  await c.start(1)
+  await checkOne(t, c, [1], 'alone')
+})
+
+t.test(
+  'of five nodes the three with the lowest ids form, the others join and learn, or vote up to the target',
+  async (t) => {
+    for (const votersTarget of [3, 4, 5]) {
+      const c = new TestCluster(t, [1, 2, 3, 4, 5])
+      automate(c, { expected: 3, votersTarget })
+      await c.start(5, 3, 1, 4, 2)
+      await checkOne(t, c, [1, 2, 3, 4, 5].slice(0, votersTarget), `${votersTarget} voters`)
+    }
+  },
+)
+
+t.test('a node that starts when the cluster exists joins it, whichever member it knows', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3, votersTarget: 4 }, [1, 2, 3])
+  // The members do not discover node 4, and node 4 knows one member only.
+  const three = { addresses: specsOf([1, 2, 3]).map(({ raft }) => raft), problem: null }
+  automate(c, { expected: 3, votersTarget: 4, lookUp: () => three }, [1, 2, 3])
+  await c.start(1, 2, 3)
+  const leader = await c.leader([1, 2, 3])
+  const follower = leader === 1 ? 2 : 1
+  const one = { addresses: specsOf([follower]).map(({ raft }) => raft), problem: null }
+  automate(c, { expected: 3, lookUp: () => one }, [4])
+  await c.start(4)
+  await checkOne(t, c, [1, 2, 3, 4], 'joined through a follower')
+})
+
+t.test('with automatic joining off, nobody is taken in', async (t) => {
+  const c = new TestCluster(t, [1, 2])
+  automate(c, { expected: 1, delayMs: 300, autoJoin: false })
+  await c.start(1)
+  await c.leader([1])
+  automate(c, { expected: 1, delayMs: 60_000, autoJoin: false }, [2])
+  await c.start(2)
+  await c.pass(20_000)
+  t.match(c.on(2).status().formation, { decision: 'join', reason: /node 1 belongs to cluster .*: asks to join it/ })
+  t.match(c.on(1).status().joining, { mode: 'off', decision: 'none', reason: 'automatic joining is off' })
+  t.equal(c.at(1).view.effective.membership.nodes.size, 1)
+  await c.on(1).addLearner(specsOf([2])[0] ?? fail())
+  t.equal(c.on(2).status().node.state, 'learner', 'by request it works all the same')
+})
+
+t.test('nodes of another token, and nodes that are led by hand, are left alone', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 2, votersTarget: 4 })
+  c.at(3).options = { ...c.at(3).options, clusterToken: 'other' }
+  c.at(4).automation = null
+  await c.start(1, 2, 3, 4)
+  await c.leader([1, 2])
+  await c.pass(20_000)
+  t.equal(votersOf(c, 1), '1,2')
+  t.same([...c.at(1).view.effective.membership.nodes.keys()], [1, 2])
+  t.match(c.on(3).status().formation, {
+    decision: 'wait',
+    reason: /1 of 2 expected nodes is there; nodes 1, 2, 4 have another/,
+  })
+  t.match(c.on(4).status(), { clusterId: null, formation: { mode: 'manual', decision: 'none' } })
+  await c.on(4).initialize(specsOf([4]))
+  t.equal(clustersOf(c).length, 2, 'by hand it may form its own')
+})
+
+t.test('two nodes with one id are told so, and form nothing until that is mended', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3 })
+  c.at(4).options = { ...c.at(4).options, id: nodeId(3), incarnation: 'another' }
+  await c.start(1, 2, 3, 4)
+  await c.until('both of them, and the others, say so', () => {
+    return [1, 2, 3, 4].every((id) => c.on(id).status().formation.decision === 'refuse')
+  })
+  t.match(c.on(3).status().formation.reason, /10\.0\.0\.4:7100: two nodes have the id 3/)
+  t.match(c.on(4).status().formation.reason, /10\.0\.0\.3:7100: two nodes have the id 3/)
+  t.match(c.on(1).status().formation.reason, /two nodes have the id 3, at 10.0.0.3:7100 and at 10.0.0.4:7100/)
+  await c.pass(10_000)
+  t.same(clustersOf(c), [])
+  await c.at(4).crash()
+  await checkOne(t, c, [1, 2, 3], 'mended')
+})
+
+t.test('a member that lost its data does not form anything again, and comes back once it was removed', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  await c.at(3).crash()
+  c.at(3).wipe()
+  await c.start(3)
+  await c.until('node 3 refuses', () => c.on(3).status().formation.decision === 'refuse')
+  t.match(
+    c.on(3).status().formation.reason,
+    /node 3 has lost its data .*remove it from the membership, then add it again/,
+  )
+  await c.pass(10_000)
+  t.equal(c.on(3).status().clusterId, null)
+  await c.on(await c.leader([1, 2])).change({ add: [], remove: [3] })
+  await checkOne(t, c, [1, 2, 3], 'removed by the operator, joined again by itself')
+})
+
+t.test('a node that was removed by its operator stays out', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 4 })
+  await c.start(1, 2, 3, 4)
+  await checkOne(t, c, [1, 2, 3, 4], 'formed')
+  await c.on(1).change({ add: [], remove: [4] })
+  await c.pass(20_000)
+  t.notOk(c.at(1).view.effective.membership.nodes.has(c.at(4).id))
+  await c.restart(4)
+  await c.pass(20_000)
+  t.notOk(c.at(1).view.effective.membership.nodes.has(c.at(4).id), 'also when it is started again')
+})
+
+t.test('initialize by hand goes before the delay, and the others follow', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3, delayMs: 60_000 })
+  await c.start(1, 2, 3)
+  await c.on(2).initialize(specsOf([2]))
+  await checkOne(t, c, [1, 2, 3], 'one by hand, the rest by themselves')
+  await refused(c.on(1).initialize(specsOf([1])), 'already-initialized')
+})
+
+function fail(): never {
+  throw new Error('it is there')
+}
