@@ -11,7 +11,7 @@ import type {
   WriteAnswer,
 } from './answers.ts'
 import type { IncomingAnswer, OutgoingRequest } from './exchange.ts'
-import { Servers, type Query } from './servers.ts'
+import { Servers, type ElsewhereReason, type Query } from './servers.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
@@ -41,6 +41,8 @@ export interface ClientOptions {
   readonly servers: readonly URL[]
   /** How long one request may take, on however many servers. */
   readonly timeoutMs: number
+  /** Told whenever a request is taken to the next server. */
+  readonly onElsewhere?: (reason: ElsewhereReason) => void
 }
 
 export interface WriteConditions {
@@ -85,7 +87,7 @@ export class QuorateClient {
 
   constructor(options: ClientOptions) {
     this.options = options
-    this.servers = new Servers(options.servers, this.agent)
+    this.servers = new Servers(options.servers, this.agent, options.onElsewhere ?? (() => undefined))
   }
 
   close(): void {

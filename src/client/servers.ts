@@ -12,23 +12,29 @@ export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMs
   readonly query: Query
 }
 
+/** Why a request is taken to the next server: it said so, nobody listens there, or the connection broke before the answer. */
+export type ElsewhereReason =
+  { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
+
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
 const graceMs = 2_000
 /** Between two rounds over all servers. */
 const pauseMs = 25
 
 /** Codes by which a server says that nothing was done, and that another one may do it. */
-const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'removed'])
+const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'removed', 'not-initialized'])
 
 /** The servers that a client knows. It stays with one until that one fails it. */
 export class Servers {
   private readonly origins: readonly URL[]
   private readonly agent: Agent
+  private readonly onElsewhere: (reason: ElsewhereReason) => void
   private at = 0
 
-  constructor(origins: readonly URL[], agent: Agent) {
+  constructor(origins: readonly URL[], agent: Agent, onElsewhere: (reason: ElsewhereReason) => void) {
     this.origins = origins
     this.agent = agent
+    this.onElsewhere = onElsewhere
   }
 
   /** The first answer that another server could not better; rejects with `ConnectionError`. */
@@ -38,9 +44,12 @@ export class Servers {
       const isLast = (): boolean => this.origins.length === 1 || performance.now() + pauseMs >= deadline
       try {
         const answer = await this.ask(request, Math.max(1, Math.ceil(deadline - performance.now())))
-        if (isLast() || !isForAnother(answer)) return answer
+        const code = codeForAnother(answer, mayRepeat(request))
+        if (isLast() || code === null) return answer
+        this.onElsewhere({ kind: 'answered', code })
       } catch (error) {
-        if (isLast() || !(error instanceof ConnectionError) || !(error.refused || isRepeatable(request))) throw error
+        if (isLast() || !(error instanceof ConnectionError) || !(error.refused || mayRepeat(request))) throw error
+        this.onElsewhere({ kind: error.refused ? 'refused' : 'broken' })
       }
       this.at += 1
       if (tries % this.origins.length === 0) await delay(pauseMs)
@@ -64,16 +73,18 @@ export class Servers {
   }
 }
 
-function isRepeatable({ method, headers }: ServerRequest): boolean {
+function mayRepeat({ method, headers }: ServerRequest): boolean {
   return method === 'GET' || headers['idempotency-key'] !== undefined
 }
 
-function isForAnother({ status, body }: IncomingAnswer): boolean {
-  if (status !== 503) return false
+/** The code of an answer that another server may better; null for one that is final. */
+function codeForAnother({ status, body }: IncomingAnswer, isRepeatable: boolean): string | null {
+  if (status < 400) return null
   try {
     const problem: unknown = JSON.parse(body.toString('utf8'))
-    return typeof problem === 'object' && problem !== null && 'code' in problem && elsewhere.has(String(problem.code))
+    const code = typeof problem === 'object' && problem !== null && 'code' in problem ? String(problem.code) : ''
+    return elsewhere.has(code) || (isRepeatable && code === 'outcome-unknown') ? code : null
   } catch {
-    return false
+    return null
   }
 }

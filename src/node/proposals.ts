@@ -154,7 +154,13 @@ export class Proposals {
   close(error: RequestError): void {
     this.closed = error
     this.sweepCancel?.()
+    this.abandon(error)
+  }
+
+  /** The same for what is open now. */
+  abandon(error: RequestError): void {
     for (const pending of this.pending.values()) this.fail(pending, pending.batch === null ? error : outcomeUnknown())
+    this.waiting = []
   }
 
   private flushSoon(): void {

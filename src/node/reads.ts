@@ -139,6 +139,11 @@ export class Reads {
   close(error: RequestError): void {
     this.closed = error
     this.sweepCancel?.()
+    this.abandon(error)
+  }
+
+  /** Answers every read that waits with `error`. */
+  abandon(error: RequestError): void {
     for (const waiting of this.all()) waiting.reject(error)
     this.waiting = []
     this.rounds.clear()

@@ -9,6 +9,7 @@ import { Applier } from './applier.ts'
 import { Conditions } from './conditions.ts'
 import { Control } from './control.ts'
 import { CoreLoop } from './core-loop.ts'
+import { Departure } from './departure.ts'
 import { entryCodec, membershipsOf } from './entry.ts'
 import { Forwarded } from './forwarded.ts'
 import { Freshness } from './freshness.ts'
@@ -44,6 +45,7 @@ export class Replica {
   private readonly deps: NodeDependencies
   private readonly peers: Peers
   private readonly forwarded: Forwarded
+  private readonly departure: Departure
   private stopped = false
 
   constructor(options: NodeOptions, deps: NodeDependencies, peers: Peers, startup: Startup) {
@@ -67,6 +69,8 @@ export class Replica {
       { id: options.id, retryMs: options.electionTimeoutMsMin },
       { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
     )
+    const { raft, proposals, reads } = this
+    this.departure = new Departure({ id: options.id, raft, proposals, reads, applied: () => this.appliedIndex })
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = this.makeFlusher(indexOf(startup.restored.purged))
@@ -209,6 +213,7 @@ export class Replica {
     switch (event.type) {
       case 'state-changed':
         if (event.state === 'leader') this.forwarded.onLeading(event.vote.leaderId)
+        this.departure.onChanged()
         return this.onLeader()
       case 'leader-changed':
       case 'transfer-ended':
@@ -216,7 +221,7 @@ export class Replica {
       case 'membership-changed':
         this.peers.onMembership(this.raft.effectiveMembership.membership)
         if (event.committed) this.peers.onCommittedMembership(event.stored.membership)
-        return
+        return this.departure.onChanged()
       default:
     }
   }
@@ -242,6 +247,7 @@ export class Replica {
   private afterApplied(logId: LogId): void {
     this.freshness.onApplied(logId.index)
     this.reads.onApplied(logId.index)
+    this.departure.onApplied()
     this.conditions.changed()
     this.flusher.onApplied(logId.index)
   }

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { PeerMessage } from '../../src/ports/transport.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 
 /** A running cluster of `voters` on machines `ids`; returns its leader. */
@@ -227,6 +228,38 @@ t.test('every kind of change of the set of voters commits, and writes go on mean
     const { record } = await c.on(leader).read('counter')
     t.equal(record?.version, writes, 'every write took effect once')
     await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
+t.test('requests under way on a node that is removed are answered at once', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
+  for (const id of [followers[0] ?? 0, leader]) {
+    let answered = 0
+    let stopped = false
+    const writing = Array.from({ length: 4 }, async (_, writer) => {
+      for (let i = 0; !stopped; i++) {
+        const from = c.clock.now()
+        const key = `w${writer}/${i}`
+        const outcome = await c
+          .on(id)
+          .put(key, 'v', { timeoutMs: 20_000 })
+          .then(
+            () => 'done',
+            (error: unknown) => (error instanceof RequestError ? error.code : String(error)),
+          )
+        t.ok(c.clock.now() - from < 2_000, `${key} on node ${id}: ${outcome} after ${c.clock.now() - from} ms`)
+        answered += 1
+        if (outcome === 'done') continue
+        t.ok(['outcome-unknown', 'removed'].includes(outcome), outcome)
+        return
+      }
+    })
+    await c.until('writes go on', () => answered > 50)
+    await c.on(leader).change({ add: [], remove: [id] })
+    await c.until('it shows that it was removed', () => c.on(id).status().node.state === 'removed')
+    await Promise.all(writing)
+    stopped = true
+    await refused(c.on(id).get('w0/0', { timeoutMs: 20_000 }), 'removed')
   }
 })
 

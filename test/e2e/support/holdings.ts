@@ -1,5 +1,11 @@
-import type { Load } from './load.ts'
+import type { WriteOutcome } from './load.ts'
 import type { NodeProcess } from './node-process.ts'
+
+/** What clients were told of keys that each were written once. */
+export interface WrittenKeys {
+  readonly writes: ReadonlyMap<string, WriteOutcome>
+  valueOf(key: string): string
+}
 
 export interface Holding {
   readonly value: Buffer
@@ -34,7 +40,7 @@ export async function holdingsOf(node: NodeProcess, prefix: string, query = ''):
  * Where a node's answer contradicts what clients were told: an acknowledged write that is missing or differs, a refused one
  * that took effect, one that took effect twice, a key that nobody wrote. Empty when all is well.
  */
-export function contradictions(load: Load, holdings: ReadonlyMap<string, Holding>): string[] {
+export function contradictions(load: WrittenKeys, holdings: ReadonlyMap<string, Holding>): string[] {
   const found: string[] = []
   for (const [key, outcome] of load.writes) {
     const holding = holdings.get(key)

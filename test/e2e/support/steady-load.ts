@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { QuorateClient } from '../../../src/client/quorate-client.ts'
+import type { WriteOutcome } from './load.ts'
+import type { NodeProcess } from './node-process.ts'
+
+export interface SteadyLoadOptions {
+  readonly prefix: string
+  /** Through each node. */
+  readonly writers: number
+  /** How long one write may take, on however many nodes. */
+  readonly timeoutMs: number
+}
+
+/** Writes through a node before its writer comes back to it, in case it has turned to another one meanwhile. */
+const writesPerClient = 25
+const pauseMs = 2
+
+/**
+ * Writers that must not fail: each writes through a node of its own, and turns to others while that one is away, as any client with a
+ * list of servers does.
+ */
+export class SteadyLoad {
+  readonly writes = new Map<string, WriteOutcome>()
+  readonly prefix: string
+  /** Writes that came to no good end within their time. */
+  readonly failures: string[] = []
+  /** How often a request was taken to another node, by reason. */
+  readonly turned = new Map<string, number>()
+  readonly acknowledgedAt: number[] = []
+  private readonly options: SteadyLoadOptions
+  /** Every node there is or will be. */
+  private readonly nodes: readonly NodeProcess[]
+  private readonly running: Promise<void>[] = []
+  private stopping = false
+
+  constructor(options: SteadyLoadOptions, nodes: readonly NodeProcess[]) {
+    this.options = options
+    this.prefix = options.prefix
+    this.nodes = nodes
+  }
+
+  /** From now on writes go through `node` too. */
+  through(node: NodeProcess): void {
+    for (let writer = 0; writer < this.options.writers; writer++) this.running.push(this.run(node, writer))
+  }
+
+  get acknowledged(): number {
+    return this.acknowledgedAt.length
+  }
+
+  longestGapMs(): number {
+    return Math.max(...this.acknowledgedAt.map((at, index) => at - (this.acknowledgedAt[index - 1] ?? at)))
+  }
+
+  valueOf(key: string): string {
+    return `the value of ${key}`
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true
+    await Promise.all(this.running)
+  }
+
+  private async run(node: NodeProcess, writer: number): Promise<void> {
+    for (let number = 0; !this.stopping;) {
+      const client = this.clientOf(node)
+      for (let count = 0; count < writesPerClient && !this.stopping; count++, number++) {
+        await this.write(client, `${this.prefix}${node.id}/${writer}/${number}`)
+        await delay(pauseMs)
+      }
+      client.close()
+    }
+  }
+
+  private clientOf(node: NodeProcess): QuorateClient {
+    const others = this.nodes.filter((other) => other !== node)
+    const servers = [node, ...others].map(({ addresses }) => new URL(addresses.api))
+    return new QuorateClient({
+      servers,
+      timeoutMs: this.options.timeoutMs,
+      onElsewhere: (reason) => {
+        const name = reason.kind === 'answered' ? reason.code : reason.kind
+        this.turned.set(name, (this.turned.get(name) ?? 0) + 1)
+      },
+    })
+  }
+
+  private async write(client: QuorateClient, key: string): Promise<void> {
+    try {
+      const conditions = { ifRevision: null, create: false }
+      const { revision } = await client.put(key, Buffer.from(this.valueOf(key)), conditions)
+      this.writes.set(key, { kind: 'acknowledged', revision })
+      this.acknowledgedAt.push(performance.now())
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      this.writes.set(key, { kind: 'unknown', reason })
+      this.failures.push(`${key}: ${reason}`)
+    }
+  }
+}
