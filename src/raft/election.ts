@@ -83,11 +83,18 @@ export class Election {
     this.rearm()
   }
 
-  /** A vote went to another candidate, or a higher one was seen. */
+  /** A vote went to another candidate. */
   yielded(): void {
     this.abandon()
     this.leaderAlive = false
     this.rearm()
+  }
+
+  /** An answer showed a higher vote. A leader, which has no timer here, decides itself when to try again. */
+  private outvoted(): void {
+    this.abandon()
+    this.leaderAlive = false
+    if (this.deadline !== Infinity) this.rearm()
   }
 
   abandon(): void {
@@ -235,7 +242,7 @@ export class Election {
     // A refusal teaches the higher vote, even when it is late: otherwise the next round would ask for a ballot too low again.
     // A vote that comes with a grant is below the ballot asked for, also when it is above this node's own: no reason to give up.
     if (!message.granted && this.core.observe(message.vote)) {
-      this.yielded()
+      this.outvoted()
       return 'a higher vote'
     }
     if (round === null || !sameLeaderId(message.asked.leaderId, round.vote.leaderId)) return 'not the current round'
@@ -250,7 +257,7 @@ export class Election {
 
   private ignoreVoteResponse(message: VoteResponse): string | null {
     if (this.core.observe(message.vote)) {
-      this.yielded()
+      this.outvoted()
       return 'a higher vote'
     }
     if (this.campaign === null || !sameLeaderId(message.asked.leaderId, this.campaign.vote.leaderId))
