@@ -65,6 +65,8 @@ export class Peers {
    */
   private readonly uncalled = new Map<NodeId, string>()
   private readonly lingering = new Map<NodeId, string>()
+  /** Of those, who is in no committed membership any more: forgotten with the connection. */
+  private readonly departed = new Set<NodeId>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
   private readonly warned = new Map<string, Warning>()
@@ -185,6 +187,7 @@ export class Peers {
       const met = this.met.get(id)
       if (met !== undefined) this.remember(id, met)
       this.lingering.delete(id)
+      this.departed.delete(id)
       this.callers.delete(id)
     }
     this.forgetOldAddresses(before)
@@ -196,7 +199,10 @@ export class Peers {
   /** A membership is committed: who is not in it may come back with other data. */
   onCommittedMembership(membership: Membership): void {
     for (const id of this.known.keys()) {
-      if (!membership.nodes.has(id) && !this.listed.has(id)) this.forget(id)
+      if (membership.nodes.has(id) || this.listed.has(id)) continue
+      // What is still meant for the member that leaves must not reach a node that has taken its place with an empty disk.
+      if (this.lingering.has(id)) this.departed.add(id)
+      else this.forget(id)
     }
   }
 
@@ -293,6 +299,7 @@ export class Peers {
       if (!this.lingering.delete(id)) return
       this.notCallingBack(id, raft)
       this.connect()
+      if (this.departed.delete(id)) this.forget(id)
     })
   }
 

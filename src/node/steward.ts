@@ -40,6 +40,8 @@ export class Steward {
   private readonly autopilot: Verdict
   /** Since when a learner keeps up. */
   private readonly stableSince = new Map<NodeId, number>()
+  /** Since when this leader has it among its members: nobody is missed from before. */
+  private readonly memberSince = new Map<NodeId, number>()
   private readonly putOff = new Map<number, number>()
   private changing = false
   private trouble: string | null = null
@@ -131,12 +133,12 @@ export class Steward {
     const now = clock.now()
     const view = replica.raft.view()
     const leading = view.state === 'leader'
-    if (!leading) this.stableSince.clear()
     for (const [id, until] of this.putOff) if (until <= now) this.putOff.delete(id)
     const { membership } = view.effective
     const voters = votersOfMembership(membership)
     const members = [...membership.nodes.keys()].sort((a, b) => a - b)
-    for (const id of this.stableSince.keys()) if (!membership.nodes.has(id)) this.stableSince.delete(id)
+    for (const since of [this.stableSince, this.memberSince])
+      for (const id of since.keys()) if (!leading || !membership.nodes.has(id)) since.delete(id)
     const facts = (ids: readonly NodeId[]): MemberFacts[] => ids.map((id) => this.member(view, id, now))
     return {
       leading,
@@ -156,8 +158,10 @@ export class Steward {
   private member(view: RaftView, id: NodeId, now: number): MemberFacts {
     if (id === view.id) return { id, self: true, live: true, silentMs: 0, stableMs: 0 }
     const heardAt = view.followers.find((one) => one.id === id)?.heardAt ?? null
-    const silentMs = now - (heardAt ?? this.deps.replica.journal.ledSince)
-    const live = heardAt !== null && silentMs <= this.options.electionTimeoutMsMax
+    const memberSince = this.memberSince.get(id) ?? now
+    if (view.state === 'leader') this.memberSince.set(id, memberSince)
+    const silentMs = now - Math.max(heardAt ?? -Infinity, memberSince)
+    const live = heardAt !== null && now - heardAt <= this.options.electionTimeoutMsMax
     const stable = view.state === 'leader' && live && this.deps.changes.isCaughtUp(id)
     if (!stable) this.stableSince.delete(id)
     else if (!this.stableSince.has(id)) this.stableSince.set(id, now)

@@ -93,7 +93,7 @@ export interface MemberFacts {
   readonly self: boolean
   /** Heard within an election timeout. */
   readonly live: boolean
-  /** For how long it has not been heard. Counted from when this node began to lead, if not at all. */
+  /** For how long it has not been heard. Counted from when this node began to lead, or the other became a member, if not at all. */
   readonly silentMs: number
   /** For how long it has been live and close behind without a break; null: it is not. */
   readonly stableMs: number | null
