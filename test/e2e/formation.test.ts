@@ -1,0 +1,137 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { ClusterStatus } from '../../src/node/status.ts'
+import { TestCluster } from './support/cluster.ts'
+import { eventually } from './support/eventually.ts'
+import type { NodeProcess } from './support/node-process.ts'
+
+const rounds = 10
+
+/** Places of `size` nodes, none of them started. */
+async function placesFor(t: Test, size: number): Promise<TestCluster> {
+  const cluster = await TestCluster.start(t, { size: 0 })
+  for (let count = 0; count < size; count++) await cluster.add()
+  return cluster
+}
+
+/** The command line that every node has for ever. */
+function commonFlags(cluster: TestCluster, expect: number, formationDelay: string): string[] {
+  const addresses = cluster.members.map(({ raft }) => raft).join(',')
+  const discover = ['--discover', `static:${addresses}`, '--expect', String(expect)]
+  return [
+    ...discover,
+    '--cluster-formation-delay',
+    formationDelay,
+    '--stabilization',
+    '300ms',
+    '--cluster-token',
+    'e2e',
+  ]
+}
+
+/** Waits until every node that runs is ready in one cluster with these voters, in which a write is read everywhere. */
+async function expectOneCluster(t: Test, cluster: TestCluster, voters: readonly number[], name: string): Promise<void> {
+  const { running } = cluster
+  await eventually(`voters ${voters.join()}`, async () => {
+    const statuses = await Promise.all(running.map(async ({ id }) => await cluster.status(id)))
+    const clusters = new Set(statuses.flatMap(({ clusterId }) => clusterId ?? []))
+    if (clusters.size > 1) throw new Error(`clusters ${[...clusters].join(' ')}`)
+    const isMember = ({ membership }: ClusterStatus): boolean => {
+      const effective = membership?.effective.membership
+      if (effective?.configs.join('/') !== voters.join()) return false
+      return running.every(({ id }) => effective.nodes[String(id)] !== undefined)
+    }
+    if (statuses.every(isMember)) return true
+    throw new Error(statuses.map(({ node, formation }) => `${node.id}: ${node.state}, ${formation.reason}`).join('\n'))
+  })
+  await cluster.untilReady()
+  for (const { id, client } of running) {
+    const written = await client.putKey(`from/${id}`, name)
+    t.equal(written.status, 200, `${name}: node ${id} takes a write: ${written.summary}`)
+  }
+  const { digests } = await cluster.untilEqual()
+  t.equal(new Set(digests).size, 1, `${name}: all hold the same`)
+}
+
+const launch = async (node: NodeProcess, flags: readonly string[]): Promise<void> => {
+  await delay(randomInt(400))
+  if (!node.isRunning) node.launch(flags)
+}
+
+for (let round = 1; round <= rounds; round++) {
+  const variant = (['random starts', 'kills while it forms', 'a delay that is too short for some'] as const)[round % 3]
+  t.test(`round ${round}: ${variant ?? ''}`, async (t) => {
+    const cluster = await placesFor(t, 3)
+    const flags = commonFlags(cluster, 3, '500ms')
+    if (variant === 'a delay that is too short for some') {
+      // Node 1 takes itself for enough and does not wait: the others find its cluster, and join.
+      const alone = commonFlags(cluster, 1, '0ms')
+      await launch(cluster.node(1), [...alone, '--voters-target', '3'])
+      await Promise.all([2, 3].map(async (id) => await launch(cluster.node(id), flags)))
+    } else {
+      await Promise.all(cluster.nodes.map(async (node) => await launch(node, flags)))
+    }
+    if (variant === 'kills while it forms') {
+      for (let kills = 0; kills < 3; kills++) {
+        const victim = cluster.node(1 + randomInt(3))
+        await delay(randomInt(600))
+        await victim.kill()
+        victim.launch(flags)
+      }
+    }
+    await expectOneCluster(t, cluster, [1, 2, 3], `round ${round}`)
+  })
+}
+
+t.test('five nodes with one command line form a cluster, a sixth joins, and all of them start again', async (t) => {
+  const cluster = await placesFor(t, 6)
+  const flags = commonFlags(cluster, 5, '500ms')
+  const sixth = cluster.node(6)
+  const first = cluster.others(6)
+  for (const node of first) node.launch(flags)
+  await expectOneCluster(t, cluster, [1, 2, 3, 4, 5], 'formed')
+  const { clusterId, formation } = await cluster.status(2)
+  t.match(formation, { mode: 'automatic', decision: 'resume', expected: 5 })
+
+  await sixth.start(flags)
+  await expectOneCluster(t, cluster, [1, 2, 3, 4, 5], 'the sixth joined as a learner, since five voters are wanted')
+
+  await Promise.all(cluster.nodes.map(async (node) => await node.kill()))
+  for (const node of cluster.nodes) node.launch(flags)
+  await expectOneCluster(t, cluster, [1, 2, 3, 4, 5], 'started again with the same words')
+  t.equal((await cluster.status(6)).clusterId, clusterId, 'it is the same cluster')
+})
+
+t.test('a node that waits says for what, in GET /cluster and in its log', async (t) => {
+  const cluster = await placesFor(t, 3)
+  const flags = commonFlags(cluster, 3, '200ms')
+  const [first, second] = [cluster.node(1), cluster.node(2)]
+  await first.start(flags)
+  const waits = await eventually('it waits for the others', async () => {
+    const { formation } = await cluster.status(1)
+    return formation.reason.startsWith('1 of 3') ? formation : null
+  })
+  t.match(waits, { mode: 'automatic', decision: 'wait', seen: 1, expected: 3, failure: null })
+  const others = [second.addresses.raft, cluster.node(3).addresses.raft].sort()
+  t.match(waits.reason, `nobody answers at ${others.join(', ')}`)
+  t.same(
+    waits.sightings.map(({ address, node }) => ({ address, node })),
+    others.map((address) => ({ address, node: null })),
+  )
+  t.match(first.process.output, '1 of 3 expected nodes is there')
+  t.equal((await first.client.get('/readyz')).status, 503, 'it is not ready')
+
+  await t.test('two nodes with another token form a cluster of their own, and the first one waits on', async (t) => {
+    const other = commonFlags(cluster, 2, '200ms').map((word) => (word === 'e2e' ? 'other' : word))
+    await second.start(other)
+    await cluster.node(3).start(other)
+    await cluster.untilReady([second, cluster.node(3)])
+    const status = await eventually('it has seen them', async () => {
+      const seen = await cluster.status(1)
+      return /nodes 2, 3 have another cluster token/.test(seen.formation.reason) ? seen : null
+    })
+    t.equal(status.clusterId, null)
+    t.match(status.formation, { decision: 'wait', seen: 1 })
+  })
+})
