@@ -60,7 +60,7 @@ async function lookUp(source: DiscoverySource, dependencies: SourceDependencies)
 function readList(path: string, text: string, parseAddress: SourceDependencies['parseAddress']): Discovered {
   const addresses: string[] = []
   let problem: string | null = null
-  for (const [at, line] of text.split('\n').entries()) {
+  for (const [at, line] of text.split(/\r?\n/).entries()) {
     const entry = line.replace(/#.*$/, '').trim()
     if (entry === '') continue
     const address = parseAddress(entry)

@@ -18,7 +18,7 @@ export interface Wishes {
 
 const noAutopilot: AutomationPlan['autopilot'] = { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 }
 
-export function planOf(ids: readonly number[], wishes: Wishes): AutomationPlan {
+function planOf(ids: readonly number[], wishes: Wishes): AutomationPlan {
   const { expected, delayMs = 1_000, autoJoin = true, votersTarget = expected, stabilizationMs = 500 } = wishes
   const all: Discovered = { addresses: ids.map((id) => addressesOf(id).raft), problem: null }
   const discovery = { lookUp: async () => wishes.lookUp?.() ?? all }
