@@ -1,11 +1,11 @@
 import { automationSettings, checkAutomation, type AutomationConfig } from './automation-config.ts'
 import { closest } from './lib/closest.ts'
+import { leadershipSettings, type LeadershipConfig } from './leadership-config.ts'
 import { limits } from './limits.ts'
 import {
   describeDuration,
   describeSize,
   duration,
-  durationRange,
   formatHostPort,
   hostPort,
   integer,
@@ -16,7 +16,6 @@ import {
   reachableOrigin,
   size,
   visibleText,
-  type DurationRange,
   type HostPort,
   type Mistake,
   type Parsed,
@@ -27,7 +26,7 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 const logFormats = ['json', 'text'] as const
 
 /** All that can be chosen about a node. Frozen; sizes in bytes, times in milliseconds. */
-export interface Config extends AutomationConfig {
+export interface Config extends AutomationConfig, LeadershipConfig {
   readonly id: number
   readonly dataDirectory: string
   readonly api: HostPort
@@ -37,8 +36,6 @@ export interface Config extends AutomationConfig {
   /** `host:port`. Null: where the node listens for its peers. */
   readonly raftAdvertise: string | null
   readonly clusterToken: string
-  readonly heartbeatMs: number
-  readonly electionTimeoutMs: DurationRange
   readonly valueBytesMax: number
   readonly purgeEveryEntries: number
   readonly purgeEveryBytes: number
@@ -123,24 +120,7 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
     parse: visibleText(tokenCharactersMax),
   },
   ...automationSettings,
-  heartbeatMs: {
-    flag: 'heartbeat',
-    placeholder: 'DURATION',
-    summary: 'how often an idle leader is heard',
-    allowed: 'a duration from 5ms to 10s, at most a third of the shortest election timeout',
-    initial: '50ms',
-    required: true,
-    parse: duration(5, 10_000),
-  },
-  electionTimeoutMs: {
-    flag: 'election-timeout',
-    placeholder: 'MIN-MAX',
-    summary: 'how long without a leader before a campaign; drawn anew each time',
-    allowed: 'two durations from 15ms to 60s, such as 300ms-600ms, the first at least three heartbeats',
-    initial: '300ms-600ms',
-    required: true,
-    parse: durationRange(15, 60_000),
-  },
+  ...leadershipSettings,
   valueBytesMax: {
     flag: 'value-bytes-max',
     placeholder: 'SIZE',

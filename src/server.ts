@@ -164,6 +164,7 @@ function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDi
     heartbeatMs: config.heartbeatMs,
     electionTimeoutMsMin: electionTimeoutMs.min,
     electionTimeoutMsMax: electionTimeoutMs.max,
+    leaderPriority: config.leaderPriority,
     appendBytesMax: limits.appendBytesMax,
     appendEntriesMax: limits.appendEntriesMax,
     inflightAppendsMax: limits.inflightAppendsMax,

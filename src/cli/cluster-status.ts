@@ -86,7 +86,7 @@ function describeCluster(cluster: ClusterAnswer): string {
     members.length === 0
       ? ''
       : `\n${formatTable(
-          ['NODE', 'ROLE', 'RAFT', 'API', 'REACHABLE', 'MATCHED', 'LAG', 'CONTACT'],
+          ['NODE', 'ROLE', 'PRIORITY', 'RAFT', 'API', 'REACHABLE', 'MATCHED', 'LAG', 'CONTACT'],
           members.map(([id, member]) => memberRow(cluster, id, member)),
         )}`
   const warnings = cluster.warnings.map(({ code, detail }) => `warning: ${printable(detail)} (${code})\n`).join('')
@@ -105,6 +105,7 @@ function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswe
   return [
     id,
     String(cluster.leader) === id ? 'leader' : member.role,
+    orDash(member.priority),
     member.raft,
     member.api,
     answers === null ? '-' : answers ? 'yes' : 'no',

@@ -59,6 +59,7 @@ export interface MemberStatusAnswer {
   readonly raft: string
   readonly api: string
   readonly role: 'voter' | 'learner'
+  readonly priority: number | null
   readonly reachable: boolean | null
   readonly matched: number | null
   readonly lag: number | null

@@ -124,6 +124,8 @@ export interface SnapshotProgressView {
 
 export interface MemberStatus extends AddressesView {
   readonly role: 'voter' | 'learner'
+  /** Of leading; null: the node has not said yet. */
+  readonly priority: number | null
   /** Null where this node cannot know (only the leader hears from everybody). */
   readonly reachable: boolean | null
   readonly matched: number | null

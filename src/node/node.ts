@@ -2,7 +2,7 @@ import { InvariantError } from '../lib/assert.ts'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
 import type { Hello, NodeReport, Refusal } from '../ports/transport.ts'
-import type { NodeId } from '../raft/index.ts'
+import type { NodeId, TransferOutcome } from '../raft/index.ts'
 import { NO_MEMBERSHIP, VOTE_ZERO } from '../raft/index.ts'
 import { Automation } from './automation.ts'
 import { Changes } from './changes.ts'
@@ -13,6 +13,7 @@ import { Health } from './health.ts'
 import { Keys } from './keys.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import { Peers } from './peers.ts'
+import { Preference } from './preference.ts'
 import { Replica } from './replica.ts'
 import { openStores } from './startup.ts'
 import { Status } from './status.ts'
@@ -41,6 +42,7 @@ export class Node {
   private status: Status | null = null
   private offered: NodeServices | null = null
   private automation: Automation | null = null
+  private readonly preference: Preference
   private faultSeen: Error | null = null
   private stopping = false
 
@@ -52,6 +54,7 @@ export class Node {
     })
     this.deps = { ...deps, state, onFault: (error) => this.onFault(error) }
     this.notifyFault = deps.onFault
+    this.preference = new Preference(options, deps)
     this.peers = new Peers(
       {
         id: options.id,
@@ -81,7 +84,7 @@ export class Node {
     const startup = await openStores(options.id, deps.log, deps.state, deps.logger)
     const replica = new Replica(options, deps, this.peers, startup)
     this.replica = replica
-    const status = new Status(options, deps, replica, this.peers)
+    const status = new Status(options, deps, replica, this.peers, this.preference)
     this.status = status
     this.offered = this.buildServices(replica, status)
     await deps.transport.start({
@@ -91,7 +94,7 @@ export class Node {
       onUnreachable: (peer) => replica.onUnreachable(peer),
       onRefused: (peer, refusal) => replica.onRefused(peer, refusal),
       admit: (hello) => this.admit(hello),
-      admitReport: (peer, report) => this.peers.admitReport(peer, report),
+      admitReport: (peer, report) => this.admitReport(peer, report),
       hello: (purpose, to) => this.hello(purpose, to),
       report: () => this.report(),
       onSnapshot: (source) => replica.onSnapshot(source),
@@ -99,6 +102,7 @@ export class Node {
     this.connectMembers(replica)
     replica.start()
     this.automation?.start()
+    this.preference.start(replica)
     deps.logger.info(
       { id: options.id, state: status.state(), clusterId: replica.clusterIdentity, applied: replica.appliedIndex },
       'node started',
@@ -127,6 +131,7 @@ export class Node {
     if (replica !== null && transfer && this.faultSeen === null) await this.handOver(replica)
     this.stopping = true
     this.automation?.stop()
+    this.preference.stop()
     this.status?.onStopping()
     if (replica !== null)
       await replica.stop(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
@@ -202,8 +207,13 @@ export class Node {
   }
 
   private async handOver(replica: Replica): Promise<void> {
-    if (replica.raft.view().state !== 'leader') return
-    const outcome = replica.input(() => replica.raft.transfer(this.deps.clock.now(), null))
+    const view = replica.raft.view()
+    if (view.state !== 'leader') return
+    const transfer = (to: NodeId | null): TransferOutcome =>
+      replica.input(() => replica.raft.transfer(this.deps.clock.now(), to))
+    const preferred = transfer(this.preference.successorOf(view))
+    // Whom this node prefers may be away by now.
+    const outcome = preferred.kind === 'no-target' ? transfer(null) : preferred
     if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
     const gone = (): boolean => replica.raft.view().state !== 'leader' && replica.raft.view().leader !== null
     await replica.conditions.until(gone, this.options.electionTimeoutMsMax)
@@ -213,6 +223,12 @@ export class Node {
     if (this.stopping) return { code: 'shutting-down', detail: 'this node is shutting down' }
     const refusal = this.peers.admit(hello)
     if (refusal === null) this.automation?.onHello(hello)
+    return refusal
+  }
+
+  private admitReport(peer: NodeId, report: NodeReport): Refusal | null {
+    const refusal = this.peers.admitReport(peer, report)
+    if (refusal === null) this.preference.onReport(peer, report.leaderPriority)
     return refusal
   }
 
@@ -244,6 +260,7 @@ export class Node {
       addresses,
       version,
       candidacy: this.automation?.candidacy() ?? null,
+      leaderPriority: this.preference.own,
     }
   }
 

@@ -17,6 +17,8 @@ export interface NodeOptions {
   readonly heartbeatMs: number
   readonly electionTimeoutMsMin: number
   readonly electionTimeoutMsMax: number
+  /** 0 to 100: a node of a higher priority leads when it can. A hint, never needed for safety. Left out: 50. */
+  readonly leaderPriority?: number
   readonly appendBytesMax: number
   readonly appendEntriesMax: number
   readonly inflightAppendsMax: number

@@ -4,6 +4,7 @@ import type { AutomationStatus } from './automation.ts'
 import { MANUAL } from './automation.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers, Warning } from './peers.ts'
+import type { Preference } from './preference.ts'
 import type { Replica } from './replica.ts'
 import type { LogIdView, MembershipAnswer } from './views.ts'
 import { failureToleranceOf, logIdView, membershipAnswer, voteView, votersOfMembership } from './views.ts'
@@ -14,6 +15,7 @@ export interface MemberStatus {
   readonly raft: string
   readonly api: string
   readonly role: 'voter' | 'learner'
+  readonly priority: number | null
   readonly reachable: boolean | null
   readonly matched: number | null
   readonly lag: number | null
@@ -54,15 +56,17 @@ export class Status {
   private readonly deps: NodeDependencies
   private readonly replica: Replica
   private readonly peers: Peers
+  private readonly preference: Preference
   private readonly startedAt: number
   private stopping = false
   private automation: { status(): AutomationStatus } | null = null
 
-  constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers) {
+  constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers, preference: Preference) {
     this.options = options
     this.deps = deps
     this.replica = replica
     this.peers = peers
+    this.preference = preference
     this.startedAt = deps.clock.now()
   }
 
@@ -127,7 +131,8 @@ export class Status {
     const addresses = membership.nodes.get(id)
     if (addresses === undefined) return null
     const role = votersOfMembership(membership).has(id) ? 'voter' : 'learner'
-    const base = { raft: addresses.raft, api: addresses.api, role } as const
+    const priority = this.preference.priorityOf(id)
+    const base = { raft: addresses.raft, api: addresses.api, role, priority } as const
     if (id === this.options.id) {
       const isLeader = view.state === 'leader'
       return {

@@ -96,6 +96,8 @@ export interface NodeReport {
   readonly addresses: NodeAddresses
   readonly version: string
   readonly candidacy: Candidacy | null
+  /** 0 to 255; see `NodeOptions`. */
+  readonly leaderPriority: number
 }
 
 /** What a node says that forms and joins clusters by itself; null in the report of one that leaves this to its operator. */

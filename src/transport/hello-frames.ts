@@ -97,6 +97,7 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
     writer.text(report.candidacy.token)
     writeOptionalText(writer, report.candidacy.proposal)
   }
+  writer.u8(report.leaderPriority)
 }
 
 function readReport(reader: FieldReader): NodeReport {
@@ -111,7 +112,9 @@ function readReport(reader: FieldReader): NodeReport {
   const addresses = readAddresses(reader)
   const version = reader.text()
   const candidacy = reader.flag() ? { token: reader.text(), proposal: readOptionalText(reader) } : null
-  return { id, incarnation, clusterId, initialized, vote, last, leader, effective, addresses, version, candidacy }
+  const leaderPriority = reader.u8()
+  const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
+  return { ...facts, effective, addresses, version, candidacy, leaderPriority }
 }
 
 function writeOptionalText(writer: FrameWriter, text: string | null): void {

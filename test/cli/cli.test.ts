@@ -186,7 +186,7 @@ t.test('against four nodes', async (t) => {
     const status = await cli(2, ['cluster', 'status'])
     t.match(status.out, /voters +1, 2, 3\n/)
     t.match(status.out, /may fail +1 voter\n/)
-    t.match(status.out, /NODE +ROLE +RAFT +API +REACHABLE +MATCHED +LAG +CONTACT\n1 +/)
+    t.match(status.out, /NODE +ROLE +PRIORITY +RAFT +API +REACHABLE +MATCHED +LAG +CONTACT\n1 +/)
     const document: unknown = JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out)
     t.match(document, { clusterId: String, node: { id: 2 }, failureTolerance: 1, nodes: { 1: { role: 'voter' } } })
   })

@@ -161,6 +161,7 @@ export class RecordingNode implements TransportHandlers {
       addresses: { raft: `node-${id}:7000`, api: `http://node-${id}:8000` },
       version: '0.0.0',
       candidacy: null,
+      leaderPriority: 70,
     }
   }
 

@@ -376,6 +376,7 @@ export class MemoryCluster implements ClusterControl {
     return {
       ...addresses,
       role,
+      priority: id === NODE ? 50 : null,
       reachable: id === NODE ? null : true,
       matched: 0,
       lag: 0,

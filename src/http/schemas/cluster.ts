@@ -122,6 +122,10 @@ const memberStatus = {
   raft: Type.String(),
   api: Type.String(),
   role: Type.Unsafe<string>({ type: 'string', enum: ['voter', 'learner'] }),
+  priority: nullable(
+    Type.Integer({ minimum: 0 }),
+    'A node of a higher priority leads when it can. Null: not known yet.',
+  ),
   reachable: nullable(Type.Boolean()),
   matched: nullable(Type.Integer(), 'The last index that it is known to hold.'),
   lag: nullable(Type.Integer({ minimum: 0 }), 'Entries that it is behind.'),
