@@ -80,6 +80,7 @@ function describeCluster(cluster: ClusterAnswer): string {
     ['applied', describeLogId(cluster.applied)],
     ['purged', describeLogId(cluster.purged)],
     ['may fail', describeTolerance(cluster.failureTolerance)],
+    ...stancesOf(cluster),
   ])
   const members = Object.entries(cluster.nodes)
   const table =
@@ -113,6 +114,14 @@ function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswe
     lag,
     lastContactMs === null ? '-' : `${Math.round(lastContactMs)}ms`,
   ]
+}
+
+/** Of what is left to the operator there is nothing to say. */
+function stancesOf(cluster: ClusterAnswer): [name: string, value: string][] {
+  return (['formation', 'joining', 'autopilot'] as const).flatMap((name) => {
+    const { mode, decision, reason } = cluster[name]
+    return mode === 'manual' || mode === 'off' ? [] : [[name, printable(`${decision}: ${reason}`)]]
+  })
 }
 
 function describeTolerance(count: number): string {

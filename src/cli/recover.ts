@@ -26,7 +26,8 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
     report = await recoverDirectory({ dataDirectory: options.dataDir, id, raft, api, carryOut })
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
-    terminal.printError(`quorate recover: ${error.message}\n`)
+    const document = JSON.stringify({ code: error.kind, detail: error.message })
+    terminal.printError(options.json === true ? `${document}\n` : `quorate recover: ${error.message}\n`)
     return error.kind === 'refused' ? exitCodes.refused : exitCodes.storageFault
   }
   terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, options.dataDir))

@@ -67,6 +67,13 @@ export interface MemberStatusAnswer {
   readonly snapshot: { readonly percent: number } | null
 }
 
+/** What a node decided to do about its cluster by itself. */
+export interface StanceAnswer {
+  readonly mode: string
+  readonly decision: string
+  readonly reason: string
+}
+
 export interface ClusterAnswer {
   readonly clusterId: string | null
   readonly node: {
@@ -85,5 +92,8 @@ export interface ClusterAnswer {
   readonly membership: { readonly effective: MembershipAnswer; readonly joint: boolean } | null
   readonly nodes: Readonly<Record<string, MemberStatusAnswer>>
   readonly failureTolerance: number
+  readonly formation: StanceAnswer
+  readonly joining: StanceAnswer
+  readonly autopilot: StanceAnswer
   readonly warnings: readonly { readonly code: string; readonly detail: string }[]
 }

@@ -109,6 +109,8 @@ t.test('recover refuses what is no survivor, and leaves it alone', async (t) => 
   for (const path of [empty, join(directory, 'missing')]) {
     t.match(await runCli(['recover', '--data-dir', path, '--yes']), { code: 2, err: /is no data directory of a node/ })
   }
+  const asJson = await runCli(['recover', '--data-dir', empty, '--json'])
+  t.match(JSON.parse(asJson.err), { code: 'refused', detail: /is no data directory/ })
   t.same(await readdir(directory), ['empty'])
   t.same(await readdir(empty), [])
   const pristine = (await TestCluster.start(t, { size: 1 })).node(1)
