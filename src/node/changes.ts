@@ -207,11 +207,12 @@ export class Changes {
     ifAt: LogIndex | null,
     deadline: number,
   ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
-    const { replica, clock } = this.deps
+    const { replica, clock, peers } = this.deps
+    const incarnationOf = (id: NodeId): string | null => peers.incarnationOf(id)
     for (;;) {
       // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a broken core.
       const change = makeChange()
-      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), change, ifAt))
+      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
       const wait = this.waitFor(outcome)
       if (wait === null || deadline <= clock.now()) throw errorOf(outcome)

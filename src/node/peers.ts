@@ -4,6 +4,7 @@ import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raf
 import { compareLogIds } from '../raft/index.ts'
 import type { Logger, PeerRegister } from './options.ts'
 import { Routes } from './routes.ts'
+import { Warnings, type Warning } from './warnings.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -27,18 +28,12 @@ export interface PeersDependencies {
   readonly onFault: (error: Error) => void
 }
 
-export interface Warning {
-  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'removed'
-  readonly detail: string
-}
-
 /** A cluster, and the member through which a node came to it. */
 export interface Adoption {
   readonly clusterId: string
   readonly from: NodeId
 }
 
-const WARNINGS_MAX = 32
 const ROUTE_PATIENCE_MS = 500
 const PROBE_TIMEOUT_MS = 2_000
 
@@ -69,12 +64,13 @@ export class Peers {
   private readonly departed = new Set<NodeId>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
-  private readonly warned = new Map<string, Warning>()
+  private readonly warned: Warnings
   private removedAt: StoredMembership | null = null
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
+    this.warned = new Warnings(deps.logger)
     this.routes = new Routes({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -87,7 +83,7 @@ export class Peers {
   }
 
   get warnings(): readonly Warning[] {
-    return [...this.warned.values()]
+    return this.warned.all
   }
 
   /** Whether a member told this node of a membership that it is not part of, and that is not older than its own. */
@@ -116,10 +112,11 @@ export class Peers {
     this.connect()
   }
 
-  /** Whether messages of `peer` may reach the core: they come from our cluster, or one of us has none yet. */
+  /** Whether messages of `peer` may reach the core: it is who it is known for, and of our cluster, or one of us has none yet. */
   speaksForUs(peer: NodeId): boolean {
     const uncalled = this.uncalled.get(peer)
     if (uncalled !== undefined) this.addCaller(peer, uncalled)
+    if (this.isMistaken(peer)) return false
     if (this.routes.onHeard(peer)) this.connect()
     const ours = this.deps.clusterId()
     const theirs = this.clusterIds.get(peer)
@@ -148,7 +145,7 @@ export class Peers {
   admitReport(peer: NodeId, report: NodeReport): Refusal | null {
     if (report.id !== peer) {
       const detail = `the address of node ${peer} leads to node ${report.id}: correct the address of node ${peer}`
-      this.warn('wrong-node', String(peer), detail)
+      this.warned.raise('wrong-node', String(peer), detail)
       return refusal('wrong-node', detail)
     }
     const reason = this.refuse(peer, report.clusterId, report.incarnation)
@@ -162,11 +159,11 @@ export class Peers {
   onRefused(peer: NodeId, refused: Refusal): void {
     this.deps.logger.warn({ peer, code: refused.code, detail: refused.detail }, 'refused by peer')
     if (refused.code === 'wrong-incarnation')
-      this.warn('wiped-voter', `self-${peer}`, `node ${peer}: ${refused.detail}`)
+      this.warned.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${refused.detail}`)
     if (refused.code === 'wrong-cluster')
-      this.warn('foreign-cluster', `self-${peer}`, `node ${peer}: ${refused.detail}`)
+      this.warned.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${refused.detail}`)
     if (refused.code !== 'wrong-node') return
-    this.warn('wrong-node', String(peer), refused.detail)
+    this.warned.raise('wrong-node', String(peer), refused.detail)
     if (this.routes.onFailed(peer)) this.connect()
   }
 
@@ -231,7 +228,7 @@ export class Peers {
 
   /** The incarnation by which a member is known, or null. */
   incarnationOf(id: NodeId): string | null {
-    return this.known.get(id) ?? null
+    return id === this.options.id ? this.options.incarnation : (this.known.get(id) ?? null)
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
@@ -246,7 +243,7 @@ export class Peers {
         ours === null
           ? `cluster ${clusterId} was formed with another cluster token than node ${this.options.id} has`
           : `node ${this.options.id} belongs to cluster ${ours}, node ${from} to cluster ${clusterId}`
-      this.warn('foreign-cluster', String(from), detail)
+      this.warned.raise('foreign-cluster', String(from), detail)
       return refusal('wrong-cluster', detail)
     }
     const expected = this.known.get(from)
@@ -254,7 +251,7 @@ export class Peers {
     const detail =
       `node ${from} has lost its data since it joined (its incarnation was ${expected}, now it is ${incarnation}): ` +
       'remove it from the membership, then add it again'
-    this.warn('wiped-voter', String(from), detail)
+    this.warned.raise('wiped-voter', String(from), detail)
     return refusal('wrong-incarnation', detail)
   }
 
@@ -263,8 +260,8 @@ export class Peers {
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
     for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
-      this.warned.delete(`${code} ${id}`)
-      this.warned.delete(`${code} self-${id}`)
+      this.warned.clear(code, String(id))
+      this.warned.clear(code, `self-${id}`)
     }
     if (this.listed.has(id)) this.remember(id, incarnation)
   }
@@ -275,7 +272,7 @@ export class Peers {
     if (effective.membership.nodes.has(this.options.id) || effective.membership.configs.length === 0) return
     if (ours.membership.configs.length === 0 || compareLogIds(effective.logId, ours.logId) < 0) return
     this.removedAt = effective
-    this.warn('removed', 'self', `node ${report.id} knows a later membership without this node`)
+    this.warned.raise('removed', 'self', `node ${report.id} knows a later membership without this node`)
   }
 
   private addCaller(id: NodeId, raft: string): void {
@@ -303,10 +300,12 @@ export class Peers {
     })
   }
 
-  private connect(): void {
+  /** `anew`: a peer whose connection, if there is one, must not go on. */
+  private connect(anew: NodeId | null = null): void {
     const peers = new Map<NodeId, string>([...this.callers, ...this.lingering])
     for (const [id, { raft }] of this.listed) peers.set(id, this.routes.addressOf(id) ?? raft)
     peers.delete(this.options.id)
+    if (anew !== null) this.deps.transport.setPeers(new Map([...peers].filter(([id]) => id !== anew)))
     this.deps.transport.setPeers(peers)
   }
 
@@ -327,20 +326,20 @@ export class Peers {
     const listed = this.listed.get(id)
     if (listed === undefined || raft === '') return
     if (listed.raft === raft && listed.api === api) {
-      this.warned.delete(`wrong-address ${id}`)
+      this.warned.clear('wrong-address', String(id))
       return
     }
     const detail =
       `node ${id} says that it is at ${raft} and ${api}, but the membership has ${listed.raft} and ${listed.api}: ` +
       `run \`quorate cluster set-addresses ${id} --raft ${raft} --api ${api}\`, or start it with the addresses of the membership`
-    this.warn('wrong-address', String(id), detail)
+    this.warned.raise('wrong-address', String(id), detail)
   }
 
   /** What was said of a member's addresses was said of the old ones. */
   private forgetOldAddresses(before: ReadonlyMap<NodeId, NodeAddresses>): void {
     for (const [id, { raft, api }] of before) {
       const now = this.listed.get(id)
-      if (now?.raft !== raft || now.api !== api) this.warned.delete(`wrong-address ${id}`)
+      if (now?.raft !== raft || now.api !== api) this.warned.clear('wrong-address', String(id))
     }
   }
 
@@ -351,7 +350,15 @@ export class Peers {
   private replace(id: NodeId, incarnation: string): void {
     if (this.known.get(id) === incarnation || id === this.options.id) return
     this.known.set(id, incarnation)
+    // The connection stands between this node and who `id` is not any more, or not yet: it is made anew, and refused.
+    if (this.isMistaken(id)) this.connect(id)
     this.deps.register.remember(id, incarnation).catch((error: unknown) => this.fault(error))
+  }
+
+  /** Whether the node met last under this id is not the one that is known by it. */
+  private isMistaken(id: NodeId): boolean {
+    const met = this.met.get(id)
+    return met !== undefined && this.known.has(id) && this.known.get(id) !== met
   }
 
   private forget(id: NodeId): void {
@@ -362,19 +369,6 @@ export class Peers {
 
   private fault(error: unknown): void {
     this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
-  }
-
-  private warn(code: Warning['code'], about: string, detail: string): void {
-    const name = `${code} ${about}`
-    if (this.warned.get(name)?.detail === detail) return
-    this.warned.set(name, { code, detail })
-    if (this.warned.size > WARNINGS_MAX) {
-      for (const oldest of this.warned.keys()) {
-        this.warned.delete(oldest)
-        break
-      }
-    }
-    this.deps.logger.warn({ code, detail }, 'peer warning')
   }
 }
 

@@ -77,6 +77,7 @@ function encodeRows(rows: readonly StateRow[]): Buffer {
 export class StateReceiver {
   private readonly install: StateInstall
   private meta: Uint8Array | null = null
+  private lastKey: Uint8Array | null = null
   private complete = false
   private rows = 0
   private bytes = 0
@@ -97,6 +98,7 @@ export class StateReceiver {
         return
       case CHUNK_ROWS: {
         const rows = decodeRows(bytes)
+        this.checkOrder(rows)
         this.rows += rows.length
         this.bytes += bytes.length - 1 - rows.length * ROW_HEADER_BYTES
         this.checksum = crc32(bytes, this.checksum)
@@ -116,6 +118,14 @@ export class StateReceiver {
   finish(): Uint8Array {
     if (!this.complete || this.meta === null) throw new StateStreamError('the stream ends before its trailer')
     return this.meta
+  }
+
+  private checkOrder(rows: readonly StateRow[]): void {
+    for (const { key } of rows) {
+      if (this.lastKey !== null && Buffer.compare(this.lastKey, key) >= 0)
+        throw new StateStreamError('the rows are out of order')
+      this.lastKey = key
+    }
   }
 
   private checkTrailer(bytes: Buffer): void {

@@ -3,11 +3,12 @@ import { indexOf } from '../raft/index.ts'
 import type { AutomationStatus } from './automation.ts'
 import { MANUAL } from './automation.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
-import type { Peers, Warning } from './peers.ts'
+import type { Peers } from './peers.ts'
 import type { Preference } from './preference.ts'
 import type { Replica } from './replica.ts'
 import type { LogIdView, MembershipAnswer } from './views.ts'
 import { failureToleranceOf, logIdView, membershipAnswer, voteView, votersOfMembership } from './views.ts'
+import type { Warning } from './warnings.ts'
 
 export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
 

@@ -1,11 +1,12 @@
 import type { Core } from './core.ts'
 import { planChange } from './membership-change.ts'
-import { finalMembershipOf, isJoint } from './membership.ts'
+import { finalMembershipOf, identified, isJoint } from './membership.ts'
 import type { AppendResponse } from './message.ts'
 import { PendingReads } from './pending-reads.ts'
 import { Replication } from './replication.ts'
 import type {
   ChangeOutcome,
+  IncarnationOf,
   MembershipChange,
   NotLeading,
   ProposeOutcome,
@@ -84,7 +85,11 @@ export class Leadership {
     return { kind: 'accepted', leaderId, first, last }
   }
 
-  changeMembership(change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
+  changeMembership(
+    change: MembershipChange,
+    ifMembershipAt: LogIndex | null,
+    incarnationOf: IncarnationOf,
+  ): ChangeOutcome {
     const { core } = this
     if (this.busy !== null) return this.busy
     const stored = core.effective
@@ -99,7 +104,7 @@ export class Leadership {
       lagOf: (id) => this.lagOf(id),
     })
     if (plan.kind === 'unchanged') return { kind: 'unchanged', stored }
-    return plan.kind === 'next' ? this.appendMembership(plan.membership) : plan
+    return plan.kind === 'next' ? this.appendMembership(identified(plan.membership, incarnationOf)) : plan
   }
 
   private appendMembership(membership: Membership): Extract<ChangeOutcome, { kind: 'appended' }> {

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { elementAt } from './element.ts'
+import type { IncarnationOf } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** The first guarantee of `Membership` that `membership` breaks, in words; null when it keeps them all. */
@@ -51,6 +52,19 @@ export function finalMembershipOf(joint: Membership): Membership {
   assert(isJoint(joint), 'only a joint membership has a final one')
   const nodes = new Map([...joint.nodes].filter(([id]) => !joint.removing.includes(id)))
   return { configs: [futureVotersOf(joint)], nodes, removing: [] }
+}
+
+/**
+ * With the incarnations that are known of members that carry none yet: who joins from now on has never met them, and has to tell
+ * a member that lost its data from the one it was (raft.md 4).
+ */
+export function identified(membership: Membership, incarnationOf: IncarnationOf): Membership {
+  const nodes = new Map<NodeId, NodeAddresses>()
+  for (const [id, addresses] of membership.nodes) {
+    const incarnation = addresses.incarnation ?? incarnationOf(id)
+    nodes.set(id, incarnation === null ? addresses : { ...addresses, incarnation })
+  }
+  return { ...membership, nodes }
 }
 
 export function sameAddresses(a: NodeAddresses, b: NodeAddresses): boolean {

@@ -14,6 +14,7 @@ import type {
   CampaignOutcome,
   ChangeOutcome,
   InitializeOutcome,
+  IncarnationOf,
   MembershipChange,
   NotLeading,
   ProposeOutcome,
@@ -193,9 +194,14 @@ export class Raft {
   }
 
   /** `ifMembershipAt`: only if the effective membership is the one set by that entry. */
-  changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
+  changeMembership(
+    now: number,
+    change: MembershipChange,
+    ifMembershipAt: LogIndex | null,
+    incarnationOf: IncarnationOf = () => null,
+  ): ChangeOutcome {
     this.core.advance(now)
-    const outcome = this.leadership?.changeMembership(change, ifMembershipAt) ?? this.notLeader()
+    const outcome = this.leadership?.changeMembership(change, ifMembershipAt, incarnationOf) ?? this.notLeader()
     this.settle()
     return outcome
   }

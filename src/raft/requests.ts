@@ -22,6 +22,9 @@ export type InitializeOutcome =
     }
   | { readonly kind: 'not-in-members' }
 
+/** The incarnation by which the driver knows a member; null when it has not met it. */
+export type IncarnationOf = (id: NodeId) => string | null
+
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly id: NodeId; readonly addresses: NodeAddresses }
   | { readonly type: 'remove-learner'; readonly id: NodeId }

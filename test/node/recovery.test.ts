@@ -540,6 +540,41 @@ t.test('the state as a stream is what a backup needs: whole, checked, of one mom
   t.equal(await d.on(1).stale('later'), null)
 })
 
+t.test('a state stream that is not what it claims to be is refused', async (t) => {
+  const { c, leader } = await formed(t, [1], SMALL)
+  await fill(c, leader, 40)
+  const whole: Uint8Array[] = []
+  const { chunks } = await c.on(leader).services.cluster.snapshot(5_000)
+  for await (const chunk of chunks) whole.push(Buffer.from(chunk))
+  const [meta, first, second] = whole
+  const trailer = whole.at(-1)
+  if (meta === undefined || first === undefined || second === undefined || trailer === undefined) throw new Error('the stream is short')
+  const flipped = Buffer.from(first)
+  flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1
+  const cases: [string, readonly Uint8Array[], RegExp][] = [
+    ['rows that change places', [meta, second, first], /out of order/],
+    ['rows that come twice', [meta, first, first], /out of order/],
+    ['rows left out', [meta, first, trailer], /not those that the trailer/],
+    ['a flipped bit', [meta, flipped, ...whole.slice(2)], /not those that the trailer/],
+    ['two metas', [meta, meta], /two metas/],
+    ['a row that is cut off', [meta, first.subarray(0, 5)], /cut off/],
+    ['an end before the trailer', whole.slice(0, -1), /before its trailer/],
+    ['something behind the trailer', [...whole, first], /behind the trailer/],
+    ['a chunk of another kind', [Buffer.from([7])], /kind 7/],
+    ['an empty chunk', [Buffer.alloc(0)], /kind none/],
+  ]
+  for (const [name, stream, message] of cases) {
+    const store = new MemoryStateStore()
+    await store.open()
+    const receiver = new StateReceiver(await store.beginInstall())
+    const received = (async () => {
+      for (const chunk of stream) await receiver.accept(chunk)
+      receiver.finish()
+    })()
+    await t.rejects(received, { name: 'StateStreamError', message }, name)
+  }
+})
+
 t.test('entries that are only on disk are read from there, for followers and for the state machine', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3], { appendBytesMax: 500 })
   const [away = 0] = followers

@@ -59,6 +59,20 @@ t.test('add learner: one entry, effective and replicated to at once', async (t) 
   t.match(solo.view.followers.at(-1), { id: 4, mode: 'probe', heardAt: null })
 })
 
+t.test('a change also writes down the incarnations of the members that the leader has met', async (t) => {
+  const solo = leader({ membership: membership([[1, 2, 3]], [5]) })
+  const added = { ...addressesOf(4), incarnation: 'of-4' }
+  solo.do((raft, now) =>
+    raft.changeMembership(now, { type: 'add-learner', id: id(4), addresses: added }, null, (member) =>
+      member === 2 || member === 4 ? `met-${member}` : null,
+    ),
+  )
+  const { nodes } = solo.view.effective.membership
+  t.equal(nodes.get(id(2))?.incarnation, 'met-2')
+  t.equal(nodes.get(id(4))?.incarnation, 'of-4', 'what the membership says already stays')
+  t.same(nodes.get(id(3)), addressesOf(3), 'who was never met stays unknown')
+})
+
 t.test(
   'add learner: the same again is success without an entry; other addresses, or a taken address, are refused',
   async (t) => {

@@ -1,0 +1,40 @@
+import type { Logger } from './options.ts'
+
+/** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
+export interface Warning {
+  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'removed'
+  readonly detail: string
+}
+
+const WARNINGS_MAX = 32
+
+/** What holds at present, each by its code and whom it is about. */
+export class Warnings {
+  private readonly current = new Map<string, Warning>()
+  private readonly logger: Logger
+
+  constructor(logger: Logger) {
+    this.logger = logger
+  }
+
+  get all(): readonly Warning[] {
+    return [...this.current.values()]
+  }
+
+  raise(code: Warning['code'], about: string, detail: string): void {
+    const name = `${code} ${about}`
+    if (this.current.get(name)?.detail === detail) return
+    this.current.set(name, { code, detail })
+    if (this.current.size > WARNINGS_MAX) {
+      for (const oldest of this.current.keys()) {
+        this.current.delete(oldest)
+        break
+      }
+    }
+    this.logger.warn({ code, detail }, 'peer warning')
+  }
+
+  clear(code: Warning['code'], about: string): void {
+    this.current.delete(`${code} ${about}`)
+  }
+}
