@@ -3,6 +3,7 @@ export const faultClasses = [
   // Network (reliability table N)
   'net-loss',
   'net-duplicate',
+  'net-ghost',
   'net-reorder',
   'net-delay',
   'net-partition-halves',

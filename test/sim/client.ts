@@ -16,6 +16,7 @@ export interface ClientDependencies {
 }
 
 const LIST_PAGE = 3
+const READER_SHARE = 0.3
 const TIMEOUTS = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
 
 /** Someone who reads and writes keys on any node, one request after the other, retries what it may, and writes down what it saw. */
@@ -27,6 +28,12 @@ export class Client {
   private readonly random: Draw
   private readonly machines: readonly Machine[]
   private readonly history: Operation[]
+  /** Writes nothing, so that nothing keeps it waiting where no write gets through: it sees what a leader says that leads no more. */
+  private readonly isReader: boolean
+  /** A reader asks for one consistency only; null for any. */
+  private readonly trusts: Consistency | null
+  /** The only node it speaks to; null for any. */
+  private readonly home: Machine | null
   private sent = 0
   /** The last revision this client has seen of each key, for conditions. */
   private readonly seen = new Map<Key, number>()
@@ -39,6 +46,9 @@ export class Client {
     this.random = dependencies.world.random.fork()
     this.machines = dependencies.machines
     this.history = dependencies.history
+    this.isReader = this.random.chance(READER_SHARE)
+    this.trusts = this.isReader ? this.random.pick<Consistency>(['linearizable', 'lease']) : null
+    this.home = this.random.chance(options.stickyShare) ? this.random.pick(this.machines) : null
   }
 
   async run(): Promise<void> {
@@ -83,7 +93,7 @@ export class Client {
   }
 
   private askOne(operation: Operation): Promise<CallOutcome<Answer>> {
-    return this.ask(operation, this.random.pick(this.machines), this.options.timeoutMs)
+    return this.ask(operation, this.home ?? this.random.pick(this.machines), this.options.timeoutMs)
   }
 
   /** The same named write on two nodes at once. Both answers count; the first is taken. */
@@ -162,13 +172,13 @@ export class Client {
     const key = this.drawKey()
     if (random.chance(options.rangeShare)) {
       const [start, end] = this.drawRange()
-      if (random.chance(0.2)) {
+      if (!this.isReader && random.chance(0.2)) {
         return this.write({ type: 'delete-range', start, end, idempotency: this.drawTag() })
       }
       const consistency = this.drawConsistency()
       return { request: { type: 'scan', start, end, reverse: random.chance(0.3), consistency }, mark: null }
     }
-    if (random.chance(0.45)) {
+    if (this.isReader || random.chance(0.45)) {
       const minRevision = random.chance(0.1) ? this.lastRevision : null
       return { request: { type: 'get', key, consistency: this.drawConsistency(), minRevision }, mark: null }
     }
@@ -210,7 +220,9 @@ export class Client {
   }
 
   private drawConsistency(): Consistency {
-    return this.random.pick<Consistency>(['linearizable', 'linearizable', 'linearizable', 'lease', 'stale'])
+    if (this.trusts !== null) return this.trusts
+    if (this.random.chance(this.options.leaseShare)) return 'lease'
+    return this.random.chance(0.15) ? 'stale' : 'linearizable'
   }
 
   private drawCondition(key: Key): Condition | null {

@@ -6,8 +6,9 @@ export function isImpaired(machine: Machine): boolean {
   if (machine.lost !== null || machine.log.lostUpTo !== null || machine.log.voteUnreadable || machine.state.damaged)
     return true
   if (!machine.wiped) return false
-  const effective = machine.view?.effective.membership
-  return effective === undefined || !effective.nodes.has(machine.id)
+  // Whoever was added again is in a membership by its incarnation; one that was only initialized again is not.
+  const self = machine.view?.effective.membership.nodes.get(machine.id)
+  return self?.incarnation !== machine.incarnation
 }
 
 /**

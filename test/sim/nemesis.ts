@@ -202,7 +202,8 @@ export class Nemesis {
   /** The leader more often than chance would have it. */
   private victim(): Machine | null {
     const leader = this.machines.find((machine) => machine.view?.state === 'leader')
-    return leader !== undefined && this.random.chance(0.4) ? leader : this.someoneUp()
+    const share = this.options.huntsLeader ? 0.9 : 0.4
+    return leader !== undefined && this.random.chance(share) ? leader : this.someoneUp()
   }
 
   private duration(): number {
@@ -286,7 +287,7 @@ export class Nemesis {
     const shuffled = this.random.shuffle(this.machines)
     const leader = this.machines.find((machine) => machine.view?.state === 'leader')
     let group: readonly Machine[]
-    if (leader !== undefined && this.random.chance(0.4)) {
+    if (leader !== undefined && (this.options.huntsLeader || this.random.chance(0.4))) {
       this.world.census.count('net-partition-leader')
       group = [leader, ...shuffled.filter((machine) => machine !== leader).slice(0, this.random.integer(0, 2))]
     } else if (this.random.chance(0.4)) {

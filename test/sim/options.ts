@@ -1,5 +1,6 @@
 import type { NodeOptions } from '../../src/node/options.ts'
 import type { Draw } from './draw.ts'
+import { focus } from './focus.ts'
 
 /** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
 export const faultGroups = [
@@ -64,12 +65,18 @@ export interface SimulationOptions {
   readonly formation: FormationPlan
   readonly topology: LivenessTopology
   readonly usesCodec: boolean
+  /** Everything befalls the leader, while many read and write one key: whoever believes to lead is asked at once. */
+  readonly huntsLeader: boolean
   readonly clients: number
   readonly thinkMs: number
   readonly keys: number
   /** How often a client asks for a whole range, or removes one. */
   readonly rangeShare: number
   readonly keyedShare: number
+  /** How many of the clients speak to one node only, as long as they live. */
+  readonly stickyShare: number
+  /** How many of the reads trust a lease. */
+  readonly leaseShare: number
   readonly timeoutMs: number
   readonly membershipEveryMs: number
   readonly writeMs: number
@@ -132,6 +139,15 @@ export function drawOptions(seed: number, draw: Draw): SimulationOptions {
   const faults = new Set(faultGroups.filter(() => draw.chance(share)))
   const voters = draw.pick([1, 2, 3, 3, 3, 3, 4, 5, 5])
   const node = drawNode(draw)
+  const options = drawRest(seed, draw, { faults, voters, node })
+  return focus(options, draw)
+}
+
+function drawRest(
+  seed: number,
+  draw: Draw,
+  { faults, voters, node }: Pick<SimulationOptions, 'faults' | 'voters' | 'node'>,
+): SimulationOptions {
   return {
     seed,
     voters,
@@ -145,11 +161,14 @@ export function drawOptions(seed: number, draw: Draw): SimulationOptions {
         ? draw.pick<LivenessTopology>(['bridge', 'one-way', 'flapping', 'slow-disk'])
         : 'whole',
     usesCodec: draw.chance(0.25),
+    huntsLeader: false,
     clients: draw.integer(1, 7),
     thinkMs: draw.pick([5, 20, 80]),
     keys: draw.pick([1, 3, 8]),
     rangeShare: draw.pick([0, 0.1, 0.3]),
     keyedShare: draw.pick([0, 0.3, 1]),
+    stickyShare: draw.pick([0, 0.5, 1]),
+    leaseShare: draw.pick([0, 0.2, 0.7]),
     timeoutMs: draw.pick([300, 1000, 3000]),
     membershipEveryMs: draw.pick([300, 800, 2000]),
     writeMs: draw.pick([0.05, 0.3, 3]),

@@ -9,7 +9,7 @@ import {
   type KeyRecord,
 } from '../../../src/kv/index.ts'
 import { limits } from '../../../src/limits.ts'
-import { callsOn, keyModel } from '../../sim/history/key-model.ts'
+import { callsOn, keyModel, positionTold } from '../../sim/history/key-model.ts'
 import { checkLinearizable } from '../../sim/history/linearizability.ts'
 import {
   describeOperation,
@@ -58,7 +58,7 @@ export class History {
   /** Why the history is not linearizable; null when it is. */
   violation(): string | null {
     for (const text of this.keys) {
-      const calls = callsOn(keyOf(text), this.operations)
+      const calls = callsOn(keyOf(text), this.operations, positionTold)
       const verdict = checkLinearizable(calls, keyModel, stepsMax)
       if (verdict.kind === 'linearizable') continue
       if (verdict.kind === 'undecided') return `${text}: given up after ${verdict.steps} steps`

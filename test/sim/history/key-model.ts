@@ -99,16 +99,34 @@ function differs(known: number | null, seen: number): boolean {
 }
 
 /** The calls that touch `key`. An operation on a range is taken as one on each key of it. */
-export function callsOn(key: Key, operations: readonly Operation[]): Call<KeyCall>[] {
+export function callsOn(
+  key: Key,
+  operations: readonly Operation[],
+  believe: (operation: Operation) => number,
+): Call<KeyCall>[] {
   const calls: Call<KeyCall>[] = []
   for (const operation of operations) {
     const { outcome, invokedAt, returnedAt } = operation
     if (outcome.kind === 'failed' || !touches(operation, key)) continue
     const answer = outcome.kind === 'answered' ? outcome.answer : null
     if (answer === null && operation.request.type !== 'write') continue
-    calls.push({ invokedAt, returnedAt: answer === null ? Infinity : returnedAt, input: { operation, key, answer } })
+    calls.push({
+      invokedAt,
+      returnedAt: answer === null ? Infinity : returnedAt,
+      input: { operation, key, answer },
+      belief: believe(operation),
+    })
   }
   return calls
+}
+
+/** Where an operation stands in the order as far as its answer tells: reads stand behind the revision that they reflect. */
+export function positionTold({ outcome }: Operation): number {
+  if (outcome.kind !== 'answered') return Infinity
+  const { answer } = outcome
+  const result = answer.type === 'write' ? answer.result : null
+  if (result?.type === 'put' || (result?.type === 'deleted' && result.deleted > 0)) return result.revision
+  return (result?.type === 'condition-failed' ? (result.currentRevision ?? answer.revision) : answer.revision) + 0.5
 }
 
 function touches({ request }: Operation, key: Key): boolean {

@@ -3,6 +3,11 @@ export interface Call<Input> {
   readonly invokedAt: number
   readonly returnedAt: number
   readonly input: Input
+  /**
+   * Where the call is believed to stand in the order; Infinity when it probably never took effect. Only the order in which the
+   * search tries things: a wrong belief costs time and changes no verdict.
+   */
+  readonly belief: number
 }
 
 /** A sequential object. States are values: `step` gives new ones. */
@@ -22,10 +27,15 @@ export type Verdict =
   | { readonly kind: 'undecided'; readonly steps: number }
 
 interface Choice<State> {
-  readonly call: number
-  /** States still to try for this call. */
-  readonly states: readonly State[]
+  readonly position: number
+  /** States still to try for this call; null until it is its turn. */
+  states: readonly State[] | null
   nextState: number
+}
+
+interface Choices<State> {
+  readonly list: readonly Choice<State>[]
+  at: number
 }
 
 /**
@@ -45,7 +55,11 @@ class Search<State, Input> {
   private readonly model: Model<State, Input>
   private readonly stepsMax: number
   private readonly done: Uint8Array
-  private readonly seen = new Set<string>()
+  /** The calls that are not done, linked in the order of their beginnings; position n stands for both ends. */
+  private readonly following: Int32Array
+  private readonly preceding: Int32Array
+  /** What led nowhere. A pair on the path cannot come up again before it is left: every step does one more call. */
+  private readonly dead = new Set<string>()
   private readonly path: { readonly position: number; readonly before: State }[] = []
   private longest: number[] = []
   private mandatory = 0
@@ -58,86 +72,104 @@ class Search<State, Input> {
       .sort((a, b) => a.call.invokedAt - b.call.invokedAt || a.at - b.at)
     this.model = model
     this.stepsMax = stepsMax
-    this.done = new Uint8Array(history.length)
+    const count = history.length
+    this.done = new Uint8Array(count)
+    this.following = Int32Array.from({ length: count + 1 }, (_, position) => (position === count ? 0 : position + 1))
+    this.preceding = Int32Array.from({ length: count + 1 }, (_, position) => (position === 0 ? count : position - 1))
     for (const { call } of this.calls) if (call.returnedAt !== Infinity) this.mandatory += 1
   }
 
   run(): Verdict {
     let state = this.model.initial
-    const choices: { readonly list: readonly Choice<State>[]; at: number }[] = [{ list: this.choicesAt(state), at: 0 }]
+    const levels: Choices<State>[] = [this.choices()]
     for (;;) {
       if (this.mandatory === 0) return { kind: 'linearizable' }
       if (this.steps > this.stepsMax) return { kind: 'undecided', steps: this.steps }
-      const top = choices.at(-1)
+      const top = levels.at(-1)
       if (top === undefined) return this.violation()
-      const next = this.take(top)
+      const next = this.take(top, state)
       if (next !== null) {
-        this.path.push({ position: next.call, before: state })
+        this.path.push({ position: next.position, before: state })
         state = next.state
-        choices.push({ list: this.choicesAt(state), at: 0 })
+        levels.push(this.choices())
         continue
       }
-      choices.pop()
-      const undone = this.path.pop()
-      if (undone === undefined) return this.violation()
+      levels.pop()
+      const undone = this.leave(state)
+      if (undone === null) return this.violation()
       state = undone.before
-      this.mark(undone.position, false)
     }
   }
 
-  /** The next call and state that were not seen yet; the call is marked as done. */
-  private take(choices: {
-    readonly list: readonly Choice<State>[]
-    at: number
-  }): { call: number; state: State } | null {
-    while (choices.at < choices.list.length) {
+  /** The next call and state that may lead somewhere; the call is marked as done. */
+  private take(choices: Choices<State>, from: State): { position: number; state: State } | null {
+    for (; choices.at < choices.list.length; choices.at += 1) {
       const choice = choices.list[choices.at]
-      const state = choice?.states[choice.nextState]
-      if (choice === undefined || state === undefined) {
-        choices.at += 1
-        continue
+      const call = choice === undefined ? undefined : this.calls[choice.position]?.call
+      if (choice === undefined || call === undefined) continue
+      choice.states ??= this.model.step(from, call.input)
+      for (let state = choice.states[choice.nextState]; state !== undefined; state = choice.states[choice.nextState]) {
+        choice.nextState += 1
+        this.steps += 1
+        this.mark(choice.position)
+        if (this.dead.size === 0 || !this.dead.has(this.name(state))) return { position: choice.position, state }
+        this.unmark(choice.position)
       }
-      choice.nextState += 1
-      this.steps += 1
-      this.mark(choice.call, true)
-      const name = `${this.doneName()}|${this.model.keyOf(state)}`
-      if (!this.seen.has(name)) {
-        this.seen.add(name)
-        if (this.path.length + 1 > this.longest.length) {
-          this.longest = [...this.path.map(({ position }) => position), choice.call]
-        }
-        return { call: choice.call, state }
-      }
-      this.mark(choice.call, false)
     }
     return null
   }
 
-  /** Calls that may take effect next: those begun before any other call that is not done has returned. Sure ones first. */
-  private choicesAt(state: State): Choice<State>[] {
-    let bound = Infinity
-    const open: number[] = []
-    for (const [position, { call }] of this.calls.entries()) {
-      if (call.invokedAt > bound) break
-      if (this.done[position] === 1) continue
-      open.push(position)
-      bound = Math.min(bound, call.returnedAt)
-    }
-    const sure: Choice<State>[] = []
-    const unsure: Choice<State>[] = []
-    for (const position of open) {
-      const call = this.calls[position]?.call
-      if (call === undefined || call.invokedAt > bound) continue
-      const choice = { call: position, states: this.model.step(state, call.input), nextState: 0 }
-      if (call.returnedAt === Infinity) unsure.push(choice)
-      else sure.push(choice)
-    }
-    return [...sure, ...unsure]
+  /** Goes one step back from `state`, which leads nowhere. */
+  private leave(state: State): { before: State } | null {
+    if (this.path.length > this.longest.length) this.longest = this.path.map(({ position }) => position)
+    this.dead.add(this.name(state))
+    const undone = this.path.pop()
+    if (undone === undefined) return null
+    this.unmark(undone.position)
+    return undone
   }
 
-  private mark(position: number, done: boolean): void {
-    this.done[position] = done ? 1 : 0
-    if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory += done ? -1 : 1
+  /** Calls that may take effect next: those begun before any other call that is not done has returned. */
+  private choices(): Choices<State> {
+    const end = this.calls.length
+    let bound = Infinity
+    const open: { position: number; call: Call<Input> }[] = []
+    for (let position = this.following[end] ?? end; position !== end; position = this.following[position] ?? end) {
+      const call = this.calls[position]?.call
+      if (call === undefined || call.invokedAt > bound) break
+      open.push({ position, call })
+      bound = Math.min(bound, call.returnedAt)
+    }
+    const list = open
+      .filter(({ call }) => call.invokedAt <= bound)
+      .sort((a, b) => compare(a.call.belief, b.call.belief) || compare(a.call.returnedAt, b.call.returnedAt))
+      .map(({ position }) => ({ position, states: null, nextState: 0 }))
+    return { list, at: 0 }
+  }
+
+  private mark(position: number): void {
+    this.done[position] = 1
+    const [before, after] = this.neighbours(position)
+    this.following[before] = after
+    this.preceding[after] = before
+    if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory -= 1
+  }
+
+  /** In the reverse order of `mark` only: the links that the call itself kept are right then. */
+  private unmark(position: number): void {
+    this.done[position] = 0
+    const [before, after] = this.neighbours(position)
+    this.following[before] = position
+    this.preceding[after] = position
+    if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory += 1
+  }
+
+  private neighbours(position: number): [number, number] {
+    return [this.preceding[position] ?? 0, this.following[position] ?? 0]
+  }
+
+  private name(state: State): string {
+    return `${this.doneName()}|${this.model.keyOf(state)}`
   }
 
   private doneName(): string {
@@ -154,4 +186,8 @@ class Search<State, Input> {
     const positionOf = (position: number): number => this.calls[position]?.at ?? -1
     return { kind: 'violation', longest: this.longest.map(positionOf), stuck: positionOf(stuck) }
   }
+}
+
+function compare(a: number, b: number): number {
+  return a === b ? 0 : a - b
 }

@@ -10,6 +10,8 @@ const RETRY_MS_MAX = 1000
 const DIAL_TIMEOUT_MS = 400
 /** A connection whose packets are not acknowledged is given up after a while, drawn for each time. */
 const SILENCE_MS_MEAN = 3000
+const GHOST_SHARE = 0.3
+const GHOST_MS_MEAN = 1000
 
 /**
  * One node's outgoing connection to one peer, dialled again and again for as long as the peer is listed.
@@ -83,9 +85,11 @@ export class Connection {
       return
     }
     const translated = this.network.translate(message)
-    const copies = weather.duplicateProbability > 0 && random.chance(weather.duplicateProbability) ? 2 : 1
-    if (copies === 2) world.census.count('net-duplicate')
-    for (let i = 0; i < copies; i++) this.carry(translated)
+    this.carry(translated)
+    if (weather.duplicateProbability === 0 || !random.chance(weather.duplicateProbability)) return
+    world.census.count('net-duplicate')
+    if (random.chance(GHOST_SHARE)) this.haunt(translated)
+    else this.carry(translated)
   }
 
   /** The connection is gone. The owner hears of it, and dials again at once. */
@@ -130,6 +134,18 @@ export class Connection {
       this.lastArrival = arrival
     }
     world.at(arrival, () => this.arrive(epoch, target, message))
+  }
+
+  /** A copy that turns up when nobody thinks of it any more: leaders may have come and gone, and come again. */
+  private haunt(message: PeerMessage): void {
+    const { links, random, world } = this.network
+    const { target } = this
+    world.census.count('net-ghost')
+    world.after(random.exponential(GHOST_MS_MEAN), () => {
+      if (target?.process.alive !== true || links.isCut(this.owner.id, this.peer)) return
+      if (world.isTracing) world.note(target.process.name, `<- n${this.owner.id} ghost of ${describeMessage(message)}`)
+      target.process.deliver('io', () => target.handlers.onMessage(message))
+    })
   }
 
   private arrive(epoch: number, target: SimTransport | null, message: PeerMessage): void {

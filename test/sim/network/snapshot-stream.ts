@@ -17,6 +17,12 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
+interface Way {
+  lastArrival: number
+  /** What arrived where the link is cut. */
+  held: (() => void)[]
+}
+
 /** One snapshot on its way from one process to another, on a connection of its own. */
 export class SnapshotStream {
   readonly to: NodeId
@@ -40,7 +46,8 @@ export class SnapshotStream {
   private answered: SnapshotAnswer | null = null
   private refuseOpening: ((error: Error) => void) | null = null
   /** What is sent arrives in that order. */
-  private lastArrival = 0
+  private readonly there: Way = { lastArrival: 0, held: [] }
+  private readonly back: Way = { lastArrival: 0, held: [] }
 
   constructor(
     options: { readonly to: NodeId; readonly address: string; readonly header: SnapshotHeader },
@@ -245,22 +252,23 @@ export class SnapshotStream {
     this.carryOn(this.sender.id, this.to, run)
   }
 
+  /** In order, also what a cut link holds back: nothing overtakes it. */
   private carryOn(from: NodeId, to: NodeId, run: () => void): void {
     const { world, links } = this.network
-    const inOrder = (arrive: () => void): void => {
-      this.lastArrival = Math.max(this.lastArrival, world.now() + this.network.delay())
-      world.at(this.lastArrival, arrive)
+    const way = from === this.sender.id ? this.there : this.back
+    const release = (): void => {
+      for (const held of way.held.splice(0)) held()
     }
-    inOrder(() => {
-      if (!links.isCut(from, to)) return run()
-      let healed = false
-      links.whenHealed(from, to, () => {
-        healed = true
-        inOrder(run)
-      })
+    const arrive = (what: () => void): void => {
+      if (!links.isCut(from, to)) return what()
+      way.held.push(() => arrive(what))
+      if (way.held.length > 1) return
+      links.whenHealed(from, to, release)
       world.after(STALL_MS_MAX, () => {
-        if (!healed) this.breakOff('silence')
+        if (way.held.length > 0) this.breakOff('silence')
       })
-    })
+    }
+    way.lastArrival = Math.max(way.lastArrival, world.now() + this.network.delay())
+    world.at(way.lastArrival, () => arrive(run))
   }
 }

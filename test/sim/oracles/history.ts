@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { decodeCommand, type Command, type CommandResult, type Key, type KeyRecord } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/entry.ts'
-import { callsOn, keyModel } from '../history/key-model.ts'
+import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
 import { ReferenceModel } from '../history/model.ts'
 import {
@@ -45,6 +45,9 @@ export class HistoryCheck {
   private readonly model: ReferenceModel
   private readonly indexesOfMark = new Map<string, number[]>()
   private readonly commands = new Map<number, Command>()
+  private readonly claimed = new Map<number, number>()
+  /** Where removals that removed something stand in the log and no answer claims them, by what they say. */
+  private readonly unclaimedRemovals = new Map<string, number[]>()
 
   constructor(options: HistoryOptions, ledger: Ledger | null) {
     this.options = options
@@ -64,9 +67,13 @@ export class HistoryCheck {
   }
 
   private execute(command: Command, index: number): void {
-    this.model.execute(command, index)
+    const result = this.model.execute(command, index)
     this.commands.set(index, command)
-    if (command.type !== 'put') return
+    if (command.type !== 'put') {
+      const said = removalOf(command)
+      if (changed(result)) this.unclaimedRemovals.set(said, [...(this.unclaimedRemovals.get(said) ?? []), index])
+      return
+    }
     const mark = textOf(command.value)
     this.indexesOfMark.set(mark, [...(this.indexesOfMark.get(mark) ?? []), index])
   }
@@ -169,6 +176,34 @@ export class HistoryCheck {
     return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
   }
 
+  /** Which of the removals in the log those with an unknown outcome may be. Removals carry no mark: equal ones are told apart by guess. */
+  private claimRemovals(history: readonly Operation[]): void {
+    const claimed = new Set(history.filter(({ request }) => request.type === 'write').map(positionOf))
+    for (const { id, outcome, request } of history) {
+      if (outcome.kind !== 'unknown' || request.type !== 'write' || request.command.type === 'put') continue
+      const left = (this.unclaimedRemovals.get(removalOf(request.command)) ?? []).filter((at) => !claimed.has(at))
+      const [at] = left
+      if (at === undefined) continue
+      claimed.add(at)
+      this.claimed.set(id, at)
+    }
+  }
+
+  /** Where the log has an operation, as far as it tells. */
+  private believedPosition(operation: Operation): number {
+    const { id, outcome, request, mark } = operation
+    const tag = request.type === 'write' ? request.command.idempotency : null
+    const named = tag === null ? [] : (this.model.executions.get(tag.key) ?? [])
+    const index =
+      mark === null
+        ? named.find((at) => this.commands.get(at)?.idempotency?.fingerprint === tag?.fingerprint)
+        : this.indexesOfMark.get(mark)?.[0]
+    if (outcome.kind === 'answered') return index ?? positionTold(operation)
+    // What changed nothing and told nobody might as well not have happened.
+    const result = index === undefined ? undefined : this.model.resultsByIndex.get(index)
+    return index !== undefined && result !== undefined && changed(result) ? index : (this.claimed.get(id) ?? Infinity)
+  }
+
   private checkEveryKey(history: readonly Operation[]): void {
     const usable = history.filter(
       ({ outcome, request }) =>
@@ -183,8 +218,9 @@ export class HistoryCheck {
     const keys = new Set(
       usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
     )
+    this.claimRemovals(history)
     for (const key of keys) {
-      const calls = callsOn(key, usable)
+      const calls = callsOn(key, usable, (operation) => this.believedPosition(operation))
       const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)
       if (verdict.kind === 'undecided') this.figures.keysUndecided += 1
       else this.figures.keysChecked += 1
@@ -205,6 +241,12 @@ export class HistoryCheck {
 
 function keyOfWrite(request: Operation['request']): Key[] {
   return request.type === 'write' && request.command.type !== 'delete-range' ? [request.command.key] : []
+}
+
+function removalOf(command: Exclude<Command, { type: 'put' }>): string {
+  return command.type === 'delete'
+    ? JSON.stringify([command.key, command.condition, command.wantsPrevious])
+    : JSON.stringify([command.start, command.end])
 }
 
 function changed(result: CommandResult): boolean {

@@ -13,6 +13,7 @@ import { LogMatching } from './log-matching.ts'
 import { Memberships } from './memberships.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 import { StateDigests } from './state-digests.ts'
+import { WipedVoters } from './wiped-voters.ts'
 import { WriteAhead } from './write-ahead.ts'
 
 /** All that watch every event. The first one that objects ends the run. */
@@ -35,6 +36,7 @@ export class Oracles implements Required<Oracle> {
       // First what is committed, then who relies on it.
       new Commitment(ledgers, machineOf),
       new Memberships(ledgers),
+      new WipedVoters(),
       this.digests,
     ]
   }

@@ -110,24 +110,6 @@ class AcknowledgesTooMuch extends ObservedRaft {
   }
 }
 
-/** Acknowledgements of an earlier session with the same node count. */
-class IgnoresSessions extends ObservedRaft {
-  override receive(now: number, message: RaftMessage): void {
-    const { leadership, core } = this.inspect()
-    const progress = leadership?.replication.progressOf(message.from) ?? null
-    if (message.type !== 'append-response' || progress === null || message.outcome.kind !== 'matched') {
-      return super.receive(now, message)
-    }
-    const matched = logIndex(Math.min(message.outcome.matched, core.log.lastIndex))
-    super.receive(now, {
-      ...message,
-      session: progress.session,
-      asked: core.vote,
-      outcome: { kind: 'matched', matched },
-    })
-  }
-}
-
 export const commitBugs: readonly PlantedBug[] = [
   {
     name: 'commit-quorum-one-short',
@@ -169,13 +151,7 @@ export const commitBugs: readonly PlantedBug[] = [
   {
     name: 'acknowledges-too-much',
     says: 'a follower acknowledges entries that the leader has not sent',
-    seedsMax: 200,
+    seedsMax: 1000,
     raft: AcknowledgesTooMuch,
-  },
-  {
-    name: 'session-ignored',
-    says: 'acknowledgements of earlier ballots and sessions are counted',
-    seedsMax: 300,
-    raft: IgnoresSessions,
   },
 ]

@@ -57,18 +57,24 @@ function ascending(ids: readonly NodeId[]): NodeId[] {
   return [...new Set(ids)].sort((a, b) => a - b)
 }
 
-/** Nobody remembers who a peer was: one that lost its data votes again. */
+/** Nobody reads again who a peer was: one that lost its data votes again. */
 class ForgetsIncarnations implements PeerRegister {
+  private readonly inner: PeerRegister
+
+  constructor(inner: PeerRegister) {
+    this.inner = inner
+  }
+
   load(): Promise<ReadonlyMap<NodeId, string>> {
     return Promise.resolve(new Map())
   }
 
-  remember(): Promise<void> {
-    return Promise.resolve()
+  remember(id: NodeId, incarnation: string): Promise<void> {
+    return this.inner.remember(id, incarnation)
   }
 
-  forget(): Promise<void> {
-    return Promise.resolve()
+  forget(id: NodeId): Promise<void> {
+    return this.inner.forget(id)
   }
 }
 
@@ -93,8 +99,8 @@ export const membershipBugs: readonly PlantedBug[] = [
   },
   {
     name: 'incarnations-forgotten',
-    says: 'peers do not write down who a node was',
-    seedsMax: 3000,
-    wrapPeers: () => new ForgetsIncarnations(),
+    says: 'peers forget at their restart who a node was',
+    seedsMax: 1000,
+    wrapPeers: (peers) => new ForgetsIncarnations(peers),
   },
 ]

@@ -42,6 +42,13 @@ class IgnoresLeases extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     super.receive(now, message.type === 'vote-request' ? { ...message, transfer: true } : message)
   }
+
+  protected override plant(effects: Effects): Effects {
+    const grant = <T extends Effects['sends'][number]>(message: T): T =>
+      message.type === 'pre-vote-response' ? { ...message, granted: true } : message
+    const held = effects.held.map((one) => ({ ...one, message: grant(one.message) }))
+    return { ...effects, sends: effects.sends.map(grant), held }
+  }
 }
 
 /** A leader counts as confirmed what was acknowledged before the read came. */

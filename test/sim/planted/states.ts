@@ -153,7 +153,7 @@ export const stateBugs: readonly PlantedBug[] = [
   {
     name: 'snapshot-without-membership',
     says: 'the membership of a snapshot is not adopted',
-    seedsMax: 500,
+    seedsMax: 2000,
     raft: InstallsWithoutMembership,
   },
   {
