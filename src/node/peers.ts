@@ -59,7 +59,7 @@ export class Peers {
    * again as soon as they say something: their own connection may have stood all the time.
    */
   private readonly uncalled = new Map<NodeId, string>()
-  private readonly lingering = new Map<NodeId, string>()
+  private readonly lingering = new Map<NodeId, { readonly raft: string }>()
   /** Of those, who is in no committed membership any more: forgotten with the connection. */
   private readonly departed = new Set<NodeId>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
@@ -291,9 +291,12 @@ export class Peers {
 
   private linger(id: NodeId, raft: string): void {
     if (id === this.options.id) return
-    this.lingering.set(id, raft)
+    const stay = { raft }
+    this.lingering.set(id, stay)
     this.deps.clock.after(this.options.lingerMs, () => {
-      if (!this.lingering.delete(id)) return
+      // It may have come back and left once more meanwhile.
+      if (this.lingering.get(id) !== stay) return
+      this.lingering.delete(id)
       this.notCallingBack(id, raft)
       this.connect()
       if (this.departed.delete(id)) this.forget(id)
@@ -302,7 +305,8 @@ export class Peers {
 
   /** `anew`: a peer whose connection, if there is one, must not go on. */
   private connect(anew: NodeId | null = null): void {
-    const peers = new Map<NodeId, string>([...this.callers, ...this.lingering])
+    const peers = new Map<NodeId, string>(this.callers)
+    for (const [id, { raft }] of this.lingering) peers.set(id, raft)
     for (const [id, { raft }] of this.listed) peers.set(id, this.routes.addressOf(id) ?? raft)
     peers.delete(this.options.id)
     if (anew !== null) this.deps.transport.setPeers(new Map([...peers].filter(([id]) => id !== anew)))

@@ -60,6 +60,8 @@ export const faultClasses = [
   'form-different-disjoint',
   'form-unreachable-peer',
   'form-after-vote',
+  'form-discovered',
+  'form-discovered-late',
   'form-crash',
   'member-add-learner',
   'member-promote',

@@ -1,4 +1,5 @@
 import { nodeId } from '../../src/raft/index.ts'
+import { planOf } from './automation.ts'
 import { Ledgers, type Ledger } from './ledger.ts'
 import { Machine, type CrashMoment, type MachineObserver } from './machine.ts'
 import { Network } from './network/network.ts'
@@ -43,6 +44,11 @@ export class SimCluster {
         pace: { workMs: options.workMs, turnMs: options.turnMs },
         clockRate,
         cachedProbability: options.cachedProbability,
+        automation: planOf(
+          options.automation,
+          () => this.machines.map(({ addresses }) => addresses.raft),
+          world.random,
+        ),
       },
       { world, network, bug, observer: this.observer() },
     )

@@ -1,8 +1,12 @@
+import { BOOT_MS, drawManual } from './automation.ts'
 import type { Draw } from './draw.ts'
-import type { FaultGroup, FormationPlan, SimulationOptions } from './options.ts'
+import type { FaultGroup, SimulationOptions } from './options.ts'
 
 /** Clusters that form at once, so that all the time is left for what follows. */
-const AT_ONCE: FormationPlan = { kind: 'all', spreadMs: 1, crashes: false }
+const AT_ONCE: Pick<SimulationOptions, 'formation' | 'bootMs'> = {
+  formation: { kind: 'all', spreadMs: 1, crashes: false },
+  bootMs: BOOT_MS,
+}
 
 /**
  * Most seeds draw everything by itself. A few draw what has to come together before some rare mistake can show at all: without
@@ -31,7 +35,8 @@ const HUNTING: readonly FaultGroup[] = [
 function huntLeader(options: SimulationOptions, draw: Draw): SimulationOptions {
   return {
     ...options,
-    formation: AT_ONCE,
+    ...AT_ONCE,
+    automation: drawManual(draw),
     faults: new Set(draw.sample(HUNTING, draw.integer(1, 4))),
     faultEveryMs: 400,
     huntsLeader: true,
@@ -64,7 +69,8 @@ function churn(options: SimulationOptions, draw: Draw): SimulationOptions {
   return {
     ...options,
     spares: draw.integer(0, 3),
-    formation: AT_ONCE,
+    ...AT_ONCE,
+    automation: drawManual(draw),
     faults: new Set<FaultGroup>(['memberships', 'wipes', 'duplicates', ...draw.sample(CHURNING, 3)]),
     faultEveryMs: 150,
     membershipEveryMs: draw.pick([150, 300]),

@@ -82,6 +82,15 @@ export class FormationOperator {
       case 'after-vote':
         world.census.count('form-after-vote')
         return this.tell(random.shuffle(voters), voters)
+      case 'discovered':
+        world.census.count('form-discovered')
+        if (this.options.bootMs > (this.options.automation.formation?.delayMs ?? 0))
+          world.census.count('form-discovered-late')
+        if (this.options.formation.crashes) {
+          world.census.count('form-crash')
+          for (const machine of everybody) if (random.chance(0.5)) this.deps.armCrash(machine)
+        }
+        return
       case 'different-overlapping': {
         world.census.count('form-different-overlapping')
         for (const machine of voters) {

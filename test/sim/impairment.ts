@@ -18,7 +18,8 @@ export function isImpaired(machine: Machine): boolean {
  * The last is the cluster's defence against a voter that comes back without its memory: who never met it cannot tell.
  */
 export function mayDamage(machine: Machine, machines: readonly Machine[]): boolean {
-  if (machine.clusterId === '') return false
+  // Before something is committed, the first entry may be on this machine alone.
+  if (machine.clusterId === '' || (machine.view?.committed ?? -1) < 0) return false
   if (machines.some((other) => other !== machine && isImpaired(other))) return false
   const memberships = machines.flatMap((other) => {
     const view = other.view

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { StorageError } from '../../src/lib/errors.ts'
 import { Node, type NodeServices } from '../../src/node/node.ts'
+import type { AutomationPlan } from '../../src/ports/automation.ts'
 import type { Logger, NodeDependencies, NodeOptions } from '../../src/node/options.ts'
 import type { LogWrite } from '../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../src/ports/transport.ts'
@@ -49,6 +50,7 @@ export interface MachineOptions {
   readonly pace: ProcessPace
   readonly clockRate: number
   readonly cachedProbability: number
+  readonly automation: AutomationPlan
 }
 
 /** One computer with its disk: a node's program runs on it, life after life. */
@@ -291,6 +293,7 @@ export class Machine {
       random: process.random,
       peers: bug?.wrapPeers?.(peers) ?? peers,
       logger: this.logger(process),
+      automation: this.options.automation,
       hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
       onFault: (error) => {
         world.after(0, () => this.exit(process, error))

@@ -1,5 +1,6 @@
 import type { NodeOptions } from '../../src/node/options.ts'
 import type { Draw } from './draw.ts'
+import { BOOT_MS, drawDiscovery, drawManual, type AutomationOptions } from './automation.ts'
 import { focus } from './focus.ts'
 
 /** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
@@ -40,7 +41,15 @@ export type FaultGroup = (typeof faultGroups)[number]
 
 /** Who calls `initialize`, and with whom. */
 export type FormationKind =
-  'one' | 'some' | 'all' | 'different-overlapping' | 'different-disjoint' | 'unreachable-peer' | 'after-vote'
+  | 'one'
+  | 'some'
+  | 'all'
+  | 'different-overlapping'
+  | 'different-disjoint'
+  | 'unreachable-peer'
+  | 'after-vote'
+  /** The nodes find each other and do it themselves. */
+  | 'discovered'
 
 export interface FormationPlan {
   readonly kind: FormationKind
@@ -63,6 +72,9 @@ export interface SimulationOptions {
   /** Mean time between two faults. */
   readonly faultEveryMs: number
   readonly formation: FormationPlan
+  readonly automation: AutomationOptions
+  /** All machines are started within this time. */
+  readonly bootMs: number
   readonly topology: LivenessTopology
   readonly usesCodec: boolean
   /** Everything befalls the leader, while many read and write one key: whoever believes to lead is asked at once. */
@@ -128,6 +140,8 @@ function drawFormation(draw: Draw): FormationPlan {
     'different-disjoint',
     'unreachable-peer',
     'after-vote',
+    'discovered',
+    'discovered',
   ])
   return { kind, spreadMs: draw.pick([0, 1, 5, 50, 500]), crashes: draw.chance(0.3) }
 }
@@ -148,14 +162,19 @@ function drawRest(
   draw: Draw,
   { faults, voters, node }: Pick<SimulationOptions, 'faults' | 'voters' | 'node'>,
 ): SimulationOptions {
+  const spares = draw.integer(0, Math.min(4, 8 - voters))
+  const formation = drawFormation(draw)
+  const isDiscovered = formation.kind === 'discovered'
   return {
     seed,
     voters,
-    spares: draw.integer(0, Math.min(4, 8 - voters)),
+    spares,
+    formation,
+    automation: isDiscovered ? drawDiscovery(draw, voters + spares) : drawManual(draw),
+    bootMs: isDiscovered ? draw.pick([BOOT_MS, 500, 2_000]) : BOOT_MS,
     safetyMs: draw.pick([4_000, 8_000, 15_000]),
     faults,
     faultEveryMs: draw.pick([150, 400, 1000]),
-    formation: drawFormation(draw),
     topology:
       voters >= 3 && draw.chance(0.4)
         ? draw.pick<LivenessTopology>(['bridge', 'one-way', 'flapping', 'slow-disk'])

@@ -103,7 +103,8 @@ export class Simulation {
 
   private async live(): Promise<void> {
     const { world, options } = this
-    for (const machine of this.cluster.machines) world.after(world.random.between(0, 30), () => machine.start())
+    for (const machine of this.cluster.machines)
+      world.after(world.random.between(0, options.bootMs), () => machine.start())
     await this.sleep(40)
     this.nemesis.begin()
     const formed = this.formation.run()

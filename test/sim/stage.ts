@@ -51,6 +51,8 @@ export class Stage {
       voters: setting.machines,
       spares: 0,
       faults: new Set(),
+      automation: { formation: null, autopilot: { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 }, stabilizationMs: 0 },
+      bootMs: 0,
       topology: 'whole',
       delayMs: 0.3,
       writeMs: 0.2,
