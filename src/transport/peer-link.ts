@@ -10,6 +10,8 @@ import type { TransportContext } from './transport-options.ts'
 const ATTEMPTS_MAX = 16
 /** Halvings of the shortest delay after a connection broke: a dying process can still accept for a moment before it refuses. */
 const EAGER_ATTEMPTS = 3
+/** How many attempts at most count against a peer that had been reached. */
+const STOOD_ATTEMPTS = 1
 
 /**
  * The outgoing connection to one peer: kept up, and made again when it breaks.
@@ -170,7 +172,9 @@ export class PeerLink {
     const { clock, limits, logger } = this.context
     const level = reason.kind === 'malformed' ? 'warn' : 'info'
     logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
-    // One that hardly stood is not dialled again at once: two nodes that disagree would do nothing else.
+    // One that hardly stood is not dialled again at once: two nodes that disagree would do nothing else. But the peer is there, and
+    // must not be kept waiting for its heartbeats because the network breaks connections.
+    if (reason.kind !== 'malformed') this.attempts = Math.min(this.attempts, STOOD_ATTEMPTS)
     if (clock.now() - this.connectedAt >= limits.reconnectDelayMsMax) {
       this.attempts = -EAGER_ATTEMPTS
       this.dial()

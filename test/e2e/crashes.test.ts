@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
@@ -160,6 +161,30 @@ t.test('partitions: the majority goes on, the minority neither lies nor loses', 
     links.heal()
   })
   await expectLinearizable(t, history)
+  await expectKept(t, cluster, load)
+})
+
+t.test('a live leader is not deposed by connections that break, only by silence', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 3, withLinks: true })
+  const { links } = cluster
+  if (links === null) throw new Error('with links')
+  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  await untilServed(load, 50)
+  const leader = await cluster.leader()
+  const { term } = await cluster.status(leader.id)
+  let broken = 0
+  for (let round = 0; round < 30; round++) {
+    broken += links.reset(leader.id)
+    // Sometimes again while they are being made anew.
+    await delay(round % 3 === 0 ? 5 : 60)
+  }
+  t.ok(broken >= 40, `${broken} connections of the leader were broken`)
+  await untilServed(load, 50)
+  for (const { id } of cluster.nodes) {
+    const status = await cluster.status(id)
+    t.equal(status.leader, leader.id, `node ${id} follows the same leader`)
+    t.equal(status.term, term, 'and nobody has campaigned')
+  }
   await expectKept(t, cluster, load)
 })
 

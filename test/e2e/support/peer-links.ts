@@ -62,6 +62,13 @@ export class PeerLinks {
     }
   }
 
+  /** Breaks every connection to and from node `id` there is; new ones are taken at once. Returns how many broke. */
+  reset(id: number): number {
+    const passages = [...this.passages].filter(({ from, to }) => from === id || to === id)
+    for (const passage of passages) passage.close()
+    return passages.length
+  }
+
   heal(): void {
     this.rules.clear()
     for (const passage of this.passages) passage.obey(open)
