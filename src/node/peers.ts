@@ -1,9 +1,11 @@
-import type { Hello, NodeReport, Refusal, Transport } from '../ports/transport.ts'
+import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../ports/transport.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
 import { compareLogIds } from '../raft/index.ts'
+import { Incarnations } from './incarnations.ts'
 import type { Logger, PeerRegister } from './options.ts'
 import { Routes } from './routes.ts'
+import { isPromise, Vouchers } from './vouchers.ts'
 import { Warnings, type Warning } from './warnings.ts'
 
 export interface PeersOptions {
@@ -47,10 +49,7 @@ const PROBE_TIMEOUT_MS = 2_000
 export class Peers {
   private readonly options: PeersOptions
   private readonly deps: PeersDependencies
-  /** Incarnations of members, as remembered on disk. */
-  private readonly known = new Map<NodeId, string>()
-  /** Incarnations met in this life, of anybody. */
-  private readonly met = new Map<NodeId, string>()
+  private readonly incarnations: Incarnations
   private readonly clusterIds = new Map<NodeId, string>()
   /** Nodes that called and are no members (a leader, as a pristine node sees it): called back. */
   private readonly callers = new Map<NodeId, string>()
@@ -65,12 +64,27 @@ export class Peers {
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
   private readonly warned: Warnings
+  private readonly vouchers: Vouchers
   private removedAt: StoredMembership | null = null
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
+    this.incarnations = new Incarnations(options, {
+      register: deps.register,
+      // The connection stands between this node and who that is not any more, or not yet: it is made anew, and refused.
+      onMistaken: (id) => this.connect(id),
+      onFault: (error) => this.fault(error),
+    })
+    this.vouchers = new Vouchers({
+      transport: deps.transport,
+      clock: deps.clock,
+      addresses: () => this.addressesOfOthers(),
+      isTrusted: ({ id, clusterId, incarnation }) =>
+        clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
+      onFault: (error) => this.fault(error),
+    })
     this.routes = new Routes({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -78,8 +92,8 @@ export class Peers {
     })
   }
 
-  async load(): Promise<void> {
-    for (const [id, incarnation] of await this.deps.register.load()) this.known.set(id, incarnation)
+  load(): Promise<void> {
+    return this.incarnations.load()
   }
 
   get warnings(): readonly Warning[] {
@@ -112,11 +126,12 @@ export class Peers {
     this.connect()
   }
 
-  /** Whether messages of `peer` may reach the core: it is who it is known for, and of our cluster, or one of us has none yet. */
-  speaksForUs(peer: NodeId): boolean {
+  /** Whether `message` may reach the core: its sender is who it is known for, and of our cluster, or one of us has none yet. */
+  speaksForUs(message: PeerMessage): boolean {
+    const { from: peer } = message
     const uncalled = this.uncalled.get(peer)
     if (uncalled !== undefined) this.addCaller(peer, uncalled)
-    if (this.isMistaken(peer)) return false
+    if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.isVouchedFor(peer))) return false
     if (this.routes.onHeard(peer)) this.connect()
     const ours = this.deps.clusterId()
     const theirs = this.clusterIds.get(peer)
@@ -152,6 +167,7 @@ export class Peers {
     if (reason !== null) return reason
     this.meet(peer, report.clusterId, report.incarnation)
     this.noticeRemoval(report)
+    if (!this.incarnations.isMistaken(peer)) this.vouchers.onReport(report)
     return null
   }
 
@@ -180,9 +196,8 @@ export class Peers {
     const unproven = this.routes.update(membership.nodes, this.callers)
     for (const [id, { incarnation }] of membership.nodes) {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
-      if (incarnation !== undefined) this.replace(id, incarnation)
-      const met = this.met.get(id)
-      if (met !== undefined) this.remember(id, met)
+      if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
+      this.incarnations.settle(id)
       this.lingering.delete(id)
       this.departed.delete(id)
       this.callers.delete(id)
@@ -195,11 +210,11 @@ export class Peers {
 
   /** A membership is committed: who is not in it may come back with other data. */
   onCommittedMembership(membership: Membership): void {
-    for (const id of this.known.keys()) {
+    for (const id of this.incarnations.knownIds) {
       if (membership.nodes.has(id) || this.listed.has(id)) continue
       // What is still meant for the member that leaves must not reach a node that has taken its place with an empty disk.
       if (this.lingering.has(id)) this.departed.add(id)
-      else this.forget(id)
+      else this.incarnations.forget(id)
     }
   }
 
@@ -222,13 +237,12 @@ export class Peers {
 
   /** A node that was probed as a new learner: from now on this incarnation of it counts. */
   expect(id: NodeId, incarnation: string): void {
-    if (this.listed.has(id)) return
-    this.met.set(id, incarnation)
+    if (!this.listed.has(id)) this.incarnations.meet(id, incarnation)
   }
 
   /** The incarnation by which a member is known, or null. */
   incarnationOf(id: NodeId): string | null {
-    return id === this.options.id ? this.options.incarnation : (this.known.get(id) ?? null)
+    return this.incarnations.of(id)
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
@@ -246,8 +260,9 @@ export class Peers {
       this.warned.raise('foreign-cluster', String(from), detail)
       return refusal('wrong-cluster', detail)
     }
-    const expected = this.known.get(from)
-    if (expected === undefined || expected === incarnation) return null
+    const expected = this.incarnations.of(from)
+    if (expected === null || expected === incarnation || this.vouchers.vouchFor(from, incarnation)) return null
+    this.vouchers.ask(from)
     const detail =
       `node ${from} has lost its data since it joined (its incarnation was ${expected}, now it is ${incarnation}): ` +
       'remove it from the membership, then add it again'
@@ -256,14 +271,14 @@ export class Peers {
   }
 
   private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
-    this.met.set(id, incarnation)
+    this.incarnations.meet(id, incarnation)
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
     for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
       this.warned.clear(code, String(id))
       this.warned.clear(code, `self-${id}`)
     }
-    if (this.listed.has(id)) this.remember(id, incarnation)
+    if (this.listed.has(id)) this.incarnations.settle(id)
   }
 
   private noticeRemoval(report: NodeReport): void {
@@ -299,7 +314,7 @@ export class Peers {
       this.lingering.delete(id)
       this.notCallingBack(id, raft)
       this.connect()
-      if (this.departed.delete(id)) this.forget(id)
+      if (this.departed.delete(id)) this.incarnations.forget(id)
     })
   }
 
@@ -307,10 +322,16 @@ export class Peers {
   private connect(anew: NodeId | null = null): void {
     const peers = new Map<NodeId, string>(this.callers)
     for (const [id, { raft }] of this.lingering) peers.set(id, raft)
-    for (const [id, { raft }] of this.listed) peers.set(id, this.routes.addressOf(id) ?? raft)
+    for (const [id, raft] of this.addressesOfOthers()) peers.set(id, raft)
     peers.delete(this.options.id)
     if (anew !== null) this.deps.transport.setPeers(new Map([...peers].filter(([id]) => id !== anew)))
     this.deps.transport.setPeers(peers)
+  }
+
+  private addressesOfOthers(): Map<NodeId, string> {
+    const addresses = new Map([...this.listed].map(([id, { raft }]) => [id, this.routes.addressOf(id) ?? raft]))
+    addresses.delete(this.options.id)
+    return addresses
   }
 
   /** A member that is connected is dialled at its new address from the moment it answers there. */
@@ -347,28 +368,8 @@ export class Peers {
     }
   }
 
-  private remember(id: NodeId, incarnation: string): void {
-    if (!this.known.has(id)) this.replace(id, incarnation)
-  }
-
-  private replace(id: NodeId, incarnation: string): void {
-    if (this.known.get(id) === incarnation || id === this.options.id) return
-    this.known.set(id, incarnation)
-    // The connection stands between this node and who `id` is not any more, or not yet: it is made anew, and refused.
-    if (this.isMistaken(id)) this.connect(id)
-    this.deps.register.remember(id, incarnation).catch((error: unknown) => this.fault(error))
-  }
-
-  /** Whether the node met last under this id is not the one that is known by it. */
-  private isMistaken(id: NodeId): boolean {
-    const met = this.met.get(id)
-    return met !== undefined && this.known.has(id) && this.known.get(id) !== met
-  }
-
-  private forget(id: NodeId): void {
-    this.known.delete(id)
-    this.met.delete(id)
-    this.deps.register.forget(id).catch((error: unknown) => this.fault(error))
+  private isVouchedFor(id: NodeId): boolean {
+    return this.vouchers.vouchFor(id, this.incarnations.metAs(id) ?? '')
   }
 
   private fault(error: unknown): void {

@@ -106,7 +106,7 @@ export class Replica {
   }
 
   onMessage(message: PeerMessage): void {
-    if (this.stopped || !this.peers.speaksForUs(message.from)) return
+    if (this.stopped || !this.peers.speaksForUs(message)) return
     switch (message.type) {
       case 'forward-request':
         return this.forwarded.onRequest(message)

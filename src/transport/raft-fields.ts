@@ -99,6 +99,12 @@ export function readAddresses(reader: FieldReader): NodeAddresses {
   return { raft, api: reader.text() }
 }
 
+function readMember(reader: FieldReader): NodeAddresses {
+  const addresses = readAddresses(reader)
+  const incarnation = reader.text()
+  return incarnation === '' ? addresses : { ...addresses, incarnation }
+}
+
 export function writeMembership(writer: FrameWriter, stored: StoredMembership): void {
   const { configs, nodes, removing } = stored.membership
   writeOptionalLogId(writer, stored.logId)
@@ -108,6 +114,7 @@ export function writeMembership(writer: FrameWriter, stored: StoredMembership): 
   for (const [id, addresses] of nodes) {
     writeNodeId(writer, id)
     writeAddresses(writer, addresses)
+    writer.text(addresses.incarnation ?? '')
   }
   writeNodeIds(writer, removing)
 }
@@ -119,8 +126,8 @@ export function readMembership(reader: FieldReader): StoredMembership {
   const configs: NodeId[][] = []
   for (let i = 0; i < configCount; i++) configs.push(readNodeIds(reader))
   const nodes = new Map<NodeId, NodeAddresses>()
-  const nodeCount = reader.count(12)
-  for (let i = 0; i < nodeCount; i++) nodes.set(readNodeId(reader), readAddresses(reader))
+  const nodeCount = reader.count(16)
+  for (let i = 0; i < nodeCount; i++) nodes.set(readNodeId(reader), readMember(reader))
   if (nodes.size !== nodeCount) throw new DecodeError('a membership names a node twice')
   const membership: Membership = { configs, nodes, removing: readNodeIds(reader) }
   checkVoters(membership)

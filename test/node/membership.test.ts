@@ -535,9 +535,15 @@ t.test('a wiped voter is refused and shown until it has been removed and added a
 })
 
 t.test(
-  'a member that slept while another was replaced accepts the new one, whether it learns of it from the log or from a snapshot',
+  'a member that slept while another was replaced accepts the new one, whether it learns of it from the log, a snapshot or others',
   async (t) => {
-    for (const purge of [false, true]) {
+    for (const [purge, leads] of [
+      [false, false],
+      [true, false],
+      // Nobody but the new one sends entries by then: the others have to vouch for it.
+      [false, true],
+      [true, true],
+    ] as const) {
       const options = purge ? { purgeEveryEntries: 10, keepEntries: 2 } : {}
       const { c } = await formed(t, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5], options)
       const first = await c.leader()
@@ -552,6 +558,7 @@ t.test(
       await c.on(first).addLearner(specOf(replaced))
       await c.on(first).change({ add: [replaced], remove: [] })
       for (let i = 0; i < 40; i++) await c.on(first).put(`k${i}`, String(i))
+      if (leads) t.same(await c.on(first).transfer(replaced), { leader: replaced })
       await c.start(sleeper)
       await c.settled()
       await c.until('the sleeper and the new one talk', () => {

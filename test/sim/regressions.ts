@@ -19,5 +19,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 21033,
     found: 'the state reached the disk ahead of the vote it was made under, and the node could not start',
   },
+  { seed: 5121, found: 'a member that left twice was forgotten when its first farewell ended' },
+  { seed: 3004337, found: 'a member that slept through the replacement of another refused it as leader for ever' },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

@@ -27,6 +27,11 @@ const joint: StoredMembership = {
   logId: logIdOf(7),
   membership: {
     ...membershipOf(1, 2, 3, 4).membership,
+    nodes: new Map(
+      [...membershipOf(1, 2, 3, 4).membership.nodes].map(([id, addresses]) =>
+        id === two ? [id, { ...addresses, incarnation: 'of-two' }] : [id, addresses],
+      ),
+    ),
     configs: [
       [one, two],
       [two, nodeId(3)],
