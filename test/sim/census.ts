@@ -75,6 +75,7 @@ export const faultClasses = [
   'member-joint-inherited',
   'member-wiped-returns',
   'member-removed-returns',
+  'member-moves',
   'transfer',
   'transfer-to-dead',
   'campaign',

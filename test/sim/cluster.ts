@@ -40,7 +40,7 @@ export class SimCluster {
       {
         id: nodeId(id),
         addresses: { raft: `10.0.0.${id}:7100`, api: `http://10.0.0.${id}:7000` },
-        node: options.node,
+        node: { ...options.node, leaderPriority: world.random.pick([0, 50, 50, 100]) },
         pace: { workMs: options.workMs, turnMs: options.turnMs },
         clockRate,
         cachedProbability: options.cachedProbability,

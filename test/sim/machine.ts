@@ -56,7 +56,7 @@ export interface MachineOptions {
 /** One computer with its disk: a node's program runs on it, life after life. */
 export class Machine {
   readonly id: NodeId
-  readonly addresses: NodeAddresses
+  addresses: NodeAddresses
   readonly weather: DiskWeather = calmDisk()
   log = new LogDisk()
   /** What was on disk when the data directory was lost: acknowledgements from before may still be on their way. */
@@ -235,6 +235,14 @@ export class Machine {
     this.lost = null
     this.damaged = false
     this.observer.onWipe(this)
+  }
+
+  /** The process ends, and will be found elsewhere when it starts again. */
+  move(addresses: NodeAddresses, refusesThere: boolean): void {
+    this.crash('kill')
+    this.world.note(this.name, `moves to ${addresses.raft}`)
+    this.network.moveHost(this.addresses.raft, addresses.raft, refusesThere)
+    this.addresses = addresses
   }
 
   private newIncarnation(): string {

@@ -21,6 +21,8 @@ const TIMEOUT_MS = 3_000
 export class Operator {
   stopped = false
   changes = 0
+  private moves = 0
+  private isMoving = false
   private readonly options: SimulationOptions
   private readonly deps: OperatorDependencies
   private readonly random: Draw
@@ -50,7 +52,7 @@ export class Operator {
     const { faults } = this.options
     const kinds = [
       ...(faults.has('transfers') ? (['transfer', 'transfer', 'campaign', 'purge'] as const) : []),
-      ...(faults.has('memberships') ? (['add', 'promote', 'remove', 'replace', 'set', 'heal'] as const) : []),
+      ...(faults.has('memberships') ? (['add', 'promote', 'remove', 'replace', 'set', 'heal', 'move'] as const) : []),
     ]
     switch (this.random.pick(kinds)) {
       case 'transfer':
@@ -71,6 +73,8 @@ export class Operator {
         return this.setVoters()
       case 'heal':
         return this.heal()
+      case 'move':
+        return this.move()
     }
   }
 
@@ -92,6 +96,46 @@ export class Operator {
     await this.ask(leader, ({ cluster }) =>
       cluster.changeVoters(this.change({ add: [dead.id], remove: [] }, {}), TIMEOUT_MS),
     )
+  }
+
+  /** A member goes to another address. One at a time: the next one waits until the membership says so. */
+  private async move(): Promise<void> {
+    const leader = this.leader()
+    // Who holds no entry yet knows nobody to call from its new place: it has to be listed there before it can be found.
+    const canCall = (machine: Machine): boolean => machine.isUp && machine.log.durable.last !== null
+    const members = leader === null ? [] : this.membersSeenBy(leader).filter(canCall)
+    if (this.isMoving || members.length === 0) return
+    this.isMoving = true
+    this.moves += 1
+    const { random } = this
+    const machine = random.pick(members)
+    const host = `10.1.${this.moves}.${machine.id}`
+    const addresses = { raft: `${host}:7100`, api: `http://${host}:7000` }
+    const member = { id: Number(machine.id), ...addresses }
+    const tell = (): Promise<unknown> =>
+      this.ask(this.anyone(), ({ cluster }) =>
+        cluster.setAddresses({ member, force: false, ifMembershipAt: null }, TIMEOUT_MS),
+      )
+    this.count('member-moves')
+    if (random.chance(0.3)) await tell()
+    machine.move(addresses, random.chance(0.5))
+    await this.sleep(random.exponential(100))
+    machine.start()
+    while (!this.stopped && !this.isListed(machine)) {
+      await tell()
+      await this.sleep(100)
+    }
+    this.isMoving = false
+  }
+
+  /** Whether the membership has the machine where it is, or does not have it any more. */
+  private isListed(machine: Machine): boolean {
+    const leaders = this.deps.machines.filter(({ view }) => view?.state === 'leader')
+    const ours = leaders.find(({ clusterId }) => clusterId === machine.clusterId)
+    const stored = ours?.view?.committedMembership.membership.nodes
+    if (stored === undefined) return false
+    const listed = stored.get(machine.id)
+    return listed === undefined || listed.raft === machine.addresses.raft
   }
 
   private async transfer(): Promise<void> {

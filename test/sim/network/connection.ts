@@ -158,6 +158,7 @@ export class Connection {
     if (!target.process.alive) {
       // The machine is there but the process is not: it says that it knows nothing of this connection.
       if (this.network.presenceAt(this.address).kind !== 'silent') this.targetClosed(target)
+      else this.giveUpLater(epoch, () => this.target === target)
       return
     }
     // What is in the receiver's buffers of a connection that broke meanwhile may still be read.
@@ -167,17 +168,21 @@ export class Connection {
   }
 
   private hold(epoch: number, message: PeerMessage): void {
-    const { world, links, random } = this.network
+    const { world, links } = this.network
     if (this.held.length === 0) {
       links.whenHealed(this.owner.id, this.peer, () => this.releaseHeld(epoch))
-      world.after(random.exponential(SILENCE_MS_MEAN), () => {
-        if (this.epoch === epoch && this.held.length > 0) this.breakOff('silence')
-      })
+      this.giveUpLater(epoch, () => this.held.length > 0)
     }
     this.held.push(message)
     if (this.held.length <= HELD_MAX) return
     world.census.count('net-queue-overflow')
     this.breakOff('queue full')
+  }
+
+  private giveUpLater(epoch: number, isStillSilent: () => boolean): void {
+    this.network.world.after(this.network.random.exponential(SILENCE_MS_MEAN), () => {
+      if (this.epoch === epoch && isStillSilent()) this.breakOff('silence')
+    })
   }
 
   private releaseHeld(epoch: number): void {

@@ -35,6 +35,7 @@ export class Network {
   readonly random: Draw
   private readonly options: NetworkOptions
   private readonly hosts = new Map<string, Host>()
+  private readonly vacant = new Set<string>()
 
   constructor(options: NetworkOptions, world: World) {
     this.options = options
@@ -44,6 +45,16 @@ export class Network {
 
   addHost(id: NodeId, address: string): void {
     this.hosts.set(address, { id, transport: null, powered: true })
+  }
+
+  /** The host is found elsewhere from now on. Where it was, a kernel refuses, or nothing answers. */
+  moveHost(from: string, to: string, refuses: boolean): void {
+    const host = this.hosts.get(from)
+    if (host === undefined) return
+    this.hosts.delete(from)
+    this.hosts.set(to, host)
+    this.vacant.delete(to)
+    if (refuses) this.vacant.add(from)
   }
 
   setPowered(address: string, powered: boolean): void {
@@ -76,6 +87,7 @@ export class Network {
 
   presenceAt(address: string): Presence {
     const host = this.hosts.get(address)
+    if (this.vacant.has(address)) return { kind: 'refusing' }
     if (host === undefined || !host.powered) return { kind: 'silent' }
     if (host.transport === null) return { kind: 'refusing' }
     return { kind: 'listening', transport: host.transport }
