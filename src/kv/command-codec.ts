@@ -2,7 +2,7 @@ import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
 import type { Command, Condition, IdempotencyTag } from './command.ts'
 import { Digest } from './digest.ts'
-import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
+import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
 
@@ -123,8 +123,8 @@ export function decodeCommand(bytes: Uint8Array): Command {
   }
   if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
   const type = bytes[1]
-  const flags = bytes[2] ?? 0
-  const tagBytes = bytes[3] ?? 0
+  const flags = readU8(bytes, 2)
+  const tagBytes = readU8(bytes, 3)
   const firstBytes = readU16(bytes, 4)
   const secondBytes = readU32(bytes, 6)
   checkFlags(type, flags)

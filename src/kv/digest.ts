@@ -1,3 +1,5 @@
+import { readU8 } from './integers.ts'
+
 /**
  * Integer hashes: equal on every machine, cheap, 53 bits so that they are plain numbers.
  * They find differences that accidents make; whoever wants to can make two inputs collide.
@@ -42,7 +44,7 @@ export class Digest {
     this.absorb(bytes.length)
     const whole = bytes.length & ~3
     for (let at = 0; at < whole; at += 4) this.absorb(wordAt(bytes, at))
-    for (let at = whole; at < bytes.length; at++) this.absorb(bytes[at] ?? 0)
+    for (let at = whole; at < bytes.length; at++) this.absorb(readU8(bytes, at))
   }
 
   /** The length of `bytes` and the eight bytes at either end. */
@@ -78,5 +80,7 @@ export class Digest {
 }
 
 function wordAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
+  return (
+    readU8(bytes, at) | (readU8(bytes, at + 1) << 8) | (readU8(bytes, at + 2) << 16) | (readU8(bytes, at + 3) << 24)
+  )
 }

@@ -20,14 +20,16 @@ export function writeU64(target: Uint8Array, at: number, value: number): void {
   writeU32(target, at + 4, value >>> 0)
 }
 
+export function readU8(bytes: Uint8Array, at: number): number {
+  return bytes[at] ?? 0
+}
+
 export function readU16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)
+  return (readU8(bytes, at) << 8) | readU8(bytes, at + 1)
 }
 
 export function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
-  )
+  return ((readU16(bytes, at) << 16) | readU16(bytes, at + 2)) >>> 0
 }
 
 /** The result is not a safe integer when the bytes hold 2^53 or more: the caller decides what that means. */

@@ -18,6 +18,7 @@ import {
   rowBytes,
   rowFromBytes,
 } from '../../src/kv/index.ts'
+import { readU16, readU32, readU64, readU8 } from '../../src/kv/integers.ts'
 import type { Command, Key, KeyRecord, RowKey } from '../../src/kv/index.ts'
 import {
   decodeKeyedWrite,
@@ -382,3 +383,13 @@ function randomKey(random: SeededRandom, lengthMax: number): Key {
   const length = random.integer(1, lengthMax + 1)
   return Array.from({ length }, () => characters[random.integer(0, characters.length)]).join('') as Key
 }
+
+t.test('integers: big-endian, and zero beyond the end', async (t) => {
+  const bytes = Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8])
+  t.equal(readU8(bytes, 7), 8)
+  t.equal(readU16(bytes, 0), 0x0102)
+  t.equal(readU32(bytes, 4), 0x05060708)
+  t.equal(readU32(Uint8Array.from([255, 255, 255, 255]), 0), 0xffff_ffff, 'never negative')
+  t.equal(readU64(bytes.subarray(1), 0), 0x02030405 * 2 ** 32 + 0x06070800)
+  for (const read of [readU8, readU16, readU32, readU64]) t.equal(read(bytes, 8), 0)
+})
