@@ -43,6 +43,7 @@ export interface Config extends AutomationConfig, LeadershipConfig {
   readonly keepBytes: number
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotHoldMs: number
+  readonly snapshotHoldBytes: number
   readonly segmentBytes: number
   readonly shutdownTimeoutMs: number
   readonly logLevel: (typeof logLevels)[number]
@@ -169,20 +170,29 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
   snapshotBytesPerSecondMax: {
     flag: 'snapshot-rate',
     placeholder: 'SIZE',
-    summary: 'the most bytes a second of one snapshot on its way to a follower',
+    summary: 'the most bytes a second of all snapshots together that this node sends',
     allowed: 'a size from 64KiB to 16GiB',
-    initial: '128MiB',
+    initial: '64MiB',
     required: true,
     parse: size(64 * KiB, 16 * 1024 * MiB),
   },
   snapshotHoldMs: {
     flag: 'snapshot-hold',
     placeholder: 'DURATION',
-    summary: 'how long a snapshot on its way may hold a purge back',
+    summary: 'how long a node that is sent a snapshot holds a purge back without getting on',
     allowed: 'a duration from 1s to 120m',
     initial: '5m',
     required: true,
     parse: duration(1000, 120 * 60_000),
+  },
+  snapshotHoldBytes: {
+    flag: 'snapshot-hold-bytes',
+    placeholder: 'SIZE',
+    summary: 'how much log it holds back at most',
+    allowed: 'a size from 1MiB to 1024GiB',
+    initial: '8GiB',
+    required: true,
+    parse: size(MiB, 1024 * 1024 * MiB),
   },
   segmentBytes: {
     flag: 'segment-bytes',

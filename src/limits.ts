@@ -74,6 +74,8 @@ export const limits = {
 
   snapshotChunkBytes: 256 * 1024,
   snapshotsSentAtOnceMax: 2,
+  /** Between two chunks, however slowly they may be sent: a quarter of the time after which either side gives up. */
+  snapshotPauseMsMax: 7_500,
   snapshotStallTimeoutMs: 30_000,
   /** Chunks received and not yet taken by the node: beyond, the connection is not read. */
   snapshotUnreadBytesMax: 1024 * 1024,

@@ -178,6 +178,7 @@ function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDi
     keepEntries: config.keepEntries,
     keepBytes: config.keepBytes,
     snapshotHoldMs: config.snapshotHoldMs,
+    snapshotHoldBytes: config.snapshotHoldBytes,
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
     recordCacheBytesMax: limits.recordCacheBytesMax,

@@ -101,8 +101,7 @@ function describeVoters({ effective, joint }: NonNullable<ClusterAnswer['members
 }
 
 function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswer): string[] {
-  const { reachable: answers, snapshot, lastContactMs } = member
-  const lag = snapshot === null ? orDash(member.lag) : `snapshot ${Math.floor(snapshot.percent)}%`
+  const { reachable: answers, lastContactMs } = member
   return [
     id,
     String(cluster.leader) === id ? 'leader' : member.role,
@@ -111,9 +110,19 @@ function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswe
     member.api,
     answers === null ? '-' : answers ? 'yes' : 'no',
     orDash(member.matched),
-    lag,
+    describeLag(member),
     lastContactMs === null ? '-' : `${Math.round(lastContactMs)}ms`,
   ]
+}
+
+/** How far a node is behind, and while it catches up how long that will still take. */
+function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatusAnswer): string {
+  const left = typeof remainingMs === 'number' ? ` ${Math.ceil(remainingMs / 1000)} s left` : ''
+  if (phase === 'log') return `${orDash(lag)}${left}`
+  if (snapshot === null) return phase === 'snapshot' ? 'snapshot waits' : orDash(lag)
+  const percent = `snapshot ${Math.floor(snapshot.percent)}%`
+  if (snapshot.state === 'waiting') return `${percent}, broken off`
+  return snapshot.state === 'installing' ? `${percent}, installing` : `${percent}${left}`
 }
 
 /** Of what is left to the operator there is nothing to say. */

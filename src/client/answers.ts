@@ -64,7 +64,10 @@ export interface MemberStatusAnswer {
   readonly matched: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
-  readonly snapshot: { readonly percent: number } | null
+  /** Nodes of earlier versions say nothing about these two. */
+  readonly phase?: string | null
+  readonly remainingMs?: number | null
+  readonly snapshot: { readonly percent: number; readonly state?: string } | null
 }
 
 /** What a node decided to do about its cluster by itself. */

@@ -117,9 +117,14 @@ export interface LearnerAnswer {
 }
 
 export interface SnapshotProgressView {
+  readonly state: 'sending' | 'installing' | 'waiting' | 'delivered'
+  readonly attempt: number
   readonly bytesSent: number
   readonly bytesEstimate: number
   readonly percent: number
+  readonly rowsSent: number
+  readonly remainingMs: number | null
+  readonly lastFailure: string | null
 }
 
 export interface MemberStatus extends AddressesView {
@@ -131,6 +136,8 @@ export interface MemberStatus extends AddressesView {
   readonly matched: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
+  readonly phase: 'probe' | 'snapshot' | 'log' | 'caught-up' | null
+  readonly remainingMs: number | null
   readonly snapshot: SnapshotProgressView | null
 }
 

@@ -6,6 +6,7 @@ import { indexOf, logIndex, nodeId, sameLeaderId } from '../raft/index.ts'
 import { MemberProbe } from './member-probe.ts'
 import type { Peers } from './peers.ts'
 import type { Replica } from './replica.ts'
+import { isCaughtUp } from './status.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './views.ts'
 import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './views.ts'
 
@@ -131,12 +132,10 @@ export class Changes {
     return indexOf(view.last) - (follower?.matched ?? -1)
   }
 
-  /** Close behind the leader, and heard of: a node that holds nothing yet is not close, however short the log. */
   isCaughtUp(id: NodeId): boolean {
     const view = this.deps.replica.raft.view()
     const follower = view.followers.find((one) => one.id === id)
-    if (follower !== undefined && (follower.heardAt === null || follower.matched < 0)) return false
-    return this.lagOf(id) <= this.deps.caughtUpEntriesMax
+    return follower === undefined ? id === view.id : isCaughtUp(follower, view, this.deps.caughtUpEntriesMax)
   }
 
   private answer(): MembershipAnswer {

@@ -138,7 +138,7 @@ export class Cluster {
     const bytes = view.meta
     async function* chunks(): AsyncGenerator<Uint8Array> {
       try {
-        yield* stateChunks(view, bytes, chunkBytes)
+        for await (const { chunk } of stateChunks(view, bytes, chunkBytes)) yield chunk
       } finally {
         await view.close()
       }

@@ -35,6 +35,7 @@ export interface NodeOptions {
   readonly keepEntries: number
   readonly keepBytes: number
   readonly snapshotHoldMs: number
+  readonly snapshotHoldBytes: number
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
   readonly recordCacheBytesMax: number

@@ -20,5 +20,6 @@ export function raftOptions(options: NodeOptions): RaftOptions {
     keepEntries: options.keepEntries,
     keepBytes: options.keepBytes,
     snapshotHoldMs: options.snapshotHoldMs,
+    snapshotHoldBytes: options.snapshotHoldBytes,
   }
 }

@@ -350,6 +350,8 @@ export class Replica {
         chunkBytes: snapshotChunkBytes,
         bytesPerSecondMax: snapshotBytesPerSecondMax,
         atOnceMax: limits.snapshotsSentAtOnceMax,
+        pauseMsMax: limits.snapshotPauseMsMax,
+        rememberedMax: limits.membersMax,
       },
       {
         state,
@@ -357,8 +359,9 @@ export class Replica {
         clock,
         logger,
         leadsUnder: (vote) => this.loop.leadsUnder(vote),
-        onFinished: (to, session, outcome) =>
-          this.input(() => this.raft.snapshotFinished(clock.now(), to, session, outcome)),
+        settle: () => this.applier.settle(),
+        lastIndex: () => indexOf(this.raft.view().last),
+        onReport: (to, session, report) => this.input(() => this.raft.snapshotReport(clock.now(), to, session, report)),
       },
     )
   }

@@ -1,16 +1,22 @@
 import type { Clock } from '../ports/clock.ts'
-import type { StateStore } from '../ports/state-store.ts'
-import type { Transport } from '../ports/transport.ts'
-import type { NodeId, SnapshotPlan, Vote } from '../raft/index.ts'
+import type { StateStore, StateView } from '../ports/state-store.ts'
+import type { SnapshotSink, Transport } from '../ports/transport.ts'
+import type { LogId, LogIndex, NodeId, SnapshotPlan, SnapshotReport, Vote } from '../raft/index.ts'
 import type { Logger } from './options.ts'
+import { Pacer } from './pacer.ts'
 import { decodeStateMeta } from './state-meta.ts'
 import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
+import { Transfer } from './transfer.ts'
 
 export interface SnapshotSenderOptions {
   readonly chunkBytes: number
-  /** For each receiver. */
+  /** Of all receivers together. */
   readonly bytesPerSecondMax: number
   readonly atOnceMax: number
+  /** One pause between two chunks. */
+  readonly pauseMsMax: number
+  /** Ended transfers that are remembered. */
+  readonly rememberedMax: number
 }
 
 export interface SnapshotSenderDependencies {
@@ -19,51 +25,67 @@ export interface SnapshotSenderDependencies {
   readonly clock: Clock
   readonly logger: Logger
   readonly leadsUnder: (vote: Vote) => boolean
-  readonly onFinished: (to: NodeId, session: number, outcome: 'installed' | 'failed') => void
+  /** Resolves when the store holds everything that is applied now: less must not be sent, the log before it may be gone. */
+  readonly settle: () => Promise<unknown>
+  /** The last entry of this node's log. */
+  readonly lastIndex: () => LogIndex
+  readonly onReport: (to: NodeId, session: number, report: SnapshotReport) => void
 }
 
-export interface SnapshotProgress {
-  readonly bytesSent: number
-  readonly bytesEstimate: number
-}
+/** After a chunk the sender rests so many times as long as reading it took: whoever is busy sends slowly. */
+const REST_FACTOR = 3
+/** The estimate is looked at again whenever this much more is sent. */
+const ESTIMATE_EVERY_BYTES = 1024 * 1024
 
-interface Sending {
-  readonly session: number
-  bytesSent: number
-  bytesEstimate: number
-}
-
-/** Streams the state to followers that are too far behind for the log (raft.md 8). */
+/**
+ * Streams the state to followers that are too far behind for the log (raft.md 8). One chunk of each transfer is in memory at a time;
+ * all transfers together stay below one rate, and below a quarter of the time of a thread that has other work.
+ */
 export class SnapshotSender {
   sent = 0
   private readonly options: SnapshotSenderOptions
   private readonly deps: SnapshotSenderDependencies
-  private readonly sending = new Map<NodeId, Sending>()
+  private readonly pacer: Pacer
+  /** Under way or ended; the one that changed last comes last. */
+  private readonly transfers = new Map<NodeId, Transfer>()
   private stopped = false
 
   constructor(options: SnapshotSenderOptions, deps: SnapshotSenderDependencies) {
     this.options = options
     this.deps = deps
+    this.pacer = new Pacer(options, deps.clock)
   }
 
-  progressOf(to: NodeId): SnapshotProgress | null {
-    return this.sending.get(to) ?? null
+  /** The last transfer to a node in this session of this leadership. */
+  transferTo(to: NodeId, session: number): Transfer | null {
+    const transfer = this.transfers.get(to)
+    if (transfer === undefined || transfer.plan.session !== session) return null
+    return this.deps.leadsUnder(transfer.plan.vote) ? transfer : null
   }
 
   start(plan: SnapshotPlan): void {
     const { to, session } = plan
-    if (this.sending.has(to) || this.sending.size >= this.options.atOnceMax || this.stopped) {
+    const { clock, state, logger } = this.deps
+    const before = this.transfers.get(to)
+    if (before?.isUnderWay === true || this.underWay >= this.options.atOnceMax || this.stopped) {
       // Reported in a turn of its own: the core is in the middle of a step now.
-      this.deps.clock.nextTurn(() => this.deps.onFinished(to, session, 'failed'))
+      clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
       return
     }
-    const sending: Sending = { session, bytesSent: 0, bytesEstimate: this.deps.state.sizeBytes() }
-    this.sending.set(to, sending)
-    this.stream(plan, sending).then(
-      () => this.finished(plan, 'installed'),
+    const transfer = new Transfer(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
+    this.remember(transfer)
+    this.stream(transfer).then(
+      (logId) => {
+        this.sent += 1
+        logger.info({ to, index: logId.index, bytes: transfer.bytes }, 'snapshot delivered')
+        transfer.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
+        this.report(transfer, 'installed')
+      },
       (error: unknown) => {
-        this.deps.logger.warn({ to, error: String(error) }, 'snapshot not delivered')
-        this.finished(plan, 'failed')
+        const detail = error instanceof Error ? error.message : String(error)
+        logger.warn({ to, error: detail }, 'snapshot not delivered')
+        transfer.failed(detail)
+        this.report(transfer, 'failed')
       },
     )
   }
@@ -72,13 +94,28 @@ export class SnapshotSender {
     this.stopped = true
   }
 
-  private finished(plan: SnapshotPlan, outcome: 'installed' | 'failed'): void {
-    this.sending.delete(plan.to)
-    if (outcome === 'installed') this.sent += 1
-    if (!this.stopped) this.deps.onFinished(plan.to, plan.session, outcome)
+  private get underWay(): number {
+    let count = 0
+    for (const { isUnderWay } of this.transfers.values()) if (isUnderWay) count += 1
+    return count
   }
 
-  private async stream(plan: SnapshotPlan, sending: Sending): Promise<void> {
+  private remember(transfer: Transfer): void {
+    this.transfers.delete(transfer.plan.to)
+    for (const [id, { isUnderWay }] of this.transfers) {
+      if (this.transfers.size < this.options.rememberedMax) break
+      if (!isUnderWay) this.transfers.delete(id)
+    }
+    this.transfers.set(transfer.plan.to, transfer)
+  }
+
+  private report({ plan }: Transfer, report: SnapshotReport): void {
+    if (!this.stopped) this.deps.onReport(plan.to, plan.session, report)
+  }
+
+  private async stream(transfer: Transfer): Promise<LogId> {
+    const { plan } = transfer
+    await this.deps.settle()
     const view = await this.deps.state.view()
     try {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
@@ -89,29 +126,39 @@ export class SnapshotSender {
         logId: meta.applied,
         membership: meta.membership,
         formatVersion: STATE_STREAM_FORMAT,
-        bytesEstimate: sending.bytesEstimate,
+        bytesEstimate: transfer.view(this.deps.clock.now()).bytesEstimate,
       })
       try {
-        for await (const chunk of stateChunks(view, view.meta, this.options.chunkBytes)) {
-          if (this.stopped || !this.deps.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
-          await sink.write(chunk)
-          sending.bytesSent += chunk.length
-          await this.pace(chunk.length)
-        }
+        await this.sendChunks(transfer, view, view.meta, sink)
       } catch (error) {
         sink.abort()
         throw error
       }
+      transfer.sentAll()
       const answer = await sink.finish()
       if (!answer.installed) throw new Error(answer.detail)
-      this.deps.logger.info({ to: plan.to, index: meta.applied.index, bytes: sending.bytesSent }, 'snapshot delivered')
+      return meta.applied
     } finally {
       await view.close()
     }
   }
 
-  private async pace(bytes: number): Promise<void> {
-    const pauseMs = (bytes * 1000) / this.options.bytesPerSecondMax
-    await new Promise<void>((resolve) => this.deps.clock.after(pauseMs, resolve))
+  private async sendChunks(transfer: Transfer, view: StateView, meta: Uint8Array, sink: SnapshotSink): Promise<void> {
+    const { clock } = this.deps
+    let estimateAt = ESTIMATE_EVERY_BYTES
+    let readSince = clock.now()
+    for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.chunkBytes)) {
+      const readMs = clock.now() - readSince
+      if (this.stopped || !this.deps.leadsUnder(transfer.plan.vote)) throw new Error('this node does not lead any more')
+      await sink.write(chunk)
+      transfer.sentChunk(chunk.length, rows)
+      this.report(transfer, 'sending')
+      if (transfer.bytes >= estimateAt && lastKey !== null) {
+        transfer.measured(await view.fractionUpTo(lastKey))
+        estimateAt = transfer.bytes + ESTIMATE_EVERY_BYTES
+      }
+      await this.pacer.sent(chunk.length, readMs * REST_FACTOR)
+      readSince = clock.now()
+    }
   }
 }

@@ -25,9 +25,16 @@ export class StateStreamError extends Error {
   override readonly name = 'StateStreamError'
 }
 
+export interface StateChunk {
+  readonly chunk: Uint8Array
+  readonly rows: number
+  /** The last row in it; null for the meta and the trailer. */
+  readonly lastKey: Uint8Array | null
+}
+
 /** Streams `view`, whose meta is `meta`, in chunks of about `chunkBytes`. The caller closes the view. */
-export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes: number): AsyncGenerator<Uint8Array> {
-  yield Buffer.concat([Buffer.from([CHUNK_META]), meta])
+export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes: number): AsyncGenerator<StateChunk> {
+  yield { chunk: Buffer.concat([Buffer.from([CHUNK_META]), meta]), rows: 0, lastKey: null }
   let rows = 0
   let bytes = 0
   let checksum = 0
@@ -46,7 +53,7 @@ export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes
     rows += page.length
     bytes += chunk.length - 1 - page.length * ROW_HEADER_BYTES
     checksum = crc32(chunk, checksum)
-    yield chunk
+    yield { chunk, rows: page.length, lastKey: last.key }
     start = Buffer.concat([last.key, Buffer.from([0])])
   }
   const trailer = Buffer.allocUnsafe(TRAILER_BYTES)
@@ -54,7 +61,7 @@ export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes
   trailer.writeDoubleLE(rows, 1)
   trailer.writeDoubleLE(bytes, 9)
   trailer.writeUInt32LE(checksum, 17)
-  yield trailer
+  yield { chunk: trailer, rows: 0, lastKey: null }
 }
 
 function encodeRows(rows: readonly StateRow[]): Buffer {

@@ -1,11 +1,13 @@
-import type { LogIndex, NodeId, RaftView } from '../raft/index.ts'
-import { indexOf } from '../raft/index.ts'
+import type { FollowerView, LogIndex, NodeId, RaftView } from '../raft/index.ts'
+import { indexOf, logIndex } from '../raft/index.ts'
 import type { AutomationStatus } from './automation.ts'
 import { MANUAL } from './automation.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers } from './peers.ts'
 import type { Preference } from './preference.ts'
 import type { Replica } from './replica.ts'
+import type { TransferView } from './transfer.ts'
+import { remainingOfLog } from './transfer.ts'
 import type { LogIdView, MembershipAnswer } from './views.ts'
 import { failureToleranceOf, logIdView, membershipAnswer, voteView, votersOfMembership } from './views.ts'
 import type { Warning } from './warnings.ts'
@@ -21,8 +23,14 @@ export interface MemberStatus {
   readonly matched: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
-  readonly snapshot: { readonly bytesSent: number; readonly bytesEstimate: number; readonly percent: number } | null
+  readonly phase: CatchUpPhase | null
+  /** Of the phase it is in. */
+  readonly remainingMs: number | null
+  readonly snapshot: TransferView | null
 }
+
+/** How a node comes to hold what the leader holds: it is found out where it is, it gets the state if it needs that, then the log. */
+export type CatchUpPhase = 'probe' | 'snapshot' | 'log' | 'caught-up'
 
 export interface ClusterStatus extends AutomationStatus {
   readonly clusterId: string | null
@@ -49,6 +57,15 @@ export interface ClusterStatus extends AutomationStatus {
   readonly failureTolerance: number
   readonly digest: string
   readonly warnings: readonly Warning[]
+}
+
+type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
+
+const NO_CATCH_UP: CatchUp = { phase: null, remainingMs: null, snapshot: null }
+
+/** Close behind the leader, and heard of: a node that holds nothing yet, or needs the state, is not close, however short the log. */
+export function isCaughtUp({ heardAt, matched, mode }: FollowerView, view: RaftView, entriesMax: number): boolean {
+  return heardAt !== null && matched >= 0 && mode !== 'snapshot' && indexOf(view.last) - matched <= entriesMax
 }
 
 /** The cluster as one node sees it. */
@@ -142,13 +159,13 @@ export class Status {
         matched: isLeader ? indexOf(view.last) : null,
         lag: isLeader ? 0 : null,
         lastContactMs: 0,
-        snapshot: null,
+        ...NO_CATCH_UP,
       }
     }
     const reachable = this.deps.transport.isConnected(id)
     const follower = view.followers.find((one) => one.id === id)
     if (follower === undefined)
-      return { ...base, reachable, matched: null, lag: null, lastContactMs: null, snapshot: null }
+      return { ...base, reachable, matched: null, lag: null, lastContactMs: null, ...NO_CATCH_UP }
     return {
       ...base,
       reachable,
@@ -156,7 +173,7 @@ export class Status {
       lag: indexOf(view.last) - follower.matched,
       lastContactMs:
         follower.heardAt === null ? null : Math.max(0, Math.round(this.deps.clock.now() - follower.heardAt)),
-      snapshot: this.snapshotOf(id),
+      ...this.catchUpOf(follower, view),
     }
   }
 
@@ -169,12 +186,17 @@ export class Status {
     return members
   }
 
-  private snapshotOf(id: NodeId): MemberStatus['snapshot'] {
-    const progress = this.replica.snapshotSender.progressOf(id)
-    if (progress === null) return null
-    const { bytesSent, bytesEstimate } = progress
-    const percent = bytesEstimate === 0 ? 0 : Math.min(99, Math.floor((bytesSent * 100) / bytesEstimate))
-    return { bytesSent, bytesEstimate, percent }
+  private catchUpOf(follower: FollowerView, view: RaftView): CatchUp {
+    const { id, session, mode, matched } = follower
+    if (isCaughtUp(follower, view, this.options.caughtUpEntriesMax)) return { ...NO_CATCH_UP, phase: 'caught-up' }
+    const now = this.deps.clock.now()
+    const transfer = this.replica.snapshotSender.transferTo(id, session)
+    const snapshot = transfer?.view(now) ?? null
+    const delivery = transfer?.delivery ?? null
+    if (mode === 'snapshot') return { phase: 'snapshot', remainingMs: snapshot?.remainingMs ?? null, snapshot }
+    if (delivery === null) return { phase: mode === 'probe' ? 'probe' : 'log', remainingMs: null, snapshot }
+    const remainingMs = remainingOfLog(delivery, matched, logIndex(indexOf(view.last)), now)
+    return { phase: 'log', remainingMs, snapshot }
   }
 
   private logIdAt(index: LogIndex): LogIdView | null {

@@ -45,7 +45,7 @@ export interface HeldMessage {
   readonly message: Outgoing
 }
 
-/** Begin (or restart) streaming the state to `to`; report with `snapshotFinished(now, to, session, ...)`. */
+/** Begin (or restart) streaming the state to `to`, as it is now or later; report with `snapshotReport(now, to, session, ...)`. */
 export interface SnapshotPlan {
   readonly to: NodeId
   readonly session: number

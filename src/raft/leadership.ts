@@ -217,8 +217,4 @@ export class Leadership {
     this.reads.fail()
     this.transfer.end()
   }
-
-  holdsPurge(): boolean {
-    return this.replication.holdsPurge()
-  }
 }

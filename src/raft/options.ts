@@ -24,8 +24,9 @@ export interface RaftOptions {
   /** How much of the log a purge leaves for followers that are slightly behind. */
   readonly keepEntries: number
   readonly keepBytes: number
-  /** How long a snapshot transfer may hold the purge back. */
+  /** A node that was sent the state holds the purge of what it needs next: so long without getting on, and up to so many bytes. */
   readonly snapshotHoldMs: number
+  readonly snapshotHoldBytes: number
 }
 
 /** Writes the entries that the core itself proposes. Each returns a batch body (lib/entries) of one entry. */

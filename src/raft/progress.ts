@@ -13,6 +13,10 @@ interface SnapshotTransfer {
   since: number | null
   retryAt: number
   failures: number
+  /** What comes after this is needed once the state has arrived; null when no purge has to be held back. */
+  needsAfter: LogIndex | null
+  /** When the transfer, or the log behind it, got on last. */
+  movedAt: number
 }
 
 /** A node that the effective membership does not name any more. */
@@ -56,7 +60,13 @@ export class Progress {
   /** The furthest the follower can have moved its commit index by what it was sent. */
   toldCommitted: LogIndex = BEFORE_FIRST
   leaving: Leaving | null = null
-  readonly snapshot: SnapshotTransfer = { since: null, retryAt: -Infinity, failures: 0 }
+  readonly snapshot: SnapshotTransfer = {
+    since: null,
+    retryAt: -Infinity,
+    failures: 0,
+    needsAfter: null,
+    movedAt: -Infinity,
+  }
   /** `Infinity` when no probe is on its way. */
   private probeSentAt = Infinity
   private flights: Flight[] = []
@@ -102,6 +112,9 @@ export class Progress {
     if (rose) {
       this.matched = matched
       this.matchedAt = now
+      this.snapshot.movedAt = now
+      const { needsAfter } = this.snapshot
+      if (needsAfter !== null && matched > needsAfter) this.snapshot.needsAfter = matched
     }
     // A snapshot is not needed any more as soon as the follower's log reaches ours, whichever way it came there.
     const confirmed = this.mode === 'probe' ? matched >= this.next - 1 : this.mode === 'snapshot' && matched >= purged
@@ -132,6 +145,14 @@ export class Progress {
     this.becomeProbe(this.next)
     this.mode = 'snapshot'
     this.snapshot.since = null
+    this.snapshot.needsAfter = null
+  }
+
+  /** A transfer begins. The state that is sent holds at least everything up to `applied`. */
+  sentSnapshot(applied: LogIndex, now: number): void {
+    this.snapshot.since = now
+    this.snapshot.movedAt = now
+    this.snapshot.needsAfter = applied
   }
 
   /** When the oldest unanswered message was sent; `Infinity` when none is on its way. */

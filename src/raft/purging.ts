@@ -9,18 +9,18 @@ export class Purging {
     this.core = core
   }
 
-  /** `held`: a follower is being sent the state and will need what comes after it. */
-  stateDurable(logId: LogId, held: boolean): void {
+  /** `floor`: a follower will need what comes after it. */
+  stateDurable(logId: LogId, floor: LogIndex): void {
     const { core } = this
     if (logId.index > core.stateDurable) core.stateDurable = logId.index
     const { keepEntries, keepBytes } = core.options
-    const target = core.log.purgeTarget(core.stateDurable, keepEntries, keepBytes)
-    if (!held && target > core.log.purgedIndex) core.purge(target)
+    const target = core.log.purgeTarget(logIndex(Math.min(core.stateDurable, floor)), keepEntries, keepBytes)
+    if (target > core.log.purgedIndex) core.purge(target)
   }
 
-  purgeTo(index: LogIndex | null, held: boolean): LogId | null {
+  purgeTo(index: LogIndex | null, floor: LogIndex): LogId | null {
     const { core } = this
-    const target = logIndex(Math.min(index ?? core.stateDurable, core.stateDurable))
-    return held || target <= core.log.purgedIndex ? null : core.purge(target)
+    const target = logIndex(Math.min(index ?? core.stateDurable, core.stateDurable, floor))
+    return target <= core.log.purgedIndex ? null : core.purge(target)
   }
 }

@@ -19,6 +19,7 @@ import type {
   NotLeading,
   ProposeOutcome,
   ReadOutcome,
+  SnapshotReport,
   TransferOutcome,
 } from './requests.ts'
 import {
@@ -162,14 +163,14 @@ export class Raft {
   /** The state on disk covers `logId`: the log up to there may be freed as far as the policy allows. */
   stateDurable(now: number, logId: LogId): void {
     this.core.advance(now)
-    this.purging.stateDurable(logId, this.leadership?.holdsPurge() ?? false)
+    this.purging.stateDurable(logId, this.leadership?.replication.purgeFloor() ?? this.core.log.lastIndex)
     this.settle()
   }
 
   /** Frees everything that the durable state covers, up to `index` (null: all of it). Returns the last entry freed, or null. */
   purgeTo(now: number, index: LogIndex | null): LogId | null {
     this.core.advance(now)
-    const purged = this.purging.purgeTo(index, this.leadership?.holdsPurge() ?? false)
+    const purged = this.purging.purgeTo(index, this.leadership?.replication.purgeFloor() ?? this.core.log.lastIndex)
     this.settle()
     return purged
   }
@@ -272,11 +273,11 @@ export class Raft {
     this.settle()
   }
 
-  /** Sender: the transfer of a `SnapshotPlan` ended. */
-  snapshotFinished(now: number, to: NodeId, session: number, outcome: 'installed' | 'failed'): void {
+  /** Sender: how the transfer of a `SnapshotPlan` goes. */
+  snapshotReport(now: number, to: NodeId, session: number, report: SnapshotReport): void {
     this.core.advance(now)
     if (this.leadership === null) this.core.note('snapshot', to, 'this node does not lead')
-    else this.leadership.replication.snapshotFinished(to, session, outcome)
+    else this.leadership.replication.snapshotReport(to, session, report)
     this.settle()
   }
 

@@ -3,7 +3,7 @@ import type { Core } from './core.ts'
 import { SENT_NEVER, type AppendResponse } from './message.ts'
 import { Progress, type Window } from './progress.ts'
 import { reachedByQuorum } from './quorum.ts'
-import type { FollowerView } from './requests.ts'
+import type { FollowerView, SnapshotReport } from './requests.ts'
 import {
   BEFORE_FIRST,
   indexOf,
@@ -98,9 +98,12 @@ export class Replication {
   }
 
   private onMatched(progress: Progress, matched: LogIndex): void {
-    const { log, now } = this.core
+    const { log, now, options } = this.core
     assert(matched <= log.lastIndex, 'a follower does not acknowledge more than its leader has')
     progress.acknowledge(matched, log.purgedIndex, now)
+    // From here on what a purge leaves for everybody is enough.
+    const lagMax = Math.min(options.caughtUpEntriesMax, options.keepEntries)
+    if (progress.mode === 'replicate' && log.lastIndex - progress.matched <= lagMax) progress.snapshot.needsAfter = null
   }
 
   private onConflict(progress: Progress, prev: LogIndex, hint: LogId | null, sentAt: number): void {
@@ -135,30 +138,41 @@ export class Replication {
     else progress.repeatProbe()
   }
 
-  snapshotFinished(id: NodeId, session: number, outcome: 'installed' | 'failed'): void {
+  snapshotReport(id: NodeId, session: number, report: SnapshotReport): void {
     const { core } = this
     const progress = this.followers.get(id)
     if (progress?.session !== session || progress.mode !== 'snapshot' || progress.snapshot.since === null) {
       return core.note('snapshot', id, 'not the current transfer')
     }
-    if (outcome === 'installed') {
+    progress.snapshot.movedAt = core.now
+    if (report === 'sending') return
+    if (report === 'installed') {
       // Where the follower is now its acknowledgement says; if that was lost, a probe finds out.
       progress.becomeProbe(logIndex(core.log.lastIndex + 1))
       progress.snapshot.failures = 0
     } else {
+      progress.snapshot.needsAfter = null
       progress.snapshot.failures += 1
       progress.snapshot.retryAt = core.now + core.options.heartbeatMs * 2 ** Math.min(progress.snapshot.failures, 5)
     }
     progress.snapshot.since = null
   }
 
-  /** Whether a transfer of the state may still need entries that a purge would free. Bounded, so that a stuck one does not fill the disk. */
-  holdsPurge(): boolean {
-    const { now, options } = this.core
-    for (const { mode, snapshot } of this.followers.values()) {
-      if (mode === 'snapshot' && snapshot.since !== null && now < snapshot.since + options.snapshotHoldMs) return true
+  /**
+   * The last entry that a purge may free: a node that is being sent the state needs what comes after it, until it has caught up, or
+   * it would need one state after the other. Bounded, so that neither a stuck transfer nor an endless one fills the disk.
+   */
+  purgeFloor(): LogIndex {
+    const { now, options, log } = this.core
+    let floor = log.lastIndex
+    for (const { snapshot, leaving } of this.followers.values()) {
+      const { needsAfter, movedAt } = snapshot
+      if (needsAfter === null || leaving !== null || now >= movedAt + options.snapshotHoldMs) continue
+      // What it needs next may be gone all the same: then nothing is left to hold.
+      if (needsAfter < log.purgedIndex || log.sizes.bytesAfter(needsAfter) > options.snapshotHoldBytes) continue
+      if (needsAfter < floor) floor = needsAfter
     }
-    return false
+    return floor
   }
 
   /** The last entry that a quorum holds, this node's own disk counted like any other (thesis 10.2.1). */
@@ -264,7 +278,7 @@ export class Replication {
     const { snapshot, heardAt, id, session } = progress
     if (snapshot.since !== null || core.now < snapshot.retryAt) return
     if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return
-    snapshot.since = core.now
+    progress.sentSnapshot(core.applied, core.now)
     core.outbox.snapshot({ to: id, session, vote: this.vote })
   }
 
@@ -293,7 +307,7 @@ export class Replication {
   /** One for each other node of the effective membership. */
   view(): FollowerView[] {
     const current = [...this.followers.values()].filter((progress) => progress.leaving === null)
-    return current.map(({ id, mode, matched, heardAt }) => ({ id, mode, matched, heardAt }))
+    return current.map(({ id, session, mode, matched, heardAt }) => ({ id, session, mode, matched, heardAt }))
   }
 
   /** For the checks of invariants.ts. */

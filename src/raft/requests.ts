@@ -68,9 +68,14 @@ export type TransferOutcome =
 
 export type CampaignOutcome = { readonly kind: 'started' } | { readonly kind: 'refused'; readonly reason: string }
 
+/** How a transfer of the state goes, as its sender sees it; `sending` whenever it has got on. */
+export type SnapshotReport = 'sending' | 'installed' | 'failed'
+
 /** How far one follower or learner is, as the leader sees it. */
 export interface FollowerView {
   readonly id: NodeId
+  /** As in `SnapshotPlan`: tells a node from the same one removed and added again. */
+  readonly session: number
   readonly mode: 'probe' | 'replicate' | 'snapshot'
   readonly matched: LogIndex
   /** When the follower last answered, on the leader's clock; null: not since this node leads. */

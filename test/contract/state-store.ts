@@ -114,6 +114,31 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
     await store.close()
   })
 
+  t.test('how far a key is', async (t) => {
+    const { store } = await make(t).open()
+    const names = Array.from({ length: 4000 }, (_, i) => `k${String(i).padStart(4, '0')}`)
+    await store.write(
+      names.map((name) => put(name, 'v'.repeat(500))),
+      bytes('m'),
+    )
+    const view = await store.view()
+    const fractions = await Promise.all(
+      names.filter((_, i) => i % 400 === 399).map((name) => view.fractionUpTo(bytes(name))),
+    )
+    t.ok(
+      fractions.every((fraction, i) => Math.abs(fraction - (i + 1) / 10) < 0.25),
+      fractions.join(),
+    )
+    t.same(
+      fractions,
+      fractions.toSorted((a, b) => a - b),
+    )
+    t.equal(await view.fractionUpTo(bytes('z')), 1)
+    await view.close()
+    await t.rejects(view.fractionUpTo(bytes('z')))
+    await store.close()
+  })
+
   t.test('a scan of rows of every size, several at once', async (t) => {
     const { store } = await make(t).open()
     const sizes = [0, 1, 300_000, 5, 2_000_000, 0, 10, 70_000, ...Array.from({ length: 3000 }, (_, i) => i % 50)]

@@ -179,11 +179,16 @@ t.test('the stream of the state breaks off anywhere: it is sent again until it a
     return breaks <= 8
   }
   let progress = 0
+  let failure: string | null = null
+  const attempts = new Set<number>()
   await c.start(away)
   await c.until(
     'it has arrived',
     () => {
-      progress = Math.max(progress, c.on(leader).status().nodes[String(away)]?.snapshot?.bytesSent ?? 0)
+      const snapshot = c.on(leader).status().nodes[String(away)]?.snapshot ?? null
+      progress = Math.max(progress, snapshot?.bytesSent ?? 0)
+      failure = snapshot?.lastFailure ?? failure
+      attempts.add(snapshot?.attempt ?? 1)
       return metricsOf(c, away).snapshotsInstalled > 0
     },
     60_000,
@@ -192,6 +197,8 @@ t.test('the stream of the state breaks off anywhere: it is sent again until it a
   t.equal(breaks, 9, 'eight were cut off')
   t.ok(seen.size > 20, `a state has ${seen.size} chunks`)
   t.ok(progress > 0, 'progress is shown')
+  t.ok(attempts.has(9), 'with the number of the attempt')
+  t.match(failure, /./, 'and why an earlier one failed')
   await c.until('and gone when it is over', () => c.on(leader).status().nodes[String(away)]?.snapshot === null)
   t.same((await c.on(away).scan()).items, (await c.on(leader).scan()).items)
 })
@@ -548,7 +555,8 @@ t.test('a state stream that is not what it claims to be is refused', async (t) =
   for await (const chunk of chunks) whole.push(Buffer.from(chunk))
   const [meta, first, second] = whole
   const trailer = whole.at(-1)
-  if (meta === undefined || first === undefined || second === undefined || trailer === undefined) throw new Error('the stream is short')
+  if (meta === undefined || first === undefined || second === undefined || trailer === undefined)
+    throw new Error('the stream is short')
   const flipped = Buffer.from(first)
   flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1
   const cases: [string, readonly Uint8Array[], RegExp][] = [

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { LogIndex, StoredMembership } from '../../src/raft/index.ts'
+import { indexOf, type LogIndex, type StoredMembership } from '../../src/raft/index.ts'
 import { Cluster } from './support/cluster.ts'
 import { bodyOf, id, members, membership, votersIn } from './support/entries.ts'
 import { Solo, logId, setting, show, vote, type SoloOptions } from './support/solo.ts'
@@ -216,7 +216,7 @@ t.test('the acknowledgement of the snapshot ends it, and entries follow', async 
   solo.respond(plan, { kind: 'matched', matched: index(12) }, { sentAt: -1 })
   t.match(solo.view.followers[0], { mode: 'replicate', matched: 12 })
   t.match(solo.sent('append-plan', 2), [{ prev: logId('1.2@12'), last: 13 }])
-  solo.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'installed'))
+  solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'installed'))
   t.same(solo.ignored(), ['not the current transfer'], 'the report that comes late changes nothing')
 })
 
@@ -233,7 +233,7 @@ t.test('a finished transfer whose acknowledgement was lost is found out by a pro
   const solo = leader()
   solo.conflict(2, null)
   solo.clear()
-  solo.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'installed'))
+  solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'installed'))
   t.match(solo.sent('append-plan', 2), [{ prev: logId('2.1@13'), last: 13 }])
   solo.conflict(2, '1.2@12')
   t.match(solo.sent('append-plan', 2).at(-1), { prev: logId('1.2@12'), last: 13 })
@@ -247,7 +247,7 @@ t.test('a failed transfer is tried again, later each time, while the follower an
     if (solo.snapshots.length > 0) {
       if (i > 0) started.push(solo.now)
       solo.clear()
-      solo.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'failed'))
+      solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'failed'))
     }
     solo.elapse(51)
     solo.ack(2, -1)
@@ -269,7 +269,7 @@ t.test('the state is not sent to a node that does not answer', async (t) => {
     solo.elapse(51)
     solo.ack(3)
   }
-  solo.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'failed'))
+  solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'failed'))
   solo.clear()
   for (let beat = 0; beat < 40; beat++) {
     solo.elapse(51)
@@ -283,7 +283,7 @@ t.test('the state is not sent to a node that does not answer', async (t) => {
 t.test('what is needed may be in the log again when the next attempt comes', async (t) => {
   const solo = leader()
   solo.conflict(2, null)
-  solo.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'failed'))
+  solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'failed'))
   const plan = solo.sent('append-plan', 2).at(-1)
   if (plan === undefined) throw new Error('a plan was sent')
   solo.respond(plan, { kind: 'matched', matched: index(11) })
@@ -293,7 +293,7 @@ t.test('what is needed may be in the log again when the next attempt comes', asy
 t.test('reports about no transfer, an earlier session or to a node that does not lead are ignored', async (t) => {
   const solo = leader()
   const report = (to: number, session: number): void =>
-    solo.do((raft, now) => raft.snapshotFinished(now, id(to), session, 'failed'))
+    solo.do((raft, now) => raft.snapshotReport(now, id(to), session, 'failed'))
   report(2, 1)
   solo.conflict(2, null)
   report(2, 9)
@@ -303,7 +303,7 @@ t.test('reports about no transfer, an earlier session or to a node that does not
     Array.from({ length: 3 }, () => 'not the current transfer'),
   )
   const other = follower()
-  other.do((raft, now) => raft.snapshotFinished(now, id(2), 1, 'failed'))
+  other.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'failed'))
   t.same(other.ignored(), ['this node does not lead'])
 })
 
@@ -436,25 +436,99 @@ t.test('the durable state is never behind what was said before', async (t) => {
   t.equal(show(solo.view.purged), '1.2@8')
 })
 
-t.test('a transfer holds the purge, but not for ever', async (t) => {
-  const solo = leader({ raft: { keepEntries: 0, snapshotHoldMs: 500 } })
+/** A leader that sends the state of entry 10 to node 2 and has committed up to 13. */
+function sender(raft: SoloOptions['raft'] = {}): Solo {
+  const solo = leader({ raft: { keepEntries: 0, caughtUpEntriesMax: 0, ...raft } })
   solo.ack(3)
   solo.conflict(2, null)
-  const purge = (): string => {
-    solo.do((raft, now) => raft.applied(now, index(13)))
-    solo.do((raft, now) => raft.stateDurable(now, logId('2.1@13')))
-    return show(solo.view.purged)
+  solo.do((raft, now) => raft.applied(now, index(13)))
+  return solo
+}
+
+function purged(solo: Solo): string {
+  solo.do((raft, now) => raft.stateDurable(now, logId(`2.1@${solo.view.applied}`)))
+  return show(solo.view.purged)
+}
+
+function report(solo: Solo, what: 'sending' | 'installed' | 'failed'): void {
+  solo.do((raft, now) => raft.snapshotReport(now, id(2), 1, what))
+}
+
+/** `count` more entries, committed and applied. */
+function write(solo: Solo, count: number): void {
+  const payloads = Array.from({ length: count }, () => 'x')
+  solo.do((raft, now) => raft.propose(now, { count, body: bodyOf(payloads) }))
+  solo.ack(3)
+  solo.do((raft, now) => raft.applied(now, index(solo.committed)))
+}
+
+function beats(solo: Solo, count: number): void {
+  for (let beat = 0; beat < count; beat++) {
+    solo.elapse(51)
+    solo.ack(3)
   }
-  t.equal(purge(), '1.2@10')
+}
+
+t.test('a transfer that does not get on holds the purge, but not for ever', async (t) => {
+  const solo = sender({ snapshotHoldMs: 500 })
+  t.equal(purged(solo), '1.2@10')
   t.equal(
     solo.do((raft, now) => raft.purgeTo(now, null)),
     null,
   )
-  for (let beat = 0; beat < 10; beat++) {
-    solo.elapse(51)
-    solo.ack(3)
+  beats(solo, 10)
+  t.equal(purged(solo), '2.1@13')
+  report(solo, 'sending')
+  write(solo, 1)
+  t.equal(purged(solo), '2.1@14', 'what it needs next is gone: there is nothing to hold any more')
+})
+
+t.test('while it gets on it holds the purge for as long as it takes', async (t) => {
+  const solo = sender({ snapshotHoldMs: 500 })
+  for (let round = 0; round < 10; round++) {
+    beats(solo, 6)
+    report(solo, 'sending')
+    write(solo, 1)
+    t.equal(purged(solo), '1.2@10')
   }
-  t.equal(purge(), '2.1@13')
+  t.notOk(solo.ignored().includes('not the current transfer'))
+  report(solo, 'failed')
+  t.equal(purged(solo), '2.1@23', 'the next attempt begins with a newer state')
+})
+
+t.test('a node that has got the state holds the purge of the log behind it until it has caught up', async (t) => {
+  const solo = sender({ snapshotHoldMs: 500 })
+  report(solo, 'installed')
+  solo.conflict(2, '1.2@10')
+  solo.ack(2, 10)
+  for (let matched = 11; matched < 19; matched++) {
+    beats(solo, 6)
+    write(solo, 1)
+    solo.ack(2, matched)
+    t.equal(indexOf(solo.view.purged), Math.max(10, matched - 1))
+    t.equal(purged(solo).replace(/.*@/, ''), String(matched))
+  }
+  solo.ack(2)
+  t.equal(purged(solo), `2.1@${solo.committed}`)
+  write(solo, 3)
+  t.equal(purged(solo), `2.1@${solo.committed}`, 'from then on it may fall behind like any other')
+})
+
+t.test('no more of the log is held than it may have bytes', async (t) => {
+  const solo = sender({ snapshotHoldMs: 60_000, snapshotHoldBytes: 100 })
+  t.equal(purged(solo), '1.2@10')
+  write(solo, 100)
+  t.equal(purged(solo), '2.1@113')
+})
+
+t.test('a node that is removed meanwhile holds nothing', async (t) => {
+  const solo = leader({ membership: membership([[1, 3]], [2]), raft: { keepEntries: 0, snapshotHoldMs: 60_000 } })
+  solo.ack(3)
+  solo.conflict(2, null)
+  solo.do((raft, now) => raft.applied(now, index(13)))
+  t.equal(purged(solo), '1.2@10')
+  solo.do((raft, now) => raft.changeMembership(now, { type: 'remove-learner', id: id(2) }, null))
+  t.equal(purged(solo), '2.1@13')
 })
 
 // --- recovery and restart -------------------------------------------------------------------------------------------

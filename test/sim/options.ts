@@ -121,6 +121,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     keepEntries: draw.pick([0, 2, 10]),
     keepBytes: draw.pick([500, 1_000_000]),
     snapshotHoldMs: draw.pick([100, 1000]),
+    snapshotHoldBytes: 64 * 1024,
     snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
     snapshotChunkBytes: draw.pick([60, 400, 100_000]),
     recordCacheBytesMax: draw.pick([400, 100_000]),

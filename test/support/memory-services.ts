@@ -372,7 +372,20 @@ export class MemoryCluster implements ClusterControl {
   private memberStatus(id: number) {
     const addresses = this.addresses.get(id) ?? { raft: '', api: '' }
     const role = this.learnerIds.has(id) ? ('learner' as const) : ('voter' as const)
-    const snapshot = role === 'learner' ? { bytesSent: 10, bytesEstimate: 40, percent: 25 } : null
+    const sending = {
+      state: 'sending' as const,
+      attempt: 2,
+      bytesSent: 10,
+      bytesEstimate: 40,
+      percent: 25,
+      rowsSent: 3,
+      remainingMs: 11_500,
+      lastFailure: 'the connection broke',
+    }
+    const catchUp =
+      role === 'learner'
+        ? { phase: 'snapshot' as const, remainingMs: 11_500, snapshot: sending }
+        : { phase: id === NODE ? null : ('caught-up' as const), remainingMs: null, snapshot: null }
     return {
       ...addresses,
       role,
@@ -381,7 +394,7 @@ export class MemoryCluster implements ClusterControl {
       matched: 0,
       lag: 0,
       lastContactMs: 3.5,
-      snapshot,
+      ...catchUp,
     }
   }
 

@@ -130,9 +130,30 @@ const memberStatus = {
   matched: nullable(Type.Integer(), 'The last index that it is known to hold.'),
   lag: nullable(Type.Integer({ minimum: 0 }), 'Entries that it is behind.'),
   lastContactMs: nullable(Type.Number({ minimum: 0 })),
+  phase: nullable(
+    Type.Unsafe<string>({ type: 'string', enum: ['probe', 'snapshot', 'log', 'caught-up'] }),
+    'How it catches up: it is found out where it is, it is sent the state if it needs that, then the log.',
+  ),
+  remainingMs: nullable(
+    Type.Integer({ minimum: 0 }),
+    'About how long the phase will last. Null: that cannot be told yet, or nothing remains.',
+  ),
   snapshot: nullable(
-    object({ bytesSent: Type.Integer(), bytesEstimate: Type.Integer(), percent: Type.Number() }),
-    'How far the snapshot is that it is being sent.',
+    object({
+      state: Type.Unsafe<string>({
+        type: 'string',
+        enum: ['sending', 'installing', 'waiting', 'delivered'],
+        description: 'Waiting: the last attempt came to nothing, and another one follows.',
+      }),
+      attempt: Type.Integer({ minimum: 1, description: 'Since this node leads.' }),
+      bytesSent: Type.Integer({ minimum: 0 }),
+      bytesEstimate: Type.Integer({ minimum: 0, description: 'In all; found out better as the transfer goes on.' }),
+      percent: Type.Integer({ minimum: 0, maximum: 100 }),
+      rowsSent: Type.Integer({ minimum: 0 }),
+      remainingMs: nullable(Type.Integer({ minimum: 0 }), 'Until the state has been sent.'),
+      lastFailure: nullable(Type.String(), 'Why an earlier attempt came to nothing.'),
+    }),
+    'The snapshot that it is being sent, or was sent, until it has caught up.',
   ),
 }
 

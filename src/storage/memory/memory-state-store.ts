@@ -111,6 +111,12 @@ class MemoryView implements StateView {
     return found
   }
 
+  async fractionUpTo(key: Uint8Array): Promise<number> {
+    if (this.rows === null) throw new StorageError('failed', 'The view is closed.')
+    const { length } = this.rows
+    return length === 0 ? 1 : Math.min(positionOf(this.rows, key) + 1, length) / length
+  }
+
   async close(): Promise<void> {
     this.rows = null
   }

@@ -3,7 +3,7 @@ import { StorageError } from '../../lib/errors.ts'
 import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
 import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, stateFault } from './binding.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
-import { META_KEY, RowScan } from './row-scan.ts'
+import { BEYOND_KEYS, META_KEY, RowScan } from './row-scan.ts'
 
 export interface RocksStateStoreOptions {
   /** Belongs to the state alone. Created when it does not exist. */
@@ -110,7 +110,7 @@ export class RocksStateStore implements StateStore {
       const session = current.database.snapshot()
       const [meta] = await readMany(session, [META_KEY])
       const view = new RocksView(meta ?? null, session, {
-        scan: async (work) => this.track('read the state', work),
+        read: async (work) => this.track('read the state', work),
         onClose: () => {
           this.views.delete(view)
           release(current)
@@ -267,7 +267,7 @@ export class RocksStateStore implements StateStore {
 }
 
 interface ViewOwner {
-  scan(work: () => Promise<StateRow[]>): Promise<StateRow[]>
+  read<T>(work: () => Promise<T>): Promise<T>
   onClose(): void
 }
 
@@ -277,7 +277,7 @@ class RocksView implements StateView {
   private readonly owner: ViewOwner
   private readonly rows: RowScan
   private closing: Promise<void> | null = null
-  private scans = 0
+  private reads = 0
   private onIdle: (() => void) | null = null
 
   constructor(meta: Uint8Array | null, session: Database, owner: ViewOwner) {
@@ -288,23 +288,35 @@ class RocksView implements StateView {
   }
 
   async scan(range: StateRange): Promise<readonly StateRow[]> {
-    if (this.closing !== null) throw new StorageError('failed', 'The view is closed.')
-    this.scans += 1
-    try {
-      return await this.owner.scan(async () => this.rows.rows(range))
-    } finally {
-      this.scans -= 1
-      if (this.scans === 0) this.onIdle?.()
-    }
+    return this.reading(async () => this.rows.rows(range))
+  }
+
+  /** By the size of everything that lies there, what was replaced and not yet compacted included: it lies evenly enough. */
+  async fractionUpTo(key: Uint8Array): Promise<number> {
+    const measure = async (end: Uint8Array): Promise<number> =>
+      this.reading(() => this.session.approximateSize(META_KEY, end, { includeMemtables: true, includeFiles: true }))
+    const [part, whole] = await Promise.all([measure(key), measure(BEYOND_KEYS)])
+    return whole === 0 ? 1 : Math.min(1, part / whole)
   }
 
   async close(): Promise<void> {
-    this.closing ??= this.closeAfterScans()
+    this.closing ??= this.closeAfterReads()
     return this.closing
   }
 
-  private async closeAfterScans(): Promise<void> {
-    if (this.scans > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+  private async reading<T>(work: () => Promise<T>): Promise<T> {
+    if (this.closing !== null) throw new StorageError('failed', 'The view is closed.')
+    this.reads += 1
+    try {
+      return await this.owner.read(work)
+    } finally {
+      this.reads -= 1
+      if (this.reads === 0) this.onIdle?.()
+    }
+  }
+
+  private async closeAfterReads(): Promise<void> {
+    if (this.reads > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
     await this.session.close()
     this.owner.onClose()
   }

@@ -46,6 +46,12 @@ declare module 'rocksdb-native' {
     iterator(options: IteratorOptions): AsyncIterable<{ key: Buffer; value: Buffer }>
     /** Resolves once every row in memory is on stable storage. */
     flush(): Promise<void>
+    /** About how many bytes the rows between two keys have, older versions of them included. */
+    approximateSize(
+      start: Uint8Array,
+      end: Uint8Array,
+      options: { readonly includeMemtables: boolean; readonly includeFiles: boolean },
+    ): Promise<number>
     getProperty(name: string): Promise<string>
   }
 }

@@ -4,6 +4,8 @@ import type { Database } from './binding.ts'
 
 /** The key of the meta value: the only empty key, so below all others. */
 export const META_KEY = Buffer.alloc(0)
+/** Above every key: none begins with this byte. */
+export const BEYOND_KEYS = Buffer.from([0xff])
 /** The smallest key that a row can have. */
 const LOWEST_KEY = Buffer.from([0])
 /** Rows read at a time while nothing is known of their size, and the bounds afterwards. */

@@ -181,6 +181,7 @@ export class Machine {
       keepEntries: 5_000,
       keepBytes: 16 * 1024 * 1024,
       snapshotHoldMs: 10_000,
+      snapshotHoldBytes: 1024 * 1024 * 1024,
       snapshotBytesPerSecondMax: 1e9,
       snapshotChunkBytes: limits.snapshotChunkBytes,
       recordCacheBytesMax: limits.recordCacheBytesMax,

@@ -38,6 +38,7 @@ export const DEFAULTS: Omit<RaftOptions, 'id'> = {
   keepEntries: 1000,
   keepBytes: 1024 * 1024,
   snapshotHoldMs: 5000,
+  snapshotHoldBytes: 64 * 1024 * 1024,
 }
 
 export interface ClusterOptions {
@@ -353,7 +354,7 @@ export class Cluster {
     const receiver = this.node(to)
     const lost = (): boolean => this.cut.has(`${sender.id}>${to}`) || receiver.live === null || sender.live === null
     const finish = (result: 'installed' | 'failed'): void => {
-      if (sender.live !== null) this.input(sender, (raft, now) => raft.snapshotFinished(now, to, session, result))
+      if (sender.live !== null) this.input(sender, (raft, now) => raft.snapshotReport(now, to, session, result))
     }
     const { applied } = state
     if (applied === null || lost()) return this.at(delayMs, () => finish('failed'))

@@ -79,6 +79,7 @@ export class Fuzz {
       keepEntries: this.random.integer(0, tiny ? 10 : 100),
       keepBytes: this.random.integer(0, tiny ? 100 : 10_000),
       snapshotHoldMs: this.random.integer(0, 500),
+      snapshotHoldBytes: this.random.integer(0, tiny ? 400 : 8192),
     }
   }
 

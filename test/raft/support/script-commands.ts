@@ -188,9 +188,10 @@ const passages: Record<string, Command> = {
       stage.offerSnapshot(transfer)
     }),
   chunks: (words) =>
-    onSnapshots(words, (stage, { from, to, vote }) =>
-      stage.input(to, (raft, now) => raft.snapshotProgress(now, from, vote)),
-    ),
+    onSnapshots(words, (stage, { from, to, vote, session }) => {
+      stage.input(from, (raft, now) => raft.snapshotReport(now, to, session, 'sending'))
+      stage.input(to, (raft, now) => raft.snapshotProgress(now, from, vote))
+    }),
   install: (words) =>
     onSnapshots(words, (stage, transfer) => {
       stage.installSnapshot(transfer)

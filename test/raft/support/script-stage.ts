@@ -357,7 +357,7 @@ export class Stage {
       'message',
       `${from} learns that the snapshot to ${to} ${outcome === 'installed' ? 'is installed' : 'failed'}`,
     )
-    this.input(from, (raft, now) => raft.snapshotFinished(now, to, session, outcome))
+    this.input(from, (raft, now) => raft.snapshotReport(now, to, session, outcome))
   }
 
   // --- time ---------------------------------------------------------------------------------------------------------

@@ -200,6 +200,13 @@ class SimStateView implements StateView {
     })
   }
 
+  fractionUpTo(key: Uint8Array): Promise<number> {
+    if (this.closed) return Promise.reject(new StorageError('failed', 'the view is closed'))
+    const keys = this.image.keys()
+    const last = rowFromBytes(key)
+    return Promise.resolve(keys.filter((one) => one <= last).length / Math.max(1, keys.length))
+  }
+
   close(): Promise<void> {
     this.closed = true
     return this.call(() => undefined)

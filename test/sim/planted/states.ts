@@ -62,6 +62,7 @@ class CutsViews extends StateDelegate {
       meta: view.meta,
       scan: async (range: StateRange): Promise<readonly StateRow[]> =>
         (await view.scan(range)).filter(({ key }) => rowFromBytes(key) !== missing),
+      fractionUpTo: (key) => view.fractionUpTo(key),
       close: () => view.close(),
     }
   }

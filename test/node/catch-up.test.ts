@@ -1,0 +1,92 @@
+import t from 'tap'
+import type { NodeOptions } from '../../src/node/options.ts'
+import { specOf, TestCluster } from './support/cluster.ts'
+
+/** Logs that are purged soon, and states that take many chunks. */
+const SMALL: Partial<NodeOptions> = {
+  purgeEveryEntries: 20,
+  keepEntries: 5,
+  keepBytes: 2_000,
+  appendBytesMax: 1_000,
+  snapshotChunkBytes: 200,
+}
+
+async function fill(c: TestCluster, id: number, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await c.on(id).put(`k${i}`, `value-${i}`)
+}
+
+function metricsOf(c: TestCluster, id: number) {
+  return c.on(id).services.health.metrics()
+}
+
+t.test(
+  'a state that takes longer than the hold, under constant writes, is sent once: the log waits for it',
+  async (t) => {
+    const options = { snapshotHoldMs: 1_000, snapshotBytesPerSecondMax: 2_000, caughtUpEntriesMax: 10 }
+    const c = new TestCluster(t, [1, 2, 3, 4], { ...SMALL, ...options })
+    const leader = await c.form([1, 2, 3])
+    await fill(c, leader, 200)
+    await c.on(leader).purge()
+    let stopped = false
+    const writing = (async () => {
+      for (let i = 0; !stopped; i++) {
+        await c.on(leader).put(`more${i % 50}`, `value-${i}`)
+        await c.pass(20)
+      }
+    })()
+    await c.start(4)
+    const begun = c.clock.now()
+    const purgedAt = (): number => c.on(leader).status().purged?.index ?? -1
+    const [purgedBefore, held] = [purgedAt(), c.at(leader).view.last?.index ?? -1]
+    await c.on(leader).addLearner(specOf(4), { wait: false })
+    const seen: { phase: string; percent: number; remainingMs: number | null }[] = []
+    let purgedMost = purgedBefore
+    const watch = (): boolean => {
+      const { phase, snapshot, remainingMs } = c.on(leader).status().nodes['4'] ?? { phase: null, snapshot: null }
+      if (phase === 'snapshot' || phase === 'log') {
+        seen.push({ phase, percent: snapshot?.percent ?? 0, remainingMs: remainingMs ?? null })
+        purgedMost = Math.max(purgedMost, phase === 'snapshot' ? purgedAt() : 0)
+      }
+      return phase === 'caught-up'
+    }
+    await c.until('the learner has caught up', watch, 120_000)
+    const tookMs = c.clock.now() - begun
+    t.ok(tookMs > 5_000, `${Math.round(tookMs)} ms, more than five times the hold`)
+    t.equal(metricsOf(c, 4).snapshotsInstalled, 1, 'one snapshot is enough')
+    t.ok(purgedMost <= held + 10, 'nothing behind the snapshot is purged meanwhile')
+    t.same(
+      seen.map(({ percent }) => percent),
+      seen.map(({ percent }) => percent).toSorted((a, b) => a - b),
+    )
+    t.equal(seen.at(-1)?.percent, 100)
+    const middle = seen.find(({ percent }) => percent >= 50)
+    t.ok(
+      Math.abs((middle?.remainingMs ?? 0) - tookMs / 2) < tookMs / 4,
+      `${middle?.remainingMs} ms are left in the middle`,
+    )
+    t.match((await c.on(leader).learners())[0], { id: 4, caughtUp: true, phase: 'caught-up', snapshot: null })
+    await c.on(leader).change({ add: [4], remove: [] })
+    await c.until('then the log goes', () => purgedAt() > held + 50)
+    stopped = true
+    await writing
+    await c.settled()
+  },
+)
+
+t.test('all receivers together get what one would get, and a third waits', async (t) => {
+  const options = { snapshotBytesPerSecondMax: 10_000 }
+  const c = new TestCluster(t, [1, 2, 3, 4], { ...SMALL, ...options })
+  const leader = await c.form([1])
+  await fill(c, leader, 200)
+  await c.on(leader).purge()
+  for (const id of [2, 3, 4]) {
+    await c.start(id)
+    await c.on(leader).addLearner(specOf(id), { wait: false })
+  }
+  const begun = c.clock.now()
+  await c.until('all have it', () => [2, 3, 4].every((id) => metricsOf(c, id).snapshotsInstalled === 1), 120_000)
+  const bytes = 3 * metricsOf(c, leader).stateBytes
+  const tookMs = c.clock.now() - begun
+  t.ok(tookMs > (bytes / 10_000) * 1_000 * 0.9, `${bytes} bytes in ${Math.round(tookMs)} ms`)
+  await c.settled()
+})
