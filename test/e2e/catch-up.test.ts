@@ -1,9 +1,12 @@
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
+import type { ClusterStatus } from '../../src/node/status.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { holdingsOf } from './support/holdings.ts'
 import type { NodeProcess } from './support/node-process.ts'
+import { SteadyLoad } from './support/steady-load.ts'
 
 /** One counter or gauge of `GET /metrics`. */
 async function metric(node: NodeProcess, name: string): Promise<number> {
@@ -153,6 +156,92 @@ t.test('a snapshot that is cut off, by either side, is sent again', async (t) =>
     t.same(await missing(spare, 'k/', count, bytes), [])
     t.equal(new Set((await cluster.untilEqual(members)).digests).size, 1)
   })
+})
+
+interface LearnerView {
+  readonly id: number
+  readonly caughtUp: boolean
+  readonly phase: string
+  readonly snapshot: ClusterStatus['nodes'][string]['snapshot']
+}
+
+/** What any node says of learner `id`; null while no leader says it. */
+async function learnerSeenBy(node: NodeProcess, id: number): Promise<LearnerView | null> {
+  const answer = await node.client.get('/cluster/learners')
+  if (answer.status !== 200) return null
+  return answer.json<{ learners: LearnerView[] }>().learners.find((learner) => learner.id === id) ?? null
+}
+
+t.test('a learner comes to a large state under constant writes, and is cut off in between', async (t) => {
+  const flags = ['--purge-every', '4000', '--keep-entries', '100', '--snapshot-rate', '3MiB', '--snapshot-hold', '2s']
+  const cluster = await TestCluster.formed(t, { size: 3, flags, withLinks: true })
+  const voters = [...cluster.nodes]
+  const [witness] = voters
+  if (witness === undefined) throw new Error('three nodes')
+  const startedAt = performance.now()
+  const say = (what: string): void => t.comment(`${Math.round(performance.now() - startedAt)} ms: ${what}`)
+  await fill(voters, 'large/', 50_000, 200)
+  await purgeAll(voters)
+  say('filled')
+  const load = new SteadyLoad({ prefix: 'meanwhile/', writers: 2, timeoutMs: 30_000 }, voters)
+  for (const node of voters) load.through(node)
+
+  const learner = await cluster.add()
+  await learner.start()
+  const added = await witness.client.post('/cluster/learners?timeout=30s', { ...learner.addresses, wait: false })
+  t.equal(added.status, 200, added.summary)
+
+  /** Waits until `percent` of an attempt after `attempt` have been sent. */
+  const sent = async (percent: number, attempt: number): Promise<NonNullable<LearnerView['snapshot']>> =>
+    await eventually(`${percent}% are sent after attempt ${attempt}`, async () => {
+      const { snapshot } = (await learnerSeenBy(witness, learner.id)) ?? { snapshot: null }
+      return snapshot !== null && snapshot.attempt > attempt && snapshot.percent >= percent ? snapshot : null
+    })
+
+  const first = await sent(20, 0)
+  t.ok(first.rowsSent > 5_000 && first.bytesSent > 1_000_000, `${first.bytesSent} of ${first.bytesEstimate} bytes`)
+  t.ok((first.remainingMs ?? 0) > 500, `${first.remainingMs} ms are left`)
+  await learner.kill()
+  await learner.start()
+  say('killed and started')
+  const second = await sent(20, first.attempt)
+  t.type(second.lastFailure, 'string')
+  t.ok((cluster.links?.reset(learner.id) ?? 0) > 0)
+  say('cut')
+
+  await sent(0, second.attempt)
+  const seen: { attempt: number; percent: number; bytesEstimate: number; bytesSent: number }[] = []
+  await eventually('it has caught up', async () => {
+    const view = await learnerSeenBy(witness, learner.id)
+    if (view?.snapshot) seen.push(view.snapshot)
+    return view?.caughtUp === true && view.phase === 'caught-up' ? true : null
+  })
+  say('caught up')
+  const percents = seen.map(({ percent }) => percent)
+  t.same(
+    percents,
+    percents.toSorted((a, b) => a - b),
+    'never backwards',
+  )
+  t.ok(new Set(percents).size > 5, 'step by step')
+  t.equal(new Set(seen.map(({ attempt }) => attempt)).size, 1, 'in one attempt, though it takes longer than the hold')
+  const total = seen.at(-1)?.bytesSent ?? 0
+  const middle = seen.find(({ percent }) => percent >= 30)?.bytesEstimate ?? 0
+  t.ok(Math.abs(middle - total) < total / 4, `${middle} bytes were expected, ${total} came`)
+  t.equal(await metric(learner, 'quorate_snapshots_installed_total'), 1)
+
+  const promoted = await witness.client.request('PATCH', '/cluster/membership?timeout=30s', {
+    body: { add: [learner.id] },
+  })
+  t.equal(promoted.status, 200, promoted.summary)
+  await load.stop()
+  t.same(load.failures, [])
+  say(`${load.acknowledged} writes meanwhile`)
+  await cluster.untilReady()
+  t.equal(new Set((await cluster.untilEqual()).digests).size, 1)
+  const left = (await readdir(join(learner.directory, 'state'))).filter((name) => name.startsWith('generation-'))
+  t.equal(left.length, 1, 'nothing is left of what was cut off')
+  say('done')
 })
 
 t.test('a backup of any node is the same bytes while nothing changes', async (t) => {
