@@ -1,29 +1,50 @@
+import { parseArgs } from 'node:util'
 import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
 import { electionDefaults, electionLatency } from './election-latency.ts'
+import { catchUpDefaults, learnerCatchUp } from './learner-catch-up.ts'
 import type { Figure } from './lib/report.ts'
 import { printTable, save } from './lib/report.ts'
 import { storageBench, storageDefaults } from './storage.ts'
 
-/** `npm run bench -- [name...] [--quick]`. Every bench prints a table; all figures go to bench/results/<date>.json. */
-const benches: Record<string, (quick: boolean) => Promise<Figure[]>> = {
+/** Sizes that some benches take from the command line. */
+const sizes = ['keys', 'value-bytes', 'repeat'] as const
+type Sizes = Readonly<Partial<Record<(typeof sizes)[number], number>>>
+
+/** `npm run bench -- [name...] [--quick] [--keys N] [--value-bytes N] [--repeat N]`. Every bench prints a table; all figures go to bench/results/<date>.json. */
+const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]>> = {
   'commit-throughput': (quick) =>
     commitThroughput(quick ? { ...throughputDefaults, seconds: 3, repeat: 1 } : throughputDefaults),
   'election-latency': (quick) =>
     electionLatency(quick ? { rounds: 5, failures: ['SIGKILL', 'SIGTERM'] } : electionDefaults),
   storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
+  'learner-catch-up': (quick, given) => {
+    const shape = quick ? { ...catchUpDefaults, keys: 100_000, repeat: 1, windowSeconds: 5 } : catchUpDefaults
+    const { keys = shape.keys, 'value-bytes': valueBytes = shape.valueBytes, repeat = shape.repeat } = given
+    return learnerCatchUp({ ...shape, keys, valueBytes, repeat })
+  },
 }
 
-const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
-const quick = process.argv.includes('--quick')
-const unknown = names.filter((name) => !(name in benches))
-if (unknown.length > 0) {
-  process.stderr.write(`unknown bench: ${unknown.join(', ')}; there are ${Object.keys(benches).join(', ')}\n`)
+function complain(text: string): never {
+  process.stderr.write(`${text}\n`)
   process.exit(1)
+}
+
+const text = { type: 'string' } as const
+const options = { quick: { type: 'boolean' }, keys: text, 'value-bytes': text, repeat: text } as const
+const { values, positionals: names } = parseArgs({ options, allowPositionals: true })
+const unknown = names.filter((name) => !(name in benches))
+if (unknown.length > 0) complain(`unknown bench: ${unknown.join(', ')}; there are ${Object.keys(benches).join(', ')}`)
+const given: Partial<Record<keyof Sizes, number>> = {}
+for (const size of sizes) {
+  const written = values[size]
+  if (written === undefined) continue
+  if (!/^[1-9]\d{0,8}$/.test(written)) complain(`--${size} ${written} is no whole number from 1 on`)
+  given[size] = Number(written)
 }
 
 const figures: Figure[] = []
 for (const name of names.length > 0 ? names : Object.keys(benches)) {
-  const measured = await (benches[name]?.(quick) ?? Promise.resolve([]))
+  const measured = await (benches[name]?.(values.quick === true, given) ?? Promise.resolve([]))
   printTable(name, measured)
   figures.push(...measured)
 }

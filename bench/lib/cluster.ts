@@ -20,6 +20,8 @@ export interface BenchCluster {
   readonly nodes: readonly BenchNode[]
   /** The node that leads, as the first node that answers says. */
   leader(): Promise<BenchNode>
+  /** One more process, which belongs to no cluster yet. */
+  grow(): Promise<BenchNode>
   stop(): Promise<void>
 }
 
@@ -103,9 +105,13 @@ export async function startCluster(
   const { count = 3, flags = [] } = options
   const directory = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
   const nodes: Process[] = []
-  for (let id = 1; id <= count; id++) {
-    nodes.push(new Process(id, { api: await freePort(), raft: await freePort() }, join(directory, String(id)), flags))
+  const add = async (): Promise<Process> => {
+    const id = nodes.length + 1
+    const node = new Process(id, { api: await freePort(), raft: await freePort() }, join(directory, String(id)), flags)
+    nodes.push(node)
+    return node
   }
+  while (nodes.length < count) await add()
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.signal('SIGKILL')))
     rmSync(directory, { recursive: true, force: true })
@@ -116,7 +122,12 @@ export async function startCluster(
     await sendJson('POST', `${members[0]?.api}/cluster/initialize?wait=committed`, { members })
     const leader = (): Promise<BenchNode> => findLeader(nodes)
     await leader()
-    return { nodes, leader, stop }
+    const grow = async (): Promise<BenchNode> => {
+      const node = await add()
+      await node.start()
+      return node
+    }
+    return { nodes, leader, grow, stop }
   } catch (error) {
     await stop()
     throw error

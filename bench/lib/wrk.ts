@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { execFile, execFileSync, type ChildProcess } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { deferred } from '../../src/lib/deferred.ts'
 
 /** What a closed loop of `connections` clients saw. Latencies in milliseconds. */
 export interface LoadResult {
@@ -23,6 +24,8 @@ export interface Load {
   readonly seconds: number
   readonly keys: number
   readonly valueBytes: number
+  /** Each key in turn instead of keys drawn at random. */
+  readonly inOrder?: boolean
   /** Behind the path, with its question mark. */
   readonly query?: string
 }
@@ -40,6 +43,7 @@ export function hasWrk(): boolean {
 /** Each thread of wrk talks to one server. Keys are drawn uniformly, so that most PUTs after the warm-up replace a value. */
 function script(load: Load): string {
   const targets = load.targets.map((target) => `"${target}"`).join(', ')
+  const key = load.inOrder === true ? 'nextKey()' : `math.random(1, ${load.keys})`
   return `
 local targets = { ${targets} }
 local started = 0
@@ -53,8 +57,13 @@ function init(args)
   math.randomseed(seed * 7919 + os.time())
   body = string.rep("v", ${load.valueBytes})
 end
+local sent = 0
+function nextKey()
+  sent = sent % ${load.keys} + 1
+  return sent
+end
 function request()
-  local path = "/kv/key-" .. math.random(1, ${load.keys}) .. "${load.query ?? ''}"
+  local path = "/kv/key-" .. ${key} .. "${load.query ?? ''}"
   ${load.method === 'PUT' ? 'return wrk.format("PUT", path, nil, body)' : 'return wrk.format("GET", path)'}
 end
 function done(summary, latency, requests)
@@ -66,37 +75,54 @@ end
 `
 }
 
+/** A load that goes on until it is stopped, or its time is over. */
+export interface RunningLoad {
+  readonly result: Promise<LoadResult>
+  /** Resolves to what was seen until now. */
+  stop(): Promise<LoadResult>
+}
+
 export function runLoad(load: Load): Promise<LoadResult> {
-  const file = join(tmpdir(), `quorate-bench-${process.pid}.lua`)
+  return startLoad(load).result
+}
+
+let loads = 0
+
+export function startLoad(load: Load): RunningLoad {
+  loads += 1
+  const file = join(tmpdir(), `quorate-bench-${process.pid}-${loads}.lua`)
   writeFileSync(file, script(load))
   const threads = Math.min(load.targets.length, load.connections)
-  const args = [
-    '-t',
-    String(threads),
-    '-c',
-    String(load.connections),
-    '-d',
-    `${load.seconds}s`,
-    '--timeout',
-    '10s',
-    '-s',
-    file,
-  ]
-  return new Promise((resolve, reject) => {
-    execFile('wrk', [...args, `http://${load.targets[0]}`], (error, stdout, stderr) => {
-      const line = /RESULT (\{.*\})/.exec(stdout)?.[1]
-      if (line === undefined) return reject(error ?? new Error(`wrk: ${stdout}${stderr}`))
-      const seen = JSON.parse(line) as Record<string, number>
-      const ms = (name: string): number => (seen[name] ?? 0) / 1000
-      resolve({
-        requestsPerSecond: ((seen['requests'] ?? 0) * 1e6) / (seen['us'] ?? 1),
-        p50: ms('p50'),
-        p90: ms('p90'),
-        p99: ms('p99'),
-        p999: ms('p999'),
-        max: ms('max'),
-        errors: seen['errors'] ?? 0,
-      })
+  const shape = ['-t', String(threads), '-c', String(load.connections), '-d', `${load.seconds}s`]
+  const args = [...shape, '--timeout', '10s', '-s', file, `http://${load.targets[0]}`]
+  const { child, result } = runWrk(args)
+  const ended = result.finally(() => rmSync(file, { force: true }))
+  return {
+    result: ended,
+    stop: async () => {
+      // Told so, it ends with its figures.
+      child.kill('SIGINT')
+      return ended
+    },
+  }
+}
+
+function runWrk(args: readonly string[]): { readonly child: ChildProcess; readonly result: Promise<LoadResult> } {
+  const { promise, resolve, reject } = deferred<LoadResult>()
+  const child = execFile('wrk', args, (error, stdout, stderr) => {
+    const line = /RESULT (\{.*\})/.exec(stdout)?.[1]
+    if (line === undefined) return reject(error ?? new Error(`wrk: ${stdout}${stderr}`))
+    const seen = JSON.parse(line) as Record<string, number>
+    const ms = (name: string): number => (seen[name] ?? 0) / 1000
+    resolve({
+      requestsPerSecond: ((seen['requests'] ?? 0) * 1e6) / (seen['us'] ?? 1),
+      p50: ms('p50'),
+      p90: ms('p90'),
+      p99: ms('p99'),
+      p999: ms('p999'),
+      max: ms('max'),
+      errors: seen['errors'] ?? 0,
     })
   })
+  return { child, result: promise }
 }
