@@ -211,7 +211,7 @@ export class Changes {
     for (;;) {
       // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a broken core.
       const change = makeChange()
-      const outcome = replica.input(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
+      const outcome = replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
       const wait = this.waitFor(outcome)
       if (wait === null || deadline <= clock.now()) throw errorOf(outcome)

@@ -117,7 +117,7 @@ export class Cluster {
   campaign(): void {
     this.deps.checkInitialized()
     const { replica, clock } = this.deps
-    const outcome = replica.input(() => replica.raft.campaign(clock.now()))
+    const outcome = replica.request(() => replica.raft.campaign(clock.now()))
     if (outcome.kind === 'refused')
       throw new RequestError('no-transfer-target', `this node cannot campaign: ${outcome.reason}`)
   }
@@ -151,7 +151,7 @@ export class Cluster {
     this.deps.checkInitialized()
     const { replica, clock } = this.deps
     await replica.flusher.flush()
-    replica.input(() => replica.raft.purgeTo(clock.now(), null))
+    replica.request(() => replica.raft.purgeTo(clock.now(), null))
     return { purged: logIdView(replica.raft.view().purged) }
   }
 
@@ -206,7 +206,7 @@ export class Cluster {
   private async startTransfer(target: NodeId | null): Promise<TransferOutcome> {
     const { replica, clock, settlingMs } = this.deps
     for (;;) {
-      const outcome = replica.input(() => replica.raft.transfer(clock.now(), target))
+      const outcome = replica.request(() => replica.raft.transfer(clock.now(), target))
       if (outcome.kind !== 'no-target' || clock.now() >= replica.journal.ledSince + settlingMs) return outcome
       await replica.conditions.until(() => false, LISTEN_MS)
     }

@@ -9,6 +9,7 @@ interface Waiting {
 export class Conditions {
   private readonly clock: Clock
   private readonly waiting = new Set<Waiting>()
+  private closed = false
 
   constructor(clock: Clock) {
     this.clock = clock
@@ -17,6 +18,7 @@ export class Conditions {
   /** Resolves with true once `holds()` does, with false when `timeoutMs` have passed or the node stops. */
   until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
     if (holds()) return Promise.resolve(true)
+    if (this.closed) return Promise.resolve(false)
     return new Promise((resolve) => {
       const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds()))
       const waiting: Waiting = {
@@ -37,7 +39,9 @@ export class Conditions {
     for (const waiting of this.waiting) if (waiting.holds()) waiting.settle(true)
   }
 
+  /** The node stops: nothing that is waited for comes any more. */
   giveUp(): void {
+    this.closed = true
     for (const waiting of this.waiting) waiting.settle(false)
   }
 }

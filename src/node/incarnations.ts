@@ -46,6 +46,14 @@ export class Incarnations {
     this.met.set(id, incarnation)
   }
 
+  get metCount(): number {
+    return this.met.size
+  }
+
+  forgetMet(isKept: (id: NodeId) => boolean): void {
+    for (const id of this.met.keys()) if (!isKept(id)) this.met.delete(id)
+  }
+
   /** `id` is a member: whoever was met under its id counts as it, unless somebody else is known by it already. */
   settle(id: NodeId): void {
     const met = this.met.get(id)

@@ -92,7 +92,8 @@ export class Node {
       onConnected: (peer) => replica.onConnected(peer),
       onDisconnected: (peer) => replica.onDisconnected(peer),
       onUnreachable: (peer) => replica.onUnreachable(peer),
-      onRefused: (peer, refusal) => replica.onRefused(peer, refusal),
+      onRefused: (peer, refusal, by) => replica.onRefused(peer, refusal, by),
+      onUnanswered: (peer) => replica.onUnanswered(peer),
       admit: (hello) => this.admit(hello),
       admitReport: (peer, report) => this.admitReport(peer, report),
       hello: (purpose, to) => this.hello(purpose, to),
@@ -132,6 +133,7 @@ export class Node {
     this.stopping = true
     this.automation?.stop()
     this.preference.stop()
+    this.peers.stop()
     this.status?.onStopping()
     if (replica !== null)
       await replica.stop(new RequestError('shutting-down', 'this node is shutting down; ask another one'))

@@ -2,11 +2,12 @@ import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../port
 import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
 import { compareLogIds } from '../raft/index.ts'
+import { Callers } from './callers.ts'
 import { Incarnations } from './incarnations.ts'
 import type { Logger, PeerRegister } from './options.ts'
 import { Routes } from './routes.ts'
 import { isPromise, Vouchers } from './vouchers.ts'
-import { Warnings, type Warning } from './warnings.ts'
+import { Warnings, wrongAddress, type Warning } from './warnings.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -37,6 +38,8 @@ export interface Adoption {
 }
 
 const ROUTE_PATIENCE_MS = 500
+/** Times as many nodes as may be members: members, those that leave, callers, and those that called before. */
+const STRANGERS_SHARE = 5
 const PROBE_TIMEOUT_MS = 2_000
 
 /**
@@ -51,14 +54,8 @@ export class Peers {
   private readonly deps: PeersDependencies
   private readonly incarnations: Incarnations
   private readonly clusterIds = new Map<NodeId, string>()
-  /** Nodes that called and are no members (a leader, as a pristine node sees it): called back. */
-  private readonly callers = new Map<NodeId, string>()
-  /**
-   * Nodes that this one has no connection to any more: callers that could not be called back, members that left. They are callers
-   * again as soon as they say something: their own connection may have stood all the time.
-   */
-  private readonly uncalled = new Map<NodeId, string>()
-  private readonly lingering = new Map<NodeId, { readonly raft: string }>()
+  private readonly callers: Callers
+  private readonly lingering = new Map<NodeId, { readonly raft: string; readonly cancel: () => void }>()
   /** Of those, who is in no committed membership any more: forgotten with the connection. */
   private readonly departed = new Set<NodeId>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
@@ -71,6 +68,7 @@ export class Peers {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
+    this.callers = new Callers(options.callersMax)
     this.incarnations = new Incarnations(options, {
       register: deps.register,
       // The connection stands between this node and who that is not any more, or not yet: it is made anew, and refused.
@@ -81,6 +79,7 @@ export class Peers {
       transport: deps.transport,
       clock: deps.clock,
       addresses: () => this.addressesOfOthers(),
+      effectiveAt: () => deps.effective().logId,
       isTrusted: ({ id, clusterId, incarnation }) =>
         clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
       onFault: (error) => this.fault(error),
@@ -96,6 +95,11 @@ export class Peers {
     return this.incarnations.load()
   }
 
+  /** Nothing is written down or connected any more. */
+  stop(): void {
+    for (const { cancel } of this.lingering.values()) cancel()
+  }
+
   get warnings(): readonly Warning[] {
     return this.warned.all
   }
@@ -108,6 +112,7 @@ export class Peers {
   /** What was told may have been undone since. A leader speaks only to members, and for a short while to those who leave. */
   onLeaderHeard(): void {
     this.removedAt = null
+    this.warned.clear('removed', 'self')
   }
 
   /** The cluster that a message of `peer` would bring this node into; null when the peer has not said which. */
@@ -121,7 +126,8 @@ export class Peers {
    * whoever belongs to another cluster refuses it. Only the member that brought the cluster, if one did, knows already.
    */
   onJoined(from: NodeId | null): void {
-    const address = from === null ? undefined : (this.callers.get(from) ?? this.routes.addressOf(from) ?? undefined)
+    const address =
+      from === null ? undefined : (this.callers.addressOf(from) ?? this.routes.addressOf(from) ?? undefined)
     this.deps.transport.setPeers(from === null || address === undefined ? new Map() : new Map([[from, address]]))
     this.connect()
   }
@@ -129,9 +135,10 @@ export class Peers {
   /** Whether `message` may reach the core: its sender is who it is known for, and of our cluster, or one of us has none yet. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
-    const uncalled = this.uncalled.get(peer)
-    if (uncalled !== undefined) this.addCaller(peer, uncalled)
-    if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.isVouchedFor(peer))) return false
+    const uncalled = this.callers.takeUncalled(peer)
+    if (uncalled !== null) this.addCaller(peer, uncalled)
+    const met = this.incarnations.metAs(peer) ?? ''
+    if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.vouchers.vouchFor(peer, met))) return false
     if (this.routes.onHeard(peer)) this.connect()
     const ours = this.deps.clusterId()
     const theirs = this.clusterIds.get(peer)
@@ -171,15 +178,16 @@ export class Peers {
     return null
   }
 
-  /** What a peer that refused us said, where an operator should know. */
-  onRefused(peer: NodeId, refused: Refusal): void {
-    this.deps.logger.warn({ peer, code: refused.code, detail: refused.detail }, 'refused by peer')
-    if (refused.code === 'wrong-incarnation')
-      this.warned.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${refused.detail}`)
-    if (refused.code === 'wrong-cluster')
-      this.warned.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${refused.detail}`)
-    if (refused.code !== 'wrong-node') return
-    this.warned.raise('wrong-node', String(peer), refused.detail)
+  /** Where a peer is dialled, somebody refused us, or was refused. What a peer says of us an operator should know. */
+  onRefused(peer: NodeId, refused: Refusal, by: 'peer' | 'us'): void {
+    const { code, detail } = refused
+    this.deps.logger.warn({ peer, code, detail }, by === 'peer' ? 'refused by peer' : 'peer refused')
+    if (by === 'peer' && code === 'wrong-incarnation')
+      this.warned.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
+    if (by === 'peer' && code === 'wrong-cluster')
+      this.warned.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
+    if (code !== 'wrong-node') return
+    this.warned.raise('wrong-node', String(peer), detail)
     if (this.routes.onFailed(peer)) this.connect()
   }
 
@@ -190,17 +198,16 @@ export class Peers {
   /** The membership changed: connections and memory follow it. */
   onMembership(membership: Membership): void {
     for (const [id, addresses] of this.listed)
-      if (!membership.nodes.has(id)) this.linger(id, this.routes.addressOf(id) ?? addresses.raft)
+      if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
     const before = this.listed
     this.listed = membership.nodes
-    const unproven = this.routes.update(membership.nodes, this.callers)
+    const unproven = this.routes.update(membership.nodes, this.callers.all)
     for (const [id, { incarnation }] of membership.nodes) {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
       this.incarnations.settle(id)
-      this.lingering.delete(id)
-      this.departed.delete(id)
-      this.callers.delete(id)
+      this.stay(id)
+      this.callers.remove(id)
     }
     this.forgetOldAddresses(before)
     this.compareAddresses(this.options.id, this.options.addresses)
@@ -224,15 +231,19 @@ export class Peers {
    */
   onUnreachable(id: NodeId): boolean {
     const isGone = this.routes.isWhereItLives(id)
-    const raft = this.callers.get(id)
+    const raft = this.callers.addressOf(id)
     if (raft !== undefined) {
-      this.callers.delete(id)
-      this.notCallingBack(id, raft)
+      this.callers.giveUp(id, raft)
       this.connect()
     } else if (this.routes.onFailed(id)) {
       this.connect()
     }
     return isGone
+  }
+
+  /** Nothing came back from where `id` is dialled, which says nothing of its process: it may live at its other address. */
+  onUnanswered(id: NodeId): void {
+    if (this.routes.onFailed(id)) this.connect()
   }
 
   /** A node that was probed as a new learner: from now on this incarnation of it counts. */
@@ -266,19 +277,32 @@ export class Peers {
     const detail =
       `node ${from} has lost its data since it joined (its incarnation was ${expected}, now it is ${incarnation}): ` +
       'remove it from the membership, then add it again'
-    this.warned.raise('wiped-voter', String(from), detail)
+    if (this.listed.has(from)) this.warned.raise('wiped-voter', String(from), detail)
     return refusal('wrong-incarnation', detail)
   }
 
   private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
     this.incarnations.meet(id, incarnation)
+    this.forgetStrangers()
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
+    this.clearWarnings(id)
+    if (this.listed.has(id)) this.incarnations.settle(id)
+  }
+
+  /** Anybody may call under any id: only so many of those that are not connected are kept in mind. */
+  private forgetStrangers(): void {
+    if (this.incarnations.metCount <= this.options.callersMax * STRANGERS_SHARE) return
+    const isKept = (id: NodeId): boolean => this.listed.has(id) || this.lingering.has(id) || this.callers.has(id)
+    this.incarnations.forgetMet(isKept)
+    for (const id of this.clusterIds.keys()) if (!isKept(id)) this.clusterIds.delete(id)
+  }
+
+  private clearWarnings(id: NodeId): void {
     for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
       this.warned.clear(code, String(id))
       this.warned.clear(code, `self-${id}`)
     }
-    if (this.listed.has(id)) this.incarnations.settle(id)
   }
 
   private noticeRemoval(report: NodeReport): void {
@@ -291,36 +315,35 @@ export class Peers {
   }
 
   private addCaller(id: NodeId, raft: string): void {
-    this.uncalled.delete(id)
-    if (raft === '' || this.listed.has(id) || this.callers.get(id) === raft) return
-    this.callers.delete(id)
-    this.callers.set(id, raft)
-    dropOldest(this.callers, this.options.callersMax)
-    this.connect()
+    if (raft !== '' && !this.listed.has(id) && this.callers.add(id, raft)) this.connect()
   }
 
-  private notCallingBack(id: NodeId, raft: string): void {
-    this.uncalled.set(id, raft)
-    dropOldest(this.uncalled, this.options.callersMax)
+  /** What was said of a member is not true of one that left: an operator has done what was asked for, or something else. */
+  private leave(id: NodeId, raft: string): void {
+    this.clearWarnings(id)
+    this.linger(id, raft)
   }
 
   private linger(id: NodeId, raft: string): void {
     if (id === this.options.id) return
-    const stay = { raft }
-    this.lingering.set(id, stay)
-    this.deps.clock.after(this.options.lingerMs, () => {
-      // It may have come back and left once more meanwhile.
-      if (this.lingering.get(id) !== stay) return
+    const cancel = this.deps.clock.after(this.options.lingerMs, () => {
       this.lingering.delete(id)
-      this.notCallingBack(id, raft)
+      this.callers.giveUp(id, raft)
       this.connect()
       if (this.departed.delete(id)) this.incarnations.forget(id)
     })
+    this.lingering.set(id, { raft, cancel })
+  }
+
+  private stay(id: NodeId): void {
+    this.lingering.get(id)?.cancel()
+    this.lingering.delete(id)
+    this.departed.delete(id)
   }
 
   /** `anew`: a peer whose connection, if there is one, must not go on. */
   private connect(anew: NodeId | null = null): void {
-    const peers = new Map<NodeId, string>(this.callers)
+    const peers = new Map<NodeId, string>(this.callers.all)
     for (const [id, { raft }] of this.lingering) peers.set(id, raft)
     for (const [id, raft] of this.addressesOfOthers()) peers.set(id, raft)
     peers.delete(this.options.id)
@@ -354,10 +377,7 @@ export class Peers {
       this.warned.clear('wrong-address', String(id))
       return
     }
-    const detail =
-      `node ${id} says that it is at ${raft} and ${api}, but the membership has ${listed.raft} and ${listed.api}: ` +
-      `run \`quorate cluster set-addresses ${id} --raft ${raft} --api ${api}\`, or start it with the addresses of the membership`
-    this.warned.raise('wrong-address', String(id), detail)
+    this.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
   /** What was said of a member's addresses was said of the old ones. */
@@ -368,10 +388,6 @@ export class Peers {
     }
   }
 
-  private isVouchedFor(id: NodeId): boolean {
-    return this.vouchers.vouchFor(id, this.incarnations.metAs(id) ?? '')
-  }
-
   private fault(error: unknown): void {
     this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
   }
@@ -379,13 +395,4 @@ export class Peers {
 
 function refusal(code: Refusal['code'], detail: string): Refusal {
   return { code, detail }
-}
-
-/** Bounds what was met on the way: the oldest is forgotten. */
-function dropOldest(met: Map<NodeId, string>, max: number): void {
-  if (met.size <= max) return
-  for (const oldest of met.keys()) {
-    met.delete(oldest)
-    return
-  }
 }

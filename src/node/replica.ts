@@ -97,6 +97,12 @@ export class Replica {
     return this.loop.input(step)
   }
 
+  /** A step that somebody asked for. Throws `RequestError` once the node stops. */
+  request<T>(step: () => T): T {
+    if (this.stopped) throw new RequestError('shutting-down', 'this node is shutting down; ask another one')
+    return this.input(step)
+  }
+
   leader(): LeaderHint {
     const { state, vote, leader, transferringTo } = this.raft
     if (state === 'leader') {
@@ -142,8 +148,12 @@ export class Replica {
     this.input(() => this.raft.peerUnreachable(this.deps.clock.now(), peer))
   }
 
-  onRefused(peer: NodeId, refusal: Refusal): void {
-    this.peers.onRefused(peer, refusal)
+  onUnanswered(peer: NodeId): void {
+    this.peers.onUnanswered(peer)
+  }
+
+  onRefused(peer: NodeId, refusal: Refusal, by: 'peer' | 'us'): void {
+    this.peers.onRefused(peer, refusal, by)
   }
 
   onSnapshot(source: SnapshotSource): void {

@@ -8,6 +8,8 @@ export interface VouchersDependencies {
   readonly clock: Clock
   /** Members that may be asked, by id. */
   readonly addresses: () => ReadonlyMap<NodeId, string>
+  /** The entry that set the membership that this node knows. */
+  readonly effectiveAt: () => LogId | null
   /** Whether a member that answers a question is who it is known for. */
   readonly isTrusted: (report: NodeReport) => boolean
   readonly onFault: (error: unknown) => void
@@ -47,8 +49,10 @@ export class Vouchers {
     }
   }
 
+  /** Whether members that know a later membership than this node say that `id` is `incarnation` by now. */
   vouchFor(id: NodeId, incarnation: string): boolean {
-    return this.words.get(id)?.incarnation === incarnation
+    const word = this.words.get(id)
+    return word?.incarnation === incarnation && compareLogIds(word.at, this.deps.effectiveAt()) > 0
   }
 
   /** Asks one of the other members, each in turn and not too often, whether `id` is somebody else by now. */

@@ -1,3 +1,4 @@
+import type { NodeAddresses, NodeId } from '../raft/index.ts'
 import type { Logger } from './options.ts'
 
 /** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
@@ -37,4 +38,12 @@ export class Warnings {
   clear(code: Warning['code'], about: string): void {
     this.current.delete(`${code} ${about}`)
   }
+}
+
+/** What to say of a member that is at `said` by its own word, and at `listed` by the membership's. */
+export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
+  return (
+    `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
+    `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`
+  )
 }

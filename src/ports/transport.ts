@@ -177,8 +177,10 @@ export interface TransportHandlers {
   onDisconnected(peer: NodeId): void
   /** Nobody listens at `peer`'s address: its process is gone (as far as the kernel knows). */
   onUnreachable(peer: NodeId): void
-  /** `peer` (or whoever answers at its address) does not want this node, or is not who it should be. */
-  onRefused(peer: NodeId, refusal: Refusal): void
+  /** `by` peer: whoever answers where `peer` is dialled does not want this node; by us: it is not who it should be. */
+  onRefused(peer: NodeId, refusal: Refusal, by: 'peer' | 'us'): void
+  /** An attempt to connect came to nothing, and says nothing about the peer's process: no answer, or none in time. */
+  onUnanswered(peer: NodeId): void
   /** Both sides ask this before they talk: the accepting side of a hello, the dialling side of the report in the answer. */
   admit(hello: Hello): Refusal | null
   admitReport(peer: NodeId, report: NodeReport): Refusal | null

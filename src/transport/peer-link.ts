@@ -128,13 +128,14 @@ export class PeerLink {
         if (refusal === null) return this.onStanding(outcome.channel)
         this.early.take()
         outcome.channel.close('closed', refusal.detail)
-        return this.onRefused(refusal)
+        return this.onRefused(refusal, outcome.answer.kind === 'refused' ? 'peer' : 'us')
       }
       case 'refused':
         this.retryLater(outcome.detail)
         return this.handlers.onUnreachable(this.peer)
       case 'failed':
-        return this.retryLater(outcome.detail)
+        this.retryLater(outcome.detail)
+        return this.handlers.onUnanswered(this.peer)
     }
   }
 
@@ -184,13 +185,13 @@ export class PeerLink {
     this.handlers.onDisconnected(this.peer)
   }
 
-  private onRefused(refusal: Refusal): void {
+  private onRefused(refusal: Refusal, by: 'peer' | 'us'): void {
     if (refusal.code !== this.lastRefusal) {
       this.lastRefusal = refusal.code
       this.context.logger.warn({ peer: this.peer, address: this.address, ...refusal }, 'peer-refused')
     }
     this.retryLater(refusal.detail)
-    this.handlers.onRefused(this.peer, refusal)
+    this.handlers.onRefused(this.peer, refusal, by)
   }
 
   /** Half of the delay is drawn, so that nodes that lost each other together do not dial in step. */

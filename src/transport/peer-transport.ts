@@ -130,7 +130,7 @@ export class PeerTransport implements Transport {
     const refusal = judgeAnswer(outcome.answer, to, handlers)
     if (refusal !== null) {
       outcome.channel.close('closed', refusal.detail)
-      handlers.onRefused(to, refusal)
+      handlers.onRefused(to, refusal, outcome.answer.kind === 'refused' ? 'peer' : 'us')
       throw new ConnectionError(`node ${to} is not sent the snapshot: ${refusal.detail}`)
     }
     const sender: OutgoingSnapshot = new OutgoingSnapshot(

@@ -95,7 +95,8 @@ export class RecordingNode implements TransportHandlers {
   readonly connected: NodeId[] = []
   readonly disconnected: NodeId[] = []
   readonly unreachable: NodeId[] = []
-  readonly refused: { readonly peer: NodeId; readonly refusal: Refusal }[] = []
+  readonly refused: { readonly peer: NodeId; readonly refusal: Refusal; readonly by: 'peer' | 'us' }[] = []
+  readonly unanswered: NodeId[] = []
   readonly hellos: Hello[] = []
   readonly reports: NodeReport[] = []
   readonly snapshots: SnapshotSource[] = []
@@ -127,8 +128,12 @@ export class RecordingNode implements TransportHandlers {
     this.unreachable.push(peer)
   }
 
-  onRefused(peer: NodeId, refusal: Refusal): void {
-    this.refused.push({ peer, refusal })
+  onRefused(peer: NodeId, refusal: Refusal, by: 'peer' | 'us'): void {
+    this.refused.push({ peer, refusal, by })
+  }
+
+  onUnanswered(peer: NodeId): void {
+    this.unanswered.push(peer)
   }
 
   admit(hello: Hello): Refusal | null {

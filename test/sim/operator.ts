@@ -125,6 +125,8 @@ export class Operator {
       await tell()
       await this.sleep(100)
     }
+    // What was asked before, and not answered, may still be carried out.
+    await this.sleep(TIMEOUT_MS)
     this.isMoving = false
   }
 

@@ -59,6 +59,8 @@ export class Stage {
       workMs: 0,
       keys: 3,
       timeoutMs: 2_000,
+      // With none at all a learner that has caught up lags again for as long as the next entry is on its way.
+      node: { ...drawn.node, caughtUpEntriesMax: 3 },
     }
     this.cluster = new SimCluster(this.options, this.world)
     for (let i = 0; i < setting.machines; i++) this.cluster.addMachine(this.options, 1, null)

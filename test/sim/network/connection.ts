@@ -58,7 +58,7 @@ export class Connection {
       if (!this.isCurrent(epoch)) return
       const silent = links.isCut(this.owner.id, this.peer) || links.isCut(this.peer, this.owner.id)
       const presence = this.network.presenceAt(this.address)
-      if (silent || presence.kind === 'silent') return this.retryLater(epoch, DIAL_TIMEOUT_MS)
+      if (silent || presence.kind === 'silent') return this.retryIfUnanswered(epoch)
       if (presence.kind === 'refusing') return this.refused(epoch)
       const { transport } = presence
       // A paused process accepts (its kernel does) but says nothing.
@@ -208,7 +208,7 @@ export class Connection {
       const refusal = answer.refusal ?? this.owner.handlers.admitReport(this.peer, answer.report)
       if (refusal !== null) {
         this.retryLater(epoch, 0)
-        this.owner.handlers.onRefused(this.peer, refusal)
+        this.owner.handlers.onRefused(this.peer, refusal, answer.refusal === null ? 'us' : 'peer')
         return
       }
       this.state = 'up'
@@ -232,7 +232,12 @@ export class Connection {
 
   private retryIfUnanswered(epoch: number): void {
     this.network.world.after(DIAL_TIMEOUT_MS, () => {
-      if (this.isCurrent(epoch) && this.state === 'dialling') this.retryLater(epoch, 0)
+      if (!this.isCurrent(epoch) || this.state !== 'dialling') return
+      this.owner.process.deliver('timer', () => {
+        if (!this.isCurrent(epoch) || this.state !== 'dialling') return
+        this.retryLater(epoch, 0)
+        this.owner.handlers.onUnanswered(this.peer)
+      })
     })
   }
 
