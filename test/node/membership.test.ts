@@ -534,6 +534,43 @@ t.test('a wiped voter is refused and shown until it has been removed and added a
   t.match(await c.on(wiped).put('c', '1'), { type: 'put' }, 'and it counts again')
 })
 
+t.test('who a voter was before it was replaced is refused, whatever peers heard of it in earlier days', async (t) => {
+  for (const restarts of [false, true]) {
+    const { c } = await formed(t, [1, 2, 3, 4], [1, 2, 3])
+    await c.start(4)
+    // Writes down who everybody is; whoever restarts is told by its peers.
+    await c.on(await c.leader([1, 2, 3])).addLearner(specOf(4))
+    await c.settled()
+    for (const id of restarts ? [1, 2, 3] : []) {
+      await c.restart(id)
+      await c.leader()
+      await c.settled()
+    }
+    await c.at(3).crash()
+    c.at(3).wipe()
+    await c.on(await c.leader([1, 2, 4])).change({ add: [], remove: [3] })
+    await c.pass(5_000)
+    await c.start(3)
+    await c.on(await c.leader([1, 2, 4])).addLearner(specOf(3))
+    await c.on(await c.leader([1, 2, 4])).change({ add: [3], remove: [] })
+    await c.settled()
+    await c.at(3).crash()
+    c.at(3).restoreEmptied()
+    await c.start(3)
+    await c.until('it is refused', () =>
+      [1, 2, 4].every((id) =>
+        c
+          .on(id)
+          .status()
+          .warnings.some(({ code }) => code === 'wiped-voter'),
+      ),
+    )
+    for (const id of [1, 2, 4]) t.not(c.on(id).status().nodes['3']?.reachable, true, `node ${id} does not reach it`)
+    t.equal(c.on(3).status().lastLogId, null)
+    await Promise.all(c.up.map((machine) => machine.crash()))
+  }
+})
+
 t.test(
   'a member that slept while another was replaced accepts the new one, whether it learns of it from the log, a snapshot or others',
   async (t) => {

@@ -146,11 +146,21 @@ export class Machine {
 
   /** The disk is replaced by an empty one. */
   wipe(): void {
+    this.empty()
+    this.wipes += 1
+  }
+
+  /** The disk from before the last wipe is put back, with nothing on it but who the node was. */
+  restoreEmptied(): void {
+    this.empty()
+    this.wipes -= 1
+  }
+
+  private empty(): void {
     if (this.running !== null) throw new Error(`node ${this.id} runs`)
     this.log.wipe()
     this.state.wipe()
     this.peers.clear()
-    this.wipes += 1
   }
 
   private process(): Running {

@@ -43,7 +43,7 @@ export class RealNode {
         keepEntries: 20,
         keepBytes: 64 * 1024,
         snapshotHoldMs: 10_000,
-      snapshotHoldBytes: 1024 * 1024 * 1024,
+        snapshotHoldBytes: 1024 * 1024 * 1024,
         snapshotBytesPerSecondMax: 1e9,
         snapshotChunkBytes: 4_096,
         recordCacheBytesMax: 4_096,
