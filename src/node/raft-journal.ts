@@ -1,11 +1,16 @@
 import type { Clock } from '../ports/clock.ts'
-import type { RaftEvent } from '../raft/index.ts'
+import type { RaftEvent, Vote } from '../raft/index.ts'
 import type { Logger } from './options.ts'
+
+const CAMPAIGNS_TOLD = 3
+const CAMPAIGNS_TOLD_EVERY = 100
 
 /** Writes down what happened in the core: for the log, for the metrics, and for whoever asks since when this node leads. */
 export class RaftJournal {
   leaderChanges = 0
   elections = 0
+  /** Since a leader was known last. */
+  private campaigns = 0
   /** When this node began to lead last; it has not heard from everybody until a little later. */
   ledSince = -Infinity
   private readonly clock: Clock
@@ -22,10 +27,10 @@ export class RaftJournal {
       case 'message-ignored':
         return logger.debug(event, 'message ignored')
       case 'campaign-started':
-        if (!event.preVote) this.elections += 1
-        return logger.info({ preVote: event.preVote, vote: event.vote }, 'campaign started')
+        return this.onCampaign(event.preVote, event.vote)
       case 'leader-changed':
         if (event.leader !== null) this.leaderChanges += 1
+        this.campaigns = 0
         return logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
       case 'state-changed':
         if (event.state === 'leader') this.ledSince = this.clock.now()
@@ -37,5 +42,13 @@ export class RaftJournal {
       default:
         return logger.info(event, event.type)
     }
+  }
+
+  /** A node that cannot win tries again and again: after the first few only now and then is worth a line. */
+  private onCampaign(preVote: boolean, vote: Vote): void {
+    if (!preVote) this.elections += 1
+    this.campaigns += 1
+    const isNews = this.campaigns <= CAMPAIGNS_TOLD || this.campaigns % CAMPAIGNS_TOLD_EVERY === 0
+    this.logger[isNews ? 'info' : 'debug']({ preVote, vote, campaigns: this.campaigns }, 'campaign started')
   }
 }

@@ -34,11 +34,15 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   const memberships = reset ? [] : membershipsBeyond(contents, indexOf(applied))
   const effective = memberships.at(-1) ?? appliedMembership
   checkRecovery(id, lostUpTo, effective)
+  const { vote, clusterId } = contents.hardState
+  // Died after it wrote down which cluster it forms, and before it held an entry or gave a vote: it has promised nobody anything, and
+  // those it was to form that cluster with may form another one meanwhile.
+  const isBound = last !== null || vote.leaderId.term > 0 || lostUpTo !== null
   return {
-    clusterId: contents.hardState.clusterId,
+    clusterId: isBound ? clusterId : null,
     meta,
     restored: {
-      vote: contents.hardState.vote,
+      vote,
       purged,
       last,
       runs: reset ? [] : contents.runs,

@@ -21,5 +21,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   },
   { seed: 5121, found: 'a member that left twice was forgotten when its first farewell ended' },
   { seed: 3004337, found: 'a member that slept through the replacement of another refused it as leader for ever' },
+  { seed: 10000732, found: 'a member was looked for at its old address for ever where nothing answers any more' },
+  { seed: 30000543, found: 'a node that died while it formed a cluster was bound to it, and could form no other' },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

@@ -23,8 +23,10 @@ export class ClusterIdentity implements Oracle {
 
   onStart(machine: Machine): void {
     // What was not synced when the process died was never said to anybody.
-    const { clusterId } = machine.log.durable.hardState
-    if (clusterId === null) this.joined.delete(machine)
+    const { clusterId, vote } = machine.log.durable.hardState
+    // Nor was a name alone, without an entry or a vote, a promise to anybody.
+    const isBound = machine.log.durable.last !== null || vote.leaderId.term > 0
+    if (clusterId === null || !isBound) this.joined.delete(machine)
     else this.joined.set(machine, clusterId)
   }
 
