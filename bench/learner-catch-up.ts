@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { constants, loadavg, setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchCluster, BenchNode } from './lib/cluster.ts'
 import { eventually, startCluster } from './lib/cluster.ts'
@@ -30,6 +31,13 @@ const CATCH_UP_TIMEOUT_MS = 600_000
 const RSS_EVERY_MS = 200
 const WARM_UP_MS = 5_000
 
+/**
+ * A learner that takes its share of the same cores as everybody else, and one that runs only when they leave it some: the latter is
+ * nearer to a machine of its own, and shows what sending costs the leader.
+ */
+const learners = ['equal share', 'lowest priority'] as const
+type Learner = (typeof learners)[number]
+
 type Round = Readonly<Record<RoundField, number>>
 type RoundField =
   | 'beforePerSecond'
@@ -45,6 +53,7 @@ type RoundField =
   | 'leaderRssMaxMB'
   | 'learnerRssMaxMB'
   | 'errors'
+  | 'loadAverage'
 
 /** What a learner that starts with nothing costs a cluster that holds `keys` keys and is written to all the time. */
 export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults): Promise<Figure[]> {
@@ -52,16 +61,16 @@ export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults):
   const cluster = await startCluster()
   try {
     await fill(cluster, options)
-    const rounds: Round[] = []
-    for (let round = 0; round < options.repeat; round++) rounds.push(await measureRound(cluster, options))
+    const rounds = new Map<Learner, Round[]>(learners.map((learner) => [learner, []]))
+    for (let round = 0; round < options.repeat; round++) {
+      for (const [learner, list] of rounds) list.push(await measureRound(cluster, learner, options))
+    }
     const { keys, valueBytes, connections, repeat } = options
-    return [
-      {
-        bench: 'learner-catch-up',
-        settings: { keys, valueBytes, connections, runs: repeat },
-        values: summarize(rounds, 'dentPercent'),
-      },
-    ]
+    return [...rounds].map(([learner, list]) => ({
+      bench: 'learner-catch-up',
+      settings: { learner, keys, valueBytes, connections, runs: repeat },
+      values: summarize(list, 'dentPercent'),
+    }))
   } finally {
     await cluster.stop()
   }
@@ -98,7 +107,7 @@ async function fill(cluster: BenchCluster, { keys, valueBytes }: CatchUpOptions)
 }
 
 /** Writes go on from the first moment of a round to its last. */
-async function measureRound(cluster: BenchCluster, options: CatchUpOptions): Promise<Round> {
+async function measureRound(cluster: BenchCluster, kind: Learner, options: CatchUpOptions): Promise<Round> {
   const { keys, valueBytes, connections, windowSeconds } = options
   const leader = await cluster.leader()
   const targets = [hostOf(leader)]
@@ -108,7 +117,9 @@ async function measureRound(cluster: BenchCluster, options: CatchUpOptions): Pro
     await delay(WARM_UP_MS)
     const before = await throughputFor(leader, windowSeconds)
     const leaderRssBeforeMB = leaderMemory.maxMB()
+    const loadAverage = loadavg()[0] ?? NaN
     const learner = await cluster.grow()
+    if (kind === 'lowest priority') yieldToOthers(learner)
     const learnerMemory = watchMemory(learner)
     const during = watchThroughput(leader)
     const progress = await catchUp(leader, learner)
@@ -129,12 +140,20 @@ async function measureRound(cluster: BenchCluster, options: CatchUpOptions): Pro
       leaderRssMaxMB: leaderMemory.stop(),
       learnerRssMaxMB,
       errors,
+      loadAverage,
     }
-    process.stderr.write(`learner-catch-up: ${JSON.stringify(figures)}\n`)
+    process.stderr.write(`learner-catch-up, ${kind}: ${JSON.stringify(figures)}\n`)
     return figures
   } finally {
     leaderMemory.stop()
     await load.stop().catch(() => undefined)
+  }
+}
+
+/** Every thread of the process; those that it makes later take after the one that makes them. */
+function yieldToOthers({ pid }: BenchNode): void {
+  for (const thread of readdirSync(`/proc/${pid ?? 0}/task`)) {
+    setPriority(Number(thread), constants.priority.PRIORITY_LOW)
   }
 }
 

@@ -354,26 +354,16 @@ export class Replica {
 
   private makeSnapshotSender(): SnapshotSender {
     const { state, transport, clock, logger } = this.deps
-    const { snapshotChunkBytes, snapshotBytesPerSecondMax } = this.options
-    return new SnapshotSender(
-      {
-        chunkBytes: snapshotChunkBytes,
-        bytesPerSecondMax: snapshotBytesPerSecondMax,
-        atOnceMax: limits.snapshotsSentAtOnceMax,
-        pauseMsMax: limits.snapshotPauseMsMax,
-        rememberedMax: limits.membersMax,
-      },
-      {
-        state,
-        transport,
-        clock,
-        logger,
-        leadsUnder: (vote) => this.loop.leadsUnder(vote),
-        settle: () => this.applier.settle(),
-        lastIndex: () => indexOf(this.raft.view().last),
-        onReport: (to, session, report) => this.input(() => this.raft.snapshotReport(clock.now(), to, session, report)),
-      },
-    )
+    return new SnapshotSender(this.options, {
+      state,
+      transport,
+      clock,
+      logger,
+      leadsUnder: (vote) => this.loop.leadsUnder(vote),
+      settle: () => this.applier.settle(),
+      lastIndex: () => indexOf(this.raft.view().last),
+      onReport: (to, session, report) => this.input(() => this.raft.snapshotReport(clock.now(), to, session, report)),
+    })
   }
 
   private makeSnapshotReceiver(): SnapshotReceiver {

@@ -1,23 +1,16 @@
+import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { StateStore, StateView } from '../ports/state-store.ts'
 import type { SnapshotSink, Transport } from '../ports/transport.ts'
 import type { LogId, LogIndex, NodeId, SnapshotPlan, SnapshotReport, Vote } from '../raft/index.ts'
-import type { Logger } from './options.ts'
+import type { Logger, NodeOptions } from './options.ts'
 import { Pacer } from './pacer.ts'
 import { decodeStateMeta } from './state-meta.ts'
 import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
 import { Transfer } from './transfer.ts'
 
-export interface SnapshotSenderOptions {
-  readonly chunkBytes: number
-  /** Of all receivers together. */
-  readonly bytesPerSecondMax: number
-  readonly atOnceMax: number
-  /** One pause between two chunks. */
-  readonly pauseMsMax: number
-  /** Ended transfers that are remembered. */
-  readonly rememberedMax: number
-}
+/** The rate is that of all receivers together. */
+export type SnapshotSenderOptions = Pick<NodeOptions, 'snapshotChunkBytes' | 'snapshotBytesPerSecondMax'>
 
 export interface SnapshotSenderDependencies {
   readonly state: StateStore
@@ -53,7 +46,8 @@ export class SnapshotSender {
   constructor(options: SnapshotSenderOptions, deps: SnapshotSenderDependencies) {
     this.options = options
     this.deps = deps
-    this.pacer = new Pacer(options, deps.clock)
+    const { snapshotBytesPerSecondMax: bytesPerSecondMax } = options
+    this.pacer = new Pacer({ bytesPerSecondMax, pauseMsMax: limits.snapshotPauseMsMax }, deps.clock)
   }
 
   /** The last transfer to a node in this session of this leadership. */
@@ -67,7 +61,7 @@ export class SnapshotSender {
     const { to, session } = plan
     const { clock, state, logger } = this.deps
     const before = this.transfers.get(to)
-    if (before?.isUnderWay === true || this.underWay >= this.options.atOnceMax || this.stopped) {
+    if (before?.isUnderWay === true || this.underWay >= limits.snapshotsSentAtOnceMax || this.stopped) {
       // Reported in a turn of its own: the core is in the middle of a step now.
       clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
       return
@@ -103,7 +97,7 @@ export class SnapshotSender {
   private remember(transfer: Transfer): void {
     this.transfers.delete(transfer.plan.to)
     for (const [id, { isUnderWay }] of this.transfers) {
-      if (this.transfers.size < this.options.rememberedMax) break
+      if (this.transfers.size < limits.membersMax) break
       if (!isUnderWay) this.transfers.delete(id)
     }
     this.transfers.set(transfer.plan.to, transfer)
@@ -147,7 +141,7 @@ export class SnapshotSender {
     const { clock } = this.deps
     let estimateAt = ESTIMATE_EVERY_BYTES
     let readSince = clock.now()
-    for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.chunkBytes)) {
+    for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
       const readMs = clock.now() - readSince
       if (this.stopped || !this.deps.leadsUnder(transfer.plan.vote)) throw new Error('this node does not lead any more')
       await sink.write(chunk)
