@@ -52,7 +52,8 @@ export const automationSettings: { readonly [Key in keyof AutomationConfig]: Set
   expect: {
     flag: 'expect',
     placeholder: 'N',
-    summary: 'with --discover: how many nodes form the cluster; default: the addresses of a static list',
+    summary:
+      'with --discover: how many nodes form the cluster, more than half of all; default: the addresses of a static list',
     allowed: someMembers,
     initial: null,
     required: false,
@@ -230,6 +231,15 @@ function checkFormation({ discover, expect, votersTarget }: Partial<AutomationCo
       given: `--expect ${expected}`,
       wrong: `expects more nodes than --discover lists addresses (${discover.addresses.length})`,
       allowed: 'at most as many nodes as addresses: list the raft address of every node',
+    })
+  }
+  // With so few, two parts of the listed nodes that cannot see each other would each be numerous enough.
+  if (discover.kind === 'static' && expected <= Math.floor(discover.addresses.length / 2)) {
+    const { length } = discover.addresses
+    mistakes.push({
+      given: `--expect ${expected}`,
+      wrong: `is no more than half of the ${length} addresses that --discover lists: two parts of them could form a cluster each`,
+      allowed: `more than half of the addresses (at least ${Math.floor(length / 2) + 1}); the others join, and learn beyond --voters-target`,
     })
   }
   if (typeof votersTarget === 'number' && votersTarget < expected) {

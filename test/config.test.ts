@@ -235,6 +235,9 @@ t.test('settings that do not go together', async (t) => {
     [['--discover', 'srv:a'], /does not say how many/],
     [['--discover', 'file:a'], /does not say how many/],
     [['--discover', 'static:a:1,b:1', '--expect', '4'], /expects more nodes than --discover lists addresses/],
+    [['--discover', 'static:a:1,b:1,c:1,d:1,e:1', '--expect', '2'], /no more than half of the 5 addresses/],
+    [['--discover', 'static:a:1,b:1,c:1,d:1', '--expect', '2'], /two parts of them could form a cluster each/],
+    [['--discover', 'static:a:1,b:1', '--expect', '1'], /no more than half of the 2 addresses/],
     [['--discover', 'static:a:1,b:1,c:1', '--voters-target', '2'], /below the 3 nodes/],
     [['--discover', 'dns:a:1', '--expect', '5', '--voters-target', '4'], /below the 5 nodes/],
     [['--autopilot', 'on'], /does not say when a node counts as dead/],
@@ -262,7 +265,9 @@ t.test('settings that do not go together', async (t) => {
     kind: 'file',
     path: '/etc/quorate/peers',
   })
+  t.equal(expectedNodes(accepted(['--discover', 'static:a:1'])), 1)
   t.equal(expectedNodes(accepted(['--discover', 'static:a:1,b:1,c:1'])), 3)
+  t.equal(expectedNodes(accepted(['--discover', 'static:a:1,b:1,c:1,d:1,e:1', '--expect', '3'])), 3, 'more than half')
   t.equal(
     expectedNodes(accepted(['--discover', 'static:a:1,b:1,c:1', '--expect', '4'])),
     4,

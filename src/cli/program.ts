@@ -185,7 +185,10 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
 
 function voterCommand(cluster: Command, usage: string, description: string): Command {
   return clientCommand(cluster, usage, description)
-    .option('--retain', 'voters that leave stay as learners')
+    .option(
+      '--retain',
+      'voters that leave stay as learners; a leader with --auto-join promotes them again below --voters-target',
+    )
     .option('--allow-lagging', 'even when a new voter has not caught up')
     .option('--force', 'even when the new voters would have no live quorum')
 }

@@ -15,11 +15,13 @@ export function decideAutopilot(rules: AutopilotRules, facts: MembershipFacts): 
     return !self && !live && silentMs >= rules.deadNodeAfterMs
   }
   const dead = voters.filter(isDead).sort(byId)[0]
-  if (dead !== undefined) return decideDeadVoter(rules, facts, dead)
+  const aboutVoter = dead === undefined ? null : decideDeadVoter(rules, facts, dead)
+  if (aboutVoter !== null && aboutVoter.kind !== 'none') return aboutVoter
+  // A dead voter that has to stay does not keep dead learners in.
   const gone = learners.filter(isDead).sort(byId)[0]
-  if (gone !== undefined)
-    return { kind: 'remove-learner', id: gone.id, reason: `learner ${gone.id} has not been heard for too long` }
-  return none('nobody has been silent for too long')
+  const aboutLearner = gone === undefined ? null : decideDeadLearner(facts, gone)
+  if (aboutLearner !== null && aboutLearner.kind !== 'none') return aboutLearner
+  return aboutVoter ?? aboutLearner ?? none('nobody has been silent for too long')
 }
 
 function decideDeadVoter(rules: AutopilotRules, facts: MembershipFacts, dead: MemberFacts): AutopilotDecision {
@@ -39,6 +41,12 @@ function decideDeadVoter(rules: AutopilotRules, facts: MembershipFacts, dead: Me
   }
   if (!isQuorum(rest)) return none(`${silent}, but without it fewer than a majority of the voters would be alive`)
   return { kind: 'remove-voter', id: dead.id, reason: `${silent}, and ${rest.length} voters remain` }
+}
+
+function decideDeadLearner({ voters }: MembershipFacts, dead: MemberFacts): AutopilotDecision {
+  const silent = `learner ${dead.id} has not been heard for too long`
+  if (!isQuorum(voters)) return none(`${silent}, but fewer than a majority of the voters is alive: nothing is changed`)
+  return { kind: 'remove-learner', id: dead.id, reason: silent }
 }
 
 function isQuorum(voters: readonly MemberFacts[]): boolean {

@@ -3,6 +3,7 @@ import type { AutomationPlan, NodeFacts, Place, Sighting } from '../ports/automa
 import type { Clock } from '../ports/clock.ts'
 import type { Candidacy, Hello, Transport } from '../ports/transport.ts'
 import { indexOf, sameLeaderId } from '../raft/index.ts'
+import { reachable } from '../setting.ts'
 import type { Changes } from './changes.ts'
 import { Founder } from './founder.ts'
 import type { Formation } from './formation.ts'
@@ -34,11 +35,12 @@ interface Stance {
 export interface AutomationStatus {
   readonly formation: Stance & {
     readonly mode: 'automatic' | 'manual'
+    /** Nodes of this token that are there, this one included; once this node has a cluster, the members of that. */
     readonly seen: number
     readonly expected: number | null
     /** Why the last attempt to form a cluster came to nothing. */
     readonly failure: string | null
-    /** What was found at each address. */
+    /** What was found at each address; nothing once this node has a cluster. */
     readonly sightings: readonly {
       readonly address: string
       readonly node: number | null
@@ -117,8 +119,8 @@ export class Automation {
     const { replica, clock } = this.deps
     const { state, leader, last, effective } = replica.raft.view()
     if (effective.membership.nodes.has(from)) return
-    if (state === 'leader') return this.scout.add(addresses.raft)
-    if (leader === null || last === null) return
+    if (state === 'leader') return this.invite(addresses.raft)
+    if (leader === null || last === null || !isAddress(addresses.raft)) return
     const now = clock.now()
     for (const [address, until] of this.passedOn) if (until <= now) this.passedOn.delete(address)
     if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
@@ -129,10 +131,7 @@ export class Automation {
 
   status(): AutomationStatus {
     const { founder } = this
-    const formation =
-      founder === null
-        ? MANUAL.formation
-        : { mode: 'automatic' as const, ...founder.status(), sightings: this.sightings().map(describe) }
+    const formation = founder === null ? MANUAL.formation : { mode: 'automatic' as const, ...founder.status() }
     return { formation, ...this.steward.status() }
   }
 
@@ -147,8 +146,8 @@ export class Automation {
       this.stage = stage
       if (last === null) this.scout.look(1, NOTHING)
       else if (this.deps.isOutside()) this.scout.look(LEADER_PACE, NOTHING)
-      // A follower is found by its leader; it does not have to look around.
-      else if (state === 'leader')
+      // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
+      else if (state === 'leader' && this.plan.formation?.autoJoin === true)
         this.scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
     }
     this.founder?.decide()
@@ -158,8 +157,13 @@ export class Automation {
 
   private onJoinRequest(body: unknown): null {
     const raft = typeof body === 'object' && body !== null && 'raft' in body ? body.raft : null
-    if (typeof raft === 'string' && raft.length <= ADDRESS_CHARACTERS_MAX) this.scout?.add(raft)
+    if (typeof raft === 'string') this.invite(raft)
     return null
+  }
+
+  /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */
+  private invite(raft: string): void {
+    if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.scout?.add(raft)
   }
 
   private sightings(): readonly Sighting[] {
@@ -179,12 +183,14 @@ export class Automation {
   }
 
   /**
-   * Whether a leader began to take the node in and was unseated before the others had heard of it: what made the node a member
-   * is no entry of the log. A node that was removed holds an entry that is, or that is purged.
+   * Whether a leader began to take the node in and was unseated before the others had heard of it: what made the node a learner
+   * is no entry of the log. A node that was removed holds an entry that is, or that is purged; or it was a voter, and may hold
+   * an entry of its own that nobody else does.
    */
-  private isStray({ id, clusterId, members, membershipAt }: NodeFacts): boolean {
+  private isStray({ id, clusterId, members, voters, membershipAt }: NodeFacts): boolean {
     const { raft, clusterIdentity } = this.deps.replica
-    if (clusterId !== clusterIdentity || membershipAt === null || !members.includes(id)) return false
+    if (clusterId !== clusterIdentity || membershipAt === null) return false
+    if (!members.includes(id) || voters.includes(id)) return false
     const { established, last } = raft.view()
     const leaderId = raft.leaderIdAt(membershipAt.index)
     if (!established) return false
@@ -199,15 +205,7 @@ export class Automation {
   }
 }
 
-function describe(sighting: Sighting): AutomationStatus['formation']['sightings'][number] {
-  const { address } = sighting
-  if (sighting.kind === 'refused') return { address, node: null, detail: sighting.detail }
-  if (sighting.kind === 'unreachable') return { address, node: null, detail: sighting.detail }
-  const { id, clusterId, candidacy } = sighting.node
-  if (clusterId !== null) return { address, node: id, detail: `belongs to cluster ${clusterId}` }
-  return {
-    address,
-    node: id,
-    detail: candidacy === null ? 'has no cluster; waits for a request' : 'has no cluster yet',
-  }
+/** Whether somebody could be reached there. Whoever wishes to join says it, and nobody has checked it. */
+function isAddress(text: string): boolean {
+  return text.length <= ADDRESS_CHARACTERS_MAX && reachable(text).ok
 }

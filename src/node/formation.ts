@@ -46,8 +46,8 @@ export class Formation {
     const deadline = this.deps.clock.now() + timeoutMs
     this.checkPristine()
     this.checkMembers(listed)
-    if (this.busy)
-      throw new RequestError('already-initialized', 'this node is being initialized by another request', this.facts())
+    // Nothing is decided yet: the other attempt may come to nothing.
+    if (this.busy) throw new RequestError('not-ready', 'this node is about to form a cluster already; look again soon')
     this.busy = true
     try {
       const membership = membershipOfVoters(listed)

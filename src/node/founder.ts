@@ -1,5 +1,12 @@
 import { RequestError } from '../lib/errors.ts'
-import type { AutomationPlan, FormationDecision, FormationRules, Place, Proposal } from '../ports/automation.ts'
+import type {
+  AutomationPlan,
+  FormationDecision,
+  FormationRules,
+  Place,
+  Proposal,
+  Sighting,
+} from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Candidacy } from '../ports/transport.ts'
 import { clusterIdOf, hasToken, tokenDigest } from './cluster-id.ts'
@@ -73,15 +80,21 @@ export class Founder {
 
   status() {
     const { expected } = this.rules
-    return { ...this.verdict.view(), seen: this.seen, expected, failure: this.trouble }
+    const stance = this.verdict.view()
+    // A member does not look around for its cluster any more: what it knows of the addresses is nothing, or old.
+    const sightings = stance.decision === 'resume' ? [] : this.deps.scout.sightings().map(describe)
+    return { ...stance, seen: this.seen, expected, failure: this.trouble, sightings }
   }
 
   decide(): void {
     // While the others are asked a last time, what this node proposes must not change.
     if (this.forming) return
     const decision = this.judge()
-    this.seen = decision.seen
-    this.verdict.note(decision.kind, decision.reason, { seen: decision.seen, expected: this.rules.expected })
+    const { nodes } = this.deps.replica.raft.effectiveMembership.membership
+    this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
+    // What came in the way of forming a cluster does not matter to a node that forms none.
+    if (decision.kind !== 'wait' && decision.kind !== 'form') this.trouble = null
+    this.verdict.note(decision.kind, decision.reason, { seen: this.seen, expected: this.rules.expected })
     this.publish(decision.proposal?.clusterId ?? null)
     if (decision.kind === 'form') this.form(decision.proposal)
   }
@@ -139,4 +152,13 @@ export class Founder {
       },
     )
   }
+}
+
+function describe(sighting: Sighting) {
+  const { address } = sighting
+  if (sighting.kind !== 'node') return { address, node: null, detail: sighting.detail }
+  const { id, clusterId, candidacy } = sighting.node
+  if (clusterId !== null) return { address, node: id, detail: `belongs to cluster ${clusterId}` }
+  const detail = candidacy === null ? 'has no cluster; waits for a request' : 'has no cluster yet'
+  return { address, node: id, detail }
 }

@@ -174,7 +174,8 @@ function sightingOf(address: string, outcome: ProbeOutcome | null): Sighting | n
 function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'] {
   const { id, addresses, incarnation, clusterId, initialized, candidacy } = report
   const { membership } = report.effective
-  const members = new Set([...votersOfMembership(membership), ...membership.nodes.keys()])
+  const voters = votersOfMembership(membership)
+  const members = new Set([...voters, ...membership.nodes.keys()])
   return {
     id,
     raft: addresses.raft,
@@ -185,6 +186,7 @@ function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'
     initialized,
     candidacy,
     members: [...members].sort((a, b) => a - b),
+    voters: [...voters].sort((a, b) => a - b),
     membershipAt: report.effective.logId,
   }
 }

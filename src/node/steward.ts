@@ -31,6 +31,8 @@ const CHANGE_TIMEOUT_MS = 10_000
 /** A node that could not be taken in is tried again after so many intervals. */
 const PUT_OFF_INTERVALS = 10
 
+type Stated = Pick<JoiningDecision | AutopilotDecision, 'kind' | 'reason'>
+
 /** The leader's part of the automation: takes nodes in, lets them vote, and parts with those that are gone. One change at a time. */
 export class Steward {
   private readonly options: NodeOptions
@@ -38,13 +40,16 @@ export class Steward {
   private readonly deps: StewardDependencies
   private readonly joining: Verdict
   private readonly autopilot: Verdict
+  /** The node that a decision is about. */
+  private readonly concerned = new Map<Verdict, number>()
   /** Since when a learner keeps up. */
   private readonly stableSince = new Map<NodeId, number>()
   /** Since when this leader has it among its members: nobody is missed from before. */
   private readonly memberSince = new Map<NodeId, number>()
   private readonly putOff = new Map<number, number>()
+  /** What came in the way of the last change of a node, by its id; the latest last. */
+  private readonly troubles = new Map<number, string>()
   private changing = false
-  private trouble: string | null = null
 
   constructor(options: NodeOptions, plan: AutomationPlan, deps: StewardDependencies) {
     this.options = options
@@ -58,17 +63,18 @@ export class Steward {
     const { autopilot, formation } = this.plan
     const mode: 'on' | 'off' = formation?.autoJoin === true ? 'on' : 'off'
     return {
-      joining: { mode, ...this.joining.view(), failure: this.trouble },
+      joining: { mode, ...this.joining.view(), failure: [...this.troubles.values()].at(-1) ?? null },
       autopilot: { mode: autopilot.mode, ...this.autopilot.view() },
     }
   }
 
   decide(): void {
     const facts = this.look()
+    if (!facts.leading) this.troubles.clear()
     if (this.changing) return
     const { judges, autopilot, stabilizationMs } = this.plan
     const decision = judges.decideAutopilot({ ...autopilot, stabilizationMs }, facts)
-    this.autopilot.note(decision.kind, decision.reason, { mode: autopilot.mode })
+    this.note(this.autopilot, decision, decision.kind === 'none' ? null : decision.id, facts.leading)
     if (decision.kind !== 'none' && autopilot.mode === 'on' && !this.putOff.has(decision.id)) {
       return this.replace(decision)
     }
@@ -81,8 +87,20 @@ export class Steward {
       },
       facts,
     )
-    this.joining.note(joining.kind, joining.reason)
-    if (joining.kind !== 'none') this.join(joining)
+    this.note(this.joining, joining, idOf(joining), facts.leading)
+    if (joining.kind !== 'none') return this.join(joining)
+    // Nobody waits to be tried again.
+    if (this.putOff.size === 0) this.troubles.clear()
+  }
+
+  /** What is tried again and again without success stays the decision in between, and is logged once. */
+  private note(verdict: Verdict, { kind, reason }: Stated, id: number | null, leading: boolean): void {
+    const last = this.concerned.get(verdict)
+    const isPause = id === null && leading && last !== undefined && this.putOff.has(last)
+    if (isPause || (id !== null && this.troubles.has(id))) return
+    if (id === null) this.concerned.delete(verdict)
+    else this.concerned.set(verdict, id)
+    verdict.note(kind, reason, verdict === this.autopilot ? { mode: this.plan.autopilot.mode } : {})
   }
 
   private replace(decision: Exclude<AutopilotDecision, { kind: 'none' }>): void {
@@ -116,16 +134,27 @@ export class Steward {
     begin().then(
       () => {
         this.changing = false
-        this.trouble = null
+        this.troubles.delete(id)
       },
       (error: unknown) => {
         this.changing = false
         if (!(error instanceof RequestError)) return onFault(error instanceof Error ? error : new Error(String(error)))
-        this.trouble = `node ${id}: ${error.code}: ${error.message}`
         this.putOff.set(id, clock.now() + PUT_OFF_INTERVALS * this.plan.intervalMs)
-        logger.warn({ id, code: error.code, detail: error.message }, 'automatic membership change failed')
+        const isNew = this.remember(id, `node ${id}: ${error.code}: ${error.message}`)
+        const level = isNew ? 'warn' : 'debug'
+        logger[level]({ id, code: error.code, detail: error.message }, 'automatic membership change failed')
       },
     )
+  }
+
+  /** Whether the trouble with this node was another before. */
+  private remember(id: number, trouble: string): boolean {
+    const isNew = this.troubles.get(id) !== trouble
+    this.troubles.delete(id)
+    this.troubles.set(id, trouble)
+    const [oldest] = this.troubles.keys()
+    if (oldest !== undefined && this.troubles.size > limits.membersMax) this.troubles.delete(oldest)
+    return isNew
   }
 
   private look(): MembershipFacts {
@@ -167,5 +196,16 @@ export class Steward {
     else if (!this.stableSince.has(id)) this.stableSince.set(id, now)
     const since = this.stableSince.get(id)
     return { id, self: false, live, silentMs, stableMs: since === undefined ? null : now - since }
+  }
+}
+
+function idOf(decision: JoiningDecision): number | null {
+  switch (decision.kind) {
+    case 'none':
+      return null
+    case 'promote':
+      return decision.id
+    case 'add-learner':
+      return decision.member.id
   }
 }

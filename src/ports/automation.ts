@@ -25,6 +25,8 @@ export interface NodeFacts extends Place {
   } | null
   /** Voters and learners of the membership that it knows. */
   readonly members: readonly number[]
+  /** Those of them that vote. */
+  readonly voters: readonly number[]
   /** The entry that set that membership. */
   readonly membershipAt: LogId | null
 }

@@ -34,6 +34,7 @@ function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
     initialized: false,
     candidacy: { token: 'ours', proposal: null },
     members: [],
+    voters: [],
     membershipAt: null,
     ...changes,
   }
@@ -45,7 +46,7 @@ const proposing = (id: number, ...ids: number[]): NodeFacts => {
 /** It has begun to form a cluster, or voted in one, and holds nothing of it yet. */
 const bound = (id: number, ...ids: number[]): NodeFacts => pristine(id, { clusterId: clusterOf(...ids) })
 const member = (id: number, ...ids: number[]): NodeFacts => {
-  return pristine(id, { clusterId: clusterOf(...ids), hasLog: true, initialized: true, members: ids })
+  return pristine(id, { clusterId: clusterOf(...ids), hasLog: true, initialized: true, members: ids, voters: ids })
 }
 const silent = (id: number): Sighting => ({ kind: 'unreachable', address: raftOf(id), detail: 'connection refused' })
 const refusing = (id: number, code: string, detail: string): Sighting => {

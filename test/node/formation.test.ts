@@ -346,12 +346,13 @@ t.test('an initialize that fails starts no election and changes nothing', async 
   await checkOneCluster(t, c, [1, 2, 3])
 })
 
-t.test('two requests at once on one node: one forms the cluster, the other is told so', async (t) => {
+t.test('two requests at once on one node: one forms the cluster, the other is told to come back', async (t) => {
   const c = new TestCluster(t, [1, 2])
   await c.start(1, 2)
   const first = c.on(1).initialize(specsOf([1, 2]))
-  await refused(c.on(1).initialize(specsOf([1, 2])), 'already-initialized')
+  await refused(c.on(1).initialize(specsOf([1, 2])), 'not-ready')
   await first
+  await refused(c.on(1).initialize(specsOf([1, 2])), 'already-initialized')
   await checkOneCluster(t, c, [1, 2])
 })
 

@@ -38,7 +38,12 @@ export const InitializeBody = object({
 export type InitializeBody = Static<typeof InitializeBody>
 
 const changeOptions = {
-  retain: Type.Optional(Type.Boolean({ description: 'Voters that leave stay as learners. Default: false.' })),
+  retain: Type.Optional(
+    Type.Boolean({
+      description:
+        'Voters that leave stay as learners; a leader that joins nodes automatically promotes them again below its target. Default: false.',
+    }),
+  ),
   allowLagging: Type.Optional(Type.Boolean({ description: 'Take new voters that are not caught up. Default: false.' })),
   force: Type.Optional(
     Type.Boolean({ description: 'Change even if the new configuration may have no quorum. Default: false.' }),
@@ -179,11 +184,15 @@ const FormationStatus = object({
   mode: choice('automatic', 'manual'),
   ...stance,
   decision: choice('none', 'wait', 'form', 'join', 'refuse', 'resume'),
-  seen: Type.Integer({ minimum: 0, description: 'Nodes with this cluster token that are there, this one included.' }),
+  seen: Type.Integer({
+    minimum: 0,
+    description:
+      'Nodes with this cluster token that are there, this one included; with `resume` the members of the cluster.',
+  }),
   expected: nullable(Type.Integer({ minimum: 1 }), 'How many form the cluster.'),
   failure: nullable(Type.String(), 'Why the last attempt to form a cluster came to nothing.'),
   sightings: Type.Array(object({ address: Type.String(), node: nullable(Type.Integer()), detail: Type.String() }), {
-    description: 'What was found at each address, while this node looks around.',
+    description: 'What was found at each address, while this node looks for a cluster; nothing with `resume`.',
   }),
 })
 
