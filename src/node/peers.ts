@@ -5,6 +5,7 @@ import { compareLogIds } from '../raft/index.ts'
 import { Callers } from './callers.ts'
 import { Incarnations } from './incarnations.ts'
 import type { Logger, PeerRegister } from './options.ts'
+import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId } from './refusals.ts'
 import { Routes } from './routes.ts'
 import { isPromise, Vouchers } from './vouchers.ts'
 import { Warnings, wrongAddress, type Warning } from './warnings.ts'
@@ -257,28 +258,21 @@ export class Peers {
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
-    if (from === this.options.id) {
-      return incarnation === this.options.incarnation
-        ? refusal('self', `node ${from} reached itself: correct the address`)
-        : refusal('same-id', `two nodes have the id ${from}: give each node an id of its own`)
-    }
+    const { id: self } = this.options
+    if (from === self) return incarnation === this.options.incarnation ? reachedItself(from) : sameId(from)
     const ours = this.deps.clusterId()
     if (clusterId !== null && (ours === null ? !this.deps.acceptsClusterId(clusterId) : ours !== clusterId)) {
-      const detail =
-        ours === null
-          ? `cluster ${clusterId} was formed with another cluster token than node ${this.options.id} has`
-          : `node ${this.options.id} belongs to cluster ${ours}, node ${from} to cluster ${clusterId}`
-      this.warned.raise('foreign-cluster', String(from), detail)
-      return refusal('wrong-cluster', detail)
+      const foreign = foreignCluster(self, ours, from, clusterId)
+      this.warned.raise('foreign-cluster', String(from), foreign.detail)
+      return foreign
     }
     const expected = this.incarnations.of(from)
     if (expected === null || expected === incarnation || this.vouchers.vouchFor(from, incarnation)) return null
+    if (this.incarnations.metAs(from) === expected && this.deps.transport.isConnected(from)) return idInUse(from)
     this.vouchers.ask(from)
-    const detail =
-      `node ${from} has lost its data since it joined (its incarnation was ${expected}, now it is ${incarnation}): ` +
-      'remove it from the membership, then add it again'
-    if (this.listed.has(from)) this.warned.raise('wiped-voter', String(from), detail)
-    return refusal('wrong-incarnation', detail)
+    const lost = lostItsData(from, expected, incarnation)
+    if (this.listed.has(from)) this.warned.raise('wiped-voter', String(from), lost.detail)
+    return lost
   }
 
   private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
@@ -391,8 +385,4 @@ export class Peers {
   private fault(error: unknown): void {
     this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
   }
-}
-
-function refusal(code: Refusal['code'], detail: string): Refusal {
-  return { code, detail }
 }

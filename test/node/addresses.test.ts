@@ -1,8 +1,11 @@
 import t, { type Test } from 'tap'
 import type { MemberSpec } from '../../src/node/views.ts'
+import { Peers } from '../../src/node/peers.ts'
 import { Routes } from '../../src/node/routes.ts'
-import { nodeId } from '../../src/raft/index.ts'
+import type { Hello } from '../../src/ports/transport.ts'
+import { nodeId, NO_MEMBERSHIP } from '../../src/raft/index.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
+import { VirtualClock } from './support/virtual-clock.ts'
 
 function movedSpec(id: number): MemberSpec {
   return { id, raft: `10.0.1.${id}:7100`, api: `http://10.0.1.${id}:7000` }
@@ -190,4 +193,95 @@ t.test('routes: which of two addresses is dialled', async (t) => {
   t.equal(routes.addressOf(id), 'a', 'listed again')
   t.ok(routes.onFailed(id))
   t.equal(routes.addressOf(id), 'e', 'it had called before it was listed')
+})
+
+/** The peers of node 1 in a cluster of nodes 1 and 2, without a network. `forgotten` are nodes that the register forgets. */
+async function peersOfOne(t: Test, isConnected: boolean) {
+  const clock = new VirtualClock()
+  clock.start()
+  t.teardown(() => clock.stop())
+  const forgotten: number[] = []
+  const addresses = (id: number) => ({ raft: `host-${id}:1`, api: `http://host-${id}:2` })
+  const peers = new Peers(
+    { id: nodeId(1), incarnation: 'one', addresses: addresses(1), lingerMs: 1_000, callersMax: 4 },
+    {
+      transport: {
+        setPeers: () => undefined,
+        isConnected: () => isConnected,
+        probe: () => Promise.resolve({ kind: 'unreachable', detail: 'nobody' }),
+      } as never,
+      clock,
+      register: {
+        load: () => Promise.resolve(new Map([[nodeId(2), 'two']])),
+        remember: () => Promise.resolve(),
+        forget: (id) => {
+          forgotten.push(id)
+          return Promise.resolve()
+        },
+      },
+      logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+      clusterId: () => 'cluster',
+      acceptsClusterId: () => true,
+      effective: () => NO_MEMBERSHIP,
+      onFault: (error) => {
+        throw error
+      },
+    },
+  )
+  await peers.load()
+  const ids = [1, 2].map(nodeId)
+  const members = new Map(ids.map((id) => [id, addresses(id)]))
+  peers.onMembership({ configs: [ids], nodes: members, removing: [] })
+  const hello = (from: number, incarnation: string): Hello => ({
+    protocol: 2,
+    purpose: 'messages',
+    from: nodeId(from),
+    to: nodeId(1),
+    clusterId: null,
+    incarnation,
+    addresses: addresses(from),
+  })
+  return { peers, hello, clock, forgotten }
+}
+
+t.test(
+  'another node under the id of a member that is connected is told so, not that the member lost its data',
+  async (t) => {
+    const { peers, hello } = await peersOfOne(t, true)
+    t.equal(peers.admit(hello(2, 'two')), null)
+    t.match(peers.admit(hello(2, 'other')), { code: 'same-id', detail: /two nodes have the id 2; the member/ })
+    t.same(peers.warnings, [], 'nothing is wrong with the member')
+    const gone = await peersOfOne(t, false)
+    t.equal(gone.peers.admit(gone.hello(2, 'two')), null)
+    t.match(
+      gone.peers.admit(gone.hello(2, 'other')),
+      { code: 'wrong-incarnation' },
+      'which it may have when it is away',
+    )
+  },
+)
+
+t.test('callers under ever new ids are remembered up to a bound, members always', async (t) => {
+  const { peers, hello } = await peersOfOne(t, true)
+  peers.admit(hello(2, 'two'))
+  for (let id = 3; id < 1_000; id++) t.equal(peers.admit(hello(id, `caller-${id}`)), null)
+  t.match(peers.admit(hello(2, 'other')), { code: 'same-id' })
+  t.equal(peers.adoptionFrom(nodeId(3)), null)
+})
+
+t.test('who leaves is forgotten after a while, but not by a node that has stopped', async (t) => {
+  const alone = {
+    configs: [[nodeId(1)]],
+    nodes: new Map([[nodeId(1), { raft: 'host-1:1', api: 'http://host-1:2' }]]),
+    removing: [],
+  }
+  for (const stops of [false, true]) {
+    const { peers, clock, forgotten } = await peersOfOne(t, true)
+    peers.onMembership(alone)
+    peers.onCommittedMembership(alone)
+    t.same(forgotten, [], 'what it is still told must not reach another node')
+    if (stops) peers.stop()
+    await clock.pass(5_000)
+    t.same(forgotten, stops ? [] : [2])
+  }
 })
