@@ -9,6 +9,8 @@ export interface OutgoingRequest {
   readonly body: Uint8Array | null
   /** How long the server is silent before the connection is given up. */
   readonly silenceMsMax: number
+  /** Gives the request up, as if the connection had broken. */
+  readonly signal: AbortSignal | null
 }
 
 export interface IncomingAnswer {
@@ -35,11 +37,18 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
     const fail = (reason: string, cause: unknown, refused: boolean): void => {
       reject(new ConnectionError(`${origin.origin}: ${reason}`, refused, { cause }))
     }
-    const { method, path, body } = outgoing
+    const { method, path, body, signal } = outgoing
     const length = method === 'GET' && body === null ? {} : { 'content-length': String(body?.length ?? 0) }
     const outbound = request(
       origin,
-      { method, path, agent, headers: { ...outgoing.headers, ...length }, timeout: outgoing.silenceMsMax },
+      {
+        method,
+        path,
+        agent,
+        headers: { ...outgoing.headers, ...length },
+        timeout: outgoing.silenceMsMax,
+        ...(signal === null ? {} : { signal }),
+      },
       (inbound) => {
         const chunks: Buffer[] = []
         let bytes = 0

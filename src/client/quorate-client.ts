@@ -11,7 +11,7 @@ import type {
   WriteAnswer,
 } from './answers.ts'
 import type { IncomingAnswer, OutgoingRequest } from './exchange.ts'
-import { Servers, type ElsewhereReason, type Query } from './servers.ts'
+import { Servers, type ElsewhereReason, type Query, type Routing } from './servers.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
@@ -67,6 +67,10 @@ export interface VoterQuery {
   readonly force: boolean
 }
 
+const anywhere: Routing = { firstOnly: false, signal: null }
+/** For what is about one particular node: done by another one it would be something else. */
+const firstOnly: Routing = { firstOnly: true, signal: null }
+
 /** A member as `POST /cluster/initialize` and `POST /cluster/learners` take it. */
 export interface MemberAddress {
   readonly id: number
@@ -78,7 +82,8 @@ export interface MemberAddress {
  * The REST interface of a cluster. Every method rejects with `ProblemError` or `ConnectionError`.
  *
  * With one server nothing is retried. With several, a request that a server cannot serve is taken to the next one until the time is up;
- * writes of keys then carry an idempotency key, so that one whose answer was lost is repeated without being done twice.
+ * writes of keys then carry an idempotency key, so that one whose answer was lost is repeated without being done twice. What may be
+ * repeated waits for each server only a share of the time. What is about one particular node is asked of the first server alone.
  */
 export class QuorateClient {
   private readonly options: ClientOptions
@@ -131,21 +136,23 @@ export class QuorateClient {
     return await this.json<ListAnswer>('GET', '/kv', this.withDeadline(query), null)
   }
 
-  async cluster(): Promise<ClusterAnswer> {
-    return await this.json<ClusterAnswer>('GET', '/cluster', {}, null)
+  /** `signal` cuts it short, with a `ConnectionError`. */
+  async cluster(signal: AbortSignal | null = null): Promise<ClusterAnswer> {
+    return await this.json<ClusterAnswer>('GET', '/cluster', {}, null, {}, { firstOnly: false, signal })
   }
 
   async membership(): Promise<MembershipAnswer> {
     return await this.json<MembershipAnswer>('GET', '/cluster/membership', {}, null)
   }
 
-  /** `members` null: the node alone. */
+  /** `members` null: the node of the first server alone. */
   async initialize(
     members: readonly MemberAddress[] | null,
     wait: 'appended' | 'leader' | 'committed',
   ): Promise<InitializeAnswer> {
-    const body = members === null ? null : { members }
-    return await this.send<InitializeAnswer>('POST', '/cluster/initialize', { wait }, body)
+    const path = '/cluster/initialize'
+    if (members !== null) return await this.send<InitializeAnswer>('POST', path, { wait }, { members })
+    return await this.json<InitializeAnswer>('POST', path, this.withDeadline({ wait }), null, {}, firstOnly)
   }
 
   async addLearner(member: MemberAddress, wait: boolean): Promise<LearnerAnswer> {
@@ -178,9 +185,9 @@ export class QuorateClient {
     return await this.send('POST', '/cluster/leader', {}, to === null ? {} : { id: to })
   }
 
-  /** Whether linearizable reads are served there. */
+  /** Whether linearizable reads are served by the first server. */
   async isReady(): Promise<boolean> {
-    return (await this.exchange('GET', '/readyz', {}, null, {})).status === 200
+    return (await this.exchange('GET', '/readyz', {}, null, {}, firstOnly)).status === 200
   }
 
   private idempotency(): Readonly<Record<string, string>> {
@@ -195,11 +202,10 @@ export class QuorateClient {
     method: OutgoingRequest['method'],
     path: string,
     query: Query,
-    body: object | null,
+    body: object,
   ): Promise<Answer> {
-    const bytes = body === null ? null : Buffer.from(JSON.stringify(body))
-    const headers: Record<string, string> = body === null ? {} : { 'content-type': 'application/json' }
-    return await this.json<Answer>(method, path, this.withDeadline(query), bytes, headers)
+    const headers = { 'content-type': 'application/json' }
+    return await this.json<Answer>(method, path, this.withDeadline(query), Buffer.from(JSON.stringify(body)), headers)
   }
 
   private async json<Answer>(
@@ -208,8 +214,9 @@ export class QuorateClient {
     query: Query,
     body: Uint8Array | null,
     headers: Readonly<Record<string, string>> = {},
+    routing: Routing = anywhere,
   ): Promise<Answer> {
-    const answer = await this.exchange(method, path, query, body, headers)
+    const answer = await this.exchange(method, path, query, body, headers, routing)
     const document = parse(answer)
     if (answer.status >= 200 && answer.status < 300) return document as Answer
     throw new ProblemError(problemOf(answer, document))
@@ -221,8 +228,9 @@ export class QuorateClient {
     query: Query,
     body: Uint8Array | null,
     headers: Readonly<Record<string, string>>,
+    routing: Routing,
   ): Promise<IncomingAnswer> {
-    return await this.servers.exchange({ method, path, query, headers, body }, this.options.timeoutMs)
+    return await this.servers.exchange({ method, path, query, headers, body, ...routing }, this.options.timeoutMs)
   }
 }
 

@@ -5,11 +5,25 @@ import { ConnectionError, exchange, type IncomingAnswer, type OutgoingRequest } 
 
 export type Query = Readonly<Record<string, string | undefined>>
 
-export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax'> {
+export interface Routing {
+  /** The request is about the first server itself: no other one is asked instead. */
+  readonly firstOnly: boolean
+  /** Gives the request up. */
+  readonly signal: AbortSignal | null
+}
+
+export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax' | 'signal'>, Routing {
   /** Without query. */
   readonly path: string
-  /** `timeout`, where it is given, is replaced by what is left of the request's time. */
+  /** `timeout`, where it is given, is replaced by the time that the server is given. */
   readonly query: Query
+}
+
+/** How long one server may take. */
+interface Patience {
+  /** What the server is told, where it is told one. */
+  readonly timeoutMs: number
+  readonly silenceMsMax: number
 }
 
 /** Why a request is taken to the next server: it said so, nobody listens there, or the connection broke before the answer. */
@@ -18,11 +32,15 @@ export type ElsewhereReason =
 
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
 const graceMs = 2_000
+/** The least that one of several servers is given, so that many of them are not all left before a healthy one could answer. */
+const shareMsMin = 500
 /** Between two rounds over all servers. */
 const pauseMs = 25
 
 /** Codes by which a server says that nothing was done, and that another one may do it. */
 const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'removed', 'not-initialized'])
+/** Codes by which a server says that it did not manage in its time: another one may, where the request may be repeated. */
+const tooLate = new Set(['outcome-unknown', 'read-timeout'])
 
 /** The servers that a client knows. It stays with one until that one fails it. */
 export class Servers {
@@ -40,26 +58,51 @@ export class Servers {
   /** The first answer that another server could not better; rejects with `ConnectionError`. */
   async exchange(request: ServerRequest, timeoutMs: number): Promise<IncomingAnswer> {
     const deadline = performance.now() + timeoutMs
-    for (let tries = 1; ; tries++) {
-      const isLast = (): boolean => this.origins.length === 1 || performance.now() + pauseMs >= deadline
+    const isRepeatable = mayRepeat(request)
+    const isAlone = request.firstOnly || this.origins.length === 1
+    const isLast = (): boolean => isAlone || request.signal?.aborted === true || performance.now() + pauseMs >= deadline
+    const asked = new Set<number>()
+    for (;;) {
+      const server = request.firstOnly ? 0 : this.next(asked)
+      const leftMs = Math.max(1, Math.ceil(deadline - performance.now()))
+      const unasked = isAlone || !isRepeatable ? 1 : this.origins.length - asked.size
       try {
-        const answer = await this.ask(request, Math.max(1, Math.ceil(deadline - performance.now())))
-        const code = codeForAnother(answer, mayRepeat(request))
+        const answer = await this.ask(server, request, patience(leftMs, unasked))
+        const code = codeForAnother(answer, isRepeatable)
         if (isLast() || code === null) return answer
         this.onElsewhere({ kind: 'answered', code })
       } catch (error) {
-        if (isLast() || !(error instanceof ConnectionError) || !(error.refused || mayRepeat(request))) throw error
+        if (isLast() || !(error instanceof ConnectionError) || !(error.refused || isRepeatable)) throw error
         this.onElsewhere({ kind: error.refused ? 'refused' : 'broken' })
       }
-      this.at += 1
-      if (tries % this.origins.length === 0) await delay(pauseMs)
+      this.leave(server)
+      asked.add(server)
+      if (asked.size === this.origins.length) {
+        asked.clear()
+        await delay(pauseMs)
+      }
     }
   }
 
-  private async ask({ query, path, method, headers, body }: ServerRequest, leftMs: number): Promise<IncomingAnswer> {
-    const origin = this.origins[this.at % this.origins.length]
+  /** The server that the client is at, or the next one that was not asked in this round: other requests move the client too. */
+  private next(asked: ReadonlySet<number>): number {
+    const order = this.origins.map((_, step) => (this.at + step) % this.origins.length)
+    return order.find((server) => !asked.has(server)) ?? this.at
+  }
+
+  /** Only from where the client is: of several requests that fail on one server the first moves it, and none moves it twice. */
+  private leave(server: number): void {
+    if (this.at === server) this.at = (server + 1) % this.origins.length
+  }
+
+  private async ask(
+    server: number,
+    { query, path, method, headers, body, signal }: ServerRequest,
+    { timeoutMs, silenceMsMax }: Patience,
+  ): Promise<IncomingAnswer> {
+    const origin = this.origins[server]
     if (origin === undefined) throw new ConnectionError('there is no server to ask', true)
-    const deadline = query['timeout'] === undefined ? {} : { timeout: `${leftMs}ms` }
+    const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
     const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
       value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
     )
@@ -68,9 +111,20 @@ export class Servers {
       path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
       headers,
       body,
-      silenceMsMax: Math.min(leftMs, limits.requestTimeoutMsMax) + graceMs,
+      silenceMsMax,
+      signal,
     })
   }
+}
+
+/**
+ * An equal share of the time for each server that may still be asked in this round, so that one that hangs, or waits for a leader that
+ * it cannot reach, leaves time for the others. Whoever gets all that is left is also given the grace.
+ */
+function patience(leftMs: number, unasked: number): Patience {
+  const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / unasked))
+  if (shareMs < leftMs) return { timeoutMs: shareMs, silenceMsMax: shareMs }
+  return { timeoutMs: leftMs, silenceMsMax: Math.min(leftMs, limits.requestTimeoutMsMax) + graceMs }
 }
 
 function mayRepeat({ method, headers }: ServerRequest): boolean {
@@ -83,7 +137,7 @@ function codeForAnother({ status, body }: IncomingAnswer, isRepeatable: boolean)
   try {
     const problem: unknown = JSON.parse(body.toString('utf8'))
     const code = typeof problem === 'object' && problem !== null && 'code' in problem ? String(problem.code) : ''
-    return elsewhere.has(code) || (isRepeatable && code === 'outcome-unknown') ? code : null
+    return elsewhere.has(code) || (isRepeatable && tooLate.has(code)) ? code : null
   } catch {
     return null
   }
