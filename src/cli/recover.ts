@@ -30,7 +30,7 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
     terminal.printError(options.json === true ? `${document}\n` : `quorate recover: ${error.message}\n`)
     return error.kind === 'refused' ? exitCodes.refused : exitCodes.storageFault
   }
-  terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, options.dataDir))
+  terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, options))
   return exitCodes.stopped
 }
 
@@ -40,7 +40,7 @@ function addressFrom(flag: string, text: string, parse: typeof reachable): strin
   throw new UsageError(`${flag} ${text} ${parsed.wrong}; allowed is HOST:PORT`)
 }
 
-function describe(report: RecoveryReport, dataDirectory: string): string {
+function describe(report: RecoveryReport, options: RecoverOptions): string {
   const { node, newClusterId } = report
   const found = describeFound(report)
   if (report.kind === 'alone') {
@@ -50,9 +50,21 @@ function describe(report: RecoveryReport, dataDirectory: string): string {
   const changed = `\n${heading}\n\n${describeChange(report)}\n${describeLoss(report)}\n${describeOthers(report)}`
   const last =
     newClusterId === null
-      ? `\nNothing was changed. To do it: quorate recover --data-dir ${dataDirectory} --yes\n`
+      ? `\nThe membership was not changed. To do it: ${commandLine(options)} --yes\n`
       : `\nDone. Start node ${node}, then add other nodes as learners and promote them.\n`
   return found + changed + last
+}
+
+/** The command as it was given, for a shell. */
+function commandLine({ dataDir, id, raft, api }: RecoverOptions): string {
+  const flags = Object.entries({ '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api })
+  const given = flags.flatMap(([flag, text]) => (text === undefined ? [] : [flag, shellWord(text)]))
+  return ['quorate recover', ...given].join(' ')
+}
+
+/** In single quotes nothing but the single quote itself means anything to a shell. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
 
 function describeFound(report: RecoveryReport): string {

@@ -82,7 +82,7 @@ t.test('docs/CLUSTER.md does what it says', async (t) => {
     'the move is noticed',
   )
   t.match(out, /formation +\w+: [\s\S]*joining +\w+: /, 'what nodes do by themselves is shown')
-  t.match(out, /Nothing was changed\. To do it: quorate recover/, 'the recovery is tried first')
+  t.match(out, /The membership was not changed\. To do it: quorate recover/, 'the recovery is tried first')
   const statusAt = async (id: number): Promise<ClusterStatus> => {
     const client = new RestClient(`http://${variables[`API${id}`] ?? ''}`)
     const answer = await client.get('/cluster')

@@ -34,7 +34,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     t.match(seen.out, /voters +1, 2, 3\n/)
     t.match(seen.out, new RegExp(`leaving +${lost.map(({ id }) => id).join(', ')}\n`))
     t.match(seen.out, /Lost is what was acknowledged beyond index \d+ \(term \d+, node \d\)/)
-    t.match(seen.out, /Nothing was changed\. To do it: quorate recover --data-dir .* --yes\n$/)
+    t.match(seen.out, /The membership was not changed\. To do it: quorate recover --data-dir .* --yes\n$/)
     const { newClusterId, kind } = JSON.parse((await runCli([...words, '--json'])).out) as RecoveryReport
     t.same({ newClusterId, kind }, { newClusterId: null, kind: 'needed' })
     t.match(await runCli([...words, '--id', '9', '--yes']), { code: 2, err: /belongs to node \d, not to node 9/ })
