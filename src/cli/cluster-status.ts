@@ -35,20 +35,26 @@ async function watch(
   everyMs: number,
 ): Promise<void> {
   const interrupted = new AbortController()
-  const ended = terminal.untilInterrupted().then(() => interrupted.abort())
-  while (!interrupted.signal.aborted) {
-    const seen = await Promise.race([ended, look(client)])
-    if (seen === undefined) return
+  const { signal } = interrupted
+  // Ctrl-C ends what is waited for. A race against it would keep every answer for as long as it has not come.
+  void terminal.untilInterrupted().then(() => interrupted.abort())
+  while (!signal.aborted) {
+    const seen = await look(client, signal)
+    // What a look that was cut short brings is not the cluster's doing.
+    if (interrupted.signal.aborted) return
     if (terminal.interactive && options.json !== true) terminal.print(redraw)
     if (seen instanceof ProblemError || seen instanceof ConnectionError) printFailure(terminal, options, seen)
     else print(terminal, options, seen)
-    await Promise.race([ended, delay(everyMs, null, { signal: interrupted.signal }).catch(() => null)])
+    await delay(everyMs, null, { signal }).catch(() => null)
   }
 }
 
-async function look(client: QuorateClient): Promise<ClusterAnswer | ProblemError | ConnectionError> {
+async function look(
+  client: QuorateClient,
+  signal: AbortSignal,
+): Promise<ClusterAnswer | ProblemError | ConnectionError> {
   try {
-    return await client.cluster()
+    return await client.cluster(signal)
   } catch (error) {
     if (error instanceof ProblemError || error instanceof ConnectionError) return error
     throw error

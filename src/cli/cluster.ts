@@ -2,7 +2,7 @@ import type { MembershipAnswer } from '../client/answers.ts'
 import type { MemberAddress } from '../client/quorate-client.ts'
 import { reachable, reachableOrigin } from '../setting.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
-import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatFacts } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -35,6 +35,14 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
   const wait = options.wait ?? 'committed'
   if (wait !== 'appended' && wait !== 'leader' && wait !== 'committed') {
     throw new UsageError(`--wait ${wait}: allowed are appended, leader and committed`)
+  }
+  const servers = serversOf(terminal, options)
+  if (members === null && servers.length > 1) {
+    const named = servers.map(({ host }) => host).join(', ')
+    throw new UsageError(
+      `without --member one node forms a cluster of itself, but several are named (${named}): ` +
+        'name that node alone with --server, or every first voter with --member',
+    )
   }
   return await withClient(terminal, options, async (client) => {
     const answer = await client.initialize(members, wait)

@@ -13,8 +13,9 @@ export interface ConnectionOptions {
 
 const serverDefault = 'http://127.0.0.1:7001'
 
-/** One node, or several with commas between them. */
-function serversFrom(text: string): URL[] {
+/** One node, or several with commas between them: from the options, else from the environment. */
+export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
+  const text = options.server ?? terminal.environment['QUORATE_SERVER'] ?? serverDefault
   return text.split(',').map((server) => {
     const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`
     const url = URL.canParse(withScheme) ? new URL(withScheme) : null
@@ -47,7 +48,7 @@ export async function withClient(
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
 ): Promise<number> {
-  const servers = serversFrom(options.server ?? terminal.environment['QUORATE_SERVER'] ?? serverDefault)
+  const servers = serversOf(terminal, options)
   const timeoutMs = timeoutMsFrom(options.timeout ?? `${limits.requestTimeoutMsDefault}ms`)
   const client = new QuorateClient({ servers, timeoutMs })
   try {

@@ -143,7 +143,7 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
     .action(async (options: StatusOptions) => {
       ended(await (await import('./cluster-status.ts')).status(terminal, options))
     })
-  clientCommand(cluster, 'initialize', 'form a new cluster; without --member of this node alone')
+  clientCommand(cluster, 'initialize', 'form a new cluster; without --member of the one node that --server names')
     .option('--member <id,raft,api>', 'a first voter, this node included; repeat for each', collect)
     .option('--wait <stage>', 'appended, leader or committed (default)')
     .action(async (options: InitializeOptions) => {

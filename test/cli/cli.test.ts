@@ -1,14 +1,64 @@
+import { spawnSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
+import { runProgram } from '../../src/cli/program.ts'
 import type { ClusterAnswer } from '../../src/client/answers.ts'
 import type { Server } from '../../src/server.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
-import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
+
+const stance = { mode: 'manual', decision: '', reason: '' }
+/** A node that belongs to nothing. */
+const clusterAnswer: ClusterAnswer = {
+  clusterId: null,
+  node: { id: 1, state: 'learner', incarnation: 'i', version: '1.0.0', uptimeMs: 1 },
+  leader: null,
+  term: 0,
+  lastLogId: null,
+  committed: null,
+  applied: null,
+  purged: null,
+  membership: null,
+  nodes: {},
+  failureTolerance: 0,
+  formation: stance,
+  joining: stance,
+  autopilot: stance,
+  warnings: [],
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${String(holds)}`)
+    await delay(10)
+  }
+}
+
+type Answering = (request: IncomingMessage, response: ServerResponse) => void
+
+/** A server that is no node, until the test ends. Its address. */
+async function listen(owner: Owner, answer: Answering): Promise<string> {
+  const server = createServer(answer)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  owner.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+function problem(response: ServerResponse, status: number, code: string): void {
+  const document = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false }
+  response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(document))
+}
 
 t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
   const cases: [words: string[], err: RegExp][] = [
@@ -35,6 +85,10 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     ],
     [['cluster', 'initialize', '--member', '1'], /--member 1: allowed is ID,RAFT,API/],
     [['cluster', 'initialize', '--wait', 'soon'], /--wait soon: allowed are appended/],
+    [
+      ['cluster', 'initialize', '--server', '127.0.0.1:1,127.0.0.1:2'],
+      /without --member one node forms a cluster of itself, but several are named \(127\.0\.0\.1:1, 127\.0\.0\.1:2\)/,
+    ],
     [['cluster', 'set-voters', '1,,2'], /node id : allowed/],
     [['cluster', 'promote', '4;5'], /node id 4;5: allowed/],
     [['cluster', 'promote'], /missing required argument 'ids'/],
@@ -72,13 +126,10 @@ t.test('a server that is not there, or is something else', async (t) => {
   const asJson = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', '127.0.0.1:1'])
   t.match(JSON.parse(asJson.err), { code: 'unreachable', retryable: true, ambiguous: false })
 
-  const stranger = createServer((request, response) => {
+  const server = await listen(t, (request, response) => {
     if (request.method === 'PUT') request.socket.destroy()
     else response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not here</h1>')
   })
-  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => void stranger.close())
-  const server = `127.0.0.1:${(stranger.address() as AddressInfo).port}`
   const page = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_SERVER: server } })
   t.equal(page.code, 5)
   t.match(page.err, /Status 404: the answer is no problem document/)
@@ -89,26 +140,16 @@ t.test('a server that is not there, or is something else', async (t) => {
 t.test('several servers: what one cannot serve is asked of the next', async (t) => {
   const asked: string[] = []
   const keys = new Set<string>()
-  const listen = async (answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> => {
-    const server = createServer(answer)
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.teardown(() => void server.close())
-    return `127.0.0.1:${(server.address() as AddressInfo).port}`
-  }
-  const problem = (response: ServerResponse, status: number, code: string): void => {
-    const document = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false }
-    response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(document))
-  }
-  const stopping = await listen((request, response) => {
+  const stopping = await listen(t, (request, response) => {
     asked.push(`stopping ${request.method}`)
     problem(response, 503, 'shutting-down')
   })
-  const torn = await listen((request) => {
+  const torn = await listen(t, (request) => {
     asked.push(`torn ${request.method}`)
     keys.add(String(request.headers['idempotency-key']))
     request.socket.destroy()
   })
-  const good = await listen((request, response) => {
+  const good = await listen(t, (request, response) => {
     asked.push(`good ${request.method}`)
     keys.add(String(request.headers['idempotency-key']))
     if (request.url?.includes('lost') === true) return problem(response, 404, 'key-not-found')
@@ -136,6 +177,79 @@ t.test('several servers: what one cannot serve is asked of the next', async (t) 
   t.ok(asked.length > 1, 'again and again until the time is up')
   await run([good], 'kv', 'put', 'a', 'b')
   t.ok(keys.has('undefined'), 'with one server a write is sent once, and needs no key')
+})
+
+t.test('watching keeps nothing of what it has shown', async (t) => {
+  const answerBytes = 1024 * 1024
+  let answers = 0
+  const server = await listen(t, (_request, response) => {
+    answers += 1
+    response.writeHead(200).end(JSON.stringify({ ...clusterAnswer, filler: `${answers}`.padEnd(answerBytes) }))
+  })
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const heapAfter = async (count: number): Promise<number> => {
+    await eventually(() => answers >= count)
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  let grown = Number.NaN
+  const code = await runProgram(['cluster', 'status', '--watch', '100ms', '--server', server], {
+    environment: {},
+    interactive: false,
+    print: () => undefined,
+    printError: (text) => t.fail(text),
+    readInput: async () => await Promise.reject(new Error('nothing is typed in')),
+    untilInterrupted: async () => {
+      const early = await heapAfter(4)
+      grown = (await heapAfter(16)) - early
+    },
+  })
+  t.equal(code, 0)
+  t.ok(grown < 6 * answerBytes, `12 more answers of ${answerBytes} bytes, and ${grown} more bytes in use`)
+})
+
+t.test('Ctrl-C cuts a look short that hangs', async (t) => {
+  let asked = 0
+  let brokenOff = 0
+  const hung = await listen(t, (request) => {
+    asked += 1
+    request.socket.on('close', () => (brokenOff += 1))
+  })
+  for (const servers of [hung, `${hung},${hung}`]) {
+    const [askedBefore, startedAt] = [asked, performance.now()]
+    const ran = await runCli(['cluster', 'status', '--watch', '--server', servers], {
+      interrupt: async () => await eventually(() => asked > askedBefore),
+    })
+    prints(t, ran, '')
+    t.equal(asked, askedBefore + 1, 'nobody else is asked then')
+    await eventually(() => brokenOff === asked)
+    t.ok(performance.now() - startedAt < 4_000, 'the connection ends long before the request would be given up')
+  }
+})
+
+t.test('recover: a dry run prints the command that does it, with all it was given', async (t) => {
+  const directory = join(await temporaryDirectory(t), "node 1's")
+  const node = await startTestNode(t, 1, directory)
+  const { raft, api } = node.addresses
+  const members = ['--member', `1,${raft},${api}`, '--member', '2,127.0.0.1:1,127.0.0.1:2']
+  const formed = await runCli(['cluster', 'initialize', ...members, '--wait', 'appended', '--server', api])
+  t.equal(formed.code, 0, formed.err)
+  await node.stop()
+
+  const words = ['recover', '--data-dir', directory, '--id', '1', '--raft', '10.0.0.1:7101', '--api', '10.0.0.1:7001']
+  const tried = await runCli(words)
+  t.equal(tried.code, 0, tried.err)
+  const [, printed = ''] = /\nThe membership was not changed\. To do it: (quorate .*)\n$/.exec(tried.out) ?? []
+  const shell = spawnSync('sh', ['-c', `quorate() { printf '%s\\n' "$@"; }; ${printed}`], { encoding: 'utf8' })
+  const typed = shell.stdout.trimEnd().split('\n')
+  t.strictSame(typed, [...words, '--yes'], 'as a shell reads it')
+  const done = await runCli([...typed, '--json'])
+  t.match(JSON.parse(done.out), {
+    newMembership: { configs: [[1]], nodes: { 1: { raft: '10.0.0.1:7101', api: /10\.0\.0\.1:7001/ } } },
+  })
+  const plain = await runCli(['recover', '--data-dir', directory])
+  t.match(plain.out, /there is nothing to recover/)
 })
 
 function prints(t: Test, ran: Ran, out: string): void {
