@@ -16,6 +16,7 @@ export interface OperatorDependencies {
 }
 
 const TIMEOUT_MS = 3_000
+const LISTING_MS_MAX = 20_000
 
 /** Changes memberships, hands leadership over, frees logs: what people and their scripts do, at any time and on any node. */
 export class Operator {
@@ -121,10 +122,13 @@ export class Operator {
     machine.move(addresses, random.chance(0.5))
     await this.sleep(random.exponential(100))
     machine.start()
-    while (!this.stopped && !this.isListed(machine)) {
+    // Also when the faults have stopped: a member that only knows voters of long ago is not found by those of today before it is listed.
+    const limit = this.deps.world.now() + LISTING_MS_MAX
+    while (!this.isListed(machine) && (!this.stopped || this.deps.world.now() < limit)) {
       await tell()
       await this.sleep(100)
     }
+    if (this.stopped) return
     // What was asked before, and not answered, may still be carried out.
     await this.sleep(TIMEOUT_MS)
     this.isMoving = false
