@@ -17,8 +17,15 @@ async function placesFor(t: Test, size: number): Promise<TestCluster> {
 
 /** The command line that every node has for ever. */
 function commonFlags(cluster: TestCluster, expect: number, formationDelay: string): string[] {
-  const addresses = cluster.members.map(({ raft }) => raft).join(',')
-  const discover = ['--discover', `static:${addresses}`, '--expect', String(expect)]
+  return flagsFor(
+    cluster.members.map(({ raft }) => raft),
+    expect,
+    formationDelay,
+  )
+}
+
+function flagsFor(addresses: readonly string[], expect: number, formationDelay: string): string[] {
+  const discover = ['--discover', `static:${addresses.join(',')}`, '--expect', String(expect)]
   return [
     ...discover,
     '--cluster-formation-delay',
@@ -65,9 +72,9 @@ for (let round = 1; round <= rounds; round++) {
     const cluster = await placesFor(t, 3)
     const flags = commonFlags(cluster, 3, '500ms')
     if (variant === 'a delay that is too short for some') {
-      // Node 1 takes itself for enough and does not wait: the others find its cluster, and join.
-      const alone = commonFlags(cluster, 1, '0ms')
-      await launch(cluster.node(1), [...alone, '--voters-target', '3'])
+      // Node 1 knows nobody else, takes itself for enough and does not wait: the others find its cluster, and join.
+      const first = cluster.node(1)
+      await launch(first, [...flagsFor([first.addresses.raft], 1, '0ms'), '--voters-target', '3'])
       await Promise.all([2, 3].map(async (id) => await launch(cluster.node(id), flags)))
     } else {
       await Promise.all(cluster.nodes.map(async (node) => await launch(node, flags)))
