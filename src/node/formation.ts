@@ -14,6 +14,8 @@ export interface FormationDependencies {
   readonly clock: { now(): number }
   readonly hash: (text: string) => string
   readonly onMembership: () => void
+  /** What members of a cluster say of this node if it has lost the data that it had there; null otherwise. */
+  readonly lostMembership: () => string | null
 }
 
 export interface InitializeAnswer {
@@ -44,8 +46,9 @@ export class Formation {
   ): Promise<InitializeAnswer> {
     const listed = members ?? [{ id: this.options.id, ...this.options.addresses }]
     const deadline = this.deps.clock.now() + timeoutMs
-    this.checkPristine()
+    this.checkPristine(listed)
     this.checkMembers(listed)
+    this.checkNotLost()
     // Nothing is decided yet: the other attempt may come to nothing.
     if (this.busy) throw new RequestError('not-ready', 'this node is about to form a cluster already; look again soon')
     this.busy = true
@@ -54,7 +57,7 @@ export class Formation {
       const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
       this.checkCluster(clusterId)
       await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), agreed)
-      this.checkPristine()
+      this.checkPristine(listed)
       return await this.append(membership, clusterId, wait, deadline)
     } finally {
       this.busy = false
@@ -69,7 +72,7 @@ export class Formation {
   ): Promise<InitializeAnswer> {
     const { replica, clock } = this.deps
     replica.loop.adoptCluster(clusterId, null)
-    const outcome = replica.input(() => replica.raft.initialize(clock.now(), membership))
+    const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()
     this.deps.onMembership()
@@ -98,10 +101,10 @@ export class Formation {
     )
   }
 
-  private checkPristine(): void {
+  private checkPristine(listed: readonly MemberSpec[]): void {
     const view = this.deps.replica.raft.view()
     const pristine = view.last === null && view.vote.leaderId.term === 0 && view.vote.leaderId.nodeId === 0
-    if (!pristine) throw this.alreadyInitialized()
+    if (!pristine) throw this.alreadyInitialized(listed)
   }
 
   /** A node that was stopped between storing its cluster's name and storing the first entry may try the same again. */
@@ -110,10 +113,20 @@ export class Formation {
     if (known !== null && known !== clusterId) throw this.alreadyInitialized()
   }
 
-  private alreadyInitialized(): RequestError {
+  /** A cluster of its own, beside the one that waits for it to be removed and added again, is never what somebody wants. */
+  private checkNotLost(): void {
+    const said = this.deps.lostMembership()
+    if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
+  }
+
+  private alreadyInitialized(listed: readonly MemberSpec[] = []): RequestError {
+    const asked = JSON.stringify(membershipView(membershipOfVoters(listed)))
+    const isDone = asked === JSON.stringify(membershipView(this.deps.replica.raft.view().effective.membership))
     return new RequestError(
       'already-initialized',
-      'this node belongs to a cluster already; add nodes to that cluster, or start this one with an empty data directory',
+      isDone
+        ? 'this node belongs to a cluster of these very members already: nothing is left to do'
+        : 'this node belongs to a cluster already; add nodes to that cluster, or start this one with an empty data directory',
       this.facts(),
     )
   }

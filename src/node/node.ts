@@ -154,6 +154,7 @@ export class Node {
       clock,
       hash: deps.hash,
       onMembership: () => this.connectMembers(replica),
+      lostMembership: () => this.peers.lostMembership(),
     })
     const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax, settlingMs })
     if (deps.automation !== undefined && deps.automation !== null) {

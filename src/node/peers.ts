@@ -105,6 +105,11 @@ export class Peers {
     return this.warned.all
   }
 
+  /** What members that refuse this node for having lost its data say of it; null when none does. */
+  lostMembership(): string | null {
+    return this.warned.detailOf('wiped-voter', 'self-')
+  }
+
   /** Whether a member told this node of a membership that it is not part of, and that is not older than its own. */
   get toldRemoved(): boolean {
     return this.removedAt !== null && compareLogIds(this.removedAt.logId, this.deps.effective().logId) >= 0

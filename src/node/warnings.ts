@@ -22,6 +22,12 @@ export class Warnings {
     return [...this.current.values()]
   }
 
+  /** Of a warning whose subject begins with `about`, or null. */
+  detailOf(code: Warning['code'], about: string): string | null {
+    for (const [name, { detail }] of this.current) if (name.startsWith(`${code} ${about}`)) return detail
+    return null
+  }
+
   raise(code: Warning['code'], about: string, detail: string): void {
     const name = `${code} ${about}`
     if (this.current.get(name)?.detail === detail) return

@@ -124,6 +124,9 @@ t.test('change of voters: what is refused is refused with its reason, and writes
     await refused(c.on(id).change({ add: [], remove: [1, 2, 3] }), 'empty-membership')
     await refused(c.on(id).removeLearner(5), 'learner-not-found')
     await refused(c.on(id).removeLearner(leader), 'learner-not-found')
+    await t.rejects(c.on(id).removeLearner(leader), {
+      message: /is a voter: remove it with PATCH \/cluster\/membership/,
+    })
     const stale = await refused(c.on(id).change([1, 2, 3, 4], { ifMembershipAt: 0 }), 'precondition-failed')
     t.match(stale.facts, { currentRevision: before })
     const same = await c.on(id).change([3, 2, 1])
@@ -504,6 +507,12 @@ t.test('a wiped voter is refused and shown until it has been removed and added a
       .warnings.some(({ code }) => code === 'wiped-voter'),
   )
   t.equal(c.on(wiped).status().lastLogId, null)
+  const alone = await refused(c.on(wiped).initialize(null), 'peer-disagrees')
+  t.match(
+    alone.message,
+    /a member of a cluster already.*has lost its data/,
+    'nor is it made a cluster of its own by mistake',
+  )
   // It counts for nothing: with the other one away there is no quorum, neither of acknowledgements nor of votes.
   await c.at(other).crash()
   await refused(c.on(leader).put('b', '1', { timeoutMs: 3_000 }), 'outcome-unknown', 'no-leader')
