@@ -180,7 +180,7 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
     flag: 'snapshot-hold',
     placeholder: 'DURATION',
     summary: 'how long a node that is sent a snapshot holds a purge back without getting on',
-    allowed: 'a duration from 1s to 120m',
+    allowed: 'a duration from 1s to 2h',
     initial: '5m',
     required: true,
     parse: duration(1000, 120 * 60_000),

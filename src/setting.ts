@@ -48,26 +48,34 @@ export function integer(min: number, max: number): Parser<number> {
   }
 }
 
-/** `500ms`, `30s`, `5m`; the unit is required, so that nobody gets seconds for milliseconds. `[min, max]` in milliseconds. */
+/** From the largest to the smallest. */
+const durationUnits = [
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+] as const
+
+/** `500ms`, `30s`, `5m`, `24h`; the unit is required, so that nobody gets seconds for milliseconds. `[min, max]` in milliseconds. */
 export function duration(min: number, max: number): Parser<number> {
   return (text) => {
     const ms = durationMs(text)
     return ms === null
-      ? wrong('is not a duration (a number with ms, s or m behind it)')
+      ? wrong('is not a duration (a number with ms, s, m or h behind it)')
       : within(ms, min, max, describeDuration)
   }
 }
 
 function durationMs(text: string): number | null {
-  const match = /^([0-9]{1,9})(ms|s|m)$/.exec(text)
-  if (match === null) return null
-  const factor = match[2] === 'ms' ? 1 : match[2] === 's' ? 1000 : 60_000
-  return Number(match[1]) * factor
+  const match = /^([0-9]{1,9})(ms|s|m|h)$/.exec(text)
+  const unit = durationUnits.find(([name]) => name === match?.[2])
+  return match === null || unit === undefined ? null : Number(match[1]) * unit[1]
 }
 
+/** In the largest unit that makes it a whole number. */
 export function describeDuration(ms: number): string {
-  if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000}m`
-  return ms >= 1000 && ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`
+  const unit = durationUnits.find(([, factor]) => ms >= factor && ms % factor === 0)
+  return unit === undefined ? `${ms}ms` : `${ms / unit[1]}${unit[0]}`
 }
 
 export interface DurationRange {
