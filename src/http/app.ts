@@ -38,7 +38,17 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     exposeHeadRoutes: false,
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+    // All errors of a body at once would make a small request with a large list expensive.
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allErrors: false,
+        // With the schema that was broken, from which the message is made.
+        verbose: true,
+      },
+    },
   })
   const allowed = new AllowedMethods()
   allowed.watch(app)

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { InvariantError } from '../lib/assert.ts'
 import { RequestError, StorageError } from '../lib/errors.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
+import { issueOf, type BodyMistake } from './body-issues.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
@@ -19,7 +20,7 @@ export interface FailureDependencies {
 interface FrameworkError extends Error {
   readonly code?: string
   readonly statusCode?: number
-  readonly validation?: readonly { readonly instancePath: string; readonly message?: string; readonly params: object }[]
+  readonly validation?: readonly BodyMistake[]
 }
 
 /** Makes every failure leave as a problem document, whoever raised it. */
@@ -65,10 +66,7 @@ function requestErrorOf(error: FrameworkError, request: FastifyRequest): Request
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return tooLarge(request)
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new RequestError(
-        'unsupported-media-type',
-        'the Content-Type is malformed, or is not one that this route takes',
-      )
+      return unsupportedMediaType(request)
     case 'FST_ERR_BAD_URL':
       return badUrl(request.raw.url ?? '')
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
@@ -89,14 +87,19 @@ function clientError(error: FrameworkError): RequestError | null {
 }
 
 function bodyError(validation: NonNullable<FrameworkError['validation']>): RequestError {
-  const issues = validation.map(({ instancePath, message, params }) => {
-    const unknown = 'additionalProperty' in params ? String(params.additionalProperty) : null
-    return unknown === null
-      ? { path: `body${instancePath}`, message: message ?? 'is invalid' }
-      : { path: `body${instancePath}/${unknown}`, message: 'is unknown' }
-  })
+  const issues = validation.map(issueOf)
   const [first = { path: 'body', message: 'is invalid' }] = issues
   return new RequestError('invalid-request', `${first.path} ${first.message}`, { issues })
+}
+
+function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {
+  const type = headers['content-type']
+  const given = type === undefined ? 'there is no Content-Type' : `the Content-Type ${JSON.stringify(type)} is refused`
+  const allowed =
+    routeOptions.config.operation?.body === 'value'
+      ? 'send application/octet-stream for a value, or any other well-formed type'
+      : 'send application/json'
+  return new RequestError('unsupported-media-type', `${given}: ${allowed}`)
 }
 
 function tooLarge(request: FastifyRequest): RequestError {

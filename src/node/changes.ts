@@ -214,7 +214,9 @@ export class Changes {
       const outcome = replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
       const wait = this.waitFor(outcome)
-      if (wait === null || deadline <= clock.now()) throw errorOf(outcome)
+      if (wait === null || deadline <= clock.now()) {
+        throw outcome.kind === 'learner-not-found' ? this.notALearner(outcome.id) : errorOf(outcome)
+      }
       if (wait === 'to hear its followers') {
         await replica.conditions.until(() => false, LISTEN_MS)
         continue
@@ -222,6 +224,14 @@ export class Changes {
       const before = this.changeMark()
       await replica.conditions.until(() => this.changeMark() !== before, deadline - clock.now())
     }
+  }
+
+  private notALearner(id: NodeId): RequestError {
+    const isVoter = votersOfMembership(this.deps.replica.raft.effectiveMembership.membership).has(id)
+    const detail = isVoter
+      ? `node ${id} is a voter: remove it with PATCH /cluster/membership, or quorate cluster remove ${id}`
+      : `node ${id} is not a learner of this cluster`
+    return new RequestError('learner-not-found', detail, { id })
   }
 
   /** What has to happen before a refused change may be taken; null when it is refused for good. */
@@ -292,7 +302,9 @@ function unsettled(): RequestError {
   )
 }
 
-function errorOf(outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged' }>): RequestError {
+function errorOf(
+  outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged' | 'learner-not-found' }>,
+): RequestError {
   switch (outcome.kind) {
     case 'not-leader':
       return new RequestError('no-leader', 'this node does not lead any more; nothing was changed')
@@ -317,10 +329,6 @@ function errorOf(outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged
         `node ${outcome.id} is a member at ${outcome.addresses.raft} and ${outcome.addresses.api}; every member has one id and its own addresses`,
         { id: outcome.id, raft: outcome.addresses.raft, api: outcome.addresses.api },
       )
-    case 'learner-not-found':
-      return new RequestError('learner-not-found', `node ${outcome.id} is not a learner of this cluster`, {
-        id: outcome.id,
-      })
     case 'unknown-voter':
       return new RequestError('unknown-voter', `node ${outcome.id} is not a member; add it as a learner first`, {
         id: outcome.id,

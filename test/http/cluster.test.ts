@@ -75,6 +75,27 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     t.equal(response.statusCode, 400, shown)
     t.match(response.json(), { code: 'invalid-request', issues: [{ path, message: String }] }, shown)
   }
+  const worded: [body: unknown, detail: string][] = [
+    [{}, 'body lacks members'],
+    [{ members: [] }, 'body/members must not be empty'],
+    [{ members: 'all' }, 'body/members must be a list'],
+    [{ members: [member(1)], force: true }, 'body/force is unknown; known here: members'],
+    [{ members: [{ ...member(1), role: 'v' }] }, 'body/members/0/role is unknown; known here: id, raft, api'],
+    [{ members: [{ ...member(1), id: '1' }] }, 'body/members/0/id must be a whole number'],
+    [{ members: [{ ...member(1), id: 0 }] }, 'body/members/0/id must be at least 1'],
+    [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
+    [
+      { members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] },
+      'body/members/0/raft must be HOST:PORT, such as 127.0.0.1:7101',
+    ],
+    [
+      { members: [{ ...member(1), api: '127.0.0.1:7001' }] },
+      'body/members/0/api must be http://HOST:PORT, such as http://127.0.0.1:7001',
+    ],
+  ]
+  for (const [body, detail] of worded) {
+    t.match((await send(api, 'POST', '/cluster/initialize', body)).json(), { detail })
+  }
   const valid = { members: [{ id: 1, raft: '[::1]:7101', api: 'https://node-1.example_x.org:443' }] }
   t.equal((await send(api, 'POST', '/cluster/initialize?wait=now', valid)).statusCode, 400)
   t.equal(api.services.cluster.calls.length, 0)
@@ -94,7 +115,7 @@ t.test('bodies must be JSON, say so, and be small', async (t) => {
   for (const type of [...types, 'application/json, text/plain', 'nonsense', '']) {
     const response = await send(api, 'POST', '/cluster/initialize', body, { 'content-type': type })
     t.equal(response.statusCode, 415, type)
-    t.match(response.json(), { code: 'unsupported-media-type' })
+    t.match(response.json(), { code: 'unsupported-media-type', detail: /: send application\/json$/ }, type)
   }
   const untyped = await api.inject({
     method: 'PUT',

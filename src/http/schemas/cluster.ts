@@ -15,11 +15,13 @@ export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description
 const PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
 const HOST_PORT = `(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):${PORT}`
 const RaftAddress = Type.String({
+  title: 'HOST:PORT',
   pattern: `^${HOST_PORT}$`,
   examples: ['127.0.0.1:7101'],
   description: '`host:port` for the peers.',
 })
 const ApiAddress = Type.String({
+  title: 'http://HOST:PORT',
   pattern: `^https?://${HOST_PORT}$`,
   examples: ['http://127.0.0.1:7001'],
   description: '`http://host:port` for clients, without a path.',
@@ -234,7 +236,9 @@ export const ClusterStatusSchema = Type.Object(
       'Null while the node knows none.',
     ),
     nodes: Type.Record(Type.String(), ref('MemberStatus'), { description: 'By node id.' }),
-    failureTolerance: Type.Integer({ description: 'How many voters may fail before the cluster stops.' }),
+    failureTolerance: Type.Integer({
+      description: 'How many voters may be down at once before the cluster stops, whether or not some are down now.',
+    }),
     digest: Type.String({
       description: 'Of everything applied: equal on all nodes that have applied the same entry last.',
     }),
