@@ -252,12 +252,21 @@ function advertisedAddresses(
   }
 }
 
+const elsewhere =
+  'is not an address of this machine: choose one that is with --api, and name the one that clients see with --api-advertise'
+const listenReasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is in use by another process (EADDRINUSE). Stop that process, or choose another address with --api.',
+  EADDRNOTAVAIL: `${elsewhere} (EADDRNOTAVAIL).`,
+  ENOTFOUND: `${elsewhere} (ENOTFOUND).`,
+  EACCES: 'may not be listened at by this process (EACCES). Choose a port above 1023 with --api.',
+}
+
 async function listenFor(app: FastifyInstance, { host, port }: HostPort): Promise<void> {
   try {
     await app.listen({ host, port })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const reason = code === 'EADDRINUSE' ? 'is in use: stop the other process, or choose another with --api' : code
-    throw new Error(`the API address ${formatHostPort({ host, port })} ${reason}`, { cause: error })
+    const reason = listenReasons[code] ?? `cannot be listened at (${code})`
+    throw new Error(`The API address ${formatHostPort({ host, port })} ${reason}`, { cause: error })
   }
 }

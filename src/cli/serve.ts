@@ -25,7 +25,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
   /** Leaves at once: a write that hangs in the thread pool must not keep a node alive that has given up. */
   const leave = (code: number, message: string, error: Error): never => {
     if (code !== exitCodes.stopped) {
-      logger.fatal({ err: error, exitCode: code }, message)
+      logger.fatal({ ...(isExpected(error) ? { reason: error.message } : { err: error }), exitCode: code }, message)
       terminal.printError(`quorate: ${message}: ${error.message}\n`)
     }
     process.exit(code)
@@ -52,6 +52,14 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
   if (fault instanceof Error) return leave(exitCodes.brokenInvariant, 'a broken invariant while stopping', fault)
   logger.info({}, 'stopped')
   process.exit(exitCodes.stopped)
+}
+
+/** Whether the message is all there is to say: the directory, or an address, cannot be used. Where in the code that was found helps nobody. */
+function isExpected(error: Error): boolean {
+  return (
+    (error instanceof StorageError && error.kind === 'refused') ||
+    (error.cause instanceof Error && 'syscall' in error.cause)
+  )
 }
 
 /** Resolves with the reason once somebody wants the node to stop. A second signal does not wait for anything. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { StorageError } from '../lib/errors.ts'
 import type { NodeId } from '../raft/index.ts'
 import { type DirectoryLock, lockFile } from './directory-lock.ts'
-import { storageFault } from './fault.ts'
+import { errorCode, storageFault } from './fault.ts'
 import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
 import { readJson, replaceFile, syncDirectory, temporaryName } from './whole-file.ts'
 
@@ -48,7 +48,7 @@ export async function openDataDirectory(
 ): Promise<DataDirectory> {
   let lock: DirectoryLock | null = null
   try {
-    await makePrivate(path)
+    await makePrivate(path).catch((error: unknown) => refuseNoDirectory(path, error))
     await refuseForeign(path)
     const held = await lockFile(join(path, LOCK_FILE))
     lock = held
@@ -68,6 +68,19 @@ export async function readNodeId(path: string): Promise<NodeId | null> {
   } catch (error) {
     throw storageFault(error, `read the data directory ${path}`)
   }
+}
+
+/** What is no directory is the mistake of whoever named it, not of a disk. */
+function refuseNoDirectory(path: string, error: unknown): never {
+  const code = errorCode(error)
+  if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error
+  throw new StorageError(
+    'refused',
+    code === 'EEXIST'
+      ? `${path} is not a directory: name one with --data-dir, or one to be made`
+      : `${path} cannot be made: a part of it is not a directory; name another one with --data-dir`,
+    { cause: error },
+  )
 }
 
 async function makePrivate(path: string): Promise<void> {

@@ -128,7 +128,16 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   await mkdir(foreign)
   await writeFile(join(foreign, 'thesis.txt'), 'not ours')
   const other = join(directory, 'other')
+  const file = join(directory, 'file')
+  await writeFile(file, '')
   const cases: [name: string, flags: string[], err: RegExp][] = [
+    ['a file', ['--id', '1', '--data-dir', file, ...freePorts], /file is not a directory: name one with --data-dir/],
+    ['below a file', ['--id', '1', '--data-dir', join(file, 'a'), ...freePorts], /a part of it is not a directory/],
+    [
+      'the API address of another machine',
+      ['--id', '2', '--data-dir', other, '--api', '192.0.2.1:7001', '--raft', '127.0.0.1:0'],
+      /The API address 192\.0\.2\.1:7001 is not an address of this machine: .*--api-advertise/,
+    ],
     ['a directory in use', ['--id', '1', '--data-dir', mine, ...freePorts], /in use/],
     ['somebody else’s directory', ['--id', '1', '--data-dir', foreign, ...freePorts], /refused to start/],
     [
@@ -142,6 +151,7 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
     const ended = await end(start(t, ['serve', ...flags]))
     t.equal(ended.code, 2, name)
     t.match(ended.err, err, name)
+    t.notMatch(`${ended.out}${ended.err}`, /^ +at |\\n +at |stack/m, `${name}: without a stack trace`)
   }
   node.child.kill('SIGTERM')
   t.equal((await end(node)).code, 0)
