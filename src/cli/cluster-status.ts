@@ -85,7 +85,7 @@ function describeCluster(cluster: ClusterAnswer): string {
     ['committed', describeLogId(cluster.committed)],
     ['applied', describeLogId(cluster.applied)],
     ['purged', describeLogId(cluster.purged)],
-    ['may fail', describeTolerance(cluster.failureTolerance)],
+    ['may fail', describeTolerance(cluster)],
     ...stancesOf(cluster),
   ])
   const members = Object.entries(cluster.nodes)
@@ -135,12 +135,25 @@ function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatusAnswer):
 function stancesOf(cluster: ClusterAnswer): [name: string, value: string][] {
   return (['formation', 'joining', 'autopilot'] as const).flatMap((name) => {
     const { mode, decision, reason } = cluster[name]
-    return mode === 'manual' || mode === 'off' ? [] : [[name, printable(`${decision}: ${reason}`)]]
+    if (mode === 'manual' || mode === 'off') return []
+    const would = mode === 'dry-run' && decision !== 'none' ? 'would ' : ''
+    const shown = name === 'autopilot' ? `${mode}, ${would}` : ''
+    return [[name, printable(`${shown}${decision}: ${reason}`)]]
   })
 }
 
-function describeTolerance(count: number): string {
-  return count === 1 ? '1 voter' : `${count} voters`
+/** How many voters more may fail: of those that are down now as many are used up already. While joint, of both configurations. */
+function describeTolerance({ membership, nodes }: ClusterAnswer): string {
+  if (membership === null) return '-'
+  return membership.effective.membership.configs.map((voters) => describeLeft(voters, nodes)).join(' -> ')
+}
+
+function describeLeft(voters: readonly number[], nodes: ClusterAnswer['nodes']): string {
+  const down = voters.filter((id) => nodes[id]?.reachable === false).length
+  const left = Math.ceil(voters.length / 2) - 1 - down
+  const gone = `${down} of ${voters.length} ${down === 1 ? 'is' : 'are'} down`
+  if (left < 0) return `no quorum: ${gone}`
+  return down === 0 ? `${left} ${left === 1 ? 'voter' : 'voters'}` : `${left} more (${gone})`
 }
 
 function orDash(value: number | null): string {

@@ -1,5 +1,6 @@
 import type { MembershipAnswer } from '../client/answers.ts'
-import type { MemberAddress } from '../client/quorate-client.ts'
+import { ProblemError, type MemberAddress, type Problem } from '../client/quorate-client.ts'
+import { failures } from '../lib/errors.ts'
 import { reachable, reachableOrigin } from '../setting.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
 import { serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
@@ -45,10 +46,34 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
     )
   }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.initialize(members, wait)
+    const answer = await client.initialize(members, wait).catch((error: unknown) => {
+      const formed = error instanceof ProblemError ? formedAlready(error.problem, members ?? []) : null
+      if (formed === null) throw error
+      return formed
+    })
+    if (!('logId' in answer)) {
+      const text = `cluster ${answer.clusterId} is formed of these members already\n`
+      return terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
+    }
     const text = `cluster ${answer.clusterId}\nvoters  ${describeConfigs(answer.membership.configs)}\n`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
   })
+}
+
+interface FormedAlready {
+  readonly clusterId: string
+  readonly membership: MembershipAnswer['membership']
+}
+
+/** What the node belongs to, if that is the very cluster that was asked for: whoever says the same twice has got what they wanted. */
+function formedAlready(problem: Problem, members: readonly MemberAddress[]): FormedAlready | null {
+  if (problem.code !== 'already-initialized') return null
+  const { clusterId, membership } = problem as Problem & Partial<FormedAlready>
+  if (typeof clusterId !== 'string' || membership === undefined || membership.configs.length !== 1) return null
+  const voters = membership.configs[0] ?? []
+  const isVoter = ({ id, raft, api }: MemberAddress): boolean =>
+    voters.includes(id) && membership.nodes[id]?.raft === raft && membership.nodes[id].api === api
+  return voters.length === members.length && members.every(isVoter) ? { clusterId, membership } : null
 }
 
 export async function addLearner(terminal: Terminal, id: string, options: AddLearnerOptions): Promise<number> {
@@ -93,9 +118,19 @@ export async function remove(terminal: Terminal, id: string, options: VoterOptio
       await client.removeLearner(node)
       printMembership(terminal, options, await client.membership())
     } else {
-      printMembership(terminal, options, await client.removeVoter(node, changeFrom(options)))
+      const removed = await client.removeVoter(node, changeFrom(options)).catch((error: unknown) => {
+        const isNobody = error instanceof ProblemError && error.problem.code === 'unknown-voter'
+        throw isNobody ? notAMember(node) : error
+      })
+      printMembership(terminal, options, removed)
     }
   })
+}
+
+/** Neither a voter nor a learner, of which the API speaks one at a time. */
+function notAMember(id: number): ProblemError {
+  const code = 'node-not-found'
+  return new ProblemError({ ...failures[code], code, detail: `node ${id} is not a member`, id })
 }
 
 export async function transfer(

@@ -30,8 +30,7 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
 
 function timeoutMsFrom(text: string): number {
   const parsed = duration(1, limits.requestTimeoutMsMax)(text)
-  if (!parsed.ok)
-    throw new UsageError(`--timeout ${text} ${parsed.wrong}; allowed: a duration up to 60s, such as 500ms`)
+  if (!parsed.ok) throw new UsageError(`--timeout ${text} ${parsed.wrong}; allowed: a duration up to 1m, such as 500ms`)
   return parsed.value
 }
 

@@ -39,7 +39,12 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
     .exitOverride()
     .enablePositionalOptions()
     .showSuggestionAfterError()
+    .showHelpAfterError('--help behind a command shows what it takes.')
+    .configureHelp({
+      optionDescription: (option) => (option.mandatory ? `${option.description} (required)` : option.description),
+    })
     .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'quorate: ')),
       writeOut: (text) => terminal.print(text),
       writeErr: (text) => terminal.printError(text),
     })

@@ -51,8 +51,15 @@ function describe(report: RecoveryReport, options: RecoverOptions): string {
   const last =
     newClusterId === null
       ? `\nThe membership was not changed. To do it: ${commandLine(options)} --yes\n`
-      : `\nDone. Start node ${node}, then add other nodes as learners and promote them.\n`
+      : `\n${describeNext(report)}`
   return found + changed + last
+}
+
+function describeNext({ node, leaving }: RecoveryReport): string {
+  const next = `Done. Start node ${node}, then add other nodes as learners and promote them.\n`
+  return leaving.length === 0
+    ? next
+    : `${next}With --discover: wipe the nodes that leave before any node is started; then they join by themselves.\n`
 }
 
 /** The command as it was given, for a shell. */
@@ -94,7 +101,7 @@ function describeLoss({ lastLogId, uncertain, role, node }: RecoveryReport): str
   const kept =
     uncertain === 0
       ? 'Kept is everything up to the last entry.'
-      : `Kept is everything up to the last entry, with ${uncertain} entries of which this node does not know whether they were committed.`
+      : `Kept is everything up to the last entry, with ${uncertain} ${uncertain === 1 ? 'entry' : 'entries'} of which this node does not know whether they were committed.`
   const learner =
     role === 'learner' ? ` Node ${node} had no vote, so that writes were acknowledged without waiting for it.` : ''
   return `${kept}
@@ -103,9 +110,13 @@ Look at every survivor before you choose: the one whose last entry is the highes
 `
 }
 
+function nodesOf(ids: readonly number[]): string {
+  return `${ids.length === 1 ? 'Node' : 'Nodes'} ${describeIds(ids)}`
+}
+
 function describeOthers({ leaving }: RecoveryReport): string {
   if (leaving.length === 0) return ''
-  return `Nodes ${describeIds(leaving)} must not serve again with the data they have: the new cluster refuses them, but together they may
-still form the old one. Wipe them before they join again.
+  return `${nodesOf(leaving)} must not serve again with the old data: the new cluster refuses that, but enough such nodes
+together would still be the old one. Wipe them before they join again.
 `
 }

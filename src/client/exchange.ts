@@ -69,8 +69,16 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
     outbound.on('timeout', () => outbound.destroy(new Error(`no answer within ${outgoing.silenceMsMax} ms`)))
     outbound.on('error', (error: NodeJS.ErrnoException) => {
       const refused = error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND'
-      fail(refused ? `nobody answers there (${error.code ?? ''})` : error.message, error, refused)
+      fail(refused ? `nobody answers there (${error.code ?? ''})` : describeBreak(error), error, refused)
     })
     outbound.end(body ?? undefined)
   })
+}
+
+/** Peers of the cluster speak no HTTP: where the raft address was given for that of the API, they hang up. */
+function describeBreak({ code, message }: NodeJS.ErrnoException): string {
+  if (message === 'socket hang up')
+    return 'the connection was closed without an answer; if that is always so, no HTTP server is there: is that the raft address?'
+  if (code?.startsWith('HPE_') === true) return `what answers there is no HTTP (${code}): is that the raft address?`
+  return message
 }

@@ -115,6 +115,9 @@ t.test('help and version end with 0', async (t) => {
     t.equal(ran.code, 0, words.join(' '))
     t.match(ran.out, /Usage: quorate/)
   }
+  t.match((await runCli(['cluster', 'add-learner', '--help'])).out, /where its peers reach it \(required\)/)
+  const mistyped = await runCli(['cluster', 'stats'])
+  t.match(mistyped.err, /^quorate: unknown command 'stats'[\s\S]*\n--help behind a command shows what it takes\.\n$/)
   t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
   t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
 })
@@ -228,6 +231,53 @@ t.test('Ctrl-C cuts a look short that hangs', async (t) => {
   }
 })
 
+t.test(
+  'status: voters that are down are no longer there to fail; what the autopilot only shows it does not do',
+  async (t) => {
+    const alive = { raft: 'a:1', api: 'http://a:2', priority: null, matched: null, lag: null, lastContactMs: null }
+    const node = (reachable: boolean | null) => ({ ...alive, role: 'voter' as const, reachable, snapshot: null })
+    let shown: ClusterAnswer = clusterAnswer
+    const server = await listen(t, (_request, response) => void response.writeHead(200).end(JSON.stringify(shown)))
+    const cases: [configs: number[][], down: number[], out: RegExp][] = [
+      [[[1, 2, 3]], [], /may fail +1 voter\n/],
+      [[[1, 2, 3, 4, 5]], [], /may fail +2 voters\n/],
+      [[[1, 2, 3, 4, 5]], [2], /may fail +1 more \(1 of 5 is down\)\n/],
+      [[[1, 2, 3]], [2], /may fail +0 more \(1 of 3 is down\)\n/],
+      [[[1, 2, 3]], [2, 3], /may fail +no quorum: 2 of 3 are down\n/],
+      [[[1, 2, 3]], [4], /may fail +1 voter\n/],
+      [[[1]], [], /may fail +0 voters\n/],
+      [
+        [
+          [1, 2, 3],
+          [1, 2, 3, 4],
+        ],
+        [4],
+        /may fail +1 voter -> 0 more \(1 of 4 is down\)\n/,
+      ],
+    ]
+    for (const [configs, down, out] of cases) {
+      const nodes = Object.fromEntries([1, 2, 3, 4, 5].map((id) => [id, node(!down.includes(id))]))
+      const membership = { configs, learners: [], nodes: {} }
+      const joint = configs.length > 1
+      shown = {
+        ...clusterAnswer,
+        nodes,
+        membership: { effective: { membership, logId: null, committed: true, joint }, joint },
+      }
+      t.match((await runCli(['cluster', 'status', '--server', server])).out, out, JSON.stringify({ configs, down }))
+    }
+    const modes: [mode: string, decision: string, out: RegExp][] = [
+      ['dry-run', 'replace-voter', /\nautopilot +dry-run, would replace-voter: why\n/],
+      ['dry-run', 'none', /\nautopilot +dry-run, none: why\n/],
+      ['on', 'remove-voter', /\nautopilot +on, remove-voter: why\n/],
+    ]
+    for (const [mode, decision, out] of modes) {
+      shown = { ...clusterAnswer, autopilot: { mode, decision, reason: 'why' } }
+      t.match((await runCli(['cluster', 'status', '--server', server])).out, out)
+    }
+  },
+)
+
 t.test('recover: a dry run prints the command that does it, with all it was given', async (t) => {
   const directory = join(await temporaryDirectory(t), "node 1's")
   const node = await startTestNode(t, 1, directory)
@@ -295,8 +345,17 @@ t.test('against four nodes', async (t) => {
     t.equal(formed.code, 0, formed.err)
     t.match(formed.out, /^cluster [0-9a-f-]+\nvoters {2}1, 2, 3\n$/)
     const again = await cli(2, ['cluster', 'initialize', ...members])
-    t.equal(again.code, 5)
-    t.match(again.err, /already-initialized/)
+    prints(t, again, `${/^cluster \S+/.exec(formed.out)?.[0] ?? ''} is formed of these members already\n`)
+    const asJson = await cli(2, ['cluster', 'initialize', ...members, '--json'])
+    t.match(JSON.parse(asJson.out), { clusterId: String, membership: { configs: [[1, 2, 3]] } })
+    const others = ['--member', memberOf(2), '--member', memberOf(4)]
+    const moved = ['--member', memberOf(1), '--member', memberOf(2), '--member', '3,127.0.0.1:1,127.0.0.1:2']
+    for (const words of [others, moved, members.slice(0, 4), []]) {
+      const refused = await cli(2, ['cluster', 'initialize', ...words])
+      t.equal(refused.code, 5, words.join(' '))
+      t.match(refused.err, /already-initialized/)
+    }
+    await untilHeard((JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out) as ClusterAnswer).leader ?? 0)
     const status = await cli(2, ['cluster', 'status'])
     t.match(status.out, /voters +1, 2, 3\n/)
     t.match(status.out, /may fail +1 voter\n/)
@@ -409,6 +468,11 @@ t.test('against four nodes', async (t) => {
     prints(t, await cli(4, ['cluster', 'set-voters', '1,2,3', '--retain']), 'voters    1, 2, 3\nlearners  4\n')
     prints(t, await cli(2, ['cluster', 'remove', '4']), 'voters    1, 2, 3\nlearners  -\n')
     prints(t, await cli(1, ['cluster', 'remove', '3']), 'voters    1, 2\nlearners  -\n')
-    t.equal((await cli(1, ['cluster', 'remove', '7'])).code, 5)
+    const unknownNode = await cli(1, ['cluster', 'remove', '7'])
+    t.equal(unknownNode.code, 5)
+    t.match(unknownNode.err, /^quorate: .*node 7 is not a member \(node-not-found\)\n$/)
+    const atRaft = await runCli(['cluster', 'status', '--server', memberOf(1).split(',')[1] ?? ''])
+    t.equal(atRaft.code, 5)
+    t.match(atRaft.err, /no HTTP.*is that the raft address\?/)
   })
 })
