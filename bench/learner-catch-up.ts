@@ -28,8 +28,11 @@ export const catchUpDefaults: CatchUpOptions = {
 
 const LOAD_SECONDS_MAX = 3_600
 const CATCH_UP_TIMEOUT_MS = 600_000
+const EQUAL_TIMEOUT_MS = 120_000
 const RSS_EVERY_MS = 200
 const WARM_UP_MS = 5_000
+/** Of the times in /proc; the same on every Linux. */
+const TICK_MS = 10
 
 /**
  * A learner that takes its share of the same cores as everybody else, and one that runs only when they leave it some: the latter is
@@ -40,20 +43,31 @@ type Learner = (typeof learners)[number]
 
 type Round = Readonly<Record<RoundField, number>>
 type RoundField =
-  | 'beforePerSecond'
-  | 'duringPerSecond'
-  | 'afterPerSecond'
+  | `${'before' | 'during' | 'after'}${keyof Measured}`
   | 'dentPercent'
-  | 'catchUpSeconds'
-  | 'snapshotSeconds'
-  | 'snapshotMB'
-  | 'estimateMB'
-  | 'snapshots'
-  | 'leaderRssBeforeMB'
-  | 'leaderRssMaxMB'
+  | keyof Progress
   | 'learnerRssMaxMB'
   | 'errors'
   | 'loadAverage'
+
+/** One stretch of time. */
+interface Measured {
+  /** Median of the seconds. */
+  readonly PerSecond: number
+  /** What the leader's process works for one write: unlike the rate this depends little on what else the machine does. */
+  readonly CpuUs: number
+  /** The leader's largest resident set. */
+  readonly RssMB: number
+}
+
+interface Progress {
+  readonly catchUpSeconds: number
+  readonly snapshotSeconds: number
+  readonly snapshotMB: number
+  /** What was thought at first that there would be. */
+  readonly estimateMB: number
+  readonly snapshots: number
+}
 
 /** What a learner that starts with nothing costs a cluster that holds `keys` keys and is written to all the time. */
 export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults): Promise<Figure[]> {
@@ -112,32 +126,28 @@ async function measureRound(cluster: BenchCluster, kind: Learner, options: Catch
   const leader = await cluster.leader()
   const targets = [hostOf(leader)]
   const load = startLoad({ method: 'PUT', targets, connections, seconds: LOAD_SECONDS_MAX, keys, valueBytes })
-  const leaderMemory = watchMemory(leader)
   try {
     await delay(WARM_UP_MS)
-    const before = await throughputFor(leader, windowSeconds)
-    const leaderRssBeforeMB = leaderMemory.maxMB()
+    const before = await measureFor(leader, windowSeconds)
     const loadAverage = loadavg()[0] ?? NaN
     const learner = await cluster.grow()
     if (kind === 'lowest priority') yieldToOthers(learner)
     const learnerMemory = watchMemory(learner)
-    const during = watchThroughput(leader)
+    const measuring = measure(leader)
     const progress = await catchUp(leader, learner)
-    const duringPerSecond = median(await during.stop())
-    const after = await throughputFor(leader, windowSeconds)
+    const during = await measuring.stop()
+    const after = await measureFor(leader, windowSeconds)
     await sendJson('PATCH', `${leader.api}/cluster/membership?timeout=60s`, { add: [learner.id] })
     const { errors } = await load.stop()
     await checkEqual(cluster)
     const learnerRssMaxMB = learnerMemory.stop()
     await dismiss(leader, learner)
     const figures = {
-      beforePerSecond: before,
-      duringPerSecond,
-      afterPerSecond: after,
-      dentPercent: 100 * (1 - duringPerSecond / before),
+      ...named('before', before),
+      ...named('during', during),
+      ...named('after', after),
+      dentPercent: 100 * (1 - during.PerSecond / before.PerSecond),
       ...progress,
-      leaderRssBeforeMB,
-      leaderRssMaxMB: leaderMemory.stop(),
       learnerRssMaxMB,
       errors,
       loadAverage,
@@ -145,9 +155,13 @@ async function measureRound(cluster: BenchCluster, kind: Learner, options: Catch
     process.stderr.write(`learner-catch-up, ${kind}: ${JSON.stringify(figures)}\n`)
     return figures
   } finally {
-    leaderMemory.stop()
     await load.stop().catch(() => undefined)
   }
+}
+
+function named<When extends string>(when: When, { PerSecond, CpuUs, RssMB }: Measured) {
+  const figures = { [`${when}PerSecond`]: PerSecond, [`${when}CpuUs`]: CpuUs, [`${when}RssMB`]: RssMB }
+  return figures as Record<`${When}${keyof Measured}`, number>
 }
 
 /** Every thread of the process; those that it makes later take after the one that makes them. */
@@ -164,10 +178,7 @@ interface LearnerView {
 }
 
 /** Adds the learner and follows its progress. */
-async function catchUp(
-  leader: BenchNode,
-  learner: BenchNode,
-): Promise<Pick<Round, 'catchUpSeconds' | 'snapshotSeconds' | 'snapshotMB' | 'estimateMB' | 'snapshots'>> {
+async function catchUp(leader: BenchNode, learner: BenchNode): Promise<Progress> {
   const begun = performance.now()
   const { id, raft, api } = learner
   await sendJson('POST', `${leader.api}/cluster/learners?timeout=20s`, { id, raft, api, wait: false })
@@ -199,19 +210,22 @@ async function catchUp(
   }
 }
 
-async function throughputFor(leader: BenchNode, seconds: number): Promise<number> {
-  const watch = watchThroughput(leader)
+async function measureFor(leader: BenchNode, seconds: number): Promise<Measured> {
+  const measuring = measure(leader)
   await delay(seconds * 1000)
-  return median(await watch.stop())
+  return measuring.stop()
 }
 
 /** Entries committed in each second that passes: each PUT is one. */
-function watchThroughput(leader: BenchNode): { stop(): Promise<number[]> } {
+function measure(leader: BenchNode): { stop(): Promise<Measured> } {
   const rates: number[] = []
+  const memory = watchMemory(leader)
   let running = true
-  const watch = async (): Promise<void> => {
+  const watch = async (): Promise<number> => {
     let at = performance.now()
-    let index = await committedAt(leader)
+    const first = await committedAt(leader)
+    const cpuBefore = cpuMsOf(leader)
+    let index = first
     while (running) {
       await delay(1000)
       const nextIndex = await committedAt(leader)
@@ -220,19 +234,28 @@ function watchThroughput(leader: BenchNode): { stop(): Promise<number[]> } {
       index = nextIndex
       at = now
     }
+    return ((cpuMsOf(leader) - cpuBefore) * 1000) / (index - first)
   }
   const watching = watch()
   return {
     stop: async () => {
       running = false
-      await watching
-      return rates
+      const CpuUs = await watching
+      return { PerSecond: median(rates), CpuUs, RssMB: memory.stop() }
     },
   }
 }
 
+/** What all threads of a process have worked since its start. */
+function cpuMsOf({ pid }: BenchNode): number {
+  const fields = readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
 /** The largest resident set of a process, looked at again and again. */
-function watchMemory({ pid }: BenchNode): { maxMB(): number; stop(): number } {
+function watchMemory({ pid }: BenchNode): { stop(): number } {
   let max = 0
   const look = (): void => {
     try {
@@ -246,7 +269,6 @@ function watchMemory({ pid }: BenchNode): { maxMB(): number; stop(): number } {
   look()
   const timer = setInterval(look, RSS_EVERY_MS)
   return {
-    maxMB: () => max,
     stop: () => {
       clearInterval(timer)
       return max
@@ -259,13 +281,21 @@ async function checkEqual(cluster: BenchCluster): Promise<void> {
   const running = await Promise.all(
     cluster.nodes.map(async (node) => ((await answers(node)) ? [node] : ([] as BenchNode[]))),
   )
-  await eventually('every node holds the same', async () => {
-    const views = await Promise.all(running.flat().map(({ api }) => getJson(`${api}/cluster`)))
-    const applied = new Set(views.map((view) => (view['applied'] as { index: number } | null)?.index))
-    if (applied.size !== 1) return null
-    const digests = new Set(views.map((view) => view['digest']))
-    if (digests.size !== 1) throw new Error(`the digests differ: ${[...digests].join(' ')}`)
-    return true
+  let seen = ''
+  await eventually(
+    'every node holds the same',
+    async () => {
+      const views = await Promise.all(running.flat().map(({ api }) => getJson(`${api}/cluster`)))
+      const holdings = views.map((view) => {
+        const { applied, digest } = view as { applied?: { index: number } | null; digest?: string }
+        return `${applied?.index ?? '-'} ${digest ?? '-'}`
+      })
+      seen = holdings.join(', ')
+      return new Set(holdings).size === 1 ? true : null
+    },
+    EQUAL_TIMEOUT_MS,
+  ).catch((error: unknown) => {
+    throw new Error(`applied and digest of each: ${seen}`, { cause: error })
   })
 }
 
