@@ -222,7 +222,7 @@ t.test('query strings are read strictly', async (t) => {
     ['/kv/a?minRevision=0x10', 'query/minRevision'],
     ['/kv/a?minRevision=9007199254740992', 'query/minRevision'],
     ['/kv/a?maxStaleness=1s', 'query/maxStaleness'],
-    ['/kv/a?maxStaleness=1h&consistency=stale', 'query/maxStaleness'],
+    ['/kv/a?maxStaleness=1d&consistency=stale', 'query/maxStaleness'],
     ['/kv/a?timeout=0', 'query/timeout'],
     ['/kv/a?timeout=61', 'query/timeout'],
     ['/kv/a?timeout=1e3', 'query/timeout'],
