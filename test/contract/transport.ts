@@ -123,7 +123,7 @@ async function messages(t: Test, open: (t: Test) => TransportGround): Promise<vo
 
   t.test('to a peer that cannot be reached, or refuses, are lost', async (t) => {
     const ground = open(t)
-    const a = await startMember(t, ground, one, { limits: { reconnectDelayMsMin: 300 } })
+    const a = await startMember(t, ground, one, { limits: { reconnectDelayMsMin: 1_000 } })
     const refusal: Refusal = { code: 'shutting-down', detail: 'not now' }
     const b = await startMember(t, ground, two, { prepare: (node) => (node.refusal = refusal) })
     introduce(a, b)
@@ -564,7 +564,7 @@ async function snapshots(t: Test, open: (t: Test) => TransportGround): Promise<v
   t.test(
     'that install slowly keep the sender waiting; senders that fall silent do not keep the receiver',
     async (t) => {
-      const [a, b] = await connectPair(t, open(t), { limits: { snapshotStallTimeoutMs: 200 } })
+      const [a, b] = await connectPair(t, open(t), { limits: { snapshotStallTimeoutMs: 1_000 } })
       const sink = await a.transport.openSnapshot(two, snapshotHeader)
       await sink.write(Buffer.alloc(100))
       const answer = sink.finish()
@@ -574,7 +574,7 @@ async function snapshots(t: Test, open: (t: Test) => TransportGround): Promise<v
       for await (const chunk of source.chunks()) received += chunk.length
       t.equal(received, 100)
       const began = performance.now()
-      await until('three times the stall timeout has passed', () => performance.now() - began > 600)
+      await until('three times the stall timeout has passed', () => performance.now() - began > 3_000)
       await source.finish({ installed: true, detail: '' })
       t.strictSame(await answer, { installed: true, detail: '' })
 

@@ -317,8 +317,10 @@ t.test('peers that misbehave', async (t) => {
         calls += 1
         answer(stranger)
       })
-      const { transport, node } = await startNode(t, { connectTimeoutMs: 50, handshakeTimeoutMs: 50 })
-      t.match(await transport.probe(address, 100), { kind: 'unreachable', detail: reason })
+      // Only silence is told by the time that passes.
+      const timeoutMs = name === 'silence' ? 50 : 5_000
+      const { transport, node } = await startNode(t, { connectTimeoutMs: timeoutMs, handshakeTimeoutMs: timeoutMs })
+      t.match(await transport.probe(address, timeoutMs * 2), { kind: 'unreachable', detail: reason })
       transport.setPeers(new Map([[two, address]]))
       await until('several attempts were made', () => calls > 2)
       await t.rejects(transport.openSnapshot(two, snapshotHeader), { name: 'ConnectionError', message: reason })
