@@ -126,7 +126,8 @@ async function messages(t: Test, open: (t: Test) => TransportGround): Promise<vo
     const a = await startMember(t, ground, one, { limits: { reconnectDelayMsMin: 1_000 } })
     const refusal: Refusal = { code: 'shutting-down', detail: 'not now' }
     const b = await startMember(t, ground, two, { prepare: (node) => (node.refusal = refusal) })
-    introduce(a, b)
+    // The other one does not call, which would make this one dial again at once.
+    a.transport.setPeers(new Map([[two, b.transport.address]]))
     a.transport.send(readIndexOf(one, two, 1))
     await until('refused', () => a.node.refused.length > 0)
     a.transport.send(readIndexOf(one, two, 2))
