@@ -1,29 +1,62 @@
-// Runs tap over the given files (all of them when none is given), passes its output through, and ends with the one
-// line that a build server reads: `N passed, N failed`. Fails when tap fails, and when nothing ran at all.
+// Runs tap over the given files (all of them when none is given): a line for each file, what failed in full as soon as
+// its file is done and by name once more at the end, and last the one line that a build server reads:
+// `N passed, N failed`. Fails when tap fails, and when nothing ran at all. Everything that the tests said is kept under
+// .tap/test-results.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { Parser } from 'tap-parser'
 
 const tap = fileURLToPath(new URL('../node_modules/tap/dist/esm/run.mjs', import.meta.url))
 const child = spawn(process.execPath, [tap, '--reporter=tap', ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
 })
 
-// Only the last line of tap's own report counts; subtests print theirs indented.
-const totals = /^# \{ total: (\d+)(.*)\}$/
+// The last comment of tap's own report; the parser's own counts are of files.
+const totals = /^# \{ total: (\d+)(.*)\}/
 let total = null
-let rest = ''
-child.stdout.setEncoding('utf8')
-child.stdout.on('data', (text) => {
-  process.stdout.write(text)
-  const lines = (rest + text).split('\n')
-  rest = lines.pop() ?? ''
-  for (const line of lines) total = totals.exec(line) ?? total
-})
+const failures = []
+
+/** Follows one test and those inside it; `path` is the names from the file inward. */
+function follow(parser, path) {
+  let told = 0
+  parser.on('child', (inner) => {
+    inner.on('complete', ({ ok }) => (told += ok ? 0 : 1))
+    follow(inner, [...path, inner.name])
+  })
+  parser.on('extra', (text) => process.stdout.write(text))
+  parser.on('complete', (results) => {
+    for (const failure of results.failures) {
+      // The line that closes a test repeats what was told of the lines inside it, unless there were none.
+      if (failure.closingTestPoint && told > 0) continue
+      const name = [...path, failure.name ?? failure.tapError].join(' > ')
+      failures.push(name)
+      console.log(`not ok ${name}`)
+      if (failure.diag) console.log(describe(failure.diag))
+    }
+  })
+}
+
+/** The diagnosis under a failed line: the difference first, then the rest as it is. */
+function describe({ diff, source, stack, ...rest }) {
+  const parts = [diff, JSON.stringify(rest, null, 2), source, stack]
+  return parts
+    .filter((part) => typeof part === 'string' && part !== '{}')
+    .map((part) => part.trimEnd().replaceAll(/^/gmu, '    '))
+    .join('\n')
+}
 
 function count(name) {
   const found = new RegExp(`\\b${name}: (\\d+)`).exec(total?.[2] ?? '')
   return found === null ? 0 : Number(found[1])
 }
+
+const parser = new Parser()
+parser.on('comment', (text) => (total = totals.exec(text) ?? total))
+parser.on('assert', (file) => {
+  console.log(`${file.ok ? 'ok    ' : 'FAILED'} ${file.name} (${(file.time / 1000).toFixed(1)} s)`)
+})
+follow(parser, [])
+child.stdout.pipe(parser)
 
 child.on('close', (code, signal) => {
   const ran = Number(total?.[1] ?? 0)
@@ -31,6 +64,7 @@ child.on('close', (code, signal) => {
   const ok = code === 0 && failed === 0 && ran > 0
   if (ran === 0) console.log('No test ran.')
   if (signal !== null) console.log(`tap was stopped by ${signal}.`)
+  for (const name of failures) console.log(`not ok ${name}`)
   if (count('skip') + count('todo') > 0) console.log(`${count('skip')} skipped, ${count('todo')} todo`)
   // A run that failed outside any assertion (a crash, a missing report) is counted, so that the line never looks clean.
   console.log(`${count('pass')} passed, ${ok ? 0 : Math.max(failed, 1)} failed`)
