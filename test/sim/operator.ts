@@ -139,7 +139,8 @@ export class Operator {
     const leaders = this.deps.machines.filter(({ view }) => view?.state === 'leader')
     const ours = leaders.find(({ clusterId }) => clusterId === machine.clusterId)
     const stored = ours?.view?.committedMembership.membership.nodes
-    if (stored === undefined) return false
+    // Nobody is listed before the first membership is committed: that is no sign of having left it.
+    if (stored === undefined || stored.size === 0) return false
     const listed = stored.get(machine.id)
     return listed === undefined || listed.raft === machine.addresses.raft
   }
