@@ -92,9 +92,10 @@ class Process implements BenchNode {
   async signal(name: NodeJS.Signals): Promise<void> {
     const { child } = this
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    if (name !== 'SIGKILL' && name !== 'SIGTERM') return void child.kill(name)
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     child.kill(name)
-    if (name === 'SIGKILL' || name === 'SIGTERM') await ended
+    await ended
   }
 }
 

@@ -17,7 +17,7 @@ const STOOD_ATTEMPTS = 1
  * The outgoing connection to one peer: kept up, and made again when it breaks.
  *
  * A connection that breaks is dialled again at once, because a refusal then tells that the peer's process is gone (raft.md 5);
- * after that the attempts become rarer. A hello from the peer itself calls for an attempt at once.
+ * after that, and when it breaks again soon, the attempts become rarer. A hello from the peer itself calls for an attempt at once.
  */
 export class PeerLink {
   readonly peer: NodeId
@@ -34,7 +34,8 @@ export class PeerLink {
   private onAllClosed: (() => void) | null = null
   /** What was sent while a dial is under way: an answer to a node that has just called need not be asked for again. */
   private readonly early: EarlyMessages
-  private connectedAt = 0
+  /** When a broken connection was last dialled again at once. */
+  private eagerAt = -Infinity
   private attempts = 0
   private cancelWait: (() => void) | null = null
   private cancelDial: (() => void) | null = null
@@ -142,7 +143,6 @@ export class PeerLink {
   private onStanding(channel: Channel): void {
     this.channel = channel
     this.channels.add(channel)
-    this.connectedAt = this.context.clock.now()
     this.lastRefusal = null
     this.roundTrip = new RoundTrip()
     this.pingAnswered = true
@@ -173,10 +173,12 @@ export class PeerLink {
     const { clock, limits, logger } = this.context
     const level = reason.kind === 'malformed' ? 'warn' : 'info'
     logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
-    // One that hardly stood is not dialled again at once: two nodes that disagree would do nothing else. But the peer is there, and
-    // must not be kept waiting for its heartbeats because the network breaks connections.
+    // The peer is there, and must not be kept waiting for its heartbeats because the network breaks connections.
     if (reason.kind !== 'malformed') this.attempts = Math.min(this.attempts, STOOD_ATTEMPTS)
-    if (clock.now() - this.connectedAt >= limits.reconnectDelayMsMax) {
+    // At once, but not again and again: two nodes that disagree would do nothing else.
+    const now = clock.now()
+    if (now - this.eagerAt >= limits.reconnectDelayMsMax) {
+      this.eagerAt = now
       this.attempts = -EAGER_ATTEMPTS
       this.dial()
     } else {

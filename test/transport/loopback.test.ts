@@ -103,6 +103,23 @@ t.test('attempts become rarer, up to a limit, and are not in step', async (t) =>
   t.ok(new Set(pauses.slice(10).map(Math.round)).size > 5, 'the pauses differ')
 })
 
+t.test('a connection that breaks is made again at once, however young it was, but not again and again', async (t) => {
+  const { clock, hub, nodeA } = await connectedWorld(t)
+  hub.disconnect(one, two)
+  await clock.advance(1)
+  t.strictSame(nodeA.connected, [two, two], 'the young one')
+  for (let time = 0; time < 1_000; time++) {
+    hub.disconnect(one, two)
+    await clock.advance(1)
+  }
+  t.ok(nodeA.connected.length < 80, `${nodeA.connected.length} connections`)
+  await clock.advance(limits.reconnectDelayMsMax)
+  const before = nodeA.connected.length
+  hub.disconnect(one, two)
+  await clock.advance(1)
+  t.equal(nodeA.connected.length, before + 1, 'after a while')
+})
+
 t.test('two that refuse each other do not dial each other without pause', async (t) => {
   const { clock, hub, nodeA, nodeB } = await connectedWorld(t)
   nodeB.reportRefusal = { code: 'wrong-cluster', detail: 'node 1 is of another cluster' }
