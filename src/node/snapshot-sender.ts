@@ -25,14 +25,16 @@ export interface SnapshotSenderDependencies {
   readonly onReport: (to: NodeId, session: number, report: SnapshotReport) => void
 }
 
-/** After a chunk the sender rests so many times as long as reading it took: whoever is busy sends slowly. */
+/** After a chunk the sender rests so many times as long as reading it took, so that whoever is busy sends slowly. */
 const REST_FACTOR = 3
+/** The same while entries are written: clients and the followers' appends need the thread more. */
+const REST_FACTOR_WRITING = 6
 /** The estimate is looked at again whenever this much more is sent. */
 const ESTIMATE_EVERY_BYTES = 1024 * 1024
 
 /**
  * Streams the state to followers that are too far behind for the log (raft.md 8). One chunk of each transfer is in memory at a time;
- * all transfers together stay below one rate, and below a quarter of the time of a thread that has other work.
+ * all transfers together stay below one rate, and each below a quarter, while entries are written a seventh, of the thread's time.
  */
 export class SnapshotSender {
   sent = 0
@@ -141,6 +143,7 @@ export class SnapshotSender {
     const { clock } = this.deps
     let estimateAt = ESTIMATE_EVERY_BYTES
     let readSince = clock.now()
+    let lastIndex = this.deps.lastIndex()
     for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
       const readMs = clock.now() - readSince
       if (this.stopped || !this.deps.leadsUnder(transfer.plan.vote)) throw new Error('this node does not lead any more')
@@ -151,7 +154,9 @@ export class SnapshotSender {
         transfer.measured(await view.fractionUpTo(lastKey))
         estimateAt = transfer.bytes + ESTIMATE_EVERY_BYTES
       }
-      await this.pacer.sent(chunk.length, readMs * REST_FACTOR)
+      const isWriting = this.deps.lastIndex() !== lastIndex
+      lastIndex = this.deps.lastIndex()
+      await this.pacer.sent(chunk.length, readMs * (isWriting ? REST_FACTOR_WRITING : REST_FACTOR))
       readSince = clock.now()
     }
   }

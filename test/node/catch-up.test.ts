@@ -90,3 +90,28 @@ t.test('all receivers together get what one would get, and a third waits', async
   t.ok(tookMs > (bytes / 10_000) * 1_000 * 0.9, `${bytes} bytes in ${Math.round(tookMs)} ms`)
   await c.settled()
 })
+
+t.test('who is written to sends more slowly', async (t) => {
+  const tookMs = async (isWritten: boolean): Promise<number> => {
+    const c = new TestCluster(t, [1, 2], SMALL)
+    const leader = await c.form([1])
+    await fill(c, leader, 100)
+    await c.on(leader).purge()
+    c.at(leader).state.readMs = 10
+    await c.start(2)
+    const begun = c.clock.now()
+    await c.on(leader).addLearner(specOf(2), { wait: false })
+    const installed = (): boolean => metricsOf(c, 2).snapshotsInstalled === 1
+    for (let i = 0; isWritten && !installed(); i++) {
+      await c.on(leader).put('k', `${i}`)
+      await c.pass(5)
+    }
+    await c.until('it has the state', installed, 60_000)
+    return c.clock.now() - begun
+  }
+  const [quietMs, writtenMs] = [await tookMs(false), await tookMs(true)]
+  t.ok(
+    writtenMs > quietMs * 1.5 && writtenMs < quietMs * 2,
+    `${Math.round(writtenMs)} ms instead of ${Math.round(quietMs)}`,
+  )
+})

@@ -73,8 +73,15 @@ export class DiskStateStore implements StateStore {
     })
   }
 
-  view(): Promise<StateView> {
-    return this.inner.view()
+  async view(): Promise<StateView> {
+    const { disk, life } = this
+    const view = await this.inner.view()
+    return {
+      meta: view.meta,
+      scan: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range)),
+      fractionUpTo: (key) => view.fractionUpTo(key),
+      close: () => view.close(),
+    }
   }
 
   async beginInstall(): Promise<StateInstall> {
