@@ -104,8 +104,9 @@ function formOrWait(
     return { kind: 'wait', reason, seen, proposal }
   }
   const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} there`
-  if (view.sinceStartMs < rules.delayMs) return wait(`lets the cluster formation delay pass; ${count}`)
-  if (seen < expected) return wait(count + missing(rules, view))
+  const found = count + (seen < expected ? missing(rules, view) : '')
+  if (view.sinceStartMs < rules.delayMs) return wait(`lets the cluster formation delay pass; ${found}`)
+  if (seen < expected) return wait(found)
   const members = [placeOf(self), ...ours.filter(({ id }) => id !== self.id).map(placeOf)]
     .filter(isFirstOfItsId)
     .sort((a, b) => a.id - b.id)

@@ -100,6 +100,7 @@ export class Node {
       report: () => this.report(),
       onSnapshot: (source) => replica.onSnapshot(source),
     })
+    this.peers.judgeOwnToken()
     this.connectMembers(replica)
     replica.start()
     this.automation?.start()

@@ -8,7 +8,7 @@ import type { Logger, PeerRegister } from './options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId } from './refusals.ts'
 import { Routes } from './routes.ts'
 import { isPromise, Vouchers } from './vouchers.ts'
-import { Warnings, wrongAddress, type Warning } from './warnings.ts'
+import { Warnings, wrongAddress, wrongToken, type Warning } from './warnings.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -94,6 +94,12 @@ export class Peers {
 
   load(): Promise<void> {
     return this.incarnations.load()
+  }
+
+  /** What this node has brought back from its disk may not fit what it was started with. */
+  judgeOwnToken(): void {
+    const id = this.deps.clusterId()
+    if (id !== null && !this.deps.acceptsClusterId(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
   }
 
   /** Nothing is written down or connected any more. */

@@ -3,7 +3,7 @@ import type { Logger } from './options.ts'
 
 /** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
 export interface Warning {
-  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'removed'
+  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'wrong-token' | 'removed'
   readonly detail: string
 }
 
@@ -38,7 +38,7 @@ export class Warnings {
         break
       }
     }
-    this.logger.warn({ code, detail }, 'peer warning')
+    this.logger.warn({ code, detail }, 'warning')
   }
 
   clear(code: Warning['code'], about: string): void {
@@ -51,5 +51,13 @@ export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddres
   return (
     `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
     `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`
+  )
+}
+
+/** What to say when this node was started with another token than its cluster was formed with. */
+export function wrongToken(clusterId: string): string {
+  return (
+    `cluster ${clusterId} was formed with another --cluster-token than this node has now: a token counts only until a node belongs to ` +
+    'a cluster, but new nodes with this one will not find it. Start this node with the token that the others have'
   )
 }

@@ -102,6 +102,12 @@ const rows: readonly Row[] = [
     reason: 'lets the cluster formation delay pass; 1 of 1 expected nodes is there',
   },
   {
+    name: 'what is wrong with the discovery is said before the delay is over',
+    view: { ...early(viewOf([])), discoveryProblem: 'quorate.local: no such name' },
+    kind: 'wait',
+    reason: 'lets the cluster formation delay pass; 1 of 3 expected nodes is there; quorate.local: no such name',
+  },
+  {
     name: 'with everybody there, before the delay is over, it waits and proposes nothing',
     view: early(viewOf([pristine(2), pristine(3)])),
     kind: 'wait',

@@ -398,6 +398,20 @@ t.test('with another cluster token nothing is shared', async (t) => {
   )
 })
 
+t.test('a node that is started again with another token stays where it is, and says so', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  await c.form([1, 2, 3])
+  const { clusterId } = c.on(2).status()
+  t.same(c.on(2).status().warnings, [])
+  c.at(2).options = { clusterToken: 'other' }
+  await c.restart(2)
+  t.match(c.on(2).status(), {
+    clusterId,
+    warnings: [{ code: 'wrong-token', detail: /Start this node with the token/ }],
+  })
+  await c.settled()
+})
+
 /** Nodes by the cluster they belong to; no leader's quorum reaches into another cluster. */
 function checkDisjoint(c: TestCluster): number {
   const clusters = new Map<string, number[]>()
