@@ -136,9 +136,14 @@ export class CoreLoop {
     return this.writer.read(first, last, bytesMax)
   }
 
-  /** Resolves with true when everything written to the log so far is on disk, with false when the node stops before. */
-  durable(): Promise<boolean> {
-    return this.writer.drained()
+  /** The number of the last write that was handed to the disk. */
+  get lastWrite(): number {
+    return this.writer.lastWrite
+  }
+
+  /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
+  isDurable(seq: number): boolean {
+    return this.writer.isHardStateDurable && this.writer.durableWrite >= seq
   }
 
   async stop(): Promise<void> {

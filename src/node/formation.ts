@@ -46,7 +46,7 @@ export class Formation {
   ): Promise<InitializeAnswer> {
     const listed = members ?? [{ id: this.options.id, ...this.options.addresses }]
     const deadline = this.deps.clock.now() + timeoutMs
-    this.checkPristine(listed)
+    await this.checkPristine(listed, deadline)
     this.checkMembers(listed)
     this.checkNotLost()
     // Nothing is decided yet: the other attempt may come to nothing.
@@ -55,9 +55,9 @@ export class Formation {
     try {
       const membership = membershipOfVoters(listed)
       const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
-      this.checkCluster(clusterId)
+      await this.checkCluster(clusterId, deadline)
       await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), agreed)
-      this.checkPristine(listed)
+      await this.checkPristine(listed, deadline)
       return await this.append(membership, clusterId, wait, deadline)
     } finally {
       this.busy = false
@@ -74,12 +74,12 @@ export class Formation {
     replica.loop.adoptCluster(clusterId, null)
     const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
-    if (outcome.kind === 'already-initialized') throw this.alreadyInitialized()
+    if (outcome.kind === 'already-initialized') throw await this.alreadyInitialized([], deadline)
     this.deps.onMembership()
-    if (!(await replica.loop.durable())) {
+    if (!(await this.isOnDisk(deadline))) {
       throw new RequestError(
         'outcome-unknown',
-        'this node stopped before its first entry was on disk; start it and look at GET /cluster',
+        'this node stopped, or its time was over, before its first entry was on disk; look at GET /cluster, and try again if it has no cluster',
       )
     }
     const left = (): number => deadline - clock.now()
@@ -101,16 +101,23 @@ export class Formation {
     )
   }
 
-  private checkPristine(listed: readonly MemberSpec[]): void {
+  /** Everything that this node wrote up to now. False when the deadline passes, or the node stops, before. */
+  private isOnDisk(deadline: number): Promise<boolean> {
+    const { replica, clock } = this.deps
+    const { lastWrite } = replica.loop
+    return replica.conditions.until(() => replica.loop.isDurable(lastWrite), deadline - clock.now())
+  }
+
+  private async checkPristine(listed: readonly MemberSpec[], deadline: number): Promise<void> {
     const view = this.deps.replica.raft.view()
     const pristine = view.last === null && view.vote.leaderId.term === 0 && view.vote.leaderId.nodeId === 0
-    if (!pristine) throw this.alreadyInitialized(listed)
+    if (!pristine) throw await this.alreadyInitialized(listed, deadline)
   }
 
   /** A node that was stopped between storing its cluster's name and storing the first entry may try the same again. */
-  private checkCluster(clusterId: string): void {
+  private async checkCluster(clusterId: string, deadline: number): Promise<void> {
     const known = this.deps.replica.clusterIdentity
-    if (known !== null && known !== clusterId) throw this.alreadyInitialized()
+    if (known !== null && known !== clusterId) throw await this.alreadyInitialized([], deadline)
   }
 
   /** A cluster of its own, beside the one that waits for it to be removed and added again, is never what somebody wants. */
@@ -119,7 +126,14 @@ export class Formation {
     if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
   }
 
-  private alreadyInitialized(listed: readonly MemberSpec[] = []): RequestError {
+  /** Who hears this takes the cluster for formed: it must not be said of what a crash could still undo. */
+  private async alreadyInitialized(listed: readonly MemberSpec[], deadline: number): Promise<RequestError> {
+    if (!(await this.isOnDisk(deadline))) {
+      return new RequestError(
+        'not-ready',
+        'this node has begun to form or to join a cluster, and its disk has not taken that in time; try again',
+      )
+    }
     const asked = JSON.stringify(membershipView(membershipOfVoters(listed)))
     const isDone = asked === JSON.stringify(membershipView(this.deps.replica.raft.view().effective.membership))
     return new RequestError(

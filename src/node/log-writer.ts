@@ -67,6 +67,16 @@ export class LogWriter {
     return this.deps.log.read(first, this.lastInStore(last), bytesMax)
   }
 
+  /** The number of the last write that was added. */
+  get lastWrite(): number {
+    return this.queuedSeq
+  }
+
+  /** Every write up to this number is on disk. */
+  get durableWrite(): number {
+    return this.durableSeq
+  }
+
   /** Whether the vote and the cluster that this node acts by are on disk. */
   get isHardStateDurable(): boolean {
     return this.hardStatesQueued + this.hardStatesInFlight === 0
@@ -77,10 +87,9 @@ export class LogWriter {
     return this.writing ? now - this.writingSince : 0
   }
 
-  /** Resolves when nothing is queued or in flight: with true when all of it is durable, with false when this writer was stopped before. */
-  async drained(): Promise<boolean> {
+  /** Resolves when nothing is queued or in flight, or this writer was stopped. */
+  async drained(): Promise<void> {
     if (this.writing && !this.stopped) await new Promise<void>((resolve) => this.idle.push(resolve))
-    return !this.stopped
   }
 
   stop(): void {

@@ -293,6 +293,25 @@ t.test('called on a node that is initialized already, it returns an error and th
   t.equal(c.at(leader).view.vote.leaderId.term, 1)
 })
 
+t.test('nobody is told that a node is initialized before its disk has taken it', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  await c.start(1, 2, 3)
+  c.at(1).log.writeMs = 5_000
+  const begun = c.clock.now()
+  const first = refused(c.on(1).initialize(specsOf([1, 2, 3]), 'appended', 1_000), 'outcome-unknown')
+  await c.until('it has begun', () => c.at(1).view.last !== null)
+  await refused(c.on(1).initialize(specsOf([1, 2, 3]), 'appended', 500), 'not-ready')
+  await first
+  t.ok(c.clock.now() - begun < 2_000, 'neither waits for the disk beyond its time')
+  await c.at(1).crash()
+  c.at(1).log.writeMs = 0
+  await c.start(1)
+  t.equal(c.at(1).view.last, null, 'the entry is gone')
+  await c.on(1).initialize(specsOf([1, 2, 3]), 'appended')
+  await refused(c.on(1).initialize(specsOf([1, 2, 3])), 'already-initialized')
+  await c.settled()
+})
+
 t.test('a node that has given its vote refuses, though its log is empty', async (t) => {
   const c = new TestCluster(t, [1, 2, 3])
   await c.start(1, 2)

@@ -1,3 +1,4 @@
+import { RequestError } from '../../src/lib/errors.ts'
 import type { MemberSpec } from '../../src/node/views.ts'
 import { callNode } from './call.ts'
 import type { Draw } from './draw.ts'
@@ -125,12 +126,17 @@ export class FormationOperator {
       const call = { delayMs: this.options.delayMs, timeoutMs: 3_000, lostProbability: 0 }
       const wait = this.random.pick(['appended', 'leader', 'committed'] as const)
       const outcome = await callNode(world, machine, call, async ({ cluster }) => {
-        const answer = await cluster.initialize(specs, wait, 1_500)
-        // The promise: the entry is on disk before the answer leaves.
-        if (machine.log.durable.lastIndex < 0) {
-          throw new Violation('formation', `${machine.name} answers initialize before its entry is on disk`)
+        // The promise: what is answered is on disk before the answer leaves, also when it is that there is nothing left to do.
+        const { durable } = machine.log
+        try {
+          const answer = await cluster.initialize(specs, wait, 1_500)
+          if (durable.lastIndex < 0) throw this.tooEarly(machine, 'answers initialize')
+          return answer
+        } catch (error) {
+          const isDone = error instanceof RequestError && error.code === 'already-initialized'
+          if (isDone && durable.hardState.clusterId === null) throw this.tooEarly(machine, 'calls itself initialised')
+          throw error
         }
-        return answer
       })
       world.note(
         machine.name,
@@ -144,6 +150,10 @@ export class FormationOperator {
       }
       await this.sleep(RETRY_MS * this.random.between(0.5, 1.5))
     }
+  }
+
+  private tooEarly({ name }: Machine, what: string): Violation {
+    return new Violation('formation', `${name} ${what} before that is on disk`)
   }
 
   /** All but the first wait until they have voted for another node. */
