@@ -102,8 +102,10 @@ export class Operator {
   /** A member goes to another address. One at a time: the next one waits until the membership says so. */
   private async move(): Promise<void> {
     const leader = this.leader()
-    // Who holds no entry yet knows nobody to call from its new place: it has to be listed there before it can be found.
-    const canCall = (machine: Machine): boolean => machine.isUp && machine.log.durable.last !== null
+    // From its new place it calls those it knows: one that has not heard yet where the others are has to catch up first.
+    const listedAt = leader?.view?.committedMembership.logId?.index ?? Infinity
+    const canCall = ({ view, log }: Machine): boolean =>
+      Math.min(view?.effective.logId?.index ?? -1, log.durable.lastIndex) >= listedAt
     const members = leader === null ? [] : this.membersSeenBy(leader).filter(canCall)
     if (this.isMoving || members.length === 0) return
     this.isMoving = true

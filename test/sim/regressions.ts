@@ -24,5 +24,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 10000732, found: 'a member was looked for at its old address for ever where nothing answers any more' },
   { seed: 30000543, found: 'a node that died while it formed a cluster was bound to it, and could form no other' },
   { seed: 70014598, found: 'the simulated operator moved a second member before the first was listed where it is' },
+  { seed: 80010899, found: 'the simulated operator moved a member that had not heard where another had moved to' },
+  {
+    seed: 80009893,
+    found: 'a node called itself initialised before its first entry was on disk, lost it, and nobody asked again',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
