@@ -75,9 +75,10 @@ export class Changes {
     const deadline = clock.now() + timeoutMs
     const id = nodeId(member.id)
     this.checkConflict(member)
-    const addresses = await this.checkAddress(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
-    const change: MembershipChange = { type: 'add-learner', id, addresses }
-    const outcome = await this.propose(() => change, null, deadline)
+    const found = await this.whoIsAt(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    // Members may have left meanwhile: who is one is looked at in the moment of the proposal.
+    const change = (): MembershipChange => ({ type: 'add-learner', id, addresses: this.addressesOf(member, found) })
+    const outcome = await this.propose(change, null, deadline)
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
     if (outcome.kind === 'appended') await this.settled(outcome.logId, deadline)
     if (wait) await replica.conditions.until(() => this.isCaughtUp(id), deadline - clock.now())
@@ -265,26 +266,30 @@ export class Changes {
     }
   }
 
-  /** A new member's address must lead to it, and it must be pristine or ours. Returns what the membership is to hold of it. */
-  private async checkAddress(member: MemberSpec, timeoutMs: number): Promise<NodeAddresses> {
+  /** A new member's address must lead to it, and it must be pristine or ours. */
+  private async whoIsAt(member: MemberSpec, timeoutMs: number): Promise<Found> {
     const { peers, replica } = this.deps
-    const { raft, api } = member
-    const view = replica.raft.view()
-    const isMember = view.effective.membership.nodes.has(nodeId(member.id))
-    if (nodeId(member.id) === view.id) return { raft, api }
+    if (nodeId(member.id) === replica.raft.view().id) return { incarnation: peers.incarnationOf(nodeId(member.id)) }
     const outcome = await this.probe.ask(member, timeoutMs)
-    if (outcome.kind === 'answered') {
-      const { id, incarnation } = outcome.report
-      peers.expect(id, incarnation)
-      return { raft, api, incarnation }
-    }
-    // A member stays one while it is away: asked again, the answer is the same.
-    if (isMember) return { raft, api }
-    throw new RequestError(
-      'not-ready',
-      `nobody answers at ${member.raft}: start node ${member.id} there first (${outcome.detail})`,
-    )
+    if (outcome.kind !== 'answered') return { incarnation: null, detail: outcome.detail }
+    const { id, incarnation } = outcome.report
+    peers.expect(id, incarnation)
+    return { incarnation }
   }
+
+  /** What the membership is to hold of a node that is added: who it is has to be known, or another could come in its place. */
+  private addressesOf({ id, raft, api }: MemberSpec, { incarnation, detail = '' }: Found): NodeAddresses {
+    if (incarnation !== null) return { raft, api, incarnation }
+    // A member stays one while it is away: asked again, the answer is the same.
+    if (this.deps.replica.raft.effectiveMembership.membership.nodes.has(nodeId(id))) return { raft, api }
+    throw new RequestError('not-ready', `nobody answers at ${raft}: start node ${id} there first (${detail})`)
+  }
+}
+
+/** Who answers where a new member should be; null when nobody does. */
+interface Found {
+  readonly incarnation: string | null
+  readonly detail?: string
 }
 
 function isAt(addresses: NodeAddresses | undefined, { raft, api }: MemberSpec): boolean {

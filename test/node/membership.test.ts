@@ -486,6 +486,31 @@ t.test('requests to the leader survive lost frames and broken connections', asyn
   }
 })
 
+t.test(
+  'who leaves while it is added again, and does not answer, is not added: nobody knows who would come',
+  async (t) => {
+    const { c, leader } = await formed(t, [1, 2, 3, 4], [1, 2, 3])
+    await c.start(4)
+    await c.on(leader).addLearner(specOf(4))
+    for (const [from, to] of [
+      [leader, 4],
+      [4, leader],
+    ] as const)
+      c.cut(from, to)
+    t.match(
+      await c.on(leader).addLearner(specOf(4), { wait: false }),
+      { membership: { learners: [4] } },
+      'a member stays',
+    )
+    const adding = refused(c.on(leader).addLearner(specOf(4), { wait: false }), 'not-ready')
+    await c.pass(10)
+    await c.on(leader).removeLearner(4)
+    t.match(await adding, { message: /nobody answers .* start node 4 there first/ })
+    t.notOk(c.at(leader).view.effective.membership.nodes.has(c.at(4).id))
+    await c.settled([1, 2, 3])
+  },
+)
+
 t.test('a wiped voter is refused and shown until it has been removed and added again', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
   const [wiped = 0, other = 0] = followers

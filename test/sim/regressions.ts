@@ -29,5 +29,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 80009893,
     found: 'a node called itself initialised before its first entry was on disk, lost it, and nobody asked again',
   },
+  {
+    seed: 90002046,
+    found: 'a member that was removed while it was added again, and did not answer, was added as whoever would come',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
