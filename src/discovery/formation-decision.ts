@@ -14,7 +14,7 @@ const NAMED_MAX = 5
  * What a node without a cluster of its own does about that (raft.md 3).
  *
  * A node forms a cluster only when all of its members are there, have no other cluster, and propose exactly the same members; and
- * it joins whatever cluster of its token it sees rather than form one. So whoever forms, forms the same: the id of the cluster is
+ * it joins whatever cluster of its token it sees, or has seen since it started, rather than form one. So whoever forms, forms the same: the id of the cluster is
  * a hash of its members, and the first entry of a node is the same bytes on all of them.
  */
 export function decideFormation(rules: FormationRules, view: FormationView): FormationDecision {
@@ -104,6 +104,12 @@ function formOrWait(
     return { kind: 'wait', reason, seen, proposal }
   }
   const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} there`
+  if (view.metCluster !== null) {
+    const reason =
+      `cluster ${view.metCluster} has this token, and none of its members is there at present: start them; ` +
+      'if they are gone for good, start the nodes that are left again, and they form another'
+    return wait(reason)
+  }
   const found = count + (seen < expected ? missing(rules, view) : '')
   if (view.sinceStartMs < rules.delayMs) return wait(`lets the cluster formation delay pass; ${found}`)
   if (seen < expected) return wait(found)

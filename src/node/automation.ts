@@ -109,6 +109,10 @@ export class Automation {
     this.scout?.stop()
   }
 
+  mayAdopt(clusterId: string): boolean {
+    return this.founder?.mayAdopt(clusterId) ?? true
+  }
+
   candidacy(): Candidacy | null {
     return this.founder?.candidacy() ?? null
   }

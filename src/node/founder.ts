@@ -43,6 +43,7 @@ export class Founder {
   private published: string | null = null
   private lastPublished: string | null = null
   private withdrawnUntil = -Infinity
+  private metCluster: string | null = null
   private seen = 1
   private forming = false
   private trouble: string | null = null
@@ -78,6 +79,15 @@ export class Founder {
     return { token: this.rules.token, proposal: this.published }
   }
 
+  /**
+   * What this node proposes is a promise to whoever asked last whether it still does: until the time for that is over it takes part in
+   * no other cluster. Two lists that share members could otherwise both find a majority.
+   */
+  mayAdopt(clusterId: string): boolean {
+    const isPromised = this.published !== null || this.deps.clock.now() < this.withdrawnUntil
+    return !isPromised || clusterId === this.lastPublished
+  }
+
   status() {
     const { expected } = this.rules
     const stance = this.verdict.view()
@@ -103,6 +113,8 @@ export class Founder {
     const { replica, scout, clock } = this.deps
     const { id, addresses, incarnation } = this.options
     const { last, vote } = replica.raft.view()
+    const sightings = scout.sightings()
+    this.remember(sightings)
     const self = {
       id,
       raft: addresses.raft,
@@ -116,9 +128,19 @@ export class Founder {
     return this.plan.judges.decideFormation(this.rules, {
       self,
       sinceStartMs: clock.now() - this.startedAt,
-      sightings: scout.sightings(),
+      metCluster: this.metCluster,
+      sightings,
       discoveryProblem: scout.problem,
     })
+  }
+
+  /** A cluster does not end because its members are away for a while: nobody who has met it forms another in its place. */
+  private remember(sightings: readonly Sighting[]): void {
+    for (const sighting of sightings) {
+      if (sighting.kind !== 'node' || !sighting.node.hadLeader) continue
+      const { clusterId } = sighting.node
+      if (clusterId !== null && this.rules.carriesToken(clusterId)) this.metCluster = clusterId
+    }
   }
 
   private publish(wish: string | null): void {

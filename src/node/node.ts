@@ -70,6 +70,7 @@ export class Node {
         logger: deps.logger,
         clusterId: () => this.replica?.clusterIdentity ?? null,
         acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
+        mayAdopt: (clusterId) => this.automation?.mayAdopt(clusterId) ?? true,
         effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
         onFault: (error) => this.onFault(error),
       },

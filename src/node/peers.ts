@@ -28,6 +28,8 @@ export interface PeersDependencies {
   readonly clusterId: () => string | null
   /** Whether a cluster of this id can be ours: it carries our token. */
   readonly acceptsClusterId: (clusterId: string) => boolean
+  /** Whether a node of no cluster may take part in this one at the moment. */
+  readonly mayAdopt: (clusterId: string) => boolean
   readonly effective: () => StoredMembership
   readonly onFault: (error: Error) => void
 }
@@ -96,7 +98,6 @@ export class Peers {
     return this.incarnations.load()
   }
 
-  /** What this node has brought back from its disk may not fit what it was started with. */
   judgeOwnToken(): void {
     const id = this.deps.clusterId()
     if (id !== null && !this.deps.acceptsClusterId(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
@@ -152,9 +153,9 @@ export class Peers {
     const met = this.incarnations.metAs(peer) ?? ''
     if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.vouchers.vouchFor(peer, met))) return false
     if (this.routes.onHeard(peer)) this.connect()
-    const ours = this.deps.clusterId()
-    const theirs = this.clusterIds.get(peer)
-    return ours === null || theirs === undefined || ours === theirs
+    const [ours, theirs] = [this.deps.clusterId(), this.clusterIds.get(peer)]
+    if (theirs === undefined) return true
+    return ours === null ? this.deps.mayAdopt(theirs) : ours === theirs
   }
 
   admit(hello: Hello): Refusal | null {

@@ -183,6 +183,7 @@ function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'
     incarnation,
     clusterId,
     hasLog: report.last !== null,
+    hadLeader: report.vote.committed,
     initialized,
     candidacy,
     members: [...members].sort((a, b) => a - b),

@@ -14,6 +14,8 @@ export interface NodeFacts extends Place {
   readonly clusterId: string | null
   /** It holds entries of its cluster; without any it is bound to that cluster by its vote, or has only just begun to form it. */
   readonly hasLog: boolean
+  /** It has followed a leader, or led: its cluster is on the disks of a majority. */
+  readonly hadLeader: boolean
   /** It has given a vote, or holds entries. */
   readonly initialized: boolean
   /** What it says of automatic formation; null when that is off there. */
@@ -61,6 +63,8 @@ export interface FormationView {
     readonly proposal: string | null
   }
   readonly sinceStartMs: number
+  /** A cluster of this node's token that had a leader, met since the start; null when there was none. */
+  readonly metCluster: string | null
   /** One for each address that was found, save those that lead to this node. */
   readonly sightings: readonly Sighting[]
   readonly discoveryProblem: string | null

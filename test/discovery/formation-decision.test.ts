@@ -31,6 +31,7 @@ function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
     incarnation: `i${id}`,
     clusterId: null,
     hasLog: false,
+    hadLeader: false,
     initialized: false,
     candidacy: { token: 'ours', proposal: null },
     members: [],
@@ -62,6 +63,7 @@ function viewOf(
   return {
     self: { id, raft, api, incarnation, clusterId: null, hasLog: false, initialized: false, proposal: null, ...self },
     sinceStartMs: delayMs,
+    metCluster: null,
     sightings: sightings.map((one) => ('kind' in one ? one : at(one))),
     discoveryProblem: null,
   }
@@ -106,6 +108,22 @@ const rows: readonly Row[] = [
     view: { ...early(viewOf([])), discoveryProblem: 'quorate.local: no such name' },
     kind: 'wait',
     reason: 'lets the cluster formation delay pass; 1 of 3 expected nodes is there; quorate.local: no such name',
+  },
+  {
+    name: 'who has met a cluster of its token forms no other while its members are away',
+    view: {
+      ...viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
+      metCluster: clusterOf(4, 5, 6),
+    },
+    kind: 'wait',
+    reason:
+      /none of its members is there at present: start them; if they are gone for good, start the nodes that are left again/,
+  },
+  {
+    name: 'and joins it once one of them is back',
+    view: { ...viewOf([pristine(2), member(4, 4, 5, 6)]), metCluster: clusterOf(4, 5, 6) },
+    kind: 'join',
+    reason: /asks to join it/,
   },
   {
     name: 'with everybody there, before the delay is over, it waits and proposes nothing',

@@ -222,6 +222,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
       clusterId: () => 'cluster',
       acceptsClusterId: () => true,
+      mayAdopt: () => true,
       effective: () => NO_MEMBERSHIP,
       onFault: (error) => {
         throw error

@@ -33,5 +33,15 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 90002046,
     found: 'a member that was removed while it was added again, and did not answer, was added as whoever would come',
   },
+  {
+    seed: 100001810,
+    found:
+      'nodes that had met their cluster formed another one while its members were away, with one that had lost its data',
+  },
+  {
+    seed: 100010748,
+    found:
+      'a node that had agreed to one cluster took part in another: two lists that share members both found a majority',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
