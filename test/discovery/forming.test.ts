@@ -170,3 +170,50 @@ t.test('initialize by hand goes before the delay, and the others follow', async 
 function fail(): never {
   throw new Error('it is there')
 }
+
+t.test('who has met a cluster forms no other while its members are away', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4, 5])
+  automate(c, { expected: 3, autoJoin: false })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  await c.start(4, 5)
+  const decisions = (): string[] => [4, 5].map((id) => c.on(id).status().formation.decision)
+  await c.until('the others have met it', () => decisions().join() === 'join,join')
+  for (const id of [1, 2, 3]) await c.at(id).crash()
+  c.at(3).wipe()
+  await c.start(3)
+  await c.pass(20_000)
+  t.same(clustersOf(c), [], 'with the one that has lost its data they would be enough')
+  t.match(c.on(4).status().formation, {
+    decision: 'wait',
+    reason: /none of its members is there at present: start them/,
+  })
+  await c.start(1, 2)
+  await c.until('its members are back', () => decisions().join() === 'join,join')
+  for (const id of [1, 2, 4, 5]) await c.at(id).crash()
+  await c.restart(3)
+  await c.start(4, 5)
+  await checkOne(t, c, [3, 4, 5], 'started again, they know of nothing else')
+})
+
+t.test('who has agreed to form one cluster takes part in no other before that is over', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3 }, [1, 2, 4])
+  c.partition([3])
+  // Two of the three that would form a cluster do not see each other, so that only the first proposes it.
+  c.cut(2, 4)
+  c.cut(4, 2)
+  await c.start(1, 2, 3, 4)
+  await c.on(3).initialize(specsOf([1, 2, 3]), 'appended')
+  const formation = () => c.on(1).status().formation
+  await c.until('node 1 proposes', () => /nodes 2, 4 do not propose the same/.test(formation().reason))
+  c.hub.heal(c.at(1).id, c.at(3).id)
+  c.hub.heal(c.at(3).id, c.at(1).id)
+  await c.until('node 1 sees the other cluster', () => formation().decision === 'join')
+  t.equal(c.on(1).status().clusterId, null)
+  await c.pass(900)
+  t.equal(c.on(1).status().clusterId, null, 'somebody may still count on it')
+  await c.until('then it takes part', () => c.on(1).status().clusterId === c.on(3).status().clusterId)
+  c.heal()
+  await c.leader([1, 2, 3])
+})
