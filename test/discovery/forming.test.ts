@@ -195,25 +195,3 @@ t.test('who has met a cluster forms no other while its members are away', async 
   await c.start(4, 5)
   await checkOne(t, c, [3, 4, 5], 'started again, they know of nothing else')
 })
-
-t.test('who has agreed to form one cluster takes part in no other before that is over', async (t) => {
-  const c = new TestCluster(t, [1, 2, 3, 4])
-  automate(c, { expected: 3 }, [1, 2, 4])
-  c.partition([3])
-  // Two of the three that would form a cluster do not see each other, so that only the first proposes it.
-  c.cut(2, 4)
-  c.cut(4, 2)
-  await c.start(1, 2, 3, 4)
-  await c.on(3).initialize(specsOf([1, 2, 3]), 'appended')
-  const formation = () => c.on(1).status().formation
-  await c.until('node 1 proposes', () => /nodes 2, 4 do not propose the same/.test(formation().reason))
-  c.hub.heal(c.at(1).id, c.at(3).id)
-  c.hub.heal(c.at(3).id, c.at(1).id)
-  await c.until('node 1 sees the other cluster', () => formation().decision === 'join')
-  t.equal(c.on(1).status().clusterId, null)
-  await c.pass(900)
-  t.equal(c.on(1).status().clusterId, null, 'somebody may still count on it')
-  await c.until('then it takes part', () => c.on(1).status().clusterId === c.on(3).status().clusterId)
-  c.heal()
-  await c.leader([1, 2, 3])
-})
