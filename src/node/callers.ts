@@ -61,7 +61,7 @@ export class Callers {
   }
 }
 
-function dropOldest(nodes: Map<NodeId, string>, max: number): void {
+export function dropOldest(nodes: Map<NodeId, string>, max: number): void {
   if (nodes.size <= max) return
   for (const oldest of nodes.keys()) {
     nodes.delete(oldest)

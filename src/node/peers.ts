@@ -91,6 +91,7 @@ export class Peers {
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
       patienceMs: ROUTE_PATIENCE_MS,
+      saidMax: options.callersMax * STRANGERS_SHARE,
     })
   }
 
@@ -154,8 +155,7 @@ export class Peers {
     if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.vouchers.vouchFor(peer, met))) return false
     if (this.routes.onHeard(peer)) this.connect()
     const [ours, theirs] = [this.deps.clusterId(), this.clusterIds.get(peer)]
-    if (theirs === undefined) return true
-    return ours === null ? this.deps.mayAdopt(theirs) : ours === theirs
+    return theirs === undefined || (ours === null ? this.deps.mayAdopt(theirs) : ours === theirs)
   }
 
   admit(hello: Hello): Refusal | null {
@@ -214,7 +214,7 @@ export class Peers {
       if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
     const before = this.listed
     this.listed = membership.nodes
-    const unproven = this.routes.update(membership.nodes, this.callers.all)
+    const unproven = this.routes.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)

@@ -1,10 +1,13 @@
 import type { NodeAddresses, NodeId } from '../raft/index.ts'
+import { dropOldest } from './callers.ts'
 
 export interface RoutesDependencies {
   readonly now: () => number
   readonly isConnected: (id: NodeId) => boolean
   /** How long an address that does not lead to its member is tried before the other one has its turn again. */
   readonly patienceMs: number
+  /** Of how many nodes it is kept in mind where they said that they are. */
+  readonly saidMax: number
 }
 
 interface Route {
@@ -27,6 +30,8 @@ interface Route {
 export class Routes {
   private readonly deps: RoutesDependencies
   private readonly routes = new Map<NodeId, Route>()
+  /** Where nodes said that they are, members or not: a node that reads an old log sees them leave and come back to where they are no more. */
+  private readonly said = new Map<NodeId, string>()
 
   constructor(deps: RoutesDependencies) {
     this.deps = deps
@@ -36,14 +41,14 @@ export class Routes {
    * The membership changed. Returns members that are connected and are listed under another address now: theirs is taken by `prove` once
    * somebody has asked there, so that a working connection is never given up for an address where nobody is yet.
    */
-  update(members: ReadonlyMap<NodeId, NodeAddresses>, callers: ReadonlyMap<NodeId, string>): NodeId[] {
+  update(members: ReadonlyMap<NodeId, NodeAddresses>): NodeId[] {
     const unproven: NodeId[] = []
     for (const id of this.routes.keys()) if (!members.has(id)) this.routes.delete(id)
     for (const [id, { raft }] of members) {
       const route = this.routes.get(id)
       const since = this.deps.now()
       if (route === undefined) {
-        const announced = callers.get(id) ?? null
+        const announced = this.said.get(id) ?? null
         this.routes.set(id, { listed: raft, announced, dialled: raft, since, fresh: true })
       } else if (route.listed !== raft) {
         const works = this.deps.isConnected(id) && route.dialled !== raft
@@ -67,8 +72,12 @@ export class Routes {
 
   /** A member called and said where it is. Who calls is alive there, whatever was tried before. */
   announce(id: NodeId, raft: string): boolean {
+    if (raft === '') return false
+    this.said.delete(id)
+    this.said.set(id, raft)
+    dropOldest(this.said, this.deps.saidMax)
     const route = this.routes.get(id)
-    if (route === undefined || raft === '') return false
+    if (route === undefined) return false
     route.announced = raft
     if (route.dialled === raft || this.deps.isConnected(id)) return false
     return this.dial(route, raft)

@@ -43,5 +43,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a node that had agreed to one cluster took part in another: two lists that share members both found a majority',
   },
+  {
+    seed: 110000640,
+    found: 'a learner that read in an old log that its leader left and came back answered it where it was no more',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
