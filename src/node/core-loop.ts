@@ -143,7 +143,7 @@ export class CoreLoop {
 
   /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
   isDurable(seq: number): boolean {
-    return this.writer.isHardStateDurable && this.writer.durableWrite >= seq
+    return this.writer.isDurable(seq)
   }
 
   async stop(): Promise<void> {

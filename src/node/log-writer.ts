@@ -72,9 +72,9 @@ export class LogWriter {
     return this.queuedSeq
   }
 
-  /** Every write up to this number is on disk. */
-  get durableWrite(): number {
-    return this.durableSeq
+  /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
+  isDurable(seq: number): boolean {
+    return this.isHardStateDurable && this.durableSeq >= seq
   }
 
   /** Whether the vote and the cluster that this node acts by are on disk. */
