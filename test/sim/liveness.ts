@@ -1,3 +1,4 @@
+import type { RaftView } from '../../src/raft/index.ts'
 import type { Client } from './client.ts'
 import type { Draw } from './draw.ts'
 import type { Ledger } from './ledger.ts'
@@ -85,9 +86,10 @@ export class LivenessPhase {
   private async expectProgress(ledger: Ledger, how: string): Promise<void> {
     const { world, probe } = this.deps
     const from = world.now()
-    const limit = from + this.bound()
+    let limit = from + this.bound()
     while (world.now() < limit && world.failure() === null) {
       const leader = this.leaderOf(ledger)
+      if (leader?.view && this.awaitsState(leader.view)) limit = from + this.bound() + CATCH_UP_MS
       if (
         leader !== null &&
         (await probe.writeOnce(leader, this.options.node.electionTimeoutMsMax)) &&
@@ -99,6 +101,15 @@ export class LivenessPhase {
     if (world.failure() !== null) return
     const states = this.members(ledger).map((machine) => `${machine.name} ${this.describe(machine)}`)
     throw new Violation('liveness', `no progress within ${Math.round(limit - from)} ms ${how}: ${states.join('; ')}`)
+  }
+
+  /** Whether a majority needs a voter, made one by force, that has to be sent the whole state before it can hold any entry. */
+  private awaitsState({ effective, purged }: RaftView): boolean {
+    const canAppend = (id: number): boolean => {
+      const last = this.deps.machines.find((machine) => machine.id === id)?.view?.last?.index ?? -1
+      return last >= (purged?.index ?? -1)
+    }
+    return effective.membership.configs.some((config) => config.filter(canAppend).length * 2 <= config.length)
   }
 
   private leaderOf(ledger: Ledger): Machine | null {

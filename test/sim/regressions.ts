@@ -47,5 +47,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 110000640,
     found: 'a learner that read in an old log that its leader left and came back answered it where it was no more',
   },
+  {
+    seed: 120017261,
+    found:
+      'the bound for progress left no time to send the state to a voter that a majority needed and that held nothing',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
