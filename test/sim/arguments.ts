@@ -39,23 +39,24 @@ export function parseTask(given: readonly string[]): Task {
         only: { type: 'string' },
       },
     })
-    const workers = wholeNumber('workers', values.workers, WORKERS_DEFAULT)
+    const workers = wholeNumber('workers', values.workers, WORKERS_DEFAULT, 1)
     if (values.planted === true) return { kind: 'planted', only: values.only ?? null, workers }
     if (values.seed !== undefined) {
       const seed = wholeNumber('seed', values.seed, 0)
       return { kind: 'replay', seed, bug: values.bug ?? null, quiet: values.quiet ?? false }
     }
-    const minutes = values.minutes === undefined ? Infinity : wholeNumber('minutes', values.minutes, 1)
-    const seeds = wholeNumber('seeds', values.seeds, minutes === Infinity ? SEEDS_DEFAULT : Number.MAX_SAFE_INTEGER)
+    const minutes = values.minutes === undefined ? Infinity : wholeNumber('minutes', values.minutes, 1, 1)
+    const seeds = wholeNumber('seeds', values.seeds, minutes === Infinity ? SEEDS_DEFAULT : Number.MAX_SAFE_INTEGER, 1)
     return { kind: 'campaign', from: wholeNumber('from', values.from, 1), seeds, minutes, workers }
   } catch (error) {
     return { kind: 'usage', problem: error instanceof Error ? error.message : String(error) }
   }
 }
 
-function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
+function wholeNumber(name: string, text: string | undefined, otherwise: number, min = 0): number {
   if (text === undefined) return otherwise
   const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a whole number, not ${text}`)
+  if (!Number.isSafeInteger(value) || value < min)
+    throw new Error(`--${name} takes a whole number from ${min} on, not ${text}`)
   return value
 }

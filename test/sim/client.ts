@@ -1,7 +1,7 @@
 import type { Command, Condition, IdempotencyTag, Key } from '../../src/kv/index.ts'
 import type { Consistency } from '../../src/http/services.ts'
 import type { NodeServices } from '../../src/node/node.ts'
-import { callNode, type CallOutcome } from './call.ts'
+import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from './draw.ts'
 import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
 import { describeOperation } from './history/operation.ts'
@@ -58,10 +58,10 @@ export class Client {
     }
   }
 
-  /** Writes one record through `machine`; resolves with whether it was acknowledged. */
+  /** Writes one record through `machine`, over a network that loses no answers; resolves with whether it was acknowledged. */
   async writeOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const operation = this.begin(this.write(this.putCommand(this.drawKey(), null, null)))
-    const outcome = await this.ask(operation, machine, timeoutMs)
+    const outcome = await this.ask(operation, machine, { timeoutMs, lostProbability: 0 })
     this.end(operation, this.outcomeOf(operation, outcome, false))
     return outcome.kind === 'answered'
   }
@@ -69,7 +69,7 @@ export class Client {
   async readOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const request: Request = { type: 'get', key: this.drawKey(), consistency: 'linearizable', minRevision: null }
     const operation = this.begin({ request, mark: null })
-    const outcome = await this.ask(operation, machine, timeoutMs)
+    const outcome = await this.ask(operation, machine, { timeoutMs, lostProbability: 0 })
     this.end(operation, this.outcomeOf(operation, outcome, false))
     return outcome.kind === 'answered'
   }
@@ -93,7 +93,9 @@ export class Client {
   }
 
   private askOne(operation: Operation): Promise<CallOutcome<Answer>> {
-    return this.ask(operation, this.home ?? this.random.pick(this.machines), this.options.timeoutMs)
+    const { faults, timeoutMs } = this.options
+    const machine = this.home ?? this.random.pick(this.machines)
+    return this.ask(operation, machine, { timeoutMs, lostProbability: faults.has('loss') ? 0.01 : 0 })
   }
 
   /** The same named write on two nodes at once. Both answers count; the first is taken. */
@@ -103,12 +105,12 @@ export class Client {
     return both.find(({ kind }) => kind === 'answered') ?? both.find(isAmbiguous) ?? both[0]
   }
 
-  private ask(operation: Operation, machine: Machine, timeoutMs: number): Promise<CallOutcome<Answer>> {
-    const call = {
-      delayMs: this.options.delayMs,
-      timeoutMs: timeoutMs + 100,
-      lostProbability: this.options.faults.has('loss') ? 0.01 : 0,
-    }
+  private ask(
+    operation: Operation,
+    machine: Machine,
+    { timeoutMs, lostProbability }: Pick<CallOptions, 'timeoutMs' | 'lostProbability'>,
+  ): Promise<CallOutcome<Answer>> {
+    const call = { delayMs: this.options.delayMs, timeoutMs: timeoutMs + 100, lostProbability }
     if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
     return callNode(this.world, machine, call, (services) => answerOf(operation.request, services, timeoutMs))
   }

@@ -1,5 +1,6 @@
 import { RequestError } from '../../src/lib/errors.ts'
 import type { MemberSpec } from '../../src/node/views.ts'
+import type { FaultClass } from './census.ts'
 import { callNode } from './call.ts'
 import type { Draw } from './draw.ts'
 import type { Machine } from './machine.ts'
@@ -13,7 +14,7 @@ export interface FormationDependencies {
   readonly voters: readonly Machine[]
   readonly everybody: readonly Machine[]
   /** Lets `machine` die at some moment of what it does from now on. */
-  readonly armCrash: (machine: Machine) => void
+  readonly armCrash: (machine: Machine, fault: FaultClass) => void
 }
 
 const RETRY_MS = 300
@@ -52,11 +53,8 @@ export class FormationOperator {
     const { formation } = this.options
     await Promise.all(
       [...this.told].map(async ([machine, members]) => {
-        await this.sleep(this.random.between(0, formation.spreadMs))
-        if (formation.crashes) {
-          this.deps.armCrash(machine)
-          this.deps.world.census.count('form-crash')
-        }
+        await this.deps.world.sleep(this.random.between(0, formation.spreadMs))
+        if (formation.crashes) this.deps.armCrash(machine, 'form-crash')
         await this.initialize(machine, members)
       }),
     )
@@ -81,15 +79,14 @@ export class FormationOperator {
         random.pick(voters).crash('power')
         return this.tell(voters, voters)
       case 'after-vote':
-        world.census.count('form-after-vote')
+        if (voters.length > 1) world.census.count('form-after-vote')
         return this.tell(random.shuffle(voters), voters)
       case 'discovered':
         world.census.count('form-discovered')
         if (this.options.bootMs > (this.options.automation.formation?.delayMs ?? 0))
           world.census.count('form-discovered-late')
         if (this.options.formation.crashes) {
-          world.census.count('form-crash')
-          for (const machine of everybody) if (random.chance(0.5)) this.deps.armCrash(machine)
+          for (const machine of everybody) if (random.chance(0.5)) this.deps.armCrash(machine, 'form-crash')
         }
         return
       case 'different-overlapping': {
@@ -104,11 +101,11 @@ export class FormationOperator {
         return
       }
       case 'different-disjoint': {
-        world.census.count('form-different-disjoint')
+        if (everybody.length > 1) world.census.count('form-different-disjoint')
         const shuffled = random.shuffle(everybody)
-        const cut = random.integer(1, shuffled.length + 1)
+        const cut = random.integer(1, shuffled.length)
         this.tell(shuffled.slice(0, cut), shuffled.slice(0, cut))
-        if (cut < shuffled.length) this.tell(shuffled.slice(cut), shuffled.slice(cut))
+        this.tell(shuffled.slice(cut), shuffled.slice(cut))
       }
     }
   }
@@ -148,7 +145,7 @@ export class FormationOperator {
         if (outcome.code === 'already-initialized') return
         if (!this.isUnanimous) return
       }
-      await this.sleep(RETRY_MS * this.random.between(0.5, 1.5))
+      await this.deps.world.sleep(RETRY_MS * this.random.between(0.5, 1.5))
     }
   }
 
@@ -160,10 +157,6 @@ export class FormationOperator {
   private async waitForOthersVote(machine: Machine): Promise<void> {
     const [first] = this.told.keys()
     if (machine === first) return
-    while (!this.stopped && machine.log.durable.hardState.vote.leaderId.term === 0) await this.sleep(20)
-  }
-
-  private sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.deps.world.after(delayMs, resolve))
+    while (!this.stopped && machine.log.durable.hardState.vote.leaderId.term === 0) await this.deps.world.sleep(20)
   }
 }

@@ -1,10 +1,14 @@
 import type { RaftView } from '../../src/raft/index.ts'
+import { callNode } from './call.ts'
 import type { Client } from './client.ts'
+import { disturb, whole, type Disturbance } from './disturbance.ts'
 import type { Draw } from './draw.ts'
 import type { Ledger } from './ledger.ts'
+import { leaderAmong } from './leaders.ts'
 import type { Machine } from './machine.ts'
 import type { Network } from './network/network.ts'
 import type { SimulationOptions } from './options.ts'
+import { isQuorum } from './quorum.ts'
 import { Violation } from './violation.ts'
 import type { World } from './world.ts'
 
@@ -16,9 +20,20 @@ export interface LivenessDependencies {
   readonly probe: Client
 }
 
+/** The worst of one seed. */
+export interface LivenessFigures {
+  /** Until a write and a read went through, in longest election timeouts. */
+  progressTimeouts: number
+  /** Ballots while writes went through. */
+  steadyElections: number
+  convergenceMs: number
+}
+
 const ELECTION_TIMEOUTS = 10
-/** Fixed costs that have nothing to do with elections: starting processes, connecting, waiting for probes. */
-const GRACE_MS = 1_500
+/** For how long what is broken stays so after the first success, with writes going through all the time. */
+const STEADY_TIMEOUTS = 5
+/** One that an operator asked for, one that takes leadership back to where a quorum is heard, one for a tie. */
+const STEADY_ELECTIONS_MAX = 3
 /** Catching up by snapshots, several times over when the log moves on meanwhile. */
 const CATCH_UP_MS = 8_000
 
@@ -27,10 +42,10 @@ const CATCH_UP_MS = 8_000
  * every member has the same state. First with one thing still broken that a quorum can live with, then with nothing broken.
  */
 export class LivenessPhase {
+  readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly options: SimulationOptions
   private readonly deps: LivenessDependencies
   private readonly random: Draw
-
   constructor(options: SimulationOptions, dependencies: LivenessDependencies) {
     this.options = options
     this.deps = dependencies
@@ -52,15 +67,20 @@ export class LivenessPhase {
       const view = machine.view
       if (view === null) return true
       const configs = [...view.effective.membership.configs, ...view.committedMembership.membership.configs]
-      return configs.every((config) => config.filter(isSound).length * 2 > config.length)
+      return configs.every((config) => isQuorum(config, isSound))
     })
   }
 
   async run(ledger: Ledger): Promise<void> {
     const { world, network } = this.deps
-    const restore = this.disturb(ledger)
-    await this.expectProgress(ledger, `with ${this.options.topology}`)
-    restore()
+    const broken = this.disturb(ledger)
+    const how = `with ${broken.topology}`
+    // Before anybody has noticed, or after.
+    if (this.random.chance(0.5)) await this.expectProgress(ledger, how)
+    await this.unseat(ledger, broken)
+    await this.expectProgress(ledger, how)
+    await this.expectSteadiness(ledger, how)
+    broken.mend()
     network.links.healAll()
     world.note('world', 'nothing is broken any more')
     await this.expectProgress(ledger, 'with nothing broken')
@@ -70,21 +90,23 @@ export class LivenessPhase {
   async expectConvergence(ledger: Ledger): Promise<void> {
     const limit = this.deps.world.now() + this.bound() + CATCH_UP_MS
     let problem = ''
+    const from = this.deps.world.now()
     await this.waitUntil(limit, () => {
       problem = this.divergence(ledger)
       return problem === ''
     })
+    this.worst.convergenceMs = Math.max(this.worst.convergenceMs, this.deps.world.now() - from)
     if (problem !== '')
       throw new Violation('convergence', `${problem} after ${Math.round(this.bound() + CATCH_UP_MS)} ms without faults`)
   }
 
   private bound(): number {
-    const { node, writeMs, delayMs, workMs } = this.options
-    return ELECTION_TIMEOUTS * node.electionTimeoutMsMax + GRACE_MS + 200 * (writeMs + delayMs + workMs)
+    return ELECTION_TIMEOUTS * this.options.node.electionTimeoutMsMax
   }
 
   private async expectProgress(ledger: Ledger, how: string): Promise<void> {
     const { world, probe } = this.deps
+    const { electionTimeoutMsMax, heartbeatMs } = this.options.node
     const from = world.now()
     let limit = from + this.bound()
     while (world.now() < limit && world.failure() === null) {
@@ -92,15 +114,74 @@ export class LivenessPhase {
       if (leader?.view && this.awaitsState(leader.view)) limit = from + this.bound() + CATCH_UP_MS
       if (
         leader !== null &&
-        (await probe.writeOnce(leader, this.options.node.electionTimeoutMsMax)) &&
-        (await probe.readOnce(leader, 500))
-      )
+        (await probe.writeOnce(leader, electionTimeoutMsMax)) &&
+        (await probe.readOnce(leader, electionTimeoutMsMax))
+      ) {
+        const timeouts = (world.now() - from) / electionTimeoutMsMax
+        this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, timeouts)
         return
-      await this.sleep(this.options.node.heartbeatMs)
+      }
+      await world.sleep(heartbeatMs)
     }
     if (world.failure() !== null) return
     const states = this.members(ledger).map((machine) => `${machine.name} ${this.describe(machine)}`)
     throw new Violation('liveness', `no progress within ${Math.round(limit - from)} ms ${how}: ${states.join('; ')}`)
+  }
+
+  /** Breaks what this seed keeps broken. */
+  private disturb(ledger: Ledger): Disturbance {
+    const { world, network, machines } = this.deps
+    const { topology, node } = this.options
+    const leader = this.leaderOf(ledger)
+    if (topology === 'whole' || leader === null) return whole
+    const members = this.members(ledger)
+    const configs = members.flatMap((machine) => machine.view?.effective.membership.configs ?? [])
+    const ids = [...new Set(configs.flat())]
+    // A single link or disk is spared by a majority only among three and more; and all must know the same voters.
+    if (configs.some(({ length }) => length < 3 || length !== ids.length)) return whole
+    const voters = machines.filter(({ id }) => ids.includes(id))
+    const isSound = (machine: Machine): boolean =>
+      machine.lost === null && machine.view?.recovering === false && this.isKnown(machine, members)
+    if (!voters.every((machine) => members.includes(machine) && isSound(machine))) return whole
+    const parts = { world, network, random: this.random, slowWriteMs: node.electionTimeoutMsMin / 2 }
+    return disturb(topology, { voters, leader }, parts)
+  }
+
+  /** The leader dies and is started again, or is told to hand over, to whomever: what is broken now matters to who comes next. */
+  private async unseat(ledger: Ledger, { topology, victim }: Disturbance): Promise<void> {
+    const { world } = this.deps
+    const leader = this.leaderOf(ledger)
+    if (leader === null || world.failure() !== null) return
+    const { delayMs, node } = this.options
+    // What a bridge loses with its unsynced entries nobody else can be elected with.
+    if (topology !== 'bridge' && this.random.chance(0.4)) {
+      world.note(leader.name, 'dies while it leads')
+      leader.crash(this.random.chance(0.5) ? 'kill' : 'power')
+      await world.sleep(this.random.between(0, node.electionTimeoutMsMax))
+      leader.start()
+    } else if (this.random.chance(0.5)) {
+      const voters = leader.view?.effective.membership.configs.flat() ?? []
+      const target = victim !== null && this.random.chance(0.5) ? victim.id : this.random.pick([leader.id, ...voters])
+      world.note(leader.name, `is told to hand over to n${target}`)
+      const call = { delayMs, timeoutMs: 50, lostProbability: 0 }
+      await callNode(world, leader, call, ({ cluster }) => cluster.transfer(target, 50))
+    }
+  }
+
+  /** Writes go through all the time, and leadership does not move to and fro. */
+  private async expectSteadiness(ledger: Ledger, how: string): Promise<void> {
+    const { world } = this.deps
+    const end = world.now() + STEADY_TIMEOUTS * this.options.node.electionTimeoutMsMax
+    const before = this.highestTerm(ledger)
+    while (world.now() < end && world.failure() === null) await this.expectProgress(ledger, how)
+    const elections = this.highestTerm(ledger) - before
+    if (elections > STEADY_ELECTIONS_MAX && world.failure() === null)
+      throw new Violation('liveness', `${elections} ballots ${how}, while writes went through`)
+    this.worst.steadyElections = Math.max(this.worst.steadyElections, elections)
+  }
+
+  private highestTerm(ledger: Ledger): number {
+    return Math.max(0, ...this.members(ledger).map(({ view }) => view?.vote.leaderId.term ?? 0))
   }
 
   /** Whether a majority needs a voter, made one by force, that has to be sent the whole state before it can hold any entry. */
@@ -109,13 +190,11 @@ export class LivenessPhase {
       const last = this.deps.machines.find((machine) => machine.id === id)?.view?.last?.index ?? -1
       return last >= (purged?.index ?? -1)
     }
-    return effective.membership.configs.some((config) => config.filter(canAppend).length * 2 <= config.length)
+    return !effective.membership.configs.every((config) => isQuorum(config, canAppend))
   }
 
   private leaderOf(ledger: Ledger): Machine | null {
-    const leaders = this.members(ledger).filter((machine) => machine.view?.state === 'leader')
-    const term = (machine: Machine): number => machine.view?.vote.leaderId.term ?? 0
-    return leaders.sort((a, b) => term(b) - term(a))[0] ?? null
+    return leaderAmong(this.members(ledger))
   }
 
   private members(ledger: Ledger): Machine[] {
@@ -163,84 +242,8 @@ export class LivenessPhase {
     )
   }
 
-  /** Breaks what this seed keeps broken; returns how to mend it. */
-  private disturb(ledger: Ledger): () => void {
-    const { network, world } = this.deps
-    const leader = this.leaderOf(ledger)
-    const configs = this.members(ledger).flatMap((machine) => machine.view?.effective.membership.configs ?? [])
-    const voters = [...new Set(configs.flat())]
-    const none = (): void => undefined
-    // A single link or disk is spared by a majority only among three and more; and all must know the same voters.
-    if (
-      this.options.topology === 'whole' ||
-      leader === null ||
-      configs.some(({ length }) => length < 3 || length !== voters.length)
-    )
-      return none
-    const machines = this.random.shuffle(
-      voters.flatMap((id) => this.deps.machines.filter((machine) => machine.id === id)),
-    )
-    const [a, b] = machines
-    if (
-      a === undefined ||
-      b === undefined ||
-      machines.some((machine) => machine.lost !== null || machine.view?.recovering === true)
-    )
-      return none
-    const members = this.members(ledger)
-    if (machines.some((machine) => !members.includes(machine) || !this.isKnown(machine, members))) return none
-    switch (this.options.topology) {
-      case 'bridge':
-        world.census.count('net-bridge')
-        network.links.cut(a.id, b.id)
-        network.links.cut(b.id, a.id)
-        return none
-      case 'one-way':
-        world.census.count('net-partition-one-way')
-        network.links.cut(a.id, b.id)
-        return none
-      case 'flapping':
-        world.census.count('net-flapping')
-        return this.flap(a, b)
-      case 'slow-disk': {
-        world.census.count('disk-slow')
-        const { writeMs } = a.weather
-        a.weather.writeMs = this.options.node.electionTimeoutMsMin / 2
-        return () => {
-          a.weather.writeMs = writeMs
-        }
-      }
-    }
-  }
-
-  private flap(a: Machine, b: Machine): () => void {
-    const { network, world } = this.deps
-    let on = true
-    let cut = false
-    const toggle = (): void => {
-      if (!on) return
-      cut = !cut
-      for (const [from, to] of [
-        [a.id, b.id],
-        [b.id, a.id],
-      ] as const) {
-        if (cut) network.links.cut(from, to)
-        else network.links.heal(from, to)
-      }
-      world.after(this.random.between(20, 300), toggle)
-    }
-    toggle()
-    return () => {
-      on = false
-    }
-  }
-
   private async waitUntil(limit: number, holds: () => boolean): Promise<void> {
     const { world } = this.deps
-    while (!holds() && world.now() < limit && world.failure() === null) await this.sleep(20)
-  }
-
-  private sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.deps.world.after(delayMs, resolve))
+    while (!holds() && world.now() < limit && world.failure() === null) await world.sleep(20)
   }
 }

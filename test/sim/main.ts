@@ -3,7 +3,7 @@ import { Crew } from './crew.ts'
 import { plantedBug, plantedBugs } from './planted/catalogue.ts'
 import { runSeed, watchRejections } from './run-seed.ts'
 import type { SeedReport } from './simulation.ts'
-import { SEEDS_FOR_EVERY_FAULT, Tally } from './tally.ts'
+import { Tally } from './tally.ts'
 import type { WorkerRequest } from './worker.ts'
 
 /** A campaign stops looking after so many failures: one is enough to know, a few help to see what they share. */
@@ -38,9 +38,9 @@ async function campaign(task: Extract<Task, { kind: 'campaign' }>): Promise<bool
   await crew.dismiss()
   for (const line of tally.lines()) print(line)
   print(`took ${((Date.now() - startedAt) / 1000).toFixed(1)} s`)
-  const missing = tally.seeds >= SEEDS_FOR_EVERY_FAULT ? tally.missingFaults : []
-  for (const fault of missing) print(`FAILED: the fault ${fault} never fired in ${tally.seeds} seeds`)
-  return tally.failures.length === 0 && missing.length === 0
+  const problems = tally.problems()
+  for (const problem of problems) print(`FAILED: ${problem}`)
+  return tally.failures.length === 0 && problems.length === 0
 }
 
 async function replay({ seed, bug, quiet }: Extract<Task, { kind: 'replay' }>): Promise<boolean> {

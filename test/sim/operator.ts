@@ -3,6 +3,7 @@ import { callNode, type CallOutcome } from './call.ts'
 import type { FaultClass } from './census.ts'
 import type { Draw } from './draw.ts'
 import { memberOf } from './formation.ts'
+import { leaderAmong } from './leaders.ts'
 import type { Machine } from './machine.ts'
 import type { SimulationOptions } from './options.ts'
 import type { World } from './world.ts'
@@ -12,8 +13,13 @@ export interface OperatorDependencies {
   readonly machines: readonly Machine[]
   /** A voter more or less might leave the cluster without a quorum that can be repaired. */
   readonly isFragile: () => boolean
-  readonly armCrash: (machine: Machine) => void
+  readonly armCrash: (machine: Machine, fault: FaultClass) => void
 }
+
+type Act = 'transfer' | 'campaign' | 'purge' | 'add' | 'promote' | 'remove' | 'replace' | 'set' | 'heal' | 'move'
+
+const LEADERSHIP_ACTS: readonly Act[] = ['transfer', 'transfer', 'campaign', 'purge']
+const MEMBERSHIP_ACTS: readonly Act[] = ['add', 'promote', 'remove', 'replace', 'set', 'heal', 'move']
 
 const TIMEOUT_MS = 3_000
 const LISTING_MS_MAX = 20_000
@@ -21,7 +27,6 @@ const LISTING_MS_MAX = 20_000
 /** Changes memberships, hands leadership over, frees logs: what people and their scripts do, at any time and on any node. */
 export class Operator {
   stopped = false
-  changes = 0
   private moves = 0
   private isMoving = false
   private readonly options: SimulationOptions
@@ -36,26 +41,24 @@ export class Operator {
 
   async run(): Promise<void> {
     const { faults, membershipEveryMs } = this.options
-    if (!faults.has('memberships') && !faults.has('transfers')) return
+    const kinds = [
+      ...(faults.has('transfers') ? LEADERSHIP_ACTS : []),
+      ...(faults.has('memberships') ? MEMBERSHIP_ACTS : []),
+    ]
+    if (kinds.length === 0) return
     while (!this.stopped) {
-      await this.sleep(this.random.exponential(membershipEveryMs))
+      await this.deps.world.sleep(this.random.exponential(membershipEveryMs))
       if (this.stopped) return
-      const acts: Promise<void>[] = [this.act()]
-      if (this.random.chance(0.15)) {
-        this.count('member-concurrent')
-        acts.push(this.act())
-      }
-      await Promise.all(acts)
+      const drawn = this.random.chance(0.15)
+        ? [this.random.pick(kinds), this.random.pick(kinds)]
+        : [this.random.pick(kinds)]
+      if (drawn.length > 1 && drawn.every((kind) => MEMBERSHIP_ACTS.includes(kind))) this.count('member-concurrent')
+      await Promise.all(drawn.map((kind) => this.act(kind)))
     }
   }
 
-  private act(): Promise<void> {
-    const { faults } = this.options
-    const kinds = [
-      ...(faults.has('transfers') ? (['transfer', 'transfer', 'campaign', 'purge'] as const) : []),
-      ...(faults.has('memberships') ? (['add', 'promote', 'remove', 'replace', 'set', 'heal', 'move'] as const) : []),
-    ]
-    switch (this.random.pick(kinds)) {
+  private act(kind: Act): Promise<void> {
+    switch (kind) {
       case 'transfer':
         return this.transfer()
       case 'campaign':
@@ -92,7 +95,7 @@ export class Operator {
     await this.ask(leader, ({ cluster }) => cluster.removeLearner(dead.id, TIMEOUT_MS))
     if (dead.lost !== null) dead.wipe()
     dead.start()
-    await this.sleep(50)
+    await this.deps.world.sleep(50)
     await this.ask(leader, ({ cluster }) => cluster.addLearner(memberOf(dead), true, TIMEOUT_MS))
     await this.ask(leader, ({ cluster }) =>
       cluster.changeVoters(this.change({ add: [dead.id], remove: [] }, {}), TIMEOUT_MS),
@@ -122,17 +125,17 @@ export class Operator {
     this.count('member-moves')
     if (random.chance(0.3)) await tell()
     machine.move(addresses, random.chance(0.5))
-    await this.sleep(random.exponential(100))
+    await this.deps.world.sleep(random.exponential(100))
     machine.start()
     // Also when the faults have stopped: a member that only knows voters of long ago is not found by those of today before it is listed.
     const limit = this.deps.world.now() + LISTING_MS_MAX
     while (!this.isListed(machine) && (!this.stopped || this.deps.world.now() < limit)) {
       await tell()
-      await this.sleep(100)
+      await this.deps.world.sleep(100)
     }
     if (this.stopped) return
     // What was asked before, and not answered, may still be carried out.
-    await this.sleep(TIMEOUT_MS)
+    await this.deps.world.sleep(TIMEOUT_MS)
     this.isMoving = false
   }
 
@@ -237,8 +240,7 @@ export class Operator {
       ifMembershipAt,
     }
     this.maybeCrash(random.chance(0.5) ? at : this.anyone())
-    const outcome = await this.ask(at, ({ cluster }) => cluster.changeVoters(change, TIMEOUT_MS))
-    if (outcome.kind === 'answered') this.changes += 1
+    await this.ask(at, ({ cluster }) => cluster.changeVoters(change, TIMEOUT_MS))
   }
 
   private change(
@@ -256,8 +258,7 @@ export class Operator {
 
   private maybeCrash(machine: Machine): void {
     if (!this.options.faults.has('crash-points') || !this.random.chance(0.3)) return
-    this.count('member-crash-during')
-    this.deps.armCrash(machine)
+    this.deps.armCrash(machine, 'member-crash-during')
   }
 
   private async ask<T>(machine: Machine, run: (services: NodeServices) => Promise<T>): Promise<CallOutcome<T>> {
@@ -278,7 +279,7 @@ export class Operator {
   }
 
   private leader(): Machine | null {
-    return this.deps.machines.find((machine) => machine.view?.state === 'leader') ?? null
+    return leaderAmong(this.deps.machines)
   }
 
   private membersSeenBy(machine: Machine): Machine[] {
@@ -303,9 +304,5 @@ export class Operator {
 
   private count(fault: FaultClass): void {
     this.deps.world.census.count(fault)
-  }
-
-  private sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.deps.world.after(delayMs, resolve))
   }
 }

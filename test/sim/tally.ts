@@ -1,8 +1,14 @@
 import { faultClasses, type FaultClass } from './census.ts'
+import type { LivenessFigures } from './liveness.ts'
 import type { SeedReport } from './simulation.ts'
 
-/** A run of this many seeds must have seen every fault. */
-export const SEEDS_FOR_EVERY_FAULT = 500
+/** A run of this many seeds must have seen every fault, and have done what is worth checking. */
+const SEEDS_FOR_EVERYTHING = 500
+/** Of all seeds. Some form two clusters or none that can be expected to work. */
+const LIVELY_SHARE_MIN = 0.95
+const HISTORY_SHARE_MIN = 0.8
+const ACKNOWLEDGED_PER_SEED_MIN = 50
+const CALM_CALLS_PER_SEED_MIN = 5
 
 /** What many seeds add up to. */
 export class Tally {
@@ -19,6 +25,8 @@ export class Tally {
   private keys = 0
   private undecided = 0
   private lively = 0
+  private calmCalls = 0
+  private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
   add(report: SeedReport): void {
@@ -29,6 +37,11 @@ export class Tally {
     this.committed += report.committed
     this.digests += report.digestsCompared
     if (report.livenessChecked) this.lively += 1
+    this.calmCalls += report.calmCalls
+    const { progressTimeouts, steadyElections, convergenceMs } = report.worst
+    this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
+    this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
+    this.worst.convergenceMs = Math.max(this.worst.convergenceMs, convergenceMs)
     if (report.violation !== null) this.failures.push(report)
     for (const [fault, times] of report.faults) {
       const sum = this.faults.get(fault) ?? { times: 0, seeds: 0 }
@@ -43,8 +56,27 @@ export class Tally {
     this.undecided += history.keysUndecided
   }
 
+  /** Faults that never fired. */
   get missingFaults(): FaultClass[] {
     return faultClasses.filter((fault) => !this.faults.has(fault))
+  }
+
+  /** What a long run has not done although it should have: a check that has nothing to check finds nothing. */
+  problems(): string[] {
+    const { seeds } = this
+    if (seeds < SEEDS_FOR_EVERYTHING) return []
+    const floors: [what: string, count: number, perSeed: number][] = [
+      ['seeds with a liveness phase', this.lively, LIVELY_SHARE_MIN],
+      ['histories checked', this.histories, HISTORY_SHARE_MIN],
+      ['acknowledged writes', this.acknowledged, ACKNOWLEDGED_PER_SEED_MIN],
+      ['calls while nothing was wrong', this.calmCalls, CALM_CALLS_PER_SEED_MIN],
+    ]
+    return [
+      ...this.missingFaults.map((fault) => `the fault ${fault} never fired in ${seeds} seeds`),
+      ...floors
+        .filter(([, count, perSeed]) => count < perSeed * seeds)
+        .map(([what, count, perSeed]) => `only ${count} ${what}, and ${Math.ceil(perSeed * seeds)} are the least`),
+    ]
   }
 
   lines(): string[] {
@@ -57,7 +89,9 @@ export class Tally {
       ...known,
       `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
       `${this.histories} histories checked: ${this.operations} operations, ${this.acknowledged} acknowledged writes; linearizability of ${this.keys} keys (${this.undecided} undecided)`,
-      `${this.digests} states compared, ${this.lively} seeds with a liveness phase, ${this.failures.length} violations`,
+      `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
+        `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms`,
+      `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,
     ]
   }
 }

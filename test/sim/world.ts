@@ -71,6 +71,10 @@ export class World {
     return event
   }
 
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.after(delayMs, resolve))
+  }
+
   /** Lets everything happen up to `time`, or until `done` or a violation. */
   runUntil(time: number, done: () => boolean = () => false): Promise<void> {
     return new Promise((resolve) => {

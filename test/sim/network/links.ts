@@ -1,30 +1,31 @@
-/** Which host can reach which. Directed: a link may be cut one way only. Faults overlap, so cuts are counted. */
+/** Mends one cut, and no other one of the same link. Does nothing the second time, nor after `healAll`. */
+export type Mend = () => void
+
+/** Which host can reach which. Directed: a link may be cut one way only. Faults overlap: a link works once every cut is mended. */
 export class Links {
-  private readonly cuts = new Map<string, number>()
+  private readonly cuts = new Map<string, Set<Mend>>()
   private readonly waiting = new Map<string, (() => void)[]>()
 
-  cut(from: number, to: number): void {
+  cut(from: number, to: number): Mend {
     const name = nameOf(from, to)
-    this.cuts.set(name, (this.cuts.get(name) ?? 0) + 1)
-  }
-
-  heal(from: number, to: number): void {
-    const name = nameOf(from, to)
-    const count = (this.cuts.get(name) ?? 0) - 1
-    if (count > 0) this.cuts.set(name, count)
-    else this.release(name)
+    const cuts = this.cuts.get(name) ?? new Set()
+    const mend = (): void => {
+      if (cuts.delete(mend) && cuts.size === 0) this.release(name)
+    }
+    cuts.add(mend)
+    this.cuts.set(name, cuts)
+    return mend
   }
 
   healAll(): void {
-    for (const name of this.cuts.keys()) this.release(name)
+    for (const [name, cuts] of this.cuts) {
+      cuts.clear()
+      this.release(name)
+    }
   }
 
   isCut(from: number, to: number): boolean {
     return this.cuts.has(nameOf(from, to))
-  }
-
-  get anyCut(): boolean {
-    return this.cuts.size > 0
   }
 
   /** Calls `run` once the link works again. */

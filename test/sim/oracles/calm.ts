@@ -1,0 +1,23 @@
+import { describeOperation, type Operation } from '../history/operation.ts'
+import { Violation } from '../violation.ts'
+
+export interface CalmOptions {
+  /** Every voter has heard of a leader. */
+  readonly from: number
+  /** Calls that began later may have met what comes after the calm. */
+  readonly to: number
+  /** There are machines that belong to no cluster, and say so. */
+  readonly hasOutsiders: boolean
+}
+
+/** Where nothing goes wrong, everything succeeds: returns how many calls were answered. */
+export function checkCalm(history: readonly Operation[], { from, to, hasOutsiders }: CalmOptions): number {
+  const calls = history.filter(({ invokedAt }) => invokedAt >= from && invokedAt <= to)
+  for (const operation of calls) {
+    const { outcome } = operation
+    if (outcome.kind === 'answered') continue
+    if (hasOutsiders && outcome.code === 'not-initialized') continue
+    throw new Violation('calm', `nothing was wrong, and yet: ${describeOperation(operation)}`)
+  }
+  return calls.length
+}
