@@ -1,5 +1,6 @@
 import type { PlantedBug } from './bug.ts'
 import { commitBugs } from './commits.ts'
+import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
 import { membershipBugs } from './memberships.ts'
 import { readBugs } from './reads.ts'
@@ -14,6 +15,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...readBugs,
   ...membershipBugs,
   ...stateBugs,
+  ...livenessBugs,
 ]
 
 export function plantedBug(name: string): PlantedBug {

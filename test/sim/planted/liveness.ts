@@ -1,0 +1,151 @@
+import type { Effects, Membership, NodeId, SnapshotReport } from '../../../src/raft/index.ts'
+import { isJoint, sameLeaderId, term } from '../../../src/raft/index.ts'
+import { ObservedRaft } from '../observed-raft.ts'
+import type { PlantedBug } from './bug.ts'
+
+type Leadership = NonNullable<ReturnType<ObservedRaft['inspect']>['leadership']>
+
+/** Changes each leadership once, before it decides anything. */
+abstract class LeadsOtherwise extends ObservedRaft {
+  private changed: Leadership | null = null
+
+  protected abstract change(leadership: Leadership): void
+
+  protected override plant(effects: Effects): Effects {
+    const { leadership } = this.inspect()
+    if (leadership !== null && leadership !== this.changed) this.change(leadership)
+    this.changed = leadership
+    return effects
+  }
+}
+
+/** A leader that nobody answers goes on leading. */
+class ChecksNoQuorum extends LeadsOtherwise {
+  protected override change(leadership: Leadership): void {
+    const tick = leadership.tick.bind(leadership)
+    leadership.tick = () => {
+      const reason = tick()
+      return reason === 'no quorum answers' ? null : reason
+    }
+  }
+}
+
+/** Every election timeout raises the term: all pre-votes count as granted, and nobody is asked for one. */
+class AsksForNoPreVotes extends ObservedRaft {
+  override tick(now: number): void {
+    super.tick(now)
+    const { core } = this.inspect()
+    const asked = { leaderId: { term: term(core.vote.leaderId.term + 1), nodeId: core.id }, committed: false }
+    for (const from of core.membership.configs.flat()) {
+      if (from === core.id || this.state === 'leader') continue
+      this.receive(now, { type: 'pre-vote-response', from, to: core.id, asked, granted: true, vote: core.vote })
+    }
+  }
+
+  protected override plant(effects: Effects): Effects {
+    return { ...effects, sends: effects.sends.filter(({ type }) => type !== 'pre-vote-request') }
+  }
+}
+
+/** A transfer ends when the target leads, or when nobody listens at its address, and never by itself. */
+class TransfersForEver extends ObservedRaft {
+  protected override plant(effects: Effects): Effects {
+    const handover = this.inspect().leadership?.['transfer']['handover'] ?? null
+    if (handover !== null) Object.assign(handover, { deadline: Infinity })
+    return effects
+  }
+}
+
+/** A joint configuration that is committed is not followed by the new one alone. */
+class StaysJoint extends LeadsOtherwise {
+  protected override change(leadership: Leadership): void {
+    const { core } = this.inspect()
+    const append = leadership['appendMembership'].bind(leadership)
+    leadership['appendMembership'] = (membership: Membership) => {
+      const { logId } = core.effective
+      const isLastStep = logId !== null && isJoint(core.membership)
+      return isLastStep && this.leaves(leadership) ? { kind: 'appended', logId, membership } : append(membership)
+    }
+  }
+
+  /** Whether the joint configuration in force is left as it is. */
+  protected leaves(_leadership: Leadership): boolean {
+    return true
+  }
+}
+
+/** Only the leader that began a change finishes it. */
+class InheritsNoJoint extends StaysJoint {
+  protected override leaves(leadership: Leadership): boolean {
+    const { logId } = this.inspect().core.effective
+    return logId !== null && !sameLeaderId(logId.leaderId, leadership.vote.leaderId)
+  }
+}
+
+/** A leader whose first attempt to send the state came to nothing makes no other. */
+class SendsStateOnce extends ObservedRaft {
+  override snapshotReport(now: number, to: NodeId, session: number, report: SnapshotReport): void {
+    super.snapshotReport(now, to, session, report)
+    const snapshot = this.inspect().leadership?.replication.progressOf(to)?.snapshot
+    if (report === 'failed' && snapshot !== undefined && snapshot.since === null) snapshot.retryAt = Infinity
+  }
+}
+
+/** What is lost on its way to a follower is not sent again, as long as the connection stands. */
+class RepeatsNothing extends LeadsOtherwise {
+  protected override change({ replication }: Leadership): void {
+    const beat = replication.beat.bind(replication)
+    const repair = replication.connectionChanged.bind(replication)
+    replication.beat = () => {
+      replication.connectionChanged = () => undefined
+      beat()
+      replication.connectionChanged = repair
+    }
+  }
+}
+
+/** Mistakes that never give a wrong answer: the cluster gives none any more. */
+export const livenessBugs: readonly PlantedBug[] = [
+  {
+    name: 'no-check-quorum',
+    says: 'a leader that cannot reach a quorum never steps down',
+    seedsMax: 2000,
+    raft: ChecksNoQuorum,
+  },
+  {
+    name: 'no-pre-vote',
+    says: 'elections begin without asking first: a node that flaps raises the term',
+    seedsMax: 2000,
+    raft: AsksForNoPreVotes,
+  },
+  {
+    name: 'transfer-never-ends',
+    says: 'a transfer of leadership to a node that does not take over is not given up',
+    seedsMax: 2000,
+    raft: TransfersForEver,
+  },
+  {
+    name: 'joint-never-left',
+    says: 'the second step of a change of voters is not appended',
+    seedsMax: 2000,
+    raft: StaysJoint,
+  },
+  {
+    name: 'joint-not-inherited',
+    says: 'a new leader does not finish the change of voters of the one before',
+    seedsMax: 2000,
+    raft: InheritsNoJoint,
+  },
+  {
+    name: 'snapshot-never-retried',
+    says: 'after a broken snapshot the leader does not send another',
+    seedsMax: 2000,
+    raft: SendsStateOnce,
+  },
+  {
+    name: 'loss-never-repaired',
+    says: 'what a follower did not get is not sent again',
+    seedsMax: 2000,
+    raft: RepeatsNothing,
+  },
+]
