@@ -1,6 +1,7 @@
 import type { LogContents, LogWrite } from '../../../src/ports/log-store.ts'
 import type { Effects, LogId, RaftMessage } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
+import { clip } from '../disk/log-image.ts'
 import { ObservedRaft } from '../observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { LogDelegate } from './delegates.ts'
@@ -64,6 +65,22 @@ class SkipsConsistencyCheck extends ObservedRaft {
   }
 }
 
+/** Entries that differ from the leader's stay: only what is beyond the end of the log is added. */
+class KeepsConflicts extends ObservedRaft {
+  override receive(now: number, message: RaftMessage): void {
+    const { core, leadership } = this.inspect()
+    const { last, lastIndex } = core.log
+    if (message.type !== 'append-request' || leadership !== null || lastIndex <= indexOf(message.prev)) {
+      return super.receive(now, message)
+    }
+    const end = message.batches.at(-1)?.last ?? indexOf(message.prev)
+    const batches = message.batches.flatMap((batch) =>
+      batch.last <= lastIndex ? [] : [clip(batch, logIndex(lastIndex + 1), batch.last)],
+    )
+    super.receive(now, { ...message, prev: end <= lastIndex ? core.log.logIdAt(end) : last, batches })
+  }
+}
+
 /** The log is freed up to the commit index, before the state that covers it is durable. */
 class PurgesTooEarly extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
@@ -106,6 +123,12 @@ export const logBugs: readonly PlantedBug[] = [
     says: 'entries are appended behind an entry that differs from the leader’s',
     seedsMax: 300,
     raft: SkipsConsistencyCheck,
+  },
+  {
+    name: 'conflicting-entries-kept',
+    says: 'entries that differ from the leader’s are not removed',
+    seedsMax: 300,
+    raft: KeepsConflicts,
   },
   {
     name: 'purged-before-durable',

@@ -1,30 +1,70 @@
-import type { Effects, LogIndex, RaftMessage, ReadOutcome } from '../../../src/raft/index.ts'
+import type { Effects, LogIndex, NodeId, RaftMessage, ReadOutcome } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST } from '../../../src/raft/index.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import { ObservedRaft } from '../observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { TransportDelegate } from './delegates.ts'
 
-/** A leader answers reads without asking anybody whether it still leads. */
-class ReadsUnconfirmed extends ObservedRaft {
-  private readonly waiting: number[] = []
+interface PendingRead {
+  readonly readId: number
+  readonly arrivedAt: number
+  /** What was committed when it came. */
+  readonly committed: LogIndex
+}
+
+/** Answers a read as soon as `isConfirmed` says so, and not only when the core does. */
+abstract class ReadsEarly extends ObservedRaft {
+  private waiting: PendingRead[] = []
+
+  protected abstract isConfirmed(read: PendingRead): boolean
 
   override read(now: number, readId: number): ReadOutcome {
     const outcome = super.read(now, readId)
-    if (outcome.kind === 'pending') this.waiting.push(readId)
+    const { core } = this.inspect()
+    if (outcome.kind === 'pending') this.waiting.push({ readId, arrivedAt: core.now, committed: core.committed })
     return outcome
   }
 
   protected override plant(effects: Effects): Effects {
-    if (this.waiting.length === 0 || !this.view().established) return effects
-    const released = this.waiting.splice(0)
-    const known = new Set(effects.reads.map(({ readId }) => readId))
-    const extra = released.filter((readId) => !known.has(readId))
-    const index = effects.committed
-    return {
-      ...effects,
-      reads: [...effects.reads, ...extra.map((readId) => ({ readId, kind: 'ready' as const, index }))],
-    }
+    const released = new Set(effects.reads.map(({ readId }) => readId))
+    this.waiting = this.waiting.filter(({ readId }) => !released.has(readId))
+    const early = this.waiting.filter((read) => this.isConfirmed(read))
+    this.waiting = this.waiting.filter((read) => !early.includes(read))
+    const extra = early.map((read) => ({ readId: read.readId, kind: 'ready' as const, index: this.indexOf(read) }))
+    return { ...effects, reads: [...effects.reads, ...extra] }
+  }
+
+  protected indexOf(_read: PendingRead): LogIndex {
+    return this.view().committed
+  }
+}
+
+/** A leader answers reads without asking anybody whether it still leads. */
+class ReadsUnconfirmed extends ReadsEarly {
+  protected override isConfirmed(): boolean {
+    return this.view().established
+  }
+}
+
+/** A read is confirmed by one node less than a majority: by nobody else in a cluster of three. */
+class ConfirmsOneShort extends ReadsEarly {
+  protected override isConfirmed({ arrivedAt }: PendingRead): boolean {
+    const { core, leadership } = this.inspect()
+    if (leadership === null || !leadership.established) return false
+    const confirms = (id: NodeId): boolean =>
+      id === core.id || (leadership.replication.progressOf(id)?.ackedAt ?? -Infinity) >= arrivedAt
+    return core.membership.configs.every((config) => config.filter(confirms).length >= Math.floor(config.length / 2))
+  }
+}
+
+/** A new leader answers before its blank entry is committed: what it knows to be committed may be long out of date. */
+class ReadsBeforeOwnBlank extends ReadsEarly {
+  protected override isConfirmed({ arrivedAt }: PendingRead): boolean {
+    return (this.view().quorumAckedAt ?? -Infinity) >= arrivedAt
+  }
+
+  protected override indexOf({ committed }: PendingRead): LogIndex {
+    return committed
   }
 }
 
@@ -51,8 +91,8 @@ class IgnoresLeases extends ObservedRaft {
   }
 }
 
-/** A leader counts as confirmed what was acknowledged before the read came. */
-class ReadsBeforeOwnBlank extends ObservedRaft {
+/** A confirmed read is answered from whatever is applied: the index that it has to wait for is dropped. */
+class AwaitsNoIndex extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     const reads = effects.reads.map((release) =>
       release.kind === 'ready' ? { ...release, index: BEFORE_FIRST } : release,
@@ -72,8 +112,20 @@ export const readBugs: readonly PlantedBug[] = [
   {
     name: 'read-unconfirmed',
     says: 'reads are answered by whoever believes to lead',
-    seedsMax: 300,
+    seedsMax: 1000,
     raft: ReadsUnconfirmed,
+  },
+  {
+    name: 'read-quorum-one-short',
+    says: 'a read is confirmed by one node less than a majority',
+    seedsMax: 2000,
+    raft: ConfirmsOneShort,
+  },
+  {
+    name: 'read-before-own-blank',
+    says: 'a new leader answers reads before it knows what is committed',
+    seedsMax: 200,
+    raft: ReadsBeforeOwnBlank,
   },
   { name: 'lease-never-ends', says: 'reads under a lease that has run out', seedsMax: 400, raft: LeaseNeverEnds },
   { name: 'lease-not-respected', says: 'votes are given while a leader is heard', seedsMax: 1000, raft: IgnoresLeases },
@@ -81,7 +133,7 @@ export const readBugs: readonly PlantedBug[] = [
     name: 'read-index-not-awaited',
     says: 'a read does not wait until its index is applied',
     seedsMax: 200,
-    raft: ReadsBeforeOwnBlank,
+    raft: AwaitsNoIndex,
   },
   {
     name: 'follower-read-too-low',

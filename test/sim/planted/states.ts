@@ -1,4 +1,5 @@
-import { rowFromBytes } from '../../../src/kv/index.ts'
+import { decodeCommand, encodeCommand, rowFromBytes } from '../../../src/kv/index.ts'
+import { commandEntryBytes, commandEntryInto, entriesOf } from '../../../src/node/entry.ts'
 import type {
   StateInstall,
   StateRange,
@@ -8,7 +9,8 @@ import type {
   StateWrite,
 } from '../../../src/ports/state-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
-import type { NodeId, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
+import type { NodeId, ProposeOutcome, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
+import { logIndex, nodeId, term } from '../../../src/raft/index.ts'
 import { ObservedRaft } from '../observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { StateDelegate, TransportDelegate } from './delegates.ts'
@@ -49,6 +51,26 @@ class LosesNames extends StateDelegate {
       writes.filter(({ key }) => !rowFromBytes(key).startsWith(KEYED_WRITES)),
       meta,
     )
+  }
+}
+
+/** Names of keyed writes are dropped before anybody looks whether they were executed. */
+class ForgetsNames extends ObservedRaft {
+  override propose(
+    now: number,
+    { count, body }: { readonly count: number; readonly body: Uint8Array },
+  ): ProposeOutcome {
+    const leaderId = { term: term(0), nodeId: nodeId(0) }
+    const entries = entriesOf({ leaderId, first: logIndex(0), last: logIndex(count - 1), body, membershipCount: 0 })
+    const unnamed = entries.map((entry) => {
+      if (entry.kind !== 'command') throw new Error('only commands are proposed')
+      const command = encodeCommand({ ...decodeCommand(entry.command), idempotency: null })
+      const bytes = Buffer.alloc(commandEntryBytes(command.length))
+      const origin = { node: nodeId(entry.originNode), nonce: entry.originNonce }
+      commandEntryInto(bytes, 0, origin, entry.requestNumber, command)
+      return bytes
+    })
+    return super.propose(now, { count, body: Buffer.concat(unnamed) })
   }
 }
 
@@ -138,6 +160,12 @@ export const stateBugs: readonly PlantedBug[] = [
     says: 'the names of keyed writes are kept in memory only',
     seedsMax: 100,
     wrapState: (state) => new LosesNames(state),
+  },
+  {
+    name: 'keyed-writes-repeated',
+    says: 'a keyed write that is repeated is executed again',
+    seedsMax: 100,
+    raft: ForgetsNames,
   },
   {
     name: 'view-cut',
