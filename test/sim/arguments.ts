@@ -13,11 +13,14 @@ export type Task =
   | { readonly kind: 'replay'; readonly seed: number; readonly bug: string | null; readonly quiet: boolean }
   /** Every planted bug, until it is found. */
   | { readonly kind: 'planted'; readonly only: string | null; readonly workers: number }
+  /** Every scene, or those with a name that contains `only`. */
+  | { readonly kind: 'cases'; readonly only: string | null; readonly from: number }
   | { readonly kind: 'usage'; readonly problem: string }
 
 export const USAGE = `npm run sim -- [--seeds N] [--from S] [--workers W]    runs seeds S to S+N-1 (default 1000 from 1)
 npm run sim -- --minutes M [--from S]                  runs seeds from S on for M minutes
 npm run sim -- --seed N [--bug NAME] [--quiet]         runs one seed again and prints what happens
+npm run sim -- --cases [--only TEXT] [--from S]        plays every scene, those named so; tells one alone in full
 npm run sim:planted [-- --only NAME]                   plants one bug after the other and counts the seeds until it is found`
 
 const WORKERS_DEFAULT = 2
@@ -36,11 +39,14 @@ export function parseTask(given: readonly string[]): Task {
         bug: { type: 'string' },
         quiet: { type: 'boolean' },
         planted: { type: 'boolean' },
+        cases: { type: 'boolean' },
         only: { type: 'string' },
       },
     })
     const workers = wholeNumber('workers', values.workers, WORKERS_DEFAULT, 1)
     if (values.planted === true) return { kind: 'planted', only: values.only ?? null, workers }
+    if (values.cases === true)
+      return { kind: 'cases', only: values.only ?? null, from: wholeNumber('from', values.from, 1) }
     if (values.seed !== undefined) {
       const seed = wholeNumber('seed', values.seed, 0)
       return { kind: 'replay', seed, bug: values.bug ?? null, quiet: values.quiet ?? false }

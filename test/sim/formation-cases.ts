@@ -1,8 +1,8 @@
-import type { Draw } from './draw.ts'
-import { memberOf } from './formation.ts'
+import { coveringSample } from './covering.ts'
+import { crashesOf, describeCrash } from './crash-points.ts'
 import type { Machine } from './machine.ts'
-import { isQuorum } from './quorum.ts'
-import { Stage, type CrashOrder, type SceneOutcome } from './stage.ts'
+import type { Scene } from './scene.ts'
+import type { CrashOrder, Stage } from './stage.ts'
 
 /** How far an initialiser has come when the next one is called. */
 export const phases = ['called', 'appended', 'synced', 'voted', 'elected', 'committed'] as const
@@ -16,19 +16,37 @@ export interface FormationCase {
   readonly crash: CrashOrder | null
 }
 
-const CRASH_MOMENTS = ['write-begin', 'write-end', 'send'] as const
 const CRASH_AT_MAX = 5
 
-function crashesOf(machines: number): (CrashOrder | null)[] {
-  const crashes: (CrashOrder | null)[] = [null]
-  for (let machine = 0; machine < machines; machine++) {
-    for (const moment of CRASH_MOMENTS) {
-      for (let at = 1; at <= CRASH_AT_MAX; at++) {
-        crashes.push({ machine, moment, at, kind: at % 2 === 0 ? 'power' : 'kill' })
-      }
-    }
+/**
+ * Every class of interleavings of one, two, three and five initialisers, with nobody dying and with each of them dying at each
+ * step; of five, whose classes are many, each class with one crash after the other.
+ */
+export function formationCases(): FormationCase[] {
+  const cases: FormationCase[] = []
+  for (const members of [1, 2, 3, 5]) cases.push(...withCrashes(members, []))
+  for (const members of [2, 3]) for (const list of phaseLists(1)) cases.push(...withCrashes(members, list))
+  for (const list of phaseLists(2)) cases.push(...withCrashes(3, list))
+  const five = crashesAmong(5)
+  for (const [at, list] of phaseLists(4).entries()) {
+    cases.push({ members: 5, phases: list, crash: null })
+    // The 75 crashes come round with every 25th class, the phases with every 6th: each phase meets each crash.
+    for (let i = 0; i < 3; i++)
+      cases.push({ members: 5, phases: list, crash: five[(at * 3 + i) % five.length] ?? null })
   }
-  return crashes
+  return cases
+}
+
+function withCrashes(members: number, list: readonly Phase[]): FormationCase[] {
+  const crashes = [null, ...crashesAmong(list.length + 1)]
+  return crashes.map((crash) => ({ members, phases: list, crash }))
+}
+
+function crashesAmong(initialisers: number): CrashOrder[] {
+  return crashesOf(
+    Array.from({ length: initialisers }, (_, at) => at),
+    CRASH_AT_MAX,
+  )
 }
 
 function phaseLists(length: number): Phase[][] {
@@ -36,132 +54,69 @@ function phaseLists(length: number): Phase[][] {
   return phaseLists(length - 1).flatMap((list) => phases.map((phase) => [...list, phase]))
 }
 
-/** Every class of interleavings of one and two initialisers with a crash at every step; of three and five, every class, the crashes in turn. */
-export function formationCases(): FormationCase[] {
-  const cases: FormationCase[] = []
-  for (const members of [1, 2, 3, 5]) {
-    for (const crash of crashesOf(1)) cases.push({ members, phases: [], crash })
-  }
-  for (const members of [2, 3]) {
-    for (const list of phaseLists(1)) for (const crash of crashesOf(2)) cases.push({ members, phases: list, crash })
-  }
-  const three = crashesOf(3)
-  for (const list of phaseLists(2)) {
-    cases.push({ members: 3, phases: list, crash: null })
-    for (let i = 0; i < 4; i++)
-      cases.push({ members: 3, phases: list, crash: three[(cases.length * 7) % three.length] ?? null })
-  }
-  const five = crashesOf(5)
-  for (const [at, list] of phaseLists(4).entries()) {
-    // All 1296 classes of five are for a long run; one in nine is enough to meet each pair of neighbours many times.
-    if (at % 9 === 0) cases.push({ members: 5, phases: list, crash: five[at % five.length] ?? null })
-  }
-  return cases
+/**
+ * Of one and two initialisers all; of three and five enough to meet every two phases at every two places, every crash, and every
+ * crash together with every phase of three.
+ */
+export function formationSample(): FormationCase[] {
+  const cases = formationCases()
+  const initialisers = (count: number): FormationCase[] => cases.filter((one) => one.phases.length + 1 === count)
+  return [
+    ...initialisers(1),
+    ...initialisers(2),
+    ...coveringSample(initialisers(3), (one) => [...phasePairs(one.phases), ...phasesWithCrash(one)]),
+    ...coveringSample(initialisers(5), (one) => [...phasePairs(one.phases), describeCrash(one.crash)]),
+  ]
 }
 
-export function describeCase({ members, phases: list, crash }: FormationCase): string {
+/** Every two phases of `list`, with their places. */
+export function phasePairs(list: readonly Phase[]): string[] {
+  return list.flatMap((phase, at) => list.slice(at + 1).map((later, i) => `${at} ${phase}, ${at + 1 + i} ${later}`))
+}
+
+function phasesWithCrash({ phases: list, crash }: FormationCase): string[] {
+  return list.map((phase, at) => `${at} ${phase}, ${describeCrash(crash)}`)
+}
+
+function describeCase({ members, phases: list, crash }: FormationCase): string {
   const order = ['first', ...list].join(', then ')
-  const death =
-    crash === null ? 'no crash' : `node ${crash.machine + 1} dies at ${crash.moment} ${crash.at} (${crash.kind})`
-  return `${members} members, ${list.length + 1} initialisers (${order}), ${death}`
+  return `formation: ${members} members, ${list.length + 1} initialisers (${order}), ${describeCrash(crash)}`
 }
 
-/** No violation: one healthy cluster came of it. */
-export function runFormationCase(
-  given: FormationCase,
-  seed: number,
-  print?: (line: string) => void,
-): Promise<SceneOutcome> {
-  const stage = new Stage(seed, print === undefined ? { machines: given.members } : { machines: given.members, print })
-  return stage.play(async () => {
-    stage.startAll()
-    await stage.sleep(5)
-    if (given.crash !== null) stage.order(given.crash)
-    const answers: Promise<string>[] = [stage.initialize(stage.machine(0), stage.machines)]
-    for (const [at, phase] of given.phases.entries()) {
-      await stage.waitFor(`initialiser ${at + 1} to be ${phase}`, 20_000, () => hasReached(stage.machine(at), phase))
-      answers.push(stage.initialize(stage.machine(at + 1), stage.machines))
-    }
-    await Promise.all(answers)
-    await stage.expectOneHealthyCluster()
+export function formationScenes(): Scene[] {
+  const sampled = new Set(formationSample().map(describeCase))
+  return formationCases().map((given) => {
+    const name = describeCase(given)
+    const play = (stage: Stage): Promise<void> => playFormation(given, stage)
+    return { name, isSampled: sampled.has(name), machines: given.members, play }
   })
+}
+
+/** One healthy cluster comes of it. */
+async function playFormation(given: FormationCase, stage: Stage): Promise<void> {
+  stage.startAll()
+  await stage.sleep(5)
+  if (given.crash !== null) stage.order(given.crash)
+  const answers: Promise<string>[] = [stage.initialize(stage.machine(0), stage.machines)]
+  for (const [at, phase] of given.phases.entries()) {
+    const before = stage.machine(at)
+    await stage.waitFor(`${before.name} to be ${phase}`, 20_000, () => hasReached(before, phase), 0.05)
+    const onCalled = (): void => stage.mark(`${at} is ${phaseOf(before)}`)
+    answers.push(stage.initialize(stage.machine(at + 1), stage.machines, { onCalled }))
+  }
+  await Promise.all(answers)
+  await stage.expectOneHealthyCluster()
+}
+
+function hasReached(machine: Machine, phase: Phase): boolean {
+  return phases.indexOf(phaseOf(machine)) >= phases.indexOf(phase)
 }
 
 /** `elected` and `committed` are the cluster's: another node may have been faster. */
-function hasReached(machine: Machine, phase: Phase): boolean {
-  const { view } = machine
-  switch (phase) {
-    case 'called':
-      return true
-    case 'appended':
-      return view !== null && view.last !== null
-    case 'synced':
-      return machine.log.durable.lastIndex >= 0
-    case 'voted':
-      return machine.log.durable.hardState.vote.leaderId.term > 0
-    case 'elected':
-      return view !== null && view.leader !== null
-    case 'committed':
-      return view !== null && view.committed >= 0
-  }
-}
-
-/** Initialisers that were told different members, at nearly the same time. */
-export interface DisagreementCase {
-  readonly machines: number
-  /** Whom each initialiser was told, itself included; and when it is called. */
-  readonly told: readonly { readonly initialiser: number; readonly members: readonly number[]; readonly atMs: number }[]
-}
-
-export function drawDisagreement(draw: Draw): DisagreementCase {
-  const machines = draw.integer(2, 7)
-  const all = Array.from({ length: machines }, (_, at) => at)
-  const told = draw.sample(all, draw.integer(2, Math.min(machines, 4) + 1)).map((initialiser) => {
-    const others = all.filter((at) => at !== initialiser)
-    // Mostly nearly everybody: lists that overlap in a majority are the ones that could be taken for each other.
-    const count = draw.chance(0.7)
-      ? draw.integer(Math.floor(others.length / 2), others.length + 1)
-      : draw.integer(0, others.length + 1)
-    return {
-      initialiser,
-      members: [initialiser, ...draw.sample(others, count)],
-      atMs: draw.between(0, draw.pick([0.5, 2, 8])),
-    }
-  })
-  return { machines, told }
-}
-
-/** No violation: however many clusters came of it, each is sound, and no node is in two. */
-export function runDisagreement(
-  given: DisagreementCase,
-  seed: number,
-  print?: (line: string) => void,
-): Promise<SceneOutcome> {
-  const { machines } = given
-  const stage = new Stage(seed, print === undefined ? { machines } : { machines, print })
-  return stage.play(async () => {
-    stage.startAll()
-    await stage.sleep(5)
-    for (const { initialiser, members, atMs } of given.told) {
-      const machine = stage.machine(initialiser)
-      const specs = members.map((at) => memberOf(stage.machine(at)))
-      stage.world.after(atMs, () => {
-        void stage.ask(machine, ({ cluster }) => cluster.initialize(specs, 'appended', 1_500))
-      })
-    }
-    // Long enough for several elections, and for clients to write to whatever has been formed.
-    for (let round = 0; round < 6; round++) {
-      await stage.sleep(stage.options.node.electionTimeoutMsMax)
-      for (const machine of stage.machines) if (machine.view?.state === 'leader') await stage.writeThrough(machine)
-    }
-    for (const ledger of stage.cluster.formedClusters()) {
-      const members = stage.machines.filter((machine) => machine.clusterId === ledger.clusterId)
-      const voters = members.flatMap((machine) => machine.view?.effective.membership.configs.flat() ?? [])
-      stage.check(
-        isQuorum([...new Set(voters)], (id) => members.some((machine) => machine.id === id)),
-        'formation',
-        'a cluster commits without a majority of its own',
-      )
-    }
-  })
+function phaseOf({ view, log }: Machine): Phase {
+  if (view !== null && view.committed >= 0) return 'committed'
+  if (view !== null && view.leader !== null) return 'elected'
+  if (log.durable.hardState.vote.leaderId.term > 0) return 'voted'
+  if (log.durable.lastIndex >= 0) return 'synced'
+  return view !== null && view.last !== null ? 'appended' : 'called'
 }

@@ -1,28 +1,56 @@
 import t from 'tap'
-import { Draw } from './draw.ts'
-import { describeCase, drawDisagreement, formationCases, runDisagreement, runFormationCase } from './formation-cases.ts'
+import { describeCrash } from './crash-points.ts'
+import { disagreementScenes } from './disagreement-cases.ts'
+import { formationCases, formationSample, formationScenes, phasePairs, phases } from './formation-cases.ts'
+import { expectMarks, playSample } from './play-sample.ts'
 import { watchRejections } from './run-seed.ts'
+import { unreachableScenes } from './unreachable-cases.ts'
+import { votedScenes } from './voted-cases.ts'
 
 t.teardown(watchRejections())
 
-t.test('every class of interleavings of initialisers forms one cluster, whoever dies meanwhile', async (t) => {
-  const cases = formationCases()
-  let crashes = 0
-  for (const [at, given] of cases.entries()) {
-    const { violation, crashed } = await runFormationCase(given, 1000 + at)
-    if (crashed) crashes += 1
-    if (violation !== null) t.fail(`${describeCase(given)}: ${violation.oracle}: ${violation.message}`)
-  }
-  t.ok(cases.length > 700, `${cases.length} cases`)
-  t.ok(crashes > 400, `${crashes} of them with a crash`)
+t.test('the sample of five initialisers meets every two phases at every two places, and every crash', (t) => {
+  const ofFive = formationSample().filter((one) => one.phases.length === 4)
+  const pairs = new Set(ofFive.flatMap((one) => phasePairs(one.phases)))
+  const placePairs = 6
+  t.equal(pairs.size, placePairs * phases.length ** 2)
+  const crashes = new Set(ofFive.map(({ crash }) => describeCrash(crash)))
+  t.equal(crashes.size, 5 * 3 * 5 + 1)
+  const classes = new Set(formationCases().map((one) => `${one.members} ${one.phases.join()}`))
+  t.equal(classes.size, 4 + 2 * phases.length + phases.length ** 2 + phases.length ** 4, 'and the list has every class')
+  t.end()
 })
 
-t.test('initialisers who were told different members never share a node', async (t) => {
-  const draw = new Draw(1)
-  for (let seed = 1; seed <= 500; seed++) {
-    const given = drawDisagreement(draw)
-    const { violation } = await runDisagreement(given, seed)
-    if (violation !== null) t.fail(`${JSON.stringify(given)}: ${violation.oracle}: ${violation.message}`)
+t.test('every class of interleavings of initialisers forms one cluster, whoever dies meanwhile', async (t) => {
+  const report = await playSample(t, formationScenes())
+  t.ok(report.played > 900, `${report.played} played`)
+  t.ok(report.crashed > 800, `${report.crashed} of them with a crash`)
+  // What the next initialiser really met: elections do not wait for it.
+  for (const at of [0, 1]) {
+    expectMarks(
+      t,
+      report,
+      phases.map((phase) => `${at} is ${phase}`),
+      5,
+    )
   }
-  t.pass('500 disagreements')
+})
+
+t.test('initialisers who are told different members never share a node, whoever dies meanwhile', async (t) => {
+  const report = await playSample(t, disagreementScenes())
+  t.ok(report.crashed > report.played / 3, `${report.crashed} with a crash`)
+  expectMarks(t, report, ['1 cluster', '2 clusters', 'answered', 'already-initialized', 'peer-disagrees'], 30)
+})
+
+t.test('a cluster is formed without members that cannot be reached, or waits for them', async (t) => {
+  const report = await playSample(t, unreachableScenes())
+  t.ok(report.crashed > report.played / 2, `${report.crashed} with a crash`)
+  expectMarks(t, report, ['formed without them', 'waited for them', 'formed without this side'], 8)
+})
+
+t.test('a node that has voted forms no other cluster', async (t) => {
+  const report = await playSample(t, votedScenes())
+  t.ok(report.crashed > report.played / 2, `${report.crashed} with a crash`)
+  const refusals = ['the same', 'alone', 'others'].map((told) => `${told}: already-initialized`)
+  expectMarks(t, report, ['vote on its way', 'vote on disk', ...refusals], 25)
 })

@@ -1,4 +1,5 @@
 import { parseTask, USAGE, type Task } from './arguments.ts'
+import { playCases } from './cases.ts'
 import { Crew } from './crew.ts'
 import { plantedBug, plantedBugs } from './planted/catalogue.ts'
 import { runSeed, watchRejections } from './run-seed.ts'
@@ -91,6 +92,9 @@ async function main(): Promise<boolean> {
       return replay(task)
     case 'planted':
       return planted(task)
+    case 'cases':
+      watchRejections()
+      return playCases(task, print)
     case 'usage':
       print(task.problem)
       print(USAGE)

@@ -1,3 +1,4 @@
+import { RequestError } from '../../src/lib/errors.ts'
 import type { NodeServices } from '../../src/node/node.ts'
 import { callNode, type CallOutcome } from './call.ts'
 import { Client } from './client.ts'
@@ -8,6 +9,8 @@ import { LivenessPhase } from './liveness.ts'
 import type { CrashKind, CrashMoment, Machine } from './machine.ts'
 import { drawOptions, type SimulationOptions } from './options.ts'
 import { HistoryCheck } from './oracles/history.ts'
+import type { CoreStep } from './oracles/oracle.ts'
+import type { Print, SceneOutcome } from './scene.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 import { asViolation, World } from './world.ts'
@@ -21,10 +24,16 @@ export interface CrashOrder {
   readonly kind: CrashKind
 }
 
-export interface SceneOutcome {
-  readonly violation: Violation | null
-  /** Whether a crash that was ordered came to pass. */
-  readonly crashed: boolean
+export type StepWatch = (machine: Machine, step: CoreStep) => void
+
+export interface InitializeOptions {
+  /** What the request waits for. */
+  readonly wait?: 'appended' | 'leader' | 'committed'
+  /** Refusals that are final, besides the one that says that it is done. */
+  readonly settled?: readonly string[]
+  readonly attemptsMax?: number
+  /** The request has come to the node. */
+  readonly onCalled?: () => void
 }
 
 const RESTART_MS = 40
@@ -39,11 +48,14 @@ export class Stage {
   private readonly history: Operation[] = []
   private readonly client: Client
   private readonly orders: { readonly order: CrashOrder; left: number }[] = []
-  private crashed = false
+  private readonly crashes: CrashOrder[] = []
+  private readonly marks = new Set<string>()
+  private readonly watches = new Set<StepWatch>()
+  private readonly away = new Set<Machine>()
   private isOneStore = true
 
-  constructor(seed: number, setting: { readonly machines: number; readonly print?: (line: string) => void }) {
-    const trace = new Trace(setting.print ?? null)
+  constructor(seed: number, setting: { readonly machines: number; readonly print: Print | null }) {
+    const trace = new Trace(setting.print)
     this.world = new World({ seed, eventsMax: 500_000 }, { trace })
     const drawn = drawOptions(seed, this.world.random.fork())
     this.options = {
@@ -54,8 +66,9 @@ export class Stage {
       automation: { formation: null, autopilot: { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 }, stabilizationMs: 0 },
       bootMs: 0,
       topology: 'whole',
-      delayMs: 0.3,
-      writeMs: 0.2,
+      // Now the network is slower than the disks, now the disks than the network.
+      delayMs: this.world.random.pick([0.3, 0.3, 3]),
+      writeMs: this.world.random.pick([0.2, 0.2, 2]),
       workMs: 0,
       keys: 3,
       timeoutMs: 2_000,
@@ -66,7 +79,9 @@ export class Stage {
     for (let i = 0; i < setting.machines; i++) this.cluster.addMachine(this.options, 1, null)
     this.cluster.listener = {
       onMoment: (machine, moment) => this.onMoment(machine, moment),
-      onStep: () => undefined,
+      onStep: (machine, step) => {
+        for (const watch of this.watches) watch(machine, step)
+      },
       onExit: (machine) => this.restart(machine),
     }
     const { world, history, options } = this
@@ -77,6 +92,10 @@ export class Stage {
 
   get machines(): readonly Machine[] {
     return this.cluster.machines
+  }
+
+  get hasCrashed(): boolean {
+    return this.crashes.length > 0
   }
 
   machine(at: number): Machine {
@@ -101,33 +120,89 @@ export class Stage {
     if (!ended) this.world.fail(new Violation('bounded-time', 'the scene has not ended'))
     if (this.world.failure() === null && this.isOneStore) this.checkHistory()
     this.cluster.end()
-    return { violation: this.world.failure(), crashed: this.crashed }
+    return { violation: this.world.failure(), crashes: this.crashes, marks: this.marks }
   }
 
   startAll(): void {
     for (const machine of this.machines) machine.start()
   }
 
+  /** `machine` dies and stays down until it is brought back. */
+  takeDown(machine: Machine, kind: CrashKind): void {
+    this.away.add(machine)
+    machine.crash(kind)
+  }
+
+  bringBack(machine: Machine): void {
+    this.away.delete(machine)
+    machine.start()
+  }
+
   order(crash: CrashOrder): void {
     this.orders.push({ order: crash, left: crash.at })
   }
 
-  /** Asks `machine` to initialise a cluster of `members`, again after every restart, until it has answered for good. */
-  async initialize(machine: Machine, members: readonly Machine[]): Promise<string> {
-    const specs = members.map(memberOf)
-    for (;;) {
-      const outcome = await this.ask(machine, ({ cluster }) => cluster.initialize(specs, 'appended', 1_500))
-      if (outcome.kind === 'answered') {
-        this.check(
-          machine.log.durable.lastIndex >= 0,
-          'formation',
-          `${machine.name} answers before its entry is on disk`,
-        )
-        return 'answered'
+  /** Crashes that were ordered and have not come will not come any more. */
+  cancelOrders(): void {
+    this.orders.length = 0
+  }
+
+  /** `run` hears of every step of every core, until what is returned is called. */
+  watch(run: StepWatch): () => void {
+    this.watches.add(run)
+    return () => this.watches.delete(run)
+  }
+
+  /** Something that was worth coming here for has been met. */
+  mark(what: string): void {
+    this.marks.add(what)
+  }
+
+  /** Nothing gets from `side` to the others, nor from them to `side`, until the links are healed. */
+  split(side: readonly number[]): void {
+    const { links } = this.cluster.network
+    for (const [at, one] of this.machines.entries()) {
+      for (const [otherAt, other] of this.machines.entries()) {
+        if (side.includes(at) !== side.includes(otherAt)) links.cut(one.id, other.id)
       }
-      if (outcome.kind === 'failed' && outcome.code === 'already-initialized') return outcome.code
+    }
+  }
+
+  heal(): void {
+    this.cluster.network.links.healAll()
+  }
+
+  /**
+   * Asks `machine` to form a cluster of `members`, again after every restart as a start script does, until the answer is final.
+   * Returns the last answer's code.
+   */
+  async initialize(machine: Machine, members: readonly Machine[], options: InitializeOptions = {}): Promise<string> {
+    const { wait = 'appended', settled = [], attemptsMax = Infinity, onCalled = () => undefined } = options
+    const specs = members.map(memberOf)
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.ask(machine, async ({ cluster }) => {
+        onCalled()
+        try {
+          const answer = await cluster.initialize(specs, wait, 1_500)
+          this.checkKept(machine, 'answers initialize', machine.log.durable.lastIndex >= 0)
+          return answer
+        } catch (error) {
+          const isDone = error instanceof RequestError && error.code === 'already-initialized'
+          if (isDone)
+            this.checkKept(machine, 'calls itself initialised', machine.log.durable.hardState.clusterId !== null)
+          throw error
+        }
+      })
+      const code = outcome.kind === 'answered' ? outcome.kind : outcome.code
+      const isFinal = outcome.kind === 'answered' || code === 'already-initialized' || settled.includes(code)
+      if (isFinal || attempt >= attemptsMax) return code
       await this.sleep(20)
     }
+  }
+
+  /** The promise is kept in the moment of the answer, not only when it arrives. */
+  private checkKept({ name }: Machine, says: string, isOnDisk: boolean): void {
+    if (!isOnDisk) this.world.fail(new Violation('formation', `${name} ${says} before that is on disk`))
   }
 
   ask<T>(machine: Machine, run: (services: NodeServices) => Promise<T>): Promise<CallOutcome<T>> {
@@ -157,11 +232,11 @@ export class Stage {
     return leaders.sort((a, b) => term(b) - term(a))[0] ?? null
   }
 
-  async waitFor(what: string, timeoutMs: number, holds: () => boolean): Promise<void> {
+  async waitFor(what: string, timeoutMs: number, holds: () => boolean, lookEveryMs = 0.25): Promise<void> {
     const limit = this.world.now() + timeoutMs
     while (!holds()) {
       if (this.world.now() >= limit) throw new Violation('scene', `${what} did not come within ${timeoutMs} ms`)
-      await this.sleep(0.25)
+      await this.sleep(lookEveryMs)
     }
   }
 
@@ -215,7 +290,7 @@ export class Stage {
       if (one.order.machine !== at || one.order.moment !== moment || one.left === 0) continue
       one.left -= 1
       if (one.left > 0) continue
-      this.crashed = true
+      this.crashes.push(one.order)
       machine.crash(one.order.kind)
       this.restart(machine)
       return
@@ -223,6 +298,8 @@ export class Stage {
   }
 
   private restart(machine: Machine): void {
-    this.world.after(RESTART_MS, () => machine.start())
+    this.world.after(RESTART_MS, () => {
+      if (!this.away.has(machine)) machine.start()
+    })
   }
 }

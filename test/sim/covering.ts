@@ -1,0 +1,27 @@
+/**
+ * Some of `items` that have every feature which any of them has. They are looked at in an order that spreads over the whole
+ * list, and one is taken when it has a feature that none before it had.
+ */
+export function coveringSample<T>(items: readonly T[], featuresOf: (item: T) => readonly string[]): T[] {
+  const met = new Set<string>()
+  const sample: T[] = []
+  for (const at of spread(items.length)) {
+    const item = items[at] as T
+    const features = featuresOf(item)
+    if (features.every((feature) => met.has(feature))) continue
+    for (const feature of features) met.add(feature)
+    sample.push(item)
+  }
+  return sample
+}
+
+/** Every number below `length` once, neighbours far apart: steps of about the golden section of it. */
+function spread(length: number): number[] {
+  let step = Math.max(1, Math.round(length * 0.618))
+  while (commonDivisor(step, length) > 1) step += 1
+  return Array.from({ length }, (_, i) => (i * step) % length)
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b)
+}
