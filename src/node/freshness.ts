@@ -14,6 +14,12 @@ export class Freshness {
   private heard: Word | null = null
   private latest: Word | null = null
 
+  /** Whether a leader, heard at `since` or later, has committed more than the log up to `last`. */
+  isBehind(last: LogIndex, since: number): boolean {
+    const word = this.latest ?? this.heard
+    return word !== null && word.committed > last && word.at >= since
+  }
+
   onLeaderHeard(at: number, committed: LogIndex, applied: LogIndex): void {
     if (this.heard === null) this.heard = { at, committed }
     else this.latest = { at, committed }

@@ -45,7 +45,7 @@ export class Replica {
   private readonly deps: NodeDependencies
   private readonly peers: Peers
   private readonly forwarded: Forwarded
-  private readonly departure: Departure
+  readonly departure: Departure
   private stopped = false
 
   constructor(options: NodeOptions, deps: NodeDependencies, peers: Peers, startup: Startup) {
@@ -69,8 +69,10 @@ export class Replica {
       { id: options.id, retryMs: options.electionTimeoutMsMin },
       { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
     )
-    const { raft, proposals, reads } = this
-    this.departure = new Departure({ id: options.id, raft, proposals, reads, applied: () => this.appliedIndex })
+    const { raft, proposals, reads, freshness } = this
+    const { clock } = deps
+    const applied = (): LogIndex => this.appliedIndex
+    this.departure = new Departure(options, { raft, proposals, reads, freshness, clock, applied })
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = this.makeFlusher(indexOf(startup.restored.purged))

@@ -98,14 +98,9 @@ export class Status {
   }
 
   state(): NodeStateView {
-    const { state, effective, committedMembership } = this.replica.raft.view()
     if (this.stopping) return 'shutdown'
-    const known = effective.membership.configs.length > 0
-    const isOutside = known && !effective.membership.nodes.has(this.options.id) && state !== 'leader'
-    // A change that is not committed may still be undone, unless a peer says that it is over.
-    if ((isOutside && indexOf(committedMembership.logId) >= indexOf(effective.logId)) || this.peers.toldRemoved)
-      return 'removed'
-    return state
+    const { departure, raft } = this.replica
+    return departure.isRemoved || this.peers.toldRemoved ? 'removed' : raft.view().state
   }
 
   cluster(): ClusterStatus {
