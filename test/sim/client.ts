@@ -17,7 +17,8 @@ export interface ClientDependencies {
 
 const LIST_PAGE = 3
 const READER_SHARE = 0.3
-const TIMEOUTS = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
+/** Nobody could take or confirm the request within its time. */
+const OUT_OF_TIME = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
 
 /** Someone who reads and writes keys on any node, one request after the other, retries what it may, and writes down what it saw. */
 export class Client {
@@ -149,7 +150,7 @@ export class Client {
       return { kind: 'answered', answer }
     }
     const { code } = outcome
-    if (TIMEOUTS.has(code)) this.world.census.count('client-timeout')
+    if (OUT_OF_TIME.has(code)) this.world.census.count('client-timeout')
     const isWrite = operation.request.type === 'write'
     return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }
   }

@@ -14,9 +14,9 @@ export class SimClock implements Clock {
   private readonly world: World
   private readonly process: SimProcess
   private readonly timers = new Set<Timer>()
-  private anchorWorld: number
+  private readonly anchorWorld: number
   private anchorLocal: number
-  private speed: number
+  private readonly speed: number
   private lastTurnAt = 0
 
   constructor(
@@ -32,10 +32,6 @@ export class SimClock implements Clock {
 
   now(): number {
     return this.anchorLocal + (this.world.now() - this.anchorWorld) * this.speed
-  }
-
-  get rate(): number {
-    return this.speed
   }
 
   after(delayMs: number, callback: () => void): () => void {
@@ -55,14 +51,6 @@ export class SimClock implements Clock {
     const at = Math.max(this.lastTurnAt, Math.ceil(this.world.now() / turnMs) * turnMs)
     this.lastTurnAt = at
     this.world.at(at, () => this.process.deliver('turn', callback))
-  }
-
-  /** From now on the clock runs `rate` times as fast as the world's. */
-  setRate(rate: number): void {
-    this.anchorLocal = this.now()
-    this.anchorWorld = this.world.now()
-    this.speed = rate
-    this.reschedule()
   }
 
   jump(forwardMs: number): void {

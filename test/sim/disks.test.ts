@@ -9,6 +9,7 @@ import { calmDisk } from './disk/faults.ts'
 import { LogDisk } from './disk/log-disk.ts'
 import { SimLogStore } from './disk/log-store.ts'
 import { StateDisk } from './disk/state-disk.ts'
+import { SimPeerRegister } from './disk/peer-register.ts'
 import { SimStateStore } from './disk/state-store.ts'
 import { SimProcess } from './process.ts'
 import { Trace } from './trace.ts'
@@ -72,14 +73,14 @@ function openLog(world: World, disk: LogDisk, weather = calmDisk()): { store: Si
   return { store, process }
 }
 
-function openState(world: World, disk: StateDisk): { store: SimStateStore; process: SimProcess } {
+function openState(world: World, disk: StateDisk, weather = calmDisk()): { store: SimStateStore; process: SimProcess } {
   const process = newProcess(world)
   const ignore = (): void => undefined
   const store = new SimStateStore({
     world,
     process,
     disk,
-    weather: calmDisk(),
+    weather,
     onState: ignore,
     onWrite: ignore,
     onCommit: ignore,
@@ -153,13 +154,59 @@ t.test('a crash keeps what was acknowledged, and of a write on its way some part
 
 t.test('a failed write leaves the log unusable', async (t) => {
   const world = newWorld(3)
-  const weather = { ...calmDisk(), full: true }
+  const weather = calmDisk()
   const { store } = openLog(world, new LogDisk(), weather)
   await pump(world, store.open())
+  weather.broken = true
   await t.rejects(pump(world, store.write([{ type: 'append', batch: blanks(0, 1) }])), { name: 'StorageError' })
-  weather.full = false
+  weather.broken = false
   await t.rejects(pump(world, store.write([{ type: 'append', batch: blanks(0, 1) }])), { name: 'StorageError' })
   await t.rejects(pump(world, store.read(logIndex(0), logIndex(0), 100)), { name: 'StorageError' })
+})
+
+t.test('a full disk fails whatever needs space, is counted when it does, and fails nothing else', async (t) => {
+  const world = newWorld(6)
+  const weather = calmDisk()
+  const full = async (call: () => Promise<unknown>, what: string): Promise<void> => {
+    const before = world.census.of('disk-full')
+    weather.full = true
+    await t.rejects(pump(world, call()), /ENOSPC/, what)
+    weather.full = false
+    t.equal(world.census.of('disk-full'), before + 1, `${what} is counted`)
+  }
+  const opened = async (): Promise<SimStateStore> => {
+    const { store } = openState(world, new StateDisk(), weather)
+    await pump(world, store.open())
+    return store
+  }
+  await full(() => openState(world, new StateDisk(), weather).store.open(), 'opening the state')
+  const written = await opened()
+  await full(() => written.write([], new Uint8Array(1)), 'writing the state')
+  const flushed = await opened()
+  await full(() => flushed.flush(), 'flushing the state')
+  const begun = await opened()
+  await full(() => begun.beginInstall(), 'beginning an install')
+  const [filled, committed] = [await opened(), await opened()]
+  const install = await pump(world, filled.beginInstall())
+  await full(() => install.write([]), 'writing an install')
+  const other = await pump(world, committed.beginInstall())
+  await full(() => other.commit(new Uint8Array(1)), 'committing an install')
+  const register = new SimPeerRegister({ world, process: newProcess(world), disk: new Map(), weather })
+  await full(() => register.remember(nodeId(2), 'i2-1'), 'writing the register of peers')
+
+  weather.full = true
+  const { store } = openLog(world, new LogDisk(), weather)
+  await pump(world, store.open())
+  const vote = { leaderId: { term: term(1), nodeId: nodeId(1) }, committed: false }
+  for (let i = 0; i < 20; i++)
+    await pump(world, store.write([{ type: 'hard-state', state: { vote, clusterId: null } }]))
+  t.pass('a vote is written over the one before')
+  let index = 0
+  const append = async (): Promise<void> => {
+    for (; index < 50; index++) await pump(world, store.write([{ type: 'append', batch: blanks(index, 1) }]))
+  }
+  await t.rejects(append(), /ENOSPC/, 'the log needs another file by and by')
+  t.ok(index > 0, 'but not at once')
 })
 
 t.test(

@@ -14,10 +14,6 @@ function before(a: ScheduledEvent, b: ScheduledEvent): boolean {
 export class EventHeap {
   private readonly items: ScheduledEvent[] = []
 
-  get size(): number {
-    return this.items.length
-  }
-
   push(event: ScheduledEvent): void {
     const items = this.items
     let at = items.length

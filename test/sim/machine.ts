@@ -10,7 +10,7 @@ import type { LogId, LogIndex, NodeAddresses, NodeId, RaftView } from '../../src
 import { calmDisk, type DiskWeather } from './disk/faults.ts'
 import { LogDisk } from './disk/log-disk.ts'
 import type { LogImage } from './disk/log-image.ts'
-import { SimLogStore, type WriteMoment } from './disk/log-store.ts'
+import { SimLogStore } from './disk/log-store.ts'
 import { SimPeerRegister, type PeerDisk } from './disk/peer-register.ts'
 import { StateDisk, type StateImage } from './disk/state-disk.ts'
 import { SimStateStore } from './disk/state-store.ts'
@@ -291,7 +291,7 @@ export class Machine {
     const log = this.logStore(process)
     const state = this.stateStore(process)
     const transport = this.transport(process)
-    const peers = new SimPeerRegister(this.peerDisk, process)
+    const peers = new SimPeerRegister({ world, process, disk: this.peerDisk, weather: this.weather })
     const RaftClass = bug?.raft ?? ObservedRaft
     return {
       log: bug?.wrapLog?.(log) ?? log,
@@ -321,7 +321,7 @@ export class Machine {
         if (write.type === 'hard-state') this.submittedClusterId = write.state.clusterId ?? ''
         this.observer.onSubmit(this, write, last)
       },
-      onWrite: (moment: WriteMoment) => this.observer.onMoment(this, `write-${moment}`, null),
+      onWrite: (moment) => this.observer.onMoment(this, `write-${moment}`, null),
       onDurable: (write) => this.observer.onDurable(this, write),
     })
     this.store = store
@@ -350,7 +350,7 @@ export class Machine {
           this.observer.onSend(this, message)
           this.observer.onMoment(this, 'send', null)
         },
-        onSnapshotStep: (stream) => this.observer.onMoment(this, 'snapshot-chunk', stream),
+        onSnapshotChunk: (stream) => this.observer.onMoment(this, 'snapshot-chunk', stream),
       },
     )
   }

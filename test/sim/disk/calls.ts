@@ -5,6 +5,9 @@ import type { DiskWeather } from './faults.ts'
 
 const STUCK_POLL_MS = 5
 
+/** What a call asks of the disk: to read, to write where there is room already, or to write what needs new room. */
+export type DiskUse = 'read' | 'overwrite' | 'grow'
+
 /** The calls of one store: each takes time, none ends after the process has; the first error or the close makes the rest fail. */
 export class Calls {
   private readonly process: SimProcess
@@ -29,6 +32,26 @@ export class Calls {
   poison(message: string): Error {
     this.refusal ??= new StorageError('failed', message)
     return this.refusal
+  }
+
+  /**
+   * Fails as the disk does at present, and then the store is of no use. `action` names the call in the error; errors of the moment are
+   * counted as `oneTime`.
+   */
+  useDisk(use: DiskUse, action: string, oneTime: 'disk-write-error' | 'disk-state-error'): void {
+    const { weather, process, world } = this
+    if (weather.broken) {
+      world.census.count('disk-write-error-sticky')
+      throw this.poison(`${action} failed: EIO`)
+    }
+    if (weather.full && use === 'grow') {
+      world.census.count('disk-full')
+      throw this.poison(`${action} failed: ENOSPC`)
+    }
+    const probability = use === 'read' ? weather.readErrorProbability : weather.writeErrorProbability
+    if (probability === 0 || !process.random.chance(probability)) return
+    world.census.count(use === 'read' ? 'disk-read-error' : oneTime)
+    throw this.poison(`${action} failed: EIO`)
   }
 
   /** Ends after `delayMs` with what `run` gives or throws; never, when the process ends first. */

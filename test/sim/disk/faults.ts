@@ -8,11 +8,11 @@ export interface DiskWeather {
   slowMs: number
   writeErrorProbability: number
   readErrorProbability: number
-  /** Every call that needs space fails while this holds. */
+  /** While this holds, calls that need space fail: all that write files of their own, and of those of the log every now and then one. */
   full: boolean
   /** Every call fails while this holds, also those of a process that starts. */
   broken: boolean
-  /** No write ends before this moment of the world's time. */
+  /** No call ends before this moment of the world's time. */
   stuckUntil: number
 }
 

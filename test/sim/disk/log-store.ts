@@ -19,7 +19,7 @@ export interface LogStoreDependencies {
   readonly disk: LogDisk
   readonly weather: DiskWeather
   /** A write is about to begin, or has just become durable but is not acknowledged yet. May end the process. */
-  readonly onWrite: (moment: WriteMoment, writes: readonly LogWrite[]) => void
+  readonly onWrite: (moment: WriteMoment) => void
   /** `write` was handed over; the log as the process sees it ends with `last` at this moment, before it. */
   readonly onSubmit: (write: LogWrite, last: LogId | null) => void
   /** `write` is on the platter. */
@@ -27,6 +27,12 @@ export interface LogStoreDependencies {
   /** Batches are cached with this probability; else `readCached` finds nothing. */
   readonly cachedProbability: number
 }
+
+/**
+ * How often a write of records finds that the file in use is full, so that it needs the next one: files are allocated in full before their
+ * first record, and a vote is written over the one before.
+ */
+const NEXT_FILE_PROBABILITY = 0.3
 
 interface InFlight {
   readonly writes: readonly LogWrite[]
@@ -59,11 +65,12 @@ export class SimLogStore implements LogStore {
   }
 
   open(): Promise<LogContents> {
-    const { disk, weather } = this.deps
+    const { disk } = this.deps
     return this.calls.run(this.readTime(), () => {
       if (this.opened) this.deps.world.fail(new Violation('port-contract', 'the log is opened once'))
       this.opened = true
-      if (weather.broken) throw this.calls.poison('reading the log failed: EIO')
+      // What an opening repairs lies in files that are there.
+      this.calls.useDisk('read', 'opening the log', 'disk-write-error')
       if (disk.voteUnreadable) throw new StorageError('refused', 'both copies of the vote are damaged')
       this.view = disk.durable.copy()
       return this.contents()
@@ -71,7 +78,7 @@ export class SimLogStore implements LogStore {
   }
 
   write(writes: readonly LogWrite[]): Promise<void> {
-    const { world, process, weather, disk } = this.deps
+    const { world, process, disk } = this.deps
     if (this.calls.refused !== null) return Promise.reject(this.calls.refused)
     if (!process.alive) return forever()
     if (!this.opened || this.inFlight !== null) {
@@ -85,15 +92,11 @@ export class SimLogStore implements LogStore {
     }
     const flight: InFlight = { writes, done: 0 }
     this.inFlight = flight
-    this.deps.onWrite('begin', writes)
+    this.deps.onWrite('begin')
     return this.calls.run(this.writeTime(), () => {
-      if (this.fails(writes)) {
-        this.inFlight = null
-        this.keepPart(flight, 0)
-        throw this.calls.poison(weather.full ? 'writing the log failed: ENOSPC' : 'writing the log failed: EIO')
-      }
+      this.useDisk(flight)
       while (flight.done < writes.length) this.reachPlatter(flight)
-      this.deps.onWrite('end', writes)
+      this.deps.onWrite('end')
       if (!process.alive) return
       this.inFlight = null
       disk.wrote()
@@ -101,12 +104,8 @@ export class SimLogStore implements LogStore {
   }
 
   read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
-    const { weather, process, world } = this.deps
     return this.calls.run(this.readTime(), () => {
-      if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
-        world.census.count('disk-read-error')
-        throw this.calls.poison('reading the log failed: EIO')
-      }
+      this.calls.useDisk('read', 'reading the log', 'disk-write-error')
       return this.view.read(first, last, bytesMax)
     })
   }
@@ -175,13 +174,17 @@ export class SimLogStore implements LogStore {
     this.deps.disk.durable.apply({ type: 'append', batch: clip(next.batch, next.batch.first, last) })
   }
 
-  private fails(writes: readonly LogWrite[]): boolean {
-    const { weather, process, world } = this.deps
-    if (weather.full && writes.some((write) => write.type === 'append')) return true
-    if (weather.broken) return true
-    if (weather.writeErrorProbability === 0 || !process.random.chance(weather.writeErrorProbability)) return false
-    world.census.count('disk-write-error')
-    return true
+  /** A write that fails may have arrived in part. */
+  private useDisk(flight: InFlight): void {
+    const hasRecords = flight.writes.some(({ type }) => type !== 'hard-state')
+    const use = hasRecords && this.deps.process.random.chance(NEXT_FILE_PROBABILITY) ? 'grow' : 'overwrite'
+    try {
+      this.calls.useDisk(use, 'writing the log', 'disk-write-error')
+    } catch (error) {
+      this.inFlight = null
+      this.keepPart(flight, 0)
+      throw error
+    }
   }
 
   private writeTime(): number {

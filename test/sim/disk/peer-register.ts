@@ -1,39 +1,59 @@
 import type { PeerRegister } from '../../../src/node/options.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
 import type { SimProcess } from '../process.ts'
+import type { World } from '../world.ts'
+import { Calls } from './calls.ts'
+import type { DiskWeather } from './faults.ts'
 
 /** The part of a machine's disk where incarnations of peers are kept. */
 export type PeerDisk = Map<NodeId, string>
+
+export interface PeerRegisterDependencies {
+  readonly world: World
+  readonly process: SimProcess
+  readonly disk: PeerDisk
+  readonly weather: DiskWeather
+}
 
 /** Each change is a small file replaced whole: after a crash it is there or not. */
 export class SimPeerRegister implements PeerRegister {
   private readonly disk: PeerDisk
   private readonly process: SimProcess
+  private readonly calls: Calls
 
-  constructor(disk: PeerDisk, process: SimProcess) {
-    this.disk = disk
-    this.process = process
+  constructor(dependencies: PeerRegisterDependencies) {
+    this.disk = dependencies.disk
+    this.process = dependencies.process
+    this.calls = new Calls(dependencies.process, dependencies.world, dependencies.weather)
   }
 
   load(): Promise<ReadonlyMap<NodeId, string>> {
-    return this.call(() => new Map(this.disk))
+    return this.call(() => {
+      this.calls.useDisk('read', 'reading the register of peers', 'disk-write-error')
+      return new Map(this.disk)
+    })
   }
 
   remember(id: NodeId, incarnation: string): Promise<void> {
-    return this.call(() => {
+    return this.change(() => {
       this.disk.set(id, incarnation)
     })
   }
 
   forget(id: NodeId): Promise<void> {
-    return this.call(() => {
+    return this.change(() => {
       this.disk.delete(id)
     })
   }
 
-  private call<T>(run: () => T): Promise<T> {
-    return new Promise((resolve) => {
-      this.process.later(0.1 + this.process.random.exponential(0.5), () => resolve(run()))
+  private change(run: () => void): Promise<void> {
+    return this.call(() => {
+      this.calls.useDisk('grow', 'writing the register of peers', 'disk-write-error')
+      run()
     })
+  }
+
+  private call<T>(run: () => T): Promise<T> {
+    return this.calls.run(0.1 + this.process.random.exponential(0.5), run)
   }
 }

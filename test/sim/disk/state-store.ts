@@ -21,11 +21,11 @@ export interface StateStoreDependencies {
   readonly process: SimProcess
   readonly disk: StateDisk
   readonly weather: DiskWeather
-  /** `image` is what the store shows from now on: after a write, or after an install. */
-  readonly onState: (image: StateImage, cause: 'open' | 'write' | 'install') => void
+  /** `image` is what the store shows from now on: after it was opened, after a write, or after an install. */
+  readonly onState: (image: StateImage) => void
   /** A write is about to reach the store. May end the process. */
   readonly onWrite: () => void
-  /** An install is about to be swapped in. May end the process; `swapped` says which state the crash leaves. */
+  /** An install is about to be swapped in. May end the process: one of the two states is there afterwards. */
   readonly onCommit: () => void
 }
 
@@ -48,12 +48,13 @@ export class SimStateStore implements StateStore {
   }
 
   open(): Promise<Uint8Array | null> {
-    const { disk, weather } = this.deps
+    const { disk } = this.deps
     return this.calls.run(0.2, () => {
-      if (weather.broken) throw this.calls.poison('opening the state failed: EIO')
+      // Every opening begins new files: a node does not start on a full disk.
+      this.calls.useDisk('grow', 'opening the state', 'disk-state-error')
       if (disk.damaged) throw this.calls.poison('Corruption: block checksum mismatch')
       this.image = disk.current()
-      this.deps.onState(this.image, 'open')
+      this.deps.onState(this.image)
       return this.image.meta
     })
   }
@@ -63,7 +64,7 @@ export class SimStateStore implements StateStore {
     const { process } = this.deps
     const early = process.random.chance(0.5) ? keys.map((key) => this.image.get(rowFromBytes(key))) : null
     return this.calls.run(this.readTime(), () => {
-      this.failReads()
+      this.calls.useDisk('read', 'reading the state', 'disk-state-error')
       return early ?? keys.map((key) => this.image.get(rowFromBytes(key)))
     })
   }
@@ -77,14 +78,13 @@ export class SimStateStore implements StateStore {
     this.writing = true
     return this.calls.run(0.02 + process.random.exponential(weather.writeMs / 2), () => {
       this.writing = false
-      if (weather.full || weather.broken) throw this.calls.poison('writing the state failed: ENOSPC')
-      this.failWrites()
+      this.calls.useDisk('grow', 'writing the state', 'disk-state-error')
       this.deps.onWrite()
       if (!process.alive) return
       this.image.apply(writes, meta)
       disk.unsynced.push({ writes, meta })
       if (disk.unsynced.length > UNSYNCED_MAX) disk.sync(UNSYNCED_MAX / 2)
-      this.deps.onState(this.image, 'write')
+      this.deps.onState(this.image)
     })
   }
 
@@ -93,7 +93,7 @@ export class SimStateStore implements StateStore {
     const count = disk.unsynced.length
     const target = disk.unsynced[count - 1]
     return this.calls.run(0.1 + process.random.exponential(weather.writeMs * 2), () => {
-      this.failWrites()
+      this.calls.useDisk('grow', 'flushing the state', 'disk-state-error')
       const at = target === undefined ? -1 : disk.unsynced.indexOf(target)
       disk.sync(at + 1)
     })
@@ -109,9 +109,15 @@ export class SimStateStore implements StateStore {
   beginInstall(): Promise<StateInstall> {
     return this.calls.run(this.readTime(), () => {
       assert(!this.installing, 'one install at a time')
+      this.calls.useDisk('grow', 'beginning an install', 'disk-state-error')
       this.installing = true
       return new SimStateInstall({
-        call: (run) => this.calls.run(this.readTime(), run),
+        write: (run) =>
+          this.calls.run(this.readTime(), () => {
+            this.calls.useDisk('grow', 'writing an install', 'disk-state-error')
+            run()
+          }),
+        abort: (run) => this.calls.run(this.readTime(), run),
         commit: (rows, meta) => this.commit(rows, meta),
         ended: () => {
           this.installing = false
@@ -133,7 +139,7 @@ export class SimStateStore implements StateStore {
     if (this.writing) world.fail(new Violation('port-contract', 'no write of the state runs while an install commits'))
     this.committing = { image: StateImage.of(rows, meta) }
     return this.calls.run(1 + process.random.exponential(weather.writeMs * 4), () => {
-      this.failWrites()
+      this.calls.useDisk('grow', 'committing an install', 'disk-state-error')
       this.deps.onCommit()
       if (!process.alive) return
       this.swap()
@@ -147,7 +153,7 @@ export class SimStateStore implements StateStore {
     disk.durable = this.committing.image.copy()
     this.image = this.committing.image
     this.committing = null
-    this.deps.onState(this.image, 'install')
+    this.deps.onState(this.image)
   }
 
   /** The process ends while it swaps one state for another: one of the two is there afterwards. */
@@ -156,22 +162,6 @@ export class SimStateStore implements StateStore {
     if (this.committing === null || process.random.chance(0.5)) return
     disk.unsynced = []
     disk.durable = this.committing.image
-  }
-
-  private failReads(): void {
-    const { weather, process, world } = this.deps
-    if (weather.broken || (weather.readErrorProbability > 0 && process.random.chance(weather.readErrorProbability))) {
-      world.census.count('disk-read-error')
-      throw this.calls.poison('reading the state failed: EIO')
-    }
-  }
-
-  private failWrites(): void {
-    const { weather, process, world } = this.deps
-    if (weather.broken || (weather.writeErrorProbability > 0 && process.random.chance(weather.writeErrorProbability))) {
-      world.census.count('disk-state-error')
-      throw this.calls.poison('writing the state failed: EIO')
-    }
   }
 
   private readTime(): number {
@@ -232,7 +222,8 @@ function rowsOf(image: StateImage, range: StateRange): StateRow[] {
 
 class SimStateInstall implements StateInstall {
   private readonly parts: {
-    readonly call: (run: () => void) => Promise<void>
+    readonly write: (run: () => void) => Promise<void>
+    readonly abort: (run: () => void) => Promise<void>
     readonly commit: (rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array) => Promise<void>
     readonly ended: () => void
   }
@@ -244,7 +235,7 @@ class SimStateInstall implements StateInstall {
   }
 
   write(rows: readonly StateRow[]): Promise<void> {
-    return this.parts.call(() => {
+    return this.parts.write(() => {
       for (const { key, value } of rows) {
         const name = rowFromBytes(key)
         assert(this.rows.size === 0 || name > this.lastKey, 'the rows of an install ascend')
@@ -260,7 +251,7 @@ class SimStateInstall implements StateInstall {
   }
 
   abort(): Promise<void> {
-    return this.parts.call(() => {
+    return this.parts.abort(() => {
       this.rows.clear()
       this.parts.ended()
     })

@@ -29,10 +29,8 @@ export class SnapshotStream {
   readonly header: SnapshotHeader
   readonly sender: SimTransport
   receiver: SimTransport | null = null
-  chunksDelivered = 0
   private readonly address: string
   private readonly network: Network
-  private readonly onStep: (stream: SnapshotStream) => void
   private broken: Error | null = null
   private closed: Error | null = null
   private inWindow = 0
@@ -54,7 +52,6 @@ export class SnapshotStream {
     deps: {
       readonly sender: SimTransport
       readonly network: Network
-      readonly onStep: (stream: SnapshotStream) => void
     },
   ) {
     this.to = options.to
@@ -62,7 +59,6 @@ export class SnapshotStream {
     this.header = options.header
     this.sender = deps.sender
     this.network = deps.network
-    this.onStep = deps.onStep
     this.sender.process.whenEnded(() => this.breakOff('the sender is gone'))
   }
 
@@ -173,7 +169,6 @@ export class SnapshotStream {
       const copy = Uint8Array.from(chunk)
       this.carry(() => {
         this.arrived.push(copy)
-        this.chunksDelivered += 1
         this.handOver()
       })
     }
@@ -223,7 +218,7 @@ export class SnapshotStream {
       this.network.world.after(this.network.delay(), () => this.sender.process.deliver('io', waiting.resolve))
     }
     receiver.process.deliver('io', () => {
-      this.onStep(this)
+      receiver.chunkArrives(this)
       pull.resolve({ done: false, value: chunk })
     })
   }

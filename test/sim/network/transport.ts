@@ -17,8 +17,8 @@ export interface TransportDependencies {
   readonly process: SimProcess
   /** Called before anything leaves. May end the process: then nothing leaves. */
   readonly onSend: (message: PeerMessage) => void
-  /** A snapshot is offered to this node: `step` counts what has happened of it. May end either process. */
-  readonly onSnapshotStep: (stream: SnapshotStream) => void
+  /** A chunk of a snapshot that this node receives is handed to it. May end either process. */
+  readonly onSnapshotChunk: (stream: SnapshotStream) => void
 }
 
 const UNSTARTED = 'the transport is started before it is used'
@@ -119,10 +119,7 @@ export class SimTransport implements Transport {
   openSnapshot(to: NodeId, header: SnapshotHeader): Promise<SnapshotSink> {
     const address = this.connections.get(to)?.address
     if (address === undefined) return Promise.reject(new Error(`n${to} is not a peer`))
-    const stream = new SnapshotStream(
-      { to, address, header },
-      { sender: this, network: this.deps.network, onStep: this.deps.onSnapshotStep },
-    )
+    const stream = new SnapshotStream({ to, address, header }, { sender: this, network: this.deps.network })
     return stream.open()
   }
 
@@ -142,6 +139,10 @@ export class SimTransport implements Transport {
   /** A hello of `peer` was admitted: it is there, so dial it without waiting. */
   heardFrom(peer: NodeId): void {
     this.connections.get(peer)?.dial()
+  }
+
+  chunkArrives(stream: SnapshotStream): void {
+    this.deps.onSnapshotChunk(stream)
   }
 
   /** The life `transport` of peer's process has ended. */
