@@ -1,6 +1,7 @@
 import { RequestError, StorageError, failures } from '../../src/lib/errors.ts'
 import type { NodeServices } from '../../src/node/node.ts'
 import type { Machine } from './machine.ts'
+import type { SimProcess } from './process.ts'
 import { Violation } from './violation.ts'
 import type { World } from './world.ts'
 
@@ -25,7 +26,7 @@ export function callNode<T>(
   world: World,
   machine: Machine,
   options: CallOptions,
-  run: (services: NodeServices) => Promise<T>,
+  run: (services: NodeServices, process: SimProcess) => Promise<T>,
 ): Promise<CallOutcome<T>> {
   return new Promise((resolve) => {
     const delay = (): number => 0.05 + world.random.exponential(options.delayMs)
@@ -41,9 +42,12 @@ export function callNode<T>(
       process.deliver('io', () => {
         const { services } = machine
         if (services === null) return answer({ kind: 'refused', code: 'connection-refused' })
-        attempt(run, services).then(
-          (value) => answer({ kind: 'answered', value }),
+        attempt(() => run(services, process)).then(
+          (value) => {
+            if (process.alive) answer({ kind: 'answered', value })
+          },
           (error: unknown) => {
+            if (error instanceof Violation) return world.fail(error)
             const failed = failureOf(error)
             if (failed.kind === 'unexpected' && process.alive) {
               world.fail(new Violation('answers', `${machine.name} rejects with ${failed.text}`))
@@ -57,8 +61,8 @@ export function callNode<T>(
 }
 
 /** A synchronous throw is a rejection too. */
-async function attempt<T>(run: (services: NodeServices) => Promise<T>, services: NodeServices): Promise<T> {
-  return run(services)
+async function attempt<T>(run: () => Promise<T>): Promise<T> {
+  return run()
 }
 
 function failureOf(

@@ -3,10 +3,11 @@ import type { Consistency } from '../../src/http/services.ts'
 import type { NodeServices } from '../../src/node/node.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from './draw.ts'
-import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
+import type { Answer, Heard, Operation, Outcome, Request } from './history/operation.ts'
 import { describeOperation } from './history/operation.ts'
 import type { Machine } from './machine.ts'
 import type { SimulationOptions } from './options.ts'
+import { ServiceCall } from './oracles/service-call.ts'
 import type { World } from './world.ts'
 
 export interface ClientDependencies {
@@ -48,7 +49,9 @@ export class Client {
     this.machines = dependencies.machines
     this.history = dependencies.history
     this.isReader = this.random.chance(READER_SHARE)
-    this.trusts = this.isReader ? this.random.pick<Consistency>(['linearizable', 'lease']) : null
+    this.trusts = this.isReader
+      ? this.random.pick<Consistency>(['linearizable', 'linearizable', 'lease', 'lease', 'stale'])
+      : null
     this.home = this.random.chance(options.stickyShare) ? this.random.pick(this.machines) : null
   }
 
@@ -62,14 +65,21 @@ export class Client {
   /** Writes one record through `machine`, over a network that loses no answers; resolves with whether it was acknowledged. */
   async writeOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const operation = this.begin(this.write(this.putCommand(this.drawKey(), null, null)))
-    const outcome = await this.ask(operation, machine, { timeoutMs, lostProbability: 0 })
-    this.end(operation, this.outcomeOf(operation, outcome, false))
-    return outcome.kind === 'answered'
+    return this.finish(operation, machine, timeoutMs)
+  }
+
+  /** Reads everything through `machine`; resolves with whether it was answered. */
+  async scanOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const request: Request = { type: 'scan', start: null, end: null, reverse: false, consistency: 'linearizable' }
+    return this.finish(this.begin({ request, mark: null }), machine, timeoutMs)
   }
 
   async readOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const request: Request = { type: 'get', key: this.drawKey(), consistency: 'linearizable', minRevision: null }
-    const operation = this.begin({ request, mark: null })
+    return this.finish(this.begin({ request, mark: null }), machine, timeoutMs)
+  }
+
+  private async finish(operation: Operation, machine: Machine, timeoutMs: number): Promise<boolean> {
     const outcome = await this.ask(operation, machine, { timeoutMs, lostProbability: 0 })
     this.end(operation, this.outcomeOf(operation, outcome, false))
     return outcome.kind === 'answered'
@@ -80,7 +90,7 @@ export class Client {
     const tag = drawn.request.type === 'write' ? drawn.request.command.idempotency : null
     const deadline = this.world.now() + this.options.timeoutMs * 2
     let unknownBefore = false
-    let outcome: CallOutcome<Answer>
+    let outcome: CallOutcome<readonly Heard[]>
     for (;;) {
       outcome = await (tag !== null && this.random.chance(0.1) ? this.askTwo(operation) : this.askOne(operation))
       const isOver = outcome.kind === 'answered' || this.stopped || this.world.now() >= deadline
@@ -93,27 +103,37 @@ export class Client {
     this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
   }
 
-  private askOne(operation: Operation): Promise<CallOutcome<Answer>> {
+  private askOne(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
     const { faults, timeoutMs } = this.options
     const machine = this.home ?? this.random.pick(this.machines)
     return this.ask(operation, machine, { timeoutMs, lostProbability: faults.has('loss') ? 0.01 : 0 })
   }
 
-  /** The same named write on two nodes at once. Both answers count; the first is taken. */
-  private async askTwo(operation: Operation): Promise<CallOutcome<Answer>> {
+  /** The same named write on two nodes at once. Both answers count. */
+  private async askTwo(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
     this.world.census.count('client-duplicate-keyed')
     const both = await Promise.all([this.askOne(operation), this.askOne(operation)])
-    return both.find(({ kind }) => kind === 'answered') ?? both.find(isAmbiguous) ?? both[0]
+    const heard = both.flatMap((outcome) => (outcome.kind === 'answered' ? outcome.value : []))
+    return heard.length > 0 ? { kind: 'answered', value: heard } : (both.find(isAmbiguous) ?? both[0])
   }
 
   private ask(
     operation: Operation,
     machine: Machine,
     { timeoutMs, lostProbability }: Pick<CallOptions, 'timeoutMs' | 'lostProbability'>,
-  ): Promise<CallOutcome<Answer>> {
+  ): Promise<CallOutcome<readonly Heard[]>> {
     const call = { delayMs: this.options.delayMs, timeoutMs: timeoutMs + 100, lostProbability }
     if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
-    return callNode(this.world, machine, call, (services) => answerOf(operation.request, services, timeoutMs))
+    const { request } = operation
+    return callNode(this.world, machine, call, async (services, process) => {
+      const watched = new ServiceCall(machine, process, request, this.world)
+      const answer = await answerOf(request, services, timeoutMs).catch((error: unknown) => {
+        if (process.alive) watched.failed(error)
+        throw error
+      })
+      // What a process says that is dead by now reaches nobody.
+      return [{ answer, clusterId: machine.clusterId, fresh: process.alive ? watched.answered() : null }]
+    })
   }
 
   private begin({ request, mark }: { request: Request; mark: string | null }): Operation {
@@ -143,13 +163,15 @@ export class Client {
     if (this.world.isTracing) this.world.note(`c${this.id}`, describeOperation(operation))
   }
 
-  private outcomeOf(operation: Operation, outcome: CallOutcome<Answer>, unknownBefore: boolean): Outcome {
-    if (outcome.kind === 'answered') {
-      const answer = outcome.value
+  private outcomeOf(operation: Operation, outcome: CallOutcome<readonly Heard[]>, unknownBefore: boolean): Outcome {
+    const [first] = outcome.kind === 'answered' ? outcome.value : []
+    if (outcome.kind === 'answered' && first !== undefined) {
+      operation.heard = outcome.value
+      const { answer } = first
       if (answer.type === 'write' && answer.result.type === 'key-reused') this.world.census.count('client-key-reused')
       return { kind: 'answered', answer }
     }
-    const { code } = outcome
+    const code = outcome.kind === 'answered' ? '' : outcome.code
     if (OUT_OF_TIME.has(code)) this.world.census.count('client-timeout')
     const isWrite = operation.request.type === 'write'
     return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }
@@ -183,7 +205,11 @@ export class Client {
     }
     if (this.isReader || random.chance(0.45)) {
       const minRevision = random.chance(0.1) ? this.lastRevision : null
-      return { request: { type: 'get', key, consistency: this.drawConsistency(), minRevision }, mark: null }
+      const request: Request = { type: 'get', key, consistency: this.drawConsistency(), minRevision }
+      if (request.consistency !== 'stale' || random.chance(0.3)) return { request, mark: null }
+      const { heartbeatMs, electionTimeoutMsMax } = options.node
+      const maxStalenessMs = random.pick([heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
+      return { request: { ...request, maxStalenessMs }, mark: null }
     }
     const condition = this.drawCondition(key)
     if (random.chance(0.15)) {
@@ -260,7 +286,7 @@ async function answerOf(request: Request, services: NodeServices, timeoutMs: num
     }
     case 'get': {
       const { consistency, minRevision } = request
-      const options = { consistency, minRevision, maxStalenessMs: null, timeoutMs }
+      const options = { consistency, minRevision, maxStalenessMs: request.maxStalenessMs ?? null, timeoutMs }
       const { record, context } = await services.keys.get(request.key, options)
       return { type: 'get', record, revision: context.revision, given: context.consistency }
     }

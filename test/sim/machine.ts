@@ -73,6 +73,10 @@ export class Machine {
   restartPlanned = false
   /** Damage was done to its disk on purpose: refusing to start is right. */
   damaged = false
+  /** What leaders have told the process that runs now: when, on its own clock, and what was committed. */
+  heard: { readonly at: number; readonly committed: LogIndex }[] = []
+  /** When that process has answered that it was removed: how much it had heard, and the membership it had; null before. */
+  saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
   private peerDisk: PeerDisk = new Map()
   private node: Node | null = null
   private isReady = false
@@ -156,6 +160,8 @@ export class Machine {
     this.network.setPowered(this.addresses.raft, true)
     const process = new SimProcess({ name: this.lifeName, pace: this.pace, rate: this.clockRate }, this.world)
     this.process = process
+    this.heard = []
+    this.saidRemoved = null
     this.submittedClusterId = this.log.durable.hardState.clusterId ?? ''
     this.world.note(this.name, `starts as ${this.lifeName}`)
     this.observer.onStart(this)
@@ -165,6 +171,8 @@ export class Machine {
       node.start().then(
         () => {
           this.isReady = process.alive
+          // Whatever was done to the disks, the node can live with it: it has no excuse for refusing later.
+          if (process.alive) this.damaged = false
         },
         (error: unknown) => this.exit(process, asError(error)),
       )
@@ -349,6 +357,10 @@ export class Machine {
         onSend: (message) => {
           this.observer.onSend(this, message)
           this.observer.onMoment(this, 'send', null)
+        },
+        onReceive: (message) => {
+          if (message.type === 'append-request')
+            this.heard.push({ at: process.clock.now(), committed: message.committed })
         },
         onSnapshotChunk: (stream) => this.observer.onMoment(this, 'snapshot-chunk', stream),
       },

@@ -1,15 +1,17 @@
 import type { FaultClass } from './census.ts'
 import { Client } from './client.ts'
 import { SimCluster } from './cluster.ts'
+import { historyOf } from './history/clusters.ts'
 import type { Operation } from './history/operation.ts'
 import { FormationOperator } from './formation.ts'
+import type { Ledger } from './ledger.ts'
 import { LivenessPhase, type LivenessFigures } from './liveness.ts'
 import type { Machine } from './machine.ts'
 import { Nemesis } from './nemesis/nemesis.ts'
 import { Operator } from './operator.ts'
 import { describeOptions, drawOptions, type SimulationOptions } from './options.ts'
 import { checkCalm } from './oracles/calm.ts'
-import { HistoryCheck, type HistoryFigures } from './oracles/history.ts'
+import { addFigures, HistoryCheck, noFigures, type HistoryFigures } from './oracles/history.ts'
 import type { CoreStep } from './oracles/oracle.ts'
 import type { PlantedBug } from './planted/bug.ts'
 import { Trace } from './trace.ts'
@@ -49,6 +51,8 @@ export class Simulation {
   private readonly formation: FormationOperator
   private readonly operator: Operator
   private readonly clients: Client[] = []
+  /** Somebody whom nothing keeps from asking. */
+  private readonly probe: Client
   private readonly liveness: LivenessPhase
   private readonly driftsBeyondMargin: boolean
   private livenessChecked = false
@@ -78,8 +82,8 @@ export class Simulation {
     this.operator = new Operator(options, { world, machines, isFragile, armCrash })
     for (let id = 1; id <= options.clients; id++)
       this.clients.push(new Client(id, options, { world, machines, history }))
-    const probe = new Client(0, options, { world, machines, history })
-    this.liveness = new LivenessPhase(options, { world, network, machines, probe })
+    this.probe = new Client(0, options, { world, machines, history })
+    this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
     this.cluster.listener = {
       onMoment: (...parts) => this.nemesis.onMoment(...parts),
       onExit: (machine) => this.nemesis.onExit(machine),
@@ -154,7 +158,10 @@ export class Simulation {
     for (const ledger of alive) await this.liveness.run(ledger)
     for (const client of this.clients) client.stopped = true
     await used
-    for (const ledger of alive) await this.liveness.expectConvergence(ledger)
+    for (const ledger of alive) {
+      await this.liveness.expectConvergence(ledger)
+      await this.readEverything(ledger)
+    }
     this.livenessChecked = alive.length > 0
     if (this.world.failure() === null) this.checkHistory()
   }
@@ -170,21 +177,34 @@ export class Simulation {
       throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
   }
 
+  /** With nothing broken every member shows everything; what it shows becomes part of the history. */
+  private async readEverything({ clusterId }: Ledger): Promise<void> {
+    for (const machine of this.cluster.machines) {
+      const isMember = machine.view?.effective.membership.nodes.has(machine.id) === true
+      if (machine.clusterId === clusterId && isMember) await this.probe.scanOnce(machine, this.options.timeoutMs)
+    }
+  }
+
   private checkHistory(): void {
     const formed = this.cluster.formedClusters()
-    // With two clusters there are two stores, and clients do not know which one they spoke to.
-    if (formed.length > 1) return
     const { faults, node } = this.options
-    const check = new HistoryCheck(
-      {
-        keyedWritesMax: node.keyedWritesMax,
-        leasesHold: !this.driftsBeyondMargin && !faults.has('jumps') && !faults.has('lies'),
-        stepsMax: LINEARIZABILITY_STEPS_MAX,
-      },
-      formed[0] ?? null,
-    )
-    check.check(this.history)
-    this.figures = check.figures
+    const options = {
+      keyedWritesMax: node.keyedWritesMax,
+      leasesHold: !this.driftsBeyondMargin && !faults.has('jumps') && !faults.has('lies'),
+      stepsMax: LINEARIZABILITY_STEPS_MAX,
+    }
+    const figures = noFigures()
+    // Each cluster is a store of its own. Where none was formed, nothing may have been answered.
+    for (const ledger of formed.length === 0 ? [null] : formed) {
+      const check = new HistoryCheck(options, ledger)
+      check.check(ledger === null ? this.history : historyOf(ledger.clusterId, this.history))
+      for (const machine of this.cluster.machines) {
+        const isOurs = ledger !== null && machine.clusterId === ledger.clusterId
+        if (isOurs && !machine.state.damaged) check.checkState(machine.name, machine.state.current())
+      }
+      addFigures(figures, check.figures)
+    }
+    this.figures = figures
   }
 
   private onStep(machine: Machine, { view, before }: CoreStep): void {

@@ -24,6 +24,10 @@ export class Tally {
   private acknowledged = 0
   private keys = 0
   private undecided = 0
+  private forgotten = 0
+  private doubles = 0
+  private bounded = 0
+  private states = 0
   private lively = 0
   private calmCalls = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
@@ -54,6 +58,10 @@ export class Tally {
     this.acknowledged += history.acknowledgedWrites
     this.keys += history.keysChecked
     this.undecided += history.keysUndecided
+    this.forgotten += history.keysForgotten
+    this.doubles += history.doublesCompared
+    this.bounded += history.boundedReads
+    this.states += history.statesCompared
   }
 
   /** Faults that never fired. */
@@ -88,7 +96,8 @@ export class Tally {
     return [
       ...known,
       `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
-      `${this.histories} histories checked: ${this.operations} operations, ${this.acknowledged} acknowledged writes; linearizability of ${this.keys} keys (${this.undecided} undecided)`,
+      `${this.histories} histories checked (${seeds - this.histories} not): ${this.operations} operations, ${this.acknowledged} acknowledged writes, ${this.doubles} answered twice, ${this.bounded} reads of a bounded age, ${this.states} states at the end`,
+      `linearizability of ${this.keys} keys (${this.undecided} undecided, ${this.forgotten} not checked after a forgotten name)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms`,
       `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,

@@ -16,6 +16,7 @@ export class ReferenceModel {
   /** Indexes whose command was executed under its idempotency key for the first time, by that key. */
   readonly executions = new Map<string, number[]>()
   revision = 0
+  private readonly revisions: number[] = []
   private readonly keyedWritesMax: number
   private readonly current = new Map<Key, KeyRecord>()
   private readonly changes = new Map<Key, Change[]>()
@@ -39,6 +40,11 @@ export class ReferenceModel {
       if (change !== undefined && change.revision <= revision) return change.record
     }
     return null
+  }
+
+  /** The revision after the command at `index`. */
+  revisionAt(index: number): number {
+    return this.revisions.findLast((revision) => revision <= index) ?? 0
   }
 
   keysAt(start: Key | null, end: Key | null, revision: number): Key[] {
@@ -97,6 +103,7 @@ export class ReferenceModel {
     const changes = this.changes.get(key)
     if (changes === undefined) this.changes.set(key, [{ revision, record }])
     else changes.push({ revision, record })
+    if (revision > this.revision) this.revisions.push(revision)
     this.revision = revision
   }
 }

@@ -3,7 +3,14 @@ import type { Consistency } from '../../../src/http/services.ts'
 
 export type Request =
   | { readonly type: 'write'; readonly command: Command }
-  | { readonly type: 'get'; readonly key: Key; readonly consistency: Consistency; readonly minRevision: number | null }
+  | {
+      readonly type: 'get'
+      readonly key: Key
+      readonly consistency: Consistency
+      readonly minRevision: number | null
+      /** How old what a stale read shows may be; left out for any age. */
+      readonly maxStalenessMs?: number
+    }
   | {
       readonly type: 'scan'
       readonly start: Key | null
@@ -27,6 +34,22 @@ export type Answer =
       readonly given: Consistency
     }
 
+/** What a read with a bound on its age has to reflect at least, as the node that answered it knew when it was asked. */
+export type Fresh =
+  /** All that is committed up to here: a leader had said so, within the bound. */
+  | { readonly kind: 'committed'; readonly index: number }
+  /** All that was acknowledged before this moment of the world's time: the node led, and a majority had confirmed it since. */
+  | { readonly kind: 'since'; readonly time: number }
+
+/** One node's answer. */
+export interface Heard {
+  readonly answer: Answer
+  /** The cluster that the node belongs to. */
+  readonly clusterId: string
+  /** Null for a read without a bound, and where nobody can tell. */
+  readonly fresh: Fresh | null
+}
+
 export type Outcome =
   | { readonly kind: 'answered'; readonly answer: Answer }
   /** It certainly had no effect and never will. */
@@ -43,6 +66,8 @@ export interface Operation {
   /** Infinity while there is no answer. */
   returnedAt: number
   outcome: Outcome
+  /** Every answer, when the nodes that were asked at the same time gave several; the first is that of the outcome. */
+  heard?: readonly Heard[]
   /** The values that this operation would write are found by this text in the log. Null when it writes none. */
   readonly mark: string | null
 }
@@ -57,7 +82,7 @@ export function describeOperation(operation: Operation): string {
 function describeRequest(request: Request): string {
   switch (request.type) {
     case 'get':
-      return `get ${request.key} (${request.consistency}${request.minRevision === null ? '' : `, from ${request.minRevision}`})`
+      return `get ${request.key} (${request.consistency}${bound('from', request.minRevision)}${bound('age', request.maxStalenessMs)})`
     case 'scan':
       return `scan ${request.start ?? ''}..${request.end ?? ''}${request.reverse ? ' reversed' : ''} (${request.consistency})`
     case 'write': {
@@ -78,9 +103,16 @@ function describeRequest(request: Request): string {
   }
 }
 
+function bound(name: string, value: number | null | undefined): string {
+  return value === null || value === undefined ? '' : `, ${name} ${value}`
+}
+
 function describeOutcome(outcome: Outcome): string {
   if (outcome.kind !== 'answered') return `${outcome.kind} (${outcome.code})`
-  const { answer } = outcome
+  return describeAnswer(outcome.answer)
+}
+
+export function describeAnswer(answer: Answer): string {
   switch (answer.type) {
     case 'get':
       return `${describeRecord(answer.record)} at ${answer.revision}`

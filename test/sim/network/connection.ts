@@ -144,7 +144,7 @@ export class Connection {
     world.after(random.exponential(GHOST_MS_MEAN), () => {
       if (target?.process.alive !== true || links.isCut(this.owner.id, this.peer)) return
       if (world.isTracing) world.note(target.process.name, `<- n${this.owner.id} ghost of ${describeMessage(message)}`)
-      target.process.deliver('io', () => target.handlers.onMessage(message))
+      target.process.deliver('io', () => target.receive(message))
     })
   }
 
@@ -164,7 +164,7 @@ export class Connection {
     // What is in the receiver's buffers of a connection that broke meanwhile may still be read.
     if (this.epoch !== epoch && random.chance(0.7)) return
     if (world.isTracing) world.note(target.process.name, `<- n${this.owner.id} ${describeMessage(message)}`)
-    target.process.deliver('io', () => target.handlers.onMessage(message))
+    target.process.deliver('io', () => target.receive(message))
   }
 
   private hold(epoch: number, message: PeerMessage): void {

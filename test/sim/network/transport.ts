@@ -17,6 +17,8 @@ export interface TransportDependencies {
   readonly process: SimProcess
   /** Called before anything leaves. May end the process: then nothing leaves. */
   readonly onSend: (message: PeerMessage) => void
+  /** Called before a message is handed to the node. */
+  readonly onReceive: (message: PeerMessage) => void
   /** A chunk of a snapshot that this node receives is handed to it. May end either process. */
   readonly onSnapshotChunk: (stream: SnapshotStream) => void
 }
@@ -139,6 +141,11 @@ export class SimTransport implements Transport {
   /** A hello of `peer` was admitted: it is there, so dial it without waiting. */
   heardFrom(peer: NodeId): void {
     this.connections.get(peer)?.dial()
+  }
+
+  receive(message: PeerMessage): void {
+    this.deps.onReceive(message)
+    this.handlers.onMessage(message)
   }
 
   chunkArrives(stream: SnapshotStream): void {

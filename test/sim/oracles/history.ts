@@ -1,10 +1,24 @@
 import { isDeepStrictEqual } from 'node:util'
-import { decodeCommand, type Command, type CommandResult, type Key, type KeyRecord } from '../../../src/kv/index.ts'
+import {
+  decodeCommand,
+  decodeRecord,
+  keyOfRow,
+  recordRange,
+  recordRow,
+  type Command,
+  type CommandResult,
+  type Key,
+  type KeyRecord,
+  type RowKey,
+} from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/entry.ts'
+import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
 import { ReferenceModel } from '../history/model.ts'
 import {
+  describeAnswer,
   describeOperation,
   describeRecord,
   describeResult,
@@ -13,6 +27,7 @@ import {
   type Operation,
 } from '../history/operation.ts'
 import type { Ledger } from '../ledger.ts'
+import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../violation.ts'
 
 export interface HistoryOptions {
@@ -22,15 +37,48 @@ export interface HistoryOptions {
   readonly stepsMax: number
 }
 
+type WriteAnswer = Extract<Answer, { type: 'write' }>
+
 export interface HistoryFigures {
   keysChecked: number
+  /** The search gave up. */
   keysUndecided: number
+  /** A named write on the key was executed again, since its name was forgotten: retries of it are not told from new writes. */
+  keysForgotten: number
+  /** Named writes that two nodes answered. */
+  doublesCompared: number
+  boundedReads: number
+  statesCompared: number
   operations: number
   acknowledgedWrites: number
 }
 
+export function noFigures(): HistoryFigures {
+  return {
+    keysChecked: 0,
+    keysUndecided: 0,
+    keysForgotten: 0,
+    doublesCompared: 0,
+    boundedReads: 0,
+    statesCompared: 0,
+    operations: 0,
+    acknowledgedWrites: 0,
+  }
+}
+
+export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
+  sum.keysChecked += more.keysChecked
+  sum.keysUndecided += more.keysUndecided
+  sum.keysForgotten += more.keysForgotten
+  sum.doublesCompared += more.doublesCompared
+  sum.boundedReads += more.boundedReads
+  sum.statesCompared += more.statesCompared
+  sum.operations += more.operations
+  sum.acknowledgedWrites += more.acknowledgedWrites
+}
+
 /**
- * What clients saw, held against two yardsticks.
+ * What clients saw of one cluster, held against two yardsticks.
  *
  * First the committed log, executed once more by a second, plain model: every answer must be exactly what that model gives at the
  * revision the answer claims, and the claimed revisions must respect real time. That is strict serializability for all keys and
@@ -40,7 +88,7 @@ export interface HistoryFigures {
  * Second, for each key, the search of Wing and Gong over the answers alone, which trusts no revision and no log.
  */
 export class HistoryCheck {
-  readonly figures: HistoryFigures = { keysChecked: 0, keysUndecided: 0, operations: 0, acknowledgedWrites: 0 }
+  readonly figures = noFigures()
   private readonly options: HistoryOptions
   private readonly model: ReferenceModel
   private readonly indexesOfMark = new Map<string, number[]>()
@@ -63,7 +111,30 @@ export class HistoryCheck {
     this.figures.operations = history.length
     for (const operation of history) this.checkAnswer(operation)
     this.checkRealTime(history)
+    this.checkAges(history)
     this.checkEveryKey(history)
+  }
+
+  /** The rows that `machine` holds are those of the model at the index up to which it has applied. */
+  checkState(machine: string, image: StateImage): void {
+    const meta = image.meta === null ? null : decodeStateMeta(image.meta)
+    if (meta === null) return
+    const { applied } = meta
+    this.figures.statesCompared += 1
+    const range = recordRange(null, null)
+    const rows = image.keys().filter((row) => row >= range.start && (range.end === null || row < range.end))
+    const seen = rows.map((row) => keyOfRow(row as RowKey))
+    const expected = this.model.keysAt(null, null, applied.index)
+    const where = `${machine} has applied ${describeLogId(applied)} and`
+    if (!isDeepStrictEqual(expected, seen))
+      throw new Violation('state', `${where} holds [${seen.join(' ')}], not [${expected.join(' ')}]`)
+    for (const key of expected) {
+      const bytes = image.get(recordRow(key))
+      const record = bytes === null ? null : decodeRecord(bytes)
+      const wanted = this.model.recordAt(key, applied.index)
+      if (isDeepStrictEqual(plain(record), plain(wanted))) continue
+      throw new Violation('state', `${where} holds ${describeRecord(record)} as ${key}, not ${describeRecord(wanted)}`)
+    }
   }
 
   private execute(command: Command, index: number): void {
@@ -91,11 +162,30 @@ export class HistoryCheck {
     }
     if (outcome.kind === 'unknown') return
     const { answer } = outcome
-    if (answer.type === 'write' && request.type === 'write') {
-      this.figures.acknowledgedWrites += 1
-      return this.checkWrite(operation, request.command, answer.result, indexes)
+    if (answer.type !== 'write' || request.type !== 'write') {
+      if (answer.type !== 'write') this.checkRead(operation, answer)
+      return
     }
-    if (answer.type !== 'write') this.checkRead(operation, answer)
+    this.figures.acknowledgedWrites += 1
+    for (const one of operation.heard ?? [{ answer }])
+      if (one.answer.type === 'write') this.checkWrite(operation, request.command, one.answer.result, indexes)
+    this.checkDoubles(operation, request.command, answer)
+  }
+
+  /** Whoever asks twice under one name is told the same twice (api: Idempotency-Key), while the name is remembered. */
+  private checkDoubles(operation: Operation, { idempotency }: Command, first: WriteAnswer): void {
+    const others = operation.heard?.slice(1) ?? []
+    if (idempotency === null || this.isForgotten(idempotency.key)) return
+    for (const { answer } of others) {
+      this.figures.doublesCompared += 1
+      if (answer.type === 'write' && isDeepStrictEqual(plain(answer.result), plain(first.result))) continue
+      fail('same-answer', `was answered otherwise by another node: ${describeAnswer(answer)}`, operation)
+    }
+  }
+
+  /** Whether a name was executed more than once, since so many came after it. */
+  private isForgotten(name: string): boolean {
+    return (this.model.executions.get(name)?.length ?? 0) > 1
   }
 
   private checkWrite(operation: Operation, command: Command, result: CommandResult, indexes: readonly number[]): void {
@@ -167,6 +257,35 @@ export class HistoryCheck {
     }
   }
 
+  /** A stale read with a bound reflects what the node had to know by then. */
+  private checkAges(history: readonly Operation[]): void {
+    const ended = history
+      .filter((operation) => this.isLinearizable(operation))
+      .sort((a, b) => a.returnedAt - b.returnedAt)
+    for (const operation of history) {
+      const fresh = operation.heard?.[0]?.fresh ?? null
+      const { outcome } = operation
+      if (fresh === null || outcome.kind !== 'answered') continue
+      this.figures.boundedReads += 1
+      const { revision } = outcome.answer
+      if (fresh.kind === 'committed') {
+        const least = this.model.revisionAt(fresh.index)
+        if (revision >= least) continue
+        fail('staleness', `is older than ${least}, which a leader had told the node within the bound`, operation)
+      }
+      const newer = ended.find(({ returnedAt, outcome: one }) => {
+        if (returnedAt >= fresh.time || one.kind !== 'answered') return false
+        return positionOf({ outcome: one }) > revision
+      })
+      if (newer === undefined) continue
+      fail(
+        'staleness',
+        `is older than what had ended longer ago than the bound: ${describeOperation(newer)}`,
+        operation,
+      )
+    }
+  }
+
   private isLinearizable({ outcome, request }: Operation): boolean {
     if (outcome.kind !== 'answered') return false
     const { answer } = outcome
@@ -212,14 +331,17 @@ export class HistoryCheck {
           outcome.answer.type !== 'write' &&
           (outcome.answer.given === 'linearizable' || (outcome.answer.given === 'lease' && this.options.leasesHold))),
     )
-    // A name that was forgotten, since so many came after it, names nothing any more.
-    const forgotten = [...this.model.executions.values()].some((indexes) => indexes.length > 1)
-    if (forgotten) return
     const keys = new Set(
       usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
     )
     this.claimRemovals(history)
+    const again = [...this.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
+    const repeated = again.flatMap((index) => this.commands.get(index) ?? [])
     for (const key of keys) {
+      if (repeated.some((command) => changes(command, key))) {
+        this.figures.keysForgotten += 1
+        continue
+      }
       const calls = callsOn(key, usable, (operation) => this.believedPosition(operation))
       const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)
       if (verdict.kind === 'undecided') this.figures.keysUndecided += 1
@@ -239,6 +361,11 @@ export class HistoryCheck {
   }
 }
 
+function changes(command: Command, key: Key): boolean {
+  if (command.type !== 'delete-range') return command.key === key
+  return (command.start === null || key >= command.start) && (command.end === null || key < command.end)
+}
+
 function keyOfWrite(request: Operation['request']): Key[] {
   return request.type === 'write' && request.command.type !== 'delete-range' ? [request.command.key] : []
 }
@@ -253,7 +380,7 @@ function changed(result: CommandResult): boolean {
   return result.type === 'put' || (result.type === 'deleted' && result.deleted > 0)
 }
 
-function positionOf({ outcome }: Operation): number {
+function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {
   if (outcome.kind !== 'answered') return -1
   const { answer } = outcome
   if (answer.type !== 'write') return answer.revision

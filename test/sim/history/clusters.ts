@@ -1,0 +1,26 @@
+import type { Heard, Operation } from './operation.ts'
+
+/**
+ * What clients saw of one of several clusters. They do not know which one they speak to: an answer belongs to the cluster of the node
+ * that gave it, and a write that one cluster answered may have taken effect in the others too, if it was tried more than once.
+ */
+export function historyOf(clusterId: string, history: readonly Operation[]): Operation[] {
+  return history.flatMap((operation) => seenIn(clusterId, operation))
+}
+
+function seenIn(clusterId: string, operation: Operation): Operation[] {
+  const { outcome, request, heard } = operation
+  if (outcome.kind !== 'answered' || heard === undefined) return [operation]
+  const here = heard.filter((one) => one.clusterId === clusterId)
+  const [first] = here
+  if (first !== undefined) return [{ ...operation, outcome: answered(first), heard: here }]
+  if (request.type !== 'write') return []
+  // A write without a name is tried once.
+  if (request.command.idempotency === null)
+    return [{ ...operation, outcome: { kind: 'failed', code: 'answered by another cluster' } }]
+  return [{ ...operation, returnedAt: Infinity, outcome: { kind: 'unknown', code: 'answered by another cluster' } }]
+}
+
+function answered({ answer }: Heard): Operation['outcome'] {
+  return { kind: 'answered', answer }
+}

@@ -1,0 +1,82 @@
+import { RequestError } from '../../../src/lib/errors.ts'
+import type { RaftView } from '../../../src/raft/index.ts'
+import { indexOf, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
+import type { Fresh, Request } from '../history/operation.ts'
+import type { Machine } from '../machine.ts'
+import type { SimProcess } from '../process.ts'
+import { Violation } from '../violation.ts'
+import type { World } from '../world.ts'
+
+/**
+ * What a node owes to a request for data, by what it knew when the request came: one that knows that it was removed answers so, to
+ * every consistency; and a bound on the age of a stale read is kept on the node's own clock.
+ */
+export class ServiceCall {
+  private readonly machine: Machine
+  private readonly process: SimProcess
+  private readonly request: Request
+  private readonly before: RaftView | null
+  /** On the node's clock and on the world's. */
+  private readonly calledAt: number
+  private readonly worldAt: number
+  private readonly isRemoved: boolean
+
+  constructor(machine: Machine, process: SimProcess, request: Request, world: World) {
+    this.machine = machine
+    this.process = process
+    this.request = request
+    this.before = machine.view
+    this.calledAt = process.clock.now()
+    this.worldAt = world.now()
+    this.isRemoved = this.knowsRemoval() || this.saidRemoved()
+  }
+
+  /** The node answers now. Returns what the answer has to reflect. */
+  answered(): Fresh | null {
+    if (this.isRemoved) this.fail('answers a request, though it knows that it was removed')
+    const { request } = this
+    if (request.type !== 'get' || request.maxStalenessMs === undefined || this.before === null) return null
+    return this.freshness(request.maxStalenessMs, this.before, this.machine.view)
+  }
+
+  failed(error: unknown): void {
+    const code = error instanceof RequestError ? error.code : String(error)
+    if (code === 'removed' && this.machine.process === this.process) {
+      const { view, heard } = this.machine
+      this.machine.saidRemoved = { words: heard.length, effective: view?.effective.logId ?? null }
+    }
+    if (!this.isRemoved || code === 'removed' || code === 'shutting-down') return
+    this.fail(`answers ${code}, though it knows that it was removed`)
+  }
+
+  /** The membership without this node is committed, as far as it knows. A leader leads its own removal to the end. */
+  private knowsRemoval(): boolean {
+    if (this.before === null) return false
+    const { state, effective, committedMembership } = this.before
+    const isKnown = effective.membership.configs.length > 0
+    const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
+    return isKnown && isCommitted && state !== 'leader' && !effective.membership.nodes.has(this.machine.id)
+  }
+
+  /** It was told by a peer, has said so, and no leader has spoken to it since. */
+  private saidRemoved(): boolean {
+    const { saidRemoved, heard } = this.machine
+    if (saidRemoved === null || this.before === null) return false
+    return saidRemoved.words === heard.length && sameLogId(saidRemoved.effective, this.before.effective.logId)
+  }
+
+  private freshness(boundMs: number, before: RaftView, after: RaftView | null): Fresh | null {
+    if (after === null) return null
+    const [led, leads] = [before.state === 'leader', after.state === 'leader']
+    if (led && leads && sameLeaderId(before.vote.leaderId, after.vote.leaderId))
+      return { kind: 'since', time: this.worldAt - boundMs / this.machine.clockRate }
+    if (led || leads) return null
+    const words = this.machine.heard.filter(({ at }) => at >= this.calledAt - boundMs)
+    if (words.length === 0) this.fail(`answers a read of an age up to ${boundMs} ms, and has heard no leader within it`)
+    return { kind: 'committed', index: Math.min(...words.map(({ committed }) => committed)) }
+  }
+
+  private fail(what: string): never {
+    throw new Violation('service', `${this.process.name} ${what}`)
+  }
+}
