@@ -109,7 +109,7 @@ export class Keys {
   private async confirm(options: ReadOptions): Promise<Consistency> {
     const { replica, clock } = this.deps
     if (options.consistency === 'stale') {
-      this.checkStaleness(options.maxStalenessMs)
+      if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options.timeoutMs)
       return 'stale'
     }
     if (options.consistency === 'lease') {
@@ -120,11 +120,9 @@ export class Keys {
     return 'linearizable'
   }
 
-  private checkStaleness(maxMs: number | null): void {
-    if (maxMs === null) return
-    const { replica, clock } = this.deps
-    const view = replica.raft.view()
-    const freshAt = view.state === 'leader' ? (view.quorumAckedAt ?? clock.now()) : replica.freshness.freshAt
+  private async checkStaleness(maxMs: number, timeoutMs: number): Promise<void> {
+    const { clock } = this.deps
+    const freshAt = await this.freshAt(timeoutMs)
     const ageMs = freshAt === null ? Infinity : clock.now() - freshAt
     if (ageMs <= maxMs) return
     const known =
@@ -133,6 +131,18 @@ export class Keys {
       'not-ready',
       `this node ${known}, which is longer than maxStaleness allows; ask another node`,
     )
+  }
+
+  /** When what is applied here was known to be current, on this node's clock; null when it was not yet. */
+  private async freshAt(timeoutMs: number): Promise<number | null> {
+    const { replica, clock } = this.deps
+    const view = replica.raft.view()
+    // A new leader does not know yet what is committed.
+    if (view.state !== 'leader' || !view.established) return replica.freshness.freshAt
+    const isApplied = (): boolean => replica.appliedIndex >= view.committed
+    if (!isApplied() && !(await replica.conditions.until(isApplied, timeoutMs))) return replica.freshness.freshAt
+    // A single voter asks nobody.
+    return view.quorumAckedAt ?? clock.now()
   }
 
   private async waitForRevision(revision: number, timeoutMs: number): Promise<void> {

@@ -39,7 +39,7 @@ export class Replica {
   readonly snapshotSender: SnapshotSender
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
-  readonly freshness = new Freshness()
+  readonly freshness: Freshness
   readonly journal: RaftJournal
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
@@ -55,6 +55,7 @@ export class Replica {
     this.journal = new RaftJournal(deps.clock, deps.logger)
     this.conditions = new Conditions(deps.clock)
     this.loop = this.makeLoop(startup)
+    this.freshness = new Freshness((index) => this.raft.leaderIdAt(index))
     this.rows = new Rows(deps.state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     this.proposals = this.makeProposals()
@@ -196,7 +197,8 @@ export class Replica {
     const { leader, vote } = this.raft
     if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
     this.peers.onLeaderHeard()
-    this.freshness.onLeaderHeard(this.deps.clock.now(), message.committed, this.appliedIndex)
+    const { committed } = message
+    this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
   }
 
   private onRaftMessage(message: RaftMessage): void {

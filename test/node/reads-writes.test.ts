@@ -232,6 +232,28 @@ t.test('stale reads: local at once, within the bounds that are asked for', async
   await refused(c.on(leader).scan({ minRevision: second + 1_000, timeoutMs: 100 }), 'future-revision')
 })
 
+t.test('a new leader, and who hears it, bound no age before it knows what is committed', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [one = 0, two = 0] = followers
+  await c.on(leader).put('a', '1')
+  await c.settled()
+  // They are sent the next entry, and never that it is committed.
+  drop(c, (message) => message.type === 'append-request' && message.batches.length === 0)
+  await c.on(leader).put('a', '2')
+  await c.at(leader).crash()
+  drop(c, (message) => message.type === 'append-response')
+  await c.until('a new leader', () => c.leaderOrNull() !== null)
+  await c.pass(50)
+  for (const id of [one, two]) {
+    await refused(c.on(id).get('a', { consistency: 'stale', maxStalenessMs: 40 }), 'not-ready')
+    t.equal(await c.on(id).stale('a'), '1')
+  }
+  passAll(c)
+  await c.leader()
+  await c.settled()
+  for (const id of [one, two]) t.equal(await c.on(id).get('a', { consistency: 'stale', maxStalenessMs: 200 }), '2')
+})
+
 t.test('a follower that always has something left to apply is no older than that', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3], { recordCacheBytesMax: 0 })
   const [follower = 0] = followers
