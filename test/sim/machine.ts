@@ -14,6 +14,7 @@ import { SimLogStore } from './disk/log-store.ts'
 import { SimPeerRegister, type PeerDisk } from './disk/peer-register.ts'
 import { StateDisk, type StateImage } from './disk/state-disk.ts'
 import { SimStateStore } from './disk/state-store.ts'
+import type { LeaderWord } from './history/operation.ts'
 import type { Network } from './network/network.ts'
 import type { SnapshotStream } from './network/snapshot-stream.ts'
 import { SimTransport } from './network/transport.ts'
@@ -74,7 +75,7 @@ export class Machine {
   /** Damage was done to its disk on purpose: refusing to start is right. */
   damaged = false
   /** What leaders have told the process that runs now: when, on its own clock, and what was committed. */
-  heard: { readonly at: number; readonly committed: LogIndex }[] = []
+  heard: LeaderWord[] = []
   /** When that process has answered that it was removed: how much it had heard, and the membership it had; null before. */
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
   private peerDisk: PeerDisk = new Map()
@@ -359,8 +360,9 @@ export class Machine {
           this.observer.onMoment(this, 'send', null)
         },
         onReceive: (message) => {
-          if (message.type === 'append-request')
-            this.heard.push({ at: process.clock.now(), committed: message.committed })
+          if (message.type !== 'append-request') return
+          const { committed, vote } = message
+          this.heard.push({ at: process.clock.now(), committed, leaderId: vote.leaderId })
         },
         onSnapshotChunk: (stream) => this.observer.onMoment(this, 'snapshot-chunk', stream),
       },

@@ -97,6 +97,8 @@ export class StateDisk {
   unsynced: UnsyncedWrite[] = []
   /** The store cannot be read; it refuses to open until it is thrown away. */
   damaged = false
+  /** How often it was thrown away. */
+  wipes = 0
 
   /** The first `count` unsynced writes reach the platter. */
   sync(count: number): void {
@@ -114,5 +116,6 @@ export class StateDisk {
     this.durable = new StateImage()
     this.unsynced = []
     this.damaged = false
+    this.wipes += 1
   }
 }

@@ -1,5 +1,6 @@
 import type { Command, CommandResult, Key, KeyRecord } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/http/services.ts'
+import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 export type Request =
   | { readonly type: 'write'; readonly command: Command }
@@ -34,10 +35,17 @@ export type Answer =
       readonly given: Consistency
     }
 
+/** What a leader said was committed, and when that came to a node, on the node's clock. */
+export interface LeaderWord {
+  readonly at: number
+  readonly committed: LogIndex
+  readonly leaderId: LeaderId
+}
+
 /** What a read with a bound on its age has to reflect at least, as the node that answered it knew when it was asked. */
 export type Fresh =
-  /** All that is committed up to here: a leader had said so, within the bound. */
-  | { readonly kind: 'committed'; readonly index: number }
+  /** What one of these said was committed: the leaders that were heard within the bound. One that had committed nothing itself knew nothing. */
+  | { readonly kind: 'told'; readonly words: readonly LeaderWord[] }
   /** All that was acknowledged before this moment of the world's time: the node led, and a majority had confirmed it since. */
   | { readonly kind: 'since'; readonly time: number }
 

@@ -13,6 +13,7 @@ import {
 } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/entry.ts'
 import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import { sameLeaderId } from '../../../src/raft/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
@@ -24,6 +25,7 @@ import {
   describeResult,
   textOf,
   type Answer,
+  type LeaderWord,
   type Operation,
 } from '../history/operation.ts'
 import type { Ledger } from '../ledger.ts'
@@ -90,6 +92,7 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
 export class HistoryCheck {
   readonly figures = noFigures()
   private readonly options: HistoryOptions
+  private readonly ledger: Ledger | null
   private readonly model: ReferenceModel
   private readonly indexesOfMark = new Map<string, number[]>()
   private readonly commands = new Map<number, Command>()
@@ -99,6 +102,7 @@ export class HistoryCheck {
 
   constructor(options: HistoryOptions, ledger: Ledger | null) {
     this.options = options
+    this.ledger = ledger
     this.model = new ReferenceModel(options)
     for (const { logId, bytes } of ledger?.committed ?? []) {
       const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
@@ -268,10 +272,14 @@ export class HistoryCheck {
       if (fresh === null || outcome.kind !== 'answered') continue
       this.figures.boundedReads += 1
       const { revision } = outcome.answer
-      if (fresh.kind === 'committed') {
-        const least = this.model.revisionAt(fresh.index)
+      if (fresh.kind === 'told') {
+        const least = Math.min(...fresh.words.map((word) => this.revisionTold(word)))
         if (revision >= least) continue
-        fail('staleness', `is older than ${least}, which a leader had told the node within the bound`, operation)
+        fail(
+          'staleness',
+          `is older than ${least}, the least that a leader had told the node within the bound`,
+          operation,
+        )
       }
       const newer = ended.find(({ returnedAt, outcome: one }) => {
         if (returnedAt >= fresh.time || one.kind !== 'answered') return false
@@ -284,6 +292,12 @@ export class HistoryCheck {
         operation,
       )
     }
+  }
+
+  /** Infinity for what a leader says that has not committed an entry of its own. */
+  private revisionTold({ committed, leaderId }: LeaderWord): number {
+    const entry = this.ledger?.committedAt(committed) ?? null
+    return entry !== null && sameLeaderId(entry.leaderId, leaderId) ? this.model.revisionAt(committed) : Infinity
   }
 
   private isLinearizable({ outcome, request }: Operation): boolean {

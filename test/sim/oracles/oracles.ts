@@ -7,6 +7,7 @@ import type { Machine } from '../machine.ts'
 import { asViolation, type World } from '../world.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { Commitment } from './commitment.ts'
+import { DurableIndexes } from './durable-indexes.ts'
 import { Elections } from './elections.ts'
 import { LeaderAppendOnly } from './leader-append-only.ts'
 import { LogMatching } from './log-matching.ts'
@@ -31,6 +32,7 @@ export class Oracles implements Required<Oracle> {
       new ClusterIdentity(),
       new LogMatching(ledgers),
       new WriteAhead(),
+      new DurableIndexes(ledgers),
       this.elections,
       new LeaderAppendOnly(),
       // First what is committed, then who relies on it.

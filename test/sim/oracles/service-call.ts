@@ -73,7 +73,7 @@ export class ServiceCall {
     if (led || leads) return null
     const words = this.machine.heard.filter(({ at }) => at >= this.calledAt - boundMs)
     if (words.length === 0) this.fail(`answers a read of an age up to ${boundMs} ms, and has heard no leader within it`)
-    return { kind: 'committed', index: Math.min(...words.map(({ committed }) => committed)) }
+    return { kind: 'told', words }
   }
 
   private fail(what: string): never {

@@ -1,0 +1,103 @@
+import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import type { LogWrite } from '../../../src/ports/log-store.ts'
+import type { LogIndex } from '../../../src/raft/index.ts'
+import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
+import type { Ledgers } from '../ledger.ts'
+import type { Machine } from '../machine.ts'
+import { Violation } from '../violation.ts'
+import type { CoreStep, Oracle } from './oracle.ts'
+
+/** What one machine has had, over all lives since it lost its data last. */
+interface Reached {
+  /** What the state on the platter covered, and how often that was thrown away by then. */
+  applied: LogIndex
+  wipes: number
+  /** What it knew to be committed. That may be forgotten, never contradicted. */
+  committed: LogIndex
+}
+
+/**
+ * What is durable does not go back, also over restarts: neither the state on the platter, nor the log under what was committed. And the
+ * log gives up nothing that the state on the platter does not cover.
+ */
+export class DurableIndexes implements Oracle {
+  private readonly ledgers: Ledgers
+  private readonly reached = new Map<Machine, Reached>()
+
+  constructor(ledgers: Ledgers) {
+    this.ledgers = ledgers
+  }
+
+  onStart(machine: Machine): void {
+    this.look(machine)
+  }
+
+  onState(machine: Machine): void {
+    this.look(machine)
+  }
+
+  onStep(machine: Machine, { view }: CoreStep): void {
+    const reached = this.of(machine)
+    if (view.committed > reached.committed) reached.committed = view.committed
+  }
+
+  onSubmit(machine: Machine, write: LogWrite): void {
+    const { committed } = this.of(machine)
+    switch (write.type) {
+      case 'truncate':
+        // What it held there until now may have been another entry, and it learns of both at once.
+        if (write.from <= committed && this.isCommitted(machine, write.from))
+          fail(machine, `truncates from ${write.from}, and has committed ${committed}`)
+        return
+      case 'reset':
+        this.expectCovered(machine, write.purged.index)
+        if (write.purged.index < committed && sameLogId(machine.logIdSubmitted(write.purged.index), write.purged))
+          fail(machine, `resets its log to ${write.purged.index}, which it holds, and has committed ${committed}`)
+        return
+      case 'purge':
+        return this.expectCovered(machine, write.purged.index)
+      default:
+    }
+  }
+
+  onWipe(machine: Machine): void {
+    this.reached.delete(machine)
+  }
+
+  private isCommitted(machine: Machine, index: LogIndex): boolean {
+    return sameLogId(machine.logIdSubmitted(index), this.ledgers.of(machine.clusterId).committedAt(index))
+  }
+
+  /** What the state on the platter covers now. */
+  private look(machine: Machine): void {
+    const reached = this.of(machine)
+    const applied = appliedOf(machine)
+    const { wipes } = machine.state
+    if (applied < reached.applied && wipes === reached.wipes)
+      fail(machine, `has a state on disk that goes up to ${applied}, and had one up to ${reached.applied}`)
+    reached.applied = applied
+    reached.wipes = wipes
+  }
+
+  private expectCovered(machine: Machine, index: LogIndex): void {
+    const applied = appliedOf(machine)
+    if (applied < index) fail(machine, `drops its log up to ${index}, and its state on disk goes up to ${applied}`)
+  }
+
+  private of(machine: Machine): Reached {
+    const known = this.reached.get(machine)
+    if (known !== undefined) return known
+    const fresh = { applied: logIndex(BEFORE_FIRST), wipes: machine.state.wipes, committed: logIndex(BEFORE_FIRST) }
+    this.reached.set(machine, fresh)
+    return fresh
+  }
+}
+
+function appliedOf(machine: Machine): LogIndex {
+  const { meta } = machine.state.durable
+  return indexOf(meta === null ? null : (decodeStateMeta(meta)?.applied ?? null))
+}
+
+function fail(machine: Machine, what: string): never {
+  throw new Violation('durable-indexes', `n${machine.id} ${what}`)
+}
