@@ -1,0 +1,157 @@
+import t from 'tap'
+import {
+  encodeCommand,
+  encodeRecord,
+  recordRow,
+  rowBytes,
+  type Command,
+  type CommandResult,
+  type Key,
+} from '../../src/kv/index.ts'
+import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
+import { encodeStateMeta } from '../../src/node/state-meta.ts'
+import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
+import { StateImage } from './disk/state-disk.ts'
+import { historyOf } from './history/clusters.ts'
+import type { Answer, Fresh, Heard, Operation } from './history/operation.ts'
+import { Ledger } from './ledger.ts'
+import { HistoryCheck } from './oracles/history.ts'
+
+const A = 'a' as Key
+const leaderId = { term: term(1), nodeId: nodeId(1) }
+const OPTIONS = { keyedWritesMax: 10, leasesHold: true, stepsMax: 1_000 }
+
+/** A cluster that has committed `commands`, the first at index 0. */
+function committed(...commands: Command[]): Ledger {
+  const ledger = new Ledger('c1')
+  for (const [index, command] of commands.entries()) {
+    const bytes = encodeCommand(command)
+    const body = Buffer.alloc(commandEntryBytes(bytes.length))
+    commandEntryInto(body, 0, { node: nodeId(1), nonce: 1 }, index, bytes)
+    const first = logIndex(index)
+    const before = index === 0 ? null : { leaderId, index: logIndex(index - 1) }
+    ledger.write({ leaderId, first, last: first, body, membershipCount: 0 }, before)
+    ledger.commit({ leaderId, index: first }, leaderId)
+  }
+  return ledger
+}
+
+function put(value: string, name: string | null = null): Command {
+  const idempotency = name === null ? null : { key: name, fingerprint: 1 }
+  return { type: 'put', key: A, value: Buffer.from(value), condition: null, wantsPrevious: false, idempotency }
+}
+
+function removal(name: string): Command {
+  return { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: { key: name, fingerprint: 1 } }
+}
+
+function wrote(result: CommandResult): Answer {
+  return { type: 'write', result, revision: 0 }
+}
+
+function heard(answer: Answer, clusterId = 'c1', fresh: Fresh | null = null): Heard {
+  return { answer, clusterId, fresh }
+}
+
+function operation(id: number, request: Operation['request'], ...answers: Heard[]): Operation {
+  const [first] = answers
+  const mark =
+    request.type === 'write' && request.command.type === 'put'
+      ? Buffer.from(request.command.value).toString('latin1')
+      : null
+  return {
+    id,
+    client: 1,
+    request,
+    invokedAt: id * 10,
+    returnedAt: first === undefined ? Infinity : id * 10 + 5,
+    outcome: first === undefined ? { kind: 'unknown', code: 'silent' } : { kind: 'answered', answer: first.answer },
+    heard: answers,
+    mark,
+  }
+}
+
+function problem(ledger: Ledger, ...history: Operation[]): string | null {
+  try {
+    new HistoryCheck(OPTIONS, ledger).check(history)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+t.test('two answers to one named write say the same', (t) => {
+  const none: CommandResult = { type: 'deleted', revision: -1, deleted: 0, previous: null }
+  const ledger = committed(removal('r'))
+  const twice = (other: CommandResult): Operation =>
+    operation(1, { type: 'write', command: removal('r') }, heard(wrote(none)), heard(wrote(other)))
+  t.equal(problem(ledger, twice(none)), null)
+  t.match(problem(ledger, twice({ ...none, revision: 0 })), /answered otherwise by another node/)
+  t.match(problem(ledger, twice({ type: 'condition-failed', currentRevision: null })), /answered otherwise/)
+  t.end()
+})
+
+t.test('a read of a bounded age reflects what the node had been told, and what a leader had to know', (t) => {
+  const ledger = committed(put('1'), put('2'))
+  const first: CommandResult = { type: 'put', revision: 0, createRevision: 0, version: 1, previous: null }
+  const second: CommandResult = { type: 'put', revision: 1, createRevision: 0, version: 2, previous: null }
+  const writes = [
+    operation(1, { type: 'write', command: put('1') }, heard(wrote(first))),
+    operation(2, { type: 'write', command: put('2') }, heard(wrote(second))),
+  ]
+  const record = { createRevision: 0, modRevision: 0, version: 1, lease: 0, value: Buffer.from('1') }
+  const request = { type: 'get', key: A, consistency: 'stale', minRevision: null, maxStalenessMs: 5 } as const
+  const read = (fresh: Fresh): Operation =>
+    operation(4, request, heard({ type: 'get', record, revision: 0, given: 'stale' }, 'c1', fresh))
+  const told = (committed: number, by = leaderId): Fresh => ({
+    kind: 'told',
+    words: [{ at: 0, committed: logIndex(committed), leaderId: by }],
+  })
+  t.equal(problem(ledger, ...writes, read(told(0))), null)
+  t.match(problem(ledger, ...writes, read(told(1))), /older than 1/)
+  const later = { term: term(2), nodeId: nodeId(2) }
+  t.match(problem(ledger, ...writes, read(told(0, later))), /older than Infinity/, 'a leader that knew nothing yet')
+  t.equal(problem(ledger, ...writes, read({ kind: 'since', time: 20 })), null)
+  t.match(problem(ledger, ...writes, read({ kind: 'since', time: 30 })), /ended longer ago than the bound/)
+  t.end()
+})
+
+t.test('each cluster answers for what it said', (t) => {
+  const result: CommandResult = { type: 'put', revision: 0, createRevision: 0, version: 1, previous: null }
+  const elsewhere = operation(1, { type: 'write', command: put('1') }, heard(wrote(result), 'c2'))
+  t.match(historyOf('c1', [elsewhere]), [{ outcome: { kind: 'failed' } }], 'it was tried once')
+  t.match(problem(committed(put('1')), ...historyOf('c1', [elsewhere])), /failed for certain but is in the log/)
+  const named = operation(1, { type: 'write', command: put('1', 'n') }, heard(wrote(result), 'c2'))
+  t.match(historyOf('c1', [named]), [{ outcome: { kind: 'unknown' }, returnedAt: Infinity }])
+  const both = operation(1, { type: 'write', command: put('1', 'n') }, heard(wrote(result), 'c2'), heard(wrote(result)))
+  t.match(historyOf('c1', [both]), [{ outcome: { kind: 'answered' }, heard: [{ clusterId: 'c1' }] }])
+  const request = { type: 'get', key: A, consistency: 'linearizable', minRevision: null } as const
+  const read = operation(1, request, heard({ type: 'get', record: null, revision: 0, given: 'linearizable' }, 'c2'))
+  t.same(historyOf('c1', [read]), [])
+  t.end()
+})
+
+t.test('a state on disk is that of the model at its index', (t) => {
+  const check = new HistoryCheck(OPTIONS, committed(removal('x'), removal('y'), put('1'), put('2')))
+  const meta = (index: number): Uint8Array =>
+    encodeStateMeta({
+      applied: { leaderId, index: logIndex(index) },
+      membership: NO_MEMBERSHIP,
+      machine: { revision: index, digest: 0, keyedFirst: 0, keyedNext: 0 },
+    })
+  const image = (index: number, value: string, version: number): StateImage => {
+    const image = new StateImage()
+    const record = { createRevision: 2, modRevision: index, version, lease: 0, value: Buffer.from(value) }
+    image.apply([{ type: 'put', key: rowBytes(recordRow(A)), value: encodeRecord(record) }], meta(index))
+    return image
+  }
+  const empty = new StateImage()
+  check.checkState('n1', empty)
+  check.checkState('n1', image(2, '1', 1))
+  check.checkState('n1', image(3, '2', 2))
+  t.equal(check.figures.statesCompared, 2)
+  t.throws(() => check.checkState('n1', image(3, '1', 1)), /holds .* not /)
+  empty.apply([], meta(3))
+  t.throws(() => check.checkState('n1', empty), /holds \[\], not \[a\]/)
+  t.end()
+})
