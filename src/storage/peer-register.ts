@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { StorageError } from '../lib/errors.ts'
 import type { NodeId } from '../raft/index.ts'
+import { storageFault } from './fault.ts'
 import { readJson, replaceFile } from './whole-file.ts'
 
 export const PEERS_FILE = 'peers.json'
@@ -42,7 +43,9 @@ export class FilePeerRegister {
       await replaceFile(this.path, `${JSON.stringify({ format: FORMAT_VERSION, incarnations })}\n`)
     })
     this.saving = work.catch(() => undefined)
-    return work
+    return work.catch((error: unknown) => {
+      throw storageFault(error, `write ${this.path}`)
+    })
   }
 
   private async incarnations(): Promise<Map<NodeId, string>> {

@@ -198,3 +198,11 @@ t.test('peers are remembered', async (t) => {
   mkdirSync(file)
   await t.rejects(new FilePeerRegister(path).load(), /EISDIR/)
 })
+
+t.test('a register of peers that cannot be written is a fault of the storage', async (t) => {
+  const path = temporary(t)
+  mkdirSync(join(path, 'peers.json.tmp'))
+  const peers = new FilePeerRegister(path)
+  const fault = { name: 'StorageError', kind: 'failed', message: /Could not write .*peers\.json: .*EISDIR/ }
+  await t.rejects(peers.remember(2 as NodeId, 'aa'), fault)
+})
