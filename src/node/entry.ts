@@ -1,5 +1,13 @@
 import { ENTRY_LENGTH_BYTES } from '../lib/entries.ts'
-import type { EntryCodec, LogBatch, LogIndex, Membership, NodeId, StoredMembership } from '../raft/index.ts'
+import type {
+  AppendRequest,
+  EntryCodec,
+  LogBatch,
+  LogIndex,
+  Membership,
+  NodeId,
+  StoredMembership,
+} from '../raft/index.ts'
 import { logIndex } from '../raft/index.ts'
 import { decodeMembership, encodeMembership } from './membership-codec.ts'
 
@@ -136,6 +144,12 @@ export function membershipsOf(batch: LogBatch): StoredMembership[] {
     )
   }
   return found
+}
+
+/** The core reads no entries: it is told which memberships they hold. Throws `UnknownEntryError` as `membershipsOf` does. */
+export function withMemberships(message: AppendRequest): AppendRequest {
+  if (message.batches.every((batch) => batch.membershipCount === 0)) return message
+  return { ...message, memberships: message.batches.flatMap((batch) => membershipsOf(batch)) }
 }
 
 /** Checks entries that another node wants appended: commands only, and as many as it says. Null when they are in order. */

@@ -10,7 +10,7 @@ import { Conditions } from './conditions.ts'
 import { Control } from './control.ts'
 import { CoreLoop } from './core-loop.ts'
 import { Departure } from './departure.ts'
-import { entryCodec, membershipsOf } from './entry.ts'
+import { entryCodec, withMemberships } from './entry.ts'
 import { Forwarded } from './forwarded.ts'
 import { Freshness } from './freshness.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
@@ -188,12 +188,7 @@ export class Replica {
   }
 
   private onAppendRequest(message: AppendRequest): void {
-    let complete = message
-    if (message.batches.some((batch) => batch.membershipCount > 0)) {
-      const memberships = this.loop.guard(() => message.batches.flatMap((batch) => membershipsOf(batch)))
-      complete = { ...message, memberships }
-    }
-    this.onRaftMessage(complete)
+    this.onRaftMessage(this.loop.guard(() => withMemberships(message)))
     const { leader, vote } = this.raft
     if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
     this.peers.onLeaderHeard()

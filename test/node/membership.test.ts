@@ -234,6 +234,24 @@ t.test('every kind of change of the set of voters commits, and writes go on mean
   }
 })
 
+t.test('a node that joins takes requests while it reads the log from before it was added', async (t) => {
+  const { c, leader } = await formed(t, [1, 2, 3, 4], [1, 2, 3], { appendEntriesMax: 1, inflightAppendsMax: 1 })
+  for (let i = 0; i < 30; i++) await c.on(leader).put(`k${i}`, 'v')
+  await c.start(4)
+  await c.on(leader).addLearner(specOf(4), { wait: false })
+  await c.until('it reads the log', () => lastIndex(c, 4) >= 3)
+  const shown: string[] = []
+  const writing = c.on(4).put('through-a-joiner', 'v')
+  const catchingUp = c.until('it has caught up', () => {
+    if (lastIndex(c, 4) < lastIndex(c, leader)) shown.push(c.on(4).status().node.state)
+    return lastIndex(c, 4) === lastIndex(c, leader)
+  })
+  await Promise.all([writing, catchingUp])
+  t.ok(shown.length > 3, 'that took a while')
+  t.same(new Set(shown), new Set(['learner']), 'it is none that was removed')
+  t.equal(await c.on(4).get('through-a-joiner'), 'v')
+})
+
 t.test('requests under way on a node that is removed are answered at once', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
   for (const id of [followers[0] ?? 0, leader]) {

@@ -57,7 +57,7 @@ export class Client {
 
   async run(): Promise<void> {
     while (!this.stopped) {
-      await this.sleep(this.random.exponential(this.options.thinkMs))
+      await this.world.sleep(this.random.exponential(this.options.thinkMs))
       if (!this.stopped) await this.perform(this.drawRequest())
     }
   }
@@ -98,7 +98,7 @@ export class Client {
       if (isAmbiguous(outcome)) unknownBefore = true
       // A write with a name may be tried again whatever became of it.
       this.world.census.count('client-retry-keyed')
-      await this.sleep(this.random.exponential(20))
+      await this.world.sleep(this.random.exponential(20))
     }
     this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
   }
@@ -126,7 +126,8 @@ export class Client {
     if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
     const { request } = operation
     return callNode(this.world, machine, call, async (services, process) => {
-      const watched = new ServiceCall(machine, process, request, this.world)
+      const { electionTimeoutMsMax } = this.options.node
+      const watched = new ServiceCall({ request, electionTimeoutMsMax }, { machine, process, world: this.world })
       const answer = await answerOf(request, services, timeoutMs).catch((error: unknown) => {
         if (process.alive) watched.failed(error)
         throw error
@@ -267,10 +268,6 @@ export class Client {
     // Now and then another request under a name that was used already.
     const number = this.random.chance(0.03) ? Math.max(0, this.sent - 1) : this.sent
     return { key: `t${this.id}-${number}`, fingerprint: this.sent }
-  }
-
-  private sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.world.after(delayMs, resolve))
   }
 }
 

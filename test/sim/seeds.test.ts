@@ -20,6 +20,9 @@ const QUICK_BUGS = [
   'applied-twice',
   'flush-skipped',
   'forwarded-twice',
+  'conflicting-entries-kept',
+  'keyed-writes-repeated',
+  'loss-never-repaired',
 ]
 const QUICK_SEEDS_MAX = 30
 

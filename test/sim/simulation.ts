@@ -141,14 +141,21 @@ export class Simulation {
   /** The safety phase of a seed in which nothing goes wrong. */
   private async expectCalm(): Promise<void> {
     const { world, options } = this
-    const { safetyMs, voters, spares, timeoutMs } = options
+    const { safetyMs, voters, spares, timeoutMs, node } = options
     const end = world.now() + safetyMs
     const members = this.cluster.machines.slice(0, voters)
-    while (world.now() < end && members.some(({ view }) => (view?.leader ?? null) === null)) await world.sleep(20)
+    const isFormed = ({ id, view }: Machine): boolean =>
+      view !== null && view.leader !== null && view.effective.membership.nodes.has(id)
+    while (world.now() < end && !members.every(isFormed)) await world.sleep(20)
     const from = world.now()
     await world.sleep(end - from)
     // A write under a name is tried for twice as long as one call may take.
-    this.calmCalls = checkCalm(this.history, { from, to: end - 3 * timeoutMs, hasOutsiders: spares > 0 })
+    this.calmCalls = checkCalm(this.history, {
+      from,
+      to: end - 3 * timeoutMs,
+      hasOutsiders: spares > 0,
+      heartbeatMs: node.heartbeatMs,
+    })
   }
 
   /** The liveness phase, and then the history. */

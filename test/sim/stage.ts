@@ -5,6 +5,7 @@ import { Client } from './client.ts'
 import { SimCluster } from './cluster.ts'
 import { memberOf } from './formation.ts'
 import type { Operation } from './history/operation.ts'
+import { leaderAmong } from './leaders.ts'
 import { LivenessPhase } from './liveness.ts'
 import type { CrashKind, CrashMoment, Machine } from './machine.ts'
 import { drawOptions, type SimulationOptions } from './options.ts'
@@ -227,9 +228,7 @@ export class Stage {
   }
 
   leader(): Machine | null {
-    const leaders = this.machines.filter((machine) => machine.view?.state === 'leader')
-    const term = (machine: Machine): number => machine.view?.vote.leaderId.term ?? 0
-    return leaders.sort((a, b) => term(b) - term(a))[0] ?? null
+    return leaderAmong(this.machines)
   }
 
   async waitFor(what: string, timeoutMs: number, holds: () => boolean, lookEveryMs = 0.25): Promise<void> {
@@ -268,7 +267,7 @@ export class Stage {
   }
 
   sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.world.after(delayMs, resolve))
+    return this.world.sleep(delayMs)
   }
 
   private checkHistory(): void {

@@ -1,7 +1,7 @@
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { RaftView } from '../../../src/raft/index.ts'
 import { indexOf, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
-import type { Fresh, Request } from '../history/operation.ts'
+import type { Fresh, LeaderWord, Request } from '../history/operation.ts'
 import type { Machine } from '../machine.ts'
 import type { SimProcess } from '../process.ts'
 import { Violation } from '../violation.ts'
@@ -15,16 +15,21 @@ export class ServiceCall {
   private readonly machine: Machine
   private readonly process: SimProcess
   private readonly request: Request
+  private readonly electionTimeoutMsMax: number
   private readonly before: RaftView | null
   /** On the node's clock and on the world's. */
   private readonly calledAt: number
   private readonly worldAt: number
   private readonly isRemoved: boolean
 
-  constructor(machine: Machine, process: SimProcess, request: Request, world: World) {
+  constructor(
+    { request, electionTimeoutMsMax }: { readonly request: Request; readonly electionTimeoutMsMax: number },
+    { machine, process, world }: { readonly machine: Machine; readonly process: SimProcess; readonly world: World },
+  ) {
     this.machine = machine
     this.process = process
     this.request = request
+    this.electionTimeoutMsMax = electionTimeoutMsMax
     this.before = machine.view
     this.calledAt = process.clock.now()
     this.worldAt = world.now()
@@ -49,13 +54,18 @@ export class ServiceCall {
     this.fail(`answers ${code}, though it knows that it was removed`)
   }
 
-  /** The membership without this node is committed, as far as it knows. A leader leads its own removal to the end. */
+  /**
+   * The membership without this node is committed, as far as it knows, and it is not being sent a log in which others have gone on: there
+   * it may join. A leader leads its own removal to the end.
+   */
   private knowsRemoval(): boolean {
     if (this.before === null) return false
-    const { state, effective, committedMembership } = this.before
+    const { state, effective, committedMembership, last } = this.before
     const isKnown = effective.membership.configs.length > 0
     const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
-    return isKnown && isCommitted && state !== 'leader' && !effective.membership.nodes.has(this.machine.id)
+    const isMember = state === 'leader' || effective.membership.nodes.has(this.machine.id)
+    if (!isKnown || !isCommitted || isMember) return false
+    return this.wordsWithin(this.electionTimeoutMsMax).every(({ committed }) => committed <= indexOf(last))
   }
 
   /** It was told by a peer, has said so, and no leader has spoken to it since. */
@@ -71,9 +81,16 @@ export class ServiceCall {
     if (led && leads && sameLeaderId(before.vote.leaderId, after.vote.leaderId))
       return { kind: 'since', time: this.worldAt - boundMs / this.machine.clockRate }
     if (led || leads) return null
-    const words = this.machine.heard.filter(({ at }) => at >= this.calledAt - boundMs)
+    const words = this.wordsWithin(boundMs)
     if (words.length === 0) this.fail(`answers a read of an age up to ${boundMs} ms, and has heard no leader within it`)
     return { kind: 'told', words }
+  }
+
+  /** What leaders said shortly before the request came, and since. */
+  private wordsWithin(durationMs: number): LeaderWord[] {
+    const { heard } = this.machine
+    const before = heard.findLastIndex(({ at }) => at < this.calledAt - durationMs)
+    return heard.slice(before + 1)
   }
 
   private fail(what: string): never {
