@@ -171,9 +171,13 @@ export class LivenessPhase {
   /** Writes go through all the time, and leadership does not move to and fro. */
   private async expectSteadiness(ledger: Ledger, how: string): Promise<void> {
     const { world } = this.deps
-    const end = world.now() + STEADY_TIMEOUTS * this.options.node.electionTimeoutMsMax
+    const { electionTimeoutMsMax, heartbeatMs } = this.options.node
+    const end = world.now() + STEADY_TIMEOUTS * electionTimeoutMsMax
     const before = this.highestTerm(ledger)
-    while (world.now() < end && world.failure() === null) await this.expectProgress(ledger, how)
+    while (world.now() < end && world.failure() === null) {
+      await this.expectProgress(ledger, how)
+      await world.sleep(heartbeatMs)
+    }
     const elections = this.highestTerm(ledger) - before
     if (elections > STEADY_ELECTIONS_MAX && world.failure() === null)
       throw new Violation('liveness', `${elections} ballots ${how}, while writes went through`)

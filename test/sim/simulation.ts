@@ -141,20 +141,19 @@ export class Simulation {
   /** The safety phase of a seed in which nothing goes wrong. */
   private async expectCalm(): Promise<void> {
     const { world, options } = this
-    const { safetyMs, voters, spares, timeoutMs, node } = options
+    const { safetyMs, voters, spares, timeoutMs } = options
     const end = world.now() + safetyMs
     const members = this.cluster.machines.slice(0, voters)
     const isFormed = ({ id, view }: Machine): boolean =>
       view !== null && view.leader !== null && view.effective.membership.nodes.has(id)
     while (world.now() < end && !members.every(isFormed)) await world.sleep(20)
     const from = world.now()
-    await world.sleep(end - from)
+    await world.sleep(end - world.now())
     // A write under a name is tried for twice as long as one call may take.
     this.calmCalls = checkCalm(this.history, {
       from,
       to: end - 3 * timeoutMs,
       hasOutsiders: spares > 0,
-      heartbeatMs: node.heartbeatMs,
     })
   }
 
