@@ -15,7 +15,7 @@ export class DamagedStateError extends StorageError {
     super(
       'refused',
       `The state in ${directory} is damaged: ${what}. It can be rebuilt: remove that directory and start the node again. ` +
-        'A cluster of one node whose log no longer reaches back to the beginning needs a backup (quorate restore).',
+        'A cluster of one node whose log no longer reaches back to the beginning needs a copy of its whole directory.',
       options,
     )
   }

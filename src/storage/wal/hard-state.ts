@@ -108,7 +108,7 @@ export function unreadableVote(directory: string, what: string): StorageError {
     'refused',
     `The vote of this node in ${directory} cannot be read: ${what}. Voting without it could elect two leaders in one term. ` +
       'Remove this node from the cluster and add it again with an empty directory and a new node id. ' +
-      'In a cluster of one node, restore a backup into an empty directory (quorate restore).',
+      'In a cluster of one node, put a copy of the whole directory back.',
   )
 }
 

@@ -91,7 +91,7 @@ export async function recoverLog(
       'refused',
       `The log in ${directory} holds a vote but no segments: they were deleted, and nothing says how far they went. ` +
         'Remove this node from the cluster and add it again with an empty directory and a new node id. ' +
-        'In a cluster of one node, restore a backup into an empty directory (quorate restore).',
+        'In a cluster of one node, put a copy of the whole directory back.',
     )
   }
   const loss = assessLoss(scan, watermark, findings)
