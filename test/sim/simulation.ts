@@ -143,10 +143,12 @@ export class Simulation {
     const { world, options } = this
     const { safetyMs, voters, spares, timeoutMs } = options
     const end = world.now() + safetyMs
-    const members = this.cluster.machines.slice(0, voters)
+    const { machines } = this.cluster
+    const members = machines.slice(0, voters)
     const isFormed = ({ id, view }: Machine): boolean =>
       view !== null && view.leader !== null && view.effective.membership.nodes.has(id)
-    while (world.now() < end && !members.every(isFormed)) await world.sleep(20)
+    const isReady = (): boolean => members.every(isFormed) && machines.every(({ services }) => services !== null)
+    while (world.now() < end && !isReady()) await world.sleep(20)
     const from = world.now()
     await world.sleep(end - world.now())
     // A write under a name is tried for twice as long as one call may take.
