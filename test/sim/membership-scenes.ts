@@ -39,8 +39,8 @@ async function playMembership(given: MembershipCase, stage: Stage): Promise<void
   if (given.at === 'joining' && given.crash !== null) stage.order(given.crash)
   for (const at of joinersOf(given)) await addLearner(stage, at)
   await stage.write()
-  // Who is behind when the links break is refused for that.
-  if (given.isolated.length > 0) await levelOut(given, stage)
+  // Who is behind when the change is asked for, or when the links break, is refused for that.
+  if (given.isolated.length > 0 || !mayFail(given)) await levelOut(given, stage)
   const before = (await stage.waitForLeader()).view?.effective.logId?.index ?? -1
   const { outcome, kept } = await makeChange(given, stage, before)
   stage.heal()

@@ -22,7 +22,6 @@ const QUICK_BUGS = [
   'forwarded-twice',
   'conflicting-entries-kept',
   'keyed-writes-repeated',
-  'loss-never-repaired',
 ]
 const QUICK_SEEDS_MAX = 30
 
