@@ -26,7 +26,7 @@ export class Departure {
   private readonly options: DepartureOptions
   private readonly deps: DepartureDependencies
   /** False while the node is known to be a member: then nothing has to be looked at for every entry. */
-  private maybe = true
+  private mayBeOutside = true
 
   constructor(options: DepartureOptions, deps: DepartureDependencies) {
     this.options = options
@@ -40,12 +40,12 @@ export class Departure {
 
   /** The membership or this node's part in it changed. */
   onChanged(): void {
-    this.maybe = this.isOutside()
-    if (this.maybe) this.settle()
+    this.mayBeOutside = this.isOutside()
+    if (this.mayBeOutside) this.settle()
   }
 
   onApplied(): void {
-    if (this.maybe) this.settle()
+    if (this.mayBeOutside) this.settle()
   }
 
   private settle(): void {
