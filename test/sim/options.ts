@@ -99,6 +99,16 @@ export interface SimulationOptions {
   readonly node: Omit<NodeOptions, 'id' | 'addresses' | 'incarnation'>
 }
 
+/**
+ * Limits that refuse nothing, for when nothing goes wrong. Who is sent the state instead of the log cannot tell what became of the writes
+ * it was asked for, so nobody falls behind that far.
+ */
+const ROOMY: Partial<SimulationOptions['node']> = {
+  uncommittedBytesMax: 1_000_000,
+  purgeEveryEntries: 100_000,
+  purgeEveryBytes: 100_000_000,
+}
+
 function drawNode(draw: Draw): SimulationOptions['node'] {
   const heartbeatMs = draw.pick([15, 25, 50])
   const electionTimeoutMsMin = heartbeatMs * draw.pick([4, 6, 10])
@@ -154,8 +164,7 @@ export function drawOptions(seed: number, draw: Draw): SimulationOptions {
   const faults = new Set(faultGroups.filter(() => draw.chance(share)))
   const voters = draw.pick([1, 2, 3, 3, 3, 3, 4, 5, 5])
   const drawn = drawNode(draw)
-  // Who is sent the state instead of the log cannot tell what became of the writes it was asked for: nobody falls behind that far.
-  const node = faults.size === 0 ? { ...drawn, purgeEveryEntries: 100_000, purgeEveryBytes: 100_000_000 } : drawn
+  const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
   const options = drawRest(seed, draw, { faults, voters, node })
   return focus(options, draw)
 }
