@@ -35,7 +35,13 @@ export class Departure {
 
   /** Who is still sent entries that others have committed reads an old membership: it joins, or comes back, further on in the log. */
   get isRemoved(): boolean {
-    return this.isOutside() && !this.isBehind()
+    return this.isOutside() && !this.isBehind
+  }
+
+  /** Entries that others have committed are on their way to this node. */
+  get isBehind(): boolean {
+    const { raft, freshness, clock } = this.deps
+    return freshness.isBehind(indexOf(raft.view().last), clock.now() - this.options.electionTimeoutMsMax)
   }
 
   /** The membership or this node's part in it changed. */
@@ -62,10 +68,5 @@ export class Departure {
     // A change that is not committed may still be undone. A leader that removes itself leads until it has handed over.
     const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
     return configs.length > 0 && isCommitted && !nodes.has(this.options.id) && state !== 'leader'
-  }
-
-  private isBehind(): boolean {
-    const { raft, freshness, clock } = this.deps
-    return freshness.isBehind(indexOf(raft.view().last), clock.now() - this.options.electionTimeoutMsMax)
   }
 }

@@ -72,6 +72,7 @@ export class Node {
         acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
         mayAdopt: (clusterId) => this.automation?.mayAdopt(clusterId) ?? true,
         effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
+        isBehind: () => this.replica?.departure.isBehind ?? false,
         onFault: (error) => this.onFault(error),
       },
     )
@@ -165,7 +166,7 @@ export class Node {
         replica,
         formation,
         changes,
-        isOutside: () => this.peers.toldRemoved,
+        isOutside: () => this.peers.removal.isValid,
       })
       status.onAutomation(this.automation)
     }
@@ -191,7 +192,7 @@ export class Node {
 
   private checkServing(): void {
     const members = this.replica?.raft.effectiveMembership.membership.nodes
-    const isMember = members?.has(this.options.id) === true && !this.peers.toldRemoved
+    const isMember = members?.has(this.options.id) === true && !this.peers.removal.isValid
     if (isMember && this.faultSeen === null && !this.stopping) return
     const state = this.status?.state()
     if (this.faultSeen !== null || this.stopping) {

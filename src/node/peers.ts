@@ -1,11 +1,11 @@
 import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../ports/transport.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
-import { compareLogIds } from '../raft/index.ts'
 import { Callers } from './callers.ts'
 import { Incarnations } from './incarnations.ts'
 import type { Logger, PeerRegister } from './options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId } from './refusals.ts'
+import { RemovalNotice } from './removal-notice.ts'
 import { Routes } from './routes.ts'
 import { isPromise, Vouchers } from './vouchers.ts'
 import { Warnings, wrongAddress, wrongToken, type Warning } from './warnings.ts'
@@ -31,6 +31,8 @@ export interface PeersDependencies {
   /** Whether a node of no cluster may take part in this one at the moment. */
   readonly mayAdopt: (clusterId: string) => boolean
   readonly effective: () => StoredMembership
+  /** Whether this node is being sent entries that others have committed. */
+  readonly isBehind: () => boolean
   readonly onFault: (error: Error) => void
 }
 
@@ -65,12 +67,14 @@ export class Peers {
   private readonly routes: Routes
   private readonly warned: Warnings
   private readonly vouchers: Vouchers
-  private removedAt: StoredMembership | null = null
+  readonly removal: RemovalNotice
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
+    const { effective, isBehind } = deps
+    this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
     this.callers = new Callers(options.callersMax)
     this.incarnations = new Incarnations(options, {
       register: deps.register,
@@ -116,17 +120,6 @@ export class Peers {
   /** What members that refuse this node for having lost its data say of it; null when none does. */
   lostMembership(): string | null {
     return this.warned.detailOf('wiped-voter', 'self-')
-  }
-
-  /** Whether a member told this node of a membership that it is not part of, and that is not older than its own. */
-  get toldRemoved(): boolean {
-    return this.removedAt !== null && compareLogIds(this.removedAt.logId, this.deps.effective().logId) >= 0
-  }
-
-  /** What was told may have been undone since. A leader speaks only to members, and for a short while to those who leave. */
-  onLeaderHeard(): void {
-    this.removedAt = null
-    this.warned.clear('removed', 'self')
   }
 
   /** The cluster that a message of `peer` would bring this node into; null when the peer has not said which. */
@@ -186,7 +179,7 @@ export class Peers {
     const reason = this.refuse(peer, report.clusterId, report.incarnation)
     if (reason !== null) return reason
     this.meet(peer, report.clusterId, report.incarnation)
-    this.noticeRemoval(report)
+    this.removal.onReport(report)
     if (!this.incarnations.isMistaken(peer)) this.vouchers.onReport(report)
     return null
   }
@@ -309,15 +302,6 @@ export class Peers {
       this.warned.clear(code, String(id))
       this.warned.clear(code, `self-${id}`)
     }
-  }
-
-  private noticeRemoval(report: NodeReport): void {
-    const { effective } = report
-    const ours = this.deps.effective()
-    if (effective.membership.nodes.has(this.options.id) || effective.membership.configs.length === 0) return
-    if (ours.membership.configs.length === 0 || compareLogIds(effective.logId, ours.logId) < 0) return
-    this.removedAt = effective
-    this.warned.raise('removed', 'self', `node ${report.id} knows a later membership without this node`)
   }
 
   private addCaller(id: NodeId, raft: string): void {

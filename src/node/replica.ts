@@ -191,7 +191,7 @@ export class Replica {
     this.onRaftMessage(this.loop.guard(() => withMemberships(message)))
     const { leader, vote } = this.raft
     if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
-    this.peers.onLeaderHeard()
+    this.peers.removal.onLeaderHeard()
     const { committed } = message
     this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
   }

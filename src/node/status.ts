@@ -100,7 +100,7 @@ export class Status {
   state(): NodeStateView {
     if (this.stopping) return 'shutdown'
     const { departure, raft } = this.replica
-    return departure.isRemoved || this.peers.toldRemoved ? 'removed' : raft.view().state
+    return departure.isRemoved || this.peers.removal.isValid ? 'removed' : raft.view().state
   }
 
   cluster(): ClusterStatus {

@@ -232,6 +232,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       clusterId: () => 'cluster',
       acceptsClusterId: () => true,
       mayAdopt: () => true,
+      isBehind: () => false,
       effective: () => NO_MEMBERSHIP,
       onFault: (error) => {
         throw error

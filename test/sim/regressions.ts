@@ -52,5 +52,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the bound for progress left no time to send the state to a voter that a majority needed and that held nothing',
   },
+  {
+    seed: 161015799,
+    found:
+      'a node that joined, and read the log from before, called itself removed since a peer had not read on either',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
