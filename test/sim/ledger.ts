@@ -56,14 +56,12 @@ export class Ledger {
 
   /** The last entry that was committed under a ballot before `ballot`: whoever leads under that one has it. */
   committedBefore(ballot: LeaderId): LogId | null {
-    let at = this.ballots.length - 1
-    for (
-      let earlier = this.ballots[at];
-      earlier !== undefined && compareLeaderIds(earlier, ballot) >= 0;
-      earlier = this.ballots[at]
-    )
-      at -= 1
-    return this.committed[at]?.logId ?? null
+    return this.lastCommittedUnder((one) => compareLeaderIds(one, ballot) < 0)
+  }
+
+  /** The last entry that was committed under `ballot` or one before: nobody that follows `ballot` may remove it. */
+  committedUpTo(ballot: LeaderId): LogId | null {
+    return this.lastCommittedUnder((one) => compareLeaderIds(one, ballot) <= 0)
   }
 
   get lastCommitted(): LogId | null {
@@ -72,6 +70,10 @@ export class Ledger {
 
   committedAt(index: LogIndex): LogId | null {
     return this.committed[index]?.logId ?? null
+  }
+
+  private lastCommittedUnder(matches: (ballot: LeaderId) => boolean): LogId | null {
+    return this.committed[this.ballots.findLastIndex(matches)]?.logId ?? null
   }
 
   private writeEntry(entry: LedgerEntry): void {

@@ -57,5 +57,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a node that joined, and read the log from before, called itself removed since a peer had not read on either',
   },
+  {
+    seed: 170007609,
+    found:
+      'an oracle: who slept through an election may remove for an earlier leader what a later one has committed without it',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

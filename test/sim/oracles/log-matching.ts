@@ -1,5 +1,5 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
-import type { LogId } from '../../../src/raft/index.ts'
+import type { LeaderId, LogId } from '../../../src/raft/index.ts'
 import { indexOf } from '../../../src/raft/index.ts'
 import type { Ledgers } from '../ledger.ts'
 import type { Machine } from '../machine.ts'
@@ -9,20 +9,30 @@ import type { Oracle } from './oracle.ts'
 
 /**
  * Log matching (thesis 3.5): two entries of one log id are the same entry, and so is everything before them. By induction it is
- * enough to look at each entry and the log id before it. Also: nobody removes what is committed.
+ * enough to look at each entry and the log id before it.
+ *
+ * Also: nobody removes what was committed under the ballot it follows, or one before (leader completeness). Who still follows an earlier
+ * one, since it slept, may have to: that leader was elected without the entry, and the commit did not count this log.
  */
 export class LogMatching implements Oracle {
   private readonly ledgers: Ledgers
+  /** The ballot that each machine has last written in this life of its process. */
+  private readonly followed = new Map<Machine, LeaderId>()
 
   constructor(ledgers: Ledgers) {
     this.ledgers = ledgers
   }
 
+  onStart(machine: Machine): void {
+    this.followed.delete(machine)
+  }
+
   onSubmit(machine: Machine, write: LogWrite, last: LogId | null): void {
     const ledger = this.ledgers.of(machine.clusterId)
     if (write.type === 'append') return ledger.write(write.batch, last)
+    if (write.type === 'hard-state') this.followed.set(machine, write.state.vote.leaderId)
     if (write.type !== 'truncate') return
-    const committed = ledger.lastCommitted
+    const committed = ledger.committedUpTo(this.followed.get(machine) ?? machine.log.durable.hardState.vote.leaderId)
     if (committed === null || write.from > committed.index) return
     for (let index = write.from; index <= Math.min(indexOf(last), committed.index); index++) {
       const canonical = ledger.committedAt(index)
