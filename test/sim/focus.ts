@@ -17,6 +17,7 @@ export function focus(options: SimulationOptions, draw: Draw): SimulationOptions
   const mode = draw.integer(0, 10)
   if (mode === 0) return huntLeader(options, draw)
   if (mode === 1) return churn(options, draw)
+  if (mode === 2) return rot(options, draw)
   return options
 }
 
@@ -48,6 +49,23 @@ function huntLeader(options: SimulationOptions, draw: Draw): SimulationOptions {
     stickyShare: 1,
     leaseShare: 0.5,
     timeoutMs: draw.pick([40, 300]),
+  }
+}
+
+const ROTTING: readonly FaultGroup[] = ['one-way', 'partial', 'stalls', 'pauses']
+
+/** The leader's log loses its end while some follower has not got as far: then a vote too many elects one without what was acknowledged. */
+function rot(options: SimulationOptions, draw: Draw): SimulationOptions {
+  return {
+    ...options,
+    ...AT_ONCE,
+    automation: drawManual(draw),
+    faults: new Set<FaultGroup>(['log-damage', 'clogs', draw.pick(ROTTING)]),
+    faultEveryMs: 150,
+    huntsLeader: true,
+    clients: 5,
+    thinkMs: 5,
+    node: { ...options.node, purgeEveryEntries: 50, keepEntries: 10 },
   }
 }
 
