@@ -1,4 +1,4 @@
-import type { RaftView } from '../../src/raft/index.ts'
+import { sameLogId, type RaftView } from '../../src/raft/index.ts'
 import { callNode } from './call.ts'
 import type { Client } from './client.ts'
 import { disturb, whole, type Disturbance } from './disturbance.ts'
@@ -223,6 +223,8 @@ export class LivenessPhase {
       }
       if (machine.appliedDigest !== leader.appliedDigest)
         return `${machine.name} has another digest than ${leader.name}`
+      if (!sameLogId(own.effective.logId, view.effective.logId))
+        return `${machine.name} has another membership than ${leader.name} (${this.describe(machine)})`
     }
     return ''
   }
