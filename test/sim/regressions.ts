@@ -62,5 +62,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'an oracle: who slept through an election may remove for an earlier leader what a later one has committed without it',
   },
+  {
+    seed: 171000668,
+    found:
+      'the bound for progress left no time to connect where election timeouts are far shorter than the pause between attempts',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
