@@ -48,6 +48,7 @@ export class LivenessPhase {
   private readonly options: SimulationOptions
   private readonly deps: LivenessDependencies
   private readonly random: Draw
+
   constructor(options: SimulationOptions, dependencies: LivenessDependencies) {
     this.options = options
     this.deps = dependencies

@@ -1,5 +1,6 @@
 import { faultClasses, type FaultClass } from './census.ts'
 import type { LivenessFigures } from './liveness.ts'
+import { addFigures, noFigures } from './oracles/history.ts'
 import type { SeedReport } from './simulation.ts'
 
 /** A run of this many seeds must have seen every fault, and have done what is worth checking. */
@@ -20,14 +21,7 @@ export class Tally {
   private committed = 0
   private digests = 0
   private histories = 0
-  private operations = 0
-  private acknowledged = 0
-  private keys = 0
-  private undecided = 0
-  private forgotten = 0
-  private doubles = 0
-  private bounded = 0
-  private states = 0
+  private readonly figures = noFigures()
   private lively = 0
   private calmCalls = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
@@ -54,14 +48,7 @@ export class Tally {
     const { history } = report
     if (history === null) return
     this.histories += 1
-    this.operations += history.operations
-    this.acknowledged += history.acknowledgedWrites
-    this.keys += history.keysChecked
-    this.undecided += history.keysUndecided
-    this.forgotten += history.keysForgotten
-    this.doubles += history.doublesCompared
-    this.bounded += history.boundedReads
-    this.states += history.statesCompared
+    addFigures(this.figures, history)
   }
 
   /** Faults that never fired. */
@@ -76,7 +63,7 @@ export class Tally {
     const floors: [what: string, count: number, perSeed: number][] = [
       ['seeds with a liveness phase', this.lively, LIVELY_SHARE_MIN],
       ['histories checked', this.histories, HISTORY_SHARE_MIN],
-      ['acknowledged writes', this.acknowledged, ACKNOWLEDGED_PER_SEED_MIN],
+      ['acknowledged writes', this.figures.acknowledgedWrites, ACKNOWLEDGED_PER_SEED_MIN],
       ['calls while nothing was wrong', this.calmCalls, CALM_CALLS_PER_SEED_MIN],
     ]
     return [
@@ -88,7 +75,7 @@ export class Tally {
   }
 
   lines(): string[] {
-    const { seeds } = this
+    const { seeds, figures } = this
     const known = faultClasses.map((fault) => {
       const { times, seeds: in_ } = this.faults.get(fault) ?? { times: 0, seeds: 0 }
       return `  ${fault.padEnd(30)}${String(times).padStart(10)} times in ${in_} seeds`
@@ -96,8 +83,8 @@ export class Tally {
     return [
       ...known,
       `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
-      `${this.histories} histories checked (${seeds - this.histories} not): ${this.operations} operations, ${this.acknowledged} acknowledged writes, ${this.doubles} answered twice, ${this.bounded} reads of a bounded age, ${this.states} states at the end`,
-      `linearizability of ${this.keys} keys (${this.undecided} undecided, ${this.forgotten} not checked after a forgotten name)`,
+      `${this.histories} histories checked (${seeds - this.histories} not): ${figures.operations} operations, ${figures.acknowledgedWrites} acknowledged writes, ${figures.doublesCompared} answered twice, ${figures.boundedReads} reads of a bounded age, ${figures.statesCompared} states at the end`,
+      `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms`,
       `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,
