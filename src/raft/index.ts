@@ -6,7 +6,7 @@ export type * from './requests.ts'
 export type * from './options.ts'
 export { Raft } from './raft.ts'
 export type { SnapshotOffer } from './following.ts'
-export { checkState, checkStep } from './invariants.ts'
+export { checkSilence, checkState, checkStep } from './invariants.ts'
 export {
   checkMembership,
   finalMembershipOf,

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { checkMembership } from './membership.ts'
+import type { Effects } from './effects.ts'
 import type { RaftView } from './options.ts'
 import type { Raft } from './raft.ts'
 import { compareLeaderIds, compareVotes, indexOf, sameLeaderId, sameLogId } from './types.ts'
@@ -32,6 +33,18 @@ export function checkStep(before: RaftView, after: RaftView): void {
     'leadership is not resumed',
   )
   if (after.recovering) assert(before.recovering, 'recovery ends once')
+}
+
+/**
+ * For what `takeEffects` gives when it is called a second time at once: nothing. A message that is sent whenever effects are taken,
+ * because sending it changes nothing, grows into a storm: its answer is an input after which effects are taken.
+ */
+export function checkSilence({ writes, sends, held, snapshots, reads, events }: Effects): void {
+  const all = [writes, sends, held, snapshots, reads, events]
+  assert(
+    all.every(({ length }) => length === 0),
+    'what was said is not said again',
+  )
 }
 
 function checkLog(raft: Raft): void {

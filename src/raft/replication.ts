@@ -230,12 +230,16 @@ export class Replication {
 
   /** Sends what there is to send, one message each as far as the limits allow, and the news of a commit to those who got nothing. */
   flush(): void {
-    const { committed } = this.core
     for (const progress of this.followers.values()) {
       this.pump(progress)
-      const { mode, matched, toldCommitted } = progress
-      if (mode === 'replicate' && committed > toldCommitted && matched > toldCommitted) this.sendEmpty(progress)
+      if (this.canBeTold(progress)) this.sendEmpty(progress)
     }
+  }
+
+  /** News of a commit go only as far as the message that brings them: none to a follower whose end of the log is purged here. */
+  private canBeTold({ mode, matched, toldCommitted }: Progress): boolean {
+    const { committed, log } = this.core
+    return mode === 'replicate' && committed > toldCommitted && matched > toldCommitted && matched >= log.purgedIndex
   }
 
   /** Something to every voter that got nothing since `since`, so that a quorum can confirm that this node still leads. */

@@ -1,4 +1,4 @@
-import { Raft, checkState, checkStep } from '../../src/raft/index.ts'
+import { Raft, checkSilence, checkState, checkStep } from '../../src/raft/index.ts'
 import type { Effects, RaftView } from '../../src/raft/index.ts'
 import type { CoreStep } from './oracles/oracle.ts'
 
@@ -16,6 +16,7 @@ export class ObservedRaft extends Raft {
 
   override takeEffects(): Effects {
     const effects = this.plant(super.takeEffects())
+    checkSilence(super.takeEffects())
     const view = this.view()
     this.check(this.before, view)
     this.onStep({ raft: this, effects, view, before: this.before })

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import {
   Raft,
+  checkSilence,
   checkState,
   checkStep,
   indexOf,
@@ -406,6 +407,7 @@ export class Cluster {
     const { live } = node
     if (live === null) return
     const effects = live.raft.takeEffects()
+    checkSilence(live.raft.takeEffects())
     this.check(live)
     this.writeOut(node, live, effects)
     for (const message of effects.sends) this.dispatch(node, message)

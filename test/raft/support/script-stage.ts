@@ -1,5 +1,6 @@
 import {
   Raft,
+  checkSilence,
   checkState,
   checkStep,
   indexOf,
@@ -215,6 +216,7 @@ export class Stage {
     const { life } = actor
     if (life === null) return
     const effects = life.raft.takeEffects()
+    checkSilence(life.raft.takeEffects())
     checkState(life.raft)
     const view = life.raft.view()
     checkStep(life.view, view)

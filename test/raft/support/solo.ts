@@ -1,6 +1,7 @@
 import { SeededRandom } from '../../../src/lib/random.ts'
 import {
   Raft,
+  checkSilence,
   checkState,
   checkStep,
   nodeId,
@@ -116,6 +117,7 @@ export class Solo {
     const before = this.view
     const answer = act(this.raft, this.now)
     this.take(this.raft.takeEffects())
+    checkSilence(this.raft.takeEffects())
     checkState(this.raft)
     checkStep(before, this.view)
     if (this.autoPersist && this.disk.pendingCount > 0) this.persist()

@@ -104,6 +104,15 @@ class RepeatsNothing extends LeadsOtherwise {
   }
 }
 
+/** A follower whose end of the log is purged at the leader is told of commits in messages that cannot carry them. */
+class TellsInVain extends LeadsOtherwise {
+  protected override change({ replication }: Leadership): void {
+    const { core } = this.inspect()
+    replication['canBeTold'] = ({ mode, matched, toldCommitted }) =>
+      mode === 'replicate' && core.committed > toldCommitted && matched > toldCommitted
+  }
+}
+
 /** Mistakes that never give a wrong answer: the cluster gives none any more. */
 export const livenessBugs: readonly PlantedBug[] = [
   {
@@ -147,5 +156,11 @@ export const livenessBugs: readonly PlantedBug[] = [
     says: 'what a follower did not get is not sent again',
     seedsMax: 2000,
     raft: RepeatsNothing,
+  },
+  {
+    name: 'told-in-vain',
+    says: 'news that a message cannot carry are sent at every step, and every answer is a step',
+    seedsMax: 2000,
+    raft: TellsInVain,
   },
 ]
