@@ -57,6 +57,7 @@ export const limits = {
   peerEarlyBytesMax: 1024 * 1024,
   handshakeTimeoutMs: 3_000,
   connectTimeoutMs: 2_000,
+  /** The pause between two attempts to connect to a peer, from the first to the last; no longer than an election timeout (`transport/pace.ts`). */
   reconnectDelayMsMin: 20,
   reconnectDelayMsMax: 1_000,
   /** Incoming peer connections in all. */

@@ -22,6 +22,7 @@ import { setStateAside } from './storage/rocksdb/generations.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
 import { systemClock } from './system-clock.ts'
+import { longestPauseMs } from './transport/pace.ts'
 import { TcpTransport } from './transport/tcp.ts'
 import { version } from './version.ts'
 
@@ -208,7 +209,11 @@ function nodeDependencies(
     ),
     state: new RocksStateStore({ directory: stateDirectoryOf(directory.path) }),
     transport: new TcpTransport(
-      { id: nodeId(config.id), listen: formatHostPort(listen) },
+      {
+        id: nodeId(config.id),
+        listen: formatHostPort(listen),
+        limits: { reconnectDelayMsMax: longestPauseMs(config.electionTimeoutMs.max) },
+      },
       { clock: systemClock, random, logger },
     ),
     clock: systemClock,

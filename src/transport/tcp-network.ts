@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../ports/clock.ts'
+import { sharedLookup } from './host-lookup.ts'
 import type { Channel, DialOutcome, Listener, Network } from './channel.ts'
 import { formatHostPort, parseHostPort } from './host-port.ts'
 import { TcpChannel } from './tcp-channel.ts'
@@ -9,6 +10,7 @@ const KEEP_ALIVE_DELAY_MS = 10_000
 /** The only place that creates sockets; a secured connection would be made here. */
 export class TcpNetwork implements Network {
   private readonly clock: Clock
+  private readonly lookup = sharedLookup()
 
   constructor(clock: Clock) {
     this.clock = clock
@@ -42,6 +44,7 @@ export class TcpNetwork implements Network {
     }
     const socket = connect({
       ...target,
+      lookup: this.lookup,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,

@@ -1,4 +1,5 @@
 import { nodeId } from '../../src/raft/index.ts'
+import { longestPauseMs } from '../../src/transport/pace.ts'
 import { planOf } from './automation.ts'
 import { Ledgers, type Ledger } from './ledger.ts'
 import { Machine, type CrashMoment, type MachineObserver } from './machine.ts'
@@ -28,7 +29,8 @@ export class SimCluster {
 
   constructor(options: SimulationOptions, world: World) {
     this.world = world
-    this.network = new Network({ usesCodec: options.usesCodec }, world)
+    const pauseMsMax = longestPauseMs(options.node.electionTimeoutMsMax)
+    this.network = new Network({ usesCodec: options.usesCodec, pauseMsMax }, world)
     this.network.weather.delayMsMean = options.delayMs
     this.oracles = new Oracles(world, this.ledgers, (id) => this.machines.find((machine) => machine.id === id) ?? null)
   }

@@ -34,8 +34,6 @@ const ELECTION_TIMEOUTS = 10
 const STEADY_TIMEOUTS = 5
 /** One that an operator asked for, one that takes leadership back to where a quorum is heard, one for a tie. */
 const STEADY_ELECTIONS_MAX = 3
-/** The longest pause between two attempts to connect, which does not depend on the timeouts, and what connecting takes. */
-const REDIAL_MS = 1_500
 /** Catching up by snapshots, several times over when the log moves on meanwhile. */
 const CATCH_UP_MS = 8_000
 
@@ -104,7 +102,7 @@ export class LivenessPhase {
   }
 
   private bound(): number {
-    return ELECTION_TIMEOUTS * this.options.node.electionTimeoutMsMax + REDIAL_MS
+    return ELECTION_TIMEOUTS * this.options.node.electionTimeoutMsMax
   }
 
   private async expectProgress(ledger: Ledger, how: string): Promise<void> {

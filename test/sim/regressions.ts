@@ -65,7 +65,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   {
     seed: 171000668,
     found:
-      'the bound for progress left no time to connect where election timeouts are far shorter than the pause between attempts',
+      'with short election timeouts, the pause between two attempts to connect kept members apart for more than ten of them',
   },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

@@ -1,9 +1,13 @@
+import type { LookupOptions } from 'node:dns'
 import t from 'tap'
 import type { Test } from 'tap'
 import { SeededRandom } from '../../src/lib/random.ts'
+import { limits } from '../../src/limits.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import { nodeId } from '../../src/raft/index.ts'
 import { formatHostPort, parseHostPort } from '../../src/transport/host-port.ts'
+import { type Resolve, sharedLookup } from '../../src/transport/host-lookup.ts'
+import { longestPauseMs } from '../../src/transport/pace.ts'
 import { TcpTransport } from '../../src/transport/tcp.ts'
 import type { TransportLimits, TransportLogger } from '../../src/transport/transport-options.ts'
 import type { Frame } from '../../src/transport/wire.ts'
@@ -25,6 +29,41 @@ transportContract(t, 'tcp', () => ({
   create: (id, limits = {}, listen = '127.0.0.1:0') =>
     new TcpTransport({ id, listen, limits }, { clock: machineClock, random: new SeededRandom(id) }),
 }))
+
+t.test('a host name is looked up once at a time, however many attempts wait for it', (t) => {
+  const asked: [name: string, answer: Parameters<Resolve>[2]][] = []
+  const lookup = sharedLookup((name, _options, answer) => asked.push([name, answer]))
+  const answers: unknown[] = []
+  const attempt = (name: string, options: LookupOptions): void =>
+    lookup(name, options, (error, address, family) => answers.push(error?.message ?? address, family ?? null))
+  attempt('db-1', { all: true })
+  attempt('db-1', { all: true })
+  attempt('db-1', {})
+  attempt('db-2', { all: true })
+  t.strictSame(
+    asked.map(([name]) => name),
+    ['db-1', 'db-2'],
+  )
+  const [first, second] = asked
+  const address = { address: '10.0.0.1', family: 4 }
+  first?.[1](null, [address])
+  t.strictSame(answers.splice(0), [[address], null, [address], null, '10.0.0.1', 4])
+  second?.[1](new Error('no such name'), [])
+  t.strictSame(answers.splice(0), ['no such name', null])
+  attempt('db-1', { all: true })
+  attempt('db-1', {})
+  t.equal(asked.length, 3, 'what has ended is not remembered')
+  asked[2]?.[1](null, [])
+  t.strictSame(answers, ['db-1 has no address', null, 'db-1 has no address', null])
+  t.end()
+})
+
+t.test('a peer that is down is dialled about once an election timeout, but not all the time', (t) => {
+  t.equal(longestPauseMs(600), 600)
+  t.equal(longestPauseMs(15), 100)
+  t.equal(longestPauseMs(60_000), limits.reconnectDelayMsMax)
+  t.end()
+})
 
 interface Line {
   readonly event: string

@@ -5,7 +5,6 @@ import { HELD_MAX, type Network } from './network.ts'
 import type { SimTransport } from './transport.ts'
 
 const RETRY_MS_MIN = 20
-const RETRY_MS_MAX = 1000
 /** How long a dialler waits for an answer that does not come. */
 const DIAL_TIMEOUT_MS = 400
 /** A connection whose packets are not acknowledged is given up after a while, drawn for each time. */
@@ -246,7 +245,7 @@ export class Connection {
     this.state = 'idle'
     const idleEpoch = ++this.epoch
     const delay = extraMs + this.retryMs * this.network.random.between(0.5, 1)
-    this.retryMs = Math.min(RETRY_MS_MAX, this.retryMs * 2)
+    this.retryMs = Math.min(this.network.options.pauseMsMax, this.retryMs * 2)
     this.network.world.after(delay, () => {
       if (this.isCurrent(idleEpoch)) this.owner.process.deliver('timer', () => this.dial())
     })

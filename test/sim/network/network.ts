@@ -16,6 +16,8 @@ export type Presence =
 export interface NetworkOptions {
   /** Every message goes through the real wire format. */
   readonly usesCodec: boolean
+  /** The longest pause between two attempts to connect. */
+  readonly pauseMsMax: number
 }
 
 interface Host {
@@ -33,7 +35,7 @@ export class Network {
   readonly links = new Links()
   readonly world: World
   readonly random: Draw
-  private readonly options: NetworkOptions
+  readonly options: NetworkOptions
   private readonly hosts = new Map<string, Host>()
   private readonly vacant = new Set<string>()
 
