@@ -67,5 +67,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'with short election timeouts, the pause between two attempts to connect kept members apart for more than ten of them',
   },
+  {
+    seed: 200002197,
+    found:
+      'an oracle: a leader that has committed nothing yet answers reads of a bounded age by what it was told before',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

@@ -77,7 +77,7 @@ export class ServiceCall {
 
   private freshness(boundMs: number, before: RaftView, after: RaftView | null): Fresh | null {
     if (after === null) return null
-    const [led, leads] = [before.state === 'leader', after.state === 'leader']
+    const [led, leads] = [knowsWhatIsCommitted(before), knowsWhatIsCommitted(after)]
     if (led && leads && sameLeaderId(before.vote.leaderId, after.vote.leaderId))
       return { kind: 'since', time: this.worldAt - boundMs / this.machine.clockRate }
     if (led || leads) return null
@@ -96,4 +96,9 @@ export class ServiceCall {
   private fail(what: string): never {
     throw new Violation('service', `${this.process.name} ${what}`)
   }
+}
+
+/** Any other node goes by what leaders have told it, a new leader by what those before it did. */
+function knowsWhatIsCommitted({ state, established }: RaftView): boolean {
+  return state === 'leader' && established
 }
