@@ -129,7 +129,7 @@ export class Replica {
       case 'control-response':
         return this.control.onMessage(message)
       case 'append-request':
-        return this.onAppendRequest(message)
+        return this.onRaftMessage(this.loop.guard(() => withMemberships(message)))
       default:
         return this.onRaftMessage(message)
     }
@@ -187,17 +187,19 @@ export class Replica {
     return this.input(() => this.raft.propose(this.deps.clock.now(), { count, body }))
   }
 
-  private onAppendRequest(message: AppendRequest): void {
-    this.onRaftMessage(this.loop.guard(() => withMemberships(message)))
-    const { leader, vote } = this.raft
-    if (leader !== message.from || !sameLeaderId(vote.leaderId, message.vote.leaderId)) return
-    this.peers.removal.onLeaderHeard()
-    const { committed } = message
-    this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
+  private onRaftMessage(message: RaftMessage): void {
+    const receive = (): void => {
+      this.raft.receive(this.deps.clock.now(), message)
+      // Before the effects are carried out, which may go by what the leader says besides.
+      if (message.type === 'append-request') this.onAppendRequest(message)
+    }
+    this.loop.input(receive, this.peers.adoptionFrom(message.from))
   }
 
-  private onRaftMessage(message: RaftMessage): void {
-    this.loop.input(() => this.raft.receive(this.deps.clock.now(), message), this.peers.adoptionFrom(message.from))
+  private onAppendRequest({ from, vote, committed }: AppendRequest): void {
+    if (this.raft.leader !== from || !sameLeaderId(this.raft.vote.leaderId, vote.leaderId)) return
+    this.peers.removal.onLeaderHeard()
+    this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
   }
 
   private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {

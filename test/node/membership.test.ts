@@ -252,6 +252,21 @@ t.test('a node that joins takes requests while it reads the log from before it w
   t.equal(await c.on(4).get('through-a-joiner'), 'v')
 })
 
+t.test(
+  'a leader that removed itself, and was added again before it heard of the next one, is not removed',
+  async (t) => {
+    const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
+    await c.on(leader).change({ add: [], remove: [leader] })
+    for (const id of followers) c.cut(id, leader)
+    const writing = c.on(leader).put('a', '1', { timeoutMs: 5_000 })
+    const next = await c.leader(followers)
+    c.heal()
+    await c.on(next).addLearner(specOf(leader), { wait: false })
+    await writing
+    t.equal(await c.on(leader).get('a'), '1')
+  },
+)
+
 t.test('requests under way on a node that is removed are answered at once', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
   for (const id of [followers[0] ?? 0, leader]) {

@@ -72,5 +72,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'an oracle: a leader that has committed nothing yet answers reads of a bounded age by what it was told before',
   },
+  {
+    seed: 210004108,
+    found:
+      'a leader that removed itself and was added again went by the end of its term, and not by the word that ended it',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
