@@ -62,7 +62,11 @@ function conflictOf({ self, sightings }: FormationView, nodes: readonly NodeFact
   return null
 }
 
-function joinOrRefuse({ self }: FormationView, ours: readonly NodeFacts[], seen: number): FormationDecision | null {
+function joinOrRefuse(
+  { self, metCluster }: FormationView,
+  ours: readonly NodeFacts[],
+  seen: number,
+): FormationDecision | null {
   const members = ours.filter(({ hasLog }) => hasLog)
   const clusters = [...new Set(members.flatMap(({ clusterId }) => clusterId ?? []))].sort()
   const [clusterId] = clusters
@@ -85,6 +89,12 @@ function joinOrRefuse({ self }: FormationView, ours: readonly NodeFacts[], seen:
     members.map(({ id }) => id),
     ['belongs', 'belong'],
   )
+  if (metCluster !== null && metCluster !== clusterId) {
+    const reason =
+      `${names} to cluster ${clusterId}, which has had no leader, and this node has met cluster ${metCluster}: start members of that; ` +
+      'if they are gone for good, start this node again'
+    return { kind: 'wait', reason, seen, proposal: null }
+  }
   const isListed = members.some((member) => member.members.includes(self.id))
   const reason = isListed
     ? `${names} to cluster ${clusterId}, of which this node is a member: its leader will call`

@@ -109,8 +109,8 @@ export class Automation {
     this.scout?.stop()
   }
 
-  mayAdopt(clusterId: string): boolean {
-    return this.founder?.mayAdopt(clusterId) ?? true
+  mayAdopt(clusterId: string, isLed: boolean): boolean {
+    return this.founder?.mayAdopt(clusterId, isLed) ?? true
   }
 
   candidacy(): Candidacy | null {

@@ -81,11 +81,14 @@ export class Founder {
 
   /**
    * What this node proposes is a promise to whoever asked last whether it still does: until the time for that is over it takes part in
-   * no other cluster. Two lists that share members could otherwise both find a majority.
+   * no other cluster. Two lists that share members could otherwise both find a majority. Nor does it help a cluster to its first leader
+   * (`isLed` is false) that was begun beside one it has met.
    */
-  mayAdopt(clusterId: string): boolean {
+  mayAdopt(clusterId: string, isLed: boolean): boolean {
     const isPromised = this.published !== null || this.deps.clock.now() < this.withdrawnUntil
-    return !isPromised || clusterId === this.lastPublished
+    if (isPromised && clusterId !== this.lastPublished) return false
+    this.remember(this.deps.scout.sightings())
+    return isLed || this.metCluster === null || clusterId === this.metCluster
   }
 
   status() {

@@ -70,7 +70,7 @@ export class Node {
         logger: deps.logger,
         clusterId: () => this.replica?.clusterIdentity ?? null,
         acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
-        mayAdopt: (clusterId) => this.automation?.mayAdopt(clusterId) ?? true,
+        mayAdopt: (clusterId, isLed) => this.automation?.mayAdopt(clusterId, isLed) ?? true,
         effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
         isBehind: () => this.replica?.departure.isBehind ?? false,
         onFault: (error) => this.onFault(error),

@@ -28,8 +28,8 @@ export interface PeersDependencies {
   readonly clusterId: () => string | null
   /** Whether a cluster of this id can be ours: it carries our token. */
   readonly acceptsClusterId: (clusterId: string) => boolean
-  /** Whether a node of no cluster may take part in this one at the moment. */
-  readonly mayAdopt: (clusterId: string) => boolean
+  /** Whether a node of no cluster may take part in this one at the moment. `isLed`: it is the leader that calls. */
+  readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
   readonly effective: () => StoredMembership
   /** Whether this node is being sent entries that others have committed. */
   readonly isBehind: () => boolean
@@ -148,7 +148,8 @@ export class Peers {
     if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.vouchers.vouchFor(peer, met))) return false
     if (this.routes.onHeard(peer)) this.connect()
     const [ours, theirs] = [this.deps.clusterId(), this.clusterIds.get(peer)]
-    return theirs === undefined || (ours === null ? this.deps.mayAdopt(theirs) : ours === theirs)
+    if (theirs === undefined) return true
+    return ours === null ? this.deps.mayAdopt(theirs, message.type === 'append-request') : ours === theirs
   }
 
   admit(hello: Hello): Refusal | null {

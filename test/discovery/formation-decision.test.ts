@@ -126,6 +126,12 @@ const rows: readonly Row[] = [
     reason: /asks to join it/,
   },
   {
+    name: 'nor does it help another to its first leader',
+    view: { ...viewOf([pristine(2), member(3, 1, 2, 3)]), metCluster: clusterOf(4, 5, 6) },
+    kind: 'wait',
+    reason: `node 3 belongs to cluster ${clusterOf(1, 2, 3)}, which has had no leader, and this node has met cluster ${clusterOf(4, 5, 6)}: start members of that; if they are gone for good, start this node again`,
+  },
+  {
     name: 'with everybody there, before the delay is over, it waits and proposes nothing',
     view: early(viewOf([pristine(2), pristine(3)])),
     kind: 'wait',

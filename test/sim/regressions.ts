@@ -77,5 +77,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a leader that removed itself and was added again went by the end of its term, and not by the word that ended it',
   },
+  {
+    seed: 220009845,
+    found:
+      'a node that had met a cluster with a leader voted for the first leader of another, begun by one that had crashed since',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
