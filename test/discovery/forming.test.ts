@@ -195,3 +195,27 @@ t.test('who has met a cluster forms no other while its members are away', async 
   await c.start(4, 5)
   await checkOne(t, c, [3, 4, 5], 'started again, they know of nothing else')
 })
+
+t.test(
+  'who has met a cluster does not vote for the first leader of another, and follows one that has its leader',
+  async (t) => {
+    const c = new TestCluster(t, [1, 2, 3, 4, 5])
+    automate(c, { expected: 2, autoJoin: false })
+    await c.start(3)
+    await c.on(3).initialize(specsOf([3, 4, 5]), 'appended')
+    await c.at(3).crash()
+    await c.start(1, 2, 4)
+    await c.until('node 4 has met the cluster of the others', () => c.on(4).status().formation.decision === 'join')
+    for (const id of [1, 2]) await c.at(id).crash()
+    await c.start(3)
+    await c.pass(20_000)
+    t.equal(c.on(4).status().clusterId, null)
+    t.match(c.on(4).status().formation, {
+      decision: 'wait',
+      reason: /^node 3 belongs to .* has had no leader, and this node has met cluster .* start this node again$/,
+    })
+    await c.start(5)
+    await c.until('the other one has a leader', () => c.on(4).status().clusterId !== null)
+    await checkOne(t, c, [3, 4, 5], 'it was begun before, and found its majority elsewhere')
+  },
+)
