@@ -58,7 +58,7 @@ t.test('a host name is looked up once at a time, however many attempts wait for 
   t.end()
 })
 
-t.test('a peer that is down is dialled about once an election timeout, but not all the time', (t) => {
+t.test('the pause between two attempts is no longer than an election timeout, within bounds', (t) => {
   t.equal(longestPauseMs(600), 600)
   t.equal(longestPauseMs(15), 100)
   t.equal(longestPauseMs(60_000), limits.reconnectDelayMsMax)
