@@ -353,14 +353,17 @@ function checkTogether(values: Partial<Config>, mistakes: Mistake[]): void {
   }
 }
 
-/** Names one slip away from a setting. Others are left alone: orchestrators add variables of their own (`QUORATE_SERVICE_HOST`). */
+/** What Kubernetes and Docker add for a service or a container that is called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
+const orchestrated = /^QUORATE_([A-Z0-9]+_)*(SERVICE_(HOST|PORT)|PORT|ENV|NAME)(_|$)/
+
 function findStrayVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
   const variables = flagNames.map(variableOf)
   return Object.keys(environment)
     .filter((name) => name.startsWith('QUORATE_') && name !== 'QUORATE_SERVER' && !variables.includes(name))
     .flatMap((name) => {
       const near = closest(name, variables)
-      return near === null ? [] : [`the environment variable ${name} is no setting; perhaps ${near} was meant`]
+      if (near !== null) return [`the environment variable ${name} is no setting; perhaps ${near} was meant`]
+      return orchestrated.test(name) ? [] : [`the environment variable ${name} is no setting, and is ignored`]
     })
 }
 

@@ -103,6 +103,9 @@ export const limits = {
   /** A learner this close to the leader's last entry counts as caught up. */
   caughtUpEntriesMax: 1000,
 
-  /** An answer that the command line reads whole. */
-  clientAnswerBytesMax: 64 * 1024 * 1024,
+  /**
+   * An answer that a client reads whole: the largest page of a listing (`listBytesMax`, and one more value of the largest size), in
+   * which JSON may need six characters for each byte of a value or a key, and room for the rest.
+   */
+  clientAnswerBytesMax: 6 * (8 * 1024 * 1024 + 16 * 1024 * 1024 + 1000 * 4096) + 1024 * 1024,
 } as const

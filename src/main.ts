@@ -1,10 +1,12 @@
 import { once } from 'node:events'
+import { fstatSync } from 'node:fs'
 import { runProgram } from './cli/program.ts'
-import type { Terminal } from './cli/terminal.ts'
+import { exitCodes, type Terminal } from './cli/terminal.ts'
 
 const terminal: Terminal = {
   environment: process.env,
   interactive: process.stdout.isTTY,
+  hasInput: hasInput(),
   print: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(text),
   readInput: async () => {
@@ -17,10 +19,24 @@ const terminal: Terminal = {
   },
 }
 
-// `quorate kv ls | head`: the reader has seen enough, which is no error.
+/** Where the standard input was closed, or is `/dev/null` as under cron, nothing was ever going to come. */
+function hasInput(): boolean {
+  try {
+    const stats = fstatSync(0)
+    return process.stdin.isTTY || stats.isFIFO() || stats.isFile() || stats.isSocket()
+  } catch {
+    return false
+  }
+}
+
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+  // `quorate kv ls | head`: the reader has seen enough, which is no error.
+  if (error.code === 'EPIPE') process.exit(exitCodes.stopped)
+  // A command prints what it has done: it has taken effect by then.
+  terminal.printError(`quorate: the output could not be written (${error.message}), but the command was carried out\n`)
+  process.exit(exitCodes.outputLost)
 })
+// There is nowhere left to say it.
+process.stderr.on('error', () => undefined)
 
 process.exitCode = await runProgram(process.argv.slice(2), terminal)

@@ -294,16 +294,21 @@ t.test('all mistakes come at once, each with what is allowed', async (t) => {
   }
 })
 
-t.test('a variable that is nearly a setting is pointed out, those of an orchestrator are not', async (t) => {
+t.test('a variable that is no setting is pointed out, those of an orchestrator are not', async (t) => {
   const outcome = readConfig(needed, {
     QUORATE_HEARTBEET: '50ms',
+    QUORATE_ELECTIONS: '1s-2s',
     QUORATE_SERVICE_HOST: '10.0.0.1',
+    QUORATE_SERVICE_PORT_RAFT: '7101',
     QUORATE_PORT: 'tcp://10.0.0.1:7001',
+    QUORATE_PORT_7001_TCP_ADDR: '10.0.0.1',
+    QUORATE_PEERS_SERVICE_HOST: '10.0.0.1',
     QUORATE_SERVER: 'http://127.0.0.1:7001',
     HEARTBEAT: '1s',
   })
   t.strictSame(outcome.kind === 'config' && outcome.warnings, [
     'the environment variable QUORATE_HEARTBEET is no setting; perhaps QUORATE_HEARTBEAT was meant',
+    'the environment variable QUORATE_ELECTIONS is no setting, and is ignored',
   ])
 })
 

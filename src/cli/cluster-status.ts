@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterAnswer, LogIdAnswer, MemberStatusAnswer } from '../client/answers.ts'
 import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError, type QuorateClient } from '../client/quorate-client.ts'
+import { ProblemError } from '../client/quorate-client.ts'
 import { duration } from '../setting.ts'
-import { printFailure, withClient, type ConnectionOptions } from './connection.ts'
+import { lookAround, type ClusterViews } from './cluster-views.ts'
+import { exitCodeOf, printFailure, serversOf, shown, timeoutMsOf, type ConnectionOptions } from './connection.ts'
 import { formatFacts, formatTable, printable } from './table.ts'
-import { UsageError, type Terminal } from './terminal.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 export interface StatusOptions extends ConnectionOptions {
   /** True for `--watch` without an interval. */
@@ -18,47 +19,42 @@ const watchMsMax = 60_000
 /** Cursor to the upper left corner, and everything from there on cleared. */
 const redraw = '\u001b[H\u001b[J'
 
-/** The cluster as one node sees it, once or until the person who watches has seen enough. */
+type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ProblemError | ConnectionError>
+
+/** The cluster as those of its nodes see it that answer, once or until the person who watches has seen enough. */
 export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
   const everyMs = intervalFrom(options.watch)
-  return await withClient(terminal, options, async (client) => {
-    if (everyMs === null) print(terminal, options, await client.cluster())
-    else await watch(terminal, options, client, everyMs)
-  })
+  const [servers, timeoutMs] = [serversOf(terminal, options), timeoutMsOf(options)]
+  const look: Look = async (signal) => {
+    try {
+      return await lookAround(servers, timeoutMs, signal)
+    } catch (error) {
+      if (error instanceof ProblemError || error instanceof ConnectionError) return error
+      throw error
+    }
+  }
+  if (everyMs !== null) return await watch(terminal, options, look, everyMs)
+  const seen = await look(null)
+  print(terminal, options, seen)
+  if (seen instanceof ProblemError || seen instanceof ConnectionError) return exitCodeOf(seen)
+  return hasQuorum(seen.newest) ? exitCodes.stopped : exitCodes.noQuorum
 }
 
 /** A node that does not answer for a while is what is being watched for: it does not end the watch. */
-async function watch(
-  terminal: Terminal,
-  options: StatusOptions,
-  client: QuorateClient,
-  everyMs: number,
-): Promise<void> {
+async function watch(terminal: Terminal, options: StatusOptions, look: Look, everyMs: number): Promise<number> {
   const interrupted = new AbortController()
   const { signal } = interrupted
   // Ctrl-C ends what is waited for. A race against it would keep every answer for as long as it has not come.
   void terminal.untilInterrupted().then(() => interrupted.abort())
   while (!signal.aborted) {
-    const seen = await look(client, signal)
+    const seen = await look(signal)
     // What a look that was cut short brings is not the cluster's doing.
-    if (interrupted.signal.aborted) return
+    if (interrupted.signal.aborted) break
     if (terminal.interactive && options.json !== true) terminal.print(redraw)
-    if (seen instanceof ProblemError || seen instanceof ConnectionError) printFailure(terminal, options, seen)
-    else print(terminal, options, seen)
+    print(terminal, options, seen)
     await delay(everyMs, null, { signal }).catch(() => null)
   }
-}
-
-async function look(
-  client: QuorateClient,
-  signal: AbortSignal,
-): Promise<ClusterAnswer | ProblemError | ConnectionError> {
-  try {
-    return await client.cluster(signal)
-  } catch (error) {
-    if (error instanceof ProblemError || error instanceof ConnectionError) return error
-    throw error
-  }
+  return exitCodes.stopped
 }
 
 function intervalFrom(text: string | true | undefined): number | null {
@@ -66,18 +62,41 @@ function intervalFrom(text: string | true | undefined): number | null {
   if (text === true) return watchMsDefault
   const parsed = duration(watchMsMin, watchMsMax)(text)
   if (parsed.ok) return parsed.value
-  throw new UsageError(`--watch ${text} ${parsed.wrong}; allowed: a duration from 100ms to 1m, such as 2s`)
+  throw new UsageError(`--watch ${shown(text)} ${parsed.wrong}; allowed: a duration from 100ms to 1m, such as 2s`)
 }
 
-function print(terminal: Terminal, options: ConnectionOptions, cluster: ClusterAnswer): void {
-  terminal.print(options.json === true ? `${JSON.stringify(cluster)}\n` : describeCluster(cluster))
+function print(
+  terminal: Terminal,
+  options: ConnectionOptions,
+  seen: ClusterViews | ProblemError | ConnectionError,
+): void {
+  if (seen instanceof ProblemError || seen instanceof ConnectionError) return printFailure(terminal, options, seen)
+  terminal.print(options.json === true ? `${JSON.stringify(seen.newest)}\n` : describeViews(seen))
 }
 
-function describeCluster(cluster: ClusterAnswer): string {
+/** Whether the cluster can commit, as far as its newest view tells. A node without a cluster needs nobody. */
+function hasQuorum({ clusterId, leader, membership, nodes }: ClusterAnswer): boolean {
+  if (clusterId === null || membership === null) return true
+  return leader !== null && membership.effective.membership.configs.every((voters) => leftToFail(voters, nodes) >= 0)
+}
+
+function describeViews({ newest, answered, silent, foreign }: ClusterViews): string {
+  const remarks = [
+    ...silent.map(({ origin, reason }) => `no answer from ${origin}: ${printable(reason)}\n`),
+    ...foreign.map(({ origin, id, clusterId }) => {
+      const where = clusterId === null ? 'no cluster yet' : `another cluster, ${printable(clusterId)}`
+      return `node ${id} at ${origin} belongs to ${where}\n`
+    }),
+  ].join('')
+  return describeCluster(newest, answered) + (remarks === '' ? '' : `\n${remarks}`)
+}
+
+function describeCluster(cluster: ClusterAnswer, answered: readonly number[]): string {
   const { node } = cluster
   const facts = formatFacts([
     ['cluster', cluster.clusterId ?? '(none yet)'],
-    ['node', `${node.id} (${node.state}, version ${node.version}, up ${Math.floor(node.uptimeMs / 1000)}s)`],
+    ['answered', describeIds(answered)],
+    ['as seen by', `node ${node.id} (${node.state}, version ${node.version}, up ${Math.floor(node.uptimeMs / 1000)}s)`],
     ['leader', cluster.leader === null ? '(unknown)' : String(cluster.leader)],
     ['term', String(cluster.term)],
     ['voters', cluster.membership === null ? '-' : describeVoters(cluster.membership)],
@@ -148,9 +167,17 @@ function describeTolerance({ membership, nodes }: ClusterAnswer): string {
   return membership.effective.membership.configs.map((voters) => describeLeft(voters, nodes)).join(' -> ')
 }
 
+function countDown(voters: readonly number[], nodes: ClusterAnswer['nodes']): number {
+  return voters.filter((id) => nodes[id]?.reachable === false).length
+}
+
+/** Negative where a majority is missing. */
+function leftToFail(voters: readonly number[], nodes: ClusterAnswer['nodes']): number {
+  return Math.ceil(voters.length / 2) - 1 - countDown(voters, nodes)
+}
+
 function describeLeft(voters: readonly number[], nodes: ClusterAnswer['nodes']): string {
-  const down = voters.filter((id) => nodes[id]?.reachable === false).length
-  const left = Math.ceil(voters.length / 2) - 1 - down
+  const [down, left] = [countDown(voters, nodes), leftToFail(voters, nodes)]
   const gone = `${down} of ${voters.length} ${down === 1 ? 'is' : 'are'} down`
   if (left < 0) return `no quorum: ${gone}`
   return down === 0 ? `${left} ${left === 1 ? 'voter' : 'voters'}` : `${left} more (${gone})`

@@ -2,7 +2,10 @@ import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
 import { duration } from '../setting.ts'
+import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+
+type ClientFailure = ProblemError | ConnectionError
 
 /** Options that every command of the client has. */
 export interface ConnectionOptions {
@@ -15,30 +18,41 @@ const serverDefault = 'http://127.0.0.1:7001'
 
 /** One node, or several with commas between them: from the options, else from the environment. */
 export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
-  const text = options.server ?? terminal.environment['QUORATE_SERVER'] ?? serverDefault
+  const variable = terminal.environment['QUORATE_SERVER']
+  const text = options.server ?? variable ?? serverDefault
+  const given = options.server === undefined && variable !== undefined ? 'QUORATE_SERVER=' : '--server '
   return text.split(',').map((server) => {
     const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`
     const url = URL.canParse(withScheme) ? new URL(withScheme) : null
     if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
       throw new UsageError(
-        `--server ${server}: allowed is the API of a node, http://HOST:PORT, or several with commas between them`,
+        `${given}${shown(server)}: allowed is the API of a node, http://HOST:PORT, or several with commas between them`,
       )
     }
     return url
   })
 }
 
-function timeoutMsFrom(text: string): number {
-  const parsed = duration(1, limits.requestTimeoutMsMax)(text)
-  if (!parsed.ok) throw new UsageError(`--timeout ${text} ${parsed.wrong}; allowed: a duration up to 1m, such as 500ms`)
-  return parsed.value
+/** As in the query of a request: a duration, or a number of seconds. */
+export function timeoutMsOf({ timeout }: ConnectionOptions): number {
+  if (timeout === undefined) return limits.requestTimeoutMsDefault
+  const parsed = duration(1, limits.requestTimeoutMsMax)(/^[0-9]+$/.test(timeout) ? `${timeout}s` : timeout)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(
+    `--timeout ${shown(timeout)} ${parsed.wrong}; allowed: a duration up to 1m, such as 500ms, or seconds`,
+  )
+}
+
+/** An argument in a message. One that a shell made of an unset variable is not to be seen otherwise. */
+export function shown(text: string): string {
+  return text === '' ? "''" : printable(text)
 }
 
 /** A whole number as an argument. `name` is for the message. */
 export function wholeNumber(text: string, name: string, min: number): number {
   const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min) return value
-  throw new UsageError(`${name} ${text}: allowed is a whole number from ${min}`)
+  throw new UsageError(`${name} ${shown(text)}: allowed is a whole number from ${min}`)
 }
 
 /** Runs `command` against the server of `options`, and turns every expected failure into a message and an exit code. */
@@ -47,52 +61,66 @@ export async function withClient(
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
 ): Promise<number> {
-  const servers = serversOf(terminal, options)
-  const timeoutMs = timeoutMsFrom(options.timeout ?? `${limits.requestTimeoutMsDefault}ms`)
-  const client = new QuorateClient({ servers, timeoutMs })
+  const client = new QuorateClient({ servers: serversOf(terminal, options), timeoutMs: timeoutMsOf(options) })
   try {
     await command(client)
     return exitCodes.stopped
   } catch (error) {
     if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
     printFailure(terminal, options, error)
-    return exitCodes.requestFailed
+    return exitCodeOf(error)
   } finally {
     client.close()
   }
 }
 
-export function printFailure(
-  terminal: Terminal,
-  options: ConnectionOptions,
-  error: ProblemError | ConnectionError,
-): void {
+export function printFailure(terminal: Terminal, options: ConnectionOptions, error: ClientFailure): void {
   terminal.printError(options.json === true ? failureDocument(error) : describeFailure(error))
 }
 
-function failureDocument(error: ProblemError | ConnectionError): string {
+/** So that a script can tell what it may do next without reading messages. */
+export function exitCodeOf(error: ClientFailure): number {
+  if (isAmbiguous(error)) return exitCodes.outcomeUnknown
+  if (error instanceof ConnectionError) return exitCodes.unreachable
+  switch (error.problem.code) {
+    case 'key-not-found':
+      return exitCodes.keyNotFound
+    case 'precondition-failed':
+      return exitCodes.conditionFailed
+    case 'no-leader':
+    case 'read-timeout':
+      return exitCodes.noQuorum
+    default:
+      return exitCodes.requestFailed
+  }
+}
+
+function isAmbiguous(error: ClientFailure): boolean {
+  return error instanceof ConnectionError ? error.ambiguous : error.problem.ambiguous
+}
+
+function failureDocument(error: ClientFailure): string {
   const document =
     error instanceof ProblemError
       ? error.problem
-      : { code: 'unreachable', detail: error.message, retryable: true, ambiguous: !error.refused }
+      : { code: 'unreachable', detail: error.message, retryable: true, ambiguous: error.ambiguous }
   return `${JSON.stringify(document)}\n`
 }
 
-function describeFailure(error: ProblemError | ConnectionError): string {
-  if (error instanceof ConnectionError) {
-    return `quorate: ${error.message}\n`
-  }
-  const { code, ambiguous, retryable } = error.problem
-  const issues = Array.isArray(error.problem['issues']) ? error.problem['issues'].map(describeIssue).join('') : ''
-  const hint = ambiguous
-    ? '  The write may or may not take effect.\n'
-    : retryable
+function describeFailure(error: ClientFailure): string {
+  const isLater = error instanceof ProblemError && error.problem.retryable
+  const hint = isAmbiguous(error)
+    ? '  The change may or may not have taken effect, or may still do so: look before you repeat it.\n'
+    : isLater
       ? '  The same request may succeed later.\n'
       : ''
-  return `quorate: ${error.message} (${code})\n${issues}${hint}`
+  if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${hint}`
+  const { code, issues } = error.problem
+  const listed = Array.isArray(issues) ? issues.map(describeIssue).join('') : ''
+  return `quorate: ${printable(error.message)} (${printable(code)})\n${listed}${hint}`
 }
 
 function describeIssue(issue: unknown): string {
   if (typeof issue !== 'object' || issue === null || !('path' in issue) || !('message' in issue)) return ''
-  return `  ${String(issue.path)}: ${String(issue.message)}\n`
+  return `  ${printable(String(issue.path))}: ${printable(String(issue.message))}\n`
 }

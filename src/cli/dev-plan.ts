@@ -15,26 +15,45 @@ export interface DevPlan {
   readonly directory: string
   readonly temporary: boolean
   readonly nodes: readonly DevNode[]
+  /** Whether the usual ports were taken, so that others were chosen. */
+  readonly moved: boolean
 }
 
-const nodeIds = [1, 2, 3]
-const apiPortFirst = 7001
-const raftPortFirst = 7101
+/** What a plan is made of; null where nothing was asked for. */
+export interface DevWishes {
+  /** Null: a temporary one. */
+  readonly directory: string | null
+  readonly nodes: number | null
+  /** Of the first node's API; the others follow, and the peers' ports `raftPortOffset` further on. */
+  readonly port: number | null
+}
 
-/** `directory` null: a temporary one. */
-export async function makePlan(directory: string | null): Promise<DevPlan> {
+export const devNodesMax = 9
+export const devPortMax = 65_535 - 200
+const nodesDefault = 3
+const apiPortDefault = 7001
+const raftPortOffset = 100
+
+export async function makePlan({ directory, nodes: count, port }: DevWishes): Promise<DevPlan> {
   if (directory === null) {
-    const made = await mkdtemp(join(tmpdir(), 'quorate-dev-'))
-    return { directory: made, temporary: true, nodes: await choosePorts() }
+    const chosen = await choosePorts(count ?? nodesDefault, port)
+    return { directory: await mkdtemp(join(tmpdir(), 'quorate-dev-')), temporary: true, ...chosen }
   }
   const path = resolve(directory)
   await mkdir(path, { recursive: true, mode: 0o700 })
   const file = join(path, 'dev.json')
   const kept = await readNodes(file)
-  if (kept !== null) return { directory: path, temporary: false, nodes: kept }
-  const nodes = await choosePorts()
-  await writeFile(file, `${JSON.stringify({ nodes }, null, 2)}\n`)
-  return { directory: path, temporary: false, nodes }
+  if (kept !== null) {
+    const isOther = (count ?? kept.length) !== kept.length || (port ?? kept[0]?.apiPort) !== kept[0]?.apiPort
+    if (!isOther) return { directory: path, temporary: false, nodes: kept, moved: false }
+    const found = `${kept.length} nodes from port ${kept[0]?.apiPort} on`
+    throw new UsageError(
+      `${path} holds a cluster of ${found}: leave --nodes and --port out, or choose another --data-dir`,
+    )
+  }
+  const chosen = await choosePorts(count ?? nodesDefault, port)
+  await writeFile(file, `${JSON.stringify({ nodes: chosen.nodes }, null, 2)}\n`)
+  return { directory: path, temporary: false, ...chosen }
 }
 
 export async function discardPlan(plan: DevPlan): Promise<void> {
@@ -66,7 +85,7 @@ function parseNodes(text: string): readonly DevNode[] | null {
   try {
     const document = JSON.parse(text) as { readonly nodes?: readonly DevNode[] }
     const { nodes } = document
-    if (!Array.isArray(nodes) || nodes.length !== nodeIds.length) return null
+    if (!Array.isArray(nodes) || nodes.length === 0 || nodes.length > devNodesMax) return null
     const numbers = nodes.flatMap(({ id, apiPort, raftPort }: DevNode) => [id, apiPort, raftPort])
     return numbers.every((number) => Number.isSafeInteger(number) && number > 0) ? nodes : null
   } catch {
@@ -74,11 +93,18 @@ function parseNodes(text: string): readonly DevNode[] | null {
   }
 }
 
-/** The usual ports when they are free, else any. */
-async function choosePorts(): Promise<readonly DevNode[]> {
-  const usual = nodeIds.flatMap((_, at) => [apiPortFirst + at, raftPortFirst + at])
-  const ports = (await reserve(usual)) ?? (await reserve(usual.map(() => 0))) ?? []
-  return nodeIds.map((id, at) => ({ id, apiPort: ports[2 * at] ?? 0, raftPort: ports[2 * at + 1] ?? 0 }))
+/** The ports that were asked for. The usual ones, when they are free, else any, where nothing was asked for. */
+async function choosePorts(count: number, port: number | null): Promise<Pick<DevPlan, 'nodes' | 'moved'>> {
+  const ids = Array.from({ length: count }, (_, at) => at + 1)
+  const first = port ?? apiPortDefault
+  const usual = ids.flatMap((_, at) => [first + at, first + raftPortOffset + at])
+  const wanted = await reserve(usual)
+  if (wanted === null && port !== null) {
+    throw new UsageError(`one of the ports ${usual.join(', ')} is taken: choose another --port`)
+  }
+  const ports = wanted ?? (await reserve(usual.map(() => 0))) ?? []
+  const nodes = ids.map((id, at) => ({ id, apiPort: ports[2 * at] ?? 0, raftPort: ports[2 * at + 1] ?? 0 }))
+  return { nodes, moved: wanted === null }
 }
 
 /** Listens on all of `ports` at once, so that they differ, and lets go of them again. Null when one is taken. */

@@ -1,13 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
-import { apiOf, discardPlan, makePlan, raftOf, type DevNode, type DevPlan } from './dev-plan.ts'
+import { shown, wholeNumber } from './connection.ts'
+import {
+  apiOf,
+  devNodesMax,
+  devPortMax,
+  discardPlan,
+  makePlan,
+  raftOf,
+  type DevNode,
+  type DevPlan,
+} from './dev-plan.ts'
 import { DevProcess } from './dev-process.ts'
 import { formatTable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 export interface DevOptions {
   readonly dataDir?: string
+  readonly nodes?: string
+  readonly port?: string
   readonly logLevel: string
   readonly json?: true
 }
@@ -16,13 +28,22 @@ const readyTimeoutMs = 60_000
 const pollMs = 20
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
-/** Runs three nodes as children of this process until it is told to stop, or one of them ends by itself. */
+/** Runs nodes as children of this process until it is told to stop, or one of them ends by itself. */
 export async function dev(terminal: Terminal, options: DevOptions): Promise<number> {
   if (!logLevels.includes(options.logLevel)) {
-    throw new UsageError(`--log-level ${options.logLevel}: allowed are ${logLevels.join(', ')}`)
+    throw new UsageError(`--log-level ${shown(options.logLevel)}: allowed are ${logLevels.join(', ')}`)
   }
   const startedAt = performance.now()
-  const plan = await makePlan(options.dataDir ?? null)
+  const plan = await makePlan({
+    directory: directoryFrom(options.dataDir),
+    nodes: countFrom(options.nodes, '--nodes', devNodesMax),
+    port: countFrom(options.port, '--port', devPortMax),
+  })
+  const say = (line: string): void => {
+    if (options.json !== true) terminal.printError(`${line}\n`)
+  }
+  if (plan.moved) say('One of the usual ports (7001 and so on) is taken: others are used. --port chooses them.')
+  say(`Starting ${describeCount(plan.nodes.length)}...`)
   const processes = plan.nodes.map(
     (node) =>
       new DevProcess({ node, directory: plan.directory, logLevel: options.logLevel }, (line) =>
@@ -33,7 +54,7 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
   const died = Promise.race(processes.map(async (process) => await process.ended))
   const giveUp = new AbortController()
   try {
-    const formed = form(plan, giveUp.signal)
+    const formed = form(plan, giveUp.signal, say)
     const early = await Promise.race([formed, asked, died])
     if (typeof early === 'string') return await fail(terminal, processes, early)
     if (early === null) return exitCodes.stopped
@@ -48,6 +69,19 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
     await stopAll(processes)
     await discardPlan(plan)
   }
+}
+
+function directoryFrom(text: string | undefined): string | null {
+  if (text === undefined) return null
+  if (text === '') throw new UsageError("--data-dir '': allowed is the path of a directory")
+  return text
+}
+
+function countFrom(text: string | undefined, name: string, max: number): number | null {
+  if (text === undefined) return null
+  const value = wholeNumber(text, name, 1)
+  if (value <= max) return value
+  throw new UsageError(`${name} ${text}: allowed is a whole number from 1 to ${max}`)
 }
 
 /** Resolves with null at the first signal; at the second the nodes are killed. */
@@ -76,7 +110,11 @@ async function stopAll(processes: readonly DevProcess[]): Promise<void> {
 }
 
 /** Forms the cluster, unless an earlier run did, and waits until every node serves. A string is the reason why not. */
-async function form(plan: DevPlan, signal: AbortSignal): Promise<{ readonly leader: number | null } | string> {
+async function form(
+  plan: DevPlan,
+  signal: AbortSignal,
+  say: (line: string) => void,
+): Promise<{ readonly leader: number | null } | string> {
   const deadline = performance.now() + readyTimeoutMs
   const clients = plan.nodes.map(
     (node) => new QuorateClient({ servers: [new URL(`http://${apiOf(node)}`)], timeoutMs: readyTimeoutMs }),
@@ -88,6 +126,7 @@ async function form(plan: DevPlan, signal: AbortSignal): Promise<{ readonly lead
       clients.map(async (client) => await patiently(deadline, signal, async () => await client.cluster())),
     )
     if (answers.every((cluster) => cluster.clusterId === null)) {
+      say('Forming the cluster...')
       await first.initialize(plan.nodes.map(memberOf), 'committed')
     }
     for (const client of clients) {
@@ -143,19 +182,27 @@ function describeReady(
     String(pid),
     node.id === leader ? 'leader' : 'follower',
   ])
-  const [first, second, third] = plan.nodes.map((node) => `http://${apiOf(node)}`)
+  const origins = plan.nodes.map((node) => `http://${apiOf(node)}`)
+  const [first = '', second = first, third = first] = origins
+  const others = origins.length === 1 ? 'Write and read' : 'Write on one node, read on another'
+  const server =
+    first === 'http://127.0.0.1:7001' ? '' : `The command line finds it by: export QUORATE_SERVER=${first}\n\n`
   const kept = plan.temporary ? 'removed at the end; keep data with --data-dir' : 'kept'
-  return `Three nodes, formed and ready after ${seconds.toFixed(1)} s. Data in ${plan.directory} (${kept}).
+  return `${describeCount(origins.length)}, formed and ready after ${seconds.toFixed(1)} s. Data in ${plan.directory} (${kept}).
 
 ${formatTable(['NODE', 'API', 'RAFT', 'PID', 'ROLE'], rows)}
-Write on one node, read on another:
+${others}:
 
   curl -X PUT --data-binary world ${first}/kv/hello
   curl ${second}/kv/hello
   curl ${third}/cluster
 
-Ctrl-C stops all three.
+${server}Ctrl-C stops ${origins.length === 1 ? 'it' : 'all of them'}.
 `
+}
+
+function describeCount(nodes: number): string {
+  return nodes === 1 ? '1 node' : `${nodes} nodes`
 }
 
 function readyDocument(plan: DevPlan, processes: readonly DevProcess[]): string {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
-import type { RecordAnswer } from '../client/answers.ts'
+import type { DeleteAnswer, RecordAnswer } from '../client/answers.ts'
 import type { QuorateClient, ReadConsistency } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
-import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -19,6 +19,7 @@ export interface PutOptions extends ConnectionOptions {
 export interface DeleteOptions extends ConnectionOptions {
   readonly ifRevision?: string
   readonly prefix?: true
+  readonly all?: true
 }
 
 export interface ListOptions extends GetOptions {
@@ -29,11 +30,11 @@ export interface ListOptions extends GetOptions {
 
 /** Prints the value's own bytes; on a terminal a line break behind them. */
 export async function get(terminal: Terminal, key: string, options: GetOptions): Promise<number> {
+  checkKey(key)
   const consistency = consistencyFrom(options.consistency)
   return await withClient(terminal, options, async (client) => {
-    const record = await client.get(key, consistency)
-    if (options.json === true) return terminal.print(`${JSON.stringify(record)}\n`)
-    terminal.print(valueOf(record))
+    if (options.json === true) return terminal.print(`${JSON.stringify(await client.get(key, consistency))}\n`)
+    terminal.print(await client.getValue(key, consistency))
     if (terminal.interactive) terminal.print('\n')
   })
 }
@@ -44,6 +45,7 @@ export async function put(
   value: string | undefined,
   options: PutOptions,
 ): Promise<number> {
+  checkKey(key)
   const bytes = await valueFrom(terminal, value, options.file)
   const conditions = { ifRevision: revisionFrom(options.ifRevision), create: options.create === true }
   return await withClient(terminal, options, async (client) => {
@@ -52,16 +54,54 @@ export async function put(
   })
 }
 
-export async function remove(terminal: Terminal, key: string, options: DeleteOptions): Promise<number> {
-  const revision = revisionFrom(options.ifRevision)
-  if (options.prefix === true && revision !== null) {
-    throw new UsageError('--prefix and --if-revision do not go together: the condition is for one key')
-  }
+export async function remove(terminal: Terminal, key: string | undefined, options: DeleteOptions): Promise<number> {
+  const what = deletionFrom(key, options)
   return await withClient(terminal, options, async (client) => {
-    const answer = options.prefix === true ? await client.deletePrefix(key) : await client.delete(key, revision)
+    const answer = await carryOut(client, what)
     const text = `${answer.deleted} deleted, revision ${answer.revision}\n`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
   })
+}
+
+type Deletion =
+  | { readonly kind: 'key'; readonly key: string; readonly ifRevision: number | null }
+  | { readonly kind: 'prefix'; readonly prefix: string }
+  | { readonly kind: 'all' }
+
+/** An empty prefix would be every key: that has a flag of its own, since an unset variable of a shell is empty too. */
+function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion {
+  const ifRevision = revisionFrom(options.ifRevision)
+  if (options.all === true) {
+    if (key !== undefined || options.prefix === true || ifRevision !== null) {
+      throw new UsageError('--all deletes every key: it goes together with no key, --prefix or --if-revision')
+    }
+    return { kind: 'all' }
+  }
+  if (key === undefined) throw new UsageError('name a key, or say --all to delete every key')
+  if (options.prefix !== true) {
+    checkKey(key)
+    return { kind: 'key', key, ifRevision }
+  }
+  if (ifRevision !== null) {
+    throw new UsageError('--prefix and --if-revision do not go together: the condition is for one key')
+  }
+  if (key === '') throw new UsageError('the prefix is empty, which would delete every key: to do that, say --all')
+  return { kind: 'prefix', prefix: key }
+}
+
+async function carryOut(client: QuorateClient, what: Deletion): Promise<DeleteAnswer> {
+  switch (what.kind) {
+    case 'key':
+      return await client.delete(what.key, what.ifRevision)
+    case 'prefix':
+      return await client.deletePrefix(what.prefix)
+    case 'all':
+      return await client.deleteAll()
+  }
+}
+
+function checkKey(key: string): void {
+  if (key === '') throw new UsageError('the key is empty')
 }
 
 /** Every key with the prefix, page by page: one table, or one JSON document a line. */
@@ -109,10 +149,6 @@ async function* records(
   }
 }
 
-function valueOf(record: RecordAnswer): Uint8Array {
-  return record.valueBase64 === undefined ? Buffer.from(record.value ?? '') : Buffer.from(record.valueBase64, 'base64')
-}
-
 const shownCharactersMax = 60
 
 function describeValue(record: RecordAnswer): string {
@@ -127,10 +163,15 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
     try {
       return await readFile(file)
     } catch (error) {
-      throw new UsageError(`--file ${file}: ${error instanceof Error ? error.message : String(error)}`)
+      throw new UsageError(`--file ${shown(file)}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  return value === undefined || value === '-' ? await terminal.readInput() : Buffer.from(value)
+  if (value !== undefined) return value === '-' ? await terminal.readInput() : Buffer.from(value)
+  if (!terminal.hasInput) throw new UsageError('there is no value: give one, --file PATH, or - for the standard input')
+  const input = await terminal.readInput()
+  // A command before the pipe that failed leaves it empty. An empty value is written when it is asked for.
+  if (input.length === 0) throw new UsageError("the standard input is empty; to write an empty value, give '' or -")
+  return input
 }
 
 function consistencyFrom(text: string | undefined): ReadConsistency {

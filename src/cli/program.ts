@@ -90,9 +90,11 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     })
   program
     .command('dev')
-    .description('run a three-node cluster on this machine, formed and ready')
+    .description('run a cluster on this machine, formed and ready')
+    .option('--nodes <n>', 'how many (default 3)')
+    .option('--port <n>', "of the first node's API; the others follow (default 7001)")
     .option('--data-dir <dir>', 'keep the data (default: a temporary directory, removed at the end)')
-    .option('--log-level <level>', 'of the three nodes', 'warn')
+    .option('--log-level <level>', 'of the nodes', 'warn')
     .option('--json', 'print one JSON line once the cluster is ready')
     .action(async (options: DevOptions) => {
       const { dev } = await import('./dev.ts')
@@ -109,7 +111,7 @@ function clientCommand(parent: Command, usage: string, description: string): Com
       '-s, --server <url>',
       'API of any node, or of several: a,b,c (QUORATE_SERVER; default http://127.0.0.1:7001)',
     )
-    .option('--timeout <duration>', 'how long the request may take (default 10s)')
+    .option('--timeout <duration>', 'how long the request may take: 500ms, 30s, or seconds (default 10s)')
     .option('--json', 'print JSON')
 }
 
@@ -119,17 +121,18 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .action(async (key: string, options: GetOptions) => {
       ended(await (await import('./kv.ts')).get(terminal, key, options))
     })
-  clientCommand(kv, 'put <key> [value]', 'write a key; without a value (or with -) from the standard input')
+  clientCommand(kv, 'put <key> [value]', 'write a key; without a value, or with -, what the standard input holds')
     .option('--file <path>', 'take the value from a file')
     .option('--if-revision <n>', 'only when the key is at this revision')
     .option('--create', 'only when the key is absent')
     .action(async (key: string, value: string | undefined, options: PutOptions) => {
       ended(await (await import('./kv.ts')).put(terminal, key, value, options))
     })
-  clientCommand(kv, 'del <key>', 'delete a key; absent keys are no error')
+  clientCommand(kv, 'del [key]', 'delete a key; absent keys are no error')
     .option('--if-revision <n>', 'only when the key is at this revision')
     .option('--prefix', 'every key that begins like this, in one change')
-    .action(async (key: string, options: DeleteOptions) => {
+    .option('--all', 'every key there is, in one change')
+    .action(async (key: string | undefined, options: DeleteOptions) => {
       ended(await (await import('./kv.ts')).remove(terminal, key, options))
     })
   clientCommand(kv, 'ls [prefix]', 'list keys in the order of their bytes')
@@ -143,7 +146,7 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
 }
 
 function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended): void {
-  clientCommand(cluster, 'status', 'the cluster as one node sees it')
+  clientCommand(cluster, 'status', 'the cluster, as seen by the node that knows most')
     .option('--watch [interval]', 'again and again (default every 1s), until Ctrl-C')
     .action(async (options: StatusOptions) => {
       ended(await (await import('./cluster-status.ts')).status(terminal, options))

@@ -20,6 +20,7 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
   const id = options.id === undefined ? null : wholeNumber(options.id, '--id', 1)
   const raft = options.raft === undefined ? null : addressFrom('--raft', options.raft, reachable)
   const api = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
+  if (options.dataDir === '') throw new UsageError("--data-dir '': allowed is the directory of the survivor")
   let report: RecoveryReport
   try {
     const carryOut = options.yes === true

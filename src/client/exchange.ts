@@ -19,25 +19,34 @@ export interface IncomingAnswer {
   readonly body: Buffer
 }
 
-/** The server could not be reached, or broke off. For a write the outcome is unknown unless `refused`. */
+/** The server could not be reached, or broke off before it had answered. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
-  /** Nobody listens there: the request cannot have had any effect. */
+  /** No connection was made: this request cannot have had any effect. */
   readonly refused: boolean
+  /** The change that was asked for may have taken effect, here or on a server that was asked before. Never so for a read. */
+  readonly ambiguous: boolean
 
-  constructor(message: string, refused: boolean, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    outcome: { readonly refused: boolean; readonly ambiguous: boolean },
+    options?: ErrorOptions,
+  ) {
     super(message, options)
-    this.refused = refused
+    this.refused = outcome.refused
+    this.ambiguous = outcome.ambiguous
   }
 }
 
 /** One request, one answer, read whole. Follows no redirects: every node serves everything. */
 export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequest): Promise<IncomingAnswer> {
   return await new Promise((resolve, reject) => {
-    const fail = (reason: string, cause: unknown, refused: boolean): void => {
-      reject(new ConnectionError(`${origin.origin}: ${reason}`, refused, { cause }))
-    }
     const { method, path, body, signal } = outgoing
+    let connected = false
+    const fail = (reason: string, cause: unknown): void => {
+      const outcome = { refused: !connected, ambiguous: connected && changesSomething(method) }
+      reject(new ConnectionError(`${origin.origin}: ${reason}`, outcome, { cause }))
+    }
     const length = method === 'GET' && body === null ? {} : { 'content-length': String(body?.length ?? 0) }
     const outbound = request(
       origin,
@@ -60,19 +69,31 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
           }
           chunks.push(chunk)
         })
-        inbound.on('error', (error) => fail(`the answer broke off (${error.message})`, error, false))
+        inbound.on('error', (error) => fail(`the answer broke off (${error.message})`, error))
         inbound.on('end', () => {
           resolve({ status: inbound.statusCode ?? 0, headers: inbound.headers, body: Buffer.concat(chunks, bytes) })
         })
       },
     )
-    outbound.on('timeout', () => outbound.destroy(new Error(`no answer within ${outgoing.silenceMsMax} ms`)))
+    outbound.on('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', () => (connected = true))
+      else connected = true
+    })
+    outbound.on('timeout', () => {
+      const missing = connected ? 'answer' : 'connection'
+      outbound.destroy(new Error(`no ${missing} within ${outgoing.silenceMsMax} ms`))
+    })
     outbound.on('error', (error: NodeJS.ErrnoException) => {
-      const refused = error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND'
-      fail(refused ? `nobody answers there (${error.code ?? ''})` : describeBreak(error), error, refused)
+      const nobody = !connected && error.code !== undefined && error.code !== 'ABORT_ERR'
+      fail(nobody ? `nobody answers there (${error.code})` : describeBreak(error), error)
     })
     outbound.end(body ?? undefined)
   })
+}
+
+/** Whether a request of this method may leave something changed. */
+export function changesSomething(method: OutgoingRequest['method']): boolean {
+  return method !== 'GET'
 }
 
 /** Peers of the cluster speak no HTTP: where the raft address was given for that of the API, they hang up. */

@@ -10,8 +10,8 @@ import type {
   RecordAnswer,
   WriteAnswer,
 } from './answers.ts'
-import type { IncomingAnswer, OutgoingRequest } from './exchange.ts'
-import { Servers, type ElsewhereReason, type Query, type Routing } from './servers.ts'
+import { changesSomething, type OutgoingRequest } from './exchange.ts'
+import { Servers, type ElsewhereReason, type Query, type Routing, type ServersAnswer } from './servers.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
@@ -111,16 +111,29 @@ export class QuorateClient {
     return await this.json<RecordAnswer>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
   }
 
+  /** The value's own bytes. */
+  async getValue(key: string, consistency: ReadConsistency): Promise<Uint8Array> {
+    const headers = { accept: 'application/octet-stream' }
+    const answer = await this.exchange('GET', '/kv', this.withDeadline({ key, consistency }), null, headers, anywhere)
+    // Any web server answers 200: only a node says which revision its answer reflects.
+    if (answer.status === 200 && answer.headers['quorate-revision'] !== undefined) return answer.body
+    throw new ProblemError(problemOf('GET', answer, parse(answer)))
+  }
+
   async delete(key: string, ifRevision: number | null): Promise<DeleteAnswer> {
     const condition = ifRevision === null ? {} : { 'if-match': `"${ifRevision}"` }
     const headers = { ...condition, ...this.idempotency() }
     return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
   }
 
-  /** Every key that begins with `prefix`; all keys for the empty one. One change. */
+  /** Every key that begins with `prefix`, which is not empty. One change. */
   async deletePrefix(prefix: string): Promise<DeleteAnswer> {
-    const range = prefix === '' ? { all: 'true' } : { prefix }
-    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline(range), null, this.idempotency())
+    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ prefix }), null, this.idempotency())
+  }
+
+  /** Every key there is. One change. */
+  async deleteAll(): Promise<DeleteAnswer> {
+    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ all: 'true' }), null, this.idempotency())
   }
 
   /** One page. */
@@ -218,8 +231,8 @@ export class QuorateClient {
   ): Promise<Answer> {
     const answer = await this.exchange(method, path, query, body, headers, routing)
     const document = parse(answer)
-    if (answer.status >= 200 && answer.status < 300) return document as Answer
-    throw new ProblemError(problemOf(answer, document))
+    if (answer.status >= 200 && answer.status < 300 && document !== null) return document as Answer
+    throw new ProblemError(problemOf(method, answer, document))
   }
 
   private async exchange(
@@ -229,30 +242,35 @@ export class QuorateClient {
     body: Uint8Array | null,
     headers: Readonly<Record<string, string>>,
     routing: Routing,
-  ): Promise<IncomingAnswer> {
+  ): Promise<ServersAnswer> {
     return await this.servers.exchange({ method, path, query, headers, body, ...routing }, this.options.timeoutMs)
   }
 }
 
-/** Null when the body is no JSON. */
-function parse(answer: IncomingAnswer): unknown {
+/** Null when the body is no JSON object. */
+function parse(answer: ServersAnswer): object | null {
   try {
-    return JSON.parse(answer.body.toString('utf8'))
+    const document: unknown = JSON.parse(answer.body.toString('utf8'))
+    return typeof document === 'object' ? document : null
   } catch {
     return null
   }
 }
 
 /** What the server said, or the status alone when something that is no node answered. */
-function problemOf(answer: IncomingAnswer, document: unknown): Problem {
-  const isProblem = typeof document === 'object' && document !== null && 'code' in document && 'detail' in document
-  if (isProblem) return document as Problem
+function problemOf(method: OutgoingRequest['method'], answer: ServersAnswer, document: object | null): Problem {
+  const { status, mayHaveHappened } = answer
+  if (document !== null && 'code' in document && 'detail' in document) {
+    const problem = document as Problem
+    // A server that refused for now says nothing of what another one did with the same request before.
+    return { ...problem, ambiguous: problem.ambiguous || (mayHaveHappened && problem.retryable) }
+  }
   return {
-    status: answer.status,
-    title: `Status ${answer.status}`,
-    detail: 'the answer is no problem document; is this a Quorate node?',
+    status,
+    title: `Status ${status}`,
+    detail: 'this is not how a Quorate node answers; is the address that of the API of a node?',
     code: 'unknown',
     retryable: false,
-    ambiguous: true,
+    ambiguous: changesSomething(method),
   }
 }

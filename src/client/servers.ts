@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../limits.ts'
-import { ConnectionError, exchange, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
+import { ConnectionError, changesSomething, exchange, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
 
 export type Query = Readonly<Record<string, string | undefined>>
 
@@ -42,6 +42,11 @@ const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'remove
 /** Codes by which a server says that it did not manage in its time: another one may, where the request may be repeated. */
 const tooLate = new Set(['outcome-unknown', 'read-timeout'])
 
+export interface ServersAnswer extends IncomingAnswer {
+  /** A server that was asked before may have carried the change out, whatever this one says. */
+  readonly mayHaveHappened: boolean
+}
+
 /** The servers that a client knows. It stays with one until that one fails it. */
 export class Servers {
   private readonly origins: readonly URL[]
@@ -56,12 +61,13 @@ export class Servers {
   }
 
   /** The first answer that another server could not better; rejects with `ConnectionError`. */
-  async exchange(request: ServerRequest, timeoutMs: number): Promise<IncomingAnswer> {
+  async exchange(request: ServerRequest, timeoutMs: number): Promise<ServersAnswer> {
     const deadline = performance.now() + timeoutMs
     const isRepeatable = mayRepeat(request)
     const isAlone = request.firstOnly || this.origins.length === 1
     const isLast = (): boolean => isAlone || request.signal?.aborted === true || performance.now() + pauseMs >= deadline
     const asked = new Set<number>()
+    let mayHaveHappened = false
     for (;;) {
       const server = request.firstOnly ? 0 : this.next(asked)
       const leftMs = Math.max(1, Math.ceil(deadline - performance.now()))
@@ -69,10 +75,19 @@ export class Servers {
       try {
         const answer = await this.ask(server, request, patience(leftMs, unasked))
         const code = codeForAnother(answer, isRepeatable)
-        if (isLast() || code === null) return answer
+        if (isLast() || code === null) return { ...answer, mayHaveHappened }
+        if (tooLate.has(code)) mayHaveHappened ||= changesSomething(request.method)
         this.onElsewhere({ kind: 'answered', code })
       } catch (error) {
-        if (isLast() || !(error instanceof ConnectionError) || !(error.refused || isRepeatable)) throw error
+        if (!(error instanceof ConnectionError)) throw error
+        mayHaveHappened ||= error.ambiguous
+        if (isLast() || !(error.refused || isRepeatable)) {
+          throw new ConnectionError(
+            error.message,
+            { refused: error.refused, ambiguous: mayHaveHappened },
+            { cause: error },
+          )
+        }
         this.onElsewhere({ kind: error.refused ? 'refused' : 'broken' })
       }
       this.leave(server)
@@ -101,7 +116,8 @@ export class Servers {
     { timeoutMs, silenceMsMax }: Patience,
   ): Promise<IncomingAnswer> {
     const origin = this.origins[server]
-    if (origin === undefined) throw new ConnectionError('there is no server to ask', true)
+    if (origin === undefined)
+      throw new ConnectionError('there is no server to ask', { refused: true, ambiguous: false })
     const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
     const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
       value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],

@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -240,15 +240,90 @@ t.test('dev: --data-dir keeps the data and the ports; a node that dies ends all'
   t.equal((await end(first)).code, 0)
 
   const second = start(t, ['dev', '--data-dir', directory])
-  await until(second, (out) => out.includes('Ctrl-C stops all three'))
+  await until(second, (out) => out.includes('Ctrl-C stops all of them'))
   for (const { api } of before.nodes) t.match(second.out(), api)
   t.equal(await (await fetch(`${before.nodes[0]?.api}/kv/kept`)).text(), 'yes')
+  t.match(second.err(), /^Starting 3 nodes\.\.\.\n$/, 'says what it does; nothing has to be formed any more')
   const pid = Number(/^2 +http\S+ +\S+ +(\d+)/m.exec(second.out())?.[1])
   process.kill(pid, 'SIGKILL')
   const { code, err } = await end(second)
   t.equal(code, 2)
   t.match(err, /node 2 ended by SIGKILL; stopping the others/)
   await t.resolves(readdir(directory))
+})
+
+t.test(
+  'dev: --nodes and --port choose; a port that is taken, and a directory of another plan, are refused',
+  async (t) => {
+    const directory = join(await temporaryDirectory(t), 'alone')
+    const holder = createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    t.teardown(() => void holder.close())
+    const { port: taken } = holder.address() as AddressInfo
+    const refused = await end(start(t, ['dev', '--nodes', '1', '--port', String(Math.min(taken, 65_000))]))
+    if (taken <= 65_000) {
+      t.equal(refused.code, 1)
+      t.match(refused.err, `one of the ports ${taken}, ${taken + 100} is taken: choose another --port`)
+    }
+    const { port } = await freePort()
+    const alone = start(t, ['dev', '--nodes', '1', '--port', String(port), '--data-dir', directory])
+    await until(alone, (out) => out.includes('Ctrl-C stops it'))
+    t.match(alone.err(), /^Starting 1 node\.\.\.\nForming the cluster\.\.\.\n$/)
+    t.match(alone.out(), `export QUORATE_SERVER=http://127.0.0.1:${port}`)
+    t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+    alone.child.kill('SIGTERM')
+    t.equal((await end(alone)).code, 0)
+    const other = await end(start(t, ['dev', '--nodes', '3', '--data-dir', directory]))
+    t.equal(other.code, 1)
+    t.match(other.err, `holds a cluster of 1 nodes from port ${port} on: leave --nodes and --port out`)
+  },
+)
+
+/** Free together with the port a hundred further on, a moment ago. */
+async function freePort(): Promise<{ readonly port: number }> {
+  for (;;) {
+    const servers = [createServer(), createServer()]
+    const [first, second] = servers
+    if (first === undefined || second === undefined) throw new Error('no servers')
+    await new Promise<void>((listening) => first.listen(0, '127.0.0.1', listening))
+    const { port } = first.address() as AddressInfo
+    const isFree = await new Promise<boolean>((known) => {
+      if (port > 65_000) known(false)
+      second.once('error', () => known(false)).listen(port + 100, '127.0.0.1', () => known(true))
+    })
+    for (const server of servers) server.close()
+    if (isFree) return { port }
+  }
+}
+
+t.test('a command that has done its work says so when its output cannot be written', async (t) => {
+  const node = start(t, ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts])
+  await until(node, isReady)
+  const { api } = readyLine(node.out())
+  t.equal((await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })).status, 200)
+  const shell = async (line: string): Promise<{ code: number | null; err: string }> => {
+    const child = spawn('sh', ['-c', line, 'sh', process.execPath, executable], {
+      env: { PATH: process.env['PATH'] ?? '', QUORATE_SERVER: api },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let err = ''
+    child.stderr.on('data', (chunk) => (err += String(chunk)))
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, err }
+  }
+  const full = await shell('"$1" "$2" kv put a b > /dev/full')
+  t.equal(full.code, 11)
+  t.match(full.err, /^quorate: the output could not be written \(.*ENOSPC.*\), but the command was carried out\n$/)
+  t.equal(await (await fetch(`${api}/kv/a`)).text(), 'b')
+  t.strictSame(await shell('"$1" "$2" kv ls | true'), { code: 0, err: '' }, 'a reader that has seen enough')
+  const nothing = await shell('"$1" "$2" kv put a')
+  t.equal(nothing.code, 1, 'the standard input is /dev/null')
+  t.match(nothing.err, /there is no value/)
+  const closed = await shell('"$1" "$2" kv put a <&-')
+  t.equal(closed.code, 1)
+  const piped = await shell('printf c | "$1" "$2" kv put a')
+  t.equal(piped.code, 0, piped.err)
+  t.equal(await (await fetch(`${api}/kv/a`)).text(), 'c')
 })
 
 t.test('dev: nodes do not outlive a parent that is killed', async (t) => {

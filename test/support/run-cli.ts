@@ -9,6 +9,7 @@ export interface Ran {
 
 export interface CliWorld {
   readonly environment?: Readonly<Record<string, string>>
+  /** Absent: nothing is connected to the standard input. */
   readonly input?: string
   readonly interactive?: boolean
   /** Ctrl-C comes when this resolves; it gets what was printed so far. */
@@ -26,6 +27,7 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
     printError: (text) => {
       err += text
     },
+    hasInput: world.input !== undefined,
     readInput: async () => Buffer.from(world.input ?? ''),
     untilInterrupted: async () => await world.interrupt?.(() => Buffer.concat(out).toString('utf8')),
   })

@@ -1,0 +1,102 @@
+import type { ClusterAnswer } from '../client/answers.ts'
+import { ConnectionError } from '../client/exchange.ts'
+import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
+
+/** What one node said of the cluster, or why it said nothing. */
+type Said =
+  | { readonly origin: string; readonly view: ClusterAnswer }
+  | { readonly origin: string; readonly view: null; readonly failure: ProblemError | ConnectionError }
+
+/** The cluster as the nodes see it that could be asked. */
+export interface ClusterViews {
+  /** The view that knows most: of the highest term, the leader's before others, then the one that has committed most. */
+  readonly newest: ClusterAnswer
+  /** Ids of the nodes of that cluster that answered, in order. */
+  readonly answered: readonly number[]
+  /** Nodes that did not answer, with the reason. */
+  readonly silent: readonly { readonly origin: string; readonly reason: string }[]
+  /** Nodes that answered, but belong to no cluster or to another one. */
+  readonly foreign: readonly { readonly origin: string; readonly id: number; readonly clusterId: string | null }[]
+}
+
+/** Once one node has answered, how long the others may still take: a dead one must not hold up what is known. */
+const othersMsMax = 1_000
+
+/**
+ * Asks the nodes that were named, and the members that they name. Rejects with the failure of the first one when nobody answers.
+ * `signal` cuts it short, with a `ConnectionError`.
+ */
+export async function lookAround(
+  servers: readonly URL[],
+  timeoutMs: number,
+  signal: AbortSignal | null,
+): Promise<ClusterViews> {
+  const origins = [...new Set(servers.map((server) => server.origin))]
+  const said = await askAll(origins, timeoutMs, signal)
+  const members = said.flatMap(({ view }) => (view === null ? [] : apiAddresses(view)))
+  const unasked = [...new Set(members)].filter((origin) => !origins.includes(origin))
+  said.push(...(await askAll(unasked, Math.min(timeoutMs, othersMsMax), signal)))
+  const views = said.flatMap(({ origin, view }) => (view === null ? [] : [{ origin, view }]))
+  const cluster = views.find(({ view }) => view.clusterId !== null) ?? views[0]
+  if (cluster === undefined) {
+    const [first] = said
+    throw first?.view === null ? first.failure : new Error('no server was named')
+  }
+  const { clusterId } = cluster.view
+  const own = views.filter(({ view }) => view.clusterId === clusterId).map(({ view }) => view)
+  return {
+    newest: own.reduce((best, view) => (isNewer(view, best) ? view : best), cluster.view),
+    answered: own.map(({ node }) => node.id).toSorted((a, b) => a - b),
+    silent: said.flatMap(({ origin, ...rest }) =>
+      rest.view === null ? [{ origin, reason: rest.failure.message.replace(`${origin}: `, '') }] : [],
+    ),
+    foreign: views
+      .filter(({ view }) => view.clusterId !== clusterId)
+      .map(({ origin, view }) => ({ origin, id: view.node.id, clusterId: view.clusterId })),
+  }
+}
+
+function apiAddresses({ membership }: ClusterAnswer): string[] {
+  const nodes = Object.values(membership?.effective.membership.nodes ?? {})
+  return nodes.flatMap(({ api }) => (URL.canParse(api) ? [new URL(api).origin] : []))
+}
+
+function isNewer(a: ClusterAnswer, b: ClusterAnswer): boolean {
+  const order = [
+    a.term - b.term,
+    Number(a.node.state === 'leader') - Number(b.node.state === 'leader'),
+    (a.committed?.index ?? -1) - (b.committed?.index ?? -1),
+  ]
+  return (order.find((difference) => difference !== 0) ?? 0) > 0
+}
+
+async function askAll(origins: readonly string[], timeoutMs: number, signal: AbortSignal | null): Promise<Said[]> {
+  const enough = new AbortController()
+  let timer: NodeJS.Timeout | null = null
+  const asked = origins.map(async (origin): Promise<Said> => {
+    const said = await ask(
+      origin,
+      timeoutMs,
+      signal === null ? enough.signal : AbortSignal.any([signal, enough.signal]),
+    )
+    if (said.view !== null) timer ??= setTimeout(() => enough.abort(), othersMsMax)
+    return said
+  })
+  try {
+    return await Promise.all(asked)
+  } finally {
+    if (timer !== null) clearTimeout(timer)
+  }
+}
+
+async function ask(origin: string, timeoutMs: number, signal: AbortSignal): Promise<Said> {
+  const client = new QuorateClient({ servers: [new URL(origin)], timeoutMs })
+  try {
+    return { origin, view: await client.cluster(signal) }
+  } catch (failure) {
+    if (failure instanceof ProblemError || failure instanceof ConnectionError) return { origin, view: null, failure }
+    throw failure
+  } finally {
+    client.close()
+  }
+}
