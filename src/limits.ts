@@ -92,6 +92,17 @@ export const limits = {
   /** Hot records kept in memory. */
   recordCacheBytesMax: 64 * 1024 * 1024,
 
+  /** Files of the state that no compaction has merged yet; writers wait beyond, below the 36 at which RocksDB would stop them. */
+  stateFilesUnmergedMax: 28,
+  /** A write or a flush of the state that lasts so long is looked into, and again after as long. */
+  storeSlowMs: 5_000,
+  /** What must be free on a disk beside the rows in memory; with less, a store that does not answer is taken to wait for room. */
+  stateFreeBytesMin: 1024 * 1024,
+  /** How long the close of a store waits after a fault. */
+  failedStoreCloseMsMax: 2_000,
+  /** How long a process that leaves after a fault may take, before it is killed. */
+  leaveMsMax: 5_000,
+
   /** One append to a follower; a larger batch goes alone. */
   appendBytesMax: 1024 * 1024,
   appendEntriesMax: 8192,

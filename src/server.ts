@@ -39,8 +39,11 @@ export interface Server {
    * any more, and its process should end without another word to the disk or to its peers.
    */
   readonly fault: Promise<Error>
-  /** Gracefully: finishes requests that are under way, hands leadership over, closes the stores. Not longer than configured. */
-  stop(): Promise<void>
+  /**
+   * Gracefully: finishes requests that are under way, hands leadership over, closes the stores. Not longer than configured: `late` when
+   * something was not done by then.
+   */
+  stop(): Promise<'stopped' | 'late'>
 }
 
 /** What of the requests under way is cut off when this part of the time for stopping is over. */
@@ -111,7 +114,7 @@ async function startNode(
     'ready to serve',
   )
 
-  let stopped: Promise<void> | null = null
+  let stopped: Promise<'stopped' | 'late'> | null = null
   return {
     addresses,
     fault: fault.promise,
@@ -121,7 +124,7 @@ async function startNode(
         await node.stop({ transfer: true })
         await directory.close()
       })
-      await stopped
+      return await stopped
     },
   }
 }
@@ -142,13 +145,15 @@ async function startOrClose(node: Node, { transport, state, log }: NodeDependenc
   }
 }
 
-async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise<void>): Promise<void> {
+async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise<void>): Promise<'stopped' | 'late'> {
   const late = deferred<'late'>()
   const timer = setTimeout(() => late.resolve('late'), timeoutMs)
   try {
     const outcome = await Promise.race([stop(), late.promise])
+    if (outcome !== 'late') return 'stopped'
     // Safe all the same: whatever was acknowledged is on the disk already.
-    if (outcome === 'late') logger.warn({ timeoutMs }, 'not stopped in time; leaving as it is')
+    logger.warn({ timeoutMs }, 'not stopped in time; leaving as it is')
+    return outcome
   } finally {
     clearTimeout(timer)
   }
@@ -207,7 +212,10 @@ function nodeDependencies(
       },
       { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log') },
     ),
-    state: new RocksStateStore({ directory: stateDirectoryOf(directory.path) }),
+    state: new RocksStateStore(
+      { directory: stateDirectoryOf(directory.path) },
+      { onSlow: (call) => logger.warn(call, 'the state store is slow: the disk has room, so it is waited for') },
+    ),
     transport: new TcpTransport(
       {
         id: nodeId(config.id),

@@ -4,6 +4,7 @@ import { StorageError } from '../lib/errors.ts'
 import { InvariantError } from '../lib/assert.ts'
 import { createLogger } from '../logger.ts'
 import { startServer, type Server } from '../server.ts'
+import { leaveForSure } from './leaving.ts'
 import { exitCodes, type Terminal } from './terminal.ts'
 
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
@@ -28,7 +29,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
       logger.fatal({ ...(isExpected(error) ? { reason: error.message } : { err: error }), exitCode: code }, message)
       terminal.printError(`quorate: ${message}: ${error.message}\n`)
     }
-    process.exit(code)
+    leaveForSure(code)
   }
   // A rejection that nobody handled arrives here too. Either is a belief of the code that broke.
   process.on('uncaughtException', (error) => leave(exitCodes.brokenInvariant, 'stopped by an unexpected error', error))
@@ -48,6 +49,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
 
   logger.info({ reason: end }, 'stopping')
   const fault = await Promise.race([server.stop(), server.fault])
+  if (fault === 'late') leaveForSure(exitCodes.stopped)
   if (fault instanceof StorageError) return leave(exitCodes.storageFault, 'a storage fault while stopping', fault)
   if (fault instanceof Error) return leave(exitCodes.brokenInvariant, 'a broken invariant while stopping', fault)
   logger.info({}, 'stopped')
@@ -68,7 +70,7 @@ async function untilAsked(): Promise<string> {
     let asked = false
     for (const signal of stopSignals) {
       process.on(signal, () => {
-        if (asked) process.exit(128 + constants.signals[signal])
+        if (asked) leaveForSure(128 + constants.signals[signal])
         asked = true
         resolve(signal)
       })

@@ -38,7 +38,8 @@ export interface StateInstall {
 
 /**
  * An ordered map of byte strings with one `meta` value that changes atomically with the rows. Keys have at least one byte.
- * Writes reach the disk in order but are not synced: after a crash the store holds everything up to some earlier write, never a mix.
+ * Writes reach the disk in order but are not synced: after a crash the store holds everything up to some write, never a mix, and at
+ * least what was flushed. That holds after `close` too.
  * A rejection of `open`, `write`, `flush` or `commit` leaves the store unusable; the caller stops the process.
  */
 export interface StateStore {

@@ -16,6 +16,6 @@ export async function startTestNode(
   const outcome = readConfig([...own, ...patient, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
   if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
   const server = await startServer(outcome.config, { logger: pino({ level: outcome.config.logLevel }) })
-  owner.teardown(async () => await server.stop())
+  owner.teardown(async () => void (await server.stop()))
   return server
 }

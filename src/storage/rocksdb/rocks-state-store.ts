@@ -1,19 +1,27 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { assert, type InvariantError } from '../../lib/assert.ts'
+import { deferred } from '../../lib/deferred.ts'
 import { StorageError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
 import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, stateFault } from './binding.ts'
+import { openDatabase } from './database.ts'
+import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
 import { BEYOND_KEYS, META_KEY, RowScan } from './row-scan.ts'
+import { batchBytes, WriteGate } from './write-gate.ts'
 
 export interface RocksStateStoreOptions {
   /** Belongs to the state alone. Created when it does not exist. */
   readonly directory: string
   /** Rows gathered in memory before they are written out as one file. Two such buffers may exist. */
   readonly writeBufferBytes?: number
+  /** After how long a write or a flush is looked into. */
+  readonly slowMs?: number
 }
 
 /** All may be left out. */
-export interface RocksStateStoreDependencies {
+export interface RocksStateStoreDependencies extends DiskWatchDependencies {
   readonly files?: StateFiles
   readonly load?: () => Promise<{ default: RocksDbClass }>
 }
@@ -26,6 +34,7 @@ const SIZE_EVERY_WRITES = 256
 interface Generation {
   readonly number: number
   readonly database: Database
+  readonly gate: WriteGate
   /** Views and calls under way. */
   users: number
   /** Set when the generation was replaced: called when the last user has gone. */
@@ -37,6 +46,7 @@ export class RocksStateStore implements StateStore {
   private readonly options: RocksStateStoreOptions
   private readonly generations: Generations
   private readonly load: (() => Promise<{ default: RocksDbClass }>) | undefined
+  private readonly disk: DiskWatch
   private rocks: RocksDbClass | null = null
   private current: Generation | null = null
   private readonly views = new Set<RocksView>()
@@ -48,12 +58,15 @@ export class RocksStateStore implements StateStore {
   /** Work that `close` waits for; its outcomes are told elsewhere. */
   private readonly work = new Set<Promise<void>>()
   private fault: StorageError | InvariantError | null = null
+  private readonly failed = deferred<void>()
   private closing: Promise<void> | null = null
 
   constructor(options: RocksStateStoreOptions, dependencies: RocksStateStoreDependencies = {}) {
     this.options = options
     this.generations = new Generations(options.directory, dependencies.files ?? nodeStateFiles)
     this.load = dependencies.load
+    const { directory, slowMs = limits.storeSlowMs } = options
+    this.disk = new DiskWatch({ directory, slowMs }, dependencies)
   }
 
   async open(): Promise<Uint8Array | null> {
@@ -76,31 +89,28 @@ export class RocksStateStore implements StateStore {
 
   async write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     const current = this.checkOpen()
-    return this.track('write to the state', async () =>
-      this.using(current, async (database) => {
-        // A batch that is begun and not flushed would hold the database open for ever, so the checks come first.
-        for (const { key } of writes) assert(key.length > 0, 'a key is not empty')
-        const batch = database.write({ capacity: writes.length + 1, autoDestroy: true })
-        for (const write of writes) {
-          if (write.type === 'put') batch.tryPut(write.key, write.value)
-          else batch.tryDelete(write.key)
-        }
-        batch.tryPut(META_KEY, meta)
-        await batch.flush()
-        this.writesUntilSize -= 1
-        if (this.writesUntilSize <= 0) await this.measure(database)
-      }),
-    )
+    return this.change('write to the state', current, async (database) => {
+      // A batch that is begun and not flushed would hold the database open for ever, so the checks come first.
+      for (const { key } of writes) assert(key.length > 0, 'a key is not empty')
+      await current.gate.admit(batchBytes(writes))
+      const batch = database.write({ capacity: writes.length + 1, autoDestroy: true })
+      for (const write of writes) {
+        if (write.type === 'put') batch.tryPut(write.key, write.value)
+        else batch.tryDelete(write.key)
+      }
+      batch.tryPut(META_KEY, meta)
+      await batch.flush()
+      this.writesUntilSize -= 1
+      if (this.writesUntilSize <= 0) await this.measure(database)
+    })
   }
 
   async flush(): Promise<void> {
     const current = this.checkOpen()
-    return this.track('flush the state', async () =>
-      this.using(current, async (database) => {
-        await database.flush()
-        await this.measure(database)
-      }),
-    )
+    return this.change('flush the state', current, async (database) => {
+      await current.gate.flush()
+      await this.measure(database)
+    })
   }
 
   async view(): Promise<StateView> {
@@ -133,13 +143,13 @@ export class RocksStateStore implements StateStore {
       return {
         write: async (rows) => {
           this.checkInstalling(generation)
-          return this.track('write an install', async () => {
-            lastKey = await putRows(generation.database, rows, lastKey)
+          return this.change('write an install', generation, async () => {
+            lastKey = await putRows(generation, rows, lastKey)
           })
         },
         commit: async (meta) => {
           this.checkInstalling(generation)
-          return this.track('commit an install', async () => this.commit(generation, meta))
+          return this.change('commit an install', generation, async () => this.commit(generation, meta))
         },
         abort: async () => {
           this.checkInstalling(generation)
@@ -158,7 +168,9 @@ export class RocksStateStore implements StateStore {
   }
 
   async close(): Promise<void> {
-    this.closing ??= this.closeAfterWork()
+    // What has failed may never come to rest. Nothing is lost: what was to be kept has been flushed, or is in the log.
+    const given = this.failed.promise.then(async () => delay(limits.failedStoreCloseMsMax, undefined, { ref: false }))
+    this.closing ??= Promise.race([this.closeAfterWork(), given])
     return this.closing
   }
 
@@ -177,13 +189,9 @@ export class RocksStateStore implements StateStore {
 
   private async openGeneration(number: number): Promise<Generation> {
     assert(this.rocks !== null, 'RocksDB is loaded before a database is opened')
-    const database = new this.rocks(this.generations.path(number), {
-      // Two cores are common; a flush must not wait behind several compactions.
-      maxBackgroundJobs: 2,
-      writeBufferSize: this.options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
-    })
-    await database.ready()
-    return { number, database, users: 0, onUnused: null }
+    const writeBufferBytes = this.options.writeBufferBytes ?? WRITE_BUFFER_BYTES
+    const database = await openDatabase(this.rocks, this.generations.path(number), writeBufferBytes)
+    return { number, database, gate: new WriteGate(database, writeBufferBytes), users: 0, onUnused: null }
   }
 
   /** From the rename of `current` on the new state is the one that a restart finds. Views of the old one stay valid. */
@@ -192,7 +200,7 @@ export class RocksStateStore implements StateStore {
     const batch = generation.database.write({ capacity: 1, autoDestroy: true })
     batch.tryPut(META_KEY, meta)
     await batch.flush()
-    await generation.database.flush()
+    await generation.gate.flush()
     await this.generations.publish(generation.number)
     this.current = generation
     this.installing = null
@@ -212,6 +220,17 @@ export class RocksStateStore implements StateStore {
     const files = Number(await database.getProperty('rocksdb.total-sst-files-size'))
     const memory = Number(await database.getProperty('rocksdb.cur-size-all-mem-tables'))
     this.size = files + memory
+  }
+
+  /** A write or a flush. It fails when RocksDB waits for room on a full disk. */
+  private async change<T>(
+    action: string,
+    generation: Generation,
+    work: (database: Database) => Promise<T>,
+  ): Promise<T> {
+    return this.track(action, async () =>
+      this.using(generation, async (database) => this.disk.during(work(database), action, database)),
+    )
   }
 
   private async using<T>(generation: Generation, work: (database: Database) => Promise<T>): Promise<T> {
@@ -251,6 +270,8 @@ export class RocksStateStore implements StateStore {
 
   private fail(error: unknown, action: string): StorageError | InvariantError {
     this.fault ??= stateFault(error, this.options.directory, action)
+    this.failed.resolve()
+    for (const generation of [this.current, this.installing]) generation?.gate.close()
     return this.fault
   }
 
@@ -337,13 +358,18 @@ async function readMany(database: Database, keys: readonly Uint8Array[]): Promis
 }
 
 /** Writes rows whose keys ascend from `after`; resolves to the last key. */
-async function putRows(database: Database, rows: readonly StateRow[], after: Uint8Array): Promise<Uint8Array> {
+async function putRows(
+  { database, gate }: Generation,
+  rows: readonly StateRow[],
+  after: Uint8Array,
+): Promise<Uint8Array> {
   if (rows.length === 0) return after
   let last = after
   for (const { key } of rows) {
     assert(Buffer.compare(last, key) < 0, 'the keys of an install ascend')
     last = key
   }
+  await gate.admit(batchBytes(rows))
   const batch = database.write({ capacity: rows.length, autoDestroy: true })
   for (const { key, value } of rows) batch.tryPut(key, value)
   await batch.flush()

@@ -3,6 +3,8 @@ declare module 'rocksdb-native' {
   export interface DatabaseOptions {
     /** Flushes and compactions at once. */
     maxBackgroundJobs?: number
+    /** Buffers of rows in memory that exist at once, those on their way to the disk included; with one more RocksDB stops writers. */
+    maxWriteBufferNumber?: number
     /** Size at which rows in memory are written out. */
     writeBufferSize?: number
   }
