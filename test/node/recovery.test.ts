@@ -1,3 +1,4 @@
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { keyToText } from '../../src/kv/index.ts'
@@ -9,6 +10,8 @@ import type { PeerMessage } from '../../src/ports/transport.ts'
 import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
 import { systemClock } from '../../src/system-clock.ts'
 import { LoopbackHub } from '../../src/transport/loopback.ts'
+import { eventually } from '../e2e/support/eventually.ts'
+import { recordEnds } from '../storage/rocks-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { key } from './support/client.ts'
 import { refused, specOf, specsOf, TestCluster } from './support/cluster.ts'
@@ -723,3 +726,74 @@ t.test(
     t.equal(new Set([2, 3, 4].map((id) => at(id).status().digest)).size, 1)
   },
 )
+
+t.test('on the real stores: a power cut while RocksDB switches buffers loses nothing acknowledged', async (t) => {
+  const root = await temporaryDirectory(t)
+  const hub = new LoopbackHub({ clock: systemClock, random: new SeededRandom(1) })
+  const options = { purgeEveryEntries: 1_000_000, writeBufferBytes: 512 * 1024 }
+  let node = await RealNode.start(1, join(root, 'live'), hub, options)
+  let runs = true
+  const stop = async (): Promise<void> => {
+    if (runs) await node.stop()
+    runs = false
+  }
+  t.teardown(stop)
+  await node.services.cluster.initialize(specsOf([1]), 'committed', 30_000)
+  const written: string[] = []
+  const write = async (): Promise<void> => {
+    const name = `k${String(written.length).padStart(4, '0')}`
+    const command = { type: 'put', key: key(name), value: Buffer.alloc(20_000, name), condition: null } as const
+    await node.services.keys.execute({ ...command, wantsPrevious: false, idempotency: null }, 30_000)
+    written.push(name)
+  }
+  const generation = join(root, 'live', 'state', 'generation-1')
+  const logs = async (): Promise<Map<string, Buffer>> => {
+    const names = (await readdir(generation)).filter((name) => name.endsWith('.log'))
+    const found = new Map<string, Buffer>()
+    // One that is gone by now has been written out.
+    for (const name of names) found.set(name, await readFile(join(generation, name)).catch(() => Buffer.alloc(0)))
+    return found
+  }
+
+  // Each gets a record of its own in the log of the first buffer.
+  for (let count = 1; count <= 4; count++) {
+    await write()
+    await eventually('the state has it', async () => {
+      const [log] = (await logs()).values()
+      return log !== undefined && recordEnds(log).length >= count ? true : null
+    })
+  }
+  await cp(join(root, 'live', 'state'), join(root, 'before'), { recursive: true })
+  const [[first, whole] = ['', Buffer.alloc(0)]] = await logs()
+  const next = await eventually('the log of the next buffer', async () => {
+    await write()
+    for (const [name, log] of await logs()) if (name !== first && log.length > 0) return { name, log }
+    return null
+  })
+  await cp(join(root, 'live', 'log'), join(root, 'log'), { recursive: true })
+  await stop()
+
+  const ends = recordEnds(whole)
+  t.ok(ends.length >= 4, `${ends.length} records`)
+  for (const end of [0, ...ends]) {
+    const image = join(root, `image-${end}`)
+    await cp(join(root, 'before'), join(image, 'state'), { recursive: true })
+    await cp(join(root, 'log'), join(image, 'log'), { recursive: true })
+    await writeFile(join(image, 'state', 'generation-1', first), whole.subarray(0, end))
+    await writeFile(join(image, 'state', 'generation-1', next.name), next.log)
+    node = await RealNode.start(1, image, hub, options)
+    runs = true
+    const consistency = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null } as const
+    const range = { start: null, end: null, after: null, reverse: false }
+    const scan = await node.services.keys.scan(range, { ...consistency, timeoutMs: 30_000 })
+    const { items } = await scan.next(10_000, 1e9)
+    await scan.close()
+    t.same(
+      items.map(({ key: name }) => keyToText(name)),
+      written,
+      `the first log up to byte ${end} of ${whole.length}`,
+    )
+    await stop()
+    await rm(image, { recursive: true })
+  }
+})

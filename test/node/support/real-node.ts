@@ -12,12 +12,18 @@ import { systemClock } from '../../../src/system-clock.ts'
 import type { LoopbackHub } from '../../../src/transport/loopback.ts'
 import { addressesOf } from './machine.ts'
 
+/** What differs from the usual. */
+export interface RealNodeOptions {
+  readonly purgeEveryEntries?: number
+  readonly writeBufferBytes?: number
+}
+
 /** A node in real time on real stores, in `directory`. Logs are purged soon, so that the state matters. */
 export class RealNode {
   readonly node: Node
   private fault: Error | null = null
 
-  private constructor(id: number, directory: string, hub: LoopbackHub) {
+  private constructor(id: number, directory: string, hub: LoopbackHub, options: RealNodeOptions) {
     const quiet = (): void => undefined
     this.node = new Node(
       {
@@ -38,7 +44,7 @@ export class RealNode {
         batchEntriesMax: 16,
         batchBytesMax: limits.batchBytesMax,
         caughtUpEntriesMax: 10,
-        purgeEveryEntries: 100,
+        purgeEveryEntries: options.purgeEveryEntries ?? 100,
         purgeEveryBytes: limits.segmentBytes,
         keepEntries: 20,
         keepBytes: 64 * 1024,
@@ -54,7 +60,10 @@ export class RealNode {
           { directory: join(directory, 'log'), segmentBytes: 256 * 1024, cacheBytesMax: 16 * 1024 },
           {},
         ),
-        state: new RocksStateStore({ directory: join(directory, 'state') }),
+        state: new RocksStateStore({
+          directory: join(directory, 'state'),
+          writeBufferBytes: options.writeBufferBytes ?? 64 * 1024 * 1024,
+        }),
         transport: hub.join(nodeId(id), addressesOf(id).raft),
         clock: systemClock,
         random: new SeededRandom(randomBytes(4).readUInt32LE()),
@@ -68,9 +77,14 @@ export class RealNode {
     )
   }
 
-  static async start(id: number, directory: string, hub: LoopbackHub): Promise<RealNode> {
+  static async start(
+    id: number,
+    directory: string,
+    hub: LoopbackHub,
+    options: RealNodeOptions = {},
+  ): Promise<RealNode> {
     await mkdir(join(directory, 'log'), { recursive: true })
-    const real = new RealNode(id, directory, hub)
+    const real = new RealNode(id, directory, hub, options)
     await real.node.start()
     return real
   }
