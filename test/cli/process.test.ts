@@ -21,11 +21,15 @@ interface Started {
 }
 
 function start(owner: Owner, words: readonly string[], environment: Record<string, string> = {}): Started {
+  return spawned(owner, [process.execPath, executable, ...words], environment)
+}
+
+function spawned(owner: Owner, command: readonly string[], environment: Record<string, string> = {}): Started {
   // `env -i`: a child of tap's gets hooks through its environment, which load ES modules before the program does.
   const variables = Object.entries({ PATH: process.env['PATH'] ?? '', ...environment }).map(
     ([name, text]) => `${name}=${text}`,
   )
-  const child = spawn('env', ['-i', ...variables, process.execPath, executable, ...words], {
+  const child = spawn('env', ['-i', ...variables, ...command], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''
@@ -182,6 +186,28 @@ t.test(
     twice.child.kill('SIGTERM')
     t.equal((await end(twice)).code, 143)
     t.equal((await end(await hang(['--shutdown-timeout', '500ms']))).code, 0)
+  },
+)
+
+t.test(
+  'leaving: with the code, and by force when a call to the disk hangs in the thread pool',
+  { skip: process.platform === 'win32' && 'needs a named pipe' },
+  async (t) => {
+    const pipe = join(await temporaryDirectory(t), 'pipe')
+    t.equal(spawnSync('mkfifo', [pipe]).status, 0)
+    const leaving = new URL('../../dist/cli/leaving.js', import.meta.url).href
+    const leave = (before: string): Started['ended'] => {
+      const program = `const { leaveForSure } = await import('${leaving}'); ${before} leaveForSure(3, 500)`
+      const { child, ended } = spawned(t, [process.execPath, '--input-type=module', '-e', program])
+      return ended.then((outcome) => ({
+        ...outcome,
+        code: outcome.code ?? (child.signalCode === 'SIGKILL' ? 137 : -1),
+      }))
+    }
+    t.match(await leave(''), { code: 3, err: '' })
+    // Nobody writes into the pipe, so that the thread that opens it waits for ever.
+    const hanging = `(await import('node:fs')).open(${JSON.stringify(pipe)}, 'r', () => undefined);`
+    t.match(await leave(hanging), { code: 137, err: '' })
   },
 )
 

@@ -321,7 +321,7 @@ t.test('a full disk: exit 3, nothing acknowledged is lost, and it goes on when t
   small.process.mayEnd = true
   const end = await small.process.ended
   t.match(end, { code: 3, signal: null }, 'exit code 3')
-  t.match(end.err, /storage fault.*(ENOSPC|[Nn]o space)/, end.err.trim())
+  t.match(end.err, /storage fault.*(ENOSPC|[Nn]o space|the disk is full)/, end.err.trim())
   const before = load.acknowledgedAt.length
   await eventually('the others go on', () => (load.acknowledgedAt.length > before + 20 ? true : null))
 
