@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import RocksDB, { type DatabaseOptions } from 'rocksdb-native'
+import RocksDB from 'rocksdb-native'
 import t, { type Test } from 'tap'
 import { deferred } from '../../src/lib/deferred.ts'
 import type { StateWrite } from '../../src/ports/state-store.ts'
@@ -426,12 +426,12 @@ t.test('a slow disk with room, or one that does not tell, is waited for', async 
 t.test('writers wait outside of RocksDB, which stops none, and memory stays bounded', async (t) => {
   const directory = join(temporary(t), 'state')
   const writeBufferBytes = 256 * 1024
-  let database: RocksDB | null = null
+  const databases: RocksDB[] = []
   const load = async () => ({
     default: class extends RocksDB {
-      constructor(path: string, options: DatabaseOptions) {
-        super(path, options)
-        database = this
+      override async ready(): Promise<void> {
+        databases.push(this)
+        return super.ready()
       }
     },
   })
@@ -440,7 +440,7 @@ t.test('writers wait outside of RocksDB, which stops none, and memory stays boun
   let most = 0
   for (let written = 0; written < 400; written++) {
     await store.write([put(`k${written}`, randomBytes(40_000))], Buffer.from(`m${written}`))
-    most = Math.max(most, Number(await (database as RocksDB | null)?.getProperty('rocksdb.cur-size-all-mem-tables')))
+    most = Math.max(most, Number(await databases[0]?.getProperty('rocksdb.cur-size-all-mem-tables')))
   }
   await store.close()
   t.ok(most > 0 && most < 4 * writeBufferBytes, `${most} bytes in memory`)
