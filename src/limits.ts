@@ -40,6 +40,18 @@ export const limits = {
   /** A stream whose reader takes nothing for this long is cut off. */
   streamStallTimeoutMs: 30_000,
 
+  /** Terms and indexes beyond this are no part of the protocol: far above what elections and writes can reach, far below what integers hold. */
+  termMax: 2 ** 48,
+  logIndexMax: 2 ** 48,
+  /** By how much peers may raise this node's term at most: elections that it may have missed, and how many there can be in a second. */
+  termsMissedMax: 2 ** 32,
+  termsPerSecondMax: 1_000,
+  /** Nodes in a membership that a peer sends. Above `membersMax`, which bounds what is asked for. */
+  membersReadMax: 1_024,
+  /** What unsound peers did is a warning for this long after the last time, and is logged at most this often. */
+  complaintMsMax: 600_000,
+  complaintLogIntervalMs: 10_000,
+
   /** Proposals gathered into one log batch. */
   batchEntriesMax: 4096,
   batchBytesMax: 1024 * 1024,
@@ -62,7 +74,17 @@ export const limits = {
   reconnectDelayMsMax: 1_000,
   /** Incoming peer connections in all. */
   peerConnectionsMax: 256,
-  /** One frame from a node that has not introduced itself yet: a hello, or the answer with a report. */
+  /** The first frame of whoever connects: a hello, whose texts are bounded one by one. */
+  helloBytesMax: 16 * 1024,
+  /** An address, a name or an incarnation, as a node tells it of itself. */
+  peerTextBytesMax: 512,
+  /** Frames that are still arriving on all incoming connections together; a frame that does not fit waits unread. */
+  incomingFramesBytesMax: 256 * 1024 * 1024,
+  /** Frames up to this size are not counted: all connections together hold little of them. */
+  incomingFrameUncountedBytes: 64 * 1024,
+  /** Pongs that wait for whoever pings and does not read. */
+  peerPongQueueBytesMax: 64 * 1024,
+  /** One frame of those that carry no entries and no rows: a report, the header of a snapshot, an answer. */
   handshakeBytesMax: 256 * 1024,
   /** How often the way to a connected peer is measured. */
   peerPingIntervalMs: 1_000,
@@ -70,6 +92,8 @@ export const limits = {
   peerPingTimeoutMs: 5_000,
   /** An incoming connection on which nothing came for so long is closed; its dialler pings all the time. */
   peerSilenceMsMax: 15_000,
+  /** The same for a peer that is in no membership that this node knows. */
+  strangerSilenceMsMax: 5_000,
   /** How long a stop waits for the last frames to leave. */
   peerStopGraceMs: 200,
 
@@ -80,6 +104,12 @@ export const limits = {
   snapshotStallTimeoutMs: 30_000,
   /** Chunks received and not yet taken by the node: beyond, the connection is not read. */
   snapshotUnreadBytesMax: 1024 * 1024,
+  /** A received state may be so many times larger than was announced, and by so much more: sizes on disk are estimates. */
+  snapshotEstimateFactor: 16,
+  snapshotEstimateSlackBytes: 256 * 1024 * 1024,
+  /** Free space on the disk that a received state must leave, and how often that is looked at. */
+  snapshotDiskReserveBytes: 256 * 1024 * 1024,
+  snapshotDiskCheckBytes: 32 * 1024 * 1024,
   /** From the last chunk until the receiver must have installed the state. */
   snapshotInstallTimeoutMs: 600_000,
 

@@ -2,9 +2,9 @@ import { assert } from '../lib/assert.ts'
 import type { Core } from './core.ts'
 import type { Election } from './election.ts'
 import { SENT_NEVER, type AppendOutcome, type AppendRequest, type TransferRequest } from './message.ts'
+import { brokenAppend } from './soundness.ts'
 import {
   BEFORE_FIRST,
-  compareLeaderIds,
   compareLogIds,
   compareVotes,
   indexOf,
@@ -38,7 +38,7 @@ export class Following {
 
   onAppendRequest(message: AppendRequest): void {
     const { core } = this
-    const reason = this.ignoreAppendRequest(message)
+    const reason = brokenAppend(message)
     if (reason !== null) return core.note(message.type, message.from, reason)
     if (compareVotes(message.vote, core.vote) < 0) return this.answer(message, { kind: 'outvoted' })
     this.election.heard(message.vote, message.committed)
@@ -49,22 +49,6 @@ export class Following {
     if (end > core.consistent) core.consistent = end
     core.commitTo(logIndex(Math.min(message.committed, end)))
     this.answerMatched(message, end)
-  }
-
-  /** Checks of what only a broken sender could get wrong. */
-  private ignoreAppendRequest(message: AppendRequest): string | null {
-    const { vote, prev } = message
-    if (!vote.committed || vote.leaderId.nodeId !== message.from) return 'not from the owner of the vote'
-    let last = indexOf(prev)
-    let leaderId = prev?.leaderId
-    for (const batch of message.batches) {
-      if (batch.first !== last + 1 || batch.last < batch.first) return 'a gap between entries'
-      if (leaderId !== undefined && compareLeaderIds(leaderId, batch.leaderId) > 0) return 'ballots that do not ascend'
-      last = batch.last
-      leaderId = batch.leaderId
-    }
-    if (leaderId !== undefined && compareLeaderIds(leaderId, vote.leaderId) > 0) return 'an entry above the vote'
-    return null
   }
 
   /** Anything at or below the committed index is a match: leaders hold everything that is committed (thesis 3.6.3). */

@@ -7,6 +7,7 @@ export type * from './options.ts'
 export { Raft } from './raft.ts'
 export type { SnapshotOffer } from './following.ts'
 export { checkSilence, checkState, checkStep } from './invariants.ts'
+export { contradictionIn, offerContradictionIn } from './soundness.ts'
 export {
   checkMembership,
   finalMembershipOf,

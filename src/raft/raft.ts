@@ -348,7 +348,7 @@ export class Raft {
     }
   }
 
-  /** The parts, for the checks of invariants.ts. Not for drivers. */
+  /** The parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */
   inspect(): { readonly core: Core; readonly leadership: Leadership | null } {
     return { core: this.core, leadership: this.leadership }
   }

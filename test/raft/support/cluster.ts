@@ -5,8 +5,10 @@ import {
   checkSilence,
   checkState,
   checkStep,
+  contradictionIn,
   indexOf,
   nodeId,
+  offerContradictionIn,
   type AppendPlan,
   type Effects,
   type LogIndex,
@@ -345,7 +347,10 @@ export class Cluster {
   private arrive(message: RaftMessage): void {
     const target = this.nodes.get(message.to)
     if (target === undefined || this.cut.has(`${message.from}>${message.to}`)) return
-    this.input(target, (raft, now) => raft.receive(now, message))
+    this.input(target, (raft, now) => {
+      assert.equal(contradictionIn(raft, message), null, 'a sound member contradicts nothing')
+      raft.receive(now, message)
+    })
   }
 
   /** Carries the sender's applied state over. */
@@ -362,7 +367,10 @@ export class Cluster {
     const offer = { vote, session, logId: applied }
     this.at(1, () => {
       if (lost()) return finish('failed')
-      const answer = this.ask(receiver, (raft, now) => raft.offerSnapshot(now, sender.id, offer))
+      const answer = this.ask(receiver, (raft, now) => {
+        assert.equal(offerContradictionIn(raft, sender.id, offer), null, 'a sound member offers what is committed')
+        return raft.offerSnapshot(now, sender.id, offer)
+      })
       if (answer !== 'accept') return finish(answer === 'have-it' ? 'installed' : 'failed')
       const { live } = receiver
       this.at(delayMs, () => {

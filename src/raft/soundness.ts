@@ -1,0 +1,128 @@
+import type { Core } from './core.ts'
+import type { SnapshotOffer } from './following.ts'
+import type {
+  AppendRequest,
+  AppendResponse,
+  PreVoteRequest,
+  PreVoteResponse,
+  RaftMessage,
+  TransferRequest,
+  VoteRequest,
+  VoteResponse,
+} from './message.ts'
+import type { Raft } from './raft.ts'
+import {
+  compareLeaderIds,
+  compareVotes,
+  indexOf,
+  logIndex,
+  sameLeaderId,
+  type LeaderId,
+  type LogId,
+  type LogIndex,
+  type Vote,
+} from './types.ts'
+
+/*
+ * What no sound member can say, whatever was lost, repeated or late. A message that comes too late, or from another ballot, is no
+ * contradiction: the core ignores it. One that contradicts is not handed to the core at all, whose assertions take for granted that
+ * members keep the protocol. The checks are sound for every message of a correct peer; the simulator holds them to that.
+ */
+
+/** Why `message` is not from a sound member; null when nothing speaks against it. Changes nothing. */
+export function contradictionIn(raft: Raft, message: RaftMessage): string | null {
+  const { core } = raft.inspect()
+  if (message.from === core.id) return 'a message in the name of the node that it came to'
+  switch (message.type) {
+    case 'pre-vote-request':
+    case 'vote-request':
+    case 'transfer-request':
+      return ofBallot(message)
+    case 'pre-vote-response':
+    case 'vote-response':
+      return ofBallotAnswer(core, message)
+    case 'append-request':
+      return brokenAppend(message) ?? ofAppend(core, message)
+    case 'append-response':
+      return ofAcknowledgement(raft, message)
+  }
+}
+
+/** The same for a snapshot that a leader offers, before it is read and again before it is installed. */
+export function offerContradictionIn(raft: Raft, from: number, offer: SnapshotOffer): string | null {
+  const { core } = raft.inspect()
+  const { vote, logId } = offer
+  if (!vote.committed || vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
+  if (compareLeaderIds(logId.leaderId, vote.leaderId) > 0) return 'a state above the vote'
+  // Every state that is sent was committed, whoever leads by now.
+  return differs(core, logId, core.committed) ? 'a state that contradicts what is committed' : null
+}
+
+/** What is wrong with the request by itself, as only a broken sender could write it. */
+export function brokenAppend({ from, vote, prev, batches }: AppendRequest): string | null {
+  if (!vote.committed || vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
+  let last = indexOf(prev)
+  let leaderId = prev?.leaderId
+  for (const batch of batches) {
+    if (batch.first !== last + 1 || batch.last < batch.first) return 'a gap between entries'
+    if (leaderId !== undefined && compareLeaderIds(leaderId, batch.leaderId) > 0) return 'ballots that do not ascend'
+    last = batch.last
+    leaderId = batch.leaderId
+  }
+  return leaderId !== undefined && compareLeaderIds(leaderId, vote.leaderId) > 0 ? 'an entry above the vote' : null
+}
+
+function ofBallot(message: PreVoteRequest | VoteRequest | TransferRequest): string | null {
+  const { from, type, vote, last } = message
+  if (vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
+  if (vote.committed !== (type === 'transfer-request')) return 'a ballot in the wrong state'
+  return isAbove(last, vote.leaderId) ? 'a log above the vote' : null
+}
+
+function ofBallotAnswer(core: Core, { type, asked, granted, vote }: PreVoteResponse | VoteResponse): string | null {
+  if (asked.leaderId.nodeId !== core.id) return 'an answer to a ballot of another node'
+  if (!granted) return null
+  const order = compareLeaderIds(vote.leaderId, asked.leaderId)
+  return (type === 'vote-response' ? order === 0 : order < 0) ? null : 'a grant that the vote beside it contradicts'
+}
+
+/** Leaders hold everything that is committed, and never overwrite their own log (thesis 3.5, 3.6.3). */
+function ofAppend(core: Core, { vote, prev, batches }: AppendRequest): string | null {
+  // An earlier leader may not know what was committed since.
+  if (compareVotes(vote, core.vote) < 0) return null
+  const settled = settledUnder(core, vote)
+  if (prev !== null && differs(core, prev, settled)) return 'entries behind one that contradicts what is settled'
+  for (const { leaderId, first, last } of batches) {
+    if (first > settled) break
+    if (differs(core, { leaderId, index: logIndex(Math.min(last, settled)) }, settled))
+      return 'an entry that contradicts what is settled'
+  }
+  return null
+}
+
+/** Up to where the log of `vote`'s leader is known to be this node's: committed, or taken from that leader itself. */
+function settledUnder(core: Core, vote: Vote): LogIndex {
+  const isKnown = sameLeaderId(vote.leaderId, core.vote.leaderId)
+  return logIndex(isKnown ? Math.max(core.committed, core.consistent) : core.committed)
+}
+
+/** Whether the log has another entry in the place of `logId`. Below the purge mark nobody knows. */
+function differs(core: Core, { leaderId, index }: LogId, upTo: LogIndex): boolean {
+  if (index > upTo) return false
+  const own = core.log.leaderIdAt(index)
+  return own !== null && !sameLeaderId(own, leaderId)
+}
+
+function ofAcknowledgement(raft: Raft, { from, vote, asked, session, outcome }: AppendResponse): string | null {
+  const { core, leadership } = raft.inspect()
+  if (asked.leaderId.nodeId !== core.id) return 'an answer to another leader'
+  if (compareVotes(vote, asked) < 0) return 'an answer from below the ballot that it answers'
+  if (leadership === null || outcome.kind !== 'matched' || outcome.matched <= core.log.lastIndex) return null
+  const isCurrent = sameLeaderId(asked.leaderId, leadership.vote.leaderId)
+  const isOurs = isCurrent && leadership.replication.progressOf(from)?.session === session
+  return isOurs ? 'an acknowledgement of entries that were never sent' : null
+}
+
+function isAbove(last: LogId | null, leaderId: LeaderId): boolean {
+  return last !== null && compareLeaderIds(last.leaderId, leaderId) > 0
+}
