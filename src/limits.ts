@@ -78,6 +78,8 @@ export const limits = {
   helloBytesMax: 16 * 1024,
   /** An address, a name or an incarnation, as a node tells it of itself. */
   peerTextBytesMax: 512,
+  /** Why a peer refuses something, in its words. */
+  peerDetailBytesMax: 4_096,
   /** Frames that are still arriving on all incoming connections together; a frame that does not fit waits unread. */
   incomingFramesBytesMax: 256 * 1024 * 1024,
   /** Frames up to this size are not counted: all connections together hold little of them. */

@@ -119,6 +119,7 @@ export type Refusal = {
     | 'shutting-down'
     | 'bad-hello'
     | 'same-id'
+    | 'stranger'
   /** For people: what differs and what to do. */
   readonly detail: string
 }
@@ -150,7 +151,7 @@ export interface SnapshotHeader {
   readonly membership: StoredMembership
   /** Of the format of chunks. */
   readonly formatVersion: number
-  /** About how much will come; 0 when unknown. */
+  /** About how much will come, in the size that the sender has on its disk; 0 for nothing to speak of. */
   readonly bytesEstimate: number
 }
 
@@ -169,8 +170,13 @@ export interface SnapshotSink {
 }
 
 export interface TransportHandlers {
-  /** Called for each message, in the order of arrival for one peer. Must not throw. */
-  onMessage(message: PeerMessage): void
+  /**
+   * Called for each message, in the order of arrival for one peer. Must not throw. Returns null, also for a message that is
+   * ignored; otherwise why no sound member says this, and its connection is to be closed.
+   */
+  onMessage(message: PeerMessage): string | null
+  /** Whether `peer` is in a membership that this node knows: connections of others are closed first when room is needed. */
+  isMember(peer: NodeId): boolean
   /** This node's outgoing connection to `peer` stands. */
   onConnected(peer: NodeId): void
   /** The connection broke or its queue was dropped: messages to `peer` may be lost. */

@@ -1,8 +1,9 @@
 import { limits as maxima } from '../limits.ts'
-import type { Hello, TransportHandlers } from '../ports/transport.ts'
+import type { Hello, PeerMessage, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import type { Channel, CloseReason } from './channel.ts'
 import { answerHello } from './handshake.ts'
+import { type Holder, IncomingBudget } from './incoming-budget.ts'
 import { IncomingSnapshot } from './incoming-snapshot.ts'
 import type { TransportContext } from './transport-options.ts'
 import type { Frame } from './wire.ts'
@@ -10,7 +11,7 @@ import type { Frame } from './wire.ts'
 /** Strangers at the door are logged at most this often; the line says how many there were. */
 const REJECTION_LOG_INTERVAL_MS = 1_000
 
-interface Incoming {
+interface Incoming extends Holder {
   readonly channel: Channel
   /** 0 until the hello is accepted, and for a probe by a stranger. */
   peer: NodeId | 0
@@ -29,6 +30,7 @@ export class Acceptor {
   private readonly connections = new Set<Incoming>()
   /** A peer has one connection for messages; a second one replaces the first. */
   private readonly messagesFrom = new Map<NodeId, Incoming>()
+  private readonly budget: IncomingBudget
   private closed = false
   private rejections = 0
   private rejectionLoggedAt = Number.NEGATIVE_INFINITY
@@ -42,10 +44,22 @@ export class Acceptor {
     this.context = dependencies.context
     this.handlers = dependencies.handlers
     this.onGreeted = dependencies.onGreeted
+    this.budget = new IncomingBudget(this.context.limits.incomingFramesBytesMax)
   }
 
   accept(channel: Channel): void {
-    const incoming: Incoming = { channel, peer: 0, phase: 'hello', heard: false, cancelTimer: null }
+    const incoming: Incoming = {
+      channel,
+      peer: 0,
+      phase: 'hello',
+      heard: false,
+      cancelTimer: null,
+      isMember: () => this.isMember(incoming),
+      recheck: () => channel.recheck(),
+      evict: () => channel.close('closed', 'frames of members needed the room'),
+    }
+    channel.acceptFrames(maxima.helloBytesMax)
+    channel.guard(this.budget.gateOf(incoming))
     channel.listen({
       onFrame: (frame) => this.onFrame(incoming, frame),
       onDrained: () => undefined,
@@ -69,16 +83,27 @@ export class Acceptor {
     for (const { channel } of this.connections) channel.close('closed', 'this node stops')
   }
 
-  /** Those who have not said who they are make room for newcomers, the oldest first, so that strangers cannot lock peers out. */
+  /**
+   * So that strangers cannot lock members out, those who have not said who they are make room for newcomers, then those who are no
+   * members; of each, whoever came first.
+   */
   private makeRoom(): boolean {
     if (this.connections.size < this.context.limits.peerConnectionsMax) return true
-    for (const incoming of this.connections) {
-      if (incoming.phase !== 'hello' && incoming.phase !== 'leaving') continue
-      this.connections.delete(incoming)
-      incoming.channel.close('closed', 'other connections needed the room')
-      return true
-    }
-    return false
+    const evicted =
+      this.oldest(({ phase }) => phase === 'hello' || phase === 'leaving') ?? this.oldest(({ isMember }) => !isMember())
+    if (evicted === null) return false
+    this.connections.delete(evicted)
+    evicted.channel.close('closed', 'other connections needed the room')
+    return true
+  }
+
+  private oldest(matches: (incoming: Incoming) => boolean): Incoming | null {
+    for (const incoming of this.connections) if (matches(incoming)) return incoming
+    return null
+  }
+
+  private isMember({ peer }: Incoming): boolean {
+    return peer !== 0 && this.handlers.isMember(peer)
   }
 
   private onFrame(incoming: Incoming, frame: Frame): void {
@@ -115,8 +140,8 @@ export class Acceptor {
       return channel.closeGently('the probe is answered')
     }
     incoming.peer = hello.from
-    channel.acceptFrames(maxima.frameBytesMax)
     if (hello.purpose === 'snapshot') return this.awaitSnapshot(incoming)
+    channel.acceptFrames(maxima.frameBytesMax)
     incoming.phase = 'messages'
     this.messagesFrom.get(hello.from)?.channel.close('closed', `node ${hello.from} connected anew`)
     this.messagesFrom.set(hello.from, incoming)
@@ -127,7 +152,7 @@ export class Acceptor {
   private onMessage(incoming: Incoming, frame: Frame): void {
     switch (frame.type) {
       case 'ping':
-        return incoming.channel.send({ type: 'pong', number: frame.number })
+        return this.onPing(incoming, frame.number)
       case 'pong':
       case 'hello':
       case 'hello-answer':
@@ -142,12 +167,25 @@ export class Acceptor {
           const detail = `a message from node ${frame.from} to node ${frame.to} came from node ${incoming.peer}`
           return incoming.channel.close('malformed', detail)
         }
-        this.handlers.onMessage(frame)
+        this.hand(incoming, frame)
     }
+  }
+
+  private hand({ channel, peer }: Incoming, message: PeerMessage): void {
+    const fault = this.handlers.onMessage(message)
+    if (fault !== null) channel.close('malformed', `node ${peer} sent what no sound member sends: ${fault}`)
+  }
+
+  /** Whoever pings and does not read the answers is not waited for. */
+  private onPing({ channel }: Incoming, number: number): void {
+    if (channel.queuedBytes > maxima.peerPongQueueBytesMax)
+      return channel.close('closed', 'answers to pings are not read')
+    channel.send({ type: 'pong', number })
   }
 
   private awaitSnapshot(incoming: Incoming): void {
     incoming.phase = 'snapshot'
+    incoming.channel.acceptFrames(maxima.handshakeBytesMax)
     const { clock, limits } = this.context
     incoming.cancelTimer = clock.after(limits.snapshotStallTimeoutMs, () => {
       incoming.channel.close('malformed', 'no snapshot followed the hello')
@@ -161,7 +199,10 @@ export class Acceptor {
       {
         channel: incoming.channel,
         context: this.context,
-        onEnded: () => this.connections.delete(incoming),
+        onEnded: () => {
+          this.connections.delete(incoming)
+          this.budget.drop(incoming)
+        },
       },
     )
     this.context.logger.info(
@@ -175,12 +216,13 @@ export class Acceptor {
   private watchSilence(incoming: Incoming): void {
     const { clock, limits } = this.context
     incoming.heard = false
-    incoming.cancelTimer = clock.after(limits.peerSilenceMsMax, () => {
+    const silenceMsMax = incoming.isMember() ? limits.peerSilenceMsMax : limits.strangerSilenceMsMax
+    incoming.cancelTimer = clock.after(silenceMsMax, () => {
       // If it was this process that stood still, the bytes wait to be read: let that happen before judging.
       clock.nextTurn(() => {
         if (!this.connections.has(incoming)) return
         if (incoming.heard) this.watchSilence(incoming)
-        else incoming.channel.close('closed', `nothing came in ${limits.peerSilenceMsMax} ms`)
+        else incoming.channel.close('closed', `nothing came in ${silenceMsMax} ms`)
       })
     })
   }
@@ -188,6 +230,7 @@ export class Acceptor {
   private onClosed(incoming: Incoming, reason: CloseReason): void {
     incoming.cancelTimer?.()
     this.connections.delete(incoming)
+    this.budget.drop(incoming)
     if (incoming.peer !== 0 && this.messagesFrom.get(incoming.peer) === incoming)
       this.messagesFrom.delete(incoming.peer)
     if (reason.kind === 'malformed') this.logRejection(incoming.channel, reason.detail, incoming.peer)

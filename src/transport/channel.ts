@@ -1,3 +1,4 @@
+import type { FrameGate } from './frame-splitter.ts'
 import type { Frame } from './wire.ts'
 
 /** Why a channel is closed. */
@@ -33,6 +34,10 @@ export interface Channel {
   listen(events: ChannelEvents): void
   /** Frames of more than this many bytes are malformed. */
   acceptFrames(bytesMax: number): void
+  /** Sets who is asked before room is made for a large frame that is still arriving. While it has none, nothing is read. */
+  guard(gate: FrameGate): void
+  /** Asks for that room again. */
+  recheck(): void
   /** Queues `frame`. Its bodies must not change until `queuedBytes` is 0. Does nothing when the channel is closed. */
   send(frame: Frame): void
   /** Hands over what is queued now rather than at the end of this turn. */

@@ -38,14 +38,16 @@ export class FieldReader {
     return value
   }
 
-  /** An integer from 0 to 2^53 - 1. */
-  u64(): number {
+  /** An integer from 0 to `max`, which is at most 2^53 - 1. */
+  u64(max: number = Number.MAX_SAFE_INTEGER): number {
     this.need(8)
     const low = this.view.getUint32(this.at, true)
     const high = this.view.getUint32(this.at + 4, true)
     if (high > HIGH_MAX) throw new DecodeError('an integer is not safe')
+    const value = high * TWO_TO_32 + low
+    if (value > max) throw new DecodeError(`an integer is ${value}, beyond ${max}`)
     this.at += 8
-    return high * TWO_TO_32 + low
+    return value
   }
 
   f64(): number {
@@ -56,8 +58,10 @@ export class FieldReader {
     return value
   }
 
-  text(): string {
-    const bytes = this.raw(this.u32())
+  text(bytesMax: number = Infinity): string {
+    const length = this.u32()
+    if (length > bytesMax) throw new DecodeError(`a text of ${length} bytes exceeds ${bytesMax}`)
+    const bytes = this.raw(length)
     if (!isUtf8(bytes)) throw new DecodeError('a text is not UTF-8')
     return bytes.toString('utf8')
   }

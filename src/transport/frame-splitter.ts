@@ -1,7 +1,16 @@
 import { crc32 } from '../lib/checksum.ts'
+import { limits } from '../limits.ts'
 import { DecodeError } from './decode-error.ts'
 import { FRAME_HEADER_BYTES, FRAME_VERSION, type FrameHeader, readFrameHeader } from './frame-header.ts'
 import { decodeFrame, type Frame, isFrameType } from './wire.ts'
+
+/** Asked before room is made for a large frame that has not arrived in full. */
+export interface FrameGate {
+  /** Whether there is room now. If not, the frame waits, and is asked for again. */
+  reserve(bytes: number): boolean
+  /** What was reserved last is not needed any more. */
+  release(): void
+}
 
 /**
  * Cuts a stream of bytes into frames.
@@ -12,6 +21,7 @@ import { decodeFrame, type Frame, isFrameType } from './wire.ts'
 export class FrameSplitter {
   /** The longest payload that is accepted. Small until the other side has introduced itself. */
   payloadBytesMax: number
+  gate: FrameGate | null = null
 
   private chunks: Buffer[] = []
   /** Where in `chunks[0]` the bytes begin that were not used yet. */
@@ -26,6 +36,11 @@ export class FrameSplitter {
     this.payloadBytesMax = payloadBytesMax
   }
 
+  /** A frame has been announced, and there is no room for it: nothing more should be read. */
+  get isWaiting(): boolean {
+    return this.header !== null && this.payload === null
+  }
+
   push(chunk: Buffer): void {
     this.chunks.push(chunk)
   }
@@ -34,6 +49,7 @@ export class FrameSplitter {
   next(): Frame | null {
     for (;;) {
       const chunk = this.chunks[0]
+      if (this.isWaiting && !this.makeRoom()) return null
       if (chunk === undefined) return null
       const frame = this.header === null ? this.startFrame(chunk) : this.continueFrame(chunk, this.header)
       if (this.at === chunk.length) {
@@ -65,9 +81,16 @@ export class FrameSplitter {
   private expectPayload(header: FrameHeader): Frame | null {
     if (header.payloadBytes === 0) return decodeChecked(header, this.head.subarray(0, 0))
     this.header = header
-    this.payload = Buffer.allocUnsafeSlow(header.payloadBytes)
-    this.payloadFilled = 0
+    this.makeRoom()
     return null
+  }
+
+  private makeRoom(): boolean {
+    const bytes = this.header?.payloadBytes ?? 0
+    if (isCounted(bytes) && this.gate?.reserve(bytes) === false) return false
+    this.payload = Buffer.allocUnsafeSlow(bytes)
+    this.payloadFilled = 0
+    return true
   }
 
   private continueFrame(chunk: Buffer, header: FrameHeader): Frame | null {
@@ -79,6 +102,7 @@ export class FrameSplitter {
     if (this.payloadFilled < header.payloadBytes) return null
     this.header = null
     this.payload = null
+    if (isCounted(header.payloadBytes)) this.gate?.release()
     return decodeChecked(header, payload)
   }
 
@@ -92,6 +116,10 @@ export class FrameSplitter {
     }
     return header
   }
+}
+
+function isCounted(bytes: number): boolean {
+  return bytes > limits.incomingFrameUncountedBytes
 }
 
 function decodeChecked(header: FrameHeader, payload: Buffer): Frame {

@@ -1,4 +1,3 @@
-import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Hello, HelloAnswer, Refusal, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -57,7 +56,6 @@ export function shakeHands(
       onFrame(frame) {
         if (frame.type !== 'hello-answer')
           return fail('malformed', `a ${frame.type} came in place of the answer to the hello`)
-        channel.acceptFrames(limits.frameBytesMax)
         settle({ kind: 'answered', channel, answer: frame.answer })
       },
       onDrained: () => undefined,

@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts'
 import type { Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -8,6 +9,7 @@ import {
   readNodeIdOrZero,
   readOptionalLogId,
   readOptionalNodeId,
+  readPeerText,
   readVote,
   writeAddresses,
   writeMembership,
@@ -40,7 +42,7 @@ export function readHello(reader: FieldReader): Hello {
   const from = readNodeIdOrZero(reader)
   const to = readNodeIdOrZero(reader)
   const clusterId = readOptionalText(reader)
-  const incarnation = reader.text()
+  const incarnation = readPeerText(reader)
   const addresses = readAddresses(reader)
   reader.raw(reader.remaining)
   return { protocol, purpose, from, to, clusterId, incarnation, addresses }
@@ -56,6 +58,7 @@ const REFUSAL_CODES = [
   'shutting-down',
   'bad-hello',
   'same-id',
+  'stranger',
 ] as const satisfies Refusal['code'][]
 
 export function writeHelloAnswer(writer: FrameWriter, answer: HelloAnswer): void {
@@ -77,7 +80,7 @@ export function readHelloAnswer(reader: FieldReader): HelloAnswer {
 function readAnswerFields(reader: FieldReader): HelloAnswer {
   if (reader.flag()) return { kind: 'welcome', report: readReport(reader) }
   const code = reader.oneOf(REFUSAL_CODES)
-  const refusal: Refusal = { code, detail: reader.text() }
+  const refusal: Refusal = { code, detail: reader.text(limits.peerDetailBytesMax) }
   return { kind: 'refused', refusal, report: reader.flag() ? readReport(reader) : null }
 }
 
@@ -102,7 +105,7 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
 
 function readReport(reader: FieldReader): NodeReport {
   const id = readNodeId(reader)
-  const incarnation = reader.text()
+  const incarnation = readPeerText(reader)
   const clusterId = readOptionalText(reader)
   const initialized = reader.flag()
   const vote = readVote(reader)
@@ -110,8 +113,8 @@ function readReport(reader: FieldReader): NodeReport {
   const leader = readOptionalNodeId(reader)
   const effective = readMembership(reader)
   const addresses = readAddresses(reader)
-  const version = reader.text()
-  const candidacy = reader.flag() ? { token: reader.text(), proposal: readOptionalText(reader) } : null
+  const version = readPeerText(reader)
+  const candidacy = reader.flag() ? { token: readPeerText(reader), proposal: readOptionalText(reader) } : null
   const leaderPriority = reader.u8()
   const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
   return { ...facts, effective, addresses, version, candidacy, leaderPriority }
@@ -123,5 +126,5 @@ function writeOptionalText(writer: FrameWriter, text: string | null): void {
 }
 
 function readOptionalText(reader: FieldReader): string | null {
-  return reader.flag() ? reader.text() : null
+  return reader.flag() ? readPeerText(reader) : null
 }

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import { crc32 } from '../lib/checksum.ts'
 import { deferred, type Deferred } from '../lib/deferred.ts'
+import { limits } from '../limits.ts'
 import type { SnapshotAnswer, SnapshotHeader, SnapshotSource } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import type { Channel } from './channel.ts'
@@ -38,6 +39,7 @@ export class IncomingSnapshot implements SnapshotSource {
     this.channel = dependencies.channel
     this.context = dependencies.context
     this.onEnded = dependencies.onEnded
+    this.channel.acceptFrames(limits.frameBytesMax)
     this.channel.listen({
       onFrame: (frame) => this.onFrame(frame),
       onDrained: () => undefined,

@@ -2,7 +2,7 @@ import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Channel, ChannelEvents, CloseReason } from './channel.ts'
 import { DecodeError } from './decode-error.ts'
-import { FrameSplitter } from './frame-splitter.ts'
+import { type FrameGate, FrameSplitter } from './frame-splitter.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { encodeFrame, type Frame } from './wire.ts'
 
@@ -65,6 +65,14 @@ export class LoopbackChannel implements Channel {
 
   acceptFrames(bytesMax: number): void {
     this.splitter.payloadBytesMax = bytesMax
+  }
+
+  guard(gate: FrameGate): void {
+    this.splitter.gate = gate
+  }
+
+  recheck(): void {
+    this.planDelivery()
   }
 
   send(frame: Frame): void {

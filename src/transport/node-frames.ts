@@ -10,7 +10,7 @@ import type {
 import { DecodeError } from './decode-error.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
-import { readIndex, readVote, writeIndex, writeVote } from './raft-fields.ts'
+import { readIndex, readPeerText, readVote, writeIndex, writeVote } from './raft-fields.ts'
 import { readEntries, readEnvelope, writeEnvelope } from './raft-frames.ts'
 
 export function writeForwardRequest(writer: FrameWriter, message: ForwardRequest): void {
@@ -82,7 +82,7 @@ export function writeControlRequest(writer: FrameWriter, message: ControlRequest
 export function readControlRequest(reader: FieldReader): ControlRequest {
   const { from, to } = readEnvelope(reader)
   const requestId = reader.u64()
-  const name = reader.text()
+  const name = readPeerText(reader)
   return { type: 'control-request', from, to, requestId, name, body: reader.text() }
 }
 

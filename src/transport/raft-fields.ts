@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts'
 import type {
   LeaderId,
   LogId,
@@ -47,7 +48,7 @@ export function writeIndex(writer: FrameWriter, index: LogIndex): void {
 }
 
 export function readIndex(reader: FieldReader): LogIndex {
-  return (reader.u64() - 1) as LogIndex
+  return (reader.u64(limits.logIndexMax + 1) - 1) as LogIndex
 }
 
 export function writeLeaderId(writer: FrameWriter, leaderId: LeaderId): void {
@@ -56,8 +57,10 @@ export function writeLeaderId(writer: FrameWriter, leaderId: LeaderId): void {
 }
 
 export function readLeaderId(reader: FieldReader): LeaderId {
-  const term = reader.u64() as Term
-  return { term, nodeId: readNodeIdOrZero(reader) }
+  const term = reader.u64(limits.termMax) as Term
+  const nodeId = readNodeIdOrZero(reader)
+  if ((term === 0) !== (nodeId === 0)) throw new DecodeError(`a ballot of term ${term} belongs to node ${nodeId}`)
+  return { term, nodeId }
 }
 
 export function writeVote(writer: FrameWriter, vote: Vote): void {
@@ -77,7 +80,7 @@ export function writeLogId(writer: FrameWriter, logId: LogId): void {
 
 export function readLogId(reader: FieldReader): LogId {
   const leaderId = readLeaderId(reader)
-  return { leaderId, index: reader.u64() as LogIndex }
+  return { leaderId, index: reader.u64(limits.logIndexMax) as LogIndex }
 }
 
 export function writeOptionalLogId(writer: FrameWriter, logId: LogId | null): void {
@@ -95,13 +98,18 @@ export function writeAddresses(writer: FrameWriter, addresses: NodeAddresses): v
 }
 
 export function readAddresses(reader: FieldReader): NodeAddresses {
-  const raft = reader.text()
-  return { raft, api: reader.text() }
+  const raft = readPeerText(reader)
+  return { raft, api: readPeerText(reader) }
+}
+
+/** What a node says of itself or of another one is kept in memory, and may be shown. */
+export function readPeerText(reader: FieldReader): string {
+  return reader.text(limits.peerTextBytesMax)
 }
 
 function readMember(reader: FieldReader): NodeAddresses {
   const addresses = readAddresses(reader)
-  const incarnation = reader.text()
+  const incarnation = readPeerText(reader)
   return incarnation === '' ? addresses : { ...addresses, incarnation }
 }
 
@@ -127,6 +135,7 @@ export function readMembership(reader: FieldReader): StoredMembership {
   for (let i = 0; i < configCount; i++) configs.push(readNodeIds(reader))
   const nodes = new Map<NodeId, NodeAddresses>()
   const nodeCount = reader.count(16)
+  if (nodeCount > limits.membersReadMax) throw new DecodeError(`a membership has ${nodeCount} nodes`)
   for (let i = 0; i < nodeCount; i++) nodes.set(readNodeId(reader), readMember(reader))
   if (nodes.size !== nodeCount) throw new DecodeError('a membership names a node twice')
   const membership: Membership = { configs, nodes, removing: readNodeIds(reader) }

@@ -1,4 +1,5 @@
 import { countEntries, ENTRY_LENGTH_BYTES } from '../lib/entries.ts'
+import { limits } from '../limits.ts'
 import type {
   AppendOutcome,
   AppendRequest,
@@ -139,12 +140,12 @@ const NO_BATCHES: readonly LogBatch[] = []
 
 function readBatch(reader: FieldReader, bodies: FieldReader, next: number): LogBatch {
   const leaderId = readLeaderId(reader)
-  const first = reader.u64() as LogIndex
-  const last = reader.u64() as LogIndex
+  const first = reader.u64(limits.logIndexMax) as LogIndex
+  const last = reader.u64(limits.logIndexMax) as LogIndex
   const membershipCount = reader.u32()
   const bodyBytes = reader.u32()
   if (first !== next) throw new DecodeError(`a batch begins at index ${first} where ${next} follows`)
-  if (last < first || last === Number.MAX_SAFE_INTEGER) throw new DecodeError(`a batch from ${first} ends at ${last}`)
+  if (last < first) throw new DecodeError(`a batch from ${first} ends at ${last}`)
   if (membershipCount > last - first + 1) throw new DecodeError('a batch sets more memberships than it has entries')
   return { leaderId, first, last, body: readEntries(bodies, bodyBytes, last - first + 1), membershipCount }
 }
@@ -193,6 +194,7 @@ function readAppendOutcome(reader: FieldReader): AppendOutcome {
       return { kind, matched: readIndex(reader) }
     case 'conflict': {
       const prev = readIndex(reader)
+      if (prev < 0) throw new DecodeError('a conflict is about no entry')
       return { kind, prev, hint: readOptionalLogId(reader) }
     }
     case 'outvoted':

@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts'
 import type { SnapshotAnswer, SnapshotHeader } from '../ports/transport.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -66,5 +67,5 @@ export function writeSnapshotAnswer(writer: FrameWriter, answer: SnapshotAnswer)
 
 export function readSnapshotAnswer(reader: FieldReader): SnapshotAnswer {
   const installed = reader.flag()
-  return { installed, detail: reader.text() }
+  return { installed, detail: reader.text(limits.peerDetailBytesMax) }
 }

@@ -3,7 +3,7 @@ import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Channel, ChannelEvents, CloseReason } from './channel.ts'
 import { DecodeError } from './decode-error.ts'
-import { FrameSplitter } from './frame-splitter.ts'
+import { type FrameGate, FrameSplitter } from './frame-splitter.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { formatHostPort } from './host-port.ts'
 import { encodeFrame, type Frame } from './wire.ts'
@@ -61,6 +61,14 @@ export class TcpChannel implements Channel {
 
   acceptFrames(bytesMax: number): void {
     this.splitter.payloadBytesMax = bytesMax
+  }
+
+  guard(gate: FrameGate): void {
+    this.splitter.gate = gate
+  }
+
+  recheck(): void {
+    this.clock.nextTurn(() => this.deliver())
   }
 
   send(frame: Frame): void {
@@ -136,7 +144,9 @@ export class TcpChannel implements Channel {
       this.events?.onFrame(frame)
     }
     this.delivering = false
-    if (!this.paused && this.reason === null) this.socket.resume()
+    if (this.paused || this.reason !== null) return
+    if (this.splitter.isWaiting) this.socket.pause()
+    else this.socket.resume()
   }
 
   private nextFrame(): Frame | null {

@@ -15,6 +15,8 @@ type Limit =
   | 'peerPingIntervalMs'
   | 'peerPingTimeoutMs'
   | 'peerSilenceMsMax'
+  | 'strangerSilenceMsMax'
+  | 'incomingFramesBytesMax'
   | 'snapshotStallTimeoutMs'
   | 'snapshotUnreadBytesMax'
   | 'snapshotInstallTimeoutMs'

@@ -106,14 +106,23 @@ export class RecordingNode implements TransportHandlers {
   refusal: Refusal | null = null
   reportRefusal: Refusal | null = null
   takeMessage: (message: PeerMessage) => void = (message) => this.messages.push(message)
+  /** What the next messages are found to be; null for nothing wrong. */
+  fault: string | null = null
+  /** Whoever is not in here is let in, and is no member. */
+  members = new Set<NodeId>([1, 2, 3].map(nodeId))
   takeSnapshot: (source: SnapshotSource) => void = (source) => this.snapshots.push(source)
 
   constructor(id: NodeId) {
     this.id = id
   }
 
-  onMessage(message: PeerMessage): void {
-    this.takeMessage(message)
+  onMessage(message: PeerMessage): string | null {
+    if (this.fault === null) this.takeMessage(message)
+    return this.fault
+  }
+
+  isMember(peer: NodeId): boolean {
+    return this.members.has(peer)
   }
 
   onConnected(peer: NodeId): void {

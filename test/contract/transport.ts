@@ -384,11 +384,11 @@ async function refusals(t: Test, open: (t: Test) => TransportGround): Promise<vo
 
   t.test('by the transport: another protocol', async (t) => {
     const ground = open(t)
-    const a = await startMember(t, ground, one, { prepare: (node) => (node.protocol = 3) })
+    const a = await startMember(t, ground, one, { prepare: (node) => (node.protocol = 4) })
     const b = await startMember(t, ground, two)
     a.transport.setPeers(new Map([[two, b.transport.address]]))
     await until('refused', () => a.node.refused.length > 0)
-    t.match(a.node.refused[0], { peer: two, refusal: { code: 'wrong-protocol', detail: /protocol 2, not 3/ } })
+    t.match(a.node.refused[0], { peer: two, refusal: { code: 'wrong-protocol', detail: /protocol 3, not 4/ } })
     t.match(await a.transport.probe(b.transport.address, 5_000), {
       kind: 'refused',
       refusal: { code: 'wrong-protocol' },

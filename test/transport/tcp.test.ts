@@ -240,6 +240,124 @@ t.test('bytes from strangers', async (t) => {
   })
 })
 
+/** The beginning of a frame with a chunk of `bytes`, which never ends. */
+function unending(bytes: number): Buffer {
+  return encodeFrames(appendOf(two, one, 0, bytes)).subarray(0, 1_000)
+}
+
+function helloFrom(id: number, purpose: 'messages' | 'snapshot' = 'messages'): Frame {
+  return { type: 'hello', hello: new RecordingNode(nodeId(id)).hello(purpose, one) }
+}
+
+async function greeted(t: Test, transport: TcpTransport, id: number): Promise<Stranger> {
+  const caller = callAt(t, transport.address)
+  caller.say(helloFrom(id))
+  await until(`node ${id} is let in`, () => caller.frames.length === 1)
+  return caller
+}
+
+t.test('whoever is no member takes little, and gives way to members', async (t) => {
+  t.test('before the hello, a frame is small', async (t) => {
+    const { transport, logger } = await startNode(t)
+    const stranger = callAt(t, transport.address)
+    stranger.socket.write(encodeFrames({ ...helloFrom(9) }, appendOf(two, one, 0, 100_000)).subarray(0, 4))
+    const header = Buffer.from(encodeFrames(helloFrom(9)).subarray(0, 12))
+    header.writeUInt32LE(20_000, 0)
+    const announcing = callAt(t, transport.address)
+    announcing.socket.write(header)
+    await until('it is closed', () => announcing.closed)
+    t.match(logger.of('peer-connection-rejected')[0], { detail: /20000 bytes exceeds 16384/ })
+    t.equal(stranger.closed, false)
+  })
+
+  t.test('frames that never end share one budget, and make room for the frames of members', async (t) => {
+    const { transport, node } = await startNode(t, { incomingFramesBytesMax: 1_000_000 })
+    const strangers: Stranger[] = []
+    for (const id of [7, 8, 9, 10, 11]) {
+      const caller = await greeted(t, transport, id)
+      caller.socket.write(unending(300_000))
+      strangers.push(caller)
+    }
+    const member = await greeted(t, transport, 2)
+    const message = appendOf(two, one, 0, 900_000)
+    member.say(message)
+    await until('the frame of the member arrives', () => node.messages.length === 1)
+    await until('strangers gave way', () => strangers.filter(({ closed }) => closed).length >= 3)
+    t.equal(member.closed, false)
+  })
+
+  t.test('frames of members that do not fit wait for one another, and all arrive', async (t) => {
+    const { transport, node } = await startNode(t, { incomingFramesBytesMax: 1_000_000 })
+    node.members = new Set([2, 3, 4, 5].map(nodeId))
+    const callers = await Promise.all([2, 3, 4, 5].map((id) => greeted(t, transport, id)))
+    const frames = [2, 3, 4, 5].map((id) => encodeFrames(appendOf(nodeId(id), one, 0, 700_000)))
+    for (const [i, caller] of callers.entries()) caller.socket.write(frames[i]?.subarray(0, 100_000) ?? '')
+    for (const [i, caller] of callers.entries()) caller.socket.write(frames[i]?.subarray(100_000) ?? '')
+    await until('all arrive', () => node.messages.length === 4)
+    t.notOk(callers.some(({ closed }) => closed))
+  })
+
+  t.test('a frame of a stranger that does not go on is given up soon', async (t) => {
+    const { transport } = await startNode(t, { strangerSilenceMsMax: 50, peerSilenceMsMax: 60_000 })
+    const [stranger, member] = [await greeted(t, transport, 9), await greeted(t, transport, 2)]
+    for (const caller of [stranger, member]) caller.socket.write(unending(300_000))
+    await until('the stranger is closed', () => stranger.closed)
+    t.equal(member.closed, false)
+  })
+
+  t.test('strangers that were greeted do not keep members out', async (t) => {
+    const { transport } = await startNode(t, { peerConnectionsMax: 4 })
+    const strangers: Stranger[] = []
+    for (const id of [7, 8, 9, 10]) strangers.push(await greeted(t, transport, id))
+    const members = [await greeted(t, transport, 2), await greeted(t, transport, 3)]
+    t.strictSame(strangers.map(({ closed }) => closed).slice(2), [false, false], 'the oldest went first')
+    t.notOk(members.some(({ closed }) => closed))
+  })
+
+  t.test('what no sound member says closes the connection', async (t) => {
+    const { transport, node, logger } = await startNode(t)
+    const caller = await greeted(t, transport, 2)
+    node.fault = 'a lie'
+    caller.say(readIndexOf(two, one, 1))
+    await until('it is closed', () => caller.closed)
+    t.match(logger.of('peer-connection-rejected')[0], { peer: two, detail: /a lie/ })
+  })
+
+  t.test('answers to pings do not pile up for a reader that reads none', async (t) => {
+    const { transport } = await startNode(t)
+    const caller = await greeted(t, transport, 2)
+    caller.socket.pause()
+    const pings = encodeFrames(...Array.from({ length: 2_000 }, (_, number): Frame => ({ type: 'ping', number })))
+    // Whatever the kernel takes on both sides is not held here.
+    let gone = false
+    caller.socket.on('error', () => (gone = true))
+    await until('it is given up', () => {
+      if (!gone && !caller.socket.destroyed) caller.socket.write(pings)
+      return gone || caller.closed
+    })
+    t.pass('closed')
+  })
+
+  t.test('a snapshot that is refused is not read', async (t) => {
+    const { transport, node } = await startNode(t)
+    const caller = callAt(t, transport.address)
+    caller.say(helloFrom(2, 'snapshot'), { type: 'snapshot-header', header: snapshotHeader })
+    await until('it is offered', () => node.snapshots.length === 1)
+    caller.socket.write(
+      Buffer.concat(
+        Array.from({ length: 40 }, () =>
+          encodeFrames({ type: 'snapshot-chunk', sequence: 0, body: Buffer.alloc(1_000_000) }),
+        ),
+      ),
+    )
+    const [source] = node.snapshots
+    if (source === undefined) throw new Error('it is offered')
+    await source.finish({ installed: false, detail: 'not wanted' })
+    await until('answered and closed', () => caller.closed)
+    t.match(caller.frames.at(-1), { type: 'snapshot-answer', answer: { installed: false } })
+  })
+})
+
 t.test('peers that misbehave', async (t) => {
   t.test(
     'a reader that is too slow: memory stays bounded, the queue is dropped, the connection made again',

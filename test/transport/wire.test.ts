@@ -21,8 +21,8 @@ const one = nodeId(1)
 const two = nodeId(2)
 const largest = Number.MAX_SAFE_INTEGER
 const envelope = { from: one, to: nodeId(0x7fffffff) }
-const farVote = { leaderId: { term: term(largest), nodeId: nodeId(0x7fffffff) }, committed: true }
-const farLogId = { leaderId: farVote.leaderId, index: logIndex(largest - 1) }
+const farVote = { leaderId: { term: term(limits.termMax), nodeId: nodeId(0x7fffffff) }, committed: true }
+const farLogId = { leaderId: farVote.leaderId, index: logIndex(limits.logIndexMax) }
 const joint: StoredMembership = {
   logId: logIdOf(7),
   membership: {
@@ -78,7 +78,7 @@ const samples: readonly Frame[] = [
   ...(
     [
       { kind: 'matched', matched: BEFORE_FIRST },
-      { kind: 'matched', matched: logIndex(largest - 1) },
+      { kind: 'matched', matched: logIndex(limits.logIndexMax) },
       { kind: 'conflict', prev: logIndex(9), hint: null },
       { kind: 'conflict', prev: logIndex(9), hint: farLogId },
       { kind: 'outvoted' },
@@ -323,7 +323,7 @@ t.test('headers', async (t) => {
   const large = encode({ type: 'snapshot-chunk', sequence: 0, body: Buffer.alloc(93) })
   splitter.push(large.subarray(0, 12))
   t.throws(() => splitter.next(), { name: 'DecodeError', message: /101 bytes exceeds 100/ }, 'before the payload came')
-  t.equal(PROTOCOL_VERSION, 2)
+  t.equal(PROTOCOL_VERSION, 3)
 })
 
 t.test('what no node would send is refused', async (t) => {
@@ -358,8 +358,8 @@ t.test('what no node would send is refused', async (t) => {
       'an index beyond what can follow',
       {
         ...append,
-        prev: logIdOf(largest - 1),
-        batches: [{ ...batch, first: logIndex(largest), last: logIndex(largest) }],
+        prev: logIdOf(limits.logIndexMax),
+        batches: [{ ...batch, first: logIndex(limits.logIndexMax + 1), last: logIndex(limits.logIndexMax + 1) }],
       },
     ],
     [
@@ -373,6 +373,33 @@ t.test('what no node would send is refused', async (t) => {
     [
       'billions of commands',
       { type: 'forward-request', ...envelope, vote: farVote, batchId: 1, count: 0xffffffff, body: bodyOf(9) },
+    ],
+    [
+      'a term beyond the ceiling',
+      { type: 'vote-response', ...envelope, asked: voteOf(1, 1), granted: false, vote: voteOf(limits.termMax + 1, 2) },
+    ],
+    [
+      'a term of the largest integer',
+      { type: 'vote-response', ...envelope, asked: voteOf(1, 1), granted: false, vote: voteOf(largest, 2) },
+    ],
+    ['a commit beyond the ceiling', { ...append, committed: logIndex(limits.logIndexMax + 1) }],
+    ['an index beyond the ceiling', { ...append, batches: [], prev: logIdOf(limits.logIndexMax + 1) }],
+    ['a ballot of nobody', { ...append, vote: { leaderId: { term: term(4), nodeId: 0 }, committed: true } }],
+    [
+      'a conflict about no entry',
+      {
+        type: 'append-response',
+        ...envelope,
+        vote: voteOf(1, 1, true),
+        asked: voteOf(1, 1, true),
+        session: 1,
+        sentAt: 1,
+        outcome: { kind: 'conflict', prev: logIndex(-1), hint: null },
+      },
+    ],
+    [
+      'an incarnation that is too long to be kept',
+      { type: 'hello', hello: { ...new RecordingNode(two).hello('messages', one), incarnation: 'x'.repeat(513) } },
     ],
     ['three configurations', withMembership({ configs: [[one], [one], [one]] })],
     ['a configuration without voters', withMembership({ configs: [[]] })],
