@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -230,6 +231,10 @@ function nodeDependencies(
     logger,
     hash: (text) => createHash('sha256').update(text).digest('hex'),
     automation: automationPlan(config),
+    freeBytes: async () => {
+      const { bavail, bsize } = await statfs(config.dataDirectory)
+      return bavail * bsize
+    },
     onFault,
   }
 }

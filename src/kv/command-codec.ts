@@ -114,50 +114,87 @@ function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
   return at + 8 + tag.key.length
 }
 
+/** Where the parts of an encoded command lie. */
+interface Layout {
+  readonly type: number
+  readonly flags: number
+  readonly revisionAt: number
+  readonly tagAt: number
+  readonly tagBytes: number
+  readonly firstAt: number
+  readonly secondAt: number
+}
+
 /** Values are slices of `bytes`, not copies. Throws `UnknownCommandError` and nothing else. */
 export function decodeCommand(bytes: Uint8Array): Command {
-  if (bytes.length > 0 && bytes[0] !== COMMAND_FORMAT) {
-    throw new UnknownCommandError(
-      `an entry holds a command of format ${bytes[0]}; this build knows format ${COMMAND_FORMAT} only: run a newer one`,
-    )
-  }
-  if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
-  const type = bytes[1]
-  const flags = readU8(bytes, 2)
-  const tagBytes = readU8(bytes, 3)
-  const firstBytes = readU16(bytes, 4)
-  const secondBytes = readU32(bytes, 6)
-  checkFlags(type, flags)
-
-  let at = HEADER_BYTES
-  const revisionAt = at
-  if ((flags & CONDITION) === CONDITION_MOD_REVISION) at += 8
-  const tagAt = at
-  if (tagBytes > 0) at += 8 + tagBytes
-  const secondAt = at + firstBytes
-  if (bytes.length !== secondAt + secondBytes) {
-    throw damaged(`it has ${bytes.length} bytes; its header says ${secondAt + secondBytes}`)
-  }
-
+  const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
-  const first = latin1Of(bytes, at, secondAt)
+  const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
-    const start = boundOf(first, flags & HAS_START)
-    const end = boundOf(latin1Of(bytes, secondAt, bytes.length), flags & HAS_END)
+    const start = (flags & HAS_START) === 0 ? null : (first as Key)
+    const end = (flags & HAS_END) === 0 ? null : (latin1Of(bytes, secondAt, bytes.length) as Key)
     return { type: 'delete-range', start, end, idempotency }
   }
-  if (firstBytes === 0) throw damaged('its key is empty')
   const key = first as Key
   const condition = readCondition(bytes, revisionAt, flags & CONDITION)
   const wantsPrevious = (flags & WANTS_PREVIOUS) !== 0
   if (type === PUT) {
     return { type: 'put', key, value: bytes.subarray(secondAt), condition, wantsPrevious, idempotency }
   }
-  if (secondBytes > 0) throw damaged('a delete carries a value')
   return { type: 'delete', key, condition, wantsPrevious, idempotency }
 }
 
-function checkFlags(type: number | undefined, flags: number): void {
+/**
+ * Why `bytes`, which somebody else wants in the log, are no command that this build executes; null when they are. Every command of
+ * the API passes. Cheaper than to decode it: this is asked of every entry that a peer sends.
+ */
+export function commandFault(bytes: Uint8Array): string | null {
+  try {
+    const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
+    if (tagBytes > 0) readTag(bytes, tagAt, tagBytes)
+    if (type === DELETE_RANGE) return null
+    readCondition(bytes, revisionAt, flags & CONDITION)
+    if (secondAt - firstAt > limits.keyBytesMax) return `a key of ${secondAt - firstAt} bytes`
+    const valueBytes = bytes.length - secondAt
+    return valueBytes > limits.valueBytesMaxCeiling ? `a value of ${valueBytes} bytes` : null
+  } catch (error) {
+    if (error instanceof UnknownCommandError) return error.message
+    throw error
+  }
+}
+
+function layoutOf(bytes: Uint8Array): Layout {
+  if (bytes.length > 0 && bytes[0] !== COMMAND_FORMAT) {
+    throw new UnknownCommandError(
+      `an entry holds a command of format ${bytes[0]}; this build knows format ${COMMAND_FORMAT} only: run a newer one`,
+    )
+  }
+  if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
+  const type = readU8(bytes, 1)
+  const flags = readU8(bytes, 2)
+  const tagBytes = readU8(bytes, 3)
+  const firstBytes = readU16(bytes, 4)
+  const secondBytes = readU32(bytes, 6)
+  checkFlags(type, flags)
+
+  const revisionAt = HEADER_BYTES
+  const tagAt = revisionAt + ((flags & CONDITION) === CONDITION_MOD_REVISION ? 8 : 0)
+  const firstAt = tagAt + (tagBytes > 0 ? 8 + tagBytes : 0)
+  const secondAt = firstAt + firstBytes
+  if (bytes.length !== secondAt + secondBytes) {
+    throw damaged(`it has ${bytes.length} bytes; its header says ${secondAt + secondBytes}`)
+  }
+  if (type === DELETE_RANGE) {
+    const isExtra = ((flags & HAS_START) === 0 && firstBytes > 0) || ((flags & HAS_END) === 0 && secondBytes > 0)
+    if (isExtra) throw damaged('a bound that is absent has bytes')
+  } else {
+    if (firstBytes === 0) throw damaged('its key is empty')
+    if (type === DELETE && secondBytes > 0) throw damaged('a delete carries a value')
+  }
+  return { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt }
+}
+
+function checkFlags(type: number, flags: number): void {
   if (type !== PUT && type !== DELETE && type !== DELETE_RANGE) {
     throw new UnknownCommandError(
       `an entry holds a command of type ${type}, which this build does not know: run a newer one`,
@@ -186,12 +223,6 @@ function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTa
   const key = latin1Of(bytes, at + 8, at + 8 + keyBytes)
   if (!VISIBLE_ASCII.test(key)) throw damaged('its idempotency key is not visible ASCII')
   return { key, fingerprint }
-}
-
-function boundOf(text: string, present: number): Key | null {
-  if (present !== 0) return text as Key
-  if (text.length > 0) throw damaged('a bound that is absent has bytes')
-  return null
 }
 
 function damaged(what: string): UnknownCommandError {

@@ -7,6 +7,20 @@ const AFTER_RECORDS = '\x02'
 const KEYED_WRITES = '\x10'
 const KEYED_WRITE_ORDER = '\x11'
 
+/** What the row of a store is about, by its key; null for one that this build has no meaning for. */
+export function keyspaceOf(key: Uint8Array): 'records' | 'keyed-writes' | 'keyed-write-order' | null {
+  switch (key[0]) {
+    case RECORDS.charCodeAt(0):
+      return 'records'
+    case KEYED_WRITES.charCodeAt(0):
+      return 'keyed-writes'
+    case KEYED_WRITE_ORDER.charCodeAt(0):
+      return 'keyed-write-order'
+    default:
+      return null
+  }
+}
+
 /** Ascending, `end` exclusive, null unbounded. */
 export interface RowRange {
   readonly start: RowKey

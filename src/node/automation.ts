@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Candidacy, Hello, Transport } from '../ports/transport.ts'
 import { indexOf, sameLeaderId } from '../raft/index.ts'
 import { reachable } from '../setting.ts'
+import { readJoin } from './call-bodies.ts'
 import type { Changes } from './changes.ts'
 import { Founder } from './founder.ts'
 import type { Formation } from './formation.ts'
@@ -96,7 +97,7 @@ export class Automation {
         ? null
         : new Founder(options, plan, formation, { ...deps, scout: this.scout })
     this.steward = new Steward(options, plan, { ...deps, joinable: () => this.joinable() })
-    deps.replica.control.handle('join', (body) => Promise.resolve(this.onJoinRequest(body)))
+    deps.replica.control.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
   }
 
   start(): void {
@@ -157,12 +158,6 @@ export class Automation {
     this.founder?.decide()
     this.steward.decide()
     this.cancelTurn = clock.after(this.plan.intervalMs, () => this.turn())
-  }
-
-  private onJoinRequest(body: unknown): null {
-    const raft = typeof body === 'object' && body !== null && 'raft' in body ? body.raft : null
-    if (typeof raft === 'string') this.invite(raft)
-    return null
   }
 
   /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */

@@ -3,7 +3,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { NodeId, TransferOutcome } from '../raft/index.ts'
 import { nodeId } from '../raft/index.ts'
-import type { AddressChange, Changes, LearnerAnswer, LearnerRequest, VoterChange } from './changes.ts'
+import { readAddressChange, readId, readLearner, readNothing, readTarget, readVoterChange } from './call-bodies.ts'
+import type { AddressChange, Changes, LearnerAnswer, VoterChange } from './changes.ts'
 import type { Formation, InitializeAnswer } from './formation.ts'
 import type { Replica } from './replica.ts'
 import { decodeStateMeta } from './state-meta.ts'
@@ -39,12 +40,13 @@ export class Cluster {
   constructor(deps: ClusterDependencies) {
     this.deps = deps
     const { control } = deps.replica
-    control.handle('change-voters', (body, timeoutMs) => deps.changes.changeVoters(body as VoterChange, timeoutMs))
-    control.handle('add-learner', (body, timeoutMs) => deps.changes.addLearner(body as LearnerRequest, timeoutMs))
-    control.handle('remove-learner', (body, timeoutMs) => deps.changes.removeLearner(body as number, timeoutMs))
-    control.handle('set-addresses', (body, timeoutMs) => deps.changes.setAddresses(body as AddressChange, timeoutMs))
-    control.handle('learners', () => Promise.resolve(this.learnersHere()))
-    control.handle('transfer', (body, timeoutMs) => this.transferHere(body as number | null, timeoutMs))
+    const { changes } = deps
+    control.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
+    control.handle('add-learner', readLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
+    control.handle('remove-learner', readId, (id, timeoutMs) => changes.removeLearner(id, timeoutMs))
+    control.handle('set-addresses', readAddressChange, (change, timeoutMs) => changes.setAddresses(change, timeoutMs))
+    control.handle('learners', readNothing, () => Promise.resolve(this.learnersHere()))
+    control.handle('transfer', readTarget, (to, timeoutMs) => this.transferHere(to, timeoutMs))
   }
 
   initialize(

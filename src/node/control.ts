@@ -1,6 +1,7 @@
 import { RequestError, isErrorCode } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
 import { firstNumber } from '../lib/random.ts'
+import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -19,7 +20,10 @@ export interface ControlDependencies {
 }
 
 /** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
-export type ControlHandler = (body: unknown, timeoutMs: number) => Promise<unknown>
+type ControlHandler<B> = (body: B, timeoutMs: number) => Promise<unknown>
+
+/** Checks what came over the wire: null for a body that the request cannot have. */
+export type BodyReader<B> = (body: unknown) => { readonly value: B } | null
 
 interface Call {
   readonly requestId: number
@@ -46,7 +50,7 @@ const RETRIED = new Set(['no-leader', 'transferring'])
 export class Control {
   private readonly options: ControlOptions
   private readonly deps: ControlDependencies
-  private readonly handlers = new Map<string, ControlHandler>()
+  private readonly handlers = new Map<string, ControlHandler<unknown>>()
   private readonly calls = new Map<number, Call>()
   private requestIds: number
   private cancelSweep: (() => void) | null = null
@@ -58,8 +62,13 @@ export class Control {
     this.requestIds = firstNumber(deps.random)
   }
 
-  handle(name: string, handler: ControlHandler): void {
-    this.handlers.set(name, handler)
+  handle<B>(name: string, read: BodyReader<B>, handler: ControlHandler<B>): void {
+    this.handlers.set(name, async (body, timeoutMs) => {
+      const checked = read(body)
+      if (checked === null)
+        throw new RequestError('invalid-request', `a request ${name} came with a body that it cannot have`)
+      return handler(checked.value, timeoutMs)
+    })
   }
 
   /** Has `name` done by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
@@ -79,11 +88,22 @@ export class Control {
     })
   }
 
-  onMessage(message: ControlRequest | ControlResponse): void {
-    if (message.type === 'control-response') return this.onResponse(message)
-    const request = parsed<{ readonly timeoutMs: number; readonly value: unknown }>(message.body)
-    if (request === null || typeof request.timeoutMs !== 'number') return
-    const { timeoutMs, value } = request
+  /** Null unless it is no message that a sound member sends. */
+  onMessage(message: ControlRequest | ControlResponse): string | null {
+    const body = parsed(message.body)
+    if (body === null) return 'a body that is no JSON object'
+    if (message.type === 'control-response') this.onResponse(message, body)
+    else if ('timeoutMs' in body && typeof body.timeoutMs === 'number' && body.timeoutMs >= 0) {
+      this.onRequest(
+        message,
+        'value' in body ? body.value : undefined,
+        Math.min(body.timeoutMs, limits.requestTimeoutMsMax),
+      )
+    } else return 'a request without its time'
+    return null
+  }
+
+  private onRequest(message: ControlRequest, value: unknown, timeoutMs: number): void {
     this.perform(message.name, value, timeoutMs).then(
       (answer) => {
         const body = JSON.stringify(answer)
@@ -171,10 +191,9 @@ export class Control {
     }
   }
 
-  private onResponse(message: ControlResponse): void {
+  private onResponse(message: ControlResponse, answer: object): void {
     const call = this.calls.get(message.requestId)
-    const answer = parsed<Answer>(message.body)
-    if (call !== undefined && answer !== null && call.asked === message.from) this.answered(call, answer)
+    if (call !== undefined && call.asked === message.from) this.answered(call, answerOf(answer))
   }
 
   private answered(call: Call, answer: Answer): void {
@@ -213,14 +232,23 @@ export class Control {
   }
 }
 
-/** What a peer of this version wrote; null for anything that is not even JSON. */
-function parsed<T extends object>(text: string): T | null {
+function parsed(text: string): object | null {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as T) : null
+    return typeof value === 'object' ? value : null
   } catch {
     return null
   }
+}
+
+function answerOf(body: object): Answer {
+  const error: unknown = 'error' in body ? body.error : undefined
+  if (error === undefined) return 'value' in body ? { value: body.value } : {}
+  const fields = typeof error === 'object' && error !== null ? error : {}
+  const code = 'code' in fields && typeof fields.code === 'string' ? fields.code : 'internal'
+  const detail = 'detail' in fields && typeof fields.detail === 'string' ? fields.detail : 'the leader gave no reason'
+  const facts = 'facts' in fields && typeof fields.facts === 'object' ? fields.facts : null
+  return { error: { code, detail, facts: { ...facts } } }
 }
 
 function noLeader(): RequestError {

@@ -1,3 +1,4 @@
+import { commandFault } from '../kv/index.ts'
 import { ENTRY_LENGTH_BYTES } from '../lib/entries.ts'
 import type {
   AppendRequest,
@@ -9,7 +10,7 @@ import type {
   StoredMembership,
 } from '../raft/index.ts'
 import { logIndex } from '../raft/index.ts'
-import { decodeMembership, encodeMembership } from './membership-codec.ts'
+import { decodeMembership, encodeMembership, MembershipError } from './membership-codec.ts'
 
 /**
  * What an entry of the log holds, behind the length that lib/entries puts before it:
@@ -146,21 +147,81 @@ export function membershipsOf(batch: LogBatch): StoredMembership[] {
   return found
 }
 
-/** The core reads no entries: it is told which memberships they hold. Throws `UnknownEntryError` as `membershipsOf` does. */
-export function withMemberships(message: AppendRequest): AppendRequest {
-  if (message.batches.every((batch) => batch.membershipCount === 0)) return message
-  return { ...message, memberships: message.batches.flatMap((batch) => membershipsOf(batch)) }
+/** An append request whose entries this node can execute, with the memberships that they set, or what is wrong with it. */
+export type ReadAppend =
+  { readonly kind: 'sound'; readonly message: AppendRequest } | { readonly kind: 'unsound'; readonly detail: string }
+
+/**
+ * Looks at every entry that another node sends: one that nobody can execute would stop this node when it is applied, and again at every
+ * start. The core reads no entries: it is told which memberships they hold.
+ */
+export function readAppend(message: AppendRequest): ReadAppend {
+  const memberships: StoredMembership[] = []
+  for (const batch of message.batches) {
+    const before = memberships.length
+    const detail = readBatch(batch, memberships)
+    if (detail !== null) return { kind: 'unsound', detail }
+    if (memberships.length - before !== batch.membershipCount)
+      return { kind: 'unsound', detail: 'a batch holds other memberships than it says' }
+  }
+  return { kind: 'sound', message: memberships.length === 0 ? message : { ...message, memberships } }
 }
 
-/** Checks entries that another node wants appended: commands only, and as many as it says. Null when they are in order. */
-export function faultOfForwarded(body: Uint8Array, count: number): string | null {
+function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | null {
+  const body = asBuffer(batch.body)
+  let index: number = batch.first
+  for (let offset = 0; offset < body.length; index++) {
+    const from = offset + ENTRY_LENGTH_BYTES
+    const to = from + body.readUInt32LE(offset)
+    const fault = entryFault(body, from, to)
+    if (fault !== null) return `entry ${index}: ${fault}`
+    if (body[from] === KIND_MEMBERSHIP) {
+      const membership = membershipOrNull(body.subarray(from + 1, to))
+      if (membership === null) return `entry ${index} is no membership`
+      memberships.push({ logId: { leaderId: batch.leaderId, index: logIndex(index) }, membership })
+    }
+    offset = to
+  }
+  return null
+}
+
+/** What keeps this build from executing an entry, its membership apart. */
+function entryFault(body: Buffer, from: number, to: number): string | null {
+  switch (from < to ? body[from] : undefined) {
+    case KIND_BLANK:
+    case KIND_MEMBERSHIP:
+      return null
+    case KIND_COMMAND:
+      if (to - from < COMMAND_HEADER_BYTES) return 'a command that is cut off'
+      return commandFault(body.subarray(from + COMMAND_HEADER_BYTES, to))
+    default:
+      return `of kind ${body[from] ?? 'none'}, which this version does not know`
+  }
+}
+
+function membershipOrNull(bytes: Buffer): Membership | null {
+  try {
+    return decodeMembership(bytes)
+  } catch (error) {
+    if (error instanceof MembershipError) return null
+    throw error
+  }
+}
+
+/** Checks entries that node `from` wants appended: its own commands only, and as many as it says. Null when they are in order. */
+export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId): string | null {
   const bytes = asBuffer(body)
   let found = 0
   let offset = 0
   while (offset + ENTRY_LENGTH_BYTES <= bytes.length) {
-    const length = bytes.readUInt32LE(offset)
-    if (length < COMMAND_HEADER_BYTES || bytes[offset + ENTRY_LENGTH_BYTES] !== KIND_COMMAND) return 'not a command'
-    offset += ENTRY_LENGTH_BYTES + length
+    const start = offset + ENTRY_LENGTH_BYTES
+    const end = start + bytes.readUInt32LE(offset)
+    if (end > bytes.length) break
+    if (bytes[start] !== KIND_COMMAND) return 'an entry that is no command'
+    const fault = entryFault(bytes, start, end)
+    if (fault !== null) return fault
+    if (bytes.readUInt32LE(start + 1) !== from) return 'a command of another node'
+    offset = end
     found += 1
   }
   if (offset !== bytes.length) return 'lengths that do not add up'

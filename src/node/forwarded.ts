@@ -60,17 +60,16 @@ export class Forwarded {
     this.origins = new Map()
   }
 
-  onRequest(request: ForwardRequest): void {
+  /** Null unless the batch is one that no sound member forwards. */
+  onRequest(request: ForwardRequest): string | null {
     const { leaderId } = request.vote
-    const fault = faultOfForwarded(request.body, request.count)
-    if (fault !== null) return
-    if (leaderId.nodeId !== this.deps.id) return this.refuse(request, 'not-leader')
-    if (this.ballot === null || !sameLeaderId(leaderId, this.ballot)) {
-      // Neither the ballot led last nor a later one: what became of the batch under it is not known any more.
-      if (this.ballot !== null && compareLeaderIds(leaderId, this.ballot) > 0) this.refuse(request, 'not-leader')
-      return
-    }
-    this.decide(request)
+    const fault = faultOfForwarded(request.body, request.count, request.from)
+    if (fault !== null) return fault
+    if (leaderId.nodeId !== this.deps.id) this.refuse(request, 'not-leader')
+    else if (this.ballot !== null && sameLeaderId(leaderId, this.ballot)) this.decide(request)
+    // Neither the ballot led last nor a later one: what became of the batch under it is not known any more.
+    else if (this.ballot !== null && compareLeaderIds(leaderId, this.ballot) > 0) this.refuse(request, 'not-leader')
+    return null
   }
 
   private decide(request: ForwardRequest): void {

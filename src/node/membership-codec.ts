@@ -1,5 +1,17 @@
-import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
-import { logIndex, nodeId, term } from '../raft/index.ts'
+import { limits } from '../limits.ts'
+import type { LogId, Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
+import { logIndex, membershipProblem, nodeId, term } from '../raft/index.ts'
+
+const NODE_ID_MAX = 0x7fffffff
+
+/** Bytes that are no membership. */
+export class MembershipError extends Error {
+  override readonly name = 'MembershipError'
+
+  constructor(why: string) {
+    super(`a membership that cannot be read: ${why}`)
+  }
+}
 
 /**
  * Memberships as canonical JSON: ids ascending, members in a fixed order, no spaces. Equal memberships give equal bytes,
@@ -23,29 +35,72 @@ function toJson(membership: Membership): MembershipJson {
   }
 }
 
-function fromJson(json: MembershipJson): Membership {
-  return {
-    configs: json.configs.map((voters) => voters.map(nodeId)),
-    nodes: new Map(
-      json.nodes.map(([id, raft, api, incarnation]): [NodeId, NodeAddresses] => [
-        nodeId(id),
-        incarnation === undefined ? { raft, api } : { raft, api, incarnation },
-      ]),
-    ),
-    removing: json.removing.map(nodeId),
+/** Whoever wrote it: a membership of another node is read like this, and one of our own cannot fail. */
+function fromJson(json: unknown): Membership {
+  const { configs, nodes, removing }: Readonly<Partial<Record<keyof MembershipJson, unknown>>> = objectOf(json)
+  const members = listOf(nodes, memberOf)
+  const membership: Membership = {
+    configs: listOf(configs, (voters) => listOf(voters, idOf)),
+    nodes: new Map(members),
+    removing: listOf(removing, idOf),
   }
+  if (membership.nodes.size !== members.length) throw new MembershipError('it names a node twice')
+  const problem = membership.configs.length === 0 ? null : membershipProblem(membership)
+  if (problem !== null) throw new MembershipError(problem)
+  return membership
+}
+
+function objectOf(json: unknown): object {
+  if (typeof json !== 'object' || json === null) throw new MembershipError('it is no object')
+  return json
+}
+
+function listOf<T>(json: unknown, read: (element: unknown) => T): T[] {
+  if (!Array.isArray(json) || json.length > limits.membersReadMax) throw new MembershipError('a list is none')
+  return json.map(read)
+}
+
+function idOf(json: unknown): NodeId {
+  if (typeof json !== 'number' || !isNodeId(json)) throw new MembershipError('a node id is none')
+  return nodeId(json)
+}
+
+function memberOf(json: unknown): [NodeId, NodeAddresses] {
+  const [id, raft, api, incarnation]: readonly unknown[] = Array.isArray(json) ? json : []
+  const addresses = { raft: textOf(raft), api: textOf(api) }
+  return [idOf(id), incarnation === undefined ? addresses : { ...addresses, incarnation: textOf(incarnation) }]
+}
+
+function textOf(json: unknown): string {
+  if (typeof json !== 'string' || json.length > limits.peerTextBytesMax) throw new MembershipError('a text is none')
+  return json
+}
+
+export function isNodeId(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && value <= NODE_ID_MAX
 }
 
 export function encodeMembership(membership: Membership): Uint8Array {
   return Buffer.from(JSON.stringify(toJson(membership)), 'utf8')
 }
 
-/** `bytes` were written by `encodeMembership` and came through a checksum. */
+/** Throws `MembershipError` for what `encodeMembership` has not written. */
 export function decodeMembership(bytes: Buffer): Membership {
-  return fromJson(JSON.parse(bytes.toString('utf8')) as MembershipJson)
+  const membership = fromJson(parsed(bytes))
+  if (membership.configs.length === 0) throw new MembershipError('it has no voters')
+  return membership
 }
 
-export interface StoredMembershipJson {
+/** The JSON that `bytes` hold. Throws `MembershipError`. */
+export function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw new MembershipError('it is no JSON')
+  }
+}
+
+interface StoredMembershipJson {
   readonly logId: readonly [number, number, number] | null
   readonly membership: MembershipJson
 }
@@ -58,16 +113,22 @@ export function storedMembershipToJson(stored: StoredMembership): StoredMembersh
   }
 }
 
-export function storedMembershipFromJson(json: StoredMembershipJson): StoredMembership {
-  const { logId } = json
-  return {
-    logId:
-      logId === null
-        ? null
-        : {
-            leaderId: { term: term(logId[0]), nodeId: logId[1] === 0 ? 0 : nodeId(logId[1]) },
-            index: logIndex(logId[2]),
-          },
-    membership: fromJson(json.membership),
-  }
+/** Throws `MembershipError` for what `storedMembershipToJson` has not written. */
+export function storedMembershipFromJson(json: unknown): StoredMembership {
+  const { logId, membership }: Readonly<Partial<Record<keyof StoredMembershipJson, unknown>>> = objectOf(json)
+  if (logId === null) return { logId, membership: fromJson(membership) }
+  const [high, owner, index]: readonly unknown[] = Array.isArray(logId) ? logId : []
+  const read = logIdOf(high, owner, index)
+  if (read === null) throw new MembershipError('its log id is none')
+  return { logId: read, membership: fromJson(membership) }
+}
+
+/** The log id of these three numbers; null when they are none. */
+export function logIdOf(high: unknown, owner: unknown, index: unknown): LogId | null {
+  if (!isCount(high, limits.termMax) || !isCount(index, limits.logIndexMax) || !isCount(owner, NODE_ID_MAX)) return null
+  return { leaderId: { term: term(high), nodeId: owner === 0 ? 0 : nodeId(owner) }, index: logIndex(index) }
+}
+
+function isCount(json: unknown, max: number): json is number {
+  return typeof json === 'number' && Number.isInteger(json) && json >= 0 && json <= max
 }

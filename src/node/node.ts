@@ -20,7 +20,7 @@ import { Status } from './status.ts'
 import { WatchedState } from './watched-state.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
-const PEER_PROTOCOL = 2
+const PEER_PROTOCOL = 3
 
 /** What a node offers to its front. */
 export interface NodeServices {
@@ -91,6 +91,7 @@ export class Node {
     this.offered = this.buildServices(replica, status)
     await deps.transport.start({
       onMessage: (message) => replica.onMessage(message),
+      isMember: (peer) => this.peers.isMember(peer),
       onConnected: (peer) => replica.onConnected(peer),
       onDisconnected: (peer) => replica.onDisconnected(peer),
       onUnreachable: (peer) => replica.onUnreachable(peer),
@@ -187,7 +188,8 @@ export class Node {
   }
 
   private connectMembers(replica: Replica): void {
-    this.peers.onMembership(replica.raft.view().effective.membership)
+    const { effective, committedMembership } = replica.raft.view()
+    this.peers.onMembership(effective.membership, committedMembership.membership)
   }
 
   private checkServing(): void {

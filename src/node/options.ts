@@ -71,6 +71,8 @@ export interface NodeDependencies {
   readonly onFault: (error: Error) => void
   /** What the node does about its cluster by itself; left out or null: nothing. */
   readonly automation?: AutomationPlan | null
+  /** Free space on the disk of the state; left out when it does not matter. */
+  readonly freeBytes?: () => Promise<number>
   /** Makes the core. Left out, it is a plain `Raft`; a test gives one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

@@ -2,13 +2,16 @@ import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../port
 import type { Clock } from '../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../raft/index.ts'
 import { Callers } from './callers.ts'
+import { Complaints } from './complaints.ts'
 import { Incarnations } from './incarnations.ts'
+import { Leavers } from './leavers.ts'
 import type { Logger, PeerRegister } from './options.ts'
-import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId } from './refusals.ts'
+import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { Routes } from './routes.ts'
-import { isPromise, Vouchers } from './vouchers.ts'
-import { Warnings, wrongAddress, wrongToken, type Warning } from './warnings.ts'
+import { Standings, type Introduction } from './standing.ts'
+import { Vouchers } from './vouchers.ts'
+import { Warnings, wrongToken, type Warning } from './warnings.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -60,22 +63,29 @@ export class Peers {
   private readonly incarnations: Incarnations
   private readonly clusterIds = new Map<NodeId, string>()
   private readonly callers: Callers
-  private readonly lingering = new Map<NodeId, { readonly raft: string; readonly cancel: () => void }>()
-  /** Of those, who is in no committed membership any more: forgotten with the connection. */
-  private readonly departed = new Set<NodeId>()
+  private readonly leavers: Leavers
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
+  /** Members by the last committed membership that this node knows. */
+  private confirmed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
   private readonly warned: Warnings
+  private readonly complaints: Complaints
   private readonly vouchers: Vouchers
+  private readonly standings: Standings
   readonly removal: RemovalNotice
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
+    this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
     const { effective, isBehind } = deps
     this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
     this.callers = new Callers(options.callersMax)
+    this.leavers = new Leavers(options.lingerMs, {
+      clock: deps.clock,
+      onGone: (id, raft, departed) => this.onGone(id, raft, departed),
+    })
     this.incarnations = new Incarnations(options, {
       register: deps.register,
       // The connection stands between this node and who that is not any more, or not yet: it is made anew, and refused.
@@ -91,6 +101,10 @@ export class Peers {
         clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
       onFault: (error) => this.fault(error),
     })
+    const { incarnations, vouchers } = this
+    const { clusterId, acceptsClusterId, mayAdopt } = deps
+    const isNamed = (id: NodeId): boolean => this.isNamed(id)
+    this.standings = new Standings({ incarnations, vouchers, clusterId, acceptsClusterId, mayAdopt, isNamed })
     this.routes = new Routes({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -110,11 +124,26 @@ export class Peers {
 
   /** Nothing is written down or connected any more. */
   stop(): void {
-    for (const { cancel } of this.lingering.values()) cancel()
+    this.leavers.stop()
   }
 
   get warnings(): readonly Warning[] {
-    return this.warned.all
+    const { warning } = this.complaints
+    return warning === null ? this.warned.all : [...this.warned.all, warning]
+  }
+
+  /** `peer` said what no sound member says. */
+  complain(peer: NodeId, detail: string): void {
+    this.complaints.add(peer, detail)
+  }
+
+  isMember(peer: NodeId): boolean {
+    return this.standings.of(peer, this.introductionOf(peer)) === 'member'
+  }
+
+  /** Whether `peer` may send this node a state. */
+  maySendState(peer: NodeId): boolean {
+    return this.standings.maySendState(peer, this.introductionOf(peer))
   }
 
   /** What members that refuse this node for having lost its data say of it; null when none does. */
@@ -139,17 +168,14 @@ export class Peers {
     this.connect()
   }
 
-  /** Whether `message` may reach the core: its sender is who it is known for, and of our cluster, or one of us has none yet. */
+  /** Whether `message` may reach the core: its sender is who it is known for, and somebody who may say this. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
+    if (!this.standings.maySay(message, this.introductionOf(peer))) return false
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
-    const met = this.incarnations.metAs(peer) ?? ''
-    if (this.incarnations.isMistaken(peer) && (isPromise(message) || !this.vouchers.vouchFor(peer, met))) return false
     if (this.routes.onHeard(peer)) this.connect()
-    const [ours, theirs] = [this.deps.clusterId(), this.clusterIds.get(peer)]
-    if (theirs === undefined) return true
-    return ours === null ? this.deps.mayAdopt(theirs, message.type === 'append-request') : ours === theirs
+    return true
   }
 
   admit(hello: Hello): Refusal | null {
@@ -164,9 +190,11 @@ export class Peers {
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
     if (reason !== null || hello.purpose === 'probe') return reason
+    // Who this node is anybody may ask; who wants to say something must be somebody.
+    if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
-    this.compareAddresses(from, hello.addresses)
+    this.warned.compareAddresses(from, this.listed.get(from), hello.addresses)
     if (this.routes.announce(from, hello.addresses.raft)) this.connect()
     return null
   }
@@ -188,7 +216,9 @@ export class Peers {
   /** Where a peer is dialled, somebody refused us, or was refused. What a peer says of us an operator should know. */
   onRefused(peer: NodeId, refused: Refusal, by: 'peer' | 'us'): void {
     const { code, detail } = refused
-    this.deps.logger.warn({ peer, code, detail }, by === 'peer' ? 'refused by peer' : 'peer refused')
+    // A node that was added just now may call before those whom it calls have read of it: that mends itself.
+    const level = code === 'stranger' ? 'debug' : 'warn'
+    this.deps.logger[level]({ peer, code, detail }, by === 'peer' ? 'refused by peer' : 'peer refused')
     if (by === 'peer' && code === 'wrong-incarnation')
       this.warned.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
     if (by === 'peer' && code === 'wrong-cluster')
@@ -202,8 +232,9 @@ export class Peers {
     this.routes.onConnected(peer)
   }
 
-  /** The membership changed: connections and memory follow it. */
-  onMembership(membership: Membership): void {
+  /** The membership changed: connections and memory follow it. `confirmed`: the last committed one. */
+  onMembership(membership: Membership, confirmed: Membership): void {
+    this.confirmed = confirmed.nodes
     for (const [id, addresses] of this.listed)
       if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
     const before = this.listed
@@ -213,11 +244,11 @@ export class Peers {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
       this.incarnations.settle(id)
-      this.stay(id)
+      this.leavers.remove(id)
       this.callers.remove(id)
     }
     this.forgetOldAddresses(before)
-    this.compareAddresses(this.options.id, this.options.addresses)
+    this.warned.compareAddresses(this.options.id, this.listed.get(this.options.id), this.options.addresses)
     this.connect()
     for (const id of unproven) this.proveAddress(id)
   }
@@ -227,7 +258,7 @@ export class Peers {
     for (const id of this.incarnations.knownIds) {
       if (membership.nodes.has(id) || this.listed.has(id)) continue
       // What is still meant for the member that leaves must not reach a node that has taken its place with an empty disk.
-      if (this.lingering.has(id)) this.departed.add(id)
+      if (this.leavers.has(id)) this.leavers.depart(id)
       else this.incarnations.forget(id)
     }
   }
@@ -263,6 +294,15 @@ export class Peers {
     return this.incarnations.of(id)
   }
 
+  private introductionOf(id: NodeId): Introduction {
+    return { clusterId: this.clusterIds.get(id) ?? null, incarnation: this.incarnations.metAs(id) }
+  }
+
+  /** By the effective membership, by the committed one, or by one that it has only just left. */
+  private isNamed(id: NodeId): boolean {
+    return this.listed.has(id) || this.confirmed.has(id) || this.leavers.has(id)
+  }
+
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
     const { id: self } = this.options
     if (from === self) return incarnation === this.options.incarnation ? reachedItself(from) : sameId(from)
@@ -286,23 +326,16 @@ export class Peers {
     this.forgetStrangers()
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
-    this.clearWarnings(id)
+    this.warned.clearOf(id)
     if (this.listed.has(id)) this.incarnations.settle(id)
   }
 
   /** Anybody may call under any id: only so many of those that are not connected are kept in mind. */
   private forgetStrangers(): void {
     if (this.incarnations.metCount <= this.options.callersMax * STRANGERS_SHARE) return
-    const isKept = (id: NodeId): boolean => this.listed.has(id) || this.lingering.has(id) || this.callers.has(id)
+    const isKept = (id: NodeId): boolean => this.isNamed(id) || this.callers.has(id)
     this.incarnations.forgetMet(isKept)
     for (const id of this.clusterIds.keys()) if (!isKept(id)) this.clusterIds.delete(id)
-  }
-
-  private clearWarnings(id: NodeId): void {
-    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
-      this.warned.clear(code, String(id))
-      this.warned.clear(code, `self-${id}`)
-    }
   }
 
   private addCaller(id: NodeId, raft: string): void {
@@ -311,31 +344,20 @@ export class Peers {
 
   /** What was said of a member is not true of one that left: an operator has done what was asked for, or something else. */
   private leave(id: NodeId, raft: string): void {
-    this.clearWarnings(id)
-    this.linger(id, raft)
+    this.warned.clearOf(id)
+    if (id !== this.options.id) this.leavers.add(id, raft)
   }
 
-  private linger(id: NodeId, raft: string): void {
-    if (id === this.options.id) return
-    const cancel = this.deps.clock.after(this.options.lingerMs, () => {
-      this.lingering.delete(id)
-      this.callers.giveUp(id, raft)
-      this.connect()
-      if (this.departed.delete(id)) this.incarnations.forget(id)
-    })
-    this.lingering.set(id, { raft, cancel })
-  }
-
-  private stay(id: NodeId): void {
-    this.lingering.get(id)?.cancel()
-    this.lingering.delete(id)
-    this.departed.delete(id)
+  private onGone(id: NodeId, raft: string, departed: boolean): void {
+    this.callers.giveUp(id, raft)
+    this.connect()
+    if (departed) this.incarnations.forget(id)
   }
 
   /** `anew`: a peer whose connection, if there is one, must not go on. */
   private connect(anew: NodeId | null = null): void {
     const peers = new Map<NodeId, string>(this.callers.all)
-    for (const [id, { raft }] of this.lingering) peers.set(id, raft)
+    for (const [id, raft] of this.leavers.addresses()) peers.set(id, raft)
     for (const [id, raft] of this.addressesOfOthers()) peers.set(id, raft)
     peers.delete(this.options.id)
     if (anew !== null) this.deps.transport.setPeers(new Map([...peers].filter(([id]) => id !== anew)))
@@ -358,17 +380,6 @@ export class Peers {
       },
       (error: unknown) => this.fault(error),
     )
-  }
-
-  /** A member that says it is elsewhere than the membership says: an operator has to say which of the two is right. */
-  private compareAddresses(id: NodeId, { raft, api }: NodeAddresses): void {
-    const listed = this.listed.get(id)
-    if (listed === undefined || raft === '') return
-    if (listed.raft === raft && listed.api === api) {
-      this.warned.clear('wrong-address', String(id))
-      return
-    }
-    this.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
   /** What was said of a member's addresses was said of the old ones. */

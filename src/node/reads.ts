@@ -35,6 +35,8 @@ interface Round {
   readonly readId: number
   readonly members: Waiting[]
   readonly askedAt: number
+  /** Whose word counts. */
+  readonly asked: NodeId
   /** Set once the leader has answered: safe when this is applied. */
   index: LogIndex | null
 }
@@ -102,7 +104,7 @@ export class Reads {
 
   onResponse(response: ReadIndexResponse): void {
     const round = this.rounds.get(response.readId)
-    if (round === undefined || round.index !== null) return
+    if (round === undefined || round.index !== null || round.asked !== response.from) return
     if (response.ready) this.confirmed(round, response.index)
     else this.again(round)
   }
@@ -190,7 +192,9 @@ export class Reads {
     if (this.waiting.length === 0 || this.closed !== null) return
     const leader = this.deps.leader()
     if (leader.kind === 'none') return
-    const round: Round = { readId: this.readIds++, members: this.waiting, askedAt: this.deps.clock.now(), index: null }
+    const asked = leader.kind === 'self' ? this.options.id : leader.leader
+    const askedAt = this.deps.clock.now()
+    const round: Round = { readId: this.readIds++, members: this.waiting, askedAt, asked, index: null }
     this.waiting = []
     // The round stands before the core sees it: a single voter releases it within the call.
     this.rounds.set(round.readId, round)

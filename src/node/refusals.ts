@@ -38,3 +38,13 @@ export function lostItsData(id: NodeId, was: string, is: string): Refusal {
       'remove it from the membership, then add it again',
   )
 }
+
+/** Who is of no cluster, and is no member that this node has found at its address, has nothing to say here. */
+export function stranger(self: NodeId, ours: string | null, from: NodeId): Refusal {
+  return refusal(
+    'stranger',
+    ours === null
+      ? `node ${self} belongs to no cluster yet, and neither does node ${from}: initialize one of them`
+      : `node ${self} belongs to cluster ${ours}, node ${from} to none: add it with POST /cluster/learners, or wait until its cluster has found it`,
+  )
+}

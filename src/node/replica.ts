@@ -3,16 +3,17 @@ import type { CommandResult } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import { limits } from '../limits.ts'
 import type { PeerMessage, Refusal, SnapshotSource } from '../ports/transport.ts'
-import type { AppendRequest, LogId, LogIndex, NodeId, RaftEvent, RaftMessage } from '../raft/index.ts'
-import { Raft, indexOf, sameLeaderId } from '../raft/index.ts'
+import type { LogId, LogIndex, NodeId, RaftEvent } from '../raft/index.ts'
+import { Raft, indexOf } from '../raft/index.ts'
 import { Applier } from './applier.ts'
 import { Conditions } from './conditions.ts'
 import { Control } from './control.ts'
 import { CoreLoop } from './core-loop.ts'
 import { Departure } from './departure.ts'
-import { entryCodec, withMemberships } from './entry.ts'
+import { entryCodec } from './entry.ts'
 import { Forwarded } from './forwarded.ts'
 import { Freshness } from './freshness.ts'
+import { Inbox } from './inbox.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import type { Peers } from './peers.ts'
 import type { LeaderHint } from './proposals.ts'
@@ -45,6 +46,7 @@ export class Replica {
   private readonly deps: NodeDependencies
   private readonly peers: Peers
   private readonly forwarded: Forwarded
+  private readonly inbox: Inbox
   readonly departure: Departure
   private stopped = false
 
@@ -74,6 +76,8 @@ export class Replica {
     const { clock } = deps
     const applied = (): LogIndex => this.appliedIndex
     this.departure = new Departure(options, { raft, proposals, reads, freshness, clock, applied })
+    const { loop, forwarded, control } = this
+    this.inbox = new Inbox({ loop, peers, forwarded, proposals, reads, control, freshness, clock, applied })
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = this.makeFlusher(indexOf(startup.restored.purged))
@@ -114,25 +118,8 @@ export class Replica {
     return leader === null || leader === this.options.id ? { kind: 'none' } : { kind: 'other', leader, vote }
   }
 
-  onMessage(message: PeerMessage): void {
-    if (this.stopped || !this.peers.speaksForUs(message)) return
-    switch (message.type) {
-      case 'forward-request':
-        return this.forwarded.onRequest(message)
-      case 'forward-refusal':
-        return this.proposals.onRefusal(message)
-      case 'read-index-request':
-        return this.reads.onRequest(message)
-      case 'read-index-response':
-        return this.reads.onResponse(message)
-      case 'control-request':
-      case 'control-response':
-        return this.control.onMessage(message)
-      case 'append-request':
-        return this.onRaftMessage(this.loop.guard(() => withMemberships(message)))
-      default:
-        return this.onRaftMessage(message)
-    }
+  onMessage(message: PeerMessage): string | null {
+    return this.stopped ? null : this.inbox.take(message)
   }
 
   onConnected(peer: NodeId): void {
@@ -187,27 +174,6 @@ export class Replica {
     return this.input(() => this.raft.propose(this.deps.clock.now(), { count, body }))
   }
 
-  private onRaftMessage(message: RaftMessage): void {
-    const receive = (): void => {
-      this.raft.receive(this.deps.clock.now(), message)
-      // Before the effects are carried out, which may go by what the leader says besides.
-      if (message.type === 'append-request') this.onAppendRequest(message)
-    }
-    this.loop.input(receive, this.peers.adoptionFrom(message.from))
-  }
-
-  private onAppendRequest({ from, vote, committed }: AppendRequest): void {
-    if (this.raft.leader !== from || !sameLeaderId(this.raft.vote.leaderId, vote.leaderId)) return
-    this.peers.removal.onLeaderHeard()
-    this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
-  }
-
-  private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {
-    const { from, header } = source
-    const step = (): ReturnType<Raft['offerSnapshot']> => this.raft.offerSnapshot(this.deps.clock.now(), from, header)
-    return this.loop.input(step, this.peers.adoptionFrom(from))
-  }
-
   private resume(installed: ReceivedSnapshot | null): void {
     if (installed === null) return this.applier.resume()
     const { from, logId, membership } = installed
@@ -230,11 +196,16 @@ export class Replica {
       case 'transfer-ended':
         return this.onLeader()
       case 'membership-changed':
-        this.peers.onMembership(this.raft.effectiveMembership.membership)
-        if (event.committed) this.peers.onCommittedMembership(event.stored.membership)
-        return this.departure.onChanged()
+        return this.onMembership(event)
       default:
     }
+  }
+
+  private onMembership({ committed, stored }: Extract<RaftEvent, { type: 'membership-changed' }>): void {
+    const { effective, committedMembership } = this.raft.view()
+    this.peers.onMembership(effective.membership, committedMembership.membership)
+    if (committed) this.peers.onCommittedMembership(stored.membership)
+    this.departure.onChanged()
   }
 
   private onLeader(reconnected: NodeId | null = null): void {
@@ -368,11 +339,14 @@ export class Replica {
   }
 
   private makeSnapshotReceiver(): SnapshotReceiver {
-    const { state, logger, clock } = this.deps
+    const { state, logger, clock, freeBytes } = this.deps
     return new SnapshotReceiver({
       state,
       logger,
-      offer: (source) => this.offerSnapshot(source),
+      freeBytes,
+      keyedWritesMax: this.options.keyedWritesMax,
+      refuse: (source) => this.inbox.refuse(source),
+      offer: (source) => this.inbox.offer(source),
       onProgress: (from, vote) => this.input(() => this.raft.snapshotProgress(clock.now(), from, vote)),
       pause: () => this.applier.pause(),
       isAhead: (logId) => logId.index > this.appliedIndex,

@@ -2,8 +2,9 @@ import type { MachineState } from '../kv/index.ts'
 import type { StateInstall, StateStore } from '../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../ports/transport.ts'
 import type { LogId, NodeId, StoredMembership, Vote } from '../raft/index.ts'
-import { compareVotes } from '../raft/index.ts'
+import { compareVotes, sameLogId } from '../raft/index.ts'
 import type { Logger } from './options.ts'
+import { ReceivingRoom } from './receiving-room.ts'
 import type { StateMeta } from './state-meta.ts'
 import { decodeStateMeta } from './state-meta.ts'
 import { STATE_STREAM_FORMAT, StateReceiver, StateStreamError } from './state-stream.ts'
@@ -20,6 +21,8 @@ export interface ReceivedSnapshot {
 export interface SnapshotReceiverDependencies {
   readonly state: StateStore
   readonly logger: Logger
+  /** Why nothing may be taken from this sender, or not this state; null when nothing speaks against it. */
+  readonly refuse: (source: SnapshotSource) => string | null
   /** Asks the core whether it wants the snapshot. */
   readonly offer: (source: SnapshotSource) => 'accept' | 'have-it' | 'outvoted'
   readonly onProgress: (from: NodeId, vote: Vote) => void
@@ -29,6 +32,9 @@ export interface SnapshotReceiverDependencies {
   readonly isAhead: (logId: LogId) => boolean
   /** Goes on, from the received state if one was swapped in. */
   readonly resume: (installed: ReceivedSnapshot | null) => void
+  /** Free space on the disk of the state; left out when it does not matter. */
+  readonly freeBytes?: (() => Promise<number>) | undefined
+  readonly keyedWritesMax: number
   readonly onFault: (error: Error) => void
 }
 
@@ -66,6 +72,8 @@ export class SnapshotReceiver {
   }
 
   private async receive(source: SnapshotSource): Promise<void> {
+    const refusal = this.deps.refuse(source)
+    if (refusal !== null) return this.refused(source, refusal)
     if (this.current !== null || this.stopped) {
       this.giveWayTo(source)
       return this.answer(source, { installed: false, detail: 'another snapshot is being received' })
@@ -91,6 +99,11 @@ export class SnapshotReceiver {
     }
   }
 
+  private async refused(source: SnapshotSource, detail: string): Promise<void> {
+    this.deps.logger.warn({ from: source.from, detail }, 'snapshot refused')
+    return this.answer(source, { installed: false, detail })
+  }
+
   /** An earlier leader may be cut off in the middle of its stream: its silence must not keep a later one out. That one will try again. */
   private giveWayTo(later: SnapshotSource): void {
     const { current } = this
@@ -111,12 +124,16 @@ export class SnapshotReceiver {
 
   private async receiveAndInstall(receiving: Receiving): Promise<void> {
     const { source } = receiving
+    const room = new ReceivingRoom(source.header.bytesEstimate, this.deps.freeBytes)
+    const shortage = await room.shortage()
+    if (shortage !== null) return this.refused(source, shortage)
     const install = await this.deps.state.beginInstall()
     let meta: StateMeta
     let bytes: Uint8Array
     try {
-      bytes = await this.readInto(install, source)
-      meta = this.checkedMeta(bytes, source)
+      const receiver = await this.readInto(install, source, room)
+      bytes = receiver.finish()
+      meta = this.checkedMeta(bytes, source, receiver)
     } catch (error) {
       // The stream broke off or lied: that is the sender's or the network's doing, and it will try again.
       await install.abort()
@@ -126,6 +143,13 @@ export class SnapshotReceiver {
     }
     receiving.isReading = false
     await this.deps.pause()
+    // The log may have told more of what is committed while the state was on its way.
+    const contradiction = this.deps.refuse(source)
+    if (contradiction !== null) {
+      await install.abort()
+      this.deps.resume(null)
+      return this.refused(source, contradiction)
+    }
     if (this.stopped || !this.deps.isAhead(meta.applied)) {
       await install.abort()
       this.deps.resume(null)
@@ -146,22 +170,31 @@ export class SnapshotReceiver {
     await this.answer(source, { installed: true, detail: '' })
   }
 
-  private async readInto(install: StateInstall, source: SnapshotSource): Promise<Uint8Array> {
+  private async readInto(install: StateInstall, source: SnapshotSource, room: ReceivingRoom): Promise<StateReceiver> {
     const receiver = new StateReceiver(install)
     for await (const chunk of source.chunks()) {
       if (this.stopped) throw new StateStreamError('this node is shutting down')
+      await room.take(chunk.length)
       await receiver.accept(chunk)
       this.deps.onProgress(source.from, source.header.vote)
     }
-    return receiver.finish()
+    return receiver
   }
 
-  private checkedMeta(bytes: Uint8Array, source: SnapshotSource): StateMeta {
+  private checkedMeta(bytes: Uint8Array, source: SnapshotSource, { received }: StateReceiver): StateMeta {
     const meta = decodeStateMeta(bytes)
     if (meta === null) throw new StateStreamError('the meta is of a version that is not known here')
-    if (meta.applied.index !== source.header.logId.index) {
+    const { applied, membership, machine } = meta
+    if (!sameLogId(applied, source.header.logId)) {
       throw new StateStreamError('the meta is of another log id than the header')
     }
+    if (membership.logId === null || membership.membership.configs.length === 0) {
+      throw new StateStreamError('the meta names no members')
+    }
+    if (membership.logId.index > applied.index || machine.revision > applied.index) {
+      throw new StateStreamError('the meta speaks of entries beyond its own')
+    }
+    received.finish(machine, this.deps.keyedWritesMax)
     return meta
   }
 }

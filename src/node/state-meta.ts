@@ -1,9 +1,8 @@
 import type { MachineState } from '../kv/index.ts'
 import { decodeMachineState, encodeMachineState } from '../kv/index.ts'
 import type { LogId, StoredMembership } from '../raft/index.ts'
-import { LEADER_ID_ZERO, NO_MEMBERSHIP, logIndex, nodeId, term } from '../raft/index.ts'
-import type { StoredMembershipJson } from './membership-codec.ts'
-import { storedMembershipFromJson, storedMembershipToJson } from './membership-codec.ts'
+import { NO_MEMBERSHIP } from '../raft/index.ts'
+import { logIdOf, parsed, storedMembershipFromJson, storedMembershipToJson } from './membership-codec.ts'
 
 /** What the state knows of itself, written in the same batch as the rows it describes. */
 export interface StateMeta {
@@ -48,12 +47,10 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
   if (bytes.length < HEADER_BYTES || bytes[0] !== FORMAT_VERSION) return null
   const membershipEnd = HEADER_BYTES + bytes.readUInt32BE(21)
   if (membershipEnd > bytes.length) return null
-  const node = bytes.readUInt32BE(9)
+  const applied = logIdOf(bytes.readDoubleBE(1), bytes.readUInt32BE(9), bytes.readDoubleBE(13))
+  if (applied === null) return null
   return {
-    applied: {
-      leaderId: node === 0 ? LEADER_ID_ZERO : { term: term(bytes.readDoubleBE(1)), nodeId: nodeId(node) },
-      index: logIndex(bytes.readDoubleBE(13)),
-    },
+    applied,
     membership: membershipFrom(bytes.subarray(HEADER_BYTES, membershipEnd)),
     machine: decodeMachineState(bytes.subarray(membershipEnd)),
   }
@@ -61,5 +58,5 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
 
 function membershipFrom(bytes: Buffer): StoredMembership {
   if (bytes.length === 0) return NO_MEMBERSHIP
-  return storedMembershipFromJson(JSON.parse(bytes.toString('utf8')) as StoredMembershipJson)
+  return storedMembershipFromJson(parsed(bytes))
 }

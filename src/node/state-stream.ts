@@ -1,3 +1,4 @@
+import { ReceivedRows } from '../kv/index.ts'
 import { crc32 } from '../lib/checksum.ts'
 import type { StateInstall, StateRow, StateView } from '../ports/state-store.ts'
 
@@ -80,8 +81,9 @@ function encodeRows(rows: readonly StateRow[]): Buffer {
   return chunk
 }
 
-/** Writes a received stream into an install, checking it against its trailer. */
+/** Writes a received stream into an install, checking every row, and all of it against its trailer. */
 export class StateReceiver {
+  readonly received = new ReceivedRows()
   private readonly install: StateInstall
   private meta: Uint8Array | null = null
   private lastKey: Uint8Array | null = null
@@ -94,7 +96,7 @@ export class StateReceiver {
     this.install = install
   }
 
-  /** Throws `StateStreamError` for a chunk that does not fit; the install must then be aborted. */
+  /** Throws `StateStreamError`, or `UnreadableStateError`, for a chunk that does not fit; the install must then be aborted. */
   async accept(chunk: Uint8Array): Promise<void> {
     if (this.complete) throw new StateStreamError('there is a chunk behind the trailer')
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
@@ -104,8 +106,9 @@ export class StateReceiver {
         this.meta = Buffer.from(bytes.subarray(1))
         return
       case CHUNK_ROWS: {
+        if (this.meta === null) throw new StateStreamError('rows come before the meta')
         const rows = decodeRows(bytes)
-        this.checkOrder(rows)
+        this.check(rows)
         this.rows += rows.length
         this.bytes += bytes.length - 1 - rows.length * ROW_HEADER_BYTES
         this.checksum = crc32(bytes, this.checksum)
@@ -127,8 +130,9 @@ export class StateReceiver {
     return this.meta
   }
 
-  private checkOrder(rows: readonly StateRow[]): void {
-    for (const { key } of rows) {
+  private check(rows: readonly StateRow[]): void {
+    for (const { key, value } of rows) {
+      this.received.accept(key, value)
       if (this.lastKey !== null && Buffer.compare(this.lastKey, key) >= 0)
         throw new StateStreamError('the rows are out of order')
       this.lastKey = key

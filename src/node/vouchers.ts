@@ -75,6 +75,6 @@ export class Vouchers {
 }
 
 /** What must not count when it comes from a node that is only vouched for. */
-export function isPromise(message: PeerMessage): boolean {
-  return message.type === 'pre-vote-response' || message.type === 'vote-response' || message.type === 'append-response'
+export function isPromise(type: PeerMessage['type']): boolean {
+  return type === 'pre-vote-response' || type === 'vote-response' || type === 'append-response'
 }

@@ -3,7 +3,8 @@ import type { Logger } from './options.ts'
 
 /** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
 export interface Warning {
-  readonly code: 'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'wrong-token' | 'removed'
+  readonly code:
+    'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'wrong-token' | 'removed' | 'unsound-peer'
   readonly detail: string
 }
 
@@ -44,10 +45,25 @@ export class Warnings {
   clear(code: Warning['code'], about: string): void {
     this.current.delete(`${code} ${about}`)
   }
+
+  /** Node `id` is who it should be, or concerns nobody any more. */
+  clearOf(id: NodeId): void {
+    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
+      this.clear(code, String(id))
+      this.clear(code, `self-${id}`)
+    }
+  }
+
+  /** A member that says it is elsewhere than the membership says: an operator has to say which of the two is right. */
+  compareAddresses(id: NodeId, listed: NodeAddresses | undefined, said: NodeAddresses): void {
+    if (listed === undefined || said.raft === '') return
+    if (listed.raft === said.raft && listed.api === said.api) return this.clear('wrong-address', String(id))
+    this.raise('wrong-address', String(id), wrongAddress(id, listed, said))
+  }
 }
 
 /** What to say of a member that is at `said` by its own word, and at `listed` by the membership's. */
-export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
+function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
   return (
     `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
     `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`

@@ -1,3 +1,4 @@
+import { PROTOCOL_VERSION } from '../../src/transport/frame-header.ts'
 import t, { type Test } from 'tap'
 import type { MemberSpec } from '../../src/node/views.ts'
 import { Peers } from '../../src/node/peers.ts'
@@ -242,9 +243,10 @@ async function peersOfOne(t: Test, isConnected: boolean) {
   await peers.load()
   const ids = [1, 2].map(nodeId)
   const members = new Map(ids.map((id) => [id, addresses(id)]))
-  peers.onMembership({ configs: [ids], nodes: members, removing: [] })
+  const membership = { configs: [ids], nodes: members, removing: [] }
+  peers.onMembership(membership, membership)
   const hello = (from: number, incarnation: string): Hello => ({
-    protocol: 2,
+    protocol: PROTOCOL_VERSION,
     purpose: 'messages',
     from: nodeId(from),
     to: nodeId(1),
@@ -275,7 +277,8 @@ t.test(
 t.test('callers under ever new ids are remembered up to a bound, members always', async (t) => {
   const { peers, hello } = await peersOfOne(t, true)
   peers.admit(hello(2, 'two'))
-  for (let id = 3; id < 1_000; id++) t.equal(peers.admit(hello(id, `caller-${id}`)), null)
+  for (let id = 3; id < 1_000; id++)
+    t.equal(peers.admit({ ...hello(id, `caller-${id}`), clusterId: 'cluster' }), null)
   t.match(peers.admit(hello(2, 'other')), { code: 'same-id' })
   t.equal(peers.adoptionFrom(nodeId(3)), null)
 })
@@ -288,7 +291,7 @@ t.test('who leaves is forgotten after a while, but not by a node that has stoppe
   }
   for (const stops of [false, true]) {
     const { peers, clock, forgotten } = await peersOfOne(t, true)
-    peers.onMembership(alone)
+    peers.onMembership(alone, alone)
     peers.onCommittedMembership(alone)
     t.same(forgotten, [], 'what it is still told must not reach another node')
     if (stops) peers.stop()

@@ -373,7 +373,16 @@ export class Machine {
     const note = (facts: object, event: string): void => {
       if (this.world.isTracing && process.alive) this.world.note(process.name, `${event} ${JSON.stringify(facts)}`)
     }
-    return { debug: note, info: note, warn: note, error: note }
+    const warn = (facts: object, event: string): void => {
+      note(facts, event)
+      // All nodes here keep the protocol, unless a bug was planted in one: whatever is refused as unsound is such a bug, or a wrong check.
+      if (event !== 'unsound peer') return
+      const violation = new Violation('soundness', `${process.name} refuses a peer: ${JSON.stringify(facts)}`)
+      this.world.after(0, () => {
+        throw violation
+      })
+    }
+    return { debug: note, info: note, warn, error: note }
   }
 }
 

@@ -117,6 +117,7 @@ export class RocksStateStore implements StateStore {
     const current = this.checkOpen()
     return this.track('open a view of the state', async () => {
       current.users += 1
+      await this.measure(current.database)
       const session = current.database.snapshot()
       const [meta] = await readMany(session, [META_KEY])
       const view = new RocksView(meta ?? null, session, {

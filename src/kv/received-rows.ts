@@ -1,0 +1,76 @@
+import { limits } from '../limits.ts'
+import { readU64 } from './integers.ts'
+import { decodeKeyedWrite } from './keyed-write.ts'
+import { latin1Of } from './latin1.ts'
+import type { MachineState } from './machine-state.ts'
+import { decodeRecord } from './record.ts'
+import { keyspaceOf } from './row.ts'
+import { UnreadableStateError } from './unreadable-state-error.ts'
+
+const ORDER_ROW_BYTES = 9
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+
+/**
+ * The rows of a state that another node sends, looked at one by one before they are kept: a machine never meets a row that it did
+ * not write itself, so what is not such a row must not come in.
+ */
+export class ReceivedRows {
+  private keyedWrites = 0
+  private orders = 0
+  private firstOrder = 0
+  private lastOrder = -1
+
+  /** Throws `UnreadableStateError` for a row that no machine writes. */
+  accept(key: Uint8Array, value: Uint8Array): void {
+    switch (keyspaceOf(key)) {
+      case 'records':
+        checkLength(key.length - 1, limits.keyBytesMax, 'a key')
+        if (decodeRecord(value).value.length > limits.valueBytesMaxCeiling)
+          throw new UnreadableStateError(`a value has more than ${limits.valueBytesMaxCeiling} bytes`)
+        return
+      case 'keyed-writes':
+        this.keyedWrites += 1
+        checkName(key, 1)
+        decodeKeyedWrite(value)
+        return
+      case 'keyed-write-order':
+        this.acceptOrder(key)
+        checkName(value, 0)
+        return
+      case null:
+        throw new UnreadableStateError(`a row begins with ${key[0] ?? 'nothing'}, which is no keyspace of this build`)
+    }
+  }
+
+  /** After the last row. Throws `UnreadableStateError` when the machine would miss rows that `state` speaks of. */
+  finish({ keyedFirst, keyedNext }: MachineState, keyedWritesMax: number): void {
+    const expected = keyedNext - keyedFirst
+    const isWhole =
+      this.keyedWrites === expected &&
+      this.orders === expected &&
+      (expected === 0 || (this.firstOrder === keyedFirst && this.lastOrder === keyedNext - 1))
+    if (isWhole && expected <= keyedWritesMax) return
+    throw new UnreadableStateError(
+      `the state speaks of ${expected} keyed writes from ${keyedFirst} on; ${this.keyedWrites} came, with ${this.orders} numbers`,
+    )
+  }
+
+  /** Rows ascend, so the first and the last number say whether any is missing. */
+  private acceptOrder(key: Uint8Array): void {
+    if (key.length !== ORDER_ROW_BYTES) throw new UnreadableStateError('a number of a keyed write is cut off')
+    const sequence = readU64(key, 1)
+    if (this.orders === 0) this.firstOrder = sequence
+    this.lastOrder = sequence
+    this.orders += 1
+  }
+}
+
+function checkName(bytes: Uint8Array, from: number): void {
+  checkLength(bytes.length - from, limits.idempotencyKeyBytesMax, 'an idempotency key')
+  if (!VISIBLE_ASCII.test(latin1Of(bytes, from, bytes.length)))
+    throw new UnreadableStateError('an idempotency key is not visible ASCII')
+}
+
+function checkLength(length: number, max: number, what: string): void {
+  if (length < 1 || length > max) throw new UnreadableStateError(`${what} has ${length} bytes`)
+}

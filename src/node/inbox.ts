@@ -1,0 +1,122 @@
+import type { Clock } from '../ports/clock.ts'
+import type { PeerMessage, SnapshotSource } from '../ports/transport.ts'
+import type { AppendRequest, LogIndex, Raft, RaftMessage, Term } from '../raft/index.ts'
+import { contradictionIn, membershipProblem, offerContradictionIn, sameLeaderId } from '../raft/index.ts'
+import type { Control } from './control.ts'
+import type { CoreLoop } from './core-loop.ts'
+import { readAppend } from './entry.ts'
+import type { Forwarded } from './forwarded.ts'
+import type { Freshness } from './freshness.ts'
+import type { Peers } from './peers.ts'
+import type { Proposals } from './proposals.ts'
+import type { Reads } from './reads.ts'
+import { TermBudget } from './term-budget.ts'
+
+export interface InboxDependencies {
+  readonly loop: CoreLoop
+  readonly peers: Peers
+  readonly forwarded: Forwarded
+  readonly proposals: Proposals
+  readonly reads: Reads
+  readonly control: Control
+  readonly freshness: Freshness
+  readonly clock: Clock
+  readonly applied: () => LogIndex
+}
+
+/**
+ * Where what peers say enters the node. Three questions come before anything is believed: whether this peer may say it (`Standings`),
+ * whether a sound member can say it at all, and whether elections explain its term. What fails the first is ignored, since it may be
+ * late; what fails the others is refused and reported, and its connection is closed: nothing from a socket reaches an assertion.
+ */
+export class Inbox {
+  private readonly deps: InboxDependencies
+  private readonly terms: TermBudget
+
+  constructor(deps: InboxDependencies) {
+    this.deps = deps
+    const { clock, loop } = deps
+    this.terms = new TermBudget(
+      () => clock.now(),
+      () => loop.raft.vote.leaderId.term,
+    )
+  }
+
+  /** Null for what was taken or ignored; otherwise why the connection that it came on must be closed. */
+  take(message: PeerMessage): string | null {
+    const { peers } = this.deps
+    if (!peers.speaksForUs(message)) return null
+    const fault = this.hand(message)
+    if (fault !== null) peers.complain(message.from, `${message.type}: ${fault}`)
+    return fault
+  }
+
+  /** Why a state must not be taken from this sender, whatever else is under way; null when nothing speaks against it. */
+  refuse({ from, header }: SnapshotSource): string | null {
+    const { peers, loop } = this.deps
+    if (!peers.maySendState(from)) return `node ${from} is not known here as one that may lead this cluster`
+    const fault =
+      offerContradictionIn(loop.raft, from, header) ??
+      membershipProblem(header.membership.membership) ??
+      this.termFault(header.vote.leaderId.term)
+    if (fault !== null) peers.complain(from, `snapshot: ${fault}`)
+    return fault
+  }
+
+  /** Whether the core wants a state that was not refused. */
+  offer({ from, header }: SnapshotSource): ReturnType<Raft['offerSnapshot']> {
+    const { peers, loop, clock } = this.deps
+    return loop.input(() => loop.raft.offerSnapshot(clock.now(), from, header), peers.adoptionFrom(from))
+  }
+
+  private hand(message: PeerMessage): string | null {
+    const { forwarded, proposals, reads, control } = this.deps
+    switch (message.type) {
+      case 'forward-request':
+        return forwarded.onRequest(message)
+      case 'forward-refusal':
+        proposals.onRefusal(message)
+        return null
+      case 'read-index-request':
+        reads.onRequest(message)
+        return null
+      case 'read-index-response':
+        reads.onResponse(message)
+        return null
+      case 'control-request':
+      case 'control-response':
+        return control.onMessage(message)
+      case 'append-request': {
+        const read = readAppend(message)
+        return read.kind === 'unsound' ? read.detail : this.onRaftMessage(read.message)
+      }
+      default:
+        return this.onRaftMessage(message)
+    }
+  }
+
+  private onRaftMessage(message: RaftMessage): string | null {
+    const { loop, clock, peers } = this.deps
+    const { raft } = loop
+    const fault = contradictionIn(raft, message) ?? this.termFault(message.vote.leaderId.term)
+    if (fault !== null) return fault
+    const receive = (): void => {
+      raft.receive(clock.now(), message)
+      // Before the effects are carried out, which may go by what the leader says besides.
+      if (message.type === 'append-request') this.onAppendRequest(message)
+    }
+    loop.input(receive, peers.adoptionFrom(message.from))
+    return null
+  }
+
+  private termFault(term: Term): string | null {
+    return this.terms.isExceededBy(term) ? `term ${term}, which no elections explain` : null
+  }
+
+  private onAppendRequest({ from, vote, committed }: AppendRequest): void {
+    const { loop, peers, freshness, clock, applied } = this.deps
+    if (loop.raft.leader !== from || !sameLeaderId(loop.raft.vote.leaderId, vote.leaderId)) return
+    peers.removal.onLeaderHeard()
+    freshness.onLeaderHeard({ at: clock.now(), committed, leaderId: vote.leaderId }, applied())
+  }
+}
