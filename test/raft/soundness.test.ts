@@ -46,7 +46,14 @@ t.test('what no sound member says is told from what is only late', async (t) => 
     { what: 'in our own name', message: { ...append('4.1', null, []) }, reason: /name of the node/ },
     {
       what: 'a candidate whose log is above its ballot',
-      message: { type: 'vote-request', from: nodeId(2), to: one, vote: vote('4.2'), last: logId('5.2@9'), transfer: false },
+      message: {
+        type: 'vote-request',
+        from: nodeId(2),
+        to: one,
+        vote: vote('4.2'),
+        last: logId('5.2@9'),
+        transfer: false,
+      },
       reason: /above the vote/,
     },
     {
@@ -99,7 +106,16 @@ t.test('a leader is not told of more entries than it has', async (t) => {
   if (plan === undefined) throw new Error('a leader sends')
   const { vote: asked, session, sentAt } = plan
   const outcome = { kind: 'matched', matched: logIndex(4) } as const
-  const message = { type: 'append-response', from: nodeId(2), to: one, vote: asked, asked, session, sentAt, outcome } as const
+  const message = {
+    type: 'append-response',
+    from: nodeId(2),
+    to: one,
+    vote: asked,
+    asked,
+    session,
+    sentAt,
+    outcome,
+  } as const
   t.match(contradictionIn(solo.raft, message), /never sent/)
   t.equal(contradictionIn(solo.raft, { ...message, session: session + 7 }), null, 'an earlier session is only late')
   t.equal(contradictionIn(solo.raft, { ...message, outcome: { kind: 'matched', matched: logIndex(3) } }), null)
@@ -151,7 +167,9 @@ class Liar {
   private append(from: NodeId): AppendRequest {
     const owner = this.vote(from)
     const entries = Array.from({ length: this.random.integer(0, 4) }, () =>
-      this.chance(0.1) ? setting(show(this.ballotUpTo(owner.leaderId)), members(1, 2, 3)) : show(this.ballotUpTo(owner.leaderId)),
+      this.chance(0.1)
+        ? setting(show(this.ballotUpTo(owner.leaderId)), members(1, 2, 3))
+        : show(this.ballotUpTo(owner.leaderId)),
     )
     entries.sort((a, b) => compareLeaderIds(ballot(a.split(' ')[0] ?? ''), ballot(b.split(' ')[0] ?? '')))
     const prev = this.logId()
@@ -175,7 +193,10 @@ class Liar {
 
   private vote(owner: NodeId): Vote {
     const around = this.solo.view.vote.leaderId.term
-    return { leaderId: { term: term(Math.max(1, around + this.random.integer(-2, 3))), nodeId: owner }, committed: this.chance(0.3) }
+    return {
+      leaderId: { term: term(Math.max(1, around + this.random.integer(-2, 3))), nodeId: owner },
+      committed: this.chance(0.3),
+    }
   }
 
   private ballotUpTo(top: LeaderId): LeaderId {
@@ -224,7 +245,8 @@ t.test('whatever peers say, what passes the checks breaks no belief of the core'
           solo.do((raft, now) => raft.receive(now, message))
           taken.set(message.type, (taken.get(message.type) ?? 0) + 1)
         }
-        if (random.fraction() < 0.3) solo.do((raft, now) => raft.applied(now, logIndex(Math.max(solo.committed, BEFORE_FIRST))))
+        if (random.fraction() < 0.3)
+          solo.do((raft, now) => raft.applied(now, logIndex(Math.max(solo.committed, BEFORE_FIRST))))
       }
     } catch (error) {
       t.error(error, `seed ${seed}`)
