@@ -277,8 +277,7 @@ t.test(
 t.test('callers under ever new ids are remembered up to a bound, members always', async (t) => {
   const { peers, hello } = await peersOfOne(t, true)
   peers.admit(hello(2, 'two'))
-  for (let id = 3; id < 1_000; id++)
-    t.equal(peers.admit({ ...hello(id, `caller-${id}`), clusterId: 'cluster' }), null)
+  for (let id = 3; id < 1_000; id++) t.equal(peers.admit({ ...hello(id, `caller-${id}`), clusterId: 'cluster' }), null)
   t.match(peers.admit(hello(2, 'other')), { code: 'same-id' })
   t.equal(peers.adoptionFrom(nodeId(3)), null)
 })
