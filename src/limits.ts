@@ -7,8 +7,25 @@ export const limits = {
   /** The largest value that can be configured: an entry must fit a frame with room to spare. */
   valueBytesMaxCeiling: 16 * 1024 * 1024,
   idempotencyKeyBytesMax: 128,
-  /** Keyed writes whose first answer is remembered. Replicated state depends on it: the same on every node, and changed only with the format. */
-  keyedWritesMax: 100_000,
+  /**
+   * Keyed writes whose first answer is remembered: at 10,000 a second still longer than the longest deadline of a request.
+   * Replicated state depends on it: the same on every node, and changed only with the format. So do the next two.
+   */
+  keyedWritesMax: 1_000_000,
+  /**
+   * The previous values in those answers: the small ones for as long as the answer, larger ones for as many later ones of about
+   * their size, 128 MiB of each size.
+   */
+  keptValues: {
+    inlineBytesMax: 256,
+    rings: [
+      { valueBytesMax: 4 * 1024, slots: 32_768 },
+      { valueBytesMax: 256 * 1024, slots: 512 },
+      { valueBytesMax: 16 * 1024 * 1024, slots: 8 },
+    ],
+  },
+  /** Keys that one entry may remove as a range. */
+  rangeDeleteKeysMax: 4096,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   membersMax: 64,
@@ -16,6 +33,8 @@ export const limits = {
   discoveryProbesMax: 16,
   listItemsMax: 1000,
   listItemsDefault: 100,
+  /** Keys that a count looks at in one piece. */
+  countKeysMax: 1024,
   /** Values in one page of a listing: after the first record, the page ends here. */
   listBytesMax: 8 * 1024 * 1024,
   requestTimeoutMsDefault: 10_000,

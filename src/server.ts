@@ -190,6 +190,8 @@ function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDi
     snapshotChunkBytes: limits.snapshotChunkBytes,
     recordCacheBytesMax: limits.recordCacheBytesMax,
     keyedWritesMax: limits.keyedWritesMax,
+    keptValues: limits.keptValues,
+    rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
   }
 }
 

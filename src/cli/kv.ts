@@ -19,6 +19,7 @@ export interface PutOptions extends ConnectionOptions {
 export interface DeleteOptions extends ConnectionOptions {
   readonly ifRevision?: string
   readonly prefix?: true
+  readonly chunked?: true
   readonly all?: true
 }
 
@@ -56,8 +57,11 @@ export async function put(
 
 export async function remove(terminal: Terminal, key: string | undefined, options: DeleteOptions): Promise<number> {
   const what = deletionFrom(key, options)
+  const chunked = options.chunked === true
+  if (chunked && what.kind === 'key')
+    throw new UsageError('--chunked goes with --prefix or --all: one key is one change')
   return await withClient(terminal, options, async (client) => {
-    const answer = await carryOut(client, what)
+    const answer = await carryOut(client, what, chunked)
     const text = `${answer.deleted} deleted, revision ${answer.revision}\n`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
   })
@@ -89,14 +93,14 @@ function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion
   return { kind: 'prefix', prefix: key }
 }
 
-async function carryOut(client: QuorateClient, what: Deletion): Promise<DeleteAnswer> {
+async function carryOut(client: QuorateClient, what: Deletion, chunked: boolean): Promise<DeleteAnswer> {
   switch (what.kind) {
     case 'key':
       return await client.delete(what.key, what.ifRevision)
     case 'prefix':
-      return await client.deletePrefix(what.prefix)
+      return await client.deletePrefix(what.prefix, chunked)
     case 'all':
-      return await client.deleteAll()
+      return await client.deleteAll(chunked)
   }
 }
 

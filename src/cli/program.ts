@@ -131,6 +131,7 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
   clientCommand(kv, 'del [key]', 'delete a key; absent keys are no error')
     .option('--if-revision <n>', 'only when the key is at this revision')
     .option('--prefix', 'every key that begins like this, in one change')
+    .option('--chunked', 'with --prefix or --all: in as many changes as it takes, each of a part of the keys')
     .option('--all', 'every key there is, in one change')
     .action(async (key: string | undefined, options: DeleteOptions) => {
       ended(await (await import('./kv.ts')).remove(terminal, key, options))

@@ -126,14 +126,19 @@ export class QuorateClient {
     return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
   }
 
-  /** Every key that begins with `prefix`, which is not empty. One change. */
-  async deletePrefix(prefix: string): Promise<DeleteAnswer> {
-    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ prefix }), null, this.idempotency())
+  /** Every key that begins with `prefix`, which is not empty. One change, or with `chunked` as many as it takes. */
+  async deletePrefix(prefix: string, chunked: boolean): Promise<DeleteAnswer> {
+    return await this.deleteRange({ prefix }, chunked)
   }
 
-  /** Every key there is. One change. */
-  async deleteAll(): Promise<DeleteAnswer> {
-    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ all: 'true' }), null, this.idempotency())
+  /** Every key there is. One change, or with `chunked` as many as it takes. */
+  async deleteAll(chunked: boolean): Promise<DeleteAnswer> {
+    return await this.deleteRange({ all: 'true' }, chunked)
+  }
+
+  private async deleteRange(bounds: Record<string, string>, chunked: boolean): Promise<DeleteAnswer> {
+    const query = this.withDeadline({ ...bounds, chunked: chunked ? 'true' : undefined })
+    return await this.json<DeleteAnswer>('DELETE', '/kv', query, null, this.idempotency())
   }
 
   /** One page. */

@@ -38,6 +38,8 @@ export interface Scan {
   readonly context: AnswerContext
   /** Up to `limit` further records and about `bytesMax` bytes (at least one record); `done` when nothing is left behind them. */
   next(limit: number, bytesMax: number): Promise<{ readonly items: readonly KeyedRecord[]; readonly done: boolean }>
+  /** Passes over up to `limit` further records and tells how many there were, without reading their values. */
+  count(limit: number): Promise<{ readonly count: number; readonly done: boolean }>
   close(): Promise<void>
 }
 

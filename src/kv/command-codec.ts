@@ -31,12 +31,14 @@ const CONDITION_PRESENT = 0b0_0100
 const CONDITION_MOD_REVISION = 0b0_0110
 const HAS_START = 0b0_1000
 const HAS_END = 0b1_0000
+const UP_TO_LIMIT = 0b10_0000
 
 const FLAGS_OF_KEY_WRITE = WANTS_PREVIOUS | CONDITION
-const FLAGS_OF_RANGE_WRITE = HAS_START | HAS_END
+const FLAGS_OF_RANGE_WRITE = HAS_START | HAS_END | UP_TO_LIMIT
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
-const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+/** Visible ASCII, and the number of a step behind it. */
+const TAG_NAME = new RegExp(`^[\\x21-\\x7e]{1,${limits.idempotencyKeyBytesMax}}( [1-9][0-9]{0,15})?$`)
 
 /**
  * A committed entry that this build cannot execute: a newer build proposed it, or it is damaged.
@@ -55,8 +57,8 @@ export function encodeCommand(command: Command): Uint8Array {
 
 function encodeWithoutValue(command: Exclude<Command, { type: 'put' }>): Uint8Array {
   if (command.type === 'delete') return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
-  const { start, end } = command
-  const flags = (start === null ? 0 : HAS_START) | (end === null ? 0 : HAS_END)
+  const { start, end, upToLimit } = command
+  const flags = (start === null ? 0 : HAS_START) | (end === null ? 0 : HAS_END) | (upToLimit ? UP_TO_LIMIT : 0)
   return encodeParts(command, DELETE_RANGE, flags, start ?? '', end === null ? NO_BYTES : Buffer.from(end, 'latin1'))
 }
 
@@ -106,8 +108,7 @@ function expectedRevisionOf(command: Command): number | null {
 
 /** Returns the offset behind the tag. */
 function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
-  assert(tag.key.length <= limits.idempotencyKeyBytesMax, 'an idempotency key is no longer than its maximum')
-  assert(VISIBLE_ASCII.test(tag.key), 'an idempotency key is one or more visible ASCII characters')
+  assert(TAG_NAME.test(tag.key), 'an idempotency key is visible ASCII, no longer than its maximum')
   assert(Number.isSafeInteger(tag.fingerprint) && tag.fingerprint >= 0, 'a fingerprint is a safe integer, not negative')
   writeU64(bytes, at, tag.fingerprint)
   bytes.write(tag.key, at + 8, 'latin1')
@@ -131,9 +132,9 @@ export function decodeCommand(bytes: Uint8Array): Command {
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
   const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
-    const start = (flags & HAS_START) === 0 ? null : (first as Key)
-    const end = (flags & HAS_END) === 0 ? null : (latin1Of(bytes, secondAt, bytes.length) as Key)
-    return { type: 'delete-range', start, end, idempotency }
+    const start = boundOf(first, flags & HAS_START)
+    const end = boundOf(latin1Of(bytes, secondAt, bytes.length), flags & HAS_END)
+    return { type: 'delete-range', start, end, upToLimit: (flags & UP_TO_LIMIT) !== 0, idempotency }
   }
   const key = first as Key
   const condition = readCondition(bytes, revisionAt, flags & CONDITION)
@@ -221,7 +222,7 @@ function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTa
   const fingerprint = readU64(bytes, at)
   if (!Number.isSafeInteger(fingerprint)) throw damaged('its fingerprint is out of range')
   const key = latin1Of(bytes, at + 8, at + 8 + keyBytes)
-  if (!VISIBLE_ASCII.test(key)) throw damaged('its idempotency key is not visible ASCII')
+  if (!TAG_NAME.test(key)) throw damaged('its idempotency key is not visible ASCII, or too long')
   return { key, fingerprint }
 }
 

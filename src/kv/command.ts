@@ -12,6 +12,14 @@ export interface IdempotencyTag {
   readonly fingerprint: number
 }
 
+/**
+ * The name under which step `step` of a request that takes several entries is executed, from 0; the first has the client's own name.
+ * No client can give such a name to a write of its own: a space is no visible character.
+ */
+export function stepName(key: string, step: number): string {
+  return step === 0 ? key : `${key} ${step}`
+}
+
 export interface PutCommand {
   readonly type: 'put'
   readonly key: Key
@@ -30,11 +38,13 @@ export interface DeleteCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
-/** Removes every key in `[start, end)`; null is unbounded. */
+/** Removes every key in `[start, end)`; null is unbounded. Refused when there are more than one entry may remove. */
 export interface DeleteRangeCommand {
   readonly type: 'delete-range'
   readonly start: Key | null
   readonly end: Key | null
+  /** Removes as many of the first keys as one entry may, instead of being refused: one step of a deletion in several entries. */
+  readonly upToLimit: boolean
   readonly idempotency: IdempotencyTag | null
 }
 

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
-import { readU64, writeU64 } from './integers.ts'
+import { readU8, readU64, writeU64 } from './integers.ts'
+import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { KeyRecord } from './record.ts'
@@ -10,61 +11,84 @@ import { UnreadableStateError } from './unreadable-state-error.ts'
 export interface KeyedWrite {
   readonly fingerprint: number
   readonly result: FirstResult
+  /** The value of the result's previous record lies in a row of its own, if it still does; here it is empty. */
+  readonly valueApart: boolean
 }
 
 /** A refusal for the name itself is not an answer to the write, and is never stored. */
 export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
 
 /*
- *   0  format u8    1  type u8    2  fingerprint u64
+ *   0  format u8    1  type u8, with VALUE_APART    2  fingerprint u64
  *  10  three u64, by type:
  *        put               revision, createRevision, version
  *        deleted           revision, deleted, 0
  *        condition-failed  1 + currentRevision or 0, 0, 0
- *  34  the previous record, as its own row would hold it; nothing when the answer had none
- *
- * The previous record is kept whole, whatever its size: a retry is promised the first answer, not part of it.
- * Only clients that name a write and ask for the previous record pay for it.
+ *        range-deleted     revision, deleted, 0
+ *        range-too-large   limit, found, 0
+ *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if that lies apart; nothing when the
+ *      answer had none
+ *      range-deleted: the next key; nothing when there is none
  */
-const KEYED_WRITE_FORMAT = 1
+const KEYED_WRITE_FORMAT = 2
 const HEADER_BYTES = 34
 
 const PUT = 1
 const DELETED = 2
 const CONDITION_FAILED = 3
+const RANGE_DELETED = 4
+const RANGE_TOO_LARGE = 5
+const VALUE_APART = 0x80
+
+const NO_BYTES: Uint8Array = new Uint8Array(0)
 
 export function encodeKeyedWrite(write: KeyedWrite): Uint8Array {
-  const { fingerprint, result } = write
+  const { fingerprint, result, valueApart } = write
+  const typeBit = valueApart ? VALUE_APART : 0
   switch (result.type) {
-    case 'put':
-      return encode(PUT, fingerprint, [result.revision, result.createRevision, result.version], result.previous)
+    case 'put': {
+      const numbers = [result.revision, result.createRevision, result.version] as const
+      return encode(PUT | typeBit, fingerprint, numbers, tailOf(result.previous, valueApart))
+    }
     case 'deleted':
-      return encode(DELETED, fingerprint, [result.revision, result.deleted, 0], result.previous)
-    case 'condition-failed':
       return encode(
-        CONDITION_FAILED,
+        DELETED | typeBit,
         fingerprint,
-        [result.currentRevision === null ? 0 : result.currentRevision + 1, 0, 0],
-        null,
+        [result.revision, result.deleted, 0],
+        tailOf(result.previous, valueApart),
       )
+    case 'condition-failed': {
+      const current = result.currentRevision === null ? 0 : result.currentRevision + 1
+      return encode(CONDITION_FAILED, fingerprint, [current, 0, 0], NO_BYTES)
+    }
+    case 'range-deleted': {
+      const tail = result.next === null ? NO_BYTES : Buffer.from(result.next, 'latin1')
+      return encode(RANGE_DELETED, fingerprint, [result.revision, result.deleted, 0], tail)
+    }
+    case 'range-too-large':
+      return encode(RANGE_TOO_LARGE, fingerprint, [result.limit, result.found, 0], NO_BYTES)
   }
+}
+
+function tailOf(previous: KeyRecord | null, valueApart: boolean): Uint8Array {
+  if (previous === null) return NO_BYTES
+  return encodeRecord(valueApart ? { ...previous, value: NO_BYTES } : previous)
 }
 
 function encode(
   type: number,
   fingerprint: number,
   numbers: readonly [number, number, number],
-  previous: KeyRecord | null,
+  tail: Uint8Array,
 ): Uint8Array {
-  const record = previous === null ? null : encodeRecord(previous)
-  const bytes = Buffer.allocUnsafe(HEADER_BYTES + (record === null ? 0 : record.length))
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + tail.length)
   bytes[0] = KEYED_WRITE_FORMAT
   bytes[1] = type
   writeU64(bytes, 2, fingerprint)
   writeU64(bytes, 10, numbers[0])
   writeU64(bytes, 18, numbers[1])
   writeU64(bytes, 26, numbers[2])
-  if (record !== null) bytes.set(record, HEADER_BYTES)
+  bytes.set(tail, HEADER_BYTES)
   return bytes
 }
 
@@ -73,8 +97,9 @@ export function decodeKeyedWrite(bytes: Uint8Array): KeyedWrite {
   if (bytes.length < HEADER_BYTES) {
     throw new UnreadableStateError(`a keyed write has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
   }
-  if (bytes[0] !== KEYED_WRITE_FORMAT)
-    throw new UnreadableStateError(`a keyed write has format ${bytes[0]}; known is 1`)
+  if (bytes[0] !== KEYED_WRITE_FORMAT) {
+    throw new UnreadableStateError(`a keyed write has format ${bytes[0]}; known is ${KEYED_WRITE_FORMAT}`)
+  }
   const fingerprint = readU64(bytes, 2)
   const first = readU64(bytes, 10)
   const second = readU64(bytes, 18)
@@ -82,17 +107,34 @@ export function decodeKeyedWrite(bytes: Uint8Array): KeyedWrite {
   if (![fingerprint, first, second, third].every(Number.isSafeInteger)) {
     throw new UnreadableStateError('a keyed write has a number out of range')
   }
-  const previous = bytes.length === HEADER_BYTES ? null : decodeRecord(bytes.subarray(HEADER_BYTES))
-  switch (bytes[1]) {
+  const type = readU8(bytes, 1)
+  const tail = bytes.subarray(HEADER_BYTES)
+  const result = resultFrom(type & ~VALUE_APART, [first, second, third], tail)
+  return { fingerprint, result, valueApart: (type & VALUE_APART) !== 0 }
+}
+
+function resultFrom(type: number, numbers: readonly [number, number, number], tail: Uint8Array): FirstResult {
+  const [first, second, third] = numbers
+  switch (type) {
     case PUT:
-      return { fingerprint, result: { type: 'put', revision: first, createRevision: second, version: third, previous } }
+      return { type: 'put', revision: first, createRevision: second, version: third, previous: previousFrom(tail) }
     case DELETED:
-      return { fingerprint, result: { type: 'deleted', revision: first, deleted: second, previous } }
+      return { type: 'deleted', revision: first, deleted: second, previous: previousFrom(tail) }
     case CONDITION_FAILED:
-      return { fingerprint, result: { type: 'condition-failed', currentRevision: first === 0 ? null : first - 1 } }
+      return { type: 'condition-failed', currentRevision: first === 0 ? null : first - 1 }
+    case RANGE_DELETED: {
+      const next = tail.length === 0 ? null : (latin1Of(tail, 0, tail.length) as Key)
+      return { type: 'range-deleted', revision: first, deleted: second, next }
+    }
+    case RANGE_TOO_LARGE:
+      return { type: 'range-too-large', limit: first, found: second }
     default:
-      throw new UnreadableStateError(`a keyed write has a result of type ${bytes[1]}, which this build does not know`)
+      throw new UnreadableStateError(`a keyed write has a result of type ${type}, which this build does not know`)
   }
+}
+
+function previousFrom(tail: Uint8Array): KeyRecord | null {
+  return tail.length === 0 ? null : decodeRecord(tail)
 }
 
 /** The name of a keyed write as its row in the order holds it. */
@@ -102,6 +144,6 @@ export function encodeKeyedWriteName(key: string): Uint8Array {
 
 /** `bytes`: of the row, null when it is absent, which a correct store and caller never let happen. */
 export function decodeKeyedWriteName(bytes: Uint8Array | null): string {
-  assert(bytes !== null, 'the order row of every remembered keyed write is loaded and present')
+  assert(bytes !== null, 'the row that names a remembered keyed write is loaded and present')
   return latin1Of(bytes, 0, bytes.length)
 }

@@ -1,4 +1,4 @@
-import { readU64, writeU64 } from './integers.ts'
+import { readU8, readU64, writeU64 } from './integers.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
 /** What the machine carries from command to command, apart from the rows. Stored in the same write as the rows it goes with. */
@@ -10,19 +10,23 @@ export interface MachineState {
   /** Keyed writes are numbered from 0. Those in `[keyedFirst, keyedNext)` are remembered. Both only grow. */
   readonly keyedFirst: number
   readonly keyedNext: number
+  /** How many values each ring of kept values has taken so far. Each only grows. */
+  readonly keptValues: readonly number[]
 }
 
-/** Format u8, then the fields as u64, in the order of the interface. */
-const STATE_FORMAT = 1
-const STATE_BYTES = 33
+/** Format u8, four numbers u64 in the order of the interface, the number of rings u8, a u64 for each. */
+const STATE_FORMAT = 2
+const FIXED_BYTES = 34
 
 export function encodeMachineState(state: MachineState): Uint8Array {
-  const bytes = Buffer.allocUnsafe(STATE_BYTES)
+  const bytes = Buffer.allocUnsafe(FIXED_BYTES + 8 * state.keptValues.length)
   bytes[0] = STATE_FORMAT
   writeU64(bytes, 1, state.revision)
   writeU64(bytes, 9, state.digest)
   writeU64(bytes, 17, state.keyedFirst)
   writeU64(bytes, 25, state.keyedNext)
+  bytes[33] = state.keptValues.length
+  for (const [ring, taken] of state.keptValues.entries()) writeU64(bytes, FIXED_BYTES + 8 * ring, taken)
   return bytes
 }
 
@@ -33,8 +37,9 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
       `the machine state has format ${bytes[0]}; this build knows format ${STATE_FORMAT} only`,
     )
   }
-  if (bytes.length !== STATE_BYTES) {
-    throw new UnreadableStateError(`the machine state has ${bytes.length} bytes; it should have ${STATE_BYTES}`)
+  const size = bytes.length < FIXED_BYTES ? FIXED_BYTES : FIXED_BYTES + 8 * readU8(bytes, 33)
+  if (bytes.length !== size) {
+    throw new UnreadableStateError(`the machine state has ${bytes.length} bytes; it should have ${size}`)
   }
   const revision = readU64(bytes, 1)
   const digest = readU64(bytes, 9)
@@ -46,5 +51,10 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   if (!Number.isSafeInteger(keyedNext) || keyedFirst > keyedNext) {
     throw new UnreadableStateError('the machine state counts keyed writes in reverse')
   }
-  return { revision, digest, keyedFirst, keyedNext }
+  const keptValues: number[] = []
+  for (let at = FIXED_BYTES; at < bytes.length; at += 8) keptValues.push(readU64(bytes, at))
+  if (!keptValues.every(Number.isSafeInteger)) {
+    throw new UnreadableStateError('the machine state has a number of kept values out of range')
+  }
+  return { revision, digest, keyedFirst, keyedNext, keptValues }
 }

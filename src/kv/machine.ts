@@ -2,36 +2,22 @@ import { assert } from '../lib/assert.ts'
 import type { Command, Condition, DeleteCommand, DeleteRangeCommand, IdempotencyTag, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
 import type { RowKey } from './key.ts'
-import type { FirstResult } from './keyed-write.ts'
+import type { FirstResult, KeyedWrite } from './keyed-write.ts'
 import { decodeKeyedWrite, decodeKeyedWriteName, encodeKeyedWrite, encodeKeyedWriteName } from './keyed-write.ts'
 import type { MachineState } from './machine-state.ts'
 import type { KeyRecord } from './record.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { CommandResult } from './result.ts'
-import type { RowRange } from './row.ts'
-import { keyedWriteOrderRow, keyedWriteRow, recordRange, recordRow } from './row.ts'
-
-/** The rows a command may look at, which the caller loads before it executes. */
-export interface ReadSet {
-  readonly rows: readonly RowKey[]
-  /** Ranges of rows, none of them empty. Rare: each costs a scan. */
-  readonly ranges: readonly RowRange[]
-}
-
-/** The store as one command sees it: what was loaded, under the writes of the commands before it. */
-export interface Workspace {
-  /** The row's bytes; null when absent. The row is in the read set of this command or of one before it in the batch. */
-  get(row: RowKey): Uint8Array | null
-  /** The machine gives `bytes` away and does not change them. */
-  put(row: RowKey, bytes: Uint8Array): void
-  remove(row: RowKey): void
-  /** The rows present in a range of the read set, ascending. The answer does not change when rows of it are removed later. */
-  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[]
-}
+import { KeptValues, type KeptValuesOptions } from './kept-values.ts'
+import { keyOfRow, keyedWriteOrderRow, keyedWriteRow, recordRange, recordRow } from './row.ts'
+import type { RangeRead, ReadSet, Workspace } from './workspace.ts'
 
 export interface KvMachineOptions {
   /** Keyed writes whose first answer is remembered; at least 1, the same on every node and for the life of the state. */
   readonly keyedWritesMax: number
+  readonly keptValues: KeptValuesOptions
+  /** Keys that one entry may remove as a range; at least 1. Results depend on it: the same on every node, changed only with the format. */
+  readonly rangeDeleteKeysMax: number
 }
 
 /** What a command did, in the digest. A number once used never means anything else. */
@@ -43,18 +29,21 @@ const RANGE_DELETED = 5
 const CONDITION_FAILED = 6
 const ANSWERED_BEFORE = 7
 const KEY_REUSED = 8
+const RANGE_REFUSED = 9
 
-const NO_RANGES: readonly RowRange[] = []
+const NO_RANGES: readonly RangeRead[] = []
 
 /**
  * The replicated state machine: executes committed commands, one at a time, in the order of the log.
  * Deterministic: the same commands with the same revisions on the same rows give the same rows, results and state everywhere.
  *
- * The caller takes a batch of commands, asks for the read set of each, loads the union, then executes all of them
- * over one workspace. Nothing else executes between the first question and the last command of the batch.
+ * The caller takes a batch of commands, asks for their read sets, loads the union, then executes them over one workspace.
+ * Nothing else executes between the question and the last command of the batch; it may stop early, and ask anew for the rest.
  */
 export class KvMachine {
   private readonly keyedWritesMax: number
+  private readonly rangeDeleteKeysMax: number
+  private readonly keptValues: KeptValues
   private readonly digest: Digest
   private revision: number
   private keyedFirst: number
@@ -63,7 +52,10 @@ export class KvMachine {
   /** `restored`: what `state()` gave when the rows were as they are now; null for an empty store. */
   constructor(options: KvMachineOptions, restored: MachineState | null) {
     assert(options.keyedWritesMax >= 1, 'at least one keyed write is remembered')
+    assert(options.rangeDeleteKeysMax >= 1, 'a range delete may remove at least one key')
     this.keyedWritesMax = options.keyedWritesMax
+    this.rangeDeleteKeysMax = options.rangeDeleteKeysMax
+    this.keptValues = new KeptValues(options.keptValues, restored?.keptValues ?? null)
     this.digest = new Digest(restored?.digest ?? 0)
     this.revision = restored?.revision ?? 0
     this.keyedFirst = restored?.keyedFirst ?? 0
@@ -77,24 +69,33 @@ export class KvMachine {
       digest: this.digest.value,
       keyedFirst: this.keyedFirst,
       keyedNext: this.keyedNext,
+      keptValues: this.keptValues.state(),
     }
   }
 
   /**
-   * What must be loaded before `command` executes. `keyedBefore`: how many commands with an idempotency tag come before it
-   * in the same batch.
+   * What must be loaded before each of `commands` executes, one after the other and with nothing between. The rows that a command
+   * looks at are in its own read set or in that of one before it.
    *
    * A keyed write may push the oldest one out, and which that is depends on how many of the keyed commands before it turn
    * out to be retries, which push out nothing. If none is, it is the row named here; if some are, it is an older one, which
    * a keyed command before it in the batch has named. So the union over the batch holds the right row in every case.
    */
-  readsOf(command: Command, keyedBefore: number): ReadSet {
-    const tag = command.idempotency
-    if (command.type === 'delete-range') {
-      return { rows: tag === null ? [] : this.keyedRows(tag, keyedBefore), ranges: rangesOf(command) }
-    }
-    const row = recordRow(command.key)
-    return { rows: tag === null ? [row] : [row, ...this.keyedRows(tag, keyedBefore)], ranges: NO_RANGES }
+  readsOf(commands: readonly Command[]): readonly ReadSet[] {
+    let keyed = 0
+    let keeping = 0
+    return commands.map((command) => {
+      const rows: RowKey[] = command.type === 'delete-range' ? [] : [recordRow(command.key)]
+      const ranges = command.type === 'delete-range' ? this.rangesOf(command) : NO_RANGES
+      const tag = command.idempotency
+      if (tag === null) return { rows, ranges }
+      rows.push(...this.keyedRows(tag, keyed))
+      keyed += 1
+      if (command.type === 'delete-range' || !command.wantsPrevious) return { rows, ranges }
+      rows.push(...this.keptValues.readsOf(tag.key, keeping))
+      keeping += 1
+      return { rows, ranges }
+    })
   }
 
   private keyedRows(tag: IdempotencyTag, keyedBefore: number): RowKey[] {
@@ -133,14 +134,24 @@ export class KvMachine {
       const first = decodeKeyedWrite(bytes)
       const isRetry = first.fingerprint === tag.fingerprint
       this.digest.absorb(isRetry ? ANSWERED_BEFORE : KEY_REUSED)
-      return isRetry ? first.result : { type: 'key-reused' }
+      return isRetry ? this.firstAnswer(tag.key, first, workspace) : { type: 'key-reused' }
     }
     const result = this.executeOnce(command, revision, workspace)
     if (this.keyedNext - this.keyedFirst === this.keyedWritesMax) this.forgetOldest(workspace)
-    workspace.put(row, encodeKeyedWrite({ fingerprint: tag.fingerprint, result }))
+    const previous = result.type === 'put' || result.type === 'deleted' ? result.previous : null
+    const valueApart = previous !== null && this.keptValues.isApart(previous.value)
+    if (valueApart) this.keptValues.keep(tag.key, previous.value, workspace)
+    workspace.put(row, encodeKeyedWrite({ fingerprint: tag.fingerprint, result, valueApart }))
     workspace.put(keyedWriteOrderRow(this.keyedNext), encodeKeyedWriteName(tag.key))
     this.keyedNext += 1
     return result
+  }
+
+  private firstAnswer(name: string, { result, valueApart }: KeyedWrite, workspace: Workspace): FirstResult {
+    if (!valueApart || (result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
+    const value = this.keptValues.find(name, workspace)
+    if (value === null) return { ...result, previousValueForgotten: true }
+    return { ...result, previous: { ...result.previous, value } }
   }
 
   private forgetOldest(workspace: Workspace): void {
@@ -175,20 +186,39 @@ export class KvMachine {
     return { type: 'deleted', revision, deleted: 1, previous: command.wantsPrevious ? current : null }
   }
 
-  /** All rows go in one change, with one revision. */
+  /**
+   * All rows go in one change, with one revision. The bound holds for every entry, whoever proposed it: an entry that removed
+   * whatever there is would stop all replicas for as long as that takes, and again after each restart.
+   */
   private deleteRange(command: DeleteRangeCommand, revision: number, workspace: Workspace): FirstResult {
-    let deleted = 0
-    for (const { start, end } of rangesOf(command)) {
-      for (const row of workspace.rowsIn(start, end)) {
-        workspace.remove(row)
-        this.digest.absorbText(row)
-        deleted += 1
-      }
+    const limit = this.rangeDeleteKeysMax
+    const rows = this.rangesOf(command).flatMap(({ start, end }) => workspace.rowsIn(start, end))
+    if (rows.length > limit && !command.upToLimit) return this.refuseRange(rows)
+    const removed = rows.slice(0, limit)
+    for (const row of removed) {
+      workspace.remove(row)
+      this.digest.absorbText(row)
     }
+    const deleted = removed.length
     if (deleted > 0) this.revision = revision
     this.digest.absorb(RANGE_DELETED)
     this.digest.absorbInteger(deleted)
-    return { type: 'deleted', revision: this.revision, deleted, previous: null }
+    if (!command.upToLimit) return { type: 'deleted', revision: this.revision, deleted, previous: null }
+    const next = rows[limit]
+    return { type: 'range-deleted', revision: this.revision, deleted, next: next === undefined ? null : keyOfRow(next) }
+  }
+
+  private refuseRange(rows: readonly RowKey[]): FirstResult {
+    this.digest.absorb(RANGE_REFUSED)
+    this.digest.absorbText(rows.at(-1) ?? '')
+    return { type: 'range-too-large', limit: this.rangeDeleteKeysMax, found: rows.length }
+  }
+
+  /** None when the bounds leave no key between them. One row more than may go tells whether any is left. */
+  private rangesOf(command: DeleteRangeCommand): readonly RangeRead[] {
+    const range = recordRange(command.start, command.end)
+    if (range.end !== null && range.start >= range.end) return NO_RANGES
+    return [{ ...range, limit: this.rangeDeleteKeysMax + 1 }]
   }
 
   private refuse(row: RowKey, current: KeyRecord | null): FirstResult {
@@ -222,10 +252,4 @@ function holds(condition: Condition | null, current: KeyRecord | null): boolean 
     case 'mod-revision':
       return current !== null && current.modRevision === condition.revision
   }
-}
-
-/** None when the bounds leave no key between them. */
-function rangesOf(command: DeleteRangeCommand): readonly RowRange[] {
-  const range = recordRange(command.start, command.end)
-  return range.end !== null && range.start >= range.end ? NO_RANGES : [range]
 }

@@ -1,5 +1,10 @@
+import type { Key } from './key.ts'
 import type { KeyRecord } from './record.ts'
 
+/**
+ * What came of a command. `previousValueForgotten`: a retry of a named write is answered, whose previous record is known but for its
+ * value, which was too large to be kept for long; the value is empty then.
+ */
 export type CommandResult =
   | {
       readonly type: 'put'
@@ -7,6 +12,7 @@ export type CommandResult =
       readonly createRevision: number
       readonly version: number
       readonly previous: KeyRecord | null
+      readonly previousValueForgotten?: true
     }
   /** `deleted` 0: the key was absent, nothing changed, and `revision` is the store's current one. */
   | {
@@ -14,8 +20,18 @@ export type CommandResult =
       readonly revision: number
       readonly deleted: number
       readonly previous: KeyRecord | null
+      readonly previousValueForgotten?: true
     }
   /** `currentRevision` null: the key is absent. Nothing changed. */
   | { readonly type: 'condition-failed'; readonly currentRevision: number | null }
+  /** Answers a delete of a range up to the limit. `next`: the first key of the range that is left, null when none is. */
+  | {
+      readonly type: 'range-deleted'
+      readonly revision: number
+      readonly deleted: number
+      readonly next: Key | null
+    }
+  /** The range holds more keys than one entry may remove: `found` of them at least. Nothing changed. */
+  | { readonly type: 'range-too-large'; readonly limit: number; readonly found: number }
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }

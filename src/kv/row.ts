@@ -6,6 +6,8 @@ const RECORDS = '\x01'
 const AFTER_RECORDS = '\x02'
 const KEYED_WRITES = '\x10'
 const KEYED_WRITE_ORDER = '\x11'
+const KEPT_VALUES = '\x12'
+const KEPT_VALUE_SLOTS = '\x13'
 
 /** What the row of a store is about, by its key; null for one that this build has no meaning for. */
 export function keyspaceOf(key: Uint8Array): 'records' | 'keyed-writes' | 'keyed-write-order' | null {
@@ -50,9 +52,19 @@ export function keyedWriteRow(key: string): RowKey {
 
 /** Where the name of keyed write number `sequence` is kept, for its removal. */
 export function keyedWriteOrderRow(sequence: number): RowKey {
-  const high = Math.floor(sequence / 0x1_0000_0000)
-  const low = sequence >>> 0
-  return (KEYED_WRITE_ORDER +
-    String.fromCharCode(high >>> 24, (high >>> 16) & 0xff, (high >>> 8) & 0xff, high & 0xff) +
-    String.fromCharCode(low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff)) as RowKey
+  return (KEYED_WRITE_ORDER + u32(Math.floor(sequence / 0x1_0000_0000)) + u32(sequence >>> 0)) as RowKey
+}
+
+/** Where the previous value that belongs to the answer to the write named `key` is kept when it lies apart. */
+export function keptValueRow(key: string): RowKey {
+  return (KEPT_VALUES + key) as RowKey
+}
+
+/** Where the name is kept whose value lies in `slot` of a ring. */
+export function keptValueSlotRow(ring: number, slot: number): RowKey {
+  return (KEPT_VALUE_SLOTS + String.fromCharCode(ring) + u32(slot)) as RowKey
+}
+
+function u32(value: number): string {
+  return String.fromCharCode(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff)
 }

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import type { Command, CommandResult, KvMachine, ReadSet, RowKey } from '../kv/index.ts'
+import type { Command, CommandResult, KvMachine, RowKey } from '../kv/index.ts'
 import { decodeCommand } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogBatch, LogId, LogIndex, StoredMembership } from '../raft/index.ts'
@@ -27,22 +27,32 @@ export interface ApplierDependencies {
   readonly onFault: (error: Error) => void
 }
 
-/** Commands looked at together: bounds the memory that their rows take. */
+/** Commands looked at together. */
 const SEGMENT_COMMANDS_MAX = 1024
+/**
+ * Rows read from the store at a time, and the bytes after which those commands are executed that have all their rows. Nobody
+ * knows how large the rows are before they are read, so a read may bring as much as so many of the largest values.
+ */
+const LOAD_ROWS = 32
+const LOAD_BYTES_MAX = 16 * 1024 * 1024
+/** Commands executed and rows changed until other work of the process gets its turn. */
+const TURN_WORK_MAX = 2048
 /** How long changes gather for one write of the store, and how many bytes end the wait. */
 const GATHER_MS = 10
 const GATHER_BYTES_MAX = 1024 * 1024
-/** Changes that may wait for the store before applying pauses. */
+const GATHER_ROWS_MAX = 2048
+/**
+ * Changes that may wait for the store before applying pauses. The rows go to the store in one batch, which takes the event loop
+ * about 3 microseconds a row: what has gathered, and the most that one command adds, stays far below a heartbeat.
+ */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
+const WAITING_ROWS_MAX = 4096
 
 type CommandEntry = Entry & { readonly kind: 'command' }
 
 interface Decoded {
   readonly entry: CommandEntry
   readonly command: Command
-  /** Commands with an idempotency tag in the segment, up to this one. */
-  readonly keyed: number
-  readonly reads: ReadSet
 }
 
 /**
@@ -66,6 +76,9 @@ export class Applier {
   private stopped = false
   private idle: (() => void)[] = []
   private stored: (() => void)[] = []
+  /** Called when a write of the store begins: nothing has gathered then. */
+  private roomy: (() => void)[] = []
+  private workInTurn = 0
   private cancelStore: (() => void) | null = null
 
   constructor(
@@ -126,6 +139,7 @@ export class Applier {
   stop(): void {
     this.stopped = true
     this.cancelStore?.()
+    for (const resolve of this.roomy.splice(0)) resolve()
   }
 
   /** Resolves when the store has received everything that is applied now, whatever follows; returns what it then holds. */
@@ -176,16 +190,12 @@ export class Applier {
     }
     for (const entry of entriesOf(batch)) {
       if (entry.kind === 'command') {
-        if (segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
-        let decoded = this.decode(entry, segment)
-        if (decoded.reads.ranges.length > 0) {
-          // A range is read from the store: everything before has to be there, and the command is looked at anew.
-          await executeBefore(entry.index)
-          await this.settle()
-          decoded = this.decode(entry, segment)
-        }
-        segment.push(decoded)
-        if (decoded.reads.ranges.length > 0) await executeBefore(logIndex(entry.index + 1))
+        const command = decodeCommand(entry.command)
+        // Which rows are in a range shows when everything before has been executed.
+        const isRange = command.type === 'delete-range'
+        if (isRange || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
+        segment.push({ entry, command })
+        if (isRange) await executeBefore(logIndex(entry.index + 1))
       } else if (entry.kind === 'membership') {
         await executeBefore(entry.index)
         this.membership = { logId: { leaderId, index: entry.index }, membership: entry.membership }
@@ -195,33 +205,67 @@ export class Applier {
     await this.execute(segment, { leaderId, index: batch.last })
   }
 
-  private decode(entry: CommandEntry, before: readonly Decoded[]): Decoded {
-    const command = decodeCommand(entry.command)
-    const keyedBefore = before.at(-1)?.keyed ?? 0
-    const keyed = keyedBefore + (command.idempotency === null ? 0 : 1)
-    return { entry, command, keyed, reads: this.machine.readsOf(command, keyedBefore) }
+  /** Executes `segment`, in as many steps as the size of its rows asks for; everything up to `upTo` is applied then. */
+  private async execute(segment: readonly Decoded[], upTo: LogId): Promise<void> {
+    let done = 0
+    while (done < segment.length) {
+      const rest = segment.slice(done)
+      const step = rest.slice(0, await this.loadFor(rest))
+      done += step.length
+      const last = step.at(-1)?.entry.index
+      assert(last !== undefined, 'each step executes a command at least')
+      this.executeLoaded(step, done === segment.length ? upTo : { leaderId: upTo.leaderId, index: last })
+      await this.pauseForOthers()
+    }
+    if (segment.length === 0) this.executeLoaded([], upTo)
   }
 
-  /** Executes `segment`; everything up to `upTo` is applied then. Between its loads and its end nothing else runs. */
-  private async execute(segment: readonly Decoded[], upTo: LogId): Promise<void> {
+  /** Between the loads and the end of this nothing else runs. */
+  private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
     const { rows } = this.deps
-    if (segment.length > 0) await this.loadFor(segment)
-    for (const { entry, command } of segment) {
+    const changesBefore = rows.changeCount
+    for (const { entry, command } of step) {
       this.deps.onResult(entry, this.machine.execute(command, entry.index, rows))
     }
     rows.release()
+    this.workInTurn += step.length + rows.changeCount - changesBefore
     if (upTo.index <= indexOf(this.appliedId)) return
     this.appliedId = upTo
     this.deps.onApplied(upTo)
     this.store()
   }
 
-  private async loadFor(segment: readonly Decoded[]): Promise<void> {
+  /** Makes known what `commands` look at; resolves to the number of those for which everything is known. One at least. */
+  private async loadFor(commands: readonly Decoded[]): Promise<number> {
     const { rows } = this.deps
     const missing = new Set<RowKey>()
-    for (const { reads } of segment) for (const row of reads.rows) if (!rows.pin(row)) missing.add(row)
+    let bytes = 0
+    let count = 0
+    for (const { rows: wanted, ranges } of this.machine.readsOf(commands.map(({ command }) => command))) {
+      for (const row of wanted) if (!rows.pin(row)) missing.add(row)
+      for (const range of ranges) await rows.loadRange(range)
+      count += 1
+      if (missing.size < LOAD_ROWS) continue
+      bytes += await rows.load([...missing])
+      missing.clear()
+      if (bytes >= LOAD_BYTES_MAX) return count
+    }
     if (missing.size > 0) await rows.load([...missing])
-    for (const { reads } of segment) for (const range of reads.ranges) await rows.loadRange(range.start, range.end)
+    return count
+  }
+
+  /** Keeps the event loop free for heartbeats, however much there is to apply, and what gathers small. */
+  private async pauseForOthers(): Promise<void> {
+    if (this.workInTurn >= TURN_WORK_MAX) {
+      this.workInTurn = 0
+      await new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
+    }
+    while (this.deps.rows.waitingRows >= WAITING_ROWS_MAX && !this.stopped) {
+      await new Promise<void>((resolve) => {
+        this.roomy.push(resolve)
+        this.store()
+      })
+    }
   }
 
   /**
@@ -231,7 +275,8 @@ export class Applier {
   private store(): void {
     const { rows, clock } = this.deps
     if (rows.isWriting || this.stopped || indexOf(this.storedId) >= indexOf(this.appliedId)) return
-    if (this.stored.length > 0 || rows.waitingBytes >= GATHER_BYTES_MAX) return this.write()
+    const isDue = rows.waitingBytes >= GATHER_BYTES_MAX || rows.waitingRows >= GATHER_ROWS_MAX
+    if (this.stored.length > 0 || isDue) return this.write()
     this.cancelStore ??= clock.after(GATHER_MS, () => this.write())
   }
 
@@ -242,7 +287,9 @@ export class Applier {
     const applied = this.appliedId
     if (applied === null || this.stopped || rows.isWriting) return
     const meta = encodeStateMeta({ applied, membership: this.membership, machine: this.machine.state() })
-    rows.flush(meta).then(
+    const written = rows.flush(meta)
+    for (const resolve of this.roomy.splice(0)) resolve()
+    written.then(
       () => {
         this.storedId = applied
         for (const resolve of this.stored.splice(0)) resolve()
@@ -256,7 +303,7 @@ export class Applier {
     if (this.stopped) return
     this.stopped = true
     this.running = false
-    for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0)]) resolve()
+    for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0), ...this.roomy.splice(0)]) resolve()
     this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
   }
 }

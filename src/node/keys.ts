@@ -196,6 +196,9 @@ interface FetchedRow {
   changed: boolean
 }
 
+/** Keys in one piece of a count. */
+const COUNT_BYTES_MAX = 1024 * 1024
+
 /** A walk over a range on one consistent view. */
 export class Scan {
   readonly context: AnswerContext
@@ -247,6 +250,21 @@ export class Scan {
       items: kept.map(({ key, value }) => ({ key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) })),
       done: this.done,
     }
+  }
+
+  async count(limit: number): Promise<{ readonly count: number; readonly done: boolean }> {
+    if (this.done) return { count: 0, done: true }
+    const keys = await this.view.keys({
+      start: this.start,
+      end: this.end,
+      reverse: this.reverse,
+      limit,
+      bytesMax: COUNT_BYTES_MAX,
+    })
+    const last = keys.at(-1)
+    this.done = last === undefined
+    if (last !== undefined) this.continueAfter(last)
+    return { count: keys.length, done: this.done }
   }
 
   close(): Promise<void> {

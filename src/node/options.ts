@@ -1,3 +1,4 @@
+import type { KvMachineOptions } from '../kv/index.ts'
 import type { Random } from '../lib/random.ts'
 import type { AutomationPlan } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -7,7 +8,7 @@ import type { Transport } from '../ports/transport.ts'
 import type { NodeAddresses, NodeId, Raft } from '../raft/index.ts'
 
 /** Times in milliseconds. Every field has a place in `Config`, where its defaults are. */
-export interface NodeOptions {
+export interface NodeOptions extends KvMachineOptions {
   readonly id: NodeId
   readonly addresses: NodeAddresses
   readonly incarnation: string
@@ -39,7 +40,6 @@ export interface NodeOptions {
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
   readonly recordCacheBytesMax: number
-  readonly keyedWritesMax: number
 }
 
 /** Which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */

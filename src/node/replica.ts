@@ -177,7 +177,7 @@ export class Replica {
   private resume(installed: ReceivedSnapshot | null): void {
     if (installed === null) return this.applier.resume()
     const { from, logId, membership } = installed
-    const machine = new KvMachine({ keyedWritesMax: this.options.keyedWritesMax }, installed.machine)
+    const machine = new KvMachine(this.options, installed.machine)
     // The core first: what the applier goes on with, it reports to the core as applied beyond the snapshot.
     this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, installed))
     this.proposals.onSnapshot(logId.leaderId)
@@ -267,7 +267,7 @@ export class Replica {
 
   private makeApplier({ meta, restored }: Startup): Applier {
     const { loop, rows } = this
-    const { keyedWritesMax, appendBytesMax } = this.options
+    const { appendBytesMax } = this.options
     return new Applier(
       { batchBytesMax: appendBytesMax * 4 },
       {
@@ -280,7 +280,7 @@ export class Replica {
         onFault: (error) => this.fault(error),
       },
       {
-        machine: new KvMachine({ keyedWritesMax }, meta?.machine ?? null),
+        machine: new KvMachine(this.options, meta?.machine ?? null),
         applied: restored.applied,
         membership: restored.appliedMembership,
       },

@@ -1,7 +1,8 @@
 import { assert } from '../lib/assert.ts'
-import type { RowKey, Workspace } from '../kv/index.ts'
-import { rowBytes, rowFromBytes } from '../kv/index.ts'
+import type { RangeRead, RowKey, Workspace } from '../kv/index.ts'
+import { rowBytes } from '../kv/index.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
+import { presentRows } from './present-rows.ts'
 import { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
@@ -11,9 +12,6 @@ export interface RowWatch {
   readonly rows: Set<RowKey>
   all: boolean
 }
-
-const SCAN_PAGE_ROWS = 4096
-const SCAN_PAGE_BYTES = 4 * 1024 * 1024
 
 /**
  * The rows of the state as the applier has left them: changes on their way to the store over a cache over the store.
@@ -77,42 +75,33 @@ export class Rows implements Workspace {
     return true
   }
 
-  /** Makes `rows` known, so that `get` finds them. Only the applier calls it, between its batches. */
-  async load(rows: readonly RowKey[]): Promise<void> {
+  /** Makes `rows` known, so that `get` finds them; resolves to their bytes. Only the applier calls it, between its batches. */
+  async load(rows: readonly RowKey[]): Promise<number> {
     const changesBefore = this.changes
     const values = await this.store.getMany(rows.map(rowBytes))
     assert(this.changes === changesBefore, 'nothing changes rows while the applier loads some')
-    for (const [at, row] of rows.entries()) this.loaded.set(row, values[at] ?? null)
+    let bytes = 0
+    for (const [at, row] of rows.entries()) {
+      const value = values[at] ?? null
+      this.loaded.set(row, value)
+      bytes += value?.length ?? 0
+    }
     this.remember(rows, values)
+    return bytes
   }
 
-  /** Makes the rows of a range known. Every change before must be in the store already. */
-  async loadRange(start: RowKey, end: RowKey | null): Promise<void> {
-    const found: RowKey[] = []
+  /** Makes known which rows of a range are present. Only the applier calls it, between its batches. */
+  async loadRange(range: RangeRead): Promise<void> {
+    const changesBefore = this.changes
+    // Taken before the view: what reaches the store meanwhile is in these all the same.
+    const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
     const view = await this.store.view()
     try {
-      let from: Uint8Array = rowBytes(start)
-      for (;;) {
-        const page = await view.scan({
-          start: from,
-          end: end === null ? null : rowBytes(end),
-          reverse: false,
-          limit: SCAN_PAGE_ROWS,
-          bytesMax: SCAN_PAGE_BYTES,
-        })
-        for (const { key, value } of page) {
-          const row = rowFromBytes(key)
-          found.push(row)
-          this.loaded.set(row, value)
-        }
-        const last = page.at(-1)
-        if (last === undefined) break
-        from = Buffer.concat([last.key, Buffer.from([0])])
-      }
+      this.ranges.set(rangeName(range.start, range.end), await presentRows(range, view, changes))
     } finally {
       await view.close()
     }
-    this.ranges.set(rangeName(start, end), found)
+    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads a range')
   }
 
   get(row: RowKey): Uint8Array | null {
@@ -144,6 +133,16 @@ export class Rows implements Workspace {
 
   get waitingBytes(): number {
     return this.gatheredBytes
+  }
+
+  /** Rows that will go to the store in one batch. */
+  get waitingRows(): number {
+    return this.gathered.size
+  }
+
+  /** How many times a row was changed so far. */
+  get changeCount(): number {
+    return this.changes
   }
 
   get isClean(): boolean {

@@ -35,6 +35,7 @@ export class WatchedState implements StateStore {
     return {
       meta: view.meta,
       scan: (range: StateRange): Promise<readonly StateRow[]> => this.watch(view.scan(range)),
+      keys: (range: StateRange): Promise<readonly Uint8Array[]> => this.watch(view.keys(range)),
       fractionUpTo: (key) => this.watch(view.fractionUpTo(key)),
       close: () => view.close(),
     }

@@ -21,6 +21,8 @@ export interface StateView {
   /** The `meta` of the last write this view includes; null for a store never written. */
   readonly meta: Uint8Array | null
   scan(range: StateRange): Promise<readonly StateRow[]>
+  /** The keys of the rows that `scan` would give, without reading values into memory; `bytesMax` bounds the bytes of the keys. */
+  keys(range: StateRange): Promise<readonly Uint8Array[]>
   /** About which part of the state, by size, lies at and below `key`: from 0 to 1. Cheap, and good enough to show progress. */
   fractionUpTo(key: Uint8Array): Promise<number>
   close(): Promise<void>

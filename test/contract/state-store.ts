@@ -109,8 +109,27 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
       [{ bytesMax: 18 + 8 }, expected.slice(0, 2)],
       [{ bytesMax: 9 * 30, reverse: true }, expected.slice(10).toReversed()],
     ]
-    for (const [range, rows] of cases) t.same(await scan(view, range), rows, JSON.stringify(range))
+    for (const [range, rows] of cases) {
+      t.same(await scan(view, range), rows, JSON.stringify(range))
+      if (range.bytesMax !== undefined) continue
+      const keys = (await view.keys({ ...EVERYTHING, ...range })).map(text)
+      t.same(
+        keys,
+        rows.map((row) => row.slice(0, 3)),
+        `the keys of ${JSON.stringify(range)}`,
+      )
+    }
+    // Of keys alone the bytes of the keys count, three each.
+    for (const [bytesMax, count] of [
+      [0, 1],
+      [3, 1],
+      [6, 2],
+      [8, 2],
+    ] as const) {
+      t.equal((await view.keys({ ...EVERYTHING, bytesMax })).length, count, `${bytesMax} bytes of keys`)
+    }
     await view.close()
+    await t.rejects(view.keys(EVERYTHING), 'a view that is closed gives no keys')
     await store.close()
   })
 

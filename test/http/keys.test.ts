@@ -485,7 +485,7 @@ t.test('a count has the deadline of its request, and closes its scan', async (t)
   api.services.keys.beforePiece = async () => {
     now += 600
   }
-  t.match((await api.inject('/kv?countOnly=true&timeout=1s')).json(), { code: 'read-timeout' })
+  t.match((await api.inject('/kv?countOnly=true&timeout=500ms')).json(), { code: 'read-timeout' })
   t.match((await api.inject('/kv?countOnly=true&timeout=2s')).json(), { count: 1200 })
   t.equal(api.services.keys.openScans, 0)
 })
@@ -515,8 +515,96 @@ t.test('DELETE /kv removes a range in one change', async (t) => {
     type: 'delete-range',
     start: null,
     end: null,
+    upToLimit: false,
     idempotency: null,
   })
+})
+
+t.test('a range of more keys than one change may remove', async (t) => {
+  const open = async (options: Parameters<typeof openCheckedApi>[1] = {}) => {
+    const api = await openCheckedApi(t, options)
+    await fill(api, 25)
+    api.services.keys.rangeDeleteKeysMax = 10
+    const remove = async (query: string, headers: Record<string, string> = {}) =>
+      (await api.inject({ method: 'DELETE', url: `/kv?prefix=item/${query}`, headers })).json()
+    return { keys: api.services.keys, remove }
+  }
+
+  await t.test('is refused whole, with the limit, what was found at least, and what to do', async (t) => {
+    const { keys, remove } = await open()
+    const refused = await remove('')
+    t.match(refused, { status: 422, code: 'range-too-large', limit: 10, found: 11, retryable: false, ambiguous: false })
+    t.match(refused.detail, /nothing was deleted.*chunked=true/)
+    t.equal(keys.records.size, 25)
+  })
+
+  await t.test('goes in several changes when asked for, one at a time', async (t) => {
+    const { keys, remove } = await open()
+    t.same(await remove('&chunked=true'), { revision: 28, deleted: 25, chunks: 3 })
+    t.equal(keys.records.size, 0)
+    t.same(await remove('&chunked=true'), { revision: 28, deleted: 0, chunks: 1 })
+  })
+
+  await t.test('what ended early says what was deleted by then, and whether more may go', async (t) => {
+    const { keys, remove } = await open()
+    let steps = 0
+    keys.beforeExecute = async () => {
+      steps += 1
+      if (steps === 3) throw new RequestError('outcome-unknown', 'its outcome was not known in time')
+    }
+    const ended = await remove('&chunked=true')
+    t.match(ended, { code: 'outcome-unknown', ambiguous: true, deleted: 20, revision: 27, chunks: 2 })
+    t.match(
+      ended.detail,
+      /20 keys were deleted before that, in 2 changes up to revision 27; keys from "item\/00020" on/,
+    )
+    steps = 2
+    t.match(await remove('&chunked=true'), { code: 'outcome-unknown', ambiguous: true, deleted: undefined })
+  })
+
+  await t.test('the time of the request is for all of its changes', async (t) => {
+    let now = 0
+    const { keys, remove } = await open({ now: () => now })
+    keys.beforeExecute = async () => {
+      now += 600
+    }
+    const ended = await remove('&chunked=true&timeout=1s')
+    t.match(ended, { status: 503, code: 'deletion-unfinished', retryable: true, ambiguous: false, deleted: 20 })
+    t.same(
+      keys.commands.slice(-2).map(({ timeoutMs }) => timeoutMs),
+      [1000, 400],
+    )
+  })
+
+  await t.test(
+    'a retry under the same name goes on where the first try ended, and its answer counts both',
+    async (t) => {
+      const { keys, remove } = await open()
+      const name = { 'idempotency-key': 'x' }
+      let steps = 0
+      keys.beforeExecute = async () => {
+        steps += 1
+        if (steps === 2) throw new RequestError('no-leader', 'nobody leads')
+      }
+      t.match(await remove('&chunked=true', name), { code: 'no-leader', deleted: 10, chunks: 1 })
+      t.same(await remove('&chunked=true', name), { revision: 28, deleted: 25, chunks: 3 })
+      t.same(await remove('&chunked=true', name), { revision: 28, deleted: 25, chunks: 3 })
+      t.match(await remove('1&chunked=true', name), { code: 'idempotency-key-reused' })
+      t.match(await remove('', name), { code: 'idempotency-key-reused' }, 'not chunked is another request')
+    },
+  )
+})
+
+t.test('a retry whose previous value is no longer kept gets the rest of the first answer', async (t) => {
+  const api = await openCheckedApi(t)
+  await api.inject({ method: 'PUT', url: '/kv/a', payload: 'old' })
+  const answers = api.services.keys
+  answers.forgetsPreviousValues = true
+  const put = await api.inject({ method: 'PUT', url: '/kv/a?prev=true', payload: 'new' })
+  t.match(put.json(), { revision: 2, version: 2, prev: { key: 'a', modRevision: 1 }, prevValueForgotten: true })
+  t.notOk('value' in put.json().prev)
+  const deleted = await api.inject({ method: 'DELETE', url: '/kv/a?prev=true' })
+  t.match(deleted.json(), { deleted: 1, prev: { key: 'a', modRevision: 2 }, prevValueForgotten: true })
 })
 
 t.test('redirect=true sends what needs the leader to it', async (t) => {

@@ -146,7 +146,8 @@ const COMMANDS: readonly Command[] = [
   deleteRange('a', null),
   deleteRange(null, '\u{10ffff}', { idempotency: TAG }),
   deleteRange('a', 'b', { idempotency: TAG }),
-  { type: 'delete-range', start: '' as Key, end: '' as Key, idempotency: null },
+  deleteRange('a', 'b', { upToLimit: true, idempotency: { key: `${'~'.repeat(128)} 12`, fingerprint: 1 } }),
+  { type: 'delete-range', start: '' as Key, end: '' as Key, upToLimit: false, idempotency: null },
 ]
 
 t.test('commands', async (t) => {
@@ -279,7 +280,13 @@ t.test('commands', async (t) => {
 })
 
 t.test('machine state', async (t) => {
-  const state = { revision: 2 ** 40 + 1, digest: 2 ** 53 - 1, keyedFirst: 5, keyedNext: 2 ** 33 }
+  const state = {
+    revision: 2 ** 40 + 1,
+    digest: 2 ** 53 - 1,
+    keyedFirst: 5,
+    keyedNext: 2 ** 33,
+    keptValues: [3, 2 ** 40],
+  }
   const bytes = encodeMachineState(state)
   t.same(decodeMachineState(bytes), state)
   t.same(decodeMachineState(Uint8Array.from(bytes)), state)
@@ -288,7 +295,7 @@ t.test('machine state', async (t) => {
   }
   t.throws(() => decodeMachineState(Buffer.concat([bytes, Buffer.alloc(1)])), UnreadableStateError)
   eachOtherByte(bytes, 0, (other) => mustBeUnreadable(() => decodeMachineState(other)))
-  for (const at of [1, 9, 17, 25]) {
+  for (const at of [1, 9, 17, 25, 34, 42]) {
     const damaged = Uint8Array.from(bytes)
     damaged[at] = 0xff
     t.throws(() => decodeMachineState(damaged), UnreadableStateError, `the number at ${at}`)
@@ -307,7 +314,10 @@ t.test('keyed writes', async (t) => {
     { fingerprint: 1, result: { type: 'condition-failed', currentRevision: null } },
     { fingerprint: 1, result: { type: 'condition-failed', currentRevision: 0 } },
     { fingerprint: 1, result: { type: 'condition-failed', currentRevision: 12 } },
-  ]
+    { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: null } },
+    { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: key('é') } },
+    { fingerprint: 1, result: { type: 'range-too-large', limit: 3, found: 4 } },
+  ].map((write) => ({ ...write, valueApart: false }) as KeyedWrite)
   for (const write of writes) {
     const bytes = encodeKeyedWrite(write)
     t.same(JSON.stringify(decodeKeyedWrite(bytes)), JSON.stringify(write))
@@ -318,7 +328,7 @@ t.test('keyed writes', async (t) => {
     eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeKeyedWrite(other)))
     for (const [at, byte] of [
       [1, 0],
-      [1, 4],
+      [1, 6],
       [2, 0xff],
       [10, 0xff],
       [18, 0xff],

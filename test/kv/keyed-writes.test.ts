@@ -30,6 +30,7 @@ t.test('every kind of answer is kept: also that nothing was deleted, and a refus
     ['delete with the record it removed', del('a', { wantsPrevious: true })],
     ['delete of an absent key', del('none')],
     ['delete-range', deleteRange('a', 'z')],
+    ['delete-range up to the limit', deleteRange('a', 'z', { upToLimit: true })],
     ['refused put', put('a', '2', { condition: { type: 'absent' } })],
     ['refused delete', del('none', { condition: { type: 'present' } })],
   ]
@@ -53,6 +54,72 @@ t.test('the replaced record comes back whole, whatever its size', async (t) => {
   t.ok(retry.type === 'put' && retry.previous !== null && Buffer.from(retry.previous.value).toString() === value)
 })
 
+t.test('a refused delete-range, and the place where a step ended, are answers that are kept', async (t) => {
+  const store = new BatchStore({ rangeDeleteKeysMax: 2 })
+  for (const name of ['a', 'b', 'c']) store.one(put(name, '1'))
+  const refused = store.one(named('x', deleteRange(null, null)))
+  const step = store.one(named('y', deleteRange(null, null, { upToLimit: true })))
+  t.match([refused, step], [{ type: 'range-too-large' }, { type: 'range-deleted', deleted: 2, next: 'c' }])
+  store.one(put('a', '2'))
+  t.same(store.one(named('x', deleteRange(null, null))), refused)
+  t.same(store.restored().one(named('y', deleteRange(null, null, { upToLimit: true }))), step)
+})
+
+t.test('the bytes of replaced values are bounded, and a retry says when the value is no longer kept', async (t) => {
+  const keptValues = {
+    inlineBytesMax: 10,
+    rings: [
+      { valueBytesMax: 100, slots: 2 },
+      { valueBytesMax: 10_000, slots: 1 },
+    ],
+  }
+  const apart = (store: BatchStore) => [...store.rows.keys()].filter((row) => row.startsWith('\x12')).length
+
+  t.test('each size has its own room, and the oldest of a size goes first', async (t) => {
+    const store = new BatchStore({ keptValues })
+    const previousOf = (name: string) => {
+      const result = store.one(named(name, put(name, '', { wantsPrevious: true })))
+      if (result.type !== 'put') throw new TypeError('a put is answered as a put')
+      return result.previousValueForgotten === true ? null : (result.previous?.value.length ?? -1)
+    }
+    const sizes = { a: 10, b: 50, c: 5_000, d: 60, e: 70, f: 10_001 }
+    for (const [name, size] of Object.entries(sizes)) {
+      store.one(put(name, 'v'.repeat(size)))
+      t.equal(previousOf(name), size, `${name}, the first answer`)
+    }
+    t.equal(apart(store), 3)
+    t.same(Object.keys(sizes).map(previousOf), [10, null, 5_000, 60, 70, null])
+    const again = store.one(named('b', put('b', '', { wantsPrevious: true })))
+    t.match(again, { type: 'put', revision: 4, version: 2, previous: { modRevision: 3, version: 1 } })
+    for (let n = 0; n < 20; n++) {
+      store.one(put('z', 'v'.repeat(n % 2 === 0 ? 80 : 800)))
+      store.one(named(`z${n}`, del('z', { wantsPrevious: true })))
+    }
+    t.equal(apart(store), 3, 'however many follow')
+  })
+
+  t.test('the same in every batching, and after a restart', async (t) => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const random = new SeededRandom(seed)
+      const options = { keptValues, keyedWritesMax: random.integer(2, 9) }
+      let batched = new BatchStore(options)
+      const single = new BatchStore(options)
+      for (let round = 0; round < 40; round++) {
+        const batch = Array.from({ length: random.integer(1, 9) }, () => {
+          const value = 'v'.repeat([5, 50, 500][random.integer(0, 3)] ?? 0)
+          const command = put(`k${random.integer(0, 3)}`, value, { wantsPrevious: random.fraction() < 0.8 })
+          return random.fraction() < 0.2 ? command : named(`n${random.integer(0, 12)}`, command)
+        })
+        const answers = batched.execute(...batch).map(text)
+        const expected = batch.map((command) => text(single.one(command)))
+        if (answers.join() !== expected.join()) t.same(answers, expected, `seed ${seed}, round ${round}`)
+        if (random.fraction() < 0.2) batched = batched.restored()
+      }
+      t.same(batched.dump(), single.dump(), `seed ${seed}`)
+    }
+  })
+})
+
 t.test('the same name with another request is refused, and keeps its first answer', async (t) => {
   const store = new BatchStore()
   const first = store.one(named('x', put('a', '1')))
@@ -66,7 +133,7 @@ t.test('the same name with another request is refused, and keeps its first answe
 })
 
 t.test('a write and its retries in one batch are executed once', async (t) => {
-  const store = new BatchStore(2)
+  const store = new BatchStore({ keyedWritesMax: 2 })
   const x = named('x', put('a', '1', { condition: { type: 'absent' } }))
   const results = store.execute(x, x, named('x', del('a')), named('y', put('b', '1')), x)
   t.same(
@@ -80,7 +147,7 @@ t.test('a write and its retries in one batch are executed once', async (t) => {
 
 t.test('exactly the last keyed writes are remembered', async (t) => {
   const limit = 5
-  const store = new BatchStore(limit)
+  const store = new BatchStore({ keyedWritesMax: limit })
   for (let n = 0; n < 12; n++) {
     store.one(named(`w${n}`, put('a', `${n}`)))
     const kept = Array.from({ length: 12 }, (_, i) => i).filter((i) => store.rows.has(keyedWriteRow(`w${i}`)))
@@ -100,7 +167,7 @@ t.test('exactly the last keyed writes are remembered', async (t) => {
 })
 
 t.test('a retry does not make its write younger', async (t) => {
-  const store = new BatchStore(2)
+  const store = new BatchStore({ keyedWritesMax: 2 })
   store.execute(named('x', put('a', '1')), named('y', put('b', '1')))
   store.one(named('x', put('a', '1')))
   store.one(named('z', put('c', '1')))
@@ -109,7 +176,7 @@ t.test('a retry does not make its write younger', async (t) => {
 })
 
 t.test('a batch with more keyed writes than are remembered forgets some of its own', async (t) => {
-  const store = new BatchStore(3)
+  const store = new BatchStore({ keyedWritesMax: 3 })
   const batch = Array.from({ length: 10 }, (_, n) => named(`w${n}`, put(`k${n}`, '1')))
   store.execute(...batch)
   t.same([...store.rows.keys()].filter((row) => row.startsWith('\x10')).sort(), ['w7', 'w8', 'w9'].map(keyedWriteRow))
@@ -117,7 +184,7 @@ t.test('a batch with more keyed writes than are remembered forgets some of its o
 })
 
 t.test('a lost order row stops the machine', async (t) => {
-  const store = new BatchStore(1)
+  const store = new BatchStore({ keyedWritesMax: 1 })
   store.one(named('x', put('a', '1')))
   store.rows.delete(keyedWriteOrderRow(0))
   t.throws(() => store.one(named('y', put('a', '1'))), InvariantError)
@@ -129,8 +196,8 @@ t.test(
     for (let seed = 1; seed <= 60; seed++) {
       const random = new SeededRandom(seed)
       const limit = random.integer(1, 7)
-      let batched = new BatchStore(limit)
-      const single = new BatchStore(limit)
+      let batched = new BatchStore({ keyedWritesMax: limit })
+      const single = new BatchStore({ keyedWritesMax: limit })
       const remembered = new Map<string, { readonly fingerprint: number; readonly result: string }>()
       for (let round = 0; round < 50; round++) {
         const batch = Array.from({ length: random.integer(1, 12) }, () => randomKeyed(random))

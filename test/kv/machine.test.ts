@@ -11,7 +11,7 @@ import {
 import type { Command, CommandResult, Condition, KeyRecord } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
-import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+import { BatchStore, MACHINE_OPTIONS, del, deleteRange, key, put } from './support/batch-store.ts'
 
 const is = (revision: number): Condition => ({ type: 'mod-revision', revision })
 const ABSENT: Condition = { type: 'absent' }
@@ -156,6 +156,65 @@ t.test('delete-range', async (t) => {
   })
 })
 
+t.test('a delete-range removes no more keys than one entry may', async (t) => {
+  const filled = (count: number) => {
+    const store = new BatchStore({ rangeDeleteKeysMax: 3 })
+    for (let n = 0; n < count; n++) store.one(put(`k${n}`, 'v'))
+    return store
+  }
+
+  t.test('a range with more is refused: nothing goes, and no more rows are looked at than that takes', async (t) => {
+    const store = filled(7)
+    const before = store.dump()
+    t.same(
+      store.machine.readsOf([deleteRange(null, null)])[0]?.ranges.map(({ limit }) => limit),
+      [4],
+    )
+    t.same(store.one(deleteRange(null, null)), { type: 'range-too-large', limit: 3, found: 4 })
+    t.same(store.dump(), before)
+    t.equal(store.machine.state().revision, 7)
+    t.same(store.one(deleteRange('k2', 'k5')), { type: 'deleted', revision: 9, deleted: 3, previous: null })
+  })
+
+  t.test('exactly as many as it may go in one change', async (t) => {
+    t.match(filled(3).one(deleteRange(null, null)), { type: 'deleted', deleted: 3 })
+    t.match(filled(4).one(deleteRange(null, null)), { type: 'range-too-large' })
+  })
+
+  t.test('up to the limit: the first ones go, and the answer names the first that is left', async (t) => {
+    const store = filled(7)
+    const first = store.one(deleteRange(null, null, { upToLimit: true }))
+    t.same(first, { type: 'range-deleted', revision: 8, deleted: 3, next: 'k3' })
+    t.same(store.one(deleteRange('k3', null, { upToLimit: true })), {
+      type: 'range-deleted',
+      revision: 9,
+      deleted: 3,
+      next: 'k6',
+    })
+    t.same(store.one(deleteRange('k6', null, { upToLimit: true })), {
+      type: 'range-deleted',
+      revision: 10,
+      deleted: 1,
+      next: null,
+    })
+    t.same(store.one(deleteRange(null, null, { upToLimit: true })), {
+      type: 'range-deleted',
+      revision: 10,
+      deleted: 0,
+      next: null,
+    })
+  })
+
+  t.test('replicas that differ in the number of keys have other digests, also when both refuse', async (t) => {
+    const [a, b] = [filled(4), filled(4)]
+    b.rows.delete(recordRow(key('k0')))
+    b.rows.set(recordRow(key('k9')), Buffer.from('x'))
+    t.equal(a.machine.state().digest, b.machine.state().digest)
+    for (const store of [a, b]) t.match(store.one(deleteRange(null, null)), { type: 'range-too-large' })
+    t.not(a.machine.state().digest, b.machine.state().digest)
+  })
+})
+
 t.test('beliefs', async (t) => {
   const store = new BatchStore()
   store.one(put('a', '1'))
@@ -163,9 +222,13 @@ t.test('beliefs', async (t) => {
   t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is used once')
   store.revision = 0.5
   t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is an integer')
-  t.throws(() => new KvMachine({ keyedWritesMax: 0 }, null), InvariantError)
+  t.throws(() => new KvMachine({ ...MACHINE_OPTIONS, keyedWritesMax: 0 }, null), InvariantError)
   t.throws(
-    () => new KvMachine({ keyedWritesMax: 4 }, { revision: 1, digest: 0, keyedFirst: 0, keyedNext: 5 }),
+    () =>
+      new KvMachine(
+        { ...MACHINE_OPTIONS, keyedWritesMax: 4 },
+        { revision: 1, digest: 0, keyedFirst: 0, keyedNext: 5, keptValues: [0] },
+      ),
     InvariantError,
   )
 })
@@ -173,7 +236,7 @@ t.test('beliefs', async (t) => {
 t.test('a store that follows random commands in random batches is what a plain map would be', async (t) => {
   for (let seed = 1; seed <= 40; seed++) {
     const random = new SeededRandom(seed)
-    let store = new BatchStore(3)
+    let store = new BatchStore({ keyedWritesMax: 3 })
     const model = new Model()
     for (let round = 0; round < 60; round++) {
       const commands = Array.from({ length: random.integer(1, 8) }, () => randomCommand(random, model.revision))
@@ -202,9 +265,9 @@ t.test('digest', async (t) => {
       for (let seed = 1; seed <= 20; seed++) {
         const random = new SeededRandom(seed)
         const commands = Array.from({ length: 200 }, () => randomCommand(random, 100))
-        const one = new BatchStore(5)
+        const one = new BatchStore({ keyedWritesMax: 5 })
         one.execute(...commands)
-        let other = new BatchStore(5)
+        let other = new BatchStore({ keyedWritesMax: 5 })
         for (let at = 0; at < commands.length;) {
           const next = at + random.integer(1, 10)
           other.execute(...commands.slice(at, next))
@@ -283,7 +346,7 @@ t.test('digest', async (t) => {
       const command = put('a', '1', { condition: PRESENT })
       const nothing = { get: () => null, put: () => {}, remove: () => {}, rowsIn: () => [] }
       for (let revision = 1; revision <= 100_000; revision++) {
-        const machine = new KvMachine({ keyedWritesMax: 1 }, null)
+        const machine = new KvMachine(MACHINE_OPTIONS, null)
         machine.execute(command, revision, nothing)
         digests.add(machine.state().digest)
       }

@@ -90,6 +90,8 @@ export const faultClasses = [
   'client-retry-keyed',
   'client-duplicate-keyed',
   'client-key-reused',
+  'client-range-refused',
+  'client-range-continued',
   'client-timeout',
   'client-unknown-outcome',
 ] as const

@@ -10,6 +10,12 @@ import type { SimulationOptions } from './options.ts'
 import { ServiceCall } from './oracles/service-call.ts'
 import type { World } from './world.ts'
 
+/** What a client wants, and the text by which the log shows it. */
+interface Drawn {
+  readonly request: Request
+  readonly mark: string | null
+}
+
 export interface ClientDependencies {
   readonly world: World
   readonly machines: readonly Machine[]
@@ -58,7 +64,8 @@ export class Client {
   async run(): Promise<void> {
     while (!this.stopped) {
       await this.world.sleep(this.random.exponential(this.options.thinkMs))
-      if (!this.stopped) await this.perform(this.drawRequest())
+      let drawn: Drawn | null = this.drawRequest()
+      while (drawn !== null && !this.stopped) drawn = this.nextOf(await this.perform(drawn))
     }
   }
 
@@ -85,7 +92,7 @@ export class Client {
     return outcome.kind === 'answered'
   }
 
-  private async perform(drawn: { request: Request; mark: string | null }): Promise<void> {
+  private async perform(drawn: Drawn): Promise<Operation> {
     const operation = this.begin(drawn)
     const tag = drawn.request.type === 'write' ? drawn.request.command.idempotency : null
     const deadline = this.world.now() + this.options.timeoutMs * 2
@@ -101,6 +108,17 @@ export class Client {
       await this.world.sleep(this.random.exponential(20))
     }
     this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
+    return operation
+  }
+
+  /** The next step of a deletion that takes several. */
+  private nextOf({ request, outcome }: Operation): Drawn | null {
+    if (request.type !== 'write' || request.command.type !== 'delete-range') return null
+    const result = outcome.kind === 'answered' && outcome.answer.type === 'write' ? outcome.answer.result : null
+    if (result?.type === 'range-too-large') this.world.census.count('client-range-refused')
+    if (result?.type !== 'range-deleted' || result.next === null) return null
+    this.world.census.count('client-range-continued')
+    return this.write({ ...request.command, start: result.next, idempotency: this.drawTag() })
   }
 
   private askOne(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
@@ -137,7 +155,7 @@ export class Client {
     })
   }
 
-  private begin({ request, mark }: { request: Request; mark: string | null }): Operation {
+  private begin({ request, mark }: Drawn): Operation {
     const operation: Operation = {
       id: this.history.length,
       client: this.id,
@@ -193,13 +211,14 @@ export class Client {
     }
   }
 
-  private drawRequest(): { request: Request; mark: string | null } {
+  private drawRequest(): Drawn {
     const { random, options } = this
     const key = this.drawKey()
     if (random.chance(options.rangeShare)) {
       const [start, end] = this.drawRange()
       if (!this.isReader && random.chance(0.2)) {
-        return this.write({ type: 'delete-range', start, end, idempotency: this.drawTag() })
+        const upToLimit = random.chance(0.5)
+        return this.write({ type: 'delete-range', start, end, upToLimit, idempotency: this.drawTag() })
       }
       const consistency = this.drawConsistency()
       return { request: { type: 'scan', start, end, reverse: random.chance(0.3), consistency }, mark: null }
@@ -233,7 +252,7 @@ export class Client {
     }
   }
 
-  private write(command: Command): { request: Request; mark: string | null } {
+  private write(command: Command): Drawn {
     this.sent += 1
     const mark = command.type === 'put' ? Buffer.from(command.value).toString('latin1') : null
     return { request: { type: 'write', command }, mark }

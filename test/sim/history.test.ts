@@ -19,7 +19,11 @@ import { HistoryCheck } from './oracles/history.ts'
 
 const A = 'a' as Key
 const leaderId = { term: term(1), nodeId: nodeId(1) }
-const OPTIONS = { keyedWritesMax: 10, leasesHold: true, stepsMax: 1_000 }
+const OPTIONS = {
+  machine: { keyedWritesMax: 10, keptValues: { inlineBytesMax: 1000, rings: [] }, rangeDeleteKeysMax: 10 },
+  leasesHold: true,
+  stepsMax: 1_000,
+}
 
 /** A cluster that has committed `commands`, the first at index 0. */
 function committed(...commands: Command[]): Ledger {
@@ -137,7 +141,7 @@ t.test('a state on disk is that of the model at its index', (t) => {
     encodeStateMeta({
       applied: { leaderId, index: logIndex(index) },
       membership: NO_MEMBERSHIP,
-      machine: { revision: index, digest: 0, keyedFirst: 0, keyedNext: 0 },
+      machine: { revision: index, digest: 0, keyedFirst: 0, keyedNext: 0, keptValues: [] },
     })
   const image = (index: number, value: string, version: number): StateImage => {
     const image = new StateImage()

@@ -214,7 +214,7 @@ t.test('conditions, deletes and ranges on a key', (t) => {
   const write = (id: number, command: Command, span: [number, number], outcome: Outcome): Operation =>
     operation(id, { type: 'write', command }, span, outcome)
   const remove: Command = { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: null }
-  const removeAll: Command = { type: 'delete-range', start: null, end: null, idempotency: null }
+  const removeAll: Command = { type: 'delete-range', start: null, end: null, upToLimit: false, idempotency: null }
   const deleted = (count: number): Outcome => ({
     kind: 'answered',
     answer: { type: 'write', result: { type: 'deleted', revision: 2, deleted: count, previous: null }, revision: 2 },

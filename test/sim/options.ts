@@ -136,6 +136,18 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     snapshotChunkBytes: draw.pick([60, 400, 100_000]),
     recordCacheBytesMax: draw.pick([400, 100_000]),
     keyedWritesMax: draw.pick([8, 1000]),
+    keptValues: draw.pick([
+      { inlineBytesMax: 0, rings: [{ valueBytesMax: 100, slots: 1 }] },
+      {
+        inlineBytesMax: 4,
+        rings: [
+          { valueBytesMax: 5, slots: 1 },
+          { valueBytesMax: 1000, slots: 2 },
+        ],
+      },
+      { inlineBytesMax: 1000, rings: [] },
+    ]),
+    rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
   }
 }
 

@@ -197,7 +197,7 @@ export class Simulation {
     const formed = this.cluster.formedClusters()
     const { faults, node } = this.options
     const options = {
-      keyedWritesMax: node.keyedWritesMax,
+      machine: node,
       leasesHold: !this.driftsBeyondMargin && !faults.has('jumps') && !faults.has('lies'),
       stepsMax: LINEARIZABILITY_STEPS_MAX,
     }

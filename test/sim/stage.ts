@@ -271,9 +271,8 @@ export class Stage {
   }
 
   private checkHistory(): void {
-    const { keyedWritesMax } = this.options.node
     const check = new HistoryCheck(
-      { keyedWritesMax, leasesHold: true, stepsMax: 100_000 },
+      { machine: this.options.node, leasesHold: true, stepsMax: 100_000 },
       this.cluster.formedClusters()[0] ?? null,
     )
     try {

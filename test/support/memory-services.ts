@@ -1,5 +1,6 @@
 import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../src/kv/index.ts'
 import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
+import { limits } from '../../src/limits.ts'
 import type {
   AddressChange,
   AddressesView,
@@ -43,15 +44,24 @@ export class MemoryKeys implements KeyValueAccess {
   leader: number | null = NODE
   /** Scans that are open now: each must be closed. */
   openScans = 0
+  /** As in the answer to a retry that comes late. */
+  forgetsPreviousValues = false
+  rangeDeleteKeysMax: number = limits.rangeDeleteKeysMax
   /** The next call fails like this. */
   failure: Error | null = null
+  /** Runs before each command. */
+  beforeExecute: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
   async execute(command: Command, timeoutMs: number) {
     this.commands.push({ command, timeoutMs })
+    await this.beforeExecute()
     this.raise()
-    return { result: this.executeOnce(command), context: this.context('linearizable') }
+    const result = this.executeOnce(command)
+    const forgets = this.forgetsPreviousValues && (result.type === 'put' || result.type === 'deleted')
+    const given = forgets && result.previous !== null ? { ...result, previousValueForgotten: true as const } : result
+    return { result: given, context: this.context('linearizable') }
   }
 
   async get(key: Key, options: ReadOptions) {
@@ -83,6 +93,14 @@ export class MemoryKeys implements KeyValueAccess {
           bytes += item.record.value.length
         }
         return { items: piece, done: at >= items.length }
+      },
+      count: async (limit) => {
+        if (closed) throw new TypeError('the scan is closed')
+        await this.beforePiece()
+        this.raise()
+        const count = Math.min(limit, items.length - at)
+        at += count
+        return { count, done: at >= items.length }
       },
       close: async () => {
         if (closed) throw new TypeError('the scan is closed twice')
@@ -129,9 +147,14 @@ export class MemoryKeys implements KeyValueAccess {
   private apply(command: Command): CommandResult {
     if (command.type === 'delete-range') {
       const items = this.select({ start: command.start, end: command.end, after: null, reverse: false })
-      for (const { key } of items) this.records.delete(key)
-      if (items.length > 0) this.revision += 1
-      return { type: 'deleted', revision: this.revision, deleted: items.length, previous: null }
+      const limit = this.rangeDeleteKeysMax
+      if (!command.upToLimit && items.length > limit) return { type: 'range-too-large', limit, found: limit + 1 }
+      const gone = items.slice(0, limit)
+      for (const { key } of gone) this.records.delete(key)
+      if (gone.length > 0) this.revision += 1
+      const { revision } = this
+      if (!command.upToLimit) return { type: 'deleted', revision, deleted: gone.length, previous: null }
+      return { type: 'range-deleted', revision, deleted: gone.length, next: items[limit]?.key ?? null }
     }
     const current = this.records.get(command.key) ?? null
     if (!holds(command.condition, current)) {

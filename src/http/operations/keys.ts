@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { ErrorCode } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { AnswerDoc, Operation } from '../operation.ts'
 import { optionalKey } from '../parameters.ts'
 import type { QuerySpec } from '../query.ts'
@@ -160,12 +161,16 @@ export const listKeys: Operation = {
 export const deleteKeys: Operation = {
   id: 'deleteKeys',
   tag: 'keys',
-  summary: 'Delete a range of keys in one change',
-  description: `Without bounds only with \`all=true\`. ${rangeNote}`,
+  summary: 'Delete a range of keys',
+  description:
+    `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys: a range that holds more is refused whole. With ` +
+    '`chunked=true` it is done in as many changes as it takes, each atomic; when they end early the problem tells in `deleted`, ' +
+    '`revision` and `chunks` what was done. A retry with the same `Idempotency-Key` goes on from there, and its answer counts it all. ' +
+    `Without bounds only with \`all=true\`. ${rangeNote}`,
   query: { ...keyParameter, ...deleteRangeQuery.spec, prev: writeQuery.spec.prev },
   headers: { ...deleteHeaders, ...deleteRangeHeaders },
   answers: deleteAnswers,
-  errors: deleteKey.errors,
+  errors: [...deleteKey.errors, 'range-too-large', 'deletion-unfinished'],
 }
 
 function withoutBodies(operation: Operation): Operation {

@@ -1,10 +1,19 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Key, KeyRecord } from '../../kv/index.ts'
+import type { CommandResult, Key, KeyRecord } from '../../kv/index.ts'
 import { unreachable } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../accept.ts'
-import { BYTES_TYPE, answerHeaders, bufferOf, etagOf, recordJson, sendJson, type AnswerHeaders } from '../answer.ts'
+import {
+  BYTES_TYPE,
+  answerHeaders,
+  bufferOf,
+  etagOf,
+  keyOnlyJson,
+  recordJson,
+  sendJson,
+  type AnswerHeaders,
+} from '../answer.ts'
 import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../parameters.ts'
 import { deleteCondition, putCondition, readCondition } from '../preconditions.ts'
 import { PROBLEM_TYPE, problemOf, sendProblem } from '../problem.ts'
@@ -95,7 +104,7 @@ export class KeyRoutes {
       case 'put': {
         answer['etag'] = etagOf(result.revision)
         const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
-        sendJson(reply, answer, `{${members}${query.prev ? previousMember(key, result.previous) : ''}}`)
+        sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
         return
       }
       case 'condition-failed':
@@ -103,6 +112,8 @@ export class KeyRoutes {
         sendProblem(reply.headers(answer), refusalOf(result))
         return
       case 'deleted':
+      case 'range-deleted':
+      case 'range-too-large':
         throw new TypeError('a put was answered as a delete')
       default:
         unreachable(result, 'the result of a put')
@@ -121,7 +132,7 @@ export class KeyRoutes {
     const answer = answerHeaders(context)
     switch (result.type) {
       case 'deleted': {
-        const previous = query.prev ? previousMember(key, result.previous) : ''
+        const previous = query.prev ? previousMembers(key, result) : ''
         sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
         return
       }
@@ -130,7 +141,9 @@ export class KeyRoutes {
         sendProblem(reply.headers(answer), refusalOf(result))
         return
       case 'put':
-        throw new TypeError('a delete was answered as a put')
+      case 'range-deleted':
+      case 'range-too-large':
+        throw new TypeError('the delete of a key was answered as something else')
       default:
         unreachable(result, 'the result of a delete')
     }
@@ -144,8 +157,11 @@ export function refuseBody(request: FastifyRequest): void {
   }
 }
 
-function previousMember(key: Key, previous: KeyRecord | null): string {
-  return `,"prev":${previous === null ? 'null' : recordJson(key, previous)}`
+function previousMembers(key: Key, result: Extract<CommandResult, { type: 'put' | 'deleted' }>): string {
+  const { previous, previousValueForgotten } = result
+  if (previous === null) return ',"prev":null'
+  if (previousValueForgotten === true) return `,"prev":${keyOnlyJson(key, previous)},"prevValueForgotten":true`
+  return `,"prev":${recordJson(key, previous)}`
 }
 
 function sendAbsent(reply: FastifyReply, context: AnswerContext): void {

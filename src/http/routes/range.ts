@@ -4,6 +4,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../accept.ts'
 import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../answer.ts'
+import { ChunkedDelete } from '../chunked-delete.ts'
 import { cursorFromText, cursorText } from '../cursor.ts'
 import { isUnbounded, rangeOf, rangeParameters, type KeyRange } from '../key-range.ts'
 import { flag, integer, optionalText, redirect, timeout } from '../parameters.ts'
@@ -30,6 +31,9 @@ export const listQuery = new QueryReader({
 export const deleteRangeQuery = new QueryReader({
   ...rangeParameters,
   all: flag('Says that no bounds are meant: every key goes.'),
+  chunked: flag(
+    `In several changes, one after the other, of at most ${limits.rangeDeleteKeysMax} keys each; otherwise a range that holds more is refused.`,
+  ),
   timeout,
   redirect,
 })
@@ -93,8 +97,8 @@ export class RangeRoutes {
     try {
       let count = 0
       for (let done = false; !done;) {
-        const piece = await scan.next(limits.streamRecordsMax, limits.streamBytesMax)
-        count += piece.items.length
+        const piece = await scan.count(limits.countKeysMax)
+        count += piece.count
         done = piece.done
         if (!done && this.now() > deadline) {
           throw new RequestError('read-timeout', `counted ${count} keys when the time was up; allow more with timeout=`)
@@ -148,7 +152,17 @@ export class RangeRoutes {
       })
     }
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
-    const command = tagged({ type: 'delete-range', ...range, idempotency: null }, headers)
+    if (query.chunked) {
+      const options = { range, headers, timeoutMs: query.timeout }
+      const { revision, deleted, chunks, context } = await new ChunkedDelete(
+        this.services.keys,
+        options,
+        this.now,
+      ).run()
+      sendJson(reply, answerHeaders(context), `{"revision":${revision},"deleted":${deleted},"chunks":${chunks}}`)
+      return
+    }
+    const command = tagged({ type: 'delete-range', ...range, upToLimit: false, idempotency: null }, headers)
     const { result, context } = await this.services.keys.execute(command, query.timeout)
     const answer = answerHeaders(context)
     switch (result.type) {
@@ -157,10 +171,12 @@ export class RangeRoutes {
         return
       case 'condition-failed':
       case 'key-reused':
+      case 'range-too-large':
         sendProblem(reply.headers(answer), refusalOf(result))
         return
       case 'put':
-        throw new TypeError('a delete was answered as a put')
+      case 'range-deleted':
+        throw new TypeError('the delete of a range was answered as something else')
       default:
         unreachable(result, 'the result of a delete')
     }

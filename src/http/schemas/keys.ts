@@ -16,11 +16,19 @@ const recordMembers = {
 export const RecordSchema = Type.Object(recordMembers, {
   $id: 'Record',
   additionalProperties: false,
-  description: 'A key with its value: `value` or `valueBase64`, neither with `keysOnly`.',
+  description:
+    'A key with its value: `value` or `valueBase64`, neither with `keysOnly`, nor with `prevValueForgotten`.',
 })
 
 const previous = Type.Optional(
   Type.Union([Type.Ref('Record'), Type.Null()], { description: 'With `prev=true`: the record before, or null.' }),
+)
+
+const valueForgotten = Type.Optional(
+  Type.Boolean({
+    description:
+      'True in the answer to a retry whose `prev` had a value too large to be kept for so long: it is left out.',
+  }),
 )
 
 export const PutAnswer = Type.Object(
@@ -29,6 +37,7 @@ export const PutAnswer = Type.Object(
     createRevision: revision('The change that created the key.'),
     version: Type.Integer({ minimum: 1 }),
     prev: previous,
+    prevValueForgotten: valueForgotten,
   },
   { additionalProperties: false },
 )
@@ -37,7 +46,9 @@ export const DeleteAnswer = Type.Object(
   {
     revision: revision('The revision of this change; the current one when nothing was deleted.'),
     deleted: Type.Integer({ minimum: 0 }),
+    chunks: Type.Optional(Type.Integer({ minimum: 1, description: 'With `chunked=true`: in how many changes.' })),
     prev: previous,
+    prevValueForgotten: valueForgotten,
   },
   { additionalProperties: false },
 )

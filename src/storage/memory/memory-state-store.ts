@@ -95,6 +95,14 @@ class MemoryView implements StateView {
   }
 
   async scan(range: StateRange): Promise<readonly StateRow[]> {
+    return this.select(range, ({ key, value }) => key.length + value.length)
+  }
+
+  async keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return this.select(range, ({ key }) => key.length).map(({ key }) => key)
+  }
+
+  private select(range: StateRange, sizeOf: (row: StateRow) => number): StateRow[] {
     if (this.rows === null) throw new StorageError('failed', 'The view is closed.')
     const rows = this.rows
     const begin = range.start === null ? 0 : positionOf(rows, range.start)
@@ -104,7 +112,7 @@ class MemoryView implements StateView {
     for (let i = 0; i < end - begin && found.length < range.limit; i++) {
       const row = rows[range.reverse ? end - 1 - i : begin + i]
       assert(row !== undefined, 'a scan stays inside the table')
-      bytes += row.key.length + row.value.length
+      bytes += sizeOf(row)
       if (found.length > 0 && bytes > range.bytesMax) break
       found.push(row)
     }

@@ -8,7 +8,7 @@ import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, state
 import { openDatabase } from './database.ts'
 import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
-import { BEYOND_KEYS, META_KEY, RowScan } from './row-scan.ts'
+import { BEYOND_KEYS, META_KEY, RowScan, scanKeys } from './row-scan.ts'
 import { batchBytes, WriteGate } from './write-gate.ts'
 
 export interface RocksStateStoreOptions {
@@ -311,6 +311,10 @@ class RocksView implements StateView {
 
   async scan(range: StateRange): Promise<readonly StateRow[]> {
     return this.reading(async () => this.rows.rows(range))
+  }
+
+  async keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return this.reading(async () => scanKeys(this.session, range))
   }
 
   /** By the size of everything that lies there, what was replaced and not yet compacted included: it lies evenly enough. */

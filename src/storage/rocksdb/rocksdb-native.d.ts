@@ -26,6 +26,8 @@ declare module 'rocksdb-native' {
     gte?: Uint8Array
     lt?: Uint8Array
     reverse?: boolean
+    /** False: `value` of each row is null, and is not copied out of the database. */
+    values?: boolean
     limit?: number
     /** Rows read at a time. */
     capacity?: number

@@ -57,6 +57,23 @@ export class RowScan {
   }
 }
 
+/** Keys alone in order. RocksDB passes over the values and copies none of them, so their size does not count in memory. */
+export async function scanKeys(database: Database, range: StateRange): Promise<Uint8Array[]> {
+  const keys: Uint8Array[] = []
+  if (isEmpty(range) || range.limit <= 0) return keys
+  let bytes = 0
+  const { limit } = range
+  const capacity = Math.min(limit, CAPACITY_MAX)
+  for await (const { key } of database.iterator({ ...bounds(range, undefined), values: false, limit, capacity })) {
+    bytes += key.length
+    if (keys.length > 0 && bytes > range.bytesMax) break
+    keys.push(key)
+    // Leaving now spares the iterator a read that would find nothing.
+    if (keys.length === limit) break
+  }
+  return keys
+}
+
 function isEmpty({ start, end }: StateRange): boolean {
   return end !== null && Buffer.compare(end, start ?? LOWEST_KEY) <= 0
 }

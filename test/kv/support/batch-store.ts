@@ -5,6 +5,7 @@ import type {
   DeleteCommand,
   DeleteRangeCommand,
   Key,
+  KvMachineOptions,
   MachineState,
   PutCommand,
   ReadSet,
@@ -13,29 +14,30 @@ import type {
 } from '../../../src/kv/index.ts'
 import { assert } from '../../../src/lib/assert.ts'
 
+export const MACHINE_OPTIONS: KvMachineOptions = {
+  keyedWritesMax: 1000,
+  keptValues: { inlineBytesMax: 256, rings: [{ valueBytesMax: 1_000_000, slots: 100 }] },
+  rangeDeleteKeysMax: 1000,
+}
+
 /**
  * Rows in memory, and a machine that executes batches on them as a node does: the read sets of a whole batch are asked for
  * before any of it executes, and a command that touches a row outside them is a failure.
  */
 export class BatchStore {
   readonly rows = new Map<RowKey, Uint8Array>()
-  readonly keyedWritesMax: number
+  readonly options: KvMachineOptions
   machine: KvMachine
   revision = 0
 
-  constructor(keyedWritesMax = 1000, state: MachineState | null = null) {
-    this.keyedWritesMax = keyedWritesMax
-    this.machine = new KvMachine({ keyedWritesMax }, state)
+  constructor(options: Partial<KvMachineOptions> = {}, state: MachineState | null = null) {
+    this.options = { ...MACHINE_OPTIONS, ...options }
+    this.machine = new KvMachine(this.options, state)
   }
 
   /** Executes `commands` as one batch with consecutive revisions. */
   execute(...commands: readonly Command[]): readonly CommandResult[] {
-    const readSets: ReadSet[] = []
-    let keyedBefore = 0
-    for (const command of commands) {
-      readSets.push(this.machine.readsOf(command, keyedBefore))
-      if (command.idempotency !== null) keyedBefore += 1
-    }
+    const readSets = this.machine.readsOf(commands)
     const workspace = new CheckedWorkspace(this.rows)
     const results = commands.map((command, i) => {
       workspace.allow(readSets[i])
@@ -63,7 +65,7 @@ export class BatchStore {
 
   /** A store with the same rows and a machine restored from the state of this one. */
   restored(): BatchStore {
-    const copy = new BatchStore(this.keyedWritesMax, this.machine.state())
+    const copy = new BatchStore(this.options, this.machine.state())
     for (const [row, bytes] of this.rows) copy.rows.set(row, bytes)
     copy.revision = this.revision
     return copy
@@ -74,7 +76,7 @@ class CheckedWorkspace implements Workspace {
   readonly written = new Map<RowKey, Uint8Array | null>()
   private readonly rows: ReadonlyMap<RowKey, Uint8Array>
   private readonly allowedRows = new Set<RowKey>()
-  private readonly allowedRanges = new Set<string>()
+  private readonly allowedRanges = new Map<string, number>()
 
   constructor(rows: ReadonlyMap<RowKey, Uint8Array>) {
     this.rows = rows
@@ -82,7 +84,7 @@ class CheckedWorkspace implements Workspace {
 
   allow(readSet: ReadSet | undefined): void {
     for (const row of readSet?.rows ?? []) this.allowedRows.add(row)
-    for (const { start, end } of readSet?.ranges ?? []) this.allowedRanges.add(`${start} ${end}`)
+    for (const { start, end, limit } of readSet?.ranges ?? []) this.allowedRanges.set(`${start} ${end}`, limit)
   }
 
   get(row: RowKey): Uint8Array | null {
@@ -100,10 +102,12 @@ class CheckedWorkspace implements Workspace {
   }
 
   rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
-    assert(this.allowedRanges.has(`${start} ${end}`), 'a range that is read is in the read set')
+    const limit = this.allowedRanges.get(`${start} ${end}`)
+    assert(limit !== undefined, 'a range that is read is in the read set')
     const present = [...this.rows.keys()].filter((row) => this.written.get(row) !== null)
     for (const [row, bytes] of this.written) if (bytes !== null && !this.rows.has(row)) present.push(row)
-    return present.filter((row) => row >= start && (end === null || row < end)).sort()
+    const inside = present.filter((row) => row >= start && (end === null || row < end))
+    return inside.sort().slice(0, limit)
   }
 }
 
@@ -128,5 +132,5 @@ export function deleteRange(
   options: Partial<DeleteRangeCommand> = {},
 ): DeleteRangeCommand {
   const bounds = { start: start === null ? null : key(start), end: end === null ? null : key(end) }
-  return { type: 'delete-range', ...bounds, idempotency: null, ...options }
+  return { type: 'delete-range', ...bounds, upToLimit: false, idempotency: null, ...options }
 }

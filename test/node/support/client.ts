@@ -53,11 +53,12 @@ export class Client {
     return this.execute({ type: 'delete', key: key(name), condition, wantsPrevious: previous, idempotency }, timeoutMs)
   }
 
-  async deleteRange(start: string, end: string | null): Promise<CommandResult> {
+  async deleteRange(start: string, end: string | null, upToLimit = false): Promise<CommandResult> {
     return this.execute({
       type: 'delete-range',
       start: key(start),
       end: end === null ? null : key(end),
+      upToLimit,
       idempotency: null,
     })
   }

@@ -196,6 +196,8 @@ export class Machine {
       snapshotChunkBytes: limits.snapshotChunkBytes,
       recordCacheBytesMax: limits.recordCacheBytesMax,
       keyedWritesMax: limits.keyedWritesMax,
+      keptValues: limits.keptValues,
+      rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
       ...this.options,
     }
   }

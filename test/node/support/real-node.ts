@@ -54,6 +54,8 @@ export class RealNode {
         snapshotChunkBytes: 4_096,
         recordCacheBytesMax: 4_096,
         keyedWritesMax: limits.keyedWritesMax,
+        keptValues: limits.keptValues,
+        rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
       },
       {
         log: new WalLogStore(

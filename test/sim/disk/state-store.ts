@@ -190,6 +190,10 @@ class SimStateView implements StateView {
     })
   }
 
+  async keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return (await this.scan(range)).map(({ key }) => key)
+  }
+
   fractionUpTo(key: Uint8Array): Promise<number> {
     if (this.closed) return Promise.reject(new StorageError('failed', 'the view is closed'))
     const keys = this.image.keys()

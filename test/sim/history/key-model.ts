@@ -23,7 +23,7 @@ export const keyModel: Model<KeyState, KeyCall> = {
   initial: ABSENT,
   step(state, { operation, key, answer }) {
     const { request } = operation
-    if (request.type === 'write') return stepWrite(state, request.command, answer)
+    if (request.type === 'write') return stepWrite({ state, key }, request.command, answer)
     if (answer === null || answer.type === 'write') return [state]
     const record =
       answer.type === 'get' ? answer.record : (answer.items.find((item) => item.key === key)?.record ?? null)
@@ -32,9 +32,15 @@ export const keyModel: Model<KeyState, KeyCall> = {
   keyOf: (state) => `${state.value}|${state.version}|${state.createdAt}|${state.modifiedAt}`,
 }
 
-function stepWrite(state: KeyState, command: Command, answer: Answer | null): readonly KeyState[] {
+function stepWrite(
+  { state, key }: { readonly state: KeyState; readonly key: Key },
+  command: Command,
+  answer: Answer | null,
+): readonly KeyState[] {
   const result = answer?.type === 'write' ? answer.result : null
   if (result?.type === 'key-reused') return [state]
+  if (result?.type === 'range-too-large') return [state]
+  if (result?.type === 'range-deleted') return result.next === null || key < result.next ? [ABSENT] : [state]
   if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
   if (result?.type === 'condition-failed') return refuse(state, command.condition, result.currentRevision)
   return allow(state, command.condition).flatMap((allowed) => take(allowed, command, result))
@@ -43,9 +49,10 @@ function stepWrite(state: KeyState, command: Command, answer: Answer | null): re
 function take(
   state: KeyState,
   command: Exclude<Command, { type: 'delete-range' }>,
-  result: Exclude<CommandResult, { type: 'key-reused' | 'condition-failed' }> | null,
+  result: Extract<CommandResult, { type: 'put' | 'deleted' }> | null,
 ): readonly KeyState[] {
-  const before = result !== null && command.wantsPrevious ? observe(state, result.previous) : [state]
+  const isTold = result !== null && command.wantsPrevious && result.previousValueForgotten !== true
+  const before = isTold ? observe(state, result.previous) : [state]
   return before.flatMap((seen) => {
     if (command.type === 'delete') {
       if (result === null) return seen.value === null ? [] : [ABSENT]
@@ -125,7 +132,8 @@ export function positionTold({ outcome }: Operation): number {
   if (outcome.kind !== 'answered') return Infinity
   const { answer } = outcome
   const result = answer.type === 'write' ? answer.result : null
-  if (result?.type === 'put' || (result?.type === 'deleted' && result.deleted > 0)) return result.revision
+  const isRemoval = result?.type === 'deleted' || result?.type === 'range-deleted'
+  if (result?.type === 'put' || (isRemoval && result.deleted > 0)) return result.revision
   return (result?.type === 'condition-failed' ? (result.currentRevision ?? answer.revision) : answer.revision) + 0.5
 }
 

@@ -1,6 +1,7 @@
-import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../../src/kv/index.ts'
+import type { Command, CommandResult, Condition, Key, KeyRecord, KvMachineOptions } from '../../../src/kv/index.ts'
 
-type FirstResult = { readonly fingerprint: number; readonly result: CommandResult }
+type FirstResult = { readonly fingerprint: number; readonly result: CommandResult; readonly valueApart: boolean }
+type PreviousResult = Extract<CommandResult, { type: 'put' | 'deleted' }>
 
 interface Change {
   readonly revision: number
@@ -17,13 +18,17 @@ export class ReferenceModel {
   readonly executions = new Map<string, number[]>()
   revision = 0
   private readonly revisions: number[] = []
-  private readonly keyedWritesMax: number
+  private readonly options: KvMachineOptions
   private readonly current = new Map<Key, KeyRecord>()
   private readonly changes = new Map<Key, Change[]>()
   private readonly keyed = new Map<string, FirstResult>()
+  /** Large previous values of named writes, and for each size the names of the latest, oldest first. */
+  private readonly values = new Map<string, Uint8Array>()
+  private readonly kept: string[][]
 
-  constructor(options: { readonly keyedWritesMax: number }) {
-    this.keyedWritesMax = options.keyedWritesMax
+  constructor(options: KvMachineOptions) {
+    this.options = options
+    this.kept = options.keptValues.rings.map(() => [])
   }
 
   execute(command: Command, index: number): CommandResult {
@@ -59,12 +64,12 @@ export class ReferenceModel {
     if (tag === null) return this.perform(command, index)
     const first = this.keyed.get(tag.key)
     if (first !== undefined) {
-      return first.fingerprint === tag.fingerprint ? first.result : { type: 'key-reused' }
+      return first.fingerprint === tag.fingerprint ? this.again(tag.key, first) : { type: 'key-reused' }
     }
     const result = this.perform(command, index)
     this.executions.set(tag.key, [...(this.executions.get(tag.key) ?? []), index])
-    this.keyed.set(tag.key, { fingerprint: tag.fingerprint, result })
-    if (this.keyed.size > this.keyedWritesMax) {
+    this.keyed.set(tag.key, { fingerprint: tag.fingerprint, result, valueApart: this.keepValue(tag.key, result) })
+    if (this.keyed.size > this.options.keyedWritesMax) {
       for (const oldest of this.keyed.keys()) {
         this.keyed.delete(oldest)
         break
@@ -73,13 +78,42 @@ export class ReferenceModel {
     return result
   }
 
+  /** Whether the value of the previous record is kept apart from its answer, and so for a while only. */
+  private keepValue(name: string, result: CommandResult): boolean {
+    const value = result.type === 'put' || result.type === 'deleted' ? result.previous?.value : undefined
+    const { inlineBytesMax, rings } = this.options.keptValues
+    if (value === undefined || value.length <= inlineBytesMax) return false
+    const at = rings.findIndex(({ valueBytesMax }) => valueBytesMax >= value.length)
+    const names = this.kept[at]
+    if (names === undefined) return true
+    const oldest = names.length === rings[at]?.slots ? names.shift() : undefined
+    if (oldest !== undefined) this.values.delete(oldest)
+    names.push(name)
+    this.values.set(name, value)
+    return true
+  }
+
+  private again(name: string, { result, valueApart }: FirstResult): CommandResult {
+    if (!valueApart) return result
+    const first = result as PreviousResult
+    const value = this.values.get(name)
+    if (first.previous === null || value !== undefined) return first
+    return { ...first, previous: { ...first.previous, value: new Uint8Array(0) }, previousValueForgotten: true }
+  }
+
   private perform(command: Command, index: number): CommandResult {
     if (command.type === 'delete-range') {
       const keys = [...this.current.keys()].filter(
         (key) => (command.start === null || key >= command.start) && (command.end === null || key < command.end),
       )
-      for (const key of keys) this.change(key, null, index)
-      return { type: 'deleted', revision: this.revision, deleted: keys.length, previous: null }
+      const limit = this.options.rangeDeleteKeysMax
+      if (!command.upToLimit && keys.length > limit) return { type: 'range-too-large', limit, found: limit + 1 }
+      const [gone, left] = [keys.sort().slice(0, limit), keys.slice(limit)]
+      for (const key of gone) this.change(key, null, index)
+      const { revision } = this
+      return command.upToLimit
+        ? { type: 'range-deleted', revision, deleted: gone.length, next: left[0] ?? null }
+        : { type: 'deleted', revision, deleted: gone.length, previous: null }
     }
     const before = this.current.get(command.key) ?? null
     if (!allows(command.condition, before)) {

@@ -97,7 +97,9 @@ function describeRequest(request: Request): string {
       const { command } = request
       const tag =
         command.idempotency === null ? '' : ` as ${command.idempotency.key}/${command.idempotency.fingerprint}`
-      if (command.type === 'delete-range') return `delete ${command.start ?? ''}..${command.end ?? ''}${tag}`
+      if (command.type === 'delete-range') {
+        return `delete ${command.start ?? ''}..${command.end ?? ''}${command.upToLimit ? ' up to the limit' : ''}${tag}`
+      }
       const { condition } = command
       const when =
         condition === null
@@ -137,6 +139,10 @@ export function describeResult(result: CommandResult): string {
       return `put r${result.revision} c${result.createRevision} v${result.version} before ${describeRecord(result.previous)}`
     case 'deleted':
       return `deleted ${result.deleted} r${result.revision} before ${describeRecord(result.previous)}`
+    case 'range-deleted':
+      return `deleted ${result.deleted} r${result.revision} up to ${result.next ?? 'the end'}`
+    case 'range-too-large':
+      return `refused, ${result.found} of ${result.limit} keys`
     case 'condition-failed':
       return `refused, now at ${result.currentRevision}`
     case 'key-reused':

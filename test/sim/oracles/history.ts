@@ -9,6 +9,7 @@ import {
   type CommandResult,
   type Key,
   type KeyRecord,
+  type KvMachineOptions,
   type RowKey,
 } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/entry.ts'
@@ -33,7 +34,7 @@ import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../violation.ts'
 
 export interface HistoryOptions {
-  readonly keyedWritesMax: number
+  readonly machine: KvMachineOptions
   /** Clocks kept within the margin and nobody lied about refused connections: reads under a lease are linearizable. */
   readonly leasesHold: boolean
   readonly stepsMax: number
@@ -103,7 +104,7 @@ export class HistoryCheck {
   constructor(options: HistoryOptions, ledger: Ledger | null) {
     this.options = options
     this.ledger = ledger
-    this.model = new ReferenceModel(options)
+    this.model = new ReferenceModel(options.machine)
     for (const { logId, bytes } of ledger?.committed ?? []) {
       const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
       for (const entry of entriesOf(batch))
@@ -182,7 +183,7 @@ export class HistoryCheck {
     if (idempotency === null || this.isForgotten(idempotency.key)) return
     for (const { answer } of others) {
       this.figures.doublesCompared += 1
-      if (answer.type === 'write' && isDeepStrictEqual(plain(answer.result), plain(first.result))) continue
+      if (answer.type === 'write' && sameAnswer(answer.result, first.result)) continue
       fail('same-answer', `was answered otherwise by another node: ${describeAnswer(answer)}`, operation)
     }
   }
@@ -203,10 +204,9 @@ export class HistoryCheck {
         operation,
       )
     }
-    if (result.type !== 'deleted' || result.deleted === 0) return
+    if ((result.type !== 'deleted' && result.type !== 'range-deleted') || result.deleted === 0) return
     const expected = this.model.resultsByIndex.get(result.revision)
-    if (isDeepStrictEqual(plain(expected), plain(result)) && this.commands.get(result.revision)?.type === command.type)
-      return
+    if (sameAnswer(expected, result) && this.commands.get(result.revision)?.type === command.type) return
     fail(
       'acknowledged-write',
       `is acknowledged, but the log holds ${expected === undefined ? 'nothing' : describeResult(expected)} there`,
@@ -387,18 +387,32 @@ function keyOfWrite(request: Operation['request']): Key[] {
 function removalOf(command: Exclude<Command, { type: 'put' }>): string {
   return command.type === 'delete'
     ? JSON.stringify([command.key, command.condition, command.wantsPrevious])
-    : JSON.stringify([command.start, command.end])
+    : JSON.stringify([command.start, command.end, command.upToLimit])
+}
+
+/** The same answer, but for a previous value that was forgotten between the two. */
+function sameAnswer(a: CommandResult | undefined, b: CommandResult): boolean {
+  if (a === undefined || a.type !== b.type) return false
+  const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one)
+  return isDeepStrictEqual(plain(isForgotten ? withoutValue(a) : a), plain(isForgotten ? withoutValue(b) : b))
+}
+
+function withoutValue(result: CommandResult): CommandResult {
+  if ((result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
+  const previous = { ...result.previous, value: new Uint8Array(0) }
+  return { ...result, previous, previousValueForgotten: true }
 }
 
 function changed(result: CommandResult): boolean {
-  return result.type === 'put' || (result.type === 'deleted' && result.deleted > 0)
+  return result.type === 'put' || ((result.type === 'deleted' || result.type === 'range-deleted') && result.deleted > 0)
 }
 
 function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {
   if (outcome.kind !== 'answered') return -1
   const { answer } = outcome
   if (answer.type !== 'write') return answer.revision
-  return answer.result.type === 'put' || answer.result.type === 'deleted' ? answer.result.revision : -1
+  const { result } = answer
+  return result.type === 'put' || result.type === 'deleted' || result.type === 'range-deleted' ? result.revision : -1
 }
 
 /** Buffers compare as bytes, whatever class they have. */

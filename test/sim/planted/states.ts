@@ -84,6 +84,8 @@ class CutsViews extends StateDelegate {
       meta: view.meta,
       scan: async (range: StateRange): Promise<readonly StateRow[]> =>
         (await view.scan(range)).filter(({ key }) => rowFromBytes(key) !== missing),
+      keys: async (range: StateRange): Promise<readonly Uint8Array[]> =>
+        (await view.keys(range)).filter((key) => rowFromBytes(key) !== missing),
       fractionUpTo: (key) => view.fractionUpTo(key),
       close: () => view.close(),
     }
@@ -172,6 +174,12 @@ export const stateBugs: readonly PlantedBug[] = [
     says: 'views of the state miss their last row',
     seedsMax: 50,
     wrapState: (state) => new CutsViews(state),
+  },
+  {
+    name: 'range-delete-unbounded',
+    says: 'a range delete removes more keys than one entry may',
+    seedsMax: 50,
+    changeOptions: (options) => ({ ...options, rangeDeleteKeysMax: 1_000_000 }),
   },
   {
     name: 'snapshot-merged',

@@ -1,0 +1,289 @@
+import t from 'tap'
+import type { Command, CommandResult, Key, KvMachineOptions, RowKey } from '../../src/kv/index.ts'
+import { KvMachine, encodeCommand, recordRow, rowBytes } from '../../src/kv/index.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
+import { Applier } from '../../src/node/applier.ts'
+import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
+import { Rows } from '../../src/node/rows.ts'
+import type { Clock } from '../../src/ports/clock.ts'
+import type { StateRange, StateView, StateWrite } from '../../src/ports/state-store.ts'
+import { NO_MEMBERSHIP, logIndex, nodeId, term, type LogBatch } from '../../src/raft/index.ts'
+import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
+
+const OPTIONS: KvMachineOptions = {
+  keyedWritesMax: 100,
+  keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 1_000_000, slots: 4 }] },
+  rangeDeleteKeysMax: 10,
+}
+const META = Buffer.from('meta')
+const LEADER = { term: term(1), nodeId: nodeId(1) }
+
+/** Counts what is asked of it, and keeps writes until they are let go. */
+class WatchedStore extends MemoryStateStore {
+  held: (() => void)[] | null = null
+  readonly readsOfRows: number[] = []
+  keysRead = 0
+  scans = 0
+
+  override async write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    const { held } = this
+    if (held !== null) await new Promise<void>((resolve) => held.push(resolve))
+    await super.write(writes, meta)
+  }
+
+  override getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    this.readsOfRows.push(keys.length)
+    return super.getMany(keys)
+  }
+
+  override async view(): Promise<StateView> {
+    const view = await super.view()
+    return {
+      meta: view.meta,
+      scan: (range) => {
+        this.scans += 1
+        return view.scan(range)
+      },
+      keys: async (range: StateRange) => {
+        const keys = await view.keys(range)
+        this.keysRead += keys.length
+        return keys
+      },
+      fractionUpTo: (key) => view.fractionUpTo(key),
+      close: () => view.close(),
+    }
+  }
+
+  letGo(): void {
+    for (const resolve of this.held?.splice(0) ?? []) resolve()
+  }
+}
+
+const key = (n: number): Key => `k${String(n).padStart(6, '0')}` as Key
+
+function put(n: number, value = 'v'): Command {
+  return {
+    type: 'put',
+    key: key(n),
+    value: Buffer.from(value),
+    condition: null,
+    wantsPrevious: false,
+    idempotency: null,
+  }
+}
+
+function remove(n: number): Command {
+  return { type: 'delete', key: key(n), condition: null, wantsPrevious: false, idempotency: null }
+}
+
+function removeRange(start: number, end: number, upToLimit = false): Command {
+  return { type: 'delete-range', start: key(start), end: key(end), upToLimit, idempotency: null }
+}
+
+/** An applier over a log of `commands`, in batches of `perBatch`. */
+async function applierOf(commands: readonly Command[], perBatch: number, options: Partial<KvMachineOptions> = {}) {
+  const store = new WatchedStore()
+  await store.open()
+  const rows = new Rows(store, 100)
+  const turns: (() => void)[] = []
+  const clock: Clock = { now: () => 0, after: () => () => {}, nextTurn: (callback) => void turns.push(callback) }
+  const results: CommandResult[] = []
+  const faults: Error[] = []
+  const read = (first: number): readonly LogBatch[] => [batchOf(commands, first, perBatch)]
+  const applier = new Applier(
+    { batchBytesMax: 1_000_000 },
+    {
+      rows,
+      clock,
+      readCached: read,
+      read: async (first) => read(first),
+      onResult: (_, result) => results.push(result),
+      onApplied: () => {},
+      onFault: (error) => faults.push(error),
+    },
+    {
+      machine: new KvMachine({ ...OPTIONS, ...options }, null),
+      applied: { leaderId: LEADER, index: logIndex(0) },
+      membership: NO_MEMBERSHIP,
+    },
+  )
+  return { store, rows, applier, turns, results, faults }
+}
+
+function batchOf(commands: readonly Command[], first: number, count: number): LogBatch {
+  const encoded = commands.slice(first - 1, first - 1 + count).map(encodeCommand)
+  const body = Buffer.alloc(encoded.reduce((sum, { length }) => sum + commandEntryBytes(length), 0))
+  let at = 0
+  for (const command of encoded) at = commandEntryInto(body, at, { node: nodeId(1), nonce: 1 }, 0, command)
+  return {
+    leaderId: LEADER,
+    first: logIndex(first),
+    last: logIndex(first + encoded.length - 1),
+    body,
+    membershipCount: 0,
+  }
+}
+
+/** Everything that needs no further turn of the clock. */
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+t.test('the rows of a range are those of the store under the changes on their way to it', async (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new SeededRandom(seed)
+    const store = new WatchedStore()
+    await store.open()
+    const rows = new Rows(store, 100)
+    const model = new Set<RowKey>()
+    let writing: Promise<void> = Promise.resolve()
+    for (let round = 0; round < 30; round++) {
+      for (let n = random.integer(0, 40); n > 0; n--) {
+        const row = recordRow(key(random.integer(0, 60)))
+        if (random.fraction() < 0.5) {
+          rows.remove(row)
+          model.delete(row)
+        } else {
+          rows.put(row, Buffer.from('v'))
+          model.add(row)
+        }
+      }
+      if (!rows.isWriting && random.fraction() < 0.7) {
+        store.held = random.fraction() < 0.5 ? [] : null
+        writing = rows.flush(META)
+      }
+      if (random.fraction() < 0.5) {
+        store.letGo()
+        // Now and then the write ends while the range is read.
+        if (random.fraction() < 0.5) await writing
+      }
+      const [a, b] = [random.integer(0, 61), random.integer(0, 61)]
+      const start = recordRow(key(Math.min(a, b)))
+      const end = random.fraction() < 0.2 ? null : recordRow(key(Math.max(a, b) + 1))
+      const limit = random.integer(1, 30)
+      await rows.loadRange({ start, end, limit })
+      const inside = [...model].filter((row) => row >= start && (end === null || row < end))
+      const expected = inside.sort().slice(0, limit)
+      if (rows.rowsIn(start, end).join() !== expected.join()) {
+        t.same(rows.rowsIn(start, end), expected, `seed ${seed}, round ${round}`)
+      }
+      rows.release()
+    }
+    store.letGo()
+    await writing
+  }
+  t.pass('whatever was asked')
+})
+
+t.test('a range delete is answered while the store has not taken what came before it', async (t) => {
+  const commands = [put(1), put(2), put(3), removeRange(1, 3), put(1), removeRange(0, 9)]
+  const { store, applier, results, faults } = await applierOf(commands, 6)
+  store.held = []
+  applier.commitTo(logIndex(6))
+  await quiet()
+  t.match(results.slice(3), [{ type: 'deleted', deleted: 2 }, { type: 'put', version: 1 }, { deleted: 2 }])
+  t.same(faults, [])
+  const settled = applier.settle()
+  for (let i = 0; i < 5; i++) {
+    store.letGo()
+    await quiet()
+  }
+  t.match(await settled, { index: 6 })
+  const view = await store.view()
+  t.same(await view.keys({ start: null, end: null, reverse: false, limit: 10, bytesMax: 1000 }), [])
+})
+
+t.test('a range delete that names too much costs no more than its limit, values not at all', async (t) => {
+  const commands = [...Array.from({ length: 3000 }, (_, n) => put(n)), removeRange(0, 9999), removeRange(0, 9999, true)]
+  const { store, applier, results, turns } = await applierOf(commands, 500)
+  applier.commitTo(logIndex(3000))
+  for (let i = 0; i < 40; i++) {
+    await quiet()
+    for (const turn of turns.splice(0)) turn()
+  }
+  await applier.settle()
+  applier.commitTo(logIndex(3002))
+  await quiet()
+  t.match(results.slice(3000), [
+    { type: 'range-too-large', limit: 10, found: 11 },
+    { type: 'range-deleted', deleted: 10, next: key(10) },
+  ])
+  t.equal(store.keysRead, 22)
+  t.equal(store.scans, 0)
+})
+
+t.test('however much there is to apply, other work has its turn in between', async (t) => {
+  const puts = Array.from({ length: 20_000 }, (_, n) => put(n))
+  const ranges = Array.from({ length: 20 }, (_, n) => removeRange(n * 1000, (n + 1) * 1000))
+  const commands = [...puts, ...ranges]
+  const { applier, results, turns, faults } = await applierOf(commands, 8192, { rangeDeleteKeysMax: 1000 })
+  applier.commitTo(logIndex(commands.length))
+  let turnsTaken = 0
+  for (let before = 0; results.length < commands.length && turnsTaken < 1000; before = results.length) {
+    await quiet()
+    const worked = results.slice(before).reduce((sum, one) => sum + (one.type === 'deleted' ? one.deleted : 2), 0)
+    if (worked > 4096) t.fail(`${worked} pieces of work in one turn`)
+    turnsTaken += 1
+    for (const turn of turns.splice(0)) turn()
+  }
+  t.equal(results.length, commands.length)
+  t.equal(
+    results.reduce((sum, one) => sum + (one.type === 'deleted' ? one.deleted : 0), 0),
+    20_000,
+  )
+  t.same(faults, [])
+})
+
+t.test('rows waiting for the store are bounded: applying waits for it', async (t) => {
+  const commands = Array.from({ length: 20_000 }, (_, n) => put(n))
+  const { store, rows, applier, results, turns } = await applierOf(commands, 1000)
+  store.held = []
+  applier.commitTo(logIndex(commands.length))
+  const pass = async (): Promise<void> => {
+    for (let i = 0; i < 30; i++) {
+      await quiet()
+      for (const turn of turns.splice(0)) turn()
+    }
+  }
+  await pass()
+  t.ok(results.length < 10_000, `${results.length} executed while nothing was stored`)
+  t.ok(rows.waitingRows <= 4096 + 1024)
+  for (let i = 0; i < 20; i++) {
+    store.letGo()
+    await pass()
+  }
+  t.equal(results.length, commands.length, 'all of them once the store goes on')
+})
+
+t.test(
+  'commands that look at large rows are executed in steps: their rows are not all in memory at once',
+  async (t) => {
+    const large = 'v'.repeat(1024 * 1024)
+    const { store, applier, results } = await applierOf(
+      Array.from({ length: 200 }, (_, n) => remove(n)),
+      200,
+    )
+    const writes = Array.from({ length: 200 }, (_, n): StateWrite => {
+      const record = Buffer.concat([Buffer.from([1]), Buffer.alloc(32), Buffer.from(large)])
+      return { type: 'put', key: rowBytes(recordRow(key(n))), value: record }
+    })
+    await store.write(writes, META)
+    const executedBefore: number[] = []
+    const getMany = store.getMany.bind(store)
+    store.getMany = async (keys) => {
+      executedBefore.push(results.length)
+      return getMany(keys)
+    }
+    applier.commitTo(logIndex(200))
+    await quiet()
+    t.equal(results.length, 200)
+    t.ok(
+      store.readsOfRows.every((count) => count <= 32),
+      store.readsOfRows.join(),
+    )
+    t.ok(
+      executedBefore.every((executed, at) => at * 32 - executed <= 32),
+      'each is followed by the commands it was for',
+    )
+  },
+)
