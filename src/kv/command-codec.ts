@@ -40,6 +40,11 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
 /** Visible ASCII, and the number of a step behind it. */
 const TAG_NAME = new RegExp(`^[\\x21-\\x7e]{1,${limits.idempotencyKeyBytesMax}}( [1-9][0-9]{0,15})?$`)
 
+/** Whether `name` may stand in an idempotency tag: what a client gave, or that and the number of a step. */
+export function isTagName(name: string): boolean {
+  return TAG_NAME.test(name)
+}
+
 /**
  * A committed entry that this build cannot execute: a newer build proposed it, or it is damaged.
  * The node must stop applying there. Skipping it would make this replica differ from the others.
@@ -108,7 +113,7 @@ function expectedRevisionOf(command: Command): number | null {
 
 /** Returns the offset behind the tag. */
 function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
-  assert(TAG_NAME.test(tag.key), 'an idempotency key is visible ASCII, no longer than its maximum')
+  assert(isTagName(tag.key), 'an idempotency key is visible ASCII, no longer than its maximum')
   assert(Number.isSafeInteger(tag.fingerprint) && tag.fingerprint >= 0, 'a fingerprint is a safe integer, not negative')
   writeU64(bytes, at, tag.fingerprint)
   bytes.write(tag.key, at + 8, 'latin1')
@@ -132,8 +137,8 @@ export function decodeCommand(bytes: Uint8Array): Command {
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
   const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
-    const start = boundOf(first, flags & HAS_START)
-    const end = boundOf(latin1Of(bytes, secondAt, bytes.length), flags & HAS_END)
+    const start = (flags & HAS_START) === 0 ? null : (first as Key)
+    const end = (flags & HAS_END) === 0 ? null : (latin1Of(bytes, secondAt, bytes.length) as Key)
     return { type: 'delete-range', start, end, upToLimit: (flags & UP_TO_LIMIT) !== 0, idempotency }
   }
   const key = first as Key
@@ -222,7 +227,7 @@ function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTa
   const fingerprint = readU64(bytes, at)
   if (!Number.isSafeInteger(fingerprint)) throw damaged('its fingerprint is out of range')
   const key = latin1Of(bytes, at + 8, at + 8 + keyBytes)
-  if (!TAG_NAME.test(key)) throw damaged('its idempotency key is not visible ASCII, or too long')
+  if (!isTagName(key)) throw damaged('its idempotency key is not visible ASCII, or too long')
   return { key, fingerprint }
 }
 

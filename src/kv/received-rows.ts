@@ -1,4 +1,5 @@
 import { limits } from '../limits.ts'
+import { isTagName } from './command-codec.ts'
 import { readU64 } from './integers.ts'
 import { decodeKeyedWrite } from './keyed-write.ts'
 import { latin1Of } from './latin1.ts'
@@ -8,7 +9,7 @@ import { keyspaceOf } from './row.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
 const ORDER_ROW_BYTES = 9
-const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+const SLOT_ROW_BYTES = 6
 
 /**
  * The rows of a state that another node sends, looked at one by one before they are kept: a machine never meets a row that it did
@@ -25,8 +26,7 @@ export class ReceivedRows {
     switch (keyspaceOf(key)) {
       case 'records':
         checkLength(key.length - 1, limits.keyBytesMax, 'a key')
-        if (decodeRecord(value).value.length > limits.valueBytesMaxCeiling)
-          throw new UnreadableStateError(`a value has more than ${limits.valueBytesMaxCeiling} bytes`)
+        checkLength(decodeRecord(value).value.length, limits.valueBytesMaxCeiling, 'a value', 0)
         return
       case 'keyed-writes':
         this.keyedWrites += 1
@@ -35,6 +35,14 @@ export class ReceivedRows {
         return
       case 'keyed-write-order':
         this.acceptOrder(key)
+        checkName(value, 0)
+        return
+      case 'kept-values':
+        checkName(key, 1)
+        checkLength(value.length, limits.valueBytesMaxCeiling, 'a kept value')
+        return
+      case 'kept-value-slots':
+        if (key.length !== SLOT_ROW_BYTES) throw new UnreadableStateError('a slot of a kept value is cut off')
         checkName(value, 0)
         return
       case null:
@@ -66,11 +74,10 @@ export class ReceivedRows {
 }
 
 function checkName(bytes: Uint8Array, from: number): void {
-  checkLength(bytes.length - from, limits.idempotencyKeyBytesMax, 'an idempotency key')
-  if (!VISIBLE_ASCII.test(latin1Of(bytes, from, bytes.length)))
-    throw new UnreadableStateError('an idempotency key is not visible ASCII')
+  if (!isTagName(latin1Of(bytes, from, bytes.length)))
+    throw new UnreadableStateError('an idempotency key is not visible ASCII, or too long')
 }
 
-function checkLength(length: number, max: number, what: string): void {
-  if (length < 1 || length > max) throw new UnreadableStateError(`${what} has ${length} bytes`)
+function checkLength(length: number, max: number, what: string, min = 1): void {
+  if (length < min || length > max) throw new UnreadableStateError(`${what} has ${length} bytes`)
 }

@@ -10,7 +10,9 @@ const KEPT_VALUES = '\x12'
 const KEPT_VALUE_SLOTS = '\x13'
 
 /** What the row of a store is about, by its key; null for one that this build has no meaning for. */
-export function keyspaceOf(key: Uint8Array): 'records' | 'keyed-writes' | 'keyed-write-order' | null {
+export function keyspaceOf(
+  key: Uint8Array,
+): 'records' | 'keyed-writes' | 'keyed-write-order' | 'kept-values' | 'kept-value-slots' | null {
   switch (key[0]) {
     case RECORDS.charCodeAt(0):
       return 'records'
@@ -18,6 +20,10 @@ export function keyspaceOf(key: Uint8Array): 'records' | 'keyed-writes' | 'keyed
       return 'keyed-writes'
     case KEYED_WRITE_ORDER.charCodeAt(0):
       return 'keyed-write-order'
+    case KEPT_VALUES.charCodeAt(0):
+      return 'kept-values'
+    case KEPT_VALUE_SLOTS.charCodeAt(0):
+      return 'kept-value-slots'
     default:
       return null
   }
