@@ -45,6 +45,8 @@ export class MemoryKeys implements KeyValueAccess {
   openScans = 0
   /** The next call fails like this. */
   failure: Error | null = null
+  /** Runs before a read is answered. */
+  beforeGet: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
@@ -58,6 +60,7 @@ export class MemoryKeys implements KeyValueAccess {
     this.reads.push(options)
     this.raise()
     this.waitFor(options)
+    await this.beforeGet()
     return { record: this.records.get(key) ?? null, context: this.context(options.consistency) }
   }
 
@@ -458,5 +461,6 @@ export function memoryServices(valueBytesMax = 1024): MemoryServices {
     health: new MemoryHealth(),
     version: '0.1.0',
     valueBytesMax,
+    logLinesDropped: () => 5,
   }
 }
