@@ -15,7 +15,10 @@ async function readDocument() {
   const fail = (error) => {
     throw error
   }
-  const app = buildApp({ now: () => performance.now(), onUnexpected: fail, onFatal: fail }, services)
+  const app = buildApp(
+    { now: () => performance.now(), onUnexpected: fail, onFatal: fail, onConnectionsRefused: fail },
+    services,
+  )
   try {
     const answer = await app.inject('/openapi.json')
     return answer.json()

@@ -50,7 +50,17 @@ export const limits = {
   httpKeepAliveMs: 65_000,
   /** How often connections are checked against the two times above. */
   httpConnectionsCheckMs: 1_000,
+  /** Connections of clients, where the process may have enough descriptors (`descriptors.ts`); and the least, or it does not start. */
   httpConnectionsMax: 10_000,
+  httpConnectionsMin: 16,
+  /** A node that may serve fewer says so at its start. */
+  httpConnectionsFew: 1_000,
+  /** A connection that has been idle this long may be closed for a new one when there are too many. */
+  httpIdleMsMin: 1_000,
+  /** Connections that are told at one time that there are too many, and how long that may take. */
+  httpRefusalsMax: 8,
+  httpRefusalMsMax: 500,
+  httpRefusalReportMs: 10_000,
   /** Streams of whole ranges or of the state at once: each holds a view of the store. */
   httpStreamsMax: 32,
   /** One piece of such a stream: records, and bytes of values. */
@@ -91,8 +101,9 @@ export const limits = {
   /** The pause between two attempts to connect to a peer, from the first to the last; no longer than an election timeout (`transport/pace.ts`). */
   reconnectDelayMsMin: 20,
   reconnectDelayMsMax: 1_000,
-  /** Incoming peer connections in all. */
+  /** Incoming peer connections in all, where the process may have enough descriptors; and the least. */
   peerConnectionsMax: 256,
+  peerConnectionsMin: 8,
   /** The first frame of whoever connects: a hello, whose texts are bounded one by one. */
   helloBytesMax: 16 * 1024,
   /** An address, a name or an incarnation, as a node tells it of itself. */
@@ -135,6 +146,13 @@ export const limits = {
   snapshotInstallTimeoutMs: 600_000,
 
   segmentBytes: 64 * 1024 * 1024,
+  /** Log files beyond those that the log needs until it is purged: what comes while it is, and those that are made ahead or freed. */
+  logFilesSpare: 8,
+  /** Open files of one database of the state: the least, and where the process may have enough descriptors. */
+  stateFilesMin: 28,
+  stateFilesMax: 1_024,
+  /** Descriptors of the process itself: the runtime, listeners, vote and watermark, the lock, files written whole. */
+  processDescriptors: 40,
   /** The log's index holds one position for this many bytes, or more when the log is so long that it would not fit `logSpansMax`. */
   logSpanBytes: 32 * 1024,
   logSpansMax: 65_536,
@@ -164,6 +182,12 @@ export const limits = {
   uncommittedBytesMax: 64 * 1024 * 1024,
   /** A learner this close to the leader's last entry counts as caught up. */
   caughtUpEntriesMax: 1000,
+
+  /** Log lines that wait for the reader of a full pipe; beyond, they are dropped. */
+  logWaitingBytesMax: 1024 * 1024,
+  /** How often a full pipe is tried again, and how long the end of the process waits for it. */
+  logRetryMs: 20,
+  logFlushMsMax: 500,
 
   /**
    * An answer that a client reads whole: the largest page of a listing (`listBytesMax`, and one more value of the largest size), in

@@ -1,12 +1,23 @@
 import { pino, type Logger } from 'pino'
 import type { Config } from './config.ts'
+import { LogOutput } from './log-output.ts'
 
-/** Writes to the standard output, at once: the line before a crash is the one that is needed. */
-export function createLogger(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>): Logger {
-  const destination = pino.destination({ dest: 1, sync: true })
+export interface Log {
+  readonly logger: Logger
+  readonly output: LogOutput
+}
+
+/** Writes to the standard output. No line ever fails whoever logs it. */
+export function createLog(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>): Log {
+  const output: LogOutput = new LogOutput(
+    { fd: 1 },
+    { onRegained: (dropped) => logger.warn({ dropped }, 'log lines could not be written') },
+  )
   const options = { level: config.logLevel, base: { node: config.id } }
-  if (config.logFormat === 'json') return pino(options, destination)
-  return pino(options, { write: (line: string) => destination.write(describeLine(line)) })
+  const destination =
+    config.logFormat === 'json' ? output : { write: (line: string) => output.write(describeLine(line)) }
+  const logger: Logger = pino(options, destination)
+  return { logger, output }
 }
 
 /** `12:00:01.250 info  ready to serve  api=http://... raft=...` from pino's JSON line. */

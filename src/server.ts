@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { automationPlan } from './automation.ts'
 import type { Config } from './config.ts'
+import type { DescriptorShares } from './descriptors.ts'
 import { buildApp } from './http/app.ts'
 import { closeGracefully } from './http/closing.ts'
 import type { Services } from './http/services.ts'
@@ -29,6 +30,11 @@ import { version } from './version.ts'
 
 export interface ServerDependencies {
   readonly logger: Logger
+  readonly shares: DescriptorShares
+  /** Ends a start at its next step; what it has opened is closed. */
+  readonly signal?: AbortSignal
+  /** For the metrics. */
+  readonly logLinesDropped?: () => number
 }
 
 /** A running node with its API. */
@@ -69,42 +75,58 @@ export async function startServer(config: Config, dependencies: ServerDependenci
   }
 }
 
-async function startOnce(config: Config, { logger }: ServerDependencies): Promise<Server> {
+async function startOnce(config: Config, dependencies: ServerDependencies): Promise<Server> {
   const directory = await openDataDirectory(config.dataDirectory, { nodeId: nodeId(config.id) })
   const opened: (() => Promise<void>)[] = [async () => await directory.close()]
   try {
-    return await startNode(config, directory, logger, opened)
+    return await startNode({ config, shares: dependencies.shares, directory }, dependencies, opened)
   } catch (error) {
+    const { logger } = dependencies
     for (const close of opened.reverse())
       await close().catch((second: unknown) => logger.warn({ err: second }, 'close failed'))
     throw error
   }
 }
 
+interface Start {
+  readonly config: Config
+  readonly shares: DescriptorShares
+  readonly directory: DataDirectory
+}
+
 /** Every part that is started puts its end into `opened`, in order. */
 async function startNode(
-  config: Config,
-  directory: DataDirectory,
-  logger: Logger,
+  start: Start,
+  { logger, signal, logLinesDropped = () => 0 }: ServerDependencies,
   opened: (() => Promise<void>)[],
 ): Promise<Server> {
+  const { config, shares, directory } = start
+  signal?.throwIfAborted()
   const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
-  const dependencies = nodeDependencies(config, listen.raft, directory, logger, {
-    onFault: fault.resolve,
-    onLogSync: (durationMs) => node.onLogSync(durationMs),
-  })
-  const node = new Node(nodeOptions(config, addresses, directory), dependencies)
+  const dependencies = nodeDependencies(
+    start,
+    listen.raft,
+    { logger, signal },
+    {
+      onFault: fault.resolve,
+      onLogSync: (durationMs) => node.onLogSync(durationMs),
+    },
+  )
+  const node = new Node(nodeOptions(start, addresses), dependencies)
   await startOrClose(node, dependencies)
   opened.push(async () => await node.stop({ transfer: false }))
+  signal?.throwIfAborted()
 
-  const services: Services = { ...node.services(), valueBytesMax: config.valueBytesMax }
+  const services: Services = { ...node.services(), valueBytesMax: config.valueBytesMax, logLinesDropped }
   const app = buildApp(
     {
       now: () => systemClock.now(),
       onUnexpected: (error, request) => logger.error({ err: error, ...request }, 'request failed unexpectedly'),
       onFatal: fault.resolve,
+      connections: { max: shares.httpConnections },
+      onConnectionsRefused: (reason) => logger.warn(describeRefused(reason), 'connections of clients were not taken'),
     },
     services,
   )
@@ -160,7 +182,7 @@ async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise
   }
 }
 
-function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDirectory): NodeOptions {
+function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddresses): NodeOptions {
   const { electionTimeoutMs } = config
   return {
     id: nodeId(config.id),
@@ -185,7 +207,7 @@ function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDi
     keepEntries: config.keepEntries,
     keepBytes: config.keepBytes,
     snapshotHoldMs: config.snapshotHoldMs,
-    snapshotHoldBytes: config.snapshotHoldBytes,
+    snapshotHoldBytes: shares.snapshotHoldBytes,
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
     recordCacheBytesMax: limits.recordCacheBytesMax,
@@ -196,10 +218,9 @@ function nodeOptions(config: Config, addresses: NodeAddresses, directory: DataDi
 }
 
 function nodeDependencies(
-  config: Config,
+  { config, shares, directory }: Start,
   listen: HostPort,
-  directory: DataDirectory,
-  logger: Logger,
+  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal | undefined },
   {
     onFault,
     onLogSync,
@@ -213,17 +234,20 @@ function nodeDependencies(
         segmentBytes: config.segmentBytes,
         cacheBytesMax: limits.logCacheBytesMax,
       },
-      { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log') },
+      { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log'), signal },
     ),
     state: new RocksStateStore(
-      { directory: stateDirectoryOf(directory.path) },
+      { directory: stateDirectoryOf(directory.path), openFilesMax: shares.stateFiles },
       { onSlow: (call) => logger.warn(call, 'the state store is slow: the disk has room, so it is waited for') },
     ),
     transport: new TcpTransport(
       {
         id: nodeId(config.id),
         listen: formatHostPort(listen),
-        limits: { reconnectDelayMsMax: longestPauseMs(config.electionTimeoutMs.max) },
+        limits: {
+          reconnectDelayMsMax: longestPauseMs(config.electionTimeoutMs.max),
+          peerConnectionsMax: shares.peerConnections,
+        },
       },
       { clock: systemClock, random, logger },
     ),
@@ -239,6 +263,10 @@ function nodeDependencies(
     },
     onFault,
   }
+}
+
+function describeRefused(reason: number | Error): object {
+  return typeof reason === 'number' ? { refused: reason, reason: 'too many are open' } : { reason: reason.message }
 }
 
 /** Port 0 becomes a port that was free a moment ago: the node has to name its addresses before it listens. */

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { expectedNodes } from '../src/automation-config.ts'
 import { describeMistakes, describeSettings, readConfig, type Config } from '../src/config.ts'
+import { readDescriptorLimit, shareDescriptors } from '../src/descriptors.ts'
+import { limits } from '../src/limits.ts'
 import type { Mistake } from '../src/setting.ts'
 
 const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
@@ -322,4 +324,43 @@ t.test('docs/OPERATIONS.md has every flag with its variable, default, meaning an
     const row = `| ${cells.join(' | ')} |`.replaceAll(/ +/g, ' ')
     t.ok(rows.includes(row), row)
   }
+})
+
+t.test('the parts of a node stay together within the descriptors that the process may have', async (t) => {
+  const config = accepted([])
+  const logFiles = (256 + 64) / 64 + limits.logFilesSpare
+  for (let limit = 150; limit < 30_000; limit += 37) {
+    const shares = shareDescriptors(limit, config)
+    const taken =
+      limits.processDescriptors +
+      logFiles +
+      shares.snapshotHoldBytes / config.segmentBytes +
+      2 * shares.stateFiles +
+      2 * shares.peerConnections +
+      shares.httpConnections +
+      limits.httpRefusalsMax
+    if (taken > limit) t.fail(`${taken} of ${limit}`, shares)
+  }
+  const plenty = {
+    httpConnections: limits.httpConnectionsMax,
+    peerConnections: limits.peerConnectionsMax,
+    stateFiles: limits.stateFilesMax,
+    snapshotHoldBytes: config.snapshotHoldBytes,
+    shortage: null,
+  }
+  t.same(shareDescriptors(65_536, config), plenty)
+  t.same(shareDescriptors(null, config), plenty, 'a system without a limit')
+  t.match(shareDescriptors(1_024, config), {
+    shortage: /only 1024 files.*LimitNOFILE=/,
+    snapshotHoldBytes: 8 * 1024 ** 3,
+  })
+  t.match(shareDescriptors(160, config), { shortage: /at most \d+ connections of clients and 8 of peers/ })
+  const needs = { name: 'StorageError', kind: 'refused', message: /only 120 files.*needs at least 149 \(13 of them/ }
+  t.throws(() => shareDescriptors(120, config), needs)
+  t.throws(() => shareDescriptors(400, accepted(['--segment-bytes', '1MiB'])), /needs at least 464 \(328 of them/)
+})
+
+t.test('the limit of descriptors is read', { skip: process.platform === 'win32' && 'no such limit' }, async (t) => {
+  const limit = readDescriptorLimit()
+  if (limit !== null) t.ok(limit >= 64 && Number.isSafeInteger(limit), String(limit))
 })

@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { makeDirectory } from '../storage/directories.ts'
 import { UsageError } from './terminal.ts'
 
 export interface DevNode {
@@ -40,7 +41,10 @@ export async function makePlan({ directory, nodes: count, port }: DevWishes): Pr
     return { directory: await mkdtemp(join(tmpdir(), 'quorate-dev-')), temporary: true, ...chosen }
   }
   const path = resolve(directory)
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await makeDirectory(path).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new UsageError(`--data-dir ${directory} cannot be made or used: ${reason}`)
+  })
   const file = join(path, 'dev.json')
   const kept = await readNodes(file)
   if (kept !== null) {

@@ -1,9 +1,14 @@
+import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
-import { describeMistakes, readConfig } from '../config.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { isatty } from 'node:tty'
+import { describeMistakes, readConfig, type Config } from '../config.ts'
+import { readDescriptorLimit, shareDescriptors } from '../descriptors.ts'
 import { StorageError } from '../lib/errors.ts'
 import { InvariantError } from '../lib/assert.ts'
-import { createLogger } from '../logger.ts'
-import { startServer, type Server } from '../server.ts'
+import { createLog, type Log } from '../logger.ts'
+import type { Server } from '../server.ts'
 import { leaveForSure } from './leaving.ts'
 import { exitCodes, type Terminal } from './terminal.ts'
 
@@ -14,46 +19,83 @@ const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
  * Returns only when the node was not even started.
  */
 export async function serve(terminal: Terminal, flags: readonly string[]): Promise<number> {
+  const asked = untilAsked()
   const outcome = readConfig(flags, terminal.environment)
   if (outcome.kind === 'mistakes') {
     terminal.printError(`quorate serve: the configuration is wrong\n${describeMistakes(outcome.mistakes)}`)
     return exitCodes.usage
   }
   const { config, warnings } = outcome
-  const logger = createLogger(config)
+  const log = createLog(config)
+  const { logger, output } = log
+  leaveTerminalsAlone()
   for (const warning of warnings) logger.warn({}, warning)
 
   /** Leaves at once: a write that hangs in the thread pool must not keep a node alive that has given up. */
   const leave = (code: number, message: string, error: Error): never => {
-    if (code !== exitCodes.stopped) {
-      logger.fatal({ ...(isExpected(error) ? { reason: error.message } : { err: error }), exitCode: code }, message)
-      terminal.printError(`quorate: ${message}: ${error.message}\n`)
-    }
-    leaveForSure(code)
+    logger.fatal({ ...(isExpected(error) ? { reason: error.message } : { err: error }), exitCode: code }, message)
+    terminal.printError(`quorate: ${message}: ${error.message}\n`)
+    output.flush()
+    return leaveForSure(code)
   }
   // A rejection that nobody handled arrives here too. Either is a belief of the code that broke.
   process.on('uncaughtException', (error) => leave(exitCodes.brokenInvariant, 'stopped by an unexpected error', error))
 
-  const asked = untilAsked()
-  let server: Server
-  try {
-    server = await startServer(config, { logger })
-  } catch (error) {
-    const cause = error instanceof Error ? error : new Error(String(error))
-    const code = cause instanceof InvariantError ? exitCodes.brokenInvariant : exitCodes.refused
-    return leave(code, 'refused to start', cause)
+  const stopped = (outcome: 'stopped' | 'late'): never => {
+    if (outcome === 'stopped') logger.info({}, 'stopped')
+    output.flush()
+    return outcome === 'late' ? leaveForSure(exitCodes.stopped) : process.exit(exitCodes.stopped)
   }
-  const end = await Promise.race([asked, server.fault])
+  const giveUp = new AbortController()
+  const starting = start(config, log, giveUp.signal)
+  const begun = await Promise.race([asked, starting])
+  if (begun instanceof Error) {
+    const code = begun instanceof InvariantError ? exitCodes.brokenInvariant : exitCodes.refused
+    return leave(code, 'refused to start', begun)
+  }
+  if (typeof begun === 'string') {
+    logger.info({ reason: begun }, 'stopping before the start is over')
+    giveUp.abort()
+    return stopped(await Promise.race([endStart(starting), delay(config.shutdownTimeoutMs, 'late' as const)]))
+  }
+  const end = await Promise.race([asked, begun.fault])
   if (end instanceof StorageError) return leave(exitCodes.storageFault, 'stopped by a storage fault', end)
   if (end instanceof Error) return leave(exitCodes.brokenInvariant, 'stopped by a broken invariant', end)
 
   logger.info({ reason: end }, 'stopping')
-  const fault = await Promise.race([server.stop(), server.fault])
-  if (fault === 'late') leaveForSure(exitCodes.stopped)
+  const fault = await Promise.race([begun.stop(), begun.fault])
+  if (fault === 'late') return stopped('late')
   if (fault instanceof StorageError) return leave(exitCodes.storageFault, 'a storage fault while stopping', fault)
   if (fault instanceof Error) return leave(exitCodes.brokenInvariant, 'a broken invariant while stopping', fault)
-  logger.info({}, 'stopped')
-  process.exit(exitCodes.stopped)
+  return stopped('stopped')
+}
+
+/** The running node, or why there is none. */
+async function start(config: Config, { logger, output }: Log, signal: AbortSignal): Promise<Server | Error> {
+  try {
+    const shares = shareDescriptors(readDescriptorLimit(), config)
+    if (shares.shortage !== null) logger.warn({ reason: shares.shortage }, 'few descriptors')
+    // Loading the server takes a while, and descriptors. Nothing has to be closed before that is done.
+    const loading = import('../server.ts')
+    await Promise.race([loading, once(signal, 'abort')])
+    signal.throwIfAborted()
+    const { startServer } = await loading
+    return await startServer(config, { logger, shares, signal, logLinesDropped: () => output.dropped })
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** Whatever the start comes to: its failure has no meaning for somebody who wants it to end. */
+async function endStart(starting: Promise<Server | Error>): Promise<'stopped' | 'late'> {
+  const server = await starting
+  return server instanceof Error ? 'stopped' : await server.stop()
+}
+
+/** Node puts every terminal back into its first state when it ends, and aborts when one is gone by then: a closed one it leaves alone. */
+function leaveTerminalsAlone(): void {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd))
+  process.once('exit', () => terminals.forEach((fd) => closeSync(fd)))
 }
 
 /** Whether the message is all there is to say: the directory, or an address, cannot be used. Where in the code that was found helps nobody. */

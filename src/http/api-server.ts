@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
+import type { Connections } from './connections.ts'
 import { PROBLEM_TYPE, problemOf } from './problem.ts'
 
 /** Times that a test may shorten. */
@@ -18,8 +19,16 @@ export const apiServerDefaults: ApiServerOptions = {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
+export interface ApiServerDependencies {
+  readonly handler: Handler
+  readonly connections: Connections
+  /** The system could not accept a connection. */
+  readonly onAcceptFailed: (error: Error) => void
+}
+
 /** The listener of the API, with its limits. The strict parser of Node stays on: it refuses the shapes of request smuggling. */
-export function createApiServer(options: ApiServerOptions, handler: Handler): Server {
+export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): Server {
+  const { handler, connections, onAcceptFailed } = dependencies
   const server = createServer({
     headersTimeout: options.headersTimeoutMs,
     requestTimeout: options.receiveTimeoutMs,
@@ -31,14 +40,21 @@ export function createApiServer(options: ApiServerOptions, handler: Handler): Se
     // Refused below instead, with a problem document.
     requireHostHeader: false,
   })
-  server.maxConnections = limits.httpConnectionsMax
+  server.on('connection', (socket) => connections.onConnection(socket))
   server.on('request', (request, response) => {
+    if (!connections.onRequest(request, response)) return
     const refusal = refusalOf(request)
     if (refusal === null) handler(request, response)
     else refuse(response, refusal)
   })
   // An expectation that nobody here knows is no reason to refuse (RFC 9110, 10.1.1).
-  server.on('checkExpectation', handler)
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    if (connections.onRequest(request, response)) handler(request, response)
+  })
+  // A connection that could not be accepted, for want of descriptors, say, leaves the listener working.
+  server.on('error', (error) => {
+    if (server.listening) onAcceptFailed(error)
+  })
   return server
 }
 

@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { limits } from '../limits.ts'
 import { AllowedMethods } from './allowed-methods.ts'
 import { apiServerDefaults, createApiServer, type ApiServerOptions } from './api-server.ts'
+import { Connections, connectionsDefaults, type ConnectionsOptions } from './connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './failures.ts'
 import { registerDocumentationRoutes, registerOpenapi } from './plugins/openapi.ts'
 import { keepQueryText } from './query.ts'
@@ -17,6 +18,9 @@ import { StreamSlots } from './stream-slots.ts'
 export interface AppOptions extends FailureDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** Connections of clients that were not taken: so many, since there are too many, or one, for this reason of the system. */
+  readonly onConnectionsRefused: (reason: number | Error) => void
+  readonly connections?: Partial<ConnectionsOptions>
   /** Times of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
   readonly streamStallTimeoutMs?: number
@@ -27,9 +31,18 @@ export interface AppOptions extends FailureDependencies {
  * the largest part of the cost of a request. What goes wrong is reported through the options.
  */
 export function buildApp(options: AppOptions, services: Services): FastifyInstance {
+  // One count for all listeners: a name may stand for several addresses.
+  const connections = new Connections(
+    { ...connectionsDefaults, ...options.connections },
+    { now: options.now, onRefused: options.onConnectionsRefused },
+  )
   const app = Fastify({
     logger: false,
-    serverFactory: (handler) => createApiServer({ ...apiServerDefaults, ...options.server }, handler),
+    serverFactory: (handler) =>
+      createApiServer(
+        { ...apiServerDefaults, ...options.server },
+        { handler, connections, onAcceptFailed: options.onConnectionsRefused },
+      ),
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, options),
     bodyLimit: limits.jsonBodyBytesMax,

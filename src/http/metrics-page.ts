@@ -8,7 +8,7 @@ import {
   type GaugeConfiguration,
 } from 'prom-client'
 import { assert } from '../lib/assert.ts'
-import type { HistogramView, MetricsView, NodeHealth } from './services.ts'
+import type { HistogramView, MetricsView, Services } from './services.ts'
 
 const EVENT_LOOP_QUANTILES = [0.5, 0.9, 0.99, 1]
 const EVENT_LOOP_RESOLUTION_MS = 10
@@ -60,12 +60,12 @@ const histograms: readonly (readonly [name: string, help: string, read: (view: M
 export class MetricsPage {
   readonly contentType: string
   private readonly registry = new Registry()
-  private readonly health: NodeHealth
+  private readonly health: Services['health']
   private readonly eventLoopDelay: IntervalHistogram
   /** What the text that is being made shows; null before the first. */
   private view: MetricsView | null = null
 
-  constructor(health: NodeHealth, version: string) {
+  constructor({ health, version, logLinesDropped }: Services) {
     this.health = health
     this.contentType = this.registry.contentType
     this.eventLoopDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
@@ -73,7 +73,8 @@ export class MetricsPage {
     collectDefaultMetrics({ register: this.registry })
     this.addBuild(version)
     for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
-    for (const [name, help, read] of counters) this.addCounter(name, help, read)
+    for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
+    this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
     this.addEventLoopDelay()
   }
@@ -113,8 +114,7 @@ export class MetricsPage {
     void new Gauge(configuration)
   }
 
-  private addCounter(name: string, help: string, read: Read): void {
-    const current = (): number => read(this.shown())
+  private addCounter(name: string, help: string, current: () => number): void {
     const configuration: CounterConfiguration<string> = {
       name: `quorate_${name}`,
       help,

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import { RequestError } from '../lib/errors.ts'
-import { PROBLEM_TYPE, problemOf } from './problem.ts'
+import { mustSayWhenToRetry, PROBLEM_TYPE, problemOf, RETRY_AFTER_SECONDS } from './problem.ts'
 
 /** Answers bytes that are no request, on the bare socket, and closes it: what follows them cannot be told apart. */
 export function answerClientError(error: Error & { readonly code?: string }, socket: Socket): void {
@@ -9,15 +9,21 @@ export function answerClientError(error: Error & { readonly code?: string }, soc
     socket.destroy()
     return
   }
-  const problem = problemOf(requestErrorOf(error.code))
+  endWithProblem(socket, requestErrorOf(error.code), () => socket.destroy())
+}
+
+/** Answers on the bare socket, ahead of any request, and ends it. */
+export function endWithProblem(socket: Socket, error: RequestError, onSent?: () => void): void {
+  const problem = problemOf(error)
   const body = JSON.stringify(problem)
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}`,
     `Content-Type: ${PROBLEM_TYPE}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
+    ...(mustSayWhenToRetry(problem.status) ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
   ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, onSent)
 }
 
 /**

@@ -298,4 +298,6 @@ export interface Services {
   readonly health: NodeHealth
   readonly version: string
   readonly valueBytesMax: number
+  /** Lines of the log that could not be written. */
+  readonly logLinesDropped: () => number
 }

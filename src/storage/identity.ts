@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { StorageError } from '../lib/errors.ts'
 import type { NodeId } from '../raft/index.ts'
+import { makeDirectory, syncDirectory, syncFiles } from './directories.ts'
 import { type DirectoryLock, lockFile } from './directory-lock.ts'
 import { errorCode, storageFault } from './fault.ts'
 import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
-import { readJson, replaceFile, syncDirectory, temporaryName } from './whole-file.ts'
+import { readJson, replaceFile, temporaryName } from './whole-file.ts'
 
 const IDENTITY_FILE = 'identity.json'
 const LOCK_FILE = 'lock'
@@ -52,6 +53,7 @@ export async function openDataDirectory(
     await refuseForeign(path)
     const held = await lockFile(join(path, LOCK_FILE))
     lock = held
+    await syncFiles(path)
     const identity = await identify(path, options.nodeId, dependencies.randomBytes ?? randomBytes)
     const peers = new FilePeerRegister(path)
     return { path, incarnation: identity.incarnation, peers, close: async () => held.release() }
@@ -64,52 +66,36 @@ export async function openDataDirectory(
 /** Whose data directory this is; null when it is none. Takes no possession and changes nothing. */
 export async function readNodeId(path: string): Promise<NodeId | null> {
   try {
-    return ((await readIdentity(path))?.nodeId ?? null) as NodeId | null
+    const identity = await readIdentity(path).catch((error: unknown) => refuseNoDirectory(path, error))
+    return (identity?.nodeId ?? null) as NodeId | null
   } catch (error) {
     throw storageFault(error, `read the data directory ${path}`)
   }
 }
 
-/** What is no directory is the mistake of whoever named it, not of a disk. */
+/** A path that cannot be one of a directory is the mistake of whoever named it, not of a disk. */
 function refuseNoDirectory(path: string, error: unknown): never {
-  const code = errorCode(error)
-  if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error
-  throw new StorageError(
-    'refused',
-    code === 'EEXIST'
-      ? `${path} is not a directory: name one with --data-dir, or one to be made`
-      : `${path} cannot be made: a part of it is not a directory; name another one with --data-dir`,
-    { cause: error },
-  )
+  const reason = directoryMistakes[errorCode(error) ?? '']
+  if (reason === undefined) throw error
+  throw new StorageError('refused', `${path} ${reason}`, { cause: error })
+}
+
+const directoryMistakes: Readonly<Record<string, string>> = {
+  EEXIST: 'is not a directory: name one with --data-dir, or one to be made',
+  ENOTDIR: 'cannot be made: a part of it is not a directory; name another one with --data-dir',
+  ENOENT:
+    'cannot be made: the file system there takes no directories (is it mounted?); name another one with --data-dir',
+  ESTALE: 'cannot be used: the server of the file system there has forgotten it; mount it anew',
+  ENAMETOOLONG: 'cannot be made: the path is too long; name another one with --data-dir',
+  ELOOP: 'cannot be used: its symbolic links lead in a circle; name another one with --data-dir',
 }
 
 async function makePrivate(path: string): Promise<void> {
-  const topmost = await makeDirectory(path)
-  if (topmost === undefined) {
-    // The root of a mounted volume may belong to somebody else; then its permissions are theirs to choose.
-    await fs.chmod(path, 0o700).catch(() => undefined)
-    return
-  }
-  for (let parent = dirname(path); ; parent = dirname(parent)) {
-    await syncDirectory(parent)
-    if (parent === dirname(topmost)) return
-  }
-}
-
-/** Node says ENOENT of a directory that a file system refuses to make, whatever the reason; the parent knows it. */
-async function makeDirectory(path: string): Promise<string | undefined> {
-  try {
-    return await fs.mkdir(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      for (let parent = dirname(path); parent !== dirname(parent); parent = dirname(parent)) {
-        if ((await fs.stat(parent).catch(() => null)) === null) continue
-        await fs.access(parent, fs.constants.W_OK)
-        break
-      }
-    }
-    throw error
-  }
+  if (await makeDirectory(path)) return
+  // The root of a mounted volume may belong to somebody else, and so may the directory above it; then the permissions are theirs to
+  // choose, and that the name is durable is theirs to see to.
+  await fs.chmod(path, 0o700).catch(() => undefined)
+  await syncDirectory(dirname(resolve(path))).catch(() => undefined)
 }
 
 /** Before anything is written: a directory that holds something else stays as it is. */

@@ -1,16 +1,6 @@
 import fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-
-/** Makes names in a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const directory = await fs.open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
-}
+import { syncDirectory } from './directories.ts'
 
 /** The name under which a new content lies until it takes the place of the old one. */
 export function temporaryName(name: string): string {

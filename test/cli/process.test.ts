@@ -1,5 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -11,6 +12,7 @@ import { temporaryDirectory, type Owner } from '../support/temporary-directory.t
 // The built program, as users run it: `npm test` builds first.
 const executable = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
 const startMsMax = 30_000
+const hasProc = existsSync('/proc/self/fd')
 const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 
 interface Started {
@@ -20,22 +22,39 @@ interface Started {
   err(): string
 }
 
-function start(owner: Owner, words: readonly string[], environment: Record<string, string> = {}): Started {
-  return spawned(owner, [process.execPath, executable, ...words], environment)
+interface Surroundings {
+  /** Descriptors that the process may have. */
+  readonly descriptors?: number
+  /** Where its standard output goes: to the test, or to this descriptor. */
+  readonly stdout?: 'pipe' | number
 }
 
-function spawned(owner: Owner, command: readonly string[], environment: Record<string, string> = {}): Started {
+function start(
+  owner: Owner,
+  words: readonly string[],
+  environment: Record<string, string> = {},
+  surroundings: Surroundings = {},
+): Started {
+  return spawned(owner, [process.execPath, executable, ...words], environment, surroundings)
+}
+
+function spawned(
+  owner: Owner,
+  command: readonly string[],
+  environment: Record<string, string> = {},
+  { descriptors, stdout = 'pipe' }: Surroundings = {},
+): Started {
   // `env -i`: a child of tap's gets hooks through its environment, which load ES modules before the program does.
   const variables = Object.entries({ PATH: process.env['PATH'] ?? '', ...environment }).map(
     ([name, text]) => `${name}=${text}`,
   )
-  const child = spawn('env', ['-i', ...variables, ...command], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const limited = descriptors === undefined ? '' : `ulimit -n ${descriptors}; `
+  const words = ['-c', `${limited}exec "$@"`, 'sh', 'env', '-i', ...variables, ...command]
+  const child = spawn('sh', words, { stdio: ['ignore', stdout, 'pipe'] })
   let out = ''
   let err = ''
-  child.stdout.on('data', (chunk) => (out += String(chunk)))
-  child.stderr.on('data', (chunk) => (err += String(chunk)))
+  child.stdout?.on('data', (chunk) => (out += String(chunk)))
+  child.stderr?.on('data', (chunk) => (err += String(chunk)))
   const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, out, err }))
   owner.teardown(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
@@ -151,6 +170,10 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
     ],
     ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/],
   ]
+  if (existsSync('/proc/self')) {
+    const flags = ['--id', '1', '--data-dir', '/proc/nope/at/all', ...freePorts]
+    cases.push(['where no directory can be made', flags, /cannot be made: the file system there takes no directories/])
+  }
   for (const [name, flags, err] of cases) {
     const ended = await end(start(t, ['serve', ...flags]))
     t.equal(ended.code, 2, name)
@@ -226,6 +249,102 @@ t.test('serve: a storage fault ends it with 3', { skip: !hasPrlimit && 'needs pr
   t.match(JSON.parse(out.trimEnd().split('\n').at(-1) ?? ''), { level: 60, exitCode: 3 })
 })
 
+t.test('serve: SIGTERM ends a start wherever it is, with 0, and the next start finds everything well', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'one')
+  // From the first moment that the program can tell, in steps that meet the loading, the opening and the listening.
+  const plant = "process.on('newListener',(name)=>{if(name==='SIGTERM')console.log('begins')})"
+  const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(plant)}` }
+  let early = 0
+  for (let step = 0; step < 8; step++) {
+    const node = start(t, ['serve', '--id', '1', '--data-dir', directory, ...freePorts], environment)
+    await until(node, (out) => out.includes('begins'))
+    await delay(step * step * 20)
+    const wasReady = isReady(node.out())
+    node.child.kill('SIGTERM')
+    const { code, out, err } = await end(node)
+    t.equal(code, 0, `${err}${out}`)
+    if (!wasReady && out.includes('stopping before the start is over')) early += 1
+  }
+  t.ok(early > 0, `${early} starts were ended`)
+  const node = start(t, ['serve', '--id', '1', '--data-dir', directory, ...freePorts])
+  await until(node, isReady)
+  t.notMatch(node.out(), /damaged|repaired|incomplete/)
+  node.child.kill('SIGTERM')
+  t.equal((await end(node)).code, 0)
+})
+
+t.test('serve: a log that nobody can write or read costs lines, never the node', { skip: !hasProc }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const fifo = (name: string): { reader: number; writer: number } => {
+    const path = join(directory, name)
+    if (spawnSync('mkfifo', [path]).status !== 0) throw new Error(`no ${path}`)
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    return { reader, writer: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK) }
+  }
+  const gone = fifo('gone')
+  closeSync(gone.reader)
+  const stopped = fifo('stopped')
+  t.throws(() => {
+    for (;;) writeSync(stopped.writer, 'x'.repeat(1024))
+  }, /EAGAIN/)
+  const places: [name: string, fd: number, drops: boolean][] = [
+    ['a full disk', openSync('/dev/full', 'w'), true],
+    ['a reader that has gone', gone.writer, true],
+    ['a reader that reads nothing', stopped.writer, false],
+  ]
+  for (const [name, fd, drops] of places) {
+    const { port } = await freePort()
+    const api = `127.0.0.1:${port}`
+    const words = ['serve', '--id', '1', '--data-dir', join(directory, name), ...freePorts.slice(2), '--api', api]
+    const node = start(t, words, {}, { stdout: fd })
+    const ask = async (path: string, method = 'GET'): Promise<Response | null> =>
+      await fetch(`http://${api}${path}`, { method }).catch(() => null)
+    const deadline = performance.now() + startMsMax
+    while ((await ask('/version')) === null && performance.now() < deadline) await delay(20)
+    const initialized = await ask('/cluster/initialize?wait=committed', 'POST')
+    t.equal(initialized?.status, 200, `${name}: no request fails because of a line`)
+    const metrics = (await (await ask('/metrics'))?.text()) ?? ''
+    const dropped = Number(/^quorate_log_lines_dropped_total (\d+)$/m.exec(metrics)?.[1])
+    t.equal(dropped > 0, drops, `${name}: ${dropped} lines were dropped`)
+    node.child.kill('SIGTERM')
+    t.equal((await end(node)).code, 0, name)
+    closeSync(fd)
+  }
+  closeSync(stopped.reader)
+})
+
+t.test('serve: idle clients never take the descriptors that the node needs', { skip: !hasProc }, async (t) => {
+  const room = ['--purge-every-bytes', '4MiB', '--keep-bytes', '0', '--keep-entries', '0']
+  const flags = ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts, ...room]
+  const node = start(t, flags, {}, { descriptors: 160 })
+  await until(node, isReady)
+  t.match(node.out(), /only 160 files and connections open at once, so it serves at most/)
+  const { api } = readyLine(node.out())
+  t.equal((await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })).status, 200)
+  const idle = Array.from({ length: 300 }, () => connect(Number(new URL(api).port), '127.0.0.1'))
+  t.teardown(async () => idle.forEach((socket) => socket.destroy()))
+  for (const socket of idle) socket.on('error', () => undefined)
+  const put = async (): Promise<boolean> => {
+    const headers = { connection: 'close' }
+    const answer = await fetch(`${api}/kv/a`, { method: 'PUT', body: 'x'.repeat(256 * 1024), headers }).catch(
+      () => null,
+    )
+    return answer?.status === 200
+  }
+  const deadline = performance.now() + startMsMax
+  let written = 0
+  // Enough for segments to be made and freed and for the state to be written out.
+  while (written < 60 && performance.now() < deadline) written += (await put()) ? 1 : 0
+  t.equal(written, 60)
+  const open = await readdir(`/proc/${node.child.pid}/fd`)
+  t.ok(open.length < 160, `${open.length} are open`)
+  node.child.kill('SIGTERM')
+  t.equal((await end(node)).code, 0)
+  const refused = await end(start(t, flags, {}, { descriptors: 100 }))
+  t.equal(refused.code, 2)
+  t.match(refused.err, /only 100 files and connections open at once, and this node needs at least/)
+})
+
 t.test('serve: an unexpected error ends it with 4', async (t) => {
   const plant = "process.on('SIGUSR2',()=>{Promise.reject(new Error('planted'))})"
   const node = start(t, ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts], {
@@ -236,6 +355,12 @@ t.test('serve: an unexpected error ends it with 4', async (t) => {
   const { code, err } = await end(node)
   t.equal(code, 4)
   t.match(err, /stopped by an unexpected error: planted/)
+})
+
+t.test('dev: a directory that cannot be made is wrong usage', { skip: !hasProc }, async (t) => {
+  const { code, err } = await end(start(t, ['dev', '--data-dir', '/proc/nope']))
+  t.equal(code, 1)
+  t.match(err, /--data-dir \/proc\/nope cannot be made or used/)
 })
 
 t.test('dev: three nodes, formed and ready; nothing is left when it stops', async (t) => {

@@ -61,7 +61,10 @@ t.test('every operation is documented in full', async (t) => {
 
 t.test('every route is in the document, and nothing else', async (t) => {
   const fail = (error: unknown) => t.fail(String(error))
-  const app = buildApp({ now: () => 0, onUnexpected: fail, onFatal: fail }, memoryServices())
+  const app = buildApp(
+    { now: () => 0, onUnexpected: fail, onFatal: fail, onConnectionsRefused: fail },
+    memoryServices(),
+  )
   t.teardown(() => app.close())
   const served = new Set<string>()
   app.addHook('onRoute', ({ method, url }) => {

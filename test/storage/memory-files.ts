@@ -5,6 +5,8 @@ import type { LogFiles } from '../../src/storage/wal/files.ts'
 interface Inode {
   current: Buffer
   durable: Buffer
+  /** Pages that a sync would write. Others that differ were given up by the system when a write failed. */
+  readonly dirty: Set<number>
 }
 
 /** A change of a name that no sync of the directory has made durable yet. */
@@ -21,7 +23,11 @@ export interface Tear {
   readonly reached: (offset: number) => boolean
 }
 
-const PAGE = 4096
+/** How the write under way ended: its process was killed when it had been copied, or it failed and is not tried again. */
+export type Interruption = 'killed' | 'failed'
+
+/** Smaller than a real one, so that the short segments of the tests have several. */
+const PAGE = 256
 
 /**
  * One directory on a disk that forgets what was not synced, for the log's tests. Names persist in the order of their changes; pages of
@@ -51,7 +57,7 @@ export class MemoryFiles implements LogFiles {
   }
 
   put(name: string, content: Buffer): void {
-    const inode = { current: Buffer.from(content), durable: Buffer.from(content) }
+    const inode = { current: Buffer.from(content), durable: Buffer.from(content), dirty: new Set<number>() }
     this.names.set(name, inode)
     this.durableNames.set(name, inode)
   }
@@ -65,10 +71,39 @@ export class MemoryFiles implements LogFiles {
     return [...this.names.keys()].toSorted()
   }
 
-  /** The disk as it is: what a process that dies leaves behind. */
-  copy(): MemoryFiles {
+  /** What a process that dies leaves behind, on the disk and in memory; with the write under way when that was interrupted. */
+  copy(interruption: Interruption | null = null): MemoryFiles {
     const copy = new MemoryFiles()
-    for (const [name, inode] of this.names) copy.put(name, inode.current)
+    const copies = new Map<Inode, Inode>()
+    const copyOf = (inode: Inode): Inode => {
+      const known = copies.get(inode) ?? {
+        current: Buffer.from(inode.current),
+        durable: Buffer.from(inode.durable),
+        dirty: new Set(inode.dirty),
+      }
+      copies.set(inode, known)
+      return known
+    }
+    for (const [name, inode] of this.names) copy.names.set(name, copyOf(inode))
+    for (const [name, inode] of this.durableNames) copy.durableNames.set(name, copyOf(inode))
+    copy.changes = this.changes.map(({ name, inode }) => ({ name, inode: inode === null ? null : copyOf(inode) }))
+    if (interruption !== null && this.underWay !== null) {
+      const { inode, content, position } = this.underWay
+      const written = copyOf(inode)
+      overwrite(written, content, position)
+      if (interruption === 'failed') for (const page of pagesOf(content, position)) written.dirty.delete(page)
+    }
+    return copy
+  }
+
+  /** The files under the same names in a new directory, as a program copies them that syncs nothing. */
+  copyUnsynced(): MemoryFiles {
+    const copy = new MemoryFiles()
+    for (const [name, { current }] of this.names) {
+      const inode = { current: Buffer.alloc(0), durable: Buffer.alloc(0), dirty: new Set<number>() }
+      overwrite(inode, current, 0)
+      copy.change(name, inode)
+    }
     return copy
   }
 
@@ -105,7 +140,7 @@ export class MemoryFiles implements LogFiles {
     this.call('open', name)
     if (mode === 'new') {
       if (this.names.has(name)) throw failure('EEXIST', path)
-      this.change(name, { current: Buffer.alloc(0), durable: Buffer.alloc(0) })
+      this.change(name, { current: Buffer.alloc(0), durable: Buffer.alloc(0), dirty: new Set() })
     }
     return this.describe(name, true)
   }
@@ -125,7 +160,7 @@ export class MemoryFiles implements LogFiles {
       this.underWay = null
     }
     overwrite(inode, content, position)
-    if (isSynced) inode.durable = Buffer.from(inode.current)
+    if (isSynced) makeDurable(inode, pagesOf(content, position))
     // The caller goes on in a later turn, as it would after a real write.
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -151,7 +186,7 @@ export class MemoryFiles implements LogFiles {
   async sync(fd: number): Promise<void> {
     const { inode, name } = this.descriptor(fd)
     this.call('sync', name)
-    inode.durable = Buffer.from(inode.current)
+    makeDurable(inode, [...inode.dirty])
   }
 
   async close(fd: number): Promise<void> {
@@ -229,6 +264,24 @@ function overwrite(inode: Inode, content: Buffer, position: number): void {
   if (inode.current.length < end)
     inode.current = Buffer.concat([inode.current, Buffer.alloc(end - inode.current.length)])
   content.copy(inode.current, position)
+  for (const page of pagesOf(content, position)) inode.dirty.add(page)
+}
+
+function pagesOf(content: Buffer, position: number): number[] {
+  const first = Math.floor(position / PAGE)
+  const end = Math.ceil((position + content.length) / PAGE)
+  return Array.from({ length: end - first }, (_, at) => first + at)
+}
+
+/** A sync writes whole pages, and with them the length of the file. */
+function makeDurable(inode: Inode, pages: readonly number[]): void {
+  const { current } = inode
+  if (inode.durable.length < current.length)
+    inode.durable = Buffer.concat([inode.durable, Buffer.alloc(current.length - inode.durable.length)])
+  for (const page of pages) {
+    current.copy(inode.durable, page * PAGE, page * PAGE, Math.min((page + 1) * PAGE, current.length))
+    inode.dirty.delete(page)
+  }
 }
 
 function baseName(path: string): string {

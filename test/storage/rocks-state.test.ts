@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import RocksDB from 'rocksdb-native'
+import { basename, dirname, join, relative } from 'node:path'
+import RocksDB, { type DatabaseOptions } from 'rocksdb-native'
 import t, { type Test } from 'tap'
 import { deferred } from '../../src/lib/deferred.ts'
 import type { StateWrite } from '../../src/ports/state-store.ts'
+import type { RocksDbClass } from '../../src/storage/rocksdb/binding.ts'
 import { nodeStateFiles, setStateAside, type StateFiles } from '../../src/storage/rocksdb/generations.ts'
 import type { SlowCall } from '../../src/storage/rocksdb/disk-watch.ts'
 import { RocksStateStore } from '../../src/storage/rocksdb/rocks-state-store.ts'
@@ -57,15 +58,7 @@ t.test('an install leaves the old state or the new one, whatever the moment of a
     cpSync(directory, path, { recursive: true })
     images.push({ at, path })
   }
-  const files = Object.fromEntries(
-    Object.entries(nodeStateFiles).map(([name, call]) => [
-      name,
-      async (first: string, second: string) => {
-        keep(`before ${name} ${first}`)
-        await (call as (first: string, second: string) => Promise<void>)(first, second)
-      },
-    ]),
-  ) as unknown as StateFiles
+  const files = watchedFiles((call, path) => keep(`before ${call} ${path}`))
   store = new RocksStateStore({ directory }, { files })
   await store.open()
   keep('opened')
@@ -153,6 +146,115 @@ t.test('a power cut leaves everything up to some write, whatever it leaves of wh
   t.ok(images > 45, `${images} images`)
 })
 
+/** The calls of `nodeStateFiles`, each after `before`. */
+function watchedFiles(
+  before: (call: string, path: string) => void,
+  after: typeof before = () => undefined,
+): StateFiles {
+  return Object.fromEntries(
+    Object.entries(nodeStateFiles).map(([name, call]) => [
+      name,
+      async (first: string, second: string) => {
+        before(name, first)
+        await (call as (first: string, second: string) => Promise<void>)(first, second)
+        after(name, first)
+      },
+    ]),
+  ) as unknown as StateFiles
+}
+
+/** One directory whose names a power cut forgets unless the directory was synced. What RocksDB syncs itself is taken for durable. */
+class DurableNames {
+  private readonly directory: string
+  private readonly contents = new Map<string, Buffer | null>()
+
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  onCall(call: string, path: string): void {
+    if (call === 'makeDirectory' && dirname(path) === this.directory) this.contents.set(basename(path), null)
+    if (call === 'syncDirectory' && path === this.directory) this.sync()
+  }
+
+  afterPowerCut(target: string): void {
+    mkdirSync(target, { recursive: true })
+    for (const [name, content] of this.contents) {
+      const from = join(this.directory, name)
+      if (content !== null) writeFileSync(join(target, name), content)
+      else if (existsSync(from)) cpSync(from, join(target, name), { recursive: true })
+    }
+  }
+
+  private sync(): void {
+    this.contents.clear()
+    for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
+      this.contents.set(entry.name, entry.isDirectory() ? null : readFileSync(join(this.directory, entry.name)))
+    }
+  }
+}
+
+t.test('a power cut forgets no generation that was flushed', async (t) => {
+  const root = temporary(t)
+  const directory = join(root, 'state')
+  const names = new DurableNames(directory)
+  const images: { path: string; expected: RegExp }[] = []
+  let expected = /^-: $/
+  const cut = (): void => {
+    const path = join(root, `image-${images.length}`)
+    names.afterPowerCut(path)
+    images.push({ path, expected })
+  }
+  const files = watchedFiles(cut, (call, path) => names.onCall(call, path))
+  const store = new RocksStateStore({ directory }, { files })
+  await store.open()
+  cut()
+  await store.write([put('a', 'old')], Buffer.from('m1'))
+  await store.flush()
+  expected = /^m1: a=old$/
+  cut()
+  const install = await store.beginInstall()
+  cut()
+  await install.write([{ key: Buffer.from('a'), value: Buffer.from('new') }])
+  expected = /^m1: a=old$|^m2: a=new$/
+  await install.commit(Buffer.from('m2'))
+  expected = /^m2: a=new$/
+  cut()
+  await store.close()
+  cut()
+  for (const { path, expected: found } of images) t.match(await look(path), found)
+  t.ok(images.length > 10, `${images.length} moments`)
+})
+
+t.test('an opening makes durable what it finds, before it is used', async (t) => {
+  const directory = join(temporary(t), 'state')
+  const first = new RocksStateStore({ directory })
+  await first.open()
+  await first.write([put('a', '1')], Buffer.from('m1'))
+  await first.flush()
+  await first.close()
+  const found = ['current', ...readdirSync(join(directory, 'generation-1')).map((name) => join('generation-1', name))]
+  const synced: string[] = []
+  const files = watchedFiles(
+    () => undefined,
+    (call, path) => void (call.startsWith('sync') && synced.push(relative(directory, path))),
+  )
+  const load = async (): Promise<{ default: RocksDbClass }> => {
+    return {
+      default: class extends RocksDB {
+        constructor(path: string, options?: DatabaseOptions) {
+          t.same(new Set(synced), new Set([...found, 'generation-1', '']), 'every file and both directories')
+          super(path, options)
+        }
+      },
+    }
+  }
+  const second = new RocksStateStore({ directory }, { files, load })
+  await second.open()
+  await second.close()
+  t.equal(await look(directory), 'm1: a=1')
+})
+
 t.test('a flipped bit: the state of the last flush, or an error that says damaged', async (t) => {
   const root = temporary(t)
   const directory = join(root, 'state')
@@ -223,6 +325,11 @@ t.test('files that are missing, foreign or newer', async (t) => {
       'the generation',
       (path) => writeFileSync(join(path, 'current'), '{"format":1,"generation":3}'),
       /^DamagedStateError.*generation-3 is missing/,
+    ],
+    [
+      'the first generation',
+      (path) => rmSync(join(path, 'generation-1'), { recursive: true }),
+      /^DamagedStateError.*generation-1 is missing/,
     ],
     [
       'a newer format',

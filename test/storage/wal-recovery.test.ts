@@ -80,6 +80,9 @@ t.test('a crash before each call to the disk, with every kind of loss, leaves al
   files.beforeCall = (call, name) => {
     const at = `${where}: ${call} ${name}`
     images.push({ files: files.copy(), allowed, at: `killed, ${at}` })
+    images.push({ files: files.copyUnsynced(), allowed, at: `killed and copied, ${at}` })
+    images.push({ files: files.copy('killed'), allowed, at: `killed in the middle, ${at}` })
+    images.push({ files: files.copy('failed'), allowed, at: `failed, ${at}` })
     images.push({ files: files.afterPowerCut(random, null), allowed, at: `power cut, ${at}` })
     if (call !== 'write') return
     const cut = random.integer(0, 200)
@@ -117,6 +120,9 @@ t.test('a crash before each call to the disk, with every kind of loss, leaves al
     // What was found is there again the next time, with nothing left to repair in the log.
     const again = await look(image.files)
     if (again.text !== text) t.fail(`${image.at}: then ${again.text}`)
+    // An opening makes durable what it has shown, whatever the process before it left unsynced.
+    const afterCut = await look(image.files.afterPowerCut(random, null))
+    if (afterCut.text !== text) t.fail(`${image.at}: found ${text}, and after a power cut ${afterCut.text}`)
   }
   t.ok(images.length > 300, `${images.length} crashes`)
   t.ok(torn > 10, `${torn} of them left something to cut off`)

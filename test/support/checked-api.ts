@@ -2,6 +2,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
 import type { ApiServerOptions } from '../../src/http/api-server.ts'
+import type { ConnectionsOptions } from '../../src/http/connections.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -39,6 +40,8 @@ export interface CheckedApi {
   /** What was reported as a bug of ours. */
   readonly unexpected: unknown[]
   readonly fatal: Error[]
+  /** What was reported about connections that were not taken. */
+  readonly refused: (number | Error)[]
   readonly inject: (request: ApiRequest | string) => Promise<LightMyRequestResponse>
 }
 
@@ -46,6 +49,7 @@ export interface CheckedApiOptions {
   readonly valueBytesMax?: number
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
+  readonly connections?: Partial<ConnectionsOptions>
   readonly streamStallTimeoutMs?: number
 }
 
@@ -57,10 +61,13 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
   const services = memoryServices(options.valueBytesMax)
   const unexpected: unknown[] = []
   const fatal: Error[] = []
+  const refused: (number | Error)[] = []
   const app = buildApp(
     {
       now: options.now ?? (() => performance.now()),
       server: options.server ?? {},
+      connections: options.connections ?? {},
+      onConnectionsRefused: (reason) => refused.push(reason),
       ...(options.streamStallTimeoutMs === undefined ? {} : { streamStallTimeoutMs: options.streamStallTimeoutMs }),
       onUnexpected: (error) => unexpected.push(error),
       onFatal: (error) => fatal.push(error),
@@ -80,7 +87,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     }
     return response
   }
-  return { app, services, document, unexpected, fatal, inject }
+  return { app, services, document, unexpected, fatal, refused, inject }
 }
 
 type Check = (method: string, path: string, response: LightMyRequestResponse) => string | null

@@ -51,6 +51,8 @@ export class MemoryKeys implements KeyValueAccess {
   failure: Error | null = null
   /** Runs before each command. */
   beforeExecute: () => Promise<void> = async () => {}
+  /** Runs before a read is answered. */
+  beforeGet: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
@@ -68,6 +70,7 @@ export class MemoryKeys implements KeyValueAccess {
     this.reads.push(options)
     this.raise()
     this.waitFor(options)
+    await this.beforeGet()
     return { record: this.records.get(key) ?? null, context: this.context(options.consistency) }
   }
 
@@ -481,5 +484,6 @@ export function memoryServices(valueBytesMax = 1024): MemoryServices {
     health: new MemoryHealth(),
     version: '0.1.0',
     valueBytesMax,
+    logLinesDropped: () => 5,
   }
 }

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import { describeMistakes, readConfig } from '../../src/config.ts'
+import { shareDescriptors } from '../../src/descriptors.ts'
 import { startServer, type Server } from '../../src/server.ts'
 import type { Owner } from './temporary-directory.ts'
 
@@ -15,7 +16,9 @@ export async function startTestNode(
   const patient = ['--heartbeat', '100ms', '--election-timeout', '2s-4s']
   const outcome = readConfig([...own, ...patient, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
   if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
-  const server = await startServer(outcome.config, { logger: pino({ level: outcome.config.logLevel }) })
+  const { config } = outcome
+  const shares = shareDescriptors(null, config)
+  const server = await startServer(config, { logger: pino({ level: config.logLevel }), shares })
   owner.teardown(async () => void (await server.stop()))
   return server
 }

@@ -24,7 +24,7 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
     sendHealth(reply, 'readyz', await health.ready(), request.query.text)
   })
 
-  const page = new MetricsPage(health, version)
+  const page = new MetricsPage(services)
   app.addHook('onClose', () => page.close())
   app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
     noQuery.read(request.query.text)

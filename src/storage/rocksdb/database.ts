@@ -7,6 +7,12 @@ const WRITE_AHEAD_LOG = /^\d+\.log$/
 /** More buffers than `WriteGate` ever lets come about: RocksDB itself never stops a writer for want of one. */
 const BUFFERS_MAX = 64
 
+export interface DatabaseFiles {
+  readonly path: string
+  readonly writeBufferBytes: number
+  readonly openFilesMax: number
+}
+
 /**
  * Opens the database in `path` as of its last flush, explicit or by RocksDB itself.
  *
@@ -15,13 +21,17 @@ const BUFFERS_MAX = 64
  * A flush is atomic and comes after all flushes before it, so that without this log the state is always everything up to some write.
  * Quorate's own log has the rest.
  */
-export async function openDatabase(rocks: RocksDbClass, path: string, writeBufferBytes: number): Promise<Database> {
+export async function openDatabase(
+  rocks: RocksDbClass,
+  { path, writeBufferBytes, openFilesMax }: DatabaseFiles,
+): Promise<Database> {
   await discardWriteAheadLog(path)
   const database = new rocks(path, {
     // Two cores are common; a flush must not wait behind several compactions.
     maxBackgroundJobs: 2,
     maxWriteBufferNumber: BUFFERS_MAX,
     writeBufferSize: writeBufferBytes,
+    maxOpenFiles: openFilesMax,
   })
   await database.ready()
   return database

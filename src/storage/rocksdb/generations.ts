@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { StorageError } from '../../lib/errors.ts'
+import { makeDirectory, syncDirectory, syncFile } from '../directories.ts'
 import { DamagedStateError } from './binding.ts'
 
 /**
@@ -16,10 +17,13 @@ import { DamagedStateError } from './binding.ts'
 const FORMAT_VERSION = 1
 const CURRENT = 'current'
 const DAMAGED = 'damaged'
+const FIRST = 1
 const GENERATION = /^generation-(\d+)$/
 
 /** What the state asks of the file system besides RocksDB's own work: a port, so that a test can stop at any step. */
 export interface StateFiles {
+  /** Creates a directory that only its owner can enter, with its parents, all of them durable. */
+  makeDirectory(path: string): Promise<void>
   /** Makes the content of a file durable. */
   syncFile(path: string): Promise<void>
   /** Makes names in a directory durable. */
@@ -30,18 +34,10 @@ export interface StateFiles {
   remove(path: string): Promise<void>
 }
 
-async function syncPath(path: string): Promise<void> {
-  const file = await fs.open(path, 'r')
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
 export const nodeStateFiles: StateFiles = {
-  syncFile: syncPath,
-  syncDirectory: async (path) => (process.platform === 'win32' ? undefined : syncPath(path)),
+  makeDirectory: async (path) => void (await makeDirectory(path)),
+  syncFile,
+  syncDirectory,
   writeFile: async (path, content) => fs.writeFile(path, content, { mode: 0o600 }),
   rename: async (from, to) => fs.rename(from, to),
   remove: async (path) => fs.rm(path, { recursive: true, force: true }),
@@ -61,9 +57,9 @@ export class Generations {
     return join(this.directory, `generation-${generation}`)
   }
 
-  /** The number of the generation in use, which may not exist yet when it is the first. Removes all others. */
+  /** The number of the generation in use, which is empty when it is new. All of it is durable. Removes all others. */
   async open(): Promise<number> {
-    await fs.mkdir(this.directory, { recursive: true, mode: 0o700 })
+    await this.files.makeDirectory(this.directory)
     const names = await fs.readdir(this.directory)
     const generations: number[] = []
     for (const name of names) {
@@ -76,10 +72,14 @@ export class Generations {
     this.highest = Math.max(0, ...generations)
     const current = names.includes(CURRENT) ? await this.readCurrent() : null
     if (current === null) return this.begin(generations)
-    if (!generations.includes(current) && current !== 1) {
+    if (!generations.includes(current)) {
       throw new DamagedStateError(this.directory, `generation-${current} is missing`)
     }
-    if (generations.includes(current)) await this.checkDatabase(current)
+    await this.checkDatabase(current)
+    // What is found here may be in memory only, as after a crash before a sync, or in a copy. The log is freed on the strength of it.
+    await this.syncContent(current)
+    await this.files.syncFile(join(this.directory, CURRENT))
+    await this.files.syncDirectory(this.directory)
     for (const generation of generations) {
       if (generation !== current) await this.files.remove(this.path(generation))
     }
@@ -102,6 +102,12 @@ export class Generations {
 
   /** Makes every file of a generation durable, then makes it the current one. */
   async publish(generation: number): Promise<void> {
+    await this.syncContent(generation)
+    await this.files.syncDirectory(this.directory)
+    await this.writeCurrent(generation)
+  }
+
+  private async syncContent(generation: number): Promise<void> {
     const path = this.path(generation)
     for (const name of await fs.readdir(path)) {
       // A file that a compaction removed meanwhile was replaced by others, which RocksDB has synced.
@@ -110,8 +116,6 @@ export class Generations {
       })
     }
     await this.files.syncDirectory(path)
-    await this.files.syncDirectory(this.directory)
-    await this.writeCurrent(generation)
   }
 
   async remove(generation: number): Promise<void> {
@@ -123,10 +127,18 @@ export class Generations {
     await this.files.syncDirectory(this.directory)
   }
 
+  /** The first generation, empty. Its name is durable before anything says that it is in use: from then on its absence is a loss. */
   private async begin(generations: readonly number[]): Promise<number> {
-    if (generations.length > 0) throw new DamagedStateError(this.directory, `the file ${CURRENT} is missing`)
-    await this.writeCurrent(this.next())
-    return this.highest
+    for (const generation of generations) {
+      // Nothing lies in one that an interrupted beginning left.
+      if ((await fs.readdir(this.path(generation))).length === 0) continue
+      throw new DamagedStateError(this.directory, `the file ${CURRENT} is missing`)
+    }
+    this.highest = FIRST
+    await this.files.makeDirectory(this.path(FIRST))
+    await this.files.syncDirectory(this.directory)
+    await this.writeCurrent(FIRST)
+    return FIRST
   }
 
   private async readCurrent(): Promise<number> {
@@ -184,4 +196,5 @@ export async function setStateAside(directory: string): Promise<void> {
   const aside = `${directory}.damaged`
   await fs.rm(aside, { recursive: true, force: true })
   await fs.rename(directory, aside)
+  await syncDirectory(dirname(directory))
 }

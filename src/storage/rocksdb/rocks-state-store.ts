@@ -18,6 +18,8 @@ export interface RocksStateStoreOptions {
   readonly writeBufferBytes?: number
   /** After how long a write or a flush is looked into. */
   readonly slowMs?: number
+  /** Files that each database keeps open. */
+  readonly openFilesMax?: number
 }
 
 /** All may be left out. */
@@ -190,8 +192,9 @@ export class RocksStateStore implements StateStore {
 
   private async openGeneration(number: number): Promise<Generation> {
     assert(this.rocks !== null, 'RocksDB is loaded before a database is opened')
-    const writeBufferBytes = this.options.writeBufferBytes ?? WRITE_BUFFER_BYTES
-    const database = await openDatabase(this.rocks, this.generations.path(number), writeBufferBytes)
+    const { writeBufferBytes = WRITE_BUFFER_BYTES, openFilesMax = limits.stateFilesMax } = this.options
+    const path = this.generations.path(number)
+    const database = await openDatabase(this.rocks, { path, writeBufferBytes, openFilesMax })
     return { number, database, gate: new WriteGate(database, writeBufferBytes), users: 0, onUnused: null }
   }
 

@@ -7,6 +7,8 @@ declare module 'rocksdb-native' {
     maxWriteBufferNumber?: number
     /** Size at which rows in memory are written out. */
     writeBufferSize?: number
+    /** Beyond, files are closed and opened again as they are needed; a few files more are always open. */
+    maxOpenFiles?: number
   }
 
   export interface ReadBatch {

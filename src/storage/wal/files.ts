@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { dirname } from 'node:path'
+import { makeDirectory, syncDirectory } from '../directories.ts'
 
 /** What the log asks of the file system: a port, so that a test can make any call fail. */
 export interface LogFiles {
@@ -71,16 +71,6 @@ async function closeFd(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fs.close(fd, settleVoid(resolve, reject)))
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const fd = await openFd(directory, 'r')
-  try {
-    await syncFd(fd)
-  } finally {
-    await closeFd(fd)
-  }
-}
-
 export const nodeFiles: LogFiles = {
   open: async (path, mode) => openFd(path, O_RDWR | O_DSYNC | (mode === 'new' ? O_CREAT | O_EXCL : 0)),
   openUnsynced: async (path) => openFd(path, O_RDWR),
@@ -120,15 +110,7 @@ export const nodeFiles: LogFiles = {
   remove: async (path) => fs.promises.unlink(path),
   list: async (directory) => fs.promises.readdir(directory),
 
-  async makeDirectory(directory) {
-    const topmost = await fs.promises.mkdir(directory, { recursive: true, mode: 0o700 })
-    if (topmost === undefined) return
-    for (let parent = dirname(directory); ; parent = dirname(parent)) {
-      await syncDirectory(parent)
-      if (parent === dirname(topmost)) return
-    }
-  },
-
+  makeDirectory: async (directory) => void (await makeDirectory(directory)),
   syncDirectory,
 }
 

@@ -55,7 +55,7 @@ export class HardStateFiles {
     return hardState
   }
 
-  /** Reads both files, and writes the one that is missing, damaged or behind anew. Refuses when neither can be read. */
+  /** Reads both files, and writes both, the one that is missing, damaged or behind first. Refuses when neither can be read. */
   static async open(
     directory: string,
     names: readonly string[],
@@ -88,14 +88,20 @@ export class HardStateFiles {
     }
     const hardState = new HardStateFiles(newest, directory, files)
     await hardState.openFiles()
+    // What was read may be in memory only: the last write may have been cut short, or have failed.
+    await hardState.writeSlot(newest)
     return hardState
   }
 
   async write(state: HardState): Promise<void> {
     const slot = { uuid: this.uuid, sequence: this.current.sequence + 1, state }
+    await this.writeSlot(slot)
+    this.current = slot
+  }
+
+  private async writeSlot(slot: Slot): Promise<void> {
     const content = encode(slot)
     for (const fd of this.fds) await this.files.write(fd, [content], 0)
-    this.current = slot
   }
 
   private async openFiles(): Promise<void> {

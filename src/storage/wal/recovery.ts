@@ -62,6 +62,7 @@ export async function recoverLog(
   directory: string,
   files: LogFiles,
   randomBytes: (count: number) => Buffer,
+  signal?: AbortSignal,
 ): Promise<RecoveredLog> {
   const findings: string[] = []
   await files.makeDirectory(directory)
@@ -77,9 +78,11 @@ export async function recoverLog(
 
   const salt = crc32(hardState.uuid)
   const { numbers } = found
-  const scan = new LogScan({ directory, uuid: hardState.uuid, salt, numbers, purged: watermark?.purged ?? null }, files)
+  const purged = watermark?.purged ?? null
+  const scan = new LogScan({ directory, uuid: hardState.uuid, salt, numbers, purged, signal }, files)
   await scan.run()
   findings.push(...scan.findings)
+  await files.syncDirectory(directory)
   const started = scan.sequence > 0 || hardState.sequence > 1
   if (started && watermark === null) {
     findings.push(

@@ -27,6 +27,8 @@ export interface ScanOptions {
   readonly numbers: readonly number[]
   /** The purge mark that the watermark remembers. */
   readonly purged: LogId | null
+  /** Ends the scan between two segments. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const NOTHING: LogId = { leaderId: { term: 0 as Term, nodeId: 0 }, index: -1 as LogIndex }
@@ -55,6 +57,8 @@ export class LogScan {
   chain = 0
   /** The sequence number of the last record that changed the entries. */
   entrySequence = 0
+  /** Where the last write that left records in the chain began, in the segment `endNumber`. */
+  lastWriteAt = 0
   readonly witnesses: Witnesses = { count: 0, highestSequence: 0, highestIndex: -1, laterWrite: false }
   /** The index up to which records say that the log was purged; above it nothing may be missing. */
   private markedPurged: LogId | null = null
@@ -83,6 +87,7 @@ export class LogScan {
     let ended = false
     let before: number | null = null
     for (const number of this.options.numbers) {
+      this.options.signal?.throwIfAborted()
       if (before !== null && number !== before + 1 && !ended) {
         ended = true
         this.findings.push(`Log segment ${segmentName(before + 1)} is missing.`)
@@ -146,6 +151,8 @@ export class LogScan {
 
   private async load(number: number): Promise<Segment> {
     const fd = await this.files.open(join(this.options.directory, segmentName(number)), 'existing')
+    // What a killed process, or whoever copied the directory, has left in memory only.
+    await this.files.sync(fd)
     const size = await this.files.size(fd)
     if (this.buffer.length < size) this.buffer = Buffer.allocUnsafeSlow(size)
     await this.files.read(fd, this.buffer.subarray(0, size), 0)
@@ -200,6 +207,7 @@ export class LogScan {
       const skips = record.type === recordTypes.session
       if (skips ? record.sequence <= this.sequence : record.sequence !== this.sequence + 1) break
       this.apply(record, segment)
+      if (record.place === 0) this.lastWriteAt = record.offset
       this.sequence = record.sequence
       this.chain = record.checksum
       segment.tail += record.length

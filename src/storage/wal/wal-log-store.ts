@@ -36,6 +36,8 @@ export interface WalLogStoreDependencies {
   readonly files?: LogFiles
   readonly now?: () => number
   readonly randomBytes?: (count: number) => Buffer
+  /** Ends an opening, which reads the whole log. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What exists between `open` and `close`. */
@@ -153,7 +155,8 @@ export class WalLogStore implements LogStore {
   }
 
   private async load(): Promise<LogContents> {
-    const recovered = await recoverLog(this.options.directory, this.files, this.dependencies.randomBytes ?? randomBytes)
+    const { randomBytes: random = randomBytes, signal } = this.dependencies
+    const recovered = await recoverLog(this.options.directory, this.files, random, signal)
     const { scan, lostUpTo, findings, hardState } = recovered
     const log = await this.takeOver(recovered)
     this.log = log
@@ -169,6 +172,7 @@ export class WalLogStore implements LogStore {
       lostUpTo,
       findings,
     }
+    await log.writer.repeat(scan.lastWriteAt)
     await log.writer.writeSession(recovered.nextSequence)
     if (recovered.truncateFrom !== null) await log.writer.write([truncateRecord(recovered.truncateFrom)])
     this.acknowledge(log)

@@ -68,6 +68,7 @@ export class WatermarkFile {
   ): Promise<{ file: WatermarkFile; watermark: Watermark | null }> {
     const path = join(directory, WATERMARK_FILE)
     const fd = await files.openUnsynced(path)
+    await files.sync(fd)
     const content = WatermarkFile.blank()
     const count = await files.read(fd, content, 0)
     let watermark: Watermark | null = null

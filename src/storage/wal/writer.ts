@@ -67,6 +67,19 @@ export class RecordWriter {
     await this.flush()
   }
 
+  /**
+   * Writes what lies at the end of the last segment, from `offset` on, once more. The last write before the log was opened may have
+   * failed: then its records can be read, and a sync reports success, but the system does not try again to put them on the disk.
+   */
+  async repeat(offset: number): Promise<void> {
+    const active = this.segments.at(-1)
+    if (active === undefined) return
+    const { files } = this.dependencies
+    const content = Buffer.allocUnsafe(active.tail - offset)
+    await files.read(active.fd, content, offset)
+    await files.write(active.fd, [content], offset)
+  }
+
   /** The first record after an opening. Leaves out every number below `sequence`, which records may have that were cut off. */
   async writeSession(sequence: number): Promise<void> {
     const session = stateRecord('session', this.outline.purged, this.outline.last)

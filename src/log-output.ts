@@ -1,0 +1,127 @@
+import { writeSync } from 'node:fs'
+import { limits } from './limits.ts'
+
+export interface LogOutputOptions {
+  /** A file descriptor: 1 for the standard output. */
+  readonly fd: number
+}
+
+/** All may be left out. */
+export interface LogOutputDependencies {
+  /** Takes some of `bytes`, at least one, and says how many; or throws. */
+  readonly write?: (fd: number, bytes: Uint8Array) => number
+  /** Lines are taken again after so many were dropped. */
+  readonly onRegained?: (dropped: number) => void
+}
+
+/** What is left of a line, or all of it. */
+interface Waiting {
+  readonly bytes: Buffer
+  /** Continues what was written last, or says itself that it does not. */
+  readonly joined: boolean
+}
+
+/**
+ * Where log lines go. Whatever becomes of that place (a full volume, a terminal or a reader that is gone, a reader that has
+ * stopped reading), `write` returns at once and never throws: a line that cannot be written is dropped and counted.
+ *
+ * A line is handed to the system before `write` returns, so that the line before a crash is there. Only what a pipe has no room
+ * for waits here, up to `limits.logWaitingBytesMax`.
+ */
+export class LogOutput {
+  private readonly fd: number
+  private readonly writeSome: (fd: number, bytes: Uint8Array) => number
+  private readonly onRegained: (dropped: number) => void
+  private waiting: Waiting[] = []
+  private waitingBytes = 0
+  private retry: NodeJS.Timeout | null = null
+  /** What was written last ends in the middle of a line. */
+  private torn = false
+  private droppedInAll = 0
+  private droppedUntold = 0
+
+  constructor(options: LogOutputOptions, dependencies: LogOutputDependencies = {}) {
+    this.fd = options.fd
+    this.writeSome = dependencies.write ?? writeSync
+    this.onRegained = dependencies.onRegained ?? (() => undefined)
+  }
+
+  /** Lines that could not be written, or not to their end. */
+  get dropped(): number {
+    return this.droppedInAll
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.from(line)
+    if (this.waiting.length > 0) this.keep({ bytes, joined: false })
+    else if (this.send({ bytes, joined: false })) this.tellDropped()
+  }
+
+  /** For the end of the process: gives the reader of a full pipe a last moment to make room. */
+  flush(): void {
+    const deadline = performance.now() + limits.logFlushMsMax
+    const pause = new Int32Array(new SharedArrayBuffer(4))
+    while (this.waiting.length > 0 && performance.now() < deadline) {
+      Atomics.wait(pause, 0, 0, limits.logRetryMs)
+      this.sendWaiting()
+    }
+  }
+
+  /** Whether it was written. If not, it waits or is dropped. */
+  private send({ bytes, joined }: Waiting): boolean {
+    let rest = this.torn && !joined ? Buffer.concat([Buffer.from('\n'), bytes]) : bytes
+    try {
+      while (rest.length > 0) {
+        rest = rest.subarray(this.writeSome(this.fd, rest))
+        this.torn = rest.length > 0
+      }
+      return true
+    } catch (error) {
+      if (isFull(error)) this.keep({ bytes: rest, joined: true })
+      else this.drop()
+      return false
+    }
+  }
+
+  private keep(waiting: Waiting): void {
+    const { length } = waiting.bytes
+    if (this.waitingBytes + length > limits.logWaitingBytesMax) return this.drop()
+    this.waiting.push(waiting)
+    this.waitingBytes += length
+    this.retry ??= setTimeout(() => {
+      this.retry = null
+      if (this.sendWaiting()) this.tellDropped()
+    }, limits.logRetryMs).unref()
+  }
+
+  /** Whether the last of what waited was written. */
+  private sendWaiting(): boolean {
+    const lines = this.waiting
+    this.waiting = []
+    this.waitingBytes = 0
+    let isSent = false
+    for (const line of lines) {
+      if (this.waiting.length > 0) this.keep(line)
+      else isSent = this.send(line)
+    }
+    return isSent && this.waiting.length === 0
+  }
+
+  private drop(): void {
+    this.droppedInAll += 1
+    this.droppedUntold += 1
+  }
+
+  /** Only after a line that was written: telling it is a line too. */
+  private tellDropped(): void {
+    if (this.droppedUntold === 0) return
+    const dropped = this.droppedUntold
+    this.droppedUntold = 0
+    this.onRegained(dropped)
+  }
+}
+
+/** A pipe whose reader is slower than its writer. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
+}

@@ -1,0 +1,99 @@
+import t from 'tap'
+import { limits } from '../src/limits.ts'
+import { LogOutput } from '../src/log-output.ts'
+
+/** A place for lines that takes `room` bytes, then says `code`. */
+class Place {
+  room = Infinity
+  code = 'EAGAIN'
+  text = ''
+
+  readonly write = (_fd: number, bytes: Uint8Array): number => {
+    const taken = Math.min(this.room, bytes.length)
+    if (taken === 0) throw Object.assign(new Error(this.code), { code: this.code })
+    this.room -= taken
+    this.text += Buffer.from(bytes.subarray(0, taken)).toString()
+    return taken
+  }
+
+  lines(): string[] {
+    return this.text.split('\n').slice(0, -1)
+  }
+}
+
+function open(place: Place): { output: LogOutput; told: number[] } {
+  const told: number[] = []
+  const output: LogOutput = new LogOutput(
+    { fd: 1 },
+    {
+      write: place.write,
+      onRegained: (dropped) => {
+        told.push(dropped)
+        output.write(`dropped ${dropped}\n`)
+      },
+    },
+  )
+  return { output, told }
+}
+
+t.test('a line that cannot be written is dropped and counted, and the next ones are tried again', async (t) => {
+  for (const code of ['ENOSPC', 'EIO', 'EPIPE', 'EBADF']) {
+    const place = new Place()
+    place.code = code
+    const { output, told } = open(place)
+    output.write('one\n')
+    place.room = 0
+    output.write('two\n')
+    output.write('three\n')
+    t.equal(output.dropped, 2, code)
+    t.same(told, [], 'nothing is told while nothing can be written')
+    place.room = Infinity
+    output.write('four\n')
+    t.same(place.lines(), ['one', 'four', 'dropped 2'])
+    t.equal(output.dropped, 2)
+  }
+})
+
+t.test('a line that was written in part does not run into the next one', async (t) => {
+  const place = new Place()
+  place.code = 'ENOSPC'
+  const { output } = open(place)
+  place.room = 2
+  output.write('first\n')
+  output.write('second\n')
+  place.room = Infinity
+  output.write('third\n')
+  t.same(place.lines(), ['fi', 'third', 'dropped 2'])
+})
+
+t.test('lines wait for the reader of a full pipe, in their order, within a bound', async (t) => {
+  const place = new Place()
+  const { output, told } = open(place)
+  place.room = 3
+  for (let i = 0; i < 5; i++) output.write(`line ${i}\n`)
+  t.equal(output.dropped, 0)
+  place.room = Infinity
+  output.flush()
+  t.same(place.lines(), ['line 0', 'line 1', 'line 2', 'line 3', 'line 4'])
+
+  place.room = 0
+  const long = `${'x'.repeat(limits.logWaitingBytesMax / 4)}\n`
+  for (let i = 0; i < 1000; i++) output.write(long)
+  t.equal(output.dropped, 997, 'beyond the bound they are dropped')
+  place.room = Infinity
+  const deadline = performance.now() + 10_000
+  while (told.length === 0 && performance.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
+  t.same(told, [997], 'it goes on by itself once there is room')
+  t.equal(place.lines().length, 9)
+})
+
+t.test('a reader that takes nothing holds the end of the process up for a bounded time', async (t) => {
+  const place = new Place()
+  const { output } = open(place)
+  place.room = 0
+  output.write('last\n')
+  const begin = performance.now()
+  output.flush()
+  t.ok(performance.now() - begin < limits.logFlushMsMax * 4)
+  t.equal(place.text, '')
+})
