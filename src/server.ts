@@ -213,7 +213,7 @@ function nodeDependencies(
       { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log') },
     ),
     state: new RocksStateStore(
-      { directory: stateDirectoryOf(directory.path) },
+      { directory: stateDirectoryOf(directory.path), rowBytesMax: config.valueBytesMax },
       { onSlow: (call) => logger.warn(call, 'the state store is slow: the disk has room, so it is waited for') },
     ),
     transport: new TcpTransport(
