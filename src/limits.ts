@@ -63,6 +63,8 @@ export const limits = {
   httpRefusalReportMs: 10_000,
   /** Streams of whole ranges or of the state at once: each holds a view of the store. */
   httpStreamsMax: 32,
+  /** What these may hold in memory together, at about four of the largest values each: large values allow fewer streams. */
+  httpStreamsBytesMax: 256 * 1024 * 1024,
   /** One piece of such a stream: records, and bytes of values. */
   streamRecordsMax: 512,
   streamBytesMax: 256 * 1024,

@@ -237,7 +237,11 @@ function nodeDependencies(
       { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log'), signal },
     ),
     state: new RocksStateStore(
-      { directory: stateDirectoryOf(directory.path), openFilesMax: shares.stateFiles },
+      {
+        directory: stateDirectoryOf(directory.path),
+        openFilesMax: shares.stateFiles,
+        rowBytesMax: config.valueBytesMax,
+      },
       { onSlow: (call) => logger.warn(call, 'the state store is slow: the disk has room, so it is waited for') },
     ),
     transport: new TcpTransport(

@@ -13,7 +13,7 @@ import { registerKeyRoutes } from './routes/keys.ts'
 import { registerMembershipRoutes } from './routes/membership.ts'
 import { registerOperatingRoutes } from './routes/operating.ts'
 import type { Services } from './services.ts'
-import { StreamSlots } from './stream-slots.ts'
+import { StreamSlots, streamsMax } from './stream-slots.ts'
 
 export interface AppOptions extends FailureDependencies {
   /** Monotonic milliseconds. */
@@ -66,7 +66,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)
-  const slots = new StreamSlots(options.streamStallTimeoutMs ?? limits.streamStallTimeoutMs)
+  const slots = new StreamSlots({
+    max: streamsMax(services.valueBytesMax),
+    stallTimeoutMs: options.streamStallTimeoutMs ?? limits.streamStallTimeoutMs,
+  })
 
   registerOpenapi(app, services.version)
   void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, now: options.now }))

@@ -3,19 +3,35 @@ import type { FastifyReply } from 'fastify'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
 
+/** A stream of large values holds one that was read, one as text, and one on its way to the socket. */
+const VALUES_HELD = 4
+const STREAMS_LEAST = 4
+
+/** How many streams may be open at once when values have up to `valueBytesMax` bytes. */
+export function streamsMax(valueBytesMax: number): number {
+  const fitting = Math.floor(limits.httpStreamsBytesMax / (VALUES_HELD * valueBytesMax))
+  return Math.max(STREAMS_LEAST, Math.min(limits.httpStreamsMax, fitting))
+}
+
+export interface StreamSlotsOptions {
+  /** Streams at once. */
+  readonly max: number
+  /** A connection whose reader takes nothing for so long is cut off. */
+  readonly stallTimeoutMs: number
+}
+
 /** The long answers that are on their way. Each holds a view of the store, so their number and their patience have a limit. */
 export class StreamSlots {
-  private readonly stallTimeoutMs: number
+  private readonly options: StreamSlotsOptions
   private taken = 0
 
-  /** `stallTimeoutMs`: a connection whose reader takes nothing for so long is cut off. */
-  constructor(stallTimeoutMs: number) {
-    this.stallTimeoutMs = stallTimeoutMs
+  constructor(options: StreamSlotsOptions) {
+    this.options = options
   }
 
   /** Rejects with `overloaded` when there are no more. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
-    if (this.taken >= limits.httpStreamsMax) {
+    if (this.taken >= this.options.max) {
       const detail = `${this.taken} streams are open on this node, which is as many as it serves at once`
       throw new RequestError('overloaded', detail)
     }
@@ -29,7 +45,7 @@ export class StreamSlots {
   }
 
   send(reply: FastifyReply, stream: Readable): FastifyReply {
-    reply.raw.setTimeout(this.stallTimeoutMs, () => reply.raw.destroy())
+    reply.raw.setTimeout(this.options.stallTimeoutMs, () => reply.raw.destroy())
     return reply.send(stream)
   }
 }

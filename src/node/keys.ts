@@ -2,7 +2,7 @@ import { RequestError } from '../lib/errors.ts'
 import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
 import { decodeRecord, encodeCommand, keyOfRow, recordRange, recordRow, rowBytes, rowFromBytes } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { StateStore, StateView } from '../ports/state-store.ts'
+import type { StateRow, StateStore, StateView } from '../ports/state-store.ts'
 import { decodeStateMeta } from './state-meta.ts'
 import type { Replica } from './replica.ts'
 
@@ -206,6 +206,8 @@ export class Scan {
   private readonly reverse: boolean
   private start: Uint8Array
   private end: Uint8Array | null
+  /** Read already, to know that something follows the page before. */
+  private ahead: StateRow | null = null
   private done: boolean
 
   constructor(view: StateView, range: ScanRange, context: AnswerContext) {
@@ -220,36 +222,26 @@ export class Scan {
   }
 
   async next(limit: number, bytesMax: number): Promise<ScanPage> {
-    if (this.done) return { items: [], done: true }
-    // One row more than asked for tells whether anything is left behind the page.
-    const rows = await this.view.scan({
-      start: this.start,
-      end: this.end,
-      reverse: this.reverse,
-      limit: limit + 1,
-      bytesMax,
-    })
-    const kept = rows.slice(0, limit)
-    const last = kept.at(-1)
-    if (last === undefined) {
-      this.done = true
-      return { items: [], done: true }
+    const rows: StateRow[] = []
+    let bytes = 0
+    while (rows.length < limit && (rows.length === 0 || bytes < bytesMax) && !this.done) {
+      const read = await this.read(limit - rows.length, bytesMax - bytes)
+      for (const row of read) {
+        const size = row.key.length + row.value.length
+        // A scan returns one row at least: that one may not fit, and is then the last it has returned.
+        if (rows.length > 0 && bytes + size > bytesMax) {
+          this.ahead = row
+          return { items: rows.map(itemOf), done: false }
+        }
+        rows.push(row)
+        bytes += size
+      }
+      this.done = read.length === 0
     }
-    this.continueAfter(last.key)
-    if (rows.length <= limit) {
-      const left = await this.view.scan({
-        start: this.start,
-        end: this.end,
-        reverse: this.reverse,
-        limit: 1,
-        bytesMax: 1,
-      })
-      this.done = left.length === 0
-    }
-    return {
-      items: kept.map(({ key, value }) => ({ key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) })),
-      done: this.done,
-    }
+    // The row after the page tells whether anything is left behind it.
+    if (!this.done) this.ahead = (await this.read(1, 1))[0] ?? null
+    this.done = this.ahead === null
+    return { items: rows.map(itemOf), done: this.done }
   }
 
   async count(limit: number): Promise<{ readonly count: number; readonly done: boolean }> {
@@ -271,8 +263,25 @@ export class Scan {
     return this.view.close()
   }
 
+  /** The next rows, none of which is read twice. */
+  private async read(limit: number, bytesMax: number): Promise<readonly StateRow[]> {
+    const { ahead, start, end, reverse } = this
+    if (ahead !== null) {
+      this.ahead = null
+      return [ahead]
+    }
+    const rows = await this.view.scan({ start, end, reverse, limit, bytesMax })
+    const last = rows.at(-1)
+    if (last !== undefined) this.continueAfter(last.key)
+    return rows
+  }
+
   private continueAfter(row: Uint8Array): void {
     if (this.reverse) this.end = row
     else this.start = Buffer.concat([row, Buffer.from([0])])
   }
+}
+
+function itemOf({ key, value }: StateRow): ScanPage['items'][number] {
+  return { key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) }
 }

@@ -7,7 +7,8 @@ const COMPACT_AT = 1024
 
 /** Consecutive batches, ascending, without gaps. */
 export class BatchList {
-  private batches: LogBatch[] = []
+  /** Slots before `head` are free, and hold nothing. */
+  private batches: (LogBatch | null)[] = []
   private head = 0
   private totalBytes = 0
 
@@ -22,7 +23,7 @@ export class BatchList {
 
   /** The first index held; null when empty. */
   get first(): LogIndex | null {
-    return this.batches[this.head]?.first ?? null
+    return this.front?.first ?? null
   }
 
   get last(): LogIndex | null {
@@ -38,8 +39,8 @@ export class BatchList {
   /** Removes every entry from `from` on. */
   truncate(from: LogIndex): void {
     for (;;) {
-      const tail = this.size === 0 ? undefined : this.batches.at(-1)
-      if (tail === undefined || tail.last < from) return
+      const tail = this.size === 0 ? null : (this.batches.at(-1) ?? null)
+      if (tail === null || tail.last < from) return
       this.batches.pop()
       this.totalBytes -= tail.body.length
       if (tail.first < from) this.push(clipBatch(tail, tail.first, (from - 1) as LogIndex))
@@ -48,9 +49,11 @@ export class BatchList {
 
   /** Drops the first batch. */
   shift(): void {
-    const batch = this.batches[this.head]
-    if (batch === undefined) return
+    const batch = this.front
+    if (batch === null) return
     this.totalBytes -= batch.body.length
+    // A free slot holds nothing: a thousand batches that are not counted any more may be gigabytes.
+    this.batches[this.head] = null
     this.head += 1
     if (this.head < COMPACT_AT || this.head * 2 < this.batches.length) return
     this.batches = this.batches.slice(this.head)
@@ -59,18 +62,12 @@ export class BatchList {
 
   /** Drops whole batches up to and including `index`; one that reaches beyond stays as it is. */
   dropThrough(index: LogIndex): void {
-    for (
-      let batch = this.batches[this.head];
-      batch !== undefined && batch.last <= index;
-      batch = this.batches[this.head]
-    ) {
-      this.shift()
-    }
+    while ((this.front?.last ?? Infinity) <= index) this.shift()
   }
 
   /** Drops batches from the front, none of them beyond `through`, until the rest is no larger than `bytesMax`. */
   evict(bytesMax: number, through: LogIndex): void {
-    while (this.totalBytes > bytesMax && (this.batches[this.head]?.last ?? Infinity) <= through) this.shift()
+    while (this.totalBytes > bytesMax && (this.front?.last ?? Infinity) <= through) this.shift()
   }
 
   clear(): void {
@@ -89,8 +86,8 @@ export class BatchList {
     const selected: LogBatch[] = []
     let bytes = 0
     for (let i = found; i < this.batches.length; i++) {
-      const batch = this.batches[i]
-      if (batch === undefined || batch.first > last) break
+      const batch = this.batches[i] ?? null
+      if (batch === null || batch.first > last) break
       const clipped = clipBatch(batch, first, last)
       bytes += clipped.body.length
       if (selected.length > 0 && bytes > bytesMax) break
@@ -101,9 +98,13 @@ export class BatchList {
 
   *[Symbol.iterator](): Generator<LogBatch> {
     for (let i = this.head; i < this.batches.length; i++) {
-      const batch = this.batches[i]
-      if (batch !== undefined) yield batch
+      const batch = this.batches[i] ?? null
+      if (batch !== null) yield batch
     }
+  }
+
+  private get front(): LogBatch | null {
+    return this.batches[this.head] ?? null
   }
 
   /** The position of the batch that holds `index`. */
@@ -112,8 +113,8 @@ export class BatchList {
     let high = this.batches.length - 1
     while (low <= high) {
       const middle = (low + high) >>> 1
-      const batch = this.batches[middle]
-      assert(batch !== undefined, 'a search stays inside the list')
+      const batch = this.batches[middle] ?? null
+      assert(batch !== null, 'a search stays inside the list')
       if (batch.last < index) low = middle + 1
       else if (batch.first > index) high = middle - 1
       else return middle

@@ -5,7 +5,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import RocksDB, { type DatabaseOptions } from 'rocksdb-native'
 import t, { type Test } from 'tap'
 import { deferred } from '../../src/lib/deferred.ts'
-import type { StateWrite } from '../../src/ports/state-store.ts'
+import type { StateRange, StateWrite } from '../../src/ports/state-store.ts'
 import type { RocksDbClass } from '../../src/storage/rocksdb/binding.ts'
 import { nodeStateFiles, setStateAside, type StateFiles } from '../../src/storage/rocksdb/generations.ts'
 import type { SlowCall } from '../../src/storage/rocksdb/disk-watch.ts'
@@ -555,3 +555,61 @@ t.test('writers wait outside of RocksDB, which stops none, and memory stays boun
   t.match(log, /flush_started/)
   t.notMatch(log, /Stopping writes/)
 })
+t.test('rows are read once, page after page, though large ones follow small ones', async (t) => {
+  const store = new RocksStateStore({ directory: join(temporary(t), 'state') })
+  await store.open()
+  const small = Array.from({ length: 200 }, (_, i) => put(`a${1000 + i}`, 'x'))
+  await store.write(small, Buffer.from('m'))
+  const value = Buffer.alloc(500_000, 'v')
+  for (let i = 0; i < 60; i++) await store.write([put(`b${100 + i}`, value)], Buffer.from('m'))
+  await store.flush()
+  for (const reverse of [false, true]) {
+    const view = await store.view()
+    const before = bytesRead()
+    const keys: string[] = []
+    let range: StateRange = { ...EVERYTHING, reverse, limit: 4096, bytesMax: 256 * 1024 }
+    for (let page = await view.scan(range); page.length > 0; page = await view.scan(range)) {
+      keys.push(...page.map(({ key }) => Buffer.from(key).toString()))
+      const last = Buffer.from(page.at(-1)?.key ?? [])
+      range = { ...range, ...(reverse ? { end: last } : { start: Buffer.concat([last, Buffer.from([0])]) }) }
+    }
+    const read = bytesRead() - before
+    await view.close()
+    t.equal(keys.length, 260)
+    t.same(keys, reverse ? keys.toSorted().toReversed() : keys.toSorted())
+    const times = read / (60 * value.length)
+    t.ok(times < 2, `${times.toFixed(2)} times the rows' size was read`)
+  }
+  await store.close()
+})
+
+t.test('pages that do not follow each other, and two walks over one view', async (t) => {
+  const store = new RocksStateStore({ directory: join(temporary(t), 'state') })
+  await store.open()
+  const names = Array.from({ length: 100 }, (_, i) => `k${100 + i}`)
+  await store.write(
+    names.map((name) => put(name, name)),
+    Buffer.from('m'),
+  )
+  const view = await store.view()
+  const page = async (start: string, limit: number): Promise<string[]> => {
+    const rows = await view.scan({ ...EVERYTHING, start: Buffer.from(start), limit })
+    return rows.map(({ key }) => Buffer.from(key).toString())
+  }
+  t.same(await page('k100', 3), ['k100', 'k101', 'k102'])
+  t.same(await page('k100', 2), ['k100', 'k101'], 'again from the beginning')
+  t.same(await page('k150', 2), ['k150', 'k151'], 'further on')
+  t.same(await page('k101\0', 2), ['k102', 'k103'], 'back to where a page ended')
+  const both = await Promise.all([page('k103\0', 2), page('k103\0', 3)])
+  t.same(both, [
+    ['k104', 'k105'],
+    ['k104', 'k105', 'k106'],
+  ])
+  await view.close()
+  await store.close()
+})
+
+/** Everything that this process has read from files so far; nothing else reads here. */
+function bytesRead(): number {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+}

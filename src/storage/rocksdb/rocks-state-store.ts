@@ -8,6 +8,7 @@ import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, state
 import { openDatabase } from './database.ts'
 import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
+import { rowsAtOnceMax } from './row-reader.ts'
 import { BEYOND_KEYS, META_KEY, RowScan, scanKeys } from './row-scan.ts'
 import { batchBytes, WriteGate } from './write-gate.ts'
 
@@ -20,6 +21,8 @@ export interface RocksStateStoreOptions {
   readonly slowMs?: number
   /** Files that each database keeps open. */
   readonly openFilesMax?: number
+  /** About how large a row can be: what may come as a surprise when many are read at once. Default: a value of the default maximum. */
+  readonly rowBytesMax?: number
 }
 
 /** All may be left out. */
@@ -122,13 +125,18 @@ export class RocksStateStore implements StateStore {
       await this.measure(current.database)
       const session = current.database.snapshot()
       const [meta] = await readMany(session, [META_KEY])
-      const view = new RocksView(meta ?? null, session, {
-        read: async (work) => this.track('read the state', work),
-        onClose: () => {
-          this.views.delete(view)
-          release(current)
+      const rows = new RowScan(session, rowsAtOnceMax(this.options.rowBytesMax ?? limits.valueBytesMaxDefault))
+      const view = new RocksView(
+        meta ?? null,
+        { session, rows },
+        {
+          read: async (work) => this.track('read the state', work),
+          onClose: () => {
+            this.views.delete(view)
+            release(current)
+          },
         },
-      })
+      )
       this.views.add(view)
       return view
     })
@@ -305,11 +313,15 @@ class RocksView implements StateView {
   private reads = 0
   private onIdle: (() => void) | null = null
 
-  constructor(meta: Uint8Array | null, session: Database, owner: ViewOwner) {
+  constructor(
+    meta: Uint8Array | null,
+    { session, rows }: { readonly session: Database; readonly rows: RowScan },
+    owner: ViewOwner,
+  ) {
     this.meta = meta
     this.session = session
     this.owner = owner
-    this.rows = new RowScan(session)
+    this.rows = rows
   }
 
   async scan(range: StateRange): Promise<readonly StateRow[]> {
@@ -346,6 +358,7 @@ class RocksView implements StateView {
 
   private async closeAfterReads(): Promise<void> {
     if (this.reads > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+    await this.rows.close()
     await this.session.close()
     this.owner.onClose()
   }

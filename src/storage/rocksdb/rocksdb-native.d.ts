@@ -24,7 +24,6 @@ declare module 'rocksdb-native' {
 
   /** Bounds that are absent or empty do not bound. */
   export interface IteratorOptions {
-    gt?: Uint8Array
     gte?: Uint8Array
     lt?: Uint8Array
     reverse?: boolean
@@ -33,6 +32,19 @@ declare module 'rocksdb-native' {
     limit?: number
     /** Rows read at a time. */
     capacity?: number
+  }
+
+  /**
+   * A stream of rows. What begins with an underscore is the package's own: its version is exact in package.json, and the tests of
+   * `RowReader` hold what is done with it.
+   */
+  export interface RowIterator extends AsyncIterable<{ key: Buffer; value: Buffer }> {
+    /** Rows of the next read; no more than the iterator was made with. */
+    _capacity: number
+    _read(done: (error: Error | null) => void): void
+    /** Called for each row that was read, and with null at the end. */
+    push(row: { key: Buffer; value: Buffer } | null): boolean
+    readonly _readableState: { readAhead: boolean }
   }
 
   export interface BatchOptions {
@@ -49,7 +61,7 @@ declare module 'rocksdb-native' {
     snapshot(): RocksDB
     read(options: BatchOptions): ReadBatch
     write(options: BatchOptions): WriteBatch
-    iterator(options: IteratorOptions): AsyncIterable<{ key: Buffer; value: Buffer }>
+    iterator(options: IteratorOptions): RowIterator
     /** Resolves once every row in memory is on stable storage. */
     flush(): Promise<void>
     /** About how many bytes the rows between two keys have, older versions of them included. */

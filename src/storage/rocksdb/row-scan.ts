@@ -1,6 +1,7 @@
 import type { IteratorOptions } from 'rocksdb-native'
 import type { StateRange, StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
+import { RowReader } from './row-reader.ts'
 
 /** The key of the meta value: the only empty key, so below all others. */
 export const META_KEY = Buffer.alloc(0)
@@ -8,52 +9,67 @@ export const META_KEY = Buffer.alloc(0)
 export const BEYOND_KEYS = Buffer.from([0xff])
 /** The smallest key that a row can have. */
 const LOWEST_KEY = Buffer.from([0])
-/** Rows read at a time while nothing is known of their size, and the bounds afterwards. */
-const CAPACITY_FIRST = 8
-const CAPACITY_MAX = 1024
-/** What one read from an iterator should bring at most. */
-const READ_BYTES = 256 * 1024
 
-/**
- * Reads rows in order. RocksDB's iterator reads a fixed number of rows ahead, however large they are;
- * so the first few rows tell how many to ask for, and what was learnt serves the next scan of the same view.
- */
+/** Keys that one read of the iterator brings at most. */
+const KEYS_AT_ONCE_MAX = 256
+
+type Bounds = Pick<StateRange, 'start' | 'end' | 'reverse'>
+
+/** A reader, and the range that it has still to read. */
+interface Place extends Bounds {
+  readonly reader: RowReader
+}
+
+/** Reads rows in order. A scan that goes on where the one before it ended takes over its reader. */
 export class RowScan {
   private readonly database: Database
+  private readonly rowsAtOnceMax: number
+  private place: Place | null = null
+  /** How large rows were lately. */
   private rowBytes: number | null = null
 
-  constructor(database: Database) {
+  constructor(database: Database, rowsAtOnceMax: number) {
     this.database = database
+    this.rowsAtOnceMax = rowsAtOnceMax
   }
 
   async rows(range: StateRange): Promise<StateRow[]> {
-    const rows: StateRow[] = []
-    if (isEmpty(range) || range.limit <= 0) return rows
-    let bytes = 0
-    for (;;) {
-      const wanted = range.limit - rows.length
-      const capacity = this.capacity(wanted, range.bytesMax - bytes)
-      const isProbe = this.rowBytes === null
-      const limit = isProbe ? Math.min(wanted, capacity) : wanted
-      let count = 0
-      for await (const row of this.database.iterator({ ...bounds(range, rows.at(-1)?.key), limit, capacity })) {
-        const size = row.key.length + row.value.length
-        if (rows.length > 0 && bytes + size > range.bytesMax) return rows
-        rows.push(row)
-        bytes += size
-        count += 1
-        // Leaving now spares the iterator a read that would find nothing.
-        if (count === limit) break
-      }
-      if (count > 0) this.rowBytes = Math.max(1, bytes / rows.length)
-      if (count < limit || rows.length >= range.limit) return rows
+    if (isEmpty(range) || range.limit <= 0) return []
+    const reader = this.takeOver(range) ?? this.open(range)
+    try {
+      const rows = await fill(range, reader)
+      await this.keep({ reader, ...rest(range, rows.at(-1)) })
+      return rows
+    } catch (error) {
+      await reader.close()
+      throw error
     }
   }
 
-  private capacity(wanted: number, bytesLeft: number): number {
-    if (this.rowBytes === null) return Math.min(wanted, CAPACITY_FIRST)
-    const fitting = Math.ceil(Math.min(READ_BYTES, Math.max(bytesLeft, 1)) / this.rowBytes) + 1
-    return Math.max(1, Math.min(wanted, fitting, CAPACITY_MAX))
+  async close(): Promise<void> {
+    const { place } = this
+    this.place = null
+    await place?.reader.close()
+  }
+
+  private open(range: Bounds): RowReader {
+    const size = { rowsMax: this.rowsAtOnceMax, rowBytes: this.rowBytes }
+    return new RowReader(this.database, bounds(range), size)
+  }
+
+  private takeOver(range: Bounds): RowReader | null {
+    const { place } = this
+    if (place === null || !isSame(place, range)) return null
+    this.place = null
+    return place.reader
+  }
+
+  /** Large rows that came as a surprise are read again when they are wanted: the next page may be a slow client away. */
+  private async keep(place: Place): Promise<void> {
+    this.rowBytes = place.reader.latestRowBytes
+    await this.close()
+    if (place.reader.holdsTooMuch) await place.reader.close()
+    else this.place = place
   }
 }
 
@@ -63,8 +79,8 @@ export async function scanKeys(database: Database, range: StateRange): Promise<U
   if (isEmpty(range) || range.limit <= 0) return keys
   let bytes = 0
   const { limit } = range
-  const capacity = Math.min(limit, CAPACITY_MAX)
-  for await (const { key } of database.iterator({ ...bounds(range, undefined), values: false, limit, capacity })) {
+  const capacity = Math.min(limit, KEYS_AT_ONCE_MAX)
+  for await (const { key } of database.iterator({ ...bounds(range), values: false, limit, capacity })) {
     bytes += key.length
     if (keys.length > 0 && bytes > range.bytesMax) break
     keys.push(key)
@@ -74,16 +90,43 @@ export async function scanKeys(database: Database, range: StateRange): Promise<U
   return keys
 }
 
-function isEmpty({ start, end }: StateRange): boolean {
+async function fill({ limit, bytesMax }: StateRange, reader: RowReader): Promise<StateRow[]> {
+  const rows: StateRow[] = []
+  let bytes = 0
+  while (rows.length < limit && (rows.length === 0 || bytes < bytesMax)) {
+    reader.wantedRows = limit - rows.length
+    reader.wantedBytes = bytesMax - bytes
+    const row = await reader.peek()
+    if (row === null) break
+    const size = row.key.length + row.value.length
+    if (rows.length > 0 && bytes + size > bytesMax) break
+    reader.take()
+    rows.push(row)
+    bytes += size
+  }
+  return rows
+}
+
+function isEmpty({ start, end }: Bounds): boolean {
   return end !== null && Buffer.compare(end, start ?? LOWEST_KEY) <= 0
 }
 
-/** The bounds of what is left of `range` after the row with key `done`. */
-function bounds({ start, end, reverse }: StateRange, done: Buffer | Uint8Array | undefined): IteratorOptions {
+function isSame(one: Bounds, other: Bounds): boolean {
+  return one.reverse === other.reverse && isSameKey(one.start, other.start) && isSameKey(one.end, other.end)
+}
+
+function isSameKey(one: Uint8Array | null, other: Uint8Array | null): boolean {
+  return one === null || other === null ? one === other : Buffer.compare(one, other) === 0
+}
+
+/** What is left of a range behind the row `last`. */
+function rest({ start, end, reverse }: Bounds, last: StateRow | undefined): Bounds {
+  if (last === undefined) return { start, end, reverse }
+  if (reverse) return { start, end: last.key, reverse }
+  return { start: Buffer.concat([last.key, Buffer.from([0])]), end, reverse }
+}
+
+function bounds({ start, end, reverse }: Bounds): IteratorOptions {
   const low = start === null || start.length === 0 ? LOWEST_KEY : start
-  if (reverse) {
-    const high = done ?? end
-    return { gte: low, reverse, ...(high === null ? {} : { lt: high }) }
-  }
-  return { ...(done === undefined ? { gte: low } : { gt: done }), ...(end === null ? {} : { lt: end }) }
+  return { gte: low, reverse, ...(end === null ? {} : { lt: end }) }
 }

@@ -31,7 +31,9 @@ export interface MemberAddresses {
 }
 
 // The built program, as users run it: `npm test` builds first.
-const program = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
+// Programs made of tests are compiled into a folder of their own, one level below.
+const root = import.meta.url.includes('/build/test/') ? '../../../../' : '../../../'
+const program = fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))
 
 /** What a test keeps of a node's log. */
 const outputCharactersMax = 4 * 1024 * 1024

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import { randomFillSync } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { mebibytes, residentBytes } from '../soak/memory.ts'
+import { soakDefaults } from '../soak/options.ts'
+import { soak } from '../soak/soak.ts'
+import { RawConnection } from '../support/raw-client.ts'
+import { TestCluster } from './support/cluster.ts'
+import { eventually } from './support/eventually.ts'
+import type { NodeProcess } from './support/node-process.ts'
+
+const MB = 1_000_000
+const value = randomFillSync(Buffer.alloc(MB))
+
+async function put(node: NodeProcess, key: string, bytes: Uint8Array): Promise<void> {
+  const answer = await node.client.putKey(key, bytes)
+  if (answer.status !== 200) throw new Error(answer.summary)
+}
+
+async function residentOf({ process }: NodeProcess): Promise<number> {
+  return mebibytes((await residentBytes(process.pid)) ?? Number.NaN)
+}
+
+/** Everything that the process has read so far, from files and sockets. */
+function bytesRead({ process }: NodeProcess): number {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync(`/proc/${process.pid}/io`, 'utf8'))?.[1])
+}
+
+t.test(
+  'large values pass through a leader, a follower and a learner that catches up, and leave their memory',
+  async (t) => {
+    const cluster = await TestCluster.formed(t, { size: 3 })
+    const leader = await cluster.leader()
+    const nodes = [...cluster.nodes]
+    // By now every cache is full.
+    for (let number = 0; number < 150; number++) await put(leader, `k${number % 20}`, value)
+    const learner = await cluster.add()
+    await learner.start()
+    const { id, raft, api } = learner.addresses
+    const joined = await leader.client.post('/cluster/learners?timeout=60s', { id, raft, api, wait: true })
+    t.equal(joined.status, 200, joined.summary)
+    const before = await Promise.all(nodes.map(residentOf))
+    for (let number = 0; number < 300; number++) await put(leader, `k${number % 20}`, value)
+    await cluster.untilEqual()
+    for (const [at, node] of nodes.entries()) {
+      const grown = (await residentOf(node)) - (before[at] ?? 0)
+      t.ok(grown < 120, `node ${node.id}: 300 MB were written, and it takes ${grown} MiB more than ${before[at]}`)
+    }
+    const held = await residentOf(learner)
+    t.ok(held < 480, `the learner takes ${held} MiB`)
+  },
+)
+
+t.test(
+  'a state of large values is read once for a backup, a stream or a listing, and for readers that do not read',
+  async (t) => {
+    const cluster = await TestCluster.formed(t, { size: 1 })
+    const node = cluster.node(1)
+    // Small rows first: what they say of the size of the rows is wrong.
+    for (let number = 0; number < 30; number++) await put(node, `a${number}`, Buffer.from('x'))
+    const count = 100
+    for (let number = 0; number < count; number++) await put(node, `k${number}`, value)
+    t.equal((await node.client.post('/cluster/purge')).status, 200)
+    const measured = async (path: string, accept: string): Promise<number> => {
+      const before = bytesRead(node)
+      const answer = await node.client.get(path, { accept })
+      t.equal(answer.status, 200)
+      t.ok(answer.body.length >= count * MB, `${answer.body.length} bytes`)
+      return (bytesRead(node) - before) / (count * MB)
+    }
+    for (const [path, accept] of [
+      ['/cluster/snapshot', '*/*'],
+      ['/kv', 'application/x-ndjson'],
+    ] as const) {
+      const times = await measured(path, accept)
+      // Compaction of what was written reads along.
+      t.ok(times < 3, `${path}: ${times.toFixed(2)} times the values' size was read`)
+    }
+    const before = await residentOf(node)
+    const readers = Array.from({ length: 32 }, () => new RawConnection(Number(new URL(node.addresses.api).port)))
+    t.teardown(() => readers.forEach(({ socket }) => socket.destroy()))
+    for (const reader of readers) {
+      reader.socket.pause()
+      reader.send('GET /cluster/snapshot HTTP/1.1\r\nHost: test\r\n\r\n')
+    }
+    let read = bytesRead(node)
+    await eventually('all of them are stuck', async () => {
+      await delay(500)
+      const stuck = bytesRead(node) - read < MB
+      read = bytesRead(node)
+      return stuck ? true : null
+    })
+    const held = (await residentOf(node)) - before
+    t.ok(held < 32 * 16, `32 readers that do not read take ${held} MiB`)
+  },
+)
+
+t.test('a soak of half a minute', async (t) => {
+  // Other tests run beside it.
+  const options = { ...soakDefaults, minutes: 0.5, valueBytesMax: 1024 * 1024, mayElect: true }
+  const { lines, complaints } = await soak(t, options)
+  for (const line of lines) t.comment(line)
+  t.same(complaints, [])
+})

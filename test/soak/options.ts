@@ -1,0 +1,48 @@
+import { parseArgs } from 'node:util'
+import { limits } from '../../src/limits.ts'
+
+export interface SoakOptions {
+  readonly minutes: number
+  /** `--value-bytes-max` of the nodes; values are written from 16 bytes up to this size. */
+  readonly valueBytesMax: number
+  /** What the writers together send at most; the machine must keep idle time, or elections come from its being busy. */
+  readonly bytesPerSecond: number
+  /** Whether elections are no complaint: a machine that others keep busy is reason enough for some. */
+  readonly mayElect: boolean
+  /** Where each sample goes, as a line of JSON; null for nowhere. */
+  readonly samples: string | null
+}
+
+export const soakDefaults: SoakOptions = {
+  minutes: 30,
+  valueBytesMax: limits.valueBytesMaxCeiling,
+  bytesPerSecond: 4 * 1024 * 1024,
+  mayElect: false,
+  samples: null,
+}
+
+export const USAGE =
+  'npm run soak -- [--minutes 30] [--value-bytes-max 16777216] [--bytes-per-second 4194304] [--samples FILE.jsonl]'
+
+/** Throws an `Error` that says what is wrong with `words`. */
+export function soakOptions(words: readonly string[]): SoakOptions {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...words],
+    options: { minutes: text, 'value-bytes-max': text, 'bytes-per-second': text, samples: text },
+  })
+  return {
+    minutes: number(values.minutes, 'minutes') ?? soakDefaults.minutes,
+    valueBytesMax: number(values['value-bytes-max'], 'value-bytes-max') ?? soakDefaults.valueBytesMax,
+    bytesPerSecond: number(values['bytes-per-second'], 'bytes-per-second') ?? soakDefaults.bytesPerSecond,
+    mayElect: soakDefaults.mayElect,
+    samples: values.samples ?? null,
+  }
+}
+
+function number(text: string | undefined, name: string): number | null {
+  if (text === undefined) return null
+  const value = Number(text)
+  if (!Number.isFinite(value) || value <= 0) throw new Error(`--${name} ${text} is no number above 0`)
+  return value
+}
