@@ -20,7 +20,7 @@ import { Status } from './status.ts'
 import { WatchedState } from './watched-state.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
-const PEER_PROTOCOL = 2
+const PEER_PROTOCOL = 3
 
 /** What a node offers to its front. */
 export interface NodeServices {

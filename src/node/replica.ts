@@ -18,7 +18,7 @@ import type { Peers } from './peers.ts'
 import type { LeaderHint } from './proposals.ts'
 import { Proposals } from './proposals.ts'
 import { RaftJournal } from './raft-journal.ts'
-import { raftOptions } from './raft-options.ts'
+import { leaseDriftMs, raftOptions } from './raft-options.ts'
 import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import type { ReceivedSnapshot } from './snapshot-receiver.ts'
@@ -26,6 +26,7 @@ import { SnapshotReceiver } from './snapshot-receiver.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
 import { StateFlusher } from './state-flusher.ts'
 import type { Startup } from './startup.ts'
+import { Suspension } from './suspension.ts'
 
 /** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
 export class Replica {
@@ -40,6 +41,7 @@ export class Replica {
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
   readonly freshness: Freshness
+  readonly suspension: Suspension
   readonly journal: RaftJournal
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
@@ -52,18 +54,21 @@ export class Replica {
     this.options = options
     this.deps = deps
     this.peers = peers
+    const life = deps.random.integer(0, 2 ** 32)
     this.journal = new RaftJournal(deps.clock, deps.logger)
     this.conditions = new Conditions(deps.clock)
-    this.loop = this.makeLoop(startup)
-    this.freshness = new Freshness((index) => this.raft.leaderIdAt(index))
+    this.loop = this.makeLoop(startup, life)
+    this.freshness = new Freshness({ life })
+    const onWoken = (): void => this.input(() => this.raft.woken(deps.clock.now()))
+    this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock: deps.clock, onWoken })
     this.rows = new Rows(deps.state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     this.proposals = this.makeProposals()
     this.reads = this.makeReads()
-    this.forwarded = new Forwarded({
-      id: options.id,
+    this.forwarded = new Forwarded(options, {
       leading: () => this.loop.leading(),
       propose: (count, body) => this.propose(count, body),
+      stepDown: (reason) => this.input(() => this.raft.stepDown(deps.clock.now(), reason)),
       send: (message) => this.send(message),
     })
     this.control = new Control(
@@ -171,6 +176,7 @@ export class Replica {
     this.reads.close(error)
     this.control.close(error)
     this.conditions.giveUp()
+    this.rows.close(error)
     this.snapshotSender.stop()
     this.snapshotReceiver.stop()
     this.flusher.stop()
@@ -188,6 +194,7 @@ export class Replica {
   }
 
   private onRaftMessage(message: RaftMessage): void {
+    this.suspension.look()
     const receive = (): void => {
       this.raft.receive(this.deps.clock.now(), message)
       // Before the effects are carried out, which may go by what the leader says besides.
@@ -196,10 +203,10 @@ export class Replica {
     this.loop.input(receive, this.peers.adoptionFrom(message.from))
   }
 
-  private onAppendRequest({ from, vote, committed }: AppendRequest): void {
-    if (this.raft.leader !== from || !sameLeaderId(this.raft.vote.leaderId, vote.leaderId)) return
+  private onAppendRequest(message: AppendRequest): void {
+    if (this.raft.leader !== message.from || !sameLeaderId(this.raft.vote.leaderId, message.vote.leaderId)) return
     this.peers.removal.onLeaderHeard()
-    this.freshness.onLeaderHeard({ at: this.deps.clock.now(), committed, leaderId: vote.leaderId }, this.appliedIndex)
+    this.freshness.onLeaderHeard(message, this.deps.clock.now(), this.appliedIndex)
   }
 
   private offerSnapshot(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted' {
@@ -272,10 +279,10 @@ export class Replica {
     )
   }
 
-  private makeLoop({ restored, clusterId }: Startup): CoreLoop {
+  private makeLoop({ restored, clusterId }: Startup, life: number): CoreLoop {
     const { clock, log, transport, logger, random } = this.deps
     const createRaft = this.deps.createRaft ?? ((...parts) => new Raft(...parts))
-    const raft = createRaft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
+    const raft = createRaft(raftOptions(this.options, life), restored, { random, codec: entryCodec }, clock.now())
     const deps = {
       raft,
       log,
@@ -375,6 +382,7 @@ export class Replica {
       offer: (source) => this.offerSnapshot(source),
       onProgress: (from, vote) => this.input(() => this.raft.snapshotProgress(clock.now(), from, vote)),
       pause: () => this.applier.pause(),
+      replace: (commit) => this.rows.replace(commit),
       isAhead: (logId) => logId.index > this.appliedIndex,
       resume: (installed) => this.resume(installed),
       onFault: (error) => this.fault(error),
@@ -383,17 +391,9 @@ export class Replica {
 
   private makeFlusher(flushedAt: LogIndex): StateFlusher {
     const { log, state, clock } = this.deps
-    const { purgeEveryEntries, purgeEveryBytes } = this.options
-    return new StateFlusher(
-      { everyEntries: purgeEveryEntries, everyBytes: purgeEveryBytes },
-      {
-        log,
-        state,
-        applier: this.applier,
-        onDurable: (logId) => this.input(() => this.raft.stateDurable(clock.now(), logId)),
-        onFault: (error) => this.fault(error),
-      },
-      flushedAt,
-    )
+    const { applier } = this
+    const onDurable = (logId: LogId): void => this.input(() => this.raft.stateDurable(clock.now(), logId))
+    const deps = { log, state, applier, onDurable, onFault: (error: Error) => this.fault(error) }
+    return new StateFlusher(this.options, deps, flushedAt)
   }
 }
