@@ -190,7 +190,17 @@ class Liar {
       : ({ kind: 'conflict', prev, hint: this.logId() } as const)
     const sentAt = this.chance(0.5) ? (plan?.sentAt ?? 0) : this.random.integer(-1, 9_000)
     const said = this.chance(0.8) ? asked : this.vote(this.node())
-    return { type: 'append-response', from, to: one, vote: said, asked, session, sentAt, answeredAt: { life: 1, at: sentAt }, outcome }
+    return {
+      type: 'append-response',
+      from,
+      to: one,
+      vote: said,
+      asked,
+      session,
+      sentAt,
+      answeredAt: { life: 1, at: sentAt },
+      outcome,
+    }
   }
 
   private vote(owner: NodeId): Vote {
