@@ -63,6 +63,10 @@ export class Peers {
   private readonly lingering = new Map<NodeId, { readonly raft: string; readonly cancel: () => void }>()
   /** Of those, who is in no committed membership any more: forgotten with the connection. */
   private readonly departed = new Set<NodeId>()
+  /** Members that are elsewhere, by their own word, than the membership has them. */
+  private readonly elsewhere = new Map<NodeId, NodeAddresses>()
+  /** Where members were listed that an operator has listed elsewhere before they moved. */
+  private readonly leaving = new Map<NodeId, string>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
   private readonly warned: Warnings
@@ -163,7 +167,11 @@ export class Peers {
       )
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
-    if (reason !== null || hello.purpose === 'probe') return reason
+    if (reason !== null) return reason
+    if (hello.purpose === 'probe') {
+      this.find(from, hello.addresses.raft)
+      return null
+    }
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
     this.compareAddresses(from, hello.addresses)
@@ -196,6 +204,24 @@ export class Peers {
     if (code !== 'wrong-node') return
     this.warned.raise('wrong-node', String(peer), detail)
     if (this.routes.onFailed(peer)) this.connect()
+  }
+
+  /** Discovery knows more than the membership: somebody answers at `raft` as this member. Whether it is that one the handshake says. */
+  onFound(
+    id: NodeId,
+    { clusterId, incarnation, raft }: { clusterId: string | null; incarnation: string; raft: string },
+  ): void {
+    const known = this.incarnations.of(id)
+    const isOurs = clusterId === null || clusterId === this.deps.clusterId()
+    if (isOurs && (known === null || known === incarnation)) this.find(id, raft)
+  }
+
+  /** Members that run elsewhere than the membership has them, without having been told to leave there. */
+  get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
+    return [...this.elsewhere].flatMap(([id, { raft, api }]) => {
+      const isThere = id === this.options.id || this.deps.transport.isConnected(id)
+      return isThere && this.leaving.get(id) !== raft ? [{ id, raft, api }] : []
+    })
   }
 
   onConnected(peer: NodeId): void {
@@ -261,6 +287,10 @@ export class Peers {
   /** The incarnation by which a member is known, or null. */
   incarnationOf(id: NodeId): string | null {
     return this.incarnations.of(id)
+  }
+
+  private find(id: NodeId, raft: string): void {
+    if (id !== this.options.id && this.listed.has(id) && this.routes.announce(id, raft)) this.connect()
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
@@ -364,10 +394,13 @@ export class Peers {
   private compareAddresses(id: NodeId, { raft, api }: NodeAddresses): void {
     const listed = this.listed.get(id)
     if (listed === undefined || raft === '') return
+    if (this.leaving.get(id) !== raft) this.leaving.delete(id)
     if (listed.raft === raft && listed.api === api) {
+      this.elsewhere.delete(id)
       this.warned.clear('wrong-address', String(id))
       return
     }
+    this.elsewhere.set(id, { raft, api })
     this.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
@@ -375,7 +408,12 @@ export class Peers {
   private forgetOldAddresses(before: ReadonlyMap<NodeId, NodeAddresses>): void {
     for (const [id, { raft, api }] of before) {
       const now = this.listed.get(id)
-      if (now?.raft !== raft || now.api !== api) this.warned.clear('wrong-address', String(id))
+      if (now?.raft === raft && now.api === api) continue
+      this.warned.clear('wrong-address', String(id))
+      const said = this.elsewhere.get(id)
+      if (said?.raft === now?.raft && said?.api === now?.api) this.elsewhere.delete(id)
+      if (now === undefined) this.leaving.delete(id)
+      else if (now.raft !== raft && said?.raft !== now.raft) this.leaving.set(id, raft)
     }
   }
 

@@ -17,7 +17,7 @@ export const FRAME_HEADER_BYTES = 12
 export const FRAME_VERSION = 1
 
 /** Of the messages. A node refuses a hello that carries another number. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 export interface FrameHeader {
   readonly payloadBytes: number

@@ -244,7 +244,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
   const members = new Map(ids.map((id) => [id, addresses(id)]))
   peers.onMembership({ configs: [ids], nodes: members, removing: [] })
   const hello = (from: number, incarnation: string): Hello => ({
-    protocol: 2,
+    protocol: 3,
     purpose: 'messages',
     from: nodeId(from),
     to: nodeId(1),

@@ -1,0 +1,76 @@
+import type { AutomationOptions } from './automation.ts'
+import type { CrashMoment } from './machine.ts'
+import type { Scene } from './scene.ts'
+import type { CrashOrder, Stage } from './stage.ts'
+
+/** Four nodes with one command line, three of which form the cluster: one dies at each step, and another one may die with it. */
+interface DiscoveryCase {
+  readonly crash: CrashOrder
+  /** Dies when the first one does, and has forgotten whatever it had only in mind. */
+  readonly also: number | null
+  /** The first one stays away for so long that the others would do without it. */
+  readonly staysAway: boolean
+}
+
+const MACHINES = 4
+const MOMENTS: readonly CrashMoment[] = ['pledge-begin', 'pledge-end', 'write-begin', 'write-end', 'send']
+const CRASH_AT_MAX = 3
+/** Not everything happens so often on every machine. */
+const CRASH_WITHIN_MS = 4_000
+const AWAY_MS = 5_000
+
+const automation: AutomationOptions = {
+  formation: { expected: 3, delayMs: 100, autoJoin: true, votersTarget: 3, failureShare: 0 },
+  autopilot: { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 },
+  stabilizationMs: 50,
+}
+
+function discoveryCases(): DiscoveryCase[] {
+  const cases: DiscoveryCase[] = []
+  for (const machine of [0, 1, 2]) {
+    for (const moment of MOMENTS) {
+      for (let at = 1; at <= CRASH_AT_MAX; at++) {
+        const kind = (machine + at) % 2 === 0 ? 'power' : 'kill'
+        for (const also of [null, (machine + 1) % 3, 3]) {
+          for (const staysAway of [false, true]) cases.push({ crash: { machine, moment, at, kind }, also, staysAway })
+        }
+      }
+    }
+  }
+  return cases
+}
+
+export function discoveryScenes(): Scene[] {
+  return discoveryCases().map((given, i) => {
+    const { crash, also, staysAway } = given
+    const other = also === null ? '' : `, with it ${also}`
+    return {
+      name: `discovery: ${crash.machine} dies at ${crash.moment} ${crash.at} (${crash.kind})${staysAway ? ' for long' : ''}${other}`,
+      isSampled: i % 2 === 0 || staysAway,
+      machines: MACHINES,
+      automation,
+      play: (stage) => playDiscovery(given, stage),
+    }
+  })
+}
+
+/** One healthy cluster comes of it, of whatever list; the oracles see to it that there is never another one. */
+async function playDiscovery({ crash, also, staysAway }: DiscoveryCase, stage: Stage): Promise<void> {
+  const victim = stage.machine(crash.machine)
+  stage.order(crash)
+  stage.startAll()
+  await stage.waitForOr(CRASH_WITHIN_MS, () => stage.hasCrashed)
+  if (stage.hasCrashed) {
+    stage.mark(`dies at ${crash.moment}`)
+    if (staysAway) stage.takeDown(victim, 'kill')
+    if (also !== null) stage.takeDown(stage.machine(also), 'kill')
+    await stage.sleep(20)
+    if (also !== null) stage.bringBack(stage.machine(also))
+    if (staysAway) {
+      await stage.sleep(AWAY_MS)
+      stage.mark(stage.cluster.formedClusters().length > 0 ? 'formed without it' : 'waited for it')
+      stage.bringBack(victim)
+    }
+  }
+  await stage.expectOneHealthyCluster()
+}
