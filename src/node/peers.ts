@@ -8,7 +8,8 @@ import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId } 
 import { RemovalNotice } from './removal-notice.ts'
 import { Routes } from './routes.ts'
 import { isPromise, Vouchers } from './vouchers.ts'
-import { Warnings, wrongAddress, wrongToken, type Warning } from './warnings.ts'
+import { Warnings, wrongToken, type Warning } from './warnings.ts'
+import { Whereabouts } from './whereabouts.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -63,20 +64,18 @@ export class Peers {
   private readonly lingering = new Map<NodeId, { readonly raft: string; readonly cancel: () => void }>()
   /** Of those, who is in no committed membership any more: forgotten with the connection. */
   private readonly departed = new Set<NodeId>()
-  /** Members that are elsewhere, by their own word, than the membership has them. */
-  private readonly elsewhere = new Map<NodeId, NodeAddresses>()
-  /** Where members were listed that an operator has listed elsewhere before they moved. */
-  private readonly leaving = new Map<NodeId, string>()
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly routes: Routes
   private readonly warned: Warnings
   private readonly vouchers: Vouchers
+  private readonly whereabouts: Whereabouts
   readonly removal: RemovalNotice
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
+    this.whereabouts = new Whereabouts(this.warned)
     const { effective, isBehind } = deps
     this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
     this.callers = new Callers(options.callersMax)
@@ -174,7 +173,7 @@ export class Peers {
     }
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
-    this.compareAddresses(from, hello.addresses)
+    this.whereabouts.compare(from, hello.addresses)
     if (this.routes.announce(from, hello.addresses.raft)) this.connect()
     return null
   }
@@ -216,12 +215,9 @@ export class Peers {
     if (isOurs && (known === null || known === incarnation)) this.find(id, raft)
   }
 
-  /** Members that run elsewhere than the membership has them, without having been told to leave there. */
+  /** Members that are connected, and this node, that are elsewhere than the membership has them, and were not told to leave there. */
   get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
-    return [...this.elsewhere].flatMap(([id, { raft, api }]) => {
-      const isThere = id === this.options.id || this.deps.transport.isConnected(id)
-      return isThere && this.leaving.get(id) !== raft ? [{ id, raft, api }] : []
-    })
+    return this.whereabouts.moved.filter(({ id }) => id === this.options.id || this.deps.transport.isConnected(id))
   }
 
   onConnected(peer: NodeId): void {
@@ -232,7 +228,6 @@ export class Peers {
   onMembership(membership: Membership): void {
     for (const [id, addresses] of this.listed)
       if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
-    const before = this.listed
     this.listed = membership.nodes
     const unproven = this.routes.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
@@ -242,8 +237,8 @@ export class Peers {
       this.stay(id)
       this.callers.remove(id)
     }
-    this.forgetOldAddresses(before)
-    this.compareAddresses(this.options.id, this.options.addresses)
+    this.whereabouts.onMembership(membership.nodes)
+    this.whereabouts.compare(this.options.id, this.options.addresses)
     this.connect()
     for (const id of unproven) this.proveAddress(id)
   }
@@ -388,33 +383,6 @@ export class Peers {
       },
       (error: unknown) => this.fault(error),
     )
-  }
-
-  /** A member that says it is elsewhere than the membership says: an operator has to say which of the two is right. */
-  private compareAddresses(id: NodeId, { raft, api }: NodeAddresses): void {
-    const listed = this.listed.get(id)
-    if (listed === undefined || raft === '') return
-    if (this.leaving.get(id) !== raft) this.leaving.delete(id)
-    if (listed.raft === raft && listed.api === api) {
-      this.elsewhere.delete(id)
-      this.warned.clear('wrong-address', String(id))
-      return
-    }
-    this.elsewhere.set(id, { raft, api })
-    this.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
-  }
-
-  /** What was said of a member's addresses was said of the old ones. */
-  private forgetOldAddresses(before: ReadonlyMap<NodeId, NodeAddresses>): void {
-    for (const [id, { raft, api }] of before) {
-      const now = this.listed.get(id)
-      if (now?.raft === raft && now.api === api) continue
-      this.warned.clear('wrong-address', String(id))
-      const said = this.elsewhere.get(id)
-      if (said?.raft === now?.raft && said?.api === now?.api) this.elsewhere.delete(id)
-      if (now === undefined) this.leaving.delete(id)
-      else if (now.raft !== raft && said?.raft !== now.raft) this.leaving.set(id, raft)
-    }
   }
 
   private fault(error: unknown): void {

@@ -73,13 +73,15 @@ export class Pledges {
   }
 
   private change(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {
-    const work = this.saving.then(async () => {
-      const next = edit(this.stored)
-      await this.deps.register.store(next)
-      this.stored = next
-    })
+    const work = this.saving.then(() => this.save(edit))
     this.saving = work.catch(() => undefined)
     return work
+  }
+
+  private async save(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {
+    const next = edit(this.stored)
+    await this.deps.register.store(next)
+    this.stored = next
   }
 
   private valid(pledge: Pledge | null): Pledge | null {

@@ -1,7 +1,7 @@
 import { limits } from '../limits.ts'
 import type { Place, Pledge } from '../ports/automation.ts'
 import type { Candidacy, Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
-import { nodeId } from '../raft/index.ts'
+import type { NodeId } from '../raft/index.ts'
 import { DecodeError } from './decode-error.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -136,7 +136,7 @@ function writePledge(writer: FrameWriter, pledge: Pledge | null): void {
   if (pledge === null) return
   writer.u32(pledge.members.length)
   for (const { id, ...addresses } of pledge.members) {
-    writeNodeId(writer, nodeId(id))
+    writeNodeId(writer, id as NodeId)
     writeAddresses(writer, addresses)
   }
 }
