@@ -3,11 +3,11 @@ import type { CrashMoment } from './machine.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** Four nodes with one command line, three of which form the cluster: one dies at each step, and another one may die with it. */
+/** Four nodes with one command line, three of which form the cluster: one dies at each step, and others may die with it. */
 interface DiscoveryCase {
   readonly crash: CrashOrder
-  /** Dies when the first one does, and has forgotten whatever it had only in mind. */
-  readonly also: number | null
+  /** Die when the first one does, and forget whatever they have only in mind. */
+  readonly also: readonly number[]
   /** The first one stays away for so long that the others would do without it. */
   readonly staysAway: boolean
 }
@@ -37,7 +37,7 @@ function discoveryCases(): DiscoveryCase[] {
     for (const [moment, atMax] of MOMENTS) {
       for (let at = 1; at <= atMax; at++) {
         const kind = (machine + at) % 2 === 0 ? 'power' : 'kill'
-        for (const also of [null, (machine + 1) % 3, 3]) {
+        for (const also of [[], [(machine + 1) % 3, (machine + 2) % 3], [3]]) {
           for (const staysAway of [false, true]) cases.push({ crash: { machine, moment, at, kind }, also, staysAway })
         }
       }
@@ -49,10 +49,10 @@ function discoveryCases(): DiscoveryCase[] {
 export function discoveryScenes(): Scene[] {
   return discoveryCases().map((given, i) => {
     const { crash, also, staysAway } = given
-    const other = also === null ? '' : `, with it ${also}`
+    const other = also.length === 0 ? '' : `, with it ${also.join()}`
     return {
       name: `discovery: ${crash.machine} dies at ${crash.moment} ${crash.at} (${crash.kind})${staysAway ? ' for long' : ''}${other}`,
-      isSampled: i % 3 !== 0,
+      isSampled: i % 3 !== 0 || also.length > 1,
       machines: MACHINES,
       automation,
       play: (stage) => playDiscovery(given, stage),
@@ -60,7 +60,7 @@ export function discoveryScenes(): Scene[] {
   })
 }
 
-/** One healthy cluster comes of it, of whatever list; the oracles see to it that there is never another one. */
+/** One healthy cluster comes of it, of one list, whoever begins it: no node is left bound to another. */
 async function playDiscovery({ crash, also, staysAway }: DiscoveryCase, stage: Stage): Promise<void> {
   const victim = stage.machine(crash.machine)
   stage.order(crash)
@@ -69,9 +69,9 @@ async function playDiscovery({ crash, also, staysAway }: DiscoveryCase, stage: S
   if (stage.hasCrashed) {
     stage.mark(`dies at ${crash.moment}`)
     if (staysAway) stage.takeDown(victim, 'kill')
-    if (also !== null) stage.takeDown(stage.machine(also), 'kill')
+    for (const at of also) stage.takeDown(stage.machine(at), 'kill')
     await stage.sleep(20)
-    if (also !== null) stage.bringBack(stage.machine(also))
+    for (const at of also) stage.bringBack(stage.machine(at))
     if (staysAway) {
       await stage.sleep(AWAY_MS)
       stage.mark(stage.cluster.formedClusters().length > 0 ? 'formed without it' : 'waited for it')
@@ -79,4 +79,6 @@ async function playDiscovery({ crash, also, staysAway }: DiscoveryCase, stage: S
     }
   }
   await stage.expectOneHealthyCluster()
+  const begun = new Set(stage.machines.map(({ clusterId }) => clusterId).filter((clusterId) => clusterId !== ''))
+  stage.check(begun.size === 1, 'formation', `clusters were begun of several lists: ${[...begun].join(' ')}`)
 }
