@@ -31,6 +31,8 @@ export const limits = {
   membersMax: 64,
   /** Addresses that are asked at one time who is there. */
   discoveryProbesMax: 16,
+  /** Pledges of one node to form a cluster, one after the other: a new one is given only when nobody can form the one before any more. */
+  pledgeRoundsMax: 1_000_000_000,
   listItemsMax: 1000,
   listItemsDefault: 100,
   /** Keys that a count looks at in one piece. */

@@ -258,6 +258,7 @@ function nodeDependencies(
     clock: systemClock,
     random,
     peers: directory.peers,
+    formation: directory.formation,
     logger,
     hash: (text) => createHash('sha256').update(text).digest('hex'),
     automation: automationPlan(config),

@@ -1,21 +1,14 @@
-import type {
-  FormationDecision,
-  FormationRules,
-  FormationView,
-  NodeFacts,
-  Place,
-  Proposal,
-} from '../ports/automation.ts'
-
-/** How many nodes or addresses a reason names. */
-const NAMED_MAX = 5
+import type { FormationDecision, FormationRules, FormationView, NodeFacts, Place, Pledge } from '../ports/automation.ts'
+import { decidePledged, pledgeToShare } from './pledge-decision.ts'
+import { nameNodes, nameSome } from './reasons.ts'
 
 /**
  * What a node without a cluster of its own does about that (raft.md 3).
  *
- * A node forms a cluster only when all of its members are there, have no other cluster, and propose exactly the same members; and
- * it joins whatever cluster of its token it sees, or has seen since it started, rather than form one. So whoever forms, forms the same: the id of the cluster is
- * a hash of its members, and the first entry of a node is the same bytes on all of them.
+ * A node pledges itself to a cluster only when all of its members are there, have no other cluster, and propose exactly the same
+ * members, or when another member has done so; and it forms the cluster once all have. It joins whatever cluster of its token it sees, or
+ * has ever seen, rather than pledge itself. So whoever forms, forms the same: the id of the cluster is a hash of its members, and the
+ * first entry of a node is the same bytes on all of them.
  */
 export function decideFormation(rules: FormationRules, view: FormationView): FormationDecision {
   const { self } = view
@@ -27,7 +20,9 @@ export function decideFormation(rules: FormationRules, view: FormationView): For
   }
   const conflict = conflictOf(view, nodes, ours)
   if (conflict !== null) return { kind: 'refuse', reason: conflict, seen, proposal: null }
-  return joinOrRefuse(view, ours, seen) ?? formOrWait(rules, view, ours, seen)
+  const pledged = decidePledged(rules, view, ours, seen)
+  if (pledged !== null) return pledged
+  return joinOrRefuse(view, ours, seen) ?? shareOrNot(rules, view, ours, seen) ?? proposeOrWait(rules, view, ours, seen)
 }
 
 /** Nodes of another token, and nodes that are led by hand, are none of this node's business. */
@@ -92,7 +87,7 @@ function joinOrRefuse(
   if (metCluster !== null && metCluster !== clusterId) {
     const reason =
       `${names} to cluster ${clusterId}, which has had no leader, and this node has met cluster ${metCluster}: start members of that; ` +
-      'if they are gone for good, start this node again'
+      'if they are gone for good, stop this node, empty its data directory and start it again'
     return { kind: 'wait', reason, seen, proposal: null }
   }
   const isListed = members.some((member) => member.members.includes(self.id))
@@ -102,7 +97,23 @@ function joinOrRefuse(
   return { kind: 'join', reason, seen, proposal: null }
 }
 
-function formOrWait(
+/** What others have promised is finished with them, also before the delay is over and whoever else is there. */
+function shareOrNot(
+  rules: FormationRules,
+  view: FormationView,
+  ours: readonly NodeFacts[],
+  seen: number,
+): FormationDecision | null {
+  if (view.metCluster !== null) return null
+  const found = pledgeToShare(rules, view.self, ours)
+  if (found === null) return null
+  const { proposal, round, by } = found
+  const names = nameNodes(proposal.members.map(({ id }) => id))
+  const reason = `${nameNodes([by], ['has', 'have'])} agreed to form a cluster of ${names}: so does this node`
+  return { kind: 'agree', reason, seen, proposal, round }
+}
+
+function proposeOrWait(
   rules: FormationRules,
   view: FormationView,
   ours: readonly NodeFacts[],
@@ -110,14 +121,14 @@ function formOrWait(
 ): FormationDecision {
   const { self } = view
   const { expected } = rules
-  const wait = (reason: string, proposal: Proposal | null = null): FormationDecision => {
+  const wait = (reason: string, proposal: Pledge | null = null): FormationDecision => {
     return { kind: 'wait', reason, seen, proposal }
   }
   const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} there`
   if (view.metCluster !== null) {
     const reason =
       `cluster ${view.metCluster} has this token, and none of its members is there at present: start them; ` +
-      'if they are gone for good, start the nodes that are left again, and they form another'
+      'if they are gone for good, empty the data directories of the nodes that are left, or give them another token, and they form another'
     return wait(reason)
   }
   const found = count + (seen < expected ? missing(rules, view) : '')
@@ -135,22 +146,30 @@ function formOrWait(
     )
     return wait(`${forming} the cluster; this node joins it then`)
   }
-  const proposal: Proposal = { clusterId: rules.clusterIdOf(members), members }
+  const proposal: Pledge = { clusterId: rules.clusterIdOf(members), members }
   const chosen = ours.filter(({ id }) => members.some((member) => member.id === id))
   const bound = [self, ...chosen].filter(({ clusterId }) => clusterId !== null && clusterId !== proposal.clusterId)
   if (bound.length > 0) {
     const which = nameNodes(bound.map(({ id }) => id))
     return wait(`${which} began to form another cluster, whose other members are not there: start them`)
   }
+  const elsewhere = chosen.filter(({ candidacy }) => candidacy !== null && candidacy.pledge !== null)
+  if (elsewhere.length > 0) {
+    const which = nameNodes(
+      elsewhere.map(({ id }) => id),
+      ['has', 'have'],
+    )
+    return wait(`${which} agreed to form another cluster, whose other members are not there: start them`)
+  }
   const others = chosen.filter((node) => !agrees(node, proposal)).map(({ id }) => id)
   if (others.length > 0) {
     return wait(`${nameNodes(others, ['does', 'do'])} not propose the same cluster of ${names} yet`, proposal)
   }
   if (self.proposal !== proposal.clusterId) return wait(`proposes a cluster of ${names}`, proposal)
-  return { kind: 'form', reason: `all members of a cluster of ${names} propose it`, seen, proposal }
+  return { kind: 'agree', reason: `all members of a cluster of ${names} propose it`, seen, proposal, round: null }
 }
 
-function agrees({ clusterId, candidacy }: NodeFacts, proposal: Proposal): boolean {
+function agrees({ clusterId, candidacy }: NodeFacts, proposal: Pledge): boolean {
   return clusterId === proposal.clusterId || candidacy?.proposal === proposal.clusterId
 }
 
@@ -174,17 +193,4 @@ function missing(rules: FormationRules, { sightings, discoveryProblem }: Formati
     discoveryProblem ?? '',
   ].filter((part) => part !== '')
   return parts.length > 0 ? `; ${parts.join('; ')}` : ''
-}
-
-function nameSome(names: readonly string[]): string {
-  const rest = names.length - NAMED_MAX
-  return names.slice(0, NAMED_MAX).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
-}
-
-/** `node 1`, `nodes 1, 2`; with a verb in both of its forms: `node 1 waits`, `nodes 1, 2 wait`. */
-function nameNodes(ids: readonly number[], verbs?: readonly [one: string, several: string]): string {
-  const distinct = [...new Set(ids)].sort((a, b) => a - b).map(String)
-  const isOne = distinct.length === 1
-  const verb = verbs === undefined ? '' : ` ${isOne ? verbs[0] : verbs[1]}`
-  return `${isOne ? 'node' : 'nodes'} ${nameSome(distinct)}${verb}`
 }

@@ -2,13 +2,15 @@ import { limits } from '../limits.ts'
 import type { AutomationPlan, NodeFacts, Place, Sighting } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Candidacy, Hello, Transport } from '../ports/transport.ts'
-import { indexOf, sameLeaderId } from '../raft/index.ts'
+import { indexOf, nodeId, sameLeaderId } from '../raft/index.ts'
 import { reachable } from '../setting.ts'
 import { readJoin } from './call-bodies.ts'
 import type { Changes } from './changes.ts'
 import { Founder } from './founder.ts'
 import type { Formation } from './formation.ts'
 import type { Logger, NodeOptions } from './options.ts'
+import type { Peers } from './peers.ts'
+import type { Pledges } from './pledges.ts'
 import type { Replica } from './replica.ts'
 import { Scout } from './scout.ts'
 import { Steward } from './steward.ts'
@@ -17,6 +19,8 @@ export interface AutomationDependencies {
   readonly replica: Replica
   readonly formation: Formation
   readonly changes: Changes
+  readonly pledges: Pledges
+  readonly peers: Peers
   readonly transport: Transport
   readonly clock: Clock
   readonly logger: Logger
@@ -52,6 +56,8 @@ export interface AutomationStatus {
   readonly autopilot: Stance & { readonly mode: 'off' | 'dry-run' | 'on' }
 }
 
+/** Longest election timeouts without a leader, after which a member looks for the others where discovery says that nodes are. */
+const LOST_TIMEOUTS = 2
 /** A leader asks around this much more rarely than a node that looks for a cluster. */
 const LEADER_PACE = 4
 const PASS_ON_TIMEOUT_MS = 2_000
@@ -84,19 +90,27 @@ export class Automation {
   /** Addresses of nodes that wish to join, which the leader is being told of, and until when it need not be told again. */
   private readonly passedOn = new Map<string, number>()
   private stage = ''
+  /** Since when no leader is heard; null while one is. */
+  private leaderlessSince: number | null = null
+  private readonly lostAfterMs: number
   private cancelTurn: (() => void) | null = null
   private stopped = false
 
   constructor(options: NodeOptions, plan: AutomationPlan, deps: AutomationDependencies) {
     this.plan = plan
     this.deps = deps
+    this.lostAfterMs = options.electionTimeoutMsMax * LOST_TIMEOUTS
     const { formation } = plan
     this.scout = formation === null ? null : this.makeScout(options, formation)
     this.founder =
       formation === null || this.scout === null
         ? null
         : new Founder(options, plan, formation, { ...deps, scout: this.scout })
-    this.steward = new Steward(options, plan, { ...deps, joinable: () => this.joinable() })
+    this.steward = new Steward(options, plan, {
+      ...deps,
+      joinable: () => this.joinable(),
+      moved: () => deps.peers.moved,
+    })
     deps.replica.control.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
   }
 
@@ -142,22 +156,40 @@ export class Automation {
 
   private turn(): void {
     if (this.stopped) return
-    const { replica, clock } = this.deps
-    const { state, last, effective } = replica.raft.view()
-    if (this.scout !== null) {
-      // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
-      const stage = `${state === 'leader'} ${indexOf(effective.logId)}`
-      if (stage !== this.stage) this.scout.forget()
-      this.stage = stage
-      if (last === null) this.scout.look(1, NOTHING)
-      else if (this.deps.isOutside()) this.scout.look(LEADER_PACE, NOTHING)
-      // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
-      else if (state === 'leader' && this.plan.formation?.autoJoin === true)
-        this.scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
-    }
+    if (this.scout !== null) this.lookAround(this.scout)
     this.founder?.decide()
     this.steward.decide()
-    this.cancelTurn = clock.after(this.plan.intervalMs, () => this.turn())
+    this.cancelTurn = this.deps.clock.after(this.plan.intervalMs, () => this.turn())
+  }
+
+  private lookAround(scout: Scout): void {
+    const { state, last, effective } = this.deps.replica.raft.view()
+    const isLost = this.isLost()
+    // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
+    const stage = `${state === 'leader'} ${isLost} ${indexOf(effective.logId)}`
+    if (stage !== this.stage) scout.forget()
+    this.stage = stage
+    if (last === null) scout.look(1, NOTHING)
+    else if (this.deps.isOutside()) scout.look(LEADER_PACE, NOTHING)
+    // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
+    else if (state === 'leader' && this.plan.formation?.autoJoin === true)
+      scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
+    else if (isLost) this.lookForMembers(scout)
+  }
+
+  /** No leader is heard for so long that the others may be elsewhere by now, all of them. */
+  private isLost(): boolean {
+    const { state, leader } = this.deps.replica.raft.view()
+    const now = this.deps.clock.now()
+    if (state === 'leader' || leader !== null) this.leaderlessSince = null
+    else this.leaderlessSince ??= now
+    return this.leaderlessSince !== null && now - this.leaderlessSince >= this.lostAfterMs
+  }
+
+  private lookForMembers(scout: Scout): void {
+    for (const sighting of scout.sightings())
+      if (sighting.kind === 'node') this.deps.peers.onFound(nodeId(sighting.node.id), sighting.node)
+    scout.look(1, NOTHING)
   }
 
   /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */

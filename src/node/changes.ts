@@ -118,11 +118,35 @@ export class Changes {
     }
     const change = (): MembershipChange => {
       known()
-      return { type: 'set-addresses', id, addresses: { raft, api } }
+      return { type: 'set-addresses', moves: [{ id, addresses: { raft, api } }] }
     }
     const outcome = await this.propose(change, ifAt, deadline)
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /** Members that are elsewhere by their own word, and answer there, are listed where they are: all in one change. */
+  async moveMembers(members: readonly MemberSpec[], timeoutMs: number): Promise<MembershipAnswer> {
+    const deadline = this.deps.clock.now() + timeoutMs
+    const found = await Promise.all(
+      members.map((member) => this.isThere(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2))),
+    )
+    const moves = members
+      .filter((_, at) => found[at] === true)
+      .map(({ id, raft, api }) => ({ id: nodeId(id), addresses: { raft, api } }))
+    if (moves.length === 0) {
+      const named = members.map(({ id, raft }) => `node ${id} at ${raft}`).join(', ')
+      throw new RequestError('not-ready', `nobody answers as ${named}`)
+    }
+    const outcome = await this.propose(() => ({ type: 'set-addresses', moves }), null, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /** Whether a member answers at an address with the data that it joined with. This node is where it says. */
+  private async isThere(member: MemberSpec, timeoutMs: number): Promise<boolean> {
+    if (nodeId(member.id) === this.deps.replica.raft.view().id) return true
+    return (await this.probe.ask(member, timeoutMs)).kind === 'answered'
   }
 
   /** How many entries a node is behind the leader. */

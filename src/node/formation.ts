@@ -1,5 +1,6 @@
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
+import type { Pledge } from '../ports/automation.ts'
 import type { NodeReport, Transport } from '../ports/transport.ts'
 import { nodeId } from '../raft/index.ts'
 import { clusterIdOf } from './cluster-id.ts'
@@ -16,6 +17,8 @@ export interface FormationDependencies {
   readonly onMembership: () => void
   /** What members of a cluster say of this node if it has lost the data that it had there; null otherwise. */
   readonly lostMembership: () => string | null
+  /** What keeps this node from taking part in a cluster of this id. */
+  readonly pledgeAgainst: (clusterId: string) => Pledge | null
 }
 
 export interface InitializeAnswer {
@@ -37,7 +40,7 @@ export class Formation {
     this.deps = deps
   }
 
-  /** `agreed`: only if every member answers and proposes this very cluster, or has begun to form it. */
+  /** `agreed`: all members have pledged themselves to this very cluster, and nobody has to be asked any more. */
   async initialize(
     members: readonly MemberSpec[] | null,
     wait: 'appended' | 'leader' | 'committed',
@@ -56,12 +59,18 @@ export class Formation {
       const membership = membershipOfVoters(listed)
       const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
       await this.checkCluster(clusterId, deadline)
-      await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), agreed)
+      this.checkPledge(clusterId)
+      if (!agreed) await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), false)
       await this.checkPristine(listed, deadline)
       return await this.append(membership, clusterId, wait, deadline)
     } finally {
       this.busy = false
     }
+  }
+
+  /** Asks every member whether it still proposes this cluster. Rejects when one does not, or does not answer. */
+  async confirm({ members, clusterId }: Pledge, timeoutMs: number): Promise<void> {
+    await this.askPeers(members, clusterId, timeoutMs, true)
   }
 
   private async append(
@@ -71,6 +80,7 @@ export class Formation {
     deadline: number,
   ): Promise<InitializeAnswer> {
     const { replica, clock } = this.deps
+    this.checkPledge(clusterId)
     replica.loop.adoptCluster(clusterId, null)
     const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
@@ -118,6 +128,18 @@ export class Formation {
   private async checkCluster(clusterId: string, deadline: number): Promise<void> {
     const known = this.deps.replica.clusterIdentity
     if (known !== null && known !== clusterId) throw await this.alreadyInitialized([], deadline)
+  }
+
+  /** The members of the other cluster may have formed it already, and count on this node. */
+  private checkPledge(clusterId: string): void {
+    const pledge = this.deps.pledgeAgainst(clusterId)
+    if (pledge === null) return
+    throw new RequestError(
+      'peer-disagrees',
+      `this node has agreed to form ${describePledge(pledge)}, and others may have done so: start those that are missing, with their data ` +
+        'or without, or ask for exactly these members; or empty the data directory of this node, which holds no data yet',
+      { peer: this.options.id, peerClusterId: pledge.clusterId, peerMembership: null },
+    )
   }
 
   /** A cluster of its own, beside the one that waits for it to be removed and added again, is never what somebody wants. */
@@ -228,6 +250,9 @@ export class Formation {
         report,
       )
     }
+    const pledge = report.candidacy?.pledge ?? null
+    if (pledge !== null && pledge.clusterId !== clusterId && report.clusterId === null)
+      throw this.disagrees(member, `node ${member.id} has agreed to form ${describePledge(pledge)}`, report)
     if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
       throw this.disagrees(member, `node ${member.id} does not propose this cluster any more`, report)
   }
@@ -239,4 +264,8 @@ export class Formation {
       peerMembership: report === null ? null : membershipView(report.effective.membership),
     })
   }
+}
+
+function describePledge({ clusterId, members }: Pledge): string {
+  return `cluster ${clusterId} of ${members.map(({ id, raft, api }) => `${id},${raft},${api}`).join(' ')}`
 }

@@ -1,17 +1,12 @@
 import { RequestError } from '../lib/errors.ts'
-import type {
-  AutomationPlan,
-  FormationDecision,
-  FormationRules,
-  Place,
-  Proposal,
-  Sighting,
-} from '../ports/automation.ts'
+import { limits } from '../limits.ts'
+import type { AutomationPlan, FormationDecision, FormationRules, Place, Pledge, Sighting } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Candidacy } from '../ports/transport.ts'
 import { clusterIdOf, hasToken, tokenDigest } from './cluster-id.ts'
 import type { Formation } from './formation.ts'
 import type { Logger, NodeOptions } from './options.ts'
+import type { Pledges } from './pledges.ts'
 import type { Replica } from './replica.ts'
 import type { Scout } from './scout.ts'
 import { Verdict } from './verdict.ts'
@@ -21,17 +16,32 @@ export interface FounderDependencies {
   readonly replica: Replica
   readonly formation: Formation
   readonly scout: Scout
+  readonly pledges: Pledges
   readonly clock: Clock
   readonly logger: Logger
   readonly hash: (text: string) => string
   readonly onFault: (error: Error) => void
 }
 
+/** For the first entry to be on disk. */
+const FORM_TIMEOUT_MS = 2_000
+
+/** Not for others: to whoever asks, a node that gives its pledge or takes it back is still waiting. */
+const SHOWN = {
+  agree: 'wait',
+  withdraw: 'wait',
+  wait: 'wait',
+  form: 'form',
+  join: 'join',
+  refuse: 'refuse',
+  resume: 'resume',
+} as const
+
 /**
  * Forms a cluster when everybody agrees on one, or waits to be joined to one that exists (raft.md 3).
  *
- * What this node would form is part of what it answers to probes. A proposal that does not hold any more is withdrawn for longer
- * than an answer can be on its way before another takes its place: nobody acts on two proposals of one node at the same time.
+ * What this node would form is part of what it answers to probes. It may change at any time; what it has pledged itself to does not,
+ * until it is proven that nobody can form it any more.
  */
 export class Founder {
   private readonly options: NodeOptions
@@ -41,11 +51,12 @@ export class Founder {
   private readonly verdict: Verdict
   private readonly startedAt: number
   private published: string | null = null
-  private lastPublished: string | null = null
-  private withdrawnUntil = -Infinity
-  private metCluster: string | null = null
+  /** Members that have given the pledge of this node, too, in the round of this node's. */
+  private readonly agreed = new Set<number>()
+  private agreedOn = ''
   private seen = 1
-  private forming = false
+  /** A step that takes time is under way: nothing else is decided meanwhile. */
+  private acting = false
   private trouble: string | null = null
 
   constructor(
@@ -76,19 +87,15 @@ export class Founder {
   }
 
   candidacy(): Candidacy {
-    return { token: this.rules.token, proposal: this.published }
+    const { current: pledge, round } = this.deps.pledges
+    return { token: this.rules.token, proposal: this.published, round, pledge }
   }
 
-  /**
-   * What this node proposes is a promise to whoever asked last whether it still does: until the time for that is over it takes part in
-   * no other cluster. Two lists that share members could otherwise both find a majority. Nor does it help a cluster to its first leader
-   * (`isLed` is false) that was begun beside one it has met.
-   */
+  /** A cluster that was begun beside one that this node has met is not helped to its first leader (`isLed` is false). */
   mayAdopt(clusterId: string, isLed: boolean): boolean {
-    const isPromised = this.published !== null || this.deps.clock.now() < this.withdrawnUntil
-    if (isPromised && clusterId !== this.lastPublished) return false
     this.remember(this.deps.scout.sightings())
-    return isLed || this.metCluster === null || clusterId === this.metCluster
+    const { metCluster } = this.deps.pledges
+    return isLed || metCluster === null || clusterId === metCluster
   }
 
   status() {
@@ -100,24 +107,32 @@ export class Founder {
   }
 
   decide(): void {
-    // While the others are asked a last time, what this node proposes must not change.
-    if (this.forming) return
+    if (this.acting) return
     const decision = this.judge()
     const { nodes } = this.deps.replica.raft.effectiveMembership.membership
     this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
     // What came in the way of forming a cluster does not matter to a node that forms none.
-    if (decision.kind !== 'wait' && decision.kind !== 'form') this.trouble = null
-    this.verdict.note(decision.kind, decision.reason, { seen: this.seen, expected: this.rules.expected })
-    this.publish(decision.proposal?.clusterId ?? null)
-    if (decision.kind === 'form') this.form(decision.proposal)
+    if (decision.kind !== 'wait' && decision.kind !== 'form' && decision.kind !== 'agree') this.trouble = null
+    this.verdict.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
+    this.published = decision.proposal?.clusterId ?? null
+    switch (decision.kind) {
+      case 'agree':
+        return this.act(() => this.agree(decision.proposal, decision.round))
+      case 'withdraw':
+        return this.act(() => this.deps.pledges.withdraw())
+      case 'form':
+        return this.act(() => this.form(decision.proposal))
+      default:
+    }
   }
 
   private judge(): FormationDecision {
-    const { replica, scout, clock } = this.deps
+    const { replica, scout, clock, pledges } = this.deps
     const { id, addresses, incarnation } = this.options
-    const { last, vote } = replica.raft.view()
+    const { last } = replica.raft.view()
     const sightings = scout.sightings()
     this.remember(sightings)
+    this.count(sightings)
     const self = {
       id,
       raft: addresses.raft,
@@ -125,58 +140,99 @@ export class Founder {
       incarnation,
       clusterId: replica.clusterIdentity,
       hasLog: last !== null,
-      initialized: last !== null || vote.leaderId.term > 0,
+      initialized: this.isInitialized,
       proposal: this.published,
+      round: pledges.round,
+      pledge: pledges.current,
+      agreed: this.agreed,
     }
     return this.plan.judges.decideFormation(this.rules, {
       self,
       sinceStartMs: clock.now() - this.startedAt,
-      metCluster: this.metCluster,
+      metCluster: pledges.metCluster,
       sightings,
       discoveryProblem: scout.problem,
     })
   }
 
+  private get isInitialized(): boolean {
+    const { last, vote } = this.deps.replica.raft.view()
+    return last !== null || vote.leaderId.term > 0
+  }
+
   /** A cluster does not end because its members are away for a while: nobody who has met it forms another in its place. */
   private remember(sightings: readonly Sighting[]): void {
+    if (this.deps.replica.clusterIdentity !== null) return
     for (const sighting of sightings) {
       if (sighting.kind !== 'node' || !sighting.node.hadLeader) continue
       const { clusterId } = sighting.node
-      if (clusterId !== null && this.rules.carriesToken(clusterId)) this.metCluster = clusterId
+      if (clusterId !== null && this.rules.carriesToken(clusterId)) this.deps.pledges.meet(clusterId)
     }
   }
 
-  private publish(wish: string | null): void {
-    if (wish === this.published) return
-    const now = this.deps.clock.now()
-    if (this.published !== null) {
-      this.published = null
-      this.withdrawnUntil = now + 2 * this.plan.probeTimeoutMs
+  /** Whoever was heard to agree has done so for good: its word is on its disk. */
+  private count(sightings: readonly Sighting[]): void {
+    const { current, round } = this.deps.pledges
+    const pledge = current === null ? '' : `${round} ${current.clusterId}`
+    if (pledge !== this.agreedOn) this.agreed.clear()
+    this.agreedOn = pledge
+    if (current === null) return
+    for (const sighting of sightings) {
+      if (sighting.kind !== 'node') continue
+      const { id, clusterId, candidacy } = sighting.node
+      const isSame = candidacy?.pledge?.clusterId === current.clusterId && candidacy.round === round
+      const isMember = current.members.some((member) => member.id === id)
+      if (isMember && (isSame || clusterId === current.clusterId)) this.agreed.add(id)
     }
-    if (wish === null || (wish !== this.lastPublished && now < this.withdrawnUntil)) return
-    this.published = wish
-    this.lastPublished = wish
   }
 
-  private form({ members, clusterId }: Proposal): void {
-    const { formation, logger, onFault } = this.deps
-    this.forming = true
-    // The others are asked once more within half of this time: no longer than a proposal stays withdrawn.
-    const timeoutMs = 2 * this.plan.probeTimeoutMs
-    formation.initialize(members, 'appended', timeoutMs, { agreed: true }).then(
+  private act(step: () => Promise<void>): void {
+    this.acting = true
+    step().then(
       () => {
-        this.forming = false
-        this.trouble = null
-        logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
+        this.acting = false
       },
       (error: unknown) => {
-        this.forming = false
-        if (!(error instanceof RequestError)) return onFault(error instanceof Error ? error : new Error(String(error)))
+        this.acting = false
+        if (!(error instanceof RequestError)) return this.deps.onFault(asError(error))
         this.trouble = `${error.code}: ${error.message}`
-        logger.info({ code: error.code, detail: error.message }, 'formation put off')
+        this.deps.logger.info({ code: error.code, detail: error.message }, 'formation put off')
       },
     )
   }
+
+  /** What nobody has agreed to yet is asked for once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
+  private async agree(proposal: Pledge, shared: number | null): Promise<void> {
+    const { formation, pledges, logger } = this.deps
+    if (shared === null) await formation.confirm(proposal, this.plan.probeTimeoutMs)
+    const round = shared ?? Math.max(pledges.round, ...this.roundsOf(proposal)) + 1
+    // It may have been brought into a cluster while it asked.
+    if (this.isInitialized || round <= pledges.round || round > limits.pledgeRoundsMax) return
+    await pledges.give(proposal, round)
+    this.trouble = null
+    logger.info(
+      { clusterId: proposal.clusterId, members: proposal.members.map(({ id }) => id), round },
+      'agreed to form a cluster',
+    )
+  }
+
+  private roundsOf({ members }: Pledge): number[] {
+    return this.deps.scout.sightings().flatMap((sighting) => {
+      if (sighting.kind !== 'node' || !members.some(({ id }) => id === sighting.node.id)) return []
+      return [sighting.node.candidacy?.round ?? 0]
+    })
+  }
+
+  private async form({ members, clusterId }: Pledge): Promise<void> {
+    const { formation, logger } = this.deps
+    await formation.initialize(members, 'appended', FORM_TIMEOUT_MS, { agreed: true })
+    this.trouble = null
+    logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 function describe(sighting: Sighting) {

@@ -13,6 +13,7 @@ import { Health } from './health.ts'
 import { Keys } from './keys.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import { Peers } from './peers.ts'
+import { Pledges } from './pledges.ts'
 import { Preference } from './preference.ts'
 import { Replica } from './replica.ts'
 import { openStores } from './startup.ts'
@@ -38,6 +39,7 @@ export class Node {
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
   private readonly peers: Peers
+  private readonly pledges: Pledges
   private replica: Replica | null = null
   private status: Status | null = null
   private offered: NodeServices | null = null
@@ -55,6 +57,12 @@ export class Node {
     this.deps = { ...deps, state, onFault: (error) => this.onFault(error) }
     this.notifyFault = deps.onFault
     this.preference = new Preference(options, deps)
+    const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, deps.hash)
+    this.pledges = new Pledges({
+      register: deps.formation,
+      carriesToken,
+      onFault: (error) => this.onFault(asError(error)),
+    })
     this.peers = new Peers(
       {
         id: options.id,
@@ -69,8 +77,8 @@ export class Node {
         register: deps.peers,
         logger: deps.logger,
         clusterId: () => this.replica?.clusterIdentity ?? null,
-        acceptsClusterId: (clusterId) => hasToken(clusterId, options.clusterToken, deps.hash),
-        mayAdopt: (clusterId, isLed) => this.automation?.mayAdopt(clusterId, isLed) ?? true,
+        acceptsClusterId: carriesToken,
+        mayAdopt: (clusterId, isLed) => this.mayAdopt(clusterId, isLed),
         effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
         isBehind: () => this.replica?.departure.isBehind ?? false,
         onFault: (error) => this.onFault(error),
@@ -83,6 +91,7 @@ export class Node {
   async start(): Promise<void> {
     const { options, deps } = this
     await this.peers.load()
+    await this.pledges.load()
     const startup = await openStores(options.id, deps.log, deps.state, deps.logger)
     const replica = new Replica(options, deps, this.peers, startup)
     this.replica = replica
@@ -159,6 +168,7 @@ export class Node {
       hash: deps.hash,
       onMembership: () => this.connectMembers(replica),
       lostMembership: () => this.peers.lostMembership(),
+      pledgeAgainst: (clusterId) => this.pledges.against(clusterId),
     })
     const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax, settlingMs })
     if (deps.automation !== undefined && deps.automation !== null) {
@@ -167,6 +177,8 @@ export class Node {
         replica,
         formation,
         changes,
+        pledges: this.pledges,
+        peers: this.peers,
         isOutside: () => this.peers.removal.isValid,
       })
       status.onAutomation(this.automation)
@@ -185,6 +197,11 @@ export class Node {
     const keys = new Keys({ replica, state, clock, checkServing: () => this.checkServing(), id: options.id })
     const health = new Health({ replica, status, log, state, transport, clock, fault: () => this.faultSeen })
     return { keys, cluster, health, version: options.version }
+  }
+
+  /** A node without a cluster forms the one that it has pledged itself to, or none, and takes part in no other. */
+  private mayAdopt(clusterId: string, isLed: boolean): boolean {
+    return this.pledges.against(clusterId) === null && (this.automation?.mayAdopt(clusterId, isLed) ?? true)
   }
 
   private connectMembers(replica: Replica): void {
@@ -277,4 +294,8 @@ export class Node {
     this.faultSeen = error
     this.notifyFault(error)
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

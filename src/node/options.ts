@@ -1,6 +1,6 @@
 import type { KvMachineOptions } from '../kv/index.ts'
 import type { Random } from '../lib/random.ts'
-import type { AutomationPlan } from '../ports/automation.ts'
+import type { AutomationPlan, FormationRegister } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
@@ -67,6 +67,7 @@ export interface NodeDependencies {
   readonly clock: Clock
   readonly random: Random
   readonly peers: PeerRegister
+  readonly formation: FormationRegister
   readonly logger: Logger
   /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
   readonly hash: (text: string) => string

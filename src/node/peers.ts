@@ -12,6 +12,7 @@ import { Routes } from './routes.ts'
 import { Standings, type Introduction } from './standing.ts'
 import { Vouchers } from './vouchers.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
+import { Whereabouts } from './whereabouts.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -72,6 +73,7 @@ export class Peers {
   private readonly complaints: Complaints
   private readonly vouchers: Vouchers
   private readonly standings: Standings
+  private readonly whereabouts: Whereabouts
   readonly removal: RemovalNotice
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
@@ -79,6 +81,7 @@ export class Peers {
     this.deps = deps
     this.warned = new Warnings(deps.logger)
     this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
+    this.whereabouts = new Whereabouts(this.warned)
     const { effective, isBehind } = deps
     this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
     this.callers = new Callers(options.callersMax)
@@ -189,12 +192,16 @@ export class Peers {
       )
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
-    if (reason !== null || hello.purpose === 'probe') return reason
+    if (reason !== null) return reason
     // Who this node is anybody may ask; who wants to say something must be somebody.
+    if (hello.purpose === 'probe') {
+      this.find(from, hello.addresses.raft)
+      return null
+    }
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
-    this.warned.compareAddresses(from, this.listed.get(from), hello.addresses)
+    this.whereabouts.compare(from, hello.addresses)
     if (this.routes.announce(from, hello.addresses.raft)) this.connect()
     return null
   }
@@ -228,6 +235,21 @@ export class Peers {
     if (this.routes.onFailed(peer)) this.connect()
   }
 
+  /** Discovery knows more than the membership: somebody answers at `raft` as this member. Whether it is that one the handshake says. */
+  onFound(
+    id: NodeId,
+    { clusterId, incarnation, raft }: { clusterId: string | null; incarnation: string; raft: string },
+  ): void {
+    const known = this.incarnations.of(id)
+    const isOurs = clusterId === null || clusterId === this.deps.clusterId()
+    if (isOurs && (known === null || known === incarnation)) this.find(id, raft)
+  }
+
+  /** Members that are connected, and this node, that are elsewhere than the membership has them, and were not told to leave there. */
+  get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
+    return this.whereabouts.moved.filter(({ id }) => id === this.options.id || this.deps.transport.isConnected(id))
+  }
+
   onConnected(peer: NodeId): void {
     this.routes.onConnected(peer)
   }
@@ -237,7 +259,6 @@ export class Peers {
     this.confirmed = confirmed.nodes
     for (const [id, addresses] of this.listed)
       if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
-    const before = this.listed
     this.listed = membership.nodes
     const unproven = this.routes.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
@@ -247,8 +268,8 @@ export class Peers {
       this.leavers.remove(id)
       this.callers.remove(id)
     }
-    this.forgetOldAddresses(before)
-    this.warned.compareAddresses(this.options.id, this.listed.get(this.options.id), this.options.addresses)
+    this.whereabouts.onMembership(membership.nodes)
+    this.whereabouts.compare(this.options.id, this.options.addresses)
     this.connect()
     for (const id of unproven) this.proveAddress(id)
   }
@@ -301,6 +322,10 @@ export class Peers {
   /** By the effective membership, by the committed one, or by one that it has only just left. */
   private isNamed(id: NodeId): boolean {
     return this.listed.has(id) || this.confirmed.has(id) || this.leavers.has(id)
+  }
+
+  private find(id: NodeId, raft: string): void {
+    if (id !== this.options.id && this.listed.has(id) && this.routes.announce(id, raft)) this.connect()
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
@@ -380,14 +405,6 @@ export class Peers {
       },
       (error: unknown) => this.fault(error),
     )
-  }
-
-  /** What was said of a member's addresses was said of the old ones. */
-  private forgetOldAddresses(before: ReadonlyMap<NodeId, NodeAddresses>): void {
-    for (const [id, { raft, api }] of before) {
-      const now = this.listed.get(id)
-      if (now?.raft !== raft || now.api !== api) this.warned.clear('wrong-address', String(id))
-    }
   }
 
   private fault(error: unknown): void {

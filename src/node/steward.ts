@@ -24,6 +24,8 @@ export interface StewardDependencies {
   readonly logger: Logger
   /** Nodes that are there and could become members, some of which may be members already. */
   readonly joinable: () => readonly Place[]
+  /** Members that are elsewhere than the membership has them. */
+  readonly moved: () => readonly Place[]
   readonly onFault: (error: Error) => void
 }
 
@@ -119,6 +121,13 @@ export class Steward {
     if (decision.kind === 'promote') {
       return this.change(decision.id, () => this.setVoters({ add: [decision.id], remove: [] }))
     }
+    if (decision.kind === 'move') {
+      const { members } = decision
+      const [first] = members
+      return first === undefined
+        ? undefined
+        : this.change(first.id, () => this.deps.changes.moveMembers(members, CHANGE_TIMEOUT_MS))
+    }
     const { member } = decision
     this.change(member.id, () => this.deps.changes.addLearner({ member, wait: false }, CHANGE_TIMEOUT_MS))
   }
@@ -176,6 +185,7 @@ export class Steward {
       voters: facts(members.filter((id) => voters.has(id))),
       learners: facts(members.filter((id) => !voters.has(id))).filter(({ id }) => !this.putOff.has(id)),
       joinable: leading ? this.deps.joinable().filter(({ id }) => !this.putOff.has(id)) : [],
+      moved: leading ? this.deps.moved().filter(({ id }) => !this.putOff.has(id)) : [],
     }
   }
 
@@ -207,5 +217,7 @@ function idOf(decision: JoiningDecision): number | null {
       return decision.id
     case 'add-learner':
       return decision.member.id
+    case 'move':
+      return decision.members[0]?.id ?? null
   }
 }

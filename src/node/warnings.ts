@@ -53,17 +53,10 @@ export class Warnings {
       this.clear(code, `self-${id}`)
     }
   }
-
-  /** A member that says it is elsewhere than the membership says: an operator has to say which of the two is right. */
-  compareAddresses(id: NodeId, listed: NodeAddresses | undefined, said: NodeAddresses): void {
-    if (listed === undefined || said.raft === '') return
-    if (listed.raft === said.raft && listed.api === said.api) return this.clear('wrong-address', String(id))
-    this.raise('wrong-address', String(id), wrongAddress(id, listed, said))
-  }
 }
 
 /** What to say of a member that is at `said` by its own word, and at `listed` by the membership's. */
-function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
+export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
   return (
     `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
     `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`

@@ -8,6 +8,31 @@ export interface Place {
   readonly api: string
 }
 
+/** The cluster that a node has promised to form, or none (raft.md 3). */
+export interface Pledge {
+  readonly clusterId: string
+  /** Ascending by id. */
+  readonly members: readonly Place[]
+}
+
+/** What a node remembers of clusters that it does not belong to, or not yet (raft.md 3). */
+export interface FormationMemory {
+  /** The round of the latest pledge, also when that was withdrawn; 0 before the first. */
+  readonly round: number
+  readonly pledge: Pledge | null
+  /** A cluster that had a leader. */
+  readonly metCluster: string | null
+}
+
+/** What a node that has promised and met nothing remembers. */
+export const NOTHING_REMEMBERED: FormationMemory = { round: 0, pledge: null, metCluster: null }
+
+export interface FormationRegister {
+  load(): Promise<FormationMemory>
+  /** Resolves once it is on stable storage, in place of what was there before. */
+  store(memory: FormationMemory): Promise<void>
+}
+
 /** What was learnt of a node that answered a probe. */
 export interface NodeFacts extends Place {
   readonly incarnation: string
@@ -24,6 +49,9 @@ export interface NodeFacts extends Place {
     readonly token: string
     /** The id of the cluster that it would form now; null when it would form none. */
     readonly proposal: string | null
+    /** The round of its latest pledge, also when that was withdrawn; 0 before the first. */
+    readonly round: number
+    readonly pledge: Pledge | null
   } | null
   /** Voters and learners of the membership that it knows. */
   readonly members: readonly number[]
@@ -61,19 +89,18 @@ export interface FormationView {
     readonly initialized: boolean
     /** What it tells others that it would form. */
     readonly proposal: string | null
+    /** The round of its latest pledge, also when that was withdrawn; 0 before the first. */
+    readonly round: number
+    readonly pledge: Pledge | null
+    /** Members of the pledge that were heard to have given the same in the same round, or to have begun that cluster. */
+    readonly agreed: ReadonlySet<number>
   }
   readonly sinceStartMs: number
-  /** A cluster of this node's token that had a leader, met since the start; null when there was none. */
+  /** A cluster of this node's token that had a leader, met at any time; null when there was none. */
   readonly metCluster: string | null
   /** One for each address that was found, save those that lead to this node. */
   readonly sightings: readonly Sighting[]
   readonly discoveryProblem: string | null
-}
-
-export interface Proposal {
-  readonly clusterId: string
-  /** Ascending by id. */
-  readonly members: readonly Place[]
 }
 
 interface Judgement {
@@ -87,9 +114,13 @@ export type FormationDecision =
   | (Judgement & {
       readonly kind: 'wait'
       /** What this node would form once the others propose the same; null: nothing yet. */
-      readonly proposal: Proposal | null
+      readonly proposal: Pledge | null
     })
-  | (Judgement & { readonly kind: 'form'; readonly proposal: Proposal })
+  /** To give a pledge. `round`: the one that others gave it in already; null: to be asked for once more, and given in a new round. */
+  | (Judgement & { readonly kind: 'agree'; readonly proposal: Pledge; readonly round: number | null })
+  /** To take the pledge back: nobody can form that cluster any more. */
+  | (Judgement & { readonly kind: 'withdraw'; readonly proposal: null })
+  | (Judgement & { readonly kind: 'form'; readonly proposal: Pledge })
   /** `join`: be found by a cluster that exists. `refuse`: somebody has to correct something. `resume`: this node has a cluster. */
   | (Judgement & { readonly kind: 'join' | 'refuse' | 'resume'; readonly proposal: null })
 
@@ -115,6 +146,8 @@ export interface MembershipFacts {
   readonly learners: readonly MemberFacts[]
   /** Nodes without a cluster that wish for one, and those whose joining was begun and came to nothing. */
   readonly joinable: readonly Place[]
+  /** Members that say that they are elsewhere than the membership has them. */
+  readonly moved: readonly Place[]
 }
 
 export interface JoiningRules {
@@ -128,6 +161,7 @@ export type JoiningDecision =
   | { readonly kind: 'none'; readonly reason: string }
   | { readonly kind: 'add-learner'; readonly member: Place; readonly reason: string }
   | { readonly kind: 'promote'; readonly id: number; readonly reason: string }
+  | { readonly kind: 'move'; readonly members: readonly Place[]; readonly reason: string }
 
 export type AutopilotMode = 'off' | 'dry-run' | 'on'
 

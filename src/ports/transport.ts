@@ -1,3 +1,4 @@
+import type { Pledge } from './automation.ts'
 import type { LogId, LogIndex, NodeAddresses, NodeId, RaftMessage, StoredMembership, Vote } from '../raft/index.ts'
 
 /** Commands on their way to the leader. `body` is entries as lib/entries frames them, ready to be appended. */
@@ -106,6 +107,10 @@ export interface Candidacy {
   readonly token: string
   /** The id of the cluster that it would form now, if all members of it agree; null when it would form none. */
   readonly proposal: string | null
+  /** The round of its latest pledge, also when that was withdrawn; 0 before the first. */
+  readonly round: number
+  /** What it has promised to form, in that round; null: nothing, or not any more. */
+  readonly pledge: Pledge | null
 }
 
 export type Refusal = {

@@ -1,7 +1,7 @@
 import { unreachable } from '../lib/assert.ts'
 import { ascending, futureVotersOf, isVoter, sameAddresses, sameIds } from './membership.ts'
 import { hasQuorum } from './quorum.ts'
-import type { ChangeOutcome, MembershipChange } from './requests.ts'
+import type { ChangeOutcome, MembershipChange, Move } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** What the leader knows of its followers, as far as a change depends on it. */
@@ -37,7 +37,7 @@ export function planChange(current: Membership, change: MembershipChange, standi
     case 'remove-learner':
       return planRemoveLearner(current, change.id)
     case 'set-addresses':
-      return planSetAddresses(current, change.id, change.addresses)
+      return planSetAddresses(current, change.moves)
     case 'set-voters':
       return planSetVoters(current, change, standing)
     default:
@@ -59,11 +59,21 @@ function planRemoveLearner(current: Membership, id: NodeId): PlannedChange {
   return { kind: 'next', membership: { ...current, nodes } }
 }
 
-function planSetAddresses(current: Membership, id: NodeId, addresses: NodeAddresses): PlannedChange {
-  const known = current.nodes.get(id)
-  if (known === undefined) return { kind: 'learner-not-found', id }
-  if (sameAddresses(known, addresses)) return { kind: 'unchanged' }
-  return ownerOf(current, id, addresses) ?? withNode(current, id, { ...known, ...addresses })
+/** All at once: members may have taken each other's addresses. */
+function planSetAddresses(current: Membership, moves: readonly Move[]): PlannedChange {
+  const nodes = new Map(current.nodes)
+  for (const { id, addresses } of moves) {
+    const known = nodes.get(id)
+    if (known === undefined) return { kind: 'learner-not-found', id }
+    if (!sameAddresses(known, addresses)) nodes.set(id, { ...known, ...addresses })
+  }
+  if ([...nodes].every(([id, addresses]) => current.nodes.get(id) === addresses)) return { kind: 'unchanged' }
+  const next = { ...current, nodes }
+  for (const { id, addresses } of moves) {
+    const owner = ownerOf(next, id, addresses)
+    if (owner !== null) return owner
+  }
+  return { kind: 'next', membership: next }
 }
 
 /** Two ids behind one address would let one process count twice. */

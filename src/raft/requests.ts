@@ -25,11 +25,17 @@ export type InitializeOutcome =
 /** The incarnation by which the driver knows a member; null when it has not met it. */
 export type IncarnationOf = (id: NodeId) => string | null
 
+/** A member is reached elsewhere from now on. */
+export interface Move {
+  readonly id: NodeId
+  readonly addresses: NodeAddresses
+}
+
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly id: NodeId; readonly addresses: NodeAddresses }
   | { readonly type: 'remove-learner'; readonly id: NodeId }
   /** New addresses for a node that is a member already. */
-  | { readonly type: 'set-addresses'; readonly id: NodeId; readonly addresses: NodeAddresses }
+  | { readonly type: 'set-addresses'; readonly moves: readonly Move[] }
   /**
    * Makes `voters` the voters, through a joint configuration unless they are the same. `retain`: voters that leave stay as learners.
    * `allowLagging`: promote learners that are not caught up. `force`: do not check for a live quorum of the new configuration.

@@ -6,6 +6,7 @@ import type { NodeId } from '../raft/index.ts'
 import { makeDirectory, syncDirectory, syncFiles } from './directories.ts'
 import { type DirectoryLock, lockFile } from './directory-lock.ts'
 import { errorCode, storageFault } from './fault.ts'
+import { FileFormationRegister, FORMATION_FILE } from './formation-register.ts'
 import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
 import { readJson, replaceFile, temporaryName } from './whole-file.ts'
 
@@ -30,6 +31,7 @@ export interface DataDirectory {
   /** Drawn when the directory was made: a node that comes back without its data comes back as another one. */
   readonly incarnation: string
   readonly peers: FilePeerRegister
+  readonly formation: FileFormationRegister
   close(): Promise<void>
 }
 
@@ -55,8 +57,10 @@ export async function openDataDirectory(
     lock = held
     await syncFiles(path)
     const identity = await identify(path, options.nodeId, dependencies.randomBytes ?? randomBytes)
+    const { incarnation } = identity
     const peers = new FilePeerRegister(path)
-    return { path, incarnation: identity.incarnation, peers, close: async () => held.release() }
+    const formation = new FileFormationRegister(path, incarnation)
+    return { path, incarnation, peers, formation, close: async () => held.release() }
   } catch (error) {
     await lock?.release()
     throw storageFault(error, `open the data directory ${path}`)
@@ -102,7 +106,7 @@ async function makePrivate(path: string): Promise<void> {
 async function refuseForeign(path: string): Promise<void> {
   const names = await fs.readdir(path)
   if (names.includes(IDENTITY_FILE)) return
-  const ours = names.filter((name) => [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE].includes(name))
+  const ours = names.filter((name) => [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE, FORMATION_FILE].includes(name))
   if (ours.length > 0) {
     throw new StorageError(
       'refused',

@@ -1,5 +1,8 @@
 import { limits } from '../limits.ts'
-import type { Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
+import type { Place, Pledge } from '../ports/automation.ts'
+import type { Candidacy, Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
+import type { NodeId } from '../raft/index.ts'
+import { DecodeError } from './decode-error.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
 import {
@@ -99,6 +102,8 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
   if (report.candidacy !== null) {
     writer.text(report.candidacy.token)
     writeOptionalText(writer, report.candidacy.proposal)
+    writer.u32(report.candidacy.round)
+    writePledge(writer, report.candidacy.pledge)
   }
   writer.u8(report.leaderPriority)
 }
@@ -114,10 +119,42 @@ function readReport(reader: FieldReader): NodeReport {
   const effective = readMembership(reader)
   const addresses = readAddresses(reader)
   const version = readPeerText(reader)
-  const candidacy = reader.flag() ? { token: readPeerText(reader), proposal: readOptionalText(reader) } : null
+  const candidacy = reader.flag() ? readCandidacy(reader) : null
   const leaderPriority = reader.u8()
   const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
   return { ...facts, effective, addresses, version, candidacy, leaderPriority }
+}
+
+function readCandidacy(reader: FieldReader): Candidacy {
+  const token = readPeerText(reader)
+  const proposal = readOptionalText(reader)
+  const round = reader.u32()
+  if (round > limits.pledgeRoundsMax) throw new DecodeError(`a pledge has round ${round}`)
+  return { token, proposal, round, pledge: readPledge(reader) }
+}
+
+function writePledge(writer: FrameWriter, pledge: Pledge | null): void {
+  writeOptionalText(writer, pledge?.clusterId ?? null)
+  if (pledge === null) return
+  writer.u32(pledge.members.length)
+  for (const { id, ...addresses } of pledge.members) {
+    writeNodeId(writer, id as NodeId)
+    writeAddresses(writer, addresses)
+  }
+}
+
+function readPledge(reader: FieldReader): Pledge | null {
+  const clusterId = readOptionalText(reader)
+  if (clusterId === null) return null
+  const count = reader.u32()
+  if (count > limits.membersMax) throw new DecodeError(`a pledge names ${count} members`)
+  const members: Place[] = []
+  for (let i = 0; i < count; i++) {
+    const id = readNodeId(reader)
+    const { raft, api } = readAddresses(reader)
+    members.push({ id, raft, api })
+  }
+  return { clusterId, members }
 }
 
 function writeOptionalText(writer: FrameWriter, text: string | null): void {

@@ -5,8 +5,10 @@ import type {
   FormationRules,
   FormationView,
   NodeFacts,
+  Pledge,
   Sighting,
 } from '../../src/ports/automation.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
 
 const delayMs = 5_000
 
@@ -23,6 +25,10 @@ function rulesFor(expected: number): FormationRules {
 const raftOf = (id: number): string => `10.0.0.${id}:7101`
 const clusterOf = (...ids: number[]): string => `ours-${ids.map((id) => `${id}@${raftOf(id)}`).join('+')}`
 
+const candid = (proposal: string | null): NonNullable<NodeFacts['candidacy']> => {
+  return { token: 'ours', proposal, round: 0, pledge: null }
+}
+
 function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
   return {
     id,
@@ -33,7 +39,7 @@ function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
     hasLog: false,
     hadLeader: false,
     initialized: false,
-    candidacy: { token: 'ours', proposal: null },
+    candidacy: candid(null),
     members: [],
     voters: [],
     membershipAt: null,
@@ -42,7 +48,7 @@ function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
 }
 
 const proposing = (id: number, ...ids: number[]): NodeFacts => {
-  return pristine(id, { candidacy: { token: 'ours', proposal: clusterOf(...ids) } })
+  return pristine(id, { candidacy: candid(clusterOf(...ids)) })
 }
 /** It has begun to form a cluster, or voted in one, and holds nothing of it yet. */
 const bound = (id: number, ...ids: number[]): NodeFacts => pristine(id, { clusterId: clusterOf(...ids) })
@@ -55,13 +61,26 @@ const refusing = (id: number, code: string, detail: string): Sighting => {
 }
 const at = (node: NodeFacts, address = node.raft): Sighting => ({ kind: 'node', address, node })
 
+const NOT_PLEDGED = { round: 0, pledge: null, agreed: new Set<number>() }
+
 function viewOf(
   sightings: readonly (NodeFacts | Sighting)[],
   self: Partial<FormationView['self']> = {},
 ): FormationView {
   const { id, raft, api, incarnation } = pristine(self.id ?? 1)
   return {
-    self: { id, raft, api, incarnation, clusterId: null, hasLog: false, initialized: false, proposal: null, ...self },
+    self: {
+      id,
+      raft,
+      api,
+      incarnation,
+      clusterId: null,
+      hasLog: false,
+      initialized: false,
+      proposal: null,
+      ...NOT_PLEDGED,
+      ...self,
+    },
     sinceStartMs: delayMs,
     metCluster: null,
     sightings: sightings.map((one) => ('kind' in one ? one : at(one))),
@@ -117,7 +136,7 @@ const rows: readonly Row[] = [
     },
     kind: 'wait',
     reason:
-      /none of its members is there at present: start them; if they are gone for good, start the nodes that are left again/,
+      /none of its members is there at present: start them; if they are gone for good, empty the data directories/,
   },
   {
     name: 'and joins it once one of them is back',
@@ -129,7 +148,7 @@ const rows: readonly Row[] = [
     name: 'nor does it help another to its first leader',
     view: { ...viewOf([pristine(2), member(3, 1, 2, 3)]), metCluster: clusterOf(4, 5, 6) },
     kind: 'wait',
-    reason: `node 3 belongs to cluster ${clusterOf(1, 2, 3)}, which has had no leader, and this node has met cluster ${clusterOf(4, 5, 6)}: start members of that; if they are gone for good, start this node again`,
+    reason: `node 3 belongs to cluster ${clusterOf(1, 2, 3)}, which has had no leader, and this node has met cluster ${clusterOf(4, 5, 6)}: start members of that; if they are gone for good, stop this node, empty its data directory and start it again`,
   },
   {
     name: 'with everybody there, before the delay is over, it waits and proposes nothing',
@@ -147,10 +166,10 @@ const rows: readonly Row[] = [
     members: [1],
   },
   {
-    name: 'and then forms alone',
+    name: 'and then pledges itself to that',
     view: viewOf([], proposes(1)),
     expected: 1,
-    kind: 'form',
+    kind: 'agree',
     reason: 'all members of a cluster of node 1 propose it',
     members: [1],
   },
@@ -181,7 +200,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'a node of another token does not count',
-    view: viewOf([pristine(2), pristine(3, { candidacy: { token: 'theirs', proposal: null } })]),
+    view: viewOf([pristine(2), pristine(3, { candidacy: { ...candid(null), token: 'theirs' } })]),
     kind: 'wait',
     reason: '2 of 3 expected nodes are there; node 3 has another cluster token or no automatic formation',
     seen: 2,
@@ -227,9 +246,9 @@ const rows: readonly Row[] = [
     members: [1, 2, 3],
   },
   {
-    name: 'it forms when every member proposes the same',
+    name: 'it pledges itself when every member proposes the same',
     view: viewOf([proposing(3, 1, 2, 3), proposing(2, 1, 2, 3)], proposes(1, 2, 3)),
-    kind: 'form',
+    kind: 'agree',
     reason: 'all members of a cluster of nodes 1, 2, 3 propose it',
     members: [1, 2, 3],
   },
@@ -241,9 +260,9 @@ const rows: readonly Row[] = [
     members: [1, 2, 3],
   },
   {
-    name: 'it forms as well when another member has begun to form the same',
+    name: 'it does so as well when another member has begun to form the same',
     view: viewOf([bound(2, 1, 2, 3), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
-    kind: 'form',
+    kind: 'agree',
     reason: 'all members of a cluster of nodes 1, 2, 3 propose it',
     members: [1, 2, 3],
   },
@@ -253,7 +272,7 @@ const rows: readonly Row[] = [
       clusterId: clusterOf(1, 2, 3),
       ...proposes(1, 2, 3),
     }),
-    kind: 'form',
+    kind: 'agree',
     reason: /propose it/,
     members: [1, 2, 3],
   },
@@ -275,7 +294,7 @@ const rows: readonly Row[] = [
   {
     name: 'what a node that is not chosen proposes does not matter',
     view: viewOf([proposing(2, 1, 2, 3), proposing(3, 1, 2, 3), proposing(4, 2, 3, 4)], proposes(1, 2, 3)),
-    kind: 'form',
+    kind: 'agree',
     reason: /./,
     seen: 4,
     members: [1, 2, 3],
@@ -368,7 +387,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'the addresses of another token do not matter',
-    view: viewOf([pristine(2, { api: 'http://10.0.0.1:7001', candidacy: { token: 'theirs', proposal: null } })]),
+    view: viewOf([pristine(2, { api: 'http://10.0.0.1:7001', candidacy: { ...candid(null), token: 'theirs' } })]),
     kind: 'wait',
     reason: /1 of 3/,
   },
@@ -380,8 +399,180 @@ const rows: readonly Row[] = [
   },
 ]
 
+/** It has pledged itself to this cluster, in this round. */
+const pledged = (id: number, round: number, ...ids: number[]): NodeFacts => {
+  return pristine(id, { candidacy: { token: 'ours', proposal: clusterOf(...ids), round, pledge: pledgeOf(...ids) } })
+}
+const withdrawn = (id: number, round: number): NodeFacts => {
+  return pristine(id, { candidacy: { token: 'ours', proposal: null, round, pledge: null } })
+}
+const led = (id: number, ...ids: number[]): NodeFacts => ({ ...member(id, ...ids), hadLeader: true })
+const pledgeOf = (...ids: number[]): Pledge => {
+  return { clusterId: clusterOf(...ids), members: ids.map((id) => ({ id, raft: raftOf(id), api: pristine(id).api })) }
+}
+const self = (
+  round: number,
+  ids: readonly number[],
+  agreed: readonly number[] = [],
+): Partial<FormationView['self']> => {
+  return { round, pledge: pledgeOf(...ids), agreed: new Set(agreed), ...proposes(...ids) }
+}
+
+const pledgeRows: readonly Row[] = [
+  {
+    name: 'what another member has pledged itself to is shared, before the delay is over and with others missing',
+    view: early(viewOf([pledged(2, 1, 1, 2, 3), silent(3)])),
+    kind: 'agree',
+    reason: 'node 2 has agreed to form a cluster of nodes 1, 2, 3: so does this node',
+    members: [1, 2, 3],
+  },
+  {
+    name: 'also when this node is elsewhere by now than the pledge has it',
+    view: viewOf([pledged(2, 1, 1, 2, 3)], { raft: '10.0.9.1:7101' }),
+    kind: 'agree',
+    reason: /so does this node/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'of two pledges that of the later round is shared',
+    view: viewOf([pledged(2, 1, 1, 2, 4), pledged(3, 2, 1, 3, 5)]),
+    kind: 'agree',
+    reason: /node 3 has agreed to form a cluster of nodes 1, 3, 5/,
+    members: [1, 3, 5],
+  },
+  {
+    name: 'a pledge of a round that this node has had already is not',
+    view: viewOf([pledged(2, 1, 1, 2, 3), silent(3)], { round: 1 }),
+    kind: 'wait',
+    reason: /2 of 3 expected nodes are there/,
+  },
+  {
+    name: 'nor one that another member has made void',
+    view: viewOf([pledged(2, 1, 1, 2, 3), withdrawn(3, 1)]),
+    kind: 'wait',
+    reason: /^node 2 has agreed to form another cluster/,
+  },
+  {
+    name: 'nor one that leaves this node out',
+    view: viewOf([pledged(2, 1, 2, 3, 4), silent(3)]),
+    kind: 'wait',
+    reason: /2 of 3 expected nodes are there/,
+  },
+  {
+    name: 'nor one of another size than is expected',
+    view: viewOf([pledged(2, 1, 1, 2), silent(3)]),
+    kind: 'wait',
+    reason: /2 of 3 expected nodes are there/,
+  },
+  {
+    name: 'who has met another cluster shares nothing',
+    view: { ...viewOf([pledged(2, 1, 1, 2, 3)]), metCluster: clusterOf(4, 5, 6) },
+    kind: 'wait',
+    reason: /has this token, and none of its members is there/,
+  },
+  {
+    name: 'pledged, it waits for those of whom it does not know that they are',
+    view: viewOf([pledged(2, 1, 1, 2, 3), proposing(3, 1, 2, 3)], self(1, [1, 2, 3], [2])),
+    kind: 'wait',
+    reason: `agreed to form cluster ${clusterOf(1, 2, 3)} of nodes 1, 2, 3, and does not know of node 3 that it has, too: start it, with its data or without`,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'and forms when all are, whoever is there by now',
+    view: viewOf([silent(2), silent(3)], self(1, [1, 2, 3], [2, 3])),
+    kind: 'form',
+    reason: /have agreed to it/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'or when anybody has begun',
+    view: viewOf([bound(3, 1, 2, 3), silent(2)], self(1, [1, 2, 3])),
+    kind: 'form',
+    reason: /have agreed to it/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'also beside a cluster that it has met since',
+    view: { ...viewOf([bound(3, 1, 2, 3)], self(1, [1, 2, 3])), metCluster: clusterOf(4, 5, 6) },
+    kind: 'form',
+    reason: /have agreed to it/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'but does not begin beside one',
+    view: { ...viewOf([], self(1, [1, 2, 3], [2, 3])), metCluster: clusterOf(4, 5, 6) },
+    kind: 'wait',
+    reason: /has met cluster .* since: form it by hand, or empty the data directories/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'a majority without it proposes another cluster: it stays with its own',
+    view: viewOf([proposing(2, 1, 2, 4), proposing(4, 1, 2, 4), silent(3)], self(1, [1, 2, 3], [2])),
+    kind: 'wait',
+    reason: /^agreed to form cluster/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'a member that has agreed to another one in the same round sets it free',
+    view: viewOf([pledged(2, 1, 2, 3, 4)], self(1, [1, 2, 3], [3])),
+    kind: 'withdraw',
+    reason: `node 2 has agreed to another cluster: nobody forms cluster ${clusterOf(1, 2, 3)} of nodes 1, 2, 3 any more`,
+  },
+  {
+    name: 'and so does one that was set free itself',
+    view: viewOf([withdrawn(2, 1)], self(1, [1, 2, 3])),
+    kind: 'withdraw',
+    reason: /any more$/,
+  },
+  {
+    name: 'or has gone on to a later round, be it for the same cluster',
+    view: viewOf([pledged(2, 2, 1, 2, 3)], self(1, [1, 2, 3])),
+    kind: 'withdraw',
+    reason: /any more$/,
+  },
+  {
+    name: 'or belongs to another cluster that had a leader',
+    view: viewOf([led(2, 2, 4, 5)], self(1, [1, 2, 3])),
+    kind: 'withdraw',
+    reason: /any more$/,
+  },
+  {
+    name: 'a member of another cluster that had none does not',
+    view: viewOf([member(2, 2, 4, 5)], self(1, [1, 2, 3])),
+    kind: 'wait',
+    reason: /^agreed to form cluster/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'nor does one of an earlier round, which may come to this one yet',
+    view: viewOf([pledged(2, 1, 2, 3, 4)], self(2, [1, 2, 3])),
+    kind: 'wait',
+    reason: /^agreed to form cluster/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'nor does a node that is no member of it',
+    view: viewOf([pledged(4, 5, 4, 5, 6)], self(1, [1, 2, 3])),
+    kind: 'wait',
+    reason: /^agreed to form cluster/,
+    members: [1, 2, 3],
+  },
+  {
+    name: 'its cluster has gone on without it: it joins',
+    view: viewOf([{ ...led(2, 1, 2, 3), members: [2, 3] }], self(1, [1, 2, 3])),
+    kind: 'join',
+    reason: /has gone on without this node, as node 2 says: asks to join it/,
+  },
+  {
+    name: 'a node that has agreed to another cluster is not counted for this one',
+    view: viewOf([pledged(2, 1, 2, 8, 9), proposing(3, 1, 2, 3)], proposes(1, 2, 3)),
+    kind: 'wait',
+    reason: 'node 2 has agreed to form another cluster, whose other members are not there: start them',
+  },
+]
+
 t.test('each situation has one decision', async (t) => {
-  for (const { name, view, expected = 3, kind, reason, seen, members } of rows) {
+  for (const { name, view, expected = 3, kind, reason, seen, members } of [...rows, ...pledgeRows]) {
     const decision = decideFormation(rulesFor(expected), view)
     t.equal(decision.kind, kind, name)
     if (typeof reason === 'string') t.equal(decision.reason, reason, name)
@@ -395,24 +586,88 @@ t.test('each situation has one decision', async (t) => {
   }
 })
 
-t.test('whoever forms, forms the same: no two views that fit together lead to different clusters', async (t) => {
-  // Every node sees some of the others, and what they propose; nobody proposes two things at one time.
-  const ids = [1, 2, 3, 4]
-  const proposals = [null, clusterOf(1, 2, 3), clusterOf(1, 2, 4), clusterOf(1, 3, 4), clusterOf(2, 3, 4)]
-  let formed = 0
-  for (let code = 0; code < proposals.length ** ids.length; code++) {
-    const proposalOf = (id: number): string | null => proposals[Math.floor(code / 5 ** (id - 1)) % 5] ?? null
-    const formedNow = new Set<string>()
-    for (const self of ids) {
-      for (let bits = 0; bits < 16; bits++) {
-        const others = ids.filter((id) => id !== self && (bits & (1 << (id - 1))) !== 0)
-        const nodes = others.map((id) => pristine(id, { candidacy: { token: 'ours', proposal: proposalOf(id) } }))
-        const decision = decideFormation(rulesFor(3), viewOf(nodes, { id: self, proposal: proposalOf(self) }))
-        if (decision.kind === 'form') formedNow.add(decision.proposal.clusterId)
-      }
-    }
-    formed += formedNow.size
-    if (formedNow.size > 1) t.fail(`proposals ${ids.map(proposalOf).join(' ')} form ${[...formedNow].join(' and ')}`)
+t.test('whoever forms, forms the same: no history of pledges leads to two clusters', async (t) => {
+  // Four nodes, of whom any three are a cluster. Every order in which each gives, shares and takes back pledges, having seen any of the
+  // states that another was in at any time before, is walked at random, and often.
+  const lists = [pledgeOf(1, 2, 3), pledgeOf(1, 2, 4), pledgeOf(1, 3, 4), pledgeOf(2, 3, 4)]
+  let [both, withdrawals] = [0, 0]
+  for (let seed = 1; seed <= 4_000; seed++) {
+    const random = new SeededRandom(seed)
+    const walk = new Walk(lists, random)
+    for (let step = 0; step < 40; step++) walk.step()
+    if (walk.formed.size > 1) t.fail(`seed ${seed}: ${[...walk.formed].join(' and ')}`)
+    both += walk.formed.size
+    withdrawals += walk.withdrawals
   }
-  t.ok(formed > 0, `${formed} of the situations form a cluster, each only one`)
+  t.ok(both > 500, `${both} of the walks form a cluster`)
+  t.ok(withdrawals > 500, `${withdrawals} pledges were taken back`)
 })
+
+interface Walker {
+  /** All that it has ever said, the latest last. */
+  readonly said: NodeFacts[]
+  readonly agreed: Set<number>
+}
+
+/** Nodes that wish for any list at any time, as if no two of them ever saw the same, and decide by what they happened to see. */
+class Walk {
+  readonly formed = new Set<string>()
+  withdrawals = 0
+  private readonly nodes: ReadonlyMap<number, Walker>
+  private readonly lists: readonly Pledge[]
+  private readonly random: SeededRandom
+
+  constructor(lists: readonly Pledge[], random: SeededRandom) {
+    this.lists = lists
+    this.random = random
+    this.nodes = new Map([1, 2, 3, 4].map((id) => [id, { said: [pristine(id)], agreed: new Set<number>() }]))
+  }
+
+  step(): void {
+    const id = this.random.integer(1, 5)
+    const node = this.nodes.get(id)
+    const last = node?.said.at(-1)
+    const candidacy = last?.candidacy
+    if (node === undefined || last === undefined || !candidacy) return
+    const { round, pledge } = candidacy
+    const seen = [...this.nodes].flatMap(([other, { said }]) => {
+      const at = this.random.integer(0, said.length * 2)
+      const facts = said[Math.min(at, said.length - 1)]
+      return other === id || facts === undefined || this.random.integer(0, 3) === 0 ? [] : [facts]
+    })
+    for (const facts of seen) {
+      const isSame = facts.candidacy?.round === round && facts.candidacy.pledge?.clusterId === pledge?.clusterId
+      if (pledge !== null && isSame) node.agreed.add(facts.id)
+    }
+    const agreed = new Set(node.agreed)
+    const decision = decideFormation(
+      rulesFor(3),
+      viewOf(seen, { id, round, pledge, agreed, proposal: candidacy.proposal }),
+    )
+    if (decision.kind === 'form') this.formed.add(decision.proposal.clusterId)
+    else if (decision.kind === 'withdraw') this.withdraw(node, last, round)
+    else if (decision.kind === 'agree') this.give(node, last, decision.proposal, decision.round)
+    else if (pledge === null) this.wish(node, last, round, seen)
+  }
+
+  private withdraw(node: Walker, last: NodeFacts, round: number): void {
+    this.withdrawals += 1
+    this.give(node, last, null, round)
+  }
+
+  /** A list on which the others seemed to agree, whatever they say by now. */
+  private wish(node: Walker, last: NodeFacts, round: number, seen: readonly NodeFacts[]): void {
+    const mine = this.lists.filter(({ members }) => members.some(({ id }) => id === last.id))
+    const list = mine[this.random.integer(0, mine.length)]
+    if (list !== undefined && this.random.integer(0, 4) === 0)
+      this.give(node, last, list, Math.max(round, ...seen.map(({ candidacy }) => candidacy?.round ?? 0)) + 1)
+  }
+
+  private give(node: Walker, last: NodeFacts, pledge: Pledge | null, round: number | null): void {
+    const { candidacy } = last
+    if (candidacy === null) return
+    const next = round ?? candidacy.round + 1
+    node.agreed.clear()
+    node.said.push({ ...last, candidacy: { ...candidacy, proposal: pledge?.clusterId ?? null, round: next, pledge } })
+  }
+}

@@ -1,4 +1,7 @@
 import t from 'tap'
+import { createHash } from 'node:crypto'
+import { clusterIdOf } from '../../src/node/cluster-id.ts'
+import { membershipOfVoters } from '../../src/node/views.ts'
 import { nodeId } from '../../src/raft/index.ts'
 import { refused, specsOf, TestCluster } from '../node/support/cluster.ts'
 import { automate, checkOne, clustersOf, votersOf } from './support/automatic.ts'
@@ -193,7 +196,18 @@ t.test('who has met a cluster forms no other while its members are away', async 
   for (const id of [1, 2, 4, 5]) await c.at(id).crash()
   await c.restart(3)
   await c.start(4, 5)
-  await checkOne(t, c, [3, 4, 5], 'started again, they know of nothing else')
+  await c.pass(20_000)
+  t.same(clustersOf(c), [], 'nor are they when they are started again')
+  t.match(
+    c.on(5).status().formation.reason,
+    /if they are gone for good, empty the data directories of the nodes that are left/,
+  )
+  for (const id of [3, 4, 5]) {
+    await c.at(id).crash()
+    c.at(id).wipe()
+  }
+  await c.start(3, 4, 5)
+  await checkOne(t, c, [3, 4, 5], 'emptied, they know of nothing else')
 })
 
 t.test(
@@ -212,10 +226,164 @@ t.test(
     t.equal(c.on(4).status().clusterId, null)
     t.match(c.on(4).status().formation, {
       decision: 'wait',
-      reason: /^node 3 belongs to .* has had no leader, and this node has met cluster .* start this node again$/,
+      reason:
+        /^node 3 belongs to .* has had no leader, and this node has met cluster .* empty its data directory and start it again$/,
     })
     await c.start(5)
     await c.until('the other one has a leader', () => c.on(4).status().clusterId !== null)
     await checkOne(t, c, [3, 4, 5], 'it was begun before, and found its majority elsewhere')
   },
 )
+
+/** The next process of each of them listens elsewhere, and is found there. */
+async function moveAll(
+  c: TestCluster,
+  places: ReadonlyMap<number, string>,
+  wishes: { autoJoin?: boolean } = {},
+): Promise<void> {
+  for (const id of places.keys()) if (c.at(id).isUp) await c.at(id).crash()
+  for (const [id, host] of places) c.at(id).addresses = { raft: `${host}:7100`, api: `http://${host}:7000` }
+  const lookUp = () => ({
+    addresses: [...c.machines.values()].map(({ addresses }) => addresses.raft).sort(),
+    problem: null,
+  })
+  automate(c, { expected: 3, lookUp, ...wishes })
+  await c.start(...places.keys())
+}
+
+function listedAt(c: TestCluster, on: number): string {
+  return [...c.at(on).view.effective.membership.nodes.values()].map(({ raft }) => raft).join(' ')
+}
+
+t.test('members that have all moved at once find each other, elect, and put the membership right', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  const { clusterId } = c.on(1).status()
+  const rounds: [name: string, hosts: readonly string[]][] = [
+    ['to new addresses', ['10.0.7.1', '10.0.7.2', '10.0.7.3']],
+    ["to each other's", ['10.0.7.2', '10.0.7.3', '10.0.7.1']],
+    ['two of them', ['10.0.8.1', '10.0.7.3', '10.0.8.3']],
+  ]
+  for (const [name, hosts] of rounds) {
+    await moveAll(c, new Map(hosts.map((host, at) => [at + 1, host])))
+    await checkOne(t, c, [1, 2, 3], name)
+    const expected = hosts.map((host) => `${host}:7100`).join(' ')
+    await c.until(`the membership has it: ${name}`, () => [1, 2, 3].every((id) => listedAt(c, id) === expected))
+    await c.until('nobody warns', () => [1, 2, 3].every((id) => c.on(id).status().warnings.length === 0))
+    t.equal(c.on(2).status().clusterId, clusterId, `the same cluster: ${name}`)
+  }
+})
+
+t.test('with automatic joining off they elect all the same, and say which commands are due', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3, autoJoin: false })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  const before = listedAt(c, 1)
+  await moveAll(c, new Map([1, 2, 3].map((id) => [id, `10.0.7.${id}`])), { autoJoin: false })
+  const leader = await c.leader()
+  await c.on(leader).put('k', 'v')
+  await c.pass(10_000)
+  t.equal(listedAt(c, leader), before, 'nobody changes the membership')
+  for (const id of [1, 2, 3]) {
+    const command = `quorate cluster set-addresses ${id} --raft 10.0.7.${id}:7100 --api http://10.0.7.${id}:7000`
+    t.ok(
+      c
+        .on(leader)
+        .status()
+        .warnings.some(({ detail }) => detail.includes(command)),
+      command,
+    )
+  }
+})
+
+t.test("a node with a member's id and other data is never taken for that member, wherever it is found", async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  for (const id of [1, 2, 3]) await c.at(id).crash()
+  c.at(2).wipe()
+  c.at(3).wipe()
+  await moveAll(c, new Map([1, 2, 3].map((id) => [id, `10.0.7.${id}`])))
+  await c.pass(30_000)
+  t.equal(c.on(1).status().leader, null, 'the one that is left stays without a majority')
+  t.not(c.on(2).status().clusterId, c.on(1).status().clusterId)
+})
+
+t.test('an operator who lists a member elsewhere before it moves is not overruled', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  const there = { id: 3, raft: '10.0.7.3:7100', api: 'http://10.0.7.3:7000' }
+  await c.on(1).setAddresses(there)
+  await c.pass(10_000)
+  t.equal(
+    c.at(1).view.effective.membership.nodes.get(nodeId(3))?.raft,
+    there.raft,
+    'while it is still at the old place',
+  )
+  await moveAll(c, new Map([[3, '10.0.7.3']]))
+  await checkOne(t, c, [1, 2, 3], 'moved')
+  t.equal(c.at(1).view.effective.membership.nodes.get(nodeId(3))?.raft, there.raft)
+})
+
+t.test('those who agreed finish what a founder that died began, and restarts do not set them free', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  await c.until('somebody has begun', () => clustersOf(c).length === 1)
+  const founder = [1, 2, 3].find((id) => c.on(id).status().clusterId !== null) ?? 0
+  await c.at(founder).crash()
+  const others = [1, 2, 3].filter((id) => id !== founder)
+  await c.start(4)
+  for (const id of others) await c.restart(id)
+  await c.pass(20_000)
+  for (const id of [...others, 4]) {
+    const { clusterId } = c.on(id).status()
+    t.ok(clusterId === null || clusterId === clustersOf(c)[0], 'there is one cluster, or none yet')
+  }
+  await c.start(founder)
+  await checkOne(t, c, [1, 2, 3], 'the list that was agreed on')
+})
+
+t.test('a node that was lost when two had agreed with it is started again empty, and the cluster forms', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3 })
+  await c.start(1, 2, 3)
+  const hasPledged = (id: number): boolean => c.at(id).memory.pledge !== null
+  await c.until('two have agreed', () => [1, 2, 3].filter(hasPledged).length >= 2)
+  const lost = [3, 2, 1].find((id) => c.on(id).status().clusterId === null) ?? 3
+  await c.at(lost).crash()
+  c.at(lost).wipe()
+  await c.start(4)
+  await c.pass(10_000)
+  t.notOk(
+    clustersOf(c).some((id) => id !== c.at([1, 2, 3].find((one) => hasPledged(one)) ?? 1).memory.pledge?.clusterId),
+  )
+  await c.start(lost)
+  await c.until('the cluster is there', () => c.up.every(({ client }) => client.status().leader !== null))
+  t.equal(clustersOf(c).length, 1)
+})
+
+t.test('a node that has agreed to a cluster forms no other by hand, and that one it does', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3 })
+  const members = specsOf([1, 2, 3])
+  const clusterId = clusterIdOf(membershipOfVoters(members), '', (text) =>
+    createHash('sha256').update(text).digest('hex'),
+  )
+  c.at(1).memory = { round: 1, pledge: { clusterId, members }, metCluster: null }
+  await c.start(1, 2)
+  await c.until('it waits for the third', () => /does not know of nodes? .*3/.test(c.on(1).status().formation.reason))
+  for (const id of [1, 2]) {
+    const error = await refused(c.on(id).initialize(specsOf([1, 2])), 'peer-disagrees')
+    t.match(error.message, /agreed to form cluster .* of 1,10\.0\.0\.1:7100,http/, 'it names the members to ask for')
+  }
+  await c.on(1).initialize(members)
+  await c.leader([1, 2])
+  t.same(clustersOf(c), [clusterId], 'two of the three are a majority')
+})

@@ -17,7 +17,7 @@ function factsOf(
   learners: readonly MemberFacts[] = [],
   changes: Partial<MembershipFacts> = {},
 ): MembershipFacts {
-  return { leading: true, ledMs: 60 * minute, settled: true, voters, learners, joinable: [], ...changes }
+  return { leading: true, ledMs: 60 * minute, settled: true, voters, learners, joinable: [], moved: [], ...changes }
 }
 
 t.test('joining: one decision for each situation', async (t) => {

@@ -1,4 +1,6 @@
 import { randomInt } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ClusterStatus } from '../../src/node/status.ts'
@@ -142,3 +144,36 @@ t.test('a node that waits says for what, in GET /cluster and in its log', async 
     t.match(status.formation, { decision: 'wait', seen: 1 })
   })
 })
+
+t.test(
+  'three nodes that all start again at other addresses are one cluster, and its membership says where',
+  async (t) => {
+    const before = await placesFor(t, 3)
+    const list = join(before.directory, 'addresses')
+    const flags = ['--discover', `file:${list}`, '--expect', '3', '--cluster-formation-delay', '500ms']
+    const tell = (cluster: TestCluster): Promise<void> =>
+      writeFile(list, cluster.members.map(({ raft }) => `${raft}\n`).join(''))
+    await tell(before)
+    for (const node of before.nodes) node.launch(flags)
+    await expectOneCluster(t, before, [1, 2, 3], 'formed')
+    const { clusterId } = await before.status(1)
+
+    const after = await TestCluster.start(t, { size: 0 })
+    for (const id of [1, 2, 3]) await after.add(join(before.directory, `node-${id}`))
+    await Promise.all(before.nodes.map(async (node) => await node.kill()))
+    await tell(after)
+    for (const node of after.nodes) node.launch(flags)
+    await expectOneCluster(t, after, [1, 2, 3], 'moved')
+    t.equal((await after.status(1)).clusterId, clusterId, 'it is the same cluster')
+    t.equal((await after.node(2).client.getKey('from/3')).status, 200)
+    await eventually('the membership says where they are', async () => {
+      const { membership, warnings } = await after.status(1)
+      const nodes = membership?.committed.membership.nodes ?? {}
+      for (const { id, raft, api } of after.members) {
+        if (nodes[String(id)]?.raft !== raft || nodes[String(id)]?.api !== api) throw new Error(JSON.stringify(nodes))
+      }
+      if (warnings.length > 0) throw new Error(JSON.stringify(warnings))
+      return true
+    })
+  },
+)

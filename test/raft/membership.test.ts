@@ -93,14 +93,19 @@ t.test('new addresses for a member; removal of a learner', async (t) => {
   const elsewhere = { raft: 'elsewhere:1', api: 'http://elsewhere:2' }
   const of = (): Solo => leader({ membership: membership([[1, 2, 3]], [4]) })
   const moved = of()
-  t.match(change(moved, { type: 'set-addresses', id: id(2), addresses: elsewhere }), { kind: 'appended' })
+  t.match(change(moved, { type: 'set-addresses', moves: [{ id: id(2), addresses: elsewhere }] }), { kind: 'appended' })
   t.same(moved.view.effective.membership.nodes.get(id(2)), elsewhere)
-  t.match(change(of(), { type: 'set-addresses', id: id(2), addresses: addressesOf(2) }), { kind: 'unchanged' })
-  t.match(change(of(), { type: 'set-addresses', id: id(2), addresses: addressesOf(3) }), {
+  t.match(change(of(), { type: 'set-addresses', moves: [{ id: id(2), addresses: addressesOf(2) }] }), {
+    kind: 'unchanged',
+  })
+  t.match(change(of(), { type: 'set-addresses', moves: [{ id: id(2), addresses: addressesOf(3) }] }), {
     kind: 'address-conflict',
     id: 3,
   })
-  t.same(change(of(), { type: 'set-addresses', id: id(9), addresses: elsewhere }), { kind: 'learner-not-found', id: 9 })
+  t.same(change(of(), { type: 'set-addresses', moves: [{ id: id(9), addresses: elsewhere }] }), {
+    kind: 'learner-not-found',
+    id: 9,
+  })
   const removed = of()
   t.match(change(removed, { type: 'remove-learner', id: id(4) }), { kind: 'appended' })
   t.notOk(removed.view.effective.membership.nodes.has(id(4)))

@@ -1,4 +1,5 @@
 import { disagreementScenes } from './disagreement-cases.ts'
+import { discoveryScenes } from './discovery-cases.ts'
 import { formationScenes } from './formation-cases.ts'
 import { membershipScenes } from './membership-scenes.ts'
 import { playScene, playScenes, type Print, type Scene } from './scene.ts'
@@ -11,6 +12,7 @@ const groups: Readonly<Record<string, () => Scene[]>> = {
   disagreement: disagreementScenes,
   unreachable: unreachableScenes,
   voted: votedScenes,
+  discovery: discoveryScenes,
   membership: membershipScenes,
 }
 

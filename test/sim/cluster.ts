@@ -32,7 +32,9 @@ export class SimCluster {
     const pauseMsMax = longestPauseMs(options.node.electionTimeoutMsMax)
     this.network = new Network({ usesCodec: options.usesCodec, pauseMsMax }, world)
     this.network.weather.delayMsMean = options.delayMs
-    this.oracles = new Oracles(world, this.ledgers, (id) => this.machines.find((machine) => machine.id === id) ?? null)
+    const machineOf = (id: number): Machine | null => this.machines.find((machine) => machine.id === id) ?? null
+    const expectsOne = options.automation.formation !== null
+    this.oracles = new Oracles(world, this.ledgers, machineOf, { expectsOne })
   }
 
   addMachine(options: SimulationOptions, clockRate: number, bug: PlantedBug | null): Machine {

@@ -1,4 +1,4 @@
-import { BOOT_MS, drawManual } from './automation.ts'
+import { BOOT_MS, drawDiscovery, drawManual } from './automation.ts'
 import type { Draw } from './draw.ts'
 import type { FaultGroup, SimulationOptions } from './options.ts'
 
@@ -118,5 +118,52 @@ function churn(options: SimulationOptions, draw: Draw): SimulationOptions {
     faultEveryMs: 150,
     membershipEveryMs: draw.pick([150, 300]),
     node: { ...node, purgeEveryEntries: 5, keepEntries: draw.pick([0, 2]), keepBytes: 500, snapshotHoldMs: 100 },
+  }
+}
+
+/** What a campaign can be about. */
+export type Focus = 'discovery'
+
+const FORMING: readonly FaultGroup[] = [
+  'loss',
+  'delays',
+  'resets',
+  'lies',
+  'partitions',
+  'one-way',
+  'partial',
+  'flapping',
+  'clogs',
+  'crash-points',
+  'kill-all',
+  'power',
+  'pauses',
+  'stalls',
+  'restarts',
+  'drift',
+  'slow-disk',
+  'disk-errors',
+  'relocations',
+]
+
+/** Nodes that find each other and form their cluster, and die meanwhile, again and again; hardly anything else happens. */
+export function focusOnDiscovery(options: SimulationOptions, draw: Draw): SimulationOptions {
+  const voters = draw.integer(1, 6)
+  const spares = draw.integer(0, 7 - voters)
+  return {
+    ...options,
+    voters,
+    spares,
+    formation: { kind: 'discovered', spreadMs: 0, crashes: true },
+    automation: drawDiscovery(draw, voters + spares),
+    bootMs: draw.pick([BOOT_MS, 500, 2_000]),
+    safetyMs: draw.pick([2_000, 4_000, 8_000]),
+    faults: new Set<FaultGroup>(['kills', ...draw.sample(FORMING, draw.integer(1, 6))]),
+    faultEveryMs: draw.pick([50, 100, 200]),
+    topology: 'whole',
+    clients: 1,
+    thinkMs: 80,
+    rangeShare: 0,
+    workMs: 0,
   }
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { describeCrash } from './crash-points.ts'
 import { disagreementScenes } from './disagreement-cases.ts'
+import { discoveryScenes } from './discovery-cases.ts'
 import { formationCases, formationSample, formationScenes, phasePairs, phases } from './formation-cases.ts'
 import { expectMarks, playSample } from './play-sample.ts'
 import { watchRejections } from './run-seed.ts'
@@ -54,3 +55,15 @@ t.test('a node that has voted forms no other cluster', async (t) => {
   const refusals = ['the same', 'alone', 'others'].map((told) => `${told}: already-initialized`)
   expectMarks(t, report, ['vote on its way', 'vote on disk', ...refusals], 25)
 })
+
+t.test(
+  'nodes that find each other form one cluster, whoever dies at whatever step, and whoever dies with it',
+  async (t) => {
+    const report = await playSample(t, discoveryScenes())
+    t.ok(report.crashed > report.played / 2, `${report.crashed} with a crash`)
+    const moments = ['pledge-begin', 'pledge-end', 'write-begin', 'write-end', 'send'].map(
+      (moment) => `dies at ${moment}`,
+    )
+    expectMarks(t, report, [...moments, 'formed without it', 'waited for it'], 5)
+  },
+)

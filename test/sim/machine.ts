@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { StorageError } from '../../src/lib/errors.ts'
 import { Node, type NodeServices } from '../../src/node/node.ts'
-import type { AutomationPlan } from '../../src/ports/automation.ts'
+import type { AutomationPlan, FormationRegister } from '../../src/ports/automation.ts'
 import type { Logger, NodeDependencies, NodeOptions } from '../../src/node/options.ts'
 import type { LogWrite } from '../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../src/ports/transport.ts'
@@ -10,7 +10,8 @@ import type { LogId, LogIndex, NodeAddresses, NodeId, RaftView } from '../../src
 import { calmDisk, type DiskWeather } from './disk/faults.ts'
 import { LogDisk } from './disk/log-disk.ts'
 import type { LogImage } from './disk/log-image.ts'
-import { SimLogStore } from './disk/log-store.ts'
+import { SimLogStore, type WriteMoment } from './disk/log-store.ts'
+import { FormationDisk, SimFormationRegister } from './disk/formation-register.ts'
 import { SimPeerRegister, type PeerDisk } from './disk/peer-register.ts'
 import { StateDisk, type StateImage } from './disk/state-disk.ts'
 import { SimStateStore } from './disk/state-store.ts'
@@ -26,7 +27,8 @@ import { Violation } from './violation.ts'
 import type { World } from './world.ts'
 
 /** Moments in the life of a process at which it can be made to die. */
-export type CrashMoment = 'write-begin' | 'write-end' | 'send' | 'apply' | 'snapshot-chunk' | 'snapshot-commit'
+export type CrashMoment =
+  'write-begin' | 'write-end' | 'send' | 'apply' | 'snapshot-chunk' | 'snapshot-commit' | 'pledge-begin' | 'pledge-end'
 
 export type CrashKind = 'kill' | 'power'
 
@@ -79,6 +81,7 @@ export class Machine {
   /** When that process has answered that it was removed: how much it had heard, and the membership it had; null before. */
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
   private peerDisk: PeerDisk = new Map()
+  private formationDisk = new FormationDisk()
   private node: Node | null = null
   private isReady = false
   private store: SimLogStore | null = null
@@ -239,6 +242,7 @@ export class Machine {
     this.log = new LogDisk()
     this.state = new StateDisk()
     this.peerDisk = new Map()
+    this.formationDisk = new FormationDisk()
     this.submittedClusterId = ''
     this.incarnation = this.newIncarnation()
     this.lost = null
@@ -309,6 +313,7 @@ export class Machine {
       clock: process.clock,
       random: process.random,
       peers: bug?.wrapPeers?.(peers) ?? peers,
+      formation: this.formationRegister(process),
       logger: this.logger(process),
       automation: this.options.automation,
       hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
@@ -335,6 +340,12 @@ export class Machine {
     })
     this.store = store
     return store
+  }
+
+  private formationRegister(process: SimProcess): FormationRegister {
+    const { world, formationDisk: disk, weather } = this
+    const onWrite = (moment: WriteMoment): void => this.observer.onMoment(this, `pledge-${moment}`, null)
+    return new SimFormationRegister({ world, process, disk, weather, onWrite })
   }
 
   private stateStore(process: SimProcess): SimStateStore {

@@ -1,6 +1,7 @@
 import { parseTask, USAGE, type Task } from './arguments.ts'
 import { playCases } from './cases.ts'
 import { Crew } from './crew.ts'
+import type { Focus } from './focus.ts'
 import { plantedBug, plantedBugs } from './planted/catalogue.ts'
 import { runSeed, watchRejections } from './run-seed.ts'
 import type { SeedReport } from './simulation.ts'
@@ -14,25 +15,27 @@ function print(line: string): void {
   console.log(line)
 }
 
-function printFailure({ seed, violation }: SeedReport, bug: string | null): void {
+function printFailure({ seed, violation }: SeedReport, bug: string | null, focus: Focus | null): void {
   if (violation === null) return
   print(`FAILED seed ${seed}: ${violation.oracle}: ${violation.message}`)
-  print(`  replay: npm run sim -- --seed ${seed}${bug === null ? '' : ` --bug ${bug}`}`)
+  const how = `${focus === null ? '' : ` --focus ${focus}`}${bug === null ? '' : ` --bug ${bug}`}`
+  print(`  replay: npm run sim -- --seed ${seed}${how}`)
 }
 
 async function campaign(task: Extract<Task, { kind: 'campaign' }>): Promise<boolean> {
-  const tally = new Tally()
+  const { focus } = task
+  const tally = new Tally(focus)
   const crew = new Crew(task.workers)
   const endsAt = Date.now() + task.minutes * 60_000
   let seed = task.from
   const next = (): WorkerRequest | null => {
     if (seed >= task.from + task.seeds || Date.now() >= endsAt || tally.failures.length >= FAILURES_MAX) return null
-    return { seed: seed++, bug: null }
+    return { seed: seed++, bug: null, focus }
   }
   const startedAt = Date.now()
   await crew.run(next, (report) => {
     tally.add(report)
-    printFailure(report, null)
+    printFailure(report, null, focus)
     if (tally.seeds % 500 === 0)
       print(`... ${tally.seeds} seeds after ${Math.round((Date.now() - startedAt) / 1000)} s`)
   })
@@ -44,11 +47,11 @@ async function campaign(task: Extract<Task, { kind: 'campaign' }>): Promise<bool
   return tally.failures.length === 0 && problems.length === 0
 }
 
-async function replay({ seed, bug, quiet }: Extract<Task, { kind: 'replay' }>): Promise<boolean> {
+async function replay({ seed, bug, quiet, focus }: Extract<Task, { kind: 'replay' }>): Promise<boolean> {
   watchRejections()
   const planted = bug === null ? {} : { bug: plantedBug(bug) }
-  const report = await runSeed(seed, quiet ? planted : { ...planted, print })
-  printFailure(report, bug)
+  const report = await runSeed(seed, quiet ? { ...planted, focus } : { ...planted, focus, print })
+  printFailure(report, bug, focus)
   print(
     `seed ${seed}: ${report.violation === null ? 'no violation' : 'VIOLATION'}, ${(report.virtualMs / 1000).toFixed(1)} virtual seconds, ` +
       `${report.events} events, ${report.leaders} leaders, ${report.committed} entries committed, ` +
@@ -66,7 +69,7 @@ async function planted(task: Extract<Task, { kind: 'planted' }>): Promise<boolea
     let seed = 1
     let found: SeedReport | null = null
     const next = (): WorkerRequest | null => {
-      return found !== null || seed > bug.seedsMax ? null : { seed: seed++, bug: bug.name }
+      return found !== null || seed > bug.seedsMax ? null : { seed: seed++, bug: bug.name, focus: null }
     }
     await crew.run(next, (report) => {
       if (report.violation !== null && (found === null || report.seed < found.seed)) found = report

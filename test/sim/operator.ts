@@ -43,7 +43,7 @@ export class Operator {
     const { faults, membershipEveryMs } = this.options
     const kinds = [
       ...(faults.has('transfers') ? LEADERSHIP_ACTS : []),
-      ...(faults.has('memberships') ? MEMBERSHIP_ACTS : []),
+      ...(faults.has('memberships') ? MEMBERSHIP_ACTS.filter((act) => act !== 'move' || !this.movesByItself) : []),
     ]
     if (kinds.length === 0) return
     while (!this.stopped) {
@@ -55,6 +55,12 @@ export class Operator {
       if (drawn.length > 1 && drawn.every((kind) => MEMBERSHIP_ACTS.includes(kind))) this.count('member-concurrent')
       await Promise.all(drawn.map((kind) => this.act(kind)))
     }
+  }
+
+  /** Then nobody says where members are: they find each other. */
+  private get movesByItself(): boolean {
+    const { faults, automation } = this.options
+    return faults.has('relocations') && automation.formation !== null
   }
 
   private act(kind: Act): Promise<void> {

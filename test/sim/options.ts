@@ -1,7 +1,7 @@
 import type { NodeOptions } from '../../src/node/options.ts'
 import type { Draw } from './draw.ts'
 import { BOOT_MS, drawDiscovery, drawManual, type AutomationOptions } from './automation.ts'
-import { focus } from './focus.ts'
+import { focus, focusOnDiscovery, type Focus } from './focus.ts'
 
 /** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
 export const faultGroups = [
@@ -36,6 +36,7 @@ export const faultGroups = [
   'memberships',
   'transfers',
   'snapshot-faults',
+  'relocations',
 ] as const
 
 export type FaultGroup = (typeof faultGroups)[number]
@@ -176,8 +177,8 @@ function drawFormation(draw: Draw): FormationPlan {
   return { kind, spreadMs: draw.pick([0, 1, 5, 50, 500]), crashes: draw.chance(0.3) }
 }
 
-/** Draws everything that a seed decides before it begins. */
-export function drawOptions(seed: number, draw: Draw): SimulationOptions {
+/** Draws everything that a seed decides before it begins. `on`: what the whole campaign is about; null for everything. */
+export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): SimulationOptions {
   // Now and then nothing at all goes wrong: then everything has to succeed.
   const share = draw.pick([0, 0.15, 0.3, 0.5, 0.8])
   const faults = new Set(faultGroups.filter(() => draw.chance(share)))
@@ -185,7 +186,7 @@ export function drawOptions(seed: number, draw: Draw): SimulationOptions {
   const drawn = drawNode(draw)
   const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
   const options = drawRest(seed, draw, { faults, voters, node })
-  return focus(options, draw)
+  return on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
 }
 
 function drawRest(

@@ -82,5 +82,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a node that had met a cluster with a leader voted for the first leader of another, begun by one that had crashed since',
   },
+  {
+    seed: 510654931,
+    found:
+      'a node that died while it formed a cluster left the others free to form another one, and those that were restarted had forgotten',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]

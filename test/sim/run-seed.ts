@@ -1,3 +1,4 @@
+import type { Focus } from './focus.ts'
 import type { PlantedBug } from './planted/bug.ts'
 import { Simulation, type SeedReport } from './simulation.ts'
 import { asViolation, type World } from './world.ts'
@@ -17,11 +18,16 @@ export function watchRejections(): () => void {
 export interface RunOptions {
   readonly print?: (line: string) => void
   readonly bug?: PlantedBug
+  readonly focus?: Focus | null
 }
 
 /** Runs one seed to its end. One at a time. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<SeedReport> {
-  const simulation = new Simulation(seed, { print: options.print ?? null, bug: options.bug ?? null })
+  const simulation = new Simulation(seed, {
+    print: options.print ?? null,
+    bug: options.bug ?? null,
+    focus: options.focus ?? null,
+  })
   running = simulation.world
   try {
     return await simulation.run()

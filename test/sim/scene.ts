@@ -1,4 +1,5 @@
 import { crc32 } from '../../src/lib/checksum.ts'
+import type { AutomationOptions } from './automation.ts'
 import { Stage, type CrashOrder } from './stage.ts'
 import type { Violation } from './violation.ts'
 
@@ -11,6 +12,8 @@ export interface Scene {
   /** Part of `npm test`. The others are for `npm run sim -- --cases`. */
   readonly isSampled: boolean
   readonly machines: number
+  /** What the nodes do by themselves; left out: nothing. */
+  readonly automation?: AutomationOptions
   readonly play: (stage: Stage) => Promise<void>
 }
 
@@ -26,7 +29,7 @@ export interface SceneOutcome {
 /** `from`: another number, another timing. The scene's name is the rest of the seed, so that a list may grow without changing others. */
 export function playScene(scene: Scene, from = 1, print: Print | null = null): Promise<SceneOutcome> {
   const seed = crc32(Buffer.from(`${from} ${scene.name}`))
-  return new Stage(seed, { machines: scene.machines, print }).play(scene.play)
+  return new Stage(seed, { machines: scene.machines, automation: scene.automation ?? null, print }).play(scene.play)
 }
 
 export interface ScenesReport {

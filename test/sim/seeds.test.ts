@@ -41,7 +41,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     const left = [...new Set(seeds)]
     const next = (): WorkerRequest | null => {
       const seed = left.shift()
-      return seed === undefined ? null : { seed, bug: null }
+      return seed === undefined ? null : { seed, bug: null, focus: null }
     }
     return crew.run(next, (report) => {
       tally.add(report)
@@ -71,7 +71,7 @@ t.test('the oracles see planted bugs', async (t) => {
       let seed = 0
       let found: SeedReport | null = null
       const next = (): WorkerRequest | null =>
-        found !== null || seed >= QUICK_SEEDS_MAX ? null : { seed: ++seed, bug }
+        found !== null || seed >= QUICK_SEEDS_MAX ? null : { seed: ++seed, bug, focus: null }
       await crew.run(next, (report) => {
         if (report.violation !== null) found = report
       })

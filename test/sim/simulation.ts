@@ -4,6 +4,7 @@ import { SimCluster } from './cluster.ts'
 import { historyOf } from './history/clusters.ts'
 import type { Operation } from './history/operation.ts'
 import { FormationOperator } from './formation.ts'
+import type { Focus } from './focus.ts'
 import type { Ledger } from './ledger.ts'
 import { LivenessPhase, type LivenessFigures } from './liveness.ts'
 import type { Machine } from './machine.ts'
@@ -61,11 +62,15 @@ export class Simulation {
 
   constructor(
     seed: number,
-    dependencies: { readonly print: ((line: string) => void) | null; readonly bug: PlantedBug | null },
+    dependencies: {
+      readonly print: ((line: string) => void) | null
+      readonly bug: PlantedBug | null
+      readonly focus: Focus | null
+    },
   ) {
     const trace = new Trace(dependencies.print)
     this.world = new World({ seed, eventsMax: EVENTS_MAX }, { trace })
-    this.options = drawOptions(seed, this.world.random.fork())
+    this.options = drawOptions(seed, this.world.random.fork(), dependencies.focus)
     for (const line of describeOptions(this.options)) this.world.note('options', line)
     this.cluster = new SimCluster(this.options, this.world)
     this.driftsBeyondMargin = this.options.faults.has('drift') && this.world.random.chance(0.4)

@@ -1,5 +1,6 @@
 import { RequestError } from '../../src/lib/errors.ts'
 import type { NodeServices } from '../../src/node/node.ts'
+import type { AutomationOptions } from './automation.ts'
 import { callNode, type CallOutcome } from './call.ts'
 import { Client } from './client.ts'
 import { SimCluster } from './cluster.ts'
@@ -37,6 +38,11 @@ export interface InitializeOptions {
   readonly onCalled?: () => void
 }
 
+const BY_HAND: AutomationOptions = {
+  formation: null,
+  autopilot: { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 },
+  stabilizationMs: 0,
+}
 const RESTART_MS = 40
 const VIRTUAL_MS_MAX = 60_000
 
@@ -55,7 +61,10 @@ export class Stage {
   private readonly away = new Set<Machine>()
   private isOneStore = true
 
-  constructor(seed: number, setting: { readonly machines: number; readonly print: Print | null }) {
+  constructor(
+    seed: number,
+    setting: { readonly machines: number; readonly automation: AutomationOptions | null; readonly print: Print | null },
+  ) {
     const trace = new Trace(setting.print)
     this.world = new World({ seed, eventsMax: 500_000 }, { trace })
     const drawn = drawOptions(seed, this.world.random.fork())
@@ -64,7 +73,7 @@ export class Stage {
       voters: setting.machines,
       spares: 0,
       faults: new Set(),
-      automation: { formation: null, autopilot: { mode: 'off', deadNodeAfterMs: 0, minVoters: 3 }, stabilizationMs: 0 },
+      automation: setting.automation ?? BY_HAND,
       bootMs: 0,
       topology: 'whole',
       // Now the network is slower than the disks, now the disks than the network.
@@ -237,6 +246,12 @@ export class Stage {
       if (this.world.now() >= limit) throw new Violation('scene', `${what} did not come within ${timeoutMs} ms`)
       await this.sleep(lookEveryMs)
     }
+  }
+
+  /** As long as it takes, but no longer than this. */
+  async waitForOr(timeoutMs: number, holds: () => boolean): Promise<void> {
+    const limit = this.world.now() + timeoutMs
+    while (!holds() && this.world.now() < limit) await this.sleep(0.25)
   }
 
   async waitForLeader(): Promise<Machine> {

@@ -1,4 +1,5 @@
 import { faultClasses, type FaultClass } from './census.ts'
+import type { Focus } from './focus.ts'
 import type { LivenessFigures } from './liveness.ts'
 import { addFigures, noFigures } from './oracles/history.ts'
 import type { SeedReport } from './simulation.ts'
@@ -11,9 +12,22 @@ const HISTORY_SHARE_MIN = 0.8
 const ACKNOWLEDGED_PER_SEED_MIN = 50
 const CALM_CALLS_PER_SEED_MIN = 5
 
+/** What nothing but discovery with crashes has to meet. */
+const FORMING_FAULTS: readonly FaultClass[] = [
+  'form-discovered',
+  'form-crash',
+  'kill-at-pledge',
+  'kill-all',
+  'disk-lost-pledge',
+  'relocate-all',
+  'relocate-some',
+  'relocate-swap',
+]
+
 /** What many seeds add up to. */
 export class Tally {
   seeds = 0
+  private readonly focus: Focus | null
   readonly failures: SeedReport[] = []
   private virtualMs = 0
   private events = 0
@@ -26,6 +40,10 @@ export class Tally {
   private calmCalls = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
+
+  constructor(focus: Focus | null = null) {
+    this.focus = focus
+  }
 
   add(report: SeedReport): void {
     this.seeds += 1
@@ -53,7 +71,8 @@ export class Tally {
 
   /** Faults that never fired. */
   get missingFaults(): FaultClass[] {
-    return faultClasses.filter((fault) => !this.faults.has(fault))
+    const wanted = this.focus === null ? faultClasses : FORMING_FAULTS
+    return wanted.filter((fault) => !this.faults.has(fault))
   }
 
   /** What a long run has not done although it should have: a check that has nothing to check finds nothing. */
@@ -63,14 +82,20 @@ export class Tally {
     const floors: [what: string, count: number, perSeed: number][] = [
       ['seeds with a liveness phase', this.lively, LIVELY_SHARE_MIN],
       ['histories checked', this.histories, HISTORY_SHARE_MIN],
-      ['acknowledged writes', this.figures.acknowledgedWrites, ACKNOWLEDGED_PER_SEED_MIN],
-      ['calls while nothing was wrong', this.calmCalls, CALM_CALLS_PER_SEED_MIN],
+      ...(this.focus === null ? this.useFloors() : []),
     ]
     return [
       ...this.missingFaults.map((fault) => `the fault ${fault} never fired in ${seeds} seeds`),
       ...floors
         .filter(([, count, perSeed]) => count < perSeed * seeds)
         .map(([what, count, perSeed]) => `only ${count} ${what}, and ${Math.ceil(perSeed * seeds)} are the least`),
+    ]
+  }
+
+  private useFloors(): [what: string, count: number, perSeed: number][] {
+    return [
+      ['acknowledged writes', this.figures.acknowledgedWrites, ACKNOWLEDGED_PER_SEED_MIN],
+      ['calls while nothing was wrong', this.calmCalls, CALM_CALLS_PER_SEED_MIN],
     ]
   }
 

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { NodeId } from '../../src/raft/index.ts'
 import { lockFile } from '../../src/storage/directory-lock.ts'
+import { NOTHING_REMEMBERED } from '../../src/ports/automation.ts'
+import { FileFormationRegister } from '../../src/storage/formation-register.ts'
 import { openDataDirectory } from '../../src/storage/identity.ts'
 import { FilePeerRegister } from '../../src/storage/peer-register.ts'
 import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
@@ -205,4 +207,44 @@ t.test('a register of peers that cannot be written is a fault of the storage', a
   const peers = new FilePeerRegister(path)
   const fault = { name: 'StorageError', kind: 'failed', message: /Could not write .*peers\.json: .*EISDIR/ }
   await t.rejects(peers.remember(2 as NodeId, 'aa'), fault)
+})
+
+t.test('what was promised before there was a cluster is remembered, whole or not at all', async (t) => {
+  const path = temporary(t)
+  const register = (incarnation = 'aa'): FileFormationRegister => new FileFormationRegister(path, incarnation)
+  t.same(await register().load(), NOTHING_REMEMBERED, 'of a directory that has no such file')
+  const pledge = { clusterId: 't-1', members: [{ id: 1, raft: 'a:1', api: 'http://a:2' }] }
+  for (const memory of [
+    { round: 1, pledge, metCluster: null },
+    { round: 1, pledge: null, metCluster: 't-2' },
+    { round: 7, pledge, metCluster: 't-2' },
+  ]) {
+    await register().store(memory)
+    t.same(await register().load(), memory)
+  }
+
+  const file = join(path, 'formation.json')
+  const good = readFileSync(file, 'utf8')
+  await t.rejects(register('bb').load(), refusal(/belongs to another data directory/))
+  const cases: [string, RegExp][] = [
+    ['{', /not JSON.*empty data directory/],
+    ['[]', /not a JSON object/],
+    ['{}', /names no format/],
+    ['{"format":9}', /has format 9; start the newer version/],
+    [good.replace('"round":7', '"round":-1'), /names no round/],
+    [good.replace('"round":7', '"round":8'), /its checksum is wrong/],
+    [good.replace('a:1', 'b:1'), /its checksum is wrong/],
+    [good.replace('"t-2"', '2'), /the cluster that was met makes no sense/],
+    [good.replace('"clusterId":"t-1"', '"clusterId":1'), /the pledge makes no sense/],
+    [good.replace('"id":1', '"id":"1"'), /a member of the pledge makes no sense/],
+    [good.replace(/"members":\[.*\]/, `"members":[${'{},'.repeat(64)}{}]`), /the pledge makes no sense/],
+  ]
+  for (const [text, message] of cases) {
+    writeFileSync(file, text)
+    await t.rejects(register().load(), refusal(message), text.slice(0, 80))
+  }
+  rmSync(file)
+  mkdirSync(file)
+  await t.rejects(register().load(), /EISDIR/)
+  await t.rejects(register().store(NOTHING_REMEMBERED), { name: 'StorageError' })
 })

@@ -47,7 +47,7 @@ const report = {
   last: logIdOf(10),
   leader: two,
   effective: joint,
-  candidacy: { token: '0a1b2c3d', proposal: null },
+  candidacy: { token: '0a1b2c3d', proposal: null, round: 0, pledge: null },
 }
 
 /** At least one of every shape that a frame can have. */
@@ -115,7 +115,18 @@ const samples: readonly Frame[] = [
   { type: 'hello-answer', answer: { kind: 'welcome', report } },
   {
     type: 'hello-answer',
-    answer: { kind: 'welcome', report: { ...report, candidacy: { token: '', proposal: 'cluster-a' } } },
+    answer: {
+      kind: 'welcome',
+      report: {
+        ...report,
+        candidacy: {
+          token: '',
+          proposal: 'cluster-a',
+          round: 3,
+          pledge: { clusterId: 'cluster-a', members: [{ id: 1, raft: 'a:1', api: 'http://a:2' }] },
+        },
+      },
+    },
   },
   { type: 'hello-answer', answer: { kind: 'welcome', report: new RecordingNode(one).report() } },
   ...(

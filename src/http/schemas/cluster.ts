@@ -201,7 +201,7 @@ const FormationStatus = object({
 const JoiningStatus = object({
   mode: choice('on', 'off'),
   ...stance,
-  decision: choice('none', 'add-learner', 'promote'),
+  decision: choice('none', 'add-learner', 'promote', 'move'),
   failure: nullable(Type.String(), 'Why the last automatic change failed.'),
 })
 

@@ -3,7 +3,8 @@ import { SeededRandom } from '../../../src/lib/random.ts'
 import { limits } from '../../../src/limits.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
-import type { AutomationPlan } from '../../../src/ports/automation.ts'
+import type { AutomationPlan, FormationMemory } from '../../../src/ports/automation.ts'
+import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
@@ -39,6 +40,8 @@ export class Machine {
   readonly log = new LogDisk()
   readonly state = new StateDisk()
   readonly peers = new Map<NodeId, string>()
+  /** What it has promised and met. */
+  memory: FormationMemory = NOTHING_REMEMBERED
   /** Replaces options of the processes started from now on. */
   options: Partial<NodeOptions>
   /** Where the processes started from now on listen, and what they say of themselves. */
@@ -109,6 +112,12 @@ export class Machine {
         remember: async (peer, incarnation) => void this.peers.set(peer, incarnation),
         forget: async (peer) => void this.peers.delete(peer),
       },
+      formation: {
+        load: () => Promise.resolve(this.memory),
+        store: async (memory) => {
+          this.memory = memory
+        },
+      },
       logger: deps.logger(id),
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       onFault: (error) => deps.onFault(id, error),
@@ -161,6 +170,7 @@ export class Machine {
     this.log.wipe()
     this.state.wipe()
     this.peers.clear()
+    this.memory = NOTHING_REMEMBERED
   }
 
   private process(): Running {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import { limits } from '../../../src/limits.ts'
 import { Node } from '../../../src/node/node.ts'
+import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
 import { nodeId } from '../../../src/raft/index.ts'
 import { RocksStateStore } from '../../../src/storage/rocksdb/rocks-state-store.ts'
@@ -70,6 +71,7 @@ export class RealNode {
         clock: systemClock,
         random: new SeededRandom(randomBytes(4).readUInt32LE()),
         peers: { load: async () => new Map<NodeId, string>(), remember: async () => {}, forget: async () => {} },
+        formation: { load: async () => NOTHING_REMEMBERED, store: async () => {} },
         logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
         hash: (text) => createHash('sha256').update(text).digest('hex'),
         onFault: (error) => {

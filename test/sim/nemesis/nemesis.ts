@@ -19,12 +19,16 @@ interface ArmedCrash {
 /** What a process does all the time, whatever else it does. */
 const COMMON_MOMENTS: readonly CrashMoment[] = ['write-begin', 'write-end', 'send', 'apply']
 const CRASH_MOMENTS: readonly CrashMoment[] = [...COMMON_MOMENTS, 'snapshot-chunk', 'snapshot-commit']
+/** What a process does while nodes that find each other agree on a cluster. */
+const FORMING_MOMENTS: readonly CrashMoment[] = ['pledge-begin', 'pledge-end', 'write-begin', 'write-end', 'send']
 
 const FAULT_OF_MOMENT: Readonly<Record<CrashMoment, FaultClass>> = {
   'write-begin': 'kill-at-write-begin',
   'write-end': 'kill-at-write-end',
   send: 'kill-at-send',
   apply: 'kill-at-apply',
+  'pledge-begin': 'kill-at-pledge',
+  'pledge-end': 'kill-at-pledge',
   'snapshot-chunk': 'snapshot-kill-receiver',
   'snapshot-commit': 'snapshot-kill-at-commit',
 }
@@ -35,6 +39,7 @@ export class Nemesis {
   private readonly disks: DiskFaults
   private readonly networks: NetworkFaults
   private readonly armed = new Map<Machine, ArmedCrash>()
+  private relocations = 0
   private readonly acts: readonly (() => void)[]
 
   constructor(options: SimulationOptions, dependencies: NemesisDependencies) {
@@ -104,10 +109,13 @@ export class Nemesis {
 
   /** The machine's process dies at a drawn moment of what it does next, which then counts as `fault`. */
   arm(machine: Machine, fault: FaultClass | null): void {
-    const { random } = this.targets
+    const { random, options } = this.targets
+    const isForming = fault === 'form-crash' && options.formation.kind === 'discovered'
+    const moment = random.pick(isForming ? FORMING_MOMENTS : fault === null ? CRASH_MOMENTS : COMMON_MOMENTS)
+    const isPledge = moment === 'pledge-begin' || moment === 'pledge-end'
     this.armed.set(machine, {
-      moment: random.pick(fault === null ? CRASH_MOMENTS : COMMON_MOMENTS),
-      countdown: random.integer(1, 12),
+      moment,
+      countdown: random.integer(1, isPledge ? 4 : 12),
       kind: random.chance(0.3) ? 'power' : 'kill',
       fault,
     })
@@ -182,6 +190,8 @@ export class Nemesis {
       'vote-damage': () => disks.damageVote(),
       'state-damage': () => disks.damageState(),
       wipes: () => disks.wipe(),
+      // Where nobody looks for them, members have to be told of one after the other (the operator's moves).
+      ...(this.targets.options.automation.formation === null ? {} : { relocations: () => this.relocate() }),
     }
     return [...faults].flatMap((group) => all[group] ?? [])
   }
@@ -250,6 +260,26 @@ export class Nemesis {
     if (machine === null) return
     this.targets.count('graceful-restart')
     machine.shutDown(() => this.targets.restartLater(machine, 100))
+  }
+
+  /** All or some are started again at other addresses at once, or at each other's. */
+  private relocate(): void {
+    const { random, machines } = this.targets
+    const chosen = random.chance(0.5) ? [...machines] : random.sample(machines, random.integer(1, machines.length + 1))
+    const hosts = random.shuffle(chosen).map(({ addresses }) => addresses)
+    const swaps = chosen.length > 1 && random.chance(0.3)
+    this.targets.count(swaps ? 'relocate-swap' : chosen.length === machines.length ? 'relocate-all' : 'relocate-some')
+    const refuses = random.chance(0.5)
+    for (const machine of chosen) {
+      this.relocations += 1
+      const host = `10.2.${this.relocations}.${machine.id}`
+      machine.move({ raft: `${host}:7100`, api: `http://${host}:7000` }, refuses)
+    }
+    for (const [at, machine] of chosen.entries()) {
+      const addresses = hosts[at]
+      if (swaps && addresses !== undefined) machine.move(addresses, refuses)
+      this.targets.restartLater(machine, 100)
+    }
   }
 
   private jump(): void {

@@ -12,6 +12,7 @@ import { Elections } from './elections.ts'
 import { LeaderAppendOnly } from './leader-append-only.ts'
 import { LogMatching } from './log-matching.ts'
 import { Memberships } from './memberships.ts'
+import { OneCluster } from './one-cluster.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 import { StateDigests } from './state-digests.ts'
 import { WipedVoters } from './wiped-voters.ts'
@@ -24,7 +25,13 @@ export class Oracles implements Required<Oracle> {
   private readonly world: World
   private readonly all: readonly Oracle[]
 
-  constructor(world: World, ledgers: Ledgers, machineOf: (id: number) => Machine | null) {
+  /** `expectsOne`: the nodes form their cluster by themselves. */
+  constructor(
+    world: World,
+    ledgers: Ledgers,
+    machineOf: (id: number) => Machine | null,
+    { expectsOne }: { readonly expectsOne: boolean },
+  ) {
     this.world = world
     this.elections = new Elections(ledgers)
     this.digests = new StateDigests(ledgers)
@@ -40,6 +47,7 @@ export class Oracles implements Required<Oracle> {
       new Memberships(ledgers),
       new WipedVoters(),
       this.digests,
+      ...(expectsOne ? [new OneCluster()] : []),
     ]
   }
 

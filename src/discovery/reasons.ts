@@ -1,0 +1,15 @@
+/** How many nodes or addresses a reason names. */
+const NAMED_MAX = 5
+
+export function nameSome(names: readonly string[]): string {
+  const rest = names.length - NAMED_MAX
+  return names.slice(0, NAMED_MAX).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+}
+
+/** `node 1`, `nodes 1, 2`; with a verb in both of its forms: `node 1 waits`, `nodes 1, 2 wait`. */
+export function nameNodes(ids: readonly number[], verbs?: readonly [one: string, several: string]): string {
+  const distinct = [...new Set(ids)].sort((a, b) => a - b).map(String)
+  const isOne = distinct.length === 1
+  const verb = verbs === undefined ? '' : ` ${isOne ? verbs[0] : verbs[1]}`
+  return `${isOne ? 'node' : 'nodes'} ${nameSome(distinct)}${verb}`
+}

@@ -1,0 +1,18 @@
+import type { Machine } from '../machine.ts'
+import { Violation } from '../violation.ts'
+import type { CoreStep, Oracle } from './oracle.ts'
+
+/** Of nodes that find each other and have one token, more than half of which form the cluster, no two clusters ever have a leader. */
+export class OneCluster implements Oracle {
+  private led: string | null = null
+
+  onStep(machine: Machine, { view, before }: CoreStep): void {
+    if (view.state !== 'leader' || before?.state === 'leader') return
+    this.led ??= machine.clusterId
+    if (this.led !== machine.clusterId)
+      throw new Violation(
+        'one-cluster',
+        `${machine.name} leads cluster ${machine.clusterId}, and ${this.led} had a leader`,
+      )
+  }
+}
