@@ -9,7 +9,7 @@ const READ_ROWS_MAX_LEAST = 4
 /** What may be left of a read until the next scan, beside a single row. */
 const HELD_BYTES_MAX = 1024 * 1024
 /** What one read may bring when rows of the largest size follow small ones: their size is known only afterwards. */
-const SURPRISE_BYTES_MAX = 64 * 1024 * 1024
+const SURPRISE_BYTES_MAX = 16 * 1024 * 1024
 
 /** How many rows may be asked for at once when none is larger than `rowBytesMax`. */
 export function rowsAtOnceMax(rowBytesMax: number): number {
