@@ -91,11 +91,16 @@ export const limits = {
   /** Requests that wait for an outcome on one node. */
   pendingProposalsMax: 65_536,
   pendingProposalBytesMax: 128 * 1024 * 1024,
+  /** Reads that wait for the leader, for a revision or for an entry to be applied. */
   pendingReadsMax: 65_536,
   /** What a leader remembers of forwarded batches under one ballot: the decisions for so many batches of so many origins, and of more origins only how far they came. */
   forwardedBatchesMax: 4096,
   forwardedOriginsMax: 128,
   forwardedOriginsInAllMax: 65_536,
+  /** Requests about the cluster: those that wait for the leader, those that a leader works on, and those that wait for an event. */
+  controlCallsMax: 256,
+  controlWorkMax: 1024,
+  conditionsMax: 1024,
 
   /** Frames that wait for one peer's socket. */
   peerQueueBytesMax: 64 * 1024 * 1024,

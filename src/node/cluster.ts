@@ -159,7 +159,9 @@ export class Cluster {
 
   private call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
     this.deps.checkInitialized()
-    return this.deps.replica.control.call(name, body, timeoutMs, repeatable)
+    const { control, conditions } = this.deps.replica
+    if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
+    return control.call(name, body, timeoutMs, repeatable)
   }
 
   private learnersHere(): LearnerStatus[] {
