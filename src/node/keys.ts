@@ -3,7 +3,7 @@ import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
 import { decodeRecord, encodeCommand, keyOfRow, recordRange, recordRow, rowBytes, rowFromBytes } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { StateRow, StateStore, StateView } from '../ports/state-store.ts'
-import { decodeStateMeta } from './state-meta.ts'
+import { metaOf } from './state-meta.ts'
 import type { Replica } from './replica.ts'
 import type { Caller } from './waiting-room.ts'
 
@@ -67,7 +67,9 @@ export class Keys {
   ): Promise<{ result: CommandResult; context: AnswerContext }> {
     this.deps.checkServing()
     const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
-    return { result, context: this.context('linearizable') }
+    const context = this.context('linearizable')
+    // An answer that names a revision reflects that one; others may have been applied since.
+    return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
   }
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
@@ -86,7 +88,7 @@ export class Keys {
     const consistency = await this.reach(options)
     await this.deps.replica.applier.settle()
     const view = await this.deps.state.view()
-    const meta = view.meta === null ? null : decodeStateMeta(view.meta)
+    const meta = await metaOf(view)
     const context = { ...this.context(consistency), revision: meta?.machine.revision ?? 0 }
     return new Scan(view, range, context)
   }

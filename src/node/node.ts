@@ -177,6 +177,7 @@ export class Node {
       status.onAutomation(this.automation)
     }
     const cluster = new Cluster({
+      id: options.id,
       replica,
       formation,
       changes,

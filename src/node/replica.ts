@@ -79,7 +79,13 @@ export class Replica {
     })
     this.control = new Control(
       { id: options.id, retryMs: options.electionTimeoutMsMin },
-      { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
+      {
+        clock: deps.clock,
+        random: deps.random,
+        leader: () => this.leader(),
+        send: (message) => this.send(message),
+        onFault: (error) => this.fault(error),
+      },
     )
     const { raft, proposals, reads, freshness, suspension } = this
     const { clock } = deps

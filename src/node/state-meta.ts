@@ -60,3 +60,13 @@ function membershipFrom(bytes: Buffer): StoredMembership {
   if (bytes.length === 0) return NO_MEMBERSHIP
   return storedMembershipFromJson(parsed(bytes))
 }
+
+/** What `view` says of itself; null for an empty store. A view whose word cannot be read is closed: nobody else would. */
+export async function metaOf(view: StateView): Promise<StateMeta | null> {
+  try {
+    return view.meta === null ? null : decodeStateMeta(view.meta)
+  } catch (error) {
+    await view.close()
+    throw error
+  }
+}

@@ -65,7 +65,7 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
     operations.noQuery.read(request.query.text)
     refuseJsonBody(request)
     cluster.campaign()
-    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.status().node.id }))
+    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.id }))
   })
 }
 
@@ -85,7 +85,7 @@ async function sendSnapshot(
     'quorate-snapshot-node': logId.node,
     'quorate-snapshot-index': logId.index,
   }
-  return slots.send(reply.headers(headers), bytes)
+  return reply.headers(headers).send(bytes)
 }
 
 async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: StreamSlots) {

@@ -5,15 +5,8 @@ import type { Operation } from '../operation.ts'
 import { requireKey } from '../parameters.ts'
 import { invalidQuery, splitQuery, type QueryText, type RawQuery } from '../query.ts'
 import type { Services } from '../services.ts'
-import type { StreamSlots } from '../stream-slots.ts'
 import { getQuery, KeyRoutes, writeQuery } from './key.ts'
-import { RangeRoutes } from './range.ts'
-
-interface Dependencies {
-  readonly slots: StreamSlots
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-}
+import { RangeRoutes, type RangeDependencies } from './range.ts'
 
 interface KeyInPath {
   readonly Params: { readonly '*': string }
@@ -25,9 +18,9 @@ interface KeyInQuery {
 }
 
 /** `/kv`: one key in the path or in `?key=`, or a range. */
-export function registerKeyRoutes(app: FastifyInstance, services: Services, { slots, now }: Dependencies): void {
-  const key = new KeyRoutes(services)
-  const range = new RangeRoutes(services, slots, now)
+export function registerKeyRoutes(app: FastifyInstance, services: Services, dependencies: RangeDependencies): void {
+  const key = new KeyRoutes(services, dependencies.room)
+  const range = new RangeRoutes(services, dependencies)
   const valueLimit = services.valueBytesMax
 
   // A value is bytes whatever its type says, so no type is parsed.
