@@ -50,7 +50,8 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     bodyLimit: limits.jsonBodyBytesMax,
     // A request that arrives while the node stops gets the node's own answer, which is a problem document.
     return503OnClosing: false,
-    exposeHeadRoutes: false,
+    // Where GET is cheap, HEAD answers as it does; the other routes say so themselves.
+    exposeHeadRoutes: true,
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
     // All errors of a body at once would make a small request with a large list expensive.

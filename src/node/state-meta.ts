@@ -1,5 +1,6 @@
 import type { MachineState } from '../kv/index.ts'
 import { decodeMachineState, encodeMachineState } from '../kv/index.ts'
+import type { StateView } from '../ports/state-store.ts'
 import type { LogId, StoredMembership } from '../raft/index.ts'
 import { NO_MEMBERSHIP } from '../raft/index.ts'
 import { logIdOf, parsed, storedMembershipFromJson, storedMembershipToJson } from './membership-codec.ts'

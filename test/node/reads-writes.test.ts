@@ -10,6 +10,7 @@ import { Proposals, type LeaderHint } from '../../src/node/proposals.ts'
 import { WaitingRoom } from '../../src/node/waiting-room.ts'
 import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
 import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
+import { key } from './support/client.ts'
 import { refused, TestCluster } from './support/cluster.ts'
 import { Ledger } from './support/ledger.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
@@ -340,6 +341,43 @@ t.test('a step of the revision costs what it releases, however many reads wait f
   milestones.onGrown()
   await Promise.all(waits)
   t.equal(room.count, 0)
+})
+
+t.test('an answer that names a revision is of that revision, whatever was written since', async (t) => {
+  const { c, leader } = await formed(t)
+  const { keys } = c.at(leader).node.services()
+  const command = (at: number) =>
+    ({
+      type: 'put',
+      key: key(`k${at % 3}`),
+      value: Buffer.from('x'),
+      condition: null,
+      wantsPrevious: false,
+      idempotency: null,
+    }) as const
+  const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => keys.execute(command(at), 5_000)))
+  for (const { result, context } of answers) t.equal(context.revision, revisionOf(result))
+})
+
+t.test('a failure that nobody expected on the leader stops it, and is told to whoever asked', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [one = 0] = followers
+  const replica = c.at(leader).node.running
+  const asking = c.at(one).node.running
+  if (replica === null || asking === null) throw new Error('the nodes do not run')
+  for (const body of [null, 7, 'x', { voters: 'x' }, { voters: [0] }, { voters: [1], retain: 1 }]) {
+    await refused(asking.control.call('change-voters', body, 1_000, false), 'invalid-request')
+  }
+  await refused(asking.control.call('add-learner', { member: { id: 4 }, wait: true }, 1_000, false), 'invalid-request')
+  await refused(asking.control.call('transfer', 'x', 1_000, false), 'invalid-request')
+  t.same(c.faults, [], 'what a peer says ends nobody')
+  const anything = (value: unknown) => ({ value })
+  replica.control.handle('broken', anything, () => Promise.reject(new TypeError('a bug')))
+  const began = c.clock.now()
+  await refused(asking.control.call('broken', null, 10_000, false), 'internal')
+  t.ok(c.clock.now() - began < 100, 'at once, not at its deadline')
+  await c.until('the leader has stopped itself', () => c.faults.length === 1)
+  t.match(c.faults.splice(0), [{ node: leader, error: { message: 'a bug' } }])
 })
 
 t.test('a read that waits ends with its client, its time or its node, and makes room', async (t) => {

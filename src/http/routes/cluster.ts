@@ -34,10 +34,14 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
 
   registerLeaderRoutes(app, cluster)
 
-  app.get<Plain>('/cluster/snapshot', configOf(operations.snapshot), async (request, reply) => {
-    const { timeout } = operations.timeoutQuery.read(request.query.text)
-    return sendSnapshot(reply, cluster, timeout, slots)
-  })
+  app.get<Plain>(
+    '/cluster/snapshot',
+    { ...configOf(operations.snapshot), exposeHeadRoute: false },
+    async (request, reply) => {
+      const { timeout } = operations.timeoutQuery.read(request.query.text)
+      return sendSnapshot(reply, cluster, timeout, slots)
+    },
+  )
 
   app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
     const { timeout } = operations.timeoutQuery.read(request.query.text)

@@ -91,7 +91,7 @@ export class KeyRoutes {
       return
     const { record, context } = await this.services.keys.get(key, options)
     if (record === null) sendAbsent(reply, context)
-    else if (known === 'any' || known === record.modRevision) sendUnchanged(reply, record, context)
+    else if (known === 'any' || known?.includes(record.modRevision) === true) sendUnchanged(reply, record, context)
     else {
       this.room.check(record.value.length)
       sendRecord(request, reply, key, record, context)

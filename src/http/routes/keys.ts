@@ -37,7 +37,7 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, depe
   const get = async (request: FastifyRequest<KeyInPath>, reply: FastifyReply): Promise<void> => {
     await key.get(requireKey(request.params['*']), getQuery.read(request.query.text), request, reply)
   }
-  app.get<KeyInPath>('/kv/*', { config: { operation: operations.getKey } }, get)
+  app.get<KeyInPath>('/kv/*', { exposeHeadRoute: false, config: { operation: operations.getKey } }, get)
   app.head<KeyInPath>('/kv/*', { config: documentedHead(operations.headKey) }, get)
   const bodyLimit = limits.jsonBodyBytesMax
   app.delete<KeyInPath>('/kv/*', { bodyLimit, config: { operation: operations.deleteKey } }, async (request, reply) => {
@@ -52,12 +52,16 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, depe
       await key.put(requireKeyParameter(name), writeQuery.from(rest), request, reply)
     },
   )
-  app.get<KeyInQuery>('/kv', { config: { operation: operations.listKeys } }, async (request, reply) => {
-    const [name, rest] = takeKey(splitQuery(request.query.text))
-    if (name === null) return range.list(rest, request, reply)
-    await key.get(requireKey(name), getQuery.from(rest), request, reply)
-    return reply
-  })
+  app.get<KeyInQuery>(
+    '/kv',
+    { exposeHeadRoute: false, config: { operation: operations.listKeys } },
+    async (request, reply) => {
+      const [name, rest] = takeKey(splitQuery(request.query.text))
+      if (name === null) return range.list(rest, request, reply)
+      await key.get(requireKey(name), getQuery.from(rest), request, reply)
+      return reply
+    },
+  )
   app.head<KeyInQuery>('/kv', { config: documentedHead(operations.headKeyByQuery) }, async (request, reply) => {
     const [name, rest] = takeKey(splitQuery(request.query.text))
     await key.get(requireKeyParameter(name), getQuery.from(rest), request, reply)
