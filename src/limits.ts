@@ -63,6 +63,25 @@ export const limits = {
   httpRefusalsMax: 8,
   httpRefusalMsMax: 500,
   httpRefusalReportMs: 10_000,
+  /** Requests in hand: handled, waiting for their turn, or with answers that are not sent whole. */
+  httpRequestsMax: 20_000,
+  /** The same on one connection, after which it is not read; what is in the same packet still counts. */
+  httpPipelinedMax: 64,
+  /** Safe requests of one connection that are handled side by side, and the bytes of its answers beyond which no other begins. */
+  httpParallelMax: 16,
+  httpLineAnswerBytesMax: 1024 * 1024,
+  /** Bytes of all answers in memory; a larger one goes alone. */
+  httpAnswerBytesMax: 256 * 1024 * 1024,
+  /** A large answer leaves in pieces of this size. */
+  httpAnswerPieceBytes: 64 * 1024,
+  /** A client that something waits for takes so many bytes in this time, or is cut off. */
+  httpAnswerTakenBytesMin: 64 * 1024,
+  httpAnswerStallTimeoutMs: 30_000,
+  /** How long a client that has ended its side of the connection is taken for one that still reads, when its request waits. */
+  httpHalfClosedWaitMs: 2_000,
+  /** How long, and how much, a connection is read after its last answer, so that the client sees it. */
+  httpLingerMs: 5_000,
+  httpLingerBytesMax: 64 * 1024 * 1024,
   /** Streams of whole ranges or of the state at once: each holds a view of the store. */
   httpStreamsMax: 32,
   /** What these may hold in memory together, at about four of the largest values each: large values allow fewer streams. */
@@ -70,8 +89,6 @@ export const limits = {
   /** One piece of such a stream: records, and bytes of values. */
   streamRecordsMax: 512,
   streamBytesMax: 256 * 1024,
-  /** A stream whose reader takes nothing for this long is cut off. */
-  streamStallTimeoutMs: 30_000,
 
   /** Terms and indexes beyond this are no part of the protocol: far above what elections and writes can reach, far below what integers hold. */
   termMax: 2 ** 48,
@@ -93,11 +110,16 @@ export const limits = {
   /** Requests that wait for an outcome on one node. */
   pendingProposalsMax: 65_536,
   pendingProposalBytesMax: 128 * 1024 * 1024,
+  /** Reads that wait for the leader, for a revision or for an entry to be applied. */
   pendingReadsMax: 65_536,
   /** What a leader remembers of forwarded batches under one ballot: the decisions for so many batches of so many origins, and of more origins only how far they came. */
   forwardedBatchesMax: 4096,
   forwardedOriginsMax: 128,
   forwardedOriginsInAllMax: 65_536,
+  /** Requests about the cluster: those that wait for the leader, those that a leader works on, and those that wait for an event. */
+  controlCallsMax: 256,
+  controlWorkMax: 1024,
+  conditionsMax: 1024,
 
   /** Frames that wait for one peer's socket. */
   peerQueueBytesMax: 64 * 1024 * 1024,

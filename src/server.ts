@@ -143,6 +143,7 @@ async function startNode(
     fault: fault.promise,
     stop: async () => {
       stopped ??= stopWithin(config.shutdownTimeoutMs, logger, async () => {
+        node.endWaits()
         await closeGracefully(app, config.shutdownTimeoutMs * drainShare)
         await node.stop({ transfer: true })
         await directory.close()

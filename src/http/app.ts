@@ -1,12 +1,13 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limits } from '../limits.ts'
 import { AllowedMethods } from './allowed-methods.ts'
+import { AnswerRoom } from './answer-room.ts'
 import { apiServerDefaults, createApiServer, type ApiServerOptions } from './api-server.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './failures.ts'
+import { Lines } from './lines.ts'
 import { registerDocumentationRoutes, registerOpenapi } from './plugins/openapi.ts'
 import { keepQueryText } from './query.ts'
-import { answerClientError } from './raw-failure.ts'
 import { registerClusterRoutes } from './routes/cluster.ts'
 import { takeJsonBodies } from './routes/json.ts'
 import { registerKeyRoutes } from './routes/keys.ts'
@@ -23,7 +24,8 @@ export interface AppOptions extends FailureDependencies {
   readonly connections?: Partial<ConnectionsOptions>
   /** Times of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
-  readonly streamStallTimeoutMs?: number
+  /** How many bytes of answers are in memory at once. */
+  readonly answerBytesMax?: number
 }
 
 /**
@@ -31,24 +33,25 @@ export interface AppOptions extends FailureDependencies {
  * the largest part of the cost of a request. What goes wrong is reported through the options.
  */
 export function buildApp(options: AppOptions, services: Services): FastifyInstance {
+  const serverOptions = { ...apiServerDefaults, ...options.server }
   // One count for all listeners: a name may stand for several addresses.
   const connections = new Connections(
     { ...connectionsDefaults, ...options.connections },
     { now: options.now, onRefused: options.onConnectionsRefused },
   )
+  const room = new AnswerRoom(options.answerBytesMax)
+  const lines = new Lines(serverOptions, room, options.now)
+  const onAcceptFailed = options.onConnectionsRefused
   const app = Fastify({
     logger: false,
-    serverFactory: (handler) =>
-      createApiServer(
-        { ...apiServerDefaults, ...options.server },
-        { handler, connections, onAcceptFailed: options.onConnectionsRefused },
-      ),
-    clientErrorHandler: answerClientError,
+    serverFactory: (handler) => createApiServer(serverOptions, { handler, connections, lines, onAcceptFailed }),
+    clientErrorHandler: (error, socket) => lines.onClientError(error, socket),
     frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, options),
     bodyLimit: limits.jsonBodyBytesMax,
     // A request that arrives while the node stops gets the node's own answer, which is a problem document.
     return503OnClosing: false,
-    exposeHeadRoutes: false,
+    // Where GET is cheap, HEAD answers as it does; the other routes say so themselves.
+    exposeHeadRoutes: true,
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
     // All errors of a body at once would make a small request with a large list expensive.
@@ -66,13 +69,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)
-  const slots = new StreamSlots({
-    max: streamsMax(services.valueBytesMax),
-    stallTimeoutMs: options.streamStallTimeoutMs ?? limits.streamStallTimeoutMs,
-  })
+  const slots = new StreamSlots(streamsMax(services.valueBytesMax))
 
   registerOpenapi(app, services.version)
-  void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, now: options.now }))
+  void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, room, now: options.now }))
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)

@@ -38,7 +38,14 @@ declare module 'fastify' {
 }
 
 /** What any request may meet, whatever it asks for. */
-const commonErrors: readonly ErrorCode[] = ['invalid-request', 'request-timeout', 'header-too-large', 'internal']
+const commonErrors: readonly ErrorCode[] = [
+  'invalid-request',
+  'request-timeout',
+  'overloaded',
+  'header-too-large',
+  'not-implemented',
+  'internal',
+]
 
 /** The operation in the shape that @fastify/swagger translates. */
 export function documentationOf(operation: Operation): FastifySchema {
@@ -52,7 +59,7 @@ export function documentationOf(operation: Operation): FastifySchema {
     ...(query === undefined ? {} : { querystring: Type.Object(querySchemas(query)) }),
     ...(headers === undefined ? {} : { headers: Type.Object(optional(headers)) }),
     ...(body === undefined ? {} : { body: bodySchema(body) }),
-    response: { ...answerSchemas(operation), ...errorSchemas([...commonErrors, ...operation.errors]) },
+    response: { ...answerSchemas(operation), ...errorSchemas([...new Set([...commonErrors, ...operation.errors])]) },
   }
 }
 

@@ -4,29 +4,53 @@ import type { Condition } from '../kv/index.ts'
 import { invalidRequest } from './query.ts'
 import type { RequestError } from '../lib/errors.ts'
 
-const TAG = /^"(0|[1-9][0-9]{0,15})"$/
+const NUMBER = /^(?:0|[1-9][0-9]{0,14})$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
 
 function invalidHeader(name: string, message: string): RequestError {
   return invalidRequest({ path: `header/${name}`, message })
 }
 
-/** The number in one strong entity tag. Lists and weak tags have no use here, so they are mistakes. */
-function numberOfTag(name: string, text: string, what: string): number {
-  const number = Number(TAG.exec(text)?.[1] ?? Number.NaN)
-  if (Number.isSafeInteger(number)) return number
-  if (text.startsWith('W/')) throw invalidHeader(name, `is a weak tag; the tags of this store are strong: ${what}`)
-  if (text.includes(',')) throw invalidHeader(name, `is a list or was sent twice; one is allowed: ${what}`)
-  throw invalidHeader(name, `must be ${what}`)
+interface EntityTag {
+  readonly isWeak: boolean
+  /** Null for a tag that is not of this store. */
+  readonly number: number | null
+}
+
+const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*/y
+
+/** The tags of a list (RFC 9110, 8.8.3 and 5.6.1), of which each may be anybody's. */
+function tagsIn(name: string, text: string, what: string): readonly EntityTag[] {
+  const tags: EntityTag[] = []
+  for (let at = 0; at <= text.length; at++) {
+    ENTITY_TAG.lastIndex = at
+    const [whole, weak, opaque = ''] = ENTITY_TAG.exec(text) ?? []
+    if (whole === undefined) throw invalidHeader(name, `must be ${what}`)
+    at += whole.length
+    if (at < text.length && text[at] !== ',') throw invalidHeader(name, `must be ${what}`)
+    tags.push({ isWeak: weak !== undefined, number: NUMBER.test(opaque) ? Number(opaque) : null })
+  }
+  return tags
+}
+
+/** No key is ever at this revision, and no membership at this index. */
+const NEVER = 0
+const NO_MEMBERSHIP = -1
+
+/**
+ * The one number that a strong comparison with the tags of `If-Match` can find (RFC 9110, 13.1.1): weak tags and those of others match
+ * nothing. Null: there is none.
+ */
+function strongNumberIn(text: string, what: string): number | null {
+  const tags = tagsIn('if-match', text, what)
+  const numbers = new Set(tags.filter(({ isWeak }) => !isWeak).map(({ number }) => number))
+  numbers.delete(null)
+  if (numbers.size > 1) throw invalidHeader('if-match', `names several; one is allowed: ${what}`)
+  const [number = null] = numbers
+  return number
 }
 
 const REVISION_TAG = 'a revision in quotes, such as "12", or *'
-
-function revisionOfTag(name: string, text: string): number {
-  const revision = numberOfTag(name, text, REVISION_TAG)
-  if (revision === 0) throw invalidHeader(name, 'must be above 0; for an absent key send If-None-Match: *')
-  return revision
-}
 
 function refuse(headers: IncomingHttpHeaders, name: 'if-match' | 'if-none-match', message: string): void {
   if (headers[name] !== undefined) throw invalidHeader(name, message)
@@ -49,15 +73,21 @@ export function deleteCondition(headers: IncomingHttpHeaders): Condition | null 
 }
 
 function matchCondition(text: string): Condition {
-  return text === '*' ? { type: 'present' } : { type: 'mod-revision', revision: revisionOfTag('if-match', text) }
+  if (text === '*') return { type: 'present' }
+  const revision = strongNumberIn(text, REVISION_TAG)
+  if (revision === 0) throw invalidHeader('if-match', 'must be above 0; for an absent key send If-None-Match: *')
+  return { type: 'mod-revision', revision: revision ?? NEVER }
 }
 
-/** The revision that a reader has; `any`: it wants an answer only while the key is absent. Null: no condition. */
-export function readCondition(headers: IncomingHttpHeaders): number | 'any' | null {
+/**
+ * The revisions that a reader has, by weak comparison (RFC 9110, 13.1.2): a proxy that compresses makes tags weak. `any`: it wants an
+ * answer only while the key is absent. Null: no condition.
+ */
+export function readCondition(headers: IncomingHttpHeaders): readonly (number | null)[] | 'any' | null {
   refuse(headers, 'if-match', 'has no meaning on a read; send If-None-Match')
   const text = headers['if-none-match']
   if (text === undefined) return null
-  return text === '*' ? 'any' : revisionOfTag('if-none-match', text)
+  return text === '*' ? 'any' : tagsIn('if-none-match', text, `${REVISION_TAG}, or a list`).map(({ number }) => number)
 }
 
 /** Conditions name a revision of one key, so a range takes none. */
@@ -70,7 +100,9 @@ export function refuseConditions(headers: IncomingHttpHeaders): void {
 export function membershipCondition(headers: IncomingHttpHeaders): number | null {
   refuse(headers, 'if-none-match', 'has no meaning here; send If-Match')
   const text = headers['if-match']
-  return text === undefined ? null : numberOfTag('if-match', text, 'the index of a membership in quotes, such as "12"')
+  return text === undefined
+    ? null
+    : (strongNumberIn(text, 'the index of a membership in quotes, such as "12"') ?? NO_MEMBERSHIP)
 }
 
 export function idempotencyKey(headers: IncomingHttpHeaders): string | null {

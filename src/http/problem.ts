@@ -42,6 +42,20 @@ export function mustSayWhenToRetry(status: number): boolean {
   return status === 429 || status === 503
 }
 
+/** The whole answer, for those who send it themselves. */
+export function problemAnswer(error: RequestError): {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | number>>
+  readonly text: string
+} {
+  const problem = problemOf(error)
+  const { status } = problem
+  const text = JSON.stringify(problem)
+  const headers = { 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(text) }
+  const isLater = mustSayWhenToRetry(status)
+  return { status, headers: isLater ? { ...headers, 'retry-after': RETRY_AFTER_SECONDS } : headers, text }
+}
+
 /** Answers with the problem. Headers that are already set stay, so that a failure after a read still tells its revision. */
 export function sendProblem(reply: FastifyReply, error: RequestError): FastifyReply {
   const problem = problemOf(error)

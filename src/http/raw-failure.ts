@@ -1,29 +1,24 @@
 import type { Socket } from 'node:net'
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import { RequestError } from '../lib/errors.ts'
-import { mustSayWhenToRetry, PROBLEM_TYPE, problemOf, RETRY_AFTER_SECONDS } from './problem.ts'
+import { problemAnswer } from './problem.ts'
 
-/** Answers bytes that are no request, on the bare socket, and closes it: what follows them cannot be told apart. */
-export function answerClientError(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) {
-    socket.destroy()
-    return
-  }
-  endWithProblem(socket, requestErrorOf(error.code), () => socket.destroy())
+/** What to say to bytes that are no request before the connection ends: what follows them cannot be told apart. Null: nothing. */
+export function lastWordsFor(error: Error & { readonly code?: string }, socket: Socket): string | null {
+  if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) return null
+  return lastAnswerOf(requestErrorOf(error.code))
 }
 
 /** Answers on the bare socket, ahead of any request, and ends it. */
-export function endWithProblem(socket: Socket, error: RequestError, onSent?: () => void): void {
-  const problem = problemOf(error)
-  const body = JSON.stringify(problem)
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}`,
-    `Content-Type: ${PROBLEM_TYPE}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-    ...(mustSayWhenToRetry(problem.status) ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, onSent)
+export function endWithProblem(socket: Socket, error: RequestError): void {
+  socket.end(lastAnswerOf(error))
+}
+
+/** The answer as it goes over the wire. */
+function lastAnswerOf(error: RequestError): string {
+  const { status, headers, text } = problemAnswer(error)
+  const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}`)
+  return [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`, ...lines, '', text].join('\r\n')
 }
 
 /**

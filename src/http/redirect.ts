@@ -7,7 +7,7 @@ import type { ClusterControl } from './services.ts'
  */
 export function redirectToLeader(cluster: ClusterControl, request: FastifyRequest, reply: FastifyReply): boolean {
   const leader = cluster.leader()
-  if (leader === null || leader.id === cluster.status().node.id) return false
+  if (leader === null || leader.id === cluster.id) return false
   // Only the path is the client's: the origin is an address that the membership holds.
   const target = request.url.startsWith('/') ? request.url : '/'
   void reply

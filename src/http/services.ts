@@ -3,6 +3,12 @@ import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'stale'
 
+/** Who waits for an answer. */
+export interface Caller {
+  /** Nobody takes the answer any more. */
+  readonly isGone: boolean
+}
+
 export interface ReadOptions {
   readonly consistency: Consistency
   /** Wait until the store has reached this revision. */
@@ -10,6 +16,8 @@ export interface ReadOptions {
   /** `stale` only: how long ago this node must have heard from a leader, at most. */
   readonly maxStalenessMs: number | null
   readonly timeoutMs: number
+  /** A read that waits ends when its caller is gone. */
+  readonly caller?: Caller
 }
 
 /** What an answer reflects. Becomes the `Quorate-*` headers. */
@@ -45,10 +53,14 @@ export interface Scan {
 
 /** Every method rejects with `RequestError` (lib/errors) for expected failures. */
 export interface KeyValueAccess {
-  /** Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. */
+  /**
+   * Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. It is not proposed any
+   * more when its caller is gone.
+   */
   execute(
     command: Command,
     timeoutMs: number,
+    caller?: Caller,
   ): Promise<{ readonly result: CommandResult; readonly context: AnswerContext }>
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
@@ -210,6 +222,8 @@ export interface SnapshotStream {
 
 /** Every method rejects with `RequestError` for expected failures. Each works on every node; what needs the leader travels there. */
 export interface ClusterControl {
+  /** The node that answers. */
+  readonly id: number
   /** `members` null: this node alone, with its own advertised addresses. */
   initialize(
     members: readonly MemberSpec[] | null,

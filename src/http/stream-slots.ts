@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
 
@@ -13,25 +11,19 @@ export function streamsMax(valueBytesMax: number): number {
   return Math.max(STREAMS_LEAST, Math.min(limits.httpStreamsMax, fitting))
 }
 
-export interface StreamSlotsOptions {
-  /** Streams at once. */
-  readonly max: number
-  /** A connection whose reader takes nothing for so long is cut off. */
-  readonly stallTimeoutMs: number
-}
-
-/** The long answers that are on their way. Each holds a view of the store, so their number and their patience have a limit. */
+/** The long answers that are on their way. Each holds a view of the store, so their number has a limit. */
 export class StreamSlots {
-  private readonly options: StreamSlotsOptions
+  private readonly max: number
   private taken = 0
 
-  constructor(options: StreamSlotsOptions) {
-    this.options = options
+  /** `max`: streams at once. */
+  constructor(max: number) {
+    this.max = max
   }
 
   /** Rejects with `overloaded` when there are no more. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
-    if (this.taken >= this.options.max) {
+    if (this.taken >= this.max) {
       const detail = `${this.taken} streams are open on this node, which is as many as it serves at once`
       throw new RequestError('overloaded', detail)
     }
@@ -42,10 +34,5 @@ export class StreamSlots {
       held = false
     }
     return { release }
-  }
-
-  send(reply: FastifyReply, stream: Readable): FastifyReply {
-    reply.raw.setTimeout(this.options.stallTimeoutMs, () => reply.raw.destroy())
-    return reply.send(stream)
   }
 }

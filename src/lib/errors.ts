@@ -46,6 +46,7 @@ export const failures = {
   overloaded: { status: 429, title: 'Overloaded', retryable: true, ambiguous: false },
   'header-too-large': { status: 431, title: 'Request header too large', retryable: false, ambiguous: false },
   'request-timeout': { status: 408, title: 'Request not received in time', retryable: true, ambiguous: false },
+  'not-implemented': { status: 501, title: 'Not implemented', retryable: false, ambiguous: false },
   internal: { status: 500, title: 'Internal error', retryable: false, ambiguous: true },
   'no-leader': { status: 503, title: 'No leader', retryable: true, ambiguous: false },
   'not-ready': { status: 503, title: 'Not ready', retryable: true, ambiguous: false },

@@ -7,13 +7,14 @@ import { readAddressChange, readId, readLearner, readNothing, readTarget, readVo
 import type { AddressChange, Changes, LearnerAnswer, VoterChange } from './changes.ts'
 import type { Formation, InitializeAnswer } from './formation.ts'
 import type { Replica } from './replica.ts'
-import { decodeStateMeta } from './state-meta.ts'
+import { metaOf } from './state-meta.ts'
 import { stateChunks } from './state-stream.ts'
 import type { ClusterStatus, MemberStatus, Status } from './status.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer } from './views.ts'
 import { logIdView, membershipAnswer } from './views.ts'
 
 export interface ClusterDependencies {
+  readonly id: number
   readonly replica: Replica
   readonly formation: Formation
   readonly changes: Changes
@@ -35,10 +36,13 @@ const LISTEN_MS = 10
 
 /** The cluster's administration, on any node: what needs the leader is carried there. Fits the front's `ClusterControl`. */
 export class Cluster {
+  /** The node that answers. */
+  readonly id: number
   private readonly deps: ClusterDependencies
 
   constructor(deps: ClusterDependencies) {
     this.deps = deps
+    this.id = deps.id
     const { control } = deps.replica
     const { changes } = deps
     control.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
@@ -131,7 +135,7 @@ export class Cluster {
     await replica.reads.barrier(timeoutMs)
     await replica.applier.settle()
     const view = await state.view()
-    const meta = view.meta === null ? null : decodeStateMeta(view.meta)
+    const meta = await metaOf(view)
     const logId = meta === null ? null : logIdView(meta.applied)
     if (view.meta === null || logId === null) {
       await view.close()
@@ -159,7 +163,9 @@ export class Cluster {
 
   private call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
     this.deps.checkInitialized()
-    return this.deps.replica.control.call(name, body, timeoutMs, repeatable)
+    const { control, conditions } = this.deps.replica
+    if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
+    return control.call(name, body, timeoutMs, repeatable)
   }
 
   private learnersHere(): LearnerStatus[] {

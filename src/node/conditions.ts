@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 
 interface Waiting {
@@ -5,7 +6,10 @@ interface Waiting {
   readonly settle: (held: boolean) => void
 }
 
-/** Requests that wait for something about the node to become true. Few at a time: each is looked at after every change. */
+/**
+ * Requests about the cluster that wait for something about the node to become true. Each is looked at after every change, so whoever
+ * lets clients in asks first whether there is room (`isFull`).
+ */
 export class Conditions {
   private readonly clock: Clock
   private readonly waiting = new Set<Waiting>()
@@ -13,6 +17,10 @@ export class Conditions {
 
   constructor(clock: Clock) {
     this.clock = clock
+  }
+
+  get isFull(): boolean {
+    return this.waiting.size >= limits.conditionsMax
   }
 
   /** Resolves with true once `holds()` does, with false when `timeoutMs` have passed or the node stops. */

@@ -17,6 +17,8 @@ export interface ControlDependencies {
   readonly random: Random
   readonly leader: () => LeaderHint
   readonly send: (message: ControlRequest | ControlResponse) => void
+  /** A request failed in a way that nobody expected: this node must not go on. */
+  readonly onFault: (error: Error) => void
 }
 
 /** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
@@ -43,7 +45,6 @@ interface Answer {
   readonly error?: { readonly code: string; readonly detail: string; readonly facts: Record<string, unknown> }
 }
 
-const CALLS_MAX = 256
 const RETRIED = new Set(['no-leader', 'transferring'])
 
 /** Carries rare requests (memberships, transfers) to the leader, wherever they were received, and the answers back. */
@@ -55,6 +56,8 @@ export class Control {
   private requestIds: number
   private cancelSweep: (() => void) | null = null
   private closed: RequestError | null = null
+  /** Requests that this node is working on. */
+  private working = 0
 
   constructor(options: ControlOptions, deps: ControlDependencies) {
     this.options = options
@@ -74,7 +77,7 @@ export class Control {
   /** Has `name` done by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
   call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
     if (this.closed !== null) return Promise.reject(this.closed)
-    if (this.calls.size >= CALLS_MAX) {
+    if (this.calls.size >= limits.controlCallsMax) {
       return Promise.reject(
         new RequestError('overloaded', 'too many cluster requests wait for the leader; try again later'),
       )
@@ -104,19 +107,10 @@ export class Control {
   }
 
   private onRequest(message: ControlRequest, value: unknown, timeoutMs: number): void {
-    this.perform(message.name, value, timeoutMs).then(
-      (answer) => {
-        const body = JSON.stringify(answer)
-        this.deps.send({
-          type: 'control-response',
-          from: this.options.id,
-          to: message.from,
-          requestId: message.requestId,
-          body,
-        })
-      },
-      () => undefined,
-    )
+    const { from: to, requestId, name } = message
+    void this.perform(name, value, timeoutMs).then((answer) => {
+      this.deps.send({ type: 'control-response', from: this.options.id, to, requestId, body: JSON.stringify(answer) })
+    })
   }
 
   onLeader(): void {
@@ -150,10 +144,7 @@ export class Control {
     if (leader.kind === 'none' || timeoutMs <= 0) return
     call.asked = leader.kind === 'self' ? this.options.id : leader.leader
     if (leader.kind === 'self') {
-      this.perform(call.name, call.body, timeoutMs).then(
-        (answer) => this.answered(call, answer),
-        () => undefined,
-      )
+      void this.perform(call.name, call.body, timeoutMs).then((answer) => this.answered(call, answer))
       return
     }
     const body = JSON.stringify({ timeoutMs, value: call.body })
@@ -180,14 +171,22 @@ export class Control {
   /** Never rejects: a failure is an answer too. */
   private async perform(name: string, body: unknown, timeoutMs: number): Promise<Answer> {
     const handler = this.handlers.get(name)
+    this.working += 1
     try {
+      if (this.working > limits.controlWorkMax)
+        throw new RequestError('overloaded', 'the leader works on too many cluster requests; try again later')
       if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
       if (this.deps.leader().kind !== 'self')
         throw new RequestError('no-leader', 'the node that was asked does not lead')
       return { value: await handler(body, timeoutMs) }
     } catch (error) {
-      if (!(error instanceof RequestError)) throw error
-      return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
+      if (error instanceof RequestError)
+        return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
+      // The caller is told first: a node that has stopped sends nothing.
+      this.deps.clock.nextTurn(() => this.deps.onFault(error instanceof Error ? error : new Error(String(error))))
+      return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
+    } finally {
+      this.working -= 1
     }
   }
 

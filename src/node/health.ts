@@ -93,7 +93,7 @@ export class Health {
       proposalsApplied: Math.max(0, replica.appliedIndex + 1),
       proposalsPending: replica.proposals.count,
       proposalsFailed: replica.proposals.failed,
-      readsPending: replica.reads.pending,
+      readsPending: replica.waits.room.count,
       logBytes: log.sizeBytes(),
       stateBytes: state.sizeBytes(),
       snapshotsSent: replica.snapshotSender.sent,

@@ -3,8 +3,9 @@ import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
 import { decodeRecord, encodeCommand, keyOfRow, recordRange, recordRow, rowBytes, rowFromBytes } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { StateRow, StateStore, StateView } from '../ports/state-store.ts'
-import { decodeStateMeta } from './state-meta.ts'
+import { metaOf } from './state-meta.ts'
 import type { Replica } from './replica.ts'
+import type { Caller } from './waiting-room.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'stale'
 
@@ -13,6 +14,7 @@ export interface ReadOptions {
   readonly minRevision: number | null
   readonly maxStalenessMs: number | null
   readonly timeoutMs: number
+  readonly caller?: Caller
 }
 
 export interface AnswerContext {
@@ -58,10 +60,16 @@ export class Keys {
     this.deps = deps
   }
 
-  async execute(command: Command, timeoutMs: number): Promise<{ result: CommandResult; context: AnswerContext }> {
+  async execute(
+    command: Command,
+    timeoutMs: number,
+    caller: Caller | null = null,
+  ): Promise<{ result: CommandResult; context: AnswerContext }> {
     this.deps.checkServing()
-    const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs)
-    return { result, context: this.context('linearizable') }
+    const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
+    const context = this.context('linearizable')
+    // An answer that names a revision reflects that one; others may have been applied since.
+    return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
   }
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
@@ -80,7 +88,7 @@ export class Keys {
     const consistency = await this.reach(options)
     await this.deps.replica.applier.settle()
     const view = await this.deps.state.view()
-    const meta = view.meta === null ? null : decodeStateMeta(view.meta)
+    const meta = await metaOf(view)
     const context = { ...this.context(consistency), revision: meta?.machine.revision ?? 0 }
     return new Scan(view, range, context)
   }
@@ -102,14 +110,18 @@ export class Keys {
     const given = await this.confirm(options)
     const { minRevision } = options
     if (minRevision !== null)
-      await this.waitForRevision(minRevision, options.timeoutMs - (this.deps.clock.now() - startedAt))
+      await this.waitForRevision(
+        minRevision,
+        options.timeoutMs - (this.deps.clock.now() - startedAt),
+        options.caller ?? null,
+      )
     return given
   }
 
   private async confirm(options: ReadOptions): Promise<Consistency> {
     const { replica, clock } = this.deps
     if (options.consistency === 'stale') {
-      if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options.timeoutMs)
+      if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options)
       return 'stale'
     }
     if (options.consistency === 'lease') {
@@ -117,12 +129,12 @@ export class Keys {
       const index = replica.raft.leaseRead(clock.now(), uncountedMs)
       if (index !== null && index <= replica.appliedIndex) return 'lease'
     }
-    await replica.reads.barrier(options.timeoutMs)
+    await replica.reads.barrier(options.timeoutMs, options.caller)
     return 'linearizable'
   }
 
-  private async checkStaleness(maxMs: number, timeoutMs: number): Promise<void> {
-    const ageMs = await this.age(timeoutMs)
+  private async checkStaleness(maxMs: number, options: ReadOptions): Promise<void> {
+    const ageMs = await this.age(options.timeoutMs, options.caller ?? null)
     if (ageMs <= maxMs) return
     const known =
       ageMs === Infinity
@@ -132,28 +144,27 @@ export class Keys {
   }
 
   /** How long ago, at most, what is applied here was all that anybody had been told to be written; Infinity when that is not known. */
-  private async age(timeoutMs: number): Promise<number> {
+  private async age(timeoutMs: number, caller: Caller | null): Promise<number> {
     const { replica, clock } = this.deps
-    const freshAt = await this.freshAt(timeoutMs)
+    const freshAt = await this.freshAt(timeoutMs, caller)
     const uncountedMs = replica.suspension.look()
     if (freshAt === null || freshAt < replica.raft.view().wokenAt) return Infinity
     return clock.now() - freshAt + uncountedMs
   }
 
   /** When that was, on this node's clock; null when it is not known. */
-  private async freshAt(timeoutMs: number): Promise<number | null> {
+  private async freshAt(timeoutMs: number, caller: Caller | null): Promise<number | null> {
     const { replica } = this.deps
     const view = replica.raft.view()
     // A new leader does not know yet what is committed.
     if (view.state !== 'leader' || !view.established) return replica.freshness.freshAt
-    const isApplied = (): boolean => replica.appliedIndex >= view.committed
-    if (!isApplied() && !(await replica.conditions.until(isApplied, timeoutMs))) return replica.freshness.freshAt
-    return view.quorumAckedAt
+    const isApplied = await replica.waits.applications.reach(view.committed, timeoutMs, caller)
+    return isApplied ? view.quorumAckedAt : replica.freshness.freshAt
   }
 
-  private async waitForRevision(revision: number, timeoutMs: number): Promise<void> {
+  private async waitForRevision(revision: number, timeoutMs: number, caller: Caller | null): Promise<void> {
     const { replica } = this.deps
-    const reached = await replica.conditions.until(() => replica.applier.revision >= revision, timeoutMs)
+    const reached = await replica.waits.revisions.reach(revision, timeoutMs, caller)
     if (reached) return
     const current = replica.applier.revision
     throw new RequestError(

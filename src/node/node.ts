@@ -104,8 +104,8 @@ export class Node {
       onConnected: (peer) => replica.onConnected(peer),
       onDisconnected: (peer) => replica.onDisconnected(peer),
       onUnreachable: (peer) => replica.onUnreachable(peer),
-      onRefused: (peer, refusal, by) => replica.onRefused(peer, refusal, by),
-      onUnanswered: (peer) => replica.onUnanswered(peer),
+      onRefused: (peer, refusal, by) => this.peers.onRefused(peer, refusal, by),
+      onUnanswered: (peer) => this.peers.onUnanswered(peer),
       admit: (hello) => this.admit(hello),
       admitReport: (peer, report) => this.admitReport(peer, report),
       hello: (purpose, to) => this.hello(purpose, to),
@@ -136,6 +136,11 @@ export class Node {
   /** The driver itself, for whoever watches over it (tests, status pages). */
   get running(): Replica | null {
     return this.replica
+  }
+
+  /** Ends the requests that would hold up a stop for as long as their clients are willing to wait. What can still be answered is. */
+  endWaits(): void {
+    this.replica?.waits.close(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
   }
 
   /** Stops serving. `transfer`: a leader hands leadership over first, within one election timeout. */
@@ -184,6 +189,7 @@ export class Node {
       status.onAutomation(this.automation)
     }
     const cluster = new Cluster({
+      id: options.id,
       replica,
       formation,
       changes,

@@ -8,6 +8,7 @@ import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../raft/index.ts'
 import type { Origin } from './entry.ts'
 import { commandEntryBytes, commandEntryInto } from './entry.ts'
+import type { Caller } from './waiting-room.ts'
 
 export interface ProposalsOptions {
   readonly id: NodeId
@@ -37,6 +38,7 @@ interface Pending {
   readonly number: number
   readonly command: Uint8Array
   readonly deadline: number
+  readonly caller: Caller | null
   readonly resolve: (result: CommandResult) => void
   readonly reject: (error: RequestError) => void
   /** The batch it travels in; null while it waits for a leader, or when it is known that its last batch is lost. */
@@ -49,8 +51,8 @@ interface Batch {
   readonly leaderId: LeaderId
   /** Null when this node led itself: then nothing travels and nothing has to be sent again. */
   readonly request: ForwardRequest | null
-  readonly members: readonly Pending[]
-  open: number
+  /** Those without an answer. */
+  readonly open: Set<Pending>
   sentAt: number
 }
 
@@ -70,7 +72,10 @@ export class Proposals {
   private readonly deps: ProposalsDependencies
   private readonly pending = new Map<number, Pending>()
   private readonly batches = new Map<number, Batch>()
-  private waiting: Pending[] = []
+  /** Commands that no leader has taken: those whose last batch is lost come before those that were never in one. */
+  private readonly lost = new Set<Pending>()
+  private readonly fresh = new Set<Pending>()
+  /** Of the commands without an answer, and of the forwarded batches that may have to be sent again. */
   private bytes = 0
   private numbers = 0
   private batchIds: number
@@ -93,8 +98,17 @@ export class Proposals {
     return this.pending.size
   }
 
+  /** Bytes that are kept for writes without an answer. */
+  get heldBytes(): number {
+    return this.bytes
+  }
+
+  private get isAnyWaiting(): boolean {
+    return this.lost.size > 0 || this.fresh.size > 0
+  }
+
   /** Takes a command. Rejects with `RequestError`: see the class comment for which failures are definite. */
-  submit(command: Uint8Array, timeoutMs: number): Promise<CommandResult> {
+  submit(command: Uint8Array, timeoutMs: number, caller: Caller | null = null): Promise<CommandResult> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.pending.size >= this.options.pendingMax || this.bytes + command.length > this.options.pendingBytesMax) {
       this.failed += 1
@@ -102,10 +116,10 @@ export class Proposals {
     }
     return new Promise((resolve, reject) => {
       const deadline = this.deps.clock.now() + timeoutMs
-      const pending: Pending = { number: this.numbers++, command, deadline, resolve, reject, batch: null }
+      const pending: Pending = { number: this.numbers++, command, deadline, caller, resolve, reject, batch: null }
       this.pending.set(pending.number, pending)
       this.bytes += command.length
-      this.waiting.push(pending)
+      this.fresh.add(pending)
       this.flushSoon()
       this.sweepSoon()
     })
@@ -133,7 +147,7 @@ export class Proposals {
     this.appliedLeaderId = leaderId
     for (const batch of this.batches.values()) {
       if (compareLeaderIds(batch.leaderId, leaderId) > 0) continue
-      for (const pending of batch.members) if (this.pending.has(pending.number)) this.fail(pending, outcomeUnknown())
+      for (const pending of batch.open) this.fail(pending, outcomeUnknown())
     }
   }
 
@@ -141,13 +155,13 @@ export class Proposals {
     const batch = this.batches.get(refusal.batchId)
     if (batch === undefined || batch.request === null || batch.request.to !== refusal.from) return
     if (refusal.reason !== 'overloaded') return this.proposeAgain(batch)
-    for (const pending of batch.members) if (this.pending.has(pending.number)) this.fail(pending, overloaded())
+    for (const pending of batch.open) this.fail(pending, overloaded())
   }
 
   /** The leader changed, or a connection came back: what waits may move now. */
   onLeader(): void {
     for (const batch of this.batches.values()) this.resend(batch)
-    if (this.waiting.length > 0) this.flushSoon()
+    if (this.isAnyWaiting) this.flushSoon()
   }
 
   /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where it may be on its way). */
@@ -160,7 +174,6 @@ export class Proposals {
   /** The same for what is open now. */
   abandon(error: RequestError): void {
     for (const pending of this.pending.values()) this.fail(pending, pending.batch === null ? error : outcomeUnknown())
-    this.waiting = []
   }
 
   private flushSoon(): void {
@@ -173,11 +186,10 @@ export class Proposals {
   }
 
   private flush(): void {
-    while (this.waiting.length > 0) {
+    while (this.isAnyWaiting) {
       const leader = this.deps.leader()
       if (leader.kind === 'none') return
       const members = this.takeBatch()
-      if (members.length === 0) return
       const body = this.bodyOf(members)
       if (leader.kind === 'self') this.proposeHere(members, body)
       else this.forward(leader.leader, leader.vote, members, body)
@@ -186,20 +198,19 @@ export class Proposals {
     }
   }
 
-  /** The next commands that wait, within the limits of a batch. Those whose deadline has passed were answered by the sweep. */
+  /** The next commands that wait, within the limits of a batch; at least one. */
   private takeBatch(): Pending[] {
     const members: Pending[] = []
     let bytes = 0
-    let taken = 0
-    for (const pending of this.waiting) {
-      if (members.length === this.options.batchEntriesMax) break
-      if (members.length > 0 && bytes + pending.command.length > this.options.batchBytesMax) break
-      taken += 1
-      if (!this.pending.has(pending.number)) continue
-      members.push(pending)
-      bytes += pending.command.length
+    for (const line of [this.lost, this.fresh]) {
+      for (const pending of line) {
+        if (members.length === this.options.batchEntriesMax) return members
+        if (members.length > 0 && bytes + pending.command.length > this.options.batchBytesMax) return members
+        line.delete(pending)
+        members.push(pending)
+        bytes += pending.command.length
+      }
     }
-    this.waiting = taken === this.waiting.length ? [] : this.waiting.slice(taken)
     return members
   }
 
@@ -223,7 +234,7 @@ export class Proposals {
         return
       case 'not-leader':
       case 'transferring':
-        this.waiting = [...members, ...this.waiting]
+        for (const pending of members) if (this.pending.has(pending.number)) this.lost.add(pending)
     }
   }
 
@@ -243,11 +254,13 @@ export class Proposals {
   }
 
   private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
-    const open = members.filter((pending) => this.pending.has(pending.number))
-    if (open.length === 0) return
-    const batch: Batch = { batchId, leaderId, request, members: open, open: open.length, sentAt: this.deps.clock.now() }
+    // A core that is alone may have answered within the call.
+    const open = new Set(members.filter((pending) => this.pending.has(pending.number)))
+    if (open.size === 0) return
+    const batch: Batch = { batchId, leaderId, request, open, sentAt: this.deps.clock.now() }
     for (const pending of open) pending.batch = batch
     this.batches.set(batchId, batch)
+    this.bytes += bytesKeptFor(batch)
   }
 
   /** Sends a forwarded batch again, under its number: the leader it was meant for takes it once (raft.md 6). */
@@ -262,25 +275,34 @@ export class Proposals {
   }
 
   private proposeAgain(batch: Batch): void {
-    this.batches.delete(batch.batchId)
-    const lost = batch.members.filter((pending) => this.pending.has(pending.number))
-    for (const pending of lost) pending.batch = null
-    if (lost.length === 0) return
-    this.waiting = [...lost, ...this.waiting]
+    this.forget(batch)
+    for (const pending of batch.open) {
+      pending.batch = null
+      this.lost.add(pending)
+    }
     this.flushSoon()
+  }
+
+  private forget(batch: Batch): void {
+    this.batches.delete(batch.batchId)
+    this.bytes -= bytesKeptFor(batch)
   }
 
   private nextBatchId(): number {
     return this.batchIds++
   }
 
+  /** Lets go of a command and its bytes, wherever it waits. */
   private settled(pending: Pending): void {
     this.pending.delete(pending.number)
     this.bytes -= pending.command.length
     const { batch } = pending
-    if (batch === null) return
-    batch.open -= 1
-    if (batch.open === 0) this.batches.delete(batch.batchId)
+    if (batch === null) {
+      if (!this.fresh.delete(pending)) this.lost.delete(pending)
+      return
+    }
+    batch.open.delete(pending)
+    if (batch.open.size === 0) this.forget(batch)
   }
 
   private fail(pending: Pending, error: RequestError): void {
@@ -301,14 +323,21 @@ export class Proposals {
   private sweep(): void {
     const now = this.deps.clock.now()
     for (const pending of this.pending.values()) {
-      if (pending.deadline > now) continue
+      // Whoever is gone is told nothing, and a write that no leader has taken need not happen.
+      const isUnwanted = pending.batch === null && pending.caller?.isGone === true
+      if (pending.deadline > now && !isUnwanted) continue
       this.fail(pending, pending.batch === null ? noLeader() : outcomeUnknown())
     }
     for (const batch of this.batches.values()) {
       if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)
     }
-    if (this.waiting.length > 0) this.flushSoon()
+    if (this.isAnyWaiting) this.flushSoon()
   }
+}
+
+/** A forwarded batch is kept as it was sent, whoever of it has an answer by now: it has to arrive as a whole. */
+function bytesKeptFor({ request }: Batch): number {
+  return request === null ? 0 : request.body.length
 }
 
 function overloaded(): RequestError {

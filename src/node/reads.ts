@@ -6,10 +6,10 @@ import type { ReadIndexRequest, ReadIndexResponse } from '../ports/transport.ts'
 import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../raft/index.ts'
 import { BEFORE_FIRST } from '../raft/index.ts'
 import type { LeaderHint } from './proposals.ts'
+import type { Caller, WaitingRoom } from './waiting-room.ts'
 
 export interface ReadsOptions {
   readonly id: NodeId
-  readonly pendingMax: number
   /** How long to wait for the leader's answer before it is asked again, under a new number. */
   readonly retryMs: number
 }
@@ -17,6 +17,7 @@ export interface ReadsOptions {
 export interface ReadsDependencies {
   readonly clock: Clock
   readonly random: Random
+  readonly room: WaitingRoom
   readonly leader: () => LeaderHint
   /** Asks the core of this node, which leads; released through `onRelease`. */
   readonly read: (readId: number) => ReadOutcome
@@ -26,6 +27,7 @@ export interface ReadsDependencies {
 
 interface Waiting {
   readonly deadline: number
+  readonly caller: Caller | null
   readonly resolve: () => void
   readonly reject: (error: RequestError) => void
 }
@@ -76,19 +78,16 @@ export class Reads {
     this.readIds = firstNumber(deps.random)
   }
 
-  get pending(): number {
-    return this.count
-  }
-
   /** Resolves when a read of local state is linearizable. Rejects with `RequestError`: `no-leader`, `read-timeout`, `overloaded`. */
-  barrier(timeoutMs: number): Promise<void> {
+  barrier(timeoutMs: number, caller: Caller | null = null): Promise<void> {
     if (this.closed !== null) return Promise.reject(this.closed)
-    if (this.count >= this.options.pendingMax) {
+    if (this.deps.room.isFull) {
       return Promise.reject(new RequestError('overloaded', 'too many reads wait for the leader; try again later'))
     }
     return new Promise((resolve, reject) => {
       this.count += 1
-      this.waiting.push({ deadline: this.deps.clock.now() + timeoutMs, resolve, reject })
+      this.deps.room.enter()
+      this.waiting.push({ deadline: this.deps.clock.now() + timeoutMs, caller, resolve, reject })
       this.flushSoon()
       this.sweepSoon()
     })
@@ -150,7 +149,7 @@ export class Reads {
     this.waiting = []
     this.rounds.clear()
     this.ready = []
-    this.count = 0
+    this.left(this.count)
   }
 
   private all(): Waiting[] {
@@ -213,8 +212,13 @@ export class Reads {
   }
 
   private release(round: Round): void {
-    this.count -= round.members.length
+    this.left(round.members.length)
     for (const { resolve } of round.members) resolve()
+  }
+
+  private left(count: number): void {
+    this.count -= count
+    this.deps.room.leave(count)
   }
 
   /** Puts a round's reads back in line; the sweep or the next leader takes them up. */
@@ -240,6 +244,9 @@ export class Reads {
     this.waiting = this.expire(this.waiting, now, 'no-leader')
     for (const round of this.rounds.values()) this.expireIn(round, now, 'no-leader')
     for (const round of this.ready) this.expireIn(round, now, 'read-timeout')
+    if (this.ready.some(({ members }) => members.length === 0)) {
+      this.ready = this.ready.filter(({ members }) => members.length > 0)
+    }
     this.flush()
   }
 
@@ -249,14 +256,15 @@ export class Reads {
   }
 
   private expire(waiting: Waiting[], now: number, code: 'no-leader' | 'read-timeout'): Waiting[] {
-    if (waiting.every(({ deadline }) => deadline > now)) return waiting
+    const isStillWanted = ({ deadline, caller }: Waiting): boolean => deadline > now && caller?.isGone !== true
+    if (waiting.every(isStillWanted)) return waiting
     const kept: Waiting[] = []
     for (const one of waiting) {
-      if (one.deadline > now) {
+      if (isStillWanted(one)) {
         kept.push(one)
         continue
       }
-      this.count -= 1
+      this.left(1)
       one.reject(code === 'no-leader' ? this.noLeader() : readTimeout())
     }
     return kept

@@ -2,7 +2,7 @@ import { RequestError } from '../lib/errors.ts'
 import type { CommandResult } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import { limits } from '../limits.ts'
-import type { PeerMessage, Refusal, SnapshotSource } from '../ports/transport.ts'
+import type { PeerMessage, SnapshotSource } from '../ports/transport.ts'
 import type { LogId, LogIndex, NodeId, RaftEvent } from '../raft/index.ts'
 import { Raft, indexOf } from '../raft/index.ts'
 import { Applier } from './applier.ts'
@@ -28,6 +28,7 @@ import { SnapshotSender } from './snapshot-sender.ts'
 import { StateFlusher } from './state-flusher.ts'
 import type { Startup } from './startup.ts'
 import { Suspension } from './suspension.ts'
+import { Waits } from './waits.ts'
 
 /** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
 export class Replica {
@@ -36,6 +37,7 @@ export class Replica {
   readonly applier: Applier
   readonly proposals: Proposals
   readonly reads: Reads
+  readonly waits: Waits
   readonly conditions: Conditions
   readonly control: Control
   readonly snapshotSender: SnapshotSender
@@ -66,6 +68,8 @@ export class Replica {
     this.rows = new Rows(deps.state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     this.proposals = this.makeProposals()
+    const applied = (): LogIndex => this.appliedIndex
+    this.waits = new Waits(deps.clock, { revision: () => this.applier.revision, applied })
     this.reads = this.makeReads()
     this.forwarded = new Forwarded(options, {
       leading: () => this.loop.leading(),
@@ -75,11 +79,16 @@ export class Replica {
     })
     this.control = new Control(
       { id: options.id, retryMs: options.electionTimeoutMsMin },
-      { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
+      {
+        clock: deps.clock,
+        random: deps.random,
+        leader: () => this.leader(),
+        send: (message) => this.send(message),
+        onFault: (error) => this.fault(error),
+      },
     )
     const { raft, proposals, reads, freshness, suspension } = this
     const { clock } = deps
-    const applied = (): LogIndex => this.appliedIndex
     this.departure = new Departure(options, { raft, proposals, reads, freshness, clock, applied })
     const { loop, forwarded, control } = this
     this.inbox = new Inbox({ loop, peers, forwarded, proposals, reads, control, freshness, suspension, clock, applied })
@@ -143,14 +152,6 @@ export class Replica {
     this.input(() => this.raft.peerUnreachable(this.deps.clock.now(), peer))
   }
 
-  onUnanswered(peer: NodeId): void {
-    this.peers.onUnanswered(peer)
-  }
-
-  onRefused(peer: NodeId, refusal: Refusal, by: 'peer' | 'us'): void {
-    this.peers.onRefused(peer, refusal, by)
-  }
-
   onSnapshot(source: SnapshotSource): void {
     this.snapshotReceiver.onSnapshot(source)
   }
@@ -161,6 +162,7 @@ export class Replica {
     this.stopped = true
     this.proposals.close(error)
     this.reads.close(error)
+    this.waits.close(error)
     this.control.close(error)
     this.conditions.giveUp()
     this.rows.close(error)
@@ -235,6 +237,7 @@ export class Replica {
   private afterApplied(logId: LogId): void {
     this.freshness.onApplied(logId.index)
     this.reads.onApplied(logId.index)
+    this.waits.onApplied()
     this.departure.onApplied()
     this.conditions.changed()
     this.flusher.onApplied(logId.index)
@@ -318,10 +321,11 @@ export class Replica {
   private makeReads(): Reads {
     const { clock, random } = this.deps
     return new Reads(
-      { id: this.options.id, pendingMax: limits.pendingReadsMax, retryMs: this.options.electionTimeoutMsMin },
+      { id: this.options.id, retryMs: this.options.electionTimeoutMsMin },
       {
         clock,
         random,
+        room: this.waits.room,
         leader: () => this.leader(),
         read: (readId) => this.input(() => this.raft.read(clock.now(), readId)),
         send: (message) => this.send(message),

@@ -1,5 +1,6 @@
 import type { MachineState } from '../kv/index.ts'
 import { decodeMachineState, encodeMachineState } from '../kv/index.ts'
+import type { StateView } from '../ports/state-store.ts'
 import type { LogId, StoredMembership } from '../raft/index.ts'
 import { NO_MEMBERSHIP } from '../raft/index.ts'
 import { logIdOf, parsed, storedMembershipFromJson, storedMembershipToJson } from './membership-codec.ts'
@@ -59,4 +60,14 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
 function membershipFrom(bytes: Buffer): StoredMembership {
   if (bytes.length === 0) return NO_MEMBERSHIP
   return storedMembershipFromJson(parsed(bytes))
+}
+
+/** What `view` says of itself; null for an empty store. A view whose word cannot be read is closed: nobody else would. */
+export async function metaOf(view: StateView): Promise<StateMeta | null> {
+  try {
+    return view.meta === null ? null : decodeStateMeta(view.meta)
+  } catch (error) {
+    await view.close()
+    throw error
+  }
 }

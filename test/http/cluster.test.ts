@@ -224,7 +224,11 @@ t.test('membership is read with its tag, and changed on condition of it', async 
     const response = await send(api, method, '/cluster/membership', body)
     t.match(response.json(), { code: 'invalid-request', issues: [{ path }] }, `${method} ${JSON.stringify(body)}`)
   }
-  for (const tag of ['*', '12', 'W/"1"', '"1", "2"']) {
+  for (const tag of ['W/"1"', '"other"']) {
+    const response = await send(api, 'PUT', '/cluster/membership', { voters: [1] }, { 'if-match': tag })
+    t.equal(response.statusCode, 412, `${tag} matches nothing`)
+  }
+  for (const tag of ['*', '12', '"1", "2"']) {
     t.equal((await send(api, 'PUT', '/cluster/membership', { voters: [1] }, { 'if-match': tag })).statusCode, 400, tag)
   }
 })

@@ -202,6 +202,203 @@ t.test('a body over the limit is refused, whether its length is said or not', as
   t.equal((await exchange(`${chunked}${chunk}${chunk}0\r\n\r\n`)).status, 200, 'exactly at the limit')
 })
 
+t.test('what would change the meaning of a request and be ignored is refused', async (t) => {
+  const { exchange, inject, services } = await serve(t)
+  await inject({ method: 'PUT', url: '/kv/a', payload: 'whole' })
+  const put = (...headers: string[]): string => `${head('PUT /kv/a HTTP/1.1', host, last, ...headers)}part`
+  const four = 'Content-Length: 4'
+  const chunks = '4\r\npart\r\n0\r\n\r\n'
+  const cases: [name: string, bytes: string, status: number, path: string | null][] = [
+    ['a part of a value', put(four, 'Content-Range: bytes 0-3/5'), 400, 'header/content-range'],
+    [
+      'a part without bytes',
+      head('PUT /kv/a HTTP/1.1', host, last, 'Content-Range: bytes */5'),
+      400,
+      'header/content-range',
+    ],
+    ['a compressed value', put(four, 'Content-Encoding: gzip'), 415, null],
+    ['two types', put(four, 'Content-Type: text/plain', 'Content-Type: text/html'), 400, 'header/content-type'],
+    ['another coding', head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: gzip, chunked') + chunks, 501, null],
+    ['chunks in HTTP/1.0', head('PUT /kv/a HTTP/1.0', 'Transfer-Encoding: chunked') + chunks, 400, null],
+    ['two hosts', head('GET /kv/a HTTP/1.1', host, 'hOST: other', last), 400, null],
+    ['a fragment', head('GET /kv/a#b HTTP/1.1', host, last), 400, 'path'],
+    ['a fragment in the query', head('GET /kv?key=a#b HTTP/1.1', host, last), 400, 'path'],
+    ['a GET with a body', head('GET /kv/a HTTP/1.1', host, last, four) + 'part', 400, 'body'],
+    ['a GET with chunks', head('GET /kv/a HTTP/1.1', host, last, 'Transfer-Encoding: chunked') + chunks, 400, 'body'],
+  ]
+  for (const [name, bytes, status, path] of cases) {
+    const answer = await exchange(bytes)
+    t.equal(answer.status, status, name)
+    t.match(problemIn(answer), path === null ? { status } : { status, issues: [{ path }] }, name)
+  }
+  t.equal((await exchange(put(four, 'Content-Encoding: gzip'))).headers.get('accept-encoding'), 'identity')
+  t.equal(services.keys.commands.length, 1, 'nothing was written')
+  t.equal((await exchange(put(four, 'Content-Encoding: identity'))).status, 200)
+  t.equal((await exchange(head('GET /kv/a HTTP/1.1', host, last, 'Content-Length: 0'))).status, 200)
+  t.equal((await exchange(put(four, 'Transfer-Encoding: xchunked'))).status, 400, 'no length at all')
+})
+
+t.test('an early refusal reaches a client that is still sending, and what it sends is read past', async (t) => {
+  const { connection, services } = await serve(t, { valueBytesMax: 1000 })
+  const much = Buffer.alloc(8 * 1024 * 1024)
+  const cases: [name: string, status: number, start: string][] = [
+    ['a value that is too large', 413, head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${much.length}`)],
+    ['a route that is not there', 404, head('GET /nothing HTTP/1.1', host, 'Content-Type: text/plain')],
+    ['a method that is not there', 405, head('PATCH /kv/a HTTP/1.1', host, `Content-Length: ${much.length}`)],
+    [
+      'a body of a wrong type',
+      415,
+      head('PUT /kv/a HTTP/1.1', host, 'Content-Type: x', `Content-Length: ${much.length}`),
+    ],
+    ['a body on GET', 400, head('GET /kv/a HTTP/1.1', host, `Content-Length: ${much.length}`)],
+    ['noise', 400, 'noise\r\n\r\n'],
+  ]
+  for (const [name, status, start] of cases) {
+    const opened = connection()
+    let failure: unknown = null
+    opened.socket.on('error', (error) => (failure = error))
+    opened.send(start)
+    if (status !== 404) opened.send(much)
+    else opened.send(head('GET /nothing HTTP/1.1', host, last))
+    const answer = answerIn(await opened.untilClosed())
+    t.equal(answer.status, status, name)
+    t.equal(failure, null, `${name}: no reset`)
+    if (status !== 404) t.ok(opened.socket.bytesWritten > much.length, `${name}: everything was sent`)
+  }
+  t.equal(services.keys.commands.length, 0)
+})
+
+t.test('a client that asks before it sends a body is told to go on only when the body is wanted', async (t) => {
+  const { connection, services } = await serve(t, { valueBytesMax: 1000 })
+  const refused = connection()
+  refused.send(head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 5000', 'Expect: 100-continue'))
+  t.match(await refused.untilClosed(), /^HTTP\/1\.1 413 /)
+  const wanted = connection()
+  wanted.send(head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 5', 'Expect: 100-continue', last))
+  await wanted.until((text) => text.startsWith('HTTP/1.1 100 Continue'))
+  t.equal(services.keys.commands.length, 0)
+  wanted.send('value')
+  t.match(await wanted.untilClosed(), /HTTP\/1\.1 200 OK/)
+})
+
+t.test('a client that ends its side behind its request gets its answer', async (t) => {
+  const { connection, services, inject } = await serve(t)
+  const opened = connection()
+  opened.socket.end(`${head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 5')}value`)
+  t.match(await opened.untilClosed(), /^HTTP\/1\.1 200 OK/)
+  await inject('/kv/a')
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforePiece = async () => promise
+  const slow = connection()
+  slow.socket.end(`${head('GET /kv HTTP/1.1', host)}${head('GET /version HTTP/1.1', host)}`)
+  await eventually(() => services.keys.openScans === 1, 'the first is under way')
+  resolve()
+  const text = await slow.untilClosed()
+  t.match(text, /"value":"value"/)
+  t.match(text, /"version":"/, 'and that of every request before the end')
+})
+
+t.test('requests of one connection take effect in their order, though safe ones run side by side', async (t) => {
+  const { connection, services } = await serve(t)
+  const opened = connection()
+  const put = (value: string): string =>
+    `${head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${value.length}`)}${value}`
+  const get = head('GET /kv/a HTTP/1.1', host)
+  const execute = services.keys.execute.bind(services.keys)
+  services.keys.execute = async (command, timeoutMs) => {
+    // The first of them takes longest.
+    await new Promise((done) => setTimeout(done, services.keys.commands.length === 0 ? 60 : 5))
+    return execute(command, timeoutMs)
+  }
+  opened.send([put('one'), head('DELETE /kv/a HTTP/1.1', host), get, put('two'), get, get].join(''))
+  opened.send(head('GET /kv/a HTTP/1.1', host, last))
+  const answers = (await opened.untilClosed()).split(/(?=HTTP\/1\.1 \d)/).map(answerIn)
+  t.same(
+    answers.map(({ status, body }) =>
+      body.startsWith('{') ? [status, JSON.parse(body).deleted ?? null] : [status, body],
+    ),
+    [
+      [200, null],
+      [200, 1],
+      [404, null],
+      [200, null],
+      [200, 'two'],
+      [200, 'two'],
+      [200, 'two'],
+    ],
+  )
+
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforePiece = async () => promise
+  const many = connection()
+  const scans = limits.httpParallelMax + 10
+  many.send(head('GET /kv HTTP/1.1', host).repeat(scans) + put('three') + head('GET /kv/a HTTP/1.1', host, last))
+  await eventually(() => services.keys.openScans === limits.httpParallelMax, 'so many run')
+  await new Promise((done) => setTimeout(done, 50))
+  t.equal(services.keys.openScans, limits.httpParallelMax, 'and no more')
+  t.equal(services.keys.commands.length, 3, 'the write waits for the reads before it')
+  resolve()
+  const text = await many.untilClosed()
+  t.equal(text.match(/"items":\[/g)?.length, scans)
+  t.notMatch(text, /"value":"three"/, 'none of them saw the write behind it')
+  t.ok(text.endsWith('three'))
+})
+
+t.test('what waits behind an answer that ends the connection is not carried out', async (t) => {
+  const { connection, services } = await serve(t, { valueBytesMax: 10 })
+  const opened = connection()
+  const body = 'x'.repeat(100_000)
+  opened.send(`${head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${body.length}`)}${body}`)
+  opened.send(`${head('PUT /kv/b HTTP/1.1', host, 'Content-Length: 1', last)}x`)
+  t.match((await opened.untilClosed()).match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 413'])
+  t.equal(services.keys.commands.length, 0)
+})
+
+t.test('a connection that sends requests without end is not read beyond its bound', async (t) => {
+  const { app, connection, services } = await serve(t)
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforePiece = async () => promise
+  let seen = 0
+  app.server.on('request', () => (seen += 1))
+  const opened = connection()
+  const requests = 20_000
+  opened.send(head('GET /kv HTTP/1.1', host).repeat(limits.httpParallelMax))
+  opened.send(head('GET /version HTTP/1.1', host).repeat(requests))
+  opened.send(head('GET /version HTTP/1.1', host, last))
+  await eventually(() => services.keys.openScans === limits.httpParallelMax, 'it has begun')
+  let before = -1
+  while (before !== seen) {
+    before = seen
+    await new Promise((done) => setTimeout(done, 200))
+  }
+  t.ok(seen < 4_000, `${seen} requests were taken`)
+  resolve()
+  const text = await opened.untilClosed()
+  t.equal(text.match(/HTTP\/1\.1 200/g)?.length, requests + limits.httpParallelMax + 1, 'it is served to the end')
+})
+
+t.test('whoever hangs up is no caller any more', async (t) => {
+  const { connection, services } = await serve(t)
+  const opened = connection()
+  opened.send(head('GET /kv/a?minRevision=0 HTTP/1.1', host))
+  await eventually(() => services.keys.reads.length === 1, 'it is asked')
+  const [read] = services.keys.reads
+  t.equal(read?.caller?.isGone, false)
+  opened.destroy()
+  await eventually(() => read?.caller?.isGone === true, 'it is gone')
+  const half = connection()
+  half.send(head('GET /kv HTTP/1.1', host))
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforePiece = async () => promise
+  await eventually(() => services.keys.reads.length === 2, 'it is asked')
+  const caller = services.keys.reads[1]?.caller
+  half.socket.end()
+  const began = performance.now()
+  await eventually(() => caller?.isGone === true, 'it is taken for gone')
+  t.ok(performance.now() - began >= limits.httpHalfClosedWaitMs * 0.9, 'not before it was waited for')
+  resolve()
+})
+
 t.test('whoever is too slow is told so, and the connection closes', async (t) => {
   const server = { headersTimeoutMs: 150, receiveTimeoutMs: 300, connectionsCheckMs: 50 }
   const { connection, services } = await serve(t, { server })
@@ -324,7 +521,7 @@ t.test('a snapshot is closed, however soon its reader goes', async (t) => {
 })
 
 t.test('a reader that takes nothing for too long is cut off', async (t) => {
-  const api = await serve(t, { streamStallTimeoutMs: 200 })
+  const api = await serve(t, { server: { answerStallTimeoutMs: 200 } })
   fill(api, 1000, 32 * 1024)
   const opened = api.connection()
   await opened.connected()
@@ -343,6 +540,80 @@ t.test('a reader that takes nothing for too long is cut off', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 400))
   patient.send(head('GET /version HTTP/1.1', host, last))
   t.match(await patient.untilClosed(), /"version"/, 'the time limit ends with the stream')
+})
+
+t.test('answers that nobody takes are ended, whatever they are; slow readers go on', async (t) => {
+  const api = await serve(t, { server: { answerStallTimeoutMs: 400 } })
+  const value = Buffer.alloc(24 * 1024 * 1024, 'x')
+  api.services.keys.records.set('big' as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  for (const request of ['GET /kv/big HTTP/1.1', 'GET /kv HTTP/1.1']) {
+    const opened = api.connection()
+    await opened.connected()
+    opened.socket.pause()
+    opened.send(head(request, host))
+    let isEnded = false
+    await eventually(() => {
+      api.app.server.getConnections((_error, count) => (isEnded = count === 0))
+      return isEnded
+    }, `${request}: the connection is ended`)
+    opened.socket.resume()
+    t.ok((await opened.untilClosed()).length < value.length, request)
+  }
+  const trickle = api.connection()
+  trickle.send(head('GET /kv/big HTTP/1.1', host))
+  // A byte now and then is no progress.
+  const reading = setInterval(() => trickle.socket.read(1), 50)
+  t.teardown(() => clearInterval(reading))
+  trickle.socket.pause()
+  let open = 1
+  await eventually(() => {
+    api.app.server.getConnections((_error, count) => (open = count))
+    return open === 0
+  }, 'a reader of single bytes is ended')
+  trickle.destroy()
+
+  const slow = api.connection()
+  slow.send(head('GET /kv/big HTTP/1.1', host, last))
+  const timer = setInterval(() => {
+    slow.socket.resume()
+    setTimeout(() => slow.socket.pause(), 20)
+  }, 100)
+  t.teardown(() => clearInterval(timer))
+  await eventually(() => slow.closed, 'a slow reader gets everything')
+  t.equal(answerIn(slow.text).body.length, value.length)
+})
+
+t.test('answers have a bound together: more is refused, and who takes nothing makes room', async (t) => {
+  const megabytes = 1024 * 1024
+  const api = await serve(t, { answerBytesMax: 39 * megabytes })
+  const value = Buffer.alloc(16 * megabytes, 'x')
+  for (const key of ['one', 'two'])
+    api.services.keys.records.set(key as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  const idle = ['one', 'two'].map((key) => {
+    const opened = api.connection()
+    opened.socket.pause()
+    opened.send(head(`GET /kv/${key} HTTP/1.1`, host))
+    return opened
+  })
+  await eventually(() => api.services.keys.reads.length === 2, 'both are read')
+  const refused = await api.exchange(head('GET /kv/one HTTP/1.1', host, last))
+  t.equal(refused.status, 429)
+  t.match(problemIn(refused), { code: 'overloaded' })
+  t.equal(refused.headers.get('retry-after'), '1')
+  t.equal((await api.exchange(head('GET /version HTTP/1.1', host, last))).status, 200, 'what is small has room')
+  const page = await api.exchange(head('GET /kv?limit=1 HTTP/1.1', host, last))
+  t.equal(page.status, 429, 'before it is made')
+  t.equal(api.services.keys.openScans, 0)
+  const write = await api.exchange(head('DELETE /kv/none?prev=true HTTP/1.1', host, last))
+  t.equal(write.status, 200)
+  const again = async (): Promise<number> => (await api.exchange(head('GET /kv/one HTTP/1.1', host, last))).status
+  const deadline = Date.now() + 10_000
+  while ((await again()) !== 200) {
+    if (Date.now() > deadline) throw new Error('no room comes')
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  for (const opened of idle) opened.socket.resume()
+  for (const opened of idle) t.ok((await opened.untilClosed()).length < value.length, 'the idle ones were ended for it')
 })
 
 t.test('a stream that fails in the middle does not end as if it were whole', async (t) => {

@@ -1,11 +1,19 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import type { CommandResult } from '../../src/kv/index.ts'
+import { SeededRandom } from '../../src/lib/random.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
 import { Forwarded } from '../../src/node/forwarded.ts'
+import { Milestones } from '../../src/node/milestones.ts'
+import { Proposals, type LeaderHint } from '../../src/node/proposals.ts'
+import { WaitingRoom } from '../../src/node/waiting-room.ts'
 import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
 import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
+import { key } from './support/client.ts'
 import { refused, TestCluster } from './support/cluster.ts'
 import { Ledger } from './support/ledger.ts'
+import { VirtualClock } from './support/virtual-clock.ts'
 
 async function formed(t: Test, ids: readonly number[] = [1, 2, 3], options = {}) {
   const c = new TestCluster(t, ids, options)
@@ -301,6 +309,112 @@ t.test('a machine that was suspended trusts no lease and dates no state until it
   t.equal(await lease(), 'lease', 'a little less than the margin is taken off the lease')
 })
 
+t.test('a step of the revision costs what it releases, however many reads wait for more', async (t) => {
+  const clock = new VirtualClock()
+  clock.start()
+  t.teardown(() => clock.stop())
+  const room = new WaitingRoom(5_000)
+  let revision = 0
+  let looks = 0
+  const milestones = new Milestones(clock, room, () => {
+    looks += 1
+    return revision
+  })
+  const reached: number[] = []
+  const waits = Array.from({ length: 5_000 }, async (_, at) => {
+    // In an order that is neither the way up nor the way down.
+    const value = 1 + ((at * 2_731) % 5_000)
+    if (await milestones.reach(value, 60_000, null)) reached.push(value)
+  })
+  t.match(await refused(milestones.reach(1, 60_000, null), 'overloaded'), { code: 'overloaded' })
+  looks = 0
+  for (revision = 1; revision < 2_500; revision++) milestones.onGrown()
+  t.equal(looks, 2_499, 'no read was looked at before its time')
+  await clock.pass(1)
+  t.same(
+    reached,
+    Array.from({ length: 2_499 }, (_, at) => at + 1),
+    'released in the order of their revisions',
+  )
+  t.equal(room.count, 2_501)
+  revision = 10_000
+  milestones.onGrown()
+  await Promise.all(waits)
+  t.equal(room.count, 0)
+})
+
+t.test('an answer that names a revision is of that revision, whatever was written since', async (t) => {
+  const { c, leader } = await formed(t)
+  const { keys } = c.at(leader).node.services()
+  const command = (at: number) =>
+    ({
+      type: 'put',
+      key: key(`k${at % 3}`),
+      value: Buffer.from('x'),
+      condition: null,
+      wantsPrevious: false,
+      idempotency: null,
+    }) as const
+  const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => keys.execute(command(at), 5_000)))
+  for (const { result, context } of answers) t.equal(context.revision, revisionOf(result))
+})
+
+t.test('a failure that nobody expected on the leader stops it, and is told to whoever asked', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [one = 0] = followers
+  const replica = c.at(leader).node.running
+  const asking = c.at(one).node.running
+  if (replica === null || asking === null) throw new Error('the nodes do not run')
+  for (const body of [null, 7, 'x', { voters: 'x' }, { voters: [0] }, { voters: [1], retain: 1 }]) {
+    await refused(asking.control.call('change-voters', body, 1_000, false), 'invalid-request')
+  }
+  await refused(asking.control.call('add-learner', { member: { id: 4 }, wait: true }, 1_000, false), 'invalid-request')
+  await refused(asking.control.call('transfer', 'x', 1_000, false), 'invalid-request')
+  t.same(c.faults, [], 'what a peer says ends nobody')
+  const anything = (value: unknown) => ({ value })
+  replica.control.handle('broken', anything, () => Promise.reject(new TypeError('a bug')))
+  const began = c.clock.now()
+  await refused(asking.control.call('broken', null, 10_000, false), 'internal')
+  t.ok(c.clock.now() - began < 100, 'at once, not at its deadline')
+  await c.until('the leader has stopped itself', () => c.faults.length === 1)
+  t.match(c.faults.splice(0), [{ node: leader, error: { message: 'a bug' } }])
+})
+
+t.test('a read that waits ends with its client, its time or its node, and makes room', async (t) => {
+  const { c, leader } = await formed(t)
+  const { running } = c.at(leader).node
+  if (running === null) throw new Error('the node does not run')
+  const future = { minRevision: 1_000_000, timeoutMs: 60_000 }
+  const caller = { isGone: false }
+  const left = refused(c.on(leader).get('a', { ...future, caller }), 'future-revision')
+  const expired = refused(c.on(leader).get('a', { ...future, timeoutMs: 500 }), 'future-revision')
+  const closed = refused(c.on(leader).get('a', future), 'shutting-down')
+  await c.until('all three wait', () => running.waits.revisions.size === 3)
+  t.equal(running.waits.room.count, 3)
+  caller.isGone = true
+  const asked = c.clock.now()
+  await left
+  t.ok(c.clock.now() - asked < 100, 'at once, not at its deadline')
+  await expired
+  t.equal(running.waits.room.count, 1)
+
+  c.partition([leader])
+  await c.until('nobody leads here', () => c.at(leader).view.state !== 'leader')
+  const other = { isGone: false }
+  const leaderless = refused(c.on(leader).get('a', { timeoutMs: 60_000, caller: other }), 'no-leader', 'read-timeout')
+  await c.pass(100)
+  t.equal(running.waits.room.count, 2, 'reads that wait for a leader count among the others')
+  other.isGone = true
+  await leaderless
+  t.equal(running.waits.room.count, 1)
+
+  c.at(leader).node.endWaits()
+  await closed
+  t.equal(running.waits.room.count, 0)
+  await refused(c.on(leader).get('a', { ...future, consistency: 'stale' }), 'shutting-down')
+  c.heal()
+})
+
 t.test('a new leader, and who hears it, bound no age before it knows what is committed', async (t) => {
   const { c, leader, followers } = await formed(t)
   const [one = 0, two = 0] = followers
@@ -383,6 +497,102 @@ t.test(
     for (const id of [1, 2, 3, 4, 5]) await c.on(id).put('a', String(id))
   },
 )
+
+/** Bytes of buffers that something still refers to. */
+async function bufferBytes(): Promise<number> {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  if (typeof collect !== 'function') throw new Error('this engine does not collect on demand')
+  for (let round = 0; round < 3; round++) {
+    collect()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return process.memoryUsage().arrayBuffers
+}
+
+t.test('writes that have their answer leave nothing behind, though no leader comes', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [apart = 0] = followers
+  await c.on(leader).put('a', '1')
+  c.partition([apart])
+  const value = 'x'.repeat(64 * 1024)
+  const refuseMany = async (): Promise<void> => {
+    const writes = Array.from({ length: 100 }, () => c.on(apart).put('a', value, { timeoutMs: 100 }))
+    for (const write of writes) await refused(write, 'no-leader', 'outcome-unknown')
+  }
+  await refuseMany()
+  await c.until('no leader is known', () => c.at(apart).view.leader === null)
+  const before = await bufferBytes()
+  for (let round = 0; round < 5; round++) await refuseMany()
+  const left = (await bufferBytes()) - before
+  t.ok(left < 4 * 1024 * 1024, `${left} bytes are left of ${500 * value.length}`)
+  c.heal()
+  t.match(await c.on(apart).put('a', '2'), { type: 'put', version: 2 })
+})
+
+/** The writes of node 1 alone, with whoever leads as `leader` says. */
+function proposalsOf(leader: () => LeaderHint) {
+  const clock = new VirtualClock()
+  const sent: ForwardRequest[] = []
+  const options = {
+    id: nodeId(1),
+    batchEntriesMax: 10,
+    batchBytesMax: 1_000,
+    pendingMax: 1_000,
+    pendingBytesMax: 10_000,
+    resendMs: 50,
+  }
+  const proposals = new Proposals(options, {
+    clock,
+    random: new SeededRandom(1),
+    leader,
+    propose: () => ({ kind: 'not-leader', leader: null }),
+    send: (message) => sent.push(message),
+  })
+  clock.start()
+  return { clock, proposals, sent }
+}
+
+t.test('a forwarded batch counts for as long as it is kept, and so does each command in it', async (t) => {
+  const vote = { leaderId: { term: term(1), nodeId: nodeId(2) }, committed: true }
+  const { clock, proposals, sent } = proposalsOf(() => ({ kind: 'other', leader: nodeId(2), vote }))
+  t.teardown(() => clock.stop())
+  const early = refused(proposals.submit(Buffer.alloc(400), 100), 'outcome-unknown')
+  const late = refused(proposals.submit(Buffer.alloc(400), 1_000), 'outcome-unknown')
+  t.equal(proposals.heldBytes, 800)
+  await clock.pass(10)
+  const kept = sent[0]?.body.length ?? 0
+  t.ok(kept > 800)
+  t.equal(proposals.heldBytes, 800 + kept)
+  await early
+  t.equal(proposals.heldBytes, 400 + kept, 'the batch may have to be sent again whole')
+  const more = Array.from({ length: 30 }, () => proposals.submit(Buffer.alloc(400), 1_000))
+  const codes = await Promise.all([late, ...more.map((write) => refused(write, 'outcome-unknown', 'overloaded'))])
+  t.ok(codes.some(({ code }) => code === 'overloaded'))
+  t.equal(proposals.heldBytes, 0)
+  t.equal(proposals.count, 0)
+})
+
+t.test('a write that no leader has taken goes with its client; one that is on its way stays', async (t) => {
+  let hint: LeaderHint = { kind: 'none' }
+  const { clock, proposals, sent } = proposalsOf(() => hint)
+  t.teardown(() => clock.stop())
+  const caller = { isGone: false }
+  const first = refused(proposals.submit(Buffer.alloc(400), 10_000, caller), 'no-leader')
+  await clock.pass(200)
+  t.equal(proposals.count, 1)
+  caller.isGone = true
+  await first
+  t.equal(proposals.heldBytes, 0)
+  hint = { kind: 'other', leader: nodeId(2), vote: { leaderId: { term: term(1), nodeId: nodeId(2) }, committed: true } }
+  const second = proposals.submit(Buffer.alloc(400), 10_000, caller)
+  await clock.pass(200)
+  t.ok(sent.length > 0)
+  t.equal(proposals.count, 1, 'what may have taken effect is waited for')
+  // The second write of this process.
+  proposals.onResult(1, { type: 'deleted', revision: 1, deleted: 0, previous: null })
+  t.match(await second, { type: 'deleted' })
+})
 
 t.test('writes that were lost with a leader are proposed again and take effect once', async (t) => {
   // On a follower: forwarded to a leader that dies with them.

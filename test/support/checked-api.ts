@@ -50,7 +50,7 @@ export interface CheckedApiOptions {
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
   readonly connections?: Partial<ConnectionsOptions>
-  readonly streamStallTimeoutMs?: number
+  readonly answerBytesMax?: number
 }
 
 interface Test {
@@ -68,7 +68,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       server: options.server ?? {},
       connections: options.connections ?? {},
       onConnectionsRefused: (reason) => refused.push(reason),
-      ...(options.streamStallTimeoutMs === undefined ? {} : { streamStallTimeoutMs: options.streamStallTimeoutMs }),
+      ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
       onUnexpected: (error) => unexpected.push(error),
       onFatal: (error) => fatal.push(error),
     },

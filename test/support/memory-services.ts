@@ -195,6 +195,7 @@ function holds(condition: Condition | null, current: KeyRecord | null): boolean 
 /** A cluster of which this node is the only member that lives; enough to drive every route. */
 export class MemoryCluster implements ClusterControl {
   readonly self: MemberSpec = { id: NODE, raft: '127.0.0.1:7101', api: 'http://127.0.0.1:7001' }
+  readonly id = NODE
   readonly calls: unknown[] = []
   readonly learnerIds = new Set<number>()
   readonly addresses = new Map<number, AddressesView>()

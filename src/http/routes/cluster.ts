@@ -34,10 +34,14 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
 
   registerLeaderRoutes(app, cluster)
 
-  app.get<Plain>('/cluster/snapshot', configOf(operations.snapshot), async (request, reply) => {
-    const { timeout } = operations.timeoutQuery.read(request.query.text)
-    return sendSnapshot(reply, cluster, timeout, slots)
-  })
+  app.get<Plain>(
+    '/cluster/snapshot',
+    { ...configOf(operations.snapshot), exposeHeadRoute: false },
+    async (request, reply) => {
+      const { timeout } = operations.timeoutQuery.read(request.query.text)
+      return sendSnapshot(reply, cluster, timeout, slots)
+    },
+  )
 
   app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
     const { timeout } = operations.timeoutQuery.read(request.query.text)
@@ -65,7 +69,7 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
     operations.noQuery.read(request.query.text)
     refuseJsonBody(request)
     cluster.campaign()
-    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.status().node.id }))
+    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.id }))
   })
 }
 
@@ -85,7 +89,7 @@ async function sendSnapshot(
     'quorate-snapshot-node': logId.node,
     'quorate-snapshot-index': logId.index,
   }
-  return slots.send(reply.headers(headers), bytes)
+  return reply.headers(headers).send(bytes)
 }
 
 async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: StreamSlots) {

@@ -1,9 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { CommandResult, Key, KeyRecord } from '../../kv/index.ts'
+import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
 import { unreachable } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../accept.ts'
+import type { AnswerRoom } from '../answer-room.ts'
+import { callerOf } from '../api-response.ts'
 import {
   BYTES_TYPE,
   answerHeaders,
@@ -19,7 +21,7 @@ import { deleteCondition, putCondition, readCondition } from '../preconditions.t
 import { PROBLEM_TYPE, problemOf, sendProblem } from '../problem.ts'
 import { invalidQuery, invalidRequest, QueryReader, type Query } from '../query.ts'
 import { redirectToLeader } from '../redirect.ts'
-import type { AnswerContext, ReadOptions, Services } from '../services.ts'
+import type { AnswerContext, KeyValueAccess, ReadOptions, Services } from '../services.ts'
 import { refusalOf, tagged } from '../writes.ts'
 
 const consistencies = ['linearizable', 'lease', 'stale'] as const
@@ -50,16 +52,18 @@ export const writeQuery = new QueryReader({
 
 type WriteQuery = Query<typeof writeQuery.spec>
 
-export function readOptions(query: Query<typeof readParameters>): ReadOptions {
+export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
   if (query.maxStaleness !== null && query.consistency !== 'stale') {
     throw invalidQuery('maxStaleness', 'has a meaning with consistency=stale only')
   }
-  return {
+  const options = {
     consistency: query.consistency,
     minRevision: query.minRevision,
     maxStalenessMs: query.maxStaleness,
     timeoutMs: query.timeout,
   }
+  const caller = callerOf(reply)
+  return caller === undefined ? options : { ...options, caller }
 }
 
 const NO_VALUE = Buffer.alloc(0)
@@ -68,9 +72,11 @@ const KEY_ABSENT = JSON.stringify(problemOf(new RequestError('key-not-found', 't
 /** The routes of one key, whichever way the key came: in the path or in `?key=`. */
 export class KeyRoutes {
   private readonly services: Services
+  private readonly room: AnswerRoom
 
-  constructor(services: Services) {
+  constructor(services: Services, room: AnswerRoom) {
     this.services = services
+    this.room = room
   }
 
   async get(
@@ -79,14 +85,17 @@ export class KeyRoutes {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
-    const options = readOptions(query)
+    const options = readOptions(query, reply)
     const known = readCondition(request.headers)
     if (query.redirect && query.consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply))
       return
     const { record, context } = await this.services.keys.get(key, options)
     if (record === null) sendAbsent(reply, context)
-    else if (known === 'any' || known === record.modRevision) sendUnchanged(reply, record, context)
-    else sendRecord(request, reply, key, record, context)
+    else if (known === 'any' || known?.includes(record.modRevision) === true) sendUnchanged(reply, record, context)
+    else {
+      this.room.check(record.value.length)
+      sendRecord(request, reply, key, record, context)
+    }
   }
 
   async put(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -98,7 +107,7 @@ export class KeyRoutes {
       headers,
     )
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
-    const { result, context } = await this.services.keys.execute(command, query.timeout)
+    const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
     switch (result.type) {
       case 'put': {
@@ -120,6 +129,12 @@ export class KeyRoutes {
     }
   }
 
+  /** A previous value cannot be refused any more when it comes, so there has to be room before. */
+  private execute(command: Command, query: WriteQuery, reply: FastifyReply): ReturnType<KeyValueAccess['execute']> {
+    if (query.prev) this.room.check(this.services.valueBytesMax)
+    return this.services.keys.execute(command, query.timeout, callerOf(reply))
+  }
+
   async remove(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { headers } = request
     refuseBody(request)
@@ -128,7 +143,7 @@ export class KeyRoutes {
       headers,
     )
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
-    const { result, context } = await this.services.keys.execute(command, query.timeout)
+    const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
     switch (result.type) {
       case 'deleted': {

@@ -5,15 +5,8 @@ import type { Operation } from '../operation.ts'
 import { requireKey } from '../parameters.ts'
 import { invalidQuery, splitQuery, type QueryText, type RawQuery } from '../query.ts'
 import type { Services } from '../services.ts'
-import type { StreamSlots } from '../stream-slots.ts'
 import { getQuery, KeyRoutes, writeQuery } from './key.ts'
-import { RangeRoutes } from './range.ts'
-
-interface Dependencies {
-  readonly slots: StreamSlots
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-}
+import { RangeRoutes, type RangeDependencies } from './range.ts'
 
 interface KeyInPath {
   readonly Params: { readonly '*': string }
@@ -25,9 +18,9 @@ interface KeyInQuery {
 }
 
 /** `/kv`: one key in the path or in `?key=`, or a range. */
-export function registerKeyRoutes(app: FastifyInstance, services: Services, { slots, now }: Dependencies): void {
-  const key = new KeyRoutes(services)
-  const range = new RangeRoutes(services, slots, now)
+export function registerKeyRoutes(app: FastifyInstance, services: Services, dependencies: RangeDependencies): void {
+  const key = new KeyRoutes(services, dependencies.room)
+  const range = new RangeRoutes(services, dependencies)
   const valueLimit = services.valueBytesMax
 
   // A value is bytes whatever its type says, so no type is parsed.
@@ -44,7 +37,7 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, { sl
   const get = async (request: FastifyRequest<KeyInPath>, reply: FastifyReply): Promise<void> => {
     await key.get(requireKey(request.params['*']), getQuery.read(request.query.text), request, reply)
   }
-  app.get<KeyInPath>('/kv/*', { config: { operation: operations.getKey } }, get)
+  app.get<KeyInPath>('/kv/*', { exposeHeadRoute: false, config: { operation: operations.getKey } }, get)
   app.head<KeyInPath>('/kv/*', { config: documentedHead(operations.headKey) }, get)
   const bodyLimit = limits.jsonBodyBytesMax
   app.delete<KeyInPath>('/kv/*', { bodyLimit, config: { operation: operations.deleteKey } }, async (request, reply) => {
@@ -59,12 +52,16 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, { sl
       await key.put(requireKeyParameter(name), writeQuery.from(rest), request, reply)
     },
   )
-  app.get<KeyInQuery>('/kv', { config: { operation: operations.listKeys } }, async (request, reply) => {
-    const [name, rest] = takeKey(splitQuery(request.query.text))
-    if (name === null) return range.list(rest, request, reply)
-    await key.get(requireKey(name), getQuery.from(rest), request, reply)
-    return reply
-  })
+  app.get<KeyInQuery>(
+    '/kv',
+    { exposeHeadRoute: false, config: { operation: operations.listKeys } },
+    async (request, reply) => {
+      const [name, rest] = takeKey(splitQuery(request.query.text))
+      if (name === null) return range.list(rest, request, reply)
+      await key.get(requireKey(name), getQuery.from(rest), request, reply)
+      return reply
+    },
+  )
   app.head<KeyInQuery>('/kv', { config: documentedHead(operations.headKeyByQuery) }, async (request, reply) => {
     const [name, rest] = takeKey(splitQuery(request.query.text))
     await key.get(requireKeyParameter(name), getQuery.from(rest), request, reply)

@@ -3,6 +3,8 @@ import { unreachable } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../accept.ts'
+import type { AnswerRoom } from '../answer-room.ts'
+import { callerOf } from '../api-response.ts'
 import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../answer.ts'
 import { ChunkedDelete } from '../chunked-delete.ts'
 import { cursorFromText, cursorText } from '../cursor.ts'
@@ -40,22 +42,30 @@ export const deleteRangeQuery = new QueryReader({
 
 type ListQuery = Query<typeof listQuery.spec>
 
+export interface RangeDependencies {
+  readonly slots: StreamSlots
+  readonly room: AnswerRoom
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
 /** The routes of a range of keys. */
 export class RangeRoutes {
   private readonly services: Services
   private readonly slots: StreamSlots
+  private readonly room: AnswerRoom
   private readonly now: () => number
 
-  /** `now`: monotonic milliseconds. */
-  constructor(services: Services, slots: StreamSlots, now: () => number) {
+  constructor(services: Services, { slots, room, now }: RangeDependencies) {
     this.services = services
     this.slots = slots
+    this.room = room
     this.now = now
   }
 
   async list(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const query = listQuery.from(given)
-    const options = readOptions(query)
+    const options = readOptions(query, reply)
     refuseConditions(request.headers)
     const range = rangeOf(query)
     const stream = negotiate(request.headers.accept, ['application/json', NDJSON_TYPE]) === NDJSON_TYPE
@@ -78,7 +88,9 @@ export class RangeRoutes {
     // Pages may come from different nodes; none shows an older store than the first did.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
     const scan = await this.services.keys.scan({ ...range, after, reverse }, { ...options, minRevision })
+    let release = (): void => {}
     try {
+      release = this.room.reserve(limits.listBytesMax)
       const { items, done } = await scan.next(limit, limits.listBytesMax)
       const { revision } = scan.context
       const last = items.at(-1)
@@ -87,6 +99,7 @@ export class RangeRoutes {
       const more = next === null ? '' : `,"cursor":"${next}"`
       return await sendJson(reply, answerHeaders(scan.context), `{"items":[${records}],"revision":${revision}${more}}`)
     } finally {
+      release()
       await scan.close()
     }
   }
@@ -122,7 +135,7 @@ export class RangeRoutes {
   ): Promise<FastifyReply> {
     const { scan, records } = await this.openStream(range, query, options)
     const headers = { ...answerHeaders(scan.context), 'content-type': NDJSON_TYPE, 'cache-control': 'no-store' }
-    return this.slots.send(reply.headers(headers), records)
+    return reply.headers(headers).send(records)
   }
 
   private async openStream(range: KeyRange, query: ListQuery, options: ReadOptions) {
@@ -163,7 +176,7 @@ export class RangeRoutes {
       return
     }
     const command = tagged({ type: 'delete-range', ...range, upToLimit: false, idempotency: null }, headers)
-    const { result, context } = await this.services.keys.execute(command, query.timeout)
+    const { result, context } = await this.services.keys.execute(command, query.timeout, callerOf(reply))
     const answer = answerHeaders(context)
     switch (result.type) {
       case 'deleted':
