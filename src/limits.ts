@@ -80,6 +80,10 @@ export const limits = {
   pendingProposalsMax: 65_536,
   pendingProposalBytesMax: 128 * 1024 * 1024,
   pendingReadsMax: 65_536,
+  /** What a leader remembers of forwarded batches under one ballot: the decisions for so many batches of so many origins, and of more origins only how far they came. */
+  forwardedBatchesMax: 4096,
+  forwardedOriginsMax: 128,
+  forwardedOriginsInAllMax: 65_536,
 
   /** Frames that wait for one peer's socket. */
   peerQueueBytesMax: 64 * 1024 * 1024,

@@ -3,6 +3,7 @@ import type { Clock } from './ports/clock.ts'
 /** The machine's monotonic clock and this process's event loop. */
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after: (delayMs, callback) => {
     const due = performance.now() + delayMs
     let timer: NodeJS.Timeout

@@ -10,6 +10,7 @@ import type { Freshness } from './freshness.ts'
 import type { Peers } from './peers.ts'
 import type { Proposals } from './proposals.ts'
 import type { Reads } from './reads.ts'
+import type { Suspension } from './suspension.ts'
 import { TermBudget } from './term-budget.ts'
 
 export interface InboxDependencies {
@@ -20,6 +21,7 @@ export interface InboxDependencies {
   readonly reads: Reads
   readonly control: Control
   readonly freshness: Freshness
+  readonly suspension: Suspension
   readonly clock: Clock
   readonly applied: () => LogIndex
 }
@@ -96,8 +98,9 @@ export class Inbox {
   }
 
   private onRaftMessage(message: RaftMessage): string | null {
-    const { loop, clock, peers } = this.deps
+    const { loop, clock, peers, suspension } = this.deps
     const { raft } = loop
+    suspension.look()
     const fault = contradictionIn(raft, message) ?? this.termFault(message.vote.leaderId.term)
     if (fault !== null) return fault
     const receive = (): void => {
@@ -113,10 +116,11 @@ export class Inbox {
     return this.terms.isExceededBy(term) ? `term ${term}, which no elections explain` : null
   }
 
-  private onAppendRequest({ from, vote, committed }: AppendRequest): void {
+  private onAppendRequest(message: AppendRequest): void {
+    const { from, vote } = message
     const { loop, peers, freshness, clock, applied } = this.deps
     if (loop.raft.leader !== from || !sameLeaderId(loop.raft.vote.leaderId, vote.leaderId)) return
     peers.removal.onLeaderHeard()
-    freshness.onLeaderHeard({ at: clock.now(), committed, leaderId: vote.leaderId }, applied())
+    freshness.onLeaderHeard(message, clock.now(), applied())
   }
 }

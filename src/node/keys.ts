@@ -113,7 +113,8 @@ export class Keys {
       return 'stale'
     }
     if (options.consistency === 'lease') {
-      const index = replica.raft.leaseRead(clock.now())
+      const uncountedMs = replica.suspension.look()
+      const index = replica.raft.leaseRead(clock.now(), uncountedMs)
       if (index !== null && index <= replica.appliedIndex) return 'lease'
     }
     await replica.reads.barrier(options.timeoutMs)
@@ -121,28 +122,33 @@ export class Keys {
   }
 
   private async checkStaleness(maxMs: number, timeoutMs: number): Promise<void> {
-    const { clock } = this.deps
-    const freshAt = await this.freshAt(timeoutMs)
-    const ageMs = freshAt === null ? Infinity : clock.now() - freshAt
+    const ageMs = await this.age(timeoutMs)
     if (ageMs <= maxMs) return
     const known =
-      ageMs === Infinity ? 'has not heard from a leader yet' : `last heard from a leader ${Math.round(ageMs)} ms ago`
-    throw new RequestError(
-      'not-ready',
-      `this node ${known}, which is longer than maxStaleness allows; ask another node`,
-    )
+      ageMs === Infinity
+        ? 'cannot say how old its state is, since no leader has told it'
+        : `knows its state to be that of ${Math.round(ageMs)} ms ago, which is longer than maxStaleness allows`
+    throw new RequestError('not-ready', `this node ${known}; ask another node, or allow more`)
   }
 
-  /** When what is applied here was known to be current, on this node's clock; null when it was not yet. */
-  private async freshAt(timeoutMs: number): Promise<number | null> {
+  /** How long ago, at most, what is applied here was all that anybody had been told to be written; Infinity when that is not known. */
+  private async age(timeoutMs: number): Promise<number> {
     const { replica, clock } = this.deps
+    const freshAt = await this.freshAt(timeoutMs)
+    const uncountedMs = replica.suspension.look()
+    if (freshAt === null || freshAt < replica.raft.view().wokenAt) return Infinity
+    return clock.now() - freshAt + uncountedMs
+  }
+
+  /** When that was, on this node's clock; null when it is not known. */
+  private async freshAt(timeoutMs: number): Promise<number | null> {
+    const { replica } = this.deps
     const view = replica.raft.view()
     // A new leader does not know yet what is committed.
     if (view.state !== 'leader' || !view.established) return replica.freshness.freshAt
     const isApplied = (): boolean => replica.appliedIndex >= view.committed
     if (!isApplied() && !(await replica.conditions.until(isApplied, timeoutMs))) return replica.freshness.freshAt
-    // A single voter asks nobody.
-    return view.quorumAckedAt ?? clock.now()
+    return view.quorumAckedAt
   }
 
   private async waitForRevision(revision: number, timeoutMs: number): Promise<void> {

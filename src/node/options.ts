@@ -40,6 +40,9 @@ export interface NodeOptions extends KvMachineOptions {
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
   readonly recordCacheBytesMax: number
+  /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
+  readonly forwardedBatchesMax?: number
+  readonly forwardedOriginsMax?: number
 }
 
 /** Which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */

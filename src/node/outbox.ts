@@ -94,5 +94,6 @@ function request(plan: AppendPlan, prev: AppendPlan['prev'], batches: readonly L
     memberships: [],
     committed: plan.committed,
     sentAt: plan.sentAt,
+    freshAt: plan.freshAt,
   }
 }

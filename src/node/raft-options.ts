@@ -4,13 +4,19 @@ import type { NodeOptions } from './options.ts'
 /** A lease ends this part of the election timeout early: clocks of two nodes may differ in speed by as much. */
 const LEASE_DRIFT = 0.1
 
-export function raftOptions(options: NodeOptions): RaftOptions {
+export function leaseDriftMs({ electionTimeoutMsMin }: NodeOptions): number {
+  return Math.ceil(electionTimeoutMsMin * LEASE_DRIFT)
+}
+
+/** `life` names the process. */
+export function raftOptions(options: NodeOptions, life: number): RaftOptions {
   return {
     id: options.id,
+    life,
     heartbeatMs: options.heartbeatMs,
     electionTimeoutMsMin: options.electionTimeoutMsMin,
     electionTimeoutMsMax: options.electionTimeoutMsMax,
-    leaseDriftMs: Math.ceil(options.electionTimeoutMsMin * LEASE_DRIFT),
+    leaseDriftMs: leaseDriftMs(options),
     appendBytesMax: options.appendBytesMax,
     appendEntriesMax: options.appendEntriesMax,
     inflightAppendsMax: options.inflightAppendsMax,

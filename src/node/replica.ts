@@ -19,7 +19,7 @@ import type { Peers } from './peers.ts'
 import type { LeaderHint } from './proposals.ts'
 import { Proposals } from './proposals.ts'
 import { RaftJournal } from './raft-journal.ts'
-import { raftOptions } from './raft-options.ts'
+import { leaseDriftMs, raftOptions } from './raft-options.ts'
 import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import type { ReceivedSnapshot } from './snapshot-receiver.ts'
@@ -27,6 +27,7 @@ import { SnapshotReceiver } from './snapshot-receiver.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
 import { StateFlusher } from './state-flusher.ts'
 import type { Startup } from './startup.ts'
+import { Suspension } from './suspension.ts'
 
 /** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
 export class Replica {
@@ -41,6 +42,7 @@ export class Replica {
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
   readonly freshness: Freshness
+  readonly suspension: Suspension
   readonly journal: RaftJournal
   private readonly options: NodeOptions
   private readonly deps: NodeDependencies
@@ -54,30 +56,33 @@ export class Replica {
     this.options = options
     this.deps = deps
     this.peers = peers
+    const life = deps.random.integer(0, 2 ** 32)
     this.journal = new RaftJournal(deps.clock, deps.logger)
     this.conditions = new Conditions(deps.clock)
-    this.loop = this.makeLoop(startup)
-    this.freshness = new Freshness((index) => this.raft.leaderIdAt(index))
+    this.loop = this.makeLoop(startup, life)
+    this.freshness = new Freshness({ life })
+    const onWoken = (): void => this.input(() => this.raft.woken(deps.clock.now()))
+    this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock: deps.clock, onWoken })
     this.rows = new Rows(deps.state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     this.proposals = this.makeProposals()
     this.reads = this.makeReads()
-    this.forwarded = new Forwarded({
-      id: options.id,
+    this.forwarded = new Forwarded(options, {
       leading: () => this.loop.leading(),
       propose: (count, body) => this.propose(count, body),
+      stepDown: (reason) => this.input(() => this.raft.stepDown(deps.clock.now(), reason)),
       send: (message) => this.send(message),
     })
     this.control = new Control(
       { id: options.id, retryMs: options.electionTimeoutMsMin },
       { clock: deps.clock, random: deps.random, leader: () => this.leader(), send: (message) => this.send(message) },
     )
-    const { raft, proposals, reads, freshness } = this
+    const { raft, proposals, reads, freshness, suspension } = this
     const { clock } = deps
     const applied = (): LogIndex => this.appliedIndex
     this.departure = new Departure(options, { raft, proposals, reads, freshness, clock, applied })
     const { loop, forwarded, control } = this
-    this.inbox = new Inbox({ loop, peers, forwarded, proposals, reads, control, freshness, clock, applied })
+    this.inbox = new Inbox({ loop, peers, forwarded, proposals, reads, control, freshness, suspension, clock, applied })
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = this.makeFlusher(indexOf(startup.restored.purged))
@@ -158,6 +163,7 @@ export class Replica {
     this.reads.close(error)
     this.control.close(error)
     this.conditions.giveUp()
+    this.rows.close(error)
     this.snapshotSender.stop()
     this.snapshotReceiver.stop()
     this.flusher.stop()
@@ -243,10 +249,10 @@ export class Replica {
     )
   }
 
-  private makeLoop({ restored, clusterId }: Startup): CoreLoop {
+  private makeLoop({ restored, clusterId }: Startup, life: number): CoreLoop {
     const { clock, log, transport, logger, random } = this.deps
     const createRaft = this.deps.createRaft ?? ((...parts) => new Raft(...parts))
-    const raft = createRaft(raftOptions(this.options), restored, { random, codec: entryCodec }, clock.now())
+    const raft = createRaft(raftOptions(this.options, life), restored, { random, codec: entryCodec }, clock.now())
     const deps = {
       raft,
       log,
@@ -349,6 +355,7 @@ export class Replica {
       offer: (source) => this.inbox.offer(source),
       onProgress: (from, vote) => this.input(() => this.raft.snapshotProgress(clock.now(), from, vote)),
       pause: () => this.applier.pause(),
+      replace: (commit) => this.rows.replace(commit),
       isAhead: (logId) => logId.index > this.appliedIndex,
       resume: (installed) => this.resume(installed),
       onFault: (error) => this.fault(error),
@@ -357,17 +364,9 @@ export class Replica {
 
   private makeFlusher(flushedAt: LogIndex): StateFlusher {
     const { log, state, clock } = this.deps
-    const { purgeEveryEntries, purgeEveryBytes } = this.options
-    return new StateFlusher(
-      { everyEntries: purgeEveryEntries, everyBytes: purgeEveryBytes },
-      {
-        log,
-        state,
-        applier: this.applier,
-        onDurable: (logId) => this.input(() => this.raft.stateDurable(clock.now(), logId)),
-        onFault: (error) => this.fault(error),
-      },
-      flushedAt,
-    )
+    const { applier } = this
+    const onDurable = (logId: LogId): void => this.input(() => this.raft.stateDurable(clock.now(), logId))
+    const deps = { log, state, applier, onDurable, onFault: (error: Error) => this.fault(error) }
+    return new StateFlusher(this.options, deps, flushedAt)
   }
 }

@@ -13,6 +13,12 @@ export interface RowWatch {
   all: boolean
 }
 
+interface Replacement {
+  readonly ended: Promise<void>
+  readonly end: () => void
+  readonly fail: (error: Error) => void
+}
+
 /**
  * The rows of the state as the applier has left them: changes on their way to the store over a cache over the store.
  *
@@ -31,6 +37,8 @@ export class Rows implements Workspace {
   /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
   private changes = 0
   private readonly watches = new Set<RowWatch>()
+  /** Another state is being swapped in; ends with `reset`. */
+  private replacement: Replacement | null = null
 
   constructor(store: StateStore, cacheBytesMax: number) {
     this.store = store
@@ -59,6 +67,7 @@ export class Rows implements Workspace {
 
   /** Looks rows up in the store, without caching: for reads that run beside the applier. */
   async fetch(rows: readonly RowKey[]): Promise<readonly (Uint8Array | null)[]> {
+    await this.replacement?.ended
     const changesBefore = this.changes
     // A change on its way to the store hides what the store still holds: cached, that would outlive the change's own way there.
     const isSettled = rows.every((row) => !this.gathered.has(row) && this.writing?.has(row) !== true)
@@ -168,12 +177,37 @@ export class Rows implements Workspace {
     this.writing = null
   }
 
+  get isReplacing(): boolean {
+    return this.replacement !== null
+  }
+
+  /**
+   * Swaps another state in. From which of the two the store answers meanwhile nobody can tell, so lookups wait until `reset`, which comes in
+   * one step with the revision of the new one. Those that are under way are void.
+   */
+  async replace(commit: () => Promise<void>): Promise<void> {
+    this.replacement = beginReplacement()
+    this.invalidate()
+    await commit()
+  }
+
   /** The store holds another state now. */
   reset(): void {
     assert(this.isClean, 'no change is on its way when the state is replaced')
+    this.invalidate()
+    this.cache.clear()
+    this.replacement?.end()
+    this.replacement = null
+  }
+
+  /** Lookups that wait fail with `error`. */
+  close(error: Error): void {
+    this.replacement?.fail(error)
+  }
+
+  private invalidate(): void {
     this.changes += 1
     for (const watch of this.watches) watch.all = true
-    this.cache.clear()
   }
 
   private change(row: RowKey, bytes: Uint8Array | null): void {
@@ -187,6 +221,18 @@ export class Rows implements Workspace {
   private remember(rows: readonly RowKey[], values: readonly (Uint8Array | null)[]): void {
     for (const [at, row] of rows.entries()) this.cache.set(row, values[at] ?? null)
   }
+}
+
+function beginReplacement(): Replacement {
+  let end: Replacement['end'] = () => undefined
+  let fail: Replacement['fail'] = () => undefined
+  const ended = new Promise<void>((resolve, reject) => {
+    end = resolve
+    fail = reject
+  })
+  // It may fail with nobody waiting.
+  ended.catch(() => undefined)
+  return { ended, end, fail }
 }
 
 function rangeName(start: RowKey, end: RowKey | null): string {

@@ -28,6 +28,8 @@ export interface SnapshotReceiverDependencies {
   readonly onProgress: (from: NodeId, vote: Vote) => void
   /** Stops the applier; nothing is written to the state until `resume`. */
   readonly pause: () => Promise<void>
+  /** Swaps the received state in by `commit`. Nobody reads rows of the state meanwhile, nor before `resume`. */
+  readonly replace: (commit: () => Promise<void>) => Promise<void>
   /** Whether the snapshot is still ahead of what was applied meanwhile. */
   readonly isAhead: (logId: LogId) => boolean
   /** Goes on, from the received state if one was swapped in. */
@@ -155,7 +157,7 @@ export class SnapshotReceiver {
       this.deps.resume(null)
       return this.answer(source, { installed: true, detail: 'overtaken by the log' })
     }
-    await install.commit(bytes)
+    await this.deps.replace(() => install.commit(bytes))
     this.installed += 1
     const { vote, session } = source.header
     this.deps.resume({

@@ -2,11 +2,9 @@ import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { LogId, LogIndex } from '../raft/index.ts'
 import type { Applier } from './applier.ts'
+import type { NodeOptions } from './options.ts'
 
-export interface StateFlusherOptions {
-  readonly everyEntries: number
-  readonly everyBytes: number
-}
+export type StateFlusherOptions = Pick<NodeOptions, 'purgeEveryEntries' | 'purgeEveryBytes'>
 
 export interface StateFlusherDependencies {
   readonly log: LogStore
@@ -35,9 +33,9 @@ export class StateFlusher {
 
   /** Flushes when enough was applied, or the log has grown enough, since the last time. */
   onApplied(applied: LogIndex): void {
-    const { everyEntries, everyBytes } = this.options
-    const isDue =
-      applied - this.flushedAt >= everyEntries || this.deps.log.sizeBytes() - this.logBytesThen >= everyBytes
+    const { purgeEveryEntries, purgeEveryBytes } = this.options
+    const logBytes = this.deps.log.sizeBytes() - this.logBytesThen
+    const isDue = applied - this.flushedAt >= purgeEveryEntries || logBytes >= purgeEveryBytes
     if (!isDue || this.busy || this.stopped) return
     this.busy = true
     this.flush().then(

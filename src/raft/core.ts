@@ -40,6 +40,8 @@ export class Core {
   readonly connectedAt = new Map<NodeId, number>()
   /** Strictly increasing over inputs. */
   now: number
+  /** What lies before this was longer ago than the clock says. Monotonic. */
+  wokenAt = -Infinity
   /** Monotonic (`compareVotes`). */
   vote: Vote
   /** The write that carries `vote`; 0 when it came from the disk. */

@@ -1,5 +1,6 @@
 import type {
   AppendResponse,
+  Moment,
   PreVoteRequest,
   PreVoteResponse,
   TransferRequest,
@@ -34,6 +35,7 @@ export interface AppendPlan {
   readonly last: LogIndex
   readonly committed: LogIndex
   readonly sentAt: number
+  readonly freshAt: Moment | null
 }
 
 export type Outgoing =

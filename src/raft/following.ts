@@ -113,6 +113,7 @@ export class Following {
       asked,
       session,
       sentAt,
+      answeredAt: { life: core.options.life, at: core.now },
       outcome,
     })
   }

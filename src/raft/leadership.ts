@@ -143,11 +143,11 @@ export class Leadership {
   }
 
   /** Thesis 6.4.1, measured from the sending of what a quorum acknowledged, so that a follower's promise always ends later. */
-  leaseRead(): LogIndex | null {
+  leaseRead(uncountedMs: number): LogIndex | null {
     const { now, options, committed } = this.core
     if (!this.established || this.transfer.ordered || this.busy !== null) return null
     const leaseMs = options.electionTimeoutMsMin - options.leaseDriftMs
-    return now < this.replication.leaseStart() + leaseMs ? committed : null
+    return now + uncountedMs < this.replication.leaseStart() + leaseMs ? committed : null
   }
 
   transferTo(to: NodeId | null): TransferOutcome {

@@ -36,6 +36,13 @@ export interface VoteResponse extends Envelope {
   readonly vote: Vote
 }
 
+/** A moment on the clock of one process. `life` tells that process from any other of the same node. */
+export interface Moment {
+  readonly life: number
+  /** On the process's own monotonic clock. */
+  readonly at: number
+}
+
 /** Entries after `prev`, or none (a heartbeat, or news of a commit). */
 export interface AppendRequest extends Envelope {
   readonly type: 'append-request'
@@ -51,6 +58,11 @@ export interface AppendRequest extends Envelope {
   readonly committed: LogIndex
   /** When the leader sent this, on its own monotonic clock; echoed. */
   readonly sentAt: number
+  /**
+   * A moment of the receiver's clock: what anybody was told to be written before it is at or below `committed`, however long this
+   * message was on its way. Null when the leader does not know of one.
+   */
+  readonly freshAt: Moment | null
 }
 
 export type AppendOutcome =
@@ -71,6 +83,8 @@ export interface AppendResponse extends Envelope {
   readonly asked: Vote
   readonly session: number
   readonly sentAt: number
+  /** When this answer was given, on the clock of the node that gives it. */
+  readonly answeredAt: Moment
   readonly outcome: AppendOutcome
 }
 

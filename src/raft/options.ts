@@ -5,6 +5,8 @@ import type { LeaderId, LogId, LogIndex, Membership, NodeId, NodeState, StoredMe
 /** Times in milliseconds of the node's monotonic clock; limits for one follower unless said otherwise. */
 export interface RaftOptions {
   readonly id: NodeId
+  /** Drawn anew for each process: a moment of this one's clock is not taken for one of an earlier one's. Below 2^32. */
+  readonly life: number
   readonly heartbeatMs: number
   /** A campaign's timeout is drawn from `[electionTimeoutMsMin, electionTimeoutMsMax)`. The minimum is also the lease that protects a leader. */
   readonly electionTimeoutMsMin: number
@@ -87,4 +89,6 @@ export interface RaftView {
   readonly followers: readonly FollowerView[]
   /** Leader only: the latest send time that a quorum has acknowledged; null when there is none yet. */
   readonly quorumAckedAt: number | null
+  /** What lies before this moment was longer ago than the clock says; `-Infinity`: nothing. See `Raft.woken`. */
+  readonly wokenAt: number
 }

@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { FollowerClock } from './follower-clock.ts'
 import { BEFORE_FIRST, logIndex, type LogIndex, type NodeId } from './types.ts'
 
 /** A message with entries on its way. */
@@ -55,6 +56,7 @@ export class Progress {
   /** The latest send time that the follower has acknowledged. Monotonic. */
   ackedAt = -Infinity
   heardAt: number | null = null
+  readonly clock = new FollowerClock()
   /** When anything was sent last. */
   sentAt = -Infinity
   /** The furthest the follower can have moved its commit index by what it was sent. */

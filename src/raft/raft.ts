@@ -33,6 +33,7 @@ import {
   type StoredMembership,
   type Vote,
 } from './types.ts'
+import { viewOf } from './view.ts'
 
 /**
  * One node's part in Raft, as a pure state machine: inputs in, effects out, time as an argument.
@@ -145,6 +146,13 @@ export class Raft {
     return this.leadership?.deadline ?? this.election.deadline
   }
 
+  /** The clock has stood still for a while, or nobody knows whether it has: no lease rests on anything that was sent before now. */
+  woken(now: number): void {
+    this.core.advance(now)
+    this.core.wokenAt = this.core.now
+    this.settle()
+  }
+
   /** All writes up to number `seq` are durable. */
   persisted(now: number, seq: number): void {
     this.core.advance(now)
@@ -215,10 +223,13 @@ export class Raft {
     return outcome
   }
 
-  /** An index that is safe to read at right now under the leader's lease; null when there is none. */
-  leaseRead(now: number): LogIndex | null {
+  /**
+   * An index that is safe to read at right now under the leader's lease; null when there is none. `uncountedMs`: how much longer ago than
+   * `now` says anything may have been.
+   */
+  leaseRead(now: number, uncountedMs = 0): LogIndex | null {
     this.core.advance(now)
-    return this.leadership?.leaseRead() ?? null
+    return this.leadership?.leaseRead(uncountedMs) ?? null
   }
 
   /** `to` null: the voter that is furthest ahead. */
@@ -327,25 +338,7 @@ export class Raft {
   }
 
   view(): RaftView {
-    const { core, leadership } = this
-    const quorumAckedAt = leadership?.quorumAckedAt ?? -Infinity
-    return {
-      id: core.id,
-      state: this.state,
-      vote: core.vote,
-      leader: this.leader,
-      last: core.log.last,
-      committed: core.committed,
-      applied: core.applied,
-      purged: core.log.purged,
-      effective: core.effective,
-      committedMembership: core.memberships.committed,
-      established: leadership?.established ?? false,
-      transferringTo: leadership?.transferringTo ?? null,
-      recovering: core.recoverUntil !== null,
-      followers: leadership?.replication.view() ?? [],
-      quorumAckedAt: quorumAckedAt === -Infinity ? null : quorumAckedAt,
-    }
+    return viewOf(this.core, this.leadership, { state: this.state, leader: this.leader })
   }
 
   /** The parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */

@@ -85,6 +85,9 @@ export class Replication {
     if (outcome.kind === 'matched') this.onMatched(progress, outcome.matched)
     else if (outcome.kind === 'conflict') this.onConflict(progress, outcome.prev, outcome.hint, sentAt)
     this.countAcknowledgements()
+    // Readings of before are confirmed first, so that this one is kept beside them.
+    progress.clock.before(this.ackedAt)
+    progress.clock.read(message.answeredAt, this.core.now)
   }
 
   private ignoreAppendResponse(message: AppendResponse): string | null {
@@ -189,12 +192,13 @@ export class Replication {
 
   /**
    * Like `quorumAckedAt`, but without acknowledgements from before the present connection: while it was broken the follower may have
-   * taken this node for dead and voted for another (raft.md 5).
+   * taken this node for dead and voted for another (raft.md 5). Nor do those count that were sent before this machine was suspended.
    */
   leaseStart(): number {
+    const { connectedAt, wokenAt } = this.core
     return this.quorumTime(({ id, ackedAt }) => {
-      const since = this.core.connectedAt.get(id)
-      return since !== undefined && ackedAt >= since ? ackedAt : -Infinity
+      const since = connectedAt.get(id)
+      return since !== undefined && ackedAt >= since && ackedAt >= wokenAt ? ackedAt : -Infinity
     })
   }
 
@@ -302,10 +306,19 @@ export class Replication {
     const { committed, now: sentAt } = core
     const prevId = core.log.logIdAt(prev)
     assert(prev === BEFORE_FIRST || prevId !== null, 'a message begins at an entry that is still known')
-    core.outbox.send({ type: 'append-plan', from: core.id, to, vote, session, prev: prevId, last, committed, sentAt })
+    const freshAt = this.knowsWhatIsCommitted() ? progress.clock.before(this.ackedAt) : null
+    const base = { from: core.id, to, vote, session, prev: prevId, last, committed, sentAt, freshAt }
+    core.outbox.send({ type: 'append-plan', ...base })
     progress.sentAt = sentAt
     const told = Math.min(committed, last)
     if (told > progress.toldCommitted) progress.toldCommitted = logIndex(told)
+  }
+
+  /** Once an entry of its own ballot is committed (thesis 6.4). */
+  private knowsWhatIsCommitted(): boolean {
+    const { log, committed } = this.core
+    const leaderId = log.leaderIdAt(committed)
+    return leaderId !== null && sameLeaderId(leaderId, this.vote.leaderId)
   }
 
   /** One for each other node of the effective membership. */

@@ -7,6 +7,7 @@ import type {
   LogBatch,
   LogId,
   LogIndex,
+  Moment,
   NodeId,
   PreVoteRequest,
   PreVoteResponse,
@@ -99,6 +100,8 @@ export function writeAppendRequest(writer: FrameWriter, message: AppendRequest):
   writeOptionalLogId(writer, message.prev)
   writeIndex(writer, message.committed)
   writer.f64(message.sentAt)
+  writer.flag(message.freshAt !== null)
+  if (message.freshAt !== null) writeMoment(writer, message.freshAt)
   writer.u32(message.batches.length)
   for (const batch of message.batches) {
     writeLeaderId(writer, batch.leaderId)
@@ -117,8 +120,9 @@ export function readAppendRequest(reader: FieldReader): AppendRequest {
   const prev = readOptionalLogId(reader)
   const committed = readIndex(reader)
   const sentAt = reader.f64()
+  const freshAt = reader.flag() ? readMoment(reader) : null
   const batches = readBatches(reader, prev)
-  return { type: 'append-request', from, to, vote, session, prev, batches, memberships: [], committed, sentAt }
+  return { type: 'append-request', from, to, vote, session, prev, batches, memberships: [], committed, sentAt, freshAt }
 }
 
 function readBatches(reader: FieldReader, prev: LogId | null): readonly LogBatch[] {
@@ -164,6 +168,7 @@ export function writeAppendResponse(writer: FrameWriter, message: AppendResponse
   writeVote(writer, message.asked)
   writer.u64(message.session)
   writer.f64(message.sentAt)
+  writeMoment(writer, message.answeredAt)
   writeAppendOutcome(writer, message.outcome)
 }
 
@@ -173,7 +178,19 @@ export function readAppendResponse(reader: FieldReader): AppendResponse {
   const asked = readVote(reader)
   const session = reader.u64()
   const sentAt = reader.f64()
-  return { type: 'append-response', from, to, vote, asked, session, sentAt, outcome: readAppendOutcome(reader) }
+  const answeredAt = readMoment(reader)
+  const outcome = readAppendOutcome(reader)
+  return { type: 'append-response', from, to, vote, asked, session, sentAt, answeredAt, outcome }
+}
+
+function writeMoment(writer: FrameWriter, { life, at }: Moment): void {
+  writer.u32(life)
+  writer.f64(at)
+}
+
+function readMoment(reader: FieldReader): Moment {
+  const life = reader.u32()
+  return { life, at: reader.f64() }
 }
 
 const OUTCOME_KINDS = ['matched', 'conflict', 'outvoted'] as const

@@ -17,6 +17,10 @@ export class ManualClock implements Clock {
     return this.time
   }
 
+  wall(): number {
+    return this.time
+  }
+
   after(delayMs: number, callback: () => void): () => void {
     const timer = { at: this.time + delayMs, order: ++this.orders, callback }
     this.timers.add(timer)

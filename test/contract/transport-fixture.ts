@@ -15,6 +15,7 @@ import { PROTOCOL_VERSION } from '../../src/transport/frame-header.ts'
 /** The clock of this machine. */
 export const machineClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after(delayMs, callback) {
     const timer = setTimeout(callback, delayMs)
     return () => clearTimeout(timer)
@@ -72,6 +73,7 @@ export function appendOf(from: NodeId, to: NodeId, first: number, ...sizes: numb
     memberships: [],
     committed: logIndex(first - 1),
     sentAt: 1234.5678,
+    freshAt: null,
   }
 }
 

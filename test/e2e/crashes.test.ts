@@ -98,6 +98,36 @@ t.test('a leader that stood still and wakes up serves no stale read', async (t) 
   await expectLinearizable(t, history)
 })
 
+t.test('a follower that stood still and wakes up shows nothing older than a read allows', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 3 })
+  const bounded = { query: '?consistency=stale&maxStaleness=200ms' }
+  for (let round = 1; round <= 3; round++) {
+    const leader = await cluster.leader()
+    const [follower] = cluster.others(leader.id)
+    if (follower === undefined) throw new Error('three nodes')
+    t.equal((await leader.client.putKey('pause', `old ${round}`)).status, 200)
+    await eventually('the follower serves the read', async () => {
+      const { status, text } = await follower.client.getKey('pause', bounded)
+      return status === 200 && text === `old ${round}` ? true : null
+    })
+    follower.pause()
+    await delay(1_000)
+    t.equal((await leader.client.putKey('pause', `new ${round}`)).status, 200)
+    await delay(1_000)
+    // These are there already when it wakes, with everything that it was told before the write and after.
+    const early = Array.from({ length: 20 }, async () => await follower.client.getKey('pause', bounded))
+    await delay(50)
+    follower.resume()
+    for (const read of await Promise.all(early))
+      t.ok(read.status === 503 || read.text === `new ${round}`, `woken, it answers ${read.summary}`)
+    const late = await eventually('it serves the read again', async () => {
+      const read = await follower.client.getKey('pause', bounded)
+      return read.status === 200 ? read : null
+    })
+    t.equal(late.text, `new ${round}`)
+  }
+})
+
 t.test('partitions: the majority goes on, the minority neither lies nor loses', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3, withLinks: true })
   const { links } = cluster

@@ -86,7 +86,12 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
   await store.open()
   const rows = new Rows(store, 100)
   const turns: (() => void)[] = []
-  const clock: Clock = { now: () => 0, after: () => () => {}, nextTurn: (callback) => void turns.push(callback) }
+  const clock: Clock = {
+    now: () => 0,
+    wall: () => 0,
+    after: () => () => {},
+    nextTurn: (callback) => void turns.push(callback),
+  }
   const results: CommandResult[] = []
   const faults: Error[] = []
   const read = (first: number): readonly LogBatch[] => [batchOf(commands, first, perBatch)]

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { NodeOptions } from '../../src/node/options.ts'
-import { specOf, TestCluster } from './support/cluster.ts'
+import { refused, specOf, TestCluster } from './support/cluster.ts'
 
 /** Logs that are purged soon, and states that take many chunks. */
 const SMALL: Partial<NodeOptions> = {
@@ -114,4 +114,68 @@ t.test('who is written to sends more slowly', async (t) => {
     writtenMs > quietMs * 1.5 && writtenMs < quietMs * 2,
     `${Math.round(writtenMs)} ms instead of ${Math.round(quietMs)}`,
   )
+})
+
+t.test('a read while a received state is swapped in shows the old state or the new one', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], { ...SMALL, recordCacheBytesMax: 0 })
+  const leader = await c.form([1, 2, 3])
+  await fill(c, leader, 10)
+  await c.settled()
+  const away = leader === 1 ? 2 : 1
+  c.partition([away])
+  await fill(c, leader, 60)
+  await c.on(leader).purge()
+  const { state } = c.at(away)
+  state.readMs = 1
+  state.commitMs = 20
+  state.commitTellMs = 200
+  const before = (await c.on(away).read('k1', { consistency: 'stale' })).context.revision
+  c.heal()
+  const seen: { revision: number; modRevision: number; waited: number }[] = []
+  const reading = (async () => {
+    for (let turn = 0; metricsOf(c, away).snapshotsInstalled === 0; turn++) {
+      const from = c.clock.now()
+      // Another one each time, so that the store is asked.
+      const { record, context } = await c.on(away).read(`k${turn % 10}`, { consistency: 'stale' })
+      const { revision } = context
+      seen.push({ revision, modRevision: record?.modRevision ?? 0, waited: c.clock.now() - from })
+      await c.pass(1)
+    }
+  })()
+  await reading
+  await c.settled()
+  t.ok(
+    seen.some(({ waited }) => waited > 150),
+    'reads were asked for during the swap',
+  )
+  t.same(
+    seen.filter(({ revision, modRevision }) => modRevision > revision),
+    [],
+    'no row is newer than the revision that comes with it',
+  )
+  t.ok(seen.some(({ revision }) => revision === before))
+  const { record, context } = await c.on(away).read('k1', { consistency: 'stale' })
+  t.ok(context.revision > before && (record?.modRevision ?? 0) > before)
+})
+
+t.test('reads that wait for a swap end with the node', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], { ...SMALL, recordCacheBytesMax: 0 })
+  const leader = await c.form([1, 2, 3])
+  await fill(c, leader, 10)
+  await c.settled()
+  const away = leader === 1 ? 2 : 1
+  c.partition([away])
+  await fill(c, leader, 60)
+  await c.on(leader).purge()
+  const { state } = c.at(away)
+  state.readMs = 1
+  state.commitMs = 500
+  c.heal()
+  const { client } = c.at(away)
+  await c.until('the state is being swapped in', () => c.at(away).node.running?.rows.isReplacing === true)
+  const read = refused(client.get('k1', { consistency: 'stale' }), 'shutting-down')
+  await c.pass(5)
+  const stopping = c.at(away).stop()
+  await read
+  await stopping
 })

@@ -105,6 +105,7 @@ t.test('a node of this cluster that is in no membership yet is heard as a leader
     memberships: [],
     committed: logIndex(-1),
     sentAt: 1,
+    freshAt: null,
   }
   transport.send({ ...envelope, ...append, vote: later, prev: last })
   await c.until(

@@ -18,6 +18,7 @@ function plan(prev: number, last: number, to = 2): AppendPlan {
     last: logIndex(last),
     committed: logIndex(0),
     sentAt: 1,
+    freshAt: null,
   }
 }
 

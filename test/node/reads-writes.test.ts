@@ -1,6 +1,9 @@
 import t, { type Test } from 'tap'
 import type { CommandResult } from '../../src/kv/index.ts'
-import type { PeerMessage } from '../../src/ports/transport.ts'
+import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
+import { Forwarded } from '../../src/node/forwarded.ts'
+import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
+import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { refused, TestCluster } from './support/cluster.ts'
 import { Ledger } from './support/ledger.ts'
 
@@ -232,6 +235,72 @@ t.test('stale reads: local at once, within the bounds that are asked for', async
   await refused(c.on(leader).scan({ minRevision: second + 1_000, timeoutMs: 100 }), 'future-revision')
 })
 
+t.test('words of a leader that were long on their way are as old as they are', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [away = 0] = followers
+  await c.on(leader).put('a', '1')
+  await c.settled()
+  await c.pass(200)
+  const bounded = (maxStalenessMs: number) => c.on(away).get('a', { consistency: 'stale', maxStalenessMs })
+  t.equal(await bounded(200), '1')
+  const held: PeerMessage[] = []
+  c.interference.intercept = (message) => {
+    if (message.to !== away || message.type !== 'append-request') return [message]
+    held.push(message)
+    return []
+  }
+  await c.pass(400)
+  await c.on(leader).put('a', '2')
+  const early = held.filter((message) => message.type === 'append-request' && message.batches.length === 0)
+  t.ok(early.length > 3)
+  await c.pass(2_000)
+  const before = c.clock.now()
+  for (const message of early) c.at(leader).send(message)
+  await c.pass(1)
+  t.ok(c.clock.now() - before < 5)
+  await refused(bounded(200), 'not-ready')
+  t.equal(await bounded(60_000), '1', 'whoever allows for it gets what there is')
+  passAll(c)
+  await c.settled()
+  await c.pass(200)
+  t.equal(await bounded(200), '2')
+  // What the leader knows of the clock of an earlier process says nothing about that of the next.
+  c.interference.intercept = (message) =>
+    message.from === away && message.type === 'append-response'
+      ? [{ ...message, answeredAt: { ...message.answeredAt, life: 1 } }]
+      : [message]
+  await c.restart(away)
+  await c.settled()
+  await c.pass(500)
+  await refused(bounded(60_000), 'not-ready')
+})
+
+t.test('a machine that was suspended trusts no lease and dates no state until it is answered anew', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [follower = 0] = followers
+  await c.on(leader).put('a', '1')
+  await c.settled()
+  await c.pass(200)
+  const lease = async () => (await c.on(leader).read('a', { consistency: 'lease' })).context.consistency
+  const stale = (id: number) => c.on(id).get('a', { consistency: 'stale', maxStalenessMs: 1_000 })
+  const expectVoid = async (what: string, suspend: () => void): Promise<void> => {
+    t.equal(await lease(), 'lease')
+    for (const id of [leader, follower]) t.equal(await stale(id), '1')
+    suspend()
+    const refusals = [leader, follower].map((id) => refused(stale(id), 'not-ready'))
+    t.equal(await lease(), 'linearizable', `${what}: the leader asks`)
+    await Promise.all(refusals)
+    await c.pass(300)
+    t.equal(await lease(), 'lease', `${what}: and then it has one again`)
+    for (const id of [leader, follower]) t.equal(await stale(id), '1')
+  }
+  await expectVoid('suspended', () => c.clock.sleep(3_600_000))
+  await expectVoid('the wall clock is set forward', () => c.clock.sleep(40))
+  await expectVoid('the wall clock is set back', () => c.clock.sleep(-86_400_000))
+  c.clock.sleep(20)
+  t.equal(await lease(), 'lease', 'a little less than the margin is taken off the lease')
+})
+
 t.test('a new leader, and who hears it, bound no age before it knows what is committed', async (t) => {
   const { c, leader, followers } = await formed(t)
   const [one = 0, two = 0] = followers
@@ -390,6 +459,80 @@ t.test('a forwarded batch takes effect once, however often and however late its 
   await c.settled()
   await ledger.check(c.on(leader))
   for (let i = 0; i < 60; i++) t.equal((await c.on(1).read(`entry-${i}`)).record?.version, 1)
+})
+
+t.test('a batch is appended once, however many other processes have forwarded theirs since', (t) => {
+  const ballot = { term: term(3), nodeId: nodeId(1) }
+  let leading: LeaderId | null = ballot
+  let appended: string[] = []
+  let refusals: ForwardRefusal[] = []
+  const reasons: string[] = []
+  const make = (): Forwarded => {
+    const forwarded = new Forwarded(
+      { id: nodeId(1), forwardedBatchesMax: 2, forwardedOriginsMax: 2, forwardedOriginsInAllMax: 5 },
+      {
+        leading: () => leading,
+        propose: (_, body) => {
+          appended.push(Buffer.from(body).subarray(-2).toString())
+          return { kind: 'accepted', leaderId: ballot, first: logIndex(1), last: logIndex(1) }
+        },
+        stepDown: (reason) => {
+          reasons.push(reason)
+          leading = null
+        },
+        send: (message) => refusals.push(message),
+      },
+    )
+    forwarded.onLeading(ballot)
+    return forwarded
+  }
+  const batch = (origin: string, batchId: number): ForwardRequest => {
+    const command = Buffer.from(`${origin}${batchId % 10}`)
+    const body = Buffer.alloc(commandEntryBytes(command.length))
+    commandEntryInto(body, 0, { node: nodeId(2), nonce: origin.charCodeAt(0) }, batchId, command)
+    const vote = { leaderId: ballot, committed: true }
+    return { type: 'forward-request', from: nodeId(2), to: nodeId(1), vote, batchId, count: 1, body }
+  }
+  const send = (forwarded: Forwarded, ...batches: readonly (readonly [string, number])[]): void => {
+    appended = []
+    refusals = []
+    for (const [origin, batchId] of batches) forwarded.onRequest(batch(origin, batchId))
+  }
+
+  const forwarded = make()
+  send(forwarded, ['a', 101], ['b', 201], ['a', 102], ['c', 301])
+  t.same(appended, ['a1', 'b1', 'a2', 'c1'])
+  send(forwarded, ['a', 101], ['a', 102])
+  t.same([appended, refusals], [[], []], 'the origin that was used last is kept')
+  send(forwarded, ['d', 401], ['b', 201], ['c', 301], ['a', 101], ['a', 102], ['d', 401])
+  t.same(
+    [appended, refusals],
+    [['d1'], []],
+    'of those that were forgotten nothing is appended twice, and nothing is said',
+  )
+  send(forwarded, ['a', 103], ['b', 202], ['c', 302], ['a', 103], ['b', 202], ['c', 302])
+  t.same(appended, ['a3', 'b2', 'c2'], 'what they send next is taken')
+  send(forwarded, ['a', 104], ['a', 105], ['a', 106], ['a', 103])
+  t.same(appended, ['a4', 'a5', 'a6'], 'of the batches of one origin the older ones are forgotten likewise')
+
+  send(forwarded, ['e', 501])
+  t.same([appended, reasons], [['e1'], []])
+  send(forwarded, ['f', 601], ['f', 601])
+  t.same(appended, [], 'there is no room for another')
+  t.same(reasons, ['too many processes have forwarded writes to it'], 'so another ballot is needed')
+  t.match(
+    refusals,
+    [
+      { batchId: 601, reason: 'not-leader' },
+      { batchId: 601, reason: 'not-leader' },
+    ],
+    'it is for certain',
+  )
+  leading = { term: term(4), nodeId: nodeId(1) }
+  forwarded.onLeading(leading)
+  send(forwarded, ['f', 601], ['e', 501])
+  t.same([appended, refusals], [[], []], 'what became of batches under the former ballot is not known any more')
+  t.end()
 })
 
 t.test('answers to an earlier life of a process mean nothing to the present one', async (t) => {

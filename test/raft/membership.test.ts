@@ -479,6 +479,7 @@ function lastPlan(solo: Solo): Parameters<Solo['respond']>[0] {
     last: index(5),
     committed: index(4),
     sentAt: solo.now,
+    freshAt: null,
   }
 }
 

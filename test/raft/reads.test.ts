@@ -199,6 +199,73 @@ t.test('reads under a stream of writes need no messages of their own', async (t)
   t.ok(node.reads.every(({ kind }) => kind === 'ready'))
 })
 
+// --- reads of a bounded age -----------------------------------------------------------------------------------------
+
+/** The moment of node 2's clock before which, as the last message to it says, everything is at or below the commit index. */
+function freshAt(solo: Solo): number | null {
+  return solo.sent('append-plan', 2).at(-1)?.freshAt?.at ?? null
+}
+
+function answer(solo: Solo, from: number, at: number): void {
+  const plan = solo.sent('append-plan', from).at(-1)
+  if (plan === undefined) throw new Error(`nothing was sent to ${from}`)
+  const answeredAt = { life: 5, at }
+  solo.respond(plan, { kind: 'matched', matched: plan.last }, { answeredAt })
+}
+
+t.test('a follower is told a moment of its own clock that was over when a quorum still answered', async (t) => {
+  const solo = leader({ membership: members(1, 2, 3, 4, 5) })
+  solo.elapse(60)
+  answer(solo, 2, 7_000)
+  solo.elapse(60)
+  const before = freshAt(solo)
+  t.not(before, 7_000, 'its own answer is no quorum of five')
+  solo.ack(4)
+  answer(solo, 2, 7_050)
+  solo.elapse(60)
+  t.equal(freshAt(solo), 7_000, 'a quorum has answered what was sent after that answer came')
+  t.equal(solo.sent('append-plan', 2).at(-1)?.freshAt?.life, 5, 'the moment is that of the process that named it')
+  for (let beats = 0; beats < 5; beats++) {
+    for (const from of [3, 4]) solo.ack(from)
+    solo.elapse(60)
+  }
+  t.equal(freshAt(solo), 7_050, 'who answers no more is told nothing later')
+  for (let beats = 0; beats < 5; beats++) {
+    answer(solo, 2, 8_000 + beats)
+    solo.elapse(60)
+  }
+  t.equal(freshAt(solo), 7_050, 'nor is anybody when no quorum answers')
+  solo.ack(4)
+  solo.elapse(60)
+  t.ok((freshAt(solo) ?? 0) >= 8_000)
+})
+
+t.test('a leader that has committed no entry of its own dates nothing', async (t) => {
+  const solo = young()
+  solo.autoPersist = false
+  for (let beats = 0; beats < 4; beats++) {
+    for (const from of [2, 3]) solo.ack(from, -1)
+    solo.elapse(60)
+  }
+  t.same(
+    solo.sent('append-plan').filter((plan) => plan.freshAt !== null),
+    [],
+  )
+})
+
+t.test('every answer of a follower names a moment of its own process', async (t) => {
+  const solo = new Solo({ id: 2, log: ['0.0', '1.1'], vote: '1.1!', raft: { life: 77 } })
+  solo.append('2.1!', '1.1@1', ['2.1'])
+  solo.append('2.1!', '2.1@9', [])
+  solo.append('1.1!', '1.1@1', [])
+  const answers = solo.sent('append-response')
+  t.same(
+    answers.map(({ outcome }) => outcome.kind),
+    ['matched', 'conflict', 'outvoted'],
+  )
+  for (const { answeredAt } of answers) t.match(answeredAt, { life: 77, at: Number })
+})
+
 // --- lease reads ----------------------------------------------------------------------------------------------------
 
 t.test('thesis 6.4.1: a lease read is allowed for a lease from when the acknowledged message was sent', async (t) => {
@@ -248,6 +315,33 @@ t.test('a lease is void while fewer than a quorum of peers are connected, and un
   solo.ack(3)
   t.equal(leaseRead(solo), 3)
 })
+
+t.test(
+  'after a suspension no lease rests on what was sent before it, and what is not certain shortens one',
+  async (t) => {
+    const solo = leader()
+    t.equal(leaseRead(solo), 3)
+    t.equal(
+      solo.do((raft, now) => raft.leaseRead(now, 271)),
+      null,
+      'the machine may have slept for so long',
+    )
+    const early = solo.sent('append-plan', 2).at(-1)
+    solo.elapse(60)
+    const late = solo.sent('append-plan', 2).at(-1)
+    solo.do((raft, now) => raft.woken(now))
+    t.equal(leaseRead(solo), null)
+    for (const plan of [early, late]) if (plan !== undefined) solo.ack(2, 3, plan)
+    t.equal(leaseRead(solo), null, 'an answer to what was sent before proves nothing')
+    solo.elapse(60)
+    solo.ack(2)
+    t.equal(leaseRead(solo), 3)
+    const single = new Solo({ log: ['0.0'], vote: '1.1!', membership: members(1) })
+    single.elapse(10)
+    single.do((raft, now) => raft.woken(now))
+    t.equal(leaseRead(single), 1, 'a single voter asks nobody')
+  },
+)
 
 t.test('no lease of an old leader overlaps with a new one, under drift, delays and partitions', async (t) => {
   for (let seed = 1; seed <= 25; seed++) {

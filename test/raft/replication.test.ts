@@ -273,6 +273,7 @@ t.test('answers to nobody: a node that does not lead ignores them', async (t) =>
       asked: vote('1.1!'),
       session: 1,
       sentAt: 1,
+      answeredAt: { life: 1, at: 1 },
       outcome: { kind: 'matched', matched: index(1) },
     }),
   )
@@ -406,6 +407,7 @@ function leaderPlan(solo: Solo): Parameters<Solo['respond']>[0] {
     last: index(3),
     committed: index(-1),
     sentAt: solo.now,
+    freshAt: null,
   }
 }
 

@@ -86,6 +86,7 @@ t.test('what no sound member says is told from what is only late', async (t) => 
         asked: vote('4.1!'),
         session: 1,
         sentAt: 1,
+        answeredAt: { life: 1, at: 1 },
         outcome: { kind: 'matched', matched: logIndex(0) },
       },
       reason: /below/,
@@ -114,6 +115,7 @@ t.test('a leader is not told of more entries than it has', async (t) => {
     asked,
     session,
     sentAt,
+    answeredAt: { life: 1, at: 1 },
     outcome,
   } as const
   t.match(contradictionIn(solo.raft, message), /never sent/)
@@ -188,7 +190,8 @@ class Liar {
       : ({ kind: 'conflict', prev, hint: this.logId() } as const)
     const sentAt = this.chance(0.5) ? (plan?.sentAt ?? 0) : this.random.integer(-1, 9_000)
     const said = this.chance(0.8) ? asked : this.vote(this.node())
-    return { type: 'append-response', from, to: one, vote: said, asked, session, sentAt, outcome }
+    const answeredAt = { life: 1, at: 1 }
+    return { type: 'append-response', from, to: one, vote: said, asked, session, sentAt, answeredAt, outcome }
   }
 
   private vote(owner: NodeId): Vote {

@@ -3,21 +3,30 @@ import type { ScheduledEvent } from './heap.ts'
 import type { SimProcess } from './process.ts'
 import { cancel, type World } from './world.ts'
 
+const WALL_MS = 1_700_000_000_000
+
 interface Timer {
   readonly deadline: number
   readonly callback: () => void
   event: ScheduledEvent
 }
 
-/** A process's monotonic clock: begins anywhere, runs at its own speed, may jump forward, never goes back. */
+/**
+ * A process's monotonic clock: begins anywhere, runs at its own speed, may jump forward, never goes back. It stands still while the machine is
+ * suspended; the wall clock goes on then, and may be set at any time.
+ */
 export class SimClock implements Clock {
   private readonly world: World
   private readonly process: SimProcess
   private readonly timers = new Set<Timer>()
-  private readonly anchorWorld: number
+  private anchorWorld: number
   private anchorLocal: number
   private readonly speed: number
   private lastTurnAt = 0
+  /** What the wall clock is ahead of the monotonic one, beside `WALL_MS`. */
+  private slept = 0
+  /** On the world's clock; null while it runs. */
+  private suspendedAt: number | null = null
 
   constructor(
     options: { readonly rate: number; readonly startAt: number },
@@ -31,7 +40,13 @@ export class SimClock implements Clock {
   }
 
   now(): number {
-    return this.anchorLocal + (this.world.now() - this.anchorWorld) * this.speed
+    const worldNow = this.suspendedAt ?? this.world.now()
+    return this.anchorLocal + (worldNow - this.anchorWorld) * this.speed
+  }
+
+  wall(): number {
+    const sleeping = this.suspendedAt === null ? 0 : this.world.now() - this.suspendedAt
+    return WALL_MS + this.now() + this.slept + sleeping
   }
 
   after(delayMs: number, callback: () => void): () => void {
@@ -55,6 +70,25 @@ export class SimClock implements Clock {
 
   jump(forwardMs: number): void {
     this.anchorLocal += forwardMs
+    if (this.suspendedAt === null) this.reschedule()
+  }
+
+  setWall(byMs: number): void {
+    this.slept += byMs
+  }
+
+  suspend(): void {
+    if (this.suspendedAt !== null) return
+    this.suspendedAt = this.world.now()
+    for (const timer of this.timers) cancel(timer.event)
+  }
+
+  wake(): void {
+    if (this.suspendedAt === null) return
+    const sleptMs = this.world.now() - this.suspendedAt
+    this.slept += sleptMs
+    this.anchorWorld += sleptMs
+    this.suspendedAt = null
     this.reschedule()
   }
 

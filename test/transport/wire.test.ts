@@ -74,6 +74,7 @@ const samples: readonly Frame[] = [
     ],
     committed: BEFORE_FIRST,
     sentAt: 0.1 + 0.2,
+    freshAt: { life: 0xffff_ffff, at: 0.1 + 0.7 },
   },
   ...(
     [
@@ -91,6 +92,7 @@ const samples: readonly Frame[] = [
       asked: voteOf(2, 1),
       session: largest,
       sentAt: -1.5,
+      answeredAt: { life: 0, at: 1e9 + 0.1 },
       outcome,
     } as const
   }),
@@ -344,6 +346,7 @@ t.test('what no node would send is refused', async (t) => {
     ['node id 2^31', { ...append, to: 0x80000000 as NodeId }],
     ['time that is no number', { ...append, sentAt: Number.NaN }],
     ['time without end', { ...append, sentAt: Number.POSITIVE_INFINITY }],
+    ['a moment without end', { ...append, freshAt: { life: 1, at: Number.POSITIVE_INFINITY } }],
     ['a gap after prev', { ...append, prev: logIdOf(39) }],
     ['an overlap with prev', { ...append, prev: logIdOf(41) }],
     ['entries that do not begin at 0', { ...append, prev: null }],
@@ -394,6 +397,7 @@ t.test('what no node would send is refused', async (t) => {
         asked: voteOf(1, 1, true),
         session: 1,
         sentAt: 1,
+        answeredAt: { life: 1, at: 1 },
         outcome: { kind: 'conflict', prev: logIndex(-1), hint: null },
       },
     ],

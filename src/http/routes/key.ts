@@ -34,7 +34,7 @@ export const readParameters = {
   minRevision: optionalInteger(0, 'Wait until the store has reached this revision.'),
   maxStaleness: optionalDuration(
     limits.maxStalenessMsMax,
-    'With `consistency=stale` only: how long ago this node must have heard from a leader, at most.',
+    'With `consistency=stale` only: the answer shows every write that was acknowledged longer ago than this. Below three heartbeats and a round trip a follower can often not tell.',
   ),
   timeout,
   redirect,

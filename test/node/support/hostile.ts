@@ -222,6 +222,7 @@ export class Lies {
       memberships: [],
       committed,
       sentAt: this.number(),
+      freshAt: this.pick([null, { life: 1, at: this.number() }]),
     }
   }
 
@@ -242,6 +243,7 @@ export class Lies {
       asked,
       session,
       sentAt: this.pick([-1, 0, this.number()]),
+      answeredAt: { life: 1, at: this.number() },
       outcome,
     }
   }

@@ -19,6 +19,7 @@ export class Life {
     }
     this.clock = {
       now: () => world.now(),
+      wall: () => world.wall(),
       after: (delayMs, callback) => world.after(delayMs, run(callback)),
       nextTurn: (callback) => world.nextTurn(run(callback)),
     }

@@ -15,6 +15,8 @@ export class StateDisk {
   flushMs = 0
   /** From the call that swaps an installed state in until it is done. */
   commitMs = 0
+  /** From when the installed state can be seen until the caller hears of it. */
+  commitTellMs = 0
   flushes = 0
 
   /** The process ended. `kept`: how many of the writes that were not flushed had reached the disk by themselves. */
@@ -99,6 +101,7 @@ export class DiskStateStore implements StateStore {
           await install.commit(meta)
           disk.unflushed = []
           disk.flushed = [{ type: 'install', rows, meta: Buffer.from(meta) }]
+          await life.later(disk.commitTellMs, () => undefined)
         }),
       abort: () => install.abort(),
     }

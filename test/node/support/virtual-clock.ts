@@ -21,6 +21,8 @@ const TURN_MS = 0.02
  */
 export class VirtualClock implements Clock {
   private time = 1_000
+  /** What the wall clock has counted and the monotonic one has not. */
+  private slept = 0
   private turns: (() => void)[] = []
   /** What is left of the turn at hand. */
   private round: (() => void)[] = []
@@ -31,6 +33,15 @@ export class VirtualClock implements Clock {
 
   now(): number {
     return this.time
+  }
+
+  wall(): number {
+    return 1_700_000_000_000 + this.time + this.slept
+  }
+
+  /** The machine was suspended for so long, or its wall clock was set. */
+  sleep(ms: number): void {
+    this.slept += ms
   }
 
   after(delayMs: number, callback: () => void): () => void {

@@ -28,6 +28,7 @@ import { batchesOf, bodyOf, codec, members, membershipsIn } from './entries.ts'
 import { Oracle } from './oracle.ts'
 
 export const DEFAULTS: Omit<RaftOptions, 'id'> = {
+  life: 1,
   heartbeatMs: 50,
   electionTimeoutMsMin: 300,
   electionTimeoutMsMax: 600,

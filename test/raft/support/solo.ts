@@ -216,7 +216,9 @@ export class Solo {
 
   respond(plan: AppendPlan, outcome: AppendResponse['outcome'], overrides: Partial<AppendResponse> = {}): void {
     const { from: to, to: from, vote: asked, session, sentAt } = plan
-    const response: AppendResponse = { type: 'append-response', from, to, vote: asked, asked, session, sentAt, outcome }
+    const answeredAt = { life: 1, at: this.now }
+    const base = { type: 'append-response', from, to, vote: asked, asked, session, sentAt, answeredAt } as const
+    const response: AppendResponse = { ...base, outcome }
     this.do((raft, now) => raft.receive(now, { ...response, ...overrides }))
   }
 
@@ -257,6 +259,7 @@ export function appendRequest(
     memberships: membershipsIn(batches),
     committed: -1 as LogIndex,
     sentAt: 5000,
+    freshAt: null,
   }
 }
 
