@@ -39,7 +39,7 @@ export function callNode<T>(
       const { process } = machine
       if (process === null || machine.services === null) return resolve({ kind: 'refused', code: 'connection-refused' })
       process.whenEnded(() => world.after(delay(), () => resolve({ kind: 'silent', code: 'connection-reset' })))
-      process.deliver('io', () => {
+      process.deliver('request', () => {
         const { services } = machine
         if (services === null) return answer({ kind: 'refused', code: 'connection-refused' })
         attempt(() => run(services, process)).then(

@@ -37,6 +37,9 @@ export const faultClasses = [
   'clock-drift',
   'clock-drift-beyond-margin',
   'clock-jump',
+  'clock-suspended',
+  'clock-suspended-leader',
+  'clock-wall-set',
   // Disk (D)
   'disk-torn-write',
   'disk-lost-unsynced-state',

@@ -151,7 +151,7 @@ export class Client {
         throw error
       })
       // What a process says that is dead by now reaches nobody.
-      return [{ answer, clusterId: machine.clusterId, fresh: process.alive ? watched.answered() : null }]
+      return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
     })
   }
 
@@ -225,10 +225,12 @@ export class Client {
     }
     if (this.isReader || random.chance(0.45)) {
       const minRevision = random.chance(0.1) ? this.lastRevision : null
-      const request: Request = { type: 'get', key, consistency: this.drawConsistency(), minRevision }
-      if (request.consistency !== 'stale' || random.chance(0.3)) return { request, mark: null }
+      const isBounded = random.chance(options.boundedShare)
+      const consistency = isBounded ? 'stale' : this.drawConsistency()
+      const request: Request = { type: 'get', key, consistency, minRevision: isBounded ? null : minRevision }
+      if (consistency !== 'stale' || (!isBounded && random.chance(0.3))) return { request, mark: null }
       const { heartbeatMs, electionTimeoutMsMax } = options.node
-      const maxStalenessMs = random.pick([heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
+      const maxStalenessMs = random.pick([heartbeatMs, 3 * heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
       return { request: { ...request, maxStalenessMs }, mark: null }
     }
     const condition = this.drawCondition(key)

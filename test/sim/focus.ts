@@ -18,6 +18,7 @@ export function focus(options: SimulationOptions, draw: Draw): SimulationOptions
   if (mode === 0) return huntLeader(options, draw)
   if (mode === 1) return churn(options, draw)
   if (mode === 2) return rot(options, draw)
+  if (mode === 3) return age(options, draw)
   return options
 }
 
@@ -27,6 +28,7 @@ const HUNTING: readonly FaultGroup[] = [
   'partial',
   'kills',
   'pauses',
+  'suspends',
   'stalls',
   'transfers',
   'power',
@@ -66,6 +68,29 @@ function rot(options: SimulationOptions, draw: Draw): SimulationOptions {
     clients: 5,
     thinkMs: 5,
     node: { ...options.node, purgeEveryEntries: 50, keepEntries: 10 },
+  }
+}
+
+const AGEING: readonly FaultGroup[] = ['pauses', 'suspends', 'clogs', 'stalls', 'partitions', 'one-way', 'partial']
+
+/** Many ask nodes that stood still, or were cut off, for a state of a bounded age. */
+function age(options: SimulationOptions, draw: Draw): SimulationOptions {
+  return {
+    ...options,
+    ...AT_ONCE,
+    automation: drawManual(draw),
+    faults: new Set(draw.sample(AGEING, draw.integer(1, 4))),
+    faultEveryMs: 150,
+    clients: 6,
+    thinkMs: 5,
+    keys: 1,
+    rangeShare: 0,
+    keyedShare: 0,
+    stickyShare: 0.5,
+    leaseShare: 0.1,
+    boundedShare: 0.7,
+    timeoutMs: 3_000,
+    node: { ...options.node, uncommittedBytesMax: 1_000_000, purgeEveryEntries: 100_000, purgeEveryBytes: 100_000_000 },
   }
 }
 

@@ -25,6 +25,7 @@ export const faultGroups = [
   'restarts',
   'drift',
   'jumps',
+  'suspends',
   'slow-disk',
   'disk-errors',
   'disk-full',
@@ -89,6 +90,8 @@ export interface SimulationOptions {
   readonly stickyShare: number
   /** How many of the reads trust a lease. */
   readonly leaseShare: number
+  /** How many of the reads take a state of a bounded age. */
+  readonly boundedShare: number
   readonly timeoutMs: number
   readonly membershipEveryMs: number
   readonly writeMs: number
@@ -107,6 +110,8 @@ const ROOMY: Partial<SimulationOptions['node']> = {
   uncommittedBytesMax: 1_000_000,
   purgeEveryEntries: 100_000,
   purgeEveryBytes: 100_000_000,
+  forwardedBatchesMax: 4096,
+  forwardedOriginsMax: 128,
 }
 
 function drawNode(draw: Draw): SimulationOptions['node'] {
@@ -148,6 +153,8 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
       { inlineBytesMax: 1000, rings: [] },
     ]),
     rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
+    forwardedBatchesMax: draw.pick([1, 8, 4096]),
+    forwardedOriginsMax: draw.pick([1, 2, 128]),
   }
 }
 
@@ -212,6 +219,7 @@ function drawRest(
     keyedShare: draw.pick([0, 0.3, 1]),
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
+    boundedShare: draw.pick([0, 0, 0.3]),
     timeoutMs: draw.pick([300, 1000, 3000]),
     membershipEveryMs: draw.pick([300, 800, 2000]),
     writeMs: draw.pick([0.05, 0.3, 3]),

@@ -3,7 +3,7 @@ import type { Draw } from './draw.ts'
 import type { World } from './world.ts'
 
 /** Why a piece of work is to run in a process. */
-export type WorkKind = 'timer' | 'turn' | 'io'
+export type WorkKind = 'timer' | 'turn' | 'io' | 'request'
 
 interface Work {
   readonly kind: WorkKind
@@ -72,14 +72,34 @@ export class SimProcess {
     this.isPaused = true
   }
 
+  /** The whole machine sleeps: its monotonic clock does not count the time until `resume`. */
+  suspend(): void {
+    this.pause()
+    this.clock.suspend()
+  }
+
   resume(timersFirst: boolean): void {
     if (!this.isPaused) return
     this.isPaused = false
+    this.clock.wake()
     if (timersFirst) {
       const isTimer = (work: Work): boolean => work.kind === 'timer'
       this.backlog = [...this.backlog.filter(isTimer), ...this.backlog.filter((work) => !isTimer(work))]
     }
+    this.mixRequests()
     this.drainSoon(0)
+  }
+
+  /** Clients have connections of their own: which of those that have something to say are read first is chance. */
+  private mixRequests(): void {
+    const requests = this.backlog.filter(({ kind }) => kind === 'request')
+    const rest = this.backlog.filter(({ kind }) => kind !== 'request')
+    const share = this.random.fraction()
+    this.backlog = []
+    while (requests.length > 0 || rest.length > 0) {
+      const work = this.random.chance(share) ? (requests.shift() ?? rest.shift()) : (rest.shift() ?? requests.shift())
+      if (work !== undefined) this.backlog.push(work)
+    }
   }
 
   /** The event loop hangs for a while: what arrives meanwhile is handled afterwards. */

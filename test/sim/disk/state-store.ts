@@ -134,16 +134,18 @@ export class SimStateStore implements StateStore {
     return this.calls.close(() => this.deps.disk.sync(this.deps.disk.unsynced.length))
   }
 
-  private commit(rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array): Promise<void> {
+  /** The new state can be seen some time before the caller hears of it. */
+  private async commit(rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array): Promise<void> {
     const { process, weather, world } = this.deps
     if (this.writing) world.fail(new Violation('port-contract', 'no write of the state runs while an install commits'))
     this.committing = { image: StateImage.of(rows, meta) }
-    return this.calls.run(1 + process.random.exponential(weather.writeMs * 4), () => {
+    await this.calls.run(1 + process.random.exponential(weather.writeMs * 4), () => {
       this.calls.useDisk('grow', 'committing an install', 'disk-state-error')
       this.deps.onCommit()
       if (!process.alive) return
       this.swap()
     })
+    await this.calls.run(process.random.exponential(weather.writeMs * 4), () => undefined)
   }
 
   private swap(): void {

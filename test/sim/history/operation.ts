@@ -42,20 +42,13 @@ export interface LeaderWord {
   readonly leaderId: LeaderId
 }
 
-/** What a read with a bound on its age has to reflect at least, as the node that answered it knew when it was asked. */
-export type Fresh =
-  /** What one of these said was committed: the leaders that were heard within the bound. One that had committed nothing itself knew nothing. */
-  | { readonly kind: 'told'; readonly words: readonly LeaderWord[] }
-  /** All that was acknowledged before this moment of the world's time: the node led, and a majority had confirmed it since. */
-  | { readonly kind: 'since'; readonly time: number }
-
 /** One node's answer. */
 export interface Heard {
   readonly answer: Answer
   /** The cluster that the node belongs to. */
   readonly clusterId: string
-  /** Null for a read without a bound, and where nobody can tell. */
-  readonly fresh: Fresh | null
+  /** What was acknowledged before this moment of the world's time has to be reflected; null for a read without a bound on its age. */
+  readonly freshAt: number | null
 }
 
 export type Outcome =

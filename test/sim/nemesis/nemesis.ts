@@ -174,6 +174,7 @@ export class Nemesis {
       stalls: () => this.stall(),
       restarts: () => this.restart(),
       jumps: () => this.jump(),
+      suspends: () => this.suspend(),
       'slow-disk': () => disks.stick(),
       'disk-errors': () => disks.break(),
       'disk-full': () => disks.fill(),
@@ -213,6 +214,27 @@ export class Nemesis {
     targets.world.after(targets.duration(), () => {
       targets.world.note(machine.name, 'goes on')
       process.resume(targets.random.chance(0.5))
+    })
+  }
+
+  /** The machine sleeps for a while, or somebody sets its wall clock, which looks alike to whoever compares the two clocks. */
+  private suspend(): void {
+    const { targets } = this
+    const { random, world } = targets
+    const machine = targets.victim()
+    const process = machine?.process ?? null
+    if (machine === null || process === null || process.paused) return
+    if (random.chance(0.3)) {
+      targets.count('clock-wall-set')
+      return process.clock.setWall((random.chance(0.5) ? 1 : -1) * random.exponential(random.pick([5, 100, 3_600_000])))
+    }
+    targets.count('clock-suspended')
+    if (machine.view?.state === 'leader') targets.count('clock-suspended-leader')
+    world.note(machine.name, 'is suspended')
+    process.suspend()
+    world.after(targets.duration(), () => {
+      world.note(machine.name, 'wakes')
+      process.resume(random.chance(0.5))
     })
   }
 

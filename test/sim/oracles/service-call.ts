@@ -1,15 +1,15 @@
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { RaftView } from '../../../src/raft/index.ts'
-import { indexOf, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
-import type { Fresh, LeaderWord, Request } from '../history/operation.ts'
+import { indexOf, sameLogId } from '../../../src/raft/index.ts'
+import type { LeaderWord, Request } from '../history/operation.ts'
 import type { Machine } from '../machine.ts'
 import type { SimProcess } from '../process.ts'
 import { Violation } from '../violation.ts'
 import type { World } from '../world.ts'
 
 /**
- * What a node owes to a request for data, by what it knew when the request came: one that knows that it was removed answers so, to
- * every consistency; and a bound on the age of a stale read is kept on the node's own clock.
+ * What a node owes to a request for data: one that knew when the request came that it was removed answers so, to every consistency; and
+ * a bound on the age of a stale read holds in the world's time, whatever was told to the node, and whatever kept it from listening.
  */
 export class ServiceCall {
   private readonly machine: Machine
@@ -36,12 +36,13 @@ export class ServiceCall {
     this.isRemoved = this.knowsRemoval() || this.saidRemoved()
   }
 
-  /** The node answers now. Returns what the answer has to reflect. */
-  answered(): Fresh | null {
+  /** The node answers now. Returns the moment of the world's time from before which the answer has to reflect everything; null for none. */
+  answered(): number | null {
     if (this.isRemoved) this.fail('answers a request, though it knows that it was removed')
     const { request } = this
-    if (request.type !== 'get' || request.maxStalenessMs === undefined || this.before === null) return null
-    return this.freshness(request.maxStalenessMs, this.before, this.machine.view)
+    if (request.type !== 'get' || request.maxStalenessMs === undefined) return null
+    // Its clock may run at another speed, and that is all.
+    return this.worldAt - request.maxStalenessMs / this.machine.clockRate
   }
 
   failed(error: unknown): void {
@@ -75,17 +76,6 @@ export class ServiceCall {
     return saidRemoved.words === heard.length && sameLogId(saidRemoved.effective, this.before.effective.logId)
   }
 
-  private freshness(boundMs: number, before: RaftView, after: RaftView | null): Fresh | null {
-    if (after === null) return null
-    const [led, leads] = [knowsWhatIsCommitted(before), knowsWhatIsCommitted(after)]
-    if (led && leads && sameLeaderId(before.vote.leaderId, after.vote.leaderId))
-      return { kind: 'since', time: this.worldAt - boundMs / this.machine.clockRate }
-    if (led || leads) return null
-    const words = this.wordsWithin(boundMs)
-    if (words.length === 0) this.fail(`answers a read of an age up to ${boundMs} ms, and has heard no leader within it`)
-    return { kind: 'told', words }
-  }
-
   /** What leaders said shortly before the request came, and since. */
   private wordsWithin(durationMs: number): LeaderWord[] {
     const { heard } = this.machine
@@ -96,9 +86,4 @@ export class ServiceCall {
   private fail(what: string): never {
     throw new Violation('service', `${this.process.name} ${what}`)
   }
-}
-
-/** Any other node goes by what leaders have told it, a new leader by what those before it did. */
-function knowsWhatIsCommitted({ state, established }: RaftView): boolean {
-  return state === 'leader' && established
 }

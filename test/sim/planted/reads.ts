@@ -77,6 +77,26 @@ class LeaseNeverEnds extends ObservedRaft {
   }
 }
 
+/** Nobody compares the clocks: a lease lasts through a suspension of the machine. */
+class SleepsThrough extends ObservedRaft {
+  override woken(): void {
+    // Nothing is void.
+  }
+
+  override leaseRead(now: number): LogIndex | null {
+    return super.leaseRead(now)
+  }
+}
+
+/** What a leader says is as fresh as its arrival, wherever it has waited. */
+class DatesByReceipt extends ObservedRaft {
+  override receive(now: number, message: RaftMessage): void {
+    if (message.type === 'append-request' && message.freshAt !== null)
+      Object.assign(message, { freshAt: { life: this.inspect().core.options.life, at: now } })
+    super.receive(now, message)
+  }
+}
+
 /** Votes are given although a leader is heard. */
 class IgnoresLeases extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
@@ -128,6 +148,18 @@ export const readBugs: readonly PlantedBug[] = [
     raft: ReadsBeforeOwnBlank,
   },
   { name: 'lease-never-ends', says: 'reads under a lease that has run out', seedsMax: 400, raft: LeaseNeverEnds },
+  {
+    name: 'lease-sleeps-through',
+    says: 'a lease lasts through a suspension of the machine',
+    seedsMax: 1000,
+    raft: SleepsThrough,
+  },
+  {
+    name: 'fresh-by-receipt',
+    says: 'the word of a leader is as fresh as its arrival',
+    seedsMax: 2000,
+    raft: DatesByReceipt,
+  },
   { name: 'lease-not-respected', says: 'votes are given while a leader is heard', seedsMax: 1000, raft: IgnoresLeases },
   {
     name: 'read-index-not-awaited',
