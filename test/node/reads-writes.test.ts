@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
-import type { CommandResult } from '../../src/kv/index.ts'
+import { encodeCommand, type CommandResult } from '../../src/kv/index.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
 import { Forwarded } from '../../src/node/forwarded.ts'
@@ -697,7 +697,9 @@ t.test('a batch is appended once, however many other processes have forwarded th
     return forwarded
   }
   const batch = (origin: string, batchId: number): ForwardRequest => {
-    const command = Buffer.from(`${origin}${batchId % 10}`)
+    const value = Buffer.from(`${origin}${batchId % 10}`)
+    const plain = { condition: null, wantsPrevious: false, idempotency: null } as const
+    const command = encodeCommand({ type: 'put', key: key('a'), value, ...plain })
     const body = Buffer.alloc(commandEntryBytes(command.length))
     commandEntryInto(body, 0, { node: nodeId(2), nonce: origin.charCodeAt(0) }, batchId, command)
     const vote = { leaderId: ballot, committed: true }
