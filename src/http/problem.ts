@@ -16,7 +16,7 @@ export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 export const PROBLEM_TYPE = `${PROBLEM_MEDIA_TYPE}; charset=utf-8`
 
 /** Seconds in `Retry-After`. Elections take less, and a longer wait would be a guess. */
-export const RETRY_AFTER_SECONDS = '1'
+const RETRY_AFTER_SECONDS = '1'
 
 /** Members that a code always has, for the case that the failure was raised without them. */
 const absentFacts: Partial<Record<ErrorCode, Readonly<Record<string, unknown>>>> = {
