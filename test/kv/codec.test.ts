@@ -1,6 +1,8 @@
 import t from 'tap'
 import {
+  ReceivedRows,
   UnknownCommandError,
+  commandFault,
   UnreadableStateError,
   decodeCommand,
   decodeMachineState,
@@ -27,9 +29,10 @@ import {
   encodeKeyedWriteName,
 } from '../../src/kv/keyed-write.ts'
 import type { KeyedWrite } from '../../src/kv/keyed-write.ts'
-import { keyedWriteOrderRow } from '../../src/kv/row.ts'
+import { keptValueRow, keptValueSlotRow, keyedWriteOrderRow, keyedWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
+import { limits } from '../../src/limits.ts'
 import { del, deleteRange, key, put } from './support/batch-store.ts'
 
 const TEXTS = [
@@ -393,6 +396,92 @@ function randomKey(random: SeededRandom, lengthMax: number): Key {
   const length = random.integer(1, lengthMax + 1)
   return Array.from({ length }, () => characters[random.integer(0, characters.length)]).join('') as Key
 }
+
+t.test('what peers send is looked at before it is kept', async (t) => {
+  t.test('a command of the API passes, and what no node would propose does not', async (t) => {
+    const tag = { key: 'once', fingerprint: 7 }
+    const commands: Command[] = [
+      put('a', 'x'),
+      { ...put('a', 'x'), condition: { type: 'mod-revision', revision: 3 }, idempotency: tag },
+      { ...del('a'), idempotency: { ...tag, key: 'once 2' } },
+      deleteRange('a', null),
+      put('k'.repeat(limits.keyBytesMax), ''),
+    ]
+    for (const command of commands) t.equal(commandFault(encodeCommand(command)), null, JSON.stringify(command))
+    t.match(
+      commandFault(encodeCommand({ ...put('a', ''), key: 'k'.repeat(limits.keyBytesMax + 1) as Key })),
+      /a key of 4097 bytes/,
+    )
+    const large = put('a', 'x'.repeat(limits.valueBytesMaxCeiling + 1))
+    t.match(commandFault(encodeCommand(large)), /a value of 16777217 bytes/)
+    t.match(commandFault(Buffer.alloc(3)), /format 0/)
+    const cut = encodeCommand({ ...put('a', 'x'), idempotency: tag })
+    t.match(commandFault(cut.subarray(0, cut.length - 1)), /its header says/)
+    const spaced = Buffer.from(cut)
+    spaced[spaced.indexOf('once')] = 0x20
+    t.match(commandFault(spaced), /not visible ASCII/)
+  })
+
+  const name = Buffer.from('once')
+  const write = encodeKeyedWrite({
+    fingerprint: 7,
+    result: { type: 'condition-failed', currentRevision: null },
+    valueApart: false,
+  })
+  const record = encodeRecord({ createRevision: 1, modRevision: 1, version: 1, lease: 0, value: Buffer.from('x') })
+  const state = { revision: 1, digest: 1, keyedFirst: 3, keyedNext: 5, keptValues: [1] }
+  const rows: [row: RowKey, bytes: Uint8Array][] = [
+    [recordRow(key('a')), record],
+    [keyedWriteRow('once'), write],
+    [keyedWriteRow('once 2'), write],
+    [keyedWriteOrderRow(3), name],
+    [keyedWriteOrderRow(4), Buffer.from('once 2')],
+    [keptValueRow('once'), Buffer.from('value')],
+    [keptValueSlotRow(0, 1), name],
+  ]
+  const received = (given: readonly (readonly [RowKey | Uint8Array, Uint8Array])[]): ReceivedRows => {
+    const all = new ReceivedRows()
+    for (const [row, bytes] of given) all.accept(typeof row === 'string' ? rowBytes(row) : row, bytes)
+    return all
+  }
+
+  t.test('the rows of a machine are accepted, all or none of its keyed writes', async (t) => {
+    t.doesNotThrow(() => received(rows).finish(state, 2))
+    t.doesNotThrow(() => received([[recordRow(key('a')), record]]).finish({ ...state, keyedFirst: 5 }, 2))
+    t.throws(() => received(rows).finish(state, 1), UnreadableStateError, 'more than are remembered')
+    for (const missing of [1, 3, 4]) {
+      const incomplete = received(rows.filter((_, at) => at !== missing))
+      t.throws(() => incomplete.finish(state, 2), /speaks of 2 keyed writes from 3 on/, `without row ${missing}`)
+    }
+    t.throws(() => received(rows).finish({ ...state, keyedFirst: 4, keyedNext: 6 }, 2), UnreadableStateError)
+  })
+
+  t.test('what no machine writes is refused', async (t) => {
+    const longName = 'x'.repeat(limits.idempotencyKeyBytesMax + 1)
+    const large = Buffer.alloc(limits.valueBytesMaxCeiling + 1)
+    const cases: [what: string, row: RowKey | Uint8Array, bytes: Uint8Array, message: RegExp][] = [
+      ['no keyspace', Buffer.alloc(0), record, /begins with nothing/],
+      ['an unknown keyspace', Buffer.from([0x7f, 1]), record, /begins with 127/],
+      ['an empty key', recordRow('' as Key), record, /a key has 0 bytes/],
+      ['a long key', recordRow('x'.repeat(limits.keyBytesMax + 1) as Key), record, /a key has 4097 bytes/],
+      ['a cut record', recordRow(key('a')), record.subarray(0, 5), /record/],
+      ['a large value', recordRow(key('a')), Buffer.concat([record, large]), /a value has \d+ bytes/],
+      ['a long name', keyedWriteRow(longName), write, /idempotency key/],
+      ['a name with a space', keyedWriteRow('a b'), write, /idempotency key/],
+      ['a cut keyed write', keyedWriteRow('once'), write.subarray(0, 9), /keyed write/],
+      ['a cut number', rowBytes(keyedWriteOrderRow(3)).subarray(0, 5), name, /is cut off/],
+      ['a number without a name', keyedWriteOrderRow(3), Buffer.alloc(0), /idempotency key/],
+      ['a kept value without a name', keptValueRow(''), name, /idempotency key/],
+      ['a kept value without bytes', keptValueRow('once'), Buffer.alloc(0), /a kept value has 0 bytes/],
+      ['a large kept value', keptValueRow('once'), large, /a kept value has 16777217 bytes/],
+      ['a cut slot', rowBytes(keptValueSlotRow(0, 1)).subarray(0, 4), name, /slot of a kept value is cut off/],
+      ['a slot without a name', keptValueSlotRow(0, 1), Buffer.alloc(0), /idempotency key/],
+    ]
+    for (const [what, row, bytes, message] of cases) {
+      t.throws(() => received([[row, bytes]]), { name: 'UnreadableStateError', message }, what)
+    }
+  })
+})
 
 t.test('integers: big-endian, and zero beyond the end', async (t) => {
   const bytes = Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8])
