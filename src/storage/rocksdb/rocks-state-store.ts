@@ -125,7 +125,8 @@ export class RocksStateStore implements StateStore {
       await this.measure(current.database)
       const session = current.database.snapshot()
       const [meta] = await readMany(session, [META_KEY])
-      const rows = new RowScan(session, rowsAtOnceMax(this.options.rowBytesMax ?? limits.valueBytesMaxDefault))
+      const { rowBytesMax = limits.valueBytesMaxDefault } = this.options
+      const rows = new RowScan(session, () => rowsAtOnceMax(rowBytesMax, this.views.size))
       const view = new RocksView(
         meta ?? null,
         { session, rows },

@@ -4,16 +4,16 @@ import type { Database } from './binding.ts'
 
 /** What one read should bring, and how many rows at most, whatever their size. */
 const READ_BYTES = 256 * 1024
-const READ_ROWS_MAX = 64
+const READ_ROWS_MAX = 512
 const READ_ROWS_MAX_LEAST = 4
 /** What may be left of a read until the next scan, beside a single row. */
 const HELD_BYTES_MAX = 1024 * 1024
-/** What one read may bring when rows of the largest size follow small ones: their size is known only afterwards. */
-const SURPRISE_BYTES_MAX = 16 * 1024 * 1024
+/** What the reads of all walks together may bring when rows of the largest size follow small ones: their size is known only afterwards. */
+const SURPRISE_BYTES_MAX = 256 * 1024 * 1024
 
-/** How many rows may be asked for at once when none is larger than `rowBytesMax`. */
-export function rowsAtOnceMax(rowBytesMax: number): number {
-  const fitting = Math.floor(SURPRISE_BYTES_MAX / rowBytesMax)
+/** How many rows each of `walks` may ask for at once when none is larger than `rowBytesMax`. */
+export function rowsAtOnceMax(rowBytesMax: number, walks: number): number {
+  const fitting = Math.floor(SURPRISE_BYTES_MAX / (rowBytesMax * Math.max(1, walks)))
   return Math.max(READ_ROWS_MAX_LEAST, Math.min(READ_ROWS_MAX, fitting))
 }
 
@@ -28,7 +28,7 @@ export class RowReader {
   /** How many rows, and bytes of them, the caller will take; set before `peek`. */
   wantedRows = 1
   wantedBytes = 1
-  private readonly rowsMax: number
+  private readonly rowsMax: () => number
   private readonly iterator: AsyncIterator<StateRow, unknown>
   private readonly stream: RowIterator
   private next: StateRow | null = null
@@ -45,11 +45,11 @@ export class RowReader {
   constructor(
     database: Database,
     bounds: IteratorOptions,
-    size: { readonly rowsMax: number; readonly rowBytes: number | null },
+    size: { readonly rowsMax: () => number; readonly rowBytes: number | null },
   ) {
     this.rowsMax = size.rowsMax
     this.rowBytes = size.rowBytes
-    this.stream = database.iterator({ ...bounds, capacity: size.rowsMax })
+    this.stream = database.iterator({ ...bounds, capacity: READ_ROWS_MAX })
     // The stream behind the iterator would read ahead until it held sixteen rows.
     this.stream._readableState.readAhead = false
     const read = this.stream._read.bind(this.stream)
@@ -113,7 +113,7 @@ export class RowReader {
     if (this.rowBytes === null) return 1
     const fitting = Math.floor(Math.min(READ_BYTES, this.wantedBytes) / this.rowBytes) + 1
     // One more than is wanted: callers like to know whether anything follows.
-    return Math.max(1, Math.min(fitting, this.wantedRows + 1, this.rowsMax))
+    return Math.max(1, Math.min(fitting, this.wantedRows + 1, this.rowsMax()))
   }
 }
 

@@ -23,12 +23,12 @@ interface Place extends Bounds {
 /** Reads rows in order. A scan that goes on where the one before it ended takes over its reader. */
 export class RowScan {
   private readonly database: Database
-  private readonly rowsAtOnceMax: number
+  private readonly rowsAtOnceMax: () => number
   private place: Place | null = null
   /** How large rows were lately. */
   private rowBytes: number | null = null
 
-  constructor(database: Database, rowsAtOnceMax: number) {
+  constructor(database: Database, rowsAtOnceMax: () => number) {
     this.database = database
     this.rowsAtOnceMax = rowsAtOnceMax
   }
