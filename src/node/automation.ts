@@ -109,7 +109,7 @@ export class Automation {
     this.steward = new Steward(options, plan, {
       ...deps,
       joinable: () => this.joinable(),
-      moved: () => deps.peers.moved,
+      moved: () => deps.peers.whereabouts.moved,
     })
     deps.replica.control.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
   }
@@ -188,7 +188,7 @@ export class Automation {
 
   private lookForMembers(scout: Scout): void {
     for (const sighting of scout.sightings())
-      if (sighting.kind === 'node') this.deps.peers.onFound(nodeId(sighting.node.id), sighting.node)
+      if (sighting.kind === 'node') this.deps.peers.onFound({ ...sighting.node, id: nodeId(sighting.node.id) })
     scout.look(1, NOTHING)
   }
 

@@ -253,7 +253,10 @@ export class Node {
   private admit(hello: Hello): Refusal | null {
     if (this.stopping) return { code: 'shutting-down', detail: 'this node is shutting down' }
     const refusal = this.peers.admit(hello)
-    if (refusal === null) this.automation?.onHello(hello)
+    if (refusal !== null) return refusal
+    const { from, purpose, addresses } = hello
+    if (from !== 0 && purpose === 'probe') this.peers.onFound({ ...hello, id: from, raft: addresses.raft })
+    this.automation?.onHello(hello)
     return refusal
   }
 

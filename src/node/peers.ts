@@ -12,7 +12,7 @@ import { Routes } from './routes.ts'
 import { Standings, type Introduction } from './standing.ts'
 import { Vouchers } from './vouchers.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
-import { Whereabouts } from './whereabouts.ts'
+import { Whereabouts, type Found } from './whereabouts.ts'
 
 export interface PeersOptions {
   readonly id: NodeId
@@ -73,7 +73,7 @@ export class Peers {
   private readonly complaints: Complaints
   private readonly vouchers: Vouchers
   private readonly standings: Standings
-  private readonly whereabouts: Whereabouts
+  readonly whereabouts: Whereabouts
   readonly removal: RemovalNotice
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
@@ -81,7 +81,10 @@ export class Peers {
     this.deps = deps
     this.warned = new Warnings(deps.logger)
     this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
-    this.whereabouts = new Whereabouts(this.warned)
+    this.whereabouts = new Whereabouts({
+      warned: this.warned,
+      isThere: (id) => id === options.id || deps.transport.isConnected(id),
+    })
     const { effective, isBehind } = deps
     this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
     this.callers = new Callers(options.callersMax)
@@ -192,12 +195,8 @@ export class Peers {
       )
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
-    if (reason !== null) return reason
+    if (reason !== null || hello.purpose === 'probe') return reason
     // Who this node is anybody may ask; who wants to say something must be somebody.
-    if (hello.purpose === 'probe') {
-      this.find(from, hello.addresses.raft)
-      return null
-    }
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
@@ -235,19 +234,11 @@ export class Peers {
     if (this.routes.onFailed(peer)) this.connect()
   }
 
-  /** Discovery knows more than the membership: somebody answers at `raft` as this member. Whether it is that one the handshake says. */
-  onFound(
-    id: NodeId,
-    { clusterId, incarnation, raft }: { clusterId: string | null; incarnation: string; raft: string },
-  ): void {
-    const known = this.incarnations.of(id)
-    const isOurs = clusterId === null || clusterId === this.deps.clusterId()
-    if (isOurs && (known === null || known === incarnation)) this.find(id, raft)
-  }
-
-  /** Members that are connected, and this node, that are elsewhere than the membership has them, and were not told to leave there. */
-  get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
-    return this.whereabouts.moved.filter(({ id }) => id === this.options.id || this.deps.transport.isConnected(id))
+  /** Somebody at `raft` says that it is this member, where discovery led, or as it asks. Whether it is the handshake tells. */
+  onFound({ id, clusterId, incarnation, raft }: Found): void {
+    if (id === this.options.id || !this.listed.has(id) || (clusterId !== null && clusterId !== this.deps.clusterId()))
+      return
+    if ((this.incarnations.of(id) ?? incarnation) === incarnation && this.routes.announce(id, raft)) this.connect()
   }
 
   onConnected(peer: NodeId): void {
@@ -322,10 +313,6 @@ export class Peers {
   /** By the effective membership, by the committed one, or by one that it has only just left. */
   private isNamed(id: NodeId): boolean {
     return this.listed.has(id) || this.confirmed.has(id) || this.leavers.has(id)
-  }
-
-  private find(id: NodeId, raft: string): void {
-    if (id !== this.options.id && this.listed.has(id) && this.routes.announce(id, raft)) this.connect()
   }
 
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {

@@ -1,17 +1,31 @@
 import type { NodeAddresses, NodeId } from '../raft/index.ts'
 import { type Warnings, wrongAddress } from './warnings.ts'
 
+/** Who answers somewhere, by its own word. */
+export interface Found {
+  readonly id: NodeId
+  readonly clusterId: string | null
+  readonly incarnation: string
+  readonly raft: string
+}
+
+export interface WhereaboutsDependencies {
+  readonly warned: Warnings
+  /** Whether a member is connected, or is this node. */
+  readonly isThere: (id: NodeId) => boolean
+}
+
 /** Where members say that they are, held against where the membership has them. */
 export class Whereabouts {
-  private readonly warned: Warnings
+  private readonly deps: WhereaboutsDependencies
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   /** Members that are elsewhere, by their own word, than the membership has them. */
   private readonly elsewhere = new Map<NodeId, NodeAddresses>()
   /** Where members were listed that an operator has listed elsewhere before they moved. */
   private readonly leaving = new Map<NodeId, string>()
 
-  constructor(warned: Warnings) {
-    this.warned = warned
+  constructor(dependencies: WhereaboutsDependencies) {
+    this.deps = dependencies
   }
 
   /** What was said of a member's addresses was said of the old ones. */
@@ -21,7 +35,7 @@ export class Whereabouts {
     for (const [id, { raft, api }] of before) {
       const now = listed.get(id)
       if (now?.raft === raft && now.api === api) continue
-      this.warned.clear('wrong-address', String(id))
+      this.deps.warned.clear('wrong-address', String(id))
       const said = this.elsewhere.get(id)
       if (now === undefined || (said?.raft === now.raft && said.api === now.api)) this.elsewhere.delete(id)
       if (now === undefined) this.leaving.delete(id)
@@ -36,17 +50,17 @@ export class Whereabouts {
     if (this.leaving.get(id) !== raft) this.leaving.delete(id)
     if (listed.raft === raft && listed.api === api) {
       this.elsewhere.delete(id)
-      this.warned.clear('wrong-address', String(id))
+      this.deps.warned.clear('wrong-address', String(id))
       return
     }
     this.elsewhere.set(id, { raft, api })
-    this.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
+    this.deps.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
-  /** Members that run elsewhere than the membership has them, without having been told to leave there. */
+  /** Members that are there, elsewhere than the membership has them, without having been told to leave there. */
   get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
     return [...this.elsewhere].flatMap(([id, { raft, api }]) =>
-      this.leaving.get(id) === raft ? [] : [{ id, raft, api }],
+      this.leaving.get(id) === raft || !this.deps.isThere(id) ? [] : [{ id, raft, api }],
     )
   }
 }
