@@ -19,12 +19,13 @@ const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
  * Returns only when the node was not even started.
  */
 export async function serve(terminal: Terminal, flags: readonly string[]): Promise<number> {
-  const asked = untilAsked()
   const outcome = readConfig(flags, terminal.environment)
   if (outcome.kind === 'mistakes') {
     terminal.printError(`quorate serve: the configuration is wrong\n${describeMistakes(outcome.mistakes)}`)
     return exitCodes.usage
   }
+  // A process that listens for the end of its parent does not end by itself: nothing returns from here on.
+  const asked = untilAsked()
   const { config, warnings } = outcome
   const log = createLog(config)
   const { logger, output } = log

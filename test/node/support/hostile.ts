@@ -222,7 +222,7 @@ export class Lies {
       memberships: [],
       committed,
       sentAt: this.number(),
-      freshAt: this.pick([null, { life: this.number(), at: this.number() }]),
+      freshAt: this.pick([null, { life: 1, at: this.number() }]),
     }
   }
 
@@ -243,7 +243,7 @@ export class Lies {
       asked,
       session,
       sentAt: this.pick([-1, 0, this.number()]),
-      answeredAt: { life: this.number(), at: this.number() },
+      answeredAt: { life: 1, at: this.number() },
       outcome,
     }
   }

@@ -186,14 +186,18 @@ class SimStateView implements StateView {
   }
 
   scan(range: StateRange): Promise<readonly StateRow[]> {
-    return this.call(() => {
-      if (this.closed) throw new StorageError('failed', 'the view is closed')
-      return rowsOf(this.image, range)
-    })
+    return this.read(range, 'rows')
   }
 
   async keys(range: StateRange): Promise<readonly Uint8Array[]> {
-    return (await this.scan(range)).map(({ key }) => key)
+    return (await this.read(range, 'keys')).map(({ key }) => key)
+  }
+
+  private read(range: StateRange, counts: 'keys' | 'rows'): Promise<readonly StateRow[]> {
+    return this.call(() => {
+      if (this.closed) throw new StorageError('failed', 'the view is closed')
+      return rowsOf(this.image, range, counts)
+    })
   }
 
   fractionUpTo(key: Uint8Array): Promise<number> {
@@ -209,7 +213,7 @@ class SimStateView implements StateView {
   }
 }
 
-function rowsOf(image: StateImage, range: StateRange): StateRow[] {
+function rowsOf(image: StateImage, range: StateRange, counts: 'keys' | 'rows'): StateRow[] {
   const start = range.start === null ? null : rowFromBytes(range.start)
   const end = range.end === null ? null : rowFromBytes(range.end)
   const keys = image.keys().filter((key) => (start === null || key >= start) && (end === null || key < end))
@@ -219,7 +223,7 @@ function rowsOf(image: StateImage, range: StateRange): StateRow[] {
   for (const key of keys) {
     const value = image.get(key)
     if (value === null) continue
-    bytes += key.length + value.length
+    bytes += key.length + (counts === 'rows' ? value.length : 0)
     if (rows.length >= range.limit || (rows.length > 0 && bytes > range.bytesMax)) break
     rows.push({ key: rowBytes(key as RowKey), value })
   }
