@@ -8,6 +8,8 @@ import type { WorkerRequest } from './worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240
+/** A fault that is rare fires in these: the write of a pledge is lost. */
+const RARE_SEEDS = [800]
 
 /** Bugs that show within a few seeds: whether the oracles still see is worth knowing on every run. */
 const QUICK_BUGS = [
@@ -35,7 +37,11 @@ async function withCrew<T>(run: (crew: Crew) => Promise<T>): Promise<T> {
 }
 
 t.test('fixed seeds and those that once found something', async (t) => {
-  const seeds = [...regressions.map(({ seed }) => seed), ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1)]
+  const seeds = [
+    ...regressions.map(({ seed }) => seed),
+    ...RARE_SEEDS,
+    ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1),
+  ]
   const tally = new Tally()
   await withCrew((crew) => {
     const left = [...new Set(seeds)]
