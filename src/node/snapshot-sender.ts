@@ -116,6 +116,8 @@ export class SnapshotSender {
     try {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
       if (view.meta === null || meta === null) throw new Error('the state is empty')
+      // A later leader may have led while the view was opened: a state with its entries is none of this ballot's.
+      this.checkLeading(transfer)
       const sink = await this.deps.transport.openSnapshot(plan.to, {
         vote: plan.vote,
         session: plan.session,
@@ -140,6 +142,10 @@ export class SnapshotSender {
     }
   }
 
+  private checkLeading({ plan }: Transfer): void {
+    if (this.stopped || !this.deps.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
+  }
+
   private async sendChunks(transfer: Transfer, view: StateView, meta: Uint8Array, sink: SnapshotSink): Promise<void> {
     const { clock } = this.deps
     let estimateAt = ESTIMATE_EVERY_BYTES
@@ -147,7 +153,7 @@ export class SnapshotSender {
     let lastIndex = this.deps.lastIndex()
     for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
       const readMs = clock.now() - readSince
-      if (this.stopped || !this.deps.leadsUnder(transfer.plan.vote)) throw new Error('this node does not lead any more')
+      this.checkLeading(transfer)
       await sink.write(chunk)
       transfer.sentChunk(chunk.length, rows)
       this.report(transfer, 'sending')

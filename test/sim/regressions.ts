@@ -87,5 +87,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a node that died while it formed a cluster left the others free to form another one, and those that were restarted had forgotten',
   },
+  {
+    seed: 3100001200,
+    found: 'a leader that was replaced while it opened the state offered entries of its successor under its own ballot',
+  },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
 ]
