@@ -97,7 +97,7 @@ function joinOrRefuse(
   return { kind: 'join', reason, seen, proposal: null }
 }
 
-/** What others have promised is finished with them, also before the delay is over and whoever else is there. */
+/** A list that others have pledged is formed with them, also before the delay is over, and regardless of which other nodes are there. */
 function shareOrNot(
   rules: FormationRules,
   view: FormationView,

@@ -170,7 +170,7 @@ export class Founder {
     }
   }
 
-  /** Whoever was heard to agree has done so for good: its word is on its disk. */
+  /** A node that was heard to agree has done so for good: its pledge is on its disk. */
   private count(sightings: readonly Sighting[]): void {
     const { current, round } = this.deps.pledges
     const pledge = current === null ? '' : `${round} ${current.clusterId}`
@@ -201,7 +201,7 @@ export class Founder {
     )
   }
 
-  /** What nobody has agreed to yet is asked for once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
+  /** A list that nobody has agreed to yet is asked about once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
   private async agree(proposal: Pledge, shared: number | null): Promise<void> {
     const { formation, pledges, logger } = this.deps
     if (shared === null) await formation.confirm(proposal, this.plan.probeTimeoutMs)

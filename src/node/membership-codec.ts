@@ -35,7 +35,7 @@ function toJson(membership: Membership): MembershipJson {
   }
 }
 
-/** Whoever wrote it: a membership of another node is read like this, and one of our own cannot fail. */
+/** A membership of another node and one of our own are read alike; one of our own cannot fail. */
 function fromJson(json: unknown): Membership {
   const { configs, nodes, removing }: Readonly<Partial<Record<keyof MembershipJson, unknown>>> = objectOf(json)
   const members = listOf(nodes, memberOf)

@@ -196,7 +196,7 @@ export class Peers {
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
     if (reason !== null || hello.purpose === 'probe') return reason
-    // Who this node is anybody may ask; who wants to say something must be somebody.
+    // Anybody may ask who this node is; only a known peer may say anything.
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)

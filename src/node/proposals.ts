@@ -323,7 +323,7 @@ export class Proposals {
   private sweep(): void {
     const now = this.deps.clock.now()
     for (const pending of this.pending.values()) {
-      // Whoever is gone is told nothing, and a write that no leader has taken need not happen.
+      // A client that is gone is told nothing, and a write that no leader has taken need not happen.
       const isUnwanted = pending.batch === null && pending.caller?.isGone === true
       if (pending.deadline > now && !isUnwanted) continue
       this.fail(pending, pending.batch === null ? noLeader() : outcomeUnknown())
