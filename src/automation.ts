@@ -1,11 +1,11 @@
-import { expectedNodes } from './automation-config.ts'
-import type { Config } from './config.ts'
-import { judges } from './discovery/judges.ts'
+import { expectedNodes } from './config/settings/automation.ts'
+import type { Config } from './config/config.ts'
+import { judges } from './node/automation/judges.ts'
 import { platformLookups } from './discovery/platform.ts'
 import { createDiscovery } from './discovery/sources.ts'
 import { limits } from './limits.ts'
 import type { AutomationPlan } from './ports/automation.ts'
-import { reachable } from './setting.ts'
+import { reachable } from './config/setting.ts'
 
 const INTERVAL_MS_MIN = 50
 const INTERVAL_MS_MAX = 500

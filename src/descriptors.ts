@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Config } from './config.ts'
+import type { Config } from './config/config.ts'
 import { StorageError } from './lib/errors.ts'
 import { limits } from './limits.ts'
 

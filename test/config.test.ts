@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { expectedNodes } from '../src/automation-config.ts'
-import { describeMistakes, describeSettings, readConfig, type Config } from '../src/config.ts'
+import { expectedNodes } from '../src/config/settings/automation.ts'
+import { describeMistakes, describeSettings, readConfig, type Config } from '../src/config/config.ts'
 import { readDescriptorLimit, shareDescriptors } from '../src/descriptors.ts'
 import { limits } from '../src/limits.ts'
-import type { Mistake } from '../src/setting.ts'
+import type { Mistake } from '../src/config/setting.ts'
 
 const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
 

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { describeSettings } from '../config.ts'
+import { describeSettings } from '../config/config.ts'
 import { version } from '../version.ts'
 import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'

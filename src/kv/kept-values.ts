@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import type { RowKey } from './key.ts'
-import { decodeKeyedWriteName, encodeKeyedWriteName } from './keyed-write.ts'
+import { decodeKeyedWriteName, encodeKeyedWriteName } from './idempotent-write.ts'
 import { keptValueRow, keptValueSlotRow } from './row.ts'
 import type { Workspace } from './workspace.ts'
 

@@ -1,7 +1,7 @@
 import { limits } from '../limits.ts'
 import { isTagName } from './command-codec.ts'
 import { readU64 } from './integers.ts'
-import { decodeKeyedWrite } from './keyed-write.ts'
+import { decodeKeyedWrite } from './idempotent-write.ts'
 import { latin1Of } from './latin1.ts'
 import type { MachineState } from './machine-state.ts'
 import { decodeRecord } from './record.ts'

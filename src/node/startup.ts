@@ -3,10 +3,10 @@ import type { LogContents, LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { LogId, LogIndex, NodeId, RaftRestored, StoredMembership } from '../raft/index.ts'
 import { NO_MEMBERSHIP, indexOf, sameLeaderId, sameLogId } from '../raft/index.ts'
-import { membershipsOf } from './entry.ts'
+import { membershipsOf } from './codec/entry.ts'
 import type { Logger } from './options.ts'
-import type { StateMeta } from './state-meta.ts'
-import { decodeStateMeta } from './state-meta.ts'
+import type { StateMeta } from './codec/state-meta.ts'
+import { decodeStateMeta } from './codec/state-meta.ts'
 
 export interface Startup {
   readonly restored: RaftRestored

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import { votersOf } from './membership.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
 import { hasQuorum } from './quorum.ts'

@@ -1,4 +1,4 @@
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import type { Election } from './election.ts'
 import { checkMembership, isVoter } from './membership.ts'
 import type { InitializeOutcome } from './requests.ts'

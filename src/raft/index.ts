@@ -5,7 +5,7 @@ export type * from './effects.ts'
 export type * from './requests.ts'
 export type * from './options.ts'
 export { Raft } from './raft.ts'
-export type { SnapshotOffer } from './following.ts'
+export type { SnapshotOffer } from './follower.ts'
 export { checkSilence, checkState, checkStep } from './invariants.ts'
 export { contradictionIn, offerContradictionIn } from './soundness.ts'
 export {

@@ -1,4 +1,4 @@
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import { planChange } from './membership-change.ts'
 import { finalMembershipOf, identified, isJoint } from './membership.ts'
 import type { AppendResponse } from './message.ts'

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import { elementAt } from './element.ts'
+import { elementAt } from '../lib/element-at.ts'
 import { isVoter } from './membership.ts'
 import { indexOf, type LogIndex, type NodeId, type StoredMembership } from './types.ts'
 

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import { elementAt } from './element.ts'
+import { elementAt } from '../lib/element-at.ts'
 import type { IncarnationOf } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 

@@ -1,4 +1,4 @@
-import { elementAt } from './element.ts'
+import { elementAt } from '../lib/element-at.ts'
 import type { Membership, NodeId } from './types.ts'
 
 /**

@@ -1,15 +1,15 @@
 import { assert, unreachable } from '../lib/assert.ts'
-import { BallotBox } from './ballot-box.ts'
-import { Core } from './core.ts'
+import { BallotBox } from './voting.ts'
+import { Core } from './state.ts'
 import type { Effects } from './effects.ts'
 import { Election } from './election.ts'
-import { Following, type SnapshotOffer } from './following.ts'
+import { Following, type SnapshotOffer } from './follower.ts'
 import { Formation } from './formation.ts'
 import { Leadership } from './leadership.ts'
 import type { RaftMessage } from './message.ts'
 import type { RaftDependencies, RaftOptions, RaftRestored, RaftView } from './options.ts'
-import { Purging } from './purging.ts'
-import { Reporter } from './reporter.ts'
+import { Purging } from './log-retention.ts'
+import { Reporter } from './state-events.ts'
 import type {
   CampaignOutcome,
   ChangeOutcome,

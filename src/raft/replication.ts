@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import { SENT_NEVER, type AppendResponse } from './message.ts'
 import { Progress, type Window } from './progress.ts'
 import { reachedByQuorum } from './quorum.ts'

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import { elementAt } from './element.ts'
+import { elementAt } from '../lib/element-at.ts'
 import { logIndex, type LogIndex } from './types.ts'
 
 /** Small batches are counted together up to this size, so that the list stays small however long the log is. */

@@ -1,5 +1,5 @@
-import type { Core } from './core.ts'
-import type { SnapshotOffer } from './following.ts'
+import type { Core } from './state.ts'
+import type { SnapshotOffer } from './follower.ts'
 import type {
   AppendRequest,
   AppendResponse,

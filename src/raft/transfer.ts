@@ -1,4 +1,4 @@
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import { futureVotersOf } from './membership.ts'
 import type { Progress } from './progress.ts'
 import type { Replication } from './replication.ts'

@@ -1,4 +1,4 @@
-import type { Core } from './core.ts'
+import type { Core } from './state.ts'
 import type { Leadership } from './leadership.ts'
 import type { RaftView } from './options.ts'
 

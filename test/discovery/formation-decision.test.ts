@@ -1,5 +1,5 @@
 import t from 'tap'
-import { decideFormation } from '../../src/discovery/formation-decision.ts'
+import { decideFormation } from '../../src/node/automation/formation-decision.ts'
 import type {
   FormationDecision,
   FormationRules,

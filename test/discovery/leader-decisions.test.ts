@@ -1,6 +1,6 @@
 import t from 'tap'
-import { decideAutopilot } from '../../src/discovery/autopilot.ts'
-import { decideJoining } from '../../src/discovery/joining-decision.ts'
+import { decideAutopilot } from '../../src/node/automation/autopilot-decision.ts'
+import { decideJoining } from '../../src/node/automation/joining-decision.ts'
 import type { AutopilotRules, JoiningRules, MemberFacts, MembershipFacts, Place } from '../../src/ports/automation.ts'
 
 const minute = 60_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { closeGracefully } from '../../src/http/closing.ts'
+import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import type { Key } from '../../src/kv/index.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { limits } from '../../src/limits.ts'

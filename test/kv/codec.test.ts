@@ -27,8 +27,8 @@ import {
   decodeKeyedWriteName,
   encodeKeyedWrite,
   encodeKeyedWriteName,
-} from '../../src/kv/keyed-write.ts'
-import type { KeyedWrite } from '../../src/kv/keyed-write.ts'
+} from '../../src/kv/idempotent-write.ts'
+import type { KeyedWrite } from '../../src/kv/idempotent-write.ts'
 import { keptValueRow, keptValueSlotRow, keyedWriteOrderRow, keyedWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { entriesOf } from '../../src/node/entry.ts'
+import { entriesOf } from '../../src/node/codec/entry.ts'
 import type { PeerMessage } from '../../src/ports/transport.ts'
 import type { LogBatch } from '../../src/raft/index.ts'
 import { refused, specOf, specsOf, TestCluster } from './support/cluster.ts'

@@ -1,6 +1,11 @@
 import t, { type Test } from 'tap'
 import { StorageError } from '../../src/lib/errors.ts'
-import { carryOutRecovery, planRecovery, recoveryView, type RecoveryPlan } from '../../src/node/lost-quorum.ts'
+import {
+  carryOutRecovery,
+  planRecovery,
+  recoveryView,
+  type RecoveryPlan,
+} from '../../src/node/membership/lost-quorum.ts'
 import { openStores, type Startup } from '../../src/node/startup.ts'
 import type { LogStore, LogWrite } from '../../src/ports/log-store.ts'
 import { NO_MEMBERSHIP } from '../../src/raft/index.ts'

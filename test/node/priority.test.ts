@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { NodeOptions } from '../../src/node/options.ts'
-import { successor, takeover, type Candidate, type Tenure } from '../../src/node/priority.ts'
+import { successor, takeover, type Candidate, type Tenure } from '../../src/node/leadership/priority.ts'
 import { nodeId } from '../../src/raft/index.ts'
 import { specOf, TestCluster } from './support/cluster.ts'
 

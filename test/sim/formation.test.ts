@@ -1,12 +1,12 @@
 import t from 'tap'
-import { describeCrash } from './crash-points.ts'
-import { disagreementScenes } from './disagreement-cases.ts'
-import { discoveryScenes } from './discovery-cases.ts'
-import { formationCases, formationSample, formationScenes, phasePairs, phases } from './formation-cases.ts'
-import { expectMarks, playSample } from './play-sample.ts'
-import { watchRejections } from './run-seed.ts'
-import { unreachableScenes } from './unreachable-cases.ts'
-import { votedScenes } from './voted-cases.ts'
+import { describeCrash } from './scenes/crash-points.ts'
+import { disagreementScenes } from './scenes/disagreement-cases.ts'
+import { discoveryScenes } from './scenes/discovery-cases.ts'
+import { formationCases, formationSample, formationScenes, phasePairs, phases } from './scenes/formation-cases.ts'
+import { expectMarks, playSample } from './scenes/play-sample.ts'
+import { watchRejections } from './runner/run-seed.ts'
+import { unreachableScenes } from './scenes/unreachable-cases.ts'
+import { votedScenes } from './scenes/voted-cases.ts'
 
 t.teardown(watchRejections())
 

@@ -8,13 +8,13 @@ import {
   type CommandResult,
   type Key,
 } from '../../src/kv/index.ts'
-import { commandEntryBytes, commandEntryInto } from '../../src/node/entry.ts'
-import { encodeStateMeta } from '../../src/node/state-meta.ts'
+import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
+import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
 import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { StateImage } from './disk/state-disk.ts'
 import { historyOf } from './history/clusters.ts'
 import type { Answer, Heard, Operation } from './history/operation.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger } from './cluster/ledger.ts'
 import { HistoryCheck } from './oracles/history.ts'
 
 const A = 'a' as Key

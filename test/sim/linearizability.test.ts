@@ -3,7 +3,7 @@ import type { Command, Key } from '../../src/kv/index.ts'
 import { callsOn, keyModel } from './history/key-model.ts'
 import { checkLinearizable, type Call, type Model } from './history/linearizability.ts'
 import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
-import { Draw } from './draw.ts'
+import { Draw } from './world/draw.ts'
 
 /** A register that holds one number. */
 type Register = { readonly op: 'write' | 'read'; readonly value: number }

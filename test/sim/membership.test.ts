@@ -1,8 +1,8 @@
 import t from 'tap'
-import { steps } from './membership-cases.ts'
-import { membershipScenes } from './membership-scenes.ts'
-import { expectMarks, playSample } from './play-sample.ts'
-import { watchRejections } from './run-seed.ts'
+import { steps } from './scenes/membership-cases.ts'
+import { membershipScenes } from './scenes/membership-scenes.ts'
+import { expectMarks, playSample } from './scenes/play-sample.ts'
+import { watchRejections } from './runner/run-seed.ts'
 
 t.teardown(watchRejections())
 

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { Crew } from './crew.ts'
-import { regressions } from './regressions.ts'
-import { runSeed, watchRejections } from './run-seed.ts'
-import type { SeedReport } from './simulation.ts'
-import { Tally } from './tally.ts'
-import type { WorkerRequest } from './worker.ts'
+import { Crew } from './runner/crew.ts'
+import { regressions } from './runner/regressions.ts'
+import { runSeed, watchRejections } from './runner/run-seed.ts'
+import type { SeedReport } from './runner/simulation.ts'
+import { Tally } from './runner/tally.ts'
+import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240

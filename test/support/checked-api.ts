@@ -1,8 +1,8 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
-import type { ApiServerOptions } from '../../src/http/api-server.ts'
-import type { ConnectionsOptions } from '../../src/http/connections.ts'
+import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
+import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
 type Json = Readonly<Record<string, unknown>>

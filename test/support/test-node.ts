@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { describeMistakes, readConfig } from '../../src/config.ts'
+import { describeMistakes, readConfig } from '../../src/config/config.ts'
 import { shareDescriptors } from '../../src/descriptors.ts'
 import { startServer, type Server } from '../../src/server.ts'
 import type { Owner } from './temporary-directory.ts'

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { judges } from '../../../src/discovery/judges.ts'
+import { judges } from '../../../src/node/automation/judges.ts'
 import type { AutomationPlan } from '../../../src/ports/automation.ts'
 import type { Discovered } from '../../../src/ports/discovery.ts'
 import { addressesOf } from '../../node/support/machine.ts'

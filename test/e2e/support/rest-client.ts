@@ -1,5 +1,5 @@
 import { Agent, request, type IncomingHttpHeaders } from 'node:http'
-import type { Problem } from '../../../src/http/problem.ts'
+import type { Problem } from '../../../src/http/protocol/problem.ts'
 
 export interface RestRequest {
   readonly headers?: Readonly<Record<string, string>>

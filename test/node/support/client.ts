@@ -1,9 +1,9 @@
 import type { Command, CommandResult, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import { keyFromText, keyToText } from '../../../src/kv/index.ts'
-import type { AddressChange, VoterChange } from '../../../src/node/changes.ts'
+import type { AddressChange, VoterChange } from '../../../src/node/membership/changes.ts'
 import type { Node } from '../../../src/node/node.ts'
-import type { ReadOptions } from '../../../src/node/keys.ts'
-import type { MemberSpec } from '../../../src/node/views.ts'
+import type { ReadOptions } from '../../../src/node/service/keys.ts'
+import type { MemberSpec } from '../../../src/node/membership/api-views.ts'
 import type { Life } from './life.ts'
 
 export function key(text: string): Key {

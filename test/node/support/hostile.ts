@@ -1,7 +1,7 @@
 import { encodeCommand, type Key } from '../../../src/kv/index.ts'
 import type { SeededRandom } from '../../../src/lib/random.ts'
-import { commandEntryBytes, commandEntryInto, entryCodec } from '../../../src/node/entry.ts'
-import { encodeMembership } from '../../../src/node/membership-codec.ts'
+import { commandEntryBytes, commandEntryInto, entryCodec } from '../../../src/node/codec/entry.ts'
+import { encodeMembership } from '../../../src/node/codec/membership-codec.ts'
 import type { Hello, NodeReport, PeerMessage, SnapshotHeader, TransportHandlers } from '../../../src/ports/transport.ts'
 import {
   logIndex,

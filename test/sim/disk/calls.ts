@@ -1,6 +1,6 @@
 import { StorageError } from '../../../src/lib/errors.ts'
-import type { SimProcess } from '../process.ts'
-import type { World } from '../world.ts'
+import type { SimProcess } from '../world/process.ts'
+import type { World } from '../world/world.ts'
 import type { DiskWeather } from './faults.ts'
 
 const STUCK_POLL_MS = 5

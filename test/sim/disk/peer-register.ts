@@ -1,7 +1,7 @@
 import type { PeerRegister } from '../../../src/node/options.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
-import type { SimProcess } from '../process.ts'
-import type { World } from '../world.ts'
+import type { SimProcess } from '../world/process.ts'
+import type { World } from '../world/world.ts'
 import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 

@@ -9,9 +9,9 @@ import type {
   StateView,
   StateWrite,
 } from '../../../src/ports/state-store.ts'
-import type { SimProcess } from '../process.ts'
-import { Violation } from '../violation.ts'
-import type { World } from '../world.ts'
+import type { SimProcess } from '../world/process.ts'
+import { Violation } from '../world/violation.ts'
+import type { World } from '../world/world.ts'
 import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 import { StateImage, type StateDisk } from './state-disk.ts'

@@ -7,7 +7,7 @@ import type {
   TransportHandlers,
 } from '../../../src/ports/transport.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
-import type { SimProcess } from '../process.ts'
+import type { SimProcess } from '../world/process.ts'
 import { Connection } from './connection.ts'
 import type { Network } from './network.ts'
 import { SnapshotStream } from './snapshot-stream.ts'

@@ -1,5 +1,5 @@
 import { describeOperation, type Operation } from '../history/operation.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 
 export interface CalmOptions {
   /** Every voter has heard of a leader. */

@@ -1,6 +1,6 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
-import type { Machine } from '../machine.ts'
-import { Violation } from '../violation.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
 /** A node belongs to one cluster for as long as it has its data, and writes nothing before it knows which. */

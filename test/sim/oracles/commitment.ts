@@ -1,10 +1,10 @@
 import { indexOf, logIndex, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
 import type { LogId, LogIndex } from '../../../src/raft/index.ts'
-import type { Ledger, Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
+import type { Ledger, Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeLogId, describeVote } from '../network/describe.ts'
-import { isQuorum } from '../quorum.ts'
-import { Violation } from '../violation.ts'
+import { isQuorum } from '../cluster/quorum.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /**

@@ -1,10 +1,10 @@
-import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { LogIndex } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
-import { Violation } from '../violation.ts'
+import type { Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /** What one machine has had, over all lives since it lost its data last. */

@@ -1,11 +1,11 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { NodeId, Vote } from '../../../src/raft/index.ts'
 import { indexOf, sameLeaderId } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
+import type { Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeLogId, describeVote } from '../network/describe.ts'
-import { isQuorum } from '../quorum.ts'
-import { Violation } from '../violation.ts'
+import { isQuorum } from '../cluster/quorum.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /** Election safety and leader completeness (thesis 3.6): one leader a ballot, granted by a quorum on disk, with every committed entry. */

@@ -12,8 +12,8 @@ import {
   type KvMachineOptions,
   type RowKey,
 } from '../../../src/kv/index.ts'
-import { entriesOf } from '../../../src/node/entry.ts'
-import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import { entriesOf } from '../../../src/node/codec/entry.ts'
+import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
@@ -27,9 +27,9 @@ import {
   type Answer,
   type Operation,
 } from '../history/operation.ts'
-import type { Ledger } from '../ledger.ts'
+import type { Ledger } from '../cluster/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 
 export interface HistoryOptions {
   readonly machine: KvMachineOptions

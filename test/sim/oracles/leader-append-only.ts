@@ -1,7 +1,7 @@
 import { sameLeaderId } from '../../../src/raft/index.ts'
-import type { Machine } from '../machine.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeVote } from '../network/describe.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /** A leader never removes or replaces entries of its own log (thesis 3.5), and writes none but its own. */

@@ -1,10 +1,10 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { LeaderId, LogId } from '../../../src/raft/index.ts'
 import { indexOf } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
+import type { Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeLogId } from '../network/describe.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
 /**

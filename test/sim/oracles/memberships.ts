@@ -1,9 +1,9 @@
 import { indexOf, sameLogId } from '../../../src/raft/index.ts'
 import type { Membership } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
-import { quorumsIntersect } from '../quorum.ts'
-import { Violation } from '../violation.ts'
+import type { Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { quorumsIntersect } from '../cluster/quorum.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /** One uncommitted membership at a time, each next one overlapping the one before (thesis 4.3). */

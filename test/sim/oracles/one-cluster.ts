@@ -1,5 +1,5 @@
-import type { Machine } from '../machine.ts'
-import { Violation } from '../violation.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /** Of nodes that find each other and have one token, more than half of which form the cluster, no two clusters ever have a leader. */

@@ -2,7 +2,7 @@ import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { Effects, LogId, Raft, RaftView } from '../../../src/raft/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
-import type { Machine } from '../machine.ts'
+import type { Machine } from '../cluster/machine.ts'
 
 /** One step of a node's core. */
 export interface CoreStep {

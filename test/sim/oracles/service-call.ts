@@ -2,10 +2,10 @@ import { RequestError } from '../../../src/lib/errors.ts'
 import type { RaftView } from '../../../src/raft/index.ts'
 import { indexOf, sameLogId } from '../../../src/raft/index.ts'
 import type { LeaderWord, Request } from '../history/operation.ts'
-import type { Machine } from '../machine.ts'
-import type { SimProcess } from '../process.ts'
-import { Violation } from '../violation.ts'
-import type { World } from '../world.ts'
+import type { Machine } from '../cluster/machine.ts'
+import type { SimProcess } from '../world/process.ts'
+import { Violation } from '../world/violation.ts'
+import type { World } from '../world/world.ts'
 
 /**
  * What a node owes to a request for data: one that knew when the request came that it was removed answers so, to every consistency; and

@@ -1,10 +1,10 @@
-import { decodeStateMeta } from '../../../src/node/state-meta.ts'
+import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { sameLogId } from '../../../src/raft/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
-import type { Ledgers } from '../ledger.ts'
-import type { Machine } from '../machine.ts'
+import type { Ledgers } from '../cluster/ledger.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeLogId } from '../network/describe.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
 interface Digest {

@@ -1,7 +1,7 @@
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import { sameLogId } from '../../../src/raft/index.ts'
-import type { Machine } from '../machine.ts'
-import { Violation } from '../violation.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { Violation } from '../world/violation.ts'
 import type { CoreStep, Oracle } from './oracle.ts'
 
 /**

@@ -2,9 +2,9 @@ import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { Vote } from '../../../src/raft/index.ts'
 import { compareLeaderIds, compareVotes, indexOf } from '../../../src/raft/index.ts'
-import type { Machine } from '../machine.ts'
+import type { Machine } from '../cluster/machine.ts'
 import { describeVote } from '../network/describe.ts'
-import { Violation } from '../violation.ts'
+import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
 /** Nothing leaves a node before the write that it claims (thesis 3.8), and a vote never goes back. */

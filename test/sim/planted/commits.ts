@@ -1,6 +1,6 @@
 import type { Effects, NodeId, RaftMessage } from '../../../src/raft/index.ts'
 import { logIndex } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../observed-raft.ts'
+import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 
 /** Commits what `reached` says whenever a follower has acknowledged something. */

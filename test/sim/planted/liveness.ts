@@ -1,6 +1,6 @@
 import type { Effects, Membership, NodeId, SnapshotReport } from '../../../src/raft/index.ts'
 import { isJoint, sameLeaderId, term } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../observed-raft.ts'
+import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 
 type Leadership = NonNullable<ReturnType<ObservedRaft['inspect']>['leadership']>

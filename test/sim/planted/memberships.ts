@@ -1,6 +1,6 @@
 import type { PeerRegister } from '../../../src/node/options.ts'
 import type { ChangeOutcome, LogIndex, Membership, MembershipChange, NodeId } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../observed-raft.ts'
+import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 
 /** The new voters take over in one step, without a joint configuration between. */

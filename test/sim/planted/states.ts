@@ -1,5 +1,5 @@
 import { decodeCommand, encodeCommand, rowFromBytes } from '../../../src/kv/index.ts'
-import { commandEntryBytes, commandEntryInto, entriesOf } from '../../../src/node/entry.ts'
+import { commandEntryBytes, commandEntryInto, entriesOf } from '../../../src/node/codec/entry.ts'
 import type {
   StateInstall,
   StateRange,
@@ -11,7 +11,7 @@ import type {
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { NodeId, ProposeOutcome, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
 import { logIndex, nodeId, term } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../observed-raft.ts'
+import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { StateDelegate, TransportDelegate } from './delegates.ts'
 

@@ -1,7 +1,7 @@
 import type { HardState, LogContents, LogWrite } from '../../../src/ports/log-store.ts'
 import type { Effects, RaftMessage } from '../../../src/raft/index.ts'
 import { VOTE_ZERO } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../observed-raft.ts'
+import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { LogDelegate } from './delegates.ts'
 

@@ -1,0 +1,117 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { BYTES_TYPE, sendJson } from '../protocol/answer.ts'
+import { begun } from '../protocol/begun.ts'
+import * as operations from './operations.ts'
+import { invalidRequest, type QueryText } from '../protocol/query.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import type { InitializeBody, TransferBody } from './schemas.ts'
+import type { ClusterControl, MemberSpec } from '../services.ts'
+import type { StreamSlots } from '../protocol/stream-slots.ts'
+import { bodyOf, configOf, refuseJsonBody } from '../protocol/json.ts'
+
+interface Plain {
+  readonly Querystring: QueryText
+}
+
+interface WithBody<Body> extends Plain {
+  readonly Body: Body | undefined
+}
+
+/** `/cluster` but for membership: forming, status, leadership, backup. */
+export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterControl, slots: StreamSlots): void {
+  app.post<WithBody<InitializeBody>>('/cluster/initialize', configOf(operations.initialize), async (request, reply) => {
+    const { wait, timeout } = operations.initializeQuery.read(request.query.text)
+    const members = bodyOf(request)?.members ?? null
+    if (members !== null) refuseDoubles(members)
+    sendJson(reply, {}, JSON.stringify(await cluster.initialize(members, wait, timeout)))
+  })
+
+  app.get<Plain>('/cluster', configOf(operations.status), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    sendJson(reply, {}, JSON.stringify(cluster.status()))
+  })
+
+  registerLeaderRoutes(app, cluster)
+
+  app.get<Plain>(
+    '/cluster/snapshot',
+    { ...configOf(operations.snapshot), exposeHeadRoute: false },
+    async (request, reply) => {
+      const { timeout } = operations.timeoutQuery.read(request.query.text)
+      return sendSnapshot(reply, cluster, timeout, slots)
+    },
+  )
+
+  app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
+    const { timeout } = operations.timeoutQuery.read(request.query.text)
+    refuseJsonBody(request)
+    sendJson(reply, {}, JSON.stringify(await cluster.purge(timeout)))
+  })
+}
+
+function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): void {
+  app.get<Plain>('/cluster/leader', configOf(operations.getLeader), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    const leader = cluster.leader()
+    const answer = { leader: leader?.id ?? null, raft: leader?.raft ?? null, api: leader?.api ?? null }
+    sendJson(reply, {}, JSON.stringify(answer))
+  })
+
+  app.post<WithBody<TransferBody>>('/cluster/leader', configOf(operations.transferLeader), async (request, reply) => {
+    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const to = bodyOf(request)?.id ?? null
+    if (redirect && redirectToLeader(cluster, request, reply)) return
+    sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout)))
+  })
+
+  app.post<WithBody<never>>('/cluster/elections', configOf(operations.campaign), (request, reply) => {
+    operations.noQuery.read(request.query.text)
+    refuseJsonBody(request)
+    cluster.campaign()
+    sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.id }))
+  })
+}
+
+async function sendSnapshot(
+  reply: FastifyReply,
+  cluster: ClusterControl,
+  timeoutMs: number,
+  slots: StreamSlots,
+): Promise<FastifyReply> {
+  const { logId, bytes } = await openSnapshot(cluster, timeoutMs, slots)
+  const headers = {
+    'content-type': BYTES_TYPE,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-disposition': `attachment; filename="quorate-${logId.index}.backup"`,
+    'quorate-snapshot-term': logId.term,
+    'quorate-snapshot-node': logId.node,
+    'quorate-snapshot-index': logId.index,
+  }
+  return reply.headers(headers).send(bytes)
+}
+
+async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: StreamSlots) {
+  const slot = slots.take()
+  try {
+    const { logId, chunks } = await cluster.snapshot(timeoutMs)
+    const bytes = Readable.from(await begun(chunks), { objectMode: false })
+    bytes.once('close', slot.release)
+    return { logId, bytes }
+  } catch (error) {
+    slot.release()
+    throw error
+  }
+}
+
+/** Two members with one id or one address: a list that nobody can have meant. */
+function refuseDoubles(members: readonly MemberSpec[]): void {
+  for (const name of ['id', 'raft', 'api'] as const) {
+    const seen = new Set<string | number>()
+    for (const [at, member] of members.entries()) {
+      if (seen.has(member[name])) throw invalidRequest({ path: `body/members/${at}/${name}`, message: 'is used twice' })
+      seen.add(member[name])
+    }
+  }
+}

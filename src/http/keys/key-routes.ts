@@ -1,0 +1,222 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
+import { unreachable } from '../../lib/assert.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import { negotiate } from '../protocol/accept.ts'
+import type { AnswerRoom } from '../protocol/answer-room.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import {
+  BYTES_TYPE,
+  answerHeaders,
+  bufferOf,
+  etagOf,
+  keyOnlyJson,
+  recordJson,
+  sendJson,
+  type AnswerHeaders,
+} from '../protocol/answer.ts'
+import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../protocol/parameters.ts'
+import { deleteCondition, putCondition, readCondition } from '../protocol/preconditions.ts'
+import { PROBLEM_TYPE, problemOf, sendProblem } from '../protocol/problem.ts'
+import { invalidQuery, invalidRequest, QueryReader, type Query } from '../protocol/query.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import type { AnswerContext, KeyValueAccess, ReadOptions, Services } from '../services.ts'
+import { refusalOf, tagged } from './writes.ts'
+
+const consistencies = ['linearizable', 'lease', 'stale'] as const
+
+/** How a read is served; shared by single keys and ranges. */
+export const readParameters = {
+  consistency: oneOf(
+    consistencies,
+    'linearizable',
+    'What the answer guarantees: `linearizable`, `lease` (the leader relies on its clock), or `stale` (whatever this node has).',
+  ),
+  minRevision: optionalInteger(0, 'Wait until the store has reached this revision.'),
+  maxStaleness: optionalDuration(
+    limits.maxStalenessMsMax,
+    'With `consistency=stale` only: the answer shows every write that was acknowledged longer ago than this. Below three heartbeats and a round trip a follower can often not tell.',
+  ),
+  timeout,
+  redirect,
+}
+
+export const getQuery = new QueryReader(readParameters)
+
+export const writeQuery = new QueryReader({
+  prev: flag('The answer carries the record that was replaced or deleted, or null.'),
+  timeout,
+  redirect,
+})
+
+type WriteQuery = Query<typeof writeQuery.spec>
+
+export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
+  if (query.maxStaleness !== null && query.consistency !== 'stale') {
+    throw invalidQuery('maxStaleness', 'has a meaning with consistency=stale only')
+  }
+  const options = {
+    consistency: query.consistency,
+    minRevision: query.minRevision,
+    maxStalenessMs: query.maxStaleness,
+    timeoutMs: query.timeout,
+  }
+  const caller = callerOf(reply)
+  return caller === undefined ? options : { ...options, caller }
+}
+
+const NO_VALUE = Buffer.alloc(0)
+const KEY_ABSENT = JSON.stringify(problemOf(new RequestError('key-not-found', 'the key is absent')))
+
+/** The routes of one key, whichever way the key came: in the path or in `?key=`. */
+export class KeyRoutes {
+  private readonly services: Services
+  private readonly room: AnswerRoom
+
+  constructor(services: Services, room: AnswerRoom) {
+    this.services = services
+    this.room = room
+  }
+
+  async get(
+    key: Key,
+    query: Query<typeof readParameters>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
+    const options = readOptions(query, reply)
+    const known = readCondition(request.headers)
+    if (query.redirect && query.consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply))
+      return
+    const { record, context } = await this.services.keys.get(key, options)
+    if (record === null) sendAbsent(reply, context)
+    else if (known === 'any' || known?.includes(record.modRevision) === true) sendUnchanged(reply, record, context)
+    else {
+      this.room.check(record.value.length)
+      sendRecord(request, reply, key, record, context)
+    }
+  }
+
+  async put(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { body, headers } = request
+    const value = Buffer.isBuffer(body) ? body : NO_VALUE
+    const condition = putCondition(headers)
+    const command = tagged(
+      { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null },
+      headers,
+    )
+    if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { result, context } = await this.execute(command, query, reply)
+    const answer = answerHeaders(context)
+    switch (result.type) {
+      case 'put': {
+        answer['etag'] = etagOf(result.revision)
+        const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
+        sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
+        return
+      }
+      case 'condition-failed':
+      case 'key-reused':
+        sendProblem(reply.headers(answer), refusalOf(result))
+        return
+      case 'deleted':
+      case 'range-deleted':
+      case 'range-too-large':
+        throw new TypeError('a put was answered as a delete')
+      default:
+        unreachable(result, 'the result of a put')
+    }
+  }
+
+  /** A previous value cannot be refused any more when it comes, so there has to be room before. */
+  private execute(command: Command, query: WriteQuery, reply: FastifyReply): ReturnType<KeyValueAccess['execute']> {
+    if (query.prev) this.room.check(this.services.valueBytesMax)
+    return this.services.keys.execute(command, query.timeout, callerOf(reply))
+  }
+
+  async remove(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { headers } = request
+    refuseBody(request)
+    const command = tagged(
+      { type: 'delete', key, condition: deleteCondition(headers), wantsPrevious: query.prev, idempotency: null },
+      headers,
+    )
+    if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { result, context } = await this.execute(command, query, reply)
+    const answer = answerHeaders(context)
+    switch (result.type) {
+      case 'deleted': {
+        const previous = query.prev ? previousMembers(key, result) : ''
+        sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
+        return
+      }
+      case 'condition-failed':
+      case 'key-reused':
+        sendProblem(reply.headers(answer), refusalOf(result))
+        return
+      case 'put':
+      case 'range-deleted':
+      case 'range-too-large':
+        throw new TypeError('the delete of a key was answered as something else')
+      default:
+        unreachable(result, 'the result of a delete')
+    }
+  }
+}
+
+/** A body on a request that has no use for one is a client's mistake, such as a `DELETE` meant as a `PUT`. */
+export function refuseBody(request: FastifyRequest): void {
+  if (Buffer.isBuffer(request.body) && request.body.length > 0) {
+    throw invalidRequest({ path: 'body', message: `is not allowed on ${request.method}` })
+  }
+}
+
+function previousMembers(key: Key, result: Extract<CommandResult, { type: 'put' | 'deleted' }>): string {
+  const { previous, previousValueForgotten } = result
+  if (previous === null) return ',"prev":null'
+  if (previousValueForgotten === true) return `,"prev":${keyOnlyJson(key, previous)},"prevValueForgotten":true`
+  return `,"prev":${recordJson(key, previous)}`
+}
+
+function sendAbsent(reply: FastifyReply, context: AnswerContext): void {
+  const headers = answerHeaders(context)
+  headers['content-type'] = PROBLEM_TYPE
+  headers['content-length'] = KEY_ABSENT.length
+  void reply.code(404).headers(headers).send(KEY_ABSENT)
+}
+
+function recordHeaders(record: KeyRecord, context: AnswerContext): AnswerHeaders {
+  const headers = answerHeaders(context)
+  headers['etag'] = etagOf(record.modRevision)
+  headers['cache-control'] = 'no-cache'
+  headers['vary'] = 'accept'
+  headers['quorate-create-revision'] = record.createRevision
+  headers['quorate-mod-revision'] = record.modRevision
+  headers['quorate-version'] = record.version
+  if (record.lease !== 0) headers['quorate-lease'] = record.lease
+  return headers
+}
+
+function sendUnchanged(reply: FastifyReply, record: KeyRecord, context: AnswerContext): void {
+  void reply.code(304).headers(recordHeaders(record, context)).send()
+}
+
+function sendRecord(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  key: Key,
+  record: KeyRecord,
+  context: AnswerContext,
+): void {
+  const headers = recordHeaders(record, context)
+  if (negotiate(request.headers.accept, [BYTES_TYPE, 'application/json']) === 'application/json') {
+    sendJson(reply, headers, recordJson(key, record))
+    return
+  }
+  const value = bufferOf(record.value)
+  headers['content-type'] = BYTES_TYPE
+  headers['content-length'] = value.length
+  headers['x-content-type-options'] = 'nosniff'
+  void reply.headers(headers).send(value)
+}

@@ -1,0 +1,38 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { fingerprintOf, stepName, type Command, type CommandResult } from '../../kv/index.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { idempotencyKey } from '../protocol/preconditions.ts'
+
+type Refusal = Extract<CommandResult, { type: 'condition-failed' | 'key-reused' | 'range-too-large' }>
+
+/** The command under the name that the client gave it, if it gave one. */
+export function tagged(command: Command, headers: IncomingHttpHeaders): Command {
+  return taggedStep(command, headers, 0)
+}
+
+/** The same for step `step` of a request that takes several entries. A retry finds the answers to the steps that were done. */
+export function taggedStep(command: Command, headers: IncomingHttpHeaders, step: number): Command {
+  const key = idempotencyKey(headers)
+  return key === null
+    ? command
+    : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
+}
+
+/** The failure behind a result that changed nothing. */
+export function refusalOf(result: Refusal): RequestError {
+  if (result.type === 'key-reused') {
+    const detail =
+      'the idempotency key was used for another request; a retry must repeat the request, a new request needs a new key'
+    return new RequestError('idempotency-key-reused', detail)
+  }
+  if (result.type === 'range-too-large') {
+    const { limit, found } = result
+    const detail =
+      `the range holds ${found} keys at least, and one change removes at most ${limit}; nothing was deleted: ` +
+      'name smaller ranges, or let it be done in several changes with chunked=true'
+    return new RequestError('range-too-large', detail, { limit, found })
+  }
+  const { currentRevision } = result
+  const found = currentRevision === null ? 'the key is absent' : `the key is at revision ${currentRevision}`
+  return new RequestError('precondition-failed', `${found}; nothing was changed`, { currentRevision })
+}

@@ -1,0 +1,90 @@
+import swagger, { type SwaggerTransform, type SwaggerTransformObject } from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
+import { sendJson } from './protocol/answer.ts'
+import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
+import { noQuery } from './cluster/operations.ts'
+import { openapi } from './operating/operations.ts'
+import type { QueryText } from './protocol/query.ts'
+import * as cluster from './cluster/schemas.ts'
+import { RecordSchema } from './keys/schemas.ts'
+import { ProblemSchema } from './protocol/problem-schema.ts'
+
+const components = [
+  ProblemSchema,
+  RecordSchema,
+  cluster.LogIdSchema,
+  cluster.VoteSchema,
+  cluster.MembershipSchema,
+  cluster.MembershipAnswerSchema,
+  cluster.MemberStatusSchema,
+  cluster.ClusterStatusSchema,
+]
+
+const description = `A replicated key-value store on Raft. Every node serves every request.
+
+Failures are \`application/problem+json\` with a stable \`code\`; \`docs/ERRORS.md\` explains each.
+Unknown parameters and fields are refused.`
+
+/** The page loads its own files only; its style sheets set styles inline. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'"
+
+/** Collects the operations of the routes that are registered after it. */
+export function registerOpenapi(app: FastifyInstance, version: string): void {
+  for (const schema of components) app.addSchema(schema)
+  const optionalBodies = new Set<string>()
+  const transform: SwaggerTransform = ({ url, route }) => {
+    const operation = route.config?.operation
+    if (operation === undefined) return { url, schema: { hide: true } }
+    if (takesOptionalBody(operation)) optionalBodies.add(operation.id)
+    // A key is one parameter, though the router knows it as the rest of the path.
+    return { url: url.replace(/\*$/, ':key'), schema: documentationOf(operation) }
+  }
+  void app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Quorate', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      servers: [{ url: '/' }],
+      tags: [
+        { name: 'keys', description: 'Keys and their values.' },
+        { name: 'cluster', description: 'Who is in the cluster, and who leads it.' },
+        { name: 'operating', description: 'Health, metrics, documentation.' },
+      ],
+    },
+    refResolver: {
+      buildLocalReference: ({ $id }, _base, _fragment, at) => (typeof $id === 'string' ? $id : `def-${at}`),
+    },
+    transform,
+    transformObject: (document) => corrected(document, optionalBodies),
+  })
+}
+
+/** What the translation cannot say: that a body may be missing. */
+function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodies: ReadonlySet<string>) {
+  if (!('openapiObject' in document)) return document.swaggerObject
+  const { openapiObject } = document
+  for (const path of Object.values(openapiObject.paths ?? {})) {
+    for (const operation of [path?.put, path?.post]) {
+      const body = operation?.requestBody
+      if (body === undefined || !('content' in body)) continue
+      if (optionalBodies.has(operation?.operationId ?? '')) body.required = false
+    }
+  }
+  return openapiObject
+}
+
+/** The document, and a page to read it and to try the operations on. */
+export function registerDocumentationRoutes(app: FastifyInstance): void {
+  void app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
+    staticCSP: CONTENT_SECURITY_POLICY,
+  })
+  let text: string | null = null
+  app.get<{ Querystring: QueryText }>('/openapi.json', { config: { operation: openapi } }, (request, reply) => {
+    noQuery.read(request.query.text)
+    text ??= JSON.stringify(app.swagger())
+    sendJson(reply, {}, text)
+  })
+}

@@ -1,0 +1,174 @@
+import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Registry,
+  type CounterConfiguration,
+  type GaugeConfiguration,
+} from 'prom-client'
+import { assert } from '../../lib/assert.ts'
+import type { HistogramView, MetricsView, Services } from '../services.ts'
+
+const EVENT_LOOP_QUANTILES = [0.5, 0.9, 0.99, 1]
+const EVENT_LOOP_RESOLUTION_MS = 10
+
+type Read = (view: MetricsView) => number
+
+const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
+  ['has_leader', 'Whether this node knows a leader.', (view) => Number(view.hasLeader)],
+  ['is_leader', 'Whether this node leads.', (view) => Number(view.isLeader)],
+  ['is_learner', 'Whether this node has no vote.', (view) => Number(view.isLearner)],
+  ['term', 'The current term.', (view) => view.term],
+  ['committed_index', 'The last index known to be committed.', (view) => view.committedIndex],
+  ['applied_index', 'The last index applied to the state.', (view) => view.appliedIndex],
+  ['last_log_index', 'The last index in the log.', (view) => view.lastIndex],
+  ['purged_index', 'The last index freed from the log.', (view) => view.purgedIndex],
+  ['revision', 'The revision of the store.', (view) => view.revision],
+  ['proposals_pending', 'Writes that wait for their outcome.', (view) => view.proposalsPending],
+  ['reads_pending', 'Reads that wait for their revision.', (view) => view.readsPending],
+  ['log_size_bytes', 'Size of the log on disk.', (view) => view.logBytes],
+  ['state_size_bytes', 'Size of the state on disk.', (view) => view.stateBytes],
+]
+
+const counters: readonly (readonly [name: string, help: string, read: Read])[] = [
+  ['leader_changes_total', 'Changes of leader that this node has seen.', (view) => view.leaderChanges],
+  ['elections_total', 'Elections that this node has stood in.', (view) => view.elections],
+  ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
+  ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
+  ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
+  ['snapshots_sent_total', 'Snapshots sent to other nodes.', (view) => view.snapshotsSent],
+  ['snapshots_installed_total', 'Snapshots installed on this node.', (view) => view.snapshotsInstalled],
+]
+
+const peerGauges: readonly (readonly [
+  name: string,
+  help: string,
+  read: (peer: MetricsView['peers'][number]) => number | null,
+])[] = [
+  ['peer_connected', 'Whether the connection to the peer is up.', (peer) => Number(peer.connected)],
+  ['peer_round_trip_seconds', 'The last round trip to the peer.', (peer) => peer.roundTripSeconds],
+  ['peer_matched_index', 'The last index that the peer is known to hold.', (peer) => peer.matchedIndex],
+]
+
+const histograms: readonly (readonly [name: string, help: string, read: (view: MetricsView) => HistogramView])[] = [
+  ['log_sync_duration_seconds', 'Time to write and sync a batch of the log.', (view) => view.logSyncSeconds],
+  ['apply_duration_seconds', 'Time to apply a batch to the state.', (view) => view.applySeconds],
+]
+
+/** The text of `/metrics`. Numbers are read when they are asked for; nothing is counted here while requests run. */
+export class MetricsPage {
+  readonly contentType: string
+  private readonly registry = new Registry()
+  private readonly health: Services['health']
+  private readonly eventLoopDelay: IntervalHistogram
+  /** What the text that is being made shows; null before the first. */
+  private view: MetricsView | null = null
+
+  constructor({ health, version, logLinesDropped }: Services) {
+    this.health = health
+    this.contentType = this.registry.contentType
+    this.eventLoopDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
+    this.eventLoopDelay.enable()
+    collectDefaultMetrics({ register: this.registry })
+    this.addBuild(version)
+    for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
+    for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
+    this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
+    for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
+    this.addEventLoopDelay()
+  }
+
+  async text(): Promise<string> {
+    const view = this.health.metrics()
+    this.view = view
+    const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, read(view)))
+    return [await this.registry.metrics(), ...texts].join('\n')
+  }
+
+  private shown(): MetricsView {
+    assert(this.view !== null, 'metrics are collected while a text is made')
+    return this.view
+  }
+
+  close(): void {
+    this.eventLoopDelay.disable()
+  }
+
+  private addGauge(
+    name: string,
+    help: string,
+    collect: (gauge: Gauge) => void,
+    labelNames: readonly string[] = [],
+  ): void {
+    const configuration: GaugeConfiguration<string> = {
+      name: `quorate_${name}`,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.registry],
+      collect() {
+        collect(this)
+      },
+    }
+    // The registry holds it.
+    void new Gauge(configuration)
+  }
+
+  private addCounter(name: string, help: string, current: () => number): void {
+    const configuration: CounterConfiguration<string> = {
+      name: `quorate_${name}`,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        this.inc(current())
+      },
+    }
+    void new Counter(configuration)
+  }
+
+  private addBuild(version: string): void {
+    this.addGauge('build_info', 'What runs here.', (gauge) => gauge.set({ version, node: process.version }, 1), [
+      'version',
+      'node',
+    ])
+  }
+
+  private addPeerGauge(name: string, help: string, read: (peer: MetricsView['peers'][number]) => number | null): void {
+    const collect = (gauge: Gauge): void => {
+      gauge.reset()
+      for (const peer of this.shown().peers) {
+        const value = read(peer)
+        if (value !== null) gauge.set({ peer: peer.id }, value)
+      }
+    }
+    this.addGauge(name, help, collect, ['peer'])
+  }
+
+  /** Since the last time that the metrics were read. */
+  private addEventLoopDelay(): void {
+    const collect = (gauge: Gauge): void => {
+      for (const quantile of EVENT_LOOP_QUANTILES) {
+        const nanoseconds = this.eventLoopDelay.percentile(quantile * 100)
+        // The histogram counts from one tick of the sampler to the next, the sampler's own interval included.
+        gauge.set({ quantile }, Math.max(0, nanoseconds / 1e9 - EVENT_LOOP_RESOLUTION_MS / 1000))
+      }
+      this.eventLoopDelay.reset()
+    }
+    this.addGauge('event_loop_delay_seconds', 'How late the event loop was, since the last reading.', collect, [
+      'quantile',
+    ])
+  }
+}
+
+/** Counts that exist already, in the text format: prom-client's own histograms would have to see every observation. */
+function histogramText(name: string, help: string, view: HistogramView): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
+  let below = 0
+  for (const [at, bound] of view.bounds.entries()) {
+    below += view.counts[at] ?? 0
+    lines.push(`${name}_bucket{le="${bound}"} ${below}`)
+  }
+  lines.push(`${name}_bucket{le="+Inf"} ${view.count}`, `${name}_sum ${view.sum}`, `${name}_count ${view.count}`, '')
+  return lines.join('\n')
+}

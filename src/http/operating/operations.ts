@@ -1,0 +1,69 @@
+import { Type } from 'typebox'
+import type { Operation } from '../protocol/operation.ts'
+import { bareFlag, names } from '../protocol/parameters.ts'
+import { QueryReader } from '../protocol/query.ts'
+
+export const healthQuery = new QueryReader({
+  verbose: bareFlag('A line for each check, such as `[+]leader ok`.'),
+  exclude: names('Checks to leave out, separated by commas.'),
+})
+
+const text = { 'text/plain': Type.String() }
+
+export const livez: Operation = {
+  id: 'getLiveness',
+  tag: 'operating',
+  summary: 'Whether the process turns and its stores work',
+  description: 'Never depends on a quorum: restarting a node does not mend a partition.',
+  query: healthQuery.spec,
+  answers: { 200: { description: 'It does.', content: text } },
+  errors: ['not-ready'],
+}
+
+export const readyz: Operation = {
+  id: 'getReadiness',
+  tag: 'operating',
+  summary: 'Whether this node serves linearizable reads',
+  query: healthQuery.spec,
+  answers: { 200: { description: 'It does.', content: text } },
+  errors: ['not-ready'],
+}
+
+export const metrics: Operation = {
+  id: 'getMetrics',
+  tag: 'operating',
+  summary: 'Metrics for Prometheus',
+  query: {},
+  answers: { 200: { description: 'The text format of Prometheus.', content: text } },
+  errors: [],
+}
+
+export const version: Operation = {
+  id: 'getVersion',
+  tag: 'operating',
+  summary: 'What runs here',
+  query: {},
+  answers: {
+    200: {
+      description: 'The version.',
+      content: {
+        'application/json': Type.Object(
+          { version: Type.String(), node: Type.String() },
+          { additionalProperties: false },
+        ),
+      },
+    },
+  },
+  errors: [],
+}
+
+export const openapi: Operation = {
+  id: 'getOpenApi',
+  tag: 'operating',
+  summary: 'This document',
+  query: {},
+  answers: {
+    200: { description: 'OpenAPI 3.1.', content: { 'application/json': Type.Unsafe<object>({ type: 'object' }) } },
+  },
+  errors: [],
+}

@@ -1,0 +1,67 @@
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { RequestError } from '../../lib/errors.ts'
+import { sendJson } from '../protocol/answer.ts'
+import { noQuery } from '../cluster/operations.ts'
+import * as operations from './operations.ts'
+import { sendProblem } from '../protocol/problem.ts'
+import { invalidQuery, type QueryText } from '../protocol/query.ts'
+import type { HealthCheck, Services } from '../services.ts'
+import { MetricsPage } from './metrics-page.ts'
+
+interface Plain {
+  readonly Querystring: QueryText
+}
+
+/** What operators and their machines ask: health, metrics, version. */
+export function registerOperatingRoutes(app: FastifyInstance, services: Services): void {
+  const { health, version } = services
+  app.get<Plain>('/livez', { config: { operation: operations.livez } }, (request, reply) => {
+    sendHealth(reply, 'livez', health.live(), request.query.text)
+  })
+  app.get<Plain>('/readyz', { config: { operation: operations.readyz } }, async (request, reply) => {
+    // A query that is wrong is refused before any check runs.
+    operations.healthQuery.read(request.query.text)
+    sendHealth(reply, 'readyz', await health.ready(), request.query.text)
+  })
+
+  const page = new MetricsPage(services)
+  app.addHook('onClose', () => page.close())
+  app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
+    noQuery.read(request.query.text)
+    reply.headers({ 'content-type': page.contentType, 'cache-control': 'no-store' }).send(await page.text())
+  })
+
+  app.get<Plain>('/version', { config: { operation: operations.version } }, (request, reply) => {
+    noQuery.read(request.query.text)
+    sendJson(reply, {}, JSON.stringify({ version, node: process.version }))
+  })
+}
+
+/** The status tells the result; with `?verbose` the text tells each check, as the health endpoints of Kubernetes do. */
+function sendHealth(reply: FastifyReply, name: string, checks: readonly HealthCheck[], queryText: string): void {
+  const { verbose, exclude } = operations.healthQuery.read(queryText)
+  const unknown = exclude.find((excluded) => !checks.some((check) => check.name === excluded))
+  if (unknown !== undefined) {
+    throw invalidQuery(
+      'exclude',
+      `names ${unknown}, which is no check here; there are: ${checks.map((check) => check.name).join(', ')}`,
+    )
+  }
+  const considered = checks.filter((check) => !exclude.includes(check.name))
+  const failed = considered.filter((check) => !check.ok)
+  reply.header('cache-control', 'no-store')
+  const lines = checks.map((check) => lineOf(check, exclude.includes(check.name))).join('\n')
+  if (failed.length > 0) {
+    const summary = `failed: ${failed.map((check) => `${check.name} (${check.detail})`).join(', ')}`
+    const detail = verbose ? `${lines}\n${name} check failed` : summary
+    sendProblem(reply, new RequestError('not-ready', detail, { checks: considered }))
+    return
+  }
+  const text = verbose ? `${lines}\n${name} check passed\n` : 'ok\n'
+  void reply.headers({ 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }).send(text)
+}
+
+function lineOf(check: HealthCheck, excluded: boolean): string {
+  if (excluded) return `[+]${check.name} excluded: ok`
+  return check.ok ? `[+]${check.name} ok` : `[-]${check.name} failed: ${check.detail}`
+}

@@ -1,0 +1,49 @@
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+
+/** The bytes of answers that are in memory: those on their way to slow readers, and those that are being made. */
+export class AnswerRoom {
+  private readonly bytesMax: number
+  private taken = 0
+  /** Called when there is no room: may end connections that keep others from being served. */
+  onFull: () => void = () => {}
+
+  constructor(bytesMax: number = limits.httpAnswerBytesMax) {
+    this.bytesMax = bytesMax
+  }
+
+  get bytes(): number {
+    return this.taken
+  }
+
+  /** For what cannot be refused any more. */
+  take(bytes: number): void {
+    this.taken += bytes
+  }
+
+  give(bytes: number): void {
+    this.taken -= bytes
+  }
+
+  /** Throws `overloaded` when there is no room for an answer of `bytes`. One answer at a time always has room. */
+  check(bytes: number): void {
+    if (this.fits(bytes)) return
+    this.onFull()
+    if (this.fits(bytes)) return
+    throw new RequestError(
+      'overloaded',
+      `answers of ${this.taken} bytes wait for their readers on this node, which is as much as it holds; try again later`,
+    )
+  }
+
+  /** Room for an answer that is about to be made. Returns a function that gives it back, to be called once. */
+  reserve(bytes: number): () => void {
+    this.check(bytes)
+    this.take(bytes)
+    return () => this.give(bytes)
+  }
+
+  private fits(bytes: number): boolean {
+    return this.taken === 0 || this.taken + bytes <= this.bytesMax
+  }
+}

@@ -1,0 +1,61 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyReply } from 'fastify'
+import { keyToText, type Key, type KeyRecord } from '../../kv/index.ts'
+import type { AnswerContext } from '../services.ts'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+export const BYTES_TYPE = 'application/octet-stream'
+export const NDJSON_TYPE = 'application/x-ndjson'
+
+/** Lower-case names, as Fastify keeps them. */
+export interface AnswerHeaders {
+  [name: string]: string | number
+}
+
+/** The headers of every answer on a data route. */
+export function answerHeaders(context: AnswerContext): AnswerHeaders {
+  const headers: AnswerHeaders = {
+    'quorate-revision': context.revision,
+    'quorate-served-by': context.servedBy,
+    'quorate-consistency': context.consistency,
+  }
+  if (context.leader !== null) headers['quorate-leader'] = context.leader
+  return headers
+}
+
+export function etagOf(revision: number): string {
+  return `"${revision}"`
+}
+
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** `"value":"text"` for UTF-8, `"valueBase64":"..."` for anything else. */
+function valueMember(value: Uint8Array): string {
+  const bytes = bufferOf(value)
+  return isUtf8(bytes)
+    ? `"value":${JSON.stringify(bytes.toString('utf8'))}`
+    : `"valueBase64":"${bytes.toString('base64')}"`
+}
+
+function revisionMembers(record: KeyRecord): string {
+  const { createRevision, modRevision, version, lease } = record
+  return `"createRevision":${createRevision},"modRevision":${modRevision},"version":${version},"lease":${lease}`
+}
+
+/** Answers with JSON that is already text. The exact length is given, so Fastify has nothing left to find out. */
+export function sendJson(reply: FastifyReply, headers: AnswerHeaders, text: string): FastifyReply {
+  headers['content-type'] = JSON_TYPE
+  headers['content-length'] = Buffer.byteLength(text)
+  return reply.headers(headers).send(text)
+}
+
+/** A record in its JSON form. */
+export function recordJson(key: Key, record: KeyRecord): string {
+  return `{"key":${JSON.stringify(keyToText(key))},${valueMember(record.value)},${revisionMembers(record)}}`
+}
+
+export function keyOnlyJson(key: Key, record: KeyRecord): string {
+  return `{"key":${JSON.stringify(keyToText(key))},${revisionMembers(record)}}`
+}

@@ -1,0 +1,102 @@
+import { ServerResponse, type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders } from 'node:http'
+import { limits } from '../../limits.ts'
+import { ApiRequest } from './api-request.ts'
+import type { Caller } from '../services.ts'
+
+/** What a response needs of the connection that it leaves by. */
+export interface AnswerLine {
+  readonly isGone: boolean
+  /** `bytes` of an answer are in memory from now on. */
+  onHeld(bytes: number): void
+  /** The answer is decided: what follows on the connection may go by it. */
+  onAnswered(response: ApiResponse<IncomingMessage>): void
+}
+
+/** Who waits for `reply`; undefined when no connection stands behind it. */
+export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined {
+  return raw instanceof ApiResponse ? raw : undefined
+}
+
+/** A request whose body is no longer than this is read to its end before the next one, though nobody wants its body. */
+const SKIPPED_BYTES_MAX = 64 * 1024
+
+/**
+ * A response that hands a large body to its connection piece by piece: how much a reader takes can be seen then, and a connection
+ * keeps what is not taken once.
+ */
+export class ApiResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
+  /** Bytes of its body that it has put into memory; given back when it is closed. */
+  heldBytes = 0
+  /** Its request is being handled, and is not answered. */
+  isRunning = false
+  private isAnswered = false
+  private line: AnswerLine | null = null
+  private rest: Buffer | null = null
+
+  /** Nobody takes the answer any more. */
+  get isGone(): boolean {
+    return this.line?.isGone === true
+  }
+
+  attach(line: AnswerLine): void {
+    this.line = line
+  }
+
+  override writeHead(
+    statusCode: number,
+    statusMessage?: string | OutgoingHttpHeaders | OutgoingHttpHeader[],
+    headers?: OutgoingHttpHeaders | OutgoingHttpHeader[],
+  ): this {
+    if (this.leavesBodyUnread()) this.setHeader('connection', 'close')
+    return typeof statusMessage === 'string'
+      ? super.writeHead(statusCode, statusMessage, headers)
+      : super.writeHead(statusCode, statusMessage)
+  }
+
+  override end(body?: unknown, encoding?: BufferEncoding | (() => void) | null, onSent?: (() => void) | null): this {
+    this.hold(body)
+    if (!this.isAnswered) {
+      this.isAnswered = true
+      this.line?.onAnswered(this)
+    }
+    const sent = typeof encoding === 'function' ? encoding : onSent
+    if (typeof sent === 'function') this.once('finish', sent)
+    const text = typeof encoding === 'string' ? encoding : 'utf8'
+    if (this.heldBytes <= limits.httpAnswerPieceBytes || !(typeof body === 'string' || Buffer.isBuffer(body))) {
+      return super.end(body, text)
+    }
+    this.rest = typeof body === 'string' ? Buffer.from(body, text) : body
+    this.sendRest()
+    return this
+  }
+
+  private hold(body: unknown): void {
+    const bytes = typeof body === 'string' ? Buffer.byteLength(body) : Buffer.isBuffer(body) ? body.length : 0
+    if (bytes === 0 || this.closed) return
+    this.heldBytes += bytes
+    this.line?.onHeld(bytes)
+  }
+
+  private readonly sendRest = (): void => {
+    const { rest } = this
+    if (rest === null || this.destroyed) return
+    const piece = rest.subarray(0, limits.httpAnswerPieceBytes)
+    if (piece.length === rest.length) {
+      this.rest = null
+      super.end(piece)
+      return
+    }
+    this.rest = rest.subarray(piece.length)
+    if (this.write(piece)) setImmediate(this.sendRest)
+    else this.once('drain', this.sendRest)
+  }
+
+  /** Whether what is left of the request has to be read past by closing: it is long, of unknown length, or may never come. */
+  private leavesBodyUnread(): boolean {
+    const { req } = this
+    if (req.complete) return false
+    if (req instanceof ApiRequest && req.awaitsContinue) return true
+    const length = req.headers['content-length']
+    return length === undefined ? req.headers['transfer-encoding'] !== undefined : Number(length) > SKIPPED_BYTES_MAX
+  }
+}

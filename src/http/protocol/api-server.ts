@@ -1,0 +1,57 @@
+import { createServer, type Server } from 'node:http'
+import { limits } from '../../limits.ts'
+import { ApiRequest } from './api-request.ts'
+import { ApiResponse } from './api-response.ts'
+import type { Connections } from './connections.ts'
+import type { Handler } from './line.ts'
+import type { Lines } from './lines.ts'
+
+/** Times that a test may shorten. */
+export interface ApiServerOptions {
+  readonly headersTimeoutMs: number
+  readonly receiveTimeoutMs: number
+  readonly connectionsCheckMs: number
+  readonly answerStallTimeoutMs: number
+}
+
+export const apiServerDefaults: ApiServerOptions = {
+  headersTimeoutMs: limits.httpHeadersTimeoutMs,
+  receiveTimeoutMs: limits.httpReceiveTimeoutMs,
+  connectionsCheckMs: limits.httpConnectionsCheckMs,
+  answerStallTimeoutMs: limits.httpAnswerStallTimeoutMs,
+}
+
+export interface ApiServerDependencies {
+  readonly handler: Handler
+  readonly connections: Connections
+  readonly lines: Lines
+  /** The system could not accept a connection. */
+  readonly onAcceptFailed: (error: Error) => void
+}
+
+/** The listener of the API, with its limits. The strict parser of Node stays on: it refuses the shapes of request smuggling. */
+export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): Server {
+  const { handler, connections, lines, onAcceptFailed } = dependencies
+  const server = createServer({
+    IncomingMessage: ApiRequest,
+    ServerResponse: ApiResponse,
+    headersTimeout: options.headersTimeoutMs,
+    requestTimeout: options.receiveTimeoutMs,
+    connectionsCheckingInterval: options.connectionsCheckMs,
+    keepAliveTimeout: limits.httpKeepAliveMs,
+    maxHeaderSize: limits.httpHeaderBytesMax,
+    insecureHTTPParser: false,
+    noDelay: true,
+    // Refused with a problem document instead (`protocol-checks.ts`).
+    requireHostHeader: false,
+  })
+  // A client that ends its side behind its request still reads the answer.
+  Object.assign(server, { httpAllowHalfOpen: true })
+  server.on('connection', (socket) => connections.onConnection(socket))
+  lines.serve(server, connections, handler)
+  // A connection that could not be accepted, for want of descriptors, say, leaves the listener working.
+  server.on('error', (error) => {
+    if (server.listening) onAcceptFailed(error)
+  })
+  return server
+}

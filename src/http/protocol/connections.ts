@@ -1,0 +1,110 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import { endWithProblem } from './raw-failure.ts'
+
+export interface ConnectionsOptions {
+  /** Connections that are served at once. */
+  readonly max: number
+  /** How long a connection must have been idle before it may be closed for another one. */
+  readonly idleMsMin: number
+}
+
+export const connectionsDefaults: ConnectionsOptions = {
+  max: limits.httpConnectionsMax,
+  idleMsMin: limits.httpIdleMsMin,
+}
+
+export interface ConnectionsDependencies {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** So many connections have been refused since the last call. At most once in `limits.httpRefusalReportMs`. */
+  readonly onRefused: (refused: number) => void
+}
+
+/**
+ * The connections of clients, within their maximum: for a new one the connection that was idle longest is closed, as a client
+ * that keeps connections must expect at any time. When all are at work the new one is refused, with an answer that says so.
+ */
+export class Connections {
+  private readonly options: ConnectionsOptions
+  private readonly dependencies: ConnectionsDependencies
+  private readonly served = new Set<Socket>()
+  /** Those on which no request is worked on, since when, the longest first. */
+  private readonly idleSince = new Map<Socket, number>()
+  /** Requests of a connection that are worked on: several, when they are pipelined. */
+  private readonly requests = new Map<Socket, number>()
+  /** Connections that are told that there are too many. */
+  private refusing = 0
+  private refused = 0
+  private reportedAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: ConnectionsOptions, dependencies: ConnectionsDependencies) {
+    this.options = options
+    this.dependencies = dependencies
+  }
+
+  onConnection(socket: Socket): void {
+    if (this.served.size >= this.options.max && !this.closeIdle()) return this.refuse(socket)
+    this.served.add(socket)
+    this.idleSince.set(socket, this.dependencies.now())
+    socket.once('close', () => {
+      this.served.delete(socket)
+      this.idleSince.delete(socket)
+      this.requests.delete(socket)
+    })
+  }
+
+  /** Whether the request is to be answered. */
+  onRequest({ socket }: IncomingMessage, response: ServerResponse): boolean {
+    if (!this.served.has(socket)) return false
+    this.idleSince.delete(socket)
+    this.requests.set(socket, (this.requests.get(socket) ?? 0) + 1)
+    response.once('close', () => this.onAnswered(socket))
+    return true
+  }
+
+  private onAnswered(socket: Socket): void {
+    if (!this.served.has(socket)) return
+    const left = (this.requests.get(socket) ?? 1) - 1
+    if (left > 0) return void this.requests.set(socket, left)
+    this.requests.delete(socket)
+    this.idleSince.set(socket, this.dependencies.now())
+  }
+
+  private closeIdle(): boolean {
+    for (const [socket, since] of this.idleSince) {
+      // A client that has just connected, or had its answer, is about to send something.
+      if (this.dependencies.now() - since < this.options.idleMsMin) return false
+      this.served.delete(socket)
+      this.idleSince.delete(socket)
+      socket.destroy()
+      return true
+    }
+    return false
+  }
+
+  private refuse(socket: Socket): void {
+    if (this.refusing < limits.httpRefusalsMax) this.tell(socket)
+    else socket.destroy()
+    this.refused += 1
+    const now = this.dependencies.now()
+    if (now - this.reportedAt < limits.httpRefusalReportMs) return
+    this.reportedAt = now
+    this.dependencies.onRefused(this.refused)
+    this.refused = 0
+  }
+
+  private tell(socket: Socket): void {
+    const { max } = this.options
+    endWithProblem(socket, new RequestError('overloaded', `this node serves at most ${max} connections at once`))
+    // Reads on until the client has the answer and closes: what is unread when a connection is closed would take it back.
+    const cut = setTimeout(() => socket.destroy(), limits.httpRefusalMsMax)
+    this.refusing += 1
+    socket.once('close', () => {
+      clearTimeout(cut)
+      this.refusing -= 1
+    })
+  }
+}

@@ -1,0 +1,116 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { InvariantError } from '../../lib/assert.ts'
+import { RequestError, StorageError } from '../../lib/errors.ts'
+import type { AllowedMethods } from './allowed-methods.ts'
+import { issueOf, type BodyMistake } from './body-issues.ts'
+import { sendProblem } from './problem.ts'
+import { invalidRequest } from './query.ts'
+
+export interface FailureDependencies {
+  /** For failures that are bugs of ours. */
+  readonly onUnexpected: (
+    error: unknown,
+    request: { readonly id: string; readonly method: string; readonly url: string },
+  ) => void
+  /** For a broken belief or a failed store: the node must stop. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** What Fastify and its plugins throw: an error with a code and a status. */
+interface FrameworkError extends Error {
+  readonly code?: string
+  readonly statusCode?: number
+  readonly validation?: readonly BodyMistake[]
+}
+
+/** Makes every failure leave as a problem document, whoever raised it. */
+export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, dependencies: FailureDependencies): void {
+  app.setErrorHandler((error: FrameworkError, request, reply) => sendFailure(error, request, reply, dependencies))
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request.url)
+    const methods = allowed.methodsOf(path)
+    // A route that has nothing under this name, such as a file of the documentation page, ends here as well.
+    if (methods.length === 0 || methods.includes(request.method)) {
+      return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
+    }
+    const detail = `${request.method} is not allowed on ${path}; allowed: ${methods.join(', ')}`
+    return sendProblem(reply.header('allow', methods.join(', ')), new RequestError('method-not-allowed', detail))
+  })
+}
+
+export function sendFailure(
+  error: FrameworkError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  dependencies: FailureDependencies,
+): FastifyReply {
+  const expected = requestErrorOf(error, request)
+  if (expected !== null) return sendProblem(reply, expected)
+  dependencies.onUnexpected(error, { id: request.id, method: request.method, url: request.url })
+  if (error instanceof InvariantError || error instanceof StorageError) dependencies.onFatal(error)
+  return sendProblem(
+    reply,
+    new RequestError('internal', `an unexpected error; the log of the node tells more (${request.id})`),
+  )
+}
+
+function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
+}
+
+function requestErrorOf(error: FrameworkError, request: FastifyRequest): RequestError | null {
+  if (error instanceof RequestError) return error
+  if (error.validation !== undefined) return bodyError(error.validation)
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return tooLarge(request)
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return unsupportedMediaType(request)
+    case 'FST_ERR_BAD_URL':
+      return badUrl(request.raw.url ?? '')
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return invalidRequest({ path: 'body', message: 'has another length than Content-Length says' })
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+      return invalidRequest({ path: 'body', message: 'is not valid JSON' })
+    case undefined:
+    default:
+      return clientError(error)
+  }
+}
+
+/** Anything else that a plugin blames on the client. */
+function clientError(error: FrameworkError): RequestError | null {
+  const status = error.statusCode ?? 500
+  if (status === 404) return new RequestError('route-not-found', 'there is nothing here')
+  return status >= 400 && status < 500 ? new RequestError('invalid-request', error.message, { issues: [] }) : null
+}
+
+function bodyError(validation: NonNullable<FrameworkError['validation']>): RequestError {
+  const issues = validation.map(issueOf)
+  const [first = { path: 'body', message: 'is invalid' }] = issues
+  return new RequestError('invalid-request', `${first.path} ${first.message}`, { issues })
+}
+
+function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {
+  const type = headers['content-type']
+  const given = type === undefined ? 'there is no Content-Type' : `the Content-Type ${JSON.stringify(type)} is refused`
+  const allowed =
+    routeOptions.config.operation?.body === 'value'
+      ? 'send application/octet-stream for a value, or any other well-formed type'
+      : 'send application/json'
+  return new RequestError('unsupported-media-type', `${given}: ${allowed}`)
+}
+
+function tooLarge(request: FastifyRequest): RequestError {
+  const limitBytes = request.routeOptions.bodyLimit
+  return request.routeOptions.config.operation?.body === 'value'
+    ? new RequestError('value-too-large', `a value has at most ${limitBytes} bytes`, { limitBytes })
+    : new RequestError('request-too-large', `a body has at most ${limitBytes} bytes here`, { limitBytes })
+}
+
+function badUrl(url: string): RequestError {
+  return url.startsWith('/kv/')
+    ? new RequestError('invalid-key', 'the key in the path is not percent-encoded UTF-8')
+    : invalidRequest({ path: 'path', message: 'is not percent-encoded UTF-8' })
+}

@@ -1,0 +1,139 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type { AnswerRoom } from './answer-room.ts'
+import type { ApiRequest } from './api-request.ts'
+import type { ApiResponse } from './api-response.ts'
+import type { Connections } from './connections.ts'
+import { Line, type Handler } from './line.ts'
+import { problemAnswer } from './problem.ts'
+import { refusalOf, type Refusal } from './protocol-checks.ts'
+import { lastWordsFor } from './raw-failure.ts'
+
+export interface LinesOptions {
+  /** A client that takes less than `httpAnswerTakenBytesMin` of its answers in this time is cut off. */
+  readonly answerStallTimeoutMs: number
+}
+
+/** Between two looks at connections that linger. */
+const LINGER_CHECK_MS = 100
+/** How long a client that takes nothing is left alone when others cannot be served for lack of room. */
+const PATIENCE_MS = 2_000
+
+/** The connections of all clients: what they may hold together, and the end of those that do not get on. */
+export class Lines {
+  private readonly options: LinesOptions
+  private readonly room: AnswerRoom
+  private readonly lines = new Map<Socket, Line>()
+  private readonly lingering = new Set<Line>()
+  private requests = 0
+  private readonly now: () => number
+
+  /** `now`: monotonic milliseconds. */
+  constructor(options: LinesOptions, room: AnswerRoom, now: () => number) {
+    this.options = options
+    this.room = room
+    this.now = now
+    room.onFull = () => this.endIdle()
+  }
+
+  /** Takes the requests on the connections of `server` that are served; `handler` gets each of them in its turn. */
+  serve(server: Server<typeof ApiRequest, typeof ApiResponse>, connections: Connections, handler: Handler): void {
+    const take = (request: ApiRequest, response: ApiResponse): void => {
+      if (connections.onRequest(request, response)) this.onRequest(request, response)
+    }
+    server.on('connection', (socket) => this.open(socket, handler))
+    server.on('request', take)
+    // An expectation that nobody here knows is no reason to refuse (RFC 9110, 10.1.1).
+    server.on('checkExpectation', take)
+    server.on('checkContinue', (request, response) => {
+      request.continueWhenRead(() => {
+        if (!response.headersSent) response.writeContinue()
+      })
+      take(request, response)
+    })
+    const { answerStallTimeoutMs } = this.options
+    const everyMs = Math.min(1_000, answerStallTimeoutMs / 4)
+    const check = setInterval(() => this.endSlow(), everyMs)
+    check.unref()
+    server.once('close', () => clearInterval(check))
+  }
+
+  /** Bytes that are no request, or a request that did not come in time. */
+  onClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+    const line = this.lines.get(socket)
+    // The parser of a connection that is being ended may still complain.
+    if (line?.isEnding === true) return
+    const words = lastWordsFor(error, socket)
+    if (words === null || line === undefined) socket.destroy()
+    else line.endWith(words)
+  }
+
+  private open(socket: Socket, handler: Handler): void {
+    const line = new Line(socket, {
+      now: this.now,
+      handler,
+      onHeld: (bytes) => this.room.take(bytes),
+      onRequests: (count) => (this.requests += count),
+      onLingering: (one) => this.linger(one),
+    })
+    this.lines.set(socket, line)
+    socket.once('close', () => {
+      this.lines.delete(socket)
+      this.lingering.delete(line)
+    })
+  }
+
+  private onRequest(request: ApiRequest, response: ApiResponse): void {
+    const line = this.lines.get(request.socket)
+    if (line === undefined || line.isEnding) return
+    const refusal = refusalOf(request) ?? this.overload()
+    if (refusal === null) line.take(request, response)
+    else if (refusal.error.code === 'overloaded' && line.openRequests >= limits.httpPipelinedMax)
+      request.socket.destroy()
+    else {
+      line.admit(response)
+      refuse(response, refusal)
+    }
+  }
+
+  private overload(): Refusal | null {
+    if (this.requests < limits.httpRequestsMax) return null
+    const detail = `this node has ${this.requests} requests in hand, which is as much as it takes; try again later`
+    return { error: new RequestError('overloaded', detail), isSound: true }
+  }
+
+  private endSlow(): void {
+    const now = this.now()
+    for (const line of this.lines.values()) {
+      line.watch(now, limits.httpAnswerTakenBytesMin)
+      if (line.slowMs(now) > this.options.answerStallTimeoutMs) line.socket.destroy()
+    }
+  }
+
+  private endIdle(): void {
+    const now = this.now()
+    for (const line of this.lines.values()) if (line.idleMs(now) > PATIENCE_MS) line.socket.destroy()
+  }
+
+  private linger(line: Line): void {
+    this.lingering.add(line)
+    if (this.lingering.size === 1) this.checkLingering()
+  }
+
+  private checkLingering(): void {
+    const timer = setTimeout(() => {
+      const now = this.now()
+      for (const line of this.lingering) if (line.hasLingered(now)) line.socket.destroy()
+      if (this.lingering.size > 0) this.checkLingering()
+    }, LINGER_CHECK_MS)
+    timer.unref()
+  }
+}
+
+function refuse(response: ApiResponse, { error, isSound, headers = {} }: Refusal): void {
+  const { status, headers: about, text } = problemAnswer(error)
+  const closing = isSound ? {} : { connection: 'close' }
+  response.writeHead(status, { ...headers, ...about, ...closing }).end(text)
+}

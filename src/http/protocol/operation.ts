@@ -1,0 +1,115 @@
+import { Type, type TSchema } from 'typebox'
+import type { FastifySchema } from 'fastify'
+import { failures, type ErrorCode } from '../../lib/errors.ts'
+import { mustSayWhenToRetry, PROBLEM_MEDIA_TYPE } from './problem.ts'
+import type { QuerySpec } from './query.ts'
+
+/** One kind of answer of an operation. */
+export interface AnswerDoc {
+  readonly description: string
+  readonly headers?: Readonly<Record<string, TSchema>>
+  /** By media type; absent: no body. */
+  readonly content?: Readonly<Record<string, TSchema>>
+}
+
+/**
+ * What a route takes and answers, for the OpenAPI document. Fastify itself validates JSON bodies only, by the same schema:
+ * paths, query strings and headers are read by the code that this describes, so that the hot routes pay for nothing else.
+ */
+export interface Operation {
+  readonly id: string
+  readonly tag: 'keys' | 'cluster' | 'operating'
+  readonly summary: string
+  readonly description?: string
+  readonly path?: Readonly<Record<string, TSchema>>
+  readonly query?: QuerySpec
+  readonly headers?: Readonly<Record<string, TSchema>>
+  /** `value`: the bytes of a value, of any type. */
+  readonly body?: { readonly schema: TSchema; readonly required: boolean } | 'value'
+  readonly answers: Readonly<Record<number, AnswerDoc>>
+  /** Beside those that every operation can answer. */
+  readonly errors: readonly ErrorCode[]
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    operation?: Operation
+  }
+}
+
+/** What any request may meet, whatever it asks for. */
+const commonErrors: readonly ErrorCode[] = [
+  'invalid-request',
+  'request-timeout',
+  'overloaded',
+  'header-too-large',
+  'not-implemented',
+  'internal',
+]
+
+/** The operation in the shape that @fastify/swagger translates. */
+export function documentationOf(operation: Operation): FastifySchema {
+  const { id, tag, summary, description, path, query, headers, body } = operation
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    ...(path === undefined ? {} : { params: Type.Object(path) }),
+    ...(query === undefined ? {} : { querystring: Type.Object(querySchemas(query)) }),
+    ...(headers === undefined ? {} : { headers: Type.Object(optional(headers)) }),
+    ...(body === undefined ? {} : { body: bodySchema(body) }),
+    response: { ...answerSchemas(operation), ...errorSchemas([...new Set([...commonErrors, ...operation.errors])]) },
+  }
+}
+
+function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]))
+}
+
+function querySchemas(query: QuerySpec): Record<string, TSchema> {
+  return optional(Object.fromEntries(Object.entries(query).map(([name, { schema }]) => [name, schema])))
+}
+
+function bodySchema(body: NonNullable<Operation['body']>): unknown {
+  return body === 'value' ? contentOf({ '*/*': Type.Unsafe({ description: 'The bytes of the value.' }) }) : body.schema
+}
+
+function contentOf(content: Readonly<Record<string, TSchema>>): { content: Record<string, { schema: TSchema }> } {
+  return { content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])) }
+}
+
+function answerSchemas({ answers }: Operation): Record<string, unknown> {
+  const schemas: Record<string, unknown> = {}
+  for (const [status, { description, headers, content }] of Object.entries(answers)) {
+    schemas[status] = {
+      description,
+      ...(headers === undefined ? {} : { headers }),
+      ...(content === undefined ? { type: 'null' } : contentOf(content)),
+    }
+  }
+  return schemas
+}
+
+/** One answer a status, which names its codes. */
+function errorSchemas(codes: readonly ErrorCode[]): Record<string, unknown> {
+  const codesOf = new Map<number, ErrorCode[]>()
+  for (const code of codes) {
+    const { status } = failures[code]
+    codesOf.set(status, [...(codesOf.get(status) ?? []), code])
+  }
+  return Object.fromEntries([...codesOf].map(([status, grouped]) => [String(status), errorSchema(status, grouped)]))
+}
+
+function errorSchema(status: number, codes: readonly ErrorCode[]): unknown {
+  const code = Type.Unsafe<ErrorCode>({ type: 'string', enum: [...codes] })
+  return {
+    description: codes.map((name) => `\`${name}\`: ${failures[name].title}`).join('; '),
+    ...(mustSayWhenToRetry(status) ? { headers: { 'Retry-After': Type.Integer({ description: 'Seconds.' }) } } : {}),
+    ...contentOf({ [PROBLEM_MEDIA_TYPE]: Type.Intersect([Type.Ref('Problem'), Type.Object({ code })]) }),
+  }
+}
+
+export function takesOptionalBody({ body }: Operation): boolean {
+  return body !== undefined && (body === 'value' || !body.required)
+}

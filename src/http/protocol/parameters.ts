@@ -1,0 +1,127 @@
+import { Type, type TSchema } from 'typebox'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import { describeDuration } from '../../config/setting.ts'
+import { keyFromText, type Key } from '../../kv/index.ts'
+import { ParameterError, type Parameter } from './query.ts'
+
+/** `?name=true` or `?name=false`; absent is false. */
+export function flag(description: string): Parameter<boolean> {
+  return {
+    absent: false,
+    schema: Type.Boolean({ default: false, description }),
+    parse(text) {
+      if (text === 'true') return true
+      if (text === 'false') return false
+      throw new ParameterError('must be true or false')
+    },
+  }
+}
+
+/** The same, and the bare name means true, as operators type it: `?verbose`. */
+export function bareFlag(description: string): Parameter<boolean> {
+  const { parse, ...rest } = flag(description)
+  return { ...rest, parse: (text) => text === '' || parse(text) }
+}
+
+export function oneOf<const Name extends string>(
+  names: readonly Name[],
+  absent: Name,
+  description: string,
+): Parameter<Name> {
+  return {
+    absent,
+    schema: Type.Unsafe<Name>({ type: 'string', enum: [...names], default: absent, description }),
+    parse(text) {
+      const found = names.find((name) => name === text)
+      if (found === undefined) throw new ParameterError(`must be one of ${names.join(', ')}`)
+      return found
+    },
+  }
+}
+
+const INTEGER = /^(0|[1-9][0-9]*)$/
+
+function integerIn(text: string, least: number, most: number): number {
+  const value = INTEGER.test(text) ? Number(text) : Number.NaN
+  if (value >= least && value <= most) return value
+  throw new ParameterError(`must be a whole number from ${least} to ${most}`)
+}
+
+export function integer(least: number, most: number, absent: number, description: string): Parameter<number> {
+  return {
+    absent,
+    schema: Type.Integer({ minimum: least, maximum: most, default: absent, description }),
+    parse: (text) => integerIn(text, least, most),
+  }
+}
+
+export function optionalInteger(least: number, description: string): Parameter<number | null> {
+  return {
+    absent: null,
+    schema: Type.Integer({ minimum: least, maximum: Number.MAX_SAFE_INTEGER, description }),
+    parse: (text) => integerIn(text, least, Number.MAX_SAFE_INTEGER),
+  }
+}
+
+const DURATION = /^([0-9]{1,15}(?:\.[0-9]{1,6})?)(ms|s|m|h)?$/
+const MS_BY_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+function durationIn(text: string, leastMs: number, mostMs: number): number {
+  const match = DURATION.exec(text)
+  const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * (MS_BY_UNIT[match[2] ?? 's'] ?? Number.NaN))
+  if (ms >= leastMs && ms <= mostMs) return ms
+  throw new ParameterError(
+    `must be a duration such as 500ms, 30s, 5m or plain seconds, from ${describeDuration(leastMs)} to ${describeDuration(mostMs)}`,
+  )
+}
+
+function durationSchema(absentMs: number | null, description: string): TSchema {
+  const example = { pattern: DURATION.source, examples: ['500ms', '30s', '5m', '10'] }
+  return Type.String({ ...example, ...(absentMs === null ? {} : { default: `${absentMs}ms` }), description })
+}
+
+export function optionalDuration(mostMs: number, description: string): Parameter<number | null> {
+  return { absent: null, schema: durationSchema(null, description), parse: (text) => durationIn(text, 0, mostMs) }
+}
+
+/** The deadline of a request, which every route that waits for something has. */
+export const timeout: Parameter<number> = {
+  absent: limits.requestTimeoutMsDefault,
+  schema: durationSchema(
+    limits.requestTimeoutMsDefault,
+    `How long the request may take: \`500ms\`, \`30s\`, \`5m\` or plain seconds, at most ${limits.requestTimeoutMsMax / 1000} s.`,
+  ),
+  parse: (text) => durationIn(text, 1, limits.requestTimeoutMsMax),
+}
+
+/** For what needs the leader. */
+export const redirect = flag('Answer `307` with the address of the leader instead of forwarding to it.')
+
+/** A client's key, or the failure that says what is wrong with it. */
+export function requireKey(text: string): Key {
+  const outcome = keyFromText(text, limits.keyBytesMax)
+  if (outcome.kind === 'key') return outcome.key
+  throw new RequestError('invalid-key', outcome.reason)
+}
+
+export function optionalKey(description: string): Parameter<Key | null> {
+  return {
+    absent: null,
+    schema: Type.String({ minLength: 1, maxLength: limits.keyBytesMax, description }),
+    parse: requireKey,
+  }
+}
+
+export function optionalText(description: string): Parameter<string | null> {
+  return { absent: null, schema: Type.String({ description }), parse: (text) => text }
+}
+
+/** Names separated by commas. */
+export function names(description: string): Parameter<readonly string[]> {
+  return {
+    absent: [],
+    schema: Type.String({ description, examples: ['leader,applied'] }),
+    parse: (text) => text.split(',').filter((name) => name.length > 0),
+  }
+}

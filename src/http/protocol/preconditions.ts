@@ -1,0 +1,114 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { limits } from '../../limits.ts'
+import type { Condition } from '../../kv/index.ts'
+import { invalidRequest } from './query.ts'
+import type { RequestError } from '../../lib/errors.ts'
+
+const NUMBER = /^(?:0|[1-9][0-9]{0,14})$/
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+
+function invalidHeader(name: string, message: string): RequestError {
+  return invalidRequest({ path: `header/${name}`, message })
+}
+
+interface EntityTag {
+  readonly isWeak: boolean
+  /** Null for a tag that is not of this store. */
+  readonly number: number | null
+}
+
+const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*/y
+
+/** The tags of a list (RFC 9110, 8.8.3 and 5.6.1), of which each may be anybody's. */
+function tagsIn(name: string, text: string, what: string): readonly EntityTag[] {
+  const tags: EntityTag[] = []
+  for (let at = 0; at <= text.length; at++) {
+    ENTITY_TAG.lastIndex = at
+    const [whole, weak, opaque = ''] = ENTITY_TAG.exec(text) ?? []
+    if (whole === undefined) throw invalidHeader(name, `must be ${what}`)
+    at += whole.length
+    if (at < text.length && text[at] !== ',') throw invalidHeader(name, `must be ${what}`)
+    tags.push({ isWeak: weak !== undefined, number: NUMBER.test(opaque) ? Number(opaque) : null })
+  }
+  return tags
+}
+
+/** No key is ever at this revision, and no membership at this index. */
+const NEVER = 0
+const NO_MEMBERSHIP = -1
+
+/**
+ * The one number that a strong comparison with the tags of `If-Match` can find (RFC 9110, 13.1.1): weak tags and those of others match
+ * nothing. Null: there is none.
+ */
+function strongNumberIn(text: string, what: string): number | null {
+  const tags = tagsIn('if-match', text, what)
+  const numbers = new Set(tags.filter(({ isWeak }) => !isWeak).map(({ number }) => number))
+  numbers.delete(null)
+  if (numbers.size > 1) throw invalidHeader('if-match', `names several; one is allowed: ${what}`)
+  const [number = null] = numbers
+  return number
+}
+
+const REVISION_TAG = 'a revision in quotes, such as "12", or *'
+
+function refuse(headers: IncomingHttpHeaders, name: 'if-match' | 'if-none-match', message: string): void {
+  if (headers[name] !== undefined) throw invalidHeader(name, message)
+}
+
+/** What a `PUT` demands of the current record. */
+export function putCondition(headers: IncomingHttpHeaders): Condition | null {
+  const ifNoneMatch = headers['if-none-match']
+  if (ifNoneMatch === undefined) return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
+  refuse(headers, 'if-match', 'contradicts If-None-Match; send one of them')
+  if (ifNoneMatch !== '*')
+    throw invalidHeader('if-none-match', 'must be * on a write; to replace one revision send If-Match')
+  return { type: 'absent' }
+}
+
+/** What a `DELETE` demands of the current record. */
+export function deleteCondition(headers: IncomingHttpHeaders): Condition | null {
+  refuse(headers, 'if-none-match', 'has no meaning on DELETE')
+  return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
+}
+
+function matchCondition(text: string): Condition {
+  if (text === '*') return { type: 'present' }
+  const revision = strongNumberIn(text, REVISION_TAG)
+  if (revision === 0) throw invalidHeader('if-match', 'must be above 0; for an absent key send If-None-Match: *')
+  return { type: 'mod-revision', revision: revision ?? NEVER }
+}
+
+/**
+ * The revisions that a reader has, by weak comparison (RFC 9110, 13.1.2): a proxy that compresses makes tags weak. `any`: it wants an
+ * answer only while the key is absent. Null: no condition.
+ */
+export function readCondition(headers: IncomingHttpHeaders): readonly (number | null)[] | 'any' | null {
+  refuse(headers, 'if-match', 'has no meaning on a read; send If-None-Match')
+  const text = headers['if-none-match']
+  if (text === undefined) return null
+  return text === '*' ? 'any' : tagsIn('if-none-match', text, `${REVISION_TAG}, or a list`).map(({ number }) => number)
+}
+
+/** Conditions name a revision of one key, so a range takes none. */
+export function refuseConditions(headers: IncomingHttpHeaders): void {
+  refuse(headers, 'if-match', 'applies to a single key')
+  refuse(headers, 'if-none-match', 'applies to a single key')
+}
+
+/** The index of the membership that the caller has seen. */
+export function membershipCondition(headers: IncomingHttpHeaders): number | null {
+  refuse(headers, 'if-none-match', 'has no meaning here; send If-Match')
+  const text = headers['if-match']
+  return text === undefined
+    ? null
+    : (strongNumberIn(text, 'the index of a membership in quotes, such as "12"') ?? NO_MEMBERSHIP)
+}
+
+export function idempotencyKey(headers: IncomingHttpHeaders): string | null {
+  const key = headers['idempotency-key']
+  if (key === undefined) return null
+  // Node joins a repeated header with a comma and a blank, and a blank is not visible.
+  if (typeof key === 'string' && key.length <= limits.idempotencyKeyBytesMax && VISIBLE_ASCII.test(key)) return key
+  throw invalidHeader('idempotency-key', `must be 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`)
+}

@@ -1,0 +1,64 @@
+import type { FastifyReply } from 'fastify'
+import { failures, type ErrorCode, type RequestError } from '../../lib/errors.ts'
+
+/** The body of every failed request (RFC 9457), with the facts of its code beside these members. */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly ambiguous: boolean
+}
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
+export const PROBLEM_TYPE = `${PROBLEM_MEDIA_TYPE}; charset=utf-8`
+
+/** Seconds in `Retry-After`. Elections take less, and a longer wait would be a guess. */
+const RETRY_AFTER_SECONDS = '1'
+
+/** Members that a code always has, for the case that the failure was raised without them. */
+const absentFacts: Partial<Record<ErrorCode, Readonly<Record<string, unknown>>>> = {
+  'no-leader': { leader: null },
+}
+
+export function problemOf(error: RequestError): Problem {
+  const { status, title, retryable, ambiguous } = failures[error.code]
+  return {
+    type: `urn:quorate:error:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    retryable,
+    ambiguous,
+    ...absentFacts[error.code],
+    ...error.facts,
+  }
+}
+
+export function mustSayWhenToRetry(status: number): boolean {
+  return status === 429 || status === 503
+}
+
+/** The whole answer, for those who send it themselves. */
+export function problemAnswer(error: RequestError): {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | number>>
+  readonly text: string
+} {
+  const problem = problemOf(error)
+  const { status } = problem
+  const text = JSON.stringify(problem)
+  const headers = { 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(text) }
+  const isLater = mustSayWhenToRetry(status)
+  return { status, headers: isLater ? { ...headers, 'retry-after': RETRY_AFTER_SECONDS } : headers, text }
+}
+
+/** Answers with the problem. Headers that are already set stay, so that a failure after a read still tells its revision. */
+export function sendProblem(reply: FastifyReply, error: RequestError): FastifyReply {
+  const problem = problemOf(error)
+  if (mustSayWhenToRetry(problem.status)) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem))
+}

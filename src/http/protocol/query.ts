@@ -1,0 +1,123 @@
+import type { TSchema } from 'typebox'
+import { RequestError } from '../../lib/errors.ts'
+
+/** One parameter of a query string: how its text is read, what it is when absent, and how it is documented. */
+export interface Parameter<T> {
+  /** Throws a `ParameterError` that says what is allowed. */
+  readonly parse: (text: string) => T
+  readonly absent: T
+  readonly schema: TSchema
+}
+
+/** The parameters that a route takes; any other is refused. */
+export type QuerySpec = Readonly<Record<string, Parameter<unknown>>>
+
+export type Query<Spec extends QuerySpec> = {
+  readonly [Name in keyof Spec]: Spec[Name] extends Parameter<infer T> ? T : never
+}
+
+/** What is wrong with the text of a parameter, in words that follow its name: "must be ...". */
+export class ParameterError extends Error {
+  override readonly name = 'ParameterError'
+}
+
+/** One thing that is wrong with a request. `path`: where, such as `query/limit`, `header/if-match`, `body/members/0/id`. */
+export interface Issue {
+  readonly path: string
+  readonly message: string
+}
+
+export function invalidRequest(issue: Issue): RequestError {
+  return new RequestError('invalid-request', `${issue.path} ${issue.message}`, { issues: [issue] })
+}
+
+export function invalidQuery(name: string, message: string): RequestError {
+  return invalidRequest({ path: `query/${name}`, message })
+}
+
+/** The raw query string in the place where Fastify keeps the parsed one: reading it is the route's business. */
+export interface QueryText {
+  readonly text: string
+  readonly [name: string]: unknown
+}
+
+const NO_QUERY: QueryText = Object.freeze({ text: '' })
+
+export function keepQueryText(text: string): QueryText {
+  return text.length === 0 ? NO_QUERY : { text }
+}
+
+export type RawQuery = ReadonlyMap<string, string>
+
+const NO_PARAMETERS: RawQuery = new Map()
+
+/** Names and values, decoded. A name given twice, or text that is not UTF-8 in percent-encoding, is refused. */
+export function splitQuery(text: string): RawQuery {
+  if (text.length === 0) return NO_PARAMETERS
+  const values = new Map<string, string>()
+  for (const part of text.split('&')) {
+    if (part.length === 0) continue
+    const equals = part.indexOf('=')
+    const name = decodePart(equals < 0 ? part : part.slice(0, equals))
+    if (values.has(name)) throw invalidQuery(name, 'is given twice')
+    values.set(name, equals < 0 ? '' : decodePart(part.slice(equals + 1)))
+  }
+  return values
+}
+
+const UNENCODED = /[^\x21-\x7e]/
+
+function decodePart(text: string): string {
+  if (UNENCODED.test(text)) throw invalidQueryText(text)
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    throw invalidQueryText(text)
+  }
+}
+
+function invalidQueryText(text: string): RequestError {
+  const message = `holds ${JSON.stringify(text.slice(0, 100))}, which is not percent-encoded UTF-8`
+  return invalidRequest({ path: 'query', message })
+}
+
+/** Reads parameters by `spec`. What a request without a query string gets is one frozen object: the common case costs nothing. */
+export class QueryReader<Spec extends QuerySpec> {
+  readonly spec: Spec
+  private readonly absent: Query<Spec>
+
+  constructor(spec: Spec) {
+    this.spec = spec
+    const absent = Object.entries(spec).map(([name, parameter]) => [name, parameter.absent])
+    this.absent = Object.freeze(Object.fromEntries(absent)) as Query<Spec>
+  }
+
+  read(text: string): Query<Spec> {
+    return text.length === 0 ? this.absent : this.from(splitQuery(text))
+  }
+
+  from(values: RawQuery): Query<Spec> {
+    if (values.size === 0) return this.absent
+    const query: Record<string, unknown> = { ...this.absent }
+    for (const [name, text] of values) {
+      const parameter = Object.hasOwn(this.spec, name) ? this.spec[name] : undefined
+      if (parameter === undefined) throw invalidQuery(name, `is unknown; known here: ${this.names()}`)
+      query[name] = parse(name, text, parameter)
+    }
+    return query as Query<Spec>
+  }
+
+  private names(): string {
+    const names = Object.keys(this.spec)
+    return names.length === 0 ? 'none' : names.join(', ')
+  }
+}
+
+function parse(name: string, text: string, parameter: Parameter<unknown>): unknown {
+  try {
+    return parameter.parse(text)
+  } catch (error) {
+    if (error instanceof ParameterError) throw invalidQuery(name, error.message)
+    throw error
+  }
+}

@@ -1,0 +1,86 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { CommandResult, Key } from '../../kv/index.ts'
+import { keyToText } from '../../kv/index.ts'
+import { assert } from '../../lib/assert.ts'
+import { RequestError } from '../../lib/errors.ts'
+import type { KeyRange } from './key-range.ts'
+import type { AnswerContext, KeyValueAccess } from '../services.ts'
+import { refusalOf, taggedStep } from '../keys/writes.ts'
+
+export interface ChunkedAnswer {
+  readonly revision: number
+  readonly deleted: number
+  readonly chunks: number
+  readonly context: AnswerContext
+}
+
+export interface ChunkedDeleteOptions {
+  readonly range: KeyRange
+  /** For the idempotency key. */
+  readonly headers: IncomingHttpHeaders
+  readonly timeoutMs: number
+}
+
+/**
+ * Deletes a range of any size as several entries, one after the other. Each is atomic and removes the first keys that are left; the
+ * next begins where it ended, so that no step passes over what the steps before removed. A key that is written meanwhile in the part
+ * that is done stays.
+ *
+ * Fails with what stopped it, and says what was deleted by then.
+ */
+export class ChunkedDelete {
+  private readonly keys: KeyValueAccess
+  private readonly options: ChunkedDeleteOptions
+  private readonly now: () => number
+  private revision = 0
+  private deleted = 0
+  private chunks = 0
+
+  /** `now`: monotonic milliseconds. */
+  constructor(keys: KeyValueAccess, options: ChunkedDeleteOptions, now: () => number) {
+    this.keys = keys
+    this.options = options
+    this.now = now
+  }
+
+  async run(): Promise<ChunkedAnswer> {
+    const deadline = this.now() + this.options.timeoutMs
+    let { start } = this.options.range
+    for (;;) {
+      const { result, context } = await this.step(start, deadline - this.now())
+      this.revision = result.revision
+      this.deleted += result.deleted
+      this.chunks += 1
+      const { revision, deleted, chunks } = this
+      if (result.next === null) return { revision, deleted, chunks, context }
+      start = result.next
+    }
+  }
+
+  private async step(start: Key | null, timeoutMs: number) {
+    if (timeoutMs <= 0) throw this.endedBy(new RequestError('deletion-unfinished', 'the time was up'), start)
+    const command = { type: 'delete-range', start, end: this.options.range.end, upToLimit: true } as const
+    const named = taggedStep({ ...command, idempotency: null }, this.options.headers, this.chunks)
+    try {
+      const { result, context } = await this.keys.execute(named, timeoutMs)
+      return { result: rangeDeleted(result), context }
+    } catch (error) {
+      throw error instanceof RequestError ? this.endedBy(error, start) : error
+    }
+  }
+
+  /** What the client has to know when it ends early. Whether the last step may still take effect is told by the code. */
+  private endedBy(error: RequestError, start: Key | null): RequestError {
+    const { revision, deleted, chunks } = this
+    if (chunks === 0) return error
+    const rest = start === null ? '' : `; keys from ${JSON.stringify(keyToText(start))} on are left`
+    const detail = `${error.message}; ${deleted} keys were deleted before that, in ${chunks} changes up to revision ${revision}${rest}`
+    return new RequestError(error.code, detail, { ...error.facts, deleted, revision, chunks })
+  }
+}
+
+function rangeDeleted(result: CommandResult): Extract<CommandResult, { type: 'range-deleted' }> {
+  if (result.type === 'key-reused') throw refusalOf(result)
+  assert(result.type === 'range-deleted', 'a delete of a range up to the limit is answered as such')
+  return result
+}

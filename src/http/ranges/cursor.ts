@@ -1,0 +1,51 @@
+import { crc32 } from 'node:zlib'
+import type { Key } from '../../kv/index.ts'
+import { limits } from '../../limits.ts'
+import type { KeyRange } from './key-range.ts'
+import { invalidQuery } from '../protocol/query.ts'
+
+/** Where a listing goes on. `revision`: what the first page showed; later pages show nothing older. */
+export interface Cursor {
+  readonly after: Key
+  readonly revision: number
+}
+
+/** version u8, check of the range u32, revision f64, key. Opaque to clients: the format may change. */
+const VERSION = 1
+const CHECK_AT = 1
+const REVISION_AT = 5
+const KEY_AT = 13
+
+/** Ties a cursor to the range and the direction that it was made for. */
+function checkOf(range: KeyRange, reverse: boolean): number {
+  return crc32(JSON.stringify([range.start, range.end, reverse]))
+}
+
+export function cursorText(cursor: Cursor, range: KeyRange, reverse: boolean): string {
+  const bytes = Buffer.alloc(KEY_AT + cursor.after.length)
+  bytes.writeUInt8(VERSION, 0)
+  bytes.writeUInt32BE(checkOf(range, reverse), CHECK_AT)
+  bytes.writeDoubleBE(cursor.revision, REVISION_AT)
+  bytes.write(cursor.after, KEY_AT, 'latin1')
+  return bytes.toString('base64url')
+}
+
+const BASE64URL = /^[A-Za-z0-9_-]+$/
+
+export function cursorFromText(text: string, range: KeyRange, reverse: boolean): Cursor {
+  const bytes = BASE64URL.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0)
+  const keyBytes = bytes.length - KEY_AT
+  if (keyBytes < 1 || keyBytes > limits.keyBytesMax || bytes.readUInt8(0) !== VERSION) {
+    throw invalidQuery('cursor', 'is not a cursor that this store gave')
+  }
+  if (bytes.readUInt32BE(CHECK_AT) !== checkOf(range, reverse)) {
+    throw invalidQuery('cursor', 'belongs to another range; repeat the parameters of the first page')
+  }
+  const after = bytes.toString('latin1', KEY_AT) as Key
+  const revision = bytes.readDoubleBE(REVISION_AT)
+  const inside = (range.start === null || after >= range.start) && (range.end === null || after < range.end)
+  if (!inside || !Number.isSafeInteger(revision) || revision < 0) {
+    throw invalidQuery('cursor', 'is not a cursor that this store gave')
+  }
+  return { after, revision }
+}

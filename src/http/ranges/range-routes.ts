@@ -1,0 +1,211 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { unreachable } from '../../lib/assert.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import { negotiate } from '../protocol/accept.ts'
+import type { AnswerRoom } from '../protocol/answer-room.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../protocol/answer.ts'
+import { ChunkedDelete } from './chunked-delete.ts'
+import { cursorFromText, cursorText } from './cursor.ts'
+import { isUnbounded, rangeOf, rangeParameters, type KeyRange } from './key-range.ts'
+import { flag, integer, optionalText, redirect, timeout } from '../protocol/parameters.ts'
+import { refuseConditions } from '../protocol/preconditions.ts'
+import { sendProblem } from '../protocol/problem.ts'
+import { invalidQuery, invalidRequest, QueryReader, type Query, type RawQuery } from '../protocol/query.ts'
+import { RecordStream } from './record-stream.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import type { KeyedRecord, ReadOptions, Services } from '../services.ts'
+import type { StreamSlots } from '../protocol/stream-slots.ts'
+import { refusalOf, tagged } from '../keys/writes.ts'
+import { readOptions, readParameters, refuseBody } from '../keys/key-routes.ts'
+
+export const listQuery = new QueryReader({
+  ...rangeParameters,
+  limit: integer(1, limits.listItemsMax, limits.listItemsDefault, 'How many records a page holds at most.'),
+  cursor: optionalText('The `cursor` of the page before; the other parameters stay as they were.'),
+  reverse: flag('From the last key to the first.'),
+  keysOnly: flag('Records without their values.'),
+  countOnly: flag('Only how many keys there are.'),
+  ...readParameters,
+})
+
+export const deleteRangeQuery = new QueryReader({
+  ...rangeParameters,
+  all: flag('Says that no bounds are meant: every key goes.'),
+  chunked: flag(
+    `In several changes, one after the other, of at most ${limits.rangeDeleteKeysMax} keys each; otherwise a range that holds more is refused.`,
+  ),
+  timeout,
+  redirect,
+})
+
+type ListQuery = Query<typeof listQuery.spec>
+
+export interface RangeDependencies {
+  readonly slots: StreamSlots
+  readonly room: AnswerRoom
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+/** The routes of a range of keys. */
+export class RangeRoutes {
+  private readonly services: Services
+  private readonly slots: StreamSlots
+  private readonly room: AnswerRoom
+  private readonly now: () => number
+
+  constructor(services: Services, { slots, room, now }: RangeDependencies) {
+    this.services = services
+    this.slots = slots
+    this.room = room
+    this.now = now
+  }
+
+  async list(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const query = listQuery.from(given)
+    const options = readOptions(query, reply)
+    refuseConditions(request.headers)
+    const range = rangeOf(query)
+    const stream = negotiate(request.headers.accept, ['application/json', NDJSON_TYPE]) === NDJSON_TYPE
+    refuseConflicts(given, query, stream)
+    const redirects = query.redirect && query.consistency !== 'stale'
+    if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
+    if (query.countOnly) return this.sendCount(range, options, reply)
+    return stream ? this.sendStream(range, query, options, reply) : this.sendPage(range, query, options, reply)
+  }
+
+  private async sendPage(
+    range: KeyRange,
+    query: ListQuery,
+    options: ReadOptions,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const { reverse, limit } = query
+    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, reverse)
+    const after = cursor?.after ?? null
+    // Pages may come from different nodes; none shows an older store than the first did.
+    const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
+    const scan = await this.services.keys.scan({ ...range, after, reverse }, { ...options, minRevision })
+    let release = (): void => {}
+    try {
+      release = this.room.reserve(limits.listBytesMax)
+      const { items, done } = await scan.next(limit, limits.listBytesMax)
+      const { revision } = scan.context
+      const last = items.at(-1)
+      const next = done || last === undefined ? null : cursorText({ after: last.key, revision }, range, reverse)
+      const records = items.map(lineFor(query.keysOnly)).join(',')
+      const more = next === null ? '' : `,"cursor":"${next}"`
+      return await sendJson(reply, answerHeaders(scan.context), `{"items":[${records}],"revision":${revision}${more}}`)
+    } finally {
+      release()
+      await scan.close()
+    }
+  }
+
+  private async sendCount(range: KeyRange, options: ReadOptions, reply: FastifyReply): Promise<FastifyReply> {
+    const deadline = this.now() + options.timeoutMs
+    const scan = await this.services.keys.scan({ ...range, after: null, reverse: false }, options)
+    try {
+      let count = 0
+      for (let done = false; !done;) {
+        const piece = await scan.count(limits.countKeysMax)
+        count += piece.count
+        done = piece.done
+        if (!done && this.now() > deadline) {
+          throw new RequestError('read-timeout', `counted ${count} keys when the time was up; allow more with timeout=`)
+        }
+      }
+      return await sendJson(
+        reply,
+        answerHeaders(scan.context),
+        `{"count":${count},"revision":${scan.context.revision}}`,
+      )
+    } finally {
+      await scan.close()
+    }
+  }
+
+  private async sendStream(
+    range: KeyRange,
+    query: ListQuery,
+    options: ReadOptions,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const { scan, records } = await this.openStream(range, query, options)
+    const headers = { ...answerHeaders(scan.context), 'content-type': NDJSON_TYPE, 'cache-control': 'no-store' }
+    return reply.headers(headers).send(records)
+  }
+
+  private async openStream(range: KeyRange, query: ListQuery, options: ReadOptions) {
+    const slot = this.slots.take()
+    try {
+      const scan = await this.services.keys.scan({ ...range, after: null, reverse: query.reverse }, options)
+      const records = new RecordStream(scan, lineFor(query.keysOnly))
+      records.once('close', slot.release)
+      return { scan, records }
+    } catch (error) {
+      slot.release()
+      throw error
+    }
+  }
+
+  async remove(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const query = deleteRangeQuery.from(given)
+    const { headers } = request
+    refuseBody(request)
+    refuseConditions(headers)
+    const range = rangeOf(query)
+    if (query.all && given.size > 0 && !isUnbounded(range)) throw invalidQuery('all', 'contradicts the bounds')
+    if (!query.all && isUnbounded(range)) {
+      throw invalidRequest({
+        path: 'query',
+        message: 'has no bounds: give prefix, start or end, or all=true for every key',
+      })
+    }
+    if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    if (query.chunked) {
+      const options = { range, headers, timeoutMs: query.timeout }
+      const { revision, deleted, chunks, context } = await new ChunkedDelete(
+        this.services.keys,
+        options,
+        this.now,
+      ).run()
+      sendJson(reply, answerHeaders(context), `{"revision":${revision},"deleted":${deleted},"chunks":${chunks}}`)
+      return
+    }
+    const command = tagged({ type: 'delete-range', ...range, upToLimit: false, idempotency: null }, headers)
+    const { result, context } = await this.services.keys.execute(command, query.timeout, callerOf(reply))
+    const answer = answerHeaders(context)
+    switch (result.type) {
+      case 'deleted':
+        sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}}`)
+        return
+      case 'condition-failed':
+      case 'key-reused':
+      case 'range-too-large':
+        sendProblem(reply.headers(answer), refusalOf(result))
+        return
+      case 'put':
+      case 'range-deleted':
+        throw new TypeError('the delete of a range was answered as something else')
+      default:
+        unreachable(result, 'the result of a delete')
+    }
+  }
+}
+
+function lineFor(keysOnly: boolean): (item: KeyedRecord) => string {
+  return keysOnly ? ({ key, record }) => keyOnlyJson(key, record) : ({ key, record }) => recordJson(key, record)
+}
+
+function refuseConflicts(given: RawQuery, query: ListQuery, stream: boolean): void {
+  const paging = ['limit', 'cursor'].find((name) => given.has(name))
+  if (query.countOnly) {
+    const other = paging ?? ['reverse', 'keysOnly'].find((name) => given.has(name))
+    if (other !== undefined) throw invalidQuery(other, 'has no meaning with countOnly')
+  } else if (stream && paging !== undefined) {
+    throw invalidQuery(paging, `has no meaning in a stream (Accept: ${NDJSON_TYPE}), which carries the whole range`)
+  }
+}

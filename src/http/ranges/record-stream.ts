@@ -1,0 +1,57 @@
+import { Readable } from 'node:stream'
+import { limits } from '../../limits.ts'
+import type { KeyedRecord, Scan } from '../services.ts'
+
+/**
+ * The records of a scan, one JSON document a line. Asks the scan for more only when the reader has taken what there was.
+ *
+ * Guarantees that the scan is closed exactly once, after the last `next` has come back: at the end, on a failure, and
+ * when the reader goes away, even before it has read anything.
+ */
+export class RecordStream extends Readable {
+  private readonly scan: Scan
+  private readonly lineOf: (item: KeyedRecord) => string
+  private reading: Promise<void> = Promise.resolve()
+
+  constructor(scan: Scan, lineOf: (item: KeyedRecord) => string) {
+    super({ highWaterMark: limits.streamBytesMax })
+    this.scan = scan
+    this.lineOf = lineOf
+  }
+
+  override _read(): void {
+    this.reading = this.readPiece()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    void this.closeScan(error, callback)
+  }
+
+  private async closeScan(error: Error | null, callback: (error?: Error | null) => void): Promise<void> {
+    let failure = error
+    try {
+      await this.reading
+      await this.scan.close()
+    } catch (closing) {
+      failure ??= closing instanceof Error ? closing : new Error('the scan did not close', { cause: closing })
+    }
+    callback(failure)
+  }
+
+  private async readPiece(): Promise<void> {
+    try {
+      let lines = ''
+      let done = false
+      while (lines.length === 0 && !done) {
+        const piece = await this.scan.next(limits.streamRecordsMax, limits.streamBytesMax)
+        if (this.destroyed) return
+        for (const item of piece.items) lines += `${this.lineOf(item)}\n`
+        done = piece.done
+      }
+      if (lines.length > 0) this.push(lines)
+      if (done) this.push(null)
+    } catch (error) {
+      this.destroy(error instanceof Error ? error : new Error('the scan failed', { cause: error }))
+    }
+  }
+}

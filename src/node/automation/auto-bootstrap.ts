@@ -1,0 +1,252 @@
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type {
+  AutomationPlan,
+  FormationDecision,
+  FormationRules,
+  Place,
+  Pledge,
+  Sighting,
+} from '../../ports/automation.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Candidacy } from '../../ports/transport.ts'
+import { clusterIdOf, hasToken, tokenDigest } from '../codec/cluster-id.ts'
+import type { Formation } from '../membership/bootstrap.ts'
+import type { Logger, NodeOptions } from '../options.ts'
+import type { Pledges } from './pledges.ts'
+import type { Replica } from '../replica.ts'
+import type { Scout } from './peer-discovery.ts'
+import { Verdict } from './decision-log.ts'
+import { membershipOfVoters } from '../membership/api-views.ts'
+
+export interface FounderDependencies {
+  readonly replica: Replica
+  readonly formation: Formation
+  readonly scout: Scout
+  readonly pledges: Pledges
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hash: (text: string) => string
+  readonly onFault: (error: Error) => void
+}
+
+/** For the first entry to be on disk. */
+const FORM_TIMEOUT_MS = 2_000
+
+/** Not for others: to whoever asks, a node that gives its pledge or takes it back is still waiting. */
+const SHOWN = {
+  agree: 'wait',
+  withdraw: 'wait',
+  wait: 'wait',
+  form: 'form',
+  join: 'join',
+  refuse: 'refuse',
+  resume: 'resume',
+} as const
+
+/**
+ * Forms a cluster when everybody agrees on one, or waits to be joined to one that exists (raft.md 3).
+ *
+ * What this node would form is part of what it answers to probes. It may change at any time; what it has pledged itself to does not,
+ * until it is proven that nobody can form it any more.
+ */
+export class Founder {
+  private readonly options: NodeOptions
+  private readonly plan: AutomationPlan
+  private readonly deps: FounderDependencies
+  private readonly rules: FormationRules
+  private readonly verdict: Verdict
+  private readonly startedAt: number
+  private published: string | null = null
+  /** Members that have given the pledge of this node, too, in the round of this node's. */
+  private readonly agreed = new Set<number>()
+  private agreedOn = ''
+  private seen = 1
+  /** A step that takes time is under way: nothing else is decided meanwhile. */
+  private acting = false
+  private trouble: string | null = null
+
+  constructor(
+    options: NodeOptions,
+    plan: AutomationPlan,
+    { expected, delayMs }: NonNullable<AutomationPlan['formation']>,
+    deps: FounderDependencies,
+  ) {
+    this.options = options
+    this.plan = plan
+    this.deps = deps
+    const { clusterToken } = options
+    const { hash, clock } = deps
+    this.rules = {
+      expected,
+      delayMs,
+      token: tokenDigest(clusterToken, hash),
+      carriesToken: (clusterId) => hasToken(clusterId, clusterToken, hash),
+      clusterIdOf: (members: readonly Place[]) => clusterIdOf(membershipOfVoters(members), clusterToken, hash),
+    }
+    this.verdict = new Verdict('formation', deps)
+    this.startedAt = clock.now()
+  }
+
+  /** The digest of the token that nodes of this cluster share. */
+  get token(): string {
+    return this.rules.token
+  }
+
+  candidacy(): Candidacy {
+    const { current: pledge, round } = this.deps.pledges
+    return { token: this.rules.token, proposal: this.published, round, pledge }
+  }
+
+  /** A cluster that was begun beside one that this node has met is not helped to its first leader (`isLed` is false). */
+  mayAdopt(clusterId: string, isLed: boolean): boolean {
+    this.remember(this.deps.scout.sightings())
+    const { metCluster } = this.deps.pledges
+    return isLed || metCluster === null || clusterId === metCluster
+  }
+
+  status() {
+    const { expected } = this.rules
+    const stance = this.verdict.view()
+    // A member does not look around for its cluster any more: what it knows of the addresses is nothing, or old.
+    const sightings = stance.decision === 'resume' ? [] : this.deps.scout.sightings().map(describe)
+    return { ...stance, seen: this.seen, expected, failure: this.trouble, sightings }
+  }
+
+  decide(): void {
+    if (this.acting) return
+    const decision = this.judge()
+    const { nodes } = this.deps.replica.raft.effectiveMembership.membership
+    this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
+    // What came in the way of forming a cluster does not matter to a node that forms none.
+    if (decision.kind !== 'wait' && decision.kind !== 'form' && decision.kind !== 'agree') this.trouble = null
+    this.verdict.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
+    this.published = decision.proposal?.clusterId ?? null
+    switch (decision.kind) {
+      case 'agree':
+        return this.act(() => this.agree(decision.proposal, decision.round))
+      case 'withdraw':
+        return this.act(() => this.deps.pledges.withdraw())
+      case 'form':
+        return this.act(() => this.form(decision.proposal))
+      default:
+    }
+  }
+
+  private judge(): FormationDecision {
+    const { replica, scout, clock, pledges } = this.deps
+    const { id, addresses, incarnation } = this.options
+    const { last } = replica.raft.view()
+    const sightings = scout.sightings()
+    this.remember(sightings)
+    this.count(sightings)
+    const self = {
+      id,
+      raft: addresses.raft,
+      api: addresses.api,
+      incarnation,
+      clusterId: replica.clusterIdentity,
+      hasLog: last !== null,
+      initialized: this.isInitialized,
+      proposal: this.published,
+      round: pledges.round,
+      pledge: pledges.current,
+      agreed: this.agreed,
+    }
+    return this.plan.judges.decideFormation(this.rules, {
+      self,
+      sinceStartMs: clock.now() - this.startedAt,
+      metCluster: pledges.metCluster,
+      sightings,
+      discoveryProblem: scout.problem,
+    })
+  }
+
+  private get isInitialized(): boolean {
+    const { last, vote } = this.deps.replica.raft.view()
+    return last !== null || vote.leaderId.term > 0
+  }
+
+  /** A cluster does not end because its members are away for a while: nobody who has met it forms another in its place. */
+  private remember(sightings: readonly Sighting[]): void {
+    if (this.deps.replica.clusterIdentity !== null) return
+    for (const sighting of sightings) {
+      if (sighting.kind !== 'node' || !sighting.node.hadLeader) continue
+      const { clusterId } = sighting.node
+      if (clusterId !== null && this.rules.carriesToken(clusterId)) this.deps.pledges.meet(clusterId)
+    }
+  }
+
+  /** A node that was heard to agree has done so for good: its pledge is on its disk. */
+  private count(sightings: readonly Sighting[]): void {
+    const { current, round } = this.deps.pledges
+    const pledge = current === null ? '' : `${round} ${current.clusterId}`
+    if (pledge !== this.agreedOn) this.agreed.clear()
+    this.agreedOn = pledge
+    if (current === null) return
+    for (const sighting of sightings) {
+      if (sighting.kind !== 'node') continue
+      const { id, clusterId, candidacy } = sighting.node
+      const isSame = candidacy?.pledge?.clusterId === current.clusterId && candidacy.round === round
+      const isMember = current.members.some((member) => member.id === id)
+      if (isMember && (isSame || clusterId === current.clusterId)) this.agreed.add(id)
+    }
+  }
+
+  private act(step: () => Promise<void>): void {
+    this.acting = true
+    step().then(
+      () => {
+        this.acting = false
+      },
+      (error: unknown) => {
+        this.acting = false
+        if (!(error instanceof RequestError)) return this.deps.onFault(asError(error))
+        this.trouble = `${error.code}: ${error.message}`
+        this.deps.logger.info({ code: error.code, detail: error.message }, 'formation put off')
+      },
+    )
+  }
+
+  /** A list that nobody has agreed to yet is asked about once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
+  private async agree(proposal: Pledge, shared: number | null): Promise<void> {
+    const { formation, pledges, logger } = this.deps
+    if (shared === null) await formation.confirm(proposal, this.plan.probeTimeoutMs)
+    const round = shared ?? Math.max(pledges.round, ...this.roundsOf(proposal)) + 1
+    // It may have been brought into a cluster while it asked.
+    if (this.isInitialized || round <= pledges.round || round > limits.pledgeRoundsMax) return
+    await pledges.give(proposal, round)
+    this.trouble = null
+    logger.info(
+      { clusterId: proposal.clusterId, members: proposal.members.map(({ id }) => id), round },
+      'agreed to form a cluster',
+    )
+  }
+
+  private roundsOf({ members }: Pledge): number[] {
+    return this.deps.scout.sightings().flatMap((sighting) => {
+      if (sighting.kind !== 'node' || !members.some(({ id }) => id === sighting.node.id)) return []
+      return [sighting.node.candidacy?.round ?? 0]
+    })
+  }
+
+  private async form({ members, clusterId }: Pledge): Promise<void> {
+    const { formation, logger } = this.deps
+    await formation.initialize(members, 'appended', FORM_TIMEOUT_MS, { agreed: true })
+    this.trouble = null
+    logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
+function describe(sighting: Sighting) {
+  const { address } = sighting
+  if (sighting.kind !== 'node') return { address, node: null, detail: sighting.detail }
+  const { id, clusterId, candidacy } = sighting.node
+  if (clusterId !== null) return { address, node: id, detail: `belongs to cluster ${clusterId}` }
+  const detail = candidacy === null ? 'has no cluster; waits for a request' : 'has no cluster yet'
+  return { address, node: id, detail }
+}

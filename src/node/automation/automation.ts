@@ -1,0 +1,242 @@
+import { limits } from '../../limits.ts'
+import type { AutomationPlan, NodeFacts, Place, Sighting } from '../../ports/automation.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Candidacy, Hello, Transport } from '../../ports/transport.ts'
+import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
+import { reachable } from '../../config/setting.ts'
+import { readJoin } from '../membership/call-bodies.ts'
+import type { Changes } from '../membership/changes.ts'
+import { Founder } from './auto-bootstrap.ts'
+import type { Formation } from '../membership/bootstrap.ts'
+import type { Logger, NodeOptions } from '../options.ts'
+import type { Peers } from '../peers/peers.ts'
+import type { Pledges } from './pledges.ts'
+import type { Replica } from '../replica.ts'
+import { Scout } from './peer-discovery.ts'
+import { Steward } from './membership-autopilot.ts'
+
+export interface AutomationDependencies {
+  readonly replica: Replica
+  readonly formation: Formation
+  readonly changes: Changes
+  readonly pledges: Pledges
+  readonly peers: Peers
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hash: (text: string) => string
+  /** Whether the members say that this node is none of them. */
+  readonly isOutside: () => boolean
+  readonly onFault: (error: Error) => void
+}
+
+interface Stance {
+  readonly decision: string
+  readonly reason: string
+  /** How long this has been the decision. */
+  readonly sinceMs: number
+}
+
+export interface AutomationStatus {
+  readonly formation: Stance & {
+    readonly mode: 'automatic' | 'manual'
+    /** Nodes of this token that are there, this one included; once this node has a cluster, the members of that. */
+    readonly seen: number
+    readonly expected: number | null
+    /** Why the last attempt to form a cluster came to nothing. */
+    readonly failure: string | null
+    /** What was found at each address; nothing once this node has a cluster. */
+    readonly sightings: readonly {
+      readonly address: string
+      readonly node: number | null
+      readonly detail: string
+    }[]
+  }
+  readonly joining: Stance & { readonly mode: 'on' | 'off'; readonly failure: string | null }
+  readonly autopilot: Stance & { readonly mode: 'off' | 'dry-run' | 'on' }
+}
+
+/** Longest election timeouts without a leader, after which a member looks for the others where discovery says that nodes are. */
+const LOST_TIMEOUTS = 2
+/** A leader asks around this much more rarely than a node that looks for a cluster. */
+const LEADER_PACE = 4
+const PASS_ON_TIMEOUT_MS = 2_000
+/** Beyond the longest host name with a port. */
+const ADDRESS_CHARACTERS_MAX = 280
+const NOTHING: ReadonlySet<string> = new Set()
+
+export const MANUAL: AutomationStatus = {
+  formation: {
+    mode: 'manual',
+    decision: 'none',
+    reason: 'clusters are formed and joined by request',
+    sinceMs: 0,
+    seen: 0,
+    expected: null,
+    failure: null,
+    sightings: [],
+  },
+  joining: { mode: 'off', decision: 'none', reason: 'automatic joining is off', sinceMs: 0, failure: null },
+  autopilot: { mode: 'off', decision: 'none', reason: 'the autopilot is off', sinceMs: 0 },
+}
+
+/** What a node does about its cluster without being asked: looks for peers, forms or joins, and as leader minds the membership. */
+export class Automation {
+  private readonly plan: AutomationPlan
+  private readonly deps: AutomationDependencies
+  private readonly scout: Scout | null
+  private readonly founder: Founder | null
+  private readonly steward: Steward
+  /** Addresses of nodes that wish to join, which the leader is being told of, and until when it need not be told again. */
+  private readonly passedOn = new Map<string, number>()
+  private stage = ''
+  /** Since when no leader is heard; null while one is. */
+  private leaderlessSince: number | null = null
+  private readonly lostAfterMs: number
+  private cancelTurn: (() => void) | null = null
+  private stopped = false
+
+  constructor(options: NodeOptions, plan: AutomationPlan, deps: AutomationDependencies) {
+    this.plan = plan
+    this.deps = deps
+    this.lostAfterMs = options.electionTimeoutMsMax * LOST_TIMEOUTS
+    const { formation } = plan
+    this.scout = formation === null ? null : this.makeScout(options, formation)
+    this.founder =
+      formation === null || this.scout === null
+        ? null
+        : new Founder(options, plan, formation, { ...deps, scout: this.scout })
+    this.steward = new Steward(options, plan, {
+      ...deps,
+      joinable: () => this.joinable(),
+      moved: () => deps.peers.whereabouts.moved,
+    })
+    deps.replica.control.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
+  }
+
+  start(): void {
+    this.turn()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.cancelTurn?.()
+    this.scout?.stop()
+  }
+
+  mayAdopt(clusterId: string, isLed: boolean): boolean {
+    return this.founder?.mayAdopt(clusterId, isLed) ?? true
+  }
+
+  candidacy(): Candidacy | null {
+    return this.founder?.candidacy() ?? null
+  }
+
+  /** A node has been let in to ask who this one is. If it is no member, it may wish to become one. */
+  onHello({ purpose, from, addresses }: Hello): void {
+    if (this.scout === null || purpose !== 'probe' || from === 0 || addresses.raft === '') return
+    const { replica, clock } = this.deps
+    const { state, leader, last, effective } = replica.raft.view()
+    if (effective.membership.nodes.has(from)) return
+    if (state === 'leader') return this.invite(addresses.raft)
+    if (leader === null || last === null || !isAddress(addresses.raft)) return
+    const now = clock.now()
+    for (const [address, until] of this.passedOn) if (until <= now) this.passedOn.delete(address)
+    if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
+    this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
+    // If this fails, the node asks again.
+    replica.control.call('join', { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true).catch(() => undefined)
+  }
+
+  status(): AutomationStatus {
+    const { founder } = this
+    const formation = founder === null ? MANUAL.formation : { mode: 'automatic' as const, ...founder.status() }
+    return { formation, ...this.steward.status() }
+  }
+
+  private turn(): void {
+    if (this.stopped) return
+    if (this.scout !== null) this.lookAround(this.scout)
+    this.founder?.decide()
+    this.steward.decide()
+    this.cancelTurn = this.deps.clock.after(this.plan.intervalMs, () => this.turn())
+  }
+
+  private lookAround(scout: Scout): void {
+    const { state, last, effective } = this.deps.replica.raft.view()
+    const isLost = this.isLost()
+    // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
+    const stage = `${state === 'leader'} ${isLost} ${indexOf(effective.logId)}`
+    if (stage !== this.stage) scout.forget()
+    this.stage = stage
+    if (last === null) scout.look(1, NOTHING)
+    else if (this.deps.isOutside()) scout.look(LEADER_PACE, NOTHING)
+    // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
+    else if (state === 'leader' && this.plan.formation?.autoJoin === true)
+      scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
+    else if (isLost) this.lookForMembers(scout)
+  }
+
+  /** No leader is heard for so long that the others may be elsewhere by now, all of them. */
+  private isLost(): boolean {
+    const { state, leader } = this.deps.replica.raft.view()
+    const now = this.deps.clock.now()
+    if (state === 'leader' || leader !== null) this.leaderlessSince = null
+    else this.leaderlessSince ??= now
+    return this.leaderlessSince !== null && now - this.leaderlessSince >= this.lostAfterMs
+  }
+
+  private lookForMembers(scout: Scout): void {
+    for (const sighting of scout.sightings())
+      if (sighting.kind === 'node') this.deps.peers.onFound({ ...sighting.node, id: nodeId(sighting.node.id) })
+    scout.look(1, NOTHING)
+  }
+
+  /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */
+  private invite(raft: string): void {
+    if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.scout?.add(raft)
+  }
+
+  private sightings(): readonly Sighting[] {
+    return this.scout?.sightings() ?? []
+  }
+
+  private joinable(): Place[] {
+    return this.sightings().flatMap((sighting) => {
+      if (sighting.kind !== 'node') return []
+      const { id, raft, api } = sighting.node
+      return this.isPristine(sighting.node) || this.isStray(sighting.node) ? [{ id, raft, api }] : []
+    })
+  }
+
+  private isPristine({ clusterId, initialized, candidacy }: NodeFacts): boolean {
+    return clusterId === null && !initialized && candidacy !== null && candidacy.token === this.founder?.token
+  }
+
+  /**
+   * Whether a leader began to take the node in and was unseated before the others had heard of it: what made the node a learner
+   * is no entry of the log. A node that was removed holds an entry that is, or that is purged; or it was a voter, and may hold
+   * an entry of its own that nobody else does.
+   */
+  private isStray({ id, clusterId, members, voters, membershipAt }: NodeFacts): boolean {
+    const { raft, clusterIdentity } = this.deps.replica
+    if (clusterId !== clusterIdentity || membershipAt === null) return false
+    if (!members.includes(id) || voters.includes(id)) return false
+    const { established, last } = raft.view()
+    const leaderId = raft.leaderIdAt(membershipAt.index)
+    if (!established) return false
+    return leaderId === null ? membershipAt.index > indexOf(last) : !sameLeaderId(leaderId, membershipAt.leaderId)
+  }
+
+  private makeScout(options: NodeOptions, { discovery }: NonNullable<AutomationPlan['formation']>): Scout {
+    const { intervalMs, probeTimeoutMs } = this.plan
+    const { raft } = options.addresses
+    const { membersMax: addressesMax, discoveryProbesMax: probesMax } = limits
+    return new Scout({ raft, intervalMs, probeTimeoutMs, addressesMax, probesMax }, { ...this.deps, discovery })
+  }
+}
+
+/** Whether somebody could be reached there. Whoever wishes to join says it, and nobody has checked it. */
+function isAddress(text: string): boolean {
+  return text.length <= ADDRESS_CHARACTERS_MAX && reachable(text).ok
+}

@@ -1,0 +1,203 @@
+import type {
+  FormationDecision,
+  FormationRules,
+  FormationView,
+  NodeFacts,
+  Place,
+  Pledge,
+} from '../../ports/automation.ts'
+import { decidePledged, pledgeToShare } from './pledge-decision.ts'
+import { nameNodes, nameSome } from './reasons.ts'
+
+/**
+ * What a node without a cluster of its own does about that (raft.md 3).
+ *
+ * A node pledges itself to a cluster only when all of its members are there, have no other cluster, and propose exactly the same
+ * members, or when another member has done so; and it forms the cluster once all have. It joins whatever cluster of its token it sees, or
+ * has ever seen, rather than pledge itself. So whoever forms, forms the same: the id of the cluster is a hash of its members, and the
+ * first entry of a node is the same bytes on all of them.
+ */
+export function decideFormation(rules: FormationRules, view: FormationView): FormationDecision {
+  const { self } = view
+  const nodes = view.sightings.flatMap((sighting) => (sighting.kind === 'node' ? [sighting.node] : []))
+  const ours = nodes.filter((node) => isOurs(rules, node))
+  const seen = new Set([self.id, ...ours.map(({ id }) => id)]).size
+  if (self.hasLog || self.initialized) {
+    return { kind: 'resume', reason: `this node belongs to cluster ${self.clusterId}`, seen, proposal: null }
+  }
+  const conflict = conflictOf(view, nodes, ours)
+  if (conflict !== null) return { kind: 'refuse', reason: conflict, seen, proposal: null }
+  const pledged = decidePledged(rules, view, ours, seen)
+  if (pledged !== null) return pledged
+  return joinOrRefuse(view, ours, seen) ?? shareOrNot(rules, view, ours, seen) ?? proposeOrWait(rules, view, ours, seen)
+}
+
+/** Nodes of another token, and nodes that are led by hand, are none of this node's business. */
+function isOurs(rules: FormationRules, { clusterId, candidacy }: NodeFacts): boolean {
+  if (clusterId !== null) return rules.carriesToken(clusterId)
+  return candidacy !== null && candidacy.token === rules.token
+}
+
+/** Why nothing can be decided before somebody has corrected something. */
+function conflictOf({ self, sightings }: FormationView, nodes: readonly NodeFacts[], ours: readonly NodeFacts[]) {
+  for (const sighting of sightings) {
+    if (sighting.kind !== 'refused') continue
+    const { code, address, detail } = sighting
+    if (code === 'same-id' || code === 'wrong-incarnation') return `${address}: ${detail}`
+  }
+  for (const { id, incarnation, raft } of nodes) {
+    if (id === self.id && incarnation !== self.incarnation)
+      return `two nodes have the id ${id}, this one and the one at ${raft}: give each node an id of its own`
+  }
+  const all: readonly NodeFacts[] = ours
+  for (const one of [self, ...all]) {
+    for (const other of all) {
+      if (one.id === other.id && one.incarnation !== other.incarnation) {
+        return `two nodes have the id ${one.id}, at ${one.raft} and at ${other.raft}: give each node an id of its own`
+      }
+      if (one.id !== other.id && (one.raft === other.raft || one.api === other.api)) {
+        const shared = one.raft === other.raft ? one.raft : one.api
+        return `nodes ${one.id} and ${other.id} both advertise ${shared}: give each node addresses of its own`
+      }
+    }
+  }
+  return null
+}
+
+function joinOrRefuse(
+  { self, metCluster }: FormationView,
+  ours: readonly NodeFacts[],
+  seen: number,
+): FormationDecision | null {
+  const members = ours.filter(({ hasLog }) => hasLog)
+  const clusters = [...new Set(members.flatMap(({ clusterId }) => clusterId ?? []))].sort()
+  const [clusterId] = clusters
+  if (clusterId === undefined) return null
+  if (clusters.length > 1) {
+    const named = clusters.map((id) => {
+      const nodes = members.filter((member) => member.clusterId === id).map((member) => member.id)
+      return `${id} (${nameNodes(nodes)})`
+    })
+    const reason = `several clusters have this token: ${named.join(', ')}; stop all but one of them, or give them tokens of their own`
+    return { kind: 'refuse', reason, seen, proposal: null }
+  }
+  if (self.clusterId !== null && self.clusterId !== clusterId) {
+    const reason =
+      `this node began to form cluster ${self.clusterId}, and the others have formed ${clusterId}: ` +
+      'stop it, empty its data directory and start it again'
+    return { kind: 'refuse', reason, seen, proposal: null }
+  }
+  const names = nameNodes(
+    members.map(({ id }) => id),
+    ['belongs', 'belong'],
+  )
+  if (metCluster !== null && metCluster !== clusterId) {
+    const reason =
+      `${names} to cluster ${clusterId}, which has had no leader, and this node has met cluster ${metCluster}: start members of that; ` +
+      'if they are gone for good, stop this node, empty its data directory and start it again'
+    return { kind: 'wait', reason, seen, proposal: null }
+  }
+  const isListed = members.some((member) => member.members.includes(self.id))
+  const reason = isListed
+    ? `${names} to cluster ${clusterId}, of which this node is a member: its leader will call`
+    : `${names} to cluster ${clusterId}: asks to join it`
+  return { kind: 'join', reason, seen, proposal: null }
+}
+
+/** A list that others have pledged is formed with them, also before the delay is over, and regardless of which other nodes are there. */
+function shareOrNot(
+  rules: FormationRules,
+  view: FormationView,
+  ours: readonly NodeFacts[],
+  seen: number,
+): FormationDecision | null {
+  if (view.metCluster !== null) return null
+  const found = pledgeToShare(rules, view.self, ours)
+  if (found === null) return null
+  const { proposal, round, by } = found
+  const names = nameNodes(proposal.members.map(({ id }) => id))
+  const reason = `${nameNodes([by], ['has', 'have'])} agreed to form a cluster of ${names}: so does this node`
+  return { kind: 'agree', reason, seen, proposal, round }
+}
+
+function proposeOrWait(
+  rules: FormationRules,
+  view: FormationView,
+  ours: readonly NodeFacts[],
+  seen: number,
+): FormationDecision {
+  const { self } = view
+  const { expected } = rules
+  const wait = (reason: string, proposal: Pledge | null = null): FormationDecision => {
+    return { kind: 'wait', reason, seen, proposal }
+  }
+  const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} there`
+  if (view.metCluster !== null) {
+    const reason =
+      `cluster ${view.metCluster} has this token, and none of its members is there at present: start them; ` +
+      'if they are gone for good, empty the data directories of the nodes that are left, or give them another token, and they form another'
+    return wait(reason)
+  }
+  const found = count + (seen < expected ? missing(rules, view) : '')
+  if (view.sinceStartMs < rules.delayMs) return wait(`lets the cluster formation delay pass; ${found}`)
+  if (seen < expected) return wait(found)
+  const members = [placeOf(self), ...ours.filter(({ id }) => id !== self.id).map(placeOf)]
+    .filter(isFirstOfItsId)
+    .sort((a, b) => a.id - b.id)
+    .slice(0, expected)
+  const names = nameNodes(members.map(({ id }) => id))
+  if (!members.some(({ id }) => id === self.id)) {
+    const forming = nameNodes(
+      members.map(({ id }) => id),
+      ['forms', 'form'],
+    )
+    return wait(`${forming} the cluster; this node joins it then`)
+  }
+  const proposal: Pledge = { clusterId: rules.clusterIdOf(members), members }
+  const chosen = ours.filter(({ id }) => members.some((member) => member.id === id))
+  const bound = [self, ...chosen].filter(({ clusterId }) => clusterId !== null && clusterId !== proposal.clusterId)
+  if (bound.length > 0) {
+    const which = nameNodes(bound.map(({ id }) => id))
+    return wait(`${which} began to form another cluster, whose other members are not there: start them`)
+  }
+  const elsewhere = chosen.filter(({ candidacy }) => candidacy !== null && candidacy.pledge !== null)
+  if (elsewhere.length > 0) {
+    const which = nameNodes(
+      elsewhere.map(({ id }) => id),
+      ['has', 'have'],
+    )
+    return wait(`${which} agreed to form another cluster, whose other members are not there: start them`)
+  }
+  const others = chosen.filter((node) => !agrees(node, proposal)).map(({ id }) => id)
+  if (others.length > 0) {
+    return wait(`${nameNodes(others, ['does', 'do'])} not propose the same cluster of ${names} yet`, proposal)
+  }
+  if (self.proposal !== proposal.clusterId) return wait(`proposes a cluster of ${names}`, proposal)
+  return { kind: 'agree', reason: `all members of a cluster of ${names} propose it`, seen, proposal, round: null }
+}
+
+function agrees({ clusterId, candidacy }: NodeFacts, proposal: Pledge): boolean {
+  return clusterId === proposal.clusterId || candidacy?.proposal === proposal.clusterId
+}
+
+function placeOf({ id, raft, api }: Place): Place {
+  return { id, raft, api }
+}
+
+/** One node may be found under several addresses. */
+function isFirstOfItsId({ id }: Place, at: number, all: readonly Place[]): boolean {
+  return all.findIndex((other) => other.id === id) === at
+}
+
+function missing(rules: FormationRules, { sightings, discoveryProblem }: FormationView): string {
+  const silent = sightings.filter(({ kind }) => kind === 'unreachable').map(({ address }) => address)
+  const refusing = sightings.filter(({ kind }) => kind === 'refused').map(({ address }) => address)
+  const strange = sightings.flatMap((one) => (one.kind === 'node' && !isOurs(rules, one.node) ? [one.node.id] : []))
+  const parts = [
+    strange.length > 0 ? `${nameNodes(strange, ['has', 'have'])} another cluster token or no automatic formation` : '',
+    silent.length > 0 ? `nobody answers at ${nameSome(silent)}` : '',
+    refusing.length > 0 ? `refused at ${nameSome(refusing)}` : '',
+    discoveryProblem ?? '',
+  ].filter((part) => part !== '')
+  return parts.length > 0 ? `; ${parts.join('; ')}` : ''
+}

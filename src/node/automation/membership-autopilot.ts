@@ -1,0 +1,223 @@
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type {
+  AutomationPlan,
+  AutopilotDecision,
+  JoiningDecision,
+  MemberFacts,
+  MembershipFacts,
+  Place,
+} from '../../ports/automation.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { NodeId, RaftView } from '../../raft/index.ts'
+import { indexOf } from '../../raft/index.ts'
+import type { Changes, VoterChange } from '../membership/changes.ts'
+import type { Logger, NodeOptions } from '../options.ts'
+import type { Replica } from '../replica.ts'
+import { Verdict } from './decision-log.ts'
+import { votersOfMembership } from '../membership/api-views.ts'
+
+export interface StewardDependencies {
+  readonly replica: Replica
+  readonly changes: Changes
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Nodes that are there and could become members, some of which may be members already. */
+  readonly joinable: () => readonly Place[]
+  /** Members that are elsewhere than the membership has them. */
+  readonly moved: () => readonly Place[]
+  readonly onFault: (error: Error) => void
+}
+
+const CHANGE_TIMEOUT_MS = 10_000
+/** A node that could not be taken in is tried again after so many intervals. */
+const PUT_OFF_INTERVALS = 10
+
+type Stated = Pick<JoiningDecision | AutopilotDecision, 'kind' | 'reason'>
+
+/** The leader's part of the automation: takes nodes in, lets them vote, and parts with those that are gone. One change at a time. */
+export class Steward {
+  private readonly options: NodeOptions
+  private readonly plan: AutomationPlan
+  private readonly deps: StewardDependencies
+  private readonly joining: Verdict
+  private readonly autopilot: Verdict
+  /** The node that a decision is about. */
+  private readonly concerned = new Map<Verdict, number>()
+  /** Since when a learner keeps up. */
+  private readonly stableSince = new Map<NodeId, number>()
+  /** Since when this leader has it among its members: nobody is missed from before. */
+  private readonly memberSince = new Map<NodeId, number>()
+  private readonly putOff = new Map<number, number>()
+  /** What came in the way of the last change of a node, by its id; the latest last. */
+  private readonly troubles = new Map<number, string>()
+  private changing = false
+
+  constructor(options: NodeOptions, plan: AutomationPlan, deps: StewardDependencies) {
+    this.options = options
+    this.plan = plan
+    this.deps = deps
+    this.joining = new Verdict('joining', deps)
+    this.autopilot = new Verdict('autopilot', deps)
+  }
+
+  status() {
+    const { autopilot, formation } = this.plan
+    const mode: 'on' | 'off' = formation?.autoJoin === true ? 'on' : 'off'
+    return {
+      joining: { mode, ...this.joining.view(), failure: [...this.troubles.values()].at(-1) ?? null },
+      autopilot: { mode: autopilot.mode, ...this.autopilot.view() },
+    }
+  }
+
+  decide(): void {
+    const facts = this.look()
+    if (!facts.leading) this.troubles.clear()
+    if (this.changing) return
+    const { judges, autopilot, stabilizationMs } = this.plan
+    const decision = judges.decideAutopilot({ ...autopilot, stabilizationMs }, facts)
+    this.note(this.autopilot, decision, decision.kind === 'none' ? null : decision.id, facts.leading)
+    if (decision.kind !== 'none' && autopilot.mode === 'on' && !this.putOff.has(decision.id)) {
+      return this.replace(decision)
+    }
+    const joining = judges.decideJoining(
+      {
+        autoJoin: this.plan.formation?.autoJoin ?? false,
+        votersTarget: this.plan.formation?.votersTarget ?? 0,
+        stabilizationMs,
+        membersMax: limits.membersMax,
+      },
+      facts,
+    )
+    this.note(this.joining, joining, idOf(joining), facts.leading)
+    if (joining.kind !== 'none') return this.join(joining)
+    // Nobody waits to be tried again.
+    if (this.putOff.size === 0) this.troubles.clear()
+  }
+
+  /** What is tried again and again without success stays the decision in between, and is logged once. */
+  private note(verdict: Verdict, { kind, reason }: Stated, id: number | null, leading: boolean): void {
+    const last = this.concerned.get(verdict)
+    const isPause = id === null && leading && last !== undefined && this.putOff.has(last)
+    if (isPause || (id !== null && this.troubles.has(id))) return
+    if (id === null) this.concerned.delete(verdict)
+    else this.concerned.set(verdict, id)
+    verdict.note(kind, reason, verdict === this.autopilot ? { mode: this.plan.autopilot.mode } : {})
+  }
+
+  private replace(decision: Exclude<AutopilotDecision, { kind: 'none' }>): void {
+    const { changes } = this.deps
+    switch (decision.kind) {
+      case 'replace-voter':
+        return this.change(decision.id, () => this.setVoters({ add: [decision.by], remove: [decision.id] }))
+      case 'remove-voter':
+        return this.change(decision.id, () => this.setVoters({ add: [], remove: [decision.id] }))
+      case 'remove-learner':
+        return this.change(decision.id, () => changes.removeLearner(decision.id, CHANGE_TIMEOUT_MS))
+    }
+  }
+
+  private join(decision: Exclude<JoiningDecision, { kind: 'none' }>): void {
+    if (decision.kind === 'promote') {
+      return this.change(decision.id, () => this.setVoters({ add: [decision.id], remove: [] }))
+    }
+    if (decision.kind === 'move') {
+      const { members } = decision
+      const [first] = members
+      return first === undefined
+        ? undefined
+        : this.change(first.id, () => this.deps.changes.moveMembers(members, CHANGE_TIMEOUT_MS))
+    }
+    const { member } = decision
+    this.change(member.id, () => this.deps.changes.addLearner({ member, wait: false }, CHANGE_TIMEOUT_MS))
+  }
+
+  private setVoters(voters: VoterChange['voters']): Promise<unknown> {
+    const change = { voters, retain: false, allowLagging: false, force: false, ifMembershipAt: null }
+    return this.deps.changes.changeVoters(change, CHANGE_TIMEOUT_MS)
+  }
+
+  private change(id: number, begin: () => Promise<unknown>): void {
+    const { clock, logger, onFault } = this.deps
+    this.changing = true
+    begin().then(
+      () => {
+        this.changing = false
+        this.troubles.delete(id)
+      },
+      (error: unknown) => {
+        this.changing = false
+        if (!(error instanceof RequestError)) return onFault(error instanceof Error ? error : new Error(String(error)))
+        this.putOff.set(id, clock.now() + PUT_OFF_INTERVALS * this.plan.intervalMs)
+        const isNew = this.remember(id, `node ${id}: ${error.code}: ${error.message}`)
+        const level = isNew ? 'warn' : 'debug'
+        logger[level]({ id, code: error.code, detail: error.message }, 'automatic membership change failed')
+      },
+    )
+  }
+
+  /** Whether the trouble with this node was another before. */
+  private remember(id: number, trouble: string): boolean {
+    const isNew = this.troubles.get(id) !== trouble
+    this.troubles.delete(id)
+    this.troubles.set(id, trouble)
+    const [oldest] = this.troubles.keys()
+    if (oldest !== undefined && this.troubles.size > limits.membersMax) this.troubles.delete(oldest)
+    return isNew
+  }
+
+  private look(): MembershipFacts {
+    const { replica, clock } = this.deps
+    const now = clock.now()
+    const view = replica.raft.view()
+    const leading = view.state === 'leader'
+    for (const [id, until] of this.putOff) if (until <= now) this.putOff.delete(id)
+    const { membership } = view.effective
+    const voters = votersOfMembership(membership)
+    const members = [...membership.nodes.keys()].sort((a, b) => a - b)
+    for (const since of [this.stableSince, this.memberSince])
+      for (const id of since.keys()) if (!leading || !membership.nodes.has(id)) since.delete(id)
+    const facts = (ids: readonly NodeId[]): MemberFacts[] => ids.map((id) => this.member(view, id, now))
+    return {
+      leading,
+      ledMs: leading ? now - replica.journal.ledSince : 0,
+      settled: this.isSettled(view),
+      voters: facts(members.filter((id) => voters.has(id))),
+      learners: facts(members.filter((id) => !voters.has(id))).filter(({ id }) => !this.putOff.has(id)),
+      joinable: leading ? this.deps.joinable().filter(({ id }) => !this.putOff.has(id)) : [],
+      moved: leading ? this.deps.moved().filter(({ id }) => !this.putOff.has(id)) : [],
+    }
+  }
+
+  private isSettled({ effective, committedMembership, established, transferringTo }: RaftView): boolean {
+    const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
+    return isCommitted && effective.membership.configs.length === 1 && established && transferringTo === null
+  }
+
+  private member(view: RaftView, id: NodeId, now: number): MemberFacts {
+    if (id === view.id) return { id, self: true, live: true, silentMs: 0, stableMs: 0 }
+    const heardAt = view.followers.find((one) => one.id === id)?.heardAt ?? null
+    const memberSince = this.memberSince.get(id) ?? now
+    if (view.state === 'leader') this.memberSince.set(id, memberSince)
+    const silentMs = now - Math.max(heardAt ?? -Infinity, memberSince)
+    const live = heardAt !== null && now - heardAt <= this.options.electionTimeoutMsMax
+    const stable = view.state === 'leader' && live && this.deps.changes.isCaughtUp(id)
+    if (!stable) this.stableSince.delete(id)
+    else if (!this.stableSince.has(id)) this.stableSince.set(id, now)
+    const since = this.stableSince.get(id)
+    return { id, self: false, live, silentMs, stableMs: since === undefined ? null : now - since }
+  }
+}
+
+function idOf(decision: JoiningDecision): number | null {
+  switch (decision.kind) {
+    case 'none':
+      return null
+    case 'promote':
+      return decision.id
+    case 'add-learner':
+      return decision.member.id
+    case 'move':
+      return decision.members[0]?.id ?? null
+  }
+}

@@ -1,0 +1,193 @@
+import type { Sighting } from '../../ports/automation.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Discovery } from '../../ports/discovery.ts'
+import type { NodeReport, ProbeOutcome, Transport } from '../../ports/transport.ts'
+import { votersOfMembership } from '../membership/api-views.ts'
+
+export interface ScoutOptions {
+  /** Where this node is reached. */
+  readonly raft: string
+  readonly intervalMs: number
+  readonly probeTimeoutMs: number
+  readonly addressesMax: number
+  /** Probes under way at one time. */
+  readonly probesMax: number
+}
+
+export interface ScoutDependencies {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly discovery: Discovery
+}
+
+interface Place {
+  outcome: ProbeOutcome | null
+  asking: boolean
+  nextAt: number
+  failures: number
+  /** Counts up when what is known of it is dropped: an answer that was under way then is not taken. */
+  epoch: number
+  /** Until when it is kept though discovery does not know it. */
+  keptUntil: number
+}
+
+/** Lookups are rarer than probes by this factor. */
+const LOOKUP_FACTOR = 2
+/** An address at which nobody answers is asked more and more rarely, down to this factor. */
+const BACKOFF_MAX = 8
+/** How many intervals an address is kept for a node that asked to join from it. */
+const KEPT_INTERVALS = 40
+
+/** Asks the addresses that discovery finds, again and again, who is there. Remembers the last answer of each. */
+export class Scout {
+  private readonly options: ScoutOptions
+  private readonly deps: ScoutDependencies
+  private readonly places = new Map<string, Place>()
+  private found: readonly string[] = []
+  private lookingUp = false
+  private lookUpAt = -Infinity
+  private asking = 0
+  private trouble: string | null = null
+  private stopped = false
+
+  constructor(options: ScoutOptions, deps: ScoutDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  /** What is wrong with the last lookup; null when nothing is. */
+  get problem(): string | null {
+    return this.trouble
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  /** Begins what is due. `pace`: how much rarer than usual. `skip`: addresses that need not be asked. */
+  look(pace: number, skip: ReadonlySet<string>): void {
+    const now = this.deps.clock.now()
+    if (!this.lookingUp && now >= this.lookUpAt) this.lookUp(now, pace)
+    for (const [address, place] of this.places) {
+      if (skip.has(address)) forget(place)
+      else if (this.asking < this.options.probesMax && !place.asking && now >= place.nextAt)
+        this.ask(address, place, pace)
+    }
+  }
+
+  /** What was seen is not looked after any more, and may be wrong soon. */
+  forget(): void {
+    for (const place of this.places.values()) forget(place)
+  }
+
+  /** A node at `address` wishes to be found. */
+  add(address: string): void {
+    const { addressesMax, intervalMs, raft } = this.options
+    if (address === raft || address === '') return
+    const known = this.places.get(address)
+    const keptUntil = this.deps.clock.now() + KEPT_INTERVALS * intervalMs
+    if (known !== undefined) known.keptUntil = keptUntil
+    else if (this.places.size < addressesMax * 2) this.places.set(address, freshPlace(keptUntil))
+  }
+
+  sightings(): Sighting[] {
+    const sightings: Sighting[] = []
+    for (const [address, { outcome }] of this.places) {
+      const sighting = sightingOf(address, outcome)
+      if (sighting !== null) sightings.push(sighting)
+    }
+    return sightings
+  }
+
+  private lookUp(now: number, pace: number): void {
+    this.lookingUp = true
+    this.lookUpAt = now + this.options.intervalMs * LOOKUP_FACTOR * pace
+    const learn = (addresses: readonly string[], problem: string | null): void => {
+      this.lookingUp = false
+      this.trouble = problem
+      if (this.stopped) return
+      // What was found before is better than nothing.
+      if (addresses.length > 0 || problem === null) this.found = addresses.slice(0, this.options.addressesMax)
+      this.follow()
+    }
+    this.deps.discovery.lookUp().then(
+      ({ addresses, problem }) => learn(addresses, problem),
+      (error: unknown) => learn([], `discovery failed: ${String(error)}`),
+    )
+  }
+
+  private follow(): void {
+    const now = this.deps.clock.now()
+    for (const address of this.found) {
+      if (address !== this.options.raft && !this.places.has(address)) this.places.set(address, freshPlace(0))
+    }
+    for (const [address, place] of this.places) {
+      if (!this.found.includes(address) && place.keptUntil <= now) this.places.delete(address)
+    }
+  }
+
+  private ask(address: string, place: Place, pace: number): void {
+    const { epoch } = place
+    place.asking = true
+    this.asking += 1
+    const answered = (outcome: ProbeOutcome): void => {
+      this.asking -= 1
+      place.asking = false
+      if (this.stopped || place.epoch !== epoch) return
+      place.outcome = outcome
+      place.failures = outcome.kind === 'answered' ? 0 : place.failures + 1
+      const backoff = outcome.kind === 'answered' ? 1 : Math.min(BACKOFF_MAX, 2 ** (place.failures - 1))
+      place.nextAt = this.deps.clock.now() + this.options.intervalMs * Math.max(pace, backoff)
+    }
+    this.deps.transport
+      .probe(address, this.options.probeTimeoutMs)
+      .then(answered, (error: unknown) => answered({ kind: 'unreachable', detail: String(error) }))
+  }
+}
+
+function freshPlace(keptUntil: number): Place {
+  return { outcome: null, asking: false, nextAt: -Infinity, failures: 0, epoch: 0, keptUntil }
+}
+
+function forget(place: Place): void {
+  if (place.outcome !== null || place.asking) place.epoch += 1
+  place.outcome = null
+  place.nextAt = -Infinity
+  place.failures = 0
+}
+
+/** Null: this node itself is there. */
+function sightingOf(address: string, outcome: ProbeOutcome | null): Sighting | null {
+  if (outcome === null) return { kind: 'unreachable', address, detail: 'not asked yet' }
+  switch (outcome.kind) {
+    case 'unreachable':
+      return { kind: 'unreachable', address, detail: outcome.detail }
+    case 'refused': {
+      const { code, detail } = outcome.refusal
+      return code === 'self' ? null : { kind: 'refused', address, code, detail }
+    }
+    case 'answered':
+      return { kind: 'node', address, node: factsOf(outcome.report) }
+  }
+}
+
+function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'] {
+  const { id, addresses, incarnation, clusterId, initialized, candidacy } = report
+  const { membership } = report.effective
+  const voters = votersOfMembership(membership)
+  const members = new Set([...voters, ...membership.nodes.keys()])
+  return {
+    id,
+    raft: addresses.raft,
+    api: addresses.api,
+    incarnation,
+    clusterId,
+    hasLog: report.last !== null,
+    hadLeader: report.vote.committed,
+    initialized,
+    candidacy,
+    members: [...members].sort((a, b) => a - b),
+    voters: [...voters].sort((a, b) => a - b),
+    membershipAt: report.effective.logId,
+  }
+}

@@ -1,0 +1,90 @@
+import type { FormationMemory, FormationRegister, Pledge } from '../../ports/automation.ts'
+import { NOTHING_REMEMBERED } from '../../ports/automation.ts'
+
+export interface PledgesDependencies {
+  readonly register: FormationRegister
+  /** Whether a cluster of this id carries this node's token: what was promised or met under another one does not count. */
+  readonly carriesToken: (clusterId: string) => boolean
+  readonly onFault: (error: unknown) => void
+}
+
+/**
+ * What this node has promised to form, and which cluster it has met (raft.md 3). On disk before anybody hears of it.
+ *
+ * A pledge binds from the moment it is on its way to the disk until its withdrawal is there, and others are told of it from the moment
+ * it is there.
+ */
+export class Pledges {
+  private readonly deps: PledgesDependencies
+  private stored: FormationMemory = NOTHING_REMEMBERED
+  private coming: Pledge | null = null
+  private met: string | null = null
+  private saving: Promise<void> = Promise.resolve()
+
+  constructor(deps: PledgesDependencies) {
+    this.deps = deps
+  }
+
+  async load(): Promise<void> {
+    this.stored = await this.deps.register.load()
+    this.met = this.stored.metCluster
+  }
+
+  /** The round of the latest pledge; 0 before the first. */
+  get round(): number {
+    return this.stored.round
+  }
+
+  /** What others may be told of. */
+  get current(): Pledge | null {
+    return this.valid(this.stored.pledge)
+  }
+
+  /** A cluster of this node's token that had a leader, met at any time. */
+  get metCluster(): string | null {
+    return this.met !== null && this.deps.carriesToken(this.met) ? this.met : null
+  }
+
+  /** The pledge that keeps this node from taking part in cluster `clusterId`; null when none does. */
+  against(clusterId: string): Pledge | null {
+    const pledge = this.coming ?? this.current
+    return pledge === null || pledge.clusterId === clusterId ? null : pledge
+  }
+
+  /** Resolves once others may be told. A round is used once. */
+  async give(pledge: Pledge, round: number): Promise<void> {
+    this.coming = pledge
+    try {
+      await this.change((memory) => ({ ...memory, round, pledge }))
+    } finally {
+      this.coming = null
+    }
+  }
+
+  /** Resolves once this node is free. */
+  withdraw(): Promise<void> {
+    return this.change((memory) => ({ ...memory, pledge: null }))
+  }
+
+  meet(clusterId: string): void {
+    if (this.met === clusterId) return
+    this.met = clusterId
+    this.change((memory) => ({ ...memory, metCluster: clusterId })).catch((error: unknown) => this.deps.onFault(error))
+  }
+
+  private change(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {
+    const work = this.saving.then(() => this.save(edit))
+    this.saving = work.catch(() => undefined)
+    return work
+  }
+
+  private async save(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {
+    const next = edit(this.stored)
+    await this.deps.register.store(next)
+    this.stored = next
+  }
+
+  private valid(pledge: Pledge | null): Pledge | null {
+    return pledge !== null && this.deps.carriesToken(pledge.clusterId) ? pledge : null
+  }
+}

@@ -1,0 +1,26 @@
+import type { Membership } from '../../raft/index.ts'
+import { encodeMembership } from './membership-codec.ts'
+
+const TOKEN_DIGITS = 8
+const MEMBERS_DIGITS = 24
+
+type Hash = (text: string) => string
+
+/** Equal tokens have equal digests, and a node may show its digest to others. */
+export function tokenDigest(token: string, hash: Hash): string {
+  return hash(`token:${token}`).slice(0, TOKEN_DIGITS)
+}
+
+/**
+ * Names a cluster by the members it was formed with and its token: nodes that form it in parallel find the same name, and nodes
+ * that were given different members find different ones and refuse each other. The two parts are hashed apart, so that a node
+ * that knows no members yet can still tell a cluster of another token.
+ */
+export function clusterIdOf(initial: Membership, token: string, hash: Hash): string {
+  const members = hash(`members:${Buffer.from(encodeMembership(initial)).toString('utf8')}`).slice(0, MEMBERS_DIGITS)
+  return `${tokenDigest(token, hash)}-${members}`
+}
+
+export function hasToken(clusterId: string, token: string, hash: Hash): boolean {
+  return clusterId.startsWith(`${tokenDigest(token, hash)}-`)
+}

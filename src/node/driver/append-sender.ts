@@ -1,0 +1,99 @@
+import type { PeerMessage, Transport } from '../../ports/transport.ts'
+import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, Vote } from '../../raft/index.ts'
+import { indexOf, logIndex } from '../../raft/index.ts'
+
+export interface OutboxOptions {
+  /** About how much goes into one frame. */
+  readonly frameBytesMax: number
+}
+
+export interface OutboxDependencies {
+  readonly transport: Transport
+  readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
+  readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
+  /** Whether this node still leads under `vote`: entries read under another vote may have been replaced meanwhile. */
+  readonly leadsUnder: (vote: Vote) => boolean
+  readonly onFault: (error: Error) => void
+}
+
+/**
+ * Turns what the core wants sent into messages. An append plan names entries; they are looked up here, from memory or, for a
+ * follower that is behind, from disk. Plans with entries for one peer keep their order; an empty one (a heartbeat) never waits.
+ */
+export class Outbox {
+  private readonly options: OutboxOptions
+  private readonly deps: OutboxDependencies
+  /** Peers for whom a disk read is on its way, and the plans that wait behind it. The core's window bounds their number. */
+  private readonly reading = new Map<NodeId, AppendPlan[]>()
+
+  constructor(options: OutboxOptions, deps: OutboxDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  send(message: Outgoing): void {
+    if (message.type !== 'append-plan') return this.deps.transport.send(message)
+    if (message.last <= indexOf(message.prev)) return this.deps.transport.send(request(message, message.prev, []))
+    const behind = this.reading.get(message.to)
+    if (behind !== undefined) {
+      behind.push(message)
+      return
+    }
+    this.sendEntries(message)
+  }
+
+  sendMessage(message: PeerMessage): void {
+    this.deps.transport.send(message)
+  }
+
+  private sendEntries(plan: AppendPlan): void {
+    let prev = plan.prev
+    while (indexOf(prev) < plan.last) {
+      const batches = this.deps.readCached(logIndex(indexOf(prev) + 1), plan.last, this.options.frameBytesMax)
+      const last = batches?.at(-1)
+      if (batches === null || last === undefined) return this.sendFromDisk({ ...plan, prev })
+      this.deps.transport.send(request(plan, prev, batches))
+      prev = { leaderId: last.leaderId, index: last.last }
+    }
+  }
+
+  private sendFromDisk(plan: AppendPlan): void {
+    this.reading.set(plan.to, [plan])
+    this.readAndSend(plan.to).catch((error: unknown) => {
+      this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  private async readAndSend(to: NodeId): Promise<void> {
+    const plans = this.reading.get(to) ?? []
+    for (let plan = plans.shift(); plan !== undefined; plan = plans.shift()) {
+      let prev = plan.prev
+      while (indexOf(prev) < plan.last) {
+        const first = logIndex(indexOf(prev) + 1)
+        const batches = await this.deps.read(first, plan.last, this.options.frameBytesMax)
+        const last = batches?.at(-1)
+        // Purged or replaced meanwhile: the core notices that nothing is acknowledged, and probes.
+        if (batches === null || last === undefined || !this.deps.leadsUnder(plan.vote)) break
+        this.deps.transport.send(request(plan, prev, batches))
+        prev = { leaderId: last.leaderId, index: last.last }
+      }
+    }
+    this.reading.delete(to)
+  }
+}
+
+function request(plan: AppendPlan, prev: AppendPlan['prev'], batches: readonly LogBatch[]): AppendRequest {
+  return {
+    type: 'append-request',
+    from: plan.from,
+    to: plan.to,
+    vote: plan.vote,
+    session: plan.session,
+    prev,
+    batches,
+    memberships: [],
+    committed: plan.committed,
+    sentAt: plan.sentAt,
+    freshAt: plan.freshAt,
+  }
+}

@@ -1,0 +1,206 @@
+import type { LogStore } from '../../ports/log-store.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Transport } from '../../ports/transport.ts'
+import type {
+  LeaderId,
+  LogBatch,
+  LogIndex,
+  NodeId,
+  Raft,
+  RaftEvent,
+  ReadRelease,
+  SnapshotPlan,
+  Vote,
+} from '../../raft/index.ts'
+import { sameLeaderId } from '../../raft/index.ts'
+import type { Adoption } from '../peers/peers.ts'
+import { LogWriter } from './log-writer.ts'
+import type { Logger } from '../options.ts'
+import { Outbox } from './append-sender.ts'
+
+export interface CoreLoopOptions {
+  readonly frameBytesMax: number
+  /** A leader whose disk does not end a write within this time makes room for another one. */
+  readonly diskTimeoutMs: number
+}
+
+export interface CoreLoopDependencies {
+  readonly raft: Raft
+  readonly log: LogStore
+  readonly clock: Clock
+  readonly transport: Transport
+  readonly logger: Logger
+  /** This node belongs to a cluster now, and has told nobody yet. */
+  readonly onJoined: (from: NodeId | null) => void
+  readonly onSnapshotPlan: (plan: SnapshotPlan) => void
+  readonly onCommitted: (index: LogIndex) => void
+  readonly onEvent: (event: RaftEvent) => void
+  readonly onRead: (release: ReadRelease) => void
+  /** After every input: whatever can be seen of the core may have changed. */
+  readonly onChanged: () => void
+  readonly onFault: (error: Error) => void
+}
+
+/**
+ * The core joined to its disk, its clock and its wire. Everything that happens goes into the core as an input (`input`), and what
+ * the core wants done comes out as effects, which are carried out at once, in the order the core states.
+ * The core never waits: durability comes back as an input too.
+ */
+export class CoreLoop {
+  readonly raft: Raft
+  private readonly options: CoreLoopOptions
+  private readonly deps: CoreLoopDependencies
+  private readonly writer: LogWriter
+  private readonly outbox: Outbox
+  private clusterId: string | null
+  private timerAt = Infinity
+  private cancelTimer: (() => void) | null = null
+  private carrying = false
+  private stopped = false
+
+  constructor(options: CoreLoopOptions, deps: CoreLoopDependencies, clusterId: string | null) {
+    this.options = options
+    this.deps = deps
+    this.raft = deps.raft
+    this.clusterId = clusterId
+    const { log, clock, transport, onFault } = deps
+    this.writer = new LogWriter({
+      log,
+      now: () => clock.now(),
+      clusterId: () => this.clusterId,
+      onPersisted: (seq) => this.input(() => this.raft.persisted(clock.now(), seq)),
+      send: (message) => this.outbox.send(message),
+      onFault,
+    })
+    this.outbox = new Outbox(options, {
+      transport,
+      readCached: (first, last, bytesMax) => this.readCached(first, last, bytesMax),
+      read: (first, last, bytesMax) => this.read(first, last, bytesMax),
+      leadsUnder: (vote) => this.leadsUnder(vote),
+      onFault,
+    })
+  }
+
+  /** The cluster this node belongs to; null for a pristine node. */
+  get clusterIdentity(): string | null {
+    return this.clusterId
+  }
+
+  /** The ballot under which this node leads; null when it does not. */
+  leading(): LeaderId | null {
+    return this.raft.state === 'leader' ? this.raft.vote.leaderId : null
+  }
+
+  leadsUnder(vote: Vote): boolean {
+    const leading = this.leading()
+    return leading !== null && sameLeaderId(leading, vote.leaderId)
+  }
+
+  /** Gives the core an input and carries out its effects. `adopting`: the cluster the input came from, if this node has none yet. */
+  input<T>(step: () => T, adopting: Adoption | null = null): T {
+    const outcome = this.guard(step)
+    this.carryOut(adopting)
+    return outcome
+  }
+
+  /** An exception out of the core, or out of what it needs decoded, means that this node must not go on. */
+  guard<T>(step: () => T): T {
+    try {
+      return step()
+    } catch (error) {
+      const fault = error instanceof Error ? error : new Error(String(error))
+      this.deps.onFault(fault)
+      throw fault
+    }
+  }
+
+  /**
+   * Joins a cluster: from now on this node refuses every other one. Stored ahead of anything of that cluster. `from`: the member that
+   * brought it; null when this node is the one that forms it.
+   */
+  adoptCluster(clusterId: string, from: NodeId | null): void {
+    if (this.clusterId !== null) return
+    this.clusterId = clusterId
+    this.deps.onJoined(from)
+    this.deps.logger.info({ clusterId }, 'cluster joined')
+    this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.vote, clusterId } })
+  }
+
+  /** Batches of the log, durable or not, from memory; null when they are not all there. */
+  readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
+    return this.writer.readCached(first, last, bytesMax)
+  }
+
+  /** The same, from the disk if need be; null when they are gone. */
+  read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
+    return this.writer.read(first, last, bytesMax)
+  }
+
+  /** The number of the last write that was handed to the disk. */
+  get lastWrite(): number {
+    return this.writer.lastWrite
+  }
+
+  /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
+  isDurable(seq: number): boolean {
+    return this.writer.isDurable(seq)
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    this.cancelTimer?.()
+    await this.writer.drained()
+    this.writer.stop()
+  }
+
+  private carryOut(adopting: Adoption | null): void {
+    // An input from within (an answer that leads to the next proposal) leaves its effects to the round that is under way.
+    if (this.carrying || this.stopped) return
+    this.carrying = true
+    const effects = this.guard(() => this.raft.takeEffects())
+    // What this node stores first of a cluster binds it to that cluster.
+    if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
+    this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
+    for (const message of effects.sends) this.outbox.send(message)
+    this.carrying = false
+    for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
+    for (const event of effects.events) this.deps.onEvent(event)
+    // The state must not reach its disk ahead of the vote and the cluster that it was made under: a restart would find them lost.
+    // The news of their write comes by here again.
+    if (this.writer.isHardStateDurable) this.deps.onCommitted(effects.committed)
+    for (const release of effects.reads) this.deps.onRead(release)
+    this.deps.onChanged()
+    this.arm()
+  }
+
+  private arm(): void {
+    const deadline = this.raft.deadline()
+    if (this.stopped || deadline >= this.timerAt || deadline === Infinity) return
+    this.cancelTimer?.()
+    this.timerAt = deadline
+    const { clock } = this.deps
+    this.cancelTimer = clock.after(Math.max(0, deadline - clock.now()), () => {
+      this.timerAt = Infinity
+      this.cancelTimer = null
+      // What has arrived before the timer is processed first: it may say that the leader is alive.
+      clock.nextTurn(() => {
+        if (!this.stopped) this.input(() => this.tick(clock.now()))
+      })
+    })
+  }
+
+  private tick(now: number): void {
+    // Its followers may go on committing without this disk, while everything it should write piles up (a node whose disk hangs gives leadership up).
+    const isHanging = this.writer.busyMs(now) > this.options.diskTimeoutMs
+    if (isHanging && this.raft.state === 'leader' && !this.isAlone())
+      this.raft.stepDown(now, 'its disk does not answer')
+    this.raft.tick(now)
+  }
+
+  private isAlone(): boolean {
+    return this.raft
+      .view()
+      .effective.membership.configs.flat()
+      .every((voter) => voter === this.raft.view().id)
+  }
+}

@@ -1,0 +1,54 @@
+import type { Clock } from '../../ports/clock.ts'
+import type { RaftEvent, Vote } from '../../raft/index.ts'
+import type { Logger } from '../options.ts'
+
+const CAMPAIGNS_TOLD = 3
+const CAMPAIGNS_TOLD_EVERY = 100
+
+/** Writes down what happened in the core: for the log, for the metrics, and for whoever asks since when this node leads. */
+export class RaftJournal {
+  leaderChanges = 0
+  elections = 0
+  /** Since a leader was known last. */
+  private campaigns = 0
+  /** When this node began to lead last; it has not heard from everybody until a little later. */
+  ledSince = -Infinity
+  private readonly clock: Clock
+  private readonly logger: Logger
+
+  constructor(clock: Clock, logger: Logger) {
+    this.clock = clock
+    this.logger = logger
+  }
+
+  record(event: RaftEvent): void {
+    const { logger } = this
+    switch (event.type) {
+      case 'message-ignored':
+        return logger.debug(event, 'message ignored')
+      case 'campaign-started':
+        return this.onCampaign(event.preVote, event.vote)
+      case 'leader-changed':
+        if (event.leader !== null) this.leaderChanges += 1
+        this.campaigns = 0
+        return logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
+      case 'state-changed':
+        if (event.state === 'leader') this.ledSince = this.clock.now()
+        return logger.info({ state: event.state, term: event.vote.leaderId.term }, 'state changed')
+      case 'membership-changed': {
+        const { configs, nodes } = event.stored.membership
+        return logger.info({ configs, nodes: [...nodes.keys()], committed: event.committed }, 'membership changed')
+      }
+      default:
+        return logger.info(event, event.type)
+    }
+  }
+
+  /** A node that cannot win tries again and again: after the first few only now and then is worth a line. */
+  private onCampaign(preVote: boolean, vote: Vote): void {
+    if (!preVote) this.elections += 1
+    this.campaigns += 1
+    const isNews = this.campaigns <= CAMPAIGNS_TOLD || this.campaigns % CAMPAIGNS_TOLD_EVERY === 0
+    this.logger[isNews ? 'info' : 'debug']({ preVote, vote, campaigns: this.campaigns }, 'campaign started')
+  }
+}

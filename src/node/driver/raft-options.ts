@@ -1,0 +1,31 @@
+import type { RaftOptions } from '../../raft/index.ts'
+import type { NodeOptions } from '../options.ts'
+
+/** A lease ends this part of the election timeout early: clocks of two nodes may differ in speed by as much. */
+const LEASE_DRIFT = 0.1
+
+export function leaseDriftMs({ electionTimeoutMsMin }: NodeOptions): number {
+  return Math.ceil(electionTimeoutMsMin * LEASE_DRIFT)
+}
+
+/** `life` names the process. */
+export function raftOptions(options: NodeOptions, life: number): RaftOptions {
+  return {
+    id: options.id,
+    life,
+    heartbeatMs: options.heartbeatMs,
+    electionTimeoutMsMin: options.electionTimeoutMsMin,
+    electionTimeoutMsMax: options.electionTimeoutMsMax,
+    leaseDriftMs: leaseDriftMs(options),
+    appendBytesMax: options.appendBytesMax,
+    appendEntriesMax: options.appendEntriesMax,
+    inflightAppendsMax: options.inflightAppendsMax,
+    inflightBytesMax: options.inflightBytesMax,
+    uncommittedBytesMax: options.uncommittedBytesMax,
+    caughtUpEntriesMax: options.caughtUpEntriesMax,
+    keepEntries: options.keepEntries,
+    keepBytes: options.keepBytes,
+    snapshotHoldMs: options.snapshotHoldMs,
+    snapshotHoldBytes: options.snapshotHoldBytes,
+  }
+}

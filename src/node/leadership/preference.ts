@@ -1,0 +1,121 @@
+import { limits } from '../../limits.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { NodeId, RaftView } from '../../raft/index.ts'
+import { futureVotersOf, indexOf, isJoint } from '../../raft/index.ts'
+import type { Logger } from '../options.ts'
+import { LEADER_PRIORITY_DEFAULT, successor, takeover, type Candidate } from './priority.ts'
+import type { Replica } from '../replica.ts'
+
+export interface PreferenceOptions {
+  readonly id: NodeId
+  readonly leaderPriority?: number
+  readonly electionTimeoutMsMax: number
+}
+
+export interface PreferenceDependencies {
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+const LOOK_MS = 1_000
+
+/** Which nodes had better lead: keeps what members say of themselves, and moves leadership where `priority.ts` wants it. */
+export class Preference {
+  private readonly options: PreferenceOptions
+  private readonly deps: PreferenceDependencies
+  private readonly priorities = new Map<NodeId, number>()
+  private readonly steadySince = new Map<NodeId, number>()
+  private handedOverAt: number | null = null
+  private cancel: (() => void) | null = null
+
+  constructor(options: PreferenceOptions, deps: PreferenceDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  /** Of this node. */
+  get own(): number {
+    return this.options.leaderPriority ?? LEADER_PRIORITY_DEFAULT
+  }
+
+  onReport(id: NodeId, priority: number): void {
+    this.priorities.set(id, priority)
+    // Members are told anew on every connection; of who else was met only so many are kept in mind.
+    if (this.priorities.size <= limits.membersMax * 2) return
+    for (const oldest of this.priorities.keys()) {
+      this.priorities.delete(oldest)
+      return
+    }
+  }
+
+  /** Null of a node that has not said. */
+  priorityOf(id: NodeId): number | null {
+    return id === this.options.id ? this.own : (this.priorities.get(id) ?? null)
+  }
+
+  start(replica: Replica): void {
+    this.cancel = this.deps.clock.after(LOOK_MS, () => {
+      this.look(replica)
+      this.start(replica)
+    })
+  }
+
+  stop(): void {
+    this.cancel?.()
+  }
+
+  /** Who shall lead after this node; null: whoever the core finds. */
+  successorOf(view: RaftView): NodeId | null {
+    const now = this.deps.clock.now()
+    return successor(this.candidatesOf(view, (id) => (this.isHeard(view, id, now) ? now : null)))
+  }
+
+  private look(replica: Replica): void {
+    const now = this.deps.clock.now()
+    const view = replica.raft.view()
+    this.forgetOthers(view)
+    if (view.state !== 'leader') return this.steadySince.clear()
+    for (const { id } of view.followers) {
+      if (!this.isHeard(view, id, now)) this.steadySince.delete(id)
+      else if (!this.steadySince.has(id)) this.steadySince.set(id, now)
+    }
+    const { effective, committed, established, transferringTo } = view
+    const isChanging = indexOf(effective.logId) > committed || isJoint(effective.membership)
+    const target = takeover({
+      now,
+      priority: this.own,
+      ledSince: replica.journal.ledSince,
+      handedOverAt: this.handedOverAt,
+      busy: !established || transferringTo !== null || isChanging,
+      candidates: this.candidatesOf(view, (id) => this.steadySince.get(id) ?? null),
+    })
+    if (target === null) return
+    this.handedOverAt = now
+    this.deps.logger.info({ to: target, priority: this.priorityOf(target), own: this.own }, 'hands over by priority')
+    replica.input(() => replica.raft.transfer(now, target))
+  }
+
+  private candidatesOf(view: RaftView, steadySince: (id: NodeId) => number | null): Candidate[] {
+    const voters = futureVotersOf(view.effective.membership)
+    return view.followers
+      .filter(({ id }) => voters.includes(id))
+      .map(({ id, mode, matched }) => ({
+        id,
+        mode,
+        priority: this.priorityOf(id) ?? LEADER_PRIORITY_DEFAULT,
+        lag: indexOf(view.last) - matched,
+        steadySince: steadySince(id),
+      }))
+  }
+
+  private isHeard({ followers }: RaftView, id: NodeId, now: number): boolean {
+    const heardAt = followers.find((one) => one.id === id)?.heardAt ?? null
+    return heardAt !== null && now <= heardAt + this.options.electionTimeoutMsMax
+  }
+
+  private forgetOthers({ effective }: RaftView): void {
+    const { nodes, configs } = effective.membership
+    if (configs.length === 0) return
+    for (const id of this.priorities.keys()) if (!nodes.has(id)) this.priorities.delete(id)
+  }
+}

@@ -1,0 +1,271 @@
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type { Pledge } from '../../ports/automation.ts'
+import type { NodeReport, Transport } from '../../ports/transport.ts'
+import { nodeId } from '../../raft/index.ts'
+import { clusterIdOf } from '../codec/cluster-id.ts'
+import type { NodeOptions } from '../options.ts'
+import type { Replica } from '../replica.ts'
+import type { LogIdView, MemberSpec, MembershipView } from './api-views.ts'
+import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
+
+export interface FormationDependencies {
+  readonly replica: Replica
+  readonly transport: Transport
+  readonly clock: { now(): number }
+  readonly hash: (text: string) => string
+  readonly onMembership: () => void
+  /** What members of a cluster say of this node if it has lost the data that it had there; null otherwise. */
+  readonly lostMembership: () => string | null
+  /** What keeps this node from taking part in a cluster of this id. */
+  readonly pledgeAgainst: (clusterId: string) => Pledge | null
+}
+
+export interface InitializeAnswer {
+  readonly clusterId: string
+  readonly logId: LogIdView
+  readonly membership: MembershipView
+}
+
+const PROBE_TIMEOUT_MS = 1_000
+
+/** Forms a new cluster (raft.md 3; the seeds' `initialize`). */
+export class Formation {
+  private readonly options: NodeOptions
+  private readonly deps: FormationDependencies
+  private busy = false
+
+  constructor(options: NodeOptions, deps: FormationDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  /** `agreed`: all members have pledged themselves to this very cluster, and nobody has to be asked any more. */
+  async initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+    timeoutMs: number,
+    { agreed = false }: { readonly agreed?: boolean } = {},
+  ): Promise<InitializeAnswer> {
+    const listed = members ?? [{ id: this.options.id, ...this.options.addresses }]
+    const deadline = this.deps.clock.now() + timeoutMs
+    await this.checkPristine(listed, deadline)
+    this.checkMembers(listed)
+    this.checkNotLost()
+    // Nothing is decided yet: the other attempt may come to nothing.
+    if (this.busy) throw new RequestError('not-ready', 'this node is about to form a cluster already; look again soon')
+    this.busy = true
+    try {
+      const membership = membershipOfVoters(listed)
+      const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
+      await this.checkCluster(clusterId, deadline)
+      this.checkPledge(clusterId)
+      if (!agreed) await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), false)
+      await this.checkPristine(listed, deadline)
+      return await this.append(membership, clusterId, wait, deadline)
+    } finally {
+      this.busy = false
+    }
+  }
+
+  /** Asks every member whether it still proposes this cluster. Rejects when one does not, or does not answer. */
+  async confirm({ members, clusterId }: Pledge, timeoutMs: number): Promise<void> {
+    await this.askPeers(members, clusterId, timeoutMs, true)
+  }
+
+  private async append(
+    membership: ReturnType<typeof membershipOfVoters>,
+    clusterId: string,
+    wait: 'appended' | 'leader' | 'committed',
+    deadline: number,
+  ): Promise<InitializeAnswer> {
+    const { replica, clock } = this.deps
+    this.checkPledge(clusterId)
+    replica.loop.adoptCluster(clusterId, null)
+    const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
+    if (outcome.kind === 'not-in-members') throw this.notInMembers()
+    if (outcome.kind === 'already-initialized') throw await this.alreadyInitialized([], deadline)
+    this.deps.onMembership()
+    if (!(await this.isOnDisk(deadline))) {
+      throw new RequestError(
+        'outcome-unknown',
+        'this node stopped, or its time was over, before its first entry was on disk; look at GET /cluster, and try again if it has no cluster',
+      )
+    }
+    const left = (): number => deadline - clock.now()
+    const { index } = outcome.logId
+    if (wait === 'leader') await this.waitFor('a leader', () => replica.raft.view().leader !== null, left())
+    if (wait === 'committed') await this.waitFor('the commit', () => replica.raft.view().committed >= index, left())
+    return {
+      clusterId,
+      logId: logIdView(outcome.logId) ?? { term: 0, node: 0, index: 0 },
+      membership: membershipView(membership),
+    }
+  }
+
+  private async waitFor(what: string, holds: () => boolean, timeoutMs: number): Promise<void> {
+    if (await this.deps.replica.conditions.until(holds, timeoutMs)) return
+    throw new RequestError(
+      'no-leader',
+      `this node is initialized, but ${what} did not come in time: start the other members, a majority of them has to be up`,
+    )
+  }
+
+  /** Everything that this node wrote up to now. False when the deadline passes, or the node stops, before. */
+  private isOnDisk(deadline: number): Promise<boolean> {
+    const { replica, clock } = this.deps
+    const { lastWrite } = replica.loop
+    return replica.conditions.until(() => replica.loop.isDurable(lastWrite), deadline - clock.now())
+  }
+
+  private async checkPristine(listed: readonly MemberSpec[], deadline: number): Promise<void> {
+    const view = this.deps.replica.raft.view()
+    const pristine = view.last === null && view.vote.leaderId.term === 0 && view.vote.leaderId.nodeId === 0
+    if (!pristine) throw await this.alreadyInitialized(listed, deadline)
+  }
+
+  /** A node that was stopped between storing its cluster's name and storing the first entry may try the same again. */
+  private async checkCluster(clusterId: string, deadline: number): Promise<void> {
+    const known = this.deps.replica.clusterIdentity
+    if (known !== null && known !== clusterId) throw await this.alreadyInitialized([], deadline)
+  }
+
+  /** The members of the other cluster may have formed it already, and count on this node. */
+  private checkPledge(clusterId: string): void {
+    const pledge = this.deps.pledgeAgainst(clusterId)
+    if (pledge === null) return
+    throw new RequestError(
+      'peer-disagrees',
+      `this node has agreed to form ${describePledge(pledge)}, and others may have done so: start those that are missing, with their data ` +
+        'or without, or ask for exactly these members; or empty the data directory of this node, which holds no data yet',
+      { peer: this.options.id, peerClusterId: pledge.clusterId, peerMembership: null },
+    )
+  }
+
+  /** A cluster of its own, beside the one that waits for it to be removed and added again, is never what somebody wants. */
+  private checkNotLost(): void {
+    const said = this.deps.lostMembership()
+    if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
+  }
+
+  /** Who hears this takes the cluster for formed: it must not be said of what a crash could still undo. */
+  private async alreadyInitialized(listed: readonly MemberSpec[], deadline: number): Promise<RequestError> {
+    if (!(await this.isOnDisk(deadline))) {
+      return new RequestError(
+        'not-ready',
+        'this node has begun to form or to join a cluster, and its disk has not taken that in time; try again',
+      )
+    }
+    const asked = JSON.stringify(membershipView(membershipOfVoters(listed)))
+    const isDone = asked === JSON.stringify(membershipView(this.deps.replica.raft.view().effective.membership))
+    return new RequestError(
+      'already-initialized',
+      isDone
+        ? 'this node belongs to a cluster of these very members already: nothing is left to do'
+        : 'this node belongs to a cluster already; add nodes to that cluster, or start this one with an empty data directory',
+      this.facts(),
+    )
+  }
+
+  private facts(): Record<string, unknown> {
+    const view = this.deps.replica.raft.view()
+    return {
+      clusterId: this.deps.replica.clusterIdentity,
+      lastLogId: logIdView(view.last),
+      vote: voteView(view.vote),
+      membership: membershipView(view.effective.membership),
+    }
+  }
+
+  private notInMembers(): RequestError {
+    return new RequestError(
+      'not-in-members',
+      `node ${this.options.id}, which was asked, is not among the members; list every member, this node included`,
+    )
+  }
+
+  private checkMembers(members: readonly MemberSpec[]): void {
+    if (members.length === 0) throw new RequestError('invalid-request', 'the list of members is empty')
+    if (members.length > limits.membersMax) {
+      throw new RequestError(
+        'invalid-request',
+        `${members.length} members are listed; at most ${limits.membersMax} are allowed`,
+      )
+    }
+    for (const field of ['id', 'raft', 'api'] as const) {
+      const seen = new Set<string | number>()
+      for (const member of members) {
+        if (seen.has(member[field]))
+          throw new RequestError('invalid-request', `two members have the ${field} ${member[field]}`)
+        seen.add(member[field])
+      }
+    }
+    if (!members.some(({ id }) => id === this.options.id)) throw this.notInMembers()
+  }
+
+  /** Every listed node that can be reached must be who the list says, and have no cluster or this very one. */
+  private async askPeers(
+    members: readonly MemberSpec[],
+    clusterId: string,
+    timeoutMs: number,
+    agreed: boolean,
+  ): Promise<void> {
+    const { raft } = this.options.addresses
+    const asked = members.filter((member) => member.id !== this.options.id || member.raft !== raft)
+    await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs, agreed)))
+  }
+
+  private async askPeer(member: MemberSpec, clusterId: string, timeoutMs: number, agreed: boolean): Promise<void> {
+    const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
+    if (outcome.kind === 'refused') {
+      const { code, detail } = outcome.refusal
+      if (member.id === this.options.id && code === 'self') return
+      throw this.disagrees(member, detail, null)
+    }
+    if (outcome.kind === 'unreachable' && agreed)
+      throw new RequestError('not-ready', `node ${member.id} does not answer at ${member.raft}: ${outcome.detail}`)
+    // Who cannot be reached now will have to agree with a majority later.
+    if (outcome.kind === 'unreachable' && member.id !== this.options.id) return
+    if (outcome.kind === 'unreachable') {
+      throw new RequestError(
+        'member-mismatch',
+        `nobody answers at ${member.raft}, which is listed for this node: ${outcome.detail}`,
+      )
+    }
+    const { report } = outcome
+    if (report.id !== nodeId(member.id)) {
+      throw new RequestError(
+        'member-mismatch',
+        `at ${member.raft}, which is listed for node ${member.id}, node ${report.id} answers; correct the list`,
+        { peer: member.id, found: report.id },
+      )
+    }
+    if (member.id === this.options.id && report.incarnation !== this.options.incarnation) {
+      throw new RequestError('member-mismatch', `at ${member.raft} another node with the id ${member.id} answers`)
+    }
+    if (report.clusterId !== null && report.clusterId !== clusterId) {
+      throw this.disagrees(
+        member,
+        `node ${member.id} belongs to cluster ${report.clusterId}, which has other members or another token`,
+        report,
+      )
+    }
+    const pledge = report.candidacy?.pledge ?? null
+    if (pledge !== null && pledge.clusterId !== clusterId && report.clusterId === null)
+      throw this.disagrees(member, `node ${member.id} has agreed to form ${describePledge(pledge)}`, report)
+    if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
+      throw this.disagrees(member, `node ${member.id} does not propose this cluster any more`, report)
+  }
+
+  private disagrees(member: MemberSpec, detail: string, report: NodeReport | null): RequestError {
+    return new RequestError('peer-disagrees', detail, {
+      peer: member.id,
+      peerClusterId: report?.clusterId ?? null,
+      peerMembership: report === null ? null : membershipView(report.effective.membership),
+    })
+  }
+}
+
+function describePledge({ clusterId, members }: Pledge): string {
+  return `cluster ${clusterId} of ${members.map(({ id, raft, api }) => `${id},${raft},${api}`).join(' ')}`
+}

@@ -1,0 +1,380 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Transport } from '../../ports/transport.ts'
+import type { ChangeOutcome, LogId, LogIndex, MembershipChange, NodeAddresses, NodeId } from '../../raft/index.ts'
+import { indexOf, logIndex, nodeId, sameLeaderId } from '../../raft/index.ts'
+import { MemberProbe } from './member-probe.ts'
+import type { Peers } from '../peers/peers.ts'
+import type { Replica } from '../replica.ts'
+import { isCaughtUp } from '../service/status.ts'
+import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './api-views.ts'
+import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './api-views.ts'
+
+export interface ChangesDependencies {
+  readonly replica: Replica
+  readonly peers: Peers
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly caughtUpEntriesMax: number
+  /** How long a new leader may not have heard from its followers yet. */
+  readonly settlingMs: number
+}
+
+export interface VoterChange {
+  readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
+  readonly retain: boolean
+  readonly allowLagging: boolean
+  readonly force: boolean
+  readonly ifMembershipAt: number | null
+}
+
+export interface LearnerRequest {
+  readonly member: MemberSpec
+  readonly wait: boolean
+}
+
+export interface AddressChange {
+  readonly member: MemberSpec
+  /** Whoever answers at the new address now. */
+  readonly force: boolean
+  readonly ifMembershipAt: number | null
+}
+
+export interface LearnerAnswer {
+  readonly logId: LogIdView | null
+  readonly membership: MembershipView
+  readonly lag: number
+  readonly caughtUp: boolean
+}
+
+const PROBE_TIMEOUT_MS = 2_000
+const LISTEN_MS = 10
+
+/** Membership changes on the leader (raft.md 4): waits where the core says "not now", and turns its refusals into the API's errors. */
+export class Changes {
+  private readonly deps: ChangesDependencies
+  private readonly probe: MemberProbe
+
+  constructor(deps: ChangesDependencies) {
+    this.deps = deps
+    const { replica, peers, transport } = deps
+    this.probe = new MemberProbe({ replica, peers, transport })
+  }
+
+  /** Resolves when the final configuration is committed. */
+  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
+    const deadline = this.deps.clock.now() + timeoutMs
+    const ifAt = change.ifMembershipAt === null ? null : logIndex(change.ifMembershipAt)
+    const outcome = await this.propose(() => this.voterChange(change), ifAt, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  async addLearner({ member, wait }: LearnerRequest, timeoutMs: number): Promise<LearnerAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const id = nodeId(member.id)
+    this.checkConflict(member)
+    const found = await this.whoIsAt(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    // Members may have left meanwhile: who is one is looked at in the moment of the proposal.
+    const change = (): MembershipChange => ({ type: 'add-learner', id, addresses: this.addressesOf(member, found) })
+    const outcome = await this.propose(change, null, deadline)
+    const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
+    if (outcome.kind === 'appended') await this.settled(outcome.logId, deadline)
+    if (wait) await replica.conditions.until(() => this.isCaughtUp(id), deadline - clock.now())
+    return {
+      logId: logIdView(logId),
+      membership: membershipView(replica.raft.view().effective.membership),
+      lag: this.lagOf(id),
+      caughtUp: this.isCaughtUp(id),
+    }
+  }
+
+  async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
+    const deadline = this.deps.clock.now() + timeoutMs
+    const outcome = await this.propose(() => ({ type: 'remove-learner', id: nodeId(id) }), null, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /**
+   * A member, up or down, is reached elsewhere from now on. Nobody has to answer there yet; but another node, or one without the
+   * member's data, must not.
+   */
+  async setAddresses({ member, force, ifMembershipAt }: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+    const { clock, replica } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const { raft, api } = member
+    const id = nodeId(member.id)
+    const ifAt = ifMembershipAt === null ? null : logIndex(ifMembershipAt)
+    const known = (): NodeAddresses => {
+      const addresses = replica.raft.effectiveMembership.membership.nodes.get(id)
+      if (addresses === undefined) throw notAMember(id)
+      return addresses
+    }
+    if (!force && !isAt(known(), member)) {
+      this.checkOwner(member)
+      await this.probe.ask(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
+    }
+    const change = (): MembershipChange => {
+      known()
+      return { type: 'set-addresses', moves: [{ id, addresses: { raft, api } }] }
+    }
+    const outcome = await this.propose(change, ifAt, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /** Members that are elsewhere by their own word, and answer there, are listed where they are: all in one change. */
+  async moveMembers(members: readonly MemberSpec[], timeoutMs: number): Promise<MembershipAnswer> {
+    const deadline = this.deps.clock.now() + timeoutMs
+    const found = await Promise.all(
+      members.map((member) => this.isThere(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2))),
+    )
+    const moves = members
+      .filter((_, at) => found[at] === true)
+      .map(({ id, raft, api }) => ({ id: nodeId(id), addresses: { raft, api } }))
+    if (moves.length === 0) {
+      const named = members.map(({ id, raft }) => `node ${id} at ${raft}`).join(', ')
+      throw new RequestError('not-ready', `nobody answers as ${named}`)
+    }
+    const outcome = await this.propose(() => ({ type: 'set-addresses', moves }), null, deadline)
+    if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
+    return membershipAnswer(outcome.stored, outcome.stored)
+  }
+
+  /** Whether a member answers at an address with the data that it joined with. This node is where it says. */
+  private async isThere(member: MemberSpec, timeoutMs: number): Promise<boolean> {
+    if (nodeId(member.id) === this.deps.replica.raft.view().id) return true
+    return (await this.probe.ask(member, timeoutMs)).kind === 'answered'
+  }
+
+  /** How many entries a node is behind the leader. */
+  lagOf(id: NodeId): number {
+    const view = this.deps.replica.raft.view()
+    if (id === view.id) return 0
+    const follower = view.followers.find((one) => one.id === id)
+    return indexOf(view.last) - (follower?.matched ?? -1)
+  }
+
+  isCaughtUp(id: NodeId): boolean {
+    const view = this.deps.replica.raft.view()
+    const follower = view.followers.find((one) => one.id === id)
+    return follower === undefined ? id === view.id : isCaughtUp(follower, view, this.deps.caughtUpEntriesMax)
+  }
+
+  private answer(): MembershipAnswer {
+    const view = this.deps.replica.raft.view()
+    return membershipAnswer(view.effective, view.committedMembership)
+  }
+
+  private voterChange(change: VoterChange): MembershipChange {
+    const { retain, allowLagging, force } = change
+    return { type: 'set-voters', voters: this.votersOf(change), retain, allowLagging, force }
+  }
+
+  private votersOf({ voters }: VoterChange): NodeId[] {
+    if (!('add' in voters)) return voters.map(nodeId)
+    const current = votersOfMembership(this.deps.replica.raft.view().effective.membership)
+    for (const id of voters.remove) {
+      if (!current.delete(nodeId(id))) {
+        throw new RequestError('unknown-voter', `node ${id} is not a voter, so it cannot be removed from the voters`, {
+          id,
+        })
+      }
+    }
+    for (const id of voters.add) current.add(nodeId(id))
+    return [...current]
+  }
+
+  /** Waits until the change at `logId` is over; the answer is of that moment, before any later change. */
+  private async settled(logId: LogId, deadline: number): Promise<MembershipAnswer> {
+    const { replica, clock } = this.deps
+    let answer: MembershipAnswer | null = null
+    let lost = false
+    const isOver = (): boolean => {
+      lost = this.isLost(logId)
+      if (!lost && this.isSettled(logId.index)) answer ??= this.answer()
+      return lost || answer !== null
+    }
+    await replica.conditions.until(isOver, deadline - clock.now())
+    if (lost) {
+      throw new RequestError(
+        'no-leader',
+        'this node stopped leading before the change was committed; nothing was changed',
+      )
+    }
+    if (answer === null) throw unsettled()
+    return answer
+  }
+
+  /** Whether another leader's entry took the place of the change and is committed there. */
+  private isLost(logId: LogId): boolean {
+    const { raft } = this.deps.replica
+    const leaderId = raft.leaderIdAt(logId.index)
+    return leaderId !== null && raft.view().committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
+  }
+
+  /** Whether the change at `index` is committed, and no joint configuration is left of it. */
+  private isSettled(index: LogIndex): boolean {
+    const { effective, committedMembership } = this.deps.replica.raft.view()
+    return (
+      indexOf(committedMembership.logId) >= index &&
+      indexOf(committedMembership.logId) === indexOf(effective.logId) &&
+      effective.membership.configs.length === 1
+    )
+  }
+
+  /** Proposes until the core takes the change or refuses it; waits while an earlier one is in progress. */
+  private async propose(
+    makeChange: () => MembershipChange,
+    ifAt: LogIndex | null,
+    deadline: number,
+  ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
+    const { replica, clock, peers } = this.deps
+    const incarnationOf = (id: NodeId): string | null => peers.incarnationOf(id)
+    for (;;) {
+      // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a broken core.
+      const change = makeChange()
+      const outcome = replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
+      if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
+      const wait = this.waitFor(outcome)
+      if (wait === null || deadline <= clock.now()) {
+        throw outcome.kind === 'learner-not-found' ? this.notALearner(outcome.id) : errorOf(outcome)
+      }
+      if (wait === 'to hear its followers') {
+        await replica.conditions.until(() => false, LISTEN_MS)
+        continue
+      }
+      const before = this.changeMark()
+      await replica.conditions.until(() => this.changeMark() !== before, deadline - clock.now())
+    }
+  }
+
+  private notALearner(id: NodeId): RequestError {
+    const isVoter = votersOfMembership(this.deps.replica.raft.effectiveMembership.membership).has(id)
+    const detail = isVoter
+      ? `node ${id} is a voter: remove it with PATCH /cluster/membership, or quorate cluster remove ${id}`
+      : `node ${id} is not a learner of this cluster`
+    return new RequestError('learner-not-found', detail, { id })
+  }
+
+  /** What has to happen before a refused change may be taken; null when it is refused for good. */
+  private waitFor(outcome: ChangeOutcome): 'for the change before' | 'to hear its followers' | null {
+    if (outcome.kind === 'in-progress') return 'for the change before'
+    // A new leader knows nothing of its followers: what looks dead or behind may just not have answered yet.
+    const { replica, clock, settlingMs } = this.deps
+    const isNew = clock.now() < replica.journal.ledSince + settlingMs
+    const isHearsay = outcome.kind === 'quorum-at-risk' || outcome.kind === 'learner-lagging'
+    return isNew && isHearsay ? 'to hear its followers' : null
+  }
+
+  /** Differs whenever another attempt may succeed. */
+  private changeMark(): string {
+    const { effective, committedMembership, established, state } = this.deps.replica.raft.view()
+    return `${indexOf(effective.logId)} ${indexOf(committedMembership.logId)} ${established} ${state}`
+  }
+
+  /** What the membership already says is not asked of the network: whether an id or an address is taken. */
+  private checkConflict(member: MemberSpec): void {
+    const id = nodeId(member.id)
+    const known = this.deps.replica.raft.effectiveMembership.membership.nodes.get(id)
+    if (known !== undefined && !isAt(known, member)) throw errorOf({ kind: 'address-conflict', id, addresses: known })
+    this.checkOwner(member)
+  }
+
+  private checkOwner({ id, raft, api }: MemberSpec): void {
+    for (const [other, addresses] of this.deps.replica.raft.effectiveMembership.membership.nodes) {
+      if (other !== nodeId(id) && (addresses.raft === raft || addresses.api === api))
+        throw errorOf({ kind: 'address-conflict', id: other, addresses })
+    }
+  }
+
+  /** A new member's address must lead to it, and it must be pristine or ours. */
+  private async whoIsAt(member: MemberSpec, timeoutMs: number): Promise<Found> {
+    const { peers, replica } = this.deps
+    if (nodeId(member.id) === replica.raft.view().id) return { incarnation: peers.incarnationOf(nodeId(member.id)) }
+    const outcome = await this.probe.ask(member, timeoutMs)
+    if (outcome.kind !== 'answered') return { incarnation: null, detail: outcome.detail }
+    const { id, incarnation } = outcome.report
+    peers.expect(id, incarnation)
+    return { incarnation }
+  }
+
+  /** What the membership is to hold of a node that is added: who it is has to be known, or another could come in its place. */
+  private addressesOf({ id, raft, api }: MemberSpec, { incarnation, detail = '' }: Found): NodeAddresses {
+    if (incarnation !== null) return { raft, api, incarnation }
+    // A member stays one while it is away: asked again, the answer is the same.
+    if (this.deps.replica.raft.effectiveMembership.membership.nodes.has(nodeId(id))) return { raft, api }
+    throw new RequestError('not-ready', `nobody answers at ${raft}: start node ${id} there first (${detail})`)
+  }
+}
+
+/** Who answers where a new member should be; null when nobody does. */
+interface Found {
+  readonly incarnation: string | null
+  readonly detail?: string
+}
+
+function isAt(addresses: NodeAddresses | undefined, { raft, api }: MemberSpec): boolean {
+  return addresses?.raft === raft && addresses.api === api
+}
+
+function notAMember(id: NodeId): RequestError {
+  return new RequestError('node-not-found', `node ${id} is not a member of this cluster`, { id })
+}
+
+function unsettled(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the change is in the log but was not committed in time; look at GET /cluster/membership',
+  )
+}
+
+function errorOf(
+  outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged' | 'learner-not-found' }>,
+): RequestError {
+  switch (outcome.kind) {
+    case 'not-leader':
+      return new RequestError('no-leader', 'this node does not lead any more; nothing was changed')
+    case 'transferring':
+      return new RequestError('transferring', 'leadership is being transferred; nothing was changed, try again')
+    case 'in-progress':
+      return new RequestError(
+        'membership-change-in-progress',
+        'an earlier membership change is not committed yet; nothing was changed',
+        {
+          membershipLogId: logIdView(outcome.stored.logId),
+          joint: outcome.stored.membership.configs.length > 1,
+        },
+      )
+    case 'precondition-failed':
+      return new RequestError('precondition-failed', 'the membership has changed since; read it again', {
+        currentRevision: indexOf(outcome.stored.logId),
+      })
+    case 'address-conflict':
+      return new RequestError(
+        'address-conflict',
+        `node ${outcome.id} is a member at ${outcome.addresses.raft} and ${outcome.addresses.api}; every member has one id and its own addresses`,
+        { id: outcome.id, raft: outcome.addresses.raft, api: outcome.addresses.api },
+      )
+    case 'unknown-voter':
+      return new RequestError('unknown-voter', `node ${outcome.id} is not a member; add it as a learner first`, {
+        id: outcome.id,
+      })
+    case 'empty-membership':
+      return new RequestError('empty-membership', 'a cluster has at least one voter; nothing was changed')
+    case 'learner-lagging':
+      return new RequestError(
+        'learner-lagging',
+        `node ${outcome.id} is ${outcome.lag} entries behind; wait until it has caught up, or set allowLagging`,
+        { id: outcome.id, lag: outcome.lag },
+      )
+    case 'quorum-at-risk':
+      return new RequestError(
+        'quorum-at-risk',
+        `nodes ${outcome.unreachable.join(', ')} do not answer, so the new voters would have no majority; set force to do it anyway`,
+        { unreachable: outcome.unreachable },
+      )
+  }
+}

@@ -1,0 +1,137 @@
+import { StorageError } from '../../lib/errors.ts'
+import type { LogStore } from '../../ports/log-store.ts'
+import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '../../raft/index.ts'
+import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
+import { entryCodec } from '../codec/entry.ts'
+import type { Startup } from '../startup.ts'
+import type { LogIdView, MembershipView } from './api-views.ts'
+import { logIdView, membershipView, voteView } from './api-views.ts'
+
+const MEMBERS_DIGITS = 24
+
+export interface Survivor {
+  readonly id: NodeId
+  readonly incarnation: string
+  /** Where it is reached from now on; null: as the membership says. */
+  readonly raft: string | null
+  readonly api: string | null
+}
+
+/** What a survivor holds, and what would become of it. */
+export interface RecoveryPlan {
+  /** `alone`: this node is the whole cluster already, at these addresses; there is nothing to do. */
+  readonly kind: 'needed' | 'alone'
+  readonly clusterId: string
+  readonly role: 'voter' | 'learner'
+  readonly last: LogId
+  readonly applied: LogIndex
+  readonly vote: Vote
+  readonly current: Membership
+  readonly membershipAt: LogId | null
+  readonly next: Membership
+}
+
+/** The same in the shapes of the API. */
+export interface RecoveryView {
+  readonly kind: RecoveryPlan['kind']
+  readonly clusterId: string
+  readonly role: RecoveryPlan['role']
+  readonly lastLogId: LogIdView | null
+  readonly applied: number
+  /** Entries that are kept though this node does not know whether they were committed. */
+  readonly uncertain: number
+  readonly vote: { readonly term: number; readonly node: number; readonly committed: boolean }
+  readonly membership: MembershipView
+  readonly membershipLogId: LogIdView | null
+  readonly newMembership: MembershipView
+  /** Nodes that belong to the cluster no longer. */
+  readonly leaving: readonly number[]
+}
+
+/**
+ * How one survivor of a lost quorum goes on as a cluster of itself (raft.md 9). Rejects with `StorageError` when there is nothing to
+ * recover, or too little to do it.
+ *
+ * Only ever alone: a node that this one merely believes to hold the same log could count towards a quorum with another one.
+ */
+export function planRecovery({ restored, clusterId }: Startup, survivor: Survivor): RecoveryPlan {
+  const { last, vote, memberships, appliedMembership, recoverUntil, applied } = restored
+  const stored = memberships.at(-1) ?? appliedMembership
+  const { membership } = stored
+  if (last === null || clusterId === null || membership.configs.length === 0) {
+    throw refused(`node ${survivor.id} belongs to no cluster: there is nothing to recover`)
+  }
+  if (recoverUntil !== null) {
+    throw refused(
+      `the log of node ${survivor.id} has lost acknowledged entries up to ${recoverUntil} and ends at ${last.index}: ` +
+        'recover another survivor, or restore a backup',
+    )
+  }
+  const known = membership.nodes.get(survivor.id)
+  if (known === undefined) {
+    throw refused(`node ${survivor.id} was removed from its cluster: recover a node that was not`)
+  }
+  const addresses: NodeAddresses = {
+    raft: survivor.raft ?? known.raft,
+    api: survivor.api ?? known.api,
+    incarnation: survivor.incarnation,
+  }
+  const next: Membership = { configs: [[survivor.id]], nodes: new Map([[survivor.id, addresses]]), removing: [] }
+  const role = isVoter(membership, survivor.id) ? 'voter' : 'learner'
+  const kind = isAlone(membership, survivor.id, addresses) ? 'alone' : 'needed'
+  const facts = { kind, clusterId, role, last, vote, next } as const
+  return { ...facts, applied: indexOf(applied), current: membership, membershipAt: stored.logId }
+}
+
+function isAlone(membership: Membership, id: NodeId, { raft, api }: NodeAddresses): boolean {
+  const known = membership.nodes.get(id)
+  const [voters = [], ...others] = membership.configs
+  const isAt = known?.raft === raft && known.api === api
+  return isAt && membership.nodes.size === 1 && others.length === 0 && sameIds(voters, [id])
+}
+
+/**
+ * Makes the plan true on a log that is open, in two durable steps, and returns the name of the new cluster.
+ *
+ * First the ballot and the name: nobody of the old cluster talks to this node any more, and it cannot lead by itself yet. Then the
+ * membership, as an entry of that ballot behind everything there is; its only voter is this node, so that it is committed by being
+ * written. After a crash between the two the node serves nobody until this is done again.
+ */
+export async function carryOutRecovery(
+  plan: RecoveryPlan,
+  log: LogStore,
+  randomHex: (digits: number) => string,
+): Promise<string> {
+  const { clusterId, vote, last, next } = plan
+  const [id] = next.nodes.keys()
+  if (id === undefined) throw refused('a cluster has a member')
+  // The part that stands for the cluster token stays: nodes that are to join have the same one.
+  const name = `${clusterId.slice(0, clusterId.indexOf('-'))}-${randomHex(MEMBERS_DIGITS)}`
+  const leaderId = { term: term(vote.leaderId.term + 1), nodeId: id }
+  await log.write([{ type: 'hard-state', state: { vote: { leaderId, committed: true }, clusterId: name } }])
+  const index = logIndex(last.index + 1)
+  const body = entryCodec.membership(next)
+  await log.write([{ type: 'append', batch: { leaderId, first: index, last: index, body, membershipCount: 1 } }])
+  return name
+}
+
+export function recoveryView(plan: RecoveryPlan): RecoveryView {
+  const { kind, clusterId, role, last, applied, vote, current, membershipAt, next } = plan
+  return {
+    kind,
+    clusterId,
+    role,
+    lastLogId: logIdView(last),
+    applied,
+    uncertain: last.index - applied,
+    vote: voteView(vote),
+    membership: membershipView(current),
+    membershipLogId: logIdView(membershipAt),
+    newMembership: membershipView(next),
+    leaving: [...current.nodes.keys()].filter((id) => !next.nodes.has(id)).sort((a, b) => a - b),
+  }
+}
+
+function refused(message: string): StorageError {
+  return new StorageError('refused', message)
+}

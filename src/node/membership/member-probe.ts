@@ -1,0 +1,66 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { NodeReport, Transport } from '../../ports/transport.ts'
+import { nodeId } from '../../raft/index.ts'
+import type { Peers } from '../peers/peers.ts'
+import type { Replica } from '../replica.ts'
+import type { MemberSpec } from './api-views.ts'
+
+export interface MemberProbeDependencies {
+  readonly replica: Replica
+  readonly peers: Peers
+  readonly transport: Transport
+}
+
+export type MemberOutcome =
+  { readonly kind: 'answered'; readonly report: NodeReport } | { readonly kind: 'unreachable'; readonly detail: string }
+
+/** Asks at an address who is there, before the membership says that a member is. */
+export class MemberProbe {
+  private readonly deps: MemberProbeDependencies
+
+  constructor(deps: MemberProbeDependencies) {
+    this.deps = deps
+  }
+
+  /** Rejects when somebody else answers, or the node itself without the data it joined with, or as part of another cluster. */
+  async ask(member: MemberSpec, timeoutMs: number): Promise<MemberOutcome> {
+    const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
+    if (outcome.kind === 'unreachable') return outcome
+    if (outcome.kind === 'answered') {
+      this.check(member, outcome.report)
+      return outcome
+    }
+    const { code, detail } = outcome.refusal
+    if (code === 'shutting-down') return { kind: 'unreachable', detail }
+    // This node itself answers there.
+    if (code === 'self' && nodeId(member.id) === this.deps.replica.raft.view().id)
+      return { kind: 'unreachable', detail }
+    throw code === 'wrong-cluster'
+      ? new RequestError('peer-disagrees', detail, { peer: member.id })
+      : new RequestError('member-mismatch', detail)
+  }
+
+  private check({ id, raft }: MemberSpec, report: NodeReport): void {
+    const { replica, peers } = this.deps
+    if (report.id !== nodeId(id)) {
+      throw new RequestError('member-mismatch', `at ${raft} node ${report.id} answers, not node ${id}`, {
+        found: report.id,
+      })
+    }
+    if (report.clusterId !== null && report.clusterId !== replica.clusterIdentity) {
+      throw new RequestError(
+        'peer-disagrees',
+        `node ${id} belongs to cluster ${report.clusterId}, this is cluster ${replica.clusterIdentity}`,
+        { peer: id, peerClusterId: report.clusterId },
+      )
+    }
+    const known = peers.incarnationOf(report.id)
+    const isMember = replica.raft.effectiveMembership.membership.nodes.has(report.id)
+    if (isMember && known !== null && known !== report.incarnation) {
+      throw new RequestError(
+        'member-mismatch',
+        `node ${id} is a member but has lost its data; remove it first, then add it again`,
+      )
+    }
+  }
+}

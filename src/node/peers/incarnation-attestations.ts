@@ -1,0 +1,80 @@
+import type { Clock } from '../../ports/clock.ts'
+import type { NodeReport, PeerMessage, Transport } from '../../ports/transport.ts'
+import type { LogId, NodeId } from '../../raft/index.ts'
+import { compareLogIds } from '../../raft/index.ts'
+
+export interface VouchersDependencies {
+  readonly transport: Transport
+  readonly clock: Clock
+  /** Members that may be asked, by id. */
+  readonly addresses: () => ReadonlyMap<NodeId, string>
+  /** The entry that set the membership that this node knows. */
+  readonly effectiveAt: () => LogId | null
+  /** Whether a member that answers a question is who it is known for. */
+  readonly isTrusted: (report: NodeReport) => boolean
+  readonly onFault: (error: unknown) => void
+}
+
+const ASK_EVERY_MS = 1_000
+const ASK_TIMEOUT_MS = 1_000
+
+/**
+ * Who members are by now, on the word of other members.
+ *
+ * A node that slept while a member lost its data and was added again knows only who that member was. If that member leads by now,
+ * nobody else will ever send the entry that says so. What another member reports is enough to follow the new one, to vote for it
+ * and to answer it: it is a member wherever that counts. What it promises, a vote or an acknowledgement, does not count here before
+ * this node's own log names it: for the membership that this node knows, it is a voter that has forgotten what it promised.
+ */
+export class Vouchers {
+  private readonly deps: VouchersDependencies
+  private readonly words = new Map<NodeId, { readonly incarnation: string; readonly at: LogId | null }>()
+  private askedAt = -Infinity
+  private asked: NodeId | null = null
+
+  constructor(deps: VouchersDependencies) {
+    this.deps = deps
+  }
+
+  /** `report` comes from a member that is who it is known for. */
+  onReport({ effective: { logId: at, membership } }: NodeReport): void {
+    for (const [id, { incarnation }] of membership.nodes) {
+      const before = this.words.get(id)
+      if (incarnation === undefined || (before !== undefined && compareLogIds(before.at, at) > 0)) continue
+      this.words.set(id, { incarnation, at })
+    }
+    // Bounded by the members of the latest membership heard of.
+    for (const [id, word] of this.words) {
+      if (!membership.nodes.has(id) && compareLogIds(word.at, at) <= 0) this.words.delete(id)
+    }
+  }
+
+  /** Whether members that know a later membership than this node say that `id` is `incarnation` by now. */
+  vouchFor(id: NodeId, incarnation: string): boolean {
+    const word = this.words.get(id)
+    return word?.incarnation === incarnation && compareLogIds(word.at, this.deps.effectiveAt()) > 0
+  }
+
+  /** Asks one of the other members, each in turn and not too often, whether `id` is somebody else by now. */
+  ask(id: NodeId): void {
+    const now = this.deps.clock.now()
+    if (now < this.askedAt + ASK_EVERY_MS) return
+    const others = [...this.deps.addresses()].filter(([other]) => other !== id)
+    const last = others.findIndex(([other]) => other === this.asked)
+    const next = others[(last + 1) % others.length]
+    if (next === undefined) return
+    this.askedAt = now
+    this.asked = next[0]
+    this.deps.transport.probe(next[1], ASK_TIMEOUT_MS).then(
+      (outcome) => {
+        if (outcome.kind === 'answered' && this.deps.isTrusted(outcome.report)) this.onReport(outcome.report)
+      },
+      (error: unknown) => this.deps.onFault(error),
+    )
+  }
+}
+
+/** What must not count when it comes from a node that is only vouched for. */
+export function isPromise(type: PeerMessage['type']): boolean {
+  return type === 'pre-vote-response' || type === 'vote-response' || type === 'append-response'
+}

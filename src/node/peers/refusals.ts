@@ -1,0 +1,50 @@
+import type { Refusal } from '../../ports/transport.ts'
+import type { NodeId } from '../../raft/index.ts'
+
+/** Why a node is not talked to, in words for whoever has to put it right. */
+export function refusal(code: Refusal['code'], detail: string): Refusal {
+  return { code, detail }
+}
+
+export function reachedItself(id: NodeId): Refusal {
+  return refusal('self', `node ${id} reached itself: correct the address`)
+}
+
+export function sameId(id: NodeId): Refusal {
+  return refusal('same-id', `two nodes have the id ${id}: give each node an id of its own`)
+}
+
+/** Somebody else calls under the id of a member while that member is connected. */
+export function idInUse(id: NodeId): Refusal {
+  return refusal(
+    'same-id',
+    `two nodes have the id ${id}; the member of that id is running: give the other one another id`,
+  )
+}
+
+export function foreignCluster(self: NodeId, ours: string | null, from: NodeId, theirs: string): Refusal {
+  return refusal(
+    'wrong-cluster',
+    ours === null
+      ? `cluster ${theirs} was formed with another cluster token than node ${self} has`
+      : `node ${self} belongs to cluster ${ours}, node ${from} to cluster ${theirs}`,
+  )
+}
+
+export function lostItsData(id: NodeId, was: string, is: string): Refusal {
+  return refusal(
+    'wrong-incarnation',
+    `node ${id} has lost its data since it joined (its incarnation was ${was}, now it is ${is}): ` +
+      'remove it from the membership, then add it again',
+  )
+}
+
+/** Who is of no cluster, and is no member that this node has found at its address, has nothing to say here. */
+export function stranger(self: NodeId, ours: string | null, from: NodeId): Refusal {
+  return refusal(
+    'stranger',
+    ours === null
+      ? `node ${self} belongs to no cluster yet, and neither does node ${from}: initialize one of them`
+      : `node ${self} belongs to cluster ${ours}, node ${from} to none: add it with POST /cluster/learners, or wait until its cluster has found it`,
+  )
+}

@@ -1,0 +1,47 @@
+import type { NodeReport } from '../../ports/transport.ts'
+import type { NodeId, StoredMembership } from '../../raft/index.ts'
+import { compareLogIds } from '../../raft/index.ts'
+import type { Warnings } from './warnings.ts'
+
+export interface RemovalNoticeDependencies {
+  readonly id: NodeId
+  readonly effective: () => StoredMembership
+  /** Whether this node is being sent entries that others have committed. */
+  readonly isBehind: () => boolean
+  readonly warned: Warnings
+}
+
+/**
+ * What peers say of the removal of this node, which cannot learn it from its own log when it was away. Who reads the log from before it
+ * was added is told the same by everybody that has not read on either: it is no removal.
+ */
+export class RemovalNotice {
+  private readonly deps: RemovalNoticeDependencies
+  /** A membership without this node. */
+  private told: StoredMembership | null = null
+
+  constructor(deps: RemovalNoticeDependencies) {
+    this.deps = deps
+  }
+
+  /** Whether a peer told of a membership without this node that is not older than its own. */
+  get isValid(): boolean {
+    const { effective, isBehind } = this.deps
+    return this.told !== null && compareLogIds(this.told.logId, effective().logId) >= 0 && !isBehind()
+  }
+
+  onReport({ id, effective }: NodeReport): void {
+    const { nodes, configs } = effective.membership
+    const ours = this.deps.effective()
+    if (nodes.has(this.deps.id) || configs.length === 0 || ours.membership.configs.length === 0) return
+    if (compareLogIds(effective.logId, ours.logId) < 0) return
+    this.told = effective
+    if (this.isValid) this.deps.warned.raise('removed', 'self', `node ${id} knows a later membership without this node`)
+  }
+
+  /** What was told may have been undone since. A leader speaks only to members, and for a short while to those who leave. */
+  onLeaderHeard(): void {
+    this.told = null
+    this.deps.warned.clear('removed', 'self')
+  }
+}

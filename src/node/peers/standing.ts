@@ -1,0 +1,105 @@
+import type { PeerMessage } from '../../ports/transport.ts'
+import type { NodeId } from '../../raft/index.ts'
+import type { Incarnations } from './incarnations.ts'
+import { isPromise, type Vouchers } from './incarnation-attestations.ts'
+
+/**
+ * What a peer is to this node (docs/internals/peers.md):
+ *
+ *  - `member`: of this cluster, and in a membership that this node knows
+ *  - `kin`: of this cluster, but in no membership that this node has read so far: added further on in the log, perhaps the leader
+ *  - `introducer`: this node has no cluster, and the peer is of one that it may join
+ *  - `stranger`: anybody else
+ */
+export type Standing = 'member' | 'kin' | 'introducer' | 'stranger'
+
+/** As whom a peer introduced itself last; null for what it has not said. */
+export interface Introduction {
+  readonly clusterId: string | null
+  readonly incarnation: string | null
+}
+
+export interface StandingsDependencies {
+  readonly incarnations: Incarnations
+  readonly vouchers: Vouchers
+  readonly clusterId: () => string | null
+  readonly acceptsClusterId: (clusterId: string) => boolean
+  readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
+  /** Whether a membership that this node knows names the node, or did so a moment ago. */
+  readonly isNamed: (id: NodeId) => boolean
+}
+
+/** Who may say what to this node. What somebody may say is not yet believed. */
+export class Standings {
+  private readonly deps: StandingsDependencies
+
+  constructor(deps: StandingsDependencies) {
+    this.deps = deps
+  }
+
+  of(id: NodeId, { clusterId, incarnation }: Introduction): Standing {
+    const { isNamed, incarnations, acceptsClusterId } = this.deps
+    const ours = this.deps.clusterId()
+    if (clusterId === null) {
+      // A member that has not been told of its cluster yet answers those who add it, as the node that they found at its address.
+      const isItself = incarnation !== null && incarnation === incarnations.of(id)
+      return ours !== null && isItself && isNamed(id) ? 'member' : 'stranger'
+    }
+    if (ours === null) return acceptsClusterId(clusterId) ? 'introducer' : 'stranger'
+    if (ours !== clusterId) return 'stranger'
+    return isNamed(id) ? 'member' : 'kin'
+  }
+
+  maySay({ from, type }: PeerMessage, said: Introduction): boolean {
+    const standing = this.of(from, said)
+    if (!isFor(standing, type)) return false
+    if (this.isMistaken(from, said) && (isPromise(type) || !this.isVouchedFor(from, said))) return false
+    return standing !== 'introducer' || this.mayAdoptFrom(said, type === 'append-request')
+  }
+
+  /** A state comes from whoever leads the cluster. */
+  maySendState(from: NodeId, said: Introduction): boolean {
+    const standing = this.of(from, said)
+    if (said.clusterId === null || standing === 'stranger') return false
+    if (this.isMistaken(from, said) && !this.isVouchedFor(from, said)) return false
+    return standing !== 'introducer' || this.mayAdoptFrom(said, true)
+  }
+
+  private isMistaken(id: NodeId, { incarnation }: Introduction): boolean {
+    return incarnation !== null && this.deps.incarnations.isMistaken(id)
+  }
+
+  private isVouchedFor(id: NodeId, { incarnation }: Introduction): boolean {
+    return incarnation !== null && this.deps.vouchers.vouchFor(id, incarnation)
+  }
+
+  private mayAdoptFrom({ clusterId }: Introduction, isLed: boolean): boolean {
+    return clusterId !== null && this.deps.mayAdopt(clusterId, isLed)
+  }
+}
+
+function isFor(standing: Standing, type: PeerMessage['type']): boolean {
+  switch (standing) {
+    case 'member':
+      return true
+    case 'stranger':
+      return false
+    case 'introducer':
+      return isFromAbove(type)
+    // A node that does not lead is asked nothing, and one that leads knows all members.
+    case 'kin':
+      return isFromAbove(type) || isAnswerOfLeader(type)
+  }
+}
+
+/** What a leader or a candidate says, also to those who have not read of it yet. */
+function isFromAbove(type: PeerMessage['type']): boolean {
+  return (
+    type === 'append-request' || type === 'vote-request' || type === 'pre-vote-request' || type === 'transfer-request'
+  )
+}
+
+/** Whoever asked looks for itself whether it asked this node. */
+function isAnswerOfLeader(type: PeerMessage['type']): boolean {
+  return type === 'read-index-response' || type === 'forward-refusal' || type === 'control-response'
+}

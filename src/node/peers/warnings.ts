@@ -1,0 +1,72 @@
+import type { NodeAddresses, NodeId } from '../../raft/index.ts'
+import type { Logger } from '../options.ts'
+
+/** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
+export interface Warning {
+  readonly code:
+    'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'wrong-token' | 'removed' | 'unsound-peer'
+  readonly detail: string
+}
+
+const WARNINGS_MAX = 32
+
+/** What holds at present, each by its code and whom it is about. */
+export class Warnings {
+  private readonly current = new Map<string, Warning>()
+  private readonly logger: Logger
+
+  constructor(logger: Logger) {
+    this.logger = logger
+  }
+
+  get all(): readonly Warning[] {
+    return [...this.current.values()]
+  }
+
+  /** Of a warning whose subject begins with `about`, or null. */
+  detailOf(code: Warning['code'], about: string): string | null {
+    for (const [name, { detail }] of this.current) if (name.startsWith(`${code} ${about}`)) return detail
+    return null
+  }
+
+  raise(code: Warning['code'], about: string, detail: string): void {
+    const name = `${code} ${about}`
+    if (this.current.get(name)?.detail === detail) return
+    this.current.set(name, { code, detail })
+    if (this.current.size > WARNINGS_MAX) {
+      for (const oldest of this.current.keys()) {
+        this.current.delete(oldest)
+        break
+      }
+    }
+    this.logger.warn({ code, detail }, 'warning')
+  }
+
+  clear(code: Warning['code'], about: string): void {
+    this.current.delete(`${code} ${about}`)
+  }
+
+  /** Node `id` is who it should be, or concerns nobody any more. */
+  clearOf(id: NodeId): void {
+    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
+      this.clear(code, String(id))
+      this.clear(code, `self-${id}`)
+    }
+  }
+}
+
+/** What to say of a member that is at `said` by its own word, and at `listed` by the membership's. */
+export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
+  return (
+    `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
+    `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`
+  )
+}
+
+/** What to say when this node was started with another token than its cluster was formed with. */
+export function wrongToken(clusterId: string): string {
+  return (
+    `cluster ${clusterId} was formed with another --cluster-token than this node has now: a token counts only until a node belongs to ` +
+    'a cluster, but new nodes with this one will not find it. Start this node with the token that the others have'
+  )
+}

@@ -1,0 +1,66 @@
+import type { NodeAddresses, NodeId } from '../../raft/index.ts'
+import { type Warnings, wrongAddress } from './warnings.ts'
+
+/** Who answers somewhere, by its own word. */
+export interface Found {
+  readonly id: NodeId
+  readonly clusterId: string | null
+  readonly incarnation: string
+  readonly raft: string
+}
+
+export interface WhereaboutsDependencies {
+  readonly warned: Warnings
+  /** Whether a member is connected, or is this node. */
+  readonly isThere: (id: NodeId) => boolean
+}
+
+/** Where members say that they are, held against where the membership has them. */
+export class Whereabouts {
+  private readonly deps: WhereaboutsDependencies
+  private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
+  /** Members that are elsewhere, by their own word, than the membership has them. */
+  private readonly elsewhere = new Map<NodeId, NodeAddresses>()
+  /** Where members were listed that an operator has listed elsewhere before they moved. */
+  private readonly leaving = new Map<NodeId, string>()
+
+  constructor(dependencies: WhereaboutsDependencies) {
+    this.deps = dependencies
+  }
+
+  /** What was said of a member's addresses was said of the old ones. */
+  onMembership(listed: ReadonlyMap<NodeId, NodeAddresses>): void {
+    const before = this.listed
+    this.listed = listed
+    for (const [id, { raft, api }] of before) {
+      const now = listed.get(id)
+      if (now?.raft === raft && now.api === api) continue
+      this.deps.warned.clear('wrong-address', String(id))
+      const said = this.elsewhere.get(id)
+      if (now === undefined || (said?.raft === now.raft && said.api === now.api)) this.elsewhere.delete(id)
+      if (now === undefined) this.leaving.delete(id)
+      else if (now.raft !== raft && said?.raft !== now.raft) this.leaving.set(id, raft)
+    }
+  }
+
+  /** A member that says it is elsewhere than the membership says: one of the two has to be put right. */
+  compare(id: NodeId, { raft, api }: NodeAddresses): void {
+    const listed = this.listed.get(id)
+    if (listed === undefined || raft === '') return
+    if (this.leaving.get(id) !== raft) this.leaving.delete(id)
+    if (listed.raft === raft && listed.api === api) {
+      this.elsewhere.delete(id)
+      this.deps.warned.clear('wrong-address', String(id))
+      return
+    }
+    this.elsewhere.set(id, { raft, api })
+    this.deps.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
+  }
+
+  /** Members that are there, elsewhere than the membership has them, without having been told to leave there. */
+  get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
+    return [...this.elsewhere].flatMap(([id, { raft, api }]) =>
+      this.leaving.get(id) === raft || !this.deps.isThere(id) ? [] : [{ id, raft, api }],
+    )
+  }
+}

@@ -1,0 +1,55 @@
+import { limits } from '../../limits.ts'
+import type { Clock } from '../../ports/clock.ts'
+
+interface Waiting {
+  readonly holds: () => boolean
+  readonly settle: (held: boolean) => void
+}
+
+/**
+ * Requests about the cluster that wait for something about the node to become true. Each is looked at after every change, so whoever
+ * lets clients in asks first whether there is room (`isFull`).
+ */
+export class Conditions {
+  private readonly clock: Clock
+  private readonly waiting = new Set<Waiting>()
+  private closed = false
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  get isFull(): boolean {
+    return this.waiting.size >= limits.conditionsMax
+  }
+
+  /** Resolves with true once `holds()` does, with false when `timeoutMs` have passed or the node stops. */
+  until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (holds()) return Promise.resolve(true)
+    if (this.closed) return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds()))
+      const waiting: Waiting = {
+        holds,
+        settle: (held) => {
+          cancel()
+          this.waiting.delete(waiting)
+          resolve(held)
+        },
+      }
+      this.waiting.add(waiting)
+    })
+  }
+
+  /** To be called after anything that a condition may look at has changed. */
+  changed(): void {
+    if (this.waiting.size === 0) return
+    for (const waiting of this.waiting) if (waiting.holds()) waiting.settle(true)
+  }
+
+  /** The node stops: nothing that is waited for comes any more. */
+  giveUp(): void {
+    this.closed = true
+    for (const waiting of this.waiting) waiting.settle(false)
+  }
+}

@@ -1,0 +1,165 @@
+import { limits } from '../../limits.ts'
+import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
+import type { LeaderId, NodeId, ProposeOutcome } from '../../raft/index.ts'
+import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
+import { faultOfForwarded, originOf } from '../codec/entry.ts'
+
+/** All but `id` may be left out. */
+export interface ForwardedOptions {
+  readonly id: NodeId
+  /** Batches of one origin whose decision is remembered; for older ones only that there was one. */
+  readonly forwardedBatchesMax?: number
+  /** Origins whose decisions are remembered; of those that were used longer ago only how far their batches had come. */
+  readonly forwardedOriginsMax?: number
+  /** Origins of which anything is remembered under one ballot. */
+  readonly forwardedOriginsInAllMax?: number
+}
+
+export interface ForwardedDependencies {
+  /** The ballot under which this node leads now; null when it does not. */
+  readonly leading: () => LeaderId | null
+  readonly propose: (count: number, body: Uint8Array) => ProposeOutcome
+  readonly stepDown: (reason: string) => void
+  readonly send: (message: ForwardRefusal) => void
+}
+
+type Decision = 'accepted' | ForwardRefusal['reason']
+
+/** What became of the batches of one origin. */
+class Decisions {
+  readonly byBatch = new Map<number, Decision>()
+  /** Batches up to this one that are not in `byBatch` are decided, and nobody knows how. */
+  private floor: number
+
+  constructor(floor: number) {
+    this.floor = floor
+  }
+
+  isForgotten(batchId: number): boolean {
+    return batchId <= this.floor && !this.byBatch.has(batchId)
+  }
+
+  /** Above every batch that was decided here. */
+  get end(): number {
+    let end = this.floor
+    for (const batchId of this.byBatch.keys()) if (batchId > end) end = batchId
+    return end
+  }
+
+  record(batchId: number, decision: Decision, batchesMax: number): void {
+    this.byBatch.set(batchId, decision)
+    if (this.byBatch.size <= batchesMax) return
+    for (const oldest of this.byBatch.keys()) {
+      this.byBatch.delete(oldest)
+      if (oldest > this.floor) this.floor = oldest
+      return
+    }
+  }
+}
+
+const NONE_DECIDED = -1
+
+/**
+ * Takes the commands that other nodes forward while this one leads.
+ *
+ * Guarantee: a batch is appended at most once, however often its frame arrives, and a refusal is final. A batch belongs to one
+ * ballot, so decisions are remembered only for the latest ballot that this node led in its present life; for an earlier one of its
+ * own it keeps silent, since it cannot know what it did with the batch. So it does for what it has forgotten under this ballot: of an
+ * origin that was not used for long it still knows which batches it has decided. It never forgets an origin, which would then look like
+ * one that begins: before that it makes room for another ballot.
+ */
+export class Forwarded {
+  private readonly id: NodeId
+  private readonly batchesMax: number
+  private readonly originsMax: number
+  private readonly originsInAllMax: number
+  private readonly deps: ForwardedDependencies
+  private ballot: LeaderId | null = null
+  /** In the order of their last use. */
+  private origins = new Map<string, Decisions>()
+  /** Of the other origins: the last batch that may have been decided. */
+  private ends = new Map<string, number>()
+
+  constructor(options: ForwardedOptions, deps: ForwardedDependencies) {
+    this.id = options.id
+    this.batchesMax = options.forwardedBatchesMax ?? limits.forwardedBatchesMax
+    this.originsMax = options.forwardedOriginsMax ?? limits.forwardedOriginsMax
+    this.originsInAllMax = options.forwardedOriginsInAllMax ?? limits.forwardedOriginsInAllMax
+    this.deps = deps
+  }
+
+  /** This node has begun to lead under `ballot`. */
+  onLeading(ballot: LeaderId): void {
+    if (this.ballot !== null && sameLeaderId(this.ballot, ballot)) return
+    this.ballot = ballot
+    this.origins = new Map()
+    this.ends = new Map()
+  }
+
+  /** Null unless the batch is one that no sound member forwards. */
+  onRequest(request: ForwardRequest): string | null {
+    const { leaderId } = request.vote
+    const fault = faultOfForwarded(request.body, request.count, request.from)
+    if (fault !== null) return fault
+    if (leaderId.nodeId !== this.id) this.refuse(request, 'not-leader')
+    else if (this.ballot !== null && sameLeaderId(leaderId, this.ballot)) this.decide(request)
+    // Neither the ballot led last nor a later one: what became of the batch under it is not known any more.
+    else if (this.ballot !== null && compareLeaderIds(leaderId, this.ballot) > 0) this.refuse(request, 'not-leader')
+    return null
+  }
+
+  private decide(request: ForwardRequest): void {
+    const decisions = this.decisionsOf(originOf(request.body))
+    if (decisions === null) return this.makeRoom(request)
+    const earlier = decisions.byBatch.get(request.batchId)
+    if (earlier === undefined && decisions.isForgotten(request.batchId)) return
+    const decision = earlier ?? this.propose(request)
+    decisions.record(request.batchId, decision, this.batchesMax)
+    if (decision !== 'accepted') this.refuse(request, decision)
+  }
+
+  private propose(request: ForwardRequest): Decision {
+    return this.isLeadingUnder(request) ? this.deps.propose(request.count, request.body).kind : 'not-leader'
+  }
+
+  private isLeadingUnder({ vote }: ForwardRequest): boolean {
+    const leading = this.deps.leading()
+    return leading !== null && sameLeaderId(leading, vote.leaderId)
+  }
+
+  /** Null when there is no room for an origin that is new. */
+  private decisionsOf(origin: string): Decisions | null {
+    const end = this.ends.get(origin)
+    const known = this.origins.get(origin)
+    if (known === undefined && end === undefined && this.isFull) return null
+    const decisions = known ?? new Decisions(end ?? NONE_DECIDED)
+    this.origins.delete(origin)
+    this.ends.delete(origin)
+    this.origins.set(origin, decisions)
+    if (this.origins.size > this.originsMax) this.abridge()
+    return decisions
+  }
+
+  /** Of the origin that was used longest ago only the end is kept. */
+  private abridge(): void {
+    for (const [oldest, decisions] of this.origins) {
+      this.origins.delete(oldest)
+      this.ends.set(oldest, decisions.end)
+      return
+    }
+  }
+
+  private get isFull(): boolean {
+    return this.origins.size + this.ends.size >= this.originsInAllMax
+  }
+
+  /** Under the next ballot nothing has to be remembered yet. Nothing of an origin that is new was appended, nor is it later. */
+  private makeRoom(request: ForwardRequest): void {
+    if (this.isLeadingUnder(request)) this.deps.stepDown('too many processes have forwarded writes to it')
+    this.refuse(request, 'not-leader')
+  }
+
+  private refuse(request: ForwardRequest, reason: ForwardRefusal['reason']): void {
+    this.deps.send({ type: 'forward-refusal', from: this.id, to: request.from, batchId: request.batchId, reason })
+  }
+}

@@ -1,0 +1,262 @@
+import { RequestError, isErrorCode } from '../../lib/errors.ts'
+import type { Random } from '../../lib/random.ts'
+import { firstNumber } from '../../lib/random.ts'
+import { limits } from '../../limits.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
+import type { NodeId } from '../../raft/index.ts'
+import type { LeaderHint } from './proposals.ts'
+
+export interface ControlOptions {
+  readonly id: NodeId
+  readonly retryMs: number
+}
+
+export interface ControlDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly leader: () => LeaderHint
+  readonly send: (message: ControlRequest | ControlResponse) => void
+  /** A request failed in a way that nobody expected: this node must not go on. */
+  readonly onFault: (error: Error) => void
+}
+
+/** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
+type ControlHandler<B> = (body: B, timeoutMs: number) => Promise<unknown>
+
+/** Checks what came over the wire: null for a body that the request cannot have. */
+export type BodyReader<B> = (body: unknown) => { readonly value: B } | null
+
+interface Call {
+  readonly requestId: number
+  readonly name: string
+  readonly body: unknown
+  /** Whether doing it twice is as good as doing it once. */
+  readonly repeatable: boolean
+  readonly deadline: number
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: RequestError) => void
+  /** The node that was asked and has not answered; null while there is nobody to ask. */
+  asked: NodeId | null
+}
+
+interface Answer {
+  readonly value?: unknown
+  readonly error?: { readonly code: string; readonly detail: string; readonly facts: Record<string, unknown> }
+}
+
+const RETRIED = new Set(['no-leader', 'transferring'])
+
+/** Carries rare requests (memberships, transfers) to the leader, wherever they were received, and the answers back. */
+export class Control {
+  private readonly options: ControlOptions
+  private readonly deps: ControlDependencies
+  private readonly handlers = new Map<string, ControlHandler<unknown>>()
+  private readonly calls = new Map<number, Call>()
+  private requestIds: number
+  private cancelSweep: (() => void) | null = null
+  private closed: RequestError | null = null
+  /** Requests that this node is working on. */
+  private working = 0
+
+  constructor(options: ControlOptions, deps: ControlDependencies) {
+    this.options = options
+    this.deps = deps
+    this.requestIds = firstNumber(deps.random)
+  }
+
+  handle<B>(name: string, read: BodyReader<B>, handler: ControlHandler<B>): void {
+    this.handlers.set(name, async (body, timeoutMs) => {
+      const checked = read(body)
+      if (checked === null)
+        throw new RequestError('invalid-request', `a request ${name} came with a body that it cannot have`)
+      return handler(checked.value, timeoutMs)
+    })
+  }
+
+  /** Has `name` done by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
+  call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+    if (this.closed !== null) return Promise.reject(this.closed)
+    if (this.calls.size >= limits.controlCallsMax) {
+      return Promise.reject(
+        new RequestError('overloaded', 'too many cluster requests wait for the leader; try again later'),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      const requestId = this.requestIds++
+      const deadline = this.deps.clock.now() + timeoutMs
+      this.calls.set(requestId, { requestId, name, body, repeatable, deadline, resolve, reject, asked: null })
+      this.ask(requestId)
+      this.sweepSoon()
+    })
+  }
+
+  /** Null unless it is no message that a sound member sends. */
+  onMessage(message: ControlRequest | ControlResponse): string | null {
+    const body = parsed(message.body)
+    if (body === null) return 'a body that is no JSON object'
+    if (message.type === 'control-response') this.onResponse(message, body)
+    else if ('timeoutMs' in body && typeof body.timeoutMs === 'number' && body.timeoutMs >= 0) {
+      this.onRequest(
+        message,
+        'value' in body ? body.value : undefined,
+        Math.min(body.timeoutMs, limits.requestTimeoutMsMax),
+      )
+    } else return 'a request without its time'
+    return null
+  }
+
+  private onRequest(message: ControlRequest, value: unknown, timeoutMs: number): void {
+    const { from: to, requestId, name } = message
+    void this.perform(name, value, timeoutMs).then((answer) => {
+      this.deps.send({ type: 'control-response', from: this.options.id, to, requestId, body: JSON.stringify(answer) })
+    })
+  }
+
+  onLeader(): void {
+    for (const call of this.calls.values()) {
+      if (call.asked === null) this.ask(call.requestId)
+      else this.abandon(call)
+    }
+  }
+
+  /** The connection to the leader was broken: what was asked, or its answer, may be lost. */
+  onReconnected(leader: NodeId): void {
+    for (const call of this.calls.values()) {
+      if (call.asked !== leader || !call.repeatable) continue
+      call.asked = null
+      this.ask(call.requestId)
+    }
+  }
+
+  close(error: RequestError): void {
+    this.closed = error
+    this.cancelSweep?.()
+    for (const call of this.calls.values()) call.reject(call.asked === null ? error : outcomeUnknown())
+    this.calls.clear()
+  }
+
+  private ask(requestId: number): void {
+    const call = this.calls.get(requestId)
+    if (call === undefined) return
+    const leader = this.deps.leader()
+    const timeoutMs = call.deadline - this.deps.clock.now()
+    if (leader.kind === 'none' || timeoutMs <= 0) return
+    call.asked = leader.kind === 'self' ? this.options.id : leader.leader
+    if (leader.kind === 'self') {
+      void this.perform(call.name, call.body, timeoutMs).then((answer) => this.answered(call, answer))
+      return
+    }
+    const body = JSON.stringify({ timeoutMs, value: call.body })
+    this.deps.send({
+      type: 'control-request',
+      from: this.options.id,
+      to: leader.leader,
+      requestId,
+      name: call.name,
+      body,
+    })
+  }
+
+  /** The leader that was asked leads no more, or may not have heard: it may have done it. */
+  private abandon(call: Call): void {
+    if (call.asked === this.options.id) return
+    const leader = this.deps.leader()
+    if (leader.kind === 'other' && leader.leader === call.asked) return
+    if (!call.repeatable) return this.settle(call, () => call.reject(outcomeUnknown()))
+    call.asked = null
+    this.ask(call.requestId)
+  }
+
+  /** Never rejects: a failure is an answer too. */
+  private async perform(name: string, body: unknown, timeoutMs: number): Promise<Answer> {
+    const handler = this.handlers.get(name)
+    this.working += 1
+    try {
+      if (this.working > limits.controlWorkMax)
+        throw new RequestError('overloaded', 'the leader works on too many cluster requests; try again later')
+      if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
+      if (this.deps.leader().kind !== 'self')
+        throw new RequestError('no-leader', 'the node that was asked does not lead')
+      return { value: await handler(body, timeoutMs) }
+    } catch (error) {
+      if (error instanceof RequestError)
+        return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
+      // The caller is told first: a node that has stopped sends nothing.
+      this.deps.clock.nextTurn(() => this.deps.onFault(error instanceof Error ? error : new Error(String(error))))
+      return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
+    } finally {
+      this.working -= 1
+    }
+  }
+
+  private onResponse(message: ControlResponse, answer: object): void {
+    const call = this.calls.get(message.requestId)
+    if (call !== undefined && call.asked === message.from) this.answered(call, answerOf(answer))
+  }
+
+  private answered(call: Call, answer: Answer): void {
+    if (!this.calls.has(call.requestId)) return
+    const { error, value } = answer
+    if (error === undefined) return this.settle(call, () => call.resolve(value))
+    if (RETRIED.has(error.code)) {
+      call.asked = null
+      return
+    }
+    const code = isErrorCode(error.code) ? error.code : 'internal'
+    this.settle(call, () => call.reject(new RequestError(code, error.detail, error.facts)))
+  }
+
+  private settle(call: Call, answer: () => void): void {
+    this.calls.delete(call.requestId)
+    answer()
+  }
+
+  private sweepSoon(): void {
+    if (this.cancelSweep !== null || this.calls.size === 0) return
+    this.cancelSweep = this.deps.clock.after(this.options.retryMs / 4, () => {
+      this.cancelSweep = null
+      this.sweep()
+      this.sweepSoon()
+    })
+  }
+
+  private sweep(): void {
+    const now = this.deps.clock.now()
+    for (const call of this.calls.values()) {
+      if (call.deadline <= now)
+        this.settle(call, () => call.reject(call.asked === null ? noLeader() : outcomeUnknown()))
+      else if (call.asked === null) this.ask(call.requestId)
+    }
+  }
+}
+
+function parsed(text: string): object | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' ? value : null
+  } catch {
+    return null
+  }
+}
+
+function answerOf(body: object): Answer {
+  const error: unknown = 'error' in body ? body.error : undefined
+  if (error === undefined) return 'value' in body ? { value: body.value } : {}
+  const fields = typeof error === 'object' && error !== null ? error : {}
+  const code = 'code' in fields && typeof fields.code === 'string' ? fields.code : 'internal'
+  const detail = 'detail' in fields && typeof fields.detail === 'string' ? fields.detail : 'the leader gave no reason'
+  const facts = 'facts' in fields && typeof fields.facts === 'object' ? fields.facts : null
+  return { error: { code, detail, facts: { ...facts } } }
+}
+
+function noLeader(): RequestError {
+  return new RequestError('no-leader', 'no leader took the request within its time; nothing was changed')
+}
+
+function outcomeUnknown(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the leader was asked but did not answer in time; look at GET /cluster before you repeat it',
+  )
+}

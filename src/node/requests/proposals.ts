@@ -1,0 +1,356 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { Random } from '../../lib/random.ts'
+import { firstNumber } from '../../lib/random.ts'
+import type { CommandResult } from '../../kv/index.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
+import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts'
+import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
+import type { Origin } from '../codec/entry.ts'
+import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
+import type { Caller } from './waiting-room.ts'
+
+export interface ProposalsOptions {
+  readonly id: NodeId
+  readonly batchEntriesMax: number
+  readonly batchBytesMax: number
+  readonly pendingMax: number
+  readonly pendingBytesMax: number
+  /** How long to wait for an answer to a forwarded batch before it is sent again under the same number. */
+  readonly resendMs: number
+}
+
+/** Who leads, as far as this node knows. `self`: this node does. */
+export type LeaderHint =
+  | { readonly kind: 'self'; readonly leaderId: LeaderId }
+  | { readonly kind: 'other'; readonly leader: NodeId; readonly vote: Vote }
+  | { readonly kind: 'none' }
+
+export interface ProposalsDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly leader: () => LeaderHint
+  readonly propose: (count: number, body: Uint8Array) => ProposeOutcome
+  readonly send: (message: ForwardRequest) => void
+}
+
+interface Pending {
+  readonly number: number
+  readonly command: Uint8Array
+  readonly deadline: number
+  readonly caller: Caller | null
+  readonly resolve: (result: CommandResult) => void
+  readonly reject: (error: RequestError) => void
+  /** The batch it travels in; null while it waits for a leader, or when it is known that its last batch is lost. */
+  batch: Batch | null
+}
+
+/** Commands that were proposed together, under one ballot. */
+interface Batch {
+  readonly batchId: number
+  readonly leaderId: LeaderId
+  /** Null when this node led itself: then nothing travels and nothing has to be sent again. */
+  readonly request: ForwardRequest | null
+  /** Those without an answer. */
+  readonly open: Set<Pending>
+  sentAt: number
+}
+
+const SWEEP_MS = 50
+
+/**
+ * The writes that this node has taken and not answered yet.
+ *
+ * Each command carries this process's origin and a number into the log. It is answered when this node applies its entry, whoever
+ * proposed it. A command proposed under ballot V was appended by V's owner or not at all, so once an entry of a later ballot is
+ * applied and the command was not seen before it, the command is lost for good: it is proposed again, and cannot take effect twice.
+ * Until then nobody knows, and a deadline that passes is answered with `outcome-unknown`.
+ */
+export class Proposals {
+  readonly origin: Origin
+  private readonly options: ProposalsOptions
+  private readonly deps: ProposalsDependencies
+  private readonly pending = new Map<number, Pending>()
+  private readonly batches = new Map<number, Batch>()
+  /** Commands that no leader has taken: those whose last batch is lost come before those that were never in one. */
+  private readonly lost = new Set<Pending>()
+  private readonly fresh = new Set<Pending>()
+  /** Of the commands without an answer, and of the forwarded batches that may have to be sent again. */
+  private bytes = 0
+  private numbers = 0
+  private batchIds: number
+  private flushing = false
+  private sweepCancel: (() => void) | null = null
+  private closed: RequestError | null = null
+  /** The highest ballot of which an entry was applied here. */
+  private appliedLeaderId: LeaderId | null = null
+  failed = 0
+
+  constructor(options: ProposalsOptions, deps: ProposalsDependencies) {
+    this.options = options
+    this.deps = deps
+    // A late refusal of a batch of an earlier life must not be taken for one of this: what it names would be proposed twice.
+    this.batchIds = firstNumber(deps.random)
+    this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
+  }
+
+  get count(): number {
+    return this.pending.size
+  }
+
+  /** Bytes that are kept for writes without an answer. */
+  get heldBytes(): number {
+    return this.bytes
+  }
+
+  private get isAnyWaiting(): boolean {
+    return this.lost.size > 0 || this.fresh.size > 0
+  }
+
+  /** Takes a command. Rejects with `RequestError`: see the class comment for which failures are definite. */
+  submit(command: Uint8Array, timeoutMs: number, caller: Caller | null = null): Promise<CommandResult> {
+    if (this.closed !== null) return Promise.reject(this.closed)
+    if (this.pending.size >= this.options.pendingMax || this.bytes + command.length > this.options.pendingBytesMax) {
+      this.failed += 1
+      return Promise.reject(overloaded())
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = this.deps.clock.now() + timeoutMs
+      const pending: Pending = { number: this.numbers++, command, deadline, caller, resolve, reject, batch: null }
+      this.pending.set(pending.number, pending)
+      this.bytes += command.length
+      this.fresh.add(pending)
+      this.flushSoon()
+      this.sweepSoon()
+    })
+  }
+
+  /** An entry that carries our origin was executed. */
+  onResult(number: number, result: CommandResult): void {
+    const pending = this.pending.get(number)
+    if (pending === undefined) return
+    this.settled(pending)
+    pending.resolve(result)
+  }
+
+  /** An entry written under `leaderId` is applied: what was proposed under an earlier ballot and not seen is lost. */
+  onApplied(leaderId: LeaderId): void {
+    if (this.appliedLeaderId !== null && compareLeaderIds(leaderId, this.appliedLeaderId) <= 0) return
+    this.appliedLeaderId = leaderId
+    for (const batch of this.batches.values()) {
+      if (compareLeaderIds(batch.leaderId, leaderId) < 0) this.proposeAgain(batch)
+    }
+  }
+
+  /** The state was replaced by a snapshot: what was on its way under its ballot or an earlier one may be part of it, or not. */
+  onSnapshot(leaderId: LeaderId): void {
+    this.appliedLeaderId = leaderId
+    for (const batch of this.batches.values()) {
+      if (compareLeaderIds(batch.leaderId, leaderId) > 0) continue
+      for (const pending of batch.open) this.fail(pending, outcomeUnknown())
+    }
+  }
+
+  onRefusal(refusal: ForwardRefusal): void {
+    const batch = this.batches.get(refusal.batchId)
+    if (batch === undefined || batch.request === null || batch.request.to !== refusal.from) return
+    if (refusal.reason !== 'overloaded') return this.proposeAgain(batch)
+    for (const pending of batch.open) this.fail(pending, overloaded())
+  }
+
+  /** The leader changed, or a connection came back: what waits may move now. */
+  onLeader(): void {
+    for (const batch of this.batches.values()) this.resend(batch)
+    if (this.isAnyWaiting) this.flushSoon()
+  }
+
+  /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where it may be on its way). */
+  close(error: RequestError): void {
+    this.closed = error
+    this.sweepCancel?.()
+    this.abandon(error)
+  }
+
+  /** The same for what is open now. */
+  abandon(error: RequestError): void {
+    for (const pending of this.pending.values()) this.fail(pending, pending.batch === null ? error : outcomeUnknown())
+  }
+
+  private flushSoon(): void {
+    if (this.flushing) return
+    this.flushing = true
+    this.deps.clock.nextTurn(() => {
+      this.flushing = false
+      this.flush()
+    })
+  }
+
+  private flush(): void {
+    while (this.isAnyWaiting) {
+      const leader = this.deps.leader()
+      if (leader.kind === 'none') return
+      const members = this.takeBatch()
+      const body = this.bodyOf(members)
+      if (leader.kind === 'self') this.proposeHere(members, body)
+      else this.forward(leader.leader, leader.vote, members, body)
+      // A refused batch waits again; the next turn or the next leader takes it up.
+      if (members[0]?.batch === null) return
+    }
+  }
+
+  /** The next commands that wait, within the limits of a batch; at least one. */
+  private takeBatch(): Pending[] {
+    const members: Pending[] = []
+    let bytes = 0
+    for (const line of [this.lost, this.fresh]) {
+      for (const pending of line) {
+        if (members.length === this.options.batchEntriesMax) return members
+        if (members.length > 0 && bytes + pending.command.length > this.options.batchBytesMax) return members
+        line.delete(pending)
+        members.push(pending)
+        bytes += pending.command.length
+      }
+    }
+    return members
+  }
+
+  private bodyOf(members: readonly Pending[]): Uint8Array {
+    let size = 0
+    for (const { command } of members) size += commandEntryBytes(command.length)
+    const body = Buffer.allocUnsafeSlow(size)
+    let offset = 0
+    for (const { number, command } of members) offset = commandEntryInto(body, offset, this.origin, number, command)
+    return body
+  }
+
+  private proposeHere(members: readonly Pending[], body: Uint8Array): void {
+    const outcome = this.deps.propose(members.length, body)
+    switch (outcome.kind) {
+      case 'accepted':
+        this.open(members, outcome.leaderId, this.nextBatchId(), null)
+        return
+      case 'overloaded':
+        for (const pending of members) this.fail(pending, overloaded())
+        return
+      case 'not-leader':
+      case 'transferring':
+        for (const pending of members) if (this.pending.has(pending.number)) this.lost.add(pending)
+    }
+  }
+
+  private forward(to: NodeId, vote: Vote, members: readonly Pending[], body: Uint8Array): void {
+    const batchId = this.nextBatchId()
+    const request: ForwardRequest = {
+      type: 'forward-request',
+      from: this.options.id,
+      to,
+      vote,
+      batchId,
+      count: members.length,
+      body,
+    }
+    this.open(members, vote.leaderId, batchId, request)
+    this.deps.send(request)
+  }
+
+  private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
+    // A core that is alone may have answered within the call.
+    const open = new Set(members.filter((pending) => this.pending.has(pending.number)))
+    if (open.size === 0) return
+    const batch: Batch = { batchId, leaderId, request, open, sentAt: this.deps.clock.now() }
+    for (const pending of open) pending.batch = batch
+    this.batches.set(batchId, batch)
+    this.bytes += bytesKeptFor(batch)
+  }
+
+  /** Sends a forwarded batch again, under its number: the leader it was meant for takes it once (raft.md 6). */
+  private resend(batch: Batch): void {
+    const { request } = batch
+    if (request === null) return
+    const leader = this.deps.leader()
+    if (leader.kind !== 'other' || leader.leader !== request.to) return
+    if (!sameLeaderId(leader.vote.leaderId, batch.leaderId)) return
+    batch.sentAt = this.deps.clock.now()
+    this.deps.send(request)
+  }
+
+  private proposeAgain(batch: Batch): void {
+    this.forget(batch)
+    for (const pending of batch.open) {
+      pending.batch = null
+      this.lost.add(pending)
+    }
+    this.flushSoon()
+  }
+
+  private forget(batch: Batch): void {
+    this.batches.delete(batch.batchId)
+    this.bytes -= bytesKeptFor(batch)
+  }
+
+  private nextBatchId(): number {
+    return this.batchIds++
+  }
+
+  /** Lets go of a command and its bytes, wherever it waits. */
+  private settled(pending: Pending): void {
+    this.pending.delete(pending.number)
+    this.bytes -= pending.command.length
+    const { batch } = pending
+    if (batch === null) {
+      if (!this.fresh.delete(pending)) this.lost.delete(pending)
+      return
+    }
+    batch.open.delete(pending)
+    if (batch.open.size === 0) this.forget(batch)
+  }
+
+  private fail(pending: Pending, error: RequestError): void {
+    this.settled(pending)
+    this.failed += 1
+    pending.reject(error)
+  }
+
+  private sweepSoon(): void {
+    if (this.sweepCancel !== null || this.pending.size === 0) return
+    this.sweepCancel = this.deps.clock.after(SWEEP_MS, () => {
+      this.sweepCancel = null
+      this.sweep()
+      this.sweepSoon()
+    })
+  }
+
+  private sweep(): void {
+    const now = this.deps.clock.now()
+    for (const pending of this.pending.values()) {
+      // A client that is gone is told nothing, and a write that no leader has taken need not happen.
+      const isUnwanted = pending.batch === null && pending.caller?.isGone === true
+      if (pending.deadline > now && !isUnwanted) continue
+      this.fail(pending, pending.batch === null ? noLeader() : outcomeUnknown())
+    }
+    for (const batch of this.batches.values()) {
+      if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)
+    }
+    if (this.isAnyWaiting) this.flushSoon()
+  }
+}
+
+/** A forwarded batch is kept as it was sent, whoever of it has an answer by now: it has to arrive as a whole. */
+function bytesKeptFor({ request }: Batch): number {
+  return request === null ? 0 : request.body.length
+}
+
+function overloaded(): RequestError {
+  return new RequestError('overloaded', 'too many writes wait for an outcome; nothing was proposed, try again later')
+}
+
+function noLeader(): RequestError {
+  return new RequestError('no-leader', 'no leader took the write within its time; it has not taken effect, try again')
+}
+
+function outcomeUnknown(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the write was proposed but its outcome was not known in time; it may take effect, read the key before you repeat it',
+  )
+}

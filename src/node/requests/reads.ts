@@ -1,0 +1,287 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { Random } from '../../lib/random.ts'
+import { firstNumber } from '../../lib/random.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ReadIndexRequest, ReadIndexResponse } from '../../ports/transport.ts'
+import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../../raft/index.ts'
+import { BEFORE_FIRST } from '../../raft/index.ts'
+import type { LeaderHint } from './proposals.ts'
+import type { Caller, WaitingRoom } from './waiting-room.ts'
+
+export interface ReadsOptions {
+  readonly id: NodeId
+  /** How long to wait for the leader's answer before it is asked again, under a new number. */
+  readonly retryMs: number
+}
+
+export interface ReadsDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly room: WaitingRoom
+  readonly leader: () => LeaderHint
+  /** Asks the core of this node, which leads; released through `onRelease`. */
+  readonly read: (readId: number) => ReadOutcome
+  readonly send: (message: ReadIndexRequest | ReadIndexResponse) => void
+  readonly applied: () => LogIndex
+}
+
+interface Waiting {
+  readonly deadline: number
+  readonly caller: Caller | null
+  readonly resolve: () => void
+  readonly reject: (error: RequestError) => void
+}
+
+/** Reads that share one question to the leader. */
+interface Round {
+  readonly readId: number
+  readonly members: Waiting[]
+  readonly askedAt: number
+  /** Whose word counts. */
+  readonly asked: NodeId
+  /** Set once the leader has answered: safe when this is applied. */
+  index: LogIndex | null
+}
+
+/** A question of another node that the core of this one is working on. */
+interface Remote {
+  readonly node: NodeId
+  readonly readId: number
+}
+
+const SWEEP_MS = 20
+const REMOTE_MAX = 65_536
+
+/**
+ * Linearizable reads (thesis 6.4): a read waits until a leader has confirmed, after the read arrived, that it still led, and until
+ * this node has applied everything the leader had committed then. Reads of one turn of the event loop share a round.
+ * A number is never used twice, so a late answer cannot release a later read.
+ */
+export class Reads {
+  private readonly options: ReadsOptions
+  private readonly deps: ReadsDependencies
+  private waiting: Waiting[] = []
+  private readonly rounds = new Map<number, Round>()
+  /** Answered rounds, waiting for their index to be applied. */
+  private ready: Round[] = []
+  private readonly remotes = new Map<number, Remote>()
+  private readIds: number
+  private count = 0
+  private flushing = false
+  private sweepCancel: (() => void) | null = null
+  private closed: RequestError | null = null
+
+  constructor(options: ReadsOptions, deps: ReadsDependencies) {
+    this.options = options
+    this.deps = deps
+    // A late answer to an earlier life of this process must not release a read of this one.
+    this.readIds = firstNumber(deps.random)
+  }
+
+  /** Resolves when a read of local state is linearizable. Rejects with `RequestError`: `no-leader`, `read-timeout`, `overloaded`. */
+  barrier(timeoutMs: number, caller: Caller | null = null): Promise<void> {
+    if (this.closed !== null) return Promise.reject(this.closed)
+    if (this.deps.room.isFull) {
+      return Promise.reject(new RequestError('overloaded', 'too many reads wait for the leader; try again later'))
+    }
+    return new Promise((resolve, reject) => {
+      this.count += 1
+      this.deps.room.enter()
+      this.waiting.push({ deadline: this.deps.clock.now() + timeoutMs, caller, resolve, reject })
+      this.flushSoon()
+      this.sweepSoon()
+    })
+  }
+
+  /** Another node asks for a read index; this one leads, or says that it does not. */
+  onRequest(request: ReadIndexRequest): void {
+    const readId = this.readIds++
+    const outcome =
+      this.remotes.size < REMOTE_MAX ? this.ask(readId, { node: request.from, readId: request.readId }) : null
+    if (outcome?.kind !== 'pending') this.answer({ node: request.from, readId: request.readId }, null)
+  }
+
+  onResponse(response: ReadIndexResponse): void {
+    const round = this.rounds.get(response.readId)
+    if (round === undefined || round.index !== null || round.asked !== response.from) return
+    if (response.ready) this.confirmed(round, response.index)
+    else this.again(round)
+  }
+
+  onRelease(release: ReadRelease): void {
+    const remote = this.remotes.get(release.readId)
+    if (remote !== undefined) {
+      this.remotes.delete(release.readId)
+      this.answer(remote, release.kind === 'ready' ? release.index : null)
+      return
+    }
+    const round = this.rounds.get(release.readId)
+    if (round === undefined) return
+    if (release.kind === 'ready') this.confirmed(round, release.index)
+    else this.again(round)
+  }
+
+  /** The leader changed: questions to the old one may never be answered. */
+  onLeader(): void {
+    for (const round of this.rounds.values()) this.again(round)
+    this.flushSoon()
+  }
+
+  onApplied(applied: LogIndex): void {
+    if (this.ready.length === 0) return
+    const still: Round[] = []
+    for (const round of this.ready) {
+      if (round.index !== null && round.index <= applied) this.release(round)
+      else still.push(round)
+    }
+    this.ready = still
+  }
+
+  close(error: RequestError): void {
+    this.closed = error
+    this.sweepCancel?.()
+    this.abandon(error)
+  }
+
+  /** Answers every read that waits with `error`. */
+  abandon(error: RequestError): void {
+    for (const waiting of this.all()) waiting.reject(error)
+    this.waiting = []
+    this.rounds.clear()
+    this.ready = []
+    this.left(this.count)
+  }
+
+  private all(): Waiting[] {
+    return [
+      ...this.waiting,
+      ...[...this.rounds.values()].flatMap((r) => r.members),
+      ...this.ready.flatMap((r) => r.members),
+    ]
+  }
+
+  private ask(readId: number, remote: Remote): ReadOutcome {
+    this.remotes.set(readId, remote)
+    const outcome = this.deps.read(readId)
+    if (outcome.kind !== 'pending') this.remotes.delete(readId)
+    return outcome
+  }
+
+  private answer(remote: Remote, index: LogIndex | null): void {
+    this.deps.send({
+      type: 'read-index-response',
+      from: this.options.id,
+      to: remote.node,
+      readId: remote.readId,
+      ready: index !== null,
+      index: index ?? BEFORE_FIRST,
+    })
+  }
+
+  private flushSoon(): void {
+    if (this.flushing || this.waiting.length === 0) return
+    this.flushing = true
+    this.deps.clock.nextTurn(() => {
+      this.flushing = false
+      this.flush()
+    })
+  }
+
+  private flush(): void {
+    if (this.waiting.length === 0 || this.closed !== null) return
+    const leader = this.deps.leader()
+    if (leader.kind === 'none') return
+    const asked = leader.kind === 'self' ? this.options.id : leader.leader
+    const askedAt = this.deps.clock.now()
+    const round: Round = { readId: this.readIds++, members: this.waiting, askedAt, asked, index: null }
+    this.waiting = []
+    // The round stands before the core sees it: a single voter releases it within the call.
+    this.rounds.set(round.readId, round)
+    if (leader.kind === 'self') {
+      if (this.deps.read(round.readId).kind !== 'pending') this.again(round)
+      return
+    }
+    this.deps.send({ type: 'read-index-request', from: this.options.id, to: leader.leader, readId: round.readId })
+  }
+
+  private confirmed(round: Round, index: LogIndex): void {
+    this.rounds.delete(round.readId)
+    round.index = index
+    if (index <= this.deps.applied()) this.release(round)
+    else this.ready.push(round)
+  }
+
+  private release(round: Round): void {
+    this.left(round.members.length)
+    for (const { resolve } of round.members) resolve()
+  }
+
+  private left(count: number): void {
+    this.count -= count
+    this.deps.room.leave(count)
+  }
+
+  /** Puts a round's reads back in line; the sweep or the next leader takes them up. */
+  private again(round: Round): void {
+    this.rounds.delete(round.readId)
+    this.waiting = [...round.members, ...this.waiting]
+  }
+
+  private sweepSoon(): void {
+    if (this.sweepCancel !== null || this.count === 0) return
+    this.sweepCancel = this.deps.clock.after(SWEEP_MS, () => {
+      this.sweepCancel = null
+      this.sweep()
+      this.sweepSoon()
+    })
+  }
+
+  private sweep(): void {
+    const now = this.deps.clock.now()
+    for (const round of this.rounds.values()) {
+      if (now - round.askedAt >= this.options.retryMs) this.again(round)
+    }
+    this.waiting = this.expire(this.waiting, now, 'no-leader')
+    for (const round of this.rounds.values()) this.expireIn(round, now, 'no-leader')
+    for (const round of this.ready) this.expireIn(round, now, 'read-timeout')
+    if (this.ready.some(({ members }) => members.length === 0)) {
+      this.ready = this.ready.filter(({ members }) => members.length > 0)
+    }
+    this.flush()
+  }
+
+  private expireIn({ members }: Round, now: number, code: 'no-leader' | 'read-timeout'): void {
+    const kept = this.expire(members, now, code)
+    if (kept.length < members.length) members.splice(0, members.length, ...kept)
+  }
+
+  private expire(waiting: Waiting[], now: number, code: 'no-leader' | 'read-timeout'): Waiting[] {
+    const isStillWanted = ({ deadline, caller }: Waiting): boolean => deadline > now && caller?.isGone !== true
+    if (waiting.every(isStillWanted)) return waiting
+    const kept: Waiting[] = []
+    for (const one of waiting) {
+      if (isStillWanted(one)) {
+        kept.push(one)
+        continue
+      }
+      this.left(1)
+      one.reject(code === 'no-leader' ? this.noLeader() : readTimeout())
+    }
+    return kept
+  }
+
+  private noLeader(): RequestError {
+    if (this.deps.leader().kind !== 'none') return readTimeout()
+    return new RequestError(
+      'no-leader',
+      'no leader confirmed the read within its time; try again, or read with ?consistency=stale',
+    )
+  }
+}
+
+function readTimeout(): RequestError {
+  return new RequestError(
+    'read-timeout',
+    'this node could not catch up with the leader within the time of the read; try again',
+  )
+}

@@ -1,0 +1,229 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { StateStore } from '../../ports/state-store.ts'
+import type { NodeId, TransferOutcome } from '../../raft/index.ts'
+import { nodeId } from '../../raft/index.ts'
+import {
+  readAddressChange,
+  readId,
+  readLearner,
+  readNothing,
+  readTarget,
+  readVoterChange,
+} from '../membership/call-bodies.ts'
+import type { AddressChange, Changes, LearnerAnswer, VoterChange } from '../membership/changes.ts'
+import type { Formation, InitializeAnswer } from '../membership/bootstrap.ts'
+import type { Replica } from '../replica.ts'
+import { metaOf } from '../codec/state-meta.ts'
+import { stateChunks } from '../snapshots/state-stream.ts'
+import type { ClusterStatus, MemberStatus, Status } from './status.ts'
+import type { LogIdView, MemberSpec, MembershipAnswer } from '../membership/api-views.ts'
+import { logIdView, membershipAnswer } from '../membership/api-views.ts'
+
+export interface ClusterDependencies {
+  readonly id: number
+  readonly replica: Replica
+  readonly formation: Formation
+  readonly changes: Changes
+  readonly status: Status
+  readonly state: StateStore
+  readonly clock: Clock
+  readonly chunkBytes: number
+  /** How long a new leader may not have heard from its followers yet. */
+  readonly settlingMs: number
+  readonly checkInitialized: () => void
+}
+
+export interface LearnerStatus extends MemberStatus {
+  readonly id: number
+  readonly caughtUp: boolean
+}
+
+const LISTEN_MS = 10
+
+/** The cluster's administration, on any node: what needs the leader is carried there. Fits the front's `ClusterControl`. */
+export class Cluster {
+  /** The node that answers. */
+  readonly id: number
+  private readonly deps: ClusterDependencies
+
+  constructor(deps: ClusterDependencies) {
+    this.deps = deps
+    this.id = deps.id
+    const { control } = deps.replica
+    const { changes } = deps
+    control.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
+    control.handle('add-learner', readLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
+    control.handle('remove-learner', readId, (id, timeoutMs) => changes.removeLearner(id, timeoutMs))
+    control.handle('set-addresses', readAddressChange, (change, timeoutMs) => changes.setAddresses(change, timeoutMs))
+    control.handle('learners', readNothing, () => Promise.resolve(this.learnersHere()))
+    control.handle('transfer', readTarget, (to, timeoutMs) => this.transferHere(to, timeoutMs))
+  }
+
+  initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed',
+    timeoutMs: number,
+  ): Promise<InitializeAnswer> {
+    return this.deps.formation.initialize(members, wait, timeoutMs)
+  }
+
+  status(): ClusterStatus {
+    return this.deps.status.cluster()
+  }
+
+  membership(): MembershipAnswer {
+    const { effective, committedMembership } = this.deps.replica.raft.view()
+    if (effective.logId === null) {
+      throw new RequestError(
+        'not-initialized',
+        'this node belongs to no cluster yet: initialize it, or add it to a cluster as a learner',
+      )
+    }
+    return membershipAnswer(effective, committedMembership)
+  }
+
+  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
+    return (await this.call('change-voters', change, timeoutMs, change.ifMembershipAt === null)) as MembershipAnswer
+  }
+
+  async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer> {
+    return (await this.call('add-learner', { member, wait }, timeoutMs, true)) as LearnerAnswer
+  }
+
+  async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
+    return (await this.call('remove-learner', id, timeoutMs, false)) as MembershipAnswer
+  }
+
+  async setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+    return (await this.call('set-addresses', change, timeoutMs, change.ifMembershipAt === null)) as MembershipAnswer
+  }
+
+  async learners(timeoutMs: number): Promise<readonly LearnerStatus[]> {
+    return (await this.call('learners', null, timeoutMs, true)) as LearnerStatus[]
+  }
+
+  leader(): { id: number; raft: string; api: string } | null {
+    const view = this.deps.replica.raft.view()
+    const addresses = view.leader === null ? undefined : view.effective.membership.nodes.get(view.leader)
+    if (view.leader === null || addresses === undefined) return null
+    return { id: view.leader, raft: addresses.raft, api: addresses.api }
+  }
+
+  async transfer(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
+    const { replica, clock } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const before = replica.raft.view().leader
+    try {
+      // A named target may be asked for again: the node that leads by then is the target, or passes leadership on to it.
+      return (await this.call('transfer', to, timeoutMs, to !== null)) as { leader: number }
+    } catch (error) {
+      // The leader was asked, and stopped leading before it answered: whoever leads next is the answer.
+      if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
+      await replica.conditions.until(() => replica.raft.view().leader !== null, deadline - clock.now())
+      const { leader } = replica.raft.view()
+      if (leader === null || leader === before) throw error
+      return { leader }
+    }
+  }
+
+  campaign(): void {
+    this.deps.checkInitialized()
+    const { replica, clock } = this.deps
+    const outcome = replica.request(() => replica.raft.campaign(clock.now()))
+    if (outcome.kind === 'refused')
+      throw new RequestError('no-transfer-target', `this node cannot campaign: ${outcome.reason}`)
+  }
+
+  /** The state as of everything applied here, as a stream; see state-stream for its format. */
+  async snapshot(timeoutMs: number): Promise<{ logId: LogIdView; chunks: AsyncIterable<Uint8Array> }> {
+    this.deps.checkInitialized()
+    const { replica, state, chunkBytes } = this.deps
+    await replica.reads.barrier(timeoutMs)
+    await replica.applier.settle()
+    const view = await state.view()
+    const meta = await metaOf(view)
+    const logId = meta === null ? null : logIdView(meta.applied)
+    if (view.meta === null || logId === null) {
+      await view.close()
+      throw new RequestError('not-ready', 'this node has applied nothing yet')
+    }
+    const bytes = view.meta
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      try {
+        for await (const { chunk } of stateChunks(view, bytes, chunkBytes)) yield chunk
+      } finally {
+        await view.close()
+      }
+    }
+    return { logId, chunks: chunks() }
+  }
+
+  /** Frees what the state of this node covers, and nothing on other nodes. */
+  async purge(): Promise<{ purged: LogIdView | null }> {
+    this.deps.checkInitialized()
+    const { replica, clock } = this.deps
+    await replica.flusher.flush()
+    replica.request(() => replica.raft.purgeTo(clock.now(), null))
+    return { purged: logIdView(replica.raft.view().purged) }
+  }
+
+  private call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+    this.deps.checkInitialized()
+    const { control, conditions } = this.deps.replica
+    if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
+    return control.call(name, body, timeoutMs, repeatable)
+  }
+
+  private learnersHere(): LearnerStatus[] {
+    const { replica, status, changes } = this.deps
+    const view = replica.raft.view()
+    const learners: LearnerStatus[] = []
+    for (const id of [...view.effective.membership.nodes.keys()].sort((a, b) => a - b)) {
+      const member = status.member(view, id)
+      if (member?.role !== 'learner') continue
+      learners.push({ id, ...member, caughtUp: changes.isCaughtUp(id) })
+    }
+    return learners
+  }
+
+  private async transferHere(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
+    const { replica } = this.deps
+    const target: NodeId | null = to === null ? null : nodeId(to)
+    if (target !== null && !replica.raft.view().effective.membership.nodes.has(target)) {
+      throw new RequestError('node-not-found', `node ${target} is not a member of this cluster`)
+    }
+    if (target === replica.raft.view().id) return { leader: target }
+    const outcome = await this.startTransfer(target)
+    if (outcome.kind === 'not-leader') throw new RequestError('no-leader', 'the node that was asked does not lead')
+    if (outcome.kind === 'transferring')
+      throw new RequestError('transferring', `leadership is being transferred to node ${outcome.to} already`)
+    if (outcome.kind === 'no-target') throw new RequestError('no-transfer-target', outcome.reason)
+    const { raft } = replica
+    const isOver = (): boolean => {
+      const view = raft.view()
+      return view.state === 'leader' ? view.transferringTo === null : view.leader !== null
+    }
+    if (!(await replica.conditions.until(isOver, timeoutMs))) {
+      throw new RequestError(
+        'outcome-unknown',
+        `node ${outcome.to} was told to take over, but no leader was known in time`,
+      )
+    }
+    const { leader } = raft.view()
+    if (leader === null || leader === raft.view().id) {
+      throw new RequestError('no-transfer-target', `node ${outcome.to} did not take over in time; this node leads on`)
+    }
+    return { leader }
+  }
+
+  /** A leader that has just begun waits until its followers had time to answer before it calls one of them dead. */
+  private async startTransfer(target: NodeId | null): Promise<TransferOutcome> {
+    const { replica, clock, settlingMs } = this.deps
+    for (;;) {
+      const outcome = replica.request(() => replica.raft.transfer(clock.now(), target))
+      if (outcome.kind !== 'no-target' || clock.now() >= replica.journal.ledSince + settlingMs) return outcome
+      await replica.conditions.until(() => false, LISTEN_MS)
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import type { Clock } from '../../ports/clock.ts'
+import type { LogStore } from '../../ports/log-store.ts'
+import type { StateStore } from '../../ports/state-store.ts'
+import type { Transport } from '../../ports/transport.ts'
+import { indexOf } from '../../raft/index.ts'
+import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import type { Replica } from '../replica.ts'
+import type { Status } from './status.ts'
+
+export interface HealthCheck {
+  readonly name: string
+  readonly ok: boolean
+  readonly detail: string
+}
+
+export interface HealthDependencies {
+  readonly replica: Replica
+  readonly status: Status
+  readonly log: LogStore
+  readonly state: StateStore
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly fault: () => Error | null
+}
+
+export interface PeerMetrics {
+  readonly id: number
+  readonly connected: boolean
+  readonly roundTripSeconds: number | null
+  readonly matchedIndex: number | null
+}
+
+const READY_TIMEOUT_MS = 1_000
+
+/** Whether this node is fit, and its numbers. Fits the front's `NodeHealth`. */
+export class Health {
+  readonly logSyncSeconds = new Histogram(STORAGE_SECONDS)
+  private readonly deps: HealthDependencies
+
+  constructor(deps: HealthDependencies) {
+    this.deps = deps
+  }
+
+  /** To be told of every sync of the log. */
+  onSync(durationMs: number): void {
+    this.logSyncSeconds.record(durationMs / 1000)
+  }
+
+  live(): readonly HealthCheck[] {
+    const fault = this.deps.fault()
+    return [{ name: 'stores', ok: fault === null, detail: fault === null ? 'ok' : fault.message }]
+  }
+
+  async ready(): Promise<readonly HealthCheck[]> {
+    const { replica, status } = this.deps
+    const state = status.state()
+    const view = replica.raft.view()
+    const member = state !== 'removed' && state !== 'shutdown' && view.effective.logId !== null
+    const checks: HealthCheck[] = [
+      ...this.live(),
+      { name: 'member', ok: member, detail: member ? state : `state ${state}, not a member of a cluster` },
+      { name: 'leader', ok: view.leader !== null, detail: view.leader === null ? 'none known' : `node ${view.leader}` },
+    ]
+    if (checks.every(({ ok }) => ok)) checks.push(await this.readCheck())
+    return checks
+  }
+
+  private async readCheck(): Promise<HealthCheck> {
+    try {
+      await this.deps.replica.reads.barrier(READY_TIMEOUT_MS)
+      return { name: 'read', ok: true, detail: 'ok' }
+    } catch (error) {
+      return { name: 'read', ok: false, detail: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  metrics() {
+    const { replica, log, state } = this.deps
+    const view = replica.raft.view()
+    return {
+      hasLeader: view.leader !== null,
+      isLeader: view.state === 'leader',
+      isLearner: view.state === 'learner',
+      term: view.vote.leaderId.term,
+      committedIndex: view.committed,
+      appliedIndex: replica.appliedIndex,
+      lastIndex: indexOf(view.last),
+      purgedIndex: indexOf(view.purged),
+      revision: replica.applier.revision,
+      leaderChanges: replica.journal.leaderChanges,
+      elections: replica.journal.elections,
+      proposalsCommitted: Math.max(0, view.committed + 1),
+      proposalsApplied: Math.max(0, replica.appliedIndex + 1),
+      proposalsPending: replica.proposals.count,
+      proposalsFailed: replica.proposals.failed,
+      readsPending: replica.waits.room.count,
+      logBytes: log.sizeBytes(),
+      stateBytes: state.sizeBytes(),
+      snapshotsSent: replica.snapshotSender.sent,
+      snapshotsInstalled: replica.snapshotReceiver.installed,
+      logSyncSeconds: this.logSyncSeconds,
+      applySeconds: replica.applier.applySeconds,
+      peers: this.peers(),
+    }
+  }
+
+  private peers(): PeerMetrics[] {
+    const { replica, transport } = this.deps
+    const view = replica.raft.view()
+    const others = [...view.effective.membership.nodes.keys()].filter((id) => id !== view.id).sort((a, b) => a - b)
+    return others.map((id) => {
+      const roundTripMs = transport.roundTripMs(id)
+      return {
+        id,
+        connected: transport.isConnected(id),
+        roundTripSeconds: roundTripMs === null ? null : roundTripMs / 1000,
+        matchedIndex: view.followers.find((one) => one.id === id)?.matched ?? null,
+      }
+    })
+  }
+}

@@ -1,0 +1,312 @@
+import { RequestError } from '../../lib/errors.ts'
+import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
+import {
+  decodeRecord,
+  encodeCommand,
+  keyOfRow,
+  recordRange,
+  recordRow,
+  rowBytes,
+  rowFromBytes,
+} from '../../kv/index.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { StateRow, StateStore, StateView } from '../../ports/state-store.ts'
+import { metaOf } from '../codec/state-meta.ts'
+import type { Replica } from '../replica.ts'
+import type { Caller } from '../requests/waiting-room.ts'
+
+export type Consistency = 'linearizable' | 'lease' | 'stale'
+
+export interface ReadOptions {
+  readonly consistency: Consistency
+  readonly minRevision: number | null
+  readonly maxStalenessMs: number | null
+  readonly timeoutMs: number
+  readonly caller?: Caller
+}
+
+export interface AnswerContext {
+  readonly revision: number
+  readonly servedBy: number
+  readonly leader: number | null
+  readonly consistency: Consistency
+}
+
+export interface ScanRange {
+  readonly start: Key | null
+  readonly end: Key | null
+  readonly after: Key | null
+  readonly reverse: boolean
+}
+
+export interface KeyedRecord {
+  readonly key: Key
+  readonly record: KeyRecord
+}
+
+export interface ScanPage {
+  readonly items: readonly KeyedRecord[]
+  readonly done: boolean
+}
+
+export interface KeysDependencies {
+  readonly replica: Replica
+  readonly state: StateStore
+  readonly clock: Clock
+  /** Throws when this node cannot serve data at all: pristine, removed, shutting down. */
+  readonly checkServing: () => void
+  readonly id: number
+}
+
+/** Reads and writes of keys, on any node. Fits the front's `KeyValueAccess`. */
+export class Keys {
+  private readonly deps: KeysDependencies
+  /** Rows asked for in this turn of the event loop, fetched together. */
+  private fetching: { rows: Map<string, FetchedRow>; promise: Promise<void> } | null = null
+
+  constructor(deps: KeysDependencies) {
+    this.deps = deps
+  }
+
+  async execute(
+    command: Command,
+    timeoutMs: number,
+    caller: Caller | null = null,
+  ): Promise<{ result: CommandResult; context: AnswerContext }> {
+    this.deps.checkServing()
+    const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
+    const context = this.context('linearizable')
+    // An answer that names a revision reflects that one; others may have been applied since.
+    return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
+  }
+
+  async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
+    const consistency = await this.reach(options)
+    const row = recordRow(key)
+    for (;;) {
+      // Before the row is looked up: what is known now is of this revision, and what the store gives is too if it did not change meanwhile.
+      const context = this.context(consistency)
+      const known = this.deps.replica.rows.peek(row)
+      const { bytes, changed } = known === undefined ? await this.fetch(row) : { bytes: known, changed: false }
+      if (!changed) return { record: bytes === null ? null : decodeRecord(bytes), context }
+    }
+  }
+
+  async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    const consistency = await this.reach(options)
+    await this.deps.replica.applier.settle()
+    const view = await this.deps.state.view()
+    const meta = await metaOf(view)
+    const context = { ...this.context(consistency), revision: meta?.machine.revision ?? 0 }
+    return new Scan(view, range, context)
+  }
+
+  private context(consistency: Consistency): AnswerContext {
+    const { replica } = this.deps
+    return {
+      revision: replica.applier.revision,
+      servedBy: this.deps.id,
+      leader: replica.raft.leader,
+      consistency,
+    }
+  }
+
+  /** Waits until local state may be read as asked. Returns the consistency that is really given. */
+  private async reach(options: ReadOptions): Promise<Consistency> {
+    this.deps.checkServing()
+    const startedAt = this.deps.clock.now()
+    const given = await this.confirm(options)
+    const { minRevision } = options
+    if (minRevision !== null)
+      await this.waitForRevision(
+        minRevision,
+        options.timeoutMs - (this.deps.clock.now() - startedAt),
+        options.caller ?? null,
+      )
+    return given
+  }
+
+  private async confirm(options: ReadOptions): Promise<Consistency> {
+    const { replica, clock } = this.deps
+    if (options.consistency === 'stale') {
+      if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options)
+      return 'stale'
+    }
+    if (options.consistency === 'lease') {
+      const uncountedMs = replica.suspension.look()
+      const index = replica.raft.leaseRead(clock.now(), uncountedMs)
+      if (index !== null && index <= replica.appliedIndex) return 'lease'
+    }
+    await replica.reads.barrier(options.timeoutMs, options.caller)
+    return 'linearizable'
+  }
+
+  private async checkStaleness(maxMs: number, options: ReadOptions): Promise<void> {
+    const ageMs = await this.age(options.timeoutMs, options.caller ?? null)
+    if (ageMs <= maxMs) return
+    const known =
+      ageMs === Infinity
+        ? 'cannot say how old its state is, since no leader has told it'
+        : `knows its state to be that of ${Math.round(ageMs)} ms ago, which is longer than maxStaleness allows`
+    throw new RequestError('not-ready', `this node ${known}; ask another node, or allow more`)
+  }
+
+  /** How long ago, at most, what is applied here was all that anybody had been told to be written; Infinity when that is not known. */
+  private async age(timeoutMs: number, caller: Caller | null): Promise<number> {
+    const { replica, clock } = this.deps
+    const freshAt = await this.freshAt(timeoutMs, caller)
+    const uncountedMs = replica.suspension.look()
+    if (freshAt === null || freshAt < replica.raft.view().wokenAt) return Infinity
+    return clock.now() - freshAt + uncountedMs
+  }
+
+  /** When that was, on this node's clock; null when it is not known. */
+  private async freshAt(timeoutMs: number, caller: Caller | null): Promise<number | null> {
+    const { replica } = this.deps
+    const view = replica.raft.view()
+    // A new leader does not know yet what is committed.
+    if (view.state !== 'leader' || !view.established) return replica.freshness.freshAt
+    const isApplied = await replica.waits.applications.reach(view.committed, timeoutMs, caller)
+    return isApplied ? view.quorumAckedAt : replica.freshness.freshAt
+  }
+
+  private async waitForRevision(revision: number, timeoutMs: number, caller: Caller | null): Promise<void> {
+    const { replica } = this.deps
+    const reached = await replica.waits.revisions.reach(revision, timeoutMs, caller)
+    if (reached) return
+    const current = replica.applier.revision
+    throw new RequestError(
+      'future-revision',
+      `revision ${revision} was not reached in time; the store is at ${current}`,
+      {
+        currentRevision: current,
+      },
+    )
+  }
+
+  /** Reads of one turn share one call of the store. */
+  private async fetch(row: ReturnType<typeof recordRow>): Promise<FetchedRow> {
+    const batch = (this.fetching ??= this.startFetch())
+    let fetched = batch.rows.get(row)
+    if (fetched === undefined) {
+      fetched = { row, bytes: null, changed: false }
+      batch.rows.set(row, fetched)
+    }
+    await batch.promise
+    return fetched
+  }
+
+  private startFetch(): { rows: Map<string, FetchedRow>; promise: Promise<void> } {
+    const rows = new Map<string, FetchedRow>()
+    const watch = this.deps.replica.rows.watch()
+    const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
+      .then(async () => {
+        this.fetching = null
+        const wanted = [...rows.values()]
+        const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
+        for (const [at, one] of wanted.entries()) {
+          one.bytes = values[at] ?? null
+          one.changed = watch.all || watch.rows.has(one.row)
+        }
+      })
+      .finally(() => this.deps.replica.rows.unwatch(watch))
+    return { rows, promise }
+  }
+}
+
+interface FetchedRow {
+  readonly row: ReturnType<typeof recordRow>
+  bytes: Uint8Array | null
+  /** Between the question and the answer: which of the two `bytes` is, nobody knows. */
+  changed: boolean
+}
+
+/** Keys in one piece of a count. */
+const COUNT_BYTES_MAX = 1024 * 1024
+
+/** A walk over a range on one consistent view. */
+export class Scan {
+  readonly context: AnswerContext
+  private readonly view: StateView
+  private readonly reverse: boolean
+  private start: Uint8Array
+  private end: Uint8Array | null
+  /** Read already, to know that something follows the page before. */
+  private ahead: StateRow | null = null
+  private done: boolean
+
+  constructor(view: StateView, range: ScanRange, context: AnswerContext) {
+    this.view = view
+    this.context = context
+    this.reverse = range.reverse
+    const bounds = recordRange(range.start, range.end)
+    this.start = rowBytes(bounds.start)
+    this.end = bounds.end === null ? null : rowBytes(bounds.end)
+    if (range.after !== null) this.continueAfter(rowBytes(recordRow(range.after)))
+    this.done = this.end !== null && Buffer.compare(this.start, this.end) >= 0
+  }
+
+  async next(limit: number, bytesMax: number): Promise<ScanPage> {
+    const rows: StateRow[] = []
+    let bytes = 0
+    while (rows.length < limit && (rows.length === 0 || bytes < bytesMax) && !this.done) {
+      const read = await this.read(limit - rows.length, bytesMax - bytes)
+      for (const row of read) {
+        const size = row.key.length + row.value.length
+        // A scan returns one row at least: that one may not fit, and is then the last it has returned.
+        if (rows.length > 0 && bytes + size > bytesMax) {
+          this.ahead = row
+          return { items: rows.map(itemOf), done: false }
+        }
+        rows.push(row)
+        bytes += size
+      }
+      this.done = read.length === 0
+    }
+    // The row after the page tells whether anything is left behind it.
+    if (!this.done) this.ahead = (await this.read(1, 1))[0] ?? null
+    this.done = this.ahead === null
+    return { items: rows.map(itemOf), done: this.done }
+  }
+
+  async count(limit: number): Promise<{ readonly count: number; readonly done: boolean }> {
+    if (this.done) return { count: 0, done: true }
+    const keys = await this.view.keys({
+      start: this.start,
+      end: this.end,
+      reverse: this.reverse,
+      limit,
+      bytesMax: COUNT_BYTES_MAX,
+    })
+    const last = keys.at(-1)
+    this.done = last === undefined
+    if (last !== undefined) this.continueAfter(last)
+    return { count: keys.length, done: this.done }
+  }
+
+  close(): Promise<void> {
+    return this.view.close()
+  }
+
+  /** The next rows, none of which is read twice. */
+  private async read(limit: number, bytesMax: number): Promise<readonly StateRow[]> {
+    const { ahead, start, end, reverse } = this
+    if (ahead !== null) {
+      this.ahead = null
+      return [ahead]
+    }
+    const rows = await this.view.scan({ start, end, reverse, limit, bytesMax })
+    const last = rows.at(-1)
+    if (last !== undefined) this.continueAfter(last.key)
+    return rows
+  }
+
+  private continueAfter(row: Uint8Array): void {
+    if (this.reverse) this.end = row
+    else this.start = Buffer.concat([row, Buffer.from([0])])
+  }
+}
+
+function itemOf({ key, value }: StateRow): ScanPage['items'][number] {
+  return { key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) }
+}

@@ -1,0 +1,206 @@
+import type { FollowerView, LogIndex, NodeId, RaftView } from '../../raft/index.ts'
+import { indexOf, logIndex } from '../../raft/index.ts'
+import type { AutomationStatus } from '../automation/automation.ts'
+import { MANUAL } from '../automation/automation.ts'
+import type { NodeDependencies, NodeOptions } from '../options.ts'
+import type { Peers } from '../peers/peers.ts'
+import type { Preference } from '../leadership/preference.ts'
+import type { Replica } from '../replica.ts'
+import type { TransferView } from '../snapshots/progress.ts'
+import { remainingOfLog } from '../snapshots/progress.ts'
+import type { LogIdView, MembershipAnswer } from '../membership/api-views.ts'
+import {
+  failureToleranceOf,
+  logIdView,
+  membershipAnswer,
+  voteView,
+  votersOfMembership,
+} from '../membership/api-views.ts'
+import type { Warning } from '../peers/warnings.ts'
+
+export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
+
+export interface MemberStatus {
+  readonly raft: string
+  readonly api: string
+  readonly role: 'voter' | 'learner'
+  readonly priority: number | null
+  readonly reachable: boolean | null
+  readonly matched: number | null
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+  readonly phase: CatchUpPhase | null
+  /** Of the phase it is in. */
+  readonly remainingMs: number | null
+  readonly snapshot: TransferView | null
+}
+
+/** How a node comes to hold what the leader holds: it is found out where it is, it gets the state if it needs that, then the log. */
+export type CatchUpPhase = 'probe' | 'snapshot' | 'log' | 'caught-up'
+
+export interface ClusterStatus extends AutomationStatus {
+  readonly clusterId: string | null
+  readonly node: {
+    readonly id: number
+    readonly state: NodeStateView
+    readonly incarnation: string
+    readonly version: string
+    readonly uptimeMs: number
+  }
+  readonly leader: number | null
+  readonly term: number
+  readonly vote: ReturnType<typeof voteView>
+  readonly lastLogId: LogIdView | null
+  readonly committed: LogIdView | null
+  readonly applied: LogIdView | null
+  readonly purged: LogIdView | null
+  readonly membership: {
+    readonly effective: MembershipAnswer
+    readonly committed: MembershipAnswer
+    readonly joint: boolean
+  } | null
+  readonly nodes: Readonly<Record<string, MemberStatus>>
+  readonly failureTolerance: number
+  readonly digest: string
+  readonly warnings: readonly Warning[]
+}
+
+type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
+
+const NO_CATCH_UP: CatchUp = { phase: null, remainingMs: null, snapshot: null }
+
+/** Close behind the leader, and heard of: a node that holds nothing yet, or needs the state, is not close, however short the log. */
+export function isCaughtUp({ heardAt, matched, mode }: FollowerView, view: RaftView, entriesMax: number): boolean {
+  return heardAt !== null && matched >= 0 && mode !== 'snapshot' && indexOf(view.last) - matched <= entriesMax
+}
+
+/** The cluster as one node sees it. */
+export class Status {
+  private readonly options: NodeOptions
+  private readonly deps: NodeDependencies
+  private readonly replica: Replica
+  private readonly peers: Peers
+  private readonly preference: Preference
+  private readonly startedAt: number
+  private stopping = false
+  private automation: { status(): AutomationStatus } | null = null
+
+  constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers, preference: Preference) {
+    this.options = options
+    this.deps = deps
+    this.replica = replica
+    this.peers = peers
+    this.preference = preference
+    this.startedAt = deps.clock.now()
+  }
+
+  /** What the node does by itself becomes part of what it says of itself. */
+  onAutomation(automation: { status(): AutomationStatus }): void {
+    this.automation = automation
+  }
+
+  onStopping(): void {
+    this.stopping = true
+  }
+
+  state(): NodeStateView {
+    if (this.stopping) return 'shutdown'
+    const { departure, raft } = this.replica
+    return departure.isRemoved || this.peers.removal.isValid ? 'removed' : raft.view().state
+  }
+
+  cluster(): ClusterStatus {
+    const { raft, applier, clusterIdentity } = this.replica
+    const view = raft.view()
+    const effective = membershipAnswer(view.effective, view.committedMembership)
+    return {
+      clusterId: clusterIdentity,
+      node: {
+        id: this.options.id,
+        state: this.state(),
+        incarnation: this.options.incarnation,
+        version: this.options.version,
+        uptimeMs: Math.round(this.deps.clock.now() - this.startedAt),
+      },
+      leader: view.leader,
+      term: view.vote.leaderId.term,
+      vote: voteView(view.vote),
+      lastLogId: logIdView(view.last),
+      committed: this.logIdAt(view.committed),
+      applied: logIdView(applier.applied),
+      purged: logIdView(view.purged),
+      membership:
+        view.effective.membership.configs.length === 0
+          ? null
+          : {
+              effective,
+              committed: membershipAnswer(view.committedMembership, view.committedMembership),
+              joint: effective.joint,
+            },
+      nodes: this.members(view),
+      failureTolerance: failureToleranceOf(view.effective.membership),
+      digest: applier.digest,
+      warnings: this.peers.warnings,
+      ...(this.automation?.status() ?? MANUAL),
+    }
+  }
+
+  member(view: RaftView, id: NodeId): MemberStatus | null {
+    const { membership } = view.effective
+    const addresses = membership.nodes.get(id)
+    if (addresses === undefined) return null
+    const role = votersOfMembership(membership).has(id) ? 'voter' : 'learner'
+    const priority = this.preference.priorityOf(id)
+    const base = { raft: addresses.raft, api: addresses.api, role, priority } as const
+    if (id === this.options.id) {
+      const isLeader = view.state === 'leader'
+      return {
+        ...base,
+        reachable: true,
+        matched: isLeader ? indexOf(view.last) : null,
+        lag: isLeader ? 0 : null,
+        lastContactMs: 0,
+        ...NO_CATCH_UP,
+      }
+    }
+    const reachable = this.deps.transport.isConnected(id)
+    const follower = view.followers.find((one) => one.id === id)
+    if (follower === undefined)
+      return { ...base, reachable, matched: null, lag: null, lastContactMs: null, ...NO_CATCH_UP }
+    return {
+      ...base,
+      reachable,
+      matched: follower.matched,
+      lag: indexOf(view.last) - follower.matched,
+      lastContactMs:
+        follower.heardAt === null ? null : Math.max(0, Math.round(this.deps.clock.now() - follower.heardAt)),
+      ...this.catchUpOf(follower, view),
+    }
+  }
+
+  private members(view: RaftView): Record<string, MemberStatus> {
+    const members: Record<string, MemberStatus> = {}
+    for (const id of [...view.effective.membership.nodes.keys()].sort((a, b) => a - b)) {
+      const member = this.member(view, id)
+      if (member !== null) members[String(id)] = member
+    }
+    return members
+  }
+
+  private catchUpOf(follower: FollowerView, view: RaftView): CatchUp {
+    const { id, session, mode, matched } = follower
+    if (isCaughtUp(follower, view, this.options.caughtUpEntriesMax)) return { ...NO_CATCH_UP, phase: 'caught-up' }
+    const now = this.deps.clock.now()
+    const transfer = this.replica.snapshotSender.transferTo(id, session)
+    const snapshot = transfer?.view(now) ?? null
+    const delivery = transfer?.delivery ?? null
+    if (mode === 'snapshot') return { phase: 'snapshot', remainingMs: snapshot?.remainingMs ?? null, snapshot }
+    if (delivery === null) return { phase: mode === 'probe' ? 'probe' : 'log', remainingMs: null, snapshot }
+    const remainingMs = remainingOfLog(delivery, matched, logIndex(indexOf(view.last)), now)
+    return { phase: 'log', remainingMs, snapshot }
+  }
+
+  private logIdAt(index: LogIndex): LogIdView | null {
+    return logIdView(this.replica.raft.logIdAt(index))
+  }
+}

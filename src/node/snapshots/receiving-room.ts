@@ -1,0 +1,41 @@
+import { limits } from '../../limits.ts'
+import { StateStreamError } from './state-stream.ts'
+
+/**
+ * How much of a state may be taken in: not much more than its sender announced, and not so much that the disk is full. The announcement
+ * is what the sender's state takes on its disk, where keys that begin alike take less than on the way.
+ */
+export class ReceivingRoom {
+  private readonly announced: number
+  private readonly freeBytes: (() => Promise<number>) | undefined
+  private readonly bytesMax: number
+  private taken = 0
+  private checkAt = limits.snapshotDiskCheckBytes
+
+  constructor(announced: number, freeBytes: (() => Promise<number>) | undefined) {
+    this.announced = announced
+    this.freeBytes = freeBytes
+    this.bytesMax = announced * limits.snapshotEstimateFactor + limits.snapshotEstimateSlackBytes
+  }
+
+  /** Why what was announced does not fit; null when it does. */
+  async shortage(): Promise<string | null> {
+    const free = (await this.freeBytes?.()) ?? Infinity
+    if (free - this.announced >= limits.snapshotDiskReserveBytes) return null
+    return `${this.announced} bytes are announced, but only ${free} are free on the disk, of which ${limits.snapshotDiskReserveBytes} are kept: free some space`
+  }
+
+  /** Throws `StateStreamError` when the next `bytes` are too many. */
+  async take(bytes: number): Promise<void> {
+    this.taken += bytes
+    if (this.taken > this.bytesMax) {
+      throw new StateStreamError(`more than ${this.bytesMax} bytes came, where about ${this.announced} were announced`)
+    }
+    if (this.taken < this.checkAt) return
+    this.checkAt = this.taken + limits.snapshotDiskCheckBytes
+    const free = (await this.freeBytes?.()) ?? Infinity
+    if (free < limits.snapshotDiskReserveBytes) {
+      throw new StateStreamError(`only ${free} bytes are free on the disk: free some space`)
+    }
+  }
+}

@@ -1,0 +1,202 @@
+import type { MachineState } from '../../kv/index.ts'
+import type { StateInstall, StateStore } from '../../ports/state-store.ts'
+import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
+import type { LogId, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
+import { compareVotes, sameLogId } from '../../raft/index.ts'
+import type { Logger } from '../options.ts'
+import { ReceivingRoom } from './receiving-room.ts'
+import type { StateMeta } from '../codec/state-meta.ts'
+import { decodeStateMeta } from '../codec/state-meta.ts'
+import { STATE_STREAM_FORMAT, StateReceiver, StateStreamError } from './state-stream.ts'
+
+export interface ReceivedSnapshot {
+  readonly from: NodeId
+  readonly vote: Vote
+  readonly session: number
+  readonly logId: LogId
+  readonly membership: StoredMembership
+  readonly machine: MachineState
+}
+
+export interface SnapshotReceiverDependencies {
+  readonly state: StateStore
+  readonly logger: Logger
+  /** Why nothing may be taken from this sender, or not this state; null when nothing speaks against it. */
+  readonly refuse: (source: SnapshotSource) => string | null
+  /** Asks the core whether it wants the snapshot. */
+  readonly offer: (source: SnapshotSource) => 'accept' | 'have-it' | 'outvoted'
+  readonly onProgress: (from: NodeId, vote: Vote) => void
+  /** Stops the applier; nothing is written to the state until `resume`. */
+  readonly pause: () => Promise<void>
+  /** Swaps the received state in by `commit`. Nobody reads rows of the state meanwhile, nor before `resume`. */
+  readonly replace: (commit: () => Promise<void>) => Promise<void>
+  /** Whether the snapshot is still ahead of what was applied meanwhile. */
+  readonly isAhead: (logId: LogId) => boolean
+  /** Goes on, from the received state if one was swapped in. */
+  readonly resume: (installed: ReceivedSnapshot | null) => void
+  /** Free space on the disk of the state; left out when it does not matter. */
+  readonly freeBytes?: (() => Promise<number>) | undefined
+  readonly keyedWritesMax: number
+  readonly onFault: (error: Error) => void
+}
+
+interface Receiving {
+  readonly source: SnapshotSource
+  /** Until all of it has arrived. */
+  isReading: boolean
+  /** It was answered already, and its end is awaited. */
+  isGivenUp: boolean
+}
+
+/** Receives a state beside the current one, checks it, and swaps it in (raft.md 8). One at a time. */
+export class SnapshotReceiver {
+  installed = 0
+  private readonly deps: SnapshotReceiverDependencies
+  private current: Receiving | null = null
+  private stopped = false
+
+  constructor(deps: SnapshotReceiverDependencies) {
+    this.deps = deps
+  }
+
+  get receiving(): boolean {
+    return this.current !== null
+  }
+
+  onSnapshot(source: SnapshotSource): void {
+    this.receive(source).catch((error: unknown) => {
+      this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  private async receive(source: SnapshotSource): Promise<void> {
+    const refusal = this.deps.refuse(source)
+    if (refusal !== null) return this.refused(source, refusal)
+    if (this.current !== null || this.stopped) {
+      this.giveWayTo(source)
+      return this.answer(source, { installed: false, detail: 'another snapshot is being received' })
+    }
+    if (source.header.formatVersion !== STATE_STREAM_FORMAT) {
+      return this.answer(source, {
+        installed: false,
+        detail: `format ${source.header.formatVersion} is not known here`,
+      })
+    }
+    const wanted = this.deps.offer(source)
+    if (wanted !== 'accept') {
+      return this.answer(source, {
+        installed: wanted === 'have-it',
+        detail: wanted === 'have-it' ? '' : 'a later leader is known',
+      })
+    }
+    this.current = { source, isReading: true, isGivenUp: false }
+    try {
+      await this.receiveAndInstall(this.current)
+    } finally {
+      this.current = null
+    }
+  }
+
+  private async refused(source: SnapshotSource, detail: string): Promise<void> {
+    this.deps.logger.warn({ from: source.from, detail }, 'snapshot refused')
+    return this.answer(source, { installed: false, detail })
+  }
+
+  /** An earlier leader may be cut off in the middle of its stream: its silence must not keep a later one out. That one will try again. */
+  private giveWayTo(later: SnapshotSource): void {
+    const { current } = this
+    if (current === null || !current.isReading || current.isGivenUp) return
+    if (compareVotes(later.header.vote, current.source.header.vote) <= 0) return
+    current.isGivenUp = true
+    void this.answer(current.source, { installed: false, detail: 'a later leader sends its own' })
+  }
+
+  /** The sender may be gone by now; it will find out from the log how far this node is. */
+  private async answer(source: SnapshotSource, answer: SnapshotAnswer): Promise<void> {
+    try {
+      await source.finish(answer)
+    } catch (error) {
+      this.deps.logger.debug({ from: source.from, error: String(error) }, 'snapshot answer not delivered')
+    }
+  }
+
+  private async receiveAndInstall(receiving: Receiving): Promise<void> {
+    const { source } = receiving
+    const room = new ReceivingRoom(source.header.bytesEstimate, this.deps.freeBytes)
+    const shortage = await room.shortage()
+    if (shortage !== null) return this.refused(source, shortage)
+    const install = await this.deps.state.beginInstall()
+    let meta: StateMeta
+    let bytes: Uint8Array
+    try {
+      const receiver = await this.readInto(install, source, room)
+      bytes = receiver.finish()
+      meta = this.checkedMeta(bytes, source, receiver)
+    } catch (error) {
+      // The stream broke off or lied: that is the sender's or the network's doing, and it will try again.
+      await install.abort()
+      this.deps.logger.warn({ from: source.from, error: String(error) }, 'snapshot not received')
+      if (receiving.isGivenUp) return
+      return this.answer(source, { installed: false, detail: String(error) })
+    }
+    receiving.isReading = false
+    await this.deps.pause()
+    // The log may have told more of what is committed while the state was on its way.
+    const contradiction = this.deps.refuse(source)
+    if (contradiction !== null) {
+      await install.abort()
+      this.deps.resume(null)
+      return this.refused(source, contradiction)
+    }
+    if (this.stopped || !this.deps.isAhead(meta.applied)) {
+      await install.abort()
+      this.deps.resume(null)
+      return this.answer(source, { installed: true, detail: 'overtaken by the log' })
+    }
+    await this.deps.replace(() => install.commit(bytes))
+    this.installed += 1
+    const { vote, session } = source.header
+    this.deps.resume({
+      from: source.from,
+      vote,
+      session,
+      logId: meta.applied,
+      membership: meta.membership,
+      machine: meta.machine,
+    })
+    this.deps.logger.info({ from: source.from, index: meta.applied.index }, 'snapshot installed')
+    await this.answer(source, { installed: true, detail: '' })
+  }
+
+  private async readInto(install: StateInstall, source: SnapshotSource, room: ReceivingRoom): Promise<StateReceiver> {
+    const receiver = new StateReceiver(install)
+    for await (const chunk of source.chunks()) {
+      if (this.stopped) throw new StateStreamError('this node is shutting down')
+      await room.take(chunk.length)
+      await receiver.accept(chunk)
+      this.deps.onProgress(source.from, source.header.vote)
+    }
+    return receiver
+  }
+
+  private checkedMeta(bytes: Uint8Array, source: SnapshotSource, { received }: StateReceiver): StateMeta {
+    const meta = decodeStateMeta(bytes)
+    if (meta === null) throw new StateStreamError('the meta is of a version that is not known here')
+    const { applied, membership, machine } = meta
+    if (!sameLogId(applied, source.header.logId)) {
+      throw new StateStreamError('the meta is of another log id than the header')
+    }
+    if (membership.logId === null || membership.membership.configs.length === 0) {
+      throw new StateStreamError('the meta names no members')
+    }
+    if (membership.logId.index > applied.index || machine.revision > applied.index) {
+      throw new StateStreamError('the meta speaks of entries beyond its own')
+    }
+    received.finish(machine, this.deps.keyedWritesMax)
+    return meta
+  }
+}

@@ -1,0 +1,170 @@
+import { limits } from '../../limits.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { StateStore, StateView } from '../../ports/state-store.ts'
+import type { SnapshotSink, Transport } from '../../ports/transport.ts'
+import type { LogId, LogIndex, NodeId, SnapshotPlan, SnapshotReport, Vote } from '../../raft/index.ts'
+import type { Logger, NodeOptions } from '../options.ts'
+import { Pacer } from './pacer.ts'
+import { decodeStateMeta } from '../codec/state-meta.ts'
+import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
+import { Transfer } from './progress.ts'
+
+/** The rate is that of all receivers together. */
+export type SnapshotSenderOptions = Pick<NodeOptions, 'snapshotChunkBytes' | 'snapshotBytesPerSecondMax'>
+
+export interface SnapshotSenderDependencies {
+  readonly state: StateStore
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly leadsUnder: (vote: Vote) => boolean
+  /** Resolves when the store holds everything that is applied now: less must not be sent, the log before it may be gone. */
+  readonly settle: () => Promise<unknown>
+  /** The last entry of this node's log. */
+  readonly lastIndex: () => LogIndex
+  readonly onReport: (to: NodeId, session: number, report: SnapshotReport) => void
+}
+
+/** After a chunk the sender rests so many times as long as reading it took, so that whoever is busy sends slowly. */
+const REST_FACTOR = 3
+/** The same while entries are written: clients and the followers' appends need the thread more. */
+const REST_FACTOR_WRITING = 6
+/** The estimate is looked at again whenever this much more is sent. */
+const ESTIMATE_EVERY_BYTES = 1024 * 1024
+
+/**
+ * Streams the state to followers that are too far behind for the log (raft.md 8). One chunk of each transfer is in memory at a time;
+ * all transfers together stay below one rate, and each below a quarter, while entries are written a seventh, of the thread's time.
+ */
+export class SnapshotSender {
+  sent = 0
+  private readonly options: SnapshotSenderOptions
+  private readonly deps: SnapshotSenderDependencies
+  private readonly pacer: Pacer
+  /** Under way or ended; the one that changed last comes last. */
+  private readonly transfers = new Map<NodeId, Transfer>()
+  private stopped = false
+
+  constructor(options: SnapshotSenderOptions, deps: SnapshotSenderDependencies) {
+    this.options = options
+    this.deps = deps
+    const { snapshotBytesPerSecondMax: bytesPerSecondMax } = options
+    this.pacer = new Pacer({ bytesPerSecondMax, pauseMsMax: limits.snapshotPauseMsMax }, deps.clock)
+  }
+
+  /** The last transfer to a node in this session of this leadership. */
+  transferTo(to: NodeId, session: number): Transfer | null {
+    const transfer = this.transfers.get(to)
+    if (transfer === undefined || transfer.plan.session !== session) return null
+    return this.deps.leadsUnder(transfer.plan.vote) ? transfer : null
+  }
+
+  start(plan: SnapshotPlan): void {
+    const { to, session } = plan
+    const { clock, state, logger } = this.deps
+    const before = this.transfers.get(to)
+    if (before?.isUnderWay === true || this.underWay >= limits.snapshotsSentAtOnceMax || this.stopped) {
+      // Reported in a turn of its own: the core is in the middle of a step now.
+      clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
+      return
+    }
+    const transfer = new Transfer(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
+    this.remember(transfer)
+    this.stream(transfer).then(
+      (logId) => {
+        this.sent += 1
+        logger.info({ to, index: logId.index, bytes: transfer.bytes }, 'snapshot delivered')
+        transfer.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
+        this.report(transfer, 'installed')
+      },
+      (error: unknown) => {
+        const detail = error instanceof Error ? error.message : String(error)
+        logger.warn({ to, error: detail }, 'snapshot not delivered')
+        transfer.failed(detail)
+        this.report(transfer, 'failed')
+      },
+    )
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  private get underWay(): number {
+    let count = 0
+    for (const { isUnderWay } of this.transfers.values()) if (isUnderWay) count += 1
+    return count
+  }
+
+  private remember(transfer: Transfer): void {
+    this.transfers.delete(transfer.plan.to)
+    for (const [id, { isUnderWay }] of this.transfers) {
+      if (this.transfers.size < limits.membersMax) break
+      if (!isUnderWay) this.transfers.delete(id)
+    }
+    this.transfers.set(transfer.plan.to, transfer)
+  }
+
+  private report({ plan }: Transfer, report: SnapshotReport): void {
+    if (!this.stopped) this.deps.onReport(plan.to, plan.session, report)
+  }
+
+  private async stream(transfer: Transfer): Promise<LogId> {
+    const { plan } = transfer
+    await this.deps.settle()
+    const view = await this.deps.state.view()
+    try {
+      const meta = view.meta === null ? null : decodeStateMeta(view.meta)
+      if (view.meta === null || meta === null) throw new Error('the state is empty')
+      // A later leader may have led while the view was opened: a state with its entries is none of this ballot's.
+      this.checkLeading(transfer)
+      const sink = await this.deps.transport.openSnapshot(plan.to, {
+        vote: plan.vote,
+        session: plan.session,
+        logId: meta.applied,
+        membership: meta.membership,
+        formatVersion: STATE_STREAM_FORMAT,
+        // As of the view that is sent: the receiver takes not much more than this.
+        bytesEstimate: this.deps.state.sizeBytes(),
+      })
+      try {
+        await this.sendChunks(transfer, view, view.meta, sink)
+      } catch (error) {
+        sink.abort()
+        throw error
+      }
+      transfer.sentAll()
+      const answer = await sink.finish()
+      if (!answer.installed) throw new Error(answer.detail)
+      return meta.applied
+    } finally {
+      await view.close()
+    }
+  }
+
+  private checkLeading({ plan }: Transfer): void {
+    if (this.stopped || !this.deps.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
+  }
+
+  private async sendChunks(transfer: Transfer, view: StateView, meta: Uint8Array, sink: SnapshotSink): Promise<void> {
+    const { clock } = this.deps
+    let estimateAt = ESTIMATE_EVERY_BYTES
+    let readSince = clock.now()
+    let lastIndex = this.deps.lastIndex()
+    for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
+      const readMs = clock.now() - readSince
+      this.checkLeading(transfer)
+      await sink.write(chunk)
+      transfer.sentChunk(chunk.length, rows)
+      this.report(transfer, 'sending')
+      if (transfer.bytes >= estimateAt && lastKey !== null) {
+        transfer.measured(await view.fractionUpTo(lastKey))
+        estimateAt = transfer.bytes + ESTIMATE_EVERY_BYTES
+      }
+      const isWriting = this.deps.lastIndex() !== lastIndex
+      lastIndex = this.deps.lastIndex()
+      await this.pacer.sent(chunk.length, readMs * (isWriting ? REST_FACTOR_WRITING : REST_FACTOR))
+      readSince = clock.now()
+    }
+  }
+}

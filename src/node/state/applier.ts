@@ -1,0 +1,309 @@
+import { assert } from '../../lib/assert.ts'
+import type { Command, CommandResult, KvMachine, RowKey } from '../../kv/index.ts'
+import { decodeCommand } from '../../kv/index.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { LogBatch, LogId, LogIndex, StoredMembership } from '../../raft/index.ts'
+import { indexOf, logIndex } from '../../raft/index.ts'
+import type { Entry } from '../codec/entry.ts'
+import { entriesOf } from '../codec/entry.ts'
+import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import type { Rows } from './rows.ts'
+import { encodeStateMeta } from '../codec/state-meta.ts'
+
+export interface ApplierOptions {
+  readonly batchBytesMax: number
+}
+
+export interface ApplierDependencies {
+  readonly rows: Rows
+  readonly clock: Clock
+  /** The batches that hold `[first, last]`, as many as fit `bytesMax`; null when they are gone. From memory, or else from disk. */
+  readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
+  readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
+  /** A command was executed: whoever waits for it under its origin and number may be answered. */
+  readonly onResult: (entry: CommandEntry, result: CommandResult) => void
+  /** Entries up to `logId` are applied. Called for each batch, after its results. */
+  readonly onApplied: (logId: LogId) => void
+  readonly onFault: (error: Error) => void
+}
+
+/** Commands looked at together. */
+const SEGMENT_COMMANDS_MAX = 1024
+/**
+ * Rows read from the store at a time, and the bytes after which those commands are executed that have all their rows. Nobody
+ * knows how large the rows are before they are read, so a read may bring as much as so many of the largest values.
+ */
+const LOAD_ROWS = 32
+const LOAD_BYTES_MAX = 16 * 1024 * 1024
+/** Commands executed and rows changed until other work of the process gets its turn. */
+const TURN_WORK_MAX = 2048
+/** How long changes gather for one write of the store, and how many bytes end the wait. */
+const GATHER_MS = 10
+const GATHER_BYTES_MAX = 1024 * 1024
+const GATHER_ROWS_MAX = 2048
+/**
+ * Changes that may wait for the store before applying pauses. The rows go to the store in one batch, which takes the event loop
+ * about 3 microseconds a row: what has gathered, and the most that one command adds, stays far below a heartbeat.
+ */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024
+const WAITING_ROWS_MAX = 4096
+
+type CommandEntry = Entry & { readonly kind: 'command' }
+
+interface Decoded {
+  readonly entry: CommandEntry
+  readonly command: Command
+}
+
+/**
+ * Executes committed entries in order and answers whoever waits for them (architecture: data path, step 5).
+ *
+ * Answers leave as soon as a command is executed in memory: the log is durable, lookups see the changes at once, and the batch
+ * for the store follows in the background, the next one gathering while one is on its way.
+ */
+export class Applier {
+  readonly applySeconds = new Histogram(STORAGE_SECONDS)
+  private readonly options: ApplierOptions
+  private readonly deps: ApplierDependencies
+  private machine: KvMachine
+  private appliedId: LogId | null
+  private membership: StoredMembership
+  private committed: LogIndex
+  /** What the state store holds, or will once the write on its way has ended. */
+  private storedId: LogId | null
+  private running = false
+  private paused = false
+  private stopped = false
+  private idle: (() => void)[] = []
+  private stored: (() => void)[] = []
+  /** Called when a write of the store begins: nothing has gathered then. */
+  private roomy: (() => void)[] = []
+  private workInTurn = 0
+  private cancelStore: (() => void) | null = null
+
+  constructor(
+    options: ApplierOptions,
+    deps: ApplierDependencies,
+    restored: { machine: KvMachine; applied: LogId | null; membership: StoredMembership },
+  ) {
+    this.options = options
+    this.deps = deps
+    this.machine = restored.machine
+    this.appliedId = restored.applied
+    this.storedId = restored.applied
+    this.membership = restored.membership
+    this.committed = indexOf(restored.applied)
+  }
+
+  get applied(): LogId | null {
+    return this.appliedId
+  }
+
+  /** The last revision that changed the store, as of everything applied. */
+  get revision(): number {
+    return this.machine.state().revision
+  }
+
+  get digest(): string {
+    return String(this.machine.state().digest)
+  }
+
+  /** Everything up to `index` is committed. Never decreases. */
+  commitTo(index: LogIndex): void {
+    if (index <= this.committed) return
+    this.committed = index
+    this.run()
+  }
+
+  /** Stops after the batch at hand and waits until the store has everything that was applied. */
+  async pause(): Promise<void> {
+    this.paused = true
+    if (this.running) await new Promise<void>((resolve) => this.idle.push(resolve))
+    await this.settle()
+  }
+
+  /** Goes on, from another state if one is given (a snapshot was installed). */
+  resume(replaced?: { machine: KvMachine; applied: LogId; membership: StoredMembership }): void {
+    if (replaced !== undefined) {
+      this.machine = replaced.machine
+      this.appliedId = replaced.applied
+      this.storedId = replaced.applied
+      this.membership = replaced.membership
+      if (replaced.applied.index > this.committed) this.committed = replaced.applied.index
+      this.deps.rows.reset()
+    }
+    this.paused = false
+    this.run()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.cancelStore?.()
+    for (const resolve of this.roomy.splice(0)) resolve()
+  }
+
+  /** Resolves when the store has received everything that is applied now, whatever follows; returns what it then holds. */
+  async settle(): Promise<LogId | null> {
+    const upTo = indexOf(this.appliedId)
+    while (!this.stopped && indexOf(this.storedId) < upTo) {
+      await new Promise<void>((resolve) => {
+        this.stored.push(resolve)
+        this.store()
+      })
+    }
+    return this.storedId
+  }
+
+  private run(): void {
+    if (this.running || this.paused || this.stopped || indexOf(this.appliedId) >= this.committed) return
+    this.running = true
+    this.applyCommitted().then(
+      () => {
+        this.running = false
+        for (const resolve of this.idle.splice(0)) resolve()
+        this.run()
+      },
+      (error: unknown) => this.fail(error),
+    )
+  }
+
+  private async applyCommitted(): Promise<void> {
+    while (!this.paused && !this.stopped && indexOf(this.appliedId) < this.committed) {
+      const first = logIndex(indexOf(this.appliedId) + 1)
+      const bytesMax = this.options.batchBytesMax
+      const batches =
+        this.deps.readCached(first, this.committed, bytesMax) ?? (await this.deps.read(first, this.committed, bytesMax))
+      assert(batches !== null && batches.length > 0, 'committed entries stay readable until they are applied')
+      const startedAt = this.deps.clock.now()
+      for (const batch of batches) await this.applyBatch(batch)
+      this.applySeconds.record((this.deps.clock.now() - startedAt) / 1000)
+      if (this.deps.rows.waitingBytes > WAITING_BYTES_MAX) await this.settle()
+    }
+  }
+
+  private async applyBatch(batch: LogBatch): Promise<void> {
+    const { leaderId } = batch
+    let segment: Decoded[] = []
+    const executeBefore = async (index: LogIndex): Promise<void> => {
+      await this.execute(segment, { leaderId, index: logIndex(index - 1) })
+      segment = []
+    }
+    for (const entry of entriesOf(batch)) {
+      if (entry.kind === 'command') {
+        const command = decodeCommand(entry.command)
+        // Which rows are in a range shows when everything before has been executed.
+        const isRange = command.type === 'delete-range'
+        if (isRange || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
+        segment.push({ entry, command })
+        if (isRange) await executeBefore(logIndex(entry.index + 1))
+      } else if (entry.kind === 'membership') {
+        await executeBefore(entry.index)
+        this.membership = { logId: { leaderId, index: entry.index }, membership: entry.membership }
+        await executeBefore(logIndex(entry.index + 1))
+      }
+    }
+    await this.execute(segment, { leaderId, index: batch.last })
+  }
+
+  /** Executes `segment`, in as many steps as the size of its rows asks for; everything up to `upTo` is applied then. */
+  private async execute(segment: readonly Decoded[], upTo: LogId): Promise<void> {
+    let done = 0
+    while (done < segment.length) {
+      const rest = segment.slice(done)
+      const step = rest.slice(0, await this.loadFor(rest))
+      done += step.length
+      const last = step.at(-1)?.entry.index
+      assert(last !== undefined, 'each step executes a command at least')
+      this.executeLoaded(step, done === segment.length ? upTo : { leaderId: upTo.leaderId, index: last })
+      await this.pauseForOthers()
+    }
+    if (segment.length === 0) this.executeLoaded([], upTo)
+  }
+
+  /** Between the loads and the end of this nothing else runs. */
+  private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
+    const { rows } = this.deps
+    const changesBefore = rows.changeCount
+    for (const { entry, command } of step) {
+      this.deps.onResult(entry, this.machine.execute(command, entry.index, rows))
+    }
+    rows.release()
+    this.workInTurn += step.length + rows.changeCount - changesBefore
+    if (upTo.index <= indexOf(this.appliedId)) return
+    this.appliedId = upTo
+    this.deps.onApplied(upTo)
+    this.store()
+  }
+
+  /** Makes known what `commands` look at; resolves to the number of those for which everything is known. One at least. */
+  private async loadFor(commands: readonly Decoded[]): Promise<number> {
+    const { rows } = this.deps
+    const missing = new Set<RowKey>()
+    let bytes = 0
+    let count = 0
+    for (const { rows: wanted, ranges } of this.machine.readsOf(commands.map(({ command }) => command))) {
+      for (const row of wanted) if (!rows.pin(row)) missing.add(row)
+      for (const range of ranges) await rows.loadRange(range)
+      count += 1
+      if (missing.size < LOAD_ROWS) continue
+      bytes += await rows.load([...missing])
+      missing.clear()
+      if (bytes >= LOAD_BYTES_MAX) return count
+    }
+    if (missing.size > 0) await rows.load([...missing])
+    return count
+  }
+
+  /** Keeps the event loop free for heartbeats, however much there is to apply, and what gathers small. */
+  private async pauseForOthers(): Promise<void> {
+    if (this.workInTurn >= TURN_WORK_MAX) {
+      this.workInTurn = 0
+      await new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
+    }
+    while (this.deps.rows.waitingRows >= WAITING_ROWS_MAX && !this.stopped) {
+      await new Promise<void>((resolve) => {
+        this.roomy.push(resolve)
+        this.store()
+      })
+    }
+  }
+
+  /**
+   * Sees to it that what has gathered reaches the store: after a little while, so that one write carries the changes of many batches,
+   * or at once when somebody waits for it or much has gathered. One write is on its way at a time.
+   */
+  private store(): void {
+    const { rows, clock } = this.deps
+    if (rows.isWriting || this.stopped || indexOf(this.storedId) >= indexOf(this.appliedId)) return
+    const isDue = rows.waitingBytes >= GATHER_BYTES_MAX || rows.waitingRows >= GATHER_ROWS_MAX
+    if (this.stored.length > 0 || isDue) return this.write()
+    this.cancelStore ??= clock.after(GATHER_MS, () => this.write())
+  }
+
+  private write(): void {
+    this.cancelStore?.()
+    this.cancelStore = null
+    const { rows } = this.deps
+    const applied = this.appliedId
+    if (applied === null || this.stopped || rows.isWriting) return
+    const meta = encodeStateMeta({ applied, membership: this.membership, machine: this.machine.state() })
+    const written = rows.flush(meta)
+    for (const resolve of this.roomy.splice(0)) resolve()
+    written.then(
+      () => {
+        this.storedId = applied
+        for (const resolve of this.stored.splice(0)) resolve()
+        this.store()
+      },
+      (error: unknown) => this.fail(error),
+    )
+  }
+
+  private fail(error: unknown): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.running = false
+    for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0), ...this.roomy.splice(0)]) resolve()
+    this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+  }
+}

@@ -1,0 +1,69 @@
+import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+
+/**
+ * A state store whose first failing call is a fault of the node, whoever made the call (architecture: fail-stop). A client's read, a
+ * snapshot for a peer or a backup would otherwise carry the failure away, and the node would go on with a store of which nobody
+ * knows what it holds. What `open` finds is the matter of the start.
+ */
+export class WatchedState implements StateStore {
+  private readonly inner: StateStore
+  private readonly onFault: (error: Error) => void
+
+  constructor(inner: StateStore, onFault: (error: Error) => void) {
+    this.inner = inner
+    this.onFault = onFault
+  }
+
+  open(): Promise<Uint8Array | null> {
+    return this.inner.open()
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.watch(this.inner.getMany(keys))
+  }
+
+  write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    return this.watch(this.inner.write(writes, meta))
+  }
+
+  flush(): Promise<void> {
+    return this.watch(this.inner.flush())
+  }
+
+  async view(): Promise<StateView> {
+    const view = await this.watch(this.inner.view())
+    return {
+      meta: view.meta,
+      scan: (range: StateRange): Promise<readonly StateRow[]> => this.watch(view.scan(range)),
+      keys: (range: StateRange): Promise<readonly Uint8Array[]> => this.watch(view.keys(range)),
+      fractionUpTo: (key) => this.watch(view.fractionUpTo(key)),
+      close: () => view.close(),
+    }
+  }
+
+  async beginInstall(): Promise<StateInstall> {
+    const install = await this.watch(this.inner.beginInstall())
+    return {
+      write: (rows) => this.watch(install.write(rows)),
+      commit: (meta) => this.watch(install.commit(meta)),
+      abort: () => this.watch(install.abort()),
+    }
+  }
+
+  sizeBytes(): number {
+    return this.inner.sizeBytes()
+  }
+
+  close(): Promise<void> {
+    return this.inner.close()
+  }
+
+  private async watch<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call
+    } catch (error) {
+      this.onFault(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+  }
+}

@@ -1,0 +1,240 @@
+import { assert } from '../../lib/assert.ts'
+import type { RangeRead, RowKey, Workspace } from '../../kv/index.ts'
+import { rowBytes } from '../../kv/index.ts'
+import type { StateStore, StateWrite } from '../../ports/state-store.ts'
+import { presentRows } from './present-rows.ts'
+import { RowCache } from './row-cache.ts'
+
+type Changes = Map<RowKey, Uint8Array | null>
+
+/** Rows that changed while somebody was looking. `all`: the whole state was replaced. */
+export interface RowWatch {
+  readonly rows: Set<RowKey>
+  all: boolean
+}
+
+interface Replacement {
+  readonly ended: Promise<void>
+  readonly end: () => void
+  readonly fail: (error: Error) => void
+}
+
+/**
+ * The rows of the state as the applier has left them: changes on their way to the store over a cache over the store.
+ *
+ * Changes are gathered in `gathered` while an earlier batch (`writing`) is on its way; both are visible to every lookup, so
+ * nobody waits for a write. Guarantee: the store receives the changes in order, each batch whole, with the meta that belongs to it.
+ */
+export class Rows implements Workspace {
+  private readonly store: StateStore
+  private readonly cache: RowCache
+  private gathered: Changes = new Map()
+  private gatheredBytes = 0
+  private writing: Changes | null = null
+  /** What the commands at hand may look at; kept here because the cache may drop any row at any time. */
+  private loaded: Changes = new Map()
+  private ranges = new Map<string, readonly RowKey[]>()
+  /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
+  private changes = 0
+  private readonly watches = new Set<RowWatch>()
+  /** Another state is being swapped in; ends with `reset`. */
+  private replacement: Replacement | null = null
+
+  constructor(store: StateStore, cacheBytesMax: number) {
+    this.store = store
+    this.cache = new RowCache(cacheBytesMax)
+  }
+
+  /** The row if it is known without the store: its bytes, null when absent, undefined when the store must be asked. */
+  peek(row: RowKey): Uint8Array | null | undefined {
+    const gathered = this.gathered.get(row)
+    if (gathered !== undefined) return gathered
+    const writing = this.writing?.get(row)
+    if (writing !== undefined) return writing
+    return this.cache.get(row)
+  }
+
+  /** Notes which rows change from now on, until `unwatch`. */
+  watch(): RowWatch {
+    const watch = { rows: new Set<RowKey>(), all: false }
+    this.watches.add(watch)
+    return watch
+  }
+
+  unwatch(watch: RowWatch): void {
+    this.watches.delete(watch)
+  }
+
+  /** Looks rows up in the store, without caching: for reads that run beside the applier. */
+  async fetch(rows: readonly RowKey[]): Promise<readonly (Uint8Array | null)[]> {
+    await this.replacement?.ended
+    const changesBefore = this.changes
+    // A change on its way to the store hides what the store still holds: cached, that would outlive the change's own way there.
+    const isSettled = rows.every((row) => !this.gathered.has(row) && this.writing?.has(row) !== true)
+    const values = await this.store.getMany(rows.map(rowBytes))
+    if (isSettled && this.changes === changesBefore) this.remember(rows, values)
+    return values
+  }
+
+  /** Keeps a row that is known now until `release`. Returns whether it is known; if not, it has to be loaded. */
+  pin(row: RowKey): boolean {
+    const known = this.peek(row)
+    if (known === undefined) return this.loaded.has(row)
+    this.loaded.set(row, known)
+    return true
+  }
+
+  /** Makes `rows` known, so that `get` finds them; resolves to their bytes. Only the applier calls it, between its batches. */
+  async load(rows: readonly RowKey[]): Promise<number> {
+    const changesBefore = this.changes
+    const values = await this.store.getMany(rows.map(rowBytes))
+    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads some')
+    let bytes = 0
+    for (const [at, row] of rows.entries()) {
+      const value = values[at] ?? null
+      this.loaded.set(row, value)
+      bytes += value?.length ?? 0
+    }
+    this.remember(rows, values)
+    return bytes
+  }
+
+  /** Makes known which rows of a range are present. Only the applier calls it, between its batches. */
+  async loadRange(range: RangeRead): Promise<void> {
+    const changesBefore = this.changes
+    // Taken before the view: what reaches the store meanwhile is in these all the same.
+    const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
+    const view = await this.store.view()
+    try {
+      this.ranges.set(rangeName(range.start, range.end), await presentRows(range, view, changes))
+    } finally {
+      await view.close()
+    }
+    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads a range')
+  }
+
+  get(row: RowKey): Uint8Array | null {
+    const known = this.peek(row)
+    const bytes = known === undefined ? this.loaded.get(row) : known
+    assert(bytes !== undefined, 'a command looks only at rows of its read set')
+    return bytes
+  }
+
+  put(row: RowKey, bytes: Uint8Array): void {
+    this.change(row, bytes)
+  }
+
+  remove(row: RowKey): void {
+    this.change(row, null)
+  }
+
+  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
+    const rows = this.ranges.get(rangeName(start, end))
+    assert(rows !== undefined, 'a command looks only at ranges of its read set')
+    return rows
+  }
+
+  /** The commands that rows and ranges were loaded for have been executed. */
+  release(): void {
+    this.loaded = new Map()
+    if (this.ranges.size > 0) this.ranges = new Map()
+  }
+
+  get waitingBytes(): number {
+    return this.gatheredBytes
+  }
+
+  /** Rows that will go to the store in one batch. */
+  get waitingRows(): number {
+    return this.gathered.size
+  }
+
+  /** How many times a row was changed so far. */
+  get changeCount(): number {
+    return this.changes
+  }
+
+  get isClean(): boolean {
+    return this.gathered.size === 0 && this.writing === null
+  }
+
+  get isWriting(): boolean {
+    return this.writing !== null
+  }
+
+  /** Hands everything gathered to the store, in one batch with `meta`. */
+  async flush(meta: Uint8Array): Promise<void> {
+    assert(this.writing === null, 'one batch at a time is on its way to the store')
+    this.writing = this.gathered
+    this.gathered = new Map()
+    this.gatheredBytes = 0
+    const writes: StateWrite[] = []
+    for (const [row, bytes] of this.writing) {
+      const key = rowBytes(row)
+      writes.push(bytes === null ? { type: 'delete', key } : { type: 'put', key, value: bytes })
+    }
+    await this.store.write(writes, meta)
+    this.writing = null
+  }
+
+  get isReplacing(): boolean {
+    return this.replacement !== null
+  }
+
+  /**
+   * Swaps another state in. From which of the two the store answers meanwhile nobody can tell, so lookups wait until `reset`, which comes in
+   * one step with the revision of the new one. Those that are under way are void.
+   */
+  async replace(commit: () => Promise<void>): Promise<void> {
+    this.replacement = beginReplacement()
+    this.invalidate()
+    await commit()
+  }
+
+  /** The store holds another state now. */
+  reset(): void {
+    assert(this.isClean, 'no change is on its way when the state is replaced')
+    this.invalidate()
+    this.cache.clear()
+    this.replacement?.end()
+    this.replacement = null
+  }
+
+  /** Lookups that wait fail with `error`. */
+  close(error: Error): void {
+    this.replacement?.fail(error)
+  }
+
+  private invalidate(): void {
+    this.changes += 1
+    for (const watch of this.watches) watch.all = true
+  }
+
+  private change(row: RowKey, bytes: Uint8Array | null): void {
+    this.changes += 1
+    for (const watch of this.watches) watch.rows.add(row)
+    this.gathered.set(row, bytes)
+    this.gatheredBytes += row.length + (bytes?.length ?? 0)
+    this.cache.set(row, bytes)
+  }
+
+  private remember(rows: readonly RowKey[], values: readonly (Uint8Array | null)[]): void {
+    for (const [at, row] of rows.entries()) this.cache.set(row, values[at] ?? null)
+  }
+}
+
+function beginReplacement(): Replacement {
+  let end: Replacement['end'] = () => undefined
+  let fail: Replacement['fail'] = () => undefined
+  const ended = new Promise<void>((resolve, reject) => {
+    end = resolve
+    fail = reject
+  })
+  // It may fail with nobody waiting.
+  ended.catch(() => undefined)
+  return { ended, end, fail }
+}
+
+function rangeName(start: RowKey, end: RowKey | null): string {
+  return `${start.length}:${start}${end ?? ''}:${end === null}`
+}

@@ -1,0 +1,64 @@
+import type { LogStore } from '../../ports/log-store.ts'
+import type { StateStore } from '../../ports/state-store.ts'
+import type { LogId, LogIndex } from '../../raft/index.ts'
+import type { Applier } from './applier.ts'
+import type { NodeOptions } from '../options.ts'
+
+export type StateFlusherOptions = Pick<NodeOptions, 'purgeEveryEntries' | 'purgeEveryBytes'>
+
+export interface StateFlusherDependencies {
+  readonly log: LogStore
+  readonly state: StateStore
+  readonly applier: Applier
+  /** The state on disk covers `logId`: the log up to there is not needed for a restart any more. */
+  readonly onDurable: (logId: LogId) => void
+  readonly onFault: (error: Error) => void
+}
+
+/** Makes the state durable from time to time, so that the log below it may be purged (architecture: fourth idea). */
+export class StateFlusher {
+  private readonly options: StateFlusherOptions
+  private readonly deps: StateFlusherDependencies
+  private flushedAt: LogIndex
+  private logBytesThen: number
+  private busy = false
+  private stopped = false
+
+  constructor(options: StateFlusherOptions, deps: StateFlusherDependencies, flushedAt: LogIndex) {
+    this.options = options
+    this.deps = deps
+    this.flushedAt = flushedAt
+    this.logBytesThen = deps.log.sizeBytes()
+  }
+
+  /** Flushes when enough was applied, or the log has grown enough, since the last time. */
+  onApplied(applied: LogIndex): void {
+    const { purgeEveryEntries, purgeEveryBytes } = this.options
+    const logBytes = this.deps.log.sizeBytes() - this.logBytesThen
+    const isDue = applied - this.flushedAt >= purgeEveryEntries || logBytes >= purgeEveryBytes
+    if (!isDue || this.busy || this.stopped) return
+    this.busy = true
+    this.flush().then(
+      () => {
+        this.busy = false
+      },
+      (error: unknown) => {
+        if (!this.stopped) this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+      },
+    )
+  }
+
+  /** Resolves once everything that is applied now is durable. */
+  async flush(): Promise<void> {
+    const stored = await this.deps.applier.settle()
+    if (stored === null || this.stopped) return
+    await this.deps.state.flush()
+    this.flushedAt = stored.index
+    this.logBytesThen = this.deps.log.sizeBytes()
+    if (!this.stopped) this.deps.onDurable(stored)
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+}

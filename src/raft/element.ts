@@ -1,8 +1,0 @@
-import { assert } from '../lib/assert.ts'
-
-/** `list[index]`, where the caller knows that there is one. */
-export function elementAt<T>(list: readonly T[], index: number): T {
-  const element = list[index]
-  assert(element !== undefined, 'an index is within its list')
-  return element
-}

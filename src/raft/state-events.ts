@@ -1,0 +1,49 @@
+import type { Core } from './state.ts'
+import { sameLogId, type LogId, type NodeId, type NodeState } from './types.ts'
+
+/** Turns changes of what a node is, whom it follows and who is a member into events. */
+export class Reporter {
+  private readonly core: Core
+  private state: NodeState = 'learner'
+  private leader: NodeId | null = null
+  private effective: LogId | null
+  private committed: LogId | null
+
+  constructor(core: Core) {
+    this.core = core
+    this.effective = core.effective.logId
+    this.committed = core.memberships.committed.logId
+  }
+
+  begin(state: NodeState, leader: NodeId | null): void {
+    this.state = state
+    this.leader = leader
+  }
+
+  report(state: NodeState, leader: NodeId | null): void {
+    const { core } = this
+    const { vote, outbox } = core
+    if (state !== this.state) {
+      this.state = state
+      outbox.event({ type: 'state-changed', state, vote })
+    }
+    if (leader !== this.leader) {
+      this.leader = leader
+      outbox.event({ type: 'leader-changed', leader, vote })
+    }
+    this.reportMembership()
+  }
+
+  private reportMembership(): void {
+    const { effective, memberships, outbox } = this.core
+    const { committed } = memberships
+    const isCommitted = sameLogId(effective.logId, committed.logId)
+    const effectiveChanged = !sameLogId(effective.logId, this.effective)
+    if (!sameLogId(committed.logId, this.committed) && !(isCommitted && effectiveChanged)) {
+      outbox.event({ type: 'membership-changed', stored: committed, committed: true })
+    }
+    if (effectiveChanged) outbox.event({ type: 'membership-changed', stored: effective, committed: isCommitted })
+    this.effective = effective.logId
+    this.committed = committed.logId
+  }
+}

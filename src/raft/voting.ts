@@ -1,0 +1,67 @@
+import type { Core } from './state.ts'
+import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
+import { compareLeaderIds, compareLogIds, type LogId, type NodeId } from './types.ts'
+
+/** Whether a leader, this node or another, must not be disturbed by `candidate` now. */
+export interface LeaderProtection {
+  protects(candidate: NodeId): boolean
+  /** A vote was given to another node. */
+  yielded(): void
+}
+
+/**
+ * Answers other nodes' requests for votes. The order of the checks matters (raft.md 5): lease, last log id, vote. Only a request
+ * that passes all of them changes anything, so a candidate with a short log never raises this node's vote.
+ * Every node answers, learners and pristine ones included: it may be a voter already without knowing it.
+ */
+export class BallotBox {
+  private readonly core: Core
+  private readonly election: LeaderProtection
+
+  constructor(core: Core, election: LeaderProtection) {
+    this.core = core
+    this.election = election
+  }
+
+  onPreVoteRequest(message: PreVoteRequest): void {
+    const { core } = this
+    const reason = this.ignoreRequest(message)
+    if (reason !== null) return core.note(message.type, message.from, reason)
+    const granted =
+      this.refusal(message.from, message.last, false) === null &&
+      compareLeaderIds(message.vote.leaderId, core.vote.leaderId) > 0
+    const { from: to, vote: asked } = message
+    const response: PreVoteResponse = { type: 'pre-vote-response', from: core.id, to, asked, granted, vote: core.vote }
+    core.outbox.sendAfter(core.voteSeq, response)
+  }
+
+  onVoteRequest(message: VoteRequest): void {
+    const { core } = this
+    const reason = this.ignoreRequest(message)
+    if (reason !== null) return core.note(message.type, message.from, reason)
+    const order = compareLeaderIds(message.vote.leaderId, core.vote.leaderId)
+    const granted = this.refusal(message.from, message.last, message.transfer) === null && order >= 0
+    if (granted && order > 0) {
+      core.saveVote(message.vote)
+      this.election.yielded()
+    }
+    const { from: to, vote: asked } = message
+    const response: VoteResponse = { type: 'vote-response', from: core.id, to, asked, granted, vote: core.vote }
+    // A grant is a promise: it leaves after the vote, and everything written before it, is on disk.
+    core.outbox.sendAfter(core.voteSeq, response)
+  }
+
+  /** A ballot belongs to the node that asks for it, and is not committed before anyone has granted it. */
+  private ignoreRequest({ from, vote }: PreVoteRequest | VoteRequest): string | null {
+    if (vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
+    return vote.committed ? 'a vote that is committed already' : null
+  }
+
+  /** Why `candidate` gets no vote now, whatever its ballot; null when nothing speaks against it. */
+  private refusal(candidate: NodeId, last: LogId | null, transfer: boolean): string | null {
+    const { core } = this
+    if (core.recoverUntil !== null) return 'the log is being repaired'
+    if (!transfer && this.election.protects(candidate)) return 'a leader is heard'
+    return compareLogIds(last, core.log.last) < 0 ? 'a shorter log' : null
+  }
+}

@@ -1,0 +1,334 @@
+import type { Command, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
+import type { Consistency } from '../../../src/http/services.ts'
+import type { NodeServices } from '../../../src/node/node.ts'
+import { callNode, type CallOptions, type CallOutcome } from './call.ts'
+import type { Draw } from '../world/draw.ts'
+import type { Answer, Heard, Operation, Outcome, Request } from '../history/operation.ts'
+import { describeOperation } from '../history/operation.ts'
+import type { Machine } from '../cluster/machine.ts'
+import type { SimulationOptions } from '../world/options.ts'
+import { ServiceCall } from '../oracles/service-call.ts'
+import type { World } from '../world/world.ts'
+
+/** What a client wants, and the text by which the log shows it. */
+interface Drawn {
+  readonly request: Request
+  readonly mark: string | null
+}
+
+export interface ClientDependencies {
+  readonly world: World
+  readonly machines: readonly Machine[]
+  readonly history: Operation[]
+}
+
+const LIST_PAGE = 3
+const READER_SHARE = 0.3
+/** Nobody could take or confirm the request within its time. */
+const OUT_OF_TIME = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
+
+/** Someone who reads and writes keys on any node, one request after the other, retries what it may, and writes down what it saw. */
+export class Client {
+  stopped = false
+  private readonly id: number
+  private readonly options: SimulationOptions
+  private readonly world: World
+  private readonly random: Draw
+  private readonly machines: readonly Machine[]
+  private readonly history: Operation[]
+  /** Writes nothing, so that nothing keeps it waiting where no write gets through: it sees what a leader says that leads no more. */
+  private readonly isReader: boolean
+  /** A reader asks for one consistency only; null for any. */
+  private readonly trusts: Consistency | null
+  /** The only node it speaks to; null for any. */
+  private readonly home: Machine | null
+  private sent = 0
+  /** The last revision this client has seen of each key, for conditions. */
+  private readonly seen = new Map<Key, number>()
+  private lastRevision = 0
+
+  constructor(id: number, options: SimulationOptions, dependencies: ClientDependencies) {
+    this.id = id
+    this.options = options
+    this.world = dependencies.world
+    this.random = dependencies.world.random.fork()
+    this.machines = dependencies.machines
+    this.history = dependencies.history
+    this.isReader = this.random.chance(READER_SHARE)
+    this.trusts = this.isReader
+      ? this.random.pick<Consistency>(['linearizable', 'linearizable', 'lease', 'lease', 'stale'])
+      : null
+    this.home = this.random.chance(options.stickyShare) ? this.random.pick(this.machines) : null
+  }
+
+  async run(): Promise<void> {
+    while (!this.stopped) {
+      await this.world.sleep(this.random.exponential(this.options.thinkMs))
+      let drawn: Drawn | null = this.drawRequest()
+      while (drawn !== null && !this.stopped) drawn = this.nextOf(await this.perform(drawn))
+    }
+  }
+
+  /** Writes one record through `machine`, over a network that loses no answers; resolves with whether it was acknowledged. */
+  async writeOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const operation = this.begin(this.write(this.putCommand(this.drawKey(), null, null)))
+    return this.finish(operation, machine, timeoutMs)
+  }
+
+  /** Reads everything through `machine`; resolves with whether it was answered. */
+  async scanOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const request: Request = { type: 'scan', start: null, end: null, reverse: false, consistency: 'linearizable' }
+    return this.finish(this.begin({ request, mark: null }), machine, timeoutMs)
+  }
+
+  async readOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
+    const request: Request = { type: 'get', key: this.drawKey(), consistency: 'linearizable', minRevision: null }
+    return this.finish(this.begin({ request, mark: null }), machine, timeoutMs)
+  }
+
+  private async finish(operation: Operation, machine: Machine, timeoutMs: number): Promise<boolean> {
+    const outcome = await this.ask(operation, machine, { timeoutMs, lostProbability: 0 })
+    this.end(operation, this.outcomeOf(operation, outcome, false))
+    return outcome.kind === 'answered'
+  }
+
+  private async perform(drawn: Drawn): Promise<Operation> {
+    const operation = this.begin(drawn)
+    const tag = drawn.request.type === 'write' ? drawn.request.command.idempotency : null
+    const deadline = this.world.now() + this.options.timeoutMs * 2
+    let unknownBefore = false
+    let outcome: CallOutcome<readonly Heard[]>
+    for (;;) {
+      outcome = await (tag !== null && this.random.chance(0.1) ? this.askTwo(operation) : this.askOne(operation))
+      const isOver = outcome.kind === 'answered' || this.stopped || this.world.now() >= deadline
+      if (tag === null || isOver || (outcome.kind === 'failed' && !outcome.retryable && !outcome.ambiguous)) break
+      if (isAmbiguous(outcome)) unknownBefore = true
+      // A write with a name may be tried again whatever became of it.
+      this.world.census.count('client-retry-keyed')
+      await this.world.sleep(this.random.exponential(20))
+    }
+    this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
+    return operation
+  }
+
+  /** The next step of a deletion that takes several. */
+  private nextOf({ request, outcome }: Operation): Drawn | null {
+    if (request.type !== 'write' || request.command.type !== 'delete-range') return null
+    const result = outcome.kind === 'answered' && outcome.answer.type === 'write' ? outcome.answer.result : null
+    if (result?.type === 'range-too-large') this.world.census.count('client-range-refused')
+    if (result?.type !== 'range-deleted' || result.next === null) return null
+    this.world.census.count('client-range-continued')
+    return this.write({ ...request.command, start: result.next, idempotency: this.drawTag() })
+  }
+
+  private askOne(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
+    const { faults, timeoutMs } = this.options
+    const machine = this.home ?? this.random.pick(this.machines)
+    return this.ask(operation, machine, { timeoutMs, lostProbability: faults.has('loss') ? 0.01 : 0 })
+  }
+
+  /** The same named write on two nodes at once. Both answers count. */
+  private async askTwo(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
+    this.world.census.count('client-duplicate-keyed')
+    const both = await Promise.all([this.askOne(operation), this.askOne(operation)])
+    const heard = both.flatMap((outcome) => (outcome.kind === 'answered' ? outcome.value : []))
+    return heard.length > 0 ? { kind: 'answered', value: heard } : (both.find(isAmbiguous) ?? both[0])
+  }
+
+  private ask(
+    operation: Operation,
+    machine: Machine,
+    { timeoutMs, lostProbability }: Pick<CallOptions, 'timeoutMs' | 'lostProbability'>,
+  ): Promise<CallOutcome<readonly Heard[]>> {
+    const call = { delayMs: this.options.delayMs, timeoutMs: timeoutMs + 100, lostProbability }
+    if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
+    const { request } = operation
+    return callNode(this.world, machine, call, async (services, process) => {
+      const { electionTimeoutMsMax } = this.options.node
+      const watched = new ServiceCall({ request, electionTimeoutMsMax }, { machine, process, world: this.world })
+      const answer = await answerOf(request, services, timeoutMs).catch((error: unknown) => {
+        if (process.alive) watched.failed(error)
+        throw error
+      })
+      // What a process says that is dead by now reaches nobody.
+      return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
+    })
+  }
+
+  private begin({ request, mark }: Drawn): Operation {
+    const operation: Operation = {
+      id: this.history.length,
+      client: this.id,
+      request,
+      invokedAt: this.world.now(),
+      returnedAt: Infinity,
+      outcome: { kind: 'unknown', code: 'unfinished' },
+      mark,
+    }
+    this.history.push(operation)
+    return operation
+  }
+
+  private end(operation: Operation, outcome: Outcome): void {
+    operation.outcome = outcome
+    if (outcome.kind === 'answered') {
+      operation.returnedAt = this.world.now()
+      this.learn(operation.request, outcome.answer)
+    } else if (outcome.kind === 'failed') {
+      operation.returnedAt = this.world.now()
+    } else {
+      this.world.census.count('client-unknown-outcome')
+    }
+    if (this.world.isTracing) this.world.note(`c${this.id}`, describeOperation(operation))
+  }
+
+  private outcomeOf(operation: Operation, outcome: CallOutcome<readonly Heard[]>, unknownBefore: boolean): Outcome {
+    const [first] = outcome.kind === 'answered' ? outcome.value : []
+    if (outcome.kind === 'answered' && first !== undefined) {
+      operation.heard = outcome.value
+      const { answer } = first
+      if (answer.type === 'write' && answer.result.type === 'key-reused') this.world.census.count('client-key-reused')
+      return { kind: 'answered', answer }
+    }
+    const code = outcome.kind === 'answered' ? '' : outcome.code
+    if (OUT_OF_TIME.has(code)) this.world.census.count('client-timeout')
+    const isWrite = operation.request.type === 'write'
+    return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }
+  }
+
+  private learn(request: Request, answer: Answer): void {
+    this.lastRevision = Math.max(this.lastRevision, answer.revision)
+    if (answer.type === 'get' && request.type === 'get' && answer.record !== null) {
+      this.seen.set(request.key, answer.record.modRevision)
+    }
+    if (
+      answer.type === 'write' &&
+      request.type === 'write' &&
+      request.command.type === 'put' &&
+      answer.result.type === 'put'
+    ) {
+      this.seen.set(request.command.key, answer.result.revision)
+    }
+  }
+
+  private drawRequest(): Drawn {
+    const { random, options } = this
+    const key = this.drawKey()
+    if (random.chance(options.rangeShare)) {
+      const [start, end] = this.drawRange()
+      if (!this.isReader && random.chance(0.2)) {
+        const upToLimit = random.chance(0.5)
+        return this.write({ type: 'delete-range', start, end, upToLimit, idempotency: this.drawTag() })
+      }
+      const consistency = this.drawConsistency()
+      return { request: { type: 'scan', start, end, reverse: random.chance(0.3), consistency }, mark: null }
+    }
+    if (this.isReader || random.chance(0.45)) {
+      const minRevision = random.chance(0.1) ? this.lastRevision : null
+      const isBounded = random.chance(options.boundedShare)
+      const consistency = isBounded ? 'stale' : this.drawConsistency()
+      const request: Request = { type: 'get', key, consistency, minRevision: isBounded ? null : minRevision }
+      if (consistency !== 'stale' || (!isBounded && random.chance(0.3))) return { request, mark: null }
+      const { heartbeatMs, electionTimeoutMsMax } = options.node
+      const maxStalenessMs = random.pick([heartbeatMs, 3 * heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
+      return { request: { ...request, maxStalenessMs }, mark: null }
+    }
+    const condition = this.drawCondition(key)
+    if (random.chance(0.15)) {
+      const wantsPrevious = random.chance(0.3)
+      return this.write({ type: 'delete', key, condition, wantsPrevious, idempotency: this.drawTag() })
+    }
+    return this.write(this.putCommand(key, condition, this.drawTag()))
+  }
+
+  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): Command {
+    const mark = `c${this.id}.${this.sent}`
+    const padding = this.random.chance(0.05) ? '+'.repeat(this.random.integer(1, 600)) : ''
+    return {
+      type: 'put',
+      key,
+      value: Buffer.from(`${mark}${padding}`),
+      condition,
+      wantsPrevious: this.random.chance(0.3),
+      idempotency,
+    }
+  }
+
+  private write(command: Command): Drawn {
+    this.sent += 1
+    const mark = command.type === 'put' ? Buffer.from(command.value).toString('latin1') : null
+    return { request: { type: 'write', command }, mark }
+  }
+
+  private drawKey(): Key {
+    return `k${this.random.integer(0, this.options.keys)}` as Key
+  }
+
+  private drawRange(): [Key | null, Key | null] {
+    const a = this.random.chance(0.3) ? null : this.drawKey()
+    const b = this.random.chance(0.3) ? null : this.drawKey()
+    return a !== null && b !== null && a > b ? [b, a] : [a, b]
+  }
+
+  private drawConsistency(): Consistency {
+    if (this.trusts !== null) return this.trusts
+    if (this.random.chance(this.options.leaseShare)) return 'lease'
+    return this.random.chance(0.15) ? 'stale' : 'linearizable'
+  }
+
+  private drawCondition(key: Key): Condition | null {
+    const drawn = this.random.integer(0, 10)
+    if (drawn === 0) return { type: 'absent' }
+    if (drawn === 1) return { type: 'present' }
+    const revision = this.seen.get(key)
+    return drawn < 4 && revision !== undefined ? { type: 'mod-revision', revision } : null
+  }
+
+  private drawTag(): IdempotencyTag | null {
+    if (!this.random.chance(this.options.keyedShare)) return null
+    // Now and then another request under a name that was used already.
+    const number = this.random.chance(0.03) ? Math.max(0, this.sent - 1) : this.sent
+    return { key: `t${this.id}-${number}`, fingerprint: this.sent }
+  }
+}
+
+function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
+  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
+}
+
+async function answerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
+  switch (request.type) {
+    case 'write': {
+      const { result, context } = await services.keys.execute(request.command, timeoutMs)
+      return { type: 'write', result, revision: context.revision }
+    }
+    case 'get': {
+      const { consistency, minRevision } = request
+      const options = { consistency, minRevision, maxStalenessMs: request.maxStalenessMs ?? null, timeoutMs }
+      const { record, context } = await services.keys.get(request.key, options)
+      return { type: 'get', record, revision: context.revision, given: context.consistency }
+    }
+    case 'scan':
+      return scan(request, services, timeoutMs)
+  }
+}
+
+async function scan(
+  request: Extract<Request, { type: 'scan' }>,
+  services: NodeServices,
+  timeoutMs: number,
+): Promise<Answer> {
+  const { start, end, reverse, consistency } = request
+  const options = { consistency, minRevision: null, maxStalenessMs: null, timeoutMs }
+  const walk = await services.keys.scan({ start, end, after: null, reverse }, options)
+  try {
+    const items = []
+    for (;;) {
+      const page = await walk.next(LIST_PAGE, 1_000_000)
+      items.push(...page.items)
+      if (page.done) return { type: 'scan', items, revision: walk.context.revision, given: walk.context.consistency }
+    }
+  } finally {
+    await walk.close()
+  }
+}

@@ -1,0 +1,107 @@
+import type { Draw } from '../world/draw.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { bothWays, cutAll, linksBesides } from './network-faults.ts'
+import type { Network } from '../network/network.ts'
+import type { LivenessTopology } from '../world/options.ts'
+import type { World } from '../world/world.ts'
+
+/** Something that stays broken, and that a cluster has to live with. */
+export interface Disturbance {
+  readonly topology: LivenessTopology
+  /** The voter that is worst off; null when nothing is broken. */
+  readonly victim: Machine | null
+  readonly mend: () => void
+}
+
+export interface DisturbanceDependencies {
+  readonly world: World
+  readonly network: Network
+  readonly random: Draw
+  readonly slowWriteMs: number
+}
+
+export const whole: Disturbance = { topology: 'whole', victim: null, mend: () => undefined }
+
+/** A bridge that lags further than this might not be told what is committed before nobody leads any more. */
+const HUB_LAG_MAX = 3
+
+/** Breaks one thing among `voters`, of whom `leader` leads. With three voters one link that is cut makes a bridge of the third. */
+export function disturb(
+  topology: LivenessTopology,
+  { voters, leader }: { readonly voters: readonly Machine[]; readonly leader: Machine },
+  deps: DisturbanceDependencies,
+): Disturbance {
+  const { world, network, random } = deps
+  const [a, b] = random.shuffle(voters)
+  if (a === undefined || b === undefined) return whole
+  switch (topology) {
+    case 'whole':
+      return whole
+    case 'dead-voter': {
+      const victim = a === leader ? b : a
+      return { topology, victim, mend: silence(victim, deps) }
+    }
+    case 'partial':
+      world.census.count('net-partition-partial')
+      return { topology, victim: a === leader ? b : a, mend: cutAll(network, bothWays(a, b)) }
+    case 'bridge': {
+      const lastOf = (machine: Machine): number => machine.view?.last?.index ?? -1
+      const hubs = voters.filter((machine) => lastOf(machine) + HUB_LAG_MAX >= lastOf(leader))
+      if (hubs.length === 0) return whole
+      const hub = random.pick(hubs)
+      world.census.count('net-bridge')
+      world.note(hub.name, 'is the only one that hears the others')
+      return { topology, victim: hub === a ? b : a, mend: cutAll(network, linksBesides(hub, voters)) }
+    }
+    case 'one-way':
+      world.census.count('net-partition-one-way')
+      return { topology, victim: b, mend: network.links.cut(a.id, b.id) }
+    case 'flapping':
+      world.census.count('net-flapping')
+      return { topology, victim: b, mend: flap(a, b, deps) }
+    case 'slow-disk': {
+      world.census.count('disk-slow')
+      const { writeMs } = a.weather
+      a.weather.writeMs = deps.slowWriteMs
+      return {
+        topology,
+        victim: a,
+        mend: () => {
+          a.weather.writeMs = writeMs
+        },
+      }
+    }
+  }
+}
+
+/** Stopped, so that its connections stand, or dead. */
+function silence(machine: Machine, { world, random }: DisturbanceDependencies): () => void {
+  const { process } = machine
+  if (process !== null && random.chance(0.5)) {
+    world.census.count('pause')
+    process.pause()
+    return () => process.resume(random.chance(0.5))
+  }
+  world.census.count('kill')
+  machine.crash('kill')
+  return () => machine.start()
+}
+
+function flap(a: Machine, b: Machine, { world, network, random }: DisturbanceDependencies): () => void {
+  let ended = false
+  let mend: (() => void) | null = null
+  const toggle = (): void => {
+    if (ended) return
+    if (mend === null) mend = cutAll(network, bothWays(a, b))
+    else {
+      mend()
+      mend = null
+    }
+    world.after(random.between(20, 300), toggle)
+  }
+  toggle()
+  return () => {
+    ended = true
+    mend?.()
+  }
+}

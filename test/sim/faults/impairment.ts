@@ -1,0 +1,39 @@
+import type { Membership } from '../../../src/raft/index.ts'
+import type { Machine } from '../cluster/machine.ts'
+
+/** Whether a machine's data is gone or incomplete, so that it cannot count as a voter for now. */
+export function isImpaired(machine: Machine): boolean {
+  if (machine.lost !== null || machine.log.lostUpTo !== null || machine.log.voteUnreadable || machine.state.damaged)
+    return true
+  if (!machine.wiped) return false
+  // Whoever was added again is in a membership by its incarnation; one that was only initialized again is not.
+  const self = machine.view?.effective.membership.nodes.get(machine.id)
+  return self?.incarnation !== machine.incarnation
+}
+
+/**
+ * Whether the data of `machine` may be damaged or lost without losing what the cluster has acknowledged: no other machine is
+ * impaired, every configuration that anybody knows can spare it, and every member knows who it was.
+ *
+ * The last is the cluster's defence against a voter that comes back without its memory: who never met it cannot tell.
+ */
+export function mayDamage(machine: Machine, machines: readonly Machine[]): boolean {
+  // Before something is committed, the first entry may be on this machine alone.
+  if (machine.clusterId === '' || (machine.view?.committed ?? -1) < 0) return false
+  if (machines.some((other) => other !== machine && isImpaired(other))) return false
+  const memberships = machines.flatMap((other) => {
+    const view = other.view
+    return view === null ? [] : [view.effective.membership, view.committedMembership.membership]
+  })
+  if (machines.some((other) => other.view === null)) return false
+  if (!memberships.every((membership) => canSpare(membership, machine))) return false
+  const members = machines.filter((other) => memberships.some(({ nodes }) => nodes.has(other.id)))
+  return members.every((other) => other === machine || other.remembers(machine.id) === machine.incarnation)
+}
+
+function canSpare(membership: Membership, machine: Machine): boolean {
+  return membership.configs.every((config) => {
+    const others = config.filter((id) => id !== machine.id).length
+    return others * 2 > config.length
+  })
+}

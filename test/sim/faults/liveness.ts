@@ -1,0 +1,256 @@
+import { sameLogId, type RaftView } from '../../../src/raft/index.ts'
+import { callNode } from '../clients/call.ts'
+import type { Client } from '../clients/client.ts'
+import { disturb, whole, type Disturbance } from './disturbance.ts'
+import type { Draw } from '../world/draw.ts'
+import type { Ledger } from '../cluster/ledger.ts'
+import { leaderAmong } from '../cluster/leaders.ts'
+import type { Machine } from '../cluster/machine.ts'
+import type { Network } from '../network/network.ts'
+import type { SimulationOptions } from '../world/options.ts'
+import { isQuorum } from '../cluster/quorum.ts'
+import { Violation } from '../world/violation.ts'
+import type { World } from '../world/world.ts'
+
+export interface LivenessDependencies {
+  readonly world: World
+  readonly network: Network
+  readonly machines: readonly Machine[]
+  /** Somebody whose writes show that the cluster makes progress. */
+  readonly probe: Client
+}
+
+/** The worst of one seed. */
+export interface LivenessFigures {
+  /** Until a write and a read went through, in longest election timeouts. */
+  progressTimeouts: number
+  /** Ballots while writes went through. */
+  steadyElections: number
+  convergenceMs: number
+}
+
+const ELECTION_TIMEOUTS = 10
+/** For how long what is broken stays so after the first success, with writes going through all the time. */
+const STEADY_TIMEOUTS = 5
+/** One that an operator asked for, one that takes leadership back to where a quorum is heard, one for a tie. */
+const STEADY_ELECTIONS_MAX = 3
+/** Catching up by snapshots, several times over when the log moves on meanwhile. */
+const CATCH_UP_MS = 8_000
+
+/**
+ * After the faults have stopped (reliability: liveness phase): within a bounded time there is a leader that commits, and then
+ * every member has the same state. First with one thing still broken that a quorum can live with, then with nothing broken.
+ */
+export class LivenessPhase {
+  readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
+  private readonly options: SimulationOptions
+  private readonly deps: LivenessDependencies
+  private readonly random: Draw
+
+  constructor(options: SimulationOptions, dependencies: LivenessDependencies) {
+    this.options = options
+    this.deps = dependencies
+    this.random = dependencies.world.random.fork()
+  }
+
+  /** Whether the machines of `ledger`'s cluster can be expected to work: every configuration anybody knows has a sound majority. */
+  isExpected(ledger: Ledger): boolean {
+    const { machines } = this.deps
+    const ours = machines.filter((machine) => machine.clusterId === ledger.clusterId)
+    const isSound = (id: number): boolean =>
+      ours.some((machine) => {
+        const view = machine.view
+        return (
+          machine.id === id && machine.lost === null && view !== null && !view.recovering && this.isKnown(machine, ours)
+        )
+      })
+    return ours.every((machine) => {
+      const view = machine.view
+      if (view === null) return true
+      const configs = [...view.effective.membership.configs, ...view.committedMembership.membership.configs]
+      return configs.every((config) => isQuorum(config, isSound))
+    })
+  }
+
+  async run(ledger: Ledger): Promise<void> {
+    const { world, network } = this.deps
+    const broken = this.disturb(ledger)
+    const how = `with ${broken.topology}`
+    // Before anybody has noticed, or after.
+    if (this.random.chance(0.5)) await this.expectProgress(ledger, how)
+    await this.unseat(ledger, broken)
+    await this.expectProgress(ledger, how)
+    await this.expectSteadiness(ledger, how)
+    broken.mend()
+    network.links.healAll()
+    world.note('world', 'nothing is broken any more')
+    await this.expectProgress(ledger, 'with nothing broken')
+  }
+
+  /** Everybody who is a member has applied the same, up to the end of the leader's log. */
+  async expectConvergence(ledger: Ledger): Promise<void> {
+    const limit = this.deps.world.now() + this.bound() + CATCH_UP_MS
+    let problem = ''
+    const from = this.deps.world.now()
+    await this.waitUntil(limit, () => {
+      problem = this.divergence(ledger)
+      return problem === ''
+    })
+    this.worst.convergenceMs = Math.max(this.worst.convergenceMs, this.deps.world.now() - from)
+    if (problem !== '')
+      throw new Violation('convergence', `${problem} after ${Math.round(this.bound() + CATCH_UP_MS)} ms without faults`)
+  }
+
+  private bound(): number {
+    return ELECTION_TIMEOUTS * this.options.node.electionTimeoutMsMax
+  }
+
+  private async expectProgress(ledger: Ledger, how: string): Promise<void> {
+    const { world, probe } = this.deps
+    const { electionTimeoutMsMax, heartbeatMs } = this.options.node
+    const from = world.now()
+    let limit = from + this.bound()
+    while (world.now() < limit && world.failure() === null) {
+      const leader = this.leaderOf(ledger)
+      if (leader?.view && this.awaitsState(leader.view)) limit = from + this.bound() + CATCH_UP_MS
+      if (
+        leader !== null &&
+        (await probe.writeOnce(leader, electionTimeoutMsMax)) &&
+        (await probe.readOnce(leader, electionTimeoutMsMax))
+      ) {
+        const timeouts = (world.now() - from) / electionTimeoutMsMax
+        this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, timeouts)
+        return
+      }
+      await world.sleep(heartbeatMs)
+    }
+    if (world.failure() !== null) return
+    const states = this.members(ledger).map((machine) => `${machine.name} ${this.describe(machine)}`)
+    throw new Violation('liveness', `no progress within ${Math.round(limit - from)} ms ${how}: ${states.join('; ')}`)
+  }
+
+  /** Breaks what this seed keeps broken. */
+  private disturb(ledger: Ledger): Disturbance {
+    const { world, network, machines } = this.deps
+    const { topology, node } = this.options
+    const leader = this.leaderOf(ledger)
+    if (topology === 'whole' || leader === null) return whole
+    const members = this.members(ledger)
+    const configs = members.flatMap((machine) => machine.view?.effective.membership.configs ?? [])
+    const ids = [...new Set(configs.flat())]
+    // A single link or disk is spared by a majority only among three and more; and all must know the same voters.
+    if (configs.some(({ length }) => length < 3 || length !== ids.length)) return whole
+    const voters = machines.filter(({ id }) => ids.includes(id))
+    const isSound = (machine: Machine): boolean =>
+      machine.lost === null && machine.view?.recovering === false && this.isKnown(machine, members)
+    if (!voters.every((machine) => members.includes(machine) && isSound(machine))) return whole
+    const parts = { world, network, random: this.random, slowWriteMs: node.electionTimeoutMsMin / 2 }
+    return disturb(topology, { voters, leader }, parts)
+  }
+
+  /** The leader dies and is started again, or is told to hand over, to whomever: what is broken now matters to who comes next. */
+  private async unseat(ledger: Ledger, { topology, victim }: Disturbance): Promise<void> {
+    const { world } = this.deps
+    const leader = this.leaderOf(ledger)
+    if (leader === null || world.failure() !== null) return
+    const { delayMs, node } = this.options
+    // What a bridge loses with its unsynced entries nobody else can be elected with.
+    if (topology !== 'bridge' && this.random.chance(0.4)) {
+      world.note(leader.name, 'dies while it leads')
+      leader.crash(this.random.chance(0.5) ? 'kill' : 'power')
+      await world.sleep(this.random.between(0, node.electionTimeoutMsMax))
+      leader.start()
+    } else if (this.random.chance(0.5)) {
+      const voters = leader.view?.effective.membership.configs.flat() ?? []
+      const target = victim !== null && this.random.chance(0.5) ? victim.id : this.random.pick([leader.id, ...voters])
+      world.note(leader.name, `is told to hand over to n${target}`)
+      const call = { delayMs, timeoutMs: 50, lostProbability: 0 }
+      await callNode(world, leader, call, ({ cluster }) => cluster.transfer(target, 50))
+    }
+  }
+
+  /** Writes go through all the time, and leadership does not move to and fro. */
+  private async expectSteadiness(ledger: Ledger, how: string): Promise<void> {
+    const { world } = this.deps
+    const { electionTimeoutMsMax, heartbeatMs } = this.options.node
+    const end = world.now() + STEADY_TIMEOUTS * electionTimeoutMsMax
+    const before = this.highestTerm(ledger)
+    while (world.now() < end && world.failure() === null) {
+      await this.expectProgress(ledger, how)
+      await world.sleep(heartbeatMs)
+    }
+    const elections = this.highestTerm(ledger) - before
+    if (elections > STEADY_ELECTIONS_MAX && world.failure() === null)
+      throw new Violation('liveness', `${elections} ballots ${how}, while writes went through`)
+    this.worst.steadyElections = Math.max(this.worst.steadyElections, elections)
+  }
+
+  private highestTerm(ledger: Ledger): number {
+    return Math.max(0, ...this.members(ledger).map(({ view }) => view?.vote.leaderId.term ?? 0))
+  }
+
+  /** Whether a majority needs a voter, made one by force, that has to be sent the whole state before it can hold any entry. */
+  private awaitsState({ effective, purged }: RaftView): boolean {
+    const canAppend = (id: number): boolean => {
+      const last = this.deps.machines.find((machine) => machine.id === id)?.view?.last?.index ?? -1
+      return last >= (purged?.index ?? -1)
+    }
+    return !effective.membership.configs.every((config) => isQuorum(config, canAppend))
+  }
+
+  private leaderOf(ledger: Ledger): Machine | null {
+    return leaderAmong(this.members(ledger))
+  }
+
+  private members(ledger: Ledger): Machine[] {
+    return this.deps.machines.filter((machine) => machine.clusterId === ledger.clusterId)
+  }
+
+  private divergence(ledger: Ledger): string {
+    const leader = this.leaderOf(ledger)
+    const view = leader?.view ?? null
+    if (leader === null || view === null) return 'there is no leader'
+    if (view.effective.membership.configs.length > 1) return `${leader.name} leads a joint configuration`
+    const applied = view.last?.index ?? -1
+    if (view.applied < applied) return `${leader.name} has applied ${view.applied} of ${applied}`
+    for (const id of view.effective.membership.nodes.keys()) {
+      const machine = this.deps.machines.find((one) => one.id === id)
+      // Who lost its data or never joined waits for an operator.
+      if (machine === undefined || machine.lost !== null || !this.isKnown(machine, this.members(ledger))) continue
+      if (machine.clusterId !== '' && machine.clusterId !== ledger.clusterId) continue
+      const own = machine.view
+      if (own === null || own.applied < applied) {
+        return `${machine.name} has applied ${own?.applied} of ${applied} (${this.describe(machine)})`
+      }
+      if (machine.appliedDigest !== leader.appliedDigest)
+        return `${machine.name} has another digest than ${leader.name}`
+      if (!sameLogId(own.effective.logId, view.effective.logId))
+        return `${machine.name} has another membership than ${leader.name} (${this.describe(machine)})`
+    }
+    return ''
+  }
+
+  /** Whether the others take this machine for who it is: a wiped one is refused until it is removed and added again. */
+  private isKnown(machine: Machine, others: readonly Machine[]): boolean {
+    return others.every((other) => {
+      const remembered = other.remembers(machine.id)
+      return remembered === null || remembered === machine.incarnation
+    })
+  }
+
+  private describe(machine: Machine): string {
+    const view = machine.view
+    if (view === null) return machine.lost ?? 'down'
+    const configs = view.effective.membership.configs.map((config) => `[${config.join()}]`).join('+')
+    const vote = `${view.vote.leaderId.term}.${view.vote.leaderId.nodeId}${view.vote.committed ? '*' : ''}`
+    return (
+      `${view.state}${view.recovering ? ' recovering' : ''} vote ${vote} leader ${view.leader} last ${view.last?.index ?? '-'} ` +
+      `commit ${view.committed} applied ${view.applied} in ${configs}`
+    )
+  }
+
+  private async waitUntil(limit: number, holds: () => boolean): Promise<void> {
+    const { world } = this.deps
+    while (!holds() && world.now() < limit && world.failure() === null) await world.sleep(20)
+  }
+}

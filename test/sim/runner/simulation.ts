@@ -1,0 +1,268 @@
+import type { FaultClass } from '../world/census.ts'
+import { Client } from '../clients/client.ts'
+import { SimCluster } from '../cluster/cluster.ts'
+import { historyOf } from '../history/clusters.ts'
+import type { Operation } from '../history/operation.ts'
+import { FormationOperator } from '../clients/formation.ts'
+import type { Focus } from '../world/focus.ts'
+import type { Ledger } from '../cluster/ledger.ts'
+import { LivenessPhase, type LivenessFigures } from '../faults/liveness.ts'
+import type { Machine } from '../cluster/machine.ts'
+import { Nemesis } from '../faults/nemesis.ts'
+import { Operator } from '../clients/operator.ts'
+import { describeOptions, drawOptions, type SimulationOptions } from '../world/options.ts'
+import { checkCalm } from '../oracles/calm.ts'
+import { addFigures, HistoryCheck, noFigures, type HistoryFigures } from '../oracles/history.ts'
+import type { CoreStep } from '../oracles/oracle.ts'
+import type { PlantedBug } from '../planted/bug.ts'
+import { Trace } from '../world/trace.ts'
+import { Violation } from '../world/violation.ts'
+import { asViolation, World } from '../world/world.ts'
+
+export interface SeedReport {
+  readonly seed: number
+  readonly violation: { readonly oracle: string; readonly message: string } | null
+  readonly virtualMs: number
+  readonly events: number
+  readonly faults: readonly (readonly [FaultClass, number])[]
+  readonly leaders: number
+  readonly committed: number
+  readonly digestsCompared: number
+  readonly history: HistoryFigures | null
+  readonly livenessChecked: boolean
+  readonly worst: LivenessFigures
+  /** Calls of a seed in which nothing went wrong, all of them answered. */
+  readonly calmCalls: number
+  /** Differs when two runs of one seed differ. */
+  readonly fingerprint: string
+}
+
+const EVENTS_MAX = 3_000_000
+const LINEARIZABILITY_STEPS_MAX = 200_000
+/** No seed takes longer than this of its own time. */
+const VIRTUAL_MS_MAX = 300_000
+
+/** One seed: a cluster, its clients, its operators and whatever befalls them. */
+export class Simulation {
+  readonly world: World
+  readonly options: SimulationOptions
+  private readonly cluster: SimCluster
+  private readonly history: Operation[] = []
+  private readonly nemesis: Nemesis
+  private readonly formation: FormationOperator
+  private readonly operator: Operator
+  private readonly clients: Client[] = []
+  /** Somebody whom nothing keeps from asking. */
+  private readonly probe: Client
+  private readonly liveness: LivenessPhase
+  private readonly driftsBeyondMargin: boolean
+  private livenessChecked = false
+  private calmCalls = 0
+  private figures: HistoryFigures | null = null
+
+  constructor(
+    seed: number,
+    dependencies: {
+      readonly print: ((line: string) => void) | null
+      readonly bug: PlantedBug | null
+      readonly focus: Focus | null
+    },
+  ) {
+    const trace = new Trace(dependencies.print)
+    this.world = new World({ seed, eventsMax: EVENTS_MAX }, { trace })
+    this.options = drawOptions(seed, this.world.random.fork(), dependencies.focus)
+    for (const line of describeOptions(this.options)) this.world.note('options', line)
+    this.cluster = new SimCluster(this.options, this.world)
+    this.driftsBeyondMargin = this.options.faults.has('drift') && this.world.random.chance(0.4)
+    const { world, history, options } = this
+    const { network, machines } = this.cluster
+    for (let i = 0; i < options.voters + options.spares; i++) {
+      this.cluster.addMachine(options, this.drawRate(), dependencies.bug)
+    }
+    this.nemesis = new Nemesis(options, { world, network, machines })
+    const armCrash = (machine: Machine, fault: FaultClass): void => this.nemesis.arm(machine, fault)
+    const voters = machines.slice(0, options.voters)
+    this.formation = new FormationOperator(options, { world, voters, everybody: machines, armCrash })
+    const isFragile = (): boolean => this.nemesis.impaired.length > 0
+    this.operator = new Operator(options, { world, machines, isFragile, armCrash })
+    for (let id = 1; id <= options.clients; id++)
+      this.clients.push(new Client(id, options, { world, machines, history }))
+    this.probe = new Client(0, options, { world, machines, history })
+    this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
+    this.cluster.listener = {
+      onMoment: (...parts) => this.nemesis.onMoment(...parts),
+      onExit: (machine) => this.nemesis.onExit(machine),
+      onStep: (machine, step) => this.onStep(machine, step),
+    }
+  }
+
+  async run(): Promise<SeedReport> {
+    let ended = false
+    this.world.after(0, () => {
+      this.live().then(
+        () => {
+          ended = true
+        },
+        (error: unknown) => {
+          this.world.fail(asViolation(error))
+          ended = true
+        },
+      )
+    })
+    await this.world.runUntil(VIRTUAL_MS_MAX, () => ended)
+    if (!ended) this.world.fail(new Violation('bounded-time', `the run has not ended after ${VIRTUAL_MS_MAX} ms`))
+    this.stopEverything()
+    return this.report()
+  }
+
+  private async live(): Promise<void> {
+    const { world, options } = this
+    for (const machine of this.cluster.machines)
+      world.after(world.random.between(0, options.bootMs), () => machine.start())
+    await this.world.sleep(40)
+    this.nemesis.begin()
+    const formed = this.formation.run()
+    const operated = this.operator.run()
+    const used = Promise.all(this.clients.map((client) => client.run()))
+    const disturbed = this.nemesis.run()
+    await (this.isCalm ? this.expectCalm() : world.sleep(options.safetyMs))
+    world.note('world', 'the faults stop')
+    this.nemesis.calm()
+    this.operator.stopped = true
+    await Promise.all([operated, disturbed])
+    await this.settle(used)
+    this.formation.stopped = true
+    await formed
+  }
+
+  /** Nothing goes wrong in this seed, in whatever way the cluster is formed. */
+  private get isCalm(): boolean {
+    const { faults, formation } = this.options
+    return (
+      faults.size === 0 && this.formation.isUnanimous && !formation.crashes && formation.kind !== 'unreachable-peer'
+    )
+  }
+
+  /** The safety phase of a seed in which nothing goes wrong. */
+  private async expectCalm(): Promise<void> {
+    const { world, options } = this
+    const { safetyMs, voters, spares, timeoutMs } = options
+    const end = world.now() + safetyMs
+    const { machines } = this.cluster
+    const members = machines.slice(0, voters)
+    const isFormed = ({ id, view }: Machine): boolean =>
+      view !== null && view.leader !== null && view.effective.membership.nodes.has(id)
+    const isReady = (): boolean => members.every(isFormed) && machines.every(({ services }) => services !== null)
+    while (world.now() < end && !isReady()) await world.sleep(20)
+    const from = world.now()
+    await world.sleep(end - world.now())
+    // A write under a name is tried for twice as long as one call may take.
+    this.calmCalls = checkCalm(this.history, {
+      from,
+      to: end - 3 * timeoutMs,
+      hasOutsiders: spares > 0,
+    })
+  }
+
+  /** The liveness phase, and then the history. */
+  private async settle(used: Promise<unknown>): Promise<void> {
+    await this.waitForFormation()
+    const alive = this.cluster.formedClusters().filter((ledger) => this.liveness.isExpected(ledger))
+    for (const ledger of alive) await this.liveness.run(ledger)
+    for (const client of this.clients) client.stopped = true
+    await used
+    for (const ledger of alive) {
+      await this.liveness.expectConvergence(ledger)
+      await this.readEverything(ledger)
+    }
+    this.livenessChecked = alive.length > 0
+    if (this.world.failure() === null) this.checkHistory()
+  }
+
+  /** With one list of members the same command on any node, repeated after every restart, forms one cluster and no other. */
+  private async waitForFormation(): Promise<void> {
+    const limit = this.world.now() + 10 * this.options.node.electionTimeoutMsMax + 5_000
+    while (this.cluster.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null)
+      await this.world.sleep(50)
+    if (!this.formation.isUnanimous) return
+    const formed = this.cluster.formedClusters().length
+    if (formed !== 1)
+      throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
+  }
+
+  /** With nothing broken every member shows everything; what it shows becomes part of the history. */
+  private async readEverything({ clusterId }: Ledger): Promise<void> {
+    for (const machine of this.cluster.machines) {
+      const isMember = machine.view?.effective.membership.nodes.has(machine.id) === true
+      if (machine.clusterId === clusterId && isMember) await this.probe.scanOnce(machine, this.options.timeoutMs)
+    }
+  }
+
+  private checkHistory(): void {
+    const formed = this.cluster.formedClusters()
+    const { faults, node } = this.options
+    const options = {
+      machine: node,
+      leasesHold: !this.driftsBeyondMargin && !faults.has('jumps') && !faults.has('lies'),
+      stepsMax: LINEARIZABILITY_STEPS_MAX,
+    }
+    const figures = noFigures()
+    // Each cluster is a store of its own. Where none was formed, nothing may have been answered.
+    for (const ledger of formed.length === 0 ? [null] : formed) {
+      const check = new HistoryCheck(options, ledger)
+      check.check(ledger === null ? this.history : historyOf(ledger.clusterId, this.history))
+      for (const machine of this.cluster.machines) {
+        const isOurs = ledger !== null && machine.clusterId === ledger.clusterId
+        if (isOurs && !machine.state.damaged) check.checkState(machine.name, machine.state.current())
+      }
+      addFigures(figures, check.figures)
+    }
+    this.figures = figures
+  }
+
+  private onStep(machine: Machine, { view, before }: CoreStep): void {
+    if (view.state === 'candidate' && before?.state !== 'candidate') this.nemesis.onCandidate(machine)
+    const begins = view.state === 'leader' && before?.state !== 'leader'
+    if (begins && view.effective.membership.configs.length > 1) this.world.census.count('member-joint-inherited')
+  }
+
+  private drawRate(): number {
+    const { random, census } = this.world
+    if (!this.options.faults.has('drift')) return 1
+    if (this.driftsBeyondMargin) {
+      census.count('clock-drift-beyond-margin')
+      return random.between(0.5, 2)
+    }
+    census.count('clock-drift')
+    return random.between(0.96, 1.04)
+  }
+
+  private stopEverything(): void {
+    this.nemesis.stop()
+    this.operator.stopped = true
+    this.formation.stopped = true
+    for (const client of this.clients) client.stopped = true
+    this.cluster.end()
+  }
+
+  private report(): SeedReport {
+    const { world } = this
+    const { oracles, ledgers } = this.cluster
+    const failure = world.failure()
+    return {
+      seed: this.options.seed,
+      violation: failure === null ? null : { oracle: failure.oracle, message: failure.message },
+      virtualMs: world.now(),
+      events: world.events,
+      faults: world.census.entries(),
+      leaders: oracles.elections.leaders,
+      committed: ledgers.all().reduce((sum, { committed }) => sum + committed.length, 0),
+      digestsCompared: oracles.digests.compared,
+      history: this.figures,
+      livenessChecked: this.livenessChecked,
+      worst: this.liveness.worst,
+      calmCalls: this.calmCalls,
+      fingerprint: `${world.events}/${world.now().toFixed(6)}/${this.history.length}/${world.random.fraction()}`,
+    }
+  }
+}

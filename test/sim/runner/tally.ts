@@ -1,0 +1,118 @@
+import { faultClasses, type FaultClass } from '../world/census.ts'
+import type { Focus } from '../world/focus.ts'
+import type { LivenessFigures } from '../faults/liveness.ts'
+import { addFigures, noFigures } from '../oracles/history.ts'
+import type { SeedReport } from './simulation.ts'
+
+/** A run of this many seeds must have seen every fault, and have done what is worth checking. */
+const SEEDS_FOR_EVERYTHING = 500
+/** Of all seeds. Some form two clusters or none that can be expected to work. */
+const LIVELY_SHARE_MIN = 0.95
+const HISTORY_SHARE_MIN = 0.8
+const ACKNOWLEDGED_PER_SEED_MIN = 50
+const CALM_CALLS_PER_SEED_MIN = 5
+
+/** What nothing but discovery with crashes has to meet. */
+const FORMING_FAULTS: readonly FaultClass[] = [
+  'form-discovered',
+  'form-crash',
+  'kill-at-pledge',
+  'kill-all',
+  'disk-lost-pledge',
+  'relocate-all',
+  'relocate-some',
+  'relocate-swap',
+]
+
+/** What many seeds add up to. */
+export class Tally {
+  seeds = 0
+  private readonly focus: Focus | null
+  readonly failures: SeedReport[] = []
+  private virtualMs = 0
+  private events = 0
+  private leaders = 0
+  private committed = 0
+  private digests = 0
+  private histories = 0
+  private readonly figures = noFigures()
+  private lively = 0
+  private calmCalls = 0
+  private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
+  private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
+
+  constructor(focus: Focus | null = null) {
+    this.focus = focus
+  }
+
+  add(report: SeedReport): void {
+    this.seeds += 1
+    this.virtualMs += report.virtualMs
+    this.events += report.events
+    this.leaders += report.leaders
+    this.committed += report.committed
+    this.digests += report.digestsCompared
+    if (report.livenessChecked) this.lively += 1
+    this.calmCalls += report.calmCalls
+    const { progressTimeouts, steadyElections, convergenceMs } = report.worst
+    this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
+    this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
+    this.worst.convergenceMs = Math.max(this.worst.convergenceMs, convergenceMs)
+    if (report.violation !== null) this.failures.push(report)
+    for (const [fault, times] of report.faults) {
+      const sum = this.faults.get(fault) ?? { times: 0, seeds: 0 }
+      this.faults.set(fault, { times: sum.times + times, seeds: sum.seeds + 1 })
+    }
+    const { history } = report
+    if (history === null) return
+    this.histories += 1
+    addFigures(this.figures, history)
+  }
+
+  /** Faults that never fired. */
+  get missingFaults(): FaultClass[] {
+    const wanted = this.focus === null ? faultClasses : FORMING_FAULTS
+    return wanted.filter((fault) => !this.faults.has(fault))
+  }
+
+  /** What a long run has not done although it should have: a check that has nothing to check finds nothing. */
+  problems(): string[] {
+    const { seeds } = this
+    if (seeds < SEEDS_FOR_EVERYTHING) return []
+    const floors: [what: string, count: number, perSeed: number][] = [
+      ['seeds with a liveness phase', this.lively, LIVELY_SHARE_MIN],
+      ['histories checked', this.histories, HISTORY_SHARE_MIN],
+      ...(this.focus === null ? this.useFloors() : []),
+    ]
+    return [
+      ...this.missingFaults.map((fault) => `the fault ${fault} never fired in ${seeds} seeds`),
+      ...floors
+        .filter(([, count, perSeed]) => count < perSeed * seeds)
+        .map(([what, count, perSeed]) => `only ${count} ${what}, and ${Math.ceil(perSeed * seeds)} are the least`),
+    ]
+  }
+
+  private useFloors(): [what: string, count: number, perSeed: number][] {
+    return [
+      ['acknowledged writes', this.figures.acknowledgedWrites, ACKNOWLEDGED_PER_SEED_MIN],
+      ['calls while nothing was wrong', this.calmCalls, CALM_CALLS_PER_SEED_MIN],
+    ]
+  }
+
+  lines(): string[] {
+    const { seeds, figures } = this
+    const known = faultClasses.map((fault) => {
+      const { times, seeds: in_ } = this.faults.get(fault) ?? { times: 0, seeds: 0 }
+      return `  ${fault.padEnd(30)}${String(times).padStart(10)} times in ${in_} seeds`
+    })
+    return [
+      ...known,
+      `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
+      `${this.histories} histories checked (${seeds - this.histories} not): ${figures.operations} operations, ${figures.acknowledgedWrites} acknowledged writes, ${figures.doublesCompared} answered twice, ${figures.boundedReads} reads of a bounded age, ${figures.statesCompared} states at the end`,
+      `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name)`,
+      `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
+        `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms`,
+      `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,
+    ]
+  }
+}

@@ -1,0 +1,28 @@
+import { parentPort } from 'node:worker_threads'
+import type { Focus } from '../world/focus.ts'
+import { plantedBug } from '../planted/catalogue.ts'
+import { runSeed, watchRejections } from './run-seed.ts'
+
+export interface WorkerRequest {
+  readonly seed: number
+  readonly bug: string | null
+  readonly focus: Focus | null
+}
+
+/** Runs one seed for each request, one after the other. */
+const port = parentPort
+if (port !== null) {
+  watchRejections()
+  port.on('message', ({ seed, bug, focus }: WorkerRequest) => {
+    const planted = bug === null ? null : plantedBug(bug)
+    runSeed(seed, planted === null ? { focus } : { bug: planted, focus }).then(
+      (report) => port.postMessage(report),
+      (error: unknown) => {
+        // Out of the worker it goes, as an error event.
+        setImmediate(() => {
+          throw error
+        })
+      },
+    )
+  })
+}

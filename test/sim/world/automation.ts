@@ -1,0 +1,67 @@
+import { judges } from '../../../src/node/automation/judges.ts'
+import type { AutomationPlan } from '../../../src/ports/automation.ts'
+import type { Draw } from './draw.ts'
+
+/** What the nodes of a seed do about their cluster by themselves. */
+export interface AutomationOptions {
+  /** Null: clusters are formed and joined by hand. */
+  readonly formation: {
+    readonly expected: number
+    readonly delayMs: number
+    readonly autoJoin: boolean
+    readonly votersTarget: number
+    /** How often a lookup fails. */
+    readonly failureShare: number
+  } | null
+  readonly autopilot: AutomationPlan['autopilot']
+  readonly stabilizationMs: number
+}
+
+/** Machines start within this time of each other, unless the seed says otherwise. */
+export const BOOT_MS = 30
+
+function drawAutopilot(draw: Draw, share: number): AutomationPlan['autopilot'] {
+  return {
+    mode: draw.chance(share) ? draw.pick(['on', 'on', 'dry-run'] as const) : 'off',
+    deadNodeAfterMs: draw.pick([500, 2_000]),
+    minVoters: draw.pick([1, 3]),
+  }
+}
+
+/** Everybody has the same command line and no operator initialises anything. */
+export function drawDiscovery(draw: Draw, machines: number): AutomationOptions {
+  // With no more than half of them two parts of a divided network could each form a cluster.
+  const expected = draw.integer(Math.floor(machines / 2) + 1, machines + 1)
+  return {
+    formation: {
+      expected,
+      delayMs: draw.pick([0, 100, 1_000]),
+      autoJoin: draw.chance(0.8),
+      votersTarget: draw.chance(0.7) ? expected : draw.integer(1, machines + 1),
+      failureShare: draw.pick([0, 0, 0.3]),
+    },
+    autopilot: drawAutopilot(draw, 0.4),
+    stabilizationMs: draw.pick([50, 500]),
+  }
+}
+
+/** Clusters that are formed by hand: at most their dead nodes are replaced without being asked for. */
+export function drawManual(draw: Draw): AutomationOptions {
+  return { formation: null, autopilot: drawAutopilot(draw, 0.1), stabilizationMs: 100 }
+}
+
+export function planOf(options: AutomationOptions, addresses: () => readonly string[], random: Draw): AutomationPlan {
+  const { formation, autopilot, stabilizationMs } = options
+  const lookUp = async () =>
+    formation !== null && random.chance(formation.failureShare)
+      ? { addresses: [], problem: 'the lookup failed' }
+      : { addresses: addresses(), problem: null }
+  return {
+    judges,
+    formation: formation === null ? null : { ...formation, discovery: { lookUp } },
+    autopilot,
+    stabilizationMs,
+    intervalMs: 100,
+    probeTimeoutMs: 200,
+  }
+}

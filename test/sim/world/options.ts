@@ -1,0 +1,246 @@
+import type { NodeOptions } from '../../../src/node/options.ts'
+import type { Draw } from './draw.ts'
+import { BOOT_MS, drawDiscovery, drawManual, type AutomationOptions } from './automation.ts'
+import { focus, focusOnDiscovery, type Focus } from './focus.ts'
+
+/** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
+export const faultGroups = [
+  'loss',
+  'duplicates',
+  'reordering',
+  'delays',
+  'resets',
+  'lies',
+  'partitions',
+  'one-way',
+  'partial',
+  'flapping',
+  'clogs',
+  'kills',
+  'crash-points',
+  'kill-all',
+  'power',
+  'pauses',
+  'stalls',
+  'restarts',
+  'drift',
+  'jumps',
+  'suspends',
+  'slow-disk',
+  'disk-errors',
+  'disk-full',
+  'log-damage',
+  'vote-damage',
+  'state-damage',
+  'wipes',
+  'memberships',
+  'transfers',
+  'snapshot-faults',
+  'relocations',
+] as const
+
+export type FaultGroup = (typeof faultGroups)[number]
+
+/** Who calls `initialize`, and with whom. */
+export type FormationKind =
+  | 'one'
+  | 'some'
+  | 'all'
+  | 'different-overlapping'
+  | 'different-disjoint'
+  | 'unreachable-peer'
+  | 'after-vote'
+  /** The nodes find each other and do it themselves. */
+  | 'discovered'
+
+export interface FormationPlan {
+  readonly kind: FormationKind
+  /** All calls begin within this time. */
+  readonly spreadMs: number
+  /** Initialisers die at drawn moments. */
+  readonly crashes: boolean
+}
+
+/** What stays broken while the cluster has to work all the same. */
+export type LivenessTopology = 'whole' | 'dead-voter' | 'partial' | 'bridge' | 'one-way' | 'flapping' | 'slow-disk'
+
+export interface SimulationOptions {
+  readonly seed: number
+  readonly voters: number
+  /** Machines that are up and pristine, to be added later. */
+  readonly spares: number
+  readonly safetyMs: number
+  readonly faults: ReadonlySet<FaultGroup>
+  /** Mean time between two faults. */
+  readonly faultEveryMs: number
+  readonly formation: FormationPlan
+  readonly automation: AutomationOptions
+  /** All machines are started within this time. */
+  readonly bootMs: number
+  readonly topology: LivenessTopology
+  readonly usesCodec: boolean
+  /** Everything befalls the leader, while many read and write one key: whoever believes to lead is asked at once. */
+  readonly huntsLeader: boolean
+  readonly clients: number
+  readonly thinkMs: number
+  readonly keys: number
+  /** How often a client asks for a whole range, or removes one. */
+  readonly rangeShare: number
+  readonly keyedShare: number
+  /** How many of the clients speak to one node only, as long as they live. */
+  readonly stickyShare: number
+  /** How many of the reads trust a lease. */
+  readonly leaseShare: number
+  /** How many of the reads take a state of a bounded age. */
+  readonly boundedShare: number
+  readonly timeoutMs: number
+  readonly membershipEveryMs: number
+  readonly writeMs: number
+  readonly delayMs: number
+  readonly workMs: number
+  readonly turnMs: number
+  readonly cachedProbability: number
+  readonly node: Omit<NodeOptions, 'id' | 'addresses' | 'incarnation'>
+}
+
+/**
+ * Limits that refuse nothing, for when nothing goes wrong. Who is sent the state instead of the log cannot tell what became of the writes
+ * it was asked for, so nobody falls behind that far.
+ */
+const ROOMY: Partial<SimulationOptions['node']> = {
+  uncommittedBytesMax: 1_000_000,
+  purgeEveryEntries: 100_000,
+  purgeEveryBytes: 100_000_000,
+  forwardedBatchesMax: 4096,
+  forwardedOriginsMax: 128,
+}
+
+function drawNode(draw: Draw): SimulationOptions['node'] {
+  const heartbeatMs = draw.pick([15, 25, 50])
+  const electionTimeoutMsMin = heartbeatMs * draw.pick([4, 6, 10])
+  return {
+    version: '0.0.0',
+    clusterToken: draw.pick(['', 'blue']),
+    heartbeatMs,
+    electionTimeoutMsMin,
+    electionTimeoutMsMax: electionTimeoutMsMin * 2,
+    appendBytesMax: draw.pick([200, 2000, 100_000]),
+    appendEntriesMax: draw.pick([1, 2, 4, 64]),
+    inflightAppendsMax: draw.pick([1, 2, 8]),
+    inflightBytesMax: draw.pick([400, 10_000, 1_000_000]),
+    uncommittedBytesMax: draw.pick([1000, 20_000, 1_000_000]),
+    batchEntriesMax: draw.pick([1, 2, 4, 100]),
+    batchBytesMax: draw.pick([150, 2000, 100_000]),
+    caughtUpEntriesMax: draw.pick([0, 3, 20]),
+    purgeEveryEntries: draw.pick([5, 20, 50, 100_000]),
+    purgeEveryBytes: draw.pick([2000, 100_000_000]),
+    keepEntries: draw.pick([0, 2, 10]),
+    keepBytes: draw.pick([500, 1_000_000]),
+    snapshotHoldMs: draw.pick([100, 1000]),
+    snapshotHoldBytes: 64 * 1024,
+    snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
+    snapshotChunkBytes: draw.pick([60, 400, 100_000]),
+    recordCacheBytesMax: draw.pick([400, 100_000]),
+    keyedWritesMax: draw.pick([8, 1000]),
+    keptValues: draw.pick([
+      { inlineBytesMax: 0, rings: [{ valueBytesMax: 100, slots: 1 }] },
+      {
+        inlineBytesMax: 4,
+        rings: [
+          { valueBytesMax: 5, slots: 1 },
+          { valueBytesMax: 1000, slots: 2 },
+        ],
+      },
+      { inlineBytesMax: 1000, rings: [] },
+    ]),
+    rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
+    forwardedBatchesMax: draw.pick([1, 8, 4096]),
+    forwardedOriginsMax: draw.pick([1, 2, 128]),
+  }
+}
+
+function drawFormation(draw: Draw): FormationPlan {
+  const kind = draw.pick<FormationKind>([
+    'one',
+    'one',
+    'some',
+    'all',
+    'all',
+    'all',
+    'different-overlapping',
+    'different-disjoint',
+    'unreachable-peer',
+    'after-vote',
+    'discovered',
+    'discovered',
+  ])
+  return { kind, spreadMs: draw.pick([0, 1, 5, 50, 500]), crashes: draw.chance(0.3) }
+}
+
+/** Draws everything that a seed decides before it begins. `on`: what the whole campaign is about; null for everything. */
+export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): SimulationOptions {
+  // Now and then nothing at all goes wrong: then everything has to succeed.
+  const share = draw.pick([0, 0.15, 0.3, 0.5, 0.8])
+  const faults = new Set(faultGroups.filter(() => draw.chance(share)))
+  const voters = draw.pick([1, 2, 3, 3, 3, 3, 4, 5, 5])
+  const drawn = drawNode(draw)
+  const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
+  const options = drawRest(seed, draw, { faults, voters, node })
+  return on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
+}
+
+function drawRest(
+  seed: number,
+  draw: Draw,
+  { faults, voters, node }: Pick<SimulationOptions, 'faults' | 'voters' | 'node'>,
+): SimulationOptions {
+  const spares = draw.integer(0, Math.min(4, 8 - voters))
+  const formation = drawFormation(draw)
+  const isDiscovered = formation.kind === 'discovered'
+  return {
+    seed,
+    voters,
+    spares,
+    formation,
+    automation: isDiscovered ? drawDiscovery(draw, voters + spares) : drawManual(draw),
+    bootMs: isDiscovered ? draw.pick([BOOT_MS, 500, 2_000]) : BOOT_MS,
+    safetyMs: draw.pick([4_000, 8_000, 15_000]),
+    faults,
+    faultEveryMs: draw.pick([150, 400, 1000]),
+    topology:
+      voters >= 3 && draw.chance(0.4)
+        ? draw.pick<LivenessTopology>(['dead-voter', 'partial', 'bridge', 'one-way', 'flapping', 'slow-disk'])
+        : 'whole',
+    usesCodec: draw.chance(0.25),
+    huntsLeader: false,
+    clients: draw.integer(1, 7),
+    thinkMs: draw.pick([5, 20, 80]),
+    keys: draw.pick([1, 3, 8]),
+    rangeShare: draw.pick([0, 0.1, 0.3]),
+    keyedShare: draw.pick([0, 0.3, 1]),
+    stickyShare: draw.pick([0, 0.5, 1]),
+    leaseShare: draw.pick([0, 0.2, 0.7]),
+    boundedShare: draw.pick([0, 0, 0.3]),
+    timeoutMs: draw.pick([300, 1000, 3000]),
+    membershipEveryMs: draw.pick([300, 800, 2000]),
+    writeMs: draw.pick([0.05, 0.3, 3]),
+    delayMs: draw.pick([0.2, 1, 5]),
+    workMs: draw.chance(0.2) ? draw.pick([0.05, 0.3]) : 0,
+    turnMs: draw.pick([0.05, 0.5]),
+    cachedProbability: draw.pick([0, 0.5, 1, 1]),
+    node,
+  }
+}
+
+export function describeOptions(options: SimulationOptions): string[] {
+  const { faults, node, formation, ...rest } = options
+  return [
+    `seed ${options.seed}`,
+    `formation ${JSON.stringify(formation)}`,
+    ...Object.entries(rest)
+      .filter(([name]) => name !== 'seed')
+      .map(([name, value]) => `${name} ${JSON.stringify(value)}`),
+    `node ${JSON.stringify(node)}`,
+    `faults ${[...faults].join(' ')}`,
+  ]
+}
