@@ -8,10 +8,10 @@ export const limits = {
   valueBytesMaxCeiling: 16 * 1024 * 1024,
   idempotencyKeyBytesMax: 128,
   /**
-   * Keyed writes whose first answer is remembered: at 10,000 a second still longer than the longest deadline of a request.
+   * Idempotent writes whose first answer is remembered: at 10,000 a second still longer than the longest deadline of a request.
    * Replicated state depends on it: the same on every node, and changed only with the format. So do the next two.
    */
-  keyedWritesMax: 1_000_000,
+  idempotentWritesMax: 1_000_000,
   /**
    * The previous values in those answers: the small ones for as long as the answer, larger ones for as many later ones of about
    * their size, 128 MiB of each size.

@@ -212,7 +212,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
     recordCacheBytesMax: limits.recordCacheBytesMax,
-    keyedWritesMax: limits.keyedWritesMax,
+    idempotentWritesMax: limits.idempotentWritesMax,
     keptValues: limits.keptValues,
     rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
   }

@@ -54,7 +54,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   return program
 }
 
-/** The flags of `serve` are read by `config.ts`, which knows more about them than commander can. */
+/** The flags of `serve` are read by `config/config.ts`, which knows more about them than commander can. */
 function describeFlags(): string {
   const lines = describeSettings().map(({ flag, variable, initial, summary, allowed }) => {
     const shown = initial === 'required' ? ' (required)' : initial === '' ? '' : ` (default ${initial})`

@@ -8,7 +8,7 @@ import type { CommandResult } from './result.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
 /** The first answer to a write that its client named. `fingerprint` tells a retry from another request under the same name. */
-export interface KeyedWrite {
+export interface IdempotentWrite {
   readonly fingerprint: number
   readonly result: FirstResult
   /** The value of the result's previous record lies in a row of its own, if it still does; here it is empty. */
@@ -30,7 +30,7 @@ export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
  *      answer had none
  *      range-deleted: the next key; nothing when there is none
  */
-const KEYED_WRITE_FORMAT = 2
+const IDEMPOTENT_WRITE_FORMAT = 2
 const HEADER_BYTES = 34
 
 const PUT = 1
@@ -42,7 +42,7 @@ const VALUE_APART = 0x80
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 
-export function encodeKeyedWrite(write: KeyedWrite): Uint8Array {
+export function encodeIdempotentWrite(write: IdempotentWrite): Uint8Array {
   const { fingerprint, result, valueApart } = write
   const typeBit = valueApart ? VALUE_APART : 0
   switch (result.type) {
@@ -82,7 +82,7 @@ function encode(
   tail: Uint8Array,
 ): Uint8Array {
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + tail.length)
-  bytes[0] = KEYED_WRITE_FORMAT
+  bytes[0] = IDEMPOTENT_WRITE_FORMAT
   bytes[1] = type
   writeU64(bytes, 2, fingerprint)
   writeU64(bytes, 10, numbers[0])
@@ -93,19 +93,21 @@ function encode(
 }
 
 /** Throws `UnreadableStateError`. */
-export function decodeKeyedWrite(bytes: Uint8Array): KeyedWrite {
+export function decodeIdempotentWrite(bytes: Uint8Array): IdempotentWrite {
   if (bytes.length < HEADER_BYTES) {
-    throw new UnreadableStateError(`a keyed write has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
+    throw new UnreadableStateError(
+      `an idempotent write has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`,
+    )
   }
-  if (bytes[0] !== KEYED_WRITE_FORMAT) {
-    throw new UnreadableStateError(`a keyed write has format ${bytes[0]}; known is ${KEYED_WRITE_FORMAT}`)
+  if (bytes[0] !== IDEMPOTENT_WRITE_FORMAT) {
+    throw new UnreadableStateError(`an idempotent write has format ${bytes[0]}; known is ${IDEMPOTENT_WRITE_FORMAT}`)
   }
   const fingerprint = readU64(bytes, 2)
   const first = readU64(bytes, 10)
   const second = readU64(bytes, 18)
   const third = readU64(bytes, 26)
   if (![fingerprint, first, second, third].every(Number.isSafeInteger)) {
-    throw new UnreadableStateError('a keyed write has a number out of range')
+    throw new UnreadableStateError('an idempotent write has a number out of range')
   }
   const type = readU8(bytes, 1)
   const tail = bytes.subarray(HEADER_BYTES)
@@ -129,7 +131,7 @@ function resultFrom(type: number, numbers: readonly [number, number, number], ta
     case RANGE_TOO_LARGE:
       return { type: 'range-too-large', limit: first, found: second }
     default:
-      throw new UnreadableStateError(`a keyed write has a result of type ${type}, which this build does not know`)
+      throw new UnreadableStateError(`an idempotent write has a result of type ${type}, which this build does not know`)
   }
 }
 
@@ -137,13 +139,13 @@ function previousFrom(tail: Uint8Array): KeyRecord | null {
   return tail.length === 0 ? null : decodeRecord(tail)
 }
 
-/** The name of a keyed write as its row in the order holds it. */
-export function encodeKeyedWriteName(key: string): Uint8Array {
+/** The name of an idempotent write as its row in the order holds it. */
+export function encodeIdempotentWriteName(key: string): Uint8Array {
   return Buffer.from(key, 'latin1')
 }
 
 /** `bytes`: of the row, null when it is absent, which a correct store and caller never let happen. */
-export function decodeKeyedWriteName(bytes: Uint8Array | null): string {
-  assert(bytes !== null, 'the row that names a remembered keyed write is loaded and present')
+export function decodeIdempotentWriteName(bytes: Uint8Array | null): string {
+  assert(bytes !== null, 'the row that names a remembered idempotent write is loaded and present')
   return latin1Of(bytes, 0, bytes.length)
 }

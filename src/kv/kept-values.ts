@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import type { RowKey } from './key.ts'
-import { decodeKeyedWriteName, encodeKeyedWriteName } from './idempotent-write.ts'
+import { decodeIdempotentWriteName, encodeIdempotentWriteName } from './idempotent-write.ts'
 import { keptValueRow, keptValueSlotRow } from './row.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -58,8 +58,8 @@ export class KeptValues {
     if (ring === -1) return
     const slot = this.slotRow(ring, 0)
     const replaced = workspace.get(slot)
-    if (replaced !== null) workspace.remove(keptValueRow(decodeKeyedWriteName(replaced)))
-    workspace.put(slot, encodeKeyedWriteName(name))
+    if (replaced !== null) workspace.remove(keptValueRow(decodeIdempotentWriteName(replaced)))
+    workspace.put(slot, encodeIdempotentWriteName(name))
     // A copy, so that the row does not keep alive the batch that the value arrived in.
     workspace.put(keptValueRow(name), Buffer.from(value))
     this.taken[ring] = (this.taken[ring] ?? 0) + 1

@@ -7,9 +7,9 @@ export interface MachineState {
   readonly revision: number
   /** Hash of every command executed so far and its outcome. Replicas that executed the same log have the same one; 53 bits. */
   readonly digest: number
-  /** Keyed writes are numbered from 0. Those in `[keyedFirst, keyedNext)` are remembered. Both only grow. */
-  readonly keyedFirst: number
-  readonly keyedNext: number
+  /** Idempotent writes are numbered from 0. Those in `[idempotentFirst, idempotentNext)` are remembered. Both only grow. */
+  readonly idempotentFirst: number
+  readonly idempotentNext: number
   /** How many values each ring of kept values has taken so far. Each only grows. */
   readonly keptValues: readonly number[]
 }
@@ -23,8 +23,8 @@ export function encodeMachineState(state: MachineState): Uint8Array {
   bytes[0] = STATE_FORMAT
   writeU64(bytes, 1, state.revision)
   writeU64(bytes, 9, state.digest)
-  writeU64(bytes, 17, state.keyedFirst)
-  writeU64(bytes, 25, state.keyedNext)
+  writeU64(bytes, 17, state.idempotentFirst)
+  writeU64(bytes, 25, state.idempotentNext)
   bytes[33] = state.keptValues.length
   for (const [ring, taken] of state.keptValues.entries()) writeU64(bytes, FIXED_BYTES + 8 * ring, taken)
   return bytes
@@ -43,18 +43,18 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   }
   const revision = readU64(bytes, 1)
   const digest = readU64(bytes, 9)
-  const keyedFirst = readU64(bytes, 17)
-  const keyedNext = readU64(bytes, 25)
+  const idempotentFirst = readU64(bytes, 17)
+  const idempotentNext = readU64(bytes, 25)
   if (!Number.isSafeInteger(revision) || !Number.isSafeInteger(digest)) {
     throw new UnreadableStateError('the machine state has a number out of range')
   }
-  if (!Number.isSafeInteger(keyedNext) || keyedFirst > keyedNext) {
-    throw new UnreadableStateError('the machine state counts keyed writes in reverse')
+  if (!Number.isSafeInteger(idempotentNext) || idempotentFirst > idempotentNext) {
+    throw new UnreadableStateError('the machine state counts idempotent writes in reverse')
   }
   const keptValues: number[] = []
   for (let at = FIXED_BYTES; at < bytes.length; at += 8) keptValues.push(readU64(bytes, at))
   if (!keptValues.every(Number.isSafeInteger)) {
     throw new UnreadableStateError('the machine state has a number of kept values out of range')
   }
-  return { revision, digest, keyedFirst, keyedNext, keptValues }
+  return { revision, digest, idempotentFirst, idempotentNext, keptValues }
 }

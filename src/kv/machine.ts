@@ -2,19 +2,24 @@ import { assert } from '../lib/assert.ts'
 import type { Command, Condition, DeleteCommand, DeleteRangeCommand, IdempotencyTag, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
 import type { RowKey } from './key.ts'
-import type { FirstResult, KeyedWrite } from './idempotent-write.ts'
-import { decodeKeyedWrite, decodeKeyedWriteName, encodeKeyedWrite, encodeKeyedWriteName } from './idempotent-write.ts'
+import type { FirstResult, IdempotentWrite } from './idempotent-write.ts'
+import {
+  decodeIdempotentWrite,
+  decodeIdempotentWriteName,
+  encodeIdempotentWrite,
+  encodeIdempotentWriteName,
+} from './idempotent-write.ts'
 import type { MachineState } from './machine-state.ts'
 import type { KeyRecord } from './record.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { CommandResult } from './result.ts'
 import { KeptValues, type KeptValuesOptions } from './kept-values.ts'
-import { keyOfRow, keyedWriteOrderRow, keyedWriteRow, recordRange, recordRow } from './row.ts'
+import { keyOfRow, idempotentWriteOrderRow, idempotentWriteRow, recordRange, recordRow } from './row.ts'
 import type { RangeRead, ReadSet, Workspace } from './workspace.ts'
 
 export interface KvMachineOptions {
-  /** Keyed writes whose first answer is remembered; at least 1, the same on every node and for the life of the state. */
-  readonly keyedWritesMax: number
+  /** Idempotent writes whose first answer is remembered; at least 1, the same on every node and for the life of the state. */
+  readonly idempotentWritesMax: number
   readonly keptValues: KeptValuesOptions
   /** Keys that one entry may remove as a range; at least 1. Results depend on it: the same on every node, changed only with the format. */
   readonly rangeDeleteKeysMax: number
@@ -41,34 +46,37 @@ const NO_RANGES: readonly RangeRead[] = []
  * Nothing else executes between the question and the last command of the batch; it may stop early, and ask anew for the rest.
  */
 export class KvMachine {
-  private readonly keyedWritesMax: number
+  private readonly idempotentWritesMax: number
   private readonly rangeDeleteKeysMax: number
   private readonly keptValues: KeptValues
   private readonly digest: Digest
   private revision: number
-  private keyedFirst: number
-  private keyedNext: number
+  private idempotentFirst: number
+  private idempotentNext: number
 
   /** `restored`: what `state()` gave when the rows were as they are now; null for an empty store. */
   constructor(options: KvMachineOptions, restored: MachineState | null) {
-    assert(options.keyedWritesMax >= 1, 'at least one keyed write is remembered')
+    assert(options.idempotentWritesMax >= 1, 'at least one idempotent write is remembered')
     assert(options.rangeDeleteKeysMax >= 1, 'a range delete may remove at least one key')
-    this.keyedWritesMax = options.keyedWritesMax
+    this.idempotentWritesMax = options.idempotentWritesMax
     this.rangeDeleteKeysMax = options.rangeDeleteKeysMax
     this.keptValues = new KeptValues(options.keptValues, restored?.keptValues ?? null)
     this.digest = new Digest(restored?.digest ?? 0)
     this.revision = restored?.revision ?? 0
-    this.keyedFirst = restored?.keyedFirst ?? 0
-    this.keyedNext = restored?.keyedNext ?? 0
-    assert(this.keyedNext - this.keyedFirst <= this.keyedWritesMax, 'the maximum of keyed writes has not been lowered')
+    this.idempotentFirst = restored?.idempotentFirst ?? 0
+    this.idempotentNext = restored?.idempotentNext ?? 0
+    assert(
+      this.idempotentNext - this.idempotentFirst <= this.idempotentWritesMax,
+      'the maximum of idempotent writes has not been lowered',
+    )
   }
 
   state(): MachineState {
     return {
       revision: this.revision,
       digest: this.digest.value,
-      keyedFirst: this.keyedFirst,
-      keyedNext: this.keyedNext,
+      idempotentFirst: this.idempotentFirst,
+      idempotentNext: this.idempotentNext,
       keptValues: this.keptValues.state(),
     }
   }
@@ -77,7 +85,7 @@ export class KvMachine {
    * What must be loaded before each of `commands` executes, one after the other and with nothing between. The rows that a command
    * looks at are in its own read set or in that of one before it.
    *
-   * A keyed write may push the oldest one out, and which that is depends on how many of the keyed commands before it turn
+   * An idempotent write may push the oldest one out, and which that is depends on how many of the keyed commands before it turn
    * out to be retries, which push out nothing. If none is, it is the row named here; if some are, it is an older one, which
    * a keyed command before it in the batch has named. So the union over the batch holds the right row in every case.
    */
@@ -99,9 +107,9 @@ export class KvMachine {
   }
 
   private keyedRows(tag: IdempotencyTag, keyedBefore: number): RowKey[] {
-    const rows = [keyedWriteRow(tag.key)]
-    const pushedOut = this.keyedNext + keyedBefore - this.keyedWritesMax
-    if (pushedOut >= this.keyedFirst) rows.push(keyedWriteOrderRow(pushedOut))
+    const rows = [idempotentWriteRow(tag.key)]
+    const pushedOut = this.idempotentNext + keyedBefore - this.idempotentWritesMax
+    if (pushedOut >= this.idempotentFirst) rows.push(idempotentWriteOrderRow(pushedOut))
     return rows
   }
 
@@ -127,27 +135,27 @@ export class KvMachine {
 
   /** A refused condition is an answer too: a retry is refused likewise, even if the condition would hold by then. */
   private executeKeyed(command: Command, tag: IdempotencyTag, revision: number, workspace: Workspace): CommandResult {
-    const row = keyedWriteRow(tag.key)
+    const row = idempotentWriteRow(tag.key)
     const bytes = workspace.get(row)
     this.digest.absorbText(tag.key)
     if (bytes !== null) {
-      const first = decodeKeyedWrite(bytes)
+      const first = decodeIdempotentWrite(bytes)
       const isRetry = first.fingerprint === tag.fingerprint
       this.digest.absorb(isRetry ? ANSWERED_BEFORE : KEY_REUSED)
       return isRetry ? this.firstAnswer(tag.key, first, workspace) : { type: 'key-reused' }
     }
     const result = this.executeOnce(command, revision, workspace)
-    if (this.keyedNext - this.keyedFirst === this.keyedWritesMax) this.forgetOldest(workspace)
+    if (this.idempotentNext - this.idempotentFirst === this.idempotentWritesMax) this.forgetOldest(workspace)
     const previous = result.type === 'put' || result.type === 'deleted' ? result.previous : null
     const valueApart = previous !== null && this.keptValues.isApart(previous.value)
     if (valueApart) this.keptValues.keep(tag.key, previous.value, workspace)
-    workspace.put(row, encodeKeyedWrite({ fingerprint: tag.fingerprint, result, valueApart }))
-    workspace.put(keyedWriteOrderRow(this.keyedNext), encodeKeyedWriteName(tag.key))
-    this.keyedNext += 1
+    workspace.put(row, encodeIdempotentWrite({ fingerprint: tag.fingerprint, result, valueApart }))
+    workspace.put(idempotentWriteOrderRow(this.idempotentNext), encodeIdempotentWriteName(tag.key))
+    this.idempotentNext += 1
     return result
   }
 
-  private firstAnswer(name: string, { result, valueApart }: KeyedWrite, workspace: Workspace): FirstResult {
+  private firstAnswer(name: string, { result, valueApart }: IdempotentWrite, workspace: Workspace): FirstResult {
     if (!valueApart || (result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
     const value = this.keptValues.find(name, workspace)
     if (value === null) return { ...result, previousValueForgotten: true }
@@ -155,10 +163,10 @@ export class KvMachine {
   }
 
   private forgetOldest(workspace: Workspace): void {
-    const order = keyedWriteOrderRow(this.keyedFirst)
-    workspace.remove(keyedWriteRow(decodeKeyedWriteName(workspace.get(order))))
+    const order = idempotentWriteOrderRow(this.idempotentFirst)
+    workspace.remove(idempotentWriteRow(decodeIdempotentWriteName(workspace.get(order))))
     workspace.remove(order)
-    this.keyedFirst += 1
+    this.idempotentFirst += 1
   }
 
   private put(command: PutCommand, revision: number, workspace: Workspace): FirstResult {

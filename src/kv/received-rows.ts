@@ -1,7 +1,7 @@
 import { limits } from '../limits.ts'
 import { isTagName } from './command-codec.ts'
 import { readU64 } from './integers.ts'
-import { decodeKeyedWrite } from './idempotent-write.ts'
+import { decodeIdempotentWrite } from './idempotent-write.ts'
 import { latin1Of } from './latin1.ts'
 import type { MachineState } from './machine-state.ts'
 import { decodeRecord } from './record.ts'
@@ -16,7 +16,7 @@ const SLOT_ROW_BYTES = 6
  * not write itself, so what is not such a row must not come in.
  */
 export class ReceivedRows {
-  private keyedWrites = 0
+  private idempotentWrites = 0
   private orders = 0
   private firstOrder = 0
   private lastOrder = -1
@@ -28,12 +28,12 @@ export class ReceivedRows {
         checkLength(key.length - 1, limits.keyBytesMax, 'a key')
         checkLength(decodeRecord(value).value.length, limits.valueBytesMaxCeiling, 'a value', 0)
         return
-      case 'keyed-writes':
-        this.keyedWrites += 1
+      case 'idempotent-writes':
+        this.idempotentWrites += 1
         checkName(key, 1)
-        decodeKeyedWrite(value)
+        decodeIdempotentWrite(value)
         return
-      case 'keyed-write-order':
+      case 'idempotent-write-order':
         this.acceptOrder(key)
         checkName(value, 0)
         return
@@ -51,21 +51,21 @@ export class ReceivedRows {
   }
 
   /** After the last row. Throws `UnreadableStateError` when the machine would miss rows that `state` speaks of. */
-  finish({ keyedFirst, keyedNext }: MachineState, keyedWritesMax: number): void {
-    const expected = keyedNext - keyedFirst
+  finish({ idempotentFirst, idempotentNext }: MachineState, idempotentWritesMax: number): void {
+    const expected = idempotentNext - idempotentFirst
     const isWhole =
-      this.keyedWrites === expected &&
+      this.idempotentWrites === expected &&
       this.orders === expected &&
-      (expected === 0 || (this.firstOrder === keyedFirst && this.lastOrder === keyedNext - 1))
-    if (isWhole && expected <= keyedWritesMax) return
+      (expected === 0 || (this.firstOrder === idempotentFirst && this.lastOrder === idempotentNext - 1))
+    if (isWhole && expected <= idempotentWritesMax) return
     throw new UnreadableStateError(
-      `the state speaks of ${expected} keyed writes from ${keyedFirst} on; ${this.keyedWrites} came, with ${this.orders} numbers`,
+      `the state speaks of ${expected} idempotent writes from ${idempotentFirst} on; ${this.idempotentWrites} came, with ${this.orders} numbers`,
     )
   }
 
   /** Rows ascend, so the first and the last number say whether any is missing. */
   private acceptOrder(key: Uint8Array): void {
-    if (key.length !== ORDER_ROW_BYTES) throw new UnreadableStateError('a number of a keyed write is cut off')
+    if (key.length !== ORDER_ROW_BYTES) throw new UnreadableStateError('a number of an idempotent write is cut off')
     const sequence = readU64(key, 1)
     if (this.orders === 0) this.firstOrder = sequence
     this.lastOrder = sequence

@@ -4,22 +4,22 @@ import type { Key, RowKey } from './key.ts'
 /** Keyspaces of the state store: the first byte of every row. A byte once used never means anything else. */
 const RECORDS = '\x01'
 const AFTER_RECORDS = '\x02'
-const KEYED_WRITES = '\x10'
-const KEYED_WRITE_ORDER = '\x11'
+const IDEMPOTENT_WRITES = '\x10'
+const IDEMPOTENT_WRITE_ORDER = '\x11'
 const KEPT_VALUES = '\x12'
 const KEPT_VALUE_SLOTS = '\x13'
 
 /** What the row of a store is about, by its key; null for one that this build has no meaning for. */
 export function keyspaceOf(
   key: Uint8Array,
-): 'records' | 'keyed-writes' | 'keyed-write-order' | 'kept-values' | 'kept-value-slots' | null {
+): 'records' | 'idempotent-writes' | 'idempotent-write-order' | 'kept-values' | 'kept-value-slots' | null {
   switch (key[0]) {
     case RECORDS.charCodeAt(0):
       return 'records'
-    case KEYED_WRITES.charCodeAt(0):
-      return 'keyed-writes'
-    case KEYED_WRITE_ORDER.charCodeAt(0):
-      return 'keyed-write-order'
+    case IDEMPOTENT_WRITES.charCodeAt(0):
+      return 'idempotent-writes'
+    case IDEMPOTENT_WRITE_ORDER.charCodeAt(0):
+      return 'idempotent-write-order'
     case KEPT_VALUES.charCodeAt(0):
       return 'kept-values'
     case KEPT_VALUE_SLOTS.charCodeAt(0):
@@ -52,13 +52,13 @@ export function recordRange(start: Key | null, end: Key | null): RowRange {
 }
 
 /** Where the first answer to the write that a client named `key` is kept. */
-export function keyedWriteRow(key: string): RowKey {
-  return (KEYED_WRITES + key) as RowKey
+export function idempotentWriteRow(key: string): RowKey {
+  return (IDEMPOTENT_WRITES + key) as RowKey
 }
 
-/** Where the name of keyed write number `sequence` is kept, for its removal. */
-export function keyedWriteOrderRow(sequence: number): RowKey {
-  return (KEYED_WRITE_ORDER + u32(Math.floor(sequence / 0x1_0000_0000)) + u32(sequence >>> 0)) as RowKey
+/** Where the name of idempotent write number `sequence` is kept, for its removal. */
+export function idempotentWriteOrderRow(sequence: number): RowKey {
+  return (IDEMPOTENT_WRITE_ORDER + u32(Math.floor(sequence / 0x1_0000_0000)) + u32(sequence >>> 0)) as RowKey
 }
 
 /** Where the previous value that belongs to the answer to the write named `key` is kept when it lies apart. */

@@ -2,8 +2,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { PeerMessage, SnapshotSource } from '../ports/transport.ts'
 import type { AppendRequest, LogIndex, Raft, RaftMessage, Term } from '../raft/index.ts'
 import { contradictionIn, membershipProblem, offerContradictionIn, sameLeaderId } from '../raft/index.ts'
-import type { Control } from './requests/leader-calls.ts'
-import type { CoreLoop } from './driver/raft-driver.ts'
+import type { LeaderCalls } from './requests/leader-calls.ts'
+import type { RaftDriver } from './driver/raft-driver.ts'
 import { readAppend } from './codec/entry.ts'
 import type { Forwarded } from './requests/forwarded.ts'
 import type { Freshness } from './requests/freshness.ts'
@@ -14,12 +14,12 @@ import type { Suspension } from './driver/suspension.ts'
 import { TermBudget } from './peers/term-budget.ts'
 
 export interface InboxDependencies {
-  readonly loop: CoreLoop
+  readonly driver: RaftDriver
   readonly peers: Peers
   readonly forwarded: Forwarded
   readonly proposals: Proposals
   readonly reads: Reads
-  readonly control: Control
+  readonly leaderCalls: LeaderCalls
   readonly freshness: Freshness
   readonly suspension: Suspension
   readonly clock: Clock
@@ -37,10 +37,10 @@ export class Inbox {
 
   constructor(deps: InboxDependencies) {
     this.deps = deps
-    const { clock, loop } = deps
+    const { clock, driver } = deps
     this.terms = new TermBudget(
       () => clock.now(),
-      () => loop.raft.vote.leaderId.term,
+      () => driver.raft.vote.leaderId.term,
     )
   }
 
@@ -55,10 +55,10 @@ export class Inbox {
 
   /** Why a state must not be taken from this sender, whatever else is under way; null when nothing speaks against it. */
   refuse({ from, header }: SnapshotSource): string | null {
-    const { peers, loop } = this.deps
+    const { peers, driver } = this.deps
     if (!peers.maySendState(from)) return `node ${from} is not known here as one that may lead this cluster`
     const fault =
-      offerContradictionIn(loop.raft, from, header) ??
+      offerContradictionIn(driver.raft, from, header) ??
       membershipProblem(header.membership.membership) ??
       this.termFault(header.vote.leaderId.term)
     if (fault !== null) peers.complain(from, `snapshot: ${fault}`)
@@ -67,12 +67,12 @@ export class Inbox {
 
   /** Whether the core wants a state that was not refused. */
   offer({ from, header }: SnapshotSource): ReturnType<Raft['offerSnapshot']> {
-    const { peers, loop, clock } = this.deps
-    return loop.input(() => loop.raft.offerSnapshot(clock.now(), from, header), peers.adoptionFrom(from))
+    const { peers, driver, clock } = this.deps
+    return driver.input(() => driver.raft.offerSnapshot(clock.now(), from, header), peers.adoptionFrom(from))
   }
 
   private hand(message: PeerMessage): string | null {
-    const { forwarded, proposals, reads, control } = this.deps
+    const { forwarded, proposals, reads, leaderCalls } = this.deps
     switch (message.type) {
       case 'forward-request':
         return forwarded.onRequest(message)
@@ -87,7 +87,7 @@ export class Inbox {
         return null
       case 'control-request':
       case 'control-response':
-        return control.onMessage(message)
+        return leaderCalls.onMessage(message)
       case 'append-request': {
         const read = readAppend(message)
         return read.kind === 'unsound' ? read.detail : this.onRaftMessage(read.message)
@@ -98,8 +98,8 @@ export class Inbox {
   }
 
   private onRaftMessage(message: RaftMessage): string | null {
-    const { loop, clock, peers, suspension } = this.deps
-    const { raft } = loop
+    const { driver, clock, peers, suspension } = this.deps
+    const { raft } = driver
     suspension.look()
     const fault = contradictionIn(raft, message) ?? this.termFault(message.vote.leaderId.term)
     if (fault !== null) return fault
@@ -108,7 +108,7 @@ export class Inbox {
       // Before the effects are carried out, which may go by what the leader says besides.
       if (message.type === 'append-request') this.onAppendRequest(message)
     }
-    loop.input(receive, peers.adoptionFrom(message.from))
+    driver.input(receive, peers.adoptionFrom(message.from))
     return null
   }
 
@@ -117,8 +117,8 @@ export class Inbox {
   }
 
   private onAppendRequest(message: AppendRequest): void {
-    const { loop, peers, freshness, clock, applied } = this.deps
-    if (loop.raft.leader !== message.from || !sameLeaderId(loop.raft.vote.leaderId, message.vote.leaderId)) return
+    const { driver, peers, freshness, clock, applied } = this.deps
+    if (driver.raft.leader !== message.from || !sameLeaderId(driver.raft.vote.leaderId, message.vote.leaderId)) return
     peers.removal.onLeaderHeard()
     freshness.onLeaderHeard(message, clock.now(), applied())
   }

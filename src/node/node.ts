@@ -8,7 +8,7 @@ import { Automation } from './automation/automation.ts'
 import { Changes } from './membership/changes.ts'
 import { Cluster } from './service/cluster.ts'
 import { hasToken } from './codec/cluster-id.ts'
-import { Formation } from './membership/bootstrap.ts'
+import { Bootstrap } from './membership/bootstrap.ts'
 import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
@@ -18,7 +18,7 @@ import { Preference } from './leadership/preference.ts'
 import { Replica } from './replica.ts'
 import { openStores } from './startup.ts'
 import { Status } from './service/status.ts'
-import { WatchedState } from './state/fail-stop-store.ts'
+import { FailStopStore } from './state/fail-stop-store.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
 const PEER_PROTOCOL = 3
@@ -50,7 +50,7 @@ export class Node {
 
   constructor(options: NodeOptions, deps: NodeDependencies) {
     this.options = options
-    const state = new WatchedState(deps.state, (error) => {
+    const state = new FailStopStore(deps.state, (error) => {
       // Whatever still runs while the stores are being closed does not matter any more.
       if (!this.stopping) this.onFault(error)
     })
@@ -80,7 +80,7 @@ export class Node {
         acceptsClusterId: carriesToken,
         mayAdopt: (clusterId, isLed) => this.mayAdopt(clusterId, isLed),
         effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
-        isBehind: () => this.replica?.departure.isBehind ?? false,
+        isBehind: () => this.replica?.removal.isBehind ?? false,
         onFault: (error) => this.onFault(error),
       },
     )
@@ -166,7 +166,7 @@ export class Node {
     const { options, deps } = this
     const { state, clock, transport, log } = deps
     const { caughtUpEntriesMax, electionTimeoutMsMax: settlingMs } = options
-    const formation = new Formation(options, {
+    const bootstrap = new Bootstrap(options, {
       replica,
       transport,
       clock,
@@ -180,7 +180,7 @@ export class Node {
       this.automation = new Automation(options, deps.automation, {
         ...deps,
         replica,
-        formation,
+        bootstrap,
         changes,
         pledges: this.pledges,
         peers: this.peers,
@@ -191,7 +191,7 @@ export class Node {
     const cluster = new Cluster({
       id: options.id,
       replica,
-      formation,
+      bootstrap,
       changes,
       status,
       state,

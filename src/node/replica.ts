@@ -7,9 +7,9 @@ import type { LogId, LogIndex, NodeId, RaftEvent } from '../raft/index.ts'
 import { Raft, indexOf } from '../raft/index.ts'
 import { Applier } from './state/applier.ts'
 import { Conditions } from './requests/conditions.ts'
-import { Control } from './requests/leader-calls.ts'
-import { CoreLoop } from './driver/raft-driver.ts'
-import { Departure } from './requests/removal.ts'
+import { LeaderCalls } from './requests/leader-calls.ts'
+import { RaftDriver } from './driver/raft-driver.ts'
+import { Removal } from './requests/removal.ts'
 import { entryCodec } from './codec/entry.ts'
 import { Forwarded } from './requests/forwarded.ts'
 import { Freshness } from './requests/freshness.ts'
@@ -32,14 +32,14 @@ import { Waits } from './requests/waits.ts'
 
 /** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
 export class Replica {
-  readonly loop: CoreLoop
+  readonly driver: RaftDriver
   readonly rows: Rows
   readonly applier: Applier
   readonly proposals: Proposals
   readonly reads: Reads
   readonly waits: Waits
   readonly conditions: Conditions
-  readonly control: Control
+  readonly leaderCalls: LeaderCalls
   readonly snapshotSender: SnapshotSender
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
@@ -51,7 +51,7 @@ export class Replica {
   private readonly peers: Peers
   private readonly forwarded: Forwarded
   private readonly inbox: Inbox
-  readonly departure: Departure
+  readonly removal: Removal
   private stopped = false
 
   constructor(options: NodeOptions, deps: NodeDependencies, peers: Peers, startup: Startup) {
@@ -61,7 +61,7 @@ export class Replica {
     const life = deps.random.integer(0, 2 ** 32)
     this.journal = new RaftJournal(deps.clock, deps.logger)
     this.conditions = new Conditions(deps.clock)
-    this.loop = this.makeLoop(startup, life)
+    this.driver = this.makeDriver(startup, life)
     this.freshness = new Freshness({ life })
     const onWoken = (): void => this.input(() => this.raft.woken(deps.clock.now()))
     this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock: deps.clock, onWoken })
@@ -72,12 +72,12 @@ export class Replica {
     this.waits = new Waits(deps.clock, { revision: () => this.applier.revision, applied })
     this.reads = this.makeReads()
     this.forwarded = new Forwarded(options, {
-      leading: () => this.loop.leading(),
+      leading: () => this.driver.leading(),
       propose: (count, body) => this.propose(count, body),
       stepDown: (reason) => this.input(() => this.raft.stepDown(deps.clock.now(), reason)),
       send: (message) => this.send(message),
     })
-    this.control = new Control(
+    this.leaderCalls = new LeaderCalls(
       { id: options.id, retryMs: options.electionTimeoutMsMin },
       {
         clock: deps.clock,
@@ -89,20 +89,31 @@ export class Replica {
     )
     const { raft, proposals, reads, freshness, suspension } = this
     const { clock } = deps
-    this.departure = new Departure(options, { raft, proposals, reads, freshness, clock, applied })
-    const { loop, forwarded, control } = this
-    this.inbox = new Inbox({ loop, peers, forwarded, proposals, reads, control, freshness, suspension, clock, applied })
+    this.removal = new Removal(options, { raft, proposals, reads, freshness, clock, applied })
+    const { driver, forwarded, leaderCalls } = this
+    this.inbox = new Inbox({
+      driver,
+      peers,
+      forwarded,
+      proposals,
+      reads,
+      leaderCalls,
+      freshness,
+      suspension,
+      clock,
+      applied,
+    })
     this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = this.makeFlusher(indexOf(startup.restored.purged))
   }
 
   get raft(): Raft {
-    return this.loop.raft
+    return this.driver.raft
   }
 
   get clusterIdentity(): string | null {
-    return this.loop.clusterIdentity
+    return this.driver.clusterIdentity
   }
 
   get appliedIndex(): LogIndex {
@@ -111,11 +122,11 @@ export class Replica {
 
   /** Carries out what the core wanted at its construction and arms its timer. */
   start(): void {
-    this.loop.input(() => undefined)
+    this.driver.input(() => undefined)
   }
 
   input<T>(step: () => T): T {
-    return this.loop.input(step)
+    return this.driver.input(step)
   }
 
   /** A step that somebody asked for. Throws `RequestError` once the node stops. */
@@ -163,13 +174,13 @@ export class Replica {
     this.proposals.close(error)
     this.reads.close(error)
     this.waits.close(error)
-    this.control.close(error)
+    this.leaderCalls.close(error)
     this.conditions.giveUp()
     this.rows.close(error)
     this.snapshotSender.stop()
     this.snapshotReceiver.stop()
     this.flusher.stop()
-    await this.loop.stop()
+    await this.driver.stop()
     await this.applier.pause()
     this.applier.stop()
   }
@@ -198,7 +209,7 @@ export class Replica {
     switch (event.type) {
       case 'state-changed':
         if (event.state === 'leader') this.forwarded.onLeading(event.vote.leaderId)
-        this.departure.onChanged()
+        this.removal.onChanged()
         return this.onLeader()
       case 'leader-changed':
       case 'transfer-ended':
@@ -213,14 +224,14 @@ export class Replica {
     const { effective, committedMembership } = this.raft.view()
     this.peers.onMembership(effective.membership, committedMembership.membership)
     if (committed) this.peers.onCommittedMembership(stored.membership)
-    this.departure.onChanged()
+    this.removal.onChanged()
   }
 
   private onLeader(reconnected: NodeId | null = null): void {
     this.proposals.onLeader()
     this.reads.onLeader()
-    this.control.onLeader()
-    if (reconnected !== null) this.control.onReconnected(reconnected)
+    this.leaderCalls.onLeader()
+    if (reconnected !== null) this.leaderCalls.onReconnected(reconnected)
   }
 
   private onResult(node: number, nonce: number, requestNumber: number, result: CommandResult): void {
@@ -238,7 +249,7 @@ export class Replica {
     this.freshness.onApplied(logId.index)
     this.reads.onApplied(logId.index)
     this.waits.onApplied()
-    this.departure.onApplied()
+    this.removal.onApplied()
     this.conditions.changed()
     this.flusher.onApplied(logId.index)
   }
@@ -252,7 +263,7 @@ export class Replica {
     )
   }
 
-  private makeLoop({ restored, clusterId }: Startup, life: number): CoreLoop {
+  private makeDriver({ restored, clusterId }: Startup, life: number): RaftDriver {
     const { clock, log, transport, logger, random } = this.deps
     const createRaft = this.deps.createRaft ?? ((...parts) => new Raft(...parts))
     const raft = createRaft(raftOptions(this.options, life), restored, { random, codec: entryCodec }, clock.now())
@@ -271,19 +282,19 @@ export class Replica {
       onFault: (error: Error) => this.fault(error),
     }
     const { appendBytesMax, electionTimeoutMsMax } = this.options
-    return new CoreLoop({ frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax }, deps, clusterId)
+    return new RaftDriver({ frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax }, deps, clusterId)
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {
-    const { loop, rows } = this
+    const { driver, rows } = this
     const { appendBytesMax } = this.options
     return new Applier(
       { batchBytesMax: appendBytesMax * 4 },
       {
         rows,
         clock: this.deps.clock,
-        readCached: (first, last, bytesMax) => loop.readCached(first, last, bytesMax),
-        read: (first, last, bytesMax) => loop.read(first, last, bytesMax),
+        readCached: (first, last, bytesMax) => driver.readCached(first, last, bytesMax),
+        read: (first, last, bytesMax) => driver.read(first, last, bytesMax),
         onResult: (entry, result) => this.onResult(entry.originNode, entry.originNonce, entry.requestNumber, result),
         onApplied: (logId) => this.onApplied(logId),
         onFault: (error) => this.fault(error),
@@ -341,7 +352,7 @@ export class Replica {
       transport,
       clock,
       logger,
-      leadsUnder: (vote) => this.loop.leadsUnder(vote),
+      leadsUnder: (vote) => this.driver.leadsUnder(vote),
       settle: () => this.applier.settle(),
       lastIndex: () => indexOf(this.raft.view().last),
       onReport: (to, session, report) => this.input(() => this.raft.snapshotReport(clock.now(), to, session, report)),
@@ -354,7 +365,7 @@ export class Replica {
       state,
       logger,
       freeBytes,
-      keyedWritesMax: this.options.keyedWritesMax,
+      idempotentWritesMax: this.options.idempotentWritesMax,
       refuse: (source) => this.inbox.refuse(source),
       offer: (source) => this.inbox.offer(source),
       onProgress: (from, vote) => this.input(() => this.raft.snapshotProgress(clock.now(), from, vote)),

@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { votersOf } from './membership.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
 import { hasQuorum } from './quorum.ts'
@@ -22,10 +22,10 @@ interface Campaign {
 
 /**
  * This node's own attempts to lead, and what it knows of who leads now (thesis 3.4, 9.6; raft.md 5).
- * Answers to other nodes' attempts are in ballot-box.ts.
+ * Answers to other nodes' attempts are in voting.ts.
  */
 export class Election {
-  private readonly core: Core
+  private readonly raft: RaftState
   /** When this node tries to lead unless it hears a leader first; `Infinity` when it may not campaign. */
   deadline = Infinity
   /**
@@ -44,12 +44,12 @@ export class Election {
   /** The armed deadline was already put off once because time had jumped. */
   private graceUsed = false
 
-  constructor(core: Core) {
-    this.core = core
-    this.leaderCommitted = core.committed
-    const { leaderId, committed } = core.vote
+  constructor(raft: RaftState) {
+    this.raft = raft
+    this.leaderCommitted = raft.committed
+    const { leaderId, committed } = raft.vote
     // A leader may rely on an acknowledgement that this node gave before it restarted. Its own lease ended with its process.
-    if (leaderId.nodeId !== 0 && leaderId.nodeId !== core.id) this.heardAt = core.now
+    if (leaderId.nodeId !== 0 && leaderId.nodeId !== raft.id) this.heardAt = raft.now
     if (committed) this.heardFrom = leaderId.nodeId
   }
 
@@ -59,23 +59,23 @@ export class Election {
 
   /** Who leads under the current vote; null when unknown or lost. Never this node: it knows better. */
   get leader(): NodeId | null {
-    const { vote, id } = this.core
+    const { vote, id } = this.raft
     const owner = vote.leaderId.nodeId
     return vote.committed && this.leaderAlive && owner !== 0 && owner !== id ? owner : null
   }
 
   /** Protects a leader from candidates that it did not ask for (thesis 4.2.3, 6.4.1). */
   protects(candidate: NodeId): boolean {
-    const { now, options } = this.core
+    const { now, options } = this.raft
     // A leader that asks for votes itself has given up leading: its own lease need not be kept against it.
     return candidate !== this.heardFrom && now < this.heardAt + options.electionTimeoutMsMin
   }
 
   /** The leader of `vote` spoke: whatever election this node was in is over (thesis 3.4). */
   heard(vote: Vote, leaderCommitted: LogIndex): void {
-    if (compareVotes(vote, this.core.vote) > 0) this.core.saveVote(vote)
+    if (compareVotes(vote, this.raft.vote) > 0) this.raft.saveVote(vote)
     this.abandon()
-    this.heardAt = this.core.now
+    this.heardAt = this.raft.now
     this.heardFrom = vote.leaderId.nodeId
     this.leaderAlive = true
     this.hurryUntil = -Infinity
@@ -104,30 +104,30 @@ export class Election {
 
   /** Whether a quorum has granted the current campaign. */
   hasWon(): boolean {
-    const { campaign, core } = this
-    if (campaign === null || campaign.seq > core.outbox.durability.seq) return false
-    return hasQuorum(core.membership, (id) => id === core.id || campaign.granted.has(id))
+    const { campaign, raft } = this
+    if (campaign === null || campaign.seq > raft.outbox.durability.seq) return false
+    return hasQuorum(raft.membership, (id) => id === raft.id || campaign.granted.has(id))
   }
 
   /** Sets or removes the timer after a change of membership or of role. */
   settle(leading: boolean): void {
-    if (leading || !this.core.mayCampaign()) this.deadline = Infinity
+    if (leading || !this.raft.mayCampaign()) this.deadline = Infinity
     else if (this.deadline === Infinity) this.rearm()
   }
 
   /** At start-up and after formation a node that needs nobody else does not wait. */
   hurryIfAlone(): void {
-    if (this.core.mayCampaign() && this.core.isAlone()) this.deadline = this.core.now
+    if (this.raft.mayCampaign() && this.raft.isAlone()) this.deadline = this.raft.now
   }
 
   rearm(): void {
-    const { electionTimeoutMsMin: min, electionTimeoutMsMax: max } = this.core.options
-    this.wait(min + this.core.random.fraction() * (max - min))
+    const { electionTimeoutMsMin: min, electionTimeoutMsMax: max } = this.raft.options
+    this.wait(min + this.raft.random.fraction() * (max - min))
   }
 
   /** Another try soon, for a leader that was unseated by a ballot that nobody leads under. */
   rearmSoon(): void {
-    this.wait(this.core.random.fraction() * this.core.options.heartbeatMs)
+    this.wait(this.raft.random.fraction() * this.raft.options.heartbeatMs)
   }
 
   /** Gives a candidacy up without giving the vote to anyone. */
@@ -137,12 +137,12 @@ export class Election {
   }
 
   private wait(delayMs: number): void {
-    this.deadline = this.core.mayCampaign() ? this.core.now + delayMs : Infinity
+    this.deadline = this.raft.mayCampaign() ? this.raft.now + delayMs : Infinity
     this.graceUsed = false
   }
 
   tick(): void {
-    const { now, options, outbox } = this.core
+    const { now, options, outbox } = this.raft
     if (now < this.deadline) return
     if (now > this.deadline + options.heartbeatMs && !this.graceUsed) {
       // Time has jumped (a pause, a long garbage collection): the leader may have spoken in the meantime.
@@ -157,56 +157,56 @@ export class Election {
 
   /** On the operator's word. Pre-vote applies, so that it cannot disturb a leader that is heard. */
   tryNow(): CampaignOutcome {
-    const { core } = this
-    if (core.recoverUntil !== null) return { kind: 'refused', reason: 'the log is being repaired' }
-    if (!core.mayCampaign()) return { kind: 'refused', reason: 'this node is not a voter' }
+    const { raft } = this
+    if (raft.recoverUntil !== null) return { kind: 'refused', reason: 'the log is being repaired' }
+    if (!raft.mayCampaign()) return { kind: 'refused', reason: 'this node is not a voter' }
     if (this.campaign !== null) return { kind: 'refused', reason: 'this node is a candidate already' }
-    if (this.protects(core.id)) return { kind: 'refused', reason: 'a leader is heard' }
+    if (this.protects(raft.id)) return { kind: 'refused', reason: 'a leader is heard' }
     this.startPreVote()
     return { kind: 'started' }
   }
 
   /** Asks without changing anything anywhere, so that a node that cannot win does not raise anyone's vote (thesis 9.6). */
   private startPreVote(): void {
-    const { core } = this
+    const { raft } = this
     this.abandon()
     this.leaderAlive = false
-    assert(core.mayCampaign(), 'only a node that may lead asks for votes')
+    assert(raft.mayCampaign(), 'only a node that may lead asks for votes')
     this.round = { vote: this.nextVote(), granted: new Set() }
-    if (core.now < this.hurryUntil) this.wait(this.staggerStep() * (votersOf(core.membership).length + 1))
+    if (raft.now < this.hurryUntil) this.wait(this.staggerStep() * (votersOf(raft.membership).length + 1))
     else this.rearm()
-    core.outbox.event({ type: 'campaign-started', preVote: true, vote: this.round.vote })
+    raft.outbox.event({ type: 'campaign-started', preVote: true, vote: this.round.vote })
     for (const id of this.others()) this.ask(id)
     this.concludePreVote(this.round)
   }
 
   private concludePreVote(round: PreVoteRound): void {
-    const { core } = this
-    if (hasQuorum(core.membership, (id) => id === core.id || round.granted.has(id))) this.startCampaign(false)
+    const { raft } = this
+    if (hasQuorum(raft.membership, (id) => id === raft.id || round.granted.has(id))) this.startCampaign(false)
   }
 
   /** A campaign in earnest. `transfer`: on the leader's own order, without pre-vote and against its lease (thesis 3.10). */
   startCampaign(transfer: boolean): void {
-    const { core } = this
+    const { raft } = this
     const vote = this.nextVote()
     this.abandon()
     this.leaderAlive = false
-    core.saveVote(vote)
-    this.campaign = { vote, seq: core.voteSeq, transfer, granted: new Set() }
+    raft.saveVote(vote)
+    this.campaign = { vote, seq: raft.voteSeq, transfer, granted: new Set() }
     this.rearm()
-    core.outbox.event({ type: 'campaign-started', preVote: false, vote })
+    raft.outbox.event({ type: 'campaign-started', preVote: false, vote })
     for (const id of this.others()) this.ask(id)
   }
 
   /** Requests may have been lost with the connection. */
   peerConnected(id: NodeId): void {
-    if (this.leader === null && id === this.core.vote.leaderId.nodeId && this.hurryUntil > this.core.now) {
+    if (this.leader === null && id === this.raft.vote.leaderId.nodeId && this.hurryUntil > this.raft.now) {
       // The process is there after all: back to the normal timeout, unless it says nothing.
       this.hurryUntil = -Infinity
       this.round = null
       if (this.campaign === null) this.rearm()
     }
-    if (this.core.isVoter(id)) this.ask(id)
+    if (this.raft.isVoter(id)) this.ask(id)
   }
 
   /**
@@ -214,17 +214,17 @@ export class Election {
    * The stagger (a node that is known to be behind, then the lower ids, wait longer) keeps two nodes from colliding.
    */
   peerUnreachable(id: NodeId): void {
-    const { core } = this
-    const { vote, now } = core
-    if (!vote.committed || vote.leaderId.nodeId !== id || id === core.id) return
+    const { raft } = this
+    const { vote, now } = raft
+    if (!vote.committed || vote.leaderId.nodeId !== id || id === raft.id) return
     this.heardAt = -Infinity
     if (this.hurryUntil > now || this.campaign !== null) return
     this.leaderAlive = false
-    this.hurryUntil = now + core.options.electionTimeoutMsMin
-    if (!core.mayCampaign()) return
-    const rivals = votersOf(core.membership).filter((other) => other !== id)
-    const rank = rivals.filter((other) => other > core.id).length
-    const behind = core.log.lastIndex < this.leaderCommitted ? rivals.length : 0
+    this.hurryUntil = now + raft.options.electionTimeoutMsMin
+    if (!raft.mayCampaign()) return
+    const rivals = votersOf(raft.membership).filter((other) => other !== id)
+    const rank = rivals.filter((other) => other > raft.id).length
+    const behind = raft.log.lastIndex < this.leaderCommitted ? rivals.length : 0
     this.deadline = Math.min(this.deadline, now + this.staggerStep() * (rank + behind))
     this.graceUsed = false
   }
@@ -232,7 +232,7 @@ export class Election {
   onPreVoteResponse(message: PreVoteResponse): void {
     const { round } = this
     const reason = this.ignorePreVoteResponse(message, round)
-    if (reason !== null) return this.core.note(message.type, message.from, reason)
+    if (reason !== null) return this.raft.note(message.type, message.from, reason)
     assert(round !== null, 'an answer that is not ignored belongs to a round')
     round.granted.add(message.from)
     this.concludePreVote(round)
@@ -241,7 +241,7 @@ export class Election {
   private ignorePreVoteResponse(message: PreVoteResponse, round: PreVoteRound | null): string | null {
     // A refusal teaches the higher vote, even when it is late: otherwise the next round would ask for a ballot too low again.
     // A vote that comes with a grant is below the ballot asked for, also when it is above this node's own: no reason to give up.
-    if (!message.granted && this.core.observe(message.vote)) {
+    if (!message.granted && this.raft.observe(message.vote)) {
       this.outvoted()
       return 'a higher vote'
     }
@@ -251,12 +251,12 @@ export class Election {
 
   onVoteResponse(message: VoteResponse): void {
     const reason = this.ignoreVoteResponse(message)
-    if (reason !== null) return this.core.note(message.type, message.from, reason)
+    if (reason !== null) return this.raft.note(message.type, message.from, reason)
     this.campaign?.granted.add(message.from)
   }
 
   private ignoreVoteResponse(message: VoteResponse): string | null {
-    if (this.core.observe(message.vote)) {
+    if (this.raft.observe(message.vote)) {
       this.outvoted()
       return 'a higher vote'
     }
@@ -268,30 +268,30 @@ export class Election {
   }
 
   private ask(to: NodeId): void {
-    const { core, round, campaign } = this
-    const last = core.log.last
+    const { raft, round, campaign } = this
+    const last = raft.log.last
     if (round !== null) {
-      const request: PreVoteRequest = { type: 'pre-vote-request', from: core.id, to, vote: round.vote, last }
-      core.outbox.send(request)
+      const request: PreVoteRequest = { type: 'pre-vote-request', from: raft.id, to, vote: round.vote, last }
+      raft.outbox.send(request)
     } else if (campaign !== null && !campaign.granted.has(to)) {
       const { vote, transfer, seq } = campaign
-      const request: VoteRequest = { type: 'vote-request', from: core.id, to, vote, last, transfer }
+      const request: VoteRequest = { type: 'vote-request', from: raft.id, to, vote, last, transfer }
       // After a crash the same ballot must not be asked for again with another log, so the vote is durable first.
-      core.outbox.sendAfter(seq, request)
+      raft.outbox.sendAfter(seq, request)
     }
   }
 
   private nextVote(): Vote {
-    const { vote, id } = this.core
+    const { vote, id } = this.raft
     return { leaderId: { term: term(vote.leaderId.term + 1), nodeId: id }, committed: false }
   }
 
   private others(): NodeId[] {
-    return votersOf(this.core.membership).filter((id) => id !== this.core.id)
+    return votersOf(this.raft.membership).filter((id) => id !== this.raft.id)
   }
 
   /** Long enough for a pre-vote and a vote with their syncs on a local network. */
   private staggerStep(): number {
-    return this.core.options.heartbeatMs / 5
+    return this.raft.options.heartbeatMs / 5
   }
 }

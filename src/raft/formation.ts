@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import type { Election } from './election.ts'
 import { checkMembership, isVoter } from './membership.ts'
 import type { InitializeOutcome } from './requests.ts'
@@ -13,37 +13,37 @@ const FIRST = logIndex(0)
  * cannot stand above anything committed, and with no vote given the node does not change a history that others have seen.
  */
 export class Formation {
-  private readonly core: Core
+  private readonly raft: RaftState
   private readonly election: Election
   /** The write of the membership entry, until it is durable. */
   private campaignAfter: number | null = null
 
-  constructor(core: Core, election: Election) {
-    this.core = core
+  constructor(raft: RaftState, election: Election) {
+    this.raft = raft
     this.election = election
   }
 
   initialize(membership: Membership): InitializeOutcome {
-    const { core } = this
-    const { vote, effective, log } = core
+    const { raft } = this
+    const { vote, effective, log } = raft
     if (log.last !== null || compareVotes(vote, VOTE_ZERO) !== 0) {
       return { kind: 'already-initialized', last: log.last, vote, membership: effective }
     }
-    if (!isVoter(membership, core.id)) return { kind: 'not-in-members' }
+    if (!isVoter(membership, raft.id)) return { kind: 'not-in-members' }
     checkMembership(membership)
-    const body = core.codec.membership(membership)
+    const body = raft.codec.membership(membership)
     const logId = { leaderId: LEADER_ID_ZERO, index: FIRST }
     const batch: LogBatch = { leaderId: LEADER_ID_ZERO, first: FIRST, last: FIRST, body, membershipCount: 1 }
-    core.append(batch, FIRST, [{ logId, membership }])
-    this.campaignAfter = core.outbox.seq
+    raft.append(batch, FIRST, [{ logId, membership }])
+    this.campaignAfter = raft.outbox.seq
     return { kind: 'appended', logId }
   }
 
   /** The election follows at once, without waiting for a timeout, unless another initialiser was given the vote meanwhile. */
   settle(): void {
-    const { core } = this
-    if (this.campaignAfter === null || core.outbox.durability.seq < this.campaignAfter) return
+    const { raft } = this
+    if (this.campaignAfter === null || raft.outbox.durability.seq < this.campaignAfter) return
     this.campaignAfter = null
-    if (compareVotes(core.vote, VOTE_ZERO) === 0) this.election.startCampaign(false)
+    if (compareVotes(raft.vote, VOTE_ZERO) === 0) this.election.startCampaign(false)
   }
 }

@@ -48,13 +48,13 @@ export function checkSilence({ writes, sends, held, snapshots, reads, events }: 
 }
 
 function checkLog(raft: Raft): void {
-  const { core } = raft.inspect()
-  const { log, committed, applied, stateDurable, vote, outbox } = core
+  const { state } = raft.inspect()
+  const { log, committed, applied, stateDurable, vote, outbox } = state
   assert(log.purgedIndex <= stateDurable, 'what is purged is in the durable state')
   assert(stateDurable <= applied, 'what is durable in the state was applied')
   assert(applied <= committed, 'what is applied was committed')
   assert(committed <= log.lastIndex, 'what is committed is in the log')
-  assert(core.consistent <= log.lastIndex, 'what agrees with the leader is in the log')
+  assert(state.consistent <= log.lastIndex, 'what agrees with the leader is in the log')
   assert(outbox.durability.index <= log.lastIndex, 'what is durable is in the log')
   assert(log.sizes.last === log.lastIndex, 'sizes cover the log')
   assert(log.last === null || compareLeaderIds(log.last.leaderId, vote.leaderId) <= 0, 'no entry is above the vote')
@@ -70,8 +70,8 @@ function checkLog(raft: Raft): void {
 }
 
 function checkMemberships(raft: Raft): void {
-  const { core } = raft.inspect()
-  const { memberships, committed, log } = core
+  const { state } = raft.inspect()
+  const { memberships, committed, log } = state
   let before = -2
   for (const { logId, membership } of memberships.all) {
     const index = indexOf(logId)
@@ -93,11 +93,11 @@ function checkMemberships(raft: Raft): void {
 }
 
 function checkLeadership(raft: Raft): void {
-  const { core, leadership } = raft.inspect()
+  const { state, leadership } = raft.inspect()
   if (leadership === null) return
-  const { options, log, vote, memberships } = core
+  const { options, log, vote, memberships } = state
   assert(vote.committed && sameLeaderId(vote.leaderId, leadership.vote.leaderId), 'a leader leads under its own vote')
-  assert(vote.leaderId.nodeId === core.id, 'a leader won its ballot itself')
+  assert(vote.leaderId.nodeId === state.id, 'a leader won its ballot itself')
   const uncommitted = memberships.all
     .slice(1)
     .filter(({ logId }) => logId !== null && sameLeaderId(logId.leaderId, vote.leaderId))
@@ -110,10 +110,10 @@ function checkLeadership(raft: Raft): void {
     assert(matched <= log.lastIndex, 'a follower holds no more than its leader')
     assert(flightCount <= options.inflightAppendsMax, 'the window bounds messages on their way')
     assert(mode === 'replicate' || flightCount === 0, 'only a replicating follower has messages ahead')
-    const named = core.membership.nodes.has(progress.id)
+    const named = state.membership.nodes.has(progress.id)
     assert(named === (progress.leaving === null), 'a follower that is not a member is leaving')
   }
-  for (const id of core.membership.nodes.keys()) {
-    assert(id === core.id || leadership.replication.progressOf(id) !== null, 'every member is replicated to')
+  for (const id of state.membership.nodes.keys()) {
+    assert(id === state.id || leadership.replication.progressOf(id) !== null, 'every member is replicated to')
   }
 }

@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { planChange } from './membership-change.ts'
 import { finalMembershipOf, identified, isJoint } from './membership.ts'
 import type { AppendResponse } from './message.ts'
@@ -18,7 +18,7 @@ import { indexOf, type LogIndex, type Membership, type NodeId, type Vote } from 
 
 /** Everything that exists only while this node leads, under one ballot. Made when it wins, thrown away when it stops. */
 export class Leadership {
-  private readonly core: Core
+  private readonly raft: RaftState
   /** Committed: the ballot that was won. */
   readonly vote: Vote
   readonly replication: Replication
@@ -32,20 +32,20 @@ export class Leadership {
   /** The contact time at which a jump of time was forgiven: once for each. */
   private forgivenAt = -Infinity
 
-  constructor(core: Core, vote: Vote) {
-    this.core = core
+  constructor(raft: RaftState, vote: Vote) {
+    this.raft = raft
     this.vote = vote
-    this.electedAt = core.now
+    this.electedAt = raft.now
     // Followers are probed at the end of the log as it was before the blank entry, so they are made first.
-    this.replication = new Replication(core, vote)
-    this.reads = new PendingReads(core)
-    this.transfer = new Transfer(core, vote, this.replication)
-    this.blank = core.appendOwn(vote.leaderId, 1, core.codec.blank(), null).first
+    this.replication = new Replication(raft, vote)
+    this.reads = new PendingReads(raft)
+    this.transfer = new Transfer(raft, vote, this.replication)
+    this.blank = raft.appendOwn(vote.leaderId, 1, raft.codec.blank(), null).first
   }
 
   /** An entry of this ballot is committed. */
   get established(): boolean {
-    return this.core.committed >= this.blank
+    return this.raft.committed >= this.blank
   }
 
   get transferringTo(): NodeId | null {
@@ -62,7 +62,7 @@ export class Leadership {
 
   /** While a quorum has lately acknowledged this leader, it gives its vote to nobody else. */
   protects(): boolean {
-    return this.core.now < this.contactAt + this.core.options.electionTimeoutMsMin
+    return this.raft.now < this.contactAt + this.raft.options.electionTimeoutMsMin
   }
 
   /** When this leader was last certain of a quorum; its election counts. */
@@ -76,12 +76,12 @@ export class Leadership {
   }
 
   propose(count: number, body: Uint8Array): ProposeOutcome {
-    const { core } = this
+    const { raft } = this
     if (this.busy !== null) return this.busy
     // What no quorum acknowledges must not grow without end; a single large proposal on an empty tail is always taken.
-    const uncommitted = core.committed === core.log.lastIndex ? 0 : core.log.sizes.bytesAfter(core.committed)
-    if (uncommitted > 0 && uncommitted + body.length > core.options.uncommittedBytesMax) return { kind: 'overloaded' }
-    const { leaderId, first, last } = core.appendOwn(this.vote.leaderId, count, body, null)
+    const uncommitted = raft.committed === raft.log.lastIndex ? 0 : raft.log.sizes.bytesAfter(raft.committed)
+    if (uncommitted > 0 && uncommitted + body.length > raft.options.uncommittedBytesMax) return { kind: 'overloaded' }
+    const { leaderId, first, last } = raft.appendOwn(this.vote.leaderId, count, body, null)
     return { kind: 'accepted', leaderId, first, last }
   }
 
@@ -90,16 +90,16 @@ export class Leadership {
     ifMembershipAt: LogIndex | null,
     incarnationOf: IncarnationOf,
   ): ChangeOutcome {
-    const { core } = this
+    const { raft } = this
     if (this.busy !== null) return this.busy
-    const stored = core.effective
+    const stored = raft.effective
     const index = indexOf(stored.logId)
     if (ifMembershipAt !== null && ifMembershipAt !== index) return { kind: 'precondition-failed', stored }
     // At most one uncommitted change, and none before this leader knows what is committed (thesis 4.1 and its 2015 correction).
-    if (!this.established || index > core.committed || isJoint(stored.membership))
+    if (!this.established || index > raft.committed || isJoint(stored.membership))
       return { kind: 'in-progress', stored }
     const plan = planChange(stored.membership, change, {
-      caughtUpEntriesMax: core.options.caughtUpEntriesMax,
+      caughtUpEntriesMax: raft.options.caughtUpEntriesMax,
       isLive: (id) => this.isLive(id),
       lagOf: (id) => this.lagOf(id),
     })
@@ -108,11 +108,11 @@ export class Leadership {
   }
 
   private appendMembership(membership: Membership): Extract<ChangeOutcome, { kind: 'appended' }> {
-    const { core } = this
-    const { leaderId, last: index } = core.appendOwn(
+    const { raft } = this
+    const { leaderId, last: index } = raft.appendOwn(
       this.vote.leaderId,
       1,
-      core.codec.membership(membership),
+      raft.codec.membership(membership),
       membership,
     )
     this.replication.followMembership()
@@ -121,14 +121,14 @@ export class Leadership {
 
   private isLive(id: NodeId): boolean {
     const heardAt = this.replication.progressOf(id)?.heardAt ?? -Infinity
-    return id === this.core.id || this.core.now <= heardAt + this.core.options.electionTimeoutMsMax
+    return id === this.raft.id || this.raft.now <= heardAt + this.raft.options.electionTimeoutMsMax
   }
 
   private lagOf(id: NodeId): { entries: number; answered: boolean } {
     const progress = this.replication.progressOf(id)
     // Of all members only this node itself has none.
     if (progress === null) return { entries: 0, answered: true }
-    return { entries: this.core.log.lastIndex - progress.matched, answered: progress.heardAt !== null }
+    return { entries: this.raft.log.lastIndex - progress.matched, answered: progress.heardAt !== null }
   }
 
   read(readId: number): ReadOutcome {
@@ -139,12 +139,12 @@ export class Leadership {
 
   /** Everything that was committed before now is at or below. */
   private get readIndex(): LogIndex {
-    return this.established ? this.core.committed : this.blank
+    return this.established ? this.raft.committed : this.blank
   }
 
   /** Thesis 6.4.1, measured from the sending of what a quorum acknowledged, so that a follower's promise always ends later. */
   leaseRead(uncountedMs: number): LogIndex | null {
-    const { now, options, committed } = this.core
+    const { now, options, committed } = this.raft
     if (!this.established || this.transfer.ordered || this.busy !== null) return null
     const leaseMs = options.electionTimeoutMsMin - options.leaseDriftMs
     return now + uncountedMs < this.replication.leaseStart() + leaseMs ? committed : null
@@ -164,13 +164,13 @@ export class Leadership {
 
   /** Heartbeats, and whether a quorum is still there. Returns why this node must stop leading, or null. */
   tick(): string | null {
-    const { core } = this
-    if (core.now < this.deadline) return null
-    const late = core.now > this.deadline + core.options.heartbeatMs
-    if (core.now >= this.replication.heartbeatAt) this.replication.beat()
+    const { raft } = this
+    if (raft.now < this.deadline) return null
+    const late = raft.now > this.deadline + raft.options.heartbeatMs
+    if (raft.now >= this.replication.heartbeatAt) this.replication.beat()
     this.replication.countAcknowledgements()
-    if (core.now >= this.departAt) return 'not a voter any more'
-    if (core.now < this.contactAt + core.options.electionTimeoutMsMax) return null
+    if (raft.now >= this.departAt) return 'not a voter any more'
+    if (raft.now < this.contactAt + raft.options.electionTimeoutMsMax) return null
     // Check quorum (thesis 6.2). After a jump of time the answers may be waiting to be read: judge at the next beat.
     if (late && this.forgivenAt !== this.contactAt) {
       this.forgivenAt = this.contactAt
@@ -181,26 +181,26 @@ export class Leadership {
 
   /** After every input: what follows from what is known now. */
   settle(): void {
-    const { core } = this
+    const { raft } = this
     this.replication.countAcknowledgements()
     // Only entries of this ballot are committed by counting; earlier ones with them (thesis 3.6.2).
     const held = this.replication.heldByQuorum()
-    if (held >= this.blank) core.commitTo(held)
+    if (held >= this.blank) raft.commitTo(held)
     this.transfer.settle()
     if (!this.established) return
     this.reads.release(this.replication.quorumAckedAt)
-    const { logId, membership } = core.effective
-    if (indexOf(logId) <= core.committed) {
+    const { logId, membership } = raft.effective
+    if (indexOf(logId) <= raft.committed) {
       // A joint configuration is finished by whoever leads once it is committed (raft.md 4).
       if (isJoint(membership) && this.busy === null) this.appendMembership(finalMembershipOf(membership))
-      else if (!core.isVoter()) this.depart()
+      else if (!raft.isVoter()) this.depart()
     }
   }
 
   /** The change that removed this leader is committed: hand over to the voter that is furthest ahead, and go in any case. */
   private depart(): void {
-    const { core } = this
-    if (this.departAt === Infinity) this.departAt = core.now + core.options.electionTimeoutMsMax
+    const { raft } = this
+    if (this.departAt === Infinity) this.departAt = raft.now + raft.options.electionTimeoutMsMax
     if (this.transfer.to !== null || this.transfer.ordered) return
     this.transfer.start(null)
     this.transfer.settle()

@@ -1,26 +1,26 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { logIndex, type LogId, type LogIndex } from './types.ts'
 
 /** Decides how much of the log may be freed (raft.md 8). Never more than the durable state covers. */
-export class Purging {
-  private readonly core: Core
+export class LogRetention {
+  private readonly raft: RaftState
 
-  constructor(core: Core) {
-    this.core = core
+  constructor(raft: RaftState) {
+    this.raft = raft
   }
 
   /** `floor`: a follower will need what comes after it. */
   stateDurable(logId: LogId, floor: LogIndex): void {
-    const { core } = this
-    if (logId.index > core.stateDurable) core.stateDurable = logId.index
-    const { keepEntries, keepBytes } = core.options
-    const target = core.log.purgeTarget(logIndex(Math.min(core.stateDurable, floor)), keepEntries, keepBytes)
-    if (target > core.log.purgedIndex) core.purge(target)
+    const { raft } = this
+    if (logId.index > raft.stateDurable) raft.stateDurable = logId.index
+    const { keepEntries, keepBytes } = raft.options
+    const target = raft.log.purgeTarget(logIndex(Math.min(raft.stateDurable, floor)), keepEntries, keepBytes)
+    if (target > raft.log.purgedIndex) raft.purge(target)
   }
 
   purgeTo(index: LogIndex | null, floor: LogIndex): LogId | null {
-    const { core } = this
-    const target = logIndex(Math.min(index ?? core.stateDurable, core.stateDurable, floor))
-    return target <= core.log.purgedIndex ? null : core.purge(target)
+    const { raft } = this
+    const target = logIndex(Math.min(index ?? raft.stateDurable, raft.stateDurable, floor))
+    return target <= raft.log.purgedIndex ? null : raft.purge(target)
   }
 }

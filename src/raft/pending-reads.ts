@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import type { LogIndex } from './types.ts'
 
 interface PendingRead {
@@ -9,18 +9,18 @@ interface PendingRead {
 
 /** Linearizable reads that wait until a quorum has confirmed, later than they arrived, that this node leads (thesis 6.4). */
 export class PendingReads {
-  private readonly core: Core
+  private readonly raft: RaftState
   /** By arrival. */
   private waiting: PendingRead[] = []
   /** When the confirmation that is on its way was sent; null for none. */
   private roundSentAt: number | null = null
 
-  constructor(core: Core) {
-    this.core = core
+  constructor(raft: RaftState) {
+    this.raft = raft
   }
 
   add(readId: number, index: LogIndex): void {
-    this.waiting.push({ readId, arrivedAt: this.core.now, index })
+    this.waiting.push({ readId, arrivedAt: this.raft.now, index })
   }
 
   /** The arrival that a new confirmation round must cover; null when none is needed, or one is on its way. */
@@ -28,7 +28,7 @@ export class PendingReads {
     const newest = this.waiting.at(-1)
     if (newest === undefined) return null
     if (this.roundSentAt !== null && quorumAckedAt < this.roundSentAt) return null
-    this.roundSentAt = this.core.now
+    this.roundSentAt = this.raft.now
     return newest.arrivedAt
   }
 
@@ -37,14 +37,14 @@ export class PendingReads {
     let released = 0
     for (const { readId, arrivedAt, index } of this.waiting) {
       if (arrivedAt > quorumAckedAt) break
-      this.core.outbox.release({ readId, kind: 'ready', index })
+      this.raft.outbox.release({ readId, kind: 'ready', index })
       released += 1
     }
     if (released > 0) this.waiting.splice(0, released)
   }
 
   fail(): void {
-    for (const { readId } of this.waiting) this.core.outbox.release({ readId, kind: 'failed' })
+    for (const { readId } of this.waiting) this.raft.outbox.release({ readId, kind: 'failed' })
     this.waiting = []
   }
 }

@@ -1,15 +1,15 @@
 import { assert, unreachable } from '../lib/assert.ts'
-import { BallotBox } from './voting.ts'
-import { Core } from './state.ts'
+import { Voting } from './voting.ts'
+import { RaftState } from './state.ts'
 import type { Effects } from './effects.ts'
 import { Election } from './election.ts'
-import { Following, type SnapshotOffer } from './follower.ts'
+import { Follower, type SnapshotOffer } from './follower.ts'
 import { Formation } from './formation.ts'
 import { Leadership } from './leadership.ts'
 import type { RaftMessage } from './message.ts'
 import type { RaftDependencies, RaftOptions, RaftRestored, RaftView } from './options.ts'
-import { Purging } from './log-retention.ts'
-import { Reporter } from './state-events.ts'
+import { LogRetention } from './log-retention.ts'
+import { StateEvents } from './state-events.ts'
 import type {
   CampaignOutcome,
   ChangeOutcome,
@@ -42,64 +42,64 @@ import { viewOf } from './view.ts'
  * the order of their fields. Everything that is said here about what other nodes know rests on that order.
  */
 export class Raft {
-  private readonly core: Core
+  private readonly raft: RaftState
   private readonly election: Election
-  private readonly ballotBox: BallotBox
-  private readonly following: Following
+  private readonly voting: Voting
+  private readonly follower: Follower
   private readonly formation: Formation
-  private readonly purging: Purging
-  private readonly reporter: Reporter
+  private readonly logRetention: LogRetention
+  private readonly stateEvents: StateEvents
   private leadership: Leadership | null = null
 
   constructor(options: RaftOptions, restored: RaftRestored, dependencies: RaftDependencies, now: number) {
-    this.core = new Core(options, restored, dependencies, now)
-    this.election = new Election(this.core)
-    this.ballotBox = new BallotBox(this.core, {
+    this.raft = new RaftState(options, restored, dependencies, now)
+    this.election = new Election(this.raft)
+    this.voting = new Voting(this.raft, {
       protects: (candidate) => this.leadership?.protects() ?? this.election.protects(candidate),
       yielded: () => this.election.yielded(),
     })
-    this.following = new Following(this.core, this.election)
-    this.formation = new Formation(this.core, this.election)
-    this.purging = new Purging(this.core)
-    this.reporter = new Reporter(this.core)
+    this.follower = new Follower(this.raft, this.election)
+    this.formation = new Formation(this.raft, this.election)
+    this.logRetention = new LogRetention(this.raft)
+    this.stateEvents = new StateEvents(this.raft)
     this.election.settle(false)
     this.election.hurryIfAlone()
-    this.reporter.begin(this.state, this.leader)
+    this.stateEvents.begin(this.state, this.leader)
   }
 
   // --- from peers ---------------------------------------------------------------------------------------------------
 
   receive(now: number, message: RaftMessage): void {
-    this.core.advance(now)
+    this.raft.advance(now)
     const reason = this.ignore(message)
     if (reason === null) this.dispatch(message)
-    else this.core.note(message.type, message.from, reason)
+    else this.raft.note(message.type, message.from, reason)
     this.settle()
   }
 
   private ignore(message: RaftMessage): string | null {
-    if (message.to !== this.core.id) return 'not addressed to this node'
-    return message.from === this.core.id ? 'from this node itself' : null
+    if (message.to !== this.raft.id) return 'not addressed to this node'
+    return message.from === this.raft.id ? 'from this node itself' : null
   }
 
   private dispatch(message: RaftMessage): void {
     switch (message.type) {
       case 'pre-vote-request':
-        return this.ballotBox.onPreVoteRequest(message)
+        return this.voting.onPreVoteRequest(message)
       case 'pre-vote-response':
         return this.election.onPreVoteResponse(message)
       case 'vote-request':
-        return this.ballotBox.onVoteRequest(message)
+        return this.voting.onVoteRequest(message)
       case 'vote-response':
         return this.election.onVoteResponse(message)
       case 'append-request':
-        return this.following.onAppendRequest(message)
+        return this.follower.onAppendRequest(message)
       case 'append-response':
         if (this.leadership !== null) return this.leadership.onAppendResponse(message)
-        this.core.note(message.type, message.from, 'this node does not lead')
+        this.raft.note(message.type, message.from, 'this node does not lead')
         return
       case 'transfer-request':
-        return this.following.onTransferRequest(message)
+        return this.follower.onTransferRequest(message)
       default:
         return unreachable(message, 'message')
     }
@@ -107,8 +107,8 @@ export class Raft {
 
   /** This node's outgoing connection to `id` stands. */
   peerConnected(now: number, id: NodeId): void {
-    this.core.advance(now)
-    this.core.connectedAt.set(id, this.core.now)
+    this.raft.advance(now)
+    this.raft.connectedAt.set(id, this.raft.now)
     this.leadership?.replication.connectionChanged(id)
     this.election.peerConnected(id)
     this.settle()
@@ -116,15 +116,15 @@ export class Raft {
 
   /** The connection to `id` broke: what was on its way may be lost. */
   peerDisconnected(now: number, id: NodeId): void {
-    this.core.advance(now)
-    this.core.connectedAt.delete(id)
+    this.raft.advance(now)
+    this.raft.connectedAt.delete(id)
     this.leadership?.replication.connectionChanged(id)
     this.settle()
   }
 
   /** Nobody listens at `id`'s address: as far as the kernel knows, its process is gone. */
   peerUnreachable(now: number, id: NodeId): void {
-    this.core.advance(now)
+    this.raft.advance(now)
     this.leadership?.peerUnreachable(id)
     this.election.peerUnreachable(id)
     this.settle()
@@ -134,7 +134,7 @@ export class Raft {
 
   /** Call at or after `deadline()`; harmless at any time. Messages that have arrived must be handed in first. */
   tick(now: number): void {
-    this.core.advance(now)
+    this.raft.advance(now)
     this.election.tick()
     const reason = this.leadership?.tick() ?? null
     if (reason !== null) this.endLeadership(reason)
@@ -148,37 +148,40 @@ export class Raft {
 
   /** The clock has stood still for a while, or nobody knows whether it has: no lease rests on anything that was sent before now. */
   woken(now: number): void {
-    this.core.advance(now)
-    this.core.wokenAt = this.core.now
+    this.raft.advance(now)
+    this.raft.wokenAt = this.raft.now
     this.settle()
   }
 
   /** All writes up to number `seq` are durable. */
   persisted(now: number, seq: number): void {
-    this.core.advance(now)
-    this.core.outbox.persisted(seq)
+    this.raft.advance(now)
+    this.raft.outbox.persisted(seq)
     this.settle()
   }
 
   /** The state machine has applied everything up to `index`, in memory. */
   applied(now: number, index: LogIndex): void {
-    this.core.advance(now)
-    assert(index <= this.core.committed, 'only what is committed is applied')
-    if (index > this.core.applied) this.core.applied = index
+    this.raft.advance(now)
+    assert(index <= this.raft.committed, 'only what is committed is applied')
+    if (index > this.raft.applied) this.raft.applied = index
     this.settle()
   }
 
   /** The state on disk covers `logId`: the log up to there may be freed as far as the policy allows. */
   stateDurable(now: number, logId: LogId): void {
-    this.core.advance(now)
-    this.purging.stateDurable(logId, this.leadership?.replication.purgeFloor() ?? this.core.log.lastIndex)
+    this.raft.advance(now)
+    this.logRetention.stateDurable(logId, this.leadership?.replication.purgeFloor() ?? this.raft.log.lastIndex)
     this.settle()
   }
 
   /** Frees everything that the durable state covers, up to `index` (null: all of it). Returns the last entry freed, or null. */
   purgeTo(now: number, index: LogIndex | null): LogId | null {
-    this.core.advance(now)
-    const purged = this.purging.purgeTo(index, this.leadership?.replication.purgeFloor() ?? this.core.log.lastIndex)
+    this.raft.advance(now)
+    const purged = this.logRetention.purgeTo(
+      index,
+      this.leadership?.replication.purgeFloor() ?? this.raft.log.lastIndex,
+    )
     this.settle()
     return purged
   }
@@ -187,7 +190,7 @@ export class Raft {
 
   /** Appends `count` entries whose encoding is `body`. O(1). */
   propose(now: number, proposal: { readonly count: number; readonly body: Uint8Array }): ProposeOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     assert(proposal.count > 0, 'a proposal has entries')
     const outcome = this.leadership?.propose(proposal.count, proposal.body) ?? this.notLeader()
     this.settle()
@@ -196,7 +199,7 @@ export class Raft {
 
   /** Forms a new cluster (raft.md 3). Promised once the entry is durable. */
   initialize(now: number, membership: Membership): InitializeOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     const outcome = this.formation.initialize(membership)
     this.settle()
     return outcome
@@ -209,7 +212,7 @@ export class Raft {
     ifMembershipAt: LogIndex | null,
     incarnationOf: IncarnationOf = () => null,
   ): ChangeOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     const outcome = this.leadership?.changeMembership(change, ifMembershipAt, incarnationOf) ?? this.notLeader()
     this.settle()
     return outcome
@@ -217,7 +220,7 @@ export class Raft {
 
   /** A linearizable read; released through `Effects.reads`, possibly in the same step. */
   read(now: number, readId: number): ReadOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     const outcome = this.leadership?.read(readId) ?? this.notLeader()
     this.settle()
     return outcome
@@ -228,13 +231,13 @@ export class Raft {
    * `now` says anything may have been.
    */
   leaseRead(now: number, uncountedMs = 0): LogIndex | null {
-    this.core.advance(now)
+    this.raft.advance(now)
     return this.leadership?.leaseRead(uncountedMs) ?? null
   }
 
   /** `to` null: the voter that is furthest ahead. */
   transfer(now: number, to: NodeId | null): TransferOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     const outcome = this.leadership?.transferTo(to) ?? this.notLeader()
     this.settle()
     return outcome
@@ -242,7 +245,7 @@ export class Raft {
 
   /** Tries to become leader, with pre-vote: a leader that is heard stays. */
   campaign(now: number): CampaignOutcome {
-    this.core.advance(now)
+    this.raft.advance(now)
     const outcome: CampaignOutcome =
       this.leadership === null ? this.election.tryNow() : { kind: 'refused', reason: 'this node leads already' }
     this.settle()
@@ -251,7 +254,7 @@ export class Raft {
 
   /** Gives leadership or candidacy up: the disk is too slow, the node shuts down. */
   stepDown(now: number, reason: string): void {
-    this.core.advance(now)
+    this.raft.advance(now)
     if (this.leadership !== null) this.endLeadership(reason)
     else this.election.standBack()
     this.settle()
@@ -264,30 +267,30 @@ export class Raft {
    * `accept` count as hearing the leader; `have-it` also emits the acknowledgement.
    */
   offerSnapshot(now: number, from: NodeId, offer: SnapshotOffer): 'accept' | 'have-it' | 'outvoted' {
-    this.core.advance(now)
-    const answer = this.following.offerSnapshot(from, offer)
+    this.raft.advance(now)
+    const answer = this.follower.offerSnapshot(from, offer)
     this.settle()
     return answer
   }
 
   /** Receiver: chunks are arriving from the leader of `vote`. */
   snapshotProgress(now: number, from: NodeId, vote: Vote): void {
-    this.core.advance(now)
-    this.following.snapshotProgress(from, vote)
+    this.raft.advance(now)
+    this.follower.snapshotProgress(from, vote)
     this.settle()
   }
 
   /** Receiver: the state was swapped in and is durable. `offer.logId` is not below what was applied. */
   installSnapshot(now: number, from: NodeId, offer: SnapshotOffer & { readonly membership: StoredMembership }): void {
-    this.core.advance(now)
-    this.following.installSnapshot(from, offer, offer.membership)
+    this.raft.advance(now)
+    this.follower.installSnapshot(from, offer, offer.membership)
     this.settle()
   }
 
   /** Sender: how the transfer of a `SnapshotPlan` goes. */
   snapshotReport(now: number, to: NodeId, session: number, report: SnapshotReport): void {
-    this.core.advance(now)
-    if (this.leadership === null) this.core.note('snapshot', to, 'this node does not lead')
+    this.raft.advance(now)
+    if (this.leadership === null) this.raft.note('snapshot', to, 'this node does not lead')
     else this.leadership.replication.snapshotReport(to, session, report)
     this.settle()
   }
@@ -296,29 +299,29 @@ export class Raft {
 
   takeEffects(): Effects {
     this.leadership?.flush()
-    return this.core.outbox.take(this.core.committed)
+    return this.raft.outbox.take(this.raft.committed)
   }
 
   /** Who wrote entry `index`; null when it is purged or beyond the end. */
   leaderIdAt(index: LogIndex): LeaderId | null {
-    return this.core.log.leaderIdAt(index)
+    return this.raft.log.leaderIdAt(index)
   }
 
   logIdAt(index: LogIndex): LogId | null {
-    return this.core.log.logIdAt(index)
+    return this.raft.log.logIdAt(index)
   }
 
   /** The membership that was the last one at `index`; null when that is not known any more. */
   membershipAt(index: LogIndex): StoredMembership | null {
-    return this.core.memberships.at(index)
+    return this.raft.memberships.at(index)
   }
 
   get effectiveMembership(): StoredMembership {
-    return this.core.effective
+    return this.raft.effective
   }
 
   get vote(): Vote {
-    return this.core.vote
+    return this.raft.vote
   }
 
   /** Whom a leader is handing over to; null when it is not, or does not lead. */
@@ -329,28 +332,28 @@ export class Raft {
   get state(): NodeState {
     if (this.leadership !== null) return 'leader'
     if (this.election.candidate) return 'candidate'
-    return this.core.isVoter() ? 'follower' : 'learner'
+    return this.raft.isVoter() ? 'follower' : 'learner'
   }
 
   /** The node that leads under the current vote, as far as this node knows. */
   get leader(): NodeId | null {
-    return this.leadership === null ? this.election.leader : this.core.id
+    return this.leadership === null ? this.election.leader : this.raft.id
   }
 
   view(): RaftView {
-    return viewOf(this.core, this.leadership, { state: this.state, leader: this.leader })
+    return viewOf(this.raft, this.leadership, { state: this.state, leader: this.leader })
   }
 
   /** The parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */
-  inspect(): { readonly core: Core; readonly leadership: Leadership | null } {
-    return { core: this.core, leadership: this.leadership }
+  inspect(): { readonly state: RaftState; readonly leadership: Leadership | null } {
+    return { state: this.raft, leadership: this.leadership }
   }
 
   // --- after every input ----------------------------------------------------------------------------------------------
 
   private settle(): void {
-    const { core, election } = this
-    if (this.leadership !== null && !sameLeaderId(core.vote.leaderId, this.leadership.vote.leaderId)) {
+    const { raft, election } = this
+    if (this.leadership !== null && !sameLeaderId(raft.vote.leaderId, this.leadership.vote.leaderId)) {
       this.endLeadership('a higher ballot')
     }
     this.formation.settle()
@@ -358,32 +361,32 @@ export class Raft {
     this.leadership?.settle()
     this.settleRecovery()
     election.settle(this.leadership !== null)
-    this.reporter.report(this.state, this.leader)
+    this.stateEvents.report(this.state, this.leader)
   }
 
   private beginLeadership(): void {
-    const vote = { leaderId: this.core.vote.leaderId, committed: true }
+    const vote = { leaderId: this.raft.vote.leaderId, committed: true }
     this.election.abandon()
-    this.core.saveVote(vote)
-    this.leadership = new Leadership(this.core, vote)
+    this.raft.saveVote(vote)
+    this.leadership = new Leadership(this.raft, vote)
   }
 
   private endLeadership(reason: string): void {
     this.leadership?.end()
     this.leadership = null
-    this.core.outbox.event({ type: 'stepped-down', reason })
+    this.raft.outbox.event({ type: 'stepped-down', reason })
     // A ballot that was seen in an answer has no leader: the quickest way to have one again is to ask once more.
-    const outvoted = this.core.vote.leaderId.nodeId !== this.core.id && this.election.deadline === Infinity
+    const outvoted = this.raft.vote.leaderId.nodeId !== this.raft.id && this.election.deadline === Infinity
     if (outvoted) this.election.rearmSoon()
     else if (this.election.deadline === Infinity) this.election.rearm()
   }
 
   private settleRecovery(): void {
-    const { core } = this
-    const until = core.recoverUntil
-    if (until === null || core.consistent < until || core.outbox.durability.index < until) return
-    core.recoverUntil = null
-    core.outbox.event({ type: 'recovered' })
+    const { raft } = this
+    const until = raft.recoverUntil
+    if (until === null || raft.consistent < until || raft.outbox.durability.index < until) return
+    raft.recoverUntil = null
+    raft.outbox.event({ type: 'recovered' })
   }
 
   private notLeader(): NotLeading {

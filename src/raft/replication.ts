@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts'
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { SENT_NEVER, type AppendResponse } from './message.ts'
 import { Progress, type Window } from './progress.ts'
 import { reachedByQuorum } from './quorum.ts'
@@ -17,7 +17,7 @@ import {
 
 /** A leader's sending side: brings every other node's log to its own, and counts what has arrived (thesis 3.5, 10.2.1). */
 export class Replication {
-  private readonly core: Core
+  private readonly raft: RaftState
   private readonly vote: Vote
   private readonly window: Window
   private readonly followers = new Map<NodeId, Progress>()
@@ -26,11 +26,11 @@ export class Replication {
   /** The latest send time acknowledged by a quorum, this node included; null while there is none. Monotonic. */
   private ackedAt = -Infinity
 
-  constructor(core: Core, vote: Vote) {
-    this.core = core
+  constructor(raft: RaftState, vote: Vote) {
+    this.raft = raft
     this.vote = vote
-    this.window = { appendsMax: core.options.inflightAppendsMax, bytesMax: core.options.inflightBytesMax }
-    this.lastHeartbeatAt = core.now
+    this.window = { appendsMax: raft.options.inflightAppendsMax, bytesMax: raft.options.inflightBytesMax }
+    this.lastHeartbeatAt = raft.now
     this.followMembership()
   }
 
@@ -39,7 +39,7 @@ export class Replication {
   }
 
   get heartbeatAt(): number {
-    return this.lastHeartbeatAt + this.core.options.heartbeatMs
+    return this.lastHeartbeatAt + this.raft.options.heartbeatMs
   }
 
   progressOf(id: NodeId): Progress | null {
@@ -54,15 +54,15 @@ export class Replication {
 
   /** Begins replication to nodes that the effective membership names, and the farewell to those that it does not name any more. */
   followMembership(): void {
-    const { core } = this
-    const { nodes } = core.membership
+    const { raft } = this
+    const { nodes } = raft.membership
     for (const id of nodes.keys()) {
       const known = this.followers.get(id)
-      if (id === core.id || (known !== undefined && known.leaving === null)) continue
+      if (id === raft.id || (known !== undefined && known.leaving === null)) continue
       // A node that comes back is another session: what it acknowledged before it left proves nothing (thesis 4.1).
-      this.follow(id, logIndex(core.log.lastIndex + 1))
+      this.follow(id, logIndex(raft.log.lastIndex + 1))
     }
-    const index = indexOf(core.effective.logId)
+    const index = indexOf(raft.effective.logId)
     for (const progress of this.followers.values()) {
       if (!nodes.has(progress.id)) progress.leaving ??= { index, committedAt: null }
     }
@@ -70,16 +70,16 @@ export class Replication {
 
   private follow(id: NodeId, next: LogIndex): Progress {
     this.sessions += 1
-    const progress = new Progress(id, this.sessions, next, this.core.now)
+    const progress = new Progress(id, this.sessions, next, this.raft.now)
     this.followers.set(id, progress)
     return progress
   }
 
   onAppendResponse(message: AppendResponse): void {
     const reason = this.ignoreAppendResponse(message)
-    if (reason !== null) return this.core.note(message.type, message.from, reason)
+    if (reason !== null) return this.raft.note(message.type, message.from, reason)
     const progress = this.follower(message.from)
-    progress.heardAt = this.core.now
+    progress.heardAt = this.raft.now
     if (message.sentAt !== SENT_NEVER) progress.ackedAt = Math.max(progress.ackedAt, message.sentAt)
     const { outcome, sentAt } = message
     if (outcome.kind === 'matched') this.onMatched(progress, outcome.matched)
@@ -87,21 +87,21 @@ export class Replication {
     this.countAcknowledgements()
     // Readings of before are confirmed first, so that this one is kept beside them.
     progress.clock.before(this.ackedAt)
-    progress.clock.read(message.answeredAt, this.core.now)
+    progress.clock.read(message.answeredAt, this.raft.now)
   }
 
   private ignoreAppendResponse(message: AppendResponse): string | null {
-    if (this.core.observe(message.vote)) return 'a higher vote'
+    if (this.raft.observe(message.vote)) return 'a higher vote'
     if (!sameLeaderId(message.asked.leaderId, this.vote.leaderId)) return 'an earlier ballot'
     const progress = this.followers.get(message.from)
     if (progress === undefined) return 'not a follower'
     if (message.session !== progress.session) return 'an earlier session'
     if (message.outcome.kind === 'outvoted') return 'outvoted by no higher vote'
-    return message.sentAt > this.core.now ? 'sent in the future' : null
+    return message.sentAt > this.raft.now ? 'sent in the future' : null
   }
 
   private onMatched(progress: Progress, matched: LogIndex): void {
-    const { log, now, options } = this.core
+    const { log, now, options } = this.raft
     assert(matched <= log.lastIndex, 'a follower does not acknowledge more than its leader has')
     progress.acknowledge(matched, log.purgedIndex, now)
     // From here on what a purge leaves for everybody is enough.
@@ -130,7 +130,7 @@ export class Replication {
   /** The last of our entries that a follower can hold whose log agrees with ours at most up to `hint`. */
   private agreedAt(hint: LogId | null, prev: LogIndex): LogIndex {
     if (hint === null) return BEFORE_FIRST
-    return this.core.log.leaders.lastNotAbove(hint.leaderId, logIndex(Math.min(hint.index, prev - 1)))
+    return this.raft.log.leaders.lastNotAbove(hint.leaderId, logIndex(Math.min(hint.index, prev - 1)))
   }
 
   /** A follower that is connected again, or not any more, may have lost what was on its way. */
@@ -142,21 +142,21 @@ export class Replication {
   }
 
   snapshotReport(id: NodeId, session: number, report: SnapshotReport): void {
-    const { core } = this
+    const { raft } = this
     const progress = this.followers.get(id)
     if (progress?.session !== session || progress.mode !== 'snapshot' || progress.snapshot.since === null) {
-      return core.note('snapshot', id, 'not the current transfer')
+      return raft.note('snapshot', id, 'not the current transfer')
     }
-    progress.snapshot.movedAt = core.now
+    progress.snapshot.movedAt = raft.now
     if (report === 'sending') return
     if (report === 'installed') {
       // Where the follower is now its acknowledgement says; if that was lost, a probe finds out.
-      progress.becomeProbe(logIndex(core.log.lastIndex + 1))
+      progress.becomeProbe(logIndex(raft.log.lastIndex + 1))
       progress.snapshot.failures = 0
     } else {
       progress.snapshot.needsAfter = null
       progress.snapshot.failures += 1
-      progress.snapshot.retryAt = core.now + core.options.heartbeatMs * 2 ** Math.min(progress.snapshot.failures, 5)
+      progress.snapshot.retryAt = raft.now + raft.options.heartbeatMs * 2 ** Math.min(progress.snapshot.failures, 5)
     }
     progress.snapshot.since = null
   }
@@ -166,7 +166,7 @@ export class Replication {
    * it would need one state after the other. Bounded, so that neither a stuck transfer nor an endless one fills the disk.
    */
   purgeFloor(): LogIndex {
-    const { now, options, log } = this.core
+    const { now, options, log } = this.raft
     let floor = log.lastIndex
     for (const { snapshot, leaving } of this.followers.values()) {
       const { needsAfter, movedAt } = snapshot
@@ -180,9 +180,9 @@ export class Replication {
 
   /** The last entry that a quorum holds, this node's own disk counted like any other (thesis 10.2.1). */
   heldByQuorum(): LogIndex {
-    const { core } = this
-    const own = core.outbox.durability.index
-    return logIndex(reachedByQuorum(core.membership, (id) => (id === core.id ? own : this.follower(id).matched)))
+    const { raft } = this
+    const own = raft.outbox.durability.index
+    return logIndex(reachedByQuorum(raft.membership, (id) => (id === raft.id ? own : this.follower(id).matched)))
   }
 
   countAcknowledgements(): void {
@@ -195,7 +195,7 @@ export class Replication {
    * taken this node for dead and voted for another (raft.md 5). Nor do those count that were sent before this machine was suspended.
    */
   leaseStart(): number {
-    const { connectedAt, wokenAt } = this.core
+    const { connectedAt, wokenAt } = this.raft
     return this.quorumTime(({ id, ackedAt }) => {
       const since = connectedAt.get(id)
       return since !== undefined && ackedAt >= since && ackedAt >= wokenAt ? ackedAt : -Infinity
@@ -203,13 +203,13 @@ export class Replication {
   }
 
   private quorumTime(timeOf: (progress: Progress) => number): number {
-    const { core } = this
-    return reachedByQuorum(core.membership, (id) => (id === core.id ? core.now : timeOf(this.follower(id))))
+    const { raft } = this
+    return reachedByQuorum(raft.membership, (id) => (id === raft.id ? raft.now : timeOf(this.follower(id))))
   }
 
   /** Once each heartbeat interval: what is lost is sent again, everybody hears something, nodes that left are let go. */
   beat(): void {
-    const { now, options } = this.core
+    const { now, options } = this.raft
     const lossBefore = now - options.electionTimeoutMsMin
     for (const progress of this.followers.values()) {
       if (this.isGone(progress)) this.followers.delete(progress.id)
@@ -225,7 +225,7 @@ export class Replication {
 
   /** A node that was removed is told so, as far as it can be reached within one election timeout. */
   private isGone({ leaving, matched, toldCommitted }: Progress): boolean {
-    const { now, committed, options } = this.core
+    const { now, committed, options } = this.raft
     if (leaving === null) return false
     if (committed >= leaving.index) leaving.committedAt ??= now
     if (matched >= leaving.index && toldCommitted >= leaving.index) return true
@@ -242,19 +242,19 @@ export class Replication {
 
   /** News of a commit go only as far as the message that brings them: none to a follower whose end of the log is purged here. */
   private canBeTold({ mode, matched, toldCommitted }: Progress): boolean {
-    const { committed, log } = this.core
+    const { committed, log } = this.raft
     return mode === 'replicate' && committed > toldCommitted && matched > toldCommitted && matched >= log.purgedIndex
   }
 
   /** Something to every voter that got nothing since `since`, so that a quorum can confirm that this node still leads. */
   confirm(since: number): void {
     for (const progress of this.followers.values()) {
-      if (progress.sentAt < since && this.core.isVoter(progress.id)) this.sendEmpty(progress)
+      if (progress.sentAt < since && this.raft.isVoter(progress.id)) this.sendEmpty(progress)
     }
   }
 
   private pump(progress: Progress): void {
-    const { log, options } = this.core
+    const { log, options } = this.raft
     if (progress.mode === 'snapshot') return this.pumpSnapshot(progress)
     while (progress.hasRoom(this.window)) {
       const { next, mode } = progress
@@ -265,15 +265,15 @@ export class Replication {
           ? { last: logIndex(next - 1), bytes: 0 }
           : log.sizes.messageEnd(next, options.appendBytesMax, options.appendEntriesMax)
       this.send(progress, logIndex(next - 1), last)
-      if (mode === 'replicate') progress.sentEntries(last, bytes, this.core.now)
-      else progress.sentProbe(this.core.now)
+      if (mode === 'replicate') progress.sentEntries(last, bytes, this.raft.now)
+      else progress.sentProbe(this.raft.now)
     }
   }
 
   /** What the follower needs next is purged. One that has never answered may be further than we think: ask it at the end first. */
   private turnToSnapshot(progress: Progress): void {
     if (progress.heardAt === null) {
-      progress.next = logIndex(this.core.log.lastIndex + 1)
+      progress.next = logIndex(this.raft.log.lastIndex + 1)
       return this.pump(progress)
     }
     progress.becomeSnapshot()
@@ -282,12 +282,12 @@ export class Replication {
 
   /** The state goes only to a node that answers; after a failure later and later. */
   private pumpSnapshot(progress: Progress): void {
-    const { core } = this
+    const { raft } = this
     const { snapshot, heardAt, id, session } = progress
-    if (snapshot.since !== null || core.now < snapshot.retryAt) return
-    if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return
-    progress.sentSnapshot(core.applied, core.now)
-    core.outbox.snapshot({ to: id, session, vote: this.vote })
+    if (snapshot.since !== null || raft.now < snapshot.retryAt) return
+    if (heardAt === null || raft.now > heardAt + raft.options.electionTimeoutMsMax) return
+    progress.sentSnapshot(raft.applied, raft.now)
+    raft.outbox.snapshot({ to: id, session, vote: this.vote })
   }
 
   /**
@@ -295,20 +295,20 @@ export class Replication {
    * behind must not answer it with a conflict. Below the purge mark it begins at nothing, which every log agrees with.
    */
   private sendEmpty(progress: Progress): void {
-    const { log } = this.core
+    const { log } = this.raft
     const prev = progress.matched >= log.purgedIndex ? progress.matched : BEFORE_FIRST
     this.send(progress, prev, prev)
   }
 
   private send(progress: Progress, prev: LogIndex, last: LogIndex): void {
-    const { core, vote } = this
+    const { raft, vote } = this
     const { id: to, session } = progress
-    const { committed, now: sentAt } = core
-    const prevId = core.log.logIdAt(prev)
+    const { committed, now: sentAt } = raft
+    const prevId = raft.log.logIdAt(prev)
     assert(prev === BEFORE_FIRST || prevId !== null, 'a message begins at an entry that is still known')
     const freshAt = this.knowsWhatIsCommitted() ? progress.clock.before(this.ackedAt) : null
-    const base = { from: core.id, to, vote, session, prev: prevId, last, committed, sentAt, freshAt }
-    core.outbox.send({ type: 'append-plan', ...base })
+    const base = { from: raft.id, to, vote, session, prev: prevId, last, committed, sentAt, freshAt }
+    raft.outbox.send({ type: 'append-plan', ...base })
     progress.sentAt = sentAt
     const told = Math.min(committed, last)
     if (told > progress.toldCommitted) progress.toldCommitted = logIndex(told)
@@ -316,7 +316,7 @@ export class Replication {
 
   /** Once an entry of its own ballot is committed (thesis 6.4). */
   private knowsWhatIsCommitted(): boolean {
-    const { log, committed } = this.core
+    const { log, committed } = this.raft
     const leaderId = log.leaderIdAt(committed)
     return leaderId !== null && sameLeaderId(leaderId, this.vote.leaderId)
   }

@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import type { SnapshotOffer } from './follower.ts'
 import type {
   AppendRequest,
@@ -31,8 +31,8 @@ import {
 
 /** Why `message` is not from a sound member; null when nothing speaks against it. Changes nothing. */
 export function contradictionIn(raft: Raft, message: RaftMessage): string | null {
-  const { core } = raft.inspect()
-  if (message.from === core.id) return 'a message in the name of the node that it came to'
+  const { state } = raft.inspect()
+  if (message.from === state.id) return 'a message in the name of the node that it came to'
   switch (message.type) {
     case 'pre-vote-request':
     case 'vote-request':
@@ -40,9 +40,9 @@ export function contradictionIn(raft: Raft, message: RaftMessage): string | null
       return ofBallot(message)
     case 'pre-vote-response':
     case 'vote-response':
-      return ofBallotAnswer(core, message)
+      return ofBallotAnswer(state, message)
     case 'append-request':
-      return brokenAppend(message) ?? ofAppend(core, message)
+      return brokenAppend(message) ?? ofAppend(state, message)
     case 'append-response':
       return ofAcknowledgement(raft, message)
   }
@@ -50,12 +50,12 @@ export function contradictionIn(raft: Raft, message: RaftMessage): string | null
 
 /** The same for a snapshot that a leader offers, before it is read and again before it is installed. */
 export function offerContradictionIn(raft: Raft, from: number, offer: SnapshotOffer): string | null {
-  const { core } = raft.inspect()
+  const { state } = raft.inspect()
   const { vote, logId } = offer
   if (!vote.committed || vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
   if (compareLeaderIds(logId.leaderId, vote.leaderId) > 0) return 'a state above the vote'
   // Every state that is sent was committed, whoever leads by now.
-  return differs(core, logId, core.committed) ? 'a state that contradicts what is committed' : null
+  return differs(state, logId, state.committed) ? 'a state that contradicts what is committed' : null
 }
 
 /** What is wrong with the request by itself, as only a broken sender could write it. */
@@ -79,45 +79,48 @@ function ofBallot(message: PreVoteRequest | VoteRequest | TransferRequest): stri
   return isAbove(last, vote.leaderId) ? 'a log above the vote' : null
 }
 
-function ofBallotAnswer(core: Core, { type, asked, granted, vote }: PreVoteResponse | VoteResponse): string | null {
-  if (asked.leaderId.nodeId !== core.id) return 'an answer to a ballot of another node'
+function ofBallotAnswer(
+  raft: RaftState,
+  { type, asked, granted, vote }: PreVoteResponse | VoteResponse,
+): string | null {
+  if (asked.leaderId.nodeId !== raft.id) return 'an answer to a ballot of another node'
   if (!granted) return null
   const order = compareLeaderIds(vote.leaderId, asked.leaderId)
   return (type === 'vote-response' ? order === 0 : order < 0) ? null : 'a grant that the vote beside it contradicts'
 }
 
 /** Leaders hold everything that is committed, and never overwrite their own log (thesis 3.5, 3.6.3). */
-function ofAppend(core: Core, { vote, prev, batches }: AppendRequest): string | null {
+function ofAppend(raft: RaftState, { vote, prev, batches }: AppendRequest): string | null {
   // An earlier leader may not know what was committed since.
-  if (compareVotes(vote, core.vote) < 0) return null
-  const settled = settledUnder(core, vote)
-  if (prev !== null && differs(core, prev, settled)) return 'entries behind one that contradicts what is settled'
+  if (compareVotes(vote, raft.vote) < 0) return null
+  const settled = settledUnder(raft, vote)
+  if (prev !== null && differs(raft, prev, settled)) return 'entries behind one that contradicts what is settled'
   for (const { leaderId, first, last } of batches) {
     if (first > settled) break
-    if (differs(core, { leaderId, index: logIndex(Math.min(last, settled)) }, settled))
+    if (differs(raft, { leaderId, index: logIndex(Math.min(last, settled)) }, settled))
       return 'an entry that contradicts what is settled'
   }
   return null
 }
 
 /** Up to where the log of `vote`'s leader is known to be this node's: committed, or taken from that leader itself. */
-function settledUnder(core: Core, vote: Vote): LogIndex {
-  const isKnown = sameLeaderId(vote.leaderId, core.vote.leaderId)
-  return logIndex(isKnown ? Math.max(core.committed, core.consistent) : core.committed)
+function settledUnder(raft: RaftState, vote: Vote): LogIndex {
+  const isKnown = sameLeaderId(vote.leaderId, raft.vote.leaderId)
+  return logIndex(isKnown ? Math.max(raft.committed, raft.consistent) : raft.committed)
 }
 
 /** Whether the log has another entry in the place of `logId`. Below the purge mark nobody knows. */
-function differs(core: Core, { leaderId, index }: LogId, upTo: LogIndex): boolean {
+function differs(raft: RaftState, { leaderId, index }: LogId, upTo: LogIndex): boolean {
   if (index > upTo) return false
-  const own = core.log.leaderIdAt(index)
+  const own = raft.log.leaderIdAt(index)
   return own !== null && !sameLeaderId(own, leaderId)
 }
 
 function ofAcknowledgement(raft: Raft, { from, vote, asked, session, outcome }: AppendResponse): string | null {
-  const { core, leadership } = raft.inspect()
-  if (asked.leaderId.nodeId !== core.id) return 'an answer to another leader'
+  const { state, leadership } = raft.inspect()
+  if (asked.leaderId.nodeId !== state.id) return 'an answer to another leader'
   if (compareVotes(vote, asked) < 0) return 'an answer from below the ballot that it answers'
-  if (leadership === null || outcome.kind !== 'matched' || outcome.matched <= core.log.lastIndex) return null
+  if (leadership === null || outcome.kind !== 'matched' || outcome.matched <= state.log.lastIndex) return null
   const isCurrent = sameLeaderId(asked.leaderId, leadership.vote.leaderId)
   const isOurs = isCurrent && leadership.replication.progressOf(from)?.session === session
   return isOurs ? 'an acknowledgement of entries that were never sent' : null

@@ -1,18 +1,18 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { sameLogId, type LogId, type NodeId, type NodeState } from './types.ts'
 
 /** Turns changes of what a node is, whom it follows and who is a member into events. */
-export class Reporter {
-  private readonly core: Core
+export class StateEvents {
+  private readonly raft: RaftState
   private state: NodeState = 'learner'
   private leader: NodeId | null = null
   private effective: LogId | null
   private committed: LogId | null
 
-  constructor(core: Core) {
-    this.core = core
-    this.effective = core.effective.logId
-    this.committed = core.memberships.committed.logId
+  constructor(raft: RaftState) {
+    this.raft = raft
+    this.effective = raft.effective.logId
+    this.committed = raft.memberships.committed.logId
   }
 
   begin(state: NodeState, leader: NodeId | null): void {
@@ -21,8 +21,8 @@ export class Reporter {
   }
 
   report(state: NodeState, leader: NodeId | null): void {
-    const { core } = this
-    const { vote, outbox } = core
+    const { raft } = this
+    const { vote, outbox } = raft
     if (state !== this.state) {
       this.state = state
       outbox.event({ type: 'state-changed', state, vote })
@@ -35,7 +35,7 @@ export class Reporter {
   }
 
   private reportMembership(): void {
-    const { effective, memberships, outbox } = this.core
+    const { effective, memberships, outbox } = this.raft
     const { committed } = memberships
     const isCommitted = sameLogId(effective.logId, committed.logId)
     const effectiveChanged = !sameLogId(effective.logId, this.effective)

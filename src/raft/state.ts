@@ -28,7 +28,7 @@ const TIME_STEP_MS = 1 / 1024
  * What every part of a node shares: its time, vote, log, memberships, commit index and outbox.
  * Only this class changes them, and it keeps the one ordered stream of writes (raft.md 1): a vote before every entry of that vote.
  */
-export class Core {
+export class RaftState {
   readonly id: NodeId
   readonly options: RaftOptions
   readonly random: Random

@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import { futureVotersOf } from './membership.ts'
 import type { Progress } from './progress.ts'
 import type { Replication } from './replication.ts'
@@ -14,7 +14,7 @@ interface Handover {
 
 /** Hands leadership to another voter on purpose (thesis 3.10). While it lasts the leader takes nothing new. */
 export class Transfer {
-  private readonly core: Core
+  private readonly raft: RaftState
   private readonly vote: Vote
   private readonly replication: Replication
   private handover: Handover | null = null
@@ -24,8 +24,8 @@ export class Transfer {
    */
   ordered = false
 
-  constructor(core: Core, vote: Vote, replication: Replication) {
-    this.core = core
+  constructor(raft: RaftState, vote: Vote, replication: Replication) {
+    this.raft = raft
     this.vote = vote
     this.replication = replication
   }
@@ -40,45 +40,45 @@ export class Transfer {
 
   /** `to` null: the voter that is furthest ahead. */
   start(to: NodeId | null): TransferOutcome {
-    const { core } = this
-    const voters = futureVotersOf(core.membership)
+    const { raft } = this
+    const voters = futureVotersOf(raft.membership)
     if (to === null) {
       const others = voters.flatMap((id) => this.replication.progressOf(id) ?? [])
       const fit = others.filter((progress) => this.unfit(progress) === null)
       const best = fit.sort((a, b) => b.matched - a.matched || b.id - a.id)[0]
       return best === undefined ? { kind: 'no-target', reason: 'no other voter is up to date' } : this.begin(best.id)
     }
-    if (to === core.id) return { kind: 'no-target', reason: `node ${to} leads already` }
+    if (to === raft.id) return { kind: 'no-target', reason: `node ${to} leads already` }
     const progress = voters.includes(to) ? this.replication.progressOf(to) : null
     const reason = progress === null ? `node ${to} is not a voter` : this.unfit(progress)
     return reason === null ? this.begin(to) : { kind: 'no-target', reason }
   }
 
   private begin(to: NodeId): TransferOutcome {
-    this.handover = { to, deadline: this.core.now + this.core.options.electionTimeoutMsMax, orderedAt: null }
-    this.core.outbox.event({ type: 'transfer-started', to })
+    this.handover = { to, deadline: this.raft.now + this.raft.options.electionTimeoutMsMax, orderedAt: null }
+    this.raft.outbox.event({ type: 'transfer-started', to })
     return { kind: 'started', to }
   }
 
   /** Why a voter cannot take over now; null when it can. */
   private unfit({ id, heardAt, mode, matched }: Progress): string | null {
-    const { core } = this
-    if (heardAt === null || core.now > heardAt + core.options.electionTimeoutMsMax) return `node ${id} does not answer`
-    const lag = core.log.lastIndex - matched
-    if (mode === 'snapshot' || lag > core.options.caughtUpEntriesMax) return `node ${id} is not caught up`
+    const { raft } = this
+    if (heardAt === null || raft.now > heardAt + raft.options.electionTimeoutMsMax) return `node ${id} does not answer`
+    const lag = raft.log.lastIndex - matched
+    if (mode === 'snapshot' || lag > raft.options.caughtUpEntriesMax) return `node ${id} is not caught up`
     return null
   }
 
   /** Gives the order once the target holds the whole log, and again with each heartbeat in case it was lost. */
   settle(): void {
-    const { core, handover } = this
+    const { raft, handover } = this
     if (handover === null) return
-    if (core.now >= handover.deadline) return this.end()
-    if (handover.orderedAt !== null && core.now < handover.orderedAt + core.options.heartbeatMs) return
-    if (this.replication.progressOf(handover.to)?.matched !== core.log.lastIndex) return
+    if (raft.now >= handover.deadline) return this.end()
+    if (handover.orderedAt !== null && raft.now < handover.orderedAt + raft.options.heartbeatMs) return
+    if (this.replication.progressOf(handover.to)?.matched !== raft.log.lastIndex) return
     const { vote } = this
-    core.outbox.send({ type: 'transfer-request', from: core.id, to: handover.to, vote, last: core.log.last })
-    handover.orderedAt = core.now
+    raft.outbox.send({ type: 'transfer-request', from: raft.id, to: handover.to, vote, last: raft.log.last })
+    handover.orderedAt = raft.now
     this.ordered = true
   }
 
@@ -87,7 +87,7 @@ export class Transfer {
   }
 
   end(): void {
-    if (this.handover !== null) this.core.outbox.event({ type: 'transfer-ended', to: this.handover.to })
+    if (this.handover !== null) this.raft.outbox.event({ type: 'transfer-ended', to: this.handover.to })
     this.handover = null
   }
 }

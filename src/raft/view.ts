@@ -1,30 +1,30 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import type { Leadership } from './leadership.ts'
 import type { RaftView } from './options.ts'
 
 /** A picture of the core as it is now. */
 export function viewOf(
-  core: Core,
+  raft: RaftState,
   leadership: Leadership | null,
   { state, leader }: Pick<RaftView, 'state' | 'leader'>,
 ): RaftView {
   const quorumAckedAt = leadership?.quorumAckedAt ?? -Infinity
   return {
-    id: core.id,
+    id: raft.id,
     state,
-    vote: core.vote,
+    vote: raft.vote,
     leader,
-    last: core.log.last,
-    committed: core.committed,
-    applied: core.applied,
-    purged: core.log.purged,
-    effective: core.effective,
-    committedMembership: core.memberships.committed,
+    last: raft.log.last,
+    committed: raft.committed,
+    applied: raft.applied,
+    purged: raft.log.purged,
+    effective: raft.effective,
+    committedMembership: raft.memberships.committed,
     established: leadership?.established ?? false,
     transferringTo: leadership?.transferringTo ?? null,
-    recovering: core.recoverUntil !== null,
+    recovering: raft.recoverUntil !== null,
     followers: leadership?.replication.view() ?? [],
     quorumAckedAt: quorumAckedAt === -Infinity ? null : quorumAckedAt,
-    wokenAt: core.wokenAt,
+    wokenAt: raft.wokenAt,
   }
 }

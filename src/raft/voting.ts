@@ -1,4 +1,4 @@
-import type { Core } from './state.ts'
+import type { RaftState } from './state.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
 import { compareLeaderIds, compareLogIds, type LogId, type NodeId } from './types.ts'
 
@@ -14,41 +14,41 @@ export interface LeaderProtection {
  * that passes all of them changes anything, so a candidate with a short log never raises this node's vote.
  * Every node answers, learners and pristine ones included: it may be a voter already without knowing it.
  */
-export class BallotBox {
-  private readonly core: Core
+export class Voting {
+  private readonly raft: RaftState
   private readonly election: LeaderProtection
 
-  constructor(core: Core, election: LeaderProtection) {
-    this.core = core
+  constructor(raft: RaftState, election: LeaderProtection) {
+    this.raft = raft
     this.election = election
   }
 
   onPreVoteRequest(message: PreVoteRequest): void {
-    const { core } = this
+    const { raft } = this
     const reason = this.ignoreRequest(message)
-    if (reason !== null) return core.note(message.type, message.from, reason)
+    if (reason !== null) return raft.note(message.type, message.from, reason)
     const granted =
       this.refusal(message.from, message.last, false) === null &&
-      compareLeaderIds(message.vote.leaderId, core.vote.leaderId) > 0
+      compareLeaderIds(message.vote.leaderId, raft.vote.leaderId) > 0
     const { from: to, vote: asked } = message
-    const response: PreVoteResponse = { type: 'pre-vote-response', from: core.id, to, asked, granted, vote: core.vote }
-    core.outbox.sendAfter(core.voteSeq, response)
+    const response: PreVoteResponse = { type: 'pre-vote-response', from: raft.id, to, asked, granted, vote: raft.vote }
+    raft.outbox.sendAfter(raft.voteSeq, response)
   }
 
   onVoteRequest(message: VoteRequest): void {
-    const { core } = this
+    const { raft } = this
     const reason = this.ignoreRequest(message)
-    if (reason !== null) return core.note(message.type, message.from, reason)
-    const order = compareLeaderIds(message.vote.leaderId, core.vote.leaderId)
+    if (reason !== null) return raft.note(message.type, message.from, reason)
+    const order = compareLeaderIds(message.vote.leaderId, raft.vote.leaderId)
     const granted = this.refusal(message.from, message.last, message.transfer) === null && order >= 0
     if (granted && order > 0) {
-      core.saveVote(message.vote)
+      raft.saveVote(message.vote)
       this.election.yielded()
     }
     const { from: to, vote: asked } = message
-    const response: VoteResponse = { type: 'vote-response', from: core.id, to, asked, granted, vote: core.vote }
+    const response: VoteResponse = { type: 'vote-response', from: raft.id, to, asked, granted, vote: raft.vote }
     // A grant is a promise: it leaves after the vote, and everything written before it, is on disk.
-    core.outbox.sendAfter(core.voteSeq, response)
+    raft.outbox.sendAfter(raft.voteSeq, response)
   }
 
   /** A ballot belongs to the node that asks for it, and is not committed before anyone has granted it. */
@@ -59,9 +59,9 @@ export class BallotBox {
 
   /** Why `candidate` gets no vote now, whatever its ballot; null when nothing speaks against it. */
   private refusal(candidate: NodeId, last: LogId | null, transfer: boolean): string | null {
-    const { core } = this
-    if (core.recoverUntil !== null) return 'the log is being repaired'
+    const { raft } = this
+    if (raft.recoverUntil !== null) return 'the log is being repaired'
     if (!transfer && this.election.protects(candidate)) return 'a leader is heard'
-    return compareLogIds(last, core.log.last) < 0 ? 'a shorter log' : null
+    return compareLogIds(last, raft.log.last) < 0 ? 'a shorter log' : null
   }
 }

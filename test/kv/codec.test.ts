@@ -23,13 +23,13 @@ import {
 import { readU16, readU32, readU64, readU8 } from '../../src/kv/integers.ts'
 import type { Command, Key, KeyRecord, RowKey } from '../../src/kv/index.ts'
 import {
-  decodeKeyedWrite,
-  decodeKeyedWriteName,
-  encodeKeyedWrite,
-  encodeKeyedWriteName,
+  decodeIdempotentWrite,
+  decodeIdempotentWriteName,
+  encodeIdempotentWrite,
+  encodeIdempotentWriteName,
 } from '../../src/kv/idempotent-write.ts'
-import type { KeyedWrite } from '../../src/kv/idempotent-write.ts'
-import { keptValueRow, keptValueSlotRow, keyedWriteOrderRow, keyedWriteRow } from '../../src/kv/row.ts'
+import type { IdempotentWrite } from '../../src/kv/idempotent-write.ts'
+import { keptValueRow, keptValueSlotRow, idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
@@ -93,9 +93,9 @@ t.test('keys', async (t) => {
     t.throws(() => keyOfRow('\x10a' as RowKey), InvariantError)
   })
 
-  t.test('the order rows of keyed writes ascend with their numbers', async (t) => {
+  t.test('the order rows of idempotent writes ascend with their numbers', async (t) => {
     const numbers = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, 2 ** 53 - 1]
-    const rows = numbers.map(keyedWriteOrderRow)
+    const rows = numbers.map(idempotentWriteOrderRow)
     t.same([...rows].sort(), rows)
     t.equal(new Set(rows).size, numbers.length)
     t.ok(rows.every((row) => row.length === 9))
@@ -286,8 +286,8 @@ t.test('machine state', async (t) => {
   const state = {
     revision: 2 ** 40 + 1,
     digest: 2 ** 53 - 1,
-    keyedFirst: 5,
-    keyedNext: 2 ** 33,
+    idempotentFirst: 5,
+    idempotentNext: 2 ** 33,
     keptValues: [3, 2 ** 40],
   }
   const bytes = encodeMachineState(state)
@@ -305,8 +305,8 @@ t.test('machine state', async (t) => {
   }
 })
 
-t.test('keyed writes', async (t) => {
-  const writes: readonly KeyedWrite[] = [
+t.test('idempotent writes', async (t) => {
+  const writes: readonly IdempotentWrite[] = [
     { fingerprint: 7, result: { type: 'put', revision: 9, createRevision: 3, version: 4, previous: null } },
     {
       fingerprint: 2 ** 53 - 1,
@@ -320,15 +320,15 @@ t.test('keyed writes', async (t) => {
     { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: null } },
     { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: key('é') } },
     { fingerprint: 1, result: { type: 'range-too-large', limit: 3, found: 4 } },
-  ].map((write) => ({ ...write, valueApart: false }) as KeyedWrite)
+  ].map((write) => ({ ...write, valueApart: false }) as IdempotentWrite)
   for (const write of writes) {
-    const bytes = encodeKeyedWrite(write)
-    t.same(JSON.stringify(decodeKeyedWrite(bytes)), JSON.stringify(write))
+    const bytes = encodeIdempotentWrite(write)
+    t.same(JSON.stringify(decodeIdempotentWrite(bytes)), JSON.stringify(write))
     const header = bytes.subarray(0, 34)
     for (let length = 0; length < 34; length++) {
-      mustBeUnreadable(() => decodeKeyedWrite(header.subarray(0, length)))
+      mustBeUnreadable(() => decodeIdempotentWrite(header.subarray(0, length)))
     }
-    eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeKeyedWrite(other)))
+    eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeIdempotentWrite(other)))
     for (const [at, byte] of [
       [1, 0],
       [1, 6],
@@ -340,11 +340,11 @@ t.test('keyed writes', async (t) => {
       // prettier-ignore
       const damaged = Uint8Array.from(bytes)
       damaged[at] = byte
-      t.throws(() => decodeKeyedWrite(damaged), UnreadableStateError, `${byte} at ${at}`)
+      t.throws(() => decodeIdempotentWrite(damaged), UnreadableStateError, `${byte} at ${at}`)
     }
   }
-  t.equal(decodeKeyedWriteName(encodeKeyedWriteName('order-17')), 'order-17')
-  t.throws(() => decodeKeyedWriteName(null), InvariantError)
+  t.equal(decodeIdempotentWriteName(encodeIdempotentWriteName('order-17')), 'order-17')
+  t.throws(() => decodeIdempotentWriteName(null), InvariantError)
 })
 
 function record(): KeyRecord {
@@ -423,19 +423,19 @@ t.test('what peers send is looked at before it is kept', async (t) => {
   })
 
   const name = Buffer.from('once')
-  const write = encodeKeyedWrite({
+  const write = encodeIdempotentWrite({
     fingerprint: 7,
     result: { type: 'condition-failed', currentRevision: null },
     valueApart: false,
   })
   const record = encodeRecord({ createRevision: 1, modRevision: 1, version: 1, lease: 0, value: Buffer.from('x') })
-  const state = { revision: 1, digest: 1, keyedFirst: 3, keyedNext: 5, keptValues: [1] }
+  const state = { revision: 1, digest: 1, idempotentFirst: 3, idempotentNext: 5, keptValues: [1] }
   const rows: [row: RowKey, bytes: Uint8Array][] = [
     [recordRow(key('a')), record],
-    [keyedWriteRow('once'), write],
-    [keyedWriteRow('once 2'), write],
-    [keyedWriteOrderRow(3), name],
-    [keyedWriteOrderRow(4), Buffer.from('once 2')],
+    [idempotentWriteRow('once'), write],
+    [idempotentWriteRow('once 2'), write],
+    [idempotentWriteOrderRow(3), name],
+    [idempotentWriteOrderRow(4), Buffer.from('once 2')],
     [keptValueRow('once'), Buffer.from('value')],
     [keptValueSlotRow(0, 1), name],
   ]
@@ -445,15 +445,15 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     return all
   }
 
-  t.test('the rows of a machine are accepted, all or none of its keyed writes', async (t) => {
+  t.test('the rows of a machine are accepted, all or none of its idempotent writes', async (t) => {
     t.doesNotThrow(() => received(rows).finish(state, 2))
-    t.doesNotThrow(() => received([[recordRow(key('a')), record]]).finish({ ...state, keyedFirst: 5 }, 2))
+    t.doesNotThrow(() => received([[recordRow(key('a')), record]]).finish({ ...state, idempotentFirst: 5 }, 2))
     t.throws(() => received(rows).finish(state, 1), UnreadableStateError, 'more than are remembered')
     for (const missing of [1, 3, 4]) {
       const incomplete = received(rows.filter((_, at) => at !== missing))
-      t.throws(() => incomplete.finish(state, 2), /speaks of 2 keyed writes from 3 on/, `without row ${missing}`)
+      t.throws(() => incomplete.finish(state, 2), /speaks of 2 idempotent writes from 3 on/, `without row ${missing}`)
     }
-    t.throws(() => received(rows).finish({ ...state, keyedFirst: 4, keyedNext: 6 }, 2), UnreadableStateError)
+    t.throws(() => received(rows).finish({ ...state, idempotentFirst: 4, idempotentNext: 6 }, 2), UnreadableStateError)
   })
 
   t.test('what no machine writes is refused', async (t) => {
@@ -466,11 +466,11 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       ['a long key', recordRow('x'.repeat(limits.keyBytesMax + 1) as Key), record, /a key has 4097 bytes/],
       ['a cut record', recordRow(key('a')), record.subarray(0, 5), /record/],
       ['a large value', recordRow(key('a')), Buffer.concat([record, large]), /a value has \d+ bytes/],
-      ['a long name', keyedWriteRow(longName), write, /idempotency key/],
-      ['a name with a space', keyedWriteRow('a b'), write, /idempotency key/],
-      ['a cut keyed write', keyedWriteRow('once'), write.subarray(0, 9), /keyed write/],
-      ['a cut number', rowBytes(keyedWriteOrderRow(3)).subarray(0, 5), name, /is cut off/],
-      ['a number without a name', keyedWriteOrderRow(3), Buffer.alloc(0), /idempotency key/],
+      ['a long name', idempotentWriteRow(longName), write, /idempotency key/],
+      ['a name with a space', idempotentWriteRow('a b'), write, /idempotency key/],
+      ['a cut idempotent write', idempotentWriteRow('once'), write.subarray(0, 9), /idempotent write/],
+      ['a cut number', rowBytes(idempotentWriteOrderRow(3)).subarray(0, 5), name, /is cut off/],
+      ['a number without a name', idempotentWriteOrderRow(3), Buffer.alloc(0), /idempotency key/],
       ['a kept value without a name', keptValueRow(''), name, /idempotency key/],
       ['a kept value without bytes', keptValueRow('once'), Buffer.alloc(0), /a kept value has 0 bytes/],
       ['a large kept value', keptValueRow('once'), large, /a kept value has 16777217 bytes/],

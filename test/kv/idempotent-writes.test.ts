@@ -1,7 +1,7 @@
 import t from 'tap'
 import { fingerprintOf } from '../../src/kv/index.ts'
 import type { Command, CommandResult } from '../../src/kv/index.ts'
-import { keyedWriteOrderRow, keyedWriteRow } from '../../src/kv/row.ts'
+import { idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { BatchStore, del, deleteRange, put } from './support/batch-store.ts'
@@ -101,7 +101,7 @@ t.test('the bytes of replaced values are bounded, and a retry says when the valu
   t.test('the same in every batching, and after a restart', async (t) => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = new SeededRandom(seed)
-      const options = { keptValues, keyedWritesMax: random.integer(2, 9) }
+      const options = { keptValues, idempotentWritesMax: random.integer(2, 9) }
       let batched = new BatchStore(options)
       const single = new BatchStore(options)
       for (let round = 0; round < 40; round++) {
@@ -133,7 +133,7 @@ t.test('the same name with another request is refused, and keeps its first answe
 })
 
 t.test('a write and its retries in one batch are executed once', async (t) => {
-  const store = new BatchStore({ keyedWritesMax: 2 })
+  const store = new BatchStore({ idempotentWritesMax: 2 })
   const x = named('x', put('a', '1', { condition: { type: 'absent' } }))
   const results = store.execute(x, x, named('x', del('a')), named('y', put('b', '1')), x)
   t.same(
@@ -142,51 +142,54 @@ t.test('a write and its retries in one batch are executed once', async (t) => {
   )
   t.same(results[1], results[0])
   t.same(results[4], results[0])
-  t.match(store.machine.state(), { revision: 4, keyedFirst: 0, keyedNext: 2 })
+  t.match(store.machine.state(), { revision: 4, idempotentFirst: 0, idempotentNext: 2 })
 })
 
-t.test('exactly the last keyed writes are remembered', async (t) => {
+t.test('exactly the last idempotent writes are remembered', async (t) => {
   const limit = 5
-  const store = new BatchStore({ keyedWritesMax: limit })
+  const store = new BatchStore({ idempotentWritesMax: limit })
   for (let n = 0; n < 12; n++) {
     store.one(named(`w${n}`, put('a', `${n}`)))
-    const kept = Array.from({ length: 12 }, (_, i) => i).filter((i) => store.rows.has(keyedWriteRow(`w${i}`)))
+    const kept = Array.from({ length: 12 }, (_, i) => i).filter((i) => store.rows.has(idempotentWriteRow(`w${i}`)))
     const from = Math.max(0, n - limit + 1)
     t.same(
       kept,
       Array.from({ length: n - from + 1 }, (_, i) => from + i),
       `after ${n + 1}`,
     )
-    t.match(store.machine.state(), { keyedFirst: from, keyedNext: n + 1 })
+    t.match(store.machine.state(), { idempotentFirst: from, idempotentNext: n + 1 })
     t.equal(store.rows.size, 1 + 2 * kept.length, 'a forgotten write leaves no row behind')
   }
   t.match(store.one(named('w7', put('a', '7'))), { revision: 8 }, 'the oldest kept one')
   const again = store.one(named('w6', put('a', '6')))
   t.match(again, { type: 'put', revision: 14 }, 'one that was forgotten is a new write')
-  t.notOk(store.rows.has(keyedWriteRow('w7')))
+  t.notOk(store.rows.has(idempotentWriteRow('w7')))
 })
 
 t.test('a retry does not make its write younger', async (t) => {
-  const store = new BatchStore({ keyedWritesMax: 2 })
+  const store = new BatchStore({ idempotentWritesMax: 2 })
   store.execute(named('x', put('a', '1')), named('y', put('b', '1')))
   store.one(named('x', put('a', '1')))
   store.one(named('z', put('c', '1')))
-  t.notOk(store.rows.has(keyedWriteRow('x')))
-  t.ok(store.rows.has(keyedWriteRow('y')))
+  t.notOk(store.rows.has(idempotentWriteRow('x')))
+  t.ok(store.rows.has(idempotentWriteRow('y')))
 })
 
-t.test('a batch with more keyed writes than are remembered forgets some of its own', async (t) => {
-  const store = new BatchStore({ keyedWritesMax: 3 })
+t.test('a batch with more idempotent writes than are remembered forgets some of its own', async (t) => {
+  const store = new BatchStore({ idempotentWritesMax: 3 })
   const batch = Array.from({ length: 10 }, (_, n) => named(`w${n}`, put(`k${n}`, '1')))
   store.execute(...batch)
-  t.same([...store.rows.keys()].filter((row) => row.startsWith('\x10')).sort(), ['w7', 'w8', 'w9'].map(keyedWriteRow))
-  t.match(store.machine.state(), { keyedFirst: 7, keyedNext: 10 })
+  t.same(
+    [...store.rows.keys()].filter((row) => row.startsWith('\x10')).sort(),
+    ['w7', 'w8', 'w9'].map(idempotentWriteRow),
+  )
+  t.match(store.machine.state(), { idempotentFirst: 7, idempotentNext: 10 })
 })
 
 t.test('a lost order row stops the machine', async (t) => {
-  const store = new BatchStore({ keyedWritesMax: 1 })
+  const store = new BatchStore({ idempotentWritesMax: 1 })
   store.one(named('x', put('a', '1')))
-  store.rows.delete(keyedWriteOrderRow(0))
+  store.rows.delete(idempotentWriteOrderRow(0))
   t.throws(() => store.one(named('y', put('a', '1'))), InvariantError)
 })
 
@@ -196,8 +199,8 @@ t.test(
     for (let seed = 1; seed <= 60; seed++) {
       const random = new SeededRandom(seed)
       const limit = random.integer(1, 7)
-      let batched = new BatchStore({ keyedWritesMax: limit })
-      const single = new BatchStore({ keyedWritesMax: limit })
+      let batched = new BatchStore({ idempotentWritesMax: limit })
+      const single = new BatchStore({ idempotentWritesMax: limit })
       const remembered = new Map<string, { readonly fingerprint: number; readonly result: string }>()
       for (let round = 0; round < 50; round++) {
         const batch = Array.from({ length: random.integer(1, 12) }, () => randomKeyed(random))
@@ -222,7 +225,7 @@ t.test(
       t.same(batched.dump(), single.dump(), `seed ${seed}`)
       t.same(batched.machine.state(), single.machine.state())
       const names = [...batched.rows.keys()].filter((row) => row.startsWith('\x10'))
-      t.same(names.sort(), [...remembered.keys()].map(keyedWriteRow).sort())
+      t.same(names.sort(), [...remembered.keys()].map(idempotentWriteRow).sort())
     }
   },
 )

@@ -25,7 +25,7 @@ t.test('put', async (t) => {
     t.same(store.one(put('a', '2')), { type: 'put', revision: 8, createRevision: 7, version: 2, previous: null })
     store.one(del('a'))
     t.same(store.one(put('a', '3')), { type: 'put', revision: 10, createRevision: 10, version: 1, previous: null })
-    t.match(store.machine.state(), { revision: 10, keyedFirst: 0, keyedNext: 0 })
+    t.match(store.machine.state(), { revision: 10, idempotentFirst: 0, idempotentNext: 0 })
     t.same(records(store), { a: { createRevision: 10, modRevision: 10, version: 1, lease: 0, value: '3' } })
   })
 
@@ -222,12 +222,12 @@ t.test('beliefs', async (t) => {
   t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is used once')
   store.revision = 0.5
   t.throws(() => store.one(put('a', '2')), InvariantError, 'a revision is an integer')
-  t.throws(() => new KvMachine({ ...MACHINE_OPTIONS, keyedWritesMax: 0 }, null), InvariantError)
+  t.throws(() => new KvMachine({ ...MACHINE_OPTIONS, idempotentWritesMax: 0 }, null), InvariantError)
   t.throws(
     () =>
       new KvMachine(
-        { ...MACHINE_OPTIONS, keyedWritesMax: 4 },
-        { revision: 1, digest: 0, keyedFirst: 0, keyedNext: 5, keptValues: [0] },
+        { ...MACHINE_OPTIONS, idempotentWritesMax: 4 },
+        { revision: 1, digest: 0, idempotentFirst: 0, idempotentNext: 5, keptValues: [0] },
       ),
     InvariantError,
   )
@@ -236,7 +236,7 @@ t.test('beliefs', async (t) => {
 t.test('a store that follows random commands in random batches is what a plain map would be', async (t) => {
   for (let seed = 1; seed <= 40; seed++) {
     const random = new SeededRandom(seed)
-    let store = new BatchStore({ keyedWritesMax: 3 })
+    let store = new BatchStore({ idempotentWritesMax: 3 })
     const model = new Model()
     for (let round = 0; round < 60; round++) {
       const commands = Array.from({ length: random.integer(1, 8) }, () => randomCommand(random, model.revision))
@@ -265,9 +265,9 @@ t.test('digest', async (t) => {
       for (let seed = 1; seed <= 20; seed++) {
         const random = new SeededRandom(seed)
         const commands = Array.from({ length: 200 }, () => randomCommand(random, 100))
-        const one = new BatchStore({ keyedWritesMax: 5 })
+        const one = new BatchStore({ idempotentWritesMax: 5 })
         one.execute(...commands)
-        let other = new BatchStore({ keyedWritesMax: 5 })
+        let other = new BatchStore({ idempotentWritesMax: 5 })
         for (let at = 0; at < commands.length;) {
           const next = at + random.integer(1, 10)
           other.execute(...commands.slice(at, next))

@@ -2,7 +2,7 @@ import { PROTOCOL_VERSION } from '../../src/transport/frame-header.ts'
 import t, { type Test } from 'tap'
 import type { MemberSpec } from '../../src/node/membership/api-views.ts'
 import { Peers } from '../../src/node/peers/peers.ts'
-import { Routes } from '../../src/node/peers/dial-addresses.ts'
+import { DialAddresses } from '../../src/node/peers/dial-addresses.ts'
 import type { Hello } from '../../src/ports/transport.ts'
 import { nodeId, NO_MEMBERSHIP } from '../../src/raft/index.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
@@ -155,7 +155,7 @@ t.test('routes: which of two addresses is dialled', async (t) => {
   let connected = false
   const id = nodeId(2)
   const members = (raft: string) => new Map([[id, { raft, api: 'http://x:1' }]])
-  const routes = new Routes({ now: () => now, isConnected: () => connected, patienceMs: 500, saidMax: 2 })
+  const routes = new DialAddresses({ now: () => now, isConnected: () => connected, patienceMs: 500, saidMax: 2 })
   t.equal(routes.addressOf(id), null)
   t.notOk(routes.announce(nodeId(9), 'z'), 'a stranger')
   t.ok(routes.isWhereItLives(id))

@@ -1,6 +1,6 @@
 /** Entries that a leader looks up for a follower: what is sent, and what is not, when they come late, in part, or never. */
 import t from 'tap'
-import { Outbox } from '../../src/node/driver/append-sender.ts'
+import { AppendSender } from '../../src/node/driver/append-sender.ts'
 import type { PeerMessage, Transport } from '../../src/ports/transport.ts'
 import type { AppendPlan, LogBatch, LogIndex } from '../../src/raft/index.ts'
 import { indexOf, logIndex, nodeId, term } from '../../src/raft/index.ts'
@@ -47,9 +47,9 @@ interface Reading {
   readonly reject: (error: Error) => void
 }
 
-/** An outbox whose entries are all on disk, and whose reads end when the test says so. */
-function slowOutbox(): {
-  outbox: Outbox
+/** An append sender whose entries are all on disk, and whose reads end when the test says so. */
+function slowSender(): {
+  sender: AppendSender
   sent: () => string[]
   reads: Reading[]
   faults: Error[]
@@ -60,7 +60,7 @@ function slowOutbox(): {
   const faults: Error[] = []
   const leads = { value: true }
   const transport: Pick<Transport, 'send'> = { send: (message) => messages.push(shown(message)) }
-  const outbox = new Outbox(
+  const sender = new AppendSender(
     { frameBytesMax: 100 },
     {
       transport: transport as Transport,
@@ -70,7 +70,7 @@ function slowOutbox(): {
       onFault: (error) => faults.push(error),
     },
   )
-  return { outbox, sent: () => messages.splice(0), reads, faults, leads }
+  return { sender, sent: () => messages.splice(0), reads, faults, leads }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -78,11 +78,11 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 t.test(
   'what is read in parts is sent in parts, each behind the one before; heartbeats do not wait for it',
   async (t) => {
-    const { outbox, sent, reads } = slowOutbox()
-    outbox.send(plan(0, 5))
-    outbox.send(plan(5, 6))
-    outbox.send(plan(0, 0))
-    outbox.send(plan(5, 6, 3))
+    const { sender, sent, reads } = slowSender()
+    sender.send(plan(0, 5))
+    sender.send(plan(5, 6))
+    sender.send(plan(0, 0))
+    sender.send(plan(5, 6, 3))
     t.same(sent(), ['2>0..0'])
     t.same(reads.splice(1, 1)[0]?.first, 6, 'another peer is read for at once')
     reads.shift()?.resolve([batch(1, 2), batch(3, 3)])
@@ -99,9 +99,9 @@ t.test(
 )
 
 t.test('nothing is sent of what was purged or replaced while it was read', async (t) => {
-  const { outbox, sent, reads, leads, faults } = slowOutbox()
-  outbox.send(plan(0, 5))
-  outbox.send(plan(5, 6))
+  const { sender, sent, reads, leads, faults } = slowSender()
+  sender.send(plan(0, 5))
+  sender.send(plan(5, 6))
   reads.shift()?.resolve(null)
   await turn()
   t.same(sent(), [], 'purged: the core finds that nothing is acknowledged')
@@ -109,7 +109,7 @@ t.test('nothing is sent of what was purged or replaced while it was read', async
   await turn()
   t.same(sent(), [], 'nothing where something should be: not read again and again')
   t.same(reads, [])
-  outbox.send(plan(0, 5))
+  sender.send(plan(0, 5))
   leads.value = false
   reads.shift()?.resolve([batch(1, 5)])
   await turn()
@@ -118,8 +118,8 @@ t.test('nothing is sent of what was purged or replaced while it was read', async
 })
 
 t.test('a log that cannot be read stops the node, and sends nothing', async (t) => {
-  const { outbox, sent, reads, faults } = slowOutbox()
-  outbox.send(plan(0, 5))
+  const { sender, sent, reads, faults } = slowSender()
+  sender.send(plan(0, 5))
   reads.shift()?.reject(new Error('EIO'))
   await turn()
   t.match(faults, [{ message: 'EIO' }])

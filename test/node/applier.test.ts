@@ -11,7 +11,7 @@ import { NO_MEMBERSHIP, logIndex, nodeId, term, type LogBatch } from '../../src/
 import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
 
 const OPTIONS: KvMachineOptions = {
-  keyedWritesMax: 100,
+  idempotentWritesMax: 100,
   keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 1_000_000, slots: 4 }] },
   rangeDeleteKeysMax: 10,
 }

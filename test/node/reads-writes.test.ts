@@ -101,7 +101,7 @@ t.test('conditions are judged where the write takes effect', async (t) => {
 t.test(
   'a write with an idempotency key takes effect once: a retry gets the first answer, on every node, for ever',
   async (t) => {
-    const { c, leader, followers } = await formed(t, [1, 2, 3], { keyedWritesMax: 5 })
+    const { c, leader, followers } = await formed(t, [1, 2, 3], { idempotentWritesMax: 5 })
     const tag = { key: 'request-1', fingerprint: 17 }
     const first = await c.on(leader).put('a', '1', { idempotency: tag })
     await c.on(leader).put('a', '2')
@@ -366,15 +366,18 @@ t.test('a failure that nobody expected on the leader stops it, and is told to wh
   const asking = c.at(one).node.running
   if (replica === null || asking === null) throw new Error('the nodes do not run')
   for (const body of [null, 7, 'x', { voters: 'x' }, { voters: [0] }, { voters: [1], retain: 1 }]) {
-    await refused(asking.control.call('change-voters', body, 1_000, false), 'invalid-request')
+    await refused(asking.leaderCalls.call('change-voters', body, 1_000, false), 'invalid-request')
   }
-  await refused(asking.control.call('add-learner', { member: { id: 4 }, wait: true }, 1_000, false), 'invalid-request')
-  await refused(asking.control.call('transfer', 'x', 1_000, false), 'invalid-request')
+  await refused(
+    asking.leaderCalls.call('add-learner', { member: { id: 4 }, wait: true }, 1_000, false),
+    'invalid-request',
+  )
+  await refused(asking.leaderCalls.call('transfer', 'x', 1_000, false), 'invalid-request')
   t.same(c.faults, [], 'what a peer says ends nobody')
   const anything = (value: unknown) => ({ value })
-  replica.control.handle('broken', anything, () => Promise.reject(new TypeError('a bug')))
+  replica.leaderCalls.handle('broken', anything, () => Promise.reject(new TypeError('a bug')))
   const began = c.clock.now()
-  await refused(asking.control.call('broken', null, 10_000, false), 'internal')
+  await refused(asking.leaderCalls.call('broken', null, 10_000, false), 'internal')
   t.ok(c.clock.now() - began < 100, 'at once, not at its deadline')
   await c.until('the leader has stopped itself', () => c.faults.length === 1)
   t.match(c.faults.splice(0), [{ node: leader, error: { message: 'a bug' } }])

@@ -218,7 +218,7 @@ class Liar {
 
   private logId(): LogId | null {
     if (this.chance(0.1)) return null
-    const { log } = this.solo.raft.inspect().core
+    const { log } = this.solo.raft.inspect().state
     const known = log.logIdAt(logIndex(this.random.integer(Math.max(0, log.purgedIndex), log.lastIndex + 1)))
     if (known !== null && this.chance(0.7)) return known
     const around = this.solo.view.vote.leaderId.term

@@ -20,7 +20,7 @@ import { HistoryCheck } from './oracles/history.ts'
 const A = 'a' as Key
 const leaderId = { term: term(1), nodeId: nodeId(1) }
 const OPTIONS = {
-  machine: { keyedWritesMax: 10, keptValues: { inlineBytesMax: 1000, rings: [] }, rangeDeleteKeysMax: 10 },
+  machine: { idempotentWritesMax: 10, keptValues: { inlineBytesMax: 1000, rings: [] }, rangeDeleteKeysMax: 10 },
   leasesHold: true,
   stepsMax: 1_000,
 }
@@ -133,7 +133,7 @@ t.test('a state on disk is that of the model at its index', (t) => {
     encodeStateMeta({
       applied: { leaderId, index: logIndex(index) },
       membership: NO_MEMBERSHIP,
-      machine: { revision: index, digest: 0, keyedFirst: 0, keyedNext: 0, keptValues: [] },
+      machine: { revision: index, digest: 0, idempotentFirst: 0, idempotentNext: 0, keptValues: [] },
     })
   const image = (index: number, value: string, version: number): StateImage => {
     const image = new StateImage()

@@ -23,7 +23,7 @@ const QUICK_BUGS = [
   'flush-skipped',
   'forwarded-twice',
   'conflicting-entries-kept',
-  'keyed-writes-repeated',
+  'idempotent-writes-repeated',
 ]
 const QUICK_SEEDS_MAX = 30
 

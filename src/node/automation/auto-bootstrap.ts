@@ -11,18 +11,18 @@ import type {
 import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy } from '../../ports/transport.ts'
 import { clusterIdOf, hasToken, tokenDigest } from '../codec/cluster-id.ts'
-import type { Formation } from '../membership/bootstrap.ts'
+import type { Bootstrap } from '../membership/bootstrap.ts'
 import type { Logger, NodeOptions } from '../options.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
-import type { Scout } from './peer-discovery.ts'
-import { Verdict } from './decision-log.ts'
+import type { PeerDiscovery } from './peer-discovery.ts'
+import { DecisionLog } from './decision-log.ts'
 import { membershipOfVoters } from '../membership/api-views.ts'
 
-export interface FounderDependencies {
+export interface AutoBootstrapDependencies {
   readonly replica: Replica
-  readonly formation: Formation
-  readonly scout: Scout
+  readonly bootstrap: Bootstrap
+  readonly peerDiscovery: PeerDiscovery
   readonly pledges: Pledges
   readonly clock: Clock
   readonly logger: Logger
@@ -50,12 +50,12 @@ const SHOWN = {
  * What this node would form is part of what it answers to probes. It may change at any time; what it has pledged itself to does not,
  * until it is proven that nobody can form it any more.
  */
-export class Founder {
+export class AutoBootstrap {
   private readonly options: NodeOptions
   private readonly plan: AutomationPlan
-  private readonly deps: FounderDependencies
+  private readonly deps: AutoBootstrapDependencies
   private readonly rules: FormationRules
-  private readonly verdict: Verdict
+  private readonly decisionLog: DecisionLog
   private readonly startedAt: number
   private published: string | null = null
   /** Members that have given the pledge of this node, too, in the round of this node's. */
@@ -70,7 +70,7 @@ export class Founder {
     options: NodeOptions,
     plan: AutomationPlan,
     { expected, delayMs }: NonNullable<AutomationPlan['formation']>,
-    deps: FounderDependencies,
+    deps: AutoBootstrapDependencies,
   ) {
     this.options = options
     this.plan = plan
@@ -84,7 +84,7 @@ export class Founder {
       carriesToken: (clusterId) => hasToken(clusterId, clusterToken, hash),
       clusterIdOf: (members: readonly Place[]) => clusterIdOf(membershipOfVoters(members), clusterToken, hash),
     }
-    this.verdict = new Verdict('formation', deps)
+    this.decisionLog = new DecisionLog('formation', deps)
     this.startedAt = clock.now()
   }
 
@@ -100,16 +100,16 @@ export class Founder {
 
   /** A cluster that was begun beside one that this node has met is not helped to its first leader (`isLed` is false). */
   mayAdopt(clusterId: string, isLed: boolean): boolean {
-    this.remember(this.deps.scout.sightings())
+    this.remember(this.deps.peerDiscovery.sightings())
     const { metCluster } = this.deps.pledges
     return isLed || metCluster === null || clusterId === metCluster
   }
 
   status() {
     const { expected } = this.rules
-    const stance = this.verdict.view()
+    const stance = this.decisionLog.view()
     // A member does not look around for its cluster any more: what it knows of the addresses is nothing, or old.
-    const sightings = stance.decision === 'resume' ? [] : this.deps.scout.sightings().map(describe)
+    const sightings = stance.decision === 'resume' ? [] : this.deps.peerDiscovery.sightings().map(describe)
     return { ...stance, seen: this.seen, expected, failure: this.trouble, sightings }
   }
 
@@ -120,7 +120,7 @@ export class Founder {
     this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
     // What came in the way of forming a cluster does not matter to a node that forms none.
     if (decision.kind !== 'wait' && decision.kind !== 'form' && decision.kind !== 'agree') this.trouble = null
-    this.verdict.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
+    this.decisionLog.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
     this.published = decision.proposal?.clusterId ?? null
     switch (decision.kind) {
       case 'agree':
@@ -134,10 +134,10 @@ export class Founder {
   }
 
   private judge(): FormationDecision {
-    const { replica, scout, clock, pledges } = this.deps
+    const { replica, peerDiscovery, clock, pledges } = this.deps
     const { id, addresses, incarnation } = this.options
     const { last } = replica.raft.view()
-    const sightings = scout.sightings()
+    const sightings = peerDiscovery.sightings()
     this.remember(sightings)
     this.count(sightings)
     const self = {
@@ -158,7 +158,7 @@ export class Founder {
       sinceStartMs: clock.now() - this.startedAt,
       metCluster: pledges.metCluster,
       sightings,
-      discoveryProblem: scout.problem,
+      discoveryProblem: peerDiscovery.problem,
     })
   }
 
@@ -210,7 +210,7 @@ export class Founder {
 
   /** A list that nobody has agreed to yet is asked about once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
   private async agree(proposal: Pledge, shared: number | null): Promise<void> {
-    const { formation, pledges, logger } = this.deps
+    const { bootstrap: formation, pledges, logger } = this.deps
     if (shared === null) await formation.confirm(proposal, this.plan.probeTimeoutMs)
     const round = shared ?? Math.max(pledges.round, ...this.roundsOf(proposal)) + 1
     // It may have been brought into a cluster while it asked.
@@ -224,14 +224,14 @@ export class Founder {
   }
 
   private roundsOf({ members }: Pledge): number[] {
-    return this.deps.scout.sightings().flatMap((sighting) => {
+    return this.deps.peerDiscovery.sightings().flatMap((sighting) => {
       if (sighting.kind !== 'node' || !members.some(({ id }) => id === sighting.node.id)) return []
       return [sighting.node.candidacy?.round ?? 0]
     })
   }
 
   private async form({ members, clusterId }: Pledge): Promise<void> {
-    const { formation, logger } = this.deps
+    const { bootstrap: formation, logger } = this.deps
     await formation.initialize(members, 'appended', FORM_TIMEOUT_MS, { agreed: true })
     this.trouble = null
     logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')

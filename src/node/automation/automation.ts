@@ -6,18 +6,18 @@ import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
 import { reachable } from '../../config/setting.ts'
 import { readJoin } from '../membership/call-bodies.ts'
 import type { Changes } from '../membership/changes.ts'
-import { Founder } from './auto-bootstrap.ts'
-import type { Formation } from '../membership/bootstrap.ts'
+import { AutoBootstrap } from './auto-bootstrap.ts'
+import type { Bootstrap } from '../membership/bootstrap.ts'
 import type { Logger, NodeOptions } from '../options.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
-import { Scout } from './peer-discovery.ts'
-import { Steward } from './membership-autopilot.ts'
+import { PeerDiscovery } from './peer-discovery.ts'
+import { MembershipAutopilot } from './membership-autopilot.ts'
 
 export interface AutomationDependencies {
   readonly replica: Replica
-  readonly formation: Formation
+  readonly bootstrap: Bootstrap
   readonly changes: Changes
   readonly pledges: Pledges
   readonly peers: Peers
@@ -84,9 +84,9 @@ export const MANUAL: AutomationStatus = {
 export class Automation {
   private readonly plan: AutomationPlan
   private readonly deps: AutomationDependencies
-  private readonly scout: Scout | null
-  private readonly founder: Founder | null
-  private readonly steward: Steward
+  private readonly peerDiscovery: PeerDiscovery | null
+  private readonly autoBootstrap: AutoBootstrap | null
+  private readonly membershipAutopilot: MembershipAutopilot
   /** Addresses of nodes that wish to join, which the leader is being told of, and until when it need not be told again. */
   private readonly passedOn = new Map<string, number>()
   private stage = ''
@@ -101,17 +101,17 @@ export class Automation {
     this.deps = deps
     this.lostAfterMs = options.electionTimeoutMsMax * LOST_TIMEOUTS
     const { formation } = plan
-    this.scout = formation === null ? null : this.makeScout(options, formation)
-    this.founder =
-      formation === null || this.scout === null
+    this.peerDiscovery = formation === null ? null : this.makePeerDiscovery(options, formation)
+    this.autoBootstrap =
+      formation === null || this.peerDiscovery === null
         ? null
-        : new Founder(options, plan, formation, { ...deps, scout: this.scout })
-    this.steward = new Steward(options, plan, {
+        : new AutoBootstrap(options, plan, formation, { ...deps, peerDiscovery: this.peerDiscovery })
+    this.membershipAutopilot = new MembershipAutopilot(options, plan, {
       ...deps,
       joinable: () => this.joinable(),
       moved: () => deps.peers.whereabouts.moved,
     })
-    deps.replica.control.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
+    deps.replica.leaderCalls.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
   }
 
   start(): void {
@@ -121,20 +121,20 @@ export class Automation {
   stop(): void {
     this.stopped = true
     this.cancelTurn?.()
-    this.scout?.stop()
+    this.peerDiscovery?.stop()
   }
 
   mayAdopt(clusterId: string, isLed: boolean): boolean {
-    return this.founder?.mayAdopt(clusterId, isLed) ?? true
+    return this.autoBootstrap?.mayAdopt(clusterId, isLed) ?? true
   }
 
   candidacy(): Candidacy | null {
-    return this.founder?.candidacy() ?? null
+    return this.autoBootstrap?.candidacy() ?? null
   }
 
   /** A node has been let in to ask who this one is. If it is no member, it may wish to become one. */
   onHello({ purpose, from, addresses }: Hello): void {
-    if (this.scout === null || purpose !== 'probe' || from === 0 || addresses.raft === '') return
+    if (this.peerDiscovery === null || purpose !== 'probe' || from === 0 || addresses.raft === '') return
     const { replica, clock } = this.deps
     const { state, leader, last, effective } = replica.raft.view()
     if (effective.membership.nodes.has(from)) return
@@ -145,36 +145,37 @@ export class Automation {
     if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
     this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
     // If this fails, the node asks again.
-    replica.control.call('join', { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true).catch(() => undefined)
+    replica.leaderCalls.call('join', { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true).catch(() => undefined)
   }
 
   status(): AutomationStatus {
-    const { founder } = this
-    const formation = founder === null ? MANUAL.formation : { mode: 'automatic' as const, ...founder.status() }
-    return { formation, ...this.steward.status() }
+    const { autoBootstrap } = this
+    const formation =
+      autoBootstrap === null ? MANUAL.formation : { mode: 'automatic' as const, ...autoBootstrap.status() }
+    return { formation, ...this.membershipAutopilot.status() }
   }
 
   private turn(): void {
     if (this.stopped) return
-    if (this.scout !== null) this.lookAround(this.scout)
-    this.founder?.decide()
-    this.steward.decide()
+    if (this.peerDiscovery !== null) this.lookAround(this.peerDiscovery)
+    this.autoBootstrap?.decide()
+    this.membershipAutopilot.decide()
     this.cancelTurn = this.deps.clock.after(this.plan.intervalMs, () => this.turn())
   }
 
-  private lookAround(scout: Scout): void {
+  private lookAround(peerDiscovery: PeerDiscovery): void {
     const { state, last, effective } = this.deps.replica.raft.view()
     const isLost = this.isLost()
     // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
     const stage = `${state === 'leader'} ${isLost} ${indexOf(effective.logId)}`
-    if (stage !== this.stage) scout.forget()
+    if (stage !== this.stage) peerDiscovery.forget()
     this.stage = stage
-    if (last === null) scout.look(1, NOTHING)
-    else if (this.deps.isOutside()) scout.look(LEADER_PACE, NOTHING)
+    if (last === null) peerDiscovery.look(1, NOTHING)
+    else if (this.deps.isOutside()) peerDiscovery.look(LEADER_PACE, NOTHING)
     // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
     else if (state === 'leader' && this.plan.formation?.autoJoin === true)
-      scout.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
-    else if (isLost) this.lookForMembers(scout)
+      peerDiscovery.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
+    else if (isLost) this.lookForMembers(peerDiscovery)
   }
 
   /** No leader is heard for so long that the others may be elsewhere by now, all of them. */
@@ -186,19 +187,19 @@ export class Automation {
     return this.leaderlessSince !== null && now - this.leaderlessSince >= this.lostAfterMs
   }
 
-  private lookForMembers(scout: Scout): void {
-    for (const sighting of scout.sightings())
+  private lookForMembers(peerDiscovery: PeerDiscovery): void {
+    for (const sighting of peerDiscovery.sightings())
       if (sighting.kind === 'node') this.deps.peers.onFound({ ...sighting.node, id: nodeId(sighting.node.id) })
-    scout.look(1, NOTHING)
+    peerDiscovery.look(1, NOTHING)
   }
 
   /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */
   private invite(raft: string): void {
-    if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.scout?.add(raft)
+    if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.peerDiscovery?.add(raft)
   }
 
   private sightings(): readonly Sighting[] {
-    return this.scout?.sightings() ?? []
+    return this.peerDiscovery?.sightings() ?? []
   }
 
   private joinable(): Place[] {
@@ -210,7 +211,7 @@ export class Automation {
   }
 
   private isPristine({ clusterId, initialized, candidacy }: NodeFacts): boolean {
-    return clusterId === null && !initialized && candidacy !== null && candidacy.token === this.founder?.token
+    return clusterId === null && !initialized && candidacy !== null && candidacy.token === this.autoBootstrap?.token
   }
 
   /**
@@ -228,11 +229,14 @@ export class Automation {
     return leaderId === null ? membershipAt.index > indexOf(last) : !sameLeaderId(leaderId, membershipAt.leaderId)
   }
 
-  private makeScout(options: NodeOptions, { discovery }: NonNullable<AutomationPlan['formation']>): Scout {
+  private makePeerDiscovery(
+    options: NodeOptions,
+    { discovery }: NonNullable<AutomationPlan['formation']>,
+  ): PeerDiscovery {
     const { intervalMs, probeTimeoutMs } = this.plan
     const { raft } = options.addresses
     const { membersMax: addressesMax, discoveryProbesMax: probesMax } = limits
-    return new Scout({ raft, intervalMs, probeTimeoutMs, addressesMax, probesMax }, { ...this.deps, discovery })
+    return new PeerDiscovery({ raft, intervalMs, probeTimeoutMs, addressesMax, probesMax }, { ...this.deps, discovery })
   }
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../options.ts'
 
 /** What was decided last and why, and since when: logged when it changes, and only then. */
-export class Verdict {
+export class DecisionLog {
   private readonly about: string
   private readonly clock: Clock
   private readonly logger: Logger

@@ -14,10 +14,10 @@ import { indexOf } from '../../raft/index.ts'
 import type { Changes, VoterChange } from '../membership/changes.ts'
 import type { Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
-import { Verdict } from './decision-log.ts'
+import { DecisionLog } from './decision-log.ts'
 import { votersOfMembership } from '../membership/api-views.ts'
 
-export interface StewardDependencies {
+export interface MembershipAutopilotDependencies {
   readonly replica: Replica
   readonly changes: Changes
   readonly clock: Clock
@@ -36,14 +36,14 @@ const PUT_OFF_INTERVALS = 10
 type Stated = Pick<JoiningDecision | AutopilotDecision, 'kind' | 'reason'>
 
 /** The leader's part of the automation: takes nodes in, lets them vote, and parts with those that are gone. One change at a time. */
-export class Steward {
+export class MembershipAutopilot {
   private readonly options: NodeOptions
   private readonly plan: AutomationPlan
-  private readonly deps: StewardDependencies
-  private readonly joining: Verdict
-  private readonly autopilot: Verdict
+  private readonly deps: MembershipAutopilotDependencies
+  private readonly joining: DecisionLog
+  private readonly autopilot: DecisionLog
   /** The node that a decision is about. */
-  private readonly concerned = new Map<Verdict, number>()
+  private readonly concerned = new Map<DecisionLog, number>()
   /** Since when a learner keeps up. */
   private readonly stableSince = new Map<NodeId, number>()
   /** Since when this leader has it among its members: nobody is missed from before. */
@@ -53,12 +53,12 @@ export class Steward {
   private readonly troubles = new Map<number, string>()
   private changing = false
 
-  constructor(options: NodeOptions, plan: AutomationPlan, deps: StewardDependencies) {
+  constructor(options: NodeOptions, plan: AutomationPlan, deps: MembershipAutopilotDependencies) {
     this.options = options
     this.plan = plan
     this.deps = deps
-    this.joining = new Verdict('joining', deps)
-    this.autopilot = new Verdict('autopilot', deps)
+    this.joining = new DecisionLog('joining', deps)
+    this.autopilot = new DecisionLog('autopilot', deps)
   }
 
   status() {
@@ -96,13 +96,13 @@ export class Steward {
   }
 
   /** What is tried again and again without success stays the decision in between, and is logged once. */
-  private note(verdict: Verdict, { kind, reason }: Stated, id: number | null, leading: boolean): void {
-    const last = this.concerned.get(verdict)
+  private note(decisionLog: DecisionLog, { kind, reason }: Stated, id: number | null, leading: boolean): void {
+    const last = this.concerned.get(decisionLog)
     const isPause = id === null && leading && last !== undefined && this.putOff.has(last)
     if (isPause || (id !== null && this.troubles.has(id))) return
-    if (id === null) this.concerned.delete(verdict)
-    else this.concerned.set(verdict, id)
-    verdict.note(kind, reason, verdict === this.autopilot ? { mode: this.plan.autopilot.mode } : {})
+    if (id === null) this.concerned.delete(decisionLog)
+    else this.concerned.set(decisionLog, id)
+    decisionLog.note(kind, reason, decisionLog === this.autopilot ? { mode: this.plan.autopilot.mode } : {})
   }
 
   private replace(decision: Exclude<AutopilotDecision, { kind: 'none' }>): void {

@@ -4,7 +4,7 @@ import type { Discovery } from '../../ports/discovery.ts'
 import type { NodeReport, ProbeOutcome, Transport } from '../../ports/transport.ts'
 import { votersOfMembership } from '../membership/api-views.ts'
 
-export interface ScoutOptions {
+export interface PeerDiscoveryOptions {
   /** Where this node is reached. */
   readonly raft: string
   readonly intervalMs: number
@@ -14,7 +14,7 @@ export interface ScoutOptions {
   readonly probesMax: number
 }
 
-export interface ScoutDependencies {
+export interface PeerDiscoveryDependencies {
   readonly transport: Transport
   readonly clock: Clock
   readonly discovery: Discovery
@@ -39,9 +39,9 @@ const BACKOFF_MAX = 8
 const KEPT_INTERVALS = 40
 
 /** Asks the addresses that discovery finds, again and again, who is there. Remembers the last answer of each. */
-export class Scout {
-  private readonly options: ScoutOptions
-  private readonly deps: ScoutDependencies
+export class PeerDiscovery {
+  private readonly options: PeerDiscoveryOptions
+  private readonly deps: PeerDiscoveryDependencies
   private readonly places = new Map<string, Place>()
   private found: readonly string[] = []
   private lookingUp = false
@@ -50,7 +50,7 @@ export class Scout {
   private trouble: string | null = null
   private stopped = false
 
-  constructor(options: ScoutOptions, deps: ScoutDependencies) {
+  constructor(options: PeerDiscoveryOptions, deps: PeerDiscoveryDependencies) {
     this.options = options
     this.deps = deps
   }

@@ -2,12 +2,12 @@ import type { PeerMessage, Transport } from '../../ports/transport.ts'
 import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, Vote } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
 
-export interface OutboxOptions {
+export interface AppendSenderOptions {
   /** About how much goes into one frame. */
   readonly frameBytesMax: number
 }
 
-export interface OutboxDependencies {
+export interface AppendSenderDependencies {
   readonly transport: Transport
   readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
   readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
@@ -20,13 +20,13 @@ export interface OutboxDependencies {
  * Turns what the core wants sent into messages. An append plan names entries; they are looked up here, from memory or, for a
  * follower that is behind, from disk. Plans with entries for one peer keep their order; an empty one (a heartbeat) never waits.
  */
-export class Outbox {
-  private readonly options: OutboxOptions
-  private readonly deps: OutboxDependencies
+export class AppendSender {
+  private readonly options: AppendSenderOptions
+  private readonly deps: AppendSenderDependencies
   /** Peers for whom a disk read is on its way, and the plans that wait behind it. The core's window bounds their number. */
   private readonly reading = new Map<NodeId, AppendPlan[]>()
 
-  constructor(options: OutboxOptions, deps: OutboxDependencies) {
+  constructor(options: AppendSenderOptions, deps: AppendSenderDependencies) {
     this.options = options
     this.deps = deps
   }

@@ -16,15 +16,15 @@ import { sameLeaderId } from '../../raft/index.ts'
 import type { Adoption } from '../peers/peers.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from '../options.ts'
-import { Outbox } from './append-sender.ts'
+import { AppendSender } from './append-sender.ts'
 
-export interface CoreLoopOptions {
+export interface RaftDriverOptions {
   readonly frameBytesMax: number
   /** A leader whose disk does not end a write within this time makes room for another one. */
   readonly diskTimeoutMs: number
 }
 
-export interface CoreLoopDependencies {
+export interface RaftDriverDependencies {
   readonly raft: Raft
   readonly log: LogStore
   readonly clock: Clock
@@ -46,19 +46,19 @@ export interface CoreLoopDependencies {
  * the core wants done comes out as effects, which are carried out at once, in the order the core states.
  * The core never waits: durability comes back as an input too.
  */
-export class CoreLoop {
+export class RaftDriver {
   readonly raft: Raft
-  private readonly options: CoreLoopOptions
-  private readonly deps: CoreLoopDependencies
+  private readonly options: RaftDriverOptions
+  private readonly deps: RaftDriverDependencies
   private readonly writer: LogWriter
-  private readonly outbox: Outbox
+  private readonly appendSender: AppendSender
   private clusterId: string | null
   private timerAt = Infinity
   private cancelTimer: (() => void) | null = null
   private carrying = false
   private stopped = false
 
-  constructor(options: CoreLoopOptions, deps: CoreLoopDependencies, clusterId: string | null) {
+  constructor(options: RaftDriverOptions, deps: RaftDriverDependencies, clusterId: string | null) {
     this.options = options
     this.deps = deps
     this.raft = deps.raft
@@ -69,10 +69,10 @@ export class CoreLoop {
       now: () => clock.now(),
       clusterId: () => this.clusterId,
       onPersisted: (seq) => this.input(() => this.raft.persisted(clock.now(), seq)),
-      send: (message) => this.outbox.send(message),
+      send: (message) => this.appendSender.send(message),
       onFault,
     })
-    this.outbox = new Outbox(options, {
+    this.appendSender = new AppendSender(options, {
       transport,
       readCached: (first, last, bytesMax) => this.readCached(first, last, bytesMax),
       read: (first, last, bytesMax) => this.read(first, last, bytesMax),
@@ -161,7 +161,7 @@ export class CoreLoop {
     // What this node stores first of a cluster binds it to that cluster.
     if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
     this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
-    for (const message of effects.sends) this.outbox.send(message)
+    for (const message of effects.sends) this.appendSender.send(message)
     this.carrying = false
     for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
     for (const event of effects.events) this.deps.onEvent(event)

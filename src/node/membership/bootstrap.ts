@@ -9,7 +9,7 @@ import type { Replica } from '../replica.ts'
 import type { LogIdView, MemberSpec, MembershipView } from './api-views.ts'
 import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
 
-export interface FormationDependencies {
+export interface BootstrapDependencies {
   readonly replica: Replica
   readonly transport: Transport
   readonly clock: { now(): number }
@@ -30,12 +30,12 @@ export interface InitializeAnswer {
 const PROBE_TIMEOUT_MS = 1_000
 
 /** Forms a new cluster (raft.md 3; the seeds' `initialize`). */
-export class Formation {
+export class Bootstrap {
   private readonly options: NodeOptions
-  private readonly deps: FormationDependencies
+  private readonly deps: BootstrapDependencies
   private busy = false
 
-  constructor(options: NodeOptions, deps: FormationDependencies) {
+  constructor(options: NodeOptions, deps: BootstrapDependencies) {
     this.options = options
     this.deps = deps
   }
@@ -81,7 +81,7 @@ export class Formation {
   ): Promise<InitializeAnswer> {
     const { replica, clock } = this.deps
     this.checkPledge(clusterId)
-    replica.loop.adoptCluster(clusterId, null)
+    replica.driver.adoptCluster(clusterId, null)
     const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw await this.alreadyInitialized([], deadline)
@@ -114,8 +114,8 @@ export class Formation {
   /** Everything that this node wrote up to now. False when the deadline passes, or the node stops, before. */
   private isOnDisk(deadline: number): Promise<boolean> {
     const { replica, clock } = this.deps
-    const { lastWrite } = replica.loop
-    return replica.conditions.until(() => replica.loop.isDurable(lastWrite), deadline - clock.now())
+    const { lastWrite } = replica.driver
+    return replica.conditions.until(() => replica.driver.isDurable(lastWrite), deadline - clock.now())
   }
 
   private async checkPristine(listed: readonly MemberSpec[], deadline: number): Promise<void> {

@@ -5,7 +5,7 @@ import { isNodeId } from '../codec/membership-codec.ts'
 import type { MemberSpec } from './api-views.ts'
 
 /*
- * The bodies of the requests that are carried to the leader (`Control`), read back from JSON. They come from another node: whatever
+ * The bodies of the requests that are carried to the leader (`LeaderCalls`), read back from JSON. They come from another node: whatever
  * has another shape is refused before anybody works with it.
  */
 

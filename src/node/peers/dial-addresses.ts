@@ -1,7 +1,7 @@
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import { dropOldest } from './callers.ts'
 
-export interface RoutesDependencies {
+export interface DialAddressesDependencies {
   readonly now: () => number
   readonly isConnected: (id: NodeId) => boolean
   /** How long an address that does not lead to its member is tried before the other one has its turn again. */
@@ -27,13 +27,13 @@ interface Route {
  * after the membership is changed. Who answers is asked for its cluster, id and incarnation on every connection, so an
  * address is never more than a place to look.
  */
-export class Routes {
-  private readonly deps: RoutesDependencies
+export class DialAddresses {
+  private readonly deps: DialAddressesDependencies
   private readonly routes = new Map<NodeId, Route>()
   /** Where nodes said that they are, members or not: a node that reads an old log sees them leave and come back to where they are no more. */
   private readonly said = new Map<NodeId, string>()
 
-  constructor(deps: RoutesDependencies) {
+  constructor(deps: DialAddressesDependencies) {
     this.deps = deps
   }
 

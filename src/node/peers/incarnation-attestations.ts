@@ -3,7 +3,7 @@ import type { NodeReport, PeerMessage, Transport } from '../../ports/transport.t
 import type { LogId, NodeId } from '../../raft/index.ts'
 import { compareLogIds } from '../../raft/index.ts'
 
-export interface VouchersDependencies {
+export interface IncarnationAttestationsDependencies {
   readonly transport: Transport
   readonly clock: Clock
   /** Members that may be asked, by id. */
@@ -26,13 +26,13 @@ const ASK_TIMEOUT_MS = 1_000
  * and to answer it: it is a member wherever that counts. What it promises, a vote or an acknowledgement, does not count here before
  * this node's own log names it: for the membership that this node knows, it is a voter that has forgotten what it promised.
  */
-export class Vouchers {
-  private readonly deps: VouchersDependencies
+export class IncarnationAttestations {
+  private readonly deps: IncarnationAttestationsDependencies
   private readonly words = new Map<NodeId, { readonly incarnation: string; readonly at: LogId | null }>()
   private askedAt = -Infinity
   private asked: NodeId | null = null
 
-  constructor(deps: VouchersDependencies) {
+  constructor(deps: IncarnationAttestationsDependencies) {
     this.deps = deps
   }
 

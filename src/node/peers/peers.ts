@@ -8,9 +8,9 @@ import { Leavers } from './leavers.ts'
 import type { Logger, PeerRegister } from '../options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
 import { RemovalNotice } from './removal-notice.ts'
-import { Routes } from './dial-addresses.ts'
+import { DialAddresses } from './dial-addresses.ts'
 import { Standings, type Introduction } from './standing.ts'
-import { Vouchers } from './incarnation-attestations.ts'
+import { IncarnationAttestations } from './incarnation-attestations.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
 import { Whereabouts, type Found } from './whereabouts.ts'
 
@@ -68,10 +68,10 @@ export class Peers {
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   /** Members by the last committed membership that this node knows. */
   private confirmed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
-  private readonly routes: Routes
+  private readonly dials: DialAddresses
   private readonly warned: Warnings
   private readonly complaints: Complaints
-  private readonly vouchers: Vouchers
+  private readonly attestations: IncarnationAttestations
   private readonly standings: Standings
   readonly whereabouts: Whereabouts
   readonly removal: RemovalNotice
@@ -98,7 +98,7 @@ export class Peers {
       onMistaken: (id) => this.connect(id),
       onFault: (error) => this.fault(error),
     })
-    this.vouchers = new Vouchers({
+    this.attestations = new IncarnationAttestations({
       transport: deps.transport,
       clock: deps.clock,
       addresses: () => this.addressesOfOthers(),
@@ -107,11 +107,11 @@ export class Peers {
         clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
       onFault: (error) => this.fault(error),
     })
-    const { incarnations, vouchers } = this
+    const { incarnations, attestations } = this
     const { clusterId, acceptsClusterId, mayAdopt } = deps
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
-    this.standings = new Standings({ incarnations, vouchers, clusterId, acceptsClusterId, mayAdopt, isNamed })
-    this.routes = new Routes({
+    this.standings = new Standings({ incarnations, attestations, clusterId, acceptsClusterId, mayAdopt, isNamed })
+    this.dials = new DialAddresses({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
       patienceMs: ROUTE_PATIENCE_MS,
@@ -169,7 +169,7 @@ export class Peers {
    */
   onJoined(from: NodeId | null): void {
     const address =
-      from === null ? undefined : (this.callers.addressOf(from) ?? this.routes.addressOf(from) ?? undefined)
+      from === null ? undefined : (this.callers.addressOf(from) ?? this.dials.addressOf(from) ?? undefined)
     this.deps.transport.setPeers(from === null || address === undefined ? new Map() : new Map([[from, address]]))
     this.connect()
   }
@@ -180,7 +180,7 @@ export class Peers {
     if (!this.standings.maySay(message, this.introductionOf(peer))) return false
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
-    if (this.routes.onHeard(peer)) this.connect()
+    if (this.dials.onHeard(peer)) this.connect()
     return true
   }
 
@@ -201,7 +201,7 @@ export class Peers {
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
     this.whereabouts.compare(from, hello.addresses)
-    if (this.routes.announce(from, hello.addresses.raft)) this.connect()
+    if (this.dials.announce(from, hello.addresses.raft)) this.connect()
     return null
   }
 
@@ -215,7 +215,7 @@ export class Peers {
     if (reason !== null) return reason
     this.meet(peer, report.clusterId, report.incarnation)
     this.removal.onReport(report)
-    if (!this.incarnations.isMistaken(peer)) this.vouchers.onReport(report)
+    if (!this.incarnations.isMistaken(peer)) this.attestations.onReport(report)
     return null
   }
 
@@ -231,27 +231,27 @@ export class Peers {
       this.warned.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
     if (code !== 'wrong-node') return
     this.warned.raise('wrong-node', String(peer), detail)
-    if (this.routes.onFailed(peer)) this.connect()
+    if (this.dials.onFailed(peer)) this.connect()
   }
 
   /** Somebody at `raft` says that it is this member, where discovery led, or as it asks. Whether it is the handshake tells. */
   onFound({ id, clusterId, incarnation, raft }: Found): void {
     if (id === this.options.id || !this.listed.has(id) || (clusterId !== null && clusterId !== this.deps.clusterId()))
       return
-    if ((this.incarnations.of(id) ?? incarnation) === incarnation && this.routes.announce(id, raft)) this.connect()
+    if ((this.incarnations.of(id) ?? incarnation) === incarnation && this.dials.announce(id, raft)) this.connect()
   }
 
   onConnected(peer: NodeId): void {
-    this.routes.onConnected(peer)
+    this.dials.onConnected(peer)
   }
 
   /** The membership changed: connections and memory follow it. `confirmed`: the last committed one. */
   onMembership(membership: Membership, confirmed: Membership): void {
     this.confirmed = confirmed.nodes
     for (const [id, addresses] of this.listed)
-      if (!membership.nodes.has(id)) this.leave(id, this.routes.addressOf(id) ?? addresses.raft)
+      if (!membership.nodes.has(id)) this.leave(id, this.dials.addressOf(id) ?? addresses.raft)
     this.listed = membership.nodes
-    const unproven = this.routes.update(membership.nodes)
+    const unproven = this.dials.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
       // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
@@ -280,12 +280,12 @@ export class Peers {
    * Returns whether its process can be taken for gone.
    */
   onUnreachable(id: NodeId): boolean {
-    const isGone = this.routes.isWhereItLives(id)
+    const isGone = this.dials.isWhereItLives(id)
     const raft = this.callers.addressOf(id)
     if (raft !== undefined) {
       this.callers.giveUp(id, raft)
       this.connect()
-    } else if (this.routes.onFailed(id)) {
+    } else if (this.dials.onFailed(id)) {
       this.connect()
     }
     return isGone
@@ -293,7 +293,7 @@ export class Peers {
 
   /** Nothing came back from where `id` is dialled, which says nothing of its process: it may live at its other address. */
   onUnanswered(id: NodeId): void {
-    if (this.routes.onFailed(id)) this.connect()
+    if (this.dials.onFailed(id)) this.connect()
   }
 
   /** A node that was probed as a new learner: from now on this incarnation of it counts. */
@@ -325,9 +325,9 @@ export class Peers {
       return foreign
     }
     const expected = this.incarnations.of(from)
-    if (expected === null || expected === incarnation || this.vouchers.vouchFor(from, incarnation)) return null
+    if (expected === null || expected === incarnation || this.attestations.vouchFor(from, incarnation)) return null
     if (this.incarnations.metAs(from) === expected && this.deps.transport.isConnected(from)) return idInUse(from)
-    this.vouchers.ask(from)
+    this.attestations.ask(from)
     const lost = lostItsData(from, expected, incarnation)
     if (this.listed.has(from)) this.warned.raise('wiped-voter', String(from), lost.detail)
     return lost
@@ -377,7 +377,7 @@ export class Peers {
   }
 
   private addressesOfOthers(): Map<NodeId, string> {
-    const addresses = new Map([...this.listed].map(([id, { raft }]) => [id, this.routes.addressOf(id) ?? raft]))
+    const addresses = new Map([...this.listed].map(([id, { raft }]) => [id, this.dials.addressOf(id) ?? raft]))
     addresses.delete(this.options.id)
     return addresses
   }
@@ -388,7 +388,7 @@ export class Peers {
     if (raft === undefined) return
     this.deps.transport.probe(raft, PROBE_TIMEOUT_MS).then(
       (outcome) => {
-        if (outcome.kind === 'answered' && outcome.report.id === id && this.routes.prove(id, raft)) this.connect()
+        if (outcome.kind === 'answered' && outcome.report.id === id && this.dials.prove(id, raft)) this.connect()
       },
       (error: unknown) => this.fault(error),
     )

@@ -1,7 +1,7 @@
 import type { PeerMessage } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { Incarnations } from './incarnations.ts'
-import { isPromise, type Vouchers } from './incarnation-attestations.ts'
+import { isPromise, type IncarnationAttestations } from './incarnation-attestations.ts'
 
 /**
  * What a peer is to this node (docs/internals/peers.md):
@@ -21,7 +21,7 @@ export interface Introduction {
 
 export interface StandingsDependencies {
   readonly incarnations: Incarnations
-  readonly vouchers: Vouchers
+  readonly attestations: IncarnationAttestations
   readonly clusterId: () => string | null
   readonly acceptsClusterId: (clusterId: string) => boolean
   readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
@@ -70,7 +70,7 @@ export class Standings {
   }
 
   private isVouchedFor(id: NodeId, { incarnation }: Introduction): boolean {
-    return incarnation !== null && this.deps.vouchers.vouchFor(id, incarnation)
+    return incarnation !== null && this.deps.attestations.vouchFor(id, incarnation)
   }
 
   private mayAdoptFrom({ clusterId }: Introduction, isLed: boolean): boolean {

@@ -7,12 +7,12 @@ import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { LeaderHint } from './proposals.ts'
 
-export interface ControlOptions {
+export interface LeaderCallsOptions {
   readonly id: NodeId
   readonly retryMs: number
 }
 
-export interface ControlDependencies {
+export interface LeaderCallsDependencies {
   readonly clock: Clock
   readonly random: Random
   readonly leader: () => LeaderHint
@@ -48,9 +48,9 @@ interface Answer {
 const RETRIED = new Set(['no-leader', 'transferring'])
 
 /** Carries rare requests (memberships, transfers) to the leader, wherever they were received, and the answers back. */
-export class Control {
-  private readonly options: ControlOptions
-  private readonly deps: ControlDependencies
+export class LeaderCalls {
+  private readonly options: LeaderCallsOptions
+  private readonly deps: LeaderCallsDependencies
   private readonly handlers = new Map<string, ControlHandler<unknown>>()
   private readonly calls = new Map<number, Call>()
   private requestIds: number
@@ -59,7 +59,7 @@ export class Control {
   /** Requests that this node is working on. */
   private working = 0
 
-  constructor(options: ControlOptions, deps: ControlDependencies) {
+  constructor(options: LeaderCallsOptions, deps: LeaderCallsDependencies) {
     this.options = options
     this.deps = deps
     this.requestIds = firstNumber(deps.random)

@@ -7,9 +7,9 @@ import type { NodeOptions } from '../options.ts'
 import type { Proposals } from './proposals.ts'
 import type { Reads } from './reads.ts'
 
-export type DepartureOptions = Pick<NodeOptions, 'id' | 'electionTimeoutMsMax'>
+export type RemovalOptions = Pick<NodeOptions, 'id' | 'electionTimeoutMsMax'>
 
-export interface DepartureDependencies {
+export interface RemovalDependencies {
   readonly raft: Raft
   readonly proposals: Proposals
   readonly reads: Reads
@@ -22,13 +22,13 @@ export interface DepartureDependencies {
  * Whether this node was removed, as far as its own log tells, and what it owes to those who asked it before: it learns of nothing that is
  * committed after its removal, so they get their answers once it has applied everything it knows, and do not wait for their deadlines.
  */
-export class Departure {
-  private readonly options: DepartureOptions
-  private readonly deps: DepartureDependencies
+export class Removal {
+  private readonly options: RemovalOptions
+  private readonly deps: RemovalDependencies
   /** False while the node is known to be a member: then nothing has to be looked at for every entry. */
   private mayBeOutside = true
 
-  constructor(options: DepartureOptions, deps: DepartureDependencies) {
+  constructor(options: RemovalOptions, deps: RemovalDependencies) {
     this.options = options
     this.deps = deps
   }

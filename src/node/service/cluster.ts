@@ -12,7 +12,7 @@ import {
   readVoterChange,
 } from '../membership/call-bodies.ts'
 import type { AddressChange, Changes, LearnerAnswer, VoterChange } from '../membership/changes.ts'
-import type { Formation, InitializeAnswer } from '../membership/bootstrap.ts'
+import type { Bootstrap, InitializeAnswer } from '../membership/bootstrap.ts'
 import type { Replica } from '../replica.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import { stateChunks } from '../snapshots/state-stream.ts'
@@ -23,7 +23,7 @@ import { logIdView, membershipAnswer } from '../membership/api-views.ts'
 export interface ClusterDependencies {
   readonly id: number
   readonly replica: Replica
-  readonly formation: Formation
+  readonly bootstrap: Bootstrap
   readonly changes: Changes
   readonly status: Status
   readonly state: StateStore
@@ -50,14 +50,16 @@ export class Cluster {
   constructor(deps: ClusterDependencies) {
     this.deps = deps
     this.id = deps.id
-    const { control } = deps.replica
+    const { leaderCalls } = deps.replica
     const { changes } = deps
-    control.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
-    control.handle('add-learner', readLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
-    control.handle('remove-learner', readId, (id, timeoutMs) => changes.removeLearner(id, timeoutMs))
-    control.handle('set-addresses', readAddressChange, (change, timeoutMs) => changes.setAddresses(change, timeoutMs))
-    control.handle('learners', readNothing, () => Promise.resolve(this.learnersHere()))
-    control.handle('transfer', readTarget, (to, timeoutMs) => this.transferHere(to, timeoutMs))
+    leaderCalls.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
+    leaderCalls.handle('add-learner', readLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
+    leaderCalls.handle('remove-learner', readId, (id, timeoutMs) => changes.removeLearner(id, timeoutMs))
+    leaderCalls.handle('set-addresses', readAddressChange, (change, timeoutMs) =>
+      changes.setAddresses(change, timeoutMs),
+    )
+    leaderCalls.handle('learners', readNothing, () => Promise.resolve(this.learnersHere()))
+    leaderCalls.handle('transfer', readTarget, (to, timeoutMs) => this.transferHere(to, timeoutMs))
   }
 
   initialize(
@@ -65,7 +67,7 @@ export class Cluster {
     wait: 'appended' | 'leader' | 'committed',
     timeoutMs: number,
   ): Promise<InitializeAnswer> {
-    return this.deps.formation.initialize(members, wait, timeoutMs)
+    return this.deps.bootstrap.initialize(members, wait, timeoutMs)
   }
 
   status(): ClusterStatus {
@@ -170,9 +172,9 @@ export class Cluster {
 
   private call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
     this.deps.checkInitialized()
-    const { control, conditions } = this.deps.replica
+    const { leaderCalls, conditions } = this.deps.replica
     if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
-    return control.call(name, body, timeoutMs, repeatable)
+    return leaderCalls.call(name, body, timeoutMs, repeatable)
   }
 
   private learnersHere(): LearnerStatus[] {

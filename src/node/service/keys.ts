@@ -198,7 +198,7 @@ export class Keys {
 
   private startFetch(): { rows: Map<string, FetchedRow>; promise: Promise<void> } {
     const rows = new Map<string, FetchedRow>()
-    const watch = this.deps.replica.rows.watch()
+    const dirtyRows = this.deps.replica.rows.watch()
     const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
       .then(async () => {
         this.fetching = null
@@ -206,10 +206,10 @@ export class Keys {
         const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
         for (const [at, one] of wanted.entries()) {
           one.bytes = values[at] ?? null
-          one.changed = watch.all || watch.rows.has(one.row)
+          one.changed = dirtyRows.all || dirtyRows.rows.has(one.row)
         }
       })
-      .finally(() => this.deps.replica.rows.unwatch(watch))
+      .finally(() => this.deps.replica.rows.unwatch(dirtyRows))
     return { rows, promise }
   }
 }

@@ -6,7 +6,7 @@ import type { NodeDependencies, NodeOptions } from '../options.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Preference } from '../leadership/preference.ts'
 import type { Replica } from '../replica.ts'
-import type { TransferView } from '../snapshots/progress.ts'
+import type { SnapshotProgressView } from '../snapshots/progress.ts'
 import { remainingOfLog } from '../snapshots/progress.ts'
 import type { LogIdView, MembershipAnswer } from '../membership/api-views.ts'
 import {
@@ -32,7 +32,7 @@ export interface MemberStatus {
   readonly phase: CatchUpPhase | null
   /** Of the phase it is in. */
   readonly remainingMs: number | null
-  readonly snapshot: TransferView | null
+  readonly snapshot: SnapshotProgressView | null
 }
 
 /** How a node comes to hold what the leader holds: it is found out where it is, it gets the state if it needs that, then the log. */
@@ -105,8 +105,8 @@ export class Status {
 
   state(): NodeStateView {
     if (this.stopping) return 'shutdown'
-    const { departure, raft } = this.replica
-    return departure.isRemoved || this.peers.removal.isValid ? 'removed' : raft.view().state
+    const { removal, raft } = this.replica
+    return removal.isRemoved || this.peers.removal.isValid ? 'removed' : raft.view().state
   }
 
   cluster(): ClusterStatus {
@@ -191,9 +191,9 @@ export class Status {
     const { id, session, mode, matched } = follower
     if (isCaughtUp(follower, view, this.options.caughtUpEntriesMax)) return { ...NO_CATCH_UP, phase: 'caught-up' }
     const now = this.deps.clock.now()
-    const transfer = this.replica.snapshotSender.transferTo(id, session)
-    const snapshot = transfer?.view(now) ?? null
-    const delivery = transfer?.delivery ?? null
+    const progress = this.replica.snapshotSender.transferTo(id, session)
+    const snapshot = progress?.view(now) ?? null
+    const delivery = progress?.delivery ?? null
     if (mode === 'snapshot') return { phase: 'snapshot', remainingMs: snapshot?.remainingMs ?? null, snapshot }
     if (delivery === null) return { phase: mode === 'probe' ? 'probe' : 'log', remainingMs: null, snapshot }
     const remainingMs = remainingOfLog(delivery, matched, logIndex(indexOf(view.last)), now)

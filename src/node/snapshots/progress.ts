@@ -1,7 +1,7 @@
 import type { LogIndex, SnapshotPlan } from '../../raft/index.ts'
 
 /** How far the state is on its way to one node. */
-export interface TransferView {
+export interface SnapshotProgressView {
   /** `waiting`: the last attempt came to nothing. `delivered`: the state is there; what follows comes from the log. */
   readonly state: 'sending' | 'installing' | 'waiting' | 'delivered'
   /** From 1, counted since this node leads. */
@@ -31,11 +31,11 @@ const MEASURED_MS_MIN = 500
 const FRACTION_MIN = 0.01
 
 /** The transfer of the state to one node, attempt after attempt. */
-export class Transfer {
+export class SnapshotProgress {
   readonly plan: SnapshotPlan
   readonly attempt: number
   private readonly startedAt: number
-  private state: TransferView['state'] = 'sending'
+  private state: SnapshotProgressView['state'] = 'sending'
   private bytesSent = 0
   private rowsSent = 0
   private bytesEstimate: number
@@ -44,7 +44,7 @@ export class Transfer {
   private deliveredAs: Delivery | null = null
 
   /** `before`: the last attempt to the same node under the same leadership. */
-  constructor(plan: SnapshotPlan, bytesEstimate: number, now: number, before: Transfer | null) {
+  constructor(plan: SnapshotPlan, bytesEstimate: number, now: number, before: SnapshotProgress | null) {
     this.plan = plan
     this.startedAt = now
     this.bytesEstimate = bytesEstimate
@@ -98,7 +98,7 @@ export class Transfer {
     this.deliveredAs = delivery
   }
 
-  view(now: number): TransferView {
+  view(now: number): SnapshotProgressView {
     const { state, attempt, bytesSent, bytesEstimate, percent, rowsSent, lastFailure } = this
     const remainingMs = this.remainingMs(now)
     return { state, attempt, bytesSent, bytesEstimate, percent, rowsSent, remainingMs, lastFailure }

@@ -36,7 +36,7 @@ export interface SnapshotReceiverDependencies {
   readonly resume: (installed: ReceivedSnapshot | null) => void
   /** Free space on the disk of the state; left out when it does not matter. */
   readonly freeBytes?: (() => Promise<number>) | undefined
-  readonly keyedWritesMax: number
+  readonly idempotentWritesMax: number
   readonly onFault: (error: Error) => void
 }
 
@@ -196,7 +196,7 @@ export class SnapshotReceiver {
     if (membership.logId.index > applied.index || machine.revision > applied.index) {
       throw new StateStreamError('the meta speaks of entries beyond its own')
     }
-    received.finish(machine, this.deps.keyedWritesMax)
+    received.finish(machine, this.deps.idempotentWritesMax)
     return meta
   }
 }

@@ -7,7 +7,7 @@ import type { Logger, NodeOptions } from '../options.ts'
 import { Pacer } from './pacer.ts'
 import { decodeStateMeta } from '../codec/state-meta.ts'
 import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
-import { Transfer } from './progress.ts'
+import { SnapshotProgress } from './progress.ts'
 
 /** The rate is that of all receivers together. */
 export type SnapshotSenderOptions = Pick<NodeOptions, 'snapshotChunkBytes' | 'snapshotBytesPerSecondMax'>
@@ -42,7 +42,7 @@ export class SnapshotSender {
   private readonly deps: SnapshotSenderDependencies
   private readonly pacer: Pacer
   /** Under way or ended; the one that changed last comes last. */
-  private readonly transfers = new Map<NodeId, Transfer>()
+  private readonly transfers = new Map<NodeId, SnapshotProgress>()
   private stopped = false
 
   constructor(options: SnapshotSenderOptions, deps: SnapshotSenderDependencies) {
@@ -53,10 +53,10 @@ export class SnapshotSender {
   }
 
   /** The last transfer to a node in this session of this leadership. */
-  transferTo(to: NodeId, session: number): Transfer | null {
-    const transfer = this.transfers.get(to)
-    if (transfer === undefined || transfer.plan.session !== session) return null
-    return this.deps.leadsUnder(transfer.plan.vote) ? transfer : null
+  transferTo(to: NodeId, session: number): SnapshotProgress | null {
+    const progress = this.transfers.get(to)
+    if (progress === undefined || progress.plan.session !== session) return null
+    return this.deps.leadsUnder(progress.plan.vote) ? progress : null
   }
 
   start(plan: SnapshotPlan): void {
@@ -68,20 +68,20 @@ export class SnapshotSender {
       clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
       return
     }
-    const transfer = new Transfer(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
-    this.remember(transfer)
-    this.stream(transfer).then(
+    const progress = new SnapshotProgress(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
+    this.remember(progress)
+    this.stream(progress).then(
       (logId) => {
         this.sent += 1
-        logger.info({ to, index: logId.index, bytes: transfer.bytes }, 'snapshot delivered')
-        transfer.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
-        this.report(transfer, 'installed')
+        logger.info({ to, index: logId.index, bytes: progress.bytes }, 'snapshot delivered')
+        progress.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
+        this.report(progress, 'installed')
       },
       (error: unknown) => {
         const detail = error instanceof Error ? error.message : String(error)
         logger.warn({ to, error: detail }, 'snapshot not delivered')
-        transfer.failed(detail)
-        this.report(transfer, 'failed')
+        progress.failed(detail)
+        this.report(progress, 'failed')
       },
     )
   }
@@ -96,28 +96,28 @@ export class SnapshotSender {
     return count
   }
 
-  private remember(transfer: Transfer): void {
-    this.transfers.delete(transfer.plan.to)
+  private remember(progress: SnapshotProgress): void {
+    this.transfers.delete(progress.plan.to)
     for (const [id, { isUnderWay }] of this.transfers) {
       if (this.transfers.size < limits.membersMax) break
       if (!isUnderWay) this.transfers.delete(id)
     }
-    this.transfers.set(transfer.plan.to, transfer)
+    this.transfers.set(progress.plan.to, progress)
   }
 
-  private report({ plan }: Transfer, report: SnapshotReport): void {
+  private report({ plan }: SnapshotProgress, report: SnapshotReport): void {
     if (!this.stopped) this.deps.onReport(plan.to, plan.session, report)
   }
 
-  private async stream(transfer: Transfer): Promise<LogId> {
-    const { plan } = transfer
+  private async stream(progress: SnapshotProgress): Promise<LogId> {
+    const { plan } = progress
     await this.deps.settle()
     const view = await this.deps.state.view()
     try {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
       if (view.meta === null || meta === null) throw new Error('the state is empty')
       // A later leader may have led while the view was opened: a state with its entries is none of this ballot's.
-      this.checkLeading(transfer)
+      this.checkLeading(progress)
       const sink = await this.deps.transport.openSnapshot(plan.to, {
         vote: plan.vote,
         session: plan.session,
@@ -128,12 +128,12 @@ export class SnapshotSender {
         bytesEstimate: this.deps.state.sizeBytes(),
       })
       try {
-        await this.sendChunks(transfer, view, view.meta, sink)
+        await this.sendChunks(progress, view, view.meta, sink)
       } catch (error) {
         sink.abort()
         throw error
       }
-      transfer.sentAll()
+      progress.sentAll()
       const answer = await sink.finish()
       if (!answer.installed) throw new Error(answer.detail)
       return meta.applied
@@ -142,24 +142,29 @@ export class SnapshotSender {
     }
   }
 
-  private checkLeading({ plan }: Transfer): void {
+  private checkLeading({ plan }: SnapshotProgress): void {
     if (this.stopped || !this.deps.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
   }
 
-  private async sendChunks(transfer: Transfer, view: StateView, meta: Uint8Array, sink: SnapshotSink): Promise<void> {
+  private async sendChunks(
+    progress: SnapshotProgress,
+    view: StateView,
+    meta: Uint8Array,
+    sink: SnapshotSink,
+  ): Promise<void> {
     const { clock } = this.deps
     let estimateAt = ESTIMATE_EVERY_BYTES
     let readSince = clock.now()
     let lastIndex = this.deps.lastIndex()
     for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
       const readMs = clock.now() - readSince
-      this.checkLeading(transfer)
+      this.checkLeading(progress)
       await sink.write(chunk)
-      transfer.sentChunk(chunk.length, rows)
-      this.report(transfer, 'sending')
-      if (transfer.bytes >= estimateAt && lastKey !== null) {
-        transfer.measured(await view.fractionUpTo(lastKey))
-        estimateAt = transfer.bytes + ESTIMATE_EVERY_BYTES
+      progress.sentChunk(chunk.length, rows)
+      this.report(progress, 'sending')
+      if (progress.bytes >= estimateAt && lastKey !== null) {
+        progress.measured(await view.fractionUpTo(lastKey))
+        estimateAt = progress.bytes + ESTIMATE_EVERY_BYTES
       }
       const isWriting = this.deps.lastIndex() !== lastIndex
       lastIndex = this.deps.lastIndex()

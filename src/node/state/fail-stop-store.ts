@@ -5,7 +5,7 @@ import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWr
  * snapshot for a peer or a backup would otherwise carry the failure away, and the node would go on with a store of which nobody
  * knows what it holds. What `open` finds is the matter of the start.
  */
-export class WatchedState implements StateStore {
+export class FailStopStore implements StateStore {
   private readonly inner: StateStore
   private readonly onFault: (error: Error) => void
 

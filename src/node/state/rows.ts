@@ -8,7 +8,7 @@ import { RowCache } from './row-cache.ts'
 type Changes = Map<RowKey, Uint8Array | null>
 
 /** Rows that changed while somebody was looking. `all`: the whole state was replaced. */
-export interface RowWatch {
+export interface DirtyRows {
   readonly rows: Set<RowKey>
   all: boolean
 }
@@ -36,7 +36,7 @@ export class Rows implements Workspace {
   private ranges = new Map<string, readonly RowKey[]>()
   /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
   private changes = 0
-  private readonly watches = new Set<RowWatch>()
+  private readonly watches = new Set<DirtyRows>()
   /** Another state is being swapped in; ends with `reset`. */
   private replacement: Replacement | null = null
 
@@ -55,14 +55,14 @@ export class Rows implements Workspace {
   }
 
   /** Notes which rows change from now on, until `unwatch`. */
-  watch(): RowWatch {
+  watch(): DirtyRows {
     const watch = { rows: new Set<RowKey>(), all: false }
     this.watches.add(watch)
     return watch
   }
 
-  unwatch(watch: RowWatch): void {
-    this.watches.delete(watch)
+  unwatch(dirtyRows: DirtyRows): void {
+    this.watches.delete(dirtyRows)
   }
 
   /** Looks rows up in the store, without caching: for reads that run beside the applier. */
@@ -207,12 +207,12 @@ export class Rows implements Workspace {
 
   private invalidate(): void {
     this.changes += 1
-    for (const watch of this.watches) watch.all = true
+    for (const dirtyRows of this.watches) dirtyRows.all = true
   }
 
   private change(row: RowKey, bytes: Uint8Array | null): void {
     this.changes += 1
-    for (const watch of this.watches) watch.rows.add(row)
+    for (const dirtyRows of this.watches) dirtyRows.rows.add(row)
     this.gathered.set(row, bytes)
     this.gatheredBytes += row.length + (bytes?.length ?? 0)
     this.cache.set(row, bytes)

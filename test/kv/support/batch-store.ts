@@ -15,7 +15,7 @@ import type {
 import { assert } from '../../../src/lib/assert.ts'
 
 export const MACHINE_OPTIONS: KvMachineOptions = {
-  keyedWritesMax: 1000,
+  idempotentWritesMax: 1000,
   keptValues: { inlineBytesMax: 256, rings: [{ valueBytesMax: 1_000_000, slots: 100 }] },
   rangeDeleteKeysMax: 1000,
 }

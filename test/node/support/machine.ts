@@ -205,7 +205,7 @@ export class Machine {
       snapshotBytesPerSecondMax: 1e9,
       snapshotChunkBytes: limits.snapshotChunkBytes,
       recordCacheBytesMax: limits.recordCacheBytesMax,
-      keyedWritesMax: limits.keyedWritesMax,
+      idempotentWritesMax: limits.idempotentWritesMax,
       keptValues: limits.keptValues,
       rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
       ...this.options,

@@ -69,7 +69,7 @@ export class ReferenceModel {
     const result = this.perform(command, index)
     this.executions.set(tag.key, [...(this.executions.get(tag.key) ?? []), index])
     this.keyed.set(tag.key, { fingerprint: tag.fingerprint, result, valueApart: this.keepValue(tag.key, result) })
-    if (this.keyed.size > this.options.keyedWritesMax) {
+    if (this.keyed.size > this.options.idempotentWritesMax) {
       for (const oldest of this.keyed.keys()) {
         this.keyed.delete(oldest)
         break

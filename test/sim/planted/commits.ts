@@ -9,15 +9,15 @@ abstract class CommitsBy extends ObservedRaft {
 
   override receive(now: number, message: RaftMessage): void {
     super.receive(now, message)
-    const { core, leadership } = this.inspect()
+    const { state, leadership } = this.inspect()
     if (message.type !== 'append-response' || leadership === null) return
-    const own = core.outbox.durability.index
+    const own = state.outbox.durability.index
     const reached = this.reached((id) =>
-      id === core.id ? own : (leadership.replication.progressOf(id)?.matched ?? -1),
+      id === state.id ? own : (leadership.replication.progressOf(id)?.matched ?? -1),
     )
-    if (reached <= core.committed || reached > core.log.lastIndex) return
-    if (this.onlyOwnBallot && core.log.leaderIdAt(logIndex(reached))?.term !== core.vote.leaderId.term) return
-    core.commitTo(logIndex(reached))
+    if (reached <= state.committed || reached > state.log.lastIndex) return
+    if (this.onlyOwnBallot && state.log.leaderIdAt(logIndex(reached))?.term !== state.vote.leaderId.term) return
+    state.commitTo(logIndex(reached))
   }
 
   protected get onlyOwnBallot(): boolean {
@@ -85,16 +85,16 @@ class CountsItselfBeforeSync extends ObservedRaft {
 class TrustsCommitIndex extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     super.receive(now, message)
-    const { core, leadership } = this.inspect()
+    const { state, leadership } = this.inspect()
     if (message.type !== 'append-request' || leadership !== null) return
-    core.commitTo(logIndex(Math.min(message.committed, core.log.lastIndex)))
+    state.commitTo(logIndex(Math.min(message.committed, state.log.lastIndex)))
   }
 }
 
 /** A follower acknowledges its whole log instead of what the leader has sent. */
 class AcknowledgesTooMuch extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
-    const last = this.inspect().core.outbox.durability.index
+    const last = this.inspect().state.outbox.durability.index
     const raise = <T extends Effects['sends'][number]>(message: T): T =>
       message.type === 'append-response' && message.outcome.kind === 'matched'
         ? {

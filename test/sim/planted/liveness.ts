@@ -34,11 +34,11 @@ class ChecksNoQuorum extends LeadsOtherwise {
 class AsksForNoPreVotes extends ObservedRaft {
   override tick(now: number): void {
     super.tick(now)
-    const { core } = this.inspect()
-    const asked = { leaderId: { term: term(core.vote.leaderId.term + 1), nodeId: core.id }, committed: false }
-    for (const from of core.membership.configs.flat()) {
-      if (from === core.id || this.state === 'leader') continue
-      this.receive(now, { type: 'pre-vote-response', from, to: core.id, asked, granted: true, vote: core.vote })
+    const { state } = this.inspect()
+    const asked = { leaderId: { term: term(state.vote.leaderId.term + 1), nodeId: state.id }, committed: false }
+    for (const from of state.membership.configs.flat()) {
+      if (from === state.id || this.state === 'leader') continue
+      this.receive(now, { type: 'pre-vote-response', from, to: state.id, asked, granted: true, vote: state.vote })
     }
   }
 
@@ -59,11 +59,11 @@ class TransfersForEver extends ObservedRaft {
 /** A joint configuration that is committed is not followed by the new one alone. */
 class StaysJoint extends LeadsOtherwise {
   protected override change(leadership: Leadership): void {
-    const { core } = this.inspect()
+    const { state } = this.inspect()
     const append = leadership['appendMembership'].bind(leadership)
     leadership['appendMembership'] = (membership: Membership) => {
-      const { logId } = core.effective
-      const isLastStep = logId !== null && isJoint(core.membership)
+      const { logId } = state.effective
+      const isLastStep = logId !== null && isJoint(state.membership)
       return isLastStep && this.leaves(leadership) ? { kind: 'appended', logId, membership } : append(membership)
     }
   }
@@ -77,7 +77,7 @@ class StaysJoint extends LeadsOtherwise {
 /** Only the leader that began a change finishes it. */
 class InheritsNoJoint extends StaysJoint {
   protected override leaves(leadership: Leadership): boolean {
-    const { logId } = this.inspect().core.effective
+    const { logId } = this.inspect().state.effective
     return logId !== null && !sameLeaderId(logId.leaderId, leadership.vote.leaderId)
   }
 }
@@ -107,9 +107,9 @@ class RepeatsNothing extends LeadsOtherwise {
 /** A follower whose end of the log is purged at the leader is told of commits in messages that cannot carry them. */
 class TellsInVain extends LeadsOtherwise {
   protected override change({ replication }: Leadership): void {
-    const { core } = this.inspect()
+    const { state } = this.inspect()
     replication['canBeTold'] = ({ mode, matched, toldCommitted }) =>
-      mode === 'replicate' && core.committed > toldCommitted && matched > toldCommitted
+      mode === 'replicate' && state.committed > toldCommitted && matched > toldCommitted
   }
 }
 

@@ -39,16 +39,16 @@ class ForgetsDamage extends LogDelegate {
 class TruncatesMatches extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type === 'append-request' && message.batches.length > 0) {
-      const { core, leadership } = this.inspect()
-      const from = logIndex(Math.max(indexOf(message.prev), core.committed) + 1)
-      const holds = message.prev === null || sameLogId(core.log.logIdAt(message.prev.index), message.prev)
+      const { state, leadership } = this.inspect()
+      const from = logIndex(Math.max(indexOf(message.prev), state.committed) + 1)
+      const holds = message.prev === null || sameLogId(state.log.logIdAt(message.prev.index), message.prev)
       if (
         leadership === null &&
         holds &&
-        from <= core.log.lastIndex &&
-        message.vote.leaderId.term >= core.vote.leaderId.term
+        from <= state.log.lastIndex &&
+        message.vote.leaderId.term >= state.vote.leaderId.term
       ) {
-        core.truncate(from)
+        state.truncate(from)
       }
     }
     super.receive(now, message)
@@ -59,8 +59,8 @@ class TruncatesMatches extends ObservedRaft {
 class SkipsConsistencyCheck extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type !== 'append-request' || message.prev === null) return super.receive(now, message)
-    const { core } = this.inspect()
-    const own: LogId | null = core.log.logIdAt(message.prev.index)
+    const { state } = this.inspect()
+    const own: LogId | null = state.log.logIdAt(message.prev.index)
     super.receive(now, own === null ? message : { ...message, prev: own })
   }
 }
@@ -68,8 +68,8 @@ class SkipsConsistencyCheck extends ObservedRaft {
 /** Entries that differ from the leader's stay: only what is beyond the end of the log is added. */
 class KeepsConflicts extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
-    const { core, leadership } = this.inspect()
-    const { last, lastIndex } = core.log
+    const { state, leadership } = this.inspect()
+    const { last, lastIndex } = state.log
     if (message.type !== 'append-request' || leadership !== null || lastIndex <= indexOf(message.prev)) {
       return super.receive(now, message)
     }
@@ -77,19 +77,19 @@ class KeepsConflicts extends ObservedRaft {
     const batches = message.batches.flatMap((batch) =>
       batch.last <= lastIndex ? [] : [clip(batch, logIndex(lastIndex + 1), batch.last)],
     )
-    super.receive(now, { ...message, prev: end <= lastIndex ? core.log.logIdAt(end) : last, batches })
+    super.receive(now, { ...message, prev: end <= lastIndex ? state.log.logIdAt(end) : last, batches })
   }
 }
 
 /** The log is freed up to the commit index, before the state that covers it is durable. */
 class PurgesTooEarly extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
-    const { core } = this.inspect()
-    const purged = core.log.logIdAt(core.applied)
-    if (purged === null || core.applied - core.stateDurable < 3 || core.applied === BEFORE_FIRST) return effects
-    core.stateDurable = core.applied
-    core.purge(core.applied)
-    return { ...effects, writes: [...effects.writes, { type: 'purge', purged }], lastSeq: core.outbox.seq }
+    const { state } = this.inspect()
+    const purged = state.log.logIdAt(state.applied)
+    if (purged === null || state.applied - state.stateDurable < 3 || state.applied === BEFORE_FIRST) return effects
+    state.stateDurable = state.applied
+    state.purge(state.applied)
+    return { ...effects, writes: [...effects.writes, { type: 'purge', purged }], lastSeq: state.outbox.seq }
   }
 }
 

@@ -6,24 +6,24 @@ import type { PlantedBug } from './bug.ts'
 /** The new voters take over in one step, without a joint configuration between. */
 class ChangesInOneStep extends ObservedRaft {
   override changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
-    const { core, leadership } = this.inspect()
-    const before = core.effective
+    const { state, leadership } = this.inspect()
+    const before = state.effective
     if (change.type !== 'set-voters' || leadership === null || !leadership.established) {
       return super.changeMembership(now, change, ifMembershipAt)
     }
-    const isSettled = before.membership.configs.length === 1 && (before.logId?.index ?? -1) <= core.committed
+    const isSettled = before.membership.configs.length === 1 && (before.logId?.index ?? -1) <= state.committed
     const isKnown = change.voters.every((id) => before.membership.nodes.has(id))
     if (!isSettled || !isKnown || change.voters.length === 0) return super.changeMembership(now, change, ifMembershipAt)
     return this.append(now, { configs: [ascending(change.voters)], nodes: before.membership.nodes, removing: [] })
   }
 
   private append(now: number, membership: Membership): ChangeOutcome {
-    const { core, leadership } = this.inspect()
+    const { state, leadership } = this.inspect()
     if (leadership === null) return { kind: 'not-leader', leader: null }
-    const { leaderId, last: index } = core.appendOwn(
-      core.vote.leaderId,
+    const { leaderId, last: index } = state.appendOwn(
+      state.vote.leaderId,
       1,
-      core.codec.membership(membership),
+      state.codec.membership(membership),
       membership,
     )
     leadership.replication.followMembership()
@@ -35,16 +35,16 @@ class ChangesInOneStep extends ObservedRaft {
 /** A change may begin while the one before is not committed. */
 class ChangesTooSoon extends ObservedRaft {
   override changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
-    const { core, leadership } = this.inspect()
-    const before = core.effective.membership
+    const { state, leadership } = this.inspect()
+    const before = state.effective.membership
     const outcome = super.changeMembership(now, change, ifMembershipAt)
     if (outcome.kind !== 'in-progress' || leadership === null || change.type !== 'add-learner') return outcome
     const nodes = new Map(before.nodes).set(change.id, change.addresses)
     const membership = { ...before, nodes }
-    const { leaderId, last: index } = core.appendOwn(
-      core.vote.leaderId,
+    const { leaderId, last: index } = state.appendOwn(
+      state.vote.leaderId,
       1,
-      core.codec.membership(membership),
+      state.codec.membership(membership),
       membership,
     )
     leadership.replication.followMembership()

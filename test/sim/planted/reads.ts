@@ -20,8 +20,8 @@ abstract class ReadsEarly extends ObservedRaft {
 
   override read(now: number, readId: number): ReadOutcome {
     const outcome = super.read(now, readId)
-    const { core } = this.inspect()
-    if (outcome.kind === 'pending') this.waiting.push({ readId, arrivedAt: core.now, committed: core.committed })
+    const { state } = this.inspect()
+    if (outcome.kind === 'pending') this.waiting.push({ readId, arrivedAt: state.now, committed: state.committed })
     return outcome
   }
 
@@ -49,11 +49,11 @@ class ReadsUnconfirmed extends ReadsEarly {
 /** A read is confirmed by one node less than a majority: by nobody else in a cluster of three. */
 class ConfirmsOneShort extends ReadsEarly {
   protected override isConfirmed({ arrivedAt }: PendingRead): boolean {
-    const { core, leadership } = this.inspect()
+    const { state, leadership } = this.inspect()
     if (leadership === null || !leadership.established) return false
     const confirms = (id: NodeId): boolean =>
-      id === core.id || (leadership.replication.progressOf(id)?.ackedAt ?? -Infinity) >= arrivedAt
-    return core.membership.configs.every((config) => config.filter(confirms).length >= Math.floor(config.length / 2))
+      id === state.id || (leadership.replication.progressOf(id)?.ackedAt ?? -Infinity) >= arrivedAt
+    return state.membership.configs.every((config) => config.filter(confirms).length >= Math.floor(config.length / 2))
   }
 }
 
@@ -92,7 +92,7 @@ class SleepsThrough extends ObservedRaft {
 class DatesByReceipt extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type === 'append-request' && message.freshAt !== null)
-      Object.assign(message, { freshAt: { life: this.inspect().core.options.life, at: now } })
+      Object.assign(message, { freshAt: { life: this.inspect().state.options.life, at: now } })
     super.receive(now, message)
   }
 }

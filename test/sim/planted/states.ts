@@ -15,7 +15,7 @@ import { ObservedRaft } from '../cluster/observed-raft.ts'
 import type { PlantedBug } from './bug.ts'
 import { StateDelegate, TransportDelegate } from './delegates.ts'
 
-const KEYED_WRITES = '\x10'
+const IDEMPOTENT_WRITES = '\x10'
 
 /** One change in forty is dropped, the meta says it is there. */
 class DropsChanges extends StateDelegate {
@@ -44,17 +44,17 @@ class SkipsFlush extends StateDelegate {
   }
 }
 
-/** Names of keyed writes are not stored. */
+/** Names of idempotent writes are not stored. */
 class LosesNames extends StateDelegate {
   override write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     return this.inner.write(
-      writes.filter(({ key }) => !rowFromBytes(key).startsWith(KEYED_WRITES)),
+      writes.filter(({ key }) => !rowFromBytes(key).startsWith(IDEMPOTENT_WRITES)),
       meta,
     )
   }
 }
 
-/** Names of keyed writes are dropped before anybody looks whether they were executed. */
+/** Names of idempotent writes are dropped before anybody looks whether they were executed. */
 class ForgetsNames extends ObservedRaft {
   override propose(
     now: number,
@@ -158,14 +158,14 @@ export const stateBugs: readonly PlantedBug[] = [
     wrapState: (state) => new SkipsFlush(state),
   },
   {
-    name: 'keyed-writes-not-stored',
-    says: 'the names of keyed writes are kept in memory only',
+    name: 'idempotent-writes-not-stored',
+    says: 'the names of idempotent writes are kept in memory only',
     seedsMax: 100,
     wrapState: (state) => new LosesNames(state),
   },
   {
-    name: 'keyed-writes-repeated',
-    says: 'a keyed write that is repeated is executed again',
+    name: 'idempotent-writes-repeated',
+    says: 'an idempotent write that is repeated is executed again',
     seedsMax: 100,
     raft: ForgetsNames,
   },
