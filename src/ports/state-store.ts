@@ -25,6 +25,8 @@ export interface StateView {
   keys(range: StateRange): Promise<readonly Uint8Array[]>
   /** About which part of the state, by size, lies at and below `key`: from 0 to 1. Cheap, and good enough to show progress. */
   fractionUpTo(key: Uint8Array): Promise<number>
+  /** About how many bytes the store takes now: measured when it is asked for. */
+  sizeBytes(): Promise<number>
   close(): Promise<void>
 }
 
@@ -57,6 +59,7 @@ export interface StateStore {
   view(): Promise<StateView>
   /** Begins an install; at most one at a time. No `write` may run between the begin of `commit` and its end. */
   beginInstall(): Promise<StateInstall>
+  /** About how many bytes the store takes, as it was last measured. */
   sizeBytes(): number
   close(): Promise<void>
 }

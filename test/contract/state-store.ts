@@ -153,8 +153,11 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
       fractions.toSorted((a, b) => a - b),
     )
     t.equal(await view.fractionUpTo(bytes('z')), 1)
+    const size = await view.sizeBytes()
+    t.ok(size > 0.5 * 4000 * 500 && size < 3 * 4000 * 500, `the view tells a size measured now: ${size}`)
     await view.close()
     await t.rejects(view.fractionUpTo(bytes('z')))
+    await t.rejects(view.sizeBytes())
     await store.close()
   })
 

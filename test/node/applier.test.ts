@@ -50,6 +50,7 @@ class WatchedStore extends MemoryStateStore {
         return keys
       },
       fractionUpTo: (key) => view.fractionUpTo(key),
+      sizeBytes: () => view.sizeBytes(),
       close: () => view.close(),
     }
   }

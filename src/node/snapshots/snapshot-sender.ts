@@ -116,6 +116,7 @@ export class SnapshotSender {
     try {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
       if (view.meta === null || meta === null) throw new Error('the state is empty')
+      const bytesEstimate = await view.sizeBytes()
       // A later leader may have led while the view was opened: a state with its entries is none of this ballot's.
       this.checkLeading(progress)
       const sink = await this.deps.transport.openSnapshot(plan.to, {
@@ -125,7 +126,7 @@ export class SnapshotSender {
         membership: meta.membership,
         formatVersion: STATE_STREAM_FORMAT,
         // As of the view that is sent: the receiver takes not much more than this.
-        bytesEstimate: this.deps.state.sizeBytes(),
+        bytesEstimate,
       })
       try {
         await this.sendChunks(progress, view, view.meta, sink)

@@ -37,6 +37,7 @@ export class FailStopStore implements StateStore {
       scan: (range: StateRange): Promise<readonly StateRow[]> => this.watch(view.scan(range)),
       keys: (range: StateRange): Promise<readonly Uint8Array[]> => this.watch(view.keys(range)),
       fractionUpTo: (key) => this.watch(view.fractionUpTo(key)),
+      sizeBytes: () => this.watch(view.sizeBytes()),
       close: () => view.close(),
     }
   }

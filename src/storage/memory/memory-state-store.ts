@@ -87,10 +87,12 @@ export class MemoryStateStore implements StateStore {
 
 class MemoryView implements StateView {
   readonly meta: Uint8Array | null
+  private readonly bytes: number
   private rows: readonly StateRow[] | null
 
   constructor(table: Table) {
     this.meta = table.meta
+    this.bytes = table.bytes
     this.rows = table.rows
   }
 
@@ -123,6 +125,11 @@ class MemoryView implements StateView {
     if (this.rows === null) throw new StorageError('failed', 'The view is closed.')
     const { length } = this.rows
     return length === 0 ? 1 : Math.min(positionOf(this.rows, key) + 1, length) / length
+  }
+
+  async sizeBytes(): Promise<number> {
+    if (this.rows === null) throw new StorageError('failed', 'The view is closed.')
+    return this.bytes
   }
 
   async close(): Promise<void> {

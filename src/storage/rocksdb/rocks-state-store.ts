@@ -3,13 +3,14 @@ import { assert, type InvariantError } from '../../lib/assert.ts'
 import { deferred } from '../../lib/deferred.ts'
 import { StorageError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import type { StateInstall, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
 import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, stateFault } from './binding.ts'
 import { openDatabase } from './database.ts'
 import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
 import { rowsAtOnceMax } from './row-reader.ts'
-import { BEYOND_KEYS, META_KEY, RowScan, scanKeys } from './row-scan.ts'
+import { RocksView } from './rocks-view.ts'
+import { META_KEY, RowScan } from './row-scan.ts'
 import { batchBytes, WriteGate } from './write-gate.ts'
 
 export interface RocksStateStoreOptions {
@@ -122,7 +123,6 @@ export class RocksStateStore implements StateStore {
     const current = this.checkOpen()
     return this.track('open a view of the state', async () => {
       current.users += 1
-      await this.measure(current.database)
       const session = current.database.snapshot()
       const [meta] = await readMany(session, [META_KEY])
       const { rowBytesMax = limits.valueBytesMaxDefault } = this.options
@@ -132,6 +132,7 @@ export class RocksStateStore implements StateStore {
         { session, rows },
         {
           read: async (work) => this.track('read the state', work),
+          sizeBytes: () => sizeOf(current.database),
           onClose: () => {
             this.views.delete(view)
             release(current)
@@ -230,9 +231,7 @@ export class RocksStateStore implements StateStore {
 
   private async measure(database: Database): Promise<void> {
     this.writesUntilSize = SIZE_EVERY_WRITES
-    const files = Number(await database.getProperty('rocksdb.total-sst-files-size'))
-    const memory = Number(await database.getProperty('rocksdb.cur-size-all-mem-tables'))
-    this.size = files + memory
+    this.size = await sizeOf(database)
   }
 
   /** A write or a flush. It fails when RocksDB waits for room on a full disk. */
@@ -300,69 +299,10 @@ export class RocksStateStore implements StateStore {
   }
 }
 
-interface ViewOwner {
-  read<T>(work: () => Promise<T>): Promise<T>
-  onClose(): void
-}
-
-class RocksView implements StateView {
-  readonly meta: Uint8Array | null
-  private readonly session: Database
-  private readonly owner: ViewOwner
-  private readonly rows: RowScan
-  private closing: Promise<void> | null = null
-  private reads = 0
-  private onIdle: (() => void) | null = null
-
-  constructor(
-    meta: Uint8Array | null,
-    { session, rows }: { readonly session: Database; readonly rows: RowScan },
-    owner: ViewOwner,
-  ) {
-    this.meta = meta
-    this.session = session
-    this.owner = owner
-    this.rows = rows
-  }
-
-  async scan(range: StateRange): Promise<readonly StateRow[]> {
-    return this.reading(async () => this.rows.rows(range))
-  }
-
-  async keys(range: StateRange): Promise<readonly Uint8Array[]> {
-    return this.reading(async () => scanKeys(this.session, range))
-  }
-
-  /** By the size of everything that lies there, what was replaced and not yet compacted included: it lies evenly enough. */
-  async fractionUpTo(key: Uint8Array): Promise<number> {
-    const measure = async (end: Uint8Array): Promise<number> =>
-      this.reading(() => this.session.approximateSize(META_KEY, end, { includeMemtables: true, includeFiles: true }))
-    const [part, whole] = await Promise.all([measure(key), measure(BEYOND_KEYS)])
-    return whole === 0 ? 1 : Math.min(1, part / whole)
-  }
-
-  async close(): Promise<void> {
-    this.closing ??= this.closeAfterReads()
-    return this.closing
-  }
-
-  private async reading<T>(work: () => Promise<T>): Promise<T> {
-    if (this.closing !== null) throw new StorageError('failed', 'The view is closed.')
-    this.reads += 1
-    try {
-      return await this.owner.read(work)
-    } finally {
-      this.reads -= 1
-      if (this.reads === 0) this.onIdle?.()
-    }
-  }
-
-  private async closeAfterReads(): Promise<void> {
-    if (this.reads > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
-    await this.rows.close()
-    await this.session.close()
-    this.owner.onClose()
-  }
+async function sizeOf(database: Database): Promise<number> {
+  const files = Number(await database.getProperty('rocksdb.total-sst-files-size'))
+  const memory = Number(await database.getProperty('rocksdb.cur-size-all-mem-tables'))
+  return files + memory
 }
 
 function release(generation: Generation): void {

@@ -83,6 +83,7 @@ export class DiskStateStore implements StateStore {
       scan: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range)),
       keys: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.keys(range)) : view.keys(range)),
       fractionUpTo: (key) => view.fractionUpTo(key),
+      sizeBytes: () => view.sizeBytes(),
       close: () => view.close(),
     }
   }

@@ -31,6 +31,8 @@ export interface StateStoreDependencies {
 
 /** More unsynced writes than this are never kept: the real store writes its log out by and by. */
 const UNSYNCED_MAX = 64
+/** What a row is taken to need on the disk. */
+const ROW_BYTES = 64
 
 /** A state store whose writes survive a crash up to some earlier one, unless they were flushed. */
 export class SimStateStore implements StateStore {
@@ -127,7 +129,7 @@ export class SimStateStore implements StateStore {
   }
 
   sizeBytes(): number {
-    return this.image.size * 64
+    return this.image.size * ROW_BYTES
   }
 
   close(): Promise<void> {
@@ -205,6 +207,13 @@ class SimStateView implements StateView {
     const keys = this.image.keys()
     const last = rowFromBytes(key)
     return Promise.resolve(keys.filter((one) => one <= last).length / Math.max(1, keys.length))
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.call(() => {
+      if (this.closed) throw new StorageError('failed', 'the view is closed')
+      return this.image.size * ROW_BYTES
+    })
   }
 
   close(): Promise<void> {

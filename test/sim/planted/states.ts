@@ -87,6 +87,7 @@ class CutsViews extends StateDelegate {
       keys: async (range: StateRange): Promise<readonly Uint8Array[]> =>
         (await view.keys(range)).filter((key) => rowFromBytes(key) !== missing),
       fractionUpTo: (key) => view.fractionUpTo(key),
+      sizeBytes: () => view.sizeBytes(),
       close: () => view.close(),
     }
   }

@@ -1,0 +1,75 @@
+import { StorageError } from '../../lib/errors.ts'
+import type { StateRange, StateRow, StateView } from '../../ports/state-store.ts'
+import type { Database } from './binding.ts'
+import { BEYOND_KEYS, META_KEY, type RowScan, scanKeys } from './row-scan.ts'
+
+export interface ViewOwner {
+  read<T>(work: () => Promise<T>): Promise<T>
+  sizeBytes(): Promise<number>
+  onClose(): void
+}
+
+/** One snapshot of a database: what it reads is counted, so that it is closed when nothing reads any more. */
+export class RocksView implements StateView {
+  readonly meta: Uint8Array | null
+  private readonly session: Database
+  private readonly owner: ViewOwner
+  private readonly rows: RowScan
+  private closing: Promise<void> | null = null
+  private reads = 0
+  private onIdle: (() => void) | null = null
+
+  constructor(
+    meta: Uint8Array | null,
+    { session, rows }: { readonly session: Database; readonly rows: RowScan },
+    owner: ViewOwner,
+  ) {
+    this.meta = meta
+    this.session = session
+    this.owner = owner
+    this.rows = rows
+  }
+
+  async scan(range: StateRange): Promise<readonly StateRow[]> {
+    return this.reading(async () => this.rows.rows(range))
+  }
+
+  async keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return this.reading(async () => scanKeys(this.session, range))
+  }
+
+  /** By the size of everything that lies there, what was replaced and not yet compacted included: it lies evenly enough. */
+  async fractionUpTo(key: Uint8Array): Promise<number> {
+    const measure = async (end: Uint8Array): Promise<number> =>
+      this.reading(() => this.session.approximateSize(META_KEY, end, { includeMemtables: true, includeFiles: true }))
+    const [part, whole] = await Promise.all([measure(key), measure(BEYOND_KEYS)])
+    return whole === 0 ? 1 : Math.min(1, part / whole)
+  }
+
+  async sizeBytes(): Promise<number> {
+    return this.reading(() => this.owner.sizeBytes())
+  }
+
+  async close(): Promise<void> {
+    this.closing ??= this.closeAfterReads()
+    return this.closing
+  }
+
+  private async reading<T>(work: () => Promise<T>): Promise<T> {
+    if (this.closing !== null) throw new StorageError('failed', 'The view is closed.')
+    this.reads += 1
+    try {
+      return await this.owner.read(work)
+    } finally {
+      this.reads -= 1
+      if (this.reads === 0) this.onIdle?.()
+    }
+  }
+
+  private async closeAfterReads(): Promise<void> {
+    if (this.reads > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+    await this.rows.close()
+    await this.session.close()
+    this.owner.onClose()
+  }
+}
