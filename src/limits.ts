@@ -26,6 +26,8 @@ export const limits = {
   },
   /** Keys that one entry may remove as a range. */
   rangeDeleteKeysMax: 4096,
+  /** A disk that syncs less than 8 MiB a second hangs, as far as a leader is concerned. Bytes a millisecond. */
+  diskBytesPerMsMin: 8 * 1024,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   membersMax: 64,

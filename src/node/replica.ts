@@ -282,7 +282,11 @@ export class Replica {
       onFault: (error: Error) => this.fault(error),
     }
     const { appendBytesMax, electionTimeoutMsMax } = this.options
-    return new RaftDriver({ frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax }, deps, clusterId)
+    return new RaftDriver(
+      { frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax * 2 },
+      deps,
+      clusterId,
+    )
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {

@@ -443,6 +443,16 @@ t.test('a leader whose disk hangs makes room for another one', async (t) => {
   await ledger.check(c.on(leader))
 })
 
+t.test('a leader whose disk takes long for a large write goes on leading', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const { term } = c.at(leader).view.vote.leaderId
+  c.at(leader).log.writeMs = 2_500
+  await c.on(leader).put('a', 'x'.repeat(16 * 1024 * 1024))
+  await c.pass(2_600)
+  t.ok(followers.every((id) => c.at(id).view.leader === leader))
+  t.equal(c.at(leader).view.vote.leaderId.term, term, 'nobody stood')
+})
+
 t.test(
   'stop under load answers everything that is asked, at once, and hands leadership over first if told to',
   async (t) => {

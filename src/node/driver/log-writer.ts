@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import { offsetOfEntry } from '../../lib/entries.ts'
+import { limits } from '../../limits.ts'
 import type { LogStore, LogWrite } from '../../ports/log-store.ts'
 import type { HeldMessage, LogBatch, LogIndex, Outgoing, Write } from '../../raft/index.ts'
 import { logIndex } from '../../raft/index.ts'
@@ -28,6 +29,7 @@ export class LogWriter {
   private held: HeldMessage[] = []
   private writing = false
   private writingSince = 0
+  private writingBytes = 0
   private hardStatesQueued = 0
   private hardStatesInFlight = 0
   private stopped = false
@@ -82,9 +84,9 @@ export class LogWriter {
     return this.hardStatesQueued + this.hardStatesInFlight === 0
   }
 
-  /** For how long the write in flight has been on its way; 0 when there is none. */
-  busyMs(now: number): number {
-    return this.writing ? now - this.writingSince : 0
+  /** Whether the write in flight takes longer than `graceMs` and what its bytes account for on a slow disk. */
+  isHanging(now: number, graceMs: number): boolean {
+    return this.writing && now - this.writingSince > graceMs + this.writingBytes / limits.diskBytesPerMsMin
   }
 
   /** Resolves when nothing is queued or in flight, or this writer was stopped. */
@@ -154,6 +156,10 @@ export class LogWriter {
     this.hardStatesQueued = 0
     this.writing = true
     this.writingSince = this.deps.now()
+    this.writingBytes = writes.reduce(
+      (bytes, write) => bytes + (write.type === 'append' ? write.batch.body.length : 0),
+      0,
+    )
     this.deps.log.write(writes).then(
       () => this.onWritten(seq),
       (error: unknown) => this.fail(error),

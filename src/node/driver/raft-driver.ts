@@ -20,7 +20,7 @@ import { AppendSender } from './append-sender.ts'
 
 export interface RaftDriverOptions {
   readonly frameBytesMax: number
-  /** A leader whose disk does not end a write within this time makes room for another one. */
+  /** A leader whose disk does not end a small write within this time makes room for another one; large writes get more. */
   readonly diskTimeoutMs: number
 }
 
@@ -190,8 +190,9 @@ export class RaftDriver {
   }
 
   private tick(now: number): void {
-    // Its followers may go on committing without this disk, while everything it should write piles up (a node whose disk hangs gives leadership up).
-    const isHanging = this.writer.busyMs(now) > this.options.diskTimeoutMs
+    // Its followers may go on committing without this disk, while everything that it should write piles up. A disk that is merely
+    // slow loses nothing by that, but an election would stop everybody.
+    const isHanging = this.writer.isHanging(now, this.options.diskTimeoutMs)
     if (isHanging && this.raft.state === 'leader' && !this.isAlone())
       this.raft.stepDown(now, 'its disk does not answer')
     this.raft.tick(now)
