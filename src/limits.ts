@@ -178,6 +178,8 @@ export const limits = {
   snapshotInstallTimeoutMs: 600_000,
 
   segmentBytes: 64 * 1024 * 1024,
+  /** The largest values that a log file has room for, whatever its size was set to. */
+  segmentValuesMin: 4,
   /** Log files beyond those that the log needs until it is purged: what comes while it is, and those that are made ahead or freed. */
   logFilesSpare: 8,
   /** Open files of one database of the state: the least, and where the process may have enough descriptors. */

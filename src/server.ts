@@ -232,7 +232,8 @@ function nodeDependencies(
     log: new WalLogStore(
       {
         directory: join(directory.path, 'log'),
-        segmentBytes: config.segmentBytes,
+        // Where a value does not fit what is ready, its writer waits until the disk has filled a file for it.
+        segmentBytes: Math.max(config.segmentBytes, limits.segmentValuesMin * config.valueBytesMax),
         cacheBytesMax: limits.logCacheBytesMax,
       },
       { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log'), signal },

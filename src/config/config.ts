@@ -197,7 +197,7 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
   segmentBytes: {
     flag: 'segment-bytes',
     placeholder: 'SIZE',
-    summary: 'the size of a log file; allocated ahead',
+    summary: 'the size of a log file, allocated ahead; four of the largest values at least',
     allowed: 'a size from 1MiB to 1GiB',
     initial: describeSize(limits.segmentBytes),
     required: true,

@@ -6,6 +6,7 @@ import type { LogFiles } from './files.ts'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
 
 const ZEROS = Buffer.alloc(4 * 1024 * 1024)
+const FILL_SYNC_BYTES = 16 * 1024 * 1024
 
 /** One file of the log, allocated in full before its first record. */
 export class Segment {
@@ -182,15 +183,11 @@ export class SegmentStock {
     return new Segment(number, freed.fd, freed.size)
   }
 
-  /** Fills the file with zeros, so that its blocks exist and a full disk shows here and not in the middle of a write. */
   private async create(number: number, size: number): Promise<Segment> {
     const temporary = `${segmentName(number)}.tmp`
     const fd = await this.files.open(this.path(temporary), 'new')
     try {
-      for (let at = 0; at < size; at += ZEROS.length) {
-        if (this.stopped) throw new Error('the log is being closed')
-        await this.files.write(fd, [ZEROS.subarray(0, Math.min(ZEROS.length, size - at))], at)
-      }
+      await this.fill(this.path(temporary), size)
       await this.files.write(fd, [encodeSegmentHeader(this.options.uuid, number)], 0)
       await this.publish(temporary, number)
       return new Segment(number, fd, size)
@@ -199,6 +196,24 @@ export class SegmentStock {
       // Gives the space back at once; if even that fails, the next opening removes the file.
       await this.files.remove(this.path(temporary)).catch(() => undefined)
       throw error
+    }
+  }
+
+  /**
+   * Fills the file with zeros, so that its blocks exist and a full disk shows here and not in the middle of a write. Synced in few
+   * pieces: each sync of new blocks makes the file system commit what others have written too.
+   */
+  private async fill(path: string, size: number): Promise<void> {
+    const fd = await this.files.openUnsynced(path)
+    try {
+      for (let at = 0; at < size; at += ZEROS.length) {
+        if (this.stopped) throw new Error('the log is being closed')
+        await this.files.write(fd, [ZEROS.subarray(0, Math.min(ZEROS.length, size - at))], at)
+        const isPieceDone = (at + ZEROS.length) % FILL_SYNC_BYTES === 0 || at + ZEROS.length >= size
+        if (isPieceDone) await this.files.sync(fd)
+      }
+    } finally {
+      await this.files.close(fd)
     }
   }
 
