@@ -1,7 +1,7 @@
 import { InvariantError } from '../lib/assert.ts'
 import { RequestError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
-import type { Hello, NodeReport, Refusal } from '../ports/transport.ts'
+import type { Hello, NodeReport, Refusal, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId, TransferOutcome } from '../raft/index.ts'
 import { NO_MEMBERSHIP, VOTE_ZERO } from '../raft/index.ts'
 import { Automation } from './automation/automation.ts'
@@ -18,10 +18,13 @@ import { Preference } from './leadership/preference.ts'
 import { Replica } from './replica.ts'
 import { openStores } from './startup.ts'
 import { Status } from './service/status.ts'
+import { FailStopClock } from './driver/fail-stop-clock.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
 const PEER_PROTOCOL = 3
+
+const STOPPING: Refusal = { code: 'shutting-down', detail: 'this node is shutting down' }
 
 /** What a node offers to its front. */
 export interface NodeServices {
@@ -54,9 +57,10 @@ export class Node {
       // Whatever still runs while the stores are being closed does not matter any more.
       if (!this.stopping) this.onFault(error)
     })
-    this.deps = { ...deps, state, onFault: (error) => this.onFault(error) }
+    const clock = new FailStopClock(deps.clock, (error) => this.onFault(asError(error)))
+    this.deps = { ...deps, state, clock, onFault: (error) => this.onFault(error) }
     this.notifyFault = deps.onFault
-    this.preference = new Preference(options, deps)
+    this.preference = new Preference(options, this.deps)
     const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, deps.hash)
     this.pledges = new Pledges({
       register: deps.formation,
@@ -73,7 +77,7 @@ export class Node {
       },
       {
         transport: deps.transport,
-        clock: deps.clock,
+        clock,
         register: deps.peers,
         logger: deps.logger,
         clusterId: () => this.replica?.clusterIdentity ?? null,
@@ -98,20 +102,7 @@ export class Node {
     const status = new Status(options, deps, replica, this.peers, this.preference)
     this.status = status
     this.offered = this.buildServices(replica, status)
-    await deps.transport.start({
-      onMessage: (message) => replica.onMessage(message),
-      isMember: (peer) => this.peers.isMember(peer),
-      onConnected: (peer) => replica.onConnected(peer),
-      onDisconnected: (peer) => replica.onDisconnected(peer),
-      onUnreachable: (peer) => replica.onUnreachable(peer),
-      onRefused: (peer, refusal, by) => this.peers.onRefused(peer, refusal, by),
-      onUnanswered: (peer) => this.peers.onUnanswered(peer),
-      admit: (hello) => this.admit(hello),
-      admitReport: (peer, report) => this.admitReport(peer, report),
-      hello: (purpose, to) => this.hello(purpose, to),
-      report: () => this.report(),
-      onSnapshot: (source) => replica.onSnapshot(source),
-    })
+    await deps.transport.start(this.handlers(replica))
     this.peers.judgeOwnToken()
     this.connectMembers(replica)
     replica.start()
@@ -210,6 +201,33 @@ export class Node {
     return this.pledges.against(clusterId) === null && (this.automation?.mayAdopt(clusterId, isLed) ?? true)
   }
 
+  /** What peers do enters here. The transport must not be thrown at: what goes wrong is a fault of the node, reported and done with. */
+  private handlers(replica: Replica): TransportHandlers {
+    const { peers } = this
+    const guard = <T>(step: () => T, otherwise: T): T => {
+      try {
+        return step()
+      } catch (error) {
+        this.onFault(asError(error))
+        return otherwise
+      }
+    }
+    return {
+      onMessage: (message) => guard(() => replica.onMessage(message), null),
+      isMember: (peer) => guard(() => peers.isMember(peer), false),
+      onConnected: (peer) => guard(() => replica.onConnected(peer), undefined),
+      onDisconnected: (peer) => guard(() => replica.onDisconnected(peer), undefined),
+      onUnreachable: (peer) => guard(() => replica.onUnreachable(peer), undefined),
+      onRefused: (peer, refusal, by) => guard(() => peers.onRefused(peer, refusal, by), undefined),
+      onUnanswered: (peer) => guard(() => peers.onUnanswered(peer), undefined),
+      admit: (hello) => guard(() => this.admit(hello), STOPPING),
+      admitReport: (peer, report) => guard(() => this.admitReport(peer, report), STOPPING),
+      hello: (purpose, to) => this.hello(purpose, to),
+      report: () => this.report(),
+      onSnapshot: (source) => replica.onSnapshot(source),
+    }
+  }
+
   private connectMembers(replica: Replica): void {
     const { effective, committedMembership } = replica.raft.view()
     this.peers.onMembership(effective.membership, committedMembership.membership)
@@ -246,12 +264,14 @@ export class Node {
     // Whom this node prefers may be away by now.
     const outcome = preferred.kind === 'no-target' ? transfer(null) : preferred
     if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
-    const gone = (): boolean => replica.raft.view().state !== 'leader' && replica.raft.view().leader !== null
-    await replica.conditions.until(gone, this.options.electionTimeoutMsMax)
+    await replica.conditions.until(
+      ({ state, leader }) => state !== 'leader' && leader !== null,
+      this.options.electionTimeoutMsMax,
+    )
   }
 
   private admit(hello: Hello): Refusal | null {
-    if (this.stopping) return { code: 'shutting-down', detail: 'this node is shutting down' }
+    if (this.stopping) return STOPPING
     const refusal = this.peers.admit(hello)
     if (refusal !== null) return refusal
     const { from, purpose, addresses } = hello

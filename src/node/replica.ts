@@ -60,7 +60,7 @@ export class Replica {
     this.peers = peers
     const life = deps.random.integer(0, 2 ** 32)
     this.journal = new RaftJournal(deps.clock, deps.logger)
-    this.conditions = new Conditions(deps.clock)
+    this.conditions = new Conditions(deps.clock, () => this.raft.view())
     this.driver = this.makeDriver(startup, life)
     this.freshness = new Freshness({ life })
     const onWoken = (): void => this.input(() => this.raft.woken(deps.clock.now()))
@@ -360,6 +360,7 @@ export class Replica {
       settle: () => this.applier.settle(),
       lastIndex: () => indexOf(this.raft.view().last),
       onReport: (to, session, report) => this.input(() => this.raft.snapshotReport(clock.now(), to, session, report)),
+      onFault: (error) => this.fault(error),
     })
   }
 

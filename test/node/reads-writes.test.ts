@@ -359,6 +359,38 @@ t.test('an answer that names a revision is of that revision, whatever was writte
   for (const { result, context } of answers) t.equal(context.revision, revisionOf(result))
 })
 
+t.test('a view of a state that cannot say what it is is closed by whoever opened it', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [follower = 0, away = 0] = followers
+  await c.on(leader).put('k', 'v')
+  await c.settled()
+  const { state } = c.at(leader)
+  t.equal(state.viewsOpen, 0)
+  await c.on(leader).scan()
+  t.equal(state.viewsOpen, 0, 'one that was read to its end')
+
+  // Of this version, with a membership that is no JSON.
+  const meta = Buffer.alloc(40)
+  meta[0] = 1
+  meta.writeDoubleBE(1, 1)
+  meta.writeUInt32BE(1, 9)
+  meta.writeDoubleBE(1, 13)
+  meta.writeUInt32BE(5, 21)
+  state.metaOfViews = meta
+  await t.rejects(c.on(leader).scan({ consistency: 'stale' }))
+  t.equal(state.viewsOpen, 0, 'a listing')
+  await t.rejects(c.on(leader).services.cluster.snapshot(1_000))
+  t.equal(state.viewsOpen, 0, 'the state as a stream')
+
+  await c.at(away).crash()
+  c.at(away).wipe()
+  const view = { to: nodeId(away), session: 1, vote: c.at(leader).view.vote }
+  c.at(leader).node.running?.snapshotSender.start(view)
+  await c.until('the transfer has failed', () => c.lines.some(({ event }) => event === 'snapshot not delivered'))
+  t.equal(state.viewsOpen, 0, 'a state for a peer')
+  t.equal(c.at(follower).state.viewsOpen, 0)
+})
+
 t.test('a failure that nobody expected on the leader stops it, and is told to whoever asked', async (t) => {
   const { c, leader, followers } = await formed(t)
   const [one = 0] = followers

@@ -160,10 +160,10 @@ export class LogWriter {
       (bytes, write) => bytes + (write.type === 'append' ? write.batch.body.length : 0),
       0,
     )
-    this.deps.log.write(writes).then(
-      () => this.onWritten(seq),
-      (error: unknown) => this.fail(error),
-    )
+    this.deps.log
+      .write(writes)
+      .then(() => this.onWritten(seq))
+      .catch((error: unknown) => this.fail(error))
   }
 
   private onWritten(seq: number): void {

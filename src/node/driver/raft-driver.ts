@@ -1,3 +1,4 @@
+import { assert } from '../../lib/assert.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Transport } from '../../ports/transport.ts'
@@ -56,6 +57,8 @@ export class RaftDriver {
   private timerAt = Infinity
   private cancelTimer: (() => void) | null = null
   private carrying = false
+  /** An input has come whose effects are not taken yet. */
+  private isDue = false
   private stopped = false
 
   constructor(options: RaftDriverOptions, deps: RaftDriverDependencies, clusterId: string | null) {
@@ -96,17 +99,15 @@ export class RaftDriver {
     return leading !== null && sameLeaderId(leading, vote.leaderId)
   }
 
-  /** Gives the core an input and carries out its effects. `adopting`: the cluster the input came from, if this node has none yet. */
+  /**
+   * Gives the core an input and carries out its effects. `adopting`: the cluster the input came from, if this node has none yet.
+   * An exception on the way means that this node must not go on: it is reported as a fault, and thrown for whoever waits for an outcome.
+   */
   input<T>(step: () => T, adopting: Adoption | null = null): T {
-    const outcome = this.guard(step)
-    this.carryOut(adopting)
-    return outcome
-  }
-
-  /** An exception out of the core, or out of what it needs decoded, means that this node must not go on. */
-  guard<T>(step: () => T): T {
     try {
-      return step()
+      const outcome = step()
+      this.carryOut(adopting)
+      return outcome
     } catch (error) {
       const fault = error instanceof Error ? error : new Error(String(error))
       this.deps.onFault(fault)
@@ -153,16 +154,30 @@ export class RaftDriver {
     this.writer.stop()
   }
 
+  /**
+   * Effects are carried out in the order of their inputs: those of an input from within (an entry that is applied at once) have a round of
+   * their own behind the one that is under way.
+   */
   private carryOut(adopting: Adoption | null): void {
-    // An input from within (an answer that leads to the next proposal) leaves its effects to the round that is under way.
-    if (this.carrying || this.stopped) return
+    this.isDue = true
+    if (this.carrying) {
+      assert(adopting === null, 'what peers say comes in turns of its own')
+      return
+    }
     this.carrying = true
-    const effects = this.guard(() => this.raft.takeEffects())
+    while (this.isDue && !this.stopped) {
+      this.isDue = false
+      this.carryOutRound(adopting)
+    }
+    this.carrying = false
+  }
+
+  private carryOutRound(adopting: Adoption | null): void {
+    const effects = this.raft.takeEffects()
     // What this node stores first of a cluster binds it to that cluster.
     if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
     this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
     for (const message of effects.sends) this.appendSender.send(message)
-    this.carrying = false
     for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
     for (const event of effects.events) this.deps.onEvent(event)
     // The state must not reach its disk ahead of the vote and the cluster that it was made under: a restart would find them lost.

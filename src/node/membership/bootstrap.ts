@@ -6,6 +6,7 @@ import { nodeId } from '../../raft/index.ts'
 import { clusterIdOf } from '../codec/cluster-id.ts'
 import type { NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
+import type { Condition } from '../requests/conditions.ts'
 import type { LogIdView, MemberSpec, MembershipView } from './api-views.ts'
 import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
 
@@ -94,8 +95,8 @@ export class Bootstrap {
     }
     const left = (): number => deadline - clock.now()
     const { index } = outcome.logId
-    if (wait === 'leader') await this.waitFor('a leader', () => replica.raft.view().leader !== null, left())
-    if (wait === 'committed') await this.waitFor('the commit', () => replica.raft.view().committed >= index, left())
+    if (wait === 'leader') await this.waitFor('a leader', (view) => view.leader !== null, left())
+    if (wait === 'committed') await this.waitFor('the commit', (view) => view.committed >= index, left())
     return {
       clusterId,
       logId: logIdView(outcome.logId) ?? { term: 0, node: 0, index: 0 },
@@ -103,7 +104,7 @@ export class Bootstrap {
     }
   }
 
-  private async waitFor(what: string, holds: () => boolean, timeoutMs: number): Promise<void> {
+  private async waitFor(what: string, holds: Condition, timeoutMs: number): Promise<void> {
     if (await this.deps.replica.conditions.until(holds, timeoutMs)) return
     throw new RequestError(
       'no-leader',

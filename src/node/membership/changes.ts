@@ -1,11 +1,20 @@
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Transport } from '../../ports/transport.ts'
-import type { ChangeOutcome, LogId, LogIndex, MembershipChange, NodeAddresses, NodeId } from '../../raft/index.ts'
+import type {
+  ChangeOutcome,
+  LogId,
+  LogIndex,
+  MembershipChange,
+  NodeAddresses,
+  NodeId,
+  RaftView,
+} from '../../raft/index.ts'
 import { indexOf, logIndex, nodeId, sameLeaderId } from '../../raft/index.ts'
 import { MemberProbe } from './member-probe.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
+import type { Condition } from '../requests/conditions.ts'
 import { isCaughtUp } from '../service/status.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './api-views.ts'
 import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './api-views.ts'
@@ -81,7 +90,7 @@ export class Changes {
     const outcome = await this.propose(change, null, deadline)
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
     if (outcome.kind === 'appended') await this.settled(outcome.logId, deadline)
-    if (wait) await replica.conditions.until(() => this.isCaughtUp(id), deadline - clock.now())
+    if (wait) await replica.conditions.until((view) => this.isCaughtUpIn(view, id), deadline - clock.now())
     return {
       logId: logIdView(logId),
       membership: membershipView(replica.raft.view().effective.membership),
@@ -158,14 +167,12 @@ export class Changes {
   }
 
   isCaughtUp(id: NodeId): boolean {
-    const view = this.deps.replica.raft.view()
-    const follower = view.followers.find((one) => one.id === id)
-    return follower === undefined ? id === view.id : isCaughtUp(follower, view, this.deps.caughtUpEntriesMax)
+    return this.isCaughtUpIn(this.deps.replica.raft.view(), id)
   }
 
-  private answer(): MembershipAnswer {
-    const view = this.deps.replica.raft.view()
-    return membershipAnswer(view.effective, view.committedMembership)
+  private isCaughtUpIn(view: RaftView, id: NodeId): boolean {
+    const follower = view.followers.find((one) => one.id === id)
+    return follower === undefined ? id === view.id : isCaughtUp(follower, view, this.deps.caughtUpEntriesMax)
   }
 
   private voterChange(change: VoterChange): MembershipChange {
@@ -192,9 +199,9 @@ export class Changes {
     const { replica, clock } = this.deps
     let answer: MembershipAnswer | null = null
     let lost = false
-    const isOver = (): boolean => {
-      lost = this.isLost(logId)
-      if (!lost && this.isSettled(logId.index)) answer ??= this.answer()
+    const isOver: Condition = (view) => {
+      lost = this.isLost(view, logId)
+      if (!lost && isSettled(view, logId.index)) answer ??= membershipAnswer(view.effective, view.committedMembership)
       return lost || answer !== null
     }
     await replica.conditions.until(isOver, deadline - clock.now())
@@ -209,20 +216,9 @@ export class Changes {
   }
 
   /** Whether another leader's entry took the place of the change and is committed there. */
-  private isLost(logId: LogId): boolean {
-    const { raft } = this.deps.replica
-    const leaderId = raft.leaderIdAt(logId.index)
-    return leaderId !== null && raft.view().committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
-  }
-
-  /** Whether the change at `index` is committed, and no joint configuration is left of it. */
-  private isSettled(index: LogIndex): boolean {
-    const { effective, committedMembership } = this.deps.replica.raft.view()
-    return (
-      indexOf(committedMembership.logId) >= index &&
-      indexOf(committedMembership.logId) === indexOf(effective.logId) &&
-      effective.membership.configs.length === 1
-    )
+  private isLost({ committed }: RaftView, logId: LogId): boolean {
+    const leaderId = this.deps.replica.raft.leaderIdAt(logId.index)
+    return leaderId !== null && committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
   }
 
   /** Proposes until the core takes the change or refuses it; waits while an earlier one is in progress. */
@@ -246,8 +242,8 @@ export class Changes {
         await replica.conditions.until(() => false, LISTEN_MS)
         continue
       }
-      const before = this.changeMark()
-      await replica.conditions.until(() => this.changeMark() !== before, deadline - clock.now())
+      const before = replica.raft.view()
+      await replica.conditions.until((view) => mayChangeNow(before, view), deadline - clock.now())
     }
   }
 
@@ -267,12 +263,6 @@ export class Changes {
     const isNew = clock.now() < replica.journal.ledSince + settlingMs
     const isHearsay = outcome.kind === 'quorum-at-risk' || outcome.kind === 'learner-lagging'
     return isNew && isHearsay ? 'to hear its followers' : null
-  }
-
-  /** Differs whenever another attempt may succeed. */
-  private changeMark(): string {
-    const { effective, committedMembership, established, state } = this.deps.replica.raft.view()
-    return `${indexOf(effective.logId)} ${indexOf(committedMembership.logId)} ${established} ${state}`
   }
 
   /** What the membership already says is not asked of the network: whether an id or an address is taken. */
@@ -328,6 +318,25 @@ function unsettled(): RequestError {
   return new RequestError(
     'outcome-unknown',
     'the change is in the log but was not committed in time; look at GET /cluster/membership',
+  )
+}
+
+/** Whether the change at `index` is committed, and no joint configuration is left of it. */
+function isSettled({ effective, committedMembership }: RaftView, index: LogIndex): boolean {
+  return (
+    indexOf(committedMembership.logId) >= index &&
+    indexOf(committedMembership.logId) === indexOf(effective.logId) &&
+    effective.membership.configs.length === 1
+  )
+}
+
+/** Whether another attempt at a change may succeed that was refused before. */
+function mayChangeNow(before: RaftView, now: RaftView): boolean {
+  return (
+    indexOf(now.effective.logId) !== indexOf(before.effective.logId) ||
+    indexOf(now.committedMembership.logId) !== indexOf(before.committedMembership.logId) ||
+    now.established !== before.established ||
+    now.state !== before.state
   )
 }
 

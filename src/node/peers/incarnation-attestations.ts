@@ -65,12 +65,12 @@ export class IncarnationAttestations {
     if (next === undefined) return
     this.askedAt = now
     this.asked = next[0]
-    this.deps.transport.probe(next[1], ASK_TIMEOUT_MS).then(
-      (outcome) => {
+    this.deps.transport
+      .probe(next[1], ASK_TIMEOUT_MS)
+      .then((outcome) => {
         if (outcome.kind === 'answered' && this.deps.isTrusted(outcome.report)) this.onReport(outcome.report)
-      },
-      (error: unknown) => this.deps.onFault(error),
-    )
+      })
+      .catch((error: unknown) => this.deps.onFault(error))
   }
 }
 

@@ -386,12 +386,12 @@ export class Peers {
   private proveAddress(id: NodeId): void {
     const raft = this.listed.get(id)?.raft
     if (raft === undefined) return
-    this.deps.transport.probe(raft, PROBE_TIMEOUT_MS).then(
-      (outcome) => {
+    this.deps.transport
+      .probe(raft, PROBE_TIMEOUT_MS)
+      .then((outcome) => {
         if (outcome.kind === 'answered' && outcome.report.id === id && this.dials.prove(id, raft)) this.connect()
-      },
-      (error: unknown) => this.fault(error),
-    )
+      })
+      .catch((error: unknown) => this.fault(error))
   }
 
   private fault(error: unknown): void {

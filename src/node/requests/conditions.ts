@@ -1,34 +1,40 @@
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { RaftView } from '../../raft/index.ts'
+
+/** Whether what is waited for is true. Looks at the view rather than asking for one: it is called after every change, often. */
+export type Condition = (view: RaftView) => boolean
 
 interface Waiting {
-  readonly holds: () => boolean
+  readonly holds: Condition
   readonly settle: (held: boolean) => void
 }
 
 /**
  * Requests about the cluster that wait for something about the node to become true. Each is looked at after every change, so whoever
- * lets clients in asks first whether there is room (`isFull`).
+ * lets clients in asks first whether there is room (`isFull`), and all of them share one view of the core.
  */
 export class Conditions {
   private readonly clock: Clock
+  private readonly view: () => RaftView
   private readonly waiting = new Set<Waiting>()
   private closed = false
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, view: () => RaftView) {
     this.clock = clock
+    this.view = view
   }
 
   get isFull(): boolean {
     return this.waiting.size >= limits.conditionsMax
   }
 
-  /** Resolves with true once `holds()` does, with false when `timeoutMs` have passed or the node stops. */
-  until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
-    if (holds()) return Promise.resolve(true)
+  /** Resolves with true once `holds` does, with false when `timeoutMs` have passed or the node stops. */
+  until(holds: Condition, timeoutMs: number): Promise<boolean> {
+    if (holds(this.view())) return Promise.resolve(true)
     if (this.closed) return Promise.resolve(false)
     return new Promise((resolve) => {
-      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds()))
+      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds(this.view())))
       const waiting: Waiting = {
         holds,
         settle: (held) => {
@@ -44,7 +50,8 @@ export class Conditions {
   /** To be called after anything that a condition may look at has changed. */
   changed(): void {
     if (this.waiting.size === 0) return
-    for (const waiting of this.waiting) if (waiting.holds()) waiting.settle(true)
+    const view = this.view()
+    for (const waiting of this.waiting) if (waiting.holds(view)) waiting.settle(true)
   }
 
   /** The node stops: nothing that is waited for comes any more. */

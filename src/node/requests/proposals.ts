@@ -164,7 +164,7 @@ export class Proposals {
     if (this.isAnyWaiting) this.flushSoon()
   }
 
-  /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where it may be on its way). */
+  /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where a leader may have it). */
   close(error: RequestError): void {
     this.closed = error
     this.sweepCancel?.()
@@ -173,7 +173,11 @@ export class Proposals {
 
   /** The same for what is open now. */
   abandon(error: RequestError): void {
-    for (const pending of this.pending.values()) this.fail(pending, pending.batch === null ? error : outcomeUnknown())
+    for (const pending of this.pending.values()) {
+      // What neither waits nor is in a batch is in the hands of the core just now.
+      const isWaiting = this.fresh.has(pending) || this.lost.has(pending)
+      this.fail(pending, isWaiting ? error : outcomeUnknown())
+    }
   }
 
   private flushSoon(): void {

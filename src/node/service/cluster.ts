@@ -14,6 +14,7 @@ import {
 import type { AddressChange, Changes, LearnerAnswer, VoterChange } from '../membership/changes.ts'
 import type { Bootstrap, InitializeAnswer } from '../membership/bootstrap.ts'
 import type { Replica } from '../replica.ts'
+import type { Condition } from '../requests/conditions.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import { stateChunks } from '../snapshots/state-stream.ts'
 import type { ClusterStatus, MemberStatus, Status } from './status.ts'
@@ -122,7 +123,7 @@ export class Cluster {
     } catch (error) {
       // The leader was asked, and stopped leading before it answered: whoever leads next is the answer.
       if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
-      await replica.conditions.until(() => replica.raft.view().leader !== null, deadline - clock.now())
+      await replica.conditions.until((view) => view.leader !== null, deadline - clock.now())
       const { leader } = replica.raft.view()
       if (leader === null || leader === before) throw error
       return { leader }
@@ -202,10 +203,8 @@ export class Cluster {
       throw new RequestError('transferring', `leadership is being transferred to node ${outcome.to} already`)
     if (outcome.kind === 'no-target') throw new RequestError('no-transfer-target', outcome.reason)
     const { raft } = replica
-    const isOver = (): boolean => {
-      const view = raft.view()
-      return view.state === 'leader' ? view.transferringTo === null : view.leader !== null
-    }
+    const isOver: Condition = ({ state, transferringTo, leader }) =>
+      state === 'leader' ? transferringTo === null : leader !== null
     if (!(await replica.conditions.until(isOver, timeoutMs))) {
       throw new RequestError(
         'outcome-unknown',

@@ -23,6 +23,7 @@ export interface SnapshotSenderDependencies {
   /** The last entry of this node's log. */
   readonly lastIndex: () => LogIndex
   readonly onReport: (to: NodeId, session: number, report: SnapshotReport) => void
+  readonly onFault: (error: Error) => void
 }
 
 /** After a chunk the sender rests so many times as long as reading it took, so that whoever is busy sends slowly. */
@@ -70,20 +71,21 @@ export class SnapshotSender {
     }
     const progress = new SnapshotProgress(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
     this.remember(progress)
-    this.stream(progress).then(
-      (logId) => {
-        this.sent += 1
-        logger.info({ to, index: logId.index, bytes: progress.bytes }, 'snapshot delivered')
-        progress.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
-        this.report(progress, 'installed')
-      },
-      (error: unknown) => {
-        const detail = error instanceof Error ? error.message : String(error)
-        logger.warn({ to, error: detail }, 'snapshot not delivered')
-        progress.failed(detail)
-        this.report(progress, 'failed')
-      },
-    )
+    const delivered = (logId: LogId): void => {
+      this.sent += 1
+      logger.info({ to, index: logId.index, bytes: progress.bytes }, 'snapshot delivered')
+      progress.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
+      this.report(progress, 'installed')
+    }
+    const failed = (error: unknown): void => {
+      const detail = error instanceof Error ? error.message : String(error)
+      logger.warn({ to, error: detail }, 'snapshot not delivered')
+      progress.failed(detail)
+      this.report(progress, 'failed')
+    }
+    this.stream(progress)
+      .then(delivered, failed)
+      .catch((error: unknown) => this.deps.onFault(error instanceof Error ? error : new Error(String(error))))
   }
 
   stop(): void {

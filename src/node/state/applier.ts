@@ -157,14 +157,13 @@ export class Applier {
   private run(): void {
     if (this.running || this.paused || this.stopped || indexOf(this.appliedId) >= this.committed) return
     this.running = true
-    this.applyCommitted().then(
-      () => {
+    this.applyCommitted()
+      .then(() => {
         this.running = false
         for (const resolve of this.idle.splice(0)) resolve()
         this.run()
-      },
-      (error: unknown) => this.fail(error),
-    )
+      })
+      .catch((error: unknown) => this.fail(error))
   }
 
   private async applyCommitted(): Promise<void> {
@@ -289,14 +288,13 @@ export class Applier {
     const meta = encodeStateMeta({ applied, membership: this.membership, machine: this.machine.state() })
     const written = rows.flush(meta)
     for (const resolve of this.roomy.splice(0)) resolve()
-    written.then(
-      () => {
+    written
+      .then(() => {
         this.storedId = applied
         for (const resolve of this.stored.splice(0)) resolve()
         this.store()
-      },
-      (error: unknown) => this.fail(error),
-    )
+      })
+      .catch((error: unknown) => this.fail(error))
   }
 
   private fail(error: unknown): void {

@@ -8,7 +8,7 @@ import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
-import { nodeId } from '../../../src/raft/index.ts'
+import { Raft, nodeId } from '../../../src/raft/index.ts'
 import { Client } from './client.ts'
 import { Life } from './life.ts'
 import { DiskLogStore, LogDisk } from './log-disk.ts'
@@ -48,6 +48,8 @@ export class Machine {
   addresses: NodeAddresses
   /** What the processes started from now on do by themselves. */
   automation: AutomationPlan | null = null
+  /** Whose core decides in the processes started from now on. */
+  raft: typeof Raft = Raft
   private readonly deps: MachineDependencies
   private running: Running | null = null
   private lives = 0
@@ -122,6 +124,7 @@ export class Machine {
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       onFault: (error) => deps.onFault(id, error),
       automation: this.automation,
+      createRaft: (...parts) => new this.raft(...parts),
     })
     try {
       await node.start()

@@ -18,6 +18,9 @@ export class StateDisk {
   /** From when the installed state can be seen until the caller hears of it. */
   commitTellMs = 0
   flushes = 0
+  viewsOpen = 0
+  /** What views say of themselves, instead of what was written. */
+  metaOfViews: Uint8Array | null = null
 
   /** The process ended. `kept`: how many of the writes that were not flushed had reached the disk by themselves. */
   crash(kept: number): void {
@@ -78,13 +81,17 @@ export class DiskStateStore implements StateStore {
   async view(): Promise<StateView> {
     const { disk, life } = this
     const view = await this.inner.view()
+    disk.viewsOpen += 1
     return {
-      meta: view.meta,
+      meta: disk.metaOfViews ?? view.meta,
       scan: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range)),
       keys: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.keys(range)) : view.keys(range)),
       fractionUpTo: (key) => view.fractionUpTo(key),
       sizeBytes: () => view.sizeBytes(),
-      close: () => view.close(),
+      close: () => {
+        disk.viewsOpen -= 1
+        return view.close()
+      },
     }
   }
 

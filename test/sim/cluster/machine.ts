@@ -318,6 +318,8 @@ export class Machine {
       automation: this.options.automation,
       hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
       onFault: (error) => {
+        // The oracles look on from within a step of the core.
+        if (error instanceof Violation) world.fail(error)
         world.after(0, () => this.exit(process, error))
       },
       createRaft: (...parts) => new RaftClass((step) => this.observer.onStep(this, step), ...parts),

@@ -1,0 +1,36 @@
+import type { Clock } from '../../ports/clock.ts'
+
+/** A clock of which a callback that throws is a fault of the node: behind a timer nobody else would hear of it. */
+export class FailStopClock implements Clock {
+  private readonly inner: Clock
+  private readonly onFault: (error: unknown) => void
+
+  constructor(inner: Clock, onFault: (error: unknown) => void) {
+    this.inner = inner
+    this.onFault = onFault
+  }
+
+  now(): number {
+    return this.inner.now()
+  }
+
+  wall(): number {
+    return this.inner.wall()
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    return this.inner.after(delayMs, () => this.run(callback))
+  }
+
+  nextTurn(callback: () => void): void {
+    this.inner.nextTurn(() => this.run(callback))
+  }
+
+  private run(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      this.onFault(error)
+    }
+  }
+}
