@@ -31,6 +31,8 @@ export const limits = {
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   membersMax: 64,
+  /** The highest `--leader-priority`. */
+  leaderPriorityMax: 100,
   /** Addresses that are asked at one time who is there. */
   discoveryProbesMax: 16,
   /** Pledges of one node to form a cluster, one after the other: a new one is given only when nobody can form the one before any more. */

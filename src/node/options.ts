@@ -18,7 +18,7 @@ export interface NodeOptions extends KvMachineOptions {
   readonly heartbeatMs: number
   readonly electionTimeoutMsMin: number
   readonly electionTimeoutMsMax: number
-  /** 0 to 100: a node of a higher priority leads when it can. A hint, never needed for safety. Left out: 50. */
+  /** 0 to `limits.leaderPriorityMax`: a node of a higher priority leads when it can. A hint, never needed for safety. Left out: 50. */
   readonly leaderPriority?: number
   readonly appendBytesMax: number
   readonly appendEntriesMax: number

@@ -97,7 +97,7 @@ export interface NodeReport {
   readonly addresses: NodeAddresses
   readonly version: string
   readonly candidacy: Candidacy | null
-  /** 0 to 255; see `NodeOptions`. */
+  /** 0 to `limits.leaderPriorityMax`; see `NodeOptions`. */
   readonly leaderPriority: number
 }
 

@@ -121,6 +121,7 @@ function readReport(reader: FieldReader): NodeReport {
   const version = readPeerText(reader)
   const candidacy = reader.flag() ? readCandidacy(reader) : null
   const leaderPriority = reader.u8()
+  if (leaderPriority > limits.leaderPriorityMax) throw new DecodeError(`a leader priority is ${leaderPriority}`)
   const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
   return { ...facts, effective, addresses, version, candidacy, leaderPriority }
 }

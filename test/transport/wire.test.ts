@@ -208,6 +208,16 @@ t.test('every frame comes back as it was', async (t) => {
   t.strictSame(new Set(samples.map(({ type }) => type)).size, 22, 'no type is left out')
 })
 
+t.test('a leader priority on the wire is one that can be configured', async (t) => {
+  const withPriority = (leaderPriority: number): Frame => ({
+    type: 'hello-answer',
+    answer: { kind: 'welcome', report: { ...report, leaderPriority } },
+  })
+  const highest = withPriority(limits.leaderPriorityMax)
+  t.strictSame(plain(decode(encode(highest))), plain([highest]))
+  t.equal(attempt(encode(withPriority(limits.leaderPriorityMax + 1))), 'refused')
+})
+
 t.test('frames come back whole however the stream is cut', async (t) => {
   const bytes = encode(...samples)
   for (const chunkBytes of [1, 2, 3, 7, 11, 12, 13, 64, 1000, 65_536]) {

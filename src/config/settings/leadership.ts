@@ -1,3 +1,4 @@
+import { limits } from '../../limits.ts'
 import { duration, durationRange, integer, type DurationRange, type Setting } from '../setting.ts'
 
 /** How leaders are elected, and who had better be one. */
@@ -30,9 +31,9 @@ export const leadershipSettings: { readonly [Key in keyof LeadershipConfig]: Set
     flag: 'leader-priority',
     placeholder: 'N',
     summary: 'a node of a higher priority leads when it can; 0: only when nobody else can',
-    allowed: 'a whole number from 0 to 100',
+    allowed: `a whole number from 0 to ${limits.leaderPriorityMax}`,
     initial: '50',
     required: true,
-    parse: integer(0, 100),
+    parse: integer(0, limits.leaderPriorityMax),
   },
 }
