@@ -1,5 +1,11 @@
 import t from 'tap'
+import { limits } from '../../src/limits.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
+import { SnapshotReceiver } from '../../src/node/snapshot-receiver.ts'
+import { STATE_STREAM_FORMAT, stateChunks } from '../../src/node/state-stream.ts'
+import type { SnapshotAnswer } from '../../src/ports/transport.ts'
+import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
+import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 
 /** Logs that are purged soon, and states that take many chunks. */
@@ -178,4 +184,156 @@ t.test('reads that wait for a swap end with the node', async (t) => {
   const stopping = c.at(away).stop()
   await read
   await stopping
+})
+
+const MiB = 1024 * 1024
+
+/** A piece of `bytes` that is read, or counted, and is none of a state. */
+function noise(bytes: number): Buffer {
+  const piece = Buffer.alloc(bytes)
+  piece[0] = 0xff
+  return piece
+}
+
+/** The first piece of a state, of `bytes`. */
+async function opening(bytes: number): Promise<Uint8Array> {
+  const store = new MemoryStateStore()
+  await store.open()
+  for await (const { chunk } of stateChunks(await store.view(), Buffer.alloc(bytes - 1), MiB)) return chunk
+  throw new Error('a stream begins with a piece')
+}
+
+/** A receiver alone, with a disk whose free space is `free`, one figure for each look; the last one stays. */
+function receiver(free: readonly number[]) {
+  const looks = [...free]
+  const counts = { begun: 0, aborted: 0, committed: 0, read: 0 }
+  const faults: Error[] = []
+  const state = new MemoryStateStore()
+  const answers: SnapshotAnswer[] = []
+  const alone = new SnapshotReceiver({
+    state: {
+      open: () => state.open(),
+      getMany: (keys) => state.getMany(keys),
+      write: (writes, meta) => state.write(writes, meta),
+      flush: () => state.flush(),
+      view: () => state.view(),
+      sizeBytes: () => state.sizeBytes(),
+      close: () => state.close(),
+      beginInstall: async () => {
+        counts.begun += 1
+        return {
+          write: async () => undefined,
+          commit: async () => void (counts.committed += 1),
+          abort: async () => void (counts.aborted += 1),
+        }
+      },
+    },
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    refuse: () => null,
+    offer: () => 'accept',
+    onProgress: () => {},
+    pause: async () => {},
+    replace: (commit) => commit(),
+    isAhead: () => true,
+    resume: () => {},
+    freeBytes: async () => (looks.length > 1 ? looks.shift() : looks[0]) ?? 0,
+    keyedWritesMax: 10,
+    onFault: (error) => faults.push(error),
+  })
+  /** What the sender is answered. */
+  const offer = async (bytesEstimate: number, chunks: readonly Uint8Array[]): Promise<SnapshotAnswer> => {
+    const logId = { leaderId: { term: term(1), nodeId: nodeId(1) }, index: logIndex(5) }
+    const vote = { leaderId: logId.leaderId, committed: true }
+    const header = {
+      vote,
+      session: 1,
+      logId,
+      membership: NO_MEMBERSHIP,
+      formatVersion: STATE_STREAM_FORMAT,
+      bytesEstimate,
+    }
+    await new Promise<void>((resolve) => {
+      alone.onSnapshot({
+        from: nodeId(1),
+        header,
+        async *chunks() {
+          for (const chunk of chunks) {
+            counts.read += 1
+            yield chunk
+          }
+        },
+        finish: async (answer) => {
+          answers.push(answer)
+          resolve()
+        },
+      })
+    })
+    const answer = answers.pop()
+    if (answer === undefined || faults.length > 0) throw new Error('no answer', { cause: faults[0] })
+    return answer
+  }
+  return { offer, counts }
+}
+
+t.test('a state is taken within what was announced for it, and not to the last byte of the disk', async (t) => {
+  const {
+    snapshotEstimateFactor: factor,
+    snapshotEstimateSlackBytes: slack,
+    snapshotDiskReserveBytes: reserve,
+  } = limits
+
+  t.test('more than its size explains is not taken', async (t) => {
+    for (const announced of [0, MiB]) {
+      const { offer, counts } = receiver([Infinity])
+      const bytesMax = announced * factor + slack
+      const answer = await offer(announced, [noise(bytesMax + 1), noise(1)])
+      t.match(answer, {
+        installed: false,
+        detail: `more than ${bytesMax} bytes came, where about ${announced} were announced`,
+      })
+      t.same(counts, { begun: 1, aborted: 1, committed: 0, read: 1 })
+      t.match(
+        await receiver([Infinity]).offer(announced, [noise(bytesMax)]),
+        { detail: /of kind 255/ },
+        'as much as that may come',
+      )
+    }
+  })
+
+  t.test('what would not fit the disk is refused before anything of it is read', async (t) => {
+    const { offer, counts } = receiver([reserve + 10 * MiB])
+    const answer = await offer(10 * MiB + 1, [noise(1)])
+    t.match(answer, { installed: false, detail: /10485761 bytes are announced, but only .* are free on the disk/ })
+    t.same(counts, { begun: 0, aborted: 0, committed: 0, read: 0 })
+    const fitting = receiver([reserve + 10 * MiB])
+    await fitting.offer(10 * MiB, [noise(1)])
+    t.match(fitting.counts, { begun: 1, read: 1 }, 'what fits is begun')
+  })
+
+  t.test('a disk that fills meanwhile ends it while the reserve is whole', async (t) => {
+    const { offer, counts } = receiver([Infinity, reserve, reserve - 1])
+    const between = limits.snapshotDiskCheckBytes
+    // The reserve is whole at the first look, and not at the second.
+    const answer = await offer(0, [await opening(between), noise(between), noise(between)])
+    t.match(answer, { installed: false, detail: /only 268435455 bytes are free on the disk: free some space/ })
+    t.same(counts, { begun: 1, aborted: 1, committed: 0, read: 2 })
+  })
+})
+
+t.test('a node whose disk has no room for the state says so to the leader, and takes it once there is', async (t) => {
+  const c = new TestCluster(t, [1, 2], SMALL)
+  const leader = await c.form([1])
+  await fill(c, leader, 100)
+  await c.on(leader).purge()
+  c.at(2).freeBytes = limits.snapshotDiskReserveBytes
+  await c.start(2)
+  await c.on(leader).addLearner(specOf(2), { wait: false })
+  const failure = (): unknown =>
+    c.lines.find(({ node, event }) => node === 1 && event === 'snapshot not delivered')?.facts
+  await c.until('the leader has been told', () => failure() !== undefined)
+  t.match(failure(), { to: 2, error: /bytes are announced, but only .* are free on the disk.*free some space/ })
+  t.equal(metricsOf(c, 2).snapshotsInstalled, 0)
+  c.at(2).freeBytes = 2 * limits.snapshotDiskReserveBytes
+  await c.until('it has the state', () => metricsOf(c, 2).snapshotsInstalled === 1, 60_000)
+  await c.settled()
 })

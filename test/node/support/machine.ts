@@ -48,6 +48,8 @@ export class Machine {
   addresses: NodeAddresses
   /** What the processes started from now on do by themselves. */
   automation: AutomationPlan | null = null
+  /** What is left on its disk. */
+  freeBytes = Infinity
   /** Whose core decides in the processes started from now on. */
   raft: typeof Raft = Raft
   private readonly deps: MachineDependencies
@@ -124,6 +126,7 @@ export class Machine {
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       onFault: (error) => deps.onFault(id, error),
       automation: this.automation,
+      freeBytes: () => Promise.resolve(this.freeBytes),
       createRaft: (...parts) => new this.raft(...parts),
     })
     try {
