@@ -74,6 +74,8 @@ export const limits = {
   /** Safe requests of one connection that are handled side by side, and the bytes of its answers beyond which no other begins. */
   httpParallelMax: 16,
   httpLineAnswerBytesMax: 1024 * 1024,
+  /** Bytes of all bodies of requests in memory, from their arrival until the answer. */
+  httpBodyBytesMax: 256 * 1024 * 1024,
   /** Bytes of all answers in memory; a larger one goes alone. */
   httpAnswerBytesMax: 256 * 1024 * 1024,
   /** A large answer leaves in pieces of this size. */

@@ -3,6 +3,8 @@ import { limits } from '../limits.ts'
 import { AllowedMethods } from './protocol/allowed-methods.ts'
 import { AnswerRoom } from './protocol/answer-room.ts'
 import { apiServerDefaults, createApiServer, type ApiServerOptions } from './protocol/api-server.ts'
+import { leaveBody } from './protocol/body.ts'
+import { BodyRoom } from './protocol/body-room.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './protocol/connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './protocol/failures.ts'
 import { Lines } from './protocol/lines.ts'
@@ -26,6 +28,8 @@ export interface AppOptions extends FailureDependencies {
   readonly server?: Partial<ApiServerOptions>
   /** How many bytes of answers are in memory at once. */
   readonly answerBytesMax?: number
+  /** How many bytes of bodies are in memory at once. */
+  readonly bodyBytesMax?: number
 }
 
 /**
@@ -40,7 +44,8 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     { now: options.now, onRefused: options.onConnectionsRefused },
   )
   const room = new AnswerRoom(options.answerBytesMax)
-  const lines = new Lines(serverOptions, room, options.now)
+  const rooms = { answers: room, bodies: new BodyRoom(options.bodyBytesMax) }
+  const lines = new Lines(serverOptions, rooms, options.now)
   const onAcceptFailed = options.onConnectionsRefused
   const app = Fastify({
     logger: false,
@@ -66,6 +71,8 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
       },
     },
   })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', leaveBody)
   const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)

@@ -616,6 +616,103 @@ t.test('answers have a bound together: more is refused, and who takes nothing ma
   for (const opened of idle) t.ok((await opened.untilClosed()).length < value.length, 'the idle ones were ended for it')
 })
 
+t.test('bodies have a bound together: what exceeds it is refused, and who sends nothing more makes room', async (t) => {
+  const megabytes = 1024 * 1024
+  const api = await serve(t, { bodyBytesMax: 5 * megabytes, valueBytesMax: 4 * megabytes })
+  const announced = (key: string, bytes: number, ...headers: string[]): string =>
+    head(`PUT /kv/${key} HTTP/1.1`, host, `Content-Length: ${bytes}`, ...headers)
+  const chunked = head('PUT /kv/c HTTP/1.1', host, 'Transfer-Encoding: chunked')
+  const written = (key: string): number | undefined => api.services.keys.records.get(key as Key)?.value.length
+
+  const slow = api.connection()
+  slow.send(announced('slow', 4 * megabytes))
+  slow.send(Buffer.alloc(3 * megabytes))
+  await eventually(() => slow.socket.writableLength === 0, 'the most of it is sent')
+  const small = async (): Promise<number> => (await api.exchange(announced('small', 1, last) + 'x')).status
+  t.equal(await small(), 200, 'what fits beside it is taken')
+
+  // What was sent may not have come yet: whoever is let in meanwhile hears nothing, and hangs up.
+  const refusalOf = async (bytes: string): Promise<RawAnswer> => {
+    const deadline = Date.now() + 10_000
+    while (Date.now() < deadline) {
+      const opened = api.connection()
+      opened.send(bytes)
+      const patience = Date.now() + 500
+      await eventually(() => opened.text.endsWith('}') || Date.now() > patience, 'an answer, or none')
+      if (opened.text.endsWith('}')) return answerIn(opened.text)
+      opened.destroy()
+    }
+    throw new Error('nobody is refused')
+  }
+  const long = await refusalOf(announced('long', 3 * megabytes))
+  t.equal(long.status, 429, 'before anything of it is sent')
+  t.match(problemIn(long), { code: 'overloaded', detail: /nothing was done with it/ })
+  t.equal(long.headers.get('retry-after'), '1')
+  const expecting = await refusalOf(announced('long', 3 * megabytes, 'Expect: 100-continue'))
+  t.equal(expecting.status, 429, 'and before it is asked for')
+
+  const unsaid = api.connection()
+  unsaid.send(chunked)
+  for (let piece = 0; piece < 12; piece++) {
+    unsaid.send('40000\r\n')
+    unsaid.send(Buffer.alloc(0x40000))
+    unsaid.send('\r\n')
+  }
+  const refused = answerIn(await unsaid.until((text) => text.includes('"code"')))
+  t.equal(refused.status, 429, 'one whose length is not said as soon as it has no room')
+  t.match(refused.headers.get('connection'), 'close')
+  t.equal(written('c'), undefined)
+  t.equal(await small(), 200)
+
+  const again = async (): Promise<number> => {
+    const opened = api.connection()
+    opened.send(announced('again', 4 * megabytes, last))
+    opened.send(Buffer.alloc(4 * megabytes))
+    return answerIn(await opened.until((text) => text.includes('\r\n\r\n'))).status
+  }
+  const deadline = Date.now() + 10_000
+  while ((await again()) !== 200) {
+    if (Date.now() > deadline) throw new Error('no room comes')
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  t.equal(written('again'), 4 * megabytes)
+  await slow.untilClosed()
+  t.equal(slow.text, '', 'the one that stood still was ended for it')
+  t.equal(written('slow'), undefined)
+})
+
+t.test('a body gives its room back, however its request ends', async (t) => {
+  const megabyte = 1024 * 1024
+  const api = await serve(t, { bodyBytesMax: megabyte, valueBytesMax: megabyte })
+  const whole = head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${megabyte}`, last)
+  const put = async (): Promise<number> => {
+    const opened = api.connection()
+    opened.send(whole)
+    opened.send(Buffer.alloc(megabyte))
+    return answerIn(await opened.until((text) => text.includes('\r\n\r\n'))).status
+  }
+  for (let round = 0; round < 3; round++) t.equal(await put(), 200, 'answered')
+  for (let round = 0; round < 3; round++) {
+    const gone = api.connection()
+    gone.send(head('PUT /kv/a HTTP/1.1', host, `Content-Length: ${megabyte}`))
+    gone.send(Buffer.alloc(megabyte / 2))
+    await eventually(() => gone.socket.writableLength === 0, 'half of it is sent')
+    gone.destroy()
+    const deadline = Date.now() + 10_000
+    while ((await put()) !== 200) if (Date.now() > deadline) throw new Error('no room comes')
+  }
+  const body = '{"members":'.padEnd(200_000)
+  const json = head(
+    'POST /cluster/initialize HTTP/1.1',
+    host,
+    'Content-Type: application/json',
+    `Content-Length: ${body.length}`,
+    last,
+  )
+  for (let round = 0; round < 8; round++) t.equal((await api.exchange(json + body)).status, 400, 'refused')
+  t.equal(await put(), 200)
+})
+
 t.test('a stream that fails in the middle does not end as if it were whole', async (t) => {
   const api = await serve(t)
   fill(api, 100, 32 * 1024)

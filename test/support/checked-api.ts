@@ -51,6 +51,7 @@ export interface CheckedApiOptions {
   readonly server?: Partial<ApiServerOptions>
   readonly connections?: Partial<ConnectionsOptions>
   readonly answerBytesMax?: number
+  readonly bodyBytesMax?: number
 }
 
 interface Test {
@@ -69,6 +70,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       connections: options.connections ?? {},
       onConnectionsRefused: (reason) => refused.push(reason),
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
+      ...(options.bodyBytesMax === undefined ? {} : { bodyBytesMax: options.bodyBytesMax }),
       onUnexpected: (error) => unexpected.push(error),
       onFatal: (error) => fatal.push(error),
     },

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { limits } from '../../limits.ts'
+import { readBody } from '../protocol/body.ts'
 import * as operations from './operations.ts'
 import type { Operation } from '../protocol/operation.ts'
 import { requireKey } from '../protocol/parameters.ts'
@@ -25,7 +26,7 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, depe
 
   // A value is bytes whatever its type says, so no type is parsed.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('*', readBody)
 
   app.put<KeyInPath>(
     '/kv/*',

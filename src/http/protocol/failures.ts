@@ -63,14 +63,10 @@ function requestErrorOf(error: FrameworkError, request: FastifyRequest): Request
   if (error instanceof RequestError) return error
   if (error.validation !== undefined) return bodyError(error.validation)
   switch (error.code) {
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return tooLarge(request)
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return unsupportedMediaType(request)
     case 'FST_ERR_BAD_URL':
       return badUrl(request.raw.url ?? '')
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return invalidRequest({ path: 'body', message: 'has another length than Content-Length says' })
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
       return invalidRequest({ path: 'body', message: 'is not valid JSON' })
     case undefined:
@@ -100,13 +96,6 @@ function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): Reques
       ? 'send application/octet-stream for a value, or any other well-formed type'
       : 'send application/json'
   return new RequestError('unsupported-media-type', `${given}: ${allowed}`)
-}
-
-function tooLarge(request: FastifyRequest): RequestError {
-  const limitBytes = request.routeOptions.bodyLimit
-  return request.routeOptions.config.operation?.body === 'value'
-    ? new RequestError('value-too-large', `a value has at most ${limitBytes} bytes`, { limitBytes })
-    : new RequestError('request-too-large', `a body has at most ${limitBytes} bytes here`, { limitBytes })
 }
 
 function badUrl(url: string): RequestError {

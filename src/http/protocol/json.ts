@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
+import { readBody } from './body.ts'
 import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
 
@@ -23,10 +24,13 @@ export function takeJsonBodies(app: FastifyInstance): void {
   app.addHook('onRequest', async (request) => refuseOtherSites(request))
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    // Clients that always name the type send it with an empty body too.
-    if (body.length === 0) done(null, undefined)
-    else void parse(request, body.toString(), done)
+  app.addContentTypeParser('application/json', (request, payload, done) => {
+    readBody(request, payload, (error, body = Buffer.alloc(0)) => {
+      if (error !== null) done(error)
+      // Clients that always name the type send it with an empty body too.
+      else if (body.length === 0) done(null, undefined)
+      else void parse(request, body.toString(), done)
+    })
   })
 }
 

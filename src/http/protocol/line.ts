@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { limits } from '../../limits.ts'
-import type { ApiRequest } from './api-request.ts'
+import type { ApiRequest, BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -11,6 +11,10 @@ export interface LineDependencies {
   readonly handler: Handler
   /** Bytes of answers that this connection holds more (or fewer) than before. */
   readonly onHeld: (bytes: number) => void
+  /** Whether `bytes` of bodies have room beside those in memory, and the taking and giving back of it. */
+  readonly hasBodyRoom: (bytes: number) => boolean
+  readonly takeBody: (bytes: number) => boolean
+  readonly giveBody: (bytes: number) => void
   /** Requests that this connection has under way more (or fewer) than before. */
   readonly onRequests: (count: number) => void
   /** It sends nothing more and reads to the end of what the client still sends. */
@@ -34,7 +38,7 @@ interface Taking {
  * One connection of a client, and the order of its requests (RFC 9112, 9.3.2): safe ones run side by side, in a bounded number; one that
  * may change something begins when all before it have their answers, and nothing begins before it has its own.
  */
-export class Line implements AnswerLine {
+export class Line implements AnswerLine, BodyLine {
   readonly socket: Socket
   private readonly deps: LineDependencies
   /** Requests that wait for their turn. */
@@ -45,6 +49,10 @@ export class Line implements AnswerLine {
   /** Requests whose answers have not been sent whole, running or not. */
   private open = 0
   private heldBytes = 0
+  /** Of the bodies of its requests. */
+  private bodyBytes = 0
+  /** Whose body came last, and when something of it did. */
+  private receiving: { readonly request: ApiRequest; at: number } | null = null
   private isPaused = false
   /** Nothing that arrives from now on is answered. */
   private isClosing = false
@@ -82,6 +90,7 @@ export class Line implements AnswerLine {
     // Behind an answer that ends the connection.
     if (this.isClosing) return
     this.admit(response)
+    request.attach(this)
     const exchange = { request, response }
     if (this.queue.length > 0 || this.mustWait(exchange)) this.queue.push(exchange)
     else this.begin(exchange)
@@ -105,6 +114,25 @@ export class Line implements AnswerLine {
     if (this.isClosed) return
     this.heldBytes += bytes
     this.deps.onHeld(bytes)
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.deps.hasBodyRoom(bytes)
+  }
+
+  onBody(request: ApiRequest, bytes: number): boolean {
+    if (this.isClosed || !this.deps.takeBody(bytes)) return false
+    this.bodyBytes += bytes
+    const at = this.deps.now()
+    if (this.receiving?.request === request) this.receiving.at = at
+    else this.receiving = { request, at }
+    return true
+  }
+
+  /** For how long nothing has come of a body that is half in memory; 0 when there is none. */
+  bodyIdleMs(now: number): number {
+    const { receiving } = this
+    return receiving === null || receiving.request.complete ? 0 : now - receiving.at
   }
 
   onAnswered(response: ApiResponse): void {
@@ -193,14 +221,23 @@ export class Line implements AnswerLine {
     if (this.isClosed) return
     this.open -= 1
     this.deps.onRequests(-1)
-    const { heldBytes } = response
+    const { heldBytes, req } = response
     if (heldBytes > 0) this.onHeld(-heldBytes)
+    if (req.bodyBytes > 0) this.giveBody(req)
     if (!response.shouldKeepAlive) this.stopTaking()
     if (response.isRunning) this.finish(response)
     else if (this.queue.length > 0) this.beginNext()
     if (!this.isPaused || this.open > limits.httpPipelinedMax / 2) return
     this.isPaused = false
     this.socket.resume()
+  }
+
+  private giveBody(request: ApiRequest): void {
+    const { bodyBytes } = request
+    request.bodyBytes = 0
+    this.bodyBytes -= bodyBytes
+    this.deps.giveBody(bodyBytes)
+    if (this.receiving?.request === request) this.receiving = null
   }
 
   private stopTaking(): void {
@@ -242,6 +279,8 @@ export class Line implements AnswerLine {
     this.stopTaking()
     this.deps.onRequests(-this.open)
     if (this.heldBytes > 0) this.deps.onHeld(-this.heldBytes)
+    if (this.bodyBytes > 0) this.deps.giveBody(this.bodyBytes)
+    this.receiving = null
   }
 }
 

@@ -5,6 +5,7 @@ import { limits } from '../../limits.ts'
 import type { AnswerRoom } from './answer-room.ts'
 import type { ApiRequest } from './api-request.ts'
 import type { ApiResponse } from './api-response.ts'
+import type { BodyRoom } from './body-room.ts'
 import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
 import { problemAnswer } from './problem.ts'
@@ -18,24 +19,31 @@ export interface LinesOptions {
 
 /** Between two looks at connections that linger. */
 const LINGER_CHECK_MS = 100
-/** How long a client that takes nothing is left alone when others cannot be served for lack of room. */
+/** How long a client that takes nothing, or sends nothing more, is left alone when others cannot be served for lack of room. */
 const PATIENCE_MS = 2_000
 
 /** The connections of all clients: what they may hold together, and the end of those that do not get on. */
 export class Lines {
   private readonly options: LinesOptions
   private readonly room: AnswerRoom
+  private readonly bodies: BodyRoom
   private readonly lines = new Map<Socket, Line>()
   private readonly lingering = new Set<Line>()
   private requests = 0
   private readonly now: () => number
 
   /** `now`: monotonic milliseconds. */
-  constructor(options: LinesOptions, room: AnswerRoom, now: () => number) {
+  constructor(
+    options: LinesOptions,
+    rooms: { readonly answers: AnswerRoom; readonly bodies: BodyRoom },
+    now: () => number,
+  ) {
     this.options = options
-    this.room = room
+    this.room = rooms.answers
+    this.bodies = rooms.bodies
     this.now = now
-    room.onFull = () => this.endIdle()
+    rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
+    rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
 
   /** Takes the requests on the connections of `server` that are served; `handler` gets each of them in its turn. */
@@ -75,6 +83,9 @@ export class Lines {
       now: this.now,
       handler,
       onHeld: (bytes) => this.room.take(bytes),
+      hasBodyRoom: (bytes) => this.bodies.fits(bytes),
+      takeBody: (bytes) => this.bodies.take(bytes),
+      giveBody: (bytes) => this.bodies.give(bytes),
       onRequests: (count) => (this.requests += count),
       onLingering: (one) => this.linger(one),
     })
@@ -112,9 +123,8 @@ export class Lines {
     }
   }
 
-  private endIdle(): void {
-    const now = this.now()
-    for (const line of this.lines.values()) if (line.idleMs(now) > PATIENCE_MS) line.socket.destroy()
+  private endIdle(idleMs: (line: Line) => number): void {
+    for (const line of this.lines.values()) if (idleMs(line) > PATIENCE_MS) line.socket.destroy()
   }
 
   private linger(line: Line): void {

@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
+import { RequestError } from '../../lib/errors.ts'
+import { ApiRequest } from './api-request.ts'
+import { bodiesOverload } from './body-room.ts'
+import { invalidRequest } from './query.ts'
+
+/** For requests whose body nobody wants. */
+export function leaveBody(_request: FastifyRequest, _payload: Readable, done: (error: Error | null) => void): void {
+  done(null)
+}
+
+/**
+ * Reads the body of `request`, within the limit of its route and the room that all bodies share. What cannot have room is refused
+ * before anything is read, as far as its length is said. `done` is called once.
+ */
+export function readBody(
+  request: FastifyRequest,
+  payload: Readable,
+  done: (error: Error | null, body?: Buffer) => void,
+): void {
+  const { raw } = request
+  const { bodyLimit } = request.routeOptions
+  const length = request.headers['content-length']
+  const said = Number(length ?? 0)
+  if (said > bodyLimit) return done(bodyTooLarge(request))
+  const holder = raw instanceof ApiRequest ? raw : null
+  if (holder?.hasRoom(said) === false) return done(bodiesOverload())
+
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const end = (error: Error | null): void => {
+    payload.off('data', take).off('end', finish).off('error', fail)
+    if (error === null) done(null, Buffer.concat(chunks, bytes))
+    else done(error)
+  }
+  const take = (chunk: Buffer): void => {
+    bytes += chunk.length
+    if (bytes > bodyLimit) return end(bodyTooLarge(request))
+    if (holder?.hold(chunk.length) === false) return end(bodiesOverload())
+    chunks.push(chunk)
+  }
+  const finish = (): void => {
+    const isWhole = length === undefined || bytes === said
+    end(isWhole ? null : invalidRequest({ path: 'body', message: 'has another length than Content-Length says' }))
+  }
+  const fail = (): void => end(invalidRequest({ path: 'body', message: 'did not come to its end' }))
+  payload.on('data', take).on('end', finish).on('error', fail)
+}
+
+function bodyTooLarge(request: FastifyRequest): RequestError {
+  const { bodyLimit: limitBytes, config } = request.routeOptions
+  return config.operation?.body === 'value'
+    ? new RequestError('value-too-large', `a value has at most ${limitBytes} bytes`, { limitBytes })
+    : new RequestError('request-too-large', `a body has at most ${limitBytes} bytes here`, { limitBytes })
+}
