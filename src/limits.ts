@@ -196,6 +196,9 @@ export const limits = {
   logSpansMax: 65_536,
   /** Recent batches kept in memory for replication. */
   logCacheBytesMax: 32 * 1024 * 1024,
+  /** What reads of single keys have on their way from the store at once, if each value is as large as may be; and how many. */
+  rowsReadBytesMax: 256 * 1024 * 1024,
+  rowsReadMax: 1024,
   /** Hot records kept in memory. */
   recordCacheBytesMax: 64 * 1024 * 1024,
 

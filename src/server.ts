@@ -212,6 +212,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
     recordCacheBytesMax: limits.recordCacheBytesMax,
+    rowsReadMax: Math.min(limits.rowsReadMax, Math.floor(limits.rowsReadBytesMax / config.valueBytesMax)),
     idempotentWritesMax: limits.idempotentWritesMax,
     keptValues: limits.keptValues,
     rangeDeleteKeysMax: limits.rangeDeleteKeysMax,

@@ -20,6 +20,7 @@ import { openStores } from './startup.ts'
 import { Status } from './service/status.ts'
 import { FailStopClock } from './driver/fail-stop-clock.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
+import { RowFetcher } from './state/row-fetcher.ts'
 
 /** Spoken between nodes. Nodes of different versions refuse each other. */
 const PEER_PROTOCOL = 3
@@ -191,7 +192,8 @@ export class Node {
       settlingMs,
       checkInitialized: () => this.checkServing(),
     })
-    const keys = new Keys({ replica, state, clock, checkServing: () => this.checkServing(), id: options.id })
+    const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
+    const keys = new Keys({ replica, state, clock, fetcher, checkServing: () => this.checkServing(), id: options.id })
     const health = new Health({ replica, status, log, state, transport, clock, fault: () => this.faultSeen })
     return { keys, cluster, health, version: options.version }
   }

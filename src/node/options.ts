@@ -40,6 +40,8 @@ export interface NodeOptions extends KvMachineOptions {
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
   readonly recordCacheBytesMax: number
+  /** Rows that reads of single keys may have on their way from the store at once. */
+  readonly rowsReadMax: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number

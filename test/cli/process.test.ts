@@ -313,29 +313,36 @@ t.test('serve: a log that nobody can write or read costs lines, never the node',
   closeSync(stopped.reader)
 })
 
+const oftenPurged = ['--purge-every-bytes', '4MiB', '--keep-bytes', '0', '--keep-entries', '0']
+
+/** 300 connections on which nothing is sent. */
+function idleClients(t: Owner, api: string): void {
+  const idle = Array.from({ length: 300 }, () => connect(Number(new URL(api).port), '127.0.0.1'))
+  t.teardown(async () => idle.forEach((socket) => socket.destroy()))
+  for (const socket of idle) socket.on('error', () => undefined)
+}
+
+/** So many writes that were answered with 200: enough for segments to be made and freed and for the state to be written out. */
+async function writesThrough(api: string, count: number): Promise<number> {
+  const deadline = performance.now() + startMsMax
+  const request = { method: 'PUT', body: 'x'.repeat(256 * 1024), headers: { connection: 'close' } }
+  let written = 0
+  while (written < count && performance.now() < deadline) {
+    const answer = await fetch(`${api}/kv/a`, request).catch(() => null)
+    written += answer?.status === 200 ? 1 : 0
+  }
+  return written
+}
+
 t.test('serve: idle clients never take the descriptors that the node needs', { skip: !hasProc }, async (t) => {
-  const room = ['--purge-every-bytes', '4MiB', '--keep-bytes', '0', '--keep-entries', '0']
-  const flags = ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts, ...room]
+  const flags = ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts, ...oftenPurged]
   const node = start(t, flags, {}, { descriptors: 160 })
   await until(node, isReady)
   t.match(node.out(), /only 160 files and connections open at once, so it serves at most/)
   const { api } = readyLine(node.out())
   t.equal((await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })).status, 200)
-  const idle = Array.from({ length: 300 }, () => connect(Number(new URL(api).port), '127.0.0.1'))
-  t.teardown(async () => idle.forEach((socket) => socket.destroy()))
-  for (const socket of idle) socket.on('error', () => undefined)
-  const put = async (): Promise<boolean> => {
-    const headers = { connection: 'close' }
-    const answer = await fetch(`${api}/kv/a`, { method: 'PUT', body: 'x'.repeat(256 * 1024), headers }).catch(
-      () => null,
-    )
-    return answer?.status === 200
-  }
-  const deadline = performance.now() + startMsMax
-  let written = 0
-  // Enough for segments to be made and freed and for the state to be written out.
-  while (written < 60 && performance.now() < deadline) written += (await put()) ? 1 : 0
-  t.equal(written, 60)
+  idleClients(t, api)
+  t.equal(await writesThrough(api, 60), 60)
   const open = await readdir(`/proc/${node.child.pid}/fd`)
   t.ok(open.length < 160, `${open.length} are open`)
   node.child.kill('SIGTERM')
@@ -343,6 +350,39 @@ t.test('serve: idle clients never take the descriptors that the node needs', { s
   const refused = await end(start(t, flags, {}, { descriptors: 100 }))
   t.equal(refused.code, 2)
   t.match(refused.err, /only 100 files and connections open at once, and this node needs at least/)
+})
+
+t.test('serve: nor those that a follower needs, through which writes go on', { skip: !hasProc }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const nodes = [1, 2, 3].map((id) => {
+    const flags = ['serve', '--id', `${id}`, '--data-dir', join(directory, `${id}`), ...freePorts, ...oftenPurged]
+    return start(t, flags, {}, id === 3 ? { descriptors: 160 } : {})
+  })
+  for (const node of nodes) await until(node, isReady)
+  const members = nodes.map((node, at) => {
+    const { raft, api } = readyLine(node.out())
+    return { id: at + 1, raft, api }
+  })
+  const [{ api = '' } = {}, , { api: follower = '' } = {}] = members
+  const post = async (path: string, body: object): Promise<number> => {
+    const headers = { 'content-type': 'application/json' }
+    return (await fetch(`${api}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).status
+  }
+  t.equal(await post('/cluster/initialize?wait=committed', { members }), 200)
+  t.equal(await post('/cluster/leader', { id: 1 }), 200)
+  idleClients(t, follower)
+  t.equal(await writesThrough(follower, 60), 60)
+  const { leader } = (await (await fetch(`${api}/cluster/leader`)).json()) as { leader: number }
+  t.equal(leader, 1, 'all of them went through a follower')
+  const limited = nodes[2]?.child
+  const open = await readdir(`/proc/${limited?.pid}/fd`)
+  t.ok(open.length < 160, `${open.length} are open`)
+  const sizes = await Promise.all(
+    members.map(async ({ api: one }) => (await (await fetch(`${one}/kv/a?consistency=stale`)).text()).length),
+  )
+  t.same(sizes, [256 * 1024, 256 * 1024, 256 * 1024])
+  for (const { child } of nodes) child.kill('SIGTERM')
+  for (const node of nodes) t.equal((await end(node)).code, 0)
 })
 
 t.test('serve: an unexpected error ends it with 4', async (t) => {

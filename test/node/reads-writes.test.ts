@@ -887,6 +887,43 @@ t.test('a range is deleted in one change; a scan shows one moment, though writes
   await c.settled()
 })
 
+t.test('of many rows that clients ask for, only so many are on their way from the store', async (t) => {
+  const { c } = await formed(t, [1], { recordCacheBytesMax: 0, rowsReadMax: 20 })
+  const names = Array.from({ length: 200 }, (_, at) => `k${at}`)
+  for (const name of names) await c.on(1).put(name, `value of ${name}`)
+  await c.at(1).node.running?.applier.settle()
+  const { state } = c.at(1)
+  state.readMs = 1
+  const read = (name: string) => c.on(1).read(name, { consistency: 'stale' })
+
+  state.rowsReadingMost = 0
+  state.calls = 0
+  // All in one turn, some of them more than once.
+  const values = await Promise.all([...names, ...names.slice(0, 50)].map(read))
+  t.same(
+    values.map(({ value }) => value),
+    [...names, ...names.slice(0, 50)].map((name) => `value of ${name}`),
+  )
+  t.equal(state.rowsReadingMost, 20)
+  t.equal(state.calls, 200 / 5, 'nothing is read twice')
+
+  // A call that ends lets whoever asked have what came before more is read.
+  let held = 0
+  let heldMost = 0
+  const answered = names.map(async (name) => {
+    await read(name)
+    held += 1
+    heldMost = Math.max(heldMost, held + state.rowsReading)
+    c.clock.nextTurn(() => (held -= 1))
+  })
+  await Promise.all(answered)
+  t.ok(heldMost <= 40, `${heldMost} values were in memory`)
+
+  state.calls = 0
+  await Promise.all(names.slice(0, 5).map(read))
+  t.equal(state.calls, 1, 'a few rows of one turn are one call')
+})
+
 t.test(
   'reads and writes on a slow store with nothing cached: nobody sees or makes anything out of order',
   async (t) => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { limits } from '../../limits.ts'
-import type { ApiRequest, BodyLine } from './api-request.ts'
+import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -223,7 +223,7 @@ export class Line implements AnswerLine, BodyLine {
     this.deps.onRequests(-1)
     const { heldBytes, req } = response
     if (heldBytes > 0) this.onHeld(-heldBytes)
-    if (req.bodyBytes > 0) this.giveBody(req)
+    if (req instanceof ApiRequest && req.bodyBytes > 0) this.giveBody(req)
     if (!response.shouldKeepAlive) this.stopTaking()
     if (response.isRunning) this.finish(response)
     else if (this.queue.length > 0) this.beginNext()

@@ -14,6 +14,7 @@ import type { StateRow, StateStore, StateView } from '../../ports/state-store.ts
 import { metaOf } from '../codec/state-meta.ts'
 import type { Replica } from '../replica.ts'
 import type { Caller } from '../requests/waiting-room.ts'
+import type { RowFetcher } from '../state/row-fetcher.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'stale'
 
@@ -53,6 +54,7 @@ export interface KeysDependencies {
   readonly replica: Replica
   readonly state: StateStore
   readonly clock: Clock
+  readonly fetcher: RowFetcher
   /** Throws when this node cannot serve data at all: pristine, removed, shutting down. */
   readonly checkServing: () => void
   readonly id: number
@@ -61,8 +63,6 @@ export interface KeysDependencies {
 /** Reads and writes of keys, on any node. Fits the front's `KeyValueAccess`. */
 export class Keys {
   private readonly deps: KeysDependencies
-  /** Rows asked for in this turn of the event loop, fetched together. */
-  private fetching: { rows: Map<string, FetchedRow>; promise: Promise<void> } | null = null
 
   constructor(deps: KeysDependencies) {
     this.deps = deps
@@ -87,7 +87,8 @@ export class Keys {
       // Before the row is looked up: what is known now is of this revision, and what the store gives is too if it did not change meanwhile.
       const context = this.context(consistency)
       const known = this.deps.replica.rows.peek(row)
-      const { bytes, changed } = known === undefined ? await this.fetch(row) : { bytes: known, changed: false }
+      const { bytes, changed } =
+        known === undefined ? await this.deps.fetcher.fetch(row) : { bytes: known, changed: false }
       if (!changed) return { record: bytes === null ? null : decodeRecord(bytes), context }
     }
   }
@@ -183,42 +184,6 @@ export class Keys {
       },
     )
   }
-
-  /** Reads of one turn share one call of the store. */
-  private async fetch(row: ReturnType<typeof recordRow>): Promise<FetchedRow> {
-    const batch = (this.fetching ??= this.startFetch())
-    let fetched = batch.rows.get(row)
-    if (fetched === undefined) {
-      fetched = { row, bytes: null, changed: false }
-      batch.rows.set(row, fetched)
-    }
-    await batch.promise
-    return fetched
-  }
-
-  private startFetch(): { rows: Map<string, FetchedRow>; promise: Promise<void> } {
-    const rows = new Map<string, FetchedRow>()
-    const dirtyRows = this.deps.replica.rows.watch()
-    const promise = new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
-      .then(async () => {
-        this.fetching = null
-        const wanted = [...rows.values()]
-        const values = await this.deps.replica.rows.fetch(wanted.map(({ row }) => row))
-        for (const [at, one] of wanted.entries()) {
-          one.bytes = values[at] ?? null
-          one.changed = dirtyRows.all || dirtyRows.rows.has(one.row)
-        }
-      })
-      .finally(() => this.deps.replica.rows.unwatch(dirtyRows))
-    return { rows, promise }
-  }
-}
-
-interface FetchedRow {
-  readonly row: ReturnType<typeof recordRow>
-  bytes: Uint8Array | null
-  /** Between the question and the answer: which of the two `bytes` is, nobody knows. */
-  changed: boolean
 }
 
 /** Keys in one piece of a count. */

@@ -211,6 +211,7 @@ export class Machine {
       snapshotBytesPerSecondMax: 1e9,
       snapshotChunkBytes: limits.snapshotChunkBytes,
       recordCacheBytesMax: limits.recordCacheBytesMax,
+      rowsReadMax: limits.rowsReadMax,
       idempotentWritesMax: limits.idempotentWritesMax,
       keptValues: limits.keptValues,
       rangeDeleteKeysMax: limits.rangeDeleteKeysMax,

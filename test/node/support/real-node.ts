@@ -54,6 +54,7 @@ export class RealNode {
         snapshotBytesPerSecondMax: 1e9,
         snapshotChunkBytes: 4_096,
         recordCacheBytesMax: 4_096,
+        rowsReadMax: limits.rowsReadMax,
         idempotentWritesMax: limits.idempotentWritesMax,
         keptValues: limits.keptValues,
         rangeDeleteKeysMax: limits.rangeDeleteKeysMax,

@@ -19,6 +19,10 @@ export class StateDisk {
   commitTellMs = 0
   flushes = 0
   viewsOpen = 0
+  /** Rows that were asked for and have not come. */
+  rowsReading = 0
+  rowsReadingMost = 0
+  calls = 0
   /** What views say of themselves, instead of what was written. */
   metaOfViews: Uint8Array | null = null
 
@@ -56,8 +60,15 @@ export class DiskStateStore implements StateStore {
 
   /** As a real store answers: with what was there when it was asked. */
   getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    const { disk } = this
     const found = this.inner.getMany(keys)
-    return this.life.later(this.disk.readMs, () => found)
+    disk.calls += 1
+    disk.rowsReading += keys.length
+    disk.rowsReadingMost = Math.max(disk.rowsReadingMost, disk.rowsReading)
+    return this.life.later(disk.readMs, () => {
+      disk.rowsReading -= keys.length
+      return found
+    })
   }
 
   write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {

@@ -141,6 +141,8 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
     snapshotChunkBytes: draw.pick([60, 400, 100_000]),
     recordCacheBytesMax: draw.pick([400, 100_000]),
+    // One row a call: questions wait for those before them.
+    rowsReadMax: 4,
     idempotentWritesMax: draw.pick([8, 1000]),
     keptValues: draw.pick([
       { inlineBytesMax: 0, rings: [{ valueBytesMax: 100, slots: 1 }] },
