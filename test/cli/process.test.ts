@@ -363,7 +363,7 @@ t.test('serve: nor those that a follower needs, through which writes go on', { s
     const { raft, api } = readyLine(node.out())
     return { id: at + 1, raft, api }
   })
-  const [{ api = '' } = {}, , { api: follower = '' } = {}] = members
+  const [api = '', , follower = ''] = members.map((member) => member.api)
   const post = async (path: string, body: object): Promise<number> => {
     const headers = { 'content-type': 'application/json' }
     return (await fetch(`${api}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).status

@@ -237,7 +237,7 @@ function receiver(free: readonly number[]) {
     isAhead: () => true,
     resume: () => {},
     freeBytes: async () => (looks.length > 1 ? looks.shift() : looks[0]) ?? 0,
-    keyedWritesMax: 10,
+    idempotentWritesMax: 10,
     onFault: (error) => faults.push(error),
   })
   /** What the sender is answered. */
