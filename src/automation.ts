@@ -5,7 +5,7 @@ import { platformLookups } from './discovery/platform.ts'
 import { createDiscovery } from './discovery/sources.ts'
 import { limits } from './limits.ts'
 import type { AutomationPlan } from './ports/automation.ts'
-import { reachable } from './config/setting.ts'
+import { reachable } from './lib/host-port.ts'
 
 const INTERVAL_MS_MIN = 50
 const INTERVAL_MS_MAX = 500

@@ -1,7 +1,7 @@
 import type { MembershipAnswer } from '../client/answers.ts'
 import { ProblemError, type MemberAddress, type Problem } from '../client/quorate-client.ts'
 import { failures } from '../lib/errors.ts'
-import { reachable, reachableOrigin } from '../config/setting.ts'
+import { reachable, reachableOrigin } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
 import { serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatFacts } from './table.ts'

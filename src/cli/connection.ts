@@ -1,7 +1,7 @@
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
-import { duration } from '../config/setting.ts'
+import { duration } from '../lib/duration.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 

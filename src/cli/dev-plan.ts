@@ -1,4 +1,5 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { toError } from '../lib/to-error.ts'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -42,7 +43,7 @@ export async function makePlan({ directory, nodes: count, port }: DevWishes): Pr
   }
   const path = resolve(directory)
   await makeDirectory(path).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = toError(error).message
     throw new UsageError(`--data-dir ${directory} cannot be made or used: ${reason}`)
   })
   const file = join(path, 'dev.json')

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { toError } from '../lib/to-error.ts'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -56,7 +57,7 @@ export class DevProcess {
       const [code, signal] = (await once(this.child, 'close')) as [number | null, string | null]
       return `node ${this.node.id} ended ${signal === null ? `with exit code ${code}` : `by ${signal}`}`
     } catch (error) {
-      return `node ${this.node.id} could not be started: ${error instanceof Error ? error.message : String(error)}`
+      return `node ${this.node.id} could not be started: ${toError(error).message}`
     }
   }
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { toError } from '../lib/to-error.ts'
 import type { DeleteAnswer, RecordAnswer } from '../client/answers.ts'
 import type { QuorateClient, ReadConsistency } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
@@ -167,7 +168,7 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
     try {
       return await readFile(file)
     } catch (error) {
-      throw new UsageError(`--file ${shown(file)}: ${error instanceof Error ? error.message : String(error)}`)
+      throw new UsageError(`--file ${shown(file)}: ${toError(error).message}`)
     }
   }
   if (value !== undefined) return value === '-' ? await terminal.readInput() : Buffer.from(value)

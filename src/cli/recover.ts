@@ -1,6 +1,6 @@
 import { StorageError } from '../lib/errors.ts'
 import { recover as recoverDirectory, type RecoveryReport } from '../recovery.ts'
-import { reachable, reachableOrigin } from '../config/setting.ts'
+import { reachable, reachableOrigin } from '../lib/host-port.ts'
 import { wholeNumber } from './connection.ts'
 import { describeConfigs, describeIds, describeLogId } from './cluster-status.ts'
 import { formatFacts } from './table.ts'

@@ -7,6 +7,7 @@ import { describeMistakes, readConfig, type Config } from '../config/config.ts'
 import { readDescriptorLimit, shareDescriptors } from '../descriptors.ts'
 import { StorageError } from '../lib/errors.ts'
 import { InvariantError } from '../lib/assert.ts'
+import { toError } from '../lib/to-error.ts'
 import { createLog, type Log } from '../logger.ts'
 import type { Server } from '../server.ts'
 import { leaveForSure } from './leaving.ts'
@@ -83,7 +84,7 @@ async function start(config: Config, { logger, output }: Log, signal: AbortSigna
     const { startServer } = await loading
     return await startServer(config, { logger, shares, signal, logLinesDropped: () => output.dropped })
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error))
+    return toError(error)
   }
 }
 

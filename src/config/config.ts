@@ -2,25 +2,11 @@ import { automationSettings, checkAutomation, type AutomationConfig } from './se
 import { closest } from '../lib/closest.ts'
 import { leadershipSettings, type LeadershipConfig } from './settings/leadership.ts'
 import { limits } from '../limits.ts'
-import {
-  describeDuration,
-  describeSize,
-  duration,
-  formatHostPort,
-  hostPort,
-  integer,
-  oneOf,
-  overlap,
-  path,
-  reachable,
-  reachableOrigin,
-  size,
-  visibleText,
-  type HostPort,
-  type Mistake,
-  type Parsed,
-  type Setting,
-} from './setting.ts'
+import { describeDuration, duration } from '../lib/duration.ts'
+import { describeSize, size } from '../lib/size.ts'
+import { formatHostPort, hostPort, overlap, reachable, reachableOrigin, type HostPort } from '../lib/host-port.ts'
+import { integer, oneOf, path, visibleText, type Mistake, type Setting } from './setting.ts'
+import type { Parsed } from '../lib/parsed.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const logFormats = ['json', 'text'] as const

@@ -1,4 +1,5 @@
 import type { Discovered, Discovery, DiscoverySource } from '../ports/discovery.ts'
+import { toError } from '../lib/to-error.ts'
 
 /** What discovery asks of the platform. */
 export interface SourceDependencies {
@@ -20,7 +21,7 @@ export function createDiscovery(source: DiscoverySource, dependencies: SourceDep
       } catch (error) {
         return {
           addresses: [],
-          problem: `${nameOf(source)}: ${error instanceof Error ? error.message : String(error)}`,
+          problem: `${nameOf(source)}: ${toError(error).message}`,
         }
       }
     },

@@ -3,7 +3,7 @@ import { limits } from '../limits.ts'
 import { AllowedMethods } from './protocol/allowed-methods.ts'
 import { AnswerRoom } from './protocol/answer-room.ts'
 import { apiServerDefaults, createApiServer, type ApiServerOptions } from './protocol/api-server.ts'
-import { leaveBody } from './protocol/body.ts'
+import { leaveBody, takeRawBodies } from './protocol/body.ts'
 import { BodyRoom } from './protocol/body-room.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './protocol/connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './protocol/failures.ts'
@@ -12,9 +12,12 @@ import { registerDocumentationRoutes, registerOpenapi } from './openapi.ts'
 import { keepQueryText } from './protocol/query.ts'
 import { registerClusterRoutes } from './cluster/routes.ts'
 import { takeJsonBodies } from './protocol/json.ts'
+import { KeyRequests } from './keys/key-requests.ts'
 import { registerKeyRoutes } from './keys/routes.ts'
 import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
+import { RangeRequests } from './ranges/range-requests.ts'
+import { registerRangeRoutes } from './ranges/routes.ts'
 import type { Services } from './services.ts'
 import { StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 
@@ -79,7 +82,12 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const slots = new StreamSlots(streamsMax(services.valueBytesMax))
 
   registerOpenapi(app, services.version)
-  void app.register(async (keys) => registerKeyRoutes(keys, services, { slots, room, now: options.now }))
+  void app.register(async (kv) => {
+    takeRawBodies(kv)
+    const key = new KeyRequests(services, room)
+    registerKeyRoutes(kv, key, services.valueBytesMax)
+    registerRangeRoutes(kv, new RangeRequests(services, { slots, room, now: options.now }), key)
+  })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)

@@ -3,22 +3,23 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { sendJson } from './protocol/answer.ts'
 import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
-import { noQuery } from './cluster/operations.ts'
+import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
-import * as cluster from './cluster/schemas.ts'
+import { ClusterStatusSchema, LogIdSchema, VoteSchema } from './cluster/schemas.ts'
+import { MembershipAnswerSchema, MembershipSchema, MemberStatusSchema } from './membership/schemas.ts'
 import { RecordSchema } from './keys/schemas.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
 
 const components = [
   ProblemSchema,
   RecordSchema,
-  cluster.LogIdSchema,
-  cluster.VoteSchema,
-  cluster.MembershipSchema,
-  cluster.MembershipAnswerSchema,
-  cluster.MemberStatusSchema,
-  cluster.ClusterStatusSchema,
+  LogIdSchema,
+  VoteSchema,
+  MembershipSchema,
+  MembershipAnswerSchema,
+  MemberStatusSchema,
+  ClusterStatusSchema,
 ]
 
 const description = `A replicated key-value store on Raft. Every node serves every request.

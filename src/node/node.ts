@@ -1,5 +1,6 @@
 import { InvariantError } from '../lib/assert.ts'
 import { RequestError } from '../lib/errors.ts'
+import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 import type { Hello, NodeReport, Refusal, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId, TransferOutcome } from '../raft/index.ts'
@@ -66,7 +67,7 @@ export class Node {
     this.pledges = new Pledges({
       register: deps.formation,
       carriesToken,
-      onFault: (error) => this.onFault(asError(error)),
+      onFault: (error) => this.onFault(toError(error)),
     })
     this.peers = new Peers(
       {
@@ -325,8 +326,4 @@ export class Node {
     this.faultSeen = error
     this.notifyFault(error)
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

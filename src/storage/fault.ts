@@ -1,5 +1,6 @@
 import { InvariantError } from '../lib/assert.ts'
 import { StorageError } from '../lib/errors.ts'
+import { toError } from '../lib/to-error.ts'
 
 const meanings: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full: free some space on it, then start again',
@@ -22,7 +23,7 @@ export function errorCode(error: unknown): string | null {
 export function storageFault(error: unknown, action: string): StorageError | InvariantError {
   if (error instanceof StorageError || error instanceof InvariantError) return error
   const code = errorCode(error)
-  const text = error instanceof Error ? error.message : String(error)
+  const text = toError(error).message
   const meaning = code === null ? undefined : meanings[code]
   const detail = meaning === undefined ? text : `${meaning} (${text})`
   return new StorageError('failed', `Could not ${action}: ${detail}`, { cause: error })

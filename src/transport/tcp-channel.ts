@@ -5,7 +5,7 @@ import type { Channel, ChannelEvents, CloseReason } from './channel.ts'
 import { DecodeError } from './decode-error.ts'
 import { type FrameGate, FrameSplitter } from './frame-splitter.ts'
 import { FrameWriter } from './frame-writer.ts'
-import { formatHostPort } from './host-port.ts'
+import { formatHostPort } from '../lib/host-port.ts'
 import { encodeFrame, type Frame } from './wire.ts'
 
 /** How many bytes of something that is no frame are shown to people. */

@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../ports/clock.ts'
 import { sharedLookup } from './host-lookup.ts'
 import type { Channel, DialOutcome, Listener, Network } from './channel.ts'
-import { formatHostPort, parseHostPort } from './host-port.ts'
+import { formatHostPort, parseHostPort } from '../lib/host-port.ts'
 import { TcpChannel } from './tcp-channel.ts'
 
 const KEEP_ALIVE_DELAY_MS = 10_000

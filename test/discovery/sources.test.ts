@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { platformLookups } from '../../src/discovery/platform.ts'
 import { createDiscovery, type SourceDependencies } from '../../src/discovery/sources.ts'
-import { reachable } from '../../src/config/setting.ts'
+import { reachable } from '../../src/lib/host-port.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const nothing = new Error('nobody should ask for this')

@@ -14,7 +14,7 @@ import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { StateImage } from './disk/state-disk.ts'
 import { historyOf } from './history/clusters.ts'
 import type { Answer, Heard, Operation } from './history/operation.ts'
-import { Ledger } from './cluster/ledger.ts'
+import { Ledger } from './machines/ledger.ts'
 import { HistoryCheck } from './oracles/history.ts'
 
 const A = 'a' as Key

@@ -1,19 +1,10 @@
 import { limits } from '../../limits.ts'
 import type { AutopilotMode } from '../../ports/automation.ts'
 import type { DiscoverySource } from '../../ports/discovery.ts'
-import {
-  describeDuration,
-  duration,
-  hostPort,
-  integer,
-  oneOf,
-  path,
-  reachable,
-  type DurationRange,
-  type Mistake,
-  type Parsed,
-  type Setting,
-} from '../setting.ts'
+import { describeDuration, duration, type DurationRange } from '../../lib/duration.ts'
+import { hostPort, reachable } from '../../lib/host-port.ts'
+import { integer, oneOf, path, type Mistake, type Setting } from '../setting.ts'
+import type { Parsed } from '../../lib/parsed.ts'
 
 /** What a node shall do about its cluster by itself. Times in milliseconds. */
 export interface AutomationConfig {

@@ -1,5 +1,6 @@
+import { duration, durationRange, type DurationRange } from '../../lib/duration.ts'
 import { limits } from '../../limits.ts'
-import { duration, durationRange, integer, type DurationRange, type Setting } from '../setting.ts'
+import { integer, type Setting } from '../setting.ts'
 
 /** How leaders are elected, and who had better be one. */
 export interface LeadershipConfig {

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { firstDouble } from '../../lib/first-double.ts'
 import { BYTES_TYPE, sendJson } from '../protocol/answer.ts'
 import { begun } from '../protocol/begun.ts'
 import * as operations from './operations.ts'
+import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import { invalidRequest, type QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { InitializeBody, TransferBody } from './schemas.ts'
@@ -28,7 +30,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
   })
 
   app.get<Plain>('/cluster', configOf(operations.status), (request, reply) => {
-    operations.noQuery.read(request.query.text)
+    noQuery.read(request.query.text)
     sendJson(reply, {}, JSON.stringify(cluster.status()))
   })
 
@@ -38,13 +40,13 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
     '/cluster/snapshot',
     { ...configOf(operations.snapshot), exposeHeadRoute: false },
     async (request, reply) => {
-      const { timeout } = operations.timeoutQuery.read(request.query.text)
+      const { timeout } = timeoutQuery.read(request.query.text)
       return sendSnapshot(reply, cluster, timeout, slots)
     },
   )
 
   app.post<WithBody<never>>('/cluster/purge', configOf(operations.purge), async (request, reply) => {
-    const { timeout } = operations.timeoutQuery.read(request.query.text)
+    const { timeout } = timeoutQuery.read(request.query.text)
     refuseJsonBody(request)
     sendJson(reply, {}, JSON.stringify(await cluster.purge(timeout)))
   })
@@ -52,21 +54,21 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
 
 function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   app.get<Plain>('/cluster/leader', configOf(operations.getLeader), (request, reply) => {
-    operations.noQuery.read(request.query.text)
+    noQuery.read(request.query.text)
     const leader = cluster.leader()
     const answer = { leader: leader?.id ?? null, raft: leader?.raft ?? null, api: leader?.api ?? null }
     sendJson(reply, {}, JSON.stringify(answer))
   })
 
   app.post<WithBody<TransferBody>>('/cluster/leader', configOf(operations.transferLeader), async (request, reply) => {
-    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const { timeout, redirect } = leaderQuery.read(request.query.text)
     const to = bodyOf(request)?.id ?? null
     if (redirect && redirectToLeader(cluster, request, reply)) return
     sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout)))
   })
 
   app.post<WithBody<never>>('/cluster/elections', configOf(operations.campaign), (request, reply) => {
-    operations.noQuery.read(request.query.text)
+    noQuery.read(request.query.text)
     refuseJsonBody(request)
     cluster.campaign()
     sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.id }))
@@ -107,11 +109,7 @@ async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: S
 
 /** Two members with one id or one address: a list that nobody can have meant. */
 function refuseDoubles(members: readonly MemberSpec[]): void {
-  for (const name of ['id', 'raft', 'api'] as const) {
-    const seen = new Set<string | number>()
-    for (const [at, member] of members.entries()) {
-      if (seen.has(member[name])) throw invalidRequest({ path: `body/members/${at}/${name}`, message: 'is used twice' })
-      seen.add(member[name])
-    }
-  }
+  const double = firstDouble(members, ['id', 'raft', 'api'])
+  if (double !== null)
+    throw invalidRequest({ path: `body/members/${double.at}/${double.field}`, message: 'is used twice' })
 }

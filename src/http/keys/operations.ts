@@ -1,52 +1,32 @@
 import { Type } from 'typebox'
 import type { ErrorCode } from '../../lib/errors.ts'
-import { limits } from '../../limits.ts'
 import type { AnswerDoc, Operation } from '../protocol/operation.ts'
 import { optionalKey } from '../protocol/parameters.ts'
 import type { QuerySpec } from '../protocol/query.ts'
-import { getQuery, writeQuery } from './key-routes.ts'
-import { deleteRangeQuery, listQuery } from '../ranges/range-routes.ts'
+import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
+import { getQuery, writeQuery } from './queries.ts'
 import {
   contextHeaders,
-  CountAnswer,
   DeleteAnswer,
   deleteHeaders,
-  deleteRangeHeaders,
   etagHeader,
   getHeaders,
   keyPath,
-  ListAnswer,
   PutAnswer,
   putHeaders,
   recordHeaders,
 } from './schemas.ts'
 
-const bytes = Type.Unsafe<string>({ type: 'string', format: 'binary' })
+export const bytes = Type.Unsafe<string>({ type: 'string', format: 'binary' })
 const json = 'application/json'
 
-/** What a request that needs the leader may meet. */
-export const leaderErrors: readonly ErrorCode[] = [
-  'overloaded',
-  'no-leader',
-  'not-ready',
-  'transferring',
-  'removed',
-  'shutting-down',
-]
-
-const readErrors: readonly ErrorCode[] = ['invalid-key', 'future-revision', ...leaderErrors, 'read-timeout']
+export const readErrors: readonly ErrorCode[] = ['invalid-key', 'future-revision', ...leaderErrors, 'read-timeout']
 
 const writeErrors: readonly ErrorCode[] = ['invalid-key', 'idempotency-key-reused', ...leaderErrors, 'outcome-unknown']
 
-export const redirectAnswer: AnswerDoc = {
-  description: 'With `redirect=true`: where the leader is.',
-  headers: { Location: Type.String(), 'Quorate-Leader': Type.Integer({ description: 'The leader.' }) },
-}
-
-const keyParameter: QuerySpec = {
+export const keyParameter: QuerySpec = {
   key: optionalKey('The key, for those that a path cannot carry (`.`, `..`, a doubled slash).'),
 }
-const rangeNote = 'With `key` it is the operation on that one key instead, and takes the parameters of that.'
 
 const putAnswers = {
   200: {
@@ -57,7 +37,7 @@ const putAnswers = {
   307: redirectAnswer,
 }
 
-const getAnswers = {
+export const getAnswers = {
   200: {
     description: 'The bytes of the value, or the record with `Accept: application/json`.',
     headers: recordHeaders,
@@ -67,7 +47,7 @@ const getAnswers = {
   307: redirectAnswer,
 }
 
-const deleteAnswers = {
+export const deleteAnswers = {
   200: {
     description: 'Deleted. A key that was absent gives `deleted: 0`.',
     headers: contextHeaders,
@@ -131,46 +111,6 @@ export const deleteKey: Operation = {
   headers: deleteHeaders,
   answers: deleteAnswers,
   errors: [...writeErrors, 'precondition-failed', 'request-too-large', 'unsupported-media-type'],
-}
-
-export const listKeys: Operation = {
-  id: 'listKeys',
-  tag: 'keys',
-  summary: 'List a range of keys',
-  description: `Without bounds: all keys, in the order of their bytes. ${rangeNote}`,
-  query: { ...keyParameter, ...listQuery.spec },
-  headers: getHeaders,
-  answers: {
-    200: {
-      description:
-        'A page; with `countOnly` the count; with `Accept: application/x-ndjson` the whole range as one consistent view, ' +
-        'a record a line; with `key` the value and its headers.',
-      headers: recordHeaders,
-      content: {
-        [json]: Type.Union([ListAnswer, CountAnswer, Type.Ref('Record')]),
-        'application/x-ndjson': Type.Ref('Record'),
-        'application/octet-stream': bytes,
-      },
-    },
-    304: getAnswers[304],
-    307: redirectAnswer,
-  },
-  errors: [...readErrors, 'key-not-found'],
-}
-
-export const deleteKeys: Operation = {
-  id: 'deleteKeys',
-  tag: 'keys',
-  summary: 'Delete a range of keys',
-  description:
-    `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys: a range that holds more is refused whole. With ` +
-    '`chunked=true` it is done in as many changes as it takes, each atomic; when they end early the problem tells in `deleted`, ' +
-    '`revision` and `chunks` what was done. A retry with the same `Idempotency-Key` goes on from there, and its answer counts it all. ' +
-    `Without bounds only with \`all=true\`. ${rangeNote}`,
-  query: { ...keyParameter, ...deleteRangeQuery.spec, prev: writeQuery.spec.prev },
-  headers: { ...deleteHeaders, ...deleteRangeHeaders },
-  answers: deleteAnswers,
-  errors: [...deleteKey.errors, 'range-too-large', 'deletion-unfinished'],
 }
 
 function withoutBodies(operation: Operation): Operation {

@@ -1,13 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { limits } from '../../limits.ts'
-import { readBody } from '../protocol/body.ts'
-import * as operations from './operations.ts'
-import type { Operation } from '../protocol/operation.ts'
 import { requireKey } from '../protocol/parameters.ts'
-import { invalidQuery, splitQuery, type QueryText, type RawQuery } from '../protocol/query.ts'
-import type { Services } from '../services.ts'
-import { getQuery, KeyRoutes, writeQuery } from './key-routes.ts'
-import { RangeRoutes, type RangeDependencies } from '../ranges/range-routes.ts'
+import type { Operation } from '../protocol/operation.ts'
+import { splitQuery, type QueryText } from '../protocol/query.ts'
+import { requireKeyParameter, takeKey } from './key-parameter.ts'
+import type { KeyRequests } from './key-requests.ts'
+import * as operations from './operations.ts'
+import { getQuery, writeQuery } from './queries.ts'
 
 interface KeyInPath {
   readonly Params: { readonly '*': string }
@@ -18,19 +17,11 @@ interface KeyInQuery {
   readonly Querystring: QueryText
 }
 
-/** `/kv`: one key in the path or in `?key=`, or a range. */
-export function registerKeyRoutes(app: FastifyInstance, services: Services, dependencies: RangeDependencies): void {
-  const key = new KeyRoutes(services, dependencies.room)
-  const range = new RangeRoutes(services, dependencies)
-  const valueLimit = services.valueBytesMax
-
-  // A value is bytes whatever its type says, so no type is parsed.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', readBody)
-
+/** `/kv/KEY`, and the operations of `/kv?key=` that there are for one key only. */
+export function registerKeyRoutes(app: FastifyInstance, key: KeyRequests, valueBytesMax: number): void {
   app.put<KeyInPath>(
     '/kv/*',
-    { bodyLimit: valueLimit, config: { operation: operations.putKey } },
+    { bodyLimit: valueBytesMax, config: { operation: operations.putKey } },
     async (request, reply) => {
       await key.put(requireKey(request.params['*']), writeQuery.read(request.query.text), request, reply)
     },
@@ -47,48 +38,19 @@ export function registerKeyRoutes(app: FastifyInstance, services: Services, depe
 
   app.put<KeyInQuery>(
     '/kv',
-    { bodyLimit: valueLimit, config: { operation: operations.putKeyByQuery } },
+    { bodyLimit: valueBytesMax, config: { operation: operations.putKeyByQuery } },
     async (request, reply) => {
       const [name, rest] = takeKey(splitQuery(request.query.text))
       await key.put(requireKeyParameter(name), writeQuery.from(rest), request, reply)
-    },
-  )
-  app.get<KeyInQuery>(
-    '/kv',
-    { exposeHeadRoute: false, config: { operation: operations.listKeys } },
-    async (request, reply) => {
-      const [name, rest] = takeKey(splitQuery(request.query.text))
-      if (name === null) return range.list(rest, request, reply)
-      await key.get(requireKey(name), getQuery.from(rest), request, reply)
-      return reply
     },
   )
   app.head<KeyInQuery>('/kv', { config: documentedHead(operations.headKeyByQuery) }, async (request, reply) => {
     const [name, rest] = takeKey(splitQuery(request.query.text))
     await key.get(requireKeyParameter(name), getQuery.from(rest), request, reply)
   })
-  app.delete<KeyInQuery>('/kv', { bodyLimit, config: { operation: operations.deleteKeys } }, async (request, reply) => {
-    const [name, rest] = takeKey(splitQuery(request.query.text))
-    if (name === null) await range.remove(rest, request, reply)
-    else await key.remove(requireKey(name), writeQuery.from(rest), request, reply)
-  })
 }
 
 /** `HEAD` is left out of the document unless its route says otherwise. */
 function documentedHead(operation: Operation) {
   return { operation, swagger: { exposeHeadRoute: true } }
-}
-
-/** The text of `?key=`, null when absent, and the other parameters. */
-function takeKey(values: RawQuery): [string | null, RawQuery] {
-  const name = values.get('key')
-  if (name === undefined) return [null, values]
-  const rest = new Map(values)
-  rest.delete('key')
-  return [name, rest]
-}
-
-function requireKeyParameter(name: string | null) {
-  if (name === null) throw invalidQuery('key', 'is missing: give the key here or in the path, as in /kv/name')
-  return requireKey(name)
 }

@@ -1,7 +1,7 @@
 import { Type, type TSchema } from 'typebox'
 import { limits } from '../../limits.ts'
 
-const revision = (description: string) => Type.Integer({ minimum: 0, description })
+export const revision = (description: string) => Type.Integer({ minimum: 0, description })
 
 const recordMembers = {
   key: Type.String({ minLength: 1 }),
@@ -53,20 +53,6 @@ export const DeleteAnswer = Type.Object(
   { additionalProperties: false },
 )
 
-export const ListAnswer = Type.Object(
-  {
-    items: Type.Array(Type.Ref('Record'), { maxItems: limits.listItemsMax }),
-    revision: revision('What the page reflects.'),
-    cursor: Type.Optional(Type.String({ description: 'Where the next page begins; absent on the last.' })),
-  },
-  { additionalProperties: false },
-)
-
-export const CountAnswer = Type.Object(
-  { count: Type.Integer({ minimum: 0 }), revision: revision('What the count reflects.') },
-  { additionalProperties: false },
-)
-
 export const keyPath = {
   key: Type.String({
     minLength: 1,
@@ -104,7 +90,7 @@ const ifMatch = Type.String({
   description: 'Only if the key is at this revision; `*`: only if it exists.',
 })
 
-const idempotencyKey = Type.String({
+export const idempotencyKey = Type.String({
   minLength: 1,
   maxLength: limits.idempotencyKeyBytesMax,
   pattern: '^[\\x21-\\x7e]+$',
@@ -118,8 +104,6 @@ export const putHeaders = {
 }
 
 export const deleteHeaders = { 'If-Match': ifMatch, 'Idempotency-Key': idempotencyKey }
-
-export const deleteRangeHeaders = { 'Idempotency-Key': idempotencyKey }
 
 export const getHeaders = {
   'If-None-Match': Type.String({

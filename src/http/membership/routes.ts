@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { etagOf, sendJson, type AnswerHeaders } from '../protocol/answer.ts'
-import * as operations from '../cluster/operations.ts'
+import * as operations from './operations.ts'
+import { leaderQuery, noQuery } from '../protocol/queries.ts'
 import { membershipCondition } from '../protocol/preconditions.ts'
 import { invalidRequest, type QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { AddLearnerBody, PatchVotersBody, SetAddressesBody, SetVotersBody } from '../cluster/schemas.ts'
+import type { AddLearnerBody, PatchVotersBody, SetAddressesBody, SetVotersBody } from './schemas.ts'
 import type { ClusterControl, MembershipAnswer } from '../services.ts'
 import { configOf } from '../protocol/json.ts'
 
@@ -29,7 +30,7 @@ export function registerMembershipRoutes(app: FastifyInstance, cluster: ClusterC
 
 function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   app.get<Plain>('/cluster/membership', configOf(operations.getMembership), (request, reply) => {
-    operations.noQuery.read(request.query.text)
+    noQuery.read(request.query.text)
     sendMembership(reply, cluster.membership())
   })
 
@@ -37,7 +38,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
     '/cluster/membership',
     configOf(operations.putMembership),
     async (request, reply) => {
-      const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+      const { timeout, redirect } = leaderQuery.read(request.query.text)
       const ifMembershipAt = membershipCondition(request.headers)
       const { voters, retain = false, allowLagging = false, force = false } = request.body
       if (redirect && redirectToLeader(cluster, request, reply)) return
@@ -50,7 +51,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
     '/cluster/membership',
     configOf(operations.patchMembership),
     async (request, reply) => {
-      const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+      const { timeout, redirect } = leaderQuery.read(request.query.text)
       const ifMembershipAt = membershipCondition(request.headers)
       const { add = [], remove = [], retain = false, allowLagging = false, force = false } = request.body
       const both = add.findIndex((id) => remove.includes(id))
@@ -66,20 +67,20 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
 
 function registerLearnerRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   app.get<Plain>('/cluster/learners', configOf(operations.listLearners), async (request, reply) => {
-    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const { timeout, redirect } = leaderQuery.read(request.query.text)
     if (redirect && redirectToLeader(cluster, request, reply)) return
     sendJson(reply, {}, JSON.stringify({ learners: await cluster.learners(timeout) }))
   })
 
   app.post<WithBody<AddLearnerBody>>('/cluster/learners', configOf(operations.addLearner), async (request, reply) => {
-    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const { timeout, redirect } = leaderQuery.read(request.query.text)
     const { id, raft, api, wait = true } = request.body
     if (redirect && redirectToLeader(cluster, request, reply)) return
     sendJson(reply, {}, JSON.stringify(await cluster.addLearner({ id, raft, api }, wait, timeout)))
   })
 
   app.delete<WithId>('/cluster/learners/:id', configOf(operations.removeLearner), async (request, reply) => {
-    const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+    const { timeout, redirect } = leaderQuery.read(request.query.text)
     const id = nodeIdIn(request.params.id)
     if (redirect && redirectToLeader(cluster, request, reply)) return
     sendMembership(reply, await cluster.removeLearner(id, timeout))
@@ -91,7 +92,7 @@ function registerNodeRoutes(app: FastifyInstance, cluster: ClusterControl): void
     '/cluster/nodes/:id',
     configOf(operations.setAddresses),
     async (request, reply) => {
-      const { timeout, redirect } = operations.leaderQuery.read(request.query.text)
+      const { timeout, redirect } = leaderQuery.read(request.query.text)
       const ifMembershipAt = membershipCondition(request.headers)
       const id = nodeIdIn(request.params.id)
       const { raft, api, force = false } = request.body

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
 import { sendJson } from '../protocol/answer.ts'
-import { noQuery } from '../cluster/operations.ts'
+import { noQuery } from '../protocol/queries.ts'
 import * as operations from './operations.ts'
 import { sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'

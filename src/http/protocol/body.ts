@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
 import { ApiRequest } from './api-request.ts'
 import { bodiesOverload } from './body-room.ts'
@@ -46,6 +46,19 @@ export function readBody(
   }
   const fail = (): void => end(invalidRequest({ path: 'body', message: 'did not come to its end' }))
   payload.on('data', take).on('end', finish).on('error', fail)
+}
+
+/** A value is bytes whatever its type says, so no type is parsed. */
+export function takeRawBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', readBody)
+}
+
+/** A body on a request that has no use for one is a client's mistake, such as a `DELETE` meant as a `PUT`. */
+export function refuseBody(request: FastifyRequest): void {
+  if (Buffer.isBuffer(request.body) && request.body.length > 0) {
+    throw invalidRequest({ path: 'body', message: `is not allowed on ${request.method}` })
+  }
 }
 
 function bodyTooLarge(request: FastifyRequest): RequestError {

@@ -12,6 +12,14 @@ export interface AnswerDoc {
   readonly content?: Readonly<Record<string, TSchema>>
 }
 
+/** An answer in JSON. */
+export function jsonAnswer(description: string, schema: TSchema): AnswerDoc {
+  return { description, content: { 'application/json': schema } }
+}
+
+/** What a body may meet that is not JSON, not valid, or too large. */
+export const bodyErrors: readonly ErrorCode[] = ['forbidden', 'unsupported-media-type', 'request-too-large']
+
 /**
  * What a route takes and answers, for the OpenAPI document. Fastify itself validates JSON bodies only, by the same schema:
  * paths, query strings and headers are read by the code that this describes, so that the hot routes pay for nothing else.

@@ -1,7 +1,7 @@
 import { Type, type TSchema } from 'typebox'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import { describeDuration } from '../../config/setting.ts'
+import { describeDuration, msPer } from '../../lib/duration.ts'
 import { keyFromText, type Key } from '../../kv/index.ts'
 import { ParameterError, type Parameter } from './query.ts'
 
@@ -65,11 +65,10 @@ export function optionalInteger(least: number, description: string): Parameter<n
 }
 
 const DURATION = /^([0-9]{1,15}(?:\.[0-9]{1,6})?)(ms|s|m|h)?$/
-const MS_BY_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
 function durationIn(text: string, leastMs: number, mostMs: number): number {
-  const match = DURATION.exec(text)
-  const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * (MS_BY_UNIT[match[2] ?? 's'] ?? Number.NaN))
+  const [, amount, unit = 's'] = DURATION.exec(text) ?? []
+  const ms = Math.round(Number(amount) * msPer(unit))
   if (ms >= leastMs && ms <= mostMs) return ms
   throw new ParameterError(
     `must be a duration such as 500ms, 30s, 5m or plain seconds, from ${describeDuration(leastMs)} to ${describeDuration(mostMs)}`,

@@ -1,4 +1,5 @@
 import { RequestError } from '../../lib/errors.ts'
+import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type {
   AutomationPlan,
@@ -201,7 +202,7 @@ export class AutoBootstrap {
       },
       (error: unknown) => {
         this.acting = false
-        if (!(error instanceof RequestError)) return this.deps.onFault(asError(error))
+        if (!(error instanceof RequestError)) return this.deps.onFault(toError(error))
         this.trouble = `${error.code}: ${error.message}`
         this.deps.logger.info({ code: error.code, detail: error.message }, 'formation put off')
       },
@@ -236,10 +237,6 @@ export class AutoBootstrap {
     this.trouble = null
     logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }
 
 function describe(sighting: Sighting) {

@@ -3,7 +3,7 @@ import type { AutomationPlan, NodeFacts, Place, Sighting } from '../../ports/aut
 import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy, Hello, Transport } from '../../ports/transport.ts'
 import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
-import { reachable } from '../../config/setting.ts'
+import { reachable } from '../../lib/host-port.ts'
 import { readJoin } from '../membership/call-bodies.ts'
 import type { Changes } from '../membership/changes.ts'
 import { AutoBootstrap } from './auto-bootstrap.ts'

@@ -1,4 +1,6 @@
+import { dropOldest } from '../../lib/drop-oldest.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type {
   AutomationPlan,
@@ -147,7 +149,7 @@ export class MembershipAutopilot {
       },
       (error: unknown) => {
         this.changing = false
-        if (!(error instanceof RequestError)) return onFault(error instanceof Error ? error : new Error(String(error)))
+        if (!(error instanceof RequestError)) return onFault(toError(error))
         this.putOff.set(id, clock.now() + PUT_OFF_INTERVALS * this.plan.intervalMs)
         const isNew = this.remember(id, `node ${id}: ${error.code}: ${error.message}`)
         const level = isNew ? 'warn' : 'debug'
@@ -161,8 +163,7 @@ export class MembershipAutopilot {
     const isNew = this.troubles.get(id) !== trouble
     this.troubles.delete(id)
     this.troubles.set(id, trouble)
-    const [oldest] = this.troubles.keys()
-    if (oldest !== undefined && this.troubles.size > limits.membersMax) this.troubles.delete(oldest)
+    dropOldest(this.troubles, limits.membersMax)
     return isNew
   }
 

@@ -1,4 +1,5 @@
 import type { PeerMessage, Transport } from '../../ports/transport.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, Vote } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
 
@@ -60,7 +61,7 @@ export class AppendSender {
   private sendFromDisk(plan: AppendPlan): void {
     this.reading.set(plan.to, [plan])
     this.readAndSend(plan.to).catch((error: unknown) => {
-      this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+      this.deps.onFault(toError(error))
     })
   }
 

@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import { offsetOfEntry } from '../../lib/entries.ts'
+import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { LogStore, LogWrite } from '../../ports/log-store.ts'
 import type { HeldMessage, LogBatch, LogIndex, Outgoing, Write } from '../../raft/index.ts'
@@ -184,7 +185,7 @@ export class LogWriter {
   private fail(error: unknown): void {
     if (this.stopped) return
     this.stop()
-    this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+    this.deps.onFault(toError(error))
   }
 }
 

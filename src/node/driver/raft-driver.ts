@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import type { LogStore } from '../../ports/log-store.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Transport } from '../../ports/transport.ts'
 import type {
@@ -109,7 +110,7 @@ export class RaftDriver {
       this.carryOut(adopting)
       return outcome
     } catch (error) {
-      const fault = error instanceof Error ? error : new Error(String(error))
+      const fault = toError(error)
       this.deps.onFault(fault)
       throw fault
     }

@@ -1,3 +1,4 @@
+import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, RaftView } from '../../raft/index.ts'
@@ -41,11 +42,7 @@ export class Preference {
   onReport(id: NodeId, priority: number): void {
     this.priorities.set(id, priority)
     // Members are told anew on every connection; of who else was met only so many are kept in mind.
-    if (this.priorities.size <= limits.membersMax * 2) return
-    for (const oldest of this.priorities.keys()) {
-      this.priorities.delete(oldest)
-      return
-    }
+    dropOldest(this.priorities, limits.membersMax * 2)
   }
 
   /** Null of a node that has not said. */

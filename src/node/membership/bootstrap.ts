@@ -1,4 +1,5 @@
 import { RequestError } from '../../lib/errors.ts'
+import { firstDouble } from '../../lib/first-double.ts'
 import { limits } from '../../limits.ts'
 import type { Pledge } from '../../ports/automation.ts'
 import type { NodeReport, Transport } from '../../ports/transport.ts'
@@ -193,14 +194,9 @@ export class Bootstrap {
         `${members.length} members are listed; at most ${limits.membersMax} are allowed`,
       )
     }
-    for (const field of ['id', 'raft', 'api'] as const) {
-      const seen = new Set<string | number>()
-      for (const member of members) {
-        if (seen.has(member[field]))
-          throw new RequestError('invalid-request', `two members have the ${field} ${member[field]}`)
-        seen.add(member[field])
-      }
-    }
+    const double = firstDouble(members, ['id', 'raft', 'api'])
+    if (double !== null)
+      throw new RequestError('invalid-request', `two members have the ${double.field} ${double.value}`)
     if (!members.some(({ id }) => id === this.options.id)) throw this.notInMembers()
   }
 

@@ -1,3 +1,4 @@
+import { dropOldest } from '../../lib/drop-oldest.ts'
 import type { NodeId } from '../../raft/index.ts'
 
 /**
@@ -58,13 +59,5 @@ export class Callers {
   /** It is a member now. */
   remove(id: NodeId): void {
     this.current.delete(id)
-  }
-}
-
-export function dropOldest(nodes: Map<NodeId, string>, max: number): void {
-  if (nodes.size <= max) return
-  for (const oldest of nodes.keys()) {
-    nodes.delete(oldest)
-    return
   }
 }

@@ -1,5 +1,5 @@
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
-import { dropOldest } from './callers.ts'
+import { dropOldest } from '../../lib/drop-oldest.ts'
 
 export interface DialAddressesDependencies {
   readonly now: () => number

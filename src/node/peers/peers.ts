@@ -1,4 +1,5 @@
 import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../../ports/transport.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../../raft/index.ts'
 import { Callers } from './callers.ts'
@@ -395,6 +396,6 @@ export class Peers {
   }
 
   private fault(error: unknown): void {
-    this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+    this.deps.onFault(toError(error))
   }
 }

@@ -1,3 +1,4 @@
+import { dropOldest } from '../../lib/drop-oldest.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
@@ -33,12 +34,7 @@ export class Warnings {
     const name = `${code} ${about}`
     if (this.current.get(name)?.detail === detail) return
     this.current.set(name, { code, detail })
-    if (this.current.size > WARNINGS_MAX) {
-      for (const oldest of this.current.keys()) {
-        this.current.delete(oldest)
-        break
-      }
-    }
+    dropOldest(this.current, WARNINGS_MAX)
     this.logger.warn({ code, detail }, 'warning')
   }
 

@@ -1,3 +1,4 @@
+import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
 import type { LeaderId, NodeId, ProposeOutcome } from '../../raft/index.ts'
@@ -48,12 +49,8 @@ class Decisions {
 
   record(batchId: number, decision: Decision, batchesMax: number): void {
     this.byBatch.set(batchId, decision)
-    if (this.byBatch.size <= batchesMax) return
-    for (const oldest of this.byBatch.keys()) {
-      this.byBatch.delete(oldest)
-      if (oldest > this.floor) this.floor = oldest
-      return
-    }
+    const [oldest] = dropOldest(this.byBatch, batchesMax) ?? []
+    if (oldest !== undefined && oldest > this.floor) this.floor = oldest
   }
 }
 
@@ -136,17 +133,10 @@ export class Forwarded {
     this.origins.delete(origin)
     this.ends.delete(origin)
     this.origins.set(origin, decisions)
-    if (this.origins.size > this.originsMax) this.abridge()
+    // Of the origin that was used longest ago only the end is kept.
+    const dropped = dropOldest(this.origins, this.originsMax)
+    if (dropped !== null) this.ends.set(dropped[0], dropped[1].end)
     return decisions
-  }
-
-  /** Of the origin that was used longest ago only the end is kept. */
-  private abridge(): void {
-    for (const [oldest, decisions] of this.origins) {
-      this.origins.delete(oldest)
-      this.ends.set(oldest, decisions.end)
-      return
-    }
   }
 
   private get isFull(): boolean {

@@ -1,6 +1,7 @@
 import { RequestError, isErrorCode } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
+import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
@@ -183,7 +184,7 @@ export class LeaderCalls {
       if (error instanceof RequestError)
         return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
       // The caller is told first: a node that has stopped sends nothing.
-      this.deps.clock.nextTurn(() => this.deps.onFault(error instanceof Error ? error : new Error(String(error))))
+      this.deps.clock.nextTurn(() => this.deps.onFault(toError(error)))
       return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
     } finally {
       this.working -= 1

@@ -4,6 +4,7 @@ import type { StateStore } from '../../ports/state-store.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { indexOf } from '../../raft/index.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
 import type { Status } from './status.ts'
 
@@ -70,7 +71,7 @@ export class Health {
       await this.deps.replica.reads.barrier(READY_TIMEOUT_MS)
       return { name: 'read', ok: true, detail: 'ok' }
     } catch (error) {
-      return { name: 'read', ok: false, detail: error instanceof Error ? error.message : String(error) }
+      return { name: 'read', ok: false, detail: toError(error).message }
     }
   }
 

@@ -1,4 +1,5 @@
 import type { MachineState } from '../../kv/index.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { StateInstall, StateStore } from '../../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
 import type { LogId, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
@@ -65,7 +66,7 @@ export class SnapshotReceiver {
 
   onSnapshot(source: SnapshotSource): void {
     this.receive(source).catch((error: unknown) => {
-      this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+      this.deps.onFault(toError(error))
     })
   }
 

@@ -1,4 +1,5 @@
 import { limits } from '../../limits.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
 import type { SnapshotSink, Transport } from '../../ports/transport.ts'
@@ -78,14 +79,14 @@ export class SnapshotSender {
       this.report(progress, 'installed')
     }
     const failed = (error: unknown): void => {
-      const detail = error instanceof Error ? error.message : String(error)
+      const detail = toError(error).message
       logger.warn({ to, error: detail }, 'snapshot not delivered')
       progress.failed(detail)
       this.report(progress, 'failed')
     }
     this.stream(progress)
       .then(delivered, failed)
-      .catch((error: unknown) => this.deps.onFault(error instanceof Error ? error : new Error(String(error))))
+      .catch((error: unknown) => this.deps.onFault(toError(error)))
   }
 
   stop(): void {

@@ -7,6 +7,7 @@ import { indexOf, logIndex } from '../../raft/index.ts'
 import type { Entry } from '../codec/entry.ts'
 import { entriesOf } from '../codec/entry.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Rows } from './rows.ts'
 import { encodeStateMeta } from '../codec/state-meta.ts'
 
@@ -302,6 +303,6 @@ export class Applier {
     this.stopped = true
     this.running = false
     for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0), ...this.roomy.splice(0)]) resolve()
-    this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+    this.deps.onFault(toError(error))
   }
 }

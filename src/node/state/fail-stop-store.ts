@@ -1,4 +1,5 @@
 import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import { toError } from '../../lib/to-error.ts'
 
 /**
  * A state store whose first failing call is a fault of the node, whoever made the call (architecture: fail-stop). A client's read, a
@@ -63,7 +64,7 @@ export class FailStopStore implements StateStore {
     try {
       return await call
     } catch (error) {
-      this.onFault(error instanceof Error ? error : new Error(String(error)))
+      this.onFault(toError(error))
       throw error
     }
   }

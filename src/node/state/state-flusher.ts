@@ -1,4 +1,5 @@
 import type { LogStore } from '../../ports/log-store.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { LogId, LogIndex } from '../../raft/index.ts'
 import type { Applier } from './applier.ts'
@@ -43,7 +44,7 @@ export class StateFlusher {
         this.busy = false
       },
       (error: unknown) => {
-        if (!this.stopped) this.deps.onFault(error instanceof Error ? error : new Error(String(error)))
+        if (!this.stopped) this.deps.onFault(toError(error))
       },
     )
   }

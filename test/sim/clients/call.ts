@@ -1,6 +1,6 @@
 import { RequestError, StorageError, failures } from '../../../src/lib/errors.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import type { SimProcess } from '../world/process.ts'
 import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'

@@ -1,6 +1,6 @@
 import { indexOf, logIndex } from '../../../src/raft/index.ts'
 import { isImpaired, mayDamage } from './impairment.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import type { Targets } from './targets.ts'
 
 /** Disks that hang, fail, fill up, rot and vanish. */

@@ -1,5 +1,5 @@
 import type { Draw } from '../world/draw.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import { bothWays, cutAll, linksBesides } from './network-faults.ts'
 import type { Network } from '../network/network.ts'
 import type { LivenessTopology } from '../world/options.ts'

@@ -1,5 +1,5 @@
 import type { Membership } from '../../../src/raft/index.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 
 /** Whether a machine's data is gone or incomplete, so that it cannot count as a voter for now. */
 export function isImpaired(machine: Machine): boolean {

@@ -1,6 +1,6 @@
 import type { FaultClass } from '../world/census.ts'
 import { calmDisk } from '../disk/faults.ts'
-import type { CrashKind, CrashMoment, Machine } from '../cluster/machine.ts'
+import type { CrashKind, CrashMoment, Machine } from '../machines/machine.ts'
 import type { SnapshotStream } from '../network/snapshot-stream.ts'
 import { calmDown } from '../network/weather.ts'
 import type { FaultGroup, SimulationOptions } from '../world/options.ts'

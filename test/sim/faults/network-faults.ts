@@ -1,4 +1,4 @@
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import type { Network } from '../network/network.ts'
 import type { Mend } from '../network/links.ts'
 import type { Targets } from './targets.ts'

@@ -1,5 +1,5 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 

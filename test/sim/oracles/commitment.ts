@@ -1,11 +1,12 @@
 import { indexOf, logIndex, sameLeaderId, sameLogId } from '../../../src/raft/index.ts'
 import type { LogId, LogIndex } from '../../../src/raft/index.ts'
-import type { Ledger, Ledgers } from '../cluster/ledger.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Ledger, Ledgers } from '../machines/ledger.ts'
+import type { Machine } from '../machines/machine.ts'
 import { describeLogId, describeVote } from '../network/describe.ts'
-import { isQuorum } from '../cluster/quorum.ts'
+import { isQuorum } from '../machines/quorum.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /**
  * What is committed stays (thesis 3.6.2): the first to commit an entry is a leader that counted one of its own ballot on a

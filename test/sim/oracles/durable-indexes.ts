@@ -2,10 +2,11 @@ import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { LogIndex } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../cluster/ledger.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Ledgers } from '../machines/ledger.ts'
+import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /** What one machine has had, over all lives since it lost its data last. */
 interface Reached {

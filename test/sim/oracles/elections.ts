@@ -1,12 +1,13 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { NodeId, Vote } from '../../../src/raft/index.ts'
 import { indexOf, sameLeaderId } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../cluster/ledger.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Ledgers } from '../machines/ledger.ts'
+import type { Machine } from '../machines/machine.ts'
 import { describeLogId, describeVote } from '../network/describe.ts'
-import { isQuorum } from '../cluster/quorum.ts'
+import { isQuorum } from '../machines/quorum.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /** Election safety and leader completeness (thesis 3.6): one leader a ballot, granted by a quorum on disk, with every committed entry. */
 export class Elections implements Oracle {

@@ -27,7 +27,7 @@ import {
   type Answer,
   type Operation,
 } from '../history/operation.ts'
-import type { Ledger } from '../cluster/ledger.ts'
+import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 

@@ -1,8 +1,9 @@
 import { sameLeaderId } from '../../../src/raft/index.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import { describeVote } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /** A leader never removes or replaces entries of its own log (thesis 3.5), and writes none but its own. */
 export class LeaderAppendOnly implements Oracle {

@@ -1,10 +1,11 @@
 import { indexOf, sameLogId } from '../../../src/raft/index.ts'
 import type { Membership } from '../../../src/raft/index.ts'
-import type { Ledgers } from '../cluster/ledger.ts'
-import type { Machine } from '../cluster/machine.ts'
-import { quorumsIntersect } from '../cluster/quorum.ts'
+import type { Ledgers } from '../machines/ledger.ts'
+import type { Machine } from '../machines/machine.ts'
+import { quorumsIntersect } from '../machines/quorum.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /** One uncommitted membership at a time, each next one overlapping the one before (thesis 4.3). */
 export class Memberships implements Oracle {

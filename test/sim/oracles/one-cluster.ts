@@ -1,6 +1,7 @@
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /** Of nodes that find each other and have one token, more than half of which form the cluster, no two clusters ever have a leader. */
 export class OneCluster implements Oracle {

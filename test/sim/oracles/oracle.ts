@@ -1,17 +1,9 @@
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
-import type { Effects, LogId, Raft, RaftView } from '../../../src/raft/index.ts'
+import type { LogId } from '../../../src/raft/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
-import type { Machine } from '../cluster/machine.ts'
-
-/** One step of a node's core. */
-export interface CoreStep {
-  readonly raft: Raft
-  readonly effects: Effects
-  readonly view: RaftView
-  /** The view after the step before, in this life of the process; null at first. */
-  readonly before: RaftView | null
-}
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Machine } from '../machines/machine.ts'
 
 /** Watches a run and throws a `Violation` at the first thing that must not be. Says nothing otherwise and changes nothing. */
 export interface Oracle {

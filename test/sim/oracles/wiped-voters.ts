@@ -1,8 +1,9 @@
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import { sameLogId } from '../../../src/raft/index.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
-import type { CoreStep, Oracle } from './oracle.ts'
+import type { CoreStep } from '../machines/core-step.ts'
+import type { Oracle } from './oracle.ts'
 
 /**
  * A node that lost its data has forgotten what it promised: nobody may get a vote or an acknowledgement of it until it has been

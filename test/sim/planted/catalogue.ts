@@ -1,4 +1,4 @@
-import type { PlantedBug } from './bug.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { commitBugs } from './commits.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'

@@ -1,7 +1,7 @@
 import type { Effects, NodeId, RaftMessage } from '../../../src/raft/index.ts'
 import { logIndex } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 
 /** Commits what `reached` says whenever a follower has acknowledged something. */
 abstract class CommitsBy extends ObservedRaft {

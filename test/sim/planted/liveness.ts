@@ -1,7 +1,7 @@
 import type { Effects, Membership, NodeId, SnapshotReport } from '../../../src/raft/index.ts'
 import { isJoint, sameLeaderId, term } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 
 type Leadership = NonNullable<ReturnType<ObservedRaft['inspect']>['leadership']>
 

@@ -2,8 +2,8 @@ import type { LogContents, LogWrite } from '../../../src/ports/log-store.ts'
 import type { Effects, LogId, RaftMessage } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
 import { clip } from '../disk/log-image.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { LogDelegate } from './delegates.ts'
 
 /** Says "written" as soon as the write has begun. */

@@ -1,7 +1,7 @@
 import type { PeerRegister } from '../../../src/node/options.ts'
 import type { ChangeOutcome, LogIndex, Membership, MembershipChange, NodeId } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 
 /** The new voters take over in one step, without a joint configuration between. */
 class ChangesInOneStep extends ObservedRaft {

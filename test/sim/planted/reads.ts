@@ -1,8 +1,8 @@
 import type { Effects, LogIndex, NodeId, RaftMessage, ReadOutcome } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST } from '../../../src/raft/index.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { TransportDelegate } from './delegates.ts'
 
 interface PendingRead {

@@ -11,8 +11,8 @@ import type {
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { NodeId, ProposeOutcome, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
 import { logIndex, nodeId, term } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { StateDelegate, TransportDelegate } from './delegates.ts'
 
 const IDEMPOTENT_WRITES = '\x10'

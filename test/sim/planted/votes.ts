@@ -1,8 +1,8 @@
 import type { HardState, LogContents, LogWrite } from '../../../src/ports/log-store.ts'
 import type { Effects, RaftMessage } from '../../../src/raft/index.ts'
 import { VOTE_ZERO } from '../../../src/raft/index.ts'
-import { ObservedRaft } from '../cluster/observed-raft.ts'
-import type { PlantedBug } from './bug.ts'
+import { ObservedRaft } from '../machines/observed-raft.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { LogDelegate } from './delegates.ts'
 
 /** Keeps the cluster id, forgets the vote. */

@@ -1,5 +1,5 @@
 import type { Focus } from '../world/focus.ts'
-import type { PlantedBug } from '../planted/bug.ts'
+import type { PlantedBug } from '../machines/planted-bug.ts'
 import { Simulation, type SeedReport } from './simulation.ts'
 import { asViolation, type World } from '../world/world.ts'
 

@@ -1,4 +1,4 @@
-import type { CrashMoment } from '../cluster/machine.ts'
+import type { CrashMoment } from '../machines/machine.ts'
 import type { CrashOrder } from './stage.ts'
 
 const MOMENTS: readonly CrashMoment[] = ['write-begin', 'write-end', 'send']

@@ -1,6 +1,6 @@
 import { describeCrash } from './crash-points.ts'
 import { Draw } from '../world/draw.ts'
-import { isQuorum } from '../cluster/quorum.ts'
+import { isQuorum } from '../machines/quorum.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 

@@ -1,5 +1,5 @@
 import type { AutomationOptions } from '../world/automation.ts'
-import type { CrashMoment } from '../cluster/machine.ts'
+import type { CrashMoment } from '../machines/machine.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 

@@ -1,6 +1,6 @@
 import { coveringSample } from './covering.ts'
 import { crashesOf, describeCrash } from './crash-points.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 

@@ -1,6 +1,6 @@
 import { indexOf, type RaftView } from '../../../src/raft/index.ts'
 import type { CallOutcome } from '../clients/call.ts'
-import type { Machine } from '../cluster/machine.ts'
+import type { Machine } from '../machines/machine.ts'
 import {
   describeMembershipCase,
   isSame,

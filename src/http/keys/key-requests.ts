@@ -2,10 +2,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
 import { unreachable } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
-import { limits } from '../../limits.ts'
 import { negotiate } from '../protocol/accept.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { callerOf } from '../protocol/api-response.ts'
+import { refuseBody } from '../protocol/body.ts'
 import {
   BYTES_TYPE,
   answerHeaders,
@@ -16,61 +16,19 @@ import {
   sendJson,
   type AnswerHeaders,
 } from '../protocol/answer.ts'
-import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../protocol/parameters.ts'
 import { deleteCondition, putCondition, readCondition } from '../protocol/preconditions.ts'
 import { PROBLEM_TYPE, problemOf, sendProblem } from '../protocol/problem.ts'
-import { invalidQuery, invalidRequest, QueryReader, type Query } from '../protocol/query.ts'
+import type { Query } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { AnswerContext, KeyValueAccess, ReadOptions, Services } from '../services.ts'
+import type { AnswerContext, KeyValueAccess, Services } from '../services.ts'
+import { readOptions, type readParameters, type WriteQuery } from './queries.ts'
 import { refusalOf, tagged } from './writes.ts'
-
-const consistencies = ['linearizable', 'lease', 'stale'] as const
-
-/** How a read is served; shared by single keys and ranges. */
-export const readParameters = {
-  consistency: oneOf(
-    consistencies,
-    'linearizable',
-    'What the answer guarantees: `linearizable`, `lease` (the leader relies on its clock), or `stale` (whatever this node has).',
-  ),
-  minRevision: optionalInteger(0, 'Wait until the store has reached this revision.'),
-  maxStaleness: optionalDuration(
-    limits.maxStalenessMsMax,
-    'With `consistency=stale` only: the answer shows every write that was acknowledged longer ago than this. Below three heartbeats and a round trip a follower can often not tell.',
-  ),
-  timeout,
-  redirect,
-}
-
-export const getQuery = new QueryReader(readParameters)
-
-export const writeQuery = new QueryReader({
-  prev: flag('The answer carries the record that was replaced or deleted, or null.'),
-  timeout,
-  redirect,
-})
-
-type WriteQuery = Query<typeof writeQuery.spec>
-
-export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
-  if (query.maxStaleness !== null && query.consistency !== 'stale') {
-    throw invalidQuery('maxStaleness', 'has a meaning with consistency=stale only')
-  }
-  const options = {
-    consistency: query.consistency,
-    minRevision: query.minRevision,
-    maxStalenessMs: query.maxStaleness,
-    timeoutMs: query.timeout,
-  }
-  const caller = callerOf(reply)
-  return caller === undefined ? options : { ...options, caller }
-}
 
 const NO_VALUE = Buffer.alloc(0)
 const KEY_ABSENT = JSON.stringify(problemOf(new RequestError('key-not-found', 'the key is absent')))
 
-/** The routes of one key, whichever way the key came: in the path or in `?key=`. */
-export class KeyRoutes {
+/** The requests on one key, whichever way the key came: in the path or in `?key=`. */
+export class KeyRequests {
   private readonly services: Services
   private readonly room: AnswerRoom
 
@@ -162,13 +120,6 @@ export class KeyRoutes {
       default:
         unreachable(result, 'the result of a delete')
     }
-  }
-}
-
-/** A body on a request that has no use for one is a client's mistake, such as a `DELETE` meant as a `PUT`. */
-export function refuseBody(request: FastifyRequest): void {
-  if (Buffer.isBuffer(request.body) && request.body.length > 0) {
-    throw invalidRequest({ path: 'body', message: `is not allowed on ${request.method}` })
   }
 }
 

@@ -1,6 +1,6 @@
 import { Raft, checkSilence, checkState, checkStep } from '../../../src/raft/index.ts'
 import type { Effects, RaftView } from '../../../src/raft/index.ts'
-import type { CoreStep } from '../oracles/oracle.ts'
+import type { CoreStep } from './core-step.ts'
 
 export type RaftParts = ConstructorParameters<typeof Raft>
 

@@ -8,39 +8,18 @@ import { callerOf } from '../protocol/api-response.ts'
 import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../protocol/answer.ts'
 import { ChunkedDelete } from './chunked-delete.ts'
 import { cursorFromText, cursorText } from './cursor.ts'
-import { isUnbounded, rangeOf, rangeParameters, type KeyRange } from './key-range.ts'
-import { flag, integer, optionalText, redirect, timeout } from '../protocol/parameters.ts'
+import { isUnbounded, rangeOf, type KeyRange } from './key-range.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
 import { sendProblem } from '../protocol/problem.ts'
-import { invalidQuery, invalidRequest, QueryReader, type Query, type RawQuery } from '../protocol/query.ts'
+import { invalidQuery, invalidRequest, type RawQuery } from '../protocol/query.ts'
 import { RecordStream } from './record-stream.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { KeyedRecord, ReadOptions, Services } from '../services.ts'
 import type { StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
-import { readOptions, readParameters, refuseBody } from '../keys/key-routes.ts'
-
-export const listQuery = new QueryReader({
-  ...rangeParameters,
-  limit: integer(1, limits.listItemsMax, limits.listItemsDefault, 'How many records a page holds at most.'),
-  cursor: optionalText('The `cursor` of the page before; the other parameters stay as they were.'),
-  reverse: flag('From the last key to the first.'),
-  keysOnly: flag('Records without their values.'),
-  countOnly: flag('Only how many keys there are.'),
-  ...readParameters,
-})
-
-export const deleteRangeQuery = new QueryReader({
-  ...rangeParameters,
-  all: flag('Says that no bounds are meant: every key goes.'),
-  chunked: flag(
-    `In several changes, one after the other, of at most ${limits.rangeDeleteKeysMax} keys each; otherwise a range that holds more is refused.`,
-  ),
-  timeout,
-  redirect,
-})
-
-type ListQuery = Query<typeof listQuery.spec>
+import { readOptions } from '../keys/queries.ts'
+import { refuseBody } from '../protocol/body.ts'
+import { deleteRangeQuery, listQuery, type ListQuery } from './queries.ts'
 
 export interface RangeDependencies {
   readonly slots: StreamSlots
@@ -49,8 +28,8 @@ export interface RangeDependencies {
   readonly now: () => number
 }
 
-/** The routes of a range of keys. */
-export class RangeRoutes {
+/** The requests on a range of keys. */
+export class RangeRequests {
   private readonly services: Services
   private readonly slots: StreamSlots
   private readonly room: AnswerRoom

@@ -2,7 +2,7 @@ import type { NodeOptions, PeerRegister } from '../../../src/node/options.ts'
 import type { LogStore } from '../../../src/ports/log-store.ts'
 import type { StateStore } from '../../../src/ports/state-store.ts'
 import type { Transport } from '../../../src/ports/transport.ts'
-import type { ObservedRaft } from '../cluster/observed-raft.ts'
+import type { ObservedRaft } from './observed-raft.ts'
 
 /** A mistake put in on purpose, to see whether the oracles notice. Only what is given differs from production. */
 export interface PlantedBug {

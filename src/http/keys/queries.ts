@@ -1,0 +1,48 @@
+import type { FastifyReply } from 'fastify'
+import { limits } from '../../limits.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../protocol/parameters.ts'
+import { invalidQuery, QueryReader, type Query } from '../protocol/query.ts'
+import type { ReadOptions } from '../services.ts'
+
+const consistencies = ['linearizable', 'lease', 'stale'] as const
+
+/** How a read is served; shared by single keys and ranges. */
+export const readParameters = {
+  consistency: oneOf(
+    consistencies,
+    'linearizable',
+    'What the answer guarantees: `linearizable`, `lease` (the leader relies on its clock), or `stale` (whatever this node has).',
+  ),
+  minRevision: optionalInteger(0, 'Wait until the store has reached this revision.'),
+  maxStaleness: optionalDuration(
+    limits.maxStalenessMsMax,
+    'With `consistency=stale` only: the answer shows every write that was acknowledged longer ago than this. Below three heartbeats and a round trip a follower can often not tell.',
+  ),
+  timeout,
+  redirect,
+}
+
+export const getQuery = new QueryReader(readParameters)
+
+export const writeQuery = new QueryReader({
+  prev: flag('The answer carries the record that was replaced or deleted, or null.'),
+  timeout,
+  redirect,
+})
+
+export type WriteQuery = Query<typeof writeQuery.spec>
+
+export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
+  if (query.maxStaleness !== null && query.consistency !== 'stale') {
+    throw invalidQuery('maxStaleness', 'has a meaning with consistency=stale only')
+  }
+  const options = {
+    consistency: query.consistency,
+    minRevision: query.minRevision,
+    maxStalenessMs: query.maxStaleness,
+    timeoutMs: query.timeout,
+  }
+  const caller = callerOf(reply)
+  return caller === undefined ? options : { ...options, caller }
+}

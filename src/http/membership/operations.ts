@@ -1,0 +1,103 @@
+import { Type } from 'typebox'
+import type { ErrorCode } from '../../lib/errors.ts'
+import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
+import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
+import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import * as schemas from './schemas.ts'
+
+const membershipAnswer: AnswerDoc = {
+  ...jsonAnswer('The membership.', Type.Ref('MembershipAnswer')),
+  headers: schemas.membershipEtag,
+}
+
+const changeErrors: readonly ErrorCode[] = [
+  ...bodyErrors,
+  'not-initialized',
+  'membership-change-in-progress',
+  'precondition-failed',
+  ...leaderErrors,
+  'outcome-unknown',
+]
+
+const voterErrors: readonly ErrorCode[] = [
+  ...changeErrors,
+  'learner-lagging',
+  'unknown-voter',
+  'empty-membership',
+  'quorum-at-risk',
+]
+
+export const getMembership: Operation = {
+  id: 'getMembership',
+  tag: 'cluster',
+  summary: 'Who votes and who learns',
+  query: noQuery.spec,
+  answers: { 200: membershipAnswer },
+  errors: ['not-initialized'],
+}
+
+export const putMembership: Operation = {
+  id: 'setVoters',
+  tag: 'cluster',
+  summary: 'Make exactly these nodes the voters',
+  description: 'Answers when the final configuration is committed. New voters must be learners first.',
+  query: leaderQuery.spec,
+  headers: schemas.membershipHeaders,
+  body: { schema: schemas.SetVotersBody, required: true },
+  answers: { 200: membershipAnswer, 307: redirectAnswer },
+  errors: voterErrors,
+}
+
+export const patchMembership: Operation = {
+  ...putMembership,
+  id: 'changeVoters',
+  summary: 'Add voters and remove voters',
+  body: { schema: schemas.PatchVotersBody, required: true },
+}
+
+export const addLearner: Operation = {
+  id: 'addLearner',
+  tag: 'cluster',
+  summary: 'Add a node that follows without a vote',
+  description: 'Repeated with the same addresses it gives the same answer.',
+  query: leaderQuery.spec,
+  body: { schema: schemas.AddLearnerBody, required: true },
+  answers: {
+    200: jsonAnswer('Added, and caught up unless the wait ran out.', schemas.LearnerAnswer),
+    307: redirectAnswer,
+  },
+  errors: [...changeErrors, 'address-conflict', 'member-mismatch', 'peer-disagrees'],
+}
+
+export const listLearners: Operation = {
+  id: 'listLearners',
+  tag: 'cluster',
+  summary: 'Learners and how far they are behind',
+  query: leaderQuery.spec,
+  answers: { 200: jsonAnswer('The learners.', schemas.LearnersAnswer), 307: redirectAnswer },
+  errors: ['not-initialized', ...leaderErrors, 'read-timeout'],
+}
+
+export const removeLearner: Operation = {
+  id: 'removeLearner',
+  tag: 'cluster',
+  summary: 'Remove a learner',
+  path: { id: schemas.NodeId },
+  query: leaderQuery.spec,
+  answers: { 200: membershipAnswer, 307: redirectAnswer },
+  errors: [...changeErrors, 'learner-not-found'],
+}
+
+export const setAddresses: Operation = {
+  id: 'setAddresses',
+  tag: 'cluster',
+  summary: 'Change the addresses of a member',
+  description:
+    'The member may be up or down; nobody has to answer at the new address yet. Refused when another node, or one without the data of the member, answers there. Change the addresses of one member at a time.',
+  path: { id: schemas.NodeId },
+  query: leaderQuery.spec,
+  headers: schemas.membershipHeaders,
+  body: { schema: schemas.SetAddressesBody, required: true },
+  answers: { 200: membershipAnswer, 307: redirectAnswer },
+  errors: [...changeErrors, 'node-not-found', 'address-conflict', 'member-mismatch', 'peer-disagrees'],
+}

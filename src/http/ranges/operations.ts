@@ -1,0 +1,53 @@
+import { Type } from 'typebox'
+import { limits } from '../../limits.ts'
+import { bytes, deleteAnswers, deleteKey, getAnswers, keyParameter, readErrors } from '../keys/operations.ts'
+import { writeQuery } from '../keys/queries.ts'
+import { deleteHeaders, getHeaders, recordHeaders } from '../keys/schemas.ts'
+import { redirectAnswer } from '../protocol/leader-operation.ts'
+import type { Operation } from '../protocol/operation.ts'
+import { deleteRangeQuery, listQuery } from './queries.ts'
+import { CountAnswer, deleteRangeHeaders, ListAnswer } from './schemas.ts'
+
+const json = 'application/json'
+
+const rangeNote = 'With `key` it is the operation on that one key instead, and takes the parameters of that.'
+
+export const listKeys: Operation = {
+  id: 'listKeys',
+  tag: 'keys',
+  summary: 'List a range of keys',
+  description: `Without bounds: all keys, in the order of their bytes. ${rangeNote}`,
+  query: { ...keyParameter, ...listQuery.spec },
+  headers: getHeaders,
+  answers: {
+    200: {
+      description:
+        'A page; with `countOnly` the count; with `Accept: application/x-ndjson` the whole range as one consistent view, ' +
+        'a record a line; with `key` the value and its headers.',
+      headers: recordHeaders,
+      content: {
+        [json]: Type.Union([ListAnswer, CountAnswer, Type.Ref('Record')]),
+        'application/x-ndjson': Type.Ref('Record'),
+        'application/octet-stream': bytes,
+      },
+    },
+    304: getAnswers[304],
+    307: redirectAnswer,
+  },
+  errors: [...readErrors, 'key-not-found'],
+}
+
+export const deleteKeys: Operation = {
+  id: 'deleteKeys',
+  tag: 'keys',
+  summary: 'Delete a range of keys',
+  description:
+    `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys: a range that holds more is refused whole. With ` +
+    '`chunked=true` it is done in as many changes as it takes, each atomic; when they end early the problem tells in `deleted`, ' +
+    '`revision` and `chunks` what was done. A retry with the same `Idempotency-Key` goes on from there, and its answer counts it all. ' +
+    `Without bounds only with \`all=true\`. ${rangeNote}`,
+  query: { ...keyParameter, ...deleteRangeQuery.spec, prev: writeQuery.spec.prev },
+  headers: { ...deleteHeaders, ...deleteRangeHeaders },
+  answers: deleteAnswers,
+  errors: [...deleteKey.errors, 'range-too-large', 'deletion-unfinished'],
+}

@@ -1,0 +1,92 @@
+import { right, wrong, type Parsed } from './parsed.ts'
+
+const PORT_MAX = 65_535
+
+/** Where to listen. `host` without brackets. Port 0: any free one. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** A host and a port as they are written, the host without brackets; neither is checked. Null: the text has another form. */
+function split(text: string): HostPort | null {
+  const match = /^(?:\[([^\][]*)\]|([^:\][]*)):([0-9]{1,5})$/.exec(text)
+  return match === null ? null : { host: match[1] ?? match[2] ?? '', port: Number(match[3]) }
+}
+
+/** Takes an address apart that was checked where it came in. Null when it is none; the host may have any name. */
+export function parseHostPort(address: string): HostPort | null {
+  const parts = split(address)
+  return parts === null || !/^[^\s/]+$/.test(parts.host) || parts.port > PORT_MAX ? null : parts
+}
+
+/** `host:port`, with an IPv6 address in brackets. */
+export function hostPort(text: string): Parsed<HostPort> {
+  const parts = split(text)
+  if (parts === null) {
+    if (/^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(text))
+      return wrong('is an IPv6 address without brackets or port')
+    return wrong('is not of the form HOST:PORT')
+  }
+  const { host, port } = parts
+  if (port > PORT_MAX) return wrong(`names port ${port}, above ${PORT_MAX}`)
+  if (host === '') return wrong('names no host')
+  if (text.startsWith('[') ? !isIpv6(host) : !isHostName(host)) return wrong(`names the host ${host}, which is none`)
+  return right({ host: host.toLowerCase(), port })
+}
+
+/** Where others reach this node: a real port and no wildcard. Gives the canonical text. */
+export function reachable(text: string): Parsed<string> {
+  const parsed = hostPort(text)
+  if (!parsed.ok) return parsed
+  if (parsed.value.port === 0) return wrong('names port 0, where nobody can be reached')
+  if (isWildcard(parsed.value.host))
+    return wrong(`names ${parsed.value.host}, which means "all addresses" and reaches nobody`)
+  return right(formatHostPort(parsed.value))
+}
+
+/** The same as an origin: `http://host:port`, where `http://` may be left out. */
+export function reachableOrigin(text: string): Parsed<string> {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)
+  if (scheme !== null && scheme[1]?.toLowerCase() !== 'http') return wrong(`has the scheme ${scheme[1] ?? ''}`)
+  const parsed = reachable(text.slice(scheme?.[0].length ?? 0).replace(/\/$/, ''))
+  return parsed.ok ? right(`http://${parsed.value}`) : parsed
+}
+
+const SCHEMA_PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
+
+/** What a schema can say of an address: a name or an address of a host, and a port where somebody can be reached. */
+export const HOST_PORT_PATTERN = `(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):${SCHEMA_PORT}`
+
+export function formatHostPort(address: HostPort): string {
+  return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+}
+
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || /^[0:]+$/.test(host)
+}
+
+/** Whether listening on both is bound to fail. */
+export function overlap(a: HostPort, b: HostPort): boolean {
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || isWildcard(a.host) || isWildcard(b.host))
+}
+
+function isHostName(host: string): boolean {
+  if (/^[0-9.]+$/.test(host)) {
+    const parts = host.split('.')
+    return parts.length === 4 && parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) <= 255)
+  }
+  const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i
+  return (
+    host.length <= 253 &&
+    host
+      .replace(/\.$/, '')
+      .split('.')
+      .every((part) => label.test(part))
+  )
+}
+
+function isIpv6(host: string): boolean {
+  if (host.includes('%')) return false
+  return URL.canParse(`http://[${host}]/`)
+}

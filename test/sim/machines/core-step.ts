@@ -1,0 +1,10 @@
+import type { Effects, Raft, RaftView } from '../../../src/raft/index.ts'
+
+/** One step of a node's core. */
+export interface CoreStep {
+  readonly raft: Raft
+  readonly effects: Effects
+  readonly view: RaftView
+  /** The view after the step before, in this life of the process; null at first. */
+  readonly before: RaftView | null
+}
