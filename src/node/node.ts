@@ -59,7 +59,7 @@ export class Node {
       // Whatever still runs while the stores are being closed does not matter any more.
       if (!this.stopping) this.onFault(error)
     })
-    const clock = new FailStopClock(deps.clock, (error) => this.onFault(asError(error)))
+    const clock = new FailStopClock(deps.clock, (error) => this.onFault(toError(error)))
     this.deps = { ...deps, state, clock, onFault: (error) => this.onFault(error) }
     this.notifyFault = deps.onFault
     this.preference = new Preference(options, this.deps)
@@ -158,7 +158,7 @@ export class Node {
   private buildServices(replica: Replica, status: Status): NodeServices {
     const { options, deps } = this
     const { state, clock, transport, log } = deps
-    const { caughtUpEntriesMax, electionTimeoutMsMax: settlingMs } = options
+    const { electionTimeoutMsMax: settlingMs } = options
     const bootstrap = new Bootstrap(options, {
       replica,
       transport,
@@ -168,7 +168,7 @@ export class Node {
       lostMembership: () => this.peers.lostMembership(),
       pledgeAgainst: (clusterId) => this.pledges.against(clusterId),
     })
-    const changes = new Changes({ replica, peers: this.peers, transport, clock, caughtUpEntriesMax, settlingMs })
+    const changes = new Changes({ replica, peers: this.peers, transport, clock, settlingMs })
     if (deps.automation !== undefined && deps.automation !== null) {
       this.automation = new Automation(options, deps.automation, {
         ...deps,
@@ -211,7 +211,7 @@ export class Node {
       try {
         return step()
       } catch (error) {
-        this.onFault(asError(error))
+        this.onFault(toError(error))
         return otherwise
       }
     }

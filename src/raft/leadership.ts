@@ -99,9 +99,9 @@ export class Leadership {
     if (!this.established || index > raft.committed || isJoint(stored.membership))
       return { kind: 'in-progress', stored }
     const plan = planChange(stored.membership, change, {
-      caughtUpEntriesMax: raft.options.caughtUpEntriesMax,
       isLive: (id) => this.isLive(id),
       lagOf: (id) => this.lagOf(id),
+      isCaughtUp: (id) => this.isCaughtUp(id),
     })
     if (plan.kind === 'unchanged') return { kind: 'unchanged', stored }
     return plan.kind === 'next' ? this.appendMembership(identified(plan.membership, incarnationOf)) : plan
@@ -124,11 +124,15 @@ export class Leadership {
     return id === this.raft.id || this.raft.now <= heardAt + this.raft.options.electionTimeoutMsMax
   }
 
-  private lagOf(id: NodeId): { entries: number; answered: boolean } {
+  /** Of all members only this node itself has no progress. */
+  private lagOf(id: NodeId): number {
     const progress = this.replication.progressOf(id)
-    // Of all members only this node itself has none.
-    if (progress === null) return { entries: 0, answered: true }
-    return { entries: this.raft.log.lastIndex - progress.matched, answered: progress.heardAt !== null }
+    return progress === null ? 0 : this.raft.log.lastIndex - progress.matched
+  }
+
+  private isCaughtUp(id: NodeId): boolean {
+    const progress = this.replication.progressOf(id)
+    return progress === null || this.replication.isCaughtUp(progress)
   }
 
   read(readId: number): ReadOutcome {

@@ -6,11 +6,11 @@ import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** What the leader knows of its followers, as far as a change depends on it. */
 export interface Standing {
-  /** How many entries `id` is behind, and whether it has ever answered this leader. */
-  lagOf(id: NodeId): { readonly entries: number; readonly answered: boolean }
+  /** How many entries `id` is behind. */
+  lagOf(id: NodeId): number
+  isCaughtUp(id: NodeId): boolean
   /** Answered within an election timeout; the leader itself always does. */
   isLive(id: NodeId): boolean
-  readonly caughtUpEntriesMax: number
 }
 
 type Refusal = Extract<
@@ -105,10 +105,7 @@ function planSetVoters(
   if (!change.allowLagging) {
     for (const id of voters) {
       if (oldVoters.includes(id)) continue
-      const lag = standing.lagOf(id)
-      if (!lag.answered || lag.entries > standing.caughtUpEntriesMax) {
-        return { kind: 'learner-lagging', id, lag: lag.entries }
-      }
+      if (!standing.isCaughtUp(id)) return { kind: 'learner-lagging', id, lag: standing.lagOf(id) }
     }
   }
   const leaving = oldVoters.filter((id) => !voters.includes(id))

@@ -81,6 +81,14 @@ export class Progress {
     this.matchedAt = now
   }
 
+  /**
+   * Close behind a log that ends at `last`, and heard of. A node that holds nothing yet, or needs the state, is not close, however short
+   * the log is.
+   */
+  isCaughtUp(last: LogIndex, entriesMax: number): boolean {
+    return this.heardAt !== null && this.matched >= 0 && this.mode !== 'snapshot' && last - this.matched <= entriesMax
+  }
+
   get flightCount(): number {
     return this.flights.length
   }

@@ -324,7 +324,15 @@ export class Replication {
   /** One for each other node of the effective membership. */
   view(): FollowerView[] {
     const current = [...this.followers.values()].filter((progress) => progress.leaving === null)
-    return current.map(({ id, session, mode, matched, heardAt }) => ({ id, session, mode, matched, heardAt }))
+    return current.map((progress) => {
+      const { id, session, mode, matched, heardAt } = progress
+      return { id, session, mode, matched, heardAt, caughtUp: this.isCaughtUp(progress) }
+    })
+  }
+
+  isCaughtUp(progress: Progress): boolean {
+    const { log, options } = this.raft
+    return progress.isCaughtUp(log.lastIndex, options.caughtUpEntriesMax)
   }
 
   /** For the checks of invariants.ts. */

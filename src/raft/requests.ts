@@ -86,4 +86,6 @@ export interface FollowerView {
   readonly matched: LogIndex
   /** When the follower last answered, on the leader's clock; null: not since this node leads. */
   readonly heardAt: number | null
+  /** Close enough behind the leader to vote, or to lead. */
+  readonly caughtUp: boolean
 }

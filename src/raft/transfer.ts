@@ -61,12 +61,11 @@ export class Transfer {
   }
 
   /** Why a voter cannot take over now; null when it can. */
-  private unfit({ id, heardAt, mode, matched }: Progress): string | null {
+  private unfit(progress: Progress): string | null {
     const { raft } = this
+    const { id, heardAt } = progress
     if (heardAt === null || raft.now > heardAt + raft.options.electionTimeoutMsMax) return `node ${id} does not answer`
-    const lag = raft.log.lastIndex - matched
-    if (mode === 'snapshot' || lag > raft.options.caughtUpEntriesMax) return `node ${id} is not caught up`
-    return null
+    return this.replication.isCaughtUp(progress) ? null : `node ${id} is not caught up`
   }
 
   /** Gives the order once the target holds the whole log, and again with each heartbeat in case it was lost. */

@@ -145,6 +145,18 @@ t.test('a learner that has never answered is not caught up, however short the lo
   t.match(change(solo, setVoters([1, 2, 3, 4])), { kind: 'learner-lagging', id: 4, lag: 5 })
 })
 
+t.test('a node of which it is not known what it holds is not caught up, however short the log', async (t) => {
+  const solo = leader()
+  change(solo, addLearner(4))
+  solo.ack(2)
+  solo.conflict(4, null)
+  t.match(solo.view.followers.at(-1), { id: 4, matched: -1, heardAt: Number, caughtUp: false })
+  t.match(change(solo, setVoters([1, 2, 3, 4])), { kind: 'learner-lagging', id: 4, lag: 5 })
+  solo.ack(4)
+  t.match(solo.view.followers.at(-1), { id: 4, caughtUp: true })
+  t.match(change(solo, setVoters([1, 2, 3, 4])), { kind: 'appended' })
+})
+
 t.test('a change that would leave no live quorum is refused unless forced', async (t) => {
   const of = (): Solo => {
     const solo = leader({ membership: membership([[1, 2, 3]], [4, 5]) })

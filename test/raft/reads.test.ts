@@ -437,11 +437,11 @@ t.test(
 
 t.test('a transfer before the leader is established ends in time as well', async (t) => {
   const solo = young()
-  solo.conflict(2, '1.2@2')
+  solo.respond(firstPlan(solo), { kind: 'matched', matched: index(0) })
   t.match(transfer(solo, 2), { kind: 'started' })
   for (let beat = 0; beat < 13; beat++) {
     solo.elapse(50)
-    solo.respond({ ...firstPlan(solo), sentAt: solo.now }, { kind: 'matched', matched: index(-1) })
+    solo.respond({ ...firstPlan(solo), sentAt: solo.now }, { kind: 'matched', matched: index(0) })
   }
   t.equal(solo.view.transferringTo, null)
 })

@@ -15,7 +15,6 @@ import { MemberProbe } from './member-probe.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
-import { isCaughtUp } from '../service/status.ts'
 import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './api-views.ts'
 import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './api-views.ts'
 
@@ -24,7 +23,6 @@ export interface ChangesDependencies {
   readonly peers: Peers
   readonly transport: Transport
   readonly clock: Clock
-  readonly caughtUpEntriesMax: number
   /** How long a new leader may not have heard from its followers yet. */
   readonly settlingMs: number
 }
@@ -172,7 +170,7 @@ export class Changes {
 
   private isCaughtUpIn(view: RaftView, id: NodeId): boolean {
     const follower = view.followers.find((one) => one.id === id)
-    return follower === undefined ? id === view.id : isCaughtUp(follower, view, this.deps.caughtUpEntriesMax)
+    return follower?.caughtUp ?? id === view.id
   }
 
   private voterChange(change: VoterChange): MembershipChange {

@@ -97,7 +97,7 @@ export class Peers {
       register: deps.register,
       // The connection stands between this node and who that is not any more, or not yet: it is made anew, and refused.
       onMistaken: (id) => this.connect(id),
-      onFault: (error) => this.fault(error),
+      onFault: (error) => deps.onFault(toError(error)),
     })
     this.attestations = new IncarnationAttestations({
       transport: deps.transport,
@@ -106,7 +106,7 @@ export class Peers {
       effectiveAt: () => deps.effective().logId,
       isTrusted: ({ id, clusterId, incarnation }) =>
         clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
-      onFault: (error) => this.fault(error),
+      onFault: (error) => deps.onFault(toError(error)),
     })
     const { incarnations, attestations } = this
     const { clusterId, acceptsClusterId, mayAdopt } = deps
@@ -392,10 +392,6 @@ export class Peers {
       .then((outcome) => {
         if (outcome.kind === 'answered' && outcome.report.id === id && this.dials.prove(id, raft)) this.connect()
       })
-      .catch((error: unknown) => this.fault(error))
-  }
-
-  private fault(error: unknown): void {
-    this.deps.onFault(toError(error))
+      .catch((error: unknown) => this.deps.onFault(toError(error)))
   }
 }

@@ -69,11 +69,6 @@ type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
 
 const NO_CATCH_UP: CatchUp = { phase: null, remainingMs: null, snapshot: null }
 
-/** Close behind the leader, and heard of: a node that holds nothing yet, or needs the state, is not close, however short the log. */
-export function isCaughtUp({ heardAt, matched, mode }: FollowerView, view: RaftView, entriesMax: number): boolean {
-  return heardAt !== null && matched >= 0 && mode !== 'snapshot' && indexOf(view.last) - matched <= entriesMax
-}
-
 /** The cluster as one node sees it. */
 export class Status {
   private readonly options: NodeOptions
@@ -189,7 +184,7 @@ export class Status {
 
   private catchUpOf(follower: FollowerView, view: RaftView): CatchUp {
     const { id, session, mode, matched } = follower
-    if (isCaughtUp(follower, view, this.options.caughtUpEntriesMax)) return { ...NO_CATCH_UP, phase: 'caught-up' }
+    if (follower.caughtUp) return { ...NO_CATCH_UP, phase: 'caught-up' }
     const now = this.deps.clock.now()
     const progress = this.replica.snapshotSender.transferTo(id, session)
     const snapshot = progress?.view(now) ?? null

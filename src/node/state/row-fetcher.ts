@@ -1,5 +1,6 @@
 import type { RowKey } from '../../kv/index.ts'
 import { type Deferred, deferred } from '../../lib/deferred.ts'
+import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Rows, DirtyRows } from './rows.ts'
 
@@ -94,7 +95,7 @@ export class RowFetcher {
         answer.resolve({ bytes: values[at] ?? null, changed })
       }
     } catch (error) {
-      const failure = error instanceof Error ? error : new Error(String(error))
+      const failure = toError(error)
       for (const { answer } of wanted) answer.reject(failure)
     }
     this.calls -= 1
