@@ -1,0 +1,267 @@
+// What each folder may import, and writes it as rules of the linter: .oxlint-imports.json, which .oxlintrc.json extends.
+// With --check nothing is written, and a difference fails.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const written = `${root}.oxlint-imports.json`
+
+/**
+ * For each folder with rooms: which rooms, and which files beside the rooms, each of them may import besides itself. They stand in
+ * the order in which they build on each other: what one imports stands before it, so no circle can come about.
+ */
+const ROOMS = {
+  'src/node': {
+    'options.ts': [],
+    codec: [],
+    'startup.ts': ['options.ts', 'codec'],
+    peers: ['options.ts'],
+    driver: ['options.ts', 'codec', 'peers'],
+    state: ['options.ts', 'codec'],
+    requests: ['options.ts', 'codec'],
+    snapshots: ['options.ts', 'codec'],
+    'inbox.ts': ['codec', 'peers', 'driver', 'requests'],
+    'replica.ts': [
+      'options.ts',
+      'startup.ts',
+      'codec',
+      'peers',
+      'driver',
+      'state',
+      'requests',
+      'snapshots',
+      'inbox.ts',
+    ],
+    membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'requests', 'replica.ts'],
+    leadership: ['options.ts', 'replica.ts'],
+    automation: ['options.ts', 'codec', 'peers', 'replica.ts', 'membership'],
+    service: [
+      'options.ts',
+      'codec',
+      'peers',
+      'state',
+      'requests',
+      'snapshots',
+      'replica.ts',
+      'membership',
+      'leadership',
+      'automation',
+    ],
+    'node.ts': [
+      'options.ts',
+      'startup.ts',
+      'codec',
+      'peers',
+      'driver',
+      'state',
+      'replica.ts',
+      'membership',
+      'leadership',
+      'automation',
+      'service',
+    ],
+  },
+  'src/http': {
+    'services.ts': [],
+    protocol: ['services.ts'],
+    keys: ['services.ts', 'protocol'],
+    ranges: ['services.ts', 'protocol', 'keys'],
+    membership: ['services.ts', 'protocol'],
+    cluster: ['services.ts', 'protocol', 'membership'],
+    operating: ['services.ts', 'protocol'],
+    'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
+    'app.ts': ['services.ts', 'protocol', 'keys', 'ranges', 'membership', 'cluster', 'operating', 'openapi.ts'],
+  },
+  'src/config': {
+    'setting.ts': [],
+    settings: ['setting.ts'],
+    'config.ts': ['setting.ts', 'settings'],
+  },
+  'test/sim': {
+    world: [],
+    history: [],
+    network: ['world'],
+    disk: ['world'],
+    machines: ['world', 'history', 'network', 'disk'],
+    planted: ['disk', 'machines'],
+    oracles: ['world', 'history', 'network', 'disk', 'machines'],
+    'cluster.ts': ['world', 'network', 'machines', 'oracles'],
+    clients: ['world', 'history', 'machines', 'oracles'],
+    faults: ['world', 'network', 'disk', 'machines', 'clients'],
+    scenes: ['world', 'history', 'machines', 'oracles', 'cluster.ts', 'clients', 'faults'],
+    runner: ['world', 'history', 'machines', 'planted', 'oracles', 'cluster.ts', 'clients', 'faults', 'scenes'],
+  },
+}
+
+const RESOURCES = ['keys', 'ranges', 'membership', 'cluster', 'operating']
+
+const forbidden = (regex, message, allowTypeImports = false) => ({
+  regex,
+  message,
+  ...(allowTypeImports ? { allowTypeImports } : {}),
+})
+
+const throughIndex = forbidden(
+  '^(\\./|(\\.\\./)+)(raft|kv)/(.*/|[^i/]|i[^n/]|in[^d/]|ind[^e/]|inde[^x/]|index[^.])',
+  'Import src/raft and src/kv through their index.ts.',
+)
+const typesOfCore = forbidden('^(\\.\\./)+(raft|kv)/', 'This layer imports types from here, never values.', true)
+const noPlatform = forbidden('^node:', 'This layer does not touch the platform: inject what it needs.', true)
+const noPackages = forbidden('^([^.n]|n[^o]|no[^d]|nod[^e]|node[^:])', 'This layer uses no packages.')
+const noRoot = forbidden(
+  '^(\\.\\./)+((main|server)\\.ts$|config/)',
+  'Only main.ts, server.ts and cli/ know the composition root and the configuration.',
+)
+const folders = (names, message) => forbidden(`^(\\.\\./)+(${names.join('|')})/`, message)
+const packages = (...names) => forbidden(`^(${names.join('|')})(/|$)`, 'This layer does not use this package.')
+
+const ADAPTERS = ['storage', 'transport', 'discovery']
+const OUTER = ['http', 'client', 'cli']
+const FRAMEWORK = ['fastify', '@fastify', 'typebox', 'prom-client', 'commander']
+
+function adapter(name, ...unused) {
+  const others = ADAPTERS.filter((other) => other !== name)
+  return [
+    throughIndex,
+    typesOfCore,
+    folders(
+      ['node', ...others, ...OUTER],
+      'Adapters see ports, lib and types of raft and kv: never node, never each other.',
+    ),
+    noRoot,
+    packages(...FRAMEWORK, ...unused),
+  ]
+}
+
+function store(name, ...unused) {
+  const others = ['wal', 'rocksdb', 'memory'].filter((other) => other !== name)
+  return [
+    ...adapter('storage', ...unused),
+    forbidden(`^(\\.\\./)+(storage/)?(${others.join('|')})/`, 'Stores do not know each other.'),
+  ]
+}
+
+const only = (allowed, message) => ({ group: ['**', ...allowed.map((path) => `!${path}`)], message })
+const CORE = 'The core imports itself, src/lib and src/limits.ts, nothing else.'
+
+/** By folder, from the outer to the inner: the last that holds a file is the one that counts for it. */
+const LAYERS = {
+  'src/**': [throughIndex],
+  'src/limits.ts': [forbidden('^', 'The maxima depend on nothing.')],
+  'src/config/**': [
+    throughIndex,
+    folders(['raft', 'kv', 'node', ...ADAPTERS, ...OUTER], 'The configuration stands below every layer.'),
+    forbidden('^(\\.\\./)+ports/', 'The configuration sees types of ports, never values.', true),
+  ],
+  'src/lib/**': [
+    only(
+      ['./**', '../limits.ts', 'node:zlib'],
+      'lib imports nothing but itself, the limits and the checksum of node:zlib.',
+    ),
+  ],
+  'src/{raft,kv}/**': [only(['./**', '../lib/**', '../limits.ts'], CORE)],
+  'src/{raft,kv}/*/**': [only(['./**', '../*.ts', '../../lib/**', '../../limits.ts'], CORE)],
+  'src/ports/**': [
+    throughIndex,
+    typesOfCore,
+    noPlatform,
+    noPackages,
+    folders(['node', ...ADAPTERS, ...OUTER], 'ports see types of raft and kv, and lib.'),
+    noRoot,
+  ],
+  'src/node/**': [
+    throughIndex,
+    noPlatform,
+    noPackages,
+    folders([...ADAPTERS, ...OUTER], 'node sees raft, kv, ports and lib; adapters reach it through ports.'),
+    noRoot,
+  ],
+  'src/storage/**': adapter('storage'),
+  'src/transport/**': adapter('transport', 'rocksdb-native'),
+  'src/discovery/**': adapter('discovery', 'rocksdb-native'),
+  'src/storage/wal/**': store('wal', 'rocksdb-native'),
+  'src/storage/rocksdb/**': store('rocksdb'),
+  'src/storage/memory/**': store('memory', 'rocksdb-native'),
+  'src/http/**': [
+    throughIndex,
+    folders(
+      ['raft', 'ports', 'node', ...ADAPTERS, 'client', 'cli'],
+      'http sees kv, lib, Fastify and the interfaces that it declares itself.',
+    ),
+    noRoot,
+    packages('rocksdb-native', 'commander'),
+  ],
+  'src/client/**': [
+    throughIndex,
+    noPackages,
+    folders(['raft', 'kv', 'ports', 'node', ...ADAPTERS, 'http', 'cli'], 'The client sees lib and the platform.'),
+    noRoot,
+  ],
+  'src/cli/**': [
+    throughIndex,
+    folders(['raft', 'node', 'transport', 'http'], 'The command line goes through the client or server.ts.'),
+    packages(...FRAMEWORK.filter((name) => name !== 'commander'), 'rocksdb-native'),
+  ],
+}
+
+function override(files, patterns) {
+  return { files: [files], rules: { 'no-restricted-imports': ['error', { patterns }] } }
+}
+
+/** The rules of one folder with rooms, on top of those of its layer. Throws when the list is not what is there. */
+function roomRules(base, rooms) {
+  const names = Object.keys(rooms)
+  const there = readdirSync(root + base, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() || !entry.name.endsWith('.test.ts'))
+    .map(({ name }) => name)
+  const differing = [...there.filter((name) => !names.includes(name)), ...names.filter((name) => !there.includes(name))]
+  if (differing.length > 0) throw new Error(`${base}: ${differing.join(', ')}: in the list of rooms or there, not both`)
+  const layer = LAYERS[`${base}/**`] ?? []
+  return names.map((name, at) => {
+    const allowed = rooms[name]
+    const later = allowed.find((other) => names.indexOf(other) >= at)
+    if (later !== undefined) throw new Error(`${base}/${name} may not import ${later}, which does not stand before it`)
+    const others = names.filter((other) => other !== name && !allowed.includes(other))
+    const isFile = name.endsWith('.ts')
+    const path = others.map((other) => (other.endsWith('.ts') ? other.replace('.', '\\.') + '$' : `${other}/`))
+    const inside = base.split('/').at(-1)
+    const message = `${base}/${name} may import ${allowed.length === 0 ? 'no other room' : allowed.join(', ')}.`
+    const start = isFile ? `\\./(\\.\\./${inside}/)?` : `(\\.\\./)+(${inside}/)?`
+    const patterns = others.length === 0 ? [] : [forbidden(`^${start}(${path.join('|')})`, message)]
+    if (base === 'src/http' && RESOURCES.includes(name)) {
+      patterns.push(forbidden('/routes\\.ts$', 'Routes are imported by app.ts alone.'))
+    }
+    return override(isFile ? `${base}/${name}` : `${base}/${name}/**`, [...layer, ...patterns])
+  })
+}
+
+/** Routes document themselves by the operations of their own resource. */
+function routeRules() {
+  return RESOURCES.map((resource) => {
+    const room = roomRules('src/http', ROOMS['src/http']).find(({ files }) => files[0] === `src/http/${resource}/**`)
+    const [, { patterns }] = room.rules['no-restricted-imports']
+    const message = 'A route knows the operations of its own resource only.'
+    return override(`src/http/${resource}/routes.ts`, [
+      ...patterns,
+      forbidden('^\\.\\./[a-z]+/operations\\.ts$', message),
+    ])
+  })
+}
+
+const overrides = [
+  ...Object.entries(LAYERS).map(([files, patterns]) => override(files, patterns)),
+  ...Object.entries(ROOMS).flatMap(([base, rooms]) => roomRules(base, rooms)),
+  ...routeRules(),
+]
+const text = `${JSON.stringify({ overrides }, null, 2)}\n`
+if (process.argv.includes('--check')) {
+  if (readFileSync(written, 'utf8') !== text) {
+    console.error(
+      '.oxlint-imports.json differs from scripts/import-rules.mjs: run `npm run import-rules` and commit it.',
+    )
+    process.exitCode = 1
+  }
+} else {
+  writeFileSync(written, text)
+  console.log(`wrote ${written}`)
+}
