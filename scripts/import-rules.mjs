@@ -34,7 +34,7 @@ const ROOMS = {
     ],
     membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'requests', 'replica.ts'],
     leadership: ['options.ts', 'replica.ts'],
-    automation: ['options.ts', 'codec', 'peers', 'replica.ts', 'membership'],
+    automation: ['options.ts', 'codec', 'peers', 'requests', 'replica.ts', 'membership'],
     service: [
       'options.ts',
       'codec',
@@ -62,15 +62,14 @@ const ROOMS = {
     ],
   },
   'src/http': {
-    'services.ts': [],
-    protocol: ['services.ts'],
-    keys: ['services.ts', 'protocol'],
-    ranges: ['services.ts', 'protocol', 'keys'],
-    membership: ['services.ts', 'protocol'],
-    cluster: ['services.ts', 'protocol', 'membership'],
-    operating: ['services.ts', 'protocol'],
+    protocol: [],
+    keys: ['protocol'],
+    ranges: ['protocol', 'keys'],
+    membership: ['protocol'],
+    cluster: ['protocol', 'membership'],
+    operating: ['protocol'],
     'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
-    'app.ts': ['services.ts', 'protocol', 'keys', 'ranges', 'membership', 'cluster', 'operating', 'openapi.ts'],
+    'app.ts': ['protocol', 'keys', 'ranges', 'membership', 'cluster', 'operating', 'openapi.ts'],
   },
   'src/config': {
     'setting.ts': [],
@@ -106,6 +105,7 @@ const throughIndex = forbidden(
   'Import src/raft and src/kv through their index.ts.',
 )
 const typesOfCore = forbidden('^(\\.\\./)+(raft|kv)/', 'This layer imports types from here, never values.', true)
+const typesOfApi = forbidden('^(\\.\\./)+api/', 'This layer imports types of the API, never its schemas.', true)
 const noPlatform = forbidden('^node:', 'This layer does not touch the platform: inject what it needs.', true)
 const noPackages = forbidden('^([^.n]|n[^o]|no[^d]|nod[^e]|node[^:])', 'This layer uses no packages.')
 const noRoot = forbidden(
@@ -125,7 +125,7 @@ function adapter(name, ...unused) {
     throughIndex,
     typesOfCore,
     folders(
-      ['node', ...others, ...OUTER],
+      ['api', 'node', ...others, ...OUTER],
       'Adapters see ports, lib and types of raft and kv: never node, never each other.',
     ),
     noRoot,
@@ -150,7 +150,7 @@ const LAYERS = {
   'src/limits.ts': [forbidden('^', 'The maxima depend on nothing.')],
   'src/config/**': [
     throughIndex,
-    folders(['raft', 'kv', 'node', ...ADAPTERS, ...OUTER], 'The configuration stands below every layer.'),
+    folders(['raft', 'kv', 'api', 'node', ...ADAPTERS, ...OUTER], 'The configuration stands below every layer.'),
     forbidden('^(\\.\\./)+ports/', 'The configuration sees types of ports, never values.', true),
   ],
   'src/lib/**': [
@@ -166,7 +166,21 @@ const LAYERS = {
     typesOfCore,
     noPlatform,
     noPackages,
-    folders(['node', ...ADAPTERS, ...OUTER], 'ports see types of raft and kv, and lib.'),
+    folders(['api', 'node', ...ADAPTERS, ...OUTER], 'ports see types of raft and kv, and lib.'),
+    noRoot,
+  ],
+  'src/api/**': [
+    throughIndex,
+    typesOfCore,
+    noPlatform,
+    forbidden(
+      '^([^.nt]|n[^o]|no[^d]|nod[^e]|node[^:]|t[^y]|ty[^p]|typ[^e]|type[^b])',
+      'The API is described by TypeBox alone.',
+    ),
+    folders(
+      ['raft', 'ports', 'node', ...ADAPTERS, ...OUTER],
+      'The API stands between the front and the node, and knows neither.',
+    ),
     noRoot,
   ],
   'src/node/**': [
@@ -174,6 +188,7 @@ const LAYERS = {
     noPlatform,
     noPackages,
     folders([...ADAPTERS, ...OUTER], 'node sees raft, kv, ports and lib; adapters reach it through ports.'),
+    typesOfApi,
     noRoot,
   ],
   'src/storage/**': adapter('storage'),
@@ -184,22 +199,24 @@ const LAYERS = {
   'src/storage/memory/**': store('memory', 'rocksdb-native'),
   'src/http/**': [
     throughIndex,
-    folders(
-      ['raft', 'ports', 'node', ...ADAPTERS, 'client', 'cli'],
-      'http sees kv, lib, Fastify and the interfaces that it declares itself.',
-    ),
+    folders(['raft', 'ports', 'node', ...ADAPTERS, 'client', 'cli'], 'http sees api, kv, lib and Fastify.'),
     noRoot,
     packages('rocksdb-native', 'commander'),
   ],
   'src/client/**': [
     throughIndex,
     noPackages,
-    folders(['raft', 'kv', 'ports', 'node', ...ADAPTERS, 'http', 'cli'], 'The client sees lib and the platform.'),
+    folders(
+      ['raft', 'kv', 'ports', 'node', ...ADAPTERS, 'http', 'cli'],
+      'The client sees types of api, lib and the platform.',
+    ),
+    typesOfApi,
     noRoot,
   ],
   'src/cli/**': [
     throughIndex,
     folders(['raft', 'node', 'transport', 'http'], 'The command line goes through the client or server.ts.'),
+    typesOfApi,
     packages(...FRAMEWORK.filter((name) => name !== 'commander'), 'rocksdb-native'),
   ],
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ClusterAnswer, LogIdAnswer, MemberStatusAnswer } from '../client/answers.ts'
+import type { ClusterStatus, LogIdView, MemberStatus } from '../api/cluster.ts'
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError } from '../client/quorate-client.ts'
 import { duration } from '../lib/duration.ts'
@@ -75,7 +75,7 @@ function print(
 }
 
 /** Whether the cluster can commit, as far as its newest view tells. A node without a cluster needs nobody. */
-function hasQuorum({ clusterId, leader, membership, nodes }: ClusterAnswer): boolean {
+function hasQuorum({ clusterId, leader, membership, nodes }: ClusterStatus): boolean {
   if (clusterId === null || membership === null) return true
   return leader !== null && membership.effective.membership.configs.every((voters) => leftToFail(voters, nodes) >= 0)
 }
@@ -91,7 +91,7 @@ function describeViews({ newest, answered, silent, foreign }: ClusterViews): str
   return describeCluster(newest, answered) + (remarks === '' ? '' : `\n${remarks}`)
 }
 
-function describeCluster(cluster: ClusterAnswer, answered: readonly number[]): string {
+function describeCluster(cluster: ClusterStatus, answered: readonly number[]): string {
   const { node } = cluster
   const facts = formatFacts([
     ['cluster', cluster.clusterId ?? '(none yet)'],
@@ -119,13 +119,13 @@ function describeCluster(cluster: ClusterAnswer, answered: readonly number[]): s
   return facts + table + (warnings === '' ? '' : `\n${warnings}`)
 }
 
-function describeVoters({ effective, joint }: NonNullable<ClusterAnswer['membership']>): string {
+function describeVoters({ effective, joint }: NonNullable<ClusterStatus['membership']>): string {
   const voters = describeConfigs(effective.membership.configs)
   if (joint) return `${voters} (joint: both need a majority until the change is over)`
   return effective.committed ? voters : `${voters} (not committed yet)`
 }
 
-function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswer): string[] {
+function memberRow(cluster: ClusterStatus, id: string, member: MemberStatus): string[] {
   const { reachable: answers, lastContactMs } = member
   return [
     id,
@@ -141,7 +141,7 @@ function memberRow(cluster: ClusterAnswer, id: string, member: MemberStatusAnswe
 }
 
 /** How far a node is behind, and while it catches up how long that will still take. */
-function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatusAnswer): string {
+function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatus): string {
   const left = typeof remainingMs === 'number' ? ` ${Math.ceil(remainingMs / 1000)} s left` : ''
   if (phase === 'log') return `${orDash(lag)}${left}`
   if (snapshot === null) return phase === 'snapshot' ? 'snapshot waits' : orDash(lag)
@@ -151,7 +151,7 @@ function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatusAnswer):
 }
 
 /** Of what is left to the operator there is nothing to say. */
-function stancesOf(cluster: ClusterAnswer): [name: string, value: string][] {
+function stancesOf(cluster: ClusterStatus): [name: string, value: string][] {
   return (['formation', 'joining', 'autopilot'] as const).flatMap((name) => {
     const { mode, decision, reason } = cluster[name]
     if (mode === 'manual' || mode === 'off') return []
@@ -162,21 +162,21 @@ function stancesOf(cluster: ClusterAnswer): [name: string, value: string][] {
 }
 
 /** How many voters more may fail: of those that are down now as many are used up already. While joint, of both configurations. */
-function describeTolerance({ membership, nodes }: ClusterAnswer): string {
+function describeTolerance({ membership, nodes }: ClusterStatus): string {
   if (membership === null) return '-'
   return membership.effective.membership.configs.map((voters) => describeLeft(voters, nodes)).join(' -> ')
 }
 
-function countDown(voters: readonly number[], nodes: ClusterAnswer['nodes']): number {
+function countDown(voters: readonly number[], nodes: ClusterStatus['nodes']): number {
   return voters.filter((id) => nodes[id]?.reachable === false).length
 }
 
 /** Negative where a majority is missing. */
-function leftToFail(voters: readonly number[], nodes: ClusterAnswer['nodes']): number {
+function leftToFail(voters: readonly number[], nodes: ClusterStatus['nodes']): number {
   return Math.ceil(voters.length / 2) - 1 - countDown(voters, nodes)
 }
 
-function describeLeft(voters: readonly number[], nodes: ClusterAnswer['nodes']): string {
+function describeLeft(voters: readonly number[], nodes: ClusterStatus['nodes']): string {
   const [down, left] = [countDown(voters, nodes), leftToFail(voters, nodes)]
   const gone = `${down} of ${voters.length} ${down === 1 ? 'is' : 'are'} down`
   if (left < 0) return `no quorum: ${gone}`
@@ -187,7 +187,7 @@ function orDash(value: number | null): string {
   return value === null ? '-' : String(value)
 }
 
-export function describeLogId(id: LogIdAnswer | null): string {
+export function describeLogId(id: LogIdView | null): string {
   return id === null ? '-' : `index ${id.index} (term ${id.term}, node ${id.node})`
 }
 

@@ -1,16 +1,16 @@
-import type { ClusterAnswer } from '../client/answers.ts'
+import type { ClusterStatus } from '../api/cluster.ts'
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
 
 /** What one node said of the cluster, or why it said nothing. */
 type Said =
-  | { readonly origin: string; readonly view: ClusterAnswer }
+  | { readonly origin: string; readonly view: ClusterStatus }
   | { readonly origin: string; readonly view: null; readonly failure: ProblemError | ConnectionError }
 
 /** The cluster as the nodes see it that could be asked. */
 export interface ClusterViews {
   /** The view that knows most: of the highest term, the leader's before others, then the one that has committed most. */
-  readonly newest: ClusterAnswer
+  readonly newest: ClusterStatus
   /** Ids of the nodes of that cluster that answered, in order. */
   readonly answered: readonly number[]
   /** Nodes that did not answer, with the reason. */
@@ -56,12 +56,12 @@ export async function lookAround(
   }
 }
 
-function apiAddresses({ membership }: ClusterAnswer): string[] {
+function apiAddresses({ membership }: ClusterStatus): string[] {
   const nodes = Object.values(membership?.effective.membership.nodes ?? {})
   return nodes.flatMap(({ api }) => (URL.canParse(api) ? [new URL(api).origin] : []))
 }
 
-function isNewer(a: ClusterAnswer, b: ClusterAnswer): boolean {
+function isNewer(a: ClusterStatus, b: ClusterStatus): boolean {
   const order = [
     a.term - b.term,
     Number(a.node.state === 'leader') - Number(b.node.state === 'leader'),

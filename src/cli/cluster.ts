@@ -1,4 +1,4 @@
-import type { MembershipAnswer } from '../client/answers.ts'
+import type { MembershipAnswer } from '../api/cluster.ts'
 import { ProblemError, type MemberAddress, type Problem } from '../client/quorate-client.ts'
 import { failures } from '../lib/errors.ts'
 import { reachable, reachableOrigin } from '../lib/host-port.ts'

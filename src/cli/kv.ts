@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { toError } from '../lib/to-error.ts'
-import type { DeleteAnswer, RecordAnswer } from '../client/answers.ts'
+import type { DeleteAnswer, RecordView } from '../api/keys.ts'
 import type { QuorateClient, ReadConsistency } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
@@ -135,7 +135,7 @@ async function* records(
   consistency: ReadConsistency,
   options: ListOptions,
   limit: number,
-): AsyncGenerator<RecordAnswer> {
+): AsyncGenerator<RecordView> {
   let cursor: string | null = null
   let left = limit
   for (;;) {
@@ -156,7 +156,7 @@ async function* records(
 
 const shownCharactersMax = 60
 
-function describeValue(record: RecordAnswer): string {
+function describeValue(record: RecordView): string {
   if (record.valueBase64 !== undefined) return `(${Buffer.from(record.valueBase64, 'base64').length} bytes)`
   const text = printable(record.value ?? '')
   return text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}...` : text

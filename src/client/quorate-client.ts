@@ -1,15 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
-import type {
-  ClusterAnswer,
-  DeleteAnswer,
-  InitializeAnswer,
-  LearnerAnswer,
-  ListAnswer,
-  MembershipAnswer,
-  RecordAnswer,
-  WriteAnswer,
-} from './answers.ts'
+import type { ClusterStatus, InitializeAnswer, LearnerAnswer, MembershipAnswer } from '../api/cluster.ts'
+import type { DeleteAnswer, ListAnswer, PutAnswer, RecordView } from '../api/keys.ts'
 import { changesSomething, type OutgoingRequest } from './exchange.ts'
 import { Servers, type ElsewhereReason, type Query, type Routing, type ServersAnswer } from './servers.ts'
 
@@ -99,16 +91,16 @@ export class QuorateClient {
     this.agent.destroy()
   }
 
-  async put(key: string, value: Uint8Array, conditions: WriteConditions): Promise<WriteAnswer> {
+  async put(key: string, value: Uint8Array, conditions: WriteConditions): Promise<PutAnswer> {
     const headers: Record<string, string> = { 'content-type': 'application/octet-stream', ...this.idempotency() }
     if (conditions.ifRevision !== null) headers['if-match'] = `"${conditions.ifRevision}"`
     if (conditions.create) headers['if-none-match'] = '*'
-    return await this.json<WriteAnswer>('PUT', '/kv', this.withDeadline({ key }), value, headers)
+    return await this.json<PutAnswer>('PUT', '/kv', this.withDeadline({ key }), value, headers)
   }
 
-  async get(key: string, consistency: ReadConsistency): Promise<RecordAnswer> {
+  async get(key: string, consistency: ReadConsistency): Promise<RecordView> {
     const headers = { accept: 'application/json' }
-    return await this.json<RecordAnswer>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
+    return await this.json<RecordView>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
   }
 
   /** The value's own bytes. */
@@ -155,8 +147,8 @@ export class QuorateClient {
   }
 
   /** `signal` cuts it short, with a `ConnectionError`. */
-  async cluster(signal: AbortSignal | null = null): Promise<ClusterAnswer> {
-    return await this.json<ClusterAnswer>('GET', '/cluster', {}, null, {}, { firstOnly: false, signal })
+  async cluster(signal: AbortSignal | null = null): Promise<ClusterStatus> {
+    return await this.json<ClusterStatus>('GET', '/cluster', {}, null, {}, { firstOnly: false, signal })
   }
 
   async membership(): Promise<MembershipAnswer> {

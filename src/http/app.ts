@@ -18,7 +18,7 @@ import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
 import { RangeRequests } from './ranges/range-requests.ts'
 import { registerRangeRoutes } from './ranges/routes.ts'
-import type { Services } from './services.ts'
+import type { Services } from '../api/services.ts'
 import { StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 
 export interface AppOptions extends FailureDependencies {

@@ -6,20 +6,19 @@ import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
 import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
-import { ClusterStatusSchema, LogIdSchema, VoteSchema } from './cluster/schemas.ts'
-import { MembershipAnswerSchema, MembershipSchema, MemberStatusSchema } from './membership/schemas.ts'
-import { RecordSchema } from './keys/schemas.ts'
+import * as cluster from '../api/cluster.ts'
+import { RecordView } from '../api/keys.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
 
 const components = [
   ProblemSchema,
-  RecordSchema,
-  LogIdSchema,
-  VoteSchema,
-  MembershipSchema,
-  MembershipAnswerSchema,
-  MemberStatusSchema,
-  ClusterStatusSchema,
+  RecordView,
+  cluster.LogIdView,
+  cluster.VoteView,
+  cluster.MembershipView,
+  cluster.MembershipAnswer,
+  cluster.MemberStatus,
+  cluster.ClusterStatus,
 ]
 
 const description = `A replicated key-value store on Raft. Every node serves every request.

@@ -1,3 +1,4 @@
+import type { Command } from './command.ts'
 import type { Key } from './key.ts'
 import type { KeyRecord } from './record.ts'
 
@@ -35,3 +36,17 @@ export type CommandResult =
   | { readonly type: 'range-too-large'; readonly limit: number; readonly found: number }
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
+
+/** What each kind of command may come to. */
+const RESULTS = {
+  put: ['put', 'condition-failed', 'key-reused'],
+  delete: ['deleted', 'condition-failed', 'key-reused'],
+  'delete-range': ['deleted', 'range-deleted', 'range-too-large', 'key-reused'],
+} as const satisfies Record<Command['type'], readonly CommandResult['type'][]>
+
+export type ResultOf<Kind extends Command> = Extract<CommandResult, { type: (typeof RESULTS)[Kind['type']][number] }>
+
+export function isResultOf<Kind extends Command>(command: Kind, result: CommandResult): result is ResultOf<Kind> {
+  const kinds: readonly CommandResult['type'][] = RESULTS[command.type]
+  return kinds.includes(result.type)
+}

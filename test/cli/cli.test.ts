@@ -8,19 +8,20 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
-import type { ClusterAnswer } from '../../src/client/answers.ts'
+import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import type { Server } from '../../src/server.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 
-const stance = { mode: 'manual', decision: '', reason: '' }
+const stance = { decision: 'none', reason: '', sinceMs: 0 } as const
 /** A node that belongs to nothing. */
-const clusterAnswer: ClusterAnswer = {
+const clusterAnswer: ClusterStatus = {
   clusterId: null,
   node: { id: 1, state: 'learner', incarnation: 'i', version: '1.0.0', uptimeMs: 1 },
   leader: null,
   term: 0,
+  vote: { term: 0, node: 0, committed: false },
   lastLogId: null,
   committed: null,
   applied: null,
@@ -28,9 +29,10 @@ const clusterAnswer: ClusterAnswer = {
   membership: null,
   nodes: {},
   failureTolerance: 0,
-  formation: stance,
-  joining: stance,
-  autopilot: stance,
+  digest: '0',
+  formation: { ...stance, mode: 'manual', seen: 0, expected: null, failure: null, sightings: [] },
+  joining: { ...stance, mode: 'off', failure: null },
+  autopilot: { ...stance, mode: 'off' },
   warnings: [],
 }
 
@@ -217,7 +219,7 @@ t.test('what may have happened is said of a change, and never of a read', async 
 })
 
 t.test('status: asks all that are known, and shows the view that knows most', async (t) => {
-  const views = new Map<string, ClusterAnswer>()
+  const views = new Map<string, ClusterStatus>()
   const addresses: string[] = []
   for (const at of [0, 1, 2, 3]) {
     addresses.push(
@@ -237,11 +239,20 @@ t.test('status: asks all that are known, and shows the view that knows most', as
     matched: 8,
     lag: 0,
     lastContactMs: 3,
+    phase: null,
+    remainingMs: null,
     snapshot: null,
   }
-  const view = (id: number, state: string, term: number, index: number, known: readonly string[]): ClusterAnswer => {
+  const view = (
+    id: number,
+    state: NodeStateView,
+    term: number,
+    index: number,
+    known: readonly string[],
+  ): ClusterStatus => {
     const nodes = Object.fromEntries(known.map((api, at) => [at + 1, { raft: 'a:1', api: `http://${api}` }]))
     const membership = { configs: [known.map((_, at) => at + 1)], learners: [], nodes }
+    const effective = { membership, logId: logId(0), committed: true, joint: false }
     return {
       ...clusterAnswer,
       clusterId: 'one',
@@ -249,7 +260,7 @@ t.test('status: asks all that are known, and shows the view that knows most', as
       term,
       committed: logId(index),
       node: { ...clusterAnswer.node, id, state },
-      membership: { effective: { membership, logId: logId(0), committed: true, joint: false }, joint: false },
+      membership: { effective, committed: effective, joint: false },
       nodes: Object.fromEntries(known.map((api, at) => [at + 1, { ...member, api: `http://${api}`, reachable: true }])),
     }
   }
@@ -395,9 +406,10 @@ t.test('Ctrl-C cuts a look short that hangs', async (t) => {
 t.test(
   'status: voters that are down are no longer there to fail; what the autopilot only shows it does not do',
   async (t) => {
+    const catchUp = { phase: null, remainingMs: null, snapshot: null }
     const alive = { raft: 'a:1', api: 'http://a:2', priority: null, matched: null, lag: null, lastContactMs: null }
-    const node = (reachable: boolean | null) => ({ ...alive, role: 'voter' as const, reachable, snapshot: null })
-    let shown: ClusterAnswer = clusterAnswer
+    const node = (reachable: boolean | null) => ({ ...alive, ...catchUp, role: 'voter' as const, reachable })
+    let shown: ClusterStatus = clusterAnswer
     const server = await listen(t, (_request, response) => void response.writeHead(200).end(JSON.stringify(shown)))
     const cases: [configs: number[][], down: number[], out: RegExp][] = [
       [[[1, 2, 3]], [], /may fail +1 voter\n/],
@@ -420,20 +432,22 @@ t.test(
       const nodes = Object.fromEntries([1, 2, 3, 4, 5].map((id) => [id, node(!down.includes(id))]))
       const membership = { configs, learners: [], nodes: {} }
       const joint = configs.length > 1
+      const effective = { membership, logId: null, committed: true, joint }
       shown = {
         ...clusterAnswer,
         nodes,
-        membership: { effective: { membership, logId: null, committed: true, joint }, joint },
+        membership: { effective, committed: effective, joint },
       }
       t.match((await runCli(['cluster', 'status', '--server', server])).out, out, JSON.stringify({ configs, down }))
     }
-    const modes: [mode: string, decision: string, out: RegExp][] = [
+    type Stance = ClusterStatus['autopilot']
+    const modes: [mode: Stance['mode'], decision: Stance['decision'], out: RegExp][] = [
       ['dry-run', 'replace-voter', /\nautopilot +dry-run, would replace-voter: why\n/],
       ['dry-run', 'none', /\nautopilot +dry-run, none: why\n/],
       ['on', 'remove-voter', /\nautopilot +on, remove-voter: why\n/],
     ]
     for (const [mode, decision, out] of modes) {
-      shown = { ...clusterAnswer, autopilot: { mode, decision, reason: 'why' } }
+      shown = { ...clusterAnswer, autopilot: { mode, decision, reason: 'why', sinceMs: 0 } }
       t.match((await runCli(['cluster', 'status', '--server', server])).out, out)
     }
   },
@@ -482,7 +496,7 @@ t.test('against four nodes', async (t) => {
   const untilHeard = async (leader: number): Promise<void> => {
     const deadline = performance.now() + 10_000
     for (;;) {
-      const { nodes: members } = JSON.parse((await cli(leader, ['cluster', 'status', '--json'])).out) as ClusterAnswer
+      const { nodes: members } = JSON.parse((await cli(leader, ['cluster', 'status', '--json'])).out) as ClusterStatus
       const others = Object.entries(members).filter(([id]) => id !== String(leader))
       if (others.every(([, member]) => member.matched !== null && member.lastContactMs !== null)) return
       if (performance.now() > deadline)
@@ -516,7 +530,7 @@ t.test('against four nodes', async (t) => {
       t.equal(refused.code, 5, words.join(' '))
       t.match(refused.err, /already-initialized/)
     }
-    await untilHeard((JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out) as ClusterAnswer).leader ?? 0)
+    await untilHeard((JSON.parse((await cli(2, ['cluster', 'status', '--json'])).out) as ClusterStatus).leader ?? 0)
     const status = await cli(2, ['cluster', 'status'])
     t.match(status.out, /voters +1, 2, 3\n/)
     t.match(status.out, /may fail +1 voter\n/)

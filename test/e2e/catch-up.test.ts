@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import type { ClusterStatus } from '../../src/node/service/status.ts'
+import type { ClusterStatus } from '../../src/api/cluster.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { holdingsOf } from './support/holdings.ts'

@@ -3,6 +3,7 @@ import {
   KvMachine,
   decodeRecord,
   encodeRecord,
+  isResultOf,
   keyOfRow,
   keyToText,
   recordRange,
@@ -432,3 +433,17 @@ function records(store: BatchStore): Readonly<Record<string, object>> {
   rows.sort(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(rows.map(([row, bytes]) => [keyToText(keyOfRow(row)), shownRecord(decodeRecord(bytes))]))
 }
+
+t.test('what a command may come to, by its kind', async (t) => {
+  const store = new BatchStore()
+  const written = store.one(put('a', '1'))
+  const refused = store.one(put('a', '2', { condition: ABSENT }))
+  const removed = store.one(del('a'))
+  const cleared = store.one(deleteRange(null, null))
+  for (const result of [written, refused]) t.ok(isResultOf(put('a', '1'), result))
+  for (const result of [removed, cleared]) t.notOk(isResultOf(put('a', '1'), result))
+  t.ok(isResultOf(del('a'), removed))
+  t.notOk(isResultOf(del('a'), written))
+  t.ok(isResultOf(deleteRange(null, null), cleared))
+  t.notOk(isResultOf(deleteRange(null, null), refused), 'a range has no condition')
+})

@@ -1,6 +1,6 @@
 import { PROTOCOL_VERSION } from '../../src/transport/frame-header.ts'
 import t, { type Test } from 'tap'
-import type { MemberSpec } from '../../src/node/membership/api-views.ts'
+import type { MemberSpec } from '../../src/api/cluster.ts'
 import { Peers } from '../../src/node/peers/peers.ts'
 import { DialAddresses } from '../../src/node/peers/dial-addresses.ts'
 import type { Hello } from '../../src/ports/transport.ts'

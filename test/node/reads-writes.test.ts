@@ -1,3 +1,5 @@
+import type { JsonReader } from '../../src/lib/json.ts'
+import { leaderRequests } from '../../src/node/requests/leader-requests.ts'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -397,19 +399,24 @@ t.test('a failure that nobody expected on the leader stops it, and is told to wh
   const replica = c.at(leader).node.running
   const asking = c.at(one).node.running
   if (replica === null || asking === null) throw new Error('the nodes do not run')
+  const anything: JsonReader<unknown> = (value) => ({ value })
+  const ask = (name: string, body: unknown, timeoutMs = 1_000): Promise<unknown> =>
+    asking.leaderCalls.call({ name, body: anything, answer: anything }, body, timeoutMs, false)
   for (const body of [null, 7, 'x', { voters: 'x' }, { voters: [0] }, { voters: [1], retain: 1 }]) {
-    await refused(asking.leaderCalls.call('change-voters', body, 1_000, false), 'invalid-request')
+    await refused(ask('change-voters', body), 'invalid-request')
   }
-  await refused(
-    asking.leaderCalls.call('add-learner', { member: { id: 4 }, wait: true }, 1_000, false),
-    'invalid-request',
-  )
-  await refused(asking.leaderCalls.call('transfer', 'x', 1_000, false), 'invalid-request')
+  await refused(ask('add-learner', { member: { id: 4 }, wait: true }), 'invalid-request')
+  await refused(ask('transfer', 'x'), 'invalid-request')
   t.same(c.faults, [], 'what a peer says ends nobody')
-  const anything = (value: unknown) => ({ value })
-  replica.leaderCalls.handle('broken', anything, () => Promise.reject(new TypeError('a bug')))
+  replica.leaderCalls.handle({ name: 'odd', body: anything, answer: anything }, async () => ({ leader: 'x' }))
+  await refused(
+    asking.leaderCalls.call({ ...leaderRequests.transfer, name: 'odd' }, null, 1_000, false),
+    'outcome-unknown',
+  )
+  const broken = { name: 'broken', body: anything, answer: anything }
+  replica.leaderCalls.handle(broken, () => Promise.reject(new TypeError('a bug')))
   const began = c.clock.now()
-  await refused(asking.leaderCalls.call('broken', null, 10_000, false), 'internal')
+  await refused(ask('broken', null, 10_000), 'internal')
   t.ok(c.clock.now() - began < 100, 'at once, not at its deadline')
   await c.until('the leader has stopped itself', () => c.faults.length === 1)
   t.match(c.faults.splice(0), [{ node: leader, error: { message: 'a bug' } }])

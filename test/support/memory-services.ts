@@ -1,20 +1,28 @@
-import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../src/kv/index.ts'
+import {
+  isResultOf,
+  type Command,
+  type CommandResult,
+  type Condition,
+  type Key,
+  type KeyRecord,
+} from '../../src/kv/index.ts'
 import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import type {
-  AddressChange,
-  AddressesView,
-  AnswerContext,
-  ClusterControl,
   ClusterStatus,
-  HealthCheck,
-  KeyedRecord,
-  KeyValueAccess,
   LearnerStatus,
   LogIdView,
   MemberSpec,
   MembershipAnswer,
   MembershipView,
+} from '../../src/api/cluster.ts'
+import type {
+  AddressChange,
+  AnswerContext,
+  ClusterControl,
+  HealthCheck,
+  KeyedRecord,
+  KeyValueAccess,
   MetricsView,
   NodeHealth,
   ReadOptions,
@@ -23,7 +31,7 @@ import type {
   Services,
   SnapshotStream,
   VoterChange,
-} from '../../src/http/services.ts'
+} from '../../src/api/services.ts'
 
 const NODE = 1
 
@@ -56,13 +64,14 @@ export class MemoryKeys implements KeyValueAccess {
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
-  async execute(command: Command, timeoutMs: number) {
+  async execute<Kind extends Command>(command: Kind, timeoutMs: number) {
     this.commands.push({ command, timeoutMs })
     await this.beforeExecute()
     this.raise()
     const result = this.executeOnce(command)
     const forgets = this.forgetsPreviousValues && (result.type === 'put' || result.type === 'deleted')
     const given = forgets && result.previous !== null ? { ...result, previousValueForgotten: true as const } : result
+    if (!isResultOf(command, given)) throw new Error('a command is answered in its kind')
     return { result: given, context: this.context('linearizable') }
   }
 
@@ -198,10 +207,10 @@ export class MemoryCluster implements ClusterControl {
   readonly id = NODE
   readonly calls: unknown[] = []
   readonly learnerIds = new Set<number>()
-  readonly addresses = new Map<number, AddressesView>()
+  readonly addresses = new Map<number, Omit<MemberSpec, 'id'>>()
   voters: readonly number[] = []
   at: LogIdView | null = null
-  known: (AddressesView & { readonly id: number }) | null = null
+  known: MemberSpec | null = null
   failure: RequestError | null = null
   /** The bytes of `GET /cluster/snapshot`. */
   snapshotChunks: readonly Uint8Array[] = [Buffer.from('state '), Buffer.from('of the store')]

@@ -4,7 +4,8 @@ import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts
 import { oneOf, timeout } from '../protocol/parameters.ts'
 import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
-import * as schemas from './schemas.ts'
+import * as schemas from '../../api/cluster.ts'
+import { ref } from '../../api/schema.ts'
 
 export const initializeQuery = new QueryReader({
   wait: oneOf(
@@ -43,7 +44,7 @@ export const status: Operation = {
   summary: 'The cluster as this node sees it',
   description: 'Answered by any node in any state.',
   query: noQuery.spec,
-  answers: { 200: jsonAnswer('The status.', Type.Ref('ClusterStatus')) },
+  answers: { 200: jsonAnswer('The status.', ref(schemas.ClusterStatus)) },
   errors: [],
 }
 

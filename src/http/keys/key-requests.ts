@@ -1,6 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
-import { unreachable } from '../../lib/assert.ts'
+import type { CommandResult, DeleteCommand, Key, KeyRecord, PutCommand } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { negotiate } from '../protocol/accept.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
@@ -20,7 +19,7 @@ import { deleteCondition, putCondition, readCondition } from '../protocol/precon
 import { PROBLEM_TYPE, problemOf, sendProblem } from '../protocol/problem.ts'
 import type { Query } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { AnswerContext, KeyValueAccess, Services } from '../services.ts'
+import type { AnswerContext, Services } from '../../api/services.ts'
 import { readOptions, type readParameters, type WriteQuery } from './queries.ts'
 import { refusalOf, tagged } from './writes.ts'
 
@@ -60,35 +59,19 @@ export class KeyRequests {
     const { body, headers } = request
     const value = Buffer.isBuffer(body) ? body : NO_VALUE
     const condition = putCondition(headers)
-    const command = tagged(
-      { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null },
-      headers,
-    )
+    const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
+    const command = tagged(put, headers)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
-    switch (result.type) {
-      case 'put': {
-        answer['etag'] = etagOf(result.revision)
-        const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
-        sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
-        return
-      }
-      case 'condition-failed':
-      case 'key-reused':
-        sendProblem(reply.headers(answer), refusalOf(result))
-        return
-      case 'deleted':
-      case 'range-deleted':
-      case 'range-too-large':
-        throw new TypeError('a put was answered as a delete')
-      default:
-        unreachable(result, 'the result of a put')
-    }
+    if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalOf(result))
+    answer['etag'] = etagOf(result.revision)
+    const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
+    sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
   }
 
   /** A previous value cannot be refused any more when it comes, so there has to be room before. */
-  private execute(command: Command, query: WriteQuery, reply: FastifyReply): ReturnType<KeyValueAccess['execute']> {
+  private execute<Kind extends PutCommand | DeleteCommand>(command: Kind, query: WriteQuery, reply: FastifyReply) {
     if (query.prev) this.room.check(this.services.valueBytesMax)
     return this.services.keys.execute(command, query.timeout, callerOf(reply))
   }
@@ -96,30 +79,15 @@ export class KeyRequests {
   async remove(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { headers } = request
     refuseBody(request)
-    const command = tagged(
-      { type: 'delete', key, condition: deleteCondition(headers), wantsPrevious: query.prev, idempotency: null },
-      headers,
-    )
+    const condition = deleteCondition(headers)
+    const remove: DeleteCommand = { type: 'delete', key, condition, wantsPrevious: query.prev, idempotency: null }
+    const command = tagged(remove, headers)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
-    switch (result.type) {
-      case 'deleted': {
-        const previous = query.prev ? previousMembers(key, result) : ''
-        sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
-        return
-      }
-      case 'condition-failed':
-      case 'key-reused':
-        sendProblem(reply.headers(answer), refusalOf(result))
-        return
-      case 'put':
-      case 'range-deleted':
-      case 'range-too-large':
-        throw new TypeError('the delete of a key was answered as something else')
-      default:
-        unreachable(result, 'the result of a delete')
-    }
+    if (result.type !== 'deleted') return void sendProblem(reply.headers(answer), refusalOf(result))
+    const previous = query.prev ? previousMembers(key, result) : ''
+    sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
   }
 }
 

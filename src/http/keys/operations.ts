@@ -15,7 +15,9 @@ import {
   PutAnswer,
   putHeaders,
   recordHeaders,
-} from './schemas.ts'
+  RecordView,
+} from '../../api/keys.ts'
+import { ref } from '../../api/schema.ts'
 
 export const bytes = Type.Unsafe<string>({ type: 'string', format: 'binary' })
 const json = 'application/json'
@@ -41,7 +43,7 @@ export const getAnswers = {
   200: {
     description: 'The bytes of the value, or the record with `Accept: application/json`.',
     headers: recordHeaders,
-    content: { 'application/octet-stream': bytes, [json]: Type.Ref('Record') },
+    content: { 'application/octet-stream': bytes, [json]: ref(RecordView) },
   },
   304: { description: 'The key is at the revision of `If-None-Match`.', headers: recordHeaders },
   307: redirectAnswer,

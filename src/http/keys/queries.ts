@@ -3,14 +3,13 @@ import { limits } from '../../limits.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../protocol/parameters.ts'
 import { invalidQuery, QueryReader, type Query } from '../protocol/query.ts'
-import type { ReadOptions } from '../services.ts'
-
-const consistencies = ['linearizable', 'lease', 'stale'] as const
+import { CONSISTENCIES } from '../../api/keys.ts'
+import type { ReadOptions } from '../../api/services.ts'
 
 /** How a read is served; shared by single keys and ranges. */
 export const readParameters = {
   consistency: oneOf(
-    consistencies,
+    CONSISTENCIES,
     'linearizable',
     'What the answer guarantees: `linearizable`, `lease` (the leader relies on its clock), or `stale` (whatever this node has).',
   ),

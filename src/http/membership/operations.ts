@@ -1,12 +1,12 @@
-import { Type } from 'typebox'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
 import { leaderQuery, noQuery } from '../protocol/queries.ts'
-import * as schemas from './schemas.ts'
+import * as schemas from '../../api/cluster.ts'
+import { ref } from '../../api/schema.ts'
 
 const membershipAnswer: AnswerDoc = {
-  ...jsonAnswer('The membership.', Type.Ref('MembershipAnswer')),
+  ...jsonAnswer('The membership.', ref(schemas.MembershipAnswer)),
   headers: schemas.membershipEtag,
 }
 

@@ -5,8 +5,14 @@ import { leaderQuery, noQuery } from '../protocol/queries.ts'
 import { membershipCondition } from '../protocol/preconditions.ts'
 import { invalidRequest, type QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { AddLearnerBody, PatchVotersBody, SetAddressesBody, SetVotersBody } from './schemas.ts'
-import type { ClusterControl, MembershipAnswer } from '../services.ts'
+import type {
+  AddLearnerBody,
+  MembershipAnswer,
+  PatchVotersBody,
+  SetAddressesBody,
+  SetVotersBody,
+} from '../../api/cluster.ts'
+import type { ClusterControl } from '../../api/services.ts'
 import { configOf } from '../protocol/json.ts'
 
 interface Plain {

@@ -8,7 +8,7 @@ import {
   type GaugeConfiguration,
 } from 'prom-client'
 import { assert } from '../../lib/assert.ts'
-import type { HistogramView, MetricsView, Services } from '../services.ts'
+import type { HistogramView, MetricsView, Services } from '../../api/services.ts'
 
 const EVENT_LOOP_QUANTILES = [0.5, 0.9, 0.99, 1]
 const EVENT_LOOP_RESOLUTION_MS = 10

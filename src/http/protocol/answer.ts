@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyReply } from 'fastify'
 import { keyToText, type Key, type KeyRecord } from '../../kv/index.ts'
-import type { AnswerContext } from '../services.ts'
+import type { AnswerContext } from '../../api/services.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 export const BYTES_TYPE = 'application/octet-stream'

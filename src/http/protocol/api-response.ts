@@ -1,7 +1,7 @@
 import { ServerResponse, type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders } from 'node:http'
 import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
-import type { Caller } from '../services.ts'
+import type { Caller } from '../../api/services.ts'
 
 /** What a response needs of the connection that it leaves by. */
 export interface AnswerLine {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ClusterControl } from '../services.ts'
+import type { ClusterControl } from '../../api/services.ts'
 
 /**
  * Answers `307` with the leader's address for what needs the leader. False, and nothing is sent, when this node leads or

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { CommandResult, Key } from '../../kv/index.ts'
+import type { DeleteRangeCommand, Key, ResultOf } from '../../kv/index.ts'
 import { keyToText } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { KeyRange } from './key-range.ts'
-import type { AnswerContext, KeyValueAccess } from '../services.ts'
+import type { AnswerContext, KeyValueAccess } from '../../api/services.ts'
 import { refusalOf, taggedStep } from '../keys/writes.ts'
 
 export interface ChunkedAnswer {
@@ -59,8 +59,9 @@ export class ChunkedDelete {
 
   private async step(start: Key | null, timeoutMs: number) {
     if (timeoutMs <= 0) throw this.endedBy(new RequestError('deletion-unfinished', 'the time was up'), start)
-    const command = { type: 'delete-range', start, end: this.options.range.end, upToLimit: true } as const
-    const named = taggedStep({ ...command, idempotency: null }, this.options.headers, this.chunks)
+    const { range, headers } = this.options
+    const step: DeleteRangeCommand = { type: 'delete-range', start, end: range.end, upToLimit: true, idempotency: null }
+    const named = taggedStep(step, headers, this.chunks)
     try {
       const { result, context } = await this.keys.execute(named, timeoutMs)
       return { result: rangeDeleted(result), context }
@@ -79,7 +80,7 @@ export class ChunkedDelete {
   }
 }
 
-function rangeDeleted(result: CommandResult): Extract<CommandResult, { type: 'range-deleted' }> {
+function rangeDeleted(result: ResultOf<DeleteRangeCommand>) {
   if (result.type === 'key-reused') throw refusalOf(result)
   assert(result.type === 'range-deleted', 'a delete of a range up to the limit is answered as such')
   return result

@@ -2,11 +2,19 @@ import { Type } from 'typebox'
 import { limits } from '../../limits.ts'
 import { bytes, deleteAnswers, deleteKey, getAnswers, keyParameter, readErrors } from '../keys/operations.ts'
 import { writeQuery } from '../keys/queries.ts'
-import { deleteHeaders, getHeaders, recordHeaders } from '../keys/schemas.ts'
 import { redirectAnswer } from '../protocol/leader-operation.ts'
 import type { Operation } from '../protocol/operation.ts'
 import { deleteRangeQuery, listQuery } from './queries.ts'
-import { CountAnswer, deleteRangeHeaders, ListAnswer } from './schemas.ts'
+import {
+  CountAnswer,
+  deleteHeaders,
+  deleteRangeHeaders,
+  getHeaders,
+  ListAnswer,
+  recordHeaders,
+  RecordView,
+} from '../../api/keys.ts'
+import { ref } from '../../api/schema.ts'
 
 const json = 'application/json'
 
@@ -26,8 +34,8 @@ export const listKeys: Operation = {
         'a record a line; with `key` the value and its headers.',
       headers: recordHeaders,
       content: {
-        [json]: Type.Union([ListAnswer, CountAnswer, Type.Ref('Record')]),
-        'application/x-ndjson': Type.Ref('Record'),
+        [json]: Type.Union([ListAnswer, CountAnswer, ref(RecordView)]),
+        'application/x-ndjson': ref(RecordView),
         'application/octet-stream': bytes,
       },
     },

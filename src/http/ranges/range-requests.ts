@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { unreachable } from '../../lib/assert.ts'
+import { assert } from '../../lib/assert.ts'
+import type { DeleteRangeCommand } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../protocol/accept.ts'
@@ -14,7 +15,7 @@ import { sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, invalidRequest, type RawQuery } from '../protocol/query.ts'
 import { RecordStream } from './record-stream.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { KeyedRecord, ReadOptions, Services } from '../services.ts'
+import type { KeyedRecord, ReadOptions, Services } from '../../api/services.ts'
 import type { StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
 import { readOptions } from '../keys/queries.ts'
@@ -154,24 +155,13 @@ export class RangeRequests {
       sendJson(reply, answerHeaders(context), `{"revision":${revision},"deleted":${deleted},"chunks":${chunks}}`)
       return
     }
-    const command = tagged({ type: 'delete-range', ...range, upToLimit: false, idempotency: null }, headers)
+    const remove: DeleteRangeCommand = { type: 'delete-range', ...range, upToLimit: false, idempotency: null }
+    const command = tagged(remove, headers)
     const { result, context } = await this.services.keys.execute(command, query.timeout, callerOf(reply))
     const answer = answerHeaders(context)
-    switch (result.type) {
-      case 'deleted':
-        sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}}`)
-        return
-      case 'condition-failed':
-      case 'key-reused':
-      case 'range-too-large':
-        sendProblem(reply.headers(answer), refusalOf(result))
-        return
-      case 'put':
-      case 'range-deleted':
-        throw new TypeError('the delete of a range was answered as something else')
-      default:
-        unreachable(result, 'the result of a delete')
-    }
+    assert(result.type !== 'range-deleted', 'a delete of a range without a limit is answered as such')
+    if (result.type !== 'deleted') return void sendProblem(reply.headers(answer), refusalOf(result))
+    sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}}`)
   }
 }
 

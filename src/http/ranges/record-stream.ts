@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { limits } from '../../limits.ts'
-import type { KeyedRecord, Scan } from '../services.ts'
+import type { KeyedRecord, Scan } from '../../api/services.ts'
 
 /**
  * The records of a scan, one JSON document a line. Asks the scan for more only when the reader has taken what there was.

@@ -56,7 +56,7 @@ export class AutoBootstrap {
   private readonly plan: AutomationPlan
   private readonly deps: AutoBootstrapDependencies
   private readonly rules: FormationRules
-  private readonly decisionLog: DecisionLog
+  private readonly decisionLog: DecisionLog<(typeof SHOWN)[keyof typeof SHOWN]>
   private readonly startedAt: number
   private published: string | null = null
   /** Members that have given the pledge of this node, too, in the round of this node's. */

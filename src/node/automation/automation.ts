@@ -1,10 +1,11 @@
+import type { ClusterStatus } from '../../api/cluster.ts'
 import { limits } from '../../limits.ts'
 import type { AutomationPlan, NodeFacts, Place, Sighting } from '../../ports/automation.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy, Hello, Transport } from '../../ports/transport.ts'
 import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
 import { reachable } from '../../lib/host-port.ts'
-import { readJoin } from '../membership/call-bodies.ts'
+import { leaderRequests } from '../requests/leader-requests.ts'
 import type { Changes } from '../membership/changes.ts'
 import { AutoBootstrap } from './auto-bootstrap.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
@@ -30,31 +31,8 @@ export interface AutomationDependencies {
   readonly onFault: (error: Error) => void
 }
 
-interface Stance {
-  readonly decision: string
-  readonly reason: string
-  /** How long this has been the decision. */
-  readonly sinceMs: number
-}
-
-export interface AutomationStatus {
-  readonly formation: Stance & {
-    readonly mode: 'automatic' | 'manual'
-    /** Nodes of this token that are there, this one included; once this node has a cluster, the members of that. */
-    readonly seen: number
-    readonly expected: number | null
-    /** Why the last attempt to form a cluster came to nothing. */
-    readonly failure: string | null
-    /** What was found at each address; nothing once this node has a cluster. */
-    readonly sightings: readonly {
-      readonly address: string
-      readonly node: number | null
-      readonly detail: string
-    }[]
-  }
-  readonly joining: Stance & { readonly mode: 'on' | 'off'; readonly failure: string | null }
-  readonly autopilot: Stance & { readonly mode: 'off' | 'dry-run' | 'on' }
-}
+/** What a node does by itself, as it shows that. */
+export type AutomationStatus = Pick<ClusterStatus, 'formation' | 'joining' | 'autopilot'>
 
 /** Longest election timeouts without a leader, after which a member looks for the others where discovery says that nodes are. */
 const LOST_TIMEOUTS = 2
@@ -111,7 +89,7 @@ export class Automation {
       joinable: () => this.joinable(),
       moved: () => deps.peers.whereabouts.moved,
     })
-    deps.replica.leaderCalls.handle('join', readJoin, (raft) => Promise.resolve(this.invite(raft)))
+    deps.replica.leaderCalls.handle(leaderRequests.join, async ({ raft }) => this.invite(raft))
   }
 
   start(): void {
@@ -138,14 +116,16 @@ export class Automation {
     const { replica, clock } = this.deps
     const { state, leader, last, effective } = replica.raft.view()
     if (effective.membership.nodes.has(from)) return
-    if (state === 'leader') return this.invite(addresses.raft)
+    if (state === 'leader') return void this.invite(addresses.raft)
     if (leader === null || last === null || !isAddress(addresses.raft)) return
     const now = clock.now()
     for (const [address, until] of this.passedOn) if (until <= now) this.passedOn.delete(address)
     if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
     this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
     // If this fails, the node asks again.
-    replica.leaderCalls.call('join', { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true).catch(() => undefined)
+    replica.leaderCalls
+      .call(leaderRequests.join, { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true)
+      .catch(() => undefined)
   }
 
   status(): AutomationStatus {
@@ -194,8 +174,9 @@ export class Automation {
   }
 
   /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */
-  private invite(raft: string): void {
+  private invite(raft: string): null {
     if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.peerDiscovery?.add(raft)
+    return null
   }
 
   private sightings(): readonly Sighting[] {

@@ -2,11 +2,11 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../options.ts'
 
 /** What was decided last and why, and since when: logged when it changes, and only then. */
-export class DecisionLog {
+export class DecisionLog<Decision extends string> {
   private readonly about: string
   private readonly clock: Clock
   private readonly logger: Logger
-  private decided: string
+  private decided: Decision | 'none' = 'none'
   private because: string
   private since: number
 
@@ -14,12 +14,11 @@ export class DecisionLog {
     this.about = about
     this.clock = deps.clock
     this.logger = deps.logger
-    this.decided = 'none'
     this.because = 'nothing was decided yet'
     this.since = deps.clock.now()
   }
 
-  note(decision: string, reason: string, facts: object = {}): void {
+  note(decision: Decision | 'none', reason: string, facts: object = {}): void {
     if (decision === this.decided && reason === this.because) return
     const level = decision === 'refuse' ? 'warn' : decision === 'none' ? 'debug' : 'info'
     this.logger[level]({ decision, reason, ...facts }, this.about)
@@ -28,7 +27,7 @@ export class DecisionLog {
     this.since = this.clock.now()
   }
 
-  view(): { readonly decision: string; readonly reason: string; readonly sinceMs: number } {
+  view(): { readonly decision: Decision | 'none'; readonly reason: string; readonly sinceMs: number } {
     const sinceMs = Math.max(0, Math.round(this.clock.now() - this.since))
     return { decision: this.decided, reason: this.because, sinceMs }
   }

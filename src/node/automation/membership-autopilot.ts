@@ -13,7 +13,8 @@ import type {
 import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, RaftView } from '../../raft/index.ts'
 import { indexOf } from '../../raft/index.ts'
-import type { Changes, VoterChange } from '../membership/changes.ts'
+import type { VoterChange } from '../../api/services.ts'
+import type { Changes } from '../membership/changes.ts'
 import type { Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import { DecisionLog } from './decision-log.ts'
@@ -35,17 +36,15 @@ const CHANGE_TIMEOUT_MS = 10_000
 /** A node that could not be taken in is tried again after so many intervals. */
 const PUT_OFF_INTERVALS = 10
 
-type Stated = Pick<JoiningDecision | AutopilotDecision, 'kind' | 'reason'>
-
 /** The leader's part of the automation: takes nodes in, lets them vote, and parts with those that are gone. One change at a time. */
 export class MembershipAutopilot {
   private readonly options: NodeOptions
   private readonly plan: AutomationPlan
   private readonly deps: MembershipAutopilotDependencies
-  private readonly joining: DecisionLog
-  private readonly autopilot: DecisionLog
+  private readonly joining: DecisionLog<JoiningDecision['kind']>
+  private readonly autopilot: DecisionLog<AutopilotDecision['kind']>
   /** The node that a decision is about. */
-  private readonly concerned = new Map<DecisionLog, number>()
+  private readonly concerned = new Map<object, number>()
   /** Since when a learner keeps up. */
   private readonly stableSince = new Map<NodeId, number>()
   /** Since when this leader has it among its members: nobody is missed from before. */
@@ -98,13 +97,18 @@ export class MembershipAutopilot {
   }
 
   /** What is tried again and again without success stays the decision in between, and is logged once. */
-  private note(decisionLog: DecisionLog, { kind, reason }: Stated, id: number | null, leading: boolean): void {
+  private note<Kind extends string>(
+    decisionLog: DecisionLog<Kind>,
+    { kind, reason }: { readonly kind: Kind; readonly reason: string },
+    id: number | null,
+    leading: boolean,
+  ): void {
     const last = this.concerned.get(decisionLog)
     const isPause = id === null && leading && last !== undefined && this.putOff.has(last)
     if (isPause || (id !== null && this.troubles.has(id))) return
     if (id === null) this.concerned.delete(decisionLog)
     else this.concerned.set(decisionLog, id)
-    decisionLog.note(kind, reason, decisionLog === this.autopilot ? { mode: this.plan.autopilot.mode } : {})
+    decisionLog.note(kind, reason, Object.is(decisionLog, this.autopilot) ? { mode: this.plan.autopilot.mode } : {})
   }
 
   private replace(decision: Exclude<AutopilotDecision, { kind: 'none' }>): void {

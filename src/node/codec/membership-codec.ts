@@ -2,7 +2,7 @@ import { limits } from '../../limits.ts'
 import type { LogId, Membership, NodeAddresses, NodeId, StoredMembership } from '../../raft/index.ts'
 import { logIndex, membershipProblem, nodeId, term } from '../../raft/index.ts'
 
-const NODE_ID_MAX = 0x7fffffff
+export const NODE_ID_MAX = 0x7fffffff
 
 /** Bytes that are no membership. */
 export class MembershipError extends Error {
@@ -76,7 +76,7 @@ function textOf(json: unknown): string {
   return json
 }
 
-export function isNodeId(value: number): boolean {
+function isNodeId(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value <= NODE_ID_MAX
 }
 

@@ -1,35 +1,14 @@
+import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView, VoteView } from '../../api/cluster.ts'
 import type { LogId, Membership, NodeAddresses, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
 import { nodeId } from '../../raft/index.ts'
 
-/** The JSON shapes of the API (api: cluster), from the core's types. */
-export interface LogIdView {
-  readonly term: number
-  readonly node: number
-  readonly index: number
-}
-
-export interface MembershipView {
-  readonly configs: readonly (readonly number[])[]
-  readonly learners: readonly number[]
-  readonly nodes: Readonly<Record<string, NodeAddresses>>
-}
-
-export interface MembershipAnswer {
-  readonly membership: MembershipView
-  readonly logId: LogIdView | null
-  readonly committed: boolean
-  readonly joint: boolean
-}
-
-export interface MemberSpec extends NodeAddresses {
-  readonly id: number
-}
+/* The core's types as the API shows them. */
 
 export function logIdView(logId: LogId | null): LogIdView | null {
   return logId === null ? null : { term: logId.leaderId.term, node: logId.leaderId.nodeId, index: logId.index }
 }
 
-export function voteView(vote: Vote): { readonly term: number; readonly node: number; readonly committed: boolean } {
+export function voteView(vote: Vote): VoteView {
   return { term: vote.leaderId.term, node: vote.leaderId.nodeId, committed: vote.committed }
 }
 

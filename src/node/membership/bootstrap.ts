@@ -1,3 +1,4 @@
+import type { InitializeAnswer, MemberSpec } from '../../api/cluster.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { firstDouble } from '../../lib/first-double.ts'
 import { limits } from '../../limits.ts'
@@ -8,7 +9,6 @@ import { clusterIdOf } from '../codec/cluster-id.ts'
 import type { NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
-import type { LogIdView, MemberSpec, MembershipView } from './api-views.ts'
 import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
 
 export interface BootstrapDependencies {
@@ -21,12 +21,6 @@ export interface BootstrapDependencies {
   readonly lostMembership: () => string | null
   /** What keeps this node from taking part in a cluster of this id. */
   readonly pledgeAgainst: (clusterId: string) => Pledge | null
-}
-
-export interface InitializeAnswer {
-  readonly clusterId: string
-  readonly logId: LogIdView
-  readonly membership: MembershipView
 }
 
 const PROBE_TIMEOUT_MS = 1_000

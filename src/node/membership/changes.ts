@@ -1,3 +1,6 @@
+import type { LearnerAnswer, MemberSpec, MembershipAnswer } from '../../api/cluster.ts'
+import type { AddressChange, VoterChange } from '../../api/services.ts'
+import type { LearnerRequest } from '../requests/leader-requests.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Transport } from '../../ports/transport.ts'
@@ -15,7 +18,6 @@ import { MemberProbe } from './member-probe.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
-import type { LogIdView, MemberSpec, MembershipAnswer, MembershipView } from './api-views.ts'
 import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './api-views.ts'
 
 export interface ChangesDependencies {
@@ -25,33 +27,6 @@ export interface ChangesDependencies {
   readonly clock: Clock
   /** How long a new leader may not have heard from its followers yet. */
   readonly settlingMs: number
-}
-
-export interface VoterChange {
-  readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
-  readonly retain: boolean
-  readonly allowLagging: boolean
-  readonly force: boolean
-  readonly ifMembershipAt: number | null
-}
-
-export interface LearnerRequest {
-  readonly member: MemberSpec
-  readonly wait: boolean
-}
-
-export interface AddressChange {
-  readonly member: MemberSpec
-  /** Whoever answers at the new address now. */
-  readonly force: boolean
-  readonly ifMembershipAt: number | null
-}
-
-export interface LearnerAnswer {
-  readonly logId: LogIdView | null
-  readonly membership: MembershipView
-  readonly lag: number
-  readonly caughtUp: boolean
 }
 
 const PROBE_TIMEOUT_MS = 2_000

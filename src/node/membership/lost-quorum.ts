@@ -4,7 +4,7 @@ import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '.
 import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
 import { entryCodec } from '../codec/entry.ts'
 import type { Startup } from '../startup.ts'
-import type { LogIdView, MembershipView } from './api-views.ts'
+import type { LogIdView, MembershipView } from '../../api/cluster.ts'
 import { logIdView, membershipView, voteView } from './api-views.ts'
 
 const MEMBERS_DIGITS = 24

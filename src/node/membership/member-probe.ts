@@ -3,7 +3,7 @@ import type { NodeReport, Transport } from '../../ports/transport.ts'
 import { nodeId } from '../../raft/index.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
-import type { MemberSpec } from './api-views.ts'
+import type { MemberSpec } from '../../api/cluster.ts'
 
 export interface MemberProbeDependencies {
   readonly replica: Replica

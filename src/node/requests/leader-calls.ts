@@ -6,6 +6,7 @@ import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
+import type { LeaderRequest } from './leader-requests.ts'
 import type { LeaderHint } from './proposals.ts'
 
 export interface LeaderCallsOptions {
@@ -23,10 +24,7 @@ export interface LeaderCallsDependencies {
 }
 
 /** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
-type ControlHandler<B> = (body: B, timeoutMs: number) => Promise<unknown>
-
-/** Checks what came over the wire: null for a body that the request cannot have. */
-export type BodyReader<B> = (body: unknown) => { readonly value: B } | null
+type Handler<Body, Answer> = (body: Body, timeoutMs: number) => Promise<Answer>
 
 interface Call {
   readonly requestId: number
@@ -52,7 +50,7 @@ const RETRIED = new Set(['no-leader', 'transferring'])
 export class LeaderCalls {
   private readonly options: LeaderCallsOptions
   private readonly deps: LeaderCallsDependencies
-  private readonly handlers = new Map<string, ControlHandler<unknown>>()
+  private readonly handlers = new Map<string, Handler<unknown, unknown>>()
   private readonly calls = new Map<number, Call>()
   private requestIds: number
   private cancelSweep: (() => void) | null = null
@@ -66,17 +64,32 @@ export class LeaderCalls {
     this.requestIds = firstNumber(deps.random)
   }
 
-  handle<B>(name: string, read: BodyReader<B>, handler: ControlHandler<B>): void {
-    this.handlers.set(name, async (body, timeoutMs) => {
-      const checked = read(body)
-      if (checked === null)
+  handle<Body, Answer>(request: LeaderRequest<Body, Answer>, handler: Handler<Body, Answer>): void {
+    const { name } = request
+    this.handlers.set(name, async (json, timeoutMs) => {
+      const body = request.body(json)
+      if (body === null)
         throw new RequestError('invalid-request', `a request ${name} came with a body that it cannot have`)
-      return handler(checked.value, timeoutMs)
+      return handler(body.value, timeoutMs)
     })
   }
 
-  /** Has `name` done by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
-  call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+  /**
+   * Has `request` carried out by the leader. `repeatable`: doing it twice is as good as doing it once. Rejects with the leader's
+   * `RequestError`, or with `no-leader` or `outcome-unknown`.
+   */
+  async call<Body, Answer>(
+    request: LeaderRequest<Body, Answer>,
+    body: Body,
+    timeoutMs: number,
+    repeatable: boolean,
+  ): Promise<Answer> {
+    const answer = request.answer(await this.send(request.name, body, timeoutMs, repeatable))
+    if (answer === null) throw outcomeUnknown('the leader answered in a way that this node does not understand')
+    return answer.value
+  }
+
+  private send(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.calls.size >= limits.controlCallsMax) {
       return Promise.reject(
@@ -255,9 +268,6 @@ function noLeader(): RequestError {
   return new RequestError('no-leader', 'no leader took the request within its time; nothing was changed')
 }
 
-function outcomeUnknown(): RequestError {
-  return new RequestError(
-    'outcome-unknown',
-    'the leader was asked but did not answer in time; look at GET /cluster before you repeat it',
-  )
+function outcomeUnknown(cause = 'the leader was asked but did not answer in time'): RequestError {
+  return new RequestError('outcome-unknown', `${cause}; look at GET /cluster before you repeat it`)
 }

@@ -1,7 +1,8 @@
 import { RequestError } from '../../lib/errors.ts'
 import { Heap } from '../../lib/heap.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Caller, WaitingRoom } from './waiting-room.ts'
+import type { Caller } from '../../api/services.ts'
+import type { WaitingRoom } from './waiting-room.ts'
 
 interface Waiting {
   readonly value: number

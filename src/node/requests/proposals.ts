@@ -8,7 +8,7 @@ import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import type { Origin } from '../codec/entry.ts'
 import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
-import type { Caller } from './waiting-room.ts'
+import type { Caller } from '../../api/services.ts'
 
 export interface ProposalsOptions {
   readonly id: NodeId

@@ -6,7 +6,8 @@ import type { ReadIndexRequest, ReadIndexResponse } from '../../ports/transport.
 import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../../raft/index.ts'
 import { BEFORE_FIRST } from '../../raft/index.ts'
 import type { LeaderHint } from './proposals.ts'
-import type { Caller, WaitingRoom } from './waiting-room.ts'
+import type { Caller } from '../../api/services.ts'
+import type { WaitingRoom } from './waiting-room.ts'
 
 export interface ReadsOptions {
   readonly id: NodeId

@@ -1,9 +1,3 @@
-/** Who waits for an answer. */
-export interface Caller {
-  /** Nobody takes the answer any more. Never becomes false again. */
-  readonly isGone: boolean
-}
-
 /** How many reads wait on this node, for whatever: one bound for all of them, since each costs memory while it waits. */
 export class WaitingRoom {
   private readonly max: number

@@ -1,24 +1,27 @@
+import type {
+  ClusterStatus,
+  InitializeAnswer,
+  LearnerAnswer,
+  LearnerStatus,
+  MemberSpec,
+  MembershipAnswer,
+  PurgeAnswer,
+  TransferAnswer,
+} from '../../api/cluster.ts'
+import type { AddressChange, ClusterControl, SnapshotStream, VoterChange } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { NodeId, TransferOutcome } from '../../raft/index.ts'
 import { nodeId } from '../../raft/index.ts'
-import {
-  readAddressChange,
-  readId,
-  readLearner,
-  readNothing,
-  readTarget,
-  readVoterChange,
-} from '../membership/call-bodies.ts'
-import type { AddressChange, Changes, LearnerAnswer, VoterChange } from '../membership/changes.ts'
-import type { Bootstrap, InitializeAnswer } from '../membership/bootstrap.ts'
+import { leaderRequests, type LeaderRequest } from '../requests/leader-requests.ts'
+import type { Changes } from '../membership/changes.ts'
+import type { Bootstrap } from '../membership/bootstrap.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import { stateChunks } from '../snapshots/state-stream.ts'
-import type { ClusterStatus, MemberStatus, Status } from './status.ts'
-import type { LogIdView, MemberSpec, MembershipAnswer } from '../membership/api-views.ts'
+import type { Status } from './status.ts'
 import { logIdView, membershipAnswer } from '../membership/api-views.ts'
 
 export interface ClusterDependencies {
@@ -35,15 +38,10 @@ export interface ClusterDependencies {
   readonly checkInitialized: () => void
 }
 
-export interface LearnerStatus extends MemberStatus {
-  readonly id: number
-  readonly caughtUp: boolean
-}
-
 const LISTEN_MS = 10
 
-/** The cluster's administration, on any node: what needs the leader is carried there. Fits the front's `ClusterControl`. */
-export class Cluster {
+/** The cluster's administration, on any node: what needs the leader is carried there. */
+export class Cluster implements ClusterControl {
   /** The node that answers. */
   readonly id: number
   private readonly deps: ClusterDependencies
@@ -53,14 +51,12 @@ export class Cluster {
     this.id = deps.id
     const { leaderCalls } = deps.replica
     const { changes } = deps
-    leaderCalls.handle('change-voters', readVoterChange, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
-    leaderCalls.handle('add-learner', readLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
-    leaderCalls.handle('remove-learner', readId, (id, timeoutMs) => changes.removeLearner(id, timeoutMs))
-    leaderCalls.handle('set-addresses', readAddressChange, (change, timeoutMs) =>
-      changes.setAddresses(change, timeoutMs),
-    )
-    leaderCalls.handle('learners', readNothing, () => Promise.resolve(this.learnersHere()))
-    leaderCalls.handle('transfer', readTarget, (to, timeoutMs) => this.transferHere(to, timeoutMs))
+    leaderCalls.handle(leaderRequests.changeVoters, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
+    leaderCalls.handle(leaderRequests.addLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
+    leaderCalls.handle(leaderRequests.removeLearner, (learner, timeoutMs) => changes.removeLearner(learner, timeoutMs))
+    leaderCalls.handle(leaderRequests.setAddresses, (change, timeoutMs) => changes.setAddresses(change, timeoutMs))
+    leaderCalls.handle(leaderRequests.learners, async () => this.learnersHere())
+    leaderCalls.handle(leaderRequests.transfer, (to, timeoutMs) => this.transferHere(to, timeoutMs))
   }
 
   initialize(
@@ -87,39 +83,39 @@ export class Cluster {
   }
 
   async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
-    return (await this.call('change-voters', change, timeoutMs, change.ifMembershipAt === null)) as MembershipAnswer
+    return this.call(leaderRequests.changeVoters, change, timeoutMs, change.ifMembershipAt === null)
   }
 
   async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer> {
-    return (await this.call('add-learner', { member, wait }, timeoutMs, true)) as LearnerAnswer
+    return this.call(leaderRequests.addLearner, { member, wait }, timeoutMs, true)
   }
 
   async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
-    return (await this.call('remove-learner', id, timeoutMs, false)) as MembershipAnswer
+    return this.call(leaderRequests.removeLearner, id, timeoutMs, false)
   }
 
   async setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
-    return (await this.call('set-addresses', change, timeoutMs, change.ifMembershipAt === null)) as MembershipAnswer
+    return this.call(leaderRequests.setAddresses, change, timeoutMs, change.ifMembershipAt === null)
   }
 
   async learners(timeoutMs: number): Promise<readonly LearnerStatus[]> {
-    return (await this.call('learners', null, timeoutMs, true)) as LearnerStatus[]
+    return this.call(leaderRequests.learners, null, timeoutMs, true)
   }
 
-  leader(): { id: number; raft: string; api: string } | null {
+  leader(): MemberSpec | null {
     const view = this.deps.replica.raft.view()
     const addresses = view.leader === null ? undefined : view.effective.membership.nodes.get(view.leader)
     if (view.leader === null || addresses === undefined) return null
     return { id: view.leader, raft: addresses.raft, api: addresses.api }
   }
 
-  async transfer(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
+  async transfer(to: number | null, timeoutMs: number): Promise<TransferAnswer> {
     const { replica, clock } = this.deps
     const deadline = clock.now() + timeoutMs
     const before = replica.raft.view().leader
     try {
       // A named target may be asked for again: the node that leads by then is the target, or passes leadership on to it.
-      return (await this.call('transfer', to, timeoutMs, to !== null)) as { leader: number }
+      return await this.call(leaderRequests.transfer, to, timeoutMs, to !== null)
     } catch (error) {
       // The leader was asked, and stopped leading before it answered: whoever leads next is the answer.
       if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
@@ -139,7 +135,7 @@ export class Cluster {
   }
 
   /** The state as of everything applied here, as a stream; see state-stream for its format. */
-  async snapshot(timeoutMs: number): Promise<{ logId: LogIdView; chunks: AsyncIterable<Uint8Array> }> {
+  async snapshot(timeoutMs: number): Promise<SnapshotStream> {
     this.deps.checkInitialized()
     const { replica, state, chunkBytes } = this.deps
     await replica.reads.barrier(timeoutMs)
@@ -163,7 +159,7 @@ export class Cluster {
   }
 
   /** Frees what the state of this node covers, and nothing on other nodes. */
-  async purge(): Promise<{ purged: LogIdView | null }> {
+  async purge(): Promise<PurgeAnswer> {
     this.deps.checkInitialized()
     const { replica, clock } = this.deps
     await replica.flusher.flush()
@@ -171,11 +167,16 @@ export class Cluster {
     return { purged: logIdView(replica.raft.view().purged) }
   }
 
-  private call(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+  private async call<Body, Answer>(
+    request: LeaderRequest<Body, Answer>,
+    body: Body,
+    timeoutMs: number,
+    repeatable: boolean,
+  ): Promise<Answer> {
     this.deps.checkInitialized()
     const { leaderCalls, conditions } = this.deps.replica
     if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
-    return leaderCalls.call(name, body, timeoutMs, repeatable)
+    return leaderCalls.call(request, body, timeoutMs, repeatable)
   }
 
   private learnersHere(): LearnerStatus[] {
@@ -190,7 +191,7 @@ export class Cluster {
     return learners
   }
 
-  private async transferHere(to: number | null, timeoutMs: number): Promise<{ leader: number }> {
+  private async transferHere(to: number | null, timeoutMs: number): Promise<TransferAnswer> {
     const { replica } = this.deps
     const target: NodeId | null = to === null ? null : nodeId(to)
     if (target !== null && !replica.raft.view().effective.membership.nodes.has(target)) {

@@ -1,3 +1,4 @@
+import type { HealthCheck, MetricsView, NodeHealth } from '../../api/services.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { StateStore } from '../../ports/state-store.ts'
@@ -7,12 +8,6 @@ import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
 import type { Status } from './status.ts'
-
-export interface HealthCheck {
-  readonly name: string
-  readonly ok: boolean
-  readonly detail: string
-}
 
 export interface HealthDependencies {
   readonly replica: Replica
@@ -24,17 +19,10 @@ export interface HealthDependencies {
   readonly fault: () => Error | null
 }
 
-export interface PeerMetrics {
-  readonly id: number
-  readonly connected: boolean
-  readonly roundTripSeconds: number | null
-  readonly matchedIndex: number | null
-}
-
 const READY_TIMEOUT_MS = 1_000
 
-/** Whether this node is fit, and its numbers. Fits the front's `NodeHealth`. */
-export class Health {
+/** Whether this node is fit, and its numbers. */
+export class Health implements NodeHealth {
   readonly logSyncSeconds = new Histogram(STORAGE_SECONDS)
   private readonly deps: HealthDependencies
 
@@ -75,7 +63,7 @@ export class Health {
     }
   }
 
-  metrics() {
+  metrics(): MetricsView {
     const { replica, log, state } = this.deps
     const view = replica.raft.view()
     return {
@@ -105,7 +93,7 @@ export class Health {
     }
   }
 
-  private peers(): PeerMetrics[] {
+  private peers(): MetricsView['peers'] {
     const { replica, transport } = this.deps
     const view = replica.raft.view()
     const others = [...view.effective.membership.nodes.keys()].filter((id) => id !== view.id).sort((a, b) => a - b)

@@ -1,8 +1,20 @@
+import type { Consistency } from '../../api/keys.ts'
+import type {
+  AnswerContext,
+  Caller,
+  KeyedRecord,
+  KeyValueAccess,
+  ReadOptions,
+  Scan,
+  ScanRange,
+} from '../../api/services.ts'
+import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
-import type { Command, CommandResult, Key, KeyRecord } from '../../kv/index.ts'
+import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import {
   decodeRecord,
   encodeCommand,
+  isResultOf,
   keyOfRow,
   recordRange,
   recordRow,
@@ -13,42 +25,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { StateRow, StateStore, StateView } from '../../ports/state-store.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import type { Replica } from '../replica.ts'
-import type { Caller } from '../requests/waiting-room.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
-
-export type Consistency = 'linearizable' | 'lease' | 'stale'
-
-export interface ReadOptions {
-  readonly consistency: Consistency
-  readonly minRevision: number | null
-  readonly maxStalenessMs: number | null
-  readonly timeoutMs: number
-  readonly caller?: Caller
-}
-
-export interface AnswerContext {
-  readonly revision: number
-  readonly servedBy: number
-  readonly leader: number | null
-  readonly consistency: Consistency
-}
-
-export interface ScanRange {
-  readonly start: Key | null
-  readonly end: Key | null
-  readonly after: Key | null
-  readonly reverse: boolean
-}
-
-export interface KeyedRecord {
-  readonly key: Key
-  readonly record: KeyRecord
-}
-
-export interface ScanPage {
-  readonly items: readonly KeyedRecord[]
-  readonly done: boolean
-}
 
 export interface KeysDependencies {
   readonly replica: Replica
@@ -60,21 +37,22 @@ export interface KeysDependencies {
   readonly id: number
 }
 
-/** Reads and writes of keys, on any node. Fits the front's `KeyValueAccess`. */
-export class Keys {
+/** Reads and writes of keys, on any node. */
+export class Keys implements KeyValueAccess {
   private readonly deps: KeysDependencies
 
   constructor(deps: KeysDependencies) {
     this.deps = deps
   }
 
-  async execute(
-    command: Command,
+  async execute<Kind extends Command>(
+    command: Kind,
     timeoutMs: number,
     caller: Caller | null = null,
-  ): Promise<{ result: CommandResult; context: AnswerContext }> {
+  ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
     this.deps.checkServing()
     const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
+    assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.context('linearizable')
     // An answer that names a revision reflects that one; others may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
@@ -99,7 +77,7 @@ export class Keys {
     const view = await this.deps.state.view()
     const meta = await metaOf(view)
     const context = { ...this.context(consistency), revision: meta?.machine.revision ?? 0 }
-    return new Scan(view, range, context)
+    return new RangeScan(view, range, context)
   }
 
   private context(consistency: Consistency): AnswerContext {
@@ -190,7 +168,7 @@ export class Keys {
 const COUNT_BYTES_MAX = 1024 * 1024
 
 /** A walk over a range on one consistent view. */
-export class Scan {
+class RangeScan implements Scan {
   readonly context: AnswerContext
   private readonly view: StateView
   private readonly reverse: boolean
@@ -211,7 +189,10 @@ export class Scan {
     this.done = this.end !== null && Buffer.compare(this.start, this.end) >= 0
   }
 
-  async next(limit: number, bytesMax: number): Promise<ScanPage> {
+  async next(
+    limit: number,
+    bytesMax: number,
+  ): Promise<{ readonly items: readonly KeyedRecord[]; readonly done: boolean }> {
     const rows: StateRow[] = []
     let bytes = 0
     while (rows.length < limit && (rows.length === 0 || bytes < bytesMax) && !this.done) {
@@ -272,6 +253,6 @@ export class Scan {
   }
 }
 
-function itemOf({ key, value }: StateRow): ScanPage['items'][number] {
+function itemOf({ key, value }: StateRow): KeyedRecord {
   return { key: keyOfRow(rowFromBytes(key)), record: decodeRecord(value) }
 }

@@ -1,3 +1,4 @@
+import type { ClusterStatus, LogIdView, MemberStatus, NodeStateView } from '../../api/cluster.ts'
 import type { FollowerView, LogIndex, NodeId, RaftView } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
 import type { AutomationStatus } from '../automation/automation.ts'
@@ -6,9 +7,7 @@ import type { NodeDependencies, NodeOptions } from '../options.ts'
 import type { Peers } from '../peers/peers.ts'
 import type { Preference } from '../leadership/preference.ts'
 import type { Replica } from '../replica.ts'
-import type { SnapshotProgressView } from '../snapshots/progress.ts'
 import { remainingOfLog } from '../snapshots/progress.ts'
-import type { LogIdView, MembershipAnswer } from '../membership/api-views.ts'
 import {
   failureToleranceOf,
   logIdView,
@@ -16,54 +15,6 @@ import {
   voteView,
   votersOfMembership,
 } from '../membership/api-views.ts'
-import type { Warning } from '../peers/warnings.ts'
-
-export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
-
-export interface MemberStatus {
-  readonly raft: string
-  readonly api: string
-  readonly role: 'voter' | 'learner'
-  readonly priority: number | null
-  readonly reachable: boolean | null
-  readonly matched: number | null
-  readonly lag: number | null
-  readonly lastContactMs: number | null
-  readonly phase: CatchUpPhase | null
-  /** Of the phase it is in. */
-  readonly remainingMs: number | null
-  readonly snapshot: SnapshotProgressView | null
-}
-
-/** How a node comes to hold what the leader holds: it is found out where it is, it gets the state if it needs that, then the log. */
-export type CatchUpPhase = 'probe' | 'snapshot' | 'log' | 'caught-up'
-
-export interface ClusterStatus extends AutomationStatus {
-  readonly clusterId: string | null
-  readonly node: {
-    readonly id: number
-    readonly state: NodeStateView
-    readonly incarnation: string
-    readonly version: string
-    readonly uptimeMs: number
-  }
-  readonly leader: number | null
-  readonly term: number
-  readonly vote: ReturnType<typeof voteView>
-  readonly lastLogId: LogIdView | null
-  readonly committed: LogIdView | null
-  readonly applied: LogIdView | null
-  readonly purged: LogIdView | null
-  readonly membership: {
-    readonly effective: MembershipAnswer
-    readonly committed: MembershipAnswer
-    readonly joint: boolean
-  } | null
-  readonly nodes: Readonly<Record<string, MemberStatus>>
-  readonly failureTolerance: number
-  readonly digest: string
-  readonly warnings: readonly Warning[]
-}
 
 type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
 

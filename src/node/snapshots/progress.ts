@@ -1,20 +1,5 @@
+import type { SnapshotProgressView } from '../../api/cluster.ts'
 import type { LogIndex, SnapshotPlan } from '../../raft/index.ts'
-
-/** How far the state is on its way to one node. */
-export interface SnapshotProgressView {
-  /** `waiting`: the last attempt came to nothing. `delivered`: the state is there; what follows comes from the log. */
-  readonly state: 'sending' | 'installing' | 'waiting' | 'delivered'
-  /** From 1, counted since this node leads. */
-  readonly attempt: number
-  readonly bytesSent: number
-  readonly bytesEstimate: number
-  readonly percent: number
-  readonly rowsSent: number
-  /** Until the state has been sent; null while that cannot be told. */
-  readonly remainingMs: number | null
-  /** Why an earlier attempt came to nothing. */
-  readonly lastFailure: string | null
-}
 
 /** Where the log behind a delivered state began. */
 export interface Delivery {

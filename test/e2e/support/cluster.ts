@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { ClusterStatus } from '../../../src/node/service/status.ts'
+import type { ClusterStatus } from '../../../src/api/cluster.ts'
 import { temporaryDirectory, type Owner } from '../../support/temporary-directory.ts'
 import { eventually, patienceMs } from './eventually.ts'
 import { NodeProcess, type MemberAddresses } from './node-process.ts'

@@ -1,9 +1,8 @@
 import type { Command, CommandResult, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import { keyFromText, keyToText } from '../../../src/kv/index.ts'
-import type { AddressChange, VoterChange } from '../../../src/node/membership/changes.ts'
+import type { AddressChange, ReadOptions, VoterChange } from '../../../src/api/services.ts'
 import type { Node } from '../../../src/node/node.ts'
-import type { ReadOptions } from '../../../src/node/service/keys.ts'
-import type { MemberSpec } from '../../../src/node/membership/api-views.ts'
+import type { MemberSpec } from '../../../src/api/cluster.ts'
 import type { Life } from './life.ts'
 
 export function key(text: string): Key {

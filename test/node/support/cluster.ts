@@ -1,7 +1,7 @@
 import { RequestError, type ErrorCode } from '../../../src/lib/errors.ts'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
-import type { MemberSpec } from '../../../src/node/membership/api-views.ts'
+import type { MemberSpec } from '../../../src/api/cluster.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
 import { nodeId, sameLeaderId } from '../../../src/raft/index.ts'
 import { LoopbackHub } from '../../../src/transport/loopback.ts'

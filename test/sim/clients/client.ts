@@ -1,5 +1,5 @@
 import type { Command, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
-import type { Consistency } from '../../../src/http/services.ts'
+import type { Consistency } from '../../../src/api/keys.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from '../world/draw.ts'

@@ -1,5 +1,5 @@
 import { RequestError } from '../../../src/lib/errors.ts'
-import type { MemberSpec } from '../../../src/node/membership/api-views.ts'
+import type { MemberSpec } from '../../../src/api/cluster.ts'
 import type { FaultClass } from '../world/census.ts'
 import { callNode } from './call.ts'
 import type { Draw } from '../world/draw.ts'

@@ -1,5 +1,5 @@
 import type { Command, CommandResult, Key, KeyRecord } from '../../../src/kv/index.ts'
-import type { Consistency } from '../../../src/http/services.ts'
+import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 export type Request =

@@ -1,11 +1,22 @@
-/** What the routes need of the node. Declared here, so that this layer depends on nothing behind it; the node fits it structurally. */
-import type { Command, CommandResult, Key, KeyRecord } from '../kv/index.ts'
+import type { Command, Key, KeyRecord, ResultOf } from '../kv/index.ts'
+import type {
+  ClusterStatus,
+  InitializeAnswer,
+  LearnerAnswer,
+  LearnerStatus,
+  LogIdView,
+  MemberSpec,
+  MembershipAnswer,
+  PurgeAnswer,
+  TransferAnswer,
+} from './cluster.ts'
+import type { Consistency } from './keys.ts'
 
-export type Consistency = 'linearizable' | 'lease' | 'stale'
+/* What the front needs of the node. The node implements it, and knows nothing of the front. */
 
 /** Who waits for an answer. */
 export interface Caller {
-  /** Nobody takes the answer any more. */
+  /** Nobody takes the answer any more. Never becomes false again. */
   readonly isGone: boolean
 }
 
@@ -57,53 +68,13 @@ export interface KeyValueAccess {
    * Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. It is not proposed any
    * more when its caller is gone.
    */
-  execute(
-    command: Command,
+  execute<Kind extends Command>(
+    command: Kind,
     timeoutMs: number,
     caller?: Caller,
-  ): Promise<{ readonly result: CommandResult; readonly context: AnswerContext }>
+  ): Promise<{ readonly result: ResultOf<Kind>; readonly context: AnswerContext }>
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
-}
-
-export interface LogIdView {
-  readonly term: number
-  readonly node: number
-  readonly index: number
-}
-
-export interface VoteView {
-  readonly term: number
-  readonly node: number
-  readonly committed: boolean
-}
-
-export interface AddressesView {
-  readonly raft: string
-  readonly api: string
-}
-
-export interface MembershipView {
-  readonly configs: readonly (readonly number[])[]
-  readonly learners: readonly number[]
-  readonly nodes: Readonly<Record<string, AddressesView>>
-}
-
-export interface MembershipAnswer {
-  readonly membership: MembershipView
-  readonly logId: LogIdView | null
-  readonly committed: boolean
-  readonly joint: boolean
-}
-
-export interface MemberSpec extends AddressesView {
-  readonly id: number
-}
-
-export interface InitializeAnswer {
-  readonly clusterId: string
-  readonly logId: LogIdView
-  readonly membership: MembershipView
 }
 
 export interface VoterChange {
@@ -121,97 +92,6 @@ export interface AddressChange {
   readonly force: boolean
   /** As in `VoterChange`. */
   readonly ifMembershipAt: number | null
-}
-
-export interface LearnerAnswer {
-  readonly logId: LogIdView | null
-  readonly membership: MembershipView
-  readonly lag: number
-  readonly caughtUp: boolean
-}
-
-export interface SnapshotProgressView {
-  readonly state: 'sending' | 'installing' | 'waiting' | 'delivered'
-  readonly attempt: number
-  readonly bytesSent: number
-  readonly bytesEstimate: number
-  readonly percent: number
-  readonly rowsSent: number
-  readonly remainingMs: number | null
-  readonly lastFailure: string | null
-}
-
-export interface MemberStatus extends AddressesView {
-  readonly role: 'voter' | 'learner'
-  /** Of leading; null: the node has not said yet. */
-  readonly priority: number | null
-  /** Null where this node cannot know (only the leader hears from everybody). */
-  readonly reachable: boolean | null
-  readonly matched: number | null
-  readonly lag: number | null
-  readonly lastContactMs: number | null
-  readonly phase: 'probe' | 'snapshot' | 'log' | 'caught-up' | null
-  readonly remainingMs: number | null
-  readonly snapshot: SnapshotProgressView | null
-}
-
-export interface ClusterWarning {
-  readonly code: string
-  readonly detail: string
-}
-
-/** What a node decided to do by itself, why, and how long ago. */
-export interface StanceView {
-  readonly decision: string
-  readonly reason: string
-  readonly sinceMs: number
-}
-
-export type NodeStateView = 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
-
-export interface ClusterStatus {
-  readonly clusterId: string | null
-  readonly node: {
-    readonly id: number
-    readonly state: NodeStateView
-    readonly incarnation: string
-    readonly version: string
-    readonly uptimeMs: number
-  }
-  readonly leader: number | null
-  readonly term: number
-  readonly vote: VoteView
-  readonly lastLogId: LogIdView | null
-  readonly committed: LogIdView | null
-  readonly applied: LogIdView | null
-  readonly purged: LogIdView | null
-  /** Null while the node knows none. */
-  readonly membership: {
-    readonly effective: MembershipAnswer
-    readonly committed: MembershipAnswer
-    readonly joint: boolean
-  } | null
-  readonly nodes: Readonly<Record<string, MemberStatus>>
-  /** How many voters may fail before the cluster stops. */
-  readonly failureTolerance: number
-  /** Of everything applied: equal on all nodes that have applied the same entry last. */
-  readonly digest: string
-  readonly warnings: readonly ClusterWarning[]
-  readonly formation: StanceView & {
-    readonly mode: 'automatic' | 'manual'
-    /** Nodes of this token, this one included, of how many. */
-    readonly seen: number
-    readonly expected: number | null
-    readonly failure: string | null
-    readonly sightings: readonly { readonly address: string; readonly node: number | null; readonly detail: string }[]
-  }
-  readonly joining: StanceView & { readonly mode: 'on' | 'off'; readonly failure: string | null }
-  readonly autopilot: StanceView & { readonly mode: 'off' | 'dry-run' | 'on' }
-}
-
-export interface LearnerStatus extends MemberStatus {
-  readonly id: number
-  readonly caughtUp: boolean
 }
 
 /** The state as a stream: the backup format. Whoever gets it begins to read it, and closes it by ending the iteration. */
@@ -241,12 +121,12 @@ export interface ClusterControl {
   setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer>
   learners(timeoutMs: number): Promise<readonly LearnerStatus[]>
   /** The leader and its addresses, or null. */
-  leader(): (AddressesView & { readonly id: number }) | null
+  leader(): MemberSpec | null
   /** Resolves once the new leader leads. */
-  transfer(to: number | null, timeoutMs: number): Promise<{ readonly leader: number }>
+  transfer(to: number | null, timeoutMs: number): Promise<TransferAnswer>
   campaign(): void
   snapshot(timeoutMs: number): Promise<SnapshotStream>
-  purge(timeoutMs: number): Promise<{ readonly purged: LogIdView | null }>
+  purge(timeoutMs: number): Promise<PurgeAnswer>
 }
 
 export interface HealthCheck {

@@ -1,7 +1,13 @@
 import { Type, type TSchema } from 'typebox'
-import { limits } from '../../limits.ts'
+import { limits } from '../limits.ts'
+import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
 
-export const revision = (description: string) => Type.Integer({ minimum: 0, description })
+/* What `/kv` takes and gives. */
+
+export const CONSISTENCIES = ['linearizable', 'lease', 'stale'] as const
+export type Consistency = (typeof CONSISTENCIES)[number]
+
+const revision = (description: string) => Type.Integer({ minimum: 0, description })
 
 const recordMembers = {
   key: Type.String({ minLength: 1 }),
@@ -13,16 +19,15 @@ const recordMembers = {
   lease: Type.Integer({ minimum: 0, description: 'The lease that the key is attached to; 0: none.' }),
 }
 
-export const RecordSchema = Type.Object(recordMembers, {
+export const RecordView = Type.Object(recordMembers, {
   $id: 'Record',
-  additionalProperties: false,
+  ...closed,
   description:
     'A key with its value: `value` or `valueBase64`, neither with `keysOnly`, nor with `prevValueForgotten`.',
 })
+export type RecordView = Shape<typeof RecordView>
 
-const previous = Type.Optional(
-  Type.Union([Type.Ref('Record'), Type.Null()], { description: 'With `prev=true`: the record before, or null.' }),
-)
+const previous = Type.Optional(nullable(ref(RecordView), 'With `prev=true`: the record before, or null.'))
 
 const valueForgotten = Type.Optional(
   Type.Boolean({
@@ -31,27 +36,36 @@ const valueForgotten = Type.Optional(
   }),
 )
 
-export const PutAnswer = Type.Object(
-  {
-    revision: revision('The revision of this write.'),
-    createRevision: revision('The change that created the key.'),
-    version: Type.Integer({ minimum: 1 }),
-    prev: previous,
-    prevValueForgotten: valueForgotten,
-  },
-  { additionalProperties: false },
-)
+export const PutAnswer = object({
+  revision: revision('The revision of this write.'),
+  createRevision: revision('The change that created the key.'),
+  version: Type.Integer({ minimum: 1 }),
+  prev: previous,
+  prevValueForgotten: valueForgotten,
+})
+export type PutAnswer = Shape<typeof PutAnswer>
 
-export const DeleteAnswer = Type.Object(
-  {
-    revision: revision('The revision of this change; the current one when nothing was deleted.'),
-    deleted: Type.Integer({ minimum: 0 }),
-    chunks: Type.Optional(Type.Integer({ minimum: 1, description: 'With `chunked=true`: in how many changes.' })),
-    prev: previous,
-    prevValueForgotten: valueForgotten,
-  },
-  { additionalProperties: false },
-)
+export const DeleteAnswer = object({
+  revision: revision('The revision of this change; the current one when nothing was deleted.'),
+  deleted: Type.Integer({ minimum: 0 }),
+  chunks: Type.Optional(Type.Integer({ minimum: 1, description: 'With `chunked=true`: in how many changes.' })),
+  prev: previous,
+  prevValueForgotten: valueForgotten,
+})
+export type DeleteAnswer = Shape<typeof DeleteAnswer>
+
+export const ListAnswer = object({
+  items: Type.Array(ref(RecordView), { maxItems: limits.listItemsMax }),
+  revision: revision('What the page reflects.'),
+  cursor: Type.Optional(Type.String({ description: 'Where the next page begins; absent on the last.' })),
+})
+export type ListAnswer = Shape<typeof ListAnswer>
+
+export const CountAnswer = object({
+  count: Type.Integer({ minimum: 0 }),
+  revision: revision('What the count reflects.'),
+})
+export type CountAnswer = Shape<typeof CountAnswer>
 
 export const keyPath = {
   key: Type.String({
@@ -65,11 +79,7 @@ export const contextHeaders: Readonly<Record<string, TSchema>> = {
   'Quorate-Revision': revision('The revision of the store that the answer reflects.'),
   'Quorate-Served-By': Type.Integer({ description: 'The node that answered.' }),
   'Quorate-Leader': Type.Integer({ description: 'The leader; absent when unknown.' }),
-  'Quorate-Consistency': Type.Unsafe<string>({
-    type: 'string',
-    enum: ['linearizable', 'lease', 'stale'],
-    description: 'What was given.',
-  }),
+  'Quorate-Consistency': choice(CONSISTENCIES, 'What was given.'),
 }
 
 export const etagHeader = {
@@ -90,7 +100,7 @@ const ifMatch = Type.String({
   description: 'Only if the key is at this revision; `*`: only if it exists.',
 })
 
-export const idempotencyKey = Type.String({
+const idempotencyKey = Type.String({
   minLength: 1,
   maxLength: limits.idempotencyKeyBytesMax,
   pattern: '^[\\x21-\\x7e]+$',
@@ -99,11 +109,13 @@ export const idempotencyKey = Type.String({
 
 export const putHeaders = {
   'If-Match': ifMatch,
-  'If-None-Match': Type.Unsafe<string>({ type: 'string', enum: ['*'], description: 'Only if the key is absent.' }),
+  'If-None-Match': choice(['*'], 'Only if the key is absent.'),
   'Idempotency-Key': idempotencyKey,
 }
 
 export const deleteHeaders = { 'If-Match': ifMatch, 'Idempotency-Key': idempotencyKey }
+
+export const deleteRangeHeaders = { 'Idempotency-Key': idempotencyKey }
 
 export const getHeaders = {
   'If-None-Match': Type.String({

@@ -1,0 +1,292 @@
+import { Type } from 'typebox'
+import { HOST_PORT_PATTERN } from '../lib/host-port.ts'
+import { limits } from '../limits.ts'
+import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
+
+/*
+ * What `/cluster` takes and gives: each shape once, as the schema that checks it, documents it and is its type.
+ */
+
+const nodeIdMax = 2 ** 31 - 1
+export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description: 'A node for its whole life.' })
+
+/** Host and port, nothing else: the node connects to what it is given. */
+const RaftAddress = Type.String({
+  title: 'HOST:PORT',
+  pattern: `^${HOST_PORT_PATTERN}$`,
+  examples: ['127.0.0.1:7101'],
+  description: '`host:port` for the peers.',
+})
+const ApiAddress = Type.String({
+  title: 'http://HOST:PORT',
+  pattern: `^https?://${HOST_PORT_PATTERN}$`,
+  examples: ['http://127.0.0.1:7001'],
+  description: '`http://host:port` for clients, without a path.',
+})
+
+/** A node and where it is reached. */
+export const MemberSpec = object({ id: NodeId, raft: RaftAddress, api: ApiAddress })
+export type MemberSpec = Shape<typeof MemberSpec>
+const NodeIds = Type.Array(NodeId, { maxItems: limits.membersMax, uniqueItems: true })
+
+export const InitializeBody = object({
+  members: Type.Array(MemberSpec, {
+    minItems: 1,
+    maxItems: limits.membersMax,
+    description: 'The voters; one of them is this node.',
+  }),
+})
+export type InitializeBody = Shape<typeof InitializeBody>
+
+const changeOptions = {
+  retain: Type.Optional(
+    Type.Boolean({
+      description:
+        'Voters that leave stay as learners; a leader that joins nodes automatically promotes them again below its target. Default: false.',
+    }),
+  ),
+  allowLagging: Type.Optional(Type.Boolean({ description: 'Take new voters that are not caught up. Default: false.' })),
+  force: Type.Optional(
+    Type.Boolean({ description: 'Change even if the new configuration may have no quorum. Default: false.' }),
+  ),
+}
+
+export const SetVotersBody = object({ voters: NodeIds, ...changeOptions })
+export type SetVotersBody = Shape<typeof SetVotersBody>
+
+export const PatchVotersBody = object({ add: Type.Optional(NodeIds), remove: Type.Optional(NodeIds), ...changeOptions })
+export type PatchVotersBody = Shape<typeof PatchVotersBody>
+
+export const AddLearnerBody = object({
+  id: NodeId,
+  raft: RaftAddress,
+  api: ApiAddress,
+  wait: Type.Optional(Type.Boolean({ description: 'Answer only when the learner has caught up. Default: true.' })),
+})
+export type AddLearnerBody = Shape<typeof AddLearnerBody>
+
+export const SetAddressesBody = object({
+  raft: RaftAddress,
+  api: ApiAddress,
+  force: Type.Optional(Type.Boolean({ description: 'Do not ask who answers at the new address. Default: false.' })),
+})
+export type SetAddressesBody = Shape<typeof SetAddressesBody>
+
+export const TransferBody = object({
+  id: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: nodeIdMax,
+      description: 'Who shall lead; absent: whoever is most up to date.',
+    }),
+  ),
+})
+export type TransferBody = Shape<typeof TransferBody>
+
+const index = Type.Integer({ minimum: 0 })
+
+export const LogIdView = Type.Object(
+  { term: Type.Integer({ minimum: 0 }), node: Type.Integer({ minimum: 0 }), index },
+  { ...closed, $id: 'LogId', description: 'An entry of the log: who wrote it, in which term, at which index.' },
+)
+export type LogIdView = Shape<typeof LogIdView>
+
+export const VoteView = Type.Object(
+  { term: Type.Integer({ minimum: 0 }), node: Type.Integer({ minimum: 0 }), committed: Type.Boolean() },
+  { ...closed, $id: 'Vote', description: 'What the node has promised. `committed`: a quorum has granted it.' },
+)
+export type VoteView = Shape<typeof VoteView>
+
+export const MembershipView = Type.Object(
+  {
+    configs: Type.Array(Type.Array(Type.Integer()), {
+      description: 'The voters; two lists while a change is on its way.',
+    }),
+    learners: Type.Array(Type.Integer()),
+    nodes: Type.Record(Type.String(), object({ raft: Type.String(), api: Type.String() }), {
+      description: 'Addresses by node id.',
+    }),
+  },
+  { ...closed, $id: 'Membership' },
+)
+export type MembershipView = Shape<typeof MembershipView>
+
+const logIdOrNull = nullable(ref(LogIdView))
+
+export const MembershipAnswer = object(
+  { membership: ref(MembershipView), logId: logIdOrNull, committed: Type.Boolean(), joint: Type.Boolean() },
+  'MembershipAnswer',
+)
+export type MembershipAnswer = Shape<typeof MembershipAnswer>
+
+export const InitializeAnswer = object({
+  clusterId: Type.String(),
+  logId: ref(LogIdView),
+  membership: ref(MembershipView),
+})
+export type InitializeAnswer = Shape<typeof InitializeAnswer>
+
+export const LearnerAnswer = object({
+  logId: logIdOrNull,
+  membership: ref(MembershipView),
+  lag: Type.Integer({ minimum: 0, description: 'Entries that the learner is behind.' }),
+  caughtUp: Type.Boolean({ description: 'False: the wait ran out; the learner stays and goes on catching up.' }),
+})
+export type LearnerAnswer = Shape<typeof LearnerAnswer>
+
+/** How far the state is on its way to one node. */
+export const SnapshotProgressView = object({
+  state: choice(
+    ['sending', 'installing', 'waiting', 'delivered'],
+    'Waiting: the last attempt came to nothing, and another one follows.',
+  ),
+  attempt: Type.Integer({ minimum: 1, description: 'Since this node leads.' }),
+  bytesSent: Type.Integer({ minimum: 0 }),
+  bytesEstimate: Type.Integer({ minimum: 0, description: 'In all; found out better as the transfer goes on.' }),
+  percent: Type.Integer({ minimum: 0, maximum: 100 }),
+  rowsSent: Type.Integer({ minimum: 0 }),
+  remainingMs: nullable(Type.Integer({ minimum: 0 }), 'Until the state has been sent.'),
+  lastFailure: nullable(Type.String(), 'Why an earlier attempt came to nothing.'),
+})
+export type SnapshotProgressView = Shape<typeof SnapshotProgressView>
+
+const memberStatus = {
+  raft: Type.String(),
+  api: Type.String(),
+  role: choice(['voter', 'learner']),
+  priority: nullable(
+    Type.Integer({ minimum: 0 }),
+    'A node of a higher priority leads when it can. Null: not known yet.',
+  ),
+  reachable: nullable(Type.Boolean()),
+  matched: nullable(Type.Integer(), 'The last index that it is known to hold.'),
+  lag: nullable(Type.Integer({ minimum: 0 }), 'Entries that it is behind.'),
+  lastContactMs: nullable(Type.Number({ minimum: 0 })),
+  phase: nullable(
+    choice(['probe', 'snapshot', 'log', 'caught-up']),
+    'How it catches up: it is found out where it is, it is sent the state if it needs that, then the log.',
+  ),
+  remainingMs: nullable(
+    Type.Integer({ minimum: 0 }),
+    'About how long the phase will last. Null: that cannot be told yet, or nothing remains.',
+  ),
+  snapshot: nullable(SnapshotProgressView, 'The snapshot that it is being sent, or was sent, until it has caught up.'),
+}
+
+export const MemberStatus = Type.Object(memberStatus, {
+  ...closed,
+  $id: 'MemberStatus',
+  description: 'A node as this node sees it. Null: only the leader knows.',
+})
+export type MemberStatus = Shape<typeof MemberStatus>
+
+export const LearnerStatus = object({ id: Type.Integer(), ...memberStatus, caughtUp: Type.Boolean() })
+export type LearnerStatus = Shape<typeof LearnerStatus>
+
+export const LearnersAnswer = object({ learners: Type.Array(LearnerStatus) })
+export type LearnersAnswer = Shape<typeof LearnersAnswer>
+
+const stance = {
+  decision: Type.String(),
+  reason: Type.String({ description: 'Why, in a sentence for people.' }),
+  sinceMs: Type.Number({ minimum: 0, description: 'How long this has been the decision.' }),
+}
+
+const FormationStatus = object({
+  mode: choice(['automatic', 'manual']),
+  ...stance,
+  decision: choice(['none', 'wait', 'form', 'join', 'refuse', 'resume']),
+  seen: Type.Integer({
+    minimum: 0,
+    description:
+      'Nodes with this cluster token that are there, this one included; with `resume` the members of the cluster.',
+  }),
+  expected: nullable(Type.Integer({ minimum: 1 }), 'How many form the cluster.'),
+  failure: nullable(Type.String(), 'Why the last attempt to form a cluster came to nothing.'),
+  sightings: Type.Array(object({ address: Type.String(), node: nullable(Type.Integer()), detail: Type.String() }), {
+    description: 'What was found at each address, while this node looks for a cluster; nothing with `resume`.',
+  }),
+})
+
+const JoiningStatus = object({
+  mode: choice(['on', 'off']),
+  ...stance,
+  decision: choice(['none', 'add-learner', 'promote', 'move']),
+  failure: nullable(Type.String(), 'Why the last automatic change failed.'),
+})
+
+const AutopilotStatus = object({
+  mode: choice(['off', 'dry-run', 'on']),
+  ...stance,
+  decision: choice(['none', 'replace-voter', 'remove-voter', 'remove-learner']),
+})
+
+const NodeStateView = choice(['learner', 'follower', 'candidate', 'leader', 'removed', 'shutdown'])
+export type NodeStateView = Shape<typeof NodeStateView>
+
+export const ClusterStatus = Type.Object(
+  {
+    clusterId: nullable(Type.String()),
+    node: object({
+      id: Type.Integer(),
+      state: NodeStateView,
+      incarnation: Type.String({ description: 'Drawn anew for each data directory.' }),
+      version: Type.String(),
+      uptimeMs: Type.Number({ minimum: 0 }),
+    }),
+    leader: nullable(Type.Integer()),
+    term: Type.Integer({ minimum: 0 }),
+    vote: ref(VoteView),
+    lastLogId: logIdOrNull,
+    committed: logIdOrNull,
+    applied: logIdOrNull,
+    purged: logIdOrNull,
+    membership: nullable(
+      object({ effective: ref(MembershipAnswer), committed: ref(MembershipAnswer), joint: Type.Boolean() }),
+      'Null while the node knows none.',
+    ),
+    nodes: Type.Record(Type.String(), ref(MemberStatus), { description: 'By node id.' }),
+    failureTolerance: Type.Integer({
+      description: 'How many voters may be down at once before the cluster stops, whether or not some are down now.',
+    }),
+    digest: Type.String({
+      description: 'Of everything applied: equal on all nodes that have applied the same entry last.',
+    }),
+    warnings: Type.Array(object({ code: Type.String(), detail: Type.String() })),
+    formation: FormationStatus,
+    joining: JoiningStatus,
+    autopilot: AutopilotStatus,
+  },
+  { ...closed, $id: 'ClusterStatus', description: 'The cluster as this node sees it.' },
+)
+export type ClusterStatus = Shape<typeof ClusterStatus>
+
+export const LeaderAnswer = object({
+  leader: nullable(Type.Integer(), 'Null: this node knows none.'),
+  raft: nullable(Type.String()),
+  api: nullable(Type.String()),
+})
+export type LeaderAnswer = Shape<typeof LeaderAnswer>
+
+export const TransferAnswer = object({ leader: Type.Integer() })
+export type TransferAnswer = Shape<typeof TransferAnswer>
+export const ElectionAnswer = object({ node: Type.Integer({ description: 'The node that campaigns.' }) })
+export const PurgeAnswer = object({ purged: nullable(ref(LogIdView), 'The last entry that is gone; null: none is.') })
+export type PurgeAnswer = Shape<typeof PurgeAnswer>
+
+export const snapshotHeaders = {
+  'Quorate-Snapshot-Term': Type.Integer({ minimum: 0 }),
+  'Quorate-Snapshot-Node': Type.Integer({ minimum: 0 }),
+  'Quorate-Snapshot-Index': Type.Integer({ minimum: 0, description: 'The last entry that the state covers.' }),
+}
+
+export const membershipHeaders = {
+  'If-Match': Type.String({
+    examples: ['"12"'],
+    description: 'Only if the membership is still the one of this index.',
+  }),
+}
+
+export const membershipEtag = {
+  ETag: Type.String({ examples: ['"12"'], description: 'The index of the entry that set the membership, in quotes.' }),
+}

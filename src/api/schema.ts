@@ -1,0 +1,31 @@
+import { Type, type Static, type TProperties, type TSchema } from 'typebox'
+import { assert } from '../lib/assert.ts'
+
+/** The values that a schema describes. Nobody changes one that was handed on. */
+export type Shape<Schema extends TSchema> = Unchanging<Static<Schema>>
+
+type Unchanging<Value> = Value extends readonly (infer Item)[]
+  ? readonly Unchanging<Item>[]
+  : Value extends object
+    ? { readonly [Name in keyof Value]: Unchanging<Value[Name]> }
+    : Value
+
+/** Members that are not named are refused. */
+export const closed = { additionalProperties: false }
+
+/** `$id`: its name in the OpenAPI document, if it is to have one. */
+export const object = <Properties extends TProperties>(properties: Properties, $id?: string) =>
+  Type.Object(properties, $id === undefined ? closed : { ...closed, $id })
+
+export const nullable = <Schema extends TSchema>(schema: Schema, description?: string) =>
+  Type.Union([schema, Type.Null()], description === undefined ? {} : { description })
+
+export const choice = <Word extends string>(words: readonly Word[], description?: string) =>
+  Type.Unsafe<Word>({ type: 'string', enum: [...words], ...(description === undefined ? {} : { description }) })
+
+/** Stands for `schema`, which the OpenAPI document holds once, under its `$id`. */
+export const ref = <Schema extends TSchema>(schema: Schema) => {
+  const id: unknown = Reflect.get(schema, '$id')
+  assert(typeof id === 'string', 'a schema that is referred to has a name')
+  return Type.Unsafe<Static<Schema>>({ $ref: id })
+}

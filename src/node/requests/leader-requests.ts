@@ -1,0 +1,114 @@
+import type { LearnerAnswer, LearnerStatus, MemberSpec, MembershipAnswer, TransferAnswer } from '../../api/cluster.ts'
+import type { AddressChange, VoterChange } from '../../api/services.ts'
+import {
+  jsonAmount,
+  jsonEither,
+  jsonFlag,
+  jsonInteger,
+  jsonList,
+  jsonNull,
+  jsonNullable,
+  jsonObject,
+  jsonRecord,
+  jsonText,
+  jsonWord,
+  type JsonReader,
+} from '../../lib/json.ts'
+import { limits } from '../../limits.ts'
+import { NODE_ID_MAX } from '../codec/membership-codec.ts'
+
+/** A kind of request that the leader carries out for any node. What comes over the wire is read before anybody works with it. */
+export interface LeaderRequest<Body, Answer> {
+  readonly name: string
+  readonly body: JsonReader<Body>
+  readonly answer: JsonReader<Answer>
+}
+
+export interface LearnerRequest {
+  readonly member: MemberSpec
+  readonly wait: boolean
+}
+
+/** A node that wishes to join. */
+export interface JoinRequest {
+  readonly raft: string
+}
+
+const id = jsonInteger(1, NODE_ID_MAX)
+const ids = jsonList(id, limits.membersReadMax)
+const index = jsonInteger(-1, limits.logIndexMax)
+const indexOrNull = jsonNullable(jsonInteger(0, limits.logIndexMax))
+const address = jsonText(1, limits.peerTextBytesMax)
+const note = jsonText(0, limits.jsonBodyBytesMax)
+const member = jsonObject({ id, raft: address, api: address })
+
+const voterChange: JsonReader<VoterChange> = jsonObject({
+  voters: jsonEither(ids, jsonObject({ add: ids, remove: ids })),
+  retain: jsonFlag,
+  allowLagging: jsonFlag,
+  force: jsonFlag,
+  ifMembershipAt: indexOrNull,
+})
+const addressChange: JsonReader<AddressChange> = jsonObject({ member, force: jsonFlag, ifMembershipAt: indexOrNull })
+const learnerRequest: JsonReader<LearnerRequest> = jsonObject({ member, wait: jsonFlag })
+const joinRequest: JsonReader<JoinRequest> = jsonObject({ raft: address })
+
+const logId = jsonObject({ term: jsonInteger(0, limits.termMax), node: jsonInteger(0, NODE_ID_MAX), index })
+const addresses = jsonObject({ raft: address, api: address })
+const membership = jsonObject({
+  configs: jsonList(ids, limits.membersReadMax),
+  learners: ids,
+  nodes: jsonRecord(addresses, limits.membersReadMax),
+})
+const membershipAnswer: JsonReader<MembershipAnswer> = jsonObject({
+  membership,
+  logId: jsonNullable(logId),
+  committed: jsonFlag,
+  joint: jsonFlag,
+})
+const learnerAnswer: JsonReader<LearnerAnswer> = jsonObject({
+  logId: jsonNullable(logId),
+  membership,
+  lag: jsonAmount,
+  caughtUp: jsonFlag,
+})
+const learnerStatus: JsonReader<LearnerStatus> = jsonObject({
+  id,
+  raft: address,
+  api: address,
+  role: jsonWord('voter', 'learner'),
+  priority: jsonNullable(jsonAmount),
+  reachable: jsonNullable(jsonFlag),
+  matched: jsonNullable(index),
+  lag: jsonNullable(jsonAmount),
+  lastContactMs: jsonNullable(jsonAmount),
+  phase: jsonNullable(jsonWord('probe', 'snapshot', 'log', 'caught-up')),
+  remainingMs: jsonNullable(jsonAmount),
+  snapshot: jsonNullable(
+    jsonObject({
+      state: jsonWord('sending', 'installing', 'waiting', 'delivered'),
+      attempt: jsonAmount,
+      bytesSent: jsonAmount,
+      bytesEstimate: jsonAmount,
+      percent: jsonAmount,
+      rowsSent: jsonAmount,
+      remainingMs: jsonNullable(jsonAmount),
+      lastFailure: jsonNullable(note),
+    }),
+  ),
+  caughtUp: jsonFlag,
+})
+const transferAnswer: JsonReader<TransferAnswer> = jsonObject({ leader: id })
+
+/** All requests that travel to the leader, under the names that they have on the wire. */
+export const leaderRequests = {
+  changeVoters: { name: 'change-voters', body: voterChange, answer: membershipAnswer },
+  addLearner: { name: 'add-learner', body: learnerRequest, answer: learnerAnswer },
+  removeLearner: { name: 'remove-learner', body: id, answer: membershipAnswer },
+  setAddresses: { name: 'set-addresses', body: addressChange, answer: membershipAnswer },
+  learners: { name: 'learners', body: jsonNull, answer: jsonList(learnerStatus, limits.membersReadMax) },
+  /** The node that shall lead; null: whichever is most up to date. */
+  transfer: { name: 'transfer', body: jsonNullable(id), answer: transferAnswer },
+  /** Tells the leader where a node is that wishes to join. */
+  join: { name: 'join', body: joinRequest, answer: jsonNull },
+} as const satisfies Readonly<Record<string, LeaderRequest<unknown, unknown>>>
