@@ -117,4 +117,4 @@ export interface LogBatch {
   readonly membershipCount: number
 }
 
-export type NodeState = 'learner' | 'follower' | 'candidate' | 'leader' | 'shutdown'
+export type NodeState = 'learner' | 'follower' | 'candidate' | 'leader'

@@ -12,10 +12,6 @@ export class AnswerRoom {
     this.bytesMax = bytesMax
   }
 
-  get bytes(): number {
-    return this.taken
-  }
-
   /** For what cannot be refused any more. */
   take(bytes: number): void {
     this.taken += bytes

@@ -1,4 +1,4 @@
-import type { PeerMessage, Transport } from '../../ports/transport.ts'
+import type { Transport } from '../../ports/transport.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, Vote } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
@@ -41,10 +41,6 @@ export class AppendSender {
       return
     }
     this.sendEntries(message)
-  }
-
-  sendMessage(message: PeerMessage): void {
-    this.deps.transport.send(message)
   }
 
   private sendEntries(plan: AppendPlan): void {

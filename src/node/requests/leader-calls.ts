@@ -7,6 +7,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { LeaderRequest } from './leader-requests.ts'
+import { Sweep } from './sweep.ts'
 import type { LeaderHint } from './proposals.ts'
 
 export interface LeaderCallsOptions {
@@ -53,7 +54,7 @@ export class LeaderCalls {
   private readonly handlers = new Map<string, Handler<unknown, unknown>>()
   private readonly calls = new Map<number, Call>()
   private requestIds: number
-  private cancelSweep: (() => void) | null = null
+  private readonly sweep: Sweep
   private closed: RequestError | null = null
   /** Requests that this node is working on. */
   private working = 0
@@ -62,6 +63,7 @@ export class LeaderCalls {
     this.options = options
     this.deps = deps
     this.requestIds = firstNumber(deps.random)
+    this.sweep = new Sweep(deps.clock, options.retryMs / 4, () => this.sweepOnce())
   }
 
   handle<Body, Answer>(request: LeaderRequest<Body, Answer>, handler: Handler<Body, Answer>): void {
@@ -101,7 +103,7 @@ export class LeaderCalls {
       const deadline = this.deps.clock.now() + timeoutMs
       this.calls.set(requestId, { requestId, name, body, repeatable, deadline, resolve, reject, asked: null })
       this.ask(requestId)
-      this.sweepSoon()
+      this.sweep.begin()
     })
   }
 
@@ -145,7 +147,7 @@ export class LeaderCalls {
 
   close(error: RequestError): void {
     this.closed = error
-    this.cancelSweep?.()
+    this.sweep.stop()
     for (const call of this.calls.values()) call.reject(call.asked === null ? error : outcomeUnknown())
     this.calls.clear()
   }
@@ -226,22 +228,15 @@ export class LeaderCalls {
     answer()
   }
 
-  private sweepSoon(): void {
-    if (this.cancelSweep !== null || this.calls.size === 0) return
-    this.cancelSweep = this.deps.clock.after(this.options.retryMs / 4, () => {
-      this.cancelSweep = null
-      this.sweep()
-      this.sweepSoon()
-    })
-  }
-
-  private sweep(): void {
+  /** Whether anything still waits. */
+  private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const call of this.calls.values()) {
       if (call.deadline <= now)
         this.settle(call, () => call.reject(call.asked === null ? noLeader() : outcomeUnknown()))
       else if (call.asked === null) this.ask(call.requestId)
     }
+    return this.calls.size > 0
   }
 }
 

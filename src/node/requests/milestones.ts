@@ -3,6 +3,7 @@ import { Heap } from '../../lib/heap.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Caller } from '../../api/services.ts'
 import type { WaitingRoom } from './waiting-room.ts'
+import { Sweep } from './sweep.ts'
 
 interface Waiting {
   readonly value: number
@@ -23,7 +24,7 @@ export class Milestones {
   private readonly room: WaitingRoom
   private readonly current: () => number
   private readonly waiting = new Heap<Waiting>((one, other) => one.value < other.value)
-  private cancelSweep: (() => void) | null = null
+  private readonly sweep: Sweep
   private closed: RequestError | null = null
 
   /** `current`: the number as it is now. */
@@ -31,6 +32,7 @@ export class Milestones {
     this.clock = clock
     this.room = room
     this.current = current
+    this.sweep = new Sweep(clock, SWEEP_MS, () => this.sweepOnce())
   }
 
   /** How many wait. */
@@ -51,7 +53,7 @@ export class Milestones {
     return new Promise((resolve, reject) => {
       this.room.enter()
       this.waiting.push({ value, deadline: this.clock.now() + timeoutMs, caller, resolve, reject })
-      this.sweepSoon()
+      this.sweep.begin()
     })
   }
 
@@ -68,7 +70,7 @@ export class Milestones {
   /** Answers everybody who waits, and everybody who would have to from now on, with `error`. */
   close(error: RequestError): void {
     this.closed = error
-    this.cancelSweep?.()
+    this.sweep.stop()
     for (const { reject } of this.takeOut(() => false)) reject(error)
   }
 
@@ -78,14 +80,11 @@ export class Milestones {
     return gone
   }
 
-  private sweepSoon(): void {
-    if (this.cancelSweep !== null || this.waiting.size === 0) return
-    this.cancelSweep = this.clock.after(SWEEP_MS, () => {
-      this.cancelSweep = null
-      const now = this.clock.now()
-      const over = this.takeOut(({ deadline, caller }) => deadline > now && caller?.isGone !== true)
-      for (const { resolve } of over) resolve(false)
-      this.sweepSoon()
-    })
+  /** Whether anything still waits. */
+  private sweepOnce(): boolean {
+    const now = this.clock.now()
+    const over = this.takeOut(({ deadline, caller }) => deadline > now && caller?.isGone !== true)
+    for (const { resolve } of over) resolve(false)
+    return this.waiting.size > 0
   }
 }

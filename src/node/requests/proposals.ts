@@ -9,6 +9,7 @@ import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import type { Origin } from '../codec/entry.ts'
 import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
+import { Sweep } from './sweep.ts'
 
 export interface ProposalsOptions {
   readonly id: NodeId
@@ -80,7 +81,7 @@ export class Proposals {
   private numbers = 0
   private batchIds: number
   private flushing = false
-  private sweepCancel: (() => void) | null = null
+  private readonly sweep: Sweep
   private closed: RequestError | null = null
   /** The highest ballot of which an entry was applied here. */
   private appliedLeaderId: LeaderId | null = null
@@ -91,6 +92,7 @@ export class Proposals {
     this.deps = deps
     // A late refusal of a batch of an earlier life must not be taken for one of this: what it names would be proposed twice.
     this.batchIds = firstNumber(deps.random)
+    this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
     this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
   }
 
@@ -121,7 +123,7 @@ export class Proposals {
       this.bytes += command.length
       this.fresh.add(pending)
       this.flushSoon()
-      this.sweepSoon()
+      this.sweep.begin()
     })
   }
 
@@ -167,7 +169,7 @@ export class Proposals {
   /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where a leader may have it). */
   close(error: RequestError): void {
     this.closed = error
-    this.sweepCancel?.()
+    this.sweep.stop()
     this.abandon(error)
   }
 
@@ -315,16 +317,8 @@ export class Proposals {
     pending.reject(error)
   }
 
-  private sweepSoon(): void {
-    if (this.sweepCancel !== null || this.pending.size === 0) return
-    this.sweepCancel = this.deps.clock.after(SWEEP_MS, () => {
-      this.sweepCancel = null
-      this.sweep()
-      this.sweepSoon()
-    })
-  }
-
-  private sweep(): void {
+  /** Whether anything still waits. */
+  private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const pending of this.pending.values()) {
       // A client that is gone is told nothing, and a write that no leader has taken need not happen.
@@ -336,6 +330,7 @@ export class Proposals {
       if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)
     }
     if (this.isAnyWaiting) this.flushSoon()
+    return this.pending.size > 0
   }
 }
 

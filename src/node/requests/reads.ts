@@ -8,6 +8,7 @@ import { BEFORE_FIRST } from '../../raft/index.ts'
 import type { LeaderHint } from './proposals.ts'
 import type { Caller } from '../../api/services.ts'
 import type { WaitingRoom } from './waiting-room.ts'
+import { Sweep } from './sweep.ts'
 
 export interface ReadsOptions {
   readonly id: NodeId
@@ -69,7 +70,7 @@ export class Reads {
   private readIds: number
   private count = 0
   private flushing = false
-  private sweepCancel: (() => void) | null = null
+  private readonly sweep: Sweep
   private closed: RequestError | null = null
 
   constructor(options: ReadsOptions, deps: ReadsDependencies) {
@@ -77,6 +78,7 @@ export class Reads {
     this.deps = deps
     // A late answer to an earlier life of this process must not release a read of this one.
     this.readIds = firstNumber(deps.random)
+    this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
   }
 
   /** Resolves when a read of local state is linearizable. Rejects with `RequestError`: `no-leader`, `read-timeout`, `overloaded`. */
@@ -90,7 +92,7 @@ export class Reads {
       this.deps.room.enter()
       this.waiting.push({ deadline: this.deps.clock.now() + timeoutMs, caller, resolve, reject })
       this.flushSoon()
-      this.sweepSoon()
+      this.sweep.begin()
     })
   }
 
@@ -140,7 +142,7 @@ export class Reads {
 
   close(error: RequestError): void {
     this.closed = error
-    this.sweepCancel?.()
+    this.sweep.stop()
     this.abandon(error)
   }
 
@@ -228,16 +230,8 @@ export class Reads {
     this.waiting = [...round.members, ...this.waiting]
   }
 
-  private sweepSoon(): void {
-    if (this.sweepCancel !== null || this.count === 0) return
-    this.sweepCancel = this.deps.clock.after(SWEEP_MS, () => {
-      this.sweepCancel = null
-      this.sweep()
-      this.sweepSoon()
-    })
-  }
-
-  private sweep(): void {
+  /** Whether anything still waits. */
+  private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const round of this.rounds.values()) {
       if (now - round.askedAt >= this.options.retryMs) this.again(round)
@@ -249,6 +243,7 @@ export class Reads {
       this.ready = this.ready.filter(({ members }) => members.length > 0)
     }
     this.flush()
+    return this.count > 0
   }
 
   private expireIn({ members }: Round, now: number, code: 'no-leader' | 'read-timeout'): void {

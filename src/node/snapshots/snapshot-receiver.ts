@@ -60,10 +60,6 @@ export class SnapshotReceiver {
     this.deps = deps
   }
 
-  get receiving(): boolean {
-    return this.current !== null
-  }
-
   onSnapshot(source: SnapshotSource): void {
     this.receive(source).catch((error: unknown) => {
       this.deps.onFault(toError(error))
