@@ -123,6 +123,7 @@ export const InitializeAnswer = object({
   clusterId: Type.String(),
   logId: ref(LogIdView),
   membership: ref(MembershipView),
+  unanswered: Type.Array(object({ id: Type.Integer(), raft: Type.String(), detail: Type.String() })),
 })
 export type InitializeAnswer = Shape<typeof InitializeAnswer>
 

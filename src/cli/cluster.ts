@@ -4,7 +4,7 @@ import { failures } from '../lib/errors.ts'
 import { reachable, reachableOrigin } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
 import { serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
-import { formatFacts } from './table.ts'
+import { formatFacts, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 export interface InitializeOptions extends ConnectionOptions {
@@ -54,6 +54,11 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
     if (!('logId' in answer)) {
       const text = `cluster ${answer.clusterId} is formed of these members already\n`
       return terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
+    }
+    for (const { id, raft, detail } of answer.unanswered) {
+      terminal.printError(
+        `node ${id} did not answer at ${printable(raft)} (${printable(detail)}): start it; if the address is wrong, \`quorate cluster set-addresses ${id}\` corrects it\n`,
+      )
     }
     const text = `cluster ${answer.clusterId}\nvoters  ${describeConfigs(answer.membership.configs)}\n`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)

@@ -164,6 +164,7 @@ export class Node {
       transport,
       clock,
       hash: deps.hash,
+      logger: deps.logger,
       onMembership: () => this.connectMembers(replica),
       lostMembership: () => this.peers.lostMembership(),
       pledgeAgainst: (clusterId) => this.pledges.against(clusterId),
@@ -182,7 +183,7 @@ export class Node {
       status.onAutomation(this.automation)
     }
     const cluster = new Cluster({
-      id: options.id,
+      self: { id: options.id, ...options.addresses },
       replica,
       bootstrap,
       changes,

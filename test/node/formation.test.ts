@@ -585,6 +585,49 @@ t.test('members that cannot be reached do not stand in the way: they join when t
   await checkOneCluster(t, d, [1, 2, 3])
 })
 
+t.test('a member that does not answer is named everywhere, with what to do and how to start over', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  await c.start(1, 2)
+  const wrong = { ...specOf(2), raft: 'nowhere:1' }
+  const answer = await c.on(1).initialize([specOf(1), wrong], 'appended')
+  t.match(answer.unanswered, [{ id: 2, raft: 'nowhere:1', detail: String }])
+  t.equal(answer.unanswered.length, 1)
+  const said = /node 2 at nowhere:1.*set-addresses.*empty its data directory.*initialize again$/
+  t.ok(
+    c.lines.some(({ node, level, event }) => node === 1 && level === 'warn' && said.test(event)),
+    'the log says it',
+  )
+  const unformed = () =>
+    c
+      .on(1)
+      .status()
+      .warnings.find(({ code }) => code === 'unformed')
+  t.match(unformed()?.detail, said)
+  const again = await refused(c.on(1).initialize(specsOf([1, 2])), 'already-initialized')
+  t.match(again.message, /begun to form another cluster.*empty its data directory/)
+  await c.restart(1)
+  t.match(unformed()?.detail, said, 'also when it is started again')
+
+  // As it was said.
+  await c.at(1).crash()
+  c.at(1).wipe()
+  await c.start(1)
+  t.same((await c.on(1).initialize(specsOf([1, 2]))).unanswered, [])
+  await checkOneCluster(t, c, [1, 2])
+  t.equal(unformed(), undefined)
+
+  const d = new TestCluster(t, [1, 2, 3])
+  await d.start(1)
+  const late = await refused(d.on(1).initialize([specOf(1), wrong], 'committed', 2_000), 'no-leader')
+  t.match(late.message, /is initialized, but the commit did not come.*node 2 at nowhere:1.*empty its data directory/)
+  t.match(late.facts, { unanswered: [{ id: 2 }] })
+  const e = new TestCluster(t, [1, 2, 3])
+  await e.start(1, 2)
+  const formed = await e.on(1).initialize(specsOf([1, 2, 3]), 'committed')
+  t.match(formed.unanswered, [{ id: 3 }], 'a minority that is missing is named as well')
+  t.same(e.on(1).status().warnings, [], 'and no warning stays')
+})
+
 t.test('a node that others initialize knows nothing until the first word of a leader', async (t) => {
   const c = new TestCluster(t, [1, 2, 3])
   await c.start(1, 2, 3)

@@ -4,23 +4,34 @@ import { firstDouble } from '../../lib/first-double.ts'
 import { limits } from '../../limits.ts'
 import type { Pledge } from '../../ports/automation.ts'
 import type { NodeReport, Transport } from '../../ports/transport.ts'
-import { nodeId } from '../../raft/index.ts'
+import { nodeId, type Membership } from '../../raft/index.ts'
 import { clusterIdOf } from '../codec/cluster-id.ts'
-import type { NodeOptions } from '../options.ts'
+import type { Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
 import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
+import { isUnformed, START_OVER } from './unformed.ts'
 
 export interface BootstrapDependencies {
   readonly replica: Replica
   readonly transport: Transport
   readonly clock: { now(): number }
   readonly hash: (text: string) => string
+  readonly logger: Logger
   readonly onMembership: () => void
   /** What members of a cluster say of this node if it has lost the data that it had there; null otherwise. */
   readonly lostMembership: () => string | null
   /** What keeps this node from taking part in a cluster of this id. */
   readonly pledgeAgainst: (clusterId: string) => Pledge | null
+}
+
+type UnansweredMember = InitializeAnswer['unanswered'][number]
+
+/** What is about to be stored. */
+interface NewCluster {
+  readonly membership: Membership
+  readonly clusterId: string
+  readonly unanswered: readonly UnansweredMember[]
 }
 
 const PROBE_TIMEOUT_MS = 1_000
@@ -56,9 +67,10 @@ export class Bootstrap {
       const clusterId = clusterIdOf(membership, this.options.clusterToken, this.deps.hash)
       await this.checkCluster(clusterId, deadline)
       this.checkPledge(clusterId)
-      if (!agreed) await this.askPeers(listed, clusterId, Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2), false)
+      const askMs = Math.min(PROBE_TIMEOUT_MS, timeoutMs / 2)
+      const unanswered = agreed ? [] : await this.askPeers(listed, clusterId, askMs, false)
       await this.checkPristine(listed, deadline)
-      return await this.append(membership, clusterId, wait, deadline)
+      return await this.append({ membership, clusterId, unanswered }, wait, deadline)
     } finally {
       this.busy = false
     }
@@ -70,8 +82,7 @@ export class Bootstrap {
   }
 
   private async append(
-    membership: ReturnType<typeof membershipOfVoters>,
-    clusterId: string,
+    { membership, clusterId, unanswered }: NewCluster,
     wait: 'appended' | 'leader' | 'committed',
     deadline: number,
   ): Promise<InitializeAnswer> {
@@ -88,22 +99,30 @@ export class Bootstrap {
         'this node stopped, or its time was over, before its first entry was on disk; look at GET /cluster, and try again if it has no cluster',
       )
     }
-    const left = (): number => deadline - clock.now()
+    if (unanswered.length > 0) {
+      this.deps.logger.warn(
+        { clusterId, unanswered },
+        `formed a cluster, but ${describeUnanswered(unanswered)}: ${START_OVER}`,
+      )
+    }
     const { index } = outcome.logId
-    if (wait === 'leader') await this.waitFor('a leader', (view) => view.leader !== null, left())
-    if (wait === 'committed') await this.waitFor('the commit', (view) => view.committed >= index, left())
+    const isThere: Condition = wait === 'leader' ? (view) => view.leader !== null : (view) => view.committed >= index
+    if (wait !== 'appended' && !(await replica.conditions.until(isThere, deadline - clock.now())))
+      throw this.notInTime(wait === 'leader' ? 'a leader' : 'the commit', unanswered)
     return {
       clusterId,
       logId: logIdView(outcome.logId) ?? { term: 0, node: 0, index: 0 },
       membership: membershipView(membership),
+      unanswered,
     }
   }
 
-  private async waitFor(what: string, holds: Condition, timeoutMs: number): Promise<void> {
-    if (await this.deps.replica.conditions.until(holds, timeoutMs)) return
-    throw new RequestError(
+  private notInTime(missing: string, unanswered: readonly UnansweredMember[]): RequestError {
+    const who = unanswered.length === 0 ? '' : `; ${describeUnanswered(unanswered)}`
+    return new RequestError(
       'no-leader',
-      `this node is initialized, but ${what} did not come in time: start the other members, a majority of them has to be up`,
+      `this node is initialized, but ${missing} did not come in time${who}: a majority of the members has to be up. ${START_OVER}`,
+      { unanswered },
     )
   }
 
@@ -152,13 +171,18 @@ export class Bootstrap {
         'this node has begun to form or to join a cluster, and its disk has not taken that in time; try again',
       )
     }
+    const view = this.deps.replica.raft.view()
     const asked = JSON.stringify(membershipView(membershipOfVoters(listed)))
-    const isDone = asked === JSON.stringify(membershipView(this.deps.replica.raft.view().effective.membership))
+    const isDone = asked === JSON.stringify(membershipView(view.effective.membership))
+    const which = isDone ? 'a cluster of these very members' : 'a cluster'
+    const next = isDone
+      ? 'nothing is left to do'
+      : 'add nodes to that cluster, or start this one with an empty data directory'
     return new RequestError(
       'already-initialized',
-      isDone
-        ? 'this node belongs to a cluster of these very members already: nothing is left to do'
-        : 'this node belongs to a cluster already; add nodes to that cluster, or start this one with an empty data directory',
+      isUnformed(view)
+        ? `this node has begun to form ${isDone ? which : 'another cluster'}, and has met no leader of it yet. ${START_OVER}`
+        : `this node belongs to ${which} already: ${next}`,
       this.facts(),
     )
   }
@@ -200,23 +224,31 @@ export class Bootstrap {
     clusterId: string,
     timeoutMs: number,
     agreed: boolean,
-  ): Promise<void> {
+  ): Promise<readonly UnansweredMember[]> {
     const { raft } = this.options.addresses
     const asked = members.filter((member) => member.id !== this.options.id || member.raft !== raft)
-    await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs, agreed)))
+    const found = await Promise.all(asked.map((member) => this.askPeer(member, clusterId, timeoutMs, agreed)))
+    return found.filter((member) => member !== null)
   }
 
-  private async askPeer(member: MemberSpec, clusterId: string, timeoutMs: number, agreed: boolean): Promise<void> {
+  /** Gives the member when it could not be reached. */
+  private async askPeer(
+    member: MemberSpec,
+    clusterId: string,
+    timeoutMs: number,
+    agreed: boolean,
+  ): Promise<UnansweredMember | null> {
     const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
     if (outcome.kind === 'refused') {
       const { code, detail } = outcome.refusal
-      if (member.id === this.options.id && code === 'self') return
+      if (member.id === this.options.id && code === 'self') return null
       throw this.disagrees(member, detail, null)
     }
     if (outcome.kind === 'unreachable' && agreed)
       throw new RequestError('not-ready', `node ${member.id} does not answer at ${member.raft}: ${outcome.detail}`)
     // Who cannot be reached now will have to agree with a majority later.
-    if (outcome.kind === 'unreachable' && member.id !== this.options.id) return
+    if (outcome.kind === 'unreachable' && member.id !== this.options.id)
+      return { id: member.id, raft: member.raft, detail: outcome.detail }
     if (outcome.kind === 'unreachable') {
       throw new RequestError(
         'member-mismatch',
@@ -246,6 +278,7 @@ export class Bootstrap {
       throw this.disagrees(member, `node ${member.id} has agreed to form ${describePledge(pledge)}`, report)
     if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
       throw this.disagrees(member, `node ${member.id} does not propose this cluster any more`, report)
+    return null
   }
 
   private disagrees(member: MemberSpec, detail: string, report: NodeReport | null): RequestError {
@@ -255,6 +288,11 @@ export class Bootstrap {
       peerMembership: report === null ? null : membershipView(report.effective.membership),
     })
   }
+}
+
+function describeUnanswered(unanswered: readonly UnansweredMember[]): string {
+  const whom = unanswered.map(({ id, raft, detail }) => `node ${id} at ${raft} (${detail})`)
+  return `${whom.join(', ')} did not answer`
 }
 
 function describePledge({ clusterId, members }: Pledge): string {

@@ -5,7 +5,14 @@ import type { Logger } from '../options.ts'
 /** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
 export interface Warning {
   readonly code:
-    'wiped-voter' | 'foreign-cluster' | 'wrong-node' | 'wrong-address' | 'wrong-token' | 'removed' | 'unsound-peer'
+    | 'wiped-voter'
+    | 'foreign-cluster'
+    | 'wrong-node'
+    | 'wrong-address'
+    | 'wrong-token'
+    | 'removed'
+    | 'unsound-peer'
+    | 'unformed'
   readonly detail: string
 }
 

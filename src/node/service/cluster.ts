@@ -25,7 +25,7 @@ import type { Status } from './status.ts'
 import { logIdView, membershipAnswer } from '../membership/api-views.ts'
 
 export interface ClusterDependencies {
-  readonly id: number
+  readonly self: MemberSpec
   readonly replica: Replica
   readonly bootstrap: Bootstrap
   readonly changes: Changes
@@ -44,11 +44,14 @@ const LISTEN_MS = 10
 export class Cluster implements ClusterControl {
   /** The node that answers. */
   readonly id: number
+  /** The same as a member: with the addresses that it tells others. */
+  readonly self: MemberSpec
   private readonly deps: ClusterDependencies
 
   constructor(deps: ClusterDependencies) {
     this.deps = deps
-    this.id = deps.id
+    this.id = deps.self.id
+    this.self = deps.self
     const { leaderCalls } = deps.replica
     const { changes } = deps
     leaderCalls.handle(leaderRequests.changeVoters, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))

@@ -15,6 +15,8 @@ import {
   voteView,
   votersOfMembership,
 } from '../membership/api-views.ts'
+import { isUnformed, START_OVER } from '../membership/unformed.ts'
+import type { Warning } from '../peers/warnings.ts'
 
 type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
 
@@ -86,9 +88,19 @@ export class Status {
       nodes: this.members(view),
       failureTolerance: failureToleranceOf(view.effective.membership),
       digest: applier.digest,
-      warnings: this.peers.warnings,
+      warnings: isUnformed(view) ? [...this.peers.warnings, this.unformed(view)] : this.peers.warnings,
       ...(this.automation?.status() ?? MANUAL),
     }
+  }
+
+  private unformed({ effective }: RaftView): Warning {
+    const { id } = this.options
+    const { transport } = this.deps
+    const missing = [...effective.membership.nodes].filter(([other]) => other !== id && !transport.isConnected(other))
+    const names = missing.map(([other, { raft }]) => `node ${other} at ${raft}`).join(', ')
+    const who = names === '' ? 'all members are connected' : `not connected: ${names}`
+    const detail = `this node has begun to form a cluster, and has met no leader of it yet; ${who}. ${START_OVER}`
+    return { code: 'unformed', detail }
   }
 
   member(view: RaftView, id: NodeId): MemberStatus | null {
