@@ -30,6 +30,12 @@ export const limits = {
   diskBytesPerMsMin: 8 * 1024,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
+  /** Values in such a body, small and large ones: twice what the longest list of members has, and more. */
+  jsonBodyValuesMax: 1024,
+  /** Mistakes of one request that are named. */
+  issuesMax: 20,
+  /** Origins of `--api-origins`. */
+  apiOriginsMax: 32,
   membersMax: 64,
   /** The highest `--leader-priority`. */
   leaderPriorityMax: 100,

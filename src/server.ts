@@ -125,6 +125,7 @@ async function startNode(
       now: () => systemClock.now(),
       onUnexpected: (error, request) => logger.error({ err: error, ...request }, 'request failed unexpectedly'),
       onFatal: fault.resolve,
+      origins: config.apiOrigins,
       connections: { max: shares.httpConnections },
       onConnectionsRefused: (reason) => logger.warn(describeRefused(reason), 'connections of clients were not taken'),
     },

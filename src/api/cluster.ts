@@ -1,5 +1,4 @@
 import { Type } from 'typebox'
-import { HOST_PORT_PATTERN } from '../lib/host-port.ts'
 import { limits } from '../limits.ts'
 import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
 
@@ -13,29 +12,42 @@ export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description
 /** Host and port, nothing else: the node connects to what it is given. */
 const RaftAddress = Type.String({
   title: 'HOST:PORT',
-  pattern: `^${HOST_PORT_PATTERN}$`,
+  format: 'raft-address',
   examples: ['127.0.0.1:7101'],
-  description: '`host:port` for the peers.',
+  description: '`host:port` for the peers; a host that they can reach, so no wildcard such as `0.0.0.0`.',
 })
 const ApiAddress = Type.String({
   title: 'http://HOST:PORT',
-  pattern: `^https?://${HOST_PORT_PATTERN}$`,
+  format: 'api-address',
   examples: ['http://127.0.0.1:7001'],
   description: '`http://host:port` for clients, without a path.',
 })
 
+const addresses = { raft: RaftAddress, api: ApiAddress }
+/** On every object that has `addresses`. */
+const separate = { 'x-separate-listeners': true }
+
+/** A member in an example. The first example of a body is what `/docs` offers to send: it has what is required and no more. */
+function exampleOf(id: number) {
+  return { id, raft: `127.0.0.1:710${id}`, api: `http://127.0.0.1:700${id}` }
+}
+
 /** A node and where it is reached. */
-export const MemberSpec = object({ id: NodeId, raft: RaftAddress, api: ApiAddress })
+export const MemberSpec = object({ id: NodeId, ...addresses }, separate)
 export type MemberSpec = Shape<typeof MemberSpec>
 const NodeIds = Type.Array(NodeId, { maxItems: limits.membersMax, uniqueItems: true })
 
-export const InitializeBody = object({
-  members: Type.Array(MemberSpec, {
-    minItems: 1,
-    maxItems: limits.membersMax,
-    description: 'The voters; one of them is this node.',
-  }),
-})
+export const InitializeBody = object(
+  {
+    members: Type.Array(MemberSpec, {
+      minItems: 1,
+      maxItems: limits.membersMax,
+      'x-distinct': ['id', 'raft', 'api'],
+      description: 'The voters; one of them is this node.',
+    }),
+  },
+  { examples: [{ members: [exampleOf(1), exampleOf(2), exampleOf(3)] }] },
+)
 export type InitializeBody = Shape<typeof InitializeBody>
 
 const changeOptions = {
@@ -51,36 +63,46 @@ const changeOptions = {
   ),
 }
 
-export const SetVotersBody = object({ voters: NodeIds, ...changeOptions })
+export const SetVotersBody = object({ voters: NodeIds, ...changeOptions }, { examples: [{ voters: [1, 2, 3] }] })
 export type SetVotersBody = Shape<typeof SetVotersBody>
 
-export const PatchVotersBody = object({ add: Type.Optional(NodeIds), remove: Type.Optional(NodeIds), ...changeOptions })
+export const PatchVotersBody = object(
+  { add: Type.Optional(NodeIds), remove: Type.Optional(NodeIds), ...changeOptions },
+  { 'x-disjoint': ['add', 'remove'], examples: [{ add: [4] }, { remove: [3] }] },
+)
 export type PatchVotersBody = Shape<typeof PatchVotersBody>
 
-export const AddLearnerBody = object({
-  id: NodeId,
-  raft: RaftAddress,
-  api: ApiAddress,
-  wait: Type.Optional(Type.Boolean({ description: 'Answer only when the learner has caught up. Default: true.' })),
-})
+export const AddLearnerBody = object(
+  {
+    id: NodeId,
+    ...addresses,
+    wait: Type.Optional(Type.Boolean({ description: 'Answer only when the learner has caught up. Default: true.' })),
+  },
+  { ...separate, examples: [exampleOf(4)] },
+)
 export type AddLearnerBody = Shape<typeof AddLearnerBody>
 
-export const SetAddressesBody = object({
-  raft: RaftAddress,
-  api: ApiAddress,
-  force: Type.Optional(Type.Boolean({ description: 'Do not ask who answers at the new address. Default: false.' })),
-})
+export const SetAddressesBody = object(
+  {
+    ...addresses,
+    force: Type.Optional(Type.Boolean({ description: 'Do not ask who answers at the new address. Default: false.' })),
+  },
+  { ...separate, examples: [{ raft: exampleOf(4).raft, api: exampleOf(4).api }] },
+)
 export type SetAddressesBody = Shape<typeof SetAddressesBody>
 
-export const TransferBody = object({
-  id: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      maximum: nodeIdMax,
-      description: 'Who shall lead; absent: whoever is most up to date.',
-    }),
-  ),
-})
+export const TransferBody = object(
+  {
+    id: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: nodeIdMax,
+        description: 'Who shall lead; absent: whoever is most up to date.',
+      }),
+    ),
+  },
+  { examples: [{}, { id: 2 }] },
+)
 export type TransferBody = Shape<typeof TransferBody>
 
 const index = Type.Integer({ minimum: 0 })
@@ -115,7 +137,7 @@ const logIdOrNull = nullable(ref(LogIdView))
 
 export const MembershipAnswer = object(
   { membership: ref(MembershipView), logId: logIdOrNull, committed: Type.Boolean(), joint: Type.Boolean() },
-  'MembershipAnswer',
+  { $id: 'MembershipAnswer' },
 )
 export type MembershipAnswer = Shape<typeof MembershipAnswer>
 
@@ -123,7 +145,9 @@ export const InitializeAnswer = object({
   clusterId: Type.String(),
   logId: ref(LogIdView),
   membership: ref(MembershipView),
-  unanswered: Type.Array(object({ id: Type.Integer(), raft: Type.String(), detail: Type.String() })),
+  unanswered: Type.Array(object({ id: Type.Integer(), raft: Type.String(), detail: Type.String() }), {
+    description: 'Members that did not answer when the cluster was formed, and why not. Each joins once it is reached.',
+  }),
 })
 export type InitializeAnswer = Shape<typeof InitializeAnswer>
 

@@ -1,4 +1,4 @@
-import { Type, type Static, type TProperties, type TSchema } from 'typebox'
+import { Type, type Static, type TProperties, type TSchema, type TSchemaOptions } from 'typebox'
 import { assert } from '../lib/assert.ts'
 
 /** The values that a schema describes. Nobody changes one that was handed on. */
@@ -13,9 +13,9 @@ type Unchanging<Value> = Value extends readonly (infer Item)[]
 /** Members that are not named are refused. */
 export const closed = { additionalProperties: false }
 
-/** `$id`: its name in the OpenAPI document, if it is to have one. */
-export const object = <Properties extends TProperties>(properties: Properties, $id?: string) =>
-  Type.Object(properties, $id === undefined ? closed : { ...closed, $id })
+/** `$id` among the options: its name in the OpenAPI document, if it is to have one. */
+export const object = <Properties extends TProperties>(properties: Properties, options: TSchemaOptions = {}) =>
+  Type.Object(properties, { ...closed, ...options })
 
 export const nullable = <Schema extends TSchema>(schema: Schema, description?: string) =>
   Type.Union([schema, Type.Null()], description === undefined ? {} : { description })

@@ -104,6 +104,8 @@ export interface SnapshotStream {
 export interface ClusterControl {
   /** The node that answers. */
   readonly id: number
+  /** The same as a member: with the addresses that it tells others. */
+  readonly self: MemberSpec
   /** `members` null: this node alone, with its own advertised addresses. */
   initialize(
     members: readonly MemberSpec[] | null,

@@ -5,7 +5,7 @@ import { limits } from '../limits.ts'
 import { describeDuration, duration } from '../lib/duration.ts'
 import { describeSize, size } from '../lib/size.ts'
 import { formatHostPort, hostPort, overlap, reachable, reachableOrigin, type HostPort } from '../lib/host-port.ts'
-import { integer, oneOf, path, visibleText, type Mistake, type Setting } from './setting.ts'
+import { integer, oneOf, path, visibleText, webOrigins, type Mistake, type Setting } from './setting.ts'
 import type { Parsed } from '../lib/parsed.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -21,6 +21,8 @@ export interface Config extends AutomationConfig, LeadershipConfig {
   readonly apiAdvertise: string | null
   /** `host:port`. Null: where the node listens for its peers. */
   readonly raftAdvertise: string | null
+  /** Web pages of these may use the API: `https://ui.example`. */
+  readonly apiOrigins: readonly string[]
   readonly clusterToken: string
   readonly valueBytesMax: number
   readonly purgeEveryEntries: number
@@ -96,6 +98,15 @@ const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
     initial: null,
     required: false,
     parse: reachable,
+  },
+  apiOrigins: {
+    flag: 'api-origins',
+    placeholder: 'ORIGIN,...',
+    summary: 'web pages of these origins may use the API, beside those that the node serves itself',
+    allowed: `at most ${limits.apiOriginsMax}, with commas between them, such as https://ui.example,http://10.0.0.9:8080`,
+    initial: '',
+    required: false,
+    parse: webOrigins(limits.apiOriginsMax),
   },
   clusterToken: {
     flag: 'cluster-token',

@@ -51,3 +51,25 @@ export function visibleText(charactersMax: number): Parser<string> {
       : wrong(`has ${text.length} characters, more than ${charactersMax}`)
   }
 }
+
+/** Origins of web pages, with commas between them, in the notation of browsers; none: an empty list. */
+export function webOrigins(countMax: number): Parser<readonly string[]> {
+  return (text) => {
+    const given = text === '' ? [] : text.split(',').map((part) => part.trim())
+    if (given.length > countMax) return wrong(`names ${given.length} origins, more than ${countMax}`)
+    const origins: string[] = []
+    for (const one of given) {
+      const match = /^https?:\/\/([^/?#@\\\s*]+)\/?$/i.exec(one)
+      if (match === null || !URL.canParse(one)) return wrong(describeNoOrigin(one))
+      origins.push(new URL(one).origin)
+    }
+    return right(origins)
+  }
+}
+
+function describeNoOrigin(text: string): string {
+  if (text.includes('*')) return `names ${text}, which would let every page in: name each origin`
+  return text === 'null'
+    ? 'names null, which any page can be'
+    : `names ${text || 'nothing'}, which is no origin of a web page`
+}

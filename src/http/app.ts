@@ -18,6 +18,8 @@ import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
 import { RangeRequests } from './ranges/range-requests.ts'
 import { registerRangeRoutes } from './ranges/routes.ts'
+import { validatorOptions } from './protocol/body-validation.ts'
+import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import type { Services } from '../api/services.ts'
 import { StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 
@@ -27,6 +29,8 @@ export interface AppOptions extends FailureDependencies {
   /** Connections of clients that were not taken: so many, since there are too many, or one, for this reason of the system. */
   readonly onConnectionsRefused: (reason: number | Error) => void
   readonly connections?: Partial<ConnectionsOptions>
+  /** Origins of web pages that may use the API beside the node's own: `https://ui.example`. */
+  readonly origins?: readonly string[]
   /** Times of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
   /** How many bytes of answers are in memory at once. */
@@ -62,23 +66,14 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     exposeHeadRoutes: true,
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
-    // All errors of a body at once would make a small request with a large list expensive.
-    ajv: {
-      customOptions: {
-        coerceTypes: false,
-        removeAdditional: false,
-        useDefaults: false,
-        allErrors: false,
-        // With the schema that was broken, from which the message is made.
-        verbose: true,
-      },
-    },
+    ajv: { customOptions: validatorOptions },
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', leaveBody)
   const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)
+  guardAgainstOtherSites(app, options.origins ?? [])
   const slots = new StreamSlots(streamsMax(services.valueBytesMax))
 
   registerOpenapi(app, services.version)
@@ -95,7 +90,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   })
   void app.register(async (operating) => {
     registerOperatingRoutes(operating, services)
-    registerDocumentationRoutes(operating)
+    registerDocumentationRoutes(operating, services.cluster.self)
   })
   return app
 }

@@ -9,6 +9,7 @@ import type { QueryText } from './protocol/query.ts'
 import * as cluster from '../api/cluster.ts'
 import { RecordView } from '../api/keys.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
+import { forPage } from './protocol/page-document.ts'
 
 const components = [
   ProblemSchema,
@@ -74,12 +75,14 @@ function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodi
   return openapiObject
 }
 
-/** The document, and a page to read it and to try the operations on. */
-export function registerDocumentationRoutes(app: FastifyInstance): void {
+/** The document, and a page to read it and to try the operations on. `self`: the node as a member. */
+export function registerDocumentationRoutes(app: FastifyInstance, self: object): void {
   void app.register(swaggerUi, {
     routePrefix: '/docs',
     uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
     staticCSP: CONTENT_SECURITY_POLICY,
+    // A clone of the document.
+    transformSpecification: (document) => forPage(document, self),
   })
   let text: string | null = null
   app.get<{ Querystring: QueryText }>('/openapi.json', { config: { operation: openapi } }, (request, reply) => {

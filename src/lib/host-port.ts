@@ -53,18 +53,25 @@ export function reachableOrigin(text: string): Parsed<string> {
   return parsed.ok ? right(`http://${parsed.value}`) : parsed
 }
 
-const SCHEMA_PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
-
-/** What a schema can say of an address: a name or an address of a host, and a port where somebody can be reached. */
-export const HOST_PORT_PATTERN = `(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\\[[0-9A-Fa-f:.]{2,45}\\]):${SCHEMA_PORT}`
+/** Where clients reach a member: `http://host:port`, or `https` where something in front of the node speaks that. No path. */
+export function memberOrigin(text: string): Parsed<string> {
+  const [scheme] = /^https?:\/\//.exec(text) ?? []
+  if (scheme === undefined) return wrong('is not of the form http://HOST:PORT')
+  const parsed = reachable(text.slice(scheme.length))
+  return parsed.ok ? right(`${scheme}${parsed.value}`) : parsed
+}
 
 export function formatHostPort(address: HostPort): string {
   return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
 }
 
+/** In every notation that a resolver takes for "all addresses": `0x0` and `::ffff:0.0.0.0` are some. `host` is without brackets. */
 export function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || /^[0:]+$/.test(host)
+  const url = `http://${host.includes(':') ? `[${host}]` : host}/`
+  return URL.canParse(url) && wildcards.has(new URL(url).hostname)
 }
+
+const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '[::]', '[::ffff:0:0]'])
 
 /** Whether listening on both is bound to fail. */
 export function overlap(a: HostPort, b: HostPort): boolean {

@@ -67,7 +67,8 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     ['{"constructor": {"prototype": {}}}', 'body'],
     ['['.repeat(100_000), 'body'],
     [`${'['.repeat(50_000)}${']'.repeat(50_000)}`, 'body'],
-    [`{"members": ${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, 'body/members'],
+    [`{"members": ${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, 'body'],
+    [{ members: Array.from({ length: limits.jsonBodyValuesMax }, () => 0) }, 'body'],
   ]
   for (const [body, path] of cases) {
     const response = await send(api, 'POST', '/cluster/initialize', body)
@@ -86,11 +87,11 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
     [
       { members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] },
-      'body/members/0/raft must be HOST:PORT, such as 127.0.0.1:7101',
+      'body/members/0/raft is not of the form HOST:PORT; allowed is HOST:PORT, such as 127.0.0.1:7101',
     ],
     [
       { members: [{ ...member(1), api: '127.0.0.1:7001' }] },
-      'body/members/0/api must be http://HOST:PORT, such as http://127.0.0.1:7001',
+      'body/members/0/api is not of the form http://HOST:PORT; allowed is http://HOST:PORT, such as http://127.0.0.1:7001',
     ],
   ]
   for (const [body, detail] of worded) {
@@ -101,6 +102,97 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
   t.equal(api.services.cluster.calls.length, 0)
   t.equal((await send(api, 'POST', '/cluster/initialize', valid)).statusCode, 200)
   t.match((await send(api, 'POST', '/cluster/initialize', { members: [member(2)] })).statusCode, 409)
+})
+
+t.test('no route takes an address at which nobody can be reached, or one for clients and peers alike', async (t) => {
+  const api = await formed(t)
+  const calls = api.services.cluster.calls.length
+  const wildcards = [
+    '0.0.0.0',
+    '[::]',
+    '[0::0]',
+    '[0:0:0:0:0:0:0:0]',
+    '[::0.0.0.0]',
+    '[::ffff:0.0.0.0]',
+    '0x0',
+    '0x0.0',
+  ]
+  const { id, raft, api: origin } = member(4)
+  const bad: [address: { raft: string; api: string }, path: string, message: RegExp][] = [
+    ...wildcards.flatMap((host): typeof bad => [
+      [{ raft: `${host}:7104`, api: origin }, 'raft', /"all addresses" and reaches nobody; allowed is HOST:PORT/],
+      [{ raft, api: `http://${host}:7004` }, 'api', /"all addresses" and reaches nobody; allowed is http/],
+      [{ raft, api: `https://${host}:7004` }, 'api', /reaches nobody/],
+    ]),
+    [{ raft: '127.0.0.1:0', api: origin }, 'raft', /names port 0, where nobody can be reached/],
+    [{ raft: '1234:7104', api: origin }, 'raft', /names the host 1234, which is none/],
+    [{ raft: '127.0.0.1:99999', api: origin }, 'raft', /above 65535/],
+    [{ raft, api: `http://${raft}` }, 'api', /is the address in raft as well/],
+  ]
+  for (const [address, field, message] of bad) {
+    const requests: [Method, string, unknown, string][] = [
+      ['PUT', '/cluster/nodes/1', address, `body/${field}`],
+      ['POST', '/cluster/learners', { id, ...address }, `body/${field}`],
+      ['POST', '/cluster/initialize', { members: [member(1), { id, ...address }] }, `body/members/1/${field}`],
+    ]
+    for (const [method, url, body, path] of requests) {
+      const response = await send(api, method, url, body)
+      t.match(response.json(), { status: 400, issues: [{ path, message }] }, `${method} ${JSON.stringify(body)}`)
+    }
+  }
+  t.equal(api.services.cluster.calls.length, calls)
+})
+
+t.test('all mistakes of a request are named, within a bound', async (t) => {
+  const api = await openCheckedApi(t)
+  const bad = { members: [{ id: 0, raft: '0.0.0.0:1', api: 'x' }, { id: 2 }, { ...member(2), role: 'x' }], force: true }
+  const initialize = await send(api, 'POST', '/cluster/initialize', bad)
+  t.same(
+    initialize
+      .json()
+      .issues.map(({ path }: { path: string }) => path)
+      .sort(),
+    [
+      'body/force',
+      'body/members/0/api',
+      'body/members/0/id',
+      'body/members/0/raft',
+      'body/members/1',
+      'body/members/1',
+      'body/members/2/id',
+      'body/members/2/role',
+    ],
+  )
+  for (const { path, message } of initialize.json().issues) t.match(initialize.json().detail, `${path} ${message}`)
+  const cases: [Method, string, unknown, string[]][] = [
+    ['PATCH', '/cluster/membership', { add: [1, 2], remove: [2, 1], force: 'yes' }, ['add/0', 'add/1', 'force']],
+    ['PUT', '/cluster/membership', { voters: ['1', 0], retain: 1 }, ['retain', 'voters/0', 'voters/1']],
+    ['POST', '/cluster/learners', { id: '4', raft: 'x', wait: 1 }, ['', 'id', 'raft', 'wait']],
+    ['PUT', '/cluster/nodes/1', { raft: '[::]:1', api: '', force: 0 }, ['api', 'force', 'raft']],
+    ['POST', '/cluster/leader', { id: 0, to: 2 }, ['id', 'to']],
+  ]
+  for (const [method, url, body, places] of cases) {
+    const { issues } = (await send(api, method, url, body)).json() as { issues: { path: string }[] }
+    const paths = issues.map(({ path }) => path).sort()
+    t.same(
+      paths,
+      places.map((place) => (place === '' ? 'body' : `body/${place}`)),
+      `${method} ${url}`,
+    )
+  }
+  const query = (await api.inject('/kv?limit=0&reverse=maybe&what=1')).json() as { issues: { path: string }[] }
+  t.same(
+    query.issues.map(({ path }) => path),
+    ['query/limit', 'query/reverse', 'query/what'],
+  )
+
+  const many = {
+    members: Array.from({ length: limits.membersMax }, (_, at) => ({ id: -at, raft: `x${at}`, api: `y${at}` })),
+  }
+  const answer = (await send(api, 'POST', '/cluster/initialize', many)).json() as { issues: object[]; detail: string }
+  t.equal(answer.issues.length, limits.issuesMax)
+  t.match(answer.detail, new RegExp(`; and ${3 * limits.membersMax - limits.issuesMax} more$`))
+  t.equal(api.services.cluster.calls.length, 0)
 })
 
 t.test('bodies must be JSON, say so, and be small', async (t) => {
@@ -136,22 +228,126 @@ t.test('bodies must be JSON, say so, and be small', async (t) => {
   t.equal(typed.statusCode, 200)
 })
 
-t.test('pages of other sites get no cluster operation', async (t) => {
-  const api = await openCheckedApi(t)
-  const from = async (site: string) =>
-    api.inject({
-      method: 'POST',
-      url: '/cluster/initialize',
-      headers: { 'sec-fetch-site': site, origin: 'http://evil.example' },
-    })
-  for (const site of ['cross-site', 'same-site']) {
-    const response = await from(site)
-    t.equal(response.statusCode, 403, site)
-    t.equal(response.json().code, 'forbidden')
-    t.notOk('access-control-allow-origin' in response.headers)
+const changes: [Method | 'DELETE', string, unknown?][] = [
+  ['POST', '/cluster/initialize'],
+  ['POST', '/cluster/leader'],
+  ['POST', '/cluster/elections'],
+  ['POST', '/cluster/purge'],
+  ['POST', '/cluster/learners', member(4)],
+  ['DELETE', '/cluster/learners/4'],
+  ['PUT', '/cluster/nodes/1', { raft: '127.0.0.1:1', api: 'http://127.0.0.1:2' }],
+  ['PUT', '/cluster/membership', { voters: [1] }],
+  ['PATCH', '/cluster/membership', { remove: [2] }],
+  ['PUT', '/kv/key'],
+  ['PUT', '/kv?key=key'],
+  ['DELETE', '/kv/key'],
+  ['DELETE', '/kv?all=true'],
+]
+
+t.test('pages of other sites change nothing, whatever browsers say of them', async (t) => {
+  const api = await formed(t)
+  const { calls } = api.services.cluster
+  const before = calls.length
+  const host = 'node:7001'
+  const foreign: Record<string, string>[] = [
+    { host, origin: 'http://evil.example' },
+    { host, origin: 'null' },
+    { host, origin: '' },
+    { host, origin: 'http://node' },
+    { host, origin: 'http://node:7002' },
+    { host, origin: 'http://node:7001.evil.example' },
+    { host, origin: 'http://evil.example, http://node:7001' },
+    { host, origin: 'ftp://node:7001' },
+    { host, origin: 'http://evil.example', 'sec-fetch-site': 'same-origin' },
+    { host, 'sec-fetch-site': 'cross-site' },
+    { host, 'sec-fetch-site': 'same-site' },
+    { host, 'sec-fetch-mode': 'no-cors' },
+    { host, origin: 'http://node:7001', 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate' },
+  ]
+  for (const headers of foreign) {
+    for (const [method, url, body] of changes) {
+      const json = body === undefined ? {} : { payload: JSON.stringify(body) }
+      const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
+      const response = await api.inject({ method, url, ...json, headers: { ...headers, ...type } })
+      t.equal(response.statusCode, 403, `${method} ${url} ${JSON.stringify(headers)}`)
+      t.equal(response.json().code, 'forbidden')
+      t.notOk('access-control-allow-origin' in response.headers)
+    }
   }
-  t.equal(api.services.cluster.calls.length, 0)
-  t.equal((await from('same-origin')).statusCode, 200, 'the page that the node serves')
+  const { detail } = (
+    await api.inject({ method: 'PUT', url: '/kv/key', headers: { host, origin: 'http://evil.example' } })
+  ).json()
+  t.match(detail, /"http:\/\/evil\.example" may change nothing here, at "node:7001".*--api-origins/)
+  // What a form sends is no JSON, with a body or without, also from a browser that says nothing of where it comes from.
+  for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain']) {
+    for (const payload of ['', 'a=b']) {
+      const headers = { 'content-type': type }
+      const response = await api.inject({ method: 'POST', url: '/cluster/purge', payload, headers })
+      t.equal(response.statusCode, 415, `${type} ${payload}`)
+    }
+  }
+  t.equal(calls.length, before)
+  t.equal(api.services.keys.commands.length, 0)
+})
+
+t.test(
+  'pages of the node itself, of named origins, and clients that are no browsers change what they ask for',
+  async (t) => {
+    const welcome: [Record<string, string>, string[]?][] = [
+      [{}],
+      [{ host: 'node:7001', origin: 'http://node:7001' }],
+      [{ host: 'node', origin: 'http://node' }],
+      [{ host: 'node:80', origin: 'http://node' }],
+      [{ host: 'NODE', origin: 'https://node' }],
+      [{ host: '[::1]:7001', origin: 'http://[::1]:7001' }],
+      [
+        {
+          host: 'localhost:7001',
+          origin: 'http://localhost:7001',
+          'sec-fetch-site': 'same-origin',
+          'sec-fetch-mode': 'cors',
+        },
+      ],
+      [{ host: 'node:7001', origin: 'https://ui.example', 'sec-fetch-site': 'cross-site' }, ['https://ui.example']],
+    ]
+    for (const [headers, origins = []] of welcome) {
+      const api = await openCheckedApi(t, { origins })
+      for (const [method, url, body] of changes) {
+        const json = body === undefined ? {} : { payload: JSON.stringify(body) }
+        const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
+        const response = await api.inject({ method, url, ...json, headers: { ...headers, ...type } })
+        t.not(response.statusCode, 403, `${method} ${url} ${JSON.stringify(headers)}`)
+        const allowed = response.headers['access-control-allow-origin']
+        t.equal(allowed, origins[0], 'only a named origin is told that it is')
+      }
+      t.ok(api.services.cluster.calls.length > 5)
+    }
+  },
+)
+
+t.test('a browser that asks beforehand is answered for named origins alone', async (t) => {
+  const api = await openCheckedApi(t, { origins: ['https://ui.example'] })
+  const ask = async (origin: string) =>
+    api.app.inject({
+      method: 'OPTIONS',
+      url: '/kv/key',
+      headers: { origin, 'access-control-request-method': 'PUT', 'access-control-request-headers': 'if-match' },
+    })
+  const named = await ask('https://ui.example')
+  t.equal(named.statusCode, 204)
+  t.match(named.headers, {
+    'access-control-allow-origin': 'https://ui.example',
+    'access-control-allow-methods': /\bPUT\b.*\bDELETE\b/,
+    'access-control-allow-headers': /idempotency-key, if-match/,
+    vary: 'origin',
+  })
+  const other = await ask('https://evil.example')
+  t.equal(other.statusCode, 405)
+  t.notOk('access-control-allow-origin' in other.headers)
+  await api.inject({ method: 'PUT', url: '/kv/key', payload: 'x' })
+  const read = await api.inject({ url: '/kv/key', headers: { origin: 'https://ui.example' } })
+  t.equal(read.headers['access-control-allow-origin'], 'https://ui.example')
+  t.equal(read.headers['vary'], 'accept, origin', 'a cache keeps the answers apart')
 })
 
 t.test('GET /cluster answers in any state', async (t) => {
@@ -385,7 +581,16 @@ t.test('health checks tell by their status, and in words when asked', async (t) 
   })
   const verbose = await api.inject('/readyz?verbose')
   t.equal(verbose.statusCode, 503)
-  t.equal(verbose.json().detail, '[+]store ok\n[-]leader failed: none is known\nreadyz check failed')
+  t.match(verbose.headers, {
+    'content-type': 'text/plain; charset=utf-8',
+    'retry-after': '1',
+    'cache-control': 'no-store',
+  })
+  t.equal(
+    verbose.body,
+    '[+]store ok\n[-]leader failed: none is known\nreadyz check failed\n',
+    'text, as when it passes',
+  )
   const excluded = await api.inject('/readyz?verbose&exclude=leader')
   t.equal(excluded.statusCode, 200)
   t.match(excluded.body, '[+]leader excluded: ok')
@@ -432,6 +637,20 @@ t.test('metrics are those of the node, in the text format of Prometheus', async 
   t.ok(again.body.split('\n').includes('quorate_proposals_committed_total 30'), 'a counter is read, not summed up')
   for (const line of lines) t.match(line, /^$|^# (HELP|TYPE) |^[a-z0-9_]+(\{.*\})? \S+$/, line)
   t.equal((await api.inject('/metrics?x=1')).statusCode, 400)
+})
+
+t.test('the root says in a line what runs here and where to go on', async (t) => {
+  const api = await openCheckedApi(t)
+  const response = await api.inject('/')
+  t.match(response.body, /^\{[^\n]*\}\n$/)
+  const { links, ...rest } = response.json() as { links: Record<string, string> }
+  t.same(rest, { name: 'quorate', version: '0.1.0', node: 1 })
+  for (const path of Object.values(links)) {
+    const { statusCode } = await api.app.inject(path)
+    t.ok(statusCode < 400, `${path}: ${statusCode}`)
+  }
+  t.equal((await api.inject('/?x=1')).statusCode, 400)
+  t.equal((await api.inject({ method: 'POST', url: '/' })).statusCode, 405)
 })
 
 t.test('the version', async (t) => {

@@ -235,7 +235,7 @@ export class MemoryCluster implements ClusterControl {
     this.voters = voters.map(({ id }) => id).sort((a, b) => a - b)
     this.at = { term: 0, node: 0, index: 0 }
     this.known = this.self
-    return { clusterId: 'c-1', logId: this.at, membership: this.view() }
+    return { clusterId: 'c-1', logId: this.at, membership: this.view(), unanswered: [] }
   }
 
   status(): ClusterStatus {

@@ -84,7 +84,7 @@ export const campaign: Operation = {
   description: 'A pre-vote comes first, so a healthy leader is not disturbed.',
   query: noQuery.spec,
   answers: { 202: jsonAnswer('The node campaigns.', schemas.ElectionAnswer) },
-  errors: [...bodyErrors, 'not-initialized', 'not-ready', 'removed', 'shutting-down'],
+  errors: [...bodyErrors, 'not-initialized', 'no-transfer-target', 'not-ready', 'removed', 'shutting-down'],
 }
 
 export const snapshot: Operation = {

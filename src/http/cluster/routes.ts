@@ -1,13 +1,12 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { firstDouble } from '../../lib/first-double.ts'
 import { BYTES_TYPE, sendJson } from '../protocol/answer.ts'
 import { begun } from '../protocol/begun.ts'
 import * as operations from './operations.ts'
 import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
-import { invalidRequest, type QueryText } from '../protocol/query.ts'
+import type { QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { InitializeBody, MemberSpec, TransferBody } from '../../api/cluster.ts'
+import type { InitializeBody, TransferBody } from '../../api/cluster.ts'
 import type { ClusterControl } from '../../api/services.ts'
 import type { StreamSlots } from '../protocol/stream-slots.ts'
 import { bodyOf, configOf, refuseJsonBody } from '../protocol/json.ts'
@@ -25,7 +24,6 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
   app.post<WithBody<InitializeBody>>('/cluster/initialize', configOf(operations.initialize), async (request, reply) => {
     const { wait, timeout } = operations.initializeQuery.read(request.query.text)
     const members = bodyOf(request)?.members ?? null
-    if (members !== null) refuseDoubles(members)
     sendJson(reply, {}, JSON.stringify(await cluster.initialize(members, wait, timeout)))
   })
 
@@ -105,11 +103,4 @@ async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: S
     slot.release()
     throw error
   }
-}
-
-/** Two members with one id or one address: a list that nobody can have meant. */
-function refuseDoubles(members: readonly MemberSpec[]): void {
-  const double = firstDouble(members, ['id', 'raft', 'api'])
-  if (double !== null)
-    throw invalidRequest({ path: `body/members/${double.at}/${double.field}`, message: 'is used twice' })
 }

@@ -109,7 +109,7 @@ function recordHeaders(record: KeyRecord, context: AnswerContext): AnswerHeaders
   const headers = answerHeaders(context)
   headers['etag'] = etagOf(record.modRevision)
   headers['cache-control'] = 'no-cache'
-  headers['vary'] = 'accept'
+  headers['vary'] = 'accept, origin'
   headers['quorate-create-revision'] = record.createRevision
   headers['quorate-mod-revision'] = record.modRevision
   headers['quorate-version'] = record.version

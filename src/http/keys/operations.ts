@@ -24,11 +24,17 @@ const json = 'application/json'
 
 export const readErrors: readonly ErrorCode[] = ['invalid-key', 'future-revision', ...leaderErrors, 'read-timeout']
 
-const writeErrors: readonly ErrorCode[] = ['invalid-key', 'idempotency-key-reused', ...leaderErrors, 'outcome-unknown']
+const writeErrors: readonly ErrorCode[] = [
+  'forbidden',
+  'invalid-key',
+  'idempotency-key-reused',
+  ...leaderErrors,
+  'outcome-unknown',
+]
 
-export const keyParameter: QuerySpec = {
-  key: optionalKey('The key, for those that a path cannot carry (`.`, `..`, a doubled slash).'),
-}
+const oneKey = optionalKey('The key, for those that a path cannot carry (`.`, `..`, a doubled slash).')
+export const keyParameter: QuerySpec = { key: oneKey }
+const requiredKey: QuerySpec = { key: { ...oneKey, required: true } }
 
 const putAnswers = {
   200: {
@@ -76,7 +82,7 @@ export const putKeyByQuery: Operation = {
   id: 'putKeyByQuery',
   summary: 'Write a key that a path cannot carry',
   path: {},
-  query: { ...keyParameter, ...writeQuery.spec },
+  query: { ...requiredKey, ...writeQuery.spec },
 }
 
 export const getKey: Operation = {
@@ -101,7 +107,7 @@ export const headKeyByQuery: Operation = {
   id: 'headKeyByQuery',
   summary: 'The same for a key that a path cannot carry',
   path: {},
-  query: { ...keyParameter, ...getQuery.spec },
+  query: { ...requiredKey, ...getQuery.spec },
 }
 
 export const deleteKey: Operation = {

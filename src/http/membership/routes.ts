@@ -60,8 +60,6 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
       const { timeout, redirect } = leaderQuery.read(request.query.text)
       const ifMembershipAt = membershipCondition(request.headers)
       const { add = [], remove = [], retain = false, allowLagging = false, force = false } = request.body
-      const both = add.findIndex((id) => remove.includes(id))
-      if (both >= 0) throw invalidRequest({ path: `body/add/${both}`, message: 'is in remove as well' })
       if (add.length + remove.length === 0)
         throw invalidRequest({ path: 'body', message: 'neither adds nor removes anybody' })
       if (redirect && redirectToLeader(cluster, request, reply)) return

@@ -10,6 +10,30 @@ export const healthQuery = new QueryReader({
 
 const text = { 'text/plain': Type.String() }
 
+export const root: Operation = {
+  id: 'getRoot',
+  tag: 'operating',
+  summary: 'Where everything is',
+  query: {},
+  answers: {
+    200: {
+      description: 'What runs here, and paths to go on from.',
+      content: {
+        'application/json': Type.Object(
+          {
+            name: Type.String(),
+            version: Type.String(),
+            node: Type.Integer({ description: 'The node that answers.' }),
+            links: Type.Record(Type.String(), Type.String(), { description: 'Paths by what is there.' }),
+          },
+          { additionalProperties: false },
+        ),
+      },
+    },
+  },
+  errors: [],
+}
+
 export const livez: Operation = {
   id: 'getLiveness',
   tag: 'operating',
@@ -18,6 +42,7 @@ export const livez: Operation = {
   query: healthQuery.spec,
   answers: { 200: { description: 'It does.', content: text } },
   errors: ['not-ready'],
+  failures: { 503: text },
 }
 
 export const readyz: Operation = {
@@ -27,6 +52,7 @@ export const readyz: Operation = {
   query: healthQuery.spec,
   answers: { 200: { description: 'It does.', content: text } },
   errors: ['not-ready'],
+  failures: { 503: text },
 }
 
 export const metrics: Operation = {

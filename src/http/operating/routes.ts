@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { RequestError } from '../../lib/errors.ts'
+import { failures, RequestError } from '../../lib/errors.ts'
 import { sendJson } from '../protocol/answer.ts'
 import { noQuery } from '../protocol/queries.ts'
 import * as operations from './operations.ts'
-import { sendProblem } from '../protocol/problem.ts'
+import { sayWhenToRetry, sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'
 import type { HealthCheck, Services } from '../../api/services.ts'
 import { MetricsPage } from './metrics-page.ts'
@@ -14,7 +14,23 @@ interface Plain {
 
 /** What operators and their machines ask: health, metrics, version. */
 export function registerOperatingRoutes(app: FastifyInstance, services: Services): void {
-  const { health, version } = services
+  const { health, version, cluster } = services
+  const links = {
+    documentation: '/docs',
+    openapi: '/openapi.json',
+    keys: '/kv',
+    cluster: '/cluster',
+    live: '/livez',
+    ready: '/readyz',
+    metrics: '/metrics',
+    version: '/version',
+  }
+  const root = `${JSON.stringify({ name: 'quorate', version, node: cluster.id, links })}\n`
+  app.get<Plain>('/', { config: { operation: operations.root } }, (request, reply) => {
+    noQuery.read(request.query.text)
+    sendJson(reply, {}, root)
+  })
+
   app.get<Plain>('/livez', { config: { operation: operations.livez } }, (request, reply) => {
     sendHealth(reply, 'livez', health.live(), request.query.text)
   })
@@ -50,14 +66,18 @@ function sendHealth(reply: FastifyReply, name: string, checks: readonly HealthCh
   const considered = checks.filter((check) => !exclude.includes(check.name))
   const failed = considered.filter((check) => !check.ok)
   reply.header('cache-control', 'no-store')
-  const lines = checks.map((check) => lineOf(check, exclude.includes(check.name))).join('\n')
-  if (failed.length > 0) {
-    const summary = `failed: ${failed.map((check) => `${check.name} (${check.detail})`).join(', ')}`
-    const detail = verbose ? `${lines}\n${name} check failed` : summary
-    sendProblem(reply, new RequestError('not-ready', detail, { checks: considered }))
-    return
+  if (!verbose) {
+    if (failed.length === 0) return sendText(reply, 'ok\n')
+    const detail = `failed: ${failed.map((check) => `${check.name} (${check.detail})`).join(', ')}`
+    return void sendProblem(reply, new RequestError('not-ready', detail, { checks: considered }))
   }
-  const text = verbose ? `${lines}\n${name} check passed\n` : 'ok\n'
+  const lines = checks.map((check) => lineOf(check, exclude.includes(check.name)))
+  lines.push(`${name} check ${failed.length > 0 ? 'failed' : 'passed'}`)
+  if (failed.length > 0) sayWhenToRetry(reply.code(failures['not-ready'].status))
+  sendText(reply, `${lines.join('\n')}\n`)
+}
+
+function sendText(reply: FastifyReply, text: string): void {
   void reply.headers({ 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }).send(text)
 }
 

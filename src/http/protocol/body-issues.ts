@@ -1,3 +1,4 @@
+import { bodyFormats } from './body-validation.ts'
 import type { Issue } from './query.ts'
 
 /** What the validator says is wrong with a body. `parentSchema`: the schema that has the keyword. */
@@ -6,6 +7,8 @@ export interface BodyMistake {
   readonly instancePath: string
   readonly message?: string
   readonly params: Readonly<Record<string, unknown>>
+  /** What is there. */
+  readonly data?: unknown
   readonly parentSchema?: Readonly<Record<string, unknown>>
 }
 
@@ -26,7 +29,7 @@ export function issueOf(mistake: BodyMistake): Issue {
 }
 
 /** In words that follow the path. The validator's own speak of keywords and regular expressions. */
-function describe({ keyword, message = 'is invalid', params, parentSchema }: BodyMistake): string {
+function describe({ keyword, message = 'is invalid', params, parentSchema, data }: BodyMistake): string {
   switch (keyword) {
     case 'type':
       return `must be ${types[String(params['type'])] ?? String(params['type'])}`
@@ -42,17 +45,17 @@ function describe({ keyword, message = 'is invalid', params, parentSchema }: Bod
       return `must have at most ${String(params['limit'])} items`
     case 'uniqueItems':
       return `has the same at ${String(params['j'])} and at ${String(params['i'])}`
-    case 'pattern':
-      return describeNotation(parentSchema) ?? message
+    case 'format':
+      return describeFormat(String(params['format']), data, parentSchema) ?? message
     default:
       return message
   }
 }
 
-/** A schema with a pattern has the notation for people as its title. */
-function describeNotation(schema: BodyMistake['parentSchema']): string | null {
-  const title = schema?.['title']
-  if (typeof title !== 'string') return null
-  const examples = schema?.['examples']
-  return Array.isArray(examples) ? `must be ${title}, such as ${String(examples[0])}` : `must be ${title}`
+/** What the notation says of the text, and what is allowed: the title of the schema. */
+function describeFormat(format: string, data: unknown, schema: BodyMistake['parentSchema']): string | null {
+  const parsed = typeof data === 'string' ? bodyFormats[format]?.(data) : undefined
+  if (parsed === undefined || parsed.ok) return null
+  const [example] = (schema?.['examples'] ?? []) as readonly unknown[]
+  return `${parsed.wrong}; allowed is ${String(schema?.['title'])}, such as ${String(example)}`
 }

@@ -83,9 +83,7 @@ function clientError(error: FrameworkError): RequestError | null {
 }
 
 function bodyError(validation: NonNullable<FrameworkError['validation']>): RequestError {
-  const issues = validation.map(issueOf)
-  const [first = { path: 'body', message: 'is invalid' }] = issues
-  return new RequestError('invalid-request', `${first.path} ${first.message}`, { issues })
+  return invalidRequest(...validation.map(issueOf))
 }
 
 function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import { RequestError } from '../../lib/errors.ts'
+import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { readBody } from './body.ts'
 import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
+import { holdsAtMost } from './body-validation.ts'
 
 /** The options of a route with JSON bodies: what documents it is what validates it. */
 export function configOf(operation: Operation): RouteShorthandOptions {
@@ -19,9 +20,8 @@ export function bodyOf<Body>(request: { readonly body: Body; readonly validation
   return request.body
 }
 
-/** Bodies are JSON and say so, or are refused: a form on a web page cannot send that type to a node it finds. */
+/** Bodies are JSON and say so, or are refused: a form on a web page cannot send that type. */
 export function takeJsonBodies(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request) => refuseOtherSites(request))
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', (request, payload, done) => {
@@ -29,17 +29,17 @@ export function takeJsonBodies(app: FastifyInstance): void {
       if (error !== null) done(error)
       // Clients that always name the type send it with an empty body too.
       else if (body.length === 0) done(null, undefined)
-      else void parse(request, body.toString(), done)
+      else void parse(request, body.toString(), (refusal, json) => done(refusal ?? refusalOfSize(json), json))
     })
   })
 }
 
-/** A browser says where a request comes from. What another site asks of a node on its visitor's machine is not the visitor's wish. */
-function refuseOtherSites(request: FastifyRequest): void {
-  const site = request.headers['sec-fetch-site']
-  if (site === 'cross-site' || site === 'same-site') {
-    throw new RequestError('forbidden', 'cluster operations are not served to pages of other sites')
-  }
+/** All mistakes of a body are looked for, which takes its time with a body of very many small values. */
+function refusalOfSize(json: unknown): RequestError | null {
+  const most = limits.jsonBodyValuesMax
+  return holdsAtMost(json, most)
+    ? null
+    : invalidRequest({ path: 'body', message: `holds more than ${most} values, which no request here needs` })
 }
 
 /** For a `POST` that takes no body. */

@@ -37,6 +37,8 @@ export interface Operation {
   readonly answers: Readonly<Record<number, AnswerDoc>>
   /** Beside those that every operation can answer. */
   readonly errors: readonly ErrorCode[]
+  /** What failures may be answered with instead of a problem document, by status and media type. */
+  readonly failures?: Readonly<Record<number, Readonly<Record<string, TSchema>>>>
 }
 
 declare module 'fastify' {
@@ -67,7 +69,7 @@ export function documentationOf(operation: Operation): FastifySchema {
     ...(query === undefined ? {} : { querystring: Type.Object(querySchemas(query)) }),
     ...(headers === undefined ? {} : { headers: Type.Object(optional(headers)) }),
     ...(body === undefined ? {} : { body: bodySchema(body) }),
-    response: { ...answerSchemas(operation), ...errorSchemas([...new Set([...commonErrors, ...operation.errors])]) },
+    response: { ...answerSchemas(operation), ...errorSchemas(operation) },
   }
 }
 
@@ -76,11 +78,23 @@ function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TS
 }
 
 function querySchemas(query: QuerySpec): Record<string, TSchema> {
-  return optional(Object.fromEntries(Object.entries(query).map(([name, { schema }]) => [name, schema])))
+  return Object.fromEntries(
+    Object.entries(query).map(([name, { schema, required }]) => [
+      name,
+      required === true ? schema : Type.Optional(schema),
+    ]),
+  )
+}
+
+/** The first one is what the page at `/docs` offers to type in. */
+const valueBodies = {
+  'text/plain': Type.String({ description: 'The value, in UTF-8.', examples: ['hello'] }),
+  'application/octet-stream': Type.Unsafe({ type: 'string', format: 'binary', description: 'The bytes of the value.' }),
+  '*/*': Type.Unsafe({ description: 'The bytes of the value, which is stored without its type.' }),
 }
 
 function bodySchema(body: NonNullable<Operation['body']>): unknown {
-  return body === 'value' ? contentOf({ '*/*': Type.Unsafe({ description: 'The bytes of the value.' }) }) : body.schema
+  return body === 'value' ? contentOf(valueBodies) : body.schema
 }
 
 function contentOf(content: Readonly<Record<string, TSchema>>): { content: Record<string, { schema: TSchema }> } {
@@ -100,21 +114,23 @@ function answerSchemas({ answers }: Operation): Record<string, unknown> {
 }
 
 /** One answer a status, which names its codes. */
-function errorSchemas(codes: readonly ErrorCode[]): Record<string, unknown> {
+function errorSchemas({ errors, failures: others = {} }: Operation): Record<string, unknown> {
   const codesOf = new Map<number, ErrorCode[]>()
-  for (const code of codes) {
+  for (const code of new Set([...commonErrors, ...errors])) {
     const { status } = failures[code]
     codesOf.set(status, [...(codesOf.get(status) ?? []), code])
   }
-  return Object.fromEntries([...codesOf].map(([status, grouped]) => [String(status), errorSchema(status, grouped)]))
+  return Object.fromEntries(
+    [...codesOf].map(([status, grouped]) => [String(status), errorSchema(status, grouped, others[status] ?? {})]),
+  )
 }
 
-function errorSchema(status: number, codes: readonly ErrorCode[]): unknown {
+function errorSchema(status: number, codes: readonly ErrorCode[], others: Readonly<Record<string, TSchema>>): unknown {
   const code = Type.Unsafe<ErrorCode>({ type: 'string', enum: [...codes] })
   return {
     description: codes.map((name) => `\`${name}\`: ${failures[name].title}`).join('; '),
     ...(mustSayWhenToRetry(status) ? { headers: { 'Retry-After': Type.Integer({ description: 'Seconds.' }) } } : {}),
-    ...contentOf({ [PROBLEM_MEDIA_TYPE]: Type.Intersect([Type.Ref('Problem'), Type.Object({ code })]) }),
+    ...contentOf({ [PROBLEM_MEDIA_TYPE]: Type.Intersect([Type.Ref('Problem'), Type.Object({ code })]), ...others }),
   }
 }
 

@@ -59,6 +59,10 @@ export function problemAnswer(error: RequestError): {
 /** Answers with the problem. Headers that are already set stay, so that a failure after a read still tells its revision. */
 export function sendProblem(reply: FastifyReply, error: RequestError): FastifyReply {
   const problem = problemOf(error)
-  if (mustSayWhenToRetry(problem.status)) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  if (mustSayWhenToRetry(problem.status)) sayWhenToRetry(reply)
   return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem))
+}
+
+export function sayWhenToRetry(reply: FastifyReply): FastifyReply {
+  return reply.header('retry-after', RETRY_AFTER_SECONDS)
 }

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 
 /** One parameter of a query string: how its text is read, what it is when absent, and how it is documented. */
 export interface Parameter<T> {
@@ -7,6 +8,8 @@ export interface Parameter<T> {
   readonly parse: (text: string) => T
   readonly absent: T
   readonly schema: TSchema
+  /** For the document: the route refuses a request without it. */
+  readonly required?: true
 }
 
 /** The parameters that a route takes; any other is refused. */
@@ -27,8 +30,12 @@ export interface Issue {
   readonly message: string
 }
 
-export function invalidRequest(issue: Issue): RequestError {
-  return new RequestError('invalid-request', `${issue.path} ${issue.message}`, { issues: [issue] })
+/** At least one issue; more than `issuesMax` are counted. */
+export function invalidRequest(...found: readonly Issue[]): RequestError {
+  const issues = found.slice(0, limits.issuesMax)
+  const words = issues.map(({ path, message }) => `${path} ${message}`)
+  if (issues.length < found.length) words.push(`and ${found.length - issues.length} more`)
+  return new RequestError('invalid-request', words.join('; '), { issues })
 }
 
 export function invalidQuery(name: string, message: string): RequestError {
@@ -99,11 +106,18 @@ export class QueryReader<Spec extends QuerySpec> {
   from(values: RawQuery): Query<Spec> {
     if (values.size === 0) return this.absent
     const query: Record<string, unknown> = { ...this.absent }
+    const issues: Issue[] = []
     for (const [name, text] of values) {
+      const path = `query/${name}`
       const parameter = Object.hasOwn(this.spec, name) ? this.spec[name] : undefined
-      if (parameter === undefined) throw invalidQuery(name, `is unknown; known here: ${this.names()}`)
-      query[name] = parse(name, text, parameter)
+      if (parameter === undefined) issues.push({ path, message: `is unknown; known here: ${this.names()}` })
+      else {
+        const outcome = parse(text, parameter)
+        if (outcome instanceof ParameterError) issues.push({ path, message: outcome.message })
+        else query[name] = outcome
+      }
     }
+    if (issues.length > 0) throw invalidRequest(...issues)
     return query as Query<Spec>
   }
 
@@ -113,11 +127,11 @@ export class QueryReader<Spec extends QuerySpec> {
   }
 }
 
-function parse(name: string, text: string, parameter: Parameter<unknown>): unknown {
+function parse(text: string, parameter: Parameter<unknown>): unknown {
   try {
     return parameter.parse(text)
   } catch (error) {
-    if (error instanceof ParameterError) throw invalidQuery(name, error.message)
+    if (error instanceof ParameterError) return error
     throw error
   }
 }

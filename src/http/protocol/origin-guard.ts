@@ -1,0 +1,100 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { RequestError } from '../../lib/errors.ts'
+
+/** What a page of a named origin may send beside what every page may, and what of an answer it may read. */
+const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match'
+const ANSWER_HEADERS = [
+  'allow',
+  'content-disposition',
+  'etag',
+  'location',
+  'quorate-consistency',
+  'quorate-create-revision',
+  'quorate-leader',
+  'quorate-lease',
+  'quorate-mod-revision',
+  'quorate-revision',
+  'quorate-served-by',
+  'quorate-snapshot-index',
+  'quorate-snapshot-node',
+  'quorate-snapshot-term',
+  'quorate-version',
+  'retry-after',
+].join(', ')
+const METHODS = 'GET, HEAD, PUT, POST, PATCH, DELETE'
+const PREFLIGHT_SECONDS = 600
+
+/**
+ * Keeps web pages of others from changing anything. A browser that can reach a node sends it what any page asks for, and says in
+ * `Origin` whose page that is; clients that are no browsers send none. Pages that the node serves itself are let through, and those
+ * of the origins that were named, which get the answers that browsers ask for (CORS).
+ */
+export function guardAgainstOtherSites(app: FastifyInstance, named: readonly string[]): void {
+  const allowed = new Set(named)
+  app.addHook('onRequest', (request, reply, done) => {
+    const { origin } = request.headers
+    const isNamed = origin !== undefined && allowed.has(origin)
+    if (isNamed) {
+      void reply.headers({
+        'access-control-allow-origin': origin,
+        'access-control-expose-headers': ANSWER_HEADERS,
+        vary: 'origin',
+      })
+      if (isPreflight(request)) return void sendPreflight(reply)
+    } else if (!isSafe(request.method)) refuseOthers(request.raw)
+    done()
+  })
+}
+
+function isSafe(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+}
+
+function isPreflight({ method, headers }: FastifyRequest): boolean {
+  return method === 'OPTIONS' && headers['access-control-request-method'] !== undefined
+}
+
+function sendPreflight(reply: FastifyReply): FastifyReply {
+  return reply
+    .code(204)
+    .headers({
+      'access-control-allow-methods': METHODS,
+      'access-control-allow-headers': REQUEST_HEADERS,
+      'access-control-max-age': PREFLIGHT_SECONDS,
+    })
+    .send()
+}
+
+function refuseOthers({ headers }: IncomingMessage): void {
+  const { origin, host } = headers
+  if (origin !== undefined) {
+    if (isOwn(origin, host)) return refuseForms(headers)
+    throw new RequestError(
+      'forbidden',
+      `a page of ${JSON.stringify(origin.slice(0, 300))} may change nothing here, at ${JSON.stringify(host ?? '')}: ` +
+        'name its origin with --api-origins if it may',
+    )
+  }
+  const site = headers['sec-fetch-site']
+  if (site === 'cross-site' || site === 'same-site') {
+    throw new RequestError('forbidden', `a page of another site (Sec-Fetch-Site: ${site}) may change nothing here`)
+  }
+  refuseForms(headers)
+}
+
+/** What a form or a blind `fetch` sends is never what a page of the node sends. */
+function refuseForms(headers: IncomingMessage['headers']): void {
+  const mode = headers['sec-fetch-mode']
+  if (mode !== 'navigate' && mode !== 'no-cors') return
+  throw new RequestError('forbidden', `what a form of a page sends (Sec-Fetch-Mode: ${mode}) may change nothing here`)
+}
+
+/** Whether the page came from where its request goes. A port that goes without saying may be left out on either side. */
+function isOwn(origin: string, host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(origin)) return false
+  const page = new URL(origin)
+  if (page.protocol !== 'http:' && page.protocol !== 'https:') return false
+  const target = `${page.protocol}//${host}`
+  return URL.canParse(target) && new URL(target).host === page.host
+}

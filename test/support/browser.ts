@@ -1,0 +1,33 @@
+import { access, constants } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { chromium, type Browser } from 'playwright-core'
+import type { Owner } from './temporary-directory.ts'
+
+const names = ['chromium', 'chromium-browser', 'google-chrome']
+
+async function findExecutable(): Promise<string | null> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  for (const path of names.flatMap((name) => folders.map((folder) => join(folder, name)))) {
+    const isThere = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) return path
+  }
+  return null
+}
+
+/**
+ * A browser without a window, for which every name that ends in `.example` is this machine. Such a name is not `localhost`: pages
+ * under it are no secure contexts, as little as those of a server in a network. Null where no Chromium is installed.
+ */
+export async function openBrowser(owner: Owner): Promise<Browser | null> {
+  const executablePath = await findExecutable()
+  if (executablePath === null) return null
+  const args = ['--host-resolver-rules=MAP *.example 127.0.0.1', '--disable-dev-shm-usage']
+  // Its sandbox refuses root.
+  if (process.getuid?.() === 0) args.push('--no-sandbox')
+  const browser = await chromium.launch({ executablePath, args })
+  owner.teardown(async () => await browser.close())
+  return browser
+}
