@@ -17,6 +17,12 @@ export interface KeptValuesOptions {
   readonly rings: readonly KeptValueRing[]
 }
 
+interface Ring extends KeptValueRing {
+  readonly number: number
+  /** Values that it has taken so far; the next one goes to this slot, modulo their number. */
+  taken: number
+}
+
 /**
  * The previous values that belong to remembered answers and are too large to be kept with them.
  *
@@ -25,22 +31,21 @@ export interface KeptValuesOptions {
  * kept depends on the log alone, the same on every replica.
  */
 export class KeptValues {
-  private readonly options: KeptValuesOptions
-  /** Values that each ring has taken so far; the next one goes to this number, modulo the slots. */
-  private readonly taken: number[]
+  private readonly inlineBytesMax: number
+  private readonly rings: readonly Ring[]
 
   constructor(options: KeptValuesOptions, taken: readonly number[] | null) {
-    this.options = options
-    this.taken = options.rings.map((_, ring) => taken?.[ring] ?? 0)
+    this.inlineBytesMax = options.inlineBytesMax
+    this.rings = options.rings.map((ring, number) => ({ ...ring, number, taken: taken?.[number] ?? 0 }))
     assert(taken === null || taken.length === options.rings.length, 'the rings of kept values stay the same')
   }
 
   state(): readonly number[] {
-    return [...this.taken]
+    return this.rings.map(({ taken }) => taken)
   }
 
   isApart(value: Uint8Array): boolean {
-    return value.length > this.options.inlineBytesMax
+    return value.length > this.inlineBytesMax
   }
 
   /**
@@ -48,32 +53,28 @@ export class KeptValues {
    * in the same batch. Which slot it takes depends on how many of those do: one named here, or by one of those.
    */
   readsOf(name: string, before: number): RowKey[] {
-    const slots = this.options.rings.map((_, ring) => this.slotRow(ring, before))
-    return [keptValueRow(name), ...slots]
+    return [keptValueRow(name), ...this.rings.map((ring) => slotRow(ring, before))]
   }
 
   keep(name: string, value: Uint8Array, workspace: Workspace): void {
-    const ring = this.options.rings.findIndex(({ valueBytesMax }) => value.length <= valueBytesMax)
+    const ring = this.rings.find(({ valueBytesMax }) => value.length <= valueBytesMax)
     // Larger than any ring takes: it is forgotten at once.
-    if (ring === -1) return
-    const slot = this.slotRow(ring, 0)
+    if (ring === undefined) return
+    const slot = slotRow(ring, 0)
     const replaced = workspace.get(slot)
     if (replaced !== null) workspace.remove(keptValueRow(decodeIdempotentWriteName(replaced)))
     workspace.put(slot, encodeIdempotentWriteName(name))
     // A copy, so that the row does not keep alive the batch that the value arrived in.
     workspace.put(keptValueRow(name), Buffer.from(value))
-    this.taken[ring] = (this.taken[ring] ?? 0) + 1
+    ring.taken += 1
   }
 
   /** The value that was kept under `name`; null when another has taken its place. */
   find(name: string, workspace: Workspace): Uint8Array | null {
     return workspace.get(keptValueRow(name))
   }
+}
 
-  private slotRow(ring: number, ahead: number): RowKey {
-    const taken = this.taken[ring]
-    const slots = this.options.rings[ring]?.slots
-    assert(taken !== undefined && slots !== undefined, 'a ring is one of those that there are')
-    return keptValueSlotRow(ring, (taken + ahead) % slots)
-  }
+function slotRow({ number, taken, slots }: Ring, ahead: number): RowKey {
+  return keptValueSlotRow(number, (taken + ahead) % slots)
 }

@@ -201,7 +201,8 @@ export class KvMachine {
   private deleteRange(command: DeleteRangeCommand, revision: number, workspace: Workspace): FirstResult {
     const limit = this.rangeDeleteKeysMax
     const rows = this.rangesOf(command).flatMap(({ start, end }) => workspace.rowsIn(start, end))
-    if (rows.length > limit && !command.upToLimit) return this.refuseRange(rows)
+    const next = rows[limit]
+    if (next !== undefined && !command.upToLimit) return this.refuseRange(next, rows.length)
     const removed = rows.slice(0, limit)
     for (const row of removed) {
       workspace.remove(row)
@@ -212,14 +213,14 @@ export class KvMachine {
     this.digest.absorb(RANGE_DELETED)
     this.digest.absorbInteger(deleted)
     if (!command.upToLimit) return { type: 'deleted', revision: this.revision, deleted, previous: null }
-    const next = rows[limit]
     return { type: 'range-deleted', revision: this.revision, deleted, next: next === undefined ? null : keyOfRow(next) }
   }
 
-  private refuseRange(rows: readonly RowKey[]): FirstResult {
+  /** `excess`: the first row that is too many. */
+  private refuseRange(excess: RowKey, found: number): FirstResult {
     this.digest.absorb(RANGE_REFUSED)
-    this.digest.absorbText(rows.at(-1) ?? '')
-    return { type: 'range-too-large', limit: this.rangeDeleteKeysMax, found: rows.length }
+    this.digest.absorbText(excess)
+    return { type: 'range-too-large', limit: this.rangeDeleteKeysMax, found }
   }
 
   /** None when the bounds leave no key between them. One row more than may go tells whether any is left. */

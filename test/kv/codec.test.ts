@@ -17,6 +17,7 @@ import {
   keyToText,
   recordRange,
   recordRow,
+  stepName,
   rowBytes,
   rowFromBytes,
 } from '../../src/kv/index.ts'
@@ -420,6 +421,13 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     const spaced = Buffer.from(cut)
     spaced[spaced.indexOf('once')] = 0x20
     t.match(commandFault(spaced), /not visible ASCII/)
+    const unreadable = new Proxy(cut, {
+      get: (bytes, name) => {
+        if (name === 'length') throw new RangeError('out of reach')
+        return Reflect.get(bytes, name)
+      },
+    })
+    t.throws(() => commandFault(unreadable), /out of reach/, 'a failure of this build is no fault of the command')
   })
 
   const name = Buffer.from('once')
@@ -491,4 +499,11 @@ t.test('integers: big-endian, and zero beyond the end', async (t) => {
   t.equal(readU32(Uint8Array.from([255, 255, 255, 255]), 0), 0xffff_ffff, 'never negative')
   t.equal(readU64(bytes.subarray(1), 0), 0x02030405 * 2 ** 32 + 0x06070800)
   for (const read of [readU8, readU16, readU32, readU64]) t.equal(read(bytes, 8), 0)
+})
+
+t.test('steps of one request have names that no client can give', async (t) => {
+  t.equal(stepName('once', 0), 'once', 'the first is the request itself')
+  const later = { ...del('a'), idempotency: { key: stepName('once', 12), fingerprint: 7 } }
+  t.equal(later.idempotency.key, 'once 12')
+  t.same(decodeCommand(encodeCommand(later)), later)
 })

@@ -91,6 +91,10 @@ t.test('the bytes of replaced values are bounded, and a retry says when the valu
     t.same(Object.keys(sizes).map(previousOf), [10, null, 5_000, 60, 70, null])
     const again = store.one(named('b', put('b', '', { wantsPrevious: true })))
     t.match(again, { type: 'put', revision: 4, version: 2, previous: { modRevision: 3, version: 1 } })
+    store.one(put('g', 'v'.repeat(90)))
+    const deleted = store.one(named('g', del('g', { wantsPrevious: true })))
+    t.match(deleted, { type: 'deleted', deleted: 1, previous: { version: 1 } })
+    t.same(store.one(named('g', del('g', { wantsPrevious: true }))), deleted, 'a deletion has its value again too')
     for (let n = 0; n < 20; n++) {
       store.one(put('z', 'v'.repeat(n % 2 === 0 ? 80 : 800)))
       store.one(named(`z${n}`, del('z', { wantsPrevious: true })))

@@ -57,6 +57,26 @@ t.test('what no sound member says is told from what is only late', async (t) => 
       reason: /above the vote/,
     },
     {
+      what: 'a ballot of somebody else',
+      message: { type: 'vote-request', from: nodeId(2), to: one, vote: vote('4.3'), last: null, transfer: false },
+      reason: /owner of the vote/,
+    },
+    {
+      what: 'an acknowledgement to another leader',
+      message: {
+        type: 'append-response',
+        from: nodeId(2),
+        to: one,
+        vote: vote('4.3!'),
+        asked: vote('4.3!'),
+        session: 1,
+        sentAt: 1,
+        answeredAt: { life: 1, at: 1 },
+        outcome: { kind: 'matched', matched: logIndex(0) },
+      },
+      reason: /another leader/,
+    },
+    {
       what: 'a vote that is committed before it is given',
       message: { type: 'vote-request', from: nodeId(2), to: one, vote: vote('4.2!'), last: null, transfer: false },
       reason: /state/,
