@@ -4,6 +4,7 @@ import { limits } from '../limits.ts'
 import { duration } from '../lib/duration.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { inCommands } from './words.ts'
 
 type ClientFailure = ProblemError | ConnectionError
 
@@ -117,10 +118,10 @@ function describeFailure(error: ClientFailure): string {
   if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${hint}`
   const { code, issues } = error.problem
   const listed = Array.isArray(issues) ? issues.map(describeIssue).join('') : ''
-  return `quorate: ${printable(error.message)} (${printable(code)})\n${listed}${hint}`
+  return `quorate: ${printable(inCommands(error.message))} (${printable(code)})\n${listed}${hint}`
 }
 
 function describeIssue(issue: unknown): string {
   if (typeof issue !== 'object' || issue === null || !('path' in issue) || !('message' in issue)) return ''
-  return `  ${printable(String(issue.path))}: ${printable(String(issue.message))}\n`
+  return `  ${printable(String(issue.path))}: ${printable(inCommands(String(issue.message)))}\n`
 }

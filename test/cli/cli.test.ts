@@ -167,6 +167,38 @@ t.test('a server that is not there, or is something else', async (t) => {
   t.match(JSON.parse(torn.err), { code: 'unreachable', ambiguous: true }, 'a torn write may have taken effect')
 })
 
+t.test('what a node advises is said in the words of the command line, and left as it is in JSON', async (t) => {
+  let problem = { code: '', detail: '' }
+  const server = await listen(t, (_request, response) => {
+    const document = {
+      type: 'about:blank',
+      status: 503,
+      title: 'Refused',
+      retryable: false,
+      ambiguous: false,
+      ...problem,
+    }
+    response.writeHead(503, { 'content-type': 'application/problem+json' }).end(JSON.stringify(document))
+  })
+  const told = async (detail: string, code = 'no-leader'): Promise<string> => {
+    problem = { code, detail }
+    return (await runCli(['kv', 'get', 'a', '--server', server])).err
+  }
+  t.match(await told('try again, or read with ?consistency=stale'), /or read with --consistency stale \(/)
+  t.match(await told('counted 3 keys; allow more with timeout='), /allow more with --timeout \(/)
+  t.match(await told('in several changes with chunked=true', 'range-too-large'), /changes with --chunked \(/)
+  t.match(await told('wait, or set allowLagging', 'learner-lagging'), /or use --allow-lagging \(/)
+  t.match(await told('set force to do it anyway', 'quorum-at-risk'), /use --force to do it anyway/)
+  t.match(await told('look at GET /cluster/membership', 'outcome-unknown'), /look at `quorate cluster status` \(/)
+  t.match(
+    await told('POST /cluster/initialize, or add it to a cluster with POST /cluster/learners', 'not-initialized'),
+    /`quorate cluster initialize`, or add it to a cluster with `quorate cluster add-learner` \(/,
+  )
+  problem = { code: 'no-leader', detail: 'read with ?consistency=stale' }
+  const asJson = await runCli(['kv', 'get', 'a', '--json', '--server', server])
+  t.match(JSON.parse(asJson.err), problem)
+})
+
 t.test('what may have happened is said of a change, and never of a read', async (t) => {
   const may = /The change may or may not have taken effect, or may still do so: look before you repeat it\./
   const page = await listen(t, (_request, response) => void response.writeHead(200).end('<h1>It works!</h1>'))
