@@ -113,6 +113,9 @@ export const limits = {
   /** What unsound peers did is a warning for this long after the last time, and is logged at most this often. */
   complaintMsMax: 600_000,
   complaintLogIntervalMs: 10_000,
+  /** A refusal between two nodes for one reason is logged once in this time, with a count; and reasons of how many are kept in mind. */
+  refusalLogIntervalMs: 600_000,
+  refusalsKnownMax: 256,
 
   /** Proposals gathered into one log batch. */
   batchEntriesMax: 4096,

@@ -59,7 +59,7 @@ export class Replica {
     this.deps = deps
     this.peers = peers
     const life = deps.random.integer(0, 2 ** 32)
-    this.journal = new RaftJournal(deps.clock, deps.logger)
+    this.journal = new RaftJournal(deps.clock, deps.logger, () => this.isMember())
     this.conditions = new Conditions(deps.clock, () => this.raft.view())
     this.driver = this.makeDriver(startup, life)
     this.freshness = new Freshness({ life })
@@ -218,6 +218,11 @@ export class Replica {
         return this.onMembership(event)
       default:
     }
+  }
+
+  private isMember(): boolean {
+    const { configs, nodes } = this.raft.effectiveMembership.membership
+    return configs.length === 0 || nodes.has(this.options.id)
   }
 
   private onMembership({ committed, stored }: Extract<RaftEvent, { type: 'membership-changed' }>): void {

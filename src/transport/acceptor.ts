@@ -1,5 +1,6 @@
+import { Repeats } from '../lib/repeats.ts'
 import { limits as maxima } from '../limits.ts'
-import type { Hello, PeerMessage, TransportHandlers } from '../ports/transport.ts'
+import type { Hello, PeerMessage, Refusal, TransportHandlers } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import type { Channel, CloseReason } from './channel.ts'
 import { answerHello } from './handshake.ts'
@@ -32,6 +33,7 @@ export class Acceptor {
   private readonly messagesFrom = new Map<NodeId, Incoming>()
   private readonly budget: IncomingBudget
   private closed = false
+  private readonly refusals: Repeats
   private rejections = 0
   private rejectionLoggedAt = Number.NEGATIVE_INFINITY
 
@@ -44,6 +46,8 @@ export class Acceptor {
     this.context = dependencies.context
     this.handlers = dependencies.handlers
     this.onGreeted = dependencies.onGreeted
+    const { refusalLogIntervalMs: intervalMs, refusalsKnownMax: causesMax } = maxima
+    this.refusals = new Repeats({ intervalMs, causesMax }, () => this.context.clock.now())
     this.budget = new IncomingBudget(this.context.limits.incomingFramesBytesMax)
   }
 
@@ -132,7 +136,7 @@ export class Acceptor {
     channel.send({ type: 'hello-answer', answer })
     if (answer.kind === 'refused') {
       incoming.phase = 'leaving'
-      this.logRejection(channel, `${answer.refusal.code}: ${answer.refusal.detail}`, hello.from)
+      this.logRefusal(channel, hello.from, answer.refusal)
       return channel.closeGently(answer.refusal.detail)
     }
     if (hello.purpose === 'probe' || hello.from === 0) {
@@ -140,6 +144,7 @@ export class Acceptor {
       return channel.closeGently('the probe is answered')
     }
     incoming.peer = hello.from
+    this.refusals.forget(`${hello.from} `)
     if (hello.purpose === 'snapshot') return this.awaitSnapshot(incoming)
     channel.acceptFrames(maxima.frameBytesMax)
     incoming.phase = 'messages'
@@ -240,12 +245,22 @@ export class Acceptor {
     }
   }
 
+  /** A node that is refused calls again and again: what was told of it once is counted. */
+  private logRefusal(channel: Channel, peer: NodeId | 0, { code, detail }: Refusal): void {
+    if (this.isLogFull || this.refusals.add(`${peer} ${code}`) !== null)
+      this.logRejection(channel, `${code}: ${detail}`, peer)
+    else this.rejections += 1
+  }
+
+  private get isLogFull(): boolean {
+    return this.context.clock.now() - this.rejectionLoggedAt < REJECTION_LOG_INTERVAL_MS
+  }
+
   private logRejection(channel: Channel, detail: string, peer: NodeId | 0): void {
-    const now = this.context.clock.now()
     this.rejections += 1
-    if (now - this.rejectionLoggedAt < REJECTION_LOG_INTERVAL_MS) return
+    if (this.isLogFull) return
     const rejections = this.rejections
-    this.rejectionLoggedAt = now
+    this.rejectionLoggedAt = this.context.clock.now()
     this.rejections = 0
     this.context.logger.warn({ remote: channel.remote, peer, detail, rejections }, 'peer-connection-rejected')
   }

@@ -45,7 +45,6 @@ export class PeerLink {
   private pingSentAt = 0
   private pingAnswered = true
   private roundTrip = new RoundTrip()
-  private lastRefusal: Refusal['code'] | null = null
 
   constructor(
     options: { readonly peer: NodeId; readonly address: string },
@@ -143,7 +142,6 @@ export class PeerLink {
   private onStanding(channel: Channel): void {
     this.channel = channel
     this.channels.add(channel)
-    this.lastRefusal = null
     this.roundTrip = new RoundTrip()
     this.pingAnswered = true
     channel.listen({
@@ -188,10 +186,6 @@ export class PeerLink {
   }
 
   private onRefused(refusal: Refusal, by: 'peer' | 'us'): void {
-    if (refusal.code !== this.lastRefusal) {
-      this.lastRefusal = refusal.code
-      this.context.logger.warn({ peer: this.peer, address: this.address, ...refusal }, 'peer-refused')
-    }
     this.retryLater(refusal.detail)
     this.handlers.onRefused(this.peer, refusal, by)
   }

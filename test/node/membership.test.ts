@@ -296,6 +296,8 @@ t.test('requests under way on a node that is removed are answered at once', asyn
     await Promise.all(writing)
     stopped = true
     await refused(c.on(id).get('w0/0', { timeoutMs: 20_000 }), 'removed')
+    const logged = c.lines.filter(({ node, event }) => node === id && event === 'state changed').at(-1)
+    t.match(logged?.facts, { state: 'removed' }, 'its log calls that by the name that GET /cluster has for it')
   }
 })
 
@@ -322,6 +324,8 @@ t.test('removing the leader: it hands over, steps down and shows it; the gap is 
     t.ok(gapMs < 200, `no write took longer than ${Math.round(gapMs)} ms`)
     if (retain) {
       await c.until('it is a learner', () => c.on(leader).status().node.state === 'learner')
+      const logged = c.lines.filter(({ node, event }) => node === leader && event === 'state changed').at(-1)
+      t.match(logged?.facts, { state: 'learner' })
       t.equal(await c.on(leader).get('a'), await c.on(followers[0] ?? 0).get('a'))
     } else {
       await c.until('it shows that it was removed', () => c.on(leader).status().node.state === 'removed')
@@ -565,6 +569,21 @@ t.test('a wiped voter is refused and shown until it has been removed and added a
       .warnings.some(({ code }) => code === 'wiped-voter'),
   )
   t.equal(c.on(wiped).status().lastLogId, null)
+  const told = (): string[] =>
+    c.lines
+      .filter(({ event }) => /refused|warning/.test(event))
+      .map(({ node, event, facts }) => {
+        const { peer, code, detail } = facts as {
+          readonly peer?: number
+          readonly code: string
+          readonly detail: string
+        }
+        return `${node}: ${event} ${peer ?? detail} ${code}`
+      })
+  const before = told()
+  await c.pass(10_000)
+  t.same(told(), before, 'it is told once, though it is refused again and again')
+  t.same(before, [...new Set(before)], 'and nothing twice')
   const alone = await refused(c.on(wiped).initialize(null), 'peer-disagrees')
   t.match(
     alone.message,

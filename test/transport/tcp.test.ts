@@ -213,6 +213,22 @@ t.test('bytes from strangers', async (t) => {
     t.match(nameless.frames[0], { answer: { kind: 'refused', refusal: { code: 'bad-hello' } } })
   })
 
+  t.test('a node that is refused again and again is told of once, and then counted', async (t) => {
+    const { transport, node, logger } = await startNode(t)
+    node.refusal = { code: 'wrong-incarnation', detail: 'node 2 has lost its data' }
+    const call = async (): Promise<void> => {
+      const caller = callAt(t, transport.address)
+      caller.say(helloOf('messages'))
+      await until('it is refused', () => caller.frames.length === 1)
+    }
+    await call()
+    const since = performance.now()
+    // Longer than any other line about connections is held back.
+    for (let calls = 0; calls < 3 || performance.now() - since < 1_200; calls++) await call()
+    t.match(logger.of('peer-connection-rejected'), [{ peer: two, detail: /lost its data/, rejections: 1 }])
+    t.equal(logger.of('peer-connection-rejected').length, 1)
+  })
+
   t.test('strangers in masses neither lock peers out nor fill the log', async (t) => {
     const { transport, node, logger } = await startNode(t, { peerConnectionsMax: 8 })
     const peer = callAt(t, transport.address)

@@ -15,10 +15,13 @@ export class RaftJournal {
   ledSince = -Infinity
   private readonly clock: Clock
   private readonly logger: Logger
+  private readonly isMember: () => boolean
 
-  constructor(clock: Clock, logger: Logger) {
+  /** `isMember`: false when there is a membership, and this node is not in it. */
+  constructor(clock: Clock, logger: Logger, isMember: () => boolean) {
     this.clock = clock
     this.logger = logger
+    this.isMember = isMember
   }
 
   record(event: RaftEvent): void {
@@ -34,7 +37,11 @@ export class RaftJournal {
         return logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
       case 'state-changed':
         if (event.state === 'leader') this.ledSince = this.clock.now()
-        return logger.info({ state: event.state, term: event.vote.leaderId.term }, 'state changed')
+        // To the core a node that votes nowhere is a learner, wherever it belongs.
+        return logger.info(
+          { state: this.isMember() ? event.state : 'removed', term: event.vote.leaderId.term },
+          'state changed',
+        )
       case 'membership-changed': {
         const { configs, nodes } = event.stored.membership
         return logger.info({ configs, nodes: [...nodes.keys()], committed: event.committed }, 'membership changed')

@@ -8,6 +8,7 @@ import { Incarnations } from './incarnations.ts'
 import { Leavers } from './leavers.ts'
 import type { Logger, PeerRegister } from '../options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
+import { RefusalLog } from './refusal-log.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { DialAddresses } from './dial-addresses.ts'
 import { Standings, type Introduction } from './standing.ts'
@@ -72,6 +73,7 @@ export class Peers {
   private readonly dials: DialAddresses
   private readonly warned: Warnings
   private readonly complaints: Complaints
+  private readonly refusals: RefusalLog
   private readonly attestations: IncarnationAttestations
   private readonly standings: Standings
   readonly whereabouts: Whereabouts
@@ -82,6 +84,7 @@ export class Peers {
     this.deps = deps
     this.warned = new Warnings(deps.logger)
     this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
+    this.refusals = new RefusalLog(() => deps.clock.now(), deps.logger)
     this.whereabouts = new Whereabouts({
       warned: this.warned,
       isThere: (id) => id === options.id || deps.transport.isConnected(id),
@@ -223,13 +226,8 @@ export class Peers {
   /** Where a peer is dialled, somebody refused us, or was refused. What a peer says of us an operator should know. */
   onRefused(peer: NodeId, refused: Refusal, by: 'peer' | 'us'): void {
     const { code, detail } = refused
-    // A node that was added just now may call before those whom it calls have read of it: that mends itself.
-    const level = code === 'stranger' ? 'debug' : 'warn'
-    this.deps.logger[level]({ peer, code, detail }, by === 'peer' ? 'refused by peer' : 'peer refused')
-    if (by === 'peer' && code === 'wrong-incarnation')
-      this.warned.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
-    if (by === 'peer' && code === 'wrong-cluster')
-      this.warned.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
+    this.refusals.add(peer, refused, by)
+    if (by === 'peer') this.warned.onRefusedBy(peer, refused)
     if (code !== 'wrong-node') return
     this.warned.raise('wrong-node', String(peer), detail)
     if (this.dials.onFailed(peer)) this.connect()
@@ -243,6 +241,8 @@ export class Peers {
   }
 
   onConnected(peer: NodeId): void {
+    this.refusals.over(peer, 'both')
+    this.warned.clearBy(peer)
     this.dials.onConnected(peer)
   }
 
@@ -340,6 +340,7 @@ export class Peers {
     if (clusterId === null) this.clusterIds.delete(id)
     else this.clusterIds.set(id, clusterId)
     this.warned.clearOf(id)
+    this.refusals.over(id, 'us')
     if (this.listed.has(id)) this.incarnations.settle(id)
   }
 
@@ -358,6 +359,7 @@ export class Peers {
   /** What was said of a member is not true of one that left: an operator has done what was asked for, or something else. */
   private leave(id: NodeId, raft: string): void {
     this.warned.clearOf(id)
+    this.warned.clearBy(id)
     if (id !== this.options.id) this.leavers.add(id, raft)
   }
 

@@ -1,4 +1,5 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
+import type { Refusal } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
@@ -45,16 +46,28 @@ export class Warnings {
     this.logger.warn({ code, detail }, 'warning')
   }
 
+  /** What a peer says of this node. */
+  onRefusedBy(peer: NodeId, { code, detail }: Refusal): void {
+    if (code === 'wrong-incarnation') this.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
+    if (code === 'wrong-cluster') this.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
+  }
+
   clear(code: Warning['code'], about: string): void {
     this.current.delete(`${code} ${about}`)
   }
 
   /** Node `id` is who it should be, or concerns nobody any more. */
   clearOf(id: NodeId): void {
-    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) {
-      this.clear(code, String(id))
-      this.clear(code, `self-${id}`)
-    }
+    this.clearAll(String(id))
+  }
+
+  /** Node `id` takes this node for who it should be, or has no say any more. */
+  clearBy(id: NodeId): void {
+    this.clearAll(`self-${id}`)
+  }
+
+  private clearAll(about: string): void {
+    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) this.clear(code, about)
   }
 }
 
