@@ -189,13 +189,25 @@ export class LivenessPhase {
     return Math.max(0, ...this.members(ledger).map(({ view }) => view?.vote.leaderId.term ?? 0))
   }
 
-  /** Whether a majority needs a voter, made one by force, that has to be sent the whole state before it can hold any entry. */
+  /**
+   * Whether no majority can be had without a voter that has to be sent the whole state before it can hold any entry: one that was made
+   * a voter by force, or that was away, while what is broken now keeps the leaders that could be from one of the others.
+   */
   private awaitsState({ effective, purged }: RaftView): boolean {
-    const canAppend = (id: number): boolean => {
-      const last = this.deps.machines.find((machine) => machine.id === id)?.view?.last?.index ?? -1
-      return last >= (purged?.index ?? -1)
-    }
-    return !effective.membership.configs.every((config) => isQuorum(config, canAppend))
+    const { machines, network } = this.deps
+    const able = machines.filter(
+      ({ view, process }) => process?.paused === false && (view?.last?.index ?? -1) >= (purged?.index ?? -1),
+    )
+    return !able.some((leader) =>
+      effective.membership.configs.every((config) =>
+        isQuorum(config, (id) =>
+          able.some(
+            (machine) =>
+              machine.id === id && !network.links.isCut(leader.id, id) && !network.links.isCut(id, leader.id),
+          ),
+        ),
+      ),
+    )
   }
 
   private leaderOf(ledger: Ledger): Machine | null {

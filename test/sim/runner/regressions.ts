@@ -92,4 +92,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found: 'a leader that was replaced while it opened the state offered entries of its successor under its own ballot',
   },
   { seed: 40315, found: 'a failed flush that a purge had asked for did not stop the node' },
+  {
+    seed: 512077076,
+    found:
+      'the bound for progress took a voter for able whose answers could not reach the leader, while the other one awaited the state',
+  },
 ]
