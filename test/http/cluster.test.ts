@@ -1,7 +1,12 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const member = (id: number) => ({ id, raft: `127.0.0.1:710${id}`, api: `http://127.0.0.1:700${id}` })
 type Method = 'POST' | 'PUT' | 'PATCH'
@@ -631,7 +636,7 @@ t.test('metrics are those of the node, in the text format of Prometheus', async 
     lines.some((line) => line.startsWith('quorate_peer_matched_index{')),
     'what is not known is left out',
   )
-  t.match(response.body, /^quorate_event_loop_delay_seconds\{quantile="0\.99"\} \d/m)
+  t.match(response.body, /^quorate_event_loop_delay_seconds\{quantile="0\.99"\} (?:\d|NaN$)/m)
   t.match(response.body, /^process_resident_memory_bytes \d/m)
   const again = await api.inject('/metrics')
   t.ok(again.body.split('\n').includes('quorate_proposals_committed_total 30'), 'a counter is read, not summed up')
@@ -651,6 +656,69 @@ t.test('the root says in a line what runs here and where to go on', async (t) =>
   }
   t.equal((await api.inject('/?x=1')).statusCode, 400)
   t.equal((await api.inject({ method: 'POST', url: '/' })).statusCode, 405)
+})
+
+t.test('a summary of the event loop: quantiles since the last reading, sum and count since the start', async (t) => {
+  const api = await openCheckedApi(t)
+  const read = async (name: string): Promise<number> => {
+    const { body } = await api.inject('/metrics')
+    const line = body.split('\n').find((one) => one.startsWith(`quorate_event_loop_delay_seconds${name} `))
+    return Number(line?.split(' ')[1])
+  }
+  t.match((await api.inject('/metrics')).body, '# TYPE quorate_event_loop_delay_seconds summary')
+  const ticks = async (enough: number): Promise<number> => {
+    for (;;) {
+      const count = await read('_count')
+      if (count >= enough) return count
+      // The sampler needs two ticks of 10 ms after a reading for its first sample.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  const before = await ticks(3)
+  t.ok((await ticks(before + 3)) > before, 'a reading takes nothing from the next one')
+  t.ok((await read('_sum')) >= 0)
+})
+
+/** What `promtool` says of `input`, and null where it is not installed. */
+function promtool(words: readonly string[], input: string): string | null {
+  const { error, status, stdout, stderr } = spawnSync('promtool', words, { input, encoding: 'utf8' })
+  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return null
+  return status === 0 ? stderr : `exit code ${status}: ${stdout}${stderr}`
+}
+
+t.test('promtool has nothing to say against names, types and labels of the metrics', async (t) => {
+  const api = await openCheckedApi(t)
+  const { body } = await api.inject('/metrics')
+  const said = promtool(['check', 'metrics'], body)
+  if (said === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(said, '')
+  t.not(promtool(['check', 'metrics'], body.replace(/ summary$/m, ' gauge')), '', 'it would complain')
+})
+
+t.test('docs/METRICS.md lists every metric with its type, and its alarms are of these', async (t) => {
+  const api = await openCheckedApi(t)
+  const { body } = await api.inject('/metrics')
+  const served = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`)
+  const text = readFileSync(new URL('../../docs/METRICS.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `([a-z0-9_]+)` +\| (gauge|counter|histogram|summary) +\|/gm)]
+  const listed = rows.map(([, name, type]) => `${name} ${type}`)
+  t.ok(served.length > 50)
+  // Only what needs /proc may be missing, and only where there is none.
+  const missing = process.platform === 'linux' ? [] : listed.filter((one) => one.startsWith('process_'))
+  t.same([...new Set([...served, ...missing])].sort(), listed.toSorted())
+
+  const names = new Set(rows.map(([, name]) => name))
+  const used = [...text.matchAll(/\b(?:quorate|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name)
+  for (const name of used) t.ok(names.has(name.replace(/_bucket$/, '')), `${name} is a metric`)
+  const rules = /^```yaml\n([\s\S]*?)^```$/m.exec(text)?.[1] ?? ''
+  const expressions = [...rules.matchAll(/^ +expr: (.*)$/gm)].map(([, expression]) => expression ?? '')
+  t.ok(expressions.length > 8)
+  for (const expression of expressions) t.match(text, `\`${expression}\``, 'the table has each rule')
+  const path = join(await temporaryDirectory(t), 'rules.yml')
+  await writeFile(path, rules)
+  const said = promtool(['check', 'rules', path], '')
+  if (said === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(said, '')
 })
 
 t.test('the version', async (t) => {

@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
 import {
   collectDefaultMetrics,
   Counter,
@@ -9,9 +8,7 @@ import {
 } from 'prom-client'
 import { assert } from '../../lib/assert.ts'
 import type { HistogramView, MetricsView, Services } from '../../api/services.ts'
-
-const EVENT_LOOP_QUANTILES = [0.5, 0.9, 0.99, 1]
-const EVENT_LOOP_RESOLUTION_MS = 10
+import { EventLoopDelay } from './event-loop-delay.ts'
 
 type Read = (view: MetricsView) => number
 
@@ -61,29 +58,30 @@ export class MetricsPage {
   readonly contentType: string
   private readonly registry = new Registry()
   private readonly health: Services['health']
-  private readonly eventLoopDelay: IntervalHistogram
+  private readonly eventLoopDelay = new EventLoopDelay()
   /** What the text that is being made shows; null before the first. */
   private view: MetricsView | null = null
 
   constructor({ health, version, logLinesDropped }: Services) {
     this.health = health
     this.contentType = this.registry.contentType
-    this.eventLoopDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
-    this.eventLoopDelay.enable()
     collectDefaultMetrics({ register: this.registry })
+    // Gauges under names of counters; the series that each of them adds up are there.
+    for (const name of ['handles', 'requests', 'resources']) {
+      this.registry.removeSingleMetric(`nodejs_active_${name}_total`)
+    }
     this.addBuild(version)
     for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
     for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
     this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
-    this.addEventLoopDelay()
   }
 
   async text(): Promise<string> {
     const view = this.health.metrics()
     this.view = view
     const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, read(view)))
-    return [await this.registry.metrics(), ...texts].join('\n')
+    return [await this.registry.metrics(), ...texts, this.eventLoopDelay.text()].join('\n')
   }
 
   private shown(): MetricsView {
@@ -92,7 +90,7 @@ export class MetricsPage {
   }
 
   close(): void {
-    this.eventLoopDelay.disable()
+    this.eventLoopDelay.close()
   }
 
   private addGauge(
@@ -143,21 +141,6 @@ export class MetricsPage {
       }
     }
     this.addGauge(name, help, collect, ['peer'])
-  }
-
-  /** Since the last time that the metrics were read. */
-  private addEventLoopDelay(): void {
-    const collect = (gauge: Gauge): void => {
-      for (const quantile of EVENT_LOOP_QUANTILES) {
-        const nanoseconds = this.eventLoopDelay.percentile(quantile * 100)
-        // The histogram counts from one tick of the sampler to the next, the sampler's own interval included.
-        gauge.set({ quantile }, Math.max(0, nanoseconds / 1e9 - EVENT_LOOP_RESOLUTION_MS / 1000))
-      }
-      this.eventLoopDelay.reset()
-    }
-    this.addGauge('event_loop_delay_seconds', 'How late the event loop was, since the last reading.', collect, [
-      'quantile',
-    ])
   }
 }
 
