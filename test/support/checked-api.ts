@@ -53,6 +53,8 @@ export interface CheckedApiOptions {
   readonly answerBytesMax?: number
   readonly bodyBytesMax?: number
   readonly origins?: readonly string[]
+  /** May add to the app what a test needs in all of its routes. */
+  readonly beforeReady?: (app: FastifyInstance) => void
 }
 
 interface Test {
@@ -79,6 +81,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     services,
   )
   t.teardown(() => app.close())
+  options.beforeReady?.(app)
   const document = (await app.inject('/openapi.json')).json<Document>()
   const check = answerChecker(document)
   const inject = async (given: ApiRequest | string): Promise<LightMyRequestResponse> => {
@@ -94,16 +97,24 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
   return { app, services, document, unexpected, fatal, refused, inject }
 }
 
-type Check = (method: string, path: string, response: LightMyRequestResponse) => string | null
+/** What is looked at in an answer. */
+export interface Answer {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string | string[] | number | undefined>>
+  readonly body: string
+}
+
+type Check = (method: string, path: string, response: Answer) => string | null
 
 /** Headers of ours: those that an answer has must be documented. */
 const OWN_HEADER = /^(quorate-|etag$|location$|retry-after$)/
 
-function answerChecker(document: Document): Check {
+/** Says what of an answer is not as the document has it. */
+export function answerChecker(document: Document): Check {
   const validate = schemaValidator(document)
   return (method, path, response) => {
     const { statusCode } = response
-    if (statusCode >= 400 && !isPlainByChoice(path, response)) {
+    if (statusCode >= 400 && method !== 'HEAD' && !isPlainByChoice(path, response)) {
       const wrong = checkProblem(response, validate)
       if (wrong !== null) return wrong
     }
@@ -118,18 +129,23 @@ function answerChecker(document: Document): Check {
 }
 
 /** A health check that is asked for in words fails in words. */
-function isPlainByChoice(path: string, { statusCode, headers }: LightMyRequestResponse): boolean {
+function isPlainByChoice(path: string, { statusCode, headers }: Answer): boolean {
   const isHealth = path === '/livez' || path === '/readyz'
   return isHealth && statusCode === 503 && headers['content-type'] === 'text/plain; charset=utf-8'
 }
 
 function operationOf(document: Document, method: string, path: string): OperationDoc | null {
-  const exact = document.paths[path]
-  const template = Object.entries(document.paths).find(([pattern]) => {
-    const at = pattern.indexOf('{')
-    return at > 0 && path.startsWith(pattern.slice(0, at))
+  return document.paths[patternOf(document, path)]?.[method.toLowerCase()] ?? null
+}
+
+/** The path under which the document has `path`. */
+export function patternOf(document: Document, path: string): string {
+  if (document.paths[path] !== undefined) return path
+  const pattern = Object.keys(document.paths).find((one) => {
+    const at = one.indexOf('{')
+    return at > 0 && path.startsWith(one.slice(0, at))
   })
-  return (exact ?? template?.[1])?.[method.toLowerCase()] ?? null
+  return pattern ?? path
 }
 
 type Validate = (schema: Json, value: unknown) => string | null
@@ -147,10 +163,10 @@ function schemaValidator(document: Document): Validate {
   }
 }
 
-function checkProblem(response: LightMyRequestResponse, validate: Validate): string | null {
+function checkProblem(response: Answer, validate: Validate): string | null {
   const type = response.headers['content-type']
   if (type !== 'application/problem+json; charset=utf-8') return `a failure of type ${String(type)}`
-  const problem = response.json<Json>()
+  const problem = JSON.parse(response.body) as Json
   if (problem['status'] !== response.statusCode) return 'the status in the problem is another one'
   if (problem['type'] !== `urn:quorate:error:${String(problem['code'])}`) return 'type and code of the problem differ'
   const retryAfter = response.headers['retry-after']
@@ -160,7 +176,7 @@ function checkProblem(response: LightMyRequestResponse, validate: Validate): str
   return validate({ $ref: '#/components/schemas/Problem' }, problem)
 }
 
-function checkHeaders(response: LightMyRequestResponse, documented: ResponseDoc): string | null {
+function checkHeaders(response: Answer, documented: ResponseDoc): string | null {
   const names = new Set(Object.keys(documented.headers ?? {}).map((name) => name.toLowerCase()))
   const unknown = Object.keys(response.headers).find((name) => OWN_HEADER.test(name) && !names.has(name))
   // A failure may tell what the read behind it told.
@@ -168,19 +184,13 @@ function checkHeaders(response: LightMyRequestResponse, documented: ResponseDoc)
   return `header ${unknown} is not documented`
 }
 
-function checkBody(
-  method: string,
-  response: LightMyRequestResponse,
-  documented: ResponseDoc,
-  validate: Validate,
-): string | null {
+function checkBody(method: string, response: Answer, documented: ResponseDoc, validate: Validate): string | null {
   if (method === 'HEAD') return null
   const type = String(response.headers['content-type'] ?? '').replace(/;.*$/s, '')
-  if (documented.content === undefined)
-    return response.rawPayload.length === 0 ? null : 'a body where none is documented'
+  if (documented.content === undefined) return response.body === '' ? null : 'a body where none is documented'
   const schema = documented.content[type]?.schema
   if (schema === undefined) return `type ${type} is not documented`
-  if (type !== 'application/x-ndjson') return type.endsWith('json') ? validate(schema, response.json()) : null
+  if (type !== 'application/x-ndjson') return type.endsWith('json') ? validate(schema, JSON.parse(response.body)) : null
   for (const line of response.body.split('\n').slice(0, -1)) {
     const wrong = validate(schema, JSON.parse(line))
     if (wrong !== null) return wrong

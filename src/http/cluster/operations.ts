@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import type { ErrorCode } from '../../lib/errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts'
 import { oneOf, timeout } from '../protocol/parameters.ts'
@@ -6,6 +7,9 @@ import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
 import * as schemas from '../../api/cluster.ts'
 import { ref } from '../../api/schema.ts'
+
+/** A node that is in no cluster, or in none any more. */
+const memberErrors: readonly ErrorCode[] = ['not-initialized', 'removed', 'shutting-down']
 
 export const initializeQuery = new QueryReader({
   wait: oneOf(
@@ -29,7 +33,6 @@ export const initialize: Operation = {
     'already-initialized',
     'peer-disagrees',
     'member-mismatch',
-    'address-conflict',
     'not-in-members',
     'no-leader',
     'not-ready',
@@ -69,9 +72,7 @@ export const transferLeader: Operation = {
     ...bodyErrors,
     'node-not-found',
     'not-initialized',
-    'membership-change-in-progress',
     'no-transfer-target',
-    'learner-lagging',
     ...leaderErrors,
     'outcome-unknown',
   ],
@@ -84,7 +85,7 @@ export const campaign: Operation = {
   description: 'A pre-vote comes first, so a healthy leader is not disturbed.',
   query: noQuery.spec,
   answers: { 202: jsonAnswer('The node campaigns.', schemas.ElectionAnswer) },
-  errors: [...bodyErrors, 'not-initialized', 'no-transfer-target', 'not-ready', 'removed', 'shutting-down'],
+  errors: [...bodyErrors, ...memberErrors, 'no-transfer-target'],
 }
 
 export const snapshot: Operation = {
@@ -99,7 +100,7 @@ export const snapshot: Operation = {
       content: { 'application/octet-stream': Type.Unsafe<string>({ type: 'string', format: 'binary' }) },
     },
   },
-  errors: ['not-initialized', 'overloaded', 'not-ready', 'shutting-down'],
+  errors: [...memberErrors, 'overloaded', 'no-leader', 'not-ready', 'read-timeout'],
 }
 
 export const purge: Operation = {
@@ -108,5 +109,5 @@ export const purge: Operation = {
   summary: 'Free the log entries of this node that its state covers',
   query: timeoutQuery.spec,
   answers: { 200: jsonAnswer('Freed.', schemas.PurgeAnswer) },
-  errors: [...bodyErrors, 'not-ready', 'shutting-down'],
+  errors: [...bodyErrors, ...memberErrors],
 }

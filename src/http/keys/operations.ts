@@ -22,11 +22,18 @@ import { ref } from '../../api/schema.ts'
 export const bytes = Type.Unsafe<string>({ type: 'string', format: 'binary' })
 const json = 'application/json'
 
-export const readErrors: readonly ErrorCode[] = ['invalid-key', 'future-revision', ...leaderErrors, 'read-timeout']
+export const readErrors: readonly ErrorCode[] = [
+  'invalid-key',
+  'future-revision',
+  'not-initialized',
+  ...leaderErrors,
+  'read-timeout',
+]
 
 const writeErrors: readonly ErrorCode[] = [
   'forbidden',
   'invalid-key',
+  'not-initialized',
   'idempotency-key-reused',
   ...leaderErrors,
   'outcome-unknown',
@@ -74,7 +81,7 @@ export const putKey: Operation = {
   headers: putHeaders,
   body: 'value',
   answers: putAnswers,
-  errors: [...writeErrors, 'precondition-failed', 'value-too-large', 'unsupported-media-type'],
+  errors: [...writeErrors, 'precondition-failed', 'value-too-large', 'request-too-large', 'unsupported-media-type'],
 }
 
 export const putKeyByQuery: Operation = {

@@ -14,13 +14,13 @@ const changeErrors: readonly ErrorCode[] = [
   ...bodyErrors,
   'not-initialized',
   'membership-change-in-progress',
-  'precondition-failed',
   ...leaderErrors,
   'outcome-unknown',
 ]
 
 const voterErrors: readonly ErrorCode[] = [
   ...changeErrors,
+  'precondition-failed',
   'learner-lagging',
   'unknown-voter',
   'empty-membership',
@@ -99,5 +99,12 @@ export const setAddresses: Operation = {
   headers: schemas.membershipHeaders,
   body: { schema: schemas.SetAddressesBody, required: true },
   answers: { 200: membershipAnswer, 307: redirectAnswer },
-  errors: [...changeErrors, 'node-not-found', 'address-conflict', 'member-mismatch', 'peer-disagrees'],
+  errors: [
+    ...changeErrors,
+    'precondition-failed',
+    'node-not-found',
+    'address-conflict',
+    'member-mismatch',
+    'peer-disagrees',
+  ],
 }

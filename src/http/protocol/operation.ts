@@ -17,7 +17,7 @@ export function jsonAnswer(description: string, schema: TSchema): AnswerDoc {
   return { description, content: { 'application/json': schema } }
 }
 
-/** What a body may meet that is not JSON, not valid, or too large. */
+/** What a change may meet: a page of another site asks, or the body is not JSON, not valid, or too large. */
 export const bodyErrors: readonly ErrorCode[] = ['forbidden', 'unsupported-media-type', 'request-too-large']
 
 /**
