@@ -1,0 +1,176 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { temporaryDirectory, type Owner } from '../../support/temporary-directory.ts'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** What is in the documents beside commands. */
+const languages = ['sh', 'console', 'json', 'yaml', 'ini', 'mermaid']
+/** What a block may need that a machine for tests has not; such a block says so: "```sh needs=registry". */
+const lacking = ['registry', 'machines', 'docker', 'systemd']
+
+/** A page that waits for something that does not come is ended then. */
+const sessionMsMax = 280_000
+
+interface Block {
+  readonly line: number
+  readonly language: string
+  /** Null: it is pasted. */
+  readonly needs: string | null
+  readonly code: string
+}
+
+function blocksOf(text: string): readonly Block[] {
+  const found = text.matchAll(/^```(\S*)(?: needs=(\S+))?\n([\s\S]*?)^```$/gm)
+  return [...found].map(({ index, 1: language = '', 2: needs = null, 3: code = '' }) => {
+    return { line: text.slice(0, index).split('\n').length, language, needs, code }
+  })
+}
+
+/** A network with a loopback and nobody else in it: the ports of the documents are free there. Null: not on this machine. */
+function networkOfItsOwn(): readonly [string, ...string[]] | null {
+  const words = ['unshare', '--map-root-user', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'] as const
+  const [program, ...rest] = words
+  return spawnSync(program, [...rest, 'true']).status === 0 ? words : null
+}
+
+/** Runs `script` in a bash of its own, and everything that it starts no longer than the test. */
+async function runSession(
+  owner: Owner,
+  network: readonly [string, ...string[]],
+  { script, directory }: { readonly script: string; readonly directory: string },
+): Promise<{ readonly code: unknown; readonly printed: string }> {
+  const temporary = join(directory, 'tmp')
+  const path = join(directory, 'bin')
+  await Promise.all([mkdir(temporary), mkdir(path), writeFile(join(directory, 'script'), script)])
+  await symlink(join(root, 'dist', 'quorate.cjs'), join(path, 'quorate'))
+  const [program, ...words] = network
+  const guarded = [
+    'sh',
+    '-c',
+    '(read -r _ <&3; kill -9 0) & exec 3<&-; exec bash "$1"',
+    'sh',
+    join(directory, 'script'),
+  ]
+  const shell = spawn(program, [...words, ...guarded], {
+    cwd: root,
+    // The last one ends the group when the test is killed before it can clean up.
+    stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+    // A group of its own: with the shell everything ends that it has started.
+    detached: true,
+    env: {
+      PATH: `${path}:${process.env['PATH'] ?? ''}`,
+      HOME: temporary,
+      TMPDIR: temporary,
+      QUORATE_SEGMENT_BYTES: '1MiB',
+      // Patience keeps a busy machine from electing in the middle of a page.
+      QUORATE_HEARTBEAT: '100ms',
+      QUORATE_ELECTION_TIMEOUT: '1s-2s',
+      UV_THREADPOOL_SIZE: '4',
+    },
+  })
+  const closed = once(shell, 'close')
+  const end = (): void => endGroup(shell.pid)
+  owner.teardown(async () => {
+    end()
+    await closed
+  })
+  let printed = ''
+  shell.stdout.on('data', (chunk) => (printed += String(chunk)))
+  const late = setTimeout(end, sessionMsMax)
+  const [code] = (await once(shell, 'exit')) as readonly unknown[]
+  clearTimeout(late)
+  // A page that broke off has left its nodes running, with the shell's output in their hands.
+  end()
+  await closed
+  return { code, printed }
+}
+
+function endGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL')
+  } catch (error) {
+    // Nobody of the group is left.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+/** The blocks as they are, each behind a line that tells where it stands; at the end, who still listens. */
+function scriptOf(blocks: readonly Block[]): string {
+  const steps = blocks.map(({ line, code }) => `printf '\\n--- line ${line}\\n'\n${code}`)
+  const listening = `printf '\\n--- end\\n'; awk '$4 == "0A"' /proc/net/tcp`
+  return ['set -euo pipefail', 'exec 2>&1', ...steps, listening, ''].join('\n')
+}
+
+/** What each block printed, by its line. */
+function outputsOf(printed: string): ReadonlyMap<string, string> {
+  const parts = printed.split(/^--- (.+)$/m).slice(1)
+  const outputs = new Map<string, string>()
+  for (let at = 0; at + 1 < parts.length; at += 2) outputs.set(parts[at] ?? '', parts[at + 1] ?? '')
+  return outputs
+}
+
+/** The lines that a document shows have to be in what was printed, in their order. Numbers differ; `...` stands for anything. */
+function firstMissing(shown: string, printed: string): string | null {
+  let rest = printed
+  for (const line of shown.split('\n').filter((one) => one !== '')) {
+    const parts = line.split(/(\.{3}|\d+)/).map((part) => {
+      if (part === '...') return '.*?'
+      return /^\d+$/.test(part) ? '\\d+' : part.replace(/[^\w ]/g, '\\$&')
+    })
+    const found = new RegExp(parts.join('')).exec(rest)
+    if (found === null) return line
+    rest = rest.slice(found.index + found[0].length)
+  }
+  return null
+}
+
+/** The little of tap's `t` that is needed to tell what is as expected. */
+interface Test extends Owner {
+  ok(holds: boolean, what: string): unknown
+  equal(found: unknown, expected: unknown, what: string): unknown
+  same(found: unknown, expected: unknown, what: string): unknown
+  match(found: string, expected: RegExp): unknown
+  comment(text: string): unknown
+}
+
+/** Pastes the blocks of the page `name` into one session, in their order. `expected` has to be in what they print. */
+export async function follow(t: Test, name: string, expected: readonly RegExp[]): Promise<void> {
+  const text = await readFile(join(root, name), 'utf8')
+  t.ok(!/^[ \t]+```/m.test(text), `${name} has no block that is indented, and so overlooked`)
+  const all = blocksOf(text)
+  for (const { line, language, needs } of all) {
+    t.ok(languages.includes(language), `${name}:${line} says what it is: ${language}`)
+    if (needs === null) continue
+    t.ok(language === 'sh' && lacking.includes(needs), `${name}:${line} needs ${needs}`)
+    t.comment(`left out: ${name}:${line}, which needs ${needs}`)
+  }
+  const pasted = all.filter(isPasted)
+  if (pasted.length === 0) return
+  const network = networkOfItsOwn()
+  if (network === null) {
+    t.comment('nothing is pasted: this machine allows no network of its own (unshare, ip)')
+    return
+  }
+  const directory = await temporaryDirectory(t)
+  const { code, printed } = await runSession(t, network, { script: scriptOf(pasted), directory })
+  t.equal(code, 0, `ends well: ${printed.slice(-3_000)}`)
+  const outputs = outputsOf(printed)
+  t.equal(outputs.get('end')?.trim(), '', 'nobody listens any more')
+  t.same(await readdir(join(directory, 'tmp')), [], 'nothing is left behind')
+  for (const pattern of expected) t.match(printed, pattern)
+  for (const [at, { line, language, code: shown }] of all.entries()) {
+    if (language !== 'console') continue
+    const before = all[at - 1]
+    t.ok(before !== undefined && isPasted(before), `${name}:${line} is printed by the block before it`)
+    const output = outputs.get(`line ${before?.line}`) ?? ''
+    t.equal(firstMissing(shown, output), null, `${name}:${line} is in:\n${output}`)
+  }
+}
+
+function isPasted({ language, needs }: Block): boolean {
+  return language === 'sh' && needs === null
+}
