@@ -224,14 +224,14 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   await node.ask('GET', `/cluster/learners?${timeout}`)
   await node.ask('POST', `/cluster/learners?${timeout}`, { body: first })
   await node.ask('DELETE', `/cluster/learners/9?${timeout}`)
-  await node.ask('PUT', `/cluster/nodes/9?${timeout}`, { body: { raft: '127.0.0.1:9', api: 'http://127.0.0.1:9' } })
-  for (const url of ['/livez', '/readyz', '/metrics', '/version', '/openapi.json']) await node.ask('GET', url)
+  await node.ask('PUT', `/cluster/nodes/9?${timeout}`, { body: { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' } })
+  for (const url of ['/livez', '/readyz', '/metrics', '/', '/version', '/openapi.json']) await node.ask('GET', url)
 }
 
 /** What the leader would do, of another node. */
 async function askToBeRedirected(node: Asking): Promise<void> {
   const redirect = 'redirect=true'
-  const addresses = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:9' }
+  const addresses = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
   for (const url of [`/kv/a?${redirect}`, `/kv?key=a&${redirect}`]) {
     for (const method of ['PUT', 'GET', 'HEAD', 'DELETE']) await node.askUntil(307, method, url)
   }
@@ -265,7 +265,7 @@ async function askForKeys(node: Asking): Promise<void> {
 
 async function askForChanges(node: Asking, third: Readonly<Record<string, unknown>>): Promise<void> {
   const stale = { 'if-match': '"999999"' }
-  const elsewhere = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:9' }
+  const elsewhere = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
   await node.ask('PUT', '/cluster/membership', { body: { voters: [1, 2] }, headers: stale })
   await node.ask('PATCH', '/cluster/membership', { body: { add: [2] }, headers: stale })
   await node.ask('PUT', '/cluster/nodes/2', { body: elsewhere, headers: stale })
@@ -345,7 +345,7 @@ t.test('every status of the document can come of a request, and none comes that 
   await four.ask(...initialize('timeout=1ms', { members: [memberOf(4, four.server)] }))
   clearInterval(slow)
   const five = await open(5)
-  const gone = { id: 6, raft: '127.0.0.1:9', api: 'http://127.0.0.1:9' }
+  const gone = { id: 6, raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
   await five.ask(...initialize('wait=leader&timeout=300ms', { members: [memberOf(5, five.server), gone] }))
 
   t.same([...sightings.mistakes], [], 'all answers are as documented')

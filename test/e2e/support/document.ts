@@ -79,7 +79,7 @@ async function runSession(
     await closed
   })
   let printed = ''
-  shell.stdout.on('data', (chunk) => (printed += String(chunk)))
+  shell.stdout?.on('data', (chunk) => (printed += String(chunk)))
   const late = setTimeout(end, sessionMsMax)
   const [code] = (await once(shell, 'exit')) as readonly unknown[]
   clearTimeout(late)
