@@ -1,7 +1,8 @@
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
-import { limits } from '../limits.ts'
 import { duration } from '../lib/duration.ts'
+import { formatHostPort, hostPort, isWildcard, type HostPort } from '../lib/host-port.ts'
+import { limits } from '../limits.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 import { inCommands } from './words.ts'
@@ -17,10 +18,13 @@ export interface ConnectionOptions {
 
 const serverDefault = 'http://127.0.0.1:7001'
 
-/** One node, or several with commas between them: from the options, else from the environment. */
+/**
+ * One node, or several with commas between them: from the options, else from the environment. Where that is the environment of a node,
+ * as in its container, it is that node.
+ */
 export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
   const variable = terminal.environment['QUORATE_SERVER']
-  const text = options.server ?? variable ?? serverDefault
+  const text = options.server ?? variable ?? ownServer(terminal) ?? serverDefault
   const given = options.server === undefined && variable !== undefined ? 'QUORATE_SERVER=' : '--server '
   return text.split(',').map((server) => {
     const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`
@@ -32,6 +36,17 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
     }
     return url
   })
+}
+
+function ownServer(terminal: Terminal): string | null {
+  const api = hostPort(terminal.environment['QUORATE_API'] ?? '')
+  return api.ok && api.value.port !== 0 ? originOf(api.value) : null
+}
+
+/** Where a node is reached on its own machine that listens at `api`. `::` takes IPv4 and IPv6, but one of them may be switched off. */
+export function originOf({ host, port }: HostPort): string {
+  const loopback = host.includes(':') ? 'localhost' : '127.0.0.1'
+  return `http://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
 }
 
 /** As in the query of a request: a duration, or a number of seconds. */

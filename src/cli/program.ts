@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { describeSettings } from '../config/config.ts'
 import { version } from '../version.ts'
+import type { HealthOptions } from './check.ts'
 import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
 import type { ConnectionOptions } from './connection.ts'
@@ -51,6 +52,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   addNodeCommands(program, terminal, ended)
   addKvCommands(program.command('kv').description('read and write keys'), terminal, ended)
   addClusterCommands(program.command('cluster').description('look at the cluster and change it'), terminal, ended)
+  addCheckCommands(program.command('check').description('look whether nodes are well'), terminal, ended)
   return program
 }
 
@@ -109,7 +111,7 @@ function clientCommand(parent: Command, usage: string, description: string): Com
     .description(description)
     .option(
       '-s, --server <url>',
-      'API of any node, or of several: a,b,c (QUORATE_SERVER; default http://127.0.0.1:7001)',
+      'API of any node, or of several: a,b,c (QUORATE_SERVER, else QUORATE_API; default http://127.0.0.1:7001)',
     )
     .option('--timeout <duration>', 'how long the request may take: 500ms, 30s, or seconds (default 10s)')
     .option('--json', 'print JSON')
@@ -190,6 +192,20 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
       ended(await (await import('./cluster.ts')).transfer(terminal, id, options))
     },
   )
+}
+
+function addCheckCommands(check: Command, terminal: Terminal, ended: Ended): void {
+  check
+    .command('health')
+    .description('whether nodes are alive: those that run on this machine, or those of --server')
+    .option('-s, --server <url>', 'API of a node, or of several, all of which have to be alive: a,b,c')
+    .option('--id <n>', 'of those that run on this machine only this node')
+    .option('--ready', 'whether they serve linearizable reads, which needs a quorum')
+    .option('--timeout <duration>', 'how long an answer may take: 500ms, 2s, or seconds (default 10s)')
+    .option('--json', 'print JSON')
+    .action(async (options: HealthOptions) => {
+      ended(await (await import('./check.ts')).health(terminal, options))
+    })
 }
 
 function voterCommand(cluster: Command, usage: string, description: string): Command {

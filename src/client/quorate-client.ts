@@ -200,6 +200,14 @@ export class QuorateClient {
     return (await this.exchange('GET', '/readyz', {}, null, {}, firstOnly)).status === 200
   }
 
+  /** Resolves when the first server says that it is alive, or ready; rejects with its reason when it is not. */
+  async checkHealth(probe: 'livez' | 'readyz'): Promise<void> {
+    const answer = await this.exchange('GET', `/${probe}`, {}, null, {}, firstOnly)
+    // Any web server answers 200.
+    if (answer.status === 200 && answer.body.toString('utf8') === 'ok\n') return
+    throw new ProblemError(problemOf('GET', answer, parse(answer)))
+  }
+
   private idempotency(): Readonly<Record<string, string>> {
     return this.options.servers.length > 1 ? { 'idempotency-key': randomUUID() } : {}
   }

@@ -74,6 +74,9 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'get', 'a', '--timeout', '61'], /--timeout 61 is above 1m/],
     [['kv', 'get', 'a', '--server', ''], /--server '': allowed is/],
     [['kv', 'get', 'a', '--timeout', '2m'], /above 1m/],
+    [['check', 'health', '--id', 'x'], /--id x: allowed is a whole number from 1/],
+    [['check', 'health', '--id', '1', '--server', 'a:1'], /--id picks from the nodes that run here.*give one of them/],
+    [['check', 'health', '--server', ''], /--server '': allowed is/],
     [['kv', 'get', 'a', '--consistency', 'eventual'], /allowed are linearizable, lease and stale/],
     [['kv', 'put', 'a', 'b', '--if-revision', '0'], /--if-revision 0: allowed is a whole number from 1/],
     [['kv', 'put', 'a', 'b', '--file', 'c'], /a value and --file do not go together/],
@@ -152,6 +155,15 @@ t.test('a server that is not there, or is something else', async (t) => {
   const nobody = await runCli(['kv', 'get', 'a', '--server', '127.0.0.1:1'])
   t.equal(nobody.code, 9)
   t.match(nobody.err, /http:\/\/127\.0\.0\.1:1: nobody answers there \(ECONNREFUSED\)/)
+  for (const [api, server] of [
+    ['0.0.0.0:1', 'http://127.0.0.1:1'],
+    ['[::]:1', 'http://localhost:1'],
+    ['127.0.0.2:1', 'http://127.0.0.2:1'],
+    ['[::1]:1', 'http://[::1]:1'],
+  ] as const) {
+    const own = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_API: api } })
+    t.ok(own.err.startsWith(`quorate: ${server}: nobody answers there`), `in the environment of a node at ${api}`)
+  }
   const asJson = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', '127.0.0.1:1'])
   t.match(JSON.parse(asJson.err), { code: 'unreachable', retryable: true, ambiguous: false })
 

@@ -1,12 +1,14 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { findRunningNodes } from '../../src/cli/running-nodes.ts'
+import { freePorts as takePorts } from '../e2e/support/ports.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 
 // The built program, as users run it: `npm test` builds first.
@@ -532,4 +534,92 @@ t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
   }
   while (nodes.some(({ pid }) => alive(pid)) && performance.now() < deadline) await delay(20)
   for (const { pid } of nodes) t.notOk(alive(pid), `node ${pid} is gone`)
+})
+
+t.test(
+  'check health: finds the node that runs here, however it was told where to listen',
+  { skip: !hasProc },
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const [port = 0, other = 0] = await takePorts(2)
+    // Other nodes may run on this machine.
+    const id = String(1_000_000_000 + port)
+    const check = async (...words: string[]): Promise<{ code: number | null; out: string; err: string }> =>
+      await end(
+        start(t, ['check', 'health', '--id', id, '--timeout', '10s', ...words], { QUORATE_SERVER: 'nowhere:1' }),
+      )
+    const listening = `127.0.0.1:${port}`
+    const flags = ['--data-dir', join(directory, 'one'), '--raft', '127.0.0.1:0', '--segment-bytes', '1MiB']
+
+    t.same(await check(), { code: 9, out: '', err: `quorate: no node ${id} runs here\n` })
+    const node = start(t, ['serve', '--id', id, '--api', listening, ...flags], { QUORATE_API: `127.0.0.1:${other}` })
+    await until(node, isReady)
+    t.same(await check(), { code: 0, out: `http://${listening}: ok\n`, err: '' }, 'a flag counts before its variable')
+    const unready = await check('--ready', '--json')
+    t.equal(unready.code, 5)
+    t.match(JSON.parse(unready.out), {
+      checks: [{ server: `http://${listening}`, code: 5, detail: /^Not ready: failed: member/ }],
+    })
+    node.child.kill('SIGSTOP')
+    const hung = await check('--timeout', '300ms')
+    node.child.kill('SIGCONT')
+    t.equal(hung.code, 9, 'a node that hangs')
+    t.match(hung.out, /no answer within/)
+    node.child.kill('SIGTERM')
+    t.equal((await end(node)).code, 0)
+
+    const variables = { QUORATE_ID: id, QUORATE_API: listening }
+    const second = start(t, ['serve', ...flags], variables)
+    await until(second, isReady)
+    t.same(await check(), { code: 0, out: `http://${listening}: ok\n`, err: '' }, 'told by variables')
+    second.child.kill('SIGTERM')
+    await end(second)
+
+    const third = start(t, ['serve', '--id', id, '--api', '127.0.0.1:0', ...flags])
+    await until(third, isReady)
+    const unknown = await check()
+    t.equal(unknown.code, 1)
+    t.match(unknown.err, /listens at a port that the system chose: name it with --server/)
+    const named = await check('--server', readyLine(third.out()).api)
+    t.equal(named.code, 0, 'by its address')
+    const two = await check('--server', `${readyLine(third.out()).api},${listening}`)
+    t.equal(two.code, 9, 'all that are named have to be alive')
+    t.match(two.out, /: ok\n.*nobody answers there/)
+  },
+)
+
+t.test('nodes are told from other processes, and those of other networks are left out', async (t) => {
+  const proc = await temporaryDirectory(t)
+  const add = async (
+    pid: string,
+    network: string,
+    line: readonly string[],
+    variables: readonly string[] = [],
+  ): Promise<void> => {
+    await mkdir(join(proc, pid, 'ns'), { recursive: true })
+    await symlink(`net:[${network}]`, join(proc, pid, 'ns', 'net'))
+    await writeFile(join(proc, pid, 'cmdline'), line.map((word) => `${word}\0`).join(''))
+    await writeFile(join(proc, pid, 'environ'), variables.map((word) => `${word}\0`).join(''))
+  }
+  const serve = ['serve', '--id', '3', '--data-dir', 'd']
+  t.equal(await findRunningNodes(proc), null, 'a system without such files')
+  await add('self', '1', [])
+  t.same(await findRunningNodes(proc), [])
+  await add('1', '1', ['tini', '--', 'quorate', ...serve])
+  await add('20', '1', ['/usr/bin/node', '/usr/local/bin/quorate', ...serve, '--api', '[::]:8001'], ['QUORATE_API=a:1'])
+  await add(
+    '3',
+    '1',
+    ['node', '--enable-source-maps', 'dist/main.js', 'serve'],
+    ['QUORATE_ID=4', 'QUORATE_DATA_DIR=a=b', 'TEXT='],
+  )
+  await add('5', '2', ['node', '/usr/local/bin/quorate', ...serve])
+  await add('6', '1', ['node', '/usr/local/bin/quorate', 'kv', 'put', 'serve', 'x'])
+  await add('7', '1', ['node', '/usr/local/bin/quorate', 'serve', '--id', 'wrong'])
+  await add('8', '1', ['node', '/usr/bin/serve', 'directory'])
+  await mkdir(join(proc, '9'))
+  t.same(await findRunningNodes(proc), [
+    { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 } },
+    { id: 3, pid: 20, api: { host: '::', port: 8001 } },
+  ])
 })

@@ -1,0 +1,66 @@
+import { ConnectionError } from '../client/exchange.ts'
+import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
+import { exitCodeOf, originOf, serversOf, timeoutMsOf, wholeNumber, type ConnectionOptions } from './connection.ts'
+import { findRunningNodes } from './running-nodes.ts'
+import { printable } from './table.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+
+export interface HealthOptions extends ConnectionOptions {
+  readonly id?: string
+  readonly ready?: true
+}
+
+interface Checked {
+  readonly server: string
+  readonly code: number
+  readonly detail: string
+}
+
+/**
+ * Whether nodes are alive: those of `--server`, else all that run beside this process. The first one that is not decides the exit code.
+ *
+ * `QUORATE_SERVER` does not count. It names the cluster for other commands, and a container whose neighbour is down is not unwell.
+ */
+export async function health(terminal: Terminal, options: HealthOptions): Promise<number> {
+  const timeoutMs = timeoutMsOf(options)
+  if (options.server !== undefined && options.id !== undefined) {
+    throw new UsageError('--id picks from the nodes that run here, and --server names others: give one of them')
+  }
+  const servers = options.server === undefined ? await runningServers(options.id) : serversOf(terminal, options)
+  if (servers.length === 0) {
+    terminal.printError(`quorate: no node${options.id === undefined ? '' : ` ${options.id}`} runs here\n`)
+    return exitCodes.unreachable
+  }
+  const probe = options.ready === true ? 'readyz' : 'livez'
+  const checks = await Promise.all(servers.map(async (server) => await check(server, probe, timeoutMs)))
+  if (options.json === true) terminal.print(`${JSON.stringify({ checks })}\n`)
+  else for (const { server, detail } of checks) terminal.print(`${server}: ${printable(detail)}\n`)
+  return checks.find(({ code }) => code !== exitCodes.stopped)?.code ?? exitCodes.stopped
+}
+
+async function check(server: URL, probe: 'livez' | 'readyz', timeoutMs: number): Promise<Checked> {
+  const client = new QuorateClient({ servers: [server], timeoutMs })
+  try {
+    await client.checkHealth(probe)
+    return { server: server.origin, code: exitCodes.stopped, detail: 'ok' }
+  } catch (error) {
+    if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
+    return { server: server.origin, code: exitCodeOf(error), detail: error.message.replace(`${server.origin}: `, '') }
+  } finally {
+    client.close()
+  }
+}
+
+async function runningServers(id: string | undefined): Promise<URL[]> {
+  const chosen = id === undefined ? null : wholeNumber(id, '--id', 1)
+  const all = await findRunningNodes()
+  if (all === null) throw new UsageError('this system does not show which nodes run here: name them with --server')
+  const nodes = all.filter((node) => chosen === null || node.id === chosen)
+  const unknown = nodes.find(({ api }) => api.port === 0)
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `node ${unknown.id} (process ${unknown.pid}) listens at a port that the system chose: name it with --server`,
+    )
+  }
+  return nodes.map(({ api }) => new URL(originOf(api)))
+}
