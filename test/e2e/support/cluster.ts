@@ -2,13 +2,12 @@ import { join } from 'node:path'
 import type { ClusterStatus } from '../../../src/api/cluster.ts'
 import { temporaryDirectory, type Owner } from '../../support/temporary-directory.ts'
 import { eventually, patienceMs } from './eventually.ts'
-import { NodeProcess, type MemberAddresses } from './node-process.ts'
+import { NodeProcess, type MemberAddresses, type NodeOptions } from './node-process.ts'
 import { PeerLinks } from './peer-links.ts'
 import { freePorts } from './ports.ts'
 
-export interface ClusterOptions {
+export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command'> {
   readonly size: number
-  readonly flags?: readonly string[]
   /** Peers reach each other through proxies that can be cut and slowed. */
   readonly withLinks?: boolean
 }
@@ -20,12 +19,13 @@ export class TestCluster {
   /** Null without `withLinks`. */
   readonly links: PeerLinks | null
   private readonly owner: Owner
-  private readonly flags: readonly string[]
+  private readonly shared: Pick<NodeOptions, 'flags' | 'command'>
 
   private constructor(owner: Owner, directory: string, options: ClusterOptions) {
     this.owner = owner
     this.directory = directory
-    this.flags = options.flags ?? []
+    const { flags = [], command } = options
+    this.shared = command === undefined ? { flags } : { flags, command }
     this.links = options.withLinks === true ? new PeerLinks(owner) : null
   }
 
@@ -68,7 +68,7 @@ export class TestCluster {
   async add(directory?: string): Promise<NodeProcess> {
     const [api = 0, raft = 0, proxy = 0] = await freePorts(3)
     const id = this.nodes.length + 1
-    const place = { id, directory: directory ?? join(this.directory, `node-${id}`), api, raft, flags: this.flags }
+    const place = { id, directory: directory ?? join(this.directory, `node-${id}`), api, raft, ...this.shared }
     if (this.links !== null) await this.links.listen(id, proxy, raft)
     const node = new NodeProcess(this.owner, this.links === null ? place : { ...place, raftAdvertise: proxy })
     this.nodes.push(node)

@@ -15,6 +15,8 @@ export interface NodeOptions {
   /** Where peers reach it, when that is not `raft`. */
   readonly raftAdvertise?: number
   readonly flags?: readonly string[]
+  /** What is run, `serve` and its flags left out: this Node with the built program where nothing else is given. */
+  readonly command?: readonly string[]
 }
 
 export interface ProcessEnd {
@@ -33,7 +35,7 @@ export interface MemberAddresses {
 // The built program, as users run it: `npm test` builds first.
 // Programs made of tests are compiled into a folder of their own, one level below.
 const root = import.meta.url.includes('/build/test/') ? '../../../../' : '../../../'
-const program = fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))
+const builtProgram = [process.execPath, fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))]
 
 /** What a test keeps of a node's log. */
 const outputCharactersMax = 4 * 1024 * 1024
@@ -62,8 +64,9 @@ export class ServeProcess {
   private err = ''
   private told = false
 
-  constructor(owner: Owner, words: readonly string[]) {
-    this.child = spawn(process.execPath, [program, 'serve', ...words], {
+  constructor(owner: Owner, words: readonly string[], command: readonly string[] = builtProgram) {
+    const [executable = '', ...first] = command
+    this.child = spawn(executable, [...first, 'serve', ...words], {
       // The channel ends a node whose test was killed before it could clean up.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { PATH: process.env['PATH'] ?? '', UV_THREADPOOL_SIZE: '8' },
@@ -117,11 +120,13 @@ export class NodeProcess {
   readonly addresses: MemberAddresses
   private readonly owner: Owner
   private readonly words: readonly string[]
+  private readonly command: readonly string[] | undefined
   private readonly runs: ServeProcess[] = []
 
   constructor(owner: Owner, options: NodeOptions) {
-    const { id, directory, api, raft, raftAdvertise = raft, flags = [] } = options
+    const { id, directory, api, raft, raftAdvertise = raft, flags = [], command } = options
     this.owner = owner
+    this.command = command
     this.id = id
     this.directory = directory
     this.addresses = { id, raft: `127.0.0.1:${raftAdvertise}`, api: `http://127.0.0.1:${api}` }
@@ -161,7 +166,7 @@ export class NodeProcess {
   /** Starts a process and waits for nothing. */
   launch(flags: readonly string[] = []): ServeProcess {
     if (this.isRunning) throw new Error(`node ${this.id} runs already`)
-    const run = new ServeProcess(this.owner, [...this.words, ...flags])
+    const run = new ServeProcess(this.owner, [...this.words, ...flags], this.command)
     this.runs.push(run)
     return run
   }
