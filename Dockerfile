@@ -1,24 +1,24 @@
 # syntax=docker/dockerfile:1
 #   docker build -t quorate .
-#   docker run -p 7001:7001 -v quorate-1:/data quorate --id 1
-ARG NODE_IMAGE=node:20-bookworm-slim
+#   docker network create quorate
+#   docker run -d --name quorate-1 --hostname quorate-1 --network quorate -p 7001:7001 -v quorate-1:/data quorate serve --id 1
+#   docker exec quorate-1 quorate cluster initialize
+# A node advertises its host name: give it one that the others, and the clients, can look up. docs/OPERATIONS.md, "Install", has more.
+ARG NODE_IMAGE=node:24-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.build.json README.md CHANGELOG.md LICENSE ./
+COPY scripts/prune-binding.mjs ./scripts/
+COPY openapi ./openapi
+COPY docs ./docs
+COPY deploy ./deploy
 COPY src ./src
-RUN npm run build
-
-FROM ${NODE_IMAGE} AS dependencies
-WORKDIR /build
-COPY package.json package-lock.json .npmrc ./
-# Of the prebuilt RocksDB bindings only this platform's is kept: the others are most of the image.
-RUN npm ci --omit=dev \
-  && platform="$(node -p 'process.platform + "-" + process.arch')" \
-  && find node_modules -type d -path '*/prebuilds/*' -prune ! -name "$platform" -exec rm -rf {} + \
-  && test -d "node_modules/rocksdb-native/prebuilds/$platform"
+# The package that servers get, for this platform alone: all that it needs is in it.
+RUN npm pack --os=linux --cpu="$(node -p process.arch)" \
+  && npm install --global --offline --prefix /package ./quorate-*.tgz
 
 FROM ${NODE_IMAGE}
 LABEL org.opencontainers.image.title="quorate" \
@@ -31,22 +31,20 @@ RUN apt-get update \
   && groupadd --gid 10001 quorate \
   && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin quorate \
   && install -d -o 10001 -g 10001 -m 0700 /data
-WORKDIR /opt/quorate
-COPY --from=dependencies /build/node_modules ./node_modules
-COPY --from=build /build/dist ./dist
-COPY package.json LICENSE ./
-COPY scripts/healthcheck.mjs ./scripts/
-# The thread pool carries the log's synced writes, RocksDB and name look-ups; its size is read before any code runs.
+COPY --from=build /package /usr/local
+COPY deploy/container/entrypoint.sh /usr/local/bin/quorate-entrypoint
 # Without a bound on its arenas the C library keeps large values that were freed, once for every thread that has had them.
 ENV NODE_ENV=production \
-  UV_THREADPOOL_SIZE=8 \
   MALLOC_ARENA_MAX=2 \
   QUORATE_DATA_DIR=/data \
   QUORATE_API=0.0.0.0:7001 \
   QUORATE_RAFT=0.0.0.0:7101
 USER 10001:10001
+WORKDIR /data
 VOLUME /data
 EXPOSE 7001 7101
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "scripts/healthcheck.mjs"]
-ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "dist/main.js", "serve"]
+# Asks the node that runs in the container, wherever it listens. Liveness: one that has lost its quorum must not be restarted for it.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD quorate check health --timeout 2s || exit 1
+ENTRYPOINT ["tini", "--", "quorate-entrypoint"]
+CMD ["serve"]

@@ -31,7 +31,8 @@ export async function loadRocksDb(
     const text = describe(error)
     const advice = text.includes('libatomic')
       ? 'The library libatomic is missing: install it (package libatomic1 in Debian and Ubuntu, libatomic elsewhere).'
-      : `There may be no build of rocksdb-native for this system (${process.platform}, ${process.arch}).`
+      : `There may be no build of RocksDB for this system (${process.platform}, ${process.arch}), or this package was packed for another ` +
+        'one: `npm pack` without --os and --cpu packs for all.'
     throw new StorageError('refused', `RocksDB could not be loaded. ${advice} (${text})`, { cause: error })
   }
 }

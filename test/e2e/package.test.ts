@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { exitCodes } from '../../src/cli/terminal.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { freePorts } from './support/ports.ts'
+import { runCommand } from './support/run-command.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const platform = `${process.platform}-${process.arch}`
+/** What a server has of a package for its platform, files counted by their bytes. */
+const installedBytesMax = 48 * 1024 * 1024
+
+/** What `npm pack` makes of the built program, for this platform alone. Building is left out: `npm test` has done it. */
+async function pack(t: Test, directory: string): Promise<string> {
+  const flags = [`--os=${process.platform}`, `--cpu=${process.arch}`]
+  const pruned = await runCommand(t, ['npm', 'run', '--silent', 'prune:binding', ...flags], { cwd: root })
+  t.equal(pruned.out, `RocksDB for ${platform}\n`, pruned.err)
+  const packed = await runCommand(t, ['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', directory], {
+    cwd: root,
+  })
+  t.equal(packed.code, 0, packed.err)
+  const [report] = JSON.parse(packed.out) as [{ filename: string; files: { path: string }[] }]
+  const bindings = report.files.filter(({ path }) => path.includes('/prebuilds/')).map(({ path }) => path)
+  t.same(bindings, [`node_modules/rocksdb-native/prebuilds/${platform}/rocksdb-native.node`])
+  return join(directory, report.filename)
+}
+
+/** A global installation in a folder of its own, without registry and cache. */
+async function install(t: Test, tarball: string, prefix: string): Promise<string> {
+  const flags = ['--global', '--prefix', prefix, '--offline', '--cache', `${prefix}-cache`, '--no-audit']
+  const installed = await runCommand(t, ['npm', 'install', ...flags, tarball])
+  t.equal(installed.code, 0, installed.err)
+  t.notMatch(installed.err, /warn|EBADENGINE/i, 'npm finds nothing to complain about')
+  return join(prefix, 'bin', 'quorate')
+}
+
+async function bytesBelow(directory: string): Promise<number> {
+  const files = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((file) => file.isFile())
+  const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+t.test('the packed program, installed globally', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const prefix = join(directory, 'prefix')
+  const quorate = await install(t, await pack(t, directory), prefix)
+  const bytes = await bytesBelow(prefix)
+  t.comment(`${bytes} bytes installed`)
+  t.ok(bytes < installedBytesMax, `${bytes} bytes, less than ${installedBytesMax}`)
+  t.same(await runCommand(t, [quorate, '--version']), { code: 0, out: `${version}\n`, err: '' })
+
+  await t.test('quorate dev answers, its pages too', async (t) => {
+    const [port = 0] = await freePorts(1)
+    const asked: Promise<string[]>[] = []
+    const ask = async (path: string): Promise<string> => await (await fetch(`http://127.0.0.1:${port}${path}`)).text()
+    const ran = await runCommand(t, [quorate, 'dev', '--json', '--nodes', '1', '--port', String(port)], {
+      onOutput: (out, stop) => {
+        if (!out.includes('\n') || asked.length > 0) return
+        asked.push(Promise.all([ask('/version'), ask('/docs/static/swagger-ui-bundle.js')]).finally(stop))
+      },
+    })
+    t.equal(ran.code, 0, ran.err)
+    const [said = '', script = ''] = (await Promise.all(asked)).flat()
+    t.match(JSON.parse(said), { version })
+    t.match(script, /swagger/i)
+  })
+})
+
+t.test('the entry point of the image', { skip: process.platform === 'win32' && 'needs a shell' }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const program = join(directory, 'quorate')
+  await writeFile(program, '#!/bin/sh\nprintf "[%s]" "$@"\n')
+  await chmod(program, 0o700)
+  const dockerfile = await readFile(join(root, 'Dockerfile'), 'utf8')
+  const [, script = ''] = /^COPY (\S+) \/usr\/local\/bin\/quorate-entrypoint$/m.exec(dockerfile) ?? []
+  const given = async (...words: string[]): Promise<string> => {
+    const environment = { PATH: `${directory}${delimiter}${process.env['PATH'] ?? ''}` }
+    return (await runCommand(t, [join(root, script), ...words], { environment })).out
+  }
+  t.equal(await given('serve', '--id', '1'), '[serve][--id][1]', 'a command of the program')
+  t.equal(await given('kv', 'put', 'a b', ''), '[kv][put][a b][]', 'words stay what they are')
+  t.equal(await given('--id', '1'), '[serve][--id][1]', 'flags alone are those of a node')
+  t.equal(await given(), '[serve]', 'a node that is configured by variables')
+  for (const word of ['--version', '-V', '--help', '-h']) t.equal(await given(word), `[${word}]`)
+})
+
+t.test('the systemd unit', async (t) => {
+  const unit = await readFile(join(root, 'deploy', 'systemd', 'quorate.service'), 'utf8')
+  const valuesOf = (name: string): string[] =>
+    (new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? '').split(' ').filter((value) => value !== '')
+  const { usage, refused, storageFault, brokenInvariant, stopped } = exitCodes
+  t.same(valuesOf('Restart'), ['on-failure'], `a node that stopped with ${stopped} stays down`)
+  t.same(valuesOf('RestartPreventExitStatus').map(Number), [usage, refused, storageFault], 'what a restart cannot mend')
+  t.notOk(valuesOf('RestartPreventExitStatus').includes(String(brokenInvariant)))
+  t.same(valuesOf('SuccessExitStatus'), ['129', '130', '143'], 'a second SIGHUP, SIGINT or SIGTERM')
+
+  const directory = await temporaryDirectory(t)
+  const path = join(directory, 'quorate.service')
+  // The check asks for the program at its place; which one that is matters little.
+  await writeFile(path, unit.replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`))
+  const checked = await runCommand(t, ['systemd-analyze', 'verify', path]).catch(() => null)
+  if (checked === null) t.comment('systemd-analyze is not there to check the unit')
+  else t.same(checked, { code: 0, out: '', err: '' })
+})
