@@ -33,9 +33,7 @@ RUN apt-get update \
   && install -d -o 10001 -g 10001 -m 0700 /data
 COPY --from=build /package /usr/local
 COPY deploy/container/entrypoint.sh /usr/local/bin/quorate-entrypoint
-# Without a bound on its arenas the C library keeps large values that were freed, once for every thread that has had them.
 ENV NODE_ENV=production \
-  MALLOC_ARENA_MAX=2 \
   QUORATE_DATA_DIR=/data \
   QUORATE_API=0.0.0.0:7001 \
   QUORATE_RAFT=0.0.0.0:7101

@@ -7,6 +7,9 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { apiOf, raftOf, type DevNode } from './dev-plan.ts'
 
+/** As `quorate.cts` sets them. */
+const mallocSettings = { MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '8388608' }
+
 const program = fileURLToPath(new URL('../main.js', import.meta.url))
 
 /** A node of a development cluster, as a child of this process. */
@@ -69,5 +72,5 @@ function forward(stream: Readable, id: number, onLine: (line: string) => void): 
 /** Settings meant for a single node would contradict the three. */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('QUORATE_'))
-  return { UV_THREADPOOL_SIZE: '8', ...Object.fromEntries(kept) }
+  return { UV_THREADPOOL_SIZE: '8', ...mallocSettings, ...Object.fromEntries(kept) }
 }

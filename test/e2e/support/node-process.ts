@@ -69,7 +69,13 @@ export class ServeProcess {
     this.child = spawn(executable, [...first, 'serve', ...words], {
       // The channel ends a node whose test was killed before it could clean up.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { PATH: process.env['PATH'] ?? '', UV_THREADPOOL_SIZE: '8' },
+      // As the executable sets them.
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        UV_THREADPOOL_SIZE: '8',
+        MALLOC_MMAP_THRESHOLD_: '262144',
+        MALLOC_TRIM_THRESHOLD_: '8388608',
+      },
     })
     living.add(this.child)
     this.child.stdout?.on('data', (chunk) => (this.out = tail(this.out + String(chunk))))
