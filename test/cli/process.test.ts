@@ -544,10 +544,9 @@ t.test(
     const [port = 0, other = 0] = await takePorts(2)
     // Other nodes may run on this machine.
     const id = String(1_000_000_000 + port)
-    const check = async (...words: string[]): Promise<{ code: number | null; out: string; err: string }> =>
-      await end(
-        start(t, ['check', 'health', '--id', id, '--timeout', '10s', ...words], { QUORATE_SERVER: 'nowhere:1' }),
-      )
+    const ask = async (...words: string[]): Promise<{ code: number | null; out: string; err: string }> =>
+      await end(start(t, ['check', 'health', '--timeout', '10s', ...words], { QUORATE_SERVER: 'nowhere:1' }))
+    const check = async (...words: string[]) => await ask('--id', id, ...words)
     const listening = `127.0.0.1:${port}`
     const flags = ['--data-dir', join(directory, 'one'), '--raft', '127.0.0.1:0', '--segment-bytes', '1MiB']
 
@@ -577,12 +576,13 @@ t.test(
 
     const third = start(t, ['serve', '--id', id, '--api', '127.0.0.1:0', ...flags])
     await until(third, isReady)
+    t.equal((await check('--server', listening)).code, 1, 'one or the other')
     const unknown = await check()
     t.equal(unknown.code, 1)
     t.match(unknown.err, /listens at a port that the system chose: name it with --server/)
-    const named = await check('--server', readyLine(third.out()).api)
+    const named = await ask('--server', readyLine(third.out()).api)
     t.equal(named.code, 0, 'by its address')
-    const two = await check('--server', `${readyLine(third.out()).api},${listening}`)
+    const two = await ask('--server', `${readyLine(third.out()).api},${listening}`)
     t.equal(two.code, 9, 'all that are named have to be alive')
     t.match(two.out, /: ok\n.*nobody answers there/)
   },
