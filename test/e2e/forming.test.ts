@@ -88,7 +88,7 @@ t.test('three nodes started by hand, formed by one POST, hold a dictionary and a
     t.equal((await first.client.get('/livez')).status, 200, 'it is alive')
     expectProblem(t, await first.client.get('/readyz'), 503, 'not-ready', 'but not ready')
     const { client } = first
-    const member = { id: 9, raft: '127.0.0.1:9', api: 'http://127.0.0.1:9' }
+    const member = { id: 9, raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
     const refused: [name: string, answer: Promise<RestAnswer>][] = [
       ['a read', client.getKey('a')],
       ['a stale read', client.getKey('a', { query: '?consistency=stale' })],
