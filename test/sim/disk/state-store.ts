@@ -212,7 +212,9 @@ class SimStateView implements StateView {
   sizeBytes(): Promise<number> {
     return this.call(() => {
       if (this.closed) throw new StorageError('failed', 'the view is closed')
-      return this.image.size * ROW_BYTES
+      let bytes = 0
+      for (const key of this.image.keys()) bytes += key.length + (this.image.get(key)?.length ?? 0)
+      return bytes
     })
   }
 
