@@ -2,17 +2,17 @@ import { assert } from '../lib/assert.ts'
 import { logIndex, type LogIndex } from './types.ts'
 
 /**
- * Which writes, and thus which entries of the log as it is now, are on stable storage.
+ * Tells which writes, and thus which entries of the log as it is now, are on stable storage.
  *
- * A log index is not enough to tell: an entry can be truncated and its index used again while the first write is still on its way.
- * So entries are tied to the number of the write that carries them, and a truncation shortens what those writes will have proved.
+ * A log index is not enough to tell: an entry can be truncated and its index used again while the first write is still in flight. So
+ * entries are tied to the number of the write that carries them, and a truncation lowers what those writes will prove durable.
  */
 export class Durability {
-  /** The last entry of the current log of which it is known that everything up to it is on disk. Falls only by truncation or reset. */
+  /** The entry of the current log up to which everything is known to be on disk. Falls only by truncation or reset. */
   index: LogIndex
   /** The last write known to be durable. Monotonic. */
   seq = 0
-  /** Appends on their way; both numbers ascend. */
+  /** Appends in flight; both numbers ascend. */
   private pending: { readonly seq: number; last: LogIndex }[] = []
 
   constructor(last: LogIndex) {
@@ -48,7 +48,7 @@ export class Durability {
     if (done > 0) this.pending.splice(0, done)
   }
 
-  /** The write after which everything up to `index` is durable; 0 when it is already. */
+  /** The write after which everything up to `index` is durable; 0 when it is durable already. */
   seqFor(index: LogIndex): number {
     if (index <= this.index) return 0
     const write = this.pending.find((candidate) => candidate.last >= index)

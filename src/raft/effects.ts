@@ -9,12 +9,14 @@ import type {
 } from './message.ts'
 import type { LogBatch, LogId, LogIndex, NodeId, NodeState, StoredMembership, Vote } from './types.ts'
 
-/** A change of what is on disk. Carried out in the order given; a write that has begun is never reordered. */
+/** A change of what is on disk. Writes are carried out in the order given; one that has begun is never reordered. */
 export type Write =
   | { readonly type: 'vote'; readonly vote: Vote }
   /** Removes every entry from `from` on. */
   | { readonly type: 'truncate'; readonly from: LogIndex }
-  /** Appends the entries of `batch` from index `from` on (`batch.first <= from <= batch.last`; what is before is there already). */
+  /**
+   * Appends the entries of `batch` from index `from` on (`batch.first <= from <= batch.last`; the entries before `from` are there already).
+   */
   | { readonly type: 'append'; readonly batch: LogBatch; readonly from: LogIndex }
   /** Drops the whole log: the state machine now stands at `purged` (a snapshot), and the next entry follows it. */
   | { readonly type: 'reset'; readonly purged: LogId }
@@ -22,8 +24,8 @@ export type Write =
   | { readonly type: 'purge'; readonly purged: LogId }
 
 /**
- * "Send to `to` what your log holds in (prev, last]": an append request whose entries the driver looks up.
- * `last` equals `prev`'s index when there are none. If the entries cannot be read any more, drop it: the core tries again.
+ * "Send to `to` what your log holds in (prev, last]": an append request whose entries the driver looks up. `last` equals `prev`'s index
+ * when there are no entries. If the entries cannot be read any more, drop the plan: the core tries again.
  */
 export interface AppendPlan {
   readonly type: 'append-plan'
@@ -47,7 +49,7 @@ export interface HeldMessage {
   readonly message: Outgoing
 }
 
-/** Begin (or restart) streaming the state to `to`, as it is now or later; report with `snapshotReport(now, to, session, ...)`. */
+/** Begin (or restart) streaming the state, as it is now or later, to `to`. Report with `snapshotReport(now, to, session, ...)`. */
 export interface SnapshotPlan {
   readonly to: NodeId
   readonly session: number
@@ -72,16 +74,19 @@ export type RaftEvent =
   | { readonly type: 'transfer-started' | 'transfer-ended'; readonly to: NodeId }
   | { readonly type: 'recovered' }
 
-/** Everything the core asks of the world since the last call. The order of the fields is the order the driver must honour. */
+/** Everything the core asks of the world since the last call. The driver must honour the order of the fields. */
 export interface Effects {
-  /** Numbered consecutively from 1 over the life of the process; `lastSeq` is the number of the last one here (unchanged if none). */
+  /**
+   * Numbered consecutively from 1 over the life of the process; `lastSeq` is the number of the last write here (unchanged if there is
+   * none).
+   */
   readonly writes: readonly Write[]
   readonly lastSeq: number
-  /** Say nothing about this node's disk: may leave while writes are still on their way. */
+  /** Messages that say nothing about this node's disk: they may leave while writes are still in flight. */
   readonly sends: readonly Outgoing[]
   readonly held: readonly HeldMessage[]
   readonly snapshots: readonly SnapshotPlan[]
-  /** The commit index now; apply up to it. Never decreases. */
+  /** The present commit index; apply up to it. Never decreases. */
   readonly committed: LogIndex
   readonly reads: readonly ReadRelease[]
   readonly events: readonly RaftEvent[]

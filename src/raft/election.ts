@@ -14,41 +14,41 @@ interface PreVoteRound {
 
 interface Campaign {
   readonly vote: Vote
-  /** The write that carries this node's own vote: until it is durable nobody is asked and the node does not count itself. */
+  /** The write that carries this node's own vote. Until it is durable, nobody is asked and the node does not count its own vote. */
   readonly seq: number
   readonly transfer: boolean
   readonly granted: Set<NodeId>
 }
 
 /**
- * This node's own attempts to lead, and what it knows of who leads now (thesis 3.4, 9.6; raft.md 5).
- * Answers to other nodes' attempts are in voting.ts.
+ * This node's own attempts to lead, and what it knows about the present leader (thesis 3.4, 9.6; raft.md 5). Answers to other nodes'
+ * attempts are in voting.ts.
  */
 export class Election {
   private readonly raft: RaftState
   /** When this node tries to lead unless it hears a leader first; `Infinity` when it may not campaign. */
   deadline = Infinity
   /**
-   * When a leader was last heard, and which. While this is recent nobody else gets a vote from here, whatever became of `vote` since:
-   * that leader may be answering reads on the strength of it.
+   * When a leader was last heard, and which one. While this is recent, this node votes for nobody else, whatever has become of `vote` since
+   * then: that leader may be answering reads on the strength of it.
    */
   private heardAt = -Infinity
   private heardFrom: NodeId | 0 = 0
-  /** The leader of `vote` has been heard in this life of the process, and nothing speaks against it since. */
+  /** The leader of `vote` has been heard during this life of the process, and nothing has spoken against it since then. */
   private leaderAlive = false
   private round: PreVoteRound | null = null
   private campaign: Campaign | null = null
-  /** Until then a failed pre-vote is repeated soon: the leader's process is known to be gone. */
+  /** Until this time a failed pre-vote is repeated soon: the leader's process is known to be gone. */
   private hurryUntil = -Infinity
   private leaderCommitted: LogIndex
-  /** The armed deadline was already put off once because time had jumped. */
+  /** The armed deadline has been put off once already because time had jumped. */
   private graceUsed = false
 
   constructor(raft: RaftState) {
     this.raft = raft
     this.leaderCommitted = raft.committed
     const { leaderId, committed } = raft.vote
-    // A leader may rely on an acknowledgement that this node gave before it restarted. Its own lease ended with its process.
+    // A leader may rely on an acknowledgement that this node gave before it restarted. A lease of this node's own ended with its process.
     if (leaderId.nodeId !== 0 && leaderId.nodeId !== raft.id) this.heardAt = raft.now
     if (committed) this.heardFrom = leaderId.nodeId
   }
@@ -57,7 +57,7 @@ export class Election {
     return this.campaign !== null
   }
 
-  /** Who leads under the current vote; null when unknown or lost. Never this node: it knows better. */
+  /** The leader under the current vote; null when it is unknown or lost. Never this node, which knows by itself whether it leads. */
   get leader(): NodeId | null {
     const { vote, id } = this.raft
     const owner = vote.leaderId.nodeId
@@ -67,11 +67,11 @@ export class Election {
   /** Protects a leader from candidates that it did not ask for (thesis 4.2.3, 6.4.1). */
   protects(candidate: NodeId): boolean {
     const { now, options } = this.raft
-    // A leader that asks for votes itself has given up leading: its own lease need not be kept against it.
+    // A leader that asks for votes itself has given up leading: this node need not keep that leader's lease against it.
     return candidate !== this.heardFrom && now < this.heardAt + options.electionTimeoutMsMin
   }
 
-  /** The leader of `vote` spoke: whatever election this node was in is over (thesis 3.4). */
+  /** The leader of `vote` spoke: any election that this node was in is over (thesis 3.4). */
   heard(vote: Vote, leaderCommitted: LogIndex): void {
     if (compareVotes(vote, this.raft.vote) > 0) this.raft.saveVote(vote)
     this.abandon()
@@ -90,7 +90,7 @@ export class Election {
     this.rearm()
   }
 
-  /** An answer showed a higher vote. A leader, which has no timer here, decides itself when to try again. */
+  /** An answer showed a higher vote. A leader has no timer here; it decides by itself when to try again. */
   private outvoted(): void {
     this.abandon()
     this.leaderAlive = false
@@ -115,7 +115,7 @@ export class Election {
     else if (this.deadline === Infinity) this.rearm()
   }
 
-  /** At start-up and after formation a node that needs nobody else does not wait. */
+  /** At start-up and after formation, a node that is a quorum by itself does not wait. */
   hurryIfAlone(): void {
     if (this.raft.mayCampaign() && this.raft.isAlone()) this.deadline = this.raft.now
   }
@@ -125,12 +125,12 @@ export class Election {
     this.wait(min + this.raft.random.fraction() * (max - min))
   }
 
-  /** Another try soon, for a leader that was unseated by a ballot that nobody leads under. */
+  /** Tries again soon: for a leader that was unseated by a ballot under which nobody leads. */
   rearmSoon(): void {
     this.wait(this.raft.random.fraction() * this.raft.options.heartbeatMs)
   }
 
-  /** Gives a candidacy up without giving the vote to anyone. */
+  /** Gives up a candidacy without voting for anyone. */
   standBack(): void {
     this.abandon()
     this.rearm()
@@ -150,12 +150,12 @@ export class Election {
       this.graceUsed = true
       return
     }
-    // One campaign at a time: without its own durable vote this one has not even begun.
+    // One campaign at a time: until this node's own vote is durable, the present one has not even begun.
     if (this.campaign !== null && this.campaign.seq > outbox.durability.seq) return this.rearm()
     this.startPreVote()
   }
 
-  /** On the operator's word. Pre-vote applies, so that it cannot disturb a leader that is heard. */
+  /** Campaigns because the operator says so. Pre-vote applies, so it cannot disturb a leader that is heard. */
   tryNow(): CampaignOutcome {
     const { raft } = this
     if (raft.recoverUntil !== null) return { kind: 'refused', reason: 'the log is being repaired' }
@@ -166,7 +166,7 @@ export class Election {
     return { kind: 'started' }
   }
 
-  /** Asks without changing anything anywhere, so that a node that cannot win does not raise anyone's vote (thesis 9.6). */
+  /** Asks without changing anything anywhere, so that a node that cannot win raises nobody's vote (thesis 9.6). */
   private startPreVote(): void {
     const { raft } = this
     this.abandon()
@@ -185,7 +185,7 @@ export class Election {
     if (hasQuorum(raft.membership, (id) => id === raft.id || round.granted.has(id))) this.startCampaign(false)
   }
 
-  /** A campaign in earnest. `transfer`: on the leader's own order, without pre-vote and against its lease (thesis 3.10). */
+  /** Starts a real campaign. `transfer`: on the leader's own order, without pre-vote and regardless of its lease (thesis 3.10). */
   startCampaign(transfer: boolean): void {
     const { raft } = this
     const vote = this.nextVote()
@@ -198,10 +198,10 @@ export class Election {
     for (const id of this.others()) this.ask(id)
   }
 
-  /** Requests may have been lost with the connection. */
+  /** Requests may have been lost with the connection, so they are sent again. */
   peerConnected(id: NodeId): void {
     if (this.leader === null && id === this.raft.vote.leaderId.nodeId && this.hurryUntil > this.raft.now) {
-      // The process is there after all: back to the normal timeout, unless it says nothing.
+      // The process is there after all. The normal timeout applies again, unless the process stays silent.
       this.hurryUntil = -Infinity
       this.round = null
       if (this.campaign === null) this.rearm()
@@ -210,8 +210,8 @@ export class Election {
   }
 
   /**
-   * The kernel says that nobody listens where the leader was: its lease ends, and this node may pre-vote without waiting.
-   * The stagger (a node that is known to be behind, then the lower ids, wait longer) keeps two nodes from colliding.
+   * The kernel says that nobody listens where the leader was: its lease ends, and this node may pre-vote without waiting. The stagger keeps
+   * two nodes from colliding: a node that is known to be behind waits longer, and so does one with a lower id.
    */
   peerUnreachable(id: NodeId): void {
     const { raft } = this
@@ -239,8 +239,8 @@ export class Election {
   }
 
   private ignorePreVoteResponse(message: PreVoteResponse, round: PreVoteRound | null): string | null {
-    // A refusal teaches the higher vote, even when it is late: otherwise the next round would ask for a ballot too low again.
-    // A vote that comes with a grant is below the ballot asked for, also when it is above this node's own: no reason to give up.
+    // A refusal teaches the higher vote, even when it is late: otherwise the next round would again ask for a ballot that is too low. A
+    // vote that comes with a grant is below the ballot asked for, even when it is above this node's own: no reason to give up.
     if (!message.granted && this.raft.observe(message.vote)) {
       this.outvoted()
       return 'a higher vote'
@@ -263,7 +263,7 @@ export class Election {
     if (this.campaign === null || !sameLeaderId(message.asked.leaderId, this.campaign.vote.leaderId))
       return 'not the current campaign'
     if (!message.granted) return 'refused'
-    // An equal vote is not a grant; only the word "granted" about this very ballot is.
+    // An equal vote is not a grant; only the word "granted" about this very ballot is one.
     return sameLeaderId(message.vote.leaderId, this.campaign.vote.leaderId) ? null : 'a grant of another ballot'
   }
 
@@ -276,7 +276,7 @@ export class Election {
     } else if (campaign !== null && !campaign.granted.has(to)) {
       const { vote, transfer, seq } = campaign
       const request: VoteRequest = { type: 'vote-request', from: raft.id, to, vote, last, transfer }
-      // After a crash the same ballot must not be asked for again with another log, so the vote is durable first.
+      // After a crash, the same ballot must not be asked for again with another log. So the vote is made durable first.
       raft.outbox.sendAfter(seq, request)
     }
   }
@@ -290,7 +290,7 @@ export class Election {
     return votersOf(this.raft.membership).filter((id) => id !== this.raft.id)
   }
 
-  /** Long enough for a pre-vote and a vote with their syncs on a local network. */
+  /** Long enough for a pre-vote and a vote, with their disk syncs, on a local network. */
   private staggerStep(): number {
     return this.raft.options.heartbeatMs / 5
   }

@@ -59,7 +59,7 @@ export class Follower {
     return true
   }
 
-  /** The last entry of ours that can still agree with a log that holds `prev`: skips whole leaders, not entries. */
+  /** The last entry of ours that can still agree with a log that holds `prev`. Skips all entries of a leader at once, not one by one. */
   private hintBelow(prev: LogId): LogId | null {
     const { log, committed } = this.raft
     const index = log.leaders.lastNotAbove(prev.leaderId, logIndex(Math.min(prev.index - 1, log.lastIndex)))
@@ -67,8 +67,8 @@ export class Follower {
   }
 
   /**
-   * Adds what is missing. What is there already is skipped, and the log is cut at the first entry that really differs, never before:
-   * a late request must not remove entries that this node has acknowledged since. Returns the last entry known to be the leader's.
+   * Adds the missing entries. Entries that are there already are skipped, and the log is cut only at the first entry that really differs: a
+   * late request must not remove entries that this node has acknowledged since. Returns the last entry known to be the leader's.
    */
   private take(message: AppendRequest): LogIndex {
     const { raft } = this
@@ -94,7 +94,7 @@ export class Follower {
 
   private answerMatched(request: AppendRequest, end: LogIndex): void {
     const { committed, outbox } = this.raft
-    // Committed entries are the leader's too, even when this request did not reach as far.
+    // Committed entries are the leader's too, even those beyond the end of this request.
     this.answer(request, {
       kind: 'matched',
       matched: logIndex(Math.max(end, Math.min(committed, outbox.durability.index))),
@@ -118,7 +118,7 @@ export class Follower {
     })
   }
 
-  /** `have-it`: what the snapshot holds is here already; the sender learns so by an acknowledgement too. */
+  /** `have-it`: this node already holds what the snapshot holds; an acknowledgement tells the sender so as well. */
   offerSnapshot(from: NodeId, offer: SnapshotOffer): 'accept' | 'have-it' | 'outvoted' {
     const { raft } = this
     if (compareVotes(offer.vote, raft.vote) < 0) return 'outvoted'
@@ -131,7 +131,7 @@ export class Follower {
     return 'have-it'
   }
 
-  /** Chunks count as hearing the leader: a node that is being brought up to date elects nobody else meanwhile. */
+  /** Chunks count as hearing the leader, so that a node that is being brought up to date does not start an election meanwhile. */
   snapshotProgress(from: NodeId, vote: Vote): void {
     if (compareVotes(vote, this.raft.vote) !== 0) return this.raft.note('snapshot', from, 'not the current leader')
     this.election.heard(vote, BEFORE_FIRST)
@@ -141,7 +141,7 @@ export class Follower {
     const { raft } = this
     const logKept = sameLogId(raft.log.logIdAt(offer.logId.index), offer.logId)
     raft.installSnapshot(offer.logId, membership, logKept)
-    // The state was swapped in whatever happened to the vote since; only the leader that still leads is answered.
+    // The state was swapped in, whatever has happened to the vote since then; an answer goes only to a leader that still leads.
     if (compareVotes(offer.vote, raft.vote) !== 0) return raft.note('snapshot', from, 'not the current leader')
     this.election.heard(offer.vote, offer.logId.index)
     const { vote, session } = offer
@@ -163,7 +163,7 @@ export class Follower {
   }
 }
 
-/** What an acknowledgement echoes. */
+/** The fields of a request that an acknowledgement echoes. */
 interface Answerable {
   readonly from: NodeId
   readonly vote: Vote

@@ -7,15 +7,16 @@ import { compareVotes, LEADER_ID_ZERO, logIndex, VOTE_ZERO, type LogBatch, type 
 const FIRST = logIndex(0)
 
 /**
- * Forms a cluster (raft.md 3): the membership entry at index 0 with the smallest log id there is, without consensus, then an election.
+ * Forms a cluster (raft.md 3): appends the membership entry at index 0 with the smallest possible log id, without consensus, and then holds
+ * an election.
  *
- * Every node may do this at once with the same members: the entries are identical, and voting settles the rest. The smallest log id
- * cannot stand above anything committed, and with no vote given the node does not change a history that others have seen.
+ * Every node may do this at once with the same members: the entries are identical, and voting settles the rest. The smallest log id cannot
+ * stand above anything committed, and a node that has given no vote does not change a history that others have seen.
  */
 export class Formation {
   private readonly raft: RaftState
   private readonly election: Election
-  /** The write of the membership entry, until it is durable. */
+  /** The write of the membership entry; null once it is durable. */
   private campaignAfter: number | null = null
 
   constructor(raft: RaftState, election: Election) {
@@ -39,7 +40,7 @@ export class Formation {
     return { kind: 'appended', logId }
   }
 
-  /** The election follows at once, without waiting for a timeout, unless another initialiser was given the vote meanwhile. */
+  /** Starts the election at once, without waiting for a timeout, unless this node has meanwhile voted for another initialiser. */
   settle(): void {
     const { raft } = this
     if (this.campaignAfter === null || raft.outbox.durability.seq < this.campaignAfter) return

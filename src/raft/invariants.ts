@@ -5,14 +5,14 @@ import type { RaftView } from './options.ts'
 import type { Raft } from './raft.ts'
 import { compareLeaderIds, compareVotes, indexOf, sameLeaderId, sameLogId } from './types.ts'
 
-/** Facts about one node's state between two inputs. Throws InvariantError. Meant for tests and simulation: O(size of the core). */
+/** Checks facts about one node's state between two inputs. Throws InvariantError. For tests and simulation: O(size of the core). */
 export function checkState(raft: Raft): void {
   checkLog(raft)
   checkMemberships(raft)
   checkLeadership(raft)
 }
 
-/** Facts about two successive states of one process. */
+/** Checks facts about two successive states of one process. */
 export function checkStep(before: RaftView, after: RaftView): void {
   assert(compareVotes(after.vote, before.vote) >= 0, 'a vote never goes back')
   assert(after.committed >= before.committed, 'the commit index never goes back')
@@ -36,8 +36,8 @@ export function checkStep(before: RaftView, after: RaftView): void {
 }
 
 /**
- * For what `takeEffects` gives when it is called a second time at once: nothing. A message that is sent whenever effects are taken,
- * because sending it changes nothing, grows into a storm: its answer is an input after which effects are taken.
+ * Checks that `takeEffects` gives nothing when it is called a second time at once. A message that is sent whenever effects are taken,
+ * merely because sending it changes nothing, grows into a storm: the answer to it is an input, after which effects are taken again.
  */
 export function checkSilence({ writes, sends, held, snapshots, reads, events }: Effects): void {
   const all = [writes, sends, held, snapshots, reads, events]

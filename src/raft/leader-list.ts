@@ -92,7 +92,7 @@ export class LeaderList {
     this.runs = []
   }
 
-  /** The last index of `[from, to]` up to which every entry is of `leaderId`; `from - 1` when there is none. `from` is retained. */
+  /** The last index in `[from, to]` up to which `leaderId` wrote every entry; `from - 1` when there is none. `from` is retained. */
   matchEnd(leaderId: LeaderId, from: LogIndex, to: LogIndex): LogIndex {
     const at = this.runAt(from)
     const run = this.runs[at]
@@ -103,9 +103,9 @@ export class LeaderList {
   }
 
   /**
-   * The last index, at most `upTo`, whose entry is not of a higher ballot than `leaderId`. Entries above it cannot agree with a log
-   * that has `leaderId` at `upTo` or later: ballots ascend along every log, so a divergent tail is skipped leader by leader.
-   * Below the purge mark nothing is known, and the answer is as high as it can be.
+   * The last index, at most `upTo`, whose entry has no higher ballot than `leaderId`. Entries after it cannot agree with a log that has
+   * `leaderId` at `upTo` or later: ballots ascend along every log, so a divergent tail is skipped leader by leader. Below the purge mark
+   * nothing is known, and the answer is the highest possible one.
    */
   lastNotAbove(leaderId: LeaderId, upTo: LogIndex): LogIndex {
     let candidate = Math.min(upTo, indexOf(this.lastId))
@@ -120,7 +120,7 @@ export class LeaderList {
     return logIndex(candidate)
   }
 
-  /** The number of the run that holds `index`; most questions are about the last one. */
+  /** The number of the run that holds `index`. Most questions are about the last run. */
   private runAt(index: LogIndex): number {
     let high = this.runs.length - 1
     if ((this.runs[high]?.first ?? Infinity) <= index) return high

@@ -19,7 +19,7 @@ import { indexOf, type LogIndex, type Membership, type NodeId, type Vote } from 
 /** Everything that exists only while this node leads, under one ballot. Made when it wins, thrown away when it stops. */
 export class Leadership {
   private readonly raft: RaftState
-  /** Committed: the ballot that was won. */
+  /** The ballot that was won, as a committed vote. */
   readonly vote: Vote
   readonly replication: Replication
   private readonly reads: PendingReads
@@ -27,16 +27,16 @@ export class Leadership {
   private readonly electedAt: number
   /** This leader's first entry. Once it is committed, so is everything before it, and the leader knows its commit index (thesis 6.4). */
   private readonly blank: LogIndex
-  /** When a leader that is not a voter any more gives up, whether a successor was found or not. */
+  /** When a leader that is no longer a voter gives up leading, whether or not a successor was found. */
   private departAt = Infinity
-  /** The contact time at which a jump of time was forgiven: once for each. */
+  /** The contact time for which a jump of time was forgiven: only once for each contact time. */
   private forgivenAt = -Infinity
 
   constructor(raft: RaftState, vote: Vote) {
     this.raft = raft
     this.vote = vote
     this.electedAt = raft.now
-    // Followers are probed at the end of the log as it was before the blank entry, so they are made first.
+    // Followers are probed at the end of the log as it was before the blank entry, so they are created first.
     this.replication = new Replication(raft, vote)
     this.reads = new PendingReads(raft)
     this.transfer = new Transfer(raft, vote, this.replication)
@@ -60,12 +60,12 @@ export class Leadership {
     return Math.min(this.replication.heartbeatAt, this.transfer.deadline, this.departAt)
   }
 
-  /** While a quorum has lately acknowledged this leader, it gives its vote to nobody else. */
+  /** While a quorum has lately acknowledged this leader, it votes for nobody else. */
   protects(): boolean {
     return this.raft.now < this.contactAt + this.raft.options.electionTimeoutMsMin
   }
 
-  /** When this leader was last certain of a quorum; its election counts. */
+  /** When this leader was last certain of a quorum; its election counts as well. */
   private get contactAt(): number {
     return Math.max(this.electedAt, this.replication.quorumAckedAt)
   }
@@ -78,7 +78,7 @@ export class Leadership {
   propose(count: number, body: Uint8Array): ProposeOutcome {
     const { raft } = this
     if (this.busy !== null) return this.busy
-    // What no quorum acknowledges must not grow without end; a single large proposal on an empty tail is always taken.
+    // Entries that no quorum acknowledges must not pile up without limit. A single large proposal on an empty tail is always taken.
     const uncommitted = raft.committed === raft.log.lastIndex ? 0 : raft.log.sizes.bytesAfter(raft.committed)
     if (uncommitted > 0 && uncommitted + body.length > raft.options.uncommittedBytesMax) return { kind: 'overloaded' }
     const { leaderId, first, last } = raft.appendOwn(this.vote.leaderId, count, body, null)
@@ -95,7 +95,7 @@ export class Leadership {
     const stored = raft.effective
     const index = indexOf(stored.logId)
     if (ifMembershipAt !== null && ifMembershipAt !== index) return { kind: 'precondition-failed', stored }
-    // At most one uncommitted change, and none before this leader knows what is committed (thesis 4.1 and its 2015 correction).
+    // At most one uncommitted change, and none before this leader knows what is committed (thesis 4.1 and its correction of 2015).
     if (!this.established || index > raft.committed || isJoint(stored.membership))
       return { kind: 'in-progress', stored }
     const plan = planChange(stored.membership, change, {
@@ -124,7 +124,7 @@ export class Leadership {
     return id === this.raft.id || this.raft.now <= heardAt + this.raft.options.electionTimeoutMsMax
   }
 
-  /** Of all members only this node itself has no progress. */
+  /** Every other member has a progress; only this node itself has none. */
   private lagOf(id: NodeId): number {
     const progress = this.replication.progressOf(id)
     return progress === null ? 0 : this.raft.log.lastIndex - progress.matched
@@ -141,12 +141,15 @@ export class Leadership {
     return { kind: 'pending' }
   }
 
-  /** Everything that was committed before now is at or below. */
+  /** Everything that was committed before this moment is at or below this index. */
   private get readIndex(): LogIndex {
     return this.established ? this.raft.committed : this.blank
   }
 
-  /** Thesis 6.4.1, measured from the sending of what a quorum acknowledged, so that a follower's promise always ends later. */
+  /**
+   * A lease (thesis 6.4.1), measured from when the message was sent that a quorum acknowledged, so that the followers' promise always ends
+   * later.
+   */
   leaseRead(uncountedMs: number): LogIndex | null {
     const { now, options, committed } = this.raft
     if (!this.established || this.transfer.ordered || this.busy !== null) return null
@@ -166,7 +169,7 @@ export class Leadership {
     this.transfer.peerUnreachable(id)
   }
 
-  /** Heartbeats, and whether a quorum is still there. Returns why this node must stop leading, or null. */
+  /** Sends heartbeats and checks that a quorum is still there. Returns why this node must stop leading, or null. */
   tick(): string | null {
     const { raft } = this
     if (raft.now < this.deadline) return null
@@ -175,7 +178,7 @@ export class Leadership {
     this.replication.countAcknowledgements()
     if (raft.now >= this.departAt) return 'not a voter any more'
     if (raft.now < this.contactAt + raft.options.electionTimeoutMsMax) return null
-    // Check quorum (thesis 6.2). After a jump of time the answers may be waiting to be read: judge at the next beat.
+    // Check quorum (thesis 6.2). After a jump of time the answers may still be waiting to be read, so judge at the next beat.
     if (late && this.forgivenAt !== this.contactAt) {
       this.forgivenAt = this.contactAt
       return null
@@ -183,11 +186,11 @@ export class Leadership {
     return 'no quorum answers'
   }
 
-  /** After every input: what follows from what is known now. */
+  /** Called after every input: does what follows from what is known now. */
   settle(): void {
     const { raft } = this
     this.replication.countAcknowledgements()
-    // Only entries of this ballot are committed by counting; earlier ones with them (thesis 3.6.2).
+    // Only entries of this ballot are committed by counting; earlier entries are committed with them (thesis 3.6.2).
     const held = this.replication.heldByQuorum()
     if (held >= this.blank) raft.commitTo(held)
     this.transfer.settle()
@@ -195,13 +198,13 @@ export class Leadership {
     this.reads.release(this.replication.quorumAckedAt)
     const { logId, membership } = raft.effective
     if (indexOf(logId) <= raft.committed) {
-      // A joint configuration is finished by whoever leads once it is committed (raft.md 4).
+      // Once a joint configuration is committed, the present leader finishes it, whoever began it (raft.md 4).
       if (isJoint(membership) && this.busy === null) this.appendMembership(finalMembershipOf(membership))
       else if (!raft.isVoter()) this.depart()
     }
   }
 
-  /** The change that removed this leader is committed: hand over to the voter that is furthest ahead, and go in any case. */
+  /** The change that removed this leader is committed: it hands over to the voter that is furthest ahead, and stops leading in any case. */
   private depart(): void {
     const { raft } = this
     if (this.departAt === Infinity) this.departAt = raft.now + raft.options.electionTimeoutMsMax
@@ -210,7 +213,7 @@ export class Leadership {
     this.transfer.settle()
   }
 
-  /** Everything that is to be sent, gathered so that one message to each follower carries the work of several inputs. */
+  /** Sends everything that is due, gathered so that one message to each follower carries the work of several inputs. */
   flush(): void {
     this.replication.flush()
     const since = this.established ? this.reads.wantsRound(this.replication.quorumAckedAt) : null

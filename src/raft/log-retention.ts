@@ -9,7 +9,7 @@ export class LogRetention {
     this.raft = raft
   }
 
-  /** `floor`: a follower will need what comes after it. */
+  /** `floor`: entries after this index are still needed by a follower. */
   stateDurable(logId: LogId, floor: LogIndex): void {
     const { raft } = this
     if (logId.index > raft.stateDurable) raft.stateDurable = logId.index

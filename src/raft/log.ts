@@ -4,7 +4,7 @@ import type { RaftOptions, RaftRestored } from './options.ts'
 import { SIZE_GROUP_BYTES_MIN, SizeList } from './size-list.ts'
 import { indexOf, logIndex, type LeaderId, type LogBatch, type LogId, type LogIndex } from './types.ts'
 
-/** What the core knows of its log: who wrote which entry and how large the entries are. The entries themselves are elsewhere. */
+/** What the core knows about its log: who wrote each entry, and how large the entries are. The entries themselves are stored elsewhere. */
 export class Log {
   readonly leaders: LeaderList
   readonly sizes: SizeList
@@ -41,7 +41,7 @@ export class Log {
     return this.leaders.logIdAt(index)
   }
 
-  /** The entries `[from, batch.last]` follow the last one. */
+  /** Adds the entries `[from, batch.last]` after the last one. */
   append(batch: LogBatch, from: LogIndex): void {
     assert(from === this.lastIndex + 1 && batch.first <= from && from <= batch.last, 'an append leaves no gap')
     const share = (batch.last - from + 1) / (batch.last - batch.first + 1)

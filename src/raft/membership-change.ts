@@ -4,12 +4,12 @@ import { hasQuorum } from './quorum.ts'
 import type { ChangeOutcome, MembershipChange, Move } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
-/** What the leader knows of its followers, as far as a change depends on it. */
+/** What the leader knows about its followers, as far as a change depends on it. */
 export interface Standing {
   /** How many entries `id` is behind. */
   lagOf(id: NodeId): number
   isCaughtUp(id: NodeId): boolean
-  /** Answered within an election timeout; the leader itself always does. */
+  /** Whether it has answered within an election timeout; the leader itself always has. */
   isLive(id: NodeId): boolean
 }
 
@@ -29,7 +29,7 @@ type Refusal = Extract<
 export type PlannedChange =
   { readonly kind: 'next'; readonly membership: Membership } | { readonly kind: 'unchanged' } | Refusal
 
-/** The membership that `change` makes of `current`, which is committed and not joint (raft.md 4). */
+/** The membership that `change` turns `current` into. `current` is committed and not joint (raft.md 4). */
 export function planChange(current: Membership, change: MembershipChange, standing: Standing): PlannedChange {
   switch (change.type) {
     case 'add-learner':
@@ -59,7 +59,7 @@ function planRemoveLearner(current: Membership, id: NodeId): PlannedChange {
   return { kind: 'next', membership: { ...current, nodes } }
 }
 
-/** All at once: members may have taken each other's addresses. */
+/** All moves at once: members may have taken each other's addresses. */
 function planSetAddresses(current: Membership, moves: readonly Move[]): PlannedChange {
   const nodes = new Map(current.nodes)
   for (const { id, addresses } of moves) {

@@ -4,10 +4,10 @@ import { isVoter } from './membership.ts'
 import { indexOf, type LogIndex, type NodeId, type StoredMembership } from './types.ts'
 
 /**
- * The memberships that can still matter: the committed one, then those of the log beyond the commit index, ascending.
+ * The memberships that can still matter: the committed one, then those in the log beyond the commit index, ascending.
  *
- * The last one in the log is effective, committed or not, on every node (thesis 4.1). When its entry is truncated the one before
- * is effective again. A leader has at most one uncommitted; a follower's log may hold more for a while.
+ * The last one in the log is effective on every node, committed or not (thesis 4.1). When its entry is truncated, the one before it is
+ * effective again. A leader has at most one uncommitted membership; a follower's log may hold more for a while.
  */
 export class MembershipHistory {
   private stored: StoredMembership[]
@@ -17,7 +17,7 @@ export class MembershipHistory {
     for (const membership of later) this.append(membership)
   }
 
-  /** The one whose entry is committed; `NO_MEMBERSHIP` for a node that knows of none. */
+  /** The membership whose entry is committed; `NO_MEMBERSHIP` for a node that knows of none. */
   get committed(): StoredMembership {
     return elementAt(this.stored, 0)
   }
@@ -32,9 +32,9 @@ export class MembershipHistory {
   }
 
   /**
-   * Whether `id` is a voter by the effective membership, by the one it replaced as long as it may not be committed, or by the committed
-   * one. A leader may write its own removal and crash: nobody else has a log that long, so it must be able to lead once more. What was
-   * committed is forgotten by a restart, so the replaced membership counts by itself.
+   * Whether `id` is a voter in the effective membership, in the committed one, or in the one that the effective one replaced, as long as
+   * the effective one may be uncommitted. A leader may write its own removal and crash: no other log is that long, so it must be able to
+   * lead once more. A restart forgets what was committed, so the replaced membership counts on its own.
    */
   mayCampaign(id: NodeId): boolean {
     const relevant = [this.effective, this.stored.at(-2), this.committed]
@@ -59,13 +59,13 @@ export class MembershipHistory {
     if (committed > 0) this.stored.splice(0, committed)
   }
 
-  /** A snapshot at `index` was installed with `membership`; memberships of entries beyond stay if the log was kept. */
+  /** A snapshot at `index` was installed with `membership`; memberships of later entries stay if the log was kept. */
   install(membership: StoredMembership, index: LogIndex, logKept: boolean): void {
     const later = logKept ? this.stored.filter((known) => indexOf(known.logId) > index) : []
     this.stored = [membership, ...later]
   }
 
-  /** The membership that was the last one at `index`; null when that is not known any more. */
+  /** The last membership at or before `index`; null when that is no longer known. */
   at(index: LogIndex): StoredMembership | null {
     return this.stored.findLast((membership) => indexOf(membership.logId) <= index) ?? null
   }

@@ -3,7 +3,7 @@ import { elementAt } from '../lib/element-at.ts'
 import type { IncarnationOf } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
-/** The first guarantee of `Membership` that `membership` breaks, in words; null when it keeps them all. */
+/** The first guarantee of `Membership` that `membership` breaks, in words; null when it breaks none. */
 export function membershipProblem(membership: Membership): string | null {
   const { configs, nodes, removing } = membership
   if (configs.length !== 1 && configs.length !== 2) return 'a membership has one configuration, or two while it changes'
@@ -21,7 +21,7 @@ export function membershipProblem(membership: Membership): string | null {
   return null
 }
 
-/** For memberships that this code built or already accepted: a broken one is a broken belief. */
+/** For memberships that this code built or has accepted already: a broken one is a broken belief. */
 export function checkMembership(membership: Membership): void {
   const problem = membershipProblem(membership)
   assert(problem === null, problem ?? '')
@@ -42,12 +42,12 @@ export function votersOf(membership: Membership): NodeId[] {
   return ascending([...first, ...second])
 }
 
-/** The voters once the change that is on its way, if any, is done. */
+/** The voters once the change in progress, if any, is done. */
 export function futureVotersOf(membership: Membership): readonly NodeId[] {
   return membership.configs.at(-1) ?? []
 }
 
-/** What follows a joint membership: the new configuration alone, without the nodes that were to be removed (thesis 4.3). */
+/** The membership that follows a joint one: the new configuration alone, without the nodes that were to be removed (thesis 4.3). */
 export function finalMembershipOf(joint: Membership): Membership {
   assert(isJoint(joint), 'only a joint membership has a final one')
   const nodes = new Map([...joint.nodes].filter(([id]) => !joint.removing.includes(id)))
@@ -55,8 +55,8 @@ export function finalMembershipOf(joint: Membership): Membership {
 }
 
 /**
- * With the incarnations that are known of members that carry none yet: who joins from now on has never met them, and has to tell
- * a member that lost its data from the one it was (raft.md 4).
+ * Adds the known incarnations of members that carry none yet. A node that joins later has never met these members, and must be able to tell
+ * a member that lost its data from the one it was before (raft.md 4).
  */
 export function identified(membership: Membership, incarnationOf: IncarnationOf): Membership {
   const nodes = new Map<NodeId, NodeAddresses>()

@@ -12,7 +12,7 @@ export interface PreVoteRequest extends Envelope {
   readonly last: LogId | null
 }
 
-/** `asked` echoes the request's ballot, so that an answer to an earlier round is told apart. `vote` is the responder's own. */
+/** `asked` echoes the request's ballot, so that an answer to an earlier round can be told apart. `vote` is the responder's own. */
 export interface PreVoteResponse extends Envelope {
   readonly type: 'pre-vote-response'
   readonly asked: Vote
@@ -47,20 +47,20 @@ export interface Moment {
 export interface AppendRequest extends Envelope {
   readonly type: 'append-request'
   readonly vote: Vote
-  /** Tells this replication session from earlier ones with the same node (thesis 4.1; raft.md 6). */
+  /** Tells this replication session from earlier sessions with the same node (thesis 4.1; raft.md 6). */
   readonly session: number
   readonly prev: LogId | null
   /** In order, without gaps, starting at `prev.index + 1`. */
   readonly batches: readonly LogBatch[]
-  /** The memberships set by entries of `batches`, ascending. Derived from the bodies by the receiver's driver; not sent. */
+  /** The memberships set by entries of `batches`, ascending. The receiver's driver derives them from the bodies; they are not sent. */
   readonly memberships: readonly StoredMembership[]
   /** The leader's commit index; `BEFORE_FIRST` for none. */
   readonly committed: LogIndex
   /** When the leader sent this, on its own monotonic clock; echoed. */
   readonly sentAt: number
   /**
-   * A moment of the receiver's clock: what anybody was told to be written before it is at or below `committed`, however long this
-   * message was on its way. Null when the leader does not know of one.
+   * A moment of the receiver's clock, or null when the leader knows of none. Every write that had been acknowledged to anybody before that
+   * moment is at or below `committed`, however long this message was on its way.
    */
   readonly freshAt: Moment | null
 }
@@ -68,27 +68,27 @@ export interface AppendRequest extends Envelope {
 export type AppendOutcome =
   /** Everything up to `matched` equals the leader's log and is on this node's disk. */
   | { readonly kind: 'matched'; readonly matched: LogIndex }
-  /** `prev` is not in the log. `hint`: the last log id of ours that can still agree with the leader; null: start at the beginning. */
+  /** `prev` is not in the log. `hint`: our last log id that can still agree with the leader; null: start at the beginning. */
   | { readonly kind: 'conflict'; readonly prev: LogIndex; readonly hint: LogId | null }
   /** The request's vote is below ours (`vote`). */
   | { readonly kind: 'outvoted' }
 
-/** The `sentAt` of an acknowledgement that answers no request (a snapshot): it proves nothing about when the leader was heard. */
+/** The `sentAt` of an acknowledgement that answers no request (after a snapshot): it proves nothing about when the leader was heard. */
 export const SENT_NEVER = -1
 
 export interface AppendResponse extends Envelope {
   readonly type: 'append-response'
   readonly vote: Vote
-  /** Echoed from the request, with the ballot it came from: late answers of an earlier session are told apart. */
+  /** Echoed from the request, with the ballot that it carried, so that late answers of an earlier session can be told apart. */
   readonly asked: Vote
   readonly session: number
   readonly sentAt: number
-  /** When this answer was given, on the clock of the node that gives it. */
+  /** When this answer was given, by the clock of the node that gives it. */
   readonly answeredAt: Moment
   readonly outcome: AppendOutcome
 }
 
-/** The leader's order to campaign at once. `last`: the leader's last log id; the target needs all of it. */
+/** The leader's order to campaign at once. `last`: the leader's last log id; the target must hold the log up to it. */
 export interface TransferRequest extends Envelope {
   readonly type: 'transfer-request'
   readonly vote: Vote

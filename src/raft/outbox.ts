@@ -5,7 +5,7 @@ import type { LogIndex } from './types.ts'
 
 const NONE: readonly never[] = []
 
-/** Gathers what the core asks of the world until the driver takes it, and numbers the writes. */
+/** Gathers what the core asks of the world until the driver takes it. Numbers the writes. */
 export class Outbox {
   readonly durability: Durability
   private lastSeq = 0

@@ -7,12 +7,12 @@ interface PendingRead {
   readonly index: LogIndex
 }
 
-/** Linearizable reads that wait until a quorum has confirmed, later than they arrived, that this node leads (thesis 6.4). */
+/** Linearizable reads that wait until a quorum has confirmed, after they arrived, that this node leads (thesis 6.4). */
 export class PendingReads {
   private readonly raft: RaftState
-  /** By arrival. */
+  /** In the order of arrival. */
   private waiting: PendingRead[] = []
-  /** When the confirmation that is on its way was sent; null for none. */
+  /** When the confirmation in flight was sent; null when there is none. */
   private roundSentAt: number | null = null
 
   constructor(raft: RaftState) {
@@ -23,7 +23,7 @@ export class PendingReads {
     this.waiting.push({ readId, arrivedAt: this.raft.now, index })
   }
 
-  /** The arrival that a new confirmation round must cover; null when none is needed, or one is on its way. */
+  /** The arrival that a new confirmation round must cover; null when no round is needed, or one is in flight. */
   wantsRound(quorumAckedAt: number): number | null {
     const newest = this.waiting.at(-1)
     if (newest === undefined) return null
@@ -32,7 +32,7 @@ export class PendingReads {
     return newest.arrivedAt
   }
 
-  /** Releases what arrived no later than `quorumAckedAt`: a quorum has acknowledged a message sent at that time or later. */
+  /** Releases the reads that arrived no later than `quorumAckedAt`: a quorum has acknowledged a message sent at that time or later. */
   release(quorumAckedAt: number): void {
     let released = 0
     for (const { readId, arrivedAt, index } of this.waiting) {

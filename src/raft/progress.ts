@@ -2,7 +2,7 @@ import { assert } from '../lib/assert.ts'
 import { FollowerClock } from './follower-clock.ts'
 import { BEFORE_FIRST, logIndex, type LogIndex, type NodeId } from './types.ts'
 
-/** A message with entries on its way. */
+/** A message with entries in flight. */
 interface Flight {
   readonly last: LogIndex
   readonly bytes: number
@@ -10,21 +10,21 @@ interface Flight {
 }
 
 interface SnapshotTransfer {
-  /** On its way since; null while waiting for the next attempt. */
+  /** When the transfer in progress began; null while waiting for the next attempt. */
   since: number | null
   retryAt: number
   failures: number
-  /** What comes after this is needed once the state has arrived; null when no purge has to be held back. */
+  /** Once the state has arrived, the node needs the entries after this one; null when no purge has to be held back. */
   needsAfter: LogIndex | null
-  /** When the transfer, or the log behind it, got on last. */
+  /** When the transfer, or the replication of the log after it, last made progress. */
   movedAt: number
 }
 
-/** A node that the effective membership does not name any more. */
+/** A node that the effective membership no longer names. */
 interface Leaving {
-  /** The entry that removed it: once it has this it knows. */
+  /** The entry that removed the node. Once the node knows that this entry is committed, it knows of its removal. */
   readonly index: LogIndex
-  /** When that entry was found committed. */
+  /** When that entry was found to be committed. */
   committedAt: number | null
 }
 
@@ -36,20 +36,20 @@ export interface Window {
 /**
  * How far one follower or learner is, as the leader sees it (thesis 10.2.1; raft.md 6).
  *
- *  - probe: where the logs agree is not known; one message at a time.
- *  - replicate: `matched` is known, entries are sent ahead of acknowledgements within the window.
- *  - snapshot: what it needs next is purged; nothing but heartbeats until the state has arrived.
+ * - probe: it is not known where the logs agree; one message at a time.
+ * - replicate: `matched` is known; entries are sent ahead of acknowledgements, within the window.
+ * - snapshot: the next entry that the node needs is purged; nothing but heartbeats until the state has arrived.
  *
- * Guarantees: `matched < next`; in-flight messages ascend and are after `matched`; only replicate has any.
+ * Guarantees: `matched < next`; in-flight messages ascend and come after `matched`; only `replicate` has any.
  */
 export class Progress {
   readonly id: NodeId
-  /** Tells acknowledgements of this session from those of an earlier one with the same node. */
+  /** Tells acknowledgements of this session from those of an earlier session with the same node. */
   readonly session: number
   mode: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** Everything up to here is on the follower's disk and equal to the leader's. Monotonic. */
   matched: LogIndex = BEFORE_FIRST
-  /** When `matched` was raised last. */
+  /** When `matched` last rose. */
   matchedAt: number
   /** The first entry of the next message. */
   next: LogIndex
@@ -57,9 +57,9 @@ export class Progress {
   ackedAt = -Infinity
   heardAt: number | null = null
   readonly clock = new FollowerClock()
-  /** When anything was sent last. */
+  /** When anything was last sent. */
   sentAt = -Infinity
-  /** The furthest the follower can have moved its commit index by what it was sent. */
+  /** The highest commit index that the follower can have learnt from what it was sent. */
   toldCommitted: LogIndex = BEFORE_FIRST
   leaving: Leaving | null = null
   readonly snapshot: SnapshotTransfer = {
@@ -69,7 +69,7 @@ export class Progress {
     needsAfter: null,
     movedAt: -Infinity,
   }
-  /** `Infinity` when no probe is on its way. */
+  /** `Infinity` when no probe is in flight. */
   private probeSentAt = Infinity
   private flights: Flight[] = []
   private flightBytes = 0
@@ -82,8 +82,8 @@ export class Progress {
   }
 
   /**
-   * Close behind a log that ends at `last`, and heard of. A node that holds nothing yet, or needs the state, is not close, however short
-   * the log is.
+   * Whether it is heard and close behind a log that ends at `last`. A node that holds nothing yet, or that needs the state, is not close,
+   * however short the log is.
    */
   isCaughtUp(last: LogIndex, entriesMax: number): boolean {
     return this.heardAt !== null && this.matched >= 0 && this.mode !== 'snapshot' && last - this.matched <= entriesMax
@@ -93,13 +93,13 @@ export class Progress {
     return this.flights.length
   }
 
-  /** Room for a message with entries, or, when probing, for the probe. */
+  /** Whether there is room for a message with entries or, while probing, for the probe. */
   hasRoom(window: Window): boolean {
     if (this.mode === 'probe') return this.probeSentAt === Infinity
     return this.mode === 'replicate' && this.flights.length < window.appendsMax && this.flightBytes < window.bytesMax
   }
 
-  /** Forgets the probe on its way, so that it is sent again. */
+  /** Forgets the probe in flight, so that it is sent again. */
   repeatProbe(): void {
     this.probeSentAt = Infinity
   }
@@ -116,7 +116,7 @@ export class Progress {
     this.next = logIndex(last + 1)
   }
 
-  /** An acknowledgement covers everything before it. `purged`: the leader's log begins after it. Returns whether `matched` rose. */
+  /** An acknowledgement covers every entry before it. `purged`: the leader's log begins after it. Returns whether `matched` rose. */
   acknowledge(matched: LogIndex, purged: LogIndex, now: number): boolean {
     const rose = matched > this.matched
     if (rose) {
@@ -126,7 +126,7 @@ export class Progress {
       const { needsAfter } = this.snapshot
       if (needsAfter !== null && matched > needsAfter) this.snapshot.needsAfter = matched
     }
-    // A snapshot is not needed any more as soon as the follower's log reaches ours, whichever way it came there.
+    // A snapshot is no longer needed as soon as the follower's log reaches ours, however it got there.
     const confirmed = this.mode === 'probe' ? matched >= this.next - 1 : this.mode === 'snapshot' && matched >= purged
     if (confirmed) this.becomeReplicate()
     if (this.mode === 'replicate') this.land()
@@ -141,7 +141,7 @@ export class Progress {
     this.probeSentAt = Infinity
   }
 
-  /** Something on its way was lost: find out where the follower is. */
+  /** Something in flight was lost: find out where the follower is. */
   becomeProbe(next: LogIndex): void {
     this.mode = 'probe'
     this.next = next
@@ -165,7 +165,7 @@ export class Progress {
     this.snapshot.needsAfter = applied
   }
 
-  /** When the oldest unanswered message was sent; `Infinity` when none is on its way. */
+  /** When the oldest unanswered message was sent; `Infinity` when none is in flight. */
   get oldestSentAt(): number {
     return this.mode === 'probe' ? this.probeSentAt : (this.flights[0]?.sentAt ?? Infinity)
   }

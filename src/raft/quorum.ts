@@ -19,7 +19,7 @@ export function hasQuorum(membership: Membership, holds: (id: NodeId) => boolean
  * The greatest value that a majority of every configuration has reached; `-Infinity` when there is no configuration.
  * Learners are in no configuration, so they never count (thesis 4.2.1).
  *
- * For log indexes the caller still owes the check of thesis 3.6.2: only entries of the leader's own ballot are committed by counting.
+ * For log indexes, the caller must still check thesis 3.6.2: only entries of the leader's own ballot are committed by counting.
  */
 export function reachedByQuorum(membership: Membership, valueOf: (id: NodeId) => number): number {
   let least = Infinity
@@ -30,11 +30,11 @@ export function reachedByQuorum(membership: Membership, valueOf: (id: NodeId) =>
 function reachedByMajority(config: readonly NodeId[], valueOf: (id: NodeId) => number): number {
   const ascending: number[] = []
   for (const id of config) insert(ascending, valueOf(id))
-  // ascending[k] is reached by size - k voters, so the majority's floor sits just below the middle.
+  // ascending[k] is reached by size - k voters, so a majority has reached the middle element, or the one just below the middle.
   return elementAt(ascending, Math.floor((ascending.length - 1) / 2))
 }
 
-/** Configurations are small; this beats sorting, and unlike a subtraction it orders infinities. */
+/** Configurations are small: insertion beats a general sort. Comparison, unlike subtraction, orders infinities. */
 function insert(ascending: number[], value: number): void {
   let at = ascending.length
   for (; at > 0; at--) {

@@ -38,8 +38,8 @@ import { viewOf } from './view.ts'
 /**
  * One node's part in Raft, as a pure state machine: inputs in, effects out, time as an argument.
  *
- * Call any method with the present time (milliseconds of a monotonic clock, not negative), then `takeEffects` and carry them out in
- * the order of their fields. Everything that is said here about what other nodes know rests on that order.
+ * Call any method with the present time (milliseconds of a monotonic clock, not negative), then call `takeEffects` and carry the effects
+ * out in the order of their fields. Everything that is said here about what other nodes know rests on that order.
  */
 export class Raft {
   private readonly raft: RaftState
@@ -105,7 +105,7 @@ export class Raft {
     }
   }
 
-  /** This node's outgoing connection to `id` stands. */
+  /** This node's outgoing connection to `id` is established. */
   peerConnected(now: number, id: NodeId): void {
     this.raft.advance(now)
     this.raft.connectedAt.set(id, this.raft.now)
@@ -114,7 +114,7 @@ export class Raft {
     this.settle()
   }
 
-  /** The connection to `id` broke: what was on its way may be lost. */
+  /** The connection to `id` broke: messages in flight may be lost. */
   peerDisconnected(now: number, id: NodeId): void {
     this.raft.advance(now)
     this.raft.connectedAt.delete(id)
@@ -146,7 +146,7 @@ export class Raft {
     return this.leadership?.deadline ?? this.election.deadline
   }
 
-  /** The clock has stood still for a while, or nobody knows whether it has: no lease rests on anything that was sent before now. */
+  /** The clock stood still for a while, or may have: from now on no lease rests on anything that was sent before. */
   woken(now: number): void {
     this.raft.advance(now)
     this.raft.wokenAt = this.raft.now
@@ -175,7 +175,7 @@ export class Raft {
     this.settle()
   }
 
-  /** Frees everything that the durable state covers, up to `index` (null: all of it). Returns the last entry freed, or null. */
+  /** Frees everything that the durable state covers, up to `index` (null: everything it covers). Returns the last entry freed, or null. */
   purgeTo(now: number, index: LogIndex | null): LogId | null {
     this.raft.advance(now)
     const purged = this.logRetention.purgeTo(
@@ -188,7 +188,7 @@ export class Raft {
 
   // --- requests -------------------------------------------------------------------------------------------------------
 
-  /** Appends `count` entries whose encoding is `body`. O(1). */
+  /** Appends `count` entries, encoded as `body`. O(1). */
   propose(now: number, proposal: { readonly count: number; readonly body: Uint8Array }): ProposeOutcome {
     this.raft.advance(now)
     assert(proposal.count > 0, 'a proposal has entries')
@@ -197,7 +197,7 @@ export class Raft {
     return outcome
   }
 
-  /** Forms a new cluster (raft.md 3). Promised once the entry is durable. */
+  /** Forms a new cluster (raft.md 3). Other nodes may rely on it once the entry is durable. */
   initialize(now: number, membership: Membership): InitializeOutcome {
     this.raft.advance(now)
     const outcome = this.formation.initialize(membership)
@@ -205,7 +205,7 @@ export class Raft {
     return outcome
   }
 
-  /** `ifMembershipAt`: only if the effective membership is the one set by that entry. */
+  /** `ifMembershipAt`: only if the effective membership was set by the entry at that index. */
   changeMembership(
     now: number,
     change: MembershipChange,
@@ -218,7 +218,7 @@ export class Raft {
     return outcome
   }
 
-  /** A linearizable read; released through `Effects.reads`, possibly in the same step. */
+  /** Begins a linearizable read; it is released through `Effects.reads`, possibly in the same step. */
   read(now: number, readId: number): ReadOutcome {
     this.raft.advance(now)
     const outcome = this.leadership?.read(readId) ?? this.notLeader()
@@ -228,14 +228,14 @@ export class Raft {
 
   /**
    * An index that is safe to read at right now under the leader's lease; null when there is none. `uncountedMs`: how much longer ago than
-   * `now` says anything may have been.
+   * `now` says any event may have been.
    */
   leaseRead(now: number, uncountedMs = 0): LogIndex | null {
     this.raft.advance(now)
     return this.leadership?.leaseRead(uncountedMs) ?? null
   }
 
-  /** `to` null: the voter that is furthest ahead. */
+  /** `to` null: hands over to the voter that is furthest ahead. */
   transfer(now: number, to: NodeId | null): TransferOutcome {
     this.raft.advance(now)
     const outcome = this.leadership?.transferTo(to) ?? this.notLeader()
@@ -252,7 +252,7 @@ export class Raft {
     return outcome
   }
 
-  /** Gives leadership or candidacy up: the disk is too slow, the node shuts down. */
+  /** Gives up leadership or candidacy: the disk is too slow, or the node shuts down. */
   stepDown(now: number, reason: string): void {
     this.raft.advance(now)
     if (this.leadership !== null) this.endLeadership(reason)
@@ -263,8 +263,8 @@ export class Raft {
   // --- snapshots ------------------------------------------------------------------------------------------------------
 
   /**
-   * Receiver, before the stream is read, and again before the received state is swapped in: whether it is still wanted. `have-it` and
-   * `accept` count as hearing the leader; `have-it` also emits the acknowledgement.
+   * Receiver: call before the stream is read, and again before the received state is swapped in. Tells whether it is still wanted.
+   * `have-it` and `accept` count as hearing the leader; `have-it` also sends the acknowledgement.
    */
   offerSnapshot(now: number, from: NodeId, offer: SnapshotOffer): 'accept' | 'have-it' | 'outvoted' {
     this.raft.advance(now)
@@ -280,7 +280,7 @@ export class Raft {
     this.settle()
   }
 
-  /** Receiver: the state was swapped in and is durable. `offer.logId` is not below what was applied. */
+  /** Receiver: the state was swapped in and is durable. `offer.logId` is not below what was applied before. */
   installSnapshot(now: number, from: NodeId, offer: SnapshotOffer & { readonly membership: StoredMembership }): void {
     this.raft.advance(now)
     this.follower.installSnapshot(from, offer, offer.membership)
@@ -302,7 +302,7 @@ export class Raft {
     return this.raft.outbox.take(this.raft.committed)
   }
 
-  /** Who wrote entry `index`; null when it is purged or beyond the end. */
+  /** The leader that wrote entry `index`; null when it is purged or beyond the end. */
   leaderIdAt(index: LogIndex): LeaderId | null {
     return this.raft.log.leaderIdAt(index)
   }
@@ -311,7 +311,7 @@ export class Raft {
     return this.raft.log.logIdAt(index)
   }
 
-  /** The membership that was the last one at `index`; null when that is not known any more. */
+  /** The last membership at or before `index`; null when that is no longer known. */
   membershipAt(index: LogIndex): StoredMembership | null {
     return this.raft.memberships.at(index)
   }
@@ -324,7 +324,7 @@ export class Raft {
     return this.raft.vote
   }
 
-  /** Whom a leader is handing over to; null when it is not, or does not lead. */
+  /** The node that this leader is handing over to; null when there is none, or this node does not lead. */
   get transferringTo(): NodeId | null {
     return this.leadership?.transferringTo ?? null
   }
@@ -344,7 +344,7 @@ export class Raft {
     return viewOf(this.raft, this.leadership, { state: this.state, leader: this.leader })
   }
 
-  /** The parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */
+  /** The core's parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */
   inspect(): { readonly state: RaftState; readonly leadership: Leadership | null } {
     return { state: this.raft, leadership: this.leadership }
   }
@@ -375,7 +375,7 @@ export class Raft {
     this.leadership?.end()
     this.leadership = null
     this.raft.outbox.event({ type: 'stepped-down', reason })
-    // A ballot that was seen in an answer has no leader: the quickest way to have one again is to ask once more.
+    // A ballot that was only seen in an answer has no leader. The quickest way to get one again is to campaign once more.
     const outvoted = this.raft.vote.leaderId.nodeId !== this.raft.id && this.election.deadline === Infinity
     if (outvoted) this.election.rearmSoon()
     else if (this.election.deadline === Infinity) this.election.rearm()

@@ -15,7 +15,7 @@ import {
   type Vote,
 } from './types.ts'
 
-/** A leader's sending side: brings every other node's log to its own, and counts what has arrived (thesis 3.5, 10.2.1). */
+/** A leader's sending side: brings every other node's log in line with its own, and counts acknowledgements (thesis 3.5, 10.2.1). */
 export class Replication {
   private readonly raft: RaftState
   private readonly vote: Vote
@@ -23,7 +23,7 @@ export class Replication {
   private readonly followers = new Map<NodeId, Progress>()
   private sessions = 0
   private lastHeartbeatAt: number
-  /** The latest send time acknowledged by a quorum, this node included; null while there is none. Monotonic. */
+  /** The latest send time that a quorum, this node included, has acknowledged; -Infinity while there is none. Monotonic. */
   private ackedAt = -Infinity
 
   constructor(raft: RaftState, vote: Vote) {
@@ -52,14 +52,14 @@ export class Replication {
     return progress
   }
 
-  /** Begins replication to nodes that the effective membership names, and the farewell to those that it does not name any more. */
+  /** Begins replication to nodes that the effective membership names, and the farewell to nodes that it no longer names. */
   followMembership(): void {
     const { raft } = this
     const { nodes } = raft.membership
     for (const id of nodes.keys()) {
       const known = this.followers.get(id)
       if (id === raft.id || (known !== undefined && known.leaving === null)) continue
-      // A node that comes back is another session: what it acknowledged before it left proves nothing (thesis 4.1).
+      // A node that comes back gets another session: what it acknowledged before it left proves nothing (thesis 4.1).
       this.follow(id, logIndex(raft.log.lastIndex + 1))
     }
     const index = indexOf(raft.effective.logId)
@@ -85,7 +85,7 @@ export class Replication {
     if (outcome.kind === 'matched') this.onMatched(progress, outcome.matched)
     else if (outcome.kind === 'conflict') this.onConflict(progress, outcome.prev, outcome.hint, sentAt)
     this.countAcknowledgements()
-    // Readings of before are confirmed first, so that this one is kept beside them.
+    // Earlier readings are confirmed first, so that this one is kept beside them.
     progress.clock.before(this.ackedAt)
     progress.clock.read(message.answeredAt, this.raft.now)
   }
@@ -104,7 +104,7 @@ export class Replication {
     const { log, now, options } = this.raft
     assert(matched <= log.lastIndex, 'a follower does not acknowledge more than its leader has')
     progress.acknowledge(matched, log.purgedIndex, now)
-    // From here on what a purge leaves for everybody is enough.
+    // Once the follower is this close, the tail that every purge leaves is enough for it.
     const lagMax = Math.min(options.caughtUpEntriesMax, options.keepEntries)
     if (progress.mode === 'replicate' && log.lastIndex - progress.matched <= lagMax) progress.snapshot.needsAfter = null
   }
@@ -112,8 +112,8 @@ export class Replication {
   private onConflict(progress: Progress, prev: LogIndex, hint: LogId | null, sentAt: number): void {
     const agreed = this.agreedAt(hint, prev)
     if (prev <= progress.matched) {
-      // A message sent after the follower had acknowledged `prev` did not find it there: it has lost part of its log (a damaged
-      // disk). It must be counted from the start again. Anything sent earlier is old news.
+      // The message was sent after the follower had acknowledged `prev`, and yet `prev` is not there: the follower has lost part of its log
+      // (a damaged disk). It must be counted from the start again. A conflict with anything sent earlier is old news.
       if (sentAt < progress.matchedAt || progress.mode === 'snapshot') return
       const { leaving, heardAt, ackedAt } = progress
       const again = this.follow(progress.id, logIndex(agreed + 1))
@@ -127,13 +127,13 @@ export class Replication {
     }
   }
 
-  /** The last of our entries that a follower can hold whose log agrees with ours at most up to `hint`. */
+  /** The last of our entries that a follower can hold when its log agrees with ours at most up to `hint`. */
   private agreedAt(hint: LogId | null, prev: LogIndex): LogIndex {
     if (hint === null) return BEFORE_FIRST
     return this.raft.log.leaders.lastNotAbove(hint.leaderId, logIndex(Math.min(hint.index, prev - 1)))
   }
 
-  /** A follower that is connected again, or not any more, may have lost what was on its way. */
+  /** A follower that has just connected or disconnected may have lost messages in flight. */
   connectionChanged(id: NodeId): void {
     const progress = this.followers.get(id)
     if (progress === undefined) return
@@ -150,7 +150,7 @@ export class Replication {
     progress.snapshot.movedAt = raft.now
     if (report === 'sending') return
     if (report === 'installed') {
-      // Where the follower is now its acknowledgement says; if that was lost, a probe finds out.
+      // Its acknowledgement tells where the follower is now; if that was lost, a probe finds out.
       progress.becomeProbe(logIndex(raft.log.lastIndex + 1))
       progress.snapshot.failures = 0
     } else {
@@ -162,8 +162,8 @@ export class Replication {
   }
 
   /**
-   * The last entry that a purge may free: a node that is being sent the state needs what comes after it, until it has caught up, or
-   * it would need one state after the other. Bounded, so that neither a stuck transfer nor an endless one fills the disk.
+   * The last entry that a purge may free. A node that is being sent the state needs the entries after it until it has caught up: without
+   * them it would need one state after another. This is bounded, so that neither a stuck transfer nor an endless one fills the disk.
    */
   purgeFloor(): LogIndex {
     const { now, options, log } = this.raft
@@ -171,14 +171,14 @@ export class Replication {
     for (const { snapshot, leaving } of this.followers.values()) {
       const { needsAfter, movedAt } = snapshot
       if (needsAfter === null || leaving !== null || now >= movedAt + options.snapshotHoldMs) continue
-      // What it needs next may be gone all the same: then nothing is left to hold.
+      // The next entry that the node needs may be gone all the same: then there is nothing left to hold.
       if (needsAfter < log.purgedIndex || log.sizes.bytesAfter(needsAfter) > options.snapshotHoldBytes) continue
       if (needsAfter < floor) floor = needsAfter
     }
     return floor
   }
 
-  /** The last entry that a quorum holds, this node's own disk counted like any other (thesis 10.2.1). */
+  /** The last entry that a quorum holds. This node's own disk counts like any other (thesis 10.2.1). */
   heldByQuorum(): LogIndex {
     const { raft } = this
     const own = raft.outbox.durability.index
@@ -191,8 +191,9 @@ export class Replication {
   }
 
   /**
-   * Like `quorumAckedAt`, but without acknowledgements from before the present connection: while it was broken the follower may have
-   * taken this node for dead and voted for another (raft.md 5). Nor do those count that were sent before this machine was suspended.
+   * Like `quorumAckedAt`, but without acknowledgements from before the present connection: while the connection was broken, the follower
+   * may have taken this node for dead and voted for another (raft.md 5). Acknowledgements of messages that were sent before this machine
+   * was suspended do not count either.
    */
   leaseStart(): number {
     const { connectedAt, wokenAt } = this.raft
@@ -207,7 +208,7 @@ export class Replication {
     return reachedByQuorum(raft.membership, (id) => (id === raft.id ? raft.now : timeOf(this.follower(id))))
   }
 
-  /** Once each heartbeat interval: what is lost is sent again, everybody hears something, nodes that left are let go. */
+  /** Once each heartbeat interval: lost messages are sent again, every node hears something, and nodes that left are let go. */
   beat(): void {
     const { now, options } = this.raft
     const lossBefore = now - options.electionTimeoutMsMin
@@ -215,7 +216,7 @@ export class Replication {
       if (this.isGone(progress)) this.followers.delete(progress.id)
       else {
         if (progress.oldestSentAt <= lossBefore) this.connectionChanged(progress.id)
-        // Entries are acknowledged only when they are on disk, so they stand in for a heartbeat only when they were answered too.
+        // Entries are acknowledged only once they are on disk, so they stand in for a heartbeat only when they have been answered too.
         if (progress.sentAt <= this.lastHeartbeatAt || progress.ackedAt <= this.lastHeartbeatAt)
           this.sendEmpty(progress)
       }
@@ -223,7 +224,7 @@ export class Replication {
     this.lastHeartbeatAt = now
   }
 
-  /** A node that was removed is told so, as far as it can be reached within one election timeout. */
+  /** Whether a removed node may be let go: it has been told, or an election timeout has passed since its removal was committed. */
   private isGone({ leaving, matched, toldCommitted }: Progress): boolean {
     const { now, committed, options } = this.raft
     if (leaving === null) return false
@@ -232,7 +233,7 @@ export class Replication {
     return leaving.committedAt !== null && now >= leaving.committedAt + options.electionTimeoutMsMin
   }
 
-  /** Sends what there is to send, one message each as far as the limits allow, and the news of a commit to those who got nothing. */
+  /** Sends what is due, one message to each follower as far as the limits allow, and news of a commit to followers that got nothing. */
   flush(): void {
     for (const progress of this.followers.values()) {
       this.pump(progress)
@@ -240,13 +241,13 @@ export class Replication {
     }
   }
 
-  /** News of a commit go only as far as the message that brings them: none to a follower whose end of the log is purged here. */
+  /** A message tells of commits only up to its own end. A follower is told nothing by it when the end of its log is purged here. */
   private canBeTold({ mode, matched, toldCommitted }: Progress): boolean {
     const { committed, log } = this.raft
     return mode === 'replicate' && committed > toldCommitted && matched > toldCommitted && matched >= log.purgedIndex
   }
 
-  /** Something to every voter that got nothing since `since`, so that a quorum can confirm that this node still leads. */
+  /** Sends something to every voter that got nothing since `since`, so that a quorum can confirm that this node still leads. */
   confirm(since: number): void {
     for (const progress of this.followers.values()) {
       if (progress.sentAt < since && this.raft.isVoter(progress.id)) this.sendEmpty(progress)
@@ -270,7 +271,9 @@ export class Replication {
     }
   }
 
-  /** What the follower needs next is purged. One that has never answered may be further than we think: ask it at the end first. */
+  /**
+   * The next entry that the follower needs is purged. A follower that has never answered may be further than we think: probe the end first.
+   */
   private turnToSnapshot(progress: Progress): void {
     if (progress.heardAt === null) {
       progress.next = logIndex(this.raft.log.lastIndex + 1)
@@ -280,7 +283,7 @@ export class Replication {
     this.pumpSnapshot(progress)
   }
 
-  /** The state goes only to a node that answers; after a failure later and later. */
+  /** The state goes only to a node that answers. After each failure the next attempt comes later. */
   private pumpSnapshot(progress: Progress): void {
     const { raft } = this
     const { snapshot, heardAt, id, session } = progress
@@ -291,8 +294,8 @@ export class Replication {
   }
 
   /**
-   * A heartbeat or news of a commit. It begins at what this follower is known to hold, not at the commit index: a follower that is
-   * behind must not answer it with a conflict. Below the purge mark it begins at nothing, which every log agrees with.
+   * A heartbeat or news of a commit. It begins at what this follower is known to hold, not at the commit index: a follower that is behind
+   * must not answer it with a conflict. Below the purge mark it begins before the first entry, where every log agrees.
    */
   private sendEmpty(progress: Progress): void {
     const { log } = this.raft
@@ -314,7 +317,7 @@ export class Replication {
     if (told > progress.toldCommitted) progress.toldCommitted = logIndex(told)
   }
 
-  /** Once an entry of its own ballot is committed (thesis 6.4). */
+  /** True once an entry of its own ballot is committed (thesis 6.4). */
   private knowsWhatIsCommitted(): boolean {
     const { log, committed } = this.raft
     const leaderId = log.leaderIdAt(committed)

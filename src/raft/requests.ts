@@ -1,6 +1,6 @@
 import type { LeaderId, LogId, LogIndex, Membership, NodeAddresses, NodeId, StoredMembership, Vote } from './types.ts'
 
-/** Why this node cannot take a request that only a leader can. */
+/** Why this node cannot take a request that only a leader can take. */
 export type NotLeading =
   | { readonly kind: 'not-leader'; readonly leader: NodeId | null }
   /** Leadership is being handed to `to`: nothing new is taken. */
@@ -9,7 +9,7 @@ export type NotLeading =
 export type ProposeOutcome =
   | { readonly kind: 'accepted'; readonly leaderId: LeaderId; readonly first: LogIndex; readonly last: LogIndex }
   | NotLeading
-  /** Too many uncommitted bytes wait already. Nothing was appended. */
+  /** Too many uncommitted bytes are waiting already. Nothing was appended. */
   | { readonly kind: 'overloaded' }
 
 export type InitializeOutcome =
@@ -22,10 +22,10 @@ export type InitializeOutcome =
     }
   | { readonly kind: 'not-in-members' }
 
-/** The incarnation by which the driver knows a member; null when it has not met it. */
+/** The incarnation by which the driver knows a member; null when it has not met the member. */
 export type IncarnationOf = (id: NodeId) => string | null
 
-/** A member is reached elsewhere from now on. */
+/** From now on the member is reached at another address. */
 export interface Move {
   readonly id: NodeId
   readonly addresses: NodeAddresses
@@ -34,11 +34,11 @@ export interface Move {
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly id: NodeId; readonly addresses: NodeAddresses }
   | { readonly type: 'remove-learner'; readonly id: NodeId }
-  /** New addresses for a node that is a member already. */
+  /** New addresses for nodes that are members already. */
   | { readonly type: 'set-addresses'; readonly moves: readonly Move[] }
   /**
    * Makes `voters` the voters, through a joint configuration unless they are the same. `retain`: voters that leave stay as learners.
-   * `allowLagging`: promote learners that are not caught up. `force`: do not check for a live quorum of the new configuration.
+   * `allowLagging`: promotes learners that are not caught up. `force`: skips the check for a live quorum of the new configuration.
    */
   | {
       readonly type: 'set-voters'
@@ -49,9 +49,9 @@ export type MembershipChange =
     }
 
 export type ChangeOutcome =
-  /** The entry is in the leader's log. For `set-voters` the final configuration follows by itself once the joint one is committed. */
+  /** The entry is in the leader's log. For `set-voters`, the final configuration follows by itself once the joint one is committed. */
   | { readonly kind: 'appended'; readonly logId: LogId; readonly membership: Membership }
-  /** The membership is that already. */
+  /** The membership is as requested already. */
   | { readonly kind: 'unchanged'; readonly stored: StoredMembership }
   | NotLeading
   /** An earlier change is uncommitted, a joint configuration is not finished, or this leader has not committed an entry of its own yet. */
@@ -74,17 +74,17 @@ export type TransferOutcome =
 
 export type CampaignOutcome = { readonly kind: 'started' } | { readonly kind: 'refused'; readonly reason: string }
 
-/** How a transfer of the state goes, as its sender sees it; `sending` whenever it has got on. */
+/** How a transfer of the state goes, as its sender sees it; `sending` whenever it has made progress. */
 export type SnapshotReport = 'sending' | 'installed' | 'failed'
 
 /** How far one follower or learner is, as the leader sees it. */
 export interface FollowerView {
   readonly id: NodeId
-  /** As in `SnapshotPlan`: tells a node from the same one removed and added again. */
+  /** As in `SnapshotPlan`: tells a node from the same node after it was removed and added again. */
   readonly session: number
   readonly mode: 'probe' | 'replicate' | 'snapshot'
   readonly matched: LogIndex
-  /** When the follower last answered, on the leader's clock; null: not since this node leads. */
+  /** When the follower last answered, by the leader's clock; null: not since this node began to lead. */
   readonly heardAt: number | null
   /** Close enough behind the leader to vote, or to lead. */
   readonly caughtUp: boolean

@@ -8,7 +8,7 @@ export const SIZE_GROUP_BYTES_MIN = 16 * 1024
 interface Group {
   /** The group's last entry; it begins after the last of the group before. */
   last: LogIndex
-  /** Bytes of this group and all before it since the list was made. */
+  /** Bytes of this group and of all groups before it since the list was made. */
   total: number
 }
 
@@ -18,13 +18,13 @@ export interface SizeListOptions {
 }
 
 /**
- * How many bytes the retained entries have, in groups of consecutive entries. Sizes inside a group are taken as equal: good enough
- * to fill messages, to bound what is uncommitted and to decide how much of the log to keep.
+ * How many bytes the retained entries have, in groups of consecutive entries. All entries of a group are taken to have the same size: exact
+ * enough to fill messages, to limit what is uncommitted and to decide how much of the log to keep.
  */
 export class SizeList {
   private readonly options: SizeListOptions
   private groups: Group[] = []
-  /** The entry before the first group, and the total up to it. */
+  /** The entry before the first group, and the total up to that entry. */
   private start: Group
 
   constructor(options: SizeListOptions, purged: LogIndex) {
@@ -85,7 +85,7 @@ export class SizeList {
   }
 
   /**
-   * Where a message that begins with entry `first` ends: as many whole groups as the two limits allow, and at least what remains of
+   * Where a message that begins with entry `first` ends: it takes as many whole groups as the two limits allow, and at least the rest of
    * the group that holds `first`, however large that is.
    */
   messageEnd(
@@ -106,7 +106,7 @@ export class SizeList {
     return { last: end.last, bytes: end.total - from }
   }
 
-  /** The first index such that the entries after it are at most `bytes`; never below the purge mark. */
+  /** The lowest index such that the entries after it have at most `bytes` bytes; never below the purge mark. */
   tailWithin(bytes: number): LogIndex {
     const total = (this.groups.at(-1) ?? this.start).total
     if (total - this.start.total <= bytes) return this.start.last

@@ -24,12 +24,12 @@ import {
 } from './types.ts'
 
 /*
- * What no sound member can say, whatever was lost, repeated or late. A message that comes too late, or from another ballot, is no
- * contradiction: the core ignores it. One that contradicts is not handed to the core at all, whose assertions take for granted that
- * members keep the protocol. The checks are sound for every message of a correct peer; the simulator holds them to that.
+ * Finds what no sound member can say, whatever was lost, repeated or delayed. A message that comes too late, or from another ballot, is no
+ * contradiction: the core ignores it. A message that contradicts is not handed to the core at all, because the core's assertions take for
+ * granted that members keep the protocol. These checks pass every message of a correct peer; the simulator verifies that.
  */
 
-/** Why `message` is not from a sound member; null when nothing speaks against it. Changes nothing. */
+/** Why `message` cannot come from a sound member; null when nothing speaks against it. Changes nothing. */
 export function contradictionIn(raft: Raft, message: RaftMessage): string | null {
   const { state } = raft.inspect()
   if (message.from === state.id) return 'a message in the name of the node that it came to'
@@ -48,17 +48,17 @@ export function contradictionIn(raft: Raft, message: RaftMessage): string | null
   }
 }
 
-/** The same for a snapshot that a leader offers, before it is read and again before it is installed. */
+/** The same for a snapshot that a leader offers. Asked before it is read and again before it is installed. */
 export function offerContradictionIn(raft: Raft, from: number, offer: SnapshotOffer): string | null {
   const { state } = raft.inspect()
   const { vote, logId } = offer
   if (!vote.committed || vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
   if (compareLeaderIds(logId.leaderId, vote.leaderId) > 0) return 'a state above the vote'
-  // Every state that is sent was committed, whoever leads by now.
+  // Every state that is sent was committed, whichever node leads by now.
   return differs(state, logId, state.committed) ? 'a state that contradicts what is committed' : null
 }
 
-/** What is wrong with the request by itself, as only a broken sender could write it. */
+/** What is wrong with the request in itself: only a broken sender could have written it. */
 export function brokenAppend({ from, vote, prev, batches }: AppendRequest): string | null {
   if (!vote.committed || vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
   let last = indexOf(prev)
@@ -91,7 +91,7 @@ function ofBallotAnswer(
 
 /** Leaders hold everything that is committed, and never overwrite their own log (thesis 3.5, 3.6.3). */
 function ofAppend(raft: RaftState, { vote, prev, batches }: AppendRequest): string | null {
-  // An earlier leader may not know what was committed since.
+  // An earlier leader may not know what has been committed since.
   if (compareVotes(vote, raft.vote) < 0) return null
   const settled = settledUnder(raft, vote)
   if (prev !== null && differs(raft, prev, settled)) return 'entries behind one that contradicts what is settled'
@@ -103,13 +103,13 @@ function ofAppend(raft: RaftState, { vote, prev, batches }: AppendRequest): stri
   return null
 }
 
-/** Up to where the log of `vote`'s leader is known to be this node's: committed, or taken from that leader itself. */
+/** Up to where this node's log is known to equal that of `vote`'s leader: committed, or taken from that leader itself. */
 function settledUnder(raft: RaftState, vote: Vote): LogIndex {
   const isKnown = sameLeaderId(vote.leaderId, raft.vote.leaderId)
   return logIndex(isKnown ? Math.max(raft.committed, raft.consistent) : raft.committed)
 }
 
-/** Whether the log has another entry in the place of `logId`. Below the purge mark nobody knows. */
+/** Whether the log has another entry in the place of `logId`. Below the purge mark this is unknown. */
 function differs(raft: RaftState, { leaderId, index }: LogId, upTo: LogIndex): boolean {
   if (index > upTo) return false
   const own = raft.log.leaderIdAt(index)

@@ -1,7 +1,7 @@
 import type { RaftState } from './state.ts'
 import { sameLogId, type LogId, type NodeId, type NodeState } from './types.ts'
 
-/** Turns changes of what a node is, whom it follows and who is a member into events. */
+/** Turns changes of a node's role, of its leader and of the membership into events. */
 export class StateEvents {
   private readonly raft: RaftState
   private state: NodeState = 'learner'

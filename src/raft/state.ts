@@ -21,12 +21,12 @@ import {
   type Vote,
 } from './types.ts'
 
-/** The least by which the core's time grows with each input, so that "sent after" is a strict comparison. A power of two: exact. */
+/** The least amount by which the core's time grows with each input, so that "sent after" is a strict comparison. A power of two: exact. */
 const TIME_STEP_MS = 1 / 1024
 
 /**
- * What every part of a node shares: its time, vote, log, memberships, commit index and outbox.
- * Only this class changes them, and it keeps the one ordered stream of writes (raft.md 1): a vote before every entry of that vote.
+ * What every part of a node shares: its time, vote, log, memberships, commit index and outbox. Only this class changes them. It keeps the
+ * one ordered stream of writes (raft.md 1): a vote comes before every entry of that vote.
  */
 export class RaftState {
   readonly id: NodeId
@@ -36,21 +36,21 @@ export class RaftState {
   readonly log: Log
   readonly memberships: MembershipHistory
   readonly outbox: Outbox
-  /** When this node's connection to a peer began to stand. A peer without an entry is not connected. */
+  /** Since when this node's connection to a peer has been established. A peer without an entry is not connected. */
   readonly connectedAt = new Map<NodeId, number>()
   /** Strictly increasing over inputs. */
   now: number
-  /** What lies before this was longer ago than the clock says. Monotonic. */
+  /** Anything that happened before this may be longer ago than the clock says. Monotonic. */
   wokenAt = -Infinity
   /** Monotonic (`compareVotes`). */
   vote: Vote
-  /** The write that carries `vote`; 0 when it came from the disk. */
+  /** The write that carries `vote`; 0 when the vote was read from the disk. */
   voteSeq = 0
   /** Monotonic within a process life. */
   committed: LogIndex
-  /** What the state machine has applied. Monotonic, at most `committed`. */
+  /** The last entry that the state machine has applied. Monotonic, at most `committed`. */
   applied: LogIndex
-  /** What the state on disk covers. Monotonic, at most `applied`. */
+  /** The last entry that the state on disk covers. Monotonic, at most `applied`. */
   stateDurable: LogIndex
   /** See `RaftRestored.recoverUntil`. Null once the log is whole again. */
   recoverUntil: LogIndex | null
@@ -69,7 +69,7 @@ export class RaftState {
     this.outbox = new Outbox(this.log.lastIndex)
     this.applied = indexOf(restored.applied)
     this.stateDurable = this.applied
-    // What was applied was committed; anything beyond has to be learned again (thesis 3.8).
+    // What was applied was committed. Whether later entries are committed has to be learned again (thesis 3.8).
     this.committed = this.applied
     this.consistent = this.applied
     this.recoverUntil = restored.recoverUntil
@@ -90,7 +90,7 @@ export class RaftState {
     return this.memberships.effective.membership
   }
 
-  /** By the effective membership. */
+  /** Whether `id` is a voter in the effective membership. */
   isVoter(id: NodeId = this.id): boolean {
     return isVoter(this.membership, id)
   }
@@ -115,7 +115,7 @@ export class RaftState {
     this.voteSeq = this.outbox.write({ type: 'vote', vote })
   }
 
-  /** A vote seen in a reply is a promise somebody made, never a grant: kept as uncommitted. Returns whether it was news. */
+  /** A vote seen in a reply is somebody's promise, never a grant, so it is kept as uncommitted. Returns whether it was news. */
   observe(vote: Vote): boolean {
     if (compareLeaderIds(vote.leaderId, this.vote.leaderId) <= 0) return false
     this.saveVote({ leaderId: vote.leaderId, committed: false })
@@ -152,7 +152,7 @@ export class RaftState {
     this.outbox.event({ type: 'truncated', from })
   }
 
-  /** Everything up to `index` is committed and in the log. Lower values are old news. */
+  /** Everything up to `index` is committed and in the log. Lower values than before are old news. */
   commitTo(index: LogIndex): void {
     if (index <= this.committed) return
     assert(index <= this.log.lastIndex, 'what is committed here is in the log')
@@ -167,7 +167,10 @@ export class RaftState {
     return purged
   }
 
-  /** The state machine now stands at `logId` with `membership`, by snapshot. Keeps the log when it holds that very entry. */
+  /**
+   * A snapshot was installed: the state machine now stands at `logId` with `membership`. `logKept`: the log holds that very entry and
+   * stays.
+   */
   installSnapshot(logId: LogId, membership: StoredMembership, logKept: boolean): void {
     assert(logId.index >= this.applied, 'a snapshot never takes the state machine back')
     if (!logKept) {

@@ -7,20 +7,20 @@ import type { NodeId, Vote } from './types.ts'
 
 interface Handover {
   readonly to: NodeId
-  /** One election timeout after the start: the flag is cleared on every path. */
+  /** One election timeout after the start. The transfer ends by then on every path. */
   readonly deadline: number
   orderedAt: number | null
 }
 
-/** Hands leadership to another voter on purpose (thesis 3.10). While it lasts the leader takes nothing new. */
+/** Hands leadership to another voter on purpose (thesis 3.10). While a transfer lasts, the leader takes no new proposals. */
 export class Transfer {
   private readonly raft: RaftState
   private readonly vote: Vote
   private readonly replication: Replication
   private handover: Handover | null = null
   /**
-   * An order to campaign against this leader's lease has left. It may arrive at any time, even after the transfer was given up, so
-   * there is no lease any more under this ballot.
+   * An order to campaign despite this leader's lease has left. It may arrive at any time, even after the transfer was given up, so there is
+   * no lease any more under this ballot.
    */
   ordered = false
 
@@ -38,7 +38,7 @@ export class Transfer {
     return this.handover?.deadline ?? Infinity
   }
 
-  /** `to` null: the voter that is furthest ahead. */
+  /** `to` null: hands over to the voter that is furthest ahead. */
   start(to: NodeId | null): TransferOutcome {
     const { raft } = this
     const voters = futureVotersOf(raft.membership)
@@ -68,7 +68,7 @@ export class Transfer {
     return this.replication.isCaughtUp(progress) ? null : `node ${id} is not caught up`
   }
 
-  /** Gives the order once the target holds the whole log, and again with each heartbeat in case it was lost. */
+  /** Gives the order once the target holds the whole log, and again with each heartbeat in case the order was lost. */
   settle(): void {
     const { raft, handover } = this
     if (handover === null) return

@@ -1,6 +1,6 @@
 import type { Branded } from '../lib/brand.ts'
 
-/** A member for its whole life: a positive integer below 2^31, never reused. */
+/** Identifies a member for its whole life: a positive integer below 2^31, never reused. */
 export type NodeId = Branded<number, 'NodeId'>
 /** Counts campaigns. 0 before the first. Below 2^53. */
 export type Term = Branded<number, 'Term'>
@@ -27,13 +27,13 @@ export interface LeaderId {
   readonly nodeId: NodeId | 0
 }
 
-/** What a node has promised: to accept nothing below. `committed`: a quorum granted this ballot, so its owner leads. */
+/** A node's promise to accept nothing below this ballot. `committed`: a quorum granted the ballot, so its owner leads. */
 export interface Vote {
   readonly leaderId: LeaderId
   readonly committed: boolean
 }
 
-/** An entry's identity. Two entries with one log id are the same entry, and so is everything before them. */
+/** An entry's identity. Two entries with the same log id are the same entry, and everything before them is the same too. */
 export interface LogId {
   readonly leaderId: LeaderId
   readonly index: LogIndex
@@ -50,12 +50,12 @@ export function sameLeaderId(a: LeaderId, b: LeaderId): boolean {
   return a.term === b.term && a.nodeId === b.nodeId
 }
 
-/** By ballot; a committed vote is above the same ballot uncommitted. */
+/** Orders by ballot; a committed vote is above the same ballot uncommitted. */
 export function compareVotes(a: Vote, b: Vote): number {
   return compareLeaderIds(a.leaderId, b.leaderId) || Number(a.committed) - Number(b.committed)
 }
 
-/** Lexicographic on (ballot, index); no log at all is the smallest. */
+/** Orders by (ballot, index); null, for no log at all, is the smallest. */
 export function compareLogIds(a: LogId | null, b: LogId | null): number {
   if (a === null || b === null) return Number(a !== null) - Number(b !== null)
   return compareLeaderIds(a.leaderId, b.leaderId) || a.index - b.index
@@ -74,15 +74,18 @@ export function indexOf(id: LogId | null): LogIndex {
 export interface NodeAddresses {
   readonly raft: string
   readonly api: string
-  /** In a membership: the data directory the member joined with, when a leader has asked it. The core only passes it on. */
+  /**
+   * In a membership: the incarnation of the data directory with which the member joined, once a leader has asked it. The core only passes
+   * it on.
+   */
   readonly incarnation?: string
 }
 
 /**
- * Who votes and who listens.
+ * Which nodes vote and which only listen.
  *
  * Guarantees, checked by `checkMembership`:
- *  1. `configs` has one element, or two while a change is on its way (joint: [old voters, new voters]).
+ * 1. `configs` has one element, or two while a change is in progress (joint: [old voters, new voters]).
  *  2. Every config is non-empty, ascending, without repeats, and each voter is in `nodes`.
  *  3. A node in `nodes` and in no config is a learner.
  *  4. `removing` is empty unless joint; then it names the nodes (voters of the old config only) that the final configuration drops.
@@ -93,7 +96,7 @@ export interface Membership {
   readonly removing: readonly NodeId[]
 }
 
-/** A membership and the entry that set it. `logId` is null for a node that knows no membership yet (then `configs` is empty). */
+/** A membership and the entry that set it. `logId` is null on a node that knows no membership yet (then `configs` is empty). */
 export interface StoredMembership {
   readonly logId: LogId | null
   readonly membership: Membership
@@ -113,7 +116,7 @@ export interface LogBatch {
   readonly first: LogIndex
   readonly last: LogIndex
   readonly body: Uint8Array
-  /** How many of the entries set a membership. */
+  /** The number of entries that set a membership. */
   readonly membershipCount: number
 }
 

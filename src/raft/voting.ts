@@ -2,17 +2,17 @@ import type { RaftState } from './state.ts'
 import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
 import { compareLeaderIds, compareLogIds, type LogId, type NodeId } from './types.ts'
 
-/** Whether a leader, this node or another, must not be disturbed by `candidate` now. */
+/** Tells whether a leader, this node or another, must not be disturbed by `candidate` now. */
 export interface LeaderProtection {
   protects(candidate: NodeId): boolean
-  /** A vote was given to another node. */
+  /** This node has voted for another node. */
   yielded(): void
 }
 
 /**
- * Answers other nodes' requests for votes. The order of the checks matters (raft.md 5): lease, last log id, vote. Only a request
- * that passes all of them changes anything, so a candidate with a short log never raises this node's vote.
- * Every node answers, learners and pristine ones included: it may be a voter already without knowing it.
+ * Answers other nodes' requests for votes. The order of the checks matters (raft.md 5): lease, last log id, vote. Only a request that
+ * passes all of them changes anything, so a candidate with a short log never raises this node's vote. Every node answers, including
+ * learners and pristine nodes: it may be a voter already without knowing it.
  */
 export class Voting {
   private readonly raft: RaftState
@@ -47,17 +47,17 @@ export class Voting {
     }
     const { from: to, vote: asked } = message
     const response: VoteResponse = { type: 'vote-response', from: raft.id, to, asked, granted, vote: raft.vote }
-    // A grant is a promise: it leaves after the vote, and everything written before it, is on disk.
+    // A grant is a promise: it leaves only once the vote, and everything written before it, is on disk.
     raft.outbox.sendAfter(raft.voteSeq, response)
   }
 
-  /** A ballot belongs to the node that asks for it, and is not committed before anyone has granted it. */
+  /** Only its owner may ask for a ballot, and no ballot is committed before anyone has granted it. */
   private ignoreRequest({ from, vote }: PreVoteRequest | VoteRequest): string | null {
     if (vote.leaderId.nodeId !== from) return 'not from the owner of the vote'
     return vote.committed ? 'a vote that is committed already' : null
   }
 
-  /** Why `candidate` gets no vote now, whatever its ballot; null when nothing speaks against it. */
+  /** Why this node does not vote for `candidate` now, whatever its ballot; null when nothing speaks against it. */
   private refusal(candidate: NodeId, last: LogId | null, transfer: boolean): string | null {
     const { raft } = this
     if (raft.recoverUntil !== null) return 'the log is being repaired'
