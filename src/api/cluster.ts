@@ -3,13 +3,13 @@ import { limits } from '../limits.ts'
 import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
 
 /*
- * What `/cluster` takes and gives: each shape once, as the schema that checks it, documents it and is its type.
+ * The shapes that `/cluster` takes and gives. Each stands here once: as the schema that checks it, that documents it and that is its type.
  */
 
 const nodeIdMax = 2 ** 31 - 1
 export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description: 'A node for its whole life.' })
 
-/** Host and port, nothing else: the node connects to what it is given. */
+/** A host and a port, nothing else: the node connects to whatever address it is given. */
 const RaftAddress = Type.String({
   title: 'HOST:PORT',
   format: 'raft-address',
@@ -24,15 +24,15 @@ const ApiAddress = Type.String({
 })
 
 const addresses = { raft: RaftAddress, api: ApiAddress }
-/** On every object that has `addresses`. */
+/** Goes with every object that has `addresses`. */
 const separate = { 'x-separate-listeners': true }
 
-/** A member in an example. The first example of a body is what `/docs` offers to send: it has what is required and no more. */
+/** A member in an example. `/docs` offers the first example of a body to send, so it holds what is required and nothing else. */
 function exampleOf(id: number) {
   return { id, raft: `127.0.0.1:710${id}`, api: `http://127.0.0.1:700${id}` }
 }
 
-/** A node and where it is reached. */
+/** A node and its addresses. */
 export const MemberSpec = object({ id: NodeId, ...addresses }, separate)
 export type MemberSpec = Shape<typeof MemberSpec>
 const NodeIds = Type.Array(NodeId, { maxItems: limits.membersMax, uniqueItems: true })
@@ -159,7 +159,7 @@ export const LearnerAnswer = object({
 })
 export type LearnerAnswer = Shape<typeof LearnerAnswer>
 
-/** How far the state is on its way to one node. */
+/** How far a transfer of the state to one node has come. */
 export const SnapshotProgressView = object({
   state: choice(
     ['sending', 'installing', 'waiting', 'delivered'],

@@ -2,7 +2,7 @@ import { Type, type TSchema } from 'typebox'
 import { limits } from '../limits.ts'
 import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
 
-/* What `/kv` takes and gives. */
+/* The shapes that `/kv` takes and gives. */
 
 export const CONSISTENCIES = ['linearizable', 'lease', 'stale'] as const
 export type Consistency = (typeof CONSISTENCIES)[number]

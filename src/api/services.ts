@@ -12,26 +12,26 @@ import type {
 } from './cluster.ts'
 import type { Consistency } from './keys.ts'
 
-/* What the front needs of the node. The node implements it, and knows nothing of the front. */
+/* What the front needs from the node. The node implements it and knows nothing of the front. */
 
-/** Who waits for an answer. */
+/** The client that waits for an answer. */
 export interface Caller {
-  /** Nobody takes the answer any more. Never becomes false again. */
+  /** Nobody will take the answer any more. Never becomes false again. */
   readonly isGone: boolean
 }
 
 export interface ReadOptions {
   readonly consistency: Consistency
-  /** Wait until the store has reached this revision. */
+  /** Wait until the store has reached this revision; null: do not wait. */
   readonly minRevision: number | null
-  /** `stale` only: how long ago this node must have heard from a leader, at most. */
+  /** `stale` only: the most time that may have passed since the state that is read was known to be current. */
   readonly maxStalenessMs: number | null
   readonly timeoutMs: number
   /** A read that waits ends when its caller is gone. */
   readonly caller?: Caller
 }
 
-/** What an answer reflects. Becomes the `Quorate-*` headers. */
+/** The state that an answer reflects. Becomes the `Quorate-*` headers. */
 export interface AnswerContext {
   readonly revision: number
   readonly servedBy: number
@@ -44,7 +44,7 @@ export interface KeyedRecord {
   readonly record: KeyRecord
 }
 
-/** `start` inclusive, `end` exclusive, null unbounded; `after`: continue behind this key (before it, when `reverse`). */
+/** `start` inclusive, `end` exclusive, null unbounded. `after`: continue after this key (before it, when `reverse`). */
 export interface ScanRange {
   readonly start: Key | null
   readonly end: Key | null
@@ -52,10 +52,10 @@ export interface ScanRange {
   readonly reverse: boolean
 }
 
-/** A consistent walk over a range. Hold it shortly; always close it. */
+/** A walk over a range of one consistent view. Hold it for a short time only; always close it. */
 export interface Scan {
   readonly context: AnswerContext
-  /** Up to `limit` further records and about `bytesMax` bytes (at least one record); `done` when nothing is left behind them. */
+  /** Up to `limit` further records and about `bytesMax` bytes (at least one record); `done` when the range holds no record after them. */
   next(limit: number, bytesMax: number): Promise<{ readonly items: readonly KeyedRecord[]; readonly done: boolean }>
   /** Passes over up to `limit` further records and tells how many there were, without reading their values. */
   count(limit: number): Promise<{ readonly count: number; readonly done: boolean }>
@@ -65,8 +65,8 @@ export interface Scan {
 /** Every method rejects with `RequestError` (lib/errors) for expected failures. */
 export interface KeyValueAccess {
   /**
-   * Proposes `command`, on whichever node leads, and resolves with its result once this node has applied it. It is not proposed any
-   * more when its caller is gone.
+   * Proposes `command` on whichever node leads, and resolves with its result once this node has applied it. Once its caller is gone, it is
+   * no longer proposed.
    */
   execute<Kind extends Command>(
     command: Kind,
@@ -78,12 +78,12 @@ export interface KeyValueAccess {
 }
 
 export interface VoterChange {
-  /** Exactly these, or the current ones with some added and removed. */
+  /** Exactly these voters, or the present ones with some added and some removed. */
   readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
   readonly retain: boolean
   readonly allowLagging: boolean
   readonly force: boolean
-  /** Index of the membership entry that the caller has seen (`If-Match`). */
+  /** The index of the membership entry that the caller has seen (`If-Match`). */
   readonly ifMembershipAt: number | null
 }
 
@@ -94,17 +94,20 @@ export interface AddressChange {
   readonly ifMembershipAt: number | null
 }
 
-/** The state as a stream: the backup format. Whoever gets it begins to read it, and closes it by ending the iteration. */
+/** The state as a stream, in the backup format. The receiver begins to read it, and closes it by ending the iteration. */
 export interface SnapshotStream {
   readonly logId: LogIdView
   readonly chunks: AsyncIterable<Uint8Array>
 }
 
-/** Every method rejects with `RequestError` for expected failures. Each works on every node; what needs the leader travels there. */
+/**
+ * Every method rejects with `RequestError` for expected failures. Each method works on every node; requests for the leader are carried to
+ * it.
+ */
 export interface ClusterControl {
-  /** The node that answers. */
+  /** The id of the node that answers. */
   readonly id: number
-  /** The same as a member: with the addresses that it tells others. */
+  /** The same node as a member, with the addresses that it tells others. */
   readonly self: MemberSpec
   /** `members` null: this node alone, with its own advertised addresses. */
   initialize(
@@ -113,7 +116,7 @@ export interface ClusterControl {
     timeoutMs: number,
   ): Promise<InitializeAnswer>
   status(): ClusterStatus
-  /** The effective membership as this node sees it; rejects with `not-initialized` when it knows none. */
+  /** The effective membership as this node sees it. Rejects with `not-initialized` when it knows none. */
   membership(): MembershipAnswer
   /** Resolves when the final configuration is committed. */
   changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer>
@@ -138,8 +141,8 @@ export interface HealthCheck {
 }
 
 /**
- * Durations in seconds. `counts[i]`: those above the bound before and up to `bounds[i]`, so each is counted once; those above the
- * last bound are in `count` alone. Bounds ascend.
+ * Durations in seconds. `counts[i]` is the number of durations above the bound before `bounds[i]` and up to `bounds[i]`, so each duration
+ * is counted once. Those above the last bound are in `count` alone. Bounds ascend.
  */
 export interface HistogramView {
   readonly bounds: readonly number[]
@@ -181,7 +184,7 @@ export interface MetricsView {
 }
 
 export interface NodeHealth {
-  /** The process turns and its stores work. Never depends on a quorum. */
+  /** Whether the process responds and its stores work. Never depends on a quorum. */
   live(): readonly HealthCheck[]
   /** Whether linearizable reads would be served. */
   ready(): Promise<readonly HealthCheck[]>
@@ -194,6 +197,6 @@ export interface Services {
   readonly health: NodeHealth
   readonly version: string
   readonly valueBytesMax: number
-  /** Lines of the log that could not be written. */
+  /** How many lines of the log could not be written. */
   readonly logLinesDropped: () => number
 }

@@ -12,10 +12,10 @@ import { latin1Of } from './latin1.ts'
  *   0  format u8        1  type u8         2  flags u8       3  length of the idempotency key u8, 0: none
  *   4  length of the key or start u16      6  length of the value or end u32
  *  10  revision u64, only with CONDITION_MOD_REVISION
- *      fingerprint u64 and idempotency key, only with a length of it
+ *      fingerprint u64 and idempotency key, only if the idempotency key has a length other than 0
  *      key or start, value or end
  *
- * The header gives the length of the whole, so an entry that was cut or extended is never taken for another command.
+ * The header determines the length of the whole, so an entry that was cut or extended is never taken for another command.
  */
 const COMMAND_FORMAT = 1
 const HEADER_BYTES = 10
@@ -37,23 +37,23 @@ const FLAGS_OF_KEY_WRITE = WANTS_PREVIOUS | CONDITION
 const FLAGS_OF_RANGE_WRITE = HAS_START | HAS_END | UP_TO_LIMIT
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
-/** Visible ASCII, and the number of a step behind it. */
+/** Visible ASCII, optionally followed by a space and the number of a step. */
 const TAG_NAME = new RegExp(`^[\\x21-\\x7e]{1,${limits.idempotencyKeyBytesMax}}( [1-9][0-9]{0,15})?$`)
 
-/** Whether `name` may stand in an idempotency tag: what a client gave, or that and the number of a step. */
+/** Whether `name` may stand in an idempotency tag: a name that a client gave, alone or with the number of a step. */
 export function isTagName(name: string): boolean {
   return TAG_NAME.test(name)
 }
 
 /**
- * A committed entry that this build cannot execute: a newer build proposed it, or it is damaged.
- * The node must stop applying there. Skipping it would make this replica differ from the others.
+ * A committed entry that this build cannot execute: a newer build proposed it, or it is damaged. The node must stop applying there:
+ * skipping the entry would make this replica differ from the others.
  */
 export class UnknownCommandError extends Error {
   override readonly name = 'UnknownCommandError'
 }
 
-/** The command as bytes of its own. Every command that passes the checks here is decoded to an equal one. */
+/** Encodes the command into bytes of its own. Every command that passes the checks here decodes to an equal one. */
 export function encodeCommand(command: Command): Uint8Array {
   return command.type === 'put'
     ? encodeParts(command, PUT, flagsOfKeyWrite(command), command.key, command.value)
@@ -111,7 +111,7 @@ function expectedRevisionOf(command: Command): number | null {
   return command.condition.type === 'mod-revision' ? command.condition.revision : null
 }
 
-/** Returns the offset behind the tag. */
+/** Returns the offset after the tag. */
 function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
   assert(isTagName(tag.key), 'an idempotency key is visible ASCII, no longer than its maximum')
   assert(Number.isSafeInteger(tag.fingerprint) && tag.fingerprint >= 0, 'a fingerprint is a safe integer, not negative')
@@ -120,7 +120,7 @@ function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
   return at + 8 + tag.key.length
 }
 
-/** Where the parts of an encoded command lie. */
+/** Where the parts of an encoded command are. */
 interface Layout {
   readonly type: number
   readonly flags: number
@@ -151,8 +151,8 @@ export function decodeCommand(bytes: Uint8Array): Command {
 }
 
 /**
- * Why `bytes`, which somebody else wants in the log, are no command that this build executes; null when they are. Every command of
- * the API passes. Cheaper than to decode it: this is asked of every entry that a peer sends.
+ * Why `bytes`, which somebody else wants in the log, are not a command that this build executes; null when they are one. Every command of
+ * the API passes. Cheaper than decoding, because every entry that a peer sends is checked like this.
  */
 export function commandFault(bytes: Uint8Array): string | null {
   try {
@@ -236,8 +236,8 @@ function damaged(what: string): UnknownCommandError {
 }
 
 /**
- * A hash of what the command asks for, its idempotency tag apart: what `IdempotencyTag.fingerprint` is made of.
- * A safe integer, the same on every node; the number of the format does not count, so that a retry may meet another build.
+ * A hash of what the command asks for, without its idempotency tag: the value of `IdempotencyTag.fingerprint`. A safe integer, the same on
+ * every node. The format number is left out, so that a retry through another build has the same fingerprint.
  */
 export function fingerprintOf(command: Command): number {
   const digest = new Digest(0)

@@ -6,15 +6,18 @@ export type Condition =
   | { readonly type: 'present' }
   | { readonly type: 'mod-revision'; readonly revision: number }
 
-/** A client's name for one write, so that a retry is told from a new one. `fingerprint`: of the request, to catch another request under the same name. */
+/**
+ * A client's name for one write, so that a retry can be told from a new write. `fingerprint`: a hash of the request, to detect another
+ * request under the same name.
+ */
 export interface IdempotencyTag {
   readonly key: string
   readonly fingerprint: number
 }
 
 /**
- * The name under which step `step` of a request that takes several entries is executed, from 0; the first has the client's own name.
- * No client can give such a name to a write of its own: a space is no visible character.
+ * The name under which step `step`, from 0, of a request that takes several entries is executed. The first step has the client's own name.
+ * No client can give one of the other names to a write of its own: they contain a space, which is not a visible character.
  */
 export function stepName(key: string, step: number): string {
   return step === 0 ? key : `${key} ${step}`
@@ -38,12 +41,12 @@ export interface DeleteCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
-/** Removes every key in `[start, end)`; null is unbounded. Refused when there are more than one entry may remove. */
+/** Removes every key in `[start, end)`; null is unbounded. Refused when the range holds more keys than one entry may remove. */
 export interface DeleteRangeCommand {
   readonly type: 'delete-range'
   readonly start: Key | null
   readonly end: Key | null
-  /** Removes as many of the first keys as one entry may, instead of being refused: one step of a deletion in several entries. */
+  /** Removes the first keys of the range, as many as one entry may, instead of being refused: one step of a deletion in several entries. */
   readonly upToLimit: boolean
   readonly idempotency: IdempotencyTag | null
 }

@@ -1,22 +1,22 @@
 import { readU8 } from './integers.ts'
 
 /**
- * Integer hashes: equal on every machine, cheap, 53 bits so that they are plain numbers.
- * They find differences that accidents make; whoever wants to can make two inputs collide.
+ * Integer hashes: equal on every machine, cheap, and 53 bits wide so that they are plain numbers. They detect accidental differences; they
+ * do not resist somebody who looks for collisions.
  */
 
 const TWO_TO_32 = 0x1_0000_0000
-/** Longer texts and values are judged by their length and their ends when a digest of them must not cost as much as they are long. */
+/** How many bytes at either end of a longer text are absorbed, so that its digest need not cost as much as the text is long. */
 const SAMPLED_END_MAX = 32
 
-/** A running hash of everything absorbed so far, in order. The whole of it is `value`, so it can be stored and taken up again. */
+/** A running hash of everything absorbed so far, in order. `value` is its whole state, so it can be stored and continued later. */
 export class Digest {
   /** 32 bits. */
   private low: number
   /** The upper 21 bits, kept to that width at every step so that `value` loses nothing. */
   private high: number
 
-  /** `value`: of an earlier digest to continue, 0 for a new one. */
+  /** `value`: that of an earlier digest to continue, 0 for a new one. */
   constructor(value: number) {
     this.low = value | 0
     this.high = Math.floor(value / TWO_TO_32)
@@ -26,7 +26,7 @@ export class Digest {
     return this.high * TWO_TO_32 + (this.low >>> 0)
   }
 
-  /** For a given state two different words never give the same one. The lower 32 bits of `word` count. */
+  /** From a given state, two different words never lead to the same state. Only the lower 32 bits of `word` count. */
   absorb(word: number): void {
     const mixed = this.low ^ word
     this.low = (Math.imul((mixed << 15) | (mixed >>> 17), 0x85eb_ca6b) + 0x2545_f491) | 0
@@ -39,7 +39,7 @@ export class Digest {
     this.absorb(value)
   }
 
-  /** All of `bytes`. */
+  /** Absorbs all of `bytes`. */
   absorbBytes(bytes: Uint8Array): void {
     this.absorb(bytes.length)
     const whole = bytes.length & ~3
@@ -47,7 +47,7 @@ export class Digest {
     for (let at = whole; at < bytes.length; at++) this.absorb(readU8(bytes, at))
   }
 
-  /** The length of `bytes` and the eight bytes at either end. */
+  /** Absorbs the length of `bytes` and the eight bytes at either end. */
   absorbEnds(bytes: Uint8Array): void {
     if (bytes.length <= 16) return this.absorbBytes(bytes)
     this.absorb(bytes.length)
@@ -57,7 +57,10 @@ export class Digest {
     this.absorb(wordAt(bytes, bytes.length - 4))
   }
 
-  /** The length of `text`, a string of one-byte characters, and up to `SAMPLED_END_MAX` of them at either end: all of it when it is short. */
+  /**
+   * Absorbs the length of `text`, a string of one-byte characters, and up to `SAMPLED_END_MAX` characters at either end: all of a short
+   * text.
+   */
   absorbText(text: string): void {
     this.absorb(text.length)
     const head = Math.min(text.length, SAMPLED_END_MAX)

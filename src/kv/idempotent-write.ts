@@ -11,11 +11,11 @@ import { UnreadableStateError } from './unreadable-state-error.ts'
 export interface IdempotentWrite {
   readonly fingerprint: number
   readonly result: FirstResult
-  /** The value of the result's previous record lies in a row of its own, if it still does; here it is empty. */
+  /** The value of the result's previous record is in a row of its own, if it is still kept; here it is empty. */
   readonly valueApart: boolean
 }
 
-/** A refusal for the name itself is not an answer to the write, and is never stored. */
+/** A refusal because of the name itself is not an answer to the write, and is never stored. */
 export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
 
 /*
@@ -26,8 +26,8 @@ export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
  *        condition-failed  1 + currentRevision or 0, 0, 0
  *        range-deleted     revision, deleted, 0
  *        range-too-large   limit, found, 0
- *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if that lies apart; nothing when the
- *      answer had none
+ *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if the value is kept apart; nothing when
+ *      the answer had none
  *      range-deleted: the next key; nothing when there is none
  */
 const IDEMPOTENT_WRITE_FORMAT = 2
@@ -139,12 +139,12 @@ function previousFrom(tail: Uint8Array): KeyRecord | null {
   return tail.length === 0 ? null : decodeRecord(tail)
 }
 
-/** The name of an idempotent write as its row in the order holds it. */
+/** The name of an idempotent write, as its row in the order holds it. */
 export function encodeIdempotentWriteName(key: string): Uint8Array {
   return Buffer.from(key, 'latin1')
 }
 
-/** `bytes`: of the row, null when it is absent, which a correct store and caller never let happen. */
+/** `bytes`: the content of the row; null when it is absent, which a correct store and caller never let happen. */
 export function decodeIdempotentWriteName(bytes: Uint8Array | null): string {
   assert(bytes !== null, 'the row that names a remembered idempotent write is loaded and present')
   return latin1Of(bytes, 0, bytes.length)

@@ -1,4 +1,7 @@
-/** Big-endian unsigned integers at an offset of a byte array. Readers and writers check the bounds first: an access outside reads 0 and writes nothing. */
+/**
+ * Big-endian unsigned integers at an offset in a byte array. Readers and writers check the bounds first: an access outside reads 0 and
+ * writes nothing.
+ */
 
 const TWO_TO_32 = 0x1_0000_0000
 
@@ -32,7 +35,7 @@ export function readU32(bytes: Uint8Array, at: number): number {
   return ((readU16(bytes, at) << 16) | readU16(bytes, at + 2)) >>> 0
 }
 
-/** The result is not a safe integer when the bytes hold 2^53 or more: the caller decides what that means. */
+/** When the bytes hold 2^53 or more, the result is not a safe integer; the caller decides what that means. */
 export function readU64(bytes: Uint8Array, at: number): number {
   return readU32(bytes, at) * TWO_TO_32 + readU32(bytes, at + 4)
 }

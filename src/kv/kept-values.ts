@@ -4,14 +4,14 @@ import { decodeIdempotentWriteName, encodeIdempotentWriteName } from './idempote
 import { keptValueRow, keptValueSlotRow } from './row.ts'
 import type { Workspace } from './workspace.ts'
 
-/** Values of one size: as many as there are slots. */
+/** Values of one size class: as many as there are slots. */
 export interface KeptValueRing {
   readonly valueBytesMax: number
   readonly slots: number
 }
 
 export interface KeptValuesOptions {
-  /** Values up to this size are kept inside the answer that they belong to, for as long as it is. */
+  /** Values up to this size are kept inside the answer that they belong to, for as long as the answer is kept. */
   readonly inlineBytesMax: number
   /** Ascending by `valueBytesMax`. */
   readonly rings: readonly KeptValueRing[]
@@ -19,16 +19,16 @@ export interface KeptValuesOptions {
 
 interface Ring extends KeptValueRing {
   readonly number: number
-  /** Values that it has taken so far; the next one goes to this slot, modulo their number. */
+  /** The number of values taken so far. The next value goes to slot `taken` modulo the number of slots. */
   taken: number
 }
 
 /**
- * The previous values that belong to remembered answers and are too large to be kept with them.
+ * The previous values that belong to remembered answers and are too large to be kept inside them.
  *
- * Each size has a ring, and a new value takes the place of the oldest one of its ring. So the bytes are bounded by the rings alone,
- * a value never pushes out more than one other, and small values live long beside large ones. Nothing here knows a time: what is
- * kept depends on the log alone, the same on every replica.
+ * Each size class has a ring, and a new value takes the place of the oldest one in its ring. So the bytes are bounded by the rings alone, a
+ * value never pushes out more than one other value, and small values live long beside large ones. Time plays no part: which values are kept
+ * depends on the log alone, so it is the same on every replica.
  */
 export class KeptValues {
   private readonly inlineBytesMax: number
@@ -49,8 +49,9 @@ export class KeptValues {
   }
 
   /**
-   * What must be loaded before `keep(name, ...)` or `find(name, ...)`. `before`: how many writes that may keep a value come before it
-   * in the same batch. Which slot it takes depends on how many of those do: one named here, or by one of those.
+   * The rows that must be loaded before `keep(name, ...)` or `find(name, ...)`. `before`: how many earlier writes in the same batch may
+   * keep a value. The slot that this write takes depends on how many of them do; its row is named either here or by one of those earlier
+   * writes.
    */
   readsOf(name: string, before: number): RowKey[] {
     return [keptValueRow(name), ...this.rings.map((ring) => slotRow(ring, before))]
@@ -58,18 +59,18 @@ export class KeptValues {
 
   keep(name: string, value: Uint8Array, workspace: Workspace): void {
     const ring = this.rings.find(({ valueBytesMax }) => value.length <= valueBytesMax)
-    // Larger than any ring takes: it is forgotten at once.
+    // Larger than any ring takes: the value is forgotten at once.
     if (ring === undefined) return
     const slot = slotRow(ring, 0)
     const replaced = workspace.get(slot)
     if (replaced !== null) workspace.remove(keptValueRow(decodeIdempotentWriteName(replaced)))
     workspace.put(slot, encodeIdempotentWriteName(name))
-    // A copy, so that the row does not keep alive the batch that the value arrived in.
+    // A copy, so that the row does not keep the batch alive in which the value arrived.
     workspace.put(keptValueRow(name), Buffer.from(value))
     ring.taken += 1
   }
 
-  /** The value that was kept under `name`; null when another has taken its place. */
+  /** The value that was kept under `name`; null when another value has taken its place. */
   find(name: string, workspace: Workspace): Uint8Array | null {
     return workspace.get(keptValueRow(name))
   }

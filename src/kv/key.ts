@@ -7,7 +7,7 @@ import { latin1Of } from './latin1.ts'
  */
 export type Key = Branded<string, 'Key'>
 
-/** A row of the state store, in the same representation: one byte that names the keyspace, then the key inside it. */
+/** A row of the state store, in the same representation: one byte that names the keyspace, followed by the key inside it. */
 export type RowKey = Branded<string, 'RowKey'>
 
 export type KeyOutcome =

@@ -1,20 +1,20 @@
 import { readU8, readU64, writeU64 } from './integers.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
-/** What the machine carries from command to command, apart from the rows. Stored in the same write as the rows it goes with. */
+/** What the machine carries from command to command, apart from the rows. Stored in the same write as the rows that it belongs to. */
 export interface MachineState {
-  /** Of the last command that changed a record; 0 before the first. Never falls. */
+  /** The revision of the last command that changed a record; 0 before the first. Never decreases. */
   readonly revision: number
-  /** Hash of every command executed so far and its outcome. Replicas that executed the same log have the same one; 53 bits. */
+  /** A hash of every command executed so far and of its outcome; 53 bits. Equal on all replicas that executed the same log. */
   readonly digest: number
   /** Idempotent writes are numbered from 0. Those in `[idempotentFirst, idempotentNext)` are remembered. Both only grow. */
   readonly idempotentFirst: number
   readonly idempotentNext: number
-  /** How many values each ring of kept values has taken so far. Each only grows. */
+  /** How many values each ring of kept values has taken so far. These numbers only grow. */
   readonly keptValues: readonly number[]
 }
 
-/** Format u8, four numbers u64 in the order of the interface, the number of rings u8, a u64 for each. */
+/** Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. */
 const STATE_FORMAT = 2
 const FIXED_BYTES = 34
 

@@ -18,14 +18,16 @@ import { keyOfRow, idempotentWriteOrderRow, idempotentWriteRow, recordRange, rec
 import type { RangeRead, ReadSet, Workspace } from './workspace.ts'
 
 export interface KvMachineOptions {
-  /** Idempotent writes whose first answer is remembered; at least 1, the same on every node and for the life of the state. */
+  /** How many idempotent writes have their first answer remembered; at least 1, the same on every node and for the life of the state. */
   readonly idempotentWritesMax: number
   readonly keptValues: KeptValuesOptions
-  /** Keys that one entry may remove as a range; at least 1. Results depend on it: the same on every node, changed only with the format. */
+  /**
+   * How many keys one entry may remove as a range; at least 1. Results depend on it: the same on every node, changed only with the format.
+   */
   readonly rangeDeleteKeysMax: number
 }
 
-/** What a command did, in the digest. A number once used never means anything else. */
+/** What a command did, as the digest records it. A number once used never means anything else. */
 const CREATED = 1
 const REPLACED = 2
 const DELETED = 3
@@ -39,11 +41,11 @@ const RANGE_REFUSED = 9
 const NO_RANGES: readonly RangeRead[] = []
 
 /**
- * The replicated state machine: executes committed commands, one at a time, in the order of the log.
- * Deterministic: the same commands with the same revisions on the same rows give the same rows, results and state everywhere.
+ * The replicated state machine: executes committed commands, one at a time, in the order of the log. Deterministic: the same commands with
+ * the same revisions on the same rows give the same rows, results and state everywhere.
  *
- * The caller takes a batch of commands, asks for their read sets, loads the union, then executes them over one workspace.
- * Nothing else executes between the question and the last command of the batch; it may stop early, and ask anew for the rest.
+ * The caller takes a batch of commands, asks for their read sets, loads the union, and then executes the commands over one workspace.
+ * Nothing else executes between that question and the last command of the batch. The caller may stop early, and ask anew for the rest.
  */
 export class KvMachine {
   private readonly idempotentWritesMax: number
@@ -54,7 +56,7 @@ export class KvMachine {
   private idempotentFirst: number
   private idempotentNext: number
 
-  /** `restored`: what `state()` gave when the rows were as they are now; null for an empty store. */
+  /** `restored`: what `state()` returned when the rows were as they are now; null for an empty store. */
   constructor(options: KvMachineOptions, restored: MachineState | null) {
     assert(options.idempotentWritesMax >= 1, 'at least one idempotent write is remembered')
     assert(options.rangeDeleteKeysMax >= 1, 'a range delete may remove at least one key')
@@ -82,12 +84,12 @@ export class KvMachine {
   }
 
   /**
-   * What must be loaded before each of `commands` executes, one after the other and with nothing between. The rows that a command
-   * looks at are in its own read set or in that of one before it.
+   * What must be loaded before each of `commands` executes, one after the other and with nothing in between. The rows that a command looks
+   * at are in its own read set or in that of an earlier command.
    *
-   * An idempotent write may push the oldest one out, and which that is depends on how many of the keyed commands before it turn
-   * out to be retries, which push out nothing. If none is, it is the row named here; if some are, it is an older one, which
-   * a keyed command before it in the batch has named. So the union over the batch holds the right row in every case.
+   * An idempotent write may push out the oldest one. Which one that is depends on how many of the keyed commands before it turn out to be
+   * retries, because a retry pushes nothing out. If none is a retry, it is the row named here. If some are, it is an older row, which an
+   * earlier keyed command of the batch has named. So the union over the batch holds the right row in every case.
    */
   readsOf(commands: readonly Command[]): readonly ReadSet[] {
     let keyed = 0
@@ -133,7 +135,7 @@ export class KvMachine {
     }
   }
 
-  /** A refused condition is an answer too: a retry is refused likewise, even if the condition would hold by then. */
+  /** A refused condition is an answer too: its retry is refused as well, even if the condition would hold by then. */
   private executeKeyed(command: Command, tag: IdempotencyTag, revision: number, workspace: Workspace): CommandResult {
     const row = idempotentWriteRow(tag.key)
     const bytes = workspace.get(row)
@@ -195,8 +197,8 @@ export class KvMachine {
   }
 
   /**
-   * All rows go in one change, with one revision. The bound holds for every entry, whoever proposed it: an entry that removed
-   * whatever there is would stop all replicas for as long as that takes, and again after each restart.
+   * All rows change together, with one revision. The bound holds for every entry, whoever proposed it: an entry that removed any number of
+   * keys would stop all replicas for as long as that takes, and again after each restart.
    */
   private deleteRange(command: DeleteRangeCommand, revision: number, workspace: Workspace): FirstResult {
     const limit = this.rangeDeleteKeysMax
@@ -216,14 +218,14 @@ export class KvMachine {
     return { type: 'range-deleted', revision: this.revision, deleted, next: next === undefined ? null : keyOfRow(next) }
   }
 
-  /** `excess`: the first row that is too many. */
+  /** `excess`: the first row beyond the limit. */
   private refuseRange(excess: RowKey, found: number): FirstResult {
     this.digest.absorb(RANGE_REFUSED)
     this.digest.absorbText(excess)
     return { type: 'range-too-large', limit: this.rangeDeleteKeysMax, found }
   }
 
-  /** None when the bounds leave no key between them. One row more than may go tells whether any is left. */
+  /** No range when the bounds leave no key between them. One row more than may be removed shows whether any would be left. */
   private rangesOf(command: DeleteRangeCommand): readonly RangeRead[] {
     const range = recordRange(command.start, command.end)
     if (range.end !== null && range.start >= range.end) return NO_RANGES
@@ -235,7 +237,7 @@ export class KvMachine {
     return { type: 'condition-failed', currentRevision: current === null ? null : current.modRevision }
   }
 
-  /** Commands that change nothing count as well: what a replica saw when it refused shows whether its rows are right. */
+  /** Commands that change nothing are absorbed as well: what a replica saw when it refused one shows whether its rows are right. */
   private absorbOutcome(outcome: number, row: RowKey, previous: KeyRecord | null): void {
     this.digest.absorb(outcome)
     this.digest.absorbText(row)

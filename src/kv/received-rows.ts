@@ -12,8 +12,8 @@ const ORDER_ROW_BYTES = 9
 const SLOT_ROW_BYTES = 6
 
 /**
- * The rows of a state that another node sends, looked at one by one before they are kept: a machine never meets a row that it did
- * not write itself, so what is not such a row must not come in.
+ * Checks the rows of a state that another node sends, one by one, before they are kept. A machine never has to deal with a row that it did
+ * not write itself, so nothing else may come in.
  */
 export class ReceivedRows {
   private idempotentWrites = 0
@@ -50,7 +50,7 @@ export class ReceivedRows {
     }
   }
 
-  /** After the last row. Throws `UnreadableStateError` when the machine would miss rows that `state` speaks of. */
+  /** To be called after the last row. Throws `UnreadableStateError` when rows are missing that `state` refers to. */
   finish({ idempotentFirst, idempotentNext }: MachineState, idempotentWritesMax: number): void {
     const expected = idempotentNext - idempotentFirst
     const isWhole =
@@ -63,7 +63,7 @@ export class ReceivedRows {
     )
   }
 
-  /** Rows ascend, so the first and the last number say whether any is missing. */
+  /** Rows ascend, so the first and the last number, with the count, show whether any is missing. */
   private acceptOrder(key: Uint8Array): void {
     if (key.length !== ORDER_ROW_BYTES) throw new UnreadableStateError('a number of an idempotent write is cut off')
     const sequence = readU64(key, 1)

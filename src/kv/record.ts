@@ -1,7 +1,7 @@
 import { readU64, writeU64 } from './integers.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
-/** What the store keeps for a key. `version` counts the writes since the key was created, from 1. `lease` 0 is none. */
+/** What the store keeps for a key. `version` counts the writes since the key was created, from 1. `lease` 0 means none. */
 export interface KeyRecord {
   readonly createRevision: number
   readonly modRevision: number
@@ -10,11 +10,11 @@ export interface KeyRecord {
   readonly value: Uint8Array
 }
 
-/** Version u8, createRevision u64, modRevision u64, version u64, lease u64; the value is the rest. */
+/** Format u8, createRevision u64, modRevision u64, version u64, lease u64; the value is the rest. */
 const RECORD_FORMAT = 1
 const RECORD_HEADER_BYTES = 33
 
-/** Copies the value, so that the row does not keep alive the batch that the value arrived in. */
+/** Copies the value, so that the row does not keep the batch alive in which the value arrived. */
 export function encodeRecord(record: KeyRecord): Uint8Array {
   const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + record.value.length)
   bytes[0] = RECORD_FORMAT

@@ -3,7 +3,7 @@ import type { Key } from './key.ts'
 import type { KeyRecord } from './record.ts'
 
 /**
- * What came of a command. `previousValueForgotten`: a retry of a named write is answered, whose previous record is known but for its
+ * The outcome of a command. `previousValueForgotten`: this answers a retry of a named write. Its previous record is known except for the
  * value, which was too large to be kept for long; the value is empty then.
  */
 export type CommandResult =
@@ -25,19 +25,19 @@ export type CommandResult =
     }
   /** `currentRevision` null: the key is absent. Nothing changed. */
   | { readonly type: 'condition-failed'; readonly currentRevision: number | null }
-  /** Answers a delete of a range up to the limit. `next`: the first key of the range that is left, null when none is. */
+  /** The outcome of deleting a range up to the limit. `next`: the first key left in the range, null when none is left. */
   | {
       readonly type: 'range-deleted'
       readonly revision: number
       readonly deleted: number
       readonly next: Key | null
     }
-  /** The range holds more keys than one entry may remove: `found` of them at least. Nothing changed. */
+  /** The range holds more keys than one entry may remove: at least `found`. Nothing changed. */
   | { readonly type: 'range-too-large'; readonly limit: number; readonly found: number }
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
 
-/** What each kind of command may come to. */
+/** The outcomes that each kind of command can have. */
 const RESULTS = {
   put: ['put', 'condition-failed', 'key-reused'],
   delete: ['deleted', 'condition-failed', 'key-reused'],

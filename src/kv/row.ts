@@ -9,7 +9,7 @@ const IDEMPOTENT_WRITE_ORDER = '\x11'
 const KEPT_VALUES = '\x12'
 const KEPT_VALUE_SLOTS = '\x13'
 
-/** What the row of a store is about, by its key; null for one that this build has no meaning for. */
+/** The keyspace of a row of the store, by its key; null for a row that has no meaning to this build. */
 export function keyspaceOf(
   key: Uint8Array,
 ): 'records' | 'idempotent-writes' | 'idempotent-write-order' | 'kept-values' | 'kept-value-slots' | null {
@@ -35,12 +35,12 @@ export interface RowRange {
   readonly end: RowKey | null
 }
 
-/** Where the current record of `key` is kept. Rows of records are ordered as their keys are. */
+/** Where the current record of `key` is kept. Rows of records are in the order of their keys. */
 export function recordRow(key: Key): RowKey {
   return (RECORDS + key) as RowKey
 }
 
-/** The key of a record's row; `row` comes out of `recordRange`. */
+/** The key of a record's row; `row` is a row from `recordRange`. */
 export function keyOfRow(row: RowKey): Key {
   assert(row.charCodeAt(0) === RECORDS.charCodeAt(0), 'a row that is read as a record is in the keyspace of records')
   return row.slice(1) as string as Key
@@ -56,17 +56,17 @@ export function idempotentWriteRow(key: string): RowKey {
   return (IDEMPOTENT_WRITES + key) as RowKey
 }
 
-/** Where the name of idempotent write number `sequence` is kept, for its removal. */
+/** Where the name of idempotent write number `sequence` is kept, so that the write can be removed later. */
 export function idempotentWriteOrderRow(sequence: number): RowKey {
   return (IDEMPOTENT_WRITE_ORDER + u32(Math.floor(sequence / 0x1_0000_0000)) + u32(sequence >>> 0)) as RowKey
 }
 
-/** Where the previous value that belongs to the answer to the write named `key` is kept when it lies apart. */
+/** Where a previous value is kept apart from its answer, which belongs to the write named `key`. */
 export function keptValueRow(key: string): RowKey {
   return (KEPT_VALUES + key) as RowKey
 }
 
-/** Where the name is kept whose value lies in `slot` of a ring. */
+/** Where the name of the write is kept whose value occupies `slot` of a ring. */
 export function keptValueSlotRow(ring: number, slot: number): RowKey {
   return (KEPT_VALUE_SLOTS + String.fromCharCode(ring) + u32(slot)) as RowKey
 }

@@ -1,4 +1,4 @@
-/** The candidate at most two slips of the pen away from `name`, for "perhaps ... was meant"; null when none is. */
+/** The candidate nearest to `name`, at most two typing errors away, for "perhaps ... was meant"; null when there is none. */
 export function closest(name: string, candidates: readonly string[]): string | null {
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
@@ -7,7 +7,7 @@ export function closest(name: string, candidates: readonly string[]): string | n
   return best !== undefined && best.distance <= 2 && best.distance < name.length ? best.candidate : null
 }
 
-/** Levenshtein's, by rows. */
+/** The Levenshtein distance, computed row by row. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column)
   for (let i = 1; i <= a.length; i++) {

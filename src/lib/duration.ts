@@ -8,7 +8,7 @@ const units = [
   ['ms', 1],
 ] as const
 
-/** `500ms`, `30s`, `5m`, `24h`; the unit is required, so that nobody gets seconds for milliseconds. `[min, max]` in milliseconds. */
+/** `500ms`, `30s`, `5m`, `24h`. The unit is required, so that seconds are never mistaken for milliseconds. `[min, max]` in milliseconds. */
 export function duration(min: number, max: number): Parser<number> {
   return (text) => {
     const ms = durationMs(text)
@@ -23,12 +23,12 @@ function durationMs(text: string): number | null {
   return unit === undefined ? null : Number(amount) * msPer(unit)
 }
 
-/** NaN for what is no unit. */
+/** NaN when `unit` is not a unit. */
 export function msPer(unit: string): number {
   return units.find(([name]) => name === unit)?.[1] ?? Number.NaN
 }
 
-/** In the largest unit that makes it a whole number. */
+/** `ms` in the largest unit that makes it a whole number. */
 export function describeDuration(ms: number): string {
   const unit = units.find(([, factor]) => ms >= factor && ms % factor === 0)
   return unit === undefined ? `${ms}ms` : `${ms / unit[1]}${unit[0]}`
@@ -39,7 +39,7 @@ export interface DurationRange {
   readonly max: number
 }
 
-/** `300ms-600ms`, both ends in `[min, max]`, the first below the second. */
+/** `300ms-600ms`: both ends are in `[min, max]`, and the first is below the second. */
 export function durationRange(min: number, max: number): Parser<DurationRange> {
   return (text) => {
     const ends = text.split('-').map(durationMs)

@@ -1,8 +1,8 @@
 import { assert } from './assert.ts'
 
 /**
- * The body of a batch of log entries: entries one after the other, each a length (u32, little-endian, of what follows)
- * and that many bytes. The same bytes lie in the log, on the wire and in memory. What an entry holds is its writer's matter.
+ * The body of a batch of log entries: the entries one after the other, each a length (u32, little-endian, of what follows) and that many
+ * bytes. The same bytes are in the log, on the wire and in memory. Only its writer knows what an entry holds.
  */
 export const ENTRY_LENGTH_BYTES = 4
 

@@ -80,7 +80,7 @@ export class RequestError extends Error {
   }
 }
 
-/** What can go wrong with storage. The process stops with its own exit code: 2 when it could not start, 3 when it was running. */
+/** A failure of storage. The process stops with an exit code for it: 2 when it could not start, 3 when it was running. */
 export class StorageError extends Error {
   override readonly name = 'StorageError'
   /** `refused`: the directory must not be used as it is. `failed`: a call to the operating system or the store failed. */

@@ -1,4 +1,4 @@
-/** The first of `items` that has the value of an earlier one in one of `fields`; they are looked at one field after the other. */
+/** The first of `items` that has the same value as an earlier item in one of `fields`. The fields are searched one after the other. */
 export function firstDouble<Item extends object, Field extends keyof Item>(
   items: readonly Item[],
   fields: readonly Field[],

@@ -1,4 +1,4 @@
-/** The least element first; equal ones in no order. */
+/** A heap with its least element first; equal elements are in no particular order. */
 export class Heap<T> {
   private readonly isBefore: (one: T, other: T) => boolean
   private elements: T[] = []
@@ -11,7 +11,7 @@ export class Heap<T> {
     return this.elements.length
   }
 
-  /** The least element; undefined when there is none. */
+  /** The least element; undefined when the heap is empty. */
   peek(): T | undefined {
     return this.elements[0]
   }
@@ -28,7 +28,7 @@ export class Heap<T> {
     return least
   }
 
-  /** Takes out every element that `keep` refuses, and returns those. Costs a walk over all, and the order anew if any goes. */
+  /** Removes every element that `keep` refuses, and returns those. Costs a walk over all elements, and a rebuild if any is removed. */
   sift(keep: (element: T) => boolean): T[] {
     const gone: T[] = []
     const kept: T[] = []

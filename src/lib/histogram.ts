@@ -1,4 +1,4 @@
-/** Counts of durations by upper bound in seconds. Recording costs a search over a short array: it may be used on the hot path. */
+/** Counts of durations by upper bound in seconds. Recording costs a search in a short array, so it may be used on the hot path. */
 export class Histogram {
   readonly bounds: readonly number[]
   readonly counts: number[]
@@ -22,5 +22,5 @@ export class Histogram {
   }
 }
 
-/** 50 us to 3.3 s, doubling. */
+/** From 50 us to 3.3 s, doubling. */
 export const STORAGE_SECONDS: readonly number[] = Array.from({ length: 17 }, (_, at) => 0.00005 * 2 ** at)

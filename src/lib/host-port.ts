@@ -2,19 +2,19 @@ import { right, wrong, type Parsed } from './parsed.ts'
 
 const PORT_MAX = 65_535
 
-/** Where to listen. `host` without brackets. Port 0: any free one. */
+/** Where to listen. `host` is without brackets. Port 0: any free port. */
 export interface HostPort {
   readonly host: string
   readonly port: number
 }
 
-/** A host and a port as they are written, the host without brackets; neither is checked. Null: the text has another form. */
+/** Splits the text into host and port as written, the host without brackets. Neither is checked. Null: the text has another form. */
 function split(text: string): HostPort | null {
   const match = /^(?:\[([^\][]*)\]|([^:\][]*)):([0-9]{1,5})$/.exec(text)
   return match === null ? null : { host: match[1] ?? match[2] ?? '', port: Number(match[3]) }
 }
 
-/** Takes an address apart that was checked where it came in. Null when it is none; the host may have any name. */
+/** Splits an address that was checked when it came in. Null when it is not an address; the host may have any name. */
 export function parseHostPort(address: string): HostPort | null {
   const parts = split(address)
   return parts === null || !/^[^\s/]+$/.test(parts.host) || parts.port > PORT_MAX ? null : parts
@@ -35,7 +35,7 @@ export function hostPort(text: string): Parsed<HostPort> {
   return right({ host: host.toLowerCase(), port })
 }
 
-/** Where others reach this node: a real port and no wildcard. Gives the canonical text. */
+/** Where others reach this node: a real port and not a wildcard. Returns the canonical text. */
 export function reachable(text: string): Parsed<string> {
   const parsed = hostPort(text)
   if (!parsed.ok) return parsed
@@ -45,7 +45,7 @@ export function reachable(text: string): Parsed<string> {
   return right(formatHostPort(parsed.value))
 }
 
-/** The same as an origin: `http://host:port`, where `http://` may be left out. */
+/** The same for an origin: `http://host:port`, where `http://` may be left out. */
 export function reachableOrigin(text: string): Parsed<string> {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)
   if (scheme !== null && scheme[1]?.toLowerCase() !== 'http') return wrong(`has the scheme ${scheme[1] ?? ''}`)
@@ -53,7 +53,7 @@ export function reachableOrigin(text: string): Parsed<string> {
   return parsed.ok ? right(`http://${parsed.value}`) : parsed
 }
 
-/** Where clients reach a member: `http://host:port`, or `https` where something in front of the node speaks that. No path. */
+/** Where clients reach a member: `http://host:port`, or `https` where a proxy in front of the node speaks it. No path. */
 export function memberOrigin(text: string): Parsed<string> {
   const [scheme] = /^https?:\/\//.exec(text) ?? []
   if (scheme === undefined) return wrong('is not of the form http://HOST:PORT')
@@ -65,7 +65,7 @@ export function formatHostPort(address: HostPort): string {
   return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
 }
 
-/** In every notation that a resolver takes for "all addresses": `0x0` and `::ffff:0.0.0.0` are some. `host` is without brackets. */
+/** Recognises every notation that a resolver takes for "all addresses", such as `0x0` and `::ffff:0.0.0.0`. `host` is without brackets. */
 export function isWildcard(host: string): boolean {
   const url = `http://${host.includes(':') ? `[${host}]` : host}/`
   return URL.canParse(url) && wildcards.has(new URL(url).hostname)
@@ -73,7 +73,7 @@ export function isWildcard(host: string): boolean {
 
 const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '[::]', '[::ffff:0:0]'])
 
-/** Whether listening on both is bound to fail. */
+/** Whether listening on both addresses is bound to fail. */
 export function overlap(a: HostPort, b: HostPort): boolean {
   return a.port !== 0 && a.port === b.port && (a.host === b.host || isWildcard(a.host) || isWildcard(b.host))
 }

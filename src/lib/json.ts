@@ -1,9 +1,9 @@
-/** Reads a value out of JSON that somebody else wrote; null for a value that has another shape. */
+/** Reads a value from JSON that somebody else wrote; null when the value has another shape. */
 export type JsonReader<Value> = (json: unknown) => { readonly value: Value } | null
 
 type ValueOf<Reader> = Reader extends JsonReader<infer Value> ? Value : never
 
-/** A value of which `holds` is true. */
+/** A value for which `holds` is true. */
 function jsonThat<Value>(holds: (json: unknown) => json is Value): JsonReader<Value> {
   return (json) => (holds(json) ? { value: json } : null)
 }
@@ -17,7 +17,7 @@ export const jsonAmount = jsonThat((json): json is number => typeof json === 'nu
 export const jsonInteger = (min: number, max: number): JsonReader<number> =>
   jsonThat((json): json is number => Number.isInteger(json) && Number(json) >= min && Number(json) <= max)
 
-/** From `lengthMin` to `lengthMax` characters. */
+/** A string of `lengthMin` to `lengthMax` characters. */
 export const jsonText = (lengthMin: number, lengthMax: number): JsonReader<string> =>
   jsonThat((json): json is string => typeof json === 'string' && json.length >= lengthMin && json.length <= lengthMax)
 
@@ -47,7 +47,7 @@ export function jsonList<Item>(reader: JsonReader<Item>, lengthMax: number): Jso
   }
 }
 
-/** An object with these members. Others are left out: they come from a later version. */
+/** An object with these members. Other members are dropped: they come from a later version. */
 export function jsonObject<Readers extends Readonly<Record<string, JsonReader<unknown>>>>(
   readers: Readers,
 ): JsonReader<{ readonly [Name in keyof Readers]: ValueOf<Readers[Name]> }> {
@@ -63,7 +63,7 @@ export function jsonObject<Readers extends Readonly<Record<string, JsonReader<un
   }
 }
 
-/** An object whose members all have one shape, under any names. */
+/** An object whose members all have the same shape, under any names. */
 export function jsonRecord<Value>(
   reader: JsonReader<Value>,
   membersMax: number,

@@ -7,8 +7,8 @@ export interface Random {
 }
 
 /**
- * Where a process begins to number what it asks of others, so that an answer to an earlier life of it is not taken for one to this.
- * An integer below 2^51; the next start is at least 2^20 away, or the same with a chance of one in 2^31.
+ * The number from which a process counts its questions to others, so that an answer to an earlier process is not taken for one to this. An
+ * integer below 2^51. Two starts are at least 2^20 apart, or equal with a probability of one in 2^31.
  */
 export function firstNumber(random: Random): number {
   return random.integer(0, 2 ** 31) * 2 ** 20
@@ -21,7 +21,7 @@ export class SeededRandom implements Random {
   private c: number
   private d: number
 
-  /** The same seed (an unsigned 32-bit integer) gives the same numbers for ever. */
+  /** The same seed (an unsigned 32-bit integer) always gives the same numbers. */
   constructor(seed: number) {
     let state = seed >>> 0
     const next = (): number => {

@@ -1,11 +1,13 @@
 export interface RepeatsOptions {
-  /** How long what was told once is only counted. */
+  /** After a cause was reported, it is only counted for this long. */
   readonly intervalMs: number
-  /** Causes that are kept in mind; of more, the one that was told longest ago is told anew. */
+  /**
+   * How many causes are remembered. Beyond that, the cause that was reported longest ago is forgotten, and reported again the next time.
+   */
   readonly causesMax: number
 }
 
-/** What happens again and again is told once, and now and then how often it has happened since. */
+/** Reports a recurring cause once, and after that now and then with the number of times that it has recurred. */
 export class Repeats {
   private readonly options: RepeatsOptions
   private readonly now: () => number
@@ -17,7 +19,9 @@ export class Repeats {
     this.now = now
   }
 
-  /** How many times `cause` has come since it was told last, this time included, if it is to be told now; null if not. */
+  /**
+   * Counts `cause`. Returns how often it has come since it was last reported, this time included, if it is to be reported now; null if not.
+   */
   add(cause: string): number | null {
     const known = this.causes.get(cause)
     const now = this.now()
@@ -34,7 +38,7 @@ export class Repeats {
     return (known?.untold ?? 0) + 1
   }
 
-  /** All causes that begin with `start` are over: the next time is news. */
+  /** All causes that begin with `start` are over: the next occurrence is reported. */
   forget(start: string): void {
     for (const cause of this.causes.keys()) if (cause.startsWith(start)) this.causes.delete(cause)
   }

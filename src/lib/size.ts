@@ -18,7 +18,7 @@ export function size(min: number, max: number): Parser<number> {
   }
 }
 
-/** In the largest unit that makes it a whole number. */
+/** `bytes` in the largest unit that makes it a whole number. */
 export function describeSize(bytes: number): string {
   const unit = units.find(([, factor]) => factor > 1 && bytes >= factor && bytes % factor === 0)
   return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`

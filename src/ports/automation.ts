@@ -1,7 +1,7 @@
 import type { LogId } from '../raft/index.ts'
 import type { Discovery } from './discovery.ts'
 
-/** A node and where it is reached, as it is written into a membership. */
+/** A node and its addresses, as they are written into a membership. */
 export interface Place {
   readonly id: number
   readonly raft: string
@@ -15,56 +15,56 @@ export interface Pledge {
   readonly members: readonly Place[]
 }
 
-/** What a node remembers of clusters that it does not belong to, or not yet (raft.md 3). */
+/** What a node remembers about clusters that it does not belong to, or not yet (raft.md 3). */
 export interface FormationMemory {
-  /** The round of the latest pledge, also when that was withdrawn; 0 before the first. */
+  /** The round of the latest pledge, even if that was withdrawn; 0 before the first. */
   readonly round: number
   readonly pledge: Pledge | null
-  /** A cluster that had a leader. */
+  /** A cluster that had a leader; null when none was met. */
   readonly metCluster: string | null
 }
 
-/** What a node that has promised and met nothing remembers. */
+/** The memory of a node that has pledged nothing and met no cluster. */
 export const NOTHING_REMEMBERED: FormationMemory = { round: 0, pledge: null, metCluster: null }
 
 export interface FormationRegister {
   load(): Promise<FormationMemory>
-  /** Resolves once it is on stable storage, in place of what was there before. */
+  /** Resolves once `memory` is on stable storage, in place of what was there before. */
   store(memory: FormationMemory): Promise<void>
 }
 
-/** What was learnt of a node that answered a probe. */
+/** What was learnt about a node that answered a probe. */
 export interface NodeFacts extends Place {
   readonly incarnation: string
   readonly clusterId: string | null
-  /** It holds entries of its cluster; without any it is bound to that cluster by its vote, or has only just begun to form it. */
+  /** It holds entries of its cluster. Without any, it is bound to that cluster by its vote, or has only just begun to form it. */
   readonly hasLog: boolean
   /** It has followed a leader, or led: its cluster is on the disks of a majority. */
   readonly hadLeader: boolean
   /** It has given a vote, or holds entries. */
   readonly initialized: boolean
-  /** What it says of automatic formation; null when that is off there. */
+  /** What it says about automatic formation; null when that is off there. */
   readonly candidacy: {
     /** Stands for its cluster token: equal tokens have equal digests. */
     readonly token: string
     /** The id of the cluster that it would form now; null when it would form none. */
     readonly proposal: string | null
-    /** The round of its latest pledge, also when that was withdrawn; 0 before the first. */
+    /** The round of its latest pledge, even if that was withdrawn; 0 before the first. */
     readonly round: number
     readonly pledge: Pledge | null
   } | null
-  /** Voters and learners of the membership that it knows. */
+  /** The voters and learners of the membership that it knows. */
   readonly members: readonly number[]
-  /** Those of them that vote. */
+  /** The voters among them. */
   readonly voters: readonly number[]
   /** The entry that set that membership. */
   readonly membershipAt: LogId | null
 }
 
-/** What came of asking an address. */
+/** The result of asking an address. */
 export type Sighting =
   | { readonly kind: 'node'; readonly address: string; readonly node: NodeFacts }
-  /** Somebody answers there, and wants nothing to do with this node. `code` as in `Refusal`. */
+  /** A node answers there and refuses this one. `code` as in `Refusal`. */
   | { readonly kind: 'refused'; readonly address: string; readonly code: string; readonly detail: string }
   | { readonly kind: 'unreachable'; readonly address: string; readonly detail: string }
 
@@ -87,26 +87,26 @@ export interface FormationView {
     readonly clusterId: string | null
     readonly hasLog: boolean
     readonly initialized: boolean
-    /** What it tells others that it would form. */
+    /** What this node tells others that it would form. */
     readonly proposal: string | null
-    /** The round of its latest pledge, also when that was withdrawn; 0 before the first. */
+    /** The round of its latest pledge, even if that was withdrawn; 0 before the first. */
     readonly round: number
     readonly pledge: Pledge | null
-    /** Members of the pledge that were heard to have given the same in the same round, or to have begun that cluster. */
+    /** Members of the pledge that are known to have given the same pledge in the same round, or to have begun that cluster. */
     readonly agreed: ReadonlySet<number>
   }
   readonly sinceStartMs: number
   /** A cluster of this node's token that had a leader, met at any time; null when there was none. */
   readonly metCluster: string | null
-  /** One for each address that was found, save those that lead to this node. */
+  /** One for each address that was found, except those that lead to this node itself. */
   readonly sightings: readonly Sighting[]
   readonly discoveryProblem: string | null
 }
 
 interface Judgement {
-  /** A sentence for people. The same for as long as nothing changes. */
+  /** A sentence for people. It stays the same for as long as nothing changes. */
   readonly reason: string
-  /** Distinct nodes of this token that are there, this one included. */
+  /** How many distinct nodes of this token are there, this one included. */
   readonly seen: number
 }
 
@@ -116,23 +116,26 @@ export type FormationDecision =
       /** What this node would form once the others propose the same; null: nothing yet. */
       readonly proposal: Pledge | null
     })
-  /** To give a pledge. `round`: the one that others gave it in already; null: to be asked for once more, and given in a new round. */
+  /** Give a pledge. `round`: the round in which others gave it already; null: ask the members once more, then give it in a new round. */
   | (Judgement & { readonly kind: 'agree'; readonly proposal: Pledge; readonly round: number | null })
-  /** To take the pledge back: nobody can form that cluster any more. */
+  /** Take the pledge back: nobody can form that cluster any more. */
   | (Judgement & { readonly kind: 'withdraw'; readonly proposal: null })
   | (Judgement & { readonly kind: 'form'; readonly proposal: Pledge })
-  /** `join`: be found by a cluster that exists. `refuse`: somebody has to correct something. `resume`: this node has a cluster. */
+  /**
+   * `join`: wait for an existing cluster to find this node. `refuse`: an operator has to correct something. `resume`: this node has a
+   * cluster.
+   */
   | (Judgement & { readonly kind: 'join' | 'refuse' | 'resume'; readonly proposal: null })
 
 /** A member as the leader sees it. */
 export interface MemberFacts {
   readonly id: number
   readonly self: boolean
-  /** Heard within an election timeout. */
+  /** It was heard within an election timeout. */
   readonly live: boolean
-  /** For how long it has not been heard. Counted from when this node began to lead, or the other became a member, if not at all. */
+  /** How long it has not been heard. If it never was, counted from when this node began to lead or the other became a member. */
   readonly silentMs: number
-  /** For how long it has been live and close behind without a break; null: it is not. */
+  /** How long it has been live and close behind without interruption; null: it is not. */
   readonly stableMs: number | null
 }
 
@@ -144,9 +147,9 @@ export interface MembershipFacts {
   readonly settled: boolean
   readonly voters: readonly MemberFacts[]
   readonly learners: readonly MemberFacts[]
-  /** Nodes without a cluster that wish for one, and those whose joining was begun and came to nothing. */
+  /** Nodes without a cluster that want to join, and nodes whose joining was begun but not completed. */
   readonly joinable: readonly Place[]
-  /** Members that say that they are elsewhere than the membership has them. */
+  /** Members that report other addresses than the membership lists for them. */
   readonly moved: readonly Place[]
 }
 
@@ -177,14 +180,14 @@ export type AutopilotDecision =
   | { readonly kind: 'replace-voter'; readonly id: number; readonly by: number; readonly reason: string }
   | { readonly kind: 'remove-voter' | 'remove-learner'; readonly id: number; readonly reason: string }
 
-/** The decisions, without anything that carries them out: the same facts give the same decision. */
+/** The decisions alone, without anything that carries them out: the same facts give the same decision. */
 export interface Judges {
   decideFormation(rules: FormationRules, view: FormationView): FormationDecision
   decideJoining(rules: JoiningRules, facts: MembershipFacts): JoiningDecision
   decideAutopilot(rules: AutopilotRules, facts: MembershipFacts): AutopilotDecision
 }
 
-/** What a node does by itself about its cluster. Times in milliseconds. */
+/** What a node does about its cluster on its own. Times are in milliseconds. */
 export interface AutomationPlan {
   readonly judges: Judges
   /** Null: clusters are formed and joined by hand. */
@@ -202,7 +205,7 @@ export interface AutomationPlan {
   }
   /** How long a learner has to keep up before it may vote. */
   readonly stabilizationMs: number
-  /** How often a node that belongs to no cluster asks each address, and a leader looks at its members. */
+  /** How often a node that belongs to no cluster asks each address, and how often a leader checks its members. */
   readonly intervalMs: number
   readonly probeTimeoutMs: number
 }

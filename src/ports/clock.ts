@@ -1,14 +1,14 @@
-/** Time and turns of the event loop, so that a test can own both. */
+/** Time and turns of the event loop, so that a test can control both. */
 export interface Clock {
   /** Milliseconds of a monotonic clock, with fractions; comparable only within one process. */
   now(): number
   /**
-   * Milliseconds of the wall clock. It goes on while the machine is suspended, which `now` does not, and may be set at any time: good only
-   * to find out that the two have parted.
+   * Milliseconds of the wall clock. Unlike `now`, it goes on while the machine is suspended, and it may be set at any time: good only for
+   * finding out that the two clocks have moved apart.
    */
   wall(): number
-  /** Calls `callback` once, not before `delayMs` from now. Returns a function that cancels. */
+  /** Calls `callback` once, `delayMs` from now at the earliest. Returns a function that cancels the call. */
   after(delayMs: number, callback: () => void): () => void
-  /** Calls `callback` after what is on the event loop now has had its turn. */
+  /** Calls `callback` after everything that is on the event loop now has had its turn. */
   nextTurn(callback: () => void): void
 }

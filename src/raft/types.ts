@@ -85,7 +85,7 @@ export interface NodeAddresses {
  * Which nodes vote and which only listen.
  *
  * Guarantees, checked by `checkMembership`:
- * 1. `configs` has one element, or two while a change is in progress (joint: [old voters, new voters]).
+ *  1. `configs` has one element, or two while a change is in progress (joint: [old voters, new voters]).
  *  2. Every config is non-empty, ascending, without repeats, and each voter is in `nodes`.
  *  3. A node in `nodes` and in no config is a learner.
  *  4. `removing` is empty unless joint; then it names the nodes (voters of the old config only) that the final configuration drops.
