@@ -31,10 +31,10 @@ export interface AutoBootstrapDependencies {
   readonly onFault: (error: Error) => void
 }
 
-/** For the first entry to be on disk. */
+/** How long the first entry may take to reach the disk. */
 const FORM_TIMEOUT_MS = 2_000
 
-/** Not for others: to whoever asks, a node that gives its pledge or takes it back is still waiting. */
+/** What is shown as the decision. To anybody who asks, a node that gives its pledge or takes it back is still waiting. */
 const SHOWN = {
   agree: 'wait',
   withdraw: 'wait',
@@ -46,10 +46,10 @@ const SHOWN = {
 } as const
 
 /**
- * Forms a cluster when everybody agrees on one, or waits to be joined to one that exists (raft.md 3).
+ * Forms a cluster when all members agree on one, or waits to be joined to an existing one (raft.md 3).
  *
- * What this node would form is part of what it answers to probes. It may change at any time; what it has pledged itself to does not,
- * until it is proven that nobody can form it any more.
+ * What this node would form is part of its answers to probes. That may change at any time; what the node has pledged itself to may not,
+ * until it is proven that nobody can form that cluster any more.
  */
 export class AutoBootstrap {
   private readonly options: NodeOptions
@@ -59,11 +59,11 @@ export class AutoBootstrap {
   private readonly decisionLog: DecisionLog<(typeof SHOWN)[keyof typeof SHOWN]>
   private readonly startedAt: number
   private published: string | null = null
-  /** Members that have given the pledge of this node, too, in the round of this node's. */
+  /** Members that have given the same pledge as this node, in the same round. */
   private readonly agreed = new Set<number>()
   private agreedOn = ''
   private seen = 1
-  /** A step that takes time is under way: nothing else is decided meanwhile. */
+  /** A step that takes time is in progress: nothing else is decided meanwhile. */
   private acting = false
   private trouble: string | null = null
 
@@ -99,7 +99,7 @@ export class AutoBootstrap {
     return { token: this.rules.token, proposal: this.published, round, pledge }
   }
 
-  /** A cluster that was begun beside one that this node has met is not helped to its first leader (`isLed` is false). */
+  /** When this node has met a cluster of its token, it does not help another one to its first leader (`isLed` is false). */
   mayAdopt(clusterId: string, isLed: boolean): boolean {
     this.remember(this.deps.peerDiscovery.sightings())
     const { metCluster } = this.deps.pledges
@@ -109,7 +109,7 @@ export class AutoBootstrap {
   status() {
     const { expected } = this.rules
     const stance = this.decisionLog.view()
-    // A member does not look around for its cluster any more: what it knows of the addresses is nothing, or old.
+    // A member no longer looks around for its cluster: what it knows about the addresses is nothing, or outdated.
     const sightings = stance.decision === 'resume' ? [] : this.deps.peerDiscovery.sightings().map(describe)
     return { ...stance, seen: this.seen, expected, failure: this.trouble, sightings }
   }
@@ -119,7 +119,7 @@ export class AutoBootstrap {
     const decision = this.judge()
     const { nodes } = this.deps.replica.raft.effectiveMembership.membership
     this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
-    // What came in the way of forming a cluster does not matter to a node that forms none.
+    // What kept this node from forming a cluster no longer matters once it forms none.
     if (decision.kind !== 'wait' && decision.kind !== 'form' && decision.kind !== 'agree') this.trouble = null
     this.decisionLog.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
     this.published = decision.proposal?.clusterId ?? null
@@ -168,7 +168,7 @@ export class AutoBootstrap {
     return last !== null || vote.leaderId.term > 0
   }
 
-  /** A cluster does not end because its members are away for a while: nobody who has met it forms another in its place. */
+  /** A cluster does not end because its members are away for a while: a node that has met it never forms another in its place. */
   private remember(sightings: readonly Sighting[]): void {
     if (this.deps.replica.clusterIdentity !== null) return
     for (const sighting of sightings) {
@@ -178,7 +178,7 @@ export class AutoBootstrap {
     }
   }
 
-  /** A node that was heard to agree has done so for good: its pledge is on its disk. */
+  /** A node that was heard to agree has agreed for good: its pledge is on its disk. */
   private count(sightings: readonly Sighting[]): void {
     const { current, round } = this.deps.pledges
     const pledge = current === null ? '' : `${round} ${current.clusterId}`
@@ -209,12 +209,15 @@ export class AutoBootstrap {
     )
   }
 
-  /** A list that nobody has agreed to yet is asked about once more: sightings may be old, and a pledge that comes to nothing holds everybody up. */
+  /**
+   * The members of a list that nobody has agreed to yet are asked once more: sightings may be old, and a pledge that leads nowhere delays
+   * everybody.
+   */
   private async agree(proposal: Pledge, shared: number | null): Promise<void> {
     const { bootstrap: formation, pledges, logger } = this.deps
     if (shared === null) await formation.confirm(proposal, this.plan.probeTimeoutMs)
     const round = shared ?? Math.max(pledges.round, ...this.roundsOf(proposal)) + 1
-    // It may have been brought into a cluster while it asked.
+    // This node may have been brought into a cluster while it was asking.
     if (this.isInitialized || round <= pledges.round || round > limits.pledgeRoundsMax) return
     await pledges.give(proposal, round)
     this.trouble = null

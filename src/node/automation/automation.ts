@@ -26,20 +26,20 @@ export interface AutomationDependencies {
   readonly clock: Clock
   readonly logger: Logger
   readonly hash: (text: string) => string
-  /** Whether the members say that this node is none of them. */
+  /** Whether the other members say that this node is not a member. */
   readonly isOutside: () => boolean
   readonly onFault: (error: Error) => void
 }
 
-/** What a node does by itself, as it shows that. */
+/** What a node does on its own, in the form that it shows. */
 export type AutomationStatus = Pick<ClusterStatus, 'formation' | 'joining' | 'autopilot'>
 
-/** Longest election timeouts without a leader, after which a member looks for the others where discovery says that nodes are. */
+/** After this many times the longest election timeout without a leader, a member looks for the others where discovery leads. */
 const LOST_TIMEOUTS = 2
-/** A leader asks around this much more rarely than a node that looks for a cluster. */
+/** A leader asks around less often than a node that looks for a cluster, by this factor. */
 const LEADER_PACE = 4
 const PASS_ON_TIMEOUT_MS = 2_000
-/** Beyond the longest host name with a port. */
+/** Longer than the longest host name with a port. */
 const ADDRESS_CHARACTERS_MAX = 280
 const NOTHING: ReadonlySet<string> = new Set()
 
@@ -58,17 +58,17 @@ export const MANUAL: AutomationStatus = {
   autopilot: { mode: 'off', decision: 'none', reason: 'the autopilot is off', sinceMs: 0 },
 }
 
-/** What a node does about its cluster without being asked: looks for peers, forms or joins, and as leader minds the membership. */
+/** What a node does about its cluster unasked: looks for peers, forms or joins a cluster, and as leader takes care of the membership. */
 export class Automation {
   private readonly plan: AutomationPlan
   private readonly deps: AutomationDependencies
   private readonly peerDiscovery: PeerDiscovery | null
   private readonly autoBootstrap: AutoBootstrap | null
   private readonly membershipAutopilot: MembershipAutopilot
-  /** Addresses of nodes that wish to join, which the leader is being told of, and until when it need not be told again. */
+  /** Addresses of nodes that want to join, of which the leader is being told, and until when it need not be told again. */
   private readonly passedOn = new Map<string, number>()
   private stage = ''
-  /** Since when no leader is heard; null while one is. */
+  /** Since when no leader has been heard; null while one is heard. */
   private leaderlessSince: number | null = null
   private readonly lostAfterMs: number
   private cancelTurn: (() => void) | null = null
@@ -110,7 +110,7 @@ export class Automation {
     return this.autoBootstrap?.candidacy() ?? null
   }
 
-  /** A node has been let in to ask who this one is. If it is no member, it may wish to become one. */
+  /** A node was admitted that asks who this node is. If it is not a member, it may want to become one. */
   onHello({ purpose, from, addresses }: Hello): void {
     if (this.peerDiscovery === null || purpose !== 'probe' || from === 0 || addresses.raft === '') return
     const { replica, clock } = this.deps
@@ -122,7 +122,7 @@ export class Automation {
     for (const [address, until] of this.passedOn) if (until <= now) this.passedOn.delete(address)
     if (this.passedOn.has(addresses.raft) || this.passedOn.size >= limits.membersMax) return
     this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
-    // If this fails, the node asks again.
+    // If this fails, the node that wants to join asks again.
     replica.leaderCalls
       .call(leaderRequests.join, { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true)
       .catch(() => undefined)
@@ -146,19 +146,19 @@ export class Automation {
   private lookAround(peerDiscovery: PeerDiscovery): void {
     const { state, last, effective } = this.deps.replica.raft.view()
     const isLost = this.isLost()
-    // Whoever was pristine when it was asked may have been a member since, and have been removed: it is not to be taken in again.
+    // A node that was pristine when it was asked may since have been a member and have been removed. It must not be taken in again.
     const stage = `${state === 'leader'} ${isLost} ${indexOf(effective.logId)}`
     if (stage !== this.stage) peerDiscovery.forget()
     this.stage = stage
     if (last === null) peerDiscovery.look(1, NOTHING)
     else if (this.deps.isOutside()) peerDiscovery.look(LEADER_PACE, NOTHING)
-    // A follower is found by its leader; it does not have to look around, and neither does a leader that takes nobody in.
+    // A follower is found by its leader, so it need not look around. Nor need a leader that takes no nodes in.
     else if (state === 'leader' && this.plan.formation?.autoJoin === true)
       peerDiscovery.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
     else if (isLost) this.lookForMembers(peerDiscovery)
   }
 
-  /** No leader is heard for so long that the others may be elsewhere by now, all of them. */
+  /** Whether no leader has been heard for so long that all other members may have moved to other addresses. */
   private isLost(): boolean {
     const { state, leader } = this.deps.replica.raft.view()
     const now = this.deps.clock.now()
@@ -173,7 +173,7 @@ export class Automation {
     peerDiscovery.look(1, NOTHING)
   }
 
-  /** A node at `raft` wishes to join. A leader that takes nobody in does not ask it anything. */
+  /** A node at `raft` wants to join. A leader that takes no nodes in does not ask it anything. */
   private invite(raft: string): null {
     if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.peerDiscovery?.add(raft)
     return null
@@ -196,9 +196,9 @@ export class Automation {
   }
 
   /**
-   * Whether a leader began to take the node in and was unseated before the others had heard of it: what made the node a learner
-   * is no entry of the log. A node that was removed holds an entry that is, or that is purged; or it was a voter, and may hold
-   * an entry of its own that nobody else does.
+   * Whether a leader began to take the node in, and was unseated before the others had heard of it: the entry that made the node a learner
+   * did not stay in the log. By contrast, the membership entry that a removed node knows is in the log, or was purged from it. Or the node
+   * was a voter, and may hold an entry of its own that no other node has.
    */
   private isStray({ id, clusterId, members, voters, membershipAt }: NodeFacts): boolean {
     const { raft, clusterIdentity } = this.deps.replica
@@ -221,7 +221,7 @@ export class Automation {
   }
 }
 
-/** Whether somebody could be reached there. Whoever wishes to join says it, and nobody has checked it. */
+/** Whether `text` is an address at which a node could be reached. It comes from a node that wants to join, and nobody has checked it. */
 function isAddress(text: string): boolean {
   return text.length <= ADDRESS_CHARACTERS_MAX && reachable(text).ok
 }

@@ -1,15 +1,15 @@
 import type { AutopilotDecision, AutopilotRules, MemberFacts, MembershipFacts } from '../../ports/automation.ts'
 
 /**
- * What the leader does about members that are gone: one change at a time, and none that leaves fewer than a majority of the voters
- * alive. A voter gives its place to a learner that keeps up; it goes without replacement only while enough voters remain.
+ * What the leader does about members that are gone: one change at a time, and none that leaves fewer than a majority of the voters alive. A
+ * dead voter is replaced by a learner that keeps up; it is removed without replacement only while enough voters remain.
  */
 export function decideAutopilot(rules: AutopilotRules, facts: MembershipFacts): AutopilotDecision {
   const { voters, learners } = facts
   if (rules.mode === 'off') return none('the autopilot is off')
   if (!facts.leading) return none('this node does not lead')
   if (!facts.settled) return none('a membership change is under way')
-  // A leader that has just begun has not had the time to miss anybody.
+  // A leader that has only just begun to lead has not had the time to miss anybody.
   if (facts.ledMs < rules.deadNodeAfterMs) return none('this node has not led for long enough to miss anybody')
   const isDead = ({ self, live, silentMs }: MemberFacts): boolean => {
     return !self && !live && silentMs >= rules.deadNodeAfterMs
@@ -17,7 +17,7 @@ export function decideAutopilot(rules: AutopilotRules, facts: MembershipFacts): 
   const dead = voters.filter(isDead).sort(byId)[0]
   const aboutVoter = dead === undefined ? null : decideDeadVoter(rules, facts, dead)
   if (aboutVoter !== null && aboutVoter.kind !== 'none') return aboutVoter
-  // A dead voter that has to stay does not keep dead learners in.
+  // A dead voter that has to stay does not keep dead learners from being removed.
   const gone = learners.filter(isDead).sort(byId)[0]
   const aboutLearner = gone === undefined ? null : decideDeadLearner(facts, gone)
   if (aboutLearner !== null && aboutLearner.kind !== 'none') return aboutLearner

@@ -1,7 +1,7 @@
 import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../options.ts'
 
-/** What was decided last and why, and since when: logged when it changes, and only then. */
+/** The last decision with its reason, and since when it holds. It is logged when it changes, and only then. */
 export class DecisionLog<Decision extends string> {
   private readonly about: string
   private readonly clock: Clock

@@ -10,12 +10,12 @@ import { decidePledged, pledgeToShare } from './pledge-decision.ts'
 import { nameNodes, nameSome } from './reasons.ts'
 
 /**
- * What a node without a cluster of its own does about that (raft.md 3).
+ * What a node does while it has no cluster of its own (raft.md 3).
  *
- * A node pledges itself to a cluster only when all of its members are there, have no other cluster, and propose exactly the same
- * members, or when another member has done so; and it forms the cluster once all have. It joins whatever cluster of its token it sees, or
- * has ever seen, rather than pledge itself. So whoever forms, forms the same: the id of the cluster is a hash of its members, and the
- * first entry of a node is the same bytes on all of them.
+ * A node pledges itself to a cluster only when all members of it are there, have no other cluster and propose exactly the same members, or
+ * when another member has pledged itself already. It forms the cluster once all members have done so. It joins any cluster of its token
+ * that it sees, or has ever seen, rather than pledge itself. So all nodes that form a cluster form the same one: the cluster's id is a hash
+ * of its members, and the first entry has the same bytes on all nodes.
  */
 export function decideFormation(rules: FormationRules, view: FormationView): FormationDecision {
   const { self } = view
@@ -32,13 +32,13 @@ export function decideFormation(rules: FormationRules, view: FormationView): For
   return joinOrRefuse(view, ours, seen) ?? shareOrNot(rules, view, ours, seen) ?? proposeOrWait(rules, view, ours, seen)
 }
 
-/** Nodes of another token, and nodes that are led by hand, are none of this node's business. */
+/** Whether a node concerns this one: nodes with another token do not, nor do nodes whose clusters are formed by hand. */
 function isOurs(rules: FormationRules, { clusterId, candidacy }: NodeFacts): boolean {
   if (clusterId !== null) return rules.carriesToken(clusterId)
   return candidacy !== null && candidacy.token === rules.token
 }
 
-/** Why nothing can be decided before somebody has corrected something. */
+/** Why nothing can be decided until an operator has corrected something. */
 function conflictOf({ self, sightings }: FormationView, nodes: readonly NodeFacts[], ours: readonly NodeFacts[]) {
   for (const sighting of sightings) {
     if (sighting.kind !== 'refused') continue
@@ -104,7 +104,7 @@ function joinOrRefuse(
   return { kind: 'join', reason, seen, proposal: null }
 }
 
-/** A list that others have pledged is formed with them, also before the delay is over, and regardless of which other nodes are there. */
+/** A list that others have pledged is formed with them, even before the delay is over, and whatever other nodes are there. */
 function shareOrNot(
   rules: FormationRules,
   view: FormationView,
@@ -184,7 +184,7 @@ function placeOf({ id, raft, api }: Place): Place {
   return { id, raft, api }
 }
 
-/** One node may be found under several addresses. */
+/** The same node may be found under several addresses; only the first one counts. */
 function isFirstOfItsId({ id }: Place, at: number, all: readonly Place[]): boolean {
   return all.findIndex((other) => other.id === id) === at
 }

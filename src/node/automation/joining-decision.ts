@@ -1,6 +1,6 @@
 import type { JoiningDecision, JoiningRules, MembershipFacts } from '../../ports/automation.ts'
 
-/** What the leader does about members that have moved, learners that could vote, and nodes that wish to join: one change at a time. */
+/** What the leader does about members that have moved, learners that could vote, and nodes that want to join: one change at a time. */
 export function decideJoining(rules: JoiningRules, facts: MembershipFacts): JoiningDecision {
   const { voters, learners, joinable } = facts
   const none = (reason: string): JoiningDecision => ({ kind: 'none', reason })

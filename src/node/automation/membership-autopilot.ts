@@ -25,32 +25,32 @@ export interface MembershipAutopilotDependencies {
   readonly changes: Changes
   readonly clock: Clock
   readonly logger: Logger
-  /** Nodes that are there and could become members, some of which may be members already. */
+  /** Nodes that are there and could become members. Some of them may be members already. */
   readonly joinable: () => readonly Place[]
-  /** Members that are elsewhere than the membership has them. */
+  /** Members that are at other addresses than the membership lists. */
   readonly moved: () => readonly Place[]
   readonly onFault: (error: Error) => void
 }
 
 const CHANGE_TIMEOUT_MS = 10_000
-/** A node that could not be taken in is tried again after so many intervals. */
+/** After this many intervals, a node that could not be taken in is tried again. */
 const PUT_OFF_INTERVALS = 10
 
-/** The leader's part of the automation: takes nodes in, lets them vote, and parts with those that are gone. One change at a time. */
+/** The leader's part of the automation: takes nodes in, promotes them to voters, and removes those that are gone. One change at a time. */
 export class MembershipAutopilot {
   private readonly options: NodeOptions
   private readonly plan: AutomationPlan
   private readonly deps: MembershipAutopilotDependencies
   private readonly joining: DecisionLog<JoiningDecision['kind']>
   private readonly autopilot: DecisionLog<AutopilotDecision['kind']>
-  /** The node that a decision is about. */
+  /** The node that each log's last decision is about. */
   private readonly concerned = new Map<object, number>()
-  /** Since when a learner keeps up. */
+  /** Since when each learner has kept up. */
   private readonly stableSince = new Map<NodeId, number>()
-  /** Since when this leader has it among its members: nobody is missed from before. */
+  /** Since when this leader has had each node among its members: a node is not missed from before that. */
   private readonly memberSince = new Map<NodeId, number>()
   private readonly putOff = new Map<number, number>()
-  /** What came in the way of the last change of a node, by its id; the latest last. */
+  /** What made the last change of a node fail, by node id; the latest is last. */
   private readonly troubles = new Map<number, string>()
   private changing = false
 
@@ -92,11 +92,11 @@ export class MembershipAutopilot {
     )
     this.note(this.joining, joining, idOf(joining), facts.leading)
     if (joining.kind !== 'none') return this.join(joining)
-    // Nobody waits to be tried again.
+    // No node is waiting to be tried again.
     if (this.putOff.size === 0) this.troubles.clear()
   }
 
-  /** What is tried again and again without success stays the decision in between, and is logged once. */
+  /** A change that is tried again and again without success stays the current decision between the attempts, and is logged once. */
   private note<Kind extends string>(
     decisionLog: DecisionLog<Kind>,
     { kind, reason }: { readonly kind: Kind; readonly reason: string },
@@ -162,7 +162,7 @@ export class MembershipAutopilot {
     )
   }
 
-  /** Whether the trouble with this node was another before. */
+  /** Whether this trouble with the node differs from the last one. */
   private remember(id: number, trouble: string): boolean {
     const isNew = this.troubles.get(id) !== trouble
     this.troubles.delete(id)

@@ -5,12 +5,12 @@ import type { NodeReport, ProbeOutcome, Transport } from '../../ports/transport.
 import { votersOfMembership } from '../membership/api-views.ts'
 
 export interface PeerDiscoveryOptions {
-  /** Where this node is reached. */
+  /** The raft address of this node. */
   readonly raft: string
   readonly intervalMs: number
   readonly probeTimeoutMs: number
   readonly addressesMax: number
-  /** Probes under way at one time. */
+  /** The most probes in progress at one time. */
   readonly probesMax: number
 }
 
@@ -25,20 +25,20 @@ interface Place {
   asking: boolean
   nextAt: number
   failures: number
-  /** Counts up when what is known of it is dropped: an answer that was under way then is not taken. */
+  /** Grows when what is known about the address is dropped: the answer to a probe that was in progress then is ignored. */
   epoch: number
-  /** Until when it is kept though discovery does not know it. */
+  /** Until when the address is kept although discovery does not find it. */
   keptUntil: number
 }
 
-/** Lookups are rarer than probes by this factor. */
+/** Lookups are less frequent than probes, by this factor. */
 const LOOKUP_FACTOR = 2
-/** An address at which nobody answers is asked more and more rarely, down to this factor. */
+/** An address at which no node answers is asked less and less often, down to this factor. */
 const BACKOFF_MAX = 8
-/** How many intervals an address is kept for a node that asked to join from it. */
+/** For how many intervals an address is kept when a node there has asked to join. */
 const KEPT_INTERVALS = 40
 
-/** Asks the addresses that discovery finds, again and again, who is there. Remembers the last answer of each. */
+/** Repeatedly asks the addresses that discovery finds which node is there. Remembers the last answer of each address. */
 export class PeerDiscovery {
   private readonly options: PeerDiscoveryOptions
   private readonly deps: PeerDiscoveryDependencies
@@ -55,7 +55,7 @@ export class PeerDiscovery {
     this.deps = deps
   }
 
-  /** What is wrong with the last lookup; null when nothing is. */
+  /** What went wrong in the last lookup; null when nothing did. */
   get problem(): string | null {
     return this.trouble
   }
@@ -64,7 +64,7 @@ export class PeerDiscovery {
     this.stopped = true
   }
 
-  /** Begins what is due. `pace`: how much rarer than usual. `skip`: addresses that need not be asked. */
+  /** Begins the lookups and probes that are due. `pace`: how many times rarer than usual. `skip`: addresses that need not be asked. */
   look(pace: number, skip: ReadonlySet<string>): void {
     const now = this.deps.clock.now()
     if (!this.lookingUp && now >= this.lookUpAt) this.lookUp(now, pace)
@@ -75,12 +75,12 @@ export class PeerDiscovery {
     }
   }
 
-  /** What was seen is not looked after any more, and may be wrong soon. */
+  /** What was seen is no longer kept up to date and may soon be wrong. */
   forget(): void {
     for (const place of this.places.values()) forget(place)
   }
 
-  /** A node at `address` wishes to be found. */
+  /** A node at `address` wants to be found. */
   add(address: string): void {
     const { addressesMax, intervalMs, raft } = this.options
     if (address === raft || address === '') return
@@ -106,7 +106,7 @@ export class PeerDiscovery {
       this.lookingUp = false
       this.trouble = problem
       if (this.stopped) return
-      // What was found before is better than nothing.
+      // On a failed lookup, the addresses found before are better than none.
       if (addresses.length > 0 || problem === null) this.found = addresses.slice(0, this.options.addressesMax)
       this.follow()
     }
@@ -156,7 +156,7 @@ function forget(place: Place): void {
   place.failures = 0
 }
 
-/** Null: this node itself is there. */
+/** Null: this node itself is at the address. */
 function sightingOf(address: string, outcome: ProbeOutcome | null): Sighting | null {
   if (outcome === null) return { kind: 'unreachable', address, detail: 'not asked yet' }
   switch (outcome.kind) {

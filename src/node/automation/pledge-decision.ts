@@ -2,10 +2,10 @@ import type { FormationDecision, FormationRules, FormationView, NodeFacts, Pledg
 import { nameNodes } from './reasons.ts'
 
 /**
- * What a node does that has pledged itself to a cluster; null for one that has not (raft.md 3).
+ * The decision of a node that has pledged itself to a cluster; null for a node that has not (raft.md 3).
  *
- * It forms that cluster once every member has given the same pledge in the same round, and takes its own back only when a member
- * shows that it never will.
+ * It forms that cluster once every member has given the same pledge in the same round. It takes its own pledge back only when a member
+ * shows that it will never give this pledge.
  */
 export function decidePledged(
   rules: FormationRules,
@@ -43,7 +43,10 @@ export function decidePledged(
   )
 }
 
-/** What this node pledges itself to because another member has: the latest round first. Null when there is nothing, or nothing of use. */
+/**
+ * The pledge that this node gives because another member has given it: the one of the latest round. Null when there is none, or none of
+ * use.
+ */
 export function pledgeToShare(
   rules: FormationRules,
   self: FormationView['self'],
@@ -63,7 +66,7 @@ export function pledgeToShare(
   return first ?? null
 }
 
-/** Whether `node` is a member that has not given this pledge in this round and never will: it has gone on to a later one. */
+/** Whether `node` is a member that has not given this pledge in this round and never will: it has gone on to another pledge or cluster. */
 function isDenied(rules: FormationRules, pledge: Pledge, round: number, node: NodeFacts): boolean {
   if (!pledge.members.some(({ id }) => id === node.id) || node.clusterId === pledge.clusterId) return false
   if (node.clusterId !== null && node.hadLeader) return rules.carriesToken(node.clusterId)

@@ -3,16 +3,15 @@ import { NOTHING_REMEMBERED } from '../../ports/automation.ts'
 
 export interface PledgesDependencies {
   readonly register: FormationRegister
-  /** Whether a cluster of this id carries this node's token: what was promised or met under another one does not count. */
+  /** Whether a cluster of this id carries this node's token. What was promised or met under another token does not count. */
   readonly carriesToken: (clusterId: string) => boolean
   readonly onFault: (error: unknown) => void
 }
 
 /**
- * What this node has promised to form, and which cluster it has met (raft.md 3). On disk before anybody hears of it.
+ * What this node has promised to form, and which cluster it has met (raft.md 3). Everything is on disk before another node hears of it.
  *
- * A pledge binds from the moment it is on its way to the disk until its withdrawal is there, and others are told of it from the moment
- * it is there.
+ * A pledge binds from the moment its write begins until its withdrawal is on disk. Others are told of it only once it is on disk.
  */
 export class Pledges {
   private readonly deps: PledgesDependencies
@@ -35,7 +34,7 @@ export class Pledges {
     return this.stored.round
   }
 
-  /** What others may be told of. */
+  /** The pledge that others may be told of. */
   get current(): Pledge | null {
     return this.valid(this.stored.pledge)
   }
@@ -51,7 +50,7 @@ export class Pledges {
     return pledge === null || pledge.clusterId === clusterId ? null : pledge
   }
 
-  /** Resolves once others may be told. A round is used once. */
+  /** Resolves once others may be told of the pledge. Each round is used only once. */
   async give(pledge: Pledge, round: number): Promise<void> {
     this.coming = pledge
     try {
@@ -61,7 +60,7 @@ export class Pledges {
     }
   }
 
-  /** Resolves once this node is free. */
+  /** Resolves once this node is no longer bound. */
   withdraw(): Promise<void> {
     return this.change((memory) => ({ ...memory, pledge: null }))
   }

@@ -1,4 +1,4 @@
-/** How many nodes or addresses a reason names. */
+/** How many nodes or addresses a reason names at most. */
 const NAMED_MAX = 5
 
 export function nameSome(names: readonly string[]): string {
@@ -6,7 +6,7 @@ export function nameSome(names: readonly string[]): string {
   return names.slice(0, NAMED_MAX).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
 }
 
-/** `node 1`, `nodes 1, 2`; with a verb in both of its forms: `node 1 waits`, `nodes 1, 2 wait`. */
+/** `node 1`, `nodes 1, 2`. With a verb given in both of its forms: `node 1 waits`, `nodes 1, 2 wait`. */
 export function nameNodes(ids: readonly number[], verbs?: readonly [one: string, several: string]): string {
   const distinct = [...new Set(ids)].sort((a, b) => a - b).map(String)
   const isOne = distinct.length === 1

@@ -20,7 +20,7 @@ export interface PreferenceDependencies {
 
 const LOOK_MS = 1_000
 
-/** Which nodes had better lead: keeps what members say of themselves, and moves leadership where `priority.ts` wants it. */
+/** Which nodes should preferably lead: remembers what members say about themselves, and moves leadership where `priority.ts` wants it. */
 export class Preference {
   private readonly options: PreferenceOptions
   private readonly deps: PreferenceDependencies
@@ -34,18 +34,18 @@ export class Preference {
     this.deps = deps
   }
 
-  /** Of this node. */
+  /** This node's own priority. */
   get own(): number {
     return this.options.leaderPriority ?? LEADER_PRIORITY_DEFAULT
   }
 
   onReport(id: NodeId, priority: number): void {
     this.priorities.set(id, priority)
-    // Members are told anew on every connection; of who else was met only so many are kept in mind.
+    // Members report anew on every connection. Of other nodes that were met, only a limited number is remembered.
     dropOldest(this.priorities, limits.membersMax * 2)
   }
 
-  /** Null of a node that has not said. */
+  /** Null for a node that has not reported its priority. */
   priorityOf(id: NodeId): number | null {
     return id === this.options.id ? this.own : (this.priorities.get(id) ?? null)
   }
@@ -61,7 +61,7 @@ export class Preference {
     this.cancel?.()
   }
 
-  /** Who shall lead after this node; null: whoever the core finds. */
+  /** The node that should lead after this one; null: whichever node the core finds. */
   successorOf(view: RaftView): NodeId | null {
     const now = this.deps.clock.now()
     return successor(this.candidatesOf(view, (id) => (this.isHeard(view, id, now) ? now : null)))

@@ -48,7 +48,7 @@ function addressesOf(members: readonly MemberSpec[], id: NodeId): NodeAddresses 
   return { raft: member?.raft ?? '', api: member?.api ?? '' }
 }
 
-/** How many voters may fail before some configuration has no majority. */
+/** How many voters may fail before some configuration loses its majority. */
 export function failureToleranceOf(membership: Membership): number {
   const tolerances = membership.configs.map((voters) => Math.ceil(voters.length / 2) - 1)
   return tolerances.length === 0 ? 0 : Math.min(...tolerances)

@@ -19,15 +19,15 @@ export interface BootstrapDependencies {
   readonly hash: (text: string) => string
   readonly logger: Logger
   readonly onMembership: () => void
-  /** What members of a cluster say of this node if it has lost the data that it had there; null otherwise. */
+  /** What members of a cluster say about this node if it has lost the data that it had there; null otherwise. */
   readonly lostMembership: () => string | null
-  /** What keeps this node from taking part in a cluster of this id. */
+  /** The pledge that keeps this node from taking part in a cluster of this id; null when there is none. */
   readonly pledgeAgainst: (clusterId: string) => Pledge | null
 }
 
 type UnansweredMember = InitializeAnswer['unanswered'][number]
 
-/** What is about to be stored. */
+/** The cluster that is about to be stored. */
 interface NewCluster {
   readonly membership: Membership
   readonly clusterId: string
@@ -36,7 +36,7 @@ interface NewCluster {
 
 const PROBE_TIMEOUT_MS = 1_000
 
-/** Forms a new cluster (raft.md 3; the seeds' `initialize`). */
+/** Forms a new cluster (raft.md 3), on request or as the automation decides. */
 export class Bootstrap {
   private readonly options: NodeOptions
   private readonly deps: BootstrapDependencies
@@ -47,7 +47,7 @@ export class Bootstrap {
     this.deps = deps
   }
 
-  /** `agreed`: all members have pledged themselves to this very cluster, and nobody has to be asked any more. */
+  /** `agreed`: all members have pledged themselves to this very cluster, so none has to be asked any more. */
   async initialize(
     members: readonly MemberSpec[] | null,
     wait: 'appended' | 'leader' | 'committed',
@@ -59,7 +59,7 @@ export class Bootstrap {
     await this.checkPristine(listed, deadline)
     this.checkMembers(listed)
     this.checkNotLost()
-    // Nothing is decided yet: the other attempt may come to nothing.
+    // Nothing is decided yet: the other attempt may still fail.
     if (this.busy) throw new RequestError('not-ready', 'this node is about to form a cluster already; look again soon')
     this.busy = true
     try {
@@ -126,7 +126,9 @@ export class Bootstrap {
     )
   }
 
-  /** Everything that this node wrote up to now. False when the deadline passes, or the node stops, before. */
+  /**
+   * Waits until everything that this node has written so far is on disk. False when the deadline passes, or the node stops, before that.
+   */
   private isOnDisk(deadline: number): Promise<boolean> {
     const { replica, clock } = this.deps
     const { lastWrite } = replica.driver
@@ -139,13 +141,13 @@ export class Bootstrap {
     if (!pristine) throw await this.alreadyInitialized(listed, deadline)
   }
 
-  /** A node that was stopped between storing its cluster's name and storing the first entry may try the same again. */
+  /** A node that was stopped between storing its cluster's id and storing the first entry may try to form the same cluster again. */
   private async checkCluster(clusterId: string, deadline: number): Promise<void> {
     const known = this.deps.replica.clusterIdentity
     if (known !== null && known !== clusterId) throw await this.alreadyInitialized([], deadline)
   }
 
-  /** The members of the other cluster may have formed it already, and count on this node. */
+  /** The members of the other cluster may have formed it already, and may count on this node. */
   private checkPledge(clusterId: string): void {
     const pledge = this.deps.pledgeAgainst(clusterId)
     if (pledge === null) return
@@ -157,13 +159,13 @@ export class Bootstrap {
     )
   }
 
-  /** A cluster of its own, beside the one that waits for it to be removed and added again, is never what somebody wants. */
+  /** When a cluster waits for this node to be removed and added again, forming another one beside it is never what anybody wants. */
   private checkNotLost(): void {
     const said = this.deps.lostMembership()
     if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
   }
 
-  /** Who hears this takes the cluster for formed: it must not be said of what a crash could still undo. */
+  /** Anybody who reads this error takes the cluster for formed, so it must not report anything that a crash could still undo. */
   private async alreadyInitialized(listed: readonly MemberSpec[], deadline: number): Promise<RequestError> {
     if (!(await this.isOnDisk(deadline))) {
       return new RequestError(
@@ -218,7 +220,7 @@ export class Bootstrap {
     if (!members.some(({ id }) => id === this.options.id)) throw this.notInMembers()
   }
 
-  /** Every listed node that can be reached must be who the list says, and have no cluster or this very one. */
+  /** Every listed node that can be reached must be the one that the list names, and must belong to no cluster or to this very one. */
   private async askPeers(
     members: readonly MemberSpec[],
     clusterId: string,
@@ -231,7 +233,7 @@ export class Bootstrap {
     return found.filter((member) => member !== null)
   }
 
-  /** Gives the member when it could not be reached. */
+  /** Returns the member when it could not be reached. */
   private async askPeer(
     member: MemberSpec,
     clusterId: string,
@@ -246,7 +248,7 @@ export class Bootstrap {
     }
     if (outcome.kind === 'unreachable' && agreed)
       throw new RequestError('not-ready', `node ${member.id} does not answer at ${member.raft}: ${outcome.detail}`)
-    // Who cannot be reached now will have to agree with a majority later.
+    // A member that cannot be reached now will have to agree with a majority later.
     if (outcome.kind === 'unreachable' && member.id !== this.options.id)
       return { id: member.id, raft: member.raft, detail: outcome.detail }
     if (outcome.kind === 'unreachable') {

@@ -25,14 +25,16 @@ export interface ChangesDependencies {
   readonly peers: Peers
   readonly transport: Transport
   readonly clock: Clock
-  /** How long a new leader may not have heard from its followers yet. */
+  /** How long after its election a leader may still be waiting to hear from its followers. */
   readonly settlingMs: number
 }
 
 const PROBE_TIMEOUT_MS = 2_000
 const LISTEN_MS = 10
 
-/** Membership changes on the leader (raft.md 4): waits where the core says "not now", and turns its refusals into the API's errors. */
+/**
+ * Membership changes on the leader (raft.md 4). Waits where the core says "not now", and turns the core's refusals into the API's errors.
+ */
 export class Changes {
   private readonly deps: ChangesDependencies
   private readonly probe: MemberProbe
@@ -58,7 +60,7 @@ export class Changes {
     const id = nodeId(member.id)
     this.checkConflict(member)
     const found = await this.whoIsAt(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
-    // Members may have left meanwhile: who is one is looked at in the moment of the proposal.
+    // Members may have left meanwhile: whether the node is a member is checked at the moment of the proposal.
     const change = (): MembershipChange => ({ type: 'add-learner', id, addresses: this.addressesOf(member, found) })
     const outcome = await this.propose(change, null, deadline)
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
@@ -80,8 +82,8 @@ export class Changes {
   }
 
   /**
-   * A member, up or down, is reached elsewhere from now on. Nobody has to answer there yet; but another node, or one without the
-   * member's data, must not.
+   * From now on a member, whether it is up or down, is reached at another address. No node has to answer there yet; but if another node
+   * answers, or the member without its data, the change is refused.
    */
   async setAddresses({ member, force, ifMembershipAt }: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
     const { clock, replica } = this.deps
@@ -107,7 +109,7 @@ export class Changes {
     return membershipAnswer(outcome.stored, outcome.stored)
   }
 
-  /** Members that are elsewhere by their own word, and answer there, are listed where they are: all in one change. */
+  /** Members that report other addresses than the listed ones, and answer there, are listed at the new addresses: all in one change. */
   async moveMembers(members: readonly MemberSpec[], timeoutMs: number): Promise<MembershipAnswer> {
     const deadline = this.deps.clock.now() + timeoutMs
     const found = await Promise.all(
@@ -125,13 +127,13 @@ export class Changes {
     return membershipAnswer(outcome.stored, outcome.stored)
   }
 
-  /** Whether a member answers at an address with the data that it joined with. This node is where it says. */
+  /** Whether the member answers at its address with the data that it joined with. What this node says about itself is true. */
   private async isThere(member: MemberSpec, timeoutMs: number): Promise<boolean> {
     if (nodeId(member.id) === this.deps.replica.raft.view().id) return true
     return (await this.probe.ask(member, timeoutMs)).kind === 'answered'
   }
 
-  /** How many entries a node is behind the leader. */
+  /** How many entries node `id` is behind the leader. */
   lagOf(id: NodeId): number {
     const view = this.deps.replica.raft.view()
     if (id === view.id) return 0
@@ -167,7 +169,7 @@ export class Changes {
     return [...current]
   }
 
-  /** Waits until the change at `logId` is over; the answer is of that moment, before any later change. */
+  /** Waits until the change at `logId` is complete. The answer shows that moment, before any later change. */
   private async settled(logId: LogId, deadline: number): Promise<MembershipAnswer> {
     const { replica, clock } = this.deps
     let answer: MembershipAnswer | null = null
@@ -188,13 +190,13 @@ export class Changes {
     return answer
   }
 
-  /** Whether another leader's entry took the place of the change and is committed there. */
+  /** Whether another leader's entry has replaced the change and is committed there. */
   private isLost({ committed }: RaftView, logId: LogId): boolean {
     const leaderId = this.deps.replica.raft.leaderIdAt(logId.index)
     return leaderId !== null && committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
   }
 
-  /** Proposes until the core takes the change or refuses it; waits while an earlier one is in progress. */
+  /** Proposes the change until the core takes it or refuses it; waits while an earlier change is in progress. */
   private async propose(
     makeChange: () => MembershipChange,
     ifAt: LogIndex | null,
@@ -203,7 +205,7 @@ export class Changes {
     const { replica, clock, peers } = this.deps
     const incarnationOf = (id: NodeId): string | null => peers.incarnationOf(id)
     for (;;) {
-      // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a broken core.
+      // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a fault of the core.
       const change = makeChange()
       const outcome = replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
@@ -231,14 +233,14 @@ export class Changes {
   /** What has to happen before a refused change may be taken; null when it is refused for good. */
   private waitFor(outcome: ChangeOutcome): 'for the change before' | 'to hear its followers' | null {
     if (outcome.kind === 'in-progress') return 'for the change before'
-    // A new leader knows nothing of its followers: what looks dead or behind may just not have answered yet.
+    // A new leader knows nothing about its followers yet: a node that seems dead or behind may just not have answered.
     const { replica, clock, settlingMs } = this.deps
     const isNew = clock.now() < replica.journal.ledSince + settlingMs
     const isHearsay = outcome.kind === 'quorum-at-risk' || outcome.kind === 'learner-lagging'
     return isNew && isHearsay ? 'to hear its followers' : null
   }
 
-  /** What the membership already says is not asked of the network: whether an id or an address is taken. */
+  /** Whether the id or an address is taken is answered by the membership, without asking the network. */
   private checkConflict(member: MemberSpec): void {
     const id = nodeId(member.id)
     const known = this.deps.replica.raft.effectiveMembership.membership.nodes.get(id)
@@ -253,7 +255,7 @@ export class Changes {
     }
   }
 
-  /** A new member's address must lead to it, and it must be pristine or ours. */
+  /** A new member's address must lead to that node, and the node must be pristine or ours. */
   private async whoIsAt(member: MemberSpec, timeoutMs: number): Promise<Found> {
     const { peers, replica } = this.deps
     if (nodeId(member.id) === replica.raft.view().id) return { incarnation: peers.incarnationOf(nodeId(member.id)) }
@@ -264,16 +266,16 @@ export class Changes {
     return { incarnation }
   }
 
-  /** What the membership is to hold of a node that is added: who it is has to be known, or another could come in its place. */
+  /** What the membership is to record about an added node: its incarnation must be known, or another node could come in its place. */
   private addressesOf({ id, raft, api }: MemberSpec, { incarnation, detail = '' }: Found): NodeAddresses {
     if (incarnation !== null) return { raft, api, incarnation }
-    // A member stays one while it is away: asked again, the answer is the same.
+    // A member stays a member while it is away: if it is added again, the answer is the same.
     if (this.deps.replica.raft.effectiveMembership.membership.nodes.has(nodeId(id))) return { raft, api }
     throw new RequestError('not-ready', `nobody answers at ${raft}: start node ${id} there first (${detail})`)
   }
 }
 
-/** Who answers where a new member should be; null when nobody does. */
+/** The node that answers at a new member's address; `incarnation` is null when no node does. */
 interface Found {
   readonly incarnation: string | null
   readonly detail?: string
@@ -294,7 +296,7 @@ function unsettled(): RequestError {
   )
 }
 
-/** Whether the change at `index` is committed, and no joint configuration is left of it. */
+/** Whether the change at `index` is committed and no joint configuration is left of it. */
 function isSettled({ effective, committedMembership }: RaftView, index: LogIndex): boolean {
   return (
     indexOf(committedMembership.logId) >= index &&
@@ -303,7 +305,7 @@ function isSettled({ effective, committedMembership }: RaftView, index: LogIndex
   )
 }
 
-/** Whether another attempt at a change may succeed that was refused before. */
+/** Whether a change that was refused before may succeed in another attempt. */
 function mayChangeNow(before: RaftView, now: RaftView): boolean {
   return (
     indexOf(now.effective.logId) !== indexOf(before.effective.logId) ||

@@ -12,12 +12,12 @@ const MEMBERS_DIGITS = 24
 export interface Survivor {
   readonly id: NodeId
   readonly incarnation: string
-  /** Where it is reached from now on; null: as the membership says. */
+  /** The address at which it is reached from now on; null: as in the membership. */
   readonly raft: string | null
   readonly api: string | null
 }
 
-/** What a survivor holds, and what would become of it. */
+/** What a survivor holds, and what the recovery would make of it. */
 export interface RecoveryPlan {
   /** `alone`: this node is the whole cluster already, at these addresses; there is nothing to do. */
   readonly kind: 'needed' | 'alone'
@@ -38,21 +38,21 @@ export interface RecoveryView {
   readonly role: RecoveryPlan['role']
   readonly lastLogId: LogIdView | null
   readonly applied: number
-  /** Entries that are kept though this node does not know whether they were committed. */
+  /** How many entries are kept although this node does not know whether they were committed. */
   readonly uncertain: number
   readonly vote: { readonly term: number; readonly node: number; readonly committed: boolean }
   readonly membership: MembershipView
   readonly membershipLogId: LogIdView | null
   readonly newMembership: MembershipView
-  /** Nodes that belong to the cluster no longer. */
+  /** Nodes that no longer belong to the cluster. */
   readonly leaving: readonly number[]
 }
 
 /**
- * How one survivor of a lost quorum goes on as a cluster of itself (raft.md 9). Rejects with `StorageError` when there is nothing to
- * recover, or too little to do it.
+ * How one survivor of a lost quorum goes on as a cluster of one (docs/CLUSTER.md, "Recover a lost quorum"). Throws `StorageError` when
+ * there is nothing to recover, or too little to do it.
  *
- * Only ever alone: a node that this one merely believes to hold the same log could count towards a quorum with another one.
+ * The survivor goes on alone, always: a node that only seems to hold the same log could form a quorum with another such node.
  */
 export function planRecovery({ restored, clusterId }: Startup, survivor: Survivor): RecoveryPlan {
   const { last, vote, memberships, appliedMembership, recoverUntil, applied } = restored
@@ -91,11 +91,11 @@ function isAlone(membership: Membership, id: NodeId, { raft, api }: NodeAddresse
 }
 
 /**
- * Makes the plan true on a log that is open, in two durable steps, and returns the name of the new cluster.
+ * Carries the plan out on an open log, in two durable steps, and returns the id of the new cluster.
  *
- * First the ballot and the name: nobody of the old cluster talks to this node any more, and it cannot lead by itself yet. Then the
- * membership, as an entry of that ballot behind everything there is; its only voter is this node, so that it is committed by being
- * written. After a crash between the two the node serves nobody until this is done again.
+ * First come the ballot and the cluster id: no node of the old cluster talks to this node any more, and it cannot lead by itself yet. Then
+ * comes the membership, as an entry of that ballot after all existing ones. Its only voter is this node, so writing the entry commits it.
+ * After a crash between the two steps, the node serves nobody until the recovery is run again.
  */
 export async function carryOutRecovery(
   plan: RecoveryPlan,
@@ -105,7 +105,7 @@ export async function carryOutRecovery(
   const { clusterId, vote, last, next } = plan
   const [id] = next.nodes.keys()
   if (id === undefined) throw refused('a cluster has a member')
-  // The part that stands for the cluster token stays: nodes that are to join have the same one.
+  // The part of the id that stands for the cluster token stays: the nodes that are to join have the same token.
   const name = `${clusterId.slice(0, clusterId.indexOf('-'))}-${randomHex(MEMBERS_DIGITS)}`
   const leaderId = { term: term(vote.leaderId.term + 1), nodeId: id }
   await log.write([{ type: 'hard-state', state: { vote: { leaderId, committed: true }, clusterId: name } }])

@@ -14,7 +14,7 @@ export interface MemberProbeDependencies {
 export type MemberOutcome =
   { readonly kind: 'answered'; readonly report: NodeReport } | { readonly kind: 'unreachable'; readonly detail: string }
 
-/** Asks at an address who is there, before the membership says that a member is. */
+/** Asks at an address which node is there, before the membership lists a member at that address. */
 export class MemberProbe {
   private readonly deps: MemberProbeDependencies
 
@@ -22,7 +22,7 @@ export class MemberProbe {
     this.deps = deps
   }
 
-  /** Rejects when somebody else answers, or the node itself without the data it joined with, or as part of another cluster. */
+  /** Rejects when another node answers, or the right node without the data that it joined with, or as part of another cluster. */
   async ask(member: MemberSpec, timeoutMs: number): Promise<MemberOutcome> {
     const outcome = await this.deps.transport.probe(member.raft, timeoutMs)
     if (outcome.kind === 'unreachable') return outcome

@@ -1,11 +1,14 @@
 import { indexOf, type RaftView } from '../../raft/index.ts'
 
-/** What to do about members that do not answer when a cluster is formed. */
+/** What an operator can do about members that do not answer when a cluster is formed. */
 export const START_OVER =
   'Start those that are down. If an address is wrong, `quorate cluster set-addresses` corrects it once there is a leader; when none ever ' +
   'comes, and no other member has one, stop this node, empty its data directory, which holds no data yet, and initialize again'
 
-/** Whether this node has begun to form a cluster and has met no leader of it: nothing can have been stored in it here. */
+/**
+ * Whether this node has begun to form a cluster and has met no leader of it: nothing can have been stored in that cluster through this
+ * node.
+ */
 export function isUnformed({ last, leader }: RaftView): boolean {
   return last !== null && indexOf(last) === 0 && leader === null
 }

@@ -2,15 +2,15 @@ import { dropOldest } from '../../lib/drop-oldest.ts'
 import type { NodeId } from '../../raft/index.ts'
 
 /**
- * Nodes that called and are no members: a leader, as a pristine node sees it, or a member that this node has not heard of yet.
- * They are called back. Bounded: whoever called longest ago is forgotten first.
+ * Nodes that called and are not members: a leader, as a pristine node sees it, or a member that this node has not heard of yet. They are
+ * called back. Their number is limited: the node that called longest ago is forgotten first.
  */
 export class Callers {
   private readonly max: number
   private readonly current = new Map<NodeId, string>()
   /**
-   * Nodes that there is no connection to any more: callers that could not be called back, members that left. They are callers again as
-   * soon as they say something: their own connection may have stood all the time.
+   * Nodes to which no connection is kept any more: callers that could not be called back, and members that left. Each becomes a caller
+   * again as soon as it says something: its own connection to this node may have stood all along.
    */
   private readonly uncalled = new Map<NodeId, string>()
 
@@ -18,7 +18,7 @@ export class Callers {
     this.max = max
   }
 
-  /** Raft addresses. */
+  /** Raft addresses by node id. */
   get all(): ReadonlyMap<NodeId, string> {
     return this.current
   }
@@ -31,32 +31,32 @@ export class Callers {
     return this.current.has(id) || this.uncalled.has(id)
   }
 
-  /** Returns whether that is news. */
+  /** Returns whether the caller or its address is new. */
   add(id: NodeId, raft: string): boolean {
     this.uncalled.delete(id)
     if (this.current.get(id) === raft) return false
-    // Behind all others.
+    // To the end of the order, as the latest caller.
     this.current.delete(id)
     this.current.set(id, raft)
     dropOldest(this.current, this.max)
     return true
   }
 
-  /** It said something. Returns where it was when there was a connection, if there is none any more. */
+  /** Node `id` said something. If this node had given up calling it, returns its last address; null otherwise. */
   takeUncalled(id: NodeId): string | null {
     const raft = this.uncalled.get(id)
     this.uncalled.delete(id)
     return raft ?? null
   }
 
-  /** There is no point in calling `id` before it is heard again. */
+  /** Calling `id` is pointless until it is heard again. */
   giveUp(id: NodeId, raft: string): void {
     this.current.delete(id)
     this.uncalled.set(id, raft)
     dropOldest(this.uncalled, this.max)
   }
 
-  /** It is a member now. */
+  /** Node `id` is a member now. */
   remove(id: NodeId): void {
     this.current.delete(id)
   }

@@ -4,8 +4,8 @@ import type { Logger } from '../options.ts'
 import type { Warning } from './warnings.ts'
 
 /**
- * What peers said that no sound member says. It was refused and did nothing, but an operator should know: somebody who is no member
- * reaches the peer port, or a member is broken. Logged now and then with a count, however much there is of it.
+ * Reports messages that no sound member sends. Such a message was refused and did nothing, but an operator should know: a process that is
+ * not a member reaches the peer port, or a member is broken. Logged now and then with a count, however many there are.
  */
 export class Complaints {
   private readonly now: () => number
@@ -31,7 +31,7 @@ export class Complaints {
     this.unlogged = 0
   }
 
-  /** Until it has been quiet for a while. */
+  /** The warning about such messages; null once there has been none for a while. */
   get warning(): Warning | null {
     if (this.last === null || this.now() - this.last.at > limits.complaintMsMax) return null
     const { peer, detail } = this.last

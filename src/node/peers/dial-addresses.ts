@@ -4,18 +4,18 @@ import { dropOldest } from '../../lib/drop-oldest.ts'
 export interface DialAddressesDependencies {
   readonly now: () => number
   readonly isConnected: (id: NodeId) => boolean
-  /** How long an address that does not lead to its member is tried before the other one has its turn again. */
+  /** How long an address that does not lead to its member is tried before the other address is tried again. */
   readonly patienceMs: number
-  /** Of how many nodes it is kept in mind where they said that they are. */
+  /** For how many nodes the address that they announced is remembered. */
   readonly saidMax: number
 }
 
 interface Route {
-  /** As the membership has it. */
+  /** The address in the membership. */
   listed: string
-  /** As the member itself said when it last called. */
+  /** The address that the member itself announced when it last called. */
   announced: string | null
-  /** Where it is dialled: `listed`, `announced`, or what was listed before as long as that works. */
+  /** The address that is dialled: `listed`, `announced`, or the one that was listed before, for as long as that works. */
   dialled: string
   since: number
   /** The other address has not been tried since this one was known to work, or since it was listed. */
@@ -23,14 +23,17 @@ interface Route {
 }
 
 /**
- * Where each member is dialled. The membership says where a member is; a member that has moved says it itself, in its hello, before or
- * after the membership is changed. Who answers is asked for its cluster, id and incarnation on every connection, so an
- * address is never more than a place to look.
+ * Where each member is dialled. The membership lists an address; a member that has moved announces its new one in its hello, before or
+ * after the membership changes. On every connection the node at the other end is asked for its cluster, id and incarnation, so an address
+ * is never more than a place to look.
  */
 export class DialAddresses {
   private readonly deps: DialAddressesDependencies
   private readonly routes = new Map<NodeId, Route>()
-  /** Where nodes said that they are, members or not: a node that reads an old log sees them leave and come back to where they are no more. */
+  /**
+   * The addresses that nodes announced, members or not: a node that reads an old log sees members leave and come back at addresses where
+   * they no longer are.
+   */
   private readonly said = new Map<NodeId, string>()
 
   constructor(deps: DialAddressesDependencies) {
@@ -38,8 +41,8 @@ export class DialAddresses {
   }
 
   /**
-   * The membership changed. Returns members that are connected and are listed under another address now: theirs is taken by `prove` once
-   * somebody has asked there, so that a working connection is never given up for an address where nobody is yet.
+   * The membership changed. Returns connected members that are listed under another address now. `prove` switches to the new address once a
+   * probe was answered there, so that a working connection is never given up for an address where there is no node yet.
    */
   update(members: ReadonlyMap<NodeId, NodeAddresses>): NodeId[] {
     const unproven: NodeId[] = []
@@ -63,14 +66,17 @@ export class DialAddresses {
     return this.routes.get(id)?.dialled ?? null
   }
 
-  /** The member was asked at `address` and answered. Returns whether it is dialled elsewhere now. */
+  /** The member answered a probe at `address`. Returns whether it is dialled elsewhere now. */
   prove(id: NodeId, address: string): boolean {
     const route = this.routes.get(id)
     if (route === undefined || route.listed !== address || route.dialled === address) return false
     return this.dial(route, address)
   }
 
-  /** A member called and said where it is. Who calls is alive there, whatever was tried before. */
+  /**
+   * A member called and announced its address. A member that calls is alive there, whatever was tried before. Returns whether it is dialled
+   * elsewhere now.
+   */
   announce(id: NodeId, raft: string): boolean {
     if (raft === '') return false
     this.said.delete(id)
@@ -83,7 +89,7 @@ export class DialAddresses {
     return this.dial(route, raft)
   }
 
-  /** A message of a member came, so that it lives: if it cannot be reached where it is dialled, it may be at its other address. */
+  /** A member sent a message, so it is alive: if it cannot be reached where it is dialled, it may be at its other address. */
   onHeard(id: NodeId): boolean {
     const route = this.routes.get(id)
     return route !== undefined && !this.deps.isConnected(id) && this.turn(route)
@@ -94,15 +100,15 @@ export class DialAddresses {
     if (route !== undefined) route.fresh = true
   }
 
-  /** Nobody is where a member is dialled, or somebody else. Returns whether it is dialled elsewhere now. */
+  /** No node, or the wrong node, is at the address where a member is dialled. Returns whether it is dialled elsewhere now. */
   onFailed(id: NodeId): boolean {
     const route = this.routes.get(id)
     return route !== undefined && this.turn(route)
   }
 
   /**
-   * Whether a refused connection says that the process is gone. It does not when the member lives at another address as far as it has
-   * said: its followers must not take a leader for dead whose new address was listed before it moved (raft.md 5).
+   * Whether a refused connection means that the process is gone. It does not when the member has announced another address: followers must
+   * not take a leader for dead whose new address was listed before it moved (raft.md 5).
    */
   isWhereItLives(id: NodeId): boolean {
     const route = this.routes.get(id)

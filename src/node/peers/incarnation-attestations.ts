@@ -6,11 +6,11 @@ import { compareLogIds } from '../../raft/index.ts'
 export interface IncarnationAttestationsDependencies {
   readonly transport: Transport
   readonly clock: Clock
-  /** Members that may be asked, by id. */
+  /** The members that may be asked, by id. */
   readonly addresses: () => ReadonlyMap<NodeId, string>
   /** The entry that set the membership that this node knows. */
   readonly effectiveAt: () => LogId | null
-  /** Whether a member that answers a question is who it is known for. */
+  /** Whether the member that answers has the incarnation that it is known by. */
   readonly isTrusted: (report: NodeReport) => boolean
   readonly onFault: (error: unknown) => void
 }
@@ -19,12 +19,13 @@ const ASK_EVERY_MS = 1_000
 const ASK_TIMEOUT_MS = 1_000
 
 /**
- * Who members are by now, on the word of other members.
+ * What other members say about the present incarnation of a member.
  *
- * A node that slept while a member lost its data and was added again knows only who that member was. If that member leads by now,
- * nobody else will ever send the entry that says so. What another member reports is enough to follow the new one, to vote for it
- * and to answer it: it is a member wherever that counts. What it promises, a vote or an acknowledgement, does not count here before
- * this node's own log names it: for the membership that this node knows, it is a voter that has forgotten what it promised.
+ * Suppose that a node was away while a member lost its data and was added again. Then the node knows only the member's old incarnation. If
+ * that member now leads, no other node will ever send the entry with the new incarnation. The word of another member is enough to follow
+ * the new incarnation, to vote for it and to answer it, because the new incarnation is a member wherever that counts. Its promises, votes
+ * and acknowledgements, do not count here until this node's own log names it: in the membership that this node knows, it is a voter that
+ * has forgotten what it promised.
  */
 export class IncarnationAttestations {
   private readonly deps: IncarnationAttestationsDependencies
@@ -36,26 +37,26 @@ export class IncarnationAttestations {
     this.deps = deps
   }
 
-  /** `report` comes from a member that is who it is known for. */
+  /** `report` comes from a member that has the incarnation it is known by. */
   onReport({ effective: { logId: at, membership } }: NodeReport): void {
     for (const [id, { incarnation }] of membership.nodes) {
       const before = this.words.get(id)
       if (incarnation === undefined || (before !== undefined && compareLogIds(before.at, at) > 0)) continue
       this.words.set(id, { incarnation, at })
     }
-    // Bounded by the members of the latest membership heard of.
+    // Limited to the members of the latest membership that was heard of.
     for (const [id, word] of this.words) {
       if (!membership.nodes.has(id) && compareLogIds(word.at, at) <= 0) this.words.delete(id)
     }
   }
 
-  /** Whether members that know a later membership than this node say that `id` is `incarnation` by now. */
+  /** Whether members that know a later membership than this node does say that `id` has this incarnation now. */
   vouchFor(id: NodeId, incarnation: string): boolean {
     const word = this.words.get(id)
     return word?.incarnation === incarnation && compareLogIds(word.at, this.deps.effectiveAt()) > 0
   }
 
-  /** Asks one of the other members, each in turn and not too often, whether `id` is somebody else by now. */
+  /** Asks one of the other members, in turn and not too often, whether `id` has another incarnation now. */
   ask(id: NodeId): void {
     const now = this.deps.clock.now()
     if (now < this.askedAt + ASK_EVERY_MS) return
@@ -74,7 +75,7 @@ export class IncarnationAttestations {
   }
 }
 
-/** What must not count when it comes from a node that is only vouched for. */
+/** Messages that must not count when they come from a node that is only vouched for. */
 export function isPromise(type: PeerMessage['type']): boolean {
   return type === 'pre-vote-response' || type === 'vote-response' || type === 'append-response'
 }

@@ -3,21 +3,21 @@ import type { PeerRegister } from '../options.ts'
 
 export interface IncarnationsDependencies {
   readonly register: PeerRegister
-  /** A member is by now somebody else than the node that was met under its id. */
+  /** The incarnation that was met under a member's id is not the one that the member is known by now. */
   readonly onMistaken: (id: NodeId) => void
   readonly onFault: (error: unknown) => void
 }
 
 /**
- * Who each member is: the incarnation that was drawn when its data directory was made, remembered over restarts, so that a voter
- * that lost its data is told from the one that it was (raft.md 4).
+ * The incarnation of each member, drawn when its data directory was created and remembered across restarts, so that a voter that lost its
+ * data can be told from the voter it was before (raft.md 4).
  */
 export class Incarnations {
   private readonly deps: IncarnationsDependencies
   private readonly self: { readonly id: NodeId; readonly incarnation: string }
-  /** Of members, as remembered on disk. */
+  /** Of members; these are remembered on disk. */
   private readonly known = new Map<NodeId, string>()
-  /** Met in this life, of anybody. */
+  /** Of any node that was met since this process started. */
   private readonly met = new Map<NodeId, string>()
 
   constructor(self: { readonly id: NodeId; readonly incarnation: string }, deps: IncarnationsDependencies) {
@@ -29,7 +29,7 @@ export class Incarnations {
     for (const [id, incarnation] of await this.deps.register.load()) this.known.set(id, incarnation)
   }
 
-  /** By which a member is known, or null. */
+  /** The incarnation by which a member is known, or null. */
   of(id: NodeId): string | null {
     return id === this.self.id ? this.self.incarnation : (this.known.get(id) ?? null)
   }
@@ -54,7 +54,7 @@ export class Incarnations {
     for (const id of this.met.keys()) if (!isKept(id)) this.met.delete(id)
   }
 
-  /** `id` is a member: whoever was met under its id counts as it, unless somebody else is known by it already. */
+  /** `id` is a member: the incarnation that was met under its id becomes the known one, unless one is known already. */
   settle(id: NodeId): void {
     const met = this.met.get(id)
     if (met !== undefined && !this.known.has(id)) this.replace(id, met)
@@ -67,7 +67,7 @@ export class Incarnations {
     this.deps.register.remember(id, incarnation).catch((error: unknown) => this.deps.onFault(error))
   }
 
-  /** Whether the node met last under this id is not the one that is known by it. */
+  /** Whether the incarnation last met under this id is not the one that it is known by. */
   isMistaken(id: NodeId): boolean {
     const met = this.met.get(id)
     return met !== undefined && this.known.has(id) && this.known.get(id) !== met

@@ -3,7 +3,7 @@ import type { NodeId } from '../../raft/index.ts'
 
 export interface LeaversDependencies {
   readonly clock: Clock
-  /** Its time is over: it need not be connected any more. `departed`: it is in no committed membership either. */
+  /** The node's time is over: it need not be connected any more. `departed`: no committed membership names it either. */
   readonly onGone: (id: NodeId, raft: string, departed: boolean) => void
 }
 
@@ -12,7 +12,7 @@ export class Leavers {
   private readonly lingerMs: number
   private readonly deps: LeaversDependencies
   private readonly lingering = new Map<NodeId, { readonly raft: string; readonly cancel: () => void }>()
-  /** Of those, who is in no committed membership any more: forgotten with the connection. */
+  /** Those of them that no committed membership names any more: their incarnations are forgotten when the time is over. */
   private readonly departed = new Set<NodeId>()
 
   constructor(lingerMs: number, deps: LeaversDependencies) {
@@ -24,7 +24,7 @@ export class Leavers {
     return this.lingering.has(id)
   }
 
-  /** Where they are, or were. */
+  /** Their raft addresses, or the last known ones. */
   *addresses(): Iterable<[NodeId, string]> {
     for (const [id, { raft }] of this.lingering) yield [id, raft]
   }
@@ -37,14 +37,14 @@ export class Leavers {
     this.lingering.set(id, { raft, cancel })
   }
 
-  /** It is a member again. */
+  /** Node `id` is a member again. */
   remove(id: NodeId): void {
     this.lingering.get(id)?.cancel()
     this.lingering.delete(id)
     this.departed.delete(id)
   }
 
-  /** No committed membership names it any more. */
+  /** No committed membership names node `id` any more. */
   depart(id: NodeId): void {
     this.departed.add(id)
   }

@@ -19,7 +19,7 @@ import { Whereabouts, type Found } from './whereabouts.ts'
 export interface PeersOptions {
   readonly id: NodeId
   readonly incarnation: string
-  /** What this node tells others of itself. */
+  /** The addresses that this node tells others. */
   readonly addresses: NodeAddresses
   /** How long a node that left the membership stays connected, so that it can learn that it left. */
   readonly lingerMs: number
@@ -32,9 +32,9 @@ export interface PeersDependencies {
   readonly register: PeerRegister
   readonly logger: Logger
   readonly clusterId: () => string | null
-  /** Whether a cluster of this id can be ours: it carries our token. */
+  /** Whether a cluster of this id can be ours: its id carries our token. */
   readonly acceptsClusterId: (clusterId: string) => boolean
-  /** Whether a node of no cluster may take part in this one at the moment. `isLed`: it is the leader that calls. */
+  /** Whether this node, while it has no cluster, may take part in this one. `isLed`: the leader of that cluster is calling. */
   readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
   readonly effective: () => StoredMembership
   /** Whether this node is being sent entries that others have committed. */
@@ -49,16 +49,16 @@ export interface Adoption {
 }
 
 const ROUTE_PATIENCE_MS = 500
-/** Times as many nodes as may be members: members, those that leave, callers, and those that called before. */
+/** At most this many times `callersMax` nodes are remembered: members, those that leave, callers, and those that called before. */
 const STRANGERS_SHARE = 5
 const PROBE_TIMEOUT_MS = 2_000
 
 /**
- * Who may talk to this node, and whom it keeps connections to.
+ * Which nodes may talk to this node, and which it keeps connections to.
  *
- * A cluster is named by its id, a node by its id and its incarnation, which is drawn when its data directory is made. Peers
- * remember the incarnation of every member, also over restarts, so that a voter that lost its data can neither vote nor acknowledge
- * until it has been removed and added again (raft.md 4).
+ * A cluster is identified by its id; a node by its id and its incarnation, which is drawn when its data directory is created. Peers
+ * remember the incarnation of every member, also across restarts, so that a voter that lost its data can neither vote nor acknowledge until
+ * it has been removed and added again (raft.md 4).
  */
 export class Peers {
   private readonly options: PeersOptions
@@ -68,7 +68,7 @@ export class Peers {
   private readonly callers: Callers
   private readonly leavers: Leavers
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
-  /** Members by the last committed membership that this node knows. */
+  /** The members in the last committed membership that this node knows. */
   private confirmed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly dials: DialAddresses
   private readonly warned: Warnings
@@ -98,7 +98,7 @@ export class Peers {
     })
     this.incarnations = new Incarnations(options, {
       register: deps.register,
-      // The connection stands between this node and who that is not any more, or not yet: it is made anew, and refused.
+      // The connection leads to a node that no longer has, or does not yet have, the known incarnation: it is made anew, and refused.
       onMistaken: (id) => this.connect(id),
       onFault: (error) => deps.onFault(toError(error)),
     })
@@ -132,7 +132,7 @@ export class Peers {
     if (id !== null && !this.deps.acceptsClusterId(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
   }
 
-  /** Nothing is written down or connected any more. */
+  /** From now on nothing is written down or connected. */
   stop(): void {
     this.leavers.stop()
   }
@@ -142,7 +142,7 @@ export class Peers {
     return warning === null ? this.warned.all : [...this.warned.all, warning]
   }
 
-  /** `peer` said what no sound member says. */
+  /** `peer` said something that no sound member says. */
   complain(peer: NodeId, detail: string): void {
     this.complaints.add(peer, detail)
   }
@@ -156,20 +156,20 @@ export class Peers {
     return this.standings.maySendState(peer, this.introductionOf(peer))
   }
 
-  /** What members that refuse this node for having lost its data say of it; null when none does. */
+  /** What members that refuse this node because it lost its data say about it; null when there are none. */
   lostMembership(): string | null {
     return this.warned.detailOf('wiped-voter', 'self-')
   }
 
-  /** The cluster that a message of `peer` would bring this node into; null when the peer has not said which. */
+  /** The cluster that a message of `peer` would bring this node into; null when the peer has not named one. */
   adoptionFrom(peer: NodeId): Adoption | null {
     const clusterId = this.clusterIds.get(peer)
     return clusterId === undefined ? null : { clusterId, from: peer }
   }
 
   /**
-   * This node has joined a cluster. On the connections it has it introduced itself as a node of none: they are made anew, so that
-   * whoever belongs to another cluster refuses it. Only the member that brought the cluster, if one did, knows already.
+   * This node has joined a cluster. On its present connections it introduced itself as a node without a cluster. They are made anew, so
+   * that nodes of other clusters refuse it. Only the member that brought the cluster, if there was one, knows already.
    */
   onJoined(from: NodeId | null): void {
     const address =
@@ -178,7 +178,7 @@ export class Peers {
     this.connect()
   }
 
-  /** Whether `message` may reach the core: its sender is who it is known for, and somebody who may say this. */
+  /** Whether `message` may reach the core: its sender has the incarnation that it is known by, and may send such a message. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
     if (!this.standings.maySay(message, this.introductionOf(peer))) return false
@@ -200,7 +200,7 @@ export class Peers {
     }
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
     if (reason !== null || hello.purpose === 'probe') return reason
-    // Anybody may ask who this node is; only a known peer may say anything.
+    // Any node may ask who this node is; only a known peer may say anything.
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
     this.meet(from, hello.clusterId, hello.incarnation)
     this.addCaller(from, hello.addresses.raft)
@@ -223,7 +223,7 @@ export class Peers {
     return null
   }
 
-  /** Where a peer is dialled, somebody refused us, or was refused. What a peer says of us an operator should know. */
+  /** At a peer's address, a node refused us or was refused. An operator should know what a peer says about this node. */
   onRefused(peer: NodeId, refused: Refusal, by: 'peer' | 'us'): void {
     const { code, detail } = refused
     this.refusals.add(peer, refused, by)
@@ -233,7 +233,7 @@ export class Peers {
     if (this.dials.onFailed(peer)) this.connect()
   }
 
-  /** Somebody at `raft` says that it is this member, where discovery led, or as it asks. Whether it is the handshake tells. */
+  /** A node found at `raft`, by discovery or because it asks to join, says that it is this member. The handshake checks whether it is. */
   onFound({ id, clusterId, incarnation, raft }: Found): void {
     if (id === this.options.id || !this.listed.has(id) || (clusterId !== null && clusterId !== this.deps.clusterId()))
       return
@@ -246,7 +246,7 @@ export class Peers {
     this.dials.onConnected(peer)
   }
 
-  /** The membership changed: connections and memory follow it. `confirmed`: the last committed one. */
+  /** The membership changed: connections and memory follow it. `confirmed`: the last committed membership. */
   onMembership(membership: Membership, confirmed: Membership): void {
     this.confirmed = confirmed.nodes
     for (const [id, addresses] of this.listed)
@@ -254,7 +254,7 @@ export class Peers {
     this.listed = membership.nodes
     const unproven = this.dials.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
-      // What the leader that added the member knew of it outweighs what this node remembers: it may have slept through a replacement.
+      // What the leader knew about a member when it added the member outweighs what this node remembers: it may have missed a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
       this.incarnations.settle(id)
       this.leavers.remove(id)
@@ -266,19 +266,19 @@ export class Peers {
     for (const id of unproven) this.proveAddress(id)
   }
 
-  /** A membership is committed: who is not in it may come back with other data. */
+  /** A membership is committed: a node that is not in it may come back with other data. */
   onCommittedMembership(membership: Membership): void {
     for (const id of this.incarnations.knownIds) {
       if (membership.nodes.has(id) || this.listed.has(id)) continue
-      // What is still meant for the member that leaves must not reach a node that has taken its place with an empty disk.
+      // Messages still meant for the member that leaves must not reach a node that has taken its place with an empty disk.
       if (this.leavers.has(id)) this.leavers.depart(id)
       else this.incarnations.forget(id)
     }
   }
 
   /**
-   * Nobody listens where `id` is dialled. Of a node that called: there is no point in calling back until it is heard again.
-   * Returns whether its process can be taken for gone.
+   * No process listens where `id` is dialled. If `id` is a caller, calling it back is pointless until it is heard again. Returns whether
+   * its process can be taken for gone.
    */
   onUnreachable(id: NodeId): boolean {
     const isGone = this.dials.isWhereItLives(id)
@@ -292,12 +292,12 @@ export class Peers {
     return isGone
   }
 
-  /** Nothing came back from where `id` is dialled, which says nothing of its process: it may live at its other address. */
+  /** No answer came from where `id` is dialled. That says nothing about its process: it may live at its other address. */
   onUnanswered(id: NodeId): void {
     if (this.dials.onFailed(id)) this.connect()
   }
 
-  /** A node that was probed as a new learner: from now on this incarnation of it counts. */
+  /** A node was probed as a new learner: from now on this incarnation of it counts. */
   expect(id: NodeId, incarnation: string): void {
     if (!this.listed.has(id)) this.incarnations.meet(id, incarnation)
   }
@@ -311,7 +311,7 @@ export class Peers {
     return { clusterId: this.clusterIds.get(id) ?? null, incarnation: this.incarnations.metAs(id) }
   }
 
-  /** By the effective membership, by the committed one, or by one that it has only just left. */
+  /** Whether the effective membership names it, the committed one does, or one that it has only just left. */
   private isNamed(id: NodeId): boolean {
     return this.listed.has(id) || this.confirmed.has(id) || this.leavers.has(id)
   }
@@ -344,7 +344,7 @@ export class Peers {
     if (this.listed.has(id)) this.incarnations.settle(id)
   }
 
-  /** Anybody may call under any id: only so many of those that are not connected are kept in mind. */
+  /** Any node may call under any id, so only a limited number of nodes without a connection is remembered. */
   private forgetStrangers(): void {
     if (this.incarnations.metCount <= this.options.callersMax * STRANGERS_SHARE) return
     const isKept = (id: NodeId): boolean => this.isNamed(id) || this.callers.has(id)
@@ -356,7 +356,7 @@ export class Peers {
     if (raft !== '' && !this.listed.has(id) && this.callers.add(id, raft)) this.connect()
   }
 
-  /** What was said of a member is not true of one that left: an operator has done what was asked for, or something else. */
+  /** Warnings about a member do not apply to a node that left: an operator has done what they asked for, or something else. */
   private leave(id: NodeId, raft: string): void {
     this.warned.clearOf(id)
     this.warned.clearBy(id)
@@ -369,7 +369,7 @@ export class Peers {
     if (departed) this.incarnations.forget(id)
   }
 
-  /** `anew`: a peer whose connection, if there is one, must not go on. */
+  /** `anew`: a peer whose connection, if there is one, must be replaced. */
   private connect(anew: NodeId | null = null): void {
     const peers = new Map<NodeId, string>(this.callers.all)
     for (const [id, raft] of this.leavers.addresses()) peers.set(id, raft)
@@ -385,7 +385,7 @@ export class Peers {
     return addresses
   }
 
-  /** A member that is connected is dialled at its new address from the moment it answers there. */
+  /** A connected member is dialled at its new address as soon as it answers there. */
   private proveAddress(id: NodeId): void {
     const raft = this.listed.get(id)?.raft
     if (raft === undefined) return

@@ -4,7 +4,10 @@ import type { Refusal } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
-/** Who refuses whom where a peer is dialled. It is dialled again and again: a reason is told once, and then counted. */
+/**
+ * Logs which node refuses which where a peer is dialled. A peer is dialled again and again, so each reason is logged once, and then
+ * counted.
+ */
 export class RefusalLog {
   private readonly repeats: Repeats
   private readonly logger: Logger
@@ -19,12 +22,12 @@ export class RefusalLog {
   add(peer: NodeId, { code, detail }: Refusal, by: 'peer' | 'us'): void {
     const times = this.repeats.add(`${peer} ${by} ${code}`)
     if (times === null) return
-    // A node that was added just now may call before those whom it calls have read of it: that mends itself.
+    // A node that was just added may call others before they have read of it. That resolves itself.
     const level = code === 'stranger' ? 'debug' : 'warn'
     this.logger[level]({ peer, code, detail, times }, by === 'peer' ? 'refused by peer' : 'peer refused')
   }
 
-  /** Nobody is refused between the two any more, or not by this node. */
+  /** Neither of the two refuses the other any more (`both`), or this node no longer refuses the peer (`us`). */
   over(peer: NodeId, by: 'us' | 'both'): void {
     this.repeats.forget(by === 'both' ? `${peer} ` : `${peer} us `)
   }

@@ -1,7 +1,7 @@
 import type { Refusal } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 
-/** Why a node is not talked to, in words for whoever has to put it right. */
+/** Why this node does not talk to another, in words for the person who has to correct it. */
 export function refusal(code: Refusal['code'], detail: string): Refusal {
   return { code, detail }
 }
@@ -14,7 +14,7 @@ export function sameId(id: NodeId): Refusal {
   return refusal('same-id', `two nodes have the id ${id}: give each node an id of its own`)
 }
 
-/** Somebody else calls under the id of a member while that member is connected. */
+/** Another node calls under the id of a member while that member is connected. */
 export function idInUse(id: NodeId): Refusal {
   return refusal(
     'same-id',
@@ -39,7 +39,7 @@ export function lostItsData(id: NodeId, was: string, is: string): Refusal {
   )
 }
 
-/** Who is of no cluster, and is no member that this node has found at its address, has nothing to say here. */
+/** A node without a cluster may say nothing here, unless it is a member that this node has found at its address. */
 export function stranger(self: NodeId, ours: string | null, from: NodeId): Refusal {
   return refusal(
     'stranger',

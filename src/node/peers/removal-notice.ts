@@ -12,19 +12,19 @@ export interface RemovalNoticeDependencies {
 }
 
 /**
- * What peers say of the removal of this node, which cannot learn it from its own log when it was away. Who reads the log from before it
- * was added is told the same by everybody that has not read on either: it is no removal.
+ * What peers say about the removal of this node. A node that was away cannot learn of its removal from its own log. But a node that still
+ * reads the log from before it was added hears the same from every peer that has not read further either: that is no removal.
  */
 export class RemovalNotice {
   private readonly deps: RemovalNoticeDependencies
-  /** A membership without this node. */
+  /** A membership without this node, as a peer reported it. */
   private told: StoredMembership | null = null
 
   constructor(deps: RemovalNoticeDependencies) {
     this.deps = deps
   }
 
-  /** Whether a peer told of a membership without this node that is not older than its own. */
+  /** Whether a peer reported a membership without this node that is not older than this node's own. */
   get isValid(): boolean {
     const { effective, isBehind } = this.deps
     return this.told !== null && compareLogIds(this.told.logId, effective().logId) >= 0 && !isBehind()
@@ -39,7 +39,7 @@ export class RemovalNotice {
     if (this.isValid) this.deps.warned.raise('removed', 'self', `node ${id} knows a later membership without this node`)
   }
 
-  /** What was told may have been undone since. A leader speaks only to members, and for a short while to those who leave. */
+  /** The reported removal may have been undone since. A leader speaks only to members, and for a short while to nodes that leave. */
   onLeaderHeard(): void {
     this.told = null
     this.deps.warned.clear('removed', 'self')

@@ -7,13 +7,13 @@ import { isPromise, type IncarnationAttestations } from './incarnation-attestati
  * What a peer is to this node (docs/internals/peers.md):
  *
  *  - `member`: of this cluster, and in a membership that this node knows
- *  - `kin`: of this cluster, but in no membership that this node has read so far: added further on in the log, perhaps the leader
+ *  - `kin`: of this cluster, but in no membership that this node has read so far: it was added later in the log, and may be the leader
  *  - `introducer`: this node has no cluster, and the peer is of one that it may join
  *  - `stranger`: anybody else
  */
 export type Standing = 'member' | 'kin' | 'introducer' | 'stranger'
 
-/** As whom a peer introduced itself last; null for what it has not said. */
+/** The cluster and incarnation that a peer last introduced itself with; null for what it has not said. */
 export interface Introduction {
   readonly clusterId: string | null
   readonly incarnation: string | null
@@ -25,11 +25,11 @@ export interface StandingsDependencies {
   readonly clusterId: () => string | null
   readonly acceptsClusterId: (clusterId: string) => boolean
   readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
-  /** Whether a membership that this node knows names the node, or did so a moment ago. */
+  /** Whether a membership that this node knows names the node, or did so until a moment ago. */
   readonly isNamed: (id: NodeId) => boolean
 }
 
-/** Who may say what to this node. What somebody may say is not yet believed. */
+/** Tells who may say what to this node. What a peer may say is not thereby believed. */
 export class Standings {
   private readonly deps: StandingsDependencies
 
@@ -41,7 +41,7 @@ export class Standings {
     const { isNamed, incarnations, acceptsClusterId } = this.deps
     const ours = this.deps.clusterId()
     if (clusterId === null) {
-      // A member that has not been told of its cluster yet answers those who add it, as the node that they found at its address.
+      // A member that has not been told of its cluster yet answers the nodes that add it, as the node that they found at its address.
       const isItself = incarnation !== null && incarnation === incarnations.of(id)
       return ours !== null && isItself && isNamed(id) ? 'member' : 'stranger'
     }
@@ -57,7 +57,7 @@ export class Standings {
     return standing !== 'introducer' || this.mayAdoptFrom(said, type === 'append-request')
   }
 
-  /** A state comes from whoever leads the cluster. */
+  /** A state may come from the leader of the cluster, even if this node has not read yet that it is a member. */
   maySendState(from: NodeId, said: Introduction): boolean {
     const standing = this.of(from, said)
     if (said.clusterId === null || standing === 'stranger') return false
@@ -86,20 +86,20 @@ function isFor(standing: Standing, type: PeerMessage['type']): boolean {
       return false
     case 'introducer':
       return isFromAbove(type)
-    // A node that does not lead is asked nothing, and one that leads knows all members.
+    // Requests that only a leader can serve are not taken from kin: this node does not lead, or it would know all members.
     case 'kin':
       return isFromAbove(type) || isAnswerOfLeader(type)
   }
 }
 
-/** What a leader or a candidate says, also to those who have not read of it yet. */
+/** What a leader or a candidate sends, even to nodes that have not read yet that it is a member. */
 function isFromAbove(type: PeerMessage['type']): boolean {
   return (
     type === 'append-request' || type === 'vote-request' || type === 'pre-vote-request' || type === 'transfer-request'
   )
 }
 
-/** Whoever asked looks for itself whether it asked this node. */
+/** The part that asked checks by itself whether it asked this node. */
 function isAnswerOfLeader(type: PeerMessage['type']): boolean {
   return type === 'read-index-response' || type === 'forward-refusal' || type === 'control-response'
 }

@@ -2,9 +2,9 @@ import { limits } from '../../limits.ts'
 import type { Term } from '../../raft/index.ts'
 
 /**
- * How far peers may raise this node's term: by the elections that it can have missed while it was away, and then by as many as can be
- * held as time goes by. A sound member stays below that by orders of magnitude. Whoever speaks of more would, step by step, use up the
- * terms that there are.
+ * How far peers may raise this node's term: by the number of elections that it can have missed while it was away, and after that by as many
+ * as can be held as time goes by. A sound member stays below that by orders of magnitude. A peer that speaks of higher terms could, step by
+ * step, use up all terms that there are.
  */
 export class TermBudget {
   private readonly now: () => number
@@ -20,7 +20,7 @@ export class TermBudget {
     this.seenAt = now()
   }
 
-  /** Whether no elections explain that a peer speaks of `term`. */
+  /** Whether elections cannot explain that a peer speaks of `term`. */
   isExceededBy(term: Term): boolean {
     if (term <= this.seen) return false
     this.settle()

@@ -3,7 +3,7 @@ import type { Refusal } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
-/** Something about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
+/** A fact about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
 export interface Warning {
   readonly code:
     | 'wiped-voter'
@@ -19,7 +19,7 @@ export interface Warning {
 
 const WARNINGS_MAX = 32
 
-/** What holds at present, each by its code and whom it is about. */
+/** The warnings at present, each identified by its code and by the node it is about. */
 export class Warnings {
   private readonly current = new Map<string, Warning>()
   private readonly logger: Logger
@@ -32,7 +32,7 @@ export class Warnings {
     return [...this.current.values()]
   }
 
-  /** Of a warning whose subject begins with `about`, or null. */
+  /** The text of a warning whose subject begins with `about`, or null. */
   detailOf(code: Warning['code'], about: string): string | null {
     for (const [name, { detail }] of this.current) if (name.startsWith(`${code} ${about}`)) return detail
     return null
@@ -46,7 +46,7 @@ export class Warnings {
     this.logger.warn({ code, detail }, 'warning')
   }
 
-  /** What a peer says of this node. */
+  /** What a peer says about this node. */
   onRefusedBy(peer: NodeId, { code, detail }: Refusal): void {
     if (code === 'wrong-incarnation') this.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
     if (code === 'wrong-cluster') this.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
@@ -56,12 +56,12 @@ export class Warnings {
     this.current.delete(`${code} ${about}`)
   }
 
-  /** Node `id` is who it should be, or concerns nobody any more. */
+  /** Node `id` is the one it should be, or no longer concerns anybody. */
   clearOf(id: NodeId): void {
     this.clearAll(String(id))
   }
 
-  /** Node `id` takes this node for who it should be, or has no say any more. */
+  /** Node `id` takes this node for the one it should be, or its word no longer counts. */
   clearBy(id: NodeId): void {
     this.clearAll(`self-${id}`)
   }
@@ -71,7 +71,7 @@ export class Warnings {
   }
 }
 
-/** What to say of a member that is at `said` by its own word, and at `listed` by the membership's. */
+/** The text about a member that announces `said` while the membership lists `listed`. */
 export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
   return (
     `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
@@ -79,7 +79,7 @@ export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddres
   )
 }
 
-/** What to say when this node was started with another token than its cluster was formed with. */
+/** The text for when this node was started with another token than the one its cluster was formed with. */
 export function wrongToken(clusterId: string): string {
   return (
     `cluster ${clusterId} was formed with another --cluster-token than this node has now: a token counts only until a node belongs to ` +

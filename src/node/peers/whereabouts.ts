@@ -1,7 +1,7 @@
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import { type Warnings, wrongAddress } from './warnings.ts'
 
-/** Who answers somewhere, by its own word. */
+/** The node that answers at an address, by what it says about itself. */
 export interface Found {
   readonly id: NodeId
   readonly clusterId: string | null
@@ -15,20 +15,20 @@ export interface WhereaboutsDependencies {
   readonly isThere: (id: NodeId) => boolean
 }
 
-/** Where members say that they are, held against where the membership has them. */
+/** Compares the addresses that members announce with those that the membership lists. */
 export class Whereabouts {
   private readonly deps: WhereaboutsDependencies
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
-  /** Members that are elsewhere, by their own word, than the membership has them. */
+  /** Members that announce other addresses than the membership lists, with the announced addresses. */
   private readonly elsewhere = new Map<NodeId, NodeAddresses>()
-  /** Where members were listed that an operator has listed elsewhere before they moved. */
+  /** Former addresses of members that an operator has listed elsewhere and that have not moved yet. */
   private readonly leaving = new Map<NodeId, string>()
 
   constructor(dependencies: WhereaboutsDependencies) {
     this.deps = dependencies
   }
 
-  /** What was said of a member's addresses was said of the old ones. */
+  /** What was said about a member's addresses was said about the old ones. */
   onMembership(listed: ReadonlyMap<NodeId, NodeAddresses>): void {
     const before = this.listed
     this.listed = listed
@@ -43,7 +43,7 @@ export class Whereabouts {
     }
   }
 
-  /** A member that says it is elsewhere than the membership says: one of the two has to be put right. */
+  /** A member announces other addresses than the membership lists: one of the two has to be corrected. */
   compare(id: NodeId, { raft, api }: NodeAddresses): void {
     const listed = this.listed.get(id)
     if (listed === undefined || raft === '') return
@@ -57,7 +57,7 @@ export class Whereabouts {
     this.deps.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
-  /** Members that are there, elsewhere than the membership has them, without having been told to leave there. */
+  /** Members that are reachable at other addresses than the membership lists, and were not told to leave those. */
   get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
     return [...this.elsewhere].flatMap(([id, { raft, api }]) =>
       this.leaving.get(id) === raft || !this.deps.isThere(id) ? [] : [{ id, raft, api }],
