@@ -27,9 +27,10 @@ export interface InboxDependencies {
 }
 
 /**
- * Where what peers say enters the node. Three questions come before anything is believed: whether this peer may say it (`Standings`),
- * whether a sound member can say it at all, and whether elections explain its term. What fails the first is ignored, since it may be
- * late; what fails the others is refused and reported, and its connection is closed: nothing from a socket reaches an assertion.
+ * Where messages from peers enter the node. Three questions come before anything is believed: whether this peer may say it (`Standings`),
+ * whether a sound member can say it at all, and whether elections explain its term. A message that fails the first is ignored, since it may
+ * just be late. A message that fails one of the others is refused and reported, and its connection is closed: nothing from a socket reaches
+ * an assertion.
  */
 export class Inbox {
   private readonly deps: InboxDependencies
@@ -44,7 +45,7 @@ export class Inbox {
     )
   }
 
-  /** Null for what was taken or ignored; otherwise why the connection that it came on must be closed. */
+  /** Null for a message that was taken or ignored; otherwise why the connection that it came on must be closed. */
   take(message: PeerMessage): string | null {
     const { peers } = this.deps
     if (!peers.speaksForUs(message)) return null
@@ -53,7 +54,7 @@ export class Inbox {
     return fault
   }
 
-  /** Why a state must not be taken from this sender, whatever else is under way; null when nothing speaks against it. */
+  /** Why no state may be taken from this sender, whatever else is in progress; null when nothing speaks against it. */
   refuse({ from, header }: SnapshotSource): string | null {
     const { peers, driver } = this.deps
     if (!peers.maySendState(from)) return `node ${from} is not known here as one that may lead this cluster`
@@ -105,7 +106,7 @@ export class Inbox {
     if (fault !== null) return fault
     const receive = (): void => {
       raft.receive(clock.now(), message)
-      // Before the effects are carried out, which may go by what the leader says besides.
+      // Before the effects are carried out, because they may depend on what else the leader says in this message.
       if (message.type === 'append-request') this.onAppendRequest(message)
     }
     driver.input(receive, peers.adoptionFrom(message.from))

@@ -23,7 +23,7 @@ import { FailStopClock } from './driver/fail-stop-clock.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
 import { RowFetcher } from './state/row-fetcher.ts'
 
-/** Spoken between nodes. Nodes of different versions refuse each other. */
+/** The version of the protocol between nodes. Nodes of different versions refuse each other. */
 const PEER_PROTOCOL = 3
 
 const STOPPING: Refusal = { code: 'shutting-down', detail: 'this node is shutting down' }
@@ -37,8 +37,8 @@ export interface NodeServices {
 }
 
 /**
- * One Quorate node: stores, peers and the replica that joins them, with the requests that clients make of it.
- * `start` opens everything or rejects (`StorageError`, or the transport's error); `stop` ends it. A node is started once.
+ * One Quorate node: its stores, its peers and the replica that connects them, with the requests that clients make. `start` opens everything
+ * or rejects (`StorageError`, or the transport's error); `stop` ends it. A node is started once.
  */
 export class Node {
   private readonly options: NodeOptions
@@ -56,7 +56,7 @@ export class Node {
   constructor(options: NodeOptions, deps: NodeDependencies) {
     this.options = options
     const state = new FailStopStore(deps.state, (error) => {
-      // Whatever still runs while the stores are being closed does not matter any more.
+      // A failure of something that still runs while the stores are being closed does not matter any more.
       if (!this.stopping) this.onFault(error)
     })
     const clock = new FailStopClock(deps.clock, (error) => this.onFault(toError(error)))
@@ -121,17 +121,20 @@ export class Node {
     return this.offered
   }
 
-  /** To be told how long each sync of the log took. */
+  /** To be called with the time that each sync of the log took. */
   onLogSync(durationMs: number): void {
     this.offered?.health.onSync(durationMs)
   }
 
-  /** The driver itself, for whoever watches over it (tests, status pages). */
+  /** The replica itself, for observers (tests, status pages). */
   get running(): Replica | null {
     return this.replica
   }
 
-  /** Ends the requests that would hold up a stop for as long as their clients are willing to wait. What can still be answered is. */
+  /**
+   * Ends the requests that would hold up a stop for as long as their clients are willing to wait. Requests that can still be answered are
+   * answered.
+   */
   endWaits(): void {
     this.replica?.waits.close(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
   }
@@ -200,12 +203,12 @@ export class Node {
     return { keys, cluster, health, version: options.version }
   }
 
-  /** A node without a cluster forms the one that it has pledged itself to, or none, and takes part in no other. */
+  /** A node that has pledged itself to a cluster takes part in no other. The automation may have further objections. */
   private mayAdopt(clusterId: string, isLed: boolean): boolean {
     return this.pledges.against(clusterId) === null && (this.automation?.mayAdopt(clusterId, isLed) ?? true)
   }
 
-  /** What peers do enters here. The transport must not be thrown at: what goes wrong is a fault of the node, reported and done with. */
+  /** Where events from peers enter the node. The transport must not get exceptions: one is reported as a fault of the node instead. */
   private handlers(replica: Replica): TransportHandlers {
     const { peers } = this
     const guard = <T>(step: () => T, otherwise: T): T => {
@@ -265,7 +268,7 @@ export class Node {
     const transfer = (to: NodeId | null): TransferOutcome =>
       replica.input(() => replica.raft.transfer(this.deps.clock.now(), to))
     const preferred = transfer(this.preference.successorOf(view))
-    // Whom this node prefers may be away by now.
+    // The preferred successor may be away by now.
     const outcome = preferred.kind === 'no-target' ? transfer(null) : preferred
     if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
     await replica.conditions.until(

@@ -7,32 +7,32 @@ import type { StateStore } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { NodeAddresses, NodeId, Raft } from '../raft/index.ts'
 
-/** Times in milliseconds. Every field has a place in `Config`, where its defaults are. */
+/** Times in milliseconds. Every field has a place in `Config`, which holds its default. */
 export interface NodeOptions extends KvMachineOptions {
   readonly id: NodeId
   readonly addresses: NodeAddresses
   readonly incarnation: string
   readonly version: string
-  /** Part of the cluster id: clusters with another token refuse each other. Empty for none. */
+  /** Part of the cluster id: clusters with different tokens refuse each other. Empty for none. */
   readonly clusterToken: string
   readonly heartbeatMs: number
   readonly electionTimeoutMsMin: number
   readonly electionTimeoutMsMax: number
-  /** 0 to `limits.leaderPriorityMax`: a node of a higher priority leads when it can. A hint, never needed for safety. Left out: 50. */
+  /** 0 to `limits.leaderPriorityMax`: a node with a higher priority leads when it can. A hint, never needed for safety. Default: 50. */
   readonly leaderPriority?: number
   readonly appendBytesMax: number
   readonly appendEntriesMax: number
   readonly inflightAppendsMax: number
   readonly inflightBytesMax: number
   readonly uncommittedBytesMax: number
-  /** Proposals gathered into one batch. */
+  /** The most proposals in one batch. */
   readonly batchEntriesMax: number
   readonly batchBytesMax: number
   readonly caughtUpEntriesMax: number
-  /** When this many entries or bytes are applied since the last time, the state is flushed and the log below it purged. */
+  /** When this many entries or bytes were applied since the last time, the state is flushed and the log below it purged. */
   readonly purgeEveryEntries: number
   readonly purgeEveryBytes: number
-  /** What a purge leaves in the log. */
+  /** How much of the log a purge leaves. */
   readonly keepEntries: number
   readonly keepBytes: number
   readonly snapshotHoldMs: number
@@ -40,21 +40,21 @@ export interface NodeOptions extends KvMachineOptions {
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
   readonly recordCacheBytesMax: number
-  /** Rows that reads of single keys may have on their way from the store at once. */
+  /** How many rows may be in flight from the store at once for reads of single keys. */
   readonly rowsReadMax: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number
 }
 
-/** Which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */
+/** Records which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */
 export interface PeerRegister {
   load(): Promise<ReadonlyMap<NodeId, string>>
   remember(id: NodeId, incarnation: string): Promise<void>
   forget(id: NodeId): Promise<void>
 }
 
-/** The part of a logger that the node uses; pino fits. */
+/** The part of a logger that the node uses; pino fits it. */
 export interface Logger {
   debug(facts: object, event: string): void
   info(facts: object, event: string): void
@@ -73,12 +73,12 @@ export interface NodeDependencies {
   readonly logger: Logger
   /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
   readonly hash: (text: string) => string
-  /** The node cannot go on: a store failed or an invariant broke. Called once; the node answers nothing any more. */
+  /** The node cannot go on: a store failed or an invariant broke. Called once; after that the node answers nothing. */
   readonly onFault: (error: Error) => void
-  /** What the node does about its cluster by itself; left out or null: nothing. */
+  /** What the node does about its cluster on its own; null or left out: nothing. */
   readonly automation?: AutomationPlan | null
   /** Free space on the disk of the state; left out when it does not matter. */
   readonly freeBytes?: () => Promise<number>
-  /** Makes the core. Left out, it is a plain `Raft`; a test gives one that it watches. */
+  /** Creates the core. By default it is a plain `Raft`; a test supplies one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

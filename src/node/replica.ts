@@ -30,7 +30,7 @@ import type { Startup } from './startup.ts'
 import { Suspension } from './driver/suspension.ts'
 import { Waits } from './requests/waits.ts'
 
-/** The parts of one replica around its core: who applies, who proposes, who reads, who sends the state, and what happens between them. */
+/** The parts of one replica around its core: applying, proposing, reading, sending the state, and what connects them. */
 export class Replica {
   readonly driver: RaftDriver
   readonly rows: Rows
@@ -120,7 +120,7 @@ export class Replica {
     return indexOf(this.applier.applied)
   }
 
-  /** Carries out what the core wanted at its construction and arms its timer. */
+  /** Carries out what the core wanted when it was constructed, and arms its timer. */
   start(): void {
     this.driver.input(() => undefined)
   }
@@ -129,7 +129,7 @@ export class Replica {
     return this.driver.input(step)
   }
 
-  /** A step that somebody asked for. Throws `RequestError` once the node stops. */
+  /** A step that a request asked for. Throws `RequestError` once the node stops. */
   request<T>(step: () => T): T {
     if (this.stopped) throw new RequestError('shutting-down', 'this node is shutting down; ask another one')
     return this.input(step)
@@ -167,7 +167,7 @@ export class Replica {
     this.snapshotReceiver.onSnapshot(source)
   }
 
-  /** Ends everything; `error` is what requests that are still open are answered. */
+  /** Ends everything; `error` answers the requests that are still open. */
   async stop(error: RequestError): Promise<void> {
     if (this.stopped) return
     this.stopped = true
@@ -197,7 +197,7 @@ export class Replica {
     if (installed === null) return this.applier.resume()
     const { from, logId, membership } = installed
     const machine = new KvMachine(this.options, installed.machine)
-    // The core first: what the applier goes on with, it reports to the core as applied beyond the snapshot.
+    // The core comes first: whatever the applier goes on to apply, it reports to the core as applied after the snapshot.
     this.input(() => this.raft.installSnapshot(this.deps.clock.now(), from, installed))
     this.proposals.onSnapshot(logId.leaderId)
     this.applier.resume({ machine, applied: logId, membership })

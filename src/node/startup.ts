@@ -16,10 +16,10 @@ export interface Startup {
 }
 
 /**
- * Opens both stores and makes one picture of them, or refuses (architecture: integrity).
+ * Opens both stores and brings them in line with each other, or refuses.
  *
- * The state may be behind the log (its tail was not flushed: it is replayed), or ahead of it or beside it (a crash between the
- * installation of a snapshot and the reset of the log: the log is reset now).
+ * The state may be behind the log (the last writes were not flushed: they are replayed from the log). Or it may be ahead of the log or
+ * disagree with it (a crash between the installation of a snapshot and the reset of the log: the log is reset now).
  */
 export async function openStores(id: NodeId, log: LogStore, state: StateStore, logger: Logger): Promise<Startup> {
   const contents = await log.open()
@@ -27,7 +27,7 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   const meta = readMeta(await state.open())
   const applied = meta?.applied ?? null
   const { purged, last } = await reconcile(log, state, contents, applied)
-  // What was applied was committed: entries that the log has lost and the state holds are not missing.
+  // What was applied was committed: an entry that the log has lost is not missing if the state holds it.
   const lostUpTo = contents.lostUpTo !== null && contents.lostUpTo <= indexOf(applied) ? null : contents.lostUpTo
   const reset = purged !== contents.purged
   const appliedMembership = meta?.membership ?? NO_MEMBERSHIP
@@ -35,8 +35,8 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   const effective = memberships.at(-1) ?? appliedMembership
   checkRecovery(id, lostUpTo, effective)
   const { vote, clusterId } = contents.hardState
-  // Died after it wrote down which cluster it forms, and before it held an entry or gave a vote: it has promised nobody anything, and
-  // those it was to form that cluster with may form another one meanwhile.
+  // The process died after it recorded which cluster it forms, and before it held an entry or gave a vote. It has promised nobody anything,
+  // and the nodes that it was to form that cluster with may form another one meanwhile.
   const isBound = last !== null || vote.leaderId.term > 0 || lostUpTo !== null
   return {
     clusterId: isBound ? clusterId : null,
@@ -81,7 +81,7 @@ async function reconcile(
   }
   if (applied === null || sameLogId(applied, purged)) return { purged, last }
   if (applied.index <= indexOf(last) && holds(contents, applied)) return { purged, last }
-  // From here on the state is the only place that has these entries.
+  // From here on, only the state holds these entries.
   await state.flush()
   await log.write([{ type: 'reset', purged: applied }])
   return { purged: applied, last: applied }

@@ -6,15 +6,15 @@ const MEMBERS_DIGITS = 24
 
 type Hash = (text: string) => string
 
-/** Equal tokens have equal digests, and a node may show its digest to others. */
+/** Equal tokens have equal digests. A node may show its digest to others. */
 export function tokenDigest(token: string, hash: Hash): string {
   return hash(`token:${token}`).slice(0, TOKEN_DIGITS)
 }
 
 /**
- * Names a cluster by the members it was formed with and its token: nodes that form it in parallel find the same name, and nodes
- * that were given different members find different ones and refuse each other. The two parts are hashed apart, so that a node
- * that knows no members yet can still tell a cluster of another token.
+ * Names a cluster by the members it was formed with and by its token. Nodes that form it in parallel compute the same name; nodes that were
+ * given different members compute different names and refuse each other. The two parts are hashed separately, so that a node that knows no
+ * members yet can still recognise a cluster with another token.
  */
 export function clusterIdOf(initial: Membership, token: string, hash: Hash): string {
   const members = hash(`members:${Buffer.from(encodeMembership(initial)).toString('utf8')}`).slice(0, MEMBERS_DIGITS)

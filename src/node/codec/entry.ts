@@ -13,7 +13,7 @@ import { logIndex } from '../../raft/index.ts'
 import { decodeMembership, encodeMembership, MembershipError } from './membership-codec.ts'
 
 /**
- * What an entry of the log holds, behind the length that lib/entries puts before it:
+ * What an entry of the log holds, after the length that lib/entries puts before it:
  *
  *   blank        u8 kind
  *   membership   u8 kind, canonical JSON
@@ -28,7 +28,7 @@ const KIND_COMMAND = 2
 
 const COMMAND_HEADER_BYTES = 1 + 4 + 4 + 6
 
-/** A process that takes requests: its node, and a number drawn at its start. */
+/** A process that takes requests: its node, and a random number drawn at its start. */
 export interface Origin {
   readonly node: NodeId
   readonly nonce: number
@@ -46,17 +46,17 @@ export type Entry =
       readonly command: Uint8Array
     }
 
-/** Bytes that are not an entry this version knows. The node must not skip it: it stops. */
+/** Bytes that are not an entry known to this version. The node must not skip them: it stops. */
 class UnknownEntryError extends Error {
   override readonly name = 'UnknownEntryError'
 }
 
-/** How much room `commandEntryInto` needs for a command of `commandBytes`. */
+/** How much room `commandEntryInto` needs for a command of `commandBytes` bytes. */
 export function commandEntryBytes(commandBytes: number): number {
   return ENTRY_LENGTH_BYTES + COMMAND_HEADER_BYTES + commandBytes
 }
 
-/** Writes a command entry into `body` at `offset`; returns the offset behind it. */
+/** Writes a command entry into `body` at `offset`; returns the offset after it. */
 export function commandEntryInto(
   body: Buffer,
   offset: number,
@@ -131,7 +131,7 @@ export function entriesOf(batch: LogBatch): Entry[] {
   return entries
 }
 
-/** The memberships that a batch sets, ascending. Throws `UnknownEntryError` when their number is not what the batch says. */
+/** The memberships that a batch sets, ascending. Throws `UnknownEntryError` when there are not as many as the batch says. */
 export function membershipsOf(batch: LogBatch): StoredMembership[] {
   if (batch.membershipCount === 0) return []
   const found: StoredMembership[] = []
@@ -147,13 +147,13 @@ export function membershipsOf(batch: LogBatch): StoredMembership[] {
   return found
 }
 
-/** An append request whose entries this node can execute, with the memberships that they set, or what is wrong with it. */
+/** An append request whose entries this node can execute, with the memberships that they set; or what is wrong with it. */
 export type ReadAppend =
   { readonly kind: 'sound'; readonly message: AppendRequest } | { readonly kind: 'unsound'; readonly detail: string }
 
 /**
- * Looks at every entry that another node sends: one that nobody can execute would stop this node when it is applied, and again at every
- * start. The core reads no entries: it is told which memberships they hold.
+ * Checks every entry that another node sends. An entry that this node cannot execute would stop it when the entry is applied, and again at
+ * every start. The core does not read entries, so it is told which memberships they hold.
  */
 export function readAppend(message: AppendRequest): ReadAppend {
   const memberships: StoredMembership[] = []
@@ -185,7 +185,7 @@ function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | n
   return null
 }
 
-/** What keeps this build from executing an entry, its membership apart. */
+/** Why this build cannot execute an entry, apart from its membership; null when it can. */
 function entryFault(body: Buffer, from: number, to: number): string | null {
   switch (from < to ? body[from] : undefined) {
     case KIND_BLANK:
@@ -208,7 +208,7 @@ function membershipOrNull(bytes: Buffer): Membership | null {
   }
 }
 
-/** Checks entries that node `from` wants appended: its own commands only, and as many as it says. Null when they are in order. */
+/** Checks entries that node `from` wants appended: they must be its own commands, and as many as it says. Null when they are in order. */
 export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId): string | null {
   const bytes = asBuffer(body)
   let found = 0
@@ -228,7 +228,7 @@ export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId):
   return found === count && count > 0 ? null : `${found} entries where ${count} are announced`
 }
 
-/** The process that took the requests of a forwarded body. */
+/** The process that took the requests in a forwarded body. */
 export function originOf(body: Uint8Array): string {
   const bytes = asBuffer(body)
   return `${bytes.readUInt32LE(5)}:${bytes.readUInt32LE(9)}`

@@ -4,7 +4,7 @@ import { logIndex, membershipProblem, nodeId, term } from '../../raft/index.ts'
 
 export const NODE_ID_MAX = 0x7fffffff
 
-/** Bytes that are no membership. */
+/** Bytes that are not a membership. */
 export class MembershipError extends Error {
   override readonly name = 'MembershipError'
 
@@ -14,12 +14,12 @@ export class MembershipError extends Error {
 }
 
 /**
- * Memberships as canonical JSON: ids ascending, members in a fixed order, no spaces. Equal memberships give equal bytes,
- * which is what lets several nodes initialise one cluster in parallel.
+ * Memberships as canonical JSON: ids ascending, members in a fixed order, no spaces. Equal memberships give equal bytes, and that lets
+ * several nodes initialise one cluster in parallel.
  */
 interface MembershipJson {
   readonly configs: readonly (readonly number[])[]
-  /** Id, raft and API address, and the incarnation where it is known. */
+  /** Id, raft and API address, and the incarnation if it is known. */
   readonly nodes: readonly (readonly [number, string, string, string?])[]
   readonly removing: readonly number[]
 }
@@ -35,7 +35,7 @@ function toJson(membership: Membership): MembershipJson {
   }
 }
 
-/** A membership of another node and one of our own are read alike; one of our own cannot fail. */
+/** Another node's membership and one of our own are read the same way; reading one of our own cannot fail. */
 function fromJson(json: unknown): Membership {
   const { configs, nodes, removing }: Readonly<Partial<Record<keyof MembershipJson, unknown>>> = objectOf(json)
   const members = listOf(nodes, memberOf)
@@ -84,14 +84,14 @@ export function encodeMembership(membership: Membership): Uint8Array {
   return Buffer.from(JSON.stringify(toJson(membership)), 'utf8')
 }
 
-/** Throws `MembershipError` for what `encodeMembership` has not written. */
+/** Throws `MembershipError` for bytes that `encodeMembership` did not write. */
 export function decodeMembership(bytes: Buffer): Membership {
   const membership = fromJson(parsed(bytes))
   if (membership.configs.length === 0) throw new MembershipError('it has no voters')
   return membership
 }
 
-/** The JSON that `bytes` hold. Throws `MembershipError`. */
+/** The JSON in `bytes`. Throws `MembershipError`. */
 export function parsed(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'))
@@ -113,7 +113,7 @@ export function storedMembershipToJson(stored: StoredMembership): StoredMembersh
   }
 }
 
-/** Throws `MembershipError` for what `storedMembershipToJson` has not written. */
+/** Throws `MembershipError` for JSON that `storedMembershipToJson` did not write. */
 export function storedMembershipFromJson(json: unknown): StoredMembership {
   const { logId, membership }: Readonly<Partial<Record<keyof StoredMembershipJson, unknown>>> = objectOf(json)
   if (logId === null) return { logId, membership: fromJson(membership) }
@@ -123,7 +123,7 @@ export function storedMembershipFromJson(json: unknown): StoredMembership {
   return { logId: read, membership: fromJson(membership) }
 }
 
-/** The log id of these three numbers; null when they are none. */
+/** The log id of these three numbers; null when they do not form one. */
 export function logIdOf(high: unknown, owner: unknown, index: unknown): LogId | null {
   if (!isCount(high, limits.termMax) || !isCount(index, limits.logIndexMax) || !isCount(owner, NODE_ID_MAX)) return null
   return { leaderId: { term: term(high), nodeId: owner === 0 ? 0 : nodeId(owner) }, index: logIndex(index) }

@@ -5,7 +5,7 @@ import type { LogId, StoredMembership } from '../../raft/index.ts'
 import { NO_MEMBERSHIP } from '../../raft/index.ts'
 import { logIdOf, parsed, storedMembershipFromJson, storedMembershipToJson } from './membership-codec.ts'
 
-/** What the state knows of itself, written in the same batch as the rows it describes. */
+/** What the state records about itself, written in the same batch as the rows that it describes. */
 export interface StateMeta {
   readonly applied: LogId
   readonly membership: StoredMembership
@@ -15,7 +15,7 @@ export interface StateMeta {
 const FORMAT_VERSION = 1
 const HEADER_BYTES = 1 + 8 + 4 + 8 + 4
 
-/** The membership seldom changes: its bytes are made once for each. */
+/** The membership seldom changes, so the bytes of each one are made only once. */
 const membershipBytes = new WeakMap<StoredMembership, Buffer>()
 
 function bytesOfMembership(stored: StoredMembership): Buffer {
@@ -42,7 +42,7 @@ export function encodeStateMeta(meta: StateMeta): Uint8Array {
   return bytes
 }
 
-/** Null for bytes of another version or shape: the state cannot be used by this version. */
+/** Null for bytes of another version or shape: this version cannot use the state. */
 export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
   const bytes = Buffer.from(meta.buffer, meta.byteOffset, meta.byteLength)
   if (bytes.length < HEADER_BYTES || bytes[0] !== FORMAT_VERSION) return null
@@ -62,7 +62,7 @@ function membershipFrom(bytes: Buffer): StoredMembership {
   return storedMembershipFromJson(parsed(bytes))
 }
 
-/** What `view` says of itself; null for an empty store. A view whose word cannot be read is closed: nobody else would. */
+/** The meta of `view`; null for an empty store. When the meta cannot be read, the view is closed here: nobody else would close it. */
 export async function metaOf(view: StateView): Promise<StateMeta | null> {
   try {
     return view.meta === null ? null : decodeStateMeta(view.meta)

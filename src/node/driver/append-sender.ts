@@ -4,7 +4,7 @@ import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, V
 import { indexOf, logIndex } from '../../raft/index.ts'
 
 export interface AppendSenderOptions {
-  /** About how much goes into one frame. */
+  /** Roughly how many bytes go into one frame. */
   readonly frameBytesMax: number
 }
 
@@ -12,19 +12,19 @@ export interface AppendSenderDependencies {
   readonly transport: Transport
   readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
   readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
-  /** Whether this node still leads under `vote`: entries read under another vote may have been replaced meanwhile. */
+  /** Whether this node still leads under `vote`: entries that were read under another vote may have been replaced meanwhile. */
   readonly leadsUnder: (vote: Vote) => boolean
   readonly onFault: (error: Error) => void
 }
 
 /**
- * Turns what the core wants sent into messages. An append plan names entries; they are looked up here, from memory or, for a
- * follower that is behind, from disk. Plans with entries for one peer keep their order; an empty one (a heartbeat) never waits.
+ * Turns the messages that the core wants sent into frames. An append plan only names entries; they are looked up here, in memory or, for a
+ * follower that is behind, on disk. Plans with entries for one peer keep their order; an empty plan (a heartbeat) never waits.
  */
 export class AppendSender {
   private readonly options: AppendSenderOptions
   private readonly deps: AppendSenderDependencies
-  /** Peers for whom a disk read is on its way, and the plans that wait behind it. The core's window bounds their number. */
+  /** Peers for which a disk read is in progress, and the plans that wait for it. The core's window limits their number. */
   private readonly reading = new Map<NodeId, AppendPlan[]>()
 
   constructor(options: AppendSenderOptions, deps: AppendSenderDependencies) {
@@ -69,7 +69,7 @@ export class AppendSender {
         const first = logIndex(indexOf(prev) + 1)
         const batches = await this.deps.read(first, plan.last, this.options.frameBytesMax)
         const last = batches?.at(-1)
-        // Purged or replaced meanwhile: the core notices that nothing is acknowledged, and probes.
+        // Purged or replaced meanwhile. The core notices that nothing is acknowledged, and probes.
         if (batches === null || last === undefined || !this.deps.leadsUnder(plan.vote)) break
         this.deps.transport.send(request(plan, prev, batches))
         prev = { leaderId: last.leaderId, index: last.last }

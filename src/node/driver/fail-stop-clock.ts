@@ -1,6 +1,6 @@
 import type { Clock } from '../../ports/clock.ts'
 
-/** A clock of which a callback that throws is a fault of the node: behind a timer nobody else would hear of it. */
+/** A clock that reports a callback that throws as a fault of the node: nobody else would hear of an exception in a timer. */
 export class FailStopClock implements Clock {
   private readonly inner: Clock
   private readonly onFault: (error: unknown) => void

@@ -10,7 +10,7 @@ import { membershipsOf } from '../codec/entry.ts'
 export interface LogWriterDependencies {
   readonly log: LogStore
   readonly now: () => number
-  /** The cluster this node belongs to, as of now: stored with every vote. */
+  /** The cluster that this node belongs to at present: stored with every vote. */
   readonly clusterId: () => string | null
   /** Every write up to number `seq` is durable. */
   readonly onPersisted: (seq: number) => void
@@ -19,8 +19,8 @@ export interface LogWriterDependencies {
 }
 
 /**
- * The one ordered stream of writes (architecture: third idea). One write is in flight; what arrives meanwhile gathers and goes with the
- * next, in order. Messages that claim durability leave after the write they depend on.
+ * The one ordered stream of writes (raft.md 1). One write is in flight; what arrives meanwhile is gathered and goes with the next write, in
+ * order. Messages that claim durability leave after the write that they depend on.
  */
 export class LogWriter {
   private readonly deps: LogWriterDependencies
@@ -34,7 +34,7 @@ export class LogWriter {
   private hardStatesQueued = 0
   private hardStatesInFlight = 0
   private stopped = false
-  /** What the queue will make of the log's end: batches from `tailFrom` on, which the store does not know yet. */
+  /** How the queued writes will change the end of the log: batches from `tailFrom` on, which the store does not know yet. */
   private tail: LogBatch[] = []
   private tailFrom = Infinity
   private idle: (() => void)[] = []
@@ -43,7 +43,7 @@ export class LogWriter {
     this.deps = deps
   }
 
-  /** Adds the core's writes, of which the last has number `lastSeq`, and the messages that wait for them. */
+  /** Adds the core's writes, the last of which has number `lastSeq`, and the messages that wait for them. */
   enqueue(writes: readonly Write[], lastSeq: number, held: readonly HeldMessage[]): void {
     for (const write of writes) this.queue.push(this.translate(write))
     this.queuedSeq = lastSeq
@@ -51,20 +51,20 @@ export class LogWriter {
     if (writes.length > 0) this.writeQueued()
   }
 
-  /** Stores the cluster id (with `vote`) ahead of everything that is added later. */
+  /** Stores the cluster id (with `vote`) before everything that is added later. */
   enqueueHardState(write: LogWrite & { type: 'hard-state' }): void {
     this.queue.push(write)
     this.hardStatesQueued += 1
     this.writeQueued()
   }
 
-  /** Batches that hold `[first, last]`, from memory; null when they are not all there. */
+  /** The batches that hold `[first, last]`, from memory; null when some are not in memory. */
   readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
     if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
     return this.deps.log.readCached(first, this.lastInStore(last), bytesMax)
   }
 
-  /** The same, from the disk if need be. Null when `first` is purged or beyond the end. */
+  /** The same, from disk if need be. Null when `first` is purged or beyond the end. */
   async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
     if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
     return this.deps.log.read(first, this.lastInStore(last), bytesMax)
@@ -75,17 +75,17 @@ export class LogWriter {
     return this.queuedSeq
   }
 
-  /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
+  /** Whether everything up to write number `seq`, and the id of this node's cluster, is on disk. */
   isDurable(seq: number): boolean {
     return this.isHardStateDurable && this.durableSeq >= seq
   }
 
-  /** Whether the vote and the cluster that this node acts by are on disk. */
+  /** Whether the vote and the cluster id that this node acts under are on disk. */
   get isHardStateDurable(): boolean {
     return this.hardStatesQueued + this.hardStatesInFlight === 0
   }
 
-  /** Whether the write in flight takes longer than `graceMs` and what its bytes account for on a slow disk. */
+  /** Whether the write in flight takes longer than `graceMs` plus the time that its bytes account for on a slow disk. */
   isHanging(now: number, graceMs: number): boolean {
     return this.writing && now - this.writingSince > graceMs + this.writingBytes / limits.diskBytesPerMsMin
   }
@@ -173,7 +173,7 @@ export class LogWriter {
     this.durableSeq = seq
     this.hardStatesInFlight = 0
     this.writing = false
-    // The next write begins before the news of this one spreads: the disk is never idle while there is work.
+    // The next write begins before anybody is told of this one: the disk is never idle while there is work.
     this.writeQueued()
     const ready = this.held.filter(({ afterSeq }) => afterSeq <= seq)
     if (ready.length > 0) this.held = this.held.filter(({ afterSeq }) => afterSeq > seq)

@@ -22,7 +22,7 @@ import { AppendSender } from './append-sender.ts'
 
 export interface RaftDriverOptions {
   readonly frameBytesMax: number
-  /** A leader whose disk does not end a small write within this time makes room for another one; large writes get more. */
+  /** A leader whose disk does not finish a small write within this time steps down; large writes get more time. */
   readonly diskTimeoutMs: number
 }
 
@@ -32,21 +32,21 @@ export interface RaftDriverDependencies {
   readonly clock: Clock
   readonly transport: Transport
   readonly logger: Logger
-  /** This node belongs to a cluster now, and has told nobody yet. */
+  /** This node belongs to a cluster now, and has told no other node yet. */
   readonly onJoined: (from: NodeId | null) => void
   readonly onSnapshotPlan: (plan: SnapshotPlan) => void
   readonly onCommitted: (index: LogIndex) => void
   readonly onEvent: (event: RaftEvent) => void
   readonly onRead: (release: ReadRelease) => void
-  /** After every input: whatever can be seen of the core may have changed. */
+  /** Called after every input: anything that can be seen of the core may have changed. */
   readonly onChanged: () => void
   readonly onFault: (error: Error) => void
 }
 
 /**
- * The core joined to its disk, its clock and its wire. Everything that happens goes into the core as an input (`input`), and what
- * the core wants done comes out as effects, which are carried out at once, in the order the core states.
- * The core never waits: durability comes back as an input too.
+ * Connects the core with its disk, its clock and its network. Everything that happens goes into the core as an input (`input`). What the
+ * core wants done comes out as effects, which are carried out at once, in the order that the core states. The core never waits: news of
+ * durability is an input too.
  */
 export class RaftDriver {
   readonly raft: Raft
@@ -58,7 +58,7 @@ export class RaftDriver {
   private timerAt = Infinity
   private cancelTimer: (() => void) | null = null
   private carrying = false
-  /** An input has come whose effects are not taken yet. */
+  /** An input has arrived whose effects are not taken yet. */
   private isDue = false
   private stopped = false
 
@@ -85,7 +85,7 @@ export class RaftDriver {
     })
   }
 
-  /** The cluster this node belongs to; null for a pristine node. */
+  /** The id of the cluster that this node belongs to; null for a pristine node. */
   get clusterIdentity(): string | null {
     return this.clusterId
   }
@@ -101,8 +101,8 @@ export class RaftDriver {
   }
 
   /**
-   * Gives the core an input and carries out its effects. `adopting`: the cluster the input came from, if this node has none yet.
-   * An exception on the way means that this node must not go on: it is reported as a fault, and thrown for whoever waits for an outcome.
+   * Gives the core an input and carries out its effects. `adopting`: the cluster that the input came from, if this node has none yet. After
+   * an exception here this node must not go on: the exception is reported as a fault, and thrown to the caller that waits for an outcome.
    */
   input<T>(step: () => T, adopting: Adoption | null = null): T {
     try {
@@ -117,8 +117,8 @@ export class RaftDriver {
   }
 
   /**
-   * Joins a cluster: from now on this node refuses every other one. Stored ahead of anything of that cluster. `from`: the member that
-   * brought it; null when this node is the one that forms it.
+   * Joins a cluster: from now on this node refuses every other one. The cluster id is stored before anything of that cluster. `from`: the
+   * member that brought it; null when this node itself forms the cluster.
    */
   adoptCluster(clusterId: string, from: NodeId | null): void {
     if (this.clusterId !== null) return
@@ -128,12 +128,12 @@ export class RaftDriver {
     this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.vote, clusterId } })
   }
 
-  /** Batches of the log, durable or not, from memory; null when they are not all there. */
+  /** Batches of the log, durable or not, from memory; null when some are not in memory. */
   readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
     return this.writer.readCached(first, last, bytesMax)
   }
 
-  /** The same, from the disk if need be; null when they are gone. */
+  /** The same, from disk if need be; null when they are gone. */
   read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
     return this.writer.read(first, last, bytesMax)
   }
@@ -143,7 +143,7 @@ export class RaftDriver {
     return this.writer.lastWrite
   }
 
-  /** Whether everything up to write number `seq`, and the name of this node's cluster, is on disk. */
+  /** Whether everything up to write number `seq`, and the id of this node's cluster, is on disk. */
   isDurable(seq: number): boolean {
     return this.writer.isDurable(seq)
   }
@@ -156,8 +156,8 @@ export class RaftDriver {
   }
 
   /**
-   * Effects are carried out in the order of their inputs: those of an input from within (an entry that is applied at once) have a round of
-   * their own behind the one that is under way.
+   * Effects are carried out in the order of their inputs. An input from within (an entry that is applied at once) gets a round of its own,
+   * after the round in progress.
    */
   private carryOut(adopting: Adoption | null): void {
     this.isDue = true
@@ -175,14 +175,14 @@ export class RaftDriver {
 
   private carryOutRound(adopting: Adoption | null): void {
     const effects = this.raft.takeEffects()
-    // What this node stores first of a cluster binds it to that cluster.
+    // The first thing of a cluster that this node stores binds it to that cluster.
     if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
     this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
     for (const message of effects.sends) this.appendSender.send(message)
     for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
     for (const event of effects.events) this.deps.onEvent(event)
-    // The state must not reach its disk ahead of the vote and the cluster that it was made under: a restart would find them lost.
-    // The news of their write comes by here again.
+    // The state must not reach its disk before the vote and the cluster id that it was made under: a restart would find those missing. Once
+    // they are on disk, this method runs again.
     if (this.writer.isHardStateDurable) this.deps.onCommitted(effects.committed)
     for (const release of effects.reads) this.deps.onRead(release)
     this.deps.onChanged()
@@ -198,7 +198,7 @@ export class RaftDriver {
     this.cancelTimer = clock.after(Math.max(0, deadline - clock.now()), () => {
       this.timerAt = Infinity
       this.cancelTimer = null
-      // What has arrived before the timer is processed first: it may say that the leader is alive.
+      // Messages that have arrived before the timer are processed first: they may show that the leader is alive.
       clock.nextTurn(() => {
         if (!this.stopped) this.input(() => this.tick(clock.now()))
       })
@@ -206,8 +206,8 @@ export class RaftDriver {
   }
 
   private tick(now: number): void {
-    // Its followers may go on committing without this disk, while everything that it should write piles up. A disk that is merely
-    // slow loses nothing by that, but an election would stop everybody.
+    // The followers may go on committing without this disk, while everything that it should write piles up. A disk that is merely slow
+    // loses nothing by that, whereas an election would stop everybody.
     const isHanging = this.writer.isHanging(now, this.options.diskTimeoutMs)
     if (isHanging && this.raft.state === 'leader' && !this.isAlone())
       this.raft.stepDown(now, 'its disk does not answer')

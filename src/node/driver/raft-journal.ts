@@ -5,19 +5,19 @@ import type { Logger } from '../options.ts'
 const CAMPAIGNS_TOLD = 3
 const CAMPAIGNS_TOLD_EVERY = 100
 
-/** Writes down what happened in the core: for the log, for the metrics, and for whoever asks since when this node leads. */
+/** Records what happens in the core: for the log, for the metrics, and to tell since when this node has led. */
 export class RaftJournal {
   leaderChanges = 0
   elections = 0
-  /** Since a leader was known last. */
+  /** Campaigns since a leader was last known. */
   private campaigns = 0
-  /** When this node began to lead last; it has not heard from everybody until a little later. */
+  /** When this node last began to lead. It has not heard from all followers until a little later. */
   ledSince = -Infinity
   private readonly clock: Clock
   private readonly logger: Logger
   private readonly isMember: () => boolean
 
-  /** `isMember`: false when there is a membership, and this node is not in it. */
+  /** `isMember`: false when there is a membership and this node is not in it. */
   constructor(clock: Clock, logger: Logger, isMember: () => boolean) {
     this.clock = clock
     this.logger = logger
@@ -37,7 +37,7 @@ export class RaftJournal {
         return logger.info({ leader: event.leader, term: event.vote.leaderId.term }, 'leader changed')
       case 'state-changed':
         if (event.state === 'leader') this.ledSince = this.clock.now()
-        // To the core a node that votes nowhere is a learner, wherever it belongs.
+        // To the core, a node that votes nowhere is a learner, even if it is not a member.
         return logger.info(
           { state: this.isMember() ? event.state : 'removed', term: event.vote.leaderId.term },
           'state changed',
@@ -51,7 +51,7 @@ export class RaftJournal {
     }
   }
 
-  /** A node that cannot win tries again and again: after the first few only now and then is worth a line. */
+  /** A node that cannot win tries again and again: after the first few attempts, only one in many deserves a line. */
   private onCampaign(preVote: boolean, vote: Vote): void {
     if (!preVote) this.elections += 1
     this.campaigns += 1

@@ -1,14 +1,14 @@
 import type { RaftOptions } from '../../raft/index.ts'
 import type { NodeOptions } from '../options.ts'
 
-/** A lease ends this part of the election timeout early: clocks of two nodes may differ in speed by as much. */
+/** A lease ends early by this part of the election timeout: the clocks of two nodes may differ in speed by that much. */
 const LEASE_DRIFT = 0.1
 
 export function leaseDriftMs({ electionTimeoutMsMin }: NodeOptions): number {
   return Math.ceil(electionTimeoutMsMin * LEASE_DRIFT)
 }
 
-/** `life` names the process. */
+/** `life` identifies the process. */
 export function raftOptions(options: NodeOptions, life: number): RaftOptions {
   return {
     id: options.id,

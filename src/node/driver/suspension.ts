@@ -2,23 +2,26 @@ import type { Clock } from '../../ports/clock.ts'
 
 export interface SuspensionDependencies {
   readonly clock: Clock
-  /** Whatever rests on how long ago something was that lies before now is void. */
+  /** The machine may have been suspended: nothing may rely any more on how long ago something before this moment happened. */
   readonly onWoken: () => void
 }
 
 /**
- * Time that the monotonic clock does not count: it stands still while the machine is suspended, and the wall clock goes on.
+ * Measures time that the monotonic clock does not count: it stands still while the machine is suspended, but the wall clock goes on.
  *
- * A wall clock that is set looks the same, forward or back, and then costs a lease at worst. One that is set back by just as much as the
- * machine was suspended, before this node looks, hides the suspension: nothing else here can tell.
+ * Setting the wall clock, forward or back, looks the same as a suspension, and costs a lease at worst. A suspension stays hidden when the
+ * wall clock is set back by just as much, before this node looks: nothing else here can reveal it.
  */
 export class Suspension {
   private readonly partMsMax: number
   private readonly deps: SuspensionDependencies
-  /** By how much the wall clock was ahead of the monotonic one, at least, since the two parted last. */
+  /** By how much the wall clock was ahead of the monotonic clock, at least, since the two last moved apart. */
   private lead: number
 
-  /** `partMsMax`: clocks that part further were set, or the machine was suspended. Less is taken into account by `look`. */
+  /**
+   * `partMsMax`: when the clocks move further apart than this, the wall clock was set or the machine suspended. `look` returns lesser
+   * differences.
+   */
   constructor(options: { readonly partMsMax: number }, dependencies: SuspensionDependencies) {
     this.partMsMax = options.partMsMax
     this.deps = dependencies
@@ -26,15 +29,15 @@ export class Suspension {
   }
 
   /**
-   * How much longer ago than the monotonic clock says anything may have been that was not declared void. To be called often: what is
-   * compared has to lie close together.
+   * How much longer ago than the monotonic clock says any event may have been, unless it was declared void. To be called often: the clock
+   * readings that are compared must lie close together.
    */
   look(): number {
     const { clock, onWoken } = this.deps
     const before = clock.now()
     const wall = clock.wall()
     const after = clock.now()
-    // A process that is stopped between two of these has to err towards a larger difference.
+    // If the process is stopped between two of these readings, the error must be towards a larger difference.
     const uncounted = wall - before - this.lead
     const hasParted = Math.abs(uncounted) > this.partMsMax
     if (hasParted || wall - after < this.lead) this.lead = wall - after

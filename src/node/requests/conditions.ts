@@ -2,7 +2,7 @@ import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { RaftView } from '../../raft/index.ts'
 
-/** Whether what is waited for is true. Looks at the view rather than asking for one: it is called after every change, often. */
+/** Whether what a request waits for is true. Looks at the given view rather than asking for one: it is called often, after every change. */
 export type Condition = (view: RaftView) => boolean
 
 interface Waiting {
@@ -11,8 +11,8 @@ interface Waiting {
 }
 
 /**
- * Requests about the cluster that wait for something about the node to become true. Each is looked at after every change, so whoever
- * lets clients in asks first whether there is room (`isFull`), and all of them share one view of the core.
+ * Requests about the cluster that wait for something about the node to become true. Each is checked after every change, and all of them
+ * share one view of the core. So code that lets clients in first asks whether there is room (`isFull`).
  */
 export class Conditions {
   private readonly clock: Clock
@@ -54,7 +54,7 @@ export class Conditions {
     for (const waiting of this.waiting) if (waiting.holds(view)) waiting.settle(true)
   }
 
-  /** The node stops: nothing that is waited for comes any more. */
+  /** The node stops: nothing that is waited for will come any more. */
   giveUp(): void {
     this.closed = true
     for (const waiting of this.waiting) waiting.settle(false)

@@ -5,14 +5,14 @@ import type { LeaderId, NodeId, ProposeOutcome } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import { faultOfForwarded, originOf } from '../codec/entry.ts'
 
-/** All but `id` may be left out. */
+/** Everything but `id` may be left out. */
 export interface ForwardedOptions {
   readonly id: NodeId
-  /** Batches of one origin whose decision is remembered; for older ones only that there was one. */
+  /** For how many batches of one origin the decision is remembered; of older ones it is only known that they were decided. */
   readonly forwardedBatchesMax?: number
-  /** Origins whose decisions are remembered; of those that were used longer ago only how far their batches had come. */
+  /** For how many origins decisions are remembered; of those used longer ago only how far their batches had come. */
   readonly forwardedOriginsMax?: number
-  /** Origins of which anything is remembered under one ballot. */
+  /** The most origins of which anything is remembered under one ballot. */
   readonly forwardedOriginsInAllMax?: number
 }
 
@@ -26,10 +26,10 @@ export interface ForwardedDependencies {
 
 type Decision = 'accepted' | ForwardRefusal['reason']
 
-/** What became of the batches of one origin. */
+/** The decisions on the batches of one origin. */
 class Decisions {
   readonly byBatch = new Map<number, Decision>()
-  /** Batches up to this one that are not in `byBatch` are decided, and nobody knows how. */
+  /** Batches up to this one that are not in `byBatch` are decided, but it is not known how. */
   private floor: number
 
   constructor(floor: number) {
@@ -40,7 +40,7 @@ class Decisions {
     return batchId <= this.floor && !this.byBatch.has(batchId)
   }
 
-  /** Above every batch that was decided here. */
+  /** The last batch that may have been decided here; no later one was. */
   get end(): number {
     let end = this.floor
     for (const batchId of this.byBatch.keys()) if (batchId > end) end = batchId
@@ -59,11 +59,11 @@ const NONE_DECIDED = -1
 /**
  * Takes the commands that other nodes forward while this one leads.
  *
- * Guarantee: a batch is appended at most once, however often its frame arrives, and a refusal is final. A batch belongs to one
- * ballot, so decisions are remembered only for the latest ballot that this node led in its present life; for an earlier one of its
- * own it keeps silent, since it cannot know what it did with the batch. So it does for what it has forgotten under this ballot: of an
- * origin that was not used for long it still knows which batches it has decided. It never forgets an origin, which would then look like
- * one that begins: before that it makes room for another ballot.
+ * Guarantee: a batch is appended at most once, however often its frame arrives, and a refusal is final. A batch belongs to one ballot, so
+ * decisions are remembered only for the latest ballot that this node led under since its process started. About batches for an earlier
+ * ballot of its own it keeps silent, since it cannot know what it did with them. It also keeps silent about decisions under the present
+ * ballot that it has forgotten: of an origin that was not used for long, it still knows which batches it has decided. It never forgets an
+ * origin, because a forgotten one would look like a new one. Rather than forget one, it steps down to make room for another ballot.
  */
 export class Forwarded {
   private readonly id: NodeId
@@ -74,7 +74,7 @@ export class Forwarded {
   private ballot: LeaderId | null = null
   /** In the order of their last use. */
   private origins = new Map<string, Decisions>()
-  /** Of the other origins: the last batch that may have been decided. */
+  /** The other origins, each with its last batch that may have been decided. */
   private ends = new Map<string, number>()
 
   constructor(options: ForwardedOptions, deps: ForwardedDependencies) {
@@ -93,14 +93,14 @@ export class Forwarded {
     this.ends = new Map()
   }
 
-  /** Null unless the batch is one that no sound member forwards. */
+  /** Null, unless the batch is one that no sound member forwards. */
   onRequest(request: ForwardRequest): string | null {
     const { leaderId } = request.vote
     const fault = faultOfForwarded(request.body, request.count, request.from)
     if (fault !== null) return fault
     if (leaderId.nodeId !== this.id) this.refuse(request, 'not-leader')
     else if (this.ballot !== null && sameLeaderId(leaderId, this.ballot)) this.decide(request)
-    // Neither the ballot led last nor a later one: what became of the batch under it is not known any more.
+    // Otherwise the ballot is an earlier one: what became of the batch under it is no longer known.
     else if (this.ballot !== null && compareLeaderIds(leaderId, this.ballot) > 0) this.refuse(request, 'not-leader')
     return null
   }
@@ -124,7 +124,7 @@ export class Forwarded {
     return leading !== null && sameLeaderId(leading, vote.leaderId)
   }
 
-  /** Null when there is no room for an origin that is new. */
+  /** Null when the origin is new and there is no room for it. */
   private decisionsOf(origin: string): Decisions | null {
     const end = this.ends.get(origin)
     const known = this.origins.get(origin)
@@ -133,7 +133,7 @@ export class Forwarded {
     this.origins.delete(origin)
     this.ends.delete(origin)
     this.origins.set(origin, decisions)
-    // Of the origin that was used longest ago only the end is kept.
+    // Of the origin that was used longest ago, only the end is kept.
     const dropped = dropOldest(this.origins, this.originsMax)
     if (dropped !== null) this.ends.set(dropped[0], dropped[1].end)
     return decisions
@@ -143,7 +143,9 @@ export class Forwarded {
     return this.origins.size + this.ends.size >= this.originsInAllMax
   }
 
-  /** Under the next ballot nothing has to be remembered yet. Nothing of an origin that is new was appended, nor is it later. */
+  /**
+   * Under the next ballot nothing has to be remembered yet. The origin is new, so none of its batches was appended, nor will this one be.
+   */
   private makeRoom(request: ForwardRequest): void {
     if (this.isLeadingUnder(request)) this.deps.stepDown('too many processes have forwarded writes to it')
     this.refuse(request, 'not-leader')

@@ -7,44 +7,44 @@ interface Word {
 }
 
 /**
- * How old the state that this node has applied can be: what bounds the staleness of a local read.
+ * How old the state that this node has applied can be: this bounds the staleness of a local read.
  *
- * A word is as old as the moment of this node's own clock that the leader names in it, not as its arrival: it may have waited anywhere,
- * also in this node while it was stopped.
+ * A leader's word names a moment of this node's own clock, and is as old as that moment, not as its arrival: it may have waited anywhere,
+ * even in this node while it was stopped.
  */
 export class Freshness {
   private readonly life: number
   private known = -Infinity
-  /** Words that are not applied yet: the first, which will be applied first, and the last. */
+  /** Words whose entries are not applied yet: the one that will be applied first, and the latest one. */
   private first: Word | null = null
   private last: Word | null = null
-  /** What the leader said last was committed, and when that came. */
+  /** The commit index that the leader last reported, and when the report arrived. */
   private heard: { readonly committed: LogIndex; readonly at: number } | null = null
 
-  /** `life`: names this process in the moments of its clock. */
+  /** `life`: identifies this process in the moments of its clock. */
   constructor(options: { readonly life: number }) {
     this.life = options.life
   }
 
-  /** Everything that was acknowledged before this moment of the node's clock is applied; null before the first such word. */
+  /** Every write that was acknowledged before this moment of the node's clock is applied; null when no moment is known yet. */
   get freshAt(): number | null {
     return this.known === -Infinity ? null : this.known
   }
 
-  /** Whether a leader, heard at `since` or later, has committed more than the log up to `last`. */
+  /** Whether a leader that was heard at `since` or later has committed entries beyond `last`. */
   isBehind(last: LogIndex, since: number): boolean {
     const { heard } = this
     return heard !== null && heard.committed > last && heard.at >= since
   }
 
-  /** A leader's message came `at` this time. */
+  /** A leader's message arrived when the node's clock showed `at`. */
   onLeaderHeard(
     { committed, freshAt }: Pick<AppendRequest, 'committed' | 'freshAt'>,
     at: number,
     applied: LogIndex,
   ): void {
     this.heard = { committed, at }
-    // A moment that an earlier process of this node has named lies nowhere on the clock of this one.
+    // A moment named by an earlier process of this node means nothing on the clock of this process.
     if (freshAt?.life !== this.life || freshAt.at <= this.known) return
     const word = { committed, freshAt: freshAt.at }
     if (this.first === null) this.first = word

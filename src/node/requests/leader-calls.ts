@@ -20,23 +20,23 @@ export interface LeaderCallsDependencies {
   readonly random: Random
   readonly leader: () => LeaderHint
   readonly send: (message: ControlRequest | ControlResponse) => void
-  /** A request failed in a way that nobody expected: this node must not go on. */
+  /** A request failed in an unexpected way: this node must not go on. */
   readonly onFault: (error: Error) => void
 }
 
-/** Does one kind of request on the leader. `timeoutMs` is what is left of the request's time. */
+/** Carries out one kind of request on the leader. `timeoutMs` is the time that the request has left. */
 type Handler<Body, Answer> = (body: Body, timeoutMs: number) => Promise<Answer>
 
 interface Call {
   readonly requestId: number
   readonly name: string
   readonly body: unknown
-  /** Whether doing it twice is as good as doing it once. */
+  /** Whether carrying it out twice has the same effect as carrying it out once. */
   readonly repeatable: boolean
   readonly deadline: number
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: RequestError) => void
-  /** The node that was asked and has not answered; null while there is nobody to ask. */
+  /** The node that was asked and has not answered; null while there is no node to ask. */
   asked: NodeId | null
 }
 
@@ -47,7 +47,7 @@ interface Answer {
 
 const RETRIED = new Set(['no-leader', 'transferring'])
 
-/** Carries rare requests (memberships, transfers) to the leader, wherever they were received, and the answers back. */
+/** Carries rare requests (memberships, transfers) to the leader, from whichever node received them, and carries the answers back. */
 export class LeaderCalls {
   private readonly options: LeaderCallsOptions
   private readonly deps: LeaderCallsDependencies
@@ -77,7 +77,7 @@ export class LeaderCalls {
   }
 
   /**
-   * Has `request` carried out by the leader. `repeatable`: doing it twice is as good as doing it once. Rejects with the leader's
+   * Has `request` carried out by the leader. `repeatable`: carrying it out twice has the same effect as once. Rejects with the leader's
    * `RequestError`, or with `no-leader` or `outcome-unknown`.
    */
   async call<Body, Answer>(
@@ -107,7 +107,7 @@ export class LeaderCalls {
     })
   }
 
-  /** Null unless it is no message that a sound member sends. */
+  /** Null, unless no sound member sends such a message. */
   onMessage(message: ControlRequest | ControlResponse): string | null {
     const body = parsed(message.body)
     if (body === null) return 'a body that is no JSON object'
@@ -136,7 +136,7 @@ export class LeaderCalls {
     }
   }
 
-  /** The connection to the leader was broken: what was asked, or its answer, may be lost. */
+  /** The connection to the leader was broken: requests or answers may have been lost. */
   onReconnected(leader: NodeId): void {
     for (const call of this.calls.values()) {
       if (call.asked !== leader || !call.repeatable) continue
@@ -174,7 +174,7 @@ export class LeaderCalls {
     })
   }
 
-  /** The leader that was asked leads no more, or may not have heard: it may have done it. */
+  /** The leader that was asked no longer leads, or may not have received the request: it may or may not have carried it out. */
   private abandon(call: Call): void {
     if (call.asked === this.options.id) return
     const leader = this.deps.leader()
@@ -198,7 +198,7 @@ export class LeaderCalls {
     } catch (error) {
       if (error instanceof RequestError)
         return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
-      // The caller is told first: a node that has stopped sends nothing.
+      // The caller is answered first: a node that has stopped sends nothing.
       this.deps.clock.nextTurn(() => this.deps.onFault(toError(error)))
       return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
     } finally {
@@ -228,7 +228,7 @@ export class LeaderCalls {
     answer()
   }
 
-  /** Whether anything still waits. */
+  /** Returns whether any call still waits. */
   private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const call of this.calls.values()) {

@@ -17,7 +17,7 @@ import {
 import { limits } from '../../limits.ts'
 import { NODE_ID_MAX } from '../codec/membership-codec.ts'
 
-/** A kind of request that the leader carries out for any node. What comes over the wire is read before anybody works with it. */
+/** A kind of request that the leader carries out for any node. What arrives over the wire is validated before it is used. */
 export interface LeaderRequest<Body, Answer> {
   readonly name: string
   readonly body: JsonReader<Body>
@@ -29,7 +29,7 @@ export interface LearnerRequest {
   readonly wait: boolean
 }
 
-/** A node that wishes to join. */
+/** A node that wants to join. */
 export interface JoinRequest {
   readonly raft: string
 }
@@ -100,15 +100,15 @@ const learnerStatus: JsonReader<LearnerStatus> = jsonObject({
 })
 const transferAnswer: JsonReader<TransferAnswer> = jsonObject({ leader: id })
 
-/** All requests that travel to the leader, under the names that they have on the wire. */
+/** All requests that are carried to the leader, under their names on the wire. */
 export const leaderRequests = {
   changeVoters: { name: 'change-voters', body: voterChange, answer: membershipAnswer },
   addLearner: { name: 'add-learner', body: learnerRequest, answer: learnerAnswer },
   removeLearner: { name: 'remove-learner', body: id, answer: membershipAnswer },
   setAddresses: { name: 'set-addresses', body: addressChange, answer: membershipAnswer },
   learners: { name: 'learners', body: jsonNull, answer: jsonList(learnerStatus, limits.membersReadMax) },
-  /** The node that shall lead; null: whichever is most up to date. */
+  /** The node that should lead; null: the one that is most up to date. */
   transfer: { name: 'transfer', body: jsonNullable(id), answer: transferAnswer },
-  /** Tells the leader where a node is that wishes to join. */
+  /** Tells the leader the address of a node that wants to join. */
   join: { name: 'join', body: joinRequest, answer: jsonNull },
 } as const satisfies Readonly<Record<string, LeaderRequest<unknown, unknown>>>

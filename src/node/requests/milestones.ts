@@ -16,8 +16,8 @@ interface Waiting {
 const SWEEP_MS = 50
 
 /**
- * Requests that wait until a number that only grows (a revision, the index of the last applied entry) has reached a value.
- * A step of the number costs what it releases, however many wait for more.
+ * Requests that wait until a number that only grows (a revision, the index of the last applied entry) has reached a value. When the number
+ * grows, the cost depends on how many requests that releases, not on how many still wait.
  */
 export class Milestones {
   private readonly clock: Clock
@@ -35,14 +35,14 @@ export class Milestones {
     this.sweep = new Sweep(clock, SWEEP_MS, () => this.sweepOnce())
   }
 
-  /** How many wait. */
+  /** How many requests wait. */
   get size(): number {
     return this.waiting.size
   }
 
   /**
-   * Resolves with true once the number is `value` or more, with false when `timeoutMs` have passed or the caller is gone.
-   * Rejects with `RequestError`: `overloaded` when too many wait, and what `close` was given.
+   * Resolves with true once the number is `value` or more, with false when `timeoutMs` have passed or the caller is gone. Rejects with
+   * `RequestError`: `overloaded` when too many requests wait, or the error that `close` was given.
    */
   reach(value: number, timeoutMs: number, caller: Caller | null): Promise<boolean> {
     if (this.current() >= value) return Promise.resolve(true)
@@ -67,7 +67,7 @@ export class Milestones {
     }
   }
 
-  /** Answers everybody who waits, and everybody who would have to from now on, with `error`. */
+  /** Answers all waiting requests with `error`, and from now on every request that would have to wait. */
   close(error: RequestError): void {
     this.closed = error
     this.sweep.stop()
@@ -80,7 +80,7 @@ export class Milestones {
     return gone
   }
 
-  /** Whether anything still waits. */
+  /** Returns whether any request still waits. */
   private sweepOnce(): boolean {
     const now = this.clock.now()
     const over = this.takeOut(({ deadline, caller }) => deadline > now && caller?.isGone !== true)

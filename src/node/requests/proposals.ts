@@ -17,11 +17,11 @@ export interface ProposalsOptions {
   readonly batchBytesMax: number
   readonly pendingMax: number
   readonly pendingBytesMax: number
-  /** How long to wait for an answer to a forwarded batch before it is sent again under the same number. */
+  /** How long to wait for an answer to a forwarded batch before sending it again under the same number. */
   readonly resendMs: number
 }
 
-/** Who leads, as far as this node knows. `self`: this node does. */
+/** The leader, as far as this node knows. `self`: this node leads. */
 export type LeaderHint =
   | { readonly kind: 'self'; readonly leaderId: LeaderId }
   | { readonly kind: 'other'; readonly leader: NodeId; readonly vote: Vote }
@@ -42,7 +42,7 @@ interface Pending {
   readonly caller: Caller | null
   readonly resolve: (result: CommandResult) => void
   readonly reject: (error: RequestError) => void
-  /** The batch it travels in; null while it waits for a leader, or when it is known that its last batch is lost. */
+  /** The batch that the command travels in; null while it waits for a leader, or when its last batch is known to be lost. */
   batch: Batch | null
 }
 
@@ -50,9 +50,9 @@ interface Pending {
 interface Batch {
   readonly batchId: number
   readonly leaderId: LeaderId
-  /** Null when this node led itself: then nothing travels and nothing has to be sent again. */
+  /** Null when this node itself led: then nothing is forwarded, and nothing has to be sent again. */
   readonly request: ForwardRequest | null
-  /** Those without an answer. */
+  /** The commands without an answer. */
   readonly open: Set<Pending>
   sentAt: number
 }
@@ -62,10 +62,10 @@ const SWEEP_MS = 50
 /**
  * The writes that this node has taken and not answered yet.
  *
- * Each command carries this process's origin and a number into the log. It is answered when this node applies its entry, whoever
- * proposed it. A command proposed under ballot V was appended by V's owner or not at all, so once an entry of a later ballot is
- * applied and the command was not seen before it, the command is lost for good: it is proposed again, and cannot take effect twice.
- * Until then nobody knows, and a deadline that passes is answered with `outcome-unknown`.
+ * Each command carries this process's origin and a number into the log. It is answered when this node applies its entry, whichever node
+ * proposed it. A command proposed under ballot V was appended by V's owner or not at all. So if an entry of a later ballot is applied and
+ * the command was not seen before it, the command is lost for good: it is proposed again, and cannot take effect twice. Until then its
+ * outcome is unknown, and a deadline that passes is answered with `outcome-unknown`.
  */
 export class Proposals {
   readonly origin: Origin
@@ -73,10 +73,10 @@ export class Proposals {
   private readonly deps: ProposalsDependencies
   private readonly pending = new Map<number, Pending>()
   private readonly batches = new Map<number, Batch>()
-  /** Commands that no leader has taken: those whose last batch is lost come before those that were never in one. */
+  /** Commands that no leader has taken. Those whose last batch is lost come before those that were never in a batch. */
   private readonly lost = new Set<Pending>()
   private readonly fresh = new Set<Pending>()
-  /** Of the commands without an answer, and of the forwarded batches that may have to be sent again. */
+  /** Bytes of the commands without an answer, and of the forwarded batches that may have to be sent again. */
   private bytes = 0
   private numbers = 0
   private batchIds: number
@@ -90,7 +90,8 @@ export class Proposals {
   constructor(options: ProposalsOptions, deps: ProposalsDependencies) {
     this.options = options
     this.deps = deps
-    // A late refusal of a batch of an earlier life must not be taken for one of this: what it names would be proposed twice.
+    // A late refusal of a batch of an earlier process must not be taken for one of this process: the batch it names would be proposed
+    // twice.
     this.batchIds = firstNumber(deps.random)
     this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
     this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
@@ -109,7 +110,7 @@ export class Proposals {
     return this.lost.size > 0 || this.fresh.size > 0
   }
 
-  /** Takes a command. Rejects with `RequestError`: see the class comment for which failures are definite. */
+  /** Takes a command. Rejects with `RequestError`; the class comment tells which failures are definite. */
   submit(command: Uint8Array, timeoutMs: number, caller: Caller | null = null): Promise<CommandResult> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.pending.size >= this.options.pendingMax || this.bytes + command.length > this.options.pendingBytesMax) {
@@ -135,7 +136,7 @@ export class Proposals {
     pending.resolve(result)
   }
 
-  /** An entry written under `leaderId` is applied: what was proposed under an earlier ballot and not seen is lost. */
+  /** An entry written under `leaderId` is applied: commands that were proposed under an earlier ballot and not seen are lost. */
   onApplied(leaderId: LeaderId): void {
     if (this.appliedLeaderId !== null && compareLeaderIds(leaderId, this.appliedLeaderId) <= 0) return
     this.appliedLeaderId = leaderId
@@ -144,7 +145,7 @@ export class Proposals {
     }
   }
 
-  /** The state was replaced by a snapshot: what was on its way under its ballot or an earlier one may be part of it, or not. */
+  /** A snapshot replaced the state: commands in flight under its ballot or an earlier one may or may not be part of it. */
   onSnapshot(leaderId: LeaderId): void {
     this.appliedLeaderId = leaderId
     for (const batch of this.batches.values()) {
@@ -160,23 +161,23 @@ export class Proposals {
     for (const pending of batch.open) this.fail(pending, overloaded())
   }
 
-  /** The leader changed, or a connection came back: what waits may move now. */
+  /** The leader changed, or a connection came back: waiting commands may be able to move now. */
   onLeader(): void {
     for (const batch of this.batches.values()) this.resend(batch)
     if (this.isAnyWaiting) this.flushSoon()
   }
 
-  /** Answers everything that is still open, and every later submission, with `error` (or `outcome-unknown` where a leader may have it). */
+  /** Answers every open command, and every later one, with `error` (or with `outcome-unknown` where a leader may have the command). */
   close(error: RequestError): void {
     this.closed = error
     this.sweep.stop()
     this.abandon(error)
   }
 
-  /** The same for what is open now. */
+  /** Does the same for the commands that are open now. */
   abandon(error: RequestError): void {
     for (const pending of this.pending.values()) {
-      // What neither waits nor is in a batch is in the hands of the core just now.
+      // A command that neither waits nor is in a batch is being handled by the core at this moment.
       const isWaiting = this.fresh.has(pending) || this.lost.has(pending)
       this.fail(pending, isWaiting ? error : outcomeUnknown())
     }
@@ -204,7 +205,7 @@ export class Proposals {
     }
   }
 
-  /** The next commands that wait, within the limits of a batch; at least one. */
+  /** The next waiting commands, within the limits of a batch; at least one. */
   private takeBatch(): Pending[] {
     const members: Pending[] = []
     let bytes = 0
@@ -260,7 +261,7 @@ export class Proposals {
   }
 
   private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
-    // A core that is alone may have answered within the call.
+    // A core that is alone may have answered during the call.
     const open = new Set(members.filter((pending) => this.pending.has(pending.number)))
     if (open.size === 0) return
     const batch: Batch = { batchId, leaderId, request, open, sentAt: this.deps.clock.now() }
@@ -269,7 +270,7 @@ export class Proposals {
     this.bytes += bytesKeptFor(batch)
   }
 
-  /** Sends a forwarded batch again, under its number: the leader it was meant for takes it once (raft.md 6). */
+  /** Sends a forwarded batch again, under its number: the leader that it was meant for takes it only once (raft.md 6). */
   private resend(batch: Batch): void {
     const { request } = batch
     if (request === null) return
@@ -298,7 +299,7 @@ export class Proposals {
     return this.batchIds++
   }
 
-  /** Lets go of a command and its bytes, wherever it waits. */
+  /** Lets go of a command and its bytes, wherever it is. */
   private settled(pending: Pending): void {
     this.pending.delete(pending.number)
     this.bytes -= pending.command.length
@@ -317,7 +318,7 @@ export class Proposals {
     pending.reject(error)
   }
 
-  /** Whether anything still waits. */
+  /** Returns whether any command still waits. */
   private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const pending of this.pending.values()) {
@@ -334,7 +335,7 @@ export class Proposals {
   }
 }
 
-/** A forwarded batch is kept as it was sent, whoever of it has an answer by now: it has to arrive as a whole. */
+/** A forwarded batch is kept as it was sent, even if some of its commands are answered by now: it has to arrive as a whole. */
 function bytesKeptFor({ request }: Batch): number {
   return request === null ? 0 : request.body.length
 }

@@ -12,7 +12,7 @@ import { Sweep } from './sweep.ts'
 
 export interface ReadsOptions {
   readonly id: NodeId
-  /** How long to wait for the leader's answer before it is asked again, under a new number. */
+  /** How long to wait for the leader's answer before asking again, under a new number. */
   readonly retryMs: number
 }
 
@@ -21,7 +21,7 @@ export interface ReadsDependencies {
   readonly random: Random
   readonly room: WaitingRoom
   readonly leader: () => LeaderHint
-  /** Asks the core of this node, which leads; released through `onRelease`. */
+  /** Asks the core of this node, which leads; the answer comes through `onRelease`. */
   readonly read: (readId: number) => ReadOutcome
   readonly send: (message: ReadIndexRequest | ReadIndexResponse) => void
   readonly applied: () => LogIndex
@@ -39,13 +39,13 @@ interface Round {
   readonly readId: number
   readonly members: Waiting[]
   readonly askedAt: number
-  /** Whose word counts. */
+  /** The node whose answer counts. */
   readonly asked: NodeId
-  /** Set once the leader has answered: safe when this is applied. */
+  /** Set once the leader has answered: the reads are safe when this index is applied. */
   index: LogIndex | null
 }
 
-/** A question of another node that the core of this one is working on. */
+/** A question from another node that this node's core is working on. */
 interface Remote {
   readonly node: NodeId
   readonly readId: number
@@ -55,16 +55,16 @@ const SWEEP_MS = 20
 const REMOTE_MAX = 65_536
 
 /**
- * Linearizable reads (thesis 6.4): a read waits until a leader has confirmed, after the read arrived, that it still led, and until
- * this node has applied everything the leader had committed then. Reads of one turn of the event loop share a round.
- * A number is never used twice, so a late answer cannot release a later read.
+ * Linearizable reads (thesis 6.4). A read waits until a leader has confirmed, after the read arrived, that it still led, and until this
+ * node has applied everything that the leader had committed then. Reads of one turn of the event loop share a round. A number is never used
+ * twice, so a late answer cannot release a later read.
  */
 export class Reads {
   private readonly options: ReadsOptions
   private readonly deps: ReadsDependencies
   private waiting: Waiting[] = []
   private readonly rounds = new Map<number, Round>()
-  /** Answered rounds, waiting for their index to be applied. */
+  /** Answered rounds that wait for their index to be applied. */
   private ready: Round[] = []
   private readonly remotes = new Map<number, Remote>()
   private readIds: number
@@ -76,12 +76,12 @@ export class Reads {
   constructor(options: ReadsOptions, deps: ReadsDependencies) {
     this.options = options
     this.deps = deps
-    // A late answer to an earlier life of this process must not release a read of this one.
+    // A late answer to an earlier process of this node must not release a read of this one.
     this.readIds = firstNumber(deps.random)
     this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
   }
 
-  /** Resolves when a read of local state is linearizable. Rejects with `RequestError`: `no-leader`, `read-timeout`, `overloaded`. */
+  /** Resolves when a read of the local state is linearizable. Rejects with `RequestError`: `no-leader`, `read-timeout`, `overloaded`. */
   barrier(timeoutMs: number, caller: Caller | null = null): Promise<void> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.deps.room.isFull) {
@@ -96,7 +96,7 @@ export class Reads {
     })
   }
 
-  /** Another node asks for a read index; this one leads, or says that it does not. */
+  /** Another node asks for a read index. This node leads, or answers that it does not. */
   onRequest(request: ReadIndexRequest): void {
     const readId = this.readIds++
     const outcome =
@@ -124,7 +124,7 @@ export class Reads {
     else this.again(round)
   }
 
-  /** The leader changed: questions to the old one may never be answered. */
+  /** The leader changed: questions to the old leader may never be answered. */
   onLeader(): void {
     for (const round of this.rounds.values()) this.again(round)
     this.flushSoon()
@@ -146,7 +146,7 @@ export class Reads {
     this.abandon(error)
   }
 
-  /** Answers every read that waits with `error`. */
+  /** Answers every waiting read with `error`. */
   abandon(error: RequestError): void {
     for (const waiting of this.all()) waiting.reject(error)
     this.waiting = []
@@ -198,7 +198,7 @@ export class Reads {
     const askedAt = this.deps.clock.now()
     const round: Round = { readId: this.readIds++, members: this.waiting, askedAt, asked, index: null }
     this.waiting = []
-    // The round stands before the core sees it: a single voter releases it within the call.
+    // The round is recorded before the core sees it: a single voter releases it during the call.
     this.rounds.set(round.readId, round)
     if (leader.kind === 'self') {
       if (this.deps.read(round.readId).kind !== 'pending') this.again(round)
@@ -224,13 +224,13 @@ export class Reads {
     this.deps.room.leave(count)
   }
 
-  /** Puts a round's reads back in line; the sweep or the next leader takes them up. */
+  /** Puts a round's reads back in the queue; the sweep or the next leader takes them up. */
   private again(round: Round): void {
     this.rounds.delete(round.readId)
     this.waiting = [...round.members, ...this.waiting]
   }
 
-  /** Whether anything still waits. */
+  /** Returns whether any read still waits. */
   private sweepOnce(): boolean {
     const now = this.deps.clock.now()
     for (const round of this.rounds.values()) {

@@ -19,13 +19,14 @@ export interface RemovalDependencies {
 }
 
 /**
- * Whether this node was removed, as far as its own log tells, and what it owes to those who asked it before: it learns of nothing that is
- * committed after its removal, so they get their answers once it has applied everything it knows, and do not wait for their deadlines.
+ * Whether this node was removed, as far as its own log shows, and how it answers the requests that it took before. It learns of nothing
+ * that is committed after its removal. So these requests are answered once it has applied everything that it knows, and do not wait for
+ * their deadlines.
  */
 export class Removal {
   private readonly options: RemovalOptions
   private readonly deps: RemovalDependencies
-  /** False while the node is known to be a member: then nothing has to be looked at for every entry. */
+  /** False while the node is known to be a member: then nothing has to be checked for every entry. */
   private mayBeOutside = true
 
   constructor(options: RemovalOptions, deps: RemovalDependencies) {
@@ -33,18 +34,21 @@ export class Removal {
     this.deps = deps
   }
 
-  /** Who is still sent entries that others have committed reads an old membership: it joins, or comes back, further on in the log. */
+  /**
+   * A node that is still being sent entries that others have committed is reading an old membership: it may be a member further on in the
+   * log.
+   */
   get isRemoved(): boolean {
     return this.isOutside() && !this.isBehind
   }
 
-  /** Entries that others have committed are on their way to this node. */
+  /** Whether entries that others have committed are still to come to this node. */
   get isBehind(): boolean {
     const { raft, freshness, clock } = this.deps
     return freshness.isBehind(indexOf(raft.view().last), clock.now() - this.options.electionTimeoutMsMax)
   }
 
-  /** The membership or this node's part in it changed. */
+  /** The membership, or this node's part in it, has changed. */
   onChanged(): void {
     this.mayBeOutside = this.isOutside()
     if (this.mayBeOutside) this.settle()
@@ -65,7 +69,7 @@ export class Removal {
   private isOutside(): boolean {
     const { effective, committedMembership, state } = this.deps.raft.view()
     const { configs, nodes } = effective.membership
-    // A change that is not committed may still be undone. A leader that removes itself leads until it has handed over.
+    // An uncommitted change may still be undone. A leader that removes itself leads until it has handed over.
     const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
     return configs.length > 0 && isCommitted && !nodes.has(this.options.id) && state !== 'leader'
   }

@@ -1,8 +1,7 @@
 import type { Clock } from '../../ports/clock.ts'
 
 /**
- * Looks at everything that waits, again and again as long as something does: a timer for each request would cost more than most
- * requests take.
+ * Checks everything that waits, repeatedly for as long as something waits: a timer for each request would cost more than most requests do.
  */
 export class Sweep {
   private readonly clock: Clock
@@ -10,14 +9,14 @@ export class Sweep {
   private readonly look: () => boolean
   private cancel: (() => void) | null = null
 
-  /** `look` answers whether anything still waits. */
+  /** `look` returns whether anything still waits. */
   constructor(clock: Clock, everyMs: number, look: () => boolean) {
     this.clock = clock
     this.everyMs = everyMs
     this.look = look
   }
 
-  /** Something began to wait. */
+  /** To be called when something begins to wait. */
   begin(): void {
     if (this.cancel !== null) return
     this.cancel = this.clock.after(this.everyMs, () => {

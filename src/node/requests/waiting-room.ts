@@ -1,4 +1,4 @@
-/** How many reads wait on this node, for whatever: one bound for all of them, since each costs memory while it waits. */
+/** How many reads wait on this node, for whatever reason. One limit holds for all of them, since each costs memory while it waits. */
 export class WaitingRoom {
   private readonly max: number
   private inside = 0

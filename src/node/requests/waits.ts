@@ -5,12 +5,12 @@ import type { LogIndex } from '../../raft/index.ts'
 import { Milestones } from './milestones.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
-/** Reads that wait until the state of this node has come further; those that wait for the leader share their room. */
+/** Reads that wait until the state of this node has advanced. They share their room with reads that wait for the leader. */
 export class Waits {
   readonly room = new WaitingRoom(limits.pendingReadsMax)
-  /** Until the store has reached a revision. */
+  /** Reads that wait until the store has reached a revision. */
   readonly revisions: Milestones
-  /** Until an entry is applied. */
+  /** Reads that wait until an entry is applied. */
   readonly applications: Milestones
 
   constructor(clock: Clock, state: { readonly revision: () => number; readonly applied: () => LogIndex }) {
@@ -23,7 +23,7 @@ export class Waits {
     this.applications.onGrown()
   }
 
-  /** Answers them with `error`, and all that would have to wait from now on. */
+  /** Answers all waiting reads with `error`, and from now on every read that would have to wait. */
   close(error: RequestError): void {
     this.revisions.close(error)
     this.applications.close(error)

@@ -33,18 +33,18 @@ export interface ClusterDependencies {
   readonly state: StateStore
   readonly clock: Clock
   readonly chunkBytes: number
-  /** How long a new leader may not have heard from its followers yet. */
+  /** How long after its election a leader may still be waiting to hear from its followers. */
   readonly settlingMs: number
   readonly checkInitialized: () => void
 }
 
 const LISTEN_MS = 10
 
-/** The cluster's administration, on any node: what needs the leader is carried there. */
+/** The cluster's administration, on any node: requests for the leader are carried to it. */
 export class Cluster implements ClusterControl {
-  /** The node that answers. */
+  /** The id of the node that answers. */
   readonly id: number
-  /** The same as a member: with the addresses that it tells others. */
+  /** The same node as a member, with the addresses that it tells others. */
   readonly self: MemberSpec
   private readonly deps: ClusterDependencies
 
@@ -120,7 +120,7 @@ export class Cluster implements ClusterControl {
       // A named target may be asked for again: the node that leads by then is the target, or passes leadership on to it.
       return await this.call(leaderRequests.transfer, to, timeoutMs, to !== null)
     } catch (error) {
-      // The leader was asked, and stopped leading before it answered: whoever leads next is the answer.
+      // The leader was asked, and stopped leading before it answered: the next leader, whichever it is, is the answer.
       if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
       await replica.conditions.until((view) => view.leader !== null, deadline - clock.now())
       const { leader } = replica.raft.view()
@@ -137,7 +137,7 @@ export class Cluster implements ClusterControl {
       throw new RequestError('no-transfer-target', `this node cannot campaign: ${outcome.reason}`)
   }
 
-  /** The state as of everything applied here, as a stream; see state-stream for its format. */
+  /** The state with everything applied here, as a stream; see state-stream.ts for its format. */
   async snapshot(timeoutMs: number): Promise<SnapshotStream> {
     this.deps.checkInitialized()
     const { replica, state, chunkBytes } = this.deps
@@ -161,7 +161,7 @@ export class Cluster implements ClusterControl {
     return { logId, chunks: chunks() }
   }
 
-  /** Frees what the state of this node covers, and nothing on other nodes. */
+  /** Frees what the durable state of this node covers, and nothing on other nodes. */
   async purge(): Promise<PurgeAnswer> {
     this.deps.checkInitialized()
     const { replica, clock } = this.deps
@@ -222,7 +222,7 @@ export class Cluster implements ClusterControl {
     return { leader }
   }
 
-  /** A leader that has just begun waits until its followers had time to answer before it calls one of them dead. */
+  /** A leader that has only just begun to lead waits until its followers have had time to answer before it takes one of them for dead. */
   private async startTransfer(target: NodeId | null): Promise<TransferOutcome> {
     const { replica, clock, settlingMs } = this.deps
     for (;;) {

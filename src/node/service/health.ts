@@ -21,7 +21,7 @@ export interface HealthDependencies {
 
 const READY_TIMEOUT_MS = 1_000
 
-/** Whether this node is fit, and its numbers. */
+/** Whether this node is fit, and its metrics. */
 export class Health implements NodeHealth {
   readonly logSyncSeconds = new Histogram(STORAGE_SECONDS)
   private readonly deps: HealthDependencies
@@ -30,7 +30,7 @@ export class Health implements NodeHealth {
     this.deps = deps
   }
 
-  /** To be told of every sync of the log. */
+  /** To be called with the duration of every sync of the log. */
   onSync(durationMs: number): void {
     this.logSyncSeconds.record(durationMs / 1000)
   }

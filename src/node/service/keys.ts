@@ -32,7 +32,7 @@ export interface KeysDependencies {
   readonly state: StateStore
   readonly clock: Clock
   readonly fetcher: RowFetcher
-  /** Throws when this node cannot serve data at all: pristine, removed, shutting down. */
+  /** Throws when this node cannot serve data at all: it is pristine, removed or shutting down. */
   readonly checkServing: () => void
   readonly id: number
 }
@@ -54,7 +54,7 @@ export class Keys implements KeyValueAccess {
     const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.context('linearizable')
-    // An answer that names a revision reflects that one; others may have been applied since.
+    // An answer that names a revision reflects that revision; later ones may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
   }
 
@@ -62,7 +62,8 @@ export class Keys implements KeyValueAccess {
     const consistency = await this.reach(options)
     const row = recordRow(key)
     for (;;) {
-      // Before the row is looked up: what is known now is of this revision, and what the store gives is too if it did not change meanwhile.
+      // Taken before the row is looked up: what is known now belongs to this revision, and so does what the store returns if the row has
+      // not changed meanwhile.
       const context = this.context(consistency)
       const known = this.deps.replica.rows.peek(row)
       const { bytes, changed } =
@@ -90,7 +91,7 @@ export class Keys implements KeyValueAccess {
     }
   }
 
-  /** Waits until local state may be read as asked. Returns the consistency that is really given. */
+  /** Waits until the local state may be read as asked. Returns the consistency that is really given. */
   private async reach(options: ReadOptions): Promise<Consistency> {
     this.deps.checkServing()
     const startedAt = this.deps.clock.now()
@@ -130,7 +131,7 @@ export class Keys implements KeyValueAccess {
     throw new RequestError('not-ready', `this node ${known}; ask another node, or allow more`)
   }
 
-  /** How long ago, at most, what is applied here was all that anybody had been told to be written; Infinity when that is not known. */
+  /** The most time since the state applied here was known to hold every acknowledged write; Infinity when that is not known. */
   private async age(timeoutMs: number, caller: Caller | null): Promise<number> {
     const { replica, clock } = this.deps
     const freshAt = await this.freshAt(timeoutMs, caller)
@@ -139,7 +140,7 @@ export class Keys implements KeyValueAccess {
     return clock.now() - freshAt + uncountedMs
   }
 
-  /** When that was, on this node's clock; null when it is not known. */
+  /** That moment, by this node's clock; null when it is not known. */
   private async freshAt(timeoutMs: number, caller: Caller | null): Promise<number | null> {
     const { replica } = this.deps
     const view = replica.raft.view()
@@ -164,17 +165,17 @@ export class Keys implements KeyValueAccess {
   }
 }
 
-/** Keys in one piece of a count. */
+/** The most bytes of keys in one step of a count. */
 const COUNT_BYTES_MAX = 1024 * 1024
 
-/** A walk over a range on one consistent view. */
+/** A walk over a range of one consistent view. */
 class RangeScan implements Scan {
   readonly context: AnswerContext
   private readonly view: StateView
   private readonly reverse: boolean
   private start: Uint8Array
   private end: Uint8Array | null
-  /** Read already, to know that something follows the page before. */
+  /** A row that was read already, to know whether anything follows the last page. */
   private ahead: StateRow | null = null
   private done: boolean
 
@@ -199,7 +200,7 @@ class RangeScan implements Scan {
       const read = await this.read(limit - rows.length, bytesMax - bytes)
       for (const row of read) {
         const size = row.key.length + row.value.length
-        // A scan returns one row at least: that one may not fit, and is then the last it has returned.
+        // A scan returns at least one row, even if that row does not fit. Then it is the last row that the scan returned.
         if (rows.length > 0 && bytes + size > bytesMax) {
           this.ahead = row
           return { items: rows.map(itemOf), done: false }
@@ -209,7 +210,7 @@ class RangeScan implements Scan {
       }
       this.done = read.length === 0
     }
-    // The row after the page tells whether anything is left behind it.
+    // The row after the page shows whether anything is left after it.
     if (!this.done) this.ahead = (await this.read(1, 1))[0] ?? null
     this.done = this.ahead === null
     return { items: rows.map(itemOf), done: this.done }
@@ -234,7 +235,7 @@ class RangeScan implements Scan {
     return this.view.close()
   }
 
-  /** The next rows, none of which is read twice. */
+  /** The next rows. No row is read twice. */
   private async read(limit: number, bytesMax: number): Promise<readonly StateRow[]> {
     const { ahead, start, end, reverse } = this
     if (ahead !== null) {

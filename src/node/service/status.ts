@@ -42,7 +42,7 @@ export class Status {
     this.startedAt = deps.clock.now()
   }
 
-  /** What the node does by itself becomes part of what it says of itself. */
+  /** From now on, what the node does on its own is part of its status. */
   onAutomation(automation: { status(): AutomationStatus }): void {
     this.automation = automation
   }

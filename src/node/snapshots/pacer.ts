@@ -1,13 +1,13 @@
 import type { Clock } from '../../ports/clock.ts'
 
 export interface PacerOptions {
-  /** Of everybody who shares the pacer, together. */
+  /** The rate of everything that shares the pacer, together. */
   readonly bytesPerSecondMax: number
-  /** One pause; a larger one would look like silence to whoever waits for the bytes. */
+  /** The longest pause. A longer one would look like silence to the node that waits for the bytes. */
   readonly pauseMsMax: number
 }
 
-/** Spreads bytes over time. What was not used is not made up for later: there are no bursts. */
+/** Spreads bytes over time. Unused rate is not made up for later, so there are no bursts. */
 export class Pacer {
   private readonly options: PacerOptions
   private readonly clock: Clock
@@ -18,7 +18,9 @@ export class Pacer {
     this.clock = clock
   }
 
-  /** Resolves when as much as was sent may be followed by more, and not before `restMs` have passed. */
+  /**
+   * To be called after sending `bytes`. Resolves once the rate allows more and `restMs` have passed, but after `pauseMsMax` at the latest.
+   */
   async sent(bytes: number, restMs: number): Promise<void> {
     const now = this.clock.now()
     this.freeAt = Math.max(this.freeAt, now) + (bytes * 1000) / this.options.bytesPerSecondMax

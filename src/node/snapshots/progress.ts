@@ -1,7 +1,7 @@
 import type { SnapshotProgressView } from '../../api/cluster.ts'
 import type { LogIndex, SnapshotPlan } from '../../raft/index.ts'
 
-/** Where the log behind a delivered state began. */
+/** Where the replication of the log after a delivered state began. */
 export interface Delivery {
   readonly at: number
   /** The last entry that the state holds. */
@@ -10,12 +10,12 @@ export interface Delivery {
   readonly last: LogIndex
 }
 
-/** A speed that was measured for less than this says nothing. */
+/** A speed that was measured over less time than this means nothing. */
 const MEASURED_MS_MIN = 500
-/** Of less than this part of the rows the rest cannot be told. */
+/** From a smaller fraction of the rows than this, the rest cannot be estimated. */
 const FRACTION_MIN = 0.01
 
-/** The transfer of the state to one node, attempt after attempt. */
+/** One attempt to transfer the state to a node, with what is known about the attempts before it. */
 export class SnapshotProgress {
   readonly plan: SnapshotPlan
   readonly attempt: number
@@ -28,7 +28,7 @@ export class SnapshotProgress {
   private lastFailure: string | null
   private deliveredAs: Delivery | null = null
 
-  /** `before`: the last attempt to the same node under the same leadership. */
+  /** `before`: the previous attempt for the same node under the same leadership. */
   constructor(plan: SnapshotPlan, bytesEstimate: number, now: number, before: SnapshotProgress | null) {
     this.plan = plan
     this.startedAt = now
@@ -60,7 +60,7 @@ export class SnapshotProgress {
     this.showPercent()
   }
 
-  /** `fraction` of the rows are sent: better than what was thought before anything was. */
+  /** `fraction` of the rows are sent: a better basis for the estimate than anything known before. */
   measured(fraction: number): void {
     if (fraction < FRACTION_MIN || fraction > 1) return
     this.bytesEstimate = Math.ceil(this.bytesSent / fraction)
@@ -89,7 +89,7 @@ export class SnapshotProgress {
     return { state, attempt, bytesSent, bytesEstimate, percent, rowsSent, remainingMs, lastFailure }
   }
 
-  /** Never backwards, whatever becomes of the estimate, and not at the end before everything is sent. */
+  /** Never goes back, whatever becomes of the estimate, and shows less than 100 until everything is sent. */
   private showPercent(): void {
     const percent = this.bytesEstimate === 0 ? 0 : Math.floor((this.bytesSent * 100) / this.bytesEstimate)
     this.percent = Math.max(this.percent, Math.min(99, percent))
@@ -103,7 +103,7 @@ export class SnapshotProgress {
   }
 }
 
-/** How long the log behind a delivered state will take, by how much closer the node has come since; null while that cannot be told. */
+/** How long the log after a delivered state will take, judged by how much the node has caught up since; null while that is unknown. */
 export function remainingOfLog(delivery: Delivery, matched: LogIndex, last: LogIndex, now: number): number | null {
   const elapsedMs = now - delivery.at
   const closer = delivery.last - delivery.index - (last - matched)

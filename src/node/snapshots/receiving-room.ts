@@ -2,8 +2,8 @@ import { limits } from '../../limits.ts'
 import { StateStreamError } from './state-stream.ts'
 
 /**
- * How much of a state may be taken in: not much more than its sender announced, and not so much that the disk is full. The announcement
- * is what the sender's state takes on its disk, where keys that begin alike take less than on the way.
+ * How much of a state may be received: not much more than its sender announced, and not so much that the disk fills up. The sender
+ * announces the size of the state on its disk, where keys that begin alike take less space than in the stream.
  */
 export class ReceivingRoom {
   private readonly announced: number
@@ -18,7 +18,7 @@ export class ReceivingRoom {
     this.bytesMax = announced * limits.snapshotEstimateFactor + limits.snapshotEstimateSlackBytes
   }
 
-  /** Why what was announced does not fit; null when it does. */
+  /** Why the announced state does not fit; null when it does. */
   async shortage(): Promise<string | null> {
     const free = (await this.freeBytes?.()) ?? Infinity
     if (free - this.announced >= limits.snapshotDiskReserveBytes) return null

@@ -29,9 +29,9 @@ export interface SnapshotReceiverDependencies {
   readonly onProgress: (from: NodeId, vote: Vote) => void
   /** Stops the applier; nothing is written to the state until `resume`. */
   readonly pause: () => Promise<void>
-  /** Swaps the received state in by `commit`. Nobody reads rows of the state meanwhile, nor before `resume`. */
+  /** Swaps the received state in by calling `commit`. Nobody reads rows of the state meanwhile, nor before `resume`. */
   readonly replace: (commit: () => Promise<void>) => Promise<void>
-  /** Whether the snapshot is still ahead of what was applied meanwhile. */
+  /** Whether the snapshot is still ahead of what has been applied meanwhile. */
   readonly isAhead: (logId: LogId) => boolean
   /** Goes on, from the received state if one was swapped in. */
   readonly resume: (installed: ReceivedSnapshot | null) => void
@@ -43,9 +43,9 @@ export interface SnapshotReceiverDependencies {
 
 interface Receiving {
   readonly source: SnapshotSource
-  /** Until all of it has arrived. */
+  /** True until all of the state has arrived. */
   isReading: boolean
-  /** It was answered already, and its end is awaited. */
+  /** The source was answered already; only its end is awaited. */
   isGivenUp: boolean
 }
 
@@ -103,7 +103,7 @@ export class SnapshotReceiver {
     return this.answer(source, { installed: false, detail })
   }
 
-  /** An earlier leader may be cut off in the middle of its stream: its silence must not keep a later one out. That one will try again. */
+  /** An earlier leader may be cut off in the middle of its stream. Its silence must not keep a later leader out, which will try again. */
   private giveWayTo(later: SnapshotSource): void {
     const { current } = this
     if (current === null || !current.isReading || current.isGivenUp) return
@@ -134,7 +134,7 @@ export class SnapshotReceiver {
       bytes = receiver.finish()
       meta = this.checkedMeta(bytes, source, receiver)
     } catch (error) {
-      // The stream broke off or lied: that is the sender's or the network's doing, and it will try again.
+      // The stream broke off or was damaged. That is the sender's or the network's fault, and the sender will try again.
       await install.abort()
       this.deps.logger.warn({ from: source.from, error: String(error) }, 'snapshot not received')
       if (receiving.isGivenUp) return
@@ -142,7 +142,7 @@ export class SnapshotReceiver {
     }
     receiving.isReading = false
     await this.deps.pause()
-    // The log may have told more of what is committed while the state was on its way.
+    // The log may have shown, while the state was on its way, that more is committed.
     const contradiction = this.deps.refuse(source)
     if (contradiction !== null) {
       await install.abort()

@@ -10,7 +10,7 @@ import { decodeStateMeta } from '../codec/state-meta.ts'
 import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
 import { SnapshotProgress } from './progress.ts'
 
-/** The rate is that of all receivers together. */
+/** The rate is for all receivers together. */
 export type SnapshotSenderOptions = Pick<NodeOptions, 'snapshotChunkBytes' | 'snapshotBytesPerSecondMax'>
 
 export interface SnapshotSenderDependencies {
@@ -19,7 +19,7 @@ export interface SnapshotSenderDependencies {
   readonly clock: Clock
   readonly logger: Logger
   readonly leadsUnder: (vote: Vote) => boolean
-  /** Resolves when the store holds everything that is applied now: less must not be sent, the log before it may be gone. */
+  /** Resolves when the store holds everything that is applied now. Nothing older may be sent: the log after it may be gone. */
   readonly settle: () => Promise<unknown>
   /** The last entry of this node's log. */
   readonly lastIndex: () => LogIndex
@@ -27,23 +27,24 @@ export interface SnapshotSenderDependencies {
   readonly onFault: (error: Error) => void
 }
 
-/** After a chunk the sender rests so many times as long as reading it took, so that whoever is busy sends slowly. */
+/** After a chunk the sender rests for this many times the time that reading it took, so that a busy node sends slowly. */
 const REST_FACTOR = 3
-/** The same while entries are written: clients and the followers' appends need the thread more. */
+/** The same factor while entries are written: clients and the followers' appends need the thread more. */
 const REST_FACTOR_WRITING = 6
-/** The estimate is looked at again whenever this much more is sent. */
+/** The estimate is updated whenever this many more bytes are sent. */
 const ESTIMATE_EVERY_BYTES = 1024 * 1024
 
 /**
- * Streams the state to followers that are too far behind for the log (raft.md 8). One chunk of each transfer is in memory at a time;
- * all transfers together stay below one rate, and each below a quarter, while entries are written a seventh, of the thread's time.
+ * Streams the state to followers that are too far behind for the log (raft.md 8). One chunk of each transfer is in memory at a time. All
+ * transfers together stay below one rate. Each transfer takes less than a quarter of the thread's time, and less than a seventh while
+ * entries are written.
  */
 export class SnapshotSender {
   sent = 0
   private readonly options: SnapshotSenderOptions
   private readonly deps: SnapshotSenderDependencies
   private readonly pacer: Pacer
-  /** Under way or ended; the one that changed last comes last. */
+  /** Transfers in progress or ended; the one that changed last is last. */
   private readonly transfers = new Map<NodeId, SnapshotProgress>()
   private stopped = false
 
@@ -66,7 +67,7 @@ export class SnapshotSender {
     const { clock, state, logger } = this.deps
     const before = this.transfers.get(to)
     if (before?.isUnderWay === true || this.underWay >= limits.snapshotsSentAtOnceMax || this.stopped) {
-      // Reported in a turn of its own: the core is in the middle of a step now.
+      // Reported in a turn of its own, because the core is in the middle of a step now.
       clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
       return
     }
@@ -120,7 +121,7 @@ export class SnapshotSender {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
       if (view.meta === null || meta === null) throw new Error('the state is empty')
       const bytesEstimate = await view.sizeBytes()
-      // A later leader may have led while the view was opened: a state with its entries is none of this ballot's.
+      // A later leader may have led while the view was opened. A state with that leader's entries must not be sent under this ballot.
       this.checkLeading(progress)
       const sink = await this.deps.transport.openSnapshot(plan.to, {
         vote: plan.vote,
@@ -128,7 +129,7 @@ export class SnapshotSender {
         logId: meta.applied,
         membership: meta.membership,
         formatVersion: STATE_STREAM_FORMAT,
-        // As of the view that is sent: the receiver takes not much more than this.
+        // The size of the view that is sent: the receiver takes not much more than this.
         bytesEstimate,
       })
       try {

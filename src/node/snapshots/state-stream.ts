@@ -21,7 +21,7 @@ const ROW_HEADER_BYTES = 8
 const TRAILER_BYTES = 1 + 8 + 8 + 4
 const PAGE_ROWS = 4096
 
-/** The stream is not what its trailer or its format says. */
+/** The stream does not match its trailer or its format. */
 export class StateStreamError extends Error {
   override readonly name = 'StateStreamError'
 }
@@ -29,7 +29,7 @@ export class StateStreamError extends Error {
 export interface StateChunk {
   readonly chunk: Uint8Array
   readonly rows: number
-  /** The last row in it; null for the meta and the trailer. */
+  /** The key of the last row in the chunk; null for the meta and the trailer. */
   readonly lastKey: Uint8Array | null
 }
 
@@ -81,7 +81,7 @@ function encodeRows(rows: readonly StateRow[]): Buffer {
   return chunk
 }
 
-/** Writes a received stream into an install, checking every row, and all of it against its trailer. */
+/** Writes a received stream into an install. Checks every row, and the whole stream against its trailer. */
 export class StateReceiver {
   readonly received = new ReceivedRows()
   private readonly install: StateInstall
@@ -124,7 +124,7 @@ export class StateReceiver {
     }
   }
 
-  /** The meta of a stream that has come to its end whole. */
+  /** The meta of a stream that has arrived whole. */
   finish(): Uint8Array {
     if (!this.complete || this.meta === null) throw new StateStreamError('the stream ends before its trailer')
     return this.meta

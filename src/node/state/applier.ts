@@ -21,30 +21,30 @@ export interface ApplierDependencies {
   /** The batches that hold `[first, last]`, as many as fit `bytesMax`; null when they are gone. From memory, or else from disk. */
   readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
   readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
-  /** A command was executed: whoever waits for it under its origin and number may be answered. */
+  /** A command was executed: the request that waits under its origin and number may be answered. */
   readonly onResult: (entry: CommandEntry, result: CommandResult) => void
   /** Entries up to `logId` are applied. Called for each batch, after its results. */
   readonly onApplied: (logId: LogId) => void
   readonly onFault: (error: Error) => void
 }
 
-/** Commands looked at together. */
+/** The most commands whose rows are looked up together. */
 const SEGMENT_COMMANDS_MAX = 1024
 /**
- * Rows read from the store at a time, and the bytes after which those commands are executed that have all their rows. Nobody
- * knows how large the rows are before they are read, so a read may bring as much as so many of the largest values.
+ * How many rows are read from the store at a time, and after how many bytes the commands that have all their rows are executed. The size of
+ * a row is unknown before it is read, so one read may return this many values of the largest size.
  */
 const LOAD_ROWS = 32
 const LOAD_BYTES_MAX = 16 * 1024 * 1024
-/** Commands executed and rows changed until other work of the process gets its turn. */
+/** How many commands are executed and rows changed before other work of the process gets its turn. */
 const TURN_WORK_MAX = 2048
-/** How long changes gather for one write of the store, and how many bytes end the wait. */
+/** How long changes are gathered for one write to the store, and how many bytes and rows end the wait. */
 const GATHER_MS = 10
 const GATHER_BYTES_MAX = 1024 * 1024
 const GATHER_ROWS_MAX = 2048
 /**
- * Changes that may wait for the store before applying pauses. The rows go to the store in one batch, which takes the event loop
- * about 3 microseconds a row: what has gathered, and the most that one command adds, stays far below a heartbeat.
+ * How many changes may wait for the store before applying pauses. The rows go to the store in one batch, which takes the event loop about 3
+ * microseconds for each row: what has gathered, plus the most that one command adds, stays far below a heartbeat.
  */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
 const WAITING_ROWS_MAX = 4096
@@ -57,10 +57,10 @@ interface Decoded {
 }
 
 /**
- * Executes committed entries in order and answers whoever waits for them (architecture: data path, step 5).
+ * Executes committed entries in order and answers the requests that wait for them (docs/ARCHITECTURE.md, "The way of `PUT /kv/a`", step 5).
  *
- * Answers leave as soon as a command is executed in memory: the log is durable, lookups see the changes at once, and the batch
- * for the store follows in the background, the next one gathering while one is on its way.
+ * An answer leaves as soon as its command is executed in memory: the log is durable, and lookups see the changes at once. The batch for the
+ * store follows in the background, and the next one is gathered while one is being written.
  */
 export class Applier {
   readonly applySeconds = new Histogram(STORAGE_SECONDS)
@@ -70,14 +70,14 @@ export class Applier {
   private appliedId: LogId | null
   private membership: StoredMembership
   private committed: LogIndex
-  /** What the state store holds, or will once the write on its way has ended. */
+  /** The last entry that the state store holds, or will hold once the write in progress has ended. */
   private storedId: LogId | null
   private running = false
   private paused = false
   private stopped = false
   private idle: (() => void)[] = []
   private stored: (() => void)[] = []
-  /** Called when a write of the store begins: nothing has gathered then. */
+  /** Called when a write to the store begins, because nothing is gathered then. */
   private roomy: (() => void)[] = []
   private workInTurn = 0
   private cancelStore: (() => void) | null = null
@@ -116,7 +116,7 @@ export class Applier {
     this.run()
   }
 
-  /** Stops after the batch at hand and waits until the store has everything that was applied. */
+  /** Stops after the present batch and waits until the store has everything that was applied. */
   async pause(): Promise<void> {
     this.paused = true
     if (this.running) await new Promise<void>((resolve) => this.idle.push(resolve))
@@ -143,7 +143,7 @@ export class Applier {
     for (const resolve of this.roomy.splice(0)) resolve()
   }
 
-  /** Resolves when the store has received everything that is applied now, whatever follows; returns what it then holds. */
+  /** Resolves when the store has received everything that is applied now, whatever follows; returns the last entry that it then holds. */
   async settle(): Promise<LogId | null> {
     const upTo = indexOf(this.appliedId)
     while (!this.stopped && indexOf(this.storedId) < upTo) {
@@ -191,7 +191,7 @@ export class Applier {
     for (const entry of entriesOf(batch)) {
       if (entry.kind === 'command') {
         const command = decodeCommand(entry.command)
-        // Which rows are in a range shows when everything before has been executed.
+        // Which rows are in a range is known only once everything before it has been executed.
         const isRange = command.type === 'delete-range'
         if (isRange || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
         segment.push({ entry, command })
@@ -205,7 +205,7 @@ export class Applier {
     await this.execute(segment, { leaderId, index: batch.last })
   }
 
-  /** Executes `segment`, in as many steps as the size of its rows asks for; everything up to `upTo` is applied then. */
+  /** Executes `segment`, in as many steps as the size of its rows requires. After that everything up to `upTo` is applied. */
   private async execute(segment: readonly Decoded[], upTo: LogId): Promise<void> {
     let done = 0
     while (done < segment.length) {
@@ -220,7 +220,7 @@ export class Applier {
     if (segment.length === 0) this.executeLoaded([], upTo)
   }
 
-  /** Between the loads and the end of this nothing else runs. */
+  /** Nothing else runs between loading the rows and the end of this method. */
   private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
     const { rows } = this.deps
     const changesBefore = rows.changeCount
@@ -235,7 +235,7 @@ export class Applier {
     this.store()
   }
 
-  /** Makes known what `commands` look at; resolves to the number of those for which everything is known. One at least. */
+  /** Loads what `commands` look at; resolves to the number of commands, at least one, for which everything is loaded. */
   private async loadFor(commands: readonly Decoded[]): Promise<number> {
     const { rows } = this.deps
     const missing = new Set<RowKey>()
@@ -254,7 +254,7 @@ export class Applier {
     return count
   }
 
-  /** Keeps the event loop free for heartbeats, however much there is to apply, and what gathers small. */
+  /** Keeps the event loop free for heartbeats, however much there is to apply, and keeps the gathered changes few. */
   private async pauseForOthers(): Promise<void> {
     if (this.workInTurn >= TURN_WORK_MAX) {
       this.workInTurn = 0
@@ -269,8 +269,8 @@ export class Applier {
   }
 
   /**
-   * Sees to it that what has gathered reaches the store: after a little while, so that one write carries the changes of many batches,
-   * or at once when somebody waits for it or much has gathered. One write is on its way at a time.
+   * Makes sure that gathered changes reach the store: after a short while, so that one write carries the changes of many batches, or at
+   * once when a caller waits for it or much has gathered. One write is in progress at a time.
    */
   private store(): void {
     const { rows, clock } = this.deps

@@ -2,9 +2,9 @@ import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWr
 import { toError } from '../../lib/to-error.ts'
 
 /**
- * A state store whose first failing call is a fault of the node, whoever made the call (architecture: fail-stop). A client's read, a
- * snapshot for a peer or a backup would otherwise carry the failure away, and the node would go on with a store of which nobody
- * knows what it holds. What `open` finds is the matter of the start.
+ * A state store whose first failing call is a fault of the node, whichever part made the call. Otherwise a client's read, a snapshot for a
+ * peer or a backup would carry the failure away, and the node would go on with a store whose content nobody knows. Failures of `open` are
+ * handled at start-up.
  */
 export class FailStopStore implements StateStore {
   private readonly inner: StateStore

@@ -2,17 +2,17 @@ import type { RangeRead, RowKey } from '../../kv/index.ts'
 import { rowBytes, rowFromBytes } from '../../kv/index.ts'
 import type { StateView } from '../../ports/state-store.ts'
 
-/** What became of rows that changed: their bytes, or null for those that were removed. */
+/** What became of rows that changed: their bytes, or null for rows that were removed. */
 export type Changes = ReadonlyMap<RowKey, Uint8Array | null>
 
 const PAGE_ROWS = 1024
 const PAGE_BYTES = 1024 * 1024
 
 /**
- * The first rows of a range, as many as it asks for: those that `view` holds, under `changes`, of which later ones hide earlier ones.
- * Values are not read. Costs the rows asked for and the changes, however much the range holds.
+ * The first rows of a range, as many as it asks for: the rows of `view`, overlaid with `changes`, in which later changes hide earlier ones.
+ * Values are not read. The cost depends on the rows asked for and on the changes, not on how much the range holds.
  *
- * It does not matter which of the changes the view has already: they only say again what it holds then.
+ * `view` may include some of the changes already: they only repeat what it then holds.
  */
 export async function presentRows(range: RangeRead, view: StateView, changes: readonly Changes[]): Promise<RowKey[]> {
   const { end, limit } = range
@@ -29,7 +29,7 @@ export async function presentRows(range: RangeRead, view: StateView, changes: re
       bytesMax: PAGE_BYTES,
     })
     const last = page.at(-1)
-    // Without a further page every change that is left lies behind what was found.
+    // When there is no further page, every remaining change comes after the rows that were found.
     const upTo = last === undefined ? null : rowFromBytes(last)
     const stored = page.map(rowFromBytes)
     let next = 0
@@ -52,7 +52,7 @@ interface Change {
   readonly isPresent: boolean
 }
 
-/** The changes inside the range, ascending, the latest of each row. */
+/** The changes inside the range, ascending; only the latest of each row. */
 function changedIn({ start, end }: RangeRead, changes: readonly Changes[]): Change[] {
   const latest = new Map<RowKey, boolean>()
   for (const some of changes) {

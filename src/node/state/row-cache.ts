@@ -1,11 +1,11 @@
 import type { RowKey } from '../../kv/index.ts'
 
-/** About what a row costs beside its bytes: map slot, key, buffer header. */
+/** Roughly what a row costs beside its bytes: map slot, key, buffer header. */
 const ROW_OVERHEAD_BYTES = 160
 
 /**
- * Rows that were used lately, bounded by bytes. Two generations: rows in use move to the young one, and when that is half of
- * the budget the old one is dropped whole. Knows absent rows too (`null`).
+ * Recently used rows, limited by bytes. There are two generations: rows in use move to the young one, and when that fills half of the
+ * budget, the old one is dropped as a whole. Absent rows are remembered too (as `null`).
  */
 export class RowCache {
   private readonly bytesMax: number
@@ -17,7 +17,7 @@ export class RowCache {
     this.bytesMax = bytesMax
   }
 
-  /** The row's bytes, null when it is known to be absent, undefined when nothing is known. */
+  /** The row's bytes; null when it is known to be absent; undefined when nothing is known. */
   get(row: RowKey): Uint8Array | null | undefined {
     const young = this.young.get(row)
     if (young !== undefined) return young

@@ -5,7 +5,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Rows, DirtyRows } from './rows.ts'
 
 export interface RowFetcherOptions {
-  /** Rows that are on their way from the store at once: nobody knows how large they are before they have come. */
+  /** How many rows may be in flight from the store at once. Their size is unknown before they have arrived. */
   readonly rowsReadMax: number
 }
 
@@ -16,7 +16,7 @@ export interface RowFetcherDependencies {
 
 export interface FetchedRow {
   readonly bytes: Uint8Array | null
-  /** Between the question and the answer: which of the two `bytes` is, nobody knows. */
+  /** The row changed between the question and the answer: `bytes` may be the old or the new content. */
   readonly changed: boolean
 }
 
@@ -32,12 +32,13 @@ interface Wanted {
   readonly answer: Deferred<FetchedRow>
 }
 
-/** Calls of the store at one time: enough to keep a disk busy. */
+/** The most calls to the store at one time: enough to keep a disk busy. */
 const CALLS_MAX = 4
 
 /**
- * Rows that clients ask of the store: those of one turn in one call, as long as they are few. Of many, some are read, then handed out and
- * counted, or refused, by whoever asked, and only then the next: values that nobody has room for do not gather in memory.
+ * Fetches rows that clients ask for. The rows of one turn are read in one call, as long as they are few. Of many rows, only some are read;
+ * the next ones follow once the callers have taken and counted those, or refused them. So values that nobody has room for do not pile up in
+ * memory.
  */
 export class RowFetcher {
   private readonly rowsOfCall: number
@@ -107,7 +108,7 @@ export class RowFetcher {
     turn.open -= 1
     if (turn.open > 0) return
     this.deps.rows.unwatch(turn.watch)
-    // Whoever asks later in this very turn needs a watch that is not over.
+    // A question that comes later in this same turn needs a watch that has not ended.
     if (this.turn === turn) this.turn = null
   }
 }

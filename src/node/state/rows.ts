@@ -7,7 +7,7 @@ import { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
 
-/** Rows that changed while somebody was looking. `all`: the whole state was replaced. */
+/** Rows that changed while a watch was open. `all`: the whole state was replaced. */
 export interface DirtyRows {
   readonly rows: Set<RowKey>
   all: boolean
@@ -20,10 +20,10 @@ interface Replacement {
 }
 
 /**
- * The rows of the state as the applier has left them: changes on their way to the store over a cache over the store.
+ * The rows of the state as the applier has left them: changes on their way to the store, over a cache, over the store.
  *
- * Changes are gathered in `gathered` while an earlier batch (`writing`) is on its way; both are visible to every lookup, so
- * nobody waits for a write. Guarantee: the store receives the changes in order, each batch whole, with the meta that belongs to it.
+ * Changes are gathered in `gathered` while an earlier batch (`writing`) is being written. Both are visible to every lookup, so nobody waits
+ * for a write. Guarantee: the store receives the changes in order, each batch whole, with the meta that belongs to it.
  */
 export class Rows implements Workspace {
   private readonly store: StateStore
@@ -31,13 +31,13 @@ export class Rows implements Workspace {
   private gathered: Changes = new Map()
   private gatheredBytes = 0
   private writing: Changes | null = null
-  /** What the commands at hand may look at; kept here because the cache may drop any row at any time. */
+  /** What the present commands may look at. It is kept here because the cache may drop any row at any time. */
   private loaded: Changes = new Map()
   private ranges = new Map<string, readonly RowKey[]>()
-  /** Grows with every change: a value read from the store may be cached only if nothing changed meanwhile. */
+  /** Grows with every change: a value read from the store may be cached only if nothing has changed meanwhile. */
   private changes = 0
   private readonly watches = new Set<DirtyRows>()
-  /** Another state is being swapped in; ends with `reset`. */
+  /** Another state is being swapped in; null otherwise. Ends with `reset`. */
   private replacement: Replacement | null = null
 
   constructor(store: StateStore, cacheBytesMax: number) {
@@ -45,7 +45,7 @@ export class Rows implements Workspace {
     this.cache = new RowCache(cacheBytesMax)
   }
 
-  /** The row if it is known without the store: its bytes, null when absent, undefined when the store must be asked. */
+  /** The row, if it is known without the store: its bytes, or null when it is absent. Undefined when the store must be asked. */
   peek(row: RowKey): Uint8Array | null | undefined {
     const gathered = this.gathered.get(row)
     if (gathered !== undefined) return gathered
@@ -54,7 +54,7 @@ export class Rows implements Workspace {
     return this.cache.get(row)
   }
 
-  /** Notes which rows change from now on, until `unwatch`. */
+  /** Records which rows change from now on, until `unwatch`. */
   watch(): DirtyRows {
     const watch = { rows: new Set<RowKey>(), all: false }
     this.watches.add(watch)
@@ -65,11 +65,12 @@ export class Rows implements Workspace {
     this.watches.delete(dirtyRows)
   }
 
-  /** Looks rows up in the store, without caching: for reads that run beside the applier. */
+  /** Looks up rows in the store, for reads that run beside the applier. Caches them only when no change interferes. */
   async fetch(rows: readonly RowKey[]): Promise<readonly (Uint8Array | null)[]> {
     await this.replacement?.ended
     const changesBefore = this.changes
-    // A change on its way to the store hides what the store still holds: cached, that would outlive the change's own way there.
+    // While a change is on its way, lookups see it rather than the store's old value. The old value must not be cached: it would still be
+    // there after the change has arrived.
     const isSettled = rows.every((row) => !this.gathered.has(row) && this.writing?.has(row) !== true)
     const values = await this.store.getMany(rows.map(rowBytes))
     if (isSettled && this.changes === changesBefore) this.remember(rows, values)
@@ -84,7 +85,7 @@ export class Rows implements Workspace {
     return true
   }
 
-  /** Makes `rows` known, so that `get` finds them; resolves to their bytes. Only the applier calls it, between its batches. */
+  /** Loads `rows`, so that `get` finds them; resolves to the number of bytes. Only the applier calls it, between its batches. */
   async load(rows: readonly RowKey[]): Promise<number> {
     const changesBefore = this.changes
     const values = await this.store.getMany(rows.map(rowBytes))
@@ -99,10 +100,10 @@ export class Rows implements Workspace {
     return bytes
   }
 
-  /** Makes known which rows of a range are present. Only the applier calls it, between its batches. */
+  /** Loads which rows of a range are present. Only the applier calls it, between its batches. */
   async loadRange(range: RangeRead): Promise<void> {
     const changesBefore = this.changes
-    // Taken before the view: what reaches the store meanwhile is in these all the same.
+    // Taken before the view is opened: changes that reach the store meanwhile are included here all the same.
     const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
     const view = await this.store.view()
     try {
@@ -134,7 +135,7 @@ export class Rows implements Workspace {
     return rows
   }
 
-  /** The commands that rows and ranges were loaded for have been executed. */
+  /** The commands for which rows and ranges were loaded have been executed. */
   release(): void {
     this.loaded = new Map()
     if (this.ranges.size > 0) this.ranges = new Map()
@@ -144,12 +145,12 @@ export class Rows implements Workspace {
     return this.gatheredBytes
   }
 
-  /** Rows that will go to the store in one batch. */
+  /** The number of rows that will go to the store in one batch. */
   get waitingRows(): number {
     return this.gathered.size
   }
 
-  /** How many times a row was changed so far. */
+  /** How many times a row has been changed so far. */
   get changeCount(): number {
     return this.changes
   }
@@ -162,7 +163,7 @@ export class Rows implements Workspace {
     return this.writing !== null
   }
 
-  /** Hands everything gathered to the store, in one batch with `meta`. */
+  /** Writes all gathered changes to the store, in one batch with `meta`. */
   async flush(meta: Uint8Array): Promise<void> {
     assert(this.writing === null, 'one batch at a time is on its way to the store')
     this.writing = this.gathered
@@ -182,8 +183,8 @@ export class Rows implements Workspace {
   }
 
   /**
-   * Swaps another state in. From which of the two the store answers meanwhile nobody can tell, so lookups wait until `reset`, which comes in
-   * one step with the revision of the new one. Those that are under way are void.
+   * Swaps another state in. Meanwhile nobody can tell from which of the two states the store answers. So lookups wait until `reset`, which
+   * happens in one step with the change to the new state's revision. Lookups in progress are void.
    */
   async replace(commit: () => Promise<void>): Promise<void> {
     this.replacement = beginReplacement()
@@ -200,7 +201,7 @@ export class Rows implements Workspace {
     this.replacement = null
   }
 
-  /** Lookups that wait fail with `error`. */
+  /** Waiting lookups fail with `error`. */
   close(error: Error): void {
     this.replacement?.fail(error)
   }
@@ -230,7 +231,7 @@ function beginReplacement(): Replacement {
     end = resolve
     fail = reject
   })
-  // It may fail with nobody waiting.
+  // It may reject while nobody waits for it.
   ended.catch(() => undefined)
   return { ended, end, fail }
 }

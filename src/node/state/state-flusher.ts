@@ -11,12 +11,12 @@ export interface StateFlusherDependencies {
   readonly log: LogStore
   readonly state: StateStore
   readonly applier: Applier
-  /** The state on disk covers `logId`: the log up to there is not needed for a restart any more. */
+  /** The state on disk covers `logId`: a restart no longer needs the log up to there. */
   readonly onDurable: (logId: LogId) => void
   readonly onFault: (error: Error) => void
 }
 
-/** Makes the state durable from time to time, so that the log below it may be purged (architecture: fourth idea). */
+/** Makes the state durable from time to time, so that the log below it may be purged (raft.md 8). */
 export class StateFlusher {
   private readonly options: StateFlusherOptions
   private readonly deps: StateFlusherDependencies
