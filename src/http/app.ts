@@ -26,26 +26,26 @@ import { StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 export interface AppOptions extends FailureDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Connections of clients that were not taken: so many, since there are too many, or one, for this reason of the system. */
+  /** Told of refused connections of clients: their number when there are too many, or the error of the system that prevented one. */
   readonly onConnectionsRefused: (reason: number | Error) => void
   readonly connections?: Partial<ConnectionsOptions>
   /** Origins of web pages that may use the API beside the node's own: `https://ui.example`. */
   readonly origins?: readonly string[]
-  /** Times of the listener, for tests that cannot wait. */
+  /** Timeouts of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
-  /** How many bytes of answers are in memory at once. */
+  /** Bytes of answers that may be in memory at once. */
   readonly answerBytesMax?: number
-  /** How many bytes of bodies are in memory at once. */
+  /** Bytes of bodies that may be in memory at once. */
   readonly bodyBytesMax?: number
 }
 
 /**
- * The REST front over what the node offers. It has no logger of its own: a log line, and a logger made for it, would be
- * the largest part of the cost of a request. What goes wrong is reported through the options.
+ * The REST front over the services of the node. It has no logger of its own: a log line, and a logger made for it, would be the
+ * largest part of the cost of a request. Faults are reported through the options.
  */
 export function buildApp(options: AppOptions, services: Services): FastifyInstance {
   const serverOptions = { ...apiServerDefaults, ...options.server }
-  // One count for all listeners: a name may stand for several addresses.
+  // One count for all listeners: a host name may resolve to several addresses.
   const connections = new Connections(
     { ...connectionsDefaults, ...options.connections },
     { now: options.now, onRefused: options.onConnectionsRefused },
@@ -62,7 +62,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     bodyLimit: limits.jsonBodyBytesMax,
     // A request that arrives while the node stops gets the node's own answer, which is a problem document.
     return503OnClosing: false,
-    // Where GET is cheap, HEAD answers as it does; the other routes say so themselves.
+    // Where GET is cheap, HEAD does the same work. The other routes register their own HEAD.
     exposeHeadRoutes: true,
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },

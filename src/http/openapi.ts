@@ -61,7 +61,7 @@ export function registerOpenapi(app: FastifyInstance, version: string): void {
   })
 }
 
-/** What the translation cannot say: that a body may be missing. */
+/** Adds what the translation cannot express: that a body is optional. */
 function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodies: ReadonlySet<string>) {
   if (!('openapiObject' in document)) return document.swaggerObject
   const { openapiObject } = document
@@ -75,13 +75,13 @@ function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodi
   return openapiObject
 }
 
-/** The document, and a page to read it and to try the operations on. `self`: the node as a member. */
+/** The OpenAPI document, and a page to read it and to try the operations. `self`: this node as a member. */
 export function registerDocumentationRoutes(app: FastifyInstance, self: object): void {
   void app.register(swaggerUi, {
     routePrefix: '/docs',
     uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
     staticCSP: CONTENT_SECURITY_POLICY,
-    // A clone of the document.
+    // `document` is a clone, so it may be changed.
     transformSpecification: (document) => forPage(document, self),
   })
   let text: string | null = null

@@ -8,7 +8,7 @@ import { QueryReader } from '../protocol/query.ts'
 import * as schemas from '../../api/cluster.ts'
 import { ref } from '../../api/schema.ts'
 
-/** A node that is in no cluster, or in none any more. */
+/** The node belongs to no cluster: it has joined none yet, or it has been removed. */
 const memberErrors: readonly ErrorCode[] = ['not-initialized', 'removed', 'shutting-down']
 
 export const initializeQuery = new QueryReader({

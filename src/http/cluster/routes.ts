@@ -19,7 +19,7 @@ interface WithBody<Body> extends Plain {
   readonly Body: Body | undefined
 }
 
-/** `/cluster` but for membership: forming, status, leadership, backup. */
+/** The routes of `/cluster` other than membership: forming, status, leadership, backup. */
 export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterControl, slots: StreamSlots): void {
   app.post<WithBody<InitializeBody>>('/cluster/initialize', configOf(operations.initialize), async (request, reply) => {
     const { wait, timeout } = operations.initializeQuery.read(request.query.text)

@@ -11,7 +11,7 @@ export function takeKey(values: RawQuery): [string | null, RawQuery] {
   return [name, rest]
 }
 
-/** The key of an operation on `/kv` that there is for one key only. */
+/** The key of an operation on `/kv` that exists only for a single key. */
 export function requireKeyParameter(name: string | null): Key {
   if (name === null) throw invalidQuery('key', 'is missing: give the key here or in the path, as in /kv/name')
   return requireKey(name)

@@ -26,7 +26,7 @@ import { refusalOf, tagged } from './writes.ts'
 const NO_VALUE = Buffer.alloc(0)
 const KEY_ABSENT = JSON.stringify(problemOf(new RequestError('key-not-found', 'the key is absent')))
 
-/** The requests on one key, whichever way the key came: in the path or in `?key=`. */
+/** The requests on one key, whether the key came in the path or in `?key=`. */
 export class KeyRequests {
   private readonly services: Services
   private readonly room: AnswerRoom
@@ -70,7 +70,7 @@ export class KeyRequests {
     sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
   }
 
-  /** A previous value cannot be refused any more when it comes, so there has to be room before. */
+  /** Once the previous value arrives it can no longer be refused, so there has to be room for it before the command is executed. */
   private execute<Kind extends PutCommand | DeleteCommand>(command: Kind, query: WriteQuery, reply: FastifyReply) {
     if (query.prev) this.room.check(this.services.valueBytesMax)
     return this.services.keys.execute(command, query.timeout, callerOf(reply))

@@ -17,7 +17,7 @@ interface KeyInQuery {
   readonly Querystring: QueryText
 }
 
-/** `/kv/KEY`, and the operations of `/kv?key=` that there are for one key only. */
+/** `/kv/KEY`, and the operations of `/kv?key=` that exist only for a single key. */
 export function registerKeyRoutes(app: FastifyInstance, key: KeyRequests, valueBytesMax: number): void {
   app.put<KeyInPath>(
     '/kv/*',
@@ -50,7 +50,7 @@ export function registerKeyRoutes(app: FastifyInstance, key: KeyRequests, valueB
   })
 }
 
-/** `HEAD` is left out of the document unless its route says otherwise. */
+/** `HEAD` does not appear in the OpenAPI document unless its route says otherwise. */
 function documentedHead(operation: Operation) {
   return { operation, swagger: { exposeHeadRoute: true } }
 }

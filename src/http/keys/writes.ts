@@ -5,12 +5,12 @@ import { idempotencyKey } from '../protocol/preconditions.ts'
 
 type Refusal = Extract<CommandResult, { type: 'condition-failed' | 'key-reused' | 'range-too-large' }>
 
-/** The command under the name that the client gave it, if it gave one. */
+/** The command with the client's idempotency key, if the client gave one. */
 export function tagged<Kind extends Command>(command: Kind, headers: IncomingHttpHeaders): Kind {
   return taggedStep(command, headers, 0)
 }
 
-/** The same for step `step` of a request that takes several entries. A retry finds the answers to the steps that were done. */
+/** The same for step `step` of a request that takes several entries. A retry gets the recorded answers of the steps that were done. */
 export function taggedStep<Kind extends Command>(command: Kind, headers: IncomingHttpHeaders, step: number): Kind {
   const key = idempotencyKey(headers)
   return key === null

@@ -8,7 +8,7 @@ const RESOLUTION_MS = 10
 /** How late the event loop is, as a summary in the text format of Prometheus. */
 export class EventLoopDelay {
   private readonly sampled: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-  /** Of all samples until the last reading. */
+  /** Sum and count cover all samples up to the last reading. */
   private sumSeconds = 0
   private count = 0
 
@@ -16,7 +16,7 @@ export class EventLoopDelay {
     this.sampled.enable()
   }
 
-  /** The quantiles begin anew with each reading; sum and count never do, so that several readers may share them. */
+  /** Each reading starts the quantiles afresh. Sum and count are never reset, so several readers may share them. */
   text(): string {
     const { count, mean } = this.sampled
     if (count > 0) this.sumSeconds += lateSeconds(mean) * count
@@ -36,7 +36,7 @@ export class EventLoopDelay {
   }
 }
 
-/** The sampler measures from one tick to the next, its own interval included. */
+/** The sampler measures from one tick to the next. The result includes its own interval, which is subtracted here. */
 function lateSeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1000)
 }

@@ -53,20 +53,20 @@ const histograms: readonly (readonly [name: string, help: string, read: (view: M
   ['apply_duration_seconds', 'Time to apply a batch to the state.', (view) => view.applySeconds],
 ]
 
-/** The text of `/metrics`. Numbers are read when they are asked for; nothing is counted here while requests run. */
+/** The text of `/metrics`. Numbers are read when the page is asked for; nothing is counted here while requests run. */
 export class MetricsPage {
   readonly contentType: string
   private readonly registry = new Registry()
   private readonly health: Services['health']
   private readonly eventLoopDelay = new EventLoopDelay()
-  /** What the text that is being made shows; null before the first. */
+  /** The view behind the text that is being made; null before the first. */
   private view: MetricsView | null = null
 
   constructor({ health, version, logLinesDropped }: Services) {
     this.health = health
     this.contentType = this.registry.contentType
     collectDefaultMetrics({ register: this.registry })
-    // Gauges under names of counters; the series that each of them adds up are there.
+    // These are gauges under names of counters. The series that they add up are exported anyway.
     for (const name of ['handles', 'requests', 'resources']) {
       this.registry.removeSingleMetric(`nodejs_active_${name}_total`)
     }
@@ -108,7 +108,7 @@ export class MetricsPage {
         collect(this)
       },
     }
-    // The registry holds it.
+    // The registry keeps the gauge.
     void new Gauge(configuration)
   }
 
@@ -144,7 +144,7 @@ export class MetricsPage {
   }
 }
 
-/** Counts that exist already, in the text format: prom-client's own histograms would have to see every observation. */
+/** A histogram that is counted elsewhere, in the text format. prom-client's own histograms would have to see every observation. */
 function histogramText(name: string, help: string, view: HistogramView): string {
   const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
   let below = 0

@@ -12,7 +12,7 @@ interface Plain {
   readonly Querystring: QueryText
 }
 
-/** What operators and their machines ask: health, metrics, version. */
+/** Routes for operators and their tools: health, metrics, version. */
 export function registerOperatingRoutes(app: FastifyInstance, services: Services): void {
   const { health, version, cluster } = services
   const links = {
@@ -35,7 +35,7 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
     sendHealth(reply, 'livez', health.live(), request.query.text)
   })
   app.get<Plain>('/readyz', { config: { operation: operations.readyz } }, async (request, reply) => {
-    // A query that is wrong is refused before any check runs.
+    // An invalid query is refused before any check runs.
     operations.healthQuery.read(request.query.text)
     sendHealth(reply, 'readyz', await health.ready(), request.query.text)
   })
@@ -53,7 +53,7 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
   })
 }
 
-/** The status tells the result; with `?verbose` the text tells each check, as the health endpoints of Kubernetes do. */
+/** The status code tells the result. With `?verbose` the text lists each check, like the health endpoints of Kubernetes. */
 function sendHealth(reply: FastifyReply, name: string, checks: readonly HealthCheck[], queryText: string): void {
   const { verbose, exclude } = operations.healthQuery.read(queryText)
   const unknown = exclude.find((excluded) => !checks.some((check) => check.name === excluded))

@@ -7,9 +7,9 @@ interface Preference {
 const REFUSED: Preference = { weight: 0, exactness: -1 }
 
 /**
- * Which of `offers` an `Accept` header asks for (RFC 9110, 12.5.1). The first offer is the default: it wins when the
- * header is absent, says nothing of the offers, or wants anything. At equal weight a type named in full wins, because
- * clients that name a type and add a wildcard mean the type.
+ * Selects one of `offers` by an `Accept` header (RFC 9110, 12.5.1). The first offer is the default: it wins when the header is
+ * absent, mentions none of the offers, or accepts anything. At equal weight a type named in full wins, because clients that
+ * name a type and add a wildcard mean the type.
  */
 export function negotiate<const Offer extends string>(
   accept: string | undefined,

@@ -5,7 +5,7 @@ interface Pattern {
   readonly methods: Set<string>
 }
 
-/** Which methods a path has, for `405` and its `Allow` header: Fastify itself tells only that method and path do not go together. */
+/** The methods that each path has, for `405` and its `Allow` header. Fastify itself reports only that method and path do not match. */
 export class AllowedMethods {
   private readonly patterns = new Map<string, Pattern>()
 

@@ -1,18 +1,18 @@
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
-/** The bytes of answers that are in memory: those on their way to slow readers, and those that are being made. */
+/** Counts the bytes of answers in memory: those on their way to slow readers, and those that are being made. */
 export class AnswerRoom {
   private readonly bytesMax: number
   private taken = 0
-  /** Called when there is no room: may end connections that keep others from being served. */
+  /** Called when there is no room. It may close connections that keep others from being served. */
   onFull: () => void = () => {}
 
   constructor(bytesMax: number = limits.httpAnswerBytesMax) {
     this.bytesMax = bytesMax
   }
 
-  /** For what cannot be refused any more. */
+  /** Takes room without a check, for an answer that can no longer be refused. */
   take(bytes: number): void {
     this.taken += bytes
   }
@@ -21,7 +21,7 @@ export class AnswerRoom {
     this.taken -= bytes
   }
 
-  /** Throws `overloaded` when there is no room for an answer of `bytes`. One answer at a time always has room. */
+  /** Throws `overloaded` when there is no room for an answer of `bytes`. When no other answer is in memory, any size has room. */
   check(bytes: number): void {
     if (this.fits(bytes)) return
     this.onFull()
@@ -32,7 +32,7 @@ export class AnswerRoom {
     )
   }
 
-  /** Room for an answer that is about to be made. Returns a function that gives it back, to be called once. */
+  /** Reserves room for an answer that is about to be made. Returns the function that gives the room back; call it once. */
   reserve(bytes: number): () => void {
     this.check(bytes)
     this.take(bytes)

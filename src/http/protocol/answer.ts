@@ -7,7 +7,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 export const BYTES_TYPE = 'application/octet-stream'
 export const NDJSON_TYPE = 'application/x-ndjson'
 
-/** Lower-case names, as Fastify keeps them. */
+/** Header names are in lower case, as Fastify keeps them. */
 export interface AnswerHeaders {
   [name: string]: string | number
 }
@@ -44,7 +44,7 @@ function revisionMembers(record: KeyRecord): string {
   return `"createRevision":${createRevision},"modRevision":${modRevision},"version":${version},"lease":${lease}`
 }
 
-/** Answers with JSON that is already text. The exact length is given, so Fastify has nothing left to find out. */
+/** Sends JSON that is already text. The exact length is given, so Fastify need not compute it. */
 export function sendJson(reply: FastifyReply, headers: AnswerHeaders, text: string): FastifyReply {
   headers['content-type'] = JSON_TYPE
   headers['content-length'] = Buffer.byteLength(text)

@@ -1,21 +1,21 @@
 import { IncomingMessage } from 'node:http'
 
-/** What a request needs of the connection that it came by. */
+/** What a request needs of the connection on which it arrived. */
 export interface BodyLine {
-  /** Whether `bytes` of a body have room in memory. */
+  /** Whether memory has room for `bytes` more of a body. */
   hasRoom(bytes: number): boolean
-  /** Takes that room for a piece that has come; false when there is none. */
+  /** Takes room for a piece of the body that has arrived; false when there is none. */
   onBody(request: ApiRequest, bytes: number): boolean
 }
 
-/** A request of the API. A client that asks before it sends a body (`Expect: 100-continue`) is answered when somebody wants the body. */
+/** A request of the API. A client that asks before it sends a body (`Expect: 100-continue`) is told to go on when the body is read. */
 export class ApiRequest extends IncomingMessage {
-  /** Bytes of its body that are in memory; given back when it is answered. */
+  /** Bytes of its body in memory. Their room is given back when the request is answered. */
   bodyBytes = 0
   private line: BodyLine | null = null
   private continues: (() => void) | null = null
 
-  /** The client has not been told to send its body. */
+  /** Whether the client still waits to be told to send its body. */
   get awaitsContinue(): boolean {
     return this.continues !== null
   }
@@ -28,7 +28,7 @@ export class ApiRequest extends IncomingMessage {
     return this.line?.hasRoom(bytes) !== false
   }
 
-  /** Notes that `bytes` of its body are in memory from now on; false when there is no room for them. */
+  /** Notes that `bytes` more of its body are in memory; false when there is no room for them. */
   hold(bytes: number): boolean {
     if (this.line === null) return true
     if (!this.line.onBody(this, bytes)) return false

@@ -3,37 +3,37 @@ import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
 import type { Caller } from '../../api/services.ts'
 
-/** What a response needs of the connection that it leaves by. */
+/** What a response needs of the connection on which it leaves. */
 export interface AnswerLine {
   readonly isGone: boolean
-  /** `bytes` of an answer are in memory from now on. */
+  /** `bytes` more of an answer are in memory. */
   onHeld(bytes: number): void
-  /** The answer is decided: what follows on the connection may go by it. */
+  /** The answer is decided, so the next requests on the connection may begin. */
   onAnswered(response: ApiResponse<IncomingMessage>): void
 }
 
-/** Who waits for `reply`; undefined when no connection stands behind it. */
+/** The client that waits for `reply`; undefined when `reply` belongs to no connection. */
 export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined {
   return raw instanceof ApiResponse ? raw : undefined
 }
 
-/** A request whose body is no longer than this is read to its end before the next one, though nobody wants its body. */
+/** A request body up to this size is read to its end before the next request, even when no route wants it. */
 const SKIPPED_BYTES_MAX = 64 * 1024
 
 /**
- * A response that hands a large body to its connection piece by piece: how much a reader takes can be seen then, and a connection
- * keeps what is not taken once.
+ * A response that hands a large body to its connection piece by piece. This shows how fast the client reads, and the connection
+ * buffers only what the client has not taken.
  */
 export class ApiResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
-  /** Bytes of its body that it has put into memory; given back when it is closed. */
+  /** Bytes of its body that it has put into memory. Their room is given back when the response is closed. */
   heldBytes = 0
-  /** Its request is being handled, and is not answered. */
+  /** Its request is being handled and has no answer yet. */
   isRunning = false
   private isAnswered = false
   private line: AnswerLine | null = null
   private rest: Buffer | null = null
 
-  /** Nobody takes the answer any more. */
+  /** The client can no longer receive the answer. */
   get isGone(): boolean {
     return this.line?.isGone === true
   }
@@ -91,7 +91,7 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     else this.once('drain', this.sendRest)
   }
 
-  /** Whether what is left of the request has to be read past by closing: it is long, of unknown length, or may never come. */
+  /** Whether the rest of the request is skipped by closing the connection: it is long, of unknown length, or may never arrive. */
   private leavesBodyUnread(): boolean {
     const { req } = this
     if (req.complete) return false

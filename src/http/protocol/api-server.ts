@@ -6,7 +6,7 @@ import type { Connections } from './connections.ts'
 import type { Handler } from './line.ts'
 import type { Lines } from './lines.ts'
 
-/** Times that a test may shorten. */
+/** Timeouts that a test may shorten. */
 export interface ApiServerOptions {
   readonly headersTimeoutMs: number
   readonly receiveTimeoutMs: number
@@ -29,7 +29,7 @@ export interface ApiServerDependencies {
   readonly onAcceptFailed: (error: Error) => void
 }
 
-/** The listener of the API, with its limits. The strict parser of Node stays on: it refuses the shapes of request smuggling. */
+/** The listener of the API, with its limits. Node's strict parser stays on: it refuses the request shapes that smuggling uses. */
 export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): Server {
   const { handler, connections, lines, onAcceptFailed } = dependencies
   const server = createServer({
@@ -45,11 +45,11 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     // Refused with a problem document instead (`protocol-checks.ts`).
     requireHostHeader: false,
   })
-  // A client that ends its side behind its request still reads the answer.
+  // A client that closes its sending side after its request still reads the answer.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.on('connection', (socket) => connections.onConnection(socket))
   lines.serve(server, connections, handler)
-  // A connection that could not be accepted, for want of descriptors, say, leaves the listener working.
+  // When a connection cannot be accepted, for example for lack of descriptors, the listener goes on working.
   server.on('error', (error) => {
     if (server.listening) onAcceptFailed(error)
   })

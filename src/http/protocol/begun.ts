@@ -1,6 +1,7 @@
 /**
- * Begins `source`, and gives an iterator that goes on from there. A generator that never began does not run its `finally`
- * when its reader is gone at once, so what it holds would stay open. A failure to begin is still in time for a problem.
+ * Starts `source`, and returns an iterator that continues from there. A generator that was never started does not run its
+ * `finally` when its reader leaves at once, so its resources would stay open. A failure at the start can still be answered with
+ * a problem document.
  */
 export async function begun<T>(source: AsyncIterable<T>): Promise<AsyncIterable<T>> {
   const iterator = source[Symbol.asyncIterator]()

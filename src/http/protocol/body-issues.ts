@@ -1,13 +1,13 @@
 import { bodyFormats } from './body-validation.ts'
 import type { Issue } from './query.ts'
 
-/** What the validator says is wrong with a body. `parentSchema`: the schema that has the keyword. */
+/** One mistake in a body, as the validator reports it. `parentSchema`: the schema that contains the keyword. */
 export interface BodyMistake {
   readonly keyword: string
   readonly instancePath: string
   readonly message?: string
   readonly params: Readonly<Record<string, unknown>>
-  /** What is there. */
+  /** The value that was found. */
   readonly data?: unknown
   readonly parentSchema?: Readonly<Record<string, unknown>>
 }
@@ -28,7 +28,7 @@ export function issueOf(mistake: BodyMistake): Issue {
   return { path: `${path}/${String(params['additionalProperty'])}`, message: `is unknown; known here: ${known}` }
 }
 
-/** In words that follow the path. The validator's own speak of keywords and regular expressions. */
+/** Describes the mistake in words that follow the path. The validator's own texts speak of keywords and regular expressions. */
 function describe({ keyword, message = 'is invalid', params, parentSchema, data }: BodyMistake): string {
   switch (keyword) {
     case 'type':
@@ -52,7 +52,7 @@ function describe({ keyword, message = 'is invalid', params, parentSchema, data 
   }
 }
 
-/** What the notation says of the text, and what is allowed: the title of the schema. */
+/** The format parser's message, followed by what is allowed: the title of the schema. */
 function describeFormat(format: string, data: unknown, schema: BodyMistake['parentSchema']): string | null {
   const parsed = typeof data === 'string' ? bodyFormats[format]?.(data) : undefined
   if (parsed === undefined || parsed.ok) return null

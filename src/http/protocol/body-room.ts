@@ -1,25 +1,25 @@
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
-/** The bodies of requests that are in memory: those that are arriving, and those whose requests are not answered. */
+/** Counts the bytes of request bodies in memory: those that are arriving, and those whose requests have no answer yet. */
 export class BodyRoom {
   private readonly bytesMax: number
   private taken = 0
-  /** Called when there is no room: may end connections on which a body stands still. */
+  /** Called when there is no room. It may close connections whose body makes no progress. */
   onFull: () => void = () => {}
 
   constructor(bytesMax: number = limits.httpBodyBytesMax) {
     this.bytesMax = bytesMax
   }
 
-  /** Whether `bytes` more have room. */
+  /** Whether there is room for `bytes` more. */
   fits(bytes: number): boolean {
     if (this.taken + bytes <= this.bytesMax) return true
     this.onFull()
     return this.taken + bytes <= this.bytesMax
   }
 
-  /** Takes `bytes` if they have room. */
+  /** Takes `bytes` if there is room for them. */
   take(bytes: number): boolean {
     if (!this.fits(bytes)) return false
     this.taken += bytes
@@ -31,7 +31,7 @@ export class BodyRoom {
   }
 }
 
-/** Nothing was done with the request. */
+/** The error of a request that was refused before anything was done with it. */
 export function bodiesOverload(): RequestError {
   return new RequestError(
     'overloaded',

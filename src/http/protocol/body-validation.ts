@@ -1,7 +1,7 @@
 import { memberOrigin, reachable } from '../../lib/host-port.ts'
 import type { Parsed } from '../../lib/parsed.ts'
 
-/** What is wrong at a place inside of what a keyword looks at: `/1/raft`. */
+/** One mistake, and its place inside the value that the keyword looks at: `/1/raft`. */
 interface Finding {
   readonly place: string
   readonly message: string
@@ -21,24 +21,24 @@ interface KeywordCheck {
 
 type Json = Readonly<Record<string, unknown>>
 
-/** Formats of the schemas of bodies: the notation of addresses is the one that flags have. */
+/** String formats in the schemas of bodies. Addresses have the same notation as in flags. */
 export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<string>>> = {
   'raft-address': reachable,
   'api-address': memberOrigin,
 }
 
-/** The validator's options. `allErrors` costs no more than the values that a body may have (`jsonBodyValuesMax`). */
+/** The validator's options. The cost of `allErrors` is bounded by the number of values that a body may have (`jsonBodyValuesMax`). */
 export const validatorOptions = {
   coerceTypes: false as const,
   removeAdditional: false as const,
   useDefaults: false as const,
   allErrors: true,
-  // With the schema that was broken and with what broke it, from which the message is made.
+  // Report the schema and the value that broke it: the message is made from them.
   verbose: true,
   formats: Object.fromEntries(
     Object.entries(bodyFormats).map(([name, parse]) => [name, (text: string): boolean => parse(text).ok]),
   ),
-  // For what no keyword of JSON Schema can say.
+  // Rules that no keyword of JSON Schema can express.
   keywords: [
     keyword('x-distinct', doublesIn),
     keyword('x-disjoint', sharedItemsIn),
@@ -60,7 +60,7 @@ function keyword(name: string, find: (names: readonly string[], data: unknown) =
   return { keyword: name, errors: true as const, validate }
 }
 
-/** Items of a list that have the same under one of `names`. */
+/** Items of a list that have the same value in one of the properties `names`. */
 function doublesIn(names: readonly string[], data: unknown): Finding[] {
   if (!Array.isArray(data)) return []
   const findings: Finding[] = []
@@ -76,7 +76,7 @@ function doublesIn(names: readonly string[], data: unknown): Finding[] {
   return findings
 }
 
-/** Items of the first list that are in the second as well. */
+/** Items of the first list that also occur in the second. */
 function sharedItemsIn([first = '', second = '']: readonly string[], data: unknown): Finding[] {
   if (!isObject(data)) return []
   const others: unknown = data[second]
@@ -88,7 +88,7 @@ function sharedItemsIn([first = '', second = '']: readonly string[], data: unkno
   )
 }
 
-/** Clients and peers speak different protocols, so no node has one address for both. */
+/** Clients and peers speak different protocols, so a node cannot use one address for both. */
 function sharedListenerOf(_names: readonly string[], data: unknown): Finding[] {
   if (!isObject(data)) return []
   const { raft, api } = data
@@ -100,7 +100,7 @@ function isObject(json: unknown): json is Json {
   return typeof json === 'object' && json !== null && !Array.isArray(json)
 }
 
-/** Whether a body holds at most `most` values, those inside of others included. */
+/** Whether a body holds at most `most` values, counting nested ones. */
 export function holdsAtMost(body: unknown, most: number): boolean {
   const open: unknown[] = [body]
   let count = 1

@@ -5,14 +5,14 @@ import { ApiRequest } from './api-request.ts'
 import { bodiesOverload } from './body-room.ts'
 import { invalidRequest } from './query.ts'
 
-/** For requests whose body nobody wants. */
+/** A body parser for requests whose body is not wanted: it leaves the body unread. */
 export function leaveBody(_request: FastifyRequest, _payload: Readable, done: (error: Error | null) => void): void {
   done(null)
 }
 
 /**
- * Reads the body of `request`, within the limit of its route and the room that all bodies share. What cannot have room is refused
- * before anything is read, as far as its length is said. `done` is called once.
+ * Reads the body of `request`, within the limit of its route and the room that all bodies share. A body whose stated length
+ * does not fit is refused before anything is read. `done` is called once.
  */
 export function readBody(
   request: FastifyRequest,
@@ -48,13 +48,13 @@ export function readBody(
   payload.on('data', take).on('end', finish).on('error', fail)
 }
 
-/** A value is bytes whatever its type says, so no type is parsed. */
+/** A value is bytes, whatever its media type says, so no type is parsed. */
 export function takeRawBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', readBody)
 }
 
-/** A body on a request that has no use for one is a client's mistake, such as a `DELETE` meant as a `PUT`. */
+/** A body on a request that does not use one is a client's mistake, such as a `DELETE` meant as a `PUT`. */
 export function refuseBody(request: FastifyRequest): void {
   if (Buffer.isBuffer(request.body) && request.body.length > 0) {
     throw invalidRequest({ path: 'body', message: `is not allowed on ${request.method}` })

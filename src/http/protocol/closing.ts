@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 
-/** How often connections that have fallen idle are closed while the front closes. */
+/** While the front closes, connections that have become idle are closed at this interval. */
 const IDLE_CHECK_MS = 50
 
 /**
- * Stops listening, lets requests that are under way finish, and cuts off what is left after `graceMs`. Node closes the
- * connections that are idle when closing starts; those that fall idle later would hold the close up until they time out.
+ * Stops listening, lets running requests finish, and cuts off the rest after `graceMs`. Node closes only the connections that
+ * are idle when closing starts; those that become idle later would delay the close until they time out.
  */
 export async function closeGracefully(app: FastifyInstance, graceMs: number): Promise<void> {
   const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS)

@@ -5,9 +5,9 @@ import { limits } from '../../limits.ts'
 import { endWithProblem } from './raw-failure.ts'
 
 export interface ConnectionsOptions {
-  /** Connections that are served at once. */
+  /** Connections that may be open at once. */
   readonly max: number
-  /** How long a connection must have been idle before it may be closed for another one. */
+  /** A connection may be closed for another one after it has been idle this long. */
   readonly idleMsMin: number
 }
 
@@ -19,23 +19,23 @@ export const connectionsDefaults: ConnectionsOptions = {
 export interface ConnectionsDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** So many connections have been refused since the last call. At most once in `limits.httpRefusalReportMs`. */
+  /** Reports the connections refused since the last call. Called at most once in `limits.httpRefusalReportMs`. */
   readonly onRefused: (refused: number) => void
 }
 
 /**
- * The connections of clients, within their maximum: for a new one the connection that was idle longest is closed, as a client
- * that keeps connections must expect at any time. When all are at work the new one is refused, with an answer that says so.
+ * The connections of clients, up to a maximum. For a new connection the one that was idle longest is closed; a client with
+ * persistent connections must expect this at any time. When all are busy, the new one is refused with an answer that says so.
  */
 export class Connections {
   private readonly options: ConnectionsOptions
   private readonly dependencies: ConnectionsDependencies
   private readonly served = new Set<Socket>()
-  /** Those on which no request is worked on, since when, the longest first. */
+  /** Connections without a request in progress, and since when; the longest idle comes first. */
   private readonly idleSince = new Map<Socket, number>()
-  /** Requests of a connection that are worked on: several, when they are pipelined. */
+  /** Requests in progress on each connection: more than one when they are pipelined. */
   private readonly requests = new Map<Socket, number>()
-  /** Connections that are told that there are too many. */
+  /** Connections that are being told that there are too many. */
   private refusing = 0
   private refused = 0
   private reportedAt = Number.NEGATIVE_INFINITY
@@ -56,7 +56,7 @@ export class Connections {
     })
   }
 
-  /** Whether the request is to be answered. */
+  /** Whether the request shall be answered. */
   onRequest({ socket }: IncomingMessage, response: ServerResponse): boolean {
     if (!this.served.has(socket)) return false
     this.idleSince.delete(socket)
@@ -75,7 +75,7 @@ export class Connections {
 
   private closeIdle(): boolean {
     for (const [socket, since] of this.idleSince) {
-      // A client that has just connected, or had its answer, is about to send something.
+      // A client that has just connected, or has just had its answer, is about to send something.
       if (this.dependencies.now() - since < this.options.idleMsMin) return false
       this.served.delete(socket)
       this.idleSince.delete(socket)
@@ -99,7 +99,8 @@ export class Connections {
   private tell(socket: Socket): void {
     const { max } = this.options
     endWithProblem(socket, new RequestError('overloaded', `this node serves at most ${max} connections at once`))
-    // Reads on until the client has the answer and closes: what is unread when a connection is closed would take it back.
+    // Reads on until the client has the answer and closes. Closing with unread bytes would reset the connection, and the answer
+    // would be lost.
     const cut = setTimeout(() => socket.destroy(), limits.httpRefusalMsMax)
     this.refusing += 1
     socket.once('close', () => {

@@ -7,29 +7,29 @@ import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
 export interface FailureDependencies {
-  /** For failures that are bugs of ours. */
+  /** Told of failures that are bugs in the node. */
   readonly onUnexpected: (
     error: unknown,
     request: { readonly id: string; readonly method: string; readonly url: string },
   ) => void
-  /** For a broken belief or a failed store: the node must stop. */
+  /** Told of a failed assertion or a failed store: the node must stop. */
   readonly onFatal: (error: Error) => void
 }
 
-/** What Fastify and its plugins throw: an error with a code and a status. */
+/** An error thrown by Fastify or one of its plugins, with a code and a status. */
 interface FrameworkError extends Error {
   readonly code?: string
   readonly statusCode?: number
   readonly validation?: readonly BodyMistake[]
 }
 
-/** Makes every failure leave as a problem document, whoever raised it. */
+/** Answers every failure with a problem document, whoever raised it. */
 export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, dependencies: FailureDependencies): void {
   app.setErrorHandler((error: FrameworkError, request, reply) => sendFailure(error, request, reply, dependencies))
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request.url)
     const methods = allowed.methodsOf(path)
-    // A route that has nothing under this name, such as a file of the documentation page, ends here as well.
+    // Requests for missing files of the documentation page also end here.
     if (methods.length === 0 || methods.includes(request.method)) {
       return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
     }
@@ -75,7 +75,7 @@ function requestErrorOf(error: FrameworkError, request: FastifyRequest): Request
   }
 }
 
-/** Anything else that a plugin blames on the client. */
+/** Any other error that a plugin blames on the client. */
 function clientError(error: FrameworkError): RequestError | null {
   const status = error.statusCode ?? 500
   if (status === 404) return new RequestError('route-not-found', 'there is nothing here')

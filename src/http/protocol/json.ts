@@ -6,7 +6,7 @@ import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
 import { holdsAtMost } from './body-validation.ts'
 
-/** The options of a route with JSON bodies: what documents it is what validates it. */
+/** The options of a route with JSON bodies: the schema that documents the body also validates it. */
 export function configOf(operation: Operation): RouteShorthandOptions {
   const { body } = operation
   const options = { config: { operation }, bodyLimit: limits.jsonBodyBytesMax }
@@ -20,21 +20,21 @@ export function bodyOf<Body>(request: { readonly body: Body; readonly validation
   return request.body
 }
 
-/** Bodies are JSON and say so, or are refused: a form on a web page cannot send that type. */
+/** Bodies must be JSON and be declared as JSON; others are refused. A form on a web page cannot send that media type. */
 export function takeJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', (request, payload, done) => {
     readBody(request, payload, (error, body = Buffer.alloc(0)) => {
       if (error !== null) done(error)
-      // Clients that always name the type send it with an empty body too.
+      // Some clients always name the type, even with an empty body.
       else if (body.length === 0) done(null, undefined)
       else void parse(request, body.toString(), (refusal, json) => done(refusal ?? refusalOfSize(json), json))
     })
   })
 }
 
-/** All mistakes of a body are looked for, which takes its time with a body of very many small values. */
+/** The validator looks for all mistakes, which takes long for a body of very many small values. Such a body is refused first. */
 function refusalOfSize(json: unknown): RequestError | null {
   const most = limits.jsonBodyValuesMax
   return holdsAtMost(json, most)

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { ErrorCode } from '../../lib/errors.ts'
 import type { AnswerDoc } from './operation.ts'
 
-/** What a request that needs the leader may meet. */
+/** Errors of a request that needs the leader. */
 export const leaderErrors: readonly ErrorCode[] = [
   'overloaded',
   'no-leader',

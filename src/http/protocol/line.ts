@@ -9,15 +9,15 @@ export interface LineDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
   readonly handler: Handler
-  /** Bytes of answers that this connection holds more (or fewer) than before. */
+  /** The connection holds so many bytes of answers more than before (fewer when negative). */
   readonly onHeld: (bytes: number) => void
-  /** Whether `bytes` of bodies have room beside those in memory, and the taking and giving back of it. */
+  /** Whether there is room for `bytes` more of bodies, and functions that take it and give it back. */
   readonly hasBodyRoom: (bytes: number) => boolean
   readonly takeBody: (bytes: number) => boolean
   readonly giveBody: (bytes: number) => void
-  /** Requests that this connection has under way more (or fewer) than before. */
+  /** The connection has so many requests in progress more than before (fewer when negative). */
   readonly onRequests: (count: number) => void
-  /** It sends nothing more and reads to the end of what the client still sends. */
+  /** The connection sends nothing more, and reads what the client still sends until the client closes. */
   readonly onLingering: (line: Line) => void
 }
 
@@ -26,7 +26,7 @@ interface Exchange {
   readonly response: ApiResponse
 }
 
-/** How a client takes what is on its way to it. Times are of the clock, bytes those that the connection has taken by then. */
+/** How fast a client takes its answers: moments of the clock, and the bytes that the connection had taken by then. */
 interface Taking {
   since: number
   bytes: number
@@ -35,8 +35,9 @@ interface Taking {
 }
 
 /**
- * One connection of a client, and the order of its requests (RFC 9112, 9.3.2): safe ones run side by side, in a bounded number; one that
- * may change something begins when all before it have their answers, and nothing begins before it has its own.
+ * One connection of a client, and the order of its requests (RFC 9112, 9.3.2). Safe requests run side by side, up to a maximum.
+ * A request that may change something begins when all requests before it are answered, and no later one begins before it is
+ * answered.
  */
 export class Line implements AnswerLine, BodyLine {
   readonly socket: Socket
@@ -46,15 +47,15 @@ export class Line implements AnswerLine, BodyLine {
   private running = 0
   private isUnsafeRunning = false
   private isBeginning = false
-  /** Requests whose answers have not been sent whole, running or not. */
+  /** Requests whose answers are not completely sent, whether they are running or not. */
   private open = 0
   private heldBytes = 0
-  /** Of the bodies of its requests. */
+  /** Bytes of the bodies of its requests in memory. */
   private bodyBytes = 0
-  /** Whose body came last, and when something of it did. */
+  /** The request whose body arrived last, and the time of its last piece. */
   private receiving: { readonly request: ApiRequest; at: number } | null = null
   private isPaused = false
-  /** Nothing that arrives from now on is answered. */
+  /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
   private endedAt: number | null = null
@@ -66,17 +67,17 @@ export class Line implements AnswerLine, BodyLine {
     this.deps = deps
     socket.on('end', () => (this.endedAt = deps.now()))
     socket.on('close', () => this.onClose())
-    // Node ends a connection by this call, and would reset it: an answer on its way is lost when bytes of the client are unread.
+    // Node ends a connection by this call and would reset it: unread bytes of the client would destroy an answer on its way.
     socket.destroySoon = () => this.closeInStages()
   }
 
-  /** Nobody takes the answers any more: the connection is gone, or the client has ended its side and has not been patient since. */
+  /** No answer can be delivered: the connection is gone, or the client has closed its sending side and waits no longer. */
   get isGone(): boolean {
     if (this.socket.destroyed) return true
     return this.endedAt !== null && this.deps.now() - this.endedAt > limits.httpHalfClosedWaitMs
   }
 
-  /** How many of its requests have not been answered whole. */
+  /** The number of its requests that are not completely answered. */
   get openRequests(): number {
     return this.open
   }
@@ -85,9 +86,9 @@ export class Line implements AnswerLine, BodyLine {
     return this.isClosing
   }
 
-  /** Takes a request, which is handled in its turn. */
+  /** Takes a request, and handles it when its turn comes. */
   take(request: ApiRequest, response: ApiResponse): void {
-    // Behind an answer that ends the connection.
+    // The request follows an answer that ends the connection.
     if (this.isClosing) return
     this.admit(response)
     request.attach(this)
@@ -96,13 +97,13 @@ export class Line implements AnswerLine, BodyLine {
     else this.begin(exchange)
     if (this.open < limits.httpPipelinedMax || this.isPaused) return
     this.isPaused = true
-    // Node has its socket read on at the end of each request, so it is stopped behind those of this packet.
+    // Node resumes its socket at the end of each request. The pause must follow the last request of this packet.
     process.nextTick(() => {
       if (this.isPaused) this.socket.pause()
     })
   }
 
-  /** A request that was answered before it could be handled. */
+  /** Counts a request that was answered before it could be handled. */
   admit(response: ApiResponse): void {
     response.attach(this)
     this.open += 1
@@ -129,7 +130,7 @@ export class Line implements AnswerLine, BodyLine {
     return true
   }
 
-  /** For how long nothing has come of a body that is half in memory; 0 when there is none. */
+  /** How long an incomplete body has received nothing; 0 when no body is incomplete. */
   bodyIdleMs(now: number): number {
     const { receiving } = this
     return receiving === null || receiving.request.complete ? 0 : now - receiving.at
@@ -139,13 +140,13 @@ export class Line implements AnswerLine, BodyLine {
     if (response.isRunning) this.finish(response)
   }
 
-  /** Sends `text` as the last words. */
+  /** Sends `text` and ends the connection. */
   endWith(text: string): void {
     this.socket.write(text)
     this.closeInStages()
   }
 
-  /** Looks at how the client takes its answers: to be called at intervals. `bytesMin`: what it must take for its time to begin anew. */
+  /** Measures how fast the client takes its answers; call it at intervals. `bytesMin`: how much it must take to restart its time. */
   watch(now: number, bytesMin: number): void {
     const { socket, taking } = this
     if (socket.writableLength === 0) {
@@ -166,17 +167,17 @@ export class Line implements AnswerLine, BodyLine {
     taking.bytes = bytes
   }
 
-  /** For how long the client has taken less than it must; 0 while nothing waits for it. */
+  /** How long the client has taken less than it must; 0 while nothing waits for the client. */
   slowMs(now: number): number {
     return this.taking === null ? 0 : now - this.taking.since
   }
 
-  /** For how long it has taken nothing at all. */
+  /** How long the client has taken nothing at all. */
   idleMs(now: number): number {
     return this.taking === null ? 0 : now - this.taking.movedAt
   }
 
-  /** Whether a client that has its last answer was given enough time to read it. */
+  /** Whether a client that has been sent its last answer has had enough time to read it. */
   hasLingered(now: number): boolean {
     const { lingering, socket } = this
     if (lingering === null) return false
@@ -198,7 +199,7 @@ export class Line implements AnswerLine, BodyLine {
     this.deps.handler(request, response)
   }
 
-  /** Its answer is decided, or will never be. */
+  /** The answer of the request is decided, or will never be. */
   private finish(response: ApiResponse): void {
     response.isRunning = false
     this.running -= 1
@@ -207,7 +208,7 @@ export class Line implements AnswerLine, BodyLine {
   }
 
   private beginNext(): void {
-    // One that is answered at once comes by here from within.
+    // A request that is answered while it begins calls this from within the loop below.
     if (this.isBeginning) return
     this.isBeginning = true
     for (let [next] = this.queue; next !== undefined && !this.mustWait(next); [next] = this.queue) {
@@ -245,7 +246,7 @@ export class Line implements AnswerLine, BodyLine {
     this.queue = []
   }
 
-  /** RFC 9112, 9.6: says that nothing more comes, and reads on until the client has seen it, for a while. */
+  /** RFC 9112, 9.6: closes the sending side, and reads on for a while until the client has seen that. */
   private closeInStages(): void {
     const { socket } = this
     this.stopTaking()
@@ -255,12 +256,12 @@ export class Line implements AnswerLine, BodyLine {
       if (socket.writableFinished) socket.destroy()
     })
     socket.resume()
-    // When the socket reads again, but no parser: what still comes is no request.
+    // The socket reads again, but the parser is detached: whatever still arrives is not treated as a request.
     setImmediate(() => {
       socket.removeAllListeners('data')
       socket.on('data', () => {})
     })
-    // Node reads nothing while its writes have not drained, and takes note of that only before the end.
+    // Node stops reading until its writes have drained. It resumes on the drain only if the socket has not been ended.
     if (socket.writableNeedDrain) socket.once('drain', () => this.endOwnSide())
     else this.endOwnSide()
     this.deps.onLingering(this)

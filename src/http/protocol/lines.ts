@@ -17,12 +17,12 @@ export interface LinesOptions {
   readonly answerStallTimeoutMs: number
 }
 
-/** Between two looks at connections that linger. */
+/** The interval at which lingering connections are looked at. */
 const LINGER_CHECK_MS = 100
-/** How long a client that takes nothing, or sends nothing more, is left alone when others cannot be served for lack of room. */
+/** When others cannot be served for lack of room, a client that takes nothing, or sends nothing more, is left alone this long. */
 const PATIENCE_MS = 2_000
 
-/** The connections of all clients: what they may hold together, and the end of those that do not get on. */
+/** The connections of all clients: what they may hold together, and the end of those that make no progress. */
 export class Lines {
   private readonly options: LinesOptions
   private readonly room: AnswerRoom
@@ -46,14 +46,14 @@ export class Lines {
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
 
-  /** Takes the requests on the connections of `server` that are served; `handler` gets each of them in its turn. */
+  /** Takes the requests on the accepted connections of `server`. `handler` gets each of them in its turn. */
   serve(server: Server<typeof ApiRequest, typeof ApiResponse>, connections: Connections, handler: Handler): void {
     const take = (request: ApiRequest, response: ApiResponse): void => {
       if (connections.onRequest(request, response)) this.onRequest(request, response)
     }
     server.on('connection', (socket) => this.open(socket, handler))
     server.on('request', take)
-    // An expectation that nobody here knows is no reason to refuse (RFC 9110, 10.1.1).
+    // An unknown expectation is no reason to refuse a request (RFC 9110, 10.1.1).
     server.on('checkExpectation', take)
     server.on('checkContinue', (request, response) => {
       request.continueWhenRead(() => {
@@ -68,10 +68,10 @@ export class Lines {
     server.once('close', () => clearInterval(check))
   }
 
-  /** Bytes that are no request, or a request that did not come in time. */
+  /** The bytes are no HTTP request, or a request did not arrive in time. */
   onClientError(error: Error & { readonly code?: string }, socket: Socket): void {
     const line = this.lines.get(socket)
-    // The parser of a connection that is being ended may still complain.
+    // The parser may still report errors on a connection that is being ended.
     if (line?.isEnding === true) return
     const words = lastWordsFor(error, socket)
     if (words === null || line === undefined) socket.destroy()

@@ -17,12 +17,12 @@ export function jsonAnswer(description: string, schema: TSchema): AnswerDoc {
   return { description, content: { 'application/json': schema } }
 }
 
-/** What a change may meet: a page of another site asks, or the body is not JSON, not valid, or too large. */
+/** Errors of a request with a body: it comes from a page of another site, or the body is not JSON, not valid, or too large. */
 export const bodyErrors: readonly ErrorCode[] = ['forbidden', 'unsupported-media-type', 'request-too-large']
 
 /**
- * What a route takes and answers, for the OpenAPI document. Fastify itself validates JSON bodies only, by the same schema:
- * paths, query strings and headers are read by the code that this describes, so that the hot routes pay for nothing else.
+ * The parameters and answers of a route, for the OpenAPI document. Fastify itself validates only JSON bodies, by the same
+ * schema. Paths, query strings and headers are read by the code that this describes, so hot routes pay for nothing else.
  */
 export interface Operation {
   readonly id: string
@@ -32,12 +32,12 @@ export interface Operation {
   readonly path?: Readonly<Record<string, TSchema>>
   readonly query?: QuerySpec
   readonly headers?: Readonly<Record<string, TSchema>>
-  /** `value`: the bytes of a value, of any type. */
+  /** `value`: the bytes of a value, of any media type. */
   readonly body?: { readonly schema: TSchema; readonly required: boolean } | 'value'
   readonly answers: Readonly<Record<number, AnswerDoc>>
-  /** Beside those that every operation can answer. */
+  /** Errors in addition to those of every operation. */
   readonly errors: readonly ErrorCode[]
-  /** What failures may be answered with instead of a problem document, by status and media type. */
+  /** Failures that are answered with something other than a problem document, by status and media type. */
   readonly failures?: Readonly<Record<number, Readonly<Record<string, TSchema>>>>
 }
 
@@ -47,7 +47,7 @@ declare module 'fastify' {
   }
 }
 
-/** What any request may meet, whatever it asks for. */
+/** Errors that any request may get. */
 const commonErrors: readonly ErrorCode[] = [
   'invalid-request',
   'request-timeout',
@@ -57,7 +57,7 @@ const commonErrors: readonly ErrorCode[] = [
   'internal',
 ]
 
-/** The operation in the shape that @fastify/swagger translates. */
+/** The operation in the form that @fastify/swagger translates. */
 export function documentationOf(operation: Operation): FastifySchema {
   const { id, tag, summary, description, path, query, headers, body } = operation
   return {
@@ -86,7 +86,7 @@ function querySchemas(query: QuerySpec): Record<string, TSchema> {
   )
 }
 
-/** The first one is what the page at `/docs` offers to type in. */
+/** The first media type is the one that the page at `/docs` offers for typing. */
 const valueBodies = {
   'text/plain': Type.String({ description: 'The value, in UTF-8.', examples: ['hello'] }),
   'application/octet-stream': Type.Unsafe({ type: 'string', format: 'binary', description: 'The bytes of the value.' }),
@@ -113,7 +113,7 @@ function answerSchemas({ answers }: Operation): Record<string, unknown> {
   return schemas
 }
 
-/** One answer a status, which names its codes. */
+/** One answer for each status, which lists its error codes. */
 function errorSchemas({ errors, failures: others = {} }: Operation): Record<string, unknown> {
   const codesOf = new Map<number, ErrorCode[]>()
   for (const code of new Set([...commonErrors, ...errors])) {

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
 
-/** What a page of a named origin may send beside what every page may, and what of an answer it may read. */
+/** What a page of an allowed origin may send and read beyond what every page may. */
 const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match'
 const ANSWER_HEADERS = [
   'allow',
@@ -26,9 +26,9 @@ const METHODS = 'GET, HEAD, PUT, POST, PATCH, DELETE'
 const PREFLIGHT_SECONDS = 600
 
 /**
- * Keeps web pages of others from changing anything. A browser that can reach a node sends it what any page asks for, and says in
- * `Origin` whose page that is; clients that are no browsers send none. Pages that the node serves itself are let through, and those
- * of the origins that were named, which get the answers that browsers ask for (CORS).
+ * Keeps pages of other web sites from changing anything. A browser that can reach a node sends it whatever any page asks for,
+ * and names the origin of the page in `Origin`; clients that are not browsers send none. Pages that the node serves itself are
+ * allowed, and so are those of the origins that were named, which get the answers that browsers ask for (CORS).
  */
 export function guardAgainstOtherSites(app: FastifyInstance, named: readonly string[]): void {
   const allowed = new Set(named)
@@ -83,14 +83,14 @@ function refuseOthers({ headers }: IncomingMessage): void {
   refuseForms(headers)
 }
 
-/** What a form or a blind `fetch` sends is never what a page of the node sends. */
+/** Refuses what a form or a `no-cors` fetch sends: a page of the node never sends it. */
 function refuseForms(headers: IncomingMessage['headers']): void {
   const mode = headers['sec-fetch-mode']
   if (mode !== 'navigate' && mode !== 'no-cors') return
   throw new RequestError('forbidden', `what a form of a page sends (Sec-Fetch-Mode: ${mode}) may change nothing here`)
 }
 
-/** Whether the page came from where its request goes. A port that goes without saying may be left out on either side. */
+/** Whether the page comes from the host that its request goes to. The default port may be left out on either side. */
 function isOwn(origin: string, host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(origin)) return false
   const page = new URL(origin)

@@ -1,4 +1,4 @@
-/** Where the document keeps examples: beside the schema. */
+/** Examples in the document stand beside the schema. */
 interface Exemplified {
   example?: unknown
   examples?: Readonly<Record<string, { readonly value: unknown }>>
@@ -20,8 +20,9 @@ interface Document {
 }
 
 /**
- * Changes the OpenAPI document into the one for the page at `/docs`. "Try it out" sends whatever a field is filled with, and fills it from
- * defaults and examples: here both are words. The body that forms a cluster names `self`, the member that serves the page.
+ * Changes the OpenAPI document into the one for the page at `/docs`. "Try it out" fills its fields from defaults and examples,
+ * and sends whatever a field holds. In this document both are words for the reader. The body that forms a cluster names `self`,
+ * the member that serves the page.
  */
 export function forPage<Given extends Document>(document: Given, self: object): Given {
   for (const path of Object.values(document.paths ?? {})) {

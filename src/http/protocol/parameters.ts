@@ -18,7 +18,7 @@ export function flag(description: string): Parameter<boolean> {
   }
 }
 
-/** The same, and the bare name means true, as operators type it: `?verbose`. */
+/** The same, but the bare name also means true, as operators type it: `?verbose`. */
 export function bareFlag(description: string): Parameter<boolean> {
   const { parse, ...rest } = flag(description)
   return { ...rest, parse: (text) => text === '' || parse(text) }
@@ -84,7 +84,7 @@ export function optionalDuration(mostMs: number, description: string): Parameter
   return { absent: null, schema: durationSchema(null, description), parse: (text) => durationIn(text, 0, mostMs) }
 }
 
-/** The deadline of a request, which every route that waits for something has. */
+/** The deadline of a request. Every route that waits for something takes it. */
 export const timeout: Parameter<number> = {
   absent: limits.requestTimeoutMsDefault,
   schema: durationSchema(
@@ -94,7 +94,7 @@ export const timeout: Parameter<number> = {
   parse: (text) => durationIn(text, 1, limits.requestTimeoutMsMax),
 }
 
-/** For what needs the leader. */
+/** For operations that need the leader. */
 export const redirect = flag('Answer `307` with the address of the leader instead of forwarding to it.')
 
 /** A client's key, or the failure that says what is wrong with it. */

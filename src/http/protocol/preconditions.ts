@@ -13,13 +13,13 @@ function invalidHeader(name: string, message: string): RequestError {
 
 interface EntityTag {
   readonly isWeak: boolean
-  /** Null for a tag that is not of this store. */
+  /** Null for a tag that this store did not make. */
   readonly number: number | null
 }
 
 const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*/y
 
-/** The tags of a list (RFC 9110, 8.8.3 and 5.6.1), of which each may be anybody's. */
+/** The tags of a list (RFC 9110, 8.8.3 and 5.6.1). Any of them may come from elsewhere. */
 function tagsIn(name: string, text: string, what: string): readonly EntityTag[] {
   const tags: EntityTag[] = []
   for (let at = 0; at <= text.length; at++) {
@@ -33,13 +33,13 @@ function tagsIn(name: string, text: string, what: string): readonly EntityTag[] 
   return tags
 }
 
-/** No key is ever at this revision, and no membership at this index. */
+/** No key ever has this revision, and no membership this index. */
 const NEVER = 0
 const NO_MEMBERSHIP = -1
 
 /**
- * The one number that a strong comparison with the tags of `If-Match` can find (RFC 9110, 13.1.1): weak tags and those of others match
- * nothing. Null: there is none.
+ * The one number that a strong comparison with the tags of `If-Match` can match (RFC 9110, 13.1.1): weak tags and tags from
+ * elsewhere match nothing. Null when there is none.
  */
 function strongNumberIn(text: string, what: string): number | null {
   const tags = tagsIn('if-match', text, what)
@@ -56,7 +56,7 @@ function refuse(headers: IncomingHttpHeaders, name: 'if-match' | 'if-none-match'
   if (headers[name] !== undefined) throw invalidHeader(name, message)
 }
 
-/** What a `PUT` demands of the current record. */
+/** The condition that a `PUT` places on the current record. */
 export function putCondition(headers: IncomingHttpHeaders): Condition | null {
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch === undefined) return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
@@ -66,7 +66,7 @@ export function putCondition(headers: IncomingHttpHeaders): Condition | null {
   return { type: 'absent' }
 }
 
-/** What a `DELETE` demands of the current record. */
+/** The condition that a `DELETE` places on the current record. */
 export function deleteCondition(headers: IncomingHttpHeaders): Condition | null {
   refuse(headers, 'if-none-match', 'has no meaning on DELETE')
   return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
@@ -80,8 +80,8 @@ function matchCondition(text: string): Condition {
 }
 
 /**
- * The revisions that a reader has, by weak comparison (RFC 9110, 13.1.2): a proxy that compresses makes tags weak. `any`: it wants an
- * answer only while the key is absent. Null: no condition.
+ * The revisions that a reader already has, by weak comparison (RFC 9110, 13.1.2): a proxy that compresses makes tags weak.
+ * `any`: the reader wants an answer only while the key is absent. Null: no condition.
  */
 export function readCondition(headers: IncomingHttpHeaders): readonly (number | null)[] | 'any' | null {
   refuse(headers, 'if-match', 'has no meaning on a read; send If-None-Match')
@@ -108,7 +108,7 @@ export function membershipCondition(headers: IncomingHttpHeaders): number | null
 export function idempotencyKey(headers: IncomingHttpHeaders): string | null {
   const key = headers['idempotency-key']
   if (key === undefined) return null
-  // Node joins a repeated header with a comma and a blank, and a blank is not visible.
+  // Node joins repeated headers with a comma and a space, and a space is not visible ASCII.
   if (typeof key === 'string' && key.length <= limits.idempotencyKeyBytesMax && VISIBLE_ASCII.test(key)) return key
   throw invalidHeader('idempotency-key', `must be 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`)
 }

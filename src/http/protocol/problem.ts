@@ -15,10 +15,10 @@ export interface Problem {
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 export const PROBLEM_TYPE = `${PROBLEM_MEDIA_TYPE}; charset=utf-8`
 
-/** Seconds in `Retry-After`. Elections take less, and a longer wait would be a guess. */
+/** Seconds in `Retry-After`. Elections take less than this, and a longer wait would be a guess. */
 const RETRY_AFTER_SECONDS = '1'
 
-/** Members that a code always has, for the case that the failure was raised without them. */
+/** Members that a code always has, for a failure that was raised without them. */
 const absentFacts: Partial<Record<ErrorCode, Readonly<Record<string, unknown>>>> = {
   'no-leader': { leader: null },
 }
@@ -42,7 +42,7 @@ export function mustSayWhenToRetry(status: number): boolean {
   return status === 429 || status === 503
 }
 
-/** The whole answer, for those who send it themselves. */
+/** The complete answer, for callers that send it themselves. */
 export function problemAnswer(error: RequestError): {
   readonly status: number
   readonly headers: Readonly<Record<string, string | number>>
@@ -56,7 +56,7 @@ export function problemAnswer(error: RequestError): {
   return { status, headers: isLater ? { ...headers, 'retry-after': RETRY_AFTER_SECONDS } : headers, text }
 }
 
-/** Answers with the problem. Headers that are already set stay, so that a failure after a read still tells its revision. */
+/** Sends the problem. Headers that are already set stay, so a failure after a read still tells the revision. */
 export function sendProblem(reply: FastifyReply, error: RequestError): FastifyReply {
   const problem = problemOf(error)
   if (mustSayWhenToRetry(problem.status)) sayWhenToRetry(reply)

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { RequestError } from '../../lib/errors.ts'
 import { invalidRequest } from './query.ts'
 
-/** A request that is answered without being looked at further. `isSound`: its bounds are known, so that the connection may go on. */
+/** The answer to a request that is not looked at further. `isSound`: the end of the request is known, so the connection may go on. */
 export interface Refusal {
   readonly error: RequestError
   readonly isSound: boolean
@@ -17,7 +17,7 @@ function meaningless(path: string, message: string): Refusal {
   return { error: invalidRequest({ path, message }), isSound: true }
 }
 
-/** What the parser lets through and the protocol does not, or what this server would have to ignore although it changes the meaning. */
+/** Refuses what Node's parser accepts but the protocol forbids, and what this server would ignore although it changes the meaning. */
 export function refusalOf(request: IncomingMessage): Refusal | null {
   return refusalOfHead(request) ?? refusalOfBody(request)
 }
@@ -31,7 +31,7 @@ function refusalOfHead(request: IncomingMessage): Refusal | null {
   return meaningless('path', 'holds a #, which starts a fragment and is no part of a request: write it as %23')
 }
 
-/** Node keeps the first of several lines of these names and says nothing of the others. */
+/** For these names Node keeps the first of several lines and drops the others silently. */
 function isTwice({ rawHeaders }: IncomingMessage, name: string): boolean {
   let seen = false
   for (let at = 0; at < rawHeaders.length; at += 2) {

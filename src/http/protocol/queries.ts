@@ -3,5 +3,5 @@ import { QueryReader } from './query.ts'
 
 export const noQuery = new QueryReader({})
 export const timeoutQuery = new QueryReader({ timeout })
-/** Of what only the leader does. */
+/** The query of operations that only the leader carries out. */
 export const leaderQuery = new QueryReader({ timeout, redirect })

@@ -2,13 +2,13 @@ import type { TSchema } from 'typebox'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
-/** One parameter of a query string: how its text is read, what it is when absent, and how it is documented. */
+/** One parameter of a query string: its parser, its value when absent, and its documentation. */
 export interface Parameter<T> {
   /** Throws a `ParameterError` that says what is allowed. */
   readonly parse: (text: string) => T
   readonly absent: T
   readonly schema: TSchema
-  /** For the document: the route refuses a request without it. */
+  /** For the OpenAPI document: the route refuses a request without it. */
   readonly required?: true
 }
 
@@ -19,18 +19,18 @@ export type Query<Spec extends QuerySpec> = {
   readonly [Name in keyof Spec]: Spec[Name] extends Parameter<infer T> ? T : never
 }
 
-/** What is wrong with the text of a parameter, in words that follow its name: "must be ...". */
+/** A mistake in the text of a parameter, in words that follow its name: "must be ...". */
 export class ParameterError extends Error {
   override readonly name = 'ParameterError'
 }
 
-/** One thing that is wrong with a request. `path`: where, such as `query/limit`, `header/if-match`, `body/members/0/id`. */
+/** One mistake in a request. `path` says where, such as `query/limit`, `header/if-match`, `body/members/0/id`. */
 export interface Issue {
   readonly path: string
   readonly message: string
 }
 
-/** At least one issue; more than `issuesMax` are counted. */
+/** At least one issue. Those beyond `issuesMax` are only counted. */
 export function invalidRequest(...found: readonly Issue[]): RequestError {
   const issues = found.slice(0, limits.issuesMax)
   const words = issues.map(({ path, message }) => `${path} ${message}`)
@@ -42,7 +42,7 @@ export function invalidQuery(name: string, message: string): RequestError {
   return invalidRequest({ path: `query/${name}`, message })
 }
 
-/** The raw query string in the place where Fastify keeps the parsed one: reading it is the route's business. */
+/** The raw query string, where Fastify usually keeps the parsed one. Each route reads it itself. */
 export interface QueryText {
   readonly text: string
   readonly [name: string]: unknown
@@ -58,7 +58,7 @@ export type RawQuery = ReadonlyMap<string, string>
 
 const NO_PARAMETERS: RawQuery = new Map()
 
-/** Names and values, decoded. A name given twice, or text that is not UTF-8 in percent-encoding, is refused. */
+/** Names and values, decoded. A name given twice is refused, and so is percent-encoding that is not UTF-8. */
 export function splitQuery(text: string): RawQuery {
   if (text.length === 0) return NO_PARAMETERS
   const values = new Map<string, string>()
@@ -88,7 +88,7 @@ function invalidQueryText(text: string): RequestError {
   return invalidRequest({ path: 'query', message })
 }
 
-/** Reads parameters by `spec`. What a request without a query string gets is one frozen object: the common case costs nothing. */
+/** Reads parameters by `spec`. All requests without a query string share one frozen object, so the common case costs nothing. */
 export class QueryReader<Spec extends QuerySpec> {
   readonly spec: Spec
   private readonly absent: Query<Spec>

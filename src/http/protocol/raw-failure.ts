@@ -3,18 +3,21 @@ import { STATUS_CODES, type ServerResponse } from 'node:http'
 import { RequestError } from '../../lib/errors.ts'
 import { problemAnswer } from './problem.ts'
 
-/** What to say to bytes that are no request before the connection ends: what follows them cannot be told apart. Null: nothing. */
+/**
+ * The answer to bytes that are no HTTP request, sent before the connection ends: whatever follows them cannot be parsed. Null:
+ * no answer.
+ */
 export function lastWordsFor(error: Error & { readonly code?: string }, socket: Socket): string | null {
   if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) return null
   return lastAnswerOf(requestErrorOf(error.code))
 }
 
-/** Answers on the bare socket, ahead of any request, and ends it. */
+/** Answers on the bare socket, outside of any request, and ends it. */
 export function endWithProblem(socket: Socket, error: RequestError): void {
   socket.end(lastAnswerOf(error))
 }
 
-/** The answer as it goes over the wire. */
+/** The answer as it is sent. */
 function lastAnswerOf(error: RequestError): string {
   const { status, headers, text } = problemAnswer(error)
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}`)
@@ -22,8 +25,8 @@ function lastAnswerOf(error: RequestError): string {
 }
 
 /**
- * Whether the next answer on this socket belongs to another request: one that is answered already, in part, or one that
- * arrived in full and is being worked on. A message of ours would be taken for its answer.
+ * Whether the next answer on this socket belongs to another request: one that is partly answered, or one that arrived in full
+ * and is in progress. A message sent here would be taken for its answer.
  */
 function isOwedAnother(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
   const response = socket._httpMessage

@@ -5,23 +5,23 @@ import { limits } from '../../limits.ts'
 const VALUES_HELD = 4
 const STREAMS_LEAST = 4
 
-/** How many streams may be open at once when values have up to `valueBytesMax` bytes. */
+/** The number of streams that may be open at once when values have up to `valueBytesMax` bytes. */
 export function streamsMax(valueBytesMax: number): number {
   const fitting = Math.floor(limits.httpStreamsBytesMax / (VALUES_HELD * valueBytesMax))
   return Math.max(STREAMS_LEAST, Math.min(limits.httpStreamsMax, fitting))
 }
 
-/** The long answers that are on their way. Each holds a view of the store, so their number has a limit. */
+/** Limits the number of long answers in progress: each of them holds a view of the store. */
 export class StreamSlots {
   private readonly max: number
   private taken = 0
 
-  /** `max`: streams at once. */
+  /** `max`: streams that may be open at once. */
   constructor(max: number) {
     this.max = max
   }
 
-  /** Rejects with `overloaded` when there are no more. The slot is given back once, however often `release` is called. */
+  /** Throws `overloaded` when no slot is free. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
     if (this.taken >= this.max) {
       const detail = `${this.taken} streams are open on this node, which is as many as it serves at once`

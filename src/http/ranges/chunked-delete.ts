@@ -16,17 +16,17 @@ export interface ChunkedAnswer {
 
 export interface ChunkedDeleteOptions {
   readonly range: KeyRange
-  /** For the idempotency key. */
+  /** Hold the idempotency key. */
   readonly headers: IncomingHttpHeaders
   readonly timeoutMs: number
 }
 
 /**
- * Deletes a range of any size as several entries, one after the other. Each is atomic and removes the first keys that are left; the
- * next begins where it ended, so that no step passes over what the steps before removed. A key that is written meanwhile in the part
- * that is done stays.
+ * Deletes a range of any size as several entries, one after the other. Each entry is atomic and removes the first keys that are
+ * left. The next one starts where it ended, so no step scans the keys that earlier steps removed. A key that is written
+ * meanwhile in the part that is done stays.
  *
- * Fails with what stopped it, and says what was deleted by then.
+ * A failure says what was deleted before it.
  */
 export class ChunkedDelete {
   private readonly keys: KeyValueAccess
@@ -70,7 +70,7 @@ export class ChunkedDelete {
     }
   }
 
-  /** What the client has to know when it ends early. Whether the last step may still take effect is told by the code. */
+  /** Adds to `error` what was deleted before it. Its code tells whether the last step may still take effect. */
   private endedBy(error: RequestError, start: Key | null): RequestError {
     const { revision, deleted, chunks } = this
     if (chunks === 0) return error

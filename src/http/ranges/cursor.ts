@@ -4,7 +4,7 @@ import { limits } from '../../limits.ts'
 import type { KeyRange } from './key-range.ts'
 import { invalidQuery } from '../protocol/query.ts'
 
-/** Where a listing goes on. `revision`: what the first page showed; later pages show nothing older. */
+/** The place where a listing continues. `revision`: the revision of the first page; later pages show nothing older. */
 export interface Cursor {
   readonly after: Key
   readonly revision: number
@@ -16,7 +16,7 @@ const CHECK_AT = 1
 const REVISION_AT = 5
 const KEY_AT = 13
 
-/** Ties a cursor to the range and the direction that it was made for. */
+/** Ties a cursor to its range and direction. */
 function checkOf(range: KeyRange, reverse: boolean): number {
   return crc32(JSON.stringify([range.start, range.end, reverse]))
 }

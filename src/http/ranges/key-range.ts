@@ -10,7 +10,7 @@ export interface KeyRange {
   readonly end: Key | null
 }
 
-/** The empty prefix is that of every key. */
+/** The empty prefix matches every key. */
 const prefix: Parameter<Key | '' | null> = {
   absent: null,
   schema: Type.String({

@@ -65,7 +65,7 @@ export class RangeRequests {
     const { reverse, limit } = query
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, reverse)
     const after = cursor?.after ?? null
-    // Pages may come from different nodes; none shows an older store than the first did.
+    // Pages may come from different nodes. None of them may show an older state than the first.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
     const scan = await this.services.keys.scan({ ...range, after, reverse }, { ...options, minRevision })
     let release = (): void => {}

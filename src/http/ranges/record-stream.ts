@@ -3,10 +3,11 @@ import { limits } from '../../limits.ts'
 import type { KeyedRecord, Scan } from '../../api/services.ts'
 
 /**
- * The records of a scan, one JSON document a line. Asks the scan for more only when the reader has taken what there was.
+ * The records of a scan, one JSON document on each line. Asks the scan for more only when the reader has taken everything so
+ * far.
  *
- * Guarantees that the scan is closed exactly once, after the last `next` has come back: at the end, on a failure, and
- * when the reader goes away, even before it has read anything.
+ * The scan is closed exactly once, after its last `next` has returned: at the end, on a failure, and when the reader leaves,
+ * even before it has read anything.
  */
 export class RecordStream extends Readable {
   private readonly scan: Scan

@@ -12,7 +12,7 @@ interface Plain {
   readonly Querystring: QueryText
 }
 
-/** `/kv`: a range of keys, or with `?key=` the same operation on that one. */
+/** `/kv`: operations on a range of keys, or with `?key=` the same operation on a single key. */
 export function registerRangeRoutes(app: FastifyInstance, range: RangeRequests, key: KeyRequests): void {
   app.get<Plain>(
     '/kv',
