@@ -12,12 +12,12 @@ const INTERVAL_MS_MAX = 500
 const PROBE_TIMEOUT_MS_MIN = 250
 const PROBE_TIMEOUT_MS_MAX = 1_000
 
-/** What the configuration wants the node to do by itself; null: nothing. */
+/** What the configuration asks the node to do by itself; null: nothing. */
 export function automationPlan(config: Config): AutomationPlan | null {
   const { discover, clusterFormationDelayMs: delayMs, deadNodeAfterMs, autoJoin, minVoters, stabilizationMs } = config
   const expected = expectedNodes(config)
   if (discover === null && deadNodeAfterMs === null) return null
-  // A node that was told to wait for a short time only has to learn quickly who is there.
+  // A node that waits only a short time has to learn quickly which nodes are there.
   const intervalMs = Math.min(INTERVAL_MS_MAX, Math.max(INTERVAL_MS_MIN, delayMs / 10))
   const probeTimeoutMs = Math.min(PROBE_TIMEOUT_MS_MAX, Math.max(PROBE_TIMEOUT_MS_MIN, delayMs / 2))
   const addressesMax = limits.membersMax

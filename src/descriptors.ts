@@ -3,20 +3,23 @@ import type { Config } from './config/config.ts'
 import { StorageError } from './lib/errors.ts'
 import { limits } from './limits.ts'
 
-/** What each part of a node may keep open, so that together they stay within what the process may have. */
+/** How many descriptors each part of a node may keep open; together they stay within the limit of the process. */
 export interface DescriptorShares {
-  /** Connections of clients that are served, and of peers that come in. */
+  /** Connections of served clients, and incoming connections of peers. */
   readonly httpConnections: number
   readonly peerConnections: number
-  /** Files of one database of the state; during an install there are two. */
+  /** Open files of one database of the state; during an install there are two databases. */
   readonly stateFiles: number
-  /** Log that is held back for nodes that are sent the state, in bytes: each of its files is open. */
+  /** Bytes of log that may be retained for nodes that are being sent the state. Each log file of it is open. */
   readonly snapshotHoldBytes: number
-  /** What to tell whoever runs the node; null when there is enough of everything. */
+  /** A warning for the operator; null when there are enough descriptors for everything. */
   readonly shortage: string | null
 }
 
-/** How many descriptors this process may have; null where the system has no such limit. Node has raised it as far as it may. */
+/**
+ * The descriptors that this process may have; null on a system without such a limit. Node raises its own limit to the maximum
+ * at its start.
+ */
 export function readDescriptorLimit(): number | null {
   if (process.platform === 'win32') return null
   const fromReport = (): string | number => openFilesInReport()
@@ -34,7 +37,7 @@ function openFilesInProc(): number | string | null {
   }
 }
 
-/** The report takes some twenty milliseconds. */
+/** Making the report takes some twenty milliseconds. */
 function openFilesInReport(): number | string {
   const report = process.report.getReport() as unknown as Report
   return report.userLimits?.open_files?.soft ?? 'unlimited'
@@ -45,8 +48,8 @@ interface Report {
 }
 
 /**
- * Gives every part the least that it needs, then shares out the rest: first what the log needs at its longest, then peers and the
- * state, and the remainder to clients. Rejects a limit that does not even allow the least.
+ * Gives every part the least that it needs, then shares out the rest: first the log at its greatest length, then peers and the
+ * state, and the remainder to clients. Throws when the limit does not even allow the least.
  */
 export function shareDescriptors(
   limit: number | null,

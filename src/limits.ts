@@ -8,13 +8,14 @@ export const limits = {
   valueBytesMaxCeiling: 16 * 1024 * 1024,
   idempotencyKeyBytesMax: 128,
   /**
-   * Idempotent writes whose first answer is remembered: at 10,000 a second still longer than the longest deadline of a request.
-   * Replicated state depends on it: the same on every node, and changed only with the format. So do the next two.
+   * Idempotent writes whose first answer is remembered. At 10,000 writes a second this lasts longer than the longest deadline
+   * of a request. The replicated state depends on this value, so it is the same on every node and changes only with the format.
+   * The same holds for the next two.
    */
   idempotentWritesMax: 1_000_000,
   /**
-   * The previous values in those answers: the small ones for as long as the answer, larger ones for as many later ones of about
-   * their size, 128 MiB of each size.
+   * Previous values in those answers. Small ones are kept as long as the answer; larger ones for a number of later values of
+   * about the same size, at most 128 MiB of each size.
    */
   keptValues: {
     inlineBytesMax: 256,
@@ -26,112 +27,127 @@ export const limits = {
   },
   /** Keys that one entry may remove as a range. */
   rangeDeleteKeysMax: 4096,
-  /** A disk that syncs less than 8 MiB a second hangs, as far as a leader is concerned. Bytes a millisecond. */
+  /** A leader treats a disk that syncs less than 8 MiB a second as hung. Bytes per millisecond. */
   diskBytesPerMsMin: 8 * 1024,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
-  /** Values in such a body, small and large ones: twice what the longest list of members has, and more. */
+  /** Values in such a body, nested ones included: more than twice as many as the longest list of members has. */
   jsonBodyValuesMax: 1024,
-  /** Mistakes of one request that are named. */
+  /** Mistakes in one request that are named; the rest are counted. */
   issuesMax: 20,
   /** Origins of `--api-origins`. */
   apiOriginsMax: 32,
   membersMax: 64,
   /** The highest `--leader-priority`. */
   leaderPriorityMax: 100,
-  /** Addresses that are asked at one time who is there. */
+  /** Addresses that discovery probes at the same time. */
   discoveryProbesMax: 16,
-  /** Pledges of one node to form a cluster, one after the other: a new one is given only when nobody can form the one before any more. */
+  /** Successive pledges of one node to form a cluster. A new one is given only when the previous one can no longer form a cluster. */
   pledgeRoundsMax: 1_000_000_000,
   listItemsMax: 1000,
   listItemsDefault: 100,
-  /** Keys that a count looks at in one piece. */
+  /** Keys that a count examines in one step. */
   countKeysMax: 1024,
-  /** Values in one page of a listing: after the first record, the page ends here. */
+  /** Bytes of values in one page of a listing. The page ends when they are exceeded, but holds at least one record. */
   listBytesMax: 8 * 1024 * 1024,
   requestTimeoutMsDefault: 10_000,
   requestTimeoutMsMax: 60_000,
   /** The largest `?maxStaleness=`. */
   maxStalenessMsMax: 24 * 3_600_000,
 
-  /** Request line and headers: two bounds and a cursor of the largest keys, percent-encoded, and room for the rest. */
+  /** Request line and headers: two bounds and a cursor of the largest keys, percent-encoded, and space for the rest. */
   httpHeaderBytesMax: 48 * 1024,
   httpHeadersTimeoutMs: 10_000,
-  /** From the first byte of a request to the last of its body. */
+  /** From the first byte of a request to the last byte of its body. */
   httpReceiveTimeoutMs: 30_000,
   httpKeepAliveMs: 65_000,
   /** How often connections are checked against the two times above. */
   httpConnectionsCheckMs: 1_000,
-  /** Connections of clients, where the process may have enough descriptors (`descriptors.ts`); and the least, or it does not start. */
+  /**
+   * Connections of clients. The first is used when the process has enough descriptors (`descriptors.ts`); below the second the
+   * node does not start.
+   */
   httpConnectionsMax: 10_000,
   httpConnectionsMin: 16,
-  /** A node that may serve fewer says so at its start. */
+  /** A node that can serve fewer clients than this warns at its start. */
   httpConnectionsFew: 1_000,
   /** A connection that has been idle this long may be closed for a new one when there are too many. */
   httpIdleMsMin: 1_000,
-  /** Connections that are told at one time that there are too many, and how long that may take. */
+  /** Connections that are being told, at one time, that there are too many, and how long telling one may take. */
   httpRefusalsMax: 8,
   httpRefusalMsMax: 500,
   httpRefusalReportMs: 10_000,
-  /** Requests in hand: handled, waiting for their turn, or with answers that are not sent whole. */
+  /** Requests in progress: being handled, waiting for their turn, or with answers that are not completely sent. */
   httpRequestsMax: 20_000,
-  /** The same on one connection, after which it is not read; what is in the same packet still counts. */
+  /** The same on one connection. When it is reached, the connection is not read, but the requests of the same packet still count. */
   httpPipelinedMax: 64,
-  /** Safe requests of one connection that are handled side by side, and the bytes of its answers beyond which no other begins. */
+  /** Safe requests of one connection that run side by side, and the bytes of its answers above which no further one begins. */
   httpParallelMax: 16,
   httpLineAnswerBytesMax: 1024 * 1024,
-  /** Bytes of all bodies of requests in memory, from their arrival until the answer. */
+  /** Bytes of all request bodies in memory, from arrival until the answer. */
   httpBodyBytesMax: 256 * 1024 * 1024,
-  /** Bytes of all answers in memory; a larger one goes alone. */
+  /** Bytes of all answers in memory. A larger answer is sent when no other is in memory. */
   httpAnswerBytesMax: 256 * 1024 * 1024,
-  /** A large answer leaves in pieces of this size. */
+  /** A large answer is handed over in pieces of this size. */
   httpAnswerPieceBytes: 64 * 1024,
-  /** A client that something waits for takes so many bytes in this time, or is cut off. */
+  /** A client takes at least this many bytes of its answers in the time below, or it is cut off. */
   httpAnswerTakenBytesMin: 64 * 1024,
   httpAnswerStallTimeoutMs: 30_000,
-  /** How long a client that has ended its side of the connection is taken for one that still reads, when its request waits. */
+  /** How long a client that has closed its sending side is expected to read on while its request waits. */
   httpHalfClosedWaitMs: 2_000,
-  /** How long, and how much, a connection is read after its last answer, so that the client sees it. */
+  /** How long a connection is read after its last answer, and how many bytes, so that the client receives the answer. */
   httpLingerMs: 5_000,
   httpLingerBytesMax: 64 * 1024 * 1024,
-  /** Streams of whole ranges or of the state at once: each holds a view of the store. */
+  /** Streams of whole ranges or of the whole state at once. Each holds a view of the store. */
   httpStreamsMax: 32,
-  /** What these may hold in memory together, at about four of the largest values each: large values allow fewer streams. */
+  /**
+   * Bytes that these streams may hold in memory together. Each holds about four of the largest values, so large values allow
+   * fewer streams.
+   */
   httpStreamsBytesMax: 256 * 1024 * 1024,
-  /** One piece of such a stream: records, and bytes of values. */
+  /** One piece of such a stream: number of records, and bytes of values. */
   streamRecordsMax: 512,
   streamBytesMax: 256 * 1024,
 
-  /** Terms and indexes beyond this are no part of the protocol: far above what elections and writes can reach, far below what integers hold. */
+  /** The highest term and index of the protocol: far above what elections and writes can reach, far below the largest exact integer. */
   termMax: 2 ** 48,
   logIndexMax: 2 ** 48,
-  /** By how much peers may raise this node's term at most: elections that it may have missed, and how many there can be in a second. */
+  /** How far peers may raise this node's term: the elections that it may have missed, and the number possible in one second. */
   termsMissedMax: 2 ** 32,
   termsPerSecondMax: 1_000,
-  /** Nodes in a membership that a peer sends. Above `membersMax`, which bounds what is asked for. */
+  /** Nodes in a membership that a peer sends. Larger than `membersMax`, which limits the memberships that can be requested. */
   membersReadMax: 1_024,
-  /** What unsound peers did is a warning for this long after the last time, and is logged at most this often. */
+  /** A fault of an unsound peer remains a warning for this long after it last occurred, and is logged at most this often. */
   complaintMsMax: 600_000,
   complaintLogIntervalMs: 10_000,
-  /** A refusal between two nodes for one reason is logged once in this time, with a count; and reasons of how many are kept in mind. */
+  /**
+   * Refusals between two nodes for one reason are logged once in this time, with their number. The second value is how many
+   * such reasons are remembered.
+   */
   refusalLogIntervalMs: 600_000,
   refusalsKnownMax: 256,
 
   /** Proposals gathered into one log batch. */
   batchEntriesMax: 4096,
   batchBytesMax: 1024 * 1024,
-  /** One frame between peers: a batch, or one entry of the largest value, and its header. */
+  /** One frame between peers: a batch, or one entry with the largest value, and its header. */
   frameBytesMax: 32 * 1024 * 1024,
-  /** Requests that wait for an outcome on one node. */
+  /** Requests on one node that wait for their outcome. */
   pendingProposalsMax: 65_536,
   pendingProposalBytesMax: 128 * 1024 * 1024,
   /** Reads that wait for the leader, for a revision or for an entry to be applied. */
   pendingReadsMax: 65_536,
-  /** What a leader remembers of forwarded batches under one ballot: the decisions for so many batches of so many origins, and of more origins only how far they came. */
+  /**
+   * What a leader remembers of forwarded batches under one ballot: the decisions on this many batches of this many origins; of
+   * more origins only how far their batches are decided.
+   */
   forwardedBatchesMax: 4096,
   forwardedOriginsMax: 128,
   forwardedOriginsInAllMax: 65_536,
-  /** Requests about the cluster: those that wait for the leader, those that a leader works on, and those that wait for an event. */
+  /**
+   * Requests about the cluster on one node: those that wait for the leader, those that a leader works on, and those that wait
+   * for an event.
+   */
   controlCallsMax: 256,
   controlWorkMax: 1024,
   conditionsMax: 1024,
@@ -143,105 +159,111 @@ export const limits = {
   peerEarlyBytesMax: 1024 * 1024,
   handshakeTimeoutMs: 3_000,
   connectTimeoutMs: 2_000,
-  /** The pause between two attempts to connect to a peer, from the first to the last; no longer than an election timeout (`transport/pace.ts`). */
+  /** The first and the last pause between two attempts to connect to a peer; at most an election timeout (`transport/pace.ts`). */
   reconnectDelayMsMin: 20,
   reconnectDelayMsMax: 1_000,
-  /** Incoming peer connections in all, where the process may have enough descriptors; and the least. */
+  /** Incoming peer connections in total. The first is used when the process has enough descriptors; the second is the least. */
   peerConnectionsMax: 256,
   peerConnectionsMin: 8,
-  /** The first frame of whoever connects: a hello, whose texts are bounded one by one. */
+  /** The first frame of a connection: a hello, whose texts have limits of their own. */
   helloBytesMax: 16 * 1024,
-  /** An address, a name or an incarnation, as a node tells it of itself. */
+  /** An address, a name or an incarnation, as a node states it about itself. */
   peerTextBytesMax: 512,
-  /** Why a peer refuses something, in its words. */
+  /** A peer's own explanation of a refusal. */
   peerDetailBytesMax: 4_096,
-  /** Frames that are still arriving on all incoming connections together; a frame that does not fit waits unread. */
+  /** Bytes of incomplete frames on all incoming connections together; a frame that does not fit waits unread. */
   incomingFramesBytesMax: 256 * 1024 * 1024,
-  /** Frames up to this size are not counted: all connections together hold little of them. */
+  /** Frames up to this size are not counted: even on all connections together they take little memory. */
   incomingFrameUncountedBytes: 64 * 1024,
-  /** Pongs that wait for whoever pings and does not read. */
+  /** Bytes of pongs that wait for a peer that pings but does not read. */
   peerPongQueueBytesMax: 64 * 1024,
-  /** One frame of those that carry no entries and no rows: a report, the header of a snapshot, an answer. */
+  /** A frame without entries or rows: a report, the header of a snapshot, an answer. */
   handshakeBytesMax: 256 * 1024,
-  /** How often the way to a connected peer is measured. */
+  /** How often the round trip to a connected peer is measured. */
   peerPingIntervalMs: 1_000,
-  /** A peer that has not answered a ping for so long is taken for gone, and is dialled again. */
+  /** A peer that has not answered a ping for this long is considered gone, and is dialled again. */
   peerPingTimeoutMs: 5_000,
-  /** An incoming connection on which nothing came for so long is closed; its dialler pings all the time. */
+  /** An incoming connection on which nothing has arrived for this long is closed; a live dialler keeps pinging. */
   peerSilenceMsMax: 15_000,
-  /** The same for a peer that is in no membership that this node knows. */
+  /** The same for a peer that is in no membership known to this node. */
   strangerSilenceMsMax: 5_000,
   /** How long a stop waits for the last frames to leave. */
   peerStopGraceMs: 200,
 
   snapshotChunkBytes: 256 * 1024,
   snapshotsSentAtOnceMax: 2,
-  /** Between two chunks, however slowly they may be sent: a quarter of the time after which either side gives up. */
+  /** The longest pause between two chunks, however slow the pace: a quarter of the time after which either side gives up. */
   snapshotPauseMsMax: 7_500,
   snapshotStallTimeoutMs: 30_000,
-  /** Chunks received and not yet taken by the node: beyond, the connection is not read. */
+  /** Bytes of chunks that were received and not yet taken by the node. Above this, the connection is not read. */
   snapshotUnreadBytesMax: 1024 * 1024,
-  /** A received state may be so many times larger than was announced, and by so much more: sizes on disk are estimates. */
+  /** A received state may exceed its announced size by this factor and this many bytes: sizes on disk are estimates. */
   snapshotEstimateFactor: 16,
   snapshotEstimateSlackBytes: 256 * 1024 * 1024,
-  /** Free space on the disk that a received state must leave, and how often that is looked at. */
+  /** Free disk space that receiving a state must leave, and the number of received bytes between two checks. */
   snapshotDiskReserveBytes: 256 * 1024 * 1024,
   snapshotDiskCheckBytes: 32 * 1024 * 1024,
-  /** From the last chunk until the receiver must have installed the state. */
+  /** The time from the last chunk until the receiver must have installed the state. */
   snapshotInstallTimeoutMs: 600_000,
 
   segmentBytes: 64 * 1024 * 1024,
-  /** The largest values that a log file has room for, whatever its size was set to. */
+  /** A log file has room for this many of the largest values, whatever size was configured. */
   segmentValuesMin: 4,
-  /** Log files beyond those that the log needs until it is purged: what comes while it is, and those that are made ahead or freed. */
+  /**
+   * Log files beyond those that the log needs until it is purged: entries that arrive during the purge, and files that are
+   * prepared or freed.
+   */
   logFilesSpare: 8,
-  /** Open files of one database of the state: the least, and where the process may have enough descriptors. */
+  /** Open files of one database of the state: the least, and the number when the process has enough descriptors. */
   stateFilesMin: 28,
   stateFilesMax: 1_024,
-  /** Descriptors of the process itself: the runtime, listeners, vote and watermark, the lock, files written whole. */
+  /** Descriptors of the process itself: the runtime, listeners, vote and watermark, the lock, files that are being replaced. */
   processDescriptors: 40,
-  /** The log's index holds one position for this many bytes, or more when the log is so long that it would not fit `logSpansMax`. */
+  /**
+   * The log's index holds one position for this many bytes; for more bytes when the log is so long that `logSpansMax` would be
+   * exceeded.
+   */
   logSpanBytes: 32 * 1024,
   logSpansMax: 65_536,
   /** Recent batches kept in memory for replication. */
   logCacheBytesMax: 32 * 1024 * 1024,
-  /** What reads of single keys have on their way from the store at once, if each value is as large as may be; and how many. */
+  /** Bytes that reads of single keys may have in progress, if each value has the largest size; and the number of such reads. */
   rowsReadBytesMax: 256 * 1024 * 1024,
   rowsReadMax: 1024,
   /** Hot records kept in memory. */
   recordCacheBytesMax: 64 * 1024 * 1024,
 
-  /** Files of the state that no compaction has merged yet; writers wait beyond, below the 36 at which RocksDB would stop them. */
+  /** Files of the state that are not compacted yet. Writers wait above this, which is below the 36 at which RocksDB would stop them. */
   stateFilesUnmergedMax: 28,
-  /** A write or a flush of the state that lasts so long is looked into, and again after as long. */
+  /** A write or flush of the state that takes this long is examined, and examined again after the same time. */
   storeSlowMs: 5_000,
-  /** What must be free on a disk beside the rows in memory; with less, a store that does not answer is taken to wait for room. */
+  /** Free disk space needed in addition to the rows in memory. With less, a store that does not answer is assumed to wait for space. */
   stateFreeBytesMin: 1024 * 1024,
-  /** How long the close of a store waits after a fault. */
+  /** How long closing a store may take after a fault. */
   failedStoreCloseMsMax: 2_000,
-  /** How long a process that leaves after a fault may take, before it is killed. */
+  /** How long a process may take to exit after a fault before it is killed. */
   leaveMsMax: 5_000,
 
-  /** One append to a follower; a larger batch goes alone. */
+  /** Size of one append to a follower; a larger batch is sent alone. */
   appendBytesMax: 1024 * 1024,
   appendEntriesMax: 8192,
-  /** Appends on their way to one follower. */
+  /** Unanswered appends to one follower. */
   inflightAppendsMax: 64,
   inflightBytesMax: 16 * 1024 * 1024,
-  /** Beyond this a leader refuses proposals. */
+  /** Bytes of uncommitted entries. Above this, a leader refuses proposals. */
   uncommittedBytesMax: 64 * 1024 * 1024,
-  /** A learner this close to the leader's last entry counts as caught up. */
+  /** A learner within this many entries of the leader's last one counts as caught up. */
   caughtUpEntriesMax: 1000,
 
-  /** Log lines that wait for the reader of a full pipe; beyond, they are dropped. */
+  /** Bytes of log lines that wait for the reader of a full pipe. Further lines are dropped. */
   logWaitingBytesMax: 1024 * 1024,
-  /** How often a full pipe is tried again, and how long the end of the process waits for it. */
+  /** How often a full pipe is retried, and how long the process waits for it at its end. */
   logRetryMs: 20,
   logFlushMsMax: 500,
 
   /**
-   * An answer that a client reads whole: the largest page of a listing (`listBytesMax`, and one more value of the largest size), in
-   * which JSON may need six characters for each byte of a value or a key, and room for the rest.
+   * An answer that a client reads whole: the largest page of a listing (`listBytesMax`, and one more value of the largest
+   * size), in which JSON may need six characters for each byte of a value or a key, and space for the rest.
    */
   clientAnswerBytesMax: 6 * (8 * 1024 * 1024 + 16 * 1024 * 1024 + 1000 * 4096) + 1024 * 1024,
 } as const

@@ -6,27 +6,27 @@ export interface LogOutputOptions {
   readonly fd: number
 }
 
-/** All may be left out. */
+/** All are optional. */
 export interface LogOutputDependencies {
-  /** Takes some of `bytes`, at least one, and says how many; or throws. */
+  /** Writes some of `bytes`, at least one, and returns how many; or throws. */
   readonly write?: (fd: number, bytes: Uint8Array) => number
-  /** Lines are taken again after so many were dropped. */
+  /** Lines are written again after `dropped` lines were lost. */
   readonly onRegained?: (dropped: number) => void
 }
 
-/** What is left of a line, or all of it. */
+/** A line, or the rest of one, that waits to be written. */
 interface Waiting {
   readonly bytes: Buffer
-  /** Continues what was written last, or says itself that it does not. */
+  /** The bytes continue what was written last, or begin with the line break that separates them from it. */
   readonly joined: boolean
 }
 
 /**
- * Where log lines go. Whatever becomes of that place (a full volume, a terminal or a reader that is gone, a reader that has
+ * The destination of log lines. Whatever happens to it (a full volume, a terminal or a reader that is gone, a reader that has
  * stopped reading), `write` returns at once and never throws: a line that cannot be written is dropped and counted.
  *
- * A line is handed to the system before `write` returns, so that the line before a crash is there. Only what a pipe has no room
- * for waits here, up to `limits.logWaitingBytesMax`.
+ * A line is handed to the system before `write` returns, so the line before a crash is not lost. Only what does not fit into a
+ * full pipe waits here, up to `limits.logWaitingBytesMax`.
  */
 export class LogOutput {
   private readonly fd: number
@@ -35,7 +35,7 @@ export class LogOutput {
   private waiting: Waiting[] = []
   private waitingBytes = 0
   private retry: NodeJS.Timeout | null = null
-  /** What was written last ends in the middle of a line. */
+  /** The last write ended in the middle of a line. */
   private torn = false
   private droppedInAll = 0
   private droppedUntold = 0
@@ -46,7 +46,7 @@ export class LogOutput {
     this.onRegained = dependencies.onRegained ?? (() => undefined)
   }
 
-  /** Lines that could not be written, or not to their end. */
+  /** Lines that were not written, or not completely. */
   get dropped(): number {
     return this.droppedInAll
   }
@@ -57,7 +57,7 @@ export class LogOutput {
     else if (this.send({ bytes, joined: false })) this.tellDropped()
   }
 
-  /** For the end of the process: gives the reader of a full pipe a last moment to make room. */
+  /** For the end of the process: gives the reader of a full pipe a last chance to make room. */
   flush(): void {
     const deadline = performance.now() + limits.logFlushMsMax
     const pause = new Int32Array(new SharedArrayBuffer(4))
@@ -67,7 +67,7 @@ export class LogOutput {
     }
   }
 
-  /** Whether it was written. If not, it waits or is dropped. */
+  /** Whether the line was written. If not, it waits or is dropped. */
   private send({ bytes, joined }: Waiting): boolean {
     let rest = this.torn && !joined ? Buffer.concat([Buffer.from('\n'), bytes]) : bytes
     try {
@@ -94,7 +94,7 @@ export class LogOutput {
     }, limits.logRetryMs).unref()
   }
 
-  /** Whether the last of what waited was written. */
+  /** Whether nothing waits any more and the last line was written. */
   private sendWaiting(): boolean {
     const lines = this.waiting
     this.waiting = []
@@ -112,7 +112,7 @@ export class LogOutput {
     this.droppedUntold += 1
   }
 
-  /** Only after a line that was written: telling it is a line too. */
+  /** Called only after a line was written, because the report is a log line too. */
   private tellDropped(): void {
     if (this.droppedUntold === 0) return
     const dropped = this.droppedUntold
@@ -121,7 +121,7 @@ export class LogOutput {
   }
 }
 
-/** A pipe whose reader is slower than its writer. */
+/** Whether the error means a full pipe: its reader is slower than its writer. */
 function isFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 }

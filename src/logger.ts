@@ -7,7 +7,7 @@ export interface Log {
   readonly output: LogOutput
 }
 
-/** Writes to the standard output. No line ever fails whoever logs it. */
+/** Logs to the standard output. Logging never throws. */
 export function createLog(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>): Log {
   const output: LogOutput = new LogOutput(
     { fd: 1 },
@@ -20,7 +20,7 @@ export function createLog(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>)
   return { logger, output }
 }
 
-/** `12:00:01.250 info  ready to serve  api=http://... raft=...` from pino's JSON line. */
+/** Turns pino's JSON line into text: `12:00:01.250 info  ready to serve  api=http://... raft=...`. */
 function describeLine(line: string): string {
   const {
     time,

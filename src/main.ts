@@ -19,7 +19,7 @@ const terminal: Terminal = {
   },
 }
 
-/** Where the standard input was closed, or is `/dev/null` as under cron, nothing was ever going to come. */
+/** Whether input can come. It cannot when the standard input is closed, or is `/dev/null` as under cron. */
 function hasInput(): boolean {
   try {
     const stats = fstatSync(0)
@@ -30,13 +30,13 @@ function hasInput(): boolean {
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `quorate kv ls | head`: the reader has seen enough, which is no error.
+  // In `quorate kv ls | head` the reader has seen enough, which is no error.
   if (error.code === 'EPIPE') process.exit(exitCodes.stopped)
-  // A command prints what it has done: it has taken effect by then.
+  // A command prints what it has done, so its effect is there by now.
   terminal.printError(`quorate: the output could not be written (${error.message}), but the command was carried out\n`)
   process.exit(exitCodes.outputLost)
 })
-// There is nowhere left to say it.
+// There is no other place to report this error.
 process.stderr.on('error', () => undefined)
 
 process.exitCode = await runProgram(process.argv.slice(2), terminal)

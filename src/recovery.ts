@@ -11,27 +11,27 @@ import { WalLogStore } from './storage/wal/wal-log-store.ts'
 
 export interface RecoveryOptions {
   readonly dataDirectory: string
-  /** The node whose directory it must be; null: whosever it is. */
+  /** The node that the directory must belong to; null: any node. */
   readonly id: number | null
-  /** New addresses of the survivor; null: as they are. */
+  /** New addresses of the survivor; null: unchanged. */
   readonly raft: string | null
   readonly api: string | null
-  /** False: only look. */
+  /** False: only inspect the directory. */
   readonly carryOut: boolean
 }
 
 export interface RecoveryReport extends RecoveryView {
   readonly node: number
   readonly incarnation: string
-  /** Null unless it was carried out. */
+  /** Null unless the recovery was carried out. */
   readonly newClusterId: string | null
-  /** What was repaired when the stores were opened, as at any start. */
+  /** Repairs that were made when the stores were opened, as at any start. */
   readonly findings: readonly string[]
 }
 
 /**
- * Makes the node of a data directory, whose process must not run, a cluster of itself. Rejects with `StorageError` (`refused`) when
- * the directory cannot be used for that. Safe to repeat, and to be interrupted at any moment.
+ * Makes the node of a data directory a cluster of its own. No process may run on the directory. Rejects with `StorageError`
+ * (`refused`) when the directory is not fit for that. It may be repeated, and interrupted at any moment.
  */
 export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
   const found = await readNodeId(options.dataDirectory)
@@ -77,7 +77,7 @@ async function recoverIn(
     const newClusterId = isDone ? await carryOutRecovery(plan, log, randomHex) : null
     return { node: id, incarnation, newClusterId, findings, ...recoveryView(plan) }
   } finally {
-    // What was written is durable; why something could not be opened matters more than that it cannot be closed.
+    // What was written is durable. Why a store could not be opened matters more than why it cannot be closed.
     await state.close().catch(() => undefined)
     await log.close().catch(() => undefined)
   }

@@ -31,7 +31,7 @@ import { version } from './version.ts'
 export interface ServerDependencies {
   readonly logger: Logger
   readonly shares: DescriptorShares
-  /** Ends a start at its next step; what it has opened is closed. */
+  /** Aborting it ends a start at its next step; everything that was opened is closed. */
   readonly signal?: AbortSignal
   /** For the metrics. */
   readonly logLinesDropped?: () => number
@@ -39,33 +39,34 @@ export interface ServerDependencies {
 
 /** A running node with its API. */
 export interface Server {
-  /** Where clients and peers reach it. */
+  /** The addresses at which clients and peers reach the node. */
   readonly addresses: NodeAddresses
   /**
-   * Resolves when the node cannot go on: with a `StorageError` after a storage fault, else with what broke. It answers nothing
-   * any more, and its process should end without another word to the disk or to its peers.
+   * Resolves when the node cannot go on: with a `StorageError` after a storage fault, else with the error that broke it. The
+   * node answers nothing any more, and its process should end without writing to the disk or speaking to its peers.
    */
   readonly fault: Promise<Error>
   /**
-   * Gracefully: finishes requests that are under way, hands leadership over, closes the stores. Not longer than configured: `late` when
-   * something was not done by then.
+   * Stops gracefully: finishes running requests, hands over leadership, closes the stores. Takes no longer than configured;
+   * `late` when something was not done in that time.
    */
   stop(): Promise<'stopped' | 'late'>
 }
 
-/** What of the requests under way is cut off when this part of the time for stopping is over. */
+/** The share of the time for stopping after which the remaining requests are cut off. */
 const drainShare = 0.5
 
 /**
- * Starts a node on its data directory and joins its parts. Rejects when it must not or cannot start; nothing is left open then.
- * `StorageError`: the directory, its contents or the disk. An error with `code` `EADDRINUSE` or the like: an address.
+ * Starts a node on its data directory and connects its parts. Rejects when the node must not or cannot start, and leaves
+ * nothing open. `StorageError`: the fault is in the directory, its contents or the disk. An error with `code` `EADDRINUSE` or
+ * the like: in an address.
  */
 export async function startServer(config: Config, dependencies: ServerDependencies): Promise<Server> {
   try {
     return await startOnce(config, dependencies)
   } catch (error) {
     if (!(error instanceof DamagedStateError)) throw error
-    // The state is made of the log. If that does not reach back to the beginning any more, the second start refuses and says so.
+    // The state is rebuilt from the log. If the log no longer reaches back to the beginning, the second start refuses and says so.
     dependencies.logger.error(
       { err: error },
       'the state is damaged; it is set aside as state.damaged and made anew from the log',
@@ -94,7 +95,7 @@ interface Start {
   readonly directory: DataDirectory
 }
 
-/** Every part that is started puts its end into `opened`, in order. */
+/** Every part that was started adds its way of stopping to `opened`, in order. */
 async function startNode(
   start: Start,
   { logger, signal, logLinesDropped = () => 0 }: ServerDependencies,
@@ -162,7 +163,7 @@ async function startOrClose(node: Node, { transport, state, log }: NodeDependenc
   try {
     await node.start()
   } catch (error) {
-    // Some of these have not been opened. What they say about it matters less than the reason for the refusal.
+    // Some of these are not open yet. Their errors matter less than the reason for the refusal.
     await transport.stop().catch(() => undefined)
     await state.close().catch(() => undefined)
     await log.close().catch(() => undefined)
@@ -176,7 +177,7 @@ async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise
   try {
     const outcome = await Promise.race([stop(), late.promise])
     if (outcome !== 'late') return 'stopped'
-    // Safe all the same: whatever was acknowledged is on the disk already.
+    // This is safe: everything that was acknowledged is already on the disk.
     logger.warn({ timeoutMs }, 'not stopped in time; leaving as it is')
     return outcome
   } finally {
@@ -234,7 +235,7 @@ function nodeDependencies(
     log: new WalLogStore(
       {
         directory: join(directory.path, 'log'),
-        // Where a value does not fit what is ready, its writer waits until the disk has filled a file for it.
+        // Files have room for several of the largest values. Otherwise the writer would wait until the disk has filled a new file.
         segmentBytes: Math.max(config.segmentBytes, limits.segmentValuesMin * config.valueBytesMax),
         cacheBytesMax: limits.logCacheBytesMax,
       },
@@ -278,7 +279,7 @@ function describeRefused(reason: number | Error): object {
   return typeof reason === 'number' ? { refused: reason, reason: 'too many are open' } : { reason: reason.message }
 }
 
-/** Port 0 becomes a port that was free a moment ago: the node has to name its addresses before it listens. */
+/** Replaces port 0 by a port that was free a moment ago: the node has to name its addresses before it listens. */
 async function realPort(address: HostPort): Promise<HostPort> {
   if (address.port !== 0) return address
   const probe = createServer()

@@ -9,7 +9,7 @@ export const systemClock: Clock = {
     let timer: NodeJS.Timeout
     const arm = (ms: number): void => {
       timer = setTimeout(() => {
-        // Timers count in whole milliseconds from a cached time, and may be early by a fraction of one.
+        // Timers count whole milliseconds from a cached time, so they may fire a fraction of one too early.
         const left = due - performance.now()
         if (left > 0) arm(left)
         else callback()

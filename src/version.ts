@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Of the package. `package.json` lies one level above `src/` and `dist/`, two above a build of the whole tree. */
+/** The version of the package. `package.json` lies one level above `src/` and `dist/`, two above a build of the whole tree. */
 export const version = readVersion(['../package.json', '../../package.json'])
 
 function readVersion(candidates: readonly string[]): string {

@@ -17,9 +17,11 @@ interface Checked {
 }
 
 /**
- * Whether nodes are alive: those of `--server`, else all that run beside this process. The first one that is not decides the exit code.
+ * Checks that nodes are alive: those of `--server`, else all that run beside this process. The first one that is not alive
+ * decides the exit code.
  *
- * `QUORATE_SERVER` does not count. It names the cluster for other commands, and a container whose neighbour is down is not unwell.
+ * `QUORATE_SERVER` does not count. It names the cluster for other commands, and a container whose neighbour is down is not
+ * unhealthy.
  */
 export async function health(terminal: Terminal, options: HealthOptions): Promise<number> {
   const timeoutMs = timeoutMsOf(options)

@@ -16,12 +16,12 @@ export interface StatusOptions extends ConnectionOptions {
 const watchMsDefault = 1_000
 const watchMsMin = 100
 const watchMsMax = 60_000
-/** Cursor to the upper left corner, and everything from there on cleared. */
+/** Moves the cursor to the upper left corner and clears everything from there on. */
 const redraw = '\u001b[H\u001b[J'
 
 type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ProblemError | ConnectionError>
 
-/** The cluster as those of its nodes see it that answer, once or until the person who watches has seen enough. */
+/** Shows the cluster as the nodes that answer see it: once, or until the person who watches stops it. */
 export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
   const everyMs = intervalFrom(options.watch)
   const [servers, timeoutMs] = [serversOf(terminal, options), timeoutMsOf(options)]
@@ -40,15 +40,15 @@ export async function status(terminal: Terminal, options: StatusOptions): Promis
   return hasQuorum(seen.newest) ? exitCodes.stopped : exitCodes.noQuorum
 }
 
-/** A node that does not answer for a while is what is being watched for: it does not end the watch. */
+/** A node that does not answer for a while is one of the things to watch for, so it does not end the watch. */
 async function watch(terminal: Terminal, options: StatusOptions, look: Look, everyMs: number): Promise<number> {
   const interrupted = new AbortController()
   const { signal } = interrupted
-  // Ctrl-C ends what is waited for. A race against it would keep every answer for as long as it has not come.
+  // Ctrl-C aborts the look in progress. A race against this promise would keep every answer in memory until it settles.
   void terminal.untilInterrupted().then(() => interrupted.abort())
   while (!signal.aborted) {
     const seen = await look(signal)
-    // What a look that was cut short brings is not the cluster's doing.
+    // The result of a look that was cut short says nothing about the cluster.
     if (interrupted.signal.aborted) break
     if (terminal.interactive && options.json !== true) terminal.print(redraw)
     print(terminal, options, seen)
@@ -74,7 +74,7 @@ function print(
   terminal.print(options.json === true ? `${JSON.stringify(seen.newest)}\n` : describeViews(seen))
 }
 
-/** Whether the cluster can commit, as far as its newest view tells. A node without a cluster needs nobody. */
+/** Whether the cluster can commit, according to its newest view. A node without a cluster has no quorum to lose. */
 function hasQuorum({ clusterId, leader, membership, nodes }: ClusterStatus): boolean {
   if (clusterId === null || membership === null) return true
   return leader !== null && membership.effective.membership.configs.every((voters) => leftToFail(voters, nodes) >= 0)
@@ -140,7 +140,7 @@ function memberRow(cluster: ClusterStatus, id: string, member: MemberStatus): st
   ]
 }
 
-/** How far a node is behind, and while it catches up how long that will still take. */
+/** How far a node is behind, and, while it catches up, how long that will take. */
 function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatus): string {
   const left = typeof remainingMs === 'number' ? ` ${Math.ceil(remainingMs / 1000)} s left` : ''
   if (phase === 'log') return `${orDash(lag)}${left}`
@@ -150,7 +150,7 @@ function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatus): strin
   return snapshot.state === 'installing' ? `${percent}, installing` : `${percent}${left}`
 }
 
-/** Of what is left to the operator there is nothing to say. */
+/** Automation that is manual or off is left out: there is nothing to say about it. */
 function stancesOf(cluster: ClusterStatus): [name: string, value: string][] {
   return (['formation', 'joining', 'autopilot'] as const).flatMap((name) => {
     const { mode, decision, reason } = cluster[name]
@@ -161,7 +161,7 @@ function stancesOf(cluster: ClusterStatus): [name: string, value: string][] {
   })
 }
 
-/** How many voters more may fail: of those that are down now as many are used up already. While joint, of both configurations. */
+/** How many more voters may fail. Voters that are down already count as failed. While the configuration is joint, both parts count. */
 function describeTolerance({ membership, nodes }: ClusterStatus): string {
   if (membership === null) return '-'
   return membership.effective.membership.configs.map((voters) => describeLeft(voters, nodes)).join(' -> ')
@@ -171,7 +171,7 @@ function countDown(voters: readonly number[], nodes: ClusterStatus['nodes']): nu
   return voters.filter((id) => nodes[id]?.reachable === false).length
 }
 
-/** Negative where a majority is missing. */
+/** How many more of `voters` may fail; negative when a majority is missing. */
 function leftToFail(voters: readonly number[], nodes: ClusterStatus['nodes']): number {
   return Math.ceil(voters.length / 2) - 1 - countDown(voters, nodes)
 }

@@ -2,16 +2,16 @@ import type { ClusterStatus } from '../api/cluster.ts'
 import { ConnectionError } from '../client/exchange.ts'
 import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
 
-/** What one node said of the cluster, or why it said nothing. */
+/** What one node said about the cluster, or why it said nothing. */
 type Said =
   | { readonly origin: string; readonly view: ClusterStatus }
   | { readonly origin: string; readonly view: null; readonly failure: ProblemError | ConnectionError }
 
-/** The cluster as the nodes see it that could be asked. */
+/** The cluster as the nodes that could be asked see it. */
 export interface ClusterViews {
-  /** The view that knows most: of the highest term, the leader's before others, then the one that has committed most. */
+  /** The view that knows most: the highest term first, then the leader's, then the one with the highest commit index. */
   readonly newest: ClusterStatus
-  /** Ids of the nodes of that cluster that answered, in order. */
+  /** Ids of the nodes of that cluster that answered, in ascending order. */
   readonly answered: readonly number[]
   /** Nodes that did not answer, with the reason. */
   readonly silent: readonly { readonly origin: string; readonly reason: string }[]
@@ -19,12 +19,12 @@ export interface ClusterViews {
   readonly foreign: readonly { readonly origin: string; readonly id: number; readonly clusterId: string | null }[]
 }
 
-/** Once one node has answered, how long the others may still take: a dead one must not hold up what is known. */
+/** How long the other nodes may still take after one has answered: a dead node must not delay what is known. */
 const othersMsMax = 1_000
 
 /**
- * Asks the nodes that were named, and the members that they name. Rejects with the failure of the first one when nobody answers.
- * `signal` cuts it short, with a `ConnectionError`.
+ * Asks the nodes that were named, and the members that they name. When nobody answers, rejects with the failure of the first
+ * node. Aborting `signal` ends it with a `ConnectionError`.
  */
 export async function lookAround(
   servers: readonly URL[],

@@ -70,7 +70,7 @@ interface FormedAlready {
   readonly membership: MembershipAnswer['membership']
 }
 
-/** What the node belongs to, if that is the very cluster that was asked for: whoever says the same twice has got what they wanted. */
+/** The cluster that the node belongs to, if it is the one that was asked for: repeating the command succeeds. */
 function formedAlready(problem: Problem, members: readonly MemberAddress[]): FormedAlready | null {
   if (problem.code !== 'already-initialized') return null
   const { clusterId, membership } = problem as Problem & Partial<FormedAlready>
@@ -114,7 +114,7 @@ export async function setAddresses(terminal: Terminal, id: string, options: SetA
   })
 }
 
-/** Voter or learner: the node leaves the cluster. */
+/** Removes a voter or a learner from the cluster. */
 export async function remove(terminal: Terminal, id: string, options: VoterOptions): Promise<number> {
   const node = wholeNumber(id, 'node id', 1)
   return await withClient(terminal, options, async (client) => {
@@ -132,7 +132,7 @@ export async function remove(terminal: Terminal, id: string, options: VoterOptio
   })
 }
 
-/** Neither a voter nor a learner, of which the API speaks one at a time. */
+/** The node is neither a voter nor a learner; the API answers for only one of the two at a time. */
 function notAMember(id: number): ProblemError {
   const code = 'node-not-found'
   return new ProblemError({ ...failures[code], code, detail: `node ${id} is not a member`, id })

@@ -9,7 +9,7 @@ import { inCommands } from './words.ts'
 
 type ClientFailure = ProblemError | ConnectionError
 
-/** Options that every command of the client has. */
+/** Options of every client command. */
 export interface ConnectionOptions {
   readonly server?: string
   readonly timeout?: string
@@ -19,8 +19,8 @@ export interface ConnectionOptions {
 const serverDefault = 'http://127.0.0.1:7001'
 
 /**
- * One node, or several with commas between them: from the options, else from the environment. Where that is the environment of a node,
- * as in its container, it is that node.
+ * One server, or several separated by commas: from the options, else from the environment. When the environment is that of a
+ * node, as in the node's container, it is that node.
  */
 export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
   const variable = terminal.environment['QUORATE_SERVER']
@@ -43,13 +43,16 @@ function ownServer(terminal: Terminal): string | null {
   return api.ok && api.value.port !== 0 ? originOf(api.value) : null
 }
 
-/** Where a node is reached on its own machine that listens at `api`. `::` takes IPv4 and IPv6, but one of them may be switched off. */
+/**
+ * The origin at which a node that listens at `api` is reached on its own machine. `::` accepts IPv4 and IPv6, but either of
+ * them may be switched off.
+ */
 export function originOf({ host, port }: HostPort): string {
   const loopback = host.includes(':') ? 'localhost' : '127.0.0.1'
   return `http://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
 }
 
-/** As in the query of a request: a duration, or a number of seconds. */
+/** Milliseconds. The notation is that of a request's query: a duration, or a number of seconds. */
 export function timeoutMsOf({ timeout }: ConnectionOptions): number {
   if (timeout === undefined) return limits.requestTimeoutMsDefault
   const parsed = duration(1, limits.requestTimeoutMsMax)(/^[0-9]+$/.test(timeout) ? `${timeout}s` : timeout)
@@ -59,12 +62,12 @@ export function timeoutMsOf({ timeout }: ConnectionOptions): number {
   )
 }
 
-/** An argument in a message. One that a shell made of an unset variable is not to be seen otherwise. */
+/** An argument as it appears in a message. Quotes make an empty one visible, such as that of an unset shell variable. */
 export function shown(text: string): string {
   return text === '' ? "''" : printable(text)
 }
 
-/** A whole number as an argument. `name` is for the message. */
+/** Parses an argument as a whole number. `name` is for the message. */
 export function wholeNumber(text: string, name: string, min: number): number {
   const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min) return value
@@ -94,7 +97,7 @@ export function printFailure(terminal: Terminal, options: ConnectionOptions, err
   terminal.printError(options.json === true ? failureDocument(error) : describeFailure(error))
 }
 
-/** So that a script can tell what it may do next without reading messages. */
+/** A code for each kind of failure, so that a script can decide what to do next without reading messages. */
 export function exitCodeOf(error: ClientFailure): number {
   if (isAmbiguous(error)) return exitCodes.outcomeUnknown
   if (error instanceof ConnectionError) return exitCodes.unreachable

@@ -12,21 +12,21 @@ export interface DevNode {
   readonly raftPort: number
 }
 
-/** Where a development cluster lives. The same directory gives the same plan, so that a second run resumes the first. */
+/** The place and the ports of a development cluster. The same directory gives the same plan, so that a second run resumes the first. */
 export interface DevPlan {
   readonly directory: string
   readonly temporary: boolean
   readonly nodes: readonly DevNode[]
-  /** Whether the usual ports were taken, so that others were chosen. */
+  /** Whether other ports were chosen because the usual ones were taken. */
   readonly moved: boolean
 }
 
-/** What a plan is made of; null where nothing was asked for. */
+/** What the user asked for; null where nothing was asked for. */
 export interface DevWishes {
-  /** Null: a temporary one. */
+  /** Null: a temporary directory. */
   readonly directory: string | null
   readonly nodes: number | null
-  /** Of the first node's API; the others follow, and the peers' ports `raftPortOffset` further on. */
+  /** The port of the first node's API. The other nodes use the ports after it, and peers the ports `raftPortOffset` higher. */
   readonly port: number | null
 }
 
@@ -98,7 +98,7 @@ function parseNodes(text: string): readonly DevNode[] | null {
   }
 }
 
-/** The ports that were asked for. The usual ones, when they are free, else any, where nothing was asked for. */
+/** The ports that were asked for. When none were, the usual ports if they are free, otherwise any free ports. */
 async function choosePorts(count: number, port: number | null): Promise<Pick<DevPlan, 'nodes' | 'moved'>> {
   const ids = Array.from({ length: count }, (_, at) => at + 1)
   const first = port ?? apiPortDefault
@@ -112,7 +112,7 @@ async function choosePorts(count: number, port: number | null): Promise<Pick<Dev
   return { nodes, moved: wanted === null }
 }
 
-/** Listens on all of `ports` at once, so that they differ, and lets go of them again. Null when one is taken. */
+/** Listens on all of `ports` at once, so that they differ, and releases them. Null when one is taken. */
 async function reserve(ports: readonly number[]): Promise<readonly number[] | null> {
   const servers = ports.map(() => createServer())
   try {

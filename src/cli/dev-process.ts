@@ -36,8 +36,8 @@ export class DevProcess {
       ['--log-format', 'text'],
     ].flat()
     this.child = spawn(process.execPath, ['--enable-source-maps', program, 'serve', ...flags], {
-      // The channel tells the node when this process is gone. A process group of its own keeps Ctrl-C away from it: it is
-      // this process that stops the nodes, and a second signal would make them leave without handing leadership over.
+      // The IPC channel tells the node when this process is gone. A process group of its own keeps Ctrl-C away from the node:
+      // this process stops the nodes, and a second signal would make them leave without handing over leadership.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
       env: withoutSettings(process.env),
@@ -56,7 +56,7 @@ export class DevProcess {
 
   private async untilEnded(): Promise<string> {
     try {
-      // `close`, not `exit`: its last words have been read by then.
+      // Waits for `close` and not for `exit`, so that the last output has been read.
       const [code, signal] = (await once(this.child, 'close')) as [number | null, string | null]
       return `node ${this.node.id} ended ${signal === null ? `with exit code ${code}` : `by ${signal}`}`
     } catch (error) {
@@ -69,7 +69,7 @@ function forward(stream: Readable, id: number, onLine: (line: string) => void): 
   createInterface({ input: stream }).on('line', (line) => onLine(`[${id}] ${line}`))
 }
 
-/** Settings meant for a single node would contradict the three. */
+/** Settings meant for a single node would contradict those of the three. */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('QUORATE_'))
   return { UV_THREADPOOL_SIZE: '8', ...mallocSettings, ...Object.fromEntries(kept) }

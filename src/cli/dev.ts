@@ -28,7 +28,7 @@ const readyTimeoutMs = 60_000
 const pollMs = 20
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
-/** Runs nodes as children of this process until it is told to stop, or one of them ends by itself. */
+/** Runs nodes as children of this process until a signal stops it or one of the nodes ends by itself. */
 export async function dev(terminal: Terminal, options: DevOptions): Promise<number> {
   if (!logLevels.includes(options.logLevel)) {
     throw new UsageError(`--log-level ${shown(options.logLevel)}: allowed are ${logLevels.join(', ')}`)
@@ -109,7 +109,7 @@ async function stopAll(processes: readonly DevProcess[]): Promise<void> {
   await Promise.all(processes.map(async (process) => await process.ended))
 }
 
-/** Forms the cluster, unless an earlier run did, and waits until every node serves. A string is the reason why not. */
+/** Forms the cluster, unless an earlier run has done so, and waits until every node serves. A string is the reason of a failure. */
 async function form(
   plan: DevPlan,
   signal: AbortSignal,
@@ -151,7 +151,7 @@ class TooLate extends Error {
   override readonly name = 'TooLate'
 }
 
-/** Asks again while nobody answers, or the answer is null. */
+/** Repeats the question while nobody answers or the answer is null. */
 async function patiently<Answer>(
   deadline: number,
   signal: AbortSignal,

@@ -30,7 +30,7 @@ export interface ListOptions extends GetOptions {
   readonly limit?: string
 }
 
-/** Prints the value's own bytes; on a terminal a line break behind them. */
+/** Prints exactly the bytes of the value, and on a terminal a line break after them. */
 export async function get(terminal: Terminal, key: string, options: GetOptions): Promise<number> {
   checkKey(key)
   const consistency = consistencyFrom(options.consistency)
@@ -73,7 +73,7 @@ type Deletion =
   | { readonly kind: 'prefix'; readonly prefix: string }
   | { readonly kind: 'all' }
 
-/** An empty prefix would be every key: that has a flag of its own, since an unset variable of a shell is empty too. */
+/** An empty prefix would match every key. Deleting all keys has a flag of its own, since an unset shell variable is empty too. */
 function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion {
   const ifRevision = revisionFrom(options.ifRevision)
   if (options.all === true) {
@@ -174,7 +174,7 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
   if (value !== undefined) return value === '-' ? await terminal.readInput() : Buffer.from(value)
   if (!terminal.hasInput) throw new UsageError('there is no value: give one, --file PATH, or - for the standard input')
   const input = await terminal.readInput()
-  // A command before the pipe that failed leaves it empty. An empty value is written when it is asked for.
+  // A failed command in front of the pipe leaves the input empty, so an empty value has to be asked for.
   if (input.length === 0) throw new UsageError("the standard input is empty; to write an empty value, give '' or -")
   return input
 }

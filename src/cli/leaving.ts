@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { limits } from '../limits.ts'
 
 /**
- * Kills the process named by its argument after a while, unless the pipe that is the standard input closes before: then that process
- * has ended, and its id may belong to another one.
+ * Kills the process whose id is its argument after a delay, unless the pipe at its standard input closes first. In that case
+ * the process has ended, and its id may belong to another one.
  */
 const KILLER = `
   const timer = setTimeout(() => {
@@ -14,12 +14,13 @@ const KILLER = `
 `
 
 /**
- * Ends the process with `code`, whatever hangs. `process.exit` joins the threads of libuv's pool, and one that is in a call to the disk
- * may never come back: then another process kills this one after `graceMs`, and its status is that of SIGKILL.
+ * Ends the process with `code` even when a thread hangs. `process.exit` joins the threads of libuv's pool, and a thread in a
+ * disk call may never return. In that case another process kills this one after `graceMs`, and the exit status is that of
+ * SIGKILL.
  */
 export function leaveForSure(code: number, graceMs: number = limits.leaveMsMax): never {
   const killer = spawn(process.execPath, ['-e', KILLER, String(process.pid), String(graceMs)], {
-    // The other end of the pipe closes with this process, at the latest.
+    // This process holds the other end of the pipe, which closes when the process ends.
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
     env: {},

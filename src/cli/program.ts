@@ -13,7 +13,7 @@ import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 /**
  * Carries out one command line and returns the exit code of the process.
  *
- * What a command needs is imported when it runs: `quorate kv get` loads neither the server nor RocksDB.
+ * Each command imports what it needs when it runs: `quorate kv get` loads neither the server nor RocksDB.
  */
 export async function runProgram(words: readonly string[], terminal: Terminal): Promise<number> {
   let code: number = exitCodes.stopped
@@ -56,7 +56,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   return program
 }
 
-/** The flags of `serve` are read by `config/config.ts`, which knows more about them than commander can. */
+/** `config/config.ts` reads the flags of `serve`, because it knows more about them than commander can. */
 function describeFlags(): string {
   const lines = describeSettings().map(({ flag, variable, initial, summary, allowed }) => {
     const shown = initial === 'required' ? ' (required)' : initial === '' ? '' : ` (default ${initial})`

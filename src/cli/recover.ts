@@ -15,7 +15,7 @@ export interface RecoverOptions {
   readonly json?: true
 }
 
-/** Makes one survivor of a lost quorum a cluster of itself; without `--yes` it says what would be done. */
+/** Makes one survivor of a lost quorum a cluster of its own. Without `--yes` it only says what it would do. */
 export async function recover(terminal: Terminal, options: RecoverOptions): Promise<number> {
   const id = options.id === undefined ? null : wholeNumber(options.id, '--id', 1)
   const raft = options.raft === undefined ? null : addressFrom('--raft', options.raft, reachable)
@@ -63,14 +63,14 @@ function describeNext({ node, leaving }: RecoveryReport): string {
     : `${next}With --discover: wipe the nodes that leave before any node is started; then they join by themselves.\n`
 }
 
-/** The command as it was given, for a shell. */
+/** The command that was given, quoted for a shell. */
 function commandLine({ dataDir, id, raft, api }: RecoverOptions): string {
   const flags = Object.entries({ '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api })
   const given = flags.flatMap(([flag, text]) => (text === undefined ? [] : [flag, shellWord(text)]))
   return ['quorate recover', ...given].join(' ')
 }
 
-/** In single quotes nothing but the single quote itself means anything to a shell. */
+/** Inside single quotes, a shell gives a meaning only to the single quote itself. */
 function shellWord(text: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

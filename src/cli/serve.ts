@@ -16,8 +16,8 @@ import { exitCodes, type Terminal } from './terminal.ts'
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 /**
- * Runs a node until it is told to stop or cannot go on; then the process ends, with one of `exitCodes`.
- * Returns only when the node was not even started.
+ * Runs a node until it is told to stop or cannot go on; then the process ends with one of `exitCodes`. Returns only when the
+ * node was not started at all.
  */
 export async function serve(terminal: Terminal, flags: readonly string[]): Promise<number> {
   const outcome = readConfig(flags, terminal.environment)
@@ -25,7 +25,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     terminal.printError(`quorate serve: the configuration is wrong\n${describeMistakes(outcome.mistakes)}`)
     return exitCodes.usage
   }
-  // A process that listens for the end of its parent does not end by itself: nothing returns from here on.
+  // The listener for the end of the parent keeps the process alive. From here on, this function must exit the process, not return.
   const asked = untilAsked()
   const { config, warnings } = outcome
   const log = createLog(config)
@@ -33,14 +33,14 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
   leaveTerminalsAlone()
   for (const warning of warnings) logger.warn({}, warning)
 
-  /** Leaves at once: a write that hangs in the thread pool must not keep a node alive that has given up. */
+  /** Exits at once: a write that hangs in the thread pool must not keep a failed node alive. */
   const leave = (code: number, message: string, error: Error): never => {
     logger.fatal({ ...(isExpected(error) ? { reason: error.message } : { err: error }), exitCode: code }, message)
     terminal.printError(`quorate: ${message}: ${error.message}\n`)
     output.flush()
     return leaveForSure(code)
   }
-  // A rejection that nobody handled arrives here too. Either is a belief of the code that broke.
+  // Unhandled rejections arrive here too. Either one means a broken invariant.
   process.on('uncaughtException', (error) => leave(exitCodes.brokenInvariant, 'stopped by an unexpected error', error))
 
   const stopped = (outcome: 'stopped' | 'late'): never => {
@@ -72,12 +72,12 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
   return stopped('stopped')
 }
 
-/** The running node, or why there is none. */
+/** The running node, or the reason why there is none. */
 async function start(config: Config, { logger, output }: Log, signal: AbortSignal): Promise<Server | Error> {
   try {
     const shares = shareDescriptors(readDescriptorLimit(), config)
     if (shares.shortage !== null) logger.warn({ reason: shares.shortage }, 'few descriptors')
-    // Loading the server takes a while, and descriptors. Nothing has to be closed before that is done.
+    // Loading the server takes time and descriptors. Until it is done, there is nothing to close.
     const loading = import('../server.ts')
     await Promise.race([loading, once(signal, 'abort')])
     signal.throwIfAborted()
@@ -88,19 +88,19 @@ async function start(config: Config, { logger, output }: Log, signal: AbortSigna
   }
 }
 
-/** Whatever the start comes to: its failure has no meaning for somebody who wants it to end. */
+/** Waits for the start to end, however it ends: to a user who wants the node to stop, its failure does not matter. */
 async function endStart(starting: Promise<Server | Error>): Promise<'stopped' | 'late'> {
   const server = await starting
   return server instanceof Error ? 'stopped' : await server.stop()
 }
 
-/** Node puts every terminal back into its first state when it ends, and aborts when one is gone by then: a closed one it leaves alone. */
+/** At its end Node restores every terminal to its first state, and aborts when one is gone by then. It skips terminals that are closed. */
 function leaveTerminalsAlone(): void {
   const terminals = [0, 1, 2].filter((fd) => isatty(fd))
   process.once('exit', () => terminals.forEach((fd) => closeSync(fd)))
 }
 
-/** Whether the message is all there is to say: the directory, or an address, cannot be used. Where in the code that was found helps nobody. */
+/** Whether the message says everything: the directory or an address cannot be used. A stack trace would help nobody. */
 function isExpected(error: Error): boolean {
   return (
     (error instanceof StorageError && error.kind === 'refused') ||
@@ -108,7 +108,7 @@ function isExpected(error: Error): boolean {
   )
 }
 
-/** Resolves with the reason once somebody wants the node to stop. A second signal does not wait for anything. */
+/** Resolves with the reason when the node shall stop. A second signal ends the process at once. */
 async function untilAsked(): Promise<string> {
   return await new Promise((resolve) => {
     let asked = false
@@ -119,7 +119,7 @@ async function untilAsked(): Promise<string> {
         resolve(signal)
       })
     }
-    // Started with a channel to its parent, as `quorate dev` does: the node does not outlive it.
+    // A node with a channel to its parent, as `quorate dev` starts it, does not outlive the parent.
     if (process.connected) process.once('disconnect', () => resolve('the parent process is gone'))
   })
 }

@@ -1,4 +1,4 @@
-/** Rows under their heads, columns as wide as needed; numbers are passed as text already. */
+/** Rows under their headings; columns are as wide as their contents. Numbers must be passed as text. */
 export function formatTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => (row[column] ?? '').length)))
   const line = (cells: readonly string[]): string =>
@@ -9,13 +9,13 @@ export function formatTable(heads: readonly string[], rows: readonly (readonly s
   return [heads, ...rows].map((row) => `${line(row)}\n`).join('')
 }
 
-/** `name  value` lines, values aligned. */
+/** Lines of the form `name  value`, with the values aligned. */
 export function formatFacts(facts: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...facts.map(([name]) => name.length))
   return facts.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('')
 }
 
-/** Text from elsewhere for a terminal: control characters are shown, not obeyed. */
+/** Foreign text made safe for a terminal: control characters are made visible instead of taking effect. */
 export function printable(text: string): string {
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,

@@ -1,4 +1,4 @@
-/** What a node advises a client of its API to do, and how that is done here. */
+/** Advice that a node gives to clients of its API, and the equivalent on the command line. */
 const WORDS: readonly (readonly [said: RegExp, here: string])[] = [
   [/\??\bconsistency=stale\b/g, '--consistency stale'],
   [/\bchunked=true\b/g, '--chunked'],
@@ -12,7 +12,7 @@ const WORDS: readonly (readonly [said: RegExp, here: string])[] = [
   [/\bGET \/cluster(\/membership)?(?![/\w])/g, '`quorate cluster status`'],
 ]
 
-/** `detail`, in which a node speaks of requests and parameters, in the words of the command line. */
+/** Rewrites `detail`, in which a node speaks of requests and parameters, in terms of the command line. */
 export function inCommands(detail: string): string {
   return WORDS.reduce((text, [said, here]) => text.replace(said, here), detail)
 }

@@ -3,13 +3,13 @@ import { limits } from '../limits.ts'
 
 export interface OutgoingRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
-  /** With its query, percent-encoded. */
+  /** Includes the query, percent-encoded. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | null
-  /** How long the server is silent before the connection is given up. */
+  /** The connection is given up after the server has been silent for this long. */
   readonly silenceMsMax: number
-  /** Gives the request up, as if the connection had broken. */
+  /** Aborting it ends the request as if the connection had broken. */
   readonly signal: AbortSignal | null
 }
 
@@ -19,12 +19,12 @@ export interface IncomingAnswer {
   readonly body: Buffer
 }
 
-/** The server could not be reached, or broke off before it had answered. */
+/** The server could not be reached, or the connection broke before the answer was complete. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
   /** No connection was made: this request cannot have had any effect. */
   readonly refused: boolean
-  /** The change that was asked for may have taken effect, here or on a server that was asked before. Never so for a read. */
+  /** The change may have taken effect, here or on a server that was asked before. Always false for a read. */
   readonly ambiguous: boolean
 
   constructor(
@@ -38,7 +38,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** One request, one answer, read whole. Follows no redirects: every node serves everything. */
+/** One request and its whole answer. Redirects are not followed: every node serves every request. */
 export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequest): Promise<IncomingAnswer> {
   return await new Promise((resolve, reject) => {
     const { method, path, body, signal } = outgoing
@@ -91,12 +91,12 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
   })
 }
 
-/** Whether a request of this method may leave something changed. */
+/** Whether a request of this method may change something. */
 export function changesSomething(method: OutgoingRequest['method']): boolean {
   return method !== 'GET'
 }
 
-/** Peers of the cluster speak no HTTP: where the raft address was given for that of the API, they hang up. */
+/** Peers do not speak HTTP: they close the connection when the raft address was given instead of that of the API. */
 function describeBreak({ code, message }: NodeJS.ErrnoException): string {
   if (message === 'socket hang up')
     return 'the connection was closed without an answer; if that is always so, no HTTP server is there: is that the raft address?'

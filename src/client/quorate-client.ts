@@ -7,7 +7,7 @@ import { Servers, type ElsewhereReason, type Query, type Routing, type ServersAn
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
-/** The server's own word that a request failed: a problem document (RFC 9457). */
+/** The body of a failed request, as the server sent it: a problem document (RFC 9457). */
 export interface Problem {
   readonly status: number
   readonly title: string
@@ -29,11 +29,11 @@ export class ProblemError extends Error {
 }
 
 export interface ClientOptions {
-  /** The API of any node, or of several: `http://host:port`. At least one. */
+  /** The API of one or more nodes: `http://host:port`. At least one. */
   readonly servers: readonly URL[]
-  /** How long one request may take, on however many servers. */
+  /** How long one request may take over all servers together. */
   readonly timeoutMs: number
-  /** Told whenever a request is taken to the next server. */
+  /** Called whenever a request moves on to the next server. */
   readonly onElsewhere?: (reason: ElsewhereReason) => void
 }
 
@@ -60,7 +60,7 @@ export interface VoterQuery {
 }
 
 const anywhere: Routing = { firstOnly: false, signal: null }
-/** For what is about one particular node: done by another one it would be something else. */
+/** For requests about one particular node: on another node they would mean something else. */
 const firstOnly: Routing = { firstOnly: true, signal: null }
 
 /** A member as `POST /cluster/initialize` and `POST /cluster/learners` take it. */
@@ -73,9 +73,10 @@ export interface MemberAddress {
 /**
  * The REST interface of a cluster. Every method rejects with `ProblemError` or `ConnectionError`.
  *
- * With one server nothing is retried. With several, a request that a server cannot serve is taken to the next one until the time is up;
- * writes of keys then carry an idempotency key, so that one whose answer was lost is repeated without being done twice. What may be
- * repeated waits for each server only a share of the time. What is about one particular node is asked of the first server alone.
+ * With one server nothing is retried. With several, a request that a server cannot serve goes on to the next one until the time
+ * is up. Writes of keys then carry an idempotency key, so that a write whose answer was lost can be repeated without being
+ * applied twice. A request that may be repeated waits for each server only a share of the time. Requests about one particular
+ * node are sent to the first server alone.
  */
 export class QuorateClient {
   private readonly options: ClientOptions
@@ -103,11 +104,11 @@ export class QuorateClient {
     return await this.json<RecordView>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
   }
 
-  /** The value's own bytes. */
+  /** The bytes of the value, unchanged. */
   async getValue(key: string, consistency: ReadConsistency): Promise<Uint8Array> {
     const headers = { accept: 'application/octet-stream' }
     const answer = await this.exchange('GET', '/kv', this.withDeadline({ key, consistency }), null, headers, anywhere)
-    // Any web server answers 200: only a node says which revision its answer reflects.
+    // Any web server answers 200. Only a node says which revision its answer reflects.
     if (answer.status === 200 && answer.headers['quorate-revision'] !== undefined) return answer.body
     throw new ProblemError(problemOf('GET', answer, parse(answer)))
   }
@@ -118,12 +119,12 @@ export class QuorateClient {
     return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
   }
 
-  /** Every key that begins with `prefix`, which is not empty. One change, or with `chunked` as many as it takes. */
+  /** Deletes every key that begins with `prefix`, which is not empty: as one change, or with `chunked` as several. */
   async deletePrefix(prefix: string, chunked: boolean): Promise<DeleteAnswer> {
     return await this.deleteRange({ prefix }, chunked)
   }
 
-  /** Every key there is. One change, or with `chunked` as many as it takes. */
+  /** Deletes every key: as one change, or with `chunked` as several. */
   async deleteAll(chunked: boolean): Promise<DeleteAnswer> {
     return await this.deleteRange({ all: 'true' }, chunked)
   }
@@ -146,7 +147,7 @@ export class QuorateClient {
     return await this.json<ListAnswer>('GET', '/kv', this.withDeadline(query), null)
   }
 
-  /** `signal` cuts it short, with a `ConnectionError`. */
+  /** Aborting `signal` ends it with a `ConnectionError`. */
   async cluster(signal: AbortSignal | null = null): Promise<ClusterStatus> {
     return await this.json<ClusterStatus>('GET', '/cluster', {}, null, {}, { firstOnly: false, signal })
   }
@@ -155,7 +156,7 @@ export class QuorateClient {
     return await this.json<MembershipAnswer>('GET', '/cluster/membership', {}, null)
   }
 
-  /** `members` null: the node of the first server alone. */
+  /** `members` null: the cluster consists of the first server's node alone. */
   async initialize(
     members: readonly MemberAddress[] | null,
     wait: 'appended' | 'leader' | 'committed',
@@ -181,7 +182,7 @@ export class QuorateClient {
     return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { remove: [id], ...change })
   }
 
-  /** Learners become voters, the others stay what they are. */
+  /** Turns learners into voters. All other members stay what they are. */
   async addVoters(ids: readonly number[], change: VoterQuery): Promise<MembershipAnswer> {
     return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { add: ids, ...change })
   }
@@ -190,7 +191,7 @@ export class QuorateClient {
     return await this.send<MembershipAnswer>('PUT', `/cluster/nodes/${id}`, {}, { raft, api, force })
   }
 
-  /** `to` null: whoever is furthest ahead. */
+  /** `to` null: the voter that is furthest ahead. */
   async transfer(to: number | null): Promise<{ readonly leader: number }> {
     return await this.send('POST', '/cluster/leader', {}, to === null ? {} : { id: to })
   }
@@ -200,7 +201,7 @@ export class QuorateClient {
     return (await this.exchange('GET', '/readyz', {}, null, {}, firstOnly)).status === 200
   }
 
-  /** Resolves when the first server says that it is alive, or ready; rejects with its reason when it is not. */
+  /** Resolves when the first server reports that it is alive, or ready; rejects with its reason when it does not. */
   async checkHealth(probe: 'livez' | 'readyz'): Promise<void> {
     const answer = await this.exchange('GET', `/${probe}`, {}, null, {}, firstOnly)
     // Any web server answers 200.
@@ -252,7 +253,7 @@ export class QuorateClient {
   }
 }
 
-/** Null when the body is no JSON object. */
+/** Null when the body is not a JSON object. */
 function parse(answer: ServersAnswer): object | null {
   try {
     const document: unknown = JSON.parse(answer.body.toString('utf8'))
@@ -262,12 +263,12 @@ function parse(answer: ServersAnswer): object | null {
   }
 }
 
-/** What the server said, or the status alone when something that is no node answered. */
+/** The server's own problem document, or one made of the status alone when the server is not a node. */
 function problemOf(method: OutgoingRequest['method'], answer: ServersAnswer, document: object | null): Problem {
   const { status, mayHaveHappened } = answer
   if (document !== null && 'code' in document && 'detail' in document) {
     const problem = document as Problem
-    // A server that refused for now says nothing of what another one did with the same request before.
+    // The refusal does not cover an earlier server, which may have carried out the same request.
     return { ...problem, ambiguous: problem.ambiguous || (mayHaveHappened && problem.retryable) }
   }
   return {

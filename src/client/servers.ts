@@ -6,40 +6,40 @@ import { ConnectionError, changesSomething, exchange, type IncomingAnswer, type 
 export type Query = Readonly<Record<string, string | undefined>>
 
 export interface Routing {
-  /** The request is about the first server itself: no other one is asked instead. */
+  /** The request is about the first server itself, so no other one may be asked. */
   readonly firstOnly: boolean
-  /** Gives the request up. */
+  /** Aborting it ends the request. */
   readonly signal: AbortSignal | null
 }
 
 export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax' | 'signal'>, Routing {
-  /** Without query. */
+  /** Does not include the query. */
   readonly path: string
-  /** `timeout`, where it is given, is replaced by the time that the server is given. */
+  /** A `timeout` in it is replaced by the time that the server gets. */
   readonly query: Query
 }
 
 /** How long one server may take. */
 interface Patience {
-  /** What the server is told, where it is told one. */
+  /** The timeout that is sent to the server, if the request has one. */
   readonly timeoutMs: number
   readonly silenceMsMax: number
 }
 
-/** Why a request is taken to the next server: it said so, nobody listens there, or the connection broke before the answer. */
+/** Why a request moves on to the next server: the server said so, nobody listens there, or the connection broke before the answer. */
 export type ElsewhereReason =
   { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
 
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
 const graceMs = 2_000
-/** The least that one of several servers is given, so that many of them are not all left before a healthy one could answer. */
+/** The least time that one of several servers gets. A smaller share could give up every server before a healthy one has answered. */
 const shareMsMin = 500
-/** Between two rounds over all servers. */
+/** The pause between two rounds over all servers. */
 const pauseMs = 25
 
-/** Codes by which a server says that nothing was done, and that another one may do it. */
+/** Error codes that mean that nothing was done and that another server may do it. */
 const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'removed', 'not-initialized'])
-/** Codes by which a server says that it did not manage in its time: another one may, where the request may be repeated. */
+/** Error codes that mean that the time was too short. Another server may do it, if the request may be repeated. */
 const tooLate = new Set(['outcome-unknown', 'read-timeout'])
 
 export interface ServersAnswer extends IncomingAnswer {
@@ -47,7 +47,7 @@ export interface ServersAnswer extends IncomingAnswer {
   readonly mayHaveHappened: boolean
 }
 
-/** The servers that a client knows. It stays with one until that one fails it. */
+/** The servers that a client knows. The client stays with one server until that server fails. */
 export class Servers {
   private readonly origins: readonly URL[]
   private readonly agent: Agent
@@ -60,7 +60,7 @@ export class Servers {
     this.onElsewhere = onElsewhere
   }
 
-  /** The first answer that another server could not better; rejects with `ConnectionError`. */
+  /** The first answer that no other server could improve on. Rejects with `ConnectionError`. */
   async exchange(request: ServerRequest, timeoutMs: number): Promise<ServersAnswer> {
     const deadline = performance.now() + timeoutMs
     const isRepeatable = mayRepeat(request)
@@ -99,13 +99,13 @@ export class Servers {
     }
   }
 
-  /** The server that the client is at, or the next one that was not asked in this round: other requests move the client too. */
+  /** The current server, or the next one that was not asked in this round: other requests may have moved on meanwhile. */
   private next(asked: ReadonlySet<number>): number {
     const order = this.origins.map((_, step) => (this.at + step) % this.origins.length)
     return order.find((server) => !asked.has(server)) ?? this.at
   }
 
-  /** Only from where the client is: of several requests that fail on one server the first moves it, and none moves it twice. */
+  /** Moves on only from the current server: when several requests fail on one server, only the first of them moves on. */
   private leave(server: number): void {
     if (this.at === server) this.at = (server + 1) % this.origins.length
   }
@@ -134,8 +134,8 @@ export class Servers {
 }
 
 /**
- * An equal share of the time for each server that may still be asked in this round, so that one that hangs, or waits for a leader that
- * it cannot reach, leaves time for the others. Whoever gets all that is left is also given the grace.
+ * An equal share of the time for each server that may still be asked in this round. A server that hangs, or that waits for a
+ * leader that it cannot reach, leaves time for the others. A server that gets all the remaining time is also given the grace.
  */
 function patience(leftMs: number, unasked: number): Patience {
   const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / unasked))
@@ -147,7 +147,7 @@ function mayRepeat({ method, headers }: ServerRequest): boolean {
   return method === 'GET' || headers['idempotency-key'] !== undefined
 }
 
-/** The code of an answer that another server may better; null for one that is final. */
+/** The code of an answer that another server may improve on; null when the answer is final. */
 function codeForAnother({ status, body }: IncomingAnswer, isRepeatable: boolean): string | null {
   if (status < 400) return null
   try {

@@ -11,17 +11,17 @@ import type { Parsed } from '../lib/parsed.ts'
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const logFormats = ['json', 'text'] as const
 
-/** All that can be chosen about a node. Frozen; sizes in bytes, times in milliseconds. */
+/** Every setting of a node. Frozen; sizes in bytes, times in milliseconds. */
 export interface Config extends AutomationConfig, LeadershipConfig {
   readonly id: number
   readonly dataDirectory: string
   readonly api: HostPort
   readonly raft: HostPort
-  /** `http://host:port`. Null: where the API listens. */
+  /** `http://host:port`. Null: the address where the API listens. */
   readonly apiAdvertise: string | null
-  /** `host:port`. Null: where the node listens for its peers. */
+  /** `host:port`. Null: the address where the node listens for its peers. */
   readonly raftAdvertise: string | null
-  /** Web pages of these may use the API: `https://ui.example`. */
+  /** Web pages of these origins may use the API: `https://ui.example`. */
   readonly apiOrigins: readonly string[]
   readonly clusterToken: string
   readonly valueBytesMax: number
@@ -43,7 +43,7 @@ const MiB = 1024 * KiB
 const nodeIdMax = 2 ** 31 - 1
 const tokenCharactersMax = 128
 
-/** Every flag, in the order of the help. docs/OPERATIONS.md is tested against this table. */
+/** Every flag, in the order of the help. A test compares docs/OPERATIONS.md with this table. */
 const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
   id: {
     flag: 'id',
@@ -238,7 +238,7 @@ interface Given {
   readonly shown: string
 }
 
-/** Reads flags and, for what they leave out, the environment. Finds every mistake, not only the first. */
+/** Reads the flags, and takes the settings that they leave out from the environment. Reports every mistake, not only the first. */
 export function readConfig(
   flags: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -256,7 +256,7 @@ export function readConfig(
   checkTogether(values as Partial<Config>, mistakes)
   checkAutomation(values as Partial<Config>, mistakes)
   if (mistakes.length > 0) return { kind: 'mistakes', mistakes }
-  // Without mistakes each key has been parsed by the setting of its own type.
+  // Without mistakes, the setting of each key has parsed a value of the right type.
   return {
     kind: 'config',
     config: Object.freeze(values as Partial<Config> as Config),
@@ -271,7 +271,7 @@ function variableOf(flag: string): string {
   return `QUORATE_${flag.toUpperCase().replaceAll('-', '_')}`
 }
 
-/** An empty variable counts as absent: that is how shells and container files leave one out. */
+/** An empty variable counts as absent: shells and container files leave a variable out that way. */
 function fromVariable(flag: string, text: string | undefined): Given | undefined {
   return text === undefined || text === '' ? undefined : { text, shown: `${variableOf(flag)}=${text}` }
 }
@@ -324,7 +324,7 @@ function parseSetting<Value>(
   return undefined
 }
 
-/** What only two settings together can get wrong. A setting that is wrong by itself is not judged again. */
+/** Checks settings that can only be wrong together. A setting that is wrong by itself is not checked again. */
 function checkTogether(values: Partial<Config>, mistakes: Mistake[]): void {
   const { heartbeatMs, electionTimeoutMs, api, raft, apiAdvertise, raftAdvertise } = values
   if (heartbeatMs !== undefined && electionTimeoutMs !== undefined && heartbeatMs * 3 > electionTimeoutMs.min) {
@@ -350,7 +350,7 @@ function checkTogether(values: Partial<Config>, mistakes: Mistake[]): void {
   }
 }
 
-/** What Kubernetes and Docker add for a service or a container that is called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
+/** Variables that Kubernetes and Docker add for a service or container called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
 const orchestrated = /^QUORATE_([A-Z0-9]+_)*(SERVICE_(HOST|PORT)|PORT|ENV|NAME)(_|$)/
 
 function findStrayVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
@@ -364,7 +364,7 @@ function findStrayVariables(environment: Readonly<Record<string, string | undefi
     })
 }
 
-/** One line for each mistake, for people. */
+/** One line of text for each mistake. */
 export function describeMistakes(mistakes: readonly Mistake[]): string {
   return mistakes.map((mistake) => `  ${mistake.given}  ${mistake.wrong}\n      allowed: ${mistake.allowed}\n`).join('')
 }

@@ -1,22 +1,22 @@
 import { right, within, wrong, type Parsed, type Parser } from '../lib/parsed.ts'
 
-/** One flag of the command line, which is also an environment variable. */
+/** A command-line flag that can also be given as an environment variable. */
 export interface Setting<Value> {
-  /** Without dashes: `data-dir` is `--data-dir` and `QUORATE_DATA_DIR`. */
+  /** The name without dashes: `data-dir` is `--data-dir` and `QUORATE_DATA_DIR`. */
   readonly flag: string
-  /** What stands for the value in the help. */
+  /** The placeholder for the value in the help. */
   readonly placeholder: string
   readonly summary: string
-  /** What is allowed, in words that continue "allowed: ". */
+  /** The allowed values, in words that continue "allowed: ". */
   readonly allowed: string
-  /** In the flag's own notation. Null: there is none, see `required`. */
+  /** The default, in the flag's own notation. Null: there is none, see `required`. */
   readonly initial: string | null
-  /** A setting without a value of its own is a mistake; otherwise it is null. */
+  /** Without a default, a missing value is a mistake when this is true; otherwise the setting is null. */
   readonly required: boolean
   readonly parse: (text: string) => Parsed<Value>
 }
 
-/** Something wrong with what was asked for. `given` is what the user wrote: `--heartbeat 5x` or `QUORATE_HEARTBEAT=5x`. */
+/** A mistake in a setting. `given` is what the user wrote: `--heartbeat 5x` or `QUORATE_HEARTBEAT=5x`. */
 export interface Mistake {
   readonly given: string
   readonly wrong: string
@@ -38,7 +38,7 @@ export function oneOf<const Choice extends string>(choices: readonly Choice[]): 
   }
 }
 
-/** Not empty and without NUL, which no path can hold. */
+/** A path is not empty and contains no NUL, which file systems forbid. */
 export function path(text: string): Parsed<string> {
   return text.trim() === '' || text.includes('\0') ? wrong('is not a path') : right(text)
 }
@@ -52,7 +52,7 @@ export function visibleText(charactersMax: number): Parser<string> {
   }
 }
 
-/** Origins of web pages, with commas between them, in the notation of browsers; none: an empty list. */
+/** Origins of web pages, separated by commas, in the notation of browsers. Without any, the list is empty. */
 export function webOrigins(countMax: number): Parser<readonly string[]> {
   return (text) => {
     const given = text === '' ? [] : text.split(',').map((part) => part.trim())

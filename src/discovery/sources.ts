@@ -1,13 +1,13 @@
 import type { Discovered, Discovery, DiscoverySource } from '../ports/discovery.ts'
 import { toError } from '../lib/to-error.ts'
 
-/** What discovery asks of the platform. */
+/** What discovery needs of the platform. */
 export interface SourceDependencies {
-  /** IP addresses of a name. */
+  /** The IP addresses of a host name. */
   readonly resolveHost: (name: string) => Promise<readonly string[]>
   readonly resolveService: (name: string) => Promise<readonly { readonly name: string; readonly port: number }[]>
   readonly readFile: (path: string) => Promise<string>
-  /** `host:port` in its canonical form; null when the text is none. */
+  /** `host:port` in its canonical form; null when the text is not an address. */
   readonly parseAddress: (text: string) => string | null
   readonly addressesMax: number
 }
@@ -57,7 +57,7 @@ async function lookUp(source: DiscoverySource, dependencies: SourceDependencies)
   }
 }
 
-/** One address a line; empty lines and what follows a `#` do not count. A line that is no address spoils only itself. */
+/** Reads one address on each line; empty lines and everything after a `#` are skipped. An invalid line does not affect the others. */
 function readList(path: string, text: string, parseAddress: SourceDependencies['parseAddress']): Discovered {
   const addresses: string[] = []
   let problem: string | null = null
@@ -75,7 +75,7 @@ function withPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Every node cuts an excess in the same way. */
+/** Shortens a list to `max` addresses. Every node drops the same ones. */
 function bounded({ addresses, problem }: Discovered, max: number): Discovered {
   const distinct = [...new Set(addresses)].sort()
   if (distinct.length <= max) return { addresses: distinct, problem }

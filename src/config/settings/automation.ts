@@ -6,20 +6,20 @@ import { hostPort, reachable } from '../../lib/host-port.ts'
 import { integer, oneOf, path, type Mistake, type Setting } from '../setting.ts'
 import type { Parsed } from '../../lib/parsed.ts'
 
-/** What a node shall do about its cluster by itself. Times in milliseconds. */
+/** What a node does about its cluster by itself. Times in milliseconds. */
 export interface AutomationConfig {
-  /** Null: clusters are formed and joined by request. */
+  /** Null: clusters are formed and joined only by request. */
   readonly discover: DiscoverySource | null
-  /** Null: as many as a static list has addresses. */
+  /** Null: the number of addresses in a static list. */
   readonly expect: number | null
   readonly clusterFormationDelayMs: number
   readonly autoJoin: boolean
-  /** Null: as many as are expected. */
+  /** Null: the number of expected nodes. */
   readonly votersTarget: number | null
   readonly stabilizationMs: number
-  /** Null: whoever is gone stays a member. */
+  /** Null: a dead node stays a member. */
   readonly deadNodeAfterMs: number | null
-  /** Null: on when `deadNodeAfterMs` is given. */
+  /** Null: it is on when `deadNodeAfterMs` is given. */
   readonly autopilot: AutopilotMode | null
   readonly minVoters: number
 }
@@ -136,7 +136,7 @@ function parseSource(text: string): Parsed<DiscoverySource> {
       return { ok: true, value: { kind: 'dns', name: parsed.value.host, port: parsed.value.port } }
     }
     case 'srv': {
-      // A service has no port of its own; the name is held to the same rules as any other.
+      // A service has no port. Its name must follow the same rules as any other host name.
       const parsed = hostPort(`${rest}:1`)
       if (!parsed.ok || parsed.value.host.includes(':')) return { ok: false, wrong: 'names no service' }
       return { ok: true, value: { kind: 'srv', name: parsed.value.host } }
@@ -164,12 +164,12 @@ function parseStatic(list: string): Parsed<DiscoverySource> {
   return { ok: true, value: { kind: 'static', addresses } }
 }
 
-/** How many nodes form the cluster. */
+/** The number of nodes that form the cluster. */
 export function expectedNodes({ discover, expect }: Pick<AutomationConfig, 'discover' | 'expect'>): number | null {
   return expect ?? (discover?.kind === 'static' ? discover.addresses.length : null)
 }
 
-/** What these settings can get wrong only together. Those that are wrong by themselves are not there, and not judged again. */
+/** Checks settings that can only be wrong together. Settings that are wrong by themselves are absent here and not checked again. */
 export function checkAutomation(
   values: Partial<AutomationConfig> & { readonly electionTimeoutMs?: DurationRange },
   mistakes: Mistake[],
@@ -216,7 +216,7 @@ function checkFormation({ discover, expect, votersTarget }: Partial<AutomationCo
     })
     return
   }
-  // The list may leave out the node itself, but nobody else.
+  // The list may leave out the node itself, but no other node.
   if (discover.kind === 'static' && expected > discover.addresses.length + 1) {
     mistakes.push({
       given: `--expect ${expected}`,
@@ -224,7 +224,7 @@ function checkFormation({ discover, expect, votersTarget }: Partial<AutomationCo
       allowed: 'at most as many nodes as addresses: list the raft address of every node',
     })
   }
-  // With so few, two parts of the listed nodes that cannot see each other would each be numerous enough.
+  // With so few nodes, two parts of the list that cannot see each other would each be large enough to form a cluster.
   if (discover.kind === 'static' && expected <= Math.floor(discover.addresses.length / 2)) {
     const { length } = discover.addresses
     mistakes.push({

@@ -2,7 +2,7 @@ import { duration, durationRange, type DurationRange } from '../../lib/duration.
 import { limits } from '../../limits.ts'
 import { integer, type Setting } from '../setting.ts'
 
-/** How leaders are elected, and who had better be one. */
+/** How leaders are elected, and which node is preferred as leader. */
 export interface LeadershipConfig {
   readonly heartbeatMs: number
   readonly electionTimeoutMs: DurationRange
