@@ -2,12 +2,12 @@ import { assert } from '../lib/assert.ts'
 import type { LogBatch, LogIndex } from '../raft/index.ts'
 import { clipBatch } from './clip.ts'
 
-/** Freed slots at the front before the array is moved together. */
+/** Free slots at the front of the array after which the rest is moved to the front. */
 const COMPACT_AT = 1024
 
 /** Consecutive batches, ascending, without gaps. */
 export class BatchList {
-  /** Slots before `head` are free, and hold nothing. */
+  /** Slots before `head` are free and null. */
   private batches: (LogBatch | null)[] = []
   private head = 0
   private totalBytes = 0
@@ -52,7 +52,7 @@ export class BatchList {
     const batch = this.front
     if (batch === null) return
     this.totalBytes -= batch.body.length
-    // A free slot holds nothing: a thousand batches that are not counted any more may be gigabytes.
+    // A free slot keeps no batch: a thousand batches that are no longer counted may be gigabytes.
     this.batches[this.head] = null
     this.head += 1
     if (this.head < COMPACT_AT || this.head * 2 < this.batches.length) return
@@ -60,7 +60,7 @@ export class BatchList {
     this.head = 0
   }
 
-  /** Drops whole batches up to and including `index`; one that reaches beyond stays as it is. */
+  /** Drops whole batches up to and including `index`. A batch that reaches beyond stays whole. */
   dropThrough(index: LogIndex): void {
     while ((this.front?.last ?? Infinity) <= index) this.shift()
   }
@@ -77,8 +77,8 @@ export class BatchList {
   }
 
   /**
-   * The batches that hold `[first, last]`, clipped to it, as many whole ones as fit `bytesMax` and at least one.
-   * Null when `first` is not held.
+   * The batches that hold `[first, last]`, clipped to it: as many whole ones as fit `bytesMax`, but at least one. Null when
+   * `first` is not held.
    */
   select(first: LogIndex, last: LogIndex, bytesMax: number): LogBatch[] | null {
     const found = this.find(first)

@@ -4,18 +4,18 @@ import { errorCode } from './fault.ts'
 
 /** Makes the content of a file durable. */
 export async function syncFile(path: string): Promise<void> {
-  // Windows syncs only what may be written to.
+  // Windows syncs only files that are open for writing.
   await syncPath(path, process.platform === 'win32' ? 'r+' : 'r')
 }
 
-/** Makes names in a directory durable. */
+/** Makes the names in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform !== 'win32') await syncPath(path, 'r')
 }
 
 /**
- * Makes the files that lie in a directory, and their names, durable. What a process finds may be in memory only: the one before was
- * killed between a write and its sync, or somebody copied the directory.
+ * Makes the files in a directory, and their names, durable. Files that a process finds may exist in memory only: the process
+ * before it was killed between a write and its sync, or somebody copied the directory.
  */
 export async function syncFiles(directory: string): Promise<void> {
   for (const entry of await fs.readdir(directory, { withFileTypes: true })) {
@@ -25,10 +25,11 @@ export async function syncFiles(directory: string): Promise<void> {
 }
 
 /**
- * Makes a directory that only its owner can enter, with its parents. It and those that were made are durable then. Whether it is new.
+ * Makes a directory that only its owner can enter, and its parents. All directories that were made are durable then. Returns
+ * whether the directory is new.
  *
- * One level at a time: where a file system has no answer but "no such file" (/proc, a mount whose server is gone), the recursive call
- * of Node tries for ever.
+ * It makes one level at a time: where a file system answers nothing but "no such file" (/proc, a mount whose server is gone),
+ * Node's recursive call retries for ever.
  */
 export async function makeDirectory(directory: string): Promise<boolean> {
   const path = resolve(directory)
@@ -51,7 +52,7 @@ async function makeOne(path: string): Promise<boolean> {
   }
 }
 
-/** False when nothing is there; rejects with EEXIST when it is something else, with ENOTDIR when a part of the path is. */
+/** False when nothing is there. Rejects with EEXIST when it is not a directory, and with ENOTDIR when a part of the path is not. */
 async function isDirectory(path: string): Promise<boolean> {
   try {
     const stats = await fs.stat(path)

@@ -3,20 +3,21 @@ import fs from 'node:fs/promises'
 import { StorageError } from '../lib/errors.ts'
 import { errorCode } from './fault.ts'
 
-/** A lock that ends with `release` or with the process, however it ends. */
+/** A lock that ends with `release`, or with the process, in whatever way the process ends. */
 export interface DirectoryLock {
   release(): Promise<void>
 }
 
 /**
- * Locks the file at `path`, or refuses when another process holds it.
+ * Locks the file at `path`, or refuses when another process holds the lock.
  *
- * Node has no call for file locks, but a lock of flock(2) belongs to the open file and not to the process that asks for it: the program
- * `flock` (part of util-linux and of BusyBox) locks a descriptor that it inherits, ends, and the lock stays with ours. The kernel drops
- * it when this process ends; it holds across containers that share the directory, and on network file systems that support locks.
+ * Node has no call for file locks, but a lock of flock(2) belongs to the open file, not to the process that takes it. The
+ * program `flock` (part of util-linux and of BusyBox) locks a descriptor that it inherits, and exits; our descriptor keeps
+ * the lock. The kernel releases it when this process ends. It works across containers that share the directory, and on network file
+ * systems that support locks.
  *
- * Where the program is missing (macOS, Windows, bare images) the process id in the file decides. That leaves gaps: two starts at the
- * same moment, and containers, whose process ids say nothing to each other.
+ * Where the program is missing (macOS, Windows, bare images) the process id in the file decides. This leaves gaps: two starts
+ * at the same moment, and containers, where process ids of one mean nothing in another.
  */
 export async function lockFile(path: string, program = 'flock'): Promise<DirectoryLock> {
   const file = await fs.open(path, 'a+', 0o600)
@@ -39,7 +40,7 @@ export async function lockFile(path: string, program = 'flock'): Promise<Directo
   }
 }
 
-/** Whether the lock was given; null when the program for it is missing. */
+/** Whether the lock was granted; null when the program for it is missing. */
 async function lockDescriptor(program: string, fd: number): Promise<boolean | null> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, ['-x', '-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
@@ -54,14 +55,14 @@ async function lockDescriptor(program: string, fd: number): Promise<boolean | nu
   })
 }
 
-/** A process by its id and, where the system tells, the moment it started: ids come round again. */
+/** Names a process by its id and, where the system tells it, its start time: ids are reused. */
 async function describeProcess(pid: number): Promise<string> {
   try {
     const [boot, stat] = await Promise.all([
       fs.readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
       fs.readFile(`/proc/${pid}/stat`, 'utf8'),
     ])
-    // Field 22 is the start time; the second, in parentheses, may hold anything.
+    // Field 22 is the start time. Field 2, in parentheses, may contain anything.
     const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
     return `${pid} ${started ?? ''} ${boot.trim()}`
   } catch {

@@ -19,7 +19,7 @@ export function errorCode(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
 }
 
-/** `error` as something that stops the node: `action` in the infinitive, for instance "write to the log". */
+/** Turns `error` into one that stops the node. `action` is in the infinitive, for instance "write to the log". */
 export function storageFault(error: unknown, action: string): StorageError | InvariantError {
   if (error instanceof StorageError || error instanceof InvariantError) return error
   const code = errorCode(error)

@@ -10,10 +10,10 @@ import { readJson, replaceFile } from './whole-file.ts'
 export const FORMATION_FILE = 'formation.json'
 const FORMAT_VERSION = 1
 
-/** What this node has promised and met before it belonged to a cluster, in one small file, replaced whole at every change. */
+/** What this node promised and saw before it belonged to a cluster, in one small file that is replaced whole at every change. */
 export class FileFormationRegister implements FormationRegister {
   private readonly path: string
-  /** Of the data directory: what another node has promised says nothing of this one. */
+  /** The incarnation of the data directory: a file written by another incarnation does not bind this node. */
   private readonly incarnation: string
 
   constructor(directory: string, incarnation: string) {
@@ -74,7 +74,7 @@ export class FileFormationRegister implements FormationRegister {
     return { id, raft, api }
   }
 
-  /** In the order in which they are written: the checksum is of this text. */
+  /** The fields in the order in which they are written. The checksum covers this text. */
   private fields({ round, pledge, metCluster }: FormationMemory) {
     const members = pledge?.members.map(({ id, raft, api }) => ({ id, raft, api })) ?? []
     return {

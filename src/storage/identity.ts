@@ -28,7 +28,7 @@ export interface DataDirectoryDependencies {
 /** A data directory that this process owns until `close`. */
 export interface DataDirectory {
   readonly path: string
-  /** Drawn when the directory was made: a node that comes back without its data comes back as another one. */
+  /** Drawn at random when the directory was made. A node that comes back without its data therefore has another incarnation. */
   readonly incarnation: string
   readonly peers: FilePeerRegister
   readonly formation: FileFormationRegister
@@ -39,11 +39,11 @@ interface Identity {
   readonly format: number
   readonly nodeId: number
   readonly incarnation: string
-  /** The log has existed. From then on its absence is a loss and not a beginning. */
+  /** The log has existed. From then on, a missing log is a loss and not a new start. */
   readonly logCreated: boolean
 }
 
-/** Takes possession of the data directory of node `nodeId`, and makes it when it is new. Refuses one that is not this node's. */
+/** Takes possession of the data directory of node `nodeId`, and makes it when it is new. Refuses the directory of another node. */
 export async function openDataDirectory(
   path: string,
   options: DataDirectoryOptions,
@@ -67,7 +67,7 @@ export async function openDataDirectory(
   }
 }
 
-/** Whose data directory this is; null when it is none. Takes no possession and changes nothing. */
+/** The node that owns this data directory; null when it is not a data directory. Takes no possession and changes nothing. */
 export async function readNodeId(path: string): Promise<NodeId | null> {
   try {
     const identity = await readIdentity(path).catch((error: unknown) => refuseNoDirectory(path, error))
@@ -77,7 +77,7 @@ export async function readNodeId(path: string): Promise<NodeId | null> {
   }
 }
 
-/** A path that cannot be one of a directory is the mistake of whoever named it, not of a disk. */
+/** A path that cannot be a directory is a mistake of the configuration, not of the disk. */
 function refuseNoDirectory(path: string, error: unknown): never {
   const reason = directoryMistakes[errorCode(error) ?? '']
   if (reason === undefined) throw error
@@ -96,13 +96,13 @@ const directoryMistakes: Readonly<Record<string, string>> = {
 
 async function makePrivate(path: string): Promise<void> {
   if (await makeDirectory(path)) return
-  // The root of a mounted volume may belong to somebody else, and so may the directory above it; then the permissions are theirs to
-  // choose, and that the name is durable is theirs to see to.
+  // The root of a mounted volume, and the directory above it, may belong to another user. Its permissions, and the durability
+  // of its name, are then the business of that user.
   await fs.chmod(path, 0o700).catch(() => undefined)
   await syncDirectory(dirname(resolve(path))).catch(() => undefined)
 }
 
-/** Before anything is written: a directory that holds something else stays as it is. */
+/** Called before anything is written: a directory that holds something else stays untouched. */
 async function refuseForeign(path: string): Promise<void> {
   const names = await fs.readdir(path)
   if (names.includes(IDENTITY_FILE)) return
@@ -144,7 +144,7 @@ async function identify(path: string, nodeId: NodeId, random: (count: number) =>
     )
   }
   const hasLog = (await listOrNone(join(path, LOG_DIRECTORY))).some((name) => !name.endsWith('.tmp'))
-  // The state is made only after the log, so it bears witness too.
+  // The state is made only after the log, so a state directory also proves that there was a log.
   const hadLog = found.logCreated || (await listOrNone(join(path, STATE_DIRECTORY))).length > 0
   if (!hasLog && hadLog) {
     throw new StorageError(

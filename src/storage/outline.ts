@@ -6,7 +6,7 @@ export type BatchSpan = Pick<LogBatch, 'leaderId' | 'first' | 'last'>
 
 const NO_INDEX = -1 as LogIndex
 
-/** Where a log begins and ends and who wrote which part of it: what every log store knows without its entries. */
+/** The ends of a log, and which leader wrote which part of it: everything that a log store knows without reading entries. */
 export class LogOutline {
   purged: LogId | null = null
   /** Equal to `purged` when there are no entries. */
@@ -28,7 +28,7 @@ export class LogOutline {
     this.runs = [...other.runs]
   }
 
-  /** Why `batch` cannot follow, or null when it can. */
+  /** Why `batch` cannot follow the last entry; null when it can. */
   ignoreAppend(batch: BatchSpan): string | null {
     if (batch.last < batch.first) return `entries ${batch.first} to ${batch.last} are in the wrong order`
     if (batch.first !== this.lastIndex + 1) return `entry ${batch.first} follows entry ${this.lastIndex}`

@@ -7,7 +7,7 @@ import { readJson, replaceFile } from './whole-file.ts'
 export const PEERS_FILE = 'peers.json'
 const FORMAT_VERSION = 1
 
-/** The incarnations of peers in one small file, replaced whole at every change. */
+/** The incarnations of peers in one small file that is replaced whole at every change. */
 export class FilePeerRegister {
   private readonly path: string
   private known: Map<NodeId, string> | null = null
@@ -22,7 +22,7 @@ export class FilePeerRegister {
     return new Map(await this.incarnations())
   }
 
-  /** Resolves once it is on stable storage. */
+  /** Resolves when the incarnation is on stable storage. */
   async remember(id: NodeId, incarnation: string): Promise<void> {
     return this.change((known) => {
       if (known.get(id) === incarnation) return false

@@ -2,12 +2,12 @@ import fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { syncDirectory } from './directories.ts'
 
-/** The name under which a new content lies until it takes the place of the old one. */
+/** The name of a new content until it replaces the old one. */
 export function temporaryName(name: string): string {
   return `${name}.tmp`
 }
 
-/** Replaces the content of a file durably: after a crash it is the old one or the new one, whole. */
+/** Replaces the content of a file durably. After a crash the file has the old content or the new one, never a mixture. */
 export async function replaceFile(path: string, content: string): Promise<void> {
   const temporary = join(dirname(path), temporaryName(basename(path)))
   const file = await fs.open(temporary, 'w', 0o600)
@@ -21,7 +21,7 @@ export async function replaceFile(path: string, content: string): Promise<void> 
   await syncDirectory(dirname(path))
 }
 
-/** The JSON object in a file; null when the file does not exist. `reject` makes the error for anything else that it may hold. */
+/** The JSON object in a file; null when the file does not exist. `reject` makes the error for any other content. */
 export async function readJson(
   path: string,
   reject: (what: string, cause?: unknown) => Error,

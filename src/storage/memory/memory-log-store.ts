@@ -6,7 +6,7 @@ import { BatchList } from '../batch-list.ts'
 import { clipBatch } from '../clip.ts'
 import { LogOutline } from '../outline.ts'
 
-/** A log that lives as long as this object: closing it and opening it again finds everything that was written. */
+/** A log that lives as long as this object. After a close, the next open finds everything that was written. */
 export class MemoryLogStore implements LogStore {
   private readonly outline = new LogOutline()
   private readonly batches = new BatchList()

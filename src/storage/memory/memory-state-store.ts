@@ -2,7 +2,7 @@ import { assert } from '../../lib/assert.ts'
 import { StorageError } from '../../lib/errors.ts'
 import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
 
-/** Rows in the order of their keys. Never changed once a view has seen it: the next write works on a copy. */
+/** Rows in the order of their keys. A table that a view has seen is never changed: the next write works on a copy. */
 interface Table {
   rows: StateRow[]
   bytes: number
@@ -10,7 +10,7 @@ interface Table {
   shared: boolean
 }
 
-/** An ordered map in memory that lives as long as this object. For tests and for nodes inside another process. */
+/** An ordered map in memory that lives as long as this object. For tests, and for nodes embedded in another process. */
 export class MemoryStateStore implements StateStore {
   private table: Table = emptyTable()
   private opened = false
@@ -141,7 +141,7 @@ function emptyTable(): Table {
   return { rows: [], bytes: 0, meta: null, shared: false }
 }
 
-/** Where the first row with a key not below `key` is. */
+/** The position of the first row whose key is not below `key`. */
 function positionOf(rows: readonly StateRow[], key: Uint8Array): number {
   let low = 0
   let high = rows.length
@@ -178,7 +178,7 @@ function appendRow(table: Table, row: StateRow): void {
   table.bytes += row.key.length + row.value.length
 }
 
-/** Callers hand over slices of large buffers, which must not live as long as the row. */
+/** Callers pass slices of large buffers, which must not be kept alive by a row. */
 function copyRow(row: StateRow): StateRow {
   return { key: Buffer.from(row.key), value: Buffer.from(row.value) }
 }

@@ -7,8 +7,8 @@ export type Database = RocksDB
 export type RocksDbClass = typeof RocksDB
 
 /**
- * The state on disk is not what was written. Nothing is wrong with the log: whoever meets this error may set the state aside
- * (`setStateAside`) and have it rebuilt from the log or from a peer's snapshot.
+ * The state on disk is not what was written. The log is not affected: a caller may set the state aside (`setStateAside`) and
+ * have it rebuilt from the log or from a peer's snapshot.
  */
 export class DamagedStateError extends StorageError {
   constructor(directory: string, what: string, options?: ErrorOptions) {
@@ -21,7 +21,7 @@ export class DamagedStateError extends StorageError {
   }
 }
 
-/** Loads the native module, which needs a library that not every system has. */
+/** Loads the native module, which needs a library that some systems lack. */
 export async function loadRocksDb(
   load: () => Promise<{ default: RocksDbClass }> = async () => import('rocksdb-native'),
 ): Promise<RocksDbClass> {
@@ -41,7 +41,10 @@ const DAMAGE =
   /corrupt|checksum|mismatch|no such file|not an sstable|bad block|bad table|truncated|missing|newline|existing log file/i
 const LOCKED = /lock hold|while lock file|no locks available|resource temporarily unavailable/i
 
-/** What a failed call of RocksDB means for the node. RocksDB's own codes say `EIO` for almost everything; its texts say more. */
+/**
+ * Turns the error of a failed call of RocksDB into one for the node. RocksDB's codes say `EIO` for almost everything, so its
+ * texts are examined.
+ */
 export function stateFault(error: unknown, directory: string, action: string): StorageError | InvariantError {
   if (error instanceof StorageError || error instanceof InvariantError) return error
   const text = describe(error)
@@ -58,7 +61,7 @@ export function stateFault(error: unknown, directory: string, action: string): S
   return storageFault(error instanceof Error ? new Error(text, { cause: error }) : error, action)
 }
 
-/** The text of `error` and of what caused it. */
+/** The text of `error` and of its causes. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const inner: unknown[] = error instanceof AggregateError ? error.errors : [error.cause]

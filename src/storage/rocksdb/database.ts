@@ -2,9 +2,9 @@ import fs from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database, RocksDbClass } from './binding.ts'
 
-/** RocksDB's write-ahead log: one file for each buffer of rows that is not written out yet. */
+/** RocksDB's write-ahead log: one file for each buffer of rows that has not been flushed. */
 const WRITE_AHEAD_LOG = /^\d+\.log$/
-/** More buffers than `WriteGate` ever lets come about: RocksDB itself never stops a writer for want of one. */
+/** More buffers than `WriteGate` ever allows, so RocksDB itself never stops a writer because of their number. */
 const BUFFERS_MAX = 64
 
 export interface DatabaseFiles {
@@ -16,10 +16,10 @@ export interface DatabaseFiles {
 /**
  * Opens the database in `path` as of its last flush, explicit or by RocksDB itself.
  *
- * What RocksDB keeps of the rows written since lies in its write-ahead log, which is never synced: after a power cut any part of it
- * may be missing while a later part is there, and RocksDB, which sees no fault in that, would replay the later part over the hole.
- * A flush is atomic and comes after all flushes before it, so that without this log the state is always everything up to some write.
- * Quorate's own log has the rest.
+ * Rows written after that flush are only in RocksDB's write-ahead log, which is never synced. After a power cut an earlier part
+ * of it may be missing while a later part is there, and RocksDB would replay the later part over the gap without noticing. A
+ * flush is atomic and follows all earlier flushes, so without the write-ahead log the state always contains every write up to
+ * some point, and none after it. Quorate's own log has the rest.
  */
 export async function openDatabase(
   rocks: RocksDbClass,
@@ -27,7 +27,7 @@ export async function openDatabase(
 ): Promise<Database> {
   await discardWriteAheadLog(path)
   const database = new rocks(path, {
-    // Two cores are common; a flush must not wait behind several compactions.
+    // Machines with two cores are common, and a flush must not wait behind several compactions.
     maxBackgroundJobs: 2,
     maxWriteBufferNumber: BUFFERS_MAX,
     writeBufferSize: writeBufferBytes,

@@ -3,7 +3,7 @@ import { StorageError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Database } from './binding.ts'
 
-/** A call that takes long on a disk that has room. */
+/** A call that takes long although the disk has room. */
 export interface SlowCall {
   /** In the infinitive, for instance "write to the state". */
   readonly action: string
@@ -11,23 +11,23 @@ export interface SlowCall {
   readonly freeBytes: number
 }
 
-/** All may be left out. */
+/** All are optional. */
 export interface DiskWatchDependencies {
-  /** Called again and again while a call lasts. */
+  /** Called repeatedly while the call lasts. */
   readonly onSlow?: (call: SlowCall) => void
   readonly freeBytes?: (path: string) => Promise<number>
 }
 
 export interface DiskWatchOptions {
-  /** Where the database lies. */
+  /** The directory of the database. */
   readonly directory: string
-  /** After how long a call is looked into, and how long until the next look. */
+  /** A call is examined after this time, and again after every further such time. */
   readonly slowMs: number
 }
 
 /**
- * Ends the wait for calls that a full disk holds up. RocksDB may wait for room instead of reporting the error, and go on waiting when
- * there is room again. A disk that is only slow is waited for.
+ * Ends the wait for calls that a full disk blocks. RocksDB may wait for space instead of reporting the error, and may keep
+ * waiting after space has been freed. A disk that is only slow is waited for.
  */
 export class DiskWatch {
   private readonly options: DiskWatchOptions
@@ -40,7 +40,7 @@ export class DiskWatch {
     this.freeBytes = dependencies.freeBytes ?? freeBytesOf
   }
 
-  /** Settles as `call` does. Rejects earlier when it lasts because the disk is full; the call goes on then, perhaps for ever. */
+  /** Settles like `call`. Rejects earlier when the call lasts because the disk is full; the call itself continues, perhaps for ever. */
   async during<T>(call: Promise<T>, action: string, database: Database): Promise<T> {
     const { slowMs } = this.options
     let timer: NodeJS.Timeout | undefined
@@ -58,10 +58,10 @@ export class DiskWatch {
     }
   }
 
-  /** Rejects when the disk is to blame. */
+  /** Rejects when the disk is full. */
   private async look(action: string, elapsedMs: number, database: Database): Promise<void> {
     const [freeBytes, heldBytes, errors] = await Promise.all([
-      // Whether there is room cannot be told: that is no reason to give up.
+      // Failing to learn the free space is no reason to give up.
       this.freeBytes(this.options.directory).catch(() => Infinity),
       numberOf(database, 'rocksdb.cur-size-all-mem-tables'),
       numberOf(database, 'rocksdb.background-errors'),
@@ -91,7 +91,7 @@ async function freeBytesOf(path: string): Promise<number> {
   return bavail * bsize
 }
 
-/** 0 when the database does not tell, as while it is being closed. */
+/** 0 when the database does not answer, for example while it is being closed. */
 async function numberOf(database: Database, property: string): Promise<number> {
   try {
     return Number(await database.getProperty(property))

@@ -11,8 +11,8 @@ import { DamagedStateError } from './binding.ts'
  *   generation-<n>/    one RocksDB database
  *   damaged            written when a damaged row was met, so that the next opening knows without reading everything
  *
- * An install fills a new generation; renaming a new `current` over the old one is the moment it takes effect. Every other generation
- * is what an interrupted install or removal left.
+ * An install fills a new generation, and takes effect at the moment when a new `current` is renamed over the old one. All other
+ * generations are remains of an interrupted install or removal.
  */
 const FORMAT_VERSION = 1
 const CURRENT = 'current'
@@ -20,13 +20,13 @@ const DAMAGED = 'damaged'
 const FIRST = 1
 const GENERATION = /^generation-(\d+)$/
 
-/** What the state asks of the file system besides RocksDB's own work: a port, so that a test can stop at any step. */
+/** The file system calls of the state besides RocksDB's own: a port, so that a test can stop at any step. */
 export interface StateFiles {
   /** Creates a directory that only its owner can enter, with its parents, all of them durable. */
   makeDirectory(path: string): Promise<void>
   /** Makes the content of a file durable. */
   syncFile(path: string): Promise<void>
-  /** Makes names in a directory durable. */
+  /** Makes the names in a directory durable. */
   syncDirectory(path: string): Promise<void>
   writeFile(path: string, content: string): Promise<void>
   rename(from: string, to: string): Promise<void>
@@ -57,7 +57,10 @@ export class Generations {
     return join(this.directory, `generation-${generation}`)
   }
 
-  /** The number of the generation in use, which is empty when it is new. All of it is durable. Removes all others. */
+  /**
+   * Returns the number of the generation in use, which is empty when it is new. Everything in it is durable. Removes all other
+   * generations.
+   */
   async open(): Promise<number> {
     await this.files.makeDirectory(this.directory)
     const names = await fs.readdir(this.directory)
@@ -76,7 +79,7 @@ export class Generations {
       throw new DamagedStateError(this.directory, `generation-${current} is missing`)
     }
     await this.checkDatabase(current)
-    // What is found here may be in memory only, as after a crash before a sync, or in a copy. The log is freed on the strength of it.
+    // Files found here may exist in memory only, after a crash before a sync, or in a copy. Log entries are purged in reliance on them.
     await this.syncContent(current)
     await this.files.syncFile(join(this.directory, CURRENT))
     await this.files.syncDirectory(this.directory)
@@ -87,14 +90,17 @@ export class Generations {
     return current
   }
 
-  /** RocksDB would begin anew, and silently, in a directory that lost its file CURRENT, which is written before any with rows. */
+  /**
+   * In a directory without its CURRENT file RocksDB would silently start an empty database. It writes CURRENT before any file
+   * with rows.
+   */
   private async checkDatabase(generation: number): Promise<void> {
     const names = await fs.readdir(this.path(generation))
     if (names.includes('CURRENT') || !names.some((name) => /\.(sst|log)$/.test(name))) return
     throw new DamagedStateError(this.directory, `the file CURRENT of generation-${generation} is missing`)
   }
 
-  /** A number that no generation has had. */
+  /** A number that no generation has used. */
   next(): number {
     this.highest += 1
     return this.highest
@@ -110,7 +116,7 @@ export class Generations {
   private async syncContent(generation: number): Promise<void> {
     const path = this.path(generation)
     for (const name of await fs.readdir(path)) {
-      // A file that a compaction removed meanwhile was replaced by others, which RocksDB has synced.
+      // A compaction removed the file and replaced it by others, which RocksDB has synced.
       await this.files.syncFile(join(path, name)).catch((error: unknown) => {
         if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
       })
@@ -127,10 +133,10 @@ export class Generations {
     await this.files.syncDirectory(this.directory)
   }
 
-  /** The first generation, empty. Its name is durable before anything says that it is in use: from then on its absence is a loss. */
+  /** Makes the first, empty generation. Its name is durable before `current` names it, so from then on its absence means a loss. */
   private async begin(generations: readonly number[]): Promise<number> {
     for (const generation of generations) {
-      // Nothing lies in one that an interrupted beginning left.
+      // An interrupted start leaves an empty directory.
       if ((await fs.readdir(this.path(generation))).length === 0) continue
       throw new DamagedStateError(this.directory, `the file ${CURRENT} is missing`)
     }
@@ -191,7 +197,7 @@ interface Current {
   readonly generation: number
 }
 
-/** Puts a state that cannot be used out of the way, for whoever wants to look at it; one set aside earlier is removed. The store must be closed. */
+/** Sets an unusable state aside for inspection, and removes one that was set aside earlier. The store must be closed. */
 export async function setStateAside(directory: string): Promise<void> {
   const aside = `${directory}.damaged`
   await fs.rm(aside, { recursive: true, force: true })

@@ -14,40 +14,40 @@ import { META_KEY, RowScan } from './row-scan.ts'
 import { batchBytes, WriteGate } from './write-gate.ts'
 
 export interface RocksStateStoreOptions {
-  /** Belongs to the state alone. Created when it does not exist. */
+  /** A directory for the state alone. It is created when it does not exist. */
   readonly directory: string
   /** Rows gathered in memory before they are written out as one file. Two such buffers may exist. */
   readonly writeBufferBytes?: number
-  /** After how long a write or a flush is looked into. */
+  /** A write or a flush is examined after this time. */
   readonly slowMs?: number
   /** Files that each database keeps open. */
   readonly openFilesMax?: number
-  /** About how large a row can be: what may come as a surprise when many are read at once. Default: a value of the default maximum. */
+  /** The expected maximum size of a row, which limits how many rows are read at once. Default: a value of the default maximum. */
   readonly rowBytesMax?: number
 }
 
-/** All may be left out. */
+/** All are optional. */
 export interface RocksStateStoreDependencies extends DiskWatchDependencies {
   readonly files?: StateFiles
   readonly load?: () => Promise<{ default: RocksDbClass }>
 }
 
 const WRITE_BUFFER_BYTES = 64 * 1024 * 1024
-/** How many writes pass until the size on disk is looked up again. */
+/** The size on disk is looked up again after this many writes. */
 const SIZE_EVERY_WRITES = 256
 
-/** One database, and who still needs it. */
+/** One database, and the number of its users. */
 interface Generation {
   readonly number: number
   readonly database: Database
   readonly gate: WriteGate
-  /** Views and calls under way. */
+  /** Views and calls in progress. */
   users: number
-  /** Set when the generation was replaced: called when the last user has gone. */
+  /** Called when the last user has gone. Set when the generation was replaced. */
   onUnused: (() => void) | null
 }
 
-/** The state in RocksDB. Rows and meta lie in one keyspace and go through one batch, so that no crash can part them. */
+/** The state in RocksDB. Rows and meta share one key space and are written in one batch, so no crash can separate them. */
 export class RocksStateStore implements StateStore {
   private readonly options: RocksStateStoreOptions
   private readonly generations: Generations
@@ -56,12 +56,12 @@ export class RocksStateStore implements StateStore {
   private rocks: RocksDbClass | null = null
   private current: Generation | null = null
   private readonly views = new Set<RocksView>()
-  /** The install under way; `beginning` until its database is open. */
+  /** The install in progress; `beginning` until its database is open. */
   private installing: Generation | null = null
   private beginning = false
   private writesUntilSize = 0
   private size = 0
-  /** Work that `close` waits for; its outcomes are told elsewhere. */
+  /** Work that `close` waits for. Its outcomes are reported elsewhere. */
   private readonly work = new Set<Promise<void>>()
   private fault: StorageError | InvariantError | null = null
   private readonly failed = deferred<void>()
@@ -96,7 +96,7 @@ export class RocksStateStore implements StateStore {
   async write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     const current = this.checkOpen()
     return this.change('write to the state', current, async (database) => {
-      // A batch that is begun and not flushed would hold the database open for ever, so the checks come first.
+      // A batch that was started and not flushed would keep the database open for ever, so the checks come first.
       for (const { key } of writes) assert(key.length > 0, 'a key is not empty')
       await current.gate.admit(batchBytes(writes))
       const batch = database.write({ capacity: writes.length + 1, autoDestroy: true })
@@ -181,7 +181,7 @@ export class RocksStateStore implements StateStore {
   }
 
   async close(): Promise<void> {
-    // What has failed may never come to rest. Nothing is lost: what was to be kept has been flushed, or is in the log.
+    // After a failure, calls may never end. Giving up the wait loses nothing: what must be kept was flushed or is in the log.
     const given = this.failed.promise.then(async () => delay(limits.failedStoreCloseMsMax, undefined, { ref: false }))
     this.closing ??= Promise.race([this.closeAfterWork(), given])
     return this.closing
@@ -192,7 +192,7 @@ export class RocksStateStore implements StateStore {
     for (const view of this.views) await view.close()
     while (this.work.size > 0) await Promise.all(this.work)
     try {
-      // An install that was not committed is left behind, and removed by the next opening.
+      // An install that was not committed stays on the disk, and the next opening removes it.
       await this.installing?.database.close()
       await this.current?.database.close()
     } catch (error) {
@@ -208,7 +208,7 @@ export class RocksStateStore implements StateStore {
     return { number, database, gate: new WriteGate(database, writeBufferBytes), users: 0, onUnused: null }
   }
 
-  /** From the rename of `current` on the new state is the one that a restart finds. Views of the old one stay valid. */
+  /** Once `current` is renamed, a restart finds the new state. Views of the old state stay valid. */
   private async commit(generation: Generation, meta: Uint8Array): Promise<void> {
     const old = this.checkOpen()
     const batch = generation.database.write({ capacity: 1, autoDestroy: true })
@@ -234,7 +234,7 @@ export class RocksStateStore implements StateStore {
     this.size = await sizeOf(database)
   }
 
-  /** A write or a flush. It fails when RocksDB waits for room on a full disk. */
+  /** Runs a write or a flush. It fails when RocksDB waits for space on a full disk. */
   private async change<T>(
     action: string,
     generation: Generation,
@@ -254,7 +254,7 @@ export class RocksStateStore implements StateStore {
     }
   }
 
-  /** Runs `work` so that `close` waits for it and an error stays. */
+  /** Runs `work` so that `close` waits for it and its error is remembered. */
   private async track<T>(action: string, work: () => Promise<T>): Promise<T> {
     const running = work().catch(async (error: unknown) => {
       throw await this.failDurably(error, action)
@@ -273,7 +273,7 @@ export class RocksStateStore implements StateStore {
 
   private async failDurably(error: unknown, action: string): Promise<Error> {
     const fault = this.fail(error, action)
-    // A damaged row is met by chance. Were it not noted, the node would start and stop for ever.
+    // Damaged rows are found by chance. Without a note, the node would start and stop again and again.
     if (fault instanceof DamagedStateError && this.current !== null) {
       await this.generations.markDamaged(fault.message).catch(() => undefined)
     }
@@ -319,7 +319,7 @@ async function readMany(database: Database, keys: readonly Uint8Array[]): Promis
   return values
 }
 
-/** Writes rows whose keys ascend from `after`; resolves to the last key. */
+/** Writes rows whose keys ascend from `after`. Resolves to the last key. */
 async function putRows(
   { database, gate }: Generation,
   rows: readonly StateRow[],

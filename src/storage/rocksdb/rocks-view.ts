@@ -9,7 +9,7 @@ export interface ViewOwner {
   onClose(): void
 }
 
-/** One snapshot of a database: what it reads is counted, so that it is closed when nothing reads any more. */
+/** One snapshot of a database. Its reads are counted, so that it is closed when the last one has ended. */
 export class RocksView implements StateView {
   readonly meta: Uint8Array | null
   private readonly session: Database
@@ -38,7 +38,7 @@ export class RocksView implements StateView {
     return this.reading(async () => scanKeys(this.session, range))
   }
 
-  /** By the size of everything that lies there, what was replaced and not yet compacted included: it lies evenly enough. */
+  /** Measured by bytes on disk, old versions that are not yet compacted included. They are spread evenly enough. */
   async fractionUpTo(key: Uint8Array): Promise<number> {
     const measure = async (end: Uint8Array): Promise<number> =>
       this.reading(() => this.session.approximateSize(META_KEY, end, { includeMemtables: true, includeFiles: true }))

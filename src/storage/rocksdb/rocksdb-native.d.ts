@@ -1,13 +1,13 @@
 /** The part of rocksdb-native that the state store uses; the package has no types of its own. */
 declare module 'rocksdb-native' {
   export interface DatabaseOptions {
-    /** Flushes and compactions at once. */
+    /** Flushes and compactions that may run at once. */
     maxBackgroundJobs?: number
-    /** Buffers of rows in memory that exist at once, those on their way to the disk included; with one more RocksDB stops writers. */
+    /** Buffers of rows that may exist at once, those being flushed included. When one more is needed, RocksDB stops writers. */
     maxWriteBufferNumber?: number
-    /** Size at which rows in memory are written out. */
+    /** Size at which a buffer of rows is flushed. */
     writeBufferSize?: number
-    /** Beyond, files are closed and opened again as they are needed; a few files more are always open. */
+    /** With more files than this, RocksDB closes files and opens them again when they are needed. A few more are always open. */
     maxOpenFiles?: number
   }
 
@@ -22,24 +22,24 @@ declare module 'rocksdb-native' {
     flush(): Promise<void>
   }
 
-  /** Bounds that are absent or empty do not bound. */
+  /** An absent or empty bound does not limit the range. */
   export interface IteratorOptions {
     gte?: Uint8Array
     lt?: Uint8Array
     reverse?: boolean
-    /** False: `value` of each row is null, and is not copied out of the database. */
+    /** False: `value` of each row is null; values are not copied out of the database. */
     values?: boolean
     limit?: number
-    /** Rows read at a time. */
+    /** Rows of one read. */
     capacity?: number
   }
 
   /**
-   * A stream of rows. What begins with an underscore is the package's own: its version is exact in package.json, and the tests of
-   * `RowReader` hold what is done with it.
+   * A stream of rows. Names with an underscore are private to the package. Its version is pinned in package.json, and the tests
+   * of `RowReader` check how they are used.
    */
   export interface RowIterator extends AsyncIterable<{ key: Buffer; value: Buffer }> {
-    /** Rows of the next read; no more than the iterator was made with. */
+    /** Rows of the next read; at most as many as the iterator was made with. */
     _capacity: number
     _read(done: (error: Error | null) => void): void
     /** Called for each row that was read, and with null at the end. */
@@ -64,7 +64,7 @@ declare module 'rocksdb-native' {
     iterator(options: IteratorOptions): RowIterator
     /** Resolves once every row in memory is on stable storage. */
     flush(): Promise<void>
-    /** About how many bytes the rows between two keys have, older versions of them included. */
+    /** Estimates the bytes of the rows between two keys, older versions of them included. */
     approximateSize(
       start: Uint8Array,
       end: Uint8Array,

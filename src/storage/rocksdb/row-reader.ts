@@ -2,27 +2,30 @@ import type { IteratorOptions, RowIterator } from 'rocksdb-native'
 import type { StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
 
-/** What one read should bring, and how many rows at most, whatever their size. */
+/** The intended size of one read, and bounds of its number of rows, whatever their size. */
 const READ_BYTES = 256 * 1024
 const READ_ROWS_MAX = 512
 const READ_ROWS_MAX_LEAST = 4
-/** What may be left of a read until the next scan, beside a single row. */
+/** Bytes of a read that may be kept until the next scan, besides a single row. */
 const HELD_BYTES_MAX = 1024 * 1024
-/** What the reads of all walks together may bring when rows of the largest size follow small ones: their size is known only afterwards. */
+/**
+ * Bytes that the reads of all walks together may return when rows of the largest size follow small ones: their size is known
+ * only after a read.
+ */
 const SURPRISE_BYTES_MAX = 256 * 1024 * 1024
 
-/** How many rows each of `walks` may ask for at once when none is larger than `rowBytesMax`. */
+/** How many rows each of `walks` may request at once when no row is larger than `rowBytesMax`. */
 export function rowsAtOnceMax(rowBytesMax: number, walks: number): number {
   const fitting = Math.floor(SURPRISE_BYTES_MAX / (rowBytesMax * Math.max(1, walks)))
   return Math.max(READ_ROWS_MAX_LEAST, Math.min(READ_ROWS_MAX, fitting))
 }
 
 /**
- * Rows in order, over one iterator that stays open. Positioning an iterator reads a block of every file that may hold the key, and
- * a large row is a block of its own: an iterator for each page would read many times what it returns.
+ * Rows in order, read through one iterator that stays open. Positioning an iterator reads a block of every file that may hold
+ * the key, and a large row is a block of its own. An iterator for each page would read many times what it returns.
  *
- * RocksDB reads a number of rows, however large they are. So the first read asks for one row, and each read tells the next how
- * many to ask for. Nothing is read before it is wanted.
+ * RocksDB reads a number of rows, however large they are. So the first read requests one row, and the size of the rows of each
+ * read decides how many the next one requests. Nothing is read before it is wanted.
  */
 export class RowReader {
   /** How many rows, and bytes of them, the caller will take; set before `peek`. */
@@ -32,16 +35,16 @@ export class RowReader {
   private readonly iterator: AsyncIterator<StateRow, unknown>
   private readonly stream: RowIterator
   private next: StateRow | null = null
-  /** Size of the rows of the latest read on average; null before the first. */
+  /** Mean size of the rows of the latest read; null before the first. */
   private rowBytes: number | null
-  /** The latest read. */
+  /** Rows and bytes of the latest read. */
   private readRows = 0
   private readBytes = 0
-  /** What was read and not taken. */
+  /** Rows and bytes that were read and not taken. */
   private heldRows = 0
   private heldBytes = 0
 
-  /** `rowBytes`: what is known of the size of the rows there. */
+  /** `rowBytes`: the size that rows in this range are known to have, null when it is unknown. */
   constructor(
     database: Database,
     bounds: IteratorOptions,
@@ -50,7 +53,7 @@ export class RowReader {
     this.rowsMax = size.rowsMax
     this.rowBytes = size.rowBytes
     this.stream = database.iterator({ ...bounds, capacity: READ_ROWS_MAX })
-    // The stream behind the iterator would read ahead until it held sixteen rows.
+    // By default the stream reads ahead until it holds sixteen rows.
     this.stream._readableState.readAhead = false
     const read = this.stream._read.bind(this.stream)
     this.stream._read = (done) => {
@@ -82,7 +85,7 @@ export class RowReader {
     this.next = null
   }
 
-  /** Whether more is held than should lie in memory until somebody wants it. */
+  /** Whether it holds more than may stay in memory until the next scan. */
   get holdsTooMuch(): boolean {
     return this.heldRows > 1 && this.heldBytes > HELD_BYTES_MAX
   }
@@ -105,14 +108,14 @@ export class RowReader {
     this.heldBytes += bytes
   }
 
-  /** Called when every row of the reads before has been handed out. */
+  /** The number of rows of the next read. Called when all rows of earlier reads have been handed out. */
   private capacity(): number {
     this.rowBytes = this.latestRowBytes
     this.readRows = 0
     this.readBytes = 0
     if (this.rowBytes === null) return 1
     const fitting = Math.floor(Math.min(READ_BYTES, this.wantedBytes) / this.rowBytes) + 1
-    // One more than is wanted: callers like to know whether anything follows.
+    // One more than is wanted, because callers ask whether anything follows.
     return Math.max(1, Math.min(fitting, this.wantedRows + 1, this.rowsMax()))
   }
 }

@@ -3,29 +3,29 @@ import type { StateRange, StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
 import { RowReader } from './row-reader.ts'
 
-/** The key of the meta value: the only empty key, so below all others. */
+/** The key of the meta value: the only empty key, so it is below all others. */
 export const META_KEY = Buffer.alloc(0)
-/** Above every key: none begins with this byte. */
+/** Above every key: no key begins with this byte. */
 export const BEYOND_KEYS = Buffer.from([0xff])
 /** The smallest key that a row can have. */
 const LOWEST_KEY = Buffer.from([0])
 
-/** Keys that one read of the iterator brings at most. */
+/** Most keys that one read of the iterator returns. */
 const KEYS_AT_ONCE_MAX = 256
 
 type Bounds = Pick<StateRange, 'start' | 'end' | 'reverse'>
 
-/** A reader, and the range that it has still to read. */
+/** A reader, and the range that it has yet to read. */
 interface Place extends Bounds {
   readonly reader: RowReader
 }
 
-/** Reads rows in order. A scan that goes on where the one before it ended takes over its reader. */
+/** Reads rows in order. A scan that continues where the previous one ended takes over its reader. */
 export class RowScan {
   private readonly database: Database
   private readonly rowsAtOnceMax: () => number
   private place: Place | null = null
-  /** How large rows were lately. */
+  /** Recent size of the rows. */
   private rowBytes: number | null = null
 
   constructor(database: Database, rowsAtOnceMax: () => number) {
@@ -64,7 +64,7 @@ export class RowScan {
     return place.reader
   }
 
-  /** Large rows that came as a surprise are read again when they are wanted: the next page may be a slow client away. */
+  /** Rows that turned out large are not kept but read again: a slow client may ask for the next page much later. */
   private async keep(place: Place): Promise<void> {
     this.rowBytes = place.reader.latestRowBytes
     await this.close()
@@ -73,7 +73,7 @@ export class RowScan {
   }
 }
 
-/** Keys alone in order. RocksDB passes over the values and copies none of them, so their size does not count in memory. */
+/** Only the keys, in order. RocksDB skips the values without copying them, so their size costs no memory. */
 export async function scanKeys(database: Database, range: StateRange): Promise<Uint8Array[]> {
   const keys: Uint8Array[] = []
   if (isEmpty(range) || range.limit <= 0) return keys
@@ -84,7 +84,7 @@ export async function scanKeys(database: Database, range: StateRange): Promise<U
     bytes += key.length
     if (keys.length > 0 && bytes > range.bytesMax) break
     keys.push(key)
-    // Leaving now spares the iterator a read that would find nothing.
+    // Stopping here saves a read that would find nothing.
     if (keys.length === limit) break
   }
   return keys
@@ -119,7 +119,7 @@ function isSameKey(one: Uint8Array | null, other: Uint8Array | null): boolean {
   return one === null || other === null ? one === other : Buffer.compare(one, other) === 0
 }
 
-/** What is left of a range behind the row `last`. */
+/** The rest of a range after the row `last`. */
 function rest({ start, end, reverse }: Bounds, last: StateRow | undefined): Bounds {
   if (last === undefined) return { start, end, reverse }
   if (reverse) return { start, end: last.key, reverse }

@@ -3,11 +3,11 @@ import { StorageError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Database } from './binding.ts'
 
-/** What a row takes in memory beside its key and value, about. */
+/** Approximate memory of a row besides its key and value. */
 const ROW_BYTES = 64
 const SORTED_POLL_MS = 20
 
-/** What a batch takes in memory, about; a deletion has no value. */
+/** Approximate memory of a batch; a deletion has no value. */
 export function batchBytes(rows: Iterable<{ readonly key: Uint8Array; readonly value?: Uint8Array }>): number {
   let bytes = 0
   for (const { key, value } of rows) bytes += ROW_BYTES + key.length + (value?.length ?? 0)
@@ -15,17 +15,17 @@ export function batchBytes(rows: Iterable<{ readonly key: Uint8Array; readonly v
 }
 
 /**
- * Holds batches and flushes back before RocksDB would stop their writer, for too many rows in memory or too many files that no
- * compaction has merged yet.
+ * Delays batches and flushes before RocksDB would stop their writer, for too many rows in memory or too many files that are not
+ * compacted yet.
  *
- * A writer that RocksDB stops holds a thread, and after an error of the disk RocksDB may never wake it: not even the process could
- * end then, since its exit waits for the thread. Whoever waits here holds nothing.
+ * A writer that RocksDB stops occupies a thread, and after a disk error RocksDB may never wake it. The process could not even
+ * exit, because its exit waits for the thread. A call that waits here occupies nothing.
  */
 export class WriteGate {
   private readonly database: Database
   private readonly bytesMax: number
   private closed = false
-  /** Bytes in memory when RocksDB was last asked, and what was let through since. */
+  /** Bytes in memory at RocksDB's last answer, and bytes admitted since then. */
   private seen = 0
   private since = 0
 
@@ -34,7 +34,7 @@ export class WriteGate {
     this.bytesMax = 2 * writeBufferBytes
   }
 
-  /** Resolves when a batch of `bytes` may be written. One at a time. */
+  /** Resolves when a batch of `bytes` may be written. Only one call at a time. */
   async admit(bytes: number): Promise<void> {
     if (this.seen + this.since + bytes > this.bytesMax) {
       await this.look()
@@ -51,7 +51,7 @@ export class WriteGate {
     await this.look()
   }
 
-  /** Turns away whoever waits. */
+  /** Fails the calls that wait. */
   close(): void {
     this.closed = true
   }

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { makeDirectory, syncDirectory } from '../directories.ts'
 
-/** What the log asks of the file system: a port, so that a test can make any call fail. */
+/** The file system calls of the log: a port, so that a test can make any call fail. */
 export interface LogFiles {
   /** Opens for reading and writing; every write is on stable storage when it resolves (`O_DSYNC`). */
   open(path: string, mode: 'existing' | 'new'): Promise<number>
@@ -48,7 +48,7 @@ async function writeSome(fd: number, buffers: readonly Uint8Array[], position: n
   })
 }
 
-/** What is left of `buffers` after their first `count` bytes. */
+/** The rest of `buffers` after their first `count` bytes. */
 function skipBytes(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
   let skip = count
   const rest: Uint8Array[] = []
@@ -114,7 +114,7 @@ export const nodeFiles: LogFiles = {
   syncDirectory,
 }
 
-/** The same files, with a list of what is open, so that one call closes all of it. */
+/** The same files, and a list of those that are open, so that one call closes them all. */
 export function trackOpenFiles(files: LogFiles): LogFiles & { closeAll(): Promise<void> } {
   const open = new Set<number>()
   const track = async (opening: Promise<number>): Promise<number> => {

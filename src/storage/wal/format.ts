@@ -31,7 +31,7 @@ export function writePrefix(buffer: Buffer, magic: string): void {
   buffer.writeUInt32LE(crc32(buffer.subarray(0, 12)), 12)
 }
 
-/** The version that a file says it has; null when its prefix is damaged or not one of ours. */
+/** The version in a file's prefix; null when the prefix is damaged or not one of ours. */
 export function versionOf(buffer: Buffer, magic: string): number | null {
   if (buffer.length < PREFIX_BYTES || buffer.toString('latin1', 0, 8) !== magic) return null
   return crc32(buffer.subarray(0, 12)) === buffer.readUInt32LE(12) ? buffer.readUInt32LE(8) : null
@@ -41,7 +41,7 @@ export function segmentName(number: number): string {
   return `${String(number).padStart(10, '0')}.log`
 }
 
-/** The number in a segment's file name; null for any other file. */
+/** The number in a segment's file name; null for other files. */
 export function segmentNumber(name: string): number | null {
   const digits = SEGMENT_NAME.exec(name)?.[1]
   return digits === undefined ? null : Number(digits)

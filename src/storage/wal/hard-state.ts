@@ -13,7 +13,7 @@ const CLUSTER_ID_AT = SLOT_BODY_AT + 32
 const CLUSTER_ID_BYTES_MAX = 256
 const INITIAL: HardState = { vote: { leaderId: { term: 0 as Term, nodeId: 0 }, committed: false }, clusterId: null }
 
-/** What one file held. `sequence` counts the changes, from 1. */
+/** The content of one file. `sequence` counts the changes, from 1. */
 interface Slot {
   readonly uuid: Buffer
   readonly sequence: number
@@ -21,8 +21,8 @@ interface Slot {
 }
 
 /**
- * The vote, in two files that both hold every change, written one after the other. So one of them may rot or be torn by a crash:
- * the other has the last change that was acknowledged, or a later one that was on its way.
+ * The vote, in two files. Each change is written to both, one after the other. If one of them rots or is torn by a crash, the
+ * other has the last acknowledged change, or a later one that was being written.
  */
 export class HardStateFiles {
   readonly uuid: Buffer
@@ -55,7 +55,7 @@ export class HardStateFiles {
     return hardState
   }
 
-  /** Reads both files, and writes both, the one that is missing, damaged or behind first. Refuses when neither can be read. */
+  /** Reads both files and writes both again, starting with the one that is missing, damaged or older. Refuses when neither can be read. */
   static async open(
     directory: string,
     names: readonly string[],
@@ -88,7 +88,7 @@ export class HardStateFiles {
     }
     const hardState = new HardStateFiles(newest, directory, files)
     await hardState.openFiles()
-    // What was read may be in memory only: the last write may have been cut short, or have failed.
+    // What was read may exist in memory only: the last write may have been interrupted, or have failed.
     await hardState.writeSlot(newest)
     return hardState
   }

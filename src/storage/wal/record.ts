@@ -13,9 +13,9 @@ import { readU53, writeU53 } from './format.ts'
  *   48 u53 term                     56 u32 node id       60 u32 entries that set a membership
  *   64 u32 type                     68 u32 zero
  *
- * The segment's number keeps what a recycled file held before from being taken for new. The chain ties each record to all before it.
- * Sequence numbers rise by one; only a session record, the first of each opening, may leave some out: those that a torn write used.
- * The salt is secret enough that no client can put a record into a value.
+ * The segment's number keeps old content of a recycled file from being taken for new. The chain ties each record to all records
+ * before it. Sequence numbers rise by one. Only a session record, the first record of each opening, may skip numbers: those
+ * that a torn write used. The salt is secret enough that no client can place a valid record inside a value.
  */
 export const RECORD_HEADER_BYTES = 72
 const RECORD_MAGIC = 0x52514344
@@ -24,7 +24,7 @@ MAGIC_BYTES.writeUInt32LE(RECORD_MAGIC)
 
 export const recordTypes = { start: 1, session: 2, batch: 3, truncate: 4, reset: 5, purge: 6 } as const
 
-/** A record on its way to the disk. `first` and `last` are zero where the type has no use for them. */
+/** A record to be written. `first` and `last` are zero where the type does not use them. */
 export interface Record {
   readonly type: keyof typeof recordTypes
   readonly first: number
@@ -34,7 +34,7 @@ export interface Record {
   readonly body: Uint8Array
 }
 
-/** Where in the chain a record stands. */
+/** The position of a record in the chain. */
 export interface Place {
   readonly segment: number
   readonly chain: number
@@ -64,7 +64,7 @@ export function markRecord(type: 'reset' | 'purge', purged: LogId): Record {
   return { type, first: 0, last: purged.index, leaderId: purged.leaderId, membershipCount: 0, body: NO_BODY }
 }
 
-/** The first record of a segment or of an opening: what the log held then. */
+/** The first record of a segment or of an opening. It states what the log holds at that point. */
 export function stateRecord(type: 'start' | 'session', purged: LogId | null, last: LogId | null): Record {
   const body = Buffer.alloc(2 * LOG_ID_BYTES)
   writeLogId(body, purged, 0)
@@ -76,7 +76,7 @@ export function recordBytes(record: Record): number {
   return RECORD_HEADER_BYTES + record.body.length
 }
 
-/** Writes everything of the header but the checksum, which `sealRecord` adds. */
+/** Writes all header fields except the checksum, which `sealRecord` adds. */
 export function encodeHeader(buffer: Buffer, offset: number, record: Record, place: Place): void {
   buffer.writeUInt32LE(RECORD_MAGIC, offset)
   buffer.writeUInt32LE(recordBytes(record), offset + 8)
@@ -93,7 +93,7 @@ export function encodeHeader(buffer: Buffer, offset: number, record: Record, pla
   buffer.writeUInt32LE(0, offset + 68)
 }
 
-/** Computes the checksum of the record whose header lies at `offset`, and stores it. Returns it: the chain value of the next record. */
+/** Computes and stores the checksum of the record whose header is at `offset`. Returns it: it is the chain value of the next record. */
 export function sealRecord(buffer: Buffer, offset: number, body: Uint8Array, salt: number): number {
   const headSum = crc32(buffer.subarray(offset + 8, offset + RECORD_HEADER_BYTES), salt)
   const checksum = crc32(body, headSum)
@@ -101,7 +101,7 @@ export function sealRecord(buffer: Buffer, offset: number, body: Uint8Array, sal
   return checksum
 }
 
-/** A record found in a buffer, read field by field from where it lies. */
+/** A record in a buffer. Fields are read from the buffer when they are asked for. */
 export class RecordView {
   readonly buffer: Buffer
   readonly offset: number
@@ -160,7 +160,7 @@ export class RecordView {
     }
   }
 
-  /** What a start or session record says of the log. */
+  /** The state of the log that a start or session record holds. */
   state(): { purged: LogId | null; last: LogId | null } {
     const { body } = this
     assert(body.length === 2 * LOG_ID_BYTES, 'a start record holds two log ids')
@@ -168,7 +168,7 @@ export class RecordView {
   }
 }
 
-/** The intact record of segment `segment` at `offset`, or null. Says nothing of its place in the chain. */
+/** The intact record of segment `segment` at `offset`, or null. Its place in the chain is not checked. */
 export function recordAt(
   buffer: Buffer,
   offset: number,
@@ -183,13 +183,13 @@ export function recordAt(
   return new RecordView(buffer, offset)
 }
 
-/** Whether a record of this segment seems to begin at `offset`, intact or not. */
+/** Whether a record of this segment seems to start at `offset`, intact or not. */
 export function resemblesRecord(buffer: Buffer, offset: number, end: number, segment: number): boolean {
   if (end - offset < RECORD_HEADER_BYTES) return false
   return buffer.readUInt32LE(offset) === RECORD_MAGIC && buffer.readUInt32LE(offset + 16) === segment
 }
 
-/** Every intact record of segment `segment` that begins in `[offset, end)`, wherever it lies. */
+/** Every intact record of segment `segment` that starts in `[offset, end)`, at any position. */
 export function* recordsIn(
   buffer: Buffer,
   offset: number,
@@ -204,7 +204,7 @@ export function* recordsIn(
   }
 }
 
-/** The batches in consecutive records; what else lies between is passed over. Stops at the first that is not intact. */
+/** The batches in consecutive records; other records are skipped. Stops at the first record that is not intact. */
 export function* batchesIn(content: Buffer, segment: number, salt: number): Generator<LogBatch> {
   for (let at = 0; at < content.length;) {
     const record = recordAt(content, at, content.length, segment, salt)

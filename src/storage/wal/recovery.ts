@@ -9,21 +9,21 @@ import { LogScan } from './scan.ts'
 import { createWhole } from './slot.ts'
 import { type Watermark, WATERMARK_FILE, WatermarkFile } from './watermark.ts'
 
-/** A log as it was found, and what has to be written before it may be used. */
+/** A log as it was found, and what must be written before it may be used. */
 export interface RecoveredLog {
   readonly hardState: HardStateFiles
   readonly watermarkFile: WatermarkFile
   readonly salt: number
   readonly scan: LogScan
   readonly lostUpTo: LogIndex | null
-  /** Entries from here on are in doubt and have to be truncated; null for none. */
+  /** Entries from here on are in doubt and must be truncated; null for none. */
   readonly truncateFrom: LogIndex | null
-  /** The first number that no record has, not even one that was cut off. */
+  /** The first sequence number that no record has, not even one that was cut off. */
   readonly nextSequence: number
   readonly findings: string[]
 }
 
-/** What is in the directory. Removes what an interrupted creation left; refuses files that are not the log's. */
+/** Lists the directory. Removes the remains of an interrupted creation, and refuses files that are not the log's. */
 async function listLog(directory: string, files: LogFiles): Promise<{ names: string[]; numbers: number[] }> {
   const names: string[] = []
   const numbers: number[] = []
@@ -57,7 +57,7 @@ async function openHardState(
   return HardStateFiles.open(directory, found.names, files, findings)
 }
 
-/** Opens, checks and repairs everything but the tail of the log, for which a record has to be written. */
+/** Opens, checks and repairs everything except the tail of the log, whose repair needs a new record. */
 export async function recoverLog(
   directory: string,
   files: LogFiles,
@@ -68,7 +68,7 @@ export async function recoverLog(
   await files.makeDirectory(directory)
   const found = await listLog(directory, files)
   const hadWatermark = found.names.includes(WATERMARK_FILE)
-  // The watermark comes first, so that its absence beside any other file is damage and not a creation cut short.
+  // The watermark is created first. If it is missing beside any other file, it was damaged, not left out by an interrupted creation.
   if (!hadWatermark) await createWhole(files, directory, WATERMARK_FILE, WatermarkFile.blank())
   const hardState = await openHardState(directory, found, files, findings, randomBytes)
   const { file: watermarkFile, watermark } = await WatermarkFile.open(directory, hardState.uuid, files)
@@ -100,8 +100,9 @@ export async function recoverLog(
   const loss = assessLoss(scan, watermark, findings)
   const nextSequence = Math.max(scan.sequence, scan.witnesses.highestSequence, watermark?.sequence ?? 0) + 1
   if (loss.lostUpTo !== null) {
-    // From here on the log forgets what the damage showed, so what is owed must be remembered first. Until the session record and
-    // the truncation are durable, which have the next numbers, the log is behind this mark and the next opening comes here again.
+    // The next writes erase the evidence of the damage, so the lost entries must be recorded first. The session record and the
+    // truncation have the next sequence numbers. Until they are durable, the log is behind this mark, and the next opening
+    // arrives here again.
     await watermarkFile.writeThrough({
       sequence: loss.truncateFrom === null ? nextSequence : nextSequence + 1,
       hardStateSequence: hardState.sequence,
@@ -113,7 +114,7 @@ export async function recoverLog(
   return { hardState, watermarkFile, salt, scan, ...loss, nextSequence, findings }
 }
 
-/** Compares what the log holds with what was acknowledged. */
+/** Compares the content of the log with what was acknowledged. */
 function assessLoss(
   scan: LogScan,
   watermark: Watermark | null,
@@ -130,8 +131,8 @@ function assessLoss(
   if (known >= 0 && known <= outline.purgedIndex) return { lostUpTo: null, truncateFrom: null }
   const upTo = Math.max(known, outline.purgedIndex + 1) as LogIndex
   findings.push(`Entries up to ${upTo} had been acknowledged, and not all of them are left.`)
-  // The write that was lost may have replaced entries that are still here. With the entry at `upTo` missing, the log counts
-  // as complete only once a leader has sent it, and thereby checked everything before it.
+  // The lost write may have replaced entries that are still here. With the entry at `upTo` missing, the log counts as complete
+  // only when a leader has sent that entry, and has thereby checked all entries before it.
   const truncateFrom = upTo <= outline.lastIndex ? upTo : null
   if (truncateFrom !== null) scan.truncate(truncateFrom)
   return { lostUpTo: upTo, truncateFrom }

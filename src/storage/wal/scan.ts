@@ -25,26 +25,26 @@ export interface ScanOptions {
   readonly salt: number
   /** Numbers of the segment files that exist, ascending. */
   readonly numbers: readonly number[]
-  /** The purge mark that the watermark remembers. */
+  /** The purge mark of the watermark. */
   readonly purged: LogId | null
-  /** Ends the scan between two segments. */
+  /** Aborting it ends the scan between two segments. */
   readonly signal?: AbortSignal | undefined
 }
 
 const NOTHING: LogId = { leaderId: { term: 0 as Term, nodeId: 0 }, index: -1 as LogIndex }
 
-/** Valid records found beyond the place where the chain broke: witnesses of what was written and cannot be reached any more. */
+/** Valid records found after the place where the chain broke: evidence of writes that can no longer be reached. */
 interface Witnesses {
   count: number
   highestSequence: number
   highestIndex: number
-  /** One of them belongs to a later write than the first one missing, which had therefore been acknowledged. */
+  /** One of them belongs to a write after the first missing one. That first write had therefore been acknowledged. */
   laterWrite: boolean
 }
 
 /**
- * Reads the segments in order, checks every record and its place in the chain, and stops where the chain ends.
- * Then looks on: what lies beyond tells a write that a crash tore apart from damage.
+ * Reads the segments in order, checks every record and its place in the chain, and stops where the chain ends. The records
+ * after that place tell whether a crash tore the last write or the log was damaged.
  */
 export class LogScan {
   readonly outline = new LogOutline()
@@ -57,20 +57,20 @@ export class LogScan {
   chain = 0
   /** The sequence number of the last record that changed the entries. */
   entrySequence = 0
-  /** Where the last write that left records in the chain began, in the segment `endNumber`. */
+  /** Start of the last write that has records in the chain, in the segment `endNumber`. */
   lastWriteAt = 0
   readonly witnesses: Witnesses = { count: 0, highestSequence: 0, highestIndex: -1, laterWrite: false }
-  /** The index up to which records say that the log was purged; above it nothing may be missing. */
+  /** The index up to which records say that the log was purged. No entry above it may be missing. */
   private markedPurged: LogId | null = null
-  /** Entries up to here cannot be read from the segments that are left. */
+  /** Entries up to here cannot be read from the remaining segments. */
   private floor = -1
   private readonly options: ScanOptions
   private readonly files: LogFiles
   private buffer = Buffer.alloc(0)
-  /** Segments that may be written over: their headers are as they should be. */
+  /** Segments that may be reused: their headers are valid. */
   readonly intactHeaders = new Set<number>()
   private endsIntact = true
-  /** The segment in which the chain ended; 0 when not even its beginning was found. */
+  /** The segment in which the chain ended; 0 when not even its start was found. */
   endNumber = 0
 
   constructor(options: ScanOptions, files: LogFiles) {
@@ -78,7 +78,7 @@ export class LogScan {
     this.files = files
   }
 
-  /** Whether records are missing that no crash explains. */
+  /** Whether records are missing in a way that no crash explains. */
   get damaged(): boolean {
     return this.witnesses.laterWrite
   }
@@ -103,7 +103,7 @@ export class LogScan {
       }
       this.intactHeaders.add(number)
       if (!ended && this.continuesIn(content, number)) {
-        // Had the chain not gone on here, the rest of the segment before would have to be explained.
+        // The chain continues here, so the rest of the previous segment needs no explanation.
         this.endsIntact = true
         this.forgetWitnesses()
         this.walk(content, segment)
@@ -119,14 +119,14 @@ export class LogScan {
     this.buffer = Buffer.alloc(0)
   }
 
-  /** Removes entries from `from` on, which a loss has made doubtful. */
+  /** Removes entries from `from` on, which a loss made doubtful. */
   truncate(from: LogIndex): void {
     this.outline.truncate(from)
     this.spans.truncate(from)
     this.clipMemberships()
   }
 
-  /** The sizes of the retained entries, exact at both ends. */
+  /** The sizes of the remaining entries, exact at both ends. */
   async sizes(): Promise<{ last: LogIndex; bytes: number }[]> {
     const first = (this.outline.purgedIndex + 1) as LogIndex
     this.spans.dropThrough(this.outline.purgedIndex)
@@ -151,7 +151,7 @@ export class LogScan {
 
   private async load(number: number): Promise<Segment> {
     const fd = await this.files.open(join(this.options.directory, segmentName(number)), 'existing')
-    // What a killed process, or whoever copied the directory, has left in memory only.
+    // Makes durable what a killed process, or a copy of the directory, left in memory only.
     await this.files.sync(fd)
     const size = await this.files.size(fd)
     if (this.buffer.length < size) this.buffer = Buffer.allocUnsafeSlow(size)
@@ -182,7 +182,7 @@ export class LogScan {
     return true
   }
 
-  /** Whether the segment's first record follows the last one found; for the first segment, whether there is one. */
+  /** Whether the first record of the segment follows the last one found; for the first segment, whether it has one. */
   private continuesIn(content: Buffer, number: number): boolean {
     const start = recordAt(content, SEGMENT_HEADER_BYTES, content.length, number, this.options.salt)
     if (start === null || start.type !== recordTypes.start) return false
@@ -191,7 +191,7 @@ export class LogScan {
       this.chain = start.chain
       const { purged, last } = start.state()
       this.markedPurged = purged
-      // Entries up to `last` lie in segments that were freed. The records to come must say that they were purged.
+      // Entries up to `last` were in segments that have been freed. Later records must say that these entries were purged.
       if (last !== null) this.startAfter(last)
       return true
     }
@@ -229,7 +229,7 @@ export class LogScan {
       case recordTypes.reset:
         this.startAfter(record.logId)
         this.markedPurged = record.logId
-        // A reset comes right after the start of its segment, so nothing in the segment rests on what is before.
+        // A reset directly follows the start of its segment, so nothing in the segment depends on earlier segments.
         segment.baseIndex = record.last
         break
       case recordTypes.purge:
@@ -261,8 +261,8 @@ export class LogScan {
     if (from > this.outline.purgedIndex) {
       this.truncate(from)
     } else if (from > (this.markedPurged?.index ?? -1)) {
-      // It reached into a segment that has been freed since, so what is left here was purged later: `checkBegin` sees to that.
-      // Until then only the index matters, and it has no leader.
+      // The truncation reached into a segment that has since been freed, so the entries before it were purged later;
+      // `checkBegin` checks that. Until then only the index is known, not its leader.
       this.startAfter({ ...NOTHING, index: (from - 1) as LogIndex })
     } else {
       throw this.inconsistent(segment, `it truncates from purged entry ${from}`)
@@ -282,7 +282,7 @@ export class LogScan {
     if (purged.index > this.outline.purgedIndex) {
       this.outline.purge(purged)
     } else if (purged.index === this.outline.purgedIndex) {
-      // The same mark, perhaps without its leader so far.
+      // The mark is the same, but its leader may have been unknown until here.
       if (this.outline.lastIndex === purged.index) this.outline.last = purged
       this.outline.purged = purged
     }
@@ -315,7 +315,7 @@ export class LogScan {
     const { witnesses } = this
     for (const record of recordsIn(content, from, content.length, number, this.options.salt)) {
       witnesses.highestSequence = Math.max(witnesses.highestSequence, record.sequence)
-      // What an earlier opening cut off is no witness: the session record that followed it left its numbers out.
+      // A record that an earlier opening cut off proves nothing: the session record after it skipped its number.
       if (record.sequence <= this.sequence) continue
       witnesses.count += 1
       if (record.type === recordTypes.batch) witnesses.highestIndex = Math.max(witnesses.highestIndex, record.last)
@@ -323,7 +323,7 @@ export class LogScan {
     }
   }
 
-  /** Entries below the first segment must have been purged; otherwise segments were removed and everything after hangs in the air. */
+  /** Entries below the first segment must have been purged. Otherwise segments were removed, and nothing connects the rest to its past. */
   private checkBegin(): void {
     const { purged } = this.options
     const firstNumber = this.options.numbers[0] ?? 1

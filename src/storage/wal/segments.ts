@@ -8,14 +8,14 @@ import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './format
 const ZEROS = Buffer.alloc(4 * 1024 * 1024)
 const FILL_SYNC_BYTES = 16 * 1024 * 1024
 
-/** One file of the log, allocated in full before its first record. */
+/** One file of the log, fully allocated before its first record. */
 export class Segment {
   readonly number: number
   readonly fd: number
   readonly size: number
-  /** Where the next record goes. */
+  /** The position of the next record. */
   tail = SEGMENT_HEADER_BYTES
-  /** The end of the log when this segment began: all that lies in earlier segments is at or below. */
+  /** The end of the log when this segment was started: earlier segments hold only entries up to it. */
   baseIndex = -1 as LogIndex
   private readers = 0
   private onIdle: (() => void) | null = null
@@ -40,7 +40,7 @@ export class Segment {
     if (this.readers === 0) this.onIdle?.()
   }
 
-  /** Resolves once nobody reads. */
+  /** Resolves when nobody reads the segment. */
   async idle(): Promise<void> {
     if (this.readers > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
   }
@@ -54,18 +54,18 @@ export interface SegmentStockOptions {
 
 export interface SegmentStockDependencies {
   readonly files: LogFiles
-  /** A finding for the log. Nothing that needs an answer. */
+  /** A finding for the node's log. It needs no reaction. */
   readonly onFinding: (finding: string) => void
 }
 
-/** Makes segments ahead of their use, out of freed ones where it can, so that the log does not wait for the disk to fill them. */
+/** Prepares segments before they are needed, out of freed ones where possible, so that the log does not wait for the disk to fill them. */
 export class SegmentStock {
   private readonly options: SegmentStockOptions
   private readonly files: LogFiles
   private readonly onFinding: (finding: string) => void
-  /** A segment ready for use, or on its way. Null after a failure. */
+  /** A segment that is ready or being prepared; null after a failure. */
   private next: Promise<Segment | null> | null = null
-  /** A freed segment whose file can become another one. At most one is kept. */
+  /** A freed segment whose file can be reused. At most one is kept. */
   private freed: Segment | null = null
   /** Segments that are being freed, one after the other. */
   private freeing: Promise<void> = Promise.resolve()
@@ -78,19 +78,19 @@ export class SegmentStock {
     this.onFinding = dependencies.onFinding
   }
 
-  /** Bytes of the files that are not in use. */
+  /** Bytes of files that are not in use. */
   get sizeBytes(): number {
     return this.heldBytes
   }
 
-  /** Gives back a segment that was found ready when the log was opened. */
+  /** Takes back a segment that was found ready when the log was opened. */
   adopt(segment: Segment): void {
     assert(this.next === null, 'one segment is kept ready')
     this.hold(segment)
     this.next = Promise.resolve(segment)
   }
 
-  /** Begins to make segment `number`. A failure is told, and tried again when the segment is needed: there may be room by then. */
+  /** Starts to prepare segment `number`. A failure is reported, and retried when the segment is needed: there may be space by then. */
   prepare(number: number): void {
     if (this.next !== null || this.stopped) return
     this.next = this.make(number, this.options.segmentBytes).then(
@@ -125,8 +125,8 @@ export class SegmentStock {
   }
 
   /**
-   * Frees `segment`, which nothing refers to any more: its file is kept for the next one or removed. Goes on in the background, one
-   * after the other, and ends with the first error, so that what is left on the disk never has a gap.
+   * Frees `segment`, which nothing refers to any more: its file is kept for reuse or removed. This runs in the background, one
+   * segment after the other, and stops at the first error, so that the remaining files never have a gap.
    */
   retire(segment: Segment, onFault: (error: Error) => void): void {
     this.heldBytes += segment.size
@@ -138,7 +138,7 @@ export class SegmentStock {
       })
   }
 
-  /** Resolves once no work goes on in the background. A segment on its way is given up. */
+  /** Resolves when no work runs in the background. A segment that is being prepared is abandoned. */
   async stop(): Promise<void> {
     this.stopped = true
     await this.freeing
@@ -147,7 +147,7 @@ export class SegmentStock {
 
   private async free(segment: Segment): Promise<void> {
     await segment.idle()
-    // What is left is freed after the next opening.
+    // The next opening frees the rest.
     if (this.stopped) return
     const name = segmentName(segment.number)
     const isKept = this.freed === null && segment.size === this.options.segmentBytes
@@ -157,7 +157,7 @@ export class SegmentStock {
       await this.remove(segment, name)
       this.heldBytes -= segment.size
     }
-    // Names disappear in their order, also in a power cut; and the old name is gone before the file gets another number.
+    // Names must disappear in order, even in a power cut, and the old name must be gone before the file gets a new number.
     await this.files.syncDirectory(this.options.directory)
     if (isKept) this.freed = segment
   }
@@ -176,7 +176,7 @@ export class SegmentStock {
     return this.create(number, size)
   }
 
-  /** Header and name change while the file lies under a name that an opening removes, so that they never contradict each other. */
+  /** The header and the name change while the file has a temporary name, which an opening removes. So they never contradict each other. */
   private async recycle(freed: Segment, number: number): Promise<Segment> {
     await this.files.write(freed.fd, [encodeSegmentHeader(this.options.uuid, number)], 0)
     await this.publish(freedName(freed.number), number)
@@ -193,15 +193,15 @@ export class SegmentStock {
       return new Segment(number, fd, size)
     } catch (error) {
       await this.files.close(fd)
-      // Gives the space back at once; if even that fails, the next opening removes the file.
+      // Frees the space at once. If even that fails, the next opening removes the file.
       await this.files.remove(this.path(temporary)).catch(() => undefined)
       throw error
     }
   }
 
   /**
-   * Fills the file with zeros, so that its blocks exist and a full disk shows here and not in the middle of a write. Synced in few
-   * pieces: each sync of new blocks makes the file system commit what others have written too.
+   * Fills the file with zeros, so that its blocks are allocated and a full disk shows here and not in the middle of a write. It
+   * is synced in few pieces: each sync of new blocks makes the file system commit the writes of other files too.
    */
   private async fill(path: string, size: number): Promise<void> {
     const fd = await this.files.openUnsynced(path)
@@ -232,7 +232,7 @@ export class SegmentStock {
   }
 }
 
-/** The name of a freed segment's file. It ends like every file that an opening removes. */
+/** The file name of a freed segment. It ends like every temporary name, so an opening removes the file. */
 function freedName(number: number): string {
   return `${segmentName(number)}.freed.tmp`
 }

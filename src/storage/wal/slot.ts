@@ -6,13 +6,13 @@ import type { LogFiles } from './files.ts'
 import { FORMAT_VERSION, PREFIX_BYTES, readU53, UUID_BYTES, versionOf, writePrefix, writeU53 } from './format.ts'
 
 /**
- * A slot: a small value with the prefix of every file, the uuid of the log and a checksum in its last four bytes.
- * It fits one sector, which disks write whole or not at all; the checksum is for those that do not.
+ * A slot: a small value with the prefix of every file, the uuid of the log, and a checksum in its last four bytes. A slot fits
+ * into one sector, which most disks write atomically; the checksum covers those that do not.
  */
 export const SLOT_BYTES = 512
 export const SLOT_BODY_AT = PREFIX_BYTES + UUID_BYTES
 const CHECKSUM_AT = SLOT_BYTES - 4
-/** What `writeSlotLogId` takes. */
+/** Bytes that `writeSlotLogId` writes. */
 export const SLOT_LOG_ID_BYTES = 20
 
 export function blankSlot(magic: string, uuid: Buffer): Buffer {
@@ -31,7 +31,7 @@ export function slotUuid(slot: Buffer): Buffer {
   return Buffer.from(slot.subarray(PREFIX_BYTES, SLOT_BODY_AT))
 }
 
-/** Whether `slot` is intact. Refuses one that a newer version wrote. */
+/** Whether `slot` is intact. Refuses a slot of a newer version. */
 export function isIntactSlot(slot: Buffer, magic: string, path: string): boolean {
   const version = versionOf(slot, magic)
   if (version === null) return false
@@ -60,7 +60,7 @@ export function readSlotLogId(slot: Buffer, offset: number): LogId | null {
   return { leaderId, index: (end - 1) as LogIndex }
 }
 
-/** Creates a file with this content, whole or not at all. */
+/** Creates a file with this content atomically. */
 export async function createWhole(files: LogFiles, directory: string, name: string, content: Buffer): Promise<void> {
   const path = join(directory, name)
   const fd = await files.open(`${path}.tmp`, 'new')

@@ -22,15 +22,15 @@ export class SpanReader {
   }
 
   /**
-   * The batches that hold `[first, last]`, all of it durable, as many whole ones as fit `bytesMax` and at least one.
-   * Null when what lies there is not what was written; also when it was overwritten meanwhile.
+   * The batches that hold `[first, last]`, all of it durable: as many whole ones as fit `bytesMax`, but at least one. Null when
+   * the disk does not hold what was written there; also when it was overwritten meanwhile.
    */
   async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<LogBatch[] | null> {
     const batches: LogBatch[] = []
     let bytes = 0
     let next = first
     for (const group of groupContiguous(this.spans.covering(first, last, bytesMax))) {
-      // Limits that the index may move while the group is being read.
+      // These limits may move in the index while the group is being read.
       const ends = group.map((span) => Math.min(span.last, last) as LogIndex)
       const content = await this.load(group)
       for (const [i, span] of group.entries()) {
@@ -50,7 +50,7 @@ export class SpanReader {
     return batches.length > 0 ? batches : null
   }
 
-  /** The bytes of each span, read with one call. */
+  /** The bytes of the spans, read with one call. */
   private async load(group: readonly Span[]): Promise<Buffer[]> {
     const front = group[0]
     const back = group.at(-1)

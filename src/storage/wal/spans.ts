@@ -2,17 +2,17 @@ import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import type { LogIndex } from '../../raft/index.ts'
 
-/** Where consecutive entries lie: the records in `[offset, end)` of one segment. */
+/** The position of consecutive entries: the records in `[offset, end)` of one segment. */
 export interface Span {
   readonly segment: number
   readonly offset: number
   end: number
   readonly first: LogIndex
-  /** Entries beyond it in the last of the records were truncated. */
+  /** The last valid entry. Later entries in the last record were truncated. */
   last: LogIndex
-  /** Bytes of the bodies; wrong once `cut`. */
+  /** Bytes of the bodies; not valid when `cut` is true. */
   bytes: number
-  /** Lost its tail to a truncation, so that nothing may be added. */
+  /** A truncation removed its tail, so nothing may be added to it. */
   cut: boolean
 }
 
@@ -22,7 +22,7 @@ export class SpanIndex {
   private head = 0
   private strideBytes = limits.logSpanBytes
 
-  /** Records that the batch `[first, last]` lies at `offset`. */
+  /** Notes that the batch `[first, last]` is at `offset`. */
   add(segment: number, offset: number, length: number, first: LogIndex, last: LogIndex, bodyBytes: number): void {
     const tail = this.tail
     if (tail !== undefined && follows(tail, segment, offset) && tail.end - tail.offset < this.strideBytes) {
@@ -55,7 +55,7 @@ export class SpanIndex {
     this.head = 0
   }
 
-  /** The spans that hold `[first, last]`, ascending, until their bodies reach `bytesMax`. */
+  /** The spans that hold `[first, last]`, ascending, up to `bytesMax` of bodies. */
   covering(first: LogIndex, last: LogIndex, bytesMax: number): readonly Span[] {
     let low = this.head
     let high = this.spans.length
@@ -71,7 +71,7 @@ export class SpanIndex {
     for (let i = low; i < this.spans.length && bytes <= bytesMax; i++) {
       const span = this.spans[i]
       if (span === undefined || span.first > last) break
-      // Of the first span only a part may be wanted, so its bytes do not count.
+      // Perhaps only a part of the first span is wanted, so its bytes do not count.
       if (found.length > 0) bytes += span.bytes
       found.push(span)
     }

@@ -20,23 +20,23 @@ import type { WatermarkFile } from './watermark.ts'
 import { RecordWriter } from './writer.ts'
 
 export interface WalLogStoreOptions {
-  /** Belongs to the log alone. Created when it does not exist. */
+  /** A directory for the log alone. It is created when it does not exist. */
   readonly directory: string
   readonly segmentBytes: number
-  /** Recent batches kept in memory, in bytes of their bodies; those on their way to the disk come on top. */
+  /** Recent batches kept in memory, in bytes of their bodies. Batches that are being written are not counted. */
   readonly cacheBytesMax: number
 }
 
-/** All may be left out. */
+/** All are optional. */
 export interface WalLogStoreDependencies {
-  /** One line for each thing that went wrong in the background and needs no answer. */
+  /** Told of each problem in the background that needs no reaction, in one line. */
   readonly onFinding?: (finding: string) => void
-  /** After each synced write of records: how long it took and how much it was. */
+  /** Called after each synced write of records with its duration and size. */
   readonly onSync?: (durationMs: number, bytes: number) => void
   readonly files?: LogFiles
   readonly now?: () => number
   readonly randomBytes?: (count: number) => Buffer
-  /** Ends an opening, which reads the whole log. */
+  /** Aborting it ends an opening, which reads the whole log. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -51,23 +51,23 @@ interface OpenLog {
 }
 
 /**
- * The log in segments of fixed size. What a write changes is visible at once and durable when the write resolves.
- * The first error ends the store's usefulness: every later call rejects with it.
+ * The log in segments of fixed size. A write is visible at once, and durable when it resolves. After the first error every
+ * later call rejects with that error.
  */
 export class WalLogStore implements LogStore {
   private readonly options: WalLogStoreOptions
   private readonly dependencies: WalLogStoreDependencies
   private readonly files: LogFiles & { closeAll(): Promise<void> }
-  /** What the log holds, durable or not. */
+  /** Everything in the log, durable or not. */
   private readonly outline = new LogOutline()
-  /** The end of the log, with everything that is not yet durable. */
+  /** The end of the log, including everything that is not yet durable. */
   private readonly cache = new BatchList()
   private log: OpenLog | null = null
   private durableIndex = -1 as LogIndex
   private lostUpTo: LogIndex | null = null
-  /** Rises whenever entries disappear, so that a read from disk notices that it was overtaken. */
+  /** Incremented whenever entries disappear, so that a read from disk notices the change. */
   private removals = 0
-  /** Settles, and never rejects, when what is going on has ended. */
+  /** Settles, and never rejects, when the current write has ended. */
   private writing: Promise<void> | null = null
   private readonly reading = new Set<Promise<void>>()
   private fault: StorageError | InvariantError | null = null
@@ -85,7 +85,7 @@ export class WalLogStore implements LogStore {
       return await this.load()
     } catch (error) {
       const fault = this.fail(error, `open the log in ${this.options.directory}`)
-      // The reason for the refusal matters more than a file that cannot be closed.
+      // The reason of the refusal matters more than a file that cannot be closed.
       await this.files.closeAll().catch(() => undefined)
       throw fault
     }
@@ -180,7 +180,7 @@ export class WalLogStore implements LogStore {
     return contents
   }
 
-  /** Sorts the segments that were found into those in use, the one that is ready for use, and those to remove. */
+  /** Sorts the segments that were found: those in use, one that is ready, and those to remove. */
   private async takeOver({
     scan,
     hardState,
@@ -201,7 +201,7 @@ export class WalLogStore implements LogStore {
     const writer = new RecordWriter(options, { files, stock, spans: scan.spans, onSync, now })
     writer.outline.copyFrom(scan.outline)
     writer.entrySequence = scan.entrySequence
-    // From the last one down, so that a crash leaves no gap.
+    // Removes from the last one backwards, so that a crash leaves no gap.
     for (const segment of scan.segments.toReversed()) {
       const { number } = segment
       if (found && number <= scan.endNumber) {
@@ -234,7 +234,7 @@ export class WalLogStore implements LogStore {
     }
     for (const write of writes) {
       if (write.type === 'hard-state') {
-        // What comes before and after the vote stays before and after it on the disk.
+        // On disk, records before and after the vote must stay before and after it.
         addRecords()
         steps.push(async () => log.hardState.write(write.state))
       } else {
@@ -248,7 +248,7 @@ export class WalLogStore implements LogStore {
     if (writes.some((write) => write.type === 'purge' || write.type === 'reset')) this.freeSegments(log)
   }
 
-  /** Changes what readers see, and returns what goes to the disk. */
+  /** Makes the write visible to readers, and returns the record for the disk. */
   private show(write: Exclude<LogWrite, { type: 'hard-state' }>): Record | null {
     const { outline, cache } = this
     switch (write.type) {
@@ -280,7 +280,7 @@ export class WalLogStore implements LogStore {
     }
   }
 
-  /** Everything visible is durable now. */
+  /** Everything that is visible has become durable. */
   private acknowledge(log: OpenLog): void {
     const { purged, last, lastIndex } = this.outline
     this.durableIndex = lastIndex
@@ -302,7 +302,7 @@ export class WalLogStore implements LogStore {
     }
   }
 
-  /** Reads from disk what is no longer in memory, and the rest from memory. Starts again when entries disappeared meanwhile. */
+  /** Reads entries from disk that are no longer in memory, and the rest from memory. Starts again when entries disappeared meanwhile. */
   private async readThrough(
     log: OpenLog,
     first: LogIndex,
@@ -351,14 +351,14 @@ export class WalLogStore implements LogStore {
     return this.log
   }
 
-  /** The error of this and of every later call. */
+  /** Sets the error of this and every later call. */
   private fail(error: unknown, action: string): StorageError | InvariantError {
     this.fault ??= storageFault(error, action)
     return this.fault
   }
 }
 
-/** The leading batches within `bytesMax`; all of them when it is infinite. */
+/** The leading batches within `bytesMax`; all batches when it is infinite. */
 function takeFitting(batches: readonly LogBatch[], bytesMax: number): readonly LogBatch[] {
   let bytes = 0
   const end = batches.findIndex((batch) => (bytes += batch.body.length) > bytesMax)

@@ -16,7 +16,7 @@ import {
 
 export const WATERMARK_FILE = 'watermark'
 const MAGIC = 'QRMMARK\n'
-/** The two slots lie on different pages, so that one torn page leaves the other. */
+/** The two slots are on different pages, so a torn page damages only one. */
 const STRIDE = 4096
 const FIELDS = {
   writes: SLOT_BODY_AT,
@@ -27,20 +27,20 @@ const FIELDS = {
   purged: SLOT_BODY_AT + 32 + SLOT_LOG_ID_BYTES,
 }
 
-/** How far the log had been acknowledged. */
+/** How far the log was acknowledged. */
 export interface Watermark {
-  /** The number of the last record that changed the entries. */
+  /** The sequence number of the last record that changed the entries. */
   readonly sequence: number
   readonly hardStateSequence: number
   readonly last: LogId | null
   readonly purged: LogId | null
-  /** What was lost stays owed until the log reaches it again, also when the node stops in the middle of its recovery. */
+  /** The index of the last lost entry, until the log reaches it again. It survives a stop in the middle of the recovery. */
   readonly lostUpTo: LogIndex | null
 }
 
 /**
- * The file of the watermark: two slots written in turn. They are not synced, so a power cut may take the mark back, never the log.
- * A process that dies loses nothing of it, and so a log whose tail has disappeared is seen.
+ * The file of the watermark: two slots written in turn. Writes are not synced, so a power cut may move the mark back; it never
+ * affects the log. The end of the process alone does not move it back, so a log whose tail has disappeared is noticed.
  */
 export class WatermarkFile {
   private readonly fd: number
@@ -55,12 +55,12 @@ export class WatermarkFile {
     this.writes = writes
   }
 
-  /** The content of a new file. */
+  /** The content of a new watermark file. */
   static blank(): Buffer {
     return Buffer.alloc(STRIDE + SLOT_BYTES)
   }
 
-  /** Opens the file and returns the newer of its intact slots; null when there is none. */
+  /** Opens the file and returns the newer one of its intact slots; null when there is none. */
   static async open(
     directory: string,
     uuid: Buffer,
@@ -95,7 +95,7 @@ export class WatermarkFile {
     this.files.writeNow(this.fd, sealSlot(slot), this.writes % 2 === 0 ? 0 : STRIDE)
   }
 
-  /** Writes both slots and waits until they are on stable storage. */
+  /** Writes both slots and waits until they are durable. */
   async writeThrough(watermark: Watermark): Promise<void> {
     this.write(watermark)
     this.write(watermark)

@@ -7,12 +7,12 @@ import { encodeHeader, RECORD_HEADER_BYTES, type Record, recordBytes, sealRecord
 import type { Segment, SegmentStock } from './segments.ts'
 import type { SpanIndex } from './spans.ts'
 
-/** Up to here a group is copied together; beyond, the system gathers it. */
+/** A group up to this size is copied into one buffer. A larger one is gathered by the system. */
 const STAGING_BYTES = 256 * 1024
 
 export interface RecordWriterOptions {
   readonly salt: number
-  /** The sequence number of the last record, and what it leaves to the chain. */
+  /** The sequence number and the chain value of the last record. */
   readonly sequence: number
   readonly chain: number
   readonly nextSegment: number
@@ -26,11 +26,11 @@ export interface RecordWriterDependencies {
   readonly now: () => number
 }
 
-/** Puts records at the end of the log, several in one write, and goes on to the next segment when one is full. */
+/** Appends records to the log, several in one write, and starts the next segment when one is full. */
 export class RecordWriter {
-  /** What the records written so far say. */
+  /** The state of the log after the records written so far. */
   readonly outline = new LogOutline()
-  /** In use, ascending. The last one is written to. */
+  /** Segments in use, ascending. The last one is written to. */
   readonly segments: Segment[] = []
   /** The sequence number of the last record that changed the entries. */
   entrySequence = 0
@@ -56,7 +56,7 @@ export class RecordWriter {
     for (const record of records) {
       const bytes = recordBytes(record)
       const active = this.segments.at(-1)
-      // A reset begins a segment, so that every earlier one can be freed.
+      // A reset starts a new segment, so that all earlier ones can be freed.
       const startsSegment = record.type === 'reset'
       if (active === undefined || startsSegment || !active.fits(this.groupBytes + bytes)) {
         await this.flush()
@@ -68,8 +68,8 @@ export class RecordWriter {
   }
 
   /**
-   * Writes what lies at the end of the last segment, from `offset` on, once more. The last write before the log was opened may have
-   * failed: then its records can be read, and a sync reports success, but the system does not try again to put them on the disk.
+   * Writes the end of the last segment again, from `offset` on. The last write before the opening may have failed: its records
+   * can be read, and a sync reports success, but the system does not retry to put them on the disk.
    */
   async repeat(offset: number): Promise<void> {
     const active = this.segments.at(-1)
@@ -80,7 +80,7 @@ export class RecordWriter {
     await files.write(active.fd, [content], offset)
   }
 
-  /** The first record after an opening. Leaves out every number below `sequence`, which records may have that were cut off. */
+  /** Writes the first record after an opening. It skips all numbers below `sequence`, which records that were cut off may have. */
   async writeSession(sequence: number): Promise<void> {
     const session = stateRecord('session', this.outline.purged, this.outline.last)
     if (this.segments.at(-1)?.fits(recordBytes(session)) !== true) {
@@ -91,7 +91,7 @@ export class RecordWriter {
     await this.write([session])
   }
 
-  /** Segments that hold nothing beyond the purge mark, taken out of use. */
+  /** Removes the segments that hold nothing above the purge mark from use, and returns them. */
   takeFreed(): Segment[] {
     const { purgedIndex } = this.outline
     const kept = this.segments.findLastIndex((segment) => segment.baseIndex <= purgedIndex)
@@ -177,7 +177,7 @@ export class RecordWriter {
     return content
   }
 
-  /** Writes the header of the next record of the chain to `buffer`. It will lie `position` bytes after the segment's tail. */
+  /** Writes the header of the next record to `buffer`. The record will be `position` bytes after the segment's tail. */
   private encode(buffer: Buffer, offset: number, record: Record, place: number, position: number): void {
     const { active } = this
     const at = active.tail + position
