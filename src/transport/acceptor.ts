@@ -9,27 +9,27 @@ import { IncomingSnapshot } from './incoming-snapshot.ts'
 import type { TransportContext } from './transport-options.ts'
 import type { Frame } from './wire.ts'
 
-/** Strangers at the door are logged at most this often; the line says how many there were. */
+/** Rejected strangers are logged at most this often; the line says how many there were. */
 const REJECTION_LOG_INTERVAL_MS = 1_000
 
 interface Incoming extends Holder {
   readonly channel: Channel
-  /** 0 until the hello is accepted, and for a probe by a stranger. */
+  /** 0 until the hello is accepted, and for a stranger that probes. */
   peer: NodeId | 0
   phase: 'hello' | 'messages' | 'snapshot' | 'leaving'
-  /** Something came since the last look. */
+  /** Something has arrived since the last check. */
   heard: boolean
   cancelTimer: (() => void) | null
 }
 
-/** The connections that others made to this node, from their first byte on. */
+/** The incoming connections of this node, from their first byte on. */
 export class Acceptor {
   private readonly context: TransportContext
   private readonly handlers: TransportHandlers
   private readonly onGreeted: (peer: NodeId) => void
   /** In the order of arrival. */
   private readonly connections = new Set<Incoming>()
-  /** A peer has one connection for messages; a second one replaces the first. */
+  /** A peer has one connection for messages; a new one replaces the old one. */
   private readonly messagesFrom = new Map<NodeId, Incoming>()
   private readonly budget: IncomingBudget
   private closed = false
@@ -37,7 +37,7 @@ export class Acceptor {
   private rejections = 0
   private rejectionLoggedAt = Number.NEGATIVE_INFINITY
 
-  /** `onGreeted`: a node that wants to send messages has been let in. */
+  /** `onGreeted`: a node that wants to send messages was accepted. */
   constructor(dependencies: {
     readonly context: TransportContext
     readonly handlers: TransportHandlers
@@ -77,7 +77,7 @@ export class Acceptor {
     })
   }
 
-  /** Closes what `peer` sends messages on. It may connect again and is then asked who it is. */
+  /** Closes the connection on which `peer` sends messages. When it connects again, its identity is checked again. */
   dropPeer(peer: NodeId): void {
     this.messagesFrom.get(peer)?.channel.close('closed', `node ${peer} is not a peer any more`)
   }
@@ -181,7 +181,7 @@ export class Acceptor {
     if (fault !== null) channel.close('malformed', `node ${peer} sent what no sound member sends: ${fault}`)
   }
 
-  /** Whoever pings and does not read the answers is not waited for. */
+  /** A peer that pings but does not read the answers is not waited for. */
   private onPing({ channel }: Incoming, number: number): void {
     if (channel.queuedBytes > maxima.peerPongQueueBytesMax)
       return channel.close('closed', 'answers to pings are not read')
@@ -217,13 +217,13 @@ export class Acceptor {
     this.handlers.onSnapshot(source)
   }
 
-  /** The dialling side pings all the time: a connection on which nothing comes leads nowhere any more. */
+  /** The dialling side pings all the time, so a connection on which nothing arrives is dead. */
   private watchSilence(incoming: Incoming): void {
     const { clock, limits } = this.context
     incoming.heard = false
     const silenceMsMax = incoming.isMember() ? limits.peerSilenceMsMax : limits.strangerSilenceMsMax
     incoming.cancelTimer = clock.after(silenceMsMax, () => {
-      // If it was this process that stood still, the bytes wait to be read: let that happen before judging.
+      // If this process was suspended, the bytes are still waiting to be read. They are read before the silence is judged.
       clock.nextTurn(() => {
         if (!this.connections.has(incoming)) return
         if (incoming.heard) this.watchSilence(incoming)
@@ -245,7 +245,7 @@ export class Acceptor {
     }
   }
 
-  /** A node that is refused calls again and again: what was told of it once is counted. */
+  /** A refused node calls again and again. A refusal that was logged once is only counted. */
   private logRefusal(channel: Channel, peer: NodeId | 0, { code, detail }: Refusal): void {
     if (this.isLogFull || this.refusals.add(`${peer} ${code}`) !== null)
       this.logRejection(channel, `${code}: ${detail}`, peer)

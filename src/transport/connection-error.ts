@@ -1,4 +1,4 @@
-/** A connection that was needed could not be made, or broke. */
+/** A connection could not be made, or broke. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
 }

@@ -1,4 +1,4 @@
-/** Bytes from a peer that no node of ours would have sent. The connection they came on is of no further use. */
+/** A peer sent bytes that no correct node would send. The connection cannot be used any further. */
 export class DecodeError extends Error {
   override readonly name = 'DecodeError'
 }

@@ -1,6 +1,9 @@
 import type { PeerMessage } from '../ports/transport.ts'
 
-/** What was sent to a peer while it was being dialled. The first few are kept; those that do not fit are lost, as all others would be. */
+/**
+ * Messages to a peer that is being dialled. The first few are kept; those that do not fit are lost, like all messages to a peer
+ * without a connection.
+ */
 export class EarlyMessages {
   private readonly limits: { readonly peerEarlyMessagesMax: number; readonly peerEarlyBytesMax: number }
   private messages: PeerMessage[] = []
@@ -18,7 +21,7 @@ export class EarlyMessages {
     this.bodyBytes += bytes
   }
 
-  /** In the order in which they were sent; none are left. */
+  /** Removes and returns the messages in the order in which they were sent. */
   take(): readonly PeerMessage[] {
     const { messages } = this
     this.messages = []
@@ -27,7 +30,7 @@ export class EarlyMessages {
   }
 }
 
-/** Without the fields of fixed size, which the number of messages bounds. */
+/** Counts only fields of variable size; the number of messages bounds the rest. */
 function bodyBytesOf(message: PeerMessage): number {
   switch (message.type) {
     case 'append-request':

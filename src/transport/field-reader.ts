@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer'
 import { DecodeError } from './decode-error.ts'
 
 const TWO_TO_32 = 4294967296
-/** The upper half of 2^53. */
+/** The largest upper half of an integer below 2^53. */
 const HIGH_MAX = 0x1fffff
 
-/** Reads the fields of one payload in order. Throws DecodeError, and nothing else, when they do not make sense. */
+/** Reads the fields of one payload in order. Throws only DecodeError, when the fields make no sense. */
 export class FieldReader {
   private readonly payload: Buffer
   private readonly view: DataView
@@ -74,7 +74,7 @@ export class FieldReader {
     return bytes
   }
 
-  /** The element of `names` that a byte points at. */
+  /** The element of `names` at the index that one byte holds. */
   oneOf<T>(names: readonly T[]): T {
     const position = this.u8()
     const name = names[position]
@@ -82,14 +82,14 @@ export class FieldReader {
     return name
   }
 
-  /** A count of elements of at least `bytesEach`: more than can be there is refused before anything is made for them. */
+  /** A count of elements of at least `bytesEach`. A count that the payload cannot hold is refused before memory is allocated for it. */
   count(bytesEach: number): number {
     const count = this.u32()
     if (count * bytesEach > this.remaining) throw new DecodeError(`${count} elements do not fit`)
     return count
   }
 
-  /** A second reader of the same payload that begins `bytes` after this one. */
+  /** A second reader of the same payload, which starts `bytes` after this one. */
   fork(bytes: number): FieldReader {
     this.need(bytes)
     const forked = new FieldReader(this.payload)
@@ -97,7 +97,7 @@ export class FieldReader {
     return forked
   }
 
-  /** Goes on where `forked` stopped. */
+  /** Continues where `forked` stopped. */
   join(forked: FieldReader): void {
     this.at = forked.at
   }

@@ -13,10 +13,10 @@
  */
 export const FRAME_HEADER_BYTES = 12
 
-/** Of the framing. What the payloads mean is settled by `PROTOCOL_VERSION` in the hello. */
+/** The version of the framing. `PROTOCOL_VERSION` in the hello settles the meaning of the payloads. */
 export const FRAME_VERSION = 1
 
-/** Of the messages. A node refuses a hello that carries another number. */
+/** The version of the messages. A node refuses a hello with another number. */
 export const PROTOCOL_VERSION = 3
 
 export interface FrameHeader {

@@ -4,18 +4,18 @@ import { DecodeError } from './decode-error.ts'
 import { FRAME_HEADER_BYTES, FRAME_VERSION, type FrameHeader, readFrameHeader } from './frame-header.ts'
 import { decodeFrame, type Frame, isFrameType } from './wire.ts'
 
-/** Asked before room is made for a large frame that has not arrived in full. */
+/** Asked for room before a large, incomplete frame is read. */
 export interface FrameGate {
-  /** Whether there is room now. If not, the frame waits, and is asked for again. */
+  /** Whether there is room now. If not, the frame waits and asks again. */
   reserve(bytes: number): boolean
-  /** What was reserved last is not needed any more. */
+  /** The room that was reserved last is no longer needed. */
   release(): void
 }
 
 /**
  * Cuts a stream of bytes into frames.
  *
- * Frames that lie whole in one received chunk are decoded in place; one that spans chunks is gathered in a buffer of its own
+ * A frame that lies within one received chunk is decoded in place. A frame that spans chunks is gathered in a buffer of its own
  * size. In both cases the bodies of the decoded frame are slices of that buffer.
  */
 export class FrameSplitter {
@@ -24,7 +24,7 @@ export class FrameSplitter {
   gate: FrameGate | null = null
 
   private chunks: Buffer[] = []
-  /** Where in `chunks[0]` the bytes begin that were not used yet. */
+  /** The position of the first unused byte in `chunks[0]`. */
   private at = 0
   private readonly head = Buffer.alloc(FRAME_HEADER_BYTES)
   private headFilled = 0
@@ -36,7 +36,7 @@ export class FrameSplitter {
     this.payloadBytesMax = payloadBytesMax
   }
 
-  /** A frame has been announced, and there is no room for it: nothing more should be read. */
+  /** A frame has been announced and there is no room for it, so nothing more should be read. */
   get isWaiting(): boolean {
     return this.header !== null && this.payload === null
   }
@@ -45,7 +45,7 @@ export class FrameSplitter {
     this.chunks.push(chunk)
   }
 
-  /** The next frame, or null when more bytes must come first. Throws DecodeError; the splitter is of no use after that. */
+  /** The next frame; null when more bytes are needed. Throws DecodeError, and cannot be used after that. */
   next(): Frame | null {
     for (;;) {
       const chunk = this.chunks[0]

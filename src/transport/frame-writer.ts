@@ -4,19 +4,19 @@ import { limits } from '../limits.ts'
 import { FRAME_HEADER_BYTES, writeFrameHeader } from './frame-header.ts'
 
 const SLAB_BYTES = 16 * 1024
-/** Up to here copying costs less than one more buffer in a gathered write. */
+/** Up to this size, copying costs less than one more buffer in a gathered write. */
 const COPY_BYTES_MAX = 2048
 const TWO_TO_32 = 4294967296
 
 /**
- * Encodes frames one after the other into a list of buffers that can be written at once.
- * Small fields go into slabs; large bodies stay where they are and are only referred to, so they must not change until written.
+ * Encodes frames into a list of buffers that can be written with one call. Small fields go into slabs. Large bodies are only
+ * referred to, so they must not change until they are written.
  */
 export class FrameWriter {
   private slab: Buffer = Buffer.alloc(0)
   private view = new DataView(this.slab.buffer, 0, 0)
   private at = 0
-  /** Where in `slab` the bytes begin that are not in `chunks` yet. */
+  /** The position of the first byte in `slab` that is not in `chunks` yet. */
   private sealedUpTo = 0
   private chunks: Uint8Array[] = []
   private finishedBytes = 0
@@ -26,10 +26,10 @@ export class FrameWriter {
   private type = 0
   private payloadBytes = 0
   private checksum = 0
-  /** Where in `slab` the bytes begin that `payloadBytes` and `checksum` do not cover yet. */
+  /** The position of the first byte in `slab` that `payloadBytes` and `checksum` do not cover yet. */
   private foldedUpTo = 0
 
-  /** Bytes of the finished frames that were not taken. */
+  /** Bytes of the finished frames that were not taken yet. */
   get bytes(): number {
     return this.finishedBytes
   }
@@ -52,7 +52,7 @@ export class FrameWriter {
     this.finishedBytes += FRAME_HEADER_BYTES + this.payloadBytes
   }
 
-  /** All finished frames, to be written in this order. */
+  /** Removes and returns all finished frames, to be written in this order. */
   take(): Uint8Array[] {
     this.seal()
     const taken = this.chunks
@@ -129,7 +129,7 @@ export class FrameWriter {
     this.foldedUpTo = 0
   }
 
-  /** Counts what was written into the slab since the last time. */
+  /** Adds the bytes written to the slab since the last call to size and checksum. */
   private fold(): void {
     if (this.foldedUpTo < this.at) {
       const piece = this.slab.subarray(this.foldedUpTo, this.at)

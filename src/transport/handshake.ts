@@ -5,9 +5,9 @@ import type { Channel, Network } from './channel.ts'
 import { PROTOCOL_VERSION } from './frame-header.ts'
 
 export type HandshakeOutcome =
-  /** The caller owns the channel from here on and must `listen` to it at once. */
+  /** The caller owns the channel from now on and must call `listen` at once. */
   | { readonly kind: 'answered'; readonly channel: Channel; readonly answer: HelloAnswer }
-  /** Nobody listens there. */
+  /** Nobody listens at the address. */
   | { readonly kind: 'refused'; readonly detail: string }
   | { readonly kind: 'failed'; readonly detail: string }
 
@@ -15,13 +15,13 @@ export interface HandshakeRequest {
   readonly address: string
   readonly hello: Hello
   readonly connectTimeoutMs: number
-  /** From the beginning to the answer. */
+  /** The time from the start to the answer. */
   readonly timeoutMs: number
 }
 
 /**
- * The dialling side: connects, says hello, waits for the answer. Calls `onOutcome` once, never from within this call.
- * Returns a function that gives up, after which nothing is called.
+ * The dialling side: connects, sends a hello, waits for the answer. Calls `onOutcome` once, never from within this call.
+ * Returns a function that cancels; after it, nothing is called.
  */
 export function shakeHands(
   request: HandshakeRequest,
@@ -66,7 +66,7 @@ export function shakeHands(
   return () => cancel()
 }
 
-/** The dialling side's verdict on the answer: null when `peer` is who it should be and both sides want to talk. */
+/** The dialling side's decision on the answer: null when `peer` is the expected node and both sides accept each other. */
 export function judgeAnswer(answer: HelloAnswer, peer: NodeId, handlers: TransportHandlers): Refusal | null {
   if (answer.kind === 'refused') return answer.refusal
   if (answer.report.id !== peer) {
@@ -75,7 +75,7 @@ export function judgeAnswer(answer: HelloAnswer, peer: NodeId, handlers: Transpo
   return handlers.admitReport(peer, answer.report)
 }
 
-/** The accepting side's answer. A node that probes is told what there is to know; nothing follows. */
+/** The accepting side's answer. A probe gets all the information in this answer; nothing follows. */
 export function answerHello(hello: Hello, id: NodeId, handlers: TransportHandlers): HelloAnswer {
   if (hello.protocol !== PROTOCOL_VERSION) {
     const detail = `node ${id} speaks protocol ${PROTOCOL_VERSION}, not ${hello.protocol}: run versions that are compatible`

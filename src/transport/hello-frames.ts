@@ -23,8 +23,8 @@ import {
 } from './raft-fields.ts'
 
 /*
- * A node that speaks another protocol must be able to read the hello and the refusal that answers it. So these fields keep
- * their places for ever; a later protocol adds its own after them, and what follows them is skipped here.
+ * A node with another protocol version must be able to read the hello and the refusal that answers it. These fields therefore
+ * never move. A later protocol adds its own fields after them, and they are skipped here.
  */
 
 const PURPOSES = ['messages', 'snapshot', 'probe'] as const satisfies Hello['purpose'][]

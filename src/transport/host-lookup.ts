@@ -1,7 +1,7 @@
 import { lookup, type LookupAddress, type LookupOptions } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 
-/** `dns.lookup`, asked for all addresses. */
+/** `dns.lookup` with the option to return all addresses. */
 export type Resolve = (
   name: string,
   options: LookupOptions & { readonly all: true },
@@ -10,8 +10,9 @@ export type Resolve = (
 type Waiting = Parameters<Resolve>[2]
 
 /**
- * Looks host names up for sockets, each name once at a time. An attempt to connect that is given up leaves its lookup behind, in a
- * thread of the pool for as long as the name servers are silent; the next attempt waits for that one instead of adding another.
+ * Resolves host names for sockets, with at most one lookup for each name at a time. When a connection attempt is abandoned, its
+ * lookup keeps a thread of the pool for as long as the name servers are silent. The next attempt waits for that lookup and does
+ * not add another.
  */
 export function sharedLookup(resolve: Resolve = lookup): LookupFunction {
   const underWay = new Map<string, Waiting[]>()

@@ -1,17 +1,17 @@
 import type { FrameGate } from './frame-splitter.ts'
 
-/** A connection that holds room, as far as the budget is concerned. */
+/** A connection that holds room in the budget. */
 export interface Holder {
   readonly isMember: () => boolean
-  /** There may be room by now for the frame that waits. */
+  /** There may now be room for the frame that waits. */
   readonly recheck: () => void
   readonly evict: () => void
 }
 
 /**
- * The memory that frames take which have not arrived in full, over all incoming connections: a header of twelve bytes announces up to
- * 32 MiB. A frame has its room before its bytes are read, so those that arrive never wait for one another. Members go before others:
- * whoever is none gives way.
+ * Memory for incomplete frames over all incoming connections: a header of twelve bytes announces up to 32 MiB. A frame gets its
+ * room before its bytes are read, so frames that are arriving never wait for one another. Members have precedence: the
+ * connections of other nodes give way.
  */
 export class IncomingBudget {
   private readonly bytesMax: number
@@ -27,7 +27,7 @@ export class IncomingBudget {
     return { reserve: (bytes) => this.reserve(holder, bytes), release: () => this.release(holder) }
   }
 
-  /** The connection is gone. */
+  /** The connection is closed; its room is free again. */
   drop(holder: Holder): void {
     this.waiting.delete(holder)
     this.release(holder)

@@ -10,7 +10,7 @@ import type { SnapshotChunk, SnapshotEnd } from './snapshot-frames.ts'
 import type { TransportContext } from './transport-options.ts'
 import type { Frame } from './wire.ts'
 
-/** The receiving end of a snapshot. Reads no further than a little ahead of the node that takes the chunks. */
+/** The receiving end of a snapshot. It reads only a little ahead of the node that takes the chunks. */
 export class IncomingSnapshot implements SnapshotSource {
   readonly from: NodeId
   readonly header: SnapshotHeader
@@ -114,7 +114,7 @@ export class IncomingSnapshot implements SnapshotSource {
     this.wake()
   }
 
-  /** Tells the sender every now and then that the state is still being installed. */
+  /** Tells the sender at intervals that the state is still being installed. */
   private showLife(): void {
     const { clock, limits } = this.context
     this.cancelAlive = clock.after(limits.snapshotStallTimeoutMs / 4, () => {
@@ -129,7 +129,7 @@ export class IncomingSnapshot implements SnapshotSource {
 
   private onClosed(detail: string): void {
     this.cancelAlive?.()
-    // All of it may be here already: then the node can finish, only the sender does not hear of it.
+    // The whole state may be here already. Then the node can finish, and only the sender does not learn of it.
     if (!this.complete) this.failure = new ConnectionError(`the snapshot from node ${this.from} broke off: ${detail}`)
     this.wake()
     this.closed.resolve()

@@ -6,7 +6,7 @@ import { type FrameGate, FrameSplitter } from './frame-splitter.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { encodeFrame, type Frame } from './wire.ts'
 
-/** One end of a connection inside one process. Every frame is encoded and decoded, as on a real one. */
+/** One end of a connection within one process. Every frame is encoded and decoded, as on a real connection. */
 export class LoopbackChannel implements Channel {
   readonly remote: string
   private readonly clock: Clock
@@ -21,7 +21,7 @@ export class LoopbackChannel implements Channel {
   private paused = false
   private deliveryPlanned = false
   private reason: CloseReason | null = null
-  /** The other end was closed; what it sent before is still delivered. */
+  /** The other end is closed. What it sent before that is still delivered. */
   private ending = false
   private gone = false
 
@@ -44,7 +44,7 @@ export class LoopbackChannel implements Channel {
     return [a, b]
   }
 
-  /** Nothing is delivered here any more. */
+  /** Nothing more is delivered here. */
   get isGone(): boolean {
     return this.gone
   }
@@ -83,7 +83,7 @@ export class LoopbackChannel implements Channel {
   }
 
   flush(): void {
-    // Nothing is held back here.
+    // This channel holds nothing back.
   }
 
   pause(): void {

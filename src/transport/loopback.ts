@@ -17,7 +17,7 @@ interface Connection {
   readonly ends: readonly [LoopbackChannel, LoopbackChannel]
 }
 
-/** A network inside one process, for tests: everything but the sockets is the same as between processes, and links can fail. */
+/** A network within one process, for tests. Everything except the sockets is the same as between processes, and links can fail. */
 export class LoopbackHub {
   private readonly clock: Clock
   private readonly random: Random
@@ -31,7 +31,7 @@ export class LoopbackHub {
     this.random = dependencies.random
   }
 
-  /** A transport for node `id`, which listens at `address` (any text) once it is started. */
+  /** Makes a transport for node `id`, which listens at `address` (any text) once it is started. */
   join(
     id: NodeId,
     address: string,
@@ -45,7 +45,7 @@ export class LoopbackHub {
     )
   }
 
-  /** From now on everything that `from` sends to `to` is lost, without a sign to either. */
+  /** From now on everything that `from` sends to `to` is lost, and neither of them is told. */
   cut(from: NodeId, to: NodeId): void {
     this.cuts.add(linkName(from, to))
   }
@@ -54,12 +54,12 @@ export class LoopbackHub {
     this.cuts.delete(linkName(from, to))
   }
 
-  /** Loses each message between nodes with this probability; handshakes, pings and snapshots are spared. */
+  /** Loses each message between nodes with this probability. Handshakes, pings and snapshots are never lost. */
   lose(fraction: number): void {
     this.lossFraction = fraction
   }
 
-  /** Breaks every connection between two nodes; they may connect again at once. */
+  /** Breaks every connection between two nodes. They may connect again at once. */
   disconnect(a: NodeId, b: NodeId): void {
     for (const { ids, ends } of this.connections) {
       if (!ids.includes(a) || !ids.includes(b)) continue
@@ -68,7 +68,7 @@ export class LoopbackHub {
     this.connections = this.connections.filter(({ ids }) => !ids.includes(a) || !ids.includes(b))
   }
 
-  /** Whoever listens at `existing` now can be reached at `address` too. The result counts who does. */
+  /** Makes the node that listens at `existing` reachable at `address` too. The result counts the dials there. */
   alias(address: string, existing: string): { readonly dials: number } {
     const target = this.listening.get(existing)
     const counter = { dials: 0 }
@@ -137,7 +137,7 @@ export class LoopbackHub {
   }
 }
 
-/** The hub as one node sees it. */
+/** The hub from the point of view of one node. */
 class LoopbackNetwork implements Network {
   private readonly hub: LoopbackHub
   private readonly id: NodeId

@@ -8,7 +8,7 @@ import { ConnectionError } from './connection-error.ts'
 import type { TransportContext } from './transport-options.ts'
 import type { Frame } from './wire.ts'
 
-/** The sending end of a snapshot. One chunk at a time is on its way into the network, so memory stays at one chunk. */
+/** The sending end of a snapshot. One chunk at a time is handed to the network, so memory stays at one chunk. */
 export class OutgoingSnapshot implements SnapshotSink {
   private readonly to: NodeId
   private readonly channel: Channel
@@ -25,7 +25,7 @@ export class OutgoingSnapshot implements SnapshotSink {
   private cancelStall: (() => void) | null = null
   private cancelInstall: (() => void) | null = null
 
-  /** `channel`: just greeted with the purpose of a snapshot. `onEnded` is called once, when the channel is closed. */
+  /** `channel`: its handshake for a snapshot has just succeeded. `onEnded` is called once, when the channel is closed. */
   constructor(
     options: { readonly to: NodeId; readonly header: SnapshotHeader },
     dependencies: { readonly channel: Channel; readonly context: TransportContext; readonly onEnded: () => void },
@@ -45,7 +45,7 @@ export class OutgoingSnapshot implements SnapshotSink {
     this.channel.send({ type: 'snapshot-header', header: options.header })
   }
 
-  /** Resolves when the network has taken the chunk; until then its bytes must not change. */
+  /** Resolves when the network has taken the chunk. Until then its bytes must not change. */
   write(chunk: Uint8Array): Promise<void> {
     assert(this.waiting === null && !this.ended, 'the chunks of a snapshot are written one after the other')
     if (this.failure !== null) return Promise.reject(this.failure)

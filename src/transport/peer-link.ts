@@ -6,18 +6,19 @@ import { type HandshakeOutcome, judgeAnswer, shakeHands } from './handshake.ts'
 import { RoundTrip } from './round-trip.ts'
 import type { TransportContext } from './transport-options.ts'
 
-/** Doublings beyond this many do not matter any more. */
+/** More doublings than this make no difference. */
 const ATTEMPTS_MAX = 16
-/** Halvings of the shortest delay after a connection broke: a dying process can still accept for a moment before it refuses. */
+/** Extra halvings of the shortest delay after a connection broke: a dying process may still accept for a moment before it refuses. */
 const EAGER_ATTEMPTS = 3
-/** How many attempts at most count against a peer that had been reached. */
+/** A peer that had been reached counts at most this many failed attempts. */
 const STOOD_ATTEMPTS = 1
 
 /**
- * The outgoing connection to one peer: kept up, and made again when it breaks.
+ * The outgoing connection to one peer. It is kept up, and made again when it breaks.
  *
- * A connection that breaks is dialled again at once, because a refusal then tells that the peer's process is gone (raft.md 5);
- * after that, and when it breaks again soon, the attempts become rarer. A hello from the peer itself calls for an attempt at once.
+ * A broken connection is dialled again at once, because a refusal then tells that the peer's process is gone
+ * (docs/internals/raft.md, Elections). After that, and when it soon breaks again, attempts become rarer. A hello from the peer
+ * itself triggers an attempt at once.
  */
 export class PeerLink {
   readonly peer: NodeId
@@ -27,14 +28,14 @@ export class PeerLink {
   private readonly handlers: TransportHandlers
 
   private closed = false
-  /** Set while messages can be sent. */
+  /** Not null while messages can be sent. */
   private channel: Channel | null = null
-  /** Every channel that stands or is being closed; at most two. */
+  /** Every open or closing channel; at most two. */
   private readonly channels = new Set<Channel>()
   private onAllClosed: (() => void) | null = null
-  /** What was sent while a dial is under way: an answer to a node that has just called need not be asked for again. */
+  /** Messages that were sent during a dial. They include answers to a node that has just called, so that it need not ask again. */
   private readonly early: EarlyMessages
-  /** When a broken connection was last dialled again at once. */
+  /** The time when a broken connection was last dialled again at once. */
   private eagerAt = -Infinity
   private attempts = 0
   private cancelWait: (() => void) | null = null
@@ -71,7 +72,7 @@ export class PeerLink {
     return this.channel === null ? null : this.roundTrip.mean()
   }
 
-  /** Dials unless it is connected or dialling already. */
+  /** Dials, unless the peer is connected or being dialled. */
   dial(): void {
     if (this.closed || this.channel !== null || this.cancelDial !== null) return
     this.cancelWait?.()
@@ -87,8 +88,8 @@ export class PeerLink {
   }
 
   /**
-   * Loses the message when the peer is neither connected nor being dialled.
-   * A queue that is too long is given up as a whole, with its connection.
+   * Loses the message when the peer is neither connected nor being dialled. A queue that is too long is dropped as a whole,
+   * with its connection.
    */
   send(message: PeerMessage): void {
     const { channel } = this
@@ -102,7 +103,7 @@ export class PeerLink {
     }
   }
 
-  /** Resolves when nothing is left. What is queued is still sent if that does not take long. */
+  /** Resolves when everything is closed. Queued messages are still sent if that does not take long. */
   close(detail: string): Promise<void> {
     this.closed = true
     this.cancelWait?.()
@@ -123,7 +124,7 @@ export class PeerLink {
     switch (outcome.kind) {
       case 'answered': {
         const refusal = judgeAnswer(outcome.answer, this.peer, this.handlers)
-        // What the report says can be the end of this peer.
+        // The report may cause the node to remove this peer.
         if (this.closed) return outcome.channel.close('closed', 'the peer is not listed any more')
         if (refusal === null) return this.onStanding(outcome.channel)
         this.early.take()
@@ -171,9 +172,9 @@ export class PeerLink {
     const { clock, limits, logger } = this.context
     const level = reason.kind === 'malformed' ? 'warn' : 'info'
     logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
-    // The peer is there, and must not be kept waiting for its heartbeats because the network breaks connections.
+    // The peer exists, and must not wait for its heartbeats because the network breaks connections.
     if (reason.kind !== 'malformed') this.attempts = Math.min(this.attempts, STOOD_ATTEMPTS)
-    // At once, but not again and again: two nodes that disagree would do nothing else.
+    // At once, but not repeatedly: two nodes that disagree would do nothing else.
     const now = clock.now()
     if (now - this.eagerAt >= limits.reconnectDelayMsMax) {
       this.eagerAt = now
@@ -190,7 +191,7 @@ export class PeerLink {
     this.handlers.onRefused(this.peer, refusal, by)
   }
 
-  /** Half of the delay is drawn, so that nodes that lost each other together do not dial in step. */
+  /** Half of the delay is random, so that nodes that lost each other at the same time do not dial at the same time. */
   private retryLater(detail: string): void {
     const { limits, random, clock, logger } = this.context
     const fullMs = Math.min(limits.reconnectDelayMsMax, limits.reconnectDelayMsMin * 2 ** this.attempts)
@@ -226,7 +227,7 @@ export class PeerLink {
     this.cancelPing = clock.after(limits.peerPingIntervalMs, () => {
       if (this.pingAnswered) return this.ping(channel)
       this.planPing(channel)
-      // If it was this process that stood still, the answer waits to be read: let that happen before judging.
+      // If this process was suspended, the answer is still waiting to be read. It is read before the silence is judged.
       if (this.pingOverdue()) clock.nextTurn(() => this.judgeSilence(channel))
     })
   }

@@ -30,8 +30,8 @@ interface Running {
 }
 
 /**
- * A transport over any network that carries frames: one outgoing connection to each listed peer for messages, one more for
- * each snapshot or probe, and whatever others connect.
+ * A transport over any network that carries frames: one outgoing connection to each listed peer for messages, one more for each
+ * snapshot or probe, and all incoming connections.
  */
 export class PeerTransport implements Transport {
   private readonly context: TransportContext
@@ -39,11 +39,11 @@ export class PeerTransport implements Transport {
   private readonly listenAddress: string
   private running: Running | null = null
   private stopping: Promise<void> | null = null
-  /** What `setPeers` was told last. */
+  /** The peers of the latest `setPeers`. */
   private peers: ReadonlyMap<NodeId, string> = new Map()
   private readonly links = new Map<NodeId, PeerLink>()
   private readonly snapshots = new Set<OutgoingSnapshot>()
-  /** Gives up the handshakes for probes and snapshots that are under way. */
+  /** Functions that cancel the handshakes in progress for probes and snapshots. */
   private readonly giveUps = new Set<() => void>()
 
   constructor(options: TransportOptions, dependencies: TransportDependencies & { readonly network: Network }) {
@@ -59,7 +59,7 @@ export class PeerTransport implements Transport {
     this.listenAddress = options.listen
   }
 
-  /** `host:port` where peers are listened for. Only between `start` and `stop`. */
+  /** `host:port` of the listener for peers. Valid only between `start` and `stop`. */
   get address(): string {
     assert(this.running !== null, 'the address of a transport is known between start and stop')
     return this.running.listener.address
@@ -82,7 +82,7 @@ export class PeerTransport implements Transport {
     this.linkPeers(this.running)
   }
 
-  /** May be called at any time: before `start` it is remembered, after `stop` it does nothing. */
+  /** May be called at any time: before `start` the peers are remembered; after `stop` the call does nothing. */
   setPeers(peers: ReadonlyMap<NodeId, string>): void {
     this.peers = new Map(peers)
     if (this.running !== null) this.linkPeers(this.running)
@@ -175,7 +175,7 @@ export class PeerTransport implements Transport {
     }
   }
 
-  /** A handshake that ends, at the latest, when the transport stops. */
+  /** A handshake that ends when the transport stops, if not before. */
   private greet(request: Parameters<typeof shakeHands>[0]): Promise<HandshakeOutcome> {
     return new Promise((resolve) => {
       const cancel = shakeHands(request, { network: this.network, clock: this.context.clock }, (outcome) => {

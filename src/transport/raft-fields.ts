@@ -102,7 +102,7 @@ export function readAddresses(reader: FieldReader): NodeAddresses {
   return { raft, api: readPeerText(reader) }
 }
 
-/** What a node says of itself or of another one is kept in memory, and may be shown. */
+/** Texts that a node sends about itself or another node are kept in memory and may be displayed. */
 export function readPeerText(reader: FieldReader): string {
   return reader.text(limits.peerTextBytesMax)
 }

@@ -31,7 +31,7 @@ import {
   writeVote,
 } from './raft-fields.ts'
 
-/** Term, node, first, last, membership count and length of the body. */
+/** Bytes of term, node, first, last, membership count and length of the body. */
 const BATCH_FIELDS_BYTES = 12 + 8 + 8 + 4 + 4
 
 interface Envelope {
@@ -92,7 +92,7 @@ export function readBallotResponse<T extends 'pre-vote-response' | 'vote-respons
   return { type, from, to, asked, granted, vote: readVote(reader) }
 }
 
-/** The fields of all batches come first, then their bodies: the very bytes that the log holds, without a copy. */
+/** The fields of all batches come first, then their bodies: the same bytes as in the log, without a copy. */
 export function writeAppendRequest(writer: FrameWriter, message: AppendRequest): void {
   writeEnvelope(writer, message)
   writeVote(writer, message.vote)
@@ -154,7 +154,7 @@ function readBatch(reader: FieldReader, bodies: FieldReader, next: number): LogB
   return { leaderId, first, last, body: readEntries(bodies, bodyBytes, last - first + 1), membershipCount }
 }
 
-/** `bytes` bytes that are exactly `count` entries. */
+/** Reads `bytes` bytes that are exactly `count` entries. */
 export function readEntries(reader: FieldReader, bytes: number, count: number): Uint8Array {
   const body = reader.raw(bytes)
   const found = countEntries(body)

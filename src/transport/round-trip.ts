@@ -9,7 +9,7 @@ export class RoundTrip {
     if (this.samples.length > SAMPLES) this.samples.shift()
   }
 
-  /** Null before the first. */
+  /** Null before the first round trip. */
   mean(): number | null {
     if (this.samples.length === 0) return null
     return this.samples.reduce((sum, sample) => sum + sample, 0) / this.samples.length

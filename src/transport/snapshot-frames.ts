@@ -6,17 +6,17 @@ import { readLogId, readMembership, readVote, writeLogId, writeMembership, write
 
 export interface SnapshotChunk {
   readonly type: 'snapshot-chunk'
-  /** From 0, one more each: a chunk that is missing, repeated or out of order shows. */
+  /** Starts at 0 and rises by one, so that a missing, repeated or reordered chunk is noticed. */
   readonly sequence: number
   readonly body: Uint8Array
 }
 
-/** Totals of all chunks, so that a stream that was cut short never passes for a whole one. */
+/** Totals of all chunks, so that a truncated stream is never taken for a complete one. */
 export interface SnapshotEnd {
   readonly type: 'snapshot-end'
   readonly chunks: number
   readonly bytes: number
-  /** CRC-32 of all the chunks' bytes, one after the other. */
+  /** CRC-32 of the bodies of all chunks, in order. */
   readonly checksum: number
 }
 

@@ -8,14 +8,14 @@ import { FrameWriter } from './frame-writer.ts'
 import { formatHostPort } from '../lib/host-port.ts'
 import { encodeFrame, type Frame } from './wire.ts'
 
-/** How many bytes of something that is no frame are shown to people. */
+/** At most this many bytes of something that is not a frame are shown in messages. */
 const EXCERPT_BYTES = 24
 
 /**
  * Frames over one socket.
  *
- * Frames sent during one callback of the event loop leave with one gathered write. While the kernel takes no more, they gather
- * here, densely packed, and not in the socket's own queue.
+ * Frames sent during one callback of the event loop leave in one gathered write. While the kernel accepts no more, they are
+ * gathered here, densely packed, and not in the socket's own queue.
  */
 export class TcpChannel implements Channel {
   readonly remote: string
@@ -101,7 +101,7 @@ export class TcpChannel implements Channel {
     if (!this.paused) return
     this.paused = false
     if (this.events === null || this.reason !== null) return
-    // What was received before the pause comes first, but never from within the caller's own call.
+    // What was received before the pause is delivered first, but never from within the caller's own call.
     this.clock.nextTurn(() => this.deliver())
   }
 
@@ -118,7 +118,7 @@ export class TcpChannel implements Channel {
       for (const chunk of this.writer.take()) this.socket.write(chunk)
     }
     this.socket.end()
-    // Whatever arrives is read and thrown away: closing with unread bytes would make the kernel take back what was sent.
+    // Whatever arrives is read and discarded: closing with unread bytes would reset the connection and lose what was sent.
     this.socket.resume()
     this.cancelGrace = this.clock.after(limits.peerStopGraceMs, () => this.socket.destroy())
   }
@@ -160,7 +160,7 @@ export class TcpChannel implements Channel {
     }
   }
 
-  /** The kernel has taken a write. This is also called, late, for one that never had to wait. */
+  /** The kernel has accepted a write. It is also called, late, for a write that never had to wait. */
   private readonly onWritten = (): void => {
     if (!this.waitsForDrain || this.socket.writableLength > 0 || this.reason !== null) return
     this.waitsForDrain = false
@@ -168,7 +168,7 @@ export class TcpChannel implements Channel {
     if (this.queuedBytes === 0) this.events?.onDrained()
   }
 
-  /** The first reason is the true one; errors that follow from closing are not news. */
+  /** The first reason is the true one. Errors that follow from closing are ignored. */
   private settle(reason: CloseReason): void {
     this.reason ??= reason
     this.socket.destroy()

@@ -7,7 +7,7 @@ import { TcpChannel } from './tcp-channel.ts'
 
 const KEEP_ALIVE_DELAY_MS = 10_000
 
-/** The only place that creates sockets; a secured connection would be made here. */
+/** The only place that creates sockets. TLS would be added here. */
 export class TcpNetwork implements Network {
   private readonly clock: Clock
   private readonly lookup = sharedLookup()
@@ -30,7 +30,7 @@ export class TcpNetwork implements Network {
       server.once('error', onError)
       server.listen(target.port, target.host, () => {
         server.off('error', onError)
-        // A single failed accept (for want of file descriptors, say) leaves the server working.
+        // A single failed accept (for example for lack of file descriptors) leaves the server working.
         server.on('error', () => undefined)
         resolve({ address: addressOf(server, target.host), close: () => closeServer(server) })
       })
@@ -53,7 +53,7 @@ export class TcpNetwork implements Network {
       cancelTimeout()
       socket.off('connect', onConnect)
       socket.off('error', onError)
-      // An attempt that was given up may still report an error.
+      // An abandoned attempt may still report an error.
       if (outcome.kind !== 'connected') socket.on('error', () => undefined).destroy()
       onOutcome(outcome)
     }
@@ -79,7 +79,7 @@ export class TcpNetwork implements Network {
   }
 }
 
-/** A name can stand for several addresses: only when every one of them refuses is nobody there. */
+/** A name may stand for several addresses. Nobody is there only when every one of them refuses. */
 function isRefused(error: NodeJS.ErrnoException): boolean {
   if (error instanceof AggregateError) {
     return error.errors.every((each: unknown) => each instanceof Error && isRefused(each))

@@ -21,10 +21,10 @@ type Limit =
   | 'snapshotUnreadBytesMax'
   | 'snapshotInstallTimeoutMs'
 
-/** The maxima of `limits.ts` that concern connections between nodes. */
+/** The maxima of `limits.ts` that apply to connections between nodes. */
 export type TransportLimits = { readonly [name in Limit & keyof typeof limits]: number }
 
-/** What the transport has to say to people. Fits pino. */
+/** The log of the transport. pino fits it. */
 export interface TransportLogger {
   debug(fields: object, event: string): void
   info(fields: object, event: string): void
@@ -33,9 +33,9 @@ export interface TransportLogger {
 
 export interface TransportOptions {
   readonly id: NodeId
-  /** `host:port` for connections of peers; port 0 for any. */
+  /** `host:port` for connections of peers; with port 0 any port. */
   readonly listen: string
-  /** Replaces some maxima. */
+  /** Replaces some of the maxima. */
   readonly limits?: Partial<TransportLimits>
 }
 
@@ -45,7 +45,7 @@ export interface TransportDependencies {
   readonly logger?: TransportLogger
 }
 
-/** What the parts of one transport share. */
+/** Objects that all parts of one transport share. */
 export interface TransportContext {
   readonly id: NodeId
   readonly limits: TransportLimits

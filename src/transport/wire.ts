@@ -43,21 +43,21 @@ import {
   writeSnapshotHeader,
 } from './snapshot-frames.ts'
 
-/** Everything that travels between two nodes. */
+/** Everything that nodes send to each other. */
 export type Frame =
   | PeerMessage
   | { readonly type: 'hello'; readonly hello: Hello }
   | { readonly type: 'hello-answer'; readonly answer: HelloAnswer }
-  /** Asks for a pong with the same number: measures the way there and back, and shows that somebody is there. */
+  /** Asks for a pong with the same number. This measures the round trip, and shows that the peer is alive. */
   | { readonly type: 'ping' | 'pong'; readonly number: number }
   | { readonly type: 'snapshot-header'; readonly header: SnapshotHeader }
   | SnapshotChunk
   | SnapshotEnd
-  /** The receiver is still busy with what it was sent. */
+  /** The receiver is still processing what it was sent. */
   | { readonly type: 'snapshot-alive' }
   | { readonly type: 'snapshot-answer'; readonly answer: SnapshotAnswer }
 
-/** The numbers on the wire. Never reused for something else. */
+/** The numbers of frame types on the wire. A number is never reused for another type. */
 const FRAME_TYPES = {
   'pre-vote-request': 1,
   'pre-vote-response': 2,
@@ -91,14 +91,14 @@ export function isFrameType(number: number): boolean {
   return typesByNumber.has(number)
 }
 
-/** Adds `frame` to what `writer` holds. */
+/** Appends `frame` to the frames in `writer`. */
 export function encodeFrame(frame: Frame, writer: FrameWriter): void {
   writer.begin(FRAME_TYPES[frame.type])
   writePayload(frame, writer)
   writer.end()
 }
 
-/** Throws DecodeError, and nothing else, for a payload that is not a frame of that type. */
+/** Throws only DecodeError, for a payload that is not a frame of that type. */
 export function decodeFrame(type: number, payload: Buffer): Frame {
   const name = typesByNumber.get(type)
   if (name === undefined) throw new DecodeError(`frame type ${type} does not exist`)
