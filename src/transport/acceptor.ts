@@ -88,8 +88,8 @@ export class Acceptor {
   }
 
   /**
-   * So that strangers cannot lock members out, those who have not said who they are make room for newcomers, then those who are no
-   * members; of each, whoever came first.
+   * Closes a connection in favour of a new one, so that strangers cannot keep members out: first those without a hello, then
+   * those of nodes that are not members; of each kind the oldest.
    */
   private makeRoom(): boolean {
     if (this.connections.size < this.context.limits.peerConnectionsMax) return true

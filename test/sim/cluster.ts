@@ -11,14 +11,14 @@ import { Oracles } from './oracles/oracles.ts'
 import type { PlantedBug } from './machines/planted-bug.ts'
 import type { World } from './world/world.ts'
 
-/** What somebody who stages a run wants to hear of it, after the oracles. */
+/** Events of a run for the code that stages it, delivered after the oracles. */
 export interface ClusterListener {
   onMoment(machine: Machine, moment: CrashMoment, stream: SnapshotStream | null): void
   onStep(machine: Machine, step: CoreStep): void
   onExit(machine: Machine): void
 }
 
-/** Machines, the network between them, and the oracles that watch them. Nothing happens by itself. */
+/** Machines, the network between them, and the oracles that watch them. Nothing happens on its own. */
 export class SimCluster {
   readonly world: World
   readonly network: Network

@@ -23,7 +23,7 @@ function newProcess(world: World): SimProcess {
   return new SimProcess({ name: 'n1/1', pace: { workMs: 0, turnMs: 0.1 }, rate: 1 }, world)
 }
 
-/** Lets virtual time pass until `promise` is settled. */
+/** Advances virtual time until `promise` is settled. */
 async function pump<T>(world: World, promise: Promise<T>): Promise<T> {
   let settled = false
   const settle = (): void => {
@@ -34,7 +34,7 @@ async function pump<T>(world: World, promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** Calls of the store make time pass by themselves: a contract knows nothing of the world. */
+/** A store whose calls advance virtual time, because the contract tests know nothing of the world. */
 function pumped<T extends object>(world: World, target: T): T {
   return new Proxy(target, {
     get(inner, name): unknown {

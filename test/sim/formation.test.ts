@@ -26,7 +26,7 @@ t.test('every class of interleavings of initialisers forms one cluster, whoever 
   const report = await playSample(t, formationScenes())
   t.ok(report.played > 900, `${report.played} played`)
   t.ok(report.crashed > 800, `${report.crashed} of them with a crash`)
-  // What the next initialiser really met: elections do not wait for it.
+  // The phases that the next initialiser really met, because elections do not wait for it.
   for (const at of [0, 1]) {
     expectMarks(
       t,

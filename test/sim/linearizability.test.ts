@@ -104,7 +104,7 @@ t.test('the search agrees with trying every order', (t) => {
       const invokedAt = draw.integer(0, 8)
       const op = draw.chance(0.5) ? 'write' : 'read'
       const returnedAt = op === 'write' && draw.chance(0.3) ? Infinity : invokedAt + draw.integer(1, 5)
-      // Whatever is believed changes no verdict.
+      // No belief may change the result.
       const belief = draw.chance(0.2) ? Infinity : draw.integer(0, 9)
       history.push(call(op, draw.integer(0, 3), invokedAt, returnedAt, belief))
     }
@@ -116,7 +116,7 @@ t.test('the search agrees with trying every order', (t) => {
   t.end()
 })
 
-/** Every order of every subset that holds all sure calls, tried one by one. */
+/** Tries every order of every subset that contains all calls with a known outcome. */
 function someOrderIsLegal(left: readonly Call<Register>[], done: readonly Call<Register>[], state: number): boolean {
   if (left.every((open) => open.returnedAt === Infinity)) return true
   return left.some((next) => {

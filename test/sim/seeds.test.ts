@@ -8,10 +8,10 @@ import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240
-/** A fault that is rare fires in these: the write of a pledge is lost. */
+/** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
-/** Bugs that show within a few seeds: whether the oracles still see is worth knowing on every run. */
+/** Bugs that show within a few seeds. Every test run checks that the oracles still detect them. */
 const QUICK_BUGS = [
   'vote-not-persisted',
   'reply-before-sync',

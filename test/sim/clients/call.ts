@@ -7,21 +7,21 @@ import type { World } from '../world/world.ts'
 
 export type CallOutcome<T> =
   | { readonly kind: 'answered'; readonly value: T }
-  /** Nobody took the request. */
+  /** The request reached no node. */
   | { readonly kind: 'refused'; readonly code: string }
-  /** The node says that it failed. `ambiguous`: the request may have taken effect all the same. */
+  /** The node answers that the request failed. `ambiguous`: the request may have taken effect nevertheless. */
   | { readonly kind: 'failed'; readonly code: string; readonly ambiguous: boolean; readonly retryable: boolean }
-  /** No answer: the process died, or it took too long. */
+  /** There is no answer: the process died, or it took too long. */
   | { readonly kind: 'silent'; readonly code: string }
 
 export interface CallOptions {
   readonly delayMs: number
   readonly timeoutMs: number
-  /** Answers get lost with this probability. */
+  /** Probability that an answer is lost. */
   readonly lostProbability: number
 }
 
-/** Sends a request to a node as a client does, over a network of its own, and waits for what comes back. */
+/** Sends a request to a node as a client does, over a network of its own, and waits for the answer. */
 export function callNode<T>(
   world: World,
   machine: Machine,
@@ -60,7 +60,7 @@ export function callNode<T>(
   })
 }
 
-/** A synchronous throw is a rejection too. */
+/** Turns a synchronous throw into a rejection. */
 async function attempt<T>(run: () => Promise<T>): Promise<T> {
   return run()
 }
@@ -68,7 +68,7 @@ async function attempt<T>(run: () => Promise<T>): Promise<T> {
 function failureOf(
   error: unknown,
 ): Extract<CallOutcome<never>, { kind: 'failed' }> | { kind: 'unexpected'; text: string } {
-  // The front answers "internal error", and the node is about to stop.
+  // The HTTP front answers "internal error", and the node is about to stop.
   if (error instanceof StorageError) return { kind: 'failed', code: 'internal', ambiguous: true, retryable: false }
   if (!(error instanceof RequestError)) {
     return { kind: 'unexpected', text: error instanceof Error ? (error.stack ?? error.message) : String(error) }

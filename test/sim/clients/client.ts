@@ -10,7 +10,7 @@ import type { SimulationOptions } from '../world/options.ts'
 import { ServiceCall } from '../oracles/service-call.ts'
 import type { World } from '../world/world.ts'
 
-/** What a client wants, and the text by which the log shows it. */
+/** A request, and the text by which it can be found in the log. */
 interface Drawn {
   readonly request: Request
   readonly mark: string | null
@@ -24,10 +24,13 @@ export interface ClientDependencies {
 
 const LIST_PAGE = 3
 const READER_SHARE = 0.3
-/** Nobody could take or confirm the request within its time. */
+/** Codes that mean that no node could accept or confirm the request in its time. */
 const OUT_OF_TIME = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
 
-/** Someone who reads and writes keys on any node, one request after the other, retries what it may, and writes down what it saw. */
+/**
+ * A client that reads and writes keys on any node, one request after the other. It retries what may be retried, and records
+ * what it saw.
+ */
 export class Client {
   stopped = false
   private readonly id: number
@@ -36,14 +39,14 @@ export class Client {
   private readonly random: Draw
   private readonly machines: readonly Machine[]
   private readonly history: Operation[]
-  /** Writes nothing, so that nothing keeps it waiting where no write gets through: it sees what a leader says that leads no more. */
+  /** A reader never writes, so it does not hang where no write gets through. It sees the answers of a leader that has been deposed. */
   private readonly isReader: boolean
-  /** A reader asks for one consistency only; null for any. */
+  /** The only consistency that a reader asks for; null for any. */
   private readonly trusts: Consistency | null
-  /** The only node it speaks to; null for any. */
+  /** The only node that it speaks to; null for any. */
   private readonly home: Machine | null
   private sent = 0
-  /** The last revision this client has seen of each key, for conditions. */
+  /** The last revision of each key that this client has seen, for conditions. */
   private readonly seen = new Map<Key, number>()
   private lastRevision = 0
 
@@ -69,13 +72,13 @@ export class Client {
     }
   }
 
-  /** Writes one record through `machine`, over a network that loses no answers; resolves with whether it was acknowledged. */
+  /** Writes one record through `machine`, over a network that loses no answers. Resolves to whether it was acknowledged. */
   async writeOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const operation = this.begin(this.write(this.putCommand(this.drawKey(), null, null)))
     return this.finish(operation, machine, timeoutMs)
   }
 
-  /** Reads everything through `machine`; resolves with whether it was answered. */
+  /** Reads everything through `machine`. Resolves to whether it was answered. */
   async scanOnce(machine: Machine, timeoutMs: number): Promise<boolean> {
     const request: Request = { type: 'scan', start: null, end: null, reverse: false, consistency: 'linearizable' }
     return this.finish(this.begin({ request, mark: null }), machine, timeoutMs)
@@ -103,7 +106,7 @@ export class Client {
       const isOver = outcome.kind === 'answered' || this.stopped || this.world.now() >= deadline
       if (tag === null || isOver || (outcome.kind === 'failed' && !outcome.retryable && !outcome.ambiguous)) break
       if (isAmbiguous(outcome)) unknownBefore = true
-      // A write with a name may be tried again whatever became of it.
+      // A write with an idempotency key may be retried whatever happened to it.
       this.world.census.count('client-retry-keyed')
       await this.world.sleep(this.random.exponential(20))
     }
@@ -111,7 +114,7 @@ export class Client {
     return operation
   }
 
-  /** The next step of a deletion that takes several. */
+  /** The next step of a deletion that takes several steps. */
   private nextOf({ request, outcome }: Operation): Drawn | null {
     if (request.type !== 'write' || request.command.type !== 'delete-range') return null
     const result = outcome.kind === 'answered' && outcome.answer.type === 'write' ? outcome.answer.result : null
@@ -127,7 +130,7 @@ export class Client {
     return this.ask(operation, machine, { timeoutMs, lostProbability: faults.has('loss') ? 0.01 : 0 })
   }
 
-  /** The same named write on two nodes at once. Both answers count. */
+  /** Sends the same named write to two nodes at once. Both answers count. */
   private async askTwo(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
     this.world.census.count('client-duplicate-keyed')
     const both = await Promise.all([this.askOne(operation), this.askOne(operation)])
@@ -150,7 +153,7 @@ export class Client {
         if (process.alive) watched.failed(error)
         throw error
       })
-      // What a process says that is dead by now reaches nobody.
+      // An answer of a process that has died by now reaches nobody.
       return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
     })
   }
@@ -286,7 +289,7 @@ export class Client {
 
   private drawTag(): IdempotencyTag | null {
     if (!this.random.chance(this.options.keyedShare)) return null
-    // Now and then another request under a name that was used already.
+    // Sometimes another request uses a key that was used before.
     const number = this.random.chance(0.03) ? Math.max(0, this.sent - 1) : this.sent
     return { key: `t${this.id}-${number}`, fingerprint: this.sent }
   }

@@ -10,26 +10,26 @@ import type { World } from '../world/world.ts'
 
 export interface FormationDependencies {
   readonly world: World
-  /** Those that are to vote in the first place. */
+  /** The machines that are to be the first voters. */
   readonly voters: readonly Machine[]
   readonly everybody: readonly Machine[]
-  /** Lets `machine` die at some moment of what it does from now on. */
+  /** Orders `machine` to crash at some later moment. */
   readonly armCrash: (machine: Machine, fault: FaultClass) => void
 }
 
 const RETRY_MS = 300
 
-/** Refusals of `initialize` that only say that it is done already, or that others see it differently. */
+/** Refusals of `initialize` that only mean that it is done already, or that other nodes see it differently. */
 const SETTLED = new Set(['already-initialized', 'peer-disagrees', 'member-mismatch'])
 
 export function memberOf(machine: Machine): MemberSpec {
   return { id: machine.id, ...machine.addresses }
 }
 
-/** Forms the cluster in one of the ways a plan names, and keeps at it as start scripts do: the same command again after every restart. */
+/** Forms the cluster in one of the ways of a plan, persistently like start scripts: the same command again after every restart. */
 export class FormationOperator {
   stopped = false
-  /** Members by initialiser: what each was told. */
+  /** The members that each initialiser was told. */
   private readonly told = new Map<Machine, readonly Machine[]>()
   private readonly options: SimulationOptions
   private readonly deps: FormationDependencies
@@ -41,7 +41,7 @@ export class FormationOperator {
     this.random = dependencies.world.random.fork()
   }
 
-  /** Whether everybody was told the same. */
+  /** Whether all initialisers were told the same members. */
   get isUnanimous(): boolean {
     return (
       this.options.formation.kind !== 'different-overlapping' && this.options.formation.kind !== 'different-disjoint'
@@ -114,7 +114,7 @@ export class FormationOperator {
     for (const machine of machines) this.told.set(machine, members)
   }
 
-  /** Until the node says that it is initialised, or somebody disagrees for good. */
+  /** Repeats the request until the node says that it is initialised, or another node finally disagrees. */
   private async initialize(machine: Machine, members: readonly Machine[]): Promise<void> {
     const { world } = this.deps
     if (this.options.formation.kind === 'after-vote') await this.waitForOthersVote(machine)
@@ -123,7 +123,7 @@ export class FormationOperator {
       const call = { delayMs: this.options.delayMs, timeoutMs: 3_000, lostProbability: 0 }
       const wait = this.random.pick(['appended', 'leader', 'committed'] as const)
       const outcome = await callNode(world, machine, call, async ({ cluster }) => {
-        // The promise: what is answered is on disk before the answer leaves, also when it is that there is nothing left to do.
+        // The promise: everything that an answer claims is on disk before the answer leaves, even if there was nothing left to do.
         const { durable } = machine.log
         try {
           const answer = await cluster.initialize(specs, wait, 1_500)
@@ -141,7 +141,7 @@ export class FormationOperator {
       )
       if (outcome.kind === 'answered') return
       if (outcome.kind === 'failed' && SETTLED.has(outcome.code) && (this.isUnanimous || attempt >= 5)) {
-        // A peer disagrees for a moment while it is being initialised with the same members; then it does not.
+        // A peer disagrees only temporarily while it is being initialised with the same members.
         if (outcome.code === 'already-initialized') return
         if (!this.isUnanimous) return
       }
@@ -153,7 +153,7 @@ export class FormationOperator {
     return new Violation('formation', `${name} ${what} before that is on disk`)
   }
 
-  /** All but the first wait until they have voted for another node. */
+  /** Waits, on all initialisers but the first, until the node has voted for another. */
   private async waitForOthersVote(machine: Machine): Promise<void> {
     const [first] = this.told.keys()
     if (machine === first) return

@@ -11,7 +11,7 @@ import type { World } from '../world/world.ts'
 export interface OperatorDependencies {
   readonly world: World
   readonly machines: readonly Machine[]
-  /** A voter more or less might leave the cluster without a quorum that can be repaired. */
+  /** One voter more or less might leave the cluster without a quorum that can be repaired. */
   readonly isFragile: () => boolean
   readonly armCrash: (machine: Machine, fault: FaultClass) => void
 }
@@ -24,7 +24,7 @@ const MEMBERSHIP_ACTS: readonly Act[] = ['add', 'promote', 'remove', 'replace', 
 const TIMEOUT_MS = 3_000
 const LISTING_MS_MAX = 20_000
 
-/** Changes memberships, hands leadership over, frees logs: what people and their scripts do, at any time and on any node. */
+/** Changes memberships, hands over leadership, frees logs: what operators and their scripts do, at any time and on any node. */
 export class Operator {
   stopped = false
   private moves = 0
@@ -57,7 +57,7 @@ export class Operator {
     }
   }
 
-  /** Then nobody says where members are: they find each other. */
+  /** In this case nobody announces where members are: they find each other. */
   private get movesByItself(): boolean {
     const { faults, automation } = this.options
     return faults.has('relocations') && automation.formation !== null
@@ -88,7 +88,7 @@ export class Operator {
     }
   }
 
-  /** Gives a wiped or lost voter up: removes it, so that it can be added again as the new node it is. */
+  /** Removes a wiped or lost voter, so that it can be added again as the new node that it is. */
   async heal(): Promise<void> {
     const leader = this.leader()
     if (leader === null) return
@@ -108,10 +108,11 @@ export class Operator {
     )
   }
 
-  /** A member goes to another address. One at a time: the next one waits until the membership says so. */
+  /** Moves a member to another address. Only one member moves at a time: the next one waits until the membership has the new address. */
   private async move(): Promise<void> {
     const leader = this.leader()
-    // From its new place it calls those it knows: one that has not heard yet where the others are has to catch up first.
+    // From its new address the member calls the members that it knows. A member that does not know the latest addresses has to
+    // catch up first.
     const listedAt = leader?.view?.committedMembership.logId?.index ?? Infinity
     const canCall = ({ view, log }: Machine): boolean =>
       Math.min(view?.effective.logId?.index ?? -1, log.durable.lastIndex) >= listedAt
@@ -133,24 +134,24 @@ export class Operator {
     machine.move(addresses, random.chance(0.5))
     await this.deps.world.sleep(random.exponential(100))
     machine.start()
-    // Also when the faults have stopped: a member that only knows voters of long ago is not found by those of today before it is listed.
+    // This continues after the faults have stopped: until a member with an outdated membership is listed, today's voters do not find it.
     const limit = this.deps.world.now() + LISTING_MS_MAX
     while (!this.isListed(machine) && (!this.stopped || this.deps.world.now() < limit)) {
       await tell()
       await this.deps.world.sleep(100)
     }
     if (this.stopped) return
-    // What was asked before, and not answered, may still be carried out.
+    // Requests without an answer may still be carried out.
     await this.deps.world.sleep(TIMEOUT_MS)
     this.isMoving = false
   }
 
-  /** Whether the membership has the machine where it is, or does not have it any more. */
+  /** Whether the membership lists the machine at its current address, or no longer contains it. */
   private isListed(machine: Machine): boolean {
     const leaders = this.deps.machines.filter(({ view }) => view?.state === 'leader')
     const ours = leaders.find(({ clusterId }) => clusterId === machine.clusterId)
     const stored = ours?.view?.committedMembership.membership.nodes
-    // Nobody is listed before the first membership is committed: that is no sign of having left it.
+    // Before the first membership is committed no machine is listed. That does not mean that this one was removed.
     if (stored === undefined || stored.size === 0) return false
     const listed = stored.get(machine.id)
     return listed === undefined || listed.raft === machine.addresses.raft
@@ -221,7 +222,7 @@ export class Operator {
     await this.changeVoters({ add: [fresh.id], remove: [old] })
   }
 
-  /** Any set of members becomes the voters. */
+  /** Makes a random set of members the voters. */
   private async setVoters(): Promise<void> {
     const leader = this.leader()
     if (leader === null || this.deps.isFragile()) return

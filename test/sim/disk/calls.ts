@@ -5,10 +5,13 @@ import type { DiskWeather } from './faults.ts'
 
 const STUCK_POLL_MS = 5
 
-/** What a call asks of the disk: to read, to write where there is room already, or to write what needs new room. */
+/** What a call needs of the disk: reading, writing to allocated space, or writing that needs new space. */
 export type DiskUse = 'read' | 'overwrite' | 'grow'
 
-/** The calls of one store: each takes time, none ends after the process has; the first error or the close makes the rest fail. */
+/**
+ * The calls of one store. Each takes time, and none ends after its process has ended. After the first error or the close the
+ * others fail.
+ */
 export class Calls {
   private readonly process: SimProcess
   private readonly world: World
@@ -23,20 +26,20 @@ export class Calls {
     this.weather = weather
   }
 
-  /** Why no call is taken any more; null while they are. */
+  /** The reason why calls are refused; null while they are accepted. */
   get refused(): Error | null {
     return this.refusal
   }
 
-  /** The store is of no use from now on. */
+  /** The store cannot be used from now on. */
   poison(message: string): Error {
     this.refusal ??= new StorageError('failed', message)
     return this.refusal
   }
 
   /**
-   * Fails as the disk does at present, and then the store is of no use. `action` names the call in the error; errors of the moment are
-   * counted as `oneTime`.
+   * Fails as the disk does at present; after that the store cannot be used. `action` names the call in the error. A single
+   * error is counted as `oneTime`.
    */
   useDisk(use: DiskUse, action: string, oneTime: 'disk-write-error' | 'disk-state-error'): void {
     const { weather, process, world } = this
@@ -54,13 +57,13 @@ export class Calls {
     throw this.poison(`${action} failed: EIO`)
   }
 
-  /** Ends after `delayMs` with what `run` gives or throws; never, when the process ends first. */
+  /** Ends after `delayMs` with the result or the error of `run`; never, when the process ends first. */
   run<T>(delayMs: number, run: () => T): Promise<T> {
     if (this.refusal !== null) return Promise.reject(this.refusal)
     return this.start(delayMs, run)
   }
 
-  /** Takes no calls any more; ends when those that run have ended. */
+  /** Refuses further calls. Ends when the running calls have ended. */
   close(last: () => void): Promise<void> {
     if (this.closing !== null) return this.closing
     this.refusal ??= new StorageError('failed', 'the store is closed')
@@ -79,7 +82,7 @@ export class Calls {
     this.running += 1
     return new Promise((resolve, reject) => {
       const end = (): void => {
-        // A stuck disk is asked again and again, so that it can come loose at any time.
+        // A stuck disk is polled, so that it can recover at any time.
         if (this.world.now() < this.weather.stuckUntil) return this.process.later(STUCK_POLL_MS, end)
         this.running -= 1
         try {

@@ -1,18 +1,18 @@
-/** How a machine's disk behaves at present. Probabilities are for one call. */
+/** The present behaviour of a machine's disk. Probabilities are for one call. */
 export interface DiskWeather {
-  /** Mean of the time a write takes. */
+  /** Mean duration of a write. */
   writeMs: number
   readMs: number
-  /** Now and then a call takes this much longer. */
+  /** Probability that a call takes `slowMs` longer. */
   slowProbability: number
   slowMs: number
   writeErrorProbability: number
   readErrorProbability: number
-  /** While this holds, calls that need space fail: all that write files of their own, and of those of the log every now and then one. */
+  /** While true, calls that need space fail: all that write files of their own, and occasionally those of the log. */
   full: boolean
-  /** Every call fails while this holds, also those of a process that starts. */
+  /** While true, every call fails, even in a process that starts. */
   broken: boolean
-  /** No call ends before this moment of the world's time. */
+  /** No call ends before this moment of virtual time. */
   stuckUntil: number
 }
 

@@ -6,7 +6,7 @@ import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 import type { WriteMoment } from './log-store.ts'
 
-/** The part of a machine's disk where it is kept what its node has promised and met. */
+/** The part of a machine's disk that holds its node's promises and what the node has seen before it belonged to a cluster. */
 export class FormationDisk {
   memory: FormationMemory = NOTHING_REMEMBERED
 }
@@ -20,7 +20,7 @@ export interface FormationRegisterDependencies {
   readonly onWrite: (moment: WriteMoment) => void
 }
 
-/** A small file that is replaced whole and synced. A crash before it was acknowledged leaves the old one or the new one. */
+/** A small file that is replaced whole and synced. A crash before the acknowledgement leaves the old content or the new one. */
 export class SimFormationRegister implements FormationRegister {
   private readonly deps: FormationRegisterDependencies
   private readonly calls: Calls
@@ -43,7 +43,7 @@ export class SimFormationRegister implements FormationRegister {
   store(memory: FormationMemory): Promise<void> {
     const { process, disk, onWrite, weather } = this.deps
     onWrite('begin')
-    // The process may have died of it.
+    // The callback may have ended the process.
     if (!process.alive) return new Promise(() => undefined)
     this.coming = memory
     return this.call(() => {

@@ -2,18 +2,18 @@ import type { LogIndex } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, logIndex } from '../../../src/raft/index.ts'
 import { LogImage } from './log-image.ts'
 
-/** The log's part of a machine's disk: outlives the processes that write it. */
+/** The log on a machine's disk. It outlives the processes that write it. */
 export class LogDisk {
   durable = new LogImage()
-  /** The last index that a write was acknowledged for: the watermark of the real store. */
+  /** The last index of an acknowledged write: the watermark of the real store. */
   acknowledged: LogIndex = BEFORE_FIRST
-  /** Set when acknowledged entries were lost; cleared when the log has grown over it again. */
+  /** Set when acknowledged entries were lost; cleared when the log has reached that index again. */
   lostUpTo: LogIndex | null = null
   /** Neither copy of the vote can be read: the store refuses to open. */
   voteUnreadable = false
   readonly findings: string[] = []
 
-  /** Damage at `index`: the start-up scan will drop everything from there on. */
+  /** Damages the entry at `index`: the scan at the next start drops everything from there on. */
   damageFrom(index: LogIndex): void {
     this.durable.apply({ type: 'truncate', from: index })
     this.findings.push(`a record at ${index} is damaged`)

@@ -4,19 +4,19 @@ import type { HardState, LogWrite } from '../../../src/ports/log-store.ts'
 import type { LeaderRun, LogBatch, LogId, LogIndex } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, VOTE_ZERO, compareLeaderIds, indexOf, logIndex, sameLeaderId } from '../../../src/raft/index.ts'
 
-/** The part `[first, last]` of a batch; the batch itself when that is all of it. */
+/** The part `[first, last]` of a batch; the batch itself when it is covered completely. */
 export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
   if (first <= batch.first && last >= batch.last) return batch
   const from = logIndex(Math.max(first, batch.first))
   const to = logIndex(Math.min(last, batch.last))
   const begin = offsetOfEntry(batch.body, from - batch.first)
   const end = offsetOfEntry(batch.body, to - batch.first + 1)
-  // Which entries set a membership is not known here: the count becomes an upper bound, as in the real log.
+  // A clipped batch does not tell which of its entries set a membership, so the count is an upper bound, as in the real log.
   const membershipCount = Math.min(batch.membershipCount, to - from + 1)
   return { leaderId: batch.leaderId, first: from, last: to, body: batch.body.subarray(begin, end), membershipCount }
 }
 
-/** What a log holds at one moment: on the platter, or as the process that writes it sees it. */
+/** The content of a log at one moment: on the platter, or as the writing process sees it. */
 export class LogImage {
   hardState: HardState = { vote: VOTE_ZERO, clusterId: null }
   purged: LogId | null = null
@@ -64,7 +64,7 @@ export class LogImage {
     }
   }
 
-  /** Who wrote entry `index`; null when it is not held. The purge mark counts as held. */
+  /** The log id of entry `index`; null when the entry is not held. The purge mark counts as held. */
   logIdAt(index: LogIndex): LogId | null {
     if (this.purged !== null && index === this.purged.index) return this.purged
     const batch = this.batchAt(index)
@@ -82,7 +82,7 @@ export class LogImage {
     return runs
   }
 
-  /** As the port says of `read`. */
+  /** Implements `read` of the port. */
   read(first: LogIndex, wanted: LogIndex, bytesMax: number): LogBatch[] | null {
     const last = logIndex(Math.min(wanted, this.lastIndex))
     if (first <= indexOf(this.purged) || first > last) return null
@@ -104,7 +104,7 @@ export class LogImage {
     return this.batches[this.positionOf(index)] ?? null
   }
 
-  /** The position of the batch that holds `index`, by bisection. */
+  /** The position of the batch that holds `index`, found by bisection. */
   private positionOf(index: LogIndex): number {
     let low = 0
     let high = this.batches.length - 1

@@ -20,33 +20,33 @@ export interface LogStoreDependencies {
   readonly weather: DiskWeather
   /** A write is about to begin, or has just become durable but is not acknowledged yet. May end the process. */
   readonly onWrite: (moment: WriteMoment) => void
-  /** `write` was handed over; the log as the process sees it ends with `last` at this moment, before it. */
+  /** `write` was submitted. Before it, the log as the process sees it ended with `last`. */
   readonly onSubmit: (write: LogWrite, last: LogId | null) => void
   /** `write` is on the platter. */
   readonly onDurable: (write: LogWrite) => void
-  /** Batches are cached with this probability; else `readCached` finds nothing. */
+  /** Probability that a batch is cached; otherwise `readCached` finds nothing. */
   readonly cachedProbability: number
 }
 
 /**
- * How often a write of records finds that the file in use is full, so that it needs the next one: files are allocated in full before their
- * first record, and a vote is written over the one before.
+ * Probability that a write of records finds the current file full and needs the next one. Files are fully allocated before
+ * their first record, and a vote is written over the previous one.
  */
 const NEXT_FILE_PROBABILITY = 0.3
 
 interface InFlight {
   readonly writes: readonly LogWrite[]
-  /** How many of them have reached the platter. */
+  /** How many of its parts have reached the platter. */
   done: number
 }
 
 /**
- * A log whose writes take time. Until a write has ended, a crash keeps any number of its parts from the front, and of the last
- * part perhaps some entries; what was acknowledged stays.
+ * A log whose writes take time. A crash during a write keeps any number of its leading parts, and perhaps some entries of the
+ * next part. Acknowledged writes survive.
  */
 export class SimLogStore implements LogStore {
   private readonly deps: LogStoreDependencies
-  /** With everything passed to `write`, durable or not. */
+  /** Includes everything passed to `write`, durable or not. */
   private view: LogImage
   private inFlight: InFlight | null = null
   private opened = false
@@ -69,7 +69,7 @@ export class SimLogStore implements LogStore {
     return this.calls.run(this.readTime(), () => {
       if (this.opened) this.deps.world.fail(new Violation('port-contract', 'the log is opened once'))
       this.opened = true
-      // What an opening repairs lies in files that are there.
+      // Opening the log repairs only existing files.
       this.calls.useDisk('read', 'opening the log', 'disk-write-error')
       if (disk.voteUnreadable) throw new StorageError('refused', 'both copies of the vote are damaged')
       this.view = disk.durable.copy()
@@ -154,7 +154,7 @@ export class SimLogStore implements LogStore {
     this.deps.onDurable(write)
   }
 
-  /** The process ends: of a write on its way something may have arrived. */
+  /** The process ends: a part of the write in progress may have arrived. */
   private crash(): void {
     const flight = this.inFlight
     if (flight === null) return
@@ -174,7 +174,7 @@ export class SimLogStore implements LogStore {
     this.deps.disk.durable.apply({ type: 'append', batch: clip(next.batch, next.batch.first, last) })
   }
 
-  /** A write that fails may have arrived in part. */
+  /** A failed write may have arrived in part. */
   private useDisk(flight: InFlight): void {
     const hasRecords = flight.writes.some(({ type }) => type !== 'hard-state')
     const use = hasRecords && this.deps.process.random.chance(NEXT_FILE_PROBABILITY) ? 'grow' : 'overwrite'
@@ -203,7 +203,7 @@ export class SimLogStore implements LogStore {
   }
 }
 
-/** What a dead process waits for. */
+/** A promise of a dead process: it never settles. */
 function forever(): Promise<never> {
   return new Promise(() => undefined)
 }

@@ -5,7 +5,7 @@ import type { World } from '../world/world.ts'
 import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
 
-/** The part of a machine's disk where incarnations of peers are kept. */
+/** The part of a machine's disk that holds the incarnations of peers. */
 export type PeerDisk = Map<NodeId, string>
 
 export interface PeerRegisterDependencies {
@@ -15,7 +15,7 @@ export interface PeerRegisterDependencies {
   readonly weather: DiskWeather
 }
 
-/** Each change is a small file replaced whole: after a crash it is there or not. */
+/** Each change replaces a small file. After a crash the change is there completely or not at all. */
 export class SimPeerRegister implements PeerRegister {
   private readonly disk: PeerDisk
   private readonly process: SimProcess

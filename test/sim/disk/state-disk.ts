@@ -1,7 +1,7 @@
 import { rowFromBytes } from '../../../src/kv/index.ts'
 import type { StateWrite } from '../../../src/ports/state-store.ts'
 
-/** Rows by key as one code unit a byte, so that `<` compares bytes. */
+/** Rows by key. A key has one code unit for each byte, so `<` compares bytes. */
 export type Rows = ReadonlyMap<string, Uint8Array>
 
 function hashOf(text: string, bytes: Uint8Array): number {
@@ -20,7 +20,7 @@ function hashOf(text: string, bytes: Uint8Array): number {
 
 const MODULUS = 2 ** 52
 
-/** What a state store holds: rows, their meta, and a digest of both that does not depend on how they came to be. */
+/** The content of a state store: rows, their meta, and a digest of both that does not depend on the order of changes. */
 export class StateImage {
   private rows = new Map<string, Uint8Array>()
   private ascending: string[] | null = null
@@ -52,7 +52,7 @@ export class StateImage {
     this.meta = meta
   }
 
-  /** Another image that is not affected by later changes of this one. */
+  /** A copy that later changes do not affect. */
   copy(): StateImage {
     const copy = new StateImage()
     copy.rows = this.rows
@@ -91,13 +91,13 @@ export interface UnsyncedWrite {
   readonly meta: Uint8Array
 }
 
-/** The state's part of a machine's disk: what is on the platter, and what was written but not synced. */
+/** The state on a machine's disk: writes on the platter, and later ones that were not synced. */
 export class StateDisk {
   durable = new StateImage()
   unsynced: UnsyncedWrite[] = []
-  /** The store cannot be read; it refuses to open until it is thrown away. */
+  /** The store cannot be read, and refuses to open until it is deleted. */
   damaged = false
-  /** How often it was thrown away. */
+  /** How often the store was deleted. */
   wipes = 0
 
   /** The first `count` unsynced writes reach the platter. */
@@ -105,7 +105,7 @@ export class StateDisk {
     for (const { writes, meta } of this.unsynced.splice(0, count)) this.durable.apply(writes, meta)
   }
 
-  /** What a process sees that opens the store now: a crash of the process alone loses nothing that the kernel has. */
+  /** What a process that opens the store now sees: when only the process crashed, the kernel's cache loses nothing. */
   current(): StateImage {
     const image = this.durable.copy()
     for (const { writes, meta } of this.unsynced) image.apply(writes, meta)

@@ -21,20 +21,20 @@ export interface StateStoreDependencies {
   readonly process: SimProcess
   readonly disk: StateDisk
   readonly weather: DiskWeather
-  /** `image` is what the store shows from now on: after it was opened, after a write, or after an install. */
+  /** The store shows `image` from now on: after an open, a write or an install. */
   readonly onState: (image: StateImage) => void
   /** A write is about to reach the store. May end the process. */
   readonly onWrite: () => void
-  /** An install is about to be swapped in. May end the process: one of the two states is there afterwards. */
+  /** An install is about to take effect. This may end the process, which leaves one of the two states. */
   readonly onCommit: () => void
 }
 
-/** More unsynced writes than this are never kept: the real store writes its log out by and by. */
+/** At most this many writes stay unsynced: the real store flushes from time to time. */
 const UNSYNCED_MAX = 64
-/** What a row is taken to need on the disk. */
+/** Assumed size of a row on disk, besides key and value. */
 const ROW_BYTES = 64
 
-/** A state store whose writes survive a crash up to some earlier one, unless they were flushed. */
+/** A state store that after a crash has all writes up to some point, but at least those that were flushed. */
 export class SimStateStore implements StateStore {
   private readonly deps: StateStoreDependencies
   private image = new StateImage()
@@ -52,7 +52,7 @@ export class SimStateStore implements StateStore {
   open(): Promise<Uint8Array | null> {
     const { disk } = this.deps
     return this.calls.run(0.2, () => {
-      // Every opening begins new files: a node does not start on a full disk.
+      // Every opening makes new files, so a node does not start on a full disk.
       this.calls.useDisk('grow', 'opening the state', 'disk-state-error')
       if (disk.damaged) throw this.calls.poison('Corruption: block checksum mismatch')
       this.image = disk.current()
@@ -62,7 +62,7 @@ export class SimStateStore implements StateStore {
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
-    // What the caller sees is decided when it asks or when it is answered: both are allowed, so both happen.
+    // The content may be taken when the caller asks or when it is answered. Both are allowed, so both happen.
     const { process } = this.deps
     const early = process.random.chance(0.5) ? keys.map((key) => this.image.get(rowFromBytes(key))) : null
     return this.calls.run(this.readTime(), () => {
@@ -136,7 +136,7 @@ export class SimStateStore implements StateStore {
     return this.calls.close(() => this.deps.disk.sync(this.deps.disk.unsynced.length))
   }
 
-  /** The new state can be seen some time before the caller hears of it. */
+  /** The new state may be visible some time before the caller is told. */
   private async commit(rows: ReadonlyMap<string, Uint8Array>, meta: Uint8Array): Promise<void> {
     const { process, weather, world } = this.deps
     if (this.writing) world.fail(new Violation('port-contract', 'no write of the state runs while an install commits'))
@@ -160,7 +160,7 @@ export class SimStateStore implements StateStore {
     this.deps.onState(this.image)
   }
 
-  /** The process ends while it swaps one state for another: one of the two is there afterwards. */
+  /** The process ends while one state replaces another, which leaves one of the two. */
   private crash(): void {
     const { process, disk } = this.deps
     if (this.committing === null || process.random.chance(0.5)) return

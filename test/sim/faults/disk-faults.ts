@@ -3,7 +3,7 @@ import { isImpaired, mayDamage } from './impairment.ts'
 import type { Machine } from '../machines/machine.ts'
 import type { Targets } from './targets.ts'
 
-/** Disks that hang, fail, fill up, rot and vanish. */
+/** Makes disks hang, fail, fill up, rot and vanish. */
 export class DiskFaults {
   private readonly targets: Targets
 
@@ -11,7 +11,7 @@ export class DiskFaults {
     this.targets = targets
   }
 
-  /** Machines whose data or promises are gone or incomplete. */
+  /** Machines whose data or promises are lost or incomplete. */
   get impaired(): readonly Machine[] {
     return this.targets.machines.filter(isImpaired)
   }
@@ -67,7 +67,7 @@ export class DiskFaults {
     machine.log.damageFrom(from)
   }
 
-  /** Both copies. That one is restored from the other is the store's own matter, and tested there. */
+  /** Damages both copies. Restoring one from the other is a matter of the store, and tested there. */
   damageVote(): void {
     const machine = this.damageable()
     if (machine === null) return

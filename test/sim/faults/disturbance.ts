@@ -5,10 +5,10 @@ import type { Network } from '../network/network.ts'
 import type { LivenessTopology } from '../world/options.ts'
 import type { World } from '../world/world.ts'
 
-/** Something that stays broken, and that a cluster has to live with. */
+/** A fault that stays, and that a cluster must tolerate. */
 export interface Disturbance {
   readonly topology: LivenessTopology
-  /** The voter that is worst off; null when nothing is broken. */
+  /** The voter that is affected most; null when nothing is broken. */
   readonly victim: Machine | null
   readonly mend: () => void
 }
@@ -22,10 +22,10 @@ export interface DisturbanceDependencies {
 
 export const whole: Disturbance = { topology: 'whole', victim: null, mend: () => undefined }
 
-/** A bridge that lags further than this might not be told what is committed before nobody leads any more. */
+/** A bridge that lags further than this may not learn what is committed before the leader is gone. */
 const HUB_LAG_MAX = 3
 
-/** Breaks one thing among `voters`, of whom `leader` leads. With three voters one link that is cut makes a bridge of the third. */
+/** Breaks one thing among `voters`, whose leader is `leader`. Among three voters, cutting one link makes the third a bridge. */
 export function disturb(
   topology: LivenessTopology,
   { voters, leader }: { readonly voters: readonly Machine[]; readonly leader: Machine },
@@ -74,7 +74,7 @@ export function disturb(
   }
 }
 
-/** Stopped, so that its connections stand, or dead. */
+/** Stops the machine, so that its connections stay open, or kills it. */
 function silence(machine: Machine, { world, random }: DisturbanceDependencies): () => void {
   const { process } = machine
   if (process !== null && random.chance(0.5)) {

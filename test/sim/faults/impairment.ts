@@ -1,24 +1,25 @@
 import type { Membership } from '../../../src/raft/index.ts'
 import type { Machine } from '../machines/machine.ts'
 
-/** Whether a machine's data is gone or incomplete, so that it cannot count as a voter for now. */
+/** Whether a machine's data is lost or incomplete, so that it does not count as a voter at present. */
 export function isImpaired(machine: Machine): boolean {
   if (machine.lost !== null || machine.log.lostUpTo !== null || machine.log.voteUnreadable || machine.state.damaged)
     return true
   if (!machine.wiped) return false
-  // Whoever was added again is in a membership by its incarnation; one that was only initialized again is not.
+  // A node that was added again is in a membership with its new incarnation. One that was only initialized again is not.
   const self = machine.view?.effective.membership.nodes.get(machine.id)
   return self?.incarnation !== machine.incarnation
 }
 
 /**
  * Whether the data of `machine` may be damaged or lost without losing what the cluster has acknowledged: no other machine is
- * impaired, every configuration that anybody knows can spare it, and every member knows who it was.
+ * impaired, every known configuration can spare it, and every member knows its incarnation.
  *
- * The last is the cluster's defence against a voter that comes back without its memory: who never met it cannot tell.
+ * The incarnation is the cluster's defence against a voter that comes back without its data: a member that never met the voter
+ * cannot tell.
  */
 export function mayDamage(machine: Machine, machines: readonly Machine[]): boolean {
-  // Before something is committed, the first entry may be on this machine alone.
+  // Before anything is committed, the first entry may exist only on this machine.
   if (machine.clusterId === '' || (machine.view?.committed ?? -1) < 0) return false
   if (machines.some((other) => other !== machine && isImpaired(other))) return false
   const memberships = machines.flatMap((other) => {

@@ -16,30 +16,30 @@ export interface LivenessDependencies {
   readonly world: World
   readonly network: Network
   readonly machines: readonly Machine[]
-  /** Somebody whose writes show that the cluster makes progress. */
+  /** A client whose writes show that the cluster makes progress. */
   readonly probe: Client
 }
 
-/** The worst of one seed. */
+/** The worst figures of one seed. */
 export interface LivenessFigures {
-  /** Until a write and a read went through, in longest election timeouts. */
+  /** Time until a write and a read succeeded, in longest election timeouts. */
   progressTimeouts: number
-  /** Ballots while writes went through. */
+  /** Ballots during the time in which writes succeeded. */
   steadyElections: number
   convergenceMs: number
 }
 
 const ELECTION_TIMEOUTS = 10
-/** For how long what is broken stays so after the first success, with writes going through all the time. */
+/** How long faults persist after the first success, while writes must keep succeeding. */
 const STEADY_TIMEOUTS = 5
-/** One that an operator asked for, one that takes leadership back to where a quorum is heard, one for a tie. */
+/** One election by request of an operator, one that moves leadership to where a quorum is heard, one for a tie. */
 const STEADY_ELECTIONS_MAX = 3
-/** Catching up by snapshots, several times over when the log moves on meanwhile. */
+/** Time to catch up by snapshots, several times if the log moves on meanwhile. */
 const CATCH_UP_MS = 8_000
 
 /**
- * After the faults have stopped (reliability: liveness phase): within a bounded time there is a leader that commits, and then
- * every member has the same state. First with one thing still broken that a quorum can live with, then with nothing broken.
+ * The liveness phase, after the faults have stopped. Within a bounded time there is a leader that commits, and then every
+ * member has the same state. This is checked first with one lasting fault that a quorum can tolerate, then without faults.
  */
 export class LivenessPhase {
   readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
@@ -53,7 +53,7 @@ export class LivenessPhase {
     this.random = dependencies.world.random.fork()
   }
 
-  /** Whether the machines of `ledger`'s cluster can be expected to work: every configuration anybody knows has a sound majority. */
+  /** Whether the machines of `ledger`'s cluster must be able to work: every known configuration has a majority of sound members. */
   isExpected(ledger: Ledger): boolean {
     const { machines } = this.deps
     const ours = machines.filter((machine) => machine.clusterId === ledger.clusterId)
@@ -76,7 +76,7 @@ export class LivenessPhase {
     const { world, network } = this.deps
     const broken = this.disturb(ledger)
     const how = `with ${broken.topology}`
-    // Before anybody has noticed, or after.
+    // Either before any node has noticed the fault, or after.
     if (this.random.chance(0.5)) await this.expectProgress(ledger, how)
     await this.unseat(ledger, broken)
     await this.expectProgress(ledger, how)
@@ -87,7 +87,7 @@ export class LivenessPhase {
     await this.expectProgress(ledger, 'with nothing broken')
   }
 
-  /** Everybody who is a member has applied the same, up to the end of the leader's log. */
+  /** Waits until all members have applied the same entries, up to the end of the leader's log. */
   async expectConvergence(ledger: Ledger): Promise<void> {
     const limit = this.deps.world.now() + this.bound() + CATCH_UP_MS
     let problem = ''
@@ -129,7 +129,7 @@ export class LivenessPhase {
     throw new Violation('liveness', `no progress within ${Math.round(limit - from)} ms ${how}: ${states.join('; ')}`)
   }
 
-  /** Breaks what this seed keeps broken. */
+  /** Breaks what stays broken in this seed. */
   private disturb(ledger: Ledger): Disturbance {
     const { world, network, machines } = this.deps
     const { topology, node } = this.options
@@ -138,7 +138,7 @@ export class LivenessPhase {
     const members = this.members(ledger)
     const configs = members.flatMap((machine) => machine.view?.effective.membership.configs ?? [])
     const ids = [...new Set(configs.flat())]
-    // A single link or disk is spared by a majority only among three and more; and all must know the same voters.
+    // Only a cluster of three or more can do without a link or a disk, and all members must know the same voters.
     if (configs.some(({ length }) => length < 3 || length !== ids.length)) return whole
     const voters = machines.filter(({ id }) => ids.includes(id))
     const isSound = (machine: Machine): boolean =>
@@ -148,13 +148,13 @@ export class LivenessPhase {
     return disturb(topology, { voters, leader }, parts)
   }
 
-  /** The leader dies and is started again, or is told to hand over, to whomever: what is broken now matters to who comes next. */
+  /** Kills and restarts the leader, or makes it hand over to any node: the fault affects the next leader too. */
   private async unseat(ledger: Ledger, { topology, victim }: Disturbance): Promise<void> {
     const { world } = this.deps
     const leader = this.leaderOf(ledger)
     if (leader === null || world.failure() !== null) return
     const { delayMs, node } = this.options
-    // What a bridge loses with its unsynced entries nobody else can be elected with.
+    // A bridge could lose unsynced entries without which no other node can be elected.
     if (topology !== 'bridge' && this.random.chance(0.4)) {
       world.note(leader.name, 'dies while it leads')
       leader.crash(this.random.chance(0.5) ? 'kill' : 'power')
@@ -169,7 +169,7 @@ export class LivenessPhase {
     }
   }
 
-  /** Writes go through all the time, and leadership does not move to and fro. */
+  /** Writes must keep succeeding, and leadership must not move back and forth. */
   private async expectSteadiness(ledger: Ledger, how: string): Promise<void> {
     const { world } = this.deps
     const { electionTimeoutMsMax, heartbeatMs } = this.options.node
@@ -190,8 +190,8 @@ export class LivenessPhase {
   }
 
   /**
-   * Whether no majority can be had without a voter that has to be sent the whole state before it can hold any entry: one that was made
-   * a voter by force, or that was away, while what is broken now keeps the leaders that could be from one of the others.
+   * Whether every majority needs a voter that must be sent the whole state before it can hold any entry. Such a voter was
+   * promoted by force, or it was away. The lasting fault then separates each possible leader from one of the other voters.
    */
   private awaitsState({ effective, purged }: RaftView): boolean {
     const { machines, network } = this.deps
@@ -227,7 +227,7 @@ export class LivenessPhase {
     if (view.applied < applied) return `${leader.name} has applied ${view.applied} of ${applied}`
     for (const id of view.effective.membership.nodes.keys()) {
       const machine = this.deps.machines.find((one) => one.id === id)
-      // Who lost its data or never joined waits for an operator.
+      // A machine that lost its data or never joined waits for an operator.
       if (machine === undefined || machine.lost !== null || !this.isKnown(machine, this.members(ledger))) continue
       if (machine.clusterId !== '' && machine.clusterId !== ledger.clusterId) continue
       const own = machine.view
@@ -242,7 +242,7 @@ export class LivenessPhase {
     return ''
   }
 
-  /** Whether the others take this machine for who it is: a wiped one is refused until it is removed and added again. */
+  /** Whether the others accept this machine's identity: a wiped one is refused until it is removed and added again. */
   private isKnown(machine: Machine, others: readonly Machine[]): boolean {
     return others.every((other) => {
       const remembered = other.remembers(machine.id)

@@ -12,14 +12,14 @@ interface ArmedCrash {
   readonly moment: CrashMoment
   countdown: number
   readonly kind: CrashKind
-  /** Counted when the process dies. */
+  /** The fault that is counted when the process dies. */
   readonly fault: FaultClass | null
 }
 
-/** What a process does all the time, whatever else it does. */
+/** Moments that occur in every process all the time. */
 const COMMON_MOMENTS: readonly CrashMoment[] = ['write-begin', 'write-end', 'send', 'apply']
 const CRASH_MOMENTS: readonly CrashMoment[] = [...COMMON_MOMENTS, 'snapshot-chunk', 'snapshot-commit']
-/** What a process does while nodes that find each other agree on a cluster. */
+/** Moments that occur while nodes that find each other agree on a cluster. */
 const FORMING_MOMENTS: readonly CrashMoment[] = ['pledge-begin', 'pledge-end', 'write-begin', 'write-end', 'send']
 
 const FAULT_OF_MOMENT: Readonly<Record<CrashMoment, FaultClass>> = {
@@ -33,7 +33,7 @@ const FAULT_OF_MOMENT: Readonly<Record<CrashMoment, FaultClass>> = {
   'snapshot-commit': 'snapshot-kill-at-commit',
 }
 
-/** Breaks things, within what a seed allows, and mends them again after a while. */
+/** Injects faults within the limits of a seed, and repairs them after a while. */
 export class Nemesis {
   private readonly targets: Targets
   private readonly disks: DiskFaults
@@ -49,12 +49,12 @@ export class Nemesis {
     this.acts = this.actsOf(options.faults)
   }
 
-  /** Machines whose data or promises are gone or incomplete. */
+  /** Machines whose data or promises are lost or incomplete. */
   get impaired(): readonly Machine[] {
     return this.disks.impaired
   }
 
-  /** The weather of the whole safety phase. */
+  /** Sets the network and disk weather of the whole safety phase. */
   begin(): void {
     const { random, network, machines, options } = this.targets
     const { faults } = options
@@ -87,12 +87,12 @@ export class Nemesis {
     }
   }
 
-  /** Nothing breaks from now on. */
+  /** No further faults occur. */
   stop(): void {
     this.targets.stopped = true
   }
 
-  /** Everything that was broken works again; who is down is started. Slow networks and drifting clocks stay. */
+  /** Repairs all faults and starts the machines that are down. Slow networks and drifting clocks remain. */
   calm(): void {
     const { network, machines, random, world } = this.targets
     this.stop()
@@ -107,7 +107,7 @@ export class Nemesis {
     }
   }
 
-  /** The machine's process dies at a drawn moment of what it does next, which then counts as `fault`. */
+  /** Makes the machine's process die at a random later moment. The crash is counted as `fault`. */
   arm(machine: Machine, fault: FaultClass | null): void {
     const { random, options } = this.targets
     const isForming = fault === 'form-crash' && options.formation.kind === 'discovered'
@@ -134,7 +134,7 @@ export class Nemesis {
     this.targets.kill(machine, armed.kind)
   }
 
-  /** A node has become candidate. */
+  /** A node has become a candidate. */
   onCandidate(machine: Machine): void {
     const { stopped, options, random } = this.targets
     if (stopped || !options.faults.has('crash-points') || !random.chance(0.03)) return
@@ -142,7 +142,7 @@ export class Nemesis {
     this.targets.kill(machine, 'kill')
   }
 
-  /** A process has ended by itself: a supervisor starts it again. */
+  /** A process has ended on its own: a supervisor starts it again. */
   onExit(machine: Machine): void {
     this.targets.restartLater(machine, this.targets.stopped ? 50 : 500)
   }
@@ -190,7 +190,7 @@ export class Nemesis {
       'vote-damage': () => disks.damageVote(),
       'state-damage': () => disks.damageState(),
       wipes: () => disks.wipe(),
-      // Where nobody looks for them, members have to be told of one after the other (the operator's moves).
+      // Without discovery, members have to announce their moves one at a time, which the operator does.
       ...(this.targets.options.automation.formation === null ? {} : { relocations: () => this.relocate() }),
     }
     return [...faults].flatMap((group) => all[group] ?? [])
@@ -227,7 +227,7 @@ export class Nemesis {
     })
   }
 
-  /** The machine sleeps for a while, or somebody sets its wall clock, which looks alike to whoever compares the two clocks. */
+  /** Suspends the machine for a while, or sets its wall clock. For code that compares the two clocks both look the same. */
   private suspend(): void {
     const { targets } = this
     const { random, world } = targets
@@ -262,7 +262,7 @@ export class Nemesis {
     machine.shutDown(() => this.targets.restartLater(machine, 100))
   }
 
-  /** All or some are started again at other addresses at once, or at each other's. */
+  /** Restarts all or some machines at other addresses at the same time, or at each other's addresses. */
   private relocate(): void {
     const { random, machines } = this.targets
     const chosen = random.chance(0.5) ? [...machines] : random.sample(machines, random.integer(1, machines.length + 1))

@@ -16,7 +16,7 @@ export function bothWays(a: Machine, b: Machine): Link[] {
   ]
 }
 
-/** All links that do not touch `hub`: the others hear each other no more, and all of them hear the hub. */
+/** All links that do not touch `hub`. When they are cut, the other machines hear only the hub. */
 export function linksBesides(hub: Machine, machines: readonly Machine[]): Link[] {
   const others = machines.filter((machine) => machine !== hub)
   return others.flatMap((a, at) => others.slice(at + 1).flatMap((b) => bothWays(a, b)))
@@ -29,7 +29,7 @@ export function cutAll({ links }: Network, pairs: readonly Link[]): Mend {
   }
 }
 
-/** Who can reach whom, and what refusals say. */
+/** Cuts links, and makes refusals lie. */
 export class NetworkFaults {
   private readonly targets: Targets
 
@@ -75,7 +75,7 @@ export class NetworkFaults {
     )
   }
 
-  /** One link, or all but those of one machine. */
+  /** Cuts one link, or all links except those of one machine. */
   partial(): void {
     const { random, machines } = this.targets
     if (machines.length < 2) return

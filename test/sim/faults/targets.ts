@@ -12,9 +12,9 @@ export interface NemesisDependencies {
   readonly machines: readonly Machine[]
 }
 
-/** Whom a fault befalls, for how long, and what every kind of fault has at hand. */
+/** Chooses the victim and the duration of faults, and holds what every kind of fault needs. */
 export class Targets {
-  /** The faults are over: what was planned and has not happened does not happen any more. */
+  /** The faults are over. Those that were planned and have not occurred yet are cancelled. */
   stopped = false
   readonly options: SimulationOptions
   readonly world: World
@@ -43,7 +43,7 @@ export class Targets {
     return up.length === 0 ? null : this.random.pick(up)
   }
 
-  /** The leader more often than chance would have it. */
+  /** A random machine; the leader more often than chance would have it. */
   victim(): Machine | null {
     const leader = this.leader()
     const share = this.options.huntsLeader ? 0.9 : 0.4

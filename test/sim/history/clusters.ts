@@ -1,8 +1,9 @@
 import type { Heard, Operation } from './operation.ts'
 
 /**
- * What clients saw of one of several clusters. They do not know which one they speak to: an answer belongs to the cluster of the node
- * that gave it, and a write that one cluster answered may have taken effect in the others too, if it was tried more than once.
+ * What clients saw of one of several clusters. Clients do not know which cluster they speak to: an answer belongs to the
+ * cluster of the answering node. A write that one cluster answered may have taken effect in others too, if it was tried more
+ * than once.
  */
 export function historyOf(clusterId: string, history: readonly Operation[]): Operation[] {
   return history.flatMap((operation) => seenIn(clusterId, operation))
@@ -15,7 +16,7 @@ function seenIn(clusterId: string, operation: Operation): Operation[] {
   const [first] = here
   if (first !== undefined) return [{ ...operation, outcome: answered(first), heard: here }]
   if (request.type !== 'write') return []
-  // A write without a name is tried once.
+  // A write without an idempotency key is tried only once.
   if (request.command.idempotency === null)
     return [{ ...operation, outcome: { kind: 'failed', code: 'answered by another cluster' } }]
   return [{ ...operation, returnedAt: Infinity, outcome: { kind: 'unknown', code: 'answered by another cluster' } }]

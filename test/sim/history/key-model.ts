@@ -2,7 +2,10 @@ import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../..
 import type { Call, Model } from './linearizability.ts'
 import { textOf, type Answer, type Operation } from './operation.ts'
 
-/** One key as clients can know it. Revisions that nobody has reported yet are null, and are learnt by the first call that reports one. */
+/**
+ * One key as far as clients can know it. A revision that no answer has reported is null, and is learnt from the first call that
+ * reports it.
+ */
 export interface KeyState {
   readonly value: string | null
   readonly version: number
@@ -10,7 +13,7 @@ export interface KeyState {
   readonly modifiedAt: number | null
 }
 
-/** What one operation did or saw of one key. `answer` null: nobody knows what came of it. */
+/** What one operation did to one key or saw of it. `answer` null: its effect is unknown. */
 export interface KeyCall {
   readonly operation: Operation
   readonly key: Key
@@ -71,7 +74,7 @@ function take(
   })
 }
 
-/** The states in which `record` is what there is. */
+/** The states that remain possible when `record` was observed. */
 function observe(state: KeyState, record: KeyRecord | null): readonly KeyState[] {
   if (record === null || state.value === null) return record === null && state.value === null ? [state] : []
   if (textOf(record.value) !== state.value || record.version !== state.version) return []
@@ -105,7 +108,7 @@ function differs(known: number | null, seen: number): boolean {
   return known !== null && known !== seen
 }
 
-/** The calls that touch `key`. An operation on a range is taken as one on each key of it. */
+/** The calls that touch `key`. An operation on a range counts as one operation on each of its keys. */
 export function callsOn(
   key: Key,
   operations: readonly Operation[],
@@ -127,7 +130,7 @@ export function callsOn(
   return calls
 }
 
-/** Where an operation stands in the order as far as its answer tells: reads stand behind the revision that they reflect. */
+/** The position of an operation in the order, as far as its answer tells: a read follows the revision that it reflects. */
 export function positionTold({ outcome }: Operation): number {
   if (outcome.kind !== 'answered') return Infinity
   const { answer } = outcome

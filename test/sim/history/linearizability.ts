@@ -1,34 +1,34 @@
-/** One call for the checker. `returnedAt` Infinity: the outcome is unknown; it may take effect at any time from the call on, or never. */
+/** One call for the checker. `returnedAt` Infinity: the outcome is unknown. The call may take effect at any later time, or never. */
 export interface Call<Input> {
   readonly invokedAt: number
   readonly returnedAt: number
   readonly input: Input
   /**
-   * Where the call is believed to stand in the order; Infinity when it probably never took effect. Only the order in which the
-   * search tries things: a wrong belief costs time and changes no verdict.
+   * The assumed position of the call in the order; Infinity when it probably never took effect. It only decides the order of
+   * the search: a wrong assumption costs time and never changes the result.
    */
   readonly belief: number
 }
 
-/** A sequential object. States are values: `step` gives new ones. */
+/** A sequential object. States are values: `step` returns new ones. */
 export interface Model<State, Input> {
   readonly initial: State
-  /** The states that may follow when `input` takes effect and gives its observed output; none when it cannot. */
+  /** The possible states after `input` takes effect with its observed output; none when it cannot. */
   step(state: State, input: Input): readonly State[]
-  /** Equal for states that no call can tell apart. */
+  /** Equal for states that no call can distinguish. */
   keyOf(state: State): string
 }
 
 export type Verdict =
   | { readonly kind: 'linearizable' }
-  /** `longest`: the longest order that is legal, as positions in the history; `stuck`: a call that fits nowhere behind it. */
+  /** `longest`: the longest legal order, as positions in the history. `stuck`: a call that fits nowhere after it. */
   | { readonly kind: 'violation'; readonly longest: readonly number[]; readonly stuck: number }
-  /** The search was given up after so many steps. */
+  /** The search was abandoned after this many steps. */
   | { readonly kind: 'undecided'; readonly steps: number }
 
 interface Choice<State> {
   readonly position: number
-  /** States still to try for this call; null until it is its turn. */
+  /** The states that are still to be tried for this call; null before its turn. */
   states: readonly State[] | null
   nextState: number
 }
@@ -39,8 +39,8 @@ interface Choices<State> {
 }
 
 /**
- * The search of Wing and Gong with Lowe's memoisation: try each call that no other unfinished call precedes, and never look twice
- * at the same pair of (calls done, state).
+ * The search of Wing and Gong with Lowe's memoisation. It tries each call that no other unfinished call precedes, and examines
+ * each pair (finished calls, state) only once.
  */
 export function checkLinearizable<State, Input>(
   history: readonly Call<Input>[],
@@ -55,10 +55,13 @@ class Search<State, Input> {
   private readonly model: Model<State, Input>
   private readonly stepsMax: number
   private readonly done: Uint8Array
-  /** The calls that are not done, linked in the order of their beginnings; position n stands for both ends. */
+  /** The unfinished calls, linked in the order of their starts. Position n stands for both ends. */
   private readonly following: Int32Array
   private readonly preceding: Int32Array
-  /** What led nowhere. A pair on the path cannot come up again before it is left: every step does one more call. */
+  /**
+   * Pairs that led nowhere. A pair on the current path cannot occur again before the path is left, because every step finishes
+   * one more call.
+   */
   private readonly dead = new Set<string>()
   private readonly path: { readonly position: number; readonly before: State }[] = []
   private longest: number[] = []
@@ -66,7 +69,7 @@ class Search<State, Input> {
   private steps = 0
 
   constructor(history: readonly Call<Input>[], model: Model<State, Input>, stepsMax: number) {
-    // Sorted by their beginnings: the calls that may come next are found in front.
+    // Sorted by start time, so the calls that may come next are at the front.
     this.calls = history
       .map((call, at) => ({ at, call }))
       .sort((a, b) => a.call.invokedAt - b.call.invokedAt || a.at - b.at)
@@ -101,7 +104,7 @@ class Search<State, Input> {
     }
   }
 
-  /** The next call and state that may lead somewhere; the call is marked as done. */
+  /** The next call and state that may lead somewhere. The call is marked as finished. */
   private take(choices: Choices<State>, from: State): { position: number; state: State } | null {
     for (; choices.at < choices.list.length; choices.at += 1) {
       const choice = choices.list[choices.at]
@@ -119,7 +122,7 @@ class Search<State, Input> {
     return null
   }
 
-  /** Goes one step back from `state`, which leads nowhere. */
+  /** Goes back one step from `state`, which leads nowhere. */
   private leave(state: State): { before: State } | null {
     if (this.path.length > this.longest.length) this.longest = this.path.map(({ position }) => position)
     this.dead.add(this.name(state))
@@ -129,7 +132,7 @@ class Search<State, Input> {
     return undone
   }
 
-  /** Calls that may take effect next: those begun before any other call that is not done has returned. */
+  /** Calls that may take effect next: those that started before any other unfinished call returned. */
   private choices(): Choices<State> {
     const end = this.calls.length
     let bound = Infinity
@@ -155,7 +158,7 @@ class Search<State, Input> {
     if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory -= 1
   }
 
-  /** In the reverse order of `mark` only: the links that the call itself kept are right then. */
+  /** Must be called in the reverse order of `mark`: only then are the links that the call kept correct. */
   private unmark(position: number): void {
     this.done[position] = 0
     const [before, after] = this.neighbours(position)
@@ -173,7 +176,7 @@ class Search<State, Input> {
   }
 
   private doneName(): string {
-    // Everything before the first open call is done: only what follows tells two sets apart.
+    // All calls before the first unfinished one are finished, so the rest alone distinguishes two sets.
     const first = this.done.indexOf(0)
     if (first === -1) return 'all'
     const last = this.done.lastIndexOf(1)

@@ -9,12 +9,12 @@ interface Change {
 }
 
 /**
- * What the store should do, written once more and as plainly as possible: executes the committed commands one after the other
- * and remembers every version of every key, so that any answer can be checked against the revision it claims to reflect.
+ * A second, deliberately plain implementation of the store. It executes the committed commands in order and remembers every
+ * version of every key, so that any answer can be checked against the revision that it claims to reflect.
  */
 export class ReferenceModel {
   readonly resultsByIndex = new Map<number, CommandResult>()
-  /** Indexes whose command was executed under its idempotency key for the first time, by that key. */
+  /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
   readonly executions = new Map<string, number[]>()
   revision = 0
   private readonly revisions: number[] = []
@@ -22,7 +22,7 @@ export class ReferenceModel {
   private readonly current = new Map<Key, KeyRecord>()
   private readonly changes = new Map<Key, Change[]>()
   private readonly keyed = new Map<string, FirstResult>()
-  /** Large previous values of named writes, and for each size the names of the latest, oldest first. */
+  /** Large previous values of named writes. For each size class: the names of the latest such writes, oldest first. */
   private readonly values = new Map<string, Uint8Array>()
   private readonly kept: string[][]
 
@@ -78,7 +78,7 @@ export class ReferenceModel {
     return result
   }
 
-  /** Whether the value of the previous record is kept apart from its answer, and so for a while only. */
+  /** Whether the previous value is kept separately from its answer, and therefore only for some time. */
   private keepValue(name: string, result: CommandResult): boolean {
     const value = result.type === 'put' || result.type === 'deleted' ? result.previous?.value : undefined
     const { inlineBytesMax, rings } = this.options.keptValues

@@ -9,7 +9,7 @@ export type Request =
       readonly key: Key
       readonly consistency: Consistency
       readonly minRevision: number | null
-      /** How old what a stale read shows may be; left out for any age. */
+      /** The greatest age of the state behind a stale read; left out for any age. */
       readonly maxStalenessMs?: number
     }
   | {
@@ -35,7 +35,7 @@ export type Answer =
       readonly given: Consistency
     }
 
-/** What a leader said was committed, and when that came to a node, on the node's clock. */
+/** A commit index from a leader, and the time of its arrival on the node's clock. */
 export interface LeaderWord {
   readonly at: number
   readonly committed: LogIndex
@@ -45,20 +45,20 @@ export interface LeaderWord {
 /** One node's answer. */
 export interface Heard {
   readonly answer: Answer
-  /** The cluster that the node belongs to. */
+  /** The cluster of the answering node. */
   readonly clusterId: string
-  /** What was acknowledged before this moment of the world's time has to be reflected; null for a read without a bound on its age. */
+  /** The answer must reflect all writes acknowledged before this moment of virtual time; null for a read without a bound on its age. */
   readonly freshAt: number | null
 }
 
 export type Outcome =
   | { readonly kind: 'answered'; readonly answer: Answer }
-  /** It certainly had no effect and never will. */
+  /** It had no effect, and never will. */
   | { readonly kind: 'failed'; readonly code: string }
-  /** It may have taken effect, or may still. */
+  /** It may have taken effect, or may do so later. */
   | { readonly kind: 'unknown'; readonly code: string }
 
-/** One thing a client wanted, with all its retries. Times are the world's. */
+/** One intention of a client, with all its retries. Times are virtual. */
 export interface Operation {
   readonly id: number
   readonly client: number
@@ -67,9 +67,9 @@ export interface Operation {
   /** Infinity while there is no answer. */
   returnedAt: number
   outcome: Outcome
-  /** Every answer, when the nodes that were asked at the same time gave several; the first is that of the outcome. */
+  /** All answers, when several nodes were asked at the same time. The first one is that of the outcome. */
   heard?: readonly Heard[]
-  /** The values that this operation would write are found by this text in the log. Null when it writes none. */
+  /** The text that identifies the values of this operation in the log; null when it writes none. */
   readonly mark: string | null
 }
 

@@ -5,6 +5,6 @@ export interface CoreStep {
   readonly raft: Raft
   readonly effects: Effects
   readonly view: RaftView
-  /** The view after the step before, in this life of the process; null at first. */
+  /** The view after the previous step in this life of the process; null before the first step. */
   readonly before: RaftView | null
 }

@@ -12,14 +12,14 @@ export interface LedgerEntry {
 }
 
 /**
- * What one cluster has ever written and what it has committed: the truth that every node is held to.
- * A second cluster, formed of other nodes with other members, has a ledger of its own.
+ * Everything that one cluster has ever written, and what it has committed: the truth against which every node is checked. A
+ * second cluster, formed by other nodes with other members, has a ledger of its own.
  */
 export class Ledger {
   readonly clusterId: string
   /** Committed entries by index, without gaps. */
   readonly committed: LedgerEntry[] = []
-  /** Under whose ballot each was committed first. */
+  /** The ballot under which each entry was first committed. */
   private readonly ballots: LeaderId[] = []
   private readonly written = new Map<string, LedgerEntry>()
 
@@ -27,7 +27,10 @@ export class Ledger {
     this.clusterId = clusterId
   }
 
-  /** The entries of `batch` were written behind `last`. Throws when another node has written another entry of the same log id. */
+  /**
+   * Records that the entries of `batch` were written after `last`. Throws when another node has written a different entry with
+   * the same log id.
+   */
   write(batch: LogBatch, last: LogId | null): void {
     let before = last
     let offset = 0
@@ -44,7 +47,7 @@ export class Ledger {
     return this.written.get(nameOf(logId.leaderId, logId.index)) ?? null
   }
 
-  /** The leader of `ballot` has counted `logId`, or something after it, on a quorum. */
+  /** The leader of `ballot` has found `logId`, or a later entry, on a quorum. */
   commit(logId: LogId, ballot: LeaderId): void {
     const entry = this.entry(logId)
     if (entry === null) throw new Violation('commit', `commits ${describeLogId(logId)}, which nobody has written`)
@@ -54,12 +57,12 @@ export class Ledger {
     this.ballots.push(ballot)
   }
 
-  /** The last entry that was committed under a ballot before `ballot`: whoever leads under that one has it. */
+  /** The last entry that was committed under an earlier ballot than `ballot`. The leader of `ballot` must have it. */
   committedBefore(ballot: LeaderId): LogId | null {
     return this.lastCommittedUnder((one) => compareLeaderIds(one, ballot) < 0)
   }
 
-  /** The last entry that was committed under `ballot` or one before: nobody that follows `ballot` may remove it. */
+  /** The last entry that was committed under `ballot` or an earlier one. No follower of `ballot` may remove it. */
   committedUpTo(ballot: LeaderId): LogId | null {
     return this.lastCommittedUnder((one) => compareLeaderIds(one, ballot) <= 0)
   }
@@ -80,11 +83,11 @@ export class Ledger {
     const name = nameOf(entry.logId.leaderId, entry.logId.index)
     const known = this.written.get(name)
     if (known === undefined) {
-      // A copy: the buffer belongs to the node.
+      // A copy, because the buffer belongs to the node.
       this.written.set(name, { ...entry, bytes: Uint8Array.from(entry.bytes) })
       return
     }
-    // Behind a snapshot the entry before may be unknown by its full name, never different.
+    // After a snapshot the log id of the previous entry may be only partly known, but it never differs.
     if (indexOf(known.before) !== indexOf(entry.before) || !sameLogId(known.before, entry.before)) {
       throw new Violation(
         'log-matching',

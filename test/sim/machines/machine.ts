@@ -26,13 +26,13 @@ import { SimProcess, type ProcessPace } from '../world/process.ts'
 import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'
 
-/** Moments in the life of a process at which it can be made to die. */
+/** Moments in the life of a process at which it can be crashed. */
 export type CrashMoment =
   'write-begin' | 'write-end' | 'send' | 'apply' | 'snapshot-chunk' | 'snapshot-commit' | 'pledge-begin' | 'pledge-end'
 
 export type CrashKind = 'kill' | 'power'
 
-/** What is told of a machine to whoever watches the run. */
+/** Events of a machine for the code that watches the run. */
 export interface MachineObserver {
   onSubmit(machine: Machine, write: LogWrite, last: LogId | null): void
   onDurable(machine: Machine, write: LogWrite): void
@@ -42,7 +42,7 @@ export interface MachineObserver {
   onStart(machine: Machine): void
   onWipe(machine: Machine): void
   onMoment(machine: Machine, moment: CrashMoment, stream: SnapshotStream | null): void
-  /** The process has stopped by itself. */
+  /** The process has stopped on its own. */
   onFault(machine: Machine, error: Error): void
 }
 
@@ -56,29 +56,29 @@ export interface MachineOptions {
   readonly automation: AutomationPlan
 }
 
-/** One computer with its disk: a node's program runs on it, life after life. */
+/** One computer with its disk. The processes of a node run on it, one life after the other. */
 export class Machine {
   readonly id: NodeId
   addresses: NodeAddresses
   readonly weather: DiskWeather = calmDisk()
   log = new LogDisk()
-  /** What was on disk when the data directory was lost: acknowledgements from before may still be on their way. */
+  /** What was on disk when the data directory was lost. Acknowledgements from before may still be on their way. */
   readonly formerLogs: LogImage[] = []
   state = new StateDisk()
-  /** How fast this machine's clock runs. */
+  /** The speed of this machine's clock. */
   clockRate: number
   pace: ProcessPace
   process: SimProcess | null = null
   incarnation: string
-  /** Why it cannot be started any more with the data it has; null while it can. */
+  /** Why the machine cannot be started any more with its data; null while it can. */
   lost: string | null = null
-  /** Someone will start it again. */
+  /** A restart is already scheduled. */
   restartPlanned = false
-  /** Damage was done to its disk on purpose: refusing to start is right. */
+  /** Its disk was damaged on purpose, so it may refuse to start. */
   damaged = false
-  /** What leaders have told the process that runs now: when, on its own clock, and what was committed. */
+  /** What leaders have told the running process: the time on its own clock, and the commit index. */
   heard: LeaderWord[] = []
-  /** When that process has answered that it was removed: how much it had heard, and the membership it had; null before. */
+  /** When that process has answered that it was removed: the number of words it had heard, and its membership; null before. */
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
   private peerDisk: PeerDisk = new Map()
   private formationDisk = new FormationDisk()
@@ -115,12 +115,12 @@ export class Machine {
     return `n${this.id}`
   }
 
-  /** Its data directory was deleted at some time. */
+  /** Whether its data directory was ever deleted. */
   get wiped(): boolean {
     return this.wipes > 1
   }
 
-  /** Names one life of its process. */
+  /** The name of one life of its process. */
   get lifeName(): string {
     return `n${this.id}/${this.lives}`
   }
@@ -129,7 +129,7 @@ export class Machine {
     return this.process !== null
   }
 
-  /** The services of a node that has started; null while there is none. */
+  /** The services of the node; null until it has started. */
   get services(): NodeServices | null {
     return this.isReady && this.node !== null ? this.node.services() : null
   }
@@ -142,17 +142,17 @@ export class Machine {
     return this.node?.running?.applier.digest ?? null
   }
 
-  /** The cluster it belongs to as far as it has said to its disk; empty for none. */
+  /** The cluster that it belongs to according to its disk; empty for none. */
   get clusterId(): string {
     return this.submittedClusterId
   }
 
-  /** The log id at `index`, of what was handed to the log in this life. */
+  /** The log id at `index` among the entries submitted to the log in this life. */
   logIdSubmitted(index: LogIndex): LogId | null {
     return (this.store?.image ?? this.log.durable).logIdAt(index)
   }
 
-  /** The incarnation of a peer that this machine has written down. */
+  /** The incarnation of a peer that this machine has recorded. */
   remembers(id: NodeId): string | null {
     return this.peerDisk.get(id) ?? null
   }
@@ -175,7 +175,7 @@ export class Machine {
       node.start().then(
         () => {
           this.isReady = process.alive
-          // Whatever was done to the disks, the node can live with it: it has no excuse for refusing later.
+          // The node can start with the damage that was done, so it has no excuse for refusing later.
           if (process.alive) this.damaged = false
         },
         (error: unknown) => this.exit(process, asError(error)),
@@ -183,7 +183,7 @@ export class Machine {
     })
   }
 
-  /** The process, or the whole machine, dies now. What was not synced may be lost. */
+  /** Crashes the process, or the whole machine. What was not synced may be lost. */
   crash(kind: CrashKind): void {
     const { process } = this
     if (process === null) return
@@ -193,7 +193,10 @@ export class Machine {
     this.loseUnsynced(kind)
   }
 
-  /** Without power nobody knows how much was written out. A process that dies may take along what it had not handed to the kernel. */
+  /**
+   * Without power, any part of the unsynced data may have been written. A process that dies loses at most what the kernel did
+   * not have yet.
+   */
   private loseUnsynced(kind: CrashKind): void {
     const { unsynced } = this.state
     if (unsynced.length === 0 || (kind === 'kill' && this.world.random.chance(0.5))) return
@@ -207,7 +210,7 @@ export class Machine {
     }
   }
 
-  /** As an operator does: the node hands leadership over, closes its files and ends. Killed if that takes too long. */
+  /** Stops as an operator does: the node hands over leadership, closes its files and ends. It is killed when that takes too long. */
   shutDown(onDown: () => void): void {
     const { process, node } = this
     if (process === null || node === null) return
@@ -234,7 +237,7 @@ export class Machine {
     })
   }
 
-  /** The data directory is deleted; the next start is one of a new node with an old id. */
+  /** Deletes the data directory. The next start is that of a new node with an old id. */
   wipe(): void {
     this.crash('kill')
     this.world.note(this.name, 'loses its data directory')
@@ -250,7 +253,7 @@ export class Machine {
     this.observer.onWipe(this)
   }
 
-  /** The process ends, and will be found elsewhere when it starts again. */
+  /** Ends the process. It will be found at another address when it starts again. */
   move(addresses: NodeAddresses, refusesThere: boolean): void {
     this.crash('kill')
     this.world.note(this.name, `moves to ${addresses.raft}`)
@@ -271,7 +274,7 @@ export class Machine {
     process.end()
   }
 
-  /** The program ends by itself: it could not start, or it must not go on. */
+  /** The program ended on its own: it could not start, or must not go on. */
   private exit(process: SimProcess, error: Error): void {
     if (this.process !== process) return
     this.world.note(this.name, `exits: ${error.message}`)
@@ -289,7 +292,7 @@ export class Machine {
       )
     }
     this.crash('kill')
-    // As the program around the node does: a state that cannot be read is thrown away and built again from the log.
+    // As the program around the node does: an unreadable state is deleted and rebuilt from the log.
     if (this.state.damaged) this.state.wipe()
     this.observer.onFault(this, error)
   }
@@ -318,7 +321,7 @@ export class Machine {
       automation: this.options.automation,
       hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
       onFault: (error) => {
-        // The oracles look on from within a step of the core.
+        // The oracles watch from within a step of the core.
         if (error instanceof Violation) world.fail(error)
         world.after(0, () => this.exit(process, error))
       },
@@ -388,7 +391,7 @@ export class Machine {
     }
     const warn = (facts: object, event: string): void => {
       note(facts, event)
-      // All nodes here keep the protocol, unless a bug was planted in one: whatever is refused as unsound is such a bug, or a wrong check.
+      // All nodes follow the protocol unless a bug was planted in one. A refusal as unsound shows such a bug, or a wrong check.
       if (event !== 'unsound peer') return
       const violation = new Violation('soundness', `${process.name} refuses a peer: ${JSON.stringify(facts)}`)
       this.world.after(0, () => {

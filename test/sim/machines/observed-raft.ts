@@ -4,7 +4,7 @@ import type { CoreStep } from './core-step.ts'
 
 export type RaftParts = ConstructorParameters<typeof Raft>
 
-/** The production core, looked at after every step. */
+/** The production core, observed after every step. */
 export class ObservedRaft extends Raft {
   private readonly onStep: (step: CoreStep) => void
   private before: RaftView | null = null
@@ -24,7 +24,7 @@ export class ObservedRaft extends Raft {
     return effects
   }
 
-  /** Where a planted bug changes what the core says. */
+  /** Overridden by planted bugs to change the effects of the core. */
   protected plant(effects: Effects): Effects {
     return effects
   }

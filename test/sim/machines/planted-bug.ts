@@ -4,12 +4,12 @@ import type { StateStore } from '../../../src/ports/state-store.ts'
 import type { Transport } from '../../../src/ports/transport.ts'
 import type { ObservedRaft } from './observed-raft.ts'
 
-/** A mistake put in on purpose, to see whether the oracles notice. Only what is given differs from production. */
+/** A deliberate mistake that the oracles must detect. Members that are left out are as in production. */
 export interface PlantedBug {
   readonly name: string
-  /** One line: what is wrong. */
+  /** One line that says what is wrong. */
   readonly says: string
-  /** It must be found within this many seeds. */
+  /** The oracles must detect it within this many seeds. */
   readonly seedsMax: number
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore

@@ -5,16 +5,16 @@ import { HELD_MAX, type Network } from './network.ts'
 import type { SimTransport } from './transport.ts'
 
 const RETRY_MS_MIN = 20
-/** How long a dialler waits for an answer that does not come. */
+/** How long a dialler waits for an answer. */
 const DIAL_TIMEOUT_MS = 400
-/** A connection whose packets are not acknowledged is given up after a while, drawn for each time. */
+/** Mean time after which a connection without acknowledgements is given up. Each time is drawn at random. */
 const SILENCE_MS_MEAN = 3000
 const GHOST_SHARE = 0.3
 const GHOST_MS_MEAN = 1000
 
 /**
- * One node's outgoing connection to one peer, dialled again and again for as long as the peer is listed.
- * In order while it stands; breaks when either process ends, when it is silent for long, or by itself.
+ * One node's outgoing connection to one peer. It is dialled again and again while the peer is listed. It delivers in order
+ * while it is up. It breaks when either process ends, after a long silence, or at random.
  */
 export class Connection {
   readonly peer: NodeId
@@ -22,10 +22,10 @@ export class Connection {
   private readonly owner: SimTransport
   private readonly network: Network
   private state: 'idle' | 'dialling' | 'up' | 'closed' = 'idle'
-  /** Grows with every dial: what belongs to an earlier one is told apart. */
+  /** Incremented by every dial, so that events of an earlier dial are recognised. */
   private epoch = 0
   private retryMs = RETRY_MS_MIN
-  /** The life of the peer's process that this connection leads to. */
+  /** The process of the peer, in its current life, that this connection leads to. */
   private target: SimTransport | null = null
   private lastArrival = 0
   private held: PeerMessage[] = []
@@ -46,7 +46,7 @@ export class Connection {
     this.epoch += 1
   }
 
-  /** Dials now, unless it is up or being dialled. */
+  /** Dials now, unless it is up or dialling. */
   dial(): void {
     if (this.state !== 'idle' || !this.owner.process.alive) return
     this.state = 'dialling'
@@ -60,7 +60,7 @@ export class Connection {
       if (silent || presence.kind === 'silent') return this.retryIfUnanswered(epoch)
       if (presence.kind === 'refusing') return this.refused(epoch)
       const { transport } = presence
-      // A paused process accepts (its kernel does) but says nothing.
+      // A paused process accepts, because its kernel does, but says nothing.
       this.retryIfUnanswered(epoch)
       transport.process.deliver('io', () => {
         const refusal = transport.handlers.admit(hello)
@@ -91,7 +91,7 @@ export class Connection {
     else this.carry(translated)
   }
 
-  /** The connection is gone. The owner hears of it, and dials again at once. */
+  /** The connection breaks. Its owner is told, and dials again at once. */
   breakOff(why: string): void {
     if (this.state !== 'up') return
     this.state = 'idle'
@@ -104,7 +104,7 @@ export class Connection {
     })
   }
 
-  /** The life `transport` of the peer's process has ended, and its kernel says so. */
+  /** The process behind `transport` has ended, and its kernel says so. */
   targetClosed(transport: SimTransport): void {
     const epoch = this.epoch
     if (this.target !== transport) return
@@ -113,7 +113,7 @@ export class Connection {
     })
   }
 
-  /** An attempt to connect is refused although the peer lives. */
+  /** Refuses a connection attempt although the peer is alive. */
   lie(): void {
     this.breakOff('a lie')
     if (this.state !== 'idle') return
@@ -135,7 +135,7 @@ export class Connection {
     world.at(arrival, () => this.arrive(epoch, target, message))
   }
 
-  /** A copy that turns up when nobody thinks of it any more: leaders may have come and gone, and come again. */
+  /** Delivers a copy very late: leaders may have changed, and changed back, since then. */
   private haunt(message: PeerMessage): void {
     const { links, random, world } = this.network
     const { target } = this
@@ -155,12 +155,12 @@ export class Connection {
       return
     }
     if (!target.process.alive) {
-      // The machine is there but the process is not: it says that it knows nothing of this connection.
+      // The machine is there but the process is not: its kernel does not know this connection.
       if (this.network.presenceAt(this.address).kind !== 'silent') this.targetClosed(target)
       else this.giveUpLater(epoch, () => this.target === target)
       return
     }
-    // What is in the receiver's buffers of a connection that broke meanwhile may still be read.
+    // Bytes in the receiver's buffers may still be read after their connection broke.
     if (this.epoch !== epoch && random.chance(0.7)) return
     if (world.isTracing) world.note(target.process.name, `<- n${this.owner.id} ${describeMessage(message)}`)
     target.process.deliver('io', () => target.receive(message))

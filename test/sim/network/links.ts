@@ -1,7 +1,10 @@
-/** Mends one cut, and no other one of the same link. Does nothing the second time, nor after `healAll`. */
+/** Mends one cut, and no other cut of the same link. Does nothing when called again, or after `healAll`. */
 export type Mend = () => void
 
-/** Which host can reach which. Directed: a link may be cut one way only. Faults overlap: a link works once every cut is mended. */
+/**
+ * Which host can reach which. Links are directed: one direction may be cut alone. Faults overlap: a link works when all its
+ * cuts are mended.
+ */
 export class Links {
   private readonly cuts = new Map<string, Set<Mend>>()
   private readonly waiting = new Map<string, (() => void)[]>()

@@ -7,14 +7,14 @@ import { passThroughCodec } from './codec.ts'
 import type { SimTransport } from './transport.ts'
 import { calmNetwork } from './weather.ts'
 
-/** What answers at an address: a process that listens, a kernel that refuses, or nothing. */
+/** What is found at an address: a listening process, a kernel that refuses, or nothing. */
 export type Presence =
   | { readonly kind: 'listening'; readonly transport: SimTransport }
   | { readonly kind: 'refusing' }
   | { readonly kind: 'silent' }
 
 export interface NetworkOptions {
-  /** Every message goes through the real wire format. */
+  /** Every message passes through the real wire format. */
   readonly usesCodec: boolean
   /** The longest pause between two attempts to connect. */
   readonly pauseMsMax: number
@@ -26,10 +26,10 @@ interface Host {
   powered: boolean
 }
 
-/** Messages that may wait on a link that is cut, before the sender gives the connection up. */
+/** Messages that wait on a cut link before the sender gives up the connection. */
 export const HELD_MAX = 100
 
-/** Hosts, the links between them, and who listens where. */
+/** Hosts, the links between them, and the listeners at their addresses. */
 export class Network {
   readonly weather = calmNetwork()
   readonly links = new Links()
@@ -49,7 +49,7 @@ export class Network {
     this.hosts.set(address, { id, transport: null, powered: true })
   }
 
-  /** The host is found elsewhere from now on. Where it was, a kernel refuses, or nothing answers. */
+  /** Moves the host to another address. At the old one a kernel refuses, or nothing answers. */
   moveHost(from: string, to: string, refuses: boolean): void {
     const host = this.hosts.get(from)
     if (host === undefined) return
@@ -71,7 +71,7 @@ export class Network {
     return true
   }
 
-  /** The process behind `transport` is gone. Unless the machine lost its power, the kernel tells everybody who was connected. */
+  /** The process behind `transport` is gone. Unless the machine lost power, its kernel tells everybody who was connected. */
   unlisten(address: string, transport: SimTransport): void {
     const host = this.hosts.get(address)
     if (host === undefined || host.transport !== transport) return
@@ -110,7 +110,7 @@ export class Network {
     return delay
   }
 
-  /** What the receiver gets when the sender sends `message`: equal, but not the same objects all through. */
+  /** What the receiver gets of `message`: it is equal, but does not share all objects with the original. */
   translate(message: PeerMessage): PeerMessage {
     if (this.options.usesCodec) return passThroughCodec(message)
     return message.type === 'append-request' ? { ...message, memberships: [] } : message

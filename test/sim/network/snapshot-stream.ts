@@ -3,7 +3,7 @@ import type { NodeId } from '../../../src/raft/index.ts'
 import type { Network } from './network.ts'
 import type { SimTransport } from './transport.ts'
 
-/** Chunks that may be on their way or wait at the receiver. */
+/** Chunks in transit, or waiting at the receiver. */
 const WINDOW = 2
 const STALL_MS_MAX = 2000
 
@@ -19,11 +19,11 @@ interface Waiting {
 
 interface Way {
   lastArrival: number
-  /** What arrived where the link is cut. */
+  /** Deliveries that wait until the cut link is mended. */
   held: (() => void)[]
 }
 
-/** One snapshot on its way from one process to another, on a connection of its own. */
+/** One snapshot in transit from one process to another, on a connection of its own. */
 export class SnapshotStream {
   readonly to: NodeId
   readonly header: SnapshotHeader
@@ -40,10 +40,10 @@ export class SnapshotStream {
   private pull: Pull | null = null
   private room: Waiting[] = []
   private answer: { resolve: (answer: SnapshotAnswer) => void; reject: (error: Error) => void } | null = null
-  /** The receiver's word, once it has reached the sender. */
+  /** The receiver's answer, once it has reached the sender. */
   private answered: SnapshotAnswer | null = null
   private refuseOpening: ((error: Error) => void) | null = null
-  /** What is sent arrives in that order. */
+  /** The direction to the receiver. Deliveries keep their order. */
   private readonly there: Way = { lastArrival: 0, held: [] }
   private readonly back: Way = { lastArrival: 0, held: [] }
 
@@ -102,7 +102,7 @@ export class SnapshotStream {
     })
   }
 
-  /** The connection is gone; both sides find out. */
+  /** The connection breaks, and both sides learn of it. */
   breakOff(why: string): void {
     if (this.broken !== null || this.ended) return
     this.broken = new Error(`the snapshot connection broke: ${why}`)
@@ -162,7 +162,7 @@ export class SnapshotStream {
       return Promise.reject(this.broken ?? new Error('cut'))
     }
     if (weather.snapshotCorruptProbability > 0 && random.chance(weather.snapshotCorruptProbability)) {
-      // The checksum of the chunk does not match: the receiver drops the connection, the chunk is never seen.
+      // The checksum of the chunk does not match: the receiver drops the connection and never sees the chunk.
       world.census.count('snapshot-corrupted')
       this.carry(() => this.breakOff('a damaged chunk'))
     } else {
@@ -192,7 +192,7 @@ export class SnapshotStream {
     })
   }
 
-  /** The receiver reads no more: whoever still waits for a chunk is told. */
+  /** The receiver reads no further. A call that waits for a chunk fails. */
   private closeReading(why: Error): void {
     const { pull } = this
     this.pull = null
@@ -204,7 +204,7 @@ export class SnapshotStream {
     return Promise.resolve({ done: true, value: undefined })
   }
 
-  /** Gives the receiver what it waits for, when that is there. */
+  /** Gives the receiver the item that it waits for, if it is there. */
   private handOver(): void {
     const { pull, receiver } = this
     if (pull === null || receiver === null || this.broken !== null) return
@@ -232,7 +232,7 @@ export class SnapshotStream {
       const { room, answer: waiting } = this
       this.room = []
       this.answer = null
-      // A receiver that has made up its mind reads no further: what is still written goes nowhere.
+      // A receiver that has decided reads no further, so later writes are discarded.
       this.sender.process.deliver('io', () => {
         for (const { resolve } of room) resolve()
         waiting?.resolve(answer)
@@ -247,7 +247,7 @@ export class SnapshotStream {
     this.carryOn(this.sender.id, this.to, run)
   }
 
-  /** In order, also what a cut link holds back: nothing overtakes it. */
+  /** Keeps the order, also of what a cut link holds back. */
   private carryOn(from: NodeId, to: NodeId, run: () => void): void {
     const { world, links } = this.network
     const way = from === this.sender.id ? this.there : this.back

@@ -15,17 +15,17 @@ import { SnapshotStream } from './snapshot-stream.ts'
 export interface TransportDependencies {
   readonly network: Network
   readonly process: SimProcess
-  /** Called before anything leaves. May end the process: then nothing leaves. */
+  /** Called before a message leaves. It may end the process; then nothing leaves. */
   readonly onSend: (message: PeerMessage) => void
   /** Called before a message is handed to the node. */
   readonly onReceive: (message: PeerMessage) => void
-  /** A chunk of a snapshot that this node receives is handed to it. May end either process. */
+  /** Called when a chunk of a snapshot is handed to this node. It may end either process. */
   readonly onSnapshotChunk: (stream: SnapshotStream) => void
 }
 
 const UNSTARTED = 'the transport is started before it is used'
 
-/** One process's way to its peers. */
+/** The transport of one process. */
 export class SimTransport implements Transport {
   readonly id: NodeId
   readonly process: SimProcess
@@ -138,7 +138,7 @@ export class SimTransport implements Transport {
     })
   }
 
-  /** A hello of `peer` was admitted: it is there, so dial it without waiting. */
+  /** A hello of `peer` was admitted: the peer is up, so dial it without waiting. */
   heardFrom(peer: NodeId): void {
     this.connections.get(peer)?.dial()
   }
@@ -152,7 +152,7 @@ export class SimTransport implements Transport {
     this.deps.onSnapshotChunk(stream)
   }
 
-  /** The life `transport` of peer's process has ended. */
+  /** The process of `peer` behind `transport` has ended. */
   peerClosed(peer: NodeId, transport: SimTransport): void {
     this.connections.get(peer)?.targetClosed(transport)
   }

@@ -1,21 +1,21 @@
-/** How the network behaves at present, for every link. */
+/** The present behaviour of the network, for every link. */
 export interface NetworkWeather {
   delayMsMin: number
-  /** Mean of what comes on top of the minimum. */
+  /** Mean of the delay in addition to the minimum. */
   delayMsMean: number
-  /** Now and then a message takes this much longer. */
+  /** Probability that a message takes `spikeMs` longer. */
   spikeProbability: number
   spikeMs: number
   /**
-   * Messages get lost, doubled and overtaken one by one, as datagrams do. A stream between two live processes does none of that;
-   * what nodes tell each other has to stand it all the same.
+   * Single messages are lost, duplicated and reordered, like datagrams. A stream between two live processes does none of this,
+   * but the protocol of the nodes has to tolerate it.
    */
   lossProbability: number
   duplicateProbability: number
   reorderProbability: number
-  /** A connection breaks for no reason when a message is sent on it. */
+  /** A connection breaks without cause when a message is sent on it. */
   resetProbability: number
-  /** Chunks of a snapshot on their way. */
+  /** For chunks of snapshots in transit. */
   snapshotCutProbability: number
   snapshotCorruptProbability: number
 }
@@ -35,7 +35,7 @@ export function calmNetwork(): NetworkWeather {
   }
 }
 
-/** Takes back what breaks connections and loses messages; the delays stay. */
+/** Stops breaking connections and losing messages. The delays remain. */
 export function calmDown(weather: NetworkWeather): void {
   const calm = calmNetwork()
   weather.spikeProbability = 0

@@ -2,22 +2,22 @@ import { describeOperation, type Operation } from '../history/operation.ts'
 import { Violation } from '../world/violation.ts'
 
 export interface CalmOptions {
-  /** Every voter has heard of a leader. */
+  /** From this moment on every voter knows of a leader. */
   readonly from: number
-  /** Calls that began later may have met what comes after the calm. */
+  /** Calls that started later may overlap with what follows the calm. */
   readonly to: number
-  /** There are machines that belong to no cluster, and say so. */
+  /** Some machines belong to no cluster, and say so. */
   readonly hasOutsiders: boolean
 }
 
-/** Where nothing goes wrong, everything succeeds: returns how many calls were answered. */
+/** Without faults every call must succeed. Returns the number of answered calls. */
 export function checkCalm(history: readonly Operation[], { from, to, hasOutsiders }: CalmOptions): number {
   const calls = history.filter(({ invokedAt }) => invokedAt >= from && invokedAt <= to)
   for (const operation of calls) {
     const { outcome, request } = operation
     if (outcome.kind === 'answered') continue
     if (hasOutsiders && outcome.code === 'not-initialized') continue
-    // How old its state is a node learns from what its leader says next: not at once after it has joined, or has led itself.
+    // A node learns the age of its state from its leader's next message, so it cannot tell right after it has joined or has led itself.
     if (request.type === 'get' && request.maxStalenessMs !== undefined && outcome.code === 'not-ready') continue
     throw new Violation('calm', `nothing was wrong, and yet: ${describeOperation(operation)}`)
   }

@@ -3,7 +3,7 @@ import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
-/** A node belongs to one cluster for as long as it has its data, and writes nothing before it knows which. */
+/** A node belongs to one cluster for as long as it has its data, and writes nothing before it knows which cluster. */
 export class ClusterIdentity implements Oracle {
   private readonly joined = new Map<Machine, string>()
 
@@ -22,9 +22,9 @@ export class ClusterIdentity implements Oracle {
   }
 
   onStart(machine: Machine): void {
-    // What was not synced when the process died was never said to anybody.
+    // What was not synced when the process died was never told to anybody.
     const { clusterId, vote } = machine.log.durable.hardState
-    // Nor was a name alone, without an entry or a vote, a promise to anybody.
+    // A cluster id alone, without an entry or a vote, promises nothing to anybody.
     const isBound = machine.log.durable.last !== null || vote.leaderId.term > 0
     if (clusterId === null || !isBound) this.joined.delete(machine)
     else this.joined.set(machine, clusterId)

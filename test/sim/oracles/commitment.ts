@@ -9,8 +9,9 @@ import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
 /**
- * What is committed stays (thesis 3.6.2): the first to commit an entry is a leader that counted one of its own ballot on a
- * quorum of disks in every configuration, and whoever else commits at that index commits the same entry. Indexes never go back.
+ * What is committed stays (thesis 3.6.2). The first node to commit an entry is a leader that counted an entry of its own ballot
+ * on a quorum of disks in every configuration. Every other node that commits at that index commits the same entry. Commit
+ * indexes never go back.
  */
 export class Commitment implements Oracle {
   private readonly ledgers: Ledgers
@@ -36,13 +37,13 @@ export class Commitment implements Oracle {
     if (effects.committed >= ledger.committed.length) this.extend(machine, step, ledger)
   }
 
-  /** Entries that others have committed already. */
+  /** Compares with the entries that other nodes have already committed. */
   private checkAgreement(machine: Machine, { raft, effects }: CoreStep, ledger: Ledger, from: LogIndex): void {
     const to = Math.min(effects.committed, ledger.committed.length - 1)
     for (let index = Math.max(0, from + 1); index <= to; index++) {
       const canonical = ledger.committedAt(logIndex(index))
       const own = raft.leaderIdAt(logIndex(index))
-      // Behind a snapshot there is nothing to compare but the digest of the state.
+      // Entries covered by a snapshot can be compared only by the digest of the state.
       if (own === null || canonical === null || sameLeaderId(own, canonical.leaderId)) continue
       fail(
         machine,

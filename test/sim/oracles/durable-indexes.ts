@@ -8,18 +8,18 @@ import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
-/** What one machine has had, over all lives since it lost its data last. */
+/** The progress of one machine, over all its lives since it last lost its data. */
 interface Reached {
-  /** What the state on the platter covered, and how often that was thrown away by then. */
+  /** The index that the durable state covered, and how often the state had been deleted by then. */
   applied: LogIndex
   wipes: number
-  /** What it knew to be committed. That may be forgotten, never contradicted. */
+  /** The highest index that it knew to be committed. The node may forget it, but never contradict it. */
   committed: LogIndex
 }
 
 /**
- * What is durable does not go back, also over restarts: neither the state on the platter, nor the log under what was committed. And the
- * log gives up nothing that the state on the platter does not cover.
+ * What is durable does not go back, not even over restarts: neither the durable state nor the log up to the commit index. The
+ * log frees nothing that the durable state does not cover.
  */
 export class DurableIndexes implements Oracle {
   private readonly ledgers: Ledgers
@@ -46,7 +46,7 @@ export class DurableIndexes implements Oracle {
     const { committed } = this.of(machine)
     switch (write.type) {
       case 'truncate':
-        // What it held there until now may have been another entry, and it learns of both at once.
+        // The entry that it held there may have been a different one. The node then learns of the truncation and of the commit at once.
         if (write.from <= committed && this.isCommitted(machine, write.from))
           fail(machine, `truncates from ${write.from}, and has committed ${committed}`)
         return
@@ -69,7 +69,7 @@ export class DurableIndexes implements Oracle {
     return sameLogId(machine.logIdSubmitted(index), this.ledgers.of(machine.clusterId).committedAt(index))
   }
 
-  /** What the state on the platter covers now. */
+  /** Looks at what the durable state covers now. */
   private look(machine: Machine): void {
     const reached = this.of(machine)
     const applied = appliedOf(machine)

@@ -9,13 +9,16 @@ import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
-/** Election safety and leader completeness (thesis 3.6): one leader a ballot, granted by a quorum on disk, with every committed entry. */
+/**
+ * Election safety and leader completeness (thesis 3.6): each ballot has one leader, granted by a quorum on disk, which has
+ * every committed entry.
+ */
 export class Elections implements Oracle {
   leaders = 0
   private readonly ledgers: Ledgers
-  /** Whose disks hold a promise to each ballot of each cluster. */
+  /** The nodes whose disks hold a vote for each ballot of each cluster. */
   private readonly grants = new Map<string, Set<NodeId>>()
-  /** The life of a process that led under each ballot. */
+  /** The process, in one of its lives, that led under each ballot. */
   private readonly led = new Map<string, string>()
 
   constructor(ledgers: Ledgers) {
@@ -52,7 +55,7 @@ export class Elections implements Oracle {
         `leads under ${describeVote(view.vote)} without a quorum of [${config.join()}]: only [${[...grants].join()}] have stored it`,
       )
     }
-    // Votes may arrive so late that a later leader has committed more by now; then this one will find out.
+    // Votes may arrive so late that a later leader has committed more entries by now. This leader will learn of that one.
     const committed = this.ledgers.of(machine.clusterId).committedBefore(view.vote.leaderId)
     if (committed === null || indexOf(view.purged) > committed.index) return
     const own = raft.leaderIdAt(committed.index)

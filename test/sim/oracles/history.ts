@@ -33,7 +33,7 @@ import { Violation } from '../world/violation.ts'
 
 export interface HistoryOptions {
   readonly machine: KvMachineOptions
-  /** Clocks kept within the margin and nobody lied about refused connections: reads under a lease are linearizable. */
+  /** Clocks stayed within the margin and no refused connection was a lie, so reads under a lease are linearizable. */
   readonly leasesHold: boolean
   readonly stepsMax: number
 }
@@ -42,11 +42,11 @@ type WriteAnswer = Extract<Answer, { type: 'write' }>
 
 export interface HistoryFigures {
   keysChecked: number
-  /** The search gave up. */
+  /** Keys whose search was abandoned. */
   keysUndecided: number
-  /** A named write on the key was executed again, since its name was forgotten: retries of it are not told from new writes. */
+  /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
   keysForgotten: number
-  /** Named writes that two nodes answered. */
+  /** Named writes that were answered by two nodes. */
   doublesCompared: number
   boundedReads: number
   statesCompared: number
@@ -79,14 +79,14 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
 }
 
 /**
- * What clients saw of one cluster, held against two yardsticks.
+ * Checks what clients saw of one cluster in two ways.
  *
- * First the committed log, executed once more by a second, plain model: every answer must be exactly what that model gives at the
- * revision the answer claims, and the claimed revisions must respect real time. That is strict serializability for all keys and
- * ranges together, with the revision as witness; it also shows acknowledged writes that are missing, writes that took effect
- * although they had failed, and writes that took effect twice.
+ * First, a second, plain model executes the committed log. Every answer must be exactly what the model gives at the revision
+ * that the answer claims, and the claimed revisions must respect real time. This is strict serializability of all keys and
+ * ranges together, with the revision as witness. It also finds acknowledged writes that are missing, failed writes that took
+ * effect, and writes that took effect twice.
  *
- * Second, for each key, the search of Wing and Gong over the answers alone, which trusts no revision and no log.
+ * Second, for each key, the search of Wing and Gong examines the answers alone; it relies on no revision and no log.
  */
 export class HistoryCheck {
   readonly figures = noFigures()
@@ -95,7 +95,7 @@ export class HistoryCheck {
   private readonly indexesOfMark = new Map<string, number[]>()
   private readonly commands = new Map<number, Command>()
   private readonly claimed = new Map<number, number>()
-  /** Where removals that removed something stand in the log and no answer claims them, by what they say. */
+  /** Log indexes of removals that removed something and that no answer claims, by their command. */
   private readonly unclaimedRemovals = new Map<string, number[]>()
 
   constructor(options: HistoryOptions, ledger: Ledger | null) {
@@ -116,7 +116,7 @@ export class HistoryCheck {
     this.checkEveryKey(history)
   }
 
-  /** The rows that `machine` holds are those of the model at the index up to which it has applied. */
+  /** The rows of `machine` must be those of the model at the index up to which the machine has applied. */
   checkState(machine: string, image: StateImage): void {
     const meta = image.meta === null ? null : decodeStateMeta(image.meta)
     if (meta === null) return
@@ -173,7 +173,7 @@ export class HistoryCheck {
     this.checkDoubles(operation, request.command, answer)
   }
 
-  /** Whoever asks twice under one name is told the same twice (api: Idempotency-Key), while the name is remembered. */
+  /** Two requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely). */
   private checkDoubles(operation: Operation, { idempotency }: Command, first: WriteAnswer): void {
     const others = operation.heard?.slice(1) ?? []
     if (idempotency === null || this.isForgotten(idempotency.key)) return
@@ -184,7 +184,7 @@ export class HistoryCheck {
     }
   }
 
-  /** Whether a name was executed more than once, since so many came after it. */
+  /** Whether a named write was executed more than once because its name was forgotten after very many later ones. */
   private isForgotten(name: string): boolean {
     return (this.model.executions.get(name)?.length ?? 0) > 1
   }
@@ -240,7 +240,7 @@ export class HistoryCheck {
     )
   }
 
-  /** What began after something had ended reflects at least what that reflected. */
+  /** An operation that started after another had ended reflects at least what the other reflected. */
   private checkRealTime(history: readonly Operation[]): void {
     const begun = history
       .filter((operation) => this.isLinearizable(operation))
@@ -257,7 +257,7 @@ export class HistoryCheck {
     }
   }
 
-  /** A stale read with a bound on its age reflects everything that had ended longer ago. */
+  /** A stale read with a bound on its age reflects everything that ended before that bound. */
   private checkAges(history: readonly Operation[]): void {
     const ended = history
       .filter((operation) => this.isLinearizable(operation))
@@ -284,13 +284,13 @@ export class HistoryCheck {
   private isLinearizable({ outcome, request }: Operation): boolean {
     if (outcome.kind !== 'answered') return false
     const { answer } = outcome
-    // Where a write that changed nothing, or a retry, stands in the order is not told by its answer.
+    // The answers of a retry, and of a write that changed nothing, do not tell their position in the order.
     if (answer.type === 'write')
       return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
     return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
   }
 
-  /** Which of the removals in the log those with an unknown outcome may be. Removals carry no mark: equal ones are told apart by guess. */
+  /** Assigns removals of the log to removals with an unknown outcome. Removals carry no mark, so equal ones are assigned arbitrarily. */
   private claimRemovals(history: readonly Operation[]): void {
     const claimed = new Set(history.filter(({ request }) => request.type === 'write').map(positionOf))
     for (const { id, outcome, request } of history) {
@@ -303,7 +303,7 @@ export class HistoryCheck {
     }
   }
 
-  /** Where the log has an operation, as far as it tells. */
+  /** The position of an operation in the log, if the log tells it. */
   private believedPosition(operation: Operation): number {
     const { id, outcome, request, mark } = operation
     const tag = request.type === 'write' ? request.command.idempotency : null
@@ -313,7 +313,7 @@ export class HistoryCheck {
         ? named.find((at) => this.commands.get(at)?.idempotency?.fingerprint === tag?.fingerprint)
         : this.indexesOfMark.get(mark)?.[0]
     if (outcome.kind === 'answered') return index ?? positionTold(operation)
-    // What changed nothing and told nobody might as well not have happened.
+    // An operation that changed nothing and has no answer need not be in the order.
     const result = index === undefined ? undefined : this.model.resultsByIndex.get(index)
     return index !== undefined && result !== undefined && changed(result) ? index : (this.claimed.get(id) ?? Infinity)
   }
@@ -371,7 +371,7 @@ function removalOf(command: Exclude<Command, { type: 'put' }>): string {
     : JSON.stringify([command.start, command.end, command.upToLimit])
 }
 
-/** The same answer, but for a previous value that was forgotten between the two. */
+/** Whether the answers are the same, apart from a previous value that was forgotten between the two. */
 function sameAnswer(a: CommandResult | undefined, b: CommandResult): boolean {
   if (a === undefined || a.type !== b.type) return false
   const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one)
@@ -396,7 +396,7 @@ function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {
   return result.type === 'put' || result.type === 'deleted' || result.type === 'range-deleted' ? result.revision : -1
 }
 
-/** Buffers compare as bytes, whatever class they have. */
+/** Makes buffers comparable as bytes, whatever their class. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return textOf(value)
   if (typeof value !== 'object' || value === null) return value

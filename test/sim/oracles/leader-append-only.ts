@@ -5,7 +5,7 @@ import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
-/** A leader never removes or replaces entries of its own log (thesis 3.5), and writes none but its own. */
+/** A leader never removes or replaces entries of its own log (thesis 3.5), and writes only entries of its own ballot. */
 export class LeaderAppendOnly implements Oracle {
   onStep(machine: Machine, { effects, before, view }: CoreStep): void {
     if (before?.state !== 'leader' || view.state !== 'leader') return

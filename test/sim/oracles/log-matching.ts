@@ -8,15 +8,16 @@ import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
 /**
- * Log matching (thesis 3.5): two entries of one log id are the same entry, and so is everything before them. By induction it is
- * enough to look at each entry and the log id before it.
+ * Log matching (thesis 3.5): two entries with the same log id are the same entry, and so is everything before them. By
+ * induction it is enough to check each entry and the log id before it.
  *
- * Also: nobody removes what was committed under the ballot it follows, or one before (leader completeness). Who still follows an earlier
- * one, since it slept, may have to: that leader was elected without the entry, and the commit did not count this log.
+ * In addition, a node never removes what was committed under the ballot that it follows, or under an earlier one (leader
+ * completeness). A node that still follows an earlier ballot, because it slept, may have to: its leader was elected without the
+ * entry, and the commit did not count this node's log.
  */
 export class LogMatching implements Oracle {
   private readonly ledgers: Ledgers
-  /** The ballot that each machine has last written in this life of its process. */
+  /** The ballot that each machine last wrote in this life of its process. */
   private readonly followed = new Map<Machine, LeaderId>()
 
   constructor(ledgers: Ledgers) {

@@ -7,7 +7,7 @@ import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
-/** One uncommitted membership at a time, each next one overlapping the one before (thesis 4.3). */
+/** At most one membership is uncommitted at a time, and each one overlaps the one before (thesis 4.3). */
 export class Memberships implements Oracle {
   private readonly ledgers: Ledgers
 
@@ -35,7 +35,7 @@ export class Memberships implements Oracle {
   }
 }
 
-/** A quorum of a membership is one of each of its configurations. */
+/** Whether the quorums of two memberships always intersect. A quorum of a membership has a majority of each of its configurations. */
 function everyQuorumIntersects(a: Membership, b: Membership): boolean {
   return a.configs.some((one) => b.configs.some((other) => quorumsIntersect(one, other)))
 }

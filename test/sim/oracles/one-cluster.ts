@@ -3,7 +3,10 @@ import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
-/** Of nodes that find each other and have one token, more than half of which form the cluster, no two clusters ever have a leader. */
+/**
+ * Nodes that find each other, with one token and a cluster size of more than half of them, never form two clusters that both
+ * have a leader.
+ */
 export class OneCluster implements Oracle {
   private led: string | null = null
 

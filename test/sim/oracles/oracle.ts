@@ -5,11 +5,11 @@ import type { StateImage } from '../disk/state-disk.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Machine } from '../machines/machine.ts'
 
-/** Watches a run and throws a `Violation` at the first thing that must not be. Says nothing otherwise and changes nothing. */
+/** Watches a run and throws a `Violation` at the first thing that must not happen. Otherwise it has no effect. */
 export interface Oracle {
-  /** A write was handed to the log of `machine`, whose log ended with `last` before it. */
+  /** A write was submitted to the log of `machine`; before it, the log ended with `last`. */
   onSubmit?(machine: Machine, write: LogWrite, last: LogId | null): void
-  /** A write of the log has reached the platter. */
+  /** A write of the log has become durable. */
   onDurable?(machine: Machine, write: LogWrite): void
   /** A message is about to leave. */
   onSend?(machine: Machine, message: PeerMessage): void
@@ -17,6 +17,6 @@ export interface Oracle {
   /** The state store shows `image` from now on. */
   onState?(machine: Machine, image: StateImage): void
   onStart?(machine: Machine): void
-  /** The data directory was lost: what the machine promised before does not bind the new one. */
+  /** The data directory was lost. Promises that the machine made before do not bind the new node. */
   onWipe?(machine: Machine): void
 }

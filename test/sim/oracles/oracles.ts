@@ -19,14 +19,14 @@ import { StateDigests } from './state-digests.ts'
 import { WipedVoters } from './wiped-voters.ts'
 import { WriteAhead } from './write-ahead.ts'
 
-/** All that watch every event. The first one that objects ends the run. */
+/** All oracles that watch every event. The first objection ends the run. */
 export class Oracles implements Required<Oracle> {
   readonly elections: Elections
   readonly digests: StateDigests
   private readonly world: World
   private readonly all: readonly Oracle[]
 
-  /** `expectsOne`: the nodes form their cluster by themselves. */
+  /** `expectsOne`: the nodes form their cluster by themselves, so there must be only one. */
   constructor(
     world: World,
     ledgers: Ledgers,
@@ -43,7 +43,7 @@ export class Oracles implements Required<Oracle> {
       new DurableIndexes(ledgers),
       this.elections,
       new LeaderAppendOnly(),
-      // First what is committed, then who relies on it.
+      // What is committed is recorded first, then the oracles that rely on it run.
       new Commitment(ledgers, machineOf),
       new Memberships(ledgers),
       new WipedVoters(),
@@ -80,7 +80,7 @@ export class Oracles implements Required<Oracle> {
     this.each((oracle) => oracle.onWipe?.(machine))
   }
 
-  /** An objection is kept by the world; it never reaches the node that caused it. */
+  /** The world keeps an objection. It never reaches the node that caused it. */
   private each(tell: (oracle: Oracle) => void): void {
     if (this.world.failure() !== null) return
     try {

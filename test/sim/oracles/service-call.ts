@@ -8,8 +8,9 @@ import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'
 
 /**
- * What a node owes to a request for data: one that knew when the request came that it was removed answers so, to every consistency; and
- * a bound on the age of a stale read holds in the world's time, whatever was told to the node, and whatever kept it from listening.
+ * What a node must answer to a request for data. A node that knew, when the request came, that it was removed must answer so,
+ * for every consistency. The bound on the age of a stale read must hold in the world's time, whatever the node was told and
+ * whatever kept it from listening.
  */
 export class ServiceCall {
   private readonly machine: Machine
@@ -17,7 +18,7 @@ export class ServiceCall {
   private readonly request: Request
   private readonly electionTimeoutMsMax: number
   private readonly before: RaftView | null
-  /** On the node's clock and on the world's. */
+  /** The time of the request, on the node's clock and on the world's. */
   private readonly calledAt: number
   private readonly worldAt: number
   private readonly isRemoved: boolean
@@ -36,12 +37,12 @@ export class ServiceCall {
     this.isRemoved = this.knowsRemoval() || this.saidRemoved()
   }
 
-  /** The node answers now. Returns the moment of the world's time from before which the answer has to reflect everything; null for none. */
+  /** The node answers now. Returns the moment of the world's time up to which the answer must reflect all operations; null for no bound. */
   answered(): number | null {
     if (this.isRemoved) this.fail('answers a request, though it knows that it was removed')
     const { request } = this
     if (request.type !== 'get' || request.maxStalenessMs === undefined) return null
-    // Its clock may run at another speed, and that is all.
+    // Only the speed of its clock may differ.
     return this.worldAt - request.maxStalenessMs / this.machine.clockRate
   }
 
@@ -56,8 +57,8 @@ export class ServiceCall {
   }
 
   /**
-   * The membership without this node is committed, as far as it knows, and it is not being sent a log in which others have gone on: there
-   * it may join. A leader leads its own removal to the end.
+   * As far as the node knows, the membership without it is committed, and it is not being sent a log in which the others have
+   * gone on: that log may add it again. A leader remains one until its own removal is finished.
    */
   private knowsRemoval(): boolean {
     if (this.before === null) return false
@@ -69,14 +70,14 @@ export class ServiceCall {
     return this.wordsWithin(this.electionTimeoutMsMax).every(({ committed }) => committed <= indexOf(last))
   }
 
-  /** It was told by a peer, has said so, and no leader has spoken to it since. */
+  /** A peer told the node that it was removed, the node has said so, and no leader has spoken to it since. */
   private saidRemoved(): boolean {
     const { saidRemoved, heard } = this.machine
     if (saidRemoved === null || this.before === null) return false
     return saidRemoved.words === heard.length && sameLogId(saidRemoved.effective, this.before.effective.logId)
   }
 
-  /** What leaders said shortly before the request came, and since. */
+  /** The words of leaders shortly before the request and after it. */
   private wordsWithin(durationMs: number): LeaderWord[] {
     const { heard } = this.machine
     const before = heard.findLastIndex(({ at }) => at < this.calledAt - durationMs)

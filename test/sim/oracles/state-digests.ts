@@ -13,7 +13,10 @@ interface Digest {
   readonly by: string
 }
 
-/** State machine safety (thesis 3.6.3): whoever has applied the log up to an index has the same rows, and has applied what is committed. */
+/**
+ * State machine safety (thesis 3.6.3): all nodes that have applied the log up to an index have the same rows, and applied only
+ * committed entries.
+ */
 export class StateDigests implements Oracle {
   compared = 0
   private readonly ledgers: Ledgers

@@ -6,14 +6,14 @@ import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
 /**
- * A node that lost its data has forgotten what it promised: nobody may get a vote or an acknowledgement of it until it has been
- * removed and added again as the node that it is now (raft.md 4). Data is lost here only where every member has written down who
- * it was.
+ * A node that lost its data has forgotten its promises. Its votes and acknowledgements must not count until it has been removed
+ * and added again as a new node (docs/internals/raft.md, Membership). The simulator loses data only when every member has
+ * recorded the node's incarnation.
  */
 export class WipedVoters implements Oracle {
-  /** The incarnation that took part in a cluster last, by cluster and node. */
+  /** The incarnation that last took part in each cluster, by cluster and node. */
   private readonly parts = new Map<string, string>()
-  /** Nodes that some membership names by their incarnation. */
+  /** Incarnations that some membership names. */
   private readonly admitted = new Set<string>()
 
   onStep(machine: Machine, { view, before }: CoreStep): void {

@@ -7,7 +7,7 @@ import { describeVote } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
 
-/** Nothing leaves a node before the write that it claims (thesis 3.8), and a vote never goes back. */
+/** No message leaves a node before the write that it claims is durable (thesis 3.8), and a vote never goes back. */
 export class WriteAhead implements Oracle {
   private readonly votes = new Map<Machine, Vote>()
 
@@ -46,8 +46,8 @@ export class WriteAhead implements Oracle {
         const { outcome } = message
         if (outcome.kind !== 'matched') return
         this.expectVote(machine, message.asked, 'acknowledges entries')
-        // Under a later ballot they may have been replaced by the same write that made them durable. The earlier leader cannot
-        // commit them by this: a quorum that did not have them has voted for the later one.
+        // Under a later ballot the entries may have been replaced, by the same write that made them durable. The earlier leader
+        // cannot commit them because of this message: a quorum without them has voted for the later leader.
         if (compareLeaderIds(message.asked.leaderId, machine.log.durable.hardState.vote.leaderId) < 0) return
         const last = indexOf(machine.log.durable.last)
         if (outcome.matched > last) fail(machine, `acknowledges ${outcome.matched}, but its disk ends at ${last}`)

@@ -3,7 +3,7 @@ import { logIndex } from '../../../src/raft/index.ts'
 import { ObservedRaft } from '../machines/observed-raft.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 
-/** Commits what `reached` says whenever a follower has acknowledged something. */
+/** Commits the result of `reached` whenever a follower has acknowledged something. */
 abstract class CommitsBy extends ObservedRaft {
   protected abstract reached(matchedOf: (id: NodeId) => number): number
 
@@ -24,7 +24,7 @@ abstract class CommitsBy extends ObservedRaft {
     return true
   }
 
-  /** The `count`-th highest of what the voters of a configuration hold. */
+  /** The `count`-th highest index that the voters of a configuration hold. */
   protected held(config: readonly NodeId[], count: number, matchedOf: (id: NodeId) => number): number {
     const descending = config.map(matchedOf).sort((a, b) => b - a)
     return descending[count - 1] ?? -1
@@ -62,7 +62,7 @@ class CountsLearners extends CommitsBy {
   }
 }
 
-/** Figure 8 of the Raft paper. */
+/** Commits entries of earlier ballots by counting copies: figure 8 of the Raft paper. */
 class CommitsEarlierBallots extends CommitsBy {
   protected override get onlyOwnBallot(): boolean {
     return false
@@ -73,7 +73,7 @@ class CommitsEarlierBallots extends CommitsBy {
   }
 }
 
-/** What the leader has written counts as being on its disk. */
+/** A leader counts its own entries as durable as soon as they are written. */
 class CountsItselfBeforeSync extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     if (this.state === 'leader') this.persisted(0, effects.lastSeq)
@@ -81,7 +81,7 @@ class CountsItselfBeforeSync extends ObservedRaft {
   }
 }
 
-/** A follower believes the leader's commit index for entries that it has not compared with the leader's yet. */
+/** A follower applies the leader's commit index to entries that it has not compared with the leader's yet. */
 class TrustsCommitIndex extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     super.receive(now, message)
@@ -91,7 +91,7 @@ class TrustsCommitIndex extends ObservedRaft {
   }
 }
 
-/** A follower acknowledges its whole log instead of what the leader has sent. */
+/** A follower acknowledges its whole log instead of the part that the leader has sent. */
 class AcknowledgesTooMuch extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     const last = this.inspect().state.outbox.durability.index

@@ -10,7 +10,7 @@ import type {
 } from '../../../src/ports/transport.ts'
 import type { LogBatch, LogIndex, NodeId } from '../../../src/raft/index.ts'
 
-/** A log that passes everything on: bugs change one method. */
+/** A log that forwards every call. Bugs override one method. */
 export class LogDelegate implements LogStore {
   protected readonly inner: LogStore
 

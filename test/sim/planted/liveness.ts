@@ -5,7 +5,7 @@ import type { PlantedBug } from '../machines/planted-bug.ts'
 
 type Leadership = NonNullable<ReturnType<ObservedRaft['inspect']>['leadership']>
 
-/** Changes each leadership once, before it decides anything. */
+/** Changes each leadership once, before it makes any decision. */
 abstract class LeadsOtherwise extends ObservedRaft {
   private changed: Leadership | null = null
 
@@ -19,7 +19,7 @@ abstract class LeadsOtherwise extends ObservedRaft {
   }
 }
 
-/** A leader that nobody answers goes on leading. */
+/** A leader without answers from anybody goes on leading. */
 class ChecksNoQuorum extends LeadsOtherwise {
   protected override change(leadership: Leadership): void {
     const tick = leadership.tick.bind(leadership)
@@ -30,7 +30,7 @@ class ChecksNoQuorum extends LeadsOtherwise {
   }
 }
 
-/** Every election timeout raises the term: all pre-votes count as granted, and nobody is asked for one. */
+/** Every election timeout raises the term: all pre-votes count as granted and nobody is asked for one. */
 class AsksForNoPreVotes extends ObservedRaft {
   override tick(now: number): void {
     super.tick(now)
@@ -47,7 +47,7 @@ class AsksForNoPreVotes extends ObservedRaft {
   }
 }
 
-/** A transfer ends when the target leads, or when nobody listens at its address, and never by itself. */
+/** A transfer ends only when the target leads or nobody listens at its address, but not by a timeout. */
 class TransfersForEver extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     const handover = this.inspect().leadership?.['transfer']['handover'] ?? null
@@ -56,7 +56,7 @@ class TransfersForEver extends ObservedRaft {
   }
 }
 
-/** A joint configuration that is committed is not followed by the new one alone. */
+/** A committed joint configuration is never followed by the new configuration alone. */
 class StaysJoint extends LeadsOtherwise {
   protected override change(leadership: Leadership): void {
     const { state } = this.inspect()
@@ -68,13 +68,13 @@ class StaysJoint extends LeadsOtherwise {
     }
   }
 
-  /** Whether the joint configuration in force is left as it is. */
+  /** Whether the current joint configuration is left as it is. */
   protected leaves(_leadership: Leadership): boolean {
     return true
   }
 }
 
-/** Only the leader that began a change finishes it. */
+/** A joint configuration is finished only by the leader that started the change. */
 class InheritsNoJoint extends StaysJoint {
   protected override leaves(leadership: Leadership): boolean {
     const { logId } = this.inspect().state.effective
@@ -82,7 +82,7 @@ class InheritsNoJoint extends StaysJoint {
   }
 }
 
-/** A leader whose first attempt to send the state came to nothing makes no other. */
+/** A leader whose first attempt to send the state failed makes no second one. */
 class SendsStateOnce extends ObservedRaft {
   override snapshotReport(now: number, to: NodeId, session: number, report: SnapshotReport): void {
     super.snapshotReport(now, to, session, report)
@@ -91,7 +91,7 @@ class SendsStateOnce extends ObservedRaft {
   }
 }
 
-/** What is lost on its way to a follower is not sent again, as long as the connection stands. */
+/** What is lost on its way to a follower is not sent again while the connection stands. */
 class RepeatsNothing extends LeadsOtherwise {
   protected override change({ replication }: Leadership): void {
     const beat = replication.beat.bind(replication)
@@ -104,7 +104,7 @@ class RepeatsNothing extends LeadsOtherwise {
   }
 }
 
-/** A follower whose end of the log is purged at the leader is told of commits in messages that cannot carry them. */
+/** A follower is told of commits in messages that cannot carry them, when the leader has purged the end of the follower's log. */
 class TellsInVain extends LeadsOtherwise {
   protected override change({ replication }: Leadership): void {
     const { state } = this.inspect()
@@ -113,7 +113,7 @@ class TellsInVain extends LeadsOtherwise {
   }
 }
 
-/** Mistakes that never give a wrong answer: the cluster gives none any more. */
+/** Mistakes that never give a wrong answer: the cluster stops answering instead. */
 export const livenessBugs: readonly PlantedBug[] = [
   {
     name: 'no-check-quorum',

@@ -6,7 +6,7 @@ import { ObservedRaft } from '../machines/observed-raft.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { LogDelegate } from './delegates.ts'
 
-/** Says "written" as soon as the write has begun. */
+/** Reports a write as done as soon as it has started. */
 class AcknowledgesBeforeSync extends LogDelegate {
   private last: Promise<void> = Promise.resolve()
 
@@ -17,7 +17,7 @@ class AcknowledgesBeforeSync extends LogDelegate {
   }
 }
 
-/** A write that failed is taken for one that did not. */
+/** A failed write is treated as a successful one. */
 class SwallowsErrors extends LogDelegate {
   override async write(writes: readonly LogWrite[]): Promise<void> {
     try {
@@ -28,14 +28,14 @@ class SwallowsErrors extends LogDelegate {
   }
 }
 
-/** A log that lost its tail is used as if it were whole. */
+/** A log that lost its tail is used as if it were complete. */
 class ForgetsDamage extends LogDelegate {
   override async open(): Promise<LogContents> {
     return { ...(await this.inner.open()), lostUpTo: null }
   }
 }
 
-/** Removes everything behind the entry before a request, whether it differs or not. */
+/** Removes everything after the entry before a request, whether it differs or not. */
 class TruncatesMatches extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type === 'append-request' && message.batches.length > 0) {
@@ -55,7 +55,7 @@ class TruncatesMatches extends ObservedRaft {
   }
 }
 
-/** Entries are taken whatever stands before them. */
+/** Entries are accepted whatever precedes them. */
 class SkipsConsistencyCheck extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type !== 'append-request' || message.prev === null) return super.receive(now, message)
@@ -65,7 +65,7 @@ class SkipsConsistencyCheck extends ObservedRaft {
   }
 }
 
-/** Entries that differ from the leader's stay: only what is beyond the end of the log is added. */
+/** Entries that differ from the leader's stay: only entries beyond the end of the log are added. */
 class KeepsConflicts extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     const { state, leadership } = this.inspect()
@@ -81,7 +81,7 @@ class KeepsConflicts extends ObservedRaft {
   }
 }
 
-/** The log is freed up to the commit index, before the state that covers it is durable. */
+/** The log is purged up to the commit index, before the state that covers it is durable. */
 class PurgesTooEarly extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     const { state } = this.inspect()

@@ -3,7 +3,7 @@ import type { ChangeOutcome, LogIndex, Membership, MembershipChange, NodeId } fr
 import { ObservedRaft } from '../machines/observed-raft.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 
-/** The new voters take over in one step, without a joint configuration between. */
+/** The new voters take over in one step, without a joint configuration in between. */
 class ChangesInOneStep extends ObservedRaft {
   override changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
     const { state, leadership } = this.inspect()
@@ -32,7 +32,7 @@ class ChangesInOneStep extends ObservedRaft {
   }
 }
 
-/** A change may begin while the one before is not committed. */
+/** A change may start while the previous one is not committed. */
 class ChangesTooSoon extends ObservedRaft {
   override changeMembership(now: number, change: MembershipChange, ifMembershipAt: LogIndex | null): ChangeOutcome {
     const { state, leadership } = this.inspect()
@@ -57,7 +57,7 @@ function ascending(ids: readonly NodeId[]): NodeId[] {
   return [...new Set(ids)].sort((a, b) => a - b)
 }
 
-/** Nobody reads again who a peer was: one that lost its data votes again. */
+/** The incarnations of peers are never read again, so a node that lost its data votes again. */
 class ForgetsIncarnations implements PeerRegister {
   private readonly inner: PeerRegister
 

@@ -8,11 +8,11 @@ import { TransportDelegate } from './delegates.ts'
 interface PendingRead {
   readonly readId: number
   readonly arrivedAt: number
-  /** What was committed when it came. */
+  /** The commit index when the read arrived. */
   readonly committed: LogIndex
 }
 
-/** Answers a read as soon as `isConfirmed` says so, and not only when the core does. */
+/** Answers a read as soon as `isConfirmed` says so, instead of waiting for the core. */
 abstract class ReadsEarly extends ObservedRaft {
   private waiting: PendingRead[] = []
 
@@ -39,14 +39,14 @@ abstract class ReadsEarly extends ObservedRaft {
   }
 }
 
-/** A leader answers reads without asking anybody whether it still leads. */
+/** A leader answers reads without confirming that it still leads. */
 class ReadsUnconfirmed extends ReadsEarly {
   protected override isConfirmed(): boolean {
     return this.view().established
   }
 }
 
-/** A read is confirmed by one node less than a majority: by nobody else in a cluster of three. */
+/** A read is confirmed by one node less than a majority: in a cluster of three by no other node. */
 class ConfirmsOneShort extends ReadsEarly {
   protected override isConfirmed({ arrivedAt }: PendingRead): boolean {
     const { state, leadership } = this.inspect()
@@ -57,7 +57,7 @@ class ConfirmsOneShort extends ReadsEarly {
   }
 }
 
-/** A new leader answers before its blank entry is committed: what it knows to be committed may be long out of date. */
+/** A new leader answers before its blank entry is committed, when its commit index may be long out of date. */
 class ReadsBeforeOwnBlank extends ReadsEarly {
   protected override isConfirmed({ arrivedAt }: PendingRead): boolean {
     return (this.view().quorumAckedAt ?? -Infinity) >= arrivedAt
@@ -68,7 +68,7 @@ class ReadsBeforeOwnBlank extends ReadsEarly {
   }
 }
 
-/** A leader believes in its lease for as long as it leads. */
+/** A leader trusts its lease for as long as it leads. */
 class LeaseNeverEnds extends ObservedRaft {
   override leaseRead(now: number): LogIndex | null {
     super.leaseRead(now)
@@ -77,10 +77,10 @@ class LeaseNeverEnds extends ObservedRaft {
   }
 }
 
-/** Nobody compares the clocks: a lease lasts through a suspension of the machine. */
+/** The clocks are not compared, so a lease survives a suspension of the machine. */
 class SleepsThrough extends ObservedRaft {
   override woken(): void {
-    // Nothing is void.
+    // Does not void the lease.
   }
 
   override leaseRead(now: number): LogIndex | null {
@@ -88,7 +88,7 @@ class SleepsThrough extends ObservedRaft {
   }
 }
 
-/** What a leader says is as fresh as its arrival, wherever it has waited. */
+/** A message from a leader counts as fresh on arrival, however long it was delayed. */
 class DatesByReceipt extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     if (message.type === 'append-request' && message.freshAt !== null)
@@ -97,7 +97,7 @@ class DatesByReceipt extends ObservedRaft {
   }
 }
 
-/** Votes are given although a leader is heard. */
+/** Votes are granted although a leader is heard. */
 class IgnoresLeases extends ObservedRaft {
   override receive(now: number, message: RaftMessage): void {
     super.receive(now, message.type === 'vote-request' ? { ...message, transfer: true } : message)
@@ -111,7 +111,7 @@ class IgnoresLeases extends ObservedRaft {
   }
 }
 
-/** A confirmed read is answered from whatever is applied: the index that it has to wait for is dropped. */
+/** A confirmed read is answered at once: the index that it must wait for is ignored. */
 class AwaitsNoIndex extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     const reads = effects.reads.map((release) =>

@@ -17,7 +17,7 @@ import { StateDelegate, TransportDelegate } from './delegates.ts'
 
 const IDEMPOTENT_WRITES = '\x10'
 
-/** One change in forty is dropped, the meta says it is there. */
+/** One change in forty is dropped, although the meta claims it. */
 class DropsChanges extends StateDelegate {
   private count = 0
 
@@ -27,7 +27,7 @@ class DropsChanges extends StateDelegate {
   }
 }
 
-/** The meta lags one write behind its rows: after a restart entries are applied a second time. */
+/** The meta is one write behind its rows, so after a restart entries are applied a second time. */
 class WritesOldMeta extends StateDelegate {
   private before: Uint8Array | null = null
 
@@ -44,7 +44,7 @@ class SkipsFlush extends StateDelegate {
   }
 }
 
-/** Names of idempotent writes are not stored. */
+/** Idempotency keys of writes are not stored. */
 class LosesNames extends StateDelegate {
   override write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     return this.inner.write(
@@ -54,7 +54,7 @@ class LosesNames extends StateDelegate {
   }
 }
 
-/** Names of idempotent writes are dropped before anybody looks whether they were executed. */
+/** Idempotency keys of writes are dropped before anything checks whether they were executed. */
 class ForgetsNames extends ObservedRaft {
   override propose(
     now: number,
@@ -74,7 +74,7 @@ class ForgetsNames extends ObservedRaft {
   }
 }
 
-/** A view that misses its greatest row. */
+/** A view lacks its greatest row. */
 class CutsViews extends StateDelegate {
   override async view(): Promise<StateView> {
     const view = await this.inner.view()
@@ -93,7 +93,7 @@ class CutsViews extends StateDelegate {
   }
 }
 
-/** An installed state is put beside the old rows instead of in their place. */
+/** An installed state is added to the old rows instead of replacing them. */
 class KeepsOldRows extends StateDelegate {
   constructor(inner: StateStore) {
     super(inner)
@@ -119,7 +119,7 @@ class KeepsOldRows extends StateDelegate {
   }
 }
 
-/** The membership that comes with a snapshot is dropped. */
+/** The membership of a snapshot is ignored. */
 class InstallsWithoutMembership extends ObservedRaft {
   override installSnapshot(
     now: number,
@@ -131,7 +131,7 @@ class InstallsWithoutMembership extends ObservedRaft {
   }
 }
 
-/** Forwarded commands are sent twice, under two numbers. */
+/** Forwarded commands are sent twice, with two numbers. */
 class ForwardsTwice extends TransportDelegate {
   override send(message: PeerMessage): void {
     this.inner.send(message)

@@ -5,7 +5,7 @@ import { ObservedRaft } from '../machines/observed-raft.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { LogDelegate } from './delegates.ts'
 
-/** Keeps the cluster id, forgets the vote. */
+/** Keeps the cluster id but forgets the vote. */
 class ForgetsVotes extends LogDelegate {
   override write(writes: readonly LogWrite[]): Promise<void> {
     return this.inner.write(
@@ -24,7 +24,7 @@ class WritesVotesLast extends LogDelegate {
   }
 }
 
-/** A restart finds the vote one term lower than it was left. */
+/** After a restart the vote is one term lower than before. */
 class LowersVotes extends LogDelegate {
   override async open(): Promise<LogContents> {
     const contents = await this.inner.open()
@@ -52,7 +52,7 @@ class GrantsEverything extends ObservedRaft {
   }
 }
 
-/** Votes and acknowledgements leave before the write they claim. */
+/** Votes and acknowledgements leave before the write that they claim is durable. */
 class SendsBeforeSync extends ObservedRaft {
   protected override plant(effects: Effects): Effects {
     return { ...effects, held: [], sends: [...effects.sends, ...effects.held.map(({ message }) => message)] }

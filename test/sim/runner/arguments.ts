@@ -9,10 +9,10 @@ export type Task =
       readonly seeds: number
       readonly minutes: number
       readonly workers: number
-      /** Nothing but this. */
+      /** Only seeds about this; null for all. */
       readonly focus: Focus | null
     }
-  /** One seed again, with everything that happens. */
+  /** One seed again, with a trace of everything that happens. */
   | {
       readonly kind: 'replay'
       readonly seed: number
@@ -20,9 +20,9 @@ export type Task =
       readonly quiet: boolean
       readonly focus: Focus | null
     }
-  /** Every planted bug, until it is found. */
+  /** Runs every planted bug until it is found. */
   | { readonly kind: 'planted'; readonly only: string | null; readonly workers: number }
-  /** Every scene, or those with a name that contains `only`. */
+  /** Plays every scene, or those whose name contains `only`. */
   | { readonly kind: 'cases'; readonly only: string | null; readonly from: number }
   | { readonly kind: 'usage'; readonly problem: string }
 

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import type { SeedReport } from './simulation.ts'
 import type { WorkerRequest } from './worker.ts'
 
-/** Some threads that run seeds. */
+/** Worker threads that run seeds. */
 export class Crew {
   private readonly workers: Worker[]
 
@@ -11,7 +11,7 @@ export class Crew {
     this.workers = Array.from({ length: size }, () => new Worker(new URL(`./worker.${extension}`, import.meta.url)))
   }
 
-  /** Runs what `next` gives until it gives null; every report goes to `onReport`. */
+  /** Runs the seeds from `next` until it returns null, and passes every report to `onReport`. */
   async run(
     next: () => WorkerRequest | null,
     onReport: (report: SeedReport, request: WorkerRequest) => void,

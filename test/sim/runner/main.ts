@@ -8,7 +8,7 @@ import type { SeedReport } from './simulation.ts'
 import { Tally } from './tally.ts'
 import type { WorkerRequest } from './worker.ts'
 
-/** A campaign stops looking after so many failures: one is enough to know, a few help to see what they share. */
+/** A campaign stops after this many failures: one is enough to know, a few help to see what they have in common. */
 const FAILURES_MAX = 10
 
 function print(line: string): void {
@@ -60,7 +60,7 @@ async function replay({ seed, bug, quiet, focus }: Extract<Task, { kind: 'replay
   return report.violation === null
 }
 
-/** Every bug must be found, within the seeds it is allowed. */
+/** Every planted bug must be found within its number of seeds. */
 async function planted(task: Extract<Task, { kind: 'planted' }>): Promise<boolean> {
   const crew = new Crew(task.workers)
   let ok = true

@@ -1,4 +1,4 @@
-/** Seeds that once found something. They are run for ever; what they do changes with the code, so each also stands for its story. */
+/** Seeds that once found something. They are run for ever. Code changes alter what they do, so each one also stands for its story. */
 export const regressions: readonly { readonly seed: number; readonly found: string }[] = [
   {
     seed: 43,

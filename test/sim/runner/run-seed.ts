@@ -5,7 +5,7 @@ import { asViolation, type World } from '../world/world.ts'
 
 let running: World | null = null
 
-/** A promise that nobody handles is a failure of whatever runs now. */
+/** Turns an unhandled rejection into a failure of the seed that is running. */
 export function watchRejections(): () => void {
   const onRejection = (reason: unknown): void => {
     if (running === null) throw reason
@@ -21,7 +21,7 @@ export interface RunOptions {
   readonly focus?: Focus | null
 }
 
-/** Runs one seed to its end. One at a time. */
+/** Runs one seed to its end. Only one seed may run at a time. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<SeedReport> {
   const simulation = new Simulation(seed, {
     print: options.print ?? null,

@@ -31,18 +31,18 @@ export interface SeedReport {
   readonly history: HistoryFigures | null
   readonly livenessChecked: boolean
   readonly worst: LivenessFigures
-  /** Calls of a seed in which nothing went wrong, all of them answered. */
+  /** Calls of a seed without faults. All of them were answered. */
   readonly calmCalls: number
-  /** Differs when two runs of one seed differ. */
+  /** Two runs of one seed must have the same fingerprint. */
   readonly fingerprint: string
 }
 
 const EVENTS_MAX = 3_000_000
 const LINEARIZABILITY_STEPS_MAX = 200_000
-/** No seed takes longer than this of its own time. */
+/** The longest virtual time of a seed. */
 const VIRTUAL_MS_MAX = 300_000
 
-/** One seed: a cluster, its clients, its operators and whatever befalls them. */
+/** One seed: a cluster, its clients, its operators and its faults. */
 export class Simulation {
   readonly world: World
   readonly options: SimulationOptions
@@ -52,7 +52,7 @@ export class Simulation {
   private readonly formation: FormationOperator
   private readonly operator: Operator
   private readonly clients: Client[] = []
-  /** Somebody whom nothing keeps from asking. */
+  /** A client that no fault keeps from asking. */
   private readonly probe: Client
   private readonly liveness: LivenessPhase
   private readonly driftsBeyondMargin: boolean
@@ -135,7 +135,7 @@ export class Simulation {
     await formed
   }
 
-  /** Nothing goes wrong in this seed, in whatever way the cluster is formed. */
+  /** No fault occurs in this seed, in whatever way the cluster is formed. */
   private get isCalm(): boolean {
     const { faults, formation } = this.options
     return (
@@ -143,7 +143,7 @@ export class Simulation {
     )
   }
 
-  /** The safety phase of a seed in which nothing goes wrong. */
+  /** The safety phase of a seed without faults. */
   private async expectCalm(): Promise<void> {
     const { world, options } = this
     const { safetyMs, voters, spares, timeoutMs } = options
@@ -156,7 +156,7 @@ export class Simulation {
     while (world.now() < end && !isReady()) await world.sleep(20)
     const from = world.now()
     await world.sleep(end - world.now())
-    // A write under a name is tried for twice as long as one call may take.
+    // A named write is tried for twice as long as one call may take.
     this.calmCalls = checkCalm(this.history, {
       from,
       to: end - 3 * timeoutMs,
@@ -164,7 +164,7 @@ export class Simulation {
     })
   }
 
-  /** The liveness phase, and then the history. */
+  /** Runs the liveness phase, then checks the history. */
   private async settle(used: Promise<unknown>): Promise<void> {
     await this.waitForFormation()
     const alive = this.cluster.formedClusters().filter((ledger) => this.liveness.isExpected(ledger))
@@ -179,7 +179,7 @@ export class Simulation {
     if (this.world.failure() === null) this.checkHistory()
   }
 
-  /** With one list of members the same command on any node, repeated after every restart, forms one cluster and no other. */
+  /** With one list of members, the same command on any node, repeated after every restart, forms one cluster and no other. */
   private async waitForFormation(): Promise<void> {
     const limit = this.world.now() + 10 * this.options.node.electionTimeoutMsMax + 5_000
     while (this.cluster.formedClusters().length === 0 && this.world.now() < limit && this.world.failure() === null)
@@ -190,7 +190,7 @@ export class Simulation {
       throw new Violation('formation', `${formed} clusters were formed by initialisers who were told the same`)
   }
 
-  /** With nothing broken every member shows everything; what it shows becomes part of the history. */
+  /** Without faults every member can show all keys. The result becomes part of the history. */
   private async readEverything({ clusterId }: Ledger): Promise<void> {
     for (const machine of this.cluster.machines) {
       const isMember = machine.view?.effective.membership.nodes.has(machine.id) === true
@@ -207,7 +207,7 @@ export class Simulation {
       stepsMax: LINEARIZABILITY_STEPS_MAX,
     }
     const figures = noFigures()
-    // Each cluster is a store of its own. Where none was formed, nothing may have been answered.
+    // Each cluster is a store of its own. When none was formed, no request may have been answered.
     for (const ledger of formed.length === 0 ? [null] : formed) {
       const check = new HistoryCheck(options, ledger)
       check.check(ledger === null ? this.history : historyOf(ledger.clusterId, this.history))

@@ -4,15 +4,15 @@ import type { LivenessFigures } from '../faults/liveness.ts'
 import { addFigures, noFigures } from '../oracles/history.ts'
 import type { SeedReport } from './simulation.ts'
 
-/** A run of this many seeds must have seen every fault, and have done what is worth checking. */
+/** A run of this many seeds must have met every fault, and must have done enough for the checks to mean something. */
 const SEEDS_FOR_EVERYTHING = 500
-/** Of all seeds. Some form two clusters or none that can be expected to work. */
+/** Share of all seeds. Some seeds form two clusters, or none that must work. */
 const LIVELY_SHARE_MIN = 0.95
 const HISTORY_SHARE_MIN = 0.8
 const ACKNOWLEDGED_PER_SEED_MIN = 50
 const CALM_CALLS_PER_SEED_MIN = 5
 
-/** What nothing but discovery with crashes has to meet. */
+/** Faults that only discovery with crashes meets. */
 const FORMING_FAULTS: readonly FaultClass[] = [
   'form-discovered',
   'form-crash',
@@ -24,7 +24,7 @@ const FORMING_FAULTS: readonly FaultClass[] = [
   'relocate-swap',
 ]
 
-/** What many seeds add up to. */
+/** The sum of many seeds. */
 export class Tally {
   seeds = 0
   private readonly focus: Focus | null
@@ -69,13 +69,13 @@ export class Tally {
     addFigures(this.figures, history)
   }
 
-  /** Faults that never fired. */
+  /** Faults that never occurred. */
   get missingFaults(): FaultClass[] {
     const wanted = this.focus === null ? faultClasses : FORMING_FAULTS
     return wanted.filter((fault) => !this.faults.has(fault))
   }
 
-  /** What a long run has not done although it should have: a check that has nothing to check finds nothing. */
+  /** Reports what a long run should have done but has not: a check without anything to check finds nothing. */
   problems(): string[] {
     const { seeds } = this
     if (seeds < SEEDS_FOR_EVERYTHING) return []

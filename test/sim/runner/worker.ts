@@ -9,7 +9,7 @@ export interface WorkerRequest {
   readonly focus: Focus | null
 }
 
-/** Runs one seed for each request, one after the other. */
+/** Runs one seed for each request, one at a time. */
 const port = parentPort
 if (port !== null) {
   watchRejections()
@@ -18,7 +18,7 @@ if (port !== null) {
     runSeed(seed, planted === null ? { focus } : { bug: planted, focus }).then(
       (report) => port.postMessage(report),
       (error: unknown) => {
-        // Out of the worker it goes, as an error event.
+        // Thrown outside of the promise, so that it leaves the worker as an error event.
         setImmediate(() => {
           throw error
         })

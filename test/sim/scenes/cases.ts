@@ -6,7 +6,7 @@ import { playScene, playScenes, type Print, type Scene } from './scene.ts'
 import { unreachableScenes } from './unreachable-cases.ts'
 import { votedScenes } from './voted-cases.ts'
 
-/** Every scene that there is, by what it is about. */
+/** All scenes, by topic. */
 const groups: Readonly<Record<string, () => Scene[]>> = {
   formation: formationScenes,
   disagreement: disagreementScenes,
@@ -17,12 +17,12 @@ const groups: Readonly<Record<string, () => Scene[]>> = {
 }
 
 export interface CasesTask {
-  /** Only the scenes whose names contain this. One alone is told in full. */
+  /** Only the scenes whose names contain this. A single scene is traced in full. */
   readonly only: string | null
   readonly from: number
 }
 
-/** Plays all scenes, also those that `npm test` leaves out. False when one goes wrong, or when there is none. */
+/** Plays all scenes, including those that `npm test` skips. False when one of them fails, or when there is none. */
 export async function playCases({ only, from }: CasesTask, print: Print): Promise<boolean> {
   let played = 0
   let failed = 0

@@ -1,6 +1,6 @@
 /**
- * Some of `items` that have every feature which any of them has. They are looked at in an order that spreads over the whole
- * list, and one is taken when it has a feature that none before it had.
+ * A subset of `items` that has every feature of any item. Items are visited in an order that spreads over the whole list. An
+ * item is taken when it has a feature that no earlier one had.
  */
 export function coveringSample<T>(items: readonly T[], featuresOf: (item: T) => readonly string[]): T[] {
   const met = new Set<string>()
@@ -15,7 +15,7 @@ export function coveringSample<T>(items: readonly T[], featuresOf: (item: T) => 
   return sample
 }
 
-/** Every number below `length` once, neighbours far apart: steps of about the golden section of it. */
+/** Every number below `length` once, with neighbours far apart: the step is about the golden section of `length`. */
 function spread(length: number): number[] {
   let step = Math.max(1, Math.round(length * 0.618))
   while (commonDivisor(step, length) > 1) step += 1

@@ -3,7 +3,7 @@ import type { CrashOrder } from './stage.ts'
 
 const MOMENTS: readonly CrashMoment[] = ['write-begin', 'write-end', 'send']
 
-/** Each of `machines` dying at each of the first `atMax` occurrences of each moment, killed and without power in turn. */
+/** Each of `machines` crashes at each of the first `atMax` occurrences of each moment, alternately by a kill and by a loss of power. */
 export function crashesOf(machines: readonly number[], atMax: number): CrashOrder[] {
   const crashes: CrashOrder[] = []
   for (const machine of machines) {

@@ -4,15 +4,15 @@ import { isQuorum } from '../machines/quorum.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** Initialisers that are told different members, at nearly the same time. */
+/** Initialisers that are told different members at nearly the same time. */
 interface DisagreementCase {
   readonly machines: number
-  /** Whom each initialiser is told, itself included; and when it is called. */
+  /** The members that each initialiser is told, itself included, and the time of its call. */
   readonly told: readonly { readonly initialiser: number; readonly members: readonly number[]; readonly atMs: number }[]
   readonly crashes: readonly CrashOrder[]
 }
 
-/** Somebody else's cluster is there to stay; a start script gives up. */
+/** Codes that say that another cluster is there to stay, so a start script gives up. */
 const SETTLED = ['peer-disagrees', 'member-mismatch']
 const ATTEMPTS_MAX = 4
 const CRASH_AT_MAX = 8
@@ -24,7 +24,7 @@ function drawDisagreement(draw: Draw): DisagreementCase {
   const all = Array.from({ length: machines }, (_, at) => at)
   const told = draw.sample(all, draw.integer(2, Math.min(machines, 4) + 1)).map((initialiser) => {
     const others = all.filter((at) => at !== initialiser)
-    // Mostly nearly everybody: lists that overlap in a majority are the ones that could be taken for each other.
+    // Most lists name nearly all machines: lists that share a majority are the ones that might be confused.
     const count = draw.chance(0.7)
       ? draw.integer(Math.floor(others.length / 2), others.length + 1)
       : draw.integer(0, others.length + 1)
@@ -67,7 +67,7 @@ function describeCase({ machines, told, crashes }: DisagreementCase): string {
   return [`${machines} machines`, ...lists, ...crashes.map(describeCrash)].join(', ')
 }
 
-/** However many clusters come of it, each is sound and works, and no node is in two. */
+/** However many clusters are formed, each is sound and works, and no node belongs to two. */
 async function playDisagreement(given: DisagreementCase, stage: Stage): Promise<void> {
   stage.startAll()
   await stage.sleep(5)
@@ -80,7 +80,7 @@ async function playDisagreement(given: DisagreementCase, stage: Stage): Promise<
         .then((code) => stage.mark(code))
     })
   }
-  // Long enough for several elections, and for clients to write to whatever has been formed.
+  // Long enough for several elections, and for clients to write to every cluster that was formed.
   for (let round = 0; round < 6; round++) {
     await stage.sleep(stage.options.node.electionTimeoutMsMax)
     for (const machine of stage.machines) if (machine.view?.state === 'leader') await stage.writeThrough(machine)
@@ -97,7 +97,7 @@ async function playDisagreement(given: DisagreementCase, stage: Stage): Promise<
   }
 }
 
-/** Whoever committed anything did so with a majority of those whom its members take for voters. */
+/** Every node that committed anything did so with a majority of the voters of its own membership. */
 function checkMajorities(stage: Stage): void {
   for (const ledger of stage.cluster.formedClusters()) {
     const members = stage.machines.filter((machine) => machine.clusterId === ledger.clusterId)

@@ -3,17 +3,17 @@ import type { CrashMoment } from '../machines/machine.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** Four nodes with one command line, three of which form the cluster: one dies at each step, and others may die with it. */
+/** Four nodes with one command line, three of which form the cluster. One node crashes at each step, and others may crash with it. */
 interface DiscoveryCase {
   readonly crash: CrashOrder
-  /** Die when the first one does, and forget whatever they have only in mind. */
+  /** Machines that crash together with the first one and lose everything that was only in memory. */
   readonly also: readonly number[]
-  /** The first one stays away for so long that the others would do without it. */
+  /** The first one stays away so long that the others would go on without it. */
   readonly staysAway: boolean
 }
 
 const MACHINES = 4
-/** At how many occurrences of each moment a node dies. A pledge is given once. */
+/** Moments of a crash, and at how many occurrences of each. A node gives only one pledge. */
 const MOMENTS: readonly (readonly [CrashMoment, number])[] = [
   ['pledge-begin', 1],
   ['pledge-end', 1],
@@ -21,7 +21,7 @@ const MOMENTS: readonly (readonly [CrashMoment, number])[] = [
   ['write-end', 3],
   ['send', 3],
 ]
-/** Not everything happens so often on every machine. */
+/** Some moments do not occur that often on every machine. */
 const CRASH_WITHIN_MS = 4_000
 const AWAY_MS = 5_000
 
@@ -60,7 +60,7 @@ export function discoveryScenes(): Scene[] {
   })
 }
 
-/** One healthy cluster comes of it, of one list, whoever begins it: no node is left bound to another. */
+/** One healthy cluster with one list results, whoever starts it, and no node stays bound to another one. */
 async function playDiscovery({ crash, also, staysAway }: DiscoveryCase, stage: Stage): Promise<void> {
   const victim = stage.machine(crash.machine)
   stage.order(crash)

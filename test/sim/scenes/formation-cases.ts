@@ -4,14 +4,14 @@ import type { Machine } from '../machines/machine.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** How far an initialiser has come when the next one is called. */
+/** The progress of an initialiser when the next one is called. */
 export const phases = ['called', 'appended', 'synced', 'voted', 'elected', 'committed'] as const
 
 export type Phase = (typeof phases)[number]
 
 export interface FormationCase {
   readonly members: number
-  /** `phases[i]`: how far initialiser `i` has come when initialiser `i + 1` is called. All are told the same members. */
+  /** `phases[i]`: the progress of initialiser `i` when initialiser `i + 1` is called. All are told the same members. */
   readonly phases: readonly Phase[]
   readonly crash: CrashOrder | null
 }
@@ -19,8 +19,8 @@ export interface FormationCase {
 const CRASH_AT_MAX = 5
 
 /**
- * Every class of interleavings of one, two, three and five initialisers, with nobody dying and with each of them dying at each
- * step; of five, whose classes are many, each class with one crash after the other.
+ * Every class of interleavings of one, two, three and five initialisers: without a crash, and with a crash of each of them at
+ * each step. The classes of five are many, so each of them gets some of the crashes in turn.
  */
 export function formationCases(): FormationCase[] {
   const cases: FormationCase[] = []
@@ -30,7 +30,7 @@ export function formationCases(): FormationCase[] {
   const five = crashesAmong(5)
   for (const [at, list] of phaseLists(4).entries()) {
     cases.push({ members: 5, phases: list, crash: null })
-    // The 75 crashes come round with every 25th class, the phases with every 6th: each phase meets each crash.
+    // The 75 crashes repeat with every 25th class and the phases with every 6th, so each phase meets each crash.
     for (let i = 0; i < 3; i++)
       cases.push({ members: 5, phases: list, crash: five[(at * 3 + i) % five.length] ?? null })
   }
@@ -55,8 +55,8 @@ function phaseLists(length: number): Phase[][] {
 }
 
 /**
- * Of one and two initialisers all; of three and five enough to meet every two phases at every two places, every crash, and every
- * crash together with every phase of three.
+ * All cases of one and two initialisers. Of three and five, enough to meet every pair of phases at every pair of places, every
+ * crash, and for three every crash together with every phase.
  */
 export function formationSample(): FormationCase[] {
   const cases = formationCases()
@@ -69,7 +69,7 @@ export function formationSample(): FormationCase[] {
   ]
 }
 
-/** Every two phases of `list`, with their places. */
+/** Every pair of phases in `list`, with their places. */
 export function phasePairs(list: readonly Phase[]): string[] {
   return list.flatMap((phase, at) => list.slice(at + 1).map((later, i) => `${at} ${phase}, ${at + 1 + i} ${later}`))
 }
@@ -92,7 +92,7 @@ export function formationScenes(): Scene[] {
   })
 }
 
-/** One healthy cluster comes of it. */
+/** One healthy cluster results. */
 async function playFormation(given: FormationCase, stage: Stage): Promise<void> {
   stage.startAll()
   await stage.sleep(5)
@@ -112,7 +112,7 @@ function hasReached(machine: Machine, phase: Phase): boolean {
   return phases.indexOf(phaseOf(machine)) >= phases.indexOf(phase)
 }
 
-/** `elected` and `committed` are the cluster's: another node may have been faster. */
+/** `elected` and `committed` are phases of the whole cluster: another node may have been faster. */
 function phaseOf({ view, log }: Machine): Phase {
   if (view !== null && view.committed >= 0) return 'committed'
   if (view !== null && view.leader !== null) return 'elected'

@@ -9,27 +9,27 @@ type VoterDelta = { readonly add: readonly number[]; readonly remove: readonly n
 export interface Transition {
   readonly from: readonly number[]
   readonly change: VoterList | VoterDelta
-  /** The code of the error that answers it. Absent when it is made. */
+  /** The expected error code; absent when the change succeeds. */
   readonly refusal?: 'unknown-voter' | 'empty-membership'
 }
 
-/** How far the change has come: taken by a leader's log, or committed, anywhere. */
+/** The progress of the change: in a leader's log, or committed, on any machine. */
 export const steps = ['asked', 'joint', 'joint committed', 'final', 'final committed'] as const
 
 export type Step = (typeof steps)[number]
 
 export interface MembershipCase extends Transition {
   readonly retain: boolean
-  /** The crash is counted, and the links are cut, from here on. `joining`: before the new voters are added as learners. */
+  /** From this step on, the crash is counted and the links are cut. `joining`: before the new voters are added as learners. */
   readonly at: 'joining' | Step
   readonly crash: CrashOrder | null
-  /** Cut off from everybody else until the change is done or has been waited for in vain. */
+  /** Machines that are cut off from all others until the change has ended or timed out. */
   readonly isolated: readonly number[]
 }
 
 /**
- * All that openraft tests (its membership table, t21, and t30), with some more. Two are answered otherwise: openraft passes over
- * a voter to be removed that is none, here the request is refused and nothing is done.
+ * All transitions that openraft tests (its membership table, t21, and t30), and some more. Two have another outcome: openraft
+ * ignores a voter to be removed that is not one; here the request is refused and nothing changes.
  */
 const transitions: readonly Transition[] = [
   { from: [0], change: { voters: [1, 2] } },
@@ -61,7 +61,7 @@ const transitions: readonly Transition[] = [
 const CRASH_AT_MAX = 6
 const CRASH_AT_MAX_WHEN_SPLIT = 2
 
-/** The voters that `change` asks for; those there were when it is refused. */
+/** The voters that `change` asks for; the old voters when it is refused. */
 export function targetOf({ from, change, refusal }: Transition): number[] {
   if (refusal !== undefined) return [...from]
   if ('voters' in change) return [...change.voters]
@@ -76,15 +76,15 @@ export function isSame(transition: Transition): boolean {
   return targetOf(transition).join() === transition.from.join()
 }
 
-/** Voters before or after. */
+/** All voters before or after the change. */
 function partiesOf(transition: Transition): number[] {
   return [...transition.from, ...joinersOf(transition)]
 }
 
 /**
- * Every transition with the leaving voters dropped or kept; with each old and each new voter dying at each step of it, the new
- * ones also while they are brought in; and, where it changes anything, with the voters split in two at each step of it, with and
- * without a crash on either side.
+ * Every transition, with the leaving voters dropped or kept as learners; with a crash of each old and each new voter at each
+ * step, for the new ones also while they join; and, where the transition changes anything, with the voters split in two at each
+ * step, with and without a crash on either side.
  */
 export function membershipCases(): MembershipCase[] {
   return transitions.flatMap((transition) => [
@@ -119,7 +119,7 @@ function splitCases(transition: Transition): MembershipCase[] {
   )
 }
 
-/** Every way to split up to four machines in two; of more, each alone, half of them, and along the lines of the change. */
+/** Every split of up to four machines in two. Of more machines: each one alone, one half, and the groups that the change makes. */
 function splitsOf(transition: Transition): number[][] {
   const parties = partiesOf(transition)
   const target = targetOf(transition)
@@ -133,12 +133,12 @@ function splitsOf(transition: Transition): number[][] {
         [...from],
         target,
         from.filter((one) => target.includes(one)),
-        // openraft's t30: of the new voters only one is reached.
+        // openraft's t30: only one of the new voters can be reached.
         joinersOf(transition).slice(-2),
       ]
   const splits = new Map<string, number[]>()
   for (const side of sides) {
-    // A split is named by the side without the first machine.
+    // A split is described by the side without the first machine.
     const isolated = side.includes(parties[0] ?? 0) ? parties.filter((one) => !side.includes(one)) : side
     if (isolated.length > 0) splits.set(isolated.join(), isolated)
   }
@@ -150,9 +150,9 @@ function subsetsOf(items: readonly number[]): number[][] {
 }
 
 /**
- * Every transition undisturbed, and every split of each. Of the crashes: every machine of each transition at every moment, early
- * and late. Of both together: either side of every split of each transition, at every step; and, over all transitions, every
- * crash at every step, on either side, of a voter that stays, leaves and joins.
+ * Every transition undisturbed, and every split of each. Of the crashes: every machine of each transition at every moment,
+ * early and late. Of splits with crashes: either side of every split of each transition, at every step; and, over all
+ * transitions, every crash at every step, on either side, of a voter that stays, leaves or joins.
  */
 export function membershipSample(): MembershipCase[] {
   const cases = membershipCases()
@@ -169,7 +169,7 @@ export function membershipSample(): MembershipCase[] {
     ...coveringSample(split, (one) => {
       const { crash, isolated, at } = one
       const transition = describeTransition(one)
-      // Of those split before the request comes it is known whether the change is made: all of them.
+      // When the split precedes the request, the outcome of the change is known, so all of these are played.
       if (crash === null) return [`${transition} ${at} ${at === 'asked' ? isolated.join() : 'whole'}`]
       const side = isolated.includes(crash.machine) ? 'isolated' : 'rest'
       return [

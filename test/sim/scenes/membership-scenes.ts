@@ -27,7 +27,7 @@ export function membershipScenes(): Scene[] {
 
 const idOf = (at: number): number => at + 1
 
-/** The change was made, or refused, or might not have been made because of what befell it; and all rules held. */
+/** The change was made or refused, or a disturbance may have prevented it; and all rules held. */
 async function playMembership(given: MembershipCase, stage: Stage): Promise<void> {
   stage.startAll()
   await stage.sleep(5)
@@ -39,7 +39,7 @@ async function playMembership(given: MembershipCase, stage: Stage): Promise<void
   if (given.at === 'joining' && given.crash !== null) stage.order(given.crash)
   for (const at of joinersOf(given)) await addLearner(stage, at)
   await stage.write()
-  // Who is behind when the change is asked for, or when the links break, is refused for that.
+  // A machine that lags when the change is requested, or when the links break, would be refused for that reason.
   if (given.isolated.length > 0 || !mayFail(given)) await levelOut(given, stage)
   const before = (await stage.waitForLeader()).view?.effective.logId?.index ?? -1
   const { outcome, kept } = await makeChange(given, stage, before)
@@ -69,7 +69,7 @@ function votersOf(machine: Machine): number[] {
   return machine.view?.effective.membership.configs.flat().map(Number) ?? []
 }
 
-/** A change that was interrupted may not have been taken. */
+/** Whether an interruption may have prevented the change. */
 function mayFail({ crash, isolated }: MembershipCase): boolean {
   return crash !== null || isolated.length > 0
 }
@@ -81,14 +81,14 @@ async function addLearner(stage: Stage, at: number): Promise<void> {
     const member = { id: machine.id, ...machine.addresses }
     const outcome = await stage.ask(leader, ({ cluster }) => cluster.addLearner(member, true, 3_000))
     if (outcome.kind === 'answered' && outcome.value.caughtUp) return
-    // The one to be added may be down just now.
+    // The machine to be added may be down at this moment.
     const isPassing = outcome.kind !== 'failed' || PASSING.has(outcome.code)
     if (!isPassing) throw new Violation('scene', `adding learner ${at} fails with ${outcome.code}`)
     await stage.sleep(20)
   }
 }
 
-/** The leader knows that everybody who has or gets a vote has all that it has. */
+/** Waits until the leader knows that all present and future voters have its whole log. */
 async function levelOut(given: MembershipCase, stage: Stage): Promise<void> {
   const ids = [...given.from, ...targetOf(given)].map(idOf)
   await stage.waitFor('everybody to be level', 20 * stage.options.node.electionTimeoutMsMax, () => {
@@ -101,7 +101,7 @@ async function levelOut(given: MembershipCase, stage: Stage): Promise<void> {
 
 const PASSING = new Set(['membership-change-in-progress', 'no-leader', 'not-ready'])
 
-/** Asks for the change, with what the case does to it, and holds the answer against what can be true. */
+/** Requests the change, with the disturbance of the case, and checks the answer against what may be true. */
 async function makeChange(
   given: MembershipCase,
   stage: Stage,
@@ -120,7 +120,7 @@ async function makeChange(
   return { outcome, kept: isKept(given, stage, before) }
 }
 
-/** Cuts the links, and counts the crash, from the step on that the case names. Returns how to end that. */
+/** Cuts the links and counts the crash from the step that the case names. Returns a function that ends this. */
 function disturb(given: MembershipCase, stage: Stage, before: number): () => Promise<void> {
   const { at, crash, isolated } = given
   const act = (): void => {
@@ -140,13 +140,13 @@ function disturb(given: MembershipCase, stage: Stage, before: number): () => Pro
   return async () => {
     unwatch()
     if (isolated.length === 0) return
-    // For long enough that both sides do what they do about it.
+    // Long enough for both sides to react to the split.
     await stage.sleep(2 * stage.options.node.electionTimeoutMsMax)
     if (stage.hasCrashed) stage.mark('crashed while split')
   }
 }
 
-/** Whether a node sees the change that was asked for after the entry `before` at `step`. */
+/** Whether a node sees, at `step` or later, the change that was requested after the entry `before`. */
 function hasReached({ effective, committedMembership }: RaftView, step: Step, before: number): boolean {
   const { membership, logId } = step.endsWith('committed') ? committedMembership : effective
   if ((logId?.index ?? -1) <= before) return false
@@ -155,7 +155,10 @@ function hasReached({ effective, committedMembership }: RaftView, step: Step, be
 
 type Outcome = CallOutcome<unknown>
 
-/** Undisturbed, a change is made, or refused as it has to be; no disturbance makes another refusal of it, or none. */
+/**
+ * Without a disturbance, the change is made or refused as it must be. A disturbance may hide an expected refusal behind a
+ * temporary failure, but never turns it into a success or another refusal.
+ */
 function checkAnswer(given: MembershipCase, stage: Stage, outcome: Outcome): void {
   const { refusal } = given
   const code = outcome.kind === 'answered' ? 'made' : outcome.code
@@ -168,8 +171,8 @@ function checkAnswer(given: MembershipCase, stage: Stage, outcome: Outcome): voi
 }
 
 /**
- * Split before the request came, and nobody dies: the change is made exactly if the leader's side has a majority of both
- * configurations (openraft's t30). Otherwise nothing of it is committed anywhere.
+ * The split came before the request, and nothing crashed. The change is made exactly if the leader's side has a majority of
+ * both configurations (openraft's t30). Otherwise nothing of it is committed anywhere.
  */
 function checkMajorities(
   given: MembershipCase,
@@ -188,13 +191,13 @@ function checkMajorities(
   stage.check(early === undefined, 'membership', `${early?.name} takes the change for committed without majorities`)
 }
 
-/** Nobody died, and a majority of the old voters has taken the change into its log: whoever leads next has it. */
+/** Nothing crashed, and a majority of the old voters has the change in its log, so the next leader has it too. */
 function isKept(given: MembershipCase, stage: Stage, before: number): boolean {
   if (given.crash !== null) return false
   return holdMajority(given.from, (at) => indexOf(stage.machine(at).view?.effective.logId ?? null) > before)
 }
 
-/** What was answered is what came to be. */
+/** The result agrees with the answer. */
 function checkTruth(
   given: MembershipCase,
   stage: Stage,
@@ -207,7 +210,7 @@ function checkTruth(
   if (isDefinite) stage.check(!wasMade, 'membership', `a change that was answered with ${outcome.code} is made`)
 }
 
-/** Nothing is joint, and the last membership is committed wherever somebody leads. */
+/** Waits until no configuration is joint and every leader has committed its last membership. */
 async function settle(stage: Stage): Promise<void> {
   await stage.waitFor('an end of the change', 20 * stage.options.node.electionTimeoutMsMax, () => {
     const view = stage.leader()?.view
@@ -219,7 +222,7 @@ async function settle(stage: Stage): Promise<void> {
   })
 }
 
-/** A change takes two entries; one to what is there already, or that is refused, takes none. */
+/** A change takes two log entries. A change without effect, or one that is refused, takes none. */
 function checkEntries(given: MembershipCase, stage: Stage, before: number): void {
   const [ledger] = stage.cluster.formedClusters()
   const memberships = (ledger?.committed ?? []).filter(
@@ -228,14 +231,14 @@ function checkEntries(given: MembershipCase, stage: Stage, before: number): void
   stage.check(memberships === (isSame(given) ? 0 : 2), 'membership', `${memberships} membership entries were written`)
 }
 
-/** For some elections' time and several writes: who was removed never leads and gets no entry, who was kept gets them all. */
+/** For several election timeouts and several writes: a removed node never leads and gets no entry, and a kept one gets them all. */
 async function checkLeavers(given: MembershipCase, stage: Stage): Promise<void> {
   const target = targetOf(given)
   const leavers = given.from.filter((at) => !target.includes(at)).map((at) => stage.machine(at))
   if (leavers.length === 0) return
   const { electionTimeoutMsMax } = stage.options.node
   stage.cancelOrders()
-  // Who leaves is told so within an election timeout, and a leader that leaves hands over first.
+  // A removed node is told so within an election timeout. A leader that is removed hands over first.
   await stage.waitFor('those who left to be up and not to lead', 20 * electionTimeoutMsMax, () =>
     leavers.every(({ view }) => view !== null && view.state !== 'leader'),
   )
@@ -270,7 +273,7 @@ function lastOf(machine: Machine): number {
   return indexOf(machine.view?.last ?? null)
 }
 
-/** From inside a step of a node, which must not hear of it. */
+/** Called from within a step of a node, which must not see the failure. */
 function fail(stage: Stage, what: string): void {
   stage.world.fail(new Violation('membership', what))
 }

@@ -5,14 +5,14 @@ import type { Violation } from '../world/violation.ts'
 
 export type Print = (line: string) => void
 
-/** One situation that is played on purpose, from its beginning to a sound end. */
+/** One situation that is staged on purpose, from its start to a sound end. */
 export interface Scene {
-  /** Says all of it, and no other scene has the same. */
+  /** Describes the scene completely; no other scene has the same name. */
   readonly name: string
   /** Part of `npm test`. The others are for `npm run sim -- --cases`. */
   readonly isSampled: boolean
   readonly machines: number
-  /** What the nodes do by themselves; left out: nothing. */
+  /** What the nodes do automatically; left out: nothing. */
   readonly automation?: AutomationOptions
   readonly play: (stage: Stage) => Promise<void>
 }
@@ -20,13 +20,13 @@ export interface Scene {
 export interface SceneOutcome {
   /** Null: all rules held. */
   readonly violation: Violation | null
-  /** The crashes that were ordered and came to pass. */
+  /** The ordered crashes that took place. */
   readonly crashes: readonly CrashOrder[]
-  /** What the scene says that it has met. */
+  /** The situations that the scene reports to have met. */
   readonly marks: ReadonlySet<string>
 }
 
-/** `from`: another number, another timing. The scene's name is the rest of the seed, so that a list may grow without changing others. */
+/** `from`: another number gives another timing. The scene's name is the rest of the seed, so a longer list does not change other scenes. */
 export function playScene(scene: Scene, from = 1, print: Print | null = null): Promise<SceneOutcome> {
   const seed = crc32(Buffer.from(`${from} ${scene.name}`))
   return new Stage(seed, { machines: scene.machines, automation: scene.automation ?? null, print }).play(scene.play)
@@ -34,13 +34,13 @@ export function playScene(scene: Scene, from = 1, print: Print | null = null): P
 
 export interface ScenesReport {
   readonly played: number
-  /** Of these, with a crash that came to pass. */
+  /** Those of them in which a crash took place. */
   readonly crashed: number
-  /** How many met each mark. */
+  /** The number of scenes that met each mark. */
   readonly marks: ReadonlyMap<string, number>
 }
 
-/** Plays one after the other; `onFailure` hears of each that went wrong. */
+/** Plays the scenes one after the other, and calls `onFailure` for each that fails. */
 export async function playScenes(
   scenes: readonly Scene[],
   onFailure: (text: string) => void,

@@ -18,10 +18,10 @@ import { Violation } from '../world/violation.ts'
 import { asViolation, World } from '../world/world.ts'
 
 export interface CrashOrder {
-  /** Which machine, from 0. */
+  /** The index of the machine, from 0. */
   readonly machine: number
   readonly moment: CrashMoment
-  /** At which occurrence of that moment, from 1. */
+  /** Which occurrence of that moment, from 1. */
   readonly at: number
   readonly kind: CrashKind
 }
@@ -29,12 +29,12 @@ export interface CrashOrder {
 export type StepWatch = (machine: Machine, step: CoreStep) => void
 
 export interface InitializeOptions {
-  /** What the request waits for. */
+  /** The condition that the request waits for. */
   readonly wait?: 'appended' | 'leader' | 'committed'
-  /** Refusals that are final, besides the one that says that it is done. */
+  /** Final refusals, besides the one that says that it is done. */
   readonly settled?: readonly string[]
   readonly attemptsMax?: number
-  /** The request has come to the node. */
+  /** The request has reached the node. */
   readonly onCalled?: () => void
 }
 
@@ -46,7 +46,7 @@ const BY_HAND: AutomationOptions = {
 const RESTART_MS = 40
 const VIRTUAL_MS_MAX = 60_000
 
-/** A cluster on which a test plays a scene of its own, watched by the same oracles: nothing goes wrong but what the scene orders. */
+/** A cluster on which a test plays a scene, watched by the same oracles. Only the faults that the scene orders occur. */
 export class Stage {
   readonly world: World
   readonly cluster: SimCluster
@@ -76,13 +76,13 @@ export class Stage {
       automation: setting.automation ?? BY_HAND,
       bootMs: 0,
       topology: 'whole',
-      // Now the network is slower than the disks, now the disks than the network.
+      // In some runs the network is slower than the disks, in others faster.
       delayMs: this.world.random.pick([0.3, 0.3, 3]),
       writeMs: this.world.random.pick([0.2, 0.2, 2]),
       workMs: 0,
       keys: 3,
       timeoutMs: 2_000,
-      // With none at all a learner that has caught up lags again for as long as the next entry is on its way.
+      // With 0, a learner that has caught up would lag again whenever an entry is on its way.
       node: { ...drawn.node, caughtUpEntriesMax: 3 },
     }
     this.cluster = new SimCluster(this.options, this.world)
@@ -114,7 +114,7 @@ export class Stage {
     return machine
   }
 
-  /** Plays the scene, then checks what is left. */
+  /** Plays the scene, then checks the result. */
   async play(scene: (stage: Stage) => Promise<void>): Promise<SceneOutcome> {
     let ended = false
     const finish = (): void => {
@@ -137,7 +137,7 @@ export class Stage {
     for (const machine of this.machines) machine.start()
   }
 
-  /** `machine` dies and stays down until it is brought back. */
+  /** Crashes `machine`, which stays down until it is brought back. */
   takeDown(machine: Machine, kind: CrashKind): void {
     this.away.add(machine)
     machine.crash(kind)
@@ -152,23 +152,23 @@ export class Stage {
     this.orders.push({ order: crash, left: crash.at })
   }
 
-  /** Crashes that were ordered and have not come will not come any more. */
+  /** Cancels ordered crashes that have not taken place. */
   cancelOrders(): void {
     this.orders.length = 0
   }
 
-  /** `run` hears of every step of every core, until what is returned is called. */
+  /** `run` is called for every step of every core until the returned function is called. */
   watch(run: StepWatch): () => void {
     this.watches.add(run)
     return () => this.watches.delete(run)
   }
 
-  /** Something that was worth coming here for has been met. */
+  /** Records that the scene met a situation it was made for. */
   mark(what: string): void {
     this.marks.add(what)
   }
 
-  /** Nothing gets from `side` to the others, nor from them to `side`, until the links are healed. */
+  /** Until the links are healed, nothing passes between `side` and the others. */
   split(side: readonly number[]): void {
     const { links } = this.cluster.network
     for (const [at, one] of this.machines.entries()) {
@@ -183,8 +183,8 @@ export class Stage {
   }
 
   /**
-   * Asks `machine` to form a cluster of `members`, again after every restart as a start script does, until the answer is final.
-   * Returns the last answer's code.
+   * Asks `machine` to form a cluster of `members`, again after every restart like a start script, until the answer is final.
+   * Returns the code of the last answer.
    */
   async initialize(machine: Machine, members: readonly Machine[], options: InitializeOptions = {}): Promise<string> {
     const { wait = 'appended', settled = [], attemptsMax = Infinity, onCalled = () => undefined } = options
@@ -210,7 +210,7 @@ export class Stage {
     }
   }
 
-  /** The promise is kept in the moment of the answer, not only when it arrives. */
+  /** The promise must hold at the moment of the answer, not only when it arrives. */
   private checkKept({ name }: Machine, says: string, isOnDisk: boolean): void {
     if (!isOnDisk) this.world.fail(new Violation('formation', `${name} ${says} before that is on disk`))
   }
@@ -219,7 +219,7 @@ export class Stage {
     return callNode(this.world, machine, { delayMs: 0.2, timeoutMs: 4_000, lostProbability: 0 }, run)
   }
 
-  /** Writes through whoever leads until it is acknowledged; returns who that was. */
+  /** Writes through the current leader until the write is acknowledged; returns that leader. */
   async write(): Promise<Machine> {
     const limit = this.world.now() + 15 * this.options.node.electionTimeoutMsMax
     while (this.world.now() < limit) {
@@ -230,7 +230,7 @@ export class Stage {
     throw new Violation('liveness', 'no write was acknowledged')
   }
 
-  /** One write, acknowledged or not. Not part of the history: with two clusters there are two stores. */
+  /** One write, acknowledged or not. It is not part of the history, because two clusters are two stores. */
   async writeThrough(machine: Machine): Promise<void> {
     this.isOneStore = false
     await this.client.writeOnce(machine, this.options.node.electionTimeoutMsMax)
@@ -248,7 +248,7 @@ export class Stage {
     }
   }
 
-  /** As long as it takes, but no longer than this. */
+  /** Waits until the condition holds, but no longer than `timeoutMs`. */
   async waitForOr(timeoutMs: number, holds: () => boolean): Promise<void> {
     const limit = this.world.now() + timeoutMs
     while (!holds() && this.world.now() < limit) await this.sleep(0.25)
@@ -265,7 +265,7 @@ export class Stage {
     return leader
   }
 
-  /** Exactly one cluster has been formed; it makes progress and everybody in it has the same state. */
+  /** Exactly one cluster was formed. It makes progress, and all its members have the same state. */
   async expectOneHealthyCluster(): Promise<void> {
     const limit = 10 * this.options.node.electionTimeoutMsMax + 3_000
     await this.waitFor('a commit', limit, () => this.cluster.formedClusters().length > 0)

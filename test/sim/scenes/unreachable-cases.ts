@@ -3,19 +3,19 @@ import { crashesOf, describeCrash } from './crash-points.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** Why some members cannot be reached: no power, no process, no link, or a link one way only. */
+/** Why some members cannot be reached: no power, no process, no link, or a link in one direction only. */
 const absences = ['off', 'dead', 'cut', 'deaf', 'mute'] as const
 
 type Absence = (typeof absences)[number]
 
 interface UnreachableCase {
   readonly members: number
-  /** Members that cannot be reached while the cluster is formed. They are the last ones. */
+  /** The number of members that cannot be reached while the cluster is formed. They are the last ones. */
   readonly away: number
   readonly how: Absence
-  /** Whether everybody who can be reached is asked, or the first alone. */
+  /** Whether all reachable members are asked, or only the first. */
   readonly asksAll: boolean
-  /** When the ones that are away are asked, too: each behind its broken link, or after its return. */
+  /** When the unreachable members are asked too: behind their broken links, or after their return. */
   readonly asksAway: 'never' | 'away' | 'back'
   readonly wait: 'appended' | 'leader' | 'committed'
   readonly crash: CrashOrder | null
@@ -71,7 +71,7 @@ export function unreachableScenes(): Scene[] {
   })
 }
 
-/** With a majority the cluster works at once; without one it waits, and forgets nothing. With everybody back it is whole. */
+/** With a majority the cluster works at once. Without one it waits, and forgets nothing. When all members are back, it is complete. */
 async function playUnreachable(given: UnreachableCase, stage: Stage): Promise<void> {
   const here = stage.machines.slice(0, given.members - given.away)
   const away = stage.machines.slice(given.members - given.away)
@@ -84,7 +84,7 @@ async function playUnreachable(given: UnreachableCase, stage: Stage): Promise<vo
   const answers = asked.map((machine) => stage.initialize(machine, stage.machines, ask))
   const awayAnswers =
     given.asksAway === 'away' ? away.map((machine) => stage.initialize(machine, stage.machines, ask)) : []
-  // An answer takes as long as the probes that nobody answers, and as the wait that is in vain.
+  // An answer takes as long as the unanswered probes and the wait that is in vain.
   for (const code of await Promise.all(answers)) stage.mark(code)
   const isEnough = (count: number): boolean => count * 2 > given.members
   if (isEnough(here.length)) {
@@ -92,7 +92,7 @@ async function playUnreachable(given: UnreachableCase, stage: Stage): Promise<vo
     stage.mark('formed without them')
   } else if (!isEnough(away.length) || given.asksAway !== 'away') {
     await stage.sleep(4 * stage.options.node.electionTimeoutMsMax)
-    // One-way links do not split: what is heard of the others may be enough to vote, never to commit.
+    // One-way links do not split a cluster: hearing the others may be enough to vote, but never to commit.
     stage.check(stage.cluster.formedClusters().length === 0, 'formation', 'a minority has committed something')
     stage.mark('waited for them')
   } else {

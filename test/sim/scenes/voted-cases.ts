@@ -2,19 +2,19 @@ import { crashesOf, describeCrash } from './crash-points.ts'
 import type { Scene } from './scene.ts'
 import type { CrashOrder, Stage } from './stage.ts'
 
-/** A node has voted in an election of a cluster that another formed, and has none of its entries: it is asked to form one. */
+/** A node has voted in an election of a cluster that another node formed, and has none of its entries. Then it is asked to form one. */
 interface VotedCase {
   readonly members: number
-  /** Asked while its vote is being written, or after. */
+  /** Asked while its vote is being written, or after that. */
   readonly vote: 'granted' | 'on disk'
-  /** Whom it is told: the members of that cluster, itself alone, or itself and a stranger. */
+  /** The members that it is told: those of that cluster, itself alone, or itself and a stranger. */
   readonly told: 'the same' | 'alone' | 'others'
   readonly crash: CrashOrder | null
 }
 
 const CRASH_AT_MAX = 4
 const VOTER = 1
-/** A disk so slow that the vote can be seen on its way there. */
+/** The disk is so slow that the vote can be observed before it is durable. */
 const SLOW_WRITE_MS = 30
 
 function votedCases(): VotedCase[] {
@@ -23,7 +23,7 @@ function votedCases(): VotedCase[] {
     for (const vote of ['granted', 'on disk'] as const) {
       for (const told of ['the same', 'alone', 'others'] as const) {
         for (const crash of [null, ...crashesOf([0, VOTER], CRASH_AT_MAX)]) {
-          // Who loses a vote before it is on disk has not voted, and may form whatever it likes.
+          // A node that loses its vote before it is on disk has not voted, and may form any cluster.
           if (vote === 'on disk' || told === 'the same' || crash?.machine !== VOTER)
             cases.push({ members, vote, told, crash })
         }
@@ -52,7 +52,7 @@ async function playVoted(given: VotedCase, stage: Stage): Promise<void> {
   stage.startAll()
   await stage.sleep(5)
   voter.weather.writeMs = SLOW_WRITE_MS
-  // Nothing leaves it, and nothing comes in, from the moment on in which it grants its vote.
+  // From the moment of its vote on, nothing leaves the node and nothing reaches it.
   let hasVoted = false
   const unwatch = stage.watch((machine, { view }) => {
     if (hasVoted || machine !== voter || view.vote.leaderId.term === 0) return

@@ -2,22 +2,22 @@ import { judges } from '../../../src/node/automation/judges.ts'
 import type { AutomationPlan } from '../../../src/ports/automation.ts'
 import type { Draw } from './draw.ts'
 
-/** What the nodes of a seed do about their cluster by themselves. */
+/** What the nodes of a seed do about their cluster automatically. */
 export interface AutomationOptions {
-  /** Null: clusters are formed and joined by hand. */
+  /** Null: clusters are formed and joined by request. */
   readonly formation: {
     readonly expected: number
     readonly delayMs: number
     readonly autoJoin: boolean
     readonly votersTarget: number
-    /** How often a lookup fails. */
+    /** Share of lookups that fail. */
     readonly failureShare: number
   } | null
   readonly autopilot: AutomationPlan['autopilot']
   readonly stabilizationMs: number
 }
 
-/** Machines start within this time of each other, unless the seed says otherwise. */
+/** All machines start within this time, unless the seed says otherwise. */
 export const BOOT_MS = 30
 
 function drawAutopilot(draw: Draw, share: number): AutomationPlan['autopilot'] {
@@ -28,9 +28,9 @@ function drawAutopilot(draw: Draw, share: number): AutomationPlan['autopilot'] {
   }
 }
 
-/** Everybody has the same command line and no operator initialises anything. */
+/** All nodes have the same command line, and no operator initialises anything. */
 export function drawDiscovery(draw: Draw, machines: number): AutomationOptions {
-  // With no more than half of them two parts of a divided network could each form a cluster.
+  // With half of the machines or fewer, two parts of a divided network could each form a cluster.
   const expected = draw.integer(Math.floor(machines / 2) + 1, machines + 1)
   return {
     formation: {
@@ -45,7 +45,7 @@ export function drawDiscovery(draw: Draw, machines: number): AutomationOptions {
   }
 }
 
-/** Clusters that are formed by hand: at most their dead nodes are replaced without being asked for. */
+/** Clusters that are formed by request. At most, dead nodes are replaced automatically. */
 export function drawManual(draw: Draw): AutomationOptions {
   return { formation: null, autopilot: drawAutopilot(draw, 0.1), stabilizationMs: 100 }
 }

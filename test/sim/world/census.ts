@@ -1,6 +1,6 @@
-/** Every fault the simulator knows. One that never fires in a long run fails the run: a fault that is only listed tests nothing. */
+/** Every fault that the simulator knows. A long run fails when one of them never occurs: a fault that is only listed tests nothing. */
 export const faultClasses = [
-  // Network (reliability table N)
+  // Network
   'net-loss',
   'net-duplicate',
   'net-ghost',
@@ -18,7 +18,7 @@ export const faultClasses = [
   'net-queue-overflow',
   'net-refusal-lies',
   'net-held-released',
-  // Process (P)
+  // Process
   'kill',
   'kill-leader',
   'kill-all',
@@ -34,14 +34,14 @@ export const faultClasses = [
   'pause-leader',
   'slow-process',
   'graceful-restart',
-  // Clock (C)
+  // Clock
   'clock-drift',
   'clock-drift-beyond-margin',
   'clock-jump',
   'clock-suspended',
   'clock-suspended-leader',
   'clock-wall-set',
-  // Disk (D)
+  // Disk
   'disk-torn-write',
   'disk-lost-unsynced-state',
   'disk-lost-pledge',
@@ -56,7 +56,7 @@ export const faultClasses = [
   'disk-damaged-state',
   'disk-state-error',
   'disk-wiped',
-  // Membership and formation (M)
+  // Membership and formation
   'form-one',
   'form-some',
   'form-all',
@@ -87,14 +87,14 @@ export const faultClasses = [
   'transfer-to-dead',
   'campaign',
   'purge',
-  // Snapshots (S)
+  // Snapshots
   'snapshot-sent',
   'snapshot-cut',
   'snapshot-corrupted',
   'snapshot-kill-receiver',
   'snapshot-kill-at-commit',
   'snapshot-kill-sender',
-  // Clients (K)
+  // Clients
   'client-retry-keyed',
   'client-duplicate-keyed',
   'client-key-reused',
@@ -106,7 +106,7 @@ export const faultClasses = [
 
 export type FaultClass = (typeof faultClasses)[number]
 
-/** How often each thing happened. */
+/** How often each fault or event occurred. */
 export class Census {
   private readonly counts = new Map<FaultClass, number>()
 

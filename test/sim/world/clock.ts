@@ -12,8 +12,8 @@ interface Timer {
 }
 
 /**
- * A process's monotonic clock: begins anywhere, runs at its own speed, may jump forward, never goes back. It stands still while the machine is
- * suspended; the wall clock goes on then, and may be set at any time.
+ * A process's monotonic clock. It starts at any value, runs at its own speed, may jump forward, and never goes back. It stands
+ * still while the machine is suspended. The wall clock continues then, and may be set at any time.
  */
 export class SimClock implements Clock {
   private readonly world: World
@@ -23,9 +23,9 @@ export class SimClock implements Clock {
   private anchorLocal: number
   private readonly speed: number
   private lastTurnAt = 0
-  /** What the wall clock is ahead of the monotonic one, beside `WALL_MS`. */
+  /** How far the wall clock is ahead of the monotonic one, in addition to `WALL_MS`. */
   private slept = 0
-  /** On the world's clock; null while it runs. */
+  /** The time of the suspension on the world's clock; null while the clock runs. */
   private suspendedAt: number | null = null
 
   constructor(
@@ -50,7 +50,7 @@ export class SimClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): () => void {
-    // Timers of the platform are late by up to a millisecond, never early.
+    // Timers of the platform fire up to a millisecond late, never early.
     const deadline = this.now() + Math.max(0, delayMs) + this.process.random.fraction()
     const timer: Timer = { deadline, callback, event: this.schedule(deadline, () => this.fire(timer)) }
     this.timers.add(timer)
@@ -62,7 +62,7 @@ export class SimClock implements Clock {
 
   nextTurn(callback: () => void): void {
     const { turnMs } = this.process.pace
-    // Callbacks keep their order: never before one that was asked for earlier.
+    // Callbacks keep their order: none runs before one that was requested earlier.
     const at = Math.max(this.lastTurnAt, Math.ceil(this.world.now() / turnMs) * turnMs)
     this.lastTurnAt = at
     this.world.at(at, () => this.process.deliver('turn', callback))

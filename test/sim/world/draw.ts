@@ -1,6 +1,6 @@
 import { SeededRandom } from '../../../src/lib/random.ts'
 
-/** A seeded generator with the draws a simulation needs. */
+/** A seeded generator with the distributions that a simulation needs. */
 export class Draw extends SeededRandom {
   chance(probability: number): boolean {
     return this.fraction() < probability
@@ -37,7 +37,7 @@ export class Draw extends SeededRandom {
     return this.shuffle(items).slice(0, count)
   }
 
-  /** Another generator whose numbers do not depend on how many are drawn from this one afterwards. */
+  /** Another generator. Its numbers do not depend on how many are drawn from this one later. */
   fork(): Draw {
     return new Draw(this.integer(0, 2 ** 32))
   }

@@ -2,15 +2,15 @@ import { BOOT_MS, drawDiscovery, drawManual } from './automation.ts'
 import type { Draw } from './draw.ts'
 import type { FaultGroup, SimulationOptions } from './options.ts'
 
-/** Clusters that form at once, so that all the time is left for what follows. */
+/** The cluster forms at once, so that all the time is left for what follows. */
 const AT_ONCE: Pick<SimulationOptions, 'formation' | 'bootMs'> = {
   formation: { kind: 'all', spreadMs: 1, crashes: false },
   bootMs: BOOT_MS,
 }
 
 /**
- * Most seeds draw everything by itself. A few draw what has to come together before some rare mistake can show at all: without
- * them tens of thousands of seeds would be needed. The planted bugs say which these are.
+ * Most seeds draw every option independently. A few draw a combination that a rare mistake needs to show at all; without them
+ * tens of thousands of seeds would be needed. The planted bugs say which combinations these are.
  */
 export function focus(options: SimulationOptions, draw: Draw): SimulationOptions {
   if (options.voters < 3) return options
@@ -34,7 +34,7 @@ const HUNTING: readonly FaultGroup[] = [
   'power',
 ]
 
-/** Whoever believes to lead is cut off, stopped or replaced, while clients that know no other node ask it for one key. */
+/** Each node that believes that it leads is cut off, stopped or replaced, while clients that know no other node ask it for one key. */
 function huntLeader(options: SimulationOptions, draw: Draw): SimulationOptions {
   return {
     ...options,
@@ -56,7 +56,7 @@ function huntLeader(options: SimulationOptions, draw: Draw): SimulationOptions {
 
 const ROTTING: readonly FaultGroup[] = ['one-way', 'partial', 'stalls', 'pauses']
 
-/** The leader's log loses its end while some follower has not got as far: then a vote too many elects one without what was acknowledged. */
+/** The leader's log loses its end while some follower is behind. One vote too many then elects a leader without acknowledged entries. */
 function rot(options: SimulationOptions, draw: Draw): SimulationOptions {
   return {
     ...options,
@@ -73,7 +73,7 @@ function rot(options: SimulationOptions, draw: Draw): SimulationOptions {
 
 const AGEING: readonly FaultGroup[] = ['pauses', 'suspends', 'clogs', 'stalls', 'partitions', 'one-way', 'partial']
 
-/** Many ask nodes that stood still, or were cut off, for a state of a bounded age. */
+/** Many clients ask nodes that were suspended or cut off for a state of a bounded age. */
 function age(options: SimulationOptions, draw: Draw): SimulationOptions {
   return {
     ...options,
@@ -106,7 +106,7 @@ const CHURNING: readonly FaultGroup[] = [
   'snapshot-faults',
 ]
 
-/** Members lose their data, leave and come, and who stays away for a moment needs a snapshot. */
+/** Members lose their data, leave and join. A member that was away for a moment needs a snapshot. */
 function churn(options: SimulationOptions, draw: Draw): SimulationOptions {
   const { node } = options
   return {
@@ -121,7 +121,7 @@ function churn(options: SimulationOptions, draw: Draw): SimulationOptions {
   }
 }
 
-/** What a campaign can be about. */
+/** The topic of a campaign. */
 export type Focus = 'discovery'
 
 const FORMING: readonly FaultGroup[] = [
@@ -146,7 +146,7 @@ const FORMING: readonly FaultGroup[] = [
   'relocations',
 ]
 
-/** Nodes that find each other and form their cluster, and die meanwhile, again and again; hardly anything else happens. */
+/** Nodes that find each other form their cluster, and crash again and again meanwhile. Hardly anything else happens. */
 export function focusOnDiscovery(options: SimulationOptions, draw: Draw): SimulationOptions {
   const voters = draw.integer(1, 6)
   const spares = draw.integer(0, 7 - voters)

@@ -1,7 +1,7 @@
-/** Something that happens at a moment of virtual time. `run` is null once it is cancelled. */
+/** An event at a moment of virtual time. `run` is null after the event was cancelled. */
 export interface ScheduledEvent {
   readonly time: number
-  /** Breaks ties: of two events at one moment the one scheduled first happens first. */
+  /** Breaks ties: of two events at one moment the one that was scheduled first comes first. */
   readonly seq: number
   run: (() => void) | null
 }

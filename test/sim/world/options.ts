@@ -3,7 +3,7 @@ import type { Draw } from './draw.ts'
 import { BOOT_MS, drawDiscovery, drawManual, type AutomationOptions } from './automation.ts'
 import { focus, focusOnDiscovery, type Focus } from './focus.ts'
 
-/** The groups of faults that a seed draws on or off, each by itself: rare mixes come up that way. */
+/** The groups of faults that a seed turns on or off independently, so that rare combinations occur. */
 export const faultGroups = [
   'loss',
   'duplicates',
@@ -41,7 +41,7 @@ export const faultGroups = [
 
 export type FaultGroup = (typeof faultGroups)[number]
 
-/** Who calls `initialize`, and with whom. */
+/** Which nodes are asked to `initialize`, and with which members. */
 export type FormationKind =
   | 'one'
   | 'some'
@@ -50,24 +50,24 @@ export type FormationKind =
   | 'different-disjoint'
   | 'unreachable-peer'
   | 'after-vote'
-  /** The nodes find each other and do it themselves. */
+  /** The nodes find each other and form the cluster on their own. */
   | 'discovered'
 
 export interface FormationPlan {
   readonly kind: FormationKind
-  /** All calls begin within this time. */
+  /** All calls start within this time. */
   readonly spreadMs: number
-  /** Initialisers die at drawn moments. */
+  /** Initialisers crash at random moments. */
   readonly crashes: boolean
 }
 
-/** What stays broken while the cluster has to work all the same. */
+/** A fault that persists while the cluster must work nevertheless. */
 export type LivenessTopology = 'whole' | 'dead-voter' | 'partial' | 'bridge' | 'one-way' | 'flapping' | 'slow-disk'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly voters: number
-  /** Machines that are up and pristine, to be added later. */
+  /** Machines that are up and without data, to be added later. */
   readonly spares: number
   readonly safetyMs: number
   readonly faults: ReadonlySet<FaultGroup>
@@ -79,19 +79,19 @@ export interface SimulationOptions {
   readonly bootMs: number
   readonly topology: LivenessTopology
   readonly usesCodec: boolean
-  /** Everything befalls the leader, while many read and write one key: whoever believes to lead is asked at once. */
+  /** All faults hit the leader, while many clients read and write one key. Every node that believes that it leads is asked at once. */
   readonly huntsLeader: boolean
   readonly clients: number
   readonly thinkMs: number
   readonly keys: number
-  /** How often a client asks for a whole range, or removes one. */
+  /** Share of requests that read or remove a whole range. */
   readonly rangeShare: number
   readonly keyedShare: number
-  /** How many of the clients speak to one node only, as long as they live. */
+  /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
-  /** How many of the reads trust a lease. */
+  /** Share of reads that trust a lease. */
   readonly leaseShare: number
-  /** How many of the reads take a state of a bounded age. */
+  /** Share of reads that accept a state of a bounded age. */
   readonly boundedShare: number
   readonly timeoutMs: number
   readonly membershipEveryMs: number
@@ -104,8 +104,8 @@ export interface SimulationOptions {
 }
 
 /**
- * Limits that refuse nothing, for when nothing goes wrong. Who is sent the state instead of the log cannot tell what became of the writes
- * it was asked for, so nobody falls behind that far.
+ * Limits that refuse nothing, for seeds without faults. A node that is sent the state instead of the log cannot tell the
+ * outcome of its pending writes, so no node may fall behind that far.
  */
 const ROOMY: Partial<SimulationOptions['node']> = {
   uncommittedBytesMax: 1_000_000,
@@ -141,7 +141,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
     snapshotChunkBytes: draw.pick([60, 400, 100_000]),
     recordCacheBytesMax: draw.pick([400, 100_000]),
-    // One row a call: questions wait for those before them.
+    // One row in each call: reads wait for those before them.
     rowsReadMax: 4,
     idempotentWritesMax: draw.pick([8, 1000]),
     keptValues: draw.pick([
@@ -179,9 +179,9 @@ function drawFormation(draw: Draw): FormationPlan {
   return { kind, spreadMs: draw.pick([0, 1, 5, 50, 500]), crashes: draw.chance(0.3) }
 }
 
-/** Draws everything that a seed decides before it begins. `on`: what the whole campaign is about; null for everything. */
+/** Draws everything that a seed decides before it starts. `on`: the topic of the whole campaign; null for everything. */
 export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): SimulationOptions {
-  // Now and then nothing at all goes wrong: then everything has to succeed.
+  // Some seeds have no faults at all. In these everything must succeed.
   const share = draw.pick([0, 0.15, 0.3, 0.5, 0.8])
   const faults = new Set(faultGroups.filter(() => draw.chance(share)))
   const voters = draw.pick([1, 2, 3, 3, 3, 3, 4, 5, 5])

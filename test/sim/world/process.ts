@@ -2,7 +2,7 @@ import { SimClock } from './clock.ts'
 import type { Draw } from './draw.ts'
 import type { World } from './world.ts'
 
-/** Why a piece of work is to run in a process. */
+/** The kind of work that is to run in a process. */
 export type WorkKind = 'timer' | 'turn' | 'io' | 'request'
 
 interface Work {
@@ -10,7 +10,7 @@ interface Work {
   readonly run: () => void
 }
 
-/** How a process is slowed down. Milliseconds of virtual time. */
+/** How much a process is slowed down. Milliseconds of virtual time. */
 export interface ProcessPace {
   /** The mean cost of one piece of work; 0 for none. */
   readonly workMs: number
@@ -19,10 +19,10 @@ export interface ProcessPace {
 }
 
 /**
- * One life of a node's program: begins with a start, ends with a stop or a crash, and nothing of it happens afterwards.
+ * One life of a node's program. It begins with a start and ends with a stop or a crash; nothing of it runs afterwards.
  *
- * Everything that calls into the program (a timer, a message, the end of a write) comes through `deliver`, so that a paused or
- * slow process gets it late, and a dead one never.
+ * Every call into the program (a timer, a message, the end of a write) passes through `deliver`. A paused or slow process
+ * therefore gets it late, and a dead one never.
  */
 export class SimProcess {
   readonly name: string
@@ -56,7 +56,7 @@ export class SimProcess {
     return this.isPaused
   }
 
-  /** Nothing of this process happens any more. */
+  /** Nothing of this process runs from now on. */
   end(): void {
     if (this.ended) return
     this.ended = true
@@ -72,7 +72,7 @@ export class SimProcess {
     this.isPaused = true
   }
 
-  /** The whole machine sleeps: its monotonic clock does not count the time until `resume`. */
+  /** Suspends the whole machine: its monotonic clock stands still until `resume`. */
   suspend(): void {
     this.pause()
     this.clock.suspend()
@@ -90,7 +90,7 @@ export class SimProcess {
     this.drainSoon(0)
   }
 
-  /** Clients have connections of their own: which of those that have something to say are read first is chance. */
+  /** Clients have connections of their own, so the order in which waiting requests are read is random. */
   private mixRequests(): void {
     const requests = this.backlog.filter(({ kind }) => kind === 'request')
     const rest = this.backlog.filter(({ kind }) => kind !== 'request')
@@ -102,12 +102,12 @@ export class SimProcess {
     }
   }
 
-  /** The event loop hangs for a while: what arrives meanwhile is handled afterwards. */
+  /** Blocks the event loop for a while. What arrives meanwhile is handled afterwards. */
   stall(durationMs: number): void {
     this.busyUntil = Math.max(this.busyUntil, this.world.now() + durationMs)
   }
 
-  /** Runs `run` in this process, now if it can. At most one piece of work is delivered in one event of the world. */
+  /** Runs `run` in this process, at once if possible. One event of the world delivers at most one piece of work. */
   deliver(kind: WorkKind, run: () => void): void {
     if (this.ended) return
     if (this.isPaused || this.backlog.length > 0 || this.world.now() < this.busyUntil) {
@@ -118,7 +118,7 @@ export class SimProcess {
     this.perform(run)
   }
 
-  /** Calls `run` in this process after a delay: the end of something the process has asked for. */
+  /** Calls `run` in this process after a delay, as the end of something that the process has requested. */
   later(delayMs: number, run: () => void): void {
     this.world.after(delayMs, () => this.deliver('io', run))
   }

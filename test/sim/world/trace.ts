@@ -1,4 +1,4 @@
-/** What happened, one line each; nothing is kept unless somebody reads it. */
+/** The events of a run, one line each. Lines are kept only if somebody reads them. */
 export class Trace {
   private readonly print: ((line: string) => void) | null
 
@@ -6,7 +6,7 @@ export class Trace {
     this.print = print
   }
 
-  /** Whether lines are worth making. */
+  /** Whether anybody reads the lines. */
   get isOn(): boolean {
     return this.print !== null
   }

@@ -1,4 +1,4 @@
-/** Something that must never happen has happened. `oracle` says who noticed. */
+/** Something that must never happen has happened. `oracle` names the check that noticed it. */
 export class Violation extends Error {
   override readonly name = 'Violation'
   readonly oracle: string

@@ -4,7 +4,7 @@ import { EventHeap, type ScheduledEvent } from './heap.ts'
 import type { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 
-/** Events put on the real event loop at once. Between two of them Node runs every microtask that is waiting. */
+/** Events put on the real event loop at once. Between two of them Node runs all waiting microtasks. */
 const EVENTS_PER_TURN = 64
 
 export interface WorldOptions {
@@ -13,10 +13,10 @@ export interface WorldOptions {
 }
 
 /**
- * Virtual time and everything that is going to happen. Whatever the simulated programs do, they do inside an event.
+ * Virtual time, and all events to come. Simulated programs act only within an event.
  *
- * Each event runs in a real `setImmediate` callback of its own: Node drains the microtasks between two of these, so that every
- * promise chain that an event set going has come to rest before the next one begins. Nothing else of the platform is used, so the
+ * Each event runs in a real `setImmediate` callback of its own. Node drains the microtasks between two of these, so every
+ * promise chain that an event started has settled before the next event begins. Nothing else of the platform is used, so the
  * same seed gives the same run.
  */
 export class World {
@@ -75,7 +75,7 @@ export class World {
     return new Promise((resolve) => this.after(delayMs, resolve))
   }
 
-  /** Lets everything happen up to `time`, or until `done` or a violation. */
+  /** Runs all events up to `time`, or until `done` is true or a violation occurs. */
   runUntil(time: number, done: () => boolean = () => false): Promise<void> {
     return new Promise((resolve) => {
       let ended = false
@@ -98,7 +98,7 @@ export class World {
     })
   }
 
-  /** Runs the next event that is not after `until`; false when there is none. */
+  /** Runs the next event that is not later than `until`; false when there is none. */
   private step(until: number): boolean {
     for (;;) {
       const event = this.heap.peek()
