@@ -25,7 +25,7 @@ export const throughputDefaults: ThroughputOptions = {
   valueBytes: 256,
 }
 
-/** The floor: the same requests to a plain Fastify handler that stores into a Map; no Raft, no disk. */
+/** The floor: the same requests to a plain Fastify handler that stores them in a Map, without Raft and without a disk. */
 async function startFloor(): Promise<{ readonly target: string; stop(): void }> {
   const port = await freePort()
   const child = fork(fileURLToPath(import.meta.url), ['floor', String(port)])
@@ -46,7 +46,7 @@ async function serveFloor(port: number): Promise<void> {
   process.send?.('ready')
 }
 
-/** PUTs of `valueBytes` over 100,000 keys in a closed loop: to the leader, to a follower, over all nodes, and to the floor. */
+/** PUTs of `valueBytes` over 100,000 keys in a closed loop: to the leader, to a follower, to all nodes, and to the floor. */
 export async function commitThroughput(options: ThroughputOptions = throughputDefaults): Promise<Figure[]> {
   if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
   const cluster = await startCluster()
@@ -64,7 +64,7 @@ export async function commitThroughput(options: ThroughputOptions = throughputDe
     const figures: Figure[] = []
     for (const connections of options.connections) {
       const runs = new Map<string, LoadResult[]>(Object.keys(targets).map((name) => [name, []]))
-      // Alternating, so that what else the machine does meets all of them alike.
+      // Targets alternate, so that other work of the machine affects all of them alike.
       for (let run = 0; run < options.repeat; run++) {
         for (const [name, list] of Object.entries(targets)) {
           const load = {

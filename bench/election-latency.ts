@@ -14,18 +14,18 @@ export interface ElectionOptions {
 export const electionDefaults: ElectionOptions = { rounds: 20, failures: ['SIGKILL', 'SIGTERM', 'SIGSTOP'] }
 
 interface Round {
-  /** From the signal until a surviving node names another leader. */
+  /** The time from the signal until a surviving node names another leader. */
   readonly leaderMs: number
-  /** From the signal until a write that was begun after it is acknowledged by a surviving node. */
+  /** The time from the signal until a surviving node acknowledges a write that was started after the signal. */
   readonly writeMs: number
-  /** The longest time between two acknowledged writes of a client that writes to a surviving node all the time. */
+  /** The longest time between two acknowledged writes of a client that keeps writing to a surviving node. */
   readonly gapMs: number
 }
 
 const GAP_WATCH_MS = 1_500
 const WRITE_TIMEOUT_MS = 10_000
 
-/** How long the cluster takes no writes when its leader is killed, asked to stop, or frozen. */
+/** Measures how long the cluster accepts no writes when its leader is killed, asked to stop, or frozen. */
 export async function electionLatency(options: ElectionOptions = electionDefaults): Promise<Figure[]> {
   const figures: Figure[] = []
   const cluster = await startCluster()
@@ -76,7 +76,7 @@ function newLeader(survivors: readonly BenchNode[], old: number): Promise<number
   })
 }
 
-/** One write whose deadline is long: the node itself waits for the next leader. */
+/** One write with a long deadline: the node itself waits for the next leader. */
 async function firstWrite(node: BenchNode): Promise<void> {
   const answer = await call('PUT', `${node.api}/kv/probe?timeout=10s`, 'x', {}, WRITE_TIMEOUT_MS)
   if (answer.status !== 200) throw new Error(`the write after the failure: ${answer.status} ${answer.body.toString()}`)
@@ -105,7 +105,7 @@ function watchGap(node: BenchNode): { stop(): Promise<number> } {
   }
 }
 
-/** Brings the failed node back and waits until everybody follows the same leader and has caught up. */
+/** Brings the failed node back, and waits until all nodes follow the same leader and have caught up. */
 async function recover(
   cluster: BenchCluster,
   failed: BenchNode,

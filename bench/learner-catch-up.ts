@@ -12,9 +12,9 @@ export interface CatchUpOptions {
   readonly keys: number
   readonly valueBytes: number
   readonly connections: number
-  /** Each time with a new node. */
+  /** The number of rounds, each with a new node. */
   readonly repeat: number
-  /** How long the throughput is measured before the learner comes, and again after it has caught up. */
+  /** How long the throughput is measured before the learner is added, and again after it has caught up. */
   readonly windowSeconds: number
 }
 
@@ -31,12 +31,12 @@ const CATCH_UP_TIMEOUT_MS = 600_000
 const EQUAL_TIMEOUT_MS = 120_000
 const RSS_EVERY_MS = 200
 const WARM_UP_MS = 5_000
-/** Of the times in /proc; the same on every Linux. */
+/** The unit of times in /proc; the same on every Linux. */
 const TICK_MS = 10
 
 /**
- * A learner that takes its share of the same cores as everybody else, and one that runs only when they leave it some: the latter is
- * nearer to a machine of its own, and shows what sending costs the leader.
+ * A learner that shares the cores equally with all other processes, and one that runs only when they leave time. The second is
+ * closer to a learner on a machine of its own, and shows what sending costs the leader.
  */
 const learners = ['equal share', 'lowest priority'] as const
 type Learner = (typeof learners)[number]
@@ -50,11 +50,11 @@ type RoundField =
   | 'errors'
   | 'loadAverage'
 
-/** One stretch of time. */
+/** Figures of one period. */
 interface Measured {
-  /** Median of the seconds. */
+  /** The median of the figures of its seconds. */
   readonly PerSecond: number
-  /** What the leader's process works for one write: unlike the rate this depends little on what else the machine does. */
+  /** CPU time of the leader's process for each write. Unlike the rate, it depends little on other work of the machine. */
   readonly CpuUs: number
   /** The leader's largest resident set. */
   readonly RssMB: number
@@ -64,12 +64,12 @@ interface Progress {
   readonly catchUpSeconds: number
   readonly snapshotSeconds: number
   readonly snapshotMB: number
-  /** What was thought at first that there would be. */
+  /** The size that was announced at the start. */
   readonly estimateMB: number
   readonly snapshots: number
 }
 
-/** What a learner that starts with nothing costs a cluster that holds `keys` keys and is written to all the time. */
+/** Measures what a learner without data costs a cluster that holds `keys` keys and is written to all the time. */
 export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults): Promise<Figure[]> {
   if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
   const cluster = await startCluster()
@@ -99,7 +99,7 @@ async function committedAt(node: BenchNode): Promise<number> {
   return committed?.index ?? 0
 }
 
-/** Every key once, through every node, then the log purged: whoever comes now needs the state. */
+/** Writes every key once, through all nodes, then has the log purged: a new node now needs the state. */
 async function fill(cluster: BenchCluster, { keys, valueBytes }: CatchUpOptions): Promise<void> {
   const leader = await cluster.leader()
   const begun = await committedAt(leader)
@@ -120,7 +120,7 @@ async function fill(cluster: BenchCluster, { keys, valueBytes }: CatchUpOptions)
   }
 }
 
-/** Writes go on from the first moment of a round to its last. */
+/** Writes continue from the start of a round to its end. */
 async function measureRound(cluster: BenchCluster, kind: Learner, options: CatchUpOptions): Promise<Round> {
   const { keys, valueBytes, connections, windowSeconds } = options
   const leader = await cluster.leader()
@@ -164,7 +164,7 @@ function named<When extends string>(when: When, { PerSecond, CpuUs, RssMB }: Mea
   return figures as Record<`${When}${keyof Measured}`, number>
 }
 
-/** Every thread of the process; those that it makes later take after the one that makes them. */
+/** Lowers the priority of every thread of the process. Threads that they create later inherit it. */
 function yieldToOthers({ pid }: BenchNode): void {
   for (const thread of readdirSync(`/proc/${pid ?? 0}/task`)) {
     setPriority(Number(thread), constants.priority.PRIORITY_LOW)
@@ -216,7 +216,7 @@ async function measureFor(leader: BenchNode, seconds: number): Promise<Measured>
   return measuring.stop()
 }
 
-/** Entries committed in each second that passes: each PUT is one. */
+/** Counts the entries committed in each second: each PUT is one. */
 function measure(leader: BenchNode): { stop(): Promise<Measured> } {
   const rates: number[] = []
   const memory = watchMemory(leader)
@@ -246,7 +246,7 @@ function measure(leader: BenchNode): { stop(): Promise<Measured> } {
   }
 }
 
-/** What all threads of a process have worked since its start. */
+/** The CPU time of all threads of a process since its start. */
 function cpuMsOf({ pid }: BenchNode): number {
   const fields = readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
     .replace(/^.*\) /, '')
@@ -254,7 +254,7 @@ function cpuMsOf({ pid }: BenchNode): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
-/** The largest resident set of a process, looked at again and again. */
+/** The largest resident set of a process, found by polling. */
 function watchMemory({ pid }: BenchNode): { stop(): number } {
   let max = 0
   const look = (): void => {
@@ -276,7 +276,7 @@ function watchMemory({ pid }: BenchNode): { stop(): number } {
   }
 }
 
-/** Without writes everybody comes to hold the same. */
+/** Without writes, all nodes must reach the same state. */
 async function checkEqual(cluster: BenchCluster): Promise<void> {
   const running = await Promise.all(
     cluster.nodes.map(async (node) => ((await answers(node)) ? [node] : ([] as BenchNode[]))),

@@ -6,7 +6,7 @@ import type { Figure } from './lib/report.ts'
 import { printTable, save } from './lib/report.ts'
 import { storageBench, storageDefaults } from './storage.ts'
 
-/** Sizes that some benches take from the command line. */
+/** Sizes that some benches accept on the command line. */
 const sizes = ['keys', 'value-bytes', 'repeat'] as const
 type Sizes = Readonly<Partial<Record<(typeof sizes)[number], number>>>
 

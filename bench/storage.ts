@@ -9,12 +9,12 @@ import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from '../src/storage/wal/wal-log-store.ts'
 import { type Figure, summarize } from './lib/report.ts'
 
-/** The stores alone, on a real disk: one append at a time, state batches, reads, scans, recovery. */
+/** The stores alone, on a real disk: single appends, state batches, reads, scans, recovery. */
 
 export interface StorageBenchOptions {
-  /** On the disk to measure. */
+  /** A directory on the disk to measure. */
   readonly directory: string
-  /** Each case runs this many times; the medians are told. */
+  /** Each case runs this many times, and the medians are reported. */
   readonly repeat: number
 }
 
@@ -22,7 +22,7 @@ export const storageDefaults: StorageBenchOptions = { directory: tmpdir(), repea
 
 interface Measure {
   readonly name: string
-  /** Milliseconds of each operation. */
+  /** The duration of each operation, in milliseconds. */
   readonly durationsMs: readonly number[]
   readonly bytes: number
   readonly items: number
@@ -61,7 +61,7 @@ function openLog(directory: string): WalLogStore {
   return new WalLogStore({ directory, segmentBytes: limits.segmentBytes, cacheBytesMax: 0 })
 }
 
-/** `count` appends of `entries` entries each, one after the other. */
+/** `count` appends of `entries` entries each, in sequence. */
 async function appends(directory: string, count: number, entries: number, entryBytes: number): Promise<Measure> {
   const log = openLog(directory)
   await log.open()
@@ -79,7 +79,7 @@ async function appends(directory: string, count: number, entries: number, entryB
   return { name: `append ${entries} x ${entryBytes} B, synced`, durationsMs, bytes, items: count * entries }
 }
 
-/** Opening a log of `count` entries, in batches of `entries`. */
+/** Opens a log of `count` entries, in batches of `entries`. */
 async function recovery(directory: string, count: number, entries: number): Promise<Measure> {
   const entryBytes = 100
   const log = openLog(directory)

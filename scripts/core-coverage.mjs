@@ -1,4 +1,4 @@
-// Which sources a test answers for when `npm run coverage:core` demands full coverage: the pure core, nothing else.
+// Selects the sources that `npm run coverage:core` requires to be fully covered: the pure core and nothing else.
 import { readdirSync } from 'node:fs'
 
 const core = ['src/raft', 'src/kv'].flatMap((folder) =>

@@ -1,4 +1,4 @@
-// What each folder may import, and writes it as rules of the linter: .oxlint-imports.json, which .oxlintrc.json extends.
+// Defines what each folder may import, and writes it as linter rules to .oxlint-imports.json, which .oxlintrc.json extends.
 // With --check nothing is written, and a difference fails.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -7,8 +7,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const written = `${root}.oxlint-imports.json`
 
 /**
- * For each folder with rooms: which rooms, and which files beside the rooms, each of them may import besides itself. They stand in
- * the order in which they build on each other: what one imports stands before it, so no circle can come about.
+ * For each folder with rooms: the rooms, and the files beside them, that each room may import besides itself. Each room is
+ * listed after the rooms that it imports, so no circle is possible.
  */
 const ROOMS = {
   'src/node': {
@@ -144,7 +144,7 @@ function store(name, ...unused) {
 const only = (allowed, message) => ({ group: ['**', ...allowed.map((path) => `!${path}`)], message })
 const CORE = 'The core imports itself, src/lib and src/limits.ts, nothing else.'
 
-/** By folder, from the outer to the inner: the last that holds a file is the one that counts for it. */
+/** By folder, from the outer to the inner. For a file the last matching folder counts. */
 const LAYERS = {
   'src/**': [throughIndex],
   'src/limits.ts': [forbidden('^', 'The maxima depend on nothing.')],
@@ -225,7 +225,7 @@ function override(files, patterns) {
   return { files: [files], rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
 
-/** The rules of one folder with rooms, on top of those of its layer. Throws when the list is not what is there. */
+/** The rules of one folder with rooms, added to those of its layer. Throws when the list differs from the folder's content. */
 function roomRules(base, rooms) {
   const names = Object.keys(rooms)
   const there = readdirSync(root + base, { withFileTypes: true })
@@ -252,7 +252,7 @@ function roomRules(base, rooms) {
   })
 }
 
-/** Routes document themselves by the operations of their own resource. */
+/** Each resource's routes are documented by the operations of that resource. */
 function routeRules() {
   return RESOURCES.map((resource) => {
     const room = roomRules('src/http', ROOMS['src/http']).find(({ files }) => files[0] === `src/http/${resource}/**`)

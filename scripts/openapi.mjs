@@ -1,5 +1,5 @@
-// Writes openapi/openapi.json from the routes of the built program: the document is exactly what `GET /openapi.json`
-// answers. With --check nothing is written, and a difference fails.
+// Writes openapi/openapi.json from the routes of the built program. The file equals the answer of `GET /openapi.json`. With
+// --check nothing is written, and a difference fails.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ import { version } from '../dist/version.js'
 
 const committed = fileURLToPath(new URL('../openapi/openapi.json', import.meta.url))
 
-/** No route runs but the one of the document, so there is no node behind them. */
+/** Only the route of the document is called, so no node is needed behind the routes. */
 async function readDocument() {
   const services = { keys: {}, cluster: {}, health: {}, version, valueBytesMax: limits.valueBytesMaxDefault }
   const fail = (error) => {

@@ -1,11 +1,12 @@
-// Before `npm pack`: of the builds of RocksDB that its binding brings, the package carries those that a node can load. That leaves out
-// phones and the Bare runtime, two thirds of the bytes. `npm pack --os=linux --cpu=x64` leaves out every other platform as well.
-// What npm packs of a dependency that is bundled is told by an ignore file beside the files; nothing is removed from node_modules.
+// Runs before `npm pack`. Of the prebuilt RocksDB binaries in its binding, the package includes those that a node can load.
+// This leaves out phones and the Bare runtime, two thirds of the bytes. `npm pack --os=linux --cpu=x64` leaves out every other
+// platform as well. An ignore file beside the binaries tells npm what to pack of a bundled dependency; nothing is removed from
+// node_modules.
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const prebuilds = new URL('../node_modules/rocksdb-native/prebuilds/', import.meta.url)
-// npm tells its flags to scripts; without the flags these are absent.
+// npm passes its flags to scripts in these variables. Without a flag its variable is absent.
 const os = process.env['npm_config_os'] || null
 const cpu = process.env['npm_config_cpu'] || null
 

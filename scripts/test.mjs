@@ -1,7 +1,6 @@
-// Runs tap over the given files (all of them when none is given): a line for each file, what failed in full as soon as
-// its file is done and by name once more at the end, and last the one line that a build server reads:
-// `N passed, N failed`. Fails when tap fails, and when nothing ran at all. Everything that the tests said is kept under
-// .tap/test-results.
+// Runs tap over the given files, or over all files when none is given. It prints a line for each file, each failure in full as
+// soon as its file is done and by name again at the end, and finally the one line that a build server reads: `N passed, N
+// failed`. It fails when tap fails, and when no test ran. The complete output of the tests is kept under .tap/test-results.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
@@ -11,12 +10,12 @@ const child = spawn(process.execPath, [tap, '--reporter=tap', ...process.argv.sl
   stdio: ['ignore', 'pipe', 'inherit'],
 })
 
-// The last comment of tap's own report; the parser's own counts are of files.
+// The last comment in tap's own report. The parser counts files, not assertions.
 const totals = /^# \{ total: (\d+)(.*)\}/
 let total = null
 const failures = []
 
-/** Follows one test and those inside it; `path` is the names from the file inward. */
+/** Follows one test and its subtests. `path` is the names from the file inward. */
 function follow(parser, path) {
   let told = 0
   parser.on('child', (inner) => {
@@ -26,7 +25,7 @@ function follow(parser, path) {
   parser.on('extra', (text) => process.stdout.write(text))
   parser.on('complete', (results) => {
     for (const failure of results.failures) {
-      // The line that closes a test repeats what was told of the lines inside it, unless there were none.
+      // The line that closes a test repeats the failures inside it, unless there were none.
       if (failure.closingTestPoint && told > 0) continue
       const name = [...path, failure.name ?? failure.tapError].join(' > ')
       failures.push(name)
@@ -36,7 +35,7 @@ function follow(parser, path) {
   })
 }
 
-/** The diagnosis under a failed line: the difference first, then the rest as it is. */
+/** The details of a failed line: the difference first, then the rest unchanged. */
 function describe({ diff, source, stack, ...rest }) {
   const parts = [diff, JSON.stringify(rest, null, 2), source, stack]
   return parts
@@ -66,7 +65,7 @@ child.on('close', (code, signal) => {
   if (signal !== null) console.log(`tap was stopped by ${signal}.`)
   for (const name of failures) console.log(`not ok ${name}`)
   if (count('skip') + count('todo') > 0) console.log(`${count('skip')} skipped, ${count('todo')} todo`)
-  // A run that failed outside any assertion (a crash, a missing report) is counted, so that the line never looks clean.
+  // A run that failed outside any assertion (a crash, a missing report) counts as a failure, so the line never looks clean.
   console.log(`${count('pass')} passed, ${ok ? 0 : Math.max(failed, 1)} failed`)
   process.exitCode = ok ? 0 : code || 1
 })

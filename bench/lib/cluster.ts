@@ -9,18 +9,18 @@ export interface BenchNode {
   readonly id: number
   readonly api: string
   readonly raft: string
-  /** Starts its process; resolves when the API answers. */
+  /** Starts the process of the node; resolves when the API answers. */
   start(): Promise<void>
-  /** Sends a signal; resolves when the process has ended, for signals that end it. */
+  /** Sends a signal. Resolves when the process has ended, for signals that end it. */
   signal(name: NodeJS.Signals): Promise<void>
   readonly pid: number | undefined
 }
 
 export interface BenchCluster {
   readonly nodes: readonly BenchNode[]
-  /** The node that leads, as the first node that answers says. */
+  /** The leader, according to the first node that answers. */
   leader(): Promise<BenchNode>
-  /** One more process, which belongs to no cluster yet. */
+  /** Starts one more process, which belongs to no cluster yet. */
   grow(): Promise<BenchNode>
   stop(): Promise<void>
 }
@@ -41,7 +41,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Resolves with the first truthy result of `attempt`; rejects when there is none in time. */
+/** Resolves to the first truthy result of `attempt`; rejects when there is none in time. */
 export async function eventually<T>(
   what: string,
   attempt: () => Promise<T | null>,
@@ -99,7 +99,7 @@ class Process implements BenchNode {
   }
 }
 
-/** Three (or `count`) nodes on this machine, each a process of its own, formed into one cluster. */
+/** Three (or `count`) nodes on this machine, in processes of their own, formed into one cluster. */
 export async function startCluster(
   options: { readonly count?: number; readonly flags?: readonly string[] } = {},
 ): Promise<BenchCluster> {

@@ -56,7 +56,7 @@ function commit(): string {
   }
 }
 
-/** Adds the figures to `bench/results/<date>.json`, with what they were measured on. */
+/** Adds the figures to `bench/results/<date>.json`, with a description of the machine. */
 export function save(figures: readonly Figure[], date: string): string {
   mkdirSync(RESULTS, { recursive: true })
   const file = join(RESULTS, `${date}.json`)

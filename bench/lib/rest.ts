@@ -7,7 +7,7 @@ export interface Answer {
   readonly body: Buffer
 }
 
-/** One request of the API. Rejects when there is no answer at all. */
+/** Sends one request to the API. Rejects when there is no answer at all. */
 export function call(
   method: string,
   url: string,

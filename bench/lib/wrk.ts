@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deferred } from '../../src/lib/deferred.ts'
 
-/** What a closed loop of `connections` clients saw. Latencies in milliseconds. */
+/** The result of a closed loop of `connections` clients. Latencies in milliseconds. */
 export interface LoadResult {
   readonly requestsPerSecond: number
   readonly p50: number
@@ -12,7 +12,7 @@ export interface LoadResult {
   readonly p99: number
   readonly p999: number
   readonly max: number
-  /** Answers that were not 2xx, and requests without an answer. */
+  /** Answers with a status other than 2xx, and requests without an answer. */
   readonly errors: number
 }
 
@@ -24,9 +24,9 @@ export interface Load {
   readonly seconds: number
   readonly keys: number
   readonly valueBytes: number
-  /** Each key in turn instead of keys drawn at random. */
+  /** True: each key in turn. Otherwise keys are drawn at random. */
   readonly inOrder?: boolean
-  /** Behind the path, with its question mark. */
+  /** Follows the path; includes the question mark. */
   readonly query?: string
 }
 
@@ -35,7 +35,7 @@ export function hasWrk(): boolean {
     execFileSync('wrk', ['-v'], { stdio: 'ignore' })
     return true
   } catch (error) {
-    // Without arguments it knows it prints its version and ends with 1; only its absence has a code.
+    // Without arguments wrk prints its version and exits with 1. Only a missing program gives an error code.
     return (error as NodeJS.ErrnoException).code !== 'ENOENT'
   }
 }
@@ -75,10 +75,10 @@ end
 `
 }
 
-/** A load that goes on until it is stopped, or its time is over. */
+/** A load that continues until it is stopped or its time is over. */
 export interface RunningLoad {
   readonly result: Promise<LoadResult>
-  /** Resolves to what was seen until now. */
+  /** Resolves to the result so far. */
   stop(): Promise<LoadResult>
 }
 
@@ -100,7 +100,7 @@ export function startLoad(load: Load): RunningLoad {
   return {
     result: ended,
     stop: async () => {
-      // Told so, it ends with its figures.
+      // On this signal wrk ends and prints its figures.
       child.kill('SIGINT')
       return ended
     },

@@ -18,14 +18,14 @@ async function findExecutable(): Promise<string | null> {
 }
 
 /**
- * A browser without a window, for which every name that ends in `.example` is this machine. Such a name is not `localhost`: pages
- * under it are no secure contexts, as little as those of a server in a network. Null where no Chromium is installed.
+ * A browser without a window that resolves every name ending in `.example` to this machine. Such a name is not `localhost`, so
+ * its pages are not secure contexts, like those of a server in a network. Null where no Chromium is installed.
  */
 export async function openBrowser(owner: Owner): Promise<Browser | null> {
   const executablePath = await findExecutable()
   if (executablePath === null) return null
   const args = ['--host-resolver-rules=MAP *.example 127.0.0.1', '--disable-dev-shm-usage']
-  // Its sandbox refuses root.
+  // Chromium's sandbox does not run as root.
   if (process.getuid?.() === 0) args.push('--no-sandbox')
   const browser = await chromium.launch({ executablePath, args })
   owner.teardown(async () => await browser.close())

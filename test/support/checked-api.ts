@@ -32,15 +32,15 @@ export interface ApiRequest extends InjectOptions {
   readonly url: string
 }
 
-/** The front over services in memory. Every answer that passes through `inject` is held against the OpenAPI document. */
+/** The HTTP front over services in memory. Every answer that passes through `inject` is checked against the OpenAPI document. */
 export interface CheckedApi {
   readonly app: FastifyInstance
   readonly services: MemoryServices
   readonly document: Document
-  /** What was reported as a bug of ours. */
+  /** Failures that were reported as bugs of the node. */
   readonly unexpected: unknown[]
   readonly fatal: Error[]
-  /** What was reported about connections that were not taken. */
+  /** Reports about refused connections. */
   readonly refused: (number | Error)[]
   readonly inject: (request: ApiRequest | string) => Promise<LightMyRequestResponse>
 }
@@ -53,7 +53,7 @@ export interface CheckedApiOptions {
   readonly answerBytesMax?: number
   readonly bodyBytesMax?: number
   readonly origins?: readonly string[]
-  /** May add to the app what a test needs in all of its routes. */
+  /** May add to the app what a test needs on all its routes. */
   readonly beforeReady?: (app: FastifyInstance) => void
 }
 
@@ -97,7 +97,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
   return { app, services, document, unexpected, fatal, refused, inject }
 }
 
-/** What is looked at in an answer. */
+/** The parts of an answer that are checked. */
 export interface Answer {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | string[] | number | undefined>>
@@ -106,10 +106,10 @@ export interface Answer {
 
 type Check = (method: string, path: string, response: Answer) => string | null
 
-/** Headers of ours: those that an answer has must be documented. */
+/** Quorate's own headers: if an answer has one, it must be documented. */
 const OWN_HEADER = /^(quorate-|etag$|location$|retry-after$)/
 
-/** Says what of an answer is not as the document has it. */
+/** Returns what in an answer differs from the document. */
 export function answerChecker(document: Document): Check {
   const validate = schemaValidator(document)
   return (method, path, response) => {
@@ -119,7 +119,7 @@ export function answerChecker(document: Document): Check {
       if (wrong !== null) return wrong
     }
     const operation = operationOf(document, method, path)
-    // What reaches no operation can only be a problem of no route or no method.
+    // A request that matches no operation can only fail because of its route or its method.
     if (operation === null)
       return [404, 405, 400].includes(statusCode) ? null : `status ${statusCode} without an operation`
     const documented = operation.responses[String(statusCode)]
@@ -128,7 +128,7 @@ export function answerChecker(document: Document): Check {
   }
 }
 
-/** A health check that is asked for in words fails in words. */
+/** A health check in plain text also fails in plain text. */
 function isPlainByChoice(path: string, { statusCode, headers }: Answer): boolean {
   const isHealth = path === '/livez' || path === '/readyz'
   return isHealth && statusCode === 503 && headers['content-type'] === 'text/plain; charset=utf-8'
@@ -138,7 +138,7 @@ function operationOf(document: Document, method: string, path: string): Operatio
   return document.paths[patternOf(document, path)]?.[method.toLowerCase()] ?? null
 }
 
-/** The path under which the document has `path`. */
+/** The documented path that matches `path`. */
 export function patternOf(document: Document, path: string): string {
   if (document.paths[path] !== undefined) return path
   const pattern = Object.keys(document.paths).find((one) => {
@@ -154,7 +154,7 @@ function schemaValidator(document: Document): Validate {
   const compiled = new Map<string, ReturnType<typeof Compile>>()
   return (schema, value) => {
     const key = JSON.stringify(schema)
-    // References point into the document, so the components come along.
+    // References point into the document, so its components are included.
     const validator = compiled.get(key) ?? Compile({ ...schema, components: document.components })
     compiled.set(key, validator)
     if (validator.Check(value)) return null
@@ -179,7 +179,7 @@ function checkProblem(response: Answer, validate: Validate): string | null {
 function checkHeaders(response: Answer, documented: ResponseDoc): string | null {
   const names = new Set(Object.keys(documented.headers ?? {}).map((name) => name.toLowerCase()))
   const unknown = Object.keys(response.headers).find((name) => OWN_HEADER.test(name) && !names.has(name))
-  // A failure may tell what the read behind it told.
+  // A failure may carry the headers of the read behind it.
   if (unknown === undefined || (response.statusCode >= 400 && unknown.startsWith('quorate-'))) return null
   return `header ${unknown} is not documented`
 }

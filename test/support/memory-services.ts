@@ -35,14 +35,14 @@ import type {
 
 const NODE = 1
 
-/** What a test may want to go wrong or to look at. */
+/** Services with failures that a test can order and values that it can look at. */
 export interface MemoryServices extends Services {
   readonly keys: MemoryKeys
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
 }
 
-/** The store in one process: the semantics of the real one for keys, by a Map and one counter. */
+/** The store within one process: the semantics of the real one for keys, with a Map and one counter. */
 export class MemoryKeys implements KeyValueAccess {
   readonly records = new Map<Key, KeyRecord>()
   readonly reads: ReadOptions[] = []
@@ -50,12 +50,12 @@ export class MemoryKeys implements KeyValueAccess {
   private readonly answered = new Map<string, { readonly fingerprint: number; readonly result: CommandResult }>()
   revision = 0
   leader: number | null = NODE
-  /** Scans that are open now: each must be closed. */
+  /** Open scans; each must be closed. */
   openScans = 0
-  /** As in the answer to a retry that comes late. */
+  /** True: previous values are forgotten, as in the answer to a late retry. */
   forgetsPreviousValues = false
   rangeDeleteKeysMax: number = limits.rangeDeleteKeysMax
-  /** The next call fails like this. */
+  /** The next call fails with this error. */
   failure: Error | null = null
   /** Runs before each command. */
   beforeExecute: () => Promise<void> = async () => {}
@@ -201,7 +201,7 @@ function holds(condition: Condition | null, current: KeyRecord | null): boolean 
   }
 }
 
-/** A cluster of which this node is the only member that lives; enough to drive every route. */
+/** A cluster of which only this member is alive; enough to call every route. */
 export class MemoryCluster implements ClusterControl {
   readonly self: MemberSpec = { id: NODE, raft: '127.0.0.1:7101', api: 'http://127.0.0.1:7001' }
   readonly id = NODE
@@ -214,7 +214,7 @@ export class MemoryCluster implements ClusterControl {
   failure: RequestError | null = null
   /** The bytes of `GET /cluster/snapshot`. */
   snapshotChunks: readonly Uint8Array[] = [Buffer.from('state '), Buffer.from('of the store')]
-  /** Snapshots that are open now: from the call on, to the end of their chunks. */
+  /** Open snapshots: from the call to the end of their chunks. */
   openSnapshots = 0
   beforeSnapshot: () => Promise<void> = async () => {}
 

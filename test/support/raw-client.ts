@@ -11,7 +11,7 @@ export async function listen(app: FastifyInstance): Promise<number> {
   return address.port
 }
 
-/** A connection on which a test writes any bytes and reads what comes back. */
+/** A connection on which a test writes arbitrary bytes and reads the answers. */
 export class RawConnection {
   readonly socket: Socket
   private readonly chunks: Buffer[] = []
@@ -28,7 +28,7 @@ export class RawConnection {
       this.ended = true
       this.wake()
     }
-    // A reset is an end too: what came before it counts.
+    // A reset is an end too: the bytes before it count.
     this.socket.on('error', end)
     this.socket.on('close', end)
   }
@@ -45,7 +45,7 @@ export class RawConnection {
     return this.ended
   }
 
-  /** What has come when `enough` says so, or when the other side has closed. */
+  /** The received text, once `enough` accepts it or the other side has closed. */
   async until(enough: (text: string) => boolean): Promise<string> {
     const deadline = Date.now() + DEADLINE_MS
     for (let text = this.text; !this.ended && !enough(text); text = this.text) {
@@ -86,7 +86,7 @@ export interface RawAnswer {
   readonly body: string
 }
 
-/** The first answer in `text`; the rest is its body. */
+/** The first answer in `text`. Everything after its headers is its body. */
 export function answerIn(text: string): RawAnswer {
   const end = text.indexOf('\r\n\r\n')
   const [line = '', ...lines] = text.slice(0, end).split('\r\n')
@@ -97,7 +97,7 @@ export function answerIn(text: string): RawAnswer {
   return { status: Number(line.split(' ')[1]), headers: new Map(headers), body: text.slice(end + 4) }
 }
 
-/** Polls `condition` until it holds. */
+/** Polls `condition` until it is true. */
 export async function eventually(condition: () => boolean, what: string): Promise<void> {
   const deadline = Date.now() + DEADLINE_MS
   while (!condition()) {

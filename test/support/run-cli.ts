@@ -12,11 +12,11 @@ export interface CliWorld {
   /** Absent: nothing is connected to the standard input. */
   readonly input?: string
   readonly interactive?: boolean
-  /** Ctrl-C comes when this resolves; it gets what was printed so far. */
+  /** Ctrl-C is pressed when this resolves. `printed` returns the output so far. */
   readonly interrupt?: (printed: () => string) => Promise<void>
 }
 
-/** Runs one command line inside this process, with a terminal made of memory. */
+/** Runs one command line within this process, with a terminal in memory. */
 export async function runCli(words: readonly string[], world: CliWorld = {}): Promise<Ran> {
   const out: Buffer[] = []
   let err = ''

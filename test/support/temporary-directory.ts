@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The little of tap's `t` that is needed to clean up. */
+/** The part of tap's `t` that is needed for cleaning up. */
 export interface Owner {
   teardown(handler: () => Promise<void>): void
 }
 
-/** A directory that goes when the test ends. */
+/** A directory that is removed when the test ends. */
 export async function temporaryDirectory(owner: Owner): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'quorate-test-'))
   owner.teardown(async () => await rm(directory, { recursive: true, force: true }))

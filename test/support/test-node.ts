@@ -4,7 +4,7 @@ import { shareDescriptors } from '../../src/descriptors.ts'
 import { startServer, type Server } from '../../src/server.ts'
 import type { Owner } from './temporary-directory.ts'
 
-/** A real node inside this process, on free ports of the loopback. Stopped when the test ends. */
+/** A real node within this process, on free ports of the loopback interface. It stops when the test ends. */
 export async function startTestNode(
   owner: Owner,
   id: number,
@@ -12,7 +12,7 @@ export async function startTestNode(
   flags: readonly string[] = [],
 ): Promise<Server> {
   const own = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '1MiB', '--log-level', 'silent']
-  // Several nodes share one event loop with the test: patience keeps a busy machine from electing in the middle of it.
+  // Several nodes share one event loop with the test. Long timeouts keep a busy machine from holding an election in the middle of it.
   const patient = ['--heartbeat', '100ms', '--election-timeout', '2s-4s']
   const outcome = readConfig([...own, ...patient, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
   if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))

@@ -8,11 +8,11 @@ import { freePorts } from './ports.ts'
 
 export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command'> {
   readonly size: number
-  /** Peers reach each other through proxies that can be cut and slowed. */
+  /** Peers reach each other through proxies that can be cut and slowed down. */
   readonly withLinks?: boolean
 }
 
-/** Nodes on the loopback, each with a process and a directory of its own, numbered from 1. */
+/** Nodes on the loopback interface, each with its own process and directory, numbered from 1. */
 export class TestCluster {
   readonly nodes: NodeProcess[] = []
   readonly directory: string
@@ -29,7 +29,7 @@ export class TestCluster {
     this.links = options.withLinks === true ? new PeerLinks(owner) : null
   }
 
-  /** Processes that run and know nothing of each other. */
+  /** Starts processes that do not know each other. */
   static async start(owner: Owner, options: ClusterOptions): Promise<TestCluster> {
     const cluster = new TestCluster(owner, await temporaryDirectory(owner), options)
     for (let count = 0; count < options.size; count++) await cluster.add()
@@ -37,7 +37,7 @@ export class TestCluster {
     return cluster
   }
 
-  /** The same, initialized through node 1, every node ready. */
+  /** The same, then initialized through node 1, with every node ready. */
   static async formed(owner: Owner, options: ClusterOptions): Promise<TestCluster> {
     const cluster = await TestCluster.start(owner, options)
     const answer = await cluster.node(1).client.post('/cluster/initialize?wait=committed', { members: cluster.members })
@@ -64,7 +64,7 @@ export class TestCluster {
     return this.nodes.filter(({ id }) => !ids.includes(id))
   }
 
-  /** One more node, not started; its data lie in `directory` if that is given. */
+  /** Adds a node without starting it. Its data is in `directory`, if given. */
   async add(directory?: string): Promise<NodeProcess> {
     const [api = 0, raft = 0, proxy = 0] = await freePorts(3)
     const id = this.nodes.length + 1
@@ -94,7 +94,7 @@ export class TestCluster {
     }
   }
 
-  /** The node that leads, once one of `among` says so of itself. */
+  /** The leader, as soon as one of `among` calls itself leader. */
   async leader(among: readonly NodeProcess[] = this.running): Promise<NodeProcess> {
     return await eventually('a leader', async () => {
       for (const node of among) {
@@ -104,7 +104,7 @@ export class TestCluster {
     })
   }
 
-  /** Waits until `nodes` have applied the same entries, and gives what each holds then: its digest. */
+  /** Waits until `nodes` have applied the same entries. Returns that index and the digest of each node's state. */
   async untilEqual(nodes: readonly NodeProcess[] = this.running): Promise<{ applied: number; digests: string[] }> {
     return await eventually('all nodes have applied the same', async () => {
       const statuses = await Promise.all(nodes.map(async ({ id }) => await this.status(id)))

@@ -15,7 +15,7 @@ export async function flipByte(path: string, at: number): Promise<void> {
   }
 }
 
-/** How far a file is filled: log segments are allocated ahead, with zeros. */
+/** How far a file is filled: log segments are allocated ahead, and filled with zeros. */
 export async function filledBytes(path: string): Promise<number> {
   const content = await readFile(path)
   let end = content.length
@@ -23,7 +23,7 @@ export async function filledBytes(path: string): Promise<number> {
   return end
 }
 
-/** The files below `directory` whose names fit, in the order of their names, with their sizes. */
+/** The files below `directory` whose names match, sorted by name, with their sizes. */
 export async function filesBelow(directory: string, name: RegExp): Promise<{ path: string; bytes: number }[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   const paths = entries.filter((entry) => entry.isFile() && name.test(entry.name))

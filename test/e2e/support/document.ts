@@ -7,18 +7,18 @@ import { temporaryDirectory, type Owner } from '../../support/temporary-director
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** What is in the documents beside commands. */
+/** The languages of all blocks in the documents. */
 const languages = ['sh', 'console', 'json', 'yaml', 'ini', 'mermaid']
-/** What a block may need that a machine for tests has not; such a block says so: "```sh needs=registry". */
+/** Things that a block may need and that a test machine lacks. Such a block says so: "```sh needs=registry". */
 const lacking = ['registry', 'machines', 'docker', 'systemd']
 
-/** A page that waits for something that does not come is ended then. */
+/** A page that waits in vain is ended after this time. */
 const sessionMsMax = 280_000
 
 interface Block {
   readonly line: number
   readonly language: string
-  /** Null: it is pasted. */
+  /** Null: nothing that a test machine lacks. */
   readonly needs: string | null
   readonly code: string
 }
@@ -30,14 +30,17 @@ function blocksOf(text: string): readonly Block[] {
   })
 }
 
-/** A network with a loopback and nobody else in it: the ports of the documents are free there. Null: not on this machine. */
+/**
+ * A network namespace with only a loopback interface, in which the ports of the documents are free. Null: this machine does not
+ * allow it.
+ */
 function networkOfItsOwn(): readonly [string, ...string[]] | null {
   const words = ['unshare', '--map-root-user', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'] as const
   const [program, ...rest] = words
   return spawnSync(program, [...rest, 'true']).status === 0 ? words : null
 }
 
-/** Runs `script` in a bash of its own, and everything that it starts no longer than the test. */
+/** Runs `script` in its own bash. Everything that it starts ends with the test at the latest. */
 async function runSession(
   owner: Owner,
   network: readonly [string, ...string[]],
@@ -57,16 +60,16 @@ async function runSession(
   ]
   const shell = spawn(program, [...words, ...guarded], {
     cwd: root,
-    // The last one ends the group when the test is killed before it can clean up.
+    // The last pipe ends the group when the test is killed before it can clean up.
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
-    // A group of its own: with the shell everything ends that it has started.
+    // A process group of its own: everything that the shell has started ends with it.
     detached: true,
     env: {
       PATH: `${path}:${process.env['PATH'] ?? ''}`,
       HOME: temporary,
       TMPDIR: temporary,
       QUORATE_SEGMENT_BYTES: '1MiB',
-      // Patience keeps a busy machine from electing in the middle of a page.
+      // Long timeouts keep a busy machine from holding an election in the middle of a page.
       QUORATE_HEARTBEAT: '100ms',
       QUORATE_ELECTION_TIMEOUT: '1s-2s',
       UV_THREADPOOL_SIZE: '4',
@@ -83,7 +86,7 @@ async function runSession(
   const late = setTimeout(end, sessionMsMax)
   const [code] = (await once(shell, 'exit')) as readonly unknown[]
   clearTimeout(late)
-  // A page that broke off has left its nodes running, with the shell's output in their hands.
+  // A page that stopped early has left its nodes running, and they hold the shell's output open.
   end()
   await closed
   return { code, printed }
@@ -93,19 +96,19 @@ function endGroup(leader: number | undefined): void {
   try {
     if (leader !== undefined) process.kill(-leader, 'SIGKILL')
   } catch (error) {
-    // Nobody of the group is left.
+    // No process of the group is left.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }
 
-/** The blocks as they are, each behind a line that tells where it stands; at the end, who still listens. */
+/** The blocks unchanged, each after a line that tells its place; at the end, the sockets that still listen. */
 function scriptOf(blocks: readonly Block[]): string {
   const steps = blocks.map(({ line, code }) => `printf '\\n--- line ${line}\\n'\n${code}`)
   const listening = `printf '\\n--- end\\n'; awk '$4 == "0A"' /proc/net/tcp`
   return ['set -euo pipefail', 'exec 2>&1', ...steps, listening, ''].join('\n')
 }
 
-/** What each block printed, by its line. */
+/** The output of each block, by the block's line number. */
 function outputsOf(printed: string): ReadonlyMap<string, string> {
   const parts = printed.split(/^--- (.+)$/m).slice(1)
   const outputs = new Map<string, string>()
@@ -113,7 +116,7 @@ function outputsOf(printed: string): ReadonlyMap<string, string> {
   return outputs
 }
 
-/** The lines that a document shows have to be in what was printed, in their order. Numbers differ; `...` stands for anything. */
+/** The lines that a document shows must occur in the output, in their order. Numbers may differ; `...` stands for anything. */
 function firstMissing(shown: string, printed: string): string | null {
   let rest = printed
   for (const line of shown.split('\n').filter((one) => one !== '')) {
@@ -128,7 +131,7 @@ function firstMissing(shown: string, printed: string): string | null {
   return null
 }
 
-/** The little of tap's `t` that is needed to tell what is as expected. */
+/** The part of tap's `t` that is needed to report checks. */
 interface Test extends Owner {
   ok(holds: boolean, what: string): unknown
   equal(found: unknown, expected: unknown, what: string): unknown
@@ -137,7 +140,7 @@ interface Test extends Owner {
   comment(text: string): unknown
 }
 
-/** Pastes the blocks of the page `name` into one session, in their order. `expected` has to be in what they print. */
+/** Runs the blocks of the page `name` in one session, in order. Their output must match `expected`. */
 export async function follow(t: Test, name: string, expected: readonly RegExp[]): Promise<void> {
   const text = await readFile(join(root, name), 'utf8')
   t.ok(!/^[ \t]+```/m.test(text), `${name} has no block that is indented, and so overlooked`)

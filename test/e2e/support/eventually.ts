@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Long enough for a machine that does other work besides; what is waited for comes much sooner. */
+/** Long enough for a busy machine. What is waited for usually comes much sooner. */
 export const patienceMs = 60_000
 
 const pollMs = 20
 
-/** Asks until `ask` gives something other than null. Throws after `deadlineMs`, saying what never came and why not. */
+/** Repeats `ask` until it returns something other than null. After `deadlineMs` it throws, and says what was missing and why. */
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | null> | Answer | null,

@@ -27,12 +27,12 @@ export interface HistoryOptions {
 }
 
 const stepsMax = 20_000_000
-/** Keeps histories short enough to be searched, and leaves the machine to the nodes. */
+/** Keeps histories short enough for the search, and leaves the machine's time to the nodes. */
 const paceMs = 15
 const requestTimeout = '1500ms'
 const silenceMsMax = 5_000
 
-/** Clients that read and write a few keys through all nodes; what they did and saw can be checked for linearizability. */
+/** Clients that read and write a few keys through all nodes. Their history can be checked for linearizability. */
 export class History {
   readonly operations: Operation[] = []
   private readonly keys: readonly string[]
@@ -73,7 +73,7 @@ export class History {
 
   private async run(client: number): Promise<void> {
     let at = client
-    /** The revision that this client has last seen of a key, for its conditional writes. */
+    /** The last revision of each key that this client has seen, for its conditional writes. */
     const seen = new Map<string, number>()
     for (let number = 0; !this.stopping; number++) {
       const key = this.keys[randomInt(this.keys.length)] ?? ''
@@ -118,7 +118,7 @@ export class History {
 
 interface Performed {
   readonly outcome: Outcome
-  /** The key's revision as the answer tells it. */
+  /** The key's revision according to the answer. */
   readonly revision: number | null
 }
 
@@ -191,7 +191,7 @@ function readWrite(answer: RestAnswer, command: Command): Performed {
   return { outcome: done({ type: 'deleted', revision, deleted, previous: null }, revision), revision: null }
 }
 
-/** Whether the write may take effect is the node's own word: if that is wrong, the history shows it. */
+/** The node itself says whether the write may take effect. If that is wrong, the history shows it. */
 function refusal(answer: RestAnswer): Outcome {
   const { code, ambiguous } = answer.problem
   return ambiguous ? { kind: 'unknown', code } : { kind: 'failed', code }

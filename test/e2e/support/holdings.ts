@@ -1,7 +1,7 @@
 import type { WriteOutcome } from './load.ts'
 import type { NodeProcess } from './node-process.ts'
 
-/** What clients were told of keys that each were written once. */
+/** What clients were told about keys that were each written once. */
 export interface WrittenKeys {
   readonly writes: ReadonlyMap<string, WriteOutcome>
   valueOf(key: string): string
@@ -21,7 +21,7 @@ interface RecordLine {
   readonly version: number
 }
 
-/** Everything below `prefix` as `node` serves it, linearizably unless `query` asks otherwise. */
+/** Everything below `prefix` as `node` serves it, linearizably unless `query` says otherwise. */
 export async function holdingsOf(node: NodeProcess, prefix: string, query = ''): Promise<Map<string, Holding>> {
   const path = `/kv?prefix=${encodeURIComponent(prefix)}${query}`
   const answer = await node.client.get(path, { accept: 'application/x-ndjson' })
@@ -37,8 +37,8 @@ export async function holdingsOf(node: NodeProcess, prefix: string, query = ''):
 }
 
 /**
- * Where a node's answer contradicts what clients were told: an acknowledged write that is missing or differs, a refused one
- * that took effect, one that took effect twice, a key that nobody wrote. Empty when all is well.
+ * The contradictions between a node's answer and what clients were told: an acknowledged write that is missing or differs, a
+ * refused one that took effect, one that took effect twice, a key that nobody wrote. Empty when there are none.
  */
 export function contradictions(load: WrittenKeys, holdings: ReadonlyMap<string, Holding>): string[] {
   const found: string[] = []

@@ -4,26 +4,26 @@ import { Unanswered } from './rest-client.ts'
 
 export type WriteOutcome =
   | { readonly kind: 'acknowledged'; readonly revision: number }
-  /** It may have taken effect, or may still. */
+  /** It may have taken effect, or may do so later. */
   | { readonly kind: 'unknown'; readonly reason: string }
-  /** The node has said that it had no effect and never will. */
+  /** The node has said that the write had no effect and never will. */
   | { readonly kind: 'refused'; readonly reason: string }
 
 export interface LoadOptions {
-  /** Clients that write at the same time; each holds on to a node until that one fails it. */
+  /** The number of concurrent clients. Each stays with one node until that node fails it. */
   readonly clients: number
   readonly prefix: string
   readonly valueBytes: number
 }
 
-/** How long a client that was refused waits before it asks the next node. */
+/** How long a client waits after a refusal before it asks the next node. */
 const pauseMs = 10
 
-/** Writes every key once, through all nodes, and remembers what became of each write. */
+/** Writes every key once, through all nodes, and remembers the outcome of each write. */
 export class Load {
   readonly writes = new Map<string, WriteOutcome>()
   readonly prefix: string
-  /** When writes were acknowledged, ascending. */
+  /** The times at which writes were acknowledged, ascending. */
   readonly acknowledgedAt: number[] = []
   private readonly valueBytes: number
   private readonly nodes: readonly NodeProcess[]
@@ -43,13 +43,13 @@ export class Load {
     return count
   }
 
-  /** The longest time without an acknowledgement between two moments. */
+  /** The longest period without an acknowledgement between two moments. */
   longestGapMs(from: number, to: number): number {
     const moments = [from, ...this.acknowledgedAt.filter((at) => at > from && at < to), to]
     return Math.max(...moments.slice(1).map((at, index) => at - (moments[index] ?? at)))
   }
 
-  /** Derived from the key, so that a check needs to keep no values. */
+  /** The value is derived from the key, so a check need not store values. */
   valueOf(key: string): string {
     return `${key} `.repeat(Math.ceil(this.valueBytes / (key.length + 1))).slice(0, this.valueBytes)
   }

@@ -9,13 +9,13 @@ import type { Owner } from '../../support/temporary-directory.ts'
 export interface NodeOptions {
   readonly id: number
   readonly directory: string
-  /** Ports of the loopback. */
+  /** Ports of the loopback interface. */
   readonly api: number
   readonly raft: number
-  /** Where peers reach it, when that is not `raft`. */
+  /** The port at which peers reach it, when it differs from `raft`. */
   readonly raftAdvertise?: number
   readonly flags?: readonly string[]
-  /** What is run, `serve` and its flags left out: this Node with the built program where nothing else is given. */
+  /** The command in front of `serve` and its flags. Default: this Node with the built program. */
   readonly command?: readonly string[]
 }
 
@@ -33,11 +33,11 @@ export interface MemberAddresses {
 }
 
 // The built program, as users run it: `npm test` builds first.
-// Programs made of tests are compiled into a folder of their own, one level below.
+// Tests that are built as programs are compiled into their own folder, one level below.
 const root = import.meta.url.includes('/build/test/') ? '../../../../' : '../../../'
 const builtProgram = [process.execPath, fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))]
 
-/** What a test keeps of a node's log. */
+/** How much of a node's log a test keeps. */
 const outputCharactersMax = 4 * 1024 * 1024
 
 const living = new Set<ChildProcess>()
@@ -54,9 +54,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
-/** One run of `quorate serve` with `words`; ends with the test at the latest. */
+/** One run of `quorate serve` with `words`. It ends with the test at the latest. */
 export class ServeProcess {
-  /** Set by a test that brings about the end of the process by other means than a signal. */
+  /** Set by a test that ends the process by means other than a signal. */
   mayEnd = false
   readonly ended: Promise<ProcessEnd>
   private readonly child: ChildProcess
@@ -67,7 +67,7 @@ export class ServeProcess {
   constructor(owner: Owner, words: readonly string[], command: readonly string[] = builtProgram) {
     const [executable = '', ...first] = command
     this.child = spawn(executable, [...first, 'serve', ...words], {
-      // The channel ends a node whose test was killed before it could clean up.
+      // The IPC channel ends a node whose test was killed before it could clean up.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // As the executable sets them.
       env: {
@@ -98,7 +98,7 @@ export class ServeProcess {
     return this.child.exitCode !== null || this.child.signalCode !== null
   }
 
-  /** Its last words, when it ended though nobody told it to. */
+  /** Its last output, when it ended although nobody told it to. */
   get surprise(): string | null {
     if (!this.hasEnded || this.told || this.mayEnd) return null
     return `${this.err}\n${this.out.slice(-2_000)}`
@@ -118,7 +118,7 @@ export class ServeProcess {
   }
 }
 
-/** A node of a test: its place on disk and in the network stay, its process comes and goes. */
+/** A node of a test. Its directory and ports stay; its process comes and goes. */
 export class NodeProcess {
   readonly id: number
   readonly directory: string
@@ -157,7 +157,7 @@ export class NodeProcess {
     return this.runs.length > 0 && !this.process.hasEnded
   }
 
-  /** Starts a process and waits until its API answers; throws with its last words when it ends instead. */
+  /** Starts a process and waits until its API answers. When the process ends instead, throws with its last output. */
   async start(flags: readonly string[] = []): Promise<void> {
     const started = this.launch(flags)
     await eventually(`node ${this.id} answers`, async () => {
@@ -169,7 +169,7 @@ export class NodeProcess {
     throw new Error(`node ${this.id} ended with ${code ?? signal} instead of serving: ${err}`)
   }
 
-  /** Starts a process and waits for nothing. */
+  /** Starts a process without waiting for anything. */
   launch(flags: readonly string[] = []): ServeProcess {
     if (this.isRunning) throw new Error(`node ${this.id} runs already`)
     const run = new ServeProcess(this.owner, [...this.words, ...flags], this.command)

@@ -3,21 +3,21 @@ import { FrameSplitter } from '../../../src/transport/frame-splitter.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
 
 /**
- * What becomes of what one node sends to another.
- * `open`: passes it on, after `delayMs`. `stalled`: keeps it until the link opens, as a network does that loses every packet
- * and whose senders try again. `cut`: closes connections and takes no new ones.
+ * The treatment of everything that one node sends to another. `open`: it is passed on after `delayMs`. `stalled`: it is kept
+ * until the link opens, as in a network that loses every packet while senders retry. `cut`: connections are closed and no new
+ * ones are accepted.
  */
 export type LinkRule =
   { readonly kind: 'open'; readonly delayMs: number } | { readonly kind: 'stalled' } | { readonly kind: 'cut' }
 
 const open: LinkRule = { kind: 'open', delayMs: 0 }
 
-/** A hello has hundreds of bytes. */
+/** A hello has some hundred bytes. */
 const helloBytesMax = 64 * 1024
 
 /**
- * A proxy before the raft port of every node. A node sends to a peer over the connection that it made itself, and says in its
- * first frame who it is, so each directed pair of nodes is a link of its own.
+ * A proxy in front of the raft port of every node. A node sends to a peer over the connection that it has opened, and
+ * identifies itself in its first frame. Therefore each directed pair of nodes is a link of its own.
  */
 export class PeerLinks {
   private readonly rules = new Map<string, LinkRule>()
@@ -31,7 +31,7 @@ export class PeerLinks {
     })
   }
 
-  /** Begins to stand before node `to`: listens on `port`, passes on to `target`. */
+  /** Listens on `port` in front of node `to`, and passes connections on to `target`. */
   async listen(to: number, port: number, target: number): Promise<void> {
     const server = createServer((socket) => {
       const passage = new Passage({ to, target }, socket, {
@@ -62,7 +62,7 @@ export class PeerLinks {
     }
   }
 
-  /** Breaks every connection to and from node `id` there is; new ones are taken at once. Returns how many broke. */
+  /** Breaks every existing connection to and from node `id`; new ones are accepted at once. Returns how many broke. */
   reset(id: number): number {
     const passages = [...this.passages].filter(({ from, to }) => from === id || to === id)
     for (const passage of passages) passage.close()
@@ -85,10 +85,10 @@ interface Parcel {
   readonly bytes: Buffer
 }
 
-/** One connection from a node to a peer, in two halves. */
+/** One connection from a node to a peer, with its two halves. */
 class Passage {
   readonly to: number
-  /** 0 until the node has said who it is. */
+  /** 0 until the node has identified itself. */
   from = 0
   private readonly near: Socket
   private readonly target: number
@@ -148,7 +148,7 @@ class Passage {
     for (const part of opening) this.forward(part, far)
   }
 
-  /** Null while the hello is incomplete. What is no hello at all passes as sent by nobody. */
+  /** Null while the hello is incomplete. Bytes that are no hello at all count as sent by nobody. */
   private readSender(bytes: Buffer): number | null {
     this.splitter.push(bytes)
     const frame = this.splitter.next()
@@ -163,7 +163,7 @@ class Passage {
     this.pass()
   }
 
-  /** In the order of arrival: a connection never reorders. */
+  /** Passes pieces on in the order of arrival: a connection never reorders. */
   private pass(): void {
     if (this.rule.kind !== 'open' || this.timer !== null) return
     for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {

@@ -2,14 +2,14 @@ import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 
-/** Below the range from which kernels take ports for outgoing connections, so that none of those takes one of ours. */
+/** Below the range from which kernels take ports for outgoing connections, so such a connection never takes one of these. */
 const lowest = 20_000
 const highest = 32_000
 const triesMax = 200
 
 /**
- * `count` ports of the loopback on which nobody listens, none of them given before by this process or by another one that still runs:
- * a node that is stopped for a moment finds its port again.
+ * `count` ports of the loopback interface on which nobody listens. None of them was given out before by this process, or by
+ * another one that still runs, so a node that is stopped for a moment finds its port free.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = []
@@ -21,7 +21,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-/** Holds the port of the same number for datagrams, which nobody else needs, until this process ends. */
+/** Reserves a port until this process ends, by holding the UDP port of the same number, which nothing else needs. */
 async function reserve(port: number): Promise<boolean> {
   const mark = createSocket('udp4')
   mark.unref()

@@ -3,13 +3,13 @@ import type { Problem } from '../../../src/http/protocol/problem.ts'
 
 export interface RestRequest {
   readonly headers?: Readonly<Record<string, string>>
-  /** Sent as it is; anything that is neither text nor bytes becomes JSON. */
+  /** Text and bytes are sent unchanged; anything else is sent as JSON. */
   readonly body?: unknown
-  /** How long the node may be silent. */
+  /** How long the node may stay silent. */
   readonly silenceMsMax?: number
 }
 
-/** Nobody answered, or the answer broke off. `refused`: nobody listens, so that nothing can have happened. */
+/** There was no answer, or it broke off. `refused`: nobody listens, so the request cannot have had any effect. */
 export class Unanswered extends Error {
   override readonly name = 'Unanswered'
   readonly refused: boolean
@@ -35,12 +35,12 @@ export class RestAnswer {
     return this.body.toString('utf8')
   }
 
-  /** The body as the caller expects it; tests judge what is in it. */
+  /** The body as the type that the caller expects; the tests check its content. */
   json<Body>(): Body {
     return JSON.parse(this.text) as Body
   }
 
-  /** The error document with its facts; throws when the answer is none. */
+  /** The problem document with its facts. Throws when the answer is not one. */
   get problem(): Problem & Readonly<Record<string, unknown>> {
     const type = this.headers['content-type'] ?? ''
     if (!type.startsWith('application/problem+json'))
@@ -48,7 +48,7 @@ export class RestAnswer {
     return this.json()
   }
 
-  /** For messages: what came. */
+  /** The answer in one line, for messages. */
   get summary(): string {
     return `${this.status} ${this.text.slice(0, 400)}`
   }
@@ -61,7 +61,7 @@ export class RestAnswer {
 
 const silenceMsMaxDefault = 75_000
 
-/** A client of one node, over connections that are kept. */
+/** A client of one node, over persistent connections. */
 export class RestClient {
   readonly origin: string
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 64 })
@@ -119,11 +119,11 @@ export class RestClient {
 }
 
 export interface KeyOptions extends Omit<RestRequest, 'body'> {
-  /** With its question mark. */
+  /** Includes the question mark. */
   readonly query?: string
 }
 
-/** Slashes may stand as they are; everything else that has a meaning in URLs is encoded. */
+/** Slashes stay as they are; every other character with a meaning in URLs is encoded. */
 function keyPath(key: string): string {
   return `/kv/${key.split('/').map(encodeURIComponent).join('/')}`
 }

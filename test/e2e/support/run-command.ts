@@ -12,11 +12,14 @@ export interface Ran {
 export interface Surroundings {
   readonly cwd?: string
   readonly environment?: Readonly<Record<string, string | undefined>>
-  /** Told all that was printed so far; `stop` ends the program. */
+  /** Called with everything printed so far; `stop` ends the program. */
   readonly onOutput?: (out: string, stop: () => void) => void
 }
 
-/** Runs a program outside the project, with nothing of this process's environment but the path to Node. Rejects when there is no such program. */
+/**
+ * Runs a program outside the project. Of this process's environment it gets only HOME and a PATH that begins with this Node.
+ * Rejects when there is no such program.
+ */
 export async function runCommand(owner: Owner, command: readonly string[], options: Surroundings = {}): Promise<Ran> {
   const [program = '', ...words] = command
   const path = [dirname(process.execPath), process.env['PATH'] ?? ''].join(delimiter)

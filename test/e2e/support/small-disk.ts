@@ -5,7 +5,7 @@ import type { Owner } from '../../support/temporary-directory.ts'
 
 const run = promisify(execFile)
 
-/** A file system of its own in memory. */
+/** A small file system in memory. */
 export class SmallDisk {
   readonly directory: string
 
@@ -13,7 +13,7 @@ export class SmallDisk {
     this.directory = directory
   }
 
-  /** The reason as a string where the machine does not allow mounts. */
+  /** A string is the reason why this machine does not allow mounts. */
   static async mount(owner: Owner, directory: string, mebibytes: number): Promise<SmallDisk | string> {
     await mkdir(directory, { recursive: true })
     try {

@@ -5,30 +5,30 @@ import type { NodeProcess } from './node-process.ts'
 
 export interface SteadyLoadOptions {
   readonly prefix: string
-  /** Through each node. */
+  /** The number of writers for each node. */
   readonly writers: number
-  /** How long one write may take, on however many nodes. */
+  /** How long one write may take over all nodes together. */
   readonly timeoutMs: number
 }
 
-/** Writes through a node before its writer comes back to it, in case it has turned to another one meanwhile. */
+/** Writes with one client. A new client then starts at the writer's own node again, in case the old one has moved to another. */
 const writesPerClient = 25
 const pauseMs = 2
 
 /**
- * Writers that must not fail: each writes through a node of its own, and turns to others while that one is away, as any client with a
- * list of servers does.
+ * Writers that must not fail. Each writes through its own node, and moves on to others while that node is away, like any client
+ * with a list of servers.
  */
 export class SteadyLoad {
   readonly writes = new Map<string, WriteOutcome>()
   readonly prefix: string
-  /** Writes that came to no good end within their time. */
+  /** Writes that did not succeed in their time. */
   readonly failures: string[] = []
-  /** How often a request was taken to another node, by reason. */
+  /** How often a request moved on to another node, by reason. */
   readonly turned = new Map<string, number>()
   readonly acknowledgedAt: number[] = []
   private readonly options: SteadyLoadOptions
-  /** Every node there is or will be. */
+  /** All present and future nodes. */
   private readonly nodes: readonly NodeProcess[]
   private readonly running: Promise<void>[] = []
   private stopping = false
@@ -39,7 +39,7 @@ export class SteadyLoad {
     this.nodes = nodes
   }
 
-  /** From now on writes go through `node` too. */
+  /** From now on writes also go through `node`. */
   through(node: NodeProcess): void {
     for (let writer = 0; writer < this.options.writers; writer++) this.running.push(this.run(node, writer))
   }
