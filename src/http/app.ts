@@ -29,7 +29,7 @@ export interface AppOptions extends FailureDependencies {
   /** Told of refused connections of clients: their number when there are too many, or the error of the system that prevented one. */
   readonly onConnectionsRefused: (reason: number | Error) => void
   readonly connections?: Partial<ConnectionsOptions>
-  /** Origins of web pages that may use the API beside the node's own: `https://ui.example`. */
+  /** Origins of web pages that may use the API, in addition to the node's own: `https://ui.example`. */
   readonly origins?: readonly string[]
   /** Timeouts of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>

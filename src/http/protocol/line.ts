@@ -274,7 +274,7 @@ export class Line implements AnswerLine, BodyLine {
     })
   }
 
-  /** Of the answers on their way, only the first is told. */
+  /** Node reports the close only to the first unfinished answer, so the others are counted here. */
   private onClose(): void {
     this.isClosed = true
     this.stopTaking()

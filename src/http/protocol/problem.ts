@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { failures, type ErrorCode, type RequestError } from '../../lib/errors.ts'
 
-/** The body of every failed request (RFC 9457), with the facts of its code beside these members. */
+/** The body of every failed request (RFC 9457), with the facts of its code in addition to these members. */
 export interface Problem {
   readonly type: string
   readonly title: string

@@ -16,10 +16,10 @@ export interface DatabaseFiles {
 /**
  * Opens the database in `path` as of its last flush, explicit or by RocksDB itself.
  *
- * Rows written after that flush are only in RocksDB's write-ahead log, which is never synced. After a power cut an earlier part
- * of it may be missing while a later part is there, and RocksDB would replay the later part over the gap without noticing. A
- * flush is atomic and follows all earlier flushes, so without the write-ahead log the state always contains every write up to
- * some point, and none after it. Quorate's own log has the rest.
+ * On disk, rows written after that flush are only in RocksDB's write-ahead log, which is never synced. After a power cut an
+ * earlier part of it may be missing while a later part is there, and RocksDB would replay the later part over the gap without
+ * noticing. A flush is atomic and follows all earlier flushes, so without the write-ahead log the state always contains every
+ * write up to some point, and none after it. Quorate's own log has the rest.
  */
 export async function openDatabase(
   rocks: RocksDbClass,
