@@ -11,7 +11,6 @@ type Limit =
   | 'connectTimeoutMs'
   | 'reconnectDelayMsMin'
   | 'reconnectDelayMsMax'
-  | 'doubleDialDelayMsMax'
   | 'peerConnectionsMax'
   | 'peerPingIntervalMs'
   | 'peerPingTimeoutMs'

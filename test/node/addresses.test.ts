@@ -114,98 +114,6 @@ t.test('a member that answers at both addresses is dialled at the new one, witho
   t.equal(await c.leader(), leader)
 })
 
-const COPY = 103
-
-function refusedAsCopy(c: TestCluster, id: number, there: string, copy: string): boolean {
-  const detail = `two processes answer as node ${id}, at ${there} and ${copy}: stop the one that was copied; the membership names ${there}`
-  return c.up
-    .filter((machine) => machine.id !== id)
-    .every(({ client }) => {
-      const [warning, ...others] = client.status().warnings
-      return others.length === 0 && warning?.code === 'same-id' && warning.detail === detail
-    })
-}
-
-t.test('a copy of a node that runs is refused and becomes quiet, and nobody advises to list it', async (t) => {
-  const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
-  for (const id of [followers[0] ?? 0, leader]) {
-    const { raft, api } = movedSpec(id)
-    const there = specOf(id).raft
-    const { term } = c.on(leader).status()
-    await c.on(leader).put('k', String(id))
-    await c.settled()
-    const copy = c.copyOf(id, { raft, api }, COPY)
-    c.lines.length = 0
-    await copy.start()
-    await c.until('everybody says that there are two', () => refusedAsCopy(c, id, there, raft))
-    await c.pass(10_000)
-    const dials = c.machines.get(id === 1 ? 2 : 1)
-    if (dials === undefined) throw new Error('three nodes')
-    const counter = c.hub.alias(dials.addresses.raft, dials.addresses.raft)
-    await c.pass(20_000)
-    t.ok(counter.dials <= 3, `${counter.dials} attempts in 20 s`)
-    t.ok(refusedAsCopy(c, id, there, raft), 'which stays so')
-    t.ok(connectsAll(c))
-    t.equal(c.on(leader).status().term, term, 'nobody is disturbed')
-    const own = copy.client.status().warnings
-    t.match(own, [
-      { code: 'same-id', detail: /this node is not heard: two processes answer as node \d, .*: stop the one/ },
-    ])
-    t.equal(own.length, 1)
-    const lines = c.lines.filter(({ node, level }) => node === COPY && level === 'warn')
-    t.ok(lines.length > 0 && lines.length <= 5, `${lines.length} lines of the copy`)
-    for (const other of c.up.filter((machine) => machine.id !== id)) {
-      const told = c.lines.filter(({ node, facts }) => node === other.id && JSON.stringify(facts).includes(raft))
-      t.equal(told.length, 1, 'logged once')
-    }
-    await copy.crash()
-    await c.until('the warning passes', () => c.up.every((machine) => warningsOf(c, machine.id).length === 0), 200_000)
-  }
-  await c.settled()
-})
-
-t.test('a copy counts while the node that the membership names is away, and no longer', async (t) => {
-  const { c, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
-  const [id = 0, other = 0] = followers
-  const { raft, api } = movedSpec(id)
-  const copy = c.copyOf(id, { raft, api }, COPY)
-  await c.at(id).crash()
-  await copy.start()
-  await c.until('it has moved, as far as anybody can tell', () => warningsOf(c, other).includes('wrong-address'))
-  await c.restart(id)
-  await c.until('the named one counts', () => refusedAsCopy(c, id, specOf(id).raft, raft))
-  await c.until('all are connected', () => connectsAll(c))
-  await c.settled()
-  await c.pass(5_000)
-  t.ok(connectsAll(c))
-})
-
-t.test('a process that called before the named one was reached is not heard once it is', async (t) => {
-  const { peers, hello, link } = await peersOfOne(t, false)
-  const two = nodeId(2)
-  const call = { ...hello(2, 'two'), clusterId: 'cluster' }
-  const copied = { ...call, addresses: { raft: 'elsewhere:1', api: 'http://elsewhere:2' } }
-  const vote = { type: 'vote-response', from: two, to: nodeId(1) } as never
-  t.equal(peers.admit(copied), null)
-  t.ok(peers.speaksForUs(vote), 'it may have moved')
-  link.stands = true
-  const report = { id: two, incarnation: 'two', clusterId: 'cluster', addresses: call.addresses }
-  t.equal(peers.admitReport(two, { ...report, effective: NO_MEMBERSHIP } as never), null)
-  t.notOk(peers.speaksForUs(vote), 'the one where the membership has it answers')
-  t.match(peers.admit(copied), { code: 'same-id' })
-  t.match(peers.admit({ ...copied, purpose: 'snapshot' }), { code: 'same-id' })
-  t.equal(peers.admit(call), null)
-  t.ok(peers.speaksForUs(vote))
-  link.stands = false
-  t.match(peers.admit(copied), { code: 'same-id' }, 'the connection breaks, but it has only just called')
-  peers.onUnreachable(two)
-  t.equal(peers.admit(copied), null, 'its process is gone')
-  t.same(
-    peers.warnings.map(({ code }) => code),
-    ['wrong-address'],
-  )
-})
-
 t.test('what is refused writes nothing', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3, 4, 5], [1, 2, 3])
   const [first = 0, second = 0] = followers
@@ -299,7 +207,6 @@ t.test('routes: which of two addresses is dialled', async (t) => {
 
 /** The peers of node 1 in a cluster of nodes 1 and 2, without a network. `forgotten` are nodes that the register forgets. */
 async function peersOfOne(t: Test, isConnected: boolean) {
-  const link = { stands: isConnected }
   const clock = new VirtualClock()
   clock.start()
   t.teardown(() => clock.stop())
@@ -310,7 +217,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
     {
       transport: {
         setPeers: () => undefined,
-        isConnected: () => link.stands,
+        isConnected: () => isConnected,
         probe: () => Promise.resolve({ kind: 'unreachable', detail: 'nobody' }),
       } as never,
       clock,
@@ -347,7 +254,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
     incarnation,
     addresses: addresses(from),
   })
-  return { peers, hello, clock, forgotten, link }
+  return { peers, hello, clock, forgotten }
 }
 
 t.test(

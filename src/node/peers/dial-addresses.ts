@@ -85,8 +85,7 @@ export class DialAddresses {
     const route = this.routes.get(id)
     if (route === undefined) return false
     route.announced = raft
-    // Who is where the membership has the member outweighs whoever answers elsewhere under its id.
-    if (route.dialled === raft || (this.deps.isConnected(id) && route.listed !== raft)) return false
+    if (route.dialled === raft || this.deps.isConnected(id)) return false
     return this.dial(route, raft)
   }
 

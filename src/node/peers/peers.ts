@@ -1,20 +1,52 @@
-import type { Hello, NodeReport, PeerMessage, Refusal } from '../../ports/transport.ts'
+import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../../ports/transport.ts'
 import { toError } from '../../lib/to-error.ts'
-import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../../raft/index.ts'
 import { Callers } from './callers.ts'
 import { Complaints } from './complaints.ts'
 import { Incarnations } from './incarnations.ts'
 import { Leavers } from './leavers.ts'
-import type { Adoption, PeersDependencies, PeersOptions } from './peers-options.ts'
+import type { Logger, PeerRegister } from '../options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { DialAddresses } from './dial-addresses.ts'
-import { Doubles } from './doubles.ts'
 import { Standings, type Introduction } from './standing.ts'
 import { IncarnationAttestations } from './incarnation-attestations.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
 import { Whereabouts, type Found } from './whereabouts.ts'
+
+export interface PeersOptions {
+  readonly id: NodeId
+  readonly incarnation: string
+  /** The addresses that this node tells others. */
+  readonly addresses: NodeAddresses
+  /** How long a node that left the membership stays connected, so that it can learn that it left. */
+  readonly lingerMs: number
+  readonly callersMax: number
+}
+
+export interface PeersDependencies {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly register: PeerRegister
+  readonly logger: Logger
+  readonly clusterId: () => string | null
+  /** Whether a cluster of this id can be ours: its id carries our token. */
+  readonly acceptsClusterId: (clusterId: string) => boolean
+  /** Whether this node, while it has no cluster, may take part in this one. `isLed`: the leader of that cluster is calling. */
+  readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
+  readonly effective: () => StoredMembership
+  /** Whether this node is being sent entries that others have committed. */
+  readonly isBehind: () => boolean
+  readonly onFault: (error: Error) => void
+}
+
+/** A cluster, and the member through which a node came to it. */
+export interface Adoption {
+  readonly clusterId: string
+  readonly from: NodeId
+}
 
 const ROUTE_PATIENCE_MS = 500
 /** At most this many times `callersMax` nodes are remembered: members, those that leave, callers, and those that called before. */
@@ -39,7 +71,6 @@ export class Peers {
   /** The members in the last committed membership that this node knows. */
   private confirmed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly dials: DialAddresses
-  private readonly doubles: Doubles
   private readonly warned: Warnings
   private readonly complaints: Complaints
   private readonly refusals: RefusalLog
@@ -90,12 +121,6 @@ export class Peers {
       patienceMs: ROUTE_PATIENCE_MS,
       saidMax: options.callersMax * STRANGERS_SHARE,
     })
-    this.doubles = new Doubles({
-      now: () => deps.clock.now(),
-      logger: deps.logger,
-      listedAt: (id) => this.listed.get(id)?.raft ?? null,
-      isConnected: (id) => deps.transport.isConnected(id),
-    })
   }
 
   load(): Promise<void> {
@@ -114,7 +139,7 @@ export class Peers {
 
   get warnings(): readonly Warning[] {
     const { warning } = this.complaints
-    return [...this.warned.all, ...this.doubles.warnings, ...(warning === null ? [] : [warning])]
+    return warning === null ? this.warned.all : [...this.warned.all, warning]
   }
 
   /** `peer` said something that no sound member says. */
@@ -156,7 +181,7 @@ export class Peers {
   /** Whether `message` may reach the core: its sender has the incarnation that it is known by, and may send such a message. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
-    if (!this.standings.maySay(message, this.introductionOf(peer)) || !this.doubles.isHeard(peer)) return false
+    if (!this.standings.maySay(message, this.introductionOf(peer))) return false
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
     if (this.dials.onHeard(peer)) this.connect()
@@ -177,10 +202,7 @@ export class Peers {
     if (reason !== null || hello.purpose === 'probe') return reason
     // Any node may ask who this node is; only a known peer may say anything.
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
-    const double = this.refuseDouble(from, hello.incarnation, hello.addresses.raft)
-    if (double !== null) return double
     this.meet(from, hello.clusterId, hello.incarnation)
-    this.doubles.onCall(from, hello.addresses.raft, hello.purpose === 'messages')
     this.addCaller(from, hello.addresses.raft)
     this.whereabouts.compare(from, hello.addresses)
     if (this.dials.announce(from, hello.addresses.raft)) this.connect()
@@ -196,7 +218,6 @@ export class Peers {
     const reason = this.refuse(peer, report.clusterId, report.incarnation)
     if (reason !== null) return reason
     this.meet(peer, report.clusterId, report.incarnation)
-    this.doubles.onAnswer(peer, report.addresses.raft)
     this.removal.onReport(report)
     if (!this.incarnations.isMistaken(peer)) this.attestations.onReport(report)
     return null
@@ -207,7 +228,6 @@ export class Peers {
     const { code, detail } = refused
     this.refusals.add(peer, refused, by)
     if (by === 'peer') this.warned.onRefusedBy(peer, refused)
-    this.compareOwnAddresses()
     if (code !== 'wrong-node') return
     this.warned.raise('wrong-node', String(peer), detail)
     if (this.dials.onFailed(peer)) this.connect()
@@ -215,16 +235,14 @@ export class Peers {
 
   /** A node found at `raft`, by discovery or because it asks to join, says that it is this member. The handshake checks whether it is. */
   onFound({ id, clusterId, incarnation, raft }: Found): void {
-    if (id === this.options.id || !this.listed.has(id) || (this.incarnations.of(id) ?? incarnation) !== incarnation)
+    if (id === this.options.id || !this.listed.has(id) || (clusterId !== null && clusterId !== this.deps.clusterId()))
       return
-    if (clusterId !== null && clusterId !== this.deps.clusterId()) return
-    if (this.refuseDouble(id, incarnation, raft) === null && this.dials.announce(id, raft)) this.connect()
+    if ((this.incarnations.of(id) ?? incarnation) === incarnation && this.dials.announce(id, raft)) this.connect()
   }
 
   onConnected(peer: NodeId): void {
     this.refusals.over(peer, 'both')
     this.warned.clearBy(peer)
-    this.compareOwnAddresses()
     this.dials.onConnected(peer)
   }
 
@@ -243,7 +261,7 @@ export class Peers {
       this.callers.remove(id)
     }
     this.whereabouts.onMembership(membership.nodes)
-    this.compareOwnAddresses()
+    this.whereabouts.compare(this.options.id, this.options.addresses)
     this.connect()
     for (const id of unproven) this.proveAddress(id)
   }
@@ -264,7 +282,6 @@ export class Peers {
    */
   onUnreachable(id: NodeId): boolean {
     const isGone = this.dials.isWhereItLives(id)
-    this.doubles.onNobody(id)
     const raft = this.callers.addressOf(id)
     if (raft !== undefined) {
       this.callers.giveUp(id, raft)
@@ -317,13 +334,7 @@ export class Peers {
     return lost
   }
 
-  /** Another incarnation that nobody refuses is the member by now, and no double of whoever was met before. */
-  private refuseDouble(id: NodeId, incarnation: string, raft: string): Refusal | null {
-    return this.incarnations.metAs(id) === incarnation ? this.doubles.refuse(id, raft) : null
-  }
-
   private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
-    if (this.incarnations.metAs(id) !== incarnation) this.doubles.onOther(id)
     this.incarnations.meet(id, incarnation)
     this.forgetStrangers()
     if (clusterId === null) this.clusterIds.delete(id)
@@ -338,15 +349,7 @@ export class Peers {
     if (this.incarnations.metCount <= this.options.callersMax * STRANGERS_SHARE) return
     const isKept = (id: NodeId): boolean => this.isNamed(id) || this.callers.has(id)
     this.incarnations.forgetMet(isKept)
-    this.doubles.forgetStrangers(isKept)
     for (const id of this.clusterIds.keys()) if (!isKept(id)) this.clusterIds.delete(id)
-  }
-
-  /** A node that others take for a copy should not be listed where it is. */
-  private compareOwnAddresses(): void {
-    const { id, addresses } = this.options
-    if (this.warned.detailOf('same-id', 'self-') === null) this.whereabouts.compare(id, addresses)
-    else this.whereabouts.withdraw(id)
   }
 
   private addCaller(id: NodeId, raft: string): void {
@@ -357,7 +360,6 @@ export class Peers {
   private leave(id: NodeId, raft: string): void {
     this.warned.clearOf(id)
     this.warned.clearBy(id)
-    this.doubles.onLeft(id)
     if (id !== this.options.id) this.leavers.add(id, raft)
   }
 

@@ -49,17 +49,12 @@ export class Whereabouts {
     if (listed === undefined || raft === '') return
     if (this.leaving.get(id) !== raft) this.leaving.delete(id)
     if (listed.raft === raft && listed.api === api) {
-      this.withdraw(id)
+      this.elsewhere.delete(id)
+      this.deps.warned.clear('wrong-address', String(id))
       return
     }
     this.elsewhere.set(id, { raft, api })
     this.deps.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
-  }
-
-  /** Where `id` is says nothing of where it should be listed. */
-  withdraw(id: NodeId): void {
-    this.elsewhere.delete(id)
-    this.deps.warned.clear('wrong-address', String(id))
   }
 
   /** Members that are reachable at other addresses than the membership lists, and were not told to leave those. */

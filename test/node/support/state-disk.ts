@@ -32,11 +32,6 @@ export class StateDisk {
     this.unflushed = []
   }
 
-  copyFrom(other: StateDisk): void {
-    this.flushed = [...other.flushed, ...other.unflushed]
-    this.unflushed = []
-  }
-
   wipe(): void {
     this.flushed = []
     this.unflushed = []

@@ -97,4 +97,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the bound for progress took a voter for able whose answers could not reach the leader, while the other one awaited the state',
   },
+  { seed: 4400009729, found: 'a member that had moved was refused for ever as a copy of itself' },
+  {
+    seed: 4400011535,
+    found: 'a member that had moved was refused for ever as a copy of itself, after a change of its addresses',
+  },
 ]
