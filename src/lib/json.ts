@@ -52,7 +52,7 @@ export function jsonObject<Readers extends Readonly<Record<string, JsonReader<un
   readers: Readers,
 ): JsonReader<{ readonly [Name in keyof Readers]: ValueOf<Readers[Name]> }> {
   return (json) => {
-    if (!isObject(json)) return null
+    if (!isJsonObject(json)) return null
     const members: Record<string, unknown> = {}
     for (const [name, reader] of Object.entries(readers)) {
       const member = reader(json[name])
@@ -69,7 +69,7 @@ export function jsonRecord<Value>(
   membersMax: number,
 ): JsonReader<Readonly<Record<string, Value>>> {
   return (json) => {
-    if (!isObject(json) || Object.keys(json).length > membersMax) return null
+    if (!isJsonObject(json) || Object.keys(json).length > membersMax) return null
     const members: [string, Value][] = []
     for (const [name, value] of Object.entries(json)) {
       const member = reader(value)
@@ -80,6 +80,7 @@ export function jsonRecord<Value>(
   }
 }
 
-function isObject(json: unknown): json is Readonly<Record<string, unknown>> {
+/** Whether `json` is an object, and no list. */
+export function isJsonObject(json: unknown): json is Readonly<Record<string, unknown>> {
   return typeof json === 'object' && json !== null && !Array.isArray(json)
 }

@@ -1,3 +1,5 @@
+import { dropOldest } from './drop-oldest.ts'
+
 export interface RepeatsOptions {
   /** After a cause was reported, it is only counted for this long. */
   readonly intervalMs: number
@@ -31,10 +33,7 @@ export class Repeats {
     }
     this.causes.delete(cause)
     this.causes.set(cause, { toldAt: now, untold: 0 })
-    for (const oldest of this.causes.keys()) {
-      if (this.causes.size <= this.options.causesMax) break
-      this.causes.delete(oldest)
-    }
+    dropOldest(this.causes, this.options.causesMax)
     return (known?.untold ?? 0) + 1
   }
 

@@ -1,4 +1,5 @@
 import { memberOrigin, reachable } from '../../lib/host-port.ts'
+import { isJsonObject } from '../../lib/json.ts'
 import type { Parsed } from '../../lib/parsed.ts'
 
 /** One mistake, and its place inside the value that the keyword looks at: `/1/raft`. */
@@ -18,8 +19,6 @@ interface KeywordCheck {
   (names: unknown, data: unknown, schema: unknown, place: { readonly instancePath: string } | undefined): boolean
   errors?: KeywordMistake[]
 }
-
-type Json = Readonly<Record<string, unknown>>
 
 /** String formats in the schemas of bodies. Addresses have the same notation as in flags. */
 export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<string>>> = {
@@ -66,7 +65,7 @@ function doublesIn(names: readonly string[], data: unknown): Finding[] {
   const findings: Finding[] = []
   const seen = new Map<string, Set<unknown>>(names.map((name) => [name, new Set()]))
   for (const [at, item] of data.entries()) {
-    if (!isObject(item)) continue
+    if (!isJsonObject(item)) continue
     for (const [name, values] of seen) {
       const value = item[name]
       if (values.has(value)) findings.push({ place: `/${at}/${name}`, message: 'is used twice' })
@@ -78,7 +77,7 @@ function doublesIn(names: readonly string[], data: unknown): Finding[] {
 
 /** Items of the first list that also occur in the second. */
 function sharedItemsIn([first = '', second = '']: readonly string[], data: unknown): Finding[] {
-  if (!isObject(data)) return []
+  if (!isJsonObject(data)) return []
   const others: unknown = data[second]
   const items: unknown = data[first]
   if (!Array.isArray(items) || !Array.isArray(others)) return []
@@ -90,14 +89,10 @@ function sharedItemsIn([first = '', second = '']: readonly string[], data: unkno
 
 /** Clients and peers speak different protocols, so a node cannot use one address for both. */
 function sharedListenerOf(_names: readonly string[], data: unknown): Finding[] {
-  if (!isObject(data)) return []
+  if (!isJsonObject(data)) return []
   const { raft, api } = data
   if (typeof raft !== 'string' || (api !== `http://${raft}` && api !== `https://${raft}`)) return []
   return [{ place: '/api', message: 'is the address in raft as well: clients and peers need one each' }]
-}
-
-function isObject(json: unknown): json is Json {
-  return typeof json === 'object' && json !== null && !Array.isArray(json)
 }
 
 /** Whether a body holds at most `most` values, counting nested ones. */

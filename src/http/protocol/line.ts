@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { limits } from '../../limits.ts'
 import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
+import { isSafeMethod } from './safe-method.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
 
@@ -188,14 +189,14 @@ export class Line implements AnswerLine, BodyLine {
 
   private mustWait({ request }: Exchange): boolean {
     if (this.running === 0) return false
-    if (this.isUnsafeRunning || !isSafe(request)) return true
+    if (this.isUnsafeRunning || !isSafeMethod(request.method)) return true
     return this.running >= limits.httpParallelMax || this.heldBytes > limits.httpLineAnswerBytesMax
   }
 
   private begin({ request, response }: Exchange): void {
     response.isRunning = true
     this.running += 1
-    this.isUnsafeRunning = !isSafe(request)
+    this.isUnsafeRunning = !isSafeMethod(request.method)
     this.deps.handler(request, response)
   }
 
@@ -283,8 +284,4 @@ export class Line implements AnswerLine, BodyLine {
     if (this.bodyBytes > 0) this.deps.giveBody(this.bodyBytes)
     this.receiving = null
   }
-}
-
-function isSafe({ method }: ApiRequest): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 }

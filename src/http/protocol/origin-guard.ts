@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
+import { isSafeMethod } from './safe-method.ts'
 
 /** What a page of an allowed origin may send and read beyond what every page may. */
 const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match'
@@ -42,13 +43,9 @@ export function guardAgainstOtherSites(app: FastifyInstance, named: readonly str
         vary: 'origin',
       })
       if (isPreflight(request)) return void sendPreflight(reply)
-    } else if (!isSafe(request.method)) refuseOthers(request.raw)
+    } else if (!isSafeMethod(request.method)) refuseOthers(request.raw)
     done()
   })
-}
-
-function isSafe(method: string): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 }
 
 function isPreflight({ method, headers }: FastifyRequest): boolean {
