@@ -27,8 +27,13 @@ export const limits = {
   },
   /** Keys that one entry may remove as a range. */
   rangeDeleteKeysMax: 4096,
-  /** A leader treats a disk that syncs less than 8 MiB a second as hung. Bytes per millisecond. */
+  /**
+   * A leader treats a disk of its own that syncs less than 8 MiB a second as hung, and entries on their way to a follower that come down at a
+   * lower rate as lost. Bytes per millisecond.
+   */
   diskBytesPerMsMin: 8 * 1024,
+  /** A leader whose disk stands still steps down earlier when more than this waits to be written. */
+  unsyncedBytesMax: 64 * 1024 * 1024,
   /** JSON bodies (cluster routes). */
   jsonBodyBytesMax: 256 * 1024,
   /** Values in such a body, nested ones included: more than twice as many as the longest list of members has. */

@@ -201,6 +201,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     appendEntriesMax: limits.appendEntriesMax,
     inflightAppendsMax: limits.inflightAppendsMax,
     inflightBytesMax: limits.inflightBytesMax,
+    transferBytesPerMsMin: limits.diskBytesPerMsMin,
     uncommittedBytesMax: limits.uncommittedBytesMax,
     batchEntriesMax: limits.batchEntriesMax,
     batchBytesMax: limits.batchBytesMax,

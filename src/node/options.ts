@@ -24,6 +24,7 @@ export interface NodeOptions extends KvMachineOptions {
   readonly appendEntriesMax: number
   readonly inflightAppendsMax: number
   readonly inflightBytesMax: number
+  readonly transferBytesPerMsMin: number
   readonly uncommittedBytesMax: number
   /** The most proposals in one batch. */
   readonly batchEntriesMax: number

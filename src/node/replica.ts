@@ -19,7 +19,7 @@ import type { Peers } from './peers/peers.ts'
 import type { LeaderHint } from './requests/proposals.ts'
 import { Proposals } from './requests/proposals.ts'
 import { RaftJournal } from './driver/raft-journal.ts'
-import { leaseDriftMs, raftOptions } from './driver/raft-options.ts'
+import { diskPatience, leaseDriftMs, raftOptions } from './driver/raft-options.ts'
 import { Reads } from './requests/reads.ts'
 import { Rows } from './state/rows.ts'
 import type { ReceivedSnapshot } from './snapshots/snapshot-receiver.ts'
@@ -286,12 +286,8 @@ export class Replica {
       onChanged: () => this.conditions.changed(),
       onFault: (error: Error) => this.fault(error),
     }
-    const { appendBytesMax, electionTimeoutMsMax } = this.options
-    return new RaftDriver(
-      { frameBytesMax: appendBytesMax * 2, diskTimeoutMs: electionTimeoutMsMax * 2 },
-      deps,
-      clusterId,
-    )
+    const { appendBytesMax } = this.options
+    return new RaftDriver({ frameBytesMax: appendBytesMax * 2, disk: diskPatience(this.options) }, deps, clusterId)
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {

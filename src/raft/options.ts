@@ -22,6 +22,8 @@ export interface RaftOptions {
   /** The most append plans with entries, and the most bytes, in flight to one follower. */
   readonly inflightAppendsMax: number
   readonly inflightBytesMax: number
+  /** The slowest transfer to a follower's disk that is not taken for a loss. Bytes per millisecond. */
+  readonly transferBytesPerMsMin: number
   /** A leader with more uncommitted bytes than this takes no proposals. */
   readonly uncommittedBytesMax: number
   /** A learner that is at most this many entries behind counts as caught up. */

@@ -71,6 +71,7 @@ export class Progress {
   }
   /** `Infinity` when no probe is in flight. */
   private probeSentAt = Infinity
+  private probeBytes = 0
   private flights: Flight[] = []
   private flightBytes = 0
 
@@ -104,9 +105,10 @@ export class Progress {
     this.probeSentAt = Infinity
   }
 
-  sentProbe(now: number): void {
+  sentProbe(bytes: number, now: number): void {
     assert(this.mode === 'probe' && this.probeSentAt === Infinity, 'one probe at a time')
     this.probeSentAt = now
+    this.probeBytes = bytes
   }
 
   sentEntries(last: LogIndex, bytes: number, now: number): void {
@@ -165,9 +167,16 @@ export class Progress {
     this.snapshot.needsAfter = applied
   }
 
-  /** When the oldest unanswered message was sent; `Infinity` when none is in flight. */
-  get oldestSentAt(): number {
-    return this.mode === 'probe' ? this.probeSentAt : (this.flights[0]?.sentAt ?? Infinity)
+  /**
+   * When the oldest message in flight has to be taken for lost: `patienceMs` after it was sent, or after the follower last made progress,
+   * plus what everything in flight takes at `bytesPerMs`. Sending anew what is merely slow would delay it even more. `Infinity` when
+   * nothing is in flight.
+   */
+  lostAt(patienceMs: number, bytesPerMs: number): number {
+    if (this.mode === 'probe') return this.probeSentAt + patienceMs + this.probeBytes / bytesPerMs
+    const [oldest] = this.flights
+    if (oldest === undefined) return Infinity
+    return Math.max(oldest.sentAt, this.matchedAt) + patienceMs + this.flightBytes / bytesPerMs
   }
 
   get isProbing(): boolean {

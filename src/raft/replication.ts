@@ -211,11 +211,11 @@ export class Replication {
   /** Once each heartbeat interval: lost messages are sent again, every node hears something, and nodes that left are let go. */
   beat(): void {
     const { now, options } = this.raft
-    const lossBefore = now - options.electionTimeoutMsMin
     for (const progress of this.followers.values()) {
       if (this.isGone(progress)) this.followers.delete(progress.id)
       else {
-        if (progress.oldestSentAt <= lossBefore) this.connectionChanged(progress.id)
+        const lostAt = progress.lostAt(options.electionTimeoutMsMin, options.transferBytesPerMsMin)
+        if (lostAt <= now) this.connectionChanged(progress.id)
         // Entries are acknowledged only once they are on disk, so they stand in for a heartbeat only when they have been answered too.
         if (progress.sentAt <= this.lastHeartbeatAt || progress.ackedAt <= this.lastHeartbeatAt)
           this.sendEmpty(progress)
@@ -267,7 +267,7 @@ export class Replication {
           : log.sizes.messageEnd(next, options.appendBytesMax, options.appendEntriesMax)
       this.send(progress, logIndex(next - 1), last)
       if (mode === 'replicate') progress.sentEntries(last, bytes, this.raft.now)
-      else progress.sentProbe(this.raft.now)
+      else progress.sentProbe(bytes, this.raft.now)
     }
   }
 

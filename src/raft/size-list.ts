@@ -18,8 +18,9 @@ export interface SizeListOptions {
 }
 
 /**
- * How many bytes the retained entries have, in groups of consecutive entries. All entries of a group are taken to have the same size: exact
- * enough to fill messages, to limit what is uncommitted and to decide how much of the log to keep.
+ * How many bytes the retained entries have, in groups of consecutive entries. All entries of a group are taken to have the same size. A
+ * batch as large as a group stands alone, so no size is wrong by more than two small groups: exact enough to fill messages, to bound what is
+ * in flight or uncommitted, and to decide how much of the log to keep.
  */
 export class SizeList {
   private readonly options: SizeListOptions
@@ -47,6 +48,7 @@ export class SizeList {
     const total = (end ?? this.start).total + bytes
     const joins =
       end !== undefined &&
+      bytes < this.options.groupBytesMin &&
       end.total - before.total < this.options.groupBytesMin &&
       last - before.last <= this.options.groupEntriesMax
     if (joins) {

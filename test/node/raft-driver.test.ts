@@ -155,6 +155,7 @@ function scripted(script: readonly Partial<Effects>[]) {
       appendEntriesMax: limits.appendEntriesMax,
       inflightAppendsMax: limits.inflightAppendsMax,
       inflightBytesMax: limits.inflightBytesMax,
+      transferBytesPerMsMin: limits.diskBytesPerMsMin,
       uncommittedBytesMax: limits.uncommittedBytesMax,
       caughtUpEntriesMax: limits.caughtUpEntriesMax,
       keepEntries: 10,
@@ -185,7 +186,7 @@ function scripted(script: readonly Partial<Effects>[]) {
     },
   }
   const driver = new RaftDriver(
-    { frameBytesMax: 1_000, diskTimeoutMs: 1_000 },
+    { frameBytesMax: 1_000, disk: { graceMs: 1_000, patienceMs: 1_000 } },
     {
       raft,
       log: new MemoryLogStore(),

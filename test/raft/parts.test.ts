@@ -251,6 +251,14 @@ t.test('sizes: small batches are counted together, so that the list stays small'
   t.equal(list.bytesAfter(BEFORE_FIRST), 0)
 })
 
+t.test('sizes: a batch as large as a group stands alone, so that it is counted as what it is', async (t) => {
+  const list = sizes(100, 1000, 10, 10, 5_000, 10, 10)
+  t.same(list.messageEnd(logIndex(2), 100, 99), { last: 2, bytes: 5_000 }, 'not a third of it')
+  t.same(list.messageEnd(logIndex(0), 100, 99), { last: 1, bytes: 20 }, 'nor do small ones travel with it')
+  t.equal(list.bytesAfter(logIndex(2)), 20)
+  t.equal(list.bytesAfter(logIndex(1)), 5_020)
+})
+
 t.test('sizes: the tail within a number of bytes', async (t) => {
   const list = sizes(0, 1, 10, 10, 10, 10)
   const tail = (bytes: number): LogIndex => list.tailWithin(bytes)

@@ -544,6 +544,44 @@ t.test(
   },
 )
 
+/** Time passes, and node 3 answers all the while. */
+function elapseWithAQuorum(solo: Solo, ms: number): void {
+  for (let passed = 0; passed < ms; passed += 20) {
+    solo.elapse(20)
+    solo.ack(3)
+  }
+}
+
+t.test('what is merely large is not taken for lost, and not sent twice', async (t) => {
+  // 3,000 bytes at 10 bytes per millisecond: 300 ms more than an election timeout.
+  const solo = leader({ raft: { transferBytesPerMsMin: 10 } })
+  solo.ack(2)
+  propose(solo, 1, 3_000)
+  const sent = () => solo.sent('append-plan', 2).filter(({ last }) => last === 4).length
+  elapseWithAQuorum(solo, 580)
+  t.equal(solo.view.followers[0]?.mode, 'replicate')
+  t.equal(sent(), 1)
+  elapseWithAQuorum(solo, 80)
+  t.equal(solo.view.followers[0]?.mode, 'probe', 'now it must be lost')
+  t.equal(sent(), 2)
+  elapseWithAQuorum(solo, 560)
+  t.equal(sent(), 2, 'a probe gets the same time')
+  elapseWithAQuorum(solo, 100)
+  t.equal(sent(), 3)
+})
+
+t.test('a follower that makes progress loses nothing, however much is on its way', async (t) => {
+  const solo = leader()
+  solo.ack(2)
+  for (let i = 0; i < 5; i++) propose(solo)
+  const plans = solo.sent('append-plan', 2)
+  for (const last of [4, 5, 6, 7]) {
+    elapseWithAQuorum(solo, 200)
+    solo.ack(2, last, plans.at(-1))
+    t.equal(solo.view.followers[0]?.mode, 'replicate', `800 ms are not too long for five messages: ${last}`)
+  }
+})
+
 t.test('a probe that is lost is repeated', async (t) => {
   const solo = leader()
   solo.clear()

@@ -11,6 +11,8 @@ export interface SoakOptions {
   readonly mayElect: boolean
   /** Where each sample goes, as a line of JSON; null for nowhere. */
   readonly samples: string | null
+  /** The directory where the logs of the nodes go when something was not as it should be; null for nowhere. */
+  readonly logs: string | null
 }
 
 export const soakDefaults: SoakOptions = {
@@ -19,17 +21,18 @@ export const soakDefaults: SoakOptions = {
   bytesPerSecond: 4 * 1024 * 1024,
   mayElect: false,
   samples: null,
+  logs: null,
 }
 
 export const USAGE =
-  'npm run soak -- [--minutes 30] [--value-bytes-max 16777216] [--bytes-per-second 4194304] [--samples FILE.jsonl]'
+  'npm run soak -- [--minutes 30] [--value-bytes-max 16777216] [--bytes-per-second 4194304] [--samples FILE.jsonl] [--logs DIRECTORY]'
 
 /** Throws an `Error` that says what is wrong with `words`. */
 export function soakOptions(words: readonly string[]): SoakOptions {
   const text = { type: 'string' } as const
   const { values } = parseArgs({
     args: [...words],
-    options: { minutes: text, 'value-bytes-max': text, 'bytes-per-second': text, samples: text },
+    options: { minutes: text, 'value-bytes-max': text, 'bytes-per-second': text, samples: text, logs: text },
   })
   return {
     minutes: number(values.minutes, 'minutes') ?? soakDefaults.minutes,
@@ -37,6 +40,7 @@ export function soakOptions(words: readonly string[]): SoakOptions {
     bytesPerSecond: number(values['bytes-per-second'], 'bytes-per-second') ?? soakDefaults.bytesPerSecond,
     mayElect: soakDefaults.mayElect,
     samples: values.samples ?? null,
+    logs: values.logs ?? null,
   }
 }
 

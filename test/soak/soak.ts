@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import type { NodeProcess } from '../e2e/support/node-process.ts'
@@ -23,7 +25,7 @@ const SAMPLE_MS_MIN = 250
 export async function soak(owner: Owner, options: SoakOptions): Promise<SoakReport> {
   const { valueBytesMax, bytesPerSecond } = options
   const durationMs = options.minutes * 60_000
-  const flags = ['--value-bytes-max', String(valueBytesMax), '--log-level', 'warn']
+  const flags = ['--value-bytes-max', String(valueBytesMax), '--log-level', 'info']
   const cluster = await TestCluster.formed(owner, { size: 3, withLinks: true, flags })
   const learner = await cluster.add()
   const leader = await cluster.leader()
@@ -54,11 +56,18 @@ export async function soak(owner: Owner, options: SoakOptions): Promise<SoakRepo
   await cluster.untilReady(voters)
   const { digests } = await cluster.untilEqual(voters)
   const verdicts = watch.verdicts(memoryBound(valueBytesMax))
-  return report(
+  const told = report(
     { verdicts, digests, elections: after.stood - before.stood, terms: after.term - before.term },
     clients,
     options,
   )
+  if (told.complaints.length > 0 && options.logs !== null) await keepLogs(cluster.nodes, options.logs)
+  return told
+}
+
+async function keepLogs(nodes: readonly NodeProcess[], directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  for (const { id, process } of nodes) await writeFile(join(directory, `node-${id}.log`), process.output)
 }
 
 interface Outcome {

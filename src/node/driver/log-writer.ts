@@ -18,6 +18,12 @@ export interface LogWriterDependencies {
   readonly onFault: (error: Error) => void
 }
 
+/** How long a write may take before its disk counts as hung: `graceMs` when much waits behind it, otherwise `patienceMs`. */
+export interface DiskPatience {
+  readonly graceMs: number
+  readonly patienceMs: number
+}
+
 /**
  * The one ordered stream of writes (raft.md 1). One write is in flight; what arrives meanwhile is gathered and goes with the next write, in
  * order. Messages that claim durability leave after the write that they depend on.
@@ -31,6 +37,7 @@ export class LogWriter {
   private writing = false
   private writingSince = 0
   private writingBytes = 0
+  private queuedBytes = 0
   private hardStatesQueued = 0
   private hardStatesInFlight = 0
   private stopped = false
@@ -85,9 +92,14 @@ export class LogWriter {
     return this.hardStatesQueued + this.hardStatesInFlight === 0
   }
 
-  /** Whether the write in flight takes longer than `graceMs` plus the time that its bytes account for on a slow disk. */
-  isHanging(now: number, graceMs: number): boolean {
-    return this.writing && now - this.writingSince > graceMs + this.writingBytes / limits.diskBytesPerMsMin
+  /**
+   * Whether the write in flight takes longer than `patienceMs`, or than `graceMs` when much waits behind it, and longer beyond that than its
+   * bytes account for on a slow disk.
+   */
+  isHanging(now: number, { graceMs, patienceMs }: DiskPatience): boolean {
+    const muchWaits = this.writingBytes + this.queuedBytes > limits.unsyncedBytesMax
+    const allowedMs = (muchWaits ? graceMs : patienceMs) + this.writingBytes / limits.diskBytesPerMsMin
+    return this.writing && now - this.writingSince > allowedMs
   }
 
   /** Resolves when nothing is queued or in flight, or this writer was stopped. */
@@ -128,6 +140,7 @@ export class LogWriter {
         const batch = clip(write.batch, write.from, write.batch.last)
         this.tail.push(batch)
         if (batch.first < this.tailFrom) this.tailFrom = batch.first
+        this.queuedBytes += batch.body.length
         return { type: 'append', batch }
       }
       case 'reset':
@@ -157,10 +170,8 @@ export class LogWriter {
     this.hardStatesQueued = 0
     this.writing = true
     this.writingSince = this.deps.now()
-    this.writingBytes = writes.reduce(
-      (bytes, write) => bytes + (write.type === 'append' ? write.batch.body.length : 0),
-      0,
-    )
+    this.writingBytes = this.queuedBytes
+    this.queuedBytes = 0
     this.deps.log
       .write(writes)
       .then(() => this.onWritten(seq))

@@ -16,14 +16,14 @@ import type {
 } from '../../raft/index.ts'
 import { sameLeaderId } from '../../raft/index.ts'
 import type { Adoption } from '../peers/peers.ts'
-import { LogWriter } from './log-writer.ts'
+import { LogWriter, type DiskPatience } from './log-writer.ts'
 import type { Logger } from '../options.ts'
 import { AppendSender } from './append-sender.ts'
 
 export interface RaftDriverOptions {
   readonly frameBytesMax: number
-  /** A leader whose disk does not finish a small write within this time steps down; large writes get more time. */
-  readonly diskTimeoutMs: number
+  /** A leader whose disk does not finish a write within this time steps down; large writes get more time. */
+  readonly disk: DiskPatience
 }
 
 export interface RaftDriverDependencies {
@@ -206,9 +206,9 @@ export class RaftDriver {
   }
 
   private tick(now: number): void {
-    // The followers may go on committing without this disk, while everything that it should write piles up. A disk that is merely slow
-    // loses nothing by that, whereas an election would stop everybody.
-    const isHanging = this.writer.isHanging(now, this.options.diskTimeoutMs)
+    // The followers go on committing without this disk, and would have to do so under any other leader. An election stops everybody, so
+    // there is a reason for one only when what the disk should write piles up, or when the disk is as good as dead.
+    const isHanging = this.writer.isHanging(now, this.options.disk)
     if (isHanging && this.raft.state === 'leader' && !this.isAlone())
       this.raft.stepDown(now, 'its disk does not answer')
     this.raft.tick(now)

@@ -1,11 +1,16 @@
 import type { RaftOptions } from '../../raft/index.ts'
 import type { NodeOptions } from '../options.ts'
+import type { DiskPatience } from './log-writer.ts'
 
 /** A lease ends early by this part of the election timeout: the clocks of two nodes may differ in speed by that much. */
 const LEASE_DRIFT = 0.1
 
 export function leaseDriftMs({ electionTimeoutMsMin }: NodeOptions): number {
   return Math.ceil(electionTimeoutMsMin * LEASE_DRIFT)
+}
+
+export function diskPatience({ electionTimeoutMsMax }: NodeOptions): DiskPatience {
+  return { graceMs: electionTimeoutMsMax * 2, patienceMs: electionTimeoutMsMax * 10 }
 }
 
 /** `life` identifies the process. */
@@ -21,6 +26,7 @@ export function raftOptions(options: NodeOptions, life: number): RaftOptions {
     appendEntriesMax: options.appendEntriesMax,
     inflightAppendsMax: options.inflightAppendsMax,
     inflightBytesMax: options.inflightBytesMax,
+    transferBytesPerMsMin: options.transferBytesPerMsMin,
     uncommittedBytesMax: options.uncommittedBytesMax,
     caughtUpEntriesMax: options.caughtUpEntriesMax,
     keepEntries: options.keepEntries,

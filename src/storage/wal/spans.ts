@@ -25,7 +25,9 @@ export class SpanIndex {
   /** Notes that the batch `[first, last]` is at `offset`. */
   add(segment: number, offset: number, length: number, first: LogIndex, last: LogIndex, bodyBytes: number): void {
     const tail = this.tail
-    if (tail !== undefined && follows(tail, segment, offset) && tail.end - tail.offset < this.strideBytes) {
+    // A large record gets a span of its own: the entries of a span are counted as equally large (raft/size-list).
+    const isSmall = length < this.strideBytes && tail !== undefined && tail.end - tail.offset < this.strideBytes
+    if (isSmall && follows(tail, segment, offset)) {
       tail.end = offset + length
       tail.last = last
       tail.bytes += bodyBytes

@@ -198,6 +198,7 @@ export class Machine {
       appendEntriesMax: limits.appendEntriesMax,
       inflightAppendsMax: limits.inflightAppendsMax,
       inflightBytesMax: limits.inflightBytesMax,
+      transferBytesPerMsMin: limits.diskBytesPerMsMin,
       uncommittedBytesMax: limits.uncommittedBytesMax,
       batchEntriesMax: limits.batchEntriesMax,
       batchBytesMax: limits.batchBytesMax,

@@ -41,6 +41,7 @@ export class RealNode {
         appendEntriesMax: limits.appendEntriesMax,
         inflightAppendsMax: limits.inflightAppendsMax,
         inflightBytesMax: limits.inflightBytesMax,
+        transferBytesPerMsMin: limits.diskBytesPerMsMin,
         uncommittedBytesMax: limits.uncommittedBytesMax,
         batchEntriesMax: 16,
         batchBytesMax: limits.batchBytesMax,

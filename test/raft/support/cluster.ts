@@ -37,6 +37,7 @@ export const DEFAULTS: Omit<RaftOptions, 'id'> = {
   appendEntriesMax: 64,
   inflightAppendsMax: 8,
   inflightBytesMax: 64 * 1024,
+  transferBytesPerMsMin: 1_000,
   uncommittedBytesMax: 64 * 1024,
   caughtUpEntriesMax: 10,
   keepEntries: 1000,

@@ -74,6 +74,7 @@ export class Fuzz {
       appendEntriesMax: tiny ? this.random.integer(1, 8) : 64,
       inflightAppendsMax: this.random.integer(1, tiny ? 4 : 16),
       inflightBytesMax: tiny ? this.random.integer(1, 200) : 8192,
+      transferBytesPerMsMin: tiny ? 10 : 1_000,
       uncommittedBytesMax: tiny ? this.random.integer(20, 400) : 8192,
       caughtUpEntriesMax: this.random.integer(0, 20),
       keepEntries: this.random.integer(0, tiny ? 10 : 100),

@@ -128,6 +128,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     appendEntriesMax: draw.pick([1, 2, 4, 64]),
     inflightAppendsMax: draw.pick([1, 2, 8]),
     inflightBytesMax: draw.pick([400, 10_000, 1_000_000]),
+    transferBytesPerMsMin: 1_000,
     uncommittedBytesMax: draw.pick([1000, 20_000, 1_000_000]),
     batchEntriesMax: draw.pick([1, 2, 4, 100]),
     batchBytesMax: draw.pick([150, 2000, 100_000]),
