@@ -167,6 +167,10 @@ export const limits = {
   /** The first and the last pause between two attempts to connect to a peer; at most an election timeout (`transport/pace.ts`). */
   reconnectDelayMsMin: 20,
   reconnectDelayMsMax: 1_000,
+  /** The same for a node that is refused because another process counts as it, which lasts until somebody stops one of the two. */
+  doubleDialDelayMsMax: 30_000,
+  /** A second process under one id is a warning for this long after it called; longer than it pauses. */
+  doubleMsMax: 90_000,
   /** Incoming peer connections in total. The first is used when the process has enough descriptors; the second is the least. */
   peerConnectionsMax: 256,
   peerConnectionsMin: 8,

@@ -187,14 +187,17 @@ export class PeerLink {
   }
 
   private onRefused(refusal: Refusal, by: 'peer' | 'us'): void {
-    this.retryLater(refusal.detail)
+    const { reconnectDelayMsMax, doubleDialDelayMsMax } = this.context.limits
+    // Another process counts as this node until somebody stops it.
+    const isDouble = by === 'peer' && refusal.code === 'same-id'
+    this.retryLater(refusal.detail, isDouble ? doubleDialDelayMsMax : reconnectDelayMsMax)
     this.handlers.onRefused(this.peer, refusal, by)
   }
 
   /** Half of the delay is random, so that nodes that lost each other at the same time do not dial at the same time. */
-  private retryLater(detail: string): void {
+  private retryLater(detail: string, delayMsMax = this.context.limits.reconnectDelayMsMax): void {
     const { limits, random, clock, logger } = this.context
-    const fullMs = Math.min(limits.reconnectDelayMsMax, limits.reconnectDelayMsMin * 2 ** this.attempts)
+    const fullMs = Math.min(delayMsMax, limits.reconnectDelayMsMin * 2 ** this.attempts)
     const delayMs = fullMs * (0.5 + random.fraction() / 2)
     this.attempts = Math.min(this.attempts + 1, ATTEMPTS_MAX)
     if (this.channel !== null || this.cancelDial !== null) return

@@ -11,6 +11,7 @@ type Limit =
   | 'connectTimeoutMs'
   | 'reconnectDelayMsMin'
   | 'reconnectDelayMsMax'
+  | 'doubleDialDelayMsMax'
   | 'peerConnectionsMax'
   | 'peerPingIntervalMs'
   | 'peerPingTimeoutMs'

@@ -114,6 +114,126 @@ t.test('a member that answers at both addresses is dialled at the new one, witho
   t.equal(await c.leader(), leader)
 })
 
+const COPY = 103
+
+function refusedAsCopy(c: TestCluster, id: number, there: string, copy: string): boolean {
+  const detail = `two processes answer as node ${id}, at ${there} and ${copy}: stop the one that was copied; the membership names ${there}`
+  return c.up
+    .filter((machine) => machine.id !== id)
+    .every(({ client }) => {
+      const [warning, ...others] = client.status().warnings
+      return others.length === 0 && warning?.code === 'same-id' && warning.detail === detail
+    })
+}
+
+t.test('a copy of a node that runs is refused and becomes quiet, and nobody advises to list it', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
+  for (const id of [followers[0] ?? 0, leader]) {
+    const { raft, api } = movedSpec(id)
+    const there = specOf(id).raft
+    const { term } = c.on(leader).status()
+    await c.on(leader).put('k', String(id))
+    await c.settled()
+    const copy = c.copyOf(id, { raft, api }, COPY)
+    c.lines.length = 0
+    await copy.start()
+    await c.until('everybody says that there are two', () => refusedAsCopy(c, id, there, raft))
+    await c.pass(10_000)
+    const dials = c.machines.get(id === 1 ? 2 : 1)
+    if (dials === undefined) throw new Error('three nodes')
+    const counter = c.hub.alias(dials.addresses.raft, dials.addresses.raft)
+    await c.pass(20_000)
+    t.ok(counter.dials <= 3, `${counter.dials} attempts in 20 s`)
+    t.ok(refusedAsCopy(c, id, there, raft), 'which stays so')
+    t.ok(connectsAll(c))
+    t.equal(c.on(leader).status().term, term, 'nobody is disturbed')
+    const own = copy.client.status().warnings
+    t.match(own, [
+      { code: 'same-id', detail: /this node is not heard: two processes answer as node \d, .*: stop the one/ },
+    ])
+    t.equal(own.length, 1)
+    const lines = c.lines.filter(({ node, level }) => node === COPY && level === 'warn')
+    t.ok(lines.length > 0 && lines.length <= 5, `${lines.length} lines of the copy`)
+    for (const other of c.up.filter((machine) => machine.id !== id)) {
+      const told = c.lines.filter(({ node, facts }) => node === other.id && JSON.stringify(facts).includes(raft))
+      t.equal(told.length, 1, 'logged once')
+    }
+    await copy.crash()
+    await c.until('the warning passes', () => c.up.every((machine) => warningsOf(c, machine.id).length === 0), 200_000)
+  }
+  await c.settled()
+})
+
+t.test('a copy counts while the node that the membership names is away, and no longer', async (t) => {
+  const { c, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
+  const [id = 0, other = 0] = followers
+  const { raft, api } = movedSpec(id)
+  const copy = c.copyOf(id, { raft, api }, COPY)
+  await c.at(id).crash()
+  await copy.start()
+  await c.until('it has moved, as far as anybody can tell', () => warningsOf(c, other).includes('wrong-address'))
+  await c.restart(id)
+  await c.until('the named one counts', () => refusedAsCopy(c, id, specOf(id).raft, raft))
+  await c.until('all are connected', () => connectsAll(c))
+  await c.settled()
+  await c.pass(5_000)
+  t.ok(connectsAll(c))
+})
+
+t.test('a process that called before the named one answered is not heard once it does', async (t) => {
+  const { peers, hello, link, clock } = await peersOfOne(t, false)
+  const two = nodeId(2)
+  const call = { ...hello(2, 'two'), clusterId: 'cluster' }
+  const copied = { ...call, addresses: { raft: 'elsewhere:1', api: 'http://elsewhere:2' } }
+  const vote = { type: 'vote-response', from: two, to: nodeId(1) } as never
+  const codes = () => peers.warnings.map(({ code }) => code)
+  const turn = () => clock.pass(1)
+  t.equal(peers.admit(copied), null)
+  t.ok(peers.speaksForUs(vote), 'it may have moved')
+  t.same(codes(), [], 'and may be a copy')
+  await turn()
+  t.same(codes(), ['wrong-address'], 'nobody answers where it should be')
+  t.equal(peers.admit(copied), null)
+  link.answers = { id: 2, incarnation: 'two', clusterId: 'cluster', addresses: call.addresses }
+  peers.admit(copied)
+  await turn()
+  t.same(codes(), ['same-id'])
+  t.notOk(peers.speaksForUs(vote), 'the one where the membership has it answers')
+  for (const purpose of ['messages', 'snapshot'] as const)
+    t.match(peers.admit({ ...copied, purpose }), { code: 'same-id' })
+  const report = { ...link.answers, effective: NO_MEMBERSHIP }
+  t.match(peers.admitReport(two, { ...report, addresses: copied.addresses } as never), { code: 'same-id' })
+  t.equal(peers.admitReport(two, report as never), null)
+  t.equal(peers.admit(call), null)
+  t.ok(peers.speaksForUs(vote))
+  link.answers = null
+  t.match(peers.admit(copied), { code: 'same-id' }, 'the process is gone, which nobody knows yet')
+  await turn()
+  t.equal(peers.admit(copied), null, 'now it is known')
+  t.same(codes(), ['wrong-address'])
+})
+
+t.test('who has moved, and is reached at both addresses, is no double', async (t) => {
+  const { peers, hello, link, clock } = await peersOfOne(t, false)
+  const call = { ...hello(2, 'two'), clusterId: 'cluster' }
+  const addresses = { raft: 'elsewhere:1', api: 'http://elsewhere:2' }
+  for (const answers of [
+    { id: 2, incarnation: 'two', clusterId: 'cluster', addresses },
+    { id: 2, incarnation: 'three', clusterId: 'cluster', addresses: call.addresses },
+    { id: 3, incarnation: 'two', clusterId: 'cluster', addresses: call.addresses },
+  ]) {
+    link.answers = answers
+    t.equal(peers.admit({ ...call, addresses }), null)
+    await clock.pass(1)
+    t.equal(peers.admit({ ...call, addresses }), null)
+    t.same(
+      peers.warnings.map(({ code }) => code),
+      ['wrong-address'],
+      JSON.stringify(answers),
+    )
+  }
+})
+
 t.test('what is refused writes nothing', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3, 4, 5], [1, 2, 3])
   const [first = 0, second = 0] = followers
@@ -207,6 +327,7 @@ t.test('routes: which of two addresses is dialled', async (t) => {
 
 /** The peers of node 1 in a cluster of nodes 1 and 2, without a network. `forgotten` are nodes that the register forgets. */
 async function peersOfOne(t: Test, isConnected: boolean) {
+  const link: { answers: object | null } = { answers: null }
   const clock = new VirtualClock()
   clock.start()
   t.teardown(() => clock.stop())
@@ -218,7 +339,12 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       transport: {
         setPeers: () => undefined,
         isConnected: () => isConnected,
-        probe: () => Promise.resolve({ kind: 'unreachable', detail: 'nobody' }),
+        probe: () =>
+          Promise.resolve(
+            link.answers === null
+              ? { kind: 'unreachable', detail: 'nobody' }
+              : { kind: 'answered', report: link.answers },
+          ),
       } as never,
       clock,
       register: {
@@ -254,7 +380,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
     incarnation,
     addresses: addresses(from),
   })
-  return { peers, hello, clock, forgotten }
+  return { peers, hello, clock, forgotten, link }
 }
 
 t.test(

@@ -15,7 +15,7 @@ import type {
   Vote,
 } from '../../raft/index.ts'
 import { sameLeaderId } from '../../raft/index.ts'
-import type { Adoption } from '../peers/peers.ts'
+import type { Adoption } from '../peers/peers-options.ts'
 import { LogWriter, type DiskPatience } from './log-writer.ts'
 import type { Logger } from '../options.ts'
 import { AppendSender } from './append-sender.ts'

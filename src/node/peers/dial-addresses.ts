@@ -85,7 +85,8 @@ export class DialAddresses {
     const route = this.routes.get(id)
     if (route === undefined) return false
     route.announced = raft
-    if (route.dialled === raft || this.deps.isConnected(id)) return false
+    // Who is where the membership has the member outweighs whoever answers elsewhere under its id.
+    if (route.dialled === raft || (this.deps.isConnected(id) && route.listed !== raft)) return false
     return this.dial(route, raft)
   }
 

@@ -1,57 +1,25 @@
-import type { Hello, NodeReport, PeerMessage, Refusal, Transport } from '../../ports/transport.ts'
+import type { Hello, NodeReport, PeerMessage, Refusal } from '../../ports/transport.ts'
 import { toError } from '../../lib/to-error.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { Membership, NodeAddresses, NodeId, StoredMembership } from '../../raft/index.ts'
+import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
 import { Callers } from './callers.ts'
 import { Complaints } from './complaints.ts'
+import { Connector } from './connector.ts'
 import { Incarnations } from './incarnations.ts'
 import { Leavers } from './leavers.ts'
-import type { Logger, PeerRegister } from '../options.ts'
+import type { Adoption, PeersDependencies, PeersOptions } from './peers-options.ts'
 import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { DialAddresses } from './dial-addresses.ts'
+import { Doubles, type Caller } from './doubles.ts'
 import { Standings, type Introduction } from './standing.ts'
 import { IncarnationAttestations } from './incarnation-attestations.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
 import { Whereabouts, type Found } from './whereabouts.ts'
 
-export interface PeersOptions {
-  readonly id: NodeId
-  readonly incarnation: string
-  /** The addresses that this node tells others. */
-  readonly addresses: NodeAddresses
-  /** How long a node that left the membership stays connected, so that it can learn that it left. */
-  readonly lingerMs: number
-  readonly callersMax: number
-}
-
-export interface PeersDependencies {
-  readonly transport: Transport
-  readonly clock: Clock
-  readonly register: PeerRegister
-  readonly logger: Logger
-  readonly clusterId: () => string | null
-  /** Whether a cluster of this id can be ours: its id carries our token. */
-  readonly acceptsClusterId: (clusterId: string) => boolean
-  /** Whether this node, while it has no cluster, may take part in this one. `isLed`: the leader of that cluster is calling. */
-  readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
-  readonly effective: () => StoredMembership
-  /** Whether this node is being sent entries that others have committed. */
-  readonly isBehind: () => boolean
-  readonly onFault: (error: Error) => void
-}
-
-/** A cluster, and the member through which a node came to it. */
-export interface Adoption {
-  readonly clusterId: string
-  readonly from: NodeId
-}
-
 const ROUTE_PATIENCE_MS = 500
 /** At most this many times `callersMax` nodes are remembered: members, those that leave, callers, and those that called before. */
 const STRANGERS_SHARE = 5
-const PROBE_TIMEOUT_MS = 2_000
 
 /**
  * Which nodes may talk to this node, and which it keeps connections to.
@@ -71,6 +39,8 @@ export class Peers {
   /** The members in the last committed membership that this node knows. */
   private confirmed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   private readonly dials: DialAddresses
+  private readonly connector: Connector
+  private readonly doubles: Doubles
   private readonly warned: Warnings
   private readonly complaints: Complaints
   private readonly refusals: RefusalLog
@@ -78,6 +48,7 @@ export class Peers {
   private readonly standings: Standings
   readonly whereabouts: Whereabouts
   readonly removal: RemovalNotice
+  private stopped = false
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
@@ -99,13 +70,13 @@ export class Peers {
     this.incarnations = new Incarnations(options, {
       register: deps.register,
       // The connection leads to a node that no longer has, or does not yet have, the known incarnation: it is made anew, and refused.
-      onMistaken: (id) => this.connect(id),
+      onMistaken: (id) => this.connector.connect(id),
       onFault: (error) => deps.onFault(toError(error)),
     })
     this.attestations = new IncarnationAttestations({
       transport: deps.transport,
       clock: deps.clock,
-      addresses: () => this.addressesOfOthers(),
+      addresses: () => this.connector.addressesOfMembers(),
       effectiveAt: () => deps.effective().logId,
       isTrusted: ({ id, clusterId, incarnation }) =>
         clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
@@ -121,6 +92,29 @@ export class Peers {
       patienceMs: ROUTE_PATIENCE_MS,
       saidMax: options.callersMax * STRANGERS_SHARE,
     })
+    const { dials, callers, leavers } = this
+    this.connector = new Connector(options.id, {
+      transport: deps.transport,
+      dials,
+      callers,
+      leavers,
+      listed: () => this.listed,
+      onFault: (error) => deps.onFault(error),
+    })
+    this.doubles = new Doubles({
+      now: () => deps.clock.now(),
+      logger: deps.logger,
+      probe: (raft, timeoutMs) => deps.transport.probe(raft, timeoutMs),
+      listedAt: (id) => this.listed.get(id)?.raft ?? null,
+      dialledAt: (id) => this.dials.addressOf(id),
+      onAlone: ({ id, addresses }) => {
+        if (!this.stopped) this.whereabouts.compare(id, addresses)
+      },
+      onDouble: (caller) => {
+        if (!this.stopped) this.onDouble(caller)
+      },
+      onFault: (error) => deps.onFault(error),
+    })
   }
 
   load(): Promise<void> {
@@ -134,12 +128,13 @@ export class Peers {
 
   /** From now on nothing is written down or connected. */
   stop(): void {
+    this.stopped = true
     this.leavers.stop()
   }
 
   get warnings(): readonly Warning[] {
     const { warning } = this.complaints
-    return warning === null ? this.warned.all : [...this.warned.all, warning]
+    return [...this.warned.all, ...this.doubles.warnings, ...(warning === null ? [] : [warning])]
   }
 
   /** `peer` said something that no sound member says. */
@@ -175,16 +170,16 @@ export class Peers {
     const address =
       from === null ? undefined : (this.callers.addressOf(from) ?? this.dials.addressOf(from) ?? undefined)
     this.deps.transport.setPeers(from === null || address === undefined ? new Map() : new Map([[from, address]]))
-    this.connect()
+    this.connector.connect()
   }
 
   /** Whether `message` may reach the core: its sender has the incarnation that it is known by, and may send such a message. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
-    if (!this.standings.maySay(message, this.introductionOf(peer))) return false
+    if (!this.standings.maySay(message, this.introductionOf(peer)) || !this.doubles.isHeard(peer)) return false
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
-    if (this.dials.onHeard(peer)) this.connect()
+    if (this.dials.onHeard(peer)) this.connector.connect()
     return true
   }
 
@@ -202,10 +197,15 @@ export class Peers {
     if (reason !== null || hello.purpose === 'probe') return reason
     // Any node may ask who this node is; only a known peer may say anything.
     if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
-    this.meet(from, hello.clusterId, hello.incarnation)
-    this.addCaller(from, hello.addresses.raft)
-    this.whereabouts.compare(from, hello.addresses)
-    if (this.dials.announce(from, hello.addresses.raft)) this.connect()
+    const { clusterId, incarnation, addresses } = hello
+    this.meet(from, clusterId, incarnation)
+    if (this.isElsewhere(from, addresses.raft)) this.doubles.look({ id: from, incarnation, addresses })
+    else this.whereabouts.compare(from, addresses)
+    const double = this.doubles.refuse(from, addresses.raft)
+    if (double !== null) return double
+    if (hello.purpose === 'messages') this.doubles.onConnected(from, addresses.raft)
+    this.addCaller(from, addresses.raft)
+    if (this.dials.announce(from, hello.addresses.raft)) this.connector.connect()
     return null
   }
 
@@ -217,6 +217,8 @@ export class Peers {
     }
     const reason = this.refuse(peer, report.clusterId, report.incarnation)
     if (reason !== null) return reason
+    const double = this.doubles.refuse(peer, report.addresses.raft)
+    if (double !== null) return double
     this.meet(peer, report.clusterId, report.incarnation)
     this.removal.onReport(report)
     if (!this.incarnations.isMistaken(peer)) this.attestations.onReport(report)
@@ -228,21 +230,24 @@ export class Peers {
     const { code, detail } = refused
     this.refusals.add(peer, refused, by)
     if (by === 'peer') this.warned.onRefusedBy(peer, refused)
-    if (code !== 'wrong-node') return
-    this.warned.raise('wrong-node', String(peer), detail)
-    if (this.dials.onFailed(peer)) this.connect()
+    this.compareOwnAddresses()
+    if (code === 'wrong-node') this.warned.raise('wrong-node', String(peer), detail)
+    else if (code !== 'same-id' || by === 'peer') return
+    if (this.dials.onFailed(peer)) this.connector.connect()
   }
 
   /** A node found at `raft`, by discovery or because it asks to join, says that it is this member. The handshake checks whether it is. */
   onFound({ id, clusterId, incarnation, raft }: Found): void {
-    if (id === this.options.id || !this.listed.has(id) || (clusterId !== null && clusterId !== this.deps.clusterId()))
+    if (id === this.options.id || !this.listed.has(id) || (this.incarnations.of(id) ?? incarnation) !== incarnation)
       return
-    if ((this.incarnations.of(id) ?? incarnation) === incarnation && this.dials.announce(id, raft)) this.connect()
+    if (clusterId !== null && clusterId !== this.deps.clusterId()) return
+    if (this.doubles.refuse(id, raft) === null && this.dials.announce(id, raft)) this.connector.connect()
   }
 
   onConnected(peer: NodeId): void {
     this.refusals.over(peer, 'both')
     this.warned.clearBy(peer)
+    this.compareOwnAddresses()
     this.dials.onConnected(peer)
   }
 
@@ -261,9 +266,10 @@ export class Peers {
       this.callers.remove(id)
     }
     this.whereabouts.onMembership(membership.nodes)
-    this.whereabouts.compare(this.options.id, this.options.addresses)
-    this.connect()
-    for (const id of unproven) this.proveAddress(id)
+    this.doubles.onMembership()
+    this.compareOwnAddresses()
+    this.connector.connect()
+    for (const id of unproven) this.connector.prove(id)
   }
 
   /** A membership is committed: a node that is not in it may come back with other data. */
@@ -285,16 +291,16 @@ export class Peers {
     const raft = this.callers.addressOf(id)
     if (raft !== undefined) {
       this.callers.giveUp(id, raft)
-      this.connect()
+      this.connector.connect()
     } else if (this.dials.onFailed(id)) {
-      this.connect()
+      this.connector.connect()
     }
     return isGone
   }
 
   /** No answer came from where `id` is dialled. That says nothing about its process: it may live at its other address. */
   onUnanswered(id: NodeId): void {
-    if (this.dials.onFailed(id)) this.connect()
+    if (this.dials.onFailed(id)) this.connector.connect()
   }
 
   /** A node was probed as a new learner: from now on this incarnation of it counts. */
@@ -335,6 +341,7 @@ export class Peers {
   }
 
   private meet(id: NodeId, clusterId: string | null, incarnation: string): void {
+    if (this.incarnations.metAs(id) !== incarnation) this.doubles.forget(id)
     this.incarnations.meet(id, incarnation)
     this.forgetStrangers()
     if (clusterId === null) this.clusterIds.delete(id)
@@ -349,51 +356,44 @@ export class Peers {
     if (this.incarnations.metCount <= this.options.callersMax * STRANGERS_SHARE) return
     const isKept = (id: NodeId): boolean => this.isNamed(id) || this.callers.has(id)
     this.incarnations.forgetMet(isKept)
+    this.doubles.forgetStrangers(isKept)
     for (const id of this.clusterIds.keys()) if (!isKept(id)) this.clusterIds.delete(id)
   }
 
+  /** A node that others take for a copy should not be listed where it is. */
+  private compareOwnAddresses(): void {
+    const { id, addresses } = this.options
+    if (this.warned.detailOf('same-id', 'self-') === null) this.whereabouts.compare(id, addresses)
+    else this.whereabouts.withdraw(id, addresses.raft)
+  }
+
+  /** Whether `raft` is another address than the one that the membership has for the member `id`. */
+  private isElsewhere(id: NodeId, raft: string): boolean {
+    const listed = this.listed.get(id)?.raft
+    return listed !== undefined && raft !== '' && raft !== listed
+  }
+
+  /** Two processes run as one member. The caller is the one that does not count. */
+  private onDouble({ id, addresses }: Caller): void {
+    this.whereabouts.withdraw(id, addresses.raft)
+    this.connector.prove(id)
+  }
+
   private addCaller(id: NodeId, raft: string): void {
-    if (raft !== '' && !this.listed.has(id) && this.callers.add(id, raft)) this.connect()
+    if (raft !== '' && !this.listed.has(id) && this.callers.add(id, raft)) this.connector.connect()
   }
 
   /** Warnings about a member do not apply to a node that left: an operator has done what they asked for, or something else. */
   private leave(id: NodeId, raft: string): void {
     this.warned.clearOf(id)
     this.warned.clearBy(id)
+    this.doubles.forget(id)
     if (id !== this.options.id) this.leavers.add(id, raft)
   }
 
   private onGone(id: NodeId, raft: string, departed: boolean): void {
     this.callers.giveUp(id, raft)
-    this.connect()
+    this.connector.connect()
     if (departed) this.incarnations.forget(id)
-  }
-
-  /** `anew`: a peer whose connection, if there is one, must be replaced. */
-  private connect(anew: NodeId | null = null): void {
-    const peers = new Map<NodeId, string>(this.callers.all)
-    for (const [id, raft] of this.leavers.addresses()) peers.set(id, raft)
-    for (const [id, raft] of this.addressesOfOthers()) peers.set(id, raft)
-    peers.delete(this.options.id)
-    if (anew !== null) this.deps.transport.setPeers(new Map([...peers].filter(([id]) => id !== anew)))
-    this.deps.transport.setPeers(peers)
-  }
-
-  private addressesOfOthers(): Map<NodeId, string> {
-    const addresses = new Map([...this.listed].map(([id, { raft }]) => [id, this.dials.addressOf(id) ?? raft]))
-    addresses.delete(this.options.id)
-    return addresses
-  }
-
-  /** A connected member is dialled at its new address as soon as it answers there. */
-  private proveAddress(id: NodeId): void {
-    const raft = this.listed.get(id)?.raft
-    if (raft === undefined) return
-    this.deps.transport
-      .probe(raft, PROBE_TIMEOUT_MS)
-      .then((outcome) => {
-        if (outcome.kind === 'answered' && outcome.report.id === id && this.dials.prove(id, raft)) this.connect()
-      })
-      .catch((error: unknown) => this.deps.onFault(toError(error)))
   }
 }

@@ -22,6 +22,15 @@ export function idInUse(id: NodeId): Refusal {
   )
 }
 
+/** Somebody else calls as the same node, from its copied data directory. The first place is that of the process that is heard. */
+export function twoProcesses(id: NodeId, [heard, other]: readonly [string, string], listed: string | null): Refusal {
+  const named = listed === null ? '' : `; the membership names ${listed}`
+  return refusal(
+    'same-id',
+    `two processes answer as node ${id}, at ${heard} and ${other}: stop the one that was copied${named}`,
+  )
+}
+
 export function foreignCluster(self: NodeId, ours: string | null, from: NodeId, theirs: string): Refusal {
   return refusal(
     'wrong-cluster',

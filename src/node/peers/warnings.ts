@@ -11,6 +11,7 @@ export interface Warning {
     | 'wrong-node'
     | 'wrong-address'
     | 'wrong-token'
+    | 'same-id'
     | 'removed'
     | 'unsound-peer'
     | 'unformed'
@@ -29,7 +30,8 @@ export class Warnings {
   }
 
   get all(): readonly Warning[] {
-    return [...this.current.values()]
+    // Several peers may say the same.
+    return [...new Map([...this.current.values()].map((warning) => [warning.detail, warning])).values()]
   }
 
   /** The text of a warning whose subject begins with `about`, or null. */
@@ -41,14 +43,16 @@ export class Warnings {
   raise(code: Warning['code'], about: string, detail: string): void {
     const name = `${code} ${about}`
     if (this.current.get(name)?.detail === detail) return
+    const isNews = this.all.every((warning) => warning.detail !== detail)
     this.current.set(name, { code, detail })
     dropOldest(this.current, WARNINGS_MAX)
-    this.logger.warn({ code, detail }, 'warning')
+    if (isNews) this.logger.warn({ code, detail }, 'warning')
   }
 
   /** What a peer says about this node. */
   onRefusedBy(peer: NodeId, { code, detail }: Refusal): void {
     if (code === 'wrong-incarnation') this.raise('wiped-voter', `self-${peer}`, `node ${peer}: ${detail}`)
+    if (code === 'same-id') this.raise(code, `self-${peer}`, `this node is not heard: ${detail}`)
     if (code === 'wrong-cluster') this.raise('foreign-cluster', `self-${peer}`, `node ${peer}: ${detail}`)
   }
 
@@ -67,7 +71,7 @@ export class Warnings {
   }
 
   private clearAll(about: string): void {
-    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node'] as const) this.clear(code, about)
+    for (const code of ['wiped-voter', 'foreign-cluster', 'wrong-node', 'same-id'] as const) this.clear(code, about)
   }
 }
 

@@ -57,6 +57,13 @@ export class Whereabouts {
     this.deps.warned.raise('wrong-address', String(id), wrongAddress(id, listed, { raft, api }))
   }
 
+  /** That a process of `id` is at `raft` says nothing of where `id` should be listed. */
+  withdraw(id: NodeId, raft: string): void {
+    if (this.elsewhere.get(id)?.raft !== raft) return
+    this.elsewhere.delete(id)
+    this.deps.warned.clear('wrong-address', String(id))
+  }
+
   /** Members that are reachable at other addresses than the membership lists, and were not told to leave those. */
   get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
     return [...this.elsewhere].flatMap(([id, { raft, api }]) =>

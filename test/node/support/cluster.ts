@@ -2,7 +2,7 @@ import { RequestError, type ErrorCode } from '../../../src/lib/errors.ts'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
 import type { MemberSpec } from '../../../src/api/cluster.ts'
-import type { NodeId } from '../../../src/raft/index.ts'
+import type { NodeAddresses, NodeId } from '../../../src/raft/index.ts'
 import { nodeId, sameLeaderId } from '../../../src/raft/index.ts'
 import { LoopbackHub } from '../../../src/transport/loopback.ts'
 import type { Client } from './client.ts'
@@ -39,6 +39,7 @@ export class TestCluster {
   readonly interference = noInterference()
   readonly machines = new Map<number, Machine>()
   readonly lines: LogLine[] = []
+  private readonly copies: Machine[] = []
   /** Processes that stopped themselves: an error unless a test has arranged for it (and then takes it out). */
   readonly faults: { readonly node: number; readonly error: Error }[] = []
 
@@ -47,19 +48,28 @@ export class TestCluster {
     for (const id of ids) this.machines.set(id, this.machine(id, options))
     this.clock.start()
     t.teardown(async () => {
-      for (const machine of this.machines.values()) if (machine.isUp) await machine.crash()
+      for (const machine of [...this.machines.values(), ...this.copies]) if (machine.isUp) await machine.crash()
       this.clock.stop()
       const [fault] = this.faults
       if (fault !== undefined) throw new Error(`node ${fault.node} stopped itself`, { cause: fault.error })
     })
   }
 
-  private machine(id: number, options: Partial<NodeOptions>): Machine {
+  /** A machine of its own at `addresses` with what is on the disk of machine `id` now. Its lines are logged as those of `name`. */
+  copyOf(id: number, addresses: NodeAddresses, name: number): Machine {
+    const copy = this.machine(id, {}, name)
+    copy.copyFrom(this.at(id))
+    copy.addresses = addresses
+    this.copies.push(copy)
+    return copy
+  }
+
+  private machine(id: number, options: Partial<NodeOptions>, name = id): Machine {
     const { clock, hub, interference } = this
     return new Machine(id, {
       clock,
       join: (node, address) => new Wire(hub.join(node, address), interference),
-      logger: (node) => this.loggerOf(node),
+      logger: () => this.loggerOf(name),
       onFault: (node, error) => this.faults.push({ node, error }),
       options,
     })

@@ -171,6 +171,16 @@ export class Machine {
     this.wipes -= 1
   }
 
+  /** Its disk becomes what is on the disk of `other` now. */
+  copyFrom(other: Machine): void {
+    this.empty()
+    this.log.synced = [...other.log.synced]
+    this.state.copyFrom(other.state)
+    for (const [peer, incarnation] of other.peers) this.peers.set(peer, incarnation)
+    this.memory = other.memory
+    this.wipes = other.wipes
+  }
+
   private empty(): void {
     if (this.running !== null) throw new Error(`node ${this.id} runs`)
     this.log.wipe()

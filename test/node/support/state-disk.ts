@@ -32,6 +32,11 @@ export class StateDisk {
     this.unflushed = []
   }
 
+  copyFrom(other: StateDisk): void {
+    this.flushed = [...other.flushed, ...other.unflushed]
+    this.unflushed = []
+  }
+
   wipe(): void {
     this.flushed = []
     this.unflushed = []
