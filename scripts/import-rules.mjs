@@ -13,6 +13,7 @@ const written = `${root}.oxlint-imports.json`
 const ROOMS = {
   'src/node': {
     'options.ts': [],
+    'first-fault.ts': ['options.ts'],
     codec: [],
     'startup.ts': ['options.ts', 'codec'],
     peers: ['options.ts'],
@@ -20,7 +21,8 @@ const ROOMS = {
     state: ['options.ts', 'codec'],
     requests: ['options.ts', 'codec'],
     snapshots: ['options.ts', 'codec'],
-    'inbox.ts': ['codec', 'peers', 'driver', 'requests'],
+    'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
+    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots'],
     'replica.ts': [
       'options.ts',
       'startup.ts',
@@ -31,6 +33,7 @@ const ROOMS = {
       'requests',
       'snapshots',
       'inbox.ts',
+      'consequences.ts',
     ],
     membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'requests', 'replica.ts'],
     leadership: ['options.ts', 'replica.ts'],
@@ -47,11 +50,12 @@ const ROOMS = {
       'leadership',
       'automation',
     ],
+    'reception.ts': ['options.ts', 'replica.ts', 'leadership', 'automation', 'service'],
     'node.ts': [
       'options.ts',
+      'first-fault.ts',
       'startup.ts',
       'codec',
-      'peers',
       'driver',
       'state',
       'replica.ts',
@@ -59,6 +63,7 @@ const ROOMS = {
       'leadership',
       'automation',
       'service',
+      'reception.ts',
     ],
   },
   'src/http': {

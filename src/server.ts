@@ -12,9 +12,10 @@ import { buildApp } from './http/app.ts'
 import { closeGracefully } from './http/protocol/closing.ts'
 import type { Services } from './api/services.ts'
 import { deferred } from './lib/deferred.ts'
+import { Histogram, STORAGE_SECONDS } from './lib/histogram.ts'
 import { SeededRandom } from './lib/random.ts'
 import { limits } from './limits.ts'
-import { Node } from './node/node.ts'
+import { openNode, type Node } from './node/node.ts'
 import type { NodeDependencies, NodeOptions } from './node/options.ts'
 import { nodeId, type NodeAddresses } from './raft/index.ts'
 import { formatHostPort, isWildcard, type HostPort } from './lib/host-port.ts'
@@ -106,21 +107,12 @@ async function startNode(
   const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
-  const dependencies = nodeDependencies(
-    start,
-    listen.raft,
-    { logger, signal },
-    {
-      onFault: fault.resolve,
-      onLogSync: (durationMs) => node.onLogSync(durationMs),
-    },
-  )
-  const node = new Node(nodeOptions(start, addresses), dependencies)
-  await startOrClose(node, dependencies)
+  const dependencies = nodeDependencies(start, listen.raft, { logger, signal }, fault.resolve)
+  const node = await openOrClose(nodeOptions(start, addresses), dependencies)
   opened.push(async () => await node.stop({ transfer: false }))
   signal?.throwIfAborted()
 
-  const services: Services = { ...node.services(), valueBytesMax: config.valueBytesMax, logLinesDropped }
+  const services: Services = { ...node.services, valueBytesMax: config.valueBytesMax, logLinesDropped }
   const app = buildApp(
     {
       now: () => systemClock.now(),
@@ -159,10 +151,11 @@ function stateDirectoryOf(dataDirectory: string): string {
   return join(dataDirectory, 'state')
 }
 
-async function startOrClose(node: Node, { transport, state, log }: NodeDependencies): Promise<void> {
+async function openOrClose(options: NodeOptions, dependencies: NodeDependencies): Promise<Node> {
   try {
-    await node.start()
+    return await openNode(options, dependencies)
   } catch (error) {
+    const { transport, state, log } = dependencies
     // Some of these are not open yet. Their errors matter less than the reason for the refusal.
     await transport.stop().catch(() => undefined)
     await state.close().catch(() => undefined)
@@ -226,11 +219,9 @@ function nodeDependencies(
   { config, shares, directory }: Start,
   listen: HostPort,
   { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal | undefined },
-  {
-    onFault,
-    onLogSync,
-  }: { readonly onFault: (error: Error) => void; readonly onLogSync: (durationMs: number) => void },
+  onFault: (error: Error) => void,
 ): NodeDependencies {
+  const logSyncSeconds = new Histogram(STORAGE_SECONDS)
   const random = new SeededRandom(randomBytes(4).readUInt32LE())
   return {
     log: new WalLogStore(
@@ -240,7 +231,11 @@ function nodeDependencies(
         segmentBytes: Math.max(config.segmentBytes, limits.segmentValuesMin * config.valueBytesMax),
         cacheBytesMax: limits.logCacheBytesMax,
       },
-      { onSync: onLogSync, onFinding: (finding) => logger.warn({ finding }, 'log'), signal },
+      {
+        onSync: (durationMs) => logSyncSeconds.record(durationMs / 1000),
+        onFinding: (finding) => logger.warn({ finding }, 'log'),
+        signal,
+      },
     ),
     state: new RocksStateStore(
       {
@@ -272,6 +267,7 @@ function nodeDependencies(
       const { bavail, bsize } = await statfs(config.dataDirectory)
       return bavail * bsize
     },
+    logSyncSeconds,
     onFault,
   }
 }

@@ -12,6 +12,7 @@ import type { Proposals } from './requests/proposals.ts'
 import type { Reads } from './requests/reads.ts'
 import type { Suspension } from './driver/suspension.ts'
 import { TermBudget } from './peers/term-budget.ts'
+import type { SnapshotGate } from './snapshots/snapshot-receiver.ts'
 
 export interface InboxDependencies {
   readonly driver: RaftDriver
@@ -23,7 +24,7 @@ export interface InboxDependencies {
   readonly freshness: Freshness
   readonly suspension: Suspension
   readonly clock: Clock
-  readonly applied: () => LogIndex
+  readonly applier: { readonly appliedIndex: LogIndex }
 }
 
 /**
@@ -32,9 +33,10 @@ export interface InboxDependencies {
  * just be late. A message that fails one of the others is refused and reported, and its connection is closed: nothing from a socket reaches
  * an assertion.
  */
-export class Inbox {
+export class Inbox implements SnapshotGate {
   private readonly deps: InboxDependencies
   private readonly terms: TermBudget
+  private closed = false
 
   constructor(deps: InboxDependencies) {
     this.deps = deps
@@ -48,10 +50,15 @@ export class Inbox {
   /** Null for a message that was taken or ignored; otherwise why the connection that it came on must be closed. */
   take(message: PeerMessage): string | null {
     const { peers } = this.deps
-    if (!peers.speaksForUs(message)) return null
+    if (this.closed || !peers.speaksForUs(message)) return null
     const fault = this.hand(message)
     if (fault !== null) peers.complain(message.from, `${message.type}: ${fault}`)
     return fault
+  }
+
+  /** From now on every message is ignored. */
+  close(): void {
+    this.closed = true
   }
 
   /** Why no state may be taken from this sender, whatever else is in progress; null when nothing speaks against it. */
@@ -118,9 +125,9 @@ export class Inbox {
   }
 
   private onAppendRequest(message: AppendRequest): void {
-    const { driver, peers, freshness, clock, applied } = this.deps
+    const { driver, peers, freshness, clock, applier } = this.deps
     if (driver.raft.leader !== message.from || !sameLeaderId(driver.raft.vote.leaderId, message.vote.leaderId)) return
     peers.removal.onLeaderHeard()
-    freshness.onLeaderHeard(message, clock.now(), applied())
+    freshness.onLeaderHeard(message, clock.now(), applier.appliedIndex)
   }
 }

@@ -1,32 +1,28 @@
-import { InvariantError } from '../lib/assert.ts'
 import { RequestError } from '../lib/errors.ts'
-import { toError } from '../lib/to-error.ts'
-import { limits } from '../limits.ts'
-import type { Hello, NodeReport, Refusal, TransportHandlers } from '../ports/transport.ts'
-import type { NodeId, TransferOutcome } from '../raft/index.ts'
-import { NO_MEMBERSHIP, VOTE_ZERO } from '../raft/index.ts'
+import { Histogram, STORAGE_SECONDS } from '../lib/histogram.ts'
+import type { FormationMemory } from '../ports/automation.ts'
+import type { NodeId } from '../raft/index.ts'
+import { AdoptionPolicy } from './automation/adoption-policy.ts'
 import { Automation } from './automation/automation.ts'
-import { Changes } from './membership/changes.ts'
-import { Cluster } from './service/cluster.ts'
+import { peerDiscoveryFor } from './automation/peer-discovery.ts'
+import { Pledges } from './automation/pledges.ts'
 import { hasToken } from './codec/cluster-id.ts'
+import { FailStopClock } from './driver/fail-stop-clock.ts'
+import { FirstFault } from './first-fault.ts'
+import { Preference } from './leadership/preference.ts'
 import { Bootstrap } from './membership/bootstrap.ts'
+import { Changes } from './membership/changes.ts'
+import type { NodeDependencies, NodeOptions } from './options.ts'
+import { Reception } from './reception.ts'
+import { Replica } from './replica.ts'
+import { Cluster } from './service/cluster.ts'
 import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
-import type { NodeDependencies, NodeOptions } from './options.ts'
-import { Peers } from './peers/peers.ts'
-import { Pledges } from './automation/pledges.ts'
-import { Preference } from './leadership/preference.ts'
-import { Replica } from './replica.ts'
-import { openStores } from './startup.ts'
+import { Serving } from './service/serving.ts'
 import { Status } from './service/status.ts'
-import { FailStopClock } from './driver/fail-stop-clock.ts'
+import { openStores, type Startup } from './startup.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
 import { RowFetcher } from './state/row-fetcher.ts'
-
-/** The version of the protocol between nodes. Nodes of different versions refuse each other. */
-const PEER_PROTOCOL = 3
-
-const STOPPING: Refusal = { code: 'shutting-down', detail: 'this node is shutting down' }
 
 /** What a node offers to its front. */
 export interface NodeServices {
@@ -36,99 +32,85 @@ export interface NodeServices {
   readonly version: string
 }
 
-/**
- * One Quorate node: its stores, its peers and the replica that connects them, with the requests that clients make. `start` opens everything
- * or rejects (`StorageError`, or the transport's error); `stop` ends it. A node is started once.
- */
-export class Node {
-  private readonly options: NodeOptions
-  private readonly deps: NodeDependencies
-  private readonly peers: Peers
-  private readonly pledges: Pledges
-  private replica: Replica | null = null
-  private status: Status | null = null
-  private offered: NodeServices | null = null
-  private automation: Automation | null = null
-  private readonly preference: Preference
-  private faultSeen: Error | null = null
-  private stopping = false
+/** What the disk of this node says when its process starts. */
+interface Memory {
+  readonly knownPeers: ReadonlyMap<NodeId, string>
+  readonly formation: FormationMemory
+  readonly startup: Startup
+}
 
-  constructor(options: NodeOptions, deps: NodeDependencies) {
+/**
+ * Opens the stores, makes the node from what they hold, and lets it run. Rejects with `StorageError`, or with the error of the transport;
+ * then the caller closes what it has given.
+ */
+export async function openNode(options: NodeOptions, given: NodeDependencies): Promise<Node> {
+  const fault = new FirstFault(given.onFault)
+  const state = new FailStopStore(given.state, fault)
+  const deps = { ...given, state, clock: new FailStopClock(given.clock, fault), fault }
+  const knownPeers = await deps.peers.load()
+  const formation = await deps.formation.load()
+  const startup = await openStores(options.id, deps.log, state, deps.logger)
+  const node = new Node(options, deps, { knownPeers, formation, startup })
+  await node.run()
+  return node
+}
+
+/** The stores and the clock of these report to `fault` what fails in them. */
+interface GuardedDependencies extends NodeDependencies {
+  readonly state: FailStopStore
+  readonly fault: FirstFault
+}
+
+/** One running Quorate node: a replica, with what clients and peers may ask of it and what it does by itself. `stop` ends it. */
+export class Node {
+  readonly services: NodeServices
+  /** For observers. */
+  readonly replica: Replica
+  private readonly options: NodeOptions
+  private readonly deps: GuardedDependencies
+  private readonly serving: Serving
+  private readonly preference: Preference
+  /** Null for a node that does nothing by itself. */
+  private readonly automation: Automation | null
+  private readonly reception: Reception
+
+  constructor(options: NodeOptions, deps: GuardedDependencies, { knownPeers, formation, startup }: Memory) {
     this.options = options
-    const state = new FailStopStore(deps.state, (error) => {
-      // A failure of something that still runs while the stores are being closed does not matter any more.
-      if (!this.stopping) this.onFault(error)
-    })
-    const clock = new FailStopClock(deps.clock, (error) => this.onFault(toError(error)))
-    this.deps = { ...deps, state, clock, onFault: (error) => this.onFault(error) }
-    this.notifyFault = deps.onFault
-    this.preference = new Preference(options, this.deps)
-    const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, deps.hash)
-    this.pledges = new Pledges({
-      register: deps.formation,
-      carriesToken,
-      onFault: (error) => this.onFault(toError(error)),
-    })
-    this.peers = new Peers(
-      {
-        id: options.id,
-        incarnation: options.incarnation,
-        addresses: options.addresses,
-        lingerMs: options.electionTimeoutMsMax * 4,
-        callersMax: limits.membersMax,
-      },
-      {
-        transport: deps.transport,
-        clock,
-        register: deps.peers,
-        logger: deps.logger,
-        clusterId: () => this.replica?.clusterIdentity ?? null,
-        acceptsClusterId: carriesToken,
-        mayAdopt: (clusterId, isLed) => this.mayAdopt(clusterId, isLed),
-        effective: () => this.replica?.raft.effectiveMembership ?? NO_MEMBERSHIP,
-        isBehind: () => this.replica?.removal.isBehind ?? false,
-        onFault: (error) => this.onFault(error),
-      },
-    )
+    this.deps = deps
+    const { transport, clock, hash, logger, fault, automation: plan = null } = deps
+    const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, hash)
+    const pledges = new Pledges({ register: deps.formation, memory: formation, carriesToken, faults: fault })
+    const peerDiscovery = peerDiscoveryFor(options, plan, deps)
+    const adoption = new AdoptionPolicy({ pledges, peerDiscovery, carriesToken })
+    this.replica = new Replica(options, { ...deps, knownPeers, adoption, carriesToken, faults: fault }, startup)
+    const { replica } = this
+    this.serving = new Serving(options, { replica, fault })
+    this.preference = new Preference(options, { replica, clock, logger })
+    const bootstrap = new Bootstrap(options, { replica, transport, clock, hash, logger, pledges })
+    const { electionTimeoutMsMax: settlingMs } = options
+    const changes = new Changes({ replica, transport, clock, settlingMs })
+    const parts = { replica, bootstrap, changes, pledges, adoption, peerDiscovery }
+    this.automation =
+      plan === null ? null : new Automation(options, plan, { ...parts, clock, logger, hash, faults: fault })
+    this.services = this.makeServices(bootstrap, changes)
+    const { serving, preference, automation } = this
+    this.reception = new Reception(options, { replica, serving, preference, automation, faults: fault })
   }
 
-  private readonly notifyFault: (error: Error) => void
-
-  async start(): Promise<void> {
-    const { options, deps } = this
-    await this.peers.load()
-    await this.pledges.load()
-    const startup = await openStores(options.id, deps.log, deps.state, deps.logger)
-    const replica = new Replica(options, deps, this.peers, startup)
-    this.replica = replica
-    const status = new Status(options, deps, replica, this.peers, this.preference)
-    this.status = status
-    this.offered = this.buildServices(replica, status)
-    await deps.transport.start(this.handlers(replica))
-    this.peers.judgeOwnToken()
-    this.connectMembers(replica)
+  /** Called once, by `openNode`. */
+  async run(): Promise<void> {
+    const { replica, deps } = this
+    await deps.transport.start(this.reception)
+    replica.peers.judgeOwnToken()
+    replica.consequences.connectMembers()
     replica.start()
     this.automation?.start()
-    this.preference.start(replica)
+    this.preference.start()
+    const { ownCluster, applier } = replica
     deps.logger.info(
-      { id: options.id, state: status.state(), clusterId: replica.clusterIdentity, applied: replica.appliedIndex },
+      { id: this.options.id, state: this.serving.state(), clusterId: ownCluster.id, applied: applier.appliedIndex },
       'node started',
     )
-  }
-
-  services(): NodeServices {
-    if (this.offered === null) throw new InvariantError('services are asked for after the start')
-    return this.offered
-  }
-
-  /** To be called with the time that each sync of the log took. */
-  onLogSync(durationMs: number): void {
-    this.offered?.health.onSync(durationMs)
-  }
-
-  /** The replica itself, for observers (tests, status pages). */
-  get running(): Replica | null {
-    return this.replica
   }
 
   /**
@@ -136,198 +118,55 @@ export class Node {
    * answered.
    */
   endWaits(): void {
-    this.replica?.waits.close(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
+    this.replica.waits.close(shuttingDown())
   }
 
   /** Stops serving. `transfer`: a leader hands leadership over first, within one election timeout. */
   async stop({ transfer }: { readonly transfer: boolean }): Promise<void> {
-    const { replica, deps } = this
-    if (this.stopping) return
-    if (replica !== null && transfer && this.faultSeen === null) await this.handOver(replica)
-    this.stopping = true
+    const { replica, serving, deps } = this
+    const { state, fault } = deps
+    if (serving.isStopping) return
+    if (transfer && fault.error === null) await this.preference.handOver()
+    serving.onStopping()
+    state.onStopping()
     this.automation?.stop()
     this.preference.stop()
-    this.peers.stop()
-    this.status?.onStopping()
-    if (replica !== null)
-      await replica.stop(new RequestError('shutting-down', 'this node is shutting down; ask another one'))
+    replica.peers.stop()
+    await replica.stop(shuttingDown())
     await deps.transport.stop()
-    if (this.faultSeen !== null) return
-    await deps.state.flush()
-    await deps.state.close()
+    if (fault.error !== null) return
+    await state.flush()
+    await state.close()
     await deps.log.close()
   }
 
-  private buildServices(replica: Replica, status: Status): NodeServices {
-    const { options, deps } = this
-    const { state, clock, transport, log } = deps
-    const { electionTimeoutMsMax: settlingMs } = options
-    const bootstrap = new Bootstrap(options, {
-      replica,
-      transport,
-      clock,
-      hash: deps.hash,
-      logger: deps.logger,
-      onMembership: () => this.connectMembers(replica),
-      lostMembership: () => this.peers.lostMembership(),
-      pledgeAgainst: (clusterId) => this.pledges.against(clusterId),
-    })
-    const changes = new Changes({ replica, peers: this.peers, transport, clock, settlingMs })
-    if (deps.automation !== undefined && deps.automation !== null) {
-      this.automation = new Automation(options, deps.automation, {
-        ...deps,
+  private makeServices(bootstrap: Bootstrap, changes: Changes): NodeServices {
+    const { options, deps, replica, serving, preference, automation } = this
+    const { state, clock, transport, log, fault, logSyncSeconds = new Histogram(STORAGE_SECONDS) } = deps
+    const { id, addresses, snapshotChunkBytes: chunkBytes, electionTimeoutMsMax: settlingMs } = options
+    const status = new Status(options, { replica, preference, serving, automation, transport, clock })
+    const self = { id, ...addresses }
+    const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
+    return {
+      keys: new Keys({ replica, state, clock, fetcher, serving, id }),
+      cluster: new Cluster({
+        self,
         replica,
         bootstrap,
         changes,
-        pledges: this.pledges,
-        peers: this.peers,
-        isOutside: () => this.peers.removal.isValid,
-      })
-      status.onAutomation(this.automation)
-    }
-    const cluster = new Cluster({
-      self: { id: options.id, ...options.addresses },
-      replica,
-      bootstrap,
-      changes,
-      status,
-      state,
-      clock,
-      chunkBytes: options.snapshotChunkBytes,
-      settlingMs,
-      checkInitialized: () => this.checkServing(),
-    })
-    const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
-    const keys = new Keys({ replica, state, clock, fetcher, checkServing: () => this.checkServing(), id: options.id })
-    const health = new Health({ replica, status, log, state, transport, clock, fault: () => this.faultSeen })
-    return { keys, cluster, health, version: options.version }
-  }
-
-  /** A node that has pledged itself to a cluster takes part in no other. The automation may have further objections. */
-  private mayAdopt(clusterId: string, isLed: boolean): boolean {
-    return this.pledges.against(clusterId) === null && (this.automation?.mayAdopt(clusterId, isLed) ?? true)
-  }
-
-  /** Where events from peers enter the node. The transport must not get exceptions: one is reported as a fault of the node instead. */
-  private handlers(replica: Replica): TransportHandlers {
-    const { peers } = this
-    const guard = <T>(step: () => T, otherwise: T): T => {
-      try {
-        return step()
-      } catch (error) {
-        this.onFault(toError(error))
-        return otherwise
-      }
-    }
-    return {
-      onMessage: (message) => guard(() => replica.onMessage(message), null),
-      isMember: (peer) => guard(() => peers.isMember(peer), false),
-      onConnected: (peer) => guard(() => replica.onConnected(peer), undefined),
-      onDisconnected: (peer) => guard(() => replica.onDisconnected(peer), undefined),
-      onUnreachable: (peer) => guard(() => replica.onUnreachable(peer), undefined),
-      onRefused: (peer, refusal, by) => guard(() => peers.onRefused(peer, refusal, by), undefined),
-      onUnanswered: (peer) => guard(() => peers.onUnanswered(peer), undefined),
-      admit: (hello) => guard(() => this.admit(hello), STOPPING),
-      admitReport: (peer, report) => guard(() => this.admitReport(peer, report), STOPPING),
-      hello: (purpose, to) => this.hello(purpose, to),
-      report: () => this.report(),
-      onSnapshot: (source) => replica.onSnapshot(source),
+        status,
+        state,
+        clock,
+        chunkBytes,
+        settlingMs,
+        serving,
+      }),
+      health: new Health({ replica, serving, log, state, transport, fault, logSyncSeconds }),
+      version: options.version,
     }
   }
+}
 
-  private connectMembers(replica: Replica): void {
-    const { effective, committedMembership } = replica.raft.view()
-    this.peers.onMembership(effective.membership, committedMembership.membership)
-  }
-
-  private checkServing(): void {
-    const members = this.replica?.raft.effectiveMembership.membership.nodes
-    const isMember = members?.has(this.options.id) === true && !this.peers.removal.isValid
-    if (isMember && this.faultSeen === null && !this.stopping) return
-    const state = this.status?.state()
-    if (this.faultSeen !== null || this.stopping) {
-      throw new RequestError('shutting-down', 'this node is stopping; ask another one')
-    }
-    if (state === 'removed') {
-      throw new RequestError(
-        'removed',
-        'this node was removed from its cluster; ask a member, or wipe this node and add it again',
-      )
-    }
-    if (this.replica === null || this.replica.raft.view().effective.logId === null) {
-      throw new RequestError(
-        'not-initialized',
-        'this node belongs to no cluster yet: POST /cluster/initialize, or add it to a cluster with POST /cluster/learners',
-      )
-    }
-  }
-
-  private async handOver(replica: Replica): Promise<void> {
-    const view = replica.raft.view()
-    if (view.state !== 'leader') return
-    const transfer = (to: NodeId | null): TransferOutcome =>
-      replica.input(() => replica.raft.transfer(this.deps.clock.now(), to))
-    const preferred = transfer(this.preference.successorOf(view))
-    // The preferred successor may be away by now.
-    const outcome = preferred.kind === 'no-target' ? transfer(null) : preferred
-    if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
-    await replica.conditions.until(
-      ({ state, leader }) => state !== 'leader' && leader !== null,
-      this.options.electionTimeoutMsMax,
-    )
-  }
-
-  private admit(hello: Hello): Refusal | null {
-    if (this.stopping) return STOPPING
-    const refusal = this.peers.admit(hello)
-    if (refusal !== null) return refusal
-    const { from, purpose, addresses } = hello
-    if (from !== 0 && purpose === 'probe') this.peers.onFound({ ...hello, id: from, raft: addresses.raft })
-    this.automation?.onHello(hello)
-    return refusal
-  }
-
-  private admitReport(peer: NodeId, report: NodeReport): Refusal | null {
-    const refusal = this.peers.admitReport(peer, report)
-    if (refusal === null) this.preference.onReport(peer, report.leaderPriority)
-    return refusal
-  }
-
-  private hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
-    const { id, incarnation, addresses } = this.options
-    return {
-      protocol: PEER_PROTOCOL,
-      purpose,
-      from: id,
-      to,
-      clusterId: this.replica?.clusterIdentity ?? null,
-      incarnation,
-      addresses,
-    }
-  }
-
-  private report(): NodeReport {
-    const { id, incarnation, addresses, version } = this.options
-    const view = this.replica?.raft.view()
-    return {
-      id,
-      incarnation,
-      clusterId: this.replica?.clusterIdentity ?? null,
-      initialized: view !== undefined && (view.last !== null || view.vote.leaderId.term > 0),
-      vote: view?.vote ?? VOTE_ZERO,
-      last: view?.last ?? null,
-      leader: view?.leader ?? null,
-      effective: view?.effective ?? NO_MEMBERSHIP,
-      addresses,
-      version,
-      candidacy: this.automation?.candidacy() ?? null,
-      leaderPriority: this.preference.own,
-    }
-  }
-
-  private onFault(error: Error): void {
-    if (this.faultSeen !== null) return
-    this.faultSeen = error
-    this.notifyFault(error)
-  }
+function shuttingDown(): RequestError {
+  return new RequestError('shutting-down', 'this node is shutting down; ask another one')
 }

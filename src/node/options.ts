@@ -1,4 +1,5 @@
 import type { KvMachineOptions } from '../kv/index.ts'
+import type { Histogram } from '../lib/histogram.ts'
 import type { Random } from '../lib/random.ts'
 import type { AutomationPlan, FormationRegister } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -55,6 +56,11 @@ export interface PeerRegister {
   forget(id: NodeId): Promise<void>
 }
 
+/** Hears of what must not happen: a store that failed, an exception that nobody expected. The node stops because of it. */
+export interface Faults {
+  report(error: unknown): void
+}
+
 /** The part of a logger that the node uses; pino fits it. */
 export interface Logger {
   debug(facts: object, event: string): void
@@ -80,6 +86,8 @@ export interface NodeDependencies {
   readonly automation?: AutomationPlan | null
   /** Free space on the disk of the state; left out when it does not matter. */
   readonly freeBytes?: () => Promise<number>
+  /** How long each sync of the log takes, for the metrics. Whoever makes the log records it; left out: nobody does. */
+  readonly logSyncSeconds?: Histogram
   /** Creates the core. By default it is a plain `Raft`; a test supplies one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

@@ -37,23 +37,28 @@ export interface LogContents {
   readonly findings: readonly string[]
 }
 
-/**
- * Where a node keeps its log, its vote and nothing else. There is one writer: it calls `write` only after the call before has resolved.
- *
- * When any call rejects, the store is unusable: after a failed write nobody knows what is on the disk. The caller stops the process.
- */
-export interface LogStore {
-  /** Reads and checks everything that is retained. Called once, before anything else. */
-  open(): Promise<LogContents>
-  /** Carries out `writes` in order; resolves once all of them are on stable storage. */
-  write(writes: readonly LogWrite[]): Promise<void>
+/** Looks entries up. */
+export interface LogReader {
   /**
    * The batches that hold `[first, last]`, clipped at both ends to that range, and at the far end to as many whole batches as fit
-   * `bytesMax` (at least one batch). Null when `first` is purged or beyond the end. Sees everything passed to `write`, durable or not.
+   * `bytesMax` (at least one batch). Null when `first` is purged or beyond the end.
    */
   read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null>
   /** The same from memory alone; null when part of what `read` would return is not cached. */
   readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null
+}
+
+/**
+ * Where a node keeps its log, its vote and nothing else. There is one writer: it calls `write` only after the call before has resolved.
+ * Reads see everything that was passed to `write`, durable or not.
+ *
+ * When any call rejects, the store is unusable: after a failed write nobody knows what is on the disk. The caller stops the process.
+ */
+export interface LogStore extends LogReader {
+  /** Reads and checks everything that is retained. Called once, before anything else. */
+  open(): Promise<LogContents>
+  /** Carries out `writes` in order; resolves once all of them are on stable storage. */
+  write(writes: readonly LogWrite[]): Promise<void>
   /** The size of the log on disk, in bytes. */
   sizeBytes(): number
   close(): Promise<void>

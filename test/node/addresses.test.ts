@@ -1,6 +1,7 @@
 import { PROTOCOL_VERSION } from '../../src/transport/frame-header.ts'
 import t, { type Test } from 'tap'
 import type { MemberSpec } from '../../src/api/cluster.ts'
+import { OwnCluster } from '../../src/node/peers/own-cluster.ts'
 import { Peers } from '../../src/node/peers/peers.ts'
 import { DialAddresses } from '../../src/node/peers/dial-addresses.ts'
 import type { Hello } from '../../src/ports/transport.ts'
@@ -348,25 +349,27 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       } as never,
       clock,
       register: {
-        load: () => Promise.resolve(new Map([[nodeId(2), 'two']])),
+        load: () => Promise.resolve(new Map()),
         remember: () => Promise.resolve(),
         forget: (id) => {
           forgotten.push(id)
           return Promise.resolve()
         },
       },
+      known: new Map([[nodeId(2), 'two']]),
       logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
-      clusterId: () => 'cluster',
+      ownCluster: new OwnCluster('cluster'),
       acceptsClusterId: () => true,
-      mayAdopt: () => true,
-      isBehind: () => false,
-      effective: () => NO_MEMBERSHIP,
-      onFault: (error) => {
-        throw error
+      adoption: { mayAdopt: () => true },
+      backlog: { isBehind: false },
+      raft: { effectiveMembership: NO_MEMBERSHIP },
+      faults: {
+        report: (error) => {
+          throw error
+        },
       },
     },
   )
-  await peers.load()
   const ids = [1, 2].map(nodeId)
   const members = new Map(ids.map((id) => [id, addresses(id)]))
   const membership = { configs: [ids], nodes: members, removing: [] }

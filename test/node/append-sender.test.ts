@@ -1,5 +1,6 @@
 /** Entries that a leader looks up for a follower: what is sent, and what is not, when they come late, in part, or never. */
 import t from 'tap'
+import { toError } from '../../src/lib/to-error.ts'
 import { AppendSender } from '../../src/node/driver/append-sender.ts'
 import type { PeerMessage, Transport } from '../../src/ports/transport.ts'
 import type { AppendPlan, LogBatch, LogIndex } from '../../src/raft/index.ts'
@@ -63,11 +64,13 @@ function slowSender(): {
   const sender = new AppendSender(
     { frameBytesMax: 100 },
     {
-      transport: transport as Transport,
-      readCached: () => null,
-      read: (first) => new Promise((resolve, reject) => reads.push({ first, resolve, reject })),
-      leadsUnder: () => leads.value,
-      onFault: (error) => faults.push(error),
+      transport,
+      log: {
+        readCached: () => null,
+        read: (first) => new Promise((resolve, reject) => reads.push({ first, resolve, reject })),
+      },
+      leadership: { leadsUnder: () => leads.value },
+      faults: { report: (error) => faults.push(toError(error)) },
     },
   )
   return { sender, sent: () => messages.splice(0), reads, faults, leads }

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Command, CommandResult, Key, KvMachineOptions, RowKey } from '../../src/kv/index.ts'
 import { KvMachine, encodeCommand, recordRow, rowBytes } from '../../src/kv/index.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
+import { toError } from '../../src/lib/to-error.ts'
 import { Applier } from '../../src/node/state/applier.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
 import { Rows } from '../../src/node/state/rows.ts'
@@ -101,11 +102,10 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
     {
       rows,
       clock,
-      readCached: read,
-      read: async (first) => read(first),
-      onResult: (_, result) => results.push(result),
-      onApplied: () => {},
-      onFault: (error) => faults.push(error),
+      log: { readCached: read, read: async (first) => read(first) },
+      proposals: { onResult: (_, result) => results.push(result) },
+      consequences: { onApplied: () => {} },
+      faults: { report: (error) => faults.push(toError(error)) },
     },
     {
       machine: new KvMachine({ ...OPTIONS, ...options }, null),

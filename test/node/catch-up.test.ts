@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toError } from '../../src/lib/to-error.ts'
 import { limits } from '../../src/limits.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
 import { SnapshotReceiver } from '../../src/node/snapshots/snapshot-receiver.ts'
@@ -178,7 +179,7 @@ t.test('reads that wait for a swap end with the node', async (t) => {
   state.commitMs = 500
   c.heal()
   const { client } = c.at(away)
-  await c.until('the state is being swapped in', () => c.at(away).node.running?.rows.isReplacing === true)
+  await c.until('the state is being swapped in', () => c.at(away).node.replica.rows.isReplacing === true)
   const read = refused(client.get('k1', { consistency: 'stale' }), 'shutting-down')
   await c.pass(5)
   const stopping = c.at(away).stop()
@@ -229,16 +230,14 @@ function receiver(free: readonly number[]) {
       },
     },
     logger: { debug() {}, info() {}, warn() {}, error() {} },
-    refuse: () => null,
-    offer: () => 'accept',
-    onProgress: () => {},
-    pause: async () => {},
-    replace: (commit) => commit(),
-    isAhead: () => true,
-    resume: () => {},
+    gate: { refuse: () => null, offer: () => 'accept' },
+    core: { onSnapshotProgress: () => {} },
+    applier: { appliedIndex: logIndex(0), pause: async () => {}, resume: () => {} },
+    rows: { replace: (commit) => commit() },
+    consequences: { onInstalled: () => {} },
     freeBytes: async () => (looks.length > 1 ? looks.shift() : looks[0]) ?? 0,
     idempotentWritesMax: 10,
-    onFault: (error) => faults.push(error),
+    faults: { report: (error) => faults.push(toError(error)) },
   })
   /** What the sender is answered. */
   const offer = async (bytesEstimate: number, chunks: readonly Uint8Array[]): Promise<SnapshotAnswer> => {

@@ -3,10 +3,12 @@ import t, { type Test } from 'tap'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
 import { Conditions } from '../../src/node/requests/conditions.ts'
+import { LogTail } from '../../src/node/driver/log-tail.ts'
 import { RaftDriver } from '../../src/node/driver/raft-driver.ts'
+import { OwnCluster } from '../../src/node/peers/own-cluster.ts'
 import { entryCodec } from '../../src/node/codec/entry.ts'
 import type { PeerMessage, Transport } from '../../src/ports/transport.ts'
-import type { Effects, RaftEvent } from '../../src/raft/index.ts'
+import type { Effects, RaftEvent, RaftView } from '../../src/raft/index.ts'
 import { NO_MEMBERSHIP, Raft, VOTE_ZERO, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { MemoryLogStore } from '../../src/storage/memory/memory-log-store.ts'
 import { refused, TestCluster } from './support/cluster.ts'
@@ -185,28 +187,37 @@ function scripted(script: readonly Partial<Effects>[]) {
       hooks.onSent(message.to)
     },
   }
+  const log = new MemoryLogStore()
   const driver = new RaftDriver(
     { frameBytesMax: 1_000, disk: { graceMs: 1_000, patienceMs: 1_000 } },
     {
       raft,
-      log: new MemoryLogStore(),
+      log,
+      tail: new LogTail(log),
       clock,
-      transport: transport as Transport,
+      transport,
       logger: { debug() {}, info() {}, warn() {}, error() {} },
-      onJoined: () => {},
-      onSnapshotPlan: () => {},
-      onCommitted: () => {},
-      onEvent: (event) => {
-        seen.push(event.type === 'stepped-down' ? event.reason : event.type)
-        hooks.onEvent(event)
+      leadership: { leadsUnder: () => false },
+      ownCluster: new OwnCluster(null),
+      peers: { onJoined: () => {} },
+      outlets: {
+        snapshotSender: { start: () => {} },
+        applier: { commitTo: () => {} },
+        consequences: {
+          onEvent: (event) => {
+            seen.push(event.type === 'stepped-down' ? event.reason : event.type)
+            hooks.onEvent(event)
+          },
+        },
+        reads: { onRelease: ({ readId }) => seen.push(`read ${readId}`) },
       },
-      onRead: ({ readId }) => seen.push(`read ${readId}`),
-      onChanged: () => seen.push('changed'),
-      onFault: (error) => {
-        throw error
+      conditions: { changed: () => seen.push('changed') },
+      faults: {
+        report: (error) => {
+          throw error
+        },
       },
     },
-    null,
   )
   return { driver, seen, hooks }
 }
@@ -250,10 +261,11 @@ t.test('a change costs one look at the core, however many requests wait for some
   await c.form()
   const clock = new VirtualClock()
   let looks = 0
-  const conditions = new Conditions(clock, () => {
+  const view = (): RaftView => {
     looks += 1
     return c.at(1).view
-  })
+  }
+  const conditions = new Conditions(clock, { view })
   let held = false
   let asked = 0
   const waits = Array.from({ length: 500 }, () =>

@@ -7,8 +7,9 @@ import { encodeCommand, type CommandResult } from '../../src/kv/index.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
 import { Forwarded } from '../../src/node/requests/forwarded.ts'
+import type { LeaderHint } from '../../src/node/requests/leader-directory.ts'
 import { Milestones } from '../../src/node/requests/milestones.ts'
-import { Proposals, type LeaderHint } from '../../src/node/requests/proposals.ts'
+import { Proposals } from '../../src/node/requests/proposals.ts'
 import { WaitingRoom } from '../../src/node/requests/waiting-room.ts'
 import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
 import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
@@ -347,7 +348,7 @@ t.test('a step of the revision costs what it releases, however many reads wait f
 
 t.test('an answer that names a revision is of that revision, whatever was written since', async (t) => {
   const { c, leader } = await formed(t)
-  const { keys } = c.at(leader).node.services()
+  const { keys } = c.at(leader).node.services
   const command = (at: number) =>
     ({
       type: 'put',
@@ -387,7 +388,7 @@ t.test('a view of a state that cannot say what it is is closed by whoever opened
   await c.at(away).crash()
   c.at(away).wipe()
   const view = { to: nodeId(away), session: 1, vote: c.at(leader).view.vote }
-  c.at(leader).node.running?.snapshotSender.start(view)
+  c.at(leader).node.replica.snapshotSender.start(view)
   await c.until('the transfer has failed', () => c.lines.some(({ event }) => event === 'snapshot not delivered'))
   t.equal(state.viewsOpen, 0, 'a state for a peer')
   t.equal(c.at(follower).state.viewsOpen, 0)
@@ -396,9 +397,8 @@ t.test('a view of a state that cannot say what it is is closed by whoever opened
 t.test('a failure that nobody expected on the leader stops it, and is told to whoever asked', async (t) => {
   const { c, leader, followers } = await formed(t)
   const [one = 0] = followers
-  const replica = c.at(leader).node.running
-  const asking = c.at(one).node.running
-  if (replica === null || asking === null) throw new Error('the nodes do not run')
+  const replica = c.at(leader).node.replica
+  const asking = c.at(one).node.replica
   const anything: JsonReader<unknown> = (value) => ({ value })
   const ask = (name: string, body: unknown, timeoutMs = 1_000): Promise<unknown> =>
     asking.leaderCalls.call({ name, body: anything, answer: anything }, body, timeoutMs, false)
@@ -424,35 +424,34 @@ t.test('a failure that nobody expected on the leader stops it, and is told to wh
 
 t.test('a read that waits ends with its client, its time or its node, and makes room', async (t) => {
   const { c, leader } = await formed(t)
-  const { running } = c.at(leader).node
-  if (running === null) throw new Error('the node does not run')
+  const { replica } = c.at(leader).node
   const future = { minRevision: 1_000_000, timeoutMs: 60_000 }
   const caller = { isGone: false }
   const left = refused(c.on(leader).get('a', { ...future, caller }), 'future-revision')
   const expired = refused(c.on(leader).get('a', { ...future, timeoutMs: 500 }), 'future-revision')
   const closed = refused(c.on(leader).get('a', future), 'shutting-down')
-  await c.until('all three wait', () => running.waits.revisions.size === 3)
-  t.equal(running.waits.room.count, 3)
+  await c.until('all three wait', () => replica.waits.revisions.size === 3)
+  t.equal(replica.waits.room.count, 3)
   caller.isGone = true
   const asked = c.clock.now()
   await left
   t.ok(c.clock.now() - asked < 100, 'at once, not at its deadline')
   await expired
-  t.equal(running.waits.room.count, 1)
+  t.equal(replica.waits.room.count, 1)
 
   c.partition([leader])
   await c.until('nobody leads here', () => c.at(leader).view.state !== 'leader')
   const other = { isGone: false }
   const leaderless = refused(c.on(leader).get('a', { timeoutMs: 60_000, caller: other }), 'no-leader', 'read-timeout')
   await c.pass(100)
-  t.equal(running.waits.room.count, 2, 'reads that wait for a leader count among the others')
+  t.equal(replica.waits.room.count, 2, 'reads that wait for a leader count among the others')
   other.isGone = true
   await leaderless
-  t.equal(running.waits.room.count, 1)
+  t.equal(replica.waits.room.count, 1)
 
   c.at(leader).node.endWaits()
   await closed
-  t.equal(running.waits.room.count, 0)
+  t.equal(replica.waits.room.count, 0)
   await refused(c.on(leader).get('a', { ...future, consistency: 'stale' }), 'shutting-down')
   c.heal()
 })
@@ -587,9 +586,9 @@ function proposalsOf(leader: () => LeaderHint) {
   const proposals = new Proposals(options, {
     clock,
     random: new SeededRandom(1),
-    leader,
-    propose: () => ({ kind: 'not-leader', leader: null }),
-    send: (message) => sent.push(message),
+    leaders: { leader },
+    core: { propose: () => ({ kind: 'not-leader', leader: null }) },
+    outbox: { send: (message) => sent.push(message) },
   })
   clock.start()
   return { clock, proposals, sent }
@@ -631,8 +630,22 @@ t.test('a write that no leader has taken goes with its client; one that is on it
   await clock.pass(200)
   t.ok(sent.length > 0)
   t.equal(proposals.count, 1, 'what may have taken effect is waited for')
+  const { node: originNode, nonce: originNonce } = proposals.origin
   // The second write of this process.
-  proposals.onResult(1, { type: 'deleted', revision: 1, deleted: 0, previous: null })
+  const entry = {
+    kind: 'command',
+    index: logIndex(1),
+    originNode,
+    originNonce,
+    requestNumber: 1,
+    command: Buffer.alloc(0),
+  } as const
+  proposals.onResult(
+    { ...entry, originNonce: originNonce + 1 },
+    { type: 'deleted', revision: 1, deleted: 0, previous: null },
+  )
+  t.equal(proposals.count, 1, 'another process has the same number')
+  proposals.onResult(entry, { type: 'deleted', revision: 1, deleted: 0, previous: null })
   t.match(await second, { type: 'deleted' })
 })
 
@@ -723,16 +736,18 @@ t.test('a batch is appended once, however many other processes have forwarded th
     const forwarded = new Forwarded(
       { id: nodeId(1), forwardedBatchesMax: 2, forwardedOriginsMax: 2, forwardedOriginsInAllMax: 5 },
       {
-        leading: () => leading,
-        propose: (_, body) => {
-          appended.push(Buffer.from(body).subarray(-2).toString())
-          return { kind: 'accepted', leaderId: ballot, first: logIndex(1), last: logIndex(1) }
+        leaders: { leading: () => leading },
+        core: {
+          propose: (_, body) => {
+            appended.push(Buffer.from(body).subarray(-2).toString())
+            return { kind: 'accepted', leaderId: ballot, first: logIndex(1), last: logIndex(1) }
+          },
+          stepDown: (reason) => {
+            reasons.push(reason)
+            leading = null
+          },
         },
-        stepDown: (reason) => {
-          reasons.push(reason)
-          leading = null
-        },
-        send: (message) => refusals.push(message),
+        outbox: { send: (message) => refusals.push(message) },
       },
     )
     forwarded.onLeading(ballot)
@@ -898,7 +913,7 @@ t.test('of many rows that clients ask for, only so many are on their way from th
   const { c } = await formed(t, [1], { recordCacheBytesMax: 0, rowsReadMax: 20 })
   const names = Array.from({ length: 200 }, (_, at) => `k${at}`)
   for (const name of names) await c.on(1).put(name, `value of ${name}`)
-  await c.at(1).node.running?.applier.settle()
+  await c.at(1).node.replica.applier.settle()
   const { state } = c.at(1)
   state.readMs = 1
   const read = (name: string) => c.on(1).read(name, { consistency: 'stale' })

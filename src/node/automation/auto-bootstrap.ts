@@ -1,5 +1,4 @@
 import { RequestError } from '../../lib/errors.ts'
-import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type {
   AutomationPlan,
@@ -13,7 +12,8 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy } from '../../ports/transport.ts'
 import { clusterIdOf, hasToken, tokenDigest } from '../codec/cluster-id.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
-import type { Logger, NodeOptions } from '../options.ts'
+import type { Faults, Logger, NodeOptions } from '../options.ts'
+import type { AdoptionPolicy } from './adoption-policy.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
 import type { PeerDiscovery } from './peer-discovery.ts'
@@ -25,10 +25,11 @@ export interface AutoBootstrapDependencies {
   readonly bootstrap: Bootstrap
   readonly peerDiscovery: PeerDiscovery
   readonly pledges: Pledges
+  readonly adoption: AdoptionPolicy
   readonly clock: Clock
   readonly logger: Logger
   readonly hash: (text: string) => string
-  readonly onFault: (error: Error) => void
+  readonly faults: Faults
 }
 
 /** How long the first entry may take to reach the disk. */
@@ -99,13 +100,6 @@ export class AutoBootstrap {
     return { token: this.rules.token, proposal: this.published, round, pledge }
   }
 
-  /** When this node has met a cluster of its token, it does not help another one to its first leader (`isLed` is false). */
-  mayAdopt(clusterId: string, isLed: boolean): boolean {
-    this.remember(this.deps.peerDiscovery.sightings())
-    const { metCluster } = this.deps.pledges
-    return isLed || metCluster === null || clusterId === metCluster
-  }
-
   status() {
     const { expected } = this.rules
     const stance = this.decisionLog.view()
@@ -139,14 +133,14 @@ export class AutoBootstrap {
     const { id, addresses, incarnation } = this.options
     const { last } = replica.raft.view()
     const sightings = peerDiscovery.sightings()
-    this.remember(sightings)
+    if (replica.ownCluster.id === null) this.deps.adoption.remember(sightings)
     this.count(sightings)
     const self = {
       id,
       raft: addresses.raft,
       api: addresses.api,
       incarnation,
-      clusterId: replica.clusterIdentity,
+      clusterId: replica.ownCluster.id,
       hasLog: last !== null,
       initialized: this.isInitialized,
       proposal: this.published,
@@ -166,16 +160,6 @@ export class AutoBootstrap {
   private get isInitialized(): boolean {
     const { last, vote } = this.deps.replica.raft.view()
     return last !== null || vote.leaderId.term > 0
-  }
-
-  /** A cluster does not end because its members are away for a while: a node that has met it never forms another in its place. */
-  private remember(sightings: readonly Sighting[]): void {
-    if (this.deps.replica.clusterIdentity !== null) return
-    for (const sighting of sightings) {
-      if (sighting.kind !== 'node' || !sighting.node.hadLeader) continue
-      const { clusterId } = sighting.node
-      if (clusterId !== null && this.rules.carriesToken(clusterId)) this.deps.pledges.meet(clusterId)
-    }
   }
 
   /** A node that was heard to agree has agreed for good: its pledge is on its disk. */
@@ -202,7 +186,7 @@ export class AutoBootstrap {
       },
       (error: unknown) => {
         this.acting = false
-        if (!(error instanceof RequestError)) return this.deps.onFault(toError(error))
+        if (!(error instanceof RequestError)) return this.deps.faults.report(error)
         this.trouble = `${error.code}: ${error.message}`
         this.deps.logger.info({ code: error.code, detail: error.message }, 'formation put off')
       },

@@ -1,34 +1,33 @@
 import type { ClusterStatus } from '../../api/cluster.ts'
 import { limits } from '../../limits.ts'
-import type { AutomationPlan, NodeFacts, Place, Sighting } from '../../ports/automation.ts'
+import type { AutomationPlan, NodeFacts, Place } from '../../ports/automation.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Candidacy, Hello, Transport } from '../../ports/transport.ts'
+import type { Candidacy, Hello } from '../../ports/transport.ts'
 import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
 import { reachable } from '../../lib/host-port.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { Changes } from '../membership/changes.ts'
+import type { AdoptionPolicy } from './adoption-policy.ts'
 import { AutoBootstrap } from './auto-bootstrap.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
-import type { Logger, NodeOptions } from '../options.ts'
-import type { Peers } from '../peers/peers.ts'
+import type { Faults, Logger, NodeOptions } from '../options.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
-import { PeerDiscovery } from './peer-discovery.ts'
-import { MembershipAutopilot } from './membership-autopilot.ts'
+import type { PeerDiscovery } from './peer-discovery.ts'
+import { MembershipAutopilot, type Candidates } from './membership-autopilot.ts'
 
 export interface AutomationDependencies {
   readonly replica: Replica
   readonly bootstrap: Bootstrap
   readonly changes: Changes
   readonly pledges: Pledges
-  readonly peers: Peers
-  readonly transport: Transport
+  readonly adoption: AdoptionPolicy
+  /** Null when this node does not look for others. */
+  readonly peerDiscovery: PeerDiscovery | null
   readonly clock: Clock
   readonly logger: Logger
   readonly hash: (text: string) => string
-  /** Whether the other members say that this node is not a member. */
-  readonly isOutside: () => boolean
-  readonly onFault: (error: Error) => void
+  readonly faults: Faults
 }
 
 /** What a node does on its own, in the form that it shows. */
@@ -59,7 +58,7 @@ export const MANUAL: AutomationStatus = {
 }
 
 /** What a node does about its cluster unasked: looks for peers, forms or joins a cluster, and as leader takes care of the membership. */
-export class Automation {
+export class Automation implements Candidates {
   private readonly plan: AutomationPlan
   private readonly deps: AutomationDependencies
   private readonly peerDiscovery: PeerDiscovery | null
@@ -79,16 +78,12 @@ export class Automation {
     this.deps = deps
     this.lostAfterMs = options.electionTimeoutMsMax * LOST_TIMEOUTS
     const { formation } = plan
-    this.peerDiscovery = formation === null ? null : this.makePeerDiscovery(options, formation)
+    this.peerDiscovery = deps.peerDiscovery
     this.autoBootstrap =
       formation === null || this.peerDiscovery === null
         ? null
         : new AutoBootstrap(options, plan, formation, { ...deps, peerDiscovery: this.peerDiscovery })
-    this.membershipAutopilot = new MembershipAutopilot(options, plan, {
-      ...deps,
-      joinable: () => this.joinable(),
-      moved: () => deps.peers.whereabouts.moved,
-    })
+    this.membershipAutopilot = new MembershipAutopilot(options, plan, { ...deps, candidates: this })
     deps.replica.leaderCalls.handle(leaderRequests.join, async ({ raft }) => this.invite(raft))
   }
 
@@ -100,10 +95,6 @@ export class Automation {
     this.stopped = true
     this.cancelTurn?.()
     this.peerDiscovery?.stop()
-  }
-
-  mayAdopt(clusterId: string, isLed: boolean): boolean {
-    return this.autoBootstrap?.mayAdopt(clusterId, isLed) ?? true
   }
 
   candidacy(): Candidacy | null {
@@ -135,6 +126,15 @@ export class Automation {
     return { formation, ...this.membershipAutopilot.status() }
   }
 
+  joinable(): readonly Place[] {
+    const sightings = this.peerDiscovery?.sightings() ?? []
+    return sightings.flatMap((sighting) => {
+      if (sighting.kind !== 'node') return []
+      const { id, raft, api } = sighting.node
+      return this.isPristine(sighting.node) || this.isStray(sighting.node) ? [{ id, raft, api }] : []
+    })
+  }
+
   private turn(): void {
     if (this.stopped) return
     if (this.peerDiscovery !== null) this.lookAround(this.peerDiscovery)
@@ -151,7 +151,7 @@ export class Automation {
     if (stage !== this.stage) peerDiscovery.forget()
     this.stage = stage
     if (last === null) peerDiscovery.look(1, NOTHING)
-    else if (this.deps.isOutside()) peerDiscovery.look(LEADER_PACE, NOTHING)
+    else if (this.deps.replica.peers.removal.isValid) peerDiscovery.look(LEADER_PACE, NOTHING)
     // A follower is found by its leader, so it need not look around. Nor need a leader that takes no nodes in.
     else if (state === 'leader' && this.plan.formation?.autoJoin === true)
       peerDiscovery.look(LEADER_PACE, new Set([...effective.membership.nodes.values()].map(({ raft }) => raft)))
@@ -169,7 +169,7 @@ export class Automation {
 
   private lookForMembers(peerDiscovery: PeerDiscovery): void {
     for (const sighting of peerDiscovery.sightings())
-      if (sighting.kind === 'node') this.deps.peers.onFound({ ...sighting.node, id: nodeId(sighting.node.id) })
+      if (sighting.kind === 'node') this.deps.replica.peers.onFound({ ...sighting.node, id: nodeId(sighting.node.id) })
     peerDiscovery.look(1, NOTHING)
   }
 
@@ -177,18 +177,6 @@ export class Automation {
   private invite(raft: string): null {
     if (this.plan.formation?.autoJoin === true && isAddress(raft)) this.peerDiscovery?.add(raft)
     return null
-  }
-
-  private sightings(): readonly Sighting[] {
-    return this.peerDiscovery?.sightings() ?? []
-  }
-
-  private joinable(): Place[] {
-    return this.sightings().flatMap((sighting) => {
-      if (sighting.kind !== 'node') return []
-      const { id, raft, api } = sighting.node
-      return this.isPristine(sighting.node) || this.isStray(sighting.node) ? [{ id, raft, api }] : []
-    })
   }
 
   private isPristine({ clusterId, initialized, candidacy }: NodeFacts): boolean {
@@ -201,23 +189,13 @@ export class Automation {
    * was a voter, and may hold an entry of its own that no other node has.
    */
   private isStray({ id, clusterId, members, voters, membershipAt }: NodeFacts): boolean {
-    const { raft, clusterIdentity } = this.deps.replica
-    if (clusterId !== clusterIdentity || membershipAt === null) return false
+    const { raft, ownCluster } = this.deps.replica
+    if (clusterId !== ownCluster.id || membershipAt === null) return false
     if (!members.includes(id) || voters.includes(id)) return false
     const { established, last } = raft.view()
     const leaderId = raft.leaderIdAt(membershipAt.index)
     if (!established) return false
     return leaderId === null ? membershipAt.index > indexOf(last) : !sameLeaderId(leaderId, membershipAt.leaderId)
-  }
-
-  private makePeerDiscovery(
-    options: NodeOptions,
-    { discovery }: NonNullable<AutomationPlan['formation']>,
-  ): PeerDiscovery {
-    const { intervalMs, probeTimeoutMs } = this.plan
-    const { raft } = options.addresses
-    const { membersMax: addressesMax, discoveryProbesMax: probesMax } = limits
-    return new PeerDiscovery({ raft, intervalMs, probeTimeoutMs, addressesMax, probesMax }, { ...this.deps, discovery })
   }
 }
 

@@ -1,6 +1,5 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
 import { RequestError } from '../../lib/errors.ts'
-import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type {
   AutomationPlan,
@@ -15,21 +14,24 @@ import type { NodeId, RaftView } from '../../raft/index.ts'
 import { indexOf } from '../../raft/index.ts'
 import type { VoterChange } from '../../api/services.ts'
 import type { Changes } from '../membership/changes.ts'
-import type { Logger, NodeOptions } from '../options.ts'
+import type { Faults, Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import { DecisionLog } from './decision-log.ts'
 import { votersOfMembership } from '../membership/api-views.ts'
+
+/** Finds nodes that could become members. */
+export interface Candidates {
+  /** Those that are there. Some of them may be members already. */
+  joinable(): readonly Place[]
+}
 
 export interface MembershipAutopilotDependencies {
   readonly replica: Replica
   readonly changes: Changes
   readonly clock: Clock
   readonly logger: Logger
-  /** Nodes that are there and could become members. Some of them may be members already. */
-  readonly joinable: () => readonly Place[]
-  /** Members that are at other addresses than the membership lists. */
-  readonly moved: () => readonly Place[]
-  readonly onFault: (error: Error) => void
+  readonly candidates: Candidates
+  readonly faults: Faults
 }
 
 const CHANGE_TIMEOUT_MS = 10_000
@@ -144,7 +146,7 @@ export class MembershipAutopilot {
   }
 
   private change(id: number, begin: () => Promise<unknown>): void {
-    const { clock, logger, onFault } = this.deps
+    const { clock, logger, faults } = this.deps
     this.changing = true
     begin().then(
       () => {
@@ -153,7 +155,7 @@ export class MembershipAutopilot {
       },
       (error: unknown) => {
         this.changing = false
-        if (!(error instanceof RequestError)) return onFault(toError(error))
+        if (!(error instanceof RequestError)) return faults.report(error)
         this.putOff.set(id, clock.now() + PUT_OFF_INTERVALS * this.plan.intervalMs)
         const isNew = this.remember(id, `node ${id}: ${error.code}: ${error.message}`)
         const level = isNew ? 'warn' : 'debug'
@@ -189,8 +191,8 @@ export class MembershipAutopilot {
       settled: this.isSettled(view),
       voters: facts(members.filter((id) => voters.has(id))),
       learners: facts(members.filter((id) => !voters.has(id))).filter(({ id }) => !this.putOff.has(id)),
-      joinable: leading ? this.deps.joinable().filter(({ id }) => !this.putOff.has(id)) : [],
-      moved: leading ? this.deps.moved().filter(({ id }) => !this.putOff.has(id)) : [],
+      joinable: leading ? this.deps.candidates.joinable().filter(({ id }) => !this.putOff.has(id)) : [],
+      moved: leading ? replica.peers.whereabouts.moved.filter(({ id }) => !this.putOff.has(id)) : [],
     }
   }
 

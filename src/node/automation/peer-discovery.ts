@@ -1,8 +1,10 @@
-import type { Sighting } from '../../ports/automation.ts'
+import { limits } from '../../limits.ts'
+import type { AutomationPlan, Sighting } from '../../ports/automation.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Discovery } from '../../ports/discovery.ts'
 import type { NodeReport, ProbeOutcome, Transport } from '../../ports/transport.ts'
 import { votersOfMembership } from '../membership/api-views.ts'
+import type { NodeOptions } from '../options.ts'
 
 export interface PeerDiscoveryOptions {
   /** The raft address of this node. */
@@ -143,6 +145,23 @@ export class PeerDiscovery {
       .probe(address, this.options.probeTimeoutMs)
       .then(answered, (error: unknown) => answered({ kind: 'unreachable', detail: String(error) }))
   }
+}
+
+/** Null when the plan is not to look for others. */
+export function peerDiscoveryFor(
+  { addresses }: NodeOptions,
+  plan: AutomationPlan | null,
+  { transport, clock }: Omit<PeerDiscoveryDependencies, 'discovery'>,
+): PeerDiscovery | null {
+  const discovery = plan?.formation?.discovery
+  if (plan === null || discovery === undefined) return null
+  const { intervalMs, probeTimeoutMs } = plan
+  const { membersMax: addressesMax, discoveryProbesMax: probesMax } = limits
+  const { raft } = addresses
+  return new PeerDiscovery(
+    { raft, intervalMs, probeTimeoutMs, addressesMax, probesMax },
+    { transport, clock, discovery },
+  )
 }
 
 function freshPlace(keptUntil: number): Place {

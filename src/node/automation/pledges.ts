@@ -1,11 +1,13 @@
 import type { FormationMemory, FormationRegister, Pledge } from '../../ports/automation.ts'
-import { NOTHING_REMEMBERED } from '../../ports/automation.ts'
+import type { Faults } from '../options.ts'
 
 export interface PledgesDependencies {
   readonly register: FormationRegister
+  /** What the register held when this process started. */
+  readonly memory: FormationMemory
   /** Whether a cluster of this id carries this node's token. What was promised or met under another token does not count. */
   readonly carriesToken: (clusterId: string) => boolean
-  readonly onFault: (error: unknown) => void
+  readonly faults: Faults
 }
 
 /**
@@ -15,17 +17,14 @@ export interface PledgesDependencies {
  */
 export class Pledges {
   private readonly deps: PledgesDependencies
-  private stored: FormationMemory = NOTHING_REMEMBERED
+  private stored: FormationMemory
   private coming: Pledge | null = null
-  private met: string | null = null
+  private met: string | null
   private saving: Promise<void> = Promise.resolve()
 
   constructor(deps: PledgesDependencies) {
     this.deps = deps
-  }
-
-  async load(): Promise<void> {
-    this.stored = await this.deps.register.load()
+    this.stored = deps.memory
     this.met = this.stored.metCluster
   }
 
@@ -68,7 +67,9 @@ export class Pledges {
   meet(clusterId: string): void {
     if (this.met === clusterId) return
     this.met = clusterId
-    this.change((memory) => ({ ...memory, metCluster: clusterId })).catch((error: unknown) => this.deps.onFault(error))
+    this.change((memory) => ({ ...memory, metCluster: clusterId })).catch((error: unknown) =>
+      this.deps.faults.report(error),
+    )
   }
 
   private change(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {

@@ -34,17 +34,20 @@ export interface Origin {
   readonly nonce: number
 }
 
+/** A command, with the origin and the number of the request that waits for it. */
+export interface CommandEntry {
+  readonly kind: 'command'
+  readonly index: LogIndex
+  readonly originNode: number
+  readonly originNonce: number
+  readonly requestNumber: number
+  readonly command: Uint8Array
+}
+
 export type Entry =
   | { readonly kind: 'blank'; readonly index: LogIndex }
   | { readonly kind: 'membership'; readonly index: LogIndex; readonly membership: Membership }
-  | {
-      readonly kind: 'command'
-      readonly index: LogIndex
-      readonly originNode: number
-      readonly originNonce: number
-      readonly requestNumber: number
-      readonly command: Uint8Array
-    }
+  | CommandEntry
 
 /** Bytes that are not an entry known to this version. The node must not skip them: it stops. */
 class UnknownEntryError extends Error {

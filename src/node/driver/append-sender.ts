@@ -1,20 +1,24 @@
+import type { LogReader } from '../../ports/log-store.ts'
 import type { Transport } from '../../ports/transport.ts'
-import { toError } from '../../lib/to-error.ts'
-import type { AppendPlan, AppendRequest, LogBatch, LogIndex, NodeId, Outgoing, Vote } from '../../raft/index.ts'
+import type { AppendPlan, AppendRequest, LogBatch, NodeId, Outgoing, Vote } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
+import type { Faults } from '../options.ts'
 
 export interface AppendSenderOptions {
   /** Roughly how many bytes go into one frame. */
   readonly frameBytesMax: number
 }
 
-export interface AppendSenderDependencies {
-  readonly transport: Transport
-  readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
-  readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
+export interface Leadership {
   /** Whether this node still leads under `vote`: entries that were read under another vote may have been replaced meanwhile. */
-  readonly leadsUnder: (vote: Vote) => boolean
-  readonly onFault: (error: Error) => void
+  leadsUnder(vote: Vote): boolean
+}
+
+export interface AppendSenderDependencies {
+  readonly transport: Pick<Transport, 'send'>
+  readonly log: LogReader
+  readonly leadership: Leadership
+  readonly faults: Faults
 }
 
 /**
@@ -46,7 +50,7 @@ export class AppendSender {
   private sendEntries(plan: AppendPlan): void {
     let prev = plan.prev
     while (indexOf(prev) < plan.last) {
-      const batches = this.deps.readCached(logIndex(indexOf(prev) + 1), plan.last, this.options.frameBytesMax)
+      const batches = this.deps.log.readCached(logIndex(indexOf(prev) + 1), plan.last, this.options.frameBytesMax)
       const last = batches?.at(-1)
       if (batches === null || last === undefined) return this.sendFromDisk({ ...plan, prev })
       this.deps.transport.send(request(plan, prev, batches))
@@ -56,9 +60,7 @@ export class AppendSender {
 
   private sendFromDisk(plan: AppendPlan): void {
     this.reading.set(plan.to, [plan])
-    this.readAndSend(plan.to).catch((error: unknown) => {
-      this.deps.onFault(toError(error))
-    })
+    this.readAndSend(plan.to).catch((error: unknown) => this.deps.faults.report(error))
   }
 
   private async readAndSend(to: NodeId): Promise<void> {
@@ -67,10 +69,10 @@ export class AppendSender {
       let prev = plan.prev
       while (indexOf(prev) < plan.last) {
         const first = logIndex(indexOf(prev) + 1)
-        const batches = await this.deps.read(first, plan.last, this.options.frameBytesMax)
+        const batches = await this.deps.log.read(first, plan.last, this.options.frameBytesMax)
         const last = batches?.at(-1)
         // Purged or replaced meanwhile. The core notices that nothing is acknowledged, and probes.
-        if (batches === null || last === undefined || !this.deps.leadsUnder(plan.vote)) break
+        if (batches === null || last === undefined || !this.deps.leadership.leadsUnder(plan.vote)) break
         this.deps.transport.send(request(plan, prev, batches))
         prev = { leaderId: last.leaderId, index: last.last }
       }

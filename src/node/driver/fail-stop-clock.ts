@@ -1,13 +1,14 @@
 import type { Clock } from '../../ports/clock.ts'
+import type { Faults } from '../options.ts'
 
 /** A clock that reports a callback that throws as a fault of the node: nobody else would hear of an exception in a timer. */
 export class FailStopClock implements Clock {
   private readonly inner: Clock
-  private readonly onFault: (error: unknown) => void
+  private readonly faults: Faults
 
-  constructor(inner: Clock, onFault: (error: unknown) => void) {
+  constructor(inner: Clock, faults: Faults) {
     this.inner = inner
-    this.onFault = onFault
+    this.faults = faults
   }
 
   now(): number {
@@ -30,7 +31,7 @@ export class FailStopClock implements Clock {
     try {
       callback()
     } catch (error) {
-      this.onFault(error)
+      this.faults.report(error)
     }
   }
 }

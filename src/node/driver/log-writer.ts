@@ -1,21 +1,27 @@
 import { assert } from '../../lib/assert.ts'
-import { offsetOfEntry } from '../../lib/entries.ts'
-import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { LogStore, LogWrite } from '../../ports/log-store.ts'
-import type { HeldMessage, LogBatch, LogIndex, Outgoing, Write } from '../../raft/index.ts'
-import { logIndex } from '../../raft/index.ts'
-import { membershipsOf } from '../codec/entry.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { HeldMessage, Outgoing, Write } from '../../raft/index.ts'
+import type { Faults } from '../options.ts'
+import type { OwnCluster } from '../peers/own-cluster.ts'
+import type { LogTail } from './log-tail.ts'
+
+/** Hears that every write up to number `seq` is durable. */
+export interface WriteListener {
+  onPersisted(seq: number): void
+}
 
 export interface LogWriterDependencies {
   readonly log: LogStore
-  readonly now: () => number
-  /** The cluster that this node belongs to at present: stored with every vote. */
-  readonly clusterId: () => string | null
-  /** Every write up to number `seq` is durable. */
-  readonly onPersisted: (seq: number) => void
-  readonly send: (message: Outgoing) => void
-  readonly onFault: (error: Error) => void
+  readonly tail: LogTail
+  readonly clock: Clock
+  /** Stored with every vote. */
+  readonly ownCluster: OwnCluster
+  readonly listener: WriteListener
+  /** Takes the messages that have waited for a write. */
+  readonly sender: { send(message: Outgoing): void }
+  readonly faults: Faults
 }
 
 /** How long a write may take before its disk counts as hung: `graceMs` when much waits behind it, otherwise `patienceMs`. */
@@ -41,9 +47,6 @@ export class LogWriter {
   private hardStatesQueued = 0
   private hardStatesInFlight = 0
   private stopped = false
-  /** How the queued writes will change the end of the log: batches from `tailFrom` on, which the store does not know yet. */
-  private tail: LogBatch[] = []
-  private tailFrom = Infinity
   private idle: (() => void)[] = []
 
   constructor(deps: LogWriterDependencies) {
@@ -63,18 +66,6 @@ export class LogWriter {
     this.queue.push(write)
     this.hardStatesQueued += 1
     this.writeQueued()
-  }
-
-  /** The batches that hold `[first, last]`, from memory; null when some are not in memory. */
-  readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
-    if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
-    return this.deps.log.readCached(first, this.lastInStore(last), bytesMax)
-  }
-
-  /** The same, from disk if need be. Null when `first` is purged or beyond the end. */
-  async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
-    if (first >= this.tailFrom) return this.readTail(first, last, bytesMax)
-    return this.deps.log.read(first, this.lastInStore(last), bytesMax)
   }
 
   /** The number of the last write that was added. */
@@ -112,51 +103,25 @@ export class LogWriter {
     for (const resolve of this.idle.splice(0)) resolve()
   }
 
-  private lastInStore(last: LogIndex): LogIndex {
-    return last >= this.tailFrom ? logIndex(this.tailFrom - 1) : last
-  }
-
-  private readTail(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
-    const found: LogBatch[] = []
-    let bytes = 0
-    for (const batch of this.tail) {
-      if (batch.last < first) continue
-      if (batch.first > last || (found.length > 0 && bytes + batch.body.length > bytesMax)) break
-      found.push(clip(batch, first, last))
-      bytes += batch.body.length
-    }
-    return found.length === 0 ? null : found
-  }
-
   private translate(write: Write): LogWrite {
     switch (write.type) {
       case 'vote':
         this.hardStatesQueued += 1
-        return { type: 'hard-state', state: { vote: write.vote, clusterId: this.deps.clusterId() } }
+        return { type: 'hard-state', state: { vote: write.vote, clusterId: this.deps.ownCluster.id } }
       case 'truncate':
-        this.cutTail(write.from)
+        this.deps.tail.truncate(write.from)
         return write
       case 'append': {
-        const batch = clip(write.batch, write.from, write.batch.last)
-        this.tail.push(batch)
-        if (batch.first < this.tailFrom) this.tailFrom = batch.first
+        const batch = this.deps.tail.append(write.batch, write.from)
         this.queuedBytes += batch.body.length
         return { type: 'append', batch }
       }
       case 'reset':
-        this.tail = []
-        this.tailFrom = write.purged.index + 1
+        this.deps.tail.reset(write.purged.index)
         return write
       case 'purge':
         return write
     }
-  }
-
-  private cutTail(from: LogIndex): void {
-    this.tail = this.tail
-      .filter((batch) => batch.first < from)
-      .map((batch) => clip(batch, batch.first, min(batch.last, from - 1)))
-    if (from < this.tailFrom) this.tailFrom = from
   }
 
   private writeQueued(): void {
@@ -164,12 +129,11 @@ export class LogWriter {
     const writes = this.queue
     const seq = this.queuedSeq
     this.queue = []
-    this.tail = []
-    this.tailFrom = Infinity
+    this.deps.tail.handedOver()
     this.hardStatesInFlight = this.hardStatesQueued
     this.hardStatesQueued = 0
     this.writing = true
-    this.writingSince = this.deps.now()
+    this.writingSince = this.deps.clock.now()
     this.writingBytes = this.queuedBytes
     this.queuedBytes = 0
     this.deps.log
@@ -188,33 +152,14 @@ export class LogWriter {
     this.writeQueued()
     const ready = this.held.filter(({ afterSeq }) => afterSeq <= seq)
     if (ready.length > 0) this.held = this.held.filter(({ afterSeq }) => afterSeq > seq)
-    for (const { message } of ready) this.deps.send(message)
-    this.deps.onPersisted(seq)
+    for (const { message } of ready) this.deps.sender.send(message)
+    this.deps.listener.onPersisted(seq)
     if (!this.writing) for (const resolve of this.idle.splice(0)) resolve()
   }
 
   private fail(error: unknown): void {
     if (this.stopped) return
     this.stop()
-    this.deps.onFault(toError(error))
+    this.deps.faults.report(error)
   }
-}
-
-function min(a: LogIndex, b: number): LogIndex {
-  return a < b ? a : logIndex(b)
-}
-
-/** The part of `batch` in `[first, last]`, which overlaps it. The body is a slice. */
-function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch {
-  const from = first > batch.first ? first : batch.first
-  const to = min(last, batch.last)
-  if (from === batch.first && to === batch.last) return batch
-  assert(from <= to, 'a clip leaves at least one entry')
-  const start = offsetOfEntry(batch.body, from - batch.first)
-  const end = offsetOfEntry(batch.body, to - batch.first + 1)
-  const body = batch.body.subarray(start, end)
-  const clipped: LogBatch = { leaderId: batch.leaderId, first: from, last: to, body, membershipCount: 0 }
-  if (batch.membershipCount === 0) return clipped
-  const inside = membershipsOf(batch).filter(({ logId }) => logId !== null && logId.index >= from && logId.index <= to)
-  return { ...clipped, membershipCount: inside.length }
 }

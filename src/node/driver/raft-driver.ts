@@ -1,24 +1,27 @@
 import { assert } from '../../lib/assert.ts'
-import type { LogStore } from '../../ports/log-store.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { LogStore } from '../../ports/log-store.ts'
 import type { Transport } from '../../ports/transport.ts'
 import type {
-  LeaderId,
-  LogBatch,
+  LogId,
   LogIndex,
   NodeId,
+  ProposeOutcome,
   Raft,
   RaftEvent,
+  ReadOutcome,
   ReadRelease,
   SnapshotPlan,
+  SnapshotReport,
   Vote,
 } from '../../raft/index.ts'
-import { sameLeaderId } from '../../raft/index.ts'
+import type { Faults, Logger } from '../options.ts'
+import type { OwnCluster } from '../peers/own-cluster.ts'
 import type { Adoption } from '../peers/peers-options.ts'
-import { LogWriter, type DiskPatience } from './log-writer.ts'
-import type { Logger } from '../options.ts'
-import { AppendSender } from './append-sender.ts'
+import { AppendSender, type Leadership } from './append-sender.ts'
+import type { LogTail } from './log-tail.ts'
+import { LogWriter, type DiskPatience, type WriteListener } from './log-writer.ts'
 
 export interface RaftDriverOptions {
   readonly frameBytesMax: number
@@ -26,21 +29,32 @@ export interface RaftDriverOptions {
   readonly disk: DiskPatience
 }
 
+/**
+ * The parts that carry out what the core decides. They give the driver their inputs, so it is made before them: nothing is asked of them
+ * before the first input, and by then all of them exist.
+ */
+export interface CoreOutlets {
+  readonly applier: { commitTo(index: LogIndex): void }
+  readonly reads: { onRelease(release: ReadRelease): void }
+  readonly snapshotSender: { start(plan: SnapshotPlan): void }
+  readonly consequences: { onEvent(event: RaftEvent): void }
+}
+
 export interface RaftDriverDependencies {
   readonly raft: Raft
   readonly log: LogStore
+  readonly tail: LogTail
   readonly clock: Clock
-  readonly transport: Transport
+  readonly transport: Pick<Transport, 'send'>
   readonly logger: Logger
+  readonly leadership: Leadership
+  readonly ownCluster: OwnCluster
   /** This node belongs to a cluster now, and has told no other node yet. */
-  readonly onJoined: (from: NodeId | null) => void
-  readonly onSnapshotPlan: (plan: SnapshotPlan) => void
-  readonly onCommitted: (index: LogIndex) => void
-  readonly onEvent: (event: RaftEvent) => void
-  readonly onRead: (release: ReadRelease) => void
-  /** Called after every input: anything that can be seen of the core may have changed. */
-  readonly onChanged: () => void
-  readonly onFault: (error: Error) => void
+  readonly peers: { onJoined(from: NodeId | null): void }
+  readonly outlets: CoreOutlets
+  /** Told after every input: anything that can be seen of the core may have changed. */
+  readonly conditions: { changed(): void }
+  readonly faults: Faults
 }
 
 /**
@@ -48,13 +62,12 @@ export interface RaftDriverDependencies {
  * core wants done comes out as effects, which are carried out at once, in the order that the core states. The core never waits: news of
  * durability is an input too.
  */
-export class RaftDriver {
+export class RaftDriver implements WriteListener {
   readonly raft: Raft
   private readonly options: RaftDriverOptions
   private readonly deps: RaftDriverDependencies
   private readonly writer: LogWriter
   private readonly appendSender: AppendSender
-  private clusterId: string | null
   private timerAt = Infinity
   private cancelTimer: (() => void) | null = null
   private carrying = false
@@ -62,42 +75,14 @@ export class RaftDriver {
   private isDue = false
   private stopped = false
 
-  constructor(options: RaftDriverOptions, deps: RaftDriverDependencies, clusterId: string | null) {
+  constructor(options: RaftDriverOptions, deps: RaftDriverDependencies) {
     this.options = options
     this.deps = deps
     this.raft = deps.raft
-    this.clusterId = clusterId
-    const { log, clock, transport, onFault } = deps
-    this.writer = new LogWriter({
-      log,
-      now: () => clock.now(),
-      clusterId: () => this.clusterId,
-      onPersisted: (seq) => this.input(() => this.raft.persisted(clock.now(), seq)),
-      send: (message) => this.appendSender.send(message),
-      onFault,
-    })
-    this.appendSender = new AppendSender(options, {
-      transport,
-      readCached: (first, last, bytesMax) => this.readCached(first, last, bytesMax),
-      read: (first, last, bytesMax) => this.read(first, last, bytesMax),
-      leadsUnder: (vote) => this.leadsUnder(vote),
-      onFault,
-    })
-  }
-
-  /** The id of the cluster that this node belongs to; null for a pristine node. */
-  get clusterIdentity(): string | null {
-    return this.clusterId
-  }
-
-  /** The ballot under which this node leads; null when it does not. */
-  leading(): LeaderId | null {
-    return this.raft.state === 'leader' ? this.raft.vote.leaderId : null
-  }
-
-  leadsUnder(vote: Vote): boolean {
-    const leading = this.leading()
-    return leading !== null && sameLeaderId(leading, vote.leaderId)
+    const { log, tail, clock, transport, leadership, ownCluster, faults } = deps
+    this.appendSender = new AppendSender(options, { transport, log: tail, leadership, faults })
+    const { appendSender: sender } = this
+    this.writer = new LogWriter({ log, tail, clock, ownCluster, listener: this, sender, faults })
   }
 
   /**
@@ -111,7 +96,7 @@ export class RaftDriver {
       return outcome
     } catch (error) {
       const fault = toError(error)
-      this.deps.onFault(fault)
+      this.deps.faults.report(fault)
       throw fault
     }
   }
@@ -121,21 +106,49 @@ export class RaftDriver {
    * member that brought it; null when this node itself forms the cluster.
    */
   adoptCluster(clusterId: string, from: NodeId | null): void {
-    if (this.clusterId !== null) return
-    this.clusterId = clusterId
-    this.deps.onJoined(from)
-    this.deps.logger.info({ clusterId }, 'cluster joined')
+    const { ownCluster, peers, logger } = this.deps
+    if (ownCluster.id !== null) return
+    ownCluster.join(clusterId)
+    peers.onJoined(from)
+    logger.info({ clusterId }, 'cluster joined')
     this.writer.enqueueHardState({ type: 'hard-state', state: { vote: this.raft.vote, clusterId } })
   }
 
-  /** Batches of the log, durable or not, from memory; null when some are not in memory. */
-  readCached(first: LogIndex, last: LogIndex, bytesMax: number): readonly LogBatch[] | null {
-    return this.writer.readCached(first, last, bytesMax)
+  propose(count: number, body: Uint8Array): ProposeOutcome {
+    return this.input(() => this.raft.propose(this.now(), { count, body }))
   }
 
-  /** The same, from disk if need be; null when they are gone. */
-  read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly LogBatch[] | null> {
-    return this.writer.read(first, last, bytesMax)
+  /** The core's answer comes as a release (`CoreOutlets.reads`). */
+  read(readId: number): ReadOutcome {
+    return this.input(() => this.raft.read(this.now(), readId))
+  }
+
+  stepDown(reason: string): void {
+    this.input(() => this.raft.stepDown(this.now(), reason))
+  }
+
+  onPersisted(seq: number): void {
+    this.input(() => this.raft.persisted(this.now(), seq))
+  }
+
+  onApplied(index: LogIndex): void {
+    this.input(() => this.raft.applied(this.now(), index))
+  }
+
+  onStateDurable(logId: LogId): void {
+    this.input(() => this.raft.stateDurable(this.now(), logId))
+  }
+
+  onWoken(): void {
+    this.input(() => this.raft.woken(this.now()))
+  }
+
+  onSnapshotReport(to: NodeId, session: number, report: SnapshotReport): void {
+    this.input(() => this.raft.snapshotReport(this.now(), to, session, report))
+  }
+
+  onSnapshotProgress(from: NodeId, vote: Vote): void {
+    this.input(() => this.raft.snapshotProgress(this.now(), from, vote))
   }
 
   /** The number of the last write that was handed to the disk. */
@@ -174,18 +187,19 @@ export class RaftDriver {
   }
 
   private carryOutRound(adopting: Adoption | null): void {
+    const { outlets, conditions } = this.deps
     const effects = this.raft.takeEffects()
     // The first thing of a cluster that this node stores binds it to that cluster.
     if (adopting !== null && effects.writes.length > 0) this.adoptCluster(adopting.clusterId, adopting.from)
     this.writer.enqueue(effects.writes, effects.lastSeq, effects.held)
     for (const message of effects.sends) this.appendSender.send(message)
-    for (const plan of effects.snapshots) this.deps.onSnapshotPlan(plan)
-    for (const event of effects.events) this.deps.onEvent(event)
+    for (const plan of effects.snapshots) outlets.snapshotSender.start(plan)
+    for (const event of effects.events) outlets.consequences.onEvent(event)
     // The state must not reach its disk before the vote and the cluster id that it was made under: a restart would find those missing. Once
     // they are on disk, this method runs again.
-    if (this.writer.isHardStateDurable) this.deps.onCommitted(effects.committed)
-    for (const release of effects.reads) this.deps.onRead(release)
-    this.deps.onChanged()
+    if (this.writer.isHardStateDurable) outlets.applier.commitTo(effects.committed)
+    for (const release of effects.reads) outlets.reads.onRelease(release)
+    conditions.changed()
     this.arm()
   }
 
@@ -203,6 +217,10 @@ export class RaftDriver {
         if (!this.stopped) this.input(() => this.tick(clock.now()))
       })
     })
+  }
+
+  private now(): number {
+    return this.deps.clock.now()
   }
 
   private tick(now: number): void {

@@ -1,9 +1,15 @@
 import type { Clock } from '../../ports/clock.ts'
-import type { RaftEvent, Vote } from '../../raft/index.ts'
+import type { NodeId, Raft, RaftEvent, Vote } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
 const CAMPAIGNS_TOLD = 3
 const CAMPAIGNS_TOLD_EVERY = 100
+
+export interface RaftJournalDependencies {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly raft: Pick<Raft, 'effectiveMembership'>
+}
 
 /** Records what happens in the core: for the log, for the metrics, and to tell since when this node has led. */
 export class RaftJournal {
@@ -15,13 +21,14 @@ export class RaftJournal {
   ledSince = -Infinity
   private readonly clock: Clock
   private readonly logger: Logger
-  private readonly isMember: () => boolean
+  private readonly id: NodeId
+  private readonly raft: Pick<Raft, 'effectiveMembership'>
 
-  /** `isMember`: false when there is a membership and this node is not in it. */
-  constructor(clock: Clock, logger: Logger, isMember: () => boolean) {
+  constructor(options: { readonly id: NodeId }, { clock, logger, raft }: RaftJournalDependencies) {
+    this.id = options.id
     this.clock = clock
     this.logger = logger
-    this.isMember = isMember
+    this.raft = raft
   }
 
   record(event: RaftEvent): void {
@@ -49,6 +56,12 @@ export class RaftJournal {
       default:
         return logger.info(event, event.type)
     }
+  }
+
+  /** False when there is a membership and this node is not in it. */
+  private isMember(): boolean {
+    const { configs, nodes } = this.raft.effectiveMembership.membership
+    return configs.length === 0 || nodes.has(this.id)
   }
 
   /** A node that cannot win tries again and again: after the first few attempts, only one in many deserves a line. */

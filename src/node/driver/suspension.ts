@@ -2,8 +2,8 @@ import type { Clock } from '../../ports/clock.ts'
 
 export interface SuspensionDependencies {
   readonly clock: Clock
-  /** The machine may have been suspended: nothing may rely any more on how long ago something before this moment happened. */
-  readonly onWoken: () => void
+  /** Told when the machine may have been suspended: nothing may rely any more on how long ago something before that moment happened. */
+  readonly core: { onWoken(): void }
 }
 
 /**
@@ -33,7 +33,7 @@ export class Suspension {
    * readings that are compared must lie close together.
    */
   look(): number {
-    const { clock, onWoken } = this.deps
+    const { clock, core } = this.deps
     const before = clock.now()
     const wall = clock.wall()
     const after = clock.now()
@@ -42,7 +42,7 @@ export class Suspension {
     const hasParted = Math.abs(uncounted) > this.partMsMax
     if (hasParted || wall - after < this.lead) this.lead = wall - after
     if (!hasParted) return wall - before - this.lead
-    onWoken()
+    core.onWoken()
     return 0
   }
 }

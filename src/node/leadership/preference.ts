@@ -1,7 +1,7 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { NodeId, RaftView } from '../../raft/index.ts'
+import type { NodeId, RaftView, TransferOutcome } from '../../raft/index.ts'
 import { futureVotersOf, indexOf, isJoint } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 import { LEADER_PRIORITY_DEFAULT, successor, takeover, type Candidate } from './priority.ts'
@@ -14,6 +14,7 @@ export interface PreferenceOptions {
 }
 
 export interface PreferenceDependencies {
+  readonly replica: Replica
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -50,10 +51,10 @@ export class Preference {
     return id === this.options.id ? this.own : (this.priorities.get(id) ?? null)
   }
 
-  start(replica: Replica): void {
+  start(): void {
     this.cancel = this.deps.clock.after(LOOK_MS, () => {
-      this.look(replica)
-      this.start(replica)
+      this.look()
+      this.start()
     })
   }
 
@@ -61,13 +62,30 @@ export class Preference {
     this.cancel?.()
   }
 
+  /** If this node leads, another one is asked to lead. Resolves once it does, or after one election timeout. */
+  async handOver(): Promise<void> {
+    const { replica, clock } = this.deps
+    const view = replica.raft.view()
+    if (view.state !== 'leader') return
+    const transfer = (to: NodeId | null): TransferOutcome => replica.input(() => replica.raft.transfer(clock.now(), to))
+    const preferred = transfer(this.successorOf(view))
+    // The preferred successor may be away by now.
+    const outcome = preferred.kind === 'no-target' ? transfer(null) : preferred
+    if (outcome.kind !== 'started' && outcome.kind !== 'transferring') return
+    await replica.conditions.until(
+      ({ state, leader }) => state !== 'leader' && leader !== null,
+      this.options.electionTimeoutMsMax,
+    )
+  }
+
   /** The node that should lead after this one; null: whichever node the core finds. */
-  successorOf(view: RaftView): NodeId | null {
+  private successorOf(view: RaftView): NodeId | null {
     const now = this.deps.clock.now()
     return successor(this.candidatesOf(view, (id) => (this.isHeard(view, id, now) ? now : null)))
   }
 
-  private look(replica: Replica): void {
+  private look(): void {
+    const { replica } = this.deps
     const now = this.deps.clock.now()
     const view = replica.raft.view()
     this.forgetOthers(view)

@@ -12,17 +12,19 @@ import type { Condition } from '../requests/conditions.ts'
 import { logIdView, membershipOfVoters, membershipView, voteView } from './api-views.ts'
 import { isUnformed, START_OVER } from './unformed.ts'
 
+/** Knows what this node has promised to form. */
+export interface PledgeKeeper {
+  /** The pledge that keeps this node from taking part in a cluster of this id; null when there is none. */
+  against(clusterId: string): Pledge | null
+}
+
 export interface BootstrapDependencies {
   readonly replica: Replica
   readonly transport: Transport
   readonly clock: { now(): number }
   readonly hash: (text: string) => string
   readonly logger: Logger
-  readonly onMembership: () => void
-  /** What members of a cluster say about this node if it has lost the data that it had there; null otherwise. */
-  readonly lostMembership: () => string | null
-  /** The pledge that keeps this node from taking part in a cluster of this id; null when there is none. */
-  readonly pledgeAgainst: (clusterId: string) => Pledge | null
+  readonly pledges: PledgeKeeper
 }
 
 type UnansweredMember = InitializeAnswer['unanswered'][number]
@@ -92,7 +94,7 @@ export class Bootstrap {
     const outcome = replica.request(() => replica.raft.initialize(clock.now(), membership))
     if (outcome.kind === 'not-in-members') throw this.notInMembers()
     if (outcome.kind === 'already-initialized') throw await this.alreadyInitialized([], deadline)
-    this.deps.onMembership()
+    replica.consequences.connectMembers()
     if (!(await this.isOnDisk(deadline))) {
       throw new RequestError(
         'outcome-unknown',
@@ -143,13 +145,13 @@ export class Bootstrap {
 
   /** A node that was stopped between storing its cluster's id and storing the first entry may try to form the same cluster again. */
   private async checkCluster(clusterId: string, deadline: number): Promise<void> {
-    const known = this.deps.replica.clusterIdentity
+    const known = this.deps.replica.ownCluster.id
     if (known !== null && known !== clusterId) throw await this.alreadyInitialized([], deadline)
   }
 
   /** The members of the other cluster may have formed it already, and may count on this node. */
   private checkPledge(clusterId: string): void {
-    const pledge = this.deps.pledgeAgainst(clusterId)
+    const pledge = this.deps.pledges.against(clusterId)
     if (pledge === null) return
     throw new RequestError(
       'peer-disagrees',
@@ -161,7 +163,7 @@ export class Bootstrap {
 
   /** When a cluster waits for this node to be removed and added again, forming another one beside it is never what anybody wants. */
   private checkNotLost(): void {
-    const said = this.deps.lostMembership()
+    const said = this.deps.replica.peers.lostMembership()
     if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
   }
 
@@ -192,7 +194,7 @@ export class Bootstrap {
   private facts(): Record<string, unknown> {
     const view = this.deps.replica.raft.view()
     return {
-      clusterId: this.deps.replica.clusterIdentity,
+      clusterId: this.deps.replica.ownCluster.id,
       lastLogId: logIdView(view.last),
       vote: voteView(view.vote),
       membership: membershipView(view.effective.membership),

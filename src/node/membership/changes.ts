@@ -15,14 +15,12 @@ import type {
 } from '../../raft/index.ts'
 import { indexOf, logIndex, nodeId, sameLeaderId } from '../../raft/index.ts'
 import { MemberProbe } from './member-probe.ts'
-import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
 import { logIdView, membershipAnswer, membershipView, votersOfMembership } from './api-views.ts'
 
 export interface ChangesDependencies {
   readonly replica: Replica
-  readonly peers: Peers
   readonly transport: Transport
   readonly clock: Clock
   /** How long after its election a leader may still be waiting to hear from its followers. */
@@ -41,8 +39,7 @@ export class Changes {
 
   constructor(deps: ChangesDependencies) {
     this.deps = deps
-    const { replica, peers, transport } = deps
-    this.probe = new MemberProbe({ replica, peers, transport })
+    this.probe = new MemberProbe(deps)
   }
 
   /** Resolves when the final configuration is committed. */
@@ -202,8 +199,8 @@ export class Changes {
     ifAt: LogIndex | null,
     deadline: number,
   ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
-    const { replica, clock, peers } = this.deps
-    const incarnationOf = (id: NodeId): string | null => peers.incarnationOf(id)
+    const { replica, clock } = this.deps
+    const incarnationOf = (id: NodeId): string | null => replica.peers.incarnationOf(id)
     for (;;) {
       // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a fault of the core.
       const change = makeChange()
@@ -257,7 +254,8 @@ export class Changes {
 
   /** A new member's address must lead to that node, and the node must be pristine or ours. */
   private async whoIsAt(member: MemberSpec, timeoutMs: number): Promise<Found> {
-    const { peers, replica } = this.deps
+    const { replica } = this.deps
+    const { peers } = replica
     if (nodeId(member.id) === replica.raft.view().id) return { incarnation: peers.incarnationOf(nodeId(member.id)) }
     const outcome = await this.probe.ask(member, timeoutMs)
     if (outcome.kind !== 'answered') return { incarnation: null, detail: outcome.detail }

@@ -1,13 +1,11 @@
 import { RequestError } from '../../lib/errors.ts'
 import type { NodeReport, Transport } from '../../ports/transport.ts'
 import { nodeId } from '../../raft/index.ts'
-import type { Peers } from '../peers/peers.ts'
 import type { Replica } from '../replica.ts'
 import type { MemberSpec } from '../../api/cluster.ts'
 
 export interface MemberProbeDependencies {
   readonly replica: Replica
-  readonly peers: Peers
   readonly transport: Transport
 }
 
@@ -41,16 +39,17 @@ export class MemberProbe {
   }
 
   private check({ id, raft }: MemberSpec, report: NodeReport): void {
-    const { replica, peers } = this.deps
+    const { replica } = this.deps
+    const { peers } = replica
     if (report.id !== nodeId(id)) {
       throw new RequestError('member-mismatch', `at ${raft} node ${report.id} answers, not node ${id}`, {
         found: report.id,
       })
     }
-    if (report.clusterId !== null && report.clusterId !== replica.clusterIdentity) {
+    if (report.clusterId !== null && report.clusterId !== replica.ownCluster.id) {
       throw new RequestError(
         'peer-disagrees',
-        `node ${id} belongs to cluster ${report.clusterId}, this is cluster ${replica.clusterIdentity}`,
+        `node ${id} belongs to cluster ${report.clusterId}, this is cluster ${replica.ownCluster.id}`,
         { peer: id, peerClusterId: report.clusterId },
       )
     }

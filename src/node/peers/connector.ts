@@ -1,6 +1,6 @@
-import { toError } from '../../lib/to-error.ts'
 import type { Transport } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
+import type { Faults } from '../options.ts'
 import type { Callers } from './callers.ts'
 import type { DialAddresses } from './dial-addresses.ts'
 import type { Leavers } from './leavers.ts'
@@ -12,7 +12,7 @@ export interface ConnectorDependencies {
   readonly leavers: Leavers
   /** The members of the effective membership, this node among them. */
   readonly listed: () => ReadonlyMap<NodeId, NodeAddresses>
-  readonly onFault: (error: Error) => void
+  readonly faults: Faults
 }
 
 const PROBE_TIMEOUT_MS = 2_000
@@ -48,7 +48,7 @@ export class Connector {
 
   /** A connected member is dialled at its new address as soon as it answers there. */
   prove(id: NodeId): void {
-    const { transport, listed, dials, onFault } = this.deps
+    const { transport, listed, dials, faults } = this.deps
     const raft = listed().get(id)?.raft
     if (raft === undefined) return
     transport
@@ -56,6 +56,6 @@ export class Connector {
       .then((outcome) => {
         if (outcome.kind === 'answered' && outcome.report.id === id && dials.prove(id, raft)) this.connect()
       })
-      .catch((error: unknown) => onFault(toError(error)))
+      .catch((error: unknown) => faults.report(error))
   }
 }

@@ -1,8 +1,7 @@
 import { limits } from '../../limits.ts'
-import { toError } from '../../lib/to-error.ts'
 import type { ProbeOutcome, Refusal } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
-import type { Logger } from '../options.ts'
+import type { Faults, Logger } from '../options.ts'
 import { twoProcesses } from './refusals.ts'
 import type { Warning } from './warnings.ts'
 
@@ -26,7 +25,7 @@ export interface DoublesDependencies {
   readonly onAlone: (caller: Caller) => void
   /** Another process answers, where the membership has the member if possible: that one counts. */
   readonly onDouble: (caller: Caller) => void
-  readonly onFault: (error: Error) => void
+  readonly faults: Faults
 }
 
 interface Double {
@@ -71,7 +70,7 @@ export class Doubles {
     const { id } = caller
     const isLooking = this.callers.has(id)
     this.callers.set(id, caller)
-    if (!isLooking) this.lookInto(id).catch((error: unknown) => this.deps.onFault(toError(error)))
+    if (!isLooking) this.lookInto(id).catch((error: unknown) => this.deps.faults.report(error))
   }
 
   /** From now on messages of `id` come on a connection of the process at `raft`. */

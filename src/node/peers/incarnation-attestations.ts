@@ -2,17 +2,18 @@ import type { Clock } from '../../ports/clock.ts'
 import type { NodeReport, PeerMessage, Transport } from '../../ports/transport.ts'
 import type { LogId, NodeId } from '../../raft/index.ts'
 import { compareLogIds } from '../../raft/index.ts'
+import type { Faults } from '../options.ts'
+import type { MembershipSource } from './peers-options.ts'
 
 export interface IncarnationAttestationsDependencies {
   readonly transport: Transport
   readonly clock: Clock
   /** The members that may be asked, by id. */
   readonly addresses: () => ReadonlyMap<NodeId, string>
-  /** The entry that set the membership that this node knows. */
-  readonly effectiveAt: () => LogId | null
+  readonly raft: MembershipSource
   /** Whether the member that answers has the incarnation that it is known by. */
   readonly isTrusted: (report: NodeReport) => boolean
-  readonly onFault: (error: unknown) => void
+  readonly faults: Faults
 }
 
 const ASK_EVERY_MS = 1_000
@@ -53,7 +54,7 @@ export class IncarnationAttestations {
   /** Whether members that know a later membership than this node does say that `id` has this incarnation now. */
   vouchFor(id: NodeId, incarnation: string): boolean {
     const word = this.words.get(id)
-    return word?.incarnation === incarnation && compareLogIds(word.at, this.deps.effectiveAt()) > 0
+    return word?.incarnation === incarnation && compareLogIds(word.at, this.deps.raft.effectiveMembership.logId) > 0
   }
 
   /** Asks one of the other members, in turn and not too often, whether `id` has another incarnation now. */
@@ -71,7 +72,7 @@ export class IncarnationAttestations {
       .then((outcome) => {
         if (outcome.kind === 'answered' && this.deps.isTrusted(outcome.report)) this.onReport(outcome.report)
       })
-      .catch((error: unknown) => this.deps.onFault(error))
+      .catch((error: unknown) => this.deps.faults.report(error))
   }
 }
 

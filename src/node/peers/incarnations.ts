@@ -1,11 +1,13 @@
 import type { NodeId } from '../../raft/index.ts'
-import type { PeerRegister } from '../options.ts'
+import type { Faults, PeerRegister } from '../options.ts'
 
 export interface IncarnationsDependencies {
   readonly register: PeerRegister
+  /** What the register held when this process started. */
+  readonly known: ReadonlyMap<NodeId, string>
   /** The incarnation that was met under a member's id is not the one that the member is known by now. */
   readonly onMistaken: (id: NodeId) => void
-  readonly onFault: (error: unknown) => void
+  readonly faults: Faults
 }
 
 /**
@@ -16,17 +18,14 @@ export class Incarnations {
   private readonly deps: IncarnationsDependencies
   private readonly self: { readonly id: NodeId; readonly incarnation: string }
   /** Of members; these are remembered on disk. */
-  private readonly known = new Map<NodeId, string>()
+  private readonly known: Map<NodeId, string>
   /** Of any node that was met since this process started. */
   private readonly met = new Map<NodeId, string>()
 
   constructor(self: { readonly id: NodeId; readonly incarnation: string }, deps: IncarnationsDependencies) {
     this.self = self
     this.deps = deps
-  }
-
-  async load(): Promise<void> {
-    for (const [id, incarnation] of await this.deps.register.load()) this.known.set(id, incarnation)
+    this.known = new Map(deps.known)
   }
 
   /** The incarnation by which a member is known, or null. */
@@ -64,7 +63,7 @@ export class Incarnations {
     if (this.of(id) === incarnation || id === this.self.id) return
     this.known.set(id, incarnation)
     if (this.isMistaken(id)) this.deps.onMistaken(id)
-    this.deps.register.remember(id, incarnation).catch((error: unknown) => this.deps.onFault(error))
+    this.deps.register.remember(id, incarnation).catch((error: unknown) => this.deps.faults.report(error))
   }
 
   /** Whether the incarnation last met under this id is not the one that it is known by. */
@@ -76,6 +75,6 @@ export class Incarnations {
   forget(id: NodeId): void {
     this.known.delete(id)
     this.met.delete(id)
-    this.deps.register.forget(id).catch((error: unknown) => this.deps.onFault(error))
+    this.deps.register.forget(id).catch((error: unknown) => this.deps.faults.report(error))
   }
 }

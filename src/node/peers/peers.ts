@@ -1,5 +1,4 @@
 import type { Hello, NodeReport, PeerMessage, Refusal } from '../../ports/transport.ts'
-import { toError } from '../../lib/to-error.ts'
 import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
 import { Callers } from './callers.ts'
 import { Complaints } from './complaints.ts'
@@ -60,8 +59,8 @@ export class Peers {
       warned: this.warned,
       isThere: (id) => id === options.id || deps.transport.isConnected(id),
     })
-    const { effective, isBehind } = deps
-    this.removal = new RemovalNotice({ id: options.id, effective, isBehind, warned: this.warned })
+    const { raft, backlog, ownCluster, acceptsClusterId, adoption, faults } = deps
+    this.removal = new RemovalNotice({ id: options.id, raft, backlog, warned: this.warned })
     this.callers = new Callers(options.callersMax)
     this.leavers = new Leavers(options.lingerMs, {
       clock: deps.clock,
@@ -69,23 +68,23 @@ export class Peers {
     })
     this.incarnations = new Incarnations(options, {
       register: deps.register,
+      known: deps.known,
       // The connection leads to a node that no longer has, or does not yet have, the known incarnation: it is made anew, and refused.
       onMistaken: (id) => this.connector.connect(id),
-      onFault: (error) => deps.onFault(toError(error)),
+      faults,
     })
     this.attestations = new IncarnationAttestations({
       transport: deps.transport,
       clock: deps.clock,
       addresses: () => this.connector.addressesOfMembers(),
-      effectiveAt: () => deps.effective().logId,
+      raft,
       isTrusted: ({ id, clusterId, incarnation }) =>
-        clusterId === deps.clusterId() && this.incarnations.of(id) === incarnation,
-      onFault: (error) => deps.onFault(toError(error)),
+        clusterId === ownCluster.id && this.incarnations.of(id) === incarnation,
+      faults,
     })
     const { incarnations, attestations } = this
-    const { clusterId, acceptsClusterId, mayAdopt } = deps
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
-    this.standings = new Standings({ incarnations, attestations, clusterId, acceptsClusterId, mayAdopt, isNamed })
+    this.standings = new Standings({ incarnations, attestations, ownCluster, acceptsClusterId, adoption, isNamed })
     this.dials = new DialAddresses({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -99,7 +98,7 @@ export class Peers {
       callers,
       leavers,
       listed: () => this.listed,
-      onFault: (error) => deps.onFault(error),
+      faults,
     })
     this.doubles = new Doubles({
       now: () => deps.clock.now(),
@@ -113,16 +112,12 @@ export class Peers {
       onDouble: (caller) => {
         if (!this.stopped) this.onDouble(caller)
       },
-      onFault: (error) => deps.onFault(error),
+      faults,
     })
   }
 
-  load(): Promise<void> {
-    return this.incarnations.load()
-  }
-
   judgeOwnToken(): void {
-    const id = this.deps.clusterId()
+    const id = this.deps.ownCluster.id
     if (id !== null && !this.deps.acceptsClusterId(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
   }
 
@@ -196,7 +191,7 @@ export class Peers {
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
     if (reason !== null || hello.purpose === 'probe') return reason
     // Any node may ask who this node is; only a known peer may say anything.
-    if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.clusterId(), from)
+    if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.ownCluster.id, from)
     const { clusterId, incarnation, addresses } = hello
     this.meet(from, clusterId, incarnation)
     if (this.isElsewhere(from, addresses.raft)) this.doubles.look({ id: from, incarnation, addresses })
@@ -240,7 +235,7 @@ export class Peers {
   onFound({ id, clusterId, incarnation, raft }: Found): void {
     if (id === this.options.id || !this.listed.has(id) || (this.incarnations.of(id) ?? incarnation) !== incarnation)
       return
-    if (clusterId !== null && clusterId !== this.deps.clusterId()) return
+    if (clusterId !== null && clusterId !== this.deps.ownCluster.id) return
     if (this.doubles.refuse(id, raft) === null && this.dials.announce(id, raft)) this.connector.connect()
   }
 
@@ -325,7 +320,7 @@ export class Peers {
   private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
     const { id: self } = this.options
     if (from === self) return incarnation === this.options.incarnation ? reachedItself(from) : sameId(from)
-    const ours = this.deps.clusterId()
+    const ours = this.deps.ownCluster.id
     if (clusterId !== null && (ours === null ? !this.deps.acceptsClusterId(clusterId) : ours !== clusterId)) {
       const foreign = foreignCluster(self, ours, from, clusterId)
       this.warned.raise('foreign-cluster', String(from), foreign.detail)

@@ -1,13 +1,13 @@
 import type { NodeReport } from '../../ports/transport.ts'
 import type { NodeId, StoredMembership } from '../../raft/index.ts'
 import { compareLogIds } from '../../raft/index.ts'
+import type { Backlog, MembershipSource } from './peers-options.ts'
 import type { Warnings } from './warnings.ts'
 
 export interface RemovalNoticeDependencies {
   readonly id: NodeId
-  readonly effective: () => StoredMembership
-  /** Whether this node is being sent entries that others have committed. */
-  readonly isBehind: () => boolean
+  readonly raft: MembershipSource
+  readonly backlog: Backlog
   readonly warned: Warnings
 }
 
@@ -26,13 +26,15 @@ export class RemovalNotice {
 
   /** Whether a peer reported a membership without this node that is not older than this node's own. */
   get isValid(): boolean {
-    const { effective, isBehind } = this.deps
-    return this.told !== null && compareLogIds(this.told.logId, effective().logId) >= 0 && !isBehind()
+    const { raft, backlog } = this.deps
+    return (
+      this.told !== null && compareLogIds(this.told.logId, raft.effectiveMembership.logId) >= 0 && !backlog.isBehind
+    )
   }
 
   onReport({ id, effective }: NodeReport): void {
     const { nodes, configs } = effective.membership
-    const ours = this.deps.effective()
+    const ours = this.deps.raft.effectiveMembership
     if (nodes.has(this.deps.id) || configs.length === 0 || ours.membership.configs.length === 0) return
     if (compareLogIds(effective.logId, ours.logId) < 0) return
     this.told = effective

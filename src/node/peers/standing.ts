@@ -1,6 +1,8 @@
 import type { PeerMessage } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { Incarnations } from './incarnations.ts'
+import type { OwnCluster } from './own-cluster.ts'
+import type { AdoptionRule } from './peers-options.ts'
 import { isPromise, type IncarnationAttestations } from './incarnation-attestations.ts'
 
 /**
@@ -22,9 +24,9 @@ export interface Introduction {
 export interface StandingsDependencies {
   readonly incarnations: Incarnations
   readonly attestations: IncarnationAttestations
-  readonly clusterId: () => string | null
+  readonly ownCluster: OwnCluster
   readonly acceptsClusterId: (clusterId: string) => boolean
-  readonly mayAdopt: (clusterId: string, isLed: boolean) => boolean
+  readonly adoption: AdoptionRule
   /** Whether a membership that this node knows names the node, or did so until a moment ago. */
   readonly isNamed: (id: NodeId) => boolean
 }
@@ -39,7 +41,7 @@ export class Standings {
 
   of(id: NodeId, { clusterId, incarnation }: Introduction): Standing {
     const { isNamed, incarnations, acceptsClusterId } = this.deps
-    const ours = this.deps.clusterId()
+    const ours = this.deps.ownCluster.id
     if (clusterId === null) {
       // A member that has not been told of its cluster yet answers the nodes that add it, as the node that they found at its address.
       const isItself = incarnation !== null && incarnation === incarnations.of(id)
@@ -74,7 +76,7 @@ export class Standings {
   }
 
   private mayAdoptFrom({ clusterId }: Introduction, isLed: boolean): boolean {
-    return clusterId !== null && this.deps.mayAdopt(clusterId, isLed)
+    return clusterId !== null && this.deps.adoption.mayAdopt(clusterId, isLed)
   }
 }
 

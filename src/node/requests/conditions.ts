@@ -1,6 +1,6 @@
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { RaftView } from '../../raft/index.ts'
+import type { Raft, RaftView } from '../../raft/index.ts'
 
 /** Whether what a request waits for is true. Looks at the given view rather than asking for one: it is called often, after every change. */
 export type Condition = (view: RaftView) => boolean
@@ -16,13 +16,13 @@ interface Waiting {
  */
 export class Conditions {
   private readonly clock: Clock
-  private readonly view: () => RaftView
+  private readonly raft: Pick<Raft, 'view'>
   private readonly waiting = new Set<Waiting>()
   private closed = false
 
-  constructor(clock: Clock, view: () => RaftView) {
+  constructor(clock: Clock, raft: Pick<Raft, 'view'>) {
     this.clock = clock
-    this.view = view
+    this.raft = raft
   }
 
   get isFull(): boolean {
@@ -31,10 +31,10 @@ export class Conditions {
 
   /** Resolves with true once `holds` does, with false when `timeoutMs` have passed or the node stops. */
   until(holds: Condition, timeoutMs: number): Promise<boolean> {
-    if (holds(this.view())) return Promise.resolve(true)
+    if (holds(this.raft.view())) return Promise.resolve(true)
     if (this.closed) return Promise.resolve(false)
     return new Promise((resolve) => {
-      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds(this.view())))
+      const cancel = this.clock.after(Math.max(0, timeoutMs), () => waiting.settle(holds(this.raft.view())))
       const waiting: Waiting = {
         holds,
         settle: (held) => {
@@ -50,7 +50,7 @@ export class Conditions {
   /** To be called after anything that a condition may look at has changed. */
   changed(): void {
     if (this.waiting.size === 0) return
-    const view = this.view()
+    const view = this.raft.view()
     for (const waiting of this.waiting) if (waiting.holds(view)) waiting.settle(true)
   }
 

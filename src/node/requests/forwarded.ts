@@ -1,9 +1,11 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
-import type { LeaderId, NodeId, ProposeOutcome } from '../../raft/index.ts'
+import type { LeaderId, NodeId } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import { faultOfForwarded, originOf } from '../codec/entry.ts'
+import type { LeaderDirectory } from './leader-directory.ts'
+import type { Proposer } from './proposals.ts'
 
 /** Everything but `id` may be left out. */
 export interface ForwardedOptions {
@@ -17,11 +19,9 @@ export interface ForwardedOptions {
 }
 
 export interface ForwardedDependencies {
-  /** The ballot under which this node leads now; null when it does not. */
-  readonly leading: () => LeaderId | null
-  readonly propose: (count: number, body: Uint8Array) => ProposeOutcome
-  readonly stepDown: (reason: string) => void
-  readonly send: (message: ForwardRefusal) => void
+  readonly leaders: Pick<LeaderDirectory, 'leading'>
+  readonly core: Proposer & { stepDown(reason: string): void }
+  readonly outbox: { send(message: ForwardRefusal): void }
 }
 
 type Decision = 'accepted' | ForwardRefusal['reason']
@@ -116,11 +116,11 @@ export class Forwarded {
   }
 
   private propose(request: ForwardRequest): Decision {
-    return this.isLeadingUnder(request) ? this.deps.propose(request.count, request.body).kind : 'not-leader'
+    return this.isLeadingUnder(request) ? this.deps.core.propose(request.count, request.body).kind : 'not-leader'
   }
 
   private isLeadingUnder({ vote }: ForwardRequest): boolean {
-    const leading = this.deps.leading()
+    const leading = this.deps.leaders.leading()
     return leading !== null && sameLeaderId(leading, vote.leaderId)
   }
 
@@ -147,11 +147,17 @@ export class Forwarded {
    * Under the next ballot nothing has to be remembered yet. The origin is new, so none of its batches was appended, nor will this one be.
    */
   private makeRoom(request: ForwardRequest): void {
-    if (this.isLeadingUnder(request)) this.deps.stepDown('too many processes have forwarded writes to it')
+    if (this.isLeadingUnder(request)) this.deps.core.stepDown('too many processes have forwarded writes to it')
     this.refuse(request, 'not-leader')
   }
 
   private refuse(request: ForwardRequest, reason: ForwardRefusal['reason']): void {
-    this.deps.send({ type: 'forward-refusal', from: this.id, to: request.from, batchId: request.batchId, reason })
+    this.deps.outbox.send({
+      type: 'forward-refusal',
+      from: this.id,
+      to: request.from,
+      batchId: request.batchId,
+      reason,
+    })
   }
 }

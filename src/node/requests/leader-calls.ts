@@ -1,14 +1,14 @@
 import { RequestError, isErrorCode } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
-import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
+import type { Faults } from '../options.ts'
+import type { LeaderDirectory } from './leader-directory.ts'
 import type { LeaderRequest } from './leader-requests.ts'
 import { Sweep } from './sweep.ts'
-import type { LeaderHint } from './proposals.ts'
 
 export interface LeaderCallsOptions {
   readonly id: NodeId
@@ -18,10 +18,10 @@ export interface LeaderCallsOptions {
 export interface LeaderCallsDependencies {
   readonly clock: Clock
   readonly random: Random
-  readonly leader: () => LeaderHint
-  readonly send: (message: ControlRequest | ControlResponse) => void
-  /** A request failed in an unexpected way: this node must not go on. */
-  readonly onFault: (error: Error) => void
+  readonly leaders: Pick<LeaderDirectory, 'leader'>
+  readonly outbox: { send(message: ControlRequest | ControlResponse): void }
+  /** Hears of a request that failed in an unexpected way. */
+  readonly faults: Faults
 }
 
 /** Carries out one kind of request on the leader. `timeoutMs` is the time that the request has left. */
@@ -125,7 +125,13 @@ export class LeaderCalls {
   private onRequest(message: ControlRequest, value: unknown, timeoutMs: number): void {
     const { from: to, requestId, name } = message
     void this.perform(name, value, timeoutMs).then((answer) => {
-      this.deps.send({ type: 'control-response', from: this.options.id, to, requestId, body: JSON.stringify(answer) })
+      this.deps.outbox.send({
+        type: 'control-response',
+        from: this.options.id,
+        to,
+        requestId,
+        body: JSON.stringify(answer),
+      })
     })
   }
 
@@ -155,7 +161,7 @@ export class LeaderCalls {
   private ask(requestId: number): void {
     const call = this.calls.get(requestId)
     if (call === undefined) return
-    const leader = this.deps.leader()
+    const leader = this.deps.leaders.leader()
     const timeoutMs = call.deadline - this.deps.clock.now()
     if (leader.kind === 'none' || timeoutMs <= 0) return
     call.asked = leader.kind === 'self' ? this.options.id : leader.leader
@@ -164,7 +170,7 @@ export class LeaderCalls {
       return
     }
     const body = JSON.stringify({ timeoutMs, value: call.body })
-    this.deps.send({
+    this.deps.outbox.send({
       type: 'control-request',
       from: this.options.id,
       to: leader.leader,
@@ -177,7 +183,7 @@ export class LeaderCalls {
   /** The leader that was asked no longer leads, or may not have received the request: it may or may not have carried it out. */
   private abandon(call: Call): void {
     if (call.asked === this.options.id) return
-    const leader = this.deps.leader()
+    const leader = this.deps.leaders.leader()
     if (leader.kind === 'other' && leader.leader === call.asked) return
     if (!call.repeatable) return this.settle(call, () => call.reject(outcomeUnknown()))
     call.asked = null
@@ -192,14 +198,14 @@ export class LeaderCalls {
       if (this.working > limits.controlWorkMax)
         throw new RequestError('overloaded', 'the leader works on too many cluster requests; try again later')
       if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
-      if (this.deps.leader().kind !== 'self')
+      if (this.deps.leaders.leader().kind !== 'self')
         throw new RequestError('no-leader', 'the node that was asked does not lead')
       return { value: await handler(body, timeoutMs) }
     } catch (error) {
       if (error instanceof RequestError)
         return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
       // The caller is answered first: a node that has stopped sends nothing.
-      this.deps.clock.nextTurn(() => this.deps.onFault(toError(error)))
+      this.deps.clock.nextTurn(() => this.deps.faults.report(error))
       return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
     } finally {
       this.working -= 1

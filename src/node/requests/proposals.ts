@@ -6,9 +6,10 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
 import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
-import type { Origin } from '../codec/entry.ts'
+import type { CommandEntry, Origin } from '../codec/entry.ts'
 import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
+import type { LeaderDirectory } from './leader-directory.ts'
 import { Sweep } from './sweep.ts'
 
 export interface ProposalsOptions {
@@ -21,18 +22,17 @@ export interface ProposalsOptions {
   readonly resendMs: number
 }
 
-/** The leader, as far as this node knows. `self`: this node leads. */
-export type LeaderHint =
-  | { readonly kind: 'self'; readonly leaderId: LeaderId }
-  | { readonly kind: 'other'; readonly leader: NodeId; readonly vote: Vote }
-  | { readonly kind: 'none' }
+/** Appends a batch of commands to the log, if this node leads. */
+export interface Proposer {
+  propose(count: number, body: Uint8Array): ProposeOutcome
+}
 
 export interface ProposalsDependencies {
   readonly clock: Clock
   readonly random: Random
-  readonly leader: () => LeaderHint
-  readonly propose: (count: number, body: Uint8Array) => ProposeOutcome
-  readonly send: (message: ForwardRequest) => void
+  readonly leaders: Pick<LeaderDirectory, 'leader'>
+  readonly core: Proposer
+  readonly outbox: { send(message: ForwardRequest): void }
 }
 
 interface Pending {
@@ -128,9 +128,10 @@ export class Proposals {
     })
   }
 
-  /** An entry that carries our origin was executed. */
-  onResult(number: number, result: CommandResult): void {
-    const pending = this.pending.get(number)
+  /** An entry was executed. It is one of ours if it carries our origin. */
+  onResult({ originNode, originNonce, requestNumber }: CommandEntry, result: CommandResult): void {
+    if (originNode !== this.origin.node || originNonce !== this.origin.nonce) return
+    const pending = this.pending.get(requestNumber)
     if (pending === undefined) return
     this.settled(pending)
     pending.resolve(result)
@@ -194,7 +195,7 @@ export class Proposals {
 
   private flush(): void {
     while (this.isAnyWaiting) {
-      const leader = this.deps.leader()
+      const leader = this.deps.leaders.leader()
       if (leader.kind === 'none') return
       const members = this.takeBatch()
       const body = this.bodyOf(members)
@@ -231,7 +232,7 @@ export class Proposals {
   }
 
   private proposeHere(members: readonly Pending[], body: Uint8Array): void {
-    const outcome = this.deps.propose(members.length, body)
+    const outcome = this.deps.core.propose(members.length, body)
     switch (outcome.kind) {
       case 'accepted':
         this.open(members, outcome.leaderId, this.nextBatchId(), null)
@@ -257,7 +258,7 @@ export class Proposals {
       body,
     }
     this.open(members, vote.leaderId, batchId, request)
-    this.deps.send(request)
+    this.deps.outbox.send(request)
   }
 
   private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
@@ -274,11 +275,11 @@ export class Proposals {
   private resend(batch: Batch): void {
     const { request } = batch
     if (request === null) return
-    const leader = this.deps.leader()
+    const leader = this.deps.leaders.leader()
     if (leader.kind !== 'other' || leader.leader !== request.to) return
     if (!sameLeaderId(leader.vote.leaderId, batch.leaderId)) return
     batch.sentAt = this.deps.clock.now()
-    this.deps.send(request)
+    this.deps.outbox.send(request)
   }
 
   private proposeAgain(batch: Batch): void {

@@ -5,7 +5,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ReadIndexRequest, ReadIndexResponse } from '../../ports/transport.ts'
 import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../../raft/index.ts'
 import { BEFORE_FIRST } from '../../raft/index.ts'
-import type { LeaderHint } from './proposals.ts'
+import type { LeaderDirectory } from './leader-directory.ts'
 import type { Caller } from '../../api/services.ts'
 import type { WaitingRoom } from './waiting-room.ts'
 import { Sweep } from './sweep.ts'
@@ -20,11 +20,11 @@ export interface ReadsDependencies {
   readonly clock: Clock
   readonly random: Random
   readonly room: WaitingRoom
-  readonly leader: () => LeaderHint
+  readonly leaders: Pick<LeaderDirectory, 'leader'>
   /** Asks the core of this node, which leads; the answer comes through `onRelease`. */
-  readonly read: (readId: number) => ReadOutcome
-  readonly send: (message: ReadIndexRequest | ReadIndexResponse) => void
-  readonly applied: () => LogIndex
+  readonly core: { read(readId: number): ReadOutcome }
+  readonly outbox: { send(message: ReadIndexRequest | ReadIndexResponse): void }
+  readonly applier: { readonly appliedIndex: LogIndex }
 }
 
 interface Waiting {
@@ -165,13 +165,13 @@ export class Reads {
 
   private ask(readId: number, remote: Remote): ReadOutcome {
     this.remotes.set(readId, remote)
-    const outcome = this.deps.read(readId)
+    const outcome = this.deps.core.read(readId)
     if (outcome.kind !== 'pending') this.remotes.delete(readId)
     return outcome
   }
 
   private answer(remote: Remote, index: LogIndex | null): void {
-    this.deps.send({
+    this.deps.outbox.send({
       type: 'read-index-response',
       from: this.options.id,
       to: remote.node,
@@ -192,7 +192,7 @@ export class Reads {
 
   private flush(): void {
     if (this.waiting.length === 0 || this.closed !== null) return
-    const leader = this.deps.leader()
+    const leader = this.deps.leaders.leader()
     if (leader.kind === 'none') return
     const asked = leader.kind === 'self' ? this.options.id : leader.leader
     const askedAt = this.deps.clock.now()
@@ -201,16 +201,21 @@ export class Reads {
     // The round is recorded before the core sees it: a single voter releases it during the call.
     this.rounds.set(round.readId, round)
     if (leader.kind === 'self') {
-      if (this.deps.read(round.readId).kind !== 'pending') this.again(round)
+      if (this.deps.core.read(round.readId).kind !== 'pending') this.again(round)
       return
     }
-    this.deps.send({ type: 'read-index-request', from: this.options.id, to: leader.leader, readId: round.readId })
+    this.deps.outbox.send({
+      type: 'read-index-request',
+      from: this.options.id,
+      to: leader.leader,
+      readId: round.readId,
+    })
   }
 
   private confirmed(round: Round, index: LogIndex): void {
     this.rounds.delete(round.readId)
     round.index = index
-    if (index <= this.deps.applied()) this.release(round)
+    if (index <= this.deps.applier.appliedIndex) this.release(round)
     else this.ready.push(round)
   }
 
@@ -267,7 +272,7 @@ export class Reads {
   }
 
   private noLeader(): RequestError {
-    if (this.deps.leader().kind !== 'none') return readTimeout()
+    if (this.deps.leaders.leader().kind !== 'none') return readTimeout()
     return new RequestError(
       'no-leader',
       'no leader confirmed the read within its time; try again, or read with ?consistency=stale',

@@ -1,21 +1,16 @@
 import { RequestError } from '../../lib/errors.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { LogIndex, Raft } from '../../raft/index.ts'
+import type { LogIndex, NodeId, Raft } from '../../raft/index.ts'
 import { indexOf } from '../../raft/index.ts'
-import type { Freshness } from './freshness.ts'
-import type { NodeOptions } from '../options.ts'
+import type { Backlog } from './backlog.ts'
 import type { Proposals } from './proposals.ts'
 import type { Reads } from './reads.ts'
-
-export type RemovalOptions = Pick<NodeOptions, 'id' | 'electionTimeoutMsMax'>
 
 export interface RemovalDependencies {
   readonly raft: Raft
   readonly proposals: Proposals
   readonly reads: Reads
-  readonly freshness: Freshness
-  readonly clock: Clock
-  readonly applied: () => LogIndex
+  readonly backlog: Backlog
+  readonly applier: { readonly appliedIndex: LogIndex }
 }
 
 /**
@@ -24,13 +19,13 @@ export interface RemovalDependencies {
  * their deadlines.
  */
 export class Removal {
-  private readonly options: RemovalOptions
+  private readonly id: NodeId
   private readonly deps: RemovalDependencies
   /** False while the node is known to be a member: then nothing has to be checked for every entry. */
   private mayBeOutside = true
 
-  constructor(options: RemovalOptions, deps: RemovalDependencies) {
-    this.options = options
+  constructor(options: { readonly id: NodeId }, deps: RemovalDependencies) {
+    this.id = options.id
     this.deps = deps
   }
 
@@ -39,13 +34,7 @@ export class Removal {
    * log.
    */
   get isRemoved(): boolean {
-    return this.isOutside() && !this.isBehind
-  }
-
-  /** Whether entries that others have committed are still to come to this node. */
-  get isBehind(): boolean {
-    const { raft, freshness, clock } = this.deps
-    return freshness.isBehind(indexOf(raft.view().last), clock.now() - this.options.electionTimeoutMsMax)
+    return this.isOutside() && !this.deps.backlog.isBehind
   }
 
   /** The membership, or this node's part in it, has changed. */
@@ -59,8 +48,8 @@ export class Removal {
   }
 
   private settle(): void {
-    const { raft, proposals, reads, applied } = this.deps
-    if (!this.isRemoved || applied() < raft.view().committed) return
+    const { raft, proposals, reads, applier } = this.deps
+    if (!this.isRemoved || applier.appliedIndex < raft.view().committed) return
     const error = new RequestError('removed', 'this node was removed from its cluster; ask a member')
     proposals.abandon(error)
     reads.abandon(error)
@@ -71,6 +60,6 @@ export class Removal {
     const { configs, nodes } = effective.membership
     // An uncommitted change may still be undone. A leader that removes itself leads until it has handed over.
     const isCommitted = indexOf(committedMembership.logId) >= indexOf(effective.logId)
-    return configs.length > 0 && isCommitted && !nodes.has(this.options.id) && state !== 'leader'
+    return configs.length > 0 && isCommitted && !nodes.has(this.id) && state !== 'leader'
   }
 }

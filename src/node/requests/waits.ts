@@ -13,9 +13,9 @@ export class Waits {
   /** Reads that wait until an entry is applied. */
   readonly applications: Milestones
 
-  constructor(clock: Clock, state: { readonly revision: () => number; readonly applied: () => LogIndex }) {
-    this.revisions = new Milestones(clock, this.room, state.revision)
-    this.applications = new Milestones(clock, this.room, state.applied)
+  constructor(clock: Clock, applier: { readonly revision: number; readonly appliedIndex: LogIndex }) {
+    this.revisions = new Milestones(clock, this.room, () => applier.revision)
+    this.applications = new Milestones(clock, this.room, () => applier.appliedIndex)
   }
 
   onApplied(): void {

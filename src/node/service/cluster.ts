@@ -21,6 +21,7 @@ import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import { stateChunks } from '../snapshots/state-stream.ts'
+import type { Serving } from './serving.ts'
 import type { Status } from './status.ts'
 import { logIdView, membershipAnswer } from '../membership/api-views.ts'
 
@@ -35,7 +36,7 @@ export interface ClusterDependencies {
   readonly chunkBytes: number
   /** How long after its election a leader may still be waiting to hear from its followers. */
   readonly settlingMs: number
-  readonly checkInitialized: () => void
+  readonly serving: Serving
 }
 
 const LISTEN_MS = 10
@@ -130,7 +131,7 @@ export class Cluster implements ClusterControl {
   }
 
   campaign(): void {
-    this.deps.checkInitialized()
+    this.deps.serving.check()
     const { replica, clock } = this.deps
     const outcome = replica.request(() => replica.raft.campaign(clock.now()))
     if (outcome.kind === 'refused')
@@ -139,7 +140,7 @@ export class Cluster implements ClusterControl {
 
   /** The state with everything applied here, as a stream; see state-stream.ts for its format. */
   async snapshot(timeoutMs: number): Promise<SnapshotStream> {
-    this.deps.checkInitialized()
+    this.deps.serving.check()
     const { replica, state, chunkBytes } = this.deps
     await replica.reads.barrier(timeoutMs)
     await replica.applier.settle()
@@ -163,7 +164,7 @@ export class Cluster implements ClusterControl {
 
   /** Frees what the durable state of this node covers, and nothing on other nodes. */
   async purge(): Promise<PurgeAnswer> {
-    this.deps.checkInitialized()
+    this.deps.serving.check()
     const { replica, clock } = this.deps
     await replica.flusher.flush()
     replica.request(() => replica.raft.purgeTo(clock.now(), null))
@@ -176,7 +177,7 @@ export class Cluster implements ClusterControl {
     timeoutMs: number,
     repeatable: boolean,
   ): Promise<Answer> {
-    this.deps.checkInitialized()
+    this.deps.serving.check()
     const { leaderCalls, conditions } = this.deps.replica
     if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
     return leaderCalls.call(request, body, timeoutMs, repeatable)

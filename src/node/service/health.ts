@@ -1,48 +1,43 @@
 import type { HealthCheck, MetricsView, NodeHealth } from '../../api/services.ts'
-import type { Clock } from '../../ports/clock.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { indexOf } from '../../raft/index.ts'
-import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
-import type { Status } from './status.ts'
+import type { Serving } from './serving.ts'
 
 export interface HealthDependencies {
   readonly replica: Replica
-  readonly status: Status
+  readonly serving: Serving
   readonly log: LogStore
   readonly state: StateStore
   readonly transport: Transport
-  readonly clock: Clock
-  readonly fault: () => Error | null
+  /** What has broken this node, if anything has. */
+  readonly fault: { readonly error: Error | null }
+  /** How long each sync of the log took. */
+  readonly logSyncSeconds: Histogram
 }
 
 const READY_TIMEOUT_MS = 1_000
 
 /** Whether this node is fit, and its metrics. */
 export class Health implements NodeHealth {
-  readonly logSyncSeconds = new Histogram(STORAGE_SECONDS)
   private readonly deps: HealthDependencies
 
   constructor(deps: HealthDependencies) {
     this.deps = deps
   }
 
-  /** To be called with the duration of every sync of the log. */
-  onSync(durationMs: number): void {
-    this.logSyncSeconds.record(durationMs / 1000)
-  }
-
   live(): readonly HealthCheck[] {
-    const fault = this.deps.fault()
+    const { error: fault } = this.deps.fault
     return [{ name: 'stores', ok: fault === null, detail: fault === null ? 'ok' : fault.message }]
   }
 
   async ready(): Promise<readonly HealthCheck[]> {
-    const { replica, status } = this.deps
-    const state = status.state()
+    const { replica, serving } = this.deps
+    const state = serving.state()
     const view = replica.raft.view()
     const member = state !== 'removed' && state !== 'shutdown' && view.effective.logId !== null
     const checks: HealthCheck[] = [
@@ -72,14 +67,14 @@ export class Health implements NodeHealth {
       isLearner: view.state === 'learner',
       term: view.vote.leaderId.term,
       committedIndex: view.committed,
-      appliedIndex: replica.appliedIndex,
+      appliedIndex: replica.applier.appliedIndex,
       lastIndex: indexOf(view.last),
       purgedIndex: indexOf(view.purged),
       revision: replica.applier.revision,
       leaderChanges: replica.journal.leaderChanges,
       elections: replica.journal.elections,
       proposalsCommitted: Math.max(0, view.committed + 1),
-      proposalsApplied: Math.max(0, replica.appliedIndex + 1),
+      proposalsApplied: Math.max(0, replica.applier.appliedIndex + 1),
       proposalsPending: replica.proposals.count,
       proposalsFailed: replica.proposals.failed,
       readsPending: replica.waits.room.count,
@@ -87,7 +82,7 @@ export class Health implements NodeHealth {
       stateBytes: state.sizeBytes(),
       snapshotsSent: replica.snapshotSender.sent,
       snapshotsInstalled: replica.snapshotReceiver.installed,
-      logSyncSeconds: this.logSyncSeconds,
+      logSyncSeconds: this.deps.logSyncSeconds,
       applySeconds: replica.applier.applySeconds,
       peers: this.peers(),
     }

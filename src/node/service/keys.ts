@@ -26,14 +26,14 @@ import type { StateRow, StateStore, StateView } from '../../ports/state-store.ts
 import { metaOf } from '../codec/state-meta.ts'
 import type { Replica } from '../replica.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
+import type { Serving } from './serving.ts'
 
 export interface KeysDependencies {
   readonly replica: Replica
   readonly state: StateStore
   readonly clock: Clock
   readonly fetcher: RowFetcher
-  /** Throws when this node cannot serve data at all: it is pristine, removed or shutting down. */
-  readonly checkServing: () => void
+  readonly serving: Serving
   readonly id: number
 }
 
@@ -50,7 +50,7 @@ export class Keys implements KeyValueAccess {
     timeoutMs: number,
     caller: Caller | null = null,
   ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
-    this.deps.checkServing()
+    this.deps.serving.check()
     const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.context('linearizable')
@@ -93,7 +93,7 @@ export class Keys implements KeyValueAccess {
 
   /** Waits until the local state may be read as asked. Returns the consistency that is really given. */
   private async reach(options: ReadOptions): Promise<Consistency> {
-    this.deps.checkServing()
+    this.deps.serving.check()
     const startedAt = this.deps.clock.now()
     const given = await this.confirm(options)
     const { minRevision } = options
@@ -115,7 +115,7 @@ export class Keys implements KeyValueAccess {
     if (options.consistency === 'lease') {
       const uncountedMs = replica.suspension.look()
       const index = replica.raft.leaseRead(clock.now(), uncountedMs)
-      if (index !== null && index <= replica.appliedIndex) return 'lease'
+      if (index !== null && index <= replica.applier.appliedIndex) return 'lease'
     }
     await replica.reads.barrier(options.timeoutMs, options.caller)
     return 'linearizable'

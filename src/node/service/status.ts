@@ -1,10 +1,11 @@
-import type { ClusterStatus, LogIdView, MemberStatus, NodeStateView } from '../../api/cluster.ts'
+import type { ClusterStatus, LogIdView, MemberStatus } from '../../api/cluster.ts'
 import type { FollowerView, LogIndex, NodeId, RaftView } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
-import type { AutomationStatus } from '../automation/automation.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Transport } from '../../ports/transport.ts'
+import type { Automation } from '../automation/automation.ts'
 import { MANUAL } from '../automation/automation.ts'
-import type { NodeDependencies, NodeOptions } from '../options.ts'
-import type { Peers } from '../peers/peers.ts'
+import type { NodeOptions } from '../options.ts'
 import type { Preference } from '../leadership/preference.ts'
 import type { Replica } from '../replica.ts'
 import { remainingOfLog } from '../snapshots/progress.ts'
@@ -17,6 +18,17 @@ import {
 } from '../membership/api-views.ts'
 import { isUnformed, START_OVER } from '../membership/unformed.ts'
 import type { Warning } from '../peers/warnings.ts'
+import type { Serving } from './serving.ts'
+
+export interface StatusDependencies {
+  readonly replica: Replica
+  readonly preference: Preference
+  readonly serving: Serving
+  /** Null for a node that does nothing by itself. */
+  readonly automation: Automation | null
+  readonly transport: Transport
+  readonly clock: Clock
+}
 
 type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
 
@@ -25,47 +37,25 @@ const NO_CATCH_UP: CatchUp = { phase: null, remainingMs: null, snapshot: null }
 /** The cluster as one node sees it. */
 export class Status {
   private readonly options: NodeOptions
-  private readonly deps: NodeDependencies
-  private readonly replica: Replica
-  private readonly peers: Peers
-  private readonly preference: Preference
+  private readonly deps: StatusDependencies
   private readonly startedAt: number
-  private stopping = false
-  private automation: { status(): AutomationStatus } | null = null
 
-  constructor(options: NodeOptions, deps: NodeDependencies, replica: Replica, peers: Peers, preference: Preference) {
+  constructor(options: NodeOptions, deps: StatusDependencies) {
     this.options = options
     this.deps = deps
-    this.replica = replica
-    this.peers = peers
-    this.preference = preference
     this.startedAt = deps.clock.now()
   }
 
-  /** From now on, what the node does on its own is part of its status. */
-  onAutomation(automation: { status(): AutomationStatus }): void {
-    this.automation = automation
-  }
-
-  onStopping(): void {
-    this.stopping = true
-  }
-
-  state(): NodeStateView {
-    if (this.stopping) return 'shutdown'
-    const { removal, raft } = this.replica
-    return removal.isRemoved || this.peers.removal.isValid ? 'removed' : raft.view().state
-  }
-
   cluster(): ClusterStatus {
-    const { raft, applier, clusterIdentity } = this.replica
+    const { serving, automation } = this.deps
+    const { raft, applier, ownCluster, peers } = this.deps.replica
     const view = raft.view()
     const effective = membershipAnswer(view.effective, view.committedMembership)
     return {
-      clusterId: clusterIdentity,
+      clusterId: ownCluster.id,
       node: {
         id: this.options.id,
-        state: this.state(),
+        state: serving.state(),
         incarnation: this.options.incarnation,
         version: this.options.version,
         uptimeMs: Math.round(this.deps.clock.now() - this.startedAt),
@@ -88,8 +78,8 @@ export class Status {
       nodes: this.members(view),
       failureTolerance: failureToleranceOf(view.effective.membership),
       digest: applier.digest,
-      warnings: isUnformed(view) ? [...this.peers.warnings, this.unformed(view)] : this.peers.warnings,
-      ...(this.automation?.status() ?? MANUAL),
+      warnings: isUnformed(view) ? [...peers.warnings, this.unformed(view)] : peers.warnings,
+      ...(automation?.status() ?? MANUAL),
     }
   }
 
@@ -108,7 +98,7 @@ export class Status {
     const addresses = membership.nodes.get(id)
     if (addresses === undefined) return null
     const role = votersOfMembership(membership).has(id) ? 'voter' : 'learner'
-    const priority = this.preference.priorityOf(id)
+    const priority = this.deps.preference.priorityOf(id)
     const base = { raft: addresses.raft, api: addresses.api, role, priority } as const
     if (id === this.options.id) {
       const isLeader = view.state === 'leader'
@@ -149,7 +139,7 @@ export class Status {
     const { id, session, mode, matched } = follower
     if (follower.caughtUp) return { ...NO_CATCH_UP, phase: 'caught-up' }
     const now = this.deps.clock.now()
-    const progress = this.replica.snapshotSender.transferTo(id, session)
+    const progress = this.deps.replica.snapshotSender.transferTo(id, session)
     const snapshot = progress?.view(now) ?? null
     const delivery = progress?.delivery ?? null
     if (mode === 'snapshot') return { phase: 'snapshot', remainingMs: snapshot?.remainingMs ?? null, snapshot }
@@ -159,6 +149,6 @@ export class Status {
   }
 
   private logIdAt(index: LogIndex): LogIdView | null {
-    return logIdView(this.replica.raft.logIdAt(index))
+    return logIdView(this.deps.replica.raft.logIdAt(index))
   }
 }

@@ -1,10 +1,9 @@
 import type { MachineState } from '../../kv/index.ts'
-import { toError } from '../../lib/to-error.ts'
 import type { StateInstall, StateStore } from '../../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
-import type { LogId, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
+import type { LogId, LogIndex, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
 import { compareVotes, sameLogId } from '../../raft/index.ts'
-import type { Logger } from '../options.ts'
+import type { Faults, Logger } from '../options.ts'
 import { ReceivingRoom } from './receiving-room.ts'
 import type { StateMeta } from '../codec/state-meta.ts'
 import { decodeStateMeta } from '../codec/state-meta.ts'
@@ -19,26 +18,29 @@ export interface ReceivedSnapshot {
   readonly machine: MachineState
 }
 
+/** Decides whether a state is taken. */
+export interface SnapshotGate {
+  /** Why nothing may be taken from this sender, or not this state; null when nothing speaks against it. */
+  refuse(source: SnapshotSource): string | null
+  /** Asks the core whether it wants the snapshot. */
+  offer(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted'
+}
+
 export interface SnapshotReceiverDependencies {
   readonly state: StateStore
   readonly logger: Logger
-  /** Why nothing may be taken from this sender, or not this state; null when nothing speaks against it. */
-  readonly refuse: (source: SnapshotSource) => string | null
-  /** Asks the core whether it wants the snapshot. */
-  readonly offer: (source: SnapshotSource) => 'accept' | 'have-it' | 'outvoted'
-  readonly onProgress: (from: NodeId, vote: Vote) => void
-  /** Stops the applier; nothing is written to the state until `resume`. */
-  readonly pause: () => Promise<void>
-  /** Swaps the received state in by calling `commit`. Nobody reads rows of the state meanwhile, nor before `resume`. */
-  readonly replace: (commit: () => Promise<void>) => Promise<void>
-  /** Whether the snapshot is still ahead of what has been applied meanwhile. */
-  readonly isAhead: (logId: LogId) => boolean
-  /** Goes on, from the received state if one was swapped in. */
-  readonly resume: (installed: ReceivedSnapshot | null) => void
+  readonly gate: SnapshotGate
+  readonly core: { onSnapshotProgress(from: NodeId, vote: Vote): void }
+  /** While it is paused, nothing is written to the state. */
+  readonly applier: { readonly appliedIndex: LogIndex; pause(): Promise<void>; resume(): void }
+  /** Nobody reads rows while the received state is swapped in by calling `commit`, nor before the applier goes on. */
+  readonly rows: { replace(commit: () => Promise<void>): Promise<void> }
+  /** Told of a state that was swapped in; lets the applier go on from there. */
+  readonly consequences: { onInstalled(snapshot: ReceivedSnapshot): void }
   /** Free space on the disk of the state; left out when it does not matter. */
   readonly freeBytes?: (() => Promise<number>) | undefined
   readonly idempotentWritesMax: number
-  readonly onFault: (error: Error) => void
+  readonly faults: Faults
 }
 
 interface Receiving {
@@ -61,9 +63,7 @@ export class SnapshotReceiver {
   }
 
   onSnapshot(source: SnapshotSource): void {
-    this.receive(source).catch((error: unknown) => {
-      this.deps.onFault(toError(error))
-    })
+    this.receive(source).catch((error: unknown) => this.deps.faults.report(error))
   }
 
   stop(): void {
@@ -71,7 +71,7 @@ export class SnapshotReceiver {
   }
 
   private async receive(source: SnapshotSource): Promise<void> {
-    const refusal = this.deps.refuse(source)
+    const refusal = this.deps.gate.refuse(source)
     if (refusal !== null) return this.refused(source, refusal)
     if (this.current !== null || this.stopped) {
       this.giveWayTo(source)
@@ -83,7 +83,7 @@ export class SnapshotReceiver {
         detail: `format ${source.header.formatVersion} is not known here`,
       })
     }
-    const wanted = this.deps.offer(source)
+    const wanted = this.deps.gate.offer(source)
     if (wanted !== 'accept') {
       return this.answer(source, {
         installed: wanted === 'have-it',
@@ -141,23 +141,23 @@ export class SnapshotReceiver {
       return this.answer(source, { installed: false, detail: String(error) })
     }
     receiving.isReading = false
-    await this.deps.pause()
+    await this.deps.applier.pause()
     // The log may have shown, while the state was on its way, that more is committed.
-    const contradiction = this.deps.refuse(source)
+    const contradiction = this.deps.gate.refuse(source)
     if (contradiction !== null) {
       await install.abort()
-      this.deps.resume(null)
+      this.deps.applier.resume()
       return this.refused(source, contradiction)
     }
-    if (this.stopped || !this.deps.isAhead(meta.applied)) {
+    if (this.stopped || meta.applied.index <= this.deps.applier.appliedIndex) {
       await install.abort()
-      this.deps.resume(null)
+      this.deps.applier.resume()
       return this.answer(source, { installed: true, detail: 'overtaken by the log' })
     }
-    await this.deps.replace(() => install.commit(bytes))
+    await this.deps.rows.replace(() => install.commit(bytes))
     this.installed += 1
     const { vote, session } = source.header
-    this.deps.resume({
+    this.deps.consequences.onInstalled({
       from: source.from,
       vote,
       session,
@@ -175,7 +175,7 @@ export class SnapshotReceiver {
       if (this.stopped) throw new StateStreamError('this node is shutting down')
       await room.take(chunk.length)
       await receiver.accept(chunk)
-      this.deps.onProgress(source.from, source.header.vote)
+      this.deps.core.onSnapshotProgress(source.from, source.header.vote)
     }
     return receiver
   }

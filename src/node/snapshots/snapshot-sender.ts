@@ -3,8 +3,9 @@ import { toError } from '../../lib/to-error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
 import type { SnapshotSink, Transport } from '../../ports/transport.ts'
-import type { LogId, LogIndex, NodeId, SnapshotPlan, SnapshotReport, Vote } from '../../raft/index.ts'
-import type { Logger, NodeOptions } from '../options.ts'
+import type { LogId, LogIndex, NodeId, Raft, SnapshotPlan, SnapshotReport, Vote } from '../../raft/index.ts'
+import { indexOf } from '../../raft/index.ts'
+import type { Faults, Logger, NodeOptions } from '../options.ts'
 import { Pacer } from './pacer.ts'
 import { decodeStateMeta } from '../codec/state-meta.ts'
 import { STATE_STREAM_FORMAT, stateChunks } from './state-stream.ts'
@@ -18,13 +19,12 @@ export interface SnapshotSenderDependencies {
   readonly transport: Transport
   readonly clock: Clock
   readonly logger: Logger
-  readonly leadsUnder: (vote: Vote) => boolean
-  /** Resolves when the store holds everything that is applied now. Nothing older may be sent: the log after it may be gone. */
-  readonly settle: () => Promise<unknown>
-  /** The last entry of this node's log. */
-  readonly lastIndex: () => LogIndex
-  readonly onReport: (to: NodeId, session: number, report: SnapshotReport) => void
-  readonly onFault: (error: Error) => void
+  readonly leaders: { leadsUnder(vote: Vote): boolean }
+  /** Settled when the store holds everything that is applied. Nothing older may be sent: the log after it may be gone. */
+  readonly applier: { settle(): Promise<unknown> }
+  readonly raft: Pick<Raft, 'view'>
+  readonly core: { onSnapshotReport(to: NodeId, session: number, report: SnapshotReport): void }
+  readonly faults: Faults
 }
 
 /** After a chunk the sender rests for this many times the time that reading it took, so that a busy node sends slowly. */
@@ -59,7 +59,7 @@ export class SnapshotSender {
   transferTo(to: NodeId, session: number): SnapshotProgress | null {
     const progress = this.transfers.get(to)
     if (progress === undefined || progress.plan.session !== session) return null
-    return this.deps.leadsUnder(progress.plan.vote) ? progress : null
+    return this.deps.leaders.leadsUnder(progress.plan.vote) ? progress : null
   }
 
   start(plan: SnapshotPlan): void {
@@ -68,7 +68,7 @@ export class SnapshotSender {
     const before = this.transfers.get(to)
     if (before?.isUnderWay === true || this.underWay >= limits.snapshotsSentAtOnceMax || this.stopped) {
       // Reported in a turn of its own, because the core is in the middle of a step now.
-      clock.nextTurn(() => this.deps.onReport(to, session, 'failed'))
+      clock.nextTurn(() => this.deps.core.onSnapshotReport(to, session, 'failed'))
       return
     }
     const progress = new SnapshotProgress(plan, state.sizeBytes(), clock.now(), this.transferTo(to, session))
@@ -76,7 +76,7 @@ export class SnapshotSender {
     const delivered = (logId: LogId): void => {
       this.sent += 1
       logger.info({ to, index: logId.index, bytes: progress.bytes }, 'snapshot delivered')
-      progress.delivered({ at: clock.now(), index: logId.index, last: this.deps.lastIndex() })
+      progress.delivered({ at: clock.now(), index: logId.index, last: this.lastIndex() })
       this.report(progress, 'installed')
     }
     const failed = (error: unknown): void => {
@@ -87,11 +87,16 @@ export class SnapshotSender {
     }
     this.stream(progress)
       .then(delivered, failed)
-      .catch((error: unknown) => this.deps.onFault(toError(error)))
+      .catch((error: unknown) => this.deps.faults.report(error))
   }
 
   stop(): void {
     this.stopped = true
+  }
+
+  /** The last entry of this node's log. */
+  private lastIndex(): LogIndex {
+    return indexOf(this.deps.raft.view().last)
   }
 
   private get underWay(): number {
@@ -110,12 +115,12 @@ export class SnapshotSender {
   }
 
   private report({ plan }: SnapshotProgress, report: SnapshotReport): void {
-    if (!this.stopped) this.deps.onReport(plan.to, plan.session, report)
+    if (!this.stopped) this.deps.core.onSnapshotReport(plan.to, plan.session, report)
   }
 
   private async stream(progress: SnapshotProgress): Promise<LogId> {
     const { plan } = progress
-    await this.deps.settle()
+    await this.deps.applier.settle()
     const view = await this.deps.state.view()
     try {
       const meta = view.meta === null ? null : decodeStateMeta(view.meta)
@@ -148,7 +153,7 @@ export class SnapshotSender {
   }
 
   private checkLeading({ plan }: SnapshotProgress): void {
-    if (this.stopped || !this.deps.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
+    if (this.stopped || !this.deps.leaders.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
   }
 
   private async sendChunks(
@@ -160,7 +165,7 @@ export class SnapshotSender {
     const { clock } = this.deps
     let estimateAt = ESTIMATE_EVERY_BYTES
     let readSince = clock.now()
-    let lastIndex = this.deps.lastIndex()
+    let lastIndex = this.lastIndex()
     for await (const { chunk, rows, lastKey } of stateChunks(view, meta, this.options.snapshotChunkBytes)) {
       const readMs = clock.now() - readSince
       this.checkLeading(progress)
@@ -171,8 +176,8 @@ export class SnapshotSender {
         progress.measured(await view.fractionUpTo(lastKey))
         estimateAt = progress.bytes + ESTIMATE_EVERY_BYTES
       }
-      const isWriting = this.deps.lastIndex() !== lastIndex
-      lastIndex = this.deps.lastIndex()
+      const isWriting = this.lastIndex() !== lastIndex
+      lastIndex = this.lastIndex()
       await this.pacer.sent(chunk.length, readMs * (isWriting ? REST_FACTOR_WRITING : REST_FACTOR))
       readSince = clock.now()
     }

@@ -2,12 +2,13 @@ import { assert } from '../../lib/assert.ts'
 import type { Command, CommandResult, KvMachine, RowKey } from '../../kv/index.ts'
 import { decodeCommand } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { LogReader } from '../../ports/log-store.ts'
 import type { LogBatch, LogId, LogIndex, StoredMembership } from '../../raft/index.ts'
 import { indexOf, logIndex } from '../../raft/index.ts'
-import type { Entry } from '../codec/entry.ts'
+import type { CommandEntry } from '../codec/entry.ts'
 import { entriesOf } from '../codec/entry.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
-import { toError } from '../../lib/to-error.ts'
+import type { Faults } from '../options.ts'
 import type { Rows } from './rows.ts'
 import { encodeStateMeta } from '../codec/state-meta.ts'
 
@@ -18,14 +19,12 @@ export interface ApplierOptions {
 export interface ApplierDependencies {
   readonly rows: Rows
   readonly clock: Clock
-  /** The batches that hold `[first, last]`, as many as fit `bytesMax`; null when they are gone. From memory, or else from disk. */
-  readonly readCached: (first: LogIndex, last: LogIndex, bytesMax: number) => readonly LogBatch[] | null
-  readonly read: (first: LogIndex, last: LogIndex, bytesMax: number) => Promise<readonly LogBatch[] | null>
-  /** A command was executed: the request that waits under its origin and number may be answered. */
-  readonly onResult: (entry: CommandEntry, result: CommandResult) => void
-  /** Entries up to `logId` are applied. Called for each batch, after its results. */
-  readonly onApplied: (logId: LogId) => void
-  readonly onFault: (error: Error) => void
+  readonly log: LogReader
+  /** Told of each command that was executed: the request that waits under its origin and number may be answered. */
+  readonly proposals: { onResult(entry: CommandEntry, result: CommandResult): void }
+  /** Told that entries up to `logId` are applied: for each batch, after its results. */
+  readonly consequences: { onApplied(logId: LogId): void }
+  readonly faults: Faults
 }
 
 /** The most commands whose rows are looked up together. */
@@ -48,8 +47,6 @@ const GATHER_ROWS_MAX = 2048
  */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
 const WAITING_ROWS_MAX = 4096
-
-type CommandEntry = Entry & { readonly kind: 'command' }
 
 interface Decoded {
   readonly entry: CommandEntry
@@ -98,6 +95,10 @@ export class Applier {
 
   get applied(): LogId | null {
     return this.appliedId
+  }
+
+  get appliedIndex(): LogIndex {
+    return indexOf(this.appliedId)
   }
 
   /** The last revision that changed the store, as of everything applied. */
@@ -169,10 +170,11 @@ export class Applier {
 
   private async applyCommitted(): Promise<void> {
     while (!this.paused && !this.stopped && indexOf(this.appliedId) < this.committed) {
+      const { log } = this.deps
       const first = logIndex(indexOf(this.appliedId) + 1)
       const bytesMax = this.options.batchBytesMax
       const batches =
-        this.deps.readCached(first, this.committed, bytesMax) ?? (await this.deps.read(first, this.committed, bytesMax))
+        log.readCached(first, this.committed, bytesMax) ?? (await log.read(first, this.committed, bytesMax))
       assert(batches !== null && batches.length > 0, 'committed entries stay readable until they are applied')
       const startedAt = this.deps.clock.now()
       for (const batch of batches) await this.applyBatch(batch)
@@ -222,16 +224,16 @@ export class Applier {
 
   /** Nothing else runs between loading the rows and the end of this method. */
   private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
-    const { rows } = this.deps
+    const { rows, proposals, consequences } = this.deps
     const changesBefore = rows.changeCount
     for (const { entry, command } of step) {
-      this.deps.onResult(entry, this.machine.execute(command, entry.index, rows))
+      proposals.onResult(entry, this.machine.execute(command, entry.index, rows))
     }
     rows.release()
     this.workInTurn += step.length + rows.changeCount - changesBefore
     if (upTo.index <= indexOf(this.appliedId)) return
     this.appliedId = upTo
-    this.deps.onApplied(upTo)
+    consequences.onApplied(upTo)
     this.store()
   }
 
@@ -303,6 +305,6 @@ export class Applier {
     this.stopped = true
     this.running = false
     for (const resolve of [...this.idle.splice(0), ...this.stored.splice(0), ...this.roomy.splice(0)]) resolve()
-    this.deps.onFault(toError(error))
+    this.deps.faults.report(error)
   }
 }

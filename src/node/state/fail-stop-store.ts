@@ -1,5 +1,5 @@
 import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
-import { toError } from '../../lib/to-error.ts'
+import type { Faults } from '../options.ts'
 
 /**
  * A state store whose first failing call is a fault of the node, whichever part made the call. Otherwise a client's read, a snapshot for a
@@ -8,11 +8,17 @@ import { toError } from '../../lib/to-error.ts'
  */
 export class FailStopStore implements StateStore {
   private readonly inner: StateStore
-  private readonly onFault: (error: Error) => void
+  private readonly faults: Faults
+  private isEnding = false
 
-  constructor(inner: StateStore, onFault: (error: Error) => void) {
+  constructor(inner: StateStore, faults: Faults) {
     this.inner = inner
-    this.onFault = onFault
+    this.faults = faults
+  }
+
+  /** The node is about to close the store. A failure of something that still runs meanwhile does not matter any more. */
+  onStopping(): void {
+    this.isEnding = true
   }
 
   open(): Promise<Uint8Array | null> {
@@ -64,7 +70,7 @@ export class FailStopStore implements StateStore {
     try {
       return await call
     } catch (error) {
-      this.onFault(toError(error))
+      if (!this.isEnding) this.faults.report(error)
       throw error
     }
   }

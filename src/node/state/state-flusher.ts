@@ -1,9 +1,8 @@
 import type { LogStore } from '../../ports/log-store.ts'
-import { toError } from '../../lib/to-error.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { LogId, LogIndex } from '../../raft/index.ts'
+import type { Faults, NodeOptions } from '../options.ts'
 import type { Applier } from './applier.ts'
-import type { NodeOptions } from '../options.ts'
 
 export type StateFlusherOptions = Pick<NodeOptions, 'purgeEveryEntries' | 'purgeEveryBytes'>
 
@@ -11,9 +10,9 @@ export interface StateFlusherDependencies {
   readonly log: LogStore
   readonly state: StateStore
   readonly applier: Applier
-  /** The state on disk covers `logId`: a restart no longer needs the log up to there. */
-  readonly onDurable: (logId: LogId) => void
-  readonly onFault: (error: Error) => void
+  /** Told that the state on disk covers `logId`: a restart no longer needs the log up to there. */
+  readonly core: { onStateDurable(logId: LogId): void }
+  readonly faults: Faults
 }
 
 /** Makes the state durable from time to time, so that the log below it may be purged (raft.md 8). */
@@ -44,7 +43,7 @@ export class StateFlusher {
         this.busy = false
       },
       (error: unknown) => {
-        if (!this.stopped) this.deps.onFault(toError(error))
+        if (!this.stopped) this.deps.faults.report(error)
       },
     )
   }
@@ -56,7 +55,7 @@ export class StateFlusher {
     await this.deps.state.flush()
     this.flushedAt = stored.index
     this.logBytesThen = this.deps.log.sizeBytes()
-    if (!this.stopped) this.deps.onDurable(stored)
+    if (!this.stopped) this.deps.core.onStateDurable(stored)
   }
 
   stop(): void {

@@ -18,7 +18,7 @@ export interface WriteOptions {
   readonly timeoutMs?: number
 }
 
-type Services = ReturnType<Node['services']>
+type Services = Node['services']
 
 /** What clients of one process may ask. Every call ends, at the latest with the process. */
 export class Client {
@@ -146,7 +146,7 @@ export class Client {
   }
 
   get services(): Services {
-    return this.node.services()
+    return this.node.services
   }
 }
 

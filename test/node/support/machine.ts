@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import { limits } from '../../../src/limits.ts'
-import { Node } from '../../../src/node/node.ts'
+import { openNode, type Node } from '../../../src/node/node.ts'
 import type { Logger, NodeOptions } from '../../../src/node/options.ts'
 import type { AutomationPlan, FormationMemory } from '../../../src/ports/automation.ts'
 import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
@@ -82,15 +82,11 @@ export class Machine {
 
   /** The core's picture of itself. */
   get view(): RaftView {
-    const replica = this.node.running
-    if (replica === null) throw new Error(`node ${this.id} has not started`)
-    return replica.raft.view()
+    return this.node.replica.raft.view()
   }
 
   get applied(): LogIndex {
-    const replica = this.node.running
-    if (replica === null) throw new Error(`node ${this.id} has not started`)
-    return replica.appliedIndex
+    return this.node.replica.applier.appliedIndex
   }
 
   /** Sends what some process on this machine may have sent: a copy, or a message that was long on its way. Nothing interferes. */
@@ -104,7 +100,7 @@ export class Machine {
     const { deps, id } = this
     const life = new Life(deps.clock)
     const transport = deps.join(id, this.addresses.raft)
-    const node = new Node(this.nodeOptions(), {
+    const node = await openNode(this.nodeOptions(), {
       log: new DiskLogStore(this.log, life),
       state: new DiskStateStore(this.state, life),
       transport,
@@ -128,13 +124,10 @@ export class Machine {
       automation: this.automation,
       freeBytes: () => Promise.resolve(this.freeBytes),
       createRaft: (...parts) => new this.raft(...parts),
-    })
-    try {
-      await node.start()
-    } catch (error) {
+    }).catch(async (error: unknown) => {
       await transport.stop()
       throw error
-    }
+    })
     const client = new Client(node, life)
     this.running = { node, life, transport, client }
     return client

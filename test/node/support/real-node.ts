@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SeededRandom } from '../../../src/lib/random.ts'
 import { limits } from '../../../src/limits.ts'
-import { Node } from '../../../src/node/node.ts'
+import { openNode, type Node } from '../../../src/node/node.ts'
 import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
 import { nodeId } from '../../../src/raft/index.ts'
@@ -22,11 +22,23 @@ export interface RealNodeOptions {
 /** A node in real time on real stores, in `directory`. Logs are purged soon, so that the state matters. */
 export class RealNode {
   readonly node: Node
-  private fault: Error | null = null
+  private readonly faults: readonly Error[]
 
-  private constructor(id: number, directory: string, hub: LoopbackHub, options: RealNodeOptions) {
+  private constructor(node: Node, faults: readonly Error[]) {
+    this.node = node
+    this.faults = faults
+  }
+
+  static async start(
+    id: number,
+    directory: string,
+    hub: LoopbackHub,
+    options: RealNodeOptions = {},
+  ): Promise<RealNode> {
+    await mkdir(join(directory, 'log'), { recursive: true })
+    const faults: Error[] = []
     const quiet = (): void => undefined
-    this.node = new Node(
+    const node = await openNode(
       {
         id: nodeId(id),
         addresses: addressesOf(id),
@@ -76,28 +88,15 @@ export class RealNode {
         formation: { load: async () => NOTHING_REMEMBERED, store: async () => {} },
         logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
         hash: (text) => createHash('sha256').update(text).digest('hex'),
-        onFault: (error) => {
-          this.fault = error
-        },
+        onFault: (error) => faults.push(error),
       },
     )
+    return new RealNode(node, faults)
   }
 
-  static async start(
-    id: number,
-    directory: string,
-    hub: LoopbackHub,
-    options: RealNodeOptions = {},
-  ): Promise<RealNode> {
-    await mkdir(join(directory, 'log'), { recursive: true })
-    const real = new RealNode(id, directory, hub, options)
-    await real.node.start()
-    return real
-  }
-
-  get services(): ReturnType<Node['services']> {
-    if (this.fault !== null) throw this.fault
-    return this.node.services()
+  get services(): Node['services'] {
+    this.check()
+    return this.node.services
   }
 
   /** Waits, in real time, until `holds` is true of what the node says of itself. */
@@ -115,6 +114,11 @@ export class RealNode {
 
   async stop(): Promise<void> {
     await this.node.stop({ transfer: false })
-    if (this.fault !== null) throw this.fault
+    this.check()
+  }
+
+  private check(): void {
+    const [fault] = this.faults
+    if (fault !== undefined) throw fault
   }
 }

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { InvariantError } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
-import { Node, type NodeServices } from '../../../src/node/node.ts'
+import { openNode, type Node, type NodeServices } from '../../../src/node/node.ts'
 import type { AutomationPlan, FormationRegister } from '../../../src/ports/automation.ts'
 import type { Logger, NodeDependencies, NodeOptions } from '../../../src/node/options.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
-import type { LogId, LogIndex, NodeAddresses, NodeId, RaftView } from '../../../src/raft/index.ts'
+import type { LogId, LogIndex, NodeAddresses, NodeId, Raft, RaftView } from '../../../src/raft/index.ts'
 import { calmDisk, type DiskWeather } from '../disk/faults.ts'
 import { LogDisk } from '../disk/log-disk.ts'
 import type { LogImage } from '../disk/log-image.ts'
@@ -82,8 +82,12 @@ export class Machine {
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
   private peerDisk: PeerDisk = new Map()
   private formationDisk = new FormationDisk()
+  /** The node of the running process; null until it has started. */
   private node: Node | null = null
-  private isReady = false
+  /** What its process was given; null while there is none. */
+  private given: NodeDependencies | null = null
+  /** Its core, as soon as there is one. */
+  private core: Raft | null = null
   private store: SimLogStore | null = null
   private submittedClusterId = ''
   private lives = 0
@@ -131,15 +135,15 @@ export class Machine {
 
   /** The services of the node; null until it has started. */
   get services(): NodeServices | null {
-    return this.isReady && this.node !== null ? this.node.services() : null
+    return this.node?.services ?? null
   }
 
   get view(): RaftView | null {
-    return this.node?.running?.raft.view() ?? null
+    return this.core?.view() ?? null
   }
 
   get appliedDigest(): string | null {
-    return this.node?.running?.applier.digest ?? null
+    return this.node?.replica.applier.digest ?? null
   }
 
   /** The cluster that it belongs to according to its disk; empty for none. */
@@ -169,18 +173,20 @@ export class Machine {
     this.submittedClusterId = this.log.durable.hardState.clusterId ?? ''
     this.world.note(this.name, `starts as ${this.lifeName}`)
     this.observer.onStart(this)
-    const node = new Node(this.nodeOptions(), this.dependencies(process))
-    this.node = node
-    process.later(0.1, () => {
-      node.start().then(
-        () => {
-          this.isReady = process.alive
-          // The node can start with the damage that was done, so it has no excuse for refusing later.
-          if (process.alive) this.damaged = false
-        },
-        (error: unknown) => this.exit(process, asError(error)),
-      )
-    })
+    const options = this.nodeOptions()
+    const dependencies = this.dependencies(process)
+    const begun = new Promise<void>((resolve) => process.later(0.1, resolve))
+    const opened = begun.then(() => openNode(options, dependencies))
+    this.given = dependencies
+    opened.then(
+      (node) => {
+        if (!process.alive) return
+        this.node = node
+        // The node can start with the damage that was done, so it has no excuse for refusing later.
+        this.damaged = false
+      },
+      (error: unknown) => this.exit(process, asError(error)),
+    )
   }
 
   /** Crashes the process, or the whole machine. What was not synced may be lost. */
@@ -212,8 +218,8 @@ export class Machine {
 
   /** Stops as an operator does: the node hands over leadership, closes its files and ends. It is killed when that takes too long. */
   shutDown(onDown: () => void): void {
-    const { process, node } = this
-    if (process === null || node === null) return
+    const { process, given } = this
+    if (process === null || given === null) return
     this.world.note(this.name, 'is told to stop')
     const down = (): void => {
       if (this.process !== process) return
@@ -221,7 +227,7 @@ export class Machine {
       onDown()
     }
     process.deliver('io', () => {
-      node.stop({ transfer: true }).then(
+      this.stopNode(given).then(
         () => {
           this.world.note(this.name, 'has stopped')
           this.world.after(0, down)
@@ -235,6 +241,15 @@ export class Machine {
         onDown()
       }
     })
+  }
+
+  /** A program that is told to stop while its node starts does not wait for the node, and closes what it has given to it. */
+  private async stopNode({ transport, state, log }: NodeDependencies): Promise<void> {
+    if (this.node !== null) return this.node.stop({ transfer: true })
+    await transport.stop()
+    await state.flush()
+    await state.close()
+    await log.close()
   }
 
   /** Deletes the data directory. The next start is that of a new node with an old id. */
@@ -269,8 +284,9 @@ export class Machine {
   private endProcess(process: SimProcess): void {
     this.process = null
     this.node = null
+    this.given = null
+    this.core = null
     this.store = null
-    this.isReady = false
     process.end()
   }
 
@@ -325,7 +341,11 @@ export class Machine {
         if (error instanceof Violation) world.fail(error)
         world.after(0, () => this.exit(process, error))
       },
-      createRaft: (...parts) => new RaftClass((step) => this.observer.onStep(this, step), ...parts),
+      createRaft: (...parts) => {
+        const core = new RaftClass((step) => this.observer.onStep(this, step), ...parts)
+        this.core = core
+        return core
+      },
     }
   }
 

@@ -1,0 +1,118 @@
+import type { KvMachineOptions } from '../kv/index.ts'
+import { KvMachine } from '../kv/index.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { LogId, NodeId, RaftEvent } from '../raft/index.ts'
+import type { RaftDriver } from './driver/raft-driver.ts'
+import type { RaftJournal } from './driver/raft-journal.ts'
+import type { Peers } from './peers/peers.ts'
+import type { Conditions } from './requests/conditions.ts'
+import type { Forwarded } from './requests/forwarded.ts'
+import type { Freshness } from './requests/freshness.ts'
+import type { LeaderCalls } from './requests/leader-calls.ts'
+import type { Proposals } from './requests/proposals.ts'
+import type { Reads } from './requests/reads.ts'
+import type { Removal } from './requests/removal.ts'
+import type { Waits } from './requests/waits.ts'
+import type { ReceivedSnapshot } from './snapshots/snapshot-receiver.ts'
+import type { Applier } from './state/applier.ts'
+import type { StateFlusher } from './state/state-flusher.ts'
+
+/**
+ * The parts of a replica that are told of something. Some of them are made after those that tell, so they are looked up when there is
+ * something to tell: that is never before the first input of the core, when all of them exist.
+ */
+export interface Concerned {
+  readonly driver: RaftDriver
+  readonly applier: Applier
+  readonly proposals: Proposals
+  readonly forwarded: Forwarded
+  readonly reads: Reads
+  readonly waits: Waits
+  readonly leaderCalls: LeaderCalls
+  readonly removal: Removal
+  readonly flusher: StateFlusher
+}
+
+export interface ConsequencesDependencies {
+  readonly concerned: Concerned
+  readonly peers: Peers
+  readonly journal: RaftJournal
+  readonly freshness: Freshness
+  readonly conditions: Conditions
+  readonly clock: Clock
+}
+
+/** Who is told, and in which order, when the core reports an event, entries are applied, or a state from another node is installed. */
+export class Consequences {
+  private readonly options: KvMachineOptions
+  private readonly deps: ConsequencesDependencies
+
+  constructor(options: KvMachineOptions, deps: ConsequencesDependencies) {
+    this.options = options
+    this.deps = deps
+  }
+
+  onEvent(event: RaftEvent): void {
+    const { journal, concerned } = this.deps
+    journal.record(event)
+    switch (event.type) {
+      case 'state-changed':
+        if (event.state === 'leader') concerned.forwarded.onLeading(event.vote.leaderId)
+        concerned.removal.onChanged()
+        return this.onLeader()
+      case 'leader-changed':
+      case 'transfer-ended':
+        return this.onLeader()
+      case 'membership-changed':
+        this.connectMembers()
+        if (event.committed) this.deps.peers.onCommittedMembership(event.stored.membership)
+        return concerned.removal.onChanged()
+      default:
+    }
+  }
+
+  /** Connections follow the membership that the core has now. */
+  connectMembers(): void {
+    const { effective, committedMembership } = this.deps.concerned.driver.raft.view()
+    this.deps.peers.onMembership(effective.membership, committedMembership.membership)
+  }
+
+  /** The leader may be another one, or, if it is `reconnected`, may have missed what it was sent. */
+  onLeader(reconnected: NodeId | null = null): void {
+    const { proposals, reads, leaderCalls } = this.deps.concerned
+    proposals.onLeader()
+    reads.onLeader()
+    leaderCalls.onLeader()
+    if (reconnected !== null) leaderCalls.onReconnected(reconnected)
+  }
+
+  /** Entries up to `logId` are applied, and their requests are answered. */
+  onApplied(logId: LogId): void {
+    const { proposals, driver } = this.deps.concerned
+    proposals.onApplied(logId.leaderId)
+    driver.onApplied(logId.index)
+    this.onAdvanced(logId)
+  }
+
+  /** A state from another node has taken the place of this node's own, and the applier is paused. */
+  onInstalled(snapshot: ReceivedSnapshot): void {
+    const { driver, proposals, applier } = this.deps.concerned
+    const { from, logId, membership } = snapshot
+    const machine = new KvMachine(this.options, snapshot.machine)
+    // The core comes first: whatever the applier goes on to apply, it reports to the core as applied after the snapshot.
+    driver.input(() => driver.raft.installSnapshot(this.deps.clock.now(), from, snapshot))
+    proposals.onSnapshot(logId.leaderId)
+    applier.resume({ machine, applied: logId, membership })
+    this.onAdvanced(logId)
+  }
+
+  private onAdvanced({ index }: LogId): void {
+    const { freshness, conditions, concerned } = this.deps
+    freshness.onApplied(index)
+    concerned.reads.onApplied(index)
+    concerned.waits.onApplied()
+    concerned.removal.onApplied()
+    conditions.changed()
+    concerned.flusher.onApplied(index)
+  }
+}
