@@ -78,8 +78,14 @@ const ROOMS = {
   },
   'src/config': {
     'setting.ts': [],
-    settings: ['setting.ts'],
+    'values.ts': ['setting.ts'],
+    'discovery-source.ts': ['setting.ts', 'values.ts'],
+    settings: ['setting.ts', 'values.ts', 'discovery-source.ts'],
     'config.ts': ['setting.ts', 'settings'],
+    'checks.ts': ['settings', 'config.ts'],
+    'flags.ts': ['setting.ts', 'config.ts'],
+    'environment.ts': ['config.ts', 'flags.ts'],
+    'read-config.ts': ['setting.ts', 'config.ts', 'checks.ts', 'flags.ts', 'environment.ts'],
   },
   'test/sim': {
     world: [],

@@ -43,8 +43,26 @@ export const limits = {
   /** Origins of `--api-origins`. */
   apiOriginsMax: 32,
   membersMax: 64,
+  /** The highest id of a node: it fits the signed 32-bit integer of any client. */
+  nodeIdMax: 2 ** 31 - 1,
   /** The highest `--leader-priority`. */
   leaderPriorityMax: 100,
+  /** The largest values of other settings: see `src/config/settings/`. */
+  clusterTokenCharactersMax: 128,
+  heartbeatMsMax: 10_000,
+  electionTimeoutMsMax: 60_000,
+  clusterFormationDelayMsMax: 10 * 60_000,
+  stabilizationMsMax: 3_600_000,
+  deadNodeAfterMsMax: 24 * 3_600_000,
+  purgeEveryEntriesMax: 100_000_000,
+  purgeEveryBytesMax: 64 * 1024 ** 3,
+  keepEntriesMax: 100_000_000,
+  keepBytesMax: 64 * 1024 ** 3,
+  snapshotBytesPerSecondMax: 16 * 1024 ** 3,
+  snapshotHoldMsMax: 2 * 3_600_000,
+  snapshotHoldBytesMax: 1024 * 1024 ** 3,
+  segmentBytesMax: 1024 ** 3,
+  shutdownTimeoutMsMax: 10 * 60_000,
   /** Addresses that discovery probes at the same time. */
   discoveryProbesMax: 16,
   /** Successive pledges of one node to form a cluster. A new one is given only when the previous one can no longer form a cluster. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { expectedNodes } from '../src/config/settings/automation.ts'
-import { describeMistakes, describeSettings, readConfig, type Config } from '../src/config/config.ts'
+import { describeSettings, type Config } from '../src/config/config.ts'
+import { readConfig } from '../src/config/read-config.ts'
 import { readDescriptorLimit, shareDescriptors } from '../src/descriptors.ts'
 import { limits } from '../src/limits.ts'
-import type { Mistake } from '../src/config/setting.ts'
+import { describeMistakes, type Mistake } from '../src/config/setting.ts'
 
 const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
 
@@ -269,6 +270,31 @@ t.test('settings that do not go together', async (t) => {
     t.equal(mistakes.length, 1, flags.join(' '))
     t.match(mistakes[0]?.wrong, wrong)
   }
+  t.equal(
+    mistakesOf([...needed, '--heartbeat', '101ms'])[0]?.given,
+    '--heartbeat 101ms --election-timeout 300ms-600ms (default)',
+  )
+  t.equal(
+    mistakesOf([...needed, '--heartbeat', '1s'], { QUORATE_ELECTION_TIMEOUT: '1s-2s' })[0]?.given,
+    '--heartbeat 1s QUORATE_ELECTION_TIMEOUT=1s-2s',
+    'each setting is shown as it was given',
+  )
+  t.equal(mistakesOf(needed, { QUORATE_DISCOVER: 'dns:a:1' })[0]?.given, 'QUORATE_DISCOVER=dns:a:1')
+  t.same(
+    mistakesOf([
+      ...needed,
+      '--heartbeat',
+      '101ms',
+      '--election-timeout',
+      'x',
+      '--expect',
+      '0',
+      '--voters-target',
+      '3',
+    ]).map(({ given }) => given),
+    ['--expect 0', '--election-timeout x', '--voters-target 3'],
+    'what is wrong by itself is not judged together with the rest',
+  )
   accepted(['--heartbeat', '100ms'])
   accepted(['--autopilot', 'off'])
   t.equal(accepted(['--dead-node-after', '2s', '--autopilot', 'dry-run']).autopilot, 'dry-run')

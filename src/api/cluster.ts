@@ -6,8 +6,7 @@ import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
  * The shapes that `/cluster` takes and gives. Each stands here once: as the schema that checks it, that documents it and that is its type.
  */
 
-const nodeIdMax = 2 ** 31 - 1
-export const NodeId = Type.Integer({ minimum: 1, maximum: nodeIdMax, description: 'A node for its whole life.' })
+export const NodeId = Type.Integer({ minimum: 1, maximum: limits.nodeIdMax, description: 'A node for its whole life.' })
 
 /** A host and a port, nothing else: the node connects to whatever address it is given. */
 const RaftAddress = Type.String({
@@ -96,7 +95,7 @@ export const TransferBody = object(
     id: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: nodeIdMax,
+        maximum: limits.nodeIdMax,
         description: 'Who shall lead; absent: whoever is most up to date.',
       }),
     ),

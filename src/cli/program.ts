@@ -56,7 +56,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   return program
 }
 
-/** `config/config.ts` reads the flags of `serve`, because it knows more about them than commander can. */
+/** `config/` reads the flags of `serve`, because it knows more about them than commander can. */
 function describeFlags(): string {
   const lines = describeSettings().map(({ flag, variable, initial, summary, allowed }) => {
     const shown = initial === 'required' ? ' (required)' : initial === '' ? '' : ` (default ${initial})`

@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { readConfig } from '../config/config.ts'
+import { readConfig } from '../config/read-config.ts'
 import type { HostPort } from '../lib/host-port.ts'
 
 export interface RunningNode {

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
-import { describeMistakes, readConfig } from '../../src/config/config.ts'
+import { readConfig } from '../../src/config/read-config.ts'
+import { describeMistakes } from '../../src/config/setting.ts'
 import { shareDescriptors } from '../../src/descriptors.ts'
 import { startServer, type Server } from '../../src/server.ts'
 import type { Owner } from './temporary-directory.ts'

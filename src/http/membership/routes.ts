@@ -13,6 +13,7 @@ import type {
   SetVotersBody,
 } from '../../api/cluster.ts'
 import type { ClusterControl } from '../../api/services.ts'
+import { limits } from '../../limits.ts'
 import { configOf } from '../protocol/json.ts'
 
 interface Plain {
@@ -110,8 +111,8 @@ const NODE_ID = /^[1-9][0-9]{0,9}$/
 
 function nodeIdIn(text: string): number {
   const id = NODE_ID.test(text) ? Number(text) : Number.NaN
-  if (id < 2 ** 31) return id
-  throw invalidRequest({ path: 'path/id', message: 'must be a node id: a whole number from 1 to 2147483647' })
+  if (id <= limits.nodeIdMax) return id
+  throw invalidRequest({ path: 'path/id', message: `must be a node id: a whole number from 1 to ${limits.nodeIdMax}` })
 }
 
 function sendMembership(reply: FastifyReply, answer: MembershipAnswer): void {

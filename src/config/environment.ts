@@ -1,0 +1,29 @@
+import { closest } from '../lib/closest.ts'
+import { flagNames, variableOf } from './config.ts'
+import type { Given } from './flags.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The variable that stands for a flag. An empty one counts as absent: shells and container files leave a variable out that way. */
+export function readVariable(flag: string, environment: Environment): Given | undefined {
+  const variable = variableOf(flag)
+  const text = environment[variable]
+  return text === undefined || text === '' ? undefined : { text, shown: `${variable}=${text}` }
+}
+
+/** Variables that Kubernetes and Docker add for a service or container called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
+const orchestrated = /^QUORATE_([A-Z0-9]+_)*(SERVICE_(HOST|PORT)|PORT|ENV|NAME)(_|$)/
+
+/** A warning for each variable that looks like a setting and is none. */
+export function findStrayVariables(environment: Environment): string[] {
+  const variables = flagNames.map(variableOf)
+  // `QUORATE_SERVER` is for client commands.
+  const strays = Object.keys(environment).filter(
+    (name) => name.startsWith('QUORATE_') && name !== 'QUORATE_SERVER' && !variables.includes(name),
+  )
+  return strays.flatMap((name) => {
+    const near = closest(name, variables)
+    if (near !== null) return [`the environment variable ${name} is no setting; perhaps ${near} was meant`]
+    return orchestrated.test(name) ? [] : [`the environment variable ${name} is no setting, and is ignored`]
+  })
+}

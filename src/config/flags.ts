@@ -1,0 +1,43 @@
+import { closest } from '../lib/closest.ts'
+import { configKeys, flagNames, settings } from './config.ts'
+import type { Mistake } from './setting.ts'
+
+/** What is written for a setting. */
+export interface Given {
+  readonly text: string
+  /** With its flag or variable, as a message shows it. */
+  readonly shown: string
+}
+
+/** Reads `--name value` and `--name=value`. The result has each flag by its name without dashes; mistakes are added to `mistakes`. */
+export function readFlags(words: readonly string[], mistakes: Mistake[]): ReadonlyMap<string, Given> {
+  const given = new Map<string, Given>()
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? ''
+    const [, name, attached] = /^--([^=]*)(?:=([\s\S]*))?$/.exec(word) ?? []
+    if (name === undefined) {
+      mistakes.push({ given: word, wrong: 'is no flag', allowed: 'flags of the form --name value' })
+      continue
+    }
+    const next = words[at + 1]
+    const following = attached === undefined && next?.startsWith('--') === false ? next : undefined
+    if (following !== undefined) at += 1
+    const text = attached ?? following
+    const key = configKeys.find((candidate) => settings[candidate].flag === name)
+    if (key === undefined) {
+      mistakes.push({ given: word, wrong: 'is an unknown flag', allowed: suggestion(name) })
+    } else if (text === undefined) {
+      mistakes.push({ given: word, wrong: 'has no value', allowed: settings[key].allowed })
+    } else if (given.has(name)) {
+      mistakes.push({ given: `--${name} ${text}`, wrong: 'is given twice', allowed: 'each flag once' })
+    } else {
+      given.set(name, { text, shown: `--${name} ${text}` })
+    }
+  }
+  return given
+}
+
+function suggestion(name: string): string {
+  const near = closest(name, flagNames)
+  return near === null ? 'the flags that `quorate serve --help` lists' : `perhaps --${near} was meant`
+}

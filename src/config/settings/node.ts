@@ -1,0 +1,91 @@
+import { hostPort, reachable, reachableOrigin, type HostPort } from '../../lib/host-port.ts'
+import { limits } from '../../limits.ts'
+import type { SettingsOf } from '../setting.ts'
+import { path, visibleTexts, webOrigins, wholeNumbers } from '../values.ts'
+
+/** Which node this is, and where it is found. */
+export interface NodeConfig {
+  readonly id: number
+  readonly dataDirectory: string
+  readonly api: HostPort
+  readonly raft: HostPort
+  /** `http://host:port`. Null: the address where the API listens. */
+  readonly apiAdvertise: string | null
+  /** `host:port`. Null: the address where the node listens for its peers. */
+  readonly raftAdvertise: string | null
+  /** Web pages of these origins may use the API: `https://ui.example`. */
+  readonly apiOrigins: readonly string[]
+  readonly clusterToken: string
+}
+
+export const nodeSettings: SettingsOf<NodeConfig> = {
+  id: {
+    flag: 'id',
+    placeholder: 'N',
+    summary: 'this node, for its whole life; never given to another',
+    initial: null,
+    required: true,
+    ...wholeNumbers(1, limits.nodeIdMax),
+  },
+  dataDirectory: {
+    flag: 'data-dir',
+    placeholder: 'DIR',
+    summary: 'where log and state live; belongs to one node alone',
+    allowed: 'a path; the directory is made when it is missing',
+    initial: null,
+    required: true,
+    parse: path,
+  },
+  api: {
+    flag: 'api',
+    placeholder: 'HOST:PORT',
+    summary: 'where the REST API listens',
+    allowed: 'HOST:PORT, such as 127.0.0.1:7001, [::1]:7001 or 0.0.0.0:7001',
+    initial: '127.0.0.1:7001',
+    required: true,
+    parse: hostPort,
+  },
+  raft: {
+    flag: 'raft',
+    placeholder: 'HOST:PORT',
+    summary: 'where the node listens for its peers',
+    allowed: 'HOST:PORT, such as 127.0.0.1:7101, [::1]:7101 or 0.0.0.0:7101',
+    initial: '127.0.0.1:7101',
+    required: true,
+    parse: hostPort,
+  },
+  apiAdvertise: {
+    flag: 'api-advertise',
+    placeholder: 'HOST:PORT',
+    summary: 'where clients reach the API; default: where it listens',
+    allowed: 'HOST:PORT or http://HOST:PORT, with a real port and a host that others can reach',
+    initial: null,
+    required: false,
+    parse: reachableOrigin,
+  },
+  raftAdvertise: {
+    flag: 'raft-advertise',
+    placeholder: 'HOST:PORT',
+    summary: 'where peers reach this node; default: where it listens',
+    allowed: 'HOST:PORT with a real port and a host that others can reach',
+    initial: null,
+    required: false,
+    parse: reachable,
+  },
+  apiOrigins: {
+    flag: 'api-origins',
+    placeholder: 'ORIGIN,...',
+    summary: 'web pages of these origins may use the API, beside those that the node serves itself',
+    initial: '',
+    required: false,
+    ...webOrigins(limits.apiOriginsMax),
+  },
+  clusterToken: {
+    flag: 'cluster-token',
+    placeholder: 'TEXT',
+    summary: 'part of the cluster id: clusters with another token refuse each other',
+    initial: '',
+    required: false,
+    ...visibleTexts(limits.clusterTokenCharactersMax),
+  },
+}

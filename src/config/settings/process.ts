@@ -1,0 +1,40 @@
+import { limits } from '../../limits.ts'
+import type { SettingsOf } from '../setting.ts'
+import { choices, durations } from '../values.ts'
+
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const logFormats = ['json', 'text'] as const
+
+/** How the process ends and what it logs. */
+export interface ProcessConfig {
+  readonly shutdownTimeoutMs: number
+  readonly logLevel: (typeof logLevels)[number]
+  readonly logFormat: (typeof logFormats)[number]
+}
+
+export const processSettings: SettingsOf<ProcessConfig> = {
+  shutdownTimeoutMs: {
+    flag: 'shutdown-timeout',
+    placeholder: 'DURATION',
+    summary: 'how long a graceful stop may take',
+    initial: '10s',
+    required: true,
+    ...durations(100, limits.shutdownTimeoutMsMax),
+  },
+  logLevel: {
+    flag: 'log-level',
+    placeholder: 'LEVEL',
+    summary: 'the least important lines that are logged',
+    initial: 'info',
+    required: true,
+    ...choices(logLevels),
+  },
+  logFormat: {
+    flag: 'log-format',
+    placeholder: 'FORMAT',
+    summary: 'json for machines, text for people',
+    initial: 'json',
+    required: true,
+    ...choices(logFormats),
+  },
+}

@@ -1,0 +1,95 @@
+import { describeSize } from '../../lib/size.ts'
+import { limits } from '../../limits.ts'
+import type { SettingsOf } from '../setting.ts'
+import { durations, sizes, wholeNumbers } from '../values.ts'
+
+/** How large values and the log may become, and how states are sent. Sizes in bytes, times in milliseconds. */
+export interface StorageConfig {
+  readonly valueBytesMax: number
+  readonly purgeEveryEntries: number
+  readonly purgeEveryBytes: number
+  readonly keepEntries: number
+  readonly keepBytes: number
+  readonly snapshotBytesPerSecondMax: number
+  readonly snapshotHoldMs: number
+  readonly snapshotHoldBytes: number
+  readonly segmentBytes: number
+}
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const storageSettings: SettingsOf<StorageConfig> = {
+  valueBytesMax: {
+    flag: 'value-bytes-max',
+    placeholder: 'SIZE',
+    summary: 'the largest value; the same on all nodes',
+    initial: describeSize(limits.valueBytesMaxDefault),
+    required: true,
+    ...sizes(KiB, limits.valueBytesMaxCeiling),
+  },
+  purgeEveryEntries: {
+    flag: 'purge-every',
+    placeholder: 'ENTRIES',
+    summary: 'flush the state and free the log below it after this many entries',
+    initial: '100000',
+    required: true,
+    ...wholeNumbers(10, limits.purgeEveryEntriesMax),
+  },
+  purgeEveryBytes: {
+    flag: 'purge-every-bytes',
+    placeholder: 'SIZE',
+    summary: 'the same, after this many bytes',
+    initial: '256MiB',
+    required: true,
+    ...sizes(64 * KiB, limits.purgeEveryBytesMax),
+  },
+  keepEntries: {
+    flag: 'keep-entries',
+    placeholder: 'ENTRIES',
+    summary: 'what a purge leaves for followers that are slightly behind',
+    initial: '20000',
+    required: true,
+    ...wholeNumbers(0, limits.keepEntriesMax),
+  },
+  keepBytes: {
+    flag: 'keep-bytes',
+    placeholder: 'SIZE',
+    summary: 'the most that a purge leaves',
+    initial: '64MiB',
+    required: true,
+    ...sizes(0, limits.keepBytesMax),
+  },
+  snapshotBytesPerSecondMax: {
+    flag: 'snapshot-rate',
+    placeholder: 'SIZE',
+    summary: 'the most bytes a second of all snapshots together that this node sends',
+    initial: '64MiB',
+    required: true,
+    ...sizes(64 * KiB, limits.snapshotBytesPerSecondMax),
+  },
+  snapshotHoldMs: {
+    flag: 'snapshot-hold',
+    placeholder: 'DURATION',
+    summary: 'how long a node that is sent a snapshot holds a purge back without getting on',
+    initial: '5m',
+    required: true,
+    ...durations(1000, limits.snapshotHoldMsMax),
+  },
+  snapshotHoldBytes: {
+    flag: 'snapshot-hold-bytes',
+    placeholder: 'SIZE',
+    summary: 'how much log it holds back at most',
+    initial: '8GiB',
+    required: true,
+    ...sizes(MiB, limits.snapshotHoldBytesMax),
+  },
+  segmentBytes: {
+    flag: 'segment-bytes',
+    placeholder: 'SIZE',
+    summary: 'the size of a log file, allocated ahead; four of the largest values at least',
+    initial: describeSize(limits.segmentBytes),
+    required: true,
+    ...sizes(MiB, limits.segmentBytesMax),
+  },
+}
