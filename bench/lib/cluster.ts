@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { getJson, sendJson } from './rest.ts'
 
 export interface BenchNode {
@@ -80,7 +81,8 @@ class Process implements BenchNode {
     const args = ['serve', '--id', String(this.id), '--data-dir', this.directory, '--api', this.api.slice(7)]
     const child = spawn(process.execPath, [MAIN, ...args, '--raft', this.raft, '--log-level', 'warn', ...this.flags], {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, UV_THREADPOOL_SIZE: '8' },
+      // As the executable sets them.
+      env: { ...process.env, ...runtimeVariables },
     })
     this.child = child
     await eventually(`node ${this.id} answers`, async () => {

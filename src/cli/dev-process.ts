@@ -5,10 +5,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { runtimeVariables } from '../runtime-variables.ts'
 import { apiOf, raftOf, type DevNode } from './dev-plan.ts'
-
-/** As `quorate.cts` sets them. */
-const mallocSettings = { MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '8388608' }
 
 const program = fileURLToPath(new URL('../main.js', import.meta.url))
 
@@ -72,5 +70,5 @@ function forward(stream: Readable, id: number, onLine: (line: string) => void): 
 /** Settings meant for a single node would contradict those of the three. */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('QUORATE_'))
-  return { UV_THREADPOOL_SIZE: '8', ...mallocSettings, ...Object.fromEntries(kept) }
+  return { ...runtimeVariables, ...Object.fromEntries(kept) }
 }

@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { findRunningNodes } from '../../src/cli/running-nodes.ts'
+import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { freePorts as takePorts } from '../e2e/support/ports.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 
@@ -134,6 +135,29 @@ t.test(
     t.equal((await threads({})) - (await threads({ UV_THREADPOOL_SIZE: '4' })), 4)
   },
 )
+
+t.test('the executable, the scripts and the documents set the same variables of the runtime', async (t) => {
+  const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+  const { UV_THREADPOOL_SIZE: threads, ...malloc } = runtimeVariables
+  const source = read('src/quorate.cts')
+  const [shebang = ''] = source.split('\n')
+  t.same(
+    Object.fromEntries([...shebang.matchAll(/(\w+)=(\S*)/g)].map(([, name, value]) => [name, value])),
+    malloc,
+    'before Node starts',
+  )
+  t.equal(/env\['UV_THREADPOOL_SIZE'\] \?\?= '(\d+)'/.exec(source)?.[1], threads, 'before any module is loaded')
+  for (const [path, names] of [
+    ['package.json', ['UV_THREADPOOL_SIZE']],
+    ['docs/OPERATIONS.md', Object.keys(runtimeVariables)],
+  ] as const) {
+    const found = [...read(path).matchAll(/\b(UV_THREADPOOL_SIZE|MALLOC_\w+)=(\d+)/g)].map(([, name, value]) => {
+      t.equal(value, { ...runtimeVariables }[name ?? ''], `${path}: ${name}`)
+      return name
+    })
+    t.same([...new Set(found)], names, `${path} names them with their values`)
+  }
+})
 
 t.test('serve: wrong usage ends with 1, all mistakes listed', async (t) => {
   const { code, err } = await end(start(t, ['serve', '--id', '0', '--heartbeat', '1s', '--discover', 'dns:a']))

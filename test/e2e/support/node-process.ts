@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { runtimeVariables } from '../../../src/runtime-variables.ts'
 import { eventually } from './eventually.ts'
 import { RestClient } from './rest-client.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
@@ -70,12 +71,7 @@ export class ServeProcess {
       // The IPC channel ends a node whose test was killed before it could clean up.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // As the executable sets them.
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        UV_THREADPOOL_SIZE: '8',
-        MALLOC_MMAP_THRESHOLD_: '262144',
-        MALLOC_TRIM_THRESHOLD_: '8388608',
-      },
+      env: { PATH: process.env['PATH'] ?? '', ...runtimeVariables },
     })
     living.add(this.child)
     this.child.stdout?.on('data', (chunk) => (this.out = tail(this.out + String(chunk))))
