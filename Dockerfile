@@ -10,7 +10,7 @@ FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json README.md CHANGELOG.md LICENSE ./
+COPY tsconfig.json tsconfig.build.json README.md CHANGELOG.md CONTRIBUTING.md LICENSE ./
 COPY scripts/prune-binding.mjs ./scripts/
 COPY openapi ./openapi
 COPY docs ./docs

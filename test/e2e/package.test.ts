@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { brokenLinks } from './support/links.ts'
 import { freePorts } from './support/ports.ts'
 import { runCommand } from './support/run-command.ts'
 
@@ -15,7 +16,10 @@ const platform = `${process.platform}-${process.arch}`
 const installedBytesMax = 48 * 1024 * 1024
 
 /** What `npm pack` makes of the built program, for this platform alone. Building is left out: `npm test` has done it. */
-async function pack(t: Test, directory: string): Promise<string> {
+async function pack(
+  t: Test,
+  directory: string,
+): Promise<{ readonly tarball: string; readonly files: readonly string[] }> {
   const flags = [`--os=${process.platform}`, `--cpu=${process.arch}`]
   const pruned = await runCommand(t, ['npm', 'run', '--silent', 'prune:binding', ...flags], { cwd: root })
   t.equal(pruned.out, `RocksDB for ${platform}\n`, pruned.err)
@@ -24,9 +28,10 @@ async function pack(t: Test, directory: string): Promise<string> {
   })
   t.equal(packed.code, 0, packed.err)
   const [report] = JSON.parse(packed.out) as [{ filename: string; files: { path: string }[] }]
-  const bindings = report.files.filter(({ path }) => path.includes('/prebuilds/')).map(({ path }) => path)
+  const files = report.files.map(({ path }) => path)
+  const bindings = files.filter((path) => path.includes('/prebuilds/'))
   t.same(bindings, [`node_modules/rocksdb-native/prebuilds/${platform}/rocksdb-native.node`])
-  return join(directory, report.filename)
+  return { tarball: join(directory, report.filename), files }
 }
 
 /** A global installation in a folder of its own, without registry and cache. */
@@ -38,6 +43,10 @@ async function install(t: Test, tarball: string, prefix: string): Promise<string
   return join(prefix, 'bin', 'quorate')
 }
 
+function isDocument(path: string): boolean {
+  return path.endsWith('.md') && !path.startsWith('node_modules/')
+}
+
 async function bytesBelow(directory: string): Promise<number> {
   const files = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((file) => file.isFile())
   const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size))
@@ -47,7 +56,11 @@ async function bytesBelow(directory: string): Promise<number> {
 t.test('the packed program, installed globally', async (t) => {
   const directory = await temporaryDirectory(t)
   const prefix = join(directory, 'prefix')
-  const quorate = await install(t, await pack(t, directory), prefix)
+  const { tarball, files } = await pack(t, directory)
+  const documents = files.filter(isDocument)
+  for (const name of ['README.md', 'docs/OPERATIONS.md']) t.ok(documents.includes(name), name)
+  t.same(brokenLinks(root, documents, files), [], 'every link of a document leads to something that is in the package')
+  const quorate = await install(t, tarball, prefix)
   const bytes = await bytesBelow(prefix)
   t.comment(`${bytes} bytes installed`)
   t.ok(bytes < installedBytesMax, `${bytes} bytes, less than ${installedBytesMax}`)
@@ -68,6 +81,24 @@ t.test('the packed program, installed globally', async (t) => {
     t.match(JSON.parse(said), { version })
     t.match(script, /swagger/i)
   })
+})
+
+t.test('every link of a document in the repository leads to a file or heading in it', async (t) => {
+  const listed = await runCommand(t, ['git', 'ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root })
+  t.equal(listed.code, 0, listed.err)
+  const files = listed.out.trim().split('\n')
+  t.same(brokenLinks(root, files.filter(isDocument), files), [])
+
+  const directory = await temporaryDirectory(t)
+  await writeFile(
+    join(directory, 'a.md'),
+    '# A *b*: c?\n[1](#a-b-c) [2](a.md#d) [3](b.md) [4](x/) [5](y) [6](http://z)\n',
+  )
+  t.same(
+    brokenLinks(directory, ['a.md'], ['a.md', 'x/y.md']),
+    ['a.md: a.md#d leads to no heading', 'a.md: b.md leads to no file', 'a.md: y leads to no file'],
+    'what leads nowhere is found',
+  )
 })
 
 t.test('the entry point of the image', { skip: process.platform === 'win32' && 'needs a shell' }, async (t) => {
