@@ -5,7 +5,7 @@ import { formatHostPort, hostPort, isWildcard, type HostPort } from '../lib/host
 import { limits } from '../limits.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
-import { inCommands } from './words.ts'
+import { wordingOf } from './wording.ts'
 
 type ClientFailure = ProblemError | ConnectionError
 
@@ -127,19 +127,22 @@ function failureDocument(error: ClientFailure): string {
 }
 
 function describeFailure(error: ClientFailure): string {
-  const isLater = error instanceof ProblemError && error.problem.retryable
-  const hint = isAmbiguous(error)
+  const unclear = isAmbiguous(error)
     ? '  The change may or may not have taken effect, or may still do so: look before you repeat it.\n'
-    : isLater
-      ? '  The same request may succeed later.\n'
-      : ''
-  if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${hint}`
-  const { code, issues } = error.problem
+    : ''
+  if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${unclear}`
+  const { title, code, issues, retryable } = error.problem
+  const { wrong, advice } = wordingOf(error.problem)
+  const hint = unclear || adviceLine(advice ?? (retryable ? 'The same request may succeed later.' : null))
   const listed = Array.isArray(issues) ? issues.map(describeIssue).join('') : ''
-  return `quorate: ${printable(inCommands(error.message))} (${printable(code)})\n${listed}${hint}`
+  return `quorate: ${printable(`${title}: ${wrong}`)} (${printable(code)})\n${listed}${hint}`
+}
+
+function adviceLine(advice: string | null): string {
+  return advice === null ? '' : `  ${advice}\n`
 }
 
 function describeIssue(issue: unknown): string {
   if (typeof issue !== 'object' || issue === null || !('path' in issue) || !('message' in issue)) return ''
-  return `  ${printable(String(issue.path))}: ${printable(inCommands(String(issue.message)))}\n`
+  return `  ${printable(String(issue.path))}: ${printable(String(issue.message))}\n`
 }
