@@ -3,6 +3,7 @@ import { keyFromText, type Key, type KeyOutcome } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
+import { put as putCommand } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
 
 function keyOf(text: string): Key {
@@ -60,7 +61,7 @@ t.test('conditions of writes', async (t) => {
   t.equal((await put(api, '/kv/a', 'two', { 'if-match': '"1"' })).statusCode, 200)
   t.match((await put(api, '/kv/a', 'x', { 'if-match': '"1"' })).json(), {
     code: 'precondition-failed',
-    currentRevision: 2,
+    currentRevision: 3,
   })
   t.equal((await put(api, '/kv/a', 'three', { 'if-match': '*' })).statusCode, 200)
   t.match((await put(api, '/kv/b', 'x', { 'if-match': '*' })).json(), {
@@ -70,7 +71,7 @@ t.test('conditions of writes', async (t) => {
 
   const remove = async (headers: Record<string, string>) => api.inject({ method: 'DELETE', url: '/kv/a', headers })
   t.equal((await remove({ 'if-match': '"1"' })).statusCode, 412)
-  t.same((await remove({ 'if-match': '"3"' })).json(), { revision: 4, deleted: 1 })
+  t.same((await remove({ 'if-match': '"5"' })).json(), { revision: 8, deleted: 1 }, 'every command takes a revision')
 })
 
 t.test('conditions that make no sense are refused, and nothing is written', async (t) => {
@@ -115,8 +116,8 @@ t.test('an idempotency key gives a retry the first answer, and another request n
     t.match(response.json(), { code: 'idempotency-key-reused', retryable: false })
   }
   const remove = { method: 'DELETE', url: '/kv?prefix=a', headers: { 'idempotency-key': 'x'.repeat(128) } } as const
-  t.same((await api.inject(remove)).json(), { revision: 2, deleted: 1 })
-  t.same((await api.inject(remove)).json(), { revision: 2, deleted: 1 })
+  t.same((await api.inject(remove)).json(), { revision: 6, deleted: 1 })
+  t.same((await api.inject(remove)).json(), { revision: 6, deleted: 1 })
   t.equal((await api.inject({ ...remove, url: '/kv/a' })).statusCode, 422)
 })
 
@@ -152,7 +153,7 @@ t.test('GET answers with bytes, or with the record', async (t) => {
   ]
   for (const value of bytes) t.equal((await accept(value)).body, 'text', value)
 
-  api.services.keys.records.set(keyOf('leased'), {
+  api.services.keys.store.plant(keyOf('leased'), {
     createRevision: 1,
     modRevision: 2,
     version: 2,
@@ -235,7 +236,7 @@ t.test('the options of a read reach the node', async (t) => {
     { consistency: 'lease', minRevision: null, maxStalenessMs: null, timeoutMs: 60_000 },
   ])
   t.equal((await api.inject('/kv/a?consistency=stale')).headers['quorate-consistency'], 'stale')
-  t.match((await api.inject('/kv/a?minRevision=9')).json(), { code: 'read-timeout', retryable: true })
+  t.match((await api.inject('/kv/a?minRevision=9')).json(), { code: 'future-revision', currentRevision: 1 })
   await put(api, '/kv/a?timeout=3', 'two')
   t.equal(api.services.keys.commands.at(-1)?.timeoutMs, 3000)
 })
@@ -316,7 +317,7 @@ t.test('keys are bytes', async (t) => {
     t.equal((await put(api, written, written)).statusCode, 200, written)
     t.equal((await api.inject(read)).body, written, `${written} is ${read}`)
   }
-  t.same(api.services.keys.records.size, same.length)
+  t.equal(api.services.keys.store.records().size, same.length)
   for (const dots of ['.', '..', '../etc', '/', '//']) {
     const url = `/kv?key=${encodeURIComponent(dots)}`
     t.equal((await put(api, url, dots)).statusCode, 200, url)
@@ -375,17 +376,7 @@ t.test('DELETE of a key', async (t) => {
 
 async function fill(api: CheckedApi, count: number): Promise<string[]> {
   const names = Array.from({ length: count }, (_, at) => `item/${String(at).padStart(5, '0')}`)
-  for (const [at, name] of names.entries()) {
-    const value = Buffer.from(`value ${at}`)
-    api.services.keys.records.set(keyOf(name), {
-      createRevision: at + 1,
-      modRevision: at + 1,
-      version: 1,
-      lease: 0,
-      value,
-    })
-  }
-  api.services.keys.revision = count
+  api.services.keys.store.execute(...names.map((name, at) => putCommand(name, `value ${at}`)))
   return names
 }
 
@@ -474,7 +465,7 @@ t.test('a page ends early when its values are large', async (t) => {
   const api = await openCheckedApi(t)
   const value = Buffer.alloc(limits.listBytesMax / 2 + 1, 'x')
   for (const name of ['a', 'b', 'c']) {
-    api.services.keys.records.set(keyOf(name), { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+    api.services.keys.store.plant(keyOf(name), { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
   }
   const found = await pages(api, 'limit=10')
   t.same(
@@ -545,7 +536,7 @@ t.test('DELETE /kv removes a range in one change', async (t) => {
   t.same((await remove('/kv?prefix=item/0000')).json(), { revision: 31, deleted: 10 })
   t.same((await remove('/kv?start=item/00010&end=item/00012')).json(), { revision: 32, deleted: 2 })
   t.same((await remove('/kv?prefix=nothing')).json(), { revision: 32, deleted: 0 })
-  t.same((await remove('/kv?all=true')).json(), { revision: 33, deleted: 18 })
+  t.same((await remove('/kv?all=true')).json(), { revision: 34, deleted: 18 })
   t.same(api.services.keys.commands.at(-1)?.command, {
     type: 'delete-range',
     start: null,
@@ -557,9 +548,8 @@ t.test('DELETE /kv removes a range in one change', async (t) => {
 
 t.test('a range of more keys than one change may remove', async (t) => {
   const open = async (options: Parameters<typeof openCheckedApi>[1] = {}) => {
-    const api = await openCheckedApi(t, options)
+    const api = await openCheckedApi(t, { machine: { rangeDeleteKeysMax: 10 }, ...options })
     await fill(api, 25)
-    api.services.keys.rangeDeleteKeysMax = 10
     const remove = async (query: string, headers: Record<string, string> = {}) =>
       (await api.inject({ method: 'DELETE', url: `/kv?prefix=item/${query}`, headers })).json()
     return { keys: api.services.keys, remove }
@@ -570,13 +560,13 @@ t.test('a range of more keys than one change may remove', async (t) => {
     const refused = await remove('')
     t.match(refused, { status: 422, code: 'range-too-large', limit: 10, found: 11, retryable: false, ambiguous: false })
     t.match(refused.detail, /nothing was deleted.*chunked=true/)
-    t.equal(keys.records.size, 25)
+    t.equal(keys.store.records().size, 25)
   })
 
   await t.test('goes in several changes when asked for, one at a time', async (t) => {
     const { keys, remove } = await open()
     t.same(await remove('&chunked=true'), { revision: 28, deleted: 25, chunks: 3 })
-    t.equal(keys.records.size, 0)
+    t.equal(keys.store.records().size, 0)
     t.same(await remove('&chunked=true'), { revision: 28, deleted: 0, chunks: 1 })
   })
 
@@ -622,8 +612,8 @@ t.test('a range of more keys than one change may remove', async (t) => {
         if (steps === 2) throw new RequestError('no-leader', 'nobody leads')
       }
       t.match(await remove('&chunked=true', name), { code: 'no-leader', deleted: 10, chunks: 1 })
-      t.same(await remove('&chunked=true', name), { revision: 28, deleted: 25, chunks: 3 })
-      t.same(await remove('&chunked=true', name), { revision: 28, deleted: 25, chunks: 3 })
+      t.same(await remove('&chunked=true', name), { revision: 29, deleted: 25, chunks: 3 })
+      t.same(await remove('&chunked=true', name), { revision: 29, deleted: 25, chunks: 3 })
       t.match(await remove('1&chunked=true', name), { code: 'idempotency-key-reused' })
       t.match(await remove('', name), { code: 'idempotency-key-reused' }, 'not chunked is another request')
     },
@@ -631,15 +621,20 @@ t.test('a range of more keys than one change may remove', async (t) => {
 })
 
 t.test('a retry whose previous value is no longer kept gets the rest of the first answer', async (t) => {
-  const api = await openCheckedApi(t)
-  await api.inject({ method: 'PUT', url: '/kv/a', payload: 'old' })
-  const answers = api.services.keys
-  answers.forgetsPreviousValues = true
-  const put = await api.inject({ method: 'PUT', url: '/kv/a?prev=true', payload: 'new' })
-  t.match(put.json(), { revision: 2, version: 2, prev: { key: 'a', modRevision: 1 }, prevValueForgotten: true })
-  t.notOk('value' in put.json().prev)
-  const deleted = await api.inject({ method: 'DELETE', url: '/kv/a?prev=true' })
-  t.match(deleted.json(), { deleted: 1, prev: { key: 'a', modRevision: 2 }, prevValueForgotten: true })
+  const keptValues = { inlineBytesMax: 0, rings: [{ valueBytesMax: 100, slots: 1 }] }
+  const api = await openCheckedApi(t, { machine: { keptValues } })
+  await put(api, '/kv/a', 'old')
+  const replace = async () => (await put(api, '/kv/a?prev=true', 'new', { 'idempotency-key': 'x' })).json()
+  const first = await replace()
+  t.match(first, { revision: 2, version: 2, prev: { key: 'a', modRevision: 1, value: 'old' } })
+  const headers = { 'idempotency-key': 'y' }
+  const remove = async () => (await api.inject({ method: 'DELETE', url: '/kv/a?prev=true', headers })).json()
+  t.match(await remove(), { deleted: 1, prev: { key: 'a', modRevision: 2, value: 'new' } })
+  const { value: _, ...prev } = first.prev
+  t.same(await replace(), { ...first, prev, prevValueForgotten: true }, 'the only place was taken')
+  await put(api, '/kv/b', 'old')
+  await put(api, '/kv/b?prev=true', 'new', { 'idempotency-key': 'z' })
+  t.match(await remove(), { deleted: 1, prev: { key: 'a', modRevision: 2 }, prevValueForgotten: true })
 })
 
 t.test('redirect=true sends what needs the leader to it', async (t) => {

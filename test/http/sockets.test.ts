@@ -435,7 +435,7 @@ function fill(api: CheckedApi, count: number, bytes: number): void {
   const value = Buffer.alloc(bytes, 'x')
   for (let at = 0; at < count; at++) {
     const key = `item/${at}` as Key
-    api.services.keys.records.set(key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+    api.services.keys.store.plant(key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
   }
 }
 
@@ -545,7 +545,7 @@ t.test('a reader that takes nothing for too long is cut off', async (t) => {
 t.test('answers that nobody takes are ended, whatever they are; slow readers go on', async (t) => {
   const api = await serve(t, { server: { answerStallTimeoutMs: 400 } })
   const value = Buffer.alloc(24 * 1024 * 1024, 'x')
-  api.services.keys.records.set('big' as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  api.services.keys.store.plant('big' as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
   for (const request of ['GET /kv/big HTTP/1.1', 'GET /kv HTTP/1.1']) {
     const opened = api.connection()
     await opened.connected()
@@ -588,7 +588,7 @@ t.test('answers have a bound together: more is refused, and who takes nothing ma
   const api = await serve(t, { answerBytesMax: 39 * megabytes })
   const value = Buffer.alloc(16 * megabytes, 'x')
   for (const key of ['one', 'two'])
-    api.services.keys.records.set(key as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+    api.services.keys.store.plant(key as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
   const idle = ['one', 'two'].map((key) => {
     const opened = api.connection()
     opened.socket.pause()
@@ -622,7 +622,7 @@ t.test('bodies have a bound together: what exceeds it is refused, and who sends 
   const announced = (key: string, bytes: number, ...headers: string[]): string =>
     head(`PUT /kv/${key} HTTP/1.1`, host, `Content-Length: ${bytes}`, ...headers)
   const chunked = head('PUT /kv/c HTTP/1.1', host, 'Transfer-Encoding: chunked')
-  const written = (key: string): number | undefined => api.services.keys.records.get(key as Key)?.value.length
+  const written = (key: string): number | undefined => api.services.keys.store.record(key as Key)?.value.length
 
   const slow = api.connection()
   slow.send(announced('slow', 4 * megabytes))
@@ -729,7 +729,7 @@ t.test('a stream that fails in the middle does not end as if it were whole', asy
   t.equal(api.services.keys.openScans, 0)
   pieces = 3
   t.equal((await api.exchange(exportRequest)).body.endsWith('0\r\n\r\n'), false)
-  api.services.keys.records.clear()
+  api.services.keys.store.rows.clear()
   const empty = await api.exchange(exportRequest)
   t.equal(empty.status, 200)
   t.equal(empty.headers.get('content-length'), '0', 'an empty range is an empty stream')

@@ -1,18 +1,10 @@
 import t from 'tap'
-import {
-  KvMachine,
-  decodeRecord,
-  encodeRecord,
-  isResultOf,
-  keyOfRow,
-  keyToText,
-  recordRange,
-  recordRow,
-} from '../../src/kv/index.ts'
+import { KvMachine, decodeRecord, encodeRecord, isResultOf, keyToText, recordRow } from '../../src/kv/index.ts'
 import type { Command, CommandResult, Condition, KeyRecord } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { BatchStore, MACHINE_OPTIONS, del, deleteRange, key, put } from './support/batch-store.ts'
+import { ReferenceModel } from './support/reference-model.ts'
 
 const is = (revision: number): Condition => ({ type: 'mod-revision', revision })
 const ABSENT: Condition = { type: 'absent' }
@@ -234,21 +226,20 @@ t.test('beliefs', async (t) => {
   )
 })
 
-t.test('a store that follows random commands in random batches is what a plain map would be', async (t) => {
+t.test('a store that follows random commands in random batches is what the reference model says', async (t) => {
   for (let seed = 1; seed <= 40; seed++) {
     const random = new SeededRandom(seed)
-    let store = new BatchStore({ idempotentWritesMax: 3 })
-    const model = new Model()
+    let store = new BatchStore({ idempotentWritesMax: 3, rangeDeleteKeysMax: random.integer(1, 5) })
+    const model = new ReferenceModel(store.options)
     for (let round = 0; round < 60; round++) {
       const commands = Array.from({ length: random.integer(1, 8) }, () => randomCommand(random, model.revision))
       const results = store.execute(...commands)
       const expected = commands.map((command, i) => model.execute(command, store.revision - commands.length + 1 + i))
-      if (JSON.stringify(results.map(shown)) !== JSON.stringify(expected)) {
-        t.same(results.map(shown), expected, `seed ${seed}, round ${round}`)
-      }
+      const [actual, wanted] = [results.map(shown), expected.map(shown)]
+      if (JSON.stringify(actual) !== JSON.stringify(wanted)) t.same(actual, wanted, `seed ${seed}, round ${round}`)
       if (random.fraction() < 0.1) store = store.restored()
     }
-    t.same(records(store), model.records(), `seed ${seed}`)
+    t.same(records(store), records(model), `seed ${seed}`)
     t.equal(store.machine.state().revision, model.revision)
   }
 })
@@ -356,54 +347,6 @@ t.test('digest', async (t) => {
   )
 })
 
-/** The same rules, written down a second time over a Map. */
-class Model {
-  revision = 0
-  private readonly map = new Map<string, ReturnType<typeof shownRecord>>()
-
-  execute(command: Command, revision: number): object {
-    if (command.type === 'delete-range') {
-      const { start, end } = command
-      const gone = [...this.map.keys()].filter(
-        (name) => (start === null || name >= start) && (end === null || name < end),
-      )
-      for (const name of gone) this.map.delete(name)
-      if (gone.length > 0) this.revision = revision
-      return { type: 'deleted', revision: this.revision, deleted: gone.length, previous: null }
-    }
-    const current = this.map.get(command.key)
-    const met =
-      command.condition === null ||
-      (command.condition.type === 'absent' && current === undefined) ||
-      (command.condition.type === 'present' && current !== undefined) ||
-      (command.condition.type === 'mod-revision' && command.condition.revision === current?.modRevision)
-    if (!met) return { type: 'condition-failed', currentRevision: current?.modRevision ?? null }
-    if (command.type === 'delete') {
-      if (this.map.delete(command.key)) this.revision = revision
-      const previous = command.wantsPrevious ? (current ?? null) : null
-      return { type: 'deleted', revision: this.revision, deleted: current === undefined ? 0 : 1, previous }
-    }
-    this.revision = revision
-    const createRevision = current?.createRevision ?? revision
-    const version = (current?.version ?? 0) + 1
-    const value = Buffer.from(command.value).toString('latin1')
-    this.map.set(command.key, { createRevision, modRevision: revision, version, lease: 0, value })
-    return {
-      type: 'put',
-      revision,
-      createRevision,
-      version,
-      previous: command.wantsPrevious ? (current ?? null) : null,
-    }
-  }
-
-  records(): object {
-    return Object.fromEntries(
-      [...this.map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, it]) => [keyToText(key(name)), it]),
-    )
-  }
-}
-
 function randomCommand(random: SeededRandom, revision: number): Command {
   const names = ['a', 'b', 'c', 'd', 'e']
   const name = () => names[random.integer(0, names.length)] ?? 'a'
@@ -411,7 +354,10 @@ function randomCommand(random: SeededRandom, revision: number): Command {
   const condition = conditions[random.integer(0, conditions.length)] ?? null
   const wantsPrevious = random.fraction() < 0.5
   const drawn = random.fraction()
-  if (drawn < 0.05) return deleteRange(drawn < 0.02 ? null : name(), random.fraction() < 0.2 ? null : name())
+  if (drawn < 0.05) {
+    const upToLimit = random.fraction() < 0.5
+    return deleteRange(drawn < 0.02 ? null : name(), random.fraction() < 0.2 ? null : name(), { upToLimit })
+  }
   if (drawn < 0.3) return del(name(), { condition, wantsPrevious })
   return put(name(), 'v'.repeat(random.integer(0, 40)), { condition, wantsPrevious })
 }
@@ -426,12 +372,9 @@ function shown(result: CommandResult): object {
   return { ...result, previous: result.previous === null ? null : shownRecord(result.previous) }
 }
 
-/** The records of a store by key, ascending. */
-function records(store: BatchStore): Readonly<Record<string, object>> {
-  const { start, end } = recordRange(null, null)
-  const rows = [...store.rows].filter(([row]) => row >= start && end !== null && row < end)
-  rows.sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(rows.map(([row, bytes]) => [keyToText(keyOfRow(row)), shownRecord(decodeRecord(bytes))]))
+/** The records of a store or of the model by key, with their values as text. */
+function records(store: Pick<BatchStore | ReferenceModel, 'records'>): Readonly<Record<string, object>> {
+  return Object.fromEntries([...store.records()].map(([name, record]) => [keyToText(name), shownRecord(record)]))
 }
 
 t.test('what a command may come to, by its kind', async (t) => {

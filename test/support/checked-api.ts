@@ -3,6 +3,7 @@ import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
 import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
+import type { KvMachineOptions } from '../../src/kv/index.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -47,6 +48,7 @@ export interface CheckedApi {
 
 export interface CheckedApiOptions {
   readonly valueBytesMax?: number
+  readonly machine?: Partial<KvMachineOptions>
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
   readonly connections?: Partial<ConnectionsOptions>
@@ -62,7 +64,7 @@ interface Test {
 }
 
 export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): Promise<CheckedApi> {
-  const services = memoryServices(options.valueBytesMax)
+  const services = memoryServices(options.valueBytesMax, options.machine)
   const unexpected: unknown[] = []
   const fatal: Error[] = []
   const refused: (number | Error)[] = []

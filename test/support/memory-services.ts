@@ -1,13 +1,5 @@
-import {
-  isResultOf,
-  type Command,
-  type CommandResult,
-  type Condition,
-  type Key,
-  type KeyRecord,
-} from '../../src/kv/index.ts'
+import type { KvMachineOptions } from '../../src/kv/index.ts'
 import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
-import { limits } from '../../src/limits.ts'
 import type {
   ClusterStatus,
   LearnerStatus,
@@ -18,187 +10,21 @@ import type {
 } from '../../src/api/cluster.ts'
 import type {
   AddressChange,
-  AnswerContext,
   ClusterControl,
   HealthCheck,
-  KeyedRecord,
-  KeyValueAccess,
   MetricsView,
   NodeHealth,
-  ReadOptions,
-  Scan,
-  ScanRange,
   Services,
   SnapshotStream,
   VoterChange,
 } from '../../src/api/services.ts'
-
-const NODE = 1
+import { MemoryKeys, NODE } from './memory-keys.ts'
 
 /** Services with failures that a test can order and values that it can look at. */
 export interface MemoryServices extends Services {
   readonly keys: MemoryKeys
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
-}
-
-/** The store within one process: the semantics of the real one for keys, with a Map and one counter. */
-export class MemoryKeys implements KeyValueAccess {
-  readonly records = new Map<Key, KeyRecord>()
-  readonly reads: ReadOptions[] = []
-  readonly commands: { readonly command: Command; readonly timeoutMs: number }[] = []
-  private readonly answered = new Map<string, { readonly fingerprint: number; readonly result: CommandResult }>()
-  revision = 0
-  leader: number | null = NODE
-  /** Open scans; each must be closed. */
-  openScans = 0
-  /** True: previous values are forgotten, as in the answer to a late retry. */
-  forgetsPreviousValues = false
-  rangeDeleteKeysMax: number = limits.rangeDeleteKeysMax
-  /** The next call fails with this error. */
-  failure: Error | null = null
-  /** Runs before each command. */
-  beforeExecute: () => Promise<void> = async () => {}
-  /** Runs before a read is answered. */
-  beforeGet: () => Promise<void> = async () => {}
-  /** Runs before each piece of a scan. */
-  beforePiece: () => Promise<void> = async () => {}
-
-  async execute<Kind extends Command>(command: Kind, timeoutMs: number) {
-    this.commands.push({ command, timeoutMs })
-    await this.beforeExecute()
-    this.raise()
-    const result = this.executeOnce(command)
-    const forgets = this.forgetsPreviousValues && (result.type === 'put' || result.type === 'deleted')
-    const given = forgets && result.previous !== null ? { ...result, previousValueForgotten: true as const } : result
-    if (!isResultOf(command, given)) throw new Error('a command is answered in its kind')
-    return { result: given, context: this.context('linearizable') }
-  }
-
-  async get(key: Key, options: ReadOptions) {
-    this.reads.push(options)
-    this.raise()
-    this.waitFor(options)
-    await this.beforeGet()
-    return { record: this.records.get(key) ?? null, context: this.context(options.consistency) }
-  }
-
-  async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
-    this.reads.push(options)
-    this.raise()
-    this.waitFor(options)
-    const items = this.select(range)
-    this.openScans += 1
-    let closed = false
-    let at = 0
-    return {
-      context: this.context(options.consistency),
-      next: async (limit, bytesMax) => {
-        if (closed) throw new TypeError('the scan is closed')
-        await this.beforePiece()
-        this.raise()
-        const piece: KeyedRecord[] = []
-        for (let bytes = 0; piece.length < limit && (piece.length === 0 || bytes < bytesMax); at++) {
-          const item = items[at]
-          if (item === undefined) break
-          piece.push(item)
-          bytes += item.record.value.length
-        }
-        return { items: piece, done: at >= items.length }
-      },
-      count: async (limit) => {
-        if (closed) throw new TypeError('the scan is closed')
-        await this.beforePiece()
-        this.raise()
-        const count = Math.min(limit, items.length - at)
-        at += count
-        return { count, done: at >= items.length }
-      },
-      close: async () => {
-        if (closed) throw new TypeError('the scan is closed twice')
-        closed = true
-        this.openScans -= 1
-      },
-    }
-  }
-
-  private select({ start, end, after, reverse }: ScanRange): KeyedRecord[] {
-    const inside = [...this.records].filter(([key]) => (start === null || key >= start) && (end === null || key < end))
-    const items = inside.map(([key, record]) => ({ key, record }))
-    items.sort((a, b) => (a.key < b.key ? -1 : 1) * (reverse ? -1 : 1))
-    return after === null ? items : items.filter(({ key }) => (reverse ? key < after : key > after))
-  }
-
-  private context(consistency: AnswerContext['consistency']): AnswerContext {
-    return { revision: this.revision, servedBy: NODE, leader: this.leader, consistency }
-  }
-
-  private raise(): void {
-    const { failure } = this
-    this.failure = null
-    if (failure !== null) throw failure
-  }
-
-  private waitFor({ minRevision }: ReadOptions): void {
-    if (minRevision !== null && minRevision > this.revision) {
-      throw new RequestError('read-timeout', `revision ${minRevision} was not reached in time`)
-    }
-  }
-
-  private executeOnce(command: Command): CommandResult {
-    const { idempotency } = command
-    const earlier = idempotency === null ? undefined : this.answered.get(idempotency.key)
-    if (earlier !== undefined) {
-      return earlier.fingerprint === idempotency?.fingerprint ? earlier.result : { type: 'key-reused' }
-    }
-    const result = this.apply(command)
-    if (idempotency !== null) this.answered.set(idempotency.key, { fingerprint: idempotency.fingerprint, result })
-    return result
-  }
-
-  private apply(command: Command): CommandResult {
-    if (command.type === 'delete-range') {
-      const items = this.select({ start: command.start, end: command.end, after: null, reverse: false })
-      const limit = this.rangeDeleteKeysMax
-      if (!command.upToLimit && items.length > limit) return { type: 'range-too-large', limit, found: limit + 1 }
-      const gone = items.slice(0, limit)
-      for (const { key } of gone) this.records.delete(key)
-      if (gone.length > 0) this.revision += 1
-      const { revision } = this
-      if (!command.upToLimit) return { type: 'deleted', revision, deleted: gone.length, previous: null }
-      return { type: 'range-deleted', revision, deleted: gone.length, next: items[limit]?.key ?? null }
-    }
-    const current = this.records.get(command.key) ?? null
-    if (!holds(command.condition, current)) {
-      return { type: 'condition-failed', currentRevision: current?.modRevision ?? null }
-    }
-    const previous = command.wantsPrevious ? current : null
-    if (command.type === 'delete') {
-      if (current === null) return { type: 'deleted', revision: this.revision, deleted: 0, previous }
-      this.records.delete(command.key)
-      this.revision += 1
-      return { type: 'deleted', revision: this.revision, deleted: 1, previous }
-    }
-    this.revision += 1
-    const { revision } = this
-    const createRevision = current?.createRevision ?? revision
-    const version = (current?.version ?? 0) + 1
-    this.records.set(command.key, { createRevision, modRevision: revision, version, lease: 0, value: command.value })
-    return { type: 'put', revision, createRevision, version, previous }
-  }
-}
-
-function holds(condition: Condition | null, current: KeyRecord | null): boolean {
-  switch (condition?.type) {
-    case undefined:
-      return true
-    case 'absent':
-      return current === null
-    case 'present':
-      return current !== null
-    case 'mod-revision':
-      return current?.modRevision === condition.revision
-  }
 }
 
 /** A cluster of which only this member is alive; enough to call every route. */
@@ -487,9 +313,9 @@ export class MemoryHealth implements NodeHealth {
   }
 }
 
-export function memoryServices(valueBytesMax = 1024): MemoryServices {
+export function memoryServices(valueBytesMax = 1024, machine: Partial<KvMachineOptions> = {}): MemoryServices {
   return {
-    keys: new MemoryKeys(),
+    keys: new MemoryKeys(machine),
     cluster: new MemoryCluster(),
     health: new MemoryHealth(),
     version: '0.1.0',

@@ -1,10 +1,19 @@
-import { KvMachine, keyFromText } from '../../../src/kv/index.ts'
+import {
+  KvMachine,
+  decodeRecord,
+  encodeRecord,
+  keyFromText,
+  keyOfRow,
+  recordRange,
+  recordRow,
+} from '../../../src/kv/index.ts'
 import type {
   Command,
   CommandResult,
   DeleteCommand,
   DeleteRangeCommand,
   Key,
+  KeyRecord,
   KvMachineOptions,
   MachineState,
   PutCommand,
@@ -56,6 +65,24 @@ export class BatchStore {
     const [result] = this.execute(command)
     assert(result !== undefined, 'a batch of one has one result')
     return result
+  }
+
+  record(key: Key): KeyRecord | null {
+    const bytes = this.rows.get(recordRow(key))
+    return bytes === undefined ? null : decodeRecord(bytes)
+  }
+
+  /** The records by key, ascending. */
+  records(): ReadonlyMap<Key, KeyRecord> {
+    const { start, end } = recordRange(null, null)
+    const rows = [...this.rows].filter(([row]) => row >= start && end !== null && row < end)
+    rows.sort(([a], [b]) => (a < b ? -1 : 1))
+    return new Map(rows.map(([row, bytes]) => [keyOfRow(row), decodeRecord(bytes)]))
+  }
+
+  /** Puts a record among the rows that no command has made. */
+  plant(key: Key, record: KeyRecord): void {
+    this.rows.set(recordRow(key), encodeRecord(record))
   }
 
   /** The rows as a comparable list. */

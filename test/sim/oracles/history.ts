@@ -14,10 +14,10 @@ import {
 } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/codec/entry.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
+import { ReferenceModel } from '../../kv/support/reference-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
-import { ReferenceModel } from '../history/model.ts'
 import {
   describeAnswer,
   describeOperation,

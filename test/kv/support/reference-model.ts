@@ -9,8 +9,9 @@ interface Change {
 }
 
 /**
- * A second, deliberately plain implementation of the store. It executes the committed commands in order and remembers every
- * version of every key, so that any answer can be checked against the revision that it claims to reflect.
+ * The rules of the store, written down a second time, plainly: the oracle of the machine's own tests and of the simulator. It
+ * executes commands in order and remembers every version of every key, so that any answer can be checked against the revision that
+ * it claims to reflect.
  */
 export class ReferenceModel {
   readonly resultsByIndex = new Map<number, CommandResult>()
@@ -45,6 +46,16 @@ export class ReferenceModel {
       if (change !== undefined && change.revision <= revision) return change.record
     }
     return null
+  }
+
+  /** The records of now by key. */
+  records(): ReadonlyMap<Key, KeyRecord> {
+    return this.current
+  }
+
+  /** The idempotency keys whose first answer is remembered, oldest first. */
+  rememberedKeys(): string[] {
+    return [...this.keyed.keys()]
   }
 
   /** The revision after the command at `index`. */
