@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import type { PeerMessage } from '../../src/ports/transport.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
+import { drop, passAll } from './support/formed.ts'
 
 /** A running cluster of `voters` on machines `ids`; returns its leader. */
 async function formed(t: Test, ids: readonly number[], voters: readonly number[], options = {}) {
@@ -16,15 +16,6 @@ function votersOf(c: TestCluster, id: number): readonly (readonly number[])[] {
 
 function lastIndex(c: TestCluster, id: number): number {
   return c.at(id).view.last?.index ?? -1
-}
-
-/** Loses every message that `drops`, until `passAll`. */
-function drop(c: TestCluster, drops: (message: PeerMessage) => boolean): void {
-  c.interference.intercept = (message) => (drops(message) ? [] : [message])
-}
-
-function passAll(c: TestCluster): void {
-  c.interference.intercept = (message) => [message]
 }
 
 t.test(

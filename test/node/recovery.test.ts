@@ -1,12 +1,11 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { keyToText } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
 import { StateReceiver } from '../../src/node/snapshots/state-stream.ts'
-import type { PeerMessage } from '../../src/ports/transport.ts'
 import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
 import { systemClock } from '../../src/system-clock.ts'
 import { LoopbackHub } from '../../src/transport/loopback.ts'
@@ -15,6 +14,7 @@ import { recordEnds } from '../storage/rocks-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { key } from './support/client.ts'
 import { refused, specOf, specsOf, TestCluster } from './support/cluster.ts'
+import { drop, formed, passAll } from './support/formed.ts'
 import { Ledger } from './support/ledger.ts'
 import { RealNode } from './support/real-node.ts'
 
@@ -27,22 +27,8 @@ const SMALL: Partial<NodeOptions> = {
   snapshotChunkBytes: 200,
 }
 
-async function formed(t: Test, ids: readonly number[] = [1, 2, 3], options: Partial<NodeOptions> = {}) {
-  const c = new TestCluster(t, ids, options)
-  const leader = await c.form()
-  return { c, leader, followers: ids.filter((id) => id !== leader) }
-}
-
 async function fill(c: TestCluster, id: number, count: number, prefix = 'k'): Promise<void> {
   for (let i = 0; i < count; i++) await c.on(id).put(`${prefix}${i}`, `value-${i}`)
-}
-
-function drop(c: TestCluster, drops: (message: PeerMessage) => boolean): void {
-  c.interference.intercept = (message) => (drops(message) ? [] : [message])
-}
-
-function passAll(c: TestCluster): void {
-  c.interference.intercept = (message) => [message]
 }
 
 function metricsOf(c: TestCluster, id: number) {

@@ -11,6 +11,12 @@ export function key(text: string): Key {
   return outcome.key
 }
 
+/** The revision that a put made. */
+export function revisionOf(result: CommandResult): number {
+  if (result.type !== 'put') throw new Error(`a put was answered with ${result.type}`)
+  return result.revision
+}
+
 export interface WriteOptions {
   readonly condition?: Condition
   readonly idempotency?: IdempotencyTag
