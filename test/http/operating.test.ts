@@ -1,0 +1,171 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { openCheckedApi } from '../support/checked-api.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+t.test('health checks tell by their status, and in words when asked', async (t) => {
+  const api = await openCheckedApi(t)
+  const ok = await api.inject('/readyz')
+  t.equal(ok.body, 'ok\n')
+  t.match(ok.headers, { 'content-type': /^text\/plain/, 'cache-control': 'no-store' })
+  t.equal((await api.inject('/readyz?verbose')).body, '[+]store ok\n[+]leader ok\nreadyz check passed\n')
+  t.equal((await api.inject('/livez?verbose=true')).body, '[+]store ok\nlivez check passed\n')
+
+  api.services.health.checks = [
+    { name: 'store', ok: true, detail: 'open' },
+    { name: 'leader', ok: false, detail: 'none is known' },
+  ]
+  t.equal((await api.inject('/livez')).statusCode, 200, 'liveness does not depend on a quorum')
+  const failed = await api.inject('/readyz')
+  t.equal(failed.statusCode, 503)
+  t.match(failed.json(), {
+    code: 'not-ready',
+    detail: 'failed: leader (none is known)',
+    checks: [{ ok: true }, { ok: false }],
+  })
+  const verbose = await api.inject('/readyz?verbose')
+  t.equal(verbose.statusCode, 503)
+  t.match(verbose.headers, {
+    'content-type': 'text/plain; charset=utf-8',
+    'retry-after': '1',
+    'cache-control': 'no-store',
+  })
+  t.equal(
+    verbose.body,
+    '[+]store ok\n[-]leader failed: none is known\nreadyz check failed\n',
+    'text, as when it passes',
+  )
+  const excluded = await api.inject('/readyz?verbose&exclude=leader')
+  t.equal(excluded.statusCode, 200)
+  t.match(excluded.body, '[+]leader excluded: ok')
+  t.equal((await api.inject('/readyz?exclude=leader,store')).body, 'ok\n')
+  t.match((await api.inject('/readyz?exclude=leda')).json(), {
+    issues: [{ path: 'query/exclude', message: /store, leader/ }],
+  })
+  t.equal((await api.inject('/readyz?verbose=maybe')).statusCode, 400)
+  t.equal((await api.inject('/livez?x=1')).statusCode, 400)
+})
+
+t.test('metrics are those of the node, in the text format of Prometheus', async (t) => {
+  const api = await openCheckedApi(t)
+  const response = await api.inject('/metrics')
+  t.match(response.headers['content-type'], /^text\/plain; version=0\.0\.4/)
+  const lines = response.body.split('\n')
+  const expected = [
+    'quorate_has_leader 1',
+    'quorate_term 3',
+    'quorate_committed_index 41',
+    'quorate_proposals_committed_total 30',
+    'quorate_proposals_pending 1',
+    'quorate_leader_changes_total 2',
+    'quorate_log_lines_dropped_total 5',
+    'quorate_peer_connected{peer="2"} 1',
+    'quorate_peer_round_trip_seconds{peer="2"} 0.0004',
+    '# TYPE quorate_log_sync_duration_seconds histogram',
+    'quorate_log_sync_duration_seconds_bucket{le="0.001"} 2',
+    'quorate_log_sync_duration_seconds_bucket{le="0.01"} 3',
+    'quorate_log_sync_duration_seconds_bucket{le="+Inf"} 4',
+    'quorate_log_sync_duration_seconds_sum 0.5',
+    'quorate_log_sync_duration_seconds_count 4',
+    'quorate_apply_duration_seconds_count 4',
+    `quorate_build_info{version="0.1.0",node="${process.version}"} 1`,
+  ]
+  for (const line of expected) t.ok(lines.includes(line), line)
+  t.notOk(
+    lines.some((line) => line.startsWith('quorate_peer_matched_index{')),
+    'what is not known is left out',
+  )
+  t.match(response.body, /^quorate_event_loop_delay_seconds\{quantile="0\.99"\} (?:\d|NaN$)/m)
+  t.match(response.body, /^process_resident_memory_bytes \d/m)
+  const again = await api.inject('/metrics')
+  t.ok(again.body.split('\n').includes('quorate_proposals_committed_total 30'), 'a counter is read, not summed up')
+  for (const line of lines) t.match(line, /^$|^# (HELP|TYPE) |^[a-z0-9_]+(\{.*\})? \S+$/, line)
+  t.equal((await api.inject('/metrics?x=1')).statusCode, 400)
+})
+
+t.test('the root says in a line what runs here and where to go on', async (t) => {
+  const api = await openCheckedApi(t)
+  const response = await api.inject('/')
+  t.match(response.body, /^\{[^\n]*\}\n$/)
+  const { links, ...rest } = response.json() as { links: Record<string, string> }
+  t.same(rest, { name: 'quorate', version: '0.1.0', node: 1 })
+  for (const path of Object.values(links)) {
+    const { statusCode } = await api.app.inject(path)
+    t.ok(statusCode < 400, `${path}: ${statusCode}`)
+  }
+  t.equal((await api.inject('/?x=1')).statusCode, 400)
+  t.equal((await api.inject({ method: 'POST', url: '/' })).statusCode, 405)
+})
+
+t.test('a summary of the event loop: quantiles since the last reading, sum and count since the start', async (t) => {
+  const api = await openCheckedApi(t)
+  const read = async (name: string): Promise<number> => {
+    const { body } = await api.inject('/metrics')
+    const line = body.split('\n').find((one) => one.startsWith(`quorate_event_loop_delay_seconds${name} `))
+    return Number(line?.split(' ')[1])
+  }
+  t.match((await api.inject('/metrics')).body, '# TYPE quorate_event_loop_delay_seconds summary')
+  const ticks = async (enough: number): Promise<number> => {
+    for (;;) {
+      const count = await read('_count')
+      if (count >= enough) return count
+      // The sampler needs two ticks of 10 ms after a reading for its first sample.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  const before = await ticks(3)
+  t.ok((await ticks(before + 3)) > before, 'a reading takes nothing from the next one')
+  t.ok((await read('_sum')) >= 0)
+})
+
+/** What `promtool` says of `input`, and null where it is not installed. */
+function promtool(words: readonly string[], input: string): string | null {
+  const { error, status, stdout, stderr } = spawnSync('promtool', words, { input, encoding: 'utf8' })
+  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return null
+  return status === 0 ? stderr : `exit code ${status}: ${stdout}${stderr}`
+}
+
+t.test('promtool has nothing to say against names, types and labels of the metrics', async (t) => {
+  const api = await openCheckedApi(t)
+  const { body } = await api.inject('/metrics')
+  const said = promtool(['check', 'metrics'], body)
+  if (said === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(said, '')
+  t.not(promtool(['check', 'metrics'], body.replace(/ summary$/m, ' gauge')), '', 'it would complain')
+})
+
+t.test('docs/METRICS.md lists every metric with its type, and its alarms are of these', async (t) => {
+  const api = await openCheckedApi(t)
+  const { body } = await api.inject('/metrics')
+  const served = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`)
+  const text = readFileSync(new URL('../../docs/METRICS.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `([a-z0-9_]+)` +\| (gauge|counter|histogram|summary) +\|/gm)]
+  const listed = rows.map(([, name, type]) => `${name} ${type}`)
+  t.ok(served.length > 50)
+  // Only what needs /proc may be missing, and only where there is none.
+  const missing = process.platform === 'linux' ? [] : listed.filter((one) => one.startsWith('process_'))
+  t.same([...new Set([...served, ...missing])].sort(), listed.toSorted())
+
+  const names = new Set(rows.map(([, name]) => name))
+  const used = [...text.matchAll(/\b(?:quorate|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name)
+  for (const name of used) t.ok(names.has(name.replace(/_bucket$/, '')), `${name} is a metric`)
+  const rules = /^```yaml\n([\s\S]*?)^```$/m.exec(text)?.[1] ?? ''
+  const expressions = [...rules.matchAll(/^ +expr: (.*)$/gm)].map(([, expression]) => expression ?? '')
+  t.ok(expressions.length > 8)
+  for (const expression of expressions) t.match(text, `\`${expression}\``, 'the table has each rule')
+  const path = join(await temporaryDirectory(t), 'rules.yml')
+  await writeFile(path, rules)
+  const said = promtool(['check', 'rules', path], '')
+  if (said === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(said, '')
+})
+
+t.test('the version', async (t) => {
+  const api = await openCheckedApi(t)
+  t.same((await api.inject('/version')).json(), { version: '0.1.0', node: process.version })
+  t.equal((await api.inject('/version?x=1')).statusCode, 400)
+  t.equal((await api.inject('/openapi.json?x=1')).statusCode, 400)
+})
