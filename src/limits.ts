@@ -80,6 +80,8 @@ export const limits = {
 
   /** Request line and headers: two bounds and a cursor of the largest keys, percent-encoded, and space for the rest. */
   httpHeaderBytesMax: 48 * 1024,
+  /** Of the extensions of one chunk. Node.js sets this limit, and offers no option to change it. */
+  httpChunkExtensionsBytesMax: 16 * 1024,
   httpHeadersTimeoutMs: 10_000,
   /** From the first byte of a request to the last byte of its body. */
   httpReceiveTimeoutMs: 30_000,

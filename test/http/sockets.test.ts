@@ -202,6 +202,18 @@ t.test('a body over the limit is refused, whether its length is said or not', as
   t.equal((await exchange(`${chunked}${chunk}${chunk}0\r\n\r\n`)).status, 200, 'exactly at the limit')
 })
 
+t.test('extensions of a chunk over the limit are refused, and the answer tells the limit', async (t) => {
+  const { exchange, services } = await serve(t)
+  const max = limits.httpChunkExtensionsBytesMax
+  const chunked = head('PUT /kv/a HTTP/1.1', host, 'Transfer-Encoding: chunked', last)
+  const withExtensions = (bytes: number): string => `${chunked}1;${'x'.repeat(bytes)}\r\nv\r\n0\r\n\r\n`
+  const answer = await exchange(withExtensions(max + 1))
+  t.equal(answer.status, 413)
+  t.match(JSON.parse(answer.body), { code: 'request-too-large', limitBytes: max })
+  t.equal(services.keys.commands.length, 0)
+  t.equal((await exchange(withExtensions(max))).status, 200, 'exactly at the limit')
+})
+
 t.test('what would change the meaning of a request and be ignored is refused', async (t) => {
   const { exchange, inject, services } = await serve(t)
   await inject({ method: 'PUT', url: '/kv/a', payload: 'whole' })

@@ -551,7 +551,9 @@ t.test('wait: appended does not wait for a leader, leader and committed do', asy
     await d.start(1)
     const before = d.clock.now()
     const error = await refused(d.on(1).initialize(specsOf([1, 2, 3]), wait, 3_000), 'no-leader')
-    t.match(error.message, 'is initialized')
+    const missed = wait === 'leader' ? 'no leader was elected' : 'its first entry was not committed'
+    t.match(error.message, `this node is initialized, but ${missed} in time`)
+    t.equal(d.on(1).membership().membership.configs[0]?.length, 3, 'and so it is')
     t.ok(d.clock.now() - before >= 2_990 && d.clock.now() - before < 3_100, 'at the end of its time')
     await d.start(2, 3)
     await checkOneCluster(t, d, [1, 2, 3])
@@ -619,7 +621,10 @@ t.test('a member that does not answer is named everywhere, with what to do and h
   const d = new TestCluster(t, [1, 2, 3])
   await d.start(1)
   const late = await refused(d.on(1).initialize([specOf(1), wrong], 'committed', 2_000), 'no-leader')
-  t.match(late.message, /is initialized, but the commit did not come.*node 2 at nowhere:1.*empty its data directory/)
+  t.match(
+    late.message,
+    /is initialized, but its first entry was not committed in time.*node 2 at nowhere:1.*empty its data directory/,
+  )
   t.match(late.facts, { unanswered: [{ id: 2 }] })
   const e = new TestCluster(t, [1, 2, 3])
   await e.start(1, 2)

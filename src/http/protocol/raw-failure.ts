@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net'
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import { problemAnswer } from './problem.ts'
+
+const { httpChunkExtensionsBytesMax: extensionsMax } = limits
 
 /**
  * The answer to bytes that are no HTTP request, sent before the connection ends: whatever follows them cannot be parsed. Null:
@@ -40,7 +43,9 @@ function requestErrorOf(code: string | undefined): RequestError {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new RequestError('request-timeout', 'the request did not arrive in time')
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new RequestError('request-too-large', 'the chunk extensions are too large')
+      return new RequestError('request-too-large', `the extensions of a chunk have at most ${extensionsMax} bytes`, {
+        limitBytes: extensionsMax,
+      })
     case undefined:
     default:
       return new RequestError('invalid-request', 'this is not an HTTP request', { issues: [] })

@@ -110,7 +110,10 @@ export class Bootstrap {
     const { index } = outcome.logId
     const isThere: Condition = wait === 'leader' ? (view) => view.leader !== null : (view) => view.committed >= index
     if (wait !== 'appended' && !(await replica.conditions.until(isThere, deadline - clock.now())))
-      throw this.notInTime(wait === 'leader' ? 'a leader' : 'the commit', unanswered)
+      throw this.notInTime(
+        wait === 'leader' ? 'no leader was elected' : 'its first entry was not committed',
+        unanswered,
+      )
     return {
       clusterId,
       logId: logIdView(outcome.logId) ?? { term: 0, node: 0, index: 0 },
@@ -119,11 +122,11 @@ export class Bootstrap {
     }
   }
 
-  private notInTime(missing: string, unanswered: readonly UnansweredMember[]): RequestError {
+  private notInTime(missed: string, unanswered: readonly UnansweredMember[]): RequestError {
     const who = unanswered.length === 0 ? '' : `; ${describeUnanswered(unanswered)}`
     return new RequestError(
       'no-leader',
-      `this node is initialized, but ${missing} did not come in time${who}: a majority of the members has to be up. ${START_OVER}`,
+      `this node is initialized, but ${missed} in time${who}: a majority of the members has to be up. ${START_OVER}`,
       { unanswered },
     )
   }
