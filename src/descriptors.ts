@@ -78,7 +78,7 @@ export function shareDescriptors(
     snapshotHoldBytes,
     shortage: isShort
       ? `this process may have only ${limit} files and connections open at once, so it serves at most ${httpConnections} ` +
-        `connections of clients and ${peerConnections} of peers, and holds at most ${snapshotHoldBytes} bytes of log back ` +
+        `client connections and ${peerConnections} peer connections, and holds back at most ${snapshotHoldBytes} bytes of the log ` +
         `for a node that catches up; ${advice}`
       : null,
   }
@@ -86,7 +86,7 @@ export function shareDescriptors(
 
 const httpDescriptorsMin = limits.httpConnectionsMin + limits.httpRefusalsMax
 
-const advice = 'raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker), 65536 is plenty'
+const advice = 'raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker); 65536 is plenty'
 
 function tooFew(limit: number, least: number, log: number): StorageError {
   return new StorageError(

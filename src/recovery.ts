@@ -36,7 +36,7 @@ export interface RecoveryReport extends RecoveryView {
 export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
   const found = await readNodeId(options.dataDirectory)
   if (found === null) {
-    throw new StorageError('refused', `${options.dataDirectory} is no data directory of a node`)
+    throw new StorageError('refused', `${options.dataDirectory} is not the data directory of a node`)
   }
   if (options.id !== null && options.id !== found) {
     throw new StorageError('refused', `${options.dataDirectory} belongs to node ${found}, not to node ${options.id}`)
@@ -48,7 +48,7 @@ export async function recover(options: RecoveryOptions): Promise<RecoveryReport>
     if (!(error instanceof DamagedStateError)) throw error
     throw new StorageError(
       'refused',
-      `${error.message} Start the node once: it sets the state aside and makes it anew from the log; then recover it.`,
+      `${error.message} Start the node once, so that it sets the state aside and rebuilds it from the log; then recover it.`,
       { cause: error },
     )
   } finally {

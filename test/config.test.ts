@@ -152,10 +152,10 @@ t.test('every flag, wrong once', async (t) => {
     ['--raft-advertise', '[::]:7101', /reaches nobody/],
     ['--api-origins', '*', /would let every page in/],
     ['--api-origins', 'https://*.example', /would let every page in/],
-    ['--api-origins', 'null', /any page can be/],
-    ['--api-origins', 'ui.example', /names ui\.example, which is no origin/],
+    ['--api-origins', 'null', /any page can have/],
+    ['--api-origins', 'ui.example', /names ui\.example, which is not the origin of a web page/],
     ['--api-origins', 'https://ui.example,', /names nothing/],
-    ['--api-origins', 'https://ui.example/path', /no origin/],
+    ['--api-origins', 'https://ui.example/path', /is not the origin/],
     ['--api-origins', Array.from({ length: 33 }, (_, at) => `http://a${at}`).join(','), /33 origins, more than 32/],
     ['--cluster-token', 'a b', /visible ASCII/],
     ['--cluster-token', 'x'.repeat(129), /129 characters/],
@@ -174,20 +174,20 @@ t.test('every flag, wrong once', async (t) => {
     ],
     ['--discover', 'dns:quorate', /not of the form HOST:PORT/],
     ['--discover', 'dns:quorate:0', /port 0/],
-    ['--discover', 'srv:', /names no service/],
-    ['--discover', 'srv:a b', /names no service/],
+    ['--discover', 'srv:', /does not name a service/],
+    ['--discover', 'srv:a b', /does not name a service/],
     ['--discover', 'file:', /not a path/],
     ['--expect', '0', /below 1/],
     ['--expect', '65', /above 64/],
     ['--cluster-formation-delay', '11m', /above 10m/],
     ['--cluster-formation-delay', '5', /not a duration/],
-    ['--auto-join', 'yes', /none of the choices/],
+    ['--auto-join', 'yes', /is not one of the choices/],
     ['--voters-target', 'all', /not a whole number/],
     ['--stabilization', '61m', /above 1h/],
     ['--stabilization', '2h', /above 1h/],
     ['--stabilization', '1d', /not a duration \(a number with ms, s, m or h behind it\)/],
     ['--dead-node-after', '500ms', /below 1s/],
-    ['--autopilot', 'maybe', /none of the choices/],
+    ['--autopilot', 'maybe', /is not one of the choices/],
     ['--min-voters', '0', /below 1/],
     ['--heartbeat', '50', /not a duration/],
     ['--leader-priority', '101', /above 100/],
@@ -209,8 +209,8 @@ t.test('every flag, wrong once', async (t) => {
     ['--snapshot-hold-bytes', '512KiB', /below 1MiB/],
     ['--segment-bytes', '512KiB', /below 1MiB/],
     ['--shutdown-timeout', '1ms', /below 100ms/],
-    ['--log-level', 'loud', /none of the choices/],
-    ['--log-format', 'pretty', /none of the choices/],
+    ['--log-level', 'loud', /is not one of the choices/],
+    ['--log-format', 'pretty', /is not one of the choices/],
   ]
   const covered = new Set(cases.map(([flag]) => flag))
   for (const { flag } of describeSettings()) t.ok(covered.has(flag.split(' ')[0] ?? ''), `${flag} is covered here`)
@@ -226,7 +226,7 @@ t.test('every flag, wrong once', async (t) => {
 
 t.test('flags that do not exist, or come without a value, twice or bare', async (t) => {
   t.match(mistakesOf([...needed, '--hartbeat', '50ms']), [
-    { given: '--hartbeat', allowed: 'perhaps --heartbeat was meant' },
+    { given: '--hartbeat', allowed: '--heartbeat, if that was meant' },
   ])
   t.match(mistakesOf([...needed, '--gossip', 'a:1']), [{ given: '--gossip', wrong: 'is an unknown flag' }])
   t.match(mistakesOf([...needed, '--heartbeat']), [
@@ -234,30 +234,30 @@ t.test('flags that do not exist, or come without a value, twice or bare', async 
   ])
   t.match(mistakesOf([...needed, '--heartbeat', '--raft', 'a:1']), [{ given: '--heartbeat', wrong: 'has no value' }])
   t.match(mistakesOf([...needed, '--id', '2']), [{ given: '--id 2', wrong: 'is given twice' }])
-  t.match(mistakesOf([...needed, 'now']), [{ given: 'now', wrong: 'is no flag' }])
-  t.match(mistakesOf([...needed, '-i']), [{ given: '-i', wrong: 'is no flag' }])
+  t.match(mistakesOf([...needed, 'now']), [{ given: 'now', wrong: 'is not a flag' }])
+  t.match(mistakesOf([...needed, '-i']), [{ given: '-i', wrong: 'is not a flag' }])
   t.match(mistakesOf([]), [
     { given: '--id', wrong: /is missing \(or QUORATE_ID/ },
     { given: '--data-dir', wrong: /is missing/ },
   ])
 })
 
-t.test('settings that do not go together', async (t) => {
+t.test('settings that do not fit together', async (t) => {
   const together: [flags: string[], wrong: RegExp][] = [
-    [['--heartbeat', '101ms'], /do not go together/],
-    [['--election-timeout', '149ms-600ms'], /do not go together/],
-    [['--api', '127.0.0.1:7101'], /want the same port/],
-    [['--api', '0.0.0.0:7101'], /want the same port/],
-    [['--raft', '[::]:7001'], /want the same port/],
+    [['--heartbeat', '101ms'], /do not fit together/],
+    [['--election-timeout', '149ms-600ms'], /do not fit together/],
+    [['--api', '127.0.0.1:7101'], /have the same port/],
+    [['--api', '0.0.0.0:7101'], /have the same port/],
+    [['--raft', '[::]:7001'], /have the same port/],
     [['--api-advertise', 'a:1', '--raft-advertise', 'a:1'], /same address/],
-    [['--expect', '3'], /does nothing by itself/],
-    [['--voters-target', '3'], /does nothing by itself/],
+    [['--expect', '3'], /has no effect by itself/],
+    [['--voters-target', '3'], /has no effect by itself/],
     [['--discover', 'dns:a:1'], /does not say how many/],
     [['--discover', 'srv:a'], /does not say how many/],
     [['--discover', 'file:a'], /does not say how many/],
     [['--discover', 'static:a:1,b:1', '--expect', '4'], /expects more nodes than --discover lists addresses/],
     [['--discover', 'static:a:1,b:1,c:1,d:1,e:1', '--expect', '2'], /no more than half of the 5 addresses/],
-    [['--discover', 'static:a:1,b:1,c:1,d:1', '--expect', '2'], /two parts of them could form a cluster each/],
+    [['--discover', 'static:a:1,b:1,c:1,d:1', '--expect', '2'], /two groups of them could each form a cluster/],
     [['--discover', 'static:a:1,b:1', '--expect', '1'], /no more than half of the 2 addresses/],
     [['--discover', 'static:a:1,b:1,c:1', '--voters-target', '2'], /below the 3 nodes/],
     [['--discover', 'dns:a:1', '--expect', '5', '--voters-target', '4'], /below the 5 nodes/],
@@ -338,7 +338,7 @@ t.test('all mistakes come at once, each with what is allowed', async (t) => {
   }
 })
 
-t.test('a variable that is no setting is pointed out, those of an orchestrator are not', async (t) => {
+t.test('a variable that is not a setting is pointed out, those of an orchestrator are not', async (t) => {
   const outcome = readConfig(needed, {
     QUORATE_HEARTBEET: '50ms',
     QUORATE_ELECTIONS: '1s-2s',
@@ -351,8 +351,8 @@ t.test('a variable that is no setting is pointed out, those of an orchestrator a
     HEARTBEAT: '1s',
   })
   t.strictSame(outcome.kind === 'config' && outcome.warnings, [
-    'the environment variable QUORATE_HEARTBEET is no setting; perhaps QUORATE_HEARTBEAT was meant',
-    'the environment variable QUORATE_ELECTIONS is no setting, and is ignored',
+    'the environment variable QUORATE_HEARTBEET is not a setting; did you mean QUORATE_HEARTBEAT?',
+    'the environment variable QUORATE_ELECTIONS is not a setting, and is ignored',
   ])
 })
 
@@ -396,7 +396,7 @@ t.test('the parts of a node stay together within the descriptors that the proces
     shortage: /only 1024 files.*LimitNOFILE=/,
     snapshotHoldBytes: 8 * 1024 ** 3,
   })
-  t.match(shareDescriptors(160, config), { shortage: /at most \d+ connections of clients and 8 of peers/ })
+  t.match(shareDescriptors(160, config), { shortage: /at most \d+ client connections and 8 peer connections/ })
   const needs = { name: 'StorageError', kind: 'refused', message: /only 120 files.*needs at least 149 \(13 of them/ }
   t.throws(() => shareDescriptors(120, config), needs)
   t.throws(() => shareDescriptors(400, accepted(['--segment-bytes', '1MiB'])), /needs at least 464 \(328 of them/)

@@ -26,11 +26,15 @@ interface Checked {
 export async function health(terminal: Terminal, options: HealthOptions): Promise<number> {
   const timeoutMs = timeoutMsOf(options)
   if (options.server !== undefined && options.id !== undefined) {
-    throw new UsageError('--id picks from the nodes that run here, and --server names others: give one of them')
+    throw new UsageError(
+      '--id chooses among the nodes that run on this machine, and --server names nodes by address: give only one of the two',
+    )
   }
   const servers = options.server === undefined ? await runningServers(options.id) : serversOf(terminal, options)
   if (servers.length === 0) {
-    terminal.printError(`quorate: no node${options.id === undefined ? '' : ` ${options.id}`} runs here\n`)
+    terminal.printError(
+      `quorate: no node${options.id === undefined ? '' : ` ${options.id}`} is running on this machine\n`,
+    )
     return exitCodes.unreachable
   }
   const probe = options.ready === true ? 'readyz' : 'livez'
@@ -56,12 +60,12 @@ async function check(server: URL, probe: 'livez' | 'readyz', timeoutMs: number):
 async function runningServers(id: string | undefined): Promise<URL[]> {
   const chosen = id === undefined ? null : wholeNumber(id, '--id', 1)
   const all = await findRunningNodes()
-  if (all === null) throw new UsageError('this system does not show which nodes run here: name them with --server')
+  if (all === null) throw new UsageError('this system does not show which nodes are running: name them with --server')
   const nodes = all.filter((node) => chosen === null || node.id === chosen)
   const unknown = nodes.find(({ api }) => api.port === 0)
   if (unknown !== undefined) {
     throw new UsageError(
-      `node ${unknown.id} (process ${unknown.pid}) listens at a port that the system chose: name it with --server`,
+      `node ${unknown.id} (process ${unknown.pid}) listens on a port that the system chose: give its address with --server`,
     )
   }
   return nodes.map(({ api }) => new URL(originOf(api)))

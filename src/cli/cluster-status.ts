@@ -62,7 +62,7 @@ function intervalFrom(text: string | true | undefined): number | null {
   if (text === true) return watchMsDefault
   const parsed = duration(watchMsMin, watchMsMax)(text)
   if (parsed.ok) return parsed.value
-  throw new UsageError(`--watch ${shown(text)} ${parsed.wrong}; allowed: a duration from 100ms to 1m, such as 2s`)
+  throw new UsageError(`--watch ${shown(text)} ${parsed.wrong}; expected a duration from 100ms to 1m, such as 2s`)
 }
 
 function print(
@@ -121,7 +121,7 @@ function describeCluster(cluster: ClusterStatus, answered: readonly number[]): s
 
 function describeVoters({ effective, joint }: NonNullable<ClusterStatus['membership']>): string {
   const voters = describeConfigs(effective.membership.configs)
-  if (joint) return `${voters} (joint: both need a majority until the change is over)`
+  if (joint) return `${voters} (joint: both need a majority until the change is complete)`
   return effective.committed ? voters : `${voters} (not committed yet)`
 }
 
@@ -144,9 +144,9 @@ function memberRow(cluster: ClusterStatus, id: string, member: MemberStatus): st
 function describeLag({ lag, phase, remainingMs, snapshot }: MemberStatus): string {
   const left = typeof remainingMs === 'number' ? ` ${Math.ceil(remainingMs / 1000)} s left` : ''
   if (phase === 'log') return `${orDash(lag)}${left}`
-  if (snapshot === null) return phase === 'snapshot' ? 'snapshot waits' : orDash(lag)
+  if (snapshot === null) return phase === 'snapshot' ? 'snapshot waiting' : orDash(lag)
   const percent = `snapshot ${Math.floor(snapshot.percent)}%`
-  if (snapshot.state === 'waiting') return `${percent}, broken off`
+  if (snapshot.state === 'waiting') return `${percent}, interrupted`
   return snapshot.state === 'installing' ? `${percent}, installing` : `${percent}${left}`
 }
 

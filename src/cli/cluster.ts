@@ -35,14 +35,14 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
   const members = options.member === undefined ? null : options.member.map(memberFrom)
   const wait = options.wait ?? 'committed'
   if (wait !== 'appended' && wait !== 'leader' && wait !== 'committed') {
-    throw new UsageError(`--wait ${wait}: allowed are appended, leader and committed`)
+    throw new UsageError(`--wait ${wait}: expected appended, leader or committed`)
   }
   const servers = serversOf(terminal, options)
   if (members === null && servers.length > 1) {
     const named = servers.map(({ host }) => host).join(', ')
     throw new UsageError(
-      `without --member one node forms a cluster of itself, but several are named (${named}): ` +
-        'name that node alone with --server, or every first voter with --member',
+      `without --member a single node forms a cluster of its own, but --server names several (${named}): ` +
+        'name one node with --server, or every initial voter with --member',
     )
   }
   return await withClient(terminal, options, async (client) => {
@@ -52,7 +52,7 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
       return formed
     })
     if (!('logId' in answer)) {
-      const text = `cluster ${answer.clusterId} is formed of these members already\n`
+      const text = `cluster ${answer.clusterId} has already been formed of these members\n`
       return terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
     }
     for (const { id, raft, detail } of answer.unanswered) {
@@ -167,7 +167,7 @@ function changeFrom(options: VoterOptions): { retain: boolean; allowLagging: boo
 function memberFrom(text: string): MemberAddress {
   const [id, raft, api, ...rest] = text.split(',')
   if (id === undefined || raft === undefined || api === undefined || rest.length > 0) {
-    throw new UsageError(`--member ${text}: allowed is ID,RAFT,API, such as 1,127.0.0.1:7101,127.0.0.1:7001`)
+    throw new UsageError(`--member ${text}: expected ID,RAFT,API, such as 1,127.0.0.1:7101,127.0.0.1:7001`)
   }
   return { id: wholeNumber(id, 'node id', 1), raft: raftFrom(raft), api: apiFrom(api) }
 }
@@ -175,13 +175,13 @@ function memberFrom(text: string): MemberAddress {
 function raftFrom(text: string): string {
   const parsed = reachable(text)
   if (parsed.ok) return parsed.value
-  throw new UsageError(`the raft address ${text} ${parsed.wrong}; allowed is HOST:PORT`)
+  throw new UsageError(`the raft address ${text} ${parsed.wrong}; expected HOST:PORT`)
 }
 
 function apiFrom(text: string): string {
   const parsed = reachableOrigin(text)
   if (parsed.ok) return parsed.value
-  throw new UsageError(`the API address ${text} ${parsed.wrong}; allowed is HOST:PORT or http://HOST:PORT`)
+  throw new UsageError(`the API address ${text} ${parsed.wrong}; expected HOST:PORT or http://HOST:PORT`)
 }
 
 function printMembership(terminal: Terminal, options: ConnectionOptions, answer: MembershipAnswer): void {

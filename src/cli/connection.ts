@@ -31,7 +31,7 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
     const url = URL.canParse(withScheme) ? new URL(withScheme) : null
     if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
       throw new UsageError(
-        `${given}${shown(server)}: allowed is the API of a node, http://HOST:PORT, or several with commas between them`,
+        `${given}${shown(server)}: expected the API of a node, http://HOST:PORT, or several separated by commas`,
       )
     }
     return url
@@ -58,7 +58,7 @@ export function timeoutMsOf({ timeout }: ConnectionOptions): number {
   const parsed = duration(1, limits.requestTimeoutMsMax)(/^[0-9]+$/.test(timeout) ? `${timeout}s` : timeout)
   if (parsed.ok) return parsed.value
   throw new UsageError(
-    `--timeout ${shown(timeout)} ${parsed.wrong}; allowed: a duration up to 1m, such as 500ms, or seconds`,
+    `--timeout ${shown(timeout)} ${parsed.wrong}; expected a duration up to 1m, such as 500ms, or a number of seconds`,
   )
 }
 
@@ -71,7 +71,7 @@ export function shown(text: string): string {
 export function wholeNumber(text: string, name: string, min: number): number {
   const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min) return value
-  throw new UsageError(`${name} ${shown(text)}: allowed is a whole number from ${min}`)
+  throw new UsageError(`${name} ${shown(text)}: expected a whole number from ${min}`)
 }
 
 /** Runs `command` against the server of `options`, and turns every expected failure into a message and an exit code. */

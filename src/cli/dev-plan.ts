@@ -44,7 +44,7 @@ export async function makePlan({ directory, nodes: count, port }: DevWishes): Pr
   const path = resolve(directory)
   await makeDirectory(path).catch((error: unknown) => {
     const reason = toError(error).message
-    throw new UsageError(`--data-dir ${directory} cannot be made or used: ${reason}`)
+    throw new UsageError(`--data-dir ${directory} cannot be created or used: ${reason}`)
   })
   const file = join(path, 'dev.json')
   const kept = await readNodes(file)
@@ -52,9 +52,7 @@ export async function makePlan({ directory, nodes: count, port }: DevWishes): Pr
     const isOther = (count ?? kept.length) !== kept.length || (port ?? kept[0]?.apiPort) !== kept[0]?.apiPort
     if (!isOther) return { directory: path, temporary: false, nodes: kept, moved: false }
     const found = `${kept.length} nodes from port ${kept[0]?.apiPort} on`
-    throw new UsageError(
-      `${path} holds a cluster of ${found}: leave --nodes and --port out, or choose another --data-dir`,
-    )
+    throw new UsageError(`${path} holds a cluster of ${found}: omit --nodes and --port, or choose another --data-dir`)
   }
   const chosen = await choosePorts(count ?? nodesDefault, port)
   await writeFile(file, `${JSON.stringify({ nodes: chosen.nodes }, null, 2)}\n`)
@@ -105,7 +103,7 @@ async function choosePorts(count: number, port: number | null): Promise<Pick<Dev
   const usual = ids.flatMap((_, at) => [first + at, first + raftPortOffset + at])
   const wanted = await reserve(usual)
   if (wanted === null && port !== null) {
-    throw new UsageError(`one of the ports ${usual.join(', ')} is taken: choose another --port`)
+    throw new UsageError(`one of the ports ${usual.join(', ')} is in use: choose another --port`)
   }
   const ports = wanted ?? (await reserve(usual.map(() => 0))) ?? []
   const nodes = ids.map((id, at) => ({ id, apiPort: ports[2 * at] ?? 0, raftPort: ports[2 * at + 1] ?? 0 }))

@@ -31,7 +31,7 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 /** Runs nodes as children of this process until a signal stops it or one of the nodes ends by itself. */
 export async function dev(terminal: Terminal, options: DevOptions): Promise<number> {
   if (!logLevels.includes(options.logLevel)) {
-    throw new UsageError(`--log-level ${shown(options.logLevel)}: allowed are ${logLevels.join(', ')}`)
+    throw new UsageError(`--log-level ${shown(options.logLevel)}: expected one of ${logLevels.join(', ')}`)
   }
   const startedAt = performance.now()
   const plan = await makePlan({
@@ -42,7 +42,8 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
   const say = (line: string): void => {
     if (options.json !== true) terminal.printError(`${line}\n`)
   }
-  if (plan.moved) say('One of the usual ports (7001 and so on) is taken: others are used. --port chooses them.')
+  if (plan.moved)
+    say('One of the default ports (from 7001 on) is in use, so the nodes use others. To choose them, use --port.')
   say(`Starting ${describeCount(plan.nodes.length)}...`)
   const processes = plan.nodes.map(
     (node) =>
@@ -73,7 +74,7 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
 
 function directoryFrom(text: string | undefined): string | null {
   if (text === undefined) return null
-  if (text === '') throw new UsageError("--data-dir '': allowed is the path of a directory")
+  if (text === '') throw new UsageError("--data-dir '': expected the path of a directory")
   return text
 }
 
@@ -81,7 +82,7 @@ function countFrom(text: string | undefined, name: string, max: number): number 
   if (text === undefined) return null
   const value = wholeNumber(text, name, 1)
   if (value <= max) return value
-  throw new UsageError(`${name} ${text}: allowed is a whole number from 1 to ${max}`)
+  throw new UsageError(`${name} ${text}: expected a whole number from 1 to ${max}`)
 }
 
 /** Resolves with null at the first signal; at the second the nodes are killed. */
@@ -186,7 +187,7 @@ function describeReady(
   const [first = '', second = first, third = first] = origins
   const others = origins.length === 1 ? 'Write and read' : 'Write on one node, read on another'
   const server =
-    first === 'http://127.0.0.1:7001' ? '' : `The command line finds it by: export QUORATE_SERVER=${first}\n\n`
+    first === 'http://127.0.0.1:7001' ? '' : `To use it from the command line: export QUORATE_SERVER=${first}\n\n`
   const kept = plan.temporary ? 'removed at the end; keep data with --data-dir' : 'kept'
   return `${describeCount(origins.length)}, formed and ready after ${seconds.toFixed(1)} s. Data in ${plan.directory} (${kept}).
 

@@ -60,7 +60,7 @@ export async function remove(terminal: Terminal, key: string | undefined, option
   const what = deletionFrom(key, options)
   const chunked = options.chunked === true
   if (chunked && what.kind === 'key')
-    throw new UsageError('--chunked goes with --prefix or --all: one key is one change')
+    throw new UsageError('--chunked needs --prefix or --all: a single key is deleted in one change')
   return await withClient(terminal, options, async (client) => {
     const answer = await carryOut(client, what, chunked)
     const text = `${answer.deleted} deleted, revision ${answer.revision}\n`
@@ -78,19 +78,19 @@ function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion
   const ifRevision = revisionFrom(options.ifRevision)
   if (options.all === true) {
     if (key !== undefined || options.prefix === true || ifRevision !== null) {
-      throw new UsageError('--all deletes every key: it goes together with no key, --prefix or --if-revision')
+      throw new UsageError('--all deletes every key: it cannot be combined with a key, --prefix or --if-revision')
     }
     return { kind: 'all' }
   }
-  if (key === undefined) throw new UsageError('name a key, or say --all to delete every key')
+  if (key === undefined) throw new UsageError('name a key, or use --all to delete every key')
   if (options.prefix !== true) {
     checkKey(key)
     return { kind: 'key', key, ifRevision }
   }
   if (ifRevision !== null) {
-    throw new UsageError('--prefix and --if-revision do not go together: the condition is for one key')
+    throw new UsageError('--prefix and --if-revision cannot be combined: the condition is about a single key')
   }
-  if (key === '') throw new UsageError('the prefix is empty, which would delete every key: to do that, say --all')
+  if (key === '') throw new UsageError('the prefix is empty, which would delete every key: to do that, use --all')
   return { kind: 'prefix', prefix: key }
 }
 
@@ -164,7 +164,7 @@ function describeValue(record: RecordView): string {
 
 async function valueFrom(terminal: Terminal, value: string | undefined, file: string | undefined): Promise<Uint8Array> {
   if (file !== undefined) {
-    if (value !== undefined) throw new UsageError('a value and --file do not go together')
+    if (value !== undefined) throw new UsageError('a value and --file cannot be combined')
     try {
       return await readFile(file)
     } catch (error) {
@@ -182,7 +182,7 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
 function consistencyFrom(text: string | undefined): ReadConsistency {
   if (text === undefined || text === 'linearizable') return 'linearizable'
   if (text === 'lease' || text === 'stale') return text
-  throw new UsageError(`--consistency ${text}: allowed are linearizable, lease and stale`)
+  throw new UsageError(`--consistency ${text}: expected linearizable, lease or stale`)
 }
 
 function revisionFrom(text: string | undefined): number | null {

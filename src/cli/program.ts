@@ -40,7 +40,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
     .exitOverride()
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .showHelpAfterError('--help behind a command shows what it takes.')
+    .showHelpAfterError('--help after a command shows its arguments and options.')
     .configureHelp({
       optionDescription: (option) => (option.mandatory ? `${option.description} (required)` : option.description),
     })
@@ -51,8 +51,8 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
     })
   addNodeCommands(program, terminal, ended)
   addKvCommands(program.command('kv').description('read and write keys'), terminal, ended)
-  addClusterCommands(program.command('cluster').description('look at the cluster and change it'), terminal, ended)
-  addCheckCommands(program.command('check').description('look whether nodes are well'), terminal, ended)
+  addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
+  addCheckCommands(program.command('check').description('check the health of nodes'), terminal, ended)
   return program
 }
 
@@ -79,12 +79,12 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     })
   program
     .command('recover')
-    .description('make one survivor of a lost quorum a cluster of itself; the node must not run')
-    .requiredOption('--data-dir <dir>', 'of the survivor')
-    .option('--id <n>', 'refuse when the directory is of another node')
+    .description('turn one survivor of a lost quorum into a cluster of its own; the node must be stopped')
+    .requiredOption('--data-dir <dir>', 'the data directory of the survivor')
+    .option('--id <n>', 'refuse if the directory belongs to another node')
     .option('--raft <host:port>', 'a new address for its peers')
     .option('--api <host:port>', 'a new address for its clients')
-    .option('--yes', 'do it; without, only say what would be done')
+    .option('--yes', 'do it; without this, only say what would be done')
     .option('--json', 'print JSON')
     .action(async (options: RecoverOptions) => {
       const { recover } = await import('./recover.ts')
@@ -92,11 +92,11 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     })
   program
     .command('dev')
-    .description('run a cluster on this machine, formed and ready')
-    .option('--nodes <n>', 'how many (default 3)')
-    .option('--port <n>', "of the first node's API; the others follow (default 7001)")
+    .description('run a cluster on this machine')
+    .option('--nodes <n>', 'how many nodes (default 3)')
+    .option('--port <n>', "the port of the first node's API; the others follow (default 7001)")
     .option('--data-dir <dir>', 'keep the data (default: a temporary directory, removed at the end)')
-    .option('--log-level <level>', 'of the nodes', 'warn')
+    .option('--log-level <level>', 'the log level of the nodes', 'warn')
     .option('--json', 'print one JSON line once the cluster is ready')
     .action(async (options: DevOptions) => {
       const { dev } = await import('./dev.ts')
@@ -123,25 +123,29 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .action(async (key: string, options: GetOptions) => {
       ended(await (await import('./kv.ts')).get(terminal, key, options))
     })
-  clientCommand(kv, 'put <key> [value]', 'write a key; without a value, or with -, what the standard input holds')
+  clientCommand(
+    kv,
+    'put <key> [value]',
+    'write a key; without a value, or with -, the value comes from the standard input',
+  )
     .option('--file <path>', 'take the value from a file')
-    .option('--if-revision <n>', 'only when the key is at this revision')
-    .option('--create', 'only when the key is absent')
+    .option('--if-revision <n>', 'only if the key is at this revision')
+    .option('--create', 'only if the key is absent')
     .action(async (key: string, value: string | undefined, options: PutOptions) => {
       ended(await (await import('./kv.ts')).put(terminal, key, value, options))
     })
-  clientCommand(kv, 'del [key]', 'delete a key; absent keys are no error')
-    .option('--if-revision <n>', 'only when the key is at this revision')
-    .option('--prefix', 'every key that begins like this, in one change')
-    .option('--chunked', 'with --prefix or --all: in as many changes as it takes, each of a part of the keys')
-    .option('--all', 'every key there is, in one change')
+  clientCommand(kv, 'del [key]', 'delete a key; an absent key is not an error')
+    .option('--if-revision <n>', 'only if the key is at this revision')
+    .option('--prefix', 'delete every key that starts with this, in one change')
+    .option('--chunked', 'with --prefix or --all: delete in as many changes as it takes')
+    .option('--all', 'delete every key, in one change')
     .action(async (key: string | undefined, options: DeleteOptions) => {
       ended(await (await import('./kv.ts')).remove(terminal, key, options))
     })
-  clientCommand(kv, 'ls [prefix]', 'list keys in the order of their bytes')
-    .option('--keys-only', 'no values')
-    .option('--reverse', 'from the last')
-    .option('--limit <n>', 'at most so many')
+  clientCommand(kv, 'ls [prefix]', 'list keys, ordered by their bytes')
+    .option('--keys-only', 'list the keys without their values')
+    .option('--reverse', 'from the last key to the first')
+    .option('--limit <n>', 'at most this many keys')
     .option('--consistency <level>', 'linearizable (default), lease or stale')
     .action(async (prefix: string | undefined, options: ListOptions) => {
       ended(await (await import('./kv.ts')).list(terminal, prefix ?? '', options))
@@ -149,28 +153,28 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
 }
 
 function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended): void {
-  clientCommand(cluster, 'status', 'the cluster, as seen by the node that knows most')
-    .option('--watch [interval]', 'again and again (default every 1s), until Ctrl-C')
+  clientCommand(cluster, 'status', 'show the cluster, as seen by the node that knows most')
+    .option('--watch [interval]', 'repeat at this interval (default 1s) until Ctrl-C')
     .action(async (options: StatusOptions) => {
       ended(await (await import('./cluster-status.ts')).status(terminal, options))
     })
-  clientCommand(cluster, 'initialize', 'form a new cluster; without --member of the one node that --server names')
-    .option('--member <id,raft,api>', 'a first voter, this node included; repeat for each', collect)
-    .option('--wait <stage>', 'appended, leader or committed (default)')
+  clientCommand(cluster, 'initialize', 'form a new cluster; without --member, of the one node that --server names')
+    .option('--member <id,raft,api>', 'an initial voter, this node included; repeat for each', collect)
+    .option('--wait <stage>', 'when to return: appended, leader or committed (default)')
     .action(async (options: InitializeOptions) => {
       ended(await (await import('./cluster.ts')).initialize(terminal, options))
     })
-  clientCommand(cluster, 'add-learner <id>', 'add a node that listens, and wait until it has caught up')
+  clientCommand(cluster, 'add-learner <id>', 'add a node without a vote, and wait until it has caught up')
     .requiredOption('--raft <host:port>', 'where its peers reach it')
     .requiredOption('--api <host:port>', 'where its clients reach it')
     .option('--no-wait', 'return once the change is committed')
     .action(async (id: string, options: AddLearnerOptions) => {
       ended(await (await import('./cluster.ts')).addLearner(terminal, id, options))
     })
-  voterCommand(cluster, 'promote <ids>', 'let learners vote').action(async (ids: string, options: VoterOptions) => {
+  voterCommand(cluster, 'promote <ids>', 'make learners voters').action(async (ids: string, options: VoterOptions) => {
     ended(await (await import('./cluster.ts')).promote(terminal, ids, options))
   })
-  voterCommand(cluster, 'set-voters <ids>', 'make exactly these nodes vote (1,2,4)').action(
+  voterCommand(cluster, 'set-voters <ids>', 'make exactly these nodes the voters (1,2,4)').action(
     async (ids: string, options: VoterOptions) => {
       ended(await (await import('./cluster.ts')).setVoters(terminal, ids, options))
     },
@@ -180,14 +184,14 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
       ended(await (await import('./cluster.ts')).remove(terminal, id, options))
     },
   )
-  clientCommand(cluster, 'set-addresses <id>', 'say where a member is reached from now on')
+  clientCommand(cluster, 'set-addresses <id>', 'change the addresses of a member')
     .requiredOption('--raft <host:port>', 'where its peers reach it')
     .requiredOption('--api <host:port>', 'where its clients reach it')
-    .option('--force', 'do not ask who answers there')
+    .option('--force', 'do not check which node answers there')
     .action(async (id: string, options: SetAddressesOptions) => {
       ended(await (await import('./cluster.ts')).setAddresses(terminal, id, options))
     })
-  clientCommand(cluster, 'transfer [id]', 'hand leadership to a node, or to the one furthest ahead').action(
+  clientCommand(cluster, 'transfer [id]', 'hand leadership to a voter, or to the one that is furthest ahead').action(
     async (id: string | undefined, options: ConnectionOptions) => {
       ended(await (await import('./cluster.ts')).transfer(terminal, id, options))
     },
@@ -197,10 +201,10 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
 function addCheckCommands(check: Command, terminal: Terminal, ended: Ended): void {
   check
     .command('health')
-    .description('whether nodes are alive: those that run on this machine, or those of --server')
+    .description('check that nodes are alive: those that run on this machine, or those of --server')
     .option('-s, --server <url>', 'API of a node, or of several, all of which have to be alive: a,b,c')
-    .option('--id <n>', 'of those that run on this machine only this node')
-    .option('--ready', 'whether they serve linearizable reads, which needs a quorum')
+    .option('--id <n>', 'only this node of those that run on this machine')
+    .option('--ready', 'check that they serve linearizable reads, which needs a quorum')
     .option('--timeout <duration>', 'how long an answer may take: 500ms, 2s, or seconds (default 10s)')
     .option('--json', 'print JSON')
     .action(async (options: HealthOptions) => {
@@ -214,8 +218,8 @@ function voterCommand(cluster: Command, usage: string, description: string): Com
       '--retain',
       'voters that leave stay as learners; a leader with --auto-join promotes them again below --voters-target',
     )
-    .option('--allow-lagging', 'even when a new voter has not caught up')
-    .option('--force', 'even when the new voters would have no live quorum')
+    .option('--allow-lagging', 'even if a new voter has not caught up')
+    .option('--force', 'even if the new voters would have no live quorum')
 }
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {

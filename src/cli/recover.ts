@@ -20,7 +20,7 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
   const id = options.id === undefined ? null : wholeNumber(options.id, '--id', 1)
   const raft = options.raft === undefined ? null : addressFrom('--raft', options.raft, reachable)
   const api = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
-  if (options.dataDir === '') throw new UsageError("--data-dir '': allowed is the directory of the survivor")
+  if (options.dataDir === '') throw new UsageError("--data-dir '': expected the directory of the survivor")
   let report: RecoveryReport
   try {
     const carryOut = options.yes === true
@@ -38,14 +38,14 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
 function addressFrom(flag: string, text: string, parse: typeof reachable): string {
   const parsed = parse(text)
   if (parsed.ok) return parsed.value
-  throw new UsageError(`${flag} ${text} ${parsed.wrong}; allowed is HOST:PORT`)
+  throw new UsageError(`${flag} ${text} ${parsed.wrong}; expected HOST:PORT`)
 }
 
 function describe(report: RecoveryReport, options: RecoverOptions): string {
   const { node, newClusterId } = report
   const found = describeFound(report)
   if (report.kind === 'alone') {
-    return `${found}\nNode ${node} is a cluster of itself already: there is nothing to recover. Start it as usual.\n`
+    return `${found}\nNode ${node} is already a cluster of its own: there is nothing to recover. Start it as usual.\n`
   }
   const heading = newClusterId === null ? 'With --yes this becomes' : 'This is now'
   const changed = `\n${heading}\n\n${describeChange(report)}\n${describeLoss(report)}\n${describeOthers(report)}`
@@ -60,7 +60,7 @@ function describeNext({ node, leaving }: RecoveryReport): string {
   const next = `Done. Start node ${node}, then add other nodes as learners and promote them.\n`
   return leaving.length === 0
     ? next
-    : `${next}With --discover: wipe the nodes that leave before any node is started; then they join by themselves.\n`
+    : `${next}With --discover: wipe the nodes that leave before you start any node; then they join by themselves.\n`
 }
 
 /** The command that was given, quoted for a shell. */
@@ -92,7 +92,7 @@ function describeFound(report: RecoveryReport): string {
 function describeChange({ newClusterId, newMembership, leaving }: RecoveryReport): string {
   const addresses = Object.entries(newMembership.nodes).map(([id, { raft, api }]) => `${id} at ${raft} and ${api}`)
   return formatFacts([
-    ['cluster', newClusterId ?? 'a new id, drawn when it is done'],
+    ['cluster', newClusterId ?? 'a new id, drawn with --yes'],
     ['voters', addresses.join(', ')],
     ['leaving', describeIds(leaving)],
   ])
@@ -101,13 +101,13 @@ function describeChange({ newClusterId, newMembership, leaving }: RecoveryReport
 function describeLoss({ lastLogId, uncertain, role, node }: RecoveryReport): string {
   const kept =
     uncertain === 0
-      ? 'Kept is everything up to the last entry.'
-      : `Kept is everything up to the last entry, with ${uncertain} ${uncertain === 1 ? 'entry' : 'entries'} of which this node does not know whether they were committed.`
+      ? 'Everything up to the last entry is kept.'
+      : `Everything up to the last entry is kept. This node does not know whether the last ${uncertain === 1 ? 'entry was' : `${uncertain} entries were`} committed.`
   const learner =
-    role === 'learner' ? ` Node ${node} had no vote, so that writes were acknowledged without waiting for it.` : ''
+    role === 'learner' ? ` Node ${node} had no vote, so writes were acknowledged without waiting for it.` : ''
   return `${kept}
-Lost is what was acknowledged beyond ${describeLogId(lastLogId)} and is only on other nodes.${learner}
-Look at every survivor before you choose: the one whose last entry is the highest, by term, then node, then index, has lost the least.
+What was acknowledged after ${describeLogId(lastLogId)} and is only on other nodes is lost.${learner}
+Look at every survivor before you choose one: the one with the highest last entry, by term, then node, then index, has lost the least.
 `
 }
 
@@ -117,7 +117,7 @@ function nodesOf(ids: readonly number[]): string {
 
 function describeOthers({ leaving }: RecoveryReport): string {
   if (leaving.length === 0) return ''
-  return `${nodesOf(leaving)} must not serve again with the old data: the new cluster refuses that, but enough such nodes
-together would still be the old one. Wipe them before they join again.
+  return `${nodesOf(leaving)} must not run again with the old data: the new cluster refuses them, but enough of them together
+would still be the old cluster. Wipe them before they join again.
 `
 }

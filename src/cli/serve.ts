@@ -58,7 +58,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     return leave(code, 'refused to start', begun)
   }
   if (typeof begun === 'string') {
-    logger.info({ reason: begun }, 'stopping before the start is over')
+    logger.info({ reason: begun }, 'stopping before the start is complete')
     giveUp.abort()
     return stopped(await Promise.race([endStart(starting), delay(config.shutdownTimeoutMs, 'late' as const)]))
   }
@@ -122,6 +122,6 @@ async function untilAsked(): Promise<string> {
       })
     }
     // A node with a channel to its parent, as `quorate dev` starts it, does not outlive the parent.
-    if (process.connected) process.once('disconnect', () => resolve('the parent process is gone'))
+    if (process.connected) process.once('disconnect', () => resolve('the parent process has ended'))
   })
 }

@@ -69,7 +69,7 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
           }
           chunks.push(chunk)
         })
-        inbound.on('error', (error) => fail(`the answer broke off (${error.message})`, error))
+        inbound.on('error', (error) => fail(`the answer was cut off (${error.message})`, error))
         inbound.on('end', () => {
           resolve({ status: inbound.statusCode ?? 0, headers: inbound.headers, body: Buffer.concat(chunks, bytes) })
         })
@@ -85,7 +85,7 @@ export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequ
     })
     outbound.on('error', (error: NodeJS.ErrnoException) => {
       const nobody = !connected && error.code !== undefined && error.code !== 'ABORT_ERR'
-      fail(nobody ? `nobody answers there (${error.code})` : describeBreak(error), error)
+      fail(nobody ? `no server answers there (${error.code})` : describeBreak(error), error)
     })
     outbound.end(body ?? undefined)
   })
@@ -99,7 +99,7 @@ export function changesSomething(method: OutgoingRequest['method']): boolean {
 /** Peers do not speak HTTP: they close the connection when the raft address was given instead of that of the API. */
 function describeBreak({ code, message }: NodeJS.ErrnoException): string {
   if (message === 'socket hang up')
-    return 'the connection was closed without an answer; if that is always so, no HTTP server is there: is that the raft address?'
-  if (code?.startsWith('HPE_') === true) return `what answers there is no HTTP (${code}): is that the raft address?`
+    return 'the connection was closed without an answer; if that happens every time, this may be the raft address of a node, not its API'
+  if (code?.startsWith('HPE_') === true) return `the answer is not HTTP (${code}): this may be the raft address of a node, not its API`
   return message
 }

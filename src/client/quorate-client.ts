@@ -274,7 +274,7 @@ function problemOf(method: OutgoingRequest['method'], answer: ServersAnswer, doc
   return {
     status,
     title: `Status ${status}`,
-    detail: 'this is not how a Quorate node answers; is the address that of the API of a node?',
+    detail: 'this is not an answer of a Quorate node: make sure that the address is that of the API of a node',
     code: 'unknown',
     retryable: false,
     ambiguous: changesSomething(method),

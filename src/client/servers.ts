@@ -116,8 +116,7 @@ export class Servers {
     { timeoutMs, silenceMsMax }: Patience,
   ): Promise<IncomingAnswer> {
     const origin = this.origins[server]
-    if (origin === undefined)
-      throw new ConnectionError('there is no server to ask', { refused: true, ambiguous: false })
+    if (origin === undefined) throw new ConnectionError('no server was named', { refused: true, ambiguous: false })
     const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
     const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
       value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],

@@ -68,62 +68,65 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'gte', 'a'], /Did you mean get/],
     [['kv', 'get'], /missing required argument 'key'/],
     [['kv', 'get', 'a', '--jsn'], /unknown option '--jsn'/],
-    [['kv', 'get', 'a', '--server', 'https://a:1'], /--server https:\/\/a:1: allowed is/],
-    [['kv', 'get', 'a', '--server', 'http://a:1/path'], /allowed is the API of a node/],
-    [['kv', 'get', 'a', '--timeout', '5x'], /--timeout 5x is not a duration[\s\S]*or seconds/],
+    [['kv', 'get', 'a', '--server', 'https://a:1'], /--server https:\/\/a:1: expected/],
+    [['kv', 'get', 'a', '--server', 'http://a:1/path'], /expected the API of a node/],
+    [['kv', 'get', 'a', '--timeout', '5x'], /--timeout 5x is not a duration[\s\S]*or a number of seconds/],
     [['kv', 'get', 'a', '--timeout', '61'], /--timeout 61 is above 1m/],
-    [['kv', 'get', 'a', '--server', ''], /--server '': allowed is/],
+    [['kv', 'get', 'a', '--server', ''], /--server '': expected/],
     [['kv', 'get', 'a', '--timeout', '2m'], /above 1m/],
-    [['check', 'health', '--id', 'x'], /--id x: allowed is a whole number from 1/],
-    [['check', 'health', '--id', '1', '--server', 'a:1'], /--id picks from the nodes that run here.*give one of them/],
-    [['check', 'health', '--server', ''], /--server '': allowed is/],
-    [['kv', 'get', 'a', '--consistency', 'eventual'], /allowed are linearizable, lease and stale/],
-    [['kv', 'put', 'a', 'b', '--if-revision', '0'], /--if-revision 0: allowed is a whole number from 1/],
-    [['kv', 'put', 'a', 'b', '--file', 'c'], /a value and --file do not go together/],
+    [['check', 'health', '--id', 'x'], /--id x: expected a whole number from 1/],
+    [
+      ['check', 'health', '--id', '1', '--server', 'a:1'],
+      /--id chooses among the nodes that run on this machine.*give only one of the two/,
+    ],
+    [['check', 'health', '--server', ''], /--server '': expected/],
+    [['kv', 'get', 'a', '--consistency', 'eventual'], /expected linearizable, lease or stale/],
+    [['kv', 'put', 'a', 'b', '--if-revision', '0'], /--if-revision 0: expected a whole number from 1/],
+    [['kv', 'put', 'a', 'b', '--file', 'c'], /a value and --file cannot be combined/],
     [['kv', 'put', 'a', '--file', '/nonexistent/file'], /--file \/nonexistent\/file: ENOENT/],
-    [['kv', 'del', 'a', '--prefix', '--if-revision', '3'], /do not go together/],
-    [['kv', 'del', '', '--prefix'], /the prefix is empty, which would delete every key: to do that, say --all/],
-    [['kv', 'del', '--prefix'], /name a key, or say --all/],
-    [['kv', 'del', 'a', '--chunked'], /--chunked goes with --prefix or --all/],
-    [['kv', 'del'], /name a key, or say --all/],
-    [['kv', 'del', '', '--all'], /--all deletes every key: it goes together with no key/],
+    [['kv', 'del', 'a', '--prefix', '--if-revision', '3'], /cannot be combined: the condition is about a single key/],
+    [['kv', 'del', '', '--prefix'], /the prefix is empty, which would delete every key: to do that, use --all/],
+    [['kv', 'del', '--prefix'], /name a key, or use --all/],
+    [['kv', 'del', 'a', '--chunked'], /--chunked needs --prefix or --all/],
+    [['kv', 'del'], /name a key, or use --all/],
+    [['kv', 'del', '', '--all'], /--all deletes every key: it cannot be combined with a key/],
     [['kv', 'del', '--all', '--prefix'], /--all deletes every key/],
     [['kv', 'del', ''], /the key is empty/],
     [['kv', 'get', ''], /the key is empty/],
     [['kv', 'put', '', 'x'], /the key is empty/],
     [['kv', 'put', 'a'], /there is no value: give one, --file PATH, or - for the standard input/],
     [['kv', 'put', 'a', '--file', ''], /--file '': ENOENT/],
-    [['cluster', 'remove', ''], /node id '': allowed/],
-    [['cluster', 'transfer', ''], /node id '': allowed/],
-    [['kv', 'ls', '--limit', '0'], /--limit 0: allowed is a whole number from 1/],
+    [['cluster', 'remove', ''], /node id '': expected/],
+    [['cluster', 'transfer', ''], /node id '': expected/],
+    [['kv', 'ls', '--limit', '0'], /--limit 0: expected a whole number from 1/],
     [['cluster', 'add-learner', '4'], /required option '--raft/],
-    [['cluster', 'add-learner', 'x', '--raft', 'a:1', '--api', 'a:2'], /node id x: allowed/],
+    [['cluster', 'add-learner', 'x', '--raft', 'a:1', '--api', 'a:2'], /node id x: expected/],
     [['cluster', 'add-learner', '4', '--raft', 'a', '--api', 'a:2'], /raft address a is not of the form HOST:PORT/],
     [
       ['cluster', 'add-learner', '4', '--raft', 'a:1', '--api', 'ftp://a:2'],
       /API address ftp:\/\/a:2 has the scheme ftp/,
     ],
-    [['cluster', 'initialize', '--member', '1'], /--member 1: allowed is ID,RAFT,API/],
-    [['cluster', 'initialize', '--wait', 'soon'], /--wait soon: allowed are appended/],
+    [['cluster', 'initialize', '--member', '1'], /--member 1: expected ID,RAFT,API/],
+    [['cluster', 'initialize', '--wait', 'soon'], /--wait soon: expected appended/],
     [
       ['cluster', 'initialize', '--server', '127.0.0.1:1,127.0.0.1:2'],
-      /without --member one node forms a cluster of itself, but several are named \(127\.0\.0\.1:1, 127\.0\.0\.1:2\)/,
+      /without --member a single node forms a cluster of its own, but --server names several \(127\.0\.0\.1:1, 127\.0\.0\.1:2\)/,
     ],
-    [['cluster', 'set-voters', '1,,2'], /node id '': allowed/],
-    [['cluster', 'promote', '4;5'], /node id 4;5: allowed/],
+    [['cluster', 'set-voters', '1,,2'], /node id '': expected/],
+    [['cluster', 'promote', '4;5'], /node id 4;5: expected/],
     [['cluster', 'promote'], /missing required argument 'ids'/],
     [['cluster', 'remove', '4', '--forse'], /unknown option '--forse'/],
     [['cluster', 'set-addresses', '4', '--raft', 'a:1'], /required option '--api/],
     [['cluster', 'set-addresses', '4', '--raft', '0.0.0.0:1', '--api', 'a:1'], /raft address 0\.0\.0\.0:1 names/],
     [['cluster', 'status', '--watch', '5'], /--watch 5 is not a duration[\s\S]*such as 2s/],
-    [['cluster', 'status', '--server', 'a:1,,b:2'], /--server '': allowed is the API of a node/],
+    [['cluster', 'status', '--server', 'a:1,,b:2'], /--server '': expected the API of a node/],
     [['cluster', 'status', 'now'], /too many arguments/],
-    [['dev', '--log-level', 'loud'], /--log-level loud: allowed are/],
-    [['dev', '--nodes', '10'], /--nodes 10: allowed is a whole number from 1 to 9/],
-    [['dev', '--port', '65500'], /--port 65500: allowed is a whole number from 1 to 65335/],
-    [['dev', '--data-dir', ''], /--data-dir '': allowed is the path of a directory/],
-    [['recover', '--data-dir', ''], /--data-dir '': allowed is the directory of the survivor/],
-    [['serve', '--id', 'x', '--hartbeat', '1'], /--hartbeat[\s\S]*--heartbeat was meant[\s\S]*--id x[\s\S]*--data-dir/],
+    [['dev', '--log-level', 'loud'], /--log-level loud: expected one of/],
+    [['dev', '--nodes', '10'], /--nodes 10: expected a whole number from 1 to 9/],
+    [['dev', '--port', '65500'], /--port 65500: expected a whole number from 1 to 65335/],
+    [['dev', '--data-dir', ''], /--data-dir '': expected the path of a directory/],
+    [['recover', '--data-dir', ''], /--data-dir '': expected the directory of the survivor/],
+    [['serve', '--id', 'x', '--hartbeat', '1'], /--hartbeat[\s\S]*--heartbeat, if that was meant[\s\S]*--id x[\s\S]*--data-dir/],
   ]
   for (const [words, err] of cases) {
     const ran = await runCli(words)
@@ -132,7 +135,7 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     t.equal(ran.out, '')
   }
   const unset = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_SERVER: '' } })
-  t.match(unset.err, /^quorate: QUORATE_SERVER='': allowed is the API of a node/)
+  t.match(unset.err, /^quorate: QUORATE_SERVER='': expected the API of a node/)
   const empty = await runCli(['kv', 'put', 'a'], { input: '' })
   t.equal(empty.code, 1)
   t.match(empty.err, /the standard input is empty; to write an empty value, give '' or -/)
@@ -146,7 +149,7 @@ t.test('help and version end with 0', async (t) => {
   }
   t.match((await runCli(['cluster', 'add-learner', '--help'])).out, /where its peers reach it \(required\)/)
   const mistyped = await runCli(['cluster', 'stats'])
-  t.match(mistyped.err, /^quorate: unknown command 'stats'[\s\S]*\n--help behind a command shows what it takes\.\n$/)
+  t.match(mistyped.err, /^quorate: unknown command 'stats'[\s\S]*\n--help after a command shows its arguments and options\.\n$/)
   t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
   t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
 })
@@ -154,7 +157,7 @@ t.test('help and version end with 0', async (t) => {
 t.test('a server that is not there, or is something else', async (t) => {
   const nobody = await runCli(['kv', 'get', 'a', '--server', '127.0.0.1:1'])
   t.equal(nobody.code, 9)
-  t.match(nobody.err, /http:\/\/127\.0\.0\.1:1: nobody answers there \(ECONNREFUSED\)/)
+  t.match(nobody.err, /http:\/\/127\.0\.0\.1:1: no server answers there \(ECONNREFUSED\)/)
   for (const [api, server] of [
     ['0.0.0.0:1', 'http://127.0.0.1:1'],
     ['[::]:1', 'http://localhost:1'],
@@ -162,7 +165,7 @@ t.test('a server that is not there, or is something else', async (t) => {
     ['[::1]:1', 'http://[::1]:1'],
   ] as const) {
     const own = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_API: api } })
-    t.ok(own.err.startsWith(`quorate: ${server}: nobody answers there`), `in the environment of a node at ${api}`)
+    t.ok(own.err.startsWith(`quorate: ${server}: no server answers there`), `in the environment of a node at ${api}`)
   }
   const asJson = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', '127.0.0.1:1'])
   t.match(JSON.parse(asJson.err), { code: 'unreachable', retryable: true, ambiguous: false })
@@ -173,7 +176,7 @@ t.test('a server that is not there, or is something else', async (t) => {
   })
   const page = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_SERVER: server } })
   t.equal(page.code, 5)
-  t.match(page.err, /^quorate: Status 404: this is not how a Quorate node answers; .*\(unknown\)\n$/)
+  t.match(page.err, /^quorate: Status 404: this is not an answer of a Quorate node: .*\(unknown\)\n$/)
   const torn = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', server])
   t.equal(torn.code, 10)
   t.match(JSON.parse(torn.err), { code: 'unreachable', ambiguous: true }, 'a torn write may have taken effect')
@@ -228,7 +231,7 @@ t.test('what can be done is said in flags and commands, by the code of a problem
 })
 
 t.test('what may have happened is said of a change, and never of a read', async (t) => {
-  const may = /The change may or may not have taken effect, or may still do so: look before you repeat it\./
+  const may = /The change may have taken effect, or may still do so: check before you repeat it\./
   const page = await listen(t, (_request, response) => void response.writeHead(200).end('<h1>It works!</h1>'))
   const torn = await listen(t, (request) => void request.socket.destroy())
   const stopping = await listen(t, (_request, response) => problem(response, 503, 'shutting-down'))
@@ -256,7 +259,7 @@ t.test('what may have happened is said of a change, and never of a read', async 
     for (const words of reads) {
       const ran = await runCli([...words, '--server', server])
       t.equal(ran.code, server === torn ? 9 : 5, words.join(' '))
-      t.notMatch(ran.err, /may or may not|ambiguous":true/)
+      t.notMatch(ran.err, /may have taken effect|ambiguous":true/)
       t.equal(ran.out, '', 'a page of somebody else is not a value')
     }
     for (const words of changes) {
@@ -340,7 +343,7 @@ t.test('status: asks all that are known, and shows the view that knows most', as
   views.delete(follower)
   const silent = await runCli(['cluster', 'status', '--server', `127.0.0.1:1,${leader}`])
   t.equal(silent.code, 0)
-  t.match(silent.out, /no answer from http:\/\/127\.0\.0\.1:1: nobody answers there \(ECONNREFUSED\)\n/)
+  t.match(silent.out, /no answer from http:\/\/127\.0\.0\.1:1: no server answers there \(ECONNREFUSED\)\n/)
   t.match(silent.out, `no answer from http://${follower}: the connection was closed`)
   const json = await runCli(['cluster', 'status', '--json', '--server', removed])
   t.match(JSON.parse(json.out), { node: { id: 1, state: 'leader' } })
@@ -407,7 +410,7 @@ t.test('several servers: what one cannot serve is asked of the next', async (t) 
   prints(t, await run([stopping, good], 'cluster', 'transfer'), 'leader 3\n')
   const nowhere = await run([stopping, '127.0.0.1:1'], 'kv', 'put', 'a', 'b', '--timeout', '300ms')
   t.ok([5, 9].includes(nowhere.code), 'nothing was done')
-  t.match(nowhere.err, /shutting-down|nobody answers there/)
+  t.match(nowhere.err, /shutting-down|no server answers there/)
   t.ok(asked.length > 1, 'again and again until the time is up')
   await run([good], 'kv', 'put', 'a', 'b')
   t.ok(keys.has('undefined'), 'with one server a write is sent once, and needs no key')
@@ -583,7 +586,7 @@ t.test('against four nodes', async (t) => {
     t.equal(formed.code, 0, formed.err)
     t.match(formed.out, /^cluster [0-9a-f-]+\nvoters {2}1, 2, 3\n$/)
     const again = await cli(2, ['cluster', 'initialize', ...members])
-    prints(t, again, `${/^cluster \S+/.exec(formed.out)?.[0] ?? ''} is formed of these members already\n`)
+    prints(t, again, `${/^cluster \S+/.exec(formed.out)?.[0] ?? ''} has already been formed of these members\n`)
     const asJson = await cli(2, ['cluster', 'initialize', ...members, '--json'])
     t.match(JSON.parse(asJson.out), { clusterId: String, membership: { configs: [[1, 2, 3]] } })
     const others = ['--member', memberOf(2), '--member', memberOf(4)]
@@ -686,7 +689,7 @@ t.test('against four nodes', async (t) => {
       interrupt: async () => await delay(250),
     })
     t.equal(nobody.code, 0, 'a node that is away does not end the watch')
-    t.match(nobody.err, /nobody answers there[\s\S]*nobody answers there/)
+    t.match(nobody.err, /no server answers there[\s\S]*no server answers there/)
   })
 
   await t.test('learners, voters, transfer, removal', async (t) => {
@@ -719,6 +722,6 @@ t.test('against four nodes', async (t) => {
     t.match(unknownNode.err, /^quorate: .*node 7 is not a member \(node-not-found\)\n$/)
     const atRaft = await runCli(['cluster', 'status', '--server', memberOf(1).split(',')[1] ?? ''])
     t.equal(atRaft.code, 9)
-    t.match(atRaft.err, /no HTTP.*is that the raft address\?/)
+    t.match(atRaft.err, /closed without an answer; .* may be the raft address of a node/)
   })
 })

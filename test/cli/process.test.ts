@@ -289,7 +289,7 @@ t.test('serve: SIGTERM ends a start wherever it is, with 0, and the next start f
     node.child.kill('SIGTERM')
     const { code, out, err } = await end(node)
     t.equal(code, 0, `${err}${out}`)
-    if (!wasReady && out.includes('stopping before the start is over')) early += 1
+    if (!wasReady && out.includes('stopping before the start is complete')) early += 1
   }
   t.ok(early > 0, `${early} starts were ended`)
   const node = start(t, ['serve', '--id', '1', '--data-dir', directory, ...freePorts])
@@ -480,7 +480,7 @@ t.test(
     const refused = await end(start(t, ['dev', '--nodes', '1', '--port', String(Math.min(taken, 65_000))]))
     if (taken <= 65_000) {
       t.equal(refused.code, 1)
-      t.match(refused.err, `one of the ports ${taken}, ${taken + 100} is taken: choose another --port`)
+      t.match(refused.err, `one of the ports ${taken}, ${taken + 100} is in use: choose another --port`)
     }
     const { port } = await freePort()
     const alone = start(t, ['dev', '--nodes', '1', '--port', String(port), '--data-dir', directory])
@@ -574,7 +574,7 @@ t.test(
     const listening = `127.0.0.1:${port}`
     const flags = ['--data-dir', join(directory, 'one'), '--raft', '127.0.0.1:0', '--segment-bytes', '1MiB']
 
-    t.same(await check(), { code: 9, out: '', err: `quorate: no node ${id} runs here\n` })
+    t.same(await check(), { code: 9, out: '', err: `quorate: no node ${id} is running on this machine\n` })
     const node = start(t, ['serve', '--id', id, '--api', listening, ...flags], { QUORATE_API: `127.0.0.1:${other}` })
     await until(node, isReady)
     t.same(await check(), { code: 0, out: `http://${listening}: ok\n`, err: '' }, 'a flag counts before its variable')
@@ -603,12 +603,12 @@ t.test(
     t.equal((await check('--server', listening)).code, 1, 'one or the other')
     const unknown = await check()
     t.equal(unknown.code, 1)
-    t.match(unknown.err, /listens at a port that the system chose: name it with --server/)
+    t.match(unknown.err, /listens on a port that the system chose: give its address with --server/)
     const named = await ask('--server', readyLine(third.out()).api)
     t.equal(named.code, 0, 'by its address')
     const two = await ask('--server', `${readyLine(third.out()).api},${listening}`)
     t.equal(two.code, 9, 'all that are named have to be alive')
-    t.match(two.out, /: ok\n.*nobody answers there/)
+    t.match(two.out, /: ok\n.*no server answers there/)
   },
 )
 

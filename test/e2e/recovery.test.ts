@@ -33,7 +33,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     t.match(seen.out, new RegExp(`node +${survivor.id} \\(voter\\)\ncluster +${clusterId ?? ''}\n`))
     t.match(seen.out, /voters +1, 2, 3\n/)
     t.match(seen.out, new RegExp(`leaving +${lost.map(({ id }) => id).join(', ')}\n`))
-    t.match(seen.out, /Lost is what was acknowledged beyond index \d+ \(term \d+, node \d\)/)
+    t.match(seen.out, /What was acknowledged after index \d+ \(term \d+, node \d\) and is only on other nodes is lost/)
     t.match(seen.out, /The membership was not changed\. To do it: quorate recover --data-dir .* --yes\n$/)
     const { newClusterId, kind } = JSON.parse((await runCli([...words, '--json'])).out) as RecoveryReport
     t.same({ newClusterId, kind }, { newClusterId: null, kind: 'needed' })
@@ -55,7 +55,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
   const report = JSON.parse(done.out) as RecoveryReport
   t.match(report, { node: survivor.id, clusterId, lastLogId, newMembership: { configs: [[survivor.id]] } })
   const again = await runCli([...words, '--yes'])
-  t.match(again, { code: 0, out: /is a cluster of itself already: there is nothing to recover/ })
+  t.match(again, { code: 0, out: /is already a cluster of its own: there is nothing to recover/ })
 
   await survivor.start()
   await cluster.untilReady([survivor])
@@ -107,7 +107,10 @@ t.test('recover refuses what is no survivor, and leaves it alone', async (t) => 
   const empty = join(directory, 'empty')
   await mkdir(empty)
   for (const path of [empty, join(directory, 'missing')]) {
-    t.match(await runCli(['recover', '--data-dir', path, '--yes']), { code: 2, err: /is no data directory of a node/ })
+    t.match(await runCli(['recover', '--data-dir', path, '--yes']), {
+      code: 2,
+      err: /is not the data directory of a node/,
+    })
   }
   const asJson = await runCli(['recover', '--data-dir', empty, '--json'])
   t.match(JSON.parse(asJson.err), { code: 'refused', detail: /is no data directory/ })

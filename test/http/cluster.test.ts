@@ -87,11 +87,11 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
     [
       { members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] },
-      'body/members/0/raft is not of the form HOST:PORT; allowed is HOST:PORT, such as 127.0.0.1:7101',
+      'body/members/0/raft is not of the form HOST:PORT; expected HOST:PORT, such as 127.0.0.1:7101',
     ],
     [
       { members: [{ ...member(1), api: '127.0.0.1:7001' }] },
-      'body/members/0/api is not of the form http://HOST:PORT; allowed is http://HOST:PORT, such as http://127.0.0.1:7001',
+      'body/members/0/api is not of the form http://HOST:PORT; expected http://HOST:PORT, such as http://127.0.0.1:7001',
     ],
   ]
   for (const [body, detail] of worded) {
@@ -120,8 +120,8 @@ t.test('no route takes an address at which nobody can be reached, or one for cli
   const { id, raft, api: origin } = member(4)
   const bad: [address: { raft: string; api: string }, path: string, message: RegExp][] = [
     ...wildcards.flatMap((host): typeof bad => [
-      [{ raft: `${host}:7104`, api: origin }, 'raft', /"all addresses" and reaches nobody; allowed is HOST:PORT/],
-      [{ raft, api: `http://${host}:7004` }, 'api', /"all addresses" and reaches nobody; allowed is http/],
+      [{ raft: `${host}:7104`, api: origin }, 'raft', /"all addresses" and reaches nobody; expected HOST:PORT/],
+      [{ raft, api: `http://${host}:7004` }, 'api', /"all addresses" and reaches nobody; expected http/],
       [{ raft, api: `https://${host}:7004` }, 'api', /reaches nobody/],
     ]),
     [{ raft: '127.0.0.1:0', api: origin }, 'raft', /names port 0, where nobody can be reached/],

@@ -57,5 +57,5 @@ function describeFormat(format: string, data: unknown, schema: BodyMistake['pare
   const parsed = typeof data === 'string' ? bodyFormats[format]?.(data) : undefined
   if (parsed === undefined || parsed.ok) return null
   const [example] = (schema?.['examples'] ?? []) as readonly unknown[]
-  return `${parsed.wrong}; allowed is ${String(schema?.['title'])}, such as ${String(example)}`
+  return `${parsed.wrong}; expected ${String(schema?.['title'])}, such as ${String(example)}`
 }
