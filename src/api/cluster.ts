@@ -56,7 +56,9 @@ const changeOptions = {
         'Voters that leave stay as learners; a leader that joins nodes automatically promotes them again below its target. Default: false.',
     }),
   ),
-  allowLagging: Type.Optional(Type.Boolean({ description: 'Take new voters that are not caught up. Default: false.' })),
+  allowLagging: Type.Optional(
+    Type.Boolean({ description: 'Accept new voters that have not caught up. Default: false.' }),
+  ),
   force: Type.Optional(
     Type.Boolean({ description: 'Change even if the new configuration may have no quorum. Default: false.' }),
   ),
@@ -84,7 +86,9 @@ export type AddLearnerBody = Shape<typeof AddLearnerBody>
 export const SetAddressesBody = object(
   {
     ...addresses,
-    force: Type.Optional(Type.Boolean({ description: 'Do not ask who answers at the new address. Default: false.' })),
+    force: Type.Optional(
+      Type.Boolean({ description: 'Do not check which node answers at the new address. Default: false.' }),
+    ),
   },
   { ...separate, examples: [{ raft: exampleOf(4).raft, api: exampleOf(4).api }] },
 )
@@ -121,7 +125,7 @@ export type VoteView = Shape<typeof VoteView>
 export const MembershipView = Type.Object(
   {
     configs: Type.Array(Type.Array(Type.Integer()), {
-      description: 'The voters; two lists while a change is on its way.',
+      description: 'The voters; two lists while a change is in progress.',
     }),
     learners: Type.Array(Type.Integer()),
     nodes: Type.Record(Type.String(), object({ raft: Type.String(), api: Type.String() }), {
@@ -153,8 +157,8 @@ export type InitializeAnswer = Shape<typeof InitializeAnswer>
 export const LearnerAnswer = object({
   logId: logIdOrNull,
   membership: ref(MembershipView),
-  lag: Type.Integer({ minimum: 0, description: 'Entries that the learner is behind.' }),
-  caughtUp: Type.Boolean({ description: 'False: the wait ran out; the learner stays and goes on catching up.' }),
+  lag: Type.Integer({ minimum: 0, description: 'By how many entries the learner is behind.' }),
+  caughtUp: Type.Boolean({ description: 'False: the time was up first; the learner stays and goes on catching up.' }),
 })
 export type LearnerAnswer = Shape<typeof LearnerAnswer>
 
@@ -162,15 +166,18 @@ export type LearnerAnswer = Shape<typeof LearnerAnswer>
 export const SnapshotProgressView = object({
   state: choice(
     ['sending', 'installing', 'waiting', 'delivered'],
-    'Waiting: the last attempt came to nothing, and another one follows.',
+    'Waiting: the last attempt failed, and another one follows.',
   ),
-  attempt: Type.Integer({ minimum: 1, description: 'Since this node leads.' }),
+  attempt: Type.Integer({ minimum: 1, description: 'Since this node began to lead.' }),
   bytesSent: Type.Integer({ minimum: 0 }),
-  bytesEstimate: Type.Integer({ minimum: 0, description: 'In all; found out better as the transfer goes on.' }),
+  bytesEstimate: Type.Integer({
+    minimum: 0,
+    description: 'In total; an estimate that gets better as the transfer goes on.',
+  }),
   percent: Type.Integer({ minimum: 0, maximum: 100 }),
   rowsSent: Type.Integer({ minimum: 0 }),
   remainingMs: nullable(Type.Integer({ minimum: 0 }), 'Until the state has been sent.'),
-  lastFailure: nullable(Type.String(), 'Why an earlier attempt came to nothing.'),
+  lastFailure: nullable(Type.String(), 'Why an earlier attempt failed.'),
 })
 export type SnapshotProgressView = Shape<typeof SnapshotProgressView>
 
@@ -184,15 +191,15 @@ const memberStatus = {
   ),
   reachable: nullable(Type.Boolean()),
   matched: nullable(Type.Integer(), 'The last index that it is known to hold.'),
-  lag: nullable(Type.Integer({ minimum: 0 }), 'Entries that it is behind.'),
+  lag: nullable(Type.Integer({ minimum: 0 }), 'By how many entries it is behind.'),
   lastContactMs: nullable(Type.Number({ minimum: 0 })),
   phase: nullable(
     choice(['probe', 'snapshot', 'log', 'caught-up']),
-    'How it catches up: it is found out where it is, it is sent the state if it needs that, then the log.',
+    'How it catches up: the leader finds out where it is, sends it the state if it needs that, then the log.',
   ),
   remainingMs: nullable(
     Type.Integer({ minimum: 0 }),
-    'About how long the phase will last. Null: that cannot be told yet, or nothing remains.',
+    'About how long the phase will last. Null: not known yet, or nothing remains.',
   ),
   snapshot: nullable(SnapshotProgressView, 'The snapshot that it is being sent, or was sent, until it has caught up.'),
 }
@@ -226,7 +233,7 @@ const FormationStatus = object({
       'Nodes with this cluster token that are there, this one included; with `resume` the members of the cluster.',
   }),
   expected: nullable(Type.Integer({ minimum: 1 }), 'How many form the cluster.'),
-  failure: nullable(Type.String(), 'Why the last attempt to form a cluster came to nothing.'),
+  failure: nullable(Type.String(), 'Why the last attempt to form a cluster failed.'),
   sightings: Type.Array(object({ address: Type.String(), node: nullable(Type.Integer()), detail: Type.String() }), {
     description: 'What was found at each address, while this node looks for a cluster; nothing with `resume`.',
   }),

@@ -172,7 +172,7 @@ export function commandFault(bytes: Uint8Array): string | null {
 function layoutOf(bytes: Uint8Array): Layout {
   if (bytes.length > 0 && bytes[0] !== COMMAND_FORMAT) {
     throw new UnknownCommandError(
-      `an entry holds a command of format ${bytes[0]}; this build knows format ${COMMAND_FORMAT} only: run a newer one`,
+      `an entry holds a command of format ${bytes[0]}; this build only knows format ${COMMAND_FORMAT}: run a newer one`,
     )
   }
   if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
@@ -227,12 +227,12 @@ function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTa
   const fingerprint = readU64(bytes, at)
   if (!Number.isSafeInteger(fingerprint)) throw damaged('its fingerprint is out of range')
   const key = latin1Of(bytes, at + 8, at + 8 + keyBytes)
-  if (!isTagName(key)) throw damaged('its idempotency key is not visible ASCII, or too long')
+  if (!isTagName(key)) throw damaged('its idempotency key is not visible ASCII, or is too long')
   return { key, fingerprint }
 }
 
 function damaged(what: string): UnknownCommandError {
-  return new UnknownCommandError(`an entry holds a command that is damaged: ${what}`)
+  return new UnknownCommandError(`an entry holds a damaged command: ${what}`)
 }
 
 /**

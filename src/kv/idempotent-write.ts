@@ -100,14 +100,16 @@ export function decodeIdempotentWrite(bytes: Uint8Array): IdempotentWrite {
     )
   }
   if (bytes[0] !== IDEMPOTENT_WRITE_FORMAT) {
-    throw new UnreadableStateError(`an idempotent write has format ${bytes[0]}; known is ${IDEMPOTENT_WRITE_FORMAT}`)
+    throw new UnreadableStateError(
+      `an idempotent write has format ${bytes[0]}; this build only knows format ${IDEMPOTENT_WRITE_FORMAT}`,
+    )
   }
   const fingerprint = readU64(bytes, 2)
   const first = readU64(bytes, 10)
   const second = readU64(bytes, 18)
   const third = readU64(bytes, 26)
   if (![fingerprint, first, second, third].every(Number.isSafeInteger)) {
-    throw new UnreadableStateError('an idempotent write has a number out of range')
+    throw new UnreadableStateError('a number in an idempotent write is out of range')
   }
   const type = readU8(bytes, 1)
   const tail = bytes.subarray(HEADER_BYTES)

@@ -34,7 +34,7 @@ export function encodeMachineState(state: MachineState): Uint8Array {
 export function decodeMachineState(bytes: Uint8Array): MachineState {
   if (bytes.length > 0 && bytes[0] !== STATE_FORMAT) {
     throw new UnreadableStateError(
-      `the machine state has format ${bytes[0]}; this build knows format ${STATE_FORMAT} only`,
+      `the machine state has format ${bytes[0]}; this build only knows format ${STATE_FORMAT}`,
     )
   }
   const size = bytes.length < FIXED_BYTES ? FIXED_BYTES : FIXED_BYTES + 8 * readU8(bytes, 33)
@@ -46,15 +46,15 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   const idempotentFirst = readU64(bytes, 17)
   const idempotentNext = readU64(bytes, 25)
   if (!Number.isSafeInteger(revision) || !Number.isSafeInteger(digest)) {
-    throw new UnreadableStateError('the machine state has a number out of range')
+    throw new UnreadableStateError('a number in the machine state is out of range')
   }
   if (!Number.isSafeInteger(idempotentNext) || idempotentFirst > idempotentNext) {
-    throw new UnreadableStateError('the machine state counts idempotent writes in reverse')
+    throw new UnreadableStateError('the first idempotent write in the machine state comes after the last')
   }
   const keptValues: number[] = []
   for (let at = FIXED_BYTES; at < bytes.length; at += 8) keptValues.push(readU64(bytes, at))
   if (!keptValues.every(Number.isSafeInteger)) {
-    throw new UnreadableStateError('the machine state has a number of kept values out of range')
+    throw new UnreadableStateError('the number of kept values in the machine state is out of range')
   }
   return { revision, digest, idempotentFirst, idempotentNext, keptValues }
 }

@@ -42,11 +42,16 @@ export class ReceivedRows {
         checkLength(value.length, limits.valueBytesMaxCeiling, 'a kept value')
         return
       case 'kept-value-slots':
-        if (key.length !== SLOT_ROW_BYTES) throw new UnreadableStateError('a slot of a kept value is cut off')
+        if (key.length !== SLOT_ROW_BYTES)
+          throw new UnreadableStateError(
+            `the key of a kept-value slot has ${key.length} bytes; it should have ${SLOT_ROW_BYTES}`,
+          )
         checkName(value, 0)
         return
       case null:
-        throw new UnreadableStateError(`a row begins with ${key[0] ?? 'nothing'}, which is no keyspace of this build`)
+        throw new UnreadableStateError(
+          `a row begins with ${key[0] ?? 'nothing'}, which is not a keyspace of this build`,
+        )
     }
   }
 
@@ -59,13 +64,16 @@ export class ReceivedRows {
       (expected === 0 || (this.firstOrder === idempotentFirst && this.lastOrder === idempotentNext - 1))
     if (isWhole && expected <= idempotentWritesMax) return
     throw new UnreadableStateError(
-      `the state speaks of ${expected} idempotent writes from ${idempotentFirst} on; ${this.idempotentWrites} came, with ${this.orders} numbers`,
+      `the state has ${expected} idempotent writes from number ${idempotentFirst} on; ${this.idempotentWrites} arrived, with ${this.orders} numbers`,
     )
   }
 
   /** Rows ascend, so the first and the last number, with the count, show whether any is missing. */
   private acceptOrder(key: Uint8Array): void {
-    if (key.length !== ORDER_ROW_BYTES) throw new UnreadableStateError('a number of an idempotent write is cut off')
+    if (key.length !== ORDER_ROW_BYTES)
+      throw new UnreadableStateError(
+        `the number of an idempotent write has ${key.length} bytes; it should have ${ORDER_ROW_BYTES}`,
+      )
     const sequence = readU64(key, 1)
     if (this.orders === 0) this.firstOrder = sequence
     this.lastOrder = sequence
@@ -75,9 +83,10 @@ export class ReceivedRows {
 
 function checkName(bytes: Uint8Array, from: number): void {
   if (!isTagName(latin1Of(bytes, from, bytes.length)))
-    throw new UnreadableStateError('an idempotency key is not visible ASCII, or too long')
+    throw new UnreadableStateError('an idempotency key is not visible ASCII, or is too long')
 }
 
 function checkLength(length: number, max: number, what: string, min = 1): void {
-  if (length < min || length > max) throw new UnreadableStateError(`${what} has ${length} bytes`)
+  if (length < min || length > max)
+    throw new UnreadableStateError(`${what} has ${length} bytes; it should have ${min} to ${max}`)
 }

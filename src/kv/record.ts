@@ -31,14 +31,15 @@ export function decodeRecord(bytes: Uint8Array): KeyRecord {
   if (bytes.length < RECORD_HEADER_BYTES) {
     throw new UnreadableStateError(`a record has ${bytes.length} bytes; its header alone has ${RECORD_HEADER_BYTES}`)
   }
-  if (bytes[0] !== RECORD_FORMAT) throw new UnreadableStateError(`a record has format ${bytes[0]}; known is 1`)
+  if (bytes[0] !== RECORD_FORMAT)
+    throw new UnreadableStateError(`a record has format ${bytes[0]}; this build only knows format ${RECORD_FORMAT}`)
   const createRevision = readU64(bytes, 1)
   const modRevision = readU64(bytes, 9)
   const version = readU64(bytes, 17)
   const lease = readU64(bytes, 25)
   if (!Number.isSafeInteger(modRevision) || createRevision > modRevision || version > modRevision) {
-    throw new UnreadableStateError('a record has revisions out of order')
+    throw new UnreadableStateError('the revisions of a record are out of order')
   }
-  if (!Number.isSafeInteger(lease)) throw new UnreadableStateError('a record has a lease out of range')
+  if (!Number.isSafeInteger(lease)) throw new UnreadableStateError('the lease of a record is out of range')
   return { createRevision, modRevision, version, lease, value: bytes.subarray(RECORD_HEADER_BYTES) }
 }

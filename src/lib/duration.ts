@@ -13,7 +13,7 @@ export function duration(min: number, max: number): Parser<number> {
   return (text) => {
     const ms = durationMs(text)
     return ms === null
-      ? wrong('is not a duration (a number with ms, s, m or h behind it)')
+      ? wrong('is not a duration (a number followed by ms, s, m or h)')
       : within(ms, min, max, describeDuration)
   }
 }
@@ -45,9 +45,12 @@ export function durationRange(min: number, max: number): Parser<DurationRange> {
     const ends = text.split('-').map(durationMs)
     const [from, to] = ends
     if (ends.length !== 2 || from === undefined || to === undefined || from === null || to === null) {
-      return wrong('is not two durations with a dash between them')
+      return wrong('is not two durations separated by a dash')
     }
-    if (from >= to) return wrong('does not rise: timeouts drawn from no range collide, and elections with them')
+    if (from >= to)
+      return wrong(
+        'is not a range from a lower to a higher duration: without one, timeouts and elections would collide',
+      )
     for (const end of [from, to]) {
       const checked = within(end, min, max, describeDuration)
       if (!checked.ok) return checked

@@ -25,13 +25,14 @@ export function hostPort(text: string): Parsed<HostPort> {
   const parts = split(text)
   if (parts === null) {
     if (/^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(text))
-      return wrong('is an IPv6 address without brackets or port')
+      return wrong('is an IPv6 address without brackets or a port')
     return wrong('is not of the form HOST:PORT')
   }
   const { host, port } = parts
   if (port > PORT_MAX) return wrong(`names port ${port}, above ${PORT_MAX}`)
   if (host === '') return wrong('names no host')
-  if (text.startsWith('[') ? !isIpv6(host) : !isHostName(host)) return wrong(`names the host ${host}, which is none`)
+  if (text.startsWith('[') ? !isIpv6(host) : !isHostName(host))
+    return wrong(`names the host ${host}, which is not a valid name or address`)
   return right({ host: host.toLowerCase(), port })
 }
 
@@ -39,9 +40,9 @@ export function hostPort(text: string): Parsed<HostPort> {
 export function reachable(text: string): Parsed<string> {
   const parsed = hostPort(text)
   if (!parsed.ok) return parsed
-  if (parsed.value.port === 0) return wrong('names port 0, where nobody can be reached')
+  if (parsed.value.port === 0) return wrong('names port 0, which cannot be reached')
   if (isWildcard(parsed.value.host))
-    return wrong(`names ${parsed.value.host}, which means "all addresses" and reaches nobody`)
+    return wrong(`names ${parsed.value.host}, which means "all addresses" and cannot be reached`)
   return right(formatHostPort(parsed.value))
 }
 

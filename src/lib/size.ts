@@ -13,7 +13,7 @@ export function size(min: number, max: number): Parser<number> {
   return (text) => {
     const [, amount, name] = /^([0-9]{1,15})(B|KiB|MiB|GiB|)$/.exec(text) ?? []
     const unit = units.find((candidate) => candidate[0] === (name === '' ? 'B' : name))
-    if (unit === undefined) return wrong('is not a size (a whole number, or one with KiB, MiB or GiB behind it)')
+    if (unit === undefined) return wrong('is not a size (a whole number, or one followed by KiB, MiB or GiB)')
     return within(Number(amount) * unit[1], min, max, describeSize)
   }
 }

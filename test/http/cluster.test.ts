@@ -80,8 +80,8 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{}, 'body lacks members'],
     [{ members: [] }, 'body/members must not be empty'],
     [{ members: 'all' }, 'body/members must be a list'],
-    [{ members: [member(1)], force: true }, 'body/force is unknown; known here: members'],
-    [{ members: [{ ...member(1), role: 'v' }] }, 'body/members/0/role is unknown; known here: id, raft, api'],
+    [{ members: [member(1)], force: true }, 'body/force is unknown; expected members'],
+    [{ members: [{ ...member(1), role: 'v' }] }, 'body/members/0/role is unknown; expected id, raft, api'],
     [{ members: [{ ...member(1), id: '1' }] }, 'body/members/0/id must be a whole number'],
     [{ members: [{ ...member(1), id: 0 }] }, 'body/members/0/id must be at least 1'],
     [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
@@ -120,14 +120,14 @@ t.test('no route takes an address at which nobody can be reached, or one for cli
   const { id, raft, api: origin } = member(4)
   const bad: [address: { raft: string; api: string }, path: string, message: RegExp][] = [
     ...wildcards.flatMap((host): typeof bad => [
-      [{ raft: `${host}:7104`, api: origin }, 'raft', /"all addresses" and reaches nobody; expected HOST:PORT/],
-      [{ raft, api: `http://${host}:7004` }, 'api', /"all addresses" and reaches nobody; expected http/],
-      [{ raft, api: `https://${host}:7004` }, 'api', /reaches nobody/],
+      [{ raft: `${host}:7104`, api: origin }, 'raft', /"all addresses" and cannot be reached; expected HOST:PORT/],
+      [{ raft, api: `http://${host}:7004` }, 'api', /"all addresses" and cannot be reached; expected http/],
+      [{ raft, api: `https://${host}:7004` }, 'api', /cannot be reached/],
     ]),
-    [{ raft: '127.0.0.1:0', api: origin }, 'raft', /names port 0, where nobody can be reached/],
-    [{ raft: '1234:7104', api: origin }, 'raft', /names the host 1234, which is none/],
+    [{ raft: '127.0.0.1:0', api: origin }, 'raft', /names port 0, which cannot be reached/],
+    [{ raft: '1234:7104', api: origin }, 'raft', /names the host 1234, which is not a valid name/],
     [{ raft: '127.0.0.1:99999', api: origin }, 'raft', /above 65535/],
-    [{ raft, api: `http://${raft}` }, 'api', /is the address in raft as well/],
+    [{ raft, api: `http://${raft}` }, 'api', /is also the address in raft/],
   ]
   for (const [address, field, message] of bad) {
     const requests: [Method, string, unknown, string][] = [
@@ -277,7 +277,7 @@ t.test('pages of other sites change nothing, whatever browsers say of them', asy
   const { detail } = (
     await api.inject({ method: 'PUT', url: '/kv/key', headers: { host, origin: 'http://evil.example' } })
   ).json()
-  t.match(detail, /"http:\/\/evil\.example" may change nothing here, at "node:7001".*--api-origins/)
+  t.match(detail, /"http:\/\/evil\.example" may not change anything at "node:7001".*--api-origins/)
   // What a form sends is no JSON, with a body or without, also from a browser that says nothing of where it comes from.
   for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain']) {
     for (const payload of ['', 'a=b']) {

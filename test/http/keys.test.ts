@@ -290,7 +290,7 @@ t.test('query strings are read strictly', async (t) => {
     t.match(response.json(), { code: 'invalid-request', issues: [{ path, message: String }] }, url)
   }
   const unknown = await api.inject('/kv/a?consistancy=stale')
-  t.match(unknown.json().detail, /known here: consistency, minRevision, maxStaleness, timeout, redirect/)
+  t.match(unknown.json().detail, /is unknown; expected consistency, minRevision, maxStaleness, timeout, redirect/)
   t.equal(api.services.keys.reads.length, 0)
   t.equal((await put(api, '/kv/a?ttl=5', 'x')).statusCode, 400)
   t.equal((await api.inject('/kv/a?')).statusCode, 404, 'an empty query string is none')
@@ -686,7 +686,7 @@ t.test('failures of the node', async (t) => {
 
 t.test('what is no route', async (t) => {
   const api = await openCheckedApi(t)
-  t.match((await api.inject('/nothing?x=1')).json(), { code: 'route-not-found', detail: 'there is no /nothing' })
+  t.match((await api.inject('/nothing?x=1')).json(), { code: 'route-not-found', detail: 'there is no path /nothing' })
   t.match((await api.inject('/kvx')).json(), { code: 'route-not-found' })
   for (const [method, url, allow] of [
     ['POST', '/kv/a', 'DELETE, GET, HEAD, PUT'],

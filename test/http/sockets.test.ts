@@ -658,7 +658,7 @@ t.test('bodies have a bound together: what exceeds it is refused, and who sends 
   }
   const long = await refusalOf(announced('long', 3 * megabytes))
   t.equal(long.status, 429, 'before anything of it is sent')
-  t.match(problemIn(long), { code: 'overloaded', detail: /nothing was done with it/ })
+  t.match(problemIn(long), { code: 'overloaded', detail: /nothing was done, try again later/ })
   t.equal(long.headers.get('retry-after'), '1')
   const expecting = await refusalOf(announced('long', 3 * megabytes, 'Expect: 100-continue'))
   t.equal(expecting.status, 429, 'and before it is asked for')

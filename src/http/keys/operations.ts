@@ -39,7 +39,7 @@ const writeErrors: readonly ErrorCode[] = [
   'outcome-unknown',
 ]
 
-const oneKey = optionalKey('The key, for those that a path cannot carry (`.`, `..`, a doubled slash).')
+const oneKey = optionalKey('The key, for keys that a path cannot carry (`.`, `..`, a doubled slash).')
 export const keyParameter: QuerySpec = { key: oneKey }
 const requiredKey: QuerySpec = { key: { ...oneKey, required: true } }
 
@@ -106,7 +106,7 @@ export const getKey: Operation = {
 export const headKey: Operation = {
   ...withoutBodies(getKey),
   id: 'headKey',
-  summary: 'Read what is known of a key, without its value',
+  summary: 'Read the headers of a key, without its value',
 }
 
 export const headKeyByQuery: Operation = {

@@ -34,7 +34,7 @@ export type WriteQuery = Query<typeof writeQuery.spec>
 
 export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
   if (query.maxStaleness !== null && query.consistency !== 'stale') {
-    throw invalidQuery('maxStaleness', 'has a meaning with consistency=stale only')
+    throw invalidQuery('maxStaleness', 'needs consistency=stale')
   }
   const options = {
     consistency: query.consistency,

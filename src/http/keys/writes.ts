@@ -28,8 +28,8 @@ export function refusalOf(result: Refusal): RequestError {
   if (result.type === 'range-too-large') {
     const { limit, found } = result
     const detail =
-      `the range holds ${found} keys at least, and one change removes at most ${limit}; nothing was deleted: ` +
-      'name smaller ranges, or let it be done in several changes with chunked=true'
+      `the range holds at least ${found} keys, and one change deletes at most ${limit}; nothing was deleted: ` +
+      'name smaller ranges, or delete in several changes with chunked=true'
     return new RequestError('range-too-large', detail, { limit, found })
   }
   const { currentRevision } = result

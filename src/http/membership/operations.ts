@@ -30,7 +30,7 @@ const voterErrors: readonly ErrorCode[] = [
 export const getMembership: Operation = {
   id: 'getMembership',
   tag: 'cluster',
-  summary: 'Who votes and who learns',
+  summary: 'The voters and the learners',
   query: noQuery.spec,
   answers: { 200: membershipAnswer },
   errors: ['not-initialized'],
@@ -93,7 +93,7 @@ export const setAddresses: Operation = {
   tag: 'cluster',
   summary: 'Change the addresses of a member',
   description:
-    'The member may be up or down; nobody has to answer at the new address yet. Refused when another node, or one without the data of the member, answers there. Change the addresses of one member at a time.',
+    'The member may be up or down; no node has to answer at the new address yet. Refused when another node, or one without the data of the member, answers there. Change the addresses of one member at a time.',
   path: { id: schemas.NodeId },
   query: leaderQuery.spec,
   headers: schemas.membershipHeaders,

@@ -62,7 +62,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
       const ifMembershipAt = membershipCondition(request.headers)
       const { add = [], remove = [], retain = false, allowLagging = false, force = false } = request.body
       if (add.length + remove.length === 0)
-        throw invalidRequest({ path: 'body', message: 'neither adds nor removes anybody' })
+        throw invalidRequest({ path: 'body', message: 'must name a node to add or to remove' })
       if (redirect && redirectToLeader(cluster, request, reply)) return
       const change = { voters: { add, remove }, retain, allowLagging, force, ifMembershipAt }
       sendMembership(reply, await cluster.changeVoters(change, timeout))

@@ -13,7 +13,7 @@ const text = { 'text/plain': Type.String() }
 export const root: Operation = {
   id: 'getRoot',
   tag: 'operating',
-  summary: 'Where everything is',
+  summary: 'Where to find everything',
   query: {},
   answers: {
     200: {
@@ -37,7 +37,7 @@ export const root: Operation = {
 export const livez: Operation = {
   id: 'getLiveness',
   tag: 'operating',
-  summary: 'Whether the process turns and its stores work',
+  summary: 'Whether the process responds and its stores work',
   description: 'Never depends on a quorum: restarting a node does not mend a partition.',
   query: healthQuery.spec,
   answers: { 200: { description: 'It does.', content: text } },

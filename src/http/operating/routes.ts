@@ -60,7 +60,7 @@ function sendHealth(reply: FastifyReply, name: string, checks: readonly HealthCh
   if (unknown !== undefined) {
     throw invalidQuery(
       'exclude',
-      `names ${unknown}, which is no check here; there are: ${checks.map((check) => check.name).join(', ')}`,
+      `names ${unknown}, which is not a check; the checks are ${checks.map((check) => check.name).join(', ')}`,
     )
   }
   const considered = checks.filter((check) => !exclude.includes(check.name))

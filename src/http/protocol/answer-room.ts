@@ -28,7 +28,7 @@ export class AnswerRoom {
     if (this.fits(bytes)) return
     throw new RequestError(
       'overloaded',
-      `answers of ${this.taken} bytes wait for their readers on this node, which is as much as it holds; try again later`,
+      `clients have ${this.taken} bytes of answers left to read from this node, which has no room for another one; try again later`,
     )
   }
 

@@ -25,7 +25,7 @@ export function issueOf(mistake: BodyMistake): Issue {
   const path = `body${instancePath}`
   if (keyword !== 'additionalProperties') return { path, message: describe(mistake) }
   const known = Object.keys((parentSchema?.['properties'] ?? {}) as object).join(', ')
-  return { path: `${path}/${String(params['additionalProperty'])}`, message: `is unknown; known here: ${known}` }
+  return { path: `${path}/${String(params['additionalProperty'])}`, message: `is unknown; expected ${known}` }
 }
 
 /** Describes the mistake in words that follow the path. The validator's own texts speak of keywords and regular expressions. */
@@ -44,7 +44,7 @@ function describe({ keyword, message = 'is invalid', params, parentSchema, data 
     case 'maxItems':
       return `must have at most ${String(params['limit'])} items`
     case 'uniqueItems':
-      return `has the same at ${String(params['j'])} and at ${String(params['i'])}`
+      return `has the same item at ${String(params['j'])} and at ${String(params['i'])}`
     case 'format':
       return describeFormat(String(params['format']), data, parentSchema) ?? message
     default:

@@ -35,6 +35,6 @@ export class BodyRoom {
 export function bodiesOverload(): RequestError {
   return new RequestError(
     'overloaded',
-    'the bodies of the requests in hand leave no room for this one on this node; nothing was done with it, try again later',
+    'this node has no room for the body of another request; nothing was done, try again later',
   )
 }

@@ -83,7 +83,7 @@ function sharedItemsIn([first = '', second = '']: readonly string[], data: unkno
   if (!Array.isArray(items) || !Array.isArray(others)) return []
   const known = new Set<unknown>(others)
   return items.flatMap((item, at) =>
-    known.has(item) ? [{ place: `/${first}/${at}`, message: `is in ${second} as well` }] : [],
+    known.has(item) ? [{ place: `/${first}/${at}`, message: `is also in ${second}` }] : [],
   )
 }
 
@@ -92,7 +92,7 @@ function sharedListenerOf(_names: readonly string[], data: unknown): Finding[] {
   if (!isJsonObject(data)) return []
   const { raft, api } = data
   if (typeof raft !== 'string' || (api !== `http://${raft}` && api !== `https://${raft}`)) return []
-  return [{ place: '/api', message: 'is the address in raft as well: clients and peers need one each' }]
+  return [{ place: '/api', message: 'is also the address in raft: clients and peers need different ones' }]
 }
 
 /** Whether a body holds at most `most` values, counting nested ones. */

@@ -42,9 +42,11 @@ export function readBody(
   }
   const finish = (): void => {
     const isWhole = length === undefined || bytes === said
-    end(isWhole ? null : invalidRequest({ path: 'body', message: 'has another length than Content-Length says' }))
+    end(
+      isWhole ? null : invalidRequest({ path: 'body', message: 'does not have the length that Content-Length gives' }),
+    )
   }
-  const fail = (): void => end(invalidRequest({ path: 'body', message: 'did not come to its end' }))
+  const fail = (): void => end(invalidRequest({ path: 'body', message: 'is incomplete' }))
   payload.on('data', take).on('end', finish).on('error', fail)
 }
 

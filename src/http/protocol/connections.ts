@@ -98,7 +98,10 @@ export class Connections {
 
   private tell(socket: Socket): void {
     const { max } = this.options
-    endWithProblem(socket, new RequestError('overloaded', `this node serves at most ${max} connections at once`))
+    endWithProblem(
+      socket,
+      new RequestError('overloaded', `this node serves at most ${max} connections at once; try again later`),
+    )
     // Reads on until the client has the answer and closes. Closing with unread bytes would reset the connection, and the answer
     // would be lost.
     const cut = setTimeout(() => socket.destroy(), limits.httpRefusalMsMax)

@@ -31,7 +31,7 @@ export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, de
     const methods = allowed.methodsOf(path)
     // Requests for missing files of the documentation page also end here.
     if (methods.length === 0 || methods.includes(request.method)) {
-      return sendProblem(reply, new RequestError('route-not-found', `there is no ${path}`))
+      return sendProblem(reply, new RequestError('route-not-found', `there is no path ${path}`))
     }
     const detail = `${request.method} is not allowed on ${path}; allowed: ${methods.join(', ')}`
     return sendProblem(reply.header('allow', methods.join(', ')), new RequestError('method-not-allowed', detail))
@@ -50,7 +50,7 @@ export function sendFailure(
   if (error instanceof InvariantError || error instanceof StorageError) dependencies.onFatal(error)
   return sendProblem(
     reply,
-    new RequestError('internal', `an unexpected error; the log of the node tells more (${request.id})`),
+    new RequestError('internal', `an unexpected error; see request ${request.id} in the log of the node`),
   )
 }
 
@@ -78,7 +78,7 @@ function requestErrorOf(error: FrameworkError, request: FastifyRequest): Request
 /** Any other error that a plugin blames on the client. */
 function clientError(error: FrameworkError): RequestError | null {
   const status = error.statusCode ?? 500
-  if (status === 404) return new RequestError('route-not-found', 'there is nothing here')
+  if (status === 404) return new RequestError('route-not-found', 'there is no such path')
   return status >= 400 && status < 500 ? new RequestError('invalid-request', error.message, { issues: [] }) : null
 }
 

@@ -39,7 +39,7 @@ function refusalOfSize(json: unknown): RequestError | null {
   const most = limits.jsonBodyValuesMax
   return holdsAtMost(json, most)
     ? null
-    : invalidRequest({ path: 'body', message: `holds more than ${most} values, which no request here needs` })
+    : invalidRequest({ path: 'body', message: `holds more than ${most} values, more than any request needs` })
 }
 
 /** For a `POST` that takes no body. */

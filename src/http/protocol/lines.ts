@@ -111,7 +111,7 @@ export class Lines {
 
   private overload(): Refusal | null {
     if (this.requests < limits.httpRequestsMax) return null
-    const detail = `this node has ${this.requests} requests in hand, which is as much as it takes; try again later`
+    const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
     return { error: new RequestError('overloaded', detail), isSound: true }
   }
 

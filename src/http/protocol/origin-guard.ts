@@ -69,13 +69,16 @@ function refuseOthers({ headers }: IncomingMessage): void {
     if (isOwn(origin, host)) return refuseForms(headers)
     throw new RequestError(
       'forbidden',
-      `a page of ${JSON.stringify(origin.slice(0, 300))} may change nothing here, at ${JSON.stringify(host ?? '')}: ` +
-        'name its origin with --api-origins if it may',
+      `a web page of ${JSON.stringify(origin.slice(0, 300))} may not change anything at ${JSON.stringify(host ?? '')}: ` +
+        'to allow it, name its origin with --api-origins',
     )
   }
   const site = headers['sec-fetch-site']
   if (site === 'cross-site' || site === 'same-site') {
-    throw new RequestError('forbidden', `a page of another site (Sec-Fetch-Site: ${site}) may change nothing here`)
+    throw new RequestError(
+      'forbidden',
+      `a web page of another site (Sec-Fetch-Site: ${site}) may not change anything here`,
+    )
   }
   refuseForms(headers)
 }
@@ -84,7 +87,7 @@ function refuseOthers({ headers }: IncomingMessage): void {
 function refuseForms(headers: IncomingMessage['headers']): void {
   const mode = headers['sec-fetch-mode']
   if (mode !== 'navigate' && mode !== 'no-cors') return
-  throw new RequestError('forbidden', `what a form of a page sends (Sec-Fetch-Mode: ${mode}) may change nothing here`)
+  throw new RequestError('forbidden', `a form of a web page (Sec-Fetch-Mode: ${mode}) may not change anything here`)
 }
 
 /** Whether the page comes from the host that its request goes to. The default port may be left out on either side. */

@@ -45,7 +45,7 @@ function strongNumberIn(text: string, what: string): number | null {
   const tags = tagsIn('if-match', text, what)
   const numbers = new Set(tags.filter(({ isWeak }) => !isWeak).map(({ number }) => number))
   numbers.delete(null)
-  if (numbers.size > 1) throw invalidHeader('if-match', `names several; one is allowed: ${what}`)
+  if (numbers.size > 1) throw invalidHeader('if-match', `names several; expected ${what}`)
   const [number = null] = numbers
   return number
 }
@@ -60,22 +60,22 @@ function refuse(headers: IncomingHttpHeaders, name: 'if-match' | 'if-none-match'
 export function putCondition(headers: IncomingHttpHeaders): Condition | null {
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch === undefined) return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
-  refuse(headers, 'if-match', 'contradicts If-None-Match; send one of them')
+  refuse(headers, 'if-match', 'contradicts If-None-Match; send only one of them')
   if (ifNoneMatch !== '*')
-    throw invalidHeader('if-none-match', 'must be * on a write; to replace one revision send If-Match')
+    throw invalidHeader('if-none-match', 'must be * on a write; to replace a revision, send If-Match')
   return { type: 'absent' }
 }
 
 /** The condition that a `DELETE` places on the current record. */
 export function deleteCondition(headers: IncomingHttpHeaders): Condition | null {
-  refuse(headers, 'if-none-match', 'has no meaning on DELETE')
+  refuse(headers, 'if-none-match', 'cannot be used with DELETE; send If-Match')
   return headers['if-match'] === undefined ? null : matchCondition(headers['if-match'])
 }
 
 function matchCondition(text: string): Condition {
   if (text === '*') return { type: 'present' }
   const revision = strongNumberIn(text, REVISION_TAG)
-  if (revision === 0) throw invalidHeader('if-match', 'must be above 0; for an absent key send If-None-Match: *')
+  if (revision === 0) throw invalidHeader('if-match', 'must be above 0; for an absent key, send If-None-Match: *')
   return { type: 'mod-revision', revision: revision ?? NEVER }
 }
 
@@ -84,7 +84,7 @@ function matchCondition(text: string): Condition {
  * `any`: the reader wants an answer only while the key is absent. Null: no condition.
  */
 export function readCondition(headers: IncomingHttpHeaders): readonly (number | null)[] | 'any' | null {
-  refuse(headers, 'if-match', 'has no meaning on a read; send If-None-Match')
+  refuse(headers, 'if-match', 'cannot be used with a read; send If-None-Match')
   const text = headers['if-none-match']
   if (text === undefined) return null
   return text === '*' ? 'any' : tagsIn('if-none-match', text, `${REVISION_TAG}, or a list`).map(({ number }) => number)
@@ -92,13 +92,13 @@ export function readCondition(headers: IncomingHttpHeaders): readonly (number | 
 
 /** Conditions name a revision of one key, so a range takes none. */
 export function refuseConditions(headers: IncomingHttpHeaders): void {
-  refuse(headers, 'if-match', 'applies to a single key')
-  refuse(headers, 'if-none-match', 'applies to a single key')
+  refuse(headers, 'if-match', 'cannot be used with a range: it is about a single key')
+  refuse(headers, 'if-none-match', 'cannot be used with a range: it is about a single key')
 }
 
 /** The index of the membership that the caller has seen. */
 export function membershipCondition(headers: IncomingHttpHeaders): number | null {
-  refuse(headers, 'if-none-match', 'has no meaning here; send If-Match')
+  refuse(headers, 'if-none-match', 'cannot be used here; send If-Match')
   const text = headers['if-match']
   return text === undefined
     ? null

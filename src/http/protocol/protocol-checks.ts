@@ -26,9 +26,9 @@ function refusalOfHead(request: IncomingMessage): Refusal | null {
   const { headers, httpVersion, url = '' } = request
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return malformed('the version of HTTP is missing')
   if (httpVersion === '1.1' && headers.host === undefined) return malformed('the Host header is missing')
-  if (isTwice(request, 'host')) return malformed('the Host header is there twice')
+  if (isTwice(request, 'host')) return malformed('the Host header is given twice')
   if (!url.includes('#')) return null
-  return meaningless('path', 'holds a #, which starts a fragment and is no part of a request: write it as %23')
+  return meaningless('path', 'holds a #, which starts a fragment and is not part of a request: write it as %23')
 }
 
 /** For these names Node keeps the first of several lines and drops the others silently. */
@@ -50,19 +50,19 @@ function refusalOfBody(request: IncomingMessage): Refusal | null {
   const coding = headers['transfer-encoding']
   if (coding !== undefined) {
     // RFC 9112, 6.1 and 6.3.
-    if (httpVersion === '1.0') return malformed('Transfer-Encoding is not for HTTP/1.0')
+    if (httpVersion === '1.0') return malformed('Transfer-Encoding cannot be used with HTTP/1.0')
     if (!ENDS_CHUNKED.test(coding))
       return malformed('the length of the body is unknown: the last Transfer-Encoding is not chunked')
     if (coding.toLowerCase() !== 'chunked') return unknownCoding(coding)
   }
   const hasBody = coding !== undefined || (headers['content-length'] ?? '0') !== '0'
   if (method === 'GET' || method === 'HEAD') return hasBody ? meaningless('body', `is not allowed on ${method}`) : null
-  if (hasBody && isTwice(request, 'content-type')) return meaningless('header/content-type', 'is there twice')
+  if (hasBody && isTwice(request, 'content-type')) return meaningless('header/content-type', 'is given twice')
   return refusalOfContent(request)
 }
 
 function unknownCoding(coding: string): Refusal {
-  const detail = `the Transfer-Encoding ${JSON.stringify(coding)} is unknown here: send chunked alone, or a Content-Length`
+  const detail = `the Transfer-Encoding ${JSON.stringify(coding)} is unknown: send chunked alone, or a Content-Length`
   return { error: new RequestError('not-implemented', detail), isSound: false }
 }
 
@@ -71,7 +71,7 @@ function refusalOfContent({ headers }: IncomingMessage): Refusal | null {
     // RFC 9110, 14.5.
     return meaningless(
       'header/content-range',
-      'has no meaning here: a part of a value cannot be written, send it whole',
+      'cannot be used here: a value cannot be written in parts, send the whole value',
     )
   }
   const coding = headers['content-encoding']

@@ -110,7 +110,7 @@ export class QueryReader<Spec extends QuerySpec> {
     for (const [name, text] of values) {
       const path = `query/${name}`
       const parameter = Object.hasOwn(this.spec, name) ? this.spec[name] : undefined
-      if (parameter === undefined) issues.push({ path, message: `is unknown; known here: ${this.names()}` })
+      if (parameter === undefined) issues.push({ path, message: `is unknown; expected ${this.names()}` })
       else {
         const outcome = parse(text, parameter)
         if (outcome instanceof ParameterError) issues.push({ path, message: outcome.message })

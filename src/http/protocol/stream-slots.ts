@@ -24,7 +24,7 @@ export class StreamSlots {
   /** Throws `overloaded` when no slot is free. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
     if (this.taken >= this.max) {
-      const detail = `${this.taken} streams are open on this node, which is as many as it serves at once`
+      const detail = `${this.taken} streams are open on this node, as many as it serves at once; try again later`
       throw new RequestError('overloaded', detail)
     }
     this.taken += 1

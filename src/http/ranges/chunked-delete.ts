@@ -74,7 +74,7 @@ export class ChunkedDelete {
   private endedBy(error: RequestError, start: Key | null): RequestError {
     const { revision, deleted, chunks } = this
     if (chunks === 0) return error
-    const rest = start === null ? '' : `; keys from ${JSON.stringify(keyToText(start))} on are left`
+    const rest = start === null ? '' : `; keys from ${JSON.stringify(keyToText(start))} on remain`
     const detail = `${error.message}; ${deleted} keys were deleted before that, in ${chunks} changes up to revision ${revision}${rest}`
     return new RequestError(error.code, detail, { ...error.facts, deleted, revision, chunks })
   }

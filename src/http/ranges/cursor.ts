@@ -36,7 +36,7 @@ export function cursorFromText(text: string, range: KeyRange, reverse: boolean):
   const bytes = BASE64URL.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0)
   const keyBytes = bytes.length - KEY_AT
   if (keyBytes < 1 || keyBytes > limits.keyBytesMax || bytes.readUInt8(0) !== VERSION) {
-    throw invalidQuery('cursor', 'is not a cursor that this store gave')
+    throw invalidQuery('cursor', 'is not a cursor of this store')
   }
   if (bytes.readUInt32BE(CHECK_AT) !== checkOf(range, reverse)) {
     throw invalidQuery('cursor', 'belongs to another range; repeat the parameters of the first page')
@@ -45,7 +45,7 @@ export function cursorFromText(text: string, range: KeyRange, reverse: boolean):
   const revision = bytes.readDoubleBE(REVISION_AT)
   const inside = (range.start === null || after >= range.start) && (range.end === null || after < range.end)
   if (!inside || !Number.isSafeInteger(revision) || revision < 0) {
-    throw invalidQuery('cursor', 'is not a cursor that this store gave')
+    throw invalidQuery('cursor', 'is not a cursor of this store')
   }
   return { after, revision }
 }

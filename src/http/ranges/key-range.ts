@@ -15,7 +15,7 @@ const prefix: Parameter<Key | '' | null> = {
   absent: null,
   schema: Type.String({
     maxLength: limits.keyBytesMax,
-    description: 'Every key that starts with this. Not together with `start` or `end`.',
+    description: 'Every key that starts with this. Cannot be combined with `start` or `end`.',
   }),
   parse: (text) => (text === '' ? '' : requireKey(text)),
 }
@@ -23,13 +23,13 @@ const prefix: Parameter<Key | '' | null> = {
 export const rangeParameters = {
   prefix,
   start: optionalKey('The first key of the range.'),
-  end: optionalKey('The first key behind the range.'),
+  end: optionalKey('The end of the range: this key is not in it.'),
 }
 
 export function rangeOf(query: Query<typeof rangeParameters>): KeyRange {
   const { prefix, start, end } = query
   if (prefix === null) {
-    if (start !== null && end !== null && start > end) throw invalidQuery('start', 'is above end')
+    if (start !== null && end !== null && start > end) throw invalidQuery('start', 'is after end')
     return { start, end }
   }
   if (start !== null || end !== null) throw invalidQuery('prefix', 'cannot be combined with start or end')

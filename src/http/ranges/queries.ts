@@ -16,7 +16,7 @@ export const listQuery = new QueryReader({
 
 export const deleteRangeQuery = new QueryReader({
   ...rangeParameters,
-  all: flag('Says that no bounds are meant: every key goes.'),
+  all: flag('Confirms that a request without bounds deletes every key.'),
   chunked: flag(
     `In several changes, one after the other, of at most ${limits.rangeDeleteKeysMax} keys each; otherwise a range that holds more is refused.`,
   ),

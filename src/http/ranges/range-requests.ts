@@ -94,7 +94,10 @@ export class RangeRequests {
         count += piece.count
         done = piece.done
         if (!done && this.now() > deadline) {
-          throw new RequestError('read-timeout', `counted ${count} keys when the time was up; allow more with timeout=`)
+          throw new RequestError(
+            'read-timeout',
+            `the time was up after ${count} keys were counted; allow more with timeout=`,
+          )
         }
       }
       return await sendJson(
@@ -137,7 +140,7 @@ export class RangeRequests {
     refuseBody(request)
     refuseConditions(headers)
     const range = rangeOf(query)
-    if (query.all && given.size > 0 && !isUnbounded(range)) throw invalidQuery('all', 'contradicts the bounds')
+    if (query.all && given.size > 0 && !isUnbounded(range)) throw invalidQuery('all', 'cannot be combined with bounds')
     if (!query.all && isUnbounded(range)) {
       throw invalidRequest({
         path: 'query',
@@ -173,8 +176,8 @@ function refuseConflicts(given: RawQuery, query: ListQuery, stream: boolean): vo
   const paging = ['limit', 'cursor'].find((name) => given.has(name))
   if (query.countOnly) {
     const other = paging ?? ['reverse', 'keysOnly'].find((name) => given.has(name))
-    if (other !== undefined) throw invalidQuery(other, 'has no meaning with countOnly')
+    if (other !== undefined) throw invalidQuery(other, 'cannot be combined with countOnly')
   } else if (stream && paging !== undefined) {
-    throw invalidQuery(paging, `has no meaning in a stream (Accept: ${NDJSON_TYPE}), which carries the whole range`)
+    throw invalidQuery(paging, `cannot be used with a stream (Accept: ${NDJSON_TYPE}), which carries the whole range`)
   }
 }
