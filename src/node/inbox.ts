@@ -64,7 +64,7 @@ export class Inbox implements SnapshotGate {
   /** Why no state may be taken from this sender, whatever else is in progress; null when nothing speaks against it. */
   refuse({ from, header }: SnapshotSource): string | null {
     const { peers, driver } = this.deps
-    if (!peers.maySendState(from)) return `node ${from} is not known here as one that may lead this cluster`
+    if (!peers.maySendState(from)) return `this node does not know node ${from} as one that may lead this cluster`
     const fault =
       offerContradictionIn(driver.raft, from, header) ??
       membershipProblem(header.membership.membership) ??
@@ -121,7 +121,7 @@ export class Inbox implements SnapshotGate {
   }
 
   private termFault(term: Term): string | null {
-    return this.terms.isExceededBy(term) ? `term ${term}, which no elections explain` : null
+    return this.terms.isExceededBy(term) ? `term ${term}, which is higher than elections can explain` : null
   }
 
   private onAppendRequest(message: AppendRequest): void {

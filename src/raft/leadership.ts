@@ -176,7 +176,7 @@ export class Leadership {
     const late = raft.now > this.deadline + raft.options.heartbeatMs
     if (raft.now >= this.replication.heartbeatAt) this.replication.beat()
     this.replication.countAcknowledgements()
-    if (raft.now >= this.departAt) return 'not a voter any more'
+    if (raft.now >= this.departAt) return 'no longer a voter'
     if (raft.now < this.contactAt + raft.options.electionTimeoutMsMax) return null
     // Check quorum (thesis 6.2). After a jump of time the answers may still be waiting to be read, so judge at the next beat.
     if (late && this.forgivenAt !== this.contactAt) {

@@ -32,7 +32,7 @@ import {
 /** Why `message` cannot come from a sound member; null when nothing speaks against it. Changes nothing. */
 export function contradictionIn(raft: Raft, message: RaftMessage): string | null {
   const { state } = raft.inspect()
-  if (message.from === state.id) return 'a message in the name of the node that it came to'
+  if (message.from === state.id) return 'a message under the id of the node that it came to'
   switch (message.type) {
     case 'pre-vote-request':
     case 'vote-request':
@@ -94,7 +94,7 @@ function ofAppend(raft: RaftState, { vote, prev, batches }: AppendRequest): stri
   // An earlier leader may not know what has been committed since.
   if (compareVotes(vote, raft.vote) < 0) return null
   const settled = settledUnder(raft, vote)
-  if (prev !== null && differs(raft, prev, settled)) return 'entries behind one that contradicts what is settled'
+  if (prev !== null && differs(raft, prev, settled)) return 'entries after one that contradicts what is settled'
   for (const { leaderId, first, last } of batches) {
     if (first > settled) break
     if (differs(raft, { leaderId, index: logIndex(Math.min(last, settled)) }, settled))

@@ -49,7 +49,7 @@ export class FileFormationRegister implements FormationRegister {
     if (typeof round !== 'number' || !Number.isInteger(round) || round < 0 || round > limits.pledgeRoundsMax)
       throw this.unreadable('it names no round')
     if (metCluster !== null && typeof metCluster !== 'string')
-      throw this.unreadable('the cluster that was met makes no sense')
+      throw this.unreadable('the cluster that was met is not valid')
     const memory = { round, pledge: pledge === null ? null : this.pledgeOf(pledge), metCluster }
     if (incarnation !== this.incarnation) {
       throw this.unreadable(
@@ -63,14 +63,14 @@ export class FileFormationRegister implements FormationRegister {
   private pledgeOf(value: unknown): Pledge {
     const { clusterId, members } = asFields(value)
     if (typeof clusterId !== 'string' || !Array.isArray(members) || members.length > limits.membersMax)
-      throw this.unreadable('the pledge makes no sense')
+      throw this.unreadable('the pledge is not valid')
     return { clusterId, members: members.map((member) => this.placeOf(member)) }
   }
 
   private placeOf(value: unknown): Place {
     const { id, raft, api } = asFields(value)
     if (typeof id !== 'number' || typeof raft !== 'string' || typeof api !== 'string')
-      throw this.unreadable('a member of the pledge makes no sense')
+      throw this.unreadable('a member of the pledge is not valid')
     return { id, raft, api }
   }
 
@@ -93,8 +93,8 @@ export class FileFormationRegister implements FormationRegister {
   private unreadable(what: string, cause?: unknown): StorageError {
     return new StorageError(
       'refused',
-      `${this.path} cannot be used: ${what}. It holds what this node has promised before it belonged to a cluster. Restore it; ` +
-        'or remove it, if the node belongs to a cluster already; or else give the node an empty data directory: it has no data yet.',
+      `${this.path} cannot be used: ${what}. It holds what this node promised before it belonged to a cluster. Restore it, ` +
+        'or remove it if the node already belongs to a cluster. Otherwise give the node an empty data directory: it has no data yet.',
       { cause },
     )
   }

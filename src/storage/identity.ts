@@ -85,13 +85,13 @@ function refuseNoDirectory(path: string, error: unknown): never {
 }
 
 const directoryMistakes: Readonly<Record<string, string>> = {
-  EEXIST: 'is not a directory: name one with --data-dir, or one to be made',
-  ENOTDIR: 'cannot be made: a part of it is not a directory; name another one with --data-dir',
+  EEXIST: 'is not a directory: name another path with --data-dir',
+  ENOTDIR: 'cannot be created: a part of the path is not a directory; name another one with --data-dir',
   ENOENT:
-    'cannot be made: the file system there takes no directories (is it mounted?); name another one with --data-dir',
-  ESTALE: 'cannot be used: the server of the file system there has forgotten it; mount it anew',
-  ENAMETOOLONG: 'cannot be made: the path is too long; name another one with --data-dir',
-  ELOOP: 'cannot be used: its symbolic links lead in a circle; name another one with --data-dir',
+    'cannot be created: the file system there does not allow it (is it mounted?); name another one with --data-dir',
+  ESTALE: 'cannot be used: the server of its file system no longer knows it; mount the file system again',
+  ENAMETOOLONG: 'cannot be created: the path is too long; name another one with --data-dir',
+  ELOOP: 'cannot be used: its symbolic links form a loop; name another one with --data-dir',
 }
 
 async function makePrivate(path: string): Promise<void> {

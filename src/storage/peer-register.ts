@@ -68,7 +68,7 @@ export class FilePeerRegister {
     const known = new Map<NodeId, string>()
     for (const [id, incarnation] of Object.entries(incarnations)) {
       if (!/^[1-9]\d*$/.test(id) || typeof incarnation !== 'string')
-        throw this.unreadable(`the entry of node ${id} makes no sense`)
+        throw this.unreadable(`the entry of node ${id} is not valid`)
       known.set(Number(id) as NodeId, incarnation)
     }
     return known

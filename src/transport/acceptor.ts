@@ -60,7 +60,7 @@ export class Acceptor {
       cancelTimer: null,
       isMember: () => this.isMember(incoming),
       recheck: () => channel.recheck(),
-      evict: () => channel.close('closed', 'frames of members needed the room'),
+      evict: () => channel.close('closed', 'its room was needed for frames of members'),
     }
     channel.acceptFrames(maxima.helloBytesMax)
     channel.guard(this.budget.gateOf(incoming))
@@ -73,13 +73,13 @@ export class Acceptor {
     this.connections.add(incoming)
     const { clock, limits } = this.context
     incoming.cancelTimer = clock.after(limits.handshakeTimeoutMs, () => {
-      channel.close('malformed', `no hello came in ${limits.handshakeTimeoutMs} ms`)
+      channel.close('malformed', `no hello came within ${limits.handshakeTimeoutMs} ms`)
     })
   }
 
   /** Closes the connection on which `peer` sends messages. When it connects again, its identity is checked again. */
   dropPeer(peer: NodeId): void {
-    this.messagesFrom.get(peer)?.channel.close('closed', `node ${peer} is not a peer any more`)
+    this.messagesFrom.get(peer)?.channel.close('closed', `node ${peer} is no longer a peer`)
   }
 
   close(): void {
@@ -97,7 +97,7 @@ export class Acceptor {
       this.oldest(({ phase }) => phase === 'hello' || phase === 'leaving') ?? this.oldest(({ isMember }) => !isMember())
     if (evicted === null) return false
     this.connections.delete(evicted)
-    evicted.channel.close('closed', 'other connections needed the room')
+    evicted.channel.close('closed', 'its room was needed for another connection')
     return true
   }
 
@@ -126,7 +126,7 @@ export class Acceptor {
       case 'leaving':
         return
     }
-    incoming.channel.close('malformed', `a ${frame.type} came where none may`)
+    incoming.channel.close('malformed', `a ${frame.type} came where none is allowed`)
   }
 
   private onHello(incoming: Incoming, hello: Hello): void {
@@ -148,7 +148,7 @@ export class Acceptor {
     if (hello.purpose === 'snapshot') return this.awaitSnapshot(incoming)
     channel.acceptFrames(maxima.frameBytesMax)
     incoming.phase = 'messages'
-    this.messagesFrom.get(hello.from)?.channel.close('closed', `node ${hello.from} connected anew`)
+    this.messagesFrom.get(hello.from)?.channel.close('closed', `node ${hello.from} connected again`)
     this.messagesFrom.set(hello.from, incoming)
     this.watchSilence(incoming)
     this.onGreeted(hello.from)
@@ -178,7 +178,7 @@ export class Acceptor {
 
   private hand({ channel, peer }: Incoming, message: PeerMessage): void {
     const fault = this.handlers.onMessage(message)
-    if (fault !== null) channel.close('malformed', `node ${peer} sent what no sound member sends: ${fault}`)
+    if (fault !== null) channel.close('malformed', `node ${peer} sent a message that no sound member sends: ${fault}`)
   }
 
   /** A peer that pings but does not read the answers is not waited for. */
@@ -227,7 +227,7 @@ export class Acceptor {
       clock.nextTurn(() => {
         if (!this.connections.has(incoming)) return
         if (incoming.heard) this.watchSilence(incoming)
-        else incoming.channel.close('closed', `nothing came in ${silenceMsMax} ms`)
+        else incoming.channel.close('closed', `nothing came within ${silenceMsMax} ms`)
       })
     })
   }

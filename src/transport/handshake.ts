@@ -45,7 +45,7 @@ export function shakeHands(
       settle({ kind: 'failed', detail })
     }
     const cancelTimeout = clock.after(Math.max(0, deadline - clock.now()), () => {
-      fail('closed', `${request.address} did not answer the hello in ${request.timeoutMs} ms`)
+      fail('closed', `${request.address} did not answer the hello within ${request.timeoutMs} ms`)
     })
     cancel = () => {
       settled = true
@@ -94,7 +94,7 @@ function refuseSender(hello: Hello, id: NodeId): Refusal | null {
   if (hello.from === id) {
     return {
       code: 'self',
-      detail: `node ${id} was dialled by node ${id}: two nodes have one id, or one has its own address for a peer's`,
+      detail: `node ${id} was dialled by node ${id}: two nodes have the same id, or one has its own address in place of a peer's`,
     }
   }
   if (hello.to !== id) return { code: 'wrong-node', detail: `this is node ${id}, not node ${hello.to}` }

@@ -79,7 +79,7 @@ export class IncomingSnapshot implements SnapshotSource {
     this.arrival = deferred()
     const { clock, limits } = this.context
     const cancelStall = clock.after(limits.snapshotStallTimeoutMs, () => {
-      this.channel.close('closed', `node ${this.from} sends nothing more`)
+      this.channel.close('closed', `node ${this.from} stopped sending`)
     })
     await this.arrival.promise
     cancelStall()
@@ -130,7 +130,8 @@ export class IncomingSnapshot implements SnapshotSource {
   private onClosed(detail: string): void {
     this.cancelAlive?.()
     // The whole state may be here already. Then the node can finish, and only the sender does not learn of it.
-    if (!this.complete) this.failure = new ConnectionError(`the snapshot from node ${this.from} broke off: ${detail}`)
+    if (!this.complete)
+      this.failure = new ConnectionError(`the snapshot from node ${this.from} was interrupted: ${detail}`)
     this.wake()
     this.closed.resolve()
     this.onEnded()

@@ -99,9 +99,9 @@ export class LoopbackHub {
     this.clock.nextTurn(() => {
       if (given) return
       const target = this.listening.get(address)
-      if (target === undefined) return onOutcome({ kind: 'refused', detail: `nobody listens at ${address}` })
+      if (target === undefined) return onOutcome({ kind: 'refused', detail: `no node listens at ${address}` })
       if (this.isCut(from, target.id) || this.isCut(target.id, from)) {
-        const detail = `${address} did not answer in ${timeoutMs} ms`
+        const detail = `${address} did not answer within ${timeoutMs} ms`
         cancelTimeout = this.clock.after(timeoutMs, () => onOutcome({ kind: 'failed', detail }))
         return
       }

@@ -69,7 +69,7 @@ export class OutgoingSnapshot implements SnapshotSink {
     this.finishing = deferred()
     const { clock, limits } = this.context
     this.cancelInstall = clock.after(limits.snapshotInstallTimeoutMs, () => {
-      this.give(`node ${this.to} has not installed the snapshot in ${limits.snapshotInstallTimeoutMs} ms`)
+      this.give(`node ${this.to} did not install the snapshot within ${limits.snapshotInstallTimeoutMs} ms`)
     })
     this.watchStall(`node ${this.to} does not answer`)
     return this.finishing.promise

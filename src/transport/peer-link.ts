@@ -99,7 +99,7 @@ export class PeerLink {
     }
     channel.send(message)
     if (channel.queuedBytes > this.context.limits.peerQueueBytesMax) {
-      this.drop(`the peer does not keep up: ${channel.queuedBytes} bytes were waiting`)
+      this.drop(`the peer does not keep up: ${channel.queuedBytes} bytes are waiting for it`)
     }
   }
 
@@ -125,7 +125,7 @@ export class PeerLink {
       case 'answered': {
         const refusal = judgeAnswer(outcome.answer, this.peer, this.handlers)
         // The report may cause the node to remove this peer.
-        if (this.closed) return outcome.channel.close('closed', 'the peer is not listed any more')
+        if (this.closed) return outcome.channel.close('closed', 'the peer is no longer listed')
         if (refusal === null) return this.onStanding(outcome.channel)
         this.early.take()
         outcome.channel.close('closed', refusal.detail)

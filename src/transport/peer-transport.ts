@@ -131,7 +131,7 @@ export class PeerTransport implements Transport {
     if (refusal !== null) {
       outcome.channel.close('closed', refusal.detail)
       handlers.onRefused(to, refusal, outcome.answer.kind === 'refused' ? 'peer' : 'us')
-      throw new ConnectionError(`node ${to} is not sent the snapshot: ${refusal.detail}`)
+      throw new ConnectionError(`node ${to} cannot be sent the snapshot: ${refusal.detail}`)
     }
     const sender: OutgoingSnapshot = new OutgoingSnapshot(
       { to, header },
@@ -194,7 +194,7 @@ export class PeerTransport implements Transport {
   private unlink(link: PeerLink, handlers: TransportHandlers): void {
     const { connected, peer } = link
     this.links.delete(peer)
-    void link.close('the peer is not listed with this address any more')
+    void link.close('the peer is no longer listed at this address')
     if (!connected) return
     this.context.clock.nextTurn(() => {
       if (this.stopping === null) handlers.onDisconnected(peer)

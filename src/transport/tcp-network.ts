@@ -62,7 +62,7 @@ export class TcpNetwork implements Network {
       settle({ kind: isRefused(error) ? 'refused' : 'failed', detail: describeError(error) })
     }
     const cancelTimeout = this.clock.after(timeoutMs, () => {
-      settle({ kind: 'failed', detail: `${address} did not answer in ${timeoutMs} ms` })
+      settle({ kind: 'failed', detail: `${address} did not answer within ${timeoutMs} ms` })
     })
     socket.once('connect', onConnect)
     socket.once('error', onError)

@@ -126,7 +126,10 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['dev', '--port', '65500'], /--port 65500: expected a whole number from 1 to 65335/],
     [['dev', '--data-dir', ''], /--data-dir '': expected the path of a directory/],
     [['recover', '--data-dir', ''], /--data-dir '': expected the directory of the survivor/],
-    [['serve', '--id', 'x', '--hartbeat', '1'], /--hartbeat[\s\S]*--heartbeat, if that was meant[\s\S]*--id x[\s\S]*--data-dir/],
+    [
+      ['serve', '--id', 'x', '--hartbeat', '1'],
+      /--hartbeat[\s\S]*--heartbeat, if that was meant[\s\S]*--id x[\s\S]*--data-dir/,
+    ],
   ]
   for (const [words, err] of cases) {
     const ran = await runCli(words)
@@ -149,7 +152,10 @@ t.test('help and version end with 0', async (t) => {
   }
   t.match((await runCli(['cluster', 'add-learner', '--help'])).out, /where its peers reach it \(required\)/)
   const mistyped = await runCli(['cluster', 'stats'])
-  t.match(mistyped.err, /^quorate: unknown command 'stats'[\s\S]*\n--help after a command shows its arguments and options\.\n$/)
+  t.match(
+    mistyped.err,
+    /^quorate: unknown command 'stats'[\s\S]*\n--help after a command shows its arguments and options\.\n$/,
+  )
   t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
   t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
 })

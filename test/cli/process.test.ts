@@ -198,7 +198,7 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   ]
   if (existsSync('/proc/self')) {
     const flags = ['--id', '1', '--data-dir', '/proc/nope/at/all', ...freePorts]
-    cases.push(['where no directory can be made', flags, /cannot be made: the file system there takes no directories/])
+    cases.push(['where no directory can be made', flags, /cannot be created: the file system there does not allow it/])
   }
   for (const [name, flags, err] of cases) {
     const ended = await end(start(t, ['serve', ...flags]))
@@ -426,7 +426,7 @@ t.test('serve: an unexpected error ends it with 4', async (t) => {
 t.test('dev: a directory that cannot be made is wrong usage', { skip: !hasProc }, async (t) => {
   const { code, err } = await end(start(t, ['dev', '--data-dir', '/proc/nope']))
   t.equal(code, 1)
-  t.match(err, /--data-dir \/proc\/nope cannot be made or used/)
+  t.match(err, /--data-dir \/proc\/nope cannot be created or used/)
 })
 
 t.test('dev: three nodes, formed and ready; nothing is left when it stops', async (t) => {

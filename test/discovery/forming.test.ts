@@ -14,7 +14,7 @@ t.test('three nodes with the same configuration form one cluster, and a restart 
   t.match(c.on(1).status().formation, {
     mode: 'automatic',
     decision: 'wait',
-    reason: '2 of 3 expected nodes are there; nobody answers at 10.0.0.3:7100',
+    reason: '2 of 3 expected nodes are present; no node answers at 10.0.0.3:7100',
     seen: 2,
     expected: 3,
     failure: null,
@@ -86,7 +86,10 @@ t.test('with automatic joining off, nobody is taken in', async (t) => {
   automate(c, { expected: 1, delayMs: 60_000, autoJoin: false }, [2])
   await c.start(2)
   await c.pass(20_000)
-  t.match(c.on(2).status().formation, { decision: 'join', reason: /node 1 belongs to cluster .*: asks to join it/ })
+  t.match(c.on(2).status().formation, {
+    decision: 'join',
+    reason: /node 1 belongs to cluster .*: this node asks to join it/,
+  })
   t.match(c.on(1).status().joining, { mode: 'off', decision: 'none', reason: 'automatic joining is off' })
   t.equal(c.at(1).view.effective.membership.nodes.size, 1)
   await c.on(1).addLearner(specsOf([2])[0] ?? fail())
@@ -105,7 +108,7 @@ t.test('nodes of another token, and nodes that are led by hand, are left alone',
   t.same([...c.at(1).view.effective.membership.nodes.keys()], [1, 2])
   t.match(c.on(3).status().formation, {
     decision: 'wait',
-    reason: /1 of 2 expected nodes is there; nodes 1, 2, 4 have another/,
+    reason: /1 of 2 expected nodes is present; nodes 1, 2, 4 have another/,
   })
   t.match(c.on(4).status(), { clusterId: null, formation: { mode: 'manual', decision: 'none' } })
   await c.on(4).initialize(specsOf([4]))
@@ -189,7 +192,7 @@ t.test('who has met a cluster forms no other while its members are away', async 
   t.same(clustersOf(c), [], 'with the one that has lost its data they would be enough')
   t.match(c.on(4).status().formation, {
     decision: 'wait',
-    reason: /none of its members is there at present: start them/,
+    reason: /none of its members is present: start them/,
   })
   await c.start(1, 2)
   await c.until('its members are back', () => decisions().join() === 'join,join')
@@ -227,7 +230,7 @@ t.test(
     t.match(c.on(4).status().formation, {
       decision: 'wait',
       reason:
-        /^node 3 belongs to .* has had no leader, and this node has met cluster .* empty its data directory and start it again$/,
+        /^node 3 belongs to .* has never had a leader, but this node has met cluster .* empty its data directory and start it again$/,
     })
     await c.start(5)
     await c.until('the other one has a leader', () => c.on(4).status().clusterId !== null)
@@ -378,7 +381,7 @@ t.test('a node that has agreed to a cluster forms no other by hand, and that one
   )
   c.at(1).memory = { round: 1, pledge: { clusterId, members }, metCluster: null }
   await c.start(1, 2)
-  await c.until('it waits for the third', () => /does not know of nodes? .*3/.test(c.on(1).status().formation.reason))
+  await c.until('it waits for the third', () => /waits to hear that nodes? .*3/.test(c.on(1).status().formation.reason))
   for (const id of [1, 2]) {
     const error = await refused(c.on(id).initialize(specsOf([1, 2])), 'peer-disagrees')
     t.match(error.message, /agreed to form cluster .* of 1,10\.0\.0\.1:7100,http/, 'it names the members to ask for')

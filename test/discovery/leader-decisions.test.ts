@@ -27,15 +27,15 @@ t.test('joining: one decision for each situation', async (t) => {
     ['off, it does nothing', factsOf(three, [], { joinable: [place(4)] }), { kind: 'none' }, { autoJoin: false }],
     ['a follower does nothing', factsOf(three, [], { leading: false, joinable: [place(4)] }), { kind: 'none' }],
     [
-      'while a change is under way it waits',
+      'while a change is in progress it waits',
       factsOf(three, [], { settled: false, joinable: [place(4)] }),
-      { kind: 'none', reason: 'a membership change is under way' },
+      { kind: 'none', reason: 'a membership change is in progress' },
     ],
-    ['without anybody to take in it does nothing', factsOf(three), { kind: 'none', reason: 'nobody wishes to join' }],
+    ['without anybody to take in it does nothing', factsOf(three), { kind: 'none', reason: 'no node asks to join' }],
     [
-      'a node that wishes to join becomes a learner',
+      'a node that asks to join becomes a learner',
       factsOf(three, [], { joinable: [place(4)] }),
-      { kind: 'add-learner', member: place(4), reason: 'node 4 at 10.0.0.4:7101 wishes to join' },
+      { kind: 'add-learner', member: place(4), reason: 'node 4 at 10.0.0.4:7101 asks to join' },
     ],
     [
       'of several the one with the lowest id goes first',
@@ -46,14 +46,14 @@ t.test('joining: one decision for each situation', async (t) => {
     [
       'a full cluster takes nobody in',
       factsOf(three, [live(4)], { joinable: [place(5)] }),
-      { kind: 'none', reason: 'node 5 wishes to join, but the cluster is full' },
+      { kind: 'none', reason: 'node 5 asks to join, but the cluster is full' },
       { membersMax: 4 },
     ],
     ['with enough voters a learner stays one', factsOf(three, [steady(4)]), { kind: 'none' }],
     [
       'with too few voters a learner that keeps up is promoted',
       factsOf([self(1), live(2)], [steady(4)]),
-      { kind: 'promote', id: 4, reason: 'node 4 keeps up, and 2 of 3 voters are there' },
+      { kind: 'promote', id: 4, reason: 'node 4 keeps up, and the cluster has 2 of 3 voters' },
     ],
     ['one that has kept up for too short a time is not', factsOf([self(1)], [steady(4, 1_999)]), { kind: 'none' }],
     ['but exactly long enough is enough', factsOf([self(1)], [steady(4, 2_000)]), { kind: 'promote', id: 4 }],
@@ -71,7 +71,7 @@ t.test('joining: one decision for each situation', async (t) => {
     [
       'more voters than the target are left alone',
       factsOf([...three, live(4), live(5)], [steady(6)]),
-      { kind: 'none', reason: 'nobody wishes to join' },
+      { kind: 'none', reason: 'no node asks to join' },
     ],
   ]
   for (const [name, facts, decision, rules] of rows)
@@ -89,22 +89,22 @@ t.test('autopilot: one decision for each situation', async (t) => {
       { mode: 'off' },
     ],
     ['a follower does nothing', factsOf(oneDead, [steady(4)], { leading: false }), { kind: 'none' }],
-    ['while a change is under way it waits', factsOf(oneDead, [steady(4)], { settled: false }), { kind: 'none' }],
+    ['while a change is in progress it waits', factsOf(oneDead, [steady(4)], { settled: false }), { kind: 'none' }],
     [
       'a leader that has just begun waits',
       factsOf(oneDead, [steady(4)], { ledMs: 5 * minute - 1 }),
-      { kind: 'none', reason: 'this node has not led for long enough to miss anybody' },
+      { kind: 'none', reason: 'this node has not led for long enough to tell which members are dead' },
     ],
     ['with everybody there it does nothing', factsOf([self(1), live(2), live(3)], [steady(4)]), { kind: 'none' }],
     [
       'a voter that is silent for a shorter time is left alone',
       factsOf([self(1), live(2), silent(3, 5 * minute - 1)], [steady(4)]),
-      { kind: 'none', reason: 'nobody has been silent for too long' },
+      { kind: 'none', reason: 'no member has been silent for too long' },
     ],
     [
       'a dead voter gives its place to a learner that keeps up',
       factsOf(oneDead, [steady(4)]),
-      { kind: 'replace-voter', id: 3, by: 4, reason: 'voter 3 has not been heard for too long, and node 4 keeps up' },
+      { kind: 'replace-voter', id: 3, by: 4, reason: 'voter 3 has been silent for too long, and node 4 keeps up' },
     ],
     [
       'a dry run decides the same',
@@ -115,7 +115,7 @@ t.test('autopilot: one decision for each situation', async (t) => {
     [
       'not to a learner that is behind, or has kept up for too short a time, or is silent itself',
       factsOf(oneDead, [live(4), steady(5, 1_999), silent(6, minute)]),
-      { kind: 'none', reason: /but no learner can take its place, and 3 voters are the least/ },
+      { kind: 'none', reason: /but no learner can take its place, and at least 3 voters must remain/ },
     ],
     ['to the lowest of several', factsOf(oneDead, [steady(7), steady(5)]), { kind: 'replace-voter', by: 5 }],
     [
@@ -124,14 +124,14 @@ t.test('autopilot: one decision for each situation', async (t) => {
       {
         kind: 'none',
         reason:
-          'voter 3 has not been heard for too long, but no learner can take its place, and 3 voters are the least',
+          'voter 3 has been silent for too long, but no learner can take its place, and at least 3 voters must remain',
       },
     ],
     ['unless fewer voters are allowed', factsOf(oneDead), { kind: 'remove-voter', id: 3 }, { minVoters: 2 }],
     [
       'of five voters the dead one is removed',
       factsOf([self(1), live(2), live(3), live(4), dead(5)]),
-      { kind: 'remove-voter', id: 5, reason: 'voter 5 has not been heard for too long, and 4 voters remain' },
+      { kind: 'remove-voter', id: 5, reason: 'voter 5 has been silent for too long, and 4 voters remain' },
     ],
     [
       'of five with two dead, one goes at a time, the lowest id first',
@@ -141,7 +141,7 @@ t.test('autopilot: one decision for each situation', async (t) => {
     [
       'without a live majority nothing is changed, even with learners',
       factsOf([self(1), dead(2), dead(3)], [steady(4), steady(5)]),
-      { kind: 'none', reason: /fewer than a majority of the voters is alive: nothing is changed/ },
+      { kind: 'none', reason: /no majority of the voters is alive: nothing is changed/ },
     ],
     [
       'voters that are silent, dead or not, do not count as alive',
@@ -164,7 +164,7 @@ t.test('autopilot: one decision for each situation', async (t) => {
     [
       'a dead voter that has to stay does not keep a dead learner in',
       factsOf(oneDead, [live(4), dead(5)]),
-      { kind: 'remove-learner', id: 5, reason: 'learner 5 has not been heard for too long' },
+      { kind: 'remove-learner', id: 5, reason: 'learner 5 has been silent for too long' },
     ],
     [
       'without a live majority a dead learner stays, and the voter is the reason',
@@ -179,7 +179,7 @@ t.test('autopilot: one decision for each situation', async (t) => {
     [
       'a leader that is no voter any more is not dead',
       factsOf([live(2), live(3), live(4)], [self(1)]),
-      { kind: 'none', reason: 'nobody has been silent for too long' },
+      { kind: 'none', reason: 'no member has been silent for too long' },
     ],
   ]
   for (const [name, facts, decision, rules] of rows)

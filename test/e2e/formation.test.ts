@@ -123,12 +123,12 @@ t.test('a node that waits says for what, in GET /cluster and in its log', async 
   })
   t.match(waits, { mode: 'automatic', decision: 'wait', seen: 1, expected: 3, failure: null })
   const others = [second.addresses.raft, cluster.node(3).addresses.raft].sort()
-  t.match(waits.reason, `nobody answers at ${others.join(', ')}`)
+  t.match(waits.reason, `no node answers at ${others.join(', ')}`)
   t.same(
     waits.sightings.map(({ address, node }) => ({ address, node })),
     others.map((address) => ({ address, node: null })),
   )
-  t.match(first.process.output, '1 of 3 expected nodes is there')
+  t.match(first.process.output, '1 of 3 expected nodes is present')
   t.equal((await first.client.get('/readyz')).status, 503, 'it is not ready')
 
   await t.test('two nodes with another token form a cluster of their own, and the first one waits on', async (t) => {

@@ -288,7 +288,7 @@ t.test('a state is taken within what was announced for it, and not to the last b
       const answer = await offer(announced, [noise(bytesMax + 1), noise(1)])
       t.match(answer, {
         installed: false,
-        detail: `more than ${bytesMax} bytes came, where about ${announced} were announced`,
+        detail: `more than ${bytesMax} bytes arrived, but only about ${announced} were announced`,
       })
       t.same(counts, { begun: 1, aborted: 1, committed: 0, read: 1 })
       t.match(

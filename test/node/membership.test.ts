@@ -533,7 +533,7 @@ t.test(
     const adding = refused(c.on(leader).addLearner(specOf(4), { wait: false }), 'not-ready')
     await c.pass(10)
     await c.on(leader).removeLearner(4)
-    t.match(await adding, { message: /nobody answers .* start node 4 there first/ })
+    t.match(await adding, { message: /no node answers .* start node 4 there first/ })
     t.notOk(c.at(leader).view.effective.membership.nodes.has(c.at(4).id))
     await c.settled([1, 2, 3])
   },
@@ -578,7 +578,7 @@ t.test('a wiped voter is refused and shown until it has been removed and added a
   const alone = await refused(c.on(wiped).initialize(null), 'peer-disagrees')
   t.match(
     alone.message,
-    /a member of a cluster already.*has lost its data/,
+    /already a member of a cluster.*has lost its data/,
     'nor is it made a cluster of its own by mistake',
   )
   // It counts for nothing: with the other one away there is no quorum, neither of acknowledgements nor of votes.

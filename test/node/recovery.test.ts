@@ -592,7 +592,7 @@ t.test('a state stream that is not what it claims to be is refused', async (t) =
     ['two metas', [meta, meta], /two metas/],
     ['a row that is cut off', [meta, first.subarray(0, 5)], /cut off/],
     ['an end before the trailer', whole.slice(0, -1), /before its trailer/],
-    ['something behind the trailer', [...whole, first], /behind the trailer/],
+    ['something behind the trailer', [...whole, first], /follows the trailer/],
     ['a chunk of another kind', [Buffer.from([7])], /kind 7/],
     ['an empty chunk', [Buffer.alloc(0)], /kind none/],
   ]

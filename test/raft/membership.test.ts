@@ -480,7 +480,7 @@ t.test(
     t.match(solo.view, { state: 'learner', leader: null })
     t.match(
       solo.events.filter(({ type }) => type === 'stepped-down'),
-      [{ reason: 'not a voter any more' }],
+      [{ reason: 'no longer a voter' }],
     )
   },
 )

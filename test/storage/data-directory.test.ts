@@ -187,8 +187,8 @@ t.test('peers are remembered', async (t) => {
     ['{}', /names no format/],
     ['{"format":7}', /has format 7/],
     ['{"format":1}', /no incarnations/],
-    ['{"format":1,"incarnations":{"2":5}}', /entry of node 2 makes no sense/],
-    ['{"format":1,"incarnations":{"02":"x"}}', /makes no sense/],
+    ['{"format":1,"incarnations":{"2":5}}', /entry of node 2 is not valid/],
+    ['{"format":1,"incarnations":{"02":"x"}}', /is not valid/],
   ]
   for (const [text, message] of cases) {
     writeFileSync(file, text)
@@ -234,10 +234,10 @@ t.test('what was promised before there was a cluster is remembered, whole or not
     [good.replace('"round":7', '"round":-1'), /names no round/],
     [good.replace('"round":7', '"round":8'), /its checksum is wrong/],
     [good.replace('a:1', 'b:1'), /its checksum is wrong/],
-    [good.replace('"t-2"', '2'), /the cluster that was met makes no sense/],
-    [good.replace('"clusterId":"t-1"', '"clusterId":1'), /the pledge makes no sense/],
-    [good.replace('"id":1', '"id":"1"'), /a member of the pledge makes no sense/],
-    [good.replace(/"members":\[.*\]/, `"members":[${'{},'.repeat(64)}{}]`), /the pledge makes no sense/],
+    [good.replace('"t-2"', '2'), /the cluster that was met is not valid/],
+    [good.replace('"clusterId":"t-1"', '"clusterId":1'), /the pledge is not valid/],
+    [good.replace('"id":1', '"id":"1"'), /a member of the pledge is not valid/],
+    [good.replace(/"members":\[.*\]/, `"members":[${'{},'.repeat(64)}{}]`), /the pledge is not valid/],
   ]
   for (const [text, message] of cases) {
     writeFileSync(file, text)

@@ -319,7 +319,7 @@ t.test('files that are missing, foreign or newer', async (t) => {
     [
       'sense',
       (path) => writeFileSync(join(path, 'current'), '{"format":1,"generation":-4}'),
-      /^DamagedStateError.*makes no sense/,
+      /^DamagedStateError.*is not valid/,
     ],
     [
       'the generation',

@@ -262,7 +262,7 @@ t.test('a failed opening leaves no file open and says what it was doing', async 
   t.ok(refused > 20, `${refused} calls`)
 })
 
-t.test('a segment that cannot be made ahead of time is told, and made when it is needed', async (t) => {
+t.test('a segment that cannot be created in advance is reported, and created when it is needed', async (t) => {
   const files = new MemoryFiles()
   const findings: string[] = []
   const { store } = await openOn(files, 1536, 0, { onFinding: (finding) => findings.push(finding) })
@@ -273,7 +273,7 @@ t.test('a segment that cannot be made ahead of time is told, and made when it is
   // The second segment is there already; the third cannot be made, until there is room.
   await store.write([append(1, 0, 50)])
   while (findings.length === 0) await store.write([vote(1)])
-  t.match(findings[0], /could not be made ahead of time.*disk is full/)
+  t.match(findings[0], /could not be created in advance.*disk is full/)
   t.notOk(
     files.fileNames().some((name) => name.endsWith('.tmp')),
     'its space is given back',

@@ -326,7 +326,7 @@ t.test('files that do not belong', async (t) => {
     [
       'a renamed segment',
       (image) => image.put('0000000009.log', image.content(segment)),
-      /segment 1 under the name of another/,
+      /segment 1 under the name of another segment/,
     ],
     [
       'a newer segment',

@@ -97,7 +97,7 @@ export class MemoryCluster implements ClusterControl {
         failure: null,
         sightings: [{ address: '127.0.0.1:9', node: null, detail: 'connection refused' }],
       },
-      joining: { mode: 'on', decision: 'none', reason: 'nobody wishes to join', sinceMs: 3, failure: null },
+      joining: { mode: 'on', decision: 'none', reason: 'no node asks to join', sinceMs: 3, failure: null },
       autopilot: { mode: 'off', decision: 'none', reason: 'the autopilot is off', sinceMs: 3 },
     }
   }

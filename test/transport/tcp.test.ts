@@ -143,7 +143,7 @@ t.test('bytes from strangers', async (t) => {
     ['a huge length', tooLarge, /2147483647 bytes exceeds/],
     ['a hello that is damaged', damaged, /checksum/],
     ['a hello that is too large', encodeFrames({ type: 'hello', hello: largeHello }), /exceeds/],
-    ['a message in place of a hello', encodeFrames(appendOf(two, one, 0)), /append-request came where none may/],
+    ['a message in place of a hello', encodeFrames(appendOf(two, one, 0)), /append-request came where none is allowed/],
     ['a second hello', encodeFrames(helloOf('messages'), helloOf('messages')), /hello came among messages/],
     [
       'a snapshot among messages',
@@ -163,7 +163,7 @@ t.test('bytes from strangers', async (t) => {
     [
       'messages in place of a snapshot',
       encodeFrames(helloOf('snapshot'), readIndexOf(two, one, 1)),
-      /came where none may/,
+      /came where none is allowed/,
     ],
   ]
   for (const [name, bytes, reason] of cases) {
@@ -197,7 +197,7 @@ t.test('bytes from strangers', async (t) => {
     const slow = callAt(t, transport.address)
     slow.socket.write(encodeFrames(helloOf('messages')).subarray(0, 30))
     await until('both are closed', () => silent.closed && slow.closed)
-    t.match(logger.of('peer-connection-rejected')[0], { detail: /no hello came in 50 ms/ })
+    t.match(logger.of('peer-connection-rejected')[0], { detail: /no hello came within 50 ms/ })
   })
 
   t.test('a probe by a stranger that is no node is answered', async (t) => {
@@ -473,7 +473,7 @@ t.test('peers that misbehave', async (t) => {
   })
 
   const answers: readonly (readonly [string, (stranger: Stranger) => void, RegExp])[] = [
-    ['silence', () => undefined, /did not answer the hello in 100 ms/],
+    ['silence', () => undefined, /did not answer the hello within 100 ms/],
     ['the end of the connection', (stranger) => stranger.socket.end(), /no answer to the hello/],
     ['a reset', (stranger) => stranger.socket.resetAndDestroy(), /no answer to the hello|ECONNRESET/],
     [

@@ -231,6 +231,7 @@ function describe(sighting: Sighting) {
   if (sighting.kind !== 'node') return { address, node: null, detail: sighting.detail }
   const { id, clusterId, candidacy } = sighting.node
   if (clusterId !== null) return { address, node: id, detail: `belongs to cluster ${clusterId}` }
-  const detail = candidacy === null ? 'has no cluster; waits for a request' : 'has no cluster yet'
+  const detail =
+    candidacy === null ? 'has no cluster, and waits to be initialized or added by request' : 'has no cluster yet'
   return { address, node: id, detail }
 }

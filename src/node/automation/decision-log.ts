@@ -14,7 +14,7 @@ export class DecisionLog<Decision extends string> {
     this.about = about
     this.clock = deps.clock
     this.logger = deps.logger
-    this.because = 'nothing was decided yet'
+    this.because = 'nothing has been decided yet'
     this.since = deps.clock.now()
   }
 

@@ -78,13 +78,13 @@ function joinOrRefuse(
       const nodes = members.filter((member) => member.clusterId === id).map((member) => member.id)
       return `${id} (${nameNodes(nodes)})`
     })
-    const reason = `several clusters have this token: ${named.join(', ')}; stop all but one of them, or give them tokens of their own`
+    const reason = `several clusters have this token: ${named.join(', ')}; stop all but one of them, or give each a token of its own`
     return { kind: 'refuse', reason, seen, proposal: null }
   }
   if (self.clusterId !== null && self.clusterId !== clusterId) {
     const reason =
-      `this node began to form cluster ${self.clusterId}, and the others have formed ${clusterId}: ` +
-      'stop it, empty its data directory and start it again'
+      `this node began to form cluster ${self.clusterId}, but the others have formed cluster ${clusterId}: ` +
+      'stop this node, empty its data directory and start it again'
     return { kind: 'refuse', reason, seen, proposal: null }
   }
   const names = nameNodes(
@@ -93,14 +93,14 @@ function joinOrRefuse(
   )
   if (metCluster !== null && metCluster !== clusterId) {
     const reason =
-      `${names} to cluster ${clusterId}, which has had no leader, and this node has met cluster ${metCluster}: start members of that; ` +
-      'if they are gone for good, stop this node, empty its data directory and start it again'
+      `${names} to cluster ${clusterId}, which has never had a leader, but this node has met cluster ${metCluster}, which had one: ` +
+      'start its members; if they are gone for good, stop this node, empty its data directory and start it again'
     return { kind: 'wait', reason, seen, proposal: null }
   }
   const isListed = members.some((member) => member.members.includes(self.id))
   const reason = isListed
-    ? `${names} to cluster ${clusterId}, of which this node is a member: its leader will call`
-    : `${names} to cluster ${clusterId}: asks to join it`
+    ? `${names} to cluster ${clusterId}, of which this node is a member: it waits for the leader to call`
+    : `${names} to cluster ${clusterId}: this node asks to join it`
   return { kind: 'join', reason, seen, proposal: null }
 }
 
@@ -131,15 +131,15 @@ function proposeOrWait(
   const wait = (reason: string, proposal: Pledge | null = null): FormationDecision => {
     return { kind: 'wait', reason, seen, proposal }
   }
-  const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} there`
+  const count = `${seen} of ${expected} expected nodes ${seen === 1 ? 'is' : 'are'} present`
   if (view.metCluster !== null) {
     const reason =
-      `cluster ${view.metCluster} has this token, and none of its members is there at present: start them; ` +
-      'if they are gone for good, empty the data directories of the nodes that are left, or give them another token, and they form another'
+      `cluster ${view.metCluster} has this token, but none of its members is present: start them; ` +
+      'if they are gone for good, empty the data directories of the remaining nodes, or give them another token, and they form a new cluster'
     return wait(reason)
   }
   const found = count + (seen < expected ? missing(rules, view) : '')
-  if (view.sinceStartMs < rules.delayMs) return wait(`lets the cluster formation delay pass; ${found}`)
+  if (view.sinceStartMs < rules.delayMs) return wait(`the cluster formation delay is not over yet; ${found}`)
   if (seen < expected) return wait(found)
   const members = [placeOf(self), ...ours.filter(({ id }) => id !== self.id).map(placeOf)]
     .filter(isFirstOfItsId)
@@ -151,14 +151,14 @@ function proposeOrWait(
       members.map(({ id }) => id),
       ['forms', 'form'],
     )
-    return wait(`${forming} the cluster; this node joins it then`)
+    return wait(`${forming} the cluster; this node joins it afterwards`)
   }
   const proposal: Pledge = { clusterId: rules.clusterIdOf(members), members }
   const chosen = ours.filter(({ id }) => members.some((member) => member.id === id))
   const bound = [self, ...chosen].filter(({ clusterId }) => clusterId !== null && clusterId !== proposal.clusterId)
   if (bound.length > 0) {
     const which = nameNodes(bound.map(({ id }) => id))
-    return wait(`${which} began to form another cluster, whose other members are not there: start them`)
+    return wait(`${which} began to form another cluster, whose other members are not present: start them`)
   }
   const elsewhere = chosen.filter(({ candidacy }) => candidacy !== null && candidacy.pledge !== null)
   if (elsewhere.length > 0) {
@@ -166,13 +166,13 @@ function proposeOrWait(
       elsewhere.map(({ id }) => id),
       ['has', 'have'],
     )
-    return wait(`${which} agreed to form another cluster, whose other members are not there: start them`)
+    return wait(`${which} agreed to form another cluster, whose other members are not present: start them`)
   }
   const others = chosen.filter((node) => !agrees(node, proposal)).map(({ id }) => id)
   if (others.length > 0) {
     return wait(`${nameNodes(others, ['does', 'do'])} not propose the same cluster of ${names} yet`, proposal)
   }
-  if (self.proposal !== proposal.clusterId) return wait(`proposes a cluster of ${names}`, proposal)
+  if (self.proposal !== proposal.clusterId) return wait(`this node proposes a cluster of ${names}`, proposal)
   return { kind: 'agree', reason: `all members of a cluster of ${names} propose it`, seen, proposal, round: null }
 }
 
@@ -195,7 +195,7 @@ function missing(rules: FormationRules, { sightings, discoveryProblem }: Formati
   const strange = sightings.flatMap((one) => (one.kind === 'node' && !isOurs(rules, one.node) ? [one.node.id] : []))
   const parts = [
     strange.length > 0 ? `${nameNodes(strange, ['has', 'have'])} another cluster token or no automatic formation` : '',
-    silent.length > 0 ? `nobody answers at ${nameSome(silent)}` : '',
+    silent.length > 0 ? `no node answers at ${nameSome(silent)}` : '',
     refusing.length > 0 ? `refused at ${nameSome(refusing)}` : '',
     discoveryProblem ?? '',
   ].filter((part) => part !== '')

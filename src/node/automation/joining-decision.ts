@@ -6,22 +6,22 @@ export function decideJoining(rules: JoiningRules, facts: MembershipFacts): Join
   const none = (reason: string): JoiningDecision => ({ kind: 'none', reason })
   if (!rules.autoJoin) return none('automatic joining is off')
   if (!facts.leading) return none('this node does not lead')
-  if (!facts.settled) return none('a membership change is under way')
+  if (!facts.settled) return none('a membership change is in progress')
   const members = [...voters, ...learners]
   const moved = facts.moved.filter(({ id }) => members.some((member) => member.id === id)).sort((a, b) => a.id - b.id)
   if (moved.length > 0) {
-    const places = moved.map(({ id, raft }) => `node ${id} is at ${raft}`).join(', ')
-    return { kind: 'move', members: moved, reason: `${places}: the membership has to say so` }
+    const places = moved.map(({ id, raft }) => `node ${id} is now at ${raft}`).join(', ')
+    return { kind: 'move', members: moved, reason: `${places}: the membership must list it there` }
   }
   if (voters.length < rules.votersTarget) {
     const ready = learners.find(({ stableMs }) => stableMs !== null && stableMs >= rules.stabilizationMs)
     if (ready !== undefined) {
-      const reason = `node ${ready.id} keeps up, and ${voters.length} of ${rules.votersTarget} voters are there`
+      const reason = `node ${ready.id} keeps up, and the cluster has ${voters.length} of ${rules.votersTarget} voters`
       return { kind: 'promote', id: ready.id, reason }
     }
   }
   const [member] = joinable.filter(({ id }) => !members.some((one) => one.id === id)).sort((a, b) => a.id - b.id)
-  if (member === undefined) return none('nobody wishes to join')
-  if (members.length >= rules.membersMax) return none(`node ${member.id} wishes to join, but the cluster is full`)
-  return { kind: 'add-learner', member, reason: `node ${member.id} at ${member.raft} wishes to join` }
+  if (member === undefined) return none('no node asks to join')
+  if (members.length >= rules.membersMax) return none(`node ${member.id} asks to join, but the cluster is full`)
+  return { kind: 'add-learner', member, reason: `node ${member.id} at ${member.raft} asks to join` }
 }

@@ -19,27 +19,28 @@ export function decidePledged(
   const cluster = `cluster ${pledge.clusterId} of ${nameNodes(members)}`
   const denied = ours.filter((node) => isDenied(rules, pledge, round, node)).map(({ id }) => id)
   if (denied.length > 0) {
-    const reason = `${nameNodes(denied, ['has', 'have'])} agreed to another cluster: nobody forms ${cluster} any more`
+    const reason = `${nameNodes(denied, ['has', 'have'])} agreed to another cluster, so ${cluster} will not be formed`
     return { kind: 'withdraw', reason, seen, proposal: null }
   }
   const removed = ours.find((node) => hasGoneOn(pledge, node) && !node.members.includes(self.id))
   if (removed !== undefined) {
-    const reason = `${cluster} has gone on without this node, as node ${removed.id} says: asks to join it`
+    const reason = `${cluster} no longer lists this node, as node ${removed.id} says: this node asks to join it`
     return { kind: 'join', reason, seen, proposal: null }
   }
   const wait = (reason: string): FormationDecision => ({ kind: 'wait', reason, seen, proposal: pledge })
   const isBegun = ours.some(({ clusterId }) => clusterId === pledge.clusterId)
   if (metCluster !== null && metCluster !== pledge.clusterId && !isBegun) {
     return wait(
-      `agreed to form ${cluster}, and has met cluster ${metCluster} since: form it by hand, or empty the data directories of its members, ` +
-        'and they join the other one',
+      `this node agreed to form ${cluster}, and has met cluster ${metCluster} since: form the first by hand, or empty the data ` +
+        'directories of its members, so that they join the second',
     )
   }
   const missing = isBegun ? [] : members.filter((id) => id !== self.id && !agreed.has(id))
   if (missing.length === 0)
-    return { kind: 'form', reason: `all members of ${cluster} have agreed to it`, seen, proposal: pledge }
+    return { kind: 'form', reason: `all members of ${cluster} have agreed to form it`, seen, proposal: pledge }
   return wait(
-    `agreed to form ${cluster}, and does not know of ${nameNodes(missing)} that it has, too: start it, with its data or without`,
+    `this node agreed to form ${cluster}, and waits to hear that ${nameNodes(missing, ['has', 'have'])} agreed: ` +
+      `start ${missing.length === 1 ? 'it, with or without its' : 'them, with or without their'} data`,
   )
 }
 

@@ -165,7 +165,7 @@ export function readAppend(message: AppendRequest): ReadAppend {
     const detail = readBatch(batch, memberships)
     if (detail !== null) return { kind: 'unsound', detail }
     if (memberships.length - before !== batch.membershipCount)
-      return { kind: 'unsound', detail: 'a batch holds other memberships than it says' }
+      return { kind: 'unsound', detail: 'a batch does not hold as many memberships as it says' }
   }
   return { kind: 'sound', message: memberships.length === 0 ? message : { ...message, memberships } }
 }
@@ -180,7 +180,7 @@ function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | n
     if (fault !== null) return `entry ${index}: ${fault}`
     if (body[from] === KIND_MEMBERSHIP) {
       const membership = membershipOrNull(body.subarray(from + 1, to))
-      if (membership === null) return `entry ${index} is no membership`
+      if (membership === null) return `entry ${index} is not a membership`
       memberships.push({ logId: { leaderId: batch.leaderId, index: logIndex(index) }, membership })
     }
     offset = to
@@ -220,7 +220,7 @@ export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId):
     const start = offset + ENTRY_LENGTH_BYTES
     const end = start + bytes.readUInt32LE(offset)
     if (end > bytes.length) break
-    if (bytes[start] !== KIND_COMMAND) return 'an entry that is no command'
+    if (bytes[start] !== KIND_COMMAND) return 'an entry that is not a command'
     const fault = entryFault(bytes, start, end)
     if (fault !== null) return fault
     if (bytes.readUInt32LE(start + 1) !== from) return 'a command of another node'

@@ -51,17 +51,18 @@ function fromJson(json: unknown): Membership {
 }
 
 function objectOf(json: unknown): object {
-  if (typeof json !== 'object' || json === null) throw new MembershipError('it is no object')
+  if (typeof json !== 'object' || json === null) throw new MembershipError('it is not an object')
   return json
 }
 
 function listOf<T>(json: unknown, read: (element: unknown) => T): T[] {
-  if (!Array.isArray(json) || json.length > limits.membersReadMax) throw new MembershipError('a list is none')
+  if (!Array.isArray(json) || json.length > limits.membersReadMax)
+    throw new MembershipError('it lacks a list, or a list is too long')
   return json.map(read)
 }
 
 function idOf(json: unknown): NodeId {
-  if (typeof json !== 'number' || !isNodeId(json)) throw new MembershipError('a node id is none')
+  if (typeof json !== 'number' || !isNodeId(json)) throw new MembershipError('a node id is not valid')
   return nodeId(json)
 }
 
@@ -72,7 +73,8 @@ function memberOf(json: unknown): [NodeId, NodeAddresses] {
 }
 
 function textOf(json: unknown): string {
-  if (typeof json !== 'string' || json.length > limits.peerTextBytesMax) throw new MembershipError('a text is none')
+  if (typeof json !== 'string' || json.length > limits.peerTextBytesMax)
+    throw new MembershipError('it lacks a text, or a text is too long')
   return json
 }
 
@@ -96,7 +98,7 @@ export function parsed(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'))
   } catch {
-    throw new MembershipError('it is no JSON')
+    throw new MembershipError('it is not JSON')
   }
 }
 
@@ -119,7 +121,7 @@ export function storedMembershipFromJson(json: unknown): StoredMembership {
   if (logId === null) return { logId, membership: fromJson(membership) }
   const [high, owner, index]: readonly unknown[] = Array.isArray(logId) ? logId : []
   const read = logIdOf(high, owner, index)
-  if (read === null) throw new MembershipError('its log id is none')
+  if (read === null) throw new MembershipError('its log id is not valid')
   return { logId: read, membership: fromJson(membership) }
 }
 

@@ -62,7 +62,7 @@ export class Bootstrap {
     this.checkMembers(listed)
     this.checkNotLost()
     // Nothing is decided yet: the other attempt may still fail.
-    if (this.busy) throw new RequestError('not-ready', 'this node is about to form a cluster already; look again soon')
+    if (this.busy) throw new RequestError('not-ready', 'this node is already about to form a cluster; try again soon')
     this.busy = true
     try {
       const membership = membershipOfVoters(listed)
@@ -98,7 +98,7 @@ export class Bootstrap {
     if (!(await this.isOnDisk(deadline))) {
       throw new RequestError(
         'outcome-unknown',
-        'this node stopped, or its time was over, before its first entry was on disk; look at GET /cluster, and try again if it has no cluster',
+        'the node stopped, or the time was up, before the first entry was on disk; look at GET /cluster, and try again if the node has no cluster',
       )
     }
     if (unanswered.length > 0) {
@@ -158,8 +158,8 @@ export class Bootstrap {
     if (pledge === null) return
     throw new RequestError(
       'peer-disagrees',
-      `this node has agreed to form ${describePledge(pledge)}, and others may have done so: start those that are missing, with their data ` +
-        'or without, or ask for exactly these members; or empty the data directory of this node, which holds no data yet',
+      `this node has agreed to form ${describePledge(pledge)}, and others may have agreed to it too: start the members that are missing, with or ` +
+        'without their data, or initialize with exactly these members; or empty the data directory of this node, which holds no data yet',
       { peer: this.options.id, peerClusterId: pledge.clusterId, peerMembership: null },
     )
   }
@@ -167,7 +167,7 @@ export class Bootstrap {
   /** When a cluster waits for this node to be removed and added again, forming another one beside it is never what anybody wants. */
   private checkNotLost(): void {
     const said = this.deps.replica.peers.lostMembership()
-    if (said !== null) throw new RequestError('peer-disagrees', `this node is a member of a cluster already: ${said}`)
+    if (said !== null) throw new RequestError('peer-disagrees', `this node is already a member of a cluster: ${said}`)
   }
 
   /** Anybody who reads this error takes the cluster for formed, so it must not report anything that a crash could still undo. */
@@ -175,21 +175,21 @@ export class Bootstrap {
     if (!(await this.isOnDisk(deadline))) {
       return new RequestError(
         'not-ready',
-        'this node has begun to form or to join a cluster, and its disk has not taken that in time; try again',
+        'this node has begun to form or to join a cluster, but that was not on disk in time; try again',
       )
     }
     const view = this.deps.replica.raft.view()
     const asked = JSON.stringify(membershipView(membershipOfVoters(listed)))
     const isDone = asked === JSON.stringify(membershipView(view.effective.membership))
-    const which = isDone ? 'a cluster of these very members' : 'a cluster'
+    const which = isDone ? 'a cluster of exactly these members' : 'a cluster'
     const next = isDone
-      ? 'nothing is left to do'
+      ? 'there is nothing left to do'
       : 'add nodes to that cluster, or start this one with an empty data directory'
     return new RequestError(
       'already-initialized',
       isUnformed(view)
-        ? `this node has begun to form ${isDone ? which : 'another cluster'}, and has met no leader of it yet. ${START_OVER}`
-        : `this node belongs to ${which} already: ${next}`,
+        ? `this node has begun to form ${isDone ? which : 'another cluster'}, but has not met a leader of it yet. ${START_OVER}`
+        : `this node already belongs to ${which}: ${next}`,
       this.facts(),
     )
   }
@@ -207,7 +207,7 @@ export class Bootstrap {
   private notInMembers(): RequestError {
     return new RequestError(
       'not-in-members',
-      `node ${this.options.id}, which was asked, is not among the members; list every member, this node included`,
+      `node ${this.options.id}, which was asked, is not in the list of members; list every member, this node included`,
     )
   }
 
@@ -259,19 +259,22 @@ export class Bootstrap {
     if (outcome.kind === 'unreachable') {
       throw new RequestError(
         'member-mismatch',
-        `nobody answers at ${member.raft}, which is listed for this node: ${outcome.detail}`,
+        `no node answers at ${member.raft}, which is listed for this node: ${outcome.detail}`,
       )
     }
     const { report } = outcome
     if (report.id !== nodeId(member.id)) {
       throw new RequestError(
         'member-mismatch',
-        `at ${member.raft}, which is listed for node ${member.id}, node ${report.id} answers; correct the list`,
+        `node ${report.id} answers at ${member.raft}, which is listed for node ${member.id}; correct the list`,
         { peer: member.id, found: report.id },
       )
     }
     if (member.id === this.options.id && report.incarnation !== this.options.incarnation) {
-      throw new RequestError('member-mismatch', `at ${member.raft} another node with the id ${member.id} answers`)
+      throw new RequestError(
+        'member-mismatch',
+        `another node with the id ${member.id} answers at ${member.raft}; correct the list`,
+      )
     }
     if (report.clusterId !== null && report.clusterId !== clusterId) {
       throw this.disagrees(
@@ -284,7 +287,7 @@ export class Bootstrap {
     if (pledge !== null && pledge.clusterId !== clusterId && report.clusterId === null)
       throw this.disagrees(member, `node ${member.id} has agreed to form ${describePledge(pledge)}`, report)
     if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
-      throw this.disagrees(member, `node ${member.id} does not propose this cluster any more`, report)
+      throw this.disagrees(member, `node ${member.id} no longer proposes this cluster`, report)
     return null
   }
 

@@ -117,7 +117,7 @@ export class Changes {
       .map(({ id, raft, api }) => ({ id: nodeId(id), addresses: { raft, api } }))
     if (moves.length === 0) {
       const named = members.map(({ id, raft }) => `node ${id} at ${raft}`).join(', ')
-      throw new RequestError('not-ready', `nobody answers as ${named}`)
+      throw new RequestError('not-ready', `no answer from ${named}`)
     }
     const outcome = await this.propose(() => ({ type: 'set-addresses', moves }), null, deadline)
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
@@ -269,7 +269,7 @@ export class Changes {
     if (incarnation !== null) return { raft, api, incarnation }
     // A member stays a member while it is away: if it is added again, the answer is the same.
     if (this.deps.replica.raft.effectiveMembership.membership.nodes.has(nodeId(id))) return { raft, api }
-    throw new RequestError('not-ready', `nobody answers at ${raft}: start node ${id} there first (${detail})`)
+    throw new RequestError('not-ready', `no node answers at ${raft}: start node ${id} there first (${detail})`)
   }
 }
 
@@ -290,7 +290,7 @@ function notAMember(id: NodeId): RequestError {
 function unsettled(): RequestError {
   return new RequestError(
     'outcome-unknown',
-    'the change is in the log but was not committed in time; look at GET /cluster/membership',
+    'the change is in the log, but was not committed in time; look at GET /cluster/membership',
   )
 }
 
@@ -318,7 +318,7 @@ function errorOf(
 ): RequestError {
   switch (outcome.kind) {
     case 'not-leader':
-      return new RequestError('no-leader', 'this node does not lead any more; nothing was changed')
+      return new RequestError('no-leader', 'this node no longer leads; nothing was changed')
     case 'transferring':
       return new RequestError('transferring', 'leadership is being transferred; nothing was changed, try again')
     case 'in-progress':
@@ -337,7 +337,7 @@ function errorOf(
     case 'address-conflict':
       return new RequestError(
         'address-conflict',
-        `node ${outcome.id} is a member at ${outcome.addresses.raft} and ${outcome.addresses.api}; every member has one id and its own addresses`,
+        `node ${outcome.id} is a member at ${outcome.addresses.raft} and ${outcome.addresses.api}; every member needs an id and addresses of its own`,
         { id: outcome.id, raft: outcome.addresses.raft, api: outcome.addresses.api },
       )
     case 'unknown-voter':
@@ -345,7 +345,7 @@ function errorOf(
         id: outcome.id,
       })
     case 'empty-membership':
-      return new RequestError('empty-membership', 'a cluster has at least one voter; nothing was changed')
+      return new RequestError('empty-membership', 'a cluster needs at least one voter; nothing was changed')
     case 'learner-lagging':
       return new RequestError(
         'learner-lagging',
@@ -355,7 +355,7 @@ function errorOf(
     case 'quorum-at-risk':
       return new RequestError(
         'quorum-at-risk',
-        `nodes ${outcome.unreachable.join(', ')} do not answer, so the new voters would have no majority; set force to do it anyway`,
+        `nodes ${outcome.unreachable.join(', ')} do not answer, so the new voters would have no live majority; set force to change them anyway`,
         { unreachable: outcome.unreachable },
       )
   }

@@ -42,14 +42,14 @@ export class MemberProbe {
     const { replica } = this.deps
     const { peers } = replica
     if (report.id !== nodeId(id)) {
-      throw new RequestError('member-mismatch', `at ${raft} node ${report.id} answers, not node ${id}`, {
+      throw new RequestError('member-mismatch', `node ${report.id} answers at ${raft}, not node ${id}`, {
         found: report.id,
       })
     }
     if (report.clusterId !== null && report.clusterId !== replica.ownCluster.id) {
       throw new RequestError(
         'peer-disagrees',
-        `node ${id} belongs to cluster ${report.clusterId}, this is cluster ${replica.ownCluster.id}`,
+        `node ${id} belongs to cluster ${report.clusterId}; this is cluster ${replica.ownCluster.id}`,
         { peer: id, peerClusterId: report.clusterId },
       )
     }

@@ -2,8 +2,8 @@ import { indexOf, type RaftView } from '../../raft/index.ts'
 
 /** What an operator can do about members that do not answer when a cluster is formed. */
 export const START_OVER =
-  'Start those that are down. If an address is wrong, `quorate cluster set-addresses` corrects it once there is a leader; when none ever ' +
-  'comes, and no other member has one, stop this node, empty its data directory, which holds no data yet, and initialize again'
+  'Start the members that are down. If an address is wrong, `quorate cluster set-addresses` corrects it once there is a leader. If no member ' +
+  'ever has a leader, stop this node, empty its data directory, which holds no data yet, and initialize again'
 
 /**
  * Whether this node has begun to form a cluster and has met no leader of it: nothing can have been stored in that cluster through this

@@ -38,7 +38,7 @@ export class Complaints {
     return {
       code: 'unsound-peer',
       detail:
-        `${this.count} messages were refused that no sound member sends; the last one, under the id ${peer}, was ${detail}: ` +
+        `${this.count} messages that no sound member sends were refused; the last one came under the id ${peer} (${detail}): ` +
         'make sure that only members reach the peer port, then look at the log of that node',
     }
   }

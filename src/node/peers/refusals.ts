@@ -18,7 +18,7 @@ export function sameId(id: NodeId): Refusal {
 export function idInUse(id: NodeId): Refusal {
   return refusal(
     'same-id',
-    `two nodes have the id ${id}; the member of that id is running: give the other one another id`,
+    `two nodes have the id ${id}; the member with that id is running: give the other node another id`,
   )
 }
 

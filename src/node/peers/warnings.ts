@@ -78,15 +78,15 @@ export class Warnings {
 /** The text about a member that announces `said` while the membership lists `listed`. */
 export function wrongAddress(id: NodeId, listed: NodeAddresses, said: NodeAddresses): string {
   return (
-    `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership has ${listed.raft} and ${listed.api}: ` +
-    `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start it with the addresses of the membership`
+    `node ${id} says that it is at ${said.raft} and ${said.api}, but the membership lists ${listed.raft} and ${listed.api}: ` +
+    `run \`quorate cluster set-addresses ${id} --raft ${said.raft} --api ${said.api}\`, or start the node with the listed addresses`
   )
 }
 
 /** The text for when this node was started with another token than the one its cluster was formed with. */
 export function wrongToken(clusterId: string): string {
   return (
-    `cluster ${clusterId} was formed with another --cluster-token than this node has now: a token counts only until a node belongs to ` +
-    'a cluster, but new nodes with this one will not find it. Start this node with the token that the others have'
+    `cluster ${clusterId} was formed with another --cluster-token than this node has now. This node stays in it, but new nodes with this ` +
+    'token will not find it. Start this node with the token that the others have'
   )
 }

@@ -87,7 +87,7 @@ export class LeaderCalls {
     repeatable: boolean,
   ): Promise<Answer> {
     const answer = request.answer(await this.send(request.name, body, timeoutMs, repeatable))
-    if (answer === null) throw outcomeUnknown('the leader answered in a way that this node does not understand')
+    if (answer === null) throw outcomeUnknown('this node does not understand the answer of the leader')
     return answer.value
   }
 
@@ -95,7 +95,7 @@ export class LeaderCalls {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.calls.size >= limits.controlCallsMax) {
       return Promise.reject(
-        new RequestError('overloaded', 'too many cluster requests wait for the leader; try again later'),
+        new RequestError('overloaded', 'too many cluster requests are waiting for the leader; try again later'),
       )
     }
     return new Promise((resolve, reject) => {
@@ -110,7 +110,7 @@ export class LeaderCalls {
   /** Null, unless no sound member sends such a message. */
   onMessage(message: ControlRequest | ControlResponse): string | null {
     const body = parsed(message.body)
-    if (body === null) return 'a body that is no JSON object'
+    if (body === null) return 'a body that is not a JSON object'
     if (message.type === 'control-response') this.onResponse(message, body)
     else if ('timeoutMs' in body && typeof body.timeoutMs === 'number' && body.timeoutMs >= 0) {
       this.onRequest(
@@ -118,7 +118,7 @@ export class LeaderCalls {
         'value' in body ? body.value : undefined,
         Math.min(body.timeoutMs, limits.requestTimeoutMsMax),
       )
-    } else return 'a request without its time'
+    } else return 'a request without a time limit'
     return null
   }
 
@@ -196,17 +196,17 @@ export class LeaderCalls {
     this.working += 1
     try {
       if (this.working > limits.controlWorkMax)
-        throw new RequestError('overloaded', 'the leader works on too many cluster requests; try again later')
+        throw new RequestError('overloaded', 'the leader is working on too many cluster requests; try again later')
       if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
       if (this.deps.leaders.leader().kind !== 'self')
-        throw new RequestError('no-leader', 'the node that was asked does not lead')
+        throw new RequestError('no-leader', 'the node that was asked is not the leader')
       return { value: await handler(body, timeoutMs) }
     } catch (error) {
       if (error instanceof RequestError)
         return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
       // The caller is answered first: a node that has stopped sends nothing.
       this.deps.clock.nextTurn(() => this.deps.faults.report(error))
-      return { error: { code: 'internal', detail: `the leader failed at ${name}; its log tells more`, facts: {} } }
+      return { error: { code: 'internal', detail: `the leader failed to carry out ${name}; see its log`, facts: {} } }
     } finally {
       this.working -= 1
     }
@@ -266,9 +266,9 @@ function answerOf(body: object): Answer {
 }
 
 function noLeader(): RequestError {
-  return new RequestError('no-leader', 'no leader took the request within its time; nothing was changed')
+  return new RequestError('no-leader', 'no leader accepted the request in time; nothing was changed')
 }
 
-function outcomeUnknown(cause = 'the leader was asked but did not answer in time'): RequestError {
+function outcomeUnknown(cause = 'the leader was asked, but did not answer in time'): RequestError {
   return new RequestError('outcome-unknown', `${cause}; look at GET /cluster before you repeat it`)
 }

@@ -48,7 +48,7 @@ export class Milestones {
     if (this.current() >= value) return Promise.resolve(true)
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.room.isFull) {
-      return Promise.reject(new RequestError('overloaded', 'too many reads wait on this node; try again later'))
+      return Promise.reject(new RequestError('overloaded', 'too many reads are waiting on this node; try again later'))
     }
     return new Promise((resolve, reject) => {
       this.room.enter()

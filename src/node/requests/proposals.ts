@@ -342,16 +342,19 @@ function bytesKeptFor({ request }: Batch): number {
 }
 
 function overloaded(): RequestError {
-  return new RequestError('overloaded', 'too many writes wait for an outcome; nothing was proposed, try again later')
+  return new RequestError(
+    'overloaded',
+    'too many writes are waiting for their outcome; nothing was proposed, try again later',
+  )
 }
 
 function noLeader(): RequestError {
-  return new RequestError('no-leader', 'no leader took the write within its time; it has not taken effect, try again')
+  return new RequestError('no-leader', 'no leader accepted the write in time; it has not taken effect, try again')
 }
 
 function outcomeUnknown(): RequestError {
   return new RequestError(
     'outcome-unknown',
-    'the write was proposed but its outcome was not known in time; it may take effect, read the key before you repeat it',
+    'the write was proposed, but its outcome was not known in time; it may take effect, so read the key before you repeat it',
   )
 }

@@ -85,7 +85,9 @@ export class Reads {
   barrier(timeoutMs: number, caller: Caller | null = null): Promise<void> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.deps.room.isFull) {
-      return Promise.reject(new RequestError('overloaded', 'too many reads wait for the leader; try again later'))
+      return Promise.reject(
+        new RequestError('overloaded', 'too many reads are waiting for the leader; try again later'),
+      )
     }
     return new Promise((resolve, reject) => {
       this.count += 1
@@ -275,14 +277,11 @@ export class Reads {
     if (this.deps.leaders.leader().kind !== 'none') return readTimeout()
     return new RequestError(
       'no-leader',
-      'no leader confirmed the read within its time; try again, or read with ?consistency=stale',
+      'no leader confirmed the read in time; try again, or read with ?consistency=stale',
     )
   }
 }
 
 function readTimeout(): RequestError {
-  return new RequestError(
-    'read-timeout',
-    'this node could not catch up with the leader within the time of the read; try again',
-  )
+  return new RequestError('read-timeout', 'this node did not catch up with the leader in time; try again')
 }

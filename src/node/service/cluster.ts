@@ -179,7 +179,8 @@ export class Cluster implements ClusterControl {
   ): Promise<Answer> {
     this.deps.serving.check()
     const { leaderCalls, conditions } = this.deps.replica
-    if (conditions.isFull) throw new RequestError('overloaded', 'too many cluster requests wait; try again later')
+    if (conditions.isFull)
+      throw new RequestError('overloaded', 'too many cluster requests are waiting; try again later')
     return leaderCalls.call(request, body, timeoutMs, repeatable)
   }
 
@@ -203,9 +204,9 @@ export class Cluster implements ClusterControl {
     }
     if (target === replica.raft.view().id) return { leader: target }
     const outcome = await this.startTransfer(target)
-    if (outcome.kind === 'not-leader') throw new RequestError('no-leader', 'the node that was asked does not lead')
+    if (outcome.kind === 'not-leader') throw new RequestError('no-leader', 'the node that was asked is not the leader')
     if (outcome.kind === 'transferring')
-      throw new RequestError('transferring', `leadership is being transferred to node ${outcome.to} already`)
+      throw new RequestError('transferring', `leadership is already being transferred to node ${outcome.to}`)
     if (outcome.kind === 'no-target') throw new RequestError('no-transfer-target', outcome.reason)
     const { raft } = replica
     const isOver: Condition = ({ state, transferringTo, leader }) =>
@@ -218,7 +219,10 @@ export class Cluster implements ClusterControl {
     }
     const { leader } = raft.view()
     if (leader === null || leader === raft.view().id) {
-      throw new RequestError('no-transfer-target', `node ${outcome.to} did not take over in time; this node leads on`)
+      throw new RequestError(
+        'no-transfer-target',
+        `node ${outcome.to} did not take over in time; this node still leads`,
+      )
     }
     return { leader }
   }

@@ -126,9 +126,9 @@ export class Keys implements KeyValueAccess {
     if (ageMs <= maxMs) return
     const known =
       ageMs === Infinity
-        ? 'cannot say how old its state is, since no leader has told it'
-        : `knows its state to be that of ${Math.round(ageMs)} ms ago, which is longer than maxStaleness allows`
-    throw new RequestError('not-ready', `this node ${known}; ask another node, or allow more`)
+        ? 'cannot tell how old its state is, since it has not heard from a leader'
+        : `has a state that may be ${Math.round(ageMs)} ms old, older than maxStaleness allows`
+    throw new RequestError('not-ready', `this node ${known}; ask another node, or raise maxStaleness`)
   }
 
   /** The most time since the state applied here was known to hold every acknowledged write; Infinity when that is not known. */

@@ -89,7 +89,7 @@ export class Status {
     const missing = [...effective.membership.nodes].filter(([other]) => other !== id && !transport.isConnected(other))
     const names = missing.map(([other, { raft }]) => `node ${other} at ${raft}`).join(', ')
     const who = names === '' ? 'all members are connected' : `not connected: ${names}`
-    const detail = `this node has begun to form a cluster, and has met no leader of it yet; ${who}. ${START_OVER}`
+    const detail = `this node has begun to form a cluster, but has not met a leader of it yet; ${who}. ${START_OVER}`
     return { code: 'unformed', detail }
   }
 

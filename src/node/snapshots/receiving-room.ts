@@ -22,14 +22,16 @@ export class ReceivingRoom {
   async shortage(): Promise<string | null> {
     const free = (await this.freeBytes?.()) ?? Infinity
     if (free - this.announced >= limits.snapshotDiskReserveBytes) return null
-    return `${this.announced} bytes are announced, but only ${free} are free on the disk, of which ${limits.snapshotDiskReserveBytes} are kept: free some space`
+    return `${this.announced} bytes are announced, but only ${free} are free on the disk, of which ${limits.snapshotDiskReserveBytes} are reserved: free some space`
   }
 
   /** Throws `StateStreamError` when the next `bytes` are too many. */
   async take(bytes: number): Promise<void> {
     this.taken += bytes
     if (this.taken > this.bytesMax) {
-      throw new StateStreamError(`more than ${this.bytesMax} bytes came, where about ${this.announced} were announced`)
+      throw new StateStreamError(
+        `more than ${this.bytesMax} bytes arrived, but only about ${this.announced} were announced`,
+      )
     }
     if (this.taken < this.checkAt) return
     this.checkAt = this.taken + limits.snapshotDiskCheckBytes

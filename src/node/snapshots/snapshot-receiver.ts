@@ -80,7 +80,7 @@ export class SnapshotReceiver {
     if (source.header.formatVersion !== STATE_STREAM_FORMAT) {
       return this.answer(source, {
         installed: false,
-        detail: `format ${source.header.formatVersion} is not known here`,
+        detail: `format ${source.header.formatVersion} is not known to this version`,
       })
     }
     const wanted = this.deps.gate.offer(source)
@@ -182,16 +182,16 @@ export class SnapshotReceiver {
 
   private checkedMeta(bytes: Uint8Array, source: SnapshotSource, { received }: StateReceiver): StateMeta {
     const meta = decodeStateMeta(bytes)
-    if (meta === null) throw new StateStreamError('the meta is of a version that is not known here')
+    if (meta === null) throw new StateStreamError('the meta is of a version that this build does not know')
     const { applied, membership, machine } = meta
     if (!sameLogId(applied, source.header.logId)) {
-      throw new StateStreamError('the meta is of another log id than the header')
+      throw new StateStreamError('the meta and the header name different log ids')
     }
     if (membership.logId === null || membership.membership.configs.length === 0) {
       throw new StateStreamError('the meta names no members')
     }
     if (membership.logId.index > applied.index || machine.revision > applied.index) {
-      throw new StateStreamError('the meta speaks of entries beyond its own')
+      throw new StateStreamError('the meta refers to entries beyond its own')
     }
     received.finish(machine, this.deps.idempotentWritesMax)
     return meta

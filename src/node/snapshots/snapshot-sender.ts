@@ -153,7 +153,7 @@ export class SnapshotSender {
   }
 
   private checkLeading({ plan }: SnapshotProgress): void {
-    if (this.stopped || !this.deps.leaders.leadsUnder(plan.vote)) throw new Error('this node does not lead any more')
+    if (this.stopped || !this.deps.leaders.leadsUnder(plan.vote)) throw new Error('this node no longer leads')
   }
 
   private async sendChunks(

@@ -98,7 +98,7 @@ export class StateReceiver {
 
   /** Throws `StateStreamError`, or `UnreadableStateError`, for a chunk that does not fit; the install must then be aborted. */
   async accept(chunk: Uint8Array): Promise<void> {
-    if (this.complete) throw new StateStreamError('there is a chunk behind the trailer')
+    if (this.complete) throw new StateStreamError('a chunk follows the trailer')
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     switch (bytes[0]) {
       case CHUNK_META:
@@ -145,7 +145,7 @@ export class StateReceiver {
       bytes.readDoubleLE(1) === this.rows &&
       bytes.readDoubleLE(9) === this.bytes &&
       bytes.readUInt32LE(17) === this.checksum
-    if (!sound) throw new StateStreamError('the rows are not those that the trailer describes')
+    if (!sound) throw new StateStreamError('the rows do not match the trailer')
   }
 }
 

@@ -72,14 +72,14 @@ export class DiskWatch {
       throw new StorageError(
         'failed',
         `Could not ${action}: the disk is full: free some space on it, then start again ` +
-          `(${waited}; ${freeBytes} bytes are free, and it needs ${neededBytes})`,
+          `(${waited}; ${freeBytes} bytes are free, and ${neededBytes} are needed)`,
       )
     }
     if (errors > 0) {
       throw new StorageError(
         'failed',
-        `Could not ${action}: ${waited} after an error in the background, which the file LOG of the newest generation in ` +
-          `${this.options.directory} tells of: check the disk and the quota, then start again`,
+        `Could not ${action}: ${waited}, after an error in the background. Check the disk and the quota, then start again. ` +
+          `The file LOG of the newest generation in ${this.options.directory} describes the error.`,
       )
     }
     this.onSlow({ action, elapsedMs, freeBytes })

@@ -169,7 +169,7 @@ export class Generations {
       !Number.isSafeInteger(generation) ||
       generation < 1
     ) {
-      throw new DamagedStateError(this.directory, `the file ${CURRENT} makes no sense`)
+      throw new DamagedStateError(this.directory, `the file ${CURRENT} is not valid`)
     }
     return generation
   }

@@ -83,7 +83,7 @@ export class HardStateFiles {
       const slot = slots[i] ?? null
       if (slot !== null && slot.sequence === newest.sequence) continue
       const reason = slot === null ? (names.includes(name) ? 'damaged' : 'missing') : 'behind'
-      findings.push(`${name} was ${reason} and has been written anew from the other copy of the vote.`)
+      findings.push(`${name} was ${reason} and was rewritten from the other copy of the vote.`)
       await createWhole(files, directory, name, encode(newest))
     }
     const hardState = new HardStateFiles(newest, directory, files)

@@ -73,7 +73,7 @@ export async function recoverLog(
   const hardState = await openHardState(directory, found, files, findings, randomBytes)
   const { file: watermarkFile, watermark } = await WatermarkFile.open(directory, hardState.uuid, files)
   if (watermark !== null && watermark.hardStateSequence > hardState.sequence) {
-    throw unreadableVote(directory, 'the copy that is left is older than the last one that was acknowledged')
+    throw unreadableVote(directory, 'the remaining copy is older than the last acknowledged one')
   }
 
   const salt = crc32(hardState.uuid)
@@ -86,7 +86,7 @@ export async function recoverLog(
   const started = scan.sequence > 0 || hardState.sequence > 1
   if (started && watermark === null) {
     findings.push(
-      'The watermark is missing or damaged: acknowledged entries may be missing at the end of the log unnoticed.',
+      'The watermark is missing or damaged, so nothing shows whether acknowledged entries are missing at the end of the log.',
     )
   }
   if (numbers.length === 0 && watermark === null && hardState.sequence > 1) {
@@ -130,7 +130,7 @@ function assessLoss(
   const known = Math.max(owed, witnesses.highestIndex, acknowledged)
   if (known >= 0 && known <= outline.purgedIndex) return { lostUpTo: null, truncateFrom: null }
   const upTo = Math.max(known, outline.purgedIndex + 1) as LogIndex
-  findings.push(`Entries up to ${upTo} had been acknowledged, and not all of them are left.`)
+  findings.push(`Entries up to ${upTo} were acknowledged, but not all of them are left.`)
   // The lost write may have replaced entries that are still here. With the entry at `upTo` missing, the log counts as complete
   // only when a leader has sent that entry, and has thereby checked all entries before it.
   const truncateFrom = upTo <= outline.lastIndex ? upTo : null

@@ -176,7 +176,7 @@ export class LogScan {
     if (header.number !== number) {
       throw new StorageError(
         'refused',
-        `${path} is segment ${header.number} under the name of another. Restore its name.`,
+        `${path} is segment ${header.number} under the name of another segment. Restore its name.`,
       )
     }
     return true

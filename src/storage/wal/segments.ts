@@ -101,7 +101,7 @@ export class SegmentStock {
       (error: unknown) => {
         if (this.stopped) return null
         this.onFinding(
-          `The next log segment could not be made ahead of time. ${storageFault(error, 'make it').message}`,
+          `The next log segment could not be created in advance. ${storageFault(error, 'create it').message}`,
         )
         return null
       },
@@ -120,7 +120,7 @@ export class SegmentStock {
     try {
       return await this.make(number, Math.max(this.options.segmentBytes, SEGMENT_HEADER_BYTES + bytes))
     } catch (error) {
-      throw storageFault(error, `make log segment ${segmentName(number)} in ${this.options.directory}`)
+      throw storageFault(error, `create log segment ${segmentName(number)} in ${this.options.directory}`)
     }
   }
 
