@@ -70,7 +70,7 @@ export async function startServer(config: Config, dependencies: ServerDependenci
     // The state is rebuilt from the log. If the log no longer reaches back to the beginning, the second start refuses and says so.
     dependencies.logger.error(
       { err: error },
-      'the state is damaged; it is set aside as state.damaged and made anew from the log',
+      'state damaged; setting it aside as state.damaged and rebuilding it from the log',
     )
     await setStateAside(stateDirectoryOf(config.dataDirectory))
     return await startOnce(config, dependencies)
@@ -120,7 +120,7 @@ async function startNode(
       onFatal: fault.resolve,
       origins: config.apiOrigins,
       connections: { max: shares.httpConnections },
-      onConnectionsRefused: (reason) => logger.warn(describeRefused(reason), 'connections of clients were not taken'),
+      onConnectionsRefused: (reason) => logger.warn(describeRefused(reason), 'client connections refused'),
     },
     services,
   )
@@ -171,7 +171,7 @@ async function stopWithin(timeoutMs: number, logger: Logger, stop: () => Promise
     const outcome = await Promise.race([stop(), late.promise])
     if (outcome !== 'late') return 'stopped'
     // This is safe: everything that was acknowledged is already on the disk.
-    logger.warn({ timeoutMs }, 'not stopped in time; leaving as it is')
+    logger.warn({ timeoutMs }, 'not stopped in time; exiting anyway')
     return outcome
   } finally {
     clearTimeout(timer)
@@ -233,7 +233,7 @@ function nodeDependencies(
       },
       {
         onSync: (durationMs) => logSyncSeconds.record(durationMs / 1000),
-        onFinding: (finding) => logger.warn({ finding }, 'log'),
+        onFinding: (finding) => logger.warn({ finding }, 'log problem found'),
         signal,
       },
     ),
@@ -243,7 +243,7 @@ function nodeDependencies(
         openFilesMax: shares.stateFiles,
         rowBytesMax: config.valueBytesMax,
       },
-      { onSlow: (call) => logger.warn(call, 'the state store is slow: the disk has room, so it is waited for') },
+      { onSlow: (call) => logger.warn(call, 'state store slow; waiting, since the disk has room') },
     ),
     transport: new TcpTransport(
       {
@@ -298,7 +298,10 @@ function advertisedAddresses(
 ): NodeAddresses {
   const named = (address: HostPort): HostPort => {
     if (!isWildcard(address.host)) return address
-    logger.warn({ listen: formatHostPort(address) }, 'advertises the host name: it listens on every address')
+    logger.warn(
+      { listen: formatHostPort(address) },
+      'advertising the host name, since the node listens on every address',
+    )
     return { ...address, host: hostname() }
   }
   return {
@@ -313,7 +316,7 @@ const listenReasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is in use by another process (EADDRINUSE). Stop that process, or choose another address with --api.',
   EADDRNOTAVAIL: `${elsewhere} (EADDRNOTAVAIL).`,
   ENOTFOUND: `${elsewhere} (ENOTFOUND).`,
-  EACCES: 'may not be listened at by this process (EACCES). Choose a port above 1023 with --api.',
+  EACCES: 'may not be used by this process (EACCES). Choose a port above 1023 with --api.',
 }
 
 async function listenFor(app: FastifyInstance, { host, port }: HostPort): Promise<void> {
@@ -321,7 +324,7 @@ async function listenFor(app: FastifyInstance, { host, port }: HostPort): Promis
     await app.listen({ host, port })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const reason = listenReasons[code] ?? `cannot be listened at (${code})`
+    const reason = listenReasons[code] ?? `cannot be listened on (${code})`
     throw new Error(`The API address ${formatHostPort({ host, port })} ${reason}`, { cause: error })
   }
 }

@@ -195,10 +195,10 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   report(error: unknown): void {
     if (this.stopped) return
     const { logger, faults } = this.deps
-    logger.error({ error: toError(error).message }, 'fault: this node stops')
+    logger.error({ error: toError(error).message }, 'stopping because of a fault')
     faults.report(error)
     this.stop(new RequestError('shutting-down', 'this node has stopped because of a fault')).catch((late: unknown) =>
-      logger.error({ error: String(late) }, 'stopping after a fault failed'),
+      logger.error({ error: String(late) }, 'stop after a fault failed'),
     )
   }
 

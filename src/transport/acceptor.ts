@@ -212,7 +212,7 @@ export class Acceptor {
     )
     this.context.logger.info(
       { peer: from, session: header.session, bytesEstimate: header.bytesEstimate },
-      'snapshot-begins',
+      'snapshot receive started',
     )
     this.handlers.onSnapshot(source)
   }
@@ -241,7 +241,7 @@ export class Acceptor {
     if (reason.kind === 'malformed') this.logRejection(incoming.channel, reason.detail, incoming.peer)
     else if (incoming.peer !== 0) {
       const { logger } = this.context
-      logger.debug({ peer: incoming.peer, remote: incoming.channel.remote, detail: reason.detail }, 'peer-left')
+      logger.debug({ peer: incoming.peer, remote: incoming.channel.remote, detail: reason.detail }, 'peer left')
     }
   }
 
@@ -262,6 +262,6 @@ export class Acceptor {
     const rejections = this.rejections
     this.rejectionLoggedAt = this.context.clock.now()
     this.rejections = 0
-    this.context.logger.warn({ remote: channel.remote, peer, detail, rejections }, 'peer-connection-rejected')
+    this.context.logger.warn({ remote: channel.remote, peer, detail, rejections }, 'peer connection rejected')
   }
 }

@@ -153,7 +153,7 @@ export class PeerLink {
       onDrained: () => undefined,
       onClosed: (reason) => this.onClosed(channel, reason),
     })
-    this.context.logger.info({ peer: this.peer, address: this.address }, 'peer-connected')
+    this.context.logger.info({ peer: this.peer, address: this.address }, 'peer connected')
     for (const message of this.early.take()) channel.send(message)
     this.ping(channel)
     this.handlers.onConnected(this.peer)
@@ -171,7 +171,7 @@ export class PeerLink {
     }
     const { clock, limits, logger } = this.context
     const level = reason.kind === 'malformed' ? 'warn' : 'info'
-    logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer-disconnected')
+    logger[level]({ peer: this.peer, reason: reason.kind, detail: reason.detail }, 'peer disconnected')
     // The peer exists, and must not wait for its heartbeats because the network breaks connections.
     if (reason.kind !== 'malformed') this.attempts = Math.min(this.attempts, STOOD_ATTEMPTS)
     // At once, but not repeatedly: two nodes that disagree would do nothing else.
@@ -202,7 +202,7 @@ export class PeerLink {
     this.attempts = Math.min(this.attempts + 1, ATTEMPTS_MAX)
     if (this.channel !== null || this.cancelDial !== null) return
     this.cancelWait?.()
-    logger.debug({ peer: this.peer, address: this.address, detail, delayMs }, 'peer-dial-failed')
+    logger.debug({ peer: this.peer, address: this.address, detail, delayMs }, 'peer dial failed')
     this.cancelWait = clock.after(delayMs, () => {
       this.cancelWait = null
       this.dial()

@@ -78,7 +78,7 @@ export class PeerTransport implements Transport {
       throw new ConnectionError('the transport was stopped while it started')
     }
     this.running = { handlers, acceptor, listener }
-    this.context.logger.info({ address: listener.address }, 'peers-listening')
+    this.context.logger.info({ address: listener.address }, 'listening for peers')
     this.linkPeers(this.running)
   }
 

@@ -100,9 +100,9 @@ function explainListenError(address: string, error: NodeJS.ErrnoException): stri
     case 'ENOTFOUND':
       return `The peer address ${address} is not an address of this machine (${error.code}). Choose one that is with --raft, and name the one that peers see with --raft-advertise.`
     case 'EACCES':
-      return `This process may not listen at the peer address ${address} (EACCES). Choose a port above 1023 with --raft.`
+      return `The peer address ${address} may not be used by this process (EACCES). Choose a port above 1023 with --raft.`
     default:
-      return `Cannot listen at the peer address ${address}: ${describeError(error)}`
+      return `The peer address ${address} cannot be listened on: ${describeError(error)}`
   }
 }
 

@@ -354,7 +354,7 @@ const rows: readonly Row[] = [
     name: 'seeing two clusters of its token, it refuses and names them',
     view: viewOf([member(2, 2, 3), member(3, 2, 3), member(4, 4)]),
     kind: 'refuse',
-    reason: `several clusters have this token: ${clusterOf(2, 3)} (nodes 2, 3), ${clusterOf(4)} (node 4); stop all but one of them, or give them tokens of their own`,
+    reason: `several clusters have this token: ${clusterOf(2, 3)} (nodes 2, 3), ${clusterOf(4)} (node 4); stop all but one of them, or give each a token of its own`,
   },
   {
     name: 'another node with its own id is a conflict',

@@ -36,7 +36,7 @@ t.test('three nodes with the same configuration form one cluster, and a restart 
   for (const id of [1, 2, 3]) await c.restart(id)
   await checkOne(t, c, [1, 2, 3], 'resumed')
   t.equal(c.on(3).status().clusterId, clusterId, 'the same cluster')
-  const said = c.lines.filter(({ event }) => event === 'formation').map(({ facts }) => JSON.stringify(facts))
+  const said = c.lines.filter(({ event }) => event === 'formation decided').map(({ facts }) => JSON.stringify(facts))
   t.equal(
     new Set(said).size <= said.length && said.length < 60,
     true,
@@ -203,7 +203,7 @@ t.test('who has met a cluster forms no other while its members are away', async 
   t.same(clustersOf(c), [], 'nor are they when they are started again')
   t.match(
     c.on(5).status().formation.reason,
-    /if they are gone for good, empty the data directories of the nodes that are left/,
+    /if they are gone for good, empty the data directories of the remaining nodes/,
   )
   for (const id of [3, 4, 5]) {
     await c.at(id).crash()

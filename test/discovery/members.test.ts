@@ -25,7 +25,11 @@ t.test(
     t.equal(roles(c), '1,2,3 | 4', 'not before its time')
     await c.until('node 4 votes in place of node 3', () => roles(c) === '1,2,4 | ')
     await c.settled([1, 2, 4])
-    t.ok(c.lines.some(({ event, facts }) => event === 'autopilot' && JSON.stringify(facts).includes('replace-voter')))
+    t.ok(
+      c.lines.some(
+        ({ event, facts }) => event === 'autopilot decided' && JSON.stringify(facts).includes('replace-voter'),
+      ),
+    )
     await c.start(3)
     await c.pass(10_000)
     t.equal(roles(c), '1,2,4 | ')

@@ -3,7 +3,7 @@ import { TestCluster } from '../node/support/cluster.ts'
 import { addressesOf } from '../node/support/machine.ts'
 import { automate, checkOne, votersOf } from './support/automatic.ts'
 
-/** Who asks which address, from now on and by the processes started from now on. */
+/** Records which node probes which address, from now on, in running processes and in those that are started later. */
 function recordProbes(c: TestCluster): { readonly from: number; readonly address: string }[] {
   const probes: { readonly from: number; readonly address: string }[] = []
   const join = c.hub.join.bind(c.hub)
@@ -117,7 +117,8 @@ t.test('a node that can never be taken in is warned of once, and shown for as lo
   await c.pass(20_000)
   const warnings = (): number => c.lines.filter(({ event }) => event === 'automatic membership change failed').length
   const wishes = (): number => {
-    return c.lines.filter(({ event, facts }) => event === 'joining' && JSON.stringify(facts).includes('node 3')).length
+    return c.lines.filter(({ event, facts }) => event === 'joining decided' && JSON.stringify(facts).includes('node 3'))
+      .length
   }
   t.equal(warnings(), 1)
   t.equal(wishes(), 1)

@@ -213,7 +213,7 @@ t.test('damage on one of three nodes: repaired from its peers or refused, never 
     await flipByte(largest.path, 60)
   }
 
-  await t.test('the state, while the log reaches back to the beginning: made anew from the log', async (t) => {
+  await t.test('the state, while the log reaches back to the beginning: rebuilt from the log', async (t) => {
     const victim = await harm(harmState)
     await expectHealed(victim, 'a flipped byte in the state')
     t.match(victim.process.output, /state is damaged/, 'and its log says so')

@@ -13,7 +13,7 @@ function subsetsOf(ids: readonly number[]): number[][] {
   return subsets
 }
 
-/** What the disk of `machine` holds at index 0; null when it holds nothing. Later writes at index 0 would be a fault. */
+/** The log entry at index 0 on the disk of `machine`; null when there is none. Later writes at index 0 would be a fault. */
 function entryZeroOf(machine: Machine): { readonly batch: LogBatch; readonly hex: string } | null {
   const found: LogBatch[] = []
   for (const write of machine.log.synced) {
@@ -596,7 +596,9 @@ t.test('a member that does not answer is named everywhere, with what to do and h
   t.equal(answer.unanswered.length, 1)
   const said = /node 2 at nowhere:1.*set-addresses.*empty its data directory.*initialize again$/
   t.ok(
-    c.lines.some(({ node, level, event }) => node === 1 && level === 'warn' && said.test(event)),
+    c.lines.some(
+      ({ node, level, facts }) => node === 1 && level === 'warn' && 'detail' in facts && said.test(String(facts.detail)),
+    ),
     'the log says it',
   )
   const unformed = () =>

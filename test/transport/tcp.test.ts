@@ -172,8 +172,8 @@ t.test('bytes from strangers', async (t) => {
       const stranger = callAt(t, transport.address)
       stranger.socket.write(bytes)
       await until('the connection is closed', () => stranger.closed)
-      await until('it is logged', () => logger.of('peer-connection-rejected').length > 0)
-      t.match(logger.of('peer-connection-rejected')[0], { detail: reason, remote: /127\.0\.0\.1/ })
+      await until('it is logged', () => logger.of('peer connection rejected').length > 0)
+      t.match(logger.of('peer connection rejected')[0], { detail: reason, remote: /127\.0\.0\.1/ })
       t.strictSame([node.messages, node.snapshots, node.connected], [[], [], []])
       // The node goes on as before.
       t.match(await transport.probe(transport.address, 5_000), { kind: 'answered' })
@@ -197,7 +197,7 @@ t.test('bytes from strangers', async (t) => {
     const slow = callAt(t, transport.address)
     slow.socket.write(encodeFrames(helloOf('messages')).subarray(0, 30))
     await until('both are closed', () => silent.closed && slow.closed)
-    t.match(logger.of('peer-connection-rejected')[0], { detail: /no hello came within 50 ms/ })
+    t.match(logger.of('peer connection rejected')[0], { detail: /no hello came within 50 ms/ })
   })
 
   t.test('a probe by a stranger that is no node is answered', async (t) => {
@@ -225,8 +225,8 @@ t.test('bytes from strangers', async (t) => {
     const since = performance.now()
     // Longer than any other line about connections is held back.
     for (let calls = 0; calls < 3 || performance.now() - since < 1_200; calls++) await call()
-    t.match(logger.of('peer-connection-rejected'), [{ peer: two, detail: /lost its data/, rejections: 1 }])
-    t.equal(logger.of('peer-connection-rejected').length, 1)
+    t.match(logger.of('peer connection rejected'), [{ peer: two, detail: /lost its data/, rejections: 1 }])
+    t.equal(logger.of('peer connection rejected').length, 1)
   })
 
   t.test('strangers in masses neither lock peers out nor fill the log', async (t) => {
@@ -242,7 +242,7 @@ t.test('bytes from strangers', async (t) => {
     await until('a late one gets in', () => late.frames.length === 1)
     for (const { socket } of strangers) socket.write('garbage in quite a lot of bytes')
     await until('all are gone', () => strangers.every(({ closed }) => closed))
-    t.ok(logger.of('peer-connection-rejected').length <= 2)
+    t.ok(logger.of('peer connection rejected').length <= 2)
     peer.say(readIndexOf(two, one, 1))
     await until('the peer is heard', () => node.messages.length === 1)
     const peers = Array.from({ length: 6 }, () => {
@@ -282,7 +282,7 @@ t.test('whoever is no member takes little, and gives way to members', async (t) 
     const announcing = callAt(t, transport.address)
     announcing.socket.write(header)
     await until('it is closed', () => announcing.closed)
-    t.match(logger.of('peer-connection-rejected')[0], { detail: /20000 bytes exceeds 16384/ })
+    t.match(logger.of('peer connection rejected')[0], { detail: /20000 bytes exceeds 16384/ })
     t.equal(stranger.closed, false)
   })
 
@@ -336,7 +336,7 @@ t.test('whoever is no member takes little, and gives way to members', async (t) 
     node.fault = 'a lie'
     caller.say(readIndexOf(two, one, 1))
     await until('it is closed', () => caller.closed)
-    t.match(logger.of('peer-connection-rejected')[0], { peer: two, detail: /a lie/ })
+    t.match(logger.of('peer connection rejected')[0], { peer: two, detail: /a lie/ })
   })
 
   t.test('answers to pings do not pile up for a reader that reads none', async (t) => {
@@ -402,7 +402,7 @@ t.test('peers that misbehave', async (t) => {
       transport.send(message)
       t.ok(sent < 60, `${sent} MB fit into a queue of 4`)
       await until('the node is told', () => node.disconnected.length === 1)
-      t.match(logger.of('peer-disconnected')[0], { peer: two, detail: /does not keep up/ })
+      t.match(logger.of('peer disconnected')[0], { peer: two, detail: /does not keep up/ })
       await until('connected again', () => transport.isConnected(two))
       t.equal(callers.length, 2)
     },
@@ -509,7 +509,7 @@ t.test('peers that misbehave', async (t) => {
     const { transport, node, logger } = await startNode(t)
     transport.setPeers(new Map([[two, address]]))
     await until('disconnected', () => node.disconnected.length > 0)
-    t.match(logger.of('peer-disconnected')[0], { reason: 'malformed', detail: /read-index-request came where only/ })
+    t.match(logger.of('peer disconnected')[0], { reason: 'malformed', detail: /read-index-request came where only/ })
     t.strictSame(node.messages, [])
   })
 })

@@ -279,7 +279,7 @@ t.test('a frame that is cut off is not delivered; a payload that is cut off is r
       if (attempt(bytes.subarray(0, 12 + length)) !== 'incomplete')
         t.fail(`${sample.type} was taken at ${length} bytes`)
       const outcome = attempt(frameOf(typeOf(bytes), payload.subarray(0, length)))
-      // What a chunk holds has no length of its own.
+      // The contents of a chunk have no length of their own.
       if (outcome !== 'refused' && sample.type !== 'snapshot-chunk')
         t.fail(`${sample.type} was decoded from ${length} bytes`)
     }

@@ -188,7 +188,7 @@ export class AutoBootstrap {
         this.acting = false
         if (!(error instanceof RequestError)) return this.deps.faults.report(error)
         this.trouble = `${error.code}: ${error.message}`
-        this.deps.logger.info({ code: error.code, detail: error.message }, 'formation put off')
+        this.deps.logger.info({ code: error.code, detail: error.message }, 'formation postponed')
       },
     )
   }
@@ -207,7 +207,7 @@ export class AutoBootstrap {
     this.trouble = null
     logger.info(
       { clusterId: proposal.clusterId, members: proposal.members.map(({ id }) => id), round },
-      'agreed to form a cluster',
+      'cluster formation agreed',
     )
   }
 

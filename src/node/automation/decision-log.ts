@@ -21,7 +21,7 @@ export class DecisionLog<Decision extends string> {
   note(decision: Decision | 'none', reason: string, facts: object = {}): void {
     if (decision === this.decided && reason === this.because) return
     const level = decision === 'refuse' ? 'warn' : decision === 'none' ? 'debug' : 'info'
-    this.logger[level]({ decision, reason, ...facts }, this.about)
+    this.logger[level]({ decision, reason, ...facts }, `${this.about} decided`)
     this.decided = decision
     this.because = reason
     this.since = this.clock.now()

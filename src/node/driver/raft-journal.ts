@@ -5,6 +5,15 @@ import type { Logger } from '../options.ts'
 const CAMPAIGNS_TOLD = 3
 const CAMPAIGNS_TOLD_EVERY = 100
 
+/** The log lines of the events that are logged as they are. */
+const messages = {
+  'stepped-down': 'stepped down',
+  truncated: 'log truncated',
+  'transfer-started': 'leadership transfer started',
+  'transfer-ended': 'leadership transfer ended',
+  recovered: 'log recovered',
+} as const
+
 export interface RaftJournalDependencies {
   readonly clock: Clock
   readonly logger: Logger
@@ -54,7 +63,7 @@ export class RaftJournal {
         return logger.info({ configs, nodes: [...nodes.keys()], committed: event.committed }, 'membership changed')
       }
       default:
-        return logger.info(event, event.type)
+        return logger.info(event, messages[event.type])
     }
   }
 

@@ -106,7 +106,10 @@ export class Preference {
     })
     if (target === null) return
     this.handedOverAt = now
-    this.deps.logger.info({ to: target, priority: this.priorityOf(target), own: this.own }, 'hands over by priority')
+    this.deps.logger.info(
+      { to: target, priority: this.priorityOf(target), own: this.own },
+      'leadership handed over by priority',
+    )
     replica.input(() => replica.raft.transfer(now, target))
   }
 

@@ -103,8 +103,8 @@ export class Bootstrap {
     }
     if (unanswered.length > 0) {
       this.deps.logger.warn(
-        { clusterId, unanswered },
-        `formed a cluster, but ${describeUnanswered(unanswered)}: ${START_OVER}`,
+        { clusterId, unanswered, detail: `${describeUnanswered(unanswered)}. ${START_OVER}` },
+        'cluster formed, but some members did not answer',
       )
     }
     const { index } = outcome.logId

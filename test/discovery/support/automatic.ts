@@ -12,7 +12,7 @@ export interface Wishes {
   readonly votersTarget?: number
   readonly stabilizationMs?: number
   readonly autopilot?: AutomationPlan['autopilot']
-  /** What discovery finds; without it every machine of the cluster. */
+  /** The addresses that discovery finds; by default those of all machines. */
   readonly lookUp?: () => Discovered
 }
 
