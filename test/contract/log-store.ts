@@ -22,7 +22,7 @@ function totalBytes(contents: LogContents): number {
   return contents.sizes.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** What every log store does. `make` gives a new, empty log for each call. */
+/** The promises that every log store keeps. `make` gives a new, empty log for each call. */
 export function logStoreContract(t: Test, make: (t: Test) => LogFixture): void {
   t.test('a new log is empty', async (t) => {
     const { store, contents } = await make(t).open()

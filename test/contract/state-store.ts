@@ -39,7 +39,7 @@ async function contents(store: StateStore): Promise<{ meta: string | null; rows:
   return { meta: text(view.meta), rows }
 }
 
-/** What every state store does. `make` gives a new, empty state for each call. */
+/** The promises that every state store keeps. `make` gives a new, empty state for each call. */
 export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): void {
   t.test('a new state is empty', async (t) => {
     const { store, meta } = await make(t).open()

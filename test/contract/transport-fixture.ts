@@ -104,13 +104,13 @@ export class RecordingNode implements TransportHandlers {
   readonly snapshots: SnapshotSource[] = []
   clusterId: string | null = 'cluster-a'
   protocol = PROTOCOL_VERSION
-  /** What the next hellos and reports are refused with. */
+  /** The refusal of the next hellos and reports. */
   refusal: Refusal | null = null
   reportRefusal: Refusal | null = null
   takeMessage: (message: PeerMessage) => void = (message) => this.messages.push(message)
-  /** What the next messages are found to be; null for nothing wrong. */
+  /** The fault that is found in the next messages; null for none. */
   fault: string | null = null
-  /** Whoever is not in here is let in, and is no member. */
+  /** The nodes that count as members. Others are let in too. */
   members = new Set<NodeId>([1, 2, 3].map(nodeId))
   takeSnapshot: (source: SnapshotSource) => void = (source) => this.snapshots.push(source)
 

@@ -59,7 +59,7 @@ async function connectPair(t: Test, ground: TransportGround, options?: StartOpti
   return [a, b]
 }
 
-/** What every transport owes the node. */
+/** The promises that every transport keeps. */
 export function transportContract(t: Test, name: string, open: (t: Test) => TransportGround): void {
   t.test(`${name}: messages`, (t) => messages(t, open))
   t.test(`${name}: connections come and go`, (t) => connections(t, open))
@@ -216,7 +216,7 @@ async function connections(t: Test, open: (t: Test) => TransportGround): Promise
       await until('connected again', () => a.transport.isConnected(two))
       a.transport.send(readIndexOf(one, two, 2))
       await until('arrived', () => again.node.messages.some((one) => 'readId' in one && one.readId === 2))
-      // What was sent while nobody was there is lost, unless just then another attempt was under way.
+      // Messages sent while no node was there are lost, unless another attempt was in progress just then.
       t.strictSame(again.node.messages.at(-1), readIndexOf(one, two, 2))
       t.strictSame(a.node.connected, [two, two])
     },
@@ -519,7 +519,7 @@ async function snapshots(t: Test, open: (t: Test) => TransportGround): Promise<v
     await t.rejects(next, { name: 'ConnectionError', message: /snapshot from node 1 was interrupted/ })
     await t.rejects(sink.write(Buffer.alloc(1)), { name: 'ConnectionError' })
     await t.rejects(sink.finish(), { name: 'ConnectionError' })
-    // Whoever answers all the same does no harm.
+    // A receiver that answers all the same does no harm.
     await source.finish({ installed: false, detail: 'broken off' })
   })
 

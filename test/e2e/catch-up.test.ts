@@ -165,7 +165,7 @@ interface LearnerView {
   readonly snapshot: ClusterStatus['nodes'][string]['snapshot']
 }
 
-/** What any node says of learner `id`; null while no leader says it. */
+/** The report of the leader about learner `id`; null while no leader reports it. */
 async function learnerSeenBy(node: NodeProcess, id: number): Promise<LearnerView | null> {
   const answer = await node.client.get('/cluster/learners')
   if (answer.status !== 200) return null

@@ -12,7 +12,7 @@ import { runCommand } from './support/run-command.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
 const platform = `${process.platform}-${process.arch}`
-/** What a server has of a package for its platform, files counted by their bytes. */
+/** The most that the package may take when it is installed for one platform, in bytes of its files. */
 const installedBytesMax = 48 * 1024 * 1024
 
 /** What `npm pack` makes of the built program, for this platform alone. Building is left out: `npm test` has done it. */

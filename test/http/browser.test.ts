@@ -123,7 +123,7 @@ async function openDocumentation(t: Test, browser: Browser, origin: string): Pro
   return page
 }
 
-/** What each operation is given: fields by name, and the body where the one that is offered names nodes that are not there. */
+/** The input of each operation: fields by name, and a body where the example names nodes that do not exist. */
 interface Trial {
   readonly fields?: Readonly<Record<string, string>>
   readonly body?: unknown

@@ -278,7 +278,7 @@ t.test('pages of other sites change nothing, whatever browsers say of them', asy
     await api.inject({ method: 'PUT', url: '/kv/key', headers: { host, origin: 'http://evil.example' } })
   ).json()
   t.match(detail, /"http:\/\/evil\.example" may not change anything at "node:7001".*--api-origins/)
-  // What a form sends is no JSON, with a body or without, also from a browser that says nothing of where it comes from.
+  // A form sends no JSON, with a body or without, even from a browser that does not tell its origin.
   for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain']) {
     for (const payload of ['', 'a=b']) {
       const headers = { 'content-type': type }

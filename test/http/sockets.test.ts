@@ -643,7 +643,7 @@ t.test('bodies have a bound together: what exceeds it is refused, and who sends 
   const small = async (): Promise<number> => (await api.exchange(announced('small', 1, last) + 'x')).status
   t.equal(await small(), 200, 'what fits beside it is taken')
 
-  // What was sent may not have come yet: whoever is let in meanwhile hears nothing, and hangs up.
+  // The request may not have arrived yet: a connection that is accepted meanwhile hears nothing, and hangs up.
   const refusalOf = async (bytes: string): Promise<RawAnswer> => {
     const deadline = Date.now() + 10_000
     while (Date.now() < deadline) {

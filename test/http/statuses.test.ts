@@ -46,7 +46,7 @@ class Sightings {
     this.seen.set(name, statuses.add(String(answer.statusCode)))
   }
 
-  /** What the document says that nothing has shown. */
+  /** The answers in the document that no request has caused. */
   unseen(): readonly string[] {
     return this.operations.flatMap(({ method, pattern }) => {
       const name = `${method} ${pattern}`
@@ -84,7 +84,7 @@ function isWhole(method: string, text: string): boolean {
   return length === undefined ? text.endsWith('\r\n0\r\n\r\n') : body.length >= Number(length)
 }
 
-/** What any request may meet before its route looks at it. */
+/** The failures that any request may meet before its route sees it. */
 const early: Readonly<Record<string, (asked: Asked) => string>> = {
   unknownParameter: ({ method, url }) => bytesOf({ method, url: `${url}?nonsense=1` }, ['content-length: 0']),
   unknownTransferCoding: (asked) => bytesOf(asked, ['transfer-encoding: gzip, chunked']),
@@ -228,7 +228,7 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   for (const url of ['/livez', '/readyz', '/metrics', '/', '/version', '/openapi.json']) await node.ask('GET', url)
 }
 
-/** What the leader would do, of another node. */
+/** Asks for redirects to the leader, of a node that does not lead. */
 async function askToBeRedirected(node: Asking): Promise<void> {
   const redirect = 'redirect=true'
   const addresses = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }

@@ -239,7 +239,7 @@ function receiver(free: readonly number[]) {
     idempotentWritesMax: 10,
     faults: { report: (error) => faults.push(toError(error)) },
   })
-  /** What the sender is answered. */
+  /** The answer to the sender. */
   const offer = async (bytesEstimate: number, chunks: readonly Uint8Array[]): Promise<SnapshotAnswer> => {
     const logId = { leaderId: { term: term(1), nodeId: nodeId(1) }, index: logIndex(5) }
     const vote = { leaderId: logId.leaderId, committed: true }

@@ -18,7 +18,7 @@ const REFUSED_CLIENTS = 8
 const REFUSED_BYTES = 64 * 1024
 
 /**
- * What happens to the nodes meanwhile. None of it gives a reason for an election: the leader and one follower stay as they are,
+ * The disturbances of the nodes during the run. None of them is a reason for an election: the leader and one follower stay as they are,
  * the other follower is cut off from them for a while, again and again, and a learner comes with nothing, goes away for a moment,
  * and leaves.
  */

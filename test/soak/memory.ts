@@ -25,7 +25,7 @@ export interface MemoryVerdict {
   readonly largest: number
   /** Medians of the thirds of the run. */
   readonly thirds: readonly [number, number, number]
-  /** What is wrong with it; null when nothing is. */
+  /** A description of the fault; null when there is none. */
   readonly complaint: string | null
 }
 
@@ -36,7 +36,7 @@ export async function residentBytes(pid: number): Promise<number | null> {
   return anonymous === null ? null : Number(anonymous[1]) * 1024
 }
 
-/** What docs/OPERATIONS.md promises of a node's memory ("Memory"). */
+/** The promises of docs/OPERATIONS.md about a node's memory ("Memory"). */
 export function memoryBound(valueBytesMax: number): number {
   const fixed = 640 * MiB
   return fixed + limits.httpStreamsBytesMax + 64 * valueBytesMax

@@ -5,9 +5,9 @@ export interface SoakOptions {
   readonly minutes: number
   /** `--value-bytes-max` of the nodes; values are written from 16 bytes up to this size. */
   readonly valueBytesMax: number
-  /** What the writers together send at most; the machine must keep idle time, or elections come from its being busy. */
+  /** The most that all writers together send. The machine must keep idle time: one that is too busy causes elections. */
   readonly bytesPerSecond: number
-  /** Whether elections are no complaint: a machine that others keep busy is reason enough for some. */
+  /** Whether elections are tolerated: a machine that is shared with other work causes some. */
   readonly mayElect: boolean
   /** Where each sample goes, as a line of JSON; null for nowhere. */
   readonly samples: string | null

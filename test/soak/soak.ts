@@ -11,7 +11,7 @@ import type { SoakOptions } from './options.ts'
 
 export interface SoakReport {
   readonly lines: readonly string[]
-  /** What was not as it should be. */
+  /** The complaints about the run. */
   readonly complaints: readonly string[]
 }
 

@@ -2,7 +2,7 @@ import type { HardState, LogContents, LogStore, LogWrite } from '../../src/ports
 import type { LogId } from '../../src/raft/index.ts'
 import { describeEntries, index } from '../contract/entries.ts'
 
-/** What a log should hold: an array and nothing clever. */
+/** The expected contents of a log: an array and nothing clever. */
 export class LogModel {
   hardState: HardState = {
     vote: { leaderId: { term: 0, nodeId: 0 }, committed: false },
@@ -72,7 +72,7 @@ export class LogModel {
   }
 }
 
-/** What `store` holds, as `LogModel.describe` says it, after checking that all it tells about itself fits together. */
+/** The contents of `store`, in the form of `LogModel.describe`, after a check that its reports agree with each other. */
 export async function describeLog(store: LogStore, contents: LogContents): Promise<string> {
   const { purged, last, runs, sizes } = contents
   const first = (purged?.index ?? -1) + 1

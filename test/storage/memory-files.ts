@@ -71,7 +71,7 @@ export class MemoryFiles implements LogFiles {
     return [...this.names.keys()].toSorted()
   }
 
-  /** What a process that dies leaves behind, on the disk and in memory; with the write under way when that was interrupted. */
+  /** The files that a dying process leaves, on the disk and in memory, with the write that it was interrupted in. */
   copy(interruption: Interruption | null = null): MemoryFiles {
     const copy = new MemoryFiles()
     const copies = new Map<Inode, Inode>()
@@ -254,7 +254,7 @@ export class MemoryFiles implements LogFiles {
   }
 }
 
-/** What a system call throws. */
+/** An error as a system call throws it. */
 export function failure(code: string, what: string): Error {
   return Object.assign(new Error(`${code}: injected, ${what}`), { code })
 }

@@ -33,7 +33,7 @@ function vote(term: number): LogWrite {
   }
 }
 
-/** What a node could write next, at random. */
+/** A random write that a node could make next. */
 function drawWrites(random: SeededRandom, model: LogModel): LogWrite[] {
   const writes: LogWrite[] = []
   const now = model.copy()

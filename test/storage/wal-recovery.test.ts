@@ -56,7 +56,7 @@ async function afterWrites(count: number): Promise<{ files: MemoryFiles; model: 
   return { files, model }
 }
 
-/** What opening finds; the reason when it refuses. */
+/** The contents that are found at opening; the reason when it is refused. */
 async function look(files: MemoryFiles): Promise<{ text: string; contents: LogContents | null }> {
   try {
     const { store, contents } = await openOn(files)
@@ -117,7 +117,7 @@ t.test('a crash before each call to the disk, with every kind of loss, leaves al
     if (!image.allowed.has(text)) t.fail(`${image.at}: found ${text}`, { allowed: [...image.allowed] })
     if (contents?.lostUpTo !== null) t.fail(`${image.at}: reports a loss`, contents ?? {})
     if ((contents?.findings.length ?? 0) > 0) torn += 1
-    // What was found is there again the next time, with nothing left to repair in the log.
+    // The next start finds the same, with nothing left to repair in the log.
     const again = await look(image.files)
     if (again.text !== text) t.fail(`${image.at}: then ${again.text}`)
     // An opening makes durable what it has shown, whatever the process before it left unsynced.

@@ -1,7 +1,7 @@
 import type { WriteOutcome } from './load.ts'
 import type { NodeProcess } from './node-process.ts'
 
-/** What clients were told about keys that were each written once. */
+/** Keys that were each written once, with the outcomes that the clients were told. */
 export interface WrittenKeys {
   readonly writes: ReadonlyMap<string, WriteOutcome>
   valueOf(key: string): string

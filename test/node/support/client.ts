@@ -26,7 +26,7 @@ export interface WriteOptions {
 
 type Services = Node['services']
 
-/** What clients of one process may ask. Every call ends, at the latest with the process. */
+/** The requests that clients can make to one process. Every call ends, at the latest with the process. */
 export class Client {
   private readonly node: Node
   private readonly life: Life

@@ -35,7 +35,7 @@ export class Life {
     for (const listener of this.listeners) listener()
   }
 
-  /** What `promise` gives; rejects with `ProcessEndedError` when the process ends first. */
+  /** Resolves like `promise`; rejects with `ProcessEndedError` when the process ends first. */
   guard<T>(promise: Promise<T>): Promise<T> {
     if (this.ended) {
       promise.catch(() => undefined)

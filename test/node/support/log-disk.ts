@@ -22,7 +22,7 @@ export class LogDisk {
     this.lostUpTo = last
   }
 
-  /** What the scan finds missing: it keeps saying so until the log has grown over it. */
+  /** The part of the log that the scan finds missing. It is reported until the log has grown over it. */
   missingAt(last: LogIndex): LogIndex | null {
     if (this.lostUpTo !== null && last >= this.lostUpTo) this.lostUpTo = null
     return this.lostUpTo

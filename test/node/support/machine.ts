@@ -40,15 +40,15 @@ export class Machine {
   readonly log = new LogDisk()
   readonly state = new StateDisk()
   readonly peers = new Map<NodeId, string>()
-  /** What it has promised and met. */
+  /** The pledge that it has given, and the cluster that it has met. */
   memory: FormationMemory = NOTHING_REMEMBERED
   /** Replaces options of the processes started from now on. */
   options: Partial<NodeOptions>
   /** Where the processes started from now on listen, and what they say of themselves. */
   addresses: NodeAddresses
-  /** What the processes started from now on do by themselves. */
+  /** The automation of the processes that are started from now on. */
   automation: AutomationPlan | null = null
-  /** What is left on its disk. */
+  /** The free space on its disk. */
   freeBytes = Infinity
   /** Whose core decides in the processes started from now on. */
   raft: typeof Raft = Raft

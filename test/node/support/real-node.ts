@@ -13,7 +13,7 @@ import { systemClock } from '../../../src/system-clock.ts'
 import type { LoopbackHub } from '../../../src/transport/loopback.ts'
 import { addressesOf } from './machine.ts'
 
-/** What differs from the usual. */
+/** Settings that differ from the defaults. */
 export interface RealNodeOptions {
   readonly purgeEveryEntries?: number
   readonly writeBufferBytes?: number

@@ -23,7 +23,7 @@ export class StateDisk {
   rowsReading = 0
   rowsReadingMost = 0
   calls = 0
-  /** What views say of themselves, instead of what was written. */
+  /** Replaces the meta that views report; null: they report the one that was written. */
   metaOfViews: Uint8Array | null = null
 
   /** The process ended. `kept`: how many of the writes that were not flushed had reached the disk by themselves. */

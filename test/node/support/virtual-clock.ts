@@ -12,7 +12,7 @@ interface Waiter {
   readonly settle: (held: boolean) => void
 }
 
-/** What one turn of the event loop takes: time passes even while there is always something to do. */
+/** The duration of one turn of the event loop: time passes even while there is always something to do. */
 const TURN_MS = 0.02
 
 /**
@@ -21,10 +21,10 @@ const TURN_MS = 0.02
  */
 export class VirtualClock implements Clock {
   private time = 1_000
-  /** What the wall clock has counted and the monotonic one has not. */
+  /** How far the wall clock is ahead of the monotonic one. */
   private slept = 0
   private turns: (() => void)[] = []
-  /** What is left of the turn at hand. */
+  /** The time that is left of the current turn. */
   private round: (() => void)[] = []
   /** Ascending by time; equal times in the order of their making. */
   private timers: Timer[] = []

@@ -8,7 +8,7 @@ import type {
 } from '../../../src/ports/transport.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
 
-/** What leaves in place of a message: nothing, itself, or several. */
+/** Replaces each message that is sent by none, one or several. */
 export type Intercept = (message: PeerMessage) => readonly PeerMessage[]
 /** Asked before each chunk, counted from 0: whether the stream breaks off here. */
 export type BreaksOff = (header: SnapshotHeader, to: NodeId, chunk: number) => boolean

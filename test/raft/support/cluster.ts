@@ -566,7 +566,7 @@ function earlier(a: Timed, b: Timed): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order)
 }
 
-/** What the driver does with a plan: looks the entries up; drops it when they are gone. */
+/** Handles a plan as the driver does: looks the entries up, and drops the plan when they are gone. */
 export function expand(log: LogImage, plan: AppendPlan): RaftMessage | null {
   const { prev, last, type: _, ...rest } = plan
   const first = indexOf(prev) + 1

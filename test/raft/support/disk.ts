@@ -15,7 +15,7 @@ import {
 } from '../../../src/raft/index.ts'
 import { membershipIn, payloadsOf, type Entry } from './entries.ts'
 
-/** What a log holds. */
+/** The contents of a log. */
 export class LogImage {
   vote: Vote = VOTE_ZERO
   purged: LogId | null = null

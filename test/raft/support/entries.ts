@@ -99,7 +99,7 @@ export function batchesOf(first: number, entries: readonly Entry[]): LogBatch[] 
   return batches
 }
 
-/** What a receiver's driver derives from the bodies. */
+/** Derived from the bodies, as a receiver's driver does. */
 export function membershipsIn(batches: readonly LogBatch[]): StoredMembership[] {
   return batches.flatMap(({ leaderId, first, body }) =>
     payloadsOf(body).flatMap((payload, i) => {

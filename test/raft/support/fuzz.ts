@@ -169,7 +169,7 @@ export class Fuzz {
   }
 
   private read(): void {
-    // Whoever believes to lead: it is those who are wrong that matter.
+    // Any node that believes to lead: those that are wrong matter most.
     for (const target of this.cluster.leaders) {
       if (target.paused) continue
       this.reads += 1

@@ -14,7 +14,7 @@ function ballot({ term, nodeId }: LeaderId): string {
   return `${term}.${nodeId}`
 }
 
-/** What must hold across all nodes and over all time, restarts included. */
+/** The rules that must hold across all nodes and over all time, restarts included. */
 export class Oracle {
   /** Every entry that any node ever knew to be committed. */
   readonly committed: Entry[] = []

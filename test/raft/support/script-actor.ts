@@ -20,7 +20,7 @@ export class Actor {
   syncHeld = false
   /** Hangs: nothing arrives and no timer runs. */
   hung = false
-  /** What a hanging process will be told when it goes on. */
+  /** The inputs that a hanging process gets when it goes on. */
   readonly untold: ((raft: Raft, now: number) => void)[] = []
   timeoutMs: number
 

@@ -210,7 +210,7 @@ function onSnapshots(words: Words, act: (stage: Stage, transfer: SnapshotTransfe
   }
 }
 
-/** What there is to see. */
+/** Commands that show the state. */
 const views: Record<string, Command> = {
   status: (words) => {
     const ids = words.more ? words.nodes() : null

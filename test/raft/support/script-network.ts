@@ -8,7 +8,7 @@ export interface Selection {
   readonly which: 'all' | 'first' | 'last'
 }
 
-/** What is on its way, in the order of sending. Nothing arrives by itself. */
+/** The messages in flight, in the order of sending. None arrives by itself. */
 export class ScriptNetwork {
   private parcels: Parcel[] = []
   private readonly cutLinks = new Set<string>()
@@ -51,7 +51,7 @@ export class ScriptNetwork {
     this.heldLinks.delete(`${from}>${to}`)
   }
 
-  /** What is sent from now on is lost. Connections stand: nobody is told. */
+  /** Messages sent from now on are lost. Connections stand: no node is told. */
   cut(from: number, to: number): void {
     this.cutLinks.add(`${from}>${to}`)
   }
@@ -60,7 +60,7 @@ export class ScriptNetwork {
     return this.cutLinks.has(`${from}>${to}`)
   }
 
-  /** Whether what is sent goes on its way at all. */
+  /** Whether messages are sent at all. */
   carries(from: number, to: number): boolean {
     return !this.isCut(from, to) && this.isConnected(from, to)
   }

@@ -17,7 +17,7 @@ export type Command = (words: Words) => (stage: Stage) => void
 
 const PAYLOAD_BYTES_MAX = 1024 * 1024
 
-/** What is asked of a node. */
+/** Requests to a node. */
 export const requests: Record<string, Command> = {
   initialize: (words) => {
     const id = words.node()

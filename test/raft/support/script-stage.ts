@@ -331,7 +331,7 @@ export class Stage {
     throw new ScriptError('the cluster does not come to rest')
   }
 
-  /** What the receiver is asked before the stream is read, and again before the received state is swapped in. */
+  /** Asked of the receiver before the stream is read, and again before the received state is swapped in. */
   offerSnapshot({ from, to, vote, session, state }: SnapshotTransfer): 'accept' | 'have-it' | 'outvoted' {
     const offer = { vote, session, logId: state.applied }
     const answer = this.input(to, (raft, now) => raft.offerSnapshot(now, from, offer))

@@ -5,7 +5,7 @@ import type { DiskWeather } from './faults.ts'
 
 const STUCK_POLL_MS = 5
 
-/** What a call needs of the disk: reading, writing to allocated space, or writing that needs new space. */
+/** The demand of a call on the disk: reading, writing to allocated space, or writing that needs new space. */
 export type DiskUse = 'read' | 'overwrite' | 'grow'
 
 /**

@@ -105,7 +105,7 @@ export class StateDisk {
     for (const { writes, meta } of this.unsynced.splice(0, count)) this.durable.apply(writes, meta)
   }
 
-  /** What a process that opens the store now sees: when only the process crashed, the kernel's cache loses nothing. */
+  /** The state that a process sees when it opens the store now: a crash of the process alone loses nothing of the kernel's cache. */
   current(): StateImage {
     const image = this.durable.copy()
     for (const { writes, meta } of this.unsynced) image.apply(writes, meta)

@@ -1,7 +1,7 @@
 import type { Heard, Operation } from './operation.ts'
 
 /**
- * What clients saw of one of several clusters. Clients do not know which cluster they speak to: an answer belongs to the
+ * The operations of clients on one of several clusters. Clients do not know which cluster they speak to: an answer belongs to the
  * cluster of the answering node. A write that one cluster answered may have taken effect in others too, if it was tried more
  * than once.
  */

@@ -13,7 +13,7 @@ export interface KeyState {
   readonly modifiedAt: number | null
 }
 
-/** What one operation did to one key or saw of it. `answer` null: its effect is unknown. */
+/** The effect of one operation on one key, or its view of that key. `answer` null: its effect is unknown. */
 export interface KeyCall {
   readonly operation: Operation
   readonly key: Key

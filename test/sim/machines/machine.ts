@@ -62,7 +62,7 @@ export class Machine {
   addresses: NodeAddresses
   readonly weather: DiskWeather = calmDisk()
   log = new LogDisk()
-  /** What was on disk when the data directory was lost. Acknowledgements from before may still be on their way. */
+  /** The contents of the disk when the data directory was lost. Acknowledgements from before may still be on their way. */
   readonly formerLogs: LogImage[] = []
   state = new StateDisk()
   /** The speed of this machine's clock. */
@@ -76,7 +76,7 @@ export class Machine {
   restartPlanned = false
   /** Its disk was damaged on purpose, so it may refuse to start. */
   damaged = false
-  /** What leaders have told the running process: the time on its own clock, and the commit index. */
+  /** The latest report of a leader to the running process: the time on its own clock, and the commit index. */
   heard: LeaderWord[] = []
   /** When that process has answered that it was removed: the number of words it had heard, and its membership; null before. */
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null

@@ -7,7 +7,7 @@ import { passThroughCodec } from './codec.ts'
 import type { SimTransport } from './transport.ts'
 import { calmNetwork } from './weather.ts'
 
-/** What is found at an address: a listening process, a kernel that refuses, or nothing. */
+/** The other side of an address: a listening process, a kernel that refuses, or nothing. */
 export type Presence =
   | { readonly kind: 'listening'; readonly transport: SimTransport }
   | { readonly kind: 'refusing' }
@@ -110,7 +110,7 @@ export class Network {
     return delay
   }
 
-  /** What the receiver gets of `message`: it is equal, but does not share all objects with the original. */
+  /** A copy of `message` for the receiver: it is equal, but does not share all objects with the original. */
   translate(message: PeerMessage): PeerMessage {
     if (this.options.usesCodec) return passThroughCodec(message)
     return message.type === 'append-request' ? { ...message, memberships: [] } : message

@@ -22,7 +22,7 @@ export class ClusterIdentity implements Oracle {
   }
 
   onStart(machine: Machine): void {
-    // What was not synced when the process died was never told to anybody.
+    // A cluster id that was not synced when the process died was never told to anybody.
     const { clusterId, vote } = machine.log.durable.hardState
     // A cluster id alone, without an entry or a vote, promises nothing to anybody.
     const isBound = machine.log.durable.last !== null || vote.leaderId.term > 0

@@ -9,7 +9,7 @@ import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 
 /**
- * What is committed stays (thesis 3.6.2). The first node to commit an entry is a leader that counted an entry of its own ballot
+ * Committed entries stay (thesis 3.6.2). The first node to commit an entry is a leader that counted an entry of its own ballot
  * on a quorum of disks in every configuration. Every other node that commits at that index commits the same entry. Commit
  * indexes never go back.
  */

@@ -18,7 +18,7 @@ interface Reached {
 }
 
 /**
- * What is durable does not go back, not even over restarts: neither the durable state nor the log up to the commit index. The
+ * Durable indexes never go back, not even over restarts: neither the durable state nor the log up to the commit index. The
  * log frees nothing that the durable state does not cover.
  */
 export class DurableIndexes implements Oracle {

@@ -43,7 +43,7 @@ export class Oracles implements Required<Oracle> {
       new DurableIndexes(ledgers),
       this.elections,
       new LeaderAppendOnly(),
-      // What is committed is recorded first, then the oracles that rely on it run.
+      // Committed entries are recorded first, then the oracles that rely on them run.
       new Commitment(ledgers, machineOf),
       new Memberships(ledgers),
       new WipedVoters(),

@@ -8,7 +8,7 @@ import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'
 
 /**
- * What a node must answer to a request for data. A node that knew, when the request came, that it was removed must answer so,
+ * The answers that a node owes to requests for data. A node that knew, when the request came, that it was removed must answer so,
  * for every consistency. The bound on the age of a stale read must hold in the world's time, whatever the node was told and
  * whatever kept it from listening.
  */

@@ -91,7 +91,7 @@ class SendsStateOnce extends ObservedRaft {
   }
 }
 
-/** What is lost on its way to a follower is not sent again while the connection stands. */
+/** Messages that are lost on their way to a follower are not sent again while the connection stands. */
 class RepeatsNothing extends LeadsOtherwise {
   protected override change({ replication }: Leadership): void {
     const beat = replication.beat.bind(replication)

@@ -12,7 +12,7 @@ export interface Scene {
   /** Part of `npm test`. The others are for `npm run sim -- --cases`. */
   readonly isSampled: boolean
   readonly machines: number
-  /** What the nodes do automatically; left out: nothing. */
+  /** The automation of the nodes; none when left out. */
   readonly automation?: AutomationOptions
   readonly play: (stage: Stage) => Promise<void>
 }

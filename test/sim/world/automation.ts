@@ -2,7 +2,7 @@ import { judges } from '../../../src/node/automation/judges.ts'
 import type { AutomationPlan } from '../../../src/ports/automation.ts'
 import type { Draw } from './draw.ts'
 
-/** What the nodes of a seed do about their cluster automatically. */
+/** The automation of the nodes of a seed. */
 export interface AutomationOptions {
   /** Null: clusters are formed and joined by request. */
   readonly formation: {
