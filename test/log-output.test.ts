@@ -2,8 +2,8 @@ import t from 'tap'
 import { limits } from '../src/limits.ts'
 import { LogOutput } from '../src/log-output.ts'
 
-/** A place for lines that takes `room` bytes, then says `code`. */
-class Place {
+/** A file descriptor that takes `room` bytes, then says `code`. */
+class FakeDescriptor {
   room = Infinity
   code = 'EAGAIN'
   text = ''
@@ -21,12 +21,12 @@ class Place {
   }
 }
 
-function open(place: Place): { output: LogOutput; told: number[] } {
+function open(descriptor: FakeDescriptor): { output: LogOutput; told: number[] } {
   const told: number[] = []
   const output: LogOutput = new LogOutput(
     { fd: 1 },
     {
-      write: place.write,
+      write: descriptor.write,
       onRegained: (dropped) => {
         told.push(dropped)
         output.write(`dropped ${dropped}\n`)
@@ -38,62 +38,62 @@ function open(place: Place): { output: LogOutput; told: number[] } {
 
 t.test('a line that cannot be written is dropped and counted, and the next ones are tried again', async (t) => {
   for (const code of ['ENOSPC', 'EIO', 'EPIPE', 'EBADF']) {
-    const place = new Place()
-    place.code = code
-    const { output, told } = open(place)
+    const descriptor = new FakeDescriptor()
+    descriptor.code = code
+    const { output, told } = open(descriptor)
     output.write('one\n')
-    place.room = 0
+    descriptor.room = 0
     output.write('two\n')
     output.write('three\n')
     t.equal(output.dropped, 2, code)
     t.same(told, [], 'nothing is told while nothing can be written')
-    place.room = Infinity
+    descriptor.room = Infinity
     output.write('four\n')
-    t.same(place.lines(), ['one', 'four', 'dropped 2'])
+    t.same(descriptor.lines(), ['one', 'four', 'dropped 2'])
     t.equal(output.dropped, 2)
   }
 })
 
 t.test('a line that was written in part does not run into the next one', async (t) => {
-  const place = new Place()
-  place.code = 'ENOSPC'
-  const { output } = open(place)
-  place.room = 2
+  const descriptor = new FakeDescriptor()
+  descriptor.code = 'ENOSPC'
+  const { output } = open(descriptor)
+  descriptor.room = 2
   output.write('first\n')
   output.write('second\n')
-  place.room = Infinity
+  descriptor.room = Infinity
   output.write('third\n')
-  t.same(place.lines(), ['fi', 'third', 'dropped 2'])
+  t.same(descriptor.lines(), ['fi', 'third', 'dropped 2'])
 })
 
 t.test('lines wait for the reader of a full pipe, in their order, within a bound', async (t) => {
-  const place = new Place()
-  const { output, told } = open(place)
-  place.room = 3
+  const descriptor = new FakeDescriptor()
+  const { output, told } = open(descriptor)
+  descriptor.room = 3
   for (let i = 0; i < 5; i++) output.write(`line ${i}\n`)
   t.equal(output.dropped, 0)
-  place.room = Infinity
+  descriptor.room = Infinity
   output.flush()
-  t.same(place.lines(), ['line 0', 'line 1', 'line 2', 'line 3', 'line 4'])
+  t.same(descriptor.lines(), ['line 0', 'line 1', 'line 2', 'line 3', 'line 4'])
 
-  place.room = 0
+  descriptor.room = 0
   const long = `${'x'.repeat(limits.logWaitingBytesMax / 4)}\n`
   for (let i = 0; i < 1000; i++) output.write(long)
   t.equal(output.dropped, 997, 'beyond the bound they are dropped')
-  place.room = Infinity
+  descriptor.room = Infinity
   const deadline = performance.now() + 10_000
   while (told.length === 0 && performance.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
   t.same(told, [997], 'it goes on by itself once there is room')
-  t.equal(place.lines().length, 9)
+  t.equal(descriptor.lines().length, 9)
 })
 
 t.test('a reader that takes nothing holds the end of the process up for a bounded time', async (t) => {
-  const place = new Place()
-  const { output } = open(place)
-  place.room = 0
+  const descriptor = new FakeDescriptor()
+  const { output } = open(descriptor)
+  descriptor.room = 0
   output.write('last\n')
   const begin = performance.now()
   output.flush()
   t.ok(performance.now() - begin < limits.logFlushMsMax * 4)
-  t.equal(place.text, '')
+  t.equal(descriptor.text, '')
 })

@@ -28,7 +28,7 @@ export interface InboxDependencies {
 }
 
 /**
- * Where messages from peers enter the node. Three questions come before anything is believed: whether this peer may say it (`Standings`),
+ * Where messages from peers enter the node. Three questions come before anything is believed: whether this peer may say it (`PeerRoles`),
  * whether a sound member can say it at all, and whether elections explain its term. A message that fails the first is ignored, since it may
  * just be late. A message that fails one of the others is refused and reported, and its connection is closed: nothing from a socket reaches
  * an assertion.

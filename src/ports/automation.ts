@@ -2,7 +2,7 @@ import type { LogId } from '../raft/index.ts'
 import type { Discovery } from './discovery.ts'
 
 /** A node and its addresses, as they are written into a membership. */
-export interface Place {
+export interface NodeEndpoints {
   readonly id: number
   readonly raft: string
   readonly api: string
@@ -12,7 +12,7 @@ export interface Place {
 export interface Pledge {
   readonly clusterId: string
   /** Ascending by id. */
-  readonly members: readonly Place[]
+  readonly members: readonly NodeEndpoints[]
 }
 
 /** What a node remembers about clusters that it does not belong to, or not yet (raft.md 3). */
@@ -34,7 +34,7 @@ export interface FormationRegister {
 }
 
 /** What was learnt about a node that answered a probe. */
-export interface NodeFacts extends Place {
+export interface NodeFacts extends NodeEndpoints {
   readonly incarnation: string
   readonly clusterId: string | null
   /** It holds entries of its cluster. Without any, it is bound to that cluster by its vote, or has only just begun to form it. */
@@ -77,12 +77,12 @@ export interface FormationRules {
   /** Whether a cluster of this id carries this node's token. */
   readonly carriesToken: (clusterId: string) => boolean
   /** The id of the cluster that these members would form. */
-  readonly clusterIdOf: (members: readonly Place[]) => string
+  readonly clusterIdOf: (members: readonly NodeEndpoints[]) => string
 }
 
 /** All that a node knows when it decides whether to form a cluster. */
 export interface FormationView {
-  readonly self: Place & {
+  readonly self: NodeEndpoints & {
     readonly incarnation: string
     readonly clusterId: string | null
     readonly hasLog: boolean
@@ -148,9 +148,9 @@ export interface MembershipFacts {
   readonly voters: readonly MemberFacts[]
   readonly learners: readonly MemberFacts[]
   /** Nodes without a cluster that want to join, and nodes whose joining was begun but not completed. */
-  readonly joinable: readonly Place[]
+  readonly joinable: readonly NodeEndpoints[]
   /** Members that report other addresses than the membership lists for them. */
-  readonly moved: readonly Place[]
+  readonly moved: readonly NodeEndpoints[]
 }
 
 export interface JoiningRules {
@@ -162,9 +162,9 @@ export interface JoiningRules {
 
 export type JoiningDecision =
   | { readonly kind: 'none'; readonly reason: string }
-  | { readonly kind: 'add-learner'; readonly member: Place; readonly reason: string }
+  | { readonly kind: 'add-learner'; readonly member: NodeEndpoints; readonly reason: string }
   | { readonly kind: 'promote'; readonly id: number; readonly reason: string }
-  | { readonly kind: 'move'; readonly members: readonly Place[]; readonly reason: string }
+  | { readonly kind: 'move'; readonly members: readonly NodeEndpoints[]; readonly reason: string }
 
 export type AutopilotMode = 'off' | 'dry-run' | 'on'
 

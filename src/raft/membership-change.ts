@@ -5,7 +5,7 @@ import type { ChangeOutcome, MembershipChange, Move } from './requests.ts'
 import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** What the leader knows about its followers, as far as a change depends on it. */
-export interface Standing {
+export interface FollowerHealth {
   /** How many entries `id` is behind. */
   lagOf(id: NodeId): number
   isCaughtUp(id: NodeId): boolean
@@ -30,7 +30,7 @@ export type PlannedChange =
   { readonly kind: 'next'; readonly membership: Membership } | { readonly kind: 'unchanged' } | Refusal
 
 /** The membership that `change` turns `current` into. `current` is committed and not joint (raft.md 4). */
-export function planChange(current: Membership, change: MembershipChange, standing: Standing): PlannedChange {
+export function planChange(current: Membership, change: MembershipChange, health: FollowerHealth): PlannedChange {
   switch (change.type) {
     case 'add-learner':
       return planAddLearner(current, change.id, change.addresses)
@@ -39,7 +39,7 @@ export function planChange(current: Membership, change: MembershipChange, standi
     case 'set-addresses':
       return planSetAddresses(current, change.moves)
     case 'set-voters':
-      return planSetVoters(current, change, standing)
+      return planSetVoters(current, change, health)
     default:
       return unreachable(change, 'membership change')
   }
@@ -94,7 +94,7 @@ function withNode(current: Membership, id: NodeId, addresses: NodeAddresses): Pl
 function planSetVoters(
   current: Membership,
   change: Extract<MembershipChange, { type: 'set-voters' }>,
-  standing: Standing,
+  health: FollowerHealth,
 ): PlannedChange {
   const voters = ascending(change.voters)
   const oldVoters = futureVotersOf(current)
@@ -105,13 +105,13 @@ function planSetVoters(
   if (!change.allowLagging) {
     for (const id of voters) {
       if (oldVoters.includes(id)) continue
-      if (!standing.isCaughtUp(id)) return { kind: 'learner-lagging', id, lag: standing.lagOf(id) }
+      if (!health.isCaughtUp(id)) return { kind: 'learner-lagging', id, lag: health.lagOf(id) }
     }
   }
   const leaving = oldVoters.filter((id) => !voters.includes(id))
   const joint = { configs: [oldVoters, voters], nodes: current.nodes, removing: change.retain ? [] : leaving }
-  if (!change.force && !hasQuorum({ ...joint, configs: [voters] }, (id) => standing.isLive(id))) {
-    return { kind: 'quorum-at-risk', unreachable: voters.filter((id) => !standing.isLive(id)) }
+  if (!change.force && !hasQuorum({ ...joint, configs: [voters] }, (id) => health.isLive(id))) {
+    return { kind: 'quorum-at-risk', unreachable: voters.filter((id) => !health.isLive(id)) }
   }
   return { kind: 'next', membership: joint }
 }

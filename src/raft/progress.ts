@@ -17,7 +17,7 @@ interface SnapshotTransfer {
   /** Once the state has arrived, the node needs the entries after this one; null when no purge has to be held back. */
   needsAfter: LogIndex | null
   /** When the transfer, or the replication of the log after it, last made progress. */
-  movedAt: number
+  progressAt: number
 }
 
 /** A node that the effective membership no longer names. */
@@ -67,7 +67,7 @@ export class Progress {
     retryAt: -Infinity,
     failures: 0,
     needsAfter: null,
-    movedAt: -Infinity,
+    progressAt: -Infinity,
   }
   /** `Infinity` when no probe is in flight. */
   private probeSentAt = Infinity
@@ -124,7 +124,7 @@ export class Progress {
     if (rose) {
       this.matched = matched
       this.matchedAt = now
-      this.snapshot.movedAt = now
+      this.snapshot.progressAt = now
       const { needsAfter } = this.snapshot
       if (needsAfter !== null && matched > needsAfter) this.snapshot.needsAfter = matched
     }
@@ -163,7 +163,7 @@ export class Progress {
   /** A transfer begins. The state that is sent holds at least everything up to `applied`. */
   sentSnapshot(applied: LogIndex, now: number): void {
     this.snapshot.since = now
-    this.snapshot.movedAt = now
+    this.snapshot.progressAt = now
     this.snapshot.needsAfter = applied
   }
 

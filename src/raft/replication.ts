@@ -147,7 +147,7 @@ export class Replication {
     if (progress?.session !== session || progress.mode !== 'snapshot' || progress.snapshot.since === null) {
       return raft.note('snapshot', id, 'not the current transfer')
     }
-    progress.snapshot.movedAt = raft.now
+    progress.snapshot.progressAt = raft.now
     if (report === 'sending') return
     if (report === 'installed') {
       // Its acknowledgement tells where the follower is now; if that was lost, a probe finds out.
@@ -169,8 +169,8 @@ export class Replication {
     const { now, options, log } = this.raft
     let floor = log.lastIndex
     for (const { snapshot, leaving } of this.followers.values()) {
-      const { needsAfter, movedAt } = snapshot
-      if (needsAfter === null || leaving !== null || now >= movedAt + options.snapshotHoldMs) continue
+      const { needsAfter, progressAt } = snapshot
+      if (needsAfter === null || leaving !== null || now >= progressAt + options.snapshotHoldMs) continue
       // The next entry that the node needs may be gone all the same: then there is nothing left to hold.
       if (needsAfter < log.purgedIndex || log.sizes.bytesAfter(needsAfter) > options.snapshotHoldBytes) continue
       if (needsAfter < floor) floor = needsAfter

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { crc32 } from '../lib/checksum.ts'
 import { StorageError } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
-import type { FormationMemory, FormationRegister, Place, Pledge } from '../ports/automation.ts'
+import type { FormationMemory, FormationRegister, NodeEndpoints, Pledge } from '../ports/automation.ts'
 import { NOTHING_REMEMBERED } from '../ports/automation.ts'
 import { storageFault } from './fault.ts'
 import { readJson, replaceFile } from './whole-file.ts'
@@ -64,10 +64,10 @@ export class FileFormationRegister implements FormationRegister {
     const { clusterId, members } = asFields(value)
     if (typeof clusterId !== 'string' || !Array.isArray(members) || members.length > limits.membersMax)
       throw this.unreadable('the pledge is not valid')
-    return { clusterId, members: members.map((member) => this.placeOf(member)) }
+    return { clusterId, members: members.map((member) => this.memberOf(member)) }
   }
 
-  private placeOf(value: unknown): Place {
+  private memberOf(value: unknown): NodeEndpoints {
     const { id, raft, api } = asFields(value)
     if (typeof id !== 'number' || typeof raft !== 'string' || typeof api !== 'string')
       throw this.unreadable('a member of the pledge is not valid')

@@ -1,5 +1,5 @@
 import { limits } from '../limits.ts'
-import type { Place, Pledge } from '../ports/automation.ts'
+import type { NodeEndpoints, Pledge } from '../ports/automation.ts'
 import type { Candidacy, Hello, HelloAnswer, NodeReport, Refusal } from '../ports/transport.ts'
 import type { NodeId } from '../raft/index.ts'
 import { DecodeError } from './decode-error.ts'
@@ -149,7 +149,7 @@ function readPledge(reader: FieldReader): Pledge | null {
   if (clusterId === null) return null
   const count = reader.u32()
   if (count > limits.membersMax) throw new DecodeError(`a pledge names ${count} members`)
-  const members: Place[] = []
+  const members: NodeEndpoints[] = []
   for (let i = 0; i < count; i++) {
     const id = readNodeId(reader)
     const { raft, api } = readAddresses(reader)

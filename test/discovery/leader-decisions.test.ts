@@ -1,7 +1,13 @@
 import t from 'tap'
 import { decideAutopilot } from '../../src/node/automation/autopilot-decision.ts'
 import { decideJoining } from '../../src/node/automation/joining-decision.ts'
-import type { AutopilotRules, JoiningRules, MemberFacts, MembershipFacts, Place } from '../../src/ports/automation.ts'
+import type {
+  AutopilotRules,
+  JoiningRules,
+  MemberFacts,
+  MembershipFacts,
+  NodeEndpoints,
+} from '../../src/ports/automation.ts'
 
 const minute = 60_000
 
@@ -10,7 +16,7 @@ const live = (id: number): MemberFacts => ({ id, self: false, live: true, silent
 const steady = (id: number, stableMs = minute): MemberFacts => ({ ...live(id), stableMs })
 const silent = (id: number, silentMs: number): MemberFacts => ({ ...live(id), live: false, silentMs })
 const dead = (id: number): MemberFacts => silent(id, 5 * minute)
-const place = (id: number): Place => ({ id, raft: `10.0.0.${id}:7101`, api: `http://10.0.0.${id}:7001` })
+const endpointsOf = (id: number): NodeEndpoints => ({ id, raft: `10.0.0.${id}:7101`, api: `http://10.0.0.${id}:7001` })
 
 function factsOf(
   voters: readonly MemberFacts[],
@@ -24,28 +30,32 @@ t.test('joining: one decision for each situation', async (t) => {
   const usual: JoiningRules = { autoJoin: true, votersTarget: 3, stabilizationMs: 2_000, membersMax: 64 }
   const three = [self(1), live(2), live(3)]
   const rows: [name: string, facts: MembershipFacts, decision: object, rules?: Partial<JoiningRules>][] = [
-    ['off, it does nothing', factsOf(three, [], { joinable: [place(4)] }), { kind: 'none' }, { autoJoin: false }],
-    ['a follower does nothing', factsOf(three, [], { leading: false, joinable: [place(4)] }), { kind: 'none' }],
+    ['off, it does nothing', factsOf(three, [], { joinable: [endpointsOf(4)] }), { kind: 'none' }, { autoJoin: false }],
+    ['a follower does nothing', factsOf(three, [], { leading: false, joinable: [endpointsOf(4)] }), { kind: 'none' }],
     [
       'while a change is in progress it waits',
-      factsOf(three, [], { settled: false, joinable: [place(4)] }),
+      factsOf(three, [], { settled: false, joinable: [endpointsOf(4)] }),
       { kind: 'none', reason: 'a membership change is in progress' },
     ],
     ['without anybody to take in it does nothing', factsOf(three), { kind: 'none', reason: 'no node asks to join' }],
     [
       'a node that asks to join becomes a learner',
-      factsOf(three, [], { joinable: [place(4)] }),
-      { kind: 'add-learner', member: place(4), reason: 'node 4 at 10.0.0.4:7101 asks to join' },
+      factsOf(three, [], { joinable: [endpointsOf(4)] }),
+      { kind: 'add-learner', member: endpointsOf(4), reason: 'node 4 at 10.0.0.4:7101 asks to join' },
     ],
     [
       'of several the one with the lowest id goes first',
-      factsOf(three, [], { joinable: [place(9), place(5)] }),
-      { kind: 'add-learner', member: place(5) },
+      factsOf(three, [], { joinable: [endpointsOf(9), endpointsOf(5)] }),
+      { kind: 'add-learner', member: endpointsOf(5) },
     ],
-    ['a member does not join again', factsOf(three, [live(4)], { joinable: [place(2), place(4)] }), { kind: 'none' }],
+    [
+      'a member does not join again',
+      factsOf(three, [live(4)], { joinable: [endpointsOf(2), endpointsOf(4)] }),
+      { kind: 'none' },
+    ],
     [
       'a full cluster takes nobody in',
-      factsOf(three, [live(4)], { joinable: [place(5)] }),
+      factsOf(three, [live(4)], { joinable: [endpointsOf(5)] }),
       { kind: 'none', reason: 'node 5 asks to join, but the cluster is full' },
       { membersMax: 4 },
     ],
@@ -65,7 +75,7 @@ t.test('joining: one decision for each situation', async (t) => {
     ],
     [
       'promotion goes before taking in',
-      factsOf([self(1)], [steady(4)], { joinable: [place(5)] }),
+      factsOf([self(1)], [steady(4)], { joinable: [endpointsOf(5)] }),
       { kind: 'promote', id: 4 },
     ],
     [

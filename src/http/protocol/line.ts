@@ -31,8 +31,8 @@ interface Exchange {
 interface Taking {
   since: number
   bytes: number
-  movedAt: number
-  movedBytes: number
+  progressAt: number
+  progressBytes: number
 }
 
 /**
@@ -156,12 +156,12 @@ export class Line implements AnswerLine, BodyLine {
     }
     const bytes = socket.bytesWritten - socket.writableLength
     if (taking === null) {
-      this.taking = { since: now, bytes, movedAt: now, movedBytes: bytes }
+      this.taking = { since: now, bytes, progressAt: now, progressBytes: bytes }
       return
     }
-    if (bytes > taking.movedBytes) {
-      taking.movedAt = now
-      taking.movedBytes = bytes
+    if (bytes > taking.progressBytes) {
+      taking.progressAt = now
+      taking.progressBytes = bytes
     }
     if (bytes - taking.bytes < bytesMin) return
     taking.since = now
@@ -175,7 +175,7 @@ export class Line implements AnswerLine, BodyLine {
 
   /** How long the client has taken nothing at all. */
   idleMs(now: number): number {
-    return this.taking === null ? 0 : now - this.taking.movedAt
+    return this.taking === null ? 0 : now - this.taking.progressAt
   }
 
   /** Whether a client that has been sent its last answer has had enough time to read it. */

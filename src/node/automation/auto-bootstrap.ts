@@ -4,7 +4,7 @@ import type {
   AutomationPlan,
   FormationDecision,
   FormationRules,
-  Place,
+  NodeEndpoints,
   Pledge,
   Sighting,
 } from '../../ports/automation.ts'
@@ -84,7 +84,7 @@ export class AutoBootstrap {
       delayMs,
       token: tokenDigest(clusterToken, hash),
       carriesToken: (clusterId) => hasToken(clusterId, clusterToken, hash),
-      clusterIdOf: (members: readonly Place[]) => clusterIdOf(membershipOfVoters(members), clusterToken, hash),
+      clusterIdOf: (members: readonly NodeEndpoints[]) => clusterIdOf(membershipOfVoters(members), clusterToken, hash),
     }
     this.decisionLog = new DecisionLog('formation', deps)
     this.startedAt = clock.now()

@@ -1,6 +1,6 @@
 import type { ClusterStatus } from '../../api/cluster.ts'
 import { limits } from '../../limits.ts'
-import type { AutomationPlan, NodeFacts, Place } from '../../ports/automation.ts'
+import type { AutomationPlan, NodeFacts, NodeEndpoints } from '../../ports/automation.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy, Hello } from '../../ports/transport.ts'
 import { indexOf, nodeId, sameLeaderId } from '../../raft/index.ts'
@@ -126,7 +126,7 @@ export class Automation implements Candidates {
     return { formation, ...this.membershipAutopilot.status() }
   }
 
-  joinable(): readonly Place[] {
+  joinable(): readonly NodeEndpoints[] {
     const sightings = this.peerDiscovery?.sightings() ?? []
     return sightings.flatMap((sighting) => {
       if (sighting.kind !== 'node') return []

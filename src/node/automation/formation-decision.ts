@@ -3,7 +3,7 @@ import type {
   FormationRules,
   FormationView,
   NodeFacts,
-  Place,
+  NodeEndpoints,
   Pledge,
 } from '../../ports/automation.ts'
 import { decidePledged, pledgeToShare } from './pledge-decision.ts'
@@ -141,7 +141,7 @@ function proposeOrWait(
   const found = count + (seen < expected ? missing(rules, view) : '')
   if (view.sinceStartMs < rules.delayMs) return wait(`the cluster formation delay is not over yet; ${found}`)
   if (seen < expected) return wait(found)
-  const members = [placeOf(self), ...ours.filter(({ id }) => id !== self.id).map(placeOf)]
+  const members = [endpointsOf(self), ...ours.filter(({ id }) => id !== self.id).map(endpointsOf)]
     .filter(isFirstOfItsId)
     .sort((a, b) => a.id - b.id)
     .slice(0, expected)
@@ -180,12 +180,12 @@ function agrees({ clusterId, candidacy }: NodeFacts, proposal: Pledge): boolean 
   return clusterId === proposal.clusterId || candidacy?.proposal === proposal.clusterId
 }
 
-function placeOf({ id, raft, api }: Place): Place {
+function endpointsOf({ id, raft, api }: NodeEndpoints): NodeEndpoints {
   return { id, raft, api }
 }
 
 /** The same node may be found under several addresses; only the first one counts. */
-function isFirstOfItsId({ id }: Place, at: number, all: readonly Place[]): boolean {
+function isFirstOfItsId({ id }: NodeEndpoints, at: number, all: readonly NodeEndpoints[]): boolean {
   return all.findIndex((other) => other.id === id) === at
 }
 

@@ -10,8 +10,8 @@ export function decideJoining(rules: JoiningRules, facts: MembershipFacts): Join
   const members = [...voters, ...learners]
   const moved = facts.moved.filter(({ id }) => members.some((member) => member.id === id)).sort((a, b) => a.id - b.id)
   if (moved.length > 0) {
-    const places = moved.map(({ id, raft }) => `node ${id} is now at ${raft}`).join(', ')
-    return { kind: 'move', members: moved, reason: `${places}: the membership must list it there` }
+    const addresses = moved.map(({ id, raft }) => `node ${id} is now at ${raft}`).join(', ')
+    return { kind: 'move', members: moved, reason: `${addresses}: the membership must list it there` }
   }
   if (voters.length < rules.votersTarget) {
     const ready = learners.find(({ stableMs }) => stableMs !== null && stableMs >= rules.stabilizationMs)

@@ -7,7 +7,7 @@ import type {
   JoiningDecision,
   MemberFacts,
   MembershipFacts,
-  Place,
+  NodeEndpoints,
 } from '../../ports/automation.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, RaftView } from '../../raft/index.ts'
@@ -22,7 +22,7 @@ import { votersOfMembership } from '../membership/api-views.ts'
 /** Finds nodes that could become members. */
 export interface Candidates {
   /** Those that are there. Some of them may be members already. */
-  joinable(): readonly Place[]
+  joinable(): readonly NodeEndpoints[]
 }
 
 export interface MembershipAutopilotDependencies {
@@ -46,7 +46,7 @@ export class MembershipAutopilot {
   private readonly joining: DecisionLog<JoiningDecision['kind']>
   private readonly autopilot: DecisionLog<AutopilotDecision['kind']>
   /** The node that each log's last decision is about. */
-  private readonly concerned = new Map<object, number>()
+  private readonly subjects = new Map<object, number>()
   /** Since when each learner has kept up. */
   private readonly stableSince = new Map<NodeId, number>()
   /** Since when this leader has had each node among its members: a node is not missed from before that. */
@@ -105,11 +105,11 @@ export class MembershipAutopilot {
     id: number | null,
     leading: boolean,
   ): void {
-    const last = this.concerned.get(decisionLog)
+    const last = this.subjects.get(decisionLog)
     const isPause = id === null && leading && last !== undefined && this.putOff.has(last)
     if (isPause || (id !== null && this.troubles.has(id))) return
-    if (id === null) this.concerned.delete(decisionLog)
-    else this.concerned.set(decisionLog, id)
+    if (id === null) this.subjects.delete(decisionLog)
+    else this.subjects.set(decisionLog, id)
     decisionLog.note(kind, reason, Object.is(decisionLog, this.autopilot) ? { mode: this.plan.autopilot.mode } : {})
   }
 
@@ -192,7 +192,7 @@ export class MembershipAutopilot {
       voters: facts(members.filter((id) => voters.has(id))),
       learners: facts(members.filter((id) => !voters.has(id))).filter(({ id }) => !this.putOff.has(id)),
       joinable: leading ? this.deps.candidates.joinable().filter(({ id }) => !this.putOff.has(id)) : [],
-      moved: leading ? replica.peers.whereabouts.moved.filter(({ id }) => !this.putOff.has(id)) : [],
+      moved: leading ? replica.peers.announcedAddresses.moved.filter(({ id }) => !this.putOff.has(id)) : [],
     }
   }
 

@@ -22,7 +22,7 @@ export interface PeerDiscoveryDependencies {
   readonly discovery: Discovery
 }
 
-interface Place {
+interface ProbedAddress {
   outcome: ProbeOutcome | null
   asking: boolean
   nextAt: number
@@ -44,7 +44,7 @@ const KEPT_INTERVALS = 40
 export class PeerDiscovery {
   private readonly options: PeerDiscoveryOptions
   private readonly deps: PeerDiscoveryDependencies
-  private readonly places = new Map<string, Place>()
+  private readonly addresses = new Map<string, ProbedAddress>()
   private found: readonly string[] = []
   private lookingUp = false
   private lookUpAt = -Infinity
@@ -70,31 +70,31 @@ export class PeerDiscovery {
   look(pace: number, skip: ReadonlySet<string>): void {
     const now = this.deps.clock.now()
     if (!this.lookingUp && now >= this.lookUpAt) this.lookUp(now, pace)
-    for (const [address, place] of this.places) {
-      if (skip.has(address)) forget(place)
-      else if (this.asking < this.options.probesMax && !place.asking && now >= place.nextAt)
-        this.ask(address, place, pace)
+    for (const [address, probed] of this.addresses) {
+      if (skip.has(address)) forget(probed)
+      else if (this.asking < this.options.probesMax && !probed.asking && now >= probed.nextAt)
+        this.ask(address, probed, pace)
     }
   }
 
   /** What was seen is no longer kept up to date and may soon be wrong. */
   forget(): void {
-    for (const place of this.places.values()) forget(place)
+    for (const probed of this.addresses.values()) forget(probed)
   }
 
   /** A node at `address` wants to be found. */
   add(address: string): void {
     const { addressesMax, intervalMs, raft } = this.options
     if (address === raft || address === '') return
-    const known = this.places.get(address)
+    const known = this.addresses.get(address)
     const keptUntil = this.deps.clock.now() + KEPT_INTERVALS * intervalMs
     if (known !== undefined) known.keptUntil = keptUntil
-    else if (this.places.size < addressesMax * 2) this.places.set(address, freshPlace(keptUntil))
+    else if (this.addresses.size < addressesMax * 2) this.addresses.set(address, neverProbed(keptUntil))
   }
 
   sightings(): Sighting[] {
     const sightings: Sighting[] = []
-    for (const [address, { outcome }] of this.places) {
+    for (const [address, { outcome }] of this.addresses) {
       const sighting = sightingOf(address, outcome)
       if (sighting !== null) sightings.push(sighting)
     }
@@ -121,25 +121,25 @@ export class PeerDiscovery {
   private follow(): void {
     const now = this.deps.clock.now()
     for (const address of this.found) {
-      if (address !== this.options.raft && !this.places.has(address)) this.places.set(address, freshPlace(0))
+      if (address !== this.options.raft && !this.addresses.has(address)) this.addresses.set(address, neverProbed(0))
     }
-    for (const [address, place] of this.places) {
-      if (!this.found.includes(address) && place.keptUntil <= now) this.places.delete(address)
+    for (const [address, probed] of this.addresses) {
+      if (!this.found.includes(address) && probed.keptUntil <= now) this.addresses.delete(address)
     }
   }
 
-  private ask(address: string, place: Place, pace: number): void {
-    const { epoch } = place
-    place.asking = true
+  private ask(address: string, probed: ProbedAddress, pace: number): void {
+    const { epoch } = probed
+    probed.asking = true
     this.asking += 1
     const answered = (outcome: ProbeOutcome): void => {
       this.asking -= 1
-      place.asking = false
-      if (this.stopped || place.epoch !== epoch) return
-      place.outcome = outcome
-      place.failures = outcome.kind === 'answered' ? 0 : place.failures + 1
-      const backoff = outcome.kind === 'answered' ? 1 : Math.min(BACKOFF_MAX, 2 ** (place.failures - 1))
-      place.nextAt = this.deps.clock.now() + this.options.intervalMs * Math.max(pace, backoff)
+      probed.asking = false
+      if (this.stopped || probed.epoch !== epoch) return
+      probed.outcome = outcome
+      probed.failures = outcome.kind === 'answered' ? 0 : probed.failures + 1
+      const backoff = outcome.kind === 'answered' ? 1 : Math.min(BACKOFF_MAX, 2 ** (probed.failures - 1))
+      probed.nextAt = this.deps.clock.now() + this.options.intervalMs * Math.max(pace, backoff)
     }
     this.deps.transport
       .probe(address, this.options.probeTimeoutMs)
@@ -164,15 +164,15 @@ export function peerDiscoveryFor(
   )
 }
 
-function freshPlace(keptUntil: number): Place {
+function neverProbed(keptUntil: number): ProbedAddress {
   return { outcome: null, asking: false, nextAt: -Infinity, failures: 0, epoch: 0, keptUntil }
 }
 
-function forget(place: Place): void {
-  if (place.outcome !== null || place.asking) place.epoch += 1
-  place.outcome = null
-  place.nextAt = -Infinity
-  place.failures = 0
+function forget(probed: ProbedAddress): void {
+  if (probed.outcome !== null || probed.asking) probed.epoch += 1
+  probed.outcome = null
+  probed.nextAt = -Infinity
+  probed.failures = 0
 }
 
 /** Null: this node itself is at the address. */

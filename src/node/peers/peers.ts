@@ -11,10 +11,10 @@ import { RefusalLog } from './refusal-log.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { DialAddresses } from './dial-addresses.ts'
 import { Doubles, type Caller } from './doubles.ts'
-import { Standings, type Introduction } from './standing.ts'
+import { PeerRoles, type Introduction } from './peer-roles.ts'
 import { IncarnationAttestations } from './incarnation-attestations.ts'
 import { Warnings, wrongToken, type Warning } from './warnings.ts'
-import { Whereabouts, type Found } from './whereabouts.ts'
+import { AnnouncedAddresses, type Found } from './announced-addresses.ts'
 
 const ROUTE_PATIENCE_MS = 500
 /** At most this many times `callersMax` nodes are remembered: members, those that leave, callers, and those that called before. */
@@ -44,8 +44,8 @@ export class Peers {
   private readonly complaints: Complaints
   private readonly refusals: RefusalLog
   private readonly attestations: IncarnationAttestations
-  private readonly standings: Standings
-  readonly whereabouts: Whereabouts
+  private readonly roles: PeerRoles
+  readonly announcedAddresses: AnnouncedAddresses
   readonly removal: RemovalNotice
   private stopped = false
 
@@ -55,7 +55,7 @@ export class Peers {
     this.warned = new Warnings(deps.logger)
     this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
     this.refusals = new RefusalLog(() => deps.clock.now(), deps.logger)
-    this.whereabouts = new Whereabouts({
+    this.announcedAddresses = new AnnouncedAddresses({
       warned: this.warned,
       isThere: (id) => id === options.id || deps.transport.isConnected(id),
     })
@@ -84,7 +84,7 @@ export class Peers {
     })
     const { incarnations, attestations } = this
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
-    this.standings = new Standings({ incarnations, attestations, ownCluster, acceptsClusterId, adoption, isNamed })
+    this.roles = new PeerRoles({ incarnations, attestations, ownCluster, acceptsClusterId, adoption, isNamed })
     this.dials = new DialAddresses({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -107,7 +107,7 @@ export class Peers {
       listedAt: (id) => this.listed.get(id)?.raft ?? null,
       dialledAt: (id) => this.dials.addressOf(id),
       onAlone: ({ id, addresses }) => {
-        if (!this.stopped) this.whereabouts.compare(id, addresses)
+        if (!this.stopped) this.announcedAddresses.compare(id, addresses)
       },
       onDouble: (caller) => {
         if (!this.stopped) this.onDouble(caller)
@@ -138,12 +138,12 @@ export class Peers {
   }
 
   isMember(peer: NodeId): boolean {
-    return this.standings.of(peer, this.introductionOf(peer)) === 'member'
+    return this.roles.of(peer, this.introductionOf(peer)) === 'member'
   }
 
   /** Whether `peer` may send this node a state. */
   maySendState(peer: NodeId): boolean {
-    return this.standings.maySendState(peer, this.introductionOf(peer))
+    return this.roles.maySendState(peer, this.introductionOf(peer))
   }
 
   /** What members that refuse this node because it lost its data say about it; null when there are none. */
@@ -171,7 +171,7 @@ export class Peers {
   /** Whether `message` may reach the core: its sender has the incarnation that it is known by, and may send such a message. */
   speaksForUs(message: PeerMessage): boolean {
     const { from: peer } = message
-    if (!this.standings.maySay(message, this.introductionOf(peer)) || !this.doubles.isHeard(peer)) return false
+    if (!this.roles.maySay(message, this.introductionOf(peer)) || !this.doubles.isHeard(peer)) return false
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
     if (this.dials.onHeard(peer)) this.connector.connect()
@@ -191,11 +191,11 @@ export class Peers {
     const reason = this.refuse(from, hello.clusterId, hello.incarnation)
     if (reason !== null || hello.purpose === 'probe') return reason
     // Any node may ask who this node is; only a known peer may say anything.
-    if (this.standings.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.ownCluster.id, from)
+    if (this.roles.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.ownCluster.id, from)
     const { clusterId, incarnation, addresses } = hello
     this.meet(from, clusterId, incarnation)
     if (this.isElsewhere(from, addresses.raft)) this.doubles.look({ id: from, incarnation, addresses })
-    else this.whereabouts.compare(from, addresses)
+    else this.announcedAddresses.compare(from, addresses)
     const double = this.doubles.refuse(from, addresses.raft)
     if (double !== null) return double
     if (hello.purpose === 'messages') this.doubles.onConnected(from, addresses.raft)
@@ -260,7 +260,7 @@ export class Peers {
       this.leavers.remove(id)
       this.callers.remove(id)
     }
-    this.whereabouts.onMembership(membership.nodes)
+    this.announcedAddresses.onMembership(membership.nodes)
     this.doubles.onMembership()
     this.compareOwnAddresses()
     this.connector.connect()
@@ -358,8 +358,8 @@ export class Peers {
   /** A node that others take for a copy should not be listed where it is. */
   private compareOwnAddresses(): void {
     const { id, addresses } = this.options
-    if (this.warned.detailOf('same-id', 'self-') === null) this.whereabouts.compare(id, addresses)
-    else this.whereabouts.withdraw(id, addresses.raft)
+    if (this.warned.detailOf('same-id', 'self-') === null) this.announcedAddresses.compare(id, addresses)
+    else this.announcedAddresses.withdraw(id, addresses.raft)
   }
 
   /** Whether `raft` is another address than the one that the membership has for the member `id`. */
@@ -370,7 +370,7 @@ export class Peers {
 
   /** Two processes run as one member. The caller is the one that does not count. */
   private onDouble({ id, addresses }: Caller): void {
-    this.whereabouts.withdraw(id, addresses.raft)
+    this.announcedAddresses.withdraw(id, addresses.raft)
     this.connector.prove(id)
   }
 

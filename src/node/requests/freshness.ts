@@ -1,7 +1,7 @@
 import type { AppendRequest, LogIndex } from '../../raft/index.ts'
 
 /** Everything that was acknowledged before `freshAt` is at or below `committed`. */
-interface Word {
+interface LeaderReport {
   readonly committed: LogIndex
   readonly freshAt: number
 }
@@ -9,15 +9,15 @@ interface Word {
 /**
  * How old the state that this node has applied can be: this bounds the staleness of a local read.
  *
- * A leader's word names a moment of this node's own clock, and is as old as that moment, not as its arrival: it may have waited anywhere,
- * even in this node while it was stopped.
+ * A leader's report names a moment of this node's own clock, and is as old as that moment, not as its arrival: it may have waited
+ * anywhere, even in this node while it was stopped.
  */
 export class Freshness {
   private readonly life: number
   private known = -Infinity
-  /** Words whose entries are not applied yet: the one that will be applied first, and the latest one. */
-  private first: Word | null = null
-  private last: Word | null = null
+  /** Reports whose entries are not applied yet: the one that will be applied first, and the latest one. */
+  private first: LeaderReport | null = null
+  private last: LeaderReport | null = null
   /** The commit index that the leader last reported, and when the report arrived. */
   private heard: { readonly committed: LogIndex; readonly at: number } | null = null
 
@@ -46,9 +46,9 @@ export class Freshness {
     this.heard = { committed, at }
     // A moment named by an earlier process of this node means nothing on the clock of this process.
     if (freshAt?.life !== this.life || freshAt.at <= this.known) return
-    const word = { committed, freshAt: freshAt.at }
-    if (this.first === null) this.first = word
-    else this.last = word
+    const report = { committed, freshAt: freshAt.at }
+    if (this.first === null) this.first = report
+    else this.last = report
     this.onApplied(applied)
   }
 

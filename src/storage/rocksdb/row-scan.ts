@@ -16,7 +16,7 @@ const KEYS_AT_ONCE_MAX = 256
 type Bounds = Pick<StateRange, 'start' | 'end' | 'reverse'>
 
 /** A reader, and the range that it has yet to read. */
-interface Place extends Bounds {
+interface OpenReader extends Bounds {
   readonly reader: RowReader
 }
 
@@ -24,7 +24,7 @@ interface Place extends Bounds {
 export class RowScan {
   private readonly database: Database
   private readonly rowsAtOnceMax: () => number
-  private place: Place | null = null
+  private kept: OpenReader | null = null
   /** Recent size of the rows. */
   private rowBytes: number | null = null
 
@@ -47,9 +47,9 @@ export class RowScan {
   }
 
   async close(): Promise<void> {
-    const { place } = this
-    this.place = null
-    await place?.reader.close()
+    const { kept } = this
+    this.kept = null
+    await kept?.reader.close()
   }
 
   private open(range: Bounds): RowReader {
@@ -58,18 +58,18 @@ export class RowScan {
   }
 
   private takeOver(range: Bounds): RowReader | null {
-    const { place } = this
-    if (place === null || !isSame(place, range)) return null
-    this.place = null
-    return place.reader
+    const { kept } = this
+    if (kept === null || !isSame(kept, range)) return null
+    this.kept = null
+    return kept.reader
   }
 
   /** Rows that turned out large are not kept but read again: a slow client may ask for the next page much later. */
-  private async keep(place: Place): Promise<void> {
-    this.rowBytes = place.reader.latestRowBytes
+  private async keep(kept: OpenReader): Promise<void> {
+    this.rowBytes = kept.reader.latestRowBytes
     await this.close()
-    if (place.reader.holdsTooMuch) await place.reader.close()
-    else this.place = place
+    if (kept.reader.holdsTooMuch) await kept.reader.close()
+    else this.kept = kept
   }
 }
 

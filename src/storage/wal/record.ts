@@ -35,7 +35,7 @@ export interface Record {
 }
 
 /** The position of a record in the chain. */
-export interface Place {
+export interface ChainPosition {
   readonly segment: number
   readonly chain: number
   readonly sequence: number
@@ -77,13 +77,13 @@ export function recordBytes(record: Record): number {
 }
 
 /** Writes all header fields except the checksum, which `sealRecord` adds. */
-export function encodeHeader(buffer: Buffer, offset: number, record: Record, place: Place): void {
+export function encodeHeader(buffer: Buffer, offset: number, record: Record, position: ChainPosition): void {
   buffer.writeUInt32LE(RECORD_MAGIC, offset)
   buffer.writeUInt32LE(recordBytes(record), offset + 8)
-  buffer.writeUInt32LE(place.chain, offset + 12)
-  buffer.writeUInt32LE(place.segment, offset + 16)
-  buffer.writeUInt32LE(place.place, offset + 20)
-  writeU53(buffer, place.sequence, offset + 24)
+  buffer.writeUInt32LE(position.chain, offset + 12)
+  buffer.writeUInt32LE(position.segment, offset + 16)
+  buffer.writeUInt32LE(position.place, offset + 20)
+  writeU53(buffer, position.sequence, offset + 24)
   writeU53(buffer, record.first, offset + 32)
   writeU53(buffer, record.last, offset + 40)
   writeU53(buffer, record.leaderId.term, offset + 48)

@@ -6,14 +6,14 @@ import type { AdoptionRule } from './peers-options.ts'
 import { isPromise, type IncarnationAttestations } from './incarnation-attestations.ts'
 
 /**
- * What a peer is to this node (docs/internals/peers.md):
+ * The role of a peer, as this node sees it (docs/internals/peers.md):
  *
  *  - `member`: of this cluster, and in a membership that this node knows
- *  - `kin`: of this cluster, but in no membership that this node has read so far: it was added later in the log, and may be the leader
+ *  - `unlisted`: of this cluster, but in no membership that this node has read so far: it was added later in the log, and may be the leader
  *  - `introducer`: this node has no cluster, and the peer is of one that it may join
  *  - `stranger`: anybody else
  */
-export type Standing = 'member' | 'kin' | 'introducer' | 'stranger'
+export type PeerRole = 'member' | 'unlisted' | 'introducer' | 'stranger'
 
 /** The cluster and incarnation that a peer last introduced itself with; null for what it has not said. */
 export interface Introduction {
@@ -21,7 +21,7 @@ export interface Introduction {
   readonly incarnation: string | null
 }
 
-export interface StandingsDependencies {
+export interface PeerRolesDependencies {
   readonly incarnations: Incarnations
   readonly attestations: IncarnationAttestations
   readonly ownCluster: OwnCluster
@@ -32,14 +32,14 @@ export interface StandingsDependencies {
 }
 
 /** Tells who may say what to this node. What a peer may say is not thereby believed. */
-export class Standings {
-  private readonly deps: StandingsDependencies
+export class PeerRoles {
+  private readonly deps: PeerRolesDependencies
 
-  constructor(deps: StandingsDependencies) {
+  constructor(deps: PeerRolesDependencies) {
     this.deps = deps
   }
 
-  of(id: NodeId, { clusterId, incarnation }: Introduction): Standing {
+  of(id: NodeId, { clusterId, incarnation }: Introduction): PeerRole {
     const { isNamed, incarnations, acceptsClusterId } = this.deps
     const ours = this.deps.ownCluster.id
     if (clusterId === null) {
@@ -49,22 +49,22 @@ export class Standings {
     }
     if (ours === null) return acceptsClusterId(clusterId) ? 'introducer' : 'stranger'
     if (ours !== clusterId) return 'stranger'
-    return isNamed(id) ? 'member' : 'kin'
+    return isNamed(id) ? 'member' : 'unlisted'
   }
 
   maySay({ from, type }: PeerMessage, said: Introduction): boolean {
-    const standing = this.of(from, said)
-    if (!isFor(standing, type)) return false
+    const role = this.of(from, said)
+    if (!isFor(role, type)) return false
     if (this.isMistaken(from, said) && (isPromise(type) || !this.isVouchedFor(from, said))) return false
-    return standing !== 'introducer' || this.mayAdoptFrom(said, type === 'append-request')
+    return role !== 'introducer' || this.mayAdoptFrom(said, type === 'append-request')
   }
 
   /** A state may come from the leader of the cluster, even if this node has not read yet that it is a member. */
   maySendState(from: NodeId, said: Introduction): boolean {
-    const standing = this.of(from, said)
-    if (said.clusterId === null || standing === 'stranger') return false
+    const role = this.of(from, said)
+    if (said.clusterId === null || role === 'stranger') return false
     if (this.isMistaken(from, said) && !this.isVouchedFor(from, said)) return false
-    return standing !== 'introducer' || this.mayAdoptFrom(said, true)
+    return role !== 'introducer' || this.mayAdoptFrom(said, true)
   }
 
   private isMistaken(id: NodeId, { incarnation }: Introduction): boolean {
@@ -80,16 +80,16 @@ export class Standings {
   }
 }
 
-function isFor(standing: Standing, type: PeerMessage['type']): boolean {
-  switch (standing) {
+function isFor(role: PeerRole, type: PeerMessage['type']): boolean {
+  switch (role) {
     case 'member':
       return true
     case 'stranger':
       return false
     case 'introducer':
       return isFromAbove(type)
-    // Requests that only a leader can serve are not taken from kin: this node does not lead, or it would know all members.
-    case 'kin':
+    // Requests that only a leader can serve are not taken from unlisted peers: this node does not lead, or it would know all members.
+    case 'unlisted':
       return isFromAbove(type) || isAnswerOfLeader(type)
   }
 }

@@ -9,22 +9,22 @@ export interface Found {
   readonly raft: string
 }
 
-export interface WhereaboutsDependencies {
+export interface AnnouncedAddressesDependencies {
   readonly warned: Warnings
   /** Whether a member is connected, or is this node. */
   readonly isThere: (id: NodeId) => boolean
 }
 
 /** Compares the addresses that members announce with those that the membership lists. */
-export class Whereabouts {
-  private readonly deps: WhereaboutsDependencies
+export class AnnouncedAddresses {
+  private readonly deps: AnnouncedAddressesDependencies
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
   /** Members that announce other addresses than the membership lists, with the announced addresses. */
   private readonly elsewhere = new Map<NodeId, NodeAddresses>()
   /** Former addresses of members that an operator has listed elsewhere and that have not moved yet. */
-  private readonly leaving = new Map<NodeId, string>()
+  private readonly formerAddresses = new Map<NodeId, string>()
 
-  constructor(dependencies: WhereaboutsDependencies) {
+  constructor(dependencies: AnnouncedAddressesDependencies) {
     this.deps = dependencies
   }
 
@@ -38,8 +38,8 @@ export class Whereabouts {
       this.deps.warned.clear('wrong-address', String(id))
       const said = this.elsewhere.get(id)
       if (now === undefined || (said?.raft === now.raft && said.api === now.api)) this.elsewhere.delete(id)
-      if (now === undefined) this.leaving.delete(id)
-      else if (now.raft !== raft && said?.raft !== now.raft) this.leaving.set(id, raft)
+      if (now === undefined) this.formerAddresses.delete(id)
+      else if (now.raft !== raft && said?.raft !== now.raft) this.formerAddresses.set(id, raft)
     }
   }
 
@@ -47,7 +47,7 @@ export class Whereabouts {
   compare(id: NodeId, { raft, api }: NodeAddresses): void {
     const listed = this.listed.get(id)
     if (listed === undefined || raft === '') return
-    if (this.leaving.get(id) !== raft) this.leaving.delete(id)
+    if (this.formerAddresses.get(id) !== raft) this.formerAddresses.delete(id)
     if (listed.raft === raft && listed.api === api) {
       this.elsewhere.delete(id)
       this.deps.warned.clear('wrong-address', String(id))
@@ -67,7 +67,7 @@ export class Whereabouts {
   /** Members that are reachable at other addresses than the membership lists, and were not told to leave those. */
   get moved(): readonly (NodeAddresses & { readonly id: NodeId })[] {
     return [...this.elsewhere].flatMap(([id, { raft, api }]) =>
-      this.leaving.get(id) === raft || !this.deps.isThere(id) ? [] : [{ id, raft, api }],
+      this.formerAddresses.get(id) === raft || !this.deps.isThere(id) ? [] : [{ id, raft, api }],
     )
   }
 }
