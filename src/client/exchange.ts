@@ -100,6 +100,7 @@ export function changesSomething(method: OutgoingRequest['method']): boolean {
 function describeBreak({ code, message }: NodeJS.ErrnoException): string {
   if (message === 'socket hang up')
     return 'the connection was closed without an answer; if that happens every time, this may be the raft address of a node, not its API'
-  if (code?.startsWith('HPE_') === true) return `the answer is not HTTP (${code}): this may be the raft address of a node, not its API`
+  if (code?.startsWith('HPE_') === true)
+    return `the answer is not HTTP (${code}): this may be the raft address of a node, not its API`
   return message
 }

@@ -477,7 +477,12 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       ['a long name', idempotentWriteRow(longName), write, /idempotency key/],
       ['a name with a space', idempotentWriteRow('a b'), write, /idempotency key/],
       ['a cut idempotent write', idempotentWriteRow('once'), write.subarray(0, 9), /idempotent write/],
-      ['a cut number', rowBytes(idempotentWriteOrderRow(3)).subarray(0, 5), name, /the number of an idempotent write has 5 bytes/],
+      [
+        'a cut number',
+        rowBytes(idempotentWriteOrderRow(3)).subarray(0, 5),
+        name,
+        /the number of an idempotent write has 5 bytes/,
+      ],
       ['a number without a name', idempotentWriteOrderRow(3), Buffer.alloc(0), /idempotency key/],
       ['a kept value without a name', keptValueRow(''), name, /idempotency key/],
       ['a kept value without bytes', keptValueRow('once'), Buffer.alloc(0), /a kept value has 0 bytes/],

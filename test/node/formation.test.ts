@@ -597,7 +597,8 @@ t.test('a member that does not answer is named everywhere, with what to do and h
   const said = /node 2 at nowhere:1.*set-addresses.*empty its data directory.*initialize again$/
   t.ok(
     c.lines.some(
-      ({ node, level, facts }) => node === 1 && level === 'warn' && 'detail' in facts && said.test(String(facts.detail)),
+      ({ node, level, facts }) =>
+        node === 1 && level === 'warn' && 'detail' in facts && said.test(String(facts.detail)),
     ),
     'the log says it',
   )
