@@ -181,7 +181,7 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   await writeFile(file, '')
   const cases: [name: string, flags: string[], err: RegExp][] = [
     ['a file', ['--id', '1', '--data-dir', file, ...freePorts], /file is not a directory: name one with --data-dir/],
-    ['below a file', ['--id', '1', '--data-dir', join(file, 'a'), ...freePorts], /a part of it is not a directory/],
+    ['below a file', ['--id', '1', '--data-dir', join(file, 'a'), ...freePorts], /a part of the path is not a directory/],
     [
       'the API address of another machine',
       ['--id', '2', '--data-dir', other, '--api', '192.0.2.1:7001', '--raft', '127.0.0.1:0'],

@@ -132,7 +132,7 @@ t.test('refuses what is not its own', async (t) => {
 
   const file = join(foreign, 'holiday.jpg')
   await t.rejects(openDataDirectory(file, node1), refusal(/holiday\.jpg is not a directory/))
-  await t.rejects(openDataDirectory(join(file, 'a'), node1), refusal(/a part of it is not a directory/))
+  await t.rejects(openDataDirectory(join(file, 'a'), node1), refusal(/a part of the path is not a directory/))
 })
 
 t.test('a wiped log is a loss, from its first moment on', async (t) => {

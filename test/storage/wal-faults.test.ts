@@ -270,7 +270,7 @@ t.test('a segment that cannot be created in advance is reported, and created whe
   files.beforeCall = (call, name) => {
     if (isFull && call === 'write' && name.endsWith('.tmp')) throw failure('ENOSPC', name)
   }
-  // The second segment is there already; the third cannot be made, until there is room.
+  // The second segment is there already; the third cannot be created until there is room.
   await store.write([append(1, 0, 50)])
   while (findings.length === 0) await store.write([vote(1)])
   t.match(findings[0], /could not be created in advance.*disk is full/)
@@ -288,7 +288,7 @@ t.test('a segment that cannot be created in advance is reported, and created whe
     {
       name: 'StorageError',
       kind: 'failed',
-      message: /Could not make log segment \d+\.log in \/log: the disk is full: free some space/,
+      message: /Could not create log segment \d+\.log in \/log: the disk is full: free some space/,
     },
   )
   await store.close()
@@ -398,7 +398,7 @@ t.test('a real disk that is full, and then is not', async (t) => {
       acknowledged += 10
     }
   }
-  await t.rejects(fill(), { name: 'StorageError', kind: 'failed', message: /make log segment.*the disk is full/ })
+  await t.rejects(fill(), { name: 'StorageError', kind: 'failed', message: /create log segment.*the disk is full/ })
   await t.rejects(store.write([append(1, acknowledged + 1, acknowledged + 1)]), { name: 'StorageError' })
   await store.close()
   disk.grow(8)

@@ -308,7 +308,7 @@ t.test('a vote that went back is refused: the watermark knows better', async (t)
   await store.close()
   disk.put('hard-state-a', old)
   disk.delete('hard-state-b')
-  t.match((await look(disk)).text, /refused: The vote.*older than the last one that was acknowledged/)
+  t.match((await look(disk)).text, /refused: The vote.*older than the last acknowledged one/)
 })
 
 t.test('files that do not belong', async (t) => {
