@@ -51,7 +51,7 @@ export async function makePlan({ directory, nodes: count, port }: DevWishes): Pr
   if (kept !== null) {
     const isOther = (count ?? kept.length) !== kept.length || (port ?? kept[0]?.apiPort) !== kept[0]?.apiPort
     if (!isOther) return { directory: path, temporary: false, nodes: kept, moved: false }
-    const found = `${kept.length} nodes from port ${kept[0]?.apiPort} on`
+    const found = `${kept.length} ${kept.length === 1 ? 'node' : 'nodes'} from port ${kept[0]?.apiPort} on`
     throw new UsageError(`${path} holds a cluster of ${found}: omit --nodes and --port, or choose another --data-dir`)
   }
   const chosen = await choosePorts(count ?? nodesDefault, port)

@@ -180,8 +180,16 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   const file = join(directory, 'file')
   await writeFile(file, '')
   const cases: [name: string, flags: string[], err: RegExp][] = [
-    ['a file', ['--id', '1', '--data-dir', file, ...freePorts], /file is not a directory: name one with --data-dir/],
-    ['below a file', ['--id', '1', '--data-dir', join(file, 'a'), ...freePorts], /a part of the path is not a directory/],
+    [
+      'a file',
+      ['--id', '1', '--data-dir', file, ...freePorts],
+      /file is not a directory: name another path with --data-dir/,
+    ],
+    [
+      'below a file',
+      ['--id', '1', '--data-dir', join(file, 'a'), ...freePorts],
+      /a part of the path is not a directory/,
+    ],
     [
       'the API address of another machine',
       ['--id', '2', '--data-dir', other, '--api', '192.0.2.1:7001', '--raft', '127.0.0.1:0'],
@@ -492,7 +500,7 @@ t.test(
     t.equal((await end(alone)).code, 0)
     const other = await end(start(t, ['dev', '--nodes', '3', '--data-dir', directory]))
     t.equal(other.code, 1)
-    t.match(other.err, `holds a cluster of 1 nodes from port ${port} on: leave --nodes and --port out`)
+    t.match(other.err, `holds a cluster of 1 node from port ${port} on: omit --nodes and --port`)
   },
 )
 
