@@ -71,7 +71,7 @@ export class LeaderCalls {
     this.handlers.set(name, async (json, timeoutMs) => {
       const body = request.body(json)
       if (body === null)
-        throw new RequestError('invalid-request', `a request ${name} came with a body that it cannot have`)
+        throw new RequestError('invalid-request', `the body of the request ${name} is not valid`)
       return handler(body.value, timeoutMs)
     })
   }
