@@ -38,7 +38,11 @@ t.test('what no sound member says is told from what is only late', async (t) => 
   const rows: Row[] = [
     { what: 'a committed entry is another one', message: append('9.2', '2.2@2', ['9.2']), reason: /contradicts/ },
     { what: 'entries that differ below the commit', message: append('9.2', '1.2@1', ['2.2', '2.2']), reason: /entry/ },
-    { what: 'the leader overwrites what it sent', message: append('3.3', '1.2@5', []), reason: /after one that contradicts/ },
+    {
+      what: 'the leader overwrites what it sent',
+      message: append('3.3', '1.2@5', []),
+      reason: /after one that contradicts/,
+    },
     { what: 'an earlier leader knows no better', message: append('2.2', '2.2@2', ['2.2']), reason: null },
     { what: 'a later leader has another tail', message: append('4.2', '3.3@4', ['4.2']), reason: null },
     { what: 'beyond the end', message: append('4.2', '4.2@99', []), reason: null },

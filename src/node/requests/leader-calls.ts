@@ -70,8 +70,7 @@ export class LeaderCalls {
     const { name } = request
     this.handlers.set(name, async (json, timeoutMs) => {
       const body = request.body(json)
-      if (body === null)
-        throw new RequestError('invalid-request', `the body of the request ${name} is not valid`)
+      if (body === null) throw new RequestError('invalid-request', `the body of the request ${name} is not valid`)
       return handler(body.value, timeoutMs)
     })
   }
