@@ -38,7 +38,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     const { newClusterId, kind } = JSON.parse((await runCli([...words, '--json'])).out) as RecoveryReport
     t.same({ newClusterId, kind }, { newClusterId: null, kind: 'needed' })
     t.match(await runCli([...words, '--id', '9', '--yes']), { code: 2, err: /belongs to node \d, not to node 9/ })
-    t.match(await runCli([...words, '--id', 'x']), { code: 1, err: /--id x: allowed/ })
+    t.match(await runCli([...words, '--id', 'x']), { code: 1, err: /--id x: expected a whole number from 1/ })
     t.match(await runCli([...words, '--raft', 'here']), { code: 1, err: /--raft here is not of the form HOST:PORT/ })
     t.match(await runCli(['recover', '--yes']), { code: 1, err: /--data-dir/ })
     await survivor.start()
