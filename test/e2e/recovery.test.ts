@@ -113,7 +113,7 @@ t.test('recover refuses what is no survivor, and leaves it alone', async (t) => 
     })
   }
   const asJson = await runCli(['recover', '--data-dir', empty, '--json'])
-  t.match(JSON.parse(asJson.err), { code: 'refused', detail: /is no data directory/ })
+  t.match(JSON.parse(asJson.err), { code: 'refused', detail: /is not the data directory of a node/ })
   t.same(await readdir(directory), ['empty'])
   t.same(await readdir(empty), [])
   const pristine = (await TestCluster.start(t, { size: 1 })).node(1)

@@ -158,7 +158,7 @@ export class MemoryCluster implements ClusterControl {
     this.raise()
     this.membership()
     const { id, raft, api } = change.member
-    if (!this.addresses.has(id)) throw new RequestError('node-not-found', `node ${id} is no member`)
+    if (!this.addresses.has(id)) throw new RequestError('node-not-found', `node ${id} is not a member`)
     this.addresses.set(id, { raft, api })
     this.advance()
     return this.answer()
