@@ -587,8 +587,8 @@ t.test('a state stream that is not what it claims to be is refused', async (t) =
   const cases: [string, readonly Uint8Array[], RegExp][] = [
     ['rows that change places', [meta, second, first], /out of order/],
     ['rows that come twice', [meta, first, first], /out of order/],
-    ['rows left out', [meta, first, trailer], /do not match that the trailer/],
-    ['a flipped bit', [meta, flipped, ...whole.slice(2)], /do not match that the trailer/],
+    ['rows left out', [meta, first, trailer], /do not match the trailer/],
+    ['a flipped bit', [meta, flipped, ...whole.slice(2)], /do not match the trailer/],
     ['two metas', [meta, meta], /two metas/],
     ['a row that is cut off', [meta, first.subarray(0, 5)], /cut off/],
     ['an end before the trailer', whole.slice(0, -1), /before its trailer/],
