@@ -6,7 +6,11 @@ import { choice, closed, nullable, object, ref, type Shape } from './schema.ts'
  * The shapes that `/cluster` takes and gives. Each stands here once: as the schema that checks it, that documents it and that is its type.
  */
 
-export const NodeId = Type.Integer({ minimum: 1, maximum: limits.nodeIdMax, description: 'A node for its whole life.' })
+export const NodeId = Type.Integer({
+  minimum: 1,
+  maximum: limits.nodeIdMax,
+  description: 'Identifies a node for its whole life.',
+})
 
 /** A host and a port, nothing else: the node connects to whatever address it is given. */
 const RaftAddress = Type.String({
@@ -100,7 +104,7 @@ export const TransferBody = object(
       Type.Integer({
         minimum: 1,
         maximum: limits.nodeIdMax,
-        description: 'Who shall lead; absent: whoever is most up to date.',
+        description: 'The node that is to lead. Absent: the voter that is most up to date.',
       }),
     ),
   },

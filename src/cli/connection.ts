@@ -128,7 +128,7 @@ function failureDocument(error: ClientFailure): string {
 
 function describeFailure(error: ClientFailure): string {
   const unclear = isAmbiguous(error)
-    ? '  The change may or may not have taken effect, or may still do so: look before you repeat it.\n'
+    ? '  The change may have taken effect, or may still do so: check before you repeat it.\n'
     : ''
   if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${unclear}`
   const { title, code, issues, retryable } = error.problem

@@ -41,12 +41,12 @@ export const checks: readonly Check[] = [
   check(['heartbeatMs', 'electionTimeoutMs'], [], ({ heartbeatMs, electionTimeoutMs }) => {
     if (heartbeatMs * 3 <= electionTimeoutMs.min) return null
     return {
-      wrong: 'do not go together: a lost heartbeat or two would unseat a leader that is alive',
+      wrong: 'do not fit together: one or two lost heartbeats would depose a leader that is alive',
       allowed: `a shortest election timeout of at least three heartbeats (${describeDuration(heartbeatMs * 3)})`,
     }
   }),
   check(['api', 'raft'], [], ({ api, raft }) =>
-    overlap(api, raft) ? { wrong: 'want the same port', allowed: 'two different ports' } : null,
+    overlap(api, raft) ? { wrong: 'have the same port', allowed: 'two different ports' } : null,
   ),
   check(['apiAdvertise', 'raftAdvertise'], [], ({ apiAdvertise, raftAdvertise }) => {
     if (raftAdvertise === null || apiAdvertise !== `http://${raftAdvertise}`) return null
@@ -61,7 +61,7 @@ export const checks: readonly Check[] = [
   ),
   check(['discover'], ['expect'], ({ discover, expect }) => {
     if (discover === null || expectedNodes({ discover, expect }) !== null) return null
-    return { wrong: 'does not say how many nodes form the cluster', allowed: '--expect with it, such as --expect 3' }
+    return { wrong: 'does not say how many nodes form the cluster', allowed: '--expect as well, such as --expect 3' }
   }),
   check(['expect'], ['discover'], ({ expect, discover }) => {
     if (discover?.kind !== 'static' || expect === null) return null
@@ -79,22 +79,22 @@ export const checks: readonly Check[] = [
     if (autopilot === null || autopilot === 'off' || deadNodeAfterMs !== null) return null
     return {
       wrong: 'does not say when a node counts as dead',
-      allowed: '--dead-node-after with it, such as --dead-node-after 5m',
+      allowed: '--dead-node-after as well, such as --dead-node-after 5m',
     }
   }),
   check(['deadNodeAfterMs'], ['electionTimeoutMs'], ({ deadNodeAfterMs, electionTimeoutMs }) => {
     const least = electionTimeoutMs.max * 2
     if (deadNodeAfterMs === null || deadNodeAfterMs >= least) return null
     return {
-      wrong: 'is shorter than an election may take: members would be removed that are only waiting for a leader',
+      wrong: 'is shorter than an election may take: members that are only waiting for a leader would be removed',
       allowed: `at least twice the longest election timeout (${describeDuration(least)})`,
     }
   }),
 ]
 
 const alone: Contradiction = {
-  wrong: 'does nothing by itself',
-  allowed: 'it together with --discover; without, clusters are formed by POST /cluster/initialize',
+  wrong: 'has no effect by itself',
+  allowed: 'only together with --discover; without that, clusters are formed by POST /cluster/initialize',
 }
 
 function judgeExpected(expected: number, listed: number): Contradiction | null {
@@ -109,7 +109,7 @@ function judgeExpected(expected: number, listed: number): Contradiction | null {
   const half = Math.floor(listed / 2)
   if (expected > half) return null
   return {
-    wrong: `is no more than half of the ${listed} addresses that --discover lists: two parts of them could form a cluster each`,
-    allowed: `more than half of the addresses (at least ${half + 1}); the others join, and learn beyond --voters-target`,
+    wrong: `is no more than half of the ${listed} addresses that --discover lists: two groups of them could each form a cluster`,
+    allowed: `more than half of the addresses (at least ${half + 1}); the others join, and stay learners beyond --voters-target`,
   }
 }

@@ -44,14 +44,14 @@ function parseDns(text: string): Parsed<DiscoverySource> {
   const parsed = hostPort(text)
   if (!parsed.ok) return parsed
   const { host, port } = parsed.value
-  return port === 0 ? wrong('names port 0, where nobody can be reached') : right({ kind: 'dns', name: host, port })
+  return port === 0 ? wrong('names port 0, which cannot be reached') : right({ kind: 'dns', name: host, port })
 }
 
 /** A service has no port. Its name must follow the same rules as any other host name. */
 function parseService(name: string): Parsed<DiscoverySource> {
   const parsed = hostPort(`${name}:1`)
   const isName = parsed.ok && !parsed.value.host.includes(':')
-  return isName ? right({ kind: 'srv', name: parsed.value.host }) : wrong('names no service')
+  return isName ? right({ kind: 'srv', name: parsed.value.host }) : wrong('does not name a service')
 }
 
 function parseFile(text: string): Parsed<DiscoverySource> {

@@ -23,7 +23,7 @@ export function findStrayVariables(environment: Environment): string[] {
   )
   return strays.flatMap((name) => {
     const near = closest(name, variables)
-    if (near !== null) return [`the environment variable ${name} is no setting; perhaps ${near} was meant`]
-    return orchestrated.test(name) ? [] : [`the environment variable ${name} is no setting, and is ignored`]
+    if (near !== null) return [`the environment variable ${name} is not a setting; did you mean ${near}?`]
+    return orchestrated.test(name) ? [] : [`the environment variable ${name} is not a setting, and is ignored`]
   })
 }

@@ -16,7 +16,7 @@ export function readFlags(words: readonly string[], mistakes: Mistake[]): Readon
     const word = words[at] ?? ''
     const [, name, attached] = /^--([^=]*)(?:=([\s\S]*))?$/.exec(word) ?? []
     if (name === undefined) {
-      mistakes.push({ given: word, wrong: 'is no flag', allowed: 'flags of the form --name value' })
+      mistakes.push({ given: word, wrong: 'is not a flag', allowed: 'flags of the form --name value' })
       continue
     }
     const next = words[at + 1]
@@ -39,5 +39,5 @@ export function readFlags(words: readonly string[], mistakes: Mistake[]): Readon
 
 function suggestion(name: string): string {
   const near = closest(name, flagNames)
-  return near === null ? 'the flags that `quorate serve --help` lists' : `perhaps --${near} was meant`
+  return near === null ? 'the flags that `quorate serve --help` lists' : `--${near}, if that was meant`
 }

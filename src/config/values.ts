@@ -35,7 +35,7 @@ export function durationRanges(min: number, max: number, also: string): Values<D
 export function choices<const Choice extends string>(names: readonly Choice[]): Values<Choice> {
   const parse: Parser<Choice> = (text) => {
     const choice = names.find((name) => name === text)
-    return choice === undefined ? wrong('is none of the choices') : right(choice)
+    return choice === undefined ? wrong('is not one of the choices') : right(choice)
   }
   return { allowed: names.join(', '), parse }
 }
@@ -78,12 +78,12 @@ export function webOrigins(countMax: number): Values<readonly string[]> {
     return right(origins)
   }
   const example = 'https://ui.example,http://10.0.0.9:8080'
-  return { allowed: `at most ${countMax}, with commas between them, such as ${example}`, parse }
+  return { allowed: `at most ${countMax}, separated by commas, such as ${example}`, parse }
 }
 
 function describeNoOrigin(text: string): string {
   if (text.includes('*')) return `names ${text}, which would let every page in: name each origin`
   return text === 'null'
-    ? 'names null, which any page can be'
-    : `names ${text || 'nothing'}, which is no origin of a web page`
+    ? 'names null, which any page can have as its origin'
+    : `names ${text || 'nothing'}, which is not the origin of a web page`
 }

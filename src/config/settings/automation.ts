@@ -29,7 +29,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   discover: {
     flag: 'discover',
     placeholder: 'SOURCE',
-    summary: 'where the raft addresses of all nodes are found: form or join a cluster without being told to',
+    summary: 'where to find the raft addresses of all nodes; the node then forms or joins a cluster by itself',
     initial: null,
     required: false,
     ...discoverySources,
@@ -38,7 +38,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
     flag: 'expect',
     placeholder: 'N',
     summary:
-      'with --discover: how many nodes form the cluster, more than half of all; default: the addresses of a static list',
+      'with --discover: how many nodes form the cluster, more than half of all; default: the number of addresses in a static list',
     initial: null,
     required: false,
     ...members,
@@ -54,7 +54,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   autoJoin: {
     flag: 'auto-join',
     placeholder: 'BOOLEAN',
-    summary: 'with --discover: as leader take in nodes that have no cluster, and let them vote once they keep up',
+    summary: 'with --discover: as leader, add nodes that have no cluster, and make them voters once they keep up',
     initial: 'true',
     required: true,
     ...switches,
@@ -63,7 +63,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
     flag: 'voters-target',
     placeholder: 'N',
     summary:
-      'with --discover: nodes that join vote up to this number, beyond it they learn; default: as many as expected',
+      'with --discover: nodes that join become voters up to this number, and stay learners beyond it; default: the number of --expect',
     initial: null,
     required: false,
     ...members,
@@ -71,7 +71,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   stabilizationMs: {
     flag: 'stabilization',
     placeholder: 'DURATION',
-    summary: 'how long a learner has to keep up before it is made a voter automatically',
+    summary: 'how long a learner must keep up before it becomes a voter automatically',
     initial: '2s',
     required: true,
     ...durations(0, limits.stabilizationMsMax),
@@ -79,7 +79,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   deadNodeAfterMs: {
     flag: 'dead-node-after',
     placeholder: 'DURATION',
-    summary: 'autopilot: a member that was not heard for so long is replaced or removed; default: never',
+    summary: 'autopilot: a member that has not been heard from for this long is replaced or removed; default: never',
     initial: null,
     required: false,
     ...durations(1000, limits.deadNodeAfterMsMax, ', at least two of the longest election timeout'),
@@ -87,7 +87,8 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   autopilot: {
     flag: 'autopilot',
     placeholder: 'MODE',
-    summary: 'what is done about dead members; dry-run only shows it; default: on with --dead-node-after',
+    summary:
+      'autopilot: whether it acts on dead members; dry-run only shows what it would do; default: on with --dead-node-after',
     initial: null,
     required: false,
     ...choices(['on', 'dry-run', 'off']),
@@ -95,7 +96,7 @@ export const automationSettings: SettingsOf<AutomationConfig> = {
   minVoters: {
     flag: 'min-voters',
     placeholder: 'N',
-    summary: 'autopilot: a dead voter without replacement stays when fewer than these would remain',
+    summary: 'autopilot: a dead voter without a replacement stays if fewer voters than this would remain',
     initial: '3',
     required: true,
     ...members,

@@ -14,7 +14,7 @@ export const leadershipSettings: SettingsOf<LeadershipConfig> = {
   heartbeatMs: {
     flag: 'heartbeat',
     placeholder: 'DURATION',
-    summary: 'how often an idle leader is heard',
+    summary: 'how often an idle leader sends a heartbeat',
     initial: '50ms',
     required: true,
     ...durations(5, limits.heartbeatMsMax, ', at most a third of the shortest election timeout'),
@@ -22,7 +22,7 @@ export const leadershipSettings: SettingsOf<LeadershipConfig> = {
   electionTimeoutMs: {
     flag: 'election-timeout',
     placeholder: 'MIN-MAX',
-    summary: 'how long without a leader before a campaign; drawn anew each time',
+    summary: 'how long a node waits for a leader before it campaigns; drawn anew each time',
     initial: '300ms-600ms',
     required: true,
     ...durationRanges(15, limits.electionTimeoutMsMax, ', such as 300ms-600ms, the first at least three heartbeats'),

@@ -22,7 +22,7 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
   id: {
     flag: 'id',
     placeholder: 'N',
-    summary: 'this node, for its whole life; never given to another',
+    summary: 'the id of this node, for its whole life; never give it to another node',
     initial: null,
     required: true,
     ...wholeNumbers(1, limits.nodeIdMax),
@@ -30,8 +30,8 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
   dataDirectory: {
     flag: 'data-dir',
     placeholder: 'DIR',
-    summary: 'where log and state live; belongs to one node alone',
-    allowed: 'a path; the directory is made when it is missing',
+    summary: 'the directory of the log and the state; it belongs to one node alone',
+    allowed: 'a path; the directory is created if it is missing',
     initial: null,
     required: true,
     parse: path,
@@ -75,7 +75,7 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
   apiOrigins: {
     flag: 'api-origins',
     placeholder: 'ORIGIN,...',
-    summary: 'web pages of these origins may use the API, beside those that the node serves itself',
+    summary: 'web pages of these origins may use the API, as may those that the node serves itself',
     initial: '',
     required: false,
     ...webOrigins(limits.apiOriginsMax),

@@ -24,7 +24,7 @@ export const processSettings: SettingsOf<ProcessConfig> = {
   logLevel: {
     flag: 'log-level',
     placeholder: 'LEVEL',
-    summary: 'the least important lines that are logged',
+    summary: 'the lowest level that is logged',
     initial: 'info',
     required: true,
     ...choices(logLevels),

@@ -23,7 +23,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   valueBytesMax: {
     flag: 'value-bytes-max',
     placeholder: 'SIZE',
-    summary: 'the largest value; the same on all nodes',
+    summary: 'the largest size of a value; give the same on all nodes',
     initial: describeSize(limits.valueBytesMaxDefault),
     required: true,
     ...sizes(KiB, limits.valueBytesMaxCeiling),
@@ -31,7 +31,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   purgeEveryEntries: {
     flag: 'purge-every',
     placeholder: 'ENTRIES',
-    summary: 'flush the state and free the log below it after this many entries',
+    summary: 'flush the state, and purge the log that it covers, after this many entries',
     initial: '100000',
     required: true,
     ...wholeNumbers(10, limits.purgeEveryEntriesMax),
@@ -47,7 +47,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   keepEntries: {
     flag: 'keep-entries',
     placeholder: 'ENTRIES',
-    summary: 'what a purge leaves for followers that are slightly behind',
+    summary: 'how many entries a purge leaves for followers that are slightly behind',
     initial: '20000',
     required: true,
     ...wholeNumbers(0, limits.keepEntriesMax),
@@ -55,7 +55,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   keepBytes: {
     flag: 'keep-bytes',
     placeholder: 'SIZE',
-    summary: 'the most that a purge leaves',
+    summary: 'how many bytes a purge leaves at most',
     initial: '64MiB',
     required: true,
     ...sizes(0, limits.keepBytesMax),
@@ -63,7 +63,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   snapshotBytesPerSecondMax: {
     flag: 'snapshot-rate',
     placeholder: 'SIZE',
-    summary: 'the most bytes a second of all snapshots together that this node sends',
+    summary: 'how many bytes of snapshots this node sends per second at most, to all nodes together',
     initial: '64MiB',
     required: true,
     ...sizes(64 * KiB, limits.snapshotBytesPerSecondMax),
@@ -71,7 +71,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   snapshotHoldMs: {
     flag: 'snapshot-hold',
     placeholder: 'DURATION',
-    summary: 'how long a node that is sent a snapshot holds a purge back without getting on',
+    summary: 'how long a node that is sent a snapshot holds back the purge without making progress',
     initial: '5m',
     required: true,
     ...durations(1000, limits.snapshotHoldMsMax),
@@ -79,7 +79,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   snapshotHoldBytes: {
     flag: 'snapshot-hold-bytes',
     placeholder: 'SIZE',
-    summary: 'how much log it holds back at most',
+    summary: 'how much of the log such a node holds back at most',
     initial: '8GiB',
     required: true,
     ...sizes(MiB, limits.snapshotHoldBytesMax),
@@ -87,7 +87,7 @@ export const storageSettings: SettingsOf<StorageConfig> = {
   segmentBytes: {
     flag: 'segment-bytes',
     placeholder: 'SIZE',
-    summary: 'the size of a log file, allocated ahead; four of the largest values at least',
+    summary: 'the size of a log file, allocated in advance; at least four of the largest values',
     initial: describeSize(limits.segmentBytes),
     required: true,
     ...sizes(MiB, limits.segmentBytesMax),
