@@ -229,7 +229,7 @@ t.test('what can be done is said in flags and commands, by the code of a problem
   t.equal(await told('constructor', { retryable: false }), 'quorate: Refused: set this=that (constructor)\n')
   t.match(
     await told('no-leader', { ambiguous: true }),
-    /\(no-leader\)\n {2}The change may or may not have taken effect/,
+    /\(no-leader\)\n {2}The change may have taken effect/,
   )
   problem = { code: 'no-leader' }
   const asJson = await runCli(['kv', 'get', 'a', '--json', '--server', server])
