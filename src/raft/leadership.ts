@@ -101,7 +101,6 @@ export class Leadership {
     const plan = planChange(stored.membership, change, {
       isLive: (id) => this.isLive(id),
       lagOf: (id) => this.lagOf(id),
-      isCaughtUp: (id) => this.isCaughtUp(id),
     })
     if (plan.kind === 'unchanged') return { kind: 'unchanged', stored }
     return plan.kind === 'next' ? this.appendMembership(identified(plan.membership, incarnationOf)) : plan
@@ -125,14 +124,10 @@ export class Leadership {
   }
 
   /** Every other member has a progress; only this node itself has none. */
-  private lagOf(id: NodeId): number {
+  private lagOf(id: NodeId): number | null {
     const progress = this.replication.progressOf(id)
-    return progress === null ? 0 : this.raft.log.lastIndex - progress.matched
-  }
-
-  private isCaughtUp(id: NodeId): boolean {
-    const progress = this.replication.progressOf(id)
-    return progress === null || this.replication.isCaughtUp(progress)
+    if (progress === null || this.replication.isCaughtUp(progress)) return null
+    return this.raft.log.lastIndex - progress.matched
   }
 
   read(readId: number): ReadOutcome {

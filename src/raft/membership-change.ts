@@ -6,9 +6,8 @@ import type { Membership, NodeAddresses, NodeId } from './types.ts'
 
 /** What the leader knows about its followers, as far as a change depends on it. */
 export interface FollowerHealth {
-  /** How many entries `id` is behind. */
-  lagOf(id: NodeId): number
-  isCaughtUp(id: NodeId): boolean
+  /** How many entries `id` is behind; null when it has caught up. */
+  lagOf(id: NodeId): number | null
   /** Whether it has answered within an election timeout; the leader itself always has. */
   isLive(id: NodeId): boolean
 }
@@ -105,7 +104,8 @@ function planSetVoters(
   if (!change.allowLagging) {
     for (const id of voters) {
       if (oldVoters.includes(id)) continue
-      if (!health.isCaughtUp(id)) return { kind: 'learner-lagging', id, lag: health.lagOf(id) }
+      const lag = health.lagOf(id)
+      if (lag !== null) return { kind: 'learner-lagging', id, lag }
     }
   }
   const leaving = oldVoters.filter((id) => !voters.includes(id))

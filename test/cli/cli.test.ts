@@ -227,10 +227,7 @@ t.test('what can be done is said in flags and commands, by the code of a problem
     'quorate: Refused: set this=that (overloaded)\n  The same request may succeed later.\n',
   )
   t.equal(await told('constructor', { retryable: false }), 'quorate: Refused: set this=that (constructor)\n')
-  t.match(
-    await told('no-leader', { ambiguous: true }),
-    /\(no-leader\)\n {2}The change may have taken effect/,
-  )
+  t.match(await told('no-leader', { ambiguous: true }), /\(no-leader\)\n {2}The change may have taken effect/)
   problem = { code: 'no-leader' }
   const asJson = await runCli(['kv', 'get', 'a', '--json', '--server', server])
   t.match(JSON.parse(asJson.err), { ...problem, detail: 'set this=that' })
