@@ -28,6 +28,16 @@ export const limits = {
   /** Keys that one entry may remove as a range. */
   rangeDeleteKeysMax: 4096,
   /**
+   * Transactions. What the records that one names or lists may have in bytes together, and how many bytes of records one of its lists gives.
+   * Results depend on these two: the same on every node, changed only with the format.
+   */
+  transaction: { readBytesMax: 64 * 1024 * 1024, listBytesMax: 1024 * 1024 },
+  transactionComparesMax: 128,
+  /** Of each branch. */
+  transactionOperationsMax: 128,
+  /** Bytes of all values in one transaction. */
+  transactionValueBytesMax: 8 * 1024 * 1024,
+  /**
    * A leader treats a disk of its own that syncs less than 8 MiB a second as hung, and entries on their way to a follower that come down at a
    * lower rate as lost. Bytes per millisecond.
    */

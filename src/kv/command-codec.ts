@@ -1,10 +1,13 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
-import type { Command, Condition, IdempotencyTag } from './command.ts'
+import { DamagedBytesError } from './byte-reader.ts'
+import type { Command, Condition, DeleteRangeCommand, IdempotencyTag } from './command.ts'
 import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
+import { branchFaults } from './transaction-rules.ts'
+import { decodeTransactionBody, encodeTransactionBody, type TransactionBody } from './transaction-codec.ts'
 
 /*
  * A command as a log entry holds it. Integers are big-endian.
@@ -13,7 +16,7 @@ import { latin1Of } from './latin1.ts'
  *   4  length of the key or start u16      6  length of the value or end u32
  *  10  revision u64, only with CONDITION_MOD_REVISION
  *      fingerprint u64 and idempotency key, only if the idempotency key has a length other than 0
- *      key or start, value or end
+ *      key or start, value or end; of a transaction: its body (transaction-codec.ts)
  *
  * The header determines the length of the whole, so an entry that was cut or extended is never taken for another command.
  */
@@ -23,6 +26,7 @@ const HEADER_BYTES = 10
 const PUT = 1
 const DELETE = 2
 const DELETE_RANGE = 3
+const TRANSACTION = 4
 
 const WANTS_PREVIOUS = 0b0_0001
 const CONDITION = 0b0_0110
@@ -33,8 +37,12 @@ const HAS_START = 0b0_1000
 const HAS_END = 0b1_0000
 const UP_TO_LIMIT = 0b10_0000
 
-const FLAGS_OF_KEY_WRITE = WANTS_PREVIOUS | CONDITION
-const FLAGS_OF_RANGE_WRITE = HAS_START | HAS_END | UP_TO_LIMIT
+const FLAGS_OF: ReadonlyMap<number, number> = new Map([
+  [PUT, WANTS_PREVIOUS | CONDITION],
+  [DELETE, WANTS_PREVIOUS | CONDITION],
+  [DELETE_RANGE, HAS_START | HAS_END | UP_TO_LIMIT],
+  [TRANSACTION, 0],
+])
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 /** Visible ASCII, optionally followed by a space and the number of a step. */
@@ -55,13 +63,19 @@ export class UnknownCommandError extends Error {
 
 /** Encodes the command into bytes of its own. Every command that passes the checks here decodes to an equal one. */
 export function encodeCommand(command: Command): Uint8Array {
-  return command.type === 'put'
-    ? encodeParts(command, PUT, flagsOfKeyWrite(command), command.key, command.value)
-    : encodeWithoutValue(command)
+  switch (command.type) {
+    case 'put':
+      return encodeParts(command, PUT, flagsOfKeyWrite(command), command.key, command.value)
+    case 'delete':
+      return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
+    case 'delete-range':
+      return encodeDeleteRange(command)
+    case 'transaction':
+      return encodeParts(command, TRANSACTION, 0, '', encodeTransactionBody(command))
+  }
 }
 
-function encodeWithoutValue(command: Exclude<Command, { type: 'put' }>): Uint8Array {
-  if (command.type === 'delete') return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
+function encodeDeleteRange(command: DeleteRangeCommand): Uint8Array {
   const { start, end, upToLimit } = command
   const flags = (start === null ? 0 : HAS_START) | (end === null ? 0 : HAS_END) | (upToLimit ? UP_TO_LIMIT : 0)
   return encodeParts(command, DELETE_RANGE, flags, start ?? '', end === null ? NO_BYTES : Buffer.from(end, 'latin1'))
@@ -107,7 +121,7 @@ function encodeParts(command: Command, type: number, flags: number, first: strin
 }
 
 function expectedRevisionOf(command: Command): number | null {
-  if (command.type === 'delete-range' || command.condition === null) return null
+  if (command.type === 'delete-range' || command.type === 'transaction' || command.condition === null) return null
   return command.condition.type === 'mod-revision' ? command.condition.revision : null
 }
 
@@ -135,6 +149,7 @@ interface Layout {
 export function decodeCommand(bytes: Uint8Array): Command {
   const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
+  if (type === TRANSACTION) return { type: 'transaction', ...readTransaction(bytes, secondAt), idempotency }
   const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
     const start = (flags & HAS_START) === 0 ? null : (first as Key)
@@ -159,6 +174,10 @@ export function commandFault(bytes: Uint8Array): string | null {
     const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
     if (tagBytes > 0) readTag(bytes, tagAt, tagBytes)
     if (type === DELETE_RANGE) return null
+    if (type === TRANSACTION) {
+      const { success, failure } = readTransaction(bytes, secondAt)
+      return [...branchFaults(success), ...branchFaults(failure)][0]?.message ?? null
+    }
     readCondition(bytes, revisionAt, flags & CONDITION)
     if (secondAt - firstAt > limits.keyBytesMax) return `a key of ${secondAt - firstAt} bytes`
     const valueBytes = bytes.length - secondAt
@@ -193,6 +212,8 @@ function layoutOf(bytes: Uint8Array): Layout {
   if (type === DELETE_RANGE) {
     const isExtra = ((flags & HAS_START) === 0 && firstBytes > 0) || ((flags & HAS_END) === 0 && secondBytes > 0)
     if (isExtra) throw damaged('a bound that is absent has bytes')
+  } else if (type === TRANSACTION) {
+    if (firstBytes > 0) throw damaged('a transaction has a key')
   } else {
     if (firstBytes === 0) throw damaged('its key is empty')
     if (type === DELETE && secondBytes > 0) throw damaged('a delete carries a value')
@@ -201,16 +222,25 @@ function layoutOf(bytes: Uint8Array): Layout {
 }
 
 function checkFlags(type: number, flags: number): void {
-  if (type !== PUT && type !== DELETE && type !== DELETE_RANGE) {
+  const known = FLAGS_OF.get(type)
+  if (known === undefined) {
     throw new UnknownCommandError(
       `an entry holds a command of type ${type}, which this build does not know: run a newer one`,
     )
   }
-  const known = type === DELETE_RANGE ? FLAGS_OF_RANGE_WRITE : FLAGS_OF_KEY_WRITE
   if ((flags & ~known) !== 0) {
     throw new UnknownCommandError(
       `an entry holds a command with flags ${flags}, which this build does not know: run a newer one`,
     )
+  }
+}
+
+function readTransaction(bytes: Uint8Array, at: number): TransactionBody {
+  try {
+    return decodeTransactionBody(bytes.subarray(at))
+  } catch (error) {
+    if (error instanceof DamagedBytesError) throw damaged(error.message)
+    throw error
   }
 }
 

@@ -51,4 +51,65 @@ export interface DeleteRangeCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
-export type Command = PutCommand | DeleteCommand | DeleteRangeCommand
+export type CompareOperator = '=' | '!=' | '<' | '>'
+
+/** What a transaction compares of one key. An absent key has the number 0 in every respect, and a value that no comparison holds of. */
+export type Compare =
+  | { readonly key: Key; readonly target: 'value'; readonly operator: CompareOperator; readonly value: Uint8Array }
+  | {
+      readonly key: Key
+      readonly target: 'version' | 'create-revision' | 'mod-revision' | 'lease'
+      readonly operator: CompareOperator
+      readonly value: number
+    }
+
+export interface PutOperation {
+  readonly type: 'put'
+  readonly key: Key
+  readonly value: Uint8Array
+  readonly wantsPrevious: boolean
+}
+
+export interface GetOperation {
+  readonly type: 'get'
+  readonly key: Key
+}
+
+export interface DeleteOperation {
+  readonly type: 'delete'
+  readonly key: Key
+  readonly wantsPrevious: boolean
+}
+
+/** Removes every key in `[start, end)`; null is unbounded. */
+export interface DeleteRangeOperation {
+  readonly type: 'delete-range'
+  readonly start: Key | null
+  readonly end: Key | null
+}
+
+/** The first records with keys in `[start, end)`; null is unbounded. The list ends early when its values have too many bytes. */
+export interface ListOperation {
+  readonly type: 'list'
+  readonly start: Key | null
+  readonly end: Key | null
+  /** At least 1. */
+  readonly limit: number
+  readonly keysOnly: boolean
+}
+
+export type Operation = PutOperation | GetOperation | DeleteOperation | DeleteRangeOperation | ListOperation
+
+/**
+ * Carries out one of two lists of operations, in their order, as one change with one revision: `success` when all of `compares` hold,
+ * otherwise `failure`.
+ */
+export interface TransactionCommand {
+  readonly type: 'transaction'
+  readonly compares: readonly Compare[]
+  readonly success: readonly Operation[]
+  readonly failure: readonly Operation[]
+  readonly idempotency: IdempotencyTag | null
+}
+
+export type Command = PutCommand | DeleteCommand | DeleteRangeCommand | TransactionCommand

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
+import { decodeOperationResults, encodeOperationResults } from './operation-result-codec.ts'
 import { latin1Of } from './latin1.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { KeyRecord } from './record.ts'
@@ -11,7 +12,7 @@ import { UnreadableStateError } from './unreadable-state-error.ts'
 export interface IdempotentWrite {
   readonly fingerprint: number
   readonly result: FirstResult
-  /** The value of the result's previous record is in a row of its own, if it is still kept; here it is empty. */
+  /** What `bulkOf` tells of the result is in a row of its own, if it is still kept; here it is empty. */
   readonly valueApart: boolean
 }
 
@@ -26,9 +27,12 @@ export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
  *        condition-failed  1 + currentRevision or 0, 0, 0
  *        range-deleted     revision, deleted, 0
  *        range-too-large   limit, found, 0
+ *        transaction       revision, 1 if it succeeded, 0
+ *        transaction-too-large  limitBytes, 0, 0
  *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if the value is kept apart; nothing when
  *      the answer had none
  *      range-deleted: the next key; nothing when there is none
+ *      transaction: its results (operation-result-codec.ts); nothing if they are kept apart
  */
 const IDEMPOTENT_WRITE_FORMAT = 2
 const HEADER_BYTES = 34
@@ -38,9 +42,40 @@ const DELETED = 2
 const CONDITION_FAILED = 3
 const RANGE_DELETED = 4
 const RANGE_TOO_LARGE = 5
+const TRANSACTION = 6
+const TRANSACTION_TOO_LARGE = 7
 const VALUE_APART = 0x80
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
+
+/** The part of an answer that can be large: the previous value, or the results of a transaction. Null when there is none. */
+export function bulkOf(result: FirstResult): Uint8Array | null {
+  switch (result.type) {
+    case 'put':
+    case 'deleted':
+      return result.previous === null ? null : result.previous.value
+    case 'transaction':
+      return encodeOperationResults(result.results)
+    default:
+      return null
+  }
+}
+
+/** The answer to which `bulk` belongs; null when that is forgotten. */
+export function withBulk(result: FirstResult, bulk: Uint8Array | null): FirstResult {
+  switch (result.type) {
+    case 'put':
+    case 'deleted':
+      if (result.previous === null) return result
+      if (bulk === null) return { ...result, previousValueForgotten: true }
+      return { ...result, previous: { ...result.previous, value: bulk } }
+    case 'transaction':
+      if (bulk === null) return { ...result, resultsForgotten: true }
+      return { ...result, results: decodeOperationResults(bulk) }
+    default:
+      return result
+  }
+}
 
 export function encodeIdempotentWrite(write: IdempotentWrite): Uint8Array {
   const { fingerprint, result, valueApart } = write
@@ -67,6 +102,12 @@ export function encodeIdempotentWrite(write: IdempotentWrite): Uint8Array {
     }
     case 'range-too-large':
       return encode(RANGE_TOO_LARGE, fingerprint, [result.limit, result.found, 0], NO_BYTES)
+    case 'transaction': {
+      const tail = valueApart ? NO_BYTES : encodeOperationResults(result.results)
+      return encode(TRANSACTION | typeBit, fingerprint, [result.revision, result.succeeded ? 1 : 0, 0], tail)
+    }
+    case 'transaction-too-large':
+      return encode(TRANSACTION_TOO_LARGE, fingerprint, [result.limitBytes, 0, 0], NO_BYTES)
   }
 }
 
@@ -132,6 +173,13 @@ function resultFrom(type: number, numbers: readonly [number, number, number], ta
     }
     case RANGE_TOO_LARGE:
       return { type: 'range-too-large', limit: first, found: second }
+    case TRANSACTION: {
+      if (second > 1) throw new UnreadableStateError('a transaction has neither succeeded nor failed')
+      const results = tail.length === 0 ? [] : decodeOperationResults(tail)
+      return { type: 'transaction', succeeded: second === 1, revision: first, results }
+    }
+    case TRANSACTION_TOO_LARGE:
+      return { type: 'transaction-too-large', limitBytes: first }
     default:
       throw new UnreadableStateError(`an idempotent write has a result of type ${type}, which this build does not know`)
   }

@@ -2,19 +2,23 @@ import { assert } from '../lib/assert.ts'
 import type { Command, Condition, DeleteCommand, DeleteRangeCommand, IdempotencyTag, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
 import type { RowKey } from './key.ts'
-import type { FirstResult, IdempotentWrite } from './idempotent-write.ts'
 import {
+  bulkOf,
   decodeIdempotentWrite,
   decodeIdempotentWriteName,
   encodeIdempotentWrite,
   encodeIdempotentWriteName,
+  withBulk,
+  type FirstResult,
+  type IdempotentWrite,
 } from './idempotent-write.ts'
 import type { MachineState } from './machine-state.ts'
 import type { KeyRecord } from './record.ts'
-import { decodeRecord, encodeRecord } from './record.ts'
+import { Records, rangeRead } from './records.ts'
 import type { CommandResult } from './result.ts'
 import { KeptValues, type KeptValuesOptions } from './kept-values.ts'
-import { keyOfRow, idempotentWriteOrderRow, idempotentWriteRow, recordRange, recordRow } from './row.ts'
+import { keyOfRow, idempotentWriteOrderRow, idempotentWriteRow, recordRow } from './row.ts'
+import { Transactions, type TransactionLimits } from './transactions.ts'
 import type { RangeRead, ReadSet, Workspace } from './workspace.ts'
 
 export interface KvMachineOptions {
@@ -25,20 +29,19 @@ export interface KvMachineOptions {
    * How many keys one entry may remove as a range; at least 1. Results depend on it: the same on every node, changed only with the format.
    */
   readonly rangeDeleteKeysMax: number
+  readonly transaction: TransactionLimits
 }
 
-/** What a command did, as the digest records it. A number once used never means anything else. */
-const CREATED = 1
-const REPLACED = 2
-const DELETED = 3
-const WAS_ABSENT = 4
-const RANGE_DELETED = 5
-const CONDITION_FAILED = 6
+/** What became of a named write, as the digest records it, beside the numbers of records.ts and transactions.ts. */
 const ANSWERED_BEFORE = 7
 const KEY_REUSED = 8
-const RANGE_REFUSED = 9
 
 const NO_RANGES: readonly RangeRead[] = []
+
+/** Whether what `command` reads depends on what it finds, so that nothing else may be in its batch. */
+export function runsAlone({ type }: Command): boolean {
+  return type === 'delete-range' || type === 'transaction'
+}
 
 /**
  * The replicated state machine: executes committed commands, one at a time, in the order of the log. Deterministic: the same commands with
@@ -52,7 +55,8 @@ export class KvMachine {
   private readonly rangeDeleteKeysMax: number
   private readonly keptValues: KeptValues
   private readonly digest: Digest
-  private revision: number
+  private readonly records: Records
+  private readonly transactions: Transactions
   private idempotentFirst: number
   private idempotentNext: number
 
@@ -64,7 +68,9 @@ export class KvMachine {
     this.rangeDeleteKeysMax = options.rangeDeleteKeysMax
     this.keptValues = new KeptValues(options.keptValues, restored?.keptValues ?? null)
     this.digest = new Digest(restored?.digest ?? 0)
-    this.revision = restored?.revision ?? 0
+    this.records = new Records(this.digest, restored?.revision ?? 0)
+    const { transaction, rangeDeleteKeysMax } = options
+    this.transactions = new Transactions(transaction, rangeDeleteKeysMax, this.records, this.digest)
     this.idempotentFirst = restored?.idempotentFirst ?? 0
     this.idempotentNext = restored?.idempotentNext ?? 0
     assert(
@@ -75,7 +81,7 @@ export class KvMachine {
 
   state(): MachineState {
     return {
-      revision: this.revision,
+      revision: this.records.revision,
       digest: this.digest.value,
       idempotentFirst: this.idempotentFirst,
       idempotentNext: this.idempotentNext,
@@ -95,17 +101,28 @@ export class KvMachine {
     let keyed = 0
     let keeping = 0
     return commands.map((command) => {
-      const rows: RowKey[] = command.type === 'delete-range' ? [] : [recordRow(command.key)]
-      const ranges = command.type === 'delete-range' ? this.rangesOf(command) : NO_RANGES
+      const reads = this.readsOfUnnamed(command)
       const tag = command.idempotency
-      if (tag === null) return { rows, ranges }
-      rows.push(...this.keyedRows(tag, keyed))
+      if (tag === null) return reads
+      const rows = [...reads.rows, ...this.keyedRows(tag, keyed)]
       keyed += 1
-      if (command.type === 'delete-range' || !command.wantsPrevious) return { rows, ranges }
+      if (!mayKeep(command)) return { ...reads, rows }
       rows.push(...this.keptValues.readsOf(tag.key, keeping))
       keeping += 1
-      return { rows, ranges }
+      return { ...reads, rows }
     })
+  }
+
+  private readsOfUnnamed(command: Command): ReadSet {
+    switch (command.type) {
+      case 'put':
+      case 'delete':
+        return { rows: [recordRow(command.key)], ranges: NO_RANGES, bounded: null }
+      case 'delete-range':
+        return { rows: [], ranges: this.rangesOf(command), bounded: null }
+      case 'transaction':
+        return this.transactions.readsOf(command)
+    }
   }
 
   private keyedRows(tag: IdempotencyTag, keyedBefore: number): RowKey[] {
@@ -117,7 +134,7 @@ export class KvMachine {
 
   /** `revision`: the index of the command's log entry, above that of every command before it. */
   execute(command: Command, revision: number, workspace: Workspace): CommandResult {
-    assert(Number.isSafeInteger(revision) && revision > this.revision, 'revisions of commands ascend')
+    assert(Number.isSafeInteger(revision) && revision > this.records.revision, 'revisions of commands ascend')
     this.digest.absorbInteger(revision)
     return command.idempotency === null
       ? this.executeOnce(command, revision, workspace)
@@ -132,6 +149,8 @@ export class KvMachine {
         return this.delete(command, revision, workspace)
       case 'delete-range':
         return this.deleteRange(command, revision, workspace)
+      case 'transaction':
+        return this.transactions.execute(command, revision, workspace)
     }
   }
 
@@ -148,9 +167,9 @@ export class KvMachine {
     }
     const result = this.executeOnce(command, revision, workspace)
     if (this.idempotentNext - this.idempotentFirst === this.idempotentWritesMax) this.forgetOldest(workspace)
-    const previous = result.type === 'put' || result.type === 'deleted' ? result.previous : null
-    const valueApart = previous !== null && this.keptValues.isApart(previous.value)
-    if (valueApart) this.keptValues.keep(tag.key, previous.value, workspace)
+    const bulk = bulkOf(result)
+    const valueApart = bulk !== null && this.keptValues.isApart(bulk)
+    if (valueApart) this.keptValues.keep(tag.key, bulk, workspace)
     workspace.put(row, encodeIdempotentWrite({ fingerprint: tag.fingerprint, result, valueApart }))
     workspace.put(idempotentWriteOrderRow(this.idempotentNext), encodeIdempotentWriteName(tag.key))
     this.idempotentNext += 1
@@ -158,10 +177,7 @@ export class KvMachine {
   }
 
   private firstAnswer(name: string, { result, valueApart }: IdempotentWrite, workspace: Workspace): FirstResult {
-    if (!valueApart || (result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
-    const value = this.keptValues.find(name, workspace)
-    if (value === null) return { ...result, previousValueForgotten: true }
-    return { ...result, previous: { ...result.previous, value } }
+    return valueApart ? withBulk(result, this.keptValues.find(name, workspace)) : result
   }
 
   private forgetOldest(workspace: Workspace): void {
@@ -172,28 +188,19 @@ export class KvMachine {
   }
 
   private put(command: PutCommand, revision: number, workspace: Workspace): FirstResult {
-    const row = recordRow(command.key)
-    const current = recordIn(workspace, row)
-    if (!holds(command.condition, current)) return this.refuse(row, current)
-    const createRevision = current === null ? revision : current.createRevision
-    const version = current === null ? 1 : current.version + 1
-    const { value } = command
-    workspace.put(row, encodeRecord({ createRevision, modRevision: revision, version, lease: 0, value }))
-    this.revision = revision
-    this.absorbOutcome(current === null ? CREATED : REPLACED, row, current)
-    this.digest.absorbEnds(value)
-    return { type: 'put', revision, createRevision, version, previous: command.wantsPrevious ? current : null }
+    const { key, value, wantsPrevious } = command
+    const current = this.records.find(key, workspace)
+    if (!holds(command.condition, current)) return this.refuse(command, current)
+    const { createRevision, version } = this.records.put(key, value, current, revision, workspace)
+    return { type: 'put', revision, createRevision, version, previous: wantsPrevious ? current : null }
   }
 
   private delete(command: DeleteCommand, revision: number, workspace: Workspace): FirstResult {
-    const row = recordRow(command.key)
-    const current = recordIn(workspace, row)
-    if (!holds(command.condition, current)) return this.refuse(row, current)
-    this.absorbOutcome(current === null ? WAS_ABSENT : DELETED, row, current)
-    if (current === null) return { type: 'deleted', revision: this.revision, deleted: 0, previous: null }
-    workspace.remove(row)
-    this.revision = revision
-    return { type: 'deleted', revision, deleted: 1, previous: command.wantsPrevious ? current : null }
+    const { key, wantsPrevious } = command
+    const current = this.records.find(key, workspace)
+    if (!holds(command.condition, current)) return this.refuse(command, current)
+    const deleted = this.records.remove(key, current, revision, workspace)
+    return { type: 'deleted', revision: this.records.revision, deleted, previous: wantsPrevious ? current : null }
   }
 
   /**
@@ -202,55 +209,41 @@ export class KvMachine {
    */
   private deleteRange(command: DeleteRangeCommand, revision: number, workspace: Workspace): FirstResult {
     const limit = this.rangeDeleteKeysMax
-    const rows = this.rangesOf(command).flatMap(({ start, end }) => workspace.rowsIn(start, end))
+    const rows = this.rangesOf(command).flatMap((range) => workspace.rowsIn(range))
     const next = rows[limit]
-    if (next !== undefined && !command.upToLimit) return this.refuseRange(next, rows.length)
-    const removed = rows.slice(0, limit)
-    for (const row of removed) {
-      workspace.remove(row)
-      this.digest.absorbText(row)
+    if (next !== undefined && !command.upToLimit) {
+      this.records.refuseRange(next)
+      return { type: 'range-too-large', limit, found: rows.length }
     }
-    const deleted = removed.length
-    if (deleted > 0) this.revision = revision
-    this.digest.absorb(RANGE_DELETED)
-    this.digest.absorbInteger(deleted)
-    if (!command.upToLimit) return { type: 'deleted', revision: this.revision, deleted, previous: null }
-    return { type: 'range-deleted', revision: this.revision, deleted, next: next === undefined ? null : keyOfRow(next) }
+    const removed = rows.slice(0, limit)
+    this.records.removeRows(removed, revision, workspace)
+    const outcome = { revision: this.records.revision, deleted: removed.length }
+    if (!command.upToLimit) return { type: 'deleted', ...outcome, previous: null }
+    return { type: 'range-deleted', ...outcome, next: next === undefined ? null : keyOfRow(next) }
   }
 
-  /** `excess`: the first row beyond the limit. */
-  private refuseRange(excess: RowKey, found: number): FirstResult {
-    this.digest.absorb(RANGE_REFUSED)
-    this.digest.absorbText(excess)
-    return { type: 'range-too-large', limit: this.rangeDeleteKeysMax, found }
-  }
-
-  /** No range when the bounds leave no key between them. One row more than may be removed shows whether any would be left. */
+  /** One row more than may be removed shows whether any would be left. */
   private rangesOf(command: DeleteRangeCommand): readonly RangeRead[] {
-    const range = recordRange(command.start, command.end)
-    if (range.end !== null && range.start >= range.end) return NO_RANGES
-    return [{ ...range, limit: this.rangeDeleteKeysMax + 1 }]
+    return rangeRead(command, this.rangeDeleteKeysMax + 1)
   }
 
-  private refuse(row: RowKey, current: KeyRecord | null): FirstResult {
-    this.absorbOutcome(CONDITION_FAILED, row, current)
+  private refuse({ key }: PutCommand | DeleteCommand, current: KeyRecord | null): FirstResult {
+    this.records.refuse(key, current)
     return { type: 'condition-failed', currentRevision: current === null ? null : current.modRevision }
-  }
-
-  /** Commands that change nothing are absorbed as well: what a replica saw when it refused one shows whether its rows are right. */
-  private absorbOutcome(outcome: number, row: RowKey, previous: KeyRecord | null): void {
-    this.digest.absorb(outcome)
-    this.digest.absorbText(row)
-    if (previous === null) return
-    this.digest.absorbInteger(previous.modRevision)
-    this.digest.absorb(previous.version)
-    this.digest.absorb(previous.value.length)
   }
 }
 
-function recordIn(workspace: Workspace, row: RowKey): KeyRecord | null {
-  const bytes = workspace.get(row)
-  return bytes === null ? null : decodeRecord(bytes)
+/** Whether the answer to `command` may hold something so large that it is kept apart. */
+function mayKeep(command: Command): boolean {
+  switch (command.type) {
+    case 'put':
+    case 'delete':
+      return command.wantsPrevious
+    case 'delete-range':
+      return false
+    case 'transaction':
+      return true
+  }
 }
 
 function holds(condition: Condition | null, current: KeyRecord | null): boolean {

@@ -32,16 +32,48 @@ export type CommandResult =
       readonly deleted: number
       readonly next: Key | null
     }
+  /** What a transaction has done. `results`: one for each operation of the branch that was carried out. */
+  | TransactionResult
+  /** The records that a transaction names or lists have more than `limitBytes` bytes. Nothing changed. */
+  | { readonly type: 'transaction-too-large'; readonly limitBytes: number }
   /** The range holds more keys than one entry may remove: at least `found`. Nothing changed. */
   | { readonly type: 'range-too-large'; readonly limit: number; readonly found: number }
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
+
+export interface TransactionResult {
+  readonly type: 'transaction'
+  readonly succeeded: boolean
+  /** Of the change; the store's current one when nothing was changed. */
+  readonly revision: number
+  readonly results: readonly OperationResult[]
+  /** This answers a retry of a named transaction. Its results were too large to be kept for long; `results` is empty. */
+  readonly resultsForgotten?: true
+}
+
+/** The outcome of one operation of a transaction. */
+export type OperationResult =
+  | {
+      readonly type: 'put'
+      readonly createRevision: number
+      readonly version: number
+      readonly previous: KeyRecord | null
+    }
+  | { readonly type: 'get'; readonly record: KeyRecord | null }
+  | { readonly type: 'delete'; readonly deleted: number; readonly previous: KeyRecord | null }
+  /** `more`: the range holds records beyond these. Without values, a record's value is empty. */
+  | {
+      readonly type: 'list'
+      readonly items: readonly { readonly key: Key; readonly record: KeyRecord }[]
+      readonly more: boolean
+    }
 
 /** The outcomes that each kind of command can have. */
 const RESULTS = {
   put: ['put', 'condition-failed', 'key-reused'],
   delete: ['deleted', 'condition-failed', 'key-reused'],
   'delete-range': ['deleted', 'range-deleted', 'range-too-large', 'key-reused'],
+  transaction: ['transaction', 'range-too-large', 'transaction-too-large', 'key-reused'],
 } as const satisfies Record<Command['type'], readonly CommandResult['type'][]>
 
 export type ResultOf<Kind extends Command> = Extract<CommandResult, { type: (typeof RESULTS)[Kind['type']][number] }>

@@ -332,7 +332,7 @@ t.test('idempotent writes', async (t) => {
     eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeIdempotentWrite(other)))
     for (const [at, byte] of [
       [1, 0],
-      [1, 6],
+      [1, 8],
       [2, 0xff],
       [10, 0xff],
       [18, 0xff],

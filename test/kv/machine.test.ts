@@ -336,7 +336,7 @@ t.test('digest', async (t) => {
     async (t) => {
       const digests = new Set<number>()
       const command = put('a', '1', { condition: PRESENT })
-      const nothing = { get: () => null, put: () => {}, remove: () => {}, rowsIn: () => [] }
+      const nothing = { get: () => null, put: () => {}, remove: () => {}, rowsIn: () => [], isExceeded: false }
       for (let revision = 1; revision <= 100_000; revision++) {
         const machine = new KvMachine(MACHINE_OPTIONS, null)
         machine.execute(command, revision, nothing)

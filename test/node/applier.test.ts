@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Command, CommandResult, Key, KvMachineOptions, RowKey } from '../../src/kv/index.ts'
+import type { Command, CommandResult, Key, KvMachineOptions, RowKey, TransactionCommand } from '../../src/kv/index.ts'
 import { KvMachine, encodeCommand, recordRow, rowBytes } from '../../src/kv/index.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { toError } from '../../src/lib/to-error.ts'
@@ -15,6 +15,7 @@ const OPTIONS: KvMachineOptions = {
   idempotentWritesMax: 100,
   keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 1_000_000, slots: 4 }] },
   rangeDeleteKeysMax: 10,
+  transaction: { readBytesMax: 10_000, listBytesMax: 1_000 },
 }
 const META = Buffer.from('meta')
 const LEADER = { term: term(1), nodeId: nodeId(1) }
@@ -167,11 +168,12 @@ t.test('the rows of a range are those of the store under the changes on their wa
       const start = recordRow(key(Math.min(a, b)))
       const end = random.fraction() < 0.2 ? null : recordRow(key(Math.max(a, b) + 1))
       const limit = random.integer(1, 30)
-      await rows.loadRange({ start, end, limit })
+      const range = { start, end, limit, bytesMax: 0 }
+      await rows.loadRange(range)
       const inside = [...model].filter((row) => row >= start && (end === null || row < end))
       const expected = inside.sort().slice(0, limit)
-      if (rows.rowsIn(start, end).join() !== expected.join()) {
-        t.same(rows.rowsIn(start, end), expected, `seed ${seed}, round ${round}`)
+      if (rows.rowsIn(range).join() !== expected.join()) {
+        t.same(rows.rowsIn(range), expected, `seed ${seed}, round ${round}`)
       }
       rows.release()
     }
@@ -293,3 +295,63 @@ t.test(
     )
   },
 )
+
+type Operations = TransactionCommand['success']
+
+function transaction(success: Operations, failure: Operations = []): Command {
+  return { type: 'transaction', compares: [], success, failure, idempotency: null }
+}
+
+t.test('a transaction reads no more than it may', async (t) => {
+  const names = Array.from({ length: 200 }, (_, n) => key(n))
+  const gets = names.map((name) => ({ type: 'get', key: name }) as const)
+  const command = transaction(gets.slice(100), gets.slice(0, 100))
+  const { store, applier, results } = await applierOf([command], 1, {
+    transaction: { readBytesMax: 30_000, listBytesMax: 900 },
+  })
+  const record = Buffer.concat([Buffer.from([1]), Buffer.alloc(32), Buffer.alloc(1_000)])
+  await store.write(
+    names.map((name): StateWrite => ({ type: 'put', key: rowBytes(recordRow(name)), value: record })),
+    META,
+  )
+  applier.commitTo(logIndex(1))
+  await quiet()
+  t.same(results, [{ type: 'transaction-too-large', limitBytes: 30_000 }])
+  t.same(store.readsOfRows, [32], 'the rest of the 200 rows was not even read')
+})
+
+t.test('a transaction sees all that was executed before it, in whatever batch', async (t) => {
+  const all = { type: 'list', start: key(5), end: null, limit: 100, keysOnly: false } as const
+  const commands = [
+    put(5, 'x'.repeat(400)),
+    transaction([all]),
+    put(6, 'y'.repeat(400)),
+    put(7, 'z'.repeat(400)),
+    put(8, '!'.repeat(400)),
+    transaction([all]),
+    transaction([
+      { type: 'get', key: key(6) },
+      { type: 'delete-range', start: key(6), end: null },
+    ]),
+    transaction([all]),
+  ]
+  for (const perBatch of [1, 3, commands.length]) {
+    const { applier, results, faults } = await applierOf(commands, perBatch, {
+      transaction: { readBytesMax: 30_000, listBytesMax: 1_000 },
+    })
+    applier.commitTo(logIndex(commands.length))
+    await quiet()
+    t.same(faults, [])
+    const listed = results.flatMap((result) =>
+      result.type === 'transaction'
+        ? result.results.flatMap((one) => (one.type === 'list' ? [[one.items.length, one.more]] : []))
+        : [],
+    )
+    t.same(listed, [
+      [1, false],
+      [3, true],
+      [1, false],
+    ])
+    t.match(results[6], { revision: 7, results: [{ record: { version: 1 } }, { deleted: 3 }] })
+  }
+})

@@ -20,7 +20,12 @@ import { HistoryCheck } from './oracles/history.ts'
 const A = 'a' as Key
 const leaderId = { term: term(1), nodeId: nodeId(1) }
 const OPTIONS = {
-  machine: { idempotentWritesMax: 10, keptValues: { inlineBytesMax: 1000, rings: [] }, rangeDeleteKeysMax: 10 },
+  machine: {
+    idempotentWritesMax: 10,
+    keptValues: { inlineBytesMax: 1000, rings: [] },
+    rangeDeleteKeysMax: 10,
+    transaction: { readBytesMax: 1_000, listBytesMax: 100 },
+  },
   leasesHold: true,
   stepsMax: 1_000,
 }

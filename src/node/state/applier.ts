@@ -1,6 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import type { Command, CommandResult, KvMachine, RowKey } from '../../kv/index.ts'
-import { decodeCommand } from '../../kv/index.ts'
+import { decodeCommand, runsAlone } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogReader } from '../../ports/log-store.ts'
 import type { LogBatch, LogId, LogIndex, StoredMembership } from '../../raft/index.ts'
@@ -9,7 +9,7 @@ import type { CommandEntry } from '../codec/entry.ts'
 import { entriesOf } from '../codec/entry.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
 import type { Faults } from '../options.ts'
-import type { Rows } from './rows.ts'
+import { LOAD_ROWS, type Rows } from './rows.ts'
 import { encodeStateMeta } from '../codec/state-meta.ts'
 
 export interface ApplierOptions {
@@ -29,11 +29,7 @@ export interface ApplierDependencies {
 
 /** The most commands whose rows are looked up together. */
 const SEGMENT_COMMANDS_MAX = 1024
-/**
- * How many rows are read from the store at a time, and after how many bytes the commands that have all their rows are executed. The size of
- * a row is unknown before it is read, so one read may return this many values of the largest size.
- */
-const LOAD_ROWS = 32
+/** After how many bytes the commands that have all their rows are executed. */
 const LOAD_BYTES_MAX = 16 * 1024 * 1024
 /** How many commands are executed and rows changed before other work of the process gets its turn. */
 const TURN_WORK_MAX = 2048
@@ -193,11 +189,11 @@ export class Applier {
     for (const entry of entriesOf(batch)) {
       if (entry.kind === 'command') {
         const command = decodeCommand(entry.command)
-        // Which rows are in a range is known only once everything before it has been executed.
-        const isRange = command.type === 'delete-range'
-        if (isRange || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
+        // What it reads is known only once everything before it has been executed.
+        const isAlone = runsAlone(command)
+        if (isAlone || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
         segment.push({ entry, command })
-        if (isRange) await executeBefore(logIndex(entry.index + 1))
+        if (isAlone) await executeBefore(logIndex(entry.index + 1))
       } else if (entry.kind === 'membership') {
         await executeBefore(entry.index)
         this.membership = { logId: { leaderId, index: entry.index }, membership: entry.membership }
@@ -243,9 +239,10 @@ export class Applier {
     const missing = new Set<RowKey>()
     let bytes = 0
     let count = 0
-    for (const { rows: wanted, ranges } of this.machine.readsOf(commands.map(({ command }) => command))) {
+    for (const { rows: wanted, ranges, bounded } of this.machine.readsOf(commands.map(({ command }) => command))) {
       for (const row of wanted) if (!rows.pin(row)) missing.add(row)
       for (const range of ranges) await rows.loadRange(range)
+      if (bounded !== null) await rows.loadBounded(bounded)
       count += 1
       if (missing.size < LOAD_ROWS) continue
       bytes += await rows.load([...missing])

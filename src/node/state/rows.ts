@@ -1,5 +1,5 @@
 import { assert } from '../../lib/assert.ts'
-import type { RangeRead, RowKey, Workspace } from '../../kv/index.ts'
+import type { BoundedReads, RangeRead, RowKey, Workspace } from '../../kv/index.ts'
 import { rowBytes } from '../../kv/index.ts'
 import type { StateStore, StateWrite } from '../../ports/state-store.ts'
 import { presentRows } from './present-rows.ts'
@@ -12,6 +12,9 @@ export interface DirtyRows {
   readonly rows: Set<RowKey>
   all: boolean
 }
+
+/** How many rows are read from the store at a time. The size of a row is unknown before it is read. */
+export const LOAD_ROWS = 32
 
 interface Replacement {
   readonly ended: Promise<void>
@@ -34,6 +37,7 @@ export class Rows implements Workspace {
   /** What the present commands may look at. It is kept here because the cache may drop any row at any time. */
   private loaded: Changes = new Map()
   private ranges = new Map<string, readonly RowKey[]>()
+  private exceeded = false
   /** Grows with every change: a value read from the store may be cached only if nothing has changed meanwhile. */
   private changes = 0
   private readonly watches = new Set<DirtyRows>()
@@ -107,11 +111,45 @@ export class Rows implements Workspace {
     const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
     const view = await this.store.view()
     try {
-      this.ranges.set(rangeName(range.start, range.end), await presentRows(range, view, changes))
+      this.ranges.set(rangeName(range), await presentRows(range, view, changes))
     } finally {
       await view.close()
     }
     assert(this.changes === changesBefore, 'nothing changes rows while the applier loads a range')
+  }
+
+  /** Loads what one command may look at, until it has too many bytes. Only the applier calls it, between its batches. */
+  async loadBounded({ rows, ranges, bytesMax }: BoundedReads): Promise<void> {
+    let left = bytesMax - (await this.loadUpTo(rows, bytesMax))
+    for (const range of ranges) {
+      if (left < 0) break
+      await this.loadRange(range)
+      const names = this.rowsIn(range)
+      left -=
+        range.bytesMax === 0
+          ? names.reduce((bytes, { length }) => bytes + length, 0)
+          : await this.loadUpTo(names, Math.min(left, range.bytesMax))
+    }
+    this.exceeded = left < 0
+  }
+
+  /** Loads the first of `rows`, up to the one that exceeds `bytesMax`; resolves to the bytes of those, their names included. */
+  private async loadUpTo(rows: readonly RowKey[], bytesMax: number): Promise<number> {
+    let bytes = 0
+    for (let at = 0; at < rows.length; at += LOAD_ROWS) {
+      const some = rows.slice(at, at + LOAD_ROWS)
+      const missing = some.filter((row) => !this.pin(row))
+      if (missing.length > 0) await this.load(missing)
+      for (const row of some) {
+        bytes += row.length + (this.get(row)?.length ?? 0)
+        if (bytes > bytesMax) return bytes
+      }
+    }
+    return bytes
+  }
+
+  get isExceeded(): boolean {
+    return this.exceeded
   }
 
   get(row: RowKey): Uint8Array | null {
@@ -129,8 +167,8 @@ export class Rows implements Workspace {
     this.change(row, null)
   }
 
-  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
-    const rows = this.ranges.get(rangeName(start, end))
+  rowsIn(range: RangeRead): readonly RowKey[] {
+    const rows = this.ranges.get(rangeName(range))
     assert(rows !== undefined, 'a command looks only at ranges of its read set')
     return rows
   }
@@ -139,6 +177,7 @@ export class Rows implements Workspace {
   release(): void {
     this.loaded = new Map()
     if (this.ranges.size > 0) this.ranges = new Map()
+    this.exceeded = false
   }
 
   get waitingBytes(): number {
@@ -236,6 +275,6 @@ function beginReplacement(): Replacement {
   return { ended, end, fail }
 }
 
-function rangeName(start: RowKey, end: RowKey | null): string {
-  return `${start.length}:${start}${end ?? ''}:${end === null}`
+function rangeName({ start, end, limit }: RangeRead): string {
+  return `${limit}:${start.length}:${start}${end ?? ''}:${end === null}`
 }

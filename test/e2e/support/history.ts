@@ -140,7 +140,7 @@ async function send(node: NodeProcess, key: string, request: Request): Promise<R
   const options = { query: `?timeout=${requestTimeout}`, silenceMsMax }
   if (request.type !== 'write') return await node.client.getKey(key, options)
   const { command } = request
-  if (command.type === 'delete-range') throw new Error('no history deletes ranges')
+  if (command.type !== 'put' && command.type !== 'delete') throw new Error('a history writes single keys')
   const { condition } = command
   const headers = condition?.type === 'mod-revision' ? { 'if-match': `"${condition.revision}"` } : {}
   if (command.type === 'put') return await node.client.putKey(key, command.value, { ...options, headers })

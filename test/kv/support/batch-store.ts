@@ -6,8 +6,10 @@ import {
   keyOfRow,
   recordRange,
   recordRow,
+  runsAlone,
 } from '../../../src/kv/index.ts'
 import type {
+  BoundedReads,
   Command,
   CommandResult,
   DeleteCommand,
@@ -17,6 +19,7 @@ import type {
   KvMachineOptions,
   MachineState,
   PutCommand,
+  RangeRead,
   ReadSet,
   RowKey,
   Workspace,
@@ -27,6 +30,7 @@ export const MACHINE_OPTIONS: KvMachineOptions = {
   idempotentWritesMax: 1000,
   keptValues: { inlineBytesMax: 256, rings: [{ valueBytesMax: 1_000_000, slots: 100 }] },
   rangeDeleteKeysMax: 1000,
+  transaction: { readBytesMax: 100_000, listBytesMax: 10_000 },
 }
 
 /**
@@ -49,6 +53,7 @@ export class BatchStore {
     const readSets = this.machine.readsOf(commands)
     const workspace = new CheckedWorkspace(this.rows)
     const results = commands.map((command, i) => {
+      assert(commands.length === 1 || !runsAlone(command) || readSets[i]?.bounded === null, 'such a command is alone')
       workspace.allow(readSets[i])
       this.revision += 1
       return this.machine.execute(command, this.revision, workspace)
@@ -103,7 +108,8 @@ class CheckedWorkspace implements Workspace {
   readonly written = new Map<RowKey, Uint8Array | null>()
   private readonly rows: ReadonlyMap<RowKey, Uint8Array>
   private readonly allowedRows = new Set<RowKey>()
-  private readonly allowedRanges = new Map<string, number>()
+  private readonly allowedRanges = new Set<string>()
+  isExceeded = false
 
   constructor(rows: ReadonlyMap<RowKey, Uint8Array>) {
     this.rows = rows
@@ -111,11 +117,38 @@ class CheckedWorkspace implements Workspace {
 
   allow(readSet: ReadSet | undefined): void {
     for (const row of readSet?.rows ?? []) this.allowedRows.add(row)
-    for (const { start, end, limit } of readSet?.ranges ?? []) this.allowedRanges.set(`${start} ${end}`, limit)
+    for (const range of readSet?.ranges ?? []) this.allowedRanges.add(JSON.stringify(range))
+    this.isExceeded = false
+    if (readSet?.bounded) this.allowBounded(readSet.bounded)
+  }
+
+  /** As it is documented, and not as a node does it: everything is looked at, and counted. */
+  private allowBounded({ rows, ranges, bytesMax }: BoundedReads): void {
+    let bytes = 0
+    const count = (row: RowKey): number => row.length + (this.find(row)?.length ?? 0)
+    for (const row of rows) {
+      this.allowedRows.add(row)
+      bytes += count(row)
+    }
+    for (const range of ranges) {
+      this.allowedRanges.add(JSON.stringify(range))
+      let page = 0
+      for (const row of this.rowsIn(range)) {
+        if (range.bytesMax > 0 && page > range.bytesMax) break
+        page += range.bytesMax > 0 ? count(row) : row.length
+        if (range.bytesMax > 0) this.allowedRows.add(row)
+      }
+      bytes += page
+    }
+    this.isExceeded = bytes > bytesMax
   }
 
   get(row: RowKey): Uint8Array | null {
     assert(this.allowedRows.has(row), 'a row that is read is in the read set')
+    return this.find(row)
+  }
+
+  private find(row: RowKey): Uint8Array | null {
     const written = this.written.get(row)
     return written === undefined ? (this.rows.get(row) ?? null) : written
   }
@@ -128,9 +161,9 @@ class CheckedWorkspace implements Workspace {
     this.written.set(row, null)
   }
 
-  rowsIn(start: RowKey, end: RowKey | null): readonly RowKey[] {
-    const limit = this.allowedRanges.get(`${start} ${end}`)
-    assert(limit !== undefined, 'a range that is read is in the read set')
+  rowsIn(range: RangeRead): readonly RowKey[] {
+    const { start, end, limit } = range
+    assert(this.allowedRanges.has(JSON.stringify(range)), 'a range that is read is in the read set')
     const present = [...this.rows.keys()].filter((row) => this.written.get(row) !== null)
     for (const [row, bytes] of this.written) if (bytes !== null && !this.rows.has(row)) present.push(row)
     const inside = present.filter((row) => row >= start && (end === null || row < end))

@@ -1,4 +1,13 @@
-import type { Command, CommandResult, Condition, Key, KeyRecord, KvMachineOptions } from '../../../src/kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  Condition,
+  Key,
+  KeyRecord,
+  KvMachineOptions,
+  TransactionCommand,
+} from '../../../src/kv/index.ts'
+import { holdsOf, keysWithin, performOperation, readsTooMuch, resultsBytes } from './transaction-model.ts'
 
 type FirstResult = { readonly fingerprint: number; readonly result: CommandResult; readonly valueApart: boolean }
 type PreviousResult = Extract<CommandResult, { type: 'put' | 'deleted' }>
@@ -24,7 +33,7 @@ export class ReferenceModel {
   private readonly changes = new Map<Key, Change[]>()
   private readonly keyed = new Map<string, FirstResult>()
   /** Large previous values of named writes. For each size class: the names of the latest such writes, oldest first. */
-  private readonly values = new Map<string, Uint8Array>()
+  private readonly values = new Set<string>()
   private readonly kept: string[][]
 
   constructor(options: KvMachineOptions) {
@@ -92,23 +101,25 @@ export class ReferenceModel {
   /** Whether the previous value is kept separately from its answer, and therefore only for some time. */
   private keepValue(name: string, result: CommandResult): boolean {
     const value = result.type === 'put' || result.type === 'deleted' ? result.previous?.value : undefined
+    const bytes = result.type === 'transaction' ? resultsBytes(result.results) : value?.length
     const { inlineBytesMax, rings } = this.options.keptValues
-    if (value === undefined || value.length <= inlineBytesMax) return false
-    const at = rings.findIndex(({ valueBytesMax }) => valueBytesMax >= value.length)
+    if (bytes === undefined || bytes <= inlineBytesMax) return false
+    const at = rings.findIndex(({ valueBytesMax }) => valueBytesMax >= bytes)
     const names = this.kept[at]
     if (names === undefined) return true
     const oldest = names.length === rings[at]?.slots ? names.shift() : undefined
     if (oldest !== undefined) this.values.delete(oldest)
     names.push(name)
-    this.values.set(name, value)
+    this.values.add(name)
     return true
   }
 
   private again(name: string, { result, valueApart }: FirstResult): CommandResult {
     if (!valueApart) return result
+    if (this.values.has(name)) return result
+    if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
     const first = result as PreviousResult
-    const value = this.values.get(name)
-    if (first.previous === null || value !== undefined) return first
+    if (first.previous === null) return first
     return { ...first, previous: { ...first.previous, value: new Uint8Array(0) }, previousValueForgotten: true }
   }
 
@@ -126,6 +137,7 @@ export class ReferenceModel {
         ? { type: 'range-deleted', revision, deleted: gone.length, next: left[0] ?? null }
         : { type: 'deleted', revision, deleted: gone.length, previous: null }
     }
+    if (command.type === 'transaction') return this.transact(command, index)
     const before = this.current.get(command.key) ?? null
     if (!allows(command.condition, before)) {
       return { type: 'condition-failed', currentRevision: before?.modRevision ?? null }
@@ -140,6 +152,26 @@ export class ReferenceModel {
     const record = { createRevision, modRevision: index, version, lease: 0, value: command.value }
     this.change(command.key, record, index)
     return { type: 'put', revision: index, createRevision, version, previous }
+  }
+
+  private transact(command: TransactionCommand, index: number): CommandResult {
+    const store = {
+      current: this.current,
+      change: (key: Key, record: KeyRecord | null) => this.change(key, record, index),
+    }
+    const { rangeDeleteKeysMax: limit, transaction } = this.options
+    if (readsTooMuch(command, store, this.options))
+      return { type: 'transaction-too-large', limitBytes: transaction.readBytesMax }
+    const succeeded = command.compares.every((one) => holdsOf(one, this.current.get(one.key) ?? null) === true)
+    const branch = succeeded ? command.success : command.failure
+    // Each range is counted up to one more than the limit of all of them together.
+    const doomed = branch.map((one) =>
+      one.type === 'delete-range' ? Math.min(keysWithin(one, store).length, limit + 1) : 0,
+    )
+    const found = doomed.reduce((sum, count) => sum + count, 0)
+    if (found > limit) return { type: 'range-too-large', limit, found }
+    const results = branch.map((operation) => performOperation(operation, index, store, this.options))
+    return { type: 'transaction', succeeded, revision: this.revision, results }
   }
 
   private change(key: Key, record: KeyRecord | null, revision: number): void {

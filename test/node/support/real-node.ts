@@ -71,6 +71,7 @@ export class RealNode {
         idempotentWritesMax: limits.idempotentWritesMax,
         keptValues: limits.keptValues,
         rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
+        transaction: limits.transaction,
       },
       {
         log: new WalLogStore(

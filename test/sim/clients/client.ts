@@ -5,6 +5,8 @@ import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from '../world/draw.ts'
 import type { Answer, Heard, Operation, Outcome, Request } from '../history/operation.ts'
 import { describeOperation } from '../history/operation.ts'
+import { markOf } from '../../kv/support/transaction-model.ts'
+import { drawTransaction } from './transactions.ts'
 import type { Machine } from '../machines/machine.ts'
 import type { SimulationOptions } from '../world/options.ts'
 import { ServiceCall } from '../oracles/service-call.ts'
@@ -236,6 +238,7 @@ export class Client {
       const maxStalenessMs = random.pick([heartbeatMs, 3 * heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
       return { request: { ...request, maxStalenessMs }, mark: null }
     }
+    if (options.transactionShare > 0 && random.chance(options.transactionShare)) return this.drawTransaction()
     const condition = this.drawCondition(key)
     if (random.chance(0.15)) {
       const wantsPrevious = random.chance(0.3)
@@ -244,13 +247,30 @@ export class Client {
     return this.write(this.putCommand(key, condition, this.drawTag()))
   }
 
-  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): Command {
-    const mark = `c${this.id}.${this.sent}`
+  private drawTransaction(): Drawn {
+    const command = drawTransaction(
+      {
+        random: this.random,
+        key: () => this.drawKey(),
+        range: () => this.drawRange(),
+        seen: (key) => this.seen.get(key),
+        value: () => this.drawValue(),
+      },
+      this.drawTag(),
+    )
+    return this.write(command)
+  }
+
+  private drawValue(): Uint8Array {
     const padding = this.random.chance(0.05) ? '+'.repeat(this.random.integer(1, 600)) : ''
+    return Buffer.from(`c${this.id}.${this.sent}${padding}`)
+  }
+
+  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): Command {
     return {
       type: 'put',
       key,
-      value: Buffer.from(`${mark}${padding}`),
+      value: this.drawValue(),
       condition,
       wantsPrevious: this.random.chance(0.3),
       idempotency,
@@ -259,8 +279,7 @@ export class Client {
 
   private write(command: Command): Drawn {
     this.sent += 1
-    const mark = command.type === 'put' ? Buffer.from(command.value).toString('latin1') : null
-    return { request: { type: 'write', command }, mark }
+    return { request: { type: 'write', command }, mark: markOf(command) }
   }
 
   private drawKey(): Key {

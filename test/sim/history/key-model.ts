@@ -1,17 +1,9 @@
-import type { Command, CommandResult, Condition, Key, KeyRecord } from '../../../src/kv/index.ts'
+import type { Command, CommandResult, Condition, DeleteCommand, Key, PutCommand } from '../../../src/kv/index.ts'
 import type { Call, Model } from './linearizability.ts'
+import { ABSENT, differs, observe, type KeyState } from './key-state.ts'
 import { textOf, type Answer, type Operation } from './operation.ts'
-
-/**
- * One key as far as clients can know it. A revision that no answer has reported is null, and is learnt from the first call that
- * reports it.
- */
-export interface KeyState {
-  readonly value: string | null
-  readonly version: number
-  readonly createdAt: number | null
-  readonly modifiedAt: number | null
-}
+import { stepTransaction } from './transaction-step.ts'
+import { changedBy, concerns, isBetween } from '../../kv/support/transaction-model.ts'
 
 /** The effect of one operation on one key, or its view of that key. `answer` null: its effect is unknown. */
 export interface KeyCall {
@@ -19,8 +11,6 @@ export interface KeyCall {
   readonly key: Key
   readonly answer: Answer | null
 }
-
-const ABSENT: KeyState = { value: null, version: 0, createdAt: null, modifiedAt: null }
 
 export const keyModel: Model<KeyState, KeyCall> = {
   initial: ABSENT,
@@ -41,17 +31,20 @@ function stepWrite(
   answer: Answer | null,
 ): readonly KeyState[] {
   const result = answer?.type === 'write' ? answer.result : null
-  if (result?.type === 'key-reused') return [state]
-  if (result?.type === 'range-too-large') return [state]
+  if (result?.type === 'key-reused' || result?.type === 'range-too-large') return [state]
+  if (result?.type === 'transaction-too-large') return [state]
+  if (command.type === 'transaction')
+    return stepTransaction({ state, key }, command, result?.type === 'transaction' ? result : null)
   if (result?.type === 'range-deleted') return result.next === null || key < result.next ? [ABSENT] : [state]
   if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
   if (result?.type === 'condition-failed') return refuse(state, command.condition, result.currentRevision)
+  if (result?.type === 'transaction') return []
   return allow(state, command.condition).flatMap((allowed) => take(allowed, command, result))
 }
 
 function take(
   state: KeyState,
-  command: Exclude<Command, { type: 'delete-range' }>,
+  command: PutCommand | DeleteCommand,
   result: Extract<CommandResult, { type: 'put' | 'deleted' }> | null,
 ): readonly KeyState[] {
   const isTold = result !== null && command.wantsPrevious && result.previousValueForgotten !== true
@@ -74,14 +67,6 @@ function take(
   })
 }
 
-/** The states that remain possible when `record` was observed. */
-function observe(state: KeyState, record: KeyRecord | null): readonly KeyState[] {
-  if (record === null || state.value === null) return record === null && state.value === null ? [state] : []
-  if (textOf(record.value) !== state.value || record.version !== state.version) return []
-  if (differs(state.createdAt, record.createRevision) || differs(state.modifiedAt, record.modRevision)) return []
-  return [{ ...state, createdAt: record.createRevision, modifiedAt: record.modRevision }]
-}
-
 function allow(state: KeyState, condition: Condition | null): readonly KeyState[] {
   switch (condition?.type) {
     case undefined:
@@ -102,10 +87,6 @@ function refuse(state: KeyState, condition: Condition | null, currentRevision: n
   if (state.value === null || differs(state.modifiedAt, currentRevision) || condition.type === 'present') return []
   if (condition.type === 'mod-revision' && condition.revision === currentRevision) return []
   return [{ ...state, modifiedAt: currentRevision }]
-}
-
-function differs(known: number | null, seen: number): boolean {
-  return known !== null && known !== seen
 }
 
 /** The calls that touch `key`. An operation on a range counts as one operation on each of its keys. */
@@ -135,6 +116,7 @@ export function positionTold({ outcome }: Operation): number {
   if (outcome.kind !== 'answered') return Infinity
   const { answer } = outcome
   const result = answer.type === 'write' ? answer.result : null
+  if (result?.type === 'transaction' && changedBy(result.results)) return result.revision
   const isRemoval = result?.type === 'deleted' || result?.type === 'range-deleted'
   if (result?.type === 'put' || (isRemoval && result.deleted > 0)) return result.revision
   return (result?.type === 'condition-failed' ? (result.currentRevision ?? answer.revision) : answer.revision) + 0.5
@@ -142,11 +124,11 @@ export function positionTold({ outcome }: Operation): number {
 
 function touches({ request }: Operation, key: Key): boolean {
   if (request.type === 'get') return request.key === key
-  if (request.type === 'scan') return isWithin(key, request.start, request.end)
+  if (request.type === 'scan') return isBetween(key, request.start, request.end)
   const { command } = request
-  return command.type === 'delete-range' ? isWithin(key, command.start, command.end) : command.key === key
-}
-
-function isWithin(key: Key, start: Key | null, end: Key | null): boolean {
-  return (start === null || key >= start) && (end === null || key < end)
+  if (command.type === 'transaction') {
+    const { compares, success, failure } = command
+    return compares.some((one) => one.key === key) || [...success, ...failure].some((one) => concerns(one, key))
+  }
+  return command.type === 'delete-range' ? isBetween(key, command.start, command.end) : command.key === key
 }

@@ -1,4 +1,11 @@
-import type { Command, CommandResult, Key, KeyRecord } from '../../../src/kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  Key,
+  KeyRecord,
+  OperationResult,
+  TransactionCommand,
+} from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
@@ -93,6 +100,7 @@ function describeRequest(request: Request): string {
       if (command.type === 'delete-range') {
         return `delete ${command.start ?? ''}..${command.end ?? ''}${command.upToLimit ? ' up to the limit' : ''}${tag}`
       }
+      if (command.type === 'transaction') return `${describeTransaction(command)}${tag}`
       const { condition } = command
       const when =
         condition === null
@@ -138,8 +146,43 @@ export function describeResult(result: CommandResult): string {
       return `refused, ${result.found} of ${result.limit} keys`
     case 'condition-failed':
       return `refused, now at ${result.currentRevision}`
+    case 'transaction-too-large':
+      return `refused, more than ${result.limitBytes} bytes`
+    case 'transaction': {
+      const results = result.resultsForgotten === true ? 'forgotten' : result.results.map(describeResultOf).join(', ')
+      return `${result.succeeded ? 'succeeded' : 'failed'} r${result.revision}: ${results}`
+    }
     case 'key-reused':
       return 'key reused'
+  }
+}
+
+function describeTransaction({ compares, success, failure }: TransactionCommand): string {
+  const ifs = compares.map(
+    ({ key, target, operator, value }) =>
+      `${key} ${target} ${operator} ${typeof value === 'number' ? value : textOf(value)}`,
+  )
+  const branch = (operations: TransactionCommand['success']): string => operations.map(describePart).join(', ')
+  return `transaction if [${ifs.join(', ')}] then [${branch(success)}] else [${branch(failure)}]`
+}
+
+function describePart(operation: TransactionCommand['success'][number]): string {
+  if (operation.type === 'put') return `put ${operation.key}=${textOf(operation.value)}`
+  if ('key' in operation) return `${operation.type} ${operation.key}`
+  const range = `${operation.start ?? ''}..${operation.end ?? ''}`
+  return operation.type === 'list' ? `list ${operation.limit} of ${range}` : `delete ${range}`
+}
+
+function describeResultOf(result: OperationResult): string {
+  switch (result.type) {
+    case 'put':
+      return `put c${result.createRevision} v${result.version} before ${describeRecord(result.previous)}`
+    case 'get':
+      return describeRecord(result.record)
+    case 'delete':
+      return `deleted ${result.deleted} before ${describeRecord(result.previous)}`
+    case 'list':
+      return `[${result.items.map(({ key, record }) => `${key}=${describeRecord(record)}`).join(' ')}${result.more ? ' ...' : ''}]`
   }
 }
 

@@ -15,6 +15,7 @@ import {
 import { entriesOf } from '../../../src/node/codec/entry.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { ReferenceModel } from '../../kv/support/reference-model.ts'
+import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
@@ -52,6 +53,7 @@ export interface HistoryFigures {
   statesCompared: number
   operations: number
   acknowledgedWrites: number
+  transactions: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -64,6 +66,7 @@ export function noFigures(): HistoryFigures {
     statesCompared: 0,
     operations: 0,
     acknowledgedWrites: 0,
+    transactions: 0,
   }
 }
 
@@ -76,6 +79,7 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.statesCompared += more.statesCompared
   sum.operations += more.operations
   sum.acknowledgedWrites += more.acknowledgedWrites
+  sum.transactions += more.transactions
 }
 
 /**
@@ -141,12 +145,12 @@ export class HistoryCheck {
   private execute(command: Command, index: number): void {
     const result = this.model.execute(command, index)
     this.commands.set(index, command)
-    if (command.type !== 'put') {
+    const mark = markOf(command)
+    if (mark === null) {
       const said = removalOf(command)
       if (changed(result)) this.unclaimedRemovals.set(said, [...(this.unclaimedRemovals.get(said) ?? []), index])
       return
     }
-    const mark = textOf(command.value)
     this.indexesOfMark.set(mark, [...(this.indexesOfMark.get(mark) ?? []), index])
   }
 
@@ -190,7 +194,8 @@ export class HistoryCheck {
   }
 
   private checkWrite(operation: Operation, command: Command, result: CommandResult, indexes: readonly number[]): void {
-    if (command.type === 'put') {
+    if (markOf(command) !== null) {
+      if (result.type === 'transaction') this.figures.transactions += 1
       const results = indexes.map((index) => this.model.resultsByIndex.get(index))
       if (results.some((expected) => isDeepStrictEqual(plain(expected), plain(result)))) return
       const expected = results.map((one) => (one === undefined ? '-' : describeResult(one))).join(' or ')
@@ -294,7 +299,7 @@ export class HistoryCheck {
   private claimRemovals(history: readonly Operation[]): void {
     const claimed = new Set(history.filter(({ request }) => request.type === 'write').map(positionOf))
     for (const { id, outcome, request } of history) {
-      if (outcome.kind !== 'unknown' || request.type !== 'write' || request.command.type === 'put') continue
+      if (outcome.kind !== 'unknown' || request.type !== 'write' || markOf(request.command) !== null) continue
       const left = (this.unclaimedRemovals.get(removalOf(request.command)) ?? []).filter((at) => !claimed.has(at))
       const [at] = left
       if (at === undefined) continue
@@ -357,34 +362,39 @@ export class HistoryCheck {
 }
 
 function changes(command: Command, key: Key): boolean {
+  if (command.type === 'transaction') return [...command.success, ...command.failure].some((one) => concerns(one, key))
   if (command.type !== 'delete-range') return command.key === key
   return (command.start === null || key >= command.start) && (command.end === null || key < command.end)
 }
 
 function keyOfWrite(request: Operation['request']): Key[] {
-  return request.type === 'write' && request.command.type !== 'delete-range' ? [request.command.key] : []
+  if (request.type !== 'write') return []
+  const { command } = request
+  if (command.type === 'transaction')
+    return [...command.success, ...command.failure].flatMap((one) => ('key' in one ? [one.key] : []))
+  return command.type === 'delete-range' ? [] : [command.key]
 }
 
-function removalOf(command: Exclude<Command, { type: 'put' }>): string {
-  return command.type === 'delete'
-    ? JSON.stringify([command.key, command.condition, command.wantsPrevious])
-    : JSON.stringify([command.start, command.end, command.upToLimit])
+function removalOf(command: Command): string {
+  return JSON.stringify({ ...command, idempotency: null })
 }
 
 /** Whether the answers are the same, apart from a previous value that was forgotten between the two. */
 function sameAnswer(a: CommandResult | undefined, b: CommandResult): boolean {
   if (a === undefined || a.type !== b.type) return false
-  const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one)
+  const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one || 'resultsForgotten' in one)
   return isDeepStrictEqual(plain(isForgotten ? withoutValue(a) : a), plain(isForgotten ? withoutValue(b) : b))
 }
 
 function withoutValue(result: CommandResult): CommandResult {
+  if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
   if ((result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
   const previous = { ...result.previous, value: new Uint8Array(0) }
   return { ...result, previous, previousValueForgotten: true }
 }
 
 function changed(result: CommandResult): boolean {
+  if (result.type === 'transaction') return changedBy(result.results)
   return result.type === 'put' || ((result.type === 'deleted' || result.type === 'range-deleted') && result.deleted > 0)
 }
 
@@ -393,6 +403,7 @@ function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {
   const { answer } = outcome
   if (answer.type !== 'write') return answer.revision
   const { result } = answer
+  if (result.type === 'transaction') return changedBy(result.results) ? result.revision : -1
   return result.type === 'put' || result.type === 'deleted' || result.type === 'range-deleted' ? result.revision : -1
 }
 

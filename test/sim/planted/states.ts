@@ -183,6 +183,20 @@ export const stateBugs: readonly PlantedBug[] = [
     changeOptions: (options) => ({ ...options, rangeDeleteKeysMax: 1_000_000 }),
   },
   {
+    name: 'transaction-reads-unbounded',
+    says: 'a transaction reads more bytes of records than it may',
+    seedsMax: 50,
+    needsTransactions: true,
+    changeOptions: (options) => ({ ...options, transaction: { ...options.transaction, readBytesMax: 1_000_000 } }),
+  },
+  {
+    name: 'transaction-lists-unbounded',
+    says: 'a list of a transaction goes on where its bytes are exceeded',
+    seedsMax: 50,
+    needsTransactions: true,
+    changeOptions: (options) => ({ ...options, transaction: { ...options.transaction, listBytesMax: 1_000_000 } }),
+  },
+  {
     name: 'snapshot-merged',
     says: 'rows from before survive the installation of a snapshot',
     seedsMax: 300,

@@ -87,6 +87,8 @@ export interface SimulationOptions {
   /** Share of requests that read or remove a whole range. */
   readonly rangeShare: number
   readonly keyedShare: number
+  /** Share of writes that are transactions. */
+  readonly transactionShare: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -102,6 +104,9 @@ export interface SimulationOptions {
   readonly cachedProbability: number
   readonly node: Omit<NodeOptions, 'id' | 'addresses' | 'incarnation'>
 }
+
+/** Lower seeds play as they did before there were transactions, so that those that found something still do. */
+export const TRANSACTIONS_FROM = 6_000_000_000
 
 /**
  * Limits that refuse nothing, for seeds without faults. A node that is sent the state instead of the log cannot tell the
@@ -157,6 +162,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
       { inlineBytesMax: 1000, rings: [] },
     ]),
     rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
+    transaction: { readBytesMax: 500, listBytesMax: 100 },
     forwardedBatchesMax: draw.pick([1, 8, 4096]),
     forwardedOriginsMax: draw.pick([1, 2, 128]),
   }
@@ -221,6 +227,7 @@ function drawRest(
     keys: draw.pick([1, 3, 8]),
     rangeShare: draw.pick([0, 0.1, 0.3]),
     keyedShare: draw.pick([0, 0.3, 1]),
+    transactionShare: seed < TRANSACTIONS_FROM ? 0 : draw.pick([0, 0.1, 0.5]),
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),

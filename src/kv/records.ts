@@ -1,0 +1,97 @@
+import type { Key, RowKey } from './key.ts'
+import type { Digest } from './digest.ts'
+import type { KeyRecord } from './record.ts'
+import { decodeRecord, encodeRecord } from './record.ts'
+import { recordRange, recordRow } from './row.ts'
+import type { RangeRead, Workspace } from './workspace.ts'
+
+/** What a command did to a record, as the digest keeps it. A number once used never means anything else. */
+const CREATED = 1
+const REPLACED = 2
+const DELETED = 3
+const WAS_ABSENT = 4
+const RANGE_DELETED = 5
+const CONDITION_FAILED = 6
+const RANGE_REFUSED = 9
+
+/** Keys in `[start, end)`; null is unbounded. */
+export interface KeyRange {
+  readonly start: Key | null
+  readonly end: Key | null
+}
+
+/** The rows of `range`; nothing when the bounds leave no key between them. */
+export function rangeRead({ start, end }: KeyRange, limit: number, bytesMax = 0): readonly RangeRead[] {
+  const rows = recordRange(start, end)
+  return rows.end !== null && rows.start >= rows.end ? [] : [{ ...rows, limit, bytesMax }]
+}
+
+/** The records as commands change them: every change, and every refusal, is absorbed by the digest. */
+export class Records {
+  /** The revision of the last command that changed a record. */
+  revision: number
+  private readonly digest: Digest
+
+  constructor(digest: Digest, revision: number) {
+    this.digest = digest
+    this.revision = revision
+  }
+
+  find(key: Key, workspace: Workspace): KeyRecord | null {
+    const bytes = workspace.get(recordRow(key))
+    return bytes === null ? null : decodeRecord(bytes)
+  }
+
+  /** `current`: the record that is replaced, null when the key is absent. Returns the new one. */
+  put(key: Key, value: Uint8Array, current: KeyRecord | null, revision: number, workspace: Workspace): KeyRecord {
+    const createRevision = current === null ? revision : current.createRevision
+    const version = current === null ? 1 : current.version + 1
+    const record = { createRevision, modRevision: revision, version, lease: 0, value }
+    const row = recordRow(key)
+    workspace.put(row, encodeRecord(record))
+    this.revision = revision
+    this.absorb(current === null ? CREATED : REPLACED, row, current)
+    this.digest.absorbEnds(value)
+    return record
+  }
+
+  /** Returns how many records were removed: 0 or 1. */
+  remove(key: Key, current: KeyRecord | null, revision: number, workspace: Workspace): number {
+    const row = recordRow(key)
+    this.absorb(current === null ? WAS_ABSENT : DELETED, row, current)
+    if (current === null) return 0
+    workspace.remove(row)
+    this.revision = revision
+    return 1
+  }
+
+  removeRows(rows: readonly RowKey[], revision: number, workspace: Workspace): void {
+    for (const row of rows) {
+      workspace.remove(row)
+      this.digest.absorbText(row)
+    }
+    if (rows.length > 0) this.revision = revision
+    this.digest.absorb(RANGE_DELETED)
+    this.digest.absorbInteger(rows.length)
+  }
+
+  /** A condition on the record of `key` does not hold. What a replica saw when it refused a command shows whether its rows are right. */
+  refuse(key: Key, current: KeyRecord | null): void {
+    this.absorb(CONDITION_FAILED, recordRow(key), current)
+  }
+
+  /** A range holds too many rows: `excess` is the first beyond the limit. */
+  refuseRange(excess: RowKey): void {
+    this.digest.absorb(RANGE_REFUSED)
+    this.digest.absorbText(excess)
+  }
+
+  private absorb(outcome: number, row: RowKey, previous: KeyRecord | null): void {
+    this.digest.absorb(outcome)
+    this.digest.absorbText(row)
+    if (previous === null) return
+    this.digest.absorbInteger(previous.modRevision)
+    this.digest.absorb(previous.version)
+    this.digest.absorb(previous.value.length)
+  }
+}
