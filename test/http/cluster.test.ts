@@ -7,7 +7,7 @@ const member = (id: number) => ({ id, raft: `127.0.0.1:710${id}`, api: `http://1
 type Method = 'POST' | 'PUT' | 'PATCH'
 
 async function send(api: CheckedApi, method: Method, url: string, body: unknown, headers: Record<string, string> = {}) {
-  const payload = typeof body === 'string' ? body : JSON.stringify(body)
+  const payload = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
   return api.inject({ method, url, payload, headers: { 'content-type': 'application/json', ...headers } })
 }
 
@@ -85,6 +85,22 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{ members: [{ ...member(1), id: '1' }] }, 'body/members/0/id must be a whole number'],
     [{ members: [{ ...member(1), id: 0 }] }, 'body/members/0/id must be at least 1'],
     [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
+    [
+      `{"members": [${JSON.stringify(member(2))}], "members": [${JSON.stringify(member(1))}]}`,
+      'body has an object with the name "members" twice',
+    ],
+    [
+      `{"members": [{"i\\u0064": 2, ${JSON.stringify(member(1)).slice(1)}]}`,
+      'body has an object with the name "id" twice',
+    ],
+    [
+      `{"members": [${JSON.stringify(member(1))}], "\\\\\\"": 1, "\\\\\\"" : [{"": 2}]}`,
+      'body has an object with the name "\\\\\\"" twice',
+    ],
+    [
+      Buffer.from(JSON.stringify({ members: [{ ...member(1), raft: 'n\xf8de:7101' }] }), 'latin1'),
+      'body is not valid UTF-8',
+    ],
     [
       { members: [{ ...member(1), raft: 'http://127.0.0.1:1' }] },
       'body/members/0/raft is not of the form HOST:PORT; expected HOST:PORT, such as 127.0.0.1:7101',

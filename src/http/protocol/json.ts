@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
@@ -5,13 +6,15 @@ import { readBody } from './body.ts'
 import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
 import { holdsAtMost } from './body-validation.ts'
+import { repeatedNameIn } from './repeated-name.ts'
 
 /** The options of a route with JSON bodies: the schema that documents the body also validates it. */
 export function configOf(operation: Operation): RouteShorthandOptions {
   const { body } = operation
   const options = { config: { operation }, bodyLimit: limits.jsonBodyBytesMax }
   if (body === undefined || body === 'value') return options
-  return { ...options, schema: { body: body.schema }, attachValidation: !body.required }
+  const { schema, required, bytesMax = options.bodyLimit } = body
+  return { ...options, bodyLimit: bytesMax, schema: { body: schema }, attachValidation: !required }
 }
 
 /** The body of a route on which it is optional: `undefined` when there is none. Fastify validates a missing body as null. */
@@ -29,17 +32,35 @@ export function takeJsonBodies(app: FastifyInstance): void {
       if (error !== null) done(error)
       // Some clients always name the type, even with an empty body.
       else if (body.length === 0) done(null, undefined)
-      else void parse(request, body.toString(), (refusal, json) => done(refusal ?? refusalOfSize(json), json))
+      // Decoding would put other characters in place of the bytes that are none.
+      else if (!isUtf8(body)) done(invalidRequest({ path: 'body', message: 'is not valid UTF-8' }))
+      else {
+        const text = body.toString()
+        const most = valuesMaxOf(request.routeOptions.config.operation)
+        void parse(request, text, (refusal, json) => {
+          done(refusal ?? refusalOfSize(json, most) ?? refusalOfNames(text), json)
+        })
+      }
     })
   })
 }
 
+function valuesMaxOf(operation: Operation | undefined): number {
+  const body = operation?.body
+  return (typeof body === 'object' ? body.valuesMax : undefined) ?? limits.jsonBodyValuesMax
+}
+
 /** The validator looks for all mistakes, which takes long for a body of very many small values. Such a body is refused first. */
-function refusalOfSize(json: unknown): RequestError | null {
-  const most = limits.jsonBodyValuesMax
+function refusalOfSize(json: unknown, most: number): RequestError | null {
   return holdsAtMost(json, most)
     ? null
     : invalidRequest({ path: 'body', message: `holds more than ${most} values, more than any request needs` })
+}
+
+function refusalOfNames(text: string): RequestError | null {
+  const name = repeatedNameIn(text)
+  if (name === null) return null
+  return invalidRequest({ path: 'body', message: `has an object with the name ${JSON.stringify(name)} twice` })
 }
 
 /** For a `POST` that takes no body. */

@@ -20,6 +20,16 @@ export function jsonAnswer(description: string, schema: TSchema): AnswerDoc {
 /** Errors of a request with a body: it comes from a page of another site, or the body is not JSON, not valid, or too large. */
 export const bodyErrors: readonly ErrorCode[] = ['forbidden', 'unsupported-media-type', 'request-too-large']
 
+/** A body in JSON. */
+export interface JsonBody {
+  readonly schema: TSchema
+  readonly required: boolean
+  /** How many bytes it has at most; absent: `jsonBodyBytesMax`. */
+  readonly bytesMax?: number
+  /** How many values, nested ones included; absent: `jsonBodyValuesMax`. */
+  readonly valuesMax?: number
+}
+
 /**
  * The parameters and answers of a route, for the OpenAPI document. Fastify itself validates only JSON bodies, by the same
  * schema. Paths, query strings and headers are read by the code that this describes, so hot routes pay for nothing else.
@@ -33,7 +43,7 @@ export interface Operation {
   readonly query?: QuerySpec
   readonly headers?: Readonly<Record<string, TSchema>>
   /** `value`: the bytes of a value, of any media type. */
-  readonly body?: { readonly schema: TSchema; readonly required: boolean } | 'value'
+  readonly body?: JsonBody | 'value'
   readonly answers: Readonly<Record<number, AnswerDoc>>
   /** Errors in addition to those of every operation. */
   readonly errors: readonly ErrorCode[]
