@@ -70,11 +70,12 @@ const ROOMS = {
     protocol: [],
     keys: ['protocol'],
     ranges: ['protocol', 'keys'],
+    transactions: ['protocol', 'keys'],
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
     'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
-    'app.ts': ['protocol', 'keys', 'ranges', 'membership', 'cluster', 'operating', 'openapi.ts'],
+    'app.ts': ['protocol', 'keys', 'ranges', 'transactions', 'membership', 'cluster', 'operating', 'openapi.ts'],
   },
   'src/config': {
     'setting.ts': [],
@@ -103,7 +104,7 @@ const ROOMS = {
   },
 }
 
-const RESOURCES = ['keys', 'ranges', 'membership', 'cluster', 'operating']
+const RESOURCES = ['keys', 'ranges', 'transactions', 'membership', 'cluster', 'operating']
 
 const forbidden = (regex, message, allowTypeImports = false) => ({
   regex,

@@ -38,6 +38,13 @@ export const limits = {
   /** Bytes of all values in one transaction. */
   transactionValueBytesMax: 8 * 1024 * 1024,
   /**
+   * The body of a transaction: its values, and its keys (one for each compare, two bounds for each operation), in which JSON may need six
+   * characters for each byte, and space for the rest.
+   */
+  transactionBodyBytesMax: 6 * (8 * 1024 * 1024 + (128 + 2 * 2 * 128) * 4096) + 1024 * 1024,
+  /** JSON values in such a body, nested ones included: up to five for each compare and six for each operation, and room for mistakes. */
+  transactionBodyValuesMax: 4096,
+  /**
    * A leader treats a disk of its own that syncs less than 8 MiB a second as hung, and entries on their way to a follower that come down at a
    * lower rate as lost. Bytes per millisecond.
    */
@@ -301,8 +308,8 @@ export const limits = {
   logFlushMsMax: 500,
 
   /**
-   * An answer that a client reads whole: the largest page of a listing (`listBytesMax`, and one more value of the largest
-   * size), in which JSON may need six characters for each byte of a value or a key, and space for the rest.
+   * An answer that a client reads whole: the records that a transaction may read (`transaction`), in which JSON may need six characters for
+   * each byte of a value or a key, and space for the rest of 128,000 of them. A page of a listing is smaller.
    */
-  clientAnswerBytesMax: 6 * (8 * 1024 * 1024 + 16 * 1024 * 1024 + 1000 * 4096) + 1024 * 1024,
+  clientAnswerBytesMax: 6 * 64 * 1024 * 1024 + 32 * 1024 * 1024,
 } as const

@@ -100,7 +100,7 @@ const ifMatch = Type.String({
   description: 'Only if the key is at this revision; `*`: only if it exists.',
 })
 
-const idempotencyKey = Type.String({
+export const idempotencyKey = Type.String({
   minLength: 1,
   maxLength: limits.idempotencyKeyBytesMax,
   pattern: '^[\\x21-\\x7e]+$',

@@ -10,6 +10,9 @@ type Unchanging<Value> = Value extends readonly (infer Item)[]
     ? { readonly [Name in keyof Value]: Unchanging<Value[Name]> }
     : Value
 
+/** Exactly one of the members of `All`, which are all optional. */
+export type OneOf<All> = { [Name in keyof All]-?: Required<Pick<All, Name>> }[keyof All]
+
 /** For objects that refuse properties that they do not name. */
 export const closed = { additionalProperties: false }
 

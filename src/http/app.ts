@@ -18,6 +18,8 @@ import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
 import { RangeRequests } from './ranges/range-requests.ts'
 import { registerRangeRoutes } from './ranges/routes.ts'
+import { TransactionRequests } from './transactions/transaction-requests.ts'
+import { registerTransactionRoutes } from './transactions/routes.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import type { Services } from '../api/services.ts'
@@ -82,6 +84,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     const key = new KeyRequests(services, room)
     registerKeyRoutes(kv, key, services.valueBytesMax)
     registerRangeRoutes(kv, new RangeRequests(services, { slots, room, now: options.now }), key)
+  })
+  void app.register(async (transactions) => {
+    takeJsonBodies(transactions)
+    registerTransactionRoutes(transactions, new TransactionRequests(services, room))
   })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)

@@ -41,6 +41,12 @@ export const failures = {
   'unknown-voter': { status: 422, title: 'Unknown voter', retryable: false, ambiguous: false },
   'empty-membership': { status: 422, title: 'Empty membership', retryable: false, ambiguous: false },
   'range-too-large': { status: 422, title: 'Too many keys for one change', retryable: false, ambiguous: false },
+  'transaction-too-large': {
+    status: 422,
+    title: 'Transaction reads too much',
+    retryable: false,
+    ambiguous: false,
+  },
   'quorum-at-risk': { status: 422, title: 'Quorum at risk', retryable: true, ambiguous: false },
   'idempotency-key-reused': { status: 422, title: 'Idempotency key reused', retryable: false, ambiguous: false },
   overloaded: { status: 429, title: 'Overloaded', retryable: true, ambiguous: false },

@@ -616,6 +616,10 @@ t.test('answers have a bound together: more is refused, and who takes nothing ma
   const page = await api.exchange(head('GET /kv?limit=1 HTTP/1.1', host, last))
   t.equal(page.status, 429, 'before it is made')
   t.equal(api.services.keys.openScans, 0)
+  const lists = JSON.stringify({ success: Array(8).fill({ list: {} }) })
+  const about = ['Content-Type: application/json', `Content-Length: ${lists.length}`]
+  t.equal((await api.exchange(head('POST /txn HTTP/1.1', host, last, ...about) + lists)).status, 429)
+  t.equal(api.services.keys.commands.length, 0, 'before it is done')
   const write = await api.exchange(head('DELETE /kv/none?prev=true HTTP/1.1', host, last))
   t.equal(write.status, 200)
   const again = async (): Promise<number> => (await api.exchange(head('GET /kv/one HTTP/1.1', host, last))).status

@@ -94,7 +94,7 @@ const early: Readonly<Record<string, (asked: Asked) => string>> = {
   unnamedType: (asked) => bytesOf(asked, ['content-type: nonsense', 'content-length: 2']) + '{}',
   chunkExtensions: (asked) =>
     `${bytesOf(asked, ['content-type: application/json', 'transfer-encoding: chunked'])}2;${'x'.repeat(20_000)}`,
-  largeBody: (asked) => bytesOf(asked, ['content-type: application/json', 'content-length: 9000000']),
+  largeBody: (asked) => bytesOf(asked, ['content-type: application/json', 'content-length: 90000000']),
   otherSite: (asked) => bytesOf(asked, ['sec-fetch-site: cross-site', 'content-length: 0']),
   otherOrigin: (asked) => bytesOf(asked, ['origin: http://elsewhere.example', 'content-length: 0']),
   bug: (asked) => bytesOf(asked, ['x-bug: 1', 'content-length: 0']),
@@ -202,6 +202,8 @@ function memberOf(id: number, { addresses }: Server): Readonly<Record<string, un
 
 const keyed = (key: string) => ({ 'idempotency-key': key })
 
+const reading = { success: [{ get: { key: 'a' } }] }
+
 /** Every operation, asked as it should be, of a node that cannot do it. */
 async function askAll(node: Asking, members: readonly unknown[]): Promise<void> {
   const timeout = 'timeout=200ms'
@@ -211,6 +213,7 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
     await node.ask('HEAD', url)
     await node.ask('DELETE', url)
   }
+  await node.ask('POST', `/txn?${timeout}`, { body: reading })
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -235,6 +238,7 @@ async function askToBeRedirected(node: Asking): Promise<void> {
   for (const url of [`/kv/a?${redirect}`, `/kv?key=a&${redirect}`]) {
     for (const method of ['PUT', 'GET', 'HEAD', 'DELETE']) await node.askUntil(307, method, url)
   }
+  await node.askUntil(307, 'POST', `/txn?${redirect}`, { body: reading })
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
@@ -261,6 +265,13 @@ async function askForKeys(node: Asking): Promise<void> {
     await node.askUntil(504, 'PUT', `${path}${and}timeout=1ms`, { body: 'v' })
     await node.askUntil(504, 'DELETE', `${path}${and}timeout=1ms`)
   }
+}
+
+async function askForTransactions(node: Asking): Promise<void> {
+  const headers = keyed('transaction')
+  await node.ask('POST', '/txn', { body: reading, headers })
+  await node.ask('POST', '/txn', { body: { failure: reading.success }, headers })
+  await node.askUntil(504, 'POST', '/txn?timeout=1ms', { body: { success: [{ put: { key: 'a', value: 'v' } }] } })
 }
 
 async function askForChanges(node: Asking, third: Readonly<Record<string, unknown>>): Promise<void> {
@@ -324,6 +335,7 @@ t.test('every status of the document can come of a request, and none comes that 
   await lead()
   await askToBeRedirected(two)
   await askForKeys(one)
+  await askForTransactions(one)
   t.comment('with a third')
   await askForChanges(one, alone)
   await one.askInTurns(

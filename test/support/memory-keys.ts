@@ -33,8 +33,8 @@ export class MemoryKeys implements KeyValueAccess {
   beforePiece: () => Promise<void> = async () => {}
 
   constructor(options: Partial<KvMachineOptions>) {
-    const { keptValues, rangeDeleteKeysMax } = limits
-    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, ...options })
+    const { keptValues, rangeDeleteKeysMax, transaction } = limits
+    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, ...options })
   }
 
   async execute<Kind extends Command>(command: Kind, timeoutMs: number) {

@@ -44,11 +44,11 @@ function revisionMembers(record: KeyRecord): string {
   return `"createRevision":${createRevision},"modRevision":${modRevision},"version":${version},"lease":${lease}`
 }
 
-/** Sends JSON that is already text. The exact length is given, so Fastify need not compute it. */
-export function sendJson(reply: FastifyReply, headers: AnswerHeaders, text: string): FastifyReply {
+/** Sends JSON that is already text, or the bytes of that. The exact length is given, so Fastify need not compute it. */
+export function sendJson(reply: FastifyReply, headers: AnswerHeaders, json: string | Buffer): FastifyReply {
   headers['content-type'] = JSON_TYPE
-  headers['content-length'] = Buffer.byteLength(text)
-  return reply.headers(headers).send(text)
+  headers['content-length'] = Buffer.byteLength(json)
+  return reply.headers(headers).send(json)
 }
 
 /** A record in its JSON form. */

@@ -1,6 +1,8 @@
 import { memberOrigin, reachable } from '../../lib/host-port.ts'
 import { isJsonObject } from '../../lib/json.ts'
-import type { Parsed } from '../../lib/parsed.ts'
+import { right, wrong, type Parsed } from '../../lib/parsed.ts'
+import { keyFromText } from '../../kv/index.ts'
+import { limits } from '../../limits.ts'
 
 /** One mistake, and its place inside the value that the keyword looks at: `/1/raft`. */
 interface Finding {
@@ -24,6 +26,26 @@ interface KeywordCheck {
 export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<string>>> = {
   'raft-address': reachable,
   'api-address': memberOrigin,
+  key,
+  /** The empty prefix is every key. */
+  'key-prefix': (text) => (text === '' ? right(text) : key(text)),
+  text: (text) =>
+    text.isWellFormed()
+      ? right(text)
+      : wrong('has a lone surrogate, which UTF-8 cannot carry: send bytes as valueBase64'),
+  base64: (text) => (isBase64(text) ? right(text) : wrong('is not base64 (RFC 4648, 4: with + and /, padded with =)')),
+}
+
+function key(text: string): Parsed<string> {
+  const outcome = keyFromText(text, limits.keyBytesMax)
+  return outcome.kind === 'key' ? right(text) : wrong(`is no key: ${outcome.reason}`)
+}
+
+const NO_BASE64 = /[^A-Za-z0-9+/]/
+
+function isBase64(text: string): boolean {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  return text.length % 4 === 0 && !NO_BASE64.test(padding === 0 ? text : text.slice(0, -padding))
 }
 
 /** The validator's options. The cost of `allErrors` is bounded by the number of values that a body may have (`jsonBodyValuesMax`). */
@@ -32,6 +54,8 @@ export const validatorOptions = {
   removeAdditional: false as const,
   useDefaults: false as const,
   allErrors: true,
+  // An object whose shape depends on one of its members is held against that shape alone.
+  discriminator: true,
   // Report the schema and the value that broke it: the message is made from them.
   verbose: true,
   formats: Object.fromEntries(
@@ -42,6 +66,8 @@ export const validatorOptions = {
     keyword('x-distinct', doublesIn),
     keyword('x-disjoint', sharedItemsIn),
     keyword('x-separate-listeners', sharedListenerOf),
+    keyword('x-one-of', severalOf),
+    keyword('x-range', mistakesOfRange),
   ],
 }
 
@@ -93,6 +119,41 @@ function sharedListenerOf(_names: readonly string[], data: unknown): Finding[] {
   const { raft, api } = data
   if (typeof raft !== 'string' || (api !== `http://${raft}` && api !== `https://${raft}`)) return []
   return [{ place: '/api', message: 'is also the address in raft: clients and peers need different ones' }]
+}
+
+/** Exactly one of several members stands in an object. */
+function severalOf(names: readonly string[], data: unknown): Finding[] {
+  if (!isJsonObject(data)) return []
+  const given = names.filter((name) => Object.hasOwn(data, name))
+  if (given.length === 1) return []
+  const message = given.length === 0 ? `lacks ${names.join(' or ')}` : `has ${given.join(' and ')}: give one of them`
+  return [{ place: '', message }]
+}
+
+/**
+ * The keys that an operation is about: those with a prefix, or from `start` to before `end`. One that may also be about one `key` changes
+ * what it names, so it has to name something.
+ */
+function mistakesOfRange(names: readonly string[], data: unknown): Finding[] {
+  if (!isJsonObject(data)) return []
+  const given = names.filter((name) => Object.hasOwn(data, name))
+  if (names.includes('key')) {
+    if (given.length === 0) return [{ place: '', message: `names no keys: give ${names.join(', ')}` }]
+    if (given.includes('key'))
+      return given.length === 1 ? [] : [{ place: '/key', message: 'cannot be combined with a range' }]
+    if (Object.hasOwn(data, 'prev')) return [{ place: '/prev', message: 'goes with key, not with a range' }]
+    if (data['prefix'] === '') return [{ place: '/prefix', message: 'is empty, which would be every key' }]
+  }
+  if (given.includes('prefix')) {
+    return given.length === 1 ? [] : [{ place: '/prefix', message: 'cannot be combined with start or end' }]
+  }
+  return isAbove(data['start'], data['end']) ? [{ place: '/start', message: 'is above end' }] : []
+}
+
+function isAbove(start: unknown, end: unknown): boolean {
+  return (
+    typeof start === 'string' && typeof end === 'string' && Buffer.compare(Buffer.from(start), Buffer.from(end)) > 0
+  )
 }
 
 /** Whether a body holds at most `most` values, counting nested ones. */

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { InvariantError } from '../../lib/assert.ts'
 import { RequestError, StorageError } from '../../lib/errors.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
-import { issueOf, type BodyMistake } from './body-issues.ts'
+import { bodyError, type BodyMistake } from './body-issues.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
@@ -80,10 +80,6 @@ function clientError(error: FrameworkError): RequestError | null {
   const status = error.statusCode ?? 500
   if (status === 404) return new RequestError('route-not-found', 'there is no such path')
   return status >= 400 && status < 500 ? new RequestError('invalid-request', error.message, { issues: [] }) : null
-}
-
-function bodyError(validation: NonNullable<FrameworkError['validation']>): RequestError {
-  return invalidRequest(...validation.map(issueOf))
 }
 
 function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {

@@ -20,7 +20,7 @@ export const ProblemSchema = Type.Object(
           path: Type.String({ examples: ['query/limit', 'header/if-match', 'body/members/0/id'] }),
           message: Type.String(),
         }),
-        { description: 'With `invalid-request`: what is wrong where.' },
+        { description: 'With a body, parameter or header that is wrong: what is wrong where.' },
       ),
     ),
     leader: Type.Optional(
@@ -33,7 +33,9 @@ export const ProblemSchema = Type.Object(
         description: 'With `precondition-failed`: the revision of the key, or null when it is absent.',
       }),
     ),
-    limitBytes: Type.Optional(Type.Integer({ description: 'With `value-too-large` and `request-too-large`.' })),
+    limitBytes: Type.Optional(
+      Type.Integer({ description: 'With `value-too-large`, `request-too-large` and `transaction-too-large`.' }),
+    ),
   },
   { $id: 'Problem', description: 'A failed request (RFC 9457). Each code may add members of its own.' },
 )

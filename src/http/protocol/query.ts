@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox'
-import { RequestError } from '../../lib/errors.ts'
+import { RequestError, type ErrorCode, type ErrorFacts } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
 /** One parameter of a query string: its parser, its value when absent, and its documentation. */
@@ -32,10 +32,15 @@ export interface Issue {
 
 /** At least one issue. Those beyond `issuesMax` are only counted. */
 export function invalidRequest(...found: readonly Issue[]): RequestError {
+  return issuesError('invalid-request', found)
+}
+
+/** The same under a code that says more. */
+export function issuesError(code: ErrorCode, found: readonly Issue[], facts: ErrorFacts = {}): RequestError {
   const issues = found.slice(0, limits.issuesMax)
   const words = issues.map(({ path, message }) => `${path} ${message}`)
   if (issues.length < found.length) words.push(`and ${found.length - issues.length} more`)
-  return new RequestError('invalid-request', words.join('; '), { issues })
+  return new RequestError(code, words.join('; '), { ...facts, issues })
 }
 
 export function invalidQuery(name: string, message: string): RequestError {
