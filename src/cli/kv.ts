@@ -156,7 +156,7 @@ async function* records(
 
 const shownCharactersMax = 60
 
-function describeValue(record: RecordView): string {
+export function describeValue(record: RecordView): string {
   if (record.valueBase64 !== undefined) return `(${Buffer.from(record.valueBase64, 'base64').length} bytes)`
   const text = printable(record.value ?? '')
   return text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}...` : text

@@ -150,6 +150,23 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .action(async (prefix: string | undefined, options: ListOptions) => {
       ended(await (await import('./kv.ts')).list(terminal, prefix ?? '', options))
     })
+  clientCommand(
+    kv,
+    'txn [file]',
+    'carry out a transaction; its JSON from a file, or with - or none from the standard input',
+  )
+    .addHelpText(
+      'after',
+      `
+{"compare": [{"key": "a", "target": "version", "op": "=", "value": 0}],
+ "success": [{"put": {"key": "a", "value": "new"}}],
+ "failure": [{"get": {"key": "a"}}]}
+creates a key, or reads it when it is there. The code is 7 when a comparison did not hold.
+`,
+    )
+    .action(async (file: string | undefined, options: ConnectionOptions) => {
+      ended(await (await import('./kv-transaction.ts')).transact(terminal, file, options))
+    })
 }
 
 function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended): void {

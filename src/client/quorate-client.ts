@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Agent } from 'node:http'
 import type { ClusterStatus, InitializeAnswer, LearnerAnswer, MembershipAnswer } from '../api/cluster.ts'
 import type { DeleteAnswer, ListAnswer, PutAnswer, RecordView } from '../api/keys.ts'
+import type { TransactionAnswer, TransactionBody } from '../api/transactions.ts'
 import { changesSomething, type OutgoingRequest } from './exchange.ts'
 import { Servers, type ElsewhereReason, type Query, type Routing, type ServersAnswer } from './servers.ts'
 
@@ -132,6 +133,17 @@ export class QuorateClient {
   private async deleteRange(bounds: Record<string, string>, chunked: boolean): Promise<DeleteAnswer> {
     const query = this.withDeadline({ ...bounds, chunked: chunked ? 'true' : undefined })
     return await this.json<DeleteAnswer>('DELETE', '/kv', query, null, this.idempotency())
+  }
+
+  /** Carries out one of two lists of operations, as one change: `success` when all comparisons hold, otherwise `failure`. */
+  async transaction(transaction: TransactionBody): Promise<TransactionAnswer> {
+    return await this.transactionText(Buffer.from(JSON.stringify(transaction)))
+  }
+
+  /** The same for the JSON of a transaction as somebody wrote it. */
+  async transactionText(json: Uint8Array): Promise<TransactionAnswer> {
+    const headers = { 'content-type': 'application/json', ...this.idempotency() }
+    return await this.json<TransactionAnswer>('POST', '/txn', this.withDeadline({}), json, headers)
   }
 
   /** One page. */

@@ -96,6 +96,10 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'put', '', 'x'], /the key is empty/],
     [['kv', 'put', 'a'], /there is no value: give one, --file PATH, or - for the standard input/],
     [['kv', 'put', 'a', '--file', ''], /--file '': ENOENT/],
+    [['kv', 'txn'], /there is no transaction: name a file, or give it on the standard input/],
+    [['kv', 'txn', '-'], /there is no transaction/],
+    [['kv', 'txn', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'txn', ''], /'': ENOENT/],
     [['cluster', 'remove', ''], /node id '': expected/],
     [['cluster', 'transfer', ''], /node id '': expected/],
     [['kv', 'ls', '--limit', '0'], /--limit 0: expected a whole number from 1/],
@@ -142,6 +146,15 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
   const empty = await runCli(['kv', 'put', 'a'], { input: '' })
   t.equal(empty.code, 1)
   t.match(empty.err, /the standard input is empty; to write an empty value, give '' or -/)
+  for (const [input, err] of [
+    ['', /the standard input holds no JSON: /],
+    ['{"success": [', /the standard input holds no JSON: /],
+    ['[]', /the standard input holds no transaction: \{"compare"/],
+  ] as const) {
+    const ran = await runCli(['kv', 'txn'], { input })
+    t.equal(ran.code, 1, input)
+    t.match(ran.err, err)
+  }
 })
 
 t.test('help and version end with 0', async (t) => {
@@ -665,6 +678,66 @@ t.test('against four nodes', async (t) => {
     t.match((await cli(1, ['kv', 'del', '--all'])).out, /^[1-9]\d* deleted/)
     t.equal((await cli(2, ['kv', 'ls', '--keys-only'])).out, '')
     await cli(1, ['kv', 'put', 'from/input'], { input: 'typed in' })
+  })
+
+  await t.test('kv txn', async (t) => {
+    const compare = [{ key: 't/lock', target: 'version', op: '=', value: 0 }]
+    const success = [
+      { list: { prefix: 't/', limit: 5 } },
+      { put: { key: 't/lock', value: 'mine', prev: true } },
+      { put: { key: 't/\n', valueBase64: '/w==' } },
+      { get: { key: 't/lock' } },
+    ]
+    const failure = [
+      { get: { key: 't/\n' } },
+      { get: { key: 't/none' } },
+      { list: { start: 't/', end: 't0', limit: 1, keysOnly: true } },
+      { delete: { key: 't/lock', prev: true } },
+    ]
+    const body = JSON.stringify({ compare, success, failure })
+    const file = join(directory, 'transaction.json')
+    await writeFile(file, body)
+    const first = await cli(2, ['kv', 'txn', file])
+    t.equal(first.code, 0, first.err)
+    const [head = '', ...table] = first.out.trimEnd().split('\n')
+    const [, revision = ''] = /^succeeded, revision (\d+)$/.exec(head) ?? []
+    t.same(
+      table.map((line) => line.split(/ {2,}/)),
+      [
+        ['OPERATION', 'KEY', 'REVISION', 'RESULT'],
+        ['list', 't/*', '0 records'],
+        ['put', 't/lock', revision, 'version 1'],
+        ['', 'before', 't/lock', '(absent)'],
+        ['put', 't/\\x0a', revision, 'version 1'],
+        ['get', 't/lock', revision, 'mine'],
+      ],
+    )
+    const second = await cli(3, ['kv', 'txn'], { input: body })
+    t.equal(second.code, 7, 'a comparison that does not hold is a condition that failed')
+    t.equal(second.err, '')
+    t.match(second.out, /^failed, revision \d+\n/)
+    t.match(second.out, /\nget +t\/\\x0a +\d+ +\(1 bytes\)\nget +t\/none +\(absent\)\n/)
+    t.match(second.out, /\nlist +t\/\.\.t0 +1 records, and there are more\n +t\/\\x0a +\d+\n/)
+    t.match(second.out, /\ndelete +t\/lock +\d+ +1 deleted\n {2}before +t\/lock +\d+ +mine\n$/)
+    const asJson = await cli(1, ['kv', 'txn', '-', '--json'], { input: body })
+    t.equal(asJson.code, 0)
+    t.match(JSON.parse(asJson.out), {
+      succeeded: true,
+      results: [{ list: {} }, { put: { version: 1, prev: null } }, {}, {}],
+    })
+    const nothing = await cli(1, ['kv', 'txn'], { input: JSON.stringify({ compare, success }) })
+    t.equal(nothing.code, 7)
+    t.match(nothing.out, /^failed, revision \d+\n$/)
+
+    const mistakes = await cli(1, ['kv', 'txn'], { input: '{"success": [{"get": {}}, {"put": {"key": "a"}}]}' })
+    t.equal(mistakes.code, 5)
+    t.match(
+      mistakes.err,
+      /\n {2}body\/success\/0\/get: lacks key\n {2}body\/success\/1\/put: lacks value or valueBase64\n/,
+    )
+    const twice = await cli(1, ['kv', 'txn'], { input: '{"success": [{"get": {"key": "a", "key": "b"}}]}' })
+    t.match(twice.err, /has an object with the name "key" twice/, 'the text is sent as it is')
+    t.match((await cli(1, ['kv', 'del', 't/', '--prefix'])).out, /^2 deleted/)
   })
 
   await t.test('status, watched until Ctrl-C', async (t) => {

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import type { TransactionBody } from '../../src/api/transactions.ts'
 import { ConnectionError } from '../../src/client/exchange.ts'
 import { ProblemError, QuorateClient, type WriteConditions } from '../../src/client/quorate-client.ts'
 
@@ -198,4 +199,43 @@ t.test('what is about one node is asked of the first server alone', async (t) =>
   await t.rejects(both.initialize(null, 'committed'), ProblemError)
   t.equal(await both.isReady(), false)
   t.equal(other.asked.length, before)
+})
+
+t.test('a transaction whose answer is lost is sent to the next server, under the same name', async (t) => {
+  const sent: { readonly name: unknown; readonly body: unknown }[] = []
+  const answering =
+    (end: (response: ServerResponse) => void): Answering =>
+    (request, response) => {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        sent.push({ name: request.headers['idempotency-key'], body: JSON.parse(Buffer.concat(chunks).toString()) })
+        end(response)
+      })
+    }
+  const answer = { succeeded: true, revision: 7, results: [{ put: { createRevision: 7, version: 1 } }] }
+  const torn = await stand(
+    t,
+    answering(({ socket }) => socket?.destroy()),
+  )
+  const good = await stand(
+    t,
+    answering((response) => void response.writeHead(200).end(JSON.stringify(answer))),
+  )
+  const body: TransactionBody = {
+    compare: [{ key: 'a', target: 'version', op: '=', value: 0 }],
+    success: [{ put: { key: 'a', value: 'v' } }],
+  }
+  t.strictSame(await clientOf(t, [torn.url, good.url], 5_000).transaction(body), answer)
+  const [first, second] = sent
+  t.strictSame(first?.body, body)
+  t.equal(typeof first?.name, 'string')
+  t.strictSame(second, first)
+  t.strictSame(good.asked, [{ method: 'POST', path: '/txn', timeoutMs: good.asked[0]?.timeoutMs ?? null }])
+  const alone = clientOf(t, [torn.url], 5_000).transaction(body)
+  t.match(
+    await alone.catch((error: unknown) => error),
+    { name: 'ConnectionError', ambiguous: true },
+    'with one, nothing is retried',
+  )
 })
