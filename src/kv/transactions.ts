@@ -13,7 +13,7 @@ export type TransactionOutcome = Exclude<ResultOf<TransactionCommand>, { type: '
 
 /** Results depend on these: the same on every node, changed only with the format. */
 export interface TransactionLimits {
-  /** What the records that a transaction names or lists may have in bytes together. */
+  /** What the records that a transaction names or lists may have in bytes together; a record counts for each operation that names it. */
   readonly readBytesMax: number
   /** The bytes of records after which a list ends. */
   readonly listBytesMax: number
@@ -44,9 +44,11 @@ export class Transactions {
   /** Which branch will be carried out is not known yet, so both are read. */
   readsOf({ compares, success, failure }: TransactionCommand): ReadSet {
     const operations = [...success, ...failure]
-    const keys = [...compares, ...operations].flatMap((one) => ('key' in one ? [one.key] : []))
+    const compared = new Set(compares.map(({ key }) => key))
+    // A key counts once for each operation that names it: each may give its record.
+    const keys = [...compared, ...operations.flatMap((operation) => ('key' in operation ? [operation.key] : []))]
     const ranges = operations.flatMap((operation) => this.rangesOf(operation))
-    const bounded = { rows: [...new Set(keys)].map(recordRow), ranges, bytesMax: this.limits.readBytesMax }
+    const bounded = { rows: keys.map(recordRow), ranges, bytesMax: this.limits.readBytesMax }
     return { rows: [], ranges: [], bounded }
   }
 

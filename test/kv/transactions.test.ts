@@ -212,6 +212,10 @@ t.test('what is too much is refused before anything changes', async (t) => {
       transaction([putOf('new')], { failure: some('k0', 'k1', 'k2', 'k3', 'k4', 'k5') }),
       { type: 'transaction-too-large', limitBytes: 2_000 },
     ],
+    [
+      transaction([putOf('new'), ...some('k0', 'k0', 'k0', 'k0', 'k0', 'k0')]),
+      { type: 'transaction-too-large', limitBytes: 2_000 },
+    ],
     [transaction([listOf(null, null), putOf('new')]), { type: 'transaction-too-large', limitBytes: 2_000 }],
     [
       transaction([listOf('k0', 'k3'), putOf('new')], { compares: [absent('k3'), absent('k4'), absent('k5')] }),
@@ -224,7 +228,7 @@ t.test('what is too much is refused before anything changes', async (t) => {
   }
   t.equal(store.machine.state().revision, 6)
   t.not(store.machine.state().digest, digest, 'a refusal is part of what replicas are compared by')
-  t.match(store.one(transaction([clear('k0', 'k3'), ...some('k3', 'k4', 'k5', 'x')])), { revision: 13 })
+  t.match(store.one(transaction([clear('k0', 'k3'), ...some('k3', 'k4', 'k5', 'x')])), { revision: 14 })
 })
 
 t.test('a retry gets the first answer, also after the results were too large to be kept', async (t) => {

@@ -24,8 +24,8 @@ const RECORD_EXTRA_BYTES = 33
 /** Whether the records that both branches name or list have more bytes than a transaction may read. */
 export function readsTooMuch(command: TransactionCommand, store: TransactionStore, limits: Limits): boolean {
   const operations = [...command.success, ...command.failure]
-  const named = new Set<Key>()
-  for (const one of [...command.compares, ...operations]) if ('key' in one) named.add(one.key)
+  const named = [...new Set(command.compares.map(({ key }) => key))]
+  for (const one of operations) if ('key' in one) named.push(one.key)
   let bytes = 0
   for (const key of named) bytes += rowBytesOf(key, store.current.get(key))
   for (const operation of operations) {
