@@ -62,6 +62,8 @@ export const limits = {
   membersMax: 64,
   /** The highest id of a node: it fits the signed 32-bit integer of any client. */
   nodeIdMax: 2 ** 31 - 1,
+  /** The id of a cluster. */
+  clusterIdBytesMax: 256,
   /** The highest `--leader-priority`. */
   leaderPriorityMax: 100,
   /** The largest values of other settings: see `src/config/settings/`. */
@@ -80,14 +82,19 @@ export const limits = {
   snapshotHoldBytesMax: 1024 * 1024 ** 3,
   segmentBytesMax: 1024 ** 3,
   shutdownTimeoutMsMax: 10 * 60_000,
+  /** An address to probe: longer than the longest host name with a port. */
+  probedAddressCharactersMax: 280,
+  /** Nodes or addresses that one reason names. */
+  reasonNamesMax: 5,
   /** Addresses that discovery probes at the same time. */
   discoveryProbesMax: 16,
   /** Successive pledges of one node to form a cluster. A new one is given only when the previous one can no longer form a cluster. */
   pledgeRoundsMax: 1_000_000_000,
   listItemsMax: 1000,
   listItemsDefault: 100,
-  /** Keys that a count examines in one step. */
+  /** Keys that a count examines in one step, and their bytes. */
   countKeysMax: 1024,
+  countBytesMax: 1024 * 1024,
   /** Bytes of values in one page of a listing. The page ends when they are exceeded, but holds at least one record. */
   listBytesMax: 8 * 1024 * 1024,
   requestTimeoutMsDefault: 10_000,
@@ -102,6 +109,8 @@ export const limits = {
   httpHeadersTimeoutMs: 10_000,
   /** From the first byte of a request to the last byte of its body. */
   httpReceiveTimeoutMs: 30_000,
+  /** A request body up to this size is read to its end before the next request, even when no route wants it. */
+  skippedBodyBytesMax: 64 * 1024,
   httpKeepAliveMs: 65_000,
   /** How often connections are checked against the two times above. */
   httpConnectionsCheckMs: 1_000,
@@ -193,6 +202,10 @@ export const limits = {
   controlCallsMax: 256,
   controlWorkMax: 1024,
   conditionsMax: 1024,
+  /** Questions of other nodes for an index to read at, on which a leader works. */
+  remoteReadsMax: 65_536,
+  /** Warnings of one node. */
+  warningsMax: 32,
 
   /** Frames that wait for one peer's socket. */
   peerQueueBytesMax: 64 * 1024 * 1024,
@@ -278,6 +291,37 @@ export const limits = {
   rowsReadMax: 1024,
   /** Hot records kept in memory. */
   recordCacheBytesMax: 64 * 1024 * 1024,
+
+  /** Executing entries: the most commands whose rows are looked up together, and the bytes of rows after which they are executed. */
+  applySegmentCommandsMax: 1024,
+  applyLoadBytesMax: 16 * 1024 * 1024,
+  /** Commands executed and rows changed before other work of the process gets its turn. */
+  applyTurnWorkMax: 2048,
+  /** Changes that are gathered for one write to the store. */
+  applyGatherBytesMax: 1024 * 1024,
+  applyGatherRowsMax: 2048,
+  /**
+   * Changes that may wait for the store before execution pauses. The rows go to the store in one batch, which takes the event loop about 3
+   * microseconds for each row: what has gathered, plus the most that one command adds, stays far below a heartbeat.
+   */
+  applyWaitingBytesMax: 64 * 1024 * 1024,
+  applyWaitingRowsMax: 4096,
+  /** Calls to the store for single rows at one time: enough to keep a disk busy. */
+  rowCallsMax: 4,
+  /** Rows of one read of an iterator, whatever their size, and the least number to which many walks at once reduce that. */
+  rowsReadAtOnceMax: 512,
+  rowsReadAtOnceMin: 4,
+  /** Keys of one such read. */
+  keysReadAtOnceMax: 256,
+  /** Bytes of a read that may be kept until the next one, besides a single row. */
+  rowsHeldBytesMax: 1024 * 1024,
+  /**
+   * Bytes that the reads of all walks together may return when rows of the largest size follow small ones: their size is known only after
+   * a read.
+   */
+  rowsSurpriseBytesMax: 256 * 1024 * 1024,
+  /** More buffers than `WriteGate` ever allows, so RocksDB itself never stops a writer because of their number. */
+  writeBuffersMax: 64,
 
   /** Files of the state that are not compacted yet. Writers wait above this, which is below the 36 at which RocksDB would stop them. */
   stateFilesUnmergedMax: 28,

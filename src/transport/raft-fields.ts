@@ -14,9 +14,6 @@ import { DecodeError } from './decode-error.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
 
-/** Node ids are below 2^31. */
-const NODE_ID_MAX = 0x7fffffff
-
 export function writeNodeId(writer: FrameWriter, id: NodeId | 0): void {
   writer.u32(id)
 }
@@ -29,7 +26,7 @@ export function readNodeId(reader: FieldReader): NodeId {
 
 export function readNodeIdOrZero(reader: FieldReader): NodeId | 0 {
   const id = reader.u32()
-  if (id > NODE_ID_MAX) throw new DecodeError(`a node id is ${id}`)
+  if (id > limits.nodeIdMax) throw new DecodeError(`a node id is ${id}`)
   return id as NodeId | 0
 }
 

@@ -17,9 +17,6 @@ export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined
   return raw instanceof ApiResponse ? raw : undefined
 }
 
-/** A request body up to this size is read to its end before the next request, even when no route wants it. */
-const SKIPPED_BYTES_MAX = 64 * 1024
-
 /**
  * A response that hands a large body to its connection piece by piece. This shows how fast the client reads, and the connection
  * buffers only what the client has not taken.
@@ -97,6 +94,8 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     if (req.complete) return false
     if (req instanceof ApiRequest && req.awaitsContinue) return true
     const length = req.headers['content-length']
-    return length === undefined ? req.headers['transfer-encoding'] !== undefined : Number(length) > SKIPPED_BYTES_MAX
+    return length === undefined
+      ? req.headers['transfer-encoding'] !== undefined
+      : Number(length) > limits.skippedBodyBytesMax
   }
 }

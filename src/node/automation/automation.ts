@@ -38,8 +38,6 @@ const LOST_TIMEOUTS = 2
 /** A leader asks around less often than a node that looks for a cluster, by this factor. */
 const LEADER_PACE = 4
 const PASS_ON_TIMEOUT_MS = 2_000
-/** Longer than the longest host name with a port. */
-const ADDRESS_CHARACTERS_MAX = 280
 const NOTHING: ReadonlySet<string> = new Set()
 
 export const MANUAL: AutomationStatus = {
@@ -201,5 +199,5 @@ export class Automation implements Candidates {
 
 /** Whether `text` is an address at which a node could be reached. It comes from a node that wants to join, and nobody has checked it. */
 function isAddress(text: string): boolean {
-  return text.length <= ADDRESS_CHARACTERS_MAX && reachable(text).ok
+  return text.length <= limits.probedAddressCharactersMax && reachable(text).ok
 }

@@ -1,9 +1,8 @@
-/** How many nodes or addresses a reason names at most. */
-const NAMED_MAX = 5
+import { limits } from '../../limits.ts'
 
 export function nameSome(names: readonly string[]): string {
-  const rest = names.length - NAMED_MAX
-  return names.slice(0, NAMED_MAX).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+  const rest = names.length - limits.reasonNamesMax
+  return names.slice(0, limits.reasonNamesMax).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
 }
 
 /** `node 1`, `nodes 1, 2`. With a verb given in both of its forms: `node 1 waits`, `nodes 1, 2 wait`. */

@@ -2,8 +2,6 @@ import { limits } from '../../limits.ts'
 import type { LogId, Membership, NodeAddresses, NodeId, StoredMembership } from '../../raft/index.ts'
 import { logIndex, membershipProblem, nodeId, term } from '../../raft/index.ts'
 
-export const NODE_ID_MAX = 0x7fffffff
-
 /** Bytes that are not a membership. */
 export class MembershipError extends Error {
   override readonly name = 'MembershipError'
@@ -79,7 +77,7 @@ function textOf(json: unknown): string {
 }
 
 function isNodeId(value: number): boolean {
-  return Number.isInteger(value) && value > 0 && value <= NODE_ID_MAX
+  return Number.isInteger(value) && value > 0 && value <= limits.nodeIdMax
 }
 
 export function encodeMembership(membership: Membership): Uint8Array {
@@ -127,7 +125,8 @@ export function storedMembershipFromJson(json: unknown): StoredMembership {
 
 /** The log id of these three numbers; null when they do not form one. */
 export function logIdOf(high: unknown, owner: unknown, index: unknown): LogId | null {
-  if (!isCount(high, limits.termMax) || !isCount(index, limits.logIndexMax) || !isCount(owner, NODE_ID_MAX)) return null
+  if (!isCount(high, limits.termMax) || !isCount(index, limits.logIndexMax) || !isCount(owner, limits.nodeIdMax))
+    return null
   return { leaderId: { term: term(high), nodeId: owner === 0 ? 0 : nodeId(owner) }, index: logIndex(index) }
 }
 

@@ -1,4 +1,5 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
+import { limits } from '../../limits.ts'
 import type { Refusal } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
@@ -17,8 +18,6 @@ export interface Warning {
     | 'unformed'
   readonly detail: string
 }
-
-const WARNINGS_MAX = 32
 
 /** The warnings at present, each identified by its code and by the node it is about. */
 export class Warnings {
@@ -45,7 +44,7 @@ export class Warnings {
     if (this.current.get(name)?.detail === detail) return
     const isNews = this.all.every((warning) => warning.detail !== detail)
     this.current.set(name, { code, detail })
-    dropOldest(this.current, WARNINGS_MAX)
+    dropOldest(this.current, limits.warningsMax)
     if (isNews) this.logger.warn({ code, detail }, 'warning')
   }
 

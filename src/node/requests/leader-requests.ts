@@ -15,7 +15,6 @@ import {
   type JsonReader,
 } from '../../lib/json.ts'
 import { limits } from '../../limits.ts'
-import { NODE_ID_MAX } from '../codec/membership-codec.ts'
 
 /** A kind of request that the leader carries out for any node. What arrives over the wire is validated before it is used. */
 export interface LeaderRequest<Body, Answer> {
@@ -34,7 +33,7 @@ export interface JoinRequest {
   readonly raft: string
 }
 
-const id = jsonInteger(1, NODE_ID_MAX)
+const id = jsonInteger(1, limits.nodeIdMax)
 const ids = jsonList(id, limits.membersReadMax)
 const index = jsonInteger(-1, limits.logIndexMax)
 const indexOrNull = jsonNullable(jsonInteger(0, limits.logIndexMax))
@@ -53,7 +52,7 @@ const addressChange: JsonReader<AddressChange> = jsonObject({ member, force: jso
 const learnerRequest: JsonReader<LearnerRequest> = jsonObject({ member, wait: jsonFlag })
 const joinRequest: JsonReader<JoinRequest> = jsonObject({ raft: address })
 
-const logId = jsonObject({ term: jsonInteger(0, limits.termMax), node: jsonInteger(0, NODE_ID_MAX), index })
+const logId = jsonObject({ term: jsonInteger(0, limits.termMax), node: jsonInteger(0, limits.nodeIdMax), index })
 const addresses = jsonObject({ raft: address, api: address })
 const membership = jsonObject({
   configs: jsonList(ids, limits.membersReadMax),

@@ -1,6 +1,7 @@
 import { RequestError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
+import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ReadIndexRequest, ReadIndexResponse } from '../../ports/transport.ts'
 import type { LogIndex, NodeId, ReadOutcome, ReadRelease } from '../../raft/index.ts'
@@ -52,7 +53,6 @@ interface Remote {
 }
 
 const SWEEP_MS = 20
-const REMOTE_MAX = 65_536
 
 /**
  * Linearizable reads (thesis 6.4). A read waits until a leader has confirmed, after the read arrived, that it still led, and until this
@@ -102,7 +102,9 @@ export class Reads {
   onRequest(request: ReadIndexRequest): void {
     const readId = this.readIds++
     const outcome =
-      this.remotes.size < REMOTE_MAX ? this.ask(readId, { node: request.from, readId: request.readId }) : null
+      this.remotes.size < limits.remoteReadsMax
+        ? this.ask(readId, { node: request.from, readId: request.readId })
+        : null
     if (outcome?.kind !== 'pending') this.answer({ node: request.from, readId: request.readId }, null)
   }
 

@@ -10,6 +10,7 @@ import type {
 } from '../../api/services.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import {
   decodeRecord,
@@ -165,9 +166,6 @@ export class Keys implements KeyValueAccess {
   }
 }
 
-/** The most bytes of keys in one step of a count. */
-const COUNT_BYTES_MAX = 1024 * 1024
-
 /** A walk over a range of one consistent view. */
 class RangeScan implements Scan {
   readonly context: AnswerContext
@@ -223,7 +221,7 @@ class RangeScan implements Scan {
       end: this.end,
       reverse: this.reverse,
       limit,
-      bytesMax: COUNT_BYTES_MAX,
+      bytesMax: limits.countBytesMax,
     })
     const last = keys.at(-1)
     this.done = last === undefined

@@ -8,6 +8,7 @@ import { indexOf, logIndex } from '../../raft/index.ts'
 import type { CommandEntry } from '../codec/entry.ts'
 import { entriesOf } from '../codec/entry.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
+import { limits } from '../../limits.ts'
 import type { Faults } from '../options.ts'
 import { LOAD_ROWS, type Rows } from './rows.ts'
 import { encodeStateMeta } from '../codec/state-meta.ts'
@@ -27,22 +28,8 @@ export interface ApplierDependencies {
   readonly faults: Faults
 }
 
-/** The most commands whose rows are looked up together. */
-const SEGMENT_COMMANDS_MAX = 1024
-/** After how many bytes the commands that have all their rows are executed. */
-const LOAD_BYTES_MAX = 16 * 1024 * 1024
-/** How many commands are executed and rows changed before other work of the process gets its turn. */
-const TURN_WORK_MAX = 2048
-/** How long changes are gathered for one write to the store, and how many bytes and rows end the wait. */
+/** How long changes are gathered for one write to the store, unless they become many. */
 const GATHER_MS = 10
-const GATHER_BYTES_MAX = 1024 * 1024
-const GATHER_ROWS_MAX = 2048
-/**
- * How many changes may wait for the store before applying pauses. The rows go to the store in one batch, which takes the event loop about 3
- * microseconds for each row: what has gathered, plus the most that one command adds, stays far below a heartbeat.
- */
-const WAITING_BYTES_MAX = 64 * 1024 * 1024
-const WAITING_ROWS_MAX = 4096
 
 interface Decoded {
   readonly entry: CommandEntry
@@ -175,7 +162,7 @@ export class Applier {
       const startedAt = this.deps.clock.now()
       for (const batch of batches) await this.applyBatch(batch)
       this.applySeconds.record((this.deps.clock.now() - startedAt) / 1000)
-      if (this.deps.rows.waitingBytes > WAITING_BYTES_MAX) await this.settle()
+      if (this.deps.rows.waitingBytes > limits.applyWaitingBytesMax) await this.settle()
     }
   }
 
@@ -191,7 +178,7 @@ export class Applier {
         const command = decodeCommand(entry.command)
         // What it reads is known only once everything before it has been executed.
         const isAlone = runsAlone(command)
-        if (isAlone || segment.length === SEGMENT_COMMANDS_MAX) await executeBefore(entry.index)
+        if (isAlone || segment.length === limits.applySegmentCommandsMax) await executeBefore(entry.index)
         segment.push({ entry, command })
         if (isAlone) await executeBefore(logIndex(entry.index + 1))
       } else if (entry.kind === 'membership') {
@@ -247,7 +234,7 @@ export class Applier {
       if (missing.size < LOAD_ROWS) continue
       bytes += await rows.load([...missing])
       missing.clear()
-      if (bytes >= LOAD_BYTES_MAX) return count
+      if (bytes >= limits.applyLoadBytesMax) return count
     }
     if (missing.size > 0) await rows.load([...missing])
     return count
@@ -255,11 +242,11 @@ export class Applier {
 
   /** Keeps the event loop free for heartbeats, however much there is to apply, and keeps the gathered changes few. */
   private async pauseForOthers(): Promise<void> {
-    if (this.workInTurn >= TURN_WORK_MAX) {
+    if (this.workInTurn >= limits.applyTurnWorkMax) {
       this.workInTurn = 0
       await new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
     }
-    while (this.deps.rows.waitingRows >= WAITING_ROWS_MAX && !this.stopped) {
+    while (this.deps.rows.waitingRows >= limits.applyWaitingRowsMax && !this.stopped) {
       await new Promise<void>((resolve) => {
         this.roomy.push(resolve)
         this.store()
@@ -274,7 +261,7 @@ export class Applier {
   private store(): void {
     const { rows, clock } = this.deps
     if (rows.isWriting || this.stopped || indexOf(this.storedId) >= indexOf(this.appliedId)) return
-    const isDue = rows.waitingBytes >= GATHER_BYTES_MAX || rows.waitingRows >= GATHER_ROWS_MAX
+    const isDue = rows.waitingBytes >= limits.applyGatherBytesMax || rows.waitingRows >= limits.applyGatherRowsMax
     if (this.stored.length > 0 || isDue) return this.write()
     this.cancelStore ??= clock.after(GATHER_MS, () => this.write())
   }

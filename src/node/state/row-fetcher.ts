@@ -1,6 +1,7 @@
 import type { RowKey } from '../../kv/index.ts'
 import { type Deferred, deferred } from '../../lib/deferred.ts'
 import { toError } from '../../lib/to-error.ts'
+import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Rows, DirtyRows } from './rows.ts'
 
@@ -32,9 +33,6 @@ interface Wanted {
   readonly answer: Deferred<FetchedRow>
 }
 
-/** The most calls to the store at one time: enough to keep a disk busy. */
-const CALLS_MAX = 4
-
 /**
  * Fetches rows that clients ask for. The rows of one turn are read in one call, as long as they are few. Of many rows, only some are read;
  * the next ones follow once the callers have taken and counted those, or refused them. So values that nobody has room for do not pile up in
@@ -50,7 +48,7 @@ export class RowFetcher {
   private isBeginning = false
 
   constructor(options: RowFetcherOptions, deps: RowFetcherDependencies) {
-    this.rowsOfCall = Math.max(1, Math.floor(options.rowsReadMax / CALLS_MAX))
+    this.rowsOfCall = Math.max(1, Math.floor(options.rowsReadMax / limits.rowCallsMax))
     this.deps = deps
   }
 
@@ -72,7 +70,7 @@ export class RowFetcher {
     this.deps.clock.nextTurn(() => {
       this.isBeginning = false
       this.turn = null
-      while (this.waiting.size > 0 && this.calls < CALLS_MAX) void this.read(this.take())
+      while (this.waiting.size > 0 && this.calls < limits.rowCallsMax) void this.read(this.take())
     })
   }
 

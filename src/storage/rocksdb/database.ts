@@ -1,12 +1,10 @@
 import fs from 'node:fs/promises'
 import { join } from 'node:path'
+import { limits } from '../../limits.ts'
 import type { Database, RocksDbClass } from './binding.ts'
 
 /** RocksDB's write-ahead log: one file for each buffer of rows that has not been flushed. */
 const WRITE_AHEAD_LOG = /^\d+\.log$/
-/** More buffers than `WriteGate` ever allows, so RocksDB itself never stops a writer because of their number. */
-const BUFFERS_MAX = 64
-
 export interface DatabaseFiles {
   readonly path: string
   readonly writeBufferBytes: number
@@ -29,7 +27,7 @@ export async function openDatabase(
   const database = new rocks(path, {
     // Machines with two cores are common, and a flush must not wait behind several compactions.
     maxBackgroundJobs: 2,
-    maxWriteBufferNumber: BUFFERS_MAX,
+    maxWriteBufferNumber: limits.writeBuffersMax,
     writeBufferSize: writeBufferBytes,
     maxOpenFiles: openFilesMax,
   })

@@ -1,23 +1,15 @@
 import type { IteratorOptions, RowIterator } from 'rocksdb-native'
+import { limits } from '../../limits.ts'
 import type { StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
 
-/** The intended size of one read, and bounds of its number of rows, whatever their size. */
+/** The intended size of one read. */
 const READ_BYTES = 256 * 1024
-const READ_ROWS_MAX = 512
-const READ_ROWS_MAX_LEAST = 4
-/** Bytes of a read that may be kept until the next scan, besides a single row. */
-const HELD_BYTES_MAX = 1024 * 1024
-/**
- * Bytes that the reads of all walks together may return when rows of the largest size follow small ones: their size is known
- * only after a read.
- */
-const SURPRISE_BYTES_MAX = 256 * 1024 * 1024
 
 /** How many rows each of `walks` may request at once when no row is larger than `rowBytesMax`. */
 export function rowsAtOnceMax(rowBytesMax: number, walks: number): number {
-  const fitting = Math.floor(SURPRISE_BYTES_MAX / (rowBytesMax * Math.max(1, walks)))
-  return Math.max(READ_ROWS_MAX_LEAST, Math.min(READ_ROWS_MAX, fitting))
+  const fitting = Math.floor(limits.rowsSurpriseBytesMax / (rowBytesMax * Math.max(1, walks)))
+  return Math.max(limits.rowsReadAtOnceMin, Math.min(limits.rowsReadAtOnceMax, fitting))
 }
 
 /**
@@ -52,7 +44,7 @@ export class RowReader {
   ) {
     this.rowsMax = size.rowsMax
     this.rowBytes = size.rowBytes
-    this.stream = database.iterator({ ...bounds, capacity: READ_ROWS_MAX })
+    this.stream = database.iterator({ ...bounds, capacity: limits.rowsReadAtOnceMax })
     // By default the stream reads ahead until it holds sixteen rows.
     this.stream._readableState.readAhead = false
     const read = this.stream._read.bind(this.stream)
@@ -87,7 +79,7 @@ export class RowReader {
 
   /** Whether it holds more than may stay in memory until the next scan. */
   get holdsTooMuch(): boolean {
-    return this.heldRows > 1 && this.heldBytes > HELD_BYTES_MAX
+    return this.heldRows > 1 && this.heldBytes > limits.rowsHeldBytesMax
   }
 
   get latestRowBytes(): number | null {

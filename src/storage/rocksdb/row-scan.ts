@@ -1,4 +1,5 @@
 import type { IteratorOptions } from 'rocksdb-native'
+import { limits } from '../../limits.ts'
 import type { StateRange, StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
 import { RowReader } from './row-reader.ts'
@@ -9,9 +10,6 @@ export const META_KEY = Buffer.alloc(0)
 export const BEYOND_KEYS = Buffer.from([0xff])
 /** The smallest key that a row can have. */
 const LOWEST_KEY = Buffer.from([0])
-
-/** Most keys that one read of the iterator returns. */
-const KEYS_AT_ONCE_MAX = 256
 
 type Bounds = Pick<StateRange, 'start' | 'end' | 'reverse'>
 
@@ -79,7 +77,7 @@ export async function scanKeys(database: Database, range: StateRange): Promise<U
   if (isEmpty(range) || range.limit <= 0) return keys
   let bytes = 0
   const { limit } = range
-  const capacity = Math.min(limit, KEYS_AT_ONCE_MAX)
+  const capacity = Math.min(limit, limits.keysReadAtOnceMax)
   for await (const { key } of database.iterator({ ...bounds(range), values: false, limit, capacity })) {
     bytes += key.length
     if (keys.length > 0 && bytes > range.bytesMax) break

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.ts'
 import { StorageError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { HardState } from '../../ports/log-store.ts'
 import type { NodeId, Term } from '../../raft/index.ts'
 import type { LogFiles } from './files.ts'
@@ -10,7 +11,6 @@ import { blankSlot, createWhole, isIntactSlot, sealSlot, SLOT_BODY_AT, SLOT_BYTE
 export const HARD_STATE_FILES = ['hard-state-a', 'hard-state-b'] as const
 const MAGIC = 'QRMVOTE\n'
 const CLUSTER_ID_AT = SLOT_BODY_AT + 32
-const CLUSTER_ID_BYTES_MAX = 256
 const INITIAL: HardState = { vote: { leaderId: { term: 0 as Term, nodeId: 0 }, committed: false }, clusterId: null }
 
 /** The content of one file. `sequence` counts the changes, from 1. */
@@ -132,7 +132,7 @@ async function readSlot(files: LogFiles, path: string): Promise<Slot | null> {
 function encode({ uuid, sequence, state }: Slot): Buffer {
   const slot = blankSlot(MAGIC, uuid)
   const clusterId = Buffer.from(state.clusterId ?? '', 'utf8')
-  assert(clusterId.length <= CLUSTER_ID_BYTES_MAX, 'a cluster id fits its slot')
+  assert(clusterId.length <= limits.clusterIdBytesMax, 'a cluster id fits its slot')
   writeU53(slot, sequence, SLOT_BODY_AT)
   writeU53(slot, state.vote.leaderId.term, SLOT_BODY_AT + 8)
   slot.writeUInt32LE(state.vote.leaderId.nodeId, SLOT_BODY_AT + 16)
