@@ -57,3 +57,16 @@ export class ByteReader {
     return from
   }
 }
+
+/** Reads all of `bytes` with `read`; what is wrong with them becomes an error of the caller's kind. */
+export function readWhole<T>(bytes: Uint8Array, read: (reader: ByteReader) => T, damaged: (what: string) => Error): T {
+  try {
+    const reader = new ByteReader(bytes)
+    const value = read(reader)
+    reader.end()
+    return value
+  } catch (error) {
+    if (error instanceof DamagedBytesError) throw damaged(error.message)
+    throw error
+  }
+}

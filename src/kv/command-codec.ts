@@ -1,13 +1,13 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
-import { DamagedBytesError } from './byte-reader.ts'
+import { readWhole } from './byte-reader.ts'
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag } from './command.ts'
 import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
 import { branchFaults } from './transaction-rules.ts'
-import { decodeTransactionBody, encodeTransactionBody, type TransactionBody } from './transaction-codec.ts'
+import { encodeTransactionBody, readTransactionBody, type TransactionBody } from './transaction-codec.ts'
 
 /*
  * A command as a log entry holds it. Integers are big-endian.
@@ -236,12 +236,7 @@ function checkFlags(type: number, flags: number): void {
 }
 
 function readTransaction(bytes: Uint8Array, at: number): TransactionBody {
-  try {
-    return decodeTransactionBody(bytes.subarray(at))
-  } catch (error) {
-    if (error instanceof DamagedBytesError) throw damaged(error.message)
-    throw error
-  }
+  return readWhole(bytes.subarray(at), readTransactionBody, damaged)
 }
 
 function readCondition(bytes: Uint8Array, at: number, flags: number): Condition | null {

@@ -1,4 +1,4 @@
-import { ByteReader, DamagedBytesError } from './byte-reader.ts'
+import { DamagedBytesError, readWhole, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
 import type { Key } from './key.ts'
 import { decodeRecord, encodeRecord, type KeyRecord } from './record.ts'
@@ -46,16 +46,11 @@ function writeRecord(writer: ByteWriter, record: KeyRecord | null): void {
 
 /** Values are slices of `bytes`, not copies. Throws `UnreadableStateError`. */
 export function decodeOperationResults(bytes: Uint8Array): readonly OperationResult[] {
-  try {
-    const reader = new ByteReader(bytes)
-    const results = Array.from({ length: reader.u8() }, () => readResult(reader))
-    reader.end()
-    return results
-  } catch (error) {
-    if (error instanceof DamagedBytesError)
-      throw new UnreadableStateError(`the results of a transaction are damaged: ${error.message}`)
-    throw error
-  }
+  return readWhole(
+    bytes,
+    (reader) => Array.from({ length: reader.u8() }, () => readResult(reader)),
+    (what) => new UnreadableStateError(`the results of a transaction are damaged: ${what}`),
+  )
 }
 
 function readResult(reader: ByteReader): OperationResult {

@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
-import { ByteReader, DamagedBytesError } from './byte-reader.ts'
+import { DamagedBytesError, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
 import type { Compare, CompareOperator, Operation, TransactionCommand } from './command.ts'
 import type { Key } from './key.ts'
@@ -96,13 +96,11 @@ function boundsOf({ start, end }: { readonly start: Key | null; readonly end: Ke
   return (start === null ? 0 : HAS_START) | (end === null ? 0 : HAS_END)
 }
 
-/** Values are slices of `bytes`, not copies. Throws `DamagedBytesError` for what is no body, or exceeds the limits of a transaction. */
-export function decodeTransactionBody(bytes: Uint8Array): TransactionBody {
-  const reader = new ByteReader(bytes)
+/** Values are slices, not copies. Throws `DamagedBytesError` for what is no body, or exceeds the limits of a transaction. */
+export function readTransactionBody(reader: ByteReader): TransactionBody {
   const compares = readMany(reader, limits.transactionComparesMax, readCompare)
   const success = readMany(reader, limits.transactionOperationsMax, readOperation)
   const failure = readMany(reader, limits.transactionOperationsMax, readOperation)
-  reader.end()
   return { compares, success, failure }
 }
 

@@ -97,7 +97,7 @@ export class Transactions {
     }
   }
 
-  /** Nothing that the same branch has written before is in the range (`transactionFaults`). */
+  /** Nothing that the same branch has written before is in the range (`branchFaults`). */
   private list(operation: ListOperation, workspace: Workspace): OperationResult {
     const { limit, keysOnly } = operation
     const items: { key: Key; record: KeyRecord }[] = []

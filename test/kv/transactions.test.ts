@@ -307,6 +307,15 @@ t.test('what no client can ask for is not taken from a peer', async (t) => {
     t.type(commandFault(encodeCommand(transaction(branch))), 'string')
     t.type(commandFault(encodeCommand(transaction([], { failure: branch }))), 'string')
   }
+  const large = 'x'.repeat(limits.valueBytesMaxCeiling + 1)
+  t.match(commandFault(encodeCommand(transaction([putOf('a', large)]))), /a value of 16777217 bytes/)
+  const keyed = Buffer.concat([encodeCommand(transaction([])), Buffer.from('k')])
+  keyed[5] = 1
+  t.match(commandFault(keyed), /a transaction has a key/)
+  const store = new BatchStore()
+  store.execute(put('a', '1'), put('b', '2'))
+  const result = shown(store.one(transaction([deleteOf('a'), listOf(null, null)])))
+  t.match(result, { results: [{ deleted: 1 }, { items: [{ key: 'b' }] }] }, 'and would stop nobody')
 })
 
 t.test('a branch writes no key twice, and lists nothing that it has written', async (t) => {
@@ -349,6 +358,15 @@ t.test('the first answer survives encoding, with its results or without them', a
   const unknown = Buffer.from(bytes)
   unknown[35] = 200
   t.throws(() => decodeIdempotentWrite(unknown), /type that this build does not know/)
+  const outOfOrder = { ...record, createRevision: 9 }
+  const unreadable: FirstResult = { ...result, results: [{ type: 'get', record: outOfOrder }] }
+  t.throws(() => decodeIdempotentWrite(encodeIdempotentWrite({ ...write, result: unreadable })), /out of order/)
+  const failed: FirstResult = { type: 'condition-failed', currentRevision: 5 }
+  const absentKey: FirstResult = { type: 'deleted', revision: 5, deleted: 0, previous: null }
+  for (const one of [failed, absentKey]) t.equal(withBulk(one, null), one, 'nothing of it was kept apart')
+  const neither = Buffer.from(bytes)
+  neither[25] = 2
+  t.throws(() => decodeIdempotentWrite(neither), /neither succeeded nor failed/)
   const refusal = {
     fingerprint: 7,
     result: { type: 'transaction-too-large', limitBytes: 5 },

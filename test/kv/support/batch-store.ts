@@ -108,7 +108,7 @@ class CheckedWorkspace implements Workspace {
   readonly written = new Map<RowKey, Uint8Array | null>()
   private readonly rows: ReadonlyMap<RowKey, Uint8Array>
   private readonly allowedRows = new Set<RowKey>()
-  private readonly allowedRanges = new Set<string>()
+  private readonly allowedRanges = new Map<string, readonly RowKey[]>()
   isExceeded = false
 
   constructor(rows: ReadonlyMap<RowKey, Uint8Array>) {
@@ -117,7 +117,7 @@ class CheckedWorkspace implements Workspace {
 
   allow(readSet: ReadSet | undefined): void {
     for (const row of readSet?.rows ?? []) this.allowedRows.add(row)
-    for (const range of readSet?.ranges ?? []) this.allowedRanges.add(JSON.stringify(range))
+    for (const range of readSet?.ranges ?? []) this.allowRange(range)
     this.isExceeded = false
     if (readSet?.bounded) this.allowBounded(readSet.bounded)
   }
@@ -131,7 +131,7 @@ class CheckedWorkspace implements Workspace {
       bytes += count(row)
     }
     for (const range of ranges) {
-      this.allowedRanges.add(JSON.stringify(range))
+      this.allowRange(range)
       let page = 0
       for (const row of this.rowsIn(range)) {
         if (range.bytesMax > 0 && page > range.bytesMax) break
@@ -162,12 +162,17 @@ class CheckedWorkspace implements Workspace {
   }
 
   rowsIn(range: RangeRead): readonly RowKey[] {
+    const rows = this.allowedRanges.get(JSON.stringify(range))
+    assert(rows !== undefined, 'a range that is read is in the read set')
+    return rows
+  }
+
+  private allowRange(range: RangeRead): void {
     const { start, end, limit } = range
-    assert(this.allowedRanges.has(JSON.stringify(range)), 'a range that is read is in the read set')
     const present = [...this.rows.keys()].filter((row) => this.written.get(row) !== null)
     for (const [row, bytes] of this.written) if (bytes !== null && !this.rows.has(row)) present.push(row)
     const inside = present.filter((row) => row >= start && (end === null || row < end))
-    return inside.sort().slice(0, limit)
+    this.allowedRanges.set(JSON.stringify(range), inside.sort().slice(0, limit))
   }
 }
 
