@@ -295,6 +295,8 @@ export const limits = {
   /** Executing entries: the most commands whose rows are looked up together, and the bytes of rows after which they are executed. */
   applySegmentCommandsMax: 1024,
   applyLoadBytesMax: 16 * 1024 * 1024,
+  /** Rows that are loaded from the store at a time: their size is unknown before. */
+  rowsLoadedAtOnceMax: 32,
   /** Commands executed and rows changed before other work of the process gets its turn. */
   applyTurnWorkMax: 2048,
   /** Changes that are gathered for one write to the store. */

@@ -5,7 +5,7 @@ import { decodeRecord, encodeRecord } from './record.ts'
 import { recordRange, recordRow } from './row.ts'
 import type { RangeRead, Workspace } from './workspace.ts'
 
-/** What a command did to a record, as the digest keeps it. A number once used never means anything else. */
+/** The fate of a record, as the digest keeps it. A number once used never means anything else. */
 const CREATED = 1
 const REPLACED = 2
 const DELETED = 3

@@ -17,7 +17,7 @@ import type { Key } from './key.ts'
  *   A bound that is absent is empty, and its flag is not set.
  */
 
-/** What the branches and the compares of a transaction hold, apart from its tag. */
+/** A transaction without its tag. */
 export type TransactionBody = Pick<TransactionCommand, 'compares' | 'success' | 'failure'>
 
 /** A number once used never means anything else. */

@@ -19,7 +19,7 @@ export interface TransactionLimits {
   readonly listBytesMax: number
 }
 
-/** What happened, as the digest keeps it. A number once used never means anything else. */
+/** The outcome, as the digest keeps it. A number once used never means anything else. */
 const SUCCEEDED = 10
 const FAILED = 11
 const REFUSED = 12

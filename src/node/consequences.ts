@@ -42,7 +42,7 @@ export interface ConsequencesDependencies {
   readonly clock: Clock
 }
 
-/** Who is told, and in which order, when the core reports an event, entries are applied, or a state from another node is installed. */
+/** Tells the parts of a node, in a fixed order, when the core reports an event, entries are applied, or a state from another node is installed. */
 export class Consequences {
   private readonly options: KvMachineOptions
   private readonly deps: ConsequencesDependencies

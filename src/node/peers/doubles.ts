@@ -5,7 +5,7 @@ import type { Faults, Logger } from '../options.ts'
 import { twoProcesses } from './refusals.ts'
 import type { Warning } from './warnings.ts'
 
-/** Who calls, by its own word. */
+/** A node that calls, as it describes itself. */
 export interface Caller {
   readonly id: NodeId
   readonly incarnation: string
@@ -57,7 +57,7 @@ export class Doubles {
     this.deps = dependencies
   }
 
-  /** Whoever says that it is `id` at `raft`: why it is not heard, if it is not. */
+  /** Why the process that calls as `id` from `raft` is refused; null when it is not. */
   refuse(id: NodeId, raft: string): Refusal | null {
     const double = this.doubles.get(id)
     if (double?.raft !== raft) return null
@@ -112,7 +112,7 @@ export class Doubles {
       const caller = this.callers.get(id)
       if (caller === undefined) return
       const heard = await this.otherThan(caller)
-      // Whoever has called meanwhile is looked into in its turn, and this caller may be gone.
+      // Another call has come meanwhile. It is looked into next, and this caller may be gone.
       if (this.callers.get(id) !== caller) continue
       this.callers.delete(id)
       if (heard === null) this.onAlone(caller)

@@ -10,7 +10,7 @@ import { entriesOf } from '../codec/entry.ts'
 import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
 import { limits } from '../../limits.ts'
 import type { Faults } from '../options.ts'
-import { LOAD_ROWS, type Rows } from './rows.ts'
+import type { Rows } from './rows.ts'
 import { encodeStateMeta } from '../codec/state-meta.ts'
 
 export interface ApplierOptions {
@@ -231,7 +231,7 @@ export class Applier {
       for (const range of ranges) await rows.loadRange(range)
       if (bounded !== null) await rows.loadBounded(bounded)
       count += 1
-      if (missing.size < LOAD_ROWS) continue
+      if (missing.size < limits.rowsLoadedAtOnceMax) continue
       bytes += await rows.load([...missing])
       missing.clear()
       if (bytes >= limits.applyLoadBytesMax) return count

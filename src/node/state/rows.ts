@@ -1,6 +1,7 @@
 import { assert } from '../../lib/assert.ts'
 import type { BoundedReads, RangeRead, RowKey, Workspace } from '../../kv/index.ts'
 import { rowBytes } from '../../kv/index.ts'
+import { limits } from '../../limits.ts'
 import type { StateStore, StateWrite } from '../../ports/state-store.ts'
 import { presentRows } from './present-rows.ts'
 import { RowCache } from './row-cache.ts'
@@ -12,9 +13,6 @@ export interface DirtyRows {
   readonly rows: Set<RowKey>
   all: boolean
 }
-
-/** How many rows are read from the store at a time. The size of a row is unknown before it is read. */
-export const LOAD_ROWS = 32
 
 interface Replacement {
   readonly ended: Promise<void>
@@ -136,8 +134,8 @@ export class Rows implements Workspace {
   /** Loads the first of `rows`, up to the one that exceeds `bytesMax`; resolves to the bytes of those, their names included. */
   private async loadUpTo(rows: readonly RowKey[], bytesMax: number): Promise<number> {
     let bytes = 0
-    for (let at = 0; at < rows.length; at += LOAD_ROWS) {
-      const some = rows.slice(at, at + LOAD_ROWS)
+    for (let at = 0; at < rows.length; at += limits.rowsLoadedAtOnceMax) {
+      const some = rows.slice(at, at + limits.rowsLoadedAtOnceMax)
       const missing = some.filter((row) => !this.pin(row))
       if (missing.length > 0) await this.load(missing)
       for (const row of some) {
