@@ -32,6 +32,13 @@ export const limits = {
    * Results depend on these two: the same on every node, changed only with the format.
    */
   transaction: { readBytesMax: 64 * 1024 * 1024, listBytesMax: 1024 * 1024 },
+  /** What one entry may do to the history (kv/history.ts): none may stop a node for longer than a heartbeat. */
+  history: {
+    rangeBytesMax: 32 * 1024 * 1024,
+    stepRevisionsMax: 2048,
+    stepRecordsMax: 4096,
+    stepBytesMax: 1024 * 1024,
+  },
   transactionComparesMax: 128,
   /** Of each branch. */
   transactionOperationsMax: 128,

@@ -212,6 +212,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     idempotentWritesMax: limits.idempotentWritesMax,
     keptValues: limits.keptValues,
     rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
+    history: limits.history,
     transaction: limits.transaction,
   }
 }

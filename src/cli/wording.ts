@@ -23,10 +23,12 @@ const wordings: { readonly [Code in ErrorCode]?: Wording } = {
     advice: 'Form one with `quorate cluster initialize`, or add the node to one with `quorate cluster add-learner`.',
   },
   'range-too-large': {
-    wrong: ({ limit, found }) =>
-      isCount(limit) && isCount(found)
+    wrong: ({ limit, found, limitBytes }) => {
+      if (isCount(limitBytes)) return `the records of the range have more than ${limitBytes / 1024 ** 2} MiB together`
+      return isCount(limit) && isCount(found)
         ? `the range holds ${found} keys at least, and one change deletes at most ${limit}`
-        : null,
+        : null
+    },
     advice: 'Nothing was deleted. Use a longer prefix, or delete in several changes with --chunked.',
   },
   'learner-lagging': {

@@ -1,13 +1,11 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
-import { readWhole } from './byte-reader.ts'
+import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, readBody } from './command-bodies.ts'
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag } from './command.ts'
 import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
-import { branchFaults } from './transaction-rules.ts'
-import { encodeTransactionBody, readTransactionBody, type TransactionBody } from './transaction-codec.ts'
 
 /*
  * A command as a log entry holds it. Integers are big-endian.
@@ -16,7 +14,7 @@ import { encodeTransactionBody, readTransactionBody, type TransactionBody } from
  *   4  length of the key or start u16      6  length of the value or end u32
  *  10  revision u64, only with CONDITION_MOD_REVISION
  *      fingerprint u64 and idempotency key, only if the idempotency key has a length other than 0
- *      key or start, value or end; of a transaction: its body (transaction-codec.ts)
+ *      key or start, value or end; of a command of another type: its body, in a codec of its own, in place of the value
  *
  * The header determines the length of the whole, so an entry that was cut or extended is never taken for another command.
  */
@@ -26,7 +24,7 @@ const HEADER_BYTES = 10
 const PUT = 1
 const DELETE = 2
 const DELETE_RANGE = 3
-const TRANSACTION = 4
+// command-bodies.ts has the numbers of the other types.
 
 const WANTS_PREVIOUS = 0b0_0001
 const CONDITION = 0b0_0110
@@ -41,7 +39,6 @@ const FLAGS_OF: ReadonlyMap<number, number> = new Map([
   [PUT, WANTS_PREVIOUS | CONDITION],
   [DELETE, WANTS_PREVIOUS | CONDITION],
   [DELETE_RANGE, HAS_START | HAS_END | UP_TO_LIMIT],
-  [TRANSACTION, 0],
 ])
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -70,8 +67,8 @@ export function encodeCommand(command: Command): Uint8Array {
       return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
     case 'delete-range':
       return encodeDeleteRange(command)
-    case 'transaction':
-      return encodeParts(command, TRANSACTION, 0, '', encodeTransactionBody(command))
+    default:
+      return encodeParts(command, bodyNumberOf(command), 0, '', encodeBody(command))
   }
 }
 
@@ -121,7 +118,8 @@ function encodeParts(command: Command, type: number, flags: number, first: strin
 }
 
 function expectedRevisionOf(command: Command): number | null {
-  if (command.type === 'delete-range' || command.type === 'transaction' || command.condition === null) return null
+  if (command.type !== 'put' && command.type !== 'delete') return null
+  if (command.condition === null) return null
   return command.condition.type === 'mod-revision' ? command.condition.revision : null
 }
 
@@ -149,7 +147,7 @@ interface Layout {
 export function decodeCommand(bytes: Uint8Array): Command {
   const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
-  if (type === TRANSACTION) return { type: 'transaction', ...readTransaction(bytes, secondAt), idempotency }
+  if (isBodyNumber(type)) return { ...readBodyAt(bytes, secondAt, type), idempotency }
   const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
     const start = (flags & HAS_START) === 0 ? null : (first as Key)
@@ -174,10 +172,7 @@ export function commandFault(bytes: Uint8Array): string | null {
     const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
     if (tagBytes > 0) readTag(bytes, tagAt, tagBytes)
     if (type === DELETE_RANGE) return null
-    if (type === TRANSACTION) {
-      const { success, failure } = readTransaction(bytes, secondAt)
-      return [...branchFaults(success), ...branchFaults(failure)][0]?.message ?? null
-    }
+    if (isBodyNumber(type)) return bodyFault(readBodyAt(bytes, secondAt, type))
     readCondition(bytes, revisionAt, flags & CONDITION)
     if (secondAt - firstAt > limits.keyBytesMax) return `a key of ${secondAt - firstAt} bytes`
     const valueBytes = bytes.length - secondAt
@@ -212,8 +207,8 @@ function layoutOf(bytes: Uint8Array): Layout {
   if (type === DELETE_RANGE) {
     const isExtra = ((flags & HAS_START) === 0 && firstBytes > 0) || ((flags & HAS_END) === 0 && secondBytes > 0)
     if (isExtra) throw damaged('a bound that is absent has bytes')
-  } else if (type === TRANSACTION) {
-    if (firstBytes > 0) throw damaged('a transaction has a key')
+  } else if (isBodyNumber(type)) {
+    if (firstBytes > 0) throw damaged('it has a key beside its body')
   } else {
     if (firstBytes === 0) throw damaged('its key is empty')
     if (type === DELETE && secondBytes > 0) throw damaged('a delete carries a value')
@@ -222,7 +217,7 @@ function layoutOf(bytes: Uint8Array): Layout {
 }
 
 function checkFlags(type: number, flags: number): void {
-  const known = FLAGS_OF.get(type)
+  const known = isBodyNumber(type) ? 0 : FLAGS_OF.get(type)
   if (known === undefined) {
     throw new UnknownCommandError(
       `an entry holds a command of type ${type}, which this build does not know: run a newer one`,
@@ -235,8 +230,12 @@ function checkFlags(type: number, flags: number): void {
   }
 }
 
-function readTransaction(bytes: Uint8Array, at: number): TransactionBody {
-  return readWhole(bytes.subarray(at), readTransactionBody, damaged)
+function readBodyAt(bytes: Uint8Array, at: number, type: number) {
+  try {
+    return readBody(type, bytes.subarray(at), damaged)
+  } catch (error) {
+    throw error instanceof LevelTooHighError ? new UnknownCommandError(error.message) : error
+  }
 }
 
 function readCondition(bytes: Uint8Array, at: number, flags: number): Condition | null {

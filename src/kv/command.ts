@@ -112,4 +112,45 @@ export interface TransactionCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
-export type Command = PutCommand | DeleteCommand | DeleteRangeCommand | TransactionCommand
+/** How much history is kept. What exceeds any of the three is removed, the oldest first. */
+export interface Retention {
+  /** Changes. 0: no history at all. */
+  readonly revisions: number
+  /** The machine knows no time: the leader proposes compactions by age. */
+  readonly ageMs: number
+  readonly bytes: number
+}
+
+/** From here on every member of the cluster knows the commands of `level`. Without effect when the cluster has that level already. */
+export interface RaiseLevelCommand {
+  readonly type: 'raise-level'
+  readonly level: number
+  /** The build that proposes it, for the message of one that is too old. */
+  readonly version: string
+  /** How much history is kept at first. */
+  readonly retention: Retention
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** Removes history: what is older than `revision`, if it is given, and what exceeds the retention. Each entry removes a limited part. */
+export interface CompactionCommand {
+  readonly type: 'compaction'
+  readonly revision: number | null
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** How much history is kept from now on. */
+export interface RetentionCommand {
+  readonly type: 'retention'
+  readonly retention: Retention
+  readonly idempotency: IdempotencyTag | null
+}
+
+export type Command =
+  | PutCommand
+  | DeleteCommand
+  | DeleteRangeCommand
+  | TransactionCommand
+  | RaiseLevelCommand
+  | CompactionCommand
+  | RetentionCommand

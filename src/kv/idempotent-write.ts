@@ -29,6 +29,11 @@ export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
  *        range-too-large   limit, found, 0
  *        transaction       revision, 1 if it succeeded, 0
  *        transaction-too-large  limitBytes, 0, 0
+ *        range-too-heavy   limitBytes, 0, 0
+ *        level-raised      level, 0, 0
+ *        compacted         compactedRevision, 1 if it is done, 0
+ *        future-revision   revision, 0, 0
+ *        retention-set     0, 0, 0
  *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if the value is kept apart; nothing when
  *      the answer had none
  *      range-deleted: the next key; nothing when there is none
@@ -44,6 +49,11 @@ const RANGE_DELETED = 4
 const RANGE_TOO_LARGE = 5
 const TRANSACTION = 6
 const TRANSACTION_TOO_LARGE = 7
+const RANGE_TOO_HEAVY = 8
+const LEVEL_RAISED = 9
+const COMPACTED = 10
+const FUTURE_REVISION = 11
+const RETENTION_SET = 12
 const VALUE_APART = 0x80
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -108,6 +118,16 @@ export function encodeIdempotentWrite(write: IdempotentWrite): Uint8Array {
     }
     case 'transaction-too-large':
       return encode(TRANSACTION_TOO_LARGE, fingerprint, [result.limitBytes, 0, 0], NO_BYTES)
+    case 'range-too-heavy':
+      return encode(RANGE_TOO_HEAVY, fingerprint, [result.limitBytes, 0, 0], NO_BYTES)
+    case 'level-raised':
+      return encode(LEVEL_RAISED, fingerprint, [result.level, 0, 0], NO_BYTES)
+    case 'compacted':
+      return encode(COMPACTED, fingerprint, [result.compactedRevision, result.done ? 1 : 0, 0], NO_BYTES)
+    case 'future-revision':
+      return encode(FUTURE_REVISION, fingerprint, [result.revision, 0, 0], NO_BYTES)
+    case 'retention-set':
+      return encode(RETENTION_SET, fingerprint, [0, 0, 0], NO_BYTES)
   }
 }
 
@@ -180,6 +200,16 @@ function resultFrom(type: number, numbers: readonly [number, number, number], ta
     }
     case TRANSACTION_TOO_LARGE:
       return { type: 'transaction-too-large', limitBytes: first }
+    case RANGE_TOO_HEAVY:
+      return { type: 'range-too-heavy', limitBytes: first }
+    case LEVEL_RAISED:
+      return { type: 'level-raised', level: first }
+    case COMPACTED:
+      return { type: 'compacted', compactedRevision: first, done: second === 1 }
+    case FUTURE_REVISION:
+      return { type: 'future-revision', revision: first }
+    case RETENTION_SET:
+      return { type: 'retention-set' }
     default:
       throw new UnreadableStateError(`an idempotent write has a result of type ${type}, which this build does not know`)
   }

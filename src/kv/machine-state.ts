@@ -1,3 +1,5 @@
+import { FEATURE_LEVEL } from './feature-level.ts'
+import type { HistoryState } from './history.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
@@ -12,32 +14,54 @@ export interface MachineState {
   readonly idempotentNext: number
   /** How many values each ring of kept values has taken so far. These numbers only grow. */
   readonly keptValues: readonly number[]
+  /** Every member of the cluster knows the commands up to this level (feature-level.ts). Never decreases. */
+  readonly level: number
+  /** Null at level 0. */
+  readonly history: HistoryState | null
 }
 
-/** Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. */
-const STATE_FORMAT = 2
+/**
+ * Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. That is format 2, which builds
+ * before level 1 can read: a state of level 0 has it. In format 3 the level u8 follows, then the history: seven u64 in the order of its
+ * interface and that of the retention.
+ */
+const FIRST_FORMAT = 2
+const STATE_FORMAT = 3
 const FIXED_BYTES = 34
+const HISTORY_NUMBERS = 7
+const LEVEL_BYTES = 1 + 8 * HISTORY_NUMBERS
 
 export function encodeMachineState(state: MachineState): Uint8Array {
-  const bytes = Buffer.allocUnsafe(FIXED_BYTES + 8 * state.keptValues.length)
-  bytes[0] = STATE_FORMAT
+  const { level, history } = state
+  const ringsEnd = FIXED_BYTES + 8 * state.keptValues.length
+  const bytes = Buffer.allocUnsafe(ringsEnd + (history === null ? 0 : LEVEL_BYTES))
+  bytes[0] = history === null ? FIRST_FORMAT : STATE_FORMAT
   writeU64(bytes, 1, state.revision)
   writeU64(bytes, 9, state.digest)
   writeU64(bytes, 17, state.idempotentFirst)
   writeU64(bytes, 25, state.idempotentNext)
   bytes[33] = state.keptValues.length
   for (const [ring, taken] of state.keptValues.entries()) writeU64(bytes, FIXED_BYTES + 8 * ring, taken)
+  if (history === null) return bytes
+  bytes[ringsEnd] = level
+  for (const [at, number] of numbersOf(history).entries()) writeU64(bytes, ringsEnd + 1 + 8 * at, number)
   return bytes
+}
+
+function numbersOf({ compactedRevision, collectedRevision, changes, bytes, retention }: HistoryState): number[] {
+  return [compactedRevision, collectedRevision, changes, bytes, retention.revisions, retention.ageMs, retention.bytes]
 }
 
 /** Throws `UnreadableStateError`. */
 export function decodeMachineState(bytes: Uint8Array): MachineState {
-  if (bytes.length > 0 && bytes[0] !== STATE_FORMAT) {
+  const format = bytes[0] ?? FIRST_FORMAT
+  if (format !== FIRST_FORMAT && format !== STATE_FORMAT) {
     throw new UnreadableStateError(
-      `the machine state has format ${bytes[0]}; this build only knows format ${STATE_FORMAT}`,
+      `the machine state has format ${format}; this build only knows formats ${FIRST_FORMAT} and ${STATE_FORMAT}`,
     )
   }
-  const size = bytes.length < FIXED_BYTES ? FIXED_BYTES : FIXED_BYTES + 8 * readU8(bytes, 33)
+  const ringsEnd = bytes.length < FIXED_BYTES ? FIXED_BYTES : FIXED_BYTES + 8 * readU8(bytes, 33)
+  const size = ringsEnd + (format === STATE_FORMAT ? LEVEL_BYTES : 0)
   if (bytes.length !== size) {
     throw new UnreadableStateError(`the machine state has ${bytes.length} bytes; it should have ${size}`)
   }
@@ -51,10 +75,30 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   if (!Number.isSafeInteger(idempotentNext) || idempotentFirst > idempotentNext) {
     throw new UnreadableStateError('the first idempotent write in the machine state comes after the last')
   }
-  const keptValues: number[] = []
-  for (let at = FIXED_BYTES; at < bytes.length; at += 8) keptValues.push(readU64(bytes, at))
-  if (!keptValues.every(Number.isSafeInteger)) {
-    throw new UnreadableStateError('the number of kept values in the machine state is out of range')
+  const keptValues = readNumbers(bytes, FIXED_BYTES, readU8(bytes, 33), 'the number of kept values')
+  const written = { revision, digest, idempotentFirst, idempotentNext, keptValues }
+  if (format === FIRST_FORMAT) return { ...written, level: 0, history: null }
+  const level = readU8(bytes, ringsEnd)
+  if (level < 1 || level > FEATURE_LEVEL) {
+    throw new UnreadableStateError(`the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}`)
   }
-  return { revision, digest, idempotentFirst, idempotentNext, keptValues }
+  return { ...written, level, history: readHistory(bytes, ringsEnd + 1, revision) }
+}
+
+function readHistory(bytes: Uint8Array, at: number, revision: number): HistoryState {
+  const numbers = readNumbers(bytes, at, HISTORY_NUMBERS, 'a number of the history')
+  const [compactedRevision = 0, collectedRevision = 0, changes = 0, size = 0, revisions = 0, ageMs = 0, most = 0] =
+    numbers
+  if (collectedRevision > compactedRevision || compactedRevision > revision) {
+    throw new UnreadableStateError('the revisions of the history are out of order')
+  }
+  const retention = { revisions, ageMs, bytes: most }
+  return { compactedRevision, collectedRevision, changes, bytes: size, retention }
+}
+
+function readNumbers(bytes: Uint8Array, from: number, count: number, what: string): number[] {
+  const numbers = Array.from({ length: count }, (_, at) => readU64(bytes, from + 8 * at))
+  if (!numbers.every(Number.isSafeInteger))
+    throw new UnreadableStateError(`${what} in the machine state is out of range`)
+  return numbers
 }

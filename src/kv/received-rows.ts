@@ -4,8 +4,10 @@ import { readU64 } from './integers.ts'
 import { decodeIdempotentWrite } from './idempotent-write.ts'
 import { latin1Of } from './latin1.ts'
 import type { MachineState } from './machine-state.ts'
+import { decodeChanges } from './change.ts'
+import { rowFromBytes } from './key.ts'
 import { decodeRecord } from './record.ts'
-import { keyspaceOf } from './row.ts'
+import { keyspaceOf, revisionOfChangesRow, versionOfRow } from './row.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
 const ORDER_ROW_BYTES = 9
@@ -17,6 +19,7 @@ const SLOT_ROW_BYTES = 6
  */
 export class ReceivedRows {
   private idempotentWrites = 0
+  private changes = 0
   private orders = 0
   private firstOrder = 0
   private lastOrder = -1
@@ -27,6 +30,13 @@ export class ReceivedRows {
       case 'records':
         checkLength(key.length - 1, limits.keyBytesMax, 'a key')
         checkLength(decodeRecord(value).value.length, limits.valueBytesMaxCeiling, 'a value', 0)
+        return
+      case 'versions':
+        checkVersion(key, value)
+        return
+      case 'changes':
+        checkChanges(key, value)
+        this.changes += 1
         return
       case 'idempotent-writes':
         this.idempotentWrites += 1
@@ -56,7 +66,14 @@ export class ReceivedRows {
   }
 
   /** To be called after the last row. Throws `UnreadableStateError` when rows are missing that `state` refers to. */
-  finish({ idempotentFirst, idempotentNext }: MachineState, idempotentWritesMax: number): void {
+  finish(state: MachineState, idempotentWritesMax: number): void {
+    this.finishIdempotentWrites(state, idempotentWritesMax)
+    const listed = state.history?.changes ?? 0
+    if (this.changes === listed) return
+    throw new UnreadableStateError(`the state lists the changes of ${listed} revisions; ${this.changes} arrived`)
+  }
+
+  private finishIdempotentWrites({ idempotentFirst, idempotentNext }: MachineState, idempotentWritesMax: number): void {
     const expected = idempotentNext - idempotentFirst
     const isWhole =
       this.idempotentWrites === expected &&
@@ -79,6 +96,19 @@ export class ReceivedRows {
     this.lastOrder = sequence
     this.orders += 1
   }
+}
+
+/** A record that another has taken the place of, or nothing for a deletion. */
+function checkVersion(key: Uint8Array, value: Uint8Array): void {
+  const version = versionOfRow(rowFromBytes(key))
+  if (version === null) throw new UnreadableStateError('the row of a superseded record has no key or no revision')
+  checkLength(version.key.length, limits.keyBytesMax, 'a key')
+  if (value.length > 0) checkLength(decodeRecord(value).value.length, limits.valueBytesMaxCeiling, 'a value', 0)
+}
+
+function checkChanges(key: Uint8Array, value: Uint8Array): void {
+  if (revisionOfChangesRow(rowFromBytes(key)) === null) throw new UnreadableStateError('changes have no revision')
+  for (const { key: changed } of decodeChanges(value)) checkLength(changed.length, limits.keyBytesMax, 'a key')
 }
 
 function checkName(bytes: Uint8Array, from: number): void {

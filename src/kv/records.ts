@@ -1,8 +1,10 @@
+import type { Change } from './change.ts'
+import type { History } from './history.ts'
 import type { Key, RowKey } from './key.ts'
 import type { Digest } from './digest.ts'
 import type { KeyRecord } from './record.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
-import { recordRange, recordRow } from './row.ts'
+import { keyOfRow, recordRange, recordRow } from './row.ts'
 import type { RangeRead, Workspace } from './workspace.ts'
 
 /** The fate of a record, as the digest keeps it. A number once used never means anything else. */
@@ -13,6 +15,7 @@ const WAS_ABSENT = 4
 const RANGE_DELETED = 5
 const CONDITION_FAILED = 6
 const RANGE_REFUSED = 9
+const RANGE_TOO_HEAVY = 14
 
 /** Keys in `[start, end)`; null is unbounded. */
 export interface KeyRange {
@@ -31,9 +34,11 @@ export class Records {
   /** The revision of the last command that changed a record. */
   revision: number
   private readonly digest: Digest
+  private readonly history: History
 
-  constructor(digest: Digest, revision: number) {
+  constructor(digest: Digest, history: History, revision: number) {
     this.digest = digest
+    this.history = history
     this.revision = revision
   }
 
@@ -48,8 +53,9 @@ export class Records {
     const version = current === null ? 1 : current.version + 1
     const record = { createRevision, modRevision: revision, version, lease: 0, value }
     const row = recordRow(key)
-    workspace.put(row, encodeRecord(record))
-    this.revision = revision
+    const bytes = encodeRecord(record)
+    this.record('put', key, bytes, current, revision, workspace)
+    workspace.put(row, bytes)
     this.absorb(current === null ? CREATED : REPLACED, row, current)
     this.digest.absorbEnds(value)
     return record
@@ -60,17 +66,19 @@ export class Records {
     const row = recordRow(key)
     this.absorb(current === null ? WAS_ABSENT : DELETED, row, current)
     if (current === null) return 0
+    this.record('delete', key, null, current, revision, workspace)
     workspace.remove(row)
-    this.revision = revision
     return 1
   }
 
   removeRows(rows: readonly RowKey[], revision: number, workspace: Workspace): void {
     for (const row of rows) {
+      const key = keyOfRow(row)
+      const current = this.history.rangeBytesMax === null ? null : this.find(key, workspace)
+      this.record('delete', key, null, current, revision, workspace)
       workspace.remove(row)
       this.digest.absorbText(row)
     }
-    if (rows.length > 0) this.revision = revision
     this.digest.absorb(RANGE_DELETED)
     this.digest.absorbInteger(rows.length)
   }
@@ -84,6 +92,27 @@ export class Records {
   refuseRange(excess: RowKey): void {
     this.digest.absorb(RANGE_REFUSED)
     this.digest.absorbText(excess)
+  }
+
+  /** To be called while the row of `key` still holds `current`. */
+  private record(
+    kind: Change['kind'],
+    key: Key,
+    row: Uint8Array | null,
+    current: KeyRecord | null,
+    revision: number,
+    workspace: Workspace,
+  ): void {
+    const previousRow = current === null ? null : workspace.get(recordRow(key))
+    const previousRevision = current === null ? 0 : current.modRevision
+    this.history.record({ kind, key, row, previousRow, previousRevision }, revision, workspace)
+    this.revision = revision
+  }
+
+  /** A range holds records of too many bytes: that of `row` is the first beyond the limit. */
+  refuseHeavyRange(row: RowKey): void {
+    this.digest.absorb(RANGE_TOO_HEAVY)
+    this.digest.absorbText(row)
   }
 
   private absorb(outcome: number, row: RowKey, previous: KeyRecord | null): void {

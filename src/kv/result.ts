@@ -38,6 +38,14 @@ export type CommandResult =
   | { readonly type: 'transaction-too-large'; readonly limitBytes: number }
   /** The range holds more keys than one entry may remove: at least `found`. Nothing changed. */
   | { readonly type: 'range-too-large'; readonly limit: number; readonly found: number }
+  /** The records of the range have more than `limitBytes` bytes together, more than one entry may remove. Nothing changed. */
+  | { readonly type: 'range-too-heavy'; readonly limitBytes: number }
+  | { readonly type: 'level-raised'; readonly level: number }
+  /** `done`: no history is left that should be removed. */
+  | { readonly type: 'compacted'; readonly compactedRevision: number; readonly done: boolean }
+  /** There is no such revision yet; `revision` is the store's current one. Nothing changed. */
+  | { readonly type: 'future-revision'; readonly revision: number }
+  | { readonly type: 'retention-set' }
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
 
@@ -72,8 +80,11 @@ export type OperationResult =
 const RESULTS = {
   put: ['put', 'condition-failed', 'key-reused'],
   delete: ['deleted', 'condition-failed', 'key-reused'],
-  'delete-range': ['deleted', 'range-deleted', 'range-too-large', 'key-reused'],
+  'delete-range': ['deleted', 'range-deleted', 'range-too-large', 'range-too-heavy', 'key-reused'],
   transaction: ['transaction', 'range-too-large', 'transaction-too-large', 'key-reused'],
+  'raise-level': ['level-raised'],
+  compaction: ['compacted', 'future-revision', 'key-reused'],
+  retention: ['retention-set', 'key-reused'],
 } as const satisfies Record<Command['type'], readonly CommandResult['type'][]>
 
 export type ResultOf<Kind extends Command> = Extract<CommandResult, { type: (typeof RESULTS)[Kind['type']][number] }>

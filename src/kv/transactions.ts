@@ -1,6 +1,7 @@
 import type { ListOperation, Operation, TransactionCommand } from './command.ts'
 import { compareHolds } from './compare.ts'
 import type { Digest } from './digest.ts'
+import type { History } from './history.ts'
 import type { Key, RowKey } from './key.ts'
 import { decodeRecord, type KeyRecord } from './record.ts'
 import { rangeRead, type Records } from './records.ts'
@@ -19,6 +20,12 @@ export interface TransactionLimits {
   readonly listBytesMax: number
 }
 
+interface TransactionParts {
+  readonly records: Records
+  readonly history: History
+  readonly digest: Digest
+}
+
 /** The outcome, as the digest keeps it. A number once used never means anything else. */
 const SUCCEEDED = 10
 const FAILED = 11
@@ -31,13 +38,15 @@ export class Transactions {
   private readonly limits: TransactionLimits
   private readonly deleteKeysMax: number
   private readonly records: Records
+  private readonly history: History
   private readonly digest: Digest
 
   /** `deleteKeysMax`: how many keys one transaction may remove by ranges. */
-  constructor(limits: TransactionLimits, deleteKeysMax: number, records: Records, digest: Digest) {
+  constructor(limits: TransactionLimits, deleteKeysMax: number, { records, history, digest }: TransactionParts) {
     this.limits = limits
     this.deleteKeysMax = deleteKeysMax
     this.records = records
+    this.history = history
     this.digest = digest
   }
 
@@ -119,7 +128,11 @@ export class Transactions {
 
   /** One row more than is needed shows whether there are more. */
   private rangesOf(operation: Operation): readonly RangeRead[] {
-    if (operation.type === 'delete-range') return rangeRead(operation, this.deleteKeysMax + 1)
+    if (operation.type === 'delete-range') {
+      // All of their bytes, or the transaction is refused.
+      const bytesMax = this.history.rangeBytesMax === null ? 0 : this.limits.readBytesMax
+      return rangeRead(operation, this.deleteKeysMax + 1, bytesMax)
+    }
     return operation.type === 'list' ? rangeRead(operation, operation.limit + 1, this.limits.listBytesMax) : []
   }
 }

@@ -40,7 +40,7 @@ export const failures = {
   'not-in-members': { status: 422, title: 'This node is not among the members', retryable: false, ambiguous: false },
   'unknown-voter': { status: 422, title: 'Unknown voter', retryable: false, ambiguous: false },
   'empty-membership': { status: 422, title: 'Empty membership', retryable: false, ambiguous: false },
-  'range-too-large': { status: 422, title: 'Too many keys for one change', retryable: false, ambiguous: false },
+  'range-too-large': { status: 422, title: 'Too much for one change', retryable: false, ambiguous: false },
   'transaction-too-large': {
     status: 422,
     title: 'Transaction reads too much',

@@ -1,5 +1,7 @@
 import t from 'tap'
 import {
+  FEATURE_LEVEL,
+  levelOf,
   ReceivedRows,
   UnknownCommandError,
   commandFault,
@@ -30,7 +32,15 @@ import {
   encodeIdempotentWriteName,
 } from '../../src/kv/idempotent-write.ts'
 import type { IdempotentWrite } from '../../src/kv/idempotent-write.ts'
-import { keptValueRow, keptValueSlotRow, idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
+import { encodeChanges } from '../../src/kv/change.ts'
+import {
+  changesRow,
+  keptValueRow,
+  keptValueSlotRow,
+  idempotentWriteOrderRow,
+  idempotentWriteRow,
+  versionRow,
+} from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
@@ -152,6 +162,17 @@ const COMMANDS: readonly Command[] = [
   deleteRange('a', 'b', { idempotency: TAG }),
   deleteRange('a', 'b', { upToLimit: true, idempotency: { key: `${'~'.repeat(128)} 12`, fingerprint: 1 } }),
   { type: 'delete-range', start: '' as Key, end: '' as Key, upToLimit: false, idempotency: null },
+  {
+    type: 'raise-level',
+    level: 1,
+    version: '1.2.3',
+    retention: { revisions: 2 ** 40, ageMs: 5, bytes: 2 ** 50 },
+    idempotency: null,
+  },
+  { type: 'compaction', revision: null, idempotency: null },
+  { type: 'compaction', revision: 0, idempotency: TAG },
+  { type: 'compaction', revision: 2 ** 40 + 3, idempotency: TAG },
+  { type: 'retention', retention: { revisions: 0, ageMs: 2 ** 41, bytes: 0 }, idempotency: TAG },
 ]
 
 t.test('commands', async (t) => {
@@ -240,6 +261,27 @@ t.test('commands', async (t) => {
     t.ok(read > 1000, 'damage to keys and values alone is not seen here')
   })
 
+  t.test('a build that is too old for the cluster is told which one it needs', async (t) => {
+    const retention = { revisions: 1, ageMs: 0, bytes: 1 }
+    const raise = (level: number, version: string) =>
+      encodeCommand({ type: 'raise-level', level, version, retention, idempotency: null })
+    t.throws(() => decodeCommand(raise(FEATURE_LEVEL + 1, '9.8.7')), {
+      name: 'UnknownCommandError',
+      message: /feature level 2, .* version 9\.8\.7 .* this build knows level 1: run version 9\.8\.7 or a newer one/,
+    })
+    t.ok((commandFault(raise(FEATURE_LEVEL + 1, 'x'.repeat(60_000)))?.length ?? 0) < 500)
+    t.match(commandFault(raise(0, '1')), /raises the level to 0/)
+    const levels = COMMANDS.map((command) => [command.type, levelOf(command)] as const)
+    t.same(Object.fromEntries(levels), {
+      put: 0,
+      delete: 0,
+      'delete-range': 0,
+      'raise-level': 0,
+      compaction: 1,
+      retention: 1,
+    })
+  })
+
   t.test('what no node could decode is never encoded', async (t) => {
     const bad: readonly Command[] = [
       { ...put('a', ''), key: '' as Key },
@@ -290,6 +332,8 @@ t.test('machine state', async (t) => {
     idempotentFirst: 5,
     idempotentNext: 2 ** 33,
     keptValues: [3, 2 ** 40],
+    level: 0,
+    history: null,
   }
   const bytes = encodeMachineState(state)
   t.same(decodeMachineState(bytes), state)
@@ -304,6 +348,29 @@ t.test('machine state', async (t) => {
     damaged[at] = 0xff
     t.throws(() => decodeMachineState(damaged), UnreadableStateError, `the number at ${at}`)
   }
+
+  t.test('from level 1 on', async (t) => {
+    const retention = { revisions: 2 ** 40, ageMs: 7, bytes: 2 ** 50 }
+    const history = { compactedRevision: 9, collectedRevision: 8, changes: 7, bytes: 6, retention }
+    const raised = { ...state, level: 1, history }
+    const encoded = encodeMachineState(raised)
+    t.same(decodeMachineState(encoded), raised)
+    for (let length = 0; length < encoded.length; length++) {
+      mustBeUnreadable(() => decodeMachineState(encoded.subarray(0, length)))
+    }
+    const levelAt = bytes.length
+    for (const [at, byte, message] of [
+      [levelAt, 0, /feature level 0/],
+      [levelAt, 2, /feature level 2; this build knows 1 to 1/],
+      [levelAt + 1, 0xff, /out of range/],
+      [levelAt + 9 + 6, 1, /out of order/],
+      [levelAt + 1 + 2, 2, /out of order/],
+    ] as const) {
+      const damaged = Uint8Array.from(encoded)
+      damaged[at] = byte
+      t.throws(() => decodeMachineState(damaged), { name: 'UnreadableStateError', message }, `${byte} at ${at}`)
+    }
+  })
 })
 
 t.test('idempotent writes', async (t) => {
@@ -321,6 +388,12 @@ t.test('idempotent writes', async (t) => {
     { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: null } },
     { fingerprint: 1, result: { type: 'range-deleted', revision: 12, deleted: 3, next: key('é') } },
     { fingerprint: 1, result: { type: 'range-too-large', limit: 3, found: 4 } },
+    { fingerprint: 1, result: { type: 'range-too-heavy', limitBytes: 9 } },
+    { fingerprint: 1, result: { type: 'level-raised', level: 1 } },
+    { fingerprint: 1, result: { type: 'compacted', compactedRevision: 4, done: true } },
+    { fingerprint: 1, result: { type: 'compacted', compactedRevision: 4, done: false } },
+    { fingerprint: 1, result: { type: 'future-revision', revision: 4 } },
+    { fingerprint: 1, result: { type: 'retention-set' } },
   ].map((write) => ({ ...write, valueApart: false }) as IdempotentWrite)
   for (const write of writes) {
     const bytes = encodeIdempotentWrite(write)
@@ -332,7 +405,7 @@ t.test('idempotent writes', async (t) => {
     eachOtherByte(header, 0, (other) => mustBeUnreadable(() => decodeIdempotentWrite(other)))
     for (const [at, byte] of [
       [1, 0],
-      [1, 8],
+      [1, 0x7f],
       [2, 0xff],
       [10, 0xff],
       [18, 0xff],
@@ -408,7 +481,8 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       deleteRange('a', null),
       put('k'.repeat(limits.keyBytesMax), ''),
     ]
-    for (const command of commands) t.equal(commandFault(encodeCommand(command)), null, JSON.stringify(command))
+    for (const command of [...commands, ...COMMANDS])
+      t.equal(commandFault(encodeCommand(command)), null, JSON.stringify(command))
     t.match(
       commandFault(encodeCommand({ ...put('a', ''), key: 'k'.repeat(limits.keyBytesMax + 1) as Key })),
       /a key of 4097 bytes/,
@@ -437,7 +511,15 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     valueApart: false,
   })
   const record = encodeRecord({ createRevision: 1, modRevision: 1, version: 1, lease: 0, value: Buffer.from('x') })
-  const state = { revision: 1, digest: 1, idempotentFirst: 3, idempotentNext: 5, keptValues: [1] }
+  const state = {
+    revision: 1,
+    digest: 1,
+    idempotentFirst: 3,
+    idempotentNext: 5,
+    keptValues: [1],
+    level: 0,
+    history: null,
+  }
   const rows: [row: RowKey, bytes: Uint8Array][] = [
     [recordRow(key('a')), record],
     [idempotentWriteRow('once'), write],
@@ -446,6 +528,12 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     [idempotentWriteOrderRow(4), Buffer.from('once 2')],
     [keptValueRow('once'), Buffer.from('value')],
     [keptValueSlotRow(0, 1), name],
+  ]
+  const change = { kind: 'put', key: key('a'), previousRevision: 4, previousBytes: 9 } as const
+  const past: [row: RowKey, bytes: Uint8Array][] = [
+    [versionRow(key('a'), 4), record],
+    [versionRow(key('a\u0000'), 5), Buffer.alloc(0)],
+    [changesRow(7), encodeChanges([change])],
   ]
   const received = (given: readonly (readonly [RowKey | Uint8Array, Uint8Array])[]): ReceivedRows => {
     const all = new ReceivedRows()
@@ -462,6 +550,11 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       t.throws(() => incomplete.finish(state, 2), /has 2 idempotent writes from number 3 on/, `without row ${missing}`)
     }
     t.throws(() => received(rows).finish({ ...state, idempotentFirst: 4, idempotentNext: 6 }, 2), UnreadableStateError)
+    const retention = { revisions: 1, ageMs: 0, bytes: 0 }
+    const history = { compactedRevision: 0, collectedRevision: 0, changes: 1, bytes: 9, retention }
+    t.doesNotThrow(() => received([...rows, ...past]).finish({ ...state, history }, 2))
+    t.throws(() => received(rows).finish({ ...state, history }, 2), /changes of 1 revisions; 0 arrived/)
+    t.throws(() => received([...rows, ...past]).finish(state, 2), /changes of 0 revisions; 1 arrived/)
   })
 
   t.test('what no machine writes is refused', async (t) => {
@@ -488,6 +581,33 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       ['a kept value without bytes', keptValueRow('once'), Buffer.alloc(0), /a kept value has 0 bytes/],
       ['a large kept value', keptValueRow('once'), large, /a kept value has 16777217 bytes/],
       ['a cut slot', rowBytes(keptValueSlotRow(0, 1)).subarray(0, 4), name, /a kept-value slot has 4 bytes/],
+      ['a version without a key', versionRow('' as Key, 4), record, /no key or no revision/],
+      [
+        'a version with half a mark',
+        Buffer.from('\x03a\0b\0\0\xff\xff\xff\xff\xff\xff\xff\xfb', 'latin1'),
+        record,
+        /no key/,
+      ],
+      ['a version without a revision', Buffer.from('\x03a\0\0\0\0\0\0\0\0\0\0', 'latin1'), record, /no key/],
+      ['a cut version', versionRow(key('a'), 4), record.subarray(0, 5), /record/],
+      [
+        'a version of a long key',
+        versionRow('x'.repeat(limits.keyBytesMax + 1) as Key, 4),
+        record,
+        /a key has 4097 bytes/,
+      ],
+      [
+        'a version with a large value',
+        versionRow(key('a'), 4),
+        Buffer.concat([record, large]),
+        /a value has \d+ bytes/,
+      ],
+      ['changes with half a revision', rowBytes(changesRow(7)).subarray(0, 5), encodeChanges([change]), /no revision/],
+      ['changes without a revision', Buffer.alloc(9, 4), encodeChanges([change]), /no revision/],
+      ['changes of an empty key', changesRow(7), encodeChanges([{ ...change, key: '' as Key }]), /a key has 0 bytes/],
+      ['changes of another format', changesRow(7), Buffer.alloc(20, 9), /they have format 9/],
+      ['a change of another kind', changesRow(7), Buffer.from([1, 0, 0, 0, 1, 7]), /a kind that this build/],
+      ['cut changes', changesRow(7), encodeChanges([change]).subarray(0, 9), /changes of a revision are damaged/],
       ['a slot without a name', keptValueSlotRow(0, 1), Buffer.alloc(0), /idempotency key/],
     ]
     for (const [what, row, bytes, message] of cases) {

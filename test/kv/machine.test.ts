@@ -220,7 +220,7 @@ t.test('beliefs', async (t) => {
     () =>
       new KvMachine(
         { ...MACHINE_OPTIONS, idempotentWritesMax: 4 },
-        { revision: 1, digest: 0, idempotentFirst: 0, idempotentNext: 5, keptValues: [0] },
+        { revision: 1, digest: 0, idempotentFirst: 0, idempotentNext: 5, keptValues: [0], level: 0, history: null },
       ),
     InvariantError,
   )

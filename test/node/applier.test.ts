@@ -16,6 +16,7 @@ const OPTIONS: KvMachineOptions = {
   keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 1_000_000, slots: 4 }] },
   rangeDeleteKeysMax: 10,
   transaction: { readBytesMax: 10_000, listBytesMax: 1_000 },
+  history: { rangeBytesMax: 100_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 10_000 },
 }
 const META = Buffer.from('meta')
 const LEADER = { term: term(1), nodeId: nodeId(1) }

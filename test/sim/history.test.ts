@@ -13,7 +13,7 @@ import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
 import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { StateImage } from './disk/state-disk.ts'
 import { historyOf } from './history/clusters.ts'
-import type { Answer, Heard, Operation } from './history/operation.ts'
+import type { Answer, ClientCommand, Heard, Operation } from './history/operation.ts'
 import { Ledger } from './machines/ledger.ts'
 import { HistoryCheck } from './oracles/history.ts'
 
@@ -25,6 +25,7 @@ const OPTIONS = {
     keptValues: { inlineBytesMax: 1000, rings: [] },
     rangeDeleteKeysMax: 10,
     transaction: { readBytesMax: 1_000, listBytesMax: 100 },
+    history: { rangeBytesMax: 1_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 1_000 },
   },
   leasesHold: true,
   stepsMax: 1_000,
@@ -45,12 +46,12 @@ function committed(...commands: Command[]): Ledger {
   return ledger
 }
 
-function put(value: string, name: string | null = null): Command {
+function put(value: string, name: string | null = null): ClientCommand {
   const idempotency = name === null ? null : { key: name, fingerprint: 1 }
   return { type: 'put', key: A, value: Buffer.from(value), condition: null, wantsPrevious: false, idempotency }
 }
 
-function removal(name: string): Command {
+function removal(name: string): ClientCommand {
   return { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: { key: name, fingerprint: 1 } }
 }
 
@@ -138,7 +139,15 @@ t.test('a state on disk is that of the model at its index', (t) => {
     encodeStateMeta({
       applied: { leaderId, index: logIndex(index) },
       membership: NO_MEMBERSHIP,
-      machine: { revision: index, digest: 0, idempotentFirst: 0, idempotentNext: 0, keptValues: [] },
+      machine: {
+        revision: index,
+        digest: 0,
+        idempotentFirst: 0,
+        idempotentNext: 0,
+        keptValues: [],
+        level: 0,
+        history: null,
+      },
     })
   const image = (index: number, value: string, version: number): StateImage => {
     const image = new StateImage()

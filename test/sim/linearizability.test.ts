@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { Command, Key } from '../../src/kv/index.ts'
+import type { Key } from '../../src/kv/index.ts'
 import { callsOn, keyModel } from './history/key-model.ts'
 import { checkLinearizable, type Call, type Model } from './history/linearizability.ts'
-import type { Answer, Operation, Outcome, Request } from './history/operation.ts'
+import type { Answer, ClientCommand, Operation, Outcome, Request } from './history/operation.ts'
 import { Draw } from './world/draw.ts'
 
 /** A register that holds one number. */
@@ -138,7 +138,7 @@ function put(
   span: readonly [number, number],
   answer: [revision: number, version: number] | null,
 ) {
-  const command: Command = {
+  const command: ClientCommand = {
     type: 'put',
     key: A,
     value: Buffer.from(value),
@@ -211,10 +211,10 @@ t.test('a key', (t) => {
 })
 
 t.test('conditions, deletes and ranges on a key', (t) => {
-  const write = (id: number, command: Command, span: [number, number], outcome: Outcome): Operation =>
+  const write = (id: number, command: ClientCommand, span: [number, number], outcome: Outcome): Operation =>
     operation(id, { type: 'write', command }, span, outcome)
-  const remove: Command = { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: null }
-  const removeAll: Command = { type: 'delete-range', start: null, end: null, upToLimit: false, idempotency: null }
+  const remove: ClientCommand = { type: 'delete', key: A, condition: null, wantsPrevious: false, idempotency: null }
+  const removeAll: ClientCommand = { type: 'delete-range', start: null, end: null, upToLimit: false, idempotency: null }
   const deleted = (count: number): Outcome => ({
     kind: 'answered',
     answer: { type: 'write', result: { type: 'deleted', revision: 2, deleted: count, previous: null }, revision: 2 },
@@ -228,10 +228,10 @@ t.test('conditions, deletes and ranges on a key', (t) => {
   t.equal(verdictOf(x, write(2, remove, [2, 3], deleted(0))), 'violation', 'there was something to delete')
   t.equal(verdictOf(x, write(2, removeAll, [2, 3], deleted(1)), get(3, [4, 5], null)), 'linearizable')
   t.equal(verdictOf(x, write(2, removeAll, [2, 3], deleted(1)), get(3, [4, 5], ['x', 1, 1])), 'violation')
-  const ifAbsent: Command = { ...remove, condition: { type: 'absent' } }
+  const ifAbsent: ClientCommand = { ...remove, condition: { type: 'absent' } }
   t.equal(verdictOf(x, write(2, ifAbsent, [2, 3], refused(1))), 'linearizable')
   t.equal(verdictOf(x, write(2, ifAbsent, [2, 3], refused(null))), 'violation', 'refused, but for no reason')
-  const ifAtOne: Command = { ...remove, condition: { type: 'mod-revision', revision: 1 } }
+  const ifAtOne: ClientCommand = { ...remove, condition: { type: 'mod-revision', revision: 1 } }
   t.equal(verdictOf(x, write(2, ifAtOne, [2, 3], refused(1))), 'violation', 'the condition held')
   t.equal(verdictOf(x, write(2, ifAtOne, [2, 3], deleted(1))), 'linearizable')
   t.equal(

@@ -33,8 +33,8 @@ export class MemoryKeys implements KeyValueAccess {
   beforePiece: () => Promise<void> = async () => {}
 
   constructor(options: Partial<KvMachineOptions>) {
-    const { keptValues, rangeDeleteKeysMax, transaction } = limits
-    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, ...options })
+    const { keptValues, rangeDeleteKeysMax, transaction, history } = limits
+    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, history, ...options })
   }
 
   async execute<Kind extends Command>(command: Kind, timeoutMs: number) {

@@ -3,7 +3,10 @@ import { fingerprintOf, stepName, type Command, type CommandResult } from '../..
 import { RequestError } from '../../lib/errors.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
 
-type Refusal = Extract<CommandResult, { type: 'condition-failed' | 'key-reused' | 'range-too-large' }>
+type Refusal = Extract<
+  CommandResult,
+  { type: 'condition-failed' | 'key-reused' | 'range-too-large' | 'range-too-heavy' }
+>
 
 /** The command with the client's idempotency key, if the client gave one. */
 export function tagged<Kind extends Command>(command: Kind, headers: IncomingHttpHeaders): Kind {
@@ -31,6 +34,13 @@ export function refusalOf(result: Refusal): RequestError {
       `the range holds at least ${found} keys, and one change deletes at most ${limit}; nothing was deleted: ` +
       'name smaller ranges, or delete in several changes with chunked=true'
     return new RequestError('range-too-large', detail, { limit, found })
+  }
+  if (result.type === 'range-too-heavy') {
+    const { limitBytes } = result
+    const detail =
+      `the records of the range have more than ${limitBytes / 1024 ** 2} MiB together, and one change deletes no more; nothing was deleted: ` +
+      'name smaller ranges, or delete in several changes with chunked=true'
+    return new RequestError('range-too-large', detail, { limitBytes })
   }
   const { currentRevision } = result
   const found = currentRevision === null ? 'the key is absent' : `the key is at revision ${currentRevision}`

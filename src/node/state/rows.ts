@@ -1,6 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import type { BoundedReads, RangeRead, RowKey, Workspace } from '../../kv/index.ts'
-import { rowBytes } from '../../kv/index.ts'
+import { isHistoryRow, rowBytes } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { StateStore, StateWrite } from '../../ports/state-store.ts'
 import { presentRows } from './present-rows.ts'
@@ -253,7 +253,8 @@ export class Rows implements Workspace {
     for (const dirtyRows of this.watches) dirtyRows.rows.add(row)
     this.gathered.set(row, bytes)
     this.gatheredBytes += row.length + (bytes?.length ?? 0)
-    this.cache.set(row, bytes)
+    // Written once and seldom read: it would only push out rows that are in use.
+    if (!isHistoryRow(row)) this.cache.set(row, bytes)
   }
 
   private remember(rows: readonly RowKey[], values: readonly (Uint8Array | null)[]): void {

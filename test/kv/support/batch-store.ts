@@ -31,6 +31,7 @@ export const MACHINE_OPTIONS: KvMachineOptions = {
   keptValues: { inlineBytesMax: 256, rings: [{ valueBytesMax: 1_000_000, slots: 100 }] },
   rangeDeleteKeysMax: 1000,
   transaction: { readBytesMax: 100_000, listBytesMax: 10_000 },
+  history: { rangeBytesMax: 100_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 10_000 },
 }
 
 /**

@@ -138,6 +138,7 @@ export class ReferenceModel {
         : { type: 'deleted', revision, deleted: gone.length, previous: null }
     }
     if (command.type === 'transaction') return this.transact(command, index)
+    if (command.type !== 'put' && command.type !== 'delete') throw new Error(`the model does not know ${command.type}`)
     const before = this.current.get(command.key) ?? null
     if (!allows(command.condition, before)) {
       return { type: 'condition-failed', currentRevision: before?.modRevision ?? null }

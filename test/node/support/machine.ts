@@ -219,6 +219,7 @@ export class Machine {
       idempotentWritesMax: limits.idempotentWritesMax,
       keptValues: limits.keptValues,
       rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
+      history: limits.history,
       transaction: limits.transaction,
       ...this.options,
     }

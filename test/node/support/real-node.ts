@@ -71,6 +71,7 @@ export class RealNode {
         idempotentWritesMax: limits.idempotentWritesMax,
         keptValues: limits.keptValues,
         rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
+        history: limits.history,
         transaction: limits.transaction,
       },
       {

@@ -1,9 +1,9 @@
-import type { Command, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
+import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from '../world/draw.ts'
-import type { Answer, Heard, Operation, Outcome, Request } from '../history/operation.ts'
+import type { Answer, ClientCommand, Heard, Operation, Outcome, Request } from '../history/operation.ts'
 import { describeOperation } from '../history/operation.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import { drawTransaction } from './transactions.ts'
@@ -266,7 +266,7 @@ export class Client {
     return Buffer.from(`c${this.id}.${this.sent}${padding}`)
   }
 
-  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): Command {
+  private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): ClientCommand {
     return {
       type: 'put',
       key,
@@ -277,7 +277,7 @@ export class Client {
     }
   }
 
-  private write(command: Command): Drawn {
+  private write(command: ClientCommand): Drawn {
     this.sent += 1
     return { request: { type: 'write', command }, mark: markOf(command) }
   }

@@ -9,8 +9,11 @@ import type {
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
+/** What the clients of the simulator ask for. */
+export type ClientCommand = Extract<Command, { type: 'put' | 'delete' | 'delete-range' | 'transaction' }>
+
 export type Request =
-  | { readonly type: 'write'; readonly command: Command }
+  | { readonly type: 'write'; readonly command: ClientCommand }
   | {
       readonly type: 'get'
       readonly key: Key
@@ -152,6 +155,16 @@ export function describeResult(result: CommandResult): string {
       const results = result.resultsForgotten === true ? 'forgotten' : result.results.map(describeResultOf).join(', ')
       return `${result.succeeded ? 'succeeded' : 'failed'} r${result.revision}: ${results}`
     }
+    case 'range-too-heavy':
+      return `refused, more than ${result.limitBytes} bytes`
+    case 'level-raised':
+      return `level ${result.level}`
+    case 'compacted':
+      return `compacted up to ${result.compactedRevision}${result.done ? '' : ', and more to do'}`
+    case 'future-revision':
+      return `refused, now at ${result.revision}`
+    case 'retention-set':
+      return 'retention set'
     case 'key-reused':
       return 'key reused'
   }

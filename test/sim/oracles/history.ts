@@ -363,7 +363,7 @@ export class HistoryCheck {
 
 function changes(command: Command, key: Key): boolean {
   if (command.type === 'transaction') return [...command.success, ...command.failure].some((one) => concerns(one, key))
-  if (command.type !== 'delete-range') return command.key === key
+  if (command.type !== 'delete-range') return 'key' in command && command.key === key
   return (command.start === null || key >= command.start) && (command.end === null || key < command.end)
 }
 

@@ -1,0 +1,96 @@
+import { DamagedBytesError, readWhole, type ByteReader } from './byte-reader.ts'
+import { ByteWriter } from './byte-writer.ts'
+import type { Command, Retention } from './command.ts'
+import { FEATURE_LEVEL } from './feature-level.ts'
+import { branchFaults } from './transaction-rules.ts'
+import { encodeTransactionBody, readTransactionBody } from './transaction-codec.ts'
+
+/*
+ * The bodies of the commands that are more than a write to a key or a range. Each type of command has a number, which once used never means
+ * anything else.
+ *
+ *   raise-level   level u32, version, revisions u64, ageMs u64, bytes u64
+ *   compaction    1 + revision u64, or 0
+ *   retention     revisions u64, ageMs u64, bytes u64
+ */
+const TYPES = { transaction: 4, 'raise-level': 5, compaction: 6, retention: 7 } as const
+
+/** A command that has a body. */
+export type BodyCommand = Extract<Command, { type: keyof typeof TYPES }>
+
+type WithoutTag<Kind> = Kind extends BodyCommand ? Omit<Kind, 'idempotency'> : never
+
+/** A damaged version in a raise of the level cannot make a message longer than this. */
+const VERSION_CHARACTERS_MAX = 100
+
+/** The cluster has commands that this build does not know. */
+export class LevelTooHighError extends Error {
+  override readonly name = 'LevelTooHighError'
+}
+
+export function bodyNumberOf({ type }: BodyCommand): number {
+  return TYPES[type]
+}
+
+export function isBodyNumber(number: number): boolean {
+  return Object.values<number>(TYPES).includes(number)
+}
+
+export function encodeBody(command: BodyCommand): Uint8Array {
+  switch (command.type) {
+    case 'transaction':
+      return encodeTransactionBody(command)
+    case 'raise-level':
+      return writeRetention(new ByteWriter().u32(command.level).text(command.version), command.retention).done()
+    case 'compaction':
+      return new ByteWriter().u64(command.revision === null ? 0 : command.revision + 1).done()
+    case 'retention':
+      return writeRetention(new ByteWriter(), command.retention).done()
+  }
+}
+
+/** Throws what `damaged` makes of the fault, or `LevelTooHighError`. `number`: one of those that `isBodyNumber` knows. */
+export function readBody(number: number, bytes: Uint8Array, damaged: (what: string) => Error): WithoutTag<BodyCommand> {
+  return readWhole(bytes, (reader) => readParts(number, reader), damaged)
+}
+
+/** What no sound front proposes although it can be read; null when there is nothing of the kind. */
+export function bodyFault(command: WithoutTag<BodyCommand>): string | null {
+  if (command.type !== 'transaction') return null
+  return [...branchFaults(command.success), ...branchFaults(command.failure)][0]?.message ?? null
+}
+
+function readParts(number: number, reader: ByteReader): WithoutTag<BodyCommand> {
+  switch (number) {
+    case TYPES.transaction:
+      return { type: 'transaction', ...readTransactionBody(reader) }
+    case TYPES['raise-level']:
+      return { type: 'raise-level', ...readRaise(reader) }
+    case TYPES.compaction: {
+      const revision = reader.u64()
+      return { type: 'compaction', revision: revision === 0 ? null : revision - 1 }
+    }
+    default:
+      return { type: 'retention', retention: readRetention(reader) }
+  }
+}
+
+function readRaise(reader: ByteReader) {
+  const level = reader.u32()
+  const version = reader.text().slice(0, VERSION_CHARACTERS_MAX)
+  if (level > FEATURE_LEVEL) {
+    throw new LevelTooHighError(
+      `the cluster is at feature level ${level}, which version ${version} has raised; this build knows level ${FEATURE_LEVEL}: run version ${version} or a newer one`,
+    )
+  }
+  if (level < 1) throw new DamagedBytesError('it raises the level to 0')
+  return { level, version, retention: readRetention(reader) }
+}
+
+function writeRetention(writer: ByteWriter, { revisions, ageMs, bytes }: Retention): ByteWriter {
+  return writer.u64(revisions).u64(ageMs).u64(bytes)
+}
+
+function readRetention(reader: ByteReader): Retention {
+  return { revisions: reader.u64(), ageMs: reader.u64(), bytes: reader.u64() }
+}

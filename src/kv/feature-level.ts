@@ -1,0 +1,23 @@
+import type { Command } from './command.ts'
+
+/**
+ * What this build knows. Members of one cluster may run different builds, so a command that the oldest of them would not know must not be
+ * proposed: the cluster has a level, kept in the state, which is raised once every member knows the next one.
+ *
+ *   0  put, delete, delete-range
+ *   1  transactions, history
+ */
+export const FEATURE_LEVEL = 1
+
+/** The level that a cluster must have before `command` is proposed. The raise of the level itself needs none: it comes before all others. */
+export function levelOf({ type }: Command): number {
+  switch (type) {
+    case 'raise-level':
+    case 'put':
+    case 'delete':
+    case 'delete-range':
+      return 0
+    default:
+      return 1
+  }
+}
