@@ -80,6 +80,12 @@ export const limits = {
   clusterFormationDelayMsMax: 10 * 60_000,
   stabilizationMsMax: 3_600_000,
   deadNodeAfterMsMax: 24 * 3_600_000,
+  /** How much history may be kept: 0 revisions keeps none. */
+  historyRevisionsMax: 1_000_000_000,
+  historyAgeMsMin: 1_000,
+  historyAgeMsMax: 365 * 24 * 3_600_000,
+  historyBytesMin: 64 * 1024,
+  historyBytesMax: 1024 * 1024 ** 3,
   purgeEveryEntriesMax: 100_000_000,
   purgeEveryBytesMax: 64 * 1024 ** 3,
   keepEntriesMax: 100_000_000,

@@ -207,6 +207,11 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     snapshotHoldBytes: shares.snapshotHoldBytes,
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
+    historyRetention: {
+      revisions: config.historyRevisions,
+      ageMs: config.historyAgeMs,
+      bytes: config.historyBytes,
+    },
     recordCacheBytesMax: limits.recordCacheBytesMax,
     rowsReadMax: Math.min(limits.rowsReadMax, Math.floor(limits.rowsReadBytesMax / config.valueBytesMax)),
     idempotentWritesMax: limits.idempotentWritesMax,

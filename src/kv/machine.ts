@@ -57,7 +57,7 @@ export class KvMachine {
   private readonly rangeDeletes: RangeDeletes
   private readonly transactions: Transactions
   private readonly named: NamedWrites
-  private level: number
+  private raised: number
   private changes: EntryChanges | null = null
 
   /** `restored`: what `state()` returned when the rows were as they are now; null for an empty store. */
@@ -73,7 +73,7 @@ export class KvMachine {
       digest: this.digest,
     })
     this.named = new NamedWrites(options, this.digest, restored)
-    this.level = restored?.level ?? 0
+    this.raised = restored?.level ?? 0
   }
 
   state(): MachineState {
@@ -81,9 +81,14 @@ export class KvMachine {
       revision: this.records.revision,
       digest: this.digest.value,
       ...this.named.state(),
-      level: this.level,
+      level: this.raised,
       history: this.history.state(),
     }
+  }
+
+  /** Every member of the cluster knows the commands up to this level. */
+  get level(): number {
+    return this.raised
   }
 
   /** What the last command changed; null when it changed no record. */
@@ -180,13 +185,13 @@ export class KvMachine {
   }
 
   private raiseLevel({ level, retention }: RaiseLevelCommand): FirstResult {
-    if (level > this.level) {
-      this.level = level
+    if (level > this.raised) {
+      this.raised = level
       if (this.history.state() === null) this.history.setRetention(retention, this.records.revision)
     }
     this.digest.absorb(LEVEL_RAISED)
-    this.digest.absorb(this.level)
-    return { type: 'level-raised', level: this.level }
+    this.digest.absorb(this.raised)
+    return { type: 'level-raised', level: this.raised }
   }
 
   private compact(command: CompactionCommand, workspace: Workspace): FirstResult {

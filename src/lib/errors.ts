@@ -54,6 +54,12 @@ export const failures = {
   'request-timeout': { status: 408, title: 'Request not received in time', retryable: true, ambiguous: false },
   'not-implemented': { status: 501, title: 'Not implemented', retryable: false, ambiguous: false },
   internal: { status: 500, title: 'Internal error', retryable: false, ambiguous: true },
+  'feature-unavailable': {
+    status: 503,
+    title: 'Not every member knows this yet',
+    retryable: true,
+    ambiguous: false,
+  },
   'no-leader': { status: 503, title: 'No leader', retryable: true, ambiguous: false },
   'not-ready': { status: 503, title: 'Not ready', retryable: true, ambiguous: false },
   'deletion-unfinished': { status: 503, title: 'Deletion not finished in time', retryable: true, ambiguous: false },

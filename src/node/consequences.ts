@@ -6,6 +6,7 @@ import type { RaftDriver } from './driver/raft-driver.ts'
 import type { RaftJournal } from './driver/raft-journal.ts'
 import type { Peers } from './peers/peers.ts'
 import type { Conditions } from './requests/conditions.ts'
+import type { Features } from './requests/features.ts'
 import type { Forwarded } from './requests/forwarded.ts'
 import type { Freshness } from './requests/freshness.ts'
 import type { LeaderCalls } from './requests/leader-calls.ts'
@@ -31,6 +32,7 @@ export interface Concerned {
   readonly leaderCalls: LeaderCalls
   readonly removal: Removal
   readonly flusher: StateFlusher
+  readonly features: Features
 }
 
 export interface ConsequencesDependencies {
@@ -112,6 +114,7 @@ export class Consequences {
     concerned.reads.onApplied(index)
     concerned.waits.onApplied()
     concerned.removal.onApplied()
+    concerned.features.look()
     conditions.changed()
     concerned.flusher.onApplied(index)
   }

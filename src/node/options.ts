@@ -1,4 +1,4 @@
-import type { KvMachineOptions } from '../kv/index.ts'
+import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import type { Random } from '../lib/random.ts'
 import type { AutomationPlan, FormationRegister } from '../ports/automation.ts'
@@ -41,9 +41,13 @@ export interface NodeOptions extends KvMachineOptions {
   readonly snapshotHoldBytes: number
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
+  /** How much history a cluster keeps at first, if this node raises its feature level to the one that has history. */
+  readonly historyRetention: Retention
   readonly recordCacheBytesMax: number
   /** How many rows may be in flight from the store at once for reads of single keys. */
   readonly rowsReadMax: number
+  /** The feature level that this node knows. Lower than `FEATURE_LEVEL` in tests only. */
+  readonly featureLevelMax?: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number

@@ -96,6 +96,7 @@ export class Reception implements TransportHandlers {
       version,
       candidacy: automation?.candidacy() ?? null,
       leaderPriority: preference.own,
+      level: replica.features.own,
     }
   }
 
@@ -112,8 +113,10 @@ export class Reception implements TransportHandlers {
 
   private admittedReport(peer: NodeId, report: NodeReport): Refusal | null {
     const refusal = this.deps.replica.peers.admitReport(peer, report)
-    if (refusal === null) this.deps.preference.onReport(peer, report.leaderPriority)
-    return refusal
+    if (refusal !== null) return refusal
+    this.deps.preference.onReport(peer, report.leaderPriority)
+    this.deps.replica.features.onReport(peer, report)
+    return null
   }
 
   private guard<T>(step: () => T, otherwise: T): T {

@@ -18,6 +18,7 @@ import { Peers } from './peers/peers.ts'
 import type { AdoptionRule } from './peers/peers-options.ts'
 import { Backlog } from './requests/backlog.ts'
 import { Conditions } from './requests/conditions.ts'
+import { Features } from './requests/features.ts'
 import { Forwarded } from './requests/forwarded.ts'
 import { Freshness } from './requests/freshness.ts'
 import { LeaderCalls } from './requests/leader-calls.ts'
@@ -69,6 +70,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   readonly snapshotSender: SnapshotSender
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
+  readonly features: Features
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
@@ -118,6 +120,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier })
     this.forwarded = new Forwarded(options, { leaders, core: driver, outbox })
     this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, faults: this })
+    this.features = new Features(options, { raft, applier, proposals: this.proposals, conditions, clock, logger })
     const { proposals, reads, backlog } = this
     this.removal = new Removal(options, { raft, proposals, reads, backlog, applier })
     this.inbox = this.makeInbox()

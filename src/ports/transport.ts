@@ -99,6 +99,8 @@ export interface NodeReport {
   readonly candidacy: Candidacy | null
   /** 0 to `limits.leaderPriorityMax`; see `NodeOptions`. */
   readonly leaderPriority: number
+  /** The feature level that it knows (kv/feature-level.ts); 0 for a build that does not say. */
+  readonly level: number
 }
 
 /** What a node reports that forms and joins clusters by itself; null in the report of a node that leaves this to its operator. */

@@ -106,6 +106,7 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
     writePledge(writer, report.candidacy.pledge)
   }
   writer.u8(report.leaderPriority)
+  writer.u8(report.level)
 }
 
 function readReport(reader: FieldReader): NodeReport {
@@ -122,8 +123,10 @@ function readReport(reader: FieldReader): NodeReport {
   const candidacy = reader.flag() ? readCandidacy(reader) : null
   const leaderPriority = reader.u8()
   if (leaderPriority > limits.leaderPriorityMax) throw new DecodeError(`a leader priority is ${leaderPriority}`)
+  // Builds before the first feature level end here.
+  const level = reader.remaining > 0 ? reader.u8() : 0
   const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
-  return { ...facts, effective, addresses, version, candidacy, leaderPriority }
+  return { ...facts, effective, addresses, version, candidacy, leaderPriority, level }
 }
 
 function readCandidacy(reader: FieldReader): Candidacy {

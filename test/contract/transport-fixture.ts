@@ -178,6 +178,7 @@ export class RecordingNode implements TransportHandlers {
       version: '0.0.0',
       candidacy: null,
       leaderPriority: 70,
+      level: 3,
     }
   }
 

@@ -3,7 +3,7 @@ import { limits } from '../../limits.ts'
 import type { SettingsOf } from '../setting.ts'
 import { durations, sizes, wholeNumbers } from '../values.ts'
 
-/** How large values and the log may become, and how states are sent. Sizes in bytes, times in milliseconds. */
+/** How large values, the log and the history may become, and how states are sent. Sizes in bytes, times in milliseconds. */
 export interface StorageConfig {
   readonly valueBytesMax: number
   readonly purgeEveryEntries: number
@@ -14,6 +14,9 @@ export interface StorageConfig {
   readonly snapshotHoldMs: number
   readonly snapshotHoldBytes: number
   readonly segmentBytes: number
+  readonly historyAgeMs: number
+  readonly historyRevisions: number
+  readonly historyBytes: number
 }
 
 const KiB = 1024
@@ -91,5 +94,29 @@ export const storageSettings: SettingsOf<StorageConfig> = {
     initial: describeSize(limits.segmentBytes),
     required: true,
     ...sizes(MiB, limits.segmentBytesMax),
+  },
+  historyAgeMs: {
+    flag: 'history-retention',
+    placeholder: 'DURATION',
+    summary: 'of a new cluster: how long history is kept; later by PUT /compaction',
+    initial: '24h',
+    required: true,
+    ...durations(limits.historyAgeMsMin, limits.historyAgeMsMax),
+  },
+  historyRevisions: {
+    flag: 'history-revisions-max',
+    placeholder: 'CHANGES',
+    summary: 'of a new cluster: how many changes history keeps at most; 0: no history; later by PUT /compaction',
+    initial: '1000000',
+    required: true,
+    ...wholeNumbers(0, limits.historyRevisionsMax),
+  },
+  historyBytes: {
+    flag: 'history-bytes-max',
+    placeholder: 'SIZE',
+    summary: 'of a new cluster: how many bytes history keeps at most; later by PUT /compaction',
+    initial: '1GiB',
+    required: true,
+    ...sizes(limits.historyBytesMin, limits.historyBytesMax),
   },
 }

@@ -37,6 +37,7 @@ export const transact: Operation = {
     'idempotency-key-reused',
     'range-too-large',
     'transaction-too-large',
+    'feature-unavailable',
     ...leaderErrors,
     'outcome-unknown',
   ],

@@ -17,6 +17,7 @@ import {
   encodeCommand,
   isResultOf,
   keyOfRow,
+  levelOf,
   recordRange,
   recordRow,
   rowBytes,
@@ -51,8 +52,16 @@ export class Keys implements KeyValueAccess {
     timeoutMs: number,
     caller: Caller | null = null,
   ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
-    this.deps.serving.check()
-    const result = await this.deps.replica.proposals.submit(encodeCommand(command), timeoutMs, caller)
+    const { serving, replica, clock } = this.deps
+    serving.check()
+    let leftMs = timeoutMs
+    const level = levelOf(command)
+    if (level > replica.applier.level) {
+      const startedAt = clock.now()
+      await replica.features.require(level, timeoutMs, caller)
+      leftMs -= clock.now() - startedAt
+    }
+    const result = await replica.proposals.submit(encodeCommand(command), leftMs, caller)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.

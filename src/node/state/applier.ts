@@ -89,6 +89,11 @@ export class Applier {
     return this.machine.state().revision
   }
 
+  /** The feature level of the cluster, as of everything applied. */
+  get level(): number {
+    return this.machine.level
+  }
+
   get digest(): string {
     return String(this.machine.state().digest)
   }

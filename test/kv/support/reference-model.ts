@@ -27,6 +27,7 @@ export class ReferenceModel {
   /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
   readonly executions = new Map<string, number[]>()
   revision = 0
+  private level = 0
   private readonly revisions: number[] = []
   private readonly options: KvMachineOptions
   private readonly current = new Map<Key, KeyRecord>()
@@ -138,6 +139,10 @@ export class ReferenceModel {
         : { type: 'deleted', revision, deleted: gone.length, previous: null }
     }
     if (command.type === 'transaction') return this.transact(command, index)
+    if (command.type === 'raise-level') {
+      this.level = Math.max(this.level, command.level)
+      return { type: 'level-raised', level: this.level }
+    }
     if (command.type !== 'put' && command.type !== 'delete') throw new Error(`the model does not know ${command.type}`)
     const before = this.current.get(command.key) ?? null
     if (!allows(command.condition, before)) {
@@ -161,7 +166,7 @@ export class ReferenceModel {
       change: (key: Key, record: KeyRecord | null) => this.change(key, record, index),
     }
     const { rangeDeleteKeysMax: limit, transaction } = this.options
-    if (readsTooMuch(command, store, this.options))
+    if (readsTooMuch(command, store, this.options, this.level > 0))
       return { type: 'transaction-too-large', limitBytes: transaction.readBytesMax }
     const succeeded = command.compares.every((one) => holdsOf(one, this.current.get(one.key) ?? null) === true)
     const branch = succeeded ? command.success : command.failure

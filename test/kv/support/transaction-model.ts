@@ -21,8 +21,13 @@ export interface TransactionStore {
 const NAME_EXTRA_BYTES = 1
 const RECORD_EXTRA_BYTES = 33
 
-/** Whether the records that both branches name or list have more bytes than a transaction may read. */
-export function readsTooMuch(command: TransactionCommand, store: TransactionStore, limits: Limits): boolean {
+/** Whether the records that both branches name or list have more bytes than a transaction may read. `readsRemoved`: of a range that it deletes too. */
+export function readsTooMuch(
+  command: TransactionCommand,
+  store: TransactionStore,
+  limits: Limits,
+  readsRemoved: boolean,
+): boolean {
   const operations = [...command.success, ...command.failure]
   const named = [...new Set(command.compares.map(({ key }) => key))]
   for (const one of operations) if ('key' in one) named.push(one.key)
@@ -31,7 +36,8 @@ export function readsTooMuch(command: TransactionCommand, store: TransactionStor
   for (const operation of operations) {
     if (operation.type === 'delete-range') {
       const keys = keysWithin(operation, store).slice(0, limits.rangeDeleteKeysMax + 1)
-      for (const key of keys) bytes += NAME_EXTRA_BYTES + key.length
+      for (const key of keys)
+        bytes += readsRemoved ? rowBytesOf(key, store.current.get(key)) : NAME_EXTRA_BYTES + key.length
     } else if (operation.type === 'list') {
       for (const key of pageOf(operation, store, limits, operation.limit + 1))
         bytes += rowBytesOf(key, store.current.get(key))

@@ -85,6 +85,7 @@ export class Impostor implements TransportHandlers {
       version: 'hostile',
       candidacy: null,
       leaderPriority: 0,
+      level: 0,
     }
   }
 }

@@ -214,12 +214,15 @@ export class Machine {
       snapshotHoldBytes: 1024 * 1024 * 1024,
       snapshotBytesPerSecondMax: 1e9,
       snapshotChunkBytes: limits.snapshotChunkBytes,
+      historyRetention: { revisions: 1_000_000, ageMs: 24 * 3_600_000, bytes: 1024 ** 3 },
       recordCacheBytesMax: limits.recordCacheBytesMax,
       rowsReadMax: limits.rowsReadMax,
       idempotentWritesMax: limits.idempotentWritesMax,
       keptValues: limits.keptValues,
       rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
       history: limits.history,
+      // Tests count entries. Those of what a higher level brings say so.
+      featureLevelMax: 0,
       transaction: limits.transaction,
       ...this.options,
     }

@@ -66,6 +66,7 @@ export class RealNode {
         snapshotHoldBytes: 1024 * 1024 * 1024,
         snapshotBytesPerSecondMax: 1e9,
         snapshotChunkBytes: 4_096,
+        historyRetention: { revisions: 1_000_000, ageMs: 24 * 3_600_000, bytes: 1024 ** 3 },
         recordCacheBytesMax: 4_096,
         rowsReadMax: limits.rowsReadMax,
         idempotentWritesMax: limits.idempotentWritesMax,

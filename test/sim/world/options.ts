@@ -146,6 +146,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     snapshotHoldBytes: 64 * 1024,
     snapshotBytesPerSecondMax: draw.pick([50_000, 10_000_000]),
     snapshotChunkBytes: draw.pick([60, 400, 100_000]),
+    historyRetention: { revisions: 30, ageMs: 2_000, bytes: 4_000 },
     recordCacheBytesMax: draw.pick([400, 100_000]),
     // One row in each call: reads wait for those before them.
     rowsReadMax: 4,
@@ -163,7 +164,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     ]),
     rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
     transaction: { readBytesMax: 500, listBytesMax: 100 },
-    history: { rangeBytesMax: 200, stepRevisionsMax: 3, stepRecordsMax: 4, stepBytesMax: 200 },
+    history: { rangeBytesMax: 1_000_000, stepRevisionsMax: 3, stepRecordsMax: 4, stepBytesMax: 200 },
     forwardedBatchesMax: draw.pick([1, 8, 4096]),
     forwardedOriginsMax: draw.pick([1, 2, 128]),
   }
@@ -239,7 +240,7 @@ function drawRest(
     workMs: draw.chance(0.2) ? draw.pick([0.05, 0.3]) : 0,
     turnMs: draw.pick([0.05, 0.5]),
     cachedProbability: draw.pick([0, 0.5, 1, 1]),
-    node,
+    node: seed < TRANSACTIONS_FROM ? { ...node, featureLevelMax: 0 } : node,
   }
 }
 

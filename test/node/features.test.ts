@@ -1,0 +1,99 @@
+import t from 'tap'
+import type { TransactionCommand } from '../../src/kv/index.ts'
+import { key } from './support/client.ts'
+import { refused, specOf, TestCluster } from './support/cluster.ts'
+
+const transaction: TransactionCommand = {
+  type: 'transaction',
+  compares: [],
+  success: [{ type: 'put', key: key('a'), value: Buffer.from('1'), wantsPrevious: false }],
+  failure: [],
+  idempotency: null,
+}
+
+const LEVEL = { featureLevelMax: 1 }
+
+t.test('the leader raises the level once every member knows it, and transactions go through at once', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], LEVEL)
+  await c.form()
+  t.match(await c.on(2).execute(transaction), { type: 'transaction', succeeded: true }, 'though nobody waited')
+  await c.settled()
+  const index = c.at(1).applied
+  await c.pass(5_000)
+  t.equal(c.at(1).applied, index, 'the level is raised once')
+  for (const id of [1, 2, 3]) t.equal(c.at(id).node.replica.applier.level, 1, `node ${id}`)
+})
+
+t.test('a member of an older build holds it back, and is named; upgraded one by one the cluster has it', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  c.at(1).options = { ...c.at(1).options, ...LEVEL }
+  c.at(2).options = { ...c.at(2).options, ...LEVEL, version: '0.0.1-older' }
+  await c.form()
+  await c.on(1).put('k', 'v')
+  const error = await refused(c.on(1).execute(transaction), 'feature-unavailable')
+  t.match(error.message, /feature level 1, and the cluster has 0: node 3 runs version 0.0.0-test; nothing was proposed/)
+  t.match(error.facts, { level: 1, clusterLevel: 0, members: [3] })
+  await c.settled()
+  for (const id of [1, 2, 3]) t.equal(c.at(id).node.replica.applier.level, 0, `node ${id}`)
+
+  await c.at(3).crash()
+  c.at(3).options = { ...c.at(3).options, ...LEVEL }
+  await refused(c.on(1).execute(transaction), 'feature-unavailable')
+  await c.start(3)
+  await c.leader()
+  t.match(await c.on(3).execute(transaction), { type: 'transaction' })
+  await c.settled()
+})
+
+t.test('a learner counts as well, and a level once raised stays', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  for (const id of [1, 2, 3]) c.at(id).options = { ...c.at(id).options, ...LEVEL }
+  await c.start(4)
+  await c.start(1)
+  await c.on(1).initialize([specOf(1)])
+  await c.leader([1])
+  t.match(await c.on(1).execute(transaction), { type: 'transaction' }, 'a cluster of one')
+  await c.restart(1)
+  await c.leader([1])
+  t.match(await c.on(1).execute(transaction), { type: 'transaction' })
+
+  const d = new TestCluster(t, [1, 2, 3], LEVEL)
+  d.at(3).options = { ...d.at(3).options, featureLevelMax: 0 }
+  await d.start(3)
+  await d.start(1)
+  // The learner is in the membership before the level can be raised.
+  d.at(1).options = { ...d.at(1).options, featureLevelMax: 0 }
+  await d.restart(1)
+  await d.on(1).initialize([specOf(1)])
+  await d.leader([1])
+  await d.on(1).addLearner(specOf(3))
+  await d.at(1).crash()
+  d.at(1).options = { ...d.at(1).options, ...LEVEL }
+  await d.start(1)
+  await d.leader([1])
+  await refused(d.on(1).execute(transaction), 'feature-unavailable')
+  await d.at(3).crash()
+  d.at(3).options = { ...d.at(3).options, ...LEVEL }
+  await d.start(3)
+  t.match(await d.on(1).execute(transaction), { type: 'transaction' })
+})
+
+t.test('a new leader raises the level that its predecessor could not', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], LEVEL)
+  c.at(3).options = { ...c.at(3).options, featureLevelMax: 0 }
+  const first = await c.form()
+  const others = [1, 2, 3].filter((id) => id !== first)
+  await refused(c.on(first).execute(transaction), 'feature-unavailable')
+  if (first !== 3) await c.at(3).crash()
+  else {
+    await c.at(3).crash()
+    await c.leader(others)
+  }
+  c.at(3).options = { ...c.at(3).options, ...LEVEL }
+  const leader = c.leaderOrNull()
+  await c.start(3)
+  if (leader !== null) await c.restart(leader.id)
+  await c.leader()
+  t.match(await c.on(others[0] ?? 1).execute(transaction), { type: 'transaction' })
+  await c.settled()
+})
