@@ -173,6 +173,25 @@ export const limits = {
   streamRecordsMax: 512,
   streamBytesMax: 256 * 1024,
 
+  /**
+   * Imports. One change holds the next records of the stream: up to this many, and up to so many bytes of keys and values, or a single larger
+   * record. A retry under an idempotency key cuts the stream as the first attempt did, also through a node of another build: neither value
+   * changes as long as such a retry is possible.
+   */
+  importChunkRecordsMax: 128,
+  importChunkBytesMax: 512 * 1024,
+  /** Changes of one import that are on their way at once, and their bytes: four of the default's largest values. A single change may have more. */
+  importChunksInFlightMax: 8,
+  importBytesInFlightMax: 4 * (1024 * 1024 + 4096),
+  /** Imports at once on one node, and what they may hold in memory together: large values allow fewer. */
+  importsMax: 8,
+  importsBytesMax: 256 * 1024 * 1024,
+  /** The sender of an import is waited for this long at a time. */
+  importSilenceMsMax: 30_000,
+  /** For each so many bytes, the sender is waited for this long in all. */
+  importSentBytesMin: 64 * 1024,
+  importSlowMsMax: 300_000,
+
   /** The highest term and index of the protocol: far above what elections and writes can reach, far below the largest exact integer. */
   termMax: 2 ** 48,
   logIndexMax: 2 ** 48,
@@ -371,4 +390,6 @@ export const limits = {
    * each byte of a value or a key, and space for the rest of 128,000 of them. A page of a listing is smaller.
    */
   clientAnswerBytesMax: 6 * 64 * 1024 * 1024 + 32 * 1024 * 1024,
+  /** What a client reads of a file at a time. */
+  clientPieceBytes: 256 * 1024,
 } as const

@@ -27,6 +27,34 @@ export const RecordView = Type.Object(recordMembers, {
 })
 export type RecordView = Shape<typeof RecordView>
 
+const ignored = Type.Optional(Type.Unknown({ description: 'Ignored: what a listing tells of a record.' }))
+
+export const ImportRecord = Type.Object(
+  {
+    key: Type.String({ format: 'key', description: `1 to ${limits.keyBytesMax} bytes of UTF-8.` }),
+    value: Type.Optional(Type.String({ format: 'text', description: 'The value, when it is text in valid Unicode.' })),
+    valueBase64: Type.Optional(Type.String({ format: 'base64', description: 'The value in base64, whatever it is.' })),
+    createRevision: ignored,
+    modRevision: ignored,
+    version: ignored,
+    lease: ignored,
+  },
+  {
+    $id: 'ImportRecord',
+    ...closed,
+    description:
+      'One line of an import: a key, and its value as `value` or as `valueBase64`. A record of a listing is one.',
+    examples: [{ key: 'app/1', value: 'one' }],
+  },
+)
+export type ImportRecord = Shape<typeof ImportRecord>
+
+export const ImportAnswer = object({
+  imported: Type.Integer({ minimum: 0, description: 'How many records are written.' }),
+  revision: revision('The revision of the last change; the current one when there were no records.'),
+})
+export type ImportAnswer = Shape<typeof ImportAnswer>
+
 const previous = Type.Optional(nullable(ref(RecordView), 'With `prev=true`: the record before, or null.'))
 
 const valueForgotten = Type.Optional(

@@ -3,7 +3,7 @@ import { limits } from '../limits.ts'
 import { AllowedMethods } from './protocol/allowed-methods.ts'
 import { AnswerRoom } from './protocol/answer-room.ts'
 import { apiServerDefaults, createApiServer, type ApiServerOptions } from './protocol/api-server.ts'
-import { leaveBody, takeRawBodies } from './protocol/body.ts'
+import { leaveBody, takeRawBodies, takeStreamedRecords } from './protocol/body.ts'
 import { BodyRoom } from './protocol/body-room.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './protocol/connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './protocol/failures.ts'
@@ -16,6 +16,8 @@ import { KeyRequests } from './keys/key-requests.ts'
 import { registerKeyRoutes } from './keys/routes.ts'
 import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
+import { importDefaults, ImportRequests, type ImportOptions } from './ranges/import-requests.ts'
+import { registerImportRoutes } from './ranges/import-routes.ts'
 import { RangeRequests } from './ranges/range-requests.ts'
 import { registerRangeRoutes } from './ranges/routes.ts'
 import { TransactionRequests } from './transactions/transaction-requests.ts'
@@ -23,7 +25,7 @@ import { registerTransactionRoutes } from './transactions/routes.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import type { Services } from '../api/services.ts'
-import { StreamSlots, streamsMax } from './protocol/stream-slots.ts'
+import { importsMax, StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 
 export interface AppOptions extends FailureDependencies {
   /** Monotonic milliseconds. */
@@ -35,6 +37,8 @@ export interface AppOptions extends FailureDependencies {
   readonly origins?: readonly string[]
   /** Timeouts of the listener, for tests that cannot wait. */
   readonly server?: Partial<ApiServerOptions>
+  /** Bounds of imports, for tests that cannot wait. */
+  readonly imports?: Partial<ImportOptions>
   /** Bytes of answers that may be in memory at once. */
   readonly answerBytesMax?: number
   /** Bytes of bodies that may be in memory at once. */
@@ -76,7 +80,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   allowed.watch(app)
   answerFailures(app, allowed, options)
   guardAgainstOtherSites(app, options.origins ?? [])
-  const slots = new StreamSlots(streamsMax(services.valueBytesMax))
+  const slots = new StreamSlots(streamsMax(services.valueBytesMax), 'streams')
 
   registerOpenapi(app, services.version)
   void app.register(async (kv) => {
@@ -84,6 +88,11 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     const key = new KeyRequests(services, room)
     registerKeyRoutes(kv, key, services.valueBytesMax)
     registerRangeRoutes(kv, new RangeRequests(services, { slots, room, now: options.now }), key)
+  })
+  void app.register(async (imports) => {
+    takeStreamedRecords(imports)
+    const given = { max: importsMax(services.valueBytesMax), ...importDefaults, ...options.imports }
+    registerImportRoutes(imports, new ImportRequests(given, services, options.now))
   })
   void app.register(async (transactions) => {
     takeJsonBodies(transactions)

@@ -7,13 +7,14 @@ import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
 import * as cluster from '../api/cluster.ts'
-import { RecordView } from '../api/keys.ts'
+import { ImportRecord, RecordView } from '../api/keys.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
 import { forPage } from './protocol/page-document.ts'
 
 const components = [
   ProblemSchema,
   RecordView,
+  ImportRecord,
   cluster.LogIdView,
   cluster.VoteView,
   cluster.MembershipView,

@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap'
+import type { ImportAnswer } from '../../src/api/keys.ts'
 import type { TransactionAnswer, TransactionBody } from '../../src/api/transactions.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
+import { holdingsOf } from './support/holdings.ts'
 import type { NodeProcess } from './support/node-process.ts'
 
 const accounts = ['bank/__proto__', 'bank/🔑', 'bank//c', `bank/${'d'.repeat(4091)}`]
@@ -162,6 +164,41 @@ t.test('transactions of the largest size pass through a follower, and back', asy
     'more',
   )
   t.equal(more.problem.code, 'request-too-large')
+  const { digests } = await cluster.untilEqual()
+  t.equal(new Set(digests).size, 1, 'equal digests')
+})
+
+t.test('an import whose leader is killed is sent again to the others: every record is written once', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 3 })
+  const leader = await cluster.leader()
+  const others = cluster.others(leader.id)
+  const records = Array.from({ length: 40_000 }, (_, n) => ({ key: `import/${n}`, value: `${n}`.padEnd(200, '.') }))
+  const body = records.map((record) => `${JSON.stringify(record)}\n`).join('')
+  const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': 'an-import' }
+  const attempts: string[] = []
+  const imported = eventually('the import is answered', async () => {
+    const node = [leader, ...others][attempts.length % 3]
+    const answer = await node?.client.request('POST', '/kv?timeout=5s', { body, headers }).catch(() => null)
+    attempts.push(answer?.summary ?? 'no answer')
+    return answer?.status === 200 ? answer.json<ImportAnswer>() : null
+  })
+  const [witness] = others
+  await eventually('the import has begun', async () => {
+    const answer = await witness?.client.get('/kv?prefix=import/&countOnly=true&consistency=stale')
+    return (answer?.json<{ count: number }>().count ?? 0) > 0 ? true : null
+  })
+  await leader.kill()
+  t.equal((await imported).imported, records.length, attempts.join('\n'))
+  t.ok(attempts.length > 1, 'the first attempt did not come to its end')
+  await leader.start()
+  await cluster.untilReady()
+  const holdings = await holdingsOf(leader, 'import/')
+  t.equal(holdings.size, records.length)
+  const wrong = records.filter(({ key, value }) => {
+    const held = holdings.get(key)
+    return held?.version !== 1 || held.value.toString() !== value
+  })
+  t.same(wrong.slice(0, 5), [], 'each record is there, and was written once')
   const { digests } = await cluster.untilEqual()
   t.equal(new Set(digests).size, 1, 'equal digests')
 })

@@ -190,6 +190,7 @@ t.test('"Try it out" works for every operation with what it requires alone', asy
   for (const id of ['putKey', 'getKey', 'headKey']) await tryIt(id, inPath)
   for (const id of ['putKeyByQuery', 'headKeyByQuery']) await tryIt(id, inQuery)
   await tryIt('transact')
+  await tryIt('importRecords')
   await tryIt('listKeys', {}, inQuery)
   await tryIt('deleteKey', inPath)
   // It requires one of its fields, and any will do.

@@ -690,7 +690,7 @@ t.test('what is no route', async (t) => {
   t.match((await api.inject('/kvx')).json(), { code: 'route-not-found' })
   for (const [method, url, allow] of [
     ['POST', '/kv/a', 'DELETE, GET, HEAD, PUT'],
-    ['PATCH', '/kv?key=a', 'DELETE, GET, HEAD, PUT'],
+    ['PATCH', '/kv?key=a', 'DELETE, GET, HEAD, POST, PUT'],
     ['OPTIONS', '/kv/a', 'DELETE, GET, HEAD, PUT'],
     ['DELETE', '/cluster', 'GET, HEAD'],
     ['GET', '/cluster/learners/4', 'DELETE'],

@@ -202,6 +202,11 @@ function memberOf(id: number, { addresses }: Server): Readonly<Record<string, un
 
 const keyed = (key: string) => ({ 'idempotency-key': key })
 
+const importing = (body: string, headers = {}) => ({
+  body,
+  headers: { 'content-type': 'application/x-ndjson', ...headers },
+})
+
 const reading = { success: [{ get: { key: 'a' } }] }
 
 /** Every operation, asked as it should be, of a node that cannot do it. */
@@ -214,6 +219,7 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
     await node.ask('DELETE', url)
   }
   await node.ask('POST', `/txn?${timeout}`, { body: reading })
+  await node.ask('POST', `/kv?${timeout}`, importing('{"key":"a","value":"v"}'))
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -239,6 +245,7 @@ async function askToBeRedirected(node: Asking): Promise<void> {
     for (const method of ['PUT', 'GET', 'HEAD', 'DELETE']) await node.askUntil(307, method, url)
   }
   await node.askUntil(307, 'POST', `/txn?${redirect}`, { body: reading })
+  await node.askUntil(307, 'POST', `/kv?${redirect}`, importing(''))
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
@@ -272,6 +279,15 @@ async function askForTransactions(node: Asking): Promise<void> {
   await node.ask('POST', '/txn', { body: reading, headers })
   await node.ask('POST', '/txn', { body: { failure: reading.success }, headers })
   await node.askUntil(504, 'POST', '/txn?timeout=1ms', { body: { success: [{ put: { key: 'a', value: 'v' } }] } })
+}
+
+async function askForImports(node: Asking): Promise<void> {
+  const line = (value: string): string => JSON.stringify({ key: 'a', value })
+  const headers = keyed('import')
+  await node.ask('POST', '/kv', importing(line('v'), headers))
+  await node.ask('POST', '/kv', importing(line('w'), headers))
+  await node.ask('POST', '/kv', importing(line('v'.repeat(2 * 1024 * 1024))))
+  await node.askUntil(504, 'POST', '/kv?timeout=1ms', importing(line('v')))
 }
 
 async function askForChanges(node: Asking, third: Readonly<Record<string, unknown>>): Promise<void> {
@@ -335,6 +351,7 @@ t.test('every status of the document can come of a request, and none comes that 
   await lead()
   await askToBeRedirected(two)
   await askForKeys(one)
+  await askForImports(one)
   await askForTransactions(one)
   t.comment('with a third')
   await askForChanges(one, alone)

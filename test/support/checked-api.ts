@@ -3,6 +3,7 @@ import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
 import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
+import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
 import type { KvMachineOptions } from '../../src/kv/index.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
@@ -52,6 +53,7 @@ export interface CheckedApiOptions {
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
   readonly connections?: Partial<ConnectionsOptions>
+  readonly imports?: Partial<ImportOptions>
   readonly answerBytesMax?: number
   readonly bodyBytesMax?: number
   readonly origins?: readonly string[]
@@ -73,6 +75,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       now: options.now ?? (() => performance.now()),
       server: options.server ?? {},
       connections: options.connections ?? {},
+      imports: options.imports ?? {},
       onConnectionsRefused: (reason) => refused.push(reason),
       origins: options.origins ?? [],
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),

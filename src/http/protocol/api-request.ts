@@ -6,6 +6,8 @@ export interface BodyLine {
   hasRoom(bytes: number): boolean
   /** Takes room for a piece of the body that has arrived; false when there is none. */
   onBody(request: ApiRequest, bytes: number): boolean
+  /** The body of `request` may take any time: whoever reads it sees to its end. */
+  onStream(request: ApiRequest): void
 }
 
 /** A request of the API. A client that asks before it sends a body (`Expect: 100-continue`) is told to go on when the body is read. */
@@ -34,6 +36,11 @@ export class ApiRequest extends IncomingMessage {
     if (!this.line.onBody(this, bytes)) return false
     this.bodyBytes += bytes
     return true
+  }
+
+  /** Its body may take longer to arrive than others: its reader watches the sender. */
+  stream(): void {
+    this.line?.onStream(this)
   }
 
   /** `send` tells the client to go on. */

@@ -29,16 +29,24 @@ export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<strin
   key,
   /** The empty prefix is every key. */
   'key-prefix': (text) => (text === '' ? right(text) : key(text)),
-  text: (text) =>
-    text.isWellFormed()
-      ? right(text)
-      : wrong('has a lone surrogate, which UTF-8 cannot carry: send bytes as valueBase64'),
-  base64: (text) => (isBase64(text) ? right(text) : wrong('is not base64 (RFC 4648, 4: with + and /, padded with =)')),
+  text: wellFormed,
+  base64,
 }
 
 function key(text: string): Parsed<string> {
   const outcome = keyFromText(text, limits.keyBytesMax)
   return outcome.kind === 'key' ? right(text) : wrong(`is no key: ${outcome.reason}`)
+}
+
+/** A value that is text. */
+export function wellFormed(text: string): Parsed<string> {
+  if (text.isWellFormed()) return right(text)
+  return wrong('has a lone surrogate, which UTF-8 cannot carry: send bytes as valueBase64')
+}
+
+/** A value of any bytes. */
+export function base64(text: string): Parsed<string> {
+  return isBase64(text) ? right(text) : wrong('is not base64 (RFC 4648, 4: with + and /, padded with =)')
 }
 
 const NO_BASE64 = /[^A-Za-z0-9+/]/

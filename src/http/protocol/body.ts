@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RequestError } from '../../lib/errors.ts'
+import { NDJSON_TYPE } from './answer.ts'
 import { ApiRequest } from './api-request.ts'
 import { bodiesOverload } from './body-room.ts'
 import { invalidRequest } from './query.ts'
@@ -54,6 +55,12 @@ export function readBody(
 export function takeRawBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', readBody)
+}
+
+/** The body of an import is records, a line each. It is read while it arrives, so the parser leaves it alone. */
+export function takeStreamedRecords(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(NDJSON_TYPE, leaveBody)
 }
 
 /** A body on a request that does not use one is a client's mistake, such as a `DELETE` meant as a `PUT`. */

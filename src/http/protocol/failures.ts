@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { InvariantError } from '../../lib/assert.ts'
 import { RequestError, StorageError } from '../../lib/errors.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
+import { NDJSON_TYPE } from './answer.ts'
 import { bodyError, type BodyMistake } from './body-issues.ts'
+import type { Operation } from './operation.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
@@ -82,14 +84,21 @@ function clientError(error: FrameworkError): RequestError | null {
   return status >= 400 && status < 500 ? new RequestError('invalid-request', error.message, { issues: [] }) : null
 }
 
-function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {
+export function unsupportedMediaType({ headers, routeOptions }: FastifyRequest): RequestError {
   const type = headers['content-type']
   const given = type === undefined ? 'there is no Content-Type' : `the Content-Type ${JSON.stringify(type)} is refused`
-  const allowed =
-    routeOptions.config.operation?.body === 'value'
-      ? 'send application/octet-stream for a value, or any other well-formed type'
-      : 'send application/json'
-  return new RequestError('unsupported-media-type', `${given}: ${allowed}`)
+  return new RequestError('unsupported-media-type', `${given}: ${typesOf(routeOptions.config.operation?.body)}`)
+}
+
+function typesOf(body: Operation['body']): string {
+  switch (body) {
+    case 'value':
+      return 'send application/octet-stream for a value, or any other well-formed type'
+    case 'records':
+      return `send ${NDJSON_TYPE}`
+    default:
+      return 'send application/json'
+  }
 }
 
 function badUrl(url: string): RequestError {

@@ -12,7 +12,7 @@ import { repeatedNameIn } from './repeated-name.ts'
 export function configOf(operation: Operation): RouteShorthandOptions {
   const { body } = operation
   const options = { config: { operation }, bodyLimit: limits.jsonBodyBytesMax }
-  if (body === undefined || body === 'value') return options
+  if (body === undefined || typeof body === 'string') return options
   const { schema, required, bytesMax = options.bodyLimit } = body
   return { ...options, bodyLimit: bytesMax, schema: { body: schema }, attachValidation: !required }
 }

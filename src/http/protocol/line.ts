@@ -55,6 +55,8 @@ export class Line implements AnswerLine, BodyLine {
   private bodyBytes = 0
   /** The request whose body arrived last, and the time of its last piece. */
   private receiving: { readonly request: ApiRequest; at: number } | null = null
+  /** The last request whose body may take any time. */
+  private streaming: ApiRequest | null = null
   private isPaused = false
   /** No further request on this connection is answered. */
   private isClosing = false
@@ -129,6 +131,15 @@ export class Line implements AnswerLine, BodyLine {
     if (this.receiving?.request === request) this.receiving.at = at
     else this.receiving = { request, at }
     return true
+  }
+
+  onStream(request: ApiRequest): void {
+    this.streaming = request
+  }
+
+  /** Whether a body is arriving that may take any time. */
+  get isStreaming(): boolean {
+    return this.streaming?.complete === false
   }
 
   /** How long an incomplete body has received nothing; 0 when no body is incomplete. */

@@ -73,6 +73,7 @@ export class Lines {
     const line = this.lines.get(socket)
     // The parser may still report errors on a connection that is being ended.
     if (line?.isEnding === true) return
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && line?.isStreaming === true) return
     const words = lastWordsFor(error, socket)
     if (words === null || line === undefined) socket.destroy()
     else line.endWith(words)

@@ -1,6 +1,9 @@
 import { Type, type TSchema } from 'typebox'
 import type { FastifySchema } from 'fastify'
+import { ImportRecord } from '../../api/keys.ts'
+import { ref } from '../../api/schema.ts'
 import { failures, type ErrorCode } from '../../lib/errors.ts'
+import { NDJSON_TYPE } from './answer.ts'
 import { mustSayWhenToRetry, PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { QuerySpec } from './query.ts'
 
@@ -42,8 +45,8 @@ export interface Operation {
   readonly path?: Readonly<Record<string, TSchema>>
   readonly query?: QuerySpec
   readonly headers?: Readonly<Record<string, TSchema>>
-  /** `value`: the bytes of a value, of any media type. */
-  readonly body?: JsonBody | 'value'
+  /** `value`: the bytes of a value, of any media type. `records`: records, a line each. */
+  readonly body?: JsonBody | 'value' | 'records'
   readonly answers: Readonly<Record<number, AnswerDoc>>
   /** Errors in addition to those of every operation. */
   readonly errors: readonly ErrorCode[]
@@ -103,8 +106,11 @@ const valueBodies = {
   '*/*': Type.Unsafe({ description: 'The bytes of the value, which is stored without its type.' }),
 }
 
+const recordBodies = { [NDJSON_TYPE]: ref(ImportRecord) }
+
 function bodySchema(body: NonNullable<Operation['body']>): unknown {
-  return body === 'value' ? contentOf(valueBodies) : body.schema
+  if (body === 'value') return contentOf(valueBodies)
+  return body === 'records' ? contentOf(recordBodies) : body.schema
 }
 
 function contentOf(content: Readonly<Record<string, TSchema>>): { content: Record<string, { schema: TSchema }> } {
@@ -145,5 +151,5 @@ function errorSchema(status: number, codes: readonly ErrorCode[], others: Readon
 }
 
 export function takesOptionalBody({ body }: Operation): boolean {
-  return body !== undefined && (body === 'value' || !body.required)
+  return body !== undefined && (typeof body === 'string' || !body.required)
 }

@@ -1,18 +1,23 @@
+import { NDJSON_TYPE } from './answer.ts'
+
+const LINES = '{"key":"app/1","value":"one"}\n{"key":"app/2","valueBase64":"AP8="}\n'
+
 /** Examples in the document stand beside the schema. */
 interface Exemplified {
   example?: unknown
+  schema?: unknown
   examples?: Readonly<Record<string, { readonly value: unknown }>>
 }
 
 interface Parameter extends Exemplified {
   description?: string
-  readonly schema?: { default?: unknown }
+  schema?: { default?: unknown }
 }
 
 interface Operation {
   readonly operationId?: string
   readonly parameters?: readonly Parameter[]
-  readonly requestBody?: { readonly content: Readonly<Record<string, Exemplified>> }
+  readonly requestBody?: { readonly content: Record<string, Exemplified> }
 }
 
 interface Document {
@@ -30,9 +35,19 @@ export function forPage<Given extends Document>(document: Given, self: object): 
       for (const parameter of parameters) putIntoWords(parameter)
       const body = requestBody?.content['application/json']
       if (operationId === 'initializeCluster' && body !== undefined) body.example = { members: [self] }
+      if (operationId === 'importRecords' && requestBody !== undefined) offerLines(requestBody.content)
     }
   }
   return document
+}
+
+/**
+ * The page would spread a record over several lines, because it takes every type with `json` in its name for JSON. Types are the same in upper
+ * case, but not for the page, which leaves the text alone then.
+ */
+function offerLines(content: Record<string, Exemplified>): void {
+  delete content[NDJSON_TYPE]
+  content[NDJSON_TYPE.replace('json', 'JSON')] = { schema: { type: 'string' }, example: LINES }
 }
 
 function putIntoWords(parameter: Parameter): void {

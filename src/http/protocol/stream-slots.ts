@@ -11,20 +11,34 @@ export function streamsMax(valueBytesMax: number): number {
   return Math.max(STREAMS_LEAST, Math.min(limits.httpStreamsMax, fitting))
 }
 
-/** Limits the number of long answers in progress: each of them holds a view of the store. */
+/** An import holds a line, up to six bytes for each byte of a value, the same as text, and what the text says. */
+const VALUES_HELD_BY_IMPORT = 16
+/** The changes on their way are there as records, as commands, and as entries. */
+const COPIES_IN_FLIGHT = 4
+const IMPORTS_LEAST = 2
+
+/** The same for imports. */
+export function importsMax(valueBytesMax: number): number {
+  const bytes = VALUES_HELD_BY_IMPORT * valueBytesMax + COPIES_IN_FLIGHT * limits.importBytesInFlightMax
+  return Math.max(IMPORTS_LEAST, Math.min(limits.importsMax, Math.floor(limits.importsBytesMax / bytes)))
+}
+
+/** Limits the number of streams of one kind: each of them holds a view of the store, or much memory, for as long as it lasts. */
 export class StreamSlots {
   private readonly max: number
+  private readonly kind: string
   private taken = 0
 
-  /** `max`: streams that may be open at once. */
-  constructor(max: number) {
+  /** `max`: streams that may be open at once. `kind`: what they are, in the plural. */
+  constructor(max: number, kind: string) {
     this.max = max
+    this.kind = kind
   }
 
   /** Throws `overloaded` when no slot is free. The slot is given back once, however often `release` is called. */
   take(): { readonly release: () => void } {
     if (this.taken >= this.max) {
-      const detail = `${this.taken} streams are open on this node, as many as it serves at once; try again later`
+      const detail = `${this.taken} ${this.kind} are open on this node, as many as it serves at once; try again later`
       throw new RequestError('overloaded', detail)
     }
     this.taken += 1

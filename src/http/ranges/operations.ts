@@ -2,14 +2,18 @@ import { Type } from 'typebox'
 import { limits } from '../../limits.ts'
 import { bytes, deleteAnswers, deleteKey, getAnswers, keyParameter, readErrors } from '../keys/operations.ts'
 import { writeQuery } from '../keys/queries.ts'
-import { redirectAnswer } from '../protocol/leader-operation.ts'
-import type { Operation } from '../protocol/operation.ts'
+import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
+import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts'
+import { leaderQuery } from '../protocol/queries.ts'
 import { deleteRangeQuery, listQuery } from './queries.ts'
 import {
+  contextHeaders,
   CountAnswer,
   deleteHeaders,
   deleteRangeHeaders,
   getHeaders,
+  idempotencyKey,
+  ImportAnswer,
   ListAnswer,
   recordHeaders,
   RecordView,
@@ -58,4 +62,35 @@ export const deleteKeys: Operation = {
   headers: { ...deleteHeaders, ...deleteRangeHeaders },
   answers: deleteAnswers,
   errors: [...deleteKey.errors, 'range-too-large', 'deletion-unfinished'],
+}
+
+export const importRecords: Operation = {
+  id: 'importRecords',
+  tag: 'keys',
+  summary: 'Write many records',
+  description:
+    'Takes records as a listing streams them, a line each, as many as there are. They are written in changes of up to ' +
+    `${limits.importChunkRecordsMax} records, each atomic, in the order of the stream. A problem tells in \`line\` where the import ended, ` +
+    'in `imported` how many records before it are in, and in `nextLine` where to go on. A retry of the same stream with the same ' +
+    '`Idempotency-Key` writes nothing twice. `timeout` is how long each change may take; the sender is waited for ' +
+    `${limits.importSilenceMsMax / 1000} s at a time.`,
+  query: leaderQuery.spec,
+  headers: { 'Idempotency-Key': idempotencyKey },
+  body: 'records',
+  answers: {
+    200: { ...jsonAnswer('Everything is written.', ImportAnswer), headers: contextHeaders },
+    307: redirectAnswer,
+  },
+  errors: [
+    ...bodyErrors,
+    'invalid-key',
+    'value-encoding',
+    'value-too-large',
+    'read-timeout',
+    'not-initialized',
+    'idempotency-key-reused',
+    'feature-unavailable',
+    ...leaderErrors,
+    'outcome-unknown',
+  ],
 }

@@ -1,0 +1,57 @@
+import { issuesError } from '../protocol/query.ts'
+
+const LINE_FEED = 0x0a
+const NOTHING = Buffer.alloc(0)
+
+/** A line of the stream, without its end. `number` counts from 1. */
+export interface ImportLine {
+  readonly number: number
+  readonly bytes: Buffer
+}
+
+/** Cuts a stream of bytes into lines. It holds one incomplete line, up to a maximum. */
+export class ImportLines {
+  private readonly bytesMax: number
+  private rest: Buffer[] = []
+  private restBytes = 0
+  private count = 0
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax
+  }
+
+  /** The lines that end in `piece`, the next bytes of the stream. Throws a `RequestError` when one is too long. */
+  *linesIn(piece: Buffer): Generator<ImportLine> {
+    let start = 0
+    for (let end = piece.indexOf(LINE_FEED); end >= 0; end = piece.indexOf(LINE_FEED, start)) {
+      yield this.lineEnding(piece.subarray(start, end))
+      start = end + 1
+    }
+    if (start < piece.length) this.hold(piece.subarray(start))
+  }
+
+  /** What follows the last line feed, if anything does: a line too. */
+  *last(): Generator<ImportLine> {
+    if (this.restBytes > 0) yield this.lineEnding(NOTHING)
+  }
+
+  private lineEnding(end: Buffer): ImportLine {
+    this.hold(end)
+    const [first = NOTHING] = this.rest
+    const bytes = this.rest.length === 1 ? first : Buffer.concat(this.rest, this.restBytes)
+    this.rest = []
+    this.restBytes = 0
+    this.count += 1
+    return { number: this.count, bytes }
+  }
+
+  private hold(bytes: Buffer): void {
+    this.restBytes += bytes.length
+    if (this.restBytes > this.bytesMax) {
+      const path = `line/${this.count + 1}`
+      const message = `is longer than ${this.bytesMax} bytes, which is more than any record needs`
+      throw issuesError('request-too-large', [{ path, message }], { limitBytes: this.bytesMax })
+    }
+    this.rest.push(bytes)
+  }
+}

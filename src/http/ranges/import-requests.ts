@@ -1,0 +1,75 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AnswerContext, Caller, Services } from '../../api/services.ts'
+import { limits } from '../../limits.ts'
+import { answerHeaders, sendJson } from '../protocol/answer.ts'
+import { ApiRequest } from '../protocol/api-request.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { unsupportedMediaType } from '../protocol/failures.ts'
+import { idempotencyKey, refuseConditions } from '../protocol/preconditions.ts'
+import { leaderQuery } from '../protocol/queries.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import { StreamSlots } from '../protocol/stream-slots.ts'
+import { Import } from './import.ts'
+import { ImportSender, type ImportSenderOptions } from './import-sender.ts'
+import { ImportWrites } from './import-writes.ts'
+
+export interface ImportOptions extends ImportSenderOptions {
+  /** Imports at once. */
+  readonly max: number
+}
+
+export const importDefaults: ImportSenderOptions = {
+  silenceMsMax: limits.importSilenceMsMax,
+  sentBytesMin: limits.importSentBytesMin,
+  slowMsMax: limits.importSlowMsMax,
+}
+
+/** Requests that write the records that they stream. */
+export class ImportRequests {
+  private readonly options: ImportOptions
+  private readonly services: Services
+  private readonly now: () => number
+  private readonly slots: StreamSlots
+
+  /** `now`: monotonic milliseconds. */
+  constructor(options: ImportOptions, services: Services, now: () => number) {
+    this.options = options
+    this.services = services
+    this.now = now
+    this.slots = new StreamSlots(options.max, 'imports')
+  }
+
+  async run(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout: timeoutMs, redirect } = leaderQuery.read(queryText)
+    const { headers, raw } = request
+    // Fastify asks for the type only where there is a body.
+    if (headers['content-type'] === undefined) throw unsupportedMediaType(request)
+    refuseConditions(headers)
+    // A name that cannot be one is refused before anything is read.
+    idempotencyKey(headers)
+    const { cluster, keys, valueBytesMax } = this.services
+    if (redirect && redirectToLeader(cluster, request, reply)) return
+    const slot = this.slots.take()
+    if (raw instanceof ApiRequest) raw.stream()
+    const sender = new ImportSender(this.options, raw, this.now)
+    try {
+      const caller = callerOf(reply)
+      const writes = new ImportWrites(keys, { headers, timeoutMs, caller }, this.now, () => sender.stop())
+      const { imported, revision, context } = await new Import(valueBytesMax, sender, writes).run()
+      const answer = context === null ? await this.present(timeoutMs, caller) : { ...context, revision }
+      sendJson(reply, answerHeaders(answer), `{"imported":${imported},"revision":${answer.revision}}`)
+    } finally {
+      sender.leave()
+      slot.release()
+    }
+  }
+
+  /** What an answer that has changed nothing reflects. */
+  private async present(timeoutMs: number, caller: Caller | undefined): Promise<AnswerContext> {
+    const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs } as const
+    const everything = { start: null, end: null, after: null, reverse: false }
+    const scan = await this.services.keys.scan(everything, caller === undefined ? options : { ...options, caller })
+    await scan.close()
+    return scan.context
+  }
+}

@@ -1,0 +1,88 @@
+import type { AnswerContext } from '../../api/services.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { toError } from '../../lib/to-error.ts'
+import { ImportChunks, type ImportChunk } from './import-chunks.ts'
+import { ImportLines, type ImportLine } from './import-lines.ts'
+import { importLineBytesMax, importRecordIn } from './import-record.ts'
+import type { ImportSender } from './import-sender.ts'
+import type { ImportWrites } from './import-writes.ts'
+
+export interface ImportOutcome {
+  readonly imported: number
+  readonly revision: number
+  /** What the answer to the last change said; null when there were no records. */
+  readonly context: AnswerContext | null
+}
+
+/**
+ * Writes the records that a sender streams: reads its lines, gathers them into chunks, and has each chunk written as one change. It reads on
+ * only when there is room for more changes.
+ *
+ * When it ends early, the records of whole chunks are in and nothing else: so a retry, also one in which the mistake is mended, has the same
+ * chunks up to there.
+ */
+export class Import {
+  private readonly valueBytesMax: number
+  private readonly sender: ImportSender
+  private readonly writes: ImportWrites
+  private readonly lines: ImportLines
+  private readonly chunks = new ImportChunks()
+  /** The line that is read, or the next one to come. */
+  private line = 1
+
+  constructor(valueBytesMax: number, sender: ImportSender, writes: ImportWrites) {
+    this.valueBytesMax = valueBytesMax
+    this.sender = sender
+    this.writes = writes
+    this.lines = new ImportLines(importLineBytesMax(valueBytesMax))
+  }
+
+  /** Throws a `RequestError` that tells what is in. */
+  async run(): Promise<ImportOutcome> {
+    const { writes } = this
+    let failure: Error | null = null
+    try {
+      await this.readAll()
+    } catch (error) {
+      failure = toError(error)
+    }
+    await writes.settle()
+    failure = writes.failure() ?? failure
+    if (failure !== null) throw failure instanceof RequestError ? this.endedBy(failure) : failure
+    const { imported, revision, context } = writes
+    return { imported, revision, context }
+  }
+
+  private async readAll(): Promise<void> {
+    const { sender, lines, writes } = this
+    for (let piece = await sender.next(); piece !== null; piece = await sender.next()) {
+      for (const line of lines.linesIn(piece)) {
+        const chunk = this.chunkEndedBy(line)
+        if (chunk !== null && !(await writes.begin(chunk))) return
+      }
+    }
+    if (writes.hasFailed) return
+    for (const line of lines.last()) {
+      const chunk = this.chunkEndedBy(line)
+      if (chunk !== null) await writes.begin(chunk)
+    }
+    const rest = this.chunks.take()
+    if (rest !== null) await writes.begin(rest)
+  }
+
+  private chunkEndedBy(line: ImportLine): ImportChunk | null {
+    const record = importRecordIn(line, this.valueBytesMax)
+    this.line += 1
+    return record === null ? null : this.chunks.add(record)
+  }
+
+  /** Adds to `error` where the import ended, and what is in by then. */
+  private endedBy(error: RequestError): RequestError {
+    const { imported, revision } = this.writes
+    const nextLine = this.writes.nextLine ?? this.chunks.firstLine ?? this.line
+    const line = this.writes.nextLine ?? this.line
+    const done = imported === 0 ? 'no record is in' : `${imported} records are in, up to revision ${revision}`
+    const facts = { ...error.facts, line, imported, nextLine, ...(imported === 0 ? {} : { revision }) }
+    return new RequestError(error.code, `${error.message}; ${done}; go on at line ${nextLine}`, facts)
+  }
+}
