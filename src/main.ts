@@ -6,14 +6,19 @@ import { exitCodes, type Terminal } from './cli/terminal.ts'
 const terminal: Terminal = {
   environment: process.env,
   interactive: process.stdout.isTTY,
+  interactiveErrors: process.stderr.isTTY,
   hasInput: hasInput(),
   print: (text) => void process.stdout.write(text),
+  printPiece: async (piece) => {
+    if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
+  },
   printError: (text) => void process.stderr.write(text),
   readInput: async () => {
     const chunks: Buffer[] = []
     for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
     return Buffer.concat(chunks)
   },
+  input: () => process.stdin,
   untilInterrupted: async () => {
     await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
   },

@@ -179,7 +179,7 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
   return input
 }
 
-function consistencyFrom(text: string | undefined): ReadConsistency {
+export function consistencyFrom(text: string | undefined): ReadConsistency {
   if (text === undefined || text === 'linearizable') return 'linearizable'
   if (text === 'lease' || text === 'stale') return text
   throw new UsageError(`--consistency ${text}: expected linearizable, lease or stale`)

@@ -7,6 +7,8 @@ import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOp
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
+import type { ExportOptions } from './kv-export.ts'
+import type { ImportOptions } from './kv-import.ts'
 import type { RecoverOptions } from './recover.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -50,7 +52,9 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
       writeErr: (text) => terminal.printError(text),
     })
   addNodeCommands(program, terminal, ended)
-  addKvCommands(program.command('kv').description('read and write keys'), terminal, ended)
+  const kv = program.command('kv').description('read and write keys')
+  addKvCommands(kv, terminal, ended)
+  addBulkCommands(kv, terminal, ended)
   addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
   addCheckCommands(program.command('check').description('check the health of nodes'), terminal, ended)
   return program
@@ -149,6 +153,31 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .option('--consistency <level>', 'linearizable (default), lease or stale')
     .action(async (prefix: string | undefined, options: ListOptions) => {
       ended(await (await import('./kv.ts')).list(terminal, prefix ?? '', options))
+    })
+}
+
+/** Commands on many keys at once. */
+function addBulkCommands(kv: Command, terminal: Terminal, ended: Ended): void {
+  clientCommand(
+    kv,
+    'export [file]',
+    'write a range of records to a file, or with - or none to the standard output, a line each',
+  )
+    .option('--prefix <prefix>', 'the keys that start with this (default: every key)')
+    .option('--start <key>', 'from this key on')
+    .option('--end <key>', 'up to this key, without it')
+    .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .action(async (file: string | undefined, options: ExportOptions) => {
+      ended(await (await import('./kv-export.ts')).exportRecords(terminal, file, options))
+    })
+  clientCommand(
+    kv,
+    'import [file]',
+    'write the records of a file, or with - or none of the standard input, a line each',
+  )
+    .option('--idempotency-key <name>', 'the name of an attempt that failed: what it has written is not written again')
+    .action(async (file: string | undefined, options: ImportOptions) => {
+      ended(await (await import('./kv-import.ts')).importRecords(terminal, file, options))
     })
   clientCommand(
     kv,

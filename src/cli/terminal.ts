@@ -3,12 +3,18 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Whether a person reads the output. */
   readonly interactive: boolean
+  /** Whether a person reads what is printed as an error. */
+  readonly interactiveErrors: boolean
   print(text: string | Uint8Array): void
+  /** Prints a piece of a long output. Resolves when there is room for the next one. */
+  printPiece(piece: Uint8Array): Promise<void>
   printError(text: string): void
   /** Whether the standard input is a person, a file, a pipe or a socket; false when it is closed or `/dev/null`. */
   readonly hasInput: boolean
   /** Everything on the standard input. */
   readInput(): Promise<Uint8Array>
+  /** The same, piece by piece. */
+  input(): AsyncIterable<Uint8Array>
   /** Resolves when the user stops the command with Ctrl-C. After this call Ctrl-C no longer ends the process by itself. */
   untilInterrupted(): Promise<void>
 }

@@ -1,10 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { Agent } from 'node:http'
+import { Agent, type IncomingMessage } from 'node:http'
 import type { ClusterStatus, InitializeAnswer, LearnerAnswer, MembershipAnswer } from '../api/cluster.ts'
-import type { DeleteAnswer, ListAnswer, PutAnswer, RecordView } from '../api/keys.ts'
+import type { DeleteAnswer, ImportAnswer, ListAnswer, PutAnswer, RecordView } from '../api/keys.ts'
 import type { TransactionAnswer, TransactionBody } from '../api/transactions.ts'
-import { changesSomething, type OutgoingRequest } from './exchange.ts'
-import { Servers, type ElsewhereReason, type Query, type Routing, type ServersAnswer } from './servers.ts'
+import { openStream, piecesOf, wholeOf, type StreamRequest } from './bulk.ts'
+import { changesSomething, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
+import { limits } from '../limits.ts'
+import {
+  pathWith,
+  Servers,
+  silenceGraceMs,
+  type ElsewhereReason,
+  type Query,
+  type Routing,
+  type ServersAnswer,
+} from './servers.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
 
@@ -52,6 +62,22 @@ export interface RangeQuery {
   readonly reverse: boolean
   readonly cursor: string | null
   readonly consistency: ReadConsistency
+}
+
+/** What an export is about: `prefix`, or `start` and `end`; nothing: every key. */
+export interface ExportQuery {
+  readonly prefix?: string | undefined
+  readonly start?: string | undefined
+  readonly end?: string | undefined
+  readonly consistency: ReadConsistency
+}
+
+/** An export that has begun. */
+export interface Export {
+  /** The revision that the records show. */
+  readonly revision: number
+  /** A JSON document on each line. It is read to its end, or left. Rejects with `ConnectionError` when the stream breaks off. */
+  readonly records: AsyncIterable<Uint8Array>
 }
 
 export interface VoterQuery {
@@ -157,6 +183,34 @@ export class QuorateClient {
       consistency: range.consistency,
     }
     return await this.json<ListAnswer>('GET', '/kv', this.withDeadline(query), null)
+  }
+
+  /** A range as a stream of records, one consistent view, from the first server that takes the connection. */
+  async exportRecords({ consistency, ...bounds }: ExportQuery): Promise<Export> {
+    const path = pathWith('/kv', this.withDeadline({ ...bounds, consistency }))
+    const answer = await this.open({ method: 'GET', path, headers: { accept: 'application/x-ndjson' }, body: null })
+    const revision = Number(answer.headers['quorate-revision'])
+    if (answer.statusCode === 200 && revision >= 0) return { revision, records: piecesOf(answer) }
+    const failed = await wholeOf(answer)
+    throw new ProblemError(problemOf('GET', failed, parse(failed)))
+  }
+
+  /**
+   * Writes the records that `source` holds, a line each, through the first server that takes the connection. Under the same `name` the same
+   * records can be sent again: what is in is not written a second time.
+   */
+  async importRecords(source: AsyncIterable<Uint8Array>, name: string): Promise<ImportAnswer> {
+    const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': name }
+    const path = pathWith('/kv', this.withDeadline({}))
+    const answer = await wholeOf(await this.open({ method: 'POST', path, headers, body: source }))
+    const document = parse(answer)
+    if (answer.status === 200 && document !== null) return document as ImportAnswer
+    throw new ProblemError(problemOf('POST', answer, document))
+  }
+
+  private async open(outgoing: Omit<StreamRequest, 'silenceMsMax'>): Promise<IncomingMessage> {
+    const silenceMsMax = limits.requestTimeoutMsMax + silenceGraceMs
+    return await openStream(this.options.servers, this.agent, { ...outgoing, silenceMsMax })
   }
 
   /** Aborting `signal` ends it with a `ConnectionError`. */
@@ -266,7 +320,7 @@ export class QuorateClient {
 }
 
 /** Null when the body is not a JSON object. */
-function parse(answer: ServersAnswer): object | null {
+function parse(answer: IncomingAnswer): object | null {
   try {
     const document: unknown = JSON.parse(answer.body.toString('utf8'))
     return typeof document === 'object' ? document : null
@@ -276,8 +330,12 @@ function parse(answer: ServersAnswer): object | null {
 }
 
 /** The server's own problem document, or one made of the status alone when the server is not a node. */
-function problemOf(method: OutgoingRequest['method'], answer: ServersAnswer, document: object | null): Problem {
-  const { status, mayHaveHappened } = answer
+function problemOf(
+  method: OutgoingRequest['method'],
+  answer: IncomingAnswer & Partial<ServersAnswer>,
+  document: object | null,
+): Problem {
+  const { status, mayHaveHappened = false } = answer
   if (document !== null && 'code' in document && 'detail' in document) {
     const problem = document as Problem
     // The refusal does not cover an earlier server, which may have carried out the same request.

@@ -31,7 +31,7 @@ export type ElsewhereReason =
   { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
 
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
-const graceMs = 2_000
+export const silenceGraceMs = 2_000
 /** The least time that one of several servers gets. A smaller share could give up every server before a healthy one has answered. */
 const shareMsMin = 500
 /** The pause between two rounds over all servers. */
@@ -118,18 +118,23 @@ export class Servers {
     const origin = this.origins[server]
     if (origin === undefined) throw new ConnectionError('no server was named', { refused: true, ambiguous: false })
     const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
-    const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
-      value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
-    )
     return await exchange(origin, this.agent, {
       method,
-      path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
+      path: pathWith(path, { ...query, ...deadline }),
       headers,
       body,
       silenceMsMax,
       signal,
     })
   }
+}
+
+/** `path` with `query` behind it, percent-encoded. */
+export function pathWith(path: string, query: Query): string {
+  const parameters = Object.entries(query).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+  )
+  return parameters.length === 0 ? path : `${path}?${parameters.join('&')}`
 }
 
 /**
@@ -139,7 +144,7 @@ export class Servers {
 function patience(leftMs: number, unasked: number): Patience {
   const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / unasked))
   if (shareMs < leftMs) return { timeoutMs: shareMs, silenceMsMax: shareMs }
-  return { timeoutMs: leftMs, silenceMsMax: Math.min(leftMs, limits.requestTimeoutMsMax) + graceMs }
+  return { timeoutMs: leftMs, silenceMsMax: Math.min(leftMs, limits.requestTimeoutMsMax) + silenceGraceMs }
 }
 
 function mayRepeat({ method, headers }: ServerRequest): boolean {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
+import { StreamProgress } from '../../src/cli/stream-progress.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import type { Server } from '../../src/server.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
@@ -100,6 +101,13 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'txn', '-'], /there is no transaction/],
     [['kv', 'txn', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
     [['kv', 'txn', ''], /'': ENOENT/],
+    [['kv', 'import'], /there are no records: name a file, or give them on the standard input/],
+    [['kv', 'import', '-'], /there are no records/],
+    [['kv', 'import', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'import', '--idempotency-key', 'a b', '-'], /--idempotency-key a b: expected 1 to 128 visible ASCII/],
+    [['kv', 'export', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'export', '--prefix', 'a', '--end', 'b'], /--prefix cannot be combined with --start or --end/],
+    [['kv', 'export', '--consistency', 'any'], /--consistency any: expected/],
     [['cluster', 'remove', ''], /node id '': expected/],
     [['cluster', 'transfer', ''], /node id '': expected/],
     [['kv', 'ls', '--limit', '0'], /--limit 0: expected a whole number from 1/],
@@ -255,6 +263,7 @@ t.test('what may have happened is said of a change, and never of a read', async 
   const reads = [
     ['kv', 'get', 'a'],
     ['kv', 'ls'],
+    ['kv', 'export'],
     ['kv', 'get', 'a', '--json'],
     ['cluster', 'status'],
   ]
@@ -432,6 +441,100 @@ t.test('several servers: what one cannot serve is asked of the next', async (t) 
   t.ok(keys.has('undefined'), 'with one server a write is sent once, and needs no key')
 })
 
+t.test('an export that breaks off leaves no file', async (t) => {
+  const headers = { 'content-type': 'application/x-ndjson', 'quorate-revision': '7' }
+  const line = `${JSON.stringify({ key: 'a', value: 'v' })}\n`
+  const breaking = await listen(t, (request, response) => {
+    response.writeHead(200, headers).write(line)
+    setTimeout(() => request.socket.destroy(), 50)
+  })
+  const file = join(await temporaryDirectory(t), 'export')
+  await writeFile(file, 'an earlier export')
+  const ran = await runCli(['kv', 'export', file, '--server', breaking])
+  t.equal(ran.code, 9)
+  t.match(ran.err, /^quorate: the answer was cut off/)
+  t.equal(await readFile(file, 'utf8'), 'an earlier export')
+  t.same(await readdir(join(file, '..')), ['export'])
+  const printed = await runCli(['kv', 'export', '--server', breaking])
+  t.same([printed.code, printed.out], [9, line], 'the code tells that there is more')
+
+  const whole = await listen(t, (_request, response) => void response.writeHead(200, headers).end(line))
+  const link = join(file, '..', 'link')
+  await symlink(file, link)
+  t.equal((await runCli(['kv', 'export', link, '--server', whole])).out, '1 exported, revision 7\n')
+  t.equal(await readFile(file, 'utf8'), line, 'the file behind the link is replaced')
+  const full = await runCli(['kv', 'export', '/dev/full', '--server', whole])
+  t.equal(full.code, 11)
+  t.match(full.err, /^quorate: \/dev\/full: ENOSPC/)
+  t.ok((await stat('/dev/full')).isCharacterDevice(), 'what is no file is not replaced')
+})
+
+t.test('an import is sent to the first server that takes it, and is answered while it is sent', async (t) => {
+  const keys: unknown[] = []
+  let received = 0
+  const early = await listen(t, (request, response) => {
+    keys.push(request.headers['idempotency-key'])
+    request.once('data', () => {
+      const facts = { line: 2, imported: 0, nextLine: 1, retryable: true, ambiguous: false }
+      response.writeHead(503).end(JSON.stringify({ code: 'no-leader', title: 'No leader', detail: 'none', ...facts }))
+    })
+    request.on('data', (piece: Buffer) => (received += piece.length))
+  })
+  const file = join(await temporaryDirectory(t), 'records')
+  const size = 64 * 1024 * 1024
+  await writeFile(file, Buffer.alloc(size, '\n'))
+  const ran = await runCli(['kv', 'import', file, '--server', `127.0.0.1:1,${early}`, '--idempotency-key', 'mine'])
+  t.equal(ran.code, 8)
+  t.match(ran.err, /Nothing is written twice if the same records are imported again with --idempotency-key mine\n/)
+  t.match(ran.err, `tail -n +1 ${file} | quorate kv import -`)
+  t.same(keys, ['mine'])
+  t.ok(received < size, 'the rest is not sent')
+
+  const torn = await listen(t, (request) => void request.once('data', () => request.socket.destroy()))
+  const unclear = await runCli(['kv', 'import', '--server', torn], { input: '{}' })
+  t.equal(unclear.code, 10)
+  t.match(unclear.err, /may have taken effect[\s\S]*with --idempotency-key [0-9a-f-]{36}\n$/)
+  const nobody = await runCli(['kv', 'import', '--server', '127.0.0.1:1'], { input: '{}' })
+  t.equal(nobody.code, 9)
+  t.notMatch(nobody.err, /idempotency-key/)
+  const directory = await runCli(['kv', 'import', '/tmp', '--server', torn])
+  t.equal(directory.code, 1)
+  t.match(directory.err, /^quorate: \/tmp: EISDIR/)
+})
+
+t.test('how far a stream is is told at a terminal, now and then, and cleared at the end', async (t) => {
+  let now = 0
+  let told = ''
+  const terminal = (interactiveErrors: boolean) => ({
+    interactiveErrors,
+    printError: (text: string) => void (told += text),
+  })
+  const piece = Buffer.from('{}\n{}\n'.padEnd(1_000_000))
+  const run = async (progress: StreamProgress): Promise<void> => {
+    const pieces = async function* () {
+      for (let n = 0; n < 4; n++) {
+        now += 250
+        yield piece
+      }
+    }
+    for await (const passed of progress.counted(pieces())) t.equal(passed, piece)
+    progress.end()
+  }
+  const known = new StreamProgress(terminal(true), true, 5_000_000, () => now)
+  await run(known)
+  t.same([known.records, known.bytes], [8, 4_000_000])
+  t.same(told.split('\r\u001b[2K'), [
+    '',
+    '4 records, 2.0 MB of 5.0 MB, 8 records/s, 4.0 MB/s',
+    '8 records, 4.0 MB of 5.0 MB, 8 records/s, 4.0 MB/s',
+    '',
+  ])
+  told = ''
+  await run(new StreamProgress(terminal(false), true, null, () => now))
+  await run(new StreamProgress(terminal(true), false, null, () => now))
+  t.equal(told, '')
+})
+
 t.test('watching keeps nothing of what it has shown', async (t) => {
   const answerBytes = 1024 * 1024
   let answers = 0
@@ -450,10 +553,15 @@ t.test('watching keeps nothing of what it has shown', async (t) => {
   const code = await runProgram(['cluster', 'status', '--watch', '100ms', '--server', server], {
     environment: {},
     interactive: false,
+    interactiveErrors: false,
     hasInput: false,
     print: () => undefined,
+    printPiece: async () => undefined,
     printError: (text) => t.fail(text),
     readInput: async () => await Promise.reject(new Error('nothing is typed in')),
+    input: () => {
+      throw new Error('nothing is typed in')
+    },
     untilInterrupted: async () => {
       const early = await heapAfter(4)
       grown = (await heapAfter(16)) - early
@@ -678,6 +786,39 @@ t.test('against four nodes', async (t) => {
     t.match((await cli(1, ['kv', 'del', '--all'])).out, /^[1-9]\d* deleted/)
     t.equal((await cli(2, ['kv', 'ls', '--keys-only'])).out, '')
     await cli(1, ['kv', 'put', 'from/input'], { input: 'typed in' })
+  })
+
+  await t.test('kv export and kv import', async (t) => {
+    let input = ''
+    for (let n = 0; n < 300; n++) input += `${JSON.stringify({ key: `x/${n + 1000}`, value: `v${n}` })}\n`
+    const imported = await cli(1, ['kv', 'import'], { input })
+    t.equal(imported.code, 0, imported.err)
+    t.match(imported.out, /^300 imported, revision \d+\n$/)
+    const file = join(directory, 'export.ndjson')
+    t.match((await cli(2, ['kv', 'export', file, '--prefix', 'x/'])).out, /^300 exported, revision \d+\n$/)
+    const exported = await readFile(file, 'utf8')
+    t.equal((await cli(3, ['kv', 'export', '-', '--prefix', 'x/'])).out, exported)
+    t.match(JSON.parse((await cli(3, ['kv', 'export', file, '--start', 'x/1001', '--end', 'x/1003', '--json'])).out), {
+      exported: 2,
+      bytes: Number,
+      revision: Number,
+    })
+    t.match((await cli(1, ['kv', 'del', 'x/', '--prefix'])).out, /^300 deleted/)
+    await writeFile(file, `${exported}{`)
+    const broken = await cli(2, ['kv', 'import', file, '--idempotency-key', 'again'])
+    t.equal(broken.code, 5)
+    t.equal(broken.out, '')
+    t.match(
+      broken.err,
+      /^quorate: Invalid request: line\/301 is not valid JSON.* 256 records are in.* go on at line 257/,
+    )
+    t.match(broken.err, `tail -n +257 ${file} | quorate kv import -\n`)
+    await writeFile(file, exported)
+    const mended = await cli(3, ['kv', 'import', file, '--idempotency-key', 'again', '--json'])
+    t.match(JSON.parse(mended.out), { imported: 300, revision: Number })
+    const first = JSON.parse((await cli(1, ['kv', 'get', 'x/1000', '--json'])).out) as object
+    t.match(first, { value: 'v0', version: 1 }, 'it is not written a second time')
+    t.match((await cli(1, ['kv', 'del', 'x/', '--prefix'])).out, /^300 deleted/)
   })
 
   await t.test('kv txn', async (t) => {

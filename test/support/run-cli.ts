@@ -12,6 +12,7 @@ export interface CliWorld {
   /** Absent: nothing is connected to the standard input. */
   readonly input?: string
   readonly interactive?: boolean
+  readonly interactiveErrors?: boolean
   /** Ctrl-C is pressed when this resolves. `printed` returns the output so far. */
   readonly interrupt?: (printed: () => string) => Promise<void>
 }
@@ -23,12 +24,17 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
   const code = await runProgram(words, {
     environment: world.environment ?? {},
     interactive: world.interactive ?? false,
+    interactiveErrors: world.interactiveErrors ?? false,
     print: (text) => void out.push(Buffer.from(text)),
+    printPiece: async (piece) => void out.push(Buffer.from(piece)),
     printError: (text) => {
       err += text
     },
     hasInput: world.input !== undefined,
     readInput: async () => Buffer.from(world.input ?? ''),
+    input: async function* () {
+      yield Buffer.from(world.input ?? '')
+    },
     untilInterrupted: async () => await world.interrupt?.(() => Buffer.concat(out).toString('utf8')),
   })
   const bytes = Buffer.concat(out)
