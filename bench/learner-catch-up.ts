@@ -3,6 +3,7 @@ import { constants, loadavg, setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchCluster, BenchNode } from './lib/cluster.ts'
 import { eventually, startCluster } from './lib/cluster.ts'
+import { watchMemory } from './lib/memory.ts'
 import type { Figure } from './lib/report.ts'
 import { median, summarize } from './lib/report.ts'
 import { call, getJson, sendJson } from './lib/rest.ts'
@@ -29,7 +30,6 @@ export const catchUpDefaults: CatchUpOptions = {
 const LOAD_SECONDS_MAX = 3_600
 const CATCH_UP_TIMEOUT_MS = 600_000
 const EQUAL_TIMEOUT_MS = 120_000
-const RSS_EVERY_MS = 200
 const WARM_UP_MS = 5_000
 /** The unit of times in /proc; the same on every Linux. */
 const TICK_MS = 10
@@ -140,7 +140,7 @@ async function measureRound(cluster: BenchCluster, kind: Learner, options: Catch
     await sendJson('PATCH', `${leader.api}/cluster/membership?timeout=60s`, { add: [learner.id] })
     const { errors } = await load.stop()
     await checkEqual(cluster)
-    const learnerRssMaxMB = learnerMemory.stop()
+    const learnerRssMaxMB = learnerMemory.stop().maxMB
     await dismiss(leader, learner)
     const figures = {
       ...named('before', before),
@@ -241,7 +241,7 @@ function measure(leader: BenchNode): { stop(): Promise<Measured> } {
     stop: async () => {
       running = false
       const CpuUs = await watching
-      return { PerSecond: median(rates), CpuUs, RssMB: memory.stop() }
+      return { PerSecond: median(rates), CpuUs, RssMB: memory.stop().maxMB }
     },
   }
 }
@@ -252,28 +252,6 @@ function cpuMsOf({ pid }: BenchNode): number {
     .replace(/^.*\) /, '')
     .split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
-}
-
-/** The largest resident set of a process, found by polling. */
-function watchMemory({ pid }: BenchNode): { stop(): number } {
-  let max = 0
-  const look = (): void => {
-    try {
-      const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid ?? 0}/status`, 'utf8'))
-      max = Math.max(max, (Number(line?.[1] ?? 0) * 1024) / 1e6)
-    } catch (error) {
-      // The process has ended.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-  }
-  look()
-  const timer = setInterval(look, RSS_EVERY_MS)
-  return {
-    stop: () => {
-      clearInterval(timer)
-      return max
-    },
-  }
 }
 
 /** Without writes, all nodes must reach the same state. */

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { bulk, bulkDefaults } from './bulk.ts'
 import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
 import { electionDefaults, electionLatency } from './election-latency.ts'
 import { catchUpDefaults, learnerCatchUp } from './learner-catch-up.ts'
@@ -17,6 +18,12 @@ const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]
   'election-latency': (quick) =>
     electionLatency(quick ? { rounds: 5, failures: ['SIGKILL', 'SIGTERM'] } : electionDefaults),
   storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
+  bulk: (quick, given) => {
+    const { keys, 'value-bytes': valueBytes } = given
+    const asked = keys === undefined || valueBytes === undefined ? null : [{ records: keys, valueBytes }]
+    const some = quick ? [{ records: 20_000, valueBytes: 256 }] : bulkDefaults.shapes
+    return bulk({ ...bulkDefaults, shapes: asked ?? some, putSeconds: quick ? 3 : bulkDefaults.putSeconds })
+  },
   'learner-catch-up': (quick, given) => {
     const shape = quick ? { ...catchUpDefaults, keys: 100_000, repeat: 1, windowSeconds: 5 } : catchUpDefaults
     const { keys = shape.keys, 'value-bytes': valueBytes = shape.valueBytes, repeat = shape.repeat } = given
