@@ -68,8 +68,16 @@ export class History {
     return retention === null ? null : { compactedRevision, collectedRevision, changes, bytes, retention }
   }
 
-  get isKept(): boolean {
+  private get isKept(): boolean {
     return this.retention !== null && this.retention.revisions > 0
+  }
+
+  /**
+   * What is left of a history that was switched off goes on until it is removed: without the deletions after it, a record of then would seem
+   * to be there still once history is switched on again.
+   */
+  private get isRecorded(): boolean {
+    return this.isKept || this.changes > 0
   }
 
   /** The bytes of the records that one entry may remove as a range; null: they are not read. */
@@ -86,7 +94,7 @@ export class History {
   /** The present command, which has `revision`, changes a record. A command changes each key once at most. */
   record(change: Change, revision: number, workspace: Workspace): void {
     this.present.push(change)
-    if (!this.isKept) return
+    if (!this.isRecorded) return
     const { key, kind, previousRow, previousRevision } = change
     if (previousRow !== null) workspace.put(versionRow(key, previousRevision), previousRow)
     if (kind === 'delete') workspace.put(versionRow(key, revision), NOTHING)
@@ -97,8 +105,8 @@ export class History {
     if (this.present.length === 0) return null
     const changes = this.present
     this.present = []
-    if (this.isKept) this.list(changes, revision, workspace)
-    else if (this.retention !== null) this.compactedRevision = revision
+    if (this.isRecorded) this.list(changes, revision, workspace)
+    if (!this.isKept && this.retention !== null) this.compactedRevision = revision
     return { revision, changes }
   }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { decodeChanges } from '../../src/kv/change.ts'
 import {
@@ -8,10 +9,12 @@ import {
   isHistoryRow,
   recordRow,
   revisionOfChangesRow,
+  runsAlone,
   versionOfRow,
   versionRange,
   versionRow,
   versionsUpTo,
+  type Command,
   type CommandResult,
   type CompactionCommand,
   type IdempotencyTag,
@@ -28,6 +31,8 @@ import {
 import { assert } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+import { ReferenceModel } from './support/reference-model.ts'
+import { pastFault } from './support/stored-past.ts'
 
 const PLENTY: Retention = { revisions: 1_000_000, ageMs: 0, bytes: 1_000_000_000 }
 const NONE: Retention = { revisions: 0, ageMs: 0, bytes: 0 }
@@ -281,6 +286,22 @@ t.test(
   },
 )
 
+t.test('what was deleted while history was switched off does not come back with it', async (t) => {
+  const store = new BatchStore()
+  store.one(raise())
+  store.execute(put('a', '1'), put('a', '2'))
+  store.one(retain(NONE))
+  store.execute(del('a'), put('b', '1'))
+  store.one(retain(PLENTY))
+  t.equal(compacted(store), 6)
+  t.equal(recordAt(store, key('a'), 6), null)
+  store.one(put('a', '3'))
+  t.equal(recordAt(store, key('a'), 6), null)
+  t.equal(text(recordAt(store, key('a'), 8)), '3')
+  t.same(store.one(compact(6)), { type: 'compacted', compactedRevision: 6, done: true })
+  t.same(feed(store, 0), ['8 put a 0'])
+})
+
 t.test('an entry copies no more of a range than it may', async (t) => {
   const limits = { rangeBytesMax: 1000, stepRevisionsMax: 10, stepRecordsMax: 10, stepBytesMax: 1000 }
   const store = new BatchStore({ history: limits })
@@ -359,6 +380,109 @@ function draw(random: SeededRandom, names: readonly Key[], revision: number) {
 function isDone(result: CommandResult | undefined): boolean {
   return result?.type === 'compacted' && result.done
 }
+
+/** The same for every result, whatever holds its bytes. */
+function plain(value: unknown): string {
+  return JSON.stringify(value, (_, field: unknown) =>
+    field instanceof Uint8Array ? Buffer.from(field).toString('latin1') : field,
+  )
+}
+
+/** A command of any kind, all of them small enough to meet every limit now and then. */
+function anyCommand(random: SeededRandom, revision: number): Command {
+  const names = ['a', 'a\u0000', 'ab', 'b', 'c'].map(key)
+  const name = () => names[random.integer(0, names.length)] ?? key('a')
+  const chance = (one: number) => random.integer(0, one) === 0
+  const value = () => Buffer.from('v'.repeat(random.integer(0, 60)))
+  const idempotency = chance(3) ? { key: `n${random.integer(0, 8)}`, fingerprint: random.integer(0, 2) } : null
+  const bounds = () => ({ start: chance(3) ? null : name(), end: chance(3) ? null : name() })
+  switch (random.integer(0, 12)) {
+    case 0:
+      return { ...deleteRange(null, null, { upToLimit: chance(2), idempotency }), ...bounds() }
+    case 1: {
+      const more = { type: 'delete-range', start: key('b'), end: null } as const
+      const write: Operation = { type: 'put', key: key('a'), value: value(), wantsPrevious: chance(2) }
+      const list = { type: 'list', start: null, end: key('a'), limit: 2, keysOnly: false } as const
+      return { ...transaction(write, list, ...(chance(2) ? [more] : [])), idempotency }
+    }
+    case 2:
+      return compact(chance(2) ? null : random.integer(0, revision + 2), idempotency)
+    case 3: {
+      const retention = { revisions: random.integer(0, 30), ageMs: 0, bytes: random.integer(0, 3000) }
+      return chance(4) ? { ...retain(retention), idempotency } : compact(null)
+    }
+    case 4:
+    case 5:
+    case 6:
+      return { ...del('x', { wantsPrevious: chance(2), idempotency }), key: name() }
+    default:
+      return { ...put('x', '', { wantsPrevious: chance(2), idempotency }), key: name(), value: value() }
+  }
+}
+
+/** At most a few commands that may be in one batch. */
+function anyBatch(random: SeededRandom, revision: number): Command[] {
+  const commands = Array.from({ length: random.integer(1, 6) }, () => anyCommand(random, revision))
+  const at = commands.findIndex((command) => runsAlone(command))
+  return at === -1 ? commands : commands.slice(at, at + 1)
+}
+
+t.test(
+  'a machine that follows commands of every kind is what the reference model says, its past included',
+  async (t) => {
+    const seen = new Set<string>()
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new SeededRandom(seed)
+      let store = new BatchStore({
+        rangeDeleteKeysMax: random.integer(1, 5),
+        idempotentWritesMax: 5,
+        transaction: { readBytesMax: 200, listBytesMax: 60 },
+        history: { rangeBytesMax: 150, stepRevisionsMax: random.integer(1, 6), stepRecordsMax: 4, stepBytesMax: 150 },
+      })
+      const model = new ReferenceModel(store.options)
+      for (let round = 0; round < 70; round++) {
+        const commands =
+          round === 10 ? [raise({ ...PLENTY, revisions: random.integer(0, 40) })] : anyBatch(random, store.revision)
+        const isKnown = ({ type }: Command): boolean => round >= 10 || (type !== 'compaction' && type !== 'retention')
+        const known = commands.filter(isKnown)
+        if (known.length === 0) continue
+        const results = store.execute(...known)
+        const expected = known.map((one, at) => model.execute(one, store.revision - known.length + 1 + at))
+        for (const { type } of expected) seen.add(type)
+        const where = `seed ${seed}, round ${round}`
+        if (plain(results) !== plain(expected)) t.equal(plain(results), plain(expected), where)
+        const { revision, level, history } = store.machine.state()
+        const [state, told] = [{ revision, level, past: history }, model.stateAt(store.revision)]
+        if (!isDeepStrictEqual(state, told)) t.same(state, told, where)
+        const changes = (store.machine.lastChanges()?.changes ?? []).map(({ kind, key, row, previousRow }) => {
+          const [before, after] = [previousRow, row].map((bytes) => (bytes === null ? null : decodeRecord(bytes)))
+          if ((kind === 'delete') !== (after === null)) t.fail(`${where}: a deletion leaves a record`)
+          return { key, before, after }
+        })
+        // The machine reads what a range removes only once there is a past to keep it for.
+        if (level > 0 && plain(changes) !== plain(model.lastChanges()))
+          t.equal(plain(changes), plain(model.lastChanges()), where)
+        const fault = pastFault(store.stored(), model, store.revision)
+        if (fault !== null) t.fail(`${where}: ${fault}`)
+        if (random.integer(0, 10) === 0) store = store.restored()
+      }
+    }
+    const kinds = ['put', 'deleted', 'range-deleted', 'range-too-large', 'range-too-heavy', 'transaction'] as const
+    const more = [
+      'transaction-too-large',
+      'level-raised',
+      'compacted',
+      'future-revision',
+      'retention-set',
+      'key-reused',
+    ] as const
+    t.same(
+      [...kinds, ...more].filter((kind) => !seen.has(kind)),
+      [],
+      'every outcome has been met',
+    )
+  },
+)
 
 t.test('versions of a key lie from the newest to the oldest', async (t) => {
   const revisions = [2 ** 53 - 1, 2 ** 40, 2 ** 32 + 1, 2 ** 32, 2 ** 32 - 1, 2 ** 31, 256, 255, 1, 0]

@@ -25,6 +25,7 @@ import type {
   Workspace,
 } from '../../../src/kv/index.ts'
 import { assert } from '../../../src/lib/assert.ts'
+import type { StoredRows } from './stored-past.ts'
 
 export const MACHINE_OPTIONS: KvMachineOptions = {
   idempotentWritesMax: 1000,
@@ -89,6 +90,12 @@ export class BatchStore {
   /** Puts a record among the rows that no command has made. */
   plant(key: Key, record: KeyRecord): void {
     this.rows.set(recordRow(key), encodeRecord(record))
+  }
+
+  /** The rows in the order of their names. */
+  stored(): StoredRows {
+    const names = [...this.rows.keys()].sort()
+    return { keys: () => names, get: (row) => this.rows.get(row as RowKey) ?? null }
   }
 
   /** The rows as a comparable list. */

@@ -2,20 +2,38 @@ import type {
   Command,
   CommandResult,
   Condition,
+  DeleteCommand,
+  DeleteRangeCommand,
   Key,
   KeyRecord,
   KvMachineOptions,
+  PutCommand,
   TransactionCommand,
 } from '../../../src/kv/index.ts'
-import { holdsOf, keysWithin, performOperation, readsTooMuch, resultsBytes } from './transaction-model.ts'
-
-type FirstResult = { readonly fingerprint: number; readonly result: CommandResult; readonly valueApart: boolean }
-type PreviousResult = Extract<CommandResult, { type: 'put' | 'deleted' }>
+import { HistoryModel, type KeyChange, type PastEntry, type PastState } from './history-model.ts'
+import { NamedWritesModel } from './named-writes-model.ts'
+import {
+  holdsOf,
+  keysWithin,
+  performOperation,
+  readsTooMuch,
+  rowBytesOf,
+  type TransactionStore,
+} from './transaction-model.ts'
 
 interface Change {
   readonly revision: number
   readonly record: KeyRecord | null
 }
+
+/** What the state of a machine tells beside its records. `past` null: the cluster does not know history yet. */
+export interface ModelState {
+  readonly revision: number
+  readonly level: number
+  readonly past: PastState | null
+}
+
+const AT_FIRST: ModelState = { revision: 0, level: 0, past: null }
 
 /**
  * The rules of the store, written down a second time, plainly: the oracle of the machine's own tests and of the simulator. It
@@ -24,28 +42,65 @@ interface Change {
  */
 export class ReferenceModel {
   readonly resultsByIndex = new Map<number, CommandResult>()
-  /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
-  readonly executions = new Map<string, number[]>()
+  /** What every command that changed something has changed, whether the store still tells of it or not. */
+  readonly entries: PastEntry[] = []
   revision = 0
   private level = 0
-  private readonly revisions: number[] = []
+  private readonly states: { readonly index: number; readonly state: ModelState }[] = []
   private readonly options: KvMachineOptions
+  private readonly history: HistoryModel
   private readonly current = new Map<Key, KeyRecord>()
+  /** What the present command has changed so far. */
+  private present: KeyChange[] = []
   private readonly changes = new Map<Key, Change[]>()
-  private readonly keyed = new Map<string, FirstResult>()
-  /** Large previous values of named writes. For each size class: the names of the latest such writes, oldest first. */
-  private readonly values = new Set<string>()
-  private readonly kept: string[][]
+  private readonly named: NamedWritesModel
 
   constructor(options: KvMachineOptions) {
     this.options = options
-    this.kept = options.keptValues.rings.map(() => [])
+    this.history = new HistoryModel(options.history)
+    this.named = new NamedWritesModel(options)
+  }
+
+  /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
+  get executions(): ReadonlyMap<string, readonly number[]> {
+    return this.named.executions
   }
 
   execute(command: Command, index: number): CommandResult {
-    const result = this.resultOf(command, index)
+    this.present = []
+    const tag = command.idempotency
+    const result =
+      tag === null ? this.perform(command, index) : this.named.once(tag, index, () => this.perform(command, index))
     this.resultsByIndex.set(index, result)
+    if (this.present.length > 0) this.record({ revision: index, changes: this.present })
+    this.states.push({ index, state: { revision: this.revision, level: this.level, past: this.history.state } })
     return result
+  }
+
+  /** What the last command changed, in its order. */
+  lastChanges(): readonly KeyChange[] {
+    return this.present
+  }
+
+  /** The state after the command at `index` and all before it. */
+  stateAt(index: number): ModelState {
+    return this.states[this.countUpTo(index) - 1]?.state ?? AT_FIRST
+  }
+
+  /** The entries whose changes are still listed after the command at `index`, oldest first. */
+  listedAt(index: number): readonly PastEntry[] {
+    const { past } = this.stateAt(index)
+    return past === null ? [] : this.history.listed(past.collectedRevision, index)
+  }
+
+  /** The revisions above `from` and up to `to` at which something changed. */
+  revisionsBetween(from: number, to: number): number[] {
+    return this.entries.map(({ revision }) => revision).filter((revision) => revision > from && revision <= to)
+  }
+
+  /** Every key that there ever was. */
+  everyKey(): Key[] {
+    return [...this.changes.keys()]
   }
 
   /** The record of `key` after every change up to `revision`. */
@@ -65,12 +120,7 @@ export class ReferenceModel {
 
   /** The idempotency keys whose first answer is remembered, oldest first. */
   rememberedKeys(): string[] {
-    return [...this.keyed.keys()]
-  }
-
-  /** The revision after the command at `index`. */
-  revisionAt(index: number): number {
-    return this.revisions.findLast((revision) => revision <= index) ?? 0
+    return this.named.rememberedKeys()
   }
 
   keysAt(start: Key | null, end: Key | null, revision: number): Key[] {
@@ -80,70 +130,32 @@ export class ReferenceModel {
       .sort((a, b) => (a < b ? -1 : 1))
   }
 
-  private resultOf(command: Command, index: number): CommandResult {
-    const tag = command.idempotency
-    if (tag === null) return this.perform(command, index)
-    const first = this.keyed.get(tag.key)
-    if (first !== undefined) {
-      return first.fingerprint === tag.fingerprint ? this.again(tag.key, first) : { type: 'key-reused' }
-    }
-    const result = this.perform(command, index)
-    this.executions.set(tag.key, [...(this.executions.get(tag.key) ?? []), index])
-    this.keyed.set(tag.key, { fingerprint: tag.fingerprint, result, valueApart: this.keepValue(tag.key, result) })
-    if (this.keyed.size > this.options.idempotentWritesMax) {
-      for (const oldest of this.keyed.keys()) {
-        this.keyed.delete(oldest)
-        break
-      }
-    }
-    return result
-  }
-
-  /** Whether the previous value is kept separately from its answer, and therefore only for some time. */
-  private keepValue(name: string, result: CommandResult): boolean {
-    const value = result.type === 'put' || result.type === 'deleted' ? result.previous?.value : undefined
-    const bytes = result.type === 'transaction' ? resultsBytes(result.results) : value?.length
-    const { inlineBytesMax, rings } = this.options.keptValues
-    if (bytes === undefined || bytes <= inlineBytesMax) return false
-    const at = rings.findIndex(({ valueBytesMax }) => valueBytesMax >= bytes)
-    const names = this.kept[at]
-    if (names === undefined) return true
-    const oldest = names.length === rings[at]?.slots ? names.shift() : undefined
-    if (oldest !== undefined) this.values.delete(oldest)
-    names.push(name)
-    this.values.add(name)
-    return true
-  }
-
-  private again(name: string, { result, valueApart }: FirstResult): CommandResult {
-    if (!valueApart) return result
-    if (this.values.has(name)) return result
-    if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
-    const first = result as PreviousResult
-    if (first.previous === null) return first
-    return { ...first, previous: { ...first.previous, value: new Uint8Array(0) }, previousValueForgotten: true }
-  }
-
   private perform(command: Command, index: number): CommandResult {
-    if (command.type === 'delete-range') {
-      const keys = [...this.current.keys()].filter(
-        (key) => (command.start === null || key >= command.start) && (command.end === null || key < command.end),
-      )
-      const limit = this.options.rangeDeleteKeysMax
-      if (!command.upToLimit && keys.length > limit) return { type: 'range-too-large', limit, found: limit + 1 }
-      const [gone, left] = [keys.sort().slice(0, limit), keys.slice(limit)]
-      for (const key of gone) this.change(key, null, index)
-      const { revision } = this
-      return command.upToLimit
-        ? { type: 'range-deleted', revision, deleted: gone.length, next: left[0] ?? null }
-        : { type: 'deleted', revision, deleted: gone.length, previous: null }
+    switch (command.type) {
+      case 'put':
+      case 'delete':
+        return this.write(command, index)
+      case 'delete-range':
+        return this.deleteRange(command, index)
+      case 'transaction':
+        return this.transact(command, index)
+      case 'raise-level':
+        if (command.level > this.level) {
+          this.level = command.level
+          if (this.history.state === null) this.history.retain(command.retention, this.revision)
+        }
+        return { type: 'level-raised', level: this.level }
+      case 'compaction':
+        if (command.revision !== null && command.revision > this.revision)
+          return { type: 'future-revision', revision: this.revision }
+        return { type: 'compacted', ...this.history.compact(command.revision) }
+      case 'retention':
+        this.history.retain(command.retention, this.revision)
+        return { type: 'retention-set' }
     }
-    if (command.type === 'transaction') return this.transact(command, index)
-    if (command.type === 'raise-level') {
-      this.level = Math.max(this.level, command.level)
-      return { type: 'level-raised', level: this.level }
-    }
-    if (command.type !== 'put' && command.type !== 'delete') throw new Error(`the model does not know ${command.type}`)
+  }
+
+  private write(command: PutCommand | DeleteCommand, index: number): CommandResult {
     const before = this.current.get(command.key) ?? null
     if (!allows(command.condition, before)) {
       return { type: 'condition-failed', currentRevision: before?.modRevision ?? null }
@@ -160,13 +172,42 @@ export class ReferenceModel {
     return { type: 'put', revision: index, createRevision, version, previous }
   }
 
+  private deleteRange(command: DeleteRangeCommand, index: number): CommandResult {
+    const keys = keysWithin(command, { current: this.current })
+    const limit = this.options.rangeDeleteKeysMax
+    const fitting = this.fittingIn(keys.slice(0, limit))
+    const left = keys.slice(fitting)
+    if (!command.upToLimit && left.length > 0) {
+      const limitBytes = this.history.rangeBytesMax
+      if (fitting < limit && limitBytes !== null) return { type: 'range-too-heavy', limitBytes }
+      return { type: 'range-too-large', limit, found: limit + 1 }
+    }
+    for (const key of keys.slice(0, fitting)) this.change(key, null, index)
+    const { revision } = this
+    return command.upToLimit
+      ? { type: 'range-deleted', revision, deleted: fitting, next: left[0] ?? null }
+      : { type: 'deleted', revision, deleted: fitting, previous: null }
+  }
+
+  /** How many of `keys` one entry may remove: up to the one whose record exceeds the bytes that it may copy. */
+  private fittingIn(keys: readonly Key[]): number {
+    const limit = this.history.rangeBytesMax ?? Infinity
+    let bytes = 0
+    for (const [at, key] of keys.entries()) {
+      if (bytes > limit) return at
+      bytes += rowBytesOf(key, this.current.get(key))
+    }
+    return keys.length
+  }
+
   private transact(command: TransactionCommand, index: number): CommandResult {
-    const store = {
+    const store: TransactionStore = {
       current: this.current,
+      copies: this.history.state !== null,
       change: (key: Key, record: KeyRecord | null) => this.change(key, record, index),
     }
     const { rangeDeleteKeysMax: limit, transaction } = this.options
-    if (readsTooMuch(command, store, this.options, this.level > 0))
+    if (readsTooMuch(command, store, this.options))
       return { type: 'transaction-too-large', limitBytes: transaction.readBytesMax }
     const succeeded = command.compares.every((one) => holdsOf(one, this.current.get(one.key) ?? null) === true)
     const branch = succeeded ? command.success : command.failure
@@ -181,13 +222,29 @@ export class ReferenceModel {
   }
 
   private change(key: Key, record: KeyRecord | null, revision: number): void {
+    this.present.push({ key, before: this.current.get(key) ?? null, after: record })
     if (record === null) this.current.delete(key)
     else this.current.set(key, record)
     const changes = this.changes.get(key)
     if (changes === undefined) this.changes.set(key, [{ revision, record }])
     else changes.push({ revision, record })
-    if (revision > this.revision) this.revisions.push(revision)
     this.revision = revision
+  }
+
+  private record(entry: PastEntry): void {
+    this.entries.push(entry)
+    this.history.record(entry)
+  }
+
+  /** How many commands were executed up to `index`. */
+  private countUpTo(index: number): number {
+    let [low, high] = [0, this.states.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.states[middle]?.index ?? 0) <= index) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 }
 

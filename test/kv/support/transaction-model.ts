@@ -14,6 +14,8 @@ type Limits = Pick<KvMachineOptions, 'transaction' | 'rangeDeleteKeysMax'>
 /** What a transaction does to a store: the records that it reads, and how it changes them. */
 export interface TransactionStore {
   readonly current: ReadonlyMap<Key, KeyRecord>
+  /** History is known, so what is removed is read as a whole, to be copied. */
+  readonly copies: boolean
   readonly change: (key: Key, record: KeyRecord | null) => void
 }
 
@@ -21,13 +23,8 @@ export interface TransactionStore {
 const NAME_EXTRA_BYTES = 1
 const RECORD_EXTRA_BYTES = 33
 
-/** Whether the records that both branches name or list have more bytes than a transaction may read. `readsRemoved`: of a range that it deletes too. */
-export function readsTooMuch(
-  command: TransactionCommand,
-  store: TransactionStore,
-  limits: Limits,
-  readsRemoved: boolean,
-): boolean {
+/** Whether the records that both branches name or list have more bytes than a transaction may read. */
+export function readsTooMuch(command: TransactionCommand, store: TransactionStore, limits: Limits): boolean {
   const operations = [...command.success, ...command.failure]
   const named = [...new Set(command.compares.map(({ key }) => key))]
   for (const one of operations) if ('key' in one) named.push(one.key)
@@ -36,8 +33,7 @@ export function readsTooMuch(
   for (const operation of operations) {
     if (operation.type === 'delete-range') {
       const keys = keysWithin(operation, store).slice(0, limits.rangeDeleteKeysMax + 1)
-      for (const key of keys)
-        bytes += readsRemoved ? rowBytesOf(key, store.current.get(key)) : NAME_EXTRA_BYTES + key.length
+      for (const key of keys) bytes += rowBytesOf(key, store.copies ? store.current.get(key) : undefined)
     } else if (operation.type === 'list') {
       for (const key of pageOf(operation, store, limits, operation.limit + 1))
         bytes += rowBytesOf(key, store.current.get(key))
@@ -152,7 +148,8 @@ export function concerns(operation: TransactionOperation, key: Key): boolean {
   return 'key' in operation ? operation.key === key : isBetween(key, operation.start, operation.end)
 }
 
-function rowBytesOf(key: Key, record: KeyRecord | undefined): number {
+/** The bytes of a key's row, its name included. */
+export function rowBytesOf(key: Key, record: KeyRecord | undefined): number {
   return NAME_EXTRA_BYTES + key.length + (record === undefined ? 0 : RECORD_EXTRA_BYTES + record.value.length)
 }
 

@@ -1,20 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
   decodeCommand,
-  decodeRecord,
-  keyOfRow,
-  recordRange,
-  recordRow,
   type Command,
   type CommandResult,
   type Key,
   type KeyRecord,
   type KvMachineOptions,
-  type RowKey,
 } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/codec/entry.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { ReferenceModel } from '../../kv/support/reference-model.ts'
+import { pastFault } from '../../kv/support/stored-past.ts'
 import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
@@ -31,6 +27,7 @@ import {
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
+import { recordsFault, stateFault } from './stored-state.ts'
 
 export interface HistoryOptions {
   readonly machine: KvMachineOptions
@@ -120,26 +117,18 @@ export class HistoryCheck {
     this.checkEveryKey(history)
   }
 
-  /** The rows of `machine` must be those of the model at the index up to which the machine has applied. */
+  /** The state of `machine` must be that of the model at the index up to which the machine has applied. */
   checkState(machine: string, image: StateImage): void {
     const meta = image.meta === null ? null : decodeStateMeta(image.meta)
     if (meta === null) return
     const { applied } = meta
     this.figures.statesCompared += 1
-    const range = recordRange(null, null)
-    const rows = image.keys().filter((row) => row >= range.start && (range.end === null || row < range.end))
-    const seen = rows.map((row) => keyOfRow(row as RowKey))
-    const expected = this.model.keysAt(null, null, applied.index)
     const where = `${machine} has applied ${describeLogId(applied)} and`
-    if (!isDeepStrictEqual(expected, seen))
-      throw new Violation('state', `${where} holds [${seen.join(' ')}], not [${expected.join(' ')}]`)
-    for (const key of expected) {
-      const bytes = image.get(recordRow(key))
-      const record = bytes === null ? null : decodeRecord(bytes)
-      const wanted = this.model.recordAt(key, applied.index)
-      if (isDeepStrictEqual(plain(record), plain(wanted))) continue
-      throw new Violation('state', `${where} holds ${describeRecord(record)} as ${key}, not ${describeRecord(wanted)}`)
-    }
+    const fault =
+      stateFault(meta.machine, this.model, applied.index) ??
+      recordsFault(image, this.model, applied.index) ??
+      pastFault(image, this.model, applied.index)
+    if (fault !== null) throw new Violation('state', `${where} ${fault}`)
   }
 
   private execute(command: Command, index: number): void {
