@@ -239,6 +239,7 @@ export class Client {
       return { request: { ...request, maxStalenessMs }, mark: null }
     }
     if (options.transactionShare > 0 && random.chance(options.transactionShare)) return this.drawTransaction()
+    if (options.upkeepShare > 0 && random.chance(options.upkeepShare)) return this.write(this.drawUpkeep())
     const condition = this.drawCondition(key)
     if (random.chance(0.15)) {
       const wantsPrevious = random.chance(0.3)
@@ -259,6 +260,22 @@ export class Client {
       this.drawTag(),
     )
     return this.write(command)
+  }
+
+  /** What an operator does to the history of a store, and the leader by itself. */
+  private drawUpkeep(): ClientCommand {
+    const { random, lastRevision } = this
+    if (random.chance(0.3)) {
+      const [revisions, ageMs, bytes] = [
+        random.pick([0, 3, 10, 200]),
+        1_000_000,
+        random.pick([300, 3_000, 30_000]),
+      ]
+      return { type: 'retention', retention: { revisions, ageMs, bytes }, idempotency: this.drawTag() }
+    }
+    const at = Math.max(0, lastRevision - random.integer(-2, 20))
+    const revision = random.chance(0.3) ? null : at
+    return { type: 'compaction', revision, idempotency: this.drawTag() }
   }
 
   private drawValue(): Uint8Array {

@@ -30,6 +30,7 @@ function stepWrite(
   command: ClientCommand,
   answer: Answer | null,
 ): readonly KeyState[] {
+  if (command.type === 'compaction' || command.type === 'retention') return [state]
   const result = answer?.type === 'write' ? answer.result : null
   if (result?.type === 'key-reused' || result?.type === 'range-too-large') return [state]
   if (result?.type === 'transaction-too-large' || result?.type === 'range-too-heavy') return [state]
@@ -130,5 +131,6 @@ function touches({ request }: Operation, key: Key): boolean {
     const { compares, success, failure } = command
     return compares.some((one) => one.key === key) || [...success, ...failure].some((one) => concerns(one, key))
   }
-  return command.type === 'delete-range' ? isBetween(key, command.start, command.end) : command.key === key
+  if (command.type === 'delete-range') return isBetween(key, command.start, command.end)
+  return 'key' in command && command.key === key
 }

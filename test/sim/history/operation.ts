@@ -10,7 +10,7 @@ import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 /** What the clients of the simulator ask for. */
-export type ClientCommand = Extract<Command, { type: 'put' | 'delete' | 'delete-range' | 'transaction' }>
+export type ClientCommand = Exclude<Command, { type: 'raise-level' }>
 
 export type Request =
   | { readonly type: 'write'; readonly command: ClientCommand }
@@ -104,17 +104,23 @@ function describeRequest(request: Request): string {
         return `delete ${command.start ?? ''}..${command.end ?? ''}${command.upToLimit ? ' up to the limit' : ''}${tag}`
       }
       if (command.type === 'transaction') return `${describeTransaction(command)}${tag}`
-      const { condition } = command
-      const when =
-        condition === null
-          ? ''
-          : condition.type === 'mod-revision'
-            ? ` if at ${condition.revision}`
-            : ` if ${condition.type}`
-      const what = command.type === 'put' ? `put ${command.key}=${textOf(command.value)}` : `delete ${command.key}`
-      return `${what}${when}${tag}`
+      if (command.type === 'compaction') return `compact ${command.revision ?? 'what exceeds the retention'}${tag}`
+      if (command.type === 'retention') return `retain ${JSON.stringify(command.retention)}${tag}`
+      return `${describeOne(command)}${tag}`
     }
   }
+}
+
+function describeOne(command: Extract<ClientCommand, { type: 'put' | 'delete' }>): string {
+  const { condition } = command
+  const when =
+    condition === null
+      ? ''
+      : condition.type === 'mod-revision'
+        ? ` if at ${condition.revision}`
+        : ` if ${condition.type}`
+  const what = command.type === 'put' ? `put ${command.key}=${textOf(command.value)}` : `delete ${command.key}`
+  return `${what}${when}`
 }
 
 function bound(name: string, value: number | null | undefined): string {

@@ -11,8 +11,8 @@ export interface PlantedBug {
   readonly says: string
   /** The oracles must detect it within this many seeds. */
   readonly seedsMax: number
-  /** It shows only in seeds whose clients use transactions. */
-  readonly needsTransactions?: true
+  /** It shows only in seeds with this feature level. */
+  readonly needsLevel?: 1
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore

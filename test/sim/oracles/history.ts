@@ -1,32 +1,25 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
-  decodeCommand,
   type Command,
   type CommandResult,
   type Key,
   type KeyRecord,
   type KvMachineOptions,
 } from '../../../src/kv/index.ts'
-import { entriesOf } from '../../../src/node/codec/entry.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
-import { ReferenceModel } from '../../kv/support/reference-model.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
 import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
-import {
-  describeAnswer,
-  describeOperation,
-  describeRecord,
-  describeResult,
-  textOf,
-  type Answer,
-  type Operation,
-} from '../history/operation.ts'
+import { describeOperation, describeRecord, describeResult, type Answer, type Operation } from '../history/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
+import { ExecutedLog } from './executed-log.ts'
+import { Idempotency } from './idempotency.ts'
+import { objectTo } from './objection.ts'
+import { plain } from './plain.ts'
 import { recordsFault, stateFault } from './stored-state.ts'
 
 export interface HistoryOptions {
@@ -36,21 +29,20 @@ export interface HistoryOptions {
   readonly stepsMax: number
 }
 
-type WriteAnswer = Extract<Answer, { type: 'write' }>
-
 export interface HistoryFigures {
   keysChecked: number
   /** Keys whose search was abandoned. */
   keysUndecided: number
   /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
   keysForgotten: number
-  /** Named writes that were answered by two nodes. */
   doublesCompared: number
   boundedReads: number
   statesCompared: number
   operations: number
   acknowledgedWrites: number
   transactions: number
+  /** Compactions, and changes of how much history is kept. */
+  upkeep: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -64,6 +56,7 @@ export function noFigures(): HistoryFigures {
     operations: 0,
     acknowledgedWrites: 0,
     transactions: 0,
+    upkeep: 0,
   }
 }
 
@@ -77,6 +70,7 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.operations += more.operations
   sum.acknowledgedWrites += more.acknowledgedWrites
   sum.transactions += more.transactions
+  sum.upkeep += more.upkeep
 }
 
 /**
@@ -92,20 +86,21 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
 export class HistoryCheck {
   readonly figures = noFigures()
   private readonly options: HistoryOptions
-  private readonly model: ReferenceModel
-  private readonly indexesOfMark = new Map<string, number[]>()
-  private readonly commands = new Map<number, Command>()
+  private readonly log: ExecutedLog
+  private readonly idempotency: Idempotency
   private readonly claimed = new Map<number, number>()
   /** Log indexes of removals that removed something and that no answer claims, by their command. */
   private readonly unclaimedRemovals = new Map<string, number[]>()
 
   constructor(options: HistoryOptions, ledger: Ledger | null) {
     this.options = options
-    this.model = new ReferenceModel(options.machine)
-    for (const { logId, bytes } of ledger?.committed ?? []) {
-      const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
-      for (const entry of entriesOf(batch))
-        if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
+    this.log = new ExecutedLog(options.machine, ledger)
+    this.idempotency = new Idempotency(this.log)
+    for (const [index, command] of this.log.commands) {
+      const result = this.log.model.resultsByIndex.get(index)
+      if (markOf(command) !== null || result === undefined || !changed(result)) continue
+      const said = removalOf(command)
+      this.unclaimedRemovals.set(said, [...(this.unclaimedRemovals.get(said) ?? []), index])
     }
   }
 
@@ -115,6 +110,7 @@ export class HistoryCheck {
     this.checkRealTime(history)
     this.checkAges(history)
     this.checkEveryKey(history)
+    this.figures.doublesCompared = this.idempotency.doublesCompared
   }
 
   /** The state of `machine` must be that of the model at the index up to which the machine has applied. */
@@ -125,112 +121,62 @@ export class HistoryCheck {
     this.figures.statesCompared += 1
     const where = `${machine} has applied ${describeLogId(applied)} and`
     const fault =
-      stateFault(meta.machine, this.model, applied.index) ??
-      recordsFault(image, this.model, applied.index) ??
-      pastFault(image, this.model, applied.index)
+      stateFault(meta.machine, this.log.model, applied.index) ??
+      recordsFault(image, this.log.model, applied.index) ??
+      pastFault(image, this.log.model, applied.index)
     if (fault !== null) throw new Violation('state', `${where} ${fault}`)
   }
 
-  private execute(command: Command, index: number): void {
-    const result = this.model.execute(command, index)
-    this.commands.set(index, command)
-    const mark = markOf(command)
-    if (mark === null) {
-      const said = removalOf(command)
-      if (changed(result)) this.unclaimedRemovals.set(said, [...(this.unclaimedRemovals.get(said) ?? []), index])
-      return
-    }
-    this.indexesOfMark.set(mark, [...(this.indexesOfMark.get(mark) ?? []), index])
-  }
-
   private checkAnswer(operation: Operation): void {
-    const { outcome, request, mark } = operation
-    const indexes = mark === null ? [] : (this.indexesOfMark.get(mark) ?? [])
-    if (outcome.kind === 'failed') {
-      if (indexes.length > 0)
-        fail('failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`, operation)
-      return
-    }
-    if (request.type === 'write' && request.command.idempotency === null && indexes.length > 1) {
-      fail('exactly-once', `has no name and is in the log ${indexes.length} times, at ${indexes.join(', ')}`, operation)
-    }
-    if (outcome.kind === 'unknown') return
+    this.idempotency.check(operation)
+    const { outcome, request } = operation
+    if (outcome.kind !== 'answered') return
     const { answer } = outcome
-    if (answer.type !== 'write' || request.type !== 'write') {
-      if (answer.type !== 'write') this.checkRead(operation, answer)
-      return
-    }
+    if (answer.type !== 'write') return this.checkRead(operation, answer)
+    if (request.type !== 'write') return
     this.figures.acknowledgedWrites += 1
     for (const one of operation.heard ?? [{ answer }])
-      if (one.answer.type === 'write') this.checkWrite(operation, request.command, one.answer.result, indexes)
-    this.checkDoubles(operation, request.command, answer)
+      if (one.answer.type === 'write') this.checkWrite(operation, request.command, one.answer.result)
   }
 
-  /** Two requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely). */
-  private checkDoubles(operation: Operation, { idempotency }: Command, first: WriteAnswer): void {
-    const others = operation.heard?.slice(1) ?? []
-    if (idempotency === null || this.isForgotten(idempotency.key)) return
-    for (const { answer } of others) {
-      this.figures.doublesCompared += 1
-      if (answer.type === 'write' && sameAnswer(answer.result, first.result)) continue
-      fail('same-answer', `was answered otherwise by another node: ${describeAnswer(answer)}`, operation)
-    }
-  }
-
-  /** Whether a named write was executed more than once because its name was forgotten after very many later ones. */
-  private isForgotten(name: string): boolean {
-    return (this.model.executions.get(name)?.length ?? 0) > 1
-  }
-
-  private checkWrite(operation: Operation, command: Command, result: CommandResult, indexes: readonly number[]): void {
-    if (markOf(command) !== null) {
-      if (result.type === 'transaction') this.figures.transactions += 1
-      const results = indexes.map((index) => this.model.resultsByIndex.get(index))
-      if (results.some((expected) => isDeepStrictEqual(plain(expected), plain(result)))) return
-      const expected = results.map((one) => (one === undefined ? '-' : describeResult(one))).join(' or ')
-      return fail(
-        'acknowledged-write',
-        `is acknowledged, but the log holds it at [${indexes.join(', ')}] with ${expected}`,
-        operation,
-      )
-    }
-    if ((result.type !== 'deleted' && result.type !== 'range-deleted') || result.deleted === 0) return
-    const expected = this.model.resultsByIndex.get(result.revision)
-    if (sameAnswer(expected, result) && this.commands.get(result.revision)?.type === command.type) return
-    fail(
-      'acknowledged-write',
-      `is acknowledged, but the log holds ${expected === undefined ? 'nothing' : describeResult(expected)} there`,
-      operation,
-    )
+  private checkWrite(operation: Operation, command: Command, result: CommandResult): void {
+    if (result.type === 'transaction') this.figures.transactions += 1
+    if (result.type === 'compacted' || result.type === 'retention-set') this.figures.upkeep += 1
+    const results = this.log.resultsOf(command)
+    if (results.some((expected) => isDeepStrictEqual(plain(expected), plain(result)))) return
+    const indexes = this.log.indexesOf(command).join(', ')
+    const what = `is acknowledged, but the log holds it at [${indexes}] with ${results.map(describeResult).join(' or ')}`
+    objectTo(operation, 'acknowledged-write', what)
   }
 
   private checkRead(operation: Operation, answer: Extract<Answer, { type: 'get' | 'scan' }>): void {
     const { request } = operation
     const { revision } = answer
-    if (revision > this.model.revision)
-      fail('read', `reflects revision ${revision}, which no committed entry made`, operation)
+    if (revision > this.log.model.revision)
+      objectTo(operation, 'read', `reflects revision ${revision}, which no committed entry made`)
     if (request.type === 'get' && answer.type === 'get') {
       if (request.minRevision !== null && revision < request.minRevision)
-        fail('read', 'is older than asked for', operation)
-      this.expectRecord(operation, this.model.recordAt(request.key, revision), answer.record)
+        objectTo(operation, 'read', 'is older than asked for')
+      this.expectRecord(operation, this.log.model.recordAt(request.key, revision), answer.record)
       return
     }
     if (request.type !== 'scan' || answer.type !== 'scan') return
-    const keys = this.model.keysAt(request.start, request.end, revision)
+    const keys = this.log.model.keysAt(request.start, request.end, revision)
     if (request.reverse) keys.reverse()
     const seen = answer.items.map(({ key }) => key)
     if (!isDeepStrictEqual(keys, seen)) {
-      fail('read', `is no cut at revision ${revision}: there are [${keys.join(' ')}]`, operation)
+      objectTo(operation, 'read', `is no cut at revision ${revision}: there are [${keys.join(' ')}]`)
     }
-    for (const { key, record } of answer.items) this.expectRecord(operation, this.model.recordAt(key, revision), record)
+    for (const { key, record } of answer.items)
+      this.expectRecord(operation, this.log.model.recordAt(key, revision), record)
   }
 
   private expectRecord(operation: Operation, expected: KeyRecord | null, seen: KeyRecord | null): void {
     if (isDeepStrictEqual(plain(expected), plain(seen))) return
-    fail(
+    objectTo(
+      operation,
       'read',
       `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`,
-      operation,
     )
   }
 
@@ -247,7 +193,7 @@ export class HistoryCheck {
         if (latest === null || positionOf(next) > positionOf(latest)) latest = next
       }
       if (latest === null || positionOf(operation) >= positionOf(latest)) continue
-      fail('real-time', `reflects less than what had ended before: ${describeOperation(latest)}`, operation)
+      objectTo(operation, 'real-time', `reflects less than what had ended before: ${describeOperation(latest)}`)
     }
   }
 
@@ -267,10 +213,10 @@ export class HistoryCheck {
         return positionOf({ outcome: one }) > revision
       })
       if (newer === undefined) continue
-      fail(
+      objectTo(
+        operation,
         'staleness',
         `is older than what had ended longer ago than the bound: ${describeOperation(newer)}`,
-        operation,
       )
     }
   }
@@ -299,17 +245,21 @@ export class HistoryCheck {
 
   /** The position of an operation in the log, if the log tells it. */
   private believedPosition(operation: Operation): number {
-    const { id, outcome, request, mark } = operation
-    const tag = request.type === 'write' ? request.command.idempotency : null
-    const named = tag === null ? [] : (this.model.executions.get(tag.key) ?? [])
-    const index =
-      mark === null
-        ? named.find((at) => this.commands.get(at)?.idempotency?.fingerprint === tag?.fingerprint)
-        : this.indexesOfMark.get(mark)?.[0]
+    const { id, outcome, request } = operation
+    const index = request.type === 'write' ? this.firstIndexOf(request.command) : undefined
     if (outcome.kind === 'answered') return index ?? positionTold(operation)
     // An operation that changed nothing and has no answer need not be in the order.
-    const result = index === undefined ? undefined : this.model.resultsByIndex.get(index)
+    const result = index === undefined ? undefined : this.log.model.resultsByIndex.get(index)
     return index !== undefined && result !== undefined && changed(result) ? index : (this.claimed.get(id) ?? Infinity)
+  }
+
+  /** Where the command took effect, if that is certain. */
+  private firstIndexOf(command: Command): number | undefined {
+    if (markOf(command) !== null) return this.log.indexesOf(command)[0]
+    const { idempotency } = command
+    if (idempotency === null) return undefined
+    const executed = this.log.model.executions.get(idempotency.key) ?? []
+    return executed.find((at) => this.log.commands.get(at)?.idempotency?.fingerprint === idempotency.fingerprint)
   }
 
   private checkEveryKey(history: readonly Operation[]): void {
@@ -324,8 +274,8 @@ export class HistoryCheck {
       usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
     )
     this.claimRemovals(history)
-    const again = [...this.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
-    const repeated = again.flatMap((index) => this.commands.get(index) ?? [])
+    const again = [...this.log.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
+    const repeated = again.flatMap((index) => this.log.commands.get(index) ?? [])
     for (const key of keys) {
       if (repeated.some((command) => changes(command, key))) {
         this.figures.keysForgotten += 1
@@ -361,25 +311,11 @@ function keyOfWrite(request: Operation['request']): Key[] {
   const { command } = request
   if (command.type === 'transaction')
     return [...command.success, ...command.failure].flatMap((one) => ('key' in one ? [one.key] : []))
-  return command.type === 'delete-range' ? [] : [command.key]
+  return 'key' in command ? [command.key] : []
 }
 
 function removalOf(command: Command): string {
   return JSON.stringify({ ...command, idempotency: null })
-}
-
-/** Whether the answers are the same, apart from a previous value that was forgotten between the two. */
-function sameAnswer(a: CommandResult | undefined, b: CommandResult): boolean {
-  if (a === undefined || a.type !== b.type) return false
-  const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one || 'resultsForgotten' in one)
-  return isDeepStrictEqual(plain(isForgotten ? withoutValue(a) : a), plain(isForgotten ? withoutValue(b) : b))
-}
-
-function withoutValue(result: CommandResult): CommandResult {
-  if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
-  if ((result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
-  const previous = { ...result.previous, value: new Uint8Array(0) }
-  return { ...result, previous, previousValueForgotten: true }
 }
 
 function changed(result: CommandResult): boolean {
@@ -394,15 +330,4 @@ function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {
   const { result } = answer
   if (result.type === 'transaction') return changedBy(result.results) ? result.revision : -1
   return result.type === 'put' || result.type === 'deleted' || result.type === 'range-deleted' ? result.revision : -1
-}
-
-/** Makes buffers comparable as bytes, whatever their class. */
-function plain(value: unknown): unknown {
-  if (value instanceof Uint8Array) return textOf(value)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]))
-}
-
-function fail(oracle: string, what: string, operation: Operation): never {
-  throw new Violation(oracle, `${describeOperation(operation)}: ${what}`)
 }

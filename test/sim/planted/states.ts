@@ -186,14 +186,14 @@ export const stateBugs: readonly PlantedBug[] = [
     name: 'transaction-reads-unbounded',
     says: 'a transaction reads more bytes of records than it may',
     seedsMax: 50,
-    needsTransactions: true,
+    needsLevel: 1,
     changeOptions: (options) => ({ ...options, transaction: { ...options.transaction, readBytesMax: 1_000_000 } }),
   },
   {
     name: 'transaction-lists-unbounded',
     says: 'a list of a transaction goes on where its bytes are exceeded',
     seedsMax: 50,
-    needsTransactions: true,
+    needsLevel: 1,
     changeOptions: (options) => ({ ...options, transaction: { ...options.transaction, listBytesMax: 1_000_000 } }),
   },
   {

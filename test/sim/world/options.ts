@@ -89,6 +89,8 @@ export interface SimulationOptions {
   readonly keyedShare: number
   /** Share of writes that are transactions. */
   readonly transactionShare: number
+  /** Share of writes that compact history or change how much of it is kept. */
+  readonly upkeepShare: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -105,8 +107,11 @@ export interface SimulationOptions {
   readonly node: Omit<NodeOptions, 'id' | 'addresses' | 'incarnation'>
 }
 
-/** Lower seeds play as they did before there were transactions, so that those that found something still do. */
-export const TRANSACTIONS_FROM = 6_000_000_000
+/**
+ * From this seed on nodes know feature level 1, and clients use what it brings: transactions, history. The nodes of lower seeds know level 0, so
+ * that those seeds play as they did, and those that found something still do.
+ */
+export const LEVEL_1_FROM = 7_000_000_000
 
 /**
  * Limits that refuse nothing, for seeds without faults. A node that is sent the state instead of the log cannot tell the
@@ -164,11 +169,43 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     ]),
     rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
     transaction: { readBytesMax: 500, listBytesMax: 100 },
-    history: { rangeBytesMax: 1_000_000, stepRevisionsMax: 3, stepRecordsMax: 4, stepBytesMax: 200 },
+    history: { rangeBytesMax: 200, stepRevisionsMax: 3, stepRecordsMax: 4, stepBytesMax: 200 },
     forwardedBatchesMax: draw.pick([1, 8, 4096]),
     forwardedOriginsMax: draw.pick([1, 2, 128]),
   }
 }
+
+const PLENTY = 1_000_000_000
+
+/** So little history that it is removed all the time, or nearly all that there is, or none at first. */
+function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOptions['node'] {
+  return {
+    ...node,
+    // History makes states larger: they still have to arrive within the time that convergence may take.
+    snapshotChunkBytes: Math.max(node.snapshotChunkBytes, 400),
+    historyRetention: draw.pick([
+      { revisions: 30, ageMs: 2_000, bytes: 4_000 },
+      { revisions: 5, ageMs: 500, bytes: PLENTY },
+      { revisions: 300, ageMs: PLENTY, bytes: 30_000 },
+      { revisions: 0, ageMs: PLENTY, bytes: PLENTY },
+    ]),
+    history: {
+      rangeBytesMax: draw.pick([60, 200, PLENTY]),
+      stepRevisionsMax: draw.pick([1, 3, 100]),
+      stepRecordsMax: draw.pick([2, 4, 100]),
+      stepBytesMax: draw.pick([60, 200, 10_000]),
+    },
+  }
+}
+
+type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare'>
+
+/** What clients do that needs feature level 1. */
+function drawShares(draw: Draw): FeatureShares {
+  return { transactionShare: draw.pick([0, 0.1, 0.5]), upkeepShare: draw.pick([0, 0.05, 0.2]) }
+}
+
+const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0 }
 
 function drawFormation(draw: Draw): FormationPlan {
   const kind = draw.pick<FormationKind>([
@@ -229,7 +266,7 @@ function drawRest(
     keys: draw.pick([1, 3, 8]),
     rangeShare: draw.pick([0, 0.1, 0.3]),
     keyedShare: draw.pick([0, 0.3, 1]),
-    transactionShare: seed < TRANSACTIONS_FROM ? 0 : draw.pick([0, 0.1, 0.5]),
+    ...(seed < LEVEL_1_FROM ? NO_SHARES : drawShares(draw)),
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),
@@ -240,7 +277,7 @@ function drawRest(
     workMs: draw.chance(0.2) ? draw.pick([0.05, 0.3]) : 0,
     turnMs: draw.pick([0.05, 0.5]),
     cachedProbability: draw.pick([0, 0.5, 1, 1]),
-    node: seed < TRANSACTIONS_FROM ? { ...node, featureLevelMax: 0 } : node,
+    node: seed < LEVEL_1_FROM ? { ...node, featureLevelMax: 0 } : withHistory(node, draw),
   }
 }
 

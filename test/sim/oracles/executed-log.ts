@@ -1,0 +1,60 @@
+import { decodeCommand, encodeCommand, type Command, type CommandResult, type KvMachineOptions } from '../../../src/kv/index.ts'
+import { entriesOf } from '../../../src/node/codec/entry.ts'
+import { ReferenceModel } from '../../kv/support/reference-model.ts'
+import { markOf } from '../../kv/support/transaction-model.ts'
+import { textOf } from '../history/operation.ts'
+import type { Ledger } from '../machines/ledger.ts'
+
+/** The committed log of one cluster, executed by the second model. */
+export class ExecutedLog {
+  readonly model: ReferenceModel
+  readonly commands = new Map<number, Command>()
+  private readonly indexes = new Map<string, number[]>()
+
+  constructor(options: KvMachineOptions, ledger: Ledger | null) {
+    this.model = new ReferenceModel(options)
+    for (const { logId, bytes } of ledger?.committed ?? []) {
+      const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
+      for (const entry of entriesOf(batch))
+        if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
+    }
+  }
+
+  /** Where `command` is in the log. Of commands that nothing tells apart, where any of them is. */
+  indexesOf(command: Command): readonly number[] {
+    return this.indexes.get(signOf(command)) ?? []
+  }
+
+  /** What `command` has come to, for each time that it is in the log. */
+  resultsOf(command: Command): CommandResult[] {
+    return this.indexesOf(command).flatMap((index) => this.model.resultsByIndex.get(index) ?? [])
+  }
+
+  /** Whether the name of a write was forgotten after very many later ones, so that the write was executed more than once. */
+  isForgotten(name: string): boolean {
+    return (this.model.executions.get(name)?.length ?? 0) > 1
+  }
+
+  private execute(command: Command, index: number): void {
+    this.model.execute(command, index)
+    this.commands.set(index, command)
+    const sign = signOf(command)
+    const indexes = this.indexes.get(sign)
+    if (indexes === undefined) this.indexes.set(sign, [index])
+    else indexes.push(index)
+  }
+}
+
+/** Whether no other operation proposes the same command: it writes a value of its own, or has a name. */
+export function isUnique(command: Command): boolean {
+  return markOf(command) !== null || command.idempotency !== null
+}
+
+/** What tells a command from others. */
+function signOf(command: Command): string {
+  const mark = markOf(command)
+  if (mark !== null) return `mark ${mark}`
+  const { idempotency } = command
+  if (idempotency !== null) return `name ${idempotency.key} ${idempotency.fingerprint}`
+  return textOf(encodeCommand(command))
+}

@@ -1,0 +1,61 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Command, CommandResult } from '../../../src/kv/index.ts'
+import { describeAnswer, type Answer, type Operation } from '../history/operation.ts'
+import { isUnique, type ExecutedLog } from './executed-log.ts'
+import { objectTo } from './objection.ts'
+import { plain } from './plain.ts'
+
+type WriteAnswer = Extract<Answer, { type: 'write' }>
+
+/**
+ * Each write has one effect and one answer, whatever its kind. A write that failed for certain has none; one without a name is in the log once
+ * at most. Requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely).
+ */
+export class Idempotency {
+  /** Named writes that were answered by two nodes. */
+  doublesCompared = 0
+  private readonly log: ExecutedLog
+
+  constructor(log: ExecutedLog) {
+    this.log = log
+  }
+
+  check(operation: Operation): void {
+    const { outcome, request } = operation
+    if (request.type !== 'write') return
+    const { command } = request
+    const indexes = isUnique(command) ? this.log.indexesOf(command) : []
+    if (outcome.kind === 'failed' && indexes.length > 0)
+      objectTo(operation, 'failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`)
+    if (command.idempotency === null && indexes.length > 1) {
+      const where = `${indexes.length} times, at ${indexes.join(', ')}`
+      objectTo(operation, 'exactly-once', `has no name and is in the log ${where}`)
+    }
+    if (outcome.kind === 'answered' && outcome.answer.type === 'write')
+      this.checkDoubles(operation, command, outcome.answer)
+  }
+
+  private checkDoubles(operation: Operation, { idempotency }: Command, first: WriteAnswer): void {
+    const others = operation.heard?.slice(1) ?? []
+    if (idempotency === null || this.log.isForgotten(idempotency.key)) return
+    for (const { answer } of others) {
+      this.doublesCompared += 1
+      if (answer.type === 'write' && isSame(answer.result, first.result)) continue
+      objectTo(operation, 'same-answer', `was answered otherwise by another node: ${describeAnswer(answer)}`)
+    }
+  }
+}
+
+/** Whether the answers are the same, apart from a previous value that was forgotten between the two. */
+function isSame(a: CommandResult, b: CommandResult): boolean {
+  if (a.type !== b.type) return false
+  const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one || 'resultsForgotten' in one)
+  return isDeepStrictEqual(plain(isForgotten ? withoutValue(a) : a), plain(isForgotten ? withoutValue(b) : b))
+}
+
+function withoutValue(result: CommandResult): CommandResult {
+  if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
+  if ((result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
+  const previous = { ...result.previous, value: new Uint8Array(0) }
+  return { ...result, previous, previousValueForgotten: true }
+}
