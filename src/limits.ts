@@ -390,6 +390,20 @@ export const limits = {
    * each byte of a value or a key, and space for the rest of 128,000 of them. A page of a listing is smaller.
    */
   clientAnswerBytesMax: 6 * 64 * 1024 * 1024 + 32 * 1024 * 1024,
-  /** What a client reads of a file at a time. */
+  /** What a client reads of a file, or sends of a stream of records, at a time. */
   clientPieceBytes: 256 * 1024,
+  /** One line or event of a stream that a client reads: a change of the largest value and the value before, in which JSON may need six
+   * characters for each byte. */
+  clientLineBytesMax: 6 * 2 * 16 * 1024 * 1024 + 1024 * 1024,
+  /** Connections of a client to one server. Requests beyond that wait. Streams and other long requests have connections of their own. */
+  clientSocketsMax: 16,
+  /** The pause before a client asks servers again that did not serve: the first, and the longest. */
+  clientPauseMsMin: 50,
+  clientPauseMsMax: 1_000,
+  /** How long a client asks no server for the leader after the leader's address did not answer. */
+  clientLeaderRestMs: 30_000,
+  /** A server that says nothing for this long on a stream is given up. It sends something every 15 s. */
+  clientStreamSilenceMsMax: 45_000,
+  /** How long one request of a client for a lock waits for its turn: the most that a server takes. */
+  clientLockWaitMsMax: 60_000,
 } as const

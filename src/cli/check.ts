@@ -1,6 +1,13 @@
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
-import { exitCodeOf, originOf, serversOf, timeoutMsOf, wholeNumber, type ConnectionOptions } from './connection.ts'
+import { QuorateClient } from '../client/quorate-client.ts'
+import {
+  exitCodeOf,
+  isClientFailure,
+  originOf,
+  serversOf,
+  timeoutMsOf,
+  wholeNumber,
+  type ConnectionOptions,
+} from './connection.ts'
 import { findRunningNodes } from './running-nodes.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -45,12 +52,12 @@ export async function health(terminal: Terminal, options: HealthOptions): Promis
 }
 
 async function check(server: URL, probe: 'livez' | 'readyz', timeoutMs: number): Promise<Checked> {
-  const client = new QuorateClient({ servers: [server], timeoutMs })
+  const client = new QuorateClient({ servers: [server], timeoutMs, retry: false })
   try {
-    await client.checkHealth(probe)
+    await client.cluster.checkHealth(probe)
     return { server: server.origin, code: exitCodes.stopped, detail: 'ok' }
   } catch (error) {
-    if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
+    if (!isClientFailure(error)) throw error
     return { server: server.origin, code: exitCodeOf(error), detail: error.message.replace(`${server.origin}: `, '') }
   } finally {
     client.close()

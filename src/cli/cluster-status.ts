@@ -1,10 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterStatus, LogIdView, MemberStatus } from '../api/cluster.ts'
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError } from '../client/quorate-client.ts'
 import { duration } from '../lib/duration.ts'
 import { lookAround, type ClusterViews } from './cluster-views.ts'
-import { exitCodeOf, printFailure, serversOf, shown, timeoutMsOf, type ConnectionOptions } from './connection.ts'
+import {
+  exitCodeOf,
+  isClientFailure,
+  printFailure,
+  serversOf,
+  shown,
+  timeoutMsOf,
+  type ClientFailure,
+  type ConnectionOptions,
+} from './connection.ts'
 import { formatFacts, formatTable, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -19,7 +26,7 @@ const watchMsMax = 60_000
 /** Moves the cursor to the upper left corner and clears everything from there on. */
 const redraw = '\u001b[H\u001b[J'
 
-type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ProblemError | ConnectionError>
+type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ClientFailure>
 
 /** Shows the cluster as the nodes that answer see it: once, or until the person who watches stops it. */
 export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
@@ -29,14 +36,14 @@ export async function status(terminal: Terminal, options: StatusOptions): Promis
     try {
       return await lookAround(servers, timeoutMs, signal)
     } catch (error) {
-      if (error instanceof ProblemError || error instanceof ConnectionError) return error
+      if (isClientFailure(error)) return error
       throw error
     }
   }
   if (everyMs !== null) return await watch(terminal, options, look, everyMs)
   const seen = await look(null)
   print(terminal, options, seen)
-  if (seen instanceof ProblemError || seen instanceof ConnectionError) return exitCodeOf(seen)
+  if (isClientFailure(seen)) return exitCodeOf(seen)
   return hasQuorum(seen.newest) ? exitCodes.stopped : exitCodes.noQuorum
 }
 
@@ -65,12 +72,8 @@ function intervalFrom(text: string | true | undefined): number | null {
   throw new UsageError(`--watch ${shown(text)} ${parsed.wrong}; expected a duration from 100ms to 1m, such as 2s`)
 }
 
-function print(
-  terminal: Terminal,
-  options: ConnectionOptions,
-  seen: ClusterViews | ProblemError | ConnectionError,
-): void {
-  if (seen instanceof ProblemError || seen instanceof ConnectionError) return printFailure(terminal, options, seen)
+function print(terminal: Terminal, options: ConnectionOptions, seen: ClusterViews | ClientFailure): void {
+  if (isClientFailure(seen)) return printFailure(terminal, options, seen)
   terminal.print(options.json === true ? `${JSON.stringify(seen.newest)}\n` : describeViews(seen))
 }
 

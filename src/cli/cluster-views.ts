@@ -1,11 +1,12 @@
 import type { ClusterStatus } from '../api/cluster.ts'
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
+import { ConnectionError } from '../client/errors.ts'
+import { QuorateClient } from '../client/quorate-client.ts'
+import { isClientFailure, type ClientFailure } from './connection.ts'
 
 /** What one node said about the cluster, or why it said nothing. */
 type Said =
   | { readonly origin: string; readonly view: ClusterStatus }
-  | { readonly origin: string; readonly view: null; readonly failure: ProblemError | ConnectionError }
+  | { readonly origin: string; readonly view: null; readonly failure: ClientFailure }
 
 /** The cluster as the nodes that could be asked see it. */
 export interface ClusterViews {
@@ -90,12 +91,13 @@ async function askAll(origins: readonly string[], timeoutMs: number, signal: Abo
 }
 
 async function ask(origin: string, timeoutMs: number, signal: AbortSignal): Promise<Said> {
-  const client = new QuorateClient({ servers: [new URL(origin)], timeoutMs })
+  const client = new QuorateClient({ servers: [origin], timeoutMs, retry: false })
   try {
-    return { origin, view: await client.cluster(signal) }
-  } catch (failure) {
-    if (failure instanceof ProblemError || failure instanceof ConnectionError) return { origin, view: null, failure }
-    throw failure
+    return { origin, view: await client.cluster.status({ signal }) }
+  } catch (error) {
+    if (isClientFailure(error)) return { origin, view: null, failure: error }
+    if (!signal.aborted) throw error
+    return { origin, view: null, failure: new ConnectionError(`${origin}: it took longer than the others`, false) }
   } finally {
     client.close()
   }

@@ -1,9 +1,9 @@
-import type { MembershipAnswer } from '../api/cluster.ts'
-import { ProblemError, type MemberAddress, type Problem } from '../client/quorate-client.ts'
-import { failures } from '../lib/errors.ts'
+import type { MembershipAnswer, MemberSpec } from '../api/cluster.ts'
+import { ProblemError, type Problem } from '../client/errors.ts'
+import type { VoterOptions as ChangeOptions } from '../client/cluster-client.ts'
 import { reachable, reachableOrigin } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
-import { serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { refusal, serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatFacts, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -46,7 +46,7 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
     )
   }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.initialize(members, wait).catch((error: unknown) => {
+    const answer = await client.cluster.initialize(members, wait).catch((error: unknown) => {
       const formed = error instanceof ProblemError ? formedAlready(error.problem, members ?? []) : null
       if (formed === null) throw error
       return formed
@@ -71,12 +71,12 @@ interface FormedAlready {
 }
 
 /** The cluster that the node belongs to, if it is the one that was asked for: repeating the command succeeds. */
-function formedAlready(problem: Problem, members: readonly MemberAddress[]): FormedAlready | null {
+function formedAlready(problem: Problem, members: readonly MemberSpec[]): FormedAlready | null {
   if (problem.code !== 'already-initialized') return null
   const { clusterId, membership } = problem as Problem & Partial<FormedAlready>
   if (typeof clusterId !== 'string' || membership === undefined || membership.configs.length !== 1) return null
   const voters = membership.configs[0] ?? []
-  const isVoter = ({ id, raft, api }: MemberAddress): boolean =>
+  const isVoter = ({ id, raft, api }: MemberSpec): boolean =>
     voters.includes(id) && membership.nodes[id]?.raft === raft && membership.nodes[id].api === api
   return voters.length === members.length && members.every(isVoter) ? { clusterId, membership } : null
 }
@@ -84,7 +84,7 @@ function formedAlready(problem: Problem, members: readonly MemberAddress[]): For
 export async function addLearner(terminal: Terminal, id: string, options: AddLearnerOptions): Promise<number> {
   const member = { id: wholeNumber(id, 'node id', 1), raft: raftFrom(options.raft), api: apiFrom(options.api) }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.addLearner(member, options.wait)
+    const answer = await client.cluster.addLearner(member, options.wait)
     const progress = answer.caughtUp ? 'caught up' : `${answer.lag} entries behind`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `learner ${member.id}: ${progress}\n`)
   })
@@ -93,7 +93,7 @@ export async function addLearner(terminal: Terminal, id: string, options: AddLea
 export async function setVoters(terminal: Terminal, list: string, options: VoterOptions): Promise<number> {
   const voters = nodeIdsFrom(list)
   return await withClient(terminal, options, async (client) => {
-    printMembership(terminal, options, await client.setVoters(voters, changeFrom(options)))
+    printMembership(terminal, options, await client.cluster.setVoters(voters, changeFrom(options)))
   })
 }
 
@@ -101,14 +101,14 @@ export async function setVoters(terminal: Terminal, list: string, options: Voter
 export async function promote(terminal: Terminal, list: string, options: VoterOptions): Promise<number> {
   const ids = nodeIdsFrom(list)
   return await withClient(terminal, options, async (client) => {
-    printMembership(terminal, options, await client.addVoters(ids, changeFrom(options)))
+    printMembership(terminal, options, await client.cluster.addVoters(ids, changeFrom(options)))
   })
 }
 
 export async function setAddresses(terminal: Terminal, id: string, options: SetAddressesOptions): Promise<number> {
   const member = { id: wholeNumber(id, 'node id', 1), raft: raftFrom(options.raft), api: apiFrom(options.api) }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.setAddresses(member, options.force === true)
+    const answer = await client.cluster.setAddresses(member, options.force === true)
     const text = `node ${member.id}: raft ${member.raft}, API ${member.api}\n`
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
   })
@@ -118,13 +118,13 @@ export async function setAddresses(terminal: Terminal, id: string, options: SetA
 export async function remove(terminal: Terminal, id: string, options: VoterOptions): Promise<number> {
   const node = wholeNumber(id, 'node id', 1)
   return await withClient(terminal, options, async (client) => {
-    const { membership } = await client.membership()
+    const { membership } = await client.cluster.membership()
     if (membership.learners.includes(node)) {
-      await client.removeLearner(node)
-      printMembership(terminal, options, await client.membership())
+      await client.cluster.removeLearner(node)
+      printMembership(terminal, options, await client.cluster.membership())
     } else {
-      const removed = await client.removeVoter(node, changeFrom(options)).catch((error: unknown) => {
-        const isNobody = error instanceof ProblemError && error.problem.code === 'unknown-voter'
+      const removed = await client.cluster.removeVoter(node, changeFrom(options)).catch((error: unknown) => {
+        const isNobody = error instanceof ProblemError && error.code === 'unknown-voter'
         throw isNobody ? notAMember(node) : error
       })
       printMembership(terminal, options, removed)
@@ -134,8 +134,7 @@ export async function remove(terminal: Terminal, id: string, options: VoterOptio
 
 /** The node is neither a voter nor a learner; the API answers for only one of the two at a time. */
 function notAMember(id: number): ProblemError {
-  const code = 'node-not-found'
-  return new ProblemError({ ...failures[code], code, detail: `node ${id} is not a member`, id })
+  return refusal('node-not-found', `node ${id} is not a member`, { id })
 }
 
 export async function transfer(
@@ -145,7 +144,7 @@ export async function transfer(
 ): Promise<number> {
   const to = id === undefined ? null : wholeNumber(id, 'node id', 1)
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.transfer(to)
+    const answer = await client.cluster.transfer(to)
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `leader ${answer.leader}\n`)
   })
 }
@@ -155,7 +154,7 @@ function nodeIdsFrom(list: string): number[] {
   return list.split(',').map((id) => wholeNumber(id.trim(), 'node id', 1))
 }
 
-function changeFrom(options: VoterOptions): { retain: boolean; allowLagging: boolean; force: boolean } {
+function changeFrom(options: VoterOptions): ChangeOptions {
   return {
     retain: options.retain === true,
     allowLagging: options.allowLagging === true,
@@ -164,7 +163,7 @@ function changeFrom(options: VoterOptions): { retain: boolean; allowLagging: boo
 }
 
 /** `ID,RAFT,API`: `1,127.0.0.1:7101,127.0.0.1:7001`. */
-function memberFrom(text: string): MemberAddress {
+function memberFrom(text: string): MemberSpec {
   const [id, raft, api, ...rest] = text.split(',')
   if (id === undefined || raft === undefined || api === undefined || rest.length > 0) {
     throw new UsageError(`--member ${text}: expected ID,RAFT,API, such as 1,127.0.0.1:7101,127.0.0.1:7001`)

@@ -1,13 +1,19 @@
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
+import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
+import { QuorateClient } from '../client/quorate-client.ts'
 import { duration } from '../lib/duration.ts'
+import { failures, type ErrorCode, type ErrorFacts } from '../lib/errors.ts'
 import { formatHostPort, hostPort, isWildcard, type HostPort } from '../lib/host-port.ts'
 import { limits } from '../limits.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 import { wordingOf } from './wording.ts'
 
-type ClientFailure = ProblemError | ConnectionError
+/** A request that failed in a way that a command can expect. */
+export type ClientFailure = ProblemError | ConnectionError | AmbiguousOutcomeError
+
+export function isClientFailure(error: unknown): error is ClientFailure {
+  return error instanceof ProblemError || error instanceof ConnectionError || error instanceof AmbiguousOutcomeError
+}
 
 /** Options of every client command. */
 export interface ConnectionOptions {
@@ -80,12 +86,14 @@ export async function withClient(
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
 ): Promise<number> {
-  const client = new QuorateClient({ servers: serversOf(terminal, options), timeoutMs: timeoutMsOf(options) })
+  const servers = serversOf(terminal, options)
+  // Whoever names one server wants to know at once that it does not serve.
+  const client = new QuorateClient({ servers, timeoutMs: timeoutMsOf(options), retry: servers.length > 1 })
   try {
     await command(client)
     return exitCodes.stopped
   } catch (error) {
-    if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
+    if (!isClientFailure(error)) throw error
     printFailure(terminal, options, error)
     return exitCodeOf(error)
   } finally {
@@ -99,9 +107,9 @@ export function printFailure(terminal: Terminal, options: ConnectionOptions, err
 
 /** A code for each kind of failure, so that a script can decide what to do next without reading messages. */
 export function exitCodeOf(error: ClientFailure): number {
-  if (isAmbiguous(error)) return exitCodes.outcomeUnknown
+  if (error instanceof AmbiguousOutcomeError) return exitCodes.outcomeUnknown
   if (error instanceof ConnectionError) return exitCodes.unreachable
-  switch (error.problem.code) {
+  switch (error.code) {
     case 'key-not-found':
       return exitCodes.keyNotFound
     case 'precondition-failed':
@@ -114,25 +122,25 @@ export function exitCodeOf(error: ClientFailure): number {
   }
 }
 
-function isAmbiguous(error: ClientFailure): boolean {
-  return error instanceof ConnectionError ? error.ambiguous : error.problem.ambiguous
-}
-
 function failureDocument(error: ClientFailure): string {
+  const isAmbiguous = error instanceof AmbiguousOutcomeError
+  const cause = isAmbiguous ? error.cause : error
   const document =
-    error instanceof ProblemError
-      ? error.problem
-      : { code: 'unreachable', detail: error.message, retryable: true, ambiguous: error.ambiguous }
+    cause instanceof ProblemError
+      ? cause.problem
+      : { code: 'unreachable', detail: cause.message, retryable: true, ambiguous: isAmbiguous }
   return `${JSON.stringify(document)}\n`
 }
 
 function describeFailure(error: ClientFailure): string {
-  const unclear = isAmbiguous(error)
+  const isAmbiguous = error instanceof AmbiguousOutcomeError
+  const cause = isAmbiguous ? error.cause : error
+  const unclear = isAmbiguous
     ? '  The change may have taken effect, or may still do so: check before you repeat it.\n'
     : ''
-  if (error instanceof ConnectionError) return `quorate: ${printable(error.message)}\n${unclear}`
-  const { title, code, issues, retryable } = error.problem
-  const { wrong, advice } = wordingOf(error.problem)
+  if (cause instanceof ConnectionError) return `quorate: ${printable(cause.message)}\n${unclear}`
+  const { title, code, issues, retryable } = cause.problem
+  const { wrong, advice } = wordingOf(cause.problem)
   const hint = unclear || adviceLine(advice ?? (retryable ? 'The same request may succeed later.' : null))
   const listed = Array.isArray(issues) ? issues.map(describeIssue).join('') : ''
   return `quorate: ${printable(`${title}: ${wrong}`)} (${printable(code)})\n${listed}${hint}`
@@ -145,4 +153,9 @@ function adviceLine(advice: string | null): string {
 function describeIssue(issue: unknown): string {
   if (typeof issue !== 'object' || issue === null || !('path' in issue) || !('message' in issue)) return ''
   return `  ${printable(String(issue.path))}: ${printable(String(issue.message))}\n`
+}
+
+/** A refusal that the command itself knows of, in the form of a node's own. */
+export function refusal(code: ErrorCode, detail: string, facts: ErrorFacts = {}): ProblemError {
+  return new ProblemError({ type: `urn:quorate:error:${code}`, ...failures[code], code, detail, ...facts })
 }

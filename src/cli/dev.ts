@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError, QuorateClient } from '../client/quorate-client.ts'
-import { shown, wholeNumber } from './connection.ts'
+import { ConnectionError } from '../client/errors.ts'
+import { QuorateClient } from '../client/quorate-client.ts'
+import { isClientFailure, shown, wholeNumber } from './connection.ts'
 import {
   apiOf,
   devNodesMax,
@@ -118,24 +118,24 @@ async function form(
 ): Promise<{ readonly leader: number | null } | string> {
   const deadline = performance.now() + readyTimeoutMs
   const clients = plan.nodes.map(
-    (node) => new QuorateClient({ servers: [new URL(`http://${apiOf(node)}`)], timeoutMs: readyTimeoutMs }),
+    (node) => new QuorateClient({ servers: [`http://${apiOf(node)}`], timeoutMs: readyTimeoutMs, retry: false }),
   )
   const [first] = clients
   if (first === undefined) return 'there are no nodes'
   try {
     const answers = await Promise.all(
-      clients.map(async (client) => await patiently(deadline, signal, async () => await client.cluster())),
+      clients.map(async (client) => await patiently(deadline, signal, async () => await client.cluster.status())),
     )
     if (answers.every((cluster) => cluster.clusterId === null)) {
       say('Forming the cluster...')
-      await first.initialize(plan.nodes.map(memberOf), 'committed')
+      await first.cluster.initialize(plan.nodes.map(memberOf), 'committed')
     }
     for (const client of clients) {
-      await patiently(deadline, signal, async () => ((await client.isReady()) ? true : null))
+      await patiently(deadline, signal, async () => ((await client.cluster.isReady()) ? true : null))
     }
-    return { leader: (await first.cluster()).leader }
+    return { leader: (await first.cluster.status()).leader }
   } catch (error) {
-    if (error instanceof ProblemError || error instanceof ConnectionError || error instanceof TooLate) {
+    if (isClientFailure(error) || error instanceof TooLate) {
       return `the cluster did not form: ${error.message}`
     }
     throw error

@@ -31,9 +31,10 @@ export async function exportRecords(
   const losses: Error[] = []
   try {
     const code = await withClient(terminal, options, async (client) => {
-      const { records, revision } = await client.exportRecords({ prefix, start, end, consistency })
+      const range = prefix === undefined ? { start, end } : { prefix }
+      const { pieces, revision } = await client.exportLines(range, { consistency })
       const to = target ?? { write: (piece) => terminal.printPiece(piece) }
-      const loss = await copy(progress.counted(records), to).finally(() => progress.end())
+      const loss = await copy(progress.counted(pieces), to).finally(() => progress.end())
       const unfinished = loss ?? (await target?.finish()) ?? null
       if (unfinished !== null) losses.push(unfinished)
       else if (target !== null) terminal.print(summary(progress, revision, options))

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError } from '../client/quorate-client.ts'
+import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
 import { limits } from '../limits.ts'
 import { toError } from '../lib/to-error.ts'
 import { shown, withClient, type ConnectionOptions } from './connection.ts'
@@ -31,7 +30,8 @@ export async function importRecords(
   let failure: unknown = null
   const code = await withClient(terminal, options, async (client) => {
     try {
-      const answer = await client.importRecords(progress.counted(source.pieces), name).finally(() => progress.end())
+      const pieces = progress.counted(source.pieces)
+      const answer = await client.importLines(pieces, { idempotencyKey: name }).finally(() => progress.end())
       const text = `${answer.imported} imported, revision ${answer.revision}\n`
       terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
     } catch (error) {
@@ -77,9 +77,10 @@ function unreadable(file: string, error: unknown): never {
 
 /** How to go on: with the same records under the same name, or from a line on. */
 function adviceAfter(failure: unknown, { file }: Source, name: string): string {
-  if (failure instanceof ConnectionError) return failure.refused ? '' : repeatAdvice(name)
-  if (!(failure instanceof ProblemError)) return ''
-  const { nextLine } = failure.problem
+  const cause = failure instanceof AmbiguousOutcomeError ? failure.cause : failure
+  if (cause instanceof ConnectionError) return cause.refused ? '' : repeatAdvice(name)
+  if (!(cause instanceof ProblemError)) return ''
+  const { nextLine } = cause.problem
   if (typeof nextLine !== 'number') return ''
   const rest = file === null ? '' : `  Or go on without it: tail -n +${nextLine} ${file} | quorate kv import -\n`
   return `${repeatAdvice(name)}${rest}`

@@ -18,7 +18,7 @@ export async function transact(
   const transaction = transactionIn(text, file)
   let succeeded = true
   const code = await withClient(terminal, options, async (client) => {
-    const answer = await client.transactionText(text)
+    const answer = await client.sendTransaction(text)
     succeeded = answer.succeeded
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : describe(transaction, answer))
   })

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { toError } from '../lib/to-error.ts'
 import type { DeleteAnswer, RecordView } from '../api/keys.ts'
-import type { QuorateClient, ReadConsistency } from '../client/quorate-client.ts'
-import { limits } from '../limits.ts'
-import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import type { ReadConsistency } from '../client/options.ts'
+import type { DeleteResult, QuorateClient } from '../client/quorate-client.ts'
+import { refusal, shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -35,8 +35,10 @@ export async function get(terminal: Terminal, key: string, options: GetOptions):
   checkKey(key)
   const consistency = consistencyFrom(options.consistency)
   return await withClient(terminal, options, async (client) => {
-    if (options.json === true) return terminal.print(`${JSON.stringify(await client.get(key, consistency))}\n`)
-    terminal.print(await client.getValue(key, consistency))
+    const record = await client.get(key, { consistency })
+    if (record === null) throw refusal('key-not-found', 'the key is absent')
+    if (options.json === true) return terminal.print(`${JSON.stringify(record)}\n`)
+    terminal.print(record.value)
     if (terminal.interactive) terminal.print('\n')
   })
 }
@@ -49,9 +51,13 @@ export async function put(
 ): Promise<number> {
   checkKey(key)
   const bytes = await valueFrom(terminal, value, options.file)
-  const conditions = { ifRevision: revisionFrom(options.ifRevision), create: options.create === true }
+  const ifRevision = revisionFrom(options.ifRevision)
+  const ifAbsent = options.create === true
+  if (ifAbsent && ifRevision !== undefined) {
+    throw new UsageError('--create and --if-revision cannot be combined: an absent key is at no revision')
+  }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.put(key, bytes, conditions)
+    const answer = await client.put(key, bytes, { ifRevision, ifAbsent })
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `revision ${answer.revision}\n`)
   })
 }
@@ -69,7 +75,7 @@ export async function remove(terminal: Terminal, key: string | undefined, option
 }
 
 type Deletion =
-  | { readonly kind: 'key'; readonly key: string; readonly ifRevision: number | null }
+  | { readonly kind: 'key'; readonly key: string; readonly ifRevision: number | undefined }
   | { readonly kind: 'prefix'; readonly prefix: string }
   | { readonly kind: 'all' }
 
@@ -77,7 +83,7 @@ type Deletion =
 function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion {
   const ifRevision = revisionFrom(options.ifRevision)
   if (options.all === true) {
-    if (key !== undefined || options.prefix === true || ifRevision !== null) {
+    if (key !== undefined || options.prefix === true || ifRevision !== undefined) {
       throw new UsageError('--all deletes every key: it cannot be combined with a key, --prefix or --if-revision')
     }
     return { kind: 'all' }
@@ -87,21 +93,21 @@ function deletionFrom(key: string | undefined, options: DeleteOptions): Deletion
     checkKey(key)
     return { kind: 'key', key, ifRevision }
   }
-  if (ifRevision !== null) {
+  if (ifRevision !== undefined) {
     throw new UsageError('--prefix and --if-revision cannot be combined: the condition is about a single key')
   }
   if (key === '') throw new UsageError('the prefix is empty, which would delete every key: to do that, use --all')
   return { kind: 'prefix', prefix: key }
 }
 
-async function carryOut(client: QuorateClient, what: Deletion, chunked: boolean): Promise<DeleteAnswer> {
+async function carryOut(client: QuorateClient, what: Deletion, chunked: boolean): Promise<DeleteAnswer | DeleteResult> {
   switch (what.kind) {
     case 'key':
-      return await client.delete(what.key, what.ifRevision)
+      return await client.delete(what.key, { ifRevision: what.ifRevision })
     case 'prefix':
-      return await client.deletePrefix(what.prefix, chunked)
+      return await client.deleteRange({ prefix: what.prefix }, { chunked })
     case 'all':
-      return await client.deleteAll(chunked)
+      return await client.deleteRange('all', { chunked })
   }
 }
 
@@ -112,46 +118,23 @@ function checkKey(key: string): void {
 /** Every key with the prefix, page by page: one table, or one JSON document a line. */
 export async function list(terminal: Terminal, prefix: string, options: ListOptions): Promise<number> {
   const consistency = consistencyFrom(options.consistency)
-  const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber(options.limit, '--limit', 1)
+  const limit = options.limit === undefined ? undefined : wholeNumber(options.limit, '--limit', 1)
+  const how = { consistency, limit, reverse: options.reverse === true }
   return await withClient(terminal, options, async (client) => {
-    if (options.json === true) {
-      for await (const record of records(client, prefix, consistency, options, limit)) {
-        terminal.print(`${JSON.stringify(record)}\n`)
+    const asJson = options.json === true
+    if (options.keysOnly === true) {
+      for await (const head of client.listKeys({ prefix }, how)) {
+        terminal.print(asJson ? `${JSON.stringify(head)}\n` : `${printable(head.key)}\n`)
       }
       return
     }
     const rows: string[][] = []
-    for await (const record of records(client, prefix, consistency, options, limit)) {
-      if (options.keysOnly === true) terminal.print(`${printable(record.key)}\n`)
-      else rows.push([printable(record.key), String(record.modRevision), describeValue(record)])
+    for await (const record of client.list({ prefix }, how)) {
+      if (asJson) terminal.print(`${JSON.stringify(record)}\n`)
+      else rows.push([printable(record.key), String(record.modRevision), describeValue(record.toJSON())])
     }
-    if (options.keysOnly !== true) terminal.print(formatTable(['KEY', 'REVISION', 'VALUE'], rows))
+    if (!asJson) terminal.print(formatTable(['KEY', 'REVISION', 'VALUE'], rows))
   })
-}
-
-async function* records(
-  client: QuorateClient,
-  prefix: string,
-  consistency: ReadConsistency,
-  options: ListOptions,
-  limit: number,
-): AsyncGenerator<RecordView> {
-  let cursor: string | null = null
-  let left = limit
-  for (;;) {
-    const page = await client.list({
-      prefix,
-      limit: Math.min(left, limits.listItemsMax),
-      keysOnly: options.keysOnly === true,
-      reverse: options.reverse === true,
-      cursor,
-      consistency,
-    })
-    yield* page.items
-    left -= page.items.length
-    if (page.cursor === undefined || left <= 0) return
-    cursor = page.cursor
-  }
 }
 
 const shownCharactersMax = 60
@@ -185,6 +168,6 @@ export function consistencyFrom(text: string | undefined): ReadConsistency {
   throw new UsageError(`--consistency ${text}: expected linearizable, lease or stale`)
 }
 
-function revisionFrom(text: string | undefined): number | null {
-  return text === undefined ? null : wholeNumber(text, '--if-revision', 1)
+function revisionFrom(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : wholeNumber(text, '--if-revision', 1)
 }

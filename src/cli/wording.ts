@@ -1,4 +1,4 @@
-import type { Problem } from '../client/quorate-client.ts'
+import type { Problem } from '../client/errors.ts'
 import type { ErrorCode } from '../lib/errors.ts'
 
 /** A problem as the command line tells of it. */

@@ -1,116 +1,113 @@
-import { request, type Agent, type ClientRequest, type IncomingMessage } from 'node:http'
 import { limits } from '../limits.ts'
-import { toError } from '../lib/to-error.ts'
-import { ConnectionError, type IncomingAnswer } from './exchange.ts'
+import type { StreamedBody } from './exchange.ts'
+import { linesIn } from './lines.ts'
+import type { RecordView } from './api-types.ts'
+import type { ReadOptions, WriteOptions } from './options.ts'
+import { boundsOf, readQuery, type Range } from './ranges.ts'
+import { jsonValue, recordFrom, type KeyRecord, type Value } from './records.ts'
+import type { Requests } from './requests.ts'
 
-export interface StreamRequest {
-  readonly method: 'GET' | 'POST'
-  /** Includes the query, percent-encoded. */
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  /** Read only once a server takes the connection. */
-  readonly body: AsyncIterable<Uint8Array> | null
-  /** The connection is given up after the server has been silent for this long. */
-  readonly silenceMsMax: number
+/** What an import writes for one key. A record that was read is one. */
+export interface ImportRecord {
+  readonly key: string
+  readonly value: Value
 }
 
 /**
- * Sends a request whose body or answer may have any length to the first of `origins` that takes the connection. Rejects with
- * `ConnectionError`.
+ * Records, as many as there are. A list, or a function that gives the same records each time, can be sent again when the connection
+ * breaks; an iterator can be read once.
  */
-export async function openStream(
-  origins: readonly URL[],
-  agent: Agent,
-  outgoing: StreamRequest,
-): Promise<IncomingMessage> {
-  let refusal = new ConnectionError('no server was named', { refused: true, ambiguous: false })
-  for (const origin of origins) {
-    try {
-      return await openAt(origin, agent, outgoing)
-    } catch (error) {
-      if (!(error instanceof ConnectionError && error.refused)) throw error
-      refusal = error
-    }
+export type ImportSource =
+  | readonly ImportRecord[]
+  | (() => AsyncIterable<ImportRecord> | Iterable<ImportRecord>)
+  | AsyncIterable<ImportRecord>
+  | Iterable<ImportRecord>
+
+export interface ImportResult {
+  /** How many records are written. */
+  readonly imported: number
+  readonly revision: number
+}
+
+/** Records as lines of JSON, which are read to their end, or left. */
+export interface LineStream {
+  /** The revision that the records show. */
+  readonly revision: number
+  readonly pieces: AsyncIterable<Uint8Array>
+}
+
+const ndjson = 'application/x-ndjson'
+
+/**
+ * Records in and out as streams, in memory of a fixed size.
+ *
+ * @internal
+ */
+export class Bulk {
+  private readonly requests: Requests
+
+  constructor(requests: Requests) {
+    this.requests = requests
   }
-  throw refusal
-}
 
-async function openAt(origin: URL, agent: Agent, outgoing: StreamRequest): Promise<IncomingMessage> {
-  const { method, path, headers, body, silenceMsMax: timeout } = outgoing
-  return await new Promise((resolve, reject) => {
-    let connected = false
-    let answer: IncomingMessage | null = null
-    const outbound = request(origin, { method, path, headers, agent, timeout })
-    const begin = (): void => {
-      connected = true
-      if (body === null) return void outbound.end()
-      sendBody().catch((error: unknown) => {
-        // The source failed, not the server.
-        reject(toError(error))
-        outbound.destroy()
-      })
-    }
-    const sendBody = async (): Promise<void> => {
-      if (body === null) return
-      for await (const piece of body) {
-        if (outbound.destroyed || answer !== null) return
-        if (!outbound.write(piece)) await taken(outbound)
-      }
-      outbound.end()
-    }
-    outbound.on('response', (inbound) => {
-      answer = inbound
-      // After an answer that came early, nobody takes the rest of the body.
-      inbound.once('end', () => {
-        if (!outbound.writableEnded) outbound.destroy()
-      })
-      resolve(inbound)
-    })
-    outbound.on('socket', (socket) => {
-      if (socket.connecting) socket.once('connect', begin)
-      else begin()
-    })
-    outbound.on('timeout', () => outbound.destroy(new Error(`the server was silent for ${timeout} ms`)))
-    outbound.on('error', (error) => {
-      const outcome = { refused: !connected, ambiguous: connected && body !== null }
-      reject(new ConnectionError(`${origin.origin}: ${error.message}`, outcome, { cause: error }))
-    })
-  })
-}
+  async import(source: ImportSource, options: WriteOptions): Promise<ImportResult> {
+    const isRepeatable = typeof source === 'function' || Array.isArray(source)
+    return await this.send(
+      { begin: () => linesOf(typeof source === 'function' ? source() : source), isRepeatable },
+      options,
+    )
+  }
 
-/** Resolves when the connection takes more, or is of no more use. */
-async function taken(outbound: ClientRequest): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const events = ['drain', 'response', 'close'] as const
-    const settle = (): void => {
-      for (const event of events) outbound.off(event, settle)
-      resolve()
-    }
-    for (const event of events) outbound.on(event, settle)
-  })
-}
+  /** The same for lines of JSON as somebody wrote them, which can be read once. */
+  async importLines(pieces: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<ImportResult> {
+    return await this.send({ begin: () => pieces, isRepeatable: false }, options)
+  }
 
-/** The pieces of an answer. Rejects with `ConnectionError` when it is cut off. */
-export async function* piecesOf(answer: IncomingMessage): AsyncGenerator<Buffer> {
-  try {
-    for await (const piece of answer) yield piece as Buffer
-  } catch (error) {
-    const outcome = { refused: false, ambiguous: false }
-    throw new ConnectionError(`the answer was cut off (${toError(error).message})`, outcome, { cause: error })
+  private async send(body: StreamedBody, options: WriteOptions): Promise<ImportResult> {
+    const headers = { 'content-type': ndjson }
+    return await this.requests.write({ method: 'POST', path: '/kv', headers, body, lane: 'own' }, options)
+  }
+
+  async *export(range: Range, options: ReadOptions): AsyncGenerator<KeyRecord, void, undefined> {
+    const { pieces } = await this.exportLines(range, options)
+    for await (const line of linesIn(pieces)) yield recordFrom(JSON.parse(line) as RecordView)
+  }
+
+  /** The same as lines of JSON, and the revision that they show. */
+  async exportLines(range: Range, options: ReadOptions): Promise<LineStream> {
+    const query = { ...boundsOf(range), ...readQuery(options) }
+    const call = {
+      method: 'GET',
+      path: '/kv',
+      query,
+      headers: { accept: ndjson },
+      isForLeader: isForLeader(options),
+    } as const
+    const { headers, pieces } = await this.requests.stream(call, options)
+    return { revision: Number(headers['quorate-revision']), pieces }
   }
 }
 
-/** A short answer as a whole. */
-export async function wholeOf(answer: IncomingMessage): Promise<IncomingAnswer> {
-  const pieces: Buffer[] = []
-  let bytes = 0
-  for await (const piece of piecesOf(answer)) {
-    pieces.push(piece)
-    bytes += piece.length
-    if (bytes > limits.clientAnswerBytesMax) {
-      const reason = `the answer is larger than ${limits.clientAnswerBytesMax} bytes`
-      throw new ConnectionError(reason, { refused: false, ambiguous: false })
-    }
+/**
+ * Whether the leader serves the read without a hop.
+ *
+ * @internal
+ */
+export function isForLeader({ consistency }: ReadOptions): boolean {
+  return consistency !== 'stale'
+}
+
+async function* linesOf(records: AsyncIterable<ImportRecord> | Iterable<ImportRecord>): AsyncGenerator<Uint8Array> {
+  let lines: string[] = []
+  let length = 0
+  for await (const { key, value } of records) {
+    const line = `${JSON.stringify({ key, ...jsonValue(value) })}\n`
+    lines.push(line)
+    length += line.length
+    if (length < limits.clientPieceBytes) continue
+    yield Buffer.from(lines.join(''))
+    lines = []
+    length = 0
   }
-  return { status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(pieces) }
+  if (lines.length > 0) yield Buffer.from(lines.join(''))
 }

@@ -1,16 +1,37 @@
-import { request, type Agent, type IncomingHttpHeaders } from 'node:http'
+import { request, type Agent, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { limits } from '../limits.ts'
+import { toError } from '../lib/to-error.ts'
+import { ConnectionError } from './errors.ts'
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+
+/** A body that is made while it is sent. */
+export interface StreamedBody {
+  /** Called once the connection stands. The iteration ends early when the answer comes early. */
+  readonly begin: () => AsyncIterable<Uint8Array>
+  /** Whether each call of `begin` gives the same bytes. */
+  readonly isRepeatable: boolean
+}
 
 export interface OutgoingRequest {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  readonly method: Method
   /** Includes the query, percent-encoded. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Uint8Array | null
-  /** The connection is given up after the server has been silent for this long. */
+  readonly body: Uint8Array | StreamedBody | null
+  /** The connection is given up after the server has been silent for this long: before the answer begins, and after that. */
   readonly silenceMsMax: number
-  /** Aborting it ends the request as if the connection had broken. */
+  readonly bodySilenceMsMax: number
+  /** Aborting it ends the request: it rejects with the reason of the signal. */
   readonly signal: AbortSignal | null
+}
+
+/** An answer whose body is still to be read. It has to be read to its end, or destroyed. */
+export interface OpenAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: IncomingMessage
 }
 
 export interface IncomingAnswer {
@@ -19,80 +40,156 @@ export interface IncomingAnswer {
   readonly body: Buffer
 }
 
-/** The server could not be reached, or the connection broke before the answer was complete. */
-export class ConnectionError extends Error {
-  override readonly name = 'ConnectionError'
-  /** No connection was made: this request cannot have had any effect. */
-  readonly refused: boolean
-  /** The change may have taken effect, here or on a server that was asked before. Always false for a read. */
-  readonly ambiguous: boolean
-
-  constructor(
-    message: string,
-    outcome: { readonly refused: boolean; readonly ambiguous: boolean },
-    options?: ErrorOptions,
-  ) {
-    super(message, options)
-    this.refused = outcome.refused
-    this.ambiguous = outcome.ambiguous
+/** Sends a request and waits for the head of its answer. Redirects are not followed. Rejects with `ConnectionError`. */
+export async function open(origin: URL, agent: Agent, outgoing: OutgoingRequest): Promise<OpenAnswer> {
+  outgoing.signal?.throwIfAborted()
+  try {
+    return await new Promise((resolve, reject) => new Exchange(origin, agent, outgoing, resolve, reject))
+  } catch (error) {
+    outgoing.signal?.throwIfAborted()
+    throw error
   }
 }
 
-/** One request and its whole answer. Redirects are not followed: every node serves every request. */
-export async function exchange(origin: URL, agent: Agent, outgoing: OutgoingRequest): Promise<IncomingAnswer> {
-  return await new Promise((resolve, reject) => {
-    const { method, path, body, signal } = outgoing
-    let connected = false
-    const fail = (reason: string, cause: unknown): void => {
-      const outcome = { refused: !connected, ambiguous: connected && changesSomething(method) }
-      reject(new ConnectionError(`${origin.origin}: ${reason}`, outcome, { cause }))
+class Exchange {
+  private readonly origin: URL
+  private readonly outgoing: OutgoingRequest
+  private readonly reject: (error: Error) => void
+  private readonly outbound: ClientRequest
+  private inbound: IncomingMessage | null = null
+  private connected = false
+  private silenceMs: number
+  /** The body waits for whoever makes it, so that the silence is not the server's. */
+  private awaitsBody = false
+
+  constructor(
+    origin: URL,
+    agent: Agent,
+    outgoing: OutgoingRequest,
+    resolve: (answer: OpenAnswer) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.origin = origin
+    this.outgoing = outgoing
+    this.reject = reject
+    this.silenceMs = outgoing.silenceMsMax
+    const { method, path, signal, silenceMsMax: timeout } = outgoing
+    const headers = { ...outgoing.headers, ...framing(outgoing) }
+    this.outbound = request(origin, { method, path, agent, headers, timeout, ...(signal === null ? {} : { signal }) })
+    this.outbound.on('response', (inbound) => {
+      this.inbound = inbound
+      this.silenceMs = outgoing.bodySilenceMsMax
+      this.outbound.setTimeout(this.silenceMs)
+      // A reader of the body gets its errors; until there is one, nobody else would take them.
+      inbound.on('error', () => undefined)
+      inbound.once('end', () => {
+        // The answer came before the whole body was sent, so the connection is of no more use.
+        if (!this.outbound.writableEnded) this.outbound.destroy()
+      })
+      resolve({ status: inbound.statusCode ?? 0, headers: inbound.headers, body: inbound })
+    })
+    this.outbound.on('socket', (socket) => this.onSocket(socket))
+    this.outbound.on('timeout', () => this.onSilence())
+    this.outbound.on('error', (error) => this.fail(error))
+    if (outgoing.body === null || outgoing.body instanceof Uint8Array) this.outbound.end(outgoing.body ?? undefined)
+    else this.outbound.flushHeaders()
+  }
+
+  private onSocket(socket: Socket): void {
+    const onConnected = (): void => {
+      this.connected = true
+      const { body } = this.outgoing
+      if (body !== null && !(body instanceof Uint8Array)) void this.sendStream(body)
     }
-    const length = method === 'GET' && body === null ? {} : { 'content-length': String(body?.length ?? 0) }
-    const outbound = request(
-      origin,
-      {
-        method,
-        path,
-        agent,
-        headers: { ...outgoing.headers, ...length },
-        timeout: outgoing.silenceMsMax,
-        ...(signal === null ? {} : { signal }),
-      },
-      (inbound) => {
-        const chunks: Buffer[] = []
-        let bytes = 0
-        inbound.on('data', (chunk: Buffer) => {
-          bytes += chunk.length
-          if (bytes > limits.clientAnswerBytesMax) {
-            outbound.destroy(new Error(`the answer is larger than ${limits.clientAnswerBytesMax} bytes`))
-            return
-          }
-          chunks.push(chunk)
-        })
-        inbound.on('error', (error) => fail(`the answer was cut off (${error.message})`, error))
-        inbound.on('end', () => {
-          resolve({ status: inbound.statusCode ?? 0, headers: inbound.headers, body: Buffer.concat(chunks, bytes) })
-        })
-      },
-    )
-    outbound.on('socket', (socket) => {
-      if (socket.connecting) socket.once('connect', () => (connected = true))
-      else connected = true
-    })
-    outbound.on('timeout', () => {
-      const missing = connected ? 'answer' : 'connection'
-      outbound.destroy(new Error(`no ${missing} within ${outgoing.silenceMsMax} ms`))
-    })
-    outbound.on('error', (error: NodeJS.ErrnoException) => {
-      const nobody = !connected && error.code !== undefined && error.code !== 'ABORT_ERR'
-      fail(nobody ? `no server answers there (${error.code})` : describeBreak(error), error)
-    })
-    outbound.end(body ?? undefined)
+    if (socket.connecting) socket.once('connect', onConnected)
+    else onConnected()
+  }
+
+  private onSilence(): void {
+    // A reader that takes its time is not a silent server.
+    const isWaitedFor = this.awaitsBody || (this.inbound !== null && this.inbound.readableLength > 0)
+    if (isWaitedFor) {
+      this.outbound.setTimeout(this.silenceMs)
+      return
+    }
+    const missing = this.connected ? 'answer' : 'connection'
+    this.outbound.destroy(new Error(`no ${missing} within ${this.silenceMs} ms`))
+  }
+
+  private async sendStream({ begin }: StreamedBody): Promise<void> {
+    const { outbound } = this
+    try {
+      this.awaitsBody = true
+      for await (const chunk of begin()) {
+        this.awaitsBody = false
+        // Nobody takes the rest of it.
+        if (outbound.destroyed || this.inbound !== null) return
+        if (!outbound.write(chunk)) await takenBy(outbound)
+        this.awaitsBody = true
+      }
+      this.awaitsBody = false
+      outbound.end()
+    } catch (error) {
+      // The failure of the source is the caller's own, and not one of the connection.
+      this.reject(toError(error))
+      outbound.destroy()
+    }
+  }
+
+  private fail(error: NodeJS.ErrnoException): void {
+    const nobody = !this.connected && error.code !== undefined && error.code !== 'ABORT_ERR'
+    const reason = nobody ? `no server answers there (${error.code})` : describeBreak(error)
+    this.reject(new ConnectionError(`${this.origin.origin}: ${reason}`, !this.connected, { cause: error }))
+  }
+}
+
+function framing({ method, body }: OutgoingRequest): Readonly<Record<string, string>> {
+  if (body === null) return method === 'GET' ? {} : { 'content-length': '0' }
+  return body instanceof Uint8Array ? { 'content-length': String(body.length) } : { 'transfer-encoding': 'chunked' }
+}
+
+async function takenBy(outbound: ClientRequest): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const settle = (): void => {
+      for (const event of ['drain', 'close', 'response']) outbound.off(event, settle)
+      resolve()
+    }
+    for (const event of ['drain', 'close', 'response']) outbound.on(event, settle)
   })
 }
 
+/** The body of an answer, piece by piece. Rejects with `ConnectionError` when it is cut off. */
+export async function* pieces(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of body) yield chunk as Buffer
+  } catch (error) {
+    signal?.throwIfAborted()
+    const reason = `the answer was cut off (${toError(error).message})`
+    throw new ConnectionError(`${origin.origin}: ${reason}`, false, { cause: error })
+  }
+}
+
+/** The whole body of an answer, which is bounded. */
+export async function wholeOf(
+  origin: URL,
+  { status, headers, body }: OpenAnswer,
+  signal: AbortSignal | null,
+): Promise<IncomingAnswer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of pieces(origin, body, signal)) {
+    bytes += chunk.length
+    if (bytes > limits.clientAnswerBytesMax) {
+      const reason = `the answer is larger than ${limits.clientAnswerBytesMax} bytes`
+      throw new ConnectionError(`${origin.origin}: ${reason}`, false)
+    }
+    chunks.push(chunk)
+  }
+  return { status, headers, body: Buffer.concat(chunks, bytes) }
+}
+
 /** Whether a request of this method may change something. */
-export function changesSomething(method: OutgoingRequest['method']): boolean {
+export function changesSomething(method: Method): boolean {
   return method !== 'GET'
 }
 

@@ -1,352 +1,276 @@
-import { randomUUID } from 'node:crypto'
-import { Agent, type IncomingMessage } from 'node:http'
-import type { ClusterStatus, InitializeAnswer, LearnerAnswer, MembershipAnswer } from '../api/cluster.ts'
-import type { DeleteAnswer, ImportAnswer, ListAnswer, PutAnswer, RecordView } from '../api/keys.ts'
-import type { TransactionAnswer, TransactionBody } from '../api/transactions.ts'
-import { openStream, piecesOf, wholeOf, type StreamRequest } from './bulk.ts'
-import { changesSomething, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
-import { limits } from '../limits.ts'
+import type {
+  CountAnswer,
+  DeleteAnswer,
+  ListAnswer,
+  PutAnswer,
+  TransactionAnswer,
+  TransactionBody,
+} from './api-types.ts'
+import { Bulk, isForLeader, type ImportResult, type ImportSource, type LineStream } from './bulk.ts'
+import { ClusterClient } from './cluster-client.ts'
+import { History } from './history.ts'
+import { Leases, type Lease, type LeaseOptions } from './leases.ts'
+import { Locks, type Lock, type LockOptions, type LockStatus } from './locks.ts'
+import { settingsFrom, type ClientOptions, type ReadOptions, type WriteOptions } from './options.ts'
+import { ProblemError } from './errors.ts'
+import { boundsOf, isBounded, readQuery, type KeyOrRange, type Range } from './ranges.ts'
 import {
-  pathWith,
-  Servers,
-  silenceGraceMs,
-  type ElsewhereReason,
-  type Query,
-  type Routing,
-  type ServersAnswer,
-} from './servers.ts'
-
-export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
-
-/** The body of a failed request, as the server sent it: a problem document (RFC 9457). */
-export interface Problem {
-  readonly status: number
-  readonly title: string
-  readonly detail: string
-  readonly code: string
-  readonly retryable: boolean
-  readonly ambiguous: boolean
-  readonly [fact: string]: unknown
-}
-
-export class ProblemError extends Error {
-  override readonly name = 'ProblemError'
-  readonly problem: Problem
-
-  constructor(problem: Problem) {
-    super(`${problem.title}: ${problem.detail}`)
-    this.problem = problem
-  }
-}
-
-export interface ClientOptions {
-  /** The API of one or more nodes: `http://host:port`. At least one. */
-  readonly servers: readonly URL[]
-  /** How long one request may take over all servers together. */
-  readonly timeoutMs: number
-  /** Called whenever a request moves on to the next server. */
-  readonly onElsewhere?: (reason: ElsewhereReason) => void
-}
+  bufferOf,
+  headFrom,
+  recordFrom,
+  recordFromAnswer,
+  type KeyHead,
+  type KeyRecord,
+  type Value,
+} from './records.ts'
+import { failureOf, Requests, wellFormed, type Call } from './requests.ts'
+import { TransactionBuilder, type Transaction } from './transaction.ts'
+import { ResumingWatch, type Watch, type WatchEvent, type WatchOptions, type WatchProgress } from './watch.ts'
+import { limits } from '../limits.ts'
 
 export interface WriteConditions {
   /** Only when the key is at this revision. */
-  readonly ifRevision: number | null
+  readonly ifRevision?: number | undefined
   /** Only when the key is absent. */
-  readonly create: boolean
+  readonly ifAbsent?: boolean | undefined
+  /** Only when the key is there, at whatever revision. */
+  readonly ifPresent?: boolean | undefined
 }
 
-export interface RangeQuery {
-  readonly prefix: string
-  readonly limit: number
-  readonly keysOnly: boolean
-  readonly reverse: boolean
-  readonly cursor: string | null
-  readonly consistency: ReadConsistency
+export interface PutOptions extends WriteOptions, WriteConditions {
+  /** The key goes when this lease ends. */
+  readonly lease?: number | undefined
+  /** The key goes this long after it was written: it gets a lease of its own. */
+  readonly ttlMs?: number | undefined
+  /** The result carries the record before. */
+  readonly prev?: boolean | undefined
 }
 
-/** What an export is about: `prefix`, or `start` and `end`; nothing: every key. */
-export interface ExportQuery {
-  readonly prefix?: string | undefined
-  readonly start?: string | undefined
-  readonly end?: string | undefined
-  readonly consistency: ReadConsistency
+export interface DeleteOptions extends WriteOptions, Omit<WriteConditions, 'ifAbsent'> {
+  readonly prev?: boolean | undefined
 }
 
-/** An export that has begun. */
-export interface Export {
-  /** The revision that the records show. */
-  readonly revision: number
-  /** A JSON document on each line. It is read to its end, or left. Rejects with `ConnectionError` when the stream breaks off. */
-  readonly records: AsyncIterable<Uint8Array>
+export interface DeleteRangeOptions extends WriteOptions {
+  /** In as many changes as it takes, each atomic. Absent: as one change, which has a bound. */
+  readonly chunked?: boolean | undefined
 }
 
-export interface VoterQuery {
-  readonly retain: boolean
-  readonly allowLagging: boolean
-  readonly force: boolean
+/** The record before, where it was asked for. */
+export interface Previous {
+  /** Null: there was none. */
+  readonly prev?: KeyRecord | null
+  /** In place of `prev` in the answer to a late retry: the record without its value, which was too large to be kept for so long. */
+  readonly prevForgotten?: KeyHead
 }
 
-const anywhere: Routing = { firstOnly: false, signal: null }
-/** For requests about one particular node: on another node they would mean something else. */
-const firstOnly: Routing = { firstOnly: true, signal: null }
+export type PutResult = Omit<PutAnswer, keyof Before> & Previous
+export type DeleteResult = Omit<DeleteAnswer, keyof Before> & Previous
+type Before = Pick<PutAnswer, 'prev' | 'prevValueForgotten'>
 
-/** A member as `POST /cluster/initialize` and `POST /cluster/learners` take it. */
-export interface MemberAddress {
-  readonly id: number
-  readonly raft: string
-  readonly api: string
+export interface ListOptions extends ReadOptions {
+  /** How many records at most. Absent: all. */
+  readonly limit?: number | undefined
+  /** From the last to the first. */
+  readonly reverse?: boolean | undefined
 }
 
 /**
- * The REST interface of a cluster. Every method rejects with `ProblemError` or `ConnectionError`.
+ * A Quorate cluster. Methods reject with a `QuorateError`, or with the reason of a signal that was aborted; mistakes in arguments that no
+ * server is needed to see are a `TypeError`.
  *
- * With one server nothing is retried. With several, a request that a server cannot serve goes on to the next one until the time
- * is up. Writes of keys then carry an idempotency key, so that a write whose answer was lost can be repeated without being
- * applied twice. A request that may be repeated waits for each server only a share of the time. Requests about one particular
- * node are sent to the first server alone.
+ * A request that a server cannot serve goes on to the next one until the time is up. Every write carries an idempotency key, so that one
+ * whose answer was lost can be repeated without being applied twice. What is left open all the same is an `AmbiguousOutcomeError`.
  */
 export class QuorateClient {
-  private readonly options: ClientOptions
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 16 })
-  private readonly servers: Servers
+  readonly cluster: ClusterClient
+  readonly leases: Leases
+  readonly history: History
+  private readonly requests: Requests
+  private readonly locks: Locks
+  private readonly bulk: Bulk
 
   constructor(options: ClientOptions) {
-    this.options = options
-    this.servers = new Servers(options.servers, this.agent, options.onElsewhere ?? (() => undefined))
+    this.requests = new Requests(settingsFrom(options))
+    this.cluster = new ClusterClient(this.requests)
+    this.leases = new Leases(this.requests)
+    this.history = new History(this.requests)
+    this.locks = new Locks(this.requests)
+    this.bulk = new Bulk(this.requests)
   }
 
+  /** Ends every request, and keeps no lease alive any longer. */
   close(): void {
-    this.agent.destroy()
+    this.requests.close()
   }
 
-  async put(key: string, value: Uint8Array, conditions: WriteConditions): Promise<PutAnswer> {
-    const headers: Record<string, string> = { 'content-type': 'application/octet-stream', ...this.idempotency() }
-    if (conditions.ifRevision !== null) headers['if-match'] = `"${conditions.ifRevision}"`
-    if (conditions.create) headers['if-none-match'] = '*'
-    return await this.json<PutAnswer>('PUT', '/kv', this.withDeadline({ key }), value, headers)
-  }
-
-  async get(key: string, consistency: ReadConsistency): Promise<RecordView> {
-    const headers = { accept: 'application/json' }
-    return await this.json<RecordView>('GET', '/kv', this.withDeadline({ key, consistency }), null, headers)
-  }
-
-  /** The bytes of the value, unchanged. */
-  async getValue(key: string, consistency: ReadConsistency): Promise<Uint8Array> {
-    const headers = { accept: 'application/octet-stream' }
-    const answer = await this.exchange('GET', '/kv', this.withDeadline({ key, consistency }), null, headers, anywhere)
-    // Any web server answers 200. Only a node says which revision its answer reflects.
-    if (answer.status === 200 && answer.headers['quorate-revision'] !== undefined) return answer.body
-    throw new ProblemError(problemOf('GET', answer, parse(answer)))
-  }
-
-  async delete(key: string, ifRevision: number | null): Promise<DeleteAnswer> {
-    const condition = ifRevision === null ? {} : { 'if-match': `"${ifRevision}"` }
-    const headers = { ...condition, ...this.idempotency() }
-    return await this.json<DeleteAnswer>('DELETE', '/kv', this.withDeadline({ key }), null, headers)
-  }
-
-  /** Deletes every key that begins with `prefix`, which is not empty: as one change, or with `chunked` as several. */
-  async deletePrefix(prefix: string, chunked: boolean): Promise<DeleteAnswer> {
-    return await this.deleteRange({ prefix }, chunked)
-  }
-
-  /** Deletes every key: as one change, or with `chunked` as several. */
-  async deleteAll(chunked: boolean): Promise<DeleteAnswer> {
-    return await this.deleteRange({ all: 'true' }, chunked)
-  }
-
-  private async deleteRange(bounds: Record<string, string>, chunked: boolean): Promise<DeleteAnswer> {
-    const query = this.withDeadline({ ...bounds, chunked: chunked ? 'true' : undefined })
-    return await this.json<DeleteAnswer>('DELETE', '/kv', query, null, this.idempotency())
-  }
-
-  /** Carries out one of two lists of operations, as one change: `success` when all comparisons hold, otherwise `failure`. */
-  async transaction(transaction: TransactionBody): Promise<TransactionAnswer> {
-    return await this.transactionText(Buffer.from(JSON.stringify(transaction)))
-  }
-
-  /** The same for the JSON of a transaction as somebody wrote it. */
-  async transactionText(json: Uint8Array): Promise<TransactionAnswer> {
-    const headers = { 'content-type': 'application/json', ...this.idempotency() }
-    return await this.json<TransactionAnswer>('POST', '/txn', this.withDeadline({}), json, headers)
-  }
-
-  /** One page. */
-  async list(range: RangeQuery): Promise<ListAnswer> {
+  async put(key: string, value: Value, options: PutOptions = {}): Promise<PutResult> {
+    const { lease, ttlMs, prev } = options
     const query = {
-      prefix: range.prefix === '' ? undefined : range.prefix,
-      limit: String(range.limit),
-      keysOnly: range.keysOnly ? 'true' : undefined,
-      reverse: range.reverse ? 'true' : undefined,
-      cursor: range.cursor ?? undefined,
-      consistency: range.consistency,
+      key: wellFormed(key),
+      lease: lease === undefined ? undefined : String(lease),
+      ttl: ttlMs === undefined ? undefined : `${ttlMs}ms`,
+      prev: prev === true ? 'true' : undefined,
     }
-    return await this.json<ListAnswer>('GET', '/kv', this.withDeadline(query), null)
+    const headers = { 'content-type': 'application/octet-stream', ...conditionsOf(options) }
+    const call = { method: 'PUT', path: '/kv', query, headers, body: bufferOf(value), isForLeader: true } as const
+    return withPrevious(await this.requests.write<PutAnswer>(call, options))
   }
 
-  /** A range as a stream of records, one consistent view, from the first server that takes the connection. */
-  async exportRecords({ consistency, ...bounds }: ExportQuery): Promise<Export> {
-    const path = pathWith('/kv', this.withDeadline({ ...bounds, consistency }))
-    const answer = await this.open({ method: 'GET', path, headers: { accept: 'application/x-ndjson' }, body: null })
-    const revision = Number(answer.headers['quorate-revision'])
-    if (answer.statusCode === 200 && revision >= 0) return { revision, records: piecesOf(answer) }
-    const failed = await wholeOf(answer)
-    throw new ProblemError(problemOf('GET', failed, parse(failed)))
+  /** The record, or null when the key is absent. */
+  async get(key: string, options: ReadOptions = {}): Promise<KeyRecord | null> {
+    const query = { key: wellFormed(key), ...readQuery(options) }
+    const headers = { accept: 'application/octet-stream' }
+    const call: Call = { method: 'GET', path: '/kv', query, headers, isForLeader: isForLeader(options) }
+    const answer = await this.requests.exchange(call, options)
+    // Any web server answers 200. Only a node tells the revisions of the record.
+    const record = answer.status === 200 ? recordFromAnswer(key, answer.headers, answer.body) : null
+    if (record !== null) return record
+    const failure = failureOf(call, answer)
+    if (failure instanceof ProblemError && failure.code === 'key-not-found') return null
+    throw failure
+  }
+
+  async delete(key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
+    const query = { key: wellFormed(key), prev: options.prev === true ? 'true' : undefined }
+    const call = { method: 'DELETE', path: '/kv', query, headers: conditionsOf(options), isForLeader: true } as const
+    return withPrevious(await this.requests.write<DeleteAnswer>(call, options))
+  }
+
+  /** Deletes every key of the range. `'all'` deletes every key there is: an empty range does not, since an unset variable makes one too. */
+  async deleteRange(range: Range | 'all', options: DeleteRangeOptions = {}): Promise<DeleteAnswer> {
+    if (range !== 'all' && !isBounded(range)) {
+      throw new TypeError("the range has no bounds, which would delete every key: to do that, name the range 'all'")
+    }
+    const bounds = range === 'all' ? { all: 'true' } : boundsOf(range)
+    const query = { ...bounds, chunked: options.chunked === true ? 'true' : undefined }
+    return await this.requests.write<DeleteAnswer>({ method: 'DELETE', path: '/kv', query, isForLeader: true }, options)
+  }
+
+  /** The records of a range in the order of their keys, page by page. */
+  list(range: Range = {}, options: ListOptions = {}): AsyncGenerator<KeyRecord, void, undefined> {
+    return this.pages(range, options, false, recordFrom)
+  }
+
+  /** The same, without the values. */
+  listKeys(range: Range = {}, options: ListOptions = {}): AsyncGenerator<KeyHead, void, undefined> {
+    return this.pages(range, options, true, headFrom)
+  }
+
+  async count(range: Range = {}, options: ReadOptions = {}): Promise<CountAnswer> {
+    const query = { ...boundsOf(range), ...readQuery(options), countOnly: 'true' }
+    const call = { method: 'GET', path: '/kv', query, isForLeader: isForLeader(options) } as const
+    return await this.requests.read<CountAnswer>(call, options)
   }
 
   /**
-   * Writes the records that `source` holds, a line each, through the first server that takes the connection. Under the same `name` the same
-   * records can be sent again: what is in is not written a second time.
+   * The records of a range as one stream and one view of the store, of any length. Rejects when the stream is cut off: what came
+   * until then is not the whole range.
    */
-  async importRecords(source: AsyncIterable<Uint8Array>, name: string): Promise<ImportAnswer> {
-    const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': name }
-    const path = pathWith('/kv', this.withDeadline({}))
-    const answer = await wholeOf(await this.open({ method: 'POST', path, headers, body: source }))
-    const document = parse(answer)
-    if (answer.status === 200 && document !== null) return document as ImportAnswer
-    throw new ProblemError(problemOf('POST', answer, document))
+  export(range: Range = {}, options: ReadOptions = {}): AsyncGenerator<KeyRecord, void, undefined> {
+    return this.bulk.export(range, options)
   }
 
-  private async open(outgoing: Omit<StreamRequest, 'silenceMsMax'>): Promise<IncomingMessage> {
-    const silenceMsMax = limits.requestTimeoutMsMax + silenceGraceMs
-    return await openStream(this.options.servers, this.agent, { ...outgoing, silenceMsMax })
+  /** Writes many records as one stream. It is not one change: the `ProblemError` of an import that fails tells how many are written. */
+  async import(source: ImportSource, options: WriteOptions = {}): Promise<ImportResult> {
+    return await this.bulk.import(source, options)
   }
 
-  /** Aborting `signal` ends it with a `ConnectionError`. */
-  async cluster(signal: AbortSignal | null = null): Promise<ClusterStatus> {
-    return await this.json<ClusterStatus>('GET', '/cluster', {}, null, {}, { firstOnly: false, signal })
+  /** An export as the lines of JSON that the API sends. */
+  async exportLines(range: Range = {}, options: ReadOptions = {}): Promise<LineStream> {
+    return await this.bulk.exportLines(range, options)
   }
 
-  async membership(): Promise<MembershipAnswer> {
-    return await this.json<MembershipAnswer>('GET', '/cluster/membership', {}, null)
+  /** An import of lines of JSON, as `exportLines` gives them. */
+  async importLines(pieces: AsyncIterable<Uint8Array>, options: WriteOptions = {}): Promise<ImportResult> {
+    return await this.bulk.importLines(pieces, options)
   }
 
-  /** `members` null: the cluster consists of the first server's node alone. */
-  async initialize(
-    members: readonly MemberAddress[] | null,
-    wait: 'appended' | 'leader' | 'committed',
-  ): Promise<InitializeAnswer> {
-    const path = '/cluster/initialize'
-    if (members !== null) return await this.send<InitializeAnswer>('POST', path, { wait }, { members })
-    return await this.json<InitializeAnswer>('POST', path, this.withDeadline({ wait }), null, {}, firstOnly)
+  /** Begins to put a transaction together: `client.transaction().if(...).do(...).else(...).commit()`. */
+  transaction(): Transaction {
+    return new TransactionBuilder({ compares: [], success: [], failure: [] }, async (body, options) => {
+      return await this.sendTransaction(body, options)
+    })
   }
 
-  async addLearner(member: MemberAddress, wait: boolean): Promise<LearnerAnswer> {
-    return await this.send<LearnerAnswer>('POST', '/cluster/learners', {}, { ...member, wait })
-  }
-
-  async removeLearner(id: number): Promise<void> {
-    await this.json('DELETE', `/cluster/learners/${id}`, this.withDeadline({}), null)
-  }
-
-  async setVoters(voters: readonly number[], change: VoterQuery): Promise<MembershipAnswer> {
-    return await this.send<MembershipAnswer>('PUT', '/cluster/membership', {}, { voters, ...change })
-  }
-
-  async removeVoter(id: number, change: VoterQuery): Promise<MembershipAnswer> {
-    return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { remove: [id], ...change })
-  }
-
-  /** Turns learners into voters. All other members stay what they are. */
-  async addVoters(ids: readonly number[], change: VoterQuery): Promise<MembershipAnswer> {
-    return await this.send<MembershipAnswer>('PATCH', '/cluster/membership', {}, { add: ids, ...change })
-  }
-
-  async setAddresses({ id, raft, api }: MemberAddress, force: boolean): Promise<MembershipAnswer> {
-    return await this.send<MembershipAnswer>('PUT', `/cluster/nodes/${id}`, {}, { raft, api, force })
-  }
-
-  /** `to` null: the voter that is furthest ahead. */
-  async transfer(to: number | null): Promise<{ readonly leader: number }> {
-    return await this.send('POST', '/cluster/leader', {}, to === null ? {} : { id: to })
-  }
-
-  /** Whether linearizable reads are served by the first server. */
-  async isReady(): Promise<boolean> {
-    return (await this.exchange('GET', '/readyz', {}, null, {}, firstOnly)).status === 200
-  }
-
-  /** Resolves when the first server reports that it is alive, or ready; rejects with its reason when it does not. */
-  async checkHealth(probe: 'livez' | 'readyz'): Promise<void> {
-    const answer = await this.exchange('GET', `/${probe}`, {}, null, {}, firstOnly)
-    // Any web server answers 200.
-    if (answer.status === 200 && answer.body.toString('utf8') === 'ok\n') return
-    throw new ProblemError(problemOf('GET', answer, parse(answer)))
-  }
-
-  private idempotency(): Readonly<Record<string, string>> {
-    return this.options.servers.length > 1 ? { 'idempotency-key': randomUUID() } : {}
-  }
-
-  private withDeadline(query: Query): Query {
-    return { ...query, timeout: `${this.options.timeoutMs}ms` }
-  }
-
-  private async send<Answer>(
-    method: OutgoingRequest['method'],
-    path: string,
-    query: Query,
-    body: object,
-  ): Promise<Answer> {
+  /** A transaction in the shape of the API, or as the JSON that somebody wrote. */
+  async sendTransaction(body: TransactionBody | Uint8Array, options: WriteOptions = {}): Promise<TransactionAnswer> {
     const headers = { 'content-type': 'application/json' }
-    return await this.json<Answer>(method, path, this.withDeadline(query), Buffer.from(JSON.stringify(body)), headers)
+    const bytes = body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body))
+    const call = { method: 'POST', path: '/txn', headers, body: bytes, isForLeader: true } as const
+    return await this.requests.write<TransactionAnswer>(call, options)
   }
 
-  private async json<Answer>(
-    method: OutgoingRequest['method'],
-    path: string,
-    query: Query,
-    body: Uint8Array | null,
-    headers: Readonly<Record<string, string>> = {},
-    routing: Routing = anywhere,
-  ): Promise<Answer> {
-    const answer = await this.exchange(method, path, query, body, headers, routing)
-    const document = parse(answer)
-    if (answer.status >= 200 && answer.status < 300 && document !== null) return document as Answer
-    throw new ProblemError(problemOf(method, answer, document))
+  /** The changes of a key or a range, in their order, each once. It goes on by itself when a server fails. */
+  watch(range: KeyOrRange, options: WatchOptions & { readonly progress: true }): Watch<WatchEvent | WatchProgress>
+  watch(range?: KeyOrRange, options?: WatchOptions & { readonly progress?: false | undefined }): Watch
+  watch(range: KeyOrRange = {}, options: WatchOptions = {}): Watch<WatchEvent | WatchProgress> {
+    return new ResumingWatch(range, options, this.requests)
   }
 
-  private async exchange(
-    method: OutgoingRequest['method'],
-    path: string,
-    query: Query,
-    body: Uint8Array | null,
-    headers: Readonly<Record<string, string>>,
-    routing: Routing,
-  ): Promise<ServersAnswer> {
-    return await this.servers.exchange({ method, path, query, headers, body, ...routing }, this.options.timeoutMs)
+  /** A new lease that is kept alive until it is released. */
+  async lease(options: LeaseOptions): Promise<Lease> {
+    return await this.leases.keep(options)
+  }
+
+  /** Waits for a lock, and holds it until it is released. Waiters are served in their order. */
+  async lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return await this.locks.lock(name, options)
+  }
+
+  /** The lock, or null when somebody else holds it. */
+  async tryLock(name: string, options: Omit<LockOptions, 'waitMs'> = {}): Promise<Lock | null> {
+    try {
+      return await this.locks.lock(name, { ...options, waitMs: 0 })
+    } catch (error) {
+      if (error instanceof ProblemError && error.code === 'lock-held') return null
+      throw error
+    }
+  }
+
+  /** Who holds a lock, and how many wait for it. */
+  async lockStatus(name: string, options: ReadOptions = {}): Promise<LockStatus> {
+    return await this.locks.status(name, options)
+  }
+
+  private async *pages<Item>(
+    range: Range,
+    options: ListOptions,
+    keysOnly: boolean,
+    itemFrom: (view: ListAnswer['items'][number]) => Item,
+  ): AsyncGenerator<Item, void, undefined> {
+    const { limit = Number.POSITIVE_INFINITY, reverse } = options
+    const bounds = { ...boundsOf(range), ...readQuery(options) }
+    let cursor: string | undefined
+    for (let left = limit; left > 0;) {
+      const query = {
+        ...bounds,
+        limit: String(Math.min(left, limits.listItemsMax)),
+        keysOnly: keysOnly ? 'true' : undefined,
+        reverse: reverse === true ? 'true' : undefined,
+        cursor,
+      }
+      const call = { method: 'GET', path: '/kv', query, isForLeader: isForLeader(options) } as const
+      const page: ListAnswer = await this.requests.read<ListAnswer>(call, options)
+      for (const item of page.items) yield itemFrom(item)
+      left -= page.items.length
+      cursor = page.cursor
+      if (cursor === undefined) return
+    }
   }
 }
 
-/** Null when the body is not a JSON object. */
-function parse(answer: IncomingAnswer): object | null {
-  try {
-    const document: unknown = JSON.parse(answer.body.toString('utf8'))
-    return typeof document === 'object' ? document : null
-  } catch {
-    return null
+function conditionsOf({ ifRevision, ifAbsent, ifPresent }: WriteConditions): Readonly<Record<string, string>> {
+  if ([ifRevision !== undefined, ifAbsent === true, ifPresent === true].filter(Boolean).length > 1) {
+    throw new TypeError('ifRevision, ifAbsent and ifPresent are three conditions: give one of them')
   }
+  if (ifAbsent === true) return { 'if-none-match': '*' }
+  if (ifPresent === true) return { 'if-match': '*' }
+  return ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }
 }
 
-/** The server's own problem document, or one made of the status alone when the server is not a node. */
-function problemOf(
-  method: OutgoingRequest['method'],
-  answer: IncomingAnswer & Partial<ServersAnswer>,
-  document: object | null,
-): Problem {
-  const { status, mayHaveHappened = false } = answer
-  if (document !== null && 'code' in document && 'detail' in document) {
-    const problem = document as Problem
-    // The refusal does not cover an earlier server, which may have carried out the same request.
-    return { ...problem, ambiguous: problem.ambiguous || (mayHaveHappened && problem.retryable) }
-  }
-  return {
-    status,
-    title: `Status ${status}`,
-    detail: 'this is not an answer of a Quorate node: make sure that the address is that of the API of a node',
-    code: 'unknown',
-    retryable: false,
-    ambiguous: changesSomething(method),
-  }
+function withPrevious<Answer extends Before>(answer: Answer): Omit<Answer, keyof Before> & Previous {
+  const { prev, prevValueForgotten, ...rest } = answer
+  if (prev === undefined) return rest
+  if (prev !== null && prevValueForgotten === true) return { ...rest, prevForgotten: headFrom(prev) }
+  return { ...rest, prev: prev === null ? null : recordFrom(prev) }
 }

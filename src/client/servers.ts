@@ -1,22 +1,53 @@
-import type { Agent } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setMaxListeners } from 'node:events'
+import { Agent } from 'node:http'
 import { limits } from '../limits.ts'
-import { ConnectionError, changesSomething, exchange, type IncomingAnswer, type OutgoingRequest } from './exchange.ts'
+import { AmbiguousOutcomeError, ClosedError, ConnectionError, type QuorateError } from './errors.ts'
+import {
+  changesSomething,
+  open,
+  wholeOf,
+  type IncomingAnswer,
+  type OpenAnswer,
+  type OutgoingRequest,
+  type StreamedBody,
+} from './exchange.ts'
+import { LeaderHints } from './leader-hints.ts'
+import type { ElsewhereReason } from './options.ts'
+import { obstacleIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
 
 export type Query = Readonly<Record<string, string | undefined>>
 
-export interface Routing {
-  /** The request is about the first server itself, so no other one may be asked. */
-  readonly firstOnly: boolean
-  /** Aborting it ends the request. */
-  readonly signal: AbortSignal | null
-}
+/**
+ * Which connections a request takes. `ordinary`: a number of them is shared, and requests wait for one. `urgent`: others of the same number,
+ * so that what has to be in time does not wait behind the rest. `own`: one of its own, because it may take long.
+ */
+export type Lane = 'ordinary' | 'urgent' | 'own'
 
-export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax' | 'signal'>, Routing {
+export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax' | 'bodySilenceMsMax'> {
   /** Does not include the query. */
   readonly path: string
   /** A `timeout` in it is replaced by the time that the server gets. */
   readonly query: Query
+  /** The request is about the first server itself, so no other one may be asked, and it is asked once. */
+  readonly firstOnly: boolean
+  /** The leader serves it without a hop, and a server that does not lead answers `redirect=true` with the leader's address. */
+  readonly isForLeader: boolean
+  readonly lane: Lane
+  /** How long the server is asked to wait for something, which comes on top of its timeout. */
+  readonly waitMs: number
+  /** The body of a successful answer is read as it comes. */
+  readonly isStream: boolean
+  /** Doing it twice does no harm, without an idempotency key too. */
+  readonly isIdempotent: boolean
+}
+
+export interface ServersOptions {
+  readonly origins: readonly URL[]
+  /** Whether a request that was not served is sent again. */
+  readonly retry: boolean
+  /** Whether requests go to the leader, once it is known. */
+  readonly preferLeader: boolean
+  readonly onElsewhere: (reason: ElsewhereReason) => void
 }
 
 /** How long one server may take. */
@@ -26,139 +57,213 @@ interface Patience {
   readonly silenceMsMax: number
 }
 
-/** Why a request moves on to the next server: the server said so, nobody listens there, or the connection broke before the answer. */
-export type ElsewhereReason =
-  { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
-
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
-export const silenceGraceMs = 2_000
+const graceMs = 2_000
 /** The least time that one of several servers gets. A smaller share could give up every server before a healthy one has answered. */
 const shareMsMin = 500
-/** The pause between two rounds over all servers. */
-const pauseMs = 25
-
-/** Error codes that mean that nothing was done and that another server may do it. */
-const elsewhere = new Set(['no-leader', 'transferring', 'shutting-down', 'removed', 'not-initialized'])
-/** Error codes that mean that the time was too short. Another server may do it, if the request may be repeated. */
-const tooLate = new Set(['outcome-unknown', 'read-timeout'])
 
 export interface ServersAnswer extends IncomingAnswer {
+  readonly origin: URL
   /** A server that was asked before may have carried the change out, whatever this one says. */
   readonly mayHaveHappened: boolean
+  /** For a stream that was opened: its body, which is still to be read. `body` is then empty. */
+  readonly stream: OpenAnswer['body'] | null
 }
+
+type Asked =
+  | { readonly kind: 'answered'; readonly answer: Omit<ServersAnswer, 'mayHaveHappened'> }
+  | { readonly kind: 'failed'; readonly error: ConnectionError }
 
 /** The servers that a client knows. The client stays with one server until that server fails. */
 export class Servers {
-  private readonly origins: readonly URL[]
-  private readonly agent: Agent
-  private readonly onElsewhere: (reason: ElsewhereReason) => void
+  private readonly options: ServersOptions
+  private readonly agents: Readonly<Record<Lane, Agent>> = {
+    ordinary: new Agent({ keepAlive: true, maxSockets: limits.clientSocketsMax }),
+    urgent: new Agent({ keepAlive: true, maxSockets: limits.clientSocketsMax }),
+    own: new Agent({ keepAlive: true }),
+  }
+  private readonly hints = new LeaderHints()
   private at = 0
+  private readonly closing = new AbortController()
 
-  constructor(origins: readonly URL[], agent: Agent, onElsewhere: (reason: ElsewhereReason) => void) {
-    this.origins = origins
-    this.agent = agent
-    this.onElsewhere = onElsewhere
+  constructor(options: ServersOptions) {
+    this.options = options
+    // Any number of requests may wait at the same time.
+    setMaxListeners(0, this.closing.signal)
   }
 
-  /** The first answer that no other server could improve on. Rejects with `ConnectionError`. */
+  close(): void {
+    this.closing.abort()
+    for (const agent of Object.values(this.agents)) agent.destroy()
+  }
+
+  /** The first answer on which no other attempt could improve. Rejects with `ConnectionError`, `AmbiguousOutcomeError` or `ClosedError`. */
   async exchange(request: ServerRequest, timeoutMs: number): Promise<ServersAnswer> {
-    const deadline = performance.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs + request.waitMs
     const isRepeatable = mayRepeat(request)
-    const isAlone = request.firstOnly || this.origins.length === 1
-    const isLast = (): boolean => isAlone || request.signal?.aborted === true || performance.now() + pauseMs >= deadline
-    const asked = new Set<number>()
+    const turns = new Turns(this.options.origins.length)
+    let { server, origin } = this.first(request)
     let mayHaveHappened = false
     for (;;) {
-      const server = request.firstOnly ? 0 : this.next(asked)
-      const leftMs = Math.max(1, Math.ceil(deadline - performance.now()))
-      const unasked = isAlone || !isRepeatable ? 1 : this.origins.length - asked.size
-      try {
-        const answer = await this.ask(server, request, patience(leftMs, unasked))
-        const code = codeForAnother(answer, isRepeatable)
-        if (isLast() || code === null) return { ...answer, mayHaveHappened }
-        if (tooLate.has(code)) mayHaveHappened ||= changesSomething(request.method)
-        this.onElsewhere({ kind: 'answered', code })
-      } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error
-        mayHaveHappened ||= error.ambiguous
-        if (isLast() || !(error.refused || isRepeatable)) {
-          throw new ConnectionError(
-            error.message,
-            { refused: error.refused, ambiguous: mayHaveHappened },
-            { cause: error },
-          )
-        }
-        this.onElsewhere({ kind: error.refused ? 'refused' : 'broken' })
+      if (this.closing.signal.aborted) throw new ClosedError()
+      const leftMs = Math.max(1, Math.ceil(deadline - request.waitMs - performance.now()))
+      const shares =
+        request.firstOnly || !this.options.retry || !isRepeatable ? 1 : Math.max(1, turns.left(performance.now()))
+      const asked = await this.askOrFollow(origin, request, patience(leftMs, request.waitMs, shares))
+      const obstacle = obstacleOf(asked, request, isRepeatable)
+      const now = performance.now()
+      if (obstacle !== null) {
+        this.leave(server, origin, now)
+        turns.failed(server, now, asked.kind === 'answered' ? retryAfterMs(asked.answer.headers) : 0)
       }
-      this.leave(server)
-      asked.add(server)
-      if (asked.size === this.origins.length) {
-        asked.clear()
-        await delay(pauseMs)
+      const next = turns.next(this.at, now)
+      if (obstacle === null || !this.mayGoOn(request, obstacle, next.at, deadline)) {
+        if (asked.kind === 'answered') return { ...asked.answer, mayHaveHappened }
+        throw this.failureOf(asked.error, request, mayHaveHappened)
       }
+      mayHaveHappened ||= obstacle.mayHaveHappened && changesSomething(request.method)
+      this.options.onElsewhere(obstacle.reason)
+      const closing = this.closing.signal
+      await pauseUntil(next.at, request.signal === null ? [closing] : [closing, request.signal])
+      request.signal?.throwIfAborted()
+      server = next.server
+      origin = this.originOf(server)
     }
   }
 
-  /** The current server, or the next one that was not asked in this round: other requests may have moved on meanwhile. */
-  private next(asked: ReadonlySet<number>): number {
-    const order = this.origins.map((_, step) => (this.at + step) % this.origins.length)
-    return order.find((server) => !asked.has(server)) ?? this.at
+  private first({ firstOnly, isForLeader }: ServerRequest): { server: number; origin: URL } {
+    const { origins, preferLeader } = this.options
+    const leader = preferLeader && isForLeader ? this.hints.origin : null
+    if (leader === null) {
+      const server = firstOnly ? 0 : this.at
+      return { server, origin: this.originOf(server) }
+    }
+    const named = origins.findIndex(({ origin }) => origin === leader.origin)
+    return { server: named === -1 ? origins.length : named, origin: leader }
+  }
+
+  private originOf(server: number): URL {
+    const origin = this.options.origins[server]
+    if (origin === undefined) throw new ConnectionError('no server was named', true)
+    return origin
   }
 
   /** Moves on only from the current server: when several requests fail on one server, only the first of them moves on. */
-  private leave(server: number): void {
-    if (this.at === server) this.at = (server + 1) % this.origins.length
+  private leave(server: number, origin: URL, now: number): void {
+    this.hints.failed(origin, now)
+    if (this.at === server) this.at = (server + 1) % this.options.origins.length
   }
 
-  private async ask(
-    server: number,
-    { query, path, method, headers, body, signal }: ServerRequest,
-    { timeoutMs, silenceMsMax }: Patience,
-  ): Promise<IncomingAnswer> {
-    const origin = this.origins[server]
-    if (origin === undefined) throw new ConnectionError('no server was named', { refused: true, ambiguous: false })
+  private mayGoOn(request: ServerRequest, obstacle: Obstacle, at: number, deadline: number): boolean {
+    const { retry, origins } = this.options
+    const isAlone = request.firstOnly || (obstacle.isLasting && origins.length === 1)
+    return retry && !isAlone && request.signal?.aborted !== true && at < deadline
+  }
+
+  private failureOf(
+    error: ConnectionError,
+    { method, headers }: ServerRequest,
+    mayHaveHappened: boolean,
+  ): QuorateError {
+    if (this.closing.signal.aborted) return new ClosedError()
+    const isAmbiguous = mayHaveHappened || (changesSomething(method) && !error.refused)
+    return isAmbiguous ? new AmbiguousOutcomeError(error, headers['idempotency-key'] ?? null) : error
+  }
+
+  /** Asks the server, or the leader that it names. */
+  private async askOrFollow(origin: URL, request: ServerRequest, patience: Patience): Promise<Asked> {
+    const { hints } = this
+    const wantsLeader = this.options.preferLeader && request.isForLeader && hints.isWanted(performance.now())
+    const query = wantsLeader ? { ...request.query, redirect: 'true' } : request.query
+    const asked = await this.ask(origin, { ...request, query }, patience)
+    if (asked.kind === 'failed') return asked
+    hints.heard(origin, asked.answer.headers)
+    const leader = wantsLeader && asked.answer.status === 307 ? hints.redirected(asked.answer.headers) : null
+    if (leader === null) return asked
+    const followed = await this.ask(leader, request, patience)
+    if (followed.kind === 'answered') {
+      hints.heard(leader, followed.answer.headers)
+      return followed
+    }
+    hints.failed(leader, performance.now())
+    // The server that was asked first carries it to the leader by itself.
+    return followed.error.refused ? await this.ask(origin, request, patience) : followed
+  }
+
+  private async ask(origin: URL, request: ServerRequest, { timeoutMs, silenceMsMax }: Patience): Promise<Asked> {
+    const { query, path, method, headers, body, signal, lane, isStream } = request
     const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
-    return await exchange(origin, this.agent, {
-      method,
-      path: pathWith(path, { ...query, ...deadline }),
-      headers,
-      body,
-      silenceMsMax,
-      signal,
-    })
+    const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
+      value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+    )
+    const target = parameters.length === 0 ? path : `${path}?${parameters.join('&')}`
+    const longest = Math.max(silenceMsMax, limits.clientStreamSilenceMsMax)
+    const silence = {
+      silenceMsMax: isSent(body) ? longest : silenceMsMax,
+      bodySilenceMsMax: isStream ? longest : silenceMsMax,
+    }
+    try {
+      const agent = this.agents[lane]
+      const answer = await open(origin, agent, { method, path: target, headers, body, signal, ...silence })
+      if (isStream && answer.status === 200) {
+        return { kind: 'answered', answer: { ...answer, origin, body: Buffer.alloc(0), stream: answer.body } }
+      }
+      return { kind: 'answered', answer: { ...(await wholeOf(origin, answer, signal)), origin, stream: null } }
+    } catch (error) {
+      if (error instanceof ConnectionError) return { kind: 'failed', error }
+      throw error
+    }
   }
 }
 
-/** `path` with `query` behind it, percent-encoded. */
-export function pathWith(path: string, query: Query): string {
-  const parameters = Object.entries(query).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
-  )
-  return parameters.length === 0 ? path : `${path}?${parameters.join('&')}`
+/** Waits until the clock shows `at`, or one of the signals aborts. */
+async function pauseUntil(at: number, signals: readonly AbortSignal[]): Promise<void> {
+  const ms = at - performance.now()
+  if (ms <= 0 || signals.some(({ aborted }) => aborted)) return
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      for (const signal of signals) signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    for (const signal of signals) signal.addEventListener('abort', end)
+  })
+}
+
+/** Null: what happened is final. */
+function obstacleOf(asked: Asked, { body }: ServerRequest, isRepeatable: boolean): Obstacle | null {
+  if (asked.kind === 'answered') {
+    // A body that is made while it is sent has been begun by then.
+    return isReplayable(body) ? obstacleIn(asked.answer.status, asked.answer.body, isRepeatable) : null
+  }
+  const { refused } = asked.error
+  if (!refused && !isRepeatable) return null
+  return { reason: { kind: refused ? 'refused' : 'broken' }, mayHaveHappened: !refused, isLasting: false }
 }
 
 /**
  * An equal share of the time for each server that may still be asked in this round. A server that hangs, or that waits for a
  * leader that it cannot reach, leaves time for the others. A server that gets all the remaining time is also given the grace.
  */
-function patience(leftMs: number, unasked: number): Patience {
-  const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / unasked))
-  if (shareMs < leftMs) return { timeoutMs: shareMs, silenceMsMax: shareMs }
-  return { timeoutMs: leftMs, silenceMsMax: Math.min(leftMs, limits.requestTimeoutMsMax) + silenceGraceMs }
+function patience(leftMs: number, waitMs: number, shares: number): Patience {
+  const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / shares))
+  const { requestTimeoutMsMax } = limits
+  if (shareMs < leftMs) return { timeoutMs: Math.min(shareMs, requestTimeoutMsMax), silenceMsMax: waitMs + shareMs }
+  const timeoutMs = Math.min(leftMs, requestTimeoutMsMax)
+  return { timeoutMs, silenceMsMax: waitMs + timeoutMs + graceMs }
 }
 
-function mayRepeat({ method, headers }: ServerRequest): boolean {
-  return method === 'GET' || headers['idempotency-key'] !== undefined
+/** Whether the request may be sent again after a server has taken it. */
+function mayRepeat({ method, headers, body, isIdempotent }: ServerRequest): boolean {
+  return isReplayable(body) && (method === 'GET' || isIdempotent || headers['idempotency-key'] !== undefined)
 }
 
-/** The code of an answer that another server may improve on; null when the answer is final. */
-function codeForAnother({ status, body }: IncomingAnswer, isRepeatable: boolean): string | null {
-  if (status < 400) return null
-  try {
-    const problem: unknown = JSON.parse(body.toString('utf8'))
-    const code = typeof problem === 'object' && problem !== null && 'code' in problem ? String(problem.code) : ''
-    return elsewhere.has(code) || (isRepeatable && tooLate.has(code)) ? code : null
-  } catch {
-    return null
-  }
+function isReplayable(body: OutgoingRequest['body']): boolean {
+  return !isSent(body) || body.isRepeatable
+}
+
+/** Whether the body is made while it is sent. */
+function isSent(body: OutgoingRequest['body']): body is StreamedBody {
+  return body !== null && !(body instanceof Uint8Array)
 }

@@ -1,82 +1,16 @@
 import { EventEmitter, once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import t, { type Test } from 'tap'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import t from 'tap'
 import type { TransactionBody } from '../../src/api/transactions.ts'
-import { ConnectionError } from '../../src/client/exchange.ts'
-import { ProblemError, QuorateClient, type WriteConditions } from '../../src/client/quorate-client.ts'
+import {
+  AmbiguousOutcomeError,
+  ClosedError,
+  ConnectionError,
+  ProblemError,
+  QuorateClient,
+} from '../../src/client/index.ts'
+import { clientOf, fail, hang, isolated, nobody, stand, succeed, type Answering } from './support/stand.ts'
 
-interface Asked {
-  readonly method: string
-  readonly path: string
-  readonly timeoutMs: number | null
-}
-
-/** A server that is no node: it notes what it is asked. */
-interface Stand {
-  readonly url: URL
-  readonly asked: readonly Asked[]
-}
-
-type Answering = (request: IncomingMessage, response: ServerResponse, timeoutMs: number) => void
-
-async function stand(t: Test, answer: Answering): Promise<Stand> {
-  const asked: Asked[] = []
-  const server = createServer((request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://stand')
-    const timeout = searchParams.get('timeout')
-    const timeoutMs = timeout === null ? null : Number(timeout.replace(/ms$/, ''))
-    asked.push({ method: request.method ?? '', path: pathname, timeoutMs })
-    answer(request, response, timeoutMs ?? 0)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
-  return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), asked }
-}
-
-/** Takes requests and never answers, as a stopped process does. */
-const hang: Answering = () => undefined
-
-const succeed: Answering = (_request, response) => {
-  response.writeHead(200).end('{"revision":7,"createRevision":7,"version":1}')
-}
-
-function fail(response: ServerResponse, status: number, code: string): void {
-  const problem = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false }
-  response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem))
-}
-
-/** Waits for something until its time is up, as a node does that is cut off from the others. */
-function isolated(code: string): Answering {
-  return (_request, response, timeoutMs) => {
-    const timer = setTimeout(() => fail(response, 503, code), timeoutMs)
-    response.on('close', () => clearTimeout(timer))
-  }
-}
-
-function clientOf(t: Test, servers: readonly URL[], timeoutMs: number): QuorateClient {
-  const client = new QuorateClient({ servers, timeoutMs })
-  t.teardown(() => client.close())
-  return client
-}
-
-/** A port on which nobody listens any more. */
-async function nobody(): Promise<URL> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return new URL(`http://127.0.0.1:${port}`)
-}
-
-const plain: WriteConditions = { ifRevision: null, create: false }
 const value = Buffer.from('v')
 const member = { id: 1, raft: '127.0.0.1:1', api: '127.0.0.1:2' }
 
@@ -90,12 +24,12 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
       const [bad, good] = [await stand(t, answering), await stand(t, succeed)]
       const client = clientOf(t, [bad.url, good.url], timeoutMs)
       const startedAt = performance.now()
-      t.match(await client.put('a', value, plain), { revision: 7 })
+      t.match(await client.put('a', value), { revision: 7 })
       t.ok(performance.now() - startedAt < timeoutMs, 'within the time of the request')
-      t.strictSame(bad.asked, [{ method: 'PUT', path: '/kv', timeoutMs: 1_000 }], 'half of the time is its share')
+      t.match(bad.asked, [{ method: 'PUT', path: '/kv', timeoutMs: 1_000 }], 'half of the time is its share')
       const [{ timeoutMs: rest } = { timeoutMs: null }] = good.asked
       t.ok(rest !== null && rest > 500 && rest <= 1_000, `the last one gets all that is left: ${rest} ms`)
-      await client.put('a', value, plain)
+      await client.put('a', value)
       t.equal(bad.asked.length, 1, 'the client stays with the one that serves')
     })
   }
@@ -104,7 +38,7 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
     const [bad, good] = [await stand(t, isolated('read-timeout')), await stand(t, succeed)]
     const early: Answering = (_request, response) => fail(response, 503, 'read-timeout')
     const quick = await stand(t, early)
-    await clientOf(t, [bad.url, quick.url, good.url], timeoutMs).get('a', 'linearizable')
+    await clientOf(t, [bad.url, quick.url, good.url], timeoutMs).get('a')
     t.same([bad.asked.length, quick.asked.length, good.asked.length], [1, 1, 1])
     t.equal(bad.asked[0]?.timeoutMs, Math.ceil(timeoutMs / 3))
   })
@@ -112,9 +46,9 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
   void t.test('a look that names no time', async (t) => {
     const [bad, good] = [await stand(t, hang), await stand(t, succeed)]
     const startedAt = performance.now()
-    await clientOf(t, [bad.url, good.url], timeoutMs).cluster()
+    await clientOf(t, [bad.url, good.url], timeoutMs).cluster.status()
     t.ok(performance.now() - startedAt < timeoutMs)
-    t.strictSame(good.asked, [{ method: 'GET', path: '/cluster', timeoutMs: null }])
+    t.match(good.asked, [{ method: 'GET', path: '/cluster', timeoutMs: null }])
   })
 
   void t.test('shares are not too short to be of use', async (t) => {
@@ -125,7 +59,9 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
       [...bad, last].map(({ url }) => url),
       1_400,
     )
-    await t.rejects(client.put('a', value, plain), ProblemError, 'the answer of the last one is what is reported')
+    const error: unknown = await client.put('a', value).catch((error: unknown) => error)
+    t.match(error, { name: 'AmbiguousOutcomeError' }, 'one that hangs may have done it')
+    t.match(error, { cause: { code: 'no-leader' } }, 'the answer of the last one is what is reported')
     t.same(
       bad.map(({ asked }) => asked.map((one) => one.timeoutMs)),
       [[500], [500]],
@@ -136,7 +72,7 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
   void t.test('what must not be done twice has all the time where it is', async (t) => {
     const [first, second] = [await stand(t, isolated('no-leader')), await stand(t, succeed)]
     const client = clientOf(t, [first.url, second.url], 400)
-    await t.rejects(client.transfer(null), ProblemError)
+    await t.rejects(client.cluster.transfer(null), ProblemError)
     t.equal(first.asked[0]?.timeoutMs, 400)
   })
 })
@@ -150,7 +86,7 @@ t.test('requests that fail together on one server go on to the same next one', a
   })
   const [good, other] = [await stand(t, succeed), await stand(t, succeed)]
   const client = clientOf(t, [bad.url, good.url, other.url], 5_000)
-  await Promise.all(Array.from({ length: together }, async () => await client.put('a', value, plain)))
+  await Promise.all(Array.from({ length: together }, async () => await client.put('a', value)))
   t.same([bad.asked.length, good.asked.length, other.asked.length], [together, together, 0])
 })
 
@@ -171,10 +107,10 @@ t.test('a request asks each server once in a round, wherever others move the cli
     else fail(response, 503, 'no-leader')
   })
   const client = clientOf(t, [first.url, second.url, third.url], 20_000)
-  const a = client.put('a', value, plain)
+  const a = client.put('a', value)
   const [response] = await held
   // From the second server by way of the third to the first, which has failed the other request already.
-  await client.put('b', value, plain)
+  await client.put('b', value)
   fail(response, 503, 'no-leader')
   await a
   t.same([first.asked.length, second.asked.length, third.asked.length], [2, 2, 2])
@@ -183,21 +119,25 @@ t.test('a request asks each server once in a round, wherever others move the cli
 t.test('what is about one node is asked of the first server alone', async (t) => {
   const other = await stand(t, succeed)
   const client = clientOf(t, [await nobody(), other.url], 2_000)
-  await t.rejects(client.initialize(null, 'committed'), ConnectionError, 'no other node forms a cluster of itself')
-  await t.rejects(client.isReady(), ConnectionError)
+  await t.rejects(
+    client.cluster.initialize(null, 'committed'),
+    ConnectionError,
+    'no other node forms a cluster of itself',
+  )
+  await t.rejects(client.cluster.isReady(), ConnectionError)
   t.same(other.asked, [])
 
-  await client.cluster()
+  await client.cluster.status()
   t.equal(other.asked.length, 1)
-  await t.rejects(client.isReady(), ConnectionError, 'even when the client stays with another one')
-  await client.initialize([member], 'committed')
+  await t.rejects(client.cluster.isReady(), ConnectionError, 'even when the client stays with another one')
+  await client.cluster.initialize([member], 'committed')
   t.equal(other.asked.at(-1)?.path, '/cluster/initialize', 'a list of members means the same on every node')
 
   const stopping = await stand(t, (_request, response) => fail(response, 503, 'shutting-down'))
   const both = clientOf(t, [stopping.url, other.url], 2_000)
   const before = other.asked.length
-  await t.rejects(both.initialize(null, 'committed'), ProblemError)
-  t.equal(await both.isReady(), false)
+  await t.rejects(both.cluster.initialize(null, 'committed'), ProblemError)
+  t.equal(await both.cluster.isReady(), false)
   t.equal(other.asked.length, before)
 })
 
@@ -226,16 +166,237 @@ t.test('a transaction whose answer is lost is sent to the next server, under the
     compare: [{ key: 'a', target: 'version', op: '=', value: 0 }],
     success: [{ put: { key: 'a', value: 'v' } }],
   }
-  t.strictSame(await clientOf(t, [torn.url, good.url], 5_000).transaction(body), answer)
+  t.strictSame(await clientOf(t, [torn.url, good.url], 5_000).sendTransaction(body), answer)
   const [first, second] = sent
   t.strictSame(first?.body, body)
   t.equal(typeof first?.name, 'string')
   t.strictSame(second, first)
-  t.strictSame(good.asked, [{ method: 'POST', path: '/txn', timeoutMs: good.asked[0]?.timeoutMs ?? null }])
-  const alone = clientOf(t, [torn.url], 5_000).transaction(body)
+  t.match(good.asked, [{ method: 'POST', path: '/txn' }])
+  t.equal(good.asked.length, 1)
+  const alone = clientOf(t, [torn.url], 5_000, { retry: false }).sendTransaction(body, { idempotencyKey: 'mine' })
+  const error: unknown = await alone.catch((error: unknown) => error)
+  t.ok(error instanceof AmbiguousOutcomeError && error.cause instanceof ConnectionError)
   t.match(
-    await alone.catch((error: unknown) => error),
-    { name: 'ConnectionError', ambiguous: true },
-    'with one, nothing is retried',
+    error,
+    { idempotencyKey: 'mine', message: /may have taken effect/ },
+    'the caller can ask again under that name',
   )
+})
+
+/** Breaks off the first answers, and then gives one. */
+function tearing(times: number, then: Answering): Answering {
+  let left = times
+  return (request, response, timeoutMs) => {
+    if (left > 0) {
+      left -= 1
+      request.socket.destroy()
+    } else then(request, response, timeoutMs)
+  }
+}
+
+t.test('what is sent again, and when', { jobs: 6 }, async (t) => {
+  void t.test('one server: every write again under its own name, until there is an answer', async (t) => {
+    const server = await stand(t, tearing(2, succeed))
+    const client = clientOf(t, [server.url], 10_000)
+    t.match(await client.put('a', value), { revision: 7 })
+    await client.put('a', value)
+    await client.put('a', value, { idempotencyKey: 'order-17' })
+    const names = server.asked.map(({ idempotencyKey }) => idempotencyKey)
+    t.equal(names.length, 5)
+    t.equal(new Set(names.slice(0, 3)).size, 1, 'the same on each attempt')
+    t.equal(new Set(names).size, 3, 'another for each write')
+    t.equal(names.at(-1), 'order-17')
+    for (const idempotencyKey of ['', ' ', 'ä', 'x'.repeat(129)]) {
+      await t.rejects(client.put('a', value, { idempotencyKey }), /visible ASCII/)
+    }
+    t.equal(server.asked.length, 5)
+  })
+
+  void t.test('Retry-After', async (t) => {
+    let busy = true
+    const server = await stand(t, (request, response) => {
+      if (!busy) return succeed(request, response, 0)
+      busy = false
+      fail(response, 429, 'overloaded', {}, { 'retry-after': '1' })
+    })
+    const startedAt = performance.now()
+    await clientOf(t, [server.url], 10_000).put('a', value)
+    t.ok(performance.now() - startedAt >= 1_000, 'the server is left alone for so long')
+
+    const long = await stand(t, (_request, response) => fail(response, 503, 'no-leader', {}, { 'retry-after': '9' }))
+    const before = performance.now()
+    await t.rejects(clientOf(t, [long.url], 3_000).put('a', value), { code: 'no-leader' })
+    t.ok(performance.now() - before < 2_000, 'nobody waits for a time that is too late')
+    t.equal(long.asked.length, 1)
+
+    const other = await stand(t, tearing(2, succeed))
+    await clientOf(t, [long.url, other.url], 8_000).put('a', value)
+    t.same([long.asked.length, other.asked.length], [2, 3], 'meanwhile the others are asked')
+  })
+
+  void t.test('the pauses grow', async (t) => {
+    const server = await stand(t, (_request, response) => fail(response, 503, 'no-leader'))
+    await t.rejects(clientOf(t, [server.url], 1_500).put('a', value), { code: 'no-leader' })
+    t.ok(server.asked.length >= 3 && server.asked.length <= 8, `${server.asked.length} attempts in 1.5 s`)
+  })
+
+  void t.test('a refusal says nothing of an earlier attempt that broke', async (t) => {
+    const closing = await stand(
+      t,
+      tearing(1, (_request, response) => fail(response, 503, 'shutting-down')),
+    )
+    const client = clientOf(t, [closing.url], 400)
+    const error: unknown = await client.put('a', value).catch((error: unknown) => error)
+    t.ok(error instanceof AmbiguousOutcomeError && error.cause instanceof ProblemError)
+    t.match(error, { idempotencyKey: closing.asked[0]?.idempotencyKey })
+    const large = await stand(
+      t,
+      tearing(1, (_request, response) => fail(response, 413, 'value-too-large', { retryable: false })),
+    )
+    await t.rejects(clientOf(t, [large.url], 2_000).put('a', value), AmbiguousOutcomeError)
+    const decided = await stand(
+      t,
+      tearing(1, (_request, response) => fail(response, 412, 'precondition-failed', { retryable: false })),
+    )
+    await t.rejects(
+      clientOf(t, [decided.url], 2_000).put('a', value),
+      { name: 'ProblemError', code: 'precondition-failed' },
+      'but what the log decided covers both',
+    )
+  })
+
+  void t.test('reads are never ambiguous, and changes of the cluster are not repeated', async (t) => {
+    const torn = await stand(t, tearing(100, succeed))
+    const client = clientOf(t, [torn.url], 300)
+    await t.rejects(client.get('a'), { name: 'ConnectionError', refused: false })
+    t.ok(torn.asked.length > 1)
+    const before = torn.asked.length
+    const error: unknown = await client.cluster.transfer().catch((error: unknown) => error)
+    t.ok(error instanceof AmbiguousOutcomeError && error.idempotencyKey === null)
+    t.equal(torn.asked.length, before + 1)
+  })
+
+  void t.test('a proxy that has lost its node', async (t) => {
+    let lost = true
+    const proxy = await stand(t, (request, response) => {
+      if (!lost) return succeed(request, response, 0)
+      lost = false
+      response.writeHead(502).end('<html>')
+    })
+    await clientOf(t, [proxy.url], 5_000).put('a', value)
+    t.equal(proxy.asked.length, 2)
+  })
+
+  void t.test('a node that was removed is not asked again', async (t) => {
+    const gone = await stand(t, (_request, response) => fail(response, 503, 'removed', { retryable: false }))
+    await t.rejects(clientOf(t, [gone.url], 2_000).put('a', value), { code: 'removed' })
+    t.equal(gone.asked.length, 1)
+  })
+})
+
+t.test('aborting and closing', { jobs: 4 }, async (t) => {
+  const reason = new Error('no longer wanted')
+  void t.test('while a server is silent', async (t) => {
+    const server = await stand(t, hang)
+    const abort = new AbortController()
+    const written = clientOf(t, [server.url], 60_000).put('a', value, { signal: abort.signal })
+    setTimeout(() => abort.abort(reason), 50)
+    t.equal(await written.catch((error: unknown) => error), reason)
+  })
+  void t.test('between two attempts, and before the first', async (t) => {
+    const server = await stand(t, (_request, response) => fail(response, 503, 'no-leader', {}, { 'retry-after': '20' }))
+    const client = clientOf(t, [server.url], 60_000)
+    const abort = new AbortController()
+    const written = client.put('a', value, { signal: abort.signal })
+    setTimeout(() => abort.abort(reason), 50)
+    t.equal(await written.catch((error: unknown) => error), reason)
+    t.equal(await client.get('a', { signal: abort.signal }).catch((error: unknown) => error), reason)
+    t.equal(server.asked.length, 1)
+  })
+  void t.test('the client', async (t) => {
+    const server = await stand(t, hang)
+    const client = clientOf(t, [server.url], 60_000)
+    const written = client.put('a', value)
+    setTimeout(() => client.close(), 50)
+    await t.rejects(written, ClosedError)
+    await t.rejects(client.get('a'), ClosedError)
+    const resting = await stand(t, (_request, response) =>
+      fail(response, 503, 'no-leader', {}, { 'retry-after': '20' }),
+    )
+    const patient = clientOf(t, [resting.url], 60_000)
+    const startedAt = performance.now()
+    setTimeout(() => patient.close(), 50)
+    await t.rejects(patient.put('a', value), ClosedError)
+    t.ok(performance.now() - startedAt < 10_000, 'a request between two attempts does not wait for the next')
+  })
+  void t.test('a time for one request', async (t) => {
+    const server = await stand(t, hang)
+    const client = clientOf(t, [server.url], 60_000)
+    await t.rejects(client.get('a', { timeoutMs: 100 }), { name: 'ConnectionError', message: /no answer within/ })
+    t.equal(server.asked[0]?.timeoutMs, 100)
+    await t.rejects(client.get('a', { timeoutMs: Number.NaN }), TypeError)
+  })
+})
+
+t.test('requests go to the leader when they are to, and do without it', async (t) => {
+  const redirecting: { to: URL | null } = { to: null }
+  const headers = { 'quorate-served-by': '1', 'quorate-leader': '2' }
+  const follower = await stand(t, (request, response) => {
+    const { url = '' } = request
+    if (redirecting.to !== null && url.includes('redirect=true')) {
+      response.writeHead(307, { location: redirecting.to.origin + url, ...headers }).end()
+    } else {
+      for (const [name, text] of Object.entries(headers)) response.setHeader(name, text)
+      succeed(request, response, 0)
+    }
+  })
+  let leads = true
+  const leader = await stand(t, (request, response) => {
+    response.setHeader('quorate-served-by', '2')
+    response.setHeader('quorate-leader', leads ? '2' : '3')
+    succeed(request, response, 0)
+  })
+  redirecting.to = leader.url
+  const client = clientOf(t, [follower.url], 5_000, { preferLeader: true })
+  const counts = (): readonly number[] => [follower.asked.length, leader.asked.length]
+  await client.put('a', value)
+  t.same(counts(), [1, 1], 'the leader that the follower names')
+  t.equal(leader.asked[0]?.query.get('redirect'), null)
+  await client.put('a', value)
+  await client.get('a')
+  t.same(counts(), [1, 3], 'from then on without a detour')
+  await client.get('a', { consistency: 'stale' })
+  t.same(counts(), [2, 3], 'what any server can serve stays')
+  leads = false
+  await client.put('a', value)
+  leads = true
+  await client.put('a', value)
+  t.same(counts(), [3, 5], 'one that leads no longer is asked once more')
+
+  redirecting.to = await nobody()
+  const unlucky = clientOf(t, [follower.url], 5_000, { preferLeader: true })
+  await unlucky.put('a', value)
+  t.same(counts(), [5, 5], 'an address that does not answer is done without')
+  await unlucky.put('a', value)
+  t.equal(follower.asked.at(-1)?.query.get('redirect'), null)
+})
+
+t.test('options that are of no use are refused', async (t) => {
+  t.throws(() => new QuorateClient({ servers: [] }), /at least one node/)
+  for (const server of [
+    '127.0.0.1:7001',
+    'https://a:1',
+    'http://a:1/path',
+    'http://a:1/?b',
+    'http://u@a:1',
+    'raft://a:1',
+  ]) {
+    t.throws(() => new QuorateClient({ servers: [server] }), /expected http:\/\/host:port/, server)
+  }
+  t.throws(() => new QuorateClient({ servers: ['http://a:1'], timeoutMs: -1 }), TypeError)
+  const client = clientOf(t, [await nobody()], 100)
+  await t.rejects(client.get('\ud800'), /surrogate/)
+  await t.rejects(client.put('a', value, { ifAbsent: true, ifRevision: 3 }), /give one of them/)
+  await t.rejects(client.deleteRange({ prefix: '' }), /delete every key/)
+  await t.rejects(client.deleteRange({}), /delete every key/)
 })

@@ -74,7 +74,7 @@ export class SteadyLoad {
 
   private clientOf(node: NodeProcess): QuorateClient {
     const others = this.nodes.filter((other) => other !== node)
-    const servers = [node, ...others].map(({ addresses }) => new URL(addresses.api))
+    const servers = [node, ...others].map(({ addresses }) => addresses.api)
     return new QuorateClient({
       servers,
       timeoutMs: this.options.timeoutMs,
@@ -87,8 +87,7 @@ export class SteadyLoad {
 
   private async write(client: QuorateClient, key: string): Promise<void> {
     try {
-      const conditions = { ifRevision: null, create: false }
-      const { revision } = await client.put(key, Buffer.from(this.valueOf(key)), conditions)
+      const { revision } = await client.put(key, this.valueOf(key))
       this.writes.set(key, { kind: 'acknowledged', revision })
       this.acknowledgedAt.push(performance.now())
     } catch (error) {

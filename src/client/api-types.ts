@@ -1,0 +1,390 @@
+/* The shapes of the API. Written by scripts/client-types.mjs from the schemas in src/api; not to be edited. */
+
+/** Every code with which a request can fail. docs/ERRORS.md says what each means. */
+export type ErrorCode =
+  | 'invalid-request'
+  | 'invalid-key'
+  | 'value-encoding'
+  | 'future-revision'
+  | 'forbidden'
+  | 'key-not-found'
+  | 'learner-not-found'
+  | 'node-not-found'
+  | 'route-not-found'
+  | 'method-not-allowed'
+  | 'already-initialized'
+  | 'not-initialized'
+  | 'member-mismatch'
+  | 'peer-disagrees'
+  | 'membership-change-in-progress'
+  | 'address-conflict'
+  | 'learner-lagging'
+  | 'no-transfer-target'
+  | 'precondition-failed'
+  | 'value-too-large'
+  | 'request-too-large'
+  | 'unsupported-media-type'
+  | 'not-in-members'
+  | 'unknown-voter'
+  | 'empty-membership'
+  | 'range-too-large'
+  | 'transaction-too-large'
+  | 'quorum-at-risk'
+  | 'idempotency-key-reused'
+  | 'overloaded'
+  | 'header-too-large'
+  | 'request-timeout'
+  | 'not-implemented'
+  | 'internal'
+  | 'feature-unavailable'
+  | 'no-leader'
+  | 'not-ready'
+  | 'deletion-unfinished'
+  | 'transferring'
+  | 'removed'
+  | 'shutting-down'
+  | 'read-timeout'
+  | 'outcome-unknown'
+
+/** A key with its value: `value` or `valueBase64`, neither with `keysOnly`, nor with `prevValueForgotten`. */
+export interface RecordView {
+  readonly key: string
+  /** The value, when it is valid UTF-8. */
+  readonly value?: string
+  /** The value in base64, when it is not valid UTF-8. */
+  readonly valueBase64?: string
+  /** The change that created the key. */
+  readonly createRevision: number
+  /** The change that wrote this value. */
+  readonly modRevision: number
+  /** Writes since the key was created. */
+  readonly version: number
+  /** The lease that the key is attached to; 0: none. */
+  readonly lease: number
+}
+
+export interface PutAnswer {
+  /** The revision of this write. */
+  readonly revision: number
+  /** The change that created the key. */
+  readonly createRevision: number
+  readonly version: number
+  /** With `prev=true`: the record before, or null. */
+  readonly prev?: RecordView | null
+  /** True in the answer to a retry whose `prev` had a value too large to be kept for so long: it is left out. */
+  readonly prevValueForgotten?: boolean
+}
+
+export interface DeleteAnswer {
+  /** The revision of this change; the current one when nothing was deleted. */
+  readonly revision: number
+  readonly deleted: number
+  /** With `chunked=true`: in how many changes. */
+  readonly chunks?: number
+  /** With `prev=true`: the record before, or null. */
+  readonly prev?: RecordView | null
+  /** True in the answer to a retry whose `prev` had a value too large to be kept for so long: it is left out. */
+  readonly prevValueForgotten?: boolean
+}
+
+export interface ListAnswer {
+  readonly items: readonly RecordView[]
+  /** What the page reflects. */
+  readonly revision: number
+  /** Where the next page begins; absent on the last. */
+  readonly cursor?: string
+}
+
+export interface CountAnswer {
+  readonly count: number
+  /** What the count reflects. */
+  readonly revision: number
+}
+
+export type TransactionCompare =
+  | {
+      /** The key: 1 to 4096 bytes of UTF-8. */
+      readonly key: string
+      /** Compares the bytes. No comparison holds of an absent key. */
+      readonly target: 'value'
+      /** How what the key has stands to what is given here. */
+      readonly op: '=' | '!=' | '<' | '>'
+      /** The value, when it is text in valid Unicode. */
+      readonly value?: string
+      /** The value in base64, whatever it is. */
+      readonly valueBase64?: string
+    }
+  | {
+      /** The key: 1 to 4096 bytes of UTF-8. */
+      readonly key: string
+      /** The number of the record to compare. An absent key has 0. */
+      readonly target: 'version' | 'createRevision' | 'modRevision' | 'lease'
+      /** How what the key has stands to what is given here. */
+      readonly op: '=' | '!=' | '<' | '>'
+      readonly value: number
+    }
+
+/** Exactly one of these. */
+export type TransactionOperation =
+  | {
+      readonly put: {
+        /** The key: 1 to 4096 bytes of UTF-8. */
+        readonly key: string
+        /** The value, when it is text in valid Unicode. */
+        readonly value?: string
+        /** The value in base64, whatever it is. */
+        readonly valueBase64?: string
+        /** The result carries the record that was replaced or deleted, or null. Default: false. */
+        readonly prev?: boolean
+      }
+    }
+  | {
+      readonly get: {
+        /** The key: 1 to 4096 bytes of UTF-8. */
+        readonly key: string
+      }
+    }
+  | {
+      readonly delete: {
+        /** The key: 1 to 4096 bytes of UTF-8. */
+        readonly key?: string
+        /** Every key that starts with this. Not together with `start` or `end`. */
+        readonly prefix?: string
+        /** The first key of the range. */
+        readonly start?: string
+        /** The first key behind the range. */
+        readonly end?: string
+        /** The result carries the record that was replaced or deleted, or null. Default: false. */
+        readonly prev?: boolean
+      }
+    }
+  | {
+      readonly list: {
+        /** Every key that starts with this. Not together with `start` or `end`. */
+        readonly prefix?: string
+        /** The first key of the range. */
+        readonly start?: string
+        /** The first key behind the range. */
+        readonly end?: string
+        /** How many records at most. Default: 100. */
+        readonly limit?: number
+        /** Records without their values. Default: false. */
+        readonly keysOnly?: boolean
+      }
+    }
+
+export interface TransactionBody {
+  /** What is compared. An empty list holds. */
+  readonly compare?: readonly TransactionCompare[]
+  /** Carried out, in this order, when every comparison holds. */
+  readonly success?: readonly TransactionOperation[]
+  /** Carried out, in this order, when one of them does not. */
+  readonly failure?: readonly TransactionOperation[]
+}
+
+export type OperationOutcome =
+  | {
+      readonly put: {
+        /** The change that created the key. */
+        readonly createRevision: number
+        /** Writes since the key was created. */
+        readonly version: number
+        /** With `prev`: the record before, or null. */
+        readonly prev?: RecordView | null
+      }
+    }
+  | {
+      readonly get: {
+        /** Null: the key is absent. */
+        readonly record: RecordView | null
+      }
+    }
+  | {
+      readonly delete: {
+        /** How many keys were there, and are gone. */
+        readonly deleted: number
+        /** With `prev`: the record before, or null. */
+        readonly prev?: RecordView | null
+      }
+    }
+  | {
+      readonly list: {
+        readonly items: readonly RecordView[]
+        /** The range holds further records: `limit` was reached, or 1 MiB of records. */
+        readonly more: boolean
+      }
+    }
+
+export interface TransactionAnswer {
+  /** Every comparison held, and `success` was carried out; otherwise `failure`. */
+  readonly succeeded: boolean
+  /** The revision of this change; the current one when nothing was changed. */
+  readonly revision: number
+  /** Of the operations that were carried out, in their order. */
+  readonly results: readonly OperationOutcome[]
+  /** True in the answer to a retry whose `results` were too large to be kept for so long: `results` is empty. */
+  readonly resultsForgotten?: boolean
+}
+
+export interface MemberSpec {
+  /** Identifies a node for its whole life. */
+  readonly id: number
+  /** `host:port` for the peers; a host that they can reach, so no wildcard such as `0.0.0.0`. */
+  readonly raft: string
+  /** `http://host:port` for clients, without a path. */
+  readonly api: string
+}
+
+/** An entry of the log: who wrote it, in which term, at which index. */
+export interface LogIdView {
+  readonly term: number
+  readonly node: number
+  readonly index: number
+}
+
+/** What the node has promised. `committed`: a quorum has granted it. */
+export interface VoteView {
+  readonly term: number
+  readonly node: number
+  readonly committed: boolean
+}
+
+export interface MembershipView {
+  /** The voters; two lists while a change is in progress. */
+  readonly configs: readonly (readonly number[])[]
+  readonly learners: readonly number[]
+  /** Addresses by node id. */
+  readonly nodes: Readonly<Record<string, { readonly raft: string; readonly api: string }>>
+}
+
+export interface MembershipAnswer {
+  readonly membership: MembershipView
+  readonly logId: LogIdView | null
+  readonly committed: boolean
+  readonly joint: boolean
+}
+
+export interface InitializeAnswer {
+  readonly clusterId: string
+  readonly logId: LogIdView
+  readonly membership: MembershipView
+  /** Members that did not answer when the cluster was formed, and why not. Each joins once it is reached. */
+  readonly unanswered: readonly { readonly id: number; readonly raft: string; readonly detail: string }[]
+}
+
+export interface LearnerAnswer {
+  readonly logId: LogIdView | null
+  readonly membership: MembershipView
+  /** By how many entries the learner is behind. */
+  readonly lag: number
+  /** False: the time was up first; the learner stays and goes on catching up. */
+  readonly caughtUp: boolean
+}
+
+export interface SnapshotProgressView {
+  /** Waiting: the last attempt failed, and another one follows. */
+  readonly state: 'sending' | 'installing' | 'waiting' | 'delivered'
+  /** Since this node began to lead. */
+  readonly attempt: number
+  readonly bytesSent: number
+  /** In total; an estimate that gets better as the transfer goes on. */
+  readonly bytesEstimate: number
+  readonly percent: number
+  readonly rowsSent: number
+  /** Until the state has been sent. */
+  readonly remainingMs: number | null
+  /** Why an earlier attempt failed. */
+  readonly lastFailure: string | null
+}
+
+/** A node as this node sees it. Null: only the leader knows. */
+export interface MemberStatus {
+  readonly raft: string
+  readonly api: string
+  readonly role: 'voter' | 'learner'
+  /** A node of a higher priority leads when it can. Null: not known yet. */
+  readonly priority: number | null
+  readonly reachable: boolean | null
+  /** The last index that it is known to hold. */
+  readonly matched: number | null
+  /** By how many entries it is behind. */
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+  /** How it catches up: the leader finds out where it is, sends it the state if it needs that, then the log. */
+  readonly phase: 'probe' | 'snapshot' | 'log' | 'caught-up' | null
+  /** About how long the phase will last. Null: not known yet, or nothing remains. */
+  readonly remainingMs: number | null
+  /** The snapshot that it is being sent, or was sent, until it has caught up. */
+  readonly snapshot: SnapshotProgressView | null
+}
+
+/** The cluster as this node sees it. */
+export interface ClusterStatus {
+  readonly clusterId: string | null
+  readonly node: {
+    readonly id: number
+    readonly state: 'learner' | 'follower' | 'candidate' | 'leader' | 'removed' | 'shutdown'
+    /** Drawn anew for each data directory. */
+    readonly incarnation: string
+    readonly version: string
+    readonly uptimeMs: number
+  }
+  readonly leader: number | null
+  readonly term: number
+  readonly vote: VoteView
+  readonly lastLogId: LogIdView | null
+  readonly committed: LogIdView | null
+  readonly applied: LogIdView | null
+  readonly purged: LogIdView | null
+  /** Null while the node knows none. */
+  readonly membership: {
+    readonly effective: MembershipAnswer
+    readonly committed: MembershipAnswer
+    readonly joint: boolean
+  } | null
+  /** By node id. */
+  readonly nodes: Readonly<Record<string, MemberStatus>>
+  /** How many voters may be down at once before the cluster stops, whether or not some are down now. */
+  readonly failureTolerance: number
+  /** Of everything applied: equal on all nodes that have applied the same entry last. */
+  readonly digest: string
+  readonly warnings: readonly { readonly code: string; readonly detail: string }[]
+  readonly formation: {
+    readonly mode: 'automatic' | 'manual'
+    readonly decision: 'none' | 'wait' | 'form' | 'join' | 'refuse' | 'resume'
+    /** Why, in a sentence for people. */
+    readonly reason: string
+    /** How long this has been the decision. */
+    readonly sinceMs: number
+    /** Nodes with this cluster token that are there, this one included; with `resume` the members of the cluster. */
+    readonly seen: number
+    /** How many form the cluster. */
+    readonly expected: number | null
+    /** Why the last attempt to form a cluster failed. */
+    readonly failure: string | null
+    /** What was found at each address, while this node looks for a cluster; nothing with `resume`. */
+    readonly sightings: readonly { readonly address: string; readonly node: number | null; readonly detail: string }[]
+  }
+  readonly joining: {
+    readonly mode: 'on' | 'off'
+    readonly decision: 'none' | 'add-learner' | 'promote' | 'move'
+    /** Why, in a sentence for people. */
+    readonly reason: string
+    /** How long this has been the decision. */
+    readonly sinceMs: number
+    /** Why the last automatic change failed. */
+    readonly failure: string | null
+  }
+  readonly autopilot: {
+    readonly mode: 'off' | 'dry-run' | 'on'
+    readonly decision: 'none' | 'replace-voter' | 'remove-voter' | 'remove-learner'
+    /** Why, in a sentence for people. */
+    readonly reason: string
+    /** How long this has been the decision. */
+    readonly sinceMs: number
+  }
+}
+
+export interface TransferAnswer {
+  readonly leader: number
+}

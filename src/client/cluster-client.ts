@@ -1,0 +1,119 @@
+import type {
+  ClusterStatus,
+  InitializeAnswer,
+  LearnerAnswer,
+  MemberSpec,
+  MembershipAnswer,
+  TransferAnswer,
+} from './api-types.ts'
+import type { RequestOptions } from './options.ts'
+import { failureOf, type Call, type Requests } from './requests.ts'
+
+/** How a change of voters is made. Absent: false. */
+export interface VoterOptions extends RequestOptions {
+  /** Voters that leave stay as learners. */
+  readonly retain?: boolean | undefined
+  /** Accept new voters that have not caught up. */
+  readonly allowLagging?: boolean | undefined
+  /** Change even if the new configuration may have no quorum. */
+  readonly force?: boolean | undefined
+}
+
+/**
+ * The cluster and its members. A change is sent again only when it certainly was not made; those without a clear answer reject with
+ * `AmbiguousOutcomeError`. Requests about one particular node go to the first server alone.
+ */
+export class ClusterClient {
+  private readonly requests: Requests
+
+  /** @internal */
+  constructor(requests: Requests) {
+    this.requests = requests
+  }
+
+  /** The cluster as the server sees it. */
+  async status(options: RequestOptions = {}): Promise<ClusterStatus> {
+    return await this.requests.read<ClusterStatus>({ method: 'GET', path: '/cluster', hasNoDeadline: true }, options)
+  }
+
+  async membership(options: RequestOptions = {}): Promise<MembershipAnswer> {
+    const call = { method: 'GET', path: '/cluster/membership', hasNoDeadline: true } as const
+    return await this.requests.read<MembershipAnswer>(call, options)
+  }
+
+  /** `members` null: the cluster consists of the first server's node alone. */
+  async initialize(
+    members: readonly MemberSpec[] | null,
+    wait: 'appended' | 'leader' | 'committed' = 'committed',
+    options: RequestOptions = {},
+  ): Promise<InitializeAnswer> {
+    const call = { method: 'POST', path: '/cluster/initialize', query: { wait } } as const
+    // On another server it would make a cluster of another node.
+    const body = members === null ? { firstOnly: true } : { json: { members } }
+    return await this.requests.read<InitializeAnswer>({ ...call, ...body }, options)
+  }
+
+  /** `wait`: until the learner has caught up. */
+  async addLearner(member: MemberSpec, wait = true, options: RequestOptions = {}): Promise<LearnerAnswer> {
+    const json = { ...member, wait }
+    return await this.requests.read<LearnerAnswer>({ method: 'POST', path: '/cluster/learners', json }, options)
+  }
+
+  async removeLearner(id: number, options: RequestOptions = {}): Promise<void> {
+    await this.requests.read({ method: 'DELETE', path: `/cluster/learners/${id}` }, options)
+  }
+
+  /** Makes exactly these the voters. */
+  async setVoters(voters: readonly number[], options: VoterOptions = {}): Promise<MembershipAnswer> {
+    return await this.changeVoters('PUT', { voters }, options)
+  }
+
+  async removeVoter(id: number, options: VoterOptions = {}): Promise<MembershipAnswer> {
+    return await this.changeVoters('PATCH', { remove: [id] }, options)
+  }
+
+  /** Turns learners into voters. All other members stay what they are. */
+  async addVoters(ids: readonly number[], options: VoterOptions = {}): Promise<MembershipAnswer> {
+    return await this.changeVoters('PATCH', { add: ids }, options)
+  }
+
+  /** `force`: without asking which node answers at the new address. */
+  async setAddresses(member: MemberSpec, force = false, options: RequestOptions = {}): Promise<MembershipAnswer> {
+    const { id, raft, api } = member
+    const json = { raft, api, force }
+    return await this.requests.read<MembershipAnswer>({ method: 'PUT', path: `/cluster/nodes/${id}`, json }, options)
+  }
+
+  /** `to` null: the voter that is furthest ahead. Resolves once the new leader leads. */
+  async transfer(to: number | null = null, options: RequestOptions = {}): Promise<TransferAnswer> {
+    const json = to === null ? {} : { id: to }
+    return await this.requests.read<TransferAnswer>({ method: 'POST', path: '/cluster/leader', json }, options)
+  }
+
+  /** Whether linearizable reads are served by the first server. */
+  async isReady(options: RequestOptions = {}): Promise<boolean> {
+    return (await this.requests.exchange(probe('readyz'), options)).status === 200
+  }
+
+  /** Resolves when the first server reports that it is alive, or ready; rejects with its reason when it does not. */
+  async checkHealth(name: 'livez' | 'readyz', options: RequestOptions = {}): Promise<void> {
+    const call = probe(name)
+    const answer = await this.requests.exchange(call, options)
+    // Any web server answers 200.
+    if (answer.status !== 200 || answer.body.toString('utf8') !== 'ok\n') throw failureOf(call, answer)
+  }
+
+  private async changeVoters(
+    method: 'PUT' | 'PATCH',
+    change: object,
+    options: VoterOptions,
+  ): Promise<MembershipAnswer> {
+    const { retain = false, allowLagging = false, force = false, ...rest } = options
+    const json = { ...change, retain, allowLagging, force }
+    return await this.requests.read<MembershipAnswer>({ method, path: '/cluster/membership', json }, rest)
+  }
+}
+
+function probe(name: 'livez' | 'readyz'): Call {
+  return { method: 'GET', path: `/${name}`, firstOnly: true, hasNoDeadline: true }
+}

@@ -1,0 +1,110 @@
+import { limits } from '../limits.ts'
+import { LeaseLostError, ProblemError } from './errors.ts'
+import type { RequestOptions } from './options.ts'
+import type { Requests } from './requests.ts'
+import { pauseMsAfter } from './retry-policy.ts'
+import { wakingClock } from './waking-clock.ts'
+
+interface KeepAliveAnswer {
+  readonly id: number
+  readonly remainingMs: number
+}
+
+/** The time of leases. */
+export const leaseNow = wakingClock()
+
+/** Timers hold no more than this. */
+const timerMsMax = 2 ** 31 - 1
+
+/**
+ * Keeps one lease alive, and knows until when it is certainly held: its time counts from before the request that was answered, so a
+ * lease never ends on a server before it has ended here. It does not keep the process alive.
+ */
+export class LeaseKeeper {
+  readonly id: number
+  readonly ttlMs: number
+  private readonly requests: Requests
+  private readonly lost = new AbortController()
+  private heldUntil: number
+  private failures = 0
+  private ended = false
+  private renewal: NodeJS.Timeout | null = null
+  private watchdog: NodeJS.Timeout | null = null
+  private callOff: () => void = () => undefined
+
+  /** `sentAt`: when the request was sent that gave the lease, by `leaseNow`. */
+  constructor(lease: { readonly id: number; readonly ttlMs: number }, sentAt: number, requests: Requests) {
+    this.id = lease.id
+    this.ttlMs = lease.ttlMs
+    this.requests = requests
+    this.heldUntil = sentAt + lease.ttlMs
+    this.schedule()
+    this.callOff = requests.whenClosed((why) => this.lose(why.message, why))
+    if (this.ended) this.callOff()
+  }
+
+  get signal(): AbortSignal {
+    return this.lost.signal
+  }
+
+  /** Whether the lease is certainly held. The clock is asked, in case that the process stood still. */
+  get isHeld(): boolean {
+    return !this.ended && leaseNow() < this.heldUntil
+  }
+
+  /** Renews it now. Rejects with `LeaseLostError` when it is gone; whatever else fails is tried again later. */
+  async renew(options: RequestOptions = {}): Promise<void> {
+    const sentAt = leaseNow()
+    const timeoutMs = Math.max(1, this.heldUntil - sentAt)
+    const call = { method: 'POST', path: `/leases/${this.id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
+    try {
+      const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, { timeoutMs, ...options })
+      this.failures = 0
+      this.heldUntil = Math.max(this.heldUntil, sentAt + remainingMs)
+    } catch (error) {
+      if (error instanceof ProblemError && error.code === 'lease-not-found') this.lose(error.message, error)
+      this.signal.throwIfAborted()
+      this.failures += 1
+      throw error
+    } finally {
+      if (!this.ended) this.schedule()
+    }
+  }
+
+  /** From now on nothing is renewed, and the signal stays as it is. */
+  stop(): void {
+    this.ended = true
+    this.callOff()
+    if (this.renewal !== null) clearTimeout(this.renewal)
+    if (this.watchdog !== null) clearTimeout(this.watchdog)
+  }
+
+  /** The next renewal once a third of the time has passed, a little earlier by chance, so that many leases do not come together. */
+  private schedule(): void {
+    const now = leaseNow()
+    const early = this.ttlMs * (2 / 3 + Math.random() / 12)
+    const until = Math.max(limits.clientPauseMsMin, this.heldUntil - now - early)
+    const pause = this.failures === 0 ? until : pauseMsAfter(this.failures - 1)
+    if (this.renewal !== null) clearTimeout(this.renewal)
+    this.renewal = setTimeout(() => void this.renew().catch(() => undefined), Math.min(pause, timerMsMax)).unref()
+    this.watch(now)
+  }
+
+  private watch(now: number): void {
+    if (this.watchdog !== null) clearTimeout(this.watchdog)
+    const left = Math.max(0, this.heldUntil - now)
+    this.watchdog = setTimeout(() => this.onTime(), Math.min(left, timerMsMax)).unref()
+  }
+
+  private onTime(): void {
+    const now = leaseNow()
+    if (now < this.heldUntil) this.watch(now)
+    else this.lose(`it could not be renewed in its ${this.ttlMs} ms`, null)
+  }
+
+  private lose(why: string, cause: unknown): void {
+    if (this.ended) return
+    this.stop()
+    this.lost.abort(new LeaseLostError(this.id, why, cause === null ? {} : { cause }))
+  }
+}

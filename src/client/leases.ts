@@ -1,0 +1,178 @@
+import { limits } from '../limits.ts'
+import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
+import { ConnectionError, AmbiguousOutcomeError, ProblemError } from './errors.ts'
+import type { ReadOptions, RequestOptions, WriteOptions } from './options.ts'
+import { readQuery } from './ranges.ts'
+import type { Requests } from './requests.ts'
+import type { Query } from './servers.ts'
+
+export interface GrantedLease {
+  readonly id: number
+  readonly ttlMs: number
+}
+
+/** A lease as a listing shows it. */
+export interface LeaseSummary extends GrantedLease {
+  /** `keys` may be attached; it is that of one `key`, written with a time to live; it holds a `lock`; it waits for one (`lock-wait`). */
+  readonly use: 'keys' | 'key' | 'lock' | 'lock-wait'
+  /** The lock that it holds or waits for. */
+  readonly lock?: string
+  /** It is over: some of its keys are removed, the rest is about to be. */
+  readonly ending: boolean
+}
+
+export interface LeaseStatus extends LeaseSummary {
+  /** How much time it has left, as the leader measures it. */
+  readonly remainingMs: number
+}
+
+export interface LeaseOptions extends WriteOptions {
+  /** How long the lease lives on after its last renewal, from 1,000 ms to 30 days. */
+  readonly ttlMs: number
+  /** Absent: the server chooses one. */
+  readonly id?: number | undefined
+}
+
+/** A lease that is kept alive until it is released. Disposing of it (`await using`) releases it. */
+export interface Lease extends AsyncDisposable {
+  readonly id: number
+  readonly ttlMs: number
+  /** Aborts with a `LeaseLostError` when the lease can no longer be counted on. */
+  readonly signal: AbortSignal
+  /** Whether the lease is certainly held at this moment. */
+  readonly isHeld: boolean
+  /** Ends the lease and deletes the keys that are attached to it, in one change. */
+  release(options?: WriteOptions): Promise<void>
+}
+
+class KeptLease implements Lease {
+  private readonly keeper: LeaseKeeper
+  private readonly leases: Leases
+
+  constructor(keeper: LeaseKeeper, leases: Leases) {
+    this.keeper = keeper
+    this.leases = leases
+  }
+
+  get id(): number {
+    return this.keeper.id
+  }
+
+  get ttlMs(): number {
+    return this.keeper.ttlMs
+  }
+
+  get signal(): AbortSignal {
+    return this.keeper.signal
+  }
+
+  get isHeld(): boolean {
+    return this.keeper.isHeld
+  }
+
+  async release(options: WriteOptions = {}): Promise<void> {
+    this.keeper.stop()
+    await this.leases.revoke(this.id, options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.signal.aborted) return
+    await unlessItEndsByItself(this.release())
+  }
+}
+
+/**
+ * A release that does not get through: the lease is renewed no more, and ends with its time.
+ *
+ * @internal
+ */
+export async function unlessItEndsByItself(release: Promise<void>): Promise<void> {
+  try {
+    await release
+  } catch (error) {
+    const isGone = error instanceof ProblemError && error.status < 500 && error.status !== 429
+    if (!isGone && !(error instanceof ConnectionError || error instanceof AmbiguousOutcomeError)) throw error
+  }
+}
+
+interface LeasesPage {
+  readonly leases: readonly LeaseSummary[]
+  readonly cursor?: string
+}
+
+interface LeasePage extends LeaseStatus {
+  readonly keys: readonly string[]
+  readonly cursor?: string
+}
+
+/** The leases of a cluster. */
+export class Leases {
+  private readonly requests: Requests
+
+  /** @internal */
+  constructor(requests: Requests) {
+    this.requests = requests
+  }
+
+  /** A new lease that is kept alive. */
+  async keep(options: LeaseOptions): Promise<Lease> {
+    const sentAt = leaseNow()
+    return new KeptLease(new LeaseKeeper(await this.grant(options), sentAt, this.requests), this)
+  }
+
+  /** A new lease that nobody keeps alive. */
+  async grant({ ttlMs, id, ...options }: LeaseOptions): Promise<GrantedLease> {
+    const json = id === undefined ? { ttlMs } : { ttlMs, id }
+    return await this.requests.write<GrantedLease>({ method: 'POST', path: '/leases', json }, options)
+  }
+
+  /** Renews a lease once. Rejects with a `ProblemError` of code `lease-not-found` when it has ended. */
+  async keepAlive(
+    id: number,
+    options: RequestOptions = {},
+  ): Promise<{ readonly id: number; readonly remainingMs: number }> {
+    return await this.requests.read({ method: 'POST', path: `/leases/${id}/keepalive`, isIdempotent: true }, options)
+  }
+
+  /** The lease, or null when there is none of this id. */
+  async get(id: number, options: ReadOptions = {}): Promise<LeaseStatus | null> {
+    try {
+      const { keys: _keys, cursor: _cursor, ...status } = await this.page(id, { limit: '1' }, options)
+      return status
+    } catch (error) {
+      if (error instanceof ProblemError && error.code === 'lease-not-found') return null
+      throw error
+    }
+  }
+
+  /** The keys that are attached to a lease, page by page. */
+  async *keys(id: number, options: ReadOptions = {}): AsyncGenerator<string, void, undefined> {
+    for (let cursor: string | undefined; ;) {
+      const page = await this.page(id, { limit: String(limits.listItemsMax), cursor }, options)
+      yield* page.keys
+      if (page.cursor === undefined) return
+      cursor = page.cursor
+    }
+  }
+
+  /** All leases in the order of their ids, page by page. */
+  async *list(options: ReadOptions = {}): AsyncGenerator<LeaseSummary, void, undefined> {
+    for (let cursor: string | undefined; ;) {
+      const query = { ...readQuery(options), limit: String(limits.listItemsMax), cursor }
+      const page: LeasesPage = await this.requests.read<LeasesPage>({ method: 'GET', path: '/leases', query }, options)
+      yield* page.leases
+      if (page.cursor === undefined) return
+      cursor = page.cursor
+    }
+  }
+
+  private async page(id: number, query: Query, options: ReadOptions): Promise<LeasePage> {
+    const call = { method: 'GET', path: `/leases/${id}`, query: { ...readQuery(options), ...query } } as const
+    return await this.requests.read<LeasePage>(call, options)
+  }
+
+  /** Ends a lease and deletes the keys that are attached to it, in one change. */
+  async revoke(id: number, options: WriteOptions = {}): Promise<void> {
+    await this.requests.write({ method: 'DELETE', path: `/leases/${id}` }, options)
+  }
+}

@@ -1,0 +1,153 @@
+import { limits } from '../limits.ts'
+import { LeaseLostError, ProblemError } from './errors.ts'
+import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
+import { unlessItEndsByItself } from './leases.ts'
+import { durationFrom, type ReadOptions, type RequestOptions, type WriteOptions } from './options.ts'
+import { readQuery } from './ranges.ts'
+import { wellFormed, type Requests } from './requests.ts'
+import type { Query } from './servers.ts'
+
+export interface LockOptions extends RequestOptions {
+  /** How long the lock outlives a holder that is gone, from 1,000 ms to 30 days. Absent: 10 s. */
+  readonly ttlMs?: number | undefined
+  /** How long to wait for it. Absent: until it is free, or `signal` aborts. */
+  readonly waitMs?: number | undefined
+  /** Told to others who ask for the lock. */
+  readonly owner?: string | undefined
+}
+
+/** A lock that is held until it is released. Disposing of it (`await using`) releases it. */
+export interface Lock extends AsyncDisposable {
+  readonly name: string
+  /**
+   * Grows with every holder of this lock. What the lock protects refuses a smaller token than the largest it has seen, so that a holder that
+   * does not know yet that it has lost the lock does no harm.
+   */
+  readonly token: number
+  /** The lease that holds it. */
+  readonly lease: number
+  /** Aborts with a `LeaseLostError` when the lock can no longer be counted on. */
+  readonly signal: AbortSignal
+  /** Whether the lock is certainly held at this moment. */
+  readonly isHeld: boolean
+  release(options?: WriteOptions): Promise<void>
+}
+
+export interface LockStatus {
+  readonly name: string
+  /** Null: nobody holds it. */
+  readonly holder: { readonly lease: number; readonly token: number; readonly owner: string } | null
+  /** How many wait for it. */
+  readonly waiting: number
+}
+
+interface Acquired {
+  readonly token: number
+  readonly lease: number
+}
+
+class HeldLock implements Lock {
+  readonly name: string
+  readonly token: number
+  private readonly keeper: LeaseKeeper
+  private readonly requests: Requests
+
+  constructor(name: string, token: number, keeper: LeaseKeeper, requests: Requests) {
+    this.name = name
+    this.token = token
+    this.keeper = keeper
+    this.requests = requests
+  }
+
+  get lease(): number {
+    return this.keeper.id
+  }
+
+  get signal(): AbortSignal {
+    return this.keeper.signal
+  }
+
+  get isHeld(): boolean {
+    return this.keeper.isHeld
+  }
+
+  async release(options: WriteOptions = {}): Promise<void> {
+    this.keeper.stop()
+    await this.requests.write({ method: 'DELETE', ...placeOf(this.name, { lease: String(this.lease) }) }, options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.signal.aborted) return
+    await unlessItEndsByItself(this.release())
+  }
+}
+
+/** Where the lock is. A name that something on the way could take for another path goes into the query. */
+function placeOf(name: string, query: Query = {}): { readonly path: string; readonly query: Query } {
+  const isPlain = wellFormed(name)
+    .split('/')
+    .every((part) => part !== '' && part !== '.' && part !== '..')
+  return isPlain ? { path: `/locks/${encodeURIComponent(name)}`, query } : { path: '/locks', query: { name, ...query } }
+}
+
+const ttlMsDefault = 10_000
+
+/**
+ * The locks of a cluster.
+ *
+ * @internal
+ */
+export class Locks {
+  private readonly requests: Requests
+
+  constructor(requests: Requests) {
+    this.requests = requests
+  }
+
+  /** Waits for the lock. Rejects with a `ProblemError` of code `lock-held` when it is not free in `waitMs`. */
+  async lock(name: string, options: LockOptions): Promise<Lock> {
+    const { ttlMs = ttlMsDefault, owner, ...rest } = options
+    const until = performance.now() + durationFrom('waitMs', options.waitMs ?? Number.POSITIVE_INFINITY)
+    for (;;) {
+      const waitMs = Math.max(0, Math.min(limits.clientLockWaitMsMax, Math.ceil(until - performance.now())))
+      const sentAt = leaseNow()
+      const json = { ttlMs, waitMs, ...(owner === undefined ? {} : { owner }) }
+      try {
+        const call = { method: 'POST', ...placeOf(name), json, lane: 'own', waitMs } as const
+        const acquired = await this.requests.write<Acquired>(call, rest)
+        const lock = await this.held(name, ttlMs, acquired, sentAt, rest)
+        if (lock !== null) return lock
+      } catch (error) {
+        const isHeldByOther = error instanceof ProblemError && error.code === 'lock-held'
+        if (!isHeldByOther || performance.now() >= until) throw error
+      }
+    }
+  }
+
+  async status(name: string, options: ReadOptions): Promise<LockStatus> {
+    return await this.requests.read<LockStatus>({ method: 'GET', ...placeOf(name, readQuery(options)) }, options)
+  }
+
+  /** The lock once its lease is known to be alive; null when it was lost before its answer came. */
+  private async held(
+    name: string,
+    ttlMs: number,
+    { token, lease }: Acquired,
+    sentAt: number,
+    options: RequestOptions,
+  ): Promise<Lock | null> {
+    const now = leaseNow()
+    const isFresh = now - sentAt < ttlMs / 3
+    // How long ago the lock was handed over is unknown. Only a renewal tells.
+    const keeper = new LeaseKeeper({ id: lease, ttlMs }, isFresh ? sentAt : now, this.requests)
+    if (isFresh) return new HeldLock(name, token, keeper, this.requests)
+    try {
+      await keeper.renew(options)
+      return new HeldLock(name, token, keeper, this.requests)
+    } catch (error) {
+      keeper.stop()
+      if (error instanceof LeaseLostError) return null
+      throw error
+    }
+  }
+}

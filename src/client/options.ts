@@ -1,0 +1,101 @@
+import { limits } from '../limits.ts'
+
+/** Why a request moves on to the next server: the server said so, nobody listens there, or the connection broke before the answer. */
+export type ElsewhereReason =
+  { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
+
+/** What every request takes. */
+export interface RequestOptions {
+  /** Aborting it ends the request, which rejects with the signal's reason. A write that was under way may take effect all the same. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * How long the request may take, over all attempts on all servers together. Absent: the client's. A server is told, and its answer is
+   * waited for up to 2 s longer.
+   */
+  readonly timeoutMs?: number | undefined
+}
+
+/** What every write takes. */
+export interface WriteOptions extends RequestOptions {
+  /**
+   * Names the write: 1 to 128 visible ASCII characters. The same write under the same name takes effect once, whoever sends it.
+   * Absent: a name that no other write has. Every attempt of one call carries the same name.
+   */
+  readonly idempotencyKey?: string | undefined
+}
+
+export type ReadConsistency = 'linearizable' | 'lease' | 'stale'
+
+/** What every read takes. */
+export interface ReadOptions extends RequestOptions {
+  /** What the read sees. Absent: `linearizable`, every write that was acknowledged before it began. */
+  readonly consistency?: ReadConsistency | undefined
+  /** Wait until the server has reached this revision. */
+  readonly minRevision?: number | undefined
+  /** `stale` only: how old what is read may be. */
+  readonly maxStalenessMs?: number | undefined
+  /** Read as things were at this revision. Rejects with `CompactedError` when that history is gone. */
+  readonly revision?: number | undefined
+}
+
+export interface ClientOptions {
+  /** The API of one or more nodes, `http://host:port`. The first one is asked first. */
+  readonly servers: readonly (string | URL)[]
+  /** How long a request may take, over all attempts on all servers together. Absent: 10 s. */
+  readonly timeoutMs?: number | undefined
+  /**
+   * Whether a request that was not served is sent again, to the next server or to the same, until its time is up. Absent: true.
+   * A write is sent again only when that is safe: nothing was done, or it carries an idempotency key.
+   */
+  readonly retry?: boolean | undefined
+  /** Whether requests go to the leader where it can be reached, which saves a hop and takes work off the other nodes. Absent: false. */
+  readonly preferLeader?: boolean | undefined
+  /** Called whenever a request is sent again, with the reason. */
+  readonly onElsewhere?: ((reason: ElsewhereReason) => void) | undefined
+}
+
+/**
+ * The same, checked and complete.
+ *
+ * @internal
+ */
+export interface ClientSettings {
+  readonly servers: readonly URL[]
+  readonly timeoutMs: number
+  readonly retry: boolean
+  readonly preferLeader: boolean
+  readonly onElsewhere: (reason: ElsewhereReason) => void
+}
+
+/**
+ * Throws `TypeError` when an option is of no use.
+ *
+ * @internal
+ */
+export function settingsFrom(options: ClientOptions): ClientSettings {
+  if (options.servers.length === 0) throw new TypeError('servers is empty: name the API of at least one node')
+  return {
+    servers: options.servers.map(serverFrom),
+    timeoutMs: durationFrom('timeoutMs', options.timeoutMs ?? limits.requestTimeoutMsDefault),
+    retry: options.retry ?? true,
+    preferLeader: options.preferLeader ?? false,
+    onElsewhere: options.onElsewhere ?? (() => undefined),
+  }
+}
+
+function serverFrom(server: string | URL): URL {
+  const text = String(server)
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url?.protocol === 'http:' && url.pathname === '/' && url.search === '' && url.username === '') return url
+  throw new TypeError(`the server ${text} is not the API of a node: expected http://host:port`)
+}
+
+/**
+ * `ms` when it is a number of milliseconds that is not negative. Throws `TypeError` otherwise.
+ *
+ * @internal
+ */
+export function durationFrom(name: string, ms: number): number {
+  if (ms >= 0) return ms
+  throw new TypeError(`${name} is ${ms}: expected milliseconds, from 0`)
+}

@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import { limits } from '../limits.ts'
+import {
+  AmbiguousOutcomeError,
+  ClosedError,
+  CompactedError,
+  ProblemError,
+  type Problem,
+  type QuorateError,
+} from './errors.ts'
+import { changesSomething, pieces, type Method, type OutgoingRequest } from './exchange.ts'
+import { durationFrom, type ClientSettings, type RequestOptions, type WriteOptions } from './options.ts'
+import { Servers, type Query, type ServerRequest, type ServersAnswer } from './servers.ts'
+
+/** One call of the API, before it has a deadline, a name and a server. */
+export interface Call extends Partial<
+  Pick<ServerRequest, 'firstOnly' | 'isForLeader' | 'lane' | 'isIdempotent' | 'waitMs'>
+> {
+  readonly method: Method
+  readonly path: string
+  readonly query?: Query
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: OutgoingRequest['body']
+  /** The body as JSON. */
+  readonly json?: object
+  /** The server knows no deadline for it: the client alone ends it when its time is up. */
+  readonly hasNoDeadline?: boolean
+}
+
+/** A stream of bytes, and what the server said at its beginning. */
+export interface ByteStream {
+  readonly headers: ServersAnswer['headers']
+  readonly pieces: AsyncGenerator<Uint8Array>
+}
+
+/** The requests of a client: everything that is the same for all parts of the API. Rejects with `QuorateError`, or the reason of a signal. */
+export class Requests {
+  private readonly settings: ClientSettings
+  private readonly servers: Servers
+  private readonly closing = new Set<(why: ClosedError) => void>()
+  private closed: ClosedError | null = null
+
+  constructor(settings: ClientSettings) {
+    this.settings = settings
+    this.servers = new Servers({ ...settings, origins: settings.servers })
+  }
+
+  close(): void {
+    this.closed ??= new ClosedError()
+    this.servers.close()
+    for (const tell of this.closing) tell(this.closed)
+    this.closing.clear()
+  }
+
+  /** Calls `tell` when the client is closed, or at once when it is. Returns a function that calls it off. */
+  whenClosed(tell: (why: ClosedError) => void): () => void {
+    if (this.closed === null) this.closing.add(tell)
+    else tell(this.closed)
+    return () => void this.closing.delete(tell)
+  }
+
+  /** A read. Resolves with the document of a successful answer. */
+  async read<Answer>(call: Call, options: RequestOptions): Promise<Answer> {
+    return documentOf<Answer>(call, await this.exchange(call, options))
+  }
+
+  /** A change that carries a name, so that it can be sent again. */
+  async write<Answer>(call: Call, options: WriteOptions): Promise<Answer> {
+    return await this.read<Answer>(named(call, options), options)
+  }
+
+  /** Whatever the answer is. */
+  async exchange(call: Call, options: RequestOptions): Promise<ServersAnswer> {
+    return await this.send(call, options, false)
+  }
+
+  /** A read whose answer comes as a stream. Rejects when the answer is a failure. */
+  async stream(call: Call, options: RequestOptions): Promise<ByteStream> {
+    const answer = await this.send({ ...call, lane: 'own' }, options, true)
+    const { stream, origin, headers } = answer
+    if (stream === null || headers['quorate-revision'] === undefined) {
+      stream?.destroy()
+      throw failureOf(call, answer)
+    }
+    return { headers, pieces: pieces(origin, stream, options.signal ?? null) }
+  }
+
+  private async send(call: Call, options: RequestOptions, isStream: boolean): Promise<ServersAnswer> {
+    const { method, path, query = {}, json } = call
+    const timeoutMs = durationFrom('timeoutMs', options.timeoutMs ?? this.settings.timeoutMs)
+    const type = json === undefined ? {} : { 'content-type': 'application/json' }
+    // A program may have any number of requests end with one signal, which Node takes for a leak.
+    if (options.signal !== undefined) setMaxListeners(0, options.signal)
+    const request: ServerRequest = {
+      method,
+      path,
+      // The servers put in what each of them gets.
+      query: call.hasNoDeadline === true ? query : { ...query, timeout: '' },
+      headers: { ...type, ...call.headers },
+      body: json === undefined ? (call.body ?? null) : Buffer.from(JSON.stringify(json)),
+      signal: options.signal ?? null,
+      firstOnly: call.firstOnly ?? false,
+      isIdempotent: call.isIdempotent ?? false,
+      waitMs: call.waitMs ?? 0,
+      isForLeader: call.isForLeader ?? false,
+      lane: call.lane ?? 'ordinary',
+      isStream,
+    }
+    return await this.servers.exchange(request, timeoutMs)
+  }
+}
+
+/** The call under its name: the caller's, or one that nobody else uses. */
+function named(call: Call, { idempotencyKey }: WriteOptions): Call {
+  const name = idempotencyKey ?? randomUUID()
+  if (!/^[\x21-\x7e]+$/.test(name) || name.length > limits.idempotencyKeyBytesMax) {
+    throw new TypeError(
+      `the idempotency key ${JSON.stringify(name)} is not 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`,
+    )
+  }
+  return { ...call, headers: { ...call.headers, 'idempotency-key': name } }
+}
+
+/** A key, a prefix or a bound, as it goes into a query. Throws `TypeError` for text that no encoding carries. */
+export function wellFormed(text: string): string {
+  if (text.isWellFormed()) return text
+  throw new TypeError(`${JSON.stringify(text)} is not well-formed Unicode: it holds half of a surrogate pair`)
+}
+
+/** The document of a successful answer. Throws what the answer says otherwise. */
+function documentOf<Answer>(call: Call, answer: ServersAnswer): Answer {
+  const document = parse(answer)
+  if (answer.status >= 200 && answer.status < 300 && document !== null) return document as Answer
+  throw failureOf(call, answer)
+}
+
+/** What a failed answer is for the caller. */
+export function failureOf({ method, headers }: Call, answer: ServersAnswer): QuorateError {
+  const problem = problemIn(method, answer)
+  const error = problem.code === 'compacted' ? new CompactedError(problem) : new ProblemError(problem)
+  return problem.ambiguous ? new AmbiguousOutcomeError(error, headers?.['idempotency-key'] ?? null) : error
+}
+
+/** Null when the body is not a JSON object. */
+function parse({ body }: ServersAnswer): object | null {
+  try {
+    const document: unknown = JSON.parse(body.toString('utf8'))
+    return typeof document === 'object' ? document : null
+  } catch {
+    return null
+  }
+}
+
+/** Statuses of refusals that the log decided. They cover every attempt under the same name: what was refused once is refused for good. */
+const decided = new Set([404, 409, 410, 412, 422])
+
+/** The server's own problem document, or one made of the status alone when the server is not a node. */
+function problemIn(method: Method, answer: ServersAnswer): Problem {
+  const { status, mayHaveHappened } = answer
+  const document = parse(answer)
+  if (status >= 400 && document !== null && 'code' in document && 'detail' in document) {
+    const problem = document as Problem
+    // The refusal does not cover an earlier server, which may have carried out the same request.
+    const isOpen = mayHaveHappened && (!decided.has(status) || problem.code === 'not-initialized')
+    return { ...problem, ambiguous: changesSomething(method) && (problem.ambiguous || isOpen) }
+  }
+  return {
+    status,
+    title: `Status ${status}`,
+    detail: 'this is not an answer of a Quorate node: make sure that the address is that of the API of a node',
+    code: 'unknown',
+    retryable: false,
+    ambiguous: changesSomething(method),
+  }
+}

@@ -1,0 +1,105 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { limits } from '../limits.ts'
+import type { ElsewhereReason } from './options.ts'
+
+/* When a request that was not served is sent again, to whom, and how long the client waits before that. */
+
+/** A failure on which another attempt may improve. */
+export interface Obstacle {
+  readonly reason: ElsewhereReason
+  /** What was asked for may have been done all the same. */
+  readonly mayHaveHappened: boolean
+  /** The same server will not do it later either. */
+  readonly isLasting: boolean
+}
+
+/** Nothing was done, and it may be done later, here or elsewhere. */
+const later = new Set(['no-leader', 'transferring', 'shutting-down', 'not-initialized', 'overloaded'])
+/** Nothing was done, and this server will not do it. */
+const never = new Set(['removed'])
+/** The time was too short, or only a part was done: another attempt completes it, if the request may be repeated. */
+const unfinished = new Set(['outcome-unknown', 'read-timeout', 'deletion-unfinished'])
+/** What a proxy answers when it has lost its server. */
+const gatewayStatuses = new Set([502, 503, 504])
+
+/** Null: the answer is final. */
+export function obstacleIn(status: number, body: Buffer, isRepeatable: boolean): Obstacle | null {
+  if (status < 400) return null
+  const code = codeIn(body)
+  const obstacle = (mayHaveHappened: boolean): Obstacle => ({
+    reason: { kind: 'answered', code: code ?? `status-${status}` },
+    mayHaveHappened,
+    isLasting: code !== null && never.has(code),
+  })
+  if (code === null) return isRepeatable && gatewayStatuses.has(status) ? obstacle(true) : null
+  if (unfinished.has(code)) return isRepeatable ? obstacle(true) : null
+  return later.has(code) || never.has(code) ? obstacle(false) : null
+}
+
+function codeIn(body: Buffer): string | null {
+  try {
+    const problem: unknown = JSON.parse(body.toString('utf8'))
+    return typeof problem === 'object' && problem !== null && 'code' in problem ? String(problem.code) : null
+  } catch {
+    return null
+  }
+}
+
+/** How long the server asks to be left alone. */
+export function retryAfterMs(headers: IncomingHttpHeaders): number {
+  const seconds = headers['retry-after'] ?? ''
+  return /^[0-9]{1,6}$/.test(seconds) ? Number(seconds) * 1000 : 0
+}
+
+/**
+ * The pause after so many failures in a row, from 0 on: twice as long each time, up to a maximum, and somewhere in the upper half of
+ * that, so that clients that failed together do not come back together.
+ */
+export function pauseMsAfter(failures: number): number {
+  const most = Math.min(limits.clientPauseMsMax, limits.clientPauseMsMin * 2 ** Math.min(failures, 20))
+  return (most * (1 + Math.random())) / 2
+}
+
+/** The order in which one request asks servers: each once in a round, with a pause between rounds, and none before the time that it named. */
+export class Turns {
+  private readonly servers: number
+  private readonly asked = new Set<number>()
+  /** By server. */
+  private readonly readyAt: number[]
+  private rounds = 0
+  private roundAt = 0
+
+  constructor(servers: number) {
+    this.servers = servers
+    this.readyAt = Array.from({ length: servers }, () => 0)
+  }
+
+  /** How many servers are still to be asked in this round. One that wants to be left alone is not. */
+  left(now: number): number {
+    return this.readyAt.filter((readyAt, server) => readyAt <= now && !this.asked.has(server)).length
+  }
+
+  /** The first server from `current` on that was not asked in this round, and when to ask it. One that wants to be left alone comes last. */
+  next(current: number, now: number): { readonly server: number; readonly at: number } {
+    const order = this.readyAt.map((_, step) => (current + step) % this.servers)
+    const from = Math.max(now, this.roundAt)
+    const candidates = order
+      .filter((server) => !this.asked.has(server))
+      .map((server) => ({ server, at: Math.max(from, this.readyAt[server] ?? 0) }))
+    return candidates.reduce(
+      (best, one) => (one.at < best.at ? one : best),
+      candidates[0] ?? { server: current, at: from },
+    )
+  }
+
+  /** `server` did not serve, and wants to be left alone for `restMs`. */
+  failed(server: number, now: number, restMs: number): void {
+    if (server >= this.servers) return
+    this.readyAt[server] = now + restMs
+    this.asked.add(server)
+    if (this.left(now) > 0) return
+    this.asked.clear()
+    this.roundAt = now + pauseMsAfter(this.rounds)
+    this.rounds += 1
+  }
+}

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { RecordView } from './api-types.ts'
+import { CompactedError, ConnectionError, ProblemError, QuorateError, type Problem } from './errors.ts'
+import { eventsIn, type ServerEvent } from './event-stream.ts'
+import { boundsOf, type KeyOrRange } from './ranges.ts'
+import { recordFrom, type KeyRecord } from './records.ts'
+import type { Requests } from './requests.ts'
+import { pauseMsAfter } from './retry-policy.ts'
+
+interface ChangeEvent {
+  readonly revision: number
+  readonly key: string
+  /** Whether it is the last change of its revision that this watch sees: those of a transaction share one. */
+  readonly isLast: boolean
+  /** With `prev`: the record before, or null. */
+  readonly prev?: KeyRecord | null
+}
+
+export interface PutEvent extends ChangeEvent {
+  readonly kind: 'put'
+  readonly record: KeyRecord
+}
+
+export interface DeleteEvent extends ChangeEvent {
+  readonly kind: 'delete'
+}
+
+export type WatchEvent = PutEvent | DeleteEvent
+
+/** All changes up to this revision have been seen. */
+export interface WatchProgress {
+  readonly kind: 'progress'
+  readonly revision: number
+}
+
+export interface WatchOptions {
+  /** Changes after this revision. Absent: changes from now on. */
+  readonly since?: number | undefined
+  /** Each event carries the record before it. */
+  readonly prev?: boolean | undefined
+  readonly types?: readonly ('put' | 'delete')[] | undefined
+  /** Aborting it ends the watch: the iteration throws the signal's reason. */
+  /** Events also say how far the watch has come while nothing changes. Absent: false. */
+  readonly progress?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+  /** The iteration throws when no server could be reached for this long. Absent: it goes on trying. */
+  readonly unreachableMsMax?: number | undefined
+}
+
+/** How far a watch has come. */
+interface Position {
+  /** All changes up to this revision have been handed on; null: the watch has not begun. */
+  whole: number | null
+  /** How many changes of the next revision have been handed on, when not all of them have. */
+  begun: number
+}
+
+/**
+ * The changes of keys, in their order, each once. It goes on by itself, on another server if need be, after the last revision that was
+ * handed on. Iterating over it a second time goes on where the first time ended.
+ */
+export interface Watch<Event = WatchEvent> extends AsyncIterable<Event> {
+  /** All changes up to this revision have been handed on: a later watch can begin with `since` here. Null before the first answer. */
+  readonly revision: number | null
+}
+
+/** @internal */
+export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
+  private readonly range: KeyOrRange
+  private readonly options: WatchOptions
+  private readonly requests: Requests
+  private readonly position: Position
+  /** When a server was last connected. */
+  private reachedAt = performance.now()
+
+  constructor(range: KeyOrRange, options: WatchOptions, requests: Requests) {
+    this.range = range
+    this.options = options
+    this.requests = requests
+    this.position = { whole: options.since ?? null, begun: 0 }
+  }
+
+  get revision(): number | null {
+    return this.position.whole
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
+    let failures = 0
+    this.reachedAt = performance.now()
+    for (;;) {
+      try {
+        for await (const event of this.connection()) {
+          failures = 0
+          yield event
+        }
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        const unreachableMs = performance.now() - this.reachedAt
+        if (unreachableMs >= (this.options.unreachableMsMax ?? Number.POSITIVE_INFINITY)) throw error
+      }
+      await this.pause(pauseMsAfter(failures))
+      failures += 1
+    }
+  }
+
+  /** What one connection brings, until it breaks or the server ends it. */
+  private async *connection(): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
+    const { position } = this
+    // A revision that was cut off in the middle is told again from its beginning, in the same order.
+    let known = position.begun
+    const { headers, pieces } = await this.requests.stream(this.call(position.whole), { signal: this.options.signal })
+    position.whole ??= Number(headers['quorate-revision'])
+    try {
+      for await (const message of eventsIn(pieces)) {
+        const event = eventFrom(message)
+        const isKnown = event !== null && event.kind !== 'progress' && known > 0
+        if (isKnown) known -= 1
+        if (event === null || isKnown) continue
+        this.advance(event)
+        if (event.kind !== 'progress' || this.options.progress === true) yield event
+      }
+    } finally {
+      this.reachedAt = performance.now()
+    }
+  }
+
+  private advance(event: WatchEvent | WatchProgress): void {
+    const isWhole = event.kind === 'progress' || event.isLast
+    this.position.begun = isWhole ? 0 : this.position.begun + 1
+    if (isWhole) this.position.whole = event.revision
+  }
+
+  private call(since: number | null): Parameters<Requests['stream']>[0] {
+    const { prev = false, types } = this.options
+    return {
+      method: 'GET',
+      path: '/watch',
+      query: {
+        ...boundsOf(this.range),
+        since: since === null ? undefined : String(since),
+        prev: prev ? 'true' : undefined,
+        types: types?.join(','),
+      },
+      headers: { accept: 'text/event-stream' },
+    }
+  }
+
+  private async pause(ms: number): Promise<void> {
+    const { signal } = this.options
+    try {
+      await delay(ms, undefined, signal === undefined ? {} : { signal })
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw error
+    }
+  }
+}
+
+/** Whether trying again may help. A revision that the cluster has not reached is a mistake of whoever named it. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof ProblemError && error.code === 'future-revision') return false
+  return error instanceof QuorateError && error.retryable
+}
+
+/** Null: an event of a kind that this version does not know. Throws when the event says that the watch has ended, and why. */
+function eventFrom({ type, id, data }: ServerEvent): WatchEvent | WatchProgress | null {
+  const document = parse(data)
+  if ('code' in document && 'detail' in document) throw failureFrom(document as Problem)
+  if (type === 'progress') return { kind: type, revision: Number(id) }
+  if (type !== 'put' && type !== 'delete') return null
+  const { prev, ...view } = document as EventData
+  const change = {
+    revision: view.modRevision,
+    key: view.key,
+    // The last change of a revision alone has an id, since a watch can go on after it.
+    isLast: id !== null,
+    ...(prev === undefined ? {} : { prev: prev === null ? null : recordFrom(prev) }),
+  }
+  return type === 'put' ? { kind: type, ...change, record: recordFrom(view) } : { kind: type, ...change }
+}
+
+/** What the data of a change is: the record, and the one before it where that was asked for. */
+type EventData = RecordView & { readonly prev?: RecordView | null; readonly [fact: string]: unknown }
+
+/** A node ends a watch whose history is gone, and one that reads too slowly; the latter goes on from where it was. */
+function failureFrom(problem: Problem): QuorateError {
+  return problem.code === 'compacted' ? new CompactedError(problem) : new ProblemError(problem)
+}
+
+function parse(data: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(data) as Readonly<Record<string, unknown>>
+  } catch (error) {
+    throw new ConnectionError('an event of the watch is not JSON', false, { cause: error })
+  }
+}

@@ -1,0 +1,802 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import t, { type Test } from 'tap'
+import type * as keys from '../../src/api/keys.ts'
+import type * as cluster from '../../src/api/cluster.ts'
+import type * as transactions from '../../src/api/transactions.ts'
+import {
+  AmbiguousOutcomeError,
+  CompactedError,
+  compare,
+  ConnectionError,
+  LeaseLostError,
+  op,
+  ProblemError,
+  QuorateClient,
+  ResultsForgottenError,
+  type KeyRecord,
+  type WatchEvent,
+  type WatchProgress,
+} from '../../src/client/index.ts'
+import type * as published from '../../src/client/index.ts'
+import { wakingClock } from '../../src/client/waking-clock.ts'
+import { deferred } from '../../src/lib/deferred.ts'
+import type { Server } from '../../src/server.ts'
+import { startTestNode } from '../support/test-node.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { clientOf, fail, nobody, stand, type Answering, type Stand } from './support/stand.ts'
+
+/* What the library does beyond single requests: on nodes, and on servers that speak the API as a script tells them. */
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+/** The types that programs see are those of the API, to the letter. The compiler checks this. */
+const sameTypes: readonly [
+  Same<published.PutAnswer, keys.PutAnswer>,
+  Same<published.ListAnswer, keys.ListAnswer>,
+  Same<published.TransactionBody, transactions.TransactionBody>,
+  Same<published.TransactionAnswer, transactions.TransactionAnswer>,
+  Same<published.ClusterStatus, cluster.ClusterStatus>,
+  Same<published.MembershipAnswer, cluster.MembershipAnswer>,
+] = [true, true, true, true, true, true]
+
+const strangeKeys = [
+  '..',
+  '.',
+  './a',
+  '/first',
+  'a//b',
+  'last/',
+  '//',
+  '%',
+  '%2F',
+  '100%',
+  'a?b=c',
+  '#',
+  'a+b c',
+  '&=;,',
+  '🔑/schlüssel',
+  '__proto__',
+  'constructor',
+  '\u0000\n\r"\\',
+  '\uffff',
+  'k'.repeat(4096),
+]
+const strangeValues: readonly (string | Uint8Array)[] = [
+  '',
+  'text',
+  '\ufeffbom',
+  Buffer.from([0, 255, 10, 128]),
+  new Uint8Array(Buffer.from('xxview').buffer, Buffer.from('xxview').byteOffset + 2, 4),
+  Buffer.alloc(1024 * 1024, 0xfe),
+]
+
+async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const all: Item[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+async function thrownBy(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => null,
+    (error: unknown) => error,
+  )
+}
+
+/** Three nodes that are a cluster, and their addresses. */
+async function formedCluster(
+  t: Test,
+): Promise<{ readonly origins: readonly string[]; readonly nodes: readonly Server[] }> {
+  const nodes = await Promise.all([1, 2, 3].map(async (id) => await startTestNode(t, id, await temporaryDirectory(t))))
+  const members = nodes.map((node, at) => ({ id: at + 1, raft: node.addresses.raft, api: node.addresses.api }))
+  const origins = members.map(({ api }) => api)
+  const client = new QuorateClient({ servers: origins })
+  t.teardown(() => client.close())
+  await client.cluster.initialize(members, 'committed', { timeoutMs: 30_000 })
+  return { origins, nodes }
+}
+
+t.test('three nodes', async (t) => {
+  t.ok(sameTypes.every(Boolean))
+  const { origins, nodes } = await formedCluster(t)
+  const client = new QuorateClient({ servers: [await nobody(), ...origins] })
+  t.teardown(() => client.close())
+
+  await t.test('keys and values of every kind come back as they were', async (t) => {
+    for (const [at, key] of strangeKeys.entries()) {
+      const value = strangeValues[at % strangeValues.length] ?? ''
+      const { revision, version } = await client.put(key, value)
+      const record = await client.get(key, { minRevision: revision })
+      t.match(record, { key, modRevision: revision, createRevision: revision, version, lease: 0 })
+      t.ok(record !== null && Buffer.from(record.value).equals(Buffer.from(value)), JSON.stringify(key.slice(0, 20)))
+      if (typeof value === 'string') t.equal(record?.text, value)
+    }
+    const listed = await collect(client.list())
+    const byBytes = [...strangeKeys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    t.strictSame(
+      listed.map(({ key }) => key),
+      byBytes,
+    )
+    const streamed = await collect(client.export())
+    t.strictSame(JSON.stringify(streamed), JSON.stringify(listed), 'a stream gives what a listing gives')
+    t.same(
+      await collect(client.listKeys({ prefix: '//' })),
+      [{ ...listed.find(({ key }) => key === '//')?.toJSON() }].map(
+        ({ value: _value, valueBase64: _base64, ...head }) => head,
+      ),
+    )
+    t.equal((await client.count()).count, strangeKeys.length)
+    t.equal(await client.get('never written'), null)
+    for (const key of strangeKeys) t.match(await client.delete(key, { ifPresent: true }), { deleted: 1 })
+    t.equal((await client.count()).count, 0)
+  })
+
+  await t.test('conditions, and what was there before', async (t) => {
+    const first = await client.put('c', 'one', { ifAbsent: true })
+    const taken = await thrownBy(client.put('c', 'two', { ifAbsent: true }))
+    t.ok(taken instanceof ProblemError && taken.code === 'precondition-failed')
+    t.match(taken, { status: 412, problem: { currentRevision: first.revision } })
+    const second = await client.put('c', 'two', { ifRevision: first.revision, prev: true })
+    t.equal(second.prev?.text, 'one')
+    await t.rejects(client.delete('c', { ifRevision: first.revision }), { code: 'precondition-failed' })
+    const gone = await client.delete('c', { prev: true })
+    t.equal(gone.prev?.text, 'two')
+    t.equal((await client.delete('c', { prev: true })).prev, null)
+    await t.rejects(client.put('c', 'x', { ifPresent: true }), { code: 'precondition-failed' })
+    const name = { idempotencyKey: 'once' }
+    t.strictSame(await client.put('c', 'x', name), await client.put('c', 'x', name), 'one effect, one answer')
+    await t.rejects(client.put('c', 'y', name), { code: 'idempotency-key-reused' })
+  })
+
+  await t.test('lists page by page, and deletes by range', async (t) => {
+    const names = Array.from({ length: 12 }, (_, at) => `page/${String(at).padStart(2, '0')}`)
+    await Promise.all(names.map(async (key) => await client.put(key, key)))
+    const keysOf = async (records: AsyncIterable<{ key: string }>): Promise<string[]> =>
+      (await collect(records)).map(({ key }) => key)
+    t.same(await keysOf(client.list({ prefix: 'page/' })), names)
+    t.same(await keysOf(client.list({ prefix: 'page/' }, { limit: 3, reverse: true })), names.slice(-3).reverse())
+    t.same(await keysOf(client.list({ start: 'page/03', end: 'page/05' }, { consistency: 'lease' })), names.slice(3, 5))
+    t.same(await keysOf(client.listKeys({ prefix: 'page/' }, { limit: 0 })), [])
+    for await (const { key } of client.list({ prefix: 'page/' })) {
+      if (key === names[1]) break
+    }
+    t.match(await client.deleteRange({ prefix: 'page/0' }), { deleted: 10 })
+    t.match(await client.deleteRange({ start: 'page/' }, { chunked: true }), { deleted: 2, chunks: 1 })
+    t.match(await client.deleteRange('all'), { deleted: 1 })
+  })
+
+  await t.test('transactions, with results as typed as their operations', async (t) => {
+    const moved = await client
+      .transaction()
+      .if(compare.absent('t/a'), compare.version('t/b', '=', 0))
+      .do(op.put('t/a', 'one'), op.put('t/b', Buffer.from([0xff])))
+      .commit()
+    t.ok(moved.succeeded)
+    const read = await client
+      .transaction()
+      .do(op.get('t/a'), op.list({ prefix: 't/' }), op.listKeys({ prefix: 't/' }, { limit: 1 }), op.get('t/none'))
+      .commit()
+    if (!read.succeeded) throw new Error('a transaction without comparisons succeeds')
+    const [record, list, heads, none] = read.results
+    t.equal(record?.text, 'one')
+    t.strictSame(list.items[1]?.value, Buffer.from([0xff]))
+    t.match(heads, { items: [{ key: 't/a', modRevision: moved.revision }], more: true })
+    t.equal(none, null)
+    if (record === null) throw new Error('it was written')
+    const swap = client
+      .transaction()
+      .if(compare.unchanged(record), compare.value('t/b', '=', Buffer.from([0xff])), compare.exists('t/a'))
+      .do(op.put('t/a', 'two', { prev: true }), op.delete('t/b', { prev: true }), op.deleteRange({ prefix: 'u/' }))
+      .else(op.get('t/a'))
+    const swapped = await swap.commit()
+    if (!swapped.succeeded) throw new Error('nobody has written in between')
+    const [put, removed, range] = swapped.results
+    t.match(put, { version: 2, prev: { text: 'one' } })
+    t.match(removed, { deleted: 1, prev: { key: 't/b' } })
+    t.strictSame(range, { deleted: 0 })
+    const again = await swap.commit()
+    if (again.succeeded) throw new Error('it was written since')
+    t.equal(again.results[0]?.text, 'two')
+    const wrong = await thrownBy(client.transaction().do(op.put('x', '1'), op.put('x', '2')).commit())
+    t.ok(wrong instanceof ProblemError && wrong.code === 'invalid-request')
+  })
+
+  await t.test('the leader is found, and a node that stops is left', async (t) => {
+    const leaderFirst = new QuorateClient({ servers: origins.slice(1), preferLeader: true })
+    t.teardown(() => leaderFirst.close())
+    const { revision } = await leaderFirst.put('l', '1')
+    t.match(await leaderFirst.get('l'), { modRevision: revision })
+    const { leader } = await client.cluster.status()
+    t.ok(leader !== null)
+    const writing = { stopped: false }
+    const written: number[] = []
+    const writer = (async () => {
+      while (!writing.stopped) written.push((await client.put('l', 'on and on', { timeoutMs: 30_000 })).revision)
+    })()
+    await nodes[(leader ?? 1) - 1]?.stop()
+    const before = written.length
+    await leaderFirst.put('l', '2', { timeoutMs: 30_000 })
+    while (written.length < before + 5) await client.get('l', { timeoutMs: 30_000 })
+    writing.stopped = true
+    await writer
+    t.ok(
+      written.every((revision, at) => at === 0 || revision > (written[at - 1] ?? 0)),
+      'no write failed',
+    )
+  })
+})
+
+/** Ends with one server's answer after another: each request gets the next one. */
+function script(...answers: readonly Answering[]): Answering {
+  let at = 0
+  return (request, response, timeoutMs) => {
+    const answer = answers[Math.min(at, answers.length - 1)]
+    at += 1
+    answer?.(request, response, timeoutMs)
+  }
+}
+
+function events(revision: number, text: string, end: 'stays' | 'ends' | 'breaks'): Answering {
+  return (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'quorate-revision': String(revision) })
+    response.write(text)
+    if (end === 'ends') response.end()
+    // The text has to leave before the connection breaks.
+    if (end === 'breaks') response.write('data: half', () => setTimeout(() => response.destroy(), 20))
+  }
+}
+
+function put(key: string, revision: number, isLast = true): string {
+  const record = { key, value: `v${revision}`, createRevision: 1, modRevision: revision, version: 1, lease: 0 }
+  return `${isLast ? `id: ${revision}\n` : ''}event: put\ndata: ${JSON.stringify(record)}\n\n`
+}
+
+async function take<Item>(items: AsyncIterable<Item>, count: number): Promise<Item[]> {
+  const taken: Item[] = []
+  for await (const item of items) {
+    taken.push(item)
+    if (taken.length === count) break
+  }
+  return taken
+}
+
+const seen = (all: readonly (WatchEvent | WatchProgress)[]): readonly string[] =>
+  all.map((event) => `${event.revision} ${event.kind === 'progress' ? 'progress' : event.key}`)
+
+function sinceOf({ asked }: Stand): readonly (string | null)[] {
+  return asked.map(({ query }) => query.get('since'))
+}
+
+t.test('a watch', { jobs: 4 }, async (t) => {
+  void t.test('tells each change once, across servers that break off, in the middle of a revision too', async (t) => {
+    const half = put('a', 5) + put('b', 8, false) + put('c', 8, false)
+    const whole = put('b', 8, false) + put('c', 8, false) + put('d', 8) + ': comment\r\n\r\n' + put('e', 9)
+    const first = await stand(
+      t,
+      script(events(4, half, 'breaks'), (_, response) => fail(response, 503, 'shutting-down')),
+    )
+    const second = await stand(
+      t,
+      script(events(8, put('b', 8, false), 'breaks'), events(9, whole, 'ends'), events(9, put('f', 12), 'stays')),
+    )
+    const client = clientOf(t, [first.url, second.url], 5_000)
+    const watch = client.watch({ prefix: 'x/+ &' }, { prev: true, types: ['put'] })
+    t.equal(watch.revision, null)
+    const told = await take(watch, 6)
+    t.same(seen(told), ['5 a', '8 b', '8 c', '8 d', '9 e', '12 f'])
+    t.same(
+      told.map((event) => event.isLast),
+      [true, false, false, true, true, true],
+    )
+    t.equal(watch.revision, 12)
+    t.same(
+      [sinceOf(first), sinceOf(second)],
+      [
+        [null, '5'],
+        ['5', '5', '9'],
+      ],
+      'after the last revision that came whole',
+    )
+    t.equal(first.asked[0]?.query.get('prefix'), 'x/+ &')
+    t.match(Object.fromEntries(first.asked[0]?.query ?? []), { prev: 'true', types: 'put' })
+    t.ok(told[0]?.kind === 'put' && told[0].record.text === 'v5')
+  })
+
+  void t.test('begins where the server was, even when nothing came before the break', async (t) => {
+    const server = await stand(
+      t,
+      script(
+        events(41, '', 'ends'),
+        events(41, 'id: 44\nevent: progress\ndata: {"revision":44}\n\n', 'ends'),
+        events(44, put('a', 45), 'stays'),
+      ),
+    )
+    const watch = clientOf(t, [server.url], 5_000).watch({ key: '..' }, { progress: true })
+    t.same(seen(await take(watch, 2)), ['44 progress', '45 a'])
+    t.same(sinceOf(server), [null, '41', '44'])
+    t.equal(server.asked[0]?.query.get('key'), '..')
+  })
+
+  void t.test('deletions, and records before', async (t) => {
+    const record = { key: 'k', valueBase64: '/w==', createRevision: 1, modRevision: 2, version: 2, lease: 0 }
+    const text =
+      `id: 3\nevent: delete\ndata: {"key":"k","modRevision":3,"prev":${JSON.stringify(record)}}\n\n` +
+      `id: 4\nevent: put\ndata: ${JSON.stringify({ ...record, modRevision: 4, prev: null })}\n\n`
+    const server = await stand(t, events(2, text, 'stays'))
+    const [gone, written] = await take(clientOf(t, [server.url], 5_000).watch({}, { since: 2, prev: true }), 2)
+    t.match(gone, { kind: 'delete', key: 'k', revision: 3, prev: { key: 'k', modRevision: 2 } })
+    t.strictSame(gone?.prev?.value, Buffer.from([0xff]))
+    t.match(written, { kind: 'put', prev: null })
+  })
+
+  void t.test(
+    'says when its history is gone, at once or in mid-stream; and goes on when it was too slow',
+    async (t) => {
+      const compacted = { retryable: false, compactRevision: 70 }
+      const server = await stand(
+        t,
+        script(
+          (_, response) => fail(response, 410, 'compacted', compacted),
+          events(
+            70,
+            `event: error\ndata: ${JSON.stringify({ status: 410, title: 'Gone', detail: 'd', code: 'compacted', ...compacted })}\n\n`,
+            'ends',
+          ),
+          events(
+            70,
+            `event: error\ndata: {"status":429,"title":"Slow","detail":"d","code":"overloaded","retryable":true}\n\n`,
+            'ends',
+          ),
+          events(70, put('a', 71), 'stays'),
+        ),
+      )
+      const client = clientOf(t, [server.url], 5_000)
+      for (const _ of ['at once', 'in mid-stream']) {
+        const error = await thrownBy(collect(client.watch({}, { since: 3 })))
+        t.ok(error instanceof CompactedError && error.compactRevision === 70 && error.code === 'compacted')
+      }
+      t.same(seen(await take(client.watch({}, { since: 70 }), 1)), ['71 a'])
+      const ahead = await stand(t, (_, response) => fail(response, 400, 'future-revision'))
+      await t.rejects(collect(clientOf(t, [ahead.url], 5_000).watch({}, { since: 9 })), { code: 'future-revision' })
+    },
+  )
+
+  void t.test('ends with its signal, and when nobody can be reached for too long', async (t) => {
+    const server = await stand(t, events(1, put('a', 2), 'stays'))
+    const abort = new AbortController()
+    const reason = new Error('enough')
+    const told: string[] = []
+    const error = await thrownBy(
+      (async () => {
+        for await (const event of clientOf(t, [server.url], 5_000).watch({}, { signal: abort.signal })) {
+          told.push(event.key)
+          abort.abort(reason)
+        }
+      })(),
+    )
+    t.equal(error, reason)
+    t.same(told, ['a'])
+    const nowhere = clientOf(t, [await nobody()], 200).watch({}, { unreachableMsMax: 500 })
+    await t.rejects(collect(nowhere), ConnectionError)
+  })
+
+  void t.test('takes no connection from requests', async (t) => {
+    const server = await stand(t, (request, response) => {
+      if (request.url?.startsWith('/watch') === true) events(1, '', 'stays')(request, response, 0)
+      else response.writeHead(200).end('{"revision":7,"createRevision":7,"version":1}')
+    })
+    const client = clientOf(t, [server.url], 5_000)
+    const abort = new AbortController()
+    const watches = Array.from(
+      { length: 40 },
+      async () => await thrownBy(collect(client.watch({}, { signal: abort.signal }))),
+    )
+    t.match(await client.put('a', 'b'), { revision: 7 })
+    abort.abort()
+    await Promise.all(watches)
+  })
+})
+
+function answer(response: ServerResponse, status: number, document: object): void {
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'quorate-revision': '7' })
+    .end(JSON.stringify(document))
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(Buffer.from(chunk as Uint8Array))
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** A server with one lease, which it renews while it is alive. */
+async function leasing(
+  t: Test,
+  ttlMs: number,
+): Promise<Stand & { alive: boolean; silent: boolean; readonly bodies: string[] }> {
+  const bodies: string[] = []
+  const state = { alive: true, silent: false, bodies }
+  const server = await stand(t, (request, response) => {
+    if (state.silent) return
+    const { method, url = '' } = request
+    if (url.includes('/keepalive')) {
+      if (state.alive) return answer(response, 200, { id: 5, remainingMs: ttlMs })
+      return fail(response, 404, 'lease-not-found', { retryable: false })
+    }
+    void bodyOf(request).then((body) => {
+      bodies.push(`${method} ${url.replace(/[?&]timeout=[^&]*/, '')} ${body}`)
+      if (method === 'POST' && url.startsWith('/leases')) answer(response, 201, { id: 5, ttlMs })
+      else if (method === 'POST') answer(response, 200, { token: 31, lease: 5 })
+      else answer(response, 200, { revision: 8, deleted: 0 })
+    })
+  })
+  return Object.assign(state, server)
+}
+
+const renewals = ({ asked }: Stand): number => asked.filter(({ path }) => path.endsWith('/keepalive')).length
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('it did not come in time')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+t.test('a lease', { jobs: 4 }, async (t) => {
+  void t.test('is kept alive and released', async (t) => {
+    const server = await leasing(t, 1_500)
+    const client = clientOf(t, [server.url], 5_000)
+    {
+      await using lease = await client.lease({ ttlMs: 1_500, id: 5 })
+      t.match(lease, { id: 5, ttlMs: 1_500, isHeld: true })
+      await until(() => renewals(server) >= 3)
+      t.notOk(lease.signal.aborted)
+    }
+    const before = renewals(server)
+    t.same(server.bodies, ['POST /leases {"ttlMs":1500,"id":5}', 'DELETE /leases/5 '])
+    t.equal(
+      new Set(
+        server.asked.filter(({ path }) => !path.endsWith('/keepalive')).map(({ idempotencyKey }) => idempotencyKey),
+      ).size,
+      2,
+    )
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    t.equal(renewals(server), before, 'and then no more')
+  })
+
+  void t.test('is lost at once when the server says so', async (t) => {
+    const server = await leasing(t, 1_500)
+    const client = clientOf(t, [server.url], 5_000)
+    await using lease = await client.lease({ ttlMs: 1_500 })
+    const lost = once(lease.signal, 'abort')
+    server.alive = false
+    await lost
+    t.ok(lease.signal.reason instanceof LeaseLostError && lease.signal.reason.lease === 5)
+    t.notOk(lease.isHeld)
+  })
+
+  void t.test('is lost when it cannot be renewed in its time, and not before', async (t) => {
+    const server = await leasing(t, 600)
+    const client = clientOf(t, [server.url], 5_000)
+    const grantedAt = performance.now()
+    await using lease = await client.lease({ ttlMs: 600 })
+    server.silent = true
+    await once(lease.signal, 'abort')
+    const after = performance.now() - grantedAt
+    t.ok(after >= 600 && after < 2_000, `after ${Math.round(after)} ms`)
+    t.match(lease.signal.reason, /could not be renewed/)
+  })
+
+  void t.test('ends with the client', async (t) => {
+    const server = await leasing(t, 60_000)
+    const client = clientOf(t, [server.url], 5_000)
+    const lease = await client.lease({ ttlMs: 60_000 })
+    client.close()
+    t.ok(lease.signal.aborted)
+    t.match(lease.signal.reason, /the client was closed/)
+    await lease[Symbol.asyncDispose]()
+  })
+})
+
+t.test('the clock of leases runs on while the machine sleeps', async (t) => {
+  let [monotonic, up] = [1_000, 50_000]
+  const now = wakingClock(
+    () => monotonic,
+    () => up,
+  )
+  t.equal(now(), 1_000)
+  ;[monotonic, up] = [1_500, 50_490]
+  t.equal(now(), 1_500, 'steps of the coarse clock do not count')
+  ;[monotonic, up] = [1_600, 80_600]
+  t.equal(now(), 31_600, 'thirty seconds of sleep')
+  ;[monotonic, up] = [1_700, 80_690]
+  t.equal(now(), 31_700)
+  const real = wakingClock()
+  const [before, monotonicBefore] = [real(), performance.now()]
+  await until(() => performance.now() - monotonicBefore > 200)
+  const difference = real() - before - (performance.now() - monotonicBefore)
+  t.ok(Math.abs(difference) < 100, `${difference} ms`)
+})
+
+t.test('what is told of leases and locks', async (t) => {
+  const summary = { id: 5, ttlMs: 1_000, use: 'keys', ending: false }
+  const server = await stand(t, (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://stand')
+    const isSecond = searchParams.get('cursor') === 'next'
+    const cursor = isSecond ? {} : { cursor: 'next' }
+    if (pathname === '/leases/6') return fail(response, 404, 'lease-not-found', { retryable: false })
+    if (pathname === '/locks/l') return answer(response, 200, { name: 'l', holder: null, waiting: 2 })
+    if (pathname === '/leases')
+      return answer(response, 200, { leases: [{ ...summary, id: isSecond ? 9 : 5 }], ...cursor })
+    answer(response, 200, { ...summary, remainingMs: 9, keys: [isSecond ? 'b' : 'a'], ...cursor })
+  })
+  const client = clientOf(t, [server.url], 5_000)
+  t.strictSame(await client.leases.get(5), { ...summary, remainingMs: 9 })
+  t.equal(await client.leases.get(6), null)
+  t.same(await collect(client.leases.keys(5)), ['a', 'b'])
+  t.same(
+    (await collect(client.leases.list())).map(({ id }) => id),
+    [5, 9],
+  )
+  t.match(await client.lockStatus('l'), { holder: null, waiting: 2 })
+})
+
+t.test('hundreds of leases are kept, and what that takes is not delayed by other requests', async (t) => {
+  const server = await leasing(t, 9_000)
+  const client = clientOf(t, [server.url], 60_000)
+  const held = await Promise.all(Array.from({ length: 300 }, async () => await client.lease({ ttlMs: 9_000 })))
+  const other = await stand(t, (request, response) => {
+    if (request.url?.includes('keepalive') === true) answer(response, 200, { id: 5, remainingMs: 3_000 })
+    else if (request.url?.startsWith('/leases') === true) answer(response, 201, { id: 5, ttlMs: 3_000 })
+  })
+  const busy = clientOf(t, [other.url], 5_000)
+  const lease = await busy.lease({ ttlMs: 3_000 })
+  const stuck = Array.from({ length: 100 }, async () => await thrownBy(busy.get('a')))
+  await until(() => renewals(other) >= 3 && renewals(server) >= 300)
+  t.ok(lease.isHeld)
+  t.ok(held.every(({ isHeld }) => isHeld))
+  busy.close()
+  await Promise.all(stuck)
+})
+
+t.test('a lock', { jobs: 4 }, async (t) => {
+  void t.test('is held with a token until it is released', async (t) => {
+    const server = await leasing(t, 10_000)
+    const client = clientOf(t, [server.url], 5_000)
+    {
+      await using lock = await client.lock('a/b ..', { owner: 'me', waitMs: 100 })
+      t.match(lock, { name: 'a/b ..', token: 31, lease: 5, isHeld: true })
+    }
+    t.same(server.bodies, [
+      'POST /locks/a%2Fb%20.. {"ttlMs":10000,"waitMs":100,"owner":"me"}',
+      'DELETE /locks/a%2Fb%20..?lease=5 ',
+    ])
+  })
+
+  void t.test('of any name', async (t) => {
+    const server = await leasing(t, 10_000)
+    const client = clientOf(t, [server.url], 5_000)
+    for (const name of ['..', 'a/../b', '//', '__proto__', '%2F?#+ 🔑']) await (await client.lock(name)).release()
+    t.same(
+      server.bodies.map((body) => body.replace(/ [^ ]*$/, '')),
+      [
+        'POST /locks?name=..',
+        'DELETE /locks?name=..&lease=5',
+        'POST /locks?name=a%2F..%2Fb',
+        'DELETE /locks?name=a%2F..%2Fb&lease=5',
+        'POST /locks?name=%2F%2F',
+        'DELETE /locks?name=%2F%2F&lease=5',
+        'POST /locks/__proto__',
+        'DELETE /locks/__proto__?lease=5',
+        'POST /locks/%252F%3F%23%2B%20%F0%9F%94%91',
+        'DELETE /locks/%252F%3F%23%2B%20%F0%9F%94%91?lease=5',
+      ],
+    )
+    await t.rejects(client.lock('\udc00'), TypeError)
+  })
+
+  void t.test('its signal says when it is lost, and then nothing is released', async (t) => {
+    const server = await leasing(t, 1_500)
+    const client = clientOf(t, [server.url], 5_000)
+    const lock = await client.lock('l', { ttlMs: 1_500 })
+    const lost = once(lock.signal, 'abort')
+    server.alive = false
+    await lost
+    t.ok(lock.signal.reason instanceof LeaseLostError)
+    await lock[Symbol.asyncDispose]()
+    t.equal(server.bodies.length, 1)
+  })
+
+  void t.test('waits as long as it takes, or as long as it may', async (t) => {
+    let held = 3
+    const server = await stand(t, (request, response) => {
+      if (request.url?.includes('keepalive') === true) return answer(response, 200, { id: 5, remainingMs: 10_000 })
+      held -= 1
+      if (held > 0) fail(response, 409, 'lock-held', { retryable: false, owner: 'you' })
+      else answer(response, 200, { token: 9, lease: 5 })
+    })
+    const client = clientOf(t, [server.url], 5_000)
+    t.equal((await client.lock('l')).token, 9)
+    t.equal(new Set(server.asked.map(({ idempotencyKey }) => idempotencyKey)).size, 3, 'each a new request')
+    held = 1_000_000
+    t.equal(await client.tryLock('l'), null)
+    const error = await thrownBy(client.lock('l', { waitMs: 50 }))
+    t.ok(error instanceof ProblemError && error.code === 'lock-held')
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(new Error('enough')), 50)
+    await t.rejects(client.lock('l', { signal: abort.signal }), { message: 'enough' })
+  })
+
+  void t.test('a lock that came late counts only when its lease still lives', async (t) => {
+    let leases = 0
+    const server = await stand(t, (request, response) => {
+      const { url = '' } = request
+      if (url.includes('/leases/1/')) return fail(response, 404, 'lease-not-found', { retryable: false })
+      if (url.includes('keepalive')) return answer(response, 200, { id: 2, remainingMs: 1_000 })
+      leases += 1
+      // Longer than a third of the time to live.
+      setTimeout(() => answer(response, 200, { token: leases, lease: leases }), leases === 1 ? 400 : 0)
+    })
+    const lock = await clientOf(t, [server.url], 5_000).lock('l', { ttlMs: 1_000 })
+    t.match(lock, { token: 2, lease: 2, isHeld: true })
+    await lock.release().catch(() => undefined)
+  })
+})
+
+t.test('records as streams', { jobs: 4 }, async (t) => {
+  const many = 20_000
+  function* records(): Generator<{ key: string; value: string | Uint8Array }> {
+    for (let at = 0; at < many; at++)
+      yield { key: `__proto__/${at}`, value: at % 2 === 0 ? `v${at}` : Buffer.from([0xff]) }
+  }
+
+  void t.test('out and in', async (t) => {
+    const received: string[] = []
+    const sink = await stand(t, (request, response) => {
+      void bodyOf(request).then((body) => {
+        received.push(body)
+        answer(response, 200, { imported: body.split('\n').length - 1, revision: 9 })
+      })
+    })
+    const client = clientOf(t, [sink.url], 5_000)
+    t.same(await client.import(records()), { imported: many, revision: 9 })
+    t.equal(sink.asked[0]?.method, 'POST')
+    t.match(sink.asked[0]?.idempotencyKey, /./)
+    const [lines = ''] = received
+    t.ok(lines.startsWith('{"key":"__proto__/0","value":"v0"}\n{"key":"__proto__/1","valueBase64":"/w=="}\n'))
+    const source = await stand(t, (_, response) => {
+      response.writeHead(200, { 'quorate-revision': '9' })
+      const numbers = ',"createRevision":1,"modRevision":2,"version":1,"lease":0}'
+      response.end(lines.replaceAll('"}\n', `"${numbers}\n`))
+    })
+    let count = 0
+    for await (const record of clientOf(t, [source.url], 5_000).export({ prefix: '__proto__/' })) {
+      if (count === 1) t.strictSame(record.value, Buffer.from([0xff]))
+      count += 1
+    }
+    t.equal(count, many)
+    t.equal(source.asked[0]?.query.get('prefix'), '__proto__/')
+    const copied = await client.import(clientOf(t, [source.url], 5_000).export())
+    t.equal(copied.imported, many, 'what one gives the other takes')
+    t.equal(received[1], lines)
+  })
+
+  void t.test('what can be begun again is sent again under the same name, and nothing else is', async (t) => {
+    const bodies: string[] = []
+    const torn = await stand(t, (request) => {
+      request.once('data', () => request.socket.destroy())
+    })
+    const good = await stand(t, (request, response) => {
+      void bodyOf(request).then((body) => {
+        bodies.push(body)
+        answer(response, 200, { imported: 1, revision: 9 })
+      })
+    })
+    const client = clientOf(t, [torn.url, good.url], 5_000)
+    const one = [{ key: 'a', value: 'b' }]
+    await client.import(() => one)
+    t.equal(torn.asked[0]?.idempotencyKey, good.asked[0]?.idempotencyKey)
+    const again = clientOf(t, [torn.url, good.url], 5_000)
+    await again.import(one)
+    t.equal(bodies.length, 2)
+    const once = clientOf(t, [torn.url, good.url], 5_000)
+    await t.rejects(once.import(one.values()), AmbiguousOutcomeError)
+    t.equal(bodies.length, 2)
+    const dead = clientOf(t, [await nobody(), good.url], 5_000)
+    await dead.import(one.values())
+    t.equal(bodies.at(-1), '{"key":"a","value":"b"}\n', 'nothing was taken from it for a server that is not there')
+  })
+
+  void t.test('an early answer ends the sending, and says how far it came', async (t) => {
+    const facts = { retryable: false, line: 3, imported: 2, issues: [] }
+    const server = await stand(t, (request, response) => {
+      request.once('data', () => fail(response, 400, 'invalid-request', facts))
+    })
+    const ended = deferred<string>()
+    async function* endless(): AsyncGenerator<{ key: string; value: string }> {
+      try {
+        for (;;) {
+          await Promise.resolve()
+          yield { key: 'k', value: 'v'.repeat(1000) }
+        }
+      } finally {
+        ended.resolve('closed')
+      }
+    }
+    const error = await thrownBy(clientOf(t, [server.url], 5_000).import(endless()))
+    t.ok(error instanceof ProblemError)
+    t.match(error, { code: 'invalid-request', problem: { line: 3, imported: 2 } })
+    t.equal(await ended.promise, 'closed')
+  })
+
+  void t.test('a source that fails, a stream that is cut off, a signal', async (t) => {
+    const server = await stand(t, () => undefined)
+    const client = clientOf(t, [server.url], 5_000)
+    const failure = new Error('no more')
+    async function* failing(): AsyncGenerator<{ key: string; value: string }> {
+      yield { key: 'a', value: 'b' }
+      await Promise.resolve()
+      throw failure
+    }
+    t.equal(await thrownBy(client.import(failing())), failure)
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(failure), 50)
+    t.equal(await thrownBy(client.import([], { signal: abort.signal })), failure)
+    const line = '{"key":"a","value":"b","createRevision":1,"modRevision":1,"version":1,"lease":0}\n'
+    const torn = await stand(t, (_, response) => {
+      response.writeHead(200, { 'quorate-revision': '9' })
+      response.write(line + line.slice(0, 9), () => setTimeout(() => response.destroy(), 20))
+    })
+    const got: KeyRecord[] = []
+    const error = await thrownBy(
+      (async () => {
+        for await (const record of clientOf(t, [torn.url], 5_000).export()) got.push(record)
+      })(),
+    )
+    t.ok(error instanceof ConnectionError)
+    t.equal(got.length, 1)
+    const page = await stand(t, (_, response) => void response.writeHead(200).end('<html>'))
+    await t.rejects(collect(clientOf(t, [page.url], 5_000).export()), { code: 'unknown' })
+  })
+})
+
+t.test('history, and answers of a later day', async (t) => {
+  const view = {
+    compactRevision: 3,
+    revision: 9,
+    changes: 6,
+    bytes: 100,
+    retention: { revisions: 1, ageMs: 2, bytes: 3 },
+  }
+  const bodies: string[] = []
+  const server = await stand(t, (request, response) => {
+    const { method = '', url = '' } = request
+    if (method === 'PUT' && url.startsWith('/kv')) {
+      const prev = { key: 'k', createRevision: 1, modRevision: 2, version: 2, lease: 0 }
+      return answer(response, 200, { revision: 3, createRevision: 1, version: 3, prev, prevValueForgotten: true })
+    }
+    if (url.startsWith('/kv')) return fail(response, 410, 'compacted', { retryable: false, compactRevision: 3 })
+    if (url.startsWith('/txn'))
+      return answer(response, 200, { succeeded: true, revision: 9, results: [], resultsForgotten: true })
+    void bodyOf(request).then((body) => {
+      bodies.push(`${method} ${body}`)
+      answer(response, 200, view)
+    })
+  })
+  const client = clientOf(t, [server.url], 5_000)
+  t.same(await client.history.status(), view)
+  t.same(await client.history.compact(3), view)
+  t.same(await client.history.retain(view.retention), view)
+  t.same(bodies, ['GET ', 'POST {"revision":3}', 'PUT {"revisions":1,"ageMs":2,"bytes":3}'])
+  for (const reading of [client.get('a', { revision: 2 }), collect(client.list({}, { revision: 2 }))]) {
+    const error = await thrownBy(reading)
+    t.ok(error instanceof CompactedError && error.compactRevision === 3)
+  }
+  t.equal(server.asked.at(-1)?.query.get('revision'), '2')
+  const forgotten = await thrownBy(client.transaction().do(op.get('a')).commit())
+  t.ok(forgotten instanceof ResultsForgottenError && forgotten.succeeded && forgotten.revision === 9)
+  const late = await client.put('k', 'v', { prev: true })
+  t.match(late, { version: 3, prevForgotten: { key: 'k', modRevision: 2 } })
+  t.notOk('prev' in late)
+})

@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import { QuorateClient, type ClientOptions } from '../../../src/client/index.ts'
+
+export interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly timeoutMs: number | null
+  readonly query: URLSearchParams
+  readonly idempotencyKey: string | null
+}
+
+/** A server that is no node: it notes what it is asked. */
+export interface Stand {
+  readonly url: URL
+  readonly asked: readonly Asked[]
+}
+
+export type Answering = (request: IncomingMessage, response: ServerResponse, timeoutMs: number) => void
+
+export async function stand(t: Test, answer: Answering): Promise<Stand> {
+  const asked: Asked[] = []
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://stand')
+    const timeout = searchParams.get('timeout')
+    const timeoutMs = timeout === null ? null : Number(timeout.replace(/ms$/, ''))
+    const key = request.headers['idempotency-key']
+    const idempotencyKey = typeof key === 'string' ? key : null
+    asked.push({ method: request.method ?? '', path: pathname, timeoutMs, query: searchParams, idempotencyKey })
+    answer(request, response, timeoutMs ?? 0)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  })
+  return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), asked }
+}
+
+/** Takes requests and never answers, as a stopped process does. */
+export const hang: Answering = () => undefined
+
+const recordHeaders = {
+  'quorate-revision': '7',
+  'quorate-create-revision': '7',
+  'quorate-mod-revision': '7',
+  'quorate-version': '1',
+}
+
+export const succeed: Answering = (_request, response) => {
+  response.writeHead(200, recordHeaders).end('{"revision":7,"createRevision":7,"version":1}')
+}
+
+export function fail(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  facts: object = {},
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const problem = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false, ...facts }
+  response.writeHead(status, { 'content-type': 'application/problem+json', ...headers }).end(JSON.stringify(problem))
+}
+
+/** Waits for something until its time is up, as a node does that is cut off from the others. */
+export function isolated(code: string): Answering {
+  return (_request, response, timeoutMs) => {
+    const timer = setTimeout(() => fail(response, 503, code), timeoutMs)
+    response.on('close', () => clearTimeout(timer))
+  }
+}
+
+export function clientOf(
+  t: Test,
+  servers: readonly URL[],
+  timeoutMs: number,
+  options: Omit<ClientOptions, 'servers' | 'timeoutMs'> = {},
+): QuorateClient {
+  const client = new QuorateClient({ servers, timeoutMs, ...options })
+  t.teardown(() => client.close())
+  return client
+}
+
+/** A port on which nobody listens any more. */
+export async function nobody(): Promise<URL> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return new URL(`http://127.0.0.1:${port}`)
+}
