@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
+import { deferred } from '../../src/lib/deferred.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { codeIn } from './support/document.ts'
 import { brokenLinks } from './support/links.ts'
 import { freePorts } from './support/ports.ts'
 import { runCommand } from './support/run-command.ts'
@@ -43,6 +45,88 @@ async function install(t: Test, tarball: string, prefix: string): Promise<string
   return join(prefix, 'bin', 'quorate')
 }
 
+/** What TypeScript says of programs in `directory`, as strict as it gets; nothing when all is well. */
+async function typesIn(t: Test, directory: string, options: object, files: readonly string[]): Promise<string> {
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    module: 'nodenext',
+    target: 'es2022',
+    outDir: 'out',
+    rootDir: '.',
+    ...options,
+  }
+  await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const ran = await runCommand(t, [process.execPath, compiler, '-p', directory])
+  return ran.out + ran.err
+}
+
+/** A project that has the package among its dependencies, and next to it the types of Node. */
+async function importing(t: Test, temporary: string, installed: string): Promise<void> {
+  const directory = join(temporary, 'importing')
+  const modules = join(directory, 'node_modules')
+  await mkdir(join(modules, '@types'), { recursive: true })
+  await symlink(installed, join(modules, 'quorate'))
+  for (const name of ['@types/node', 'undici-types'])
+    await symlink(join(root, 'node_modules', name), join(modules, name))
+  await writeFile(join(directory, 'package.json'), '{"type": "module"}')
+  const readme = await codeIn('README.md', 'ts')
+  await writeFile(join(directory, 'readme.ts'), readme)
+  await writeFile(join(directory, 'page.ts'), await codeIn('docs/CLIENT.md', 'ts'))
+  t.equal(await typesIn(t, directory, { types: ['node'] }, ['readme.ts', 'page.ts']), '', 'the examples of the pages')
+  const wrong = `import { QuorateClient } from 'quorate'
+const client = new QuorateClient({ servers: 'http://127.0.0.1:7001' })
+const text: string = await client.get('a')
+`
+  await writeFile(join(directory, 'wrong.ts'), wrong)
+  const mistakes = await typesIn(t, directory, { types: [], lib: ['esnext', 'dom'] }, ['wrong.ts'])
+  t.match(mistakes, /wrong\.ts\(2,[\s\S]*wrong\.ts\(3,/, 'mistakes are found, without the types of Node too')
+  t.notMatch(mistakes, /node_modules/, 'and none in the package')
+
+  const [port = 0] = await freePorts(1)
+  const program = join(directory, 'out', 'readme.js')
+  const compiled = await readFile(program, 'utf8')
+  await writeFile(program, compiled.replaceAll(/127\.0\.0\.1:700[123]/g, `127.0.0.1:${port}`))
+  const probe = `import { QuorateClient } from 'quorate'
+import about from 'quorate/package.json' with { type: 'json' }
+import { createRequire } from 'node:module'
+const inside = await import('quorate/dist/client/requests.js').catch(({ code }) => code)
+console.log(about.version, createRequire(import.meta.url)('quorate').QuorateClient === QuorateClient, inside)
+`
+  await writeFile(join(directory, 'probe.js'), probe)
+  const probed = await runCommand(t, [process.execPath, '--no-warnings', join(directory, 'probe.js')])
+  t.same(probed, { code: 0, out: `${version} true ERR_PACKAGE_PATH_NOT_EXPORTED\n`, err: '' }, 'nothing else is public')
+  const node = await runServer(t, installed, port)
+  const ran = await runCommand(t, [process.execPath, program])
+  t.same(ran, { code: 0, out: '3 true\nsold\nsold/apples 1\n', err: '' })
+  await node.stop()
+}
+
+/** A cluster of one node of the package. */
+async function runServer(t: Test, installed: string, port: number): Promise<{ stop(): Promise<void> }> {
+  const ready = deferred<() => void>()
+  const command = [process.execPath, join(installed, 'dist', 'quorate.cjs')]
+  const ran = runCommand(t, [...command, 'dev', '--json', '--nodes', '1', '--port', String(port)], {
+    onOutput: (out, stop) => {
+      if (out.includes('\n')) ready.resolve(stop)
+    },
+  })
+  const early = ran.then(({ err }) => {
+    throw new Error(err)
+  })
+  const stop = await Promise.race([ready.promise, early])
+  early.catch(() => undefined)
+  return {
+    stop: async () => {
+      stop()
+      await ran
+    },
+  }
+}
+
 function isDocument(path: string): boolean {
   return path.endsWith('.md') && !path.startsWith('node_modules/')
 }
@@ -65,6 +149,11 @@ t.test('the packed program, installed globally', async (t) => {
   t.comment(`${bytes} bytes installed`)
   t.ok(bytes < installedBytesMax, `${bytes} bytes, less than ${installedBytesMax}`)
   t.same(await runCommand(t, [quorate, '--version']), { code: 0, out: `${version}\n`, err: '' })
+
+  await t.test(
+    'a program that imports it',
+    async (t) => await importing(t, directory, join(prefix, 'lib', 'node_modules', 'quorate')),
+  )
 
   await t.test('quorate dev answers, its pages too', async (t) => {
     const [port = 0] = await freePorts(1)

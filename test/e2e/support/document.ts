@@ -8,7 +8,7 @@ import { temporaryDirectory, type Owner } from '../../support/temporary-director
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** The languages of all blocks in the documents. */
-const languages = ['sh', 'console', 'json', 'yaml', 'ini', 'mermaid']
+const languages = ['sh', 'console', 'ts', 'json', 'yaml', 'ini', 'mermaid']
 /** Things that a block may need and that a test machine lacks. Such a block says so: "```sh needs=registry". */
 const lacking = ['registry', 'machines', 'docker', 'systemd']
 
@@ -21,6 +21,12 @@ interface Block {
   /** Null: nothing that a test machine lacks. */
   readonly needs: string | null
   readonly code: string
+}
+
+/** The code of all blocks of a page in one language, in their order. */
+export async function codeIn(name: string, language: string): Promise<string> {
+  const blocks = blocksOf(await readFile(join(root, name), 'utf8')).filter((block) => block.language === language)
+  return blocks.map(({ code }) => code).join('\n')
 }
 
 function blocksOf(text: string): readonly Block[] {
