@@ -33,7 +33,7 @@ export function pastFault(rows: StoredRows, model: ReferenceModel, index: number
 }
 
 /** The record of `key` at `revision`, read from the rows as docs/internals/storage.md says. */
-export function storedRecordAt(rows: StoredRows, key: Key, revision: number): KeyRecord | null {
+function storedRecordAt(rows: StoredRows, key: Key, revision: number): KeyRecord | null {
   const bytes = rows.get(recordRow(key))
   const current = bytes === null ? null : decodeRecord(bytes)
   if (current !== null && current.modRevision <= revision) return current

@@ -266,11 +266,7 @@ export class Client {
   private drawUpkeep(): ClientCommand {
     const { random, lastRevision } = this
     if (random.chance(0.3)) {
-      const [revisions, ageMs, bytes] = [
-        random.pick([0, 3, 10, 200]),
-        1_000_000,
-        random.pick([300, 3_000, 30_000]),
-      ]
+      const [revisions, ageMs, bytes] = [random.pick([0, 3, 10, 200]), 1_000_000, random.pick([300, 3_000, 30_000])]
       return { type: 'retention', retention: { revisions, ageMs, bytes }, idempotency: this.drawTag() }
     }
     const at = Math.max(0, lastRevision - random.integer(-2, 20))

@@ -1,4 +1,10 @@
-import { decodeCommand, encodeCommand, type Command, type CommandResult, type KvMachineOptions } from '../../../src/kv/index.ts'
+import {
+  decodeCommand,
+  encodeCommand,
+  type Command,
+  type CommandResult,
+  type KvMachineOptions,
+} from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/codec/entry.ts'
 import { ReferenceModel } from '../../kv/support/reference-model.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
