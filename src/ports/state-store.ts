@@ -20,6 +20,8 @@ export interface StateRange {
 export interface StateView {
   /** The `meta` of the last write that this view includes; null for a store that was never written. */
   readonly meta: Uint8Array | null
+  /** Values in the order of `keys`; null for absent keys. */
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]>
   scan(range: StateRange): Promise<readonly StateRow[]>
   /** The keys of the rows that `scan` would return, without reading values into memory; `bytesMax` limits the bytes of the keys. */
   keys(range: StateRange): Promise<readonly Uint8Array[]>

@@ -133,6 +133,22 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
     await store.close()
   })
 
+  t.test('single rows of a view', async (t) => {
+    const { store } = await make(t).open()
+    await store.write([put('a', '1'), put('b', '2')], bytes('m'))
+    const view = await store.view()
+    await store.write([put('a', 'later'), put('c', '3'), { type: 'delete', key: bytes('b') }], bytes('n'))
+    const names = ['b', 'a', 'c', 'a']
+    const shown = (values: readonly (Uint8Array | null)[]) =>
+      values.map((value) => (value === null ? null : text(value)))
+    t.same(shown(await view.getMany(names.map(bytes))), ['2', '1', null, '1'], 'as they were')
+    t.same(shown(await store.getMany(names.map(bytes))), [null, 'later', '3', 'later'])
+    t.same(await view.getMany([]), [])
+    await view.close()
+    await t.rejects(view.getMany([bytes('a')]), 'a view that is closed has no rows')
+    await store.close()
+  })
+
   t.test('how far a key is', async (t) => {
     const { store } = await make(t).open()
     const names = Array.from({ length: 4000 }, (_, i) => `k${String(i).padStart(4, '0')}`)

@@ -41,6 +41,7 @@ export class FailStopStore implements StateStore {
     const view = await this.watch(this.inner.view())
     return {
       meta: view.meta,
+      getMany: (keys) => this.watch(view.getMany(keys)),
       scan: (range: StateRange): Promise<readonly StateRow[]> => this.watch(view.scan(range)),
       keys: (range: StateRange): Promise<readonly Uint8Array[]> => this.watch(view.keys(range)),
       fractionUpTo: (key) => this.watch(view.fractionUpTo(key)),

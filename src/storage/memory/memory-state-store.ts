@@ -25,10 +25,7 @@ export class MemoryStateStore implements StateStore {
 
   async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
     this.checkOpen()
-    return keys.map((key) => {
-      const row = this.table.rows[positionOf(this.table.rows, key)]
-      return row !== undefined && Buffer.compare(row.key, key) === 0 ? row.value : null
-    })
+    return valuesOf(this.table.rows, keys)
   }
 
   async write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
@@ -96,6 +93,11 @@ class MemoryView implements StateView {
     this.rows = table.rows
   }
 
+  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    if (this.rows === null) throw new StorageError('failed', 'The view is closed.')
+    return valuesOf(this.rows, keys)
+  }
+
   async scan(range: StateRange): Promise<readonly StateRow[]> {
     return this.select(range, ({ key, value }) => key.length + value.length)
   }
@@ -139,6 +141,13 @@ class MemoryView implements StateView {
 
 function emptyTable(): Table {
   return { rows: [], bytes: 0, meta: null, shared: false }
+}
+
+function valuesOf(rows: readonly StateRow[], keys: readonly Uint8Array[]): readonly (Uint8Array | null)[] {
+  return keys.map((key) => {
+    const row = rows[positionOf(rows, key)]
+    return row !== undefined && Buffer.compare(row.key, key) === 0 ? row.value : null
+  })
 }
 
 /** The position of the first row whose key is not below `key`. */

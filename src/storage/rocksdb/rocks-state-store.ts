@@ -10,7 +10,7 @@ import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
 import { rowsAtOnceMax } from './row-reader.ts'
 import { RocksView } from './rocks-view.ts'
-import { META_KEY, RowScan } from './row-scan.ts'
+import { META_KEY, readMany, RowScan } from './row-scan.ts'
 import { batchBytes, WriteGate } from './write-gate.ts'
 
 export interface RocksStateStoreOptions {
@@ -310,13 +310,6 @@ function release(generation: Generation): void {
   if (generation.users > 0) return
   generation.onUnused?.()
   generation.onUnused = null
-}
-
-async function readMany(database: Database, keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
-  const batch = database.read({ capacity: keys.length, autoDestroy: true })
-  const values = Promise.all(keys.map((key) => batch.get(key)))
-  batch.tryFlush()
-  return values
 }
 
 /** Writes rows whose keys ascend from `after`. Resolves to the last key. */

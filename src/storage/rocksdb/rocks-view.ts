@@ -1,7 +1,7 @@
 import { StorageError } from '../../lib/errors.ts'
 import type { StateRange, StateRow, StateView } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
-import { BEYOND_KEYS, META_KEY, type RowScan, scanKeys } from './row-scan.ts'
+import { BEYOND_KEYS, META_KEY, readMany, type RowScan, scanKeys } from './row-scan.ts'
 
 export interface ViewOwner {
   read<T>(work: () => Promise<T>): Promise<T>
@@ -28,6 +28,10 @@ export class RocksView implements StateView {
     this.session = session
     this.owner = owner
     this.rows = rows
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    return keys.length === 0 ? [] : this.reading(async () => readMany(this.session, keys))
   }
 
   async scan(range: StateRange): Promise<readonly StateRow[]> {

@@ -71,6 +71,14 @@ export class RowScan {
   }
 }
 
+/** Values in the order of `keys`; null for absent keys. */
+export async function readMany(database: Database, keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
+  const batch = database.read({ capacity: keys.length, autoDestroy: true })
+  const values = Promise.all(keys.map((key) => batch.get(key)))
+  batch.tryFlush()
+  return values
+}
+
 /** Only the keys, in order. RocksDB skips the values without copying them, so their size costs no memory. */
 export async function scanKeys(database: Database, range: StateRange): Promise<Uint8Array[]> {
   const keys: Uint8Array[] = []

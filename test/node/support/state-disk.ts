@@ -100,6 +100,7 @@ export class DiskStateStore implements StateStore {
     disk.viewsOpen += 1
     return {
       meta: disk.metaOfViews ?? view.meta,
+      getMany: (keys) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.getMany(keys)) : view.getMany(keys)),
       scan: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range)),
       keys: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.keys(range)) : view.keys(range)),
       fractionUpTo: (key) => view.fractionUpTo(key),

@@ -187,6 +187,13 @@ class SimStateView implements StateView {
     return this.image.meta
   }
 
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.call(() => {
+      if (this.closed) throw new StorageError('failed', 'the view is closed')
+      return keys.map((key) => this.image.get(rowFromBytes(key)))
+    })
+  }
+
   scan(range: StateRange): Promise<readonly StateRow[]> {
     return this.read(range, 'rows')
   }

@@ -82,6 +82,10 @@ class CutsViews extends StateDelegate {
     const missing = last === undefined ? null : rowFromBytes(last.key)
     return {
       meta: view.meta,
+      getMany: async (keys) => {
+        const values = await view.getMany(keys)
+        return values.map((value, at) => (rowFromBytes(keys[at] ?? new Uint8Array()) === missing ? null : value))
+      },
       scan: async (range: StateRange): Promise<readonly StateRow[]> =>
         (await view.scan(range)).filter(({ key }) => rowFromBytes(key) !== missing),
       keys: async (range: StateRange): Promise<readonly Uint8Array[]> =>
