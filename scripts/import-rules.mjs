@@ -21,8 +21,9 @@ const ROOMS = {
     state: ['options.ts', 'codec'],
     requests: ['options.ts', 'codec'],
     snapshots: ['options.ts', 'codec'],
+    watches: ['options.ts', 'codec'],
     'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
-    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots'],
+    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches'],
     'replica.ts': [
       'options.ts',
       'startup.ts',
@@ -32,6 +33,7 @@ const ROOMS = {
       'state',
       'requests',
       'snapshots',
+      'watches',
       'inbox.ts',
       'consequences.ts',
     ],
@@ -45,6 +47,7 @@ const ROOMS = {
       'state',
       'requests',
       'snapshots',
+      'watches',
       'replica.ts',
       'membership',
       'leadership',
@@ -71,11 +74,22 @@ const ROOMS = {
     keys: ['protocol'],
     ranges: ['protocol', 'keys'],
     transactions: ['protocol', 'keys'],
+    watches: ['protocol', 'keys', 'ranges'],
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
     'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
-    'app.ts': ['protocol', 'keys', 'ranges', 'transactions', 'membership', 'cluster', 'operating', 'openapi.ts'],
+    'app.ts': [
+      'protocol',
+      'keys',
+      'ranges',
+      'transactions',
+      'watches',
+      'membership',
+      'cluster',
+      'operating',
+      'openapi.ts',
+    ],
   },
   'src/config': {
     'setting.ts': [],
@@ -104,7 +118,7 @@ const ROOMS = {
   },
 }
 
-const RESOURCES = ['keys', 'ranges', 'transactions', 'membership', 'cluster', 'operating']
+const RESOURCES = ['keys', 'ranges', 'transactions', 'watches', 'membership', 'cluster', 'operating']
 
 const forbidden = (regex, message, allowTypeImports = false) => ({
   regex,

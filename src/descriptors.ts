@@ -8,6 +8,8 @@ export interface DescriptorShares {
   /** Connections of served clients, and incoming connections of peers. */
   readonly httpConnections: number
   readonly peerConnections: number
+  /** Watches: each keeps a connection, and leaves as many to other clients. */
+  readonly watchers: number
   /** Open files of one database of the state; during an install there are two databases. */
   readonly stateFiles: number
   /** Bytes of log that may be retained for nodes that are being sent the state. Each log file of it is open. */
@@ -74,6 +76,7 @@ export function shareDescriptors(
   return {
     httpConnections,
     peerConnections,
+    watchers: Math.min(limits.watchersMax, Math.floor(httpConnections / 2)),
     stateFiles,
     snapshotHoldBytes,
     shortage: isShort

@@ -131,7 +131,7 @@ export const limits = {
    * Connections of clients. The first is used when the process has enough descriptors (`descriptors.ts`); below the second the
    * node does not start.
    */
-  httpConnectionsMax: 10_000,
+  httpConnectionsMax: 20_000,
   httpConnectionsMin: 16,
   /** A node that can serve fewer clients than this warns at its start. */
   httpConnectionsFew: 1_000,
@@ -142,7 +142,7 @@ export const limits = {
   httpRefusalMsMax: 500,
   httpRefusalReportMs: 10_000,
   /** Requests in progress: being handled, waiting for their turn, or with answers that are not completely sent. */
-  httpRequestsMax: 20_000,
+  httpRequestsMax: 30_000,
   /** The same on one connection. When it is reached, the connection is not read, but the requests of the same packet still count. */
   httpPipelinedMax: 64,
   /** Safe requests of one connection that run side by side, and the bytes of its answers above which no further one begins. */
@@ -191,6 +191,32 @@ export const limits = {
   /** For each so many bytes, the sender is waited for this long in all. */
   importSentBytesMin: 64 * 1024,
   importSlowMsMax: 300_000,
+
+  /** Watches on one node; fewer when the process has few descriptors (`descriptors.ts`). They are not counted as streams. */
+  watchersMax: 10_000,
+  /** Changes in memory while anybody watches: entries, and bytes (or the last entry); those that wait for one watcher. The rest is on the disk. */
+  watchRecentEntriesMax: 65_536,
+  watchRecentBytesMax: 32 * 1024 * 1024,
+  watchQueuedMax: 1024,
+  /** Bytes that were read from the disk for one watcher, besides the last change; and for all of them together. */
+  watchHeldBytesMax: 64 * 1024,
+  watchHeldBytesInAllMax: 64 * 1024 * 1024,
+  /** Readers of the changes on the disk, however many watchers are behind, and how far ahead of one a watcher may wait for it. */
+  watchWalksMax: 4,
+  watchBoardingRevisionsMax: 10_000,
+  /** What one turn of the event loop does at most: entries that such a reader looks at, watchers that are woken. */
+  watchStepMax: 256,
+  /** Bytes of lists of changes that it reads at a time; changes whose records it looks up together. */
+  watchFeedBytesMax: 256 * 1024,
+  watchFeedRowsMax: 16,
+  /** How often a watcher is told how far it is, and a stream of events carries a comment; how long a reader may take nothing, and when memory is short. */
+  watchSignMs: 15_000,
+  watchStallMsMax: 30_000,
+  watchPatienceMs: 2_000,
+  /** Bytes of events on their way to all watchers; of texts that are kept for others; that one stream takes at a time, and holds. */
+  watchSentBytesMax: 128 * 1024 * 1024,
+  watchTextsBytesMax: 8 * 1024 * 1024,
+  watchTakeBytesMax: 16 * 1024,
 
   /** The highest term and index of the protocol: far above what elections and writes can reach, far below the largest exact integer. */
   termMax: 2 ** 48,

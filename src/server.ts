@@ -205,6 +205,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     keepBytes: config.keepBytes,
     snapshotHoldMs: config.snapshotHoldMs,
     snapshotHoldBytes: shares.snapshotHoldBytes,
+    watchersMax: shares.watchers,
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
     historyRetention: {

@@ -391,10 +391,12 @@ t.test('the parts of a node stay together within the descriptors that the proces
       shares.httpConnections +
       limits.httpRefusalsMax
     if (taken > limit) t.fail(`${taken} of ${limit}`, shares)
+    if (2 * shares.watchers > shares.httpConnections) t.fail('watches leave half of the connections to others', shares)
   }
   const plenty = {
     httpConnections: limits.httpConnectionsMax,
     peerConnections: limits.peerConnectionsMax,
+    watchers: limits.watchersMax,
     stateFiles: limits.stateFilesMax,
     snapshotHoldBytes: config.snapshotHoldBytes,
     shortage: null,

@@ -1,4 +1,4 @@
-import type { Command, Key, KeyRecord, ResultOf } from '../kv/index.ts'
+import type { Change, Command, Key, KeyRecord, ResultOf } from '../kv/index.ts'
 import type {
   ClusterStatus,
   InitializeAnswer,
@@ -77,6 +77,46 @@ export interface KeyValueAccess {
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
 }
 
+export interface WatchOptions {
+  /** One key, or a range of keys: `start` inclusive, `end` exclusive, null unbounded. */
+  readonly keys: Key | { readonly start: Key | null; readonly end: Key | null }
+  readonly puts: boolean
+  readonly deletes: boolean
+  /** Whether the records before the changes are wanted. */
+  readonly wantsPrevious: boolean
+  /** The changes after this revision; null: after the store's revision at the moment of the request. */
+  readonly since: number | null
+  /** How long it may take until the watch begins. */
+  readonly timeoutMs: number
+  readonly caller?: Caller
+}
+
+/**
+ * What a watcher is told next. `changes`: all changes of one revision that it wants. `progress`: nothing up to `revision` is missing from
+ * what it was told.
+ */
+export type WatchItem =
+  | { readonly type: 'changes'; readonly revision: number; readonly changes: readonly Change[] }
+  | { readonly type: 'progress'; readonly revision: number }
+
+/** A watch that has begun. Always close it. */
+export interface Watch {
+  /** Its revision is the one after which the watch begins. */
+  readonly context: AnswerContext
+  /**
+   * The next items, at least one, and about `bytesMax` bytes: waits until there are some. One call at a time. Revisions ascend; those of
+   * progress may repeat. Rejects with `RequestError` when the watch ends: `compacted`, `removed`, `shutting-down`. Resolves with no item
+   * once it is closed.
+   */
+  next(bytesMax: number): Promise<readonly WatchItem[]>
+  close(): void
+}
+
+export interface WatchAccess {
+  /** Rejects with `RequestError`: `compacted`, `future-revision`, `overloaded`, and those of a read that waits for the leader. */
+  open(options: WatchOptions): Promise<Watch>
+}
+
 export interface VoterChange {
   /** Exactly these voters, or the present ones with some added and some removed. */
   readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
@@ -151,6 +191,20 @@ export interface HistogramView {
   readonly count: number
 }
 
+/** Numbers about watches. */
+export interface WatchesView {
+  /** Watches that are open. */
+  readonly watchers: number
+  /** Of those, the ones that are behind the store: they read what they missed. */
+  readonly behind: number
+  /** Changes that watchers were given. */
+  readonly changesSent: number
+  /** How often a watcher has fallen behind what is kept in memory, and has had to go back to the disk. */
+  readonly fallenBehind: number
+  /** Bytes of recent changes in memory. */
+  readonly recentBytes: number
+}
+
 /** Numbers for `/metrics`, read when asked. */
 export interface MetricsView {
   readonly hasLeader: boolean
@@ -173,6 +227,7 @@ export interface MetricsView {
   readonly stateBytes: number
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
+  readonly watches: WatchesView
   readonly logSyncSeconds: HistogramView
   readonly applySeconds: HistogramView
   readonly peers: readonly {
@@ -193,6 +248,7 @@ export interface NodeHealth {
 
 export interface Services {
   readonly keys: KeyValueAccess
+  readonly watches: WatchAccess
   readonly cluster: ClusterControl
   readonly health: NodeHealth
   readonly version: string

@@ -22,6 +22,9 @@ import { RangeRequests } from './ranges/range-requests.ts'
 import { registerRangeRoutes } from './ranges/routes.ts'
 import { TransactionRequests } from './transactions/transaction-requests.ts'
 import { registerTransactionRoutes } from './transactions/routes.ts'
+import { registerWatchRoutes } from './watches/routes.ts'
+import { WatchRequests } from './watches/watch-requests.ts'
+import { WatchStreams, watchStreamsDefaults, type WatchStreamsOptions } from './watches/watch-streams.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import type { Services } from '../api/services.ts'
@@ -39,6 +42,8 @@ export interface AppOptions extends FailureDependencies {
   readonly server?: Partial<ApiServerOptions>
   /** Bounds of imports, for tests that cannot wait. */
   readonly imports?: Partial<ImportOptions>
+  /** Times and sizes of watches, for tests that cannot wait. */
+  readonly watches?: Partial<WatchStreamsOptions>
   /** Bytes of answers that may be in memory at once. */
   readonly answerBytesMax?: number
   /** Bytes of bodies that may be in memory at once. */
@@ -98,6 +103,9 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     takeJsonBodies(transactions)
     registerTransactionRoutes(transactions, new TransactionRequests(services, room))
   })
+  const streams = new WatchStreams({ ...watchStreamsDefaults, ...options.watches }, options.now)
+  app.addHook('onClose', () => streams.close())
+  void app.register(async (watches) => registerWatchRoutes(watches, new WatchRequests(services, streams)))
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)

@@ -8,6 +8,7 @@ import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
 import * as cluster from '../api/cluster.ts'
 import { ImportRecord, RecordView } from '../api/keys.ts'
+import { WatchEvent } from '../api/watches.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
 import { forPage } from './protocol/page-document.ts'
 
@@ -15,6 +16,7 @@ const components = [
   ProblemSchema,
   RecordView,
   ImportRecord,
+  WatchEvent,
   cluster.LogIdView,
   cluster.VoteView,
   cluster.MembershipView,

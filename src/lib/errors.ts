@@ -33,6 +33,7 @@ export const failures = {
   'address-conflict': { status: 409, title: 'Address conflict', retryable: false, ambiguous: false },
   'learner-lagging': { status: 409, title: 'Learner is lagging', retryable: true, ambiguous: false },
   'no-transfer-target': { status: 409, title: 'No node can take over', retryable: true, ambiguous: false },
+  compacted: { status: 410, title: 'History is gone', retryable: false, ambiguous: false },
   'precondition-failed': { status: 412, title: 'Precondition failed', retryable: false, ambiguous: false },
   'value-too-large': { status: 413, title: 'Value too large', retryable: false, ambiguous: false },
   'request-too-large': { status: 413, title: 'Request too large', retryable: false, ambiguous: false },
@@ -52,6 +53,7 @@ export const failures = {
   overloaded: { status: 429, title: 'Overloaded', retryable: true, ambiguous: false },
   'header-too-large': { status: 431, title: 'Request header too large', retryable: false, ambiguous: false },
   'request-timeout': { status: 408, title: 'Request not received in time', retryable: true, ambiguous: false },
+  'too-slow': { status: 408, title: 'Reader too slow', retryable: true, ambiguous: false },
   'not-implemented': { status: 501, title: 'Not implemented', retryable: false, ambiguous: false },
   internal: { status: 500, title: 'Internal error', retryable: false, ambiguous: true },
   'feature-unavailable': {

@@ -1,4 +1,4 @@
-import type { KvMachineOptions } from '../kv/index.ts'
+import type { EntryChanges, KvMachineOptions } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogId, NodeId, RaftEvent } from '../raft/index.ts'
@@ -17,6 +17,7 @@ import type { Waits } from './requests/waits.ts'
 import type { ReceivedSnapshot } from './snapshots/snapshot-receiver.ts'
 import type { Applier } from './state/applier.ts'
 import type { StateFlusher } from './state/state-flusher.ts'
+import type { WatchHub } from './watches/watch-hub.ts'
 
 /**
  * The parts of a replica that are told of something. Some of them are made after those that tell, so they are looked up when there is
@@ -33,6 +34,7 @@ export interface Concerned {
   readonly removal: Removal
   readonly flusher: StateFlusher
   readonly features: Features
+  readonly watches: WatchHub
 }
 
 export interface ConsequencesDependencies {
@@ -96,14 +98,24 @@ export class Consequences {
     this.onAdvanced(logId)
   }
 
+  get isWatched(): boolean {
+    return this.deps.concerned.watches.isWatched
+  }
+
+  /** What commands have changed: after `onApplied` for them. */
+  onChanged(changes: readonly EntryChanges[]): void {
+    this.deps.concerned.watches.onChanges(changes)
+  }
+
   /** A state from another node has taken the place of this node's own, and the applier is paused. */
   onInstalled(snapshot: ReceivedSnapshot): void {
-    const { driver, proposals, applier } = this.deps.concerned
+    const { driver, proposals, applier, watches } = this.deps.concerned
     const { from, logId, membership } = snapshot
     const machine = new KvMachine(this.options, snapshot.machine)
     // The core comes first: whatever the applier goes on to apply, it reports to the core as applied after the snapshot.
     driver.input(() => driver.raft.installSnapshot(this.deps.clock.now(), from, snapshot))
     proposals.onSnapshot(logId.leaderId)
+    watches.onInstalled(snapshot.machine.revision)
     applier.resume({ machine, applied: logId, membership })
     this.onAdvanced(logId)
   }

@@ -20,6 +20,7 @@ import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
 import { Serving } from './service/serving.ts'
 import { Status } from './service/status.ts'
+import { Watches } from './service/watches.ts'
 import { openStores, type Startup } from './startup.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
 import { RowFetcher } from './state/row-fetcher.ts'
@@ -27,6 +28,7 @@ import { RowFetcher } from './state/row-fetcher.ts'
 /** What a node offers to its front. */
 export interface NodeServices {
   readonly keys: Keys
+  readonly watches: Watches
   readonly cluster: Cluster
   readonly health: Health
   readonly version: string
@@ -119,6 +121,7 @@ export class Node {
    */
   endWaits(): void {
     this.replica.waits.close(shuttingDown())
+    this.replica.watches.close(shuttingDown())
   }
 
   /** Stops serving. `transfer`: a leader hands leadership over first, within one election timeout. */
@@ -149,6 +152,7 @@ export class Node {
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
     return {
       keys: new Keys({ replica, state, clock, fetcher, serving, id }),
+      watches: new Watches({ replica, serving, id }),
       cluster: new Cluster({
         self,
         replica,

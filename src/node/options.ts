@@ -48,6 +48,11 @@ export interface NodeOptions extends KvMachineOptions {
   readonly rowsReadMax: number
   /** The feature level that this node knows. Lower than `FEATURE_LEVEL` in tests only. */
   readonly featureLevelMax?: number
+  /** How many watches may be open at once: fewer than `limits.watchersMax` where descriptors are few. */
+  readonly watchersMax?: number
+  /** Smaller than `limits.watchRecentEntriesMax` and `limits.watchRecentBytesMax` in tests only. */
+  readonly watchRecentEntriesMax?: number
+  readonly watchRecentBytesMax?: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number

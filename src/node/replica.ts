@@ -34,6 +34,8 @@ import type { Startup } from './startup.ts'
 import { Applier } from './state/applier.ts'
 import { Rows } from './state/rows.ts'
 import { StateFlusher } from './state/state-flusher.ts'
+import { StateFeed } from './watches/state-feed.ts'
+import { WatchHub } from './watches/watch-hub.ts'
 
 export interface ReplicaDependencies extends Omit<NodeDependencies, 'onFault'> {
   /** By which incarnations this node knew its peers when it started. */
@@ -71,6 +73,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   readonly snapshotReceiver: SnapshotReceiver
   readonly flusher: StateFlusher
   readonly features: Features
+  readonly watches: WatchHub
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
@@ -114,6 +117,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.rows = new Rows(state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     const { applier, leaders, outbox } = this
+    this.watches = this.makeWatches()
     this.waits = new Waits(clock, applier)
     const { room } = this.waits
     const asking = { id: options.id, retryMs: options.electionTimeoutMsMin }
@@ -141,6 +145,11 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       { log, state, applier, core: driver, faults: this },
       indexOf(restored.purged),
     )
+  }
+
+  /** Whether this node was removed from its cluster, by its own log or by what its peers say. */
+  get isRemoved(): boolean {
+    return this.removal.isRemoved || this.peers.removal.isValid
   }
 
   /** Carries out what the core wanted when it was constructed, and arms its timer. */
@@ -183,6 +192,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.proposals.close(error)
     this.reads.close(error)
     this.waits.close(error)
+    this.watches.close(error)
     this.leaderCalls.close(error)
     this.conditions.giveUp()
     this.rows.close(error)
@@ -261,6 +271,13 @@ export class Replica implements CoreOutlets, Concerned, Faults {
         membership: restored.appliedMembership,
       },
     )
+  }
+
+  private makeWatches(): WatchHub {
+    const { applier } = this
+    const { state, clock } = this.deps
+    const source = new StateFeed({ state, applier })
+    return new WatchHub(this.options, { clock, source, applier, membership: this, faults: this })
   }
 
   private makeProposals(): Proposals {

@@ -80,6 +80,8 @@ function isWhole(method: string, text: string): boolean {
   if (!text.includes('\r\n\r\n')) return false
   if (method === 'HEAD') return true
   const { headers, body } = answerIn(text)
+  // A watch that has begun has no end.
+  if (headers.get('content-type') === 'text/event-stream') return true
   const length = headers.get('content-length')
   return length === undefined ? text.endsWith('\r\n0\r\n\r\n') : body.length >= Number(length)
 }
@@ -178,6 +180,16 @@ class Asking {
     return answer
   }
 
+  /** Begins a watch, and leaves it. */
+  async watch(url: string): Promise<void> {
+    const sent = request(new URL(url, this.api), { agent: false })
+    sent.end()
+    const [response] = await once(sent, 'response')
+    const [first] = await once(response, 'data')
+    this.sightings.note('GET', url, { statusCode: response.statusCode, headers: response.headers, body: String(first) })
+    sent.destroy()
+  }
+
   /** Asks again until the answer has this status. */
   async askUntil(status: number, ...question: Question): Promise<Answer> {
     return await this.askInTurns(status, question, null)
@@ -220,6 +232,7 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   }
   await node.ask('POST', `/txn?${timeout}`, { body: reading })
   await node.ask('POST', `/kv?${timeout}`, importing('{"key":"a","value":"v"}'))
+  await node.ask('GET', `/watch?since=999999999&${timeout}`)
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -331,7 +344,7 @@ t.test('every status of the document can come of a request, and none comes that 
 
   const directory = await temporaryDirectory(t)
   const open = async (id: number): Promise<Asking> =>
-    new Asking(await startTestNode(t, id, join(directory, String(id))), sightings)
+    new Asking(await startTestNode(t, id, join(directory, String(id)), ['--history-revisions-max', '0']), sightings)
   const one = await open(1)
   const two = await open(2)
   const three = await open(3)
@@ -353,6 +366,8 @@ t.test('every status of the document can come of a request, and none comes that 
   await askForKeys(one)
   await askForImports(one)
   await askForTransactions(one)
+  await one.watch('/watch')
+  await one.ask('GET', '/watch?since=0')
   t.comment('with a third')
   await askForChanges(one, alone)
   await one.askInTurns(

@@ -1,5 +1,13 @@
 import t from 'tap'
-import type { Command, CommandResult, Key, KvMachineOptions, RowKey, TransactionCommand } from '../../src/kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  EntryChanges,
+  Key,
+  KvMachineOptions,
+  RowKey,
+  TransactionCommand,
+} from '../../src/kv/index.ts'
 import { KvMachine, encodeCommand, recordRow, rowBytes } from '../../src/kv/index.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { toError } from '../../src/lib/to-error.ts'
@@ -43,6 +51,7 @@ class WatchedStore extends MemoryStateStore {
     const view = await super.view()
     return {
       meta: view.meta,
+      getMany: (keys) => view.getMany(keys),
       scan: (range) => {
         this.scans += 1
         return view.scan(range)
@@ -97,6 +106,12 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
     nextTurn: (callback) => void turns.push(callback),
   }
   const results: CommandResult[] = []
+  const changed: EntryChanges[] = []
+  const consequences = {
+    onApplied: () => {},
+    isWatched: true,
+    onChanged: (entries: readonly EntryChanges[]): void => void changed.push(...entries),
+  }
   const faults: Error[] = []
   const read = (first: number): readonly LogBatch[] => [batchOf(commands, first, perBatch)]
   const applier = new Applier(
@@ -106,7 +121,7 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
       clock,
       log: { readCached: read, read: async (first) => read(first) },
       proposals: { onResult: (_, result) => results.push(result) },
-      consequences: { onApplied: () => {} },
+      consequences,
       faults: { report: (error) => faults.push(toError(error)) },
     },
     {
@@ -115,7 +130,7 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
       membership: NO_MEMBERSHIP,
     },
   )
-  return { store, rows, applier, turns, results, faults }
+  return { store, rows, applier, turns, results, changed, consequences, faults }
 }
 
 function batchOf(commands: readonly Command[], first: number, count: number): LogBatch {
@@ -182,6 +197,35 @@ t.test('the rows of a range are those of the store under the changes on their wa
     await writing
   }
   t.pass('whatever was asked')
+})
+
+t.test('what commands change is told after their answers, while anybody wants to know', async (t) => {
+  const commands = [put(1), put(2), remove(3), put(1, 'w'), removeRange(1, 3), put(4)]
+  const { applier, results, changed, consequences } = await applierOf(commands, 5)
+  consequences.onChanged = (entries) => {
+    t.ok(results.length >= (entries.at(-1)?.revision ?? 0), 'all of these are answered')
+    changed.push(...entries)
+  }
+  applier.commitTo(logIndex(5))
+  await quiet()
+  t.match(changed, [
+    { revision: 1, changes: [{ kind: 'put', key: key(1), previousRow: null }] },
+    { revision: 2, changes: [{ kind: 'put', key: key(2), previousRow: null }] },
+    { revision: 4, changes: [{ kind: 'put', key: key(1), previousRevision: 1 }] },
+    {
+      revision: 5,
+      changes: [
+        { kind: 'delete', key: key(1), row: null },
+        { kind: 'delete', key: key(2), row: null },
+      ],
+    },
+  ])
+  t.equal(changed.length, 4, 'an entry that changes nothing is not told of')
+  consequences.isWatched = false
+  applier.commitTo(logIndex(6))
+  await quiet()
+  t.equal(results.length, 6)
+  t.equal(changed.length, 4)
 })
 
 t.test('a range delete is answered while the store has not taken what came before it', async (t) => {

@@ -4,6 +4,7 @@ import { buildApp } from '../../src/http/app.ts'
 import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
+import type { WatchStreamsOptions } from '../../src/http/watches/watch-streams.ts'
 import type { KvMachineOptions } from '../../src/kv/index.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
@@ -57,6 +58,7 @@ export interface CheckedApiOptions {
   readonly answerBytesMax?: number
   readonly bodyBytesMax?: number
   readonly origins?: readonly string[]
+  readonly watches?: Partial<WatchStreamsOptions>
   /** May add to the app what a test needs on all its routes. */
   readonly beforeReady?: (app: FastifyInstance) => void
 }
@@ -78,6 +80,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       imports: options.imports ?? {},
       onConnectionsRefused: (reason) => refused.push(reason),
       origins: options.origins ?? [],
+      watches: options.watches ?? {},
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
       ...(options.bodyBytesMax === undefined ? {} : { bodyBytesMax: options.bodyBytesMax }),
       onUnexpected: (error) => unexpected.push(error),

@@ -1,4 +1,4 @@
-import { isResultOf, type Command, type Key, type KvMachineOptions } from '../../src/kv/index.ts'
+import { isResultOf, type Command, type EntryChanges, type Key, type KvMachineOptions } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import type {
@@ -32,7 +32,11 @@ export class MemoryKeys implements KeyValueAccess {
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
-  constructor(options: Partial<KvMachineOptions>) {
+  private readonly onChanged: (changes: EntryChanges) => void
+
+  /** `onChanged` is told what each command has changed. */
+  constructor(options: Partial<KvMachineOptions>, onChanged: (changes: EntryChanges) => void) {
+    this.onChanged = onChanged
     const { keptValues, rangeDeleteKeysMax, transaction, history } = limits
     this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, history, ...options })
   }
@@ -42,6 +46,8 @@ export class MemoryKeys implements KeyValueAccess {
     await this.beforeExecute()
     this.raise()
     const result = this.store.one(command)
+    const changes = this.store.machine.lastChanges()
+    if (changes !== null) this.onChanged(changes)
     if (!isResultOf(command, result)) throw new Error('a command is answered in its kind')
     return { result, context: this.context('linearizable') }
   }

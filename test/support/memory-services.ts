@@ -19,10 +19,12 @@ import type {
   VoterChange,
 } from '../../src/api/services.ts'
 import { MemoryKeys, NODE } from './memory-keys.ts'
+import { MemoryWatches } from './memory-watches.ts'
 
 /** Services with failures that a test can order and values that it can look at. */
 export interface MemoryServices extends Services {
   readonly keys: MemoryKeys
+  readonly watches: MemoryWatches
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
 }
@@ -306,6 +308,7 @@ export class MemoryHealth implements NodeHealth {
       stateBytes: 2048,
       snapshotsSent: 0,
       snapshotsInstalled: 0,
+      watches: { watchers: 3, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
       logSyncSeconds: emptyHistogram,
       applySeconds: emptyHistogram,
       peers: [{ id: 2, connected: true, roundTripSeconds: 0.0004, matchedIndex: null }],
@@ -314,8 +317,10 @@ export class MemoryHealth implements NodeHealth {
 }
 
 export function memoryServices(valueBytesMax = 1024, machine: Partial<KvMachineOptions> = {}): MemoryServices {
+  const watches = new MemoryWatches()
   return {
-    keys: new MemoryKeys(machine),
+    keys: new MemoryKeys(machine, (changes) => watches.onChanged(changes)),
+    watches,
     cluster: new MemoryCluster(),
     health: new MemoryHealth(),
     version: '0.1.0',

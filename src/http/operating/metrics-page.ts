@@ -24,6 +24,9 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['revision', 'The revision of the store.', (view) => view.revision],
   ['proposals_pending', 'Writes that wait for their outcome.', (view) => view.proposalsPending],
   ['reads_pending', 'Reads that wait for their revision.', (view) => view.readsPending],
+  ['watchers', 'Watches that are open.', ({ watches }) => watches.watchers],
+  ['watchers_behind', 'Of those, the ones that are reading what they have missed.', ({ watches }) => watches.behind],
+  ['watch_recent_bytes', 'Size of the recent changes in memory.', ({ watches }) => watches.recentBytes],
   ['log_size_bytes', 'Size of the log on disk.', (view) => view.logBytes],
   ['state_size_bytes', 'Size of the state on disk.', (view) => view.stateBytes],
 ]
@@ -34,6 +37,12 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
   ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
   ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
   ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
+  ['watch_changes_sent_total', 'Changes that watchers were given.', ({ watches }) => watches.changesSent],
+  [
+    'watchers_fallen_behind_total',
+    'How often a watcher was too slow for what is kept in memory.',
+    ({ watches }) => watches.fallenBehind,
+  ],
   ['snapshots_sent_total', 'Snapshots sent to other nodes.', (view) => view.snapshotsSent],
   ['snapshots_installed_total', 'Snapshots installed on this node.', (view) => view.snapshotsInstalled],
 ]

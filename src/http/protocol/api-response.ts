@@ -10,6 +10,8 @@ export interface AnswerLine {
   onHeld(bytes: number): void
   /** The answer is decided, so the next requests on the connection may begin. */
   onAnswered(response: ApiResponse<IncomingMessage>): void
+  /** An answer without an end, whose sender looks after readers that are slow, has begun (1) or ended (-1). */
+  onContinuous(count: 1 | -1): void
 }
 
 /** The client that waits for `reply`; undefined when `reply` belongs to no connection. */
@@ -27,6 +29,7 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   /** Its request is being handled and has no answer yet. */
   isRunning = false
   private isAnswered = false
+  private isContinuous = false
   private line: AnswerLine | null = null
   private rest: Buffer | null = null
 
@@ -37,6 +40,20 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
 
   attach(line: AnswerLine): void {
     this.line = line
+  }
+
+  /** From now on its sender says how slow the client may be. Ends by itself with the response. */
+  beginContinuous(): void {
+    if (this.isContinuous || this.closed) return
+    this.isContinuous = true
+    this.line?.onContinuous(1)
+    this.once('close', () => this.endContinuous())
+  }
+
+  endContinuous(): void {
+    if (!this.isContinuous) return
+    this.isContinuous = false
+    this.line?.onContinuous(-1)
   }
 
   override writeHead(

@@ -63,6 +63,8 @@ export class Line implements AnswerLine, BodyLine {
   private isClosed = false
   private endedAt: number | null = null
   private taking: Taking | null = null
+  /** Answers without an end. */
+  private continuous = 0
   private lingering: { readonly since: number; readonly bytes: number } | null = null
 
   constructor(socket: Socket, deps: LineDependencies) {
@@ -152,6 +154,11 @@ export class Line implements AnswerLine, BodyLine {
     if (response.isRunning) this.finish(response)
   }
 
+  onContinuous(count: 1 | -1): void {
+    this.continuous += count
+    this.taking = null
+  }
+
   /** Sends `text` and ends the connection. */
   endWith(text: string): void {
     this.socket.write(text)
@@ -181,7 +188,7 @@ export class Line implements AnswerLine, BodyLine {
 
   /** How long the client has taken less than it must; 0 while nothing waits for the client. */
   slowMs(now: number): number {
-    return this.taking === null ? 0 : now - this.taking.since
+    return this.taking === null || this.continuous > 0 ? 0 : now - this.taking.since
   }
 
   /** How long the client has taken nothing at all. */

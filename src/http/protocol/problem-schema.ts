@@ -33,6 +33,9 @@ export const ProblemSchema = Type.Object(
         description: 'With `precondition-failed`: the revision of the key, or null when it is absent.',
       }),
     ),
+    compactRevision: Type.Optional(
+      Type.Integer({ description: 'With `compacted`: the oldest revision that can be read, or watched from.' }),
+    ),
     limitBytes: Type.Optional(
       Type.Integer({ description: 'With `value-too-large`, `request-too-large` and `transaction-too-large`.' }),
     ),

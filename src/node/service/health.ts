@@ -82,6 +82,7 @@ export class Health implements NodeHealth {
       stateBytes: state.sizeBytes(),
       snapshotsSent: replica.snapshotSender.sent,
       snapshotsInstalled: replica.snapshotReceiver.installed,
+      watches: replica.watches.view(),
       logSyncSeconds: this.deps.logSyncSeconds,
       applySeconds: replica.applier.applySeconds,
       peers: this.peers(),

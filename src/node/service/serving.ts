@@ -30,8 +30,8 @@ export class Serving {
 
   state(): NodeStateView {
     if (this.stopping) return 'shutdown'
-    const { removal, raft, peers } = this.deps.replica
-    return removal.isRemoved || peers.removal.isValid ? 'removed' : raft.view().state
+    const { isRemoved, raft } = this.deps.replica
+    return isRemoved ? 'removed' : raft.view().state
   }
 
   /** Throws `RequestError` when this node cannot serve data at all: it is pristine, removed or shutting down. */

@@ -1,5 +1,5 @@
 import { assert } from '../../lib/assert.ts'
-import type { Command, CommandResult, KvMachine, RowKey } from '../../kv/index.ts'
+import type { Command, CommandResult, EntryChanges, KvMachine, RowKey } from '../../kv/index.ts'
 import { decodeCommand, runsAlone } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogReader } from '../../ports/log-store.ts'
@@ -24,7 +24,13 @@ export interface ApplierDependencies {
   /** Told of each command that was executed: the request that waits under its origin and number may be answered. */
   readonly proposals: { onResult(entry: CommandEntry, result: CommandResult): void }
   /** Told that entries up to `logId` are applied: for each batch, after its results. */
-  readonly consequences: { onApplied(logId: LogId): void }
+  readonly consequences: {
+    onApplied(logId: LogId): void
+    /** Whether anybody wants to know what commands change. */
+    readonly isWatched: boolean
+    /** Told of what commands have changed, after all that. */
+    onChanged(changes: readonly EntryChanges[]): void
+  }
   readonly faults: Faults
 }
 
@@ -92,6 +98,12 @@ export class Applier {
   /** The feature level of the cluster, as of everything applied. */
   get level(): number {
     return this.machine.level
+  }
+
+  /** Of the changes after this revision, the state can tell. */
+  get compactedRevision(): number {
+    const { revision, history } = this.machine.state()
+    return history === null ? revision : history.compactedRevision
   }
 
   get digest(): string {
@@ -214,14 +226,19 @@ export class Applier {
   private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
     const { rows, proposals, consequences } = this.deps
     const changesBefore = rows.changeCount
+    const { isWatched } = consequences
+    const seen: EntryChanges[] = []
     for (const { entry, command } of step) {
       proposals.onResult(entry, this.machine.execute(command, entry.index, rows))
+      const changes = isWatched ? this.machine.lastChanges() : null
+      if (changes !== null) seen.push(changes)
     }
     rows.release()
     this.workInTurn += step.length + rows.changeCount - changesBefore
     if (upTo.index <= indexOf(this.appliedId)) return
     this.appliedId = upTo
     consequences.onApplied(upTo)
+    if (seen.length > 0) consequences.onChanged(seen)
     this.store()
   }
 

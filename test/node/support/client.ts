@@ -1,6 +1,6 @@
 import type { Command, CommandResult, Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import { keyFromText, keyToText } from '../../../src/kv/index.ts'
-import type { AddressChange, ReadOptions, VoterChange } from '../../../src/api/services.ts'
+import type { AddressChange, ReadOptions, VoterChange, Watch, WatchOptions } from '../../../src/api/services.ts'
 import type { Node } from '../../../src/node/node.ts'
 import type { MemberSpec } from '../../../src/api/cluster.ts'
 import type { Life } from './life.ts'
@@ -95,6 +95,24 @@ export class Client {
     }
     await scan.close()
     return { items, context: scan.context }
+  }
+
+  watch(options: WatchOptions): Promise<Watch> {
+    return this.life.guard(this.services.watches.open(options))
+  }
+
+  /** What the process owes, until it ends. */
+  guard<T>(promise: Promise<T>): Promise<T> {
+    return this.life.guard(promise)
+  }
+
+  /** The cluster keeps history from now on. */
+  async keepHistory(retention = { revisions: 100_000, ageMs: 1e9, bytes: 1e9 }): Promise<void> {
+    await this.execute({ type: 'raise-level', level: 1, version: 'test', retention, idempotency: null })
+  }
+
+  async compact(revision: number): Promise<void> {
+    await this.execute({ type: 'compaction', revision, idempotency: null })
   }
 
   initialize(

@@ -1,0 +1,47 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Services } from '../../api/services.ts'
+import { limits } from '../../limits.ts'
+import { negotiate } from '../protocol/accept.ts'
+import { answerHeaders, NDJSON_TYPE } from '../protocol/answer.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { refuseConditions } from '../protocol/preconditions.ts'
+import { EVENTS_TYPE, jsonLines, serverSentEvents } from './event-format.ts'
+import { EventTexts } from './event-texts.ts'
+import { watchOptions } from './queries.ts'
+import { WatchStream } from './watch-stream.ts'
+import type { WatchStreams } from './watch-streams.ts'
+
+/** The requests to watch keys. */
+export class WatchRequests {
+  private readonly services: Services
+  private readonly streams: WatchStreams
+  private readonly texts = new EventTexts(limits.watchTextsBytesMax)
+
+  constructor(services: Services, streams: WatchStreams) {
+    this.services = services
+    this.streams = streams
+  }
+
+  async watch(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { headers } = request
+    const options = watchOptions(queryText, headers)
+    refuseConditions(headers)
+    const format = negotiate(headers.accept, [EVENTS_TYPE, NDJSON_TYPE]) === NDJSON_TYPE ? jsonLines : serverSentEvents
+    const caller = callerOf(reply)
+    const watch = await this.services.watches.open(caller === undefined ? options : { ...options, caller })
+    const { wantsPrevious } = options
+    const stream = new WatchStream({ format, wantsPrevious }, watch, this.texts)
+    this.streams.add(stream, format, reply.raw)
+    const answer = {
+      ...answerHeaders(watch.context),
+      'content-type': format.mediaType,
+      'cache-control': 'no-store',
+      // Asks a proxy in front of the node to pass each event on at once.
+      'x-accel-buffering': 'no',
+    }
+    void reply.headers(answer).send(stream)
+    // The client learns that the watch has begun, even if nothing happens for long.
+    if (!reply.raw.headersSent) reply.raw.flushHeaders()
+    return reply
+  }
+}

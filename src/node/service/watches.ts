@@ -1,0 +1,50 @@
+import type { Watch, WatchAccess, WatchOptions } from '../../api/services.ts'
+import { RequestError } from '../../lib/errors.ts'
+import type { Replica } from '../replica.ts'
+import { compacted } from '../watches/watch-hub.ts'
+import type { Serving } from './serving.ts'
+
+export interface WatchesDependencies {
+  readonly replica: Replica
+  readonly serving: Serving
+  readonly id: number
+}
+
+/** Opens watches, on any node. */
+export class Watches implements WatchAccess {
+  private readonly deps: WatchesDependencies
+
+  constructor(deps: WatchesDependencies) {
+    this.deps = deps
+  }
+
+  /**
+   * A watch of the past needs nobody else: every node has it. One that begins now, or with a revision that this node has not reached, asks
+   * the leader what is committed, and waits until that is applied here.
+   */
+  async open(options: WatchOptions): Promise<Watch> {
+    const { replica, serving, id } = this.deps
+    const { watches, applier, raft } = replica
+    serving.check()
+    watches.checkRoom()
+    const { since } = options
+    const asks = since === null || since > applier.revision
+    if (asks) await replica.reads.barrier(options.timeoutMs, options.caller)
+    const { revision, compactedRevision } = applier
+    if (since !== null && since > revision) {
+      throw new RequestError(
+        'future-revision',
+        `nothing has revision ${since} yet: the store is at ${revision}; watch from there, or from a revision that an answer named`,
+        { currentRevision: revision },
+      )
+    }
+    if (since !== null && since < compactedRevision) throw compacted(since, compactedRevision)
+    const from = since ?? revision
+    const watcher = watches.open(options, from)
+    return {
+      context: { revision: from, servedBy: id, leader: raft.leader, consistency: asks ? 'linearizable' : 'stale' },
+      next: (bytesMax) => watcher.next(bytesMax),
+      close: () => watcher.close(),
+    }
+  }
+}

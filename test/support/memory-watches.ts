@@ -1,0 +1,60 @@
+import type { Watch, WatchAccess, WatchOptions } from '../../src/api/services.ts'
+import type { EntryChanges } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
+import { compacted, WatchHub, type WatchHubOptions } from '../../src/node/watches/watch-hub.ts'
+import { systemClock } from '../../src/system-clock.ts'
+import { NODE } from './memory-keys.ts'
+import { MemoryFeed } from './watch-feed.ts'
+
+/** The watches of a node alone: those of a real one, over changes in memory. */
+export class MemoryWatches implements WatchAccess {
+  readonly feed = new MemoryFeed()
+  readonly asked: WatchOptions[] = []
+  hub: WatchHub
+  /** The next call fails with this error. */
+  failure: Error | null = null
+
+  constructor(options: WatchHubOptions = {}) {
+    this.hub = this.hubWith(options)
+  }
+
+  /** Begins anew, with another bound on what is open at once. */
+  limit(options: WatchHubOptions): void {
+    this.hub = this.hubWith(options)
+  }
+
+  onChanged(changes: EntryChanges): void {
+    this.feed.entries.push(changes)
+    if (this.hub.isWatched) this.hub.onChanges([changes])
+  }
+
+  async open(options: WatchOptions): Promise<Watch> {
+    const { failure } = this
+    this.failure = null
+    if (failure !== null) throw failure
+    this.asked.push(options)
+    const { revision, compactedRevision } = this.feed
+    const since = options.since ?? revision
+    if (since > revision) throw new RequestError('future-revision', `nothing has revision ${since} yet`)
+    if (since < compactedRevision) throw compacted(since, compactedRevision)
+    const watcher = this.hub.open(options, since)
+    return {
+      context: { revision: since, servedBy: NODE, leader: NODE, consistency: 'linearizable' },
+      next: (bytesMax) => watcher.next(bytesMax),
+      close: () => watcher.close(),
+    }
+  }
+
+  private hubWith(options: WatchHubOptions): WatchHub {
+    const report = (error: unknown): void => {
+      throw error
+    }
+    return new WatchHub(options, {
+      clock: systemClock,
+      source: this.feed,
+      applier: this.feed,
+      membership: { isRemoved: false },
+      faults: { report },
+    })
+  }
+}
