@@ -139,7 +139,11 @@ export async function list(terminal: Terminal, prefix: string, options: ListOpti
 
 const shownCharactersMax = 60
 
-export function describeValue(record: RecordView): string {
+/** A value on one line, shortened. */
+export function describeValue(record: {
+  readonly value?: string | undefined
+  readonly valueBase64?: string | undefined
+}): string {
   if (record.valueBase64 !== undefined) return `(${Buffer.from(record.valueBase64, 'base64').length} bytes)`
   const text = printable(record.value ?? '')
   return text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}...` : text

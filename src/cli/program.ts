@@ -9,6 +9,7 @@ import type { DevOptions } from './dev.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
 import type { ExportOptions } from './kv-export.ts'
 import type { ImportOptions } from './kv-import.ts'
+import type { WatchOptions } from './kv-watch.ts'
 import type { RecoverOptions } from './recover.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -145,6 +146,15 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .option('--all', 'delete every key, in one change')
     .action(async (key: string | undefined, options: DeleteOptions) => {
       ended(await (await import('./kv.ts')).remove(terminal, key, options))
+    })
+  clientCommand(kv, 'watch [key]', 'print changes as they happen, of a key, a range or everything, until Ctrl-C')
+    .option('--prefix <prefix>', 'every key that starts with this')
+    .option('--start <key>', 'the first key of a range')
+    .option('--end <key>', 'the end of the range: this key is not in it')
+    .option('--since <revision>', 'begin with the changes after this revision (default: now)')
+    .option('--prev', 'show what was there before each change')
+    .action(async (key: string | undefined, options: WatchOptions) => {
+      ended(await (await import('./kv-watch.ts')).watch(terminal, key, options))
     })
   clientCommand(kv, 'ls [prefix]', 'list keys, ordered by their bytes')
     .option('--keys-only', 'list the keys without their values')

@@ -944,3 +944,79 @@ t.test('against four nodes', async (t) => {
     t.match(atRaft.err, /closed without an answer; .* may be the raft address of a node/)
   })
 })
+
+t.test('kv watch prints changes until Ctrl-C', async (t) => {
+  const node = await startTestNode(t, 1, await temporaryDirectory(t))
+  const environment = { QUORATE_SERVER: node.addresses.api }
+  const run = async (...words: string[]) => await runCli(words, { environment })
+  await run('cluster', 'initialize')
+  /** Watches until `lines` lines are printed; `meanwhile` runs once the first of them is. */
+  const watched = async (words: string[], lines: number, meanwhile: () => Promise<unknown> = async () => {}) => {
+    const interrupt = async (printed: () => string): Promise<void> => {
+      await meanwhile()
+      await eventually(() => printed().split('\n').length > lines)
+    }
+    return await runCli(['kv', 'watch', ...words], { environment, interrupt })
+  }
+  const json = await watched(['--json'], 2, async () => {
+    await eventually(() => true)
+    await run('kv', 'put', 'a/1', 'one')
+  })
+  const [first, second] = json.out
+    .split('\n')
+    .map((line) => (line === '' ? {} : (JSON.parse(line) as { revision?: number })))
+  t.match(first, { type: 'progress' })
+  t.match(second, { type: 'put', key: 'a/1', value: 'one', version: 1 })
+  t.equal(json.code, 0)
+  const since = String((second?.revision ?? 0) - 1)
+  await run('kv', 'put', 'a/1', 'two')
+  await run('kv', 'put', 'b', 'x')
+  await run('kv', 'del', 'a/1')
+  const text = await watched(['--prefix', 'a/', '--since', since, '--prev'], 3)
+  t.match(
+    text.out,
+    /^\d+ {2}put {2}a\/1 {2}one {2}\(new\)\n\d+ {2}put {2}a\/1 {2}two {2}\(was one\)\n\d+ {2}delete {2}a\/1 {2}\(was two\)\n$/,
+  )
+  t.match((await watched(['b', '--since', since], 1)).out, /^\d+ {2}put {2}b {2}x\n$/)
+  t.match((await watched(['--start', 'b', '--end', 'c', '--since', since], 1)).out, /put {2}b/)
+  const uninterrupted = { environment, interrupt: () => new Promise<void>(() => undefined) }
+  t.match(await runCli(['kv', 'watch', '--since', '999999'], uninterrupted), { code: 5, err: /future-revision/ })
+  const compacted = await listen(t, (_, response) => problem(response, 410, 'compacted'))
+  t.match(await runCli(['kv', 'watch', '--server', compacted, '--timeout', '300ms'], uninterrupted), {
+    code: 5,
+    err: /compacted/,
+  })
+  for (const words of [
+    ['a', '--prefix', 'b'],
+    ['--prefix', 'a', '--end', 'b'],
+    ['', '--json'],
+    ['--since', 'x'],
+  ]) {
+    t.match(await run('kv', 'watch', ...words), { code: 1 }, words.join(' '))
+  }
+  t.match(await runCli(['kv', 'watch', '--server', '127.0.0.1:1', '--timeout', '300ms'], uninterrupted), { code: 9 })
+})
+
+t.test('kv watch goes on at another server after the last revision that it has whole', async (t) => {
+  const asked: (string | undefined)[] = []
+  const put = (revision: number, key: string, more = ''): string =>
+    `{"type":"put","revision":${revision},${more}"key":"${key}","value":"v"}\n`
+  const cutOff = await listen(t, ({ url }, response) => {
+    asked.push(url)
+    if (asked.length > 1) return problem(response, 503, 'shutting-down')
+    response.writeHead(200, { 'quorate-revision': '3' })
+    response.write(put(5, 'a') + put(7, 'b', '"more":true,'))
+    setTimeout(() => response.destroy(), 50)
+  })
+  const other = await listen(t, ({ url }, response) => {
+    asked.push(url)
+    response.writeHead(200, { 'quorate-revision': '5' })
+    response.write(put(7, 'b', '"more":true,') + put(7, 'c').slice(0, 9))
+    setTimeout(() => response.write(put(7, 'c').slice(9)), 50)
+  })
+  const interrupt = async (printed: () => string): Promise<void> =>
+    await eventually(() => printed().includes('7  put  c'))
+  const ran = await runCli(['kv', 'watch', '--prefix', 'ä&', '--server', `${cutOff},${other}`], { interrupt })
+  t.equal(ran.out, '5  put  a  v\n7  put  b  v\n7  put  c  v\n')
+  t.same(asked, ['/watch?prefix=%C3%A4%26', '/watch?prefix=%C3%A4%26&since=5'])
+})
