@@ -1,11 +1,9 @@
-import type { WatchEvent } from '../api/watches.ts'
-import { ConnectionError } from '../client/exchange.ts'
-import { ProblemError } from '../client/quorate-client.ts'
-import { watchLines, type WatchQuery } from '../client/watch-lines.ts'
-import { exitCodeOf, printFailure, serversOf, timeoutMsOf, wholeNumber, type ConnectionOptions } from './connection.ts'
+import type { KeyOrRange } from '../client/ranges.ts'
+import type { WatchEvent, WatchProgress } from '../client/watch.ts'
+import { timeoutMsOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { describeValue } from './kv.ts'
 import { printable } from './table.ts'
-import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { UsageError, type Terminal } from './terminal.ts'
 
 export interface WatchOptions extends ConnectionOptions {
   readonly prefix?: string
@@ -15,35 +13,50 @@ export interface WatchOptions extends ConnectionOptions {
   readonly prev?: true
 }
 
-/** Prints changes as they happen, until Ctrl-C: a line each. It goes on by itself when a node fails. */
+/** Prints changes as they happen, until Ctrl-C: a line each. It goes on by itself, unless no server can be reached for as long as `--timeout`. */
 export async function watch(terminal: Terminal, key: string | undefined, options: WatchOptions): Promise<number> {
-  const query = queryFrom(key, options)
-  const servers = serversOf(terminal, options)
-  const timeoutMs = timeoutMsOf(options)
+  const range = rangeFrom(key, options)
+  const since = options.since === undefined ? undefined : wholeNumber(options.since, '--since', 0)
   const interrupted = new AbortController()
+  const { signal } = interrupted
   void terminal.untilInterrupted().then(() => interrupted.abort())
-  try {
-    for await (const event of watchLines(query, { servers, timeoutMs, signal: interrupted.signal })) {
-      if (options.json === true) terminal.print(`${JSON.stringify(event)}\n`)
-      else if (event.type !== 'progress') terminal.print(`${describe(event)}\n`)
+  const asked = { since, prev: options.prev, progress: true, unreachableMsMax: timeoutMsOf(options), signal } as const
+  return await withClient(terminal, options, async (client) => {
+    try {
+      for await (const event of client.watch(range, asked)) {
+        if (options.json === true) terminal.print(`${JSON.stringify(documentOf(event))}\n`)
+        else if (event.kind !== 'progress') terminal.print(`${describe(event)}\n`)
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
-    return exitCodes.stopped
-  } catch (error) {
-    if (!(error instanceof ProblemError || error instanceof ConnectionError)) throw error
-    printFailure(terminal, options, error)
-    return exitCodeOf(error)
-  }
+  })
 }
 
-function queryFrom(key: string | undefined, { prefix, start, end, since, prev }: WatchOptions): WatchQuery {
+function rangeFrom(key: string | undefined, { prefix, start, end }: WatchOptions): KeyOrRange {
   if (key === '') throw new UsageError('the key is empty; to watch everything, name none')
   const given = [key, prefix, start ?? end].filter((one) => one !== undefined)
   if (given.length > 1) throw new UsageError('watch a key, --prefix, or --start and --end: only one of these')
-  return { key, prefix, start, end, since: since === undefined ? undefined : wholeNumber(since, '--since', 0), prev }
+  if (key !== undefined) return { key }
+  return prefix === undefined ? { start, end } : { prefix }
 }
 
-function describe({ revision = 0, type, key = '', value, valueBase64, prev }: WatchEvent): string {
-  const values = type === 'put' ? [describeValue({ value, valueBase64 })] : []
-  const before = prev === undefined ? [] : [prev === null ? '(new)' : `(was ${describeValue(prev)})`]
-  return [String(revision), type, printable(key), ...values, ...before].join('  ')
+/** An event as a node tells of it, a line of NDJSON. */
+function documentOf(event: WatchEvent | WatchProgress): object {
+  const { kind: type, revision } = event
+  if (event.kind === 'progress') return { type, revision }
+  const more = event.isLast ? {} : { more: true }
+  const record = event.kind === 'put' ? event.record.toJSON() : { key: event.key, modRevision: revision }
+  return { type, revision, ...more, ...record, ...(event.prev === undefined ? {} : { prev: event.prev }) }
+}
+
+function describe(event: WatchEvent): string {
+  const { revision, kind, key, prev } = event
+  const values = event.kind === 'put' ? [describeValue(event.record.toJSON())] : []
+  const before = prev === undefined ? [] : [prev === null ? '(new)' : `(was ${valueOf(prev)})`]
+  return [String(revision), kind, printable(key), ...values, ...before].join('  ')
+}
+
+function valueOf(prev: NonNullable<WatchEvent['prev']>): string {
+  return 'value' in prev ? describeValue(prev.toJSON()) : 'not kept'
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { toError } from '../lib/to-error.ts'
-import type { DeleteAnswer, RecordView } from '../api/keys.ts'
+import type { DeleteAnswer } from '../api/keys.ts'
 import type { ReadConsistency } from '../client/options.ts'
 import type { DeleteResult, QuorateClient } from '../client/quorate-client.ts'
 import { refusal, shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'

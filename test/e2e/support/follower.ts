@@ -1,5 +1,6 @@
-import type { WatchEvent } from '../../../src/api/watches.ts'
-import { watchLines, type WatchQuery } from '../../../src/client/watch-lines.ts'
+import { QuorateClient } from '../../../src/client/quorate-client.ts'
+import type { KeyOrRange } from '../../../src/client/ranges.ts'
+import type { WatchEvent, WatchProgress } from '../../../src/client/watch.ts'
 import { toError } from '../../../src/lib/to-error.ts'
 
 /** A client that watches through several nodes in turn, and checks what it is told. */
@@ -12,9 +13,9 @@ export class Follower {
   private readonly interrupted = new AbortController()
   private readonly running: Promise<void>
 
-  constructor(servers: readonly string[], query: WatchQuery & { readonly since: number }) {
-    this.told = query.since
-    this.running = this.follow(servers, query)
+  constructor(servers: readonly string[], since: number, range: KeyOrRange = {}) {
+    this.told = since
+    this.running = this.follow(new QuorateClient({ servers }), range)
   }
 
   async stop(): Promise<void> {
@@ -22,20 +23,23 @@ export class Follower {
     await this.running
   }
 
-  private async follow(servers: readonly string[], query: WatchQuery): Promise<void> {
+  private async follow(client: QuorateClient, range: KeyOrRange): Promise<void> {
     const { signal } = this.interrupted
-    const options = { servers: servers.map((server) => new URL(server)), timeoutMs: 60_000, signal }
     try {
-      for await (const event of watchLines(query, options)) this.take(event)
+      for await (const event of client.watch(range, { since: this.told, progress: true, signal })) this.take(event)
     } catch (error) {
-      this.failure = toError(error)
+      if (!signal.aborted) this.failure = toError(error)
+    } finally {
+      client.close()
     }
   }
 
-  private take({ type, revision = 0, key, value }: WatchEvent): void {
+  private take(event: WatchEvent | WatchProgress): void {
+    const { revision, kind } = event
     if (revision < this.told) this.failure ??= new Error(`revision ${revision} was told after ${this.told}`)
     this.told = revision
-    if (type === 'put' || type === 'delete') this.lines.push(`${revision} ${type} ${key} ${value ?? ''}`)
+    if (event.kind === 'progress') return
+    this.lines.push(`${revision} ${kind} ${event.key} ${event.kind === 'put' ? event.record.text : ''}`)
   }
 }
 

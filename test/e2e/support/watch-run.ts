@@ -39,14 +39,14 @@ export async function watchThroughKills(owner: Owner, options: WatchRunOptions):
   const since = await revisionOf(first)
   const servers = cluster.nodes.map(({ client }) => client.origin)
   const rotated = (by: number): string[] => [...servers.slice(by), ...servers.slice(0, by)]
-  const followers = [0, 1, 2].map((by) => new Follower(rotated(by), { since }))
-  const few = new Follower(rotated(1), { since, prefix: 'w/1/' })
+  const followers = [0, 1, 2].map((by) => new Follower(rotated(by), since))
+  const few = new Follower(rotated(1), since, { prefix: 'w/1/' })
   const load = new WatchedLoad(cluster.nodes, options)
   const kills = await killInTurn(cluster, load, options)
   await load.stop()
   const { digests } = await cluster.untilEqual()
   const last = await revisionOf(first)
-  const reference = new Follower([first.client.origin], { since })
+  const reference = new Follower([first.client.origin], since)
   const all = [...followers, few, reference]
   await eventually('everybody is told', () => {
     const failed = all.find(({ failure }) => failure !== null)
