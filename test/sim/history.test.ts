@@ -1,21 +1,28 @@
 import t from 'tap'
 import {
+  changesRow,
+  encodeChanges,
   encodeCommand,
   encodeRecord,
   recordRow,
   rowBytes,
+  versionRow,
   type Command,
   type CommandResult,
   type Key,
+  type MachineState,
 } from '../../src/kv/index.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
 import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
+import type { StateWrite } from '../../src/ports/state-store.ts'
 import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { StateImage } from './disk/state-disk.ts'
 import { historyOf } from './history/clusters.ts'
 import type { Answer, ClientCommand, Heard, Operation } from './history/operation.ts'
 import { Ledger } from './machines/ledger.ts'
 import { HistoryCheck } from './oracles/history.ts'
+
+const PLENTY = { revisions: 1_000, ageMs: 1_000, bytes: 1_000_000 }
 
 const A = 'a' as Key
 const leaderId = { term: term(1), nodeId: nodeId(1) }
@@ -91,13 +98,18 @@ function problem(ledger: Ledger, ...history: Operation[]): string | null {
 }
 
 t.test('two answers to one named write say the same', (t) => {
-  const none: CommandResult = { type: 'deleted', revision: -1, deleted: 0, previous: null }
+  const none: CommandResult = { type: 'deleted', revision: 0, deleted: 0, previous: null }
   const ledger = committed(removal('r'))
   const twice = (other: CommandResult): Operation =>
     operation(1, { type: 'write', command: removal('r') }, heard(wrote(none)), heard(wrote(other)))
   t.equal(problem(ledger, twice(none)), null)
-  t.match(problem(ledger, twice({ ...none, revision: 0 })), /answered otherwise by another node/)
+  t.match(problem(ledger, twice({ ...none, revision: 1 })), /answered otherwise by another node/)
   t.match(problem(ledger, twice({ type: 'condition-failed', currentRevision: null })), /answered otherwise/)
+  const alone = operation(1, { type: 'write', command: removal('r') }, heard(wrote({ ...none, deleted: 1 })))
+  t.match(problem(ledger, alone), /is acknowledged, but/, 'a removal tells what it removed')
+  const failed = operation(1, { type: 'write', command: removal('r') })
+  failed.outcome = { kind: 'failed', code: 'no-leader' }
+  t.match(problem(ledger, failed), /failed for certain but is in the log at 0/, 'whatever the kind of the write')
   t.end()
 })
 
@@ -163,5 +175,49 @@ t.test('a state on disk is that of the model at its index', (t) => {
   t.throws(() => check.checkState('n1', image(3, '1', 1)), /holds .* not /)
   empty.apply([], meta(3))
   t.throws(() => check.checkState('n1', empty), /holds \[\], not \[a\]/)
+  t.end()
+})
+
+t.test('a state on disk has the past that the model says, and no more', (t) => {
+  const raise: Command = { type: 'raise-level', level: 1, version: '1', retention: PLENTY, idempotency: null }
+  const compact: Command = { type: 'compaction', revision: 3, idempotency: null }
+  const commands = [put('0'), raise, put('1'), put('2'), removal('x'), compact]
+  const check = new HistoryCheck(OPTIONS, committed(...commands))
+  const machine = (history: MachineState['history']): MachineState => ({
+    revision: 4,
+    digest: 0,
+    idempotentFirst: 0,
+    idempotentNext: 0,
+    keptValues: [],
+    level: 1,
+    history,
+  })
+  const version = (revision: number, value: string): StateWrite => {
+    const record = { createRevision: 0, modRevision: revision, version: revision, lease: 0, value: Buffer.from(value) }
+    return { type: 'put', key: rowBytes(versionRow(A, revision)), value: encodeRecord(record) }
+  }
+  const change = { kind: 'delete', key: A, previousRevision: 3, previousBytes: 46 } as const
+  const listed: StateWrite = { type: 'put', key: rowBytes(changesRow(4)), value: encodeChanges([change]) }
+  const deleted: StateWrite = { type: 'put', key: rowBytes(versionRow(A, 4)), value: new Uint8Array(0) }
+  const history = { compactedRevision: 3, collectedRevision: 3, changes: 1, bytes: 88, retention: PLENTY }
+  const fault = (told: MachineState['history'], ...writes: StateWrite[]): string => {
+    const image = new StateImage()
+    const applied = { leaderId, index: logIndex(5) }
+    image.apply(writes, encodeStateMeta({ applied, membership: NO_MEMBERSHIP, machine: machine(told) }))
+    try {
+      check.checkState('n1', image)
+      return ''
+    } catch (error) {
+      return String(error)
+    }
+  }
+  const all = [version(3, '2'), listed, deleted]
+  t.equal(fault(history, ...all), '')
+  t.match(fault({ ...history, collectedRevision: 2 }, ...all), /has the state/)
+  t.match(fault(history, listed, deleted), /keeps "a" of 4: nothing where "a" of 3/)
+  t.match(fault(history, version(3, '2'), listed), /keeps nothing more where "a" of 4/)
+  t.match(fault(history, version(3, '2'), deleted), /lists nothing more/)
+  t.match(fault(history, ...all, version(2, '1')), /keeps "a" of 2/)
+  t.match(fault(history, version(3, '3'), listed, deleted), /keeps/)
   t.end()
 })

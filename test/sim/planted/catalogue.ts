@@ -1,5 +1,6 @@
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { commitBugs } from './commits.ts'
+import { historyBugs } from './history.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
 import { membershipBugs } from './memberships.ts'
@@ -15,6 +16,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...readBugs,
   ...membershipBugs,
   ...stateBugs,
+  ...historyBugs,
   ...livenessBugs,
 ]
 

@@ -1,5 +1,4 @@
-import { decodeCommand, encodeCommand, rowFromBytes } from '../../../src/kv/index.ts'
-import { commandEntryBytes, commandEntryInto, entriesOf } from '../../../src/node/codec/entry.ts'
+import { rowFromBytes, type Command } from '../../../src/kv/index.ts'
 import type {
   StateInstall,
   StateRange,
@@ -9,11 +8,11 @@ import type {
   StateWrite,
 } from '../../../src/ports/state-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
-import type { NodeId, ProposeOutcome, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
-import { logIndex, nodeId, term } from '../../../src/raft/index.ts'
+import type { NodeId, SnapshotOffer, StoredMembership } from '../../../src/raft/index.ts'
 import { ObservedRaft } from '../machines/observed-raft.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { StateDelegate, TransportDelegate } from './delegates.ts'
+import { RewritesProposals } from './rewrites-proposals.ts'
 
 const IDEMPOTENT_WRITES = '\x10'
 
@@ -55,22 +54,9 @@ class LosesNames extends StateDelegate {
 }
 
 /** Idempotency keys of writes are dropped before anything checks whether they were executed. */
-class ForgetsNames extends ObservedRaft {
-  override propose(
-    now: number,
-    { count, body }: { readonly count: number; readonly body: Uint8Array },
-  ): ProposeOutcome {
-    const leaderId = { term: term(0), nodeId: nodeId(0) }
-    const entries = entriesOf({ leaderId, first: logIndex(0), last: logIndex(count - 1), body, membershipCount: 0 })
-    const unnamed = entries.map((entry) => {
-      if (entry.kind !== 'command') throw new Error('only commands are proposed')
-      const command = encodeCommand({ ...decodeCommand(entry.command), idempotency: null })
-      const bytes = Buffer.alloc(commandEntryBytes(command.length))
-      const origin = { node: nodeId(entry.originNode), nonce: entry.originNonce }
-      commandEntryInto(bytes, 0, origin, entry.requestNumber, command)
-      return bytes
-    })
-    return super.propose(now, { count, body: Buffer.concat(unnamed) })
+class ForgetsNames extends RewritesProposals {
+  protected override rewrite(command: Command): Command {
+    return { ...command, idempotency: null }
   }
 }
 
