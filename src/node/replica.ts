@@ -189,6 +189,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.stopped = true
     this.inbox.close()
     this.outbox.close()
+    this.features.stop()
     this.proposals.close(error)
     this.reads.close(error)
     this.waits.close(error)

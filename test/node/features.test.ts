@@ -1,5 +1,8 @@
 import t from 'tap'
 import type { TransactionCommand } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
+import { Features } from '../../src/node/requests/features.ts'
+import { nodeId } from '../../src/raft/index.ts'
 import { key } from './support/client.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 
@@ -11,6 +14,7 @@ const transaction: TransactionCommand = {
   idempotency: null,
 }
 
+const RETENTION = { revisions: 10, ageMs: 1_000, bytes: 10_000 }
 const LEVEL = { featureLevelMax: 1 }
 
 t.test('the leader raises the level once every member knows it, and transactions go through at once', async (t) => {
@@ -96,4 +100,30 @@ t.test('a new leader raises the level that its predecessor could not', async (t)
   await c.leader()
   t.match(await c.on(others[0] ?? 1).execute(transaction), { type: 'transaction' })
   await c.settled()
+})
+
+t.test('a refused raise is tried again after a pause, and no more once the node stops', async (t) => {
+  const c = new TestCluster(t, [1])
+  await c.form()
+  const { raft, applier, conditions } = c.at(1).node.replica
+  let raises = 0
+  const submit = (): Promise<never> => {
+    raises += 1
+    // Without a pause nothing else would ever get a turn.
+    if (raises > 10) return new Promise(() => undefined)
+    return Promise.reject(new RequestError('overloaded', 'no room'))
+  }
+  const options = { id: nodeId(1), version: '1', electionTimeoutMsMax: 300, ...LEVEL, historyRetention: RETENTION }
+  const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+  const { clock } = c
+  const features = new Features(options, { raft, applier, proposals: { submit }, conditions, clock, logger })
+  features.look()
+  await c.pass(100)
+  t.equal(raises, 1)
+  await c.pass(300)
+  t.equal(raises, 2)
+  features.stop()
+  features.look()
+  await c.pass(1_000)
+  t.equal(raises, 2)
 })

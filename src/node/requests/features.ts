@@ -45,6 +45,8 @@ export class Features {
   private readonly deps: FeaturesDependencies
   private readonly builds = new Map<NodeId, Build>()
   private isRaising = false
+  private stopped = false
+  private cancelRetry: () => void = () => undefined
 
   constructor(options: FeaturesOptions, dependencies: FeaturesDependencies) {
     this.options = options
@@ -67,7 +69,7 @@ export class Features {
   /** To be called after anything that decides about the level may have changed: entries were applied. */
   look(): void {
     const { raft, applier } = this.deps
-    if (applier.level >= this.own || this.isRaising) return
+    if (applier.level >= this.own || this.isRaising || this.stopped) return
     const { state, established, effective } = raft.view()
     if (state !== 'leader' || !established) return
     const levels = [...effective.membership.nodes.keys()].map((id) => this.levelOf(id))
@@ -93,7 +95,7 @@ export class Features {
 
   private raise(level: number): void {
     const { version, historyRetention: retention, electionTimeoutMsMax } = this.options
-    const { proposals, logger } = this.deps
+    const { proposals, clock, logger } = this.deps
     this.isRaising = true
     const command = encodeCommand({ type: 'raise-level', level, version, retention, idempotency: null })
     proposals.submit(command, electionTimeoutMsMax).then(
@@ -102,11 +104,20 @@ export class Features {
         logger.info({ level }, 'feature level raised')
       },
       () => {
-        // Whoever leads then tries again.
-        this.isRaising = false
-        this.look()
+        if (this.stopped) return
+        // Whoever leads then tries again. A refusal may come at once, and again at once: of a node that has no room, or that stops.
+        this.cancelRetry = clock.after(electionTimeoutMsMax, () => {
+          this.isRaising = false
+          this.look()
+        })
       },
     )
+  }
+
+  /** To be called before the proposals are closed. */
+  stop(): void {
+    this.stopped = true
+    this.cancelRetry()
   }
 
   private unavailable(level: number): RequestError {
