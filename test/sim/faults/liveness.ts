@@ -1,3 +1,4 @@
+import { FEATURE_LEVEL } from '../../../src/kv/index.ts'
 import { sameLogId, type RaftView } from '../../../src/raft/index.ts'
 import { callNode } from '../clients/call.ts'
 import type { Client } from '../clients/client.ts'
@@ -225,11 +226,9 @@ export class LivenessPhase {
     if (view.effective.membership.configs.length > 1) return `${leader.name} leads a joint configuration`
     const applied = view.last?.index ?? -1
     if (view.applied < applied) return `${leader.name} has applied ${view.applied} of ${applied}`
-    for (const id of view.effective.membership.nodes.keys()) {
-      const machine = this.deps.machines.find((one) => one.id === id)
-      // A machine that lost its data or never joined waits for an operator.
-      if (machine === undefined || machine.lost !== null || !this.isKnown(machine, this.members(ledger))) continue
-      if (machine.clusterId !== '' && machine.clusterId !== ledger.clusterId) continue
+    const members = [...view.effective.membership.nodes.keys()].map((id) => this.machineOf(id))
+    const present = members.filter((machine) => this.isPresent(machine, ledger))
+    for (const machine of present) {
       const own = machine.view
       if (own === null || own.applied < applied) {
         return `${machine.name} has applied ${own?.applied} of ${applied} (${this.describe(machine)})`
@@ -239,7 +238,22 @@ export class LivenessPhase {
       if (!sameLogId(own.effective.logId, view.effective.logId))
         return `${machine.name} has another membership than ${leader.name} (${this.describe(machine)})`
     }
+    const { featureLevelMax: level = FEATURE_LEVEL } = this.options.node
+    if (present.length === members.length && leader.appliedLevel < level)
+      return `the feature level is still ${leader.appliedLevel}`
     return ''
+  }
+
+  private machineOf(id: number): Machine {
+    const machine = this.deps.machines.find((one) => one.id === id)
+    if (machine === undefined) throw new Violation('convergence', `no machine has the id ${id}`)
+    return machine
+  }
+
+  /** A machine that lost its data or never joined waits for an operator. */
+  private isPresent(machine: Machine, ledger: Ledger): boolean {
+    if (machine.lost !== null || !this.isKnown(machine, this.members(ledger))) return false
+    return machine.clusterId === '' || machine.clusterId === ledger.clusterId
   }
 
   /** Whether the others accept this machine's identity: a wiped one is refused until it is removed and added again. */

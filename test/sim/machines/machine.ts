@@ -146,6 +146,11 @@ export class Machine {
     return this.node?.replica.applier.digest ?? null
   }
 
+  /** The feature level of its cluster, as of everything that it has applied. */
+  get appliedLevel(): number {
+    return this.node?.replica.applier.level ?? 0
+  }
+
   /** The cluster that it belongs to according to its disk; empty for none. */
   get clusterId(): string {
     return this.submittedClusterId
