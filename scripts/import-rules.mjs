@@ -22,8 +22,9 @@ const ROOMS = {
     requests: ['options.ts', 'codec'],
     snapshots: ['options.ts', 'codec'],
     watches: ['options.ts', 'codec'],
+    history: [],
     'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
-    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches'],
+    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches', 'history'],
     'replica.ts': [
       'options.ts',
       'startup.ts',
@@ -34,6 +35,7 @@ const ROOMS = {
       'requests',
       'snapshots',
       'watches',
+      'history',
       'inbox.ts',
       'consequences.ts',
     ],
@@ -75,6 +77,7 @@ const ROOMS = {
     ranges: ['protocol', 'keys'],
     transactions: ['protocol', 'keys'],
     watches: ['protocol', 'keys', 'ranges'],
+    history: ['protocol', 'keys'],
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
@@ -85,6 +88,7 @@ const ROOMS = {
       'ranges',
       'transactions',
       'watches',
+      'history',
       'membership',
       'cluster',
       'operating',
@@ -118,7 +122,7 @@ const ROOMS = {
   },
 }
 
-const RESOURCES = ['keys', 'ranges', 'transactions', 'watches', 'membership', 'cluster', 'operating']
+const RESOURCES = ['keys', 'ranges', 'transactions', 'watches', 'history', 'membership', 'cluster', 'operating']
 
 const forbidden = (regex, message, allowTypeImports = false) => ({
   regex,

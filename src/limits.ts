@@ -86,6 +86,8 @@ export const limits = {
   historyAgeMsMax: 365 * 24 * 3_600_000,
   historyBytesMin: 64 * 1024,
   historyBytesMax: 1024 * 1024 ** 3,
+  /** A leader tells the ages of revisions apart: into so many parts of the time that history is kept, no shorter than this. */
+  historySamples: { countMax: 128, msMin: 100 },
   purgeEveryEntriesMax: 100_000_000,
   purgeEveryBytesMax: 64 * 1024 ** 3,
   keepEntriesMax: 100_000_000,
@@ -110,6 +112,8 @@ export const limits = {
   countBytesMax: 1024 * 1024,
   /** Bytes of values in one page of a listing. The page ends when they are exceeded, but holds at least one record. */
   listBytesMax: 8 * 1024 * 1024,
+  /** Reading a past revision: rows and bytes of one read of the store, and how many such reads one piece of a listing takes. */
+  past: { rowsMax: 128, bytesMax: 256 * 1024, readsMax: 16 },
   requestTimeoutMsDefault: 10_000,
   requestTimeoutMsMax: 60_000,
   /** The largest `?maxStaleness=`. */

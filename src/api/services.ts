@@ -1,4 +1,4 @@
-import type { Change, Command, Key, KeyRecord, ResultOf } from '../kv/index.ts'
+import type { Change, Command, Key, KeyRecord, ResultOf, Retention } from '../kv/index.ts'
 import type {
   ClusterStatus,
   InitializeAnswer,
@@ -29,6 +29,8 @@ export interface ReadOptions {
   readonly timeoutMs: number
   /** A read that waits ends when its caller is gone. */
   readonly caller?: Caller
+  /** Read the store as it was at this revision; left out: as it is. Neither `minRevision` nor `maxStalenessMs` goes with it. */
+  readonly revision?: number
 }
 
 /** The state that an answer reflects. Becomes the `Quorate-*` headers. */
@@ -55,7 +57,12 @@ export interface ScanRange {
 /** A walk over a range of one consistent view. Hold it for a short time only; always close it. */
 export interface Scan {
   readonly context: AnswerContext
-  /** Up to `limit` further records and about `bytesMax` bytes (at least one record); `done` when the range holds no record after them. */
+  /** The revision that it shows stays readable for a while, so that a later scan can go on with the same one. */
+  readonly isRepeatable: boolean
+  /**
+   * Up to `limit` further records and about `bytesMax` bytes; `done` when the range holds no record after them. At a past revision it may give
+   * fewer, or none, before the end: a call looks at a limited number of keys, and some have no record at that revision.
+   */
   next(limit: number, bytesMax: number): Promise<{ readonly items: readonly KeyedRecord[]; readonly done: boolean }>
   /** Passes over up to `limit` further records and tells how many there were, without reading their values. */
   count(limit: number): Promise<{ readonly count: number; readonly done: boolean }>
@@ -115,6 +122,41 @@ export interface Watch {
 export interface WatchAccess {
   /** Rejects with `RequestError`: `compacted`, `future-revision`, `overloaded`, and those of a read that waits for the leader. */
   open(options: WatchOptions): Promise<Watch>
+}
+
+/** What a key was from `revision` on: a record, or null after it was deleted. */
+export interface KeyVersion {
+  readonly revision: number
+  readonly record: KeyRecord | null
+}
+
+/** A part of the versions of one key, the newest first. */
+export interface VersionPage {
+  readonly items: readonly KeyVersion[]
+  readonly done: boolean
+  readonly compactedRevision: number
+  readonly context: AnswerContext
+}
+
+/** How much of the past can be read. */
+export interface HistoryStatus {
+  readonly compactedRevision: number
+  readonly revision: number
+  readonly changes: number
+  readonly bytes: number
+  /** Null: not every member of the cluster knows history. */
+  readonly retention: Retention | null
+}
+
+/** The past of the keys. Every method rejects with `RequestError` for expected failures. */
+export interface HistoryAccess {
+  /** The versions of `key` that can still be read, below revision `before` if it is given: up to `limit` of them and about `bytesMax` bytes. */
+  versions(
+    key: Key,
+    page: { readonly before: number | null; readonly limit: number; readonly bytesMax: number },
+    options: ReadOptions,
+  ): Promise<VersionPage>
+  status(options: ReadOptions): Promise<{ readonly status: HistoryStatus; readonly context: AnswerContext }>
 }
 
 export interface VoterChange {
@@ -216,6 +258,9 @@ export interface MetricsView {
   readonly lastIndex: number
   readonly purgedIndex: number
   readonly revision: number
+  readonly historyChanges: number
+  readonly historyBytes: number
+  readonly compactedRevision: number
   readonly leaderChanges: number
   readonly elections: number
   readonly proposalsCommitted: number
@@ -249,6 +294,7 @@ export interface NodeHealth {
 export interface Services {
   readonly keys: KeyValueAccess
   readonly watches: WatchAccess
+  readonly history: HistoryAccess
   readonly cluster: ClusterControl
   readonly health: NodeHealth
   readonly version: string

@@ -20,6 +20,16 @@ export interface MachineState {
   readonly history: HistoryState | null
 }
 
+/** The oldest revision that can be read: without history the present one. */
+export function oldestRevision({ revision, history }: MachineState): number {
+  return history === null ? revision : history.compactedRevision
+}
+
+/** Whether what is readable now stays readable for a while, whatever is written. */
+export function isHistoryKept({ history }: MachineState): boolean {
+  return history !== null && history.retention.revisions > 0
+}
+
 /**
  * Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. That is format 2, which builds
  * before level 1 can read: a state of level 0 has it. In format 3 the level u8 follows, then the history: seven u64 in the order of its

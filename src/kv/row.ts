@@ -102,7 +102,7 @@ export function versionRange(start: Key | null, end: Key | null): RowRange {
 }
 
 /** The first row after all superseded records of `key`. */
-function versionsEnd(key: Key): RowKey {
+export function versionsEnd(key: Key): RowKey {
   return (VERSIONS + escaped(key) + '\0\x01') as RowKey
 }
 

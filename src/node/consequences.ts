@@ -2,6 +2,7 @@ import type { EntryChanges, KvMachineOptions } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogId, NodeId, RaftEvent } from '../raft/index.ts'
+import type { Historian } from './history/historian.ts'
 import type { RaftDriver } from './driver/raft-driver.ts'
 import type { RaftJournal } from './driver/raft-journal.ts'
 import type { Peers } from './peers/peers.ts'
@@ -35,6 +36,7 @@ export interface Concerned {
   readonly flusher: StateFlusher
   readonly features: Features
   readonly watches: WatchHub
+  readonly historian: Historian
 }
 
 export interface ConsequencesDependencies {
@@ -83,10 +85,11 @@ export class Consequences {
 
   /** The leader may be another one, or, if it is `reconnected`, may have missed what it was sent. */
   onLeader(reconnected: NodeId | null = null): void {
-    const { proposals, reads, leaderCalls } = this.deps.concerned
+    const { proposals, reads, leaderCalls, historian } = this.deps.concerned
     proposals.onLeader()
     reads.onLeader()
     leaderCalls.onLeader()
+    historian.look()
     if (reconnected !== null) leaderCalls.onReconnected(reconnected)
   }
 
@@ -129,5 +132,6 @@ export class Consequences {
     concerned.features.look()
     conditions.changed()
     concerned.flusher.onApplied(index)
+    concerned.historian.look()
   }
 }

@@ -18,6 +18,8 @@ import { Replica } from './replica.ts'
 import { Cluster } from './service/cluster.ts'
 import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
+import { Past } from './service/past.ts'
+import { ReadGate } from './service/read-gate.ts'
 import { Serving } from './service/serving.ts'
 import { Status } from './service/status.ts'
 import { Watches } from './service/watches.ts'
@@ -29,6 +31,7 @@ import { RowFetcher } from './state/row-fetcher.ts'
 export interface NodeServices {
   readonly keys: Keys
   readonly watches: Watches
+  readonly history: Past
   readonly cluster: Cluster
   readonly health: Health
   readonly version: string
@@ -149,10 +152,13 @@ export class Node {
     const { id, addresses, snapshotChunkBytes: chunkBytes, electionTimeoutMsMax: settlingMs } = options
     const status = new Status(options, { replica, preference, serving, automation, transport, clock })
     const self = { id, ...addresses }
+    const gate = new ReadGate({ replica, clock, serving, id })
+    const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
     return {
-      keys: new Keys({ replica, state, clock, fetcher, serving, id }),
       watches: new Watches({ replica, serving, id }),
+      keys: new Keys({ replica, fetcher, serving, gate, past, clock }),
+      history: past,
       cluster: new Cluster({
         self,
         replica,

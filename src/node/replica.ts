@@ -11,6 +11,7 @@ import { RaftDriver, type CoreOutlets } from './driver/raft-driver.ts'
 import { RaftJournal } from './driver/raft-journal.ts'
 import { diskPatience, leaseDriftMs, raftOptions } from './driver/raft-options.ts'
 import { Suspension } from './driver/suspension.ts'
+import { Historian } from './history/historian.ts'
 import { Inbox } from './inbox.ts'
 import type { Faults, NodeDependencies, NodeOptions } from './options.ts'
 import { OwnCluster } from './peers/own-cluster.ts'
@@ -74,6 +75,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   readonly flusher: StateFlusher
   readonly features: Features
   readonly watches: WatchHub
+  readonly historian: Historian
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
@@ -145,6 +147,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       { log, state, applier, core: driver, faults: this },
       indexOf(restored.purged),
     )
+    this.historian = new Historian(options, { clock, raft, applier, proposals })
   }
 
   /** Whether this node was removed from its cluster, by its own log or by what its peers say. */
@@ -200,6 +203,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.snapshotSender.stop()
     this.snapshotReceiver.stop()
     this.flusher.stop()
+    this.historian.stop()
     await this.driver.stop()
     await this.applier.pause()
     this.applier.stop()

@@ -2,6 +2,7 @@ import type { HealthCheck, MetricsView, NodeHealth } from '../../api/services.ts
 import type { LogStore } from '../../ports/log-store.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { Transport } from '../../ports/transport.ts'
+import { oldestRevision } from '../../kv/index.ts'
 import { indexOf } from '../../raft/index.ts'
 import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
@@ -61,6 +62,7 @@ export class Health implements NodeHealth {
   metrics(): MetricsView {
     const { replica, log, state } = this.deps
     const view = replica.raft.view()
+    const machine = replica.applier.machineState
     return {
       hasLeader: view.leader !== null,
       isLeader: view.state === 'leader',
@@ -70,7 +72,10 @@ export class Health implements NodeHealth {
       appliedIndex: replica.applier.appliedIndex,
       lastIndex: indexOf(view.last),
       purgedIndex: indexOf(view.purged),
-      revision: replica.applier.revision,
+      revision: machine.revision,
+      historyChanges: machine.history?.changes ?? 0,
+      historyBytes: machine.history?.bytes ?? 0,
+      compactedRevision: oldestRevision(machine),
       leaderChanges: replica.journal.leaderChanges,
       elections: replica.journal.elections,
       proposalsCommitted: Math.max(0, view.committed + 1),

@@ -1,6 +1,6 @@
 import { assert } from '../../lib/assert.ts'
-import type { Command, CommandResult, EntryChanges, KvMachine, RowKey } from '../../kv/index.ts'
-import { decodeCommand, runsAlone } from '../../kv/index.ts'
+import type { Command, CommandResult, EntryChanges, KvMachine, MachineState, RowKey } from '../../kv/index.ts'
+import { decodeCommand, oldestRevision, runsAlone } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogReader } from '../../ports/log-store.ts'
 import type { LogBatch, LogId, LogIndex, StoredMembership } from '../../raft/index.ts'
@@ -100,10 +100,14 @@ export class Applier {
     return this.machine.level
   }
 
+  /** What the machine carries apart from the rows, as of everything applied. */
+  get machineState(): MachineState {
+    return this.machine.state()
+  }
+
   /** Of the changes after this revision, the state can tell. */
   get compactedRevision(): number {
-    const { revision, history } = this.machine.state()
-    return history === null ? revision : history.compactedRevision
+    return oldestRevision(this.machine.state())
   }
 
   get digest(): string {

@@ -19,6 +19,8 @@ export class StateDisk {
   commitTellMs = 0
   flushes = 0
   viewsOpen = 0
+  /** Rows that views have given, with their values. */
+  rowsScanned = 0
   /** Rows that were asked for and have not come. */
   rowsReading = 0
   rowsReadingMost = 0
@@ -101,7 +103,11 @@ export class DiskStateStore implements StateStore {
     return {
       meta: disk.metaOfViews ?? view.meta,
       getMany: (keys) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.getMany(keys)) : view.getMany(keys)),
-      scan: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range)),
+      scan: async (range) => {
+        const rows = await (disk.readMs > 0 ? life.later(disk.readMs, () => view.scan(range)) : view.scan(range))
+        disk.rowsScanned += rows.length
+        return rows
+      },
       keys: (range) => (disk.readMs > 0 ? life.later(disk.readMs, () => view.keys(range)) : view.keys(range)),
       fractionUpTo: (key) => view.fractionUpTo(key),
       sizeBytes: () => view.sizeBytes(),

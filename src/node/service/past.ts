@@ -1,0 +1,112 @@
+import type { HistoryAccess, HistoryStatus, KeyVersion, ReadOptions, VersionPage } from '../../api/services.ts'
+import type { Key, KeyRecord, MachineState } from '../../kv/index.ts'
+import { decodeRecord, oldestRevision } from '../../kv/index.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type { StateStore, StateView } from '../../ports/state-store.ts'
+import { metaOf } from '../codec/state-meta.ts'
+import type { Applier } from '../state/applier.ts'
+import type { ReadGate } from './read-gate.ts'
+import { Turnstile } from './turnstile.ts'
+import { newestUpTo, versionsBelow } from './versions.ts'
+
+export interface PastDependencies {
+  readonly state: StateStore
+  readonly applier: Pick<Applier, 'machineState' | 'settle'>
+  readonly gate: ReadGate
+}
+
+type Page = Parameters<HistoryAccess['versions']>[1]
+
+/** Earlier states of the store, and of single keys, as far as history has them. */
+export class Past implements HistoryAccess {
+  private readonly deps: PastDependencies
+  private readonly turnstile = new Turnstile(limits.rowCallsMax)
+
+  constructor(deps: PastDependencies) {
+    this.deps = deps
+  }
+
+  /** A view of the store that can show `revision`, which this node has reached; null: the present. The caller closes it. */
+  async view(revision: number | null): Promise<{ view: StateView; machine: MachineState | null }> {
+    const { state, applier } = this.deps
+    await applier.settle()
+    const view = await state.view()
+    const machine = (await metaOf(view))?.machine ?? null
+    if (revision !== null && machine !== null && revision < oldestRevision(machine)) {
+      await view.close()
+      throw compacted(revision, machine)
+    }
+    return { view, machine }
+  }
+
+  /** The record of `key` at `revision`, which this node has reached. `current`: the record that it had since. */
+  async recordAt(key: Key, revision: number, current: KeyRecord | null): Promise<KeyRecord | null> {
+    const machine = this.deps.applier.machineState
+    if (revision < oldestRevision(machine)) throw compacted(revision, machine)
+    if (current !== null && current.modRevision <= revision) return current
+    // No record since then is old enough, so the answer is among the superseded ones.
+    return this.turnstile.pass(async () => {
+      const { view } = await this.view(revision)
+      try {
+        const row = await newestUpTo(view, key, revision)
+        return row === null || row.length === 0 ? null : decodeRecord(row)
+      } finally {
+        await view.close()
+      }
+    })
+  }
+
+  async versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {
+    const { gate } = this.deps
+    const consistency = await gate.reach(options)
+    const { view, machine } = await this.view(null)
+    try {
+      const oldest = machine === null ? 0 : oldestRevision(machine)
+      const { items, done } = await versionsIn(view, key, page, oldest)
+      const context = { ...gate.context(consistency), revision: machine?.revision ?? 0 }
+      return { items, done, compactedRevision: oldest, context }
+    } finally {
+      await view.close()
+    }
+  }
+
+  async status(options: ReadOptions): Promise<{ status: HistoryStatus; context: VersionPage['context'] }> {
+    const { gate, applier } = this.deps
+    const consistency = await gate.reach(options)
+    const machine = applier.machineState
+    const { changes = 0, bytes = 0, retention = null } = machine.history ?? {}
+    const { revision } = machine
+    const status = { compactedRevision: oldestRevision(machine), revision, changes, bytes, retention }
+    return { status, context: gate.context(consistency) }
+  }
+}
+
+function compacted(revision: number, machine: MachineState): RequestError {
+  const compactRevision = oldestRevision(machine)
+  const what = `revision ${revision} cannot be read any more: the oldest one that can is ${compactRevision}`
+  return new RequestError('compacted', what, { compactRevision })
+}
+
+/** `oldest`: what was superseded by then, or before, is not shown, whether or not it is removed yet. */
+async function versionsIn(
+  view: StateView,
+  key: Key,
+  { before, limit, bytesMax }: Page,
+  oldest: number,
+): Promise<{ items: readonly KeyVersion[]; done: boolean }> {
+  const items: KeyVersion[] = []
+  let bytes = 0
+  let lowest = before
+  for await (const { revision, row } of versionsBelow(view, key, before)) {
+    if (lowest !== null && lowest <= oldest) break
+    const record = row.length === 0 ? null : decodeRecord(row)
+    // A deletion that is the oldest to be known leaves nothing to tell of.
+    if (record === null && revision <= oldest) break
+    if (items.length === limit || (items.length > 0 && bytes + row.length > bytesMax)) return { items, done: false }
+    items.push({ revision, record })
+    bytes += row.length
+    lowest = revision
+  }
+  return { items, done: true }
+}

@@ -1,0 +1,117 @@
+import type { Consistency } from '../../api/keys.ts'
+import type { AnswerContext, Caller, ReadOptions } from '../../api/services.ts'
+import { RequestError } from '../../lib/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Replica } from '../replica.ts'
+import type { Serving } from './serving.ts'
+
+export interface ReadGateDependencies {
+  readonly replica: Replica
+  readonly clock: Clock
+  readonly serving: Serving
+  /** The node that answers. */
+  readonly id: number
+}
+
+/** Lets a read through once the state of this node may be read as the read asks. */
+export class ReadGate {
+  private readonly deps: ReadGateDependencies
+
+  constructor(deps: ReadGateDependencies) {
+    this.deps = deps
+  }
+
+  /** What an answer reflects that is made of the present state. */
+  context(consistency: Consistency): AnswerContext {
+    const { replica, id } = this.deps
+    return { revision: replica.applier.revision, servedBy: id, leader: replica.raft.leader, consistency }
+  }
+
+  /** Waits until the local state may be read as asked. Returns the consistency that is really given. */
+  async reach(options: ReadOptions): Promise<Consistency> {
+    this.deps.serving.check()
+    if (options.revision !== undefined) return this.reachRevision(options.revision, options)
+    const startedAt = this.deps.clock.now()
+    const given = await this.confirm(options)
+    const { minRevision } = options
+    if (minRevision !== null)
+      await this.waitForRevision(
+        minRevision,
+        options.timeoutMs - (this.deps.clock.now() - startedAt),
+        options.caller ?? null,
+      )
+    return given
+  }
+
+  /** The past is the same on all nodes: one that has reached it need not ask the leader. Only the leader can tell that there is no such revision. */
+  private async reachRevision(revision: number, options: ReadOptions): Promise<Consistency> {
+    const { replica } = this.deps
+    const given = options.consistency === 'stale' ? 'stale' : 'linearizable'
+    if (revision <= replica.applier.revision) return given
+    if (given === 'stale') await this.waitForRevision(revision, options.timeoutMs, options.caller ?? null)
+    else await replica.reads.barrier(options.timeoutMs, options.caller)
+    const current = replica.applier.revision
+    if (revision <= current) return given
+    throw new RequestError('future-revision', `there is no revision ${revision} yet; the store is at ${current}`, {
+      currentRevision: current,
+    })
+  }
+
+  private async confirm(options: ReadOptions): Promise<Consistency> {
+    const { replica, clock } = this.deps
+    if (options.consistency === 'stale') {
+      if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options)
+      return 'stale'
+    }
+    if (options.consistency === 'lease') {
+      const uncountedMs = replica.suspension.look()
+      const index = replica.raft.leaseRead(clock.now(), uncountedMs)
+      if (index !== null && index <= replica.applier.appliedIndex) return 'lease'
+    }
+    await replica.reads.barrier(options.timeoutMs, options.caller)
+    return 'linearizable'
+  }
+
+  private async checkStaleness(maxMs: number, options: ReadOptions): Promise<void> {
+    const ageMs = await this.age(options.timeoutMs, options.caller ?? null)
+    if (ageMs <= maxMs) return
+    const known =
+      ageMs === Infinity
+        ? 'cannot tell how old its state is, since it has not heard from a leader'
+        : `has a state that may be ${Math.round(ageMs)} ms old, older than maxStaleness allows`
+    throw new RequestError('not-ready', `this node ${known}; ask another node, or raise maxStaleness`)
+  }
+
+  /** The most time since the state applied here was known to hold every acknowledged write; Infinity when that is not known. */
+  private async age(timeoutMs: number, caller: Caller | null): Promise<number> {
+    const { replica, clock } = this.deps
+    const freshAt = await this.freshAt(timeoutMs, caller)
+    const uncountedMs = replica.suspension.look()
+    if (freshAt === null || freshAt < replica.raft.view().wokenAt) return Infinity
+    return clock.now() - freshAt + uncountedMs
+  }
+
+  /** That moment, by this node's clock; null when it is not known. */
+  private async freshAt(timeoutMs: number, caller: Caller | null): Promise<number | null> {
+    const { replica } = this.deps
+    const view = replica.raft.view()
+    // A new leader does not know yet what is committed.
+    if (view.state !== 'leader' || !view.established) return replica.freshness.freshAt
+    const isApplied = await replica.waits.applications.reach(view.committed, timeoutMs, caller)
+    return isApplied ? view.quorumAckedAt : replica.freshness.freshAt
+  }
+
+  private async waitForRevision(revision: number, timeoutMs: number, caller: Caller | null): Promise<void> {
+    const { replica } = this.deps
+    const reached = await replica.waits.revisions.reach(revision, timeoutMs, caller)
+    if (reached) return
+    const current = replica.applier.revision
+    throw new RequestError(
+      'future-revision',
+      `revision ${revision} was not reached in time; the store is at ${current}`,
+      {
+        currentRevision: current,
+      },
+    )
+  }
+}
