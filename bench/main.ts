@@ -2,6 +2,8 @@ import { parseArgs } from 'node:util'
 import { bulk, bulkDefaults } from './bulk.ts'
 import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
 import { electionDefaults, electionLatency } from './election-latency.ts'
+import { historyCost, historyCostDefaults } from './history-cost.ts'
+import { historyLayouts, layoutDefaults } from './history-layouts.ts'
 import { catchUpDefaults, learnerCatchUp } from './learner-catch-up.ts'
 import type { Figure } from './lib/report.ts'
 import { printTable, save } from './lib/report.ts'
@@ -18,6 +20,9 @@ const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]
     commitThroughput(quick ? { ...throughputDefaults, seconds: 3, repeat: 1 } : throughputDefaults),
   'election-latency': (quick) =>
     electionLatency(quick ? { rounds: 5, failures: ['SIGKILL', 'SIGTERM'] } : electionDefaults),
+  'history-cost': (quick) =>
+    historyCost(quick ? { ...historyCostDefaults, seconds: 3, repeat: 1 } : historyCostDefaults),
+  'history-layouts': (quick) => historyLayouts(quick ? { ...layoutDefaults, changes: 20_000 } : layoutDefaults),
   storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
   bulk: (quick, given) => {
     const { keys, 'value-bytes': valueBytes } = given
