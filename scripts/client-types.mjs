@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 import * as cluster from '../dist/api/cluster.js'
+import * as history from '../dist/api/history.js'
 import * as keys from '../dist/api/keys.js'
 import * as transactions from '../dist/api/transactions.js'
 import { failures } from '../dist/lib/errors.js'
@@ -18,6 +19,7 @@ const schemas = {
   DeleteAnswer: keys.DeleteAnswer,
   ListAnswer: keys.ListAnswer,
   CountAnswer: keys.CountAnswer,
+  HistoryAnswer: history.HistoryAnswer,
   TransactionCompare: transactions.TransactionCompare,
   TransactionOperation: transactions.TransactionOperation,
   TransactionBody: transactions.TransactionBody,

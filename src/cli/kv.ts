@@ -9,6 +9,7 @@ import { UsageError, type Terminal } from './terminal.ts'
 
 export interface GetOptions extends ConnectionOptions {
   readonly consistency?: string
+  readonly revision?: string
 }
 
 export interface PutOptions extends ConnectionOptions {
@@ -34,8 +35,9 @@ export interface ListOptions extends GetOptions {
 export async function get(terminal: Terminal, key: string, options: GetOptions): Promise<number> {
   checkKey(key)
   const consistency = consistencyFrom(options.consistency)
+  const revision = pastFrom(options.revision)
   return await withClient(terminal, options, async (client) => {
-    const record = await client.get(key, { consistency })
+    const record = await client.get(key, { consistency, revision })
     if (record === null) throw refusal('key-not-found', 'the key is absent')
     if (options.json === true) return terminal.print(`${JSON.stringify(record)}\n`)
     terminal.print(record.value)
@@ -111,7 +113,7 @@ async function carryOut(client: QuorateClient, what: Deletion, chunked: boolean)
   }
 }
 
-function checkKey(key: string): void {
+export function checkKey(key: string): void {
   if (key === '') throw new UsageError('the key is empty')
 }
 
@@ -119,7 +121,8 @@ function checkKey(key: string): void {
 export async function list(terminal: Terminal, prefix: string, options: ListOptions): Promise<number> {
   const consistency = consistencyFrom(options.consistency)
   const limit = options.limit === undefined ? undefined : wholeNumber(options.limit, '--limit', 1)
-  const how = { consistency, limit, reverse: options.reverse === true }
+  const revision = pastFrom(options.revision)
+  const how = { consistency, revision, limit, reverse: options.reverse === true }
   return await withClient(terminal, options, async (client) => {
     const asJson = options.json === true
     if (options.keysOnly === true) {
@@ -174,4 +177,8 @@ export function consistencyFrom(text: string | undefined): ReadConsistency {
 
 function revisionFrom(text: string | undefined): number | undefined {
   return text === undefined ? undefined : wholeNumber(text, '--if-revision', 1)
+}
+
+function pastFrom(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : wholeNumber(text, '--revision', 0)
 }

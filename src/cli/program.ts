@@ -6,6 +6,7 @@ import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
+import type { CompactOptions, HistoryOptions } from './kv-history.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
 import type { ExportOptions } from './kv-export.ts'
 import type { ImportOptions } from './kv-import.ts'
@@ -125,6 +126,7 @@ function clientCommand(parent: Command, usage: string, description: string): Com
 function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
   clientCommand(kv, 'get <key>', "print a key's value")
     .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .option('--revision <n>', 'as it was at this revision')
     .action(async (key: string, options: GetOptions) => {
       ended(await (await import('./kv.ts')).get(terminal, key, options))
     })
@@ -161,8 +163,20 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .option('--reverse', 'from the last key to the first')
     .option('--limit <n>', 'at most this many keys')
     .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .option('--revision <n>', 'as they were at this revision')
     .action(async (prefix: string | undefined, options: ListOptions) => {
       ended(await (await import('./kv.ts')).list(terminal, prefix ?? '', options))
+    })
+  clientCommand(kv, 'history <key>', 'list the versions of a key that can still be read, the newest first')
+    .option('--limit <n>', 'at most this many versions')
+    .option('--consistency <level>', 'linearizable (default), lease or stale')
+    .action(async (key: string, options: HistoryOptions) => {
+      ended(await (await import('./kv-history.ts')).history(terminal, key, options))
+    })
+  clientCommand(kv, 'compact [revision]', 'forget what is older than a revision')
+    .option('--show', 'change nothing: show how much history there is, and how much is kept')
+    .action(async (revision: string | undefined, options: CompactOptions) => {
+      ended(await (await import('./kv-history.ts')).compact(terminal, revision, options))
     })
 }
 

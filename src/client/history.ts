@@ -1,4 +1,7 @@
-import type { RequestOptions, WriteOptions } from './options.ts'
+import type { HistoryAnswer } from './api-types.ts'
+import { limits } from '../limits.ts'
+import type { ReadOptions, RequestOptions, WriteOptions } from './options.ts'
+import { readQuery } from './ranges.ts'
 import type { Requests } from './requests.ts'
 
 /** What is kept of the past. The first bound that is reached counts. */
@@ -17,7 +20,16 @@ export interface HistoryView {
   /** How many changes are kept, and how many bytes they take. */
   readonly changes: number
   readonly bytes: number
-  readonly retention: Retention
+  /** Null: not every member of the cluster knows history. */
+  readonly retention: Retention | null
+}
+
+/** A record that the key had, or its deletion. */
+export type KeyVersion = HistoryAnswer['items'][number]
+
+export interface VersionsOptions extends Omit<ReadOptions, 'revision'> {
+  /** At most so many. Absent: all of them. */
+  readonly limit?: number | undefined
 }
 
 /** What is kept of the past, for reads at a revision and for watches that begin there. */
@@ -27,6 +39,21 @@ export class History {
   /** @internal */
   constructor(requests: Requests) {
     this.requests = requests
+  }
+
+  /** The versions of a key that can still be read, the newest first. A deletion is a version too. */
+  async *versions(key: string, options: VersionsOptions = {}): AsyncGenerator<KeyVersion, void, undefined> {
+    const { limit = Number.POSITIVE_INFINITY } = options
+    let cursor: string | undefined
+    for (let left = limit; left > 0;) {
+      const most = String(Math.min(left, limits.listItemsMax))
+      const query = { key, ...readQuery(options), limit: most, cursor }
+      const page = await this.requests.read<HistoryAnswer>({ method: 'GET', path: '/history', query }, options)
+      yield* page.items
+      left -= page.items.length
+      cursor = page.cursor
+      if (cursor === undefined) return
+    }
   }
 
   async status(options: RequestOptions = {}): Promise<HistoryView> {

@@ -12,6 +12,8 @@ import { registerDocumentationRoutes, registerOpenapi } from './openapi.ts'
 import { keepQueryText } from './protocol/query.ts'
 import { registerClusterRoutes } from './cluster/routes.ts'
 import { takeJsonBodies } from './protocol/json.ts'
+import { HistoryRequests } from './history/history-requests.ts'
+import { registerHistoryRoutes } from './history/routes.ts'
 import { KeyRequests } from './keys/key-requests.ts'
 import { registerKeyRoutes } from './keys/routes.ts'
 import { registerMembershipRoutes } from './membership/routes.ts'
@@ -106,6 +108,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const streams = new WatchStreams({ ...watchStreamsDefaults, ...options.watches }, options.now)
   app.addHook('onClose', () => streams.close())
   void app.register(async (watches) => registerWatchRoutes(watches, new WatchRequests(services, streams)))
+  void app.register(async (history) => {
+    takeJsonBodies(history)
+    registerHistoryRoutes(history, new HistoryRequests(services, room))
+  })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)

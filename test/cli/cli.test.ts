@@ -823,6 +823,54 @@ t.test('against four nodes', async (t) => {
     t.match((await cli(1, ['kv', 'del', 'x/', '--prefix'])).out, /^300 deleted/)
   })
 
+  await t.test('the past: --revision, kv history, kv compact', async (t) => {
+    const put = async (value: string): Promise<string> => {
+      const { revision } = JSON.parse((await cli(1, ['kv', 'put', 'past/\n', value, '--json'])).out) as {
+        revision: number
+      }
+      return String(revision)
+    }
+    const first = await put('one')
+    const second = await put('two')
+    await cli(1, ['kv', 'del', 'past/\n'])
+    t.equal((await cli(2, ['kv', 'get', 'past/\n', '--revision', first])).out, 'one')
+    t.match(JSON.parse((await cli(2, ['kv', 'get', 'past/\n', '--revision', second, '--json'])).out), { value: 'two' })
+    t.match((await cli(3, ['kv', 'ls', 'past/', '--revision', second])).out, /^past\/\\x0a +\d+ +two$/m)
+    t.equal((await cli(3, ['kv', 'ls', 'past/', '--keys-only'])).out, '')
+    const table = (await cli(2, ['kv', 'history', 'past/\n'])).out.trimEnd().split('\n')
+    t.same(
+      table.map((line) => line.split(/ {2,}/)),
+      [
+        ['REVISION', 'VERSION', 'VALUE'],
+        [String(Number(second) + 1), '(deleted)'],
+        [second, '2', 'two'],
+        [first, '1', 'one'],
+      ],
+    )
+    const lines = (await cli(2, ['kv', 'history', 'past/\n', '--limit', '2', '--json'])).out.trimEnd().split('\n')
+    t.match(
+      lines.map((line) => JSON.parse(line) as unknown),
+      [{ deleted: true }, { deleted: false, value: 'two' }],
+    )
+    const shown = (await cli(1, ['kv', 'compact', '--show'])).out
+    t.match(
+      shown,
+      /^readable +revisions \d+ to \d+\nrecorded +\d+ changes, \d+ bytes\nkept +1000000 changes, 24h, 1073741824 bytes at most\n$/,
+    )
+    t.match((await cli(1, ['kv', 'compact', second])).out, new RegExp(`^readable +revisions ${second} to `))
+    t.match(JSON.parse((await cli(2, ['kv', 'compact', '--show', '--json'])).out), { compactRevision: Number(second) })
+    const gone = await cli(1, ['kv', 'get', 'past/\n', '--revision', first])
+    t.match(gone, { code: 5, err: /cannot be read any more: the oldest one that can is/ })
+    for (const wrong of [
+      ['compact'],
+      ['compact', 'x'],
+      ['compact', '5', '--show'],
+      ['history', ''],
+      ['get', 'a', '--revision', 'x'],
+    ])
+      t.equal((await cli(1, ['kv', ...wrong])).code, 1, wrong.join(' '))
+  })
+
   await t.test('kv txn', async (t) => {
     const compare = [{ key: 't/lock', target: 'version', op: '=', value: 0 }]
     const success = [

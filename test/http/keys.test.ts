@@ -248,7 +248,7 @@ t.test('query strings are read strictly', async (t) => {
     ['/kv/a?__proto__=1', 'query/__proto__'],
     ['/kv/a?constructor=1', 'query/constructor'],
     ['/kv/a?limit=1', 'query/limit'],
-    ['/kv/a?revision=1', 'query/revision'],
+    ['/kv/a?revision=x', 'query/revision'],
     ['/kv/a?prefix=a', 'query/prefix'],
     ['/kv/a?consistency=strong', 'query/consistency'],
     ['/kv/a?consistency=', 'query/consistency'],
@@ -290,7 +290,10 @@ t.test('query strings are read strictly', async (t) => {
     t.match(response.json(), { code: 'invalid-request', issues: [{ path, message: String }] }, url)
   }
   const unknown = await api.inject('/kv/a?consistancy=stale')
-  t.match(unknown.json().detail, /is unknown; expected consistency, minRevision, maxStaleness, timeout, redirect/)
+  t.match(
+    unknown.json().detail,
+    /is unknown; expected revision, consistency, minRevision, maxStaleness, timeout, redirect/,
+  )
   t.equal(api.services.keys.reads.length, 0)
   t.equal((await put(api, '/kv/a?ttl=5', 'x')).statusCode, 400)
   t.equal((await api.inject('/kv/a?')).statusCode, 404, 'an empty query string is none')

@@ -1,13 +1,24 @@
-import { isResultOf, type Command, type EntryChanges, type Key, type KvMachineOptions } from '../../src/kv/index.ts'
+import {
+  isHistoryKept,
+  isResultOf,
+  oldestRevision,
+  type Command,
+  type EntryChanges,
+  type Key,
+  type KeyRecord,
+  type KvMachineOptions,
+} from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import type {
   AnswerContext,
+  HistoryAccess,
   KeyedRecord,
   KeyValueAccess,
   ReadOptions,
   Scan,
   ScanRange,
+  VersionPage,
 } from '../../src/api/services.ts'
 import { BatchStore } from '../kv/support/batch-store.ts'
 
@@ -15,7 +26,7 @@ import { BatchStore } from '../kv/support/batch-store.ts'
 export const NODE = 1
 
 /** The keys of a node alone: the machine of a real one over rows in memory, with failures that a test can order. */
-export class MemoryKeys implements KeyValueAccess {
+export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   /** What a test does with it reaches no command and no read of these services. */
   readonly store: BatchStore
   readonly reads: ReadOptions[] = []
@@ -25,6 +36,8 @@ export class MemoryKeys implements KeyValueAccess {
   openScans = 0
   /** The next call fails with this error. */
   failure: Error | null = null
+  /** The records as each command has left them, the oldest first. */
+  private readonly past: { readonly revision: number; readonly records: ReadonlyMap<Key, KeyRecord> }[] = []
   /** Runs before each command. */
   beforeExecute: () => Promise<void> = async () => {}
   /** Runs before a read is answered. */
@@ -49,18 +62,19 @@ export class MemoryKeys implements KeyValueAccess {
     const changes = this.store.machine.lastChanges()
     if (changes !== null) this.onChanged(changes)
     if (!isResultOf(command, result)) throw new Error('a command is answered in its kind')
-    return { result, context: this.context('linearizable') }
+    this.past.push({ revision: this.revision, records: new Map(this.store.records()) })
+    return { result, context: this.context({ consistency: 'linearizable' }) }
   }
 
   async get(key: Key, options: ReadOptions) {
     this.begin(options)
     await this.beforeGet()
-    return { record: this.store.record(key), context: this.context(options.consistency) }
+    return { record: this.recordsAt(options).get(key) ?? null, context: this.context(options) }
   }
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     this.begin(options)
-    const items = this.select(range)
+    const items = this.select(range, options)
     this.openScans += 1
     let closed = false
     let at = 0
@@ -70,7 +84,8 @@ export class MemoryKeys implements KeyValueAccess {
       this.raise()
     }
     return {
-      context: this.context(options.consistency),
+      context: this.context(options),
+      isRepeatable: options.revision !== undefined || isHistoryKept(this.store.machine.state()),
       next: async (limit, bytesMax) => {
         await beginPiece()
         const piece: KeyedRecord[] = []
@@ -96,8 +111,50 @@ export class MemoryKeys implements KeyValueAccess {
     }
   }
 
-  private select({ start, end, after, reverse }: ScanRange): KeyedRecord[] {
-    const items = [...this.store.records()].map(([key, record]) => ({ key, record }))
+  async versions(key: Key, page: Parameters<HistoryAccess['versions']>[1], options: ReadOptions): Promise<VersionPage> {
+    this.begin(options)
+    const oldest = oldestRevision(this.store.machine.state())
+    const found: { revision: number; record: KeyRecord | null }[] = []
+    let before = 0
+    for (const { revision, records } of this.past) {
+      const record = records.get(key) ?? null
+      const at = record?.modRevision ?? 0
+      if (at === before) continue
+      if (revision <= oldest) found.length = 0
+      if (revision > oldest || record !== null) found.unshift({ revision, record })
+      before = at
+    }
+    const below = found.filter(({ revision }) => page.before === null || revision < page.before)
+    const items = below.slice(0, page.limit)
+    const done = items.length === below.length
+    return { items, done, compactedRevision: oldest, context: this.context(options) }
+  }
+
+  async status(options: ReadOptions) {
+    this.begin(options)
+    const machine = this.store.machine.state()
+    const { changes = 0, bytes = 0, retention = null } = machine.history ?? {}
+    const compactedRevision = oldestRevision(machine)
+    return {
+      status: { compactedRevision, revision: machine.revision, changes, bytes, retention },
+      context: this.context(options),
+    }
+  }
+
+  private recordsAt({ revision }: ReadOptions): ReadonlyMap<Key, KeyRecord> {
+    if (revision === undefined) return new Map(this.store.records())
+    const compactRevision = oldestRevision(this.store.machine.state())
+    if (revision > this.revision) {
+      const facts = { currentRevision: this.revision }
+      throw new RequestError('future-revision', `there is no revision ${revision} yet`, facts)
+    }
+    if (revision < compactRevision)
+      throw new RequestError('compacted', `revision ${revision} cannot be read any more`, { compactRevision })
+    return this.past.findLast((one) => one.revision <= revision)?.records ?? new Map<Key, KeyRecord>()
+  }
+
+  private select({ start, end, after, reverse }: ScanRange, options: ReadOptions): KeyedRecord[] {
+    const items = [...this.recordsAt(options)].map(([key, record]) => ({ key, record }))
     if (reverse) items.reverse()
     return items.filter(
       ({ key }) =>
@@ -111,8 +168,11 @@ export class MemoryKeys implements KeyValueAccess {
     return this.store.machine.state().revision
   }
 
-  private context(consistency: AnswerContext['consistency']): AnswerContext {
-    return { revision: this.revision, servedBy: NODE, leader: this.leader, consistency }
+  private context({
+    consistency,
+    revision = this.revision,
+  }: Pick<ReadOptions, 'consistency' | 'revision'>): AnswerContext {
+    return { revision, servedBy: NODE, leader: this.leader, consistency }
   }
 
   private begin(options: ReadOptions): void {

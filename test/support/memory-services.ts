@@ -297,6 +297,9 @@ export class MemoryHealth implements NodeHealth {
       lastIndex: 42,
       purgedIndex: 7,
       revision: 40,
+      historyChanges: 12,
+      historyBytes: 3456,
+      compactedRevision: 21,
       leaderChanges: 2,
       elections: 1,
       proposalsCommitted: 30,
@@ -318,8 +321,10 @@ export class MemoryHealth implements NodeHealth {
 
 export function memoryServices(valueBytesMax = 1024, machine: Partial<KvMachineOptions> = {}): MemoryServices {
   const watches = new MemoryWatches()
+  const keys = new MemoryKeys(machine, (changes) => watches.onChanged(changes))
   return {
-    keys: new MemoryKeys(machine, (changes) => watches.onChanged(changes)),
+    keys,
+    history: keys,
     watches,
     cluster: new MemoryCluster(),
     health: new MemoryHealth(),

@@ -20,7 +20,7 @@ import { PROBLEM_TYPE, problemOf, sendProblem } from '../protocol/problem.ts'
 import type { Query } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { AnswerContext, Services } from '../../api/services.ts'
-import { readOptions, type readParameters, type WriteQuery } from './queries.ts'
+import { pastOptions, type pastParameters, type WriteQuery } from './queries.ts'
 import { refusalOf, tagged } from './writes.ts'
 
 const NO_VALUE = Buffer.alloc(0)
@@ -38,11 +38,11 @@ export class KeyRequests {
 
   async get(
     key: Key,
-    query: Query<typeof readParameters>,
+    query: Query<typeof pastParameters>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
-    const options = readOptions(query, reply)
+    const options = pastOptions(query, reply)
     const known = readCondition(request.headers)
     if (query.redirect && query.consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply))
       return

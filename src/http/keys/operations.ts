@@ -5,6 +5,7 @@ import { optionalKey } from '../protocol/parameters.ts'
 import type { QuerySpec } from '../protocol/query.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { getQuery, writeQuery } from './queries.ts'
+import { readErrors } from './read-errors.ts'
 import {
   contextHeaders,
   DeleteAnswer,
@@ -21,14 +22,6 @@ import { ref } from '../../api/schema.ts'
 
 export const bytes = Type.Unsafe<string>({ type: 'string', format: 'binary' })
 const json = 'application/json'
-
-export const readErrors: readonly ErrorCode[] = [
-  'invalid-key',
-  'future-revision',
-  'not-initialized',
-  ...leaderErrors,
-  'read-timeout',
-]
 
 const writeErrors: readonly ErrorCode[] = [
   'forbidden',

@@ -22,7 +22,16 @@ export const readParameters = {
   redirect,
 }
 
-export const getQuery = new QueryReader(readParameters)
+/** The same for reads that can be of the past. */
+export const pastParameters = {
+  revision: optionalInteger(
+    0,
+    'Read the store as it was at this revision, as far as history reaches. Not with `minRevision` or `maxStaleness`.',
+  ),
+  ...readParameters,
+}
+
+export const getQuery = new QueryReader(pastParameters)
 
 export const writeQuery = new QueryReader({
   prev: flag('The answer carries the record that was replaced or deleted, or null.'),
@@ -44,4 +53,14 @@ export function readOptions(query: Query<typeof readParameters>, reply: FastifyR
   }
   const caller = callerOf(reply)
   return caller === undefined ? options : { ...options, caller }
+}
+
+export function pastOptions(query: Query<typeof pastParameters>, reply: FastifyReply): ReadOptions {
+  const { revision } = query
+  const options = readOptions(query, reply)
+  if (revision === null) return options
+  for (const name of ['minRevision', 'maxStaleness'] as const) {
+    if (query[name] !== null) throw invalidQuery(name, 'cannot be combined with revision: what was then never changes')
+  }
+  return { ...options, revision }
 }

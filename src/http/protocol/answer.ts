@@ -51,11 +51,15 @@ export function sendJson(reply: FastifyReply, headers: AnswerHeaders, json: stri
   return reply.headers(headers).send(json)
 }
 
+export function keyJson(key: Key): string {
+  return JSON.stringify(keyToText(key))
+}
+
 /** A record in its JSON form. */
 export function recordJson(key: Key, record: KeyRecord): string {
-  return `{"key":${JSON.stringify(keyToText(key))},${valueMember(record.value)},${revisionMembers(record)}}`
+  return `{"key":${keyJson(key)},${valueMember(record.value)},${revisionMembers(record)}}`
 }
 
 export function keyOnlyJson(key: Key, record: KeyRecord): string {
-  return `{"key":${JSON.stringify(keyToText(key))},${revisionMembers(record)}}`
+  return `{"key":${keyJson(key)},${revisionMembers(record)}}`
 }

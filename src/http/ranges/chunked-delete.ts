@@ -3,7 +3,7 @@ import type { DeleteRangeCommand, Key, ResultOf } from '../../kv/index.ts'
 import { keyToText } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
-import type { KeyRange } from './key-range.ts'
+import type { KeyRange } from '../keys/key-range.ts'
 import type { AnswerContext, KeyValueAccess } from '../../api/services.ts'
 import { refusalOf, taggedStep } from '../keys/writes.ts'
 

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { limits } from '../../limits.ts'
-import { bytes, deleteAnswers, deleteKey, getAnswers, keyParameter, readErrors } from '../keys/operations.ts'
+import { bytes, deleteAnswers, deleteKey, getAnswers, keyParameter } from '../keys/operations.ts'
+import { readErrors } from '../keys/read-errors.ts'
 import { writeQuery } from '../keys/queries.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts'
@@ -28,7 +29,9 @@ export const listKeys: Operation = {
   id: 'listKeys',
   tag: 'keys',
   summary: 'List a range of keys',
-  description: `Without bounds: all keys, in the order of their bytes. ${rangeNote}`,
+  description:
+    'Without bounds: all keys, in the order of their bytes. While history is kept, the pages of one listing show one revision; when ' +
+    `that has been compacted meanwhile, the next page is refused. ${rangeNote}`,
   query: { ...keyParameter, ...listQuery.spec },
   headers: getHeaders,
   answers: {

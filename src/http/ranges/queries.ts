@@ -1,8 +1,8 @@
 import { limits } from '../../limits.ts'
-import { readParameters } from '../keys/queries.ts'
+import { pastParameters } from '../keys/queries.ts'
 import { flag, integer, optionalText, redirect, timeout } from '../protocol/parameters.ts'
 import { QueryReader, type Query } from '../protocol/query.ts'
-import { rangeParameters } from './key-range.ts'
+import { rangeParameters } from '../keys/key-range.ts'
 
 export const listQuery = new QueryReader({
   ...rangeParameters,
@@ -11,7 +11,7 @@ export const listQuery = new QueryReader({
   reverse: flag('From the last key to the first.'),
   keysOnly: flag('Records without their values.'),
   countOnly: flag('Only how many keys there are.'),
-  ...readParameters,
+  ...pastParameters,
 })
 
 export const deleteRangeQuery = new QueryReader({

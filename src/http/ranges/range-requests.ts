@@ -8,17 +8,17 @@ import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../protocol/answer.ts'
 import { ChunkedDelete } from './chunked-delete.ts'
-import { cursorFromText, cursorText } from './cursor.ts'
-import { isUnbounded, rangeOf, type KeyRange } from './key-range.ts'
+import { cursorFromText, cursorText, type Cursor } from '../keys/cursor.ts'
+import { isUnbounded, rangeOf, type KeyRange } from '../keys/key-range.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
 import { sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, invalidRequest, type RawQuery } from '../protocol/query.ts'
 import { RecordStream } from './record-stream.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { KeyedRecord, ReadOptions, Services } from '../../api/services.ts'
+import type { KeyedRecord, ReadOptions, Scan, Services } from '../../api/services.ts'
 import type { StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
-import { readOptions } from '../keys/queries.ts'
+import { pastOptions } from '../keys/queries.ts'
 import { refuseBody } from '../protocol/body.ts'
 import { deleteRangeQuery, listQuery, type ListQuery } from './queries.ts'
 
@@ -45,7 +45,7 @@ export class RangeRequests {
 
   async list(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const query = listQuery.from(given)
-    const options = readOptions(query, reply)
+    const options = pastOptions(query, reply)
     refuseConditions(request.headers)
     const range = rangeOf(query)
     const stream = negotiate(request.headers.accept, ['application/json', NDJSON_TYPE]) === NDJSON_TYPE
@@ -63,24 +63,39 @@ export class RangeRequests {
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     const { reverse, limit } = query
+    const deadline = this.now() + options.timeoutMs
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, reverse)
     const after = cursor?.after ?? null
-    // Pages may come from different nodes. None of them may show an older state than the first.
-    const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
-    const scan = await this.services.keys.scan({ ...range, after, reverse }, { ...options, minRevision })
+    const scan = await this.services.keys.scan({ ...range, after, reverse }, pageOptions(options, cursor))
     let release = (): void => {}
     try {
       release = this.room.reserve(limits.listBytesMax)
-      const { items, done } = await scan.next(limit, limits.listBytesMax)
+      const { items, done } = await this.firstRecords(scan, limit, deadline)
       const { revision } = scan.context
+      const { isRepeatable } = scan
       const last = items.at(-1)
-      const next = done || last === undefined ? null : cursorText({ after: last.key, revision }, range, reverse)
+      const next =
+        done || last === undefined ? null : cursorText({ after: last.key, revision, isRepeatable }, range, reverse)
       const records = items.map(lineFor(query.keysOnly)).join(',')
       const more = next === null ? '' : `,"cursor":"${next}"`
       return await sendJson(reply, answerHeaders(scan.context), `{"items":[${records}],"revision":${revision}${more}}`)
     } finally {
       release()
       await scan.close()
+    }
+  }
+
+  /** The first piece that holds a record, or the end. */
+  private async firstRecords(scan: Scan, limit: number, deadline: number) {
+    for (;;) {
+      const piece = await scan.next(limit, limits.listBytesMax)
+      if (piece.items.length > 0 || piece.done) return piece
+      if (this.now() > deadline) {
+        throw new RequestError(
+          'read-timeout',
+          'the time was up before a record of that revision was found; allow more with timeout=, or name a smaller range',
+        )
+      }
     }
   }
 
@@ -166,6 +181,16 @@ export class RangeRequests {
     if (result.type !== 'deleted') return void sendProblem(reply.headers(answer), refusalOf(result))
     sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}}`)
   }
+}
+
+/** Pages may come from different nodes. All of them show the revision of the first, or, without history, nothing older. */
+function pageOptions(options: ReadOptions, cursor: Cursor | null): ReadOptions {
+  if (cursor === null) return options
+  if (options.revision !== undefined && options.revision !== cursor.revision) {
+    throw invalidQuery('revision', `is not the one of the first page, which was ${cursor.revision}`)
+  }
+  if (!cursor.isRepeatable) return { ...options, minRevision: Math.max(cursor.revision, options.minRevision ?? 0) }
+  return { ...options, minRevision: null, maxStalenessMs: null, revision: cursor.revision }
 }
 
 function lineFor(keysOnly: boolean): (item: KeyedRecord) => string {

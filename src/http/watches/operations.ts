@@ -3,7 +3,7 @@ import { contextHeaders } from '../../api/keys.ts'
 import { ref } from '../../api/schema.ts'
 import { WatchEvent } from '../../api/watches.ts'
 import { limits } from '../../limits.ts'
-import { readErrors } from '../keys/operations.ts'
+import { readErrors } from '../keys/read-errors.ts'
 import type { Operation } from '../protocol/operation.ts'
 import { watchQuery } from './queries.ts'
 
@@ -36,5 +36,5 @@ export const watchKeys: Operation = {
       },
     },
   },
-  errors: [...readErrors, 'compacted'],
+  errors: readErrors,
 }

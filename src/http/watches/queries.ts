@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { CHANGE_TYPES, type ChangeType } from '../../api/watches.ts'
 import { flag, optionalInteger, optionalKey, timeout } from '../protocol/parameters.ts'
 import { invalidQuery, invalidRequest, ParameterError, QueryReader, type Parameter } from '../protocol/query.ts'
-import { rangeOf, rangeParameters } from '../ranges/key-range.ts'
+import { rangeOf, rangeParameters } from '../keys/key-range.ts'
 import type { WatchOptions } from '../../api/services.ts'
 
 const types: Parameter<ReadonlySet<ChangeType>> = {

@@ -4,14 +4,18 @@ import { limits } from '../../limits.ts'
 import type { KeyRange } from './key-range.ts'
 import { invalidQuery } from '../protocol/query.ts'
 
-/** The place where a listing continues. `revision`: the revision of the first page; later pages show nothing older. */
+/**
+ * The place where a listing continues. `revision`: the revision of the first page; later pages show the same one when it is repeatable, and
+ * otherwise nothing older.
+ */
 export interface Cursor {
   readonly after: Key
   readonly revision: number
+  readonly isRepeatable: boolean
 }
 
-/** version u8, check of the range u32, revision f64, key. Opaque to clients: the format may change. */
-const VERSION = 1
+/** Version u8, which tells whether the revision is repeatable, check of the range u32, revision f64, key. Opaque to clients: the format may change. */
+const VERSIONS = { other: 1, repeatable: 2 } as const
 const CHECK_AT = 1
 const REVISION_AT = 5
 const KEY_AT = 13
@@ -23,7 +27,7 @@ function checkOf(range: KeyRange, reverse: boolean): number {
 
 export function cursorText(cursor: Cursor, range: KeyRange, reverse: boolean): string {
   const bytes = Buffer.alloc(KEY_AT + cursor.after.length)
-  bytes.writeUInt8(VERSION, 0)
+  bytes.writeUInt8(cursor.isRepeatable ? VERSIONS.repeatable : VERSIONS.other, 0)
   bytes.writeUInt32BE(checkOf(range, reverse), CHECK_AT)
   bytes.writeDoubleBE(cursor.revision, REVISION_AT)
   bytes.write(cursor.after, KEY_AT, 'latin1')
@@ -35,7 +39,8 @@ const BASE64URL = /^[A-Za-z0-9_-]+$/
 export function cursorFromText(text: string, range: KeyRange, reverse: boolean): Cursor {
   const bytes = BASE64URL.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0)
   const keyBytes = bytes.length - KEY_AT
-  if (keyBytes < 1 || keyBytes > limits.keyBytesMax || bytes.readUInt8(0) !== VERSION) {
+  const isRepeatable = bytes[0] === VERSIONS.repeatable
+  if (keyBytes < 1 || keyBytes > limits.keyBytesMax || !(isRepeatable || bytes[0] === VERSIONS.other)) {
     throw invalidQuery('cursor', 'is not a cursor of this store')
   }
   if (bytes.readUInt32BE(CHECK_AT) !== checkOf(range, reverse)) {
@@ -47,5 +52,5 @@ export function cursorFromText(text: string, range: KeyRange, reverse: boolean):
   if (!inside || !Number.isSafeInteger(revision) || revision < 0) {
     throw invalidQuery('cursor', 'is not a cursor of this store')
   }
-  return { after, revision }
+  return { after, revision, isRepeatable }
 }

@@ -1,0 +1,73 @@
+import { CompactionAnswer, CompactionBody, HistoryAnswer, RetentionBody } from '../../api/history.ts'
+import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
+import type { ErrorCode } from '../../lib/errors.ts'
+import { readErrors } from '../keys/read-errors.ts'
+import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
+import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
+import { leaderQuery } from '../protocol/queries.ts'
+import { compactionQuery, historyQuery } from './queries.ts'
+
+const statusErrors = readErrors.filter((code) => code !== 'compacted' && code !== 'invalid-key')
+
+const writeErrors: readonly ErrorCode[] = [
+  ...bodyErrors,
+  'not-initialized',
+  'idempotency-key-reused',
+  'feature-unavailable',
+  ...leaderErrors,
+  'outcome-unknown',
+]
+
+function answers(description: string): Readonly<Record<number, AnswerDoc>> {
+  return { 200: { ...jsonAnswer(description, CompactionAnswer), headers: contextHeaders }, 307: redirectAnswer }
+}
+
+export const listVersions: Operation = {
+  id: 'listVersions',
+  tag: 'keys',
+  summary: 'The versions of a key',
+  description:
+    'The record that the key has, and those before it that can still be read, the newest first; a deletion is a version too. ' +
+    'No versions: the key was absent as far back as history reaches.',
+  query: historyQuery.spec,
+  answers: {
+    200: { ...jsonAnswer('A page of versions.', HistoryAnswer), headers: contextHeaders },
+    307: redirectAnswer,
+  },
+  errors: readErrors.filter((code) => code !== 'compacted'),
+}
+
+export const getCompaction: Operation = {
+  id: 'getCompaction',
+  tag: 'operating',
+  summary: 'How much history there is, and how much is kept',
+  query: compactionQuery.spec,
+  answers: answers('The state of history.'),
+  errors: statusErrors,
+}
+
+export const compact: Operation = {
+  id: 'compact',
+  tag: 'operating',
+  summary: 'Forget what is older than a revision',
+  description:
+    'Earlier revisions can no longer be read from then on; their rows are removed in the background. A revision that is compacted ' +
+    'already changes nothing.',
+  query: leaderQuery.spec,
+  headers: { 'Idempotency-Key': idempotencyKey },
+  body: { schema: CompactionBody, required: true },
+  answers: answers('Compacted. The numbers are those of now, also in the answer to a retry.'),
+  errors: [...writeErrors, 'future-revision'],
+}
+
+export const setRetention: Operation = {
+  id: 'setRetention',
+  tag: 'operating',
+  summary: 'Set how much history the cluster keeps',
+  description: 'What exceeds any of the three is removed, the oldest first. With `revisions: 0` nothing is recorded.',
+  query: leaderQuery.spec,
+  headers: { 'Idempotency-Key': idempotencyKey },
+  body: { schema: RetentionBody, required: true },
+  answers: answers('Set. What exceeds it is removed in the background.'),
+  errors: writeErrors,
+}
