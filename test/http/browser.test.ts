@@ -191,6 +191,8 @@ t.test('"Try it out" works for every operation with what it requires alone', asy
   for (const id of ['putKeyByQuery', 'headKeyByQuery']) await tryIt(id, inQuery)
   await tryIt('transact')
   await tryIt('importRecords')
+  await tryIt('listVersions', inQuery)
+  for (const id of ['getCompaction', 'compact', 'setRetention']) await tryIt(id)
   await tryIt('listKeys', {}, inQuery)
   await tryIt('deleteKey', inPath)
   // It requires one of its fields, and any will do.

@@ -219,6 +219,8 @@ const importing = (body: string, headers = {}) => ({
   headers: { 'content-type': 'application/x-ndjson', ...headers },
 })
 
+const RETENTION = { revisions: 1000, ageMs: 60_000, bytes: 1_000_000 }
+
 const reading = { success: [{ get: { key: 'a' } }] }
 
 /** Every operation, asked as it should be, of a node that cannot do it. */
@@ -233,6 +235,9 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   await node.ask('POST', `/txn?${timeout}`, { body: reading })
   await node.ask('POST', `/kv?${timeout}`, importing('{"key":"a","value":"v"}'))
   await node.ask('GET', `/watch?since=999999999&${timeout}`)
+  for (const path of ['history?key=a&', 'compaction?']) await node.ask('GET', `/${path}${timeout}`)
+  await node.ask('POST', `/compaction?${timeout}`, { body: { revision: 1 } })
+  await node.ask('PUT', `/compaction?${timeout}`, { body: RETENTION })
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -259,6 +264,9 @@ async function askToBeRedirected(node: Asking): Promise<void> {
   }
   await node.askUntil(307, 'POST', `/txn?${redirect}`, { body: reading })
   await node.askUntil(307, 'POST', `/kv?${redirect}`, importing(''))
+  for (const path of ['history?key=a&', 'compaction?']) await node.askUntil(307, 'GET', `/${path}${redirect}`)
+  await node.askUntil(307, 'POST', `/compaction?${redirect}`, { body: { revision: 1 } })
+  await node.askUntil(307, 'PUT', `/compaction?${redirect}`, { body: RETENTION })
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
@@ -303,6 +311,27 @@ async function askForImports(node: Asking): Promise<void> {
   await node.askUntil(504, 'POST', '/kv?timeout=1ms', importing(line('v')))
 }
 
+async function askForHistory(node: Asking): Promise<void> {
+  const revision = async (): Promise<number> => {
+    const { body } = await node.ask('PUT', '/kv/past', { body: 'v' })
+    return (JSON.parse(body) as { readonly revision: number }).revision
+  }
+  const first = await revision()
+  await node.ask('GET', '/history?key=past')
+  await node.ask('GET', '/compaction')
+  const body = { revision: await revision() }
+  await node.ask('POST', '/compaction', { body, headers: keyed('compaction') })
+  await node.ask('POST', '/compaction', { body: { revision: first }, headers: keyed('compaction') })
+  await node.askUntil(504, 'POST', '/compaction?timeout=1ms', { body })
+  await node.ask('PUT', '/compaction', { body: RETENTION, headers: keyed('retention') })
+  await node.ask('PUT', '/compaction', { body: { ...RETENTION, revisions: 7 }, headers: keyed('retention') })
+  await node.askUntil(504, 'PUT', '/compaction?timeout=1ms', { body: RETENTION })
+  for (const method of ['GET', 'HEAD']) {
+    for (const url of ['/kv/past?', '/kv?key=past&', '/kv?']) await node.ask(method, `${url}revision=${first}`)
+  }
+  await node.ask('GET', `/watch?since=${first}`)
+}
+
 async function askForChanges(node: Asking, third: Readonly<Record<string, unknown>>): Promise<void> {
   const stale = { 'if-match': '"999999"' }
   const elsewhere = { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
@@ -344,7 +373,7 @@ t.test('every status of the document can come of a request, and none comes that 
 
   const directory = await temporaryDirectory(t)
   const open = async (id: number): Promise<Asking> =>
-    new Asking(await startTestNode(t, id, join(directory, String(id)), ['--history-revisions-max', '0']), sightings)
+    new Asking(await startTestNode(t, id, join(directory, String(id))), sightings)
   const one = await open(1)
   const two = await open(2)
   const three = await open(3)
@@ -367,7 +396,7 @@ t.test('every status of the document can come of a request, and none comes that 
   await askForImports(one)
   await askForTransactions(one)
   await one.watch('/watch')
-  await one.ask('GET', '/watch?since=0')
+  await askForHistory(one)
   t.comment('with a third')
   await askForChanges(one, alone)
   await one.askInTurns(
