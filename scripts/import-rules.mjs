@@ -24,7 +24,8 @@ const ROOMS = {
     watches: ['options.ts', 'codec'],
     history: [],
     'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
-    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches', 'history'],
+    leases: ['options.ts', 'codec', 'requests'],
+    'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches', 'history', 'leases'],
     'replica.ts': [
       'options.ts',
       'startup.ts',
@@ -36,6 +37,7 @@ const ROOMS = {
       'snapshots',
       'watches',
       'history',
+      'leases',
       'inbox.ts',
       'consequences.ts',
     ],
@@ -50,6 +52,7 @@ const ROOMS = {
       'requests',
       'snapshots',
       'watches',
+      'leases',
       'replica.ts',
       'membership',
       'leadership',
@@ -78,6 +81,8 @@ const ROOMS = {
     transactions: ['protocol', 'keys'],
     watches: ['protocol', 'keys', 'ranges'],
     history: ['protocol', 'keys'],
+    leases: ['protocol', 'keys'],
+    locks: ['protocol', 'keys', 'leases'],
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
@@ -89,6 +94,8 @@ const ROOMS = {
       'transactions',
       'watches',
       'history',
+      'leases',
+      'locks',
       'membership',
       'cluster',
       'operating',
@@ -122,7 +129,18 @@ const ROOMS = {
   },
 }
 
-const RESOURCES = ['keys', 'ranges', 'transactions', 'watches', 'history', 'membership', 'cluster', 'operating']
+const RESOURCES = [
+  'keys',
+  'ranges',
+  'transactions',
+  'watches',
+  'history',
+  'leases',
+  'locks',
+  'membership',
+  'cluster',
+  'operating',
+]
 
 const forbidden = (regex, message, allowTypeImports = false) => ({
   regex,

@@ -39,6 +39,11 @@ export const limits = {
     stepRecordsMax: 4096,
     stepBytesMax: 1024 * 1024,
   },
+  /** Results depend on `leases`: the same on every node, changed only with the format. A lease lasts for 30 days at most. */
+  leases: { leasesMax: 100_000, attachedKeysMax: 1_000_000, endKeysMax: 4096, endBytesMax: 32 * 1024 * 1024 },
+  lease: { ttlMsMin: 1_000, ttlMsMax: 30 * 24 * 3_600_000, idMax: 999_999_999_999_999, endsInFlightMax: 256 },
+  lockWaitMsMax: 60_000,
+  lock: { ownerBytesMax: 1024, waitsMax: 10_000 },
   transactionComparesMax: 128,
   /** Of each branch. */
   transactionOperationsMax: 128,

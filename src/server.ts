@@ -219,6 +219,7 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     keptValues: limits.keptValues,
     rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
     history: limits.history,
+    leases: limits.leases,
     transaction: limits.transaction,
   }
 }

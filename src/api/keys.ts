@@ -68,6 +68,7 @@ export const PutAnswer = object({
   revision: revision('The revision of this write.'),
   createRevision: revision('The change that created the key.'),
   version: Type.Integer({ minimum: 1 }),
+  lease: Type.Optional(Type.Integer({ minimum: 1, description: 'With `ttl`: the lease of the key.' })),
   prev: previous,
   prevValueForgotten: valueForgotten,
 })

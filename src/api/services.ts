@@ -1,4 +1,15 @@
-import type { Change, Command, Key, KeyRecord, ResultOf, Retention } from '../kv/index.ts'
+import type {
+  Change,
+  Command,
+  Key,
+  KeyRecord,
+  Lease,
+  Lock,
+  LockAcquireCommand,
+  LockHolder,
+  ResultOf,
+  Retention,
+} from '../kv/index.ts'
 import type {
   ClusterStatus,
   InitializeAnswer,
@@ -159,6 +170,57 @@ export interface HistoryAccess {
   status(options: ReadOptions): Promise<{ readonly status: HistoryStatus; readonly context: AnswerContext }>
 }
 
+/** Up to `limit` items after `after`; null: from the first. */
+export interface LeasePage<After> {
+  readonly after: After | null
+  readonly limit: number
+}
+
+/** `more`: others follow. */
+export interface PageOf<Item> {
+  readonly items: readonly Item[]
+  readonly more: boolean
+}
+
+export interface LeaseView {
+  readonly id: number
+  readonly lease: Lease
+  /** As the leader measures it. */
+  readonly remainingMs: number
+  readonly keys: PageOf<Key>
+}
+
+/** `lock` null: nobody holds it. */
+export interface LockView {
+  readonly lock: Lock | null
+  readonly context: AnswerContext
+}
+
+/** What became of a request for a lock, after its wait. `holder` null: the wait has ended, and nobody holds the lock by now. */
+export interface LockOutcome {
+  readonly result:
+    | Exclude<ResultOf<LockAcquireCommand>, { type: 'lock-queued' | 'lock-held' }>
+    | { readonly type: 'lock-held'; readonly holder: LockHolder | null }
+  readonly context: AnswerContext
+}
+
+/** Every method rejects with `RequestError` for expected failures. What only writes goes through `KeyValueAccess.execute`. */
+export interface LeaseAccess {
+  get(
+    id: number,
+    keys: LeasePage<Key>,
+    options: ReadOptions,
+  ): Promise<{ readonly lease: LeaseView | null; readonly context: AnswerContext }>
+  /** In the order of their ids. */
+  list(
+    page: LeasePage<number>,
+    options: ReadOptions,
+  ): Promise<PageOf<{ readonly id: number; readonly lease: Lease }> & { readonly context: AnswerContext }>
+  lock(name: Key, options: ReadOptions): Promise<LockView>
+  /** Resolves when the lock is acquired or the wait is over. A client that leaves while it waits leaves the queue. */
+  acquire(command: LockAcquireCommand, timeoutMs: number, caller?: Caller): Promise<LockOutcome>
+}
+
 export interface VoterChange {
   /** Exactly these voters, or the present ones with some added and some removed. */
   readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
@@ -295,6 +357,7 @@ export interface Services {
   readonly keys: KeyValueAccess
   readonly watches: WatchAccess
   readonly history: HistoryAccess
+  readonly leases: LeaseAccess
   readonly cluster: ClusterControl
   readonly health: NodeHealth
   readonly version: string

@@ -59,7 +59,15 @@ export const TransactionCompare = Type.Unsafe<Static<typeof ValueCompare> | Stat
 })
 export type TransactionCompare = Shape<typeof TransactionCompare>
 
-const PutOperation = object({ key: Key, ...valueMembers, prev }, oneValue)
+const lease = Type.Optional(
+  Type.Integer({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The lease with which the key goes. Without it, it stays until it is deleted.',
+  }),
+)
+
+const PutOperation = object({ key: Key, ...valueMembers, lease, prev }, oneValue)
 const GetOperation = object({ key: Key })
 const DeleteOperation = object(
   { key: Type.Optional(Key), ...rangeMembers, prev },

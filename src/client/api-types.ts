@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'future-revision'
   | 'forbidden'
   | 'key-not-found'
+  | 'lease-not-found'
   | 'learner-not-found'
   | 'node-not-found'
   | 'route-not-found'
@@ -19,6 +20,9 @@ export type ErrorCode =
   | 'membership-change-in-progress'
   | 'address-conflict'
   | 'learner-lagging'
+  | 'lease-exists'
+  | 'lock-held'
+  | 'lock-not-held'
   | 'no-transfer-target'
   | 'compacted'
   | 'precondition-failed'
@@ -31,6 +35,8 @@ export type ErrorCode =
   | 'range-too-large'
   | 'transaction-too-large'
   | 'quorum-at-risk'
+  | 'too-many-leases'
+  | 'too-many-attached-keys'
   | 'idempotency-key-reused'
   | 'overloaded'
   | 'header-too-large'
@@ -71,6 +77,8 @@ export interface PutAnswer {
   /** The change that created the key. */
   readonly createRevision: number
   readonly version: number
+  /** With `ttl`: the lease of the key. */
+  readonly lease?: number
   /** With `prev=true`: the record before, or null. */
   readonly prev?: RecordView | null
   /** True in the answer to a retry whose `prev` had a value too large to be kept for so long: it is left out. */
@@ -163,6 +171,8 @@ export type TransactionOperation =
         readonly value?: string
         /** The value in base64, whatever it is. */
         readonly valueBase64?: string
+        /** The lease with which the key goes. Without it, it stays until it is deleted. */
+        readonly lease?: number
         /** The result carries the record that was replaced or deleted, or null. Default: false. */
         readonly prev?: boolean
       }

@@ -16,6 +16,10 @@ import { HistoryRequests } from './history/history-requests.ts'
 import { registerHistoryRoutes } from './history/routes.ts'
 import { KeyRequests } from './keys/key-requests.ts'
 import { registerKeyRoutes } from './keys/routes.ts'
+import { LeaseRequests } from './leases/lease-requests.ts'
+import { registerLeaseRoutes } from './leases/routes.ts'
+import { LockRequests } from './locks/lock-requests.ts'
+import { registerLockRoutes } from './locks/routes.ts'
 import { registerMembershipRoutes } from './membership/routes.ts'
 import { registerOperatingRoutes } from './operating/routes.ts'
 import { importDefaults, ImportRequests, type ImportOptions } from './ranges/import-requests.ts'
@@ -111,6 +115,11 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   void app.register(async (history) => {
     takeJsonBodies(history)
     registerHistoryRoutes(history, new HistoryRequests(services, room))
+  })
+  void app.register(async (leases) => {
+    takeJsonBodies(leases)
+    registerLeaseRoutes(leases, new LeaseRequests(services, options.now))
+    registerLockRoutes(leases, new LockRequests(services, options.now))
   })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)

@@ -42,8 +42,9 @@ export function registerOpenapi(app: FastifyInstance, version: string): void {
     const operation = route.config?.operation
     if (operation === undefined) return { url, schema: { hide: true } }
     if (takesOptionalBody(operation)) optionalBodies.add(operation.id)
-    // A key is one parameter, though the router knows it as the rest of the path.
-    return { url: url.replace(/\*$/, ':key'), schema: documentationOf(operation) }
+    // A key or a name is one parameter, though the router knows it as the rest of the path.
+    const [parameter = 'key'] = Object.keys(operation.path ?? {})
+    return { url: url.replace(/\*$/, `:${parameter}`), schema: documentationOf(operation) }
   }
   void app.register(swagger, {
     openapi: {
@@ -52,6 +53,7 @@ export function registerOpenapi(app: FastifyInstance, version: string): void {
       servers: [{ url: '/' }],
       tags: [
         { name: 'keys', description: 'Keys and their values.' },
+        { name: 'leases', description: 'Leases, and locks that they hold.' },
         { name: 'cluster', description: 'Who is in the cluster, and who leads it.' },
         { name: 'operating', description: 'Health, metrics, documentation.' },
       ],

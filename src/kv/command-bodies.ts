@@ -1,7 +1,9 @@
+import { assert } from '../lib/assert.ts'
 import { DamagedBytesError, readWhole, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
-import type { Command, Retention } from './command.ts'
+import type { Command, LeaseCommand, Retention } from './command.ts'
 import { FEATURE_LEVEL } from './feature-level.ts'
+import { encodeLeaseBody, LEASE_TYPES, readLeaseBody } from './lease-codec.ts'
 import { branchFaults } from './transaction-rules.ts'
 import { encodeTransactionBody, readTransactionBody } from './transaction-codec.ts'
 
@@ -12,8 +14,19 @@ import { encodeTransactionBody, readTransactionBody } from './transaction-codec.
  *   raise-level   level u32, version, revisions u64, ageMs u64, bytes u64
  *   compaction    1 + revision u64, or 0
  *   retention     revisions u64, ageMs u64, bytes u64
+ *   lease-..., lock-...  lease-codec.ts
  */
-const TYPES = { transaction: 4, 'raise-level': 5, compaction: 6, retention: 7 } as const
+const TYPES = {
+  transaction: 4,
+  'raise-level': 5,
+  compaction: 6,
+  retention: 7,
+  'lease-grant': 32,
+  'lease-renew': 33,
+  'lease-revoke': 34,
+  'lock-acquire': 48,
+  'lock-release': 49,
+} as const
 
 /** A command that has a body. */
 export type BodyCommand = Extract<Command, { type: keyof typeof TYPES }>
@@ -46,6 +59,8 @@ export function encodeBody(command: BodyCommand): Uint8Array {
       return new ByteWriter().u64(command.revision === null ? 0 : command.revision + 1).done()
     case 'retention':
       return writeRetention(new ByteWriter(), command.retention).done()
+    default:
+      return encodeLeaseBody(command)
   }
 }
 
@@ -70,9 +85,17 @@ function readParts(number: number, reader: ByteReader): WithoutTag<BodyCommand> 
       const revision = reader.u64()
       return { type: 'compaction', revision: revision === 0 ? null : revision - 1 }
     }
-    default:
+    case TYPES.retention:
       return { type: 'retention', retention: readRetention(reader) }
+    default:
+      return readLeaseBody(leaseTypeOf(number), reader)
   }
+}
+
+function leaseTypeOf(number: number): LeaseCommand['type'] {
+  const type = LEASE_TYPES.find((one) => TYPES[one] === number)
+  assert(type !== undefined, 'a body is read under one of the numbers of commands')
+  return type
 }
 
 function readRaise(reader: ByteReader) {

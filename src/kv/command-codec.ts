@@ -1,11 +1,13 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
 import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, readBody } from './command-bodies.ts'
-import type { Command, Condition, DeleteRangeCommand, IdempotencyTag } from './command.ts'
+import type { Command, Condition, DeleteRangeCommand, IdempotencyTag, KeyLease, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { latin1Of } from './latin1.ts'
+import { isLeaseTtl } from './lease-codec.ts'
+import { isLeaseId } from './lease-id.ts'
 
 /*
  * A command as a log entry holds it. Integers are big-endian.
@@ -13,6 +15,7 @@ import { latin1Of } from './latin1.ts'
  *   0  format u8        1  type u8         2  flags u8       3  length of the idempotency key u8, 0: none
  *   4  length of the key or start u16      6  length of the value or end u32
  *  10  revision u64, only with CONDITION_MOD_REVISION
+ *      id of a lease u64, only with LEASE_GRANTED; or its ttlMs u64, only with LEASE_OWN
  *      fingerprint u64 and idempotency key, only if the idempotency key has a length other than 0
  *      key or start, value or end; of a command of another type: its body, in a codec of its own, in place of the value
  *
@@ -34,9 +37,12 @@ const CONDITION_MOD_REVISION = 0b0_0110
 const HAS_START = 0b0_1000
 const HAS_END = 0b1_0000
 const UP_TO_LIMIT = 0b10_0000
+const LEASE = 0b1100_0000
+const LEASE_GRANTED = 0b0100_0000
+const LEASE_OWN = 0b1000_0000
 
 const FLAGS_OF: ReadonlyMap<number, number> = new Map([
-  [PUT, WANTS_PREVIOUS | CONDITION],
+  [PUT, WANTS_PREVIOUS | CONDITION | LEASE],
   [DELETE, WANTS_PREVIOUS | CONDITION],
   [DELETE_RANGE, HAS_START | HAS_END | UP_TO_LIMIT],
 ])
@@ -62,7 +68,7 @@ export class UnknownCommandError extends Error {
 export function encodeCommand(command: Command): Uint8Array {
   switch (command.type) {
     case 'put':
-      return encodeParts(command, PUT, flagsOfKeyWrite(command), command.key, command.value)
+      return encodeParts(command, PUT, flagsOfKeyWrite(command) | flagOfLease(command), command.key, command.value)
     case 'delete':
       return encodeParts(command, DELETE, flagsOfKeyWrite(command), command.key, NO_BYTES)
     case 'delete-range':
@@ -92,12 +98,23 @@ function flagsOfKeyWrite(command: Extract<Command, { type: 'put' | 'delete' }>):
   }
 }
 
+function flagOfLease({ lease }: PutCommand): number {
+  if (lease === undefined) return 0
+  return lease.type === 'granted' ? LEASE_GRANTED : LEASE_OWN
+}
+
 function encodeParts(command: Command, type: number, flags: number, first: string, second: Uint8Array): Uint8Array {
   const tag = command.idempotency
   const expected = expectedRevisionOf(command)
+  const lease = leaseNumberOf(command)
   assert(first.length <= 0xffff && second.length <= 0xffff_ffff, 'the lengths of a command fit their fields')
   const size =
-    HEADER_BYTES + (expected === null ? 0 : 8) + (tag === null ? 0 : 8 + tag.key.length) + first.length + second.length
+    HEADER_BYTES +
+    (expected === null ? 0 : 8) +
+    (lease === null ? 0 : 8) +
+    (tag === null ? 0 : 8 + tag.key.length) +
+    first.length +
+    second.length
   const bytes = Buffer.allocUnsafe(size)
   bytes[0] = COMMAND_FORMAT
   bytes[1] = type
@@ -111,6 +128,11 @@ function encodeParts(command: Command, type: number, flags: number, first: strin
     writeU64(bytes, at, expected)
     at += 8
   }
+  if (lease !== null) {
+    assert(Number.isSafeInteger(lease) && lease >= 0, 'a lease is a safe integer, not negative')
+    writeU64(bytes, at, lease)
+    at += 8
+  }
   if (tag !== null) at = writeTag(bytes, at, tag)
   bytes.write(first, at, 'latin1')
   bytes.set(second, at + first.length)
@@ -121,6 +143,12 @@ function expectedRevisionOf(command: Command): number | null {
   if (command.type !== 'put' && command.type !== 'delete') return null
   if (command.condition === null) return null
   return command.condition.type === 'mod-revision' ? command.condition.revision : null
+}
+
+/** The id of the lease, or its length. */
+function leaseNumberOf(command: Command): number | null {
+  if (command.type !== 'put' || command.lease === undefined) return null
+  return command.lease.type === 'granted' ? command.lease.id : command.lease.ttlMs
 }
 
 /** Returns the offset after the tag. */
@@ -137,6 +165,7 @@ interface Layout {
   readonly type: number
   readonly flags: number
   readonly revisionAt: number
+  readonly leaseAt: number
   readonly tagAt: number
   readonly tagBytes: number
   readonly firstAt: number
@@ -145,7 +174,7 @@ interface Layout {
 
 /** Values are slices of `bytes`, not copies. Throws `UnknownCommandError` and nothing else. */
 export function decodeCommand(bytes: Uint8Array): Command {
-  const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
+  const { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
   if (isBodyNumber(type)) return { ...readBodyAt(bytes, secondAt, type), idempotency }
   const first = latin1Of(bytes, firstAt, secondAt)
@@ -158,7 +187,9 @@ export function decodeCommand(bytes: Uint8Array): Command {
   const condition = readCondition(bytes, revisionAt, flags & CONDITION)
   const wantsPrevious = (flags & WANTS_PREVIOUS) !== 0
   if (type === PUT) {
-    return { type: 'put', key, value: bytes.subarray(secondAt), condition, wantsPrevious, idempotency }
+    const put = { type: 'put', key, value: bytes.subarray(secondAt), condition, wantsPrevious, idempotency } as const
+    const lease = readKeyLease(bytes, leaseAt, flags & LEASE)
+    return lease === null ? put : { ...put, lease }
   }
   return { type: 'delete', key, condition, wantsPrevious, idempotency }
 }
@@ -169,11 +200,12 @@ export function decodeCommand(bytes: Uint8Array): Command {
  */
 export function commandFault(bytes: Uint8Array): string | null {
   try {
-    const { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
+    const { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
     if (tagBytes > 0) readTag(bytes, tagAt, tagBytes)
     if (type === DELETE_RANGE) return null
     if (isBodyNumber(type)) return bodyFault(readBodyAt(bytes, secondAt, type))
     readCondition(bytes, revisionAt, flags & CONDITION)
+    readKeyLease(bytes, leaseAt, flags & LEASE)
     if (secondAt - firstAt > limits.keyBytesMax) return `a key of ${secondAt - firstAt} bytes`
     const valueBytes = bytes.length - secondAt
     return valueBytes > limits.valueBytesMaxCeiling ? `a value of ${valueBytes} bytes` : null
@@ -198,7 +230,8 @@ function layoutOf(bytes: Uint8Array): Layout {
   checkFlags(type, flags)
 
   const revisionAt = HEADER_BYTES
-  const tagAt = revisionAt + ((flags & CONDITION) === CONDITION_MOD_REVISION ? 8 : 0)
+  const leaseAt = revisionAt + ((flags & CONDITION) === CONDITION_MOD_REVISION ? 8 : 0)
+  const tagAt = leaseAt + ((flags & LEASE) === 0 ? 0 : 8)
   const firstAt = tagAt + (tagBytes > 0 ? 8 + tagBytes : 0)
   const secondAt = firstAt + firstBytes
   if (bytes.length !== secondAt + secondBytes) {
@@ -213,7 +246,7 @@ function layoutOf(bytes: Uint8Array): Layout {
     if (firstBytes === 0) throw damaged('its key is empty')
     if (type === DELETE && secondBytes > 0) throw damaged('a delete carries a value')
   }
-  return { type, flags, revisionAt, tagAt, tagBytes, firstAt, secondAt }
+  return { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt }
 }
 
 function checkFlags(type: number, flags: number): void {
@@ -245,6 +278,18 @@ function readCondition(bytes: Uint8Array, at: number, flags: number): Condition 
   const revision = readU64(bytes, at)
   if (!Number.isSafeInteger(revision)) throw damaged('its expected revision is out of range')
   return { type: 'mod-revision', revision }
+}
+
+function readKeyLease(bytes: Uint8Array, at: number, flags: number): KeyLease | null {
+  if (flags === 0) return null
+  const number = readU64(bytes, at)
+  if (flags === LEASE_GRANTED) {
+    if (!isLeaseId(number)) throw damaged('its lease is out of range')
+    return { type: 'granted', id: number }
+  }
+  if (flags !== LEASE_OWN) throw damaged('it belongs to a granted lease and to one of its own')
+  if (!isLeaseTtl(number)) throw damaged('the length of its lease is out of range')
+  return { type: 'own', ttlMs: number }
 }
 
 function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTag {

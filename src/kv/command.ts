@@ -23,10 +23,16 @@ export function stepName(key: string, step: number): string {
   return step === 0 ? key : `${key} ${step}`
 }
 
+/** The lease to which a written key belongs: one that was granted before, or one of its own, granted by the same write. */
+export type KeyLease =
+  { readonly type: 'granted'; readonly id: number } | { readonly type: 'own'; readonly ttlMs: number }
+
 export interface PutCommand {
   readonly type: 'put'
   readonly key: Key
   readonly value: Uint8Array
+  /** Absent: the key belongs to no lease from now on. */
+  readonly lease?: KeyLease
   readonly condition: Condition | null
   /** The answer carries the record that was replaced. */
   readonly wantsPrevious: boolean
@@ -67,6 +73,8 @@ export interface PutOperation {
   readonly type: 'put'
   readonly key: Key
   readonly value: Uint8Array
+  /** The id of a granted lease. Absent: the key belongs to no lease from now on. */
+  readonly lease?: number
   readonly wantsPrevious: boolean
 }
 
@@ -146,6 +154,51 @@ export interface RetentionCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
+/** Grants a lease that lasts for `ttlMs` unless it is renewed. `id` null: the entry decides. */
+export interface LeaseGrantCommand {
+  readonly type: 'lease-grant'
+  readonly id: number | null
+  readonly ttlMs: number
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** The time of the lease begins again. */
+export interface LeaseRenewCommand {
+  readonly type: 'lease-renew'
+  readonly id: number
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** Ends the lease. `ifRenewedAt`: only if that is the revision from which its time is measured. */
+export interface LeaseRevokeCommand {
+  readonly type: 'lease-revoke'
+  readonly id: number
+  readonly ifRenewedAt: number | null
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** Takes a lock with a lease of its own. `waitMs`: how long to wait for it at most; 0: not at all. */
+export interface LockAcquireCommand {
+  readonly type: 'lock-acquire'
+  readonly name: Key
+  readonly ttlMs: number
+  readonly waitMs: number
+  /** What the holder says about itself; may be empty. */
+  readonly owner: string
+  readonly idempotency: IdempotencyTag | null
+}
+
+/** Ends the lease that holds the lock. */
+export interface LockReleaseCommand {
+  readonly type: 'lock-release'
+  readonly name: Key
+  readonly lease: number
+  readonly idempotency: IdempotencyTag | null
+}
+
+export type LeaseCommand =
+  LeaseGrantCommand | LeaseRenewCommand | LeaseRevokeCommand | LockAcquireCommand | LockReleaseCommand
+
 export type Command =
   | PutCommand
   | DeleteCommand
@@ -154,3 +207,4 @@ export type Command =
   | RaiseLevelCommand
   | CompactionCommand
   | RetentionCommand
+  | LeaseCommand

@@ -5,15 +5,17 @@ import type { Command } from './command.ts'
  * proposed: the cluster has a level, kept in the state, which is raised once every member knows the next one.
  *
  *   0  put, delete, delete-range
- *   1  transactions, history
+ *   1  transactions, history, leases, locks
  */
 export const FEATURE_LEVEL = 1
 
 /** The level that a cluster must have before `command` is proposed. The raise of the level itself needs none: it comes before all others. */
-export function levelOf({ type }: Command): number {
-  switch (type) {
+export function levelOf(command: Command): number {
+  switch (command.type) {
     case 'raise-level':
+      return 0
     case 'put':
+      return command.lease === undefined ? 0 : 1
     case 'delete':
     case 'delete-range':
       return 0

@@ -1,8 +1,10 @@
 import { assert } from '../lib/assert.ts'
+import { readWhole } from './byte-reader.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { decodeOperationResults, encodeOperationResults } from './operation-result-codec.ts'
 import { latin1Of } from './latin1.ts'
+import { encodeLeaseResult, readLeaseResult } from './lease-result-codec.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { KeyRecord } from './record.ts'
 import type { CommandResult } from './result.ts'
@@ -34,10 +36,12 @@ export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
  *        compacted         compactedRevision, 1 if it is done, 0
  *        future-revision   revision, 0, 0
  *        retention-set     0, 0, 0
+ *        of a lease or a lock  0, 0, 0
  *  34  put, deleted: the previous record, as its own row would hold it, with an empty value if the value is kept apart; nothing when
  *      the answer had none
  *      range-deleted: the next key; nothing when there is none
  *      transaction: its results (operation-result-codec.ts); nothing if they are kept apart
+ *      of a lease or a lock: the result (lease-result-codec.ts)
  */
 const IDEMPOTENT_WRITE_FORMAT = 2
 const HEADER_BYTES = 34
@@ -54,6 +58,7 @@ const LEVEL_RAISED = 9
 const COMPACTED = 10
 const FUTURE_REVISION = 11
 const RETENTION_SET = 12
+const OF_LEASE = 32
 const VALUE_APART = 0x80
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -128,6 +133,8 @@ export function encodeIdempotentWrite(write: IdempotentWrite): Uint8Array {
       return encode(FUTURE_REVISION, fingerprint, [result.revision, 0, 0], NO_BYTES)
     case 'retention-set':
       return encode(RETENTION_SET, fingerprint, [0, 0, 0], NO_BYTES)
+    default:
+      return encode(OF_LEASE, fingerprint, [0, 0, 0], encodeLeaseResult(result))
   }
 }
 
@@ -210,6 +217,12 @@ function resultFrom(type: number, numbers: readonly [number, number, number], ta
       return { type: 'future-revision', revision: first }
     case RETENTION_SET:
       return { type: 'retention-set' }
+    case OF_LEASE:
+      return readWhole(
+        tail,
+        readLeaseResult,
+        (what) => new UnreadableStateError(`the result of a lease is damaged: ${what}`),
+      )
     default:
       throw new UnreadableStateError(`an idempotent write has a result of type ${type}, which this build does not know`)
   }

@@ -1,5 +1,6 @@
 import { FEATURE_LEVEL } from './feature-level.ts'
 import type { HistoryState } from './history.ts'
+import type { LeasesState } from './lease-ledger.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
@@ -18,6 +19,7 @@ export interface MachineState {
   readonly level: number
   /** Null at level 0. */
   readonly history: HistoryState | null
+  readonly leases: LeasesState
 }
 
 /** The oldest revision that can be read: without history the present one. */
@@ -30,16 +32,19 @@ export function isHistoryKept({ history }: MachineState): boolean {
   return history !== null && history.retention.revisions > 0
 }
 
+export const NO_LEASES: LeasesState = { leases: 0, attachedKeys: 0 }
+
 /**
  * Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. That is format 2, which builds
  * before level 1 can read: a state of level 0 has it. In format 3 the level u8 follows, then the history: seven u64 in the order of its
- * interface and that of the retention.
+ * interface and that of the retention, and two u64 for leases.
  */
 const FIRST_FORMAT = 2
 const STATE_FORMAT = 3
 const FIXED_BYTES = 34
 const HISTORY_NUMBERS = 7
-const LEVEL_BYTES = 1 + 8 * HISTORY_NUMBERS
+const LEASE_NUMBERS = 2
+const LEVEL_BYTES = 1 + 8 * (HISTORY_NUMBERS + LEASE_NUMBERS)
 
 export function encodeMachineState(state: MachineState): Uint8Array {
   const { level, history } = state
@@ -54,7 +59,9 @@ export function encodeMachineState(state: MachineState): Uint8Array {
   for (const [ring, taken] of state.keptValues.entries()) writeU64(bytes, FIXED_BYTES + 8 * ring, taken)
   if (history === null) return bytes
   bytes[ringsEnd] = level
-  for (const [at, number] of numbersOf(history).entries()) writeU64(bytes, ringsEnd + 1 + 8 * at, number)
+  const { leases, attachedKeys } = state.leases
+  const numbers = [...numbersOf(history), leases, attachedKeys]
+  for (const [at, number] of numbers.entries()) writeU64(bytes, ringsEnd + 1 + 8 * at, number)
   return bytes
 }
 
@@ -87,12 +94,15 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   }
   const keptValues = readNumbers(bytes, FIXED_BYTES, readU8(bytes, 33), 'the number of kept values')
   const written = { revision, digest, idempotentFirst, idempotentNext, keptValues }
-  if (format === FIRST_FORMAT) return { ...written, level: 0, history: null }
+  if (format === FIRST_FORMAT) return { ...written, level: 0, history: null, leases: NO_LEASES }
   const level = readU8(bytes, ringsEnd)
   if (level < 1 || level > FEATURE_LEVEL) {
     throw new UnreadableStateError(`the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}`)
   }
-  return { ...written, level, history: readHistory(bytes, ringsEnd + 1, revision) }
+  const history = readHistory(bytes, ringsEnd + 1, revision)
+  const leasesAt = ringsEnd + 1 + 8 * HISTORY_NUMBERS
+  const [leases = 0, attachedKeys = 0] = readNumbers(bytes, leasesAt, LEASE_NUMBERS, 'the number of leases')
+  return { ...written, level, history, leases: { leases, attachedKeys } }
 }
 
 function readHistory(bytes: Uint8Array, at: number, revision: number): HistoryState {

@@ -12,7 +12,14 @@ import type {
 import { Digest } from './digest.ts'
 import { History, type HistoryLimits } from './history.ts'
 import type { FirstResult } from './idempotent-write.ts'
-import type { MachineState } from './machine-state.ts'
+import type { RowKey } from './key.ts'
+import { LeaseEnd } from './lease-end.ts'
+import type { LeaseEvent } from './lease-event.ts'
+import { LeaseLedger } from './lease-ledger.ts'
+import { leaseRow, lockRow } from './lease-row.ts'
+import { Leases, type LeaseLimits } from './leases.ts'
+import { Locks } from './locks.ts'
+import { NO_LEASES, type MachineState } from './machine-state.ts'
 import { mayKeep, NamedWrites, type NamedWritesOptions } from './named-writes.ts'
 import { RangeDeletes } from './range-deletes.ts'
 import type { KeyRecord } from './record.ts'
@@ -29,6 +36,7 @@ export interface KvMachineOptions extends NamedWritesOptions {
   readonly rangeDeleteKeysMax: number
   readonly transaction: TransactionLimits
   readonly history: HistoryLimits
+  readonly leases: LeaseLimits
 }
 
 /** What changed apart from the records, as the digest keeps it. A number once used never means anything else. */
@@ -40,7 +48,16 @@ const NO_RANGES: readonly RangeRead[] = []
 
 /** Whether what `command` reads depends on what it finds, so that nothing else may be in its batch. */
 export function runsAlone({ type }: Command): boolean {
-  return type === 'delete-range' || type === 'transaction' || type === 'compaction'
+  switch (type) {
+    case 'delete-range':
+    case 'transaction':
+    case 'compaction':
+    case 'lease-revoke':
+    case 'lock-release':
+      return true
+    default:
+      return false
+  }
 }
 
 /**
@@ -56,6 +73,10 @@ export class KvMachine {
   private readonly records: Records
   private readonly rangeDeletes: RangeDeletes
   private readonly transactions: Transactions
+  private readonly ledger: LeaseLedger
+  private readonly leaseEnds: LeaseEnd
+  private readonly leases: Leases
+  private readonly locks: Locks
   private readonly named: NamedWrites
   private raised: number
   private changes: EntryChanges | null = null
@@ -63,14 +84,22 @@ export class KvMachine {
   /** `restored`: what `state()` returned when the rows were as they are now; null for an empty store. */
   constructor(options: KvMachineOptions, restored: MachineState | null) {
     const { transaction, rangeDeleteKeysMax } = options
-    this.digest = new Digest(restored?.digest ?? 0)
+    const digest = new Digest(restored?.digest ?? 0)
+    this.digest = digest
     this.history = new History(options.history, this.digest, restored?.history ?? null)
-    this.records = new Records(this.digest, this.history, restored?.revision ?? 0)
+    this.ledger = new LeaseLedger(restored?.leases ?? NO_LEASES)
+    const { history, ledger } = this
+    this.records = new Records({ digest, history, leases: ledger }, restored?.revision ?? 0)
+    const { records } = this
+    this.leaseEnds = new LeaseEnd(options.leases, ledger, records, digest)
+    this.leases = new Leases(options.leases, ledger, this.leaseEnds, digest)
+    this.locks = new Locks(this.leases, ledger, this.leaseEnds, digest)
     this.rangeDeletes = new RangeDeletes(rangeDeleteKeysMax, this.records, this.history)
     this.transactions = new Transactions(transaction, rangeDeleteKeysMax, {
-      records: this.records,
-      history: this.history,
-      digest: this.digest,
+      records,
+      history,
+      leases: this.leases,
+      digest,
     })
     this.named = new NamedWrites(options, this.digest, restored)
     this.raised = restored?.level ?? 0
@@ -83,6 +112,7 @@ export class KvMachine {
       ...this.named.state(),
       level: this.raised,
       history: this.history.state(),
+      leases: this.ledger.state(),
     }
   }
 
@@ -94,6 +124,11 @@ export class KvMachine {
   /** What the last command changed; null when it changed no record. */
   lastChanges(): EntryChanges | null {
     return this.changes
+  }
+
+  /** What commands have done to leases since the last call. */
+  takeLeaseEvents(): readonly LeaseEvent[] {
+    return this.ledger.takeEvents()
   }
 
   /**
@@ -114,11 +149,21 @@ export class KvMachine {
     })
   }
 
+  /**
+   * What a command that runs alone looks at besides, once what it named before is loaded: some rows name others. To be asked until it returns
+   * null; `step` counts from 0.
+   */
+  moreReadsOf(command: Command, step: number, workspace: Workspace): ReadSet | null {
+    if (command.type === 'lease-revoke') return this.leaseEnds.readsOf(command.id, step, workspace)
+    return command.type === 'lock-release' ? this.leaseEnds.readsOf(command.lease, step, workspace) : null
+  }
+
   private readsOfUnnamed(command: Command): ReadSet {
     switch (command.type) {
       case 'put':
+        return rowsOnly(recordRow(command.key), ...grantedLeaseOf(command).map(leaseRow))
       case 'delete':
-        return { rows: [recordRow(command.key)], ranges: NO_RANGES, bounded: null }
+        return rowsOnly(recordRow(command.key))
       case 'delete-range':
         return this.rangeDeletes.readsOf(command)
       case 'transaction':
@@ -127,7 +172,16 @@ export class KvMachine {
         return this.history.readsOf()
       case 'raise-level':
       case 'retention':
-        return { rows: [], ranges: NO_RANGES, bounded: null }
+        return rowsOnly()
+      case 'lease-grant':
+        return command.id === null ? rowsOnly() : rowsOnly(leaseRow(command.id))
+      case 'lease-renew':
+      case 'lease-revoke':
+        return rowsOnly(leaseRow(command.id))
+      case 'lock-acquire':
+        return rowsOnly(lockRow(command.name))
+      case 'lock-release':
+        return rowsOnly(lockRow(command.name), leaseRow(command.lease))
     }
   }
 
@@ -160,6 +214,16 @@ export class KvMachine {
         return this.compact(command, workspace)
       case 'retention':
         return this.setRetention(command)
+      case 'lease-grant':
+        return this.leases.grant(command, revision, workspace)
+      case 'lease-renew':
+        return this.leases.renew(command, revision, workspace)
+      case 'lease-revoke':
+        return this.leases.revoke(command, revision, workspace)
+      case 'lock-acquire':
+        return this.locks.acquire(command, revision, workspace)
+      case 'lock-release':
+        return this.locks.release(command, revision, workspace)
     }
   }
 
@@ -167,7 +231,12 @@ export class KvMachine {
     const { key, value, wantsPrevious } = command
     const current = this.records.find(key, workspace)
     if (!holds(command.condition, current)) return this.refuse(command, current)
-    const { createRevision, version } = this.records.put(key, value, current, revision, workspace)
+    if (command.lease !== undefined) {
+      const refusal = this.leases.refuseKey(command.lease, current, workspace)
+      if (refusal !== null) return refusal
+    }
+    const lease = this.leases.leaseFor(key, command.lease, revision, workspace)
+    const { createRevision, version } = this.records.put(key, { value, lease }, current, revision, workspace)
     return { type: 'put', revision, createRevision, version, previous: wantsPrevious ? current : null }
   }
 
@@ -209,6 +278,14 @@ export class KvMachine {
     for (const number of [retention.revisions, retention.ageMs, retention.bytes]) this.digest.absorbInteger(number)
     return { type: 'retention-set' }
   }
+}
+
+function rowsOnly(...rows: readonly RowKey[]): ReadSet {
+  return { rows, ranges: NO_RANGES, bounded: null }
+}
+
+function grantedLeaseOf({ lease }: PutCommand): readonly number[] {
+  return lease?.type === 'granted' ? [lease.id] : []
 }
 
 function holds(condition: Condition | null, current: KeyRecord | null): boolean {

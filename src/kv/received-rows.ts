@@ -6,6 +6,7 @@ import { latin1Of } from './latin1.ts'
 import type { MachineState } from './machine-state.ts'
 import { decodeChanges } from './change.ts'
 import { rowFromBytes } from './key.ts'
+import { ReceivedLeases } from './received-leases.ts'
 import { decodeRecord } from './record.ts'
 import { keyspaceOf, revisionOfChangesRow, versionOfRow } from './row.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
@@ -23,13 +24,14 @@ export class ReceivedRows {
   private orders = 0
   private firstOrder = 0
   private lastOrder = -1
+  private readonly leases = new ReceivedLeases()
 
   /** Throws `UnreadableStateError` for a row that no machine writes. */
   accept(key: Uint8Array, value: Uint8Array): void {
     switch (keyspaceOf(key)) {
       case 'records':
         checkLength(key.length - 1, limits.keyBytesMax, 'a key')
-        checkLength(decodeRecord(value).value.length, limits.valueBytesMaxCeiling, 'a value', 0)
+        this.acceptRecord(value)
         return
       case 'versions':
         checkVersion(key, value)
@@ -58,6 +60,14 @@ export class ReceivedRows {
           )
         checkName(value, 0)
         return
+      case 'leases':
+        return this.leases.acceptLease(key, value)
+      case 'attachments':
+        return this.leases.acceptAttachment(key, value)
+      case 'locks':
+        return this.leases.acceptLock(key, value)
+      case 'lock-waiters':
+        return this.leases.acceptWaiter(key, value)
       case null:
         throw new UnreadableStateError(
           `a row begins with ${key[0] ?? 'nothing'}, which is not a keyspace of this build`,
@@ -68,6 +78,7 @@ export class ReceivedRows {
   /** To be called after the last row. Throws `UnreadableStateError` when rows are missing that `state` refers to. */
   finish(state: MachineState, idempotentWritesMax: number): void {
     this.finishIdempotentWrites(state, idempotentWritesMax)
+    this.leases.finish(state.leases)
     const listed = state.history?.changes ?? 0
     if (this.changes === listed) return
     throw new UnreadableStateError(`the state lists the changes of ${listed} revisions; ${this.changes} arrived`)
@@ -83,6 +94,12 @@ export class ReceivedRows {
     throw new UnreadableStateError(
       `the state has ${expected} idempotent writes from number ${idempotentFirst} on; ${this.idempotentWrites} arrived, with ${this.orders} numbers`,
     )
+  }
+
+  private acceptRecord(bytes: Uint8Array): void {
+    const { value, lease } = decodeRecord(bytes)
+    checkLength(value.length, limits.valueBytesMaxCeiling, 'a value', 0)
+    this.leases.onRecord(lease)
   }
 
   /** Rows ascend, so the first and the last number, with the count, show whether any is missing. */

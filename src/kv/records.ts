@@ -2,6 +2,7 @@ import type { Change } from './change.ts'
 import type { History } from './history.ts'
 import type { Key, RowKey } from './key.ts'
 import type { Digest } from './digest.ts'
+import type { LeaseLedger } from './lease-ledger.ts'
 import type { KeyRecord } from './record.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import { keyOfRow, recordRange, recordRow } from './row.ts'
@@ -29,16 +30,30 @@ export function rangeRead({ start, end }: KeyRange, limit: number, bytesMax = 0)
   return rows.end !== null && rows.start >= rows.end ? [] : [{ ...rows, limit, bytesMax }]
 }
 
+interface RecordsParts {
+  readonly digest: Digest
+  readonly history: History
+  readonly leases: LeaseLedger
+}
+
+/** What is written to a key. `lease` 0: it belongs to none. */
+interface Content {
+  readonly value: Uint8Array
+  readonly lease: number
+}
+
 /** The records as commands change them: every change, and every refusal, is absorbed by the digest. */
 export class Records {
   /** The revision of the last command that changed a record. */
   revision: number
   private readonly digest: Digest
   private readonly history: History
+  private readonly leases: LeaseLedger
 
-  constructor(digest: Digest, history: History, revision: number) {
+  constructor({ digest, history, leases }: RecordsParts, revision: number) {
     this.digest = digest
     this.history = history
+    this.leases = leases
     this.revision = revision
   }
 
@@ -48,16 +63,19 @@ export class Records {
   }
 
   /** `current`: the record that is replaced, null when the key is absent. Returns the new one. */
-  put(key: Key, value: Uint8Array, current: KeyRecord | null, revision: number, workspace: Workspace): KeyRecord {
+  put(key: Key, content: Content, current: KeyRecord | null, revision: number, workspace: Workspace): KeyRecord {
+    const { value, lease } = content
     const createRevision = current === null ? revision : current.createRevision
     const version = current === null ? 1 : current.version + 1
-    const record = { createRevision, modRevision: revision, version, lease: 0, value }
+    const record = { createRevision, modRevision: revision, version, lease, value }
     const row = recordRow(key)
     const bytes = encodeRecord(record)
     this.record('put', key, bytes, current, revision, workspace)
     workspace.put(row, bytes)
+    this.leases.move(key, leaseOf(current), lease, workspace)
     this.absorb(current === null ? CREATED : REPLACED, row, current)
     this.digest.absorbEnds(value)
+    if (lease !== 0) this.digest.absorbInteger(lease)
     return record
   }
 
@@ -68,6 +86,7 @@ export class Records {
     if (current === null) return 0
     this.record('delete', key, null, current, revision, workspace)
     workspace.remove(row)
+    this.leases.move(key, leaseOf(current), 0, workspace)
     return 1
   }
 
@@ -77,6 +96,7 @@ export class Records {
       const current = this.history.rangeBytesMax === null ? null : this.find(key, workspace)
       this.record('delete', key, null, current, revision, workspace)
       workspace.remove(row)
+      this.leases.move(key, leaseOf(current), 0, workspace)
       this.digest.absorbText(row)
     }
     this.digest.absorb(RANGE_DELETED)
@@ -123,4 +143,8 @@ export class Records {
     this.digest.absorb(previous.version)
     this.digest.absorb(previous.value.length)
   }
+}
+
+function leaseOf(record: KeyRecord | null): number {
+  return record === null ? 0 : record.lease
 }

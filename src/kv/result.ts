@@ -1,5 +1,6 @@
 import type { Command } from './command.ts'
 import type { Key } from './key.ts'
+import type { LeaseResult } from './lease-result.ts'
 import type { KeyRecord } from './record.ts'
 
 /**
@@ -46,6 +47,7 @@ export type CommandResult =
   /** There is no such revision yet; `revision` is the store's current one. Nothing changed. */
   | { readonly type: 'future-revision'; readonly revision: number }
   | { readonly type: 'retention-set' }
+  | LeaseResult
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
 
@@ -76,15 +78,23 @@ export type OperationResult =
       readonly more: boolean
     }
 
+/** Why a key cannot belong to the lease that it should. */
+const LEASE_REFUSALS = ['lease-not-found', 'too-many-attached-keys'] as const
+
 /** The outcomes that each kind of command can have. */
 const RESULTS = {
-  put: ['put', 'condition-failed', 'key-reused'],
+  put: ['put', 'condition-failed', ...LEASE_REFUSALS, 'too-many-leases', 'key-reused'],
   delete: ['deleted', 'condition-failed', 'key-reused'],
   'delete-range': ['deleted', 'range-deleted', 'range-too-large', 'range-too-heavy', 'key-reused'],
-  transaction: ['transaction', 'range-too-large', 'transaction-too-large', 'key-reused'],
+  transaction: ['transaction', 'range-too-large', 'transaction-too-large', ...LEASE_REFUSALS, 'key-reused'],
   'raise-level': ['level-raised'],
   compaction: ['compacted', 'future-revision', 'key-reused'],
   retention: ['retention-set', 'key-reused'],
+  'lease-grant': ['lease-granted', 'lease-exists', 'too-many-leases', 'key-reused'],
+  'lease-renew': ['lease-renewed', 'lease-not-found', 'key-reused'],
+  'lease-revoke': ['lease-revoked', 'lease-kept', 'lease-not-found', 'key-reused'],
+  'lock-acquire': ['lock-acquired', 'lock-queued', 'lock-held', 'too-many-leases', 'key-reused'],
+  'lock-release': ['lock-released', 'lock-not-held', 'key-reused'],
 } as const satisfies Record<Command['type'], readonly CommandResult['type'][]>
 
 export type ResultOf<Kind extends Command> = Extract<CommandResult, { type: (typeof RESULTS)[Kind['type']][number] }>

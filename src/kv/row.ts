@@ -11,6 +11,11 @@ const IDEMPOTENT_WRITES = '\x10'
 const IDEMPOTENT_WRITE_ORDER = '\x11'
 const KEPT_VALUES = '\x12'
 const KEPT_VALUE_SLOTS = '\x13'
+// lease-row.ts
+export const LEASES = '\x20'
+export const ATTACHMENTS = '\x21'
+export const LOCKS = '\x30'
+export const LOCK_WAITERS = '\x31'
 
 /** The keyspace of a row of the store, by its key; null for a row that has no meaning to this build. */
 export function keyspaceOf(
@@ -23,6 +28,10 @@ export function keyspaceOf(
   | 'idempotent-write-order'
   | 'kept-values'
   | 'kept-value-slots'
+  | 'leases'
+  | 'attachments'
+  | 'locks'
+  | 'lock-waiters'
   | null {
   switch (key[0]) {
     case RECORDS.charCodeAt(0):
@@ -39,6 +48,14 @@ export function keyspaceOf(
       return 'kept-values'
     case KEPT_VALUE_SLOTS.charCodeAt(0):
       return 'kept-value-slots'
+    case LEASES.charCodeAt(0):
+      return 'leases'
+    case ATTACHMENTS.charCodeAt(0):
+      return 'attachments'
+    case LOCKS.charCodeAt(0):
+      return 'locks'
+    case LOCK_WAITERS.charCodeAt(0):
+      return 'lock-waiters'
     default:
       return null
   }
@@ -128,7 +145,7 @@ export function changesAfter(revision: number): RowRange {
 /** The revision of a row of changes; null for a row that is none. */
 export function revisionOfChangesRow(row: RowKey): number | null {
   if (row.charCodeAt(0) !== CHANGES.charCodeAt(0) || row.length !== 1 + REVISION_BYTES) return null
-  const revision = numberAt(row, 1) * 0x1_0000_0000 + numberAt(row, 5)
+  const revision = u64At(row, 1)
   return Number.isSafeInteger(revision) ? revision : null
 }
 
@@ -160,8 +177,14 @@ export function keptValueSlotRow(ring: number, slot: number): RowKey {
   return (KEPT_VALUE_SLOTS + String.fromCharCode(ring) + u32(slot)) as RowKey
 }
 
-function u64(value: number): string {
+/** Eight bytes, in the order of the numbers. */
+export function u64(value: number): string {
   return u32(Math.floor(value / 0x1_0000_0000)) + u32(value >>> 0)
+}
+
+/** What `u64` has written at this place. */
+export function u64At(text: string, at: number): number {
+  return numberAt(text, at) * 0x1_0000_0000 + numberAt(text, at + 4)
 }
 
 /** Eight bytes whose order is the reverse of that of the numbers. */

@@ -4,13 +4,14 @@ import { DamagedBytesError, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
 import type { Compare, CompareOperator, Operation, TransactionCommand } from './command.ts'
 import type { Key } from './key.ts'
+import { isLeaseId } from './lease-id.ts'
 
 /*
  * What a transaction asks for, as its entry holds it after the header that all commands share.
  *
  *   number of compares u8, each: target u8, operator u8, key, then the value as bytes, or as u64
  *   number of operations u8, each: type u8, flags u8, then by type; once for success, once for failure
- *     put           key, value as bytes
+ *     put           key, value as bytes, id of a lease u64 only with HAS_LEASE
  *     get, delete   key
  *     delete-range  start, end
  *     list          limit u32, start, end
@@ -29,8 +30,9 @@ const WANTS_PREVIOUS = 0b0001
 const HAS_START = 0b0010
 const HAS_END = 0b0100
 const KEYS_ONLY = 0b1000
+const HAS_LEASE = 0b1_0000
 const FLAGS_OF: Readonly<Record<Operation['type'], number>> = {
-  put: WANTS_PREVIOUS,
+  put: WANTS_PREVIOUS | HAS_LEASE,
   get: 0,
   delete: WANTS_PREVIOUS,
   'delete-range': HAS_START | HAS_END,
@@ -62,6 +64,7 @@ function writeOperation(writer: ByteWriter, operation: Operation): void {
   switch (operation.type) {
     case 'put':
       writer.text(operation.key).bytes(operation.value)
+      if (operation.lease !== undefined) writer.u64(operation.lease)
       return
     case 'get':
     case 'delete':
@@ -83,6 +86,7 @@ function flagsOf(operation: Operation): number {
     case 'get':
       return 0
     case 'put':
+      return (operation.wantsPrevious ? WANTS_PREVIOUS : 0) | (operation.lease === undefined ? 0 : HAS_LEASE)
     case 'delete':
       return operation.wantsPrevious ? WANTS_PREVIOUS : 0
     case 'delete-range':
@@ -126,7 +130,7 @@ function readOperation(reader: ByteReader): Operation {
   const wantsPrevious = (flags & WANTS_PREVIOUS) !== 0
   switch (type) {
     case 'put':
-      return { type, key: readKey(reader), value: readValue(reader), wantsPrevious }
+      return readPut(reader, wantsPrevious, (flags & HAS_LEASE) !== 0)
     case 'get':
       return { type, key: readKey(reader) }
     case 'delete':
@@ -139,6 +143,14 @@ function readOperation(reader: ByteReader): Operation {
       return { type, ...readBounds(reader, flags), limit, keysOnly: (flags & KEYS_ONLY) !== 0 }
     }
   }
+}
+
+function readPut(reader: ByteReader, wantsPrevious: boolean, hasLease: boolean): Operation {
+  const put = { type: 'put', key: readKey(reader), value: readValue(reader), wantsPrevious } as const
+  if (!hasLease) return put
+  const lease = reader.u64()
+  if (!isLeaseId(lease)) throw new DamagedBytesError(`${lease} is no id of a lease`)
+  return { ...put, lease }
 }
 
 function readBounds(reader: ByteReader, flags: number): { readonly start: Key | null; readonly end: Key | null } {

@@ -3,6 +3,8 @@ import { compareHolds } from './compare.ts'
 import type { Digest } from './digest.ts'
 import type { History } from './history.ts'
 import type { Key, RowKey } from './key.ts'
+import { leaseRow } from './lease-row.ts'
+import type { LeasedKey, Leases } from './leases.ts'
 import { decodeRecord, type KeyRecord } from './record.ts'
 import { rangeRead, type Records } from './records.ts'
 import type { OperationResult, ResultOf } from './result.ts'
@@ -23,6 +25,7 @@ export interface TransactionLimits {
 interface TransactionParts {
   readonly records: Records
   readonly history: History
+  readonly leases: Leases
   readonly digest: Digest
 }
 
@@ -39,14 +42,20 @@ export class Transactions {
   private readonly deleteKeysMax: number
   private readonly records: Records
   private readonly history: History
+  private readonly leases: Leases
   private readonly digest: Digest
 
   /** `deleteKeysMax`: how many keys one transaction may remove by ranges. */
-  constructor(limits: TransactionLimits, deleteKeysMax: number, { records, history, digest }: TransactionParts) {
+  constructor(
+    limits: TransactionLimits,
+    deleteKeysMax: number,
+    { records, history, leases, digest }: TransactionParts,
+  ) {
     this.limits = limits
     this.deleteKeysMax = deleteKeysMax
     this.records = records
     this.history = history
+    this.leases = leases
     this.digest = digest
   }
 
@@ -58,7 +67,7 @@ export class Transactions {
     const keys = [...compared, ...operations.flatMap((operation) => ('key' in operation ? [operation.key] : []))]
     const ranges = operations.flatMap((operation) => this.rangesOf(operation))
     const bounded = { rows: keys.map(recordRow), ranges, bytesMax: this.limits.readBytesMax }
-    return { rows: [], ranges: [], bounded }
+    return { rows: [...leasesOf(operations)].map(leaseRow), ranges: [], bounded }
   }
 
   /** Every reason to refuse the command is looked at before anything changes. */
@@ -76,6 +85,8 @@ export class Transactions {
       this.records.refuseRange(excess)
       return { type: 'range-too-large', limit: this.deleteKeysMax, found: doomed.length }
     }
+    const refusal = this.leases.refuseKeys(this.leasedKeys(branch, workspace), workspace)
+    if (refusal !== null) return refusal
     const results = branch.map((operation) => this.operate(operation, revision, workspace))
     return { type: 'transaction', succeeded, revision: this.records.revision, results }
   }
@@ -86,7 +97,13 @@ export class Transactions {
       case 'put': {
         const { key, value, wantsPrevious } = operation
         const current = records.find(key, workspace)
-        const { createRevision, version } = records.put(key, value, current, revision, workspace)
+        const { createRevision, version } = records.put(
+          key,
+          { value, lease: operation.lease ?? 0 },
+          current,
+          revision,
+          workspace,
+        )
         return { type: 'put', createRevision, version, previous: wantsPrevious ? current : null }
       }
       case 'get':
@@ -104,6 +121,14 @@ export class Transactions {
       case 'list':
         return this.list(operation, workspace)
     }
+  }
+
+  private leasedKeys(branch: readonly Operation[], workspace: Workspace): readonly LeasedKey[] {
+    return branch.flatMap((one) =>
+      one.type === 'put' && one.lease !== undefined
+        ? [{ lease: one.lease, current: this.records.find(one.key, workspace) }]
+        : [],
+    )
   }
 
   /** Nothing that the same branch has written before is in the range (`branchFaults`). */
@@ -135,4 +160,8 @@ export class Transactions {
     }
     return operation.type === 'list' ? rangeRead(operation, operation.limit + 1, this.limits.listBytesMax) : []
   }
+}
+
+function leasesOf(operations: readonly Operation[]): ReadonlySet<number> {
+  return new Set(operations.flatMap((one) => (one.type === 'put' && one.lease !== undefined ? [one.lease] : [])))
 }

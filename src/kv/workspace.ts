@@ -1,7 +1,10 @@
 import type { RowKey } from './key.ts'
 import type { RowRange } from './row.ts'
 
-/** The rows that a command may look at. The caller loads them before the command executes. */
+/**
+ * The rows that a command may look at. The caller loads them before the command executes. What they are follows from the command alone, except
+ * for what a command that runs alone names later (`KvMachine.moreReadsOf`).
+ */
 export interface ReadSet {
   readonly rows: readonly RowKey[]
   /** Ranges of rows, none of them empty. Rare, because each costs a scan. */

@@ -1,10 +1,12 @@
-import type { EntryChanges, KvMachineOptions } from '../kv/index.ts'
+import type { EntryChanges, KvMachineOptions, LeaseEvent } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogId, NodeId, RaftEvent } from '../raft/index.ts'
 import type { Historian } from './history/historian.ts'
 import type { RaftDriver } from './driver/raft-driver.ts'
 import type { RaftJournal } from './driver/raft-journal.ts'
+import type { Lessor } from './leases/lessor.ts'
+import type { LockWaits } from './leases/lock-waits.ts'
 import type { Peers } from './peers/peers.ts'
 import type { Conditions } from './requests/conditions.ts'
 import type { Features } from './requests/features.ts'
@@ -37,6 +39,8 @@ export interface Concerned {
   readonly features: Features
   readonly watches: WatchHub
   readonly historian: Historian
+  readonly lessor: Lessor
+  readonly lockWaits: LockWaits
 }
 
 export interface ConsequencesDependencies {
@@ -65,6 +69,7 @@ export class Consequences {
       case 'state-changed':
         if (event.state === 'leader') concerned.forwarded.onLeading(event.vote.leaderId)
         concerned.removal.onChanged()
+        concerned.lessor.onLeading(event.state === 'leader')
         return this.onLeader()
       case 'leader-changed':
       case 'transfer-ended':
@@ -93,6 +98,13 @@ export class Consequences {
     if (reconnected !== null) leaderCalls.onReconnected(reconnected)
   }
 
+  /** A command has changed leases, and its request is answered. */
+  onLeaseEvents(events: readonly LeaseEvent[]): void {
+    const { lessor, lockWaits } = this.deps.concerned
+    lessor.onEvents(events)
+    lockWaits.onEvents(events)
+  }
+
   /** Entries up to `logId` are applied, and their requests are answered. */
   onApplied(logId: LogId): void {
     const { proposals, driver } = this.deps.concerned
@@ -112,7 +124,7 @@ export class Consequences {
 
   /** A state from another node has taken the place of this node's own, and the applier is paused. */
   onInstalled(snapshot: ReceivedSnapshot): void {
-    const { driver, proposals, applier, watches } = this.deps.concerned
+    const { driver, proposals, applier, watches, lockWaits } = this.deps.concerned
     const { from, logId, membership } = snapshot
     const machine = new KvMachine(this.options, snapshot.machine)
     // The core comes first: whatever the applier goes on to apply, it reports to the core as applied after the snapshot.
@@ -120,6 +132,7 @@ export class Consequences {
     proposals.onSnapshot(logId.leaderId)
     watches.onInstalled(snapshot.machine.revision)
     applier.resume({ machine, applied: logId, membership })
+    lockWaits.onInstalled()
     this.onAdvanced(logId)
   }
 

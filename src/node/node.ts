@@ -18,6 +18,7 @@ import { Replica } from './replica.ts'
 import { Cluster } from './service/cluster.ts'
 import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
+import { Leases } from './service/leases.ts'
 import { Past } from './service/past.ts'
 import { ReadGate } from './service/read-gate.ts'
 import { Serving } from './service/serving.ts'
@@ -32,6 +33,7 @@ export interface NodeServices {
   readonly keys: Keys
   readonly watches: Watches
   readonly history: Past
+  readonly leases: Leases
   readonly cluster: Cluster
   readonly health: Health
   readonly version: string
@@ -125,6 +127,7 @@ export class Node {
   endWaits(): void {
     this.replica.waits.close(shuttingDown())
     this.replica.watches.close(shuttingDown())
+    this.replica.lockWaits.close(shuttingDown())
   }
 
   /** Stops serving. `transfer`: a leader hands leadership over first, within one election timeout. */
@@ -155,10 +158,12 @@ export class Node {
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
+    const keys = new Keys({ replica, fetcher, serving, gate, past, clock })
     return {
       watches: new Watches({ replica, serving, id }),
-      keys: new Keys({ replica, fetcher, serving, gate, past, clock }),
+      keys,
       history: past,
+      leases: new Leases({ replica, keys, past, gate, clock, fetcher }),
       cluster: new Cluster({
         self,
         replica,

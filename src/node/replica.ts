@@ -9,12 +9,14 @@ import { Consequences, type Concerned } from './consequences.ts'
 import { LogTail } from './driver/log-tail.ts'
 import { RaftDriver, type CoreOutlets } from './driver/raft-driver.ts'
 import { RaftJournal } from './driver/raft-journal.ts'
-import { diskPatience, leaseDriftMs, raftOptions } from './driver/raft-options.ts'
+import { diskPatience, LEASE_DRIFT, leaseDriftMs, raftOptions } from './driver/raft-options.ts'
 import { Suspension } from './driver/suspension.ts'
 import { Historian } from './history/historian.ts'
 import { Inbox } from './inbox.ts'
 import type { Faults, NodeDependencies, NodeOptions } from './options.ts'
 import { OwnCluster } from './peers/own-cluster.ts'
+import { Lessor } from './leases/lessor.ts'
+import { LockWaits } from './leases/lock-waits.ts'
 import { Peers } from './peers/peers.ts'
 import type { AdoptionRule } from './peers/peers-options.ts'
 import { Backlog } from './requests/backlog.ts'
@@ -76,6 +78,8 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   readonly features: Features
   readonly watches: WatchHub
   readonly historian: Historian
+  readonly lessor: Lessor
+  readonly lockWaits: LockWaits
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
@@ -113,13 +117,19 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.tail = new LogTail(log)
     this.driver = this.makeDriver()
     const { driver } = this
-    this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock, core: driver })
+    this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock, core: this })
     this.outbox = new Outbox(transport)
     this.proposals = this.makeProposals()
     this.rows = new Rows(state, options.recordCacheBytesMax)
     this.applier = this.makeApplier(startup)
     const { applier, leaders, outbox } = this
     this.watches = this.makeWatches()
+    const { origin } = this.proposals
+    this.lessor = new Lessor(
+      { leaseDrift: LEASE_DRIFT },
+      { clock, core: driver, state, applier, suspension: this.suspension, origin, faults: this },
+    )
+    this.lockWaits = new LockWaits({ clock, rows: this.rows, faults: this })
     this.waits = new Waits(clock, applier)
     const { room } = this.waits
     const asking = { id: options.id, retryMs: options.electionTimeoutMsMin }
@@ -170,6 +180,12 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     return this.input(step)
   }
 
+  /** How long ago anything happened is not known any more: the machine was suspended. */
+  onWoken(): void {
+    this.driver.onWoken()
+    this.lessor.onWoken()
+  }
+
   onConnected(peer: NodeId): void {
     if (this.stopped) return
     this.peers.onConnected(peer)
@@ -197,6 +213,8 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.reads.close(error)
     this.waits.close(error)
     this.watches.close(error)
+    this.lessor.stop()
+    this.lockWaits.close(error)
     this.leaderCalls.close(error)
     this.conditions.giveUp()
     this.rows.close(error)

@@ -295,7 +295,7 @@ t.test('query strings are read strictly', async (t) => {
     /is unknown; expected revision, consistency, minRevision, maxStaleness, timeout, redirect/,
   )
   t.equal(api.services.keys.reads.length, 0)
-  t.equal((await put(api, '/kv/a?ttl=5', 'x')).statusCode, 400)
+  t.equal((await put(api, '/kv/a?tll=5', 'x')).statusCode, 400)
   t.equal((await api.inject('/kv/a?')).statusCode, 404, 'an empty query string is none')
   t.equal((await api.inject('/kv/a?&timeout=1&')).statusCode, 404)
 })

@@ -130,7 +130,7 @@ async function noteEarly(owner: Owner, sightings: Sightings): Promise<void> {
     server: { headersTimeoutMs: 100, receiveTimeoutMs: 100, connectionsCheckMs: 20 },
   })
   for (const { method, pattern } of sightings.operations) {
-    const asked = { method, url: pattern.replace('{key}', 'k').replace('{id}', '7') }
+    const asked = { method, url: pattern.replace('{key}', 'k').replace('{name}', 'l').replace('{id}', '7') }
     const note = async (at: number, bytes: string): Promise<void> => {
       const answer = await exchange(at, method, bytes)
       if (answer.statusCode >= 400) sightings.note(method, asked.url, answer)
@@ -221,6 +221,8 @@ const importing = (body: string, headers = {}) => ({
 
 const RETENTION = { revisions: 1000, ageMs: 60_000, bytes: 1_000_000 }
 
+const lasting = { ttlMs: 60_000 }
+
 const reading = { success: [{ get: { key: 'a' } }] }
 
 /** Every operation, asked as it should be, of a node that cannot do it. */
@@ -238,6 +240,15 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   for (const path of ['history?key=a&', 'compaction?']) await node.ask('GET', `/${path}${timeout}`)
   await node.ask('POST', `/compaction?${timeout}`, { body: { revision: 1 } })
   await node.ask('PUT', `/compaction?${timeout}`, { body: RETENTION })
+  await node.ask('POST', `/leases?${timeout}`, { body: lasting })
+  await node.ask('POST', `/leases/7/keepalive?${timeout}`)
+  for (const url of [`/leases?${timeout}`, `/leases/7?${timeout}`]) await node.ask('GET', url)
+  await node.ask('DELETE', `/leases/7?${timeout}`)
+  for (const url of [`/locks/l?${timeout}`, `/locks?name=l&${timeout}`]) {
+    await node.ask('POST', url, { body: lasting })
+    await node.ask('GET', url)
+    await node.ask('DELETE', `${url}&lease=7`)
+  }
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -267,6 +278,15 @@ async function askToBeRedirected(node: Asking): Promise<void> {
   for (const path of ['history?key=a&', 'compaction?']) await node.askUntil(307, 'GET', `/${path}${redirect}`)
   await node.askUntil(307, 'POST', `/compaction?${redirect}`, { body: { revision: 1 } })
   await node.askUntil(307, 'PUT', `/compaction?${redirect}`, { body: RETENTION })
+  await node.askUntil(307, 'POST', `/leases?${redirect}`, { body: lasting })
+  await node.askUntil(307, 'POST', `/leases/7/keepalive?${redirect}`)
+  for (const url of [`/leases?${redirect}`, `/leases/7?${redirect}`]) await node.askUntil(307, 'GET', url)
+  await node.askUntil(307, 'DELETE', `/leases/7?${redirect}`)
+  for (const url of [`/locks/l?${redirect}`, `/locks?name=l&${redirect}`]) {
+    await node.askUntil(307, 'POST', url, { body: lasting })
+    await node.askUntil(307, 'GET', url)
+    await node.askUntil(307, 'DELETE', `${url}&lease=7`)
+  }
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
@@ -330,6 +350,36 @@ async function askForHistory(node: Asking): Promise<void> {
     for (const url of ['/kv/past?', '/kv?key=past&', '/kv?']) await node.ask(method, `${url}revision=${first}`)
   }
   await node.ask('GET', `/watch?since=${first}`)
+
+async function askForLeases(node: Asking): Promise<void> {
+  await node.ask('POST', '/leases', { body: { ...lasting, id: 7 }, headers: keyed('grant') })
+  await node.ask('POST', '/leases', { body: { ...lasting, id: 7 } })
+  await node.ask('POST', '/leases', { body: lasting, headers: keyed('grant') })
+  await node.askUntil(504, 'POST', '/leases?timeout=1ms', { body: lasting })
+  for (const url of ['/leases', '/leases/7', '/leases/8']) await node.ask('GET', url)
+  for (const url of ['/kv/a?lease=8', '/kv?key=a&lease=8']) await node.ask('PUT', url, { body: 'v' })
+  await node.ask('POST', '/txn', { body: { success: [{ put: { key: 'a', value: 'v', lease: 8 } }] } })
+  for (const id of [7, 8]) await node.ask('POST', `/leases/${id}/keepalive`)
+  await node.ask('POST', '/leases/7/keepalive', { headers: keyed('grant') })
+  await node.askUntil(504, 'POST', '/leases/7/keepalive?timeout=1ms')
+  await node.ask('DELETE', '/leases/7', { headers: keyed('grant') })
+  await node.askUntil(504, 'DELETE', '/leases/7?timeout=1ms')
+  for (const id of [6, 8]) await node.ask('POST', '/leases', { body: { ...lasting, id } })
+  await node.ask('DELETE', '/leases/8')
+  await node.ask('DELETE', '/leases/8')
+  for (const [at, url] of ['/locks/free', '/locks?name=m'].entries()) {
+    const and = url.includes('?') ? '&' : '?'
+    const acquired = await node.ask('POST', url, { body: lasting, headers: keyed(`lock${at}`) })
+    await node.ask('POST', url, { body: lasting })
+    await node.ask('POST', url, { body: { ttlMs: 1_000 }, headers: keyed(`lock${at}`) })
+    await node.askUntil(504, 'POST', `${url}${and}timeout=1ms`, { body: lasting })
+    await node.ask('GET', url)
+    const { lease } = JSON.parse(acquired.body) as { readonly lease: number }
+    await node.ask('DELETE', `${url}${and}lease=${lease}`, { headers: keyed(`lock${at}`) })
+    await node.askUntil(504, 'DELETE', `${url}${and}lease=6&timeout=1ms`)
+    await node.ask('DELETE', `${url}${and}lease=${lease}`)
+    await node.ask('DELETE', `${url}${and}lease=6`)
+  }
 }
 
 async function askForChanges(node: Asking, third: Readonly<Record<string, unknown>>): Promise<void> {
@@ -397,6 +447,7 @@ t.test('every status of the document can come of a request, and none comes that 
   await askForTransactions(one)
   await one.watch('/watch')
   await askForHistory(one)
+  await askForLeases(one)
   t.comment('with a third')
   await askForChanges(one, alone)
   await one.askInTurns(

@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  NO_LEASES,
   FEATURE_LEVEL,
   levelOf,
   ReceivedRows,
@@ -334,6 +335,7 @@ t.test('machine state', async (t) => {
     keptValues: [3, 2 ** 40],
     level: 0,
     history: null,
+    leases: NO_LEASES,
   }
   const bytes = encodeMachineState(state)
   t.same(decodeMachineState(bytes), state)
@@ -519,6 +521,7 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     keptValues: [1],
     level: 0,
     history: null,
+    leases: NO_LEASES,
   }
   const rows: [row: RowKey, bytes: Uint8Array][] = [
     [recordRow(key('a')), record],

@@ -1,5 +1,13 @@
 import t from 'tap'
-import { KvMachine, decodeRecord, encodeRecord, isResultOf, keyToText, recordRow } from '../../src/kv/index.ts'
+import {
+  NO_LEASES,
+  KvMachine,
+  decodeRecord,
+  encodeRecord,
+  isResultOf,
+  keyToText,
+  recordRow,
+} from '../../src/kv/index.ts'
 import type { Command, CommandResult, Condition, KeyRecord } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
@@ -220,7 +228,16 @@ t.test('beliefs', async (t) => {
     () =>
       new KvMachine(
         { ...MACHINE_OPTIONS, idempotentWritesMax: 4 },
-        { revision: 1, digest: 0, idempotentFirst: 0, idempotentNext: 5, keptValues: [0], level: 0, history: null },
+        {
+          revision: 1,
+          digest: 0,
+          idempotentFirst: 0,
+          idempotentNext: 5,
+          keptValues: [0],
+          level: 0,
+          history: null,
+          leases: NO_LEASES,
+        },
       ),
     InvariantError,
   )

@@ -24,6 +24,7 @@ const OPTIONS: KvMachineOptions = {
   keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 1_000_000, slots: 4 }] },
   rangeDeleteKeysMax: 10,
   transaction: { readBytesMax: 10_000, listBytesMax: 1_000 },
+  leases: { leasesMax: 100, attachedKeysMax: 100, endKeysMax: 10, endBytesMax: 10_000 },
   history: { rangeBytesMax: 100_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 10_000 },
 }
 const META = Buffer.from('meta')
@@ -108,6 +109,7 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
   const results: CommandResult[] = []
   const changed: EntryChanges[] = []
   const consequences = {
+    onLeaseEvents: () => {},
     onApplied: () => {},
     isWatched: true,
     onChanged: (entries: readonly EntryChanges[]): void => void changed.push(...entries),

@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   changesRow,
   encodeChanges,
+  NO_LEASES,
   encodeCommand,
   encodeRecord,
   recordRow,
@@ -32,6 +33,7 @@ const OPTIONS = {
     keptValues: { inlineBytesMax: 1000, rings: [] },
     rangeDeleteKeysMax: 10,
     transaction: { readBytesMax: 1_000, listBytesMax: 100 },
+    leases: { leasesMax: 20, attachedKeysMax: 30, endKeysMax: 3, endBytesMax: 200 },
     history: { rangeBytesMax: 1_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 1_000 },
   },
   leasesHold: true,
@@ -159,6 +161,7 @@ t.test('a state on disk is that of the model at its index', (t) => {
         keptValues: [],
         level: 0,
         history: null,
+        leases: NO_LEASES,
       },
     })
   const image = (index: number, value: string, version: number): StateImage => {
@@ -190,6 +193,7 @@ t.test('a state on disk has the past that the model says, and no more', (t) => {
     idempotentNext: 0,
     keptValues: [],
     level: 1,
+    leases: NO_LEASES,
     history,
   })
   const version = (revision: number, value: string): StateWrite => {

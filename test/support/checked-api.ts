@@ -149,11 +149,13 @@ function operationOf(document: Document, method: string, path: string): Operatio
 /** The documented path that matches `path`. */
 export function patternOf(document: Document, path: string): string {
   if (document.paths[path] !== undefined) return path
-  const pattern = Object.keys(document.paths).find((one) => {
-    const at = one.indexOf('{')
-    return at > 0 && path.startsWith(one.slice(0, at))
-  })
-  return pattern ?? path
+  return Object.keys(document.paths).find((one) => matcherOf(one).test(path)) ?? path
+}
+
+/** A key or the name of a lock is the rest of the path; other parameters are a part of it. */
+function matcherOf(pattern: string): RegExp {
+  const text = pattern.replaceAll('.', '\\.').replace(/\{(key|name)\}$/, '.+')
+  return new RegExp(`^${text.replace(/\{\w+\}/g, '[^/]+')}$`, 's')
 }
 
 type Validate = (schema: Json, value: unknown) => string | null

@@ -50,8 +50,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   /** `onChanged` is told what each command has changed. */
   constructor(options: Partial<KvMachineOptions>, onChanged: (changes: EntryChanges) => void) {
     this.onChanged = onChanged
-    const { keptValues, rangeDeleteKeysMax, transaction, history } = limits
-    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, history, ...options })
+    const { keptValues, rangeDeleteKeysMax, transaction, history, leases } = limits
+    this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, history, leases, ...options })
   }
 
   async execute<Kind extends Command>(command: Kind, timeoutMs: number) {
@@ -162,6 +162,12 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
         (end === null || key < end) &&
         (after === null || (reverse ? key < after : key > after)),
     )
+  }
+
+  /** A read of something other than keys begins. */
+  read(options: ReadOptions): AnswerContext {
+    this.begin(options)
+    return this.context(options)
   }
 
   private get revision(): number {

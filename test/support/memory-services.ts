@@ -18,6 +18,7 @@ import type {
   SnapshotStream,
   VoterChange,
 } from '../../src/api/services.ts'
+import { MemoryLeases } from './memory-leases.ts'
 import { MemoryKeys, NODE } from './memory-keys.ts'
 import { MemoryWatches } from './memory-watches.ts'
 
@@ -25,6 +26,7 @@ import { MemoryWatches } from './memory-watches.ts'
 export interface MemoryServices extends Services {
   readonly keys: MemoryKeys
   readonly watches: MemoryWatches
+  readonly leases: MemoryLeases
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
 }
@@ -325,6 +327,7 @@ export function memoryServices(valueBytesMax = 1024, machine: Partial<KvMachineO
   return {
     keys,
     history: keys,
+    leases: new MemoryLeases(keys),
     watches,
     cluster: new MemoryCluster(),
     health: new MemoryHealth(),

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { CommandResult, DeleteCommand, Key, KeyRecord, PutCommand } from '../../kv/index.ts'
+import type { CommandResult, DeleteCommand, Key, KeyLease, KeyRecord, PutCommand } from '../../kv/index.ts'
+import { isLeaseId, keyLeaseId } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { negotiate } from '../protocol/accept.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
@@ -17,10 +18,10 @@ import {
 } from '../protocol/answer.ts'
 import { deleteCondition, putCondition, readCondition } from '../protocol/preconditions.ts'
 import { PROBLEM_TYPE, problemOf, sendProblem } from '../protocol/problem.ts'
-import type { Query } from '../protocol/query.ts'
+import { invalidQuery, type Query } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { AnswerContext, Services } from '../../api/services.ts'
-import { pastOptions, type pastParameters, type WriteQuery } from './queries.ts'
+import { pastOptions, type pastParameters, type PutQuery, type WriteQuery } from './queries.ts'
 import { refusalOf, tagged } from './writes.ts'
 
 const NO_VALUE = Buffer.alloc(0)
@@ -55,19 +56,21 @@ export class KeyRequests {
     }
   }
 
-  async put(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  async put(key: Key, query: PutQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { body, headers } = request
     const value = Buffer.isBuffer(body) ? body : NO_VALUE
     const condition = putCondition(headers)
+    const lease = leaseOf(query)
     const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(put, headers)
+    const command = tagged(lease === null ? put : { ...put, lease }, headers)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
     if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalOf(result))
     answer['etag'] = etagOf(result.revision)
     const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
-    sendJson(reply, answer, `{${members}${query.prev ? previousMembers(key, result) : ''}}`)
+    const granted = lease?.type === 'own' ? `,"lease":${keyLeaseId(result.revision)}` : ''
+    sendJson(reply, answer, `{${members}${granted}${query.prev ? previousMembers(key, result) : ''}}`)
   }
 
   /** Once the previous value arrives it can no longer be refused, so there has to be room for it before the command is executed. */
@@ -89,6 +92,15 @@ export class KeyRequests {
     const previous = query.prev ? previousMembers(key, result) : ''
     sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
   }
+}
+
+/** The lease to which a written key is to belong; null: none. */
+function leaseOf({ ttl, lease }: PutQuery): KeyLease | null {
+  if (ttl !== null && lease !== null) throw invalidQuery('ttl', 'cannot be combined with lease')
+  if (ttl !== null) return { type: 'own', ttlMs: ttl }
+  if (lease === null) return null
+  if (!isLeaseId(lease)) throw invalidQuery('lease', 'is no id of a lease')
+  return { type: 'granted', id: lease }
 }
 
 function previousMembers(key: Key, result: Extract<CommandResult, { type: 'put' | 'deleted' }>): string {

@@ -4,7 +4,7 @@ import type { AnswerDoc, Operation } from '../protocol/operation.ts'
 import { optionalKey } from '../protocol/parameters.ts'
 import type { QuerySpec } from '../protocol/query.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
-import { getQuery, writeQuery } from './queries.ts'
+import { getQuery, putQuery, writeQuery } from './queries.ts'
 import { readErrors } from './read-errors.ts'
 import {
   contextHeaders,
@@ -70,11 +70,21 @@ export const putKey: Operation = {
   summary: 'Write a key',
   description: 'The body is the value, whatever its type; no body is the empty value.',
   path: keyPath,
-  query: writeQuery.spec,
+  query: putQuery.spec,
   headers: putHeaders,
   body: 'value',
   answers: putAnswers,
-  errors: [...writeErrors, 'precondition-failed', 'value-too-large', 'request-too-large', 'unsupported-media-type'],
+  errors: [
+    ...writeErrors,
+    'precondition-failed',
+    'value-too-large',
+    'request-too-large',
+    'unsupported-media-type',
+    'lease-not-found',
+    'too-many-leases',
+    'too-many-attached-keys',
+    'feature-unavailable',
+  ],
 }
 
 export const putKeyByQuery: Operation = {
@@ -82,7 +92,7 @@ export const putKeyByQuery: Operation = {
   id: 'putKeyByQuery',
   summary: 'Write a key that a path cannot carry',
   path: {},
-  query: { ...requiredKey, ...writeQuery.spec },
+  query: { ...requiredKey, ...putQuery.spec },
 }
 
 export const getKey: Operation = {

@@ -39,7 +39,18 @@ export const writeQuery = new QueryReader({
   redirect,
 })
 
+export const putQuery = new QueryReader({
+  ttl: optionalDuration(
+    limits.lease.ttlMsMax,
+    'The key goes after this time, unless it is written again: it gets a lease of its own. From 1 s to 30 days (`720h`). Not together with `lease`.',
+    limits.lease.ttlMsMin,
+  ),
+  lease: optionalInteger(1, 'The key goes with this lease. Without `ttl` and `lease` it stays until it is deleted.'),
+  ...writeQuery.spec,
+})
+
 export type WriteQuery = Query<typeof writeQuery.spec>
+export type PutQuery = Query<typeof putQuery.spec>
 
 export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
   if (query.maxStaleness !== null && query.consistency !== 'stale') {

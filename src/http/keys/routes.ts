@@ -6,7 +6,7 @@ import { splitQuery, type QueryText } from '../protocol/query.ts'
 import { requireKeyParameter, takeKey } from './key-parameter.ts'
 import type { KeyRequests } from './key-requests.ts'
 import * as operations from './operations.ts'
-import { getQuery, writeQuery } from './queries.ts'
+import { getQuery, putQuery, writeQuery } from './queries.ts'
 
 interface KeyInPath {
   readonly Params: { readonly '*': string }
@@ -23,7 +23,7 @@ export function registerKeyRoutes(app: FastifyInstance, key: KeyRequests, valueB
     '/kv/*',
     { bodyLimit: valueBytesMax, config: { operation: operations.putKey } },
     async (request, reply) => {
-      await key.put(requireKey(request.params['*']), writeQuery.read(request.query.text), request, reply)
+      await key.put(requireKey(request.params['*']), putQuery.read(request.query.text), request, reply)
     },
   )
   const get = async (request: FastifyRequest<KeyInPath>, reply: FastifyReply): Promise<void> => {
@@ -41,7 +41,7 @@ export function registerKeyRoutes(app: FastifyInstance, key: KeyRequests, valueB
     { bodyLimit: valueBytesMax, config: { operation: operations.putKeyByQuery } },
     async (request, reply) => {
       const [name, rest] = takeKey(splitQuery(request.query.text))
-      await key.put(requireKeyParameter(name), writeQuery.from(rest), request, reply)
+      await key.put(requireKeyParameter(name), putQuery.from(rest), request, reply)
     },
   )
   app.head<KeyInQuery>('/kv', { config: documentedHead(operations.headKeyByQuery) }, async (request, reply) => {

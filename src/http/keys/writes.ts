@@ -5,7 +5,16 @@ import { idempotencyKey } from '../protocol/preconditions.ts'
 
 type Refusal = Extract<
   CommandResult,
-  { type: 'condition-failed' | 'key-reused' | 'range-too-large' | 'range-too-heavy' }
+  {
+    type:
+      | 'condition-failed'
+      | 'key-reused'
+      | 'range-too-large'
+      | 'range-too-heavy'
+      | 'lease-not-found'
+      | 'too-many-leases'
+      | 'too-many-attached-keys'
+  }
 >
 
 /** The command with the client's idempotency key, if the client gave one. */
@@ -23,26 +32,45 @@ export function taggedStep<Kind extends Command>(command: Kind, headers: Incomin
 
 /** The failure behind a result that changed nothing. */
 export function refusalOf(result: Refusal): RequestError {
-  if (result.type === 'key-reused') {
-    const detail =
-      'the idempotency key was used for another request; a retry must repeat the request, a new request needs a new key'
-    return new RequestError('idempotency-key-reused', detail)
+  switch (result.type) {
+    case 'key-reused': {
+      const detail =
+        'the idempotency key was used for another request; a retry must repeat the request, a new request needs a new key'
+      return new RequestError('idempotency-key-reused', detail)
+    }
+    case 'range-too-large': {
+      const { limit, found } = result
+      const detail =
+        `the range holds at least ${found} keys, and one change deletes at most ${limit}; nothing was deleted: ` +
+        'name smaller ranges, or delete in several changes with chunked=true'
+      return new RequestError('range-too-large', detail, { limit, found })
+    }
+    case 'range-too-heavy': {
+      const { limitBytes } = result
+      const detail =
+        `the records of the range have more than ${limitBytes / 1024 ** 2} MiB together, and one change deletes no more; nothing was deleted: ` +
+        'name smaller ranges, or delete in several changes with chunked=true'
+      return new RequestError('range-too-large', detail, { limitBytes })
+    }
+    case 'lease-not-found': {
+      const { lease } = result
+      const detail = `there is no lease ${lease} that takes this: it has ended, or never was; nothing was changed`
+      return new RequestError('lease-not-found', detail, { lease })
+    }
+    case 'too-many-leases': {
+      const { limit } = result
+      const detail = `the cluster has ${limit} leases, and no more are possible; nothing was changed: end some, or wait until some end`
+      return new RequestError('too-many-leases', detail, { limit })
+    }
+    case 'too-many-attached-keys': {
+      const { limit } = result
+      const detail = `${limit} keys belong to leases, and no more are possible; nothing was changed: end some leases, or delete keys of theirs`
+      return new RequestError('too-many-attached-keys', detail, { limit })
+    }
+    case 'condition-failed': {
+      const { currentRevision } = result
+      const found = currentRevision === null ? 'the key is absent' : `the key is at revision ${currentRevision}`
+      return new RequestError('precondition-failed', `${found}; nothing was changed`, { currentRevision })
+    }
   }
-  if (result.type === 'range-too-large') {
-    const { limit, found } = result
-    const detail =
-      `the range holds at least ${found} keys, and one change deletes at most ${limit}; nothing was deleted: ` +
-      'name smaller ranges, or delete in several changes with chunked=true'
-    return new RequestError('range-too-large', detail, { limit, found })
-  }
-  if (result.type === 'range-too-heavy') {
-    const { limitBytes } = result
-    const detail =
-      `the records of the range have more than ${limitBytes / 1024 ** 2} MiB together, and one change deletes no more; nothing was deleted: ` +
-      'name smaller ranges, or delete in several changes with chunked=true'
-    return new RequestError('range-too-large', detail, { limitBytes })
-  }
-  const { currentRevision } = result
-  const found = currentRevision === null ? 'the key is absent' : `the key is at revision ${currentRevision}`
-  return new RequestError('precondition-failed', `${found}; nothing was changed`, { currentRevision })
 }

@@ -31,6 +31,12 @@ export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<strin
   'key-prefix': (text) => (text === '' ? right(text) : key(text)),
   text: wellFormed,
   base64,
+  owner: (text) => {
+    if (!text.isWellFormed()) return wrong('has a lone surrogate, which UTF-8 cannot carry')
+    const bytes = Buffer.byteLength(text)
+    const most = limits.lock.ownerBytesMax
+    return bytes <= most ? right(text) : wrong(`has ${bytes} bytes; at most ${most} are allowed`)
+  },
 }
 
 function key(text: string): Parsed<string> {

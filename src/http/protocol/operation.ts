@@ -39,7 +39,7 @@ export interface JsonBody {
  */
 export interface Operation {
   readonly id: string
-  readonly tag: 'keys' | 'cluster' | 'operating'
+  readonly tag: 'keys' | 'leases' | 'cluster' | 'operating'
   readonly summary: string
   readonly description?: string
   readonly path?: Readonly<Record<string, TSchema>>

@@ -80,8 +80,8 @@ function durationSchema(absentMs: number | null, description: string): TSchema {
   return Type.String({ ...example, ...(absentMs === null ? {} : { default: `${absentMs}ms` }), description })
 }
 
-export function optionalDuration(mostMs: number, description: string): Parameter<number | null> {
-  return { absent: null, schema: durationSchema(null, description), parse: (text) => durationIn(text, 0, mostMs) }
+export function optionalDuration(mostMs: number, description: string, leastMs = 0): Parameter<number | null> {
+  return { absent: null, schema: durationSchema(null, description), parse: (text) => durationIn(text, leastMs, mostMs) }
 }
 
 /** The deadline of a request. Every route that waits for something takes it. */

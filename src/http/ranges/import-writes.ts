@@ -174,7 +174,10 @@ export class ImportWrites {
         throw refusalOf(result)
       case 'condition-failed':
       case 'range-too-large':
-        assert(false, 'a put without a condition is not refused')
+      case 'lease-not-found':
+      case 'too-many-leases':
+      case 'too-many-attached-keys':
+        assert(false, 'a put without a condition and a lease is not refused')
     }
   }
 

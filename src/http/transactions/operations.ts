@@ -38,6 +38,8 @@ export const transact: Operation = {
     'range-too-large',
     'transaction-too-large',
     'feature-unavailable',
+    'lease-not-found',
+    'too-many-attached-keys',
     ...leaderErrors,
     'outcome-unknown',
   ],

@@ -1,5 +1,5 @@
 import type { TransactionBody, TransactionCompare, TransactionOperation } from '../../api/transactions.ts'
-import { branchFaults, endOfPrefix } from '../../kv/index.ts'
+import { branchFaults, endOfPrefix, isLeaseId } from '../../kv/index.ts'
 import type { Compare, Key, Operation, TransactionCommand } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { isJsonObject } from '../../lib/json.ts'
@@ -22,6 +22,7 @@ export function transactionFrom(
   const success = parts.success.map(operationOf)
   const failure = parts.failure.map(operationOf)
   const issues = [...issuesIn('success', success), ...issuesIn('failure', failure)]
+  issues.push(...leaseIssuesIn('success', success), ...leaseIssuesIn('failure', failure))
   if (mistakes.length === 0 && success.length + failure.length === 0)
     issues.push({ path: 'body', message: 'has no operations: give some in success, in failure or in both' })
   if (mistakes.length + issues.length > 0) throw bodyError(mistakes, issues)
@@ -49,6 +50,14 @@ function issuesIn(name: string, branch: readonly Operation[]): readonly Issue[] 
   }))
 }
 
+function leaseIssuesIn(name: string, branch: readonly Operation[]): readonly Issue[] {
+  return branch.flatMap((one, index) =>
+    one.type === 'put' && one.lease !== undefined && !isLeaseId(one.lease)
+      ? [{ path: `body/${name}/${index}/put/lease`, message: 'is no id of a lease' }]
+      : [],
+  )
+}
+
 const TARGETS = {
   version: 'version',
   createRevision: 'create-revision',
@@ -66,8 +75,9 @@ function compareOf(compare: TransactionCompare): Compare {
 
 function operationOf(operation: TransactionOperation): Operation {
   if ('put' in operation) {
-    const { key, prev = false } = operation.put
-    return { type: 'put', key: requireKey(key), value: valueOf(operation.put), wantsPrevious: prev }
+    const { key, prev = false, lease } = operation.put
+    const put = { type: 'put', key: requireKey(key), value: valueOf(operation.put), wantsPrevious: prev } as const
+    return lease === undefined ? put : { ...put, lease }
   }
   if ('get' in operation) return { type: 'get', key: requireKey(operation.get.key) }
   if ('list' in operation) {

@@ -67,6 +67,8 @@ type Refusal = Exclude<ResultOf<TransactionCommand>, { type: 'transaction' }>
 function refusalOfTransaction(result: Refusal): RequestError {
   switch (result.type) {
     case 'key-reused':
+    case 'lease-not-found':
+    case 'too-many-attached-keys':
       return refusalOf(result)
     case 'range-too-large': {
       const { limit, found } = result

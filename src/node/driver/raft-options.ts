@@ -2,8 +2,8 @@ import type { RaftOptions } from '../../raft/index.ts'
 import type { NodeOptions } from '../options.ts'
 import type { DiskPatience } from './log-writer.ts'
 
-/** A lease ends early by this part of the election timeout: the clocks of two nodes may differ in speed by that much. */
-const LEASE_DRIFT = 0.1
+/** The clocks of two nodes may differ in speed by this part: a leader's lease ends earlier by it, one that clients hold later. */
+export const LEASE_DRIFT = 0.1
 
 export function leaseDriftMs({ electionTimeoutMsMin }: NodeOptions): number {
   return Math.ceil(electionTimeoutMsMin * LEASE_DRIFT)

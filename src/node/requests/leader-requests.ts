@@ -110,4 +110,10 @@ export const leaderRequests = {
   transfer: { name: 'transfer', body: jsonNullable(id), answer: transferAnswer },
   /** Tells the leader the address of a node that wants to join. */
   join: { name: 'join', body: joinRequest, answer: jsonNull },
+  /** How much time a lease has left; null: the leader does not know it. */
+  leaseTime: {
+    name: 'lease-time',
+    body: jsonInteger(1, Number.MAX_SAFE_INTEGER),
+    answer: jsonNullable(jsonInteger(0, limits.lease.ttlMsMax)),
+  },
 } as const satisfies Readonly<Record<string, LeaderRequest<unknown, unknown>>>

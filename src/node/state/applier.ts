@@ -1,5 +1,13 @@
 import { assert } from '../../lib/assert.ts'
-import type { Command, CommandResult, EntryChanges, KvMachine, MachineState, RowKey } from '../../kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  EntryChanges,
+  KvMachine,
+  LeaseEvent,
+  MachineState,
+  RowKey,
+} from '../../kv/index.ts'
 import { decodeCommand, oldestRevision, runsAlone } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogReader } from '../../ports/log-store.ts'
@@ -23,8 +31,9 @@ export interface ApplierDependencies {
   readonly log: LogReader
   /** Told of each command that was executed: the request that waits under its origin and number may be answered. */
   readonly proposals: { onResult(entry: CommandEntry, result: CommandResult): void }
-  /** Told that entries up to `logId` are applied: for each batch, after its results. */
+  /** Told what a command did to leases, after its result; and that entries up to `logId` are applied: for each batch, after its results. */
   readonly consequences: {
+    onLeaseEvents(events: readonly LeaseEvent[]): void
     onApplied(logId: LogId): void
     /** Whether anybody wants to know what commands change. */
     readonly isWatched: boolean
@@ -108,6 +117,10 @@ export class Applier {
   /** Of the changes after this revision, the state can tell. */
   get compactedRevision(): number {
     return oldestRevision(this.machine.state())
+  }
+
+  get leaseCount(): number {
+    return this.machine.state().leases.leases
   }
 
   get digest(): string {
@@ -220,6 +233,7 @@ export class Applier {
       done += step.length
       const last = step.at(-1)?.entry.index
       assert(last !== undefined, 'each step executes a command at least')
+      await this.loadMore(step)
       this.executeLoaded(step, done === segment.length ? upTo : { leaderId: upTo.leaderId, index: last })
       await this.pauseForOthers()
     }
@@ -236,6 +250,8 @@ export class Applier {
       proposals.onResult(entry, this.machine.execute(command, entry.index, rows))
       const changes = isWatched ? this.machine.lastChanges() : null
       if (changes !== null) seen.push(changes)
+      const leaseEvents = this.machine.takeLeaseEvents()
+      if (leaseEvents.length > 0) consequences.onLeaseEvents(leaseEvents)
     }
     rows.release()
     this.workInTurn += step.length + rows.changeCount - changesBefore
@@ -264,6 +280,20 @@ export class Applier {
     }
     if (missing.size > 0) await rows.load([...missing])
     return count
+  }
+
+  /** Loads what a command that runs alone names only once other rows are known. */
+  private async loadMore([first, second]: readonly Decoded[]): Promise<void> {
+    if (first === undefined || second !== undefined || !runsAlone(first.command)) return
+    const { rows } = this.deps
+    for (let step = 0; ; step++) {
+      const more = this.machine.moreReadsOf(first.command, step, rows)
+      if (more === null) return
+      const missing = more.rows.filter((row) => !rows.pin(row))
+      if (missing.length > 0) await rows.load(missing)
+      for (const range of more.ranges) await rows.loadRange(range)
+      if (more.bounded !== null) await rows.loadBounded(more.bounded)
+    }
   }
 
   /** Keeps the event loop free for heartbeats, however much there is to apply, and keeps the gathered changes few. */

@@ -31,6 +31,7 @@ export const MACHINE_OPTIONS: KvMachineOptions = {
   idempotentWritesMax: 1000,
   keptValues: { inlineBytesMax: 256, rings: [{ valueBytesMax: 1_000_000, slots: 100 }] },
   rangeDeleteKeysMax: 1000,
+  leases: { leasesMax: 100, attachedKeysMax: 200, endKeysMax: 10, endBytesMax: 10_000 },
   transaction: { readBytesMax: 100_000, listBytesMax: 10_000 },
   history: { rangeBytesMax: 100_000, stepRevisionsMax: 10, stepRecordsMax: 20, stepBytesMax: 10_000 },
 }
@@ -57,6 +58,7 @@ export class BatchStore {
     const results = commands.map((command, i) => {
       assert(commands.length === 1 || !runsAlone(command) || readSets[i]?.bounded === null, 'such a command is alone')
       workspace.allow(readSets[i])
+      if (runsAlone(command)) this.allowMore(command, workspace)
       this.revision += 1
       return this.machine.execute(command, this.revision, workspace)
     })
@@ -65,6 +67,14 @@ export class BatchStore {
       else this.rows.set(row, bytes)
     }
     return results
+  }
+
+  private allowMore(command: Command, workspace: CheckedWorkspace): void {
+    for (let step = 0; ; step++) {
+      const more = this.machine.moreReadsOf(command, step, workspace)
+      if (more === null) return
+      workspace.allow(more)
+    }
   }
 
   /** Executes one command alone. */

@@ -152,6 +152,8 @@ export class ReferenceModel {
       case 'retention':
         this.history.retain(command.retention, this.revision)
         return { type: 'retention-set' }
+      default:
+        throw new Error(`leases and locks have a model of their own: ${command.type}`)
     }
   }
 

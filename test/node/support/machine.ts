@@ -223,6 +223,7 @@ export class Machine {
       history: limits.history,
       // Tests count entries. Those of what a higher level brings say so.
       featureLevelMax: 0,
+      leases: limits.leases,
       transaction: limits.transaction,
       ...this.options,
     }

@@ -73,6 +73,7 @@ export class RealNode {
         keptValues: limits.keptValues,
         rangeDeleteKeysMax: limits.rangeDeleteKeysMax,
         history: limits.history,
+        leases: limits.leases,
         transaction: limits.transaction,
       },
       {

@@ -3,6 +3,7 @@ import type {
   CommandResult,
   Key,
   KeyRecord,
+  LeaseCommand,
   OperationResult,
   TransactionCommand,
 } from '../../../src/kv/index.ts'
@@ -10,7 +11,7 @@ import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 /** What the clients of the simulator ask for. */
-export type ClientCommand = Exclude<Command, { type: 'raise-level' }>
+export type ClientCommand = Exclude<Command, { type: 'raise-level' } | LeaseCommand>
 
 export type Request =
   | { readonly type: 'write'; readonly command: ClientCommand }
@@ -173,6 +174,8 @@ export function describeResult(result: CommandResult): string {
       return 'retention set'
     case 'key-reused':
       return 'key reused'
+    default:
+      return JSON.stringify(result)
   }
 }
 

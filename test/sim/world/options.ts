@@ -170,6 +170,7 @@ function drawNode(draw: Draw): SimulationOptions['node'] {
     rangeDeleteKeysMax: draw.pick([1, 2, 4, 1000]),
     transaction: { readBytesMax: 500, listBytesMax: 100 },
     history: { rangeBytesMax: 200, stepRevisionsMax: 3, stepRecordsMax: 4, stepBytesMax: 200 },
+    leases: { leasesMax: 20, attachedKeysMax: 30, endKeysMax: 3, endBytesMax: 200 },
     forwardedBatchesMax: draw.pick([1, 8, 4096]),
     forwardedOriginsMax: draw.pick([1, 2, 128]),
   }

@@ -1,0 +1,41 @@
+import type { AnswerContext } from '../../api/services.ts'
+import { RequestError } from '../../lib/errors.ts'
+
+/** What one entry has done about a lease that ends; null: there is no such lease any more. */
+export interface EndingStep {
+  readonly ending: { readonly revision: number; readonly deleted: number; readonly isDone: boolean } | null
+  readonly context: AnswerContext
+}
+
+/** Proposes step `step` of the end of a lease. Throws the failure of the request when the first step is refused. */
+export type EndStep = (step: number, timeoutMs: number) => Promise<EndingStep>
+
+export interface LeaseEnded {
+  readonly revision: number
+  readonly deleted: number
+  readonly context: AnswerContext
+}
+
+/**
+ * Ends a lease as a whole. One with many keys ends in several entries. From the first one on nobody can stop that: if this request does not
+ * finish it, the leader does.
+ */
+export async function endLease(step: EndStep, timeoutMs: number, now: () => number): Promise<LeaseEnded> {
+  const deadline = now() + timeoutMs
+  let revision = 0
+  let deleted = 0
+  for (let at = 0; ; at++) {
+    const leftMs = deadline - now()
+    if (leftMs <= 0)
+      throw new RequestError(
+        'deletion-unfinished',
+        `the time was up after ${deleted} keys of the lease were deleted; it is over, and the leader deletes the rest`,
+        { deleted, revision },
+      )
+    const { ending, context } = await step(at, leftMs)
+    if (ending === null) return { revision, deleted, context }
+    revision = ending.revision
+    deleted += ending.deleted
+    if (ending.isDone) return { revision, deleted, context }
+  }
+}

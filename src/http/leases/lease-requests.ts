@@ -1,0 +1,130 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
+import type { Services } from '../../api/services.ts'
+import { keyToText, type Key, type Lease, type LeaseGrantCommand } from '../../kv/index.ts'
+import { readOptions } from '../keys/queries.ts'
+import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
+import { answerHeaders, sendJson } from '../protocol/answer.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { requireKey } from '../protocol/parameters.ts'
+import { refuseConditions } from '../protocol/preconditions.ts'
+import { sendProblem } from '../protocol/problem.ts'
+import { leaderQuery } from '../protocol/queries.ts'
+import { invalidQuery } from '../protocol/query.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import { endLease, type EndingStep } from './lease-ending.ts'
+import { leaseQuery, leasesQuery } from './queries.ts'
+import { leaseExists } from './refusals.ts'
+
+/** The requests on leases. */
+export class LeaseRequests {
+  private readonly services: Services
+  private readonly now: () => number
+
+  /** `now`: monotonic milliseconds. */
+  constructor(services: Services, now: () => number) {
+    this.services = services
+    this.now = now
+  }
+
+  async grant(queryText: string, body: LeaseBody, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const { headers } = request
+    refuseConditions(headers)
+    const { ttlMs, id = null } = body
+    const grant: LeaseGrantCommand = { type: 'lease-grant', id, ttlMs, idempotency: null }
+    const command = tagged(grant, headers)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
+    const answer = answerHeaders(context)
+    if (result.type === 'lease-granted')
+      return void sendJson(reply.code(201), answer, JSON.stringify({ id: result.lease, ttlMs: result.ttlMs }))
+    sendProblem(reply.headers(answer), result.type === 'lease-exists' ? leaseExists(result) : refusalOf(result))
+  }
+
+  async renew(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const { headers } = request
+    refuseConditions(headers)
+    const command = tagged({ type: 'lease-renew', id, idempotency: null } as const, headers)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
+    const answer = answerHeaders(context)
+    // Its time has begun again after the client asked for it.
+    if (result.type === 'lease-renewed')
+      return void sendJson(reply, answer, JSON.stringify({ id, remainingMs: result.ttlMs }))
+    sendProblem(reply.headers(answer), refusalOf(result))
+  }
+
+  async revoke(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const { headers } = request
+    refuseConditions(headers)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
+      const revoke = { type: 'lease-revoke', id, ifRenewedAt: null, idempotency: null } as const
+      const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs)
+      if (result.type === 'lease-revoked') return { ending: result, context }
+      if (result.type === 'lease-not-found' && at > 0) return { ending: null, context }
+      throw refusalOf(result.type === 'key-reused' ? result : { type: 'lease-not-found', lease: id })
+    }
+    const { revision, deleted, context } = await endLease(step, timeout, this.now)
+    const answer: LeaseEndAnswer = { revision, deleted }
+    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+  }
+
+  async get(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const query = leaseQuery.read(queryText)
+    const options = readOptions(query, reply)
+    refuseConditions(request.headers)
+    const { redirect, consistency, limit } = query
+    const after = query.cursor === null ? null : keyFromCursor(query.cursor)
+    if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
+    const { lease, context } = await this.services.leases.get(id, { after, limit }, options)
+    const headers = answerHeaders(context)
+    if (lease === null)
+      return void sendProblem(reply.headers(headers), refusalOf({ type: 'lease-not-found', lease: id }))
+    const { items, more } = lease.keys
+    const last = items.at(-1)
+    const status: LeaseStatus = {
+      ...viewOf(id, lease.lease),
+      remainingMs: lease.remainingMs,
+      keys: items.map(keyToText),
+      ...(more && last !== undefined ? { cursor: cursorOf(last) } : {}),
+    }
+    sendJson(reply, headers, JSON.stringify(status))
+  }
+
+  async list(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const query = leasesQuery.read(queryText)
+    const options = readOptions(query, reply)
+    refuseConditions(request.headers)
+    const { redirect, consistency, limit, cursor } = query
+    if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
+    const { items, more, context } = await this.services.leases.list({ after: cursor, limit }, options)
+    const last = items.at(-1)
+    const answer: LeasesAnswer = {
+      leases: items.map(({ id, lease }) => viewOf(id, lease)),
+      ...(more && last !== undefined ? { cursor: String(last.id) } : {}),
+    }
+    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+  }
+}
+
+const USES = { keys: 'keys', key: 'key', holder: 'lock', waiter: 'lock-wait' } as const
+
+function viewOf(id: number, { ttlMs, isEnding, use }: Lease) {
+  const lock = 'lock' in use ? { lock: keyToText(use.lock) } : {}
+  return { id, ttlMs, use: USES[use.type], ...lock, ending: isEnding }
+}
+
+function cursorOf(key: Key): string {
+  return Buffer.from(key, 'latin1').toString('base64url')
+}
+
+function keyFromCursor(text: string): Key {
+  const bytes = Buffer.from(text, 'base64url')
+  if (bytes.length === 0 || bytes.toString('base64url') !== text)
+    throw invalidQuery('cursor', 'is not a cursor of this store')
+  return requireKey(bytes.toString())
+}

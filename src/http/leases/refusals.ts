@@ -1,0 +1,26 @@
+import { keyToText, type CommandResult, type Key, type LockHolder } from '../../kv/index.ts'
+import { RequestError } from '../../lib/errors.ts'
+
+type Result<Type extends CommandResult['type']> = Extract<CommandResult, { type: Type }>
+
+export function leaseExists({ lease }: Result<'lease-exists'>): RequestError {
+  return new RequestError('lease-exists', `lease ${lease} is in use; choose another id, or none`, { lease })
+}
+
+export function lockHeld(name: Key, holder: LockHolder | null): RequestError {
+  const who = holder === null ? 'the wait for it has ended' : `it is held by ${described(holder)}`
+  return new RequestError('lock-held', `the lock ${JSON.stringify(keyToText(name))} was not acquired: ${who}`, {
+    holder,
+  })
+}
+
+export function lockNotHeld(name: Key, lease: number, { holder }: Result<'lock-not-held'>): RequestError {
+  const who = holder === null ? 'nobody holds it' : `it is held by ${described(holder)}`
+  const detail = `lease ${lease} does not hold the lock ${JSON.stringify(keyToText(name))}; ${who}`
+  return new RequestError('lock-not-held', detail, { holder })
+}
+
+function described({ lease, token, owner }: LockHolder): string {
+  const name = owner === '' ? '' : `${JSON.stringify(owner)}, `
+  return `${name}lease ${lease}, with token ${token}`
+}

@@ -1,0 +1,74 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
+import type { Services } from '../../api/services.ts'
+import { keyToText, type Key } from '../../kv/index.ts'
+import { readOptions } from '../keys/queries.ts'
+import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
+import { endLease, type EndingStep } from '../leases/lease-ending.ts'
+import { lockHeld, lockNotHeld } from '../leases/refusals.ts'
+import { answerHeaders, sendJson } from '../protocol/answer.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { refuseConditions } from '../protocol/preconditions.ts'
+import { sendProblem } from '../protocol/problem.ts'
+import { leaderQuery } from '../protocol/queries.ts'
+import { invalidQuery, type RawQuery } from '../protocol/query.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import { lockQuery, releaseQuery } from './queries.ts'
+
+/** The requests on locks, whether the name came in the path or in `?name=`. */
+export class LockRequests {
+  private readonly services: Services
+  private readonly now: () => number
+
+  /** `now`: monotonic milliseconds. */
+  constructor(services: Services, now: () => number) {
+    this.services = services
+    this.now = now
+  }
+
+  async acquire(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.from(given)
+    const { headers } = request
+    const { ttlMs, waitMs = 0, owner = '' } = request.body as LockBody
+    refuseConditions(headers)
+    const command = tagged({ type: 'lock-acquire', name, ttlMs, waitMs, owner, idempotency: null } as const, headers)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { result, context } = await this.services.leases.acquire(command, timeout, callerOf(reply))
+    const shown = answerHeaders(context)
+    if (result.type === 'lock-acquired') {
+      const answer: LockAnswer = { token: result.token, lease: result.lease }
+      return void sendJson(reply, shown, JSON.stringify(answer))
+    }
+    sendProblem(reply.headers(shown), result.type === 'lock-held' ? lockHeld(name, result.holder) : refusalOf(result))
+  }
+
+  async release(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { lease, timeout, redirect } = releaseQuery.from(given)
+    const { headers } = request
+    refuseConditions(headers)
+    if (lease === null) throw invalidQuery('lease', 'is missing: give the lease that holds the lock')
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
+      const release = { type: 'lock-release', name, lease, idempotency: null } as const
+      const { result, context } = await this.services.keys.execute(taggedStep(release, headers, at), timeoutMs)
+      if (result.type === 'lock-released') return { ending: result, context }
+      if (result.type === 'lock-not-held' && at > 0) return { ending: null, context }
+      throw result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)
+    }
+    const { revision, deleted, context } = await endLease(step, timeout, this.now)
+    const answer: LeaseEndAnswer = { revision, deleted }
+    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+  }
+
+  async get(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const query = lockQuery.from(given)
+    const options = readOptions(query, reply)
+    refuseConditions(request.headers)
+    const redirects = query.redirect && query.consistency !== 'stale'
+    if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
+    const { lock, context } = await this.services.leases.lock(name, options)
+    const holder = lock === null ? null : { lease: lock.lease, token: lock.token, owner: lock.owner }
+    const status: LockStatus = { name: keyToText(name), holder, waiting: lock?.waiting ?? 0 }
+    sendJson(reply, answerHeaders(context), JSON.stringify(status))
+  }
+}

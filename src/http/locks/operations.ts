@@ -1,0 +1,75 @@
+import { Type } from 'typebox'
+import { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
+import { limits } from '../../limits.ts'
+import { readErrors } from '../keys/read-errors.ts'
+import { answered, leaseWriteErrors, leaseWriteHeaders } from '../leases/operations.ts'
+import { redirectAnswer } from '../protocol/leader-operation.ts'
+import type { Operation } from '../protocol/operation.ts'
+import { optionalKey } from '../protocol/parameters.ts'
+import type { QuerySpec } from '../protocol/query.ts'
+import { leaderQuery } from '../protocol/queries.ts'
+import { lockQuery, releaseQuery } from './queries.ts'
+
+const path = {
+  name: Type.String({
+    minLength: 1,
+    maxLength: limits.keyBytesMax,
+    description: `The name of the lock, percent-encoded: 1 to ${limits.keyBytesMax} bytes of UTF-8. A slash may stand as it is.`,
+  }),
+}
+
+const nameParameter: QuerySpec = {
+  name: {
+    ...optionalKey('The name, for names that a path cannot carry (`.`, `..`, a doubled slash).'),
+    required: true,
+  },
+}
+
+export const acquireLock: Operation = {
+  id: 'acquireLock',
+  tag: 'leases',
+  summary: 'Acquire a lock',
+  description:
+    'The lock belongs to a lease of its own, which has to be kept alive. With `waitMs` the request waits for its turn; those who wait are ' +
+    'served in the order in which they came, and one whose client leaves gives up its place. The time of the wait comes on top of `timeout=`.',
+  path,
+  query: leaderQuery.spec,
+  headers: leaseWriteHeaders,
+  body: { schema: LockBody, required: true },
+  answers: { 200: answered('Acquired.', LockAnswer), 307: redirectAnswer },
+  errors: [...leaseWriteErrors, 'invalid-key', 'lock-held', 'too-many-leases', 'read-timeout'],
+}
+
+export const releaseLock: Operation = {
+  id: 'releaseLock',
+  tag: 'leases',
+  summary: 'Release a lock',
+  description: 'Ends the lease that holds it. The next who waits gets the lock in the same change.',
+  path,
+  query: releaseQuery.spec,
+  headers: leaseWriteHeaders,
+  answers: { 200: answered('Released.', LeaseEndAnswer), 307: redirectAnswer },
+  errors: [...leaseWriteErrors, 'invalid-key', 'lock-not-held', 'deletion-unfinished'],
+}
+
+export const getLock: Operation = {
+  id: 'getLock',
+  tag: 'leases',
+  summary: 'Who holds a lock',
+  path,
+  query: lockQuery.spec,
+  answers: { 200: answered('The lock; one that nobody holds has no holder.', LockStatus), 307: redirectAnswer },
+  errors: [...readErrors],
+}
+
+const byQuery = (operation: Operation): Operation => ({
+  ...operation,
+  id: `${operation.id}ByQuery`,
+  summary: `${operation.summary}, by a name that a path cannot carry`,
+  path: {},
+  query: { ...nameParameter, ...operation.query },
+})
+
+export const acquireLockByQuery = byQuery(acquireLock)
+export const releaseLockByQuery = byQuery(releaseLock)
+export const getLockByQuery = byQuery(getLock)

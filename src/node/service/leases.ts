@@ -1,0 +1,220 @@
+import type {
+  AnswerContext,
+  Caller,
+  LeasePage,
+  LeaseAccess,
+  LockOutcome,
+  LockView,
+  PageOf,
+  ReadOptions,
+} from '../../api/services.ts'
+import { assert } from '../../lib/assert.ts'
+import { limits } from '../../limits.ts'
+import { RequestError } from '../../lib/errors.ts'
+import type { Key, Lease, Lock, LockAcquireCommand, RowKey, RowRange } from '../../kv/index.ts'
+import {
+  attachedKeyOfRow,
+  attachmentRange,
+  decodeLease,
+  decodeLock,
+  leaseOfRow,
+  leaseRange,
+  leaseRow,
+  lengthOf,
+  lockRow,
+  revisionOfLockLease,
+  rowBytes,
+  rowFromBytes,
+} from '../../kv/index.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { StateRow, StateView } from '../../ports/state-store.ts'
+import type { LockWaitOutcome } from '../leases/lock-waits.ts'
+import type { Replica } from '../replica.ts'
+import { leaderRequests } from '../requests/leader-requests.ts'
+import type { RowFetcher } from '../state/row-fetcher.ts'
+import type { Keys } from './keys.ts'
+import type { Past } from './past.ts'
+import type { ReadGate } from './read-gate.ts'
+
+export interface LeasesDependencies {
+  readonly replica: Replica
+  readonly keys: Keys
+  readonly past: Past
+  readonly gate: ReadGate
+  readonly clock: Clock
+  readonly fetcher: RowFetcher
+}
+
+interface Opened {
+  readonly view: StateView
+  readonly context: AnswerContext
+}
+
+/** Leases and locks, on any node. */
+export class Leases implements LeaseAccess {
+  private readonly deps: LeasesDependencies
+
+  constructor(deps: LeasesDependencies) {
+    this.deps = deps
+    const { leaderCalls, lessor } = deps.replica
+    leaderCalls.handle(leaderRequests.leaseTime, async (id) => lessor.remainingMs(id))
+  }
+
+  async get(id: number, page: LeasePage<Key>, options: ReadOptions) {
+    const deadline = this.deps.clock.now() + options.timeoutMs
+    const { view, context } = await this.open(options)
+    let lease: Lease | null
+    let keys: PageOf<Key>
+    try {
+      lease = await leaseIn(view, id)
+      keys = lease === null ? NO_KEYS : await keysIn(view, id, lease, page)
+    } finally {
+      await view.close()
+    }
+    if (lease === null) return { lease: null, context }
+    const remainingMs = await this.remainingMs(id, lease, deadline - this.deps.clock.now())
+    return { lease: { id, lease, remainingMs, keys }, context }
+  }
+
+  async list({ after, limit }: LeasePage<number>, options: ReadOptions) {
+    const { view, context } = await this.open(options)
+    try {
+      const { items, more } = await rowsIn(view, leaseRange(after ?? 0), limit)
+      const leases = items.map(({ key, value }) => ({ id: idOf(key), lease: decodeLease(value) }))
+      return { items: leases, more, context }
+    } finally {
+      await view.close()
+    }
+  }
+
+  async lock(name: Key, options: ReadOptions): Promise<LockView> {
+    const consistency = await this.deps.gate.reach(options)
+    const context = this.deps.gate.context(consistency)
+    return { lock: await this.lockNamed(name), context }
+  }
+
+  async acquire(command: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
+    const { keys, gate, replica, clock } = this.deps
+    if (command.waitMs > 0 && replica.lockWaits.isFull)
+      throw new RequestError('overloaded', 'too many requests wait for a lock on this node; nothing was proposed')
+    const { result, context } = await keys.execute(command, timeoutMs, caller)
+    if (result.type !== 'lock-queued') return { result, context }
+    const { lease } = result
+    const outcome = await this.waitFor(lease, clock.now() + command.waitMs, caller)
+    const token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, outcome, timeoutMs)
+    const now = gate.context('linearizable')
+    if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
+    return { result: { type: 'lock-held', holder: await this.lockNamed(command.name) }, context: now }
+  }
+
+  private async waitFor(lease: number, deadline: number, caller: Caller | null): Promise<LockWaitOutcome> {
+    try {
+      return await this.deps.replica.lockWaits.wait(lease, deadline, caller)
+    } catch (error) {
+      // The node stops. What cannot be taken back ends by itself when the wait would have.
+      this.giveUp(lease)
+      throw error
+    }
+  }
+
+  /**
+   * The wait is over without the lock. Returns the token all the same when the lock came first: its entry was ahead of the one that leaves the
+   * queue.
+   */
+  private async leaveQueue(lease: number, { kind }: LockWaitOutcome, timeoutMs: number): Promise<number | null> {
+    if (kind === 'ended') return null
+    if (kind === 'gone') {
+      this.giveUp(lease)
+      throw new RequestError('read-timeout', 'the client has left while it waited for the lock')
+    }
+    const ifRenewedAt = revisionOfLockLease(lease)
+    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt, idempotency: null } as const
+    const { result } = await this.deps.keys.execute(leave, timeoutMs)
+    if (result.type !== 'lease-kept') return null
+    const bytes = await this.row(leaseRow(lease))
+    const use = bytes === null ? null : decodeLease(bytes).use
+    return use?.type === 'holder' ? use.token : null
+  }
+
+  /** Nobody wants the lock any more, whether the lease waits for it or holds it. */
+  private giveUp(lease: number): void {
+    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null } as const
+    // When this fails, the leader ends the lease, at the end of the wait or of the time to live.
+    this.deps.keys.execute(leave, limits.requestTimeoutMsMax).catch(() => undefined)
+  }
+
+  private async lockNamed(name: Key): Promise<Lock | null> {
+    const bytes = await this.row(lockRow(name))
+    return bytes === null ? null : decodeLock(bytes)
+  }
+
+  private async row(row: RowKey): Promise<Uint8Array | null> {
+    for (;;) {
+      const known = this.deps.replica.rows.peek(row)
+      if (known !== undefined) return known
+      const { bytes, changed } = await this.deps.fetcher.fetch(row)
+      if (!changed) return bytes
+    }
+  }
+
+  /** The leader measures the time. One that has just been elected has begun every lease again, and may not know this one yet. */
+  private async remainingMs(id: number, lease: Lease, timeoutMs: number): Promise<number> {
+    try {
+      const known = await this.deps.replica.leaderCalls.call(leaderRequests.leaseTime, id, timeoutMs, true)
+      return known ?? lengthOf(lease)
+    } catch (error) {
+      const isLate = error instanceof RequestError && error.code === 'outcome-unknown'
+      throw isLate
+        ? new RequestError('read-timeout', 'the leader has not told in time how long the lease lasts')
+        : error
+    }
+  }
+
+  private async open(options: ReadOptions): Promise<Opened> {
+    const { gate, past } = this.deps
+    const consistency = await gate.reach(options)
+    const { view, machine } = await past.view(null)
+    return { view, context: { ...gate.context(consistency), revision: machine?.revision ?? 0 } }
+  }
+}
+
+const NO_KEYS: PageOf<Key> = { items: [], more: false }
+
+async function leaseIn(view: StateView, id: number): Promise<Lease | null> {
+  const start = leaseRow(id)
+  const { items } = await rowsIn(view, { start, end: leaseRow(id + 1) }, 1)
+  const [row] = items
+  return row === undefined ? null : decodeLease(row.value)
+}
+
+async function keysIn(view: StateView, id: number, { use }: Lease, page: LeasePage<Key>): Promise<PageOf<Key>> {
+  if (use.type === 'key') return { items: page.after === null ? [use.key] : [], more: false }
+  const { items, more } = await rowsIn(view, attachmentRange(id, page.after), page.limit)
+  return { items: items.map(({ key }) => attachedKeyOfRow(rowFromBytes(key))), more }
+}
+
+/** The first rows of a range; `more`: others follow. */
+async function rowsIn(view: StateView, { start, end }: RowRange, limit: number): Promise<PageOf<StateRow>> {
+  const items: StateRow[] = []
+  let from = rowBytes(start)
+  while (items.length <= limit) {
+    const rows = await view.scan({
+      start: from,
+      end: end === null ? null : rowBytes(end),
+      reverse: false,
+      limit: limit + 1 - items.length,
+      bytesMax: limits.streamBytesMax,
+    })
+    const last = rows.at(-1)
+    if (last === undefined) return { items, more: false }
+    items.push(...rows)
+    from = Buffer.concat([last.key, Buffer.from([0])])
+  }
+  return { items: items.slice(0, limit), more: true }
+}
+
+function idOf(key: Uint8Array): number {
+  const id = leaseOfRow(rowFromBytes(key))
+  assert(id !== null, 'a row among the leases names one')
+  return id
+}
