@@ -23,8 +23,8 @@ const ROOMS = {
     snapshots: ['options.ts', 'codec'],
     watches: ['options.ts', 'codec'],
     history: [],
-    'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
     leases: ['options.ts', 'codec', 'requests'],
+    'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
     'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches', 'history', 'leases'],
     'replica.ts': [
       'options.ts',

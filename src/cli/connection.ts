@@ -111,6 +111,7 @@ export function exitCodeOf(error: ClientFailure): number {
   if (error instanceof ConnectionError) return exitCodes.unreachable
   switch (error.code) {
     case 'key-not-found':
+    case 'lease-not-found':
       return exitCodes.keyNotFound
     case 'precondition-failed':
       return exitCodes.conditionFailed

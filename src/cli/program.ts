@@ -7,6 +7,8 @@ import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOp
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import type { CompactOptions, HistoryOptions } from './kv-history.ts'
+import type { GrantOptions, KeepaliveOptions } from './lease.ts'
+import type { LockOptions } from './lock.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
 import type { ExportOptions } from './kv-export.ts'
 import type { ImportOptions } from './kv-import.ts'
@@ -57,6 +59,8 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   const kv = program.command('kv').description('read and write keys')
   addKvCommands(kv, terminal, ended)
   addBulkCommands(kv, terminal, ended)
+  addLeaseCommands(program.command('lease').description('what lasts for a while'), terminal, ended)
+  addLockCommand(program, terminal, ended)
   addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
   addCheckCommands(program.command('check').description('check the health of nodes'), terminal, ended)
   return program
@@ -219,6 +223,53 @@ creates a key, or reads it when it is there. The code is 7 when a comparison did
     )
     .action(async (file: string | undefined, options: ConnectionOptions) => {
       ended(await (await import('./kv-transaction.ts')).transact(terminal, file, options))
+    })
+}
+
+function addLeaseCommands(lease: Command, terminal: Terminal, ended: Ended): void {
+  clientCommand(lease, 'grant <length>', 'grant a lease of this length (10s, 5m, 720h), and print its id')
+    .option('--id <n>', 'an id of your own; otherwise the cluster makes one')
+    .action(async (length: string, options: GrantOptions) => {
+      ended(await (await import('./lease.ts')).grant(terminal, length, options))
+    })
+  clientCommand(lease, 'keepalive <id>', 'keep a lease alive until Ctrl-C')
+    .option('--once', 'renew it once')
+    .action(async (id: string, options: KeepaliveOptions) => {
+      ended(await (await import('./lease.ts')).keepalive(terminal, id, options))
+    })
+  clientCommand(lease, 'get <id>', 'how long a lease lasts, and the keys that go with it').action(
+    async (id: string, options: ConnectionOptions) => {
+      ended(await (await import('./lease.ts')).get(terminal, id, options))
+    },
+  )
+  clientCommand(lease, 'list', 'list the leases').action(async (options: ConnectionOptions) => {
+    ended(await (await import('./lease.ts')).list(terminal, options))
+  })
+  clientCommand(lease, 'revoke <id>', 'end a lease; the keys that go with it are deleted').action(
+    async (id: string, options: ConnectionOptions) => {
+      ended(await (await import('./lease.ts')).revoke(terminal, id, options))
+    },
+  )
+}
+
+function addLockCommand(program: Command, terminal: Terminal, ended: Ended): void {
+  clientCommand(program, 'lock <name> <command...>', 'run a command while it holds a lock')
+    .usage('[options] <name> -- <command...>')
+    .passThroughOptions()
+    .option('--ttl <duration>', 'how long the lock outlives a holder that is gone (default 10s)')
+    .option('--wait <duration>', 'how long to wait for the lock, up to 1m (default: not at all)')
+    .option('--owner <text>', 'what others may read about the holder (default: this machine and process)')
+    .addHelpText(
+      'after',
+      `
+The command finds the fencing token in QUORATE_LOCK_TOKEN. It gets SIGTERM when the lock is lost. The code is its own;
+7 when somebody else holds the lock.
+`,
+    )
+    .action(async (name: string, words: string[], options: LockOptions) => {
+      // Behind the name nothing is an option of this command, so the parser leaves the two dashes where they are.
+      const command = words[0] === '--' ? words.slice(1) : words
+      ended(await (await import('./lock.ts')).lock(terminal, name, command, options))
     })
 }
 

@@ -350,6 +350,7 @@ async function askForHistory(node: Asking): Promise<void> {
     for (const url of ['/kv/past?', '/kv?key=past&', '/kv?']) await node.ask(method, `${url}revision=${first}`)
   }
   await node.ask('GET', `/watch?since=${first}`)
+}
 
 async function askForLeases(node: Asking): Promise<void> {
   await node.ask('POST', '/leases', { body: { ...lasting, id: 7 }, headers: keyed('grant') })

@@ -16,6 +16,7 @@ import {
   lockRow,
   lockWaiterRow,
   ReceivedRows,
+  attachmentRange,
   attachmentRow,
   rowBytes,
   UnknownCommandError,
@@ -134,6 +135,8 @@ t.test('no key is attached to a lease that is not there: nothing is written', as
   t.same(store.one(attached('a', OF_LOCK + 6)), { type: 'lease-not-found', lease: OF_LOCK + 6 }, 'one that waits')
   t.match(store.one(attached('a', OF_LOCK + 5)), { type: 'put' }, 'one that holds a lock takes keys')
   t.same(keysOf(store), ['a', 'k'])
+  const after = attachmentRange(OF_LOCK + 5, key('a'))
+  t.ok(attachmentRow(OF_LOCK + 5, key('a')) < after.start && attachmentRow(OF_LOCK + 5, key('a\0')) >= after.start)
   store.one(revoke(OF_LOCK + 5))
   t.same(keysOf(store), ['k'])
 })

@@ -1,0 +1,128 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { LeaseStatus, LeaseSummary, QuorateClient } from '../client/index.ts'
+import { duration } from '../lib/duration.ts'
+import { limits } from '../limits.ts'
+import { refusal, shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { formatTable, printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+export interface GrantOptions extends ConnectionOptions {
+  readonly id?: string
+}
+
+export interface KeepaliveOptions extends ConnectionOptions {
+  readonly once?: true
+}
+
+/** A lease is renewed when this part of it has passed, so that a failed attempt can be repeated in time. */
+const RENEWED_AFTER = 1 / 3
+
+export async function grant(terminal: Terminal, length: string, options: GrantOptions): Promise<number> {
+  const ttlMs = ttlMsOf(length, 'the length')
+  const id = options.id === undefined ? undefined : leaseIdOf(options.id)
+  return await withClient(terminal, options, async (client) => {
+    const lease = await client.leases.grant({ ttlMs, id })
+    terminal.print(options.json === true ? `${JSON.stringify(lease)}\n` : `${lease.id}\n`)
+  })
+}
+
+/** Renews the lease until the user stops the command, or once. */
+export async function keepalive(terminal: Terminal, text: string, options: KeepaliveOptions): Promise<number> {
+  const id = leaseIdOf(text)
+  return await withClient(terminal, options, async (client) => {
+    if (options.once === true) return await renew(terminal, client, id, options)
+    const stop = new AbortController()
+    void terminal.untilInterrupted().then(() => stop.abort())
+    const { ttlMs } = await leaseOf(client, id)
+    while (!stop.signal.aborted) {
+      await renew(terminal, client, id, options)
+      await delay(ttlMs * RENEWED_AFTER, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  })
+}
+
+async function renew(
+  terminal: Terminal,
+  client: QuorateClient,
+  id: number,
+  { json }: ConnectionOptions,
+): Promise<void> {
+  const renewed = await client.leases.keepAlive(id)
+  terminal.print(
+    json === true ? `${JSON.stringify(renewed)}\n` : `lease ${id} lasts for ${seconds(renewed.remainingMs)}\n`,
+  )
+}
+
+export async function get(terminal: Terminal, text: string, options: ConnectionOptions): Promise<number> {
+  const id = leaseIdOf(text)
+  return await withClient(terminal, options, async (client) => {
+    const lease = await leaseOf(client, id)
+    const keys: string[] = []
+    for await (const key of client.leases.keys(id)) keys.push(key)
+    terminal.print(options.json === true ? `${JSON.stringify({ ...lease, keys })}\n` : describe(lease, keys))
+  })
+}
+
+async function leaseOf(client: QuorateClient, id: number): Promise<LeaseStatus> {
+  const lease = await client.leases.get(id)
+  if (lease !== null) return lease
+  throw refusal('lease-not-found', `there is no lease ${id}; it has ended, or never was`, { lease: id })
+}
+
+function describe(lease: LeaseStatus, keys: readonly string[]): string {
+  const { id, ttlMs, remainingMs, ending } = lease
+  const left = ending
+    ? 'is over, and its keys are about to go'
+    : `has ${seconds(remainingMs)} left of ${seconds(ttlMs)}`
+  return `lease ${id} ${left}\n${useOf(lease)}\n${keys.map((key) => `${printable(key)}\n`).join('')}`
+}
+
+function useOf({ use, lock = '' }: LeaseSummary): string {
+  switch (use) {
+    case 'keys':
+      return 'for keys'
+    case 'key':
+      return 'of one key'
+    case 'lock':
+      return `holds the lock ${printable(lock)}`
+    case 'lock-wait':
+      return `waits for the lock ${printable(lock)}`
+  }
+}
+
+export async function list(terminal: Terminal, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    const rows: string[][] = []
+    for await (const lease of client.leases.list()) {
+      if (options.json === true) terminal.print(`${JSON.stringify(lease)}\n`)
+      else rows.push([String(lease.id), seconds(lease.ttlMs), useOf(lease) + (lease.ending ? ', ending' : '')])
+    }
+    if (rows.length > 0) terminal.print(formatTable(['LEASE', 'LENGTH', 'USE'], rows))
+  })
+}
+
+export async function revoke(terminal: Terminal, text: string, options: ConnectionOptions): Promise<number> {
+  const id = leaseIdOf(text)
+  return await withClient(terminal, options, async (client) => {
+    await client.leases.revoke(id)
+    terminal.print(options.json === true ? `${JSON.stringify({ id })}\n` : `lease ${id} has ended\n`)
+  })
+}
+
+export function ttlMsOf(text: string, name: string): number {
+  const parsed = duration(limits.lease.ttlMsMin, limits.lease.ttlMsMax)(/^[0-9]+$/.test(text) ? `${text}s` : text)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(
+    `${name} ${shown(text)} ${parsed.wrong}; expected a duration from 1s to 720h, such as 10s or 5m, or a number of seconds`,
+  )
+}
+
+function leaseIdOf(text: string): number {
+  const id = /^[0-9]{16}$/.test(text) ? Number(text) : wholeNumber(text, 'the lease', 1)
+  if (Number.isSafeInteger(id)) return id
+  throw new UsageError(`the lease ${shown(text)}: expected the id of a lease`)
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 100) / 10} s`
+}

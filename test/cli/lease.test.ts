@@ -1,0 +1,144 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { LockStatus } from '../../src/api/leases.ts'
+import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
+import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
+import { startTestNode } from '../support/test-node.ts'
+
+const program = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
+
+/** A cluster of one node; `run` carries out one command line on it. */
+async function open(owner: Owner) {
+  const directory = await temporaryDirectory(owner)
+  const { addresses } = await startTestNode(owner, 1, join(directory, 'data'))
+  const server = ['--server', addresses.api]
+  const run = async (words: readonly string[], world: CliWorld = {}): Promise<Ran> => await runCli(words, world)
+  const initialized = await run(['cluster', 'initialize', ...server])
+  if (initialized.code !== 0) throw new Error(initialized.err)
+  const lockStatus = async (name: string): Promise<LockStatus> =>
+    (await (await fetch(`${addresses.api}/locks/${name}`)).json()) as LockStatus
+  return { directory, server, run, lockStatus, api: addresses.api }
+}
+
+async function until<T>(what: string, ask: () => Promise<T | null>): Promise<T> {
+  const deadline = performance.now() + 60_000
+  for (;;) {
+    const found = await ask().catch(() => null)
+    if (found !== null) return found
+    if (performance.now() > deadline) throw new Error(`${what}: not in time`)
+    await delay(20)
+  }
+}
+
+t.test('leases are granted, shown, kept alive and ended', async (t) => {
+  const { run, server, api } = await open(t)
+  const granted = await run(['lease', 'grant', '30s', ...server])
+  t.equal(granted.code, 0, granted.err)
+  const id = granted.out.trim()
+  t.match(id, /^[0-9]{16}$/)
+  const named = await run(['lease', 'grant', '60', '--id', '7', '--json', ...server])
+  t.same(JSON.parse(named.out), { id: 7, ttlMs: 60_000 })
+  const taken = await run(['lease', 'grant', '60', '--id', '7', ...server])
+  t.equal(taken.code, 5)
+  t.match(taken.err, /Lease exists.*\(lease-exists\)/)
+  await fetch(`${api}/kv/a?lease=${id}`, { method: 'PUT', body: 'x' })
+  const shown = await run(['lease', 'get', id, ...server])
+  t.match(shown.out, /^lease [0-9]{16} has [0-9.]+ s left of 30 s\nfor keys\na\n$/)
+  t.match(JSON.parse((await run(['lease', 'get', id, '--json', ...server])).out), { keys: ['a'], ttlMs: 30_000 })
+  await run(['lease', 'grant', '5m', '--id', '8', ...server])
+  const listed = await run(['lease', 'list', ...server])
+  t.match(listed.out, /^LEASE +LENGTH +USE\n7 +60 s +for keys\n8 +300 s +for keys\n[0-9]{16} +30 s +for keys\n$/)
+  t.equal((await run(['lease', 'list', '--json', ...server])).out.split('\n').length, 4)
+  t.equal((await run(['lease', 'keepalive', '7', '--once', ...server])).out, 'lease 7 lasts for 60 s\n')
+  const interrupt = async (printed: () => string): Promise<void> => {
+    await until('a renewal', async () => (printed().length > 0 ? true : null))
+  }
+  const kept = await run(['lease', 'keepalive', '7', '--json', ...server], { interrupt })
+  t.same(JSON.parse(kept.out), { id: 7, remainingMs: 60_000 })
+  t.equal((await run(['lease', 'revoke', id, ...server])).out, `lease ${id} has ended\n`)
+  for (const command of ['get', 'keepalive', 'revoke']) {
+    const gone = await run(['lease', command, id, ...server])
+    t.equal(gone.code, 6)
+    t.match(gone.err, /\(lease-not-found\)/)
+  }
+  for (const [words, message] of [
+    [['lease', 'grant', '500ms'], /the length 500ms .*from 1s to 720h/],
+    [['lease', 'grant', '721h'], /the length 721h/],
+    [['lease', 'get', 'x'], /the lease x: expected a whole number/],
+    [['lease', 'get', '9999999999999999'], /expected the id of a lease/],
+    [['lock', '--wait', '61s', 'l', 'true'], /--wait 61s .*up to 1m/],
+    [['lock', '--ttl', '0', 'l', 'true'], /--ttl 0 /],
+    [['lock', 'l', '--'], /there is no command/],
+    [['lock', 'l'], /missing required argument 'command'/],
+  ] as const) {
+    const wrong = await run(words)
+    t.equal(wrong.code, 1, words.join(' '))
+    t.match(wrong.err, message)
+  }
+})
+
+t.test('a command runs while it holds a lock, with the token, and the lock is free after it', async (t) => {
+  const { directory, run, server, lockStatus } = await open(t)
+  const file = join(directory, 'seen')
+  const script = `echo $QUORATE_LOCK_TOKEN $QUORATE_LOCK_NAME $QUORATE_LOCK_LEASE > ${file}; exit 3`
+  const ran = await run(['lock', ...server, '--owner', 'me', 'l', '--', 'sh', '-c', script])
+  t.equal(ran.code, 3, ran.err)
+  const [token, name, lease] = (await readFile(file, 'utf8')).trim().split(' ')
+  t.ok(Number(token) > 0)
+  t.equal(name, 'l')
+  t.ok(Number(lease) > Number(token))
+  t.same(await lockStatus('l'), { name: 'l', holder: null, waiting: 0 })
+  const missing = await run(['lock', ...server, 'l', '--', '/nowhere/to/be/found'])
+  t.equal(missing.code, 127)
+  t.match(missing.err, /did not start/)
+  t.same((await lockStatus('l')).holder, null)
+  t.equal((await run(['lock', ...server, 'l', 'true', '--wait', 'is of the command'])).code, 0)
+})
+
+t.test('a lock that somebody else holds is waited for, or the command does not run', async (t) => {
+  const { directory, run, server, lockStatus } = await open(t)
+  const gate = join(directory, 'gate')
+  const first = run(['lock', ...server, 'l', '--', 'sh', '-c', `while [ ! -e ${gate} ]; do sleep 0.05; done`])
+  await until('the first holds it', async () => (await lockStatus('l')).holder)
+  const file = join(directory, 'ran')
+  const refused = await run(['lock', ...server, 'l', '--', 'touch', file])
+  t.equal(refused.code, 7)
+  t.match(refused.err, /Lock is held.*\(lock-held\)/)
+  await t.rejects(readFile(file), 'the command did not run')
+  const second = run(['lock', ...server, '--wait', '60s', 'l', '--', 'touch', file])
+  await until('the second waits', async () => ((await lockStatus('l')).waiting === 1 ? true : null))
+  await run(['lock', ...server, 'other', '--', 'touch', gate])
+  t.equal((await first).code, 0)
+  t.equal((await second).code, 0)
+  t.ok(await readFile(file))
+})
+
+t.test('a command whose lock is lost is told to end', async (t) => {
+  const { run, server, lockStatus } = await open(t)
+  const running = run(['lock', ...server, '--ttl', '2s', 'l', '--', 'sleep', '600'])
+  const { lease } = await until('it is held', async () => (await lockStatus('l')).holder)
+  // Longer than its length: it is kept alive.
+  await delay(3_000)
+  t.equal((await lockStatus('l')).holder?.lease, lease)
+  t.equal((await run(['lease', 'revoke', String(lease), ...server])).code, 0)
+  const ended = await running
+  t.equal(ended.code, 143, 'by SIGTERM')
+  t.match(ended.err, /the lock l is lost/)
+})
+
+t.test('a signal ends the command, and the lock is free at once', async (t) => {
+  const { server, lockStatus } = await open(t)
+  const words = [program, 'lock', ...server, '--ttl', '720h', 'l', '--', 'sleep', '600']
+  const child = spawn(process.execPath, words, { stdio: 'ignore' })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  await until('it is held', async () => (await lockStatus('l')).holder)
+  child.kill('SIGTERM')
+  t.same(await exited, [143, null])
+  t.equal((await lockStatus('l')).holder, null)
+})
