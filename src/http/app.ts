@@ -91,6 +91,12 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   allowed.watch(app)
   answerFailures(app, allowed, options)
   guardAgainstOtherSites(app, options.origins ?? [])
+  registerResources(app, options, services, room)
+  return app
+}
+
+/** The routes of each resource, with the bodies that they take. */
+function registerResources(app: FastifyInstance, options: AppOptions, services: Services, room: AnswerRoom): void {
   const slots = new StreamSlots(streamsMax(services.valueBytesMax), 'streams')
 
   registerOpenapi(app, services.version)
@@ -116,11 +122,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     takeJsonBodies(history)
     registerHistoryRoutes(history, new HistoryRequests(services, room))
   })
-  void app.register(async (leases) => {
-    takeJsonBodies(leases)
-    registerLeaseRoutes(leases, new LeaseRequests(services, options.now))
-    registerLockRoutes(leases, new LockRequests(services, options.now))
-  })
+  void app.register(async (leases) => registerLeases(leases, services, options.now))
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)
@@ -130,5 +132,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     registerOperatingRoutes(operating, services)
     registerDocumentationRoutes(operating, services.cluster.self)
   })
-  return app
+}
+
+function registerLeases(app: FastifyInstance, services: Services, now: () => number): void {
+  takeJsonBodies(app)
+  registerLeaseRoutes(app, new LeaseRequests(services, now))
+  registerLockRoutes(app, new LockRequests(services, now))
 }

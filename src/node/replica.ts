@@ -124,11 +124,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.applier = this.makeApplier(startup)
     const { applier, leaders, outbox } = this
     this.watches = this.makeWatches()
-    const { origin } = this.proposals
-    this.lessor = new Lessor(
-      { leaseDrift: LEASE_DRIFT },
-      { clock, core: driver, state, applier, suspension: this.suspension, origin, faults: this },
-    )
+    this.lessor = this.makeLessor()
     this.lockWaits = new LockWaits({ clock, rows: this.rows, faults: this })
     this.waits = new Waits(clock, applier)
     const { room } = this.waits
@@ -312,6 +308,13 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       { id, batchEntriesMax, batchBytesMax, pendingMax, pendingBytesMax, resendMs },
       { clock, random, leaders, core, outbox },
     )
+  }
+
+  private makeLessor(): Lessor {
+    const { driver: core, applier, suspension } = this
+    const { clock, state } = this.deps
+    const { origin } = this.proposals
+    return new Lessor({ leaseDrift: LEASE_DRIFT }, { clock, core, state, applier, suspension, origin, faults: this })
   }
 
   private makeInbox(): Inbox {
