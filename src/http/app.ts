@@ -122,7 +122,11 @@ function registerResources(app: FastifyInstance, options: AppOptions, services: 
     takeJsonBodies(history)
     registerHistoryRoutes(history, new HistoryRequests(services, room))
   })
-  void app.register(async (leases) => registerLeases(leases, services, options.now))
+  void app.register(async (leases) => {
+    takeJsonBodies(leases)
+    registerLeaseRoutes(leases, new LeaseRequests(services, options.now))
+    registerLockRoutes(leases, new LockRequests(services, options.now))
+  })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)
     registerClusterRoutes(cluster, services.cluster, slots)
@@ -132,10 +136,4 @@ function registerResources(app: FastifyInstance, options: AppOptions, services: 
     registerOperatingRoutes(operating, services)
     registerDocumentationRoutes(operating, services.cluster.self)
   })
-}
-
-function registerLeases(app: FastifyInstance, services: Services, now: () => number): void {
-  takeJsonBodies(app)
-  registerLeaseRoutes(app, new LeaseRequests(services, now))
-  registerLockRoutes(app, new LockRequests(services, now))
 }

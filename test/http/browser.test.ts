@@ -195,6 +195,19 @@ t.test('"Try it out" works for every operation with what it requires alone', asy
   for (const id of ['getCompaction', 'compact', 'setRetention']) await tryIt(id)
   await tryIt('listKeys', {}, inQuery)
   await tryIt('deleteKey', inPath)
+  const lease = { fields: { id: '7' } }
+  await tryIt('grantLease', { body: { ttlMs: 600_000, id: 7 } })
+  for (const id of ['getLease', 'renewLease', 'revokeLease']) await tryIt(id, lease)
+  await tryIt('listLeases')
+  for (const [how, name] of [
+    ['', 'l'],
+    ['ByQuery', '..'],
+  ] as const) {
+    await tryIt(`acquireLock${how}`, { fields: { name }, body: { ttlMs: 600_000 } })
+    await tryIt(`getLock${how}`, { fields: { name } })
+    const lock = (await (await fetch(`${three.api}/locks?name=${name}`)).json()) as { holder: { lease: number } }
+    await tryIt(`releaseLock${how}`, { fields: { name, lease: String(lock.holder.lease) } })
+  }
   // It requires one of its fields, and any will do.
   await tryIt('deleteKeys', { fields: { prefix: 'a' } }, { fields: { prefix: '', key: '..' } })
 
