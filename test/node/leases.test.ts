@@ -471,3 +471,15 @@ t.test('terms: ten thousand renewals cost no more than the leases', async (t) =>
   t.same(terms.takeOverdue(9_000, 5_000), [], 'those whose end was proposed are not named again')
   t.equal(terms.has(7), false)
 })
+
+t.test('terms: leases that end early leave no times behind, however long they would have lasted', async (t) => {
+  const terms = new LeaseTerms(0.1)
+  terms.start(1, 5_000, 1, 0)
+  for (let lease = 2; lease <= 100_000; lease++) {
+    terms.start(lease, limits.lease.ttlMsMax, lease, lease)
+    terms.forget(lease)
+  }
+  t.equal(terms.count, 1)
+  t.ok(terms.timeCount < 1_100, `${terms.timeCount} times for one lease`)
+  t.same(terms.takeOverdue(5_500, 5), [{ lease: 1, revision: 1 }])
+})

@@ -10,6 +10,9 @@ interface Term {
   dueAt: number | null
 }
 
+/** How many times that mean nothing any more may be kept, beside one for each lease. */
+const SPARE_TIMES = 1_000
+
 interface Due {
   readonly lease: number
   readonly at: number
@@ -40,6 +43,11 @@ export class LeaseTerms {
 
   get count(): number {
     return this.terms.size
+  }
+
+  /** How many times are kept: not many more than there are leases. */
+  get timeCount(): number {
+    return this.due.size
   }
 
   /** When a lease has to be looked at next; null: there is none. */
@@ -116,6 +124,9 @@ export class LeaseTerms {
   private queue(lease: number, term: Term, at: number): void {
     term.dueAt = at
     this.due.push({ lease, at })
+    // Leases that ended early leave their times behind, for up to a lease's whole length.
+    if (this.due.size > 2 * this.terms.size + SPARE_TIMES)
+      this.due.sift((one) => this.terms.get(one.lease)?.dueAt === one.at)
   }
 
   private static emptyHeap(): Heap<Due> {
