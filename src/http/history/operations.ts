@@ -1,13 +1,11 @@
 import { CompactionAnswer, CompactionBody, HistoryAnswer, RetentionBody } from '../../api/history.ts'
 import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
-import { readErrors } from '../keys/read-errors.ts'
+import { presentErrors } from '../keys/read-errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
 import { leaderQuery } from '../protocol/queries.ts'
 import { compactionQuery, historyQuery } from './queries.ts'
-
-const statusErrors = readErrors.filter((code) => code !== 'compacted' && code !== 'invalid-key')
 
 const writeErrors: readonly ErrorCode[] = [
   ...bodyErrors,
@@ -34,7 +32,7 @@ export const listVersions: Operation = {
     200: { ...jsonAnswer('A page of versions.', HistoryAnswer), headers: contextHeaders },
     307: redirectAnswer,
   },
-  errors: readErrors.filter((code) => code !== 'compacted'),
+  errors: ['invalid-key', ...presentErrors],
 }
 
 export const getCompaction: Operation = {
@@ -43,7 +41,7 @@ export const getCompaction: Operation = {
   summary: 'How much history there is, and how much is kept',
   query: compactionQuery.spec,
   answers: answers('The state of history.'),
-  errors: statusErrors,
+  errors: presentErrors,
 }
 
 export const compact: Operation = {

@@ -3,7 +3,7 @@ import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
 import { KeepaliveAnswer, LeaseAnswer, LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import { readErrors } from '../keys/read-errors.ts'
+import { presentErrors } from '../keys/read-errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
 import { leaderQuery } from '../protocol/queries.ts'
@@ -74,7 +74,7 @@ export const getLease: Operation = {
   path,
   query: leaseQuery.spec,
   answers: { 200: answered('The lease, with a page of its keys.', LeaseStatus), 307: redirectAnswer },
-  errors: [...readErrors, 'lease-not-found'],
+  errors: [...presentErrors, 'lease-not-found'],
 }
 
 export const listLeases: Operation = {
@@ -84,5 +84,5 @@ export const listLeases: Operation = {
   description: 'In the order of their ids, those of single keys and of locks included.',
   query: leasesQuery.spec,
   answers: { 200: answered('A page.', LeasesAnswer), 307: redirectAnswer },
-  errors: [...readErrors],
+  errors: presentErrors,
 }

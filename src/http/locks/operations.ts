@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
 import { limits } from '../../limits.ts'
-import { readErrors } from '../keys/read-errors.ts'
+import { presentErrors } from '../keys/read-errors.ts'
 import { answered, leaseWriteErrors, leaseWriteHeaders } from '../leases/operations.ts'
 import { redirectAnswer } from '../protocol/leader-operation.ts'
 import type { Operation } from '../protocol/operation.ts'
@@ -59,7 +59,7 @@ export const getLock: Operation = {
   path,
   query: lockQuery.spec,
   answers: { 200: answered('The lock; one that nobody holds has no holder.', LockStatus), 307: redirectAnswer },
-  errors: [...readErrors],
+  errors: ['invalid-key', ...presentErrors],
 }
 
 const byQuery = (operation: Operation): Operation => ({
