@@ -6,7 +6,9 @@ import {
   decodeMachineState,
   decodeRecord,
   encodeMachineState,
+  isHistoryKept,
   isHistoryRow,
+  oldestRevision,
   recordRow,
   revisionOfChangesRow,
   runsAlone,
@@ -492,4 +494,18 @@ t.test('versions of a key lie from the newest to the oldest', async (t) => {
     rows.map((row) => versionOfRow(row)?.revision),
     revisions,
   )
+})
+
+t.test('the state says from which revision on one can read, and whether that lasts', async (t) => {
+  const store = new BatchStore()
+  store.execute(put('a', '1'), put('a', '2'))
+  const told = () => [oldestRevision(store.machine.state()), isHistoryKept(store.machine.state())]
+  t.same(told(), [2, false], 'without history only what is there now')
+  store.one(raise())
+  store.execute(put('a', '3'), put('a', '4'))
+  t.same(told(), [2, true])
+  store.one(compact(4))
+  t.same(told(), [4, true])
+  store.one(retain(NONE))
+  t.same(told(), [5, false])
 })
