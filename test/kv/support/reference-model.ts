@@ -87,6 +87,11 @@ export class ReferenceModel {
     return this.states[this.countUpTo(index) - 1]?.state ?? AT_FIRST
   }
 
+  /** Every revision that was the oldest to be readable at some time. */
+  oldestRevisions(): Set<number> {
+    return new Set(this.states.map(({ state }) => state.past?.compactedRevision ?? state.revision))
+  }
+
   /** The entries whose changes are still listed after the command at `index`, oldest first. */
   listedAt(index: number): readonly PastEntry[] {
     const { past } = this.stateAt(index)

@@ -1,10 +1,11 @@
 import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
+import { RequestError } from '../../../src/lib/errors.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from '../world/draw.ts'
 import type { Answer, ClientCommand, Heard, Operation, Outcome, Request } from '../history/operation.ts'
-import { describeOperation } from '../history/operation.ts'
+import { describeOperation, pastRevisionOf } from '../history/operation.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import { drawTransaction } from './transactions.ts'
 import type { Machine } from '../machines/machine.ts'
@@ -155,6 +156,7 @@ export class Client {
         if (process.alive) watched.failed(error)
         throw error
       })
+      if (process.alive) watched.gave(answer)
       // An answer of a process that has died by now reaches nobody.
       return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
     })
@@ -226,14 +228,14 @@ export class Client {
         return this.write({ type: 'delete-range', start, end, upToLimit, idempotency: this.drawTag() })
       }
       const consistency = this.drawConsistency()
-      return { request: { type: 'scan', start, end, reverse: random.chance(0.3), consistency }, mark: null }
+      return this.read({ type: 'scan', start, end, reverse: random.chance(0.3), consistency })
     }
     if (this.isReader || random.chance(0.45)) {
       const minRevision = random.chance(0.1) ? this.lastRevision : null
       const isBounded = random.chance(options.boundedShare)
       const consistency = isBounded ? 'stale' : this.drawConsistency()
       const request: Request = { type: 'get', key, consistency, minRevision: isBounded ? null : minRevision }
-      if (consistency !== 'stale' || (!isBounded && random.chance(0.3))) return { request, mark: null }
+      if (consistency !== 'stale' || (!isBounded && random.chance(0.3))) return this.read(request)
       const { heartbeatMs, electionTimeoutMsMax } = options.node
       const maxStalenessMs = random.pick([heartbeatMs, 3 * heartbeatMs, electionTimeoutMsMax, 5 * electionTimeoutMsMax])
       return { request: { ...request, maxStalenessMs }, mark: null }
@@ -246,6 +248,20 @@ export class Client {
       return this.write({ type: 'delete', key, condition, wantsPrevious, idempotency: this.drawTag() })
     }
     return this.write(this.putCommand(key, condition, this.drawTag()))
+  }
+
+  /** Of the present, or of the past as far as the client knows of it, and now and then a little beyond. */
+  private read(request: Exclude<Request, { type: 'write' }>): Drawn {
+    const { random, options, lastRevision } = this
+    if (options.pastShare === 0 || !random.chance(options.pastShare)) return { request, mark: null }
+    const reach = random.pick([3, 20, 200])
+    // Without faults every call is answered, and nobody can show what is not there yet.
+    const ahead = options.faults.size > 0 && random.chance(0.1) ? random.integer(1, 4) : 0
+    const revision = ahead > 0 ? lastRevision + ahead : Math.max(0, lastRevision - random.integer(0, reach))
+    return {
+      request: request.type === 'get' ? { ...request, minRevision: null, revision } : { ...request, revision },
+      mark: null,
+    }
   }
 
   private drawTransaction(): Drawn {
@@ -332,6 +348,22 @@ function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
 }
 
 async function answerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
+  try {
+    return await rawAnswerOf(request, services, timeoutMs)
+  } catch (error) {
+    const refusal = pastRevisionOf(request) === null ? null : refusalOf(error)
+    if (refusal === null) throw error
+    return refusal
+  }
+}
+
+function refusalOf(error: unknown): Answer | null {
+  if (!(error instanceof RequestError) || error.code !== 'compacted') return null
+  const revision = error.facts['compactRevision']
+  return typeof revision === 'number' ? { type: 'compacted', revision } : null
+}
+
+async function rawAnswerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
   switch (request.type) {
     case 'write': {
       const { result, context } = await services.keys.execute(request.command, timeoutMs)
@@ -339,7 +371,8 @@ async function answerOf(request: Request, services: NodeServices, timeoutMs: num
     }
     case 'get': {
       const { consistency, minRevision } = request
-      const options = { consistency, minRevision, maxStalenessMs: request.maxStalenessMs ?? null, timeoutMs }
+      const maxStalenessMs = request.maxStalenessMs ?? null
+      const options = { consistency, minRevision, maxStalenessMs, timeoutMs, ...pastOf(request) }
       const { record, context } = await services.keys.get(request.key, options)
       return { type: 'get', record, revision: context.revision, given: context.consistency }
     }
@@ -348,13 +381,17 @@ async function answerOf(request: Request, services: NodeServices, timeoutMs: num
   }
 }
 
+function pastOf({ revision }: { readonly revision?: number }): { readonly revision?: number } {
+  return revision === undefined ? {} : { revision }
+}
+
 async function scan(
   request: Extract<Request, { type: 'scan' }>,
   services: NodeServices,
   timeoutMs: number,
 ): Promise<Answer> {
   const { start, end, reverse, consistency } = request
-  const options = { consistency, minRevision: null, maxStalenessMs: null, timeoutMs }
+  const options = { consistency, minRevision: null, maxStalenessMs: null, timeoutMs, ...pastOf(request) }
   const walk = await services.keys.scan({ start, end, after: null, reverse }, options)
   try {
     const items = []

@@ -17,7 +17,7 @@ export const keyModel: Model<KeyState, KeyCall> = {
   step(state, { operation, key, answer }) {
     const { request } = operation
     if (request.type === 'write') return stepWrite({ state, key }, request.command, answer)
-    if (answer === null || answer.type === 'write') return [state]
+    if (answer === null || answer.type === 'write' || answer.type === 'compacted') return [state]
     const record =
       answer.type === 'get' ? answer.record : (answer.items.find((item) => item.key === key)?.record ?? null)
     return observe(state, record)

@@ -22,6 +22,8 @@ export type Request =
       readonly minRevision: number | null
       /** The greatest age of the state behind a stale read; left out for any age. */
       readonly maxStalenessMs?: number
+      /** The past revision that is read; left out for the present. */
+      readonly revision?: number
     }
   | {
       readonly type: 'scan'
@@ -29,6 +31,7 @@ export type Request =
       readonly end: Key | null
       readonly reverse: boolean
       readonly consistency: Consistency
+      readonly revision?: number
     }
 
 export interface ScannedRecord {
@@ -45,6 +48,8 @@ export type Answer =
       readonly revision: number
       readonly given: Consistency
     }
+  /** A read of the past that is refused: `revision` is the oldest that can be read. */
+  | { readonly type: 'compacted'; readonly revision: number }
 
 /** A commit index from a leader, and the time of its arrival on the node's clock. */
 export interface LeaderWord {
@@ -84,6 +89,11 @@ export interface Operation {
   readonly mark: string | null
 }
 
+/** The revision that a read of the past asks for; null for every other request. */
+export function pastRevisionOf(request: Request): number | null {
+  return request.type === 'write' ? null : (request.revision ?? null)
+}
+
 export function describeOperation(operation: Operation): string {
   const { request, outcome } = operation
   const name = `c${operation.client}#${operation.id}`
@@ -94,9 +104,9 @@ export function describeOperation(operation: Operation): string {
 function describeRequest(request: Request): string {
   switch (request.type) {
     case 'get':
-      return `get ${request.key} (${request.consistency}${bound('from', request.minRevision)}${bound('age', request.maxStalenessMs)})`
+      return `get ${request.key} (${request.consistency}${bound('from', request.minRevision)}${bound('age', request.maxStalenessMs)}${bound('of', request.revision)})`
     case 'scan':
-      return `scan ${request.start ?? ''}..${request.end ?? ''}${request.reverse ? ' reversed' : ''} (${request.consistency})`
+      return `scan ${request.start ?? ''}..${request.end ?? ''}${request.reverse ? ' reversed' : ''} (${request.consistency}${bound('of', request.revision)})`
     case 'write': {
       const { command } = request
       const tag =
@@ -139,6 +149,8 @@ export function describeAnswer(answer: Answer): string {
       return `${describeRecord(answer.record)} at ${answer.revision}`
     case 'scan':
       return `${answer.items.map(({ key, record }) => `${key}=${describeRecord(record)}`).join(' ')} at ${answer.revision}`
+    case 'compacted':
+      return `compacted up to ${answer.revision}`
     case 'write':
       return `${describeResult(answer.result)} at ${answer.revision}`
   }

@@ -151,6 +151,11 @@ export class Machine {
     return this.node?.replica.applier.level ?? 0
   }
 
+  /** The oldest revision that can be read, as of everything that it has applied. */
+  get oldestRevision(): number {
+    return this.node?.replica.applier.compactedRevision ?? 0
+  }
+
   /** The cluster that it belongs to according to its disk; empty for none. */
   get clusterId(): string {
     return this.submittedClusterId

@@ -1,25 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
-import {
-  type Command,
-  type CommandResult,
-  type Key,
-  type KeyRecord,
-  type KvMachineOptions,
-} from '../../../src/kv/index.ts'
+import { type Command, type CommandResult, type Key, type KvMachineOptions } from '../../../src/kv/index.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
 import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
-import { describeOperation, describeRecord, describeResult, type Answer, type Operation } from '../history/operation.ts'
+import { describeOperation, describeResult, pastRevisionOf, type Answer, type Operation } from '../history/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
+import { Compactions } from './compaction.ts'
 import { ExecutedLog } from './executed-log.ts'
 import { Idempotency } from './idempotency.ts'
 import { objectTo } from './objection.ts'
+import { PastReads } from './past-reads.ts'
 import { plain } from './plain.ts'
+import { readFault } from './read-fault.ts'
 import { recordsFault, stateFault } from './stored-state.ts'
 
 export interface HistoryOptions {
@@ -43,6 +40,9 @@ export interface HistoryFigures {
   transactions: number
   /** Compactions, and changes of how much history is kept. */
   upkeep: number
+  pastReads: number
+  /** Reads of the past that were refused. */
+  compactedReads: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -57,6 +57,8 @@ export function noFigures(): HistoryFigures {
     acknowledgedWrites: 0,
     transactions: 0,
     upkeep: 0,
+    pastReads: 0,
+    compactedReads: 0,
   }
 }
 
@@ -71,6 +73,8 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.acknowledgedWrites += more.acknowledgedWrites
   sum.transactions += more.transactions
   sum.upkeep += more.upkeep
+  sum.pastReads += more.pastReads
+  sum.compactedReads += more.compactedReads
 }
 
 /**
@@ -88,6 +92,8 @@ export class HistoryCheck {
   private readonly options: HistoryOptions
   private readonly log: ExecutedLog
   private readonly idempotency: Idempotency
+  private readonly pastReads: PastReads
+  private readonly compactions: Compactions
   private readonly claimed = new Map<number, number>()
   /** Log indexes of removals that removed something and that no answer claims, by their command. */
   private readonly unclaimedRemovals = new Map<string, number[]>()
@@ -96,6 +102,8 @@ export class HistoryCheck {
     this.options = options
     this.log = new ExecutedLog(options.machine, ledger)
     this.idempotency = new Idempotency(this.log)
+    this.pastReads = new PastReads(this.log.model)
+    this.compactions = new Compactions(this.log.model)
     for (const [index, command] of this.log.commands) {
       const result = this.log.model.resultsByIndex.get(index)
       if (markOf(command) !== null || result === undefined || !changed(result)) continue
@@ -111,6 +119,8 @@ export class HistoryCheck {
     this.checkAges(history)
     this.checkEveryKey(history)
     this.figures.doublesCompared = this.idempotency.doublesCompared
+    this.figures.pastReads = this.pastReads.checked
+    this.figures.compactedReads = this.compactions.checked
   }
 
   /** The state of `machine` must be that of the model at the index up to which the machine has applied. */
@@ -132,6 +142,10 @@ export class HistoryCheck {
     const { outcome, request } = operation
     if (outcome.kind !== 'answered') return
     const { answer } = outcome
+    const past = pastRevisionOf(request)
+    if (past !== null && answer.type === 'compacted') return this.compactions.check(operation, past, answer.revision)
+    if (past !== null) return this.pastReads.check(operation, past, answer)
+    if (answer.type === 'compacted') return objectTo(operation, 'compaction', 'is refused, though it reads the present')
     if (answer.type !== 'write') return this.checkRead(operation, answer)
     if (request.type !== 'write') return
     this.figures.acknowledgedWrites += 1
@@ -154,30 +168,10 @@ export class HistoryCheck {
     const { revision } = answer
     if (revision > this.log.model.revision)
       objectTo(operation, 'read', `reflects revision ${revision}, which no committed entry made`)
-    if (request.type === 'get' && answer.type === 'get') {
-      if (request.minRevision !== null && revision < request.minRevision)
-        objectTo(operation, 'read', 'is older than asked for')
-      this.expectRecord(operation, this.log.model.recordAt(request.key, revision), answer.record)
-      return
-    }
-    if (request.type !== 'scan' || answer.type !== 'scan') return
-    const keys = this.log.model.keysAt(request.start, request.end, revision)
-    if (request.reverse) keys.reverse()
-    const seen = answer.items.map(({ key }) => key)
-    if (!isDeepStrictEqual(keys, seen)) {
-      objectTo(operation, 'read', `is no cut at revision ${revision}: there are [${keys.join(' ')}]`)
-    }
-    for (const { key, record } of answer.items)
-      this.expectRecord(operation, this.log.model.recordAt(key, revision), record)
-  }
-
-  private expectRecord(operation: Operation, expected: KeyRecord | null, seen: KeyRecord | null): void {
-    if (isDeepStrictEqual(plain(expected), plain(seen))) return
-    objectTo(
-      operation,
-      'read',
-      `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`,
-    )
+    if (request.type === 'get' && request.minRevision !== null && revision < request.minRevision)
+      objectTo(operation, 'read', 'is older than asked for')
+    const fault = readFault(this.log.model, request, answer)
+    if (fault !== null) objectTo(operation, 'read', fault)
   }
 
   /** An operation that started after another had ended reflects at least what the other reflected. */
@@ -227,6 +221,7 @@ export class HistoryCheck {
     // The answers of a retry, and of a write that changed nothing, do not tell their position in the order.
     if (answer.type === 'write')
       return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
+    if (answer.type === 'compacted' || pastRevisionOf(request) !== null) return false
     return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
   }
 
@@ -263,13 +258,7 @@ export class HistoryCheck {
   }
 
   private checkEveryKey(history: readonly Operation[]): void {
-    const usable = history.filter(
-      ({ outcome, request }) =>
-        request.type === 'write' ||
-        (outcome.kind === 'answered' &&
-          outcome.answer.type !== 'write' &&
-          (outcome.answer.given === 'linearizable' || (outcome.answer.given === 'lease' && this.options.leasesHold))),
-    )
+    const usable = history.filter((operation) => operation.request.type === 'write' || this.isLinearizable(operation))
     const keys = new Set(
       usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
     )

@@ -1,7 +1,7 @@
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { RaftView } from '../../../src/raft/index.ts'
 import { indexOf, sameLogId } from '../../../src/raft/index.ts'
-import type { LeaderWord, Request } from '../history/operation.ts'
+import { pastRevisionOf, type Answer, type LeaderWord, type Request } from '../history/operation.ts'
 import type { Machine } from '../machines/machine.ts'
 import type { SimProcess } from '../world/process.ts'
 import { Violation } from '../world/violation.ts'
@@ -10,7 +10,7 @@ import type { World } from '../world/world.ts'
 /**
  * The answers that a node owes to requests for data. A node that knew, when the request came, that it was removed must answer so,
  * for every consistency. The bound on the age of a stale read must hold in the world's time, whatever the node was told and
- * whatever kept it from listening.
+ * whatever kept it from listening. What was compacted before, as far as the node has applied it, is refused.
  */
 export class ServiceCall {
   private readonly machine: Machine
@@ -22,6 +22,8 @@ export class ServiceCall {
   private readonly calledAt: number
   private readonly worldAt: number
   private readonly isRemoved: boolean
+  /** The oldest revision that could be read when the request came. */
+  private readonly oldestRevision: number
 
   constructor(
     { request, electionTimeoutMsMax }: { readonly request: Request; readonly electionTimeoutMsMax: number },
@@ -34,7 +36,15 @@ export class ServiceCall {
     this.before = machine.view
     this.calledAt = process.clock.now()
     this.worldAt = world.now()
+    this.oldestRevision = machine.oldestRevision
     this.isRemoved = this.knowsRemoval() || this.saidRemoved()
+  }
+
+  /** The node has this answer, or this refusal that counts as one. */
+  gave(answer: Answer): void {
+    const revision = pastRevisionOf(this.request)
+    if (revision === null || revision >= this.oldestRevision || answer.type === 'compacted') return
+    this.fail(`shows revision ${revision}, though it has applied a compaction to ${this.oldestRevision}`)
   }
 
   /** The node answers now. Returns the moment of the world's time up to which the answer must reflect all operations; null for no bound. */

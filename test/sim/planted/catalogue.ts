@@ -4,6 +4,7 @@ import { historyBugs } from './history.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
 import { membershipBugs } from './memberships.ts'
+import { pastReadBugs } from './past-reads.ts'
 import { readBugs } from './reads.ts'
 import { stateBugs } from './states.ts'
 import { voteBugs } from './votes.ts'
@@ -17,6 +18,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...membershipBugs,
   ...stateBugs,
   ...historyBugs,
+  ...pastReadBugs,
   ...livenessBugs,
 ]
 

@@ -1,5 +1,12 @@
 import type { LogContents, LogStore, LogWrite } from '../../../src/ports/log-store.ts'
-import type { StateInstall, StateStore, StateView, StateWrite } from '../../../src/ports/state-store.ts'
+import type {
+  StateInstall,
+  StateRange,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../../src/ports/state-store.ts'
 import type {
   PeerMessage,
   ProbeOutcome,
@@ -75,6 +82,42 @@ export class StateDelegate implements StateStore {
   }
 
   sizeBytes(): number {
+    return this.inner.sizeBytes()
+  }
+
+  close(): Promise<void> {
+    return this.inner.close()
+  }
+}
+
+export class ViewDelegate implements StateView {
+  protected readonly inner: StateView
+
+  constructor(inner: StateView) {
+    this.inner = inner
+  }
+
+  get meta(): Uint8Array | null {
+    return this.inner.meta
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.inner.getMany(keys)
+  }
+
+  scan(range: StateRange): Promise<readonly StateRow[]> {
+    return this.inner.scan(range)
+  }
+
+  keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return this.inner.keys(range)
+  }
+
+  fractionUpTo(key: Uint8Array): Promise<number> {
+    return this.inner.fractionUpTo(key)
+  }
+
+  sizeBytes(): Promise<number> {
     return this.inner.sizeBytes()
   }
 

@@ -91,6 +91,8 @@ export interface SimulationOptions {
   readonly transactionShare: number
   /** Share of writes that compact history or change how much of it is kept. */
   readonly upkeepShare: number
+  /** Share of reads that ask for an earlier revision. */
+  readonly pastShare: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -199,14 +201,18 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
   }
 }
 
-type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare'>
+type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare'>
 
 /** What clients do that needs feature level 1. */
 function drawShares(draw: Draw): FeatureShares {
-  return { transactionShare: draw.pick([0, 0.1, 0.5]), upkeepShare: draw.pick([0, 0.05, 0.2]) }
+  return {
+    transactionShare: draw.pick([0, 0.1, 0.5]),
+    upkeepShare: draw.pick([0, 0.05, 0.2]),
+    pastShare: draw.pick([0, 0.1, 0.4]),
+  }
 }
 
-const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0 }
+const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0, pastShare: 0 }
 
 function drawFormation(draw: Draw): FormationPlan {
   const kind = draw.pick<FormationKind>([
