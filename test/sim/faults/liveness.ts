@@ -1,4 +1,5 @@
 import { FEATURE_LEVEL } from '../../../src/kv/index.ts'
+import { limits } from '../../../src/limits.ts'
 import { sameLogId, type RaftView } from '../../../src/raft/index.ts'
 import { callNode } from '../clients/call.ts'
 import type { Client } from '../clients/client.ts'
@@ -8,6 +9,7 @@ import type { Ledger } from '../machines/ledger.ts'
 import { leaderAmong } from '../machines/leaders.ts'
 import type { Machine } from '../machines/machine.ts'
 import type { Network } from '../network/network.ts'
+import { AWAITED_AGE_MS, retentionFault } from '../oracles/retention.ts'
 import type { SimulationOptions } from '../world/options.ts'
 import { isQuorum } from '../machines/quorum.ts'
 import { Violation } from '../world/violation.ts'
@@ -43,6 +45,8 @@ const CATCH_UP_MS = 8_000
  * member has the same state. This is checked first with one lasting fault that a quorum can tolerate, then without faults.
  */
 export class LivenessPhase {
+  /** Clusters whose leader was seen to keep no more of the past than it is set to. */
+  retentionsAwaited = 0
   readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly options: SimulationOptions
   private readonly deps: LivenessDependencies
@@ -86,6 +90,24 @@ export class LivenessPhase {
     network.links.healAll()
     world.note('world', 'nothing is broken any more')
     await this.expectProgress(ledger, 'with nothing broken')
+  }
+
+  /** Waits until the leader keeps no more of the past than it is set to: nothing is written meanwhile. */
+  async expectRetention(ledger: Ledger): Promise<void> {
+    const { world } = this.deps
+    const { retention } = this.leaderOf(ledger)?.machineState?.history ?? {}
+    if (retention === undefined) return
+    const ageMs = retention.ageMs <= AWAITED_AGE_MS ? retention.ageMs : 0
+    // The leader may have just been elected, and its clock may be slow.
+    const limit = world.now() + 2 * ageMs + this.bound() + CATCH_UP_MS
+    let fault: string | null = 'has no leader'
+    await this.waitUntil(limit, () => {
+      const state = this.leaderOf(ledger)?.machineState ?? null
+      if (state !== null) fault = retentionFault(state, this.options.node.history ?? limits.history)
+      return fault === null
+    })
+    if (fault !== null) throw new Violation('retention', `the cluster ${fault}`)
+    this.retentionsAwaited += 1
   }
 
   /** Waits until all members have applied the same entries, up to the end of the leader's log. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { MachineState } from '../../../src/kv/index.ts'
 import { InvariantError } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
 import { openNode, type Node, type NodeServices } from '../../../src/node/node.ts'
@@ -149,6 +150,11 @@ export class Machine {
   /** The feature level of its cluster, as of everything that it has applied. */
   get appliedLevel(): number {
     return this.node?.replica.applier.level ?? 0
+  }
+
+  /** What its store carries beside its rows, as of everything that it has applied; null until the node has started. */
+  get machineState(): MachineState | null {
+    return this.node?.replica.applier.machineState ?? null
   }
 
   /** The oldest revision that can be read, as of everything that it has applied. */

@@ -73,6 +73,14 @@ class CompactsOneTooFar extends RewritesProposals {
   }
 }
 
+/** What is too old is never removed. Compactions by clients are not affected, other than those without a name. */
+class IgnoresAge extends RewritesProposals {
+  protected override rewrite(command: Command): Command {
+    const isMeant = command.type === 'compaction' && command.revision !== null && command.idempotency === null
+    return isMeant ? { ...command, revision: 0 } : command
+  }
+}
+
 export const historyBugs: readonly PlantedBug[] = [
   {
     name: 'superseded-not-copied',
@@ -118,6 +126,13 @@ export const historyBugs: readonly PlantedBug[] = [
     seedsMax: 100,
     needsLevel: 1,
     wrapState: (state) => new CollectsTooFar(state),
+  },
+  {
+    name: 'age-ignored',
+    says: 'history never becomes too old',
+    seedsMax: 100,
+    needsLevel: 1,
+    raft: IgnoresAge,
   },
   {
     name: 'snapshot-without-past',

@@ -30,6 +30,7 @@ export interface SeedReport {
   readonly digestsCompared: number
   readonly history: HistoryFigures | null
   readonly livenessChecked: boolean
+  readonly retentionsAwaited: number
   readonly worst: LivenessFigures
   /** Calls of a seed without faults. All of them were answered. */
   readonly calmCalls: number
@@ -172,6 +173,7 @@ export class Simulation {
     for (const client of this.clients) client.stopped = true
     await used
     for (const ledger of alive) {
+      await this.liveness.expectRetention(ledger)
       await this.liveness.expectConvergence(ledger)
       await this.readEverything(ledger)
     }
@@ -260,6 +262,7 @@ export class Simulation {
       digestsCompared: oracles.digests.compared,
       history: this.figures,
       livenessChecked: this.livenessChecked,
+      retentionsAwaited: this.liveness.retentionsAwaited,
       worst: this.liveness.worst,
       calmCalls: this.calmCalls,
       fingerprint: `${world.events}/${world.now().toFixed(6)}/${this.history.length}/${world.random.fraction()}`,

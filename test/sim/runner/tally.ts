@@ -38,6 +38,7 @@ export class Tally {
   private readonly figures = noFigures()
   private lively = 0
   private calmCalls = 0
+  private retentions = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
@@ -54,6 +55,7 @@ export class Tally {
     this.digests += report.digestsCompared
     if (report.livenessChecked) this.lively += 1
     this.calmCalls += report.calmCalls
+    this.retentions += report.retentionsAwaited
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
     this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
@@ -111,7 +113,7 @@ export class Tally {
       `${this.histories} histories checked (${seeds - this.histories} not): ${figures.operations} operations, ${figures.acknowledgedWrites} acknowledged writes, ${figures.transactions} of them transactions and ${figures.upkeep} upkeep of history, ${figures.pastReads} reads of the past and ${figures.compactedReads} that came too late, ${figures.doublesCompared} answered twice, ${figures.boundedReads} reads of a bounded age, ${figures.statesCompared} states at the end`,
       `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
-        `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms`,
+        `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,
       `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,
     ]
   }
