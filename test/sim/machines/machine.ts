@@ -198,6 +198,7 @@ export class Machine {
       (node) => {
         if (!process.alive) return
         this.node = node
+        this.bug?.plant?.(node)
         // The node can start with the damage that was done, so it has no excuse for refusing later.
         this.damaged = false
       },

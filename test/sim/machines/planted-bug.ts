@@ -1,3 +1,4 @@
+import type { Node } from '../../../src/node/node.ts'
 import type { NodeOptions, PeerRegister } from '../../../src/node/options.ts'
 import type { LogStore } from '../../../src/ports/log-store.ts'
 import type { StateStore } from '../../../src/ports/state-store.ts'
@@ -19,5 +20,7 @@ export interface PlantedBug {
   readonly wrapTransport?: (transport: Transport) => Transport
   readonly wrapPeers?: (peers: PeerRegister) => PeerRegister
   readonly changeOptions?: (options: NodeOptions) => NodeOptions
+  /** Changes a node that has just started. */
+  readonly plant?: (node: Node) => void
   readonly hash?: (text: string) => string
 }

@@ -7,6 +7,7 @@ import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
 import { describeOperation, describeResult, pastRevisionOf, type Answer, type Operation } from '../history/operation.ts'
+import type { WatchSession } from '../history/watch-session.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
@@ -18,6 +19,7 @@ import { PastReads } from './past-reads.ts'
 import { plain } from './plain.ts'
 import { readFault } from './read-fault.ts'
 import { recordsFault, stateFault } from './stored-state.ts'
+import { Watches } from './watch.ts'
 
 export interface HistoryOptions {
   readonly machine: KvMachineOptions
@@ -43,6 +45,11 @@ export interface HistoryFigures {
   pastReads: number
   /** Reads of the past that were refused. */
   compactedReads: number
+  watches: number
+  /** Entries that watchers were told of, progress that they were told, and how often what they needed was compacted. */
+  watchedChanges: number
+  watchedProgress: number
+  watchesCompacted: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -59,6 +66,10 @@ export function noFigures(): HistoryFigures {
     upkeep: 0,
     pastReads: 0,
     compactedReads: 0,
+    watches: 0,
+    watchedChanges: 0,
+    watchedProgress: 0,
+    watchesCompacted: 0,
   }
 }
 
@@ -75,6 +86,10 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.upkeep += more.upkeep
   sum.pastReads += more.pastReads
   sum.compactedReads += more.compactedReads
+  sum.watches += more.watches
+  sum.watchedChanges += more.watchedChanges
+  sum.watchedProgress += more.watchedProgress
+  sum.watchesCompacted += more.watchesCompacted
 }
 
 /**
@@ -121,6 +136,20 @@ export class HistoryCheck {
     this.figures.doublesCompared = this.idempotency.doublesCompared
     this.figures.pastReads = this.pastReads.checked
     this.figures.compactedReads = this.compactions.checked
+  }
+
+  /** What watchers were told, beside the `history` of the same cluster. */
+  checkWatches(sessions: readonly WatchSession[], history: readonly Operation[]): void {
+    const watches = new Watches(this.log.model)
+    const ended = history.filter((operation) => this.isLinearizable(operation))
+    for (const session of sessions) {
+      const before = session.since === null ? ended.filter((one) => one.returnedAt < session.invokedAt) : []
+      watches.check(session, Math.max(-1, ...before.map(positionOf)))
+    }
+    this.figures.watches = sessions.filter(({ began }) => began !== null).length
+    this.figures.watchedChanges = watches.changes
+    this.figures.watchedProgress = watches.progress
+    this.figures.watchesCompacted = watches.compacted
   }
 
   /** The state of `machine` must be that of the model at the index up to which the machine has applied. */

@@ -8,6 +8,7 @@ import { pastReadBugs } from './past-reads.ts'
 import { readBugs } from './reads.ts'
 import { stateBugs } from './states.ts'
 import { voteBugs } from './votes.ts'
+import { watchBugs } from './watches.ts'
 
 /** Every planted bug. */
 export const plantedBugs: readonly PlantedBug[] = [
@@ -19,6 +20,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...stateBugs,
   ...historyBugs,
   ...pastReadBugs,
+  ...watchBugs,
   ...livenessBugs,
 ]
 

@@ -1,8 +1,10 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
+import { Watcher } from '../clients/watcher.ts'
 import { SimCluster } from '../cluster.ts'
 import { historyOf } from '../history/clusters.ts'
 import type { Operation } from '../history/operation.ts'
+import type { WatchSession } from '../history/watch-session.ts'
 import { FormationOperator } from '../clients/formation.ts'
 import type { Focus } from '../world/focus.ts'
 import type { Ledger } from '../machines/ledger.ts'
@@ -40,6 +42,8 @@ export interface SeedReport {
 
 const EVENTS_MAX = 3_000_000
 const LINEARIZABILITY_STEPS_MAX = 200_000
+/** How long watchers are given in the end. */
+const WATCH_END_MS = 2_000
 /** The longest virtual time of a seed. */
 const VIRTUAL_MS_MAX = 300_000
 
@@ -53,6 +57,8 @@ export class Simulation {
   private readonly formation: FormationOperator
   private readonly operator: Operator
   private readonly clients: Client[] = []
+  private readonly watchers: Watcher[] = []
+  private readonly sessions: WatchSession[] = []
   /** A client that no fault keeps from asking. */
   private readonly probe: Client
   private readonly liveness: LivenessPhase
@@ -88,6 +94,8 @@ export class Simulation {
     this.operator = new Operator(options, { world, machines, isFragile, armCrash })
     for (let id = 1; id <= options.clients; id++)
       this.clients.push(new Client(id, options, { world, machines, history }))
+    for (let id = 1; id <= options.watchers; id++)
+      this.watchers.push(new Watcher(id, options, { world, machines, sessions: this.sessions }))
     this.probe = new Client(0, options, { world, machines, history })
     this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
     this.cluster.listener = {
@@ -125,6 +133,7 @@ export class Simulation {
     const formed = this.formation.run()
     const operated = this.operator.run()
     const used = Promise.all(this.clients.map((client) => client.run()))
+    for (const watcher of this.watchers) watcher.run().catch((error: unknown) => world.fail(asViolation(error)))
     const disturbed = this.nemesis.run()
     await (this.isCalm ? this.expectCalm() : world.sleep(options.safetyMs))
     world.note('world', 'the faults stop')
@@ -177,6 +186,7 @@ export class Simulation {
       await this.liveness.expectConvergence(ledger)
       await this.readEverything(ledger)
     }
+    for (const ledger of alive) await this.letWatchersFinish(ledger)
     this.livenessChecked = alive.length > 0
     if (this.world.failure() === null) this.checkHistory()
   }
@@ -200,6 +210,21 @@ export class Simulation {
     }
   }
 
+  /** Nothing is written any more, and nothing is wrong: who watches has to be told everything. */
+  private async letWatchersFinish({ clusterId }: Ledger): Promise<void> {
+    if (this.watchers.length === 0) return
+    for (const watcher of this.watchers) watcher.stay()
+    await this.world.sleep(WATCH_END_MS)
+    const able = this.cluster.machines.filter((machine) => {
+      const isMember = machine.view?.effective.membership.nodes.has(machine.id) === true
+      return machine.clusterId === clusterId && isMember && machine.services !== null
+    })
+    const names = new Set(able.map(({ name }) => name))
+    const isOld = ({ invokedAt }: WatchSession): boolean => this.world.now() - invokedAt >= WATCH_END_MS / 2
+    for (const session of this.sessions)
+      if (session.end === null && names.has(session.machine) && isOld(session)) session.isDue = true
+  }
+
   private checkHistory(): void {
     const formed = this.cluster.formedClusters()
     const { faults, node } = this.options
@@ -212,7 +237,10 @@ export class Simulation {
     // Each cluster is a store of its own. When none was formed, no request may have been answered.
     for (const ledger of formed.length === 0 ? [null] : formed) {
       const check = new HistoryCheck(options, ledger)
-      check.check(ledger === null ? this.history : historyOf(ledger.clusterId, this.history))
+      const history = ledger === null ? this.history : historyOf(ledger.clusterId, this.history)
+      check.check(history)
+      const sessions = this.sessions.filter(({ clusterId }) => ledger !== null && clusterId === ledger.clusterId)
+      check.checkWatches(sessions, history)
       for (const machine of this.cluster.machines) {
         const isOurs = ledger !== null && machine.clusterId === ledger.clusterId
         if (isOurs && !machine.state.damaged) check.checkState(machine.name, machine.state.current())
@@ -244,6 +272,7 @@ export class Simulation {
     this.operator.stopped = true
     this.formation.stopped = true
     for (const client of this.clients) client.stopped = true
+    for (const watcher of this.watchers) watcher.stopped = true
     this.cluster.end()
   }
 

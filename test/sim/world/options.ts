@@ -93,6 +93,8 @@ export interface SimulationOptions {
   readonly upkeepShare: number
   /** Share of reads that ask for an earlier revision. */
   readonly pastShare: number
+  /** Clients that watch. */
+  readonly watchers: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -192,6 +194,9 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
       { revisions: 300, ageMs: PLENTY, bytes: 30_000 },
       { revisions: 0, ageMs: PLENTY, bytes: PLENTY },
     ]),
+    // So few changes in memory that watchers go back to the disk all the time.
+    watchRecentEntriesMax: draw.pick([1, 4, 30, 1_000]),
+    watchRecentBytesMax: draw.pick([200, 2_000, 1_000_000]),
     history: {
       rangeBytesMax: draw.pick([60, 200, PLENTY]),
       stepRevisionsMax: draw.pick([1, 3, 100]),
@@ -201,7 +206,7 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
   }
 }
 
-type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare'>
+type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers'>
 
 /** What clients do that needs feature level 1. */
 function drawShares(draw: Draw): FeatureShares {
@@ -209,10 +214,11 @@ function drawShares(draw: Draw): FeatureShares {
     transactionShare: draw.pick([0, 0.1, 0.5]),
     upkeepShare: draw.pick([0, 0.05, 0.2]),
     pastShare: draw.pick([0, 0.1, 0.4]),
+    watchers: draw.pick([0, 1, 4]),
   }
 }
 
-const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0, pastShare: 0 }
+const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0, pastShare: 0, watchers: 0 }
 
 function drawFormation(draw: Draw): FormationPlan {
   const kind = draw.pick<FormationKind>([
