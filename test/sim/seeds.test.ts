@@ -4,10 +4,13 @@ import { regressions } from './runner/regressions.ts'
 import { runSeed, watchRejections } from './runner/run-seed.ts'
 import type { SeedReport } from './runner/simulation.ts'
 import { Tally } from './runner/tally.ts'
+import { plantedBug } from './planted/catalogue.ts'
+import { LEVEL_1_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240
+const LEVEL_1_SEEDS = 16
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
@@ -24,6 +27,12 @@ const QUICK_BUGS = [
   'forwarded-twice',
   'conflicting-entries-kept',
   'idempotent-writes-repeated',
+  'deletion-not-kept',
+  'age-ignored',
+  'past-passes-over-deletions',
+  'compacted-is-shown',
+  'watch-repeats-at-hand-over',
+  'watch-progress-ahead',
 ]
 const QUICK_SEEDS_MAX = 30
 
@@ -41,6 +50,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...regressions.map(({ seed }) => seed),
     ...RARE_SEEDS,
     ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1),
+    ...Array.from({ length: LEVEL_1_SEEDS }, (_, i) => LEVEL_1_FROM + i),
   ]
   const tally = new Tally()
   await withCrew((crew) => {
@@ -57,7 +67,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     })
   })
   for (const line of tally.lines().slice(-4)) t.comment(line)
-  t.ok(tally.seeds >= FIXED_SEEDS)
+  t.ok(tally.seeds >= FIXED_SEEDS + LEVEL_1_SEEDS)
   t.same(tally.missingFaults, [], 'every fault has fired')
 })
 
@@ -74,10 +84,11 @@ t.test('one seed is one run', async (t) => {
 t.test('the oracles see planted bugs', async (t) => {
   await withCrew(async (crew) => {
     for (const bug of QUICK_BUGS) {
-      let seed = 0
+      const from = plantedBug(bug).needsLevel === 1 ? LEVEL_1_FROM : 1
+      let seed = from
       let found: SeedReport | null = null
       const next = (): WorkerRequest | null =>
-        found !== null || seed >= QUICK_SEEDS_MAX ? null : { seed: ++seed, bug, focus: null }
+        found !== null || seed >= from + QUICK_SEEDS_MAX ? null : { seed: seed++, bug, focus: null }
       await crew.run(next, (report) => {
         if (report.violation !== null) found = report
       })

@@ -2,6 +2,7 @@ import { faultClasses, type FaultClass } from '../world/census.ts'
 import type { Focus } from '../world/focus.ts'
 import type { LivenessFigures } from '../faults/liveness.ts'
 import { addFigures, noFigures } from '../oracles/history.ts'
+import { LEVEL_1_FROM } from '../world/options.ts'
 import type { SeedReport } from './simulation.ts'
 
 /** A run of this many seeds must have met every fault, and must have done enough for the checks to mean something. */
@@ -11,6 +12,18 @@ const LIVELY_SHARE_MIN = 0.95
 const HISTORY_SHARE_MIN = 0.8
 const ACKNOWLEDGED_PER_SEED_MIN = 50
 const CALM_CALLS_PER_SEED_MIN = 5
+/** What each seed of feature level 1 has on average, at least: a client that has fallen silent would be noticed. */
+const LEVEL_1_MIN = {
+  transactions: 10,
+  upkeep: 3,
+  pastReads: 8,
+  compactedReads: 8,
+  watches: 4,
+  watchedChanges: 15,
+  watchedProgress: 4,
+  watchesCompacted: 1,
+  retentions: 0.7,
+}
 
 /** Faults that only discovery with crashes meets. */
 const FORMING_FAULTS: readonly FaultClass[] = [
@@ -39,6 +52,7 @@ export class Tally {
   private lively = 0
   private calmCalls = 0
   private retentions = 0
+  private levelOneSeeds = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
@@ -56,6 +70,7 @@ export class Tally {
     if (report.livenessChecked) this.lively += 1
     this.calmCalls += report.calmCalls
     this.retentions += report.retentionsAwaited
+    if (report.seed >= LEVEL_1_FROM) this.levelOneSeeds += 1
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
     this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
@@ -91,7 +106,18 @@ export class Tally {
       ...floors
         .filter(([, count, perSeed]) => count < perSeed * seeds)
         .map(([what, count, perSeed]) => `only ${count} ${what}, and ${Math.ceil(perSeed * seeds)} are the least`),
+      ...(this.focus === null ? this.levelOneProblems() : []),
     ]
+  }
+
+  private levelOneProblems(): string[] {
+    const { levelOneSeeds: seeds, retentions } = this
+    if (seeds < SEEDS_FOR_EVERYTHING) return []
+    const counts: Record<string, number> = { ...this.figures, retentions }
+    return Object.entries(LEVEL_1_MIN).flatMap(([what, perSeed]) => {
+      const [count, least] = [counts[what] ?? 0, Math.ceil(perSeed * seeds)]
+      return count < least ? [`only ${count} ${what}, and ${least} are the least in ${seeds} seeds of level 1`] : []
+    })
   }
 
   private useFloors(): [what: string, count: number, perSeed: number][] {
