@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { MachineState } from '../../../src/kv/index.ts'
+import { FEATURE_LEVEL, type MachineState } from '../../../src/kv/index.ts'
 import { InvariantError } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
 import { openNode, type Node, type NodeServices } from '../../../src/node/node.ts'
@@ -71,6 +71,10 @@ export class Machine {
   pace: ProcessPace
   process: SimProcess | null = null
   incarnation: string
+  /** The time of the world from which a build is there that knows all feature levels; the one before knows none. */
+  upgradedAt = 0
+  /** The highest feature level that the build of its process knows. */
+  featureLevel = 0
   /** Why the machine cannot be started any more with its data; null while it can. */
   lost: string | null = null
   /** A restart is already scheduled. */
@@ -331,7 +335,10 @@ export class Machine {
   }
 
   private nodeOptions(): NodeOptions {
-    const options = { ...this.options.node, id: this.id, addresses: this.addresses, incarnation: this.incarnation }
+    const { node } = this.options
+    this.featureLevel = this.world.now() < this.upgradedAt ? 0 : (node.featureLevelMax ?? FEATURE_LEVEL)
+    const { id, addresses, incarnation, featureLevel: featureLevelMax } = this
+    const options = { ...node, featureLevelMax, id, addresses, incarnation }
     return this.bug?.changeOptions?.(options) ?? options
   }
 

@@ -9,6 +9,7 @@ import { ClusterIdentity } from './cluster-identity.ts'
 import { Commitment } from './commitment.ts'
 import { DurableIndexes } from './durable-indexes.ts'
 import { Elections } from './elections.ts'
+import { FeatureLevels } from './feature-levels.ts'
 import { LeaderAppendOnly } from './leader-append-only.ts'
 import { LogMatching } from './log-matching.ts'
 import { Memberships } from './memberships.ts'
@@ -26,12 +27,12 @@ export class Oracles implements Required<Oracle> {
   private readonly world: World
   private readonly all: readonly Oracle[]
 
-  /** `expectsOne`: the nodes form their cluster by themselves, so there must be only one. */
+  /** `expectsOne`: the nodes form their cluster by themselves, so there must be only one. `expectsUpgrade`: some begin with an old build. */
   constructor(
     world: World,
     ledgers: Ledgers,
     machineOf: (id: number) => Machine | null,
-    { expectsOne }: { readonly expectsOne: boolean },
+    { expectsOne, expectsUpgrade }: { readonly expectsOne: boolean; readonly expectsUpgrade: boolean },
   ) {
     this.world = world
     this.elections = new Elections(ledgers)
@@ -49,6 +50,7 @@ export class Oracles implements Required<Oracle> {
       new WipedVoters(),
       this.digests,
       ...(expectsOne ? [new OneCluster()] : []),
+      ...(expectsUpgrade ? [new FeatureLevels()] : []),
     ]
   }
 

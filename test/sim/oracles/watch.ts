@@ -35,7 +35,8 @@ export class Watches {
   /** `floor`: the highest revision that was acknowledged before the watch was asked for. */
   check(session: WatchSession, floor: number): void {
     const { began, since, sinceCluster, clusterId, end } = session
-    if (end?.compactRevision != null) this.checkCompacted(session, end.compactRevision)
+    const compactRevision = end?.compactRevision ?? null
+    if (compactRevision !== null) this.checkCompacted(session, compactRevision)
     if (end?.code === 'future-revision' && sinceCluster === clusterId)
       object(session, 'calls a revision future that its cluster has told it')
     if (began === null) return

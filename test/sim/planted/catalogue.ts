@@ -1,5 +1,6 @@
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { commitBugs } from './commits.ts'
+import { featureLevelBugs } from './feature-levels.ts'
 import { historyBugs } from './history.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
@@ -21,6 +22,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...historyBugs,
   ...pastReadBugs,
   ...watchBugs,
+  ...featureLevelBugs,
   ...livenessBugs,
 ]
 

@@ -1,5 +1,6 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
+import { planUpgrade } from '../clients/upgrade.ts'
 import { Watcher } from '../clients/watcher.ts'
 import { SimCluster } from '../cluster.ts'
 import { historyOf } from '../history/clusters.ts'
@@ -86,6 +87,7 @@ export class Simulation {
     for (let i = 0; i < options.voters + options.spares; i++) {
       this.cluster.addMachine(options, this.drawRate(), dependencies.bug)
     }
+    if (options.upgrade !== null) planUpgrade(options.upgrade, machines, world)
     this.nemesis = new Nemesis(options, { world, network, machines })
     const armCrash = (machine: Machine, fault: FaultClass): void => this.nemesis.arm(machine, fault)
     const voters = machines.slice(0, options.voters)

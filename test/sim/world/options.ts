@@ -64,6 +64,12 @@ export interface FormationPlan {
 /** A fault that persists while the cluster must work nevertheless. */
 export type LivenessTopology = 'whole' | 'dead-voter' | 'partial' | 'bridge' | 'one-way' | 'flapping' | 'slow-disk'
 
+/** When machines are upgraded, one after the other. */
+export interface UpgradePlan {
+  readonly fromMs: number
+  readonly spreadMs: number
+}
+
 export interface SimulationOptions {
   readonly seed: number
   readonly voters: number
@@ -101,6 +107,8 @@ export interface SimulationOptions {
   readonly leaseShare: number
   /** Share of reads that accept a state of a bounded age. */
   readonly boundedShare: number
+  /** Some machines know no feature level at first, and are restarted with a newer build; null: all know the same. */
+  readonly upgrade: UpgradePlan | null
   readonly timeoutMs: number
   readonly membershipEveryMs: number
   readonly writeMs: number
@@ -247,7 +255,20 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const drawn = drawNode(draw)
   const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
   const options = drawRest(seed, draw, { faults, voters, node })
-  return on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
+  const focused = on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
+  return seed < LEVEL_1_FROM ? focused : withUpgrade(focused, draw)
+}
+
+/** An old build that joins a cluster of a higher level, or comes back to it, cannot go on, and nobody promises that it can. */
+const JOINING: readonly FaultGroup[] = ['memberships', 'wipes', 'log-damage', 'vote-damage']
+
+/** A cluster of mixed builds: all of them are members from the first moment on. */
+function withUpgrade(options: SimulationOptions, draw: Draw): SimulationOptions {
+  const { faults, formation, safetyMs } = options
+  const left = new Set([...faults].filter((fault) => !JOINING.includes(fault)))
+  if (!draw.chance(0.2) || formation.kind === 'discovered' || left.size === 0) return options
+  const upgrade = { fromMs: safetyMs * draw.pick([0.1, 0.3, 0.5]), spreadMs: draw.pick([100, 1_000]) }
+  return { ...options, spares: 0, faults: left, upgrade }
 }
 
 function drawRest(
@@ -280,6 +301,7 @@ function drawRest(
     rangeShare: draw.pick([0, 0.1, 0.3]),
     keyedShare: draw.pick([0, 0.3, 1]),
     ...(seed < LEVEL_1_FROM ? NO_SHARES : drawShares(draw)),
+    upgrade: null,
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),

@@ -1,0 +1,24 @@
+import type { Command } from '../../../src/kv/index.ts'
+import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
+import type { StateImage } from '../disk/state-disk.ts'
+import type { Machine } from '../machines/machine.ts'
+import { Violation } from '../world/violation.ts'
+import type { Oracle } from './oracle.ts'
+
+/** The feature level of a cluster is never above what each of its members knows: an old build could not go on. */
+export class FeatureLevels implements Oracle {
+  onState(machine: Machine, { meta }: StateImage): void {
+    const level = (meta === null ? null : decodeStateMeta(meta))?.machine.level ?? 0
+    if (level <= machine.featureLevel) return
+    throw new Violation(
+      'feature-level',
+      `${machine.name} has a state of level ${level}, and its build knows ${machine.featureLevel}`,
+    )
+  }
+}
+
+/** What every build can execute, whatever the level of its cluster. */
+export function isOfAllLevels(command: Command): boolean {
+  if (command.type === 'put') return command.lease === undefined
+  return command.type === 'delete' || command.type === 'delete-range' || command.type === 'raise-level'
+}
