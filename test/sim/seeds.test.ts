@@ -28,7 +28,7 @@ const QUICK_BUGS = [
   'conflicting-entries-kept',
   'idempotent-writes-repeated',
   'deletion-not-kept',
-  'age-ignored',
+  'historian-asleep',
   'past-passes-over-deletions',
   'compacted-is-shown',
   'watch-repeats-at-hand-over',

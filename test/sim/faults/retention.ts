@@ -6,7 +6,10 @@ const SLACK_SHARE = 1 / 16
 export const AWAITED_AGE_MS = 5_000
 
 /** How a store keeps more of the past than it is set to, now that nothing has been written for its age; null when it does not. */
-export function retentionFault({ history, revision }: MachineState, { stepRevisionsMax }: HistoryLimits): string | null {
+export function retentionFault(
+  { history, revision }: MachineState,
+  { stepRevisionsMax }: HistoryLimits,
+): string | null {
   if (history === null) return null
   const { changes, bytes, retention, compactedRevision, collectedRevision } = history
   const changesMax = retention.revisions + Math.min(stepRevisionsMax, Math.ceil(retention.revisions * SLACK_SHARE))

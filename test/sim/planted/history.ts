@@ -73,14 +73,6 @@ class CompactsOneTooFar extends RewritesProposals {
   }
 }
 
-/** What is too old is never removed. Compactions by clients are not affected, other than those without a name. */
-class IgnoresAge extends RewritesProposals {
-  protected override rewrite(command: Command): Command {
-    const isMeant = command.type === 'compaction' && command.revision !== null && command.idempotency === null
-    return isMeant ? { ...command, revision: 0 } : command
-  }
-}
-
 export const historyBugs: readonly PlantedBug[] = [
   {
     name: 'superseded-not-copied',
@@ -128,11 +120,11 @@ export const historyBugs: readonly PlantedBug[] = [
     wrapState: (state) => new CollectsTooFar(state),
   },
   {
-    name: 'age-ignored',
-    says: 'history never becomes too old',
+    name: 'historian-asleep',
+    says: 'no leader removes history by itself, however old it is and however much',
     seedsMax: 100,
     needsLevel: 1,
-    raft: IgnoresAge,
+    plant: ({ replica }) => replica.historian.stop(),
   },
   {
     name: 'snapshot-without-past',
