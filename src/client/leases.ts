@@ -45,12 +45,39 @@ export interface Lease extends AsyncDisposable {
   release(options?: WriteOptions): Promise<void>
 }
 
-class KeptLease implements Lease {
-  private readonly keeper: LeaseKeeper
+/**
+ * What its holder has for as long as a lease is kept alive.
+ *
+ * @internal
+ */
+export abstract class Kept {
+  protected readonly keeper: LeaseKeeper
+
+  constructor(keeper: LeaseKeeper) {
+    this.keeper = keeper
+  }
+
+  get signal(): AbortSignal {
+    return this.keeper.signal
+  }
+
+  get isHeld(): boolean {
+    return this.keeper.isHeld
+  }
+
+  abstract release(options?: WriteOptions): Promise<void>
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.signal.aborted) return
+    await unlessItEndsByItself(this.release())
+  }
+}
+
+class KeptLease extends Kept implements Lease {
   private readonly leases: Leases
 
   constructor(keeper: LeaseKeeper, leases: Leases) {
-    this.keeper = keeper
+    super(keeper)
     this.leases = leases
   }
 
@@ -62,31 +89,14 @@ class KeptLease implements Lease {
     return this.keeper.ttlMs
   }
 
-  get signal(): AbortSignal {
-    return this.keeper.signal
-  }
-
-  get isHeld(): boolean {
-    return this.keeper.isHeld
-  }
-
   async release(options: WriteOptions = {}): Promise<void> {
     this.keeper.stop()
     await this.leases.revoke(this.id, options)
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.signal.aborted) return
-    await unlessItEndsByItself(this.release())
-  }
 }
 
-/**
- * A release that does not get through: the lease is renewed no more, and ends with its time.
- *
- * @internal
- */
-export async function unlessItEndsByItself(release: Promise<void>): Promise<void> {
+/** A release that does not get through: the lease is renewed no more, and ends with its time. */
+async function unlessItEndsByItself(release: Promise<void>): Promise<void> {
   try {
     await release
   } catch (error) {

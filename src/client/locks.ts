@@ -1,7 +1,7 @@
 import { limits } from '../limits.ts'
 import { LeaseLostError, ProblemError } from './errors.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
-import { unlessItEndsByItself } from './leases.ts'
+import { Kept } from './leases.ts'
 import { durationFrom, type ReadOptions, type RequestOptions, type WriteOptions } from './options.ts'
 import { readQuery } from './ranges.ts'
 import { wellFormed, type Requests } from './requests.ts'
@@ -46,16 +46,15 @@ interface Acquired {
   readonly lease: number
 }
 
-class HeldLock implements Lock {
+class HeldLock extends Kept implements Lock {
   readonly name: string
   readonly token: number
-  private readonly keeper: LeaseKeeper
   private readonly requests: Requests
 
   constructor(name: string, token: number, keeper: LeaseKeeper, requests: Requests) {
+    super(keeper)
     this.name = name
     this.token = token
-    this.keeper = keeper
     this.requests = requests
   }
 
@@ -63,22 +62,9 @@ class HeldLock implements Lock {
     return this.keeper.id
   }
 
-  get signal(): AbortSignal {
-    return this.keeper.signal
-  }
-
-  get isHeld(): boolean {
-    return this.keeper.isHeld
-  }
-
   async release(options: WriteOptions = {}): Promise<void> {
     this.keeper.stop()
     await this.requests.write({ method: 'DELETE', ...placeOf(this.name, { lease: String(this.lease) }) }, options)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.signal.aborted) return
-    await unlessItEndsByItself(this.release())
   }
 }
 

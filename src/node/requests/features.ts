@@ -127,7 +127,7 @@ export class Features {
       const build = this.builds.get(id)
       return build === undefined ? `node ${id} has not been met yet` : `node ${id} runs version ${build.version}`
     })
-    const reason = found.length === 0 ? 'its leader is about to raise it' : `${found.join(', ')}`
+    const reason = found.length === 0 ? 'its leader is about to raise it' : found.join(', ')
     return new RequestError(
       'feature-unavailable',
       `this needs feature level ${level}, and the cluster has ${applier.level}: ${reason}; nothing was proposed. ` +
