@@ -28,6 +28,8 @@ const TYPES = {
   'lock-release': 49,
 } as const
 
+const NUMBERS: ReadonlySet<number> = new Set(Object.values(TYPES))
+
 /** A command that has a body. */
 export type BodyCommand = Extract<Command, { type: keyof typeof TYPES }>
 
@@ -46,7 +48,7 @@ export function bodyNumberOf({ type }: BodyCommand): number {
 }
 
 export function isBodyNumber(number: number): boolean {
-  return Object.values<number>(TYPES).includes(number)
+  return NUMBERS.has(number)
 }
 
 export function encodeBody(command: BodyCommand): Uint8Array {

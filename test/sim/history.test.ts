@@ -17,11 +17,12 @@ import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.
 import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
 import type { StateWrite } from '../../src/ports/state-store.ts'
 import { NO_MEMBERSHIP, logIndex, nodeId, term } from '../../src/raft/index.ts'
-import { StateImage } from './disk/state-disk.ts'
+import { StateImage, rowChanges } from './disk/state-disk.ts'
 import { historyOf } from './history/clusters.ts'
 import type { Answer, ClientCommand, Heard, Operation } from './history/operation.ts'
 import { Ledger } from './machines/ledger.ts'
 import { HistoryCheck } from './oracles/history.ts'
+import { isAlike } from './oracles/plain.ts'
 
 const PLENTY = { revisions: 1_000, ageMs: 1_000, bytes: 1_000_000 }
 
@@ -167,7 +168,8 @@ t.test('a state on disk is that of the model at its index', (t) => {
   const image = (index: number, value: string, version: number): StateImage => {
     const image = new StateImage()
     const record = { createRevision: 2, modRevision: index, version, lease: 0, value: Buffer.from(value) }
-    image.apply([{ type: 'put', key: rowBytes(recordRow(A)), value: encodeRecord(record) }], meta(index))
+    const write: StateWrite = { type: 'put', key: rowBytes(recordRow(A)), value: encodeRecord(record) }
+    image.apply(rowChanges([write]), meta(index))
     return image
   }
   const empty = new StateImage()
@@ -178,6 +180,38 @@ t.test('a state on disk is that of the model at its index', (t) => {
   t.throws(() => check.checkState('n1', image(3, '1', 1)), /holds .* not /)
   empty.apply([], meta(3))
   t.throws(() => check.checkState('n1', empty), /holds \[\], not \[a\]/)
+  t.end()
+})
+
+t.test('a copy of a state on disk keeps what it has when the state changes, and lists it in order', (t) => {
+  const write = (key: string, value: string | null): StateWrite =>
+    value === null
+      ? { type: 'delete', key: Buffer.from(key) }
+      : { type: 'put', key: Buffer.from(key), value: Buffer.from(value) }
+  const image = new StateImage()
+  image.apply(rowChanges([write('b', '1'), write('d', '2'), write('a', '3'), write('c', '4')]), Buffer.from('m1'))
+  const { digest } = image
+  const copy = image.copy()
+  image.apply(rowChanges([write('b', null), write('x', null), write('d', '5'), write('e', '6')]), Buffer.from('m2'))
+  t.same([copy.keys(), copy.size, copy.digest, String(copy.get('b'))], [['a', 'b', 'c', 'd'], 4, digest, '1'])
+  t.same([image.keys(), image.get('b'), String(image.get('d'))], [['a', 'c', 'd', 'e'], null, '5'])
+  t.same(copy.keysBetween('b', 'd'), ['b', 'c'])
+  t.same(copy.keysBetween('bb', null), ['c', 'd'])
+  t.same(copy.keysBetween(null, 'a'), [])
+  t.not(image.digest, digest)
+  image.apply(rowChanges([write('e', null), write('b', '1'), write('d', '2')]), Buffer.from('m3'))
+  t.equal(image.digest, digest, 'the order of changes does not matter')
+  t.end()
+})
+
+t.test('values are alike when all their fields are, buffers by their bytes', (t) => {
+  t.ok(isAlike({ a: [1, Buffer.from('x')], b: null }, { b: null, a: [1, new Uint8Array([120])] }))
+  t.notOk(isAlike({ a: Buffer.from('x') }, { a: Buffer.from('y') }))
+  t.notOk(isAlike({ a: Buffer.from('x') }, { a: { 0: 120 } }))
+  t.notOk(isAlike({ a: 1 }, { a: 1, b: undefined }))
+  t.notOk(isAlike({ a: 1, c: undefined }, { a: 1, b: undefined }))
+  t.notOk(isAlike({ a: null }, { a: {} }))
+  t.notOk(isAlike(1, '1'))
   t.end()
 })
 
@@ -207,7 +241,7 @@ t.test('a state on disk has the past that the model says, and no more', (t) => {
   const fault = (told: MachineState['history'], ...writes: StateWrite[]): string => {
     const image = new StateImage()
     const applied = { leaderId, index: logIndex(5) }
-    image.apply(writes, encodeStateMeta({ applied, membership: NO_MEMBERSHIP, machine: machine(told) }))
+    image.apply(rowChanges(writes), encodeStateMeta({ applied, membership: NO_MEMBERSHIP, machine: machine(told) }))
     try {
       check.checkState('n1', image)
       return ''

@@ -20,10 +20,34 @@ function hashOf(text: string, bytes: Uint8Array): number {
 
 const MODULUS = 2 ** 52
 
-/** The content of a state store: rows, their meta, and a digest of both that does not depend on the order of changes. */
+interface StoredRow {
+  readonly value: Uint8Array
+  readonly hash: number
+}
+
+/** What a write makes of a row; null for none. */
+export interface RowChange {
+  readonly key: string
+  readonly row: StoredRow | null
+}
+
+/** Writes are applied to several images, and read only once. */
+export function rowChanges(writes: readonly StateWrite[]): RowChange[] {
+  return writes.map((write) => {
+    const key = rowFromBytes(write.key)
+    return { key, row: write.type === 'put' ? storedRow(key, write.value) : null }
+  })
+}
+
+function storedRow(key: string, value: Uint8Array): StoredRow {
+  return { value, hash: hashOf(key, value) }
+}
+
+/** The content of a state store: rows, their meta, and a digest of the rows that does not depend on the order of changes. */
 export class StateImage {
-  private rows = new Map<string, Uint8Array>()
-  private ascending: string[] | null = null
+  /** The keys in their order, and at the same places the rows. */
+  private sorted: string[] = []
+  private rows: StoredRow[] = []
   private shared = false
   meta: Uint8Array | null = null
   /** Sum of the hashes of all rows. */
@@ -31,32 +55,32 @@ export class StateImage {
 
   static of(rows: Rows, meta: Uint8Array): StateImage {
     const image = new StateImage()
-    for (const [key, value] of rows) image.set(key, value)
-    image.meta = meta
+    image.apply(
+      [...rows].map(([key, value]) => ({ key, row: storedRow(key, value) })),
+      meta,
+    )
     return image
   }
 
   get(key: string): Uint8Array | null {
-    return this.rows.get(key) ?? null
+    const at = this.positionOf(key)
+    return this.sorted[at] === key ? (this.rows[at]?.value ?? null) : null
   }
 
   get size(): number {
-    return this.rows.size
+    return this.sorted.length
   }
 
-  apply(writes: readonly StateWrite[], meta: Uint8Array): void {
-    for (const write of writes) {
-      const key = rowFromBytes(write.key)
-      this.set(key, write.type === 'put' ? write.value : null)
-    }
+  apply(changes: readonly RowChange[], meta: Uint8Array): void {
+    for (const { key, row } of changes) this.set(key, row)
     this.meta = meta
   }
 
   /** A copy that later changes do not affect. */
   copy(): StateImage {
     const copy = new StateImage()
+    copy.sorted = this.sorted
     copy.rows = this.rows
-    copy.ascending = this.ascending
     copy.shared = true
     copy.meta = this.meta
     copy.digest = this.digest
@@ -64,30 +88,59 @@ export class StateImage {
     return copy
   }
 
+  /** All keys, ascending. */
   keys(): readonly string[] {
-    this.ascending ??= [...this.rows.keys()].sort((a, b) => (a < b ? -1 : 1))
-    return this.ascending
+    return this.sorted
   }
 
-  private set(key: string, value: Uint8Array | null): void {
+  /** The keys from `start` on and before `end`, ascending. Null stands for no bound. */
+  keysBetween(start: string | null, end: string | null): string[] {
+    return this.sorted.slice(
+      start === null ? 0 : this.positionOf(start),
+      end === null ? this.sorted.length : this.positionOf(end),
+    )
+  }
+
+  /** How many keys come before `key`, found by bisection. */
+  private positionOf(key: string): number {
+    const { sorted } = this
+    let low = 0
+    let high = sorted.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const one = sorted[middle]
+      if (one !== undefined && one < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  private set(key: string, row: StoredRow | null): void {
     if (this.shared) {
-      this.rows = new Map(this.rows)
+      this.sorted = this.sorted.slice()
+      this.rows = this.rows.slice()
       this.shared = false
     }
-    const before = this.rows.get(key)
-    if (before !== undefined) this.digest = (this.digest - hashOf(key, before) + MODULUS) % MODULUS
-    if (value === null) {
-      if (this.rows.delete(key)) this.ascending = null
-      return
+    const { sorted, rows } = this
+    const at = this.positionOf(key)
+    const before = sorted[at] === key ? rows[at] : undefined
+    if (before !== undefined) this.digest = (this.digest - before.hash + MODULUS) % MODULUS
+    if (row !== null) this.digest = (this.digest + row.hash) % MODULUS
+    if (row === null) {
+      if (before === undefined) return
+      sorted.splice(at, 1)
+      rows.splice(at, 1)
+    } else if (before === undefined) {
+      sorted.splice(at, 0, key)
+      rows.splice(at, 0, row)
+    } else {
+      rows[at] = row
     }
-    if (before === undefined) this.ascending = null
-    this.rows.set(key, value)
-    this.digest = (this.digest + hashOf(key, value)) % MODULUS
   }
 }
 
 export interface UnsyncedWrite {
-  readonly writes: readonly StateWrite[]
+  readonly changes: readonly RowChange[]
   readonly meta: Uint8Array
 }
 
@@ -102,13 +155,13 @@ export class StateDisk {
 
   /** The first `count` unsynced writes reach the platter. */
   sync(count: number): void {
-    for (const { writes, meta } of this.unsynced.splice(0, count)) this.durable.apply(writes, meta)
+    for (const { changes, meta } of this.unsynced.splice(0, count)) this.durable.apply(changes, meta)
   }
 
   /** The state that a process sees when it opens the store now: a crash of the process alone loses nothing of the kernel's cache. */
   current(): StateImage {
     const image = this.durable.copy()
-    for (const { writes, meta } of this.unsynced) image.apply(writes, meta)
+    for (const { changes, meta } of this.unsynced) image.apply(changes, meta)
     return image
   }
 

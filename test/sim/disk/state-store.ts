@@ -14,7 +14,7 @@ import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'
 import { Calls } from './calls.ts'
 import type { DiskWeather } from './faults.ts'
-import { StateImage, type StateDisk } from './state-disk.ts'
+import { StateImage, rowChanges, type StateDisk } from './state-disk.ts'
 
 export interface StateStoreDependencies {
   readonly world: World
@@ -83,8 +83,9 @@ export class SimStateStore implements StateStore {
       this.calls.useDisk('grow', 'writing the state', 'disk-state-error')
       this.deps.onWrite()
       if (!process.alive) return
-      this.image.apply(writes, meta)
-      disk.unsynced.push({ writes, meta })
+      const changes = rowChanges(writes)
+      this.image.apply(changes, meta)
+      disk.unsynced.push({ changes, meta })
       if (disk.unsynced.length > UNSYNCED_MAX) disk.sync(UNSYNCED_MAX / 2)
       this.deps.onState(this.image)
     })
@@ -234,7 +235,7 @@ class SimStateView implements StateView {
 function rowsOf(image: StateImage, range: StateRange, counts: 'keys' | 'rows'): StateRow[] {
   const start = range.start === null ? null : rowFromBytes(range.start)
   const end = range.end === null ? null : rowFromBytes(range.end)
-  const keys = image.keys().filter((key) => (start === null || key >= start) && (end === null || key < end))
+  const keys = image.keysBetween(start, end)
   if (range.reverse) keys.reverse()
   const rows: StateRow[] = []
   let bytes = 0

@@ -1,4 +1,3 @@
-import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { LogIndex } from '../../../src/raft/index.ts'
 import { BEFORE_FIRST, indexOf, logIndex, sameLogId } from '../../../src/raft/index.ts'
@@ -7,6 +6,7 @@ import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
+import type { StoredMetas } from './stored-metas.ts'
 
 /** The progress of one machine, over all its lives since it last lost its data. */
 interface Reached {
@@ -23,10 +23,12 @@ interface Reached {
  */
 export class DurableIndexes implements Oracle {
   private readonly ledgers: Ledgers
+  private readonly metas: StoredMetas
   private readonly reached = new Map<Machine, Reached>()
 
-  constructor(ledgers: Ledgers) {
+  constructor(ledgers: Ledgers, metas: StoredMetas) {
     this.ledgers = ledgers
+    this.metas = metas
   }
 
   onStart(machine: Machine): void {
@@ -72,7 +74,7 @@ export class DurableIndexes implements Oracle {
   /** Looks at what the durable state covers now. */
   private look(machine: Machine): void {
     const reached = this.of(machine)
-    const applied = appliedOf(machine)
+    const applied = this.appliedOf(machine)
     const { wipes } = machine.state
     if (applied < reached.applied && wipes === reached.wipes)
       fail(machine, `has a state on disk that goes up to ${applied}, and had one up to ${reached.applied}`)
@@ -81,8 +83,13 @@ export class DurableIndexes implements Oracle {
   }
 
   private expectCovered(machine: Machine, index: LogIndex): void {
-    const applied = appliedOf(machine)
+    const applied = this.appliedOf(machine)
     if (applied < index) fail(machine, `drops its log up to ${index}, and its state on disk goes up to ${applied}`)
+  }
+
+  private appliedOf(machine: Machine): LogIndex {
+    const { meta } = machine.state.durable
+    return indexOf(meta === null ? null : (this.metas.of(meta)?.applied ?? null))
   }
 
   private of(machine: Machine): Reached {
@@ -92,11 +99,6 @@ export class DurableIndexes implements Oracle {
     this.reached.set(machine, fresh)
     return fresh
   }
-}
-
-function appliedOf(machine: Machine): LogIndex {
-  const { meta } = machine.state.durable
-  return indexOf(meta === null ? null : (decodeStateMeta(meta)?.applied ?? null))
 }
 
 function fail(machine: Machine, what: string): never {

@@ -1,9 +1,8 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Command, CommandResult } from '../../../src/kv/index.ts'
 import { describeAnswer, type Answer, type Operation } from '../history/operation.ts'
 import { isUnique, type ExecutedLog } from './executed-log.ts'
 import { objectTo } from './objection.ts'
-import { plain } from './plain.ts'
+import { isAlike } from './plain.ts'
 
 type WriteAnswer = Extract<Answer, { type: 'write' }>
 
@@ -50,7 +49,7 @@ export class Idempotency {
 function isSame(a: CommandResult, b: CommandResult): boolean {
   if (a.type !== b.type) return false
   const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one || 'resultsForgotten' in one)
-  return isDeepStrictEqual(plain(isForgotten ? withoutValue(a) : a), plain(isForgotten ? withoutValue(b) : b))
+  return isAlike(isForgotten ? withoutValue(a) : a, isForgotten ? withoutValue(b) : b)
 }
 
 function withoutValue(result: CommandResult): CommandResult {

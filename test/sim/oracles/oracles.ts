@@ -17,6 +17,7 @@ import { OneCluster } from './one-cluster.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
 import { StateDigests } from './state-digests.ts'
+import { StoredMetas } from './stored-metas.ts'
 import { WipedVoters } from './wiped-voters.ts'
 import { WriteAhead } from './write-ahead.ts'
 
@@ -36,12 +37,13 @@ export class Oracles implements Required<Oracle> {
   ) {
     this.world = world
     this.elections = new Elections(ledgers)
-    this.digests = new StateDigests(ledgers)
+    const metas = new StoredMetas()
+    this.digests = new StateDigests(ledgers, metas)
     this.all = [
       new ClusterIdentity(),
       new LogMatching(ledgers),
       new WriteAhead(),
-      new DurableIndexes(ledgers),
+      new DurableIndexes(ledgers, metas),
       this.elections,
       new LeaderAppendOnly(),
       // Committed entries are recorded first, then the oracles that rely on them run.
@@ -50,7 +52,7 @@ export class Oracles implements Required<Oracle> {
       new WipedVoters(),
       this.digests,
       ...(expectsOne ? [new OneCluster()] : []),
-      ...(expectsUpgrade ? [new FeatureLevels()] : []),
+      ...(expectsUpgrade ? [new FeatureLevels(metas)] : []),
     ]
   }
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { KeyRecord } from '../../../src/kv/index.ts'
 import type { ReferenceModel } from '../../kv/support/reference-model.ts'
 import { describeRecord, type Answer, type Request } from '../history/operation.ts'
-import { plain } from './plain.ts'
+import { isAlike } from './plain.ts'
 
 type ReadAnswer = Extract<Answer, { type: 'get' | 'scan' }>
 
@@ -24,6 +24,6 @@ export function readFault(model: ReferenceModel, request: Request, answer: ReadA
 }
 
 function recordFault(expected: KeyRecord | null, seen: KeyRecord | null): string | null {
-  if (isDeepStrictEqual(plain(expected), plain(seen))) return null
+  if (isAlike(expected, seen)) return null
   return `does not show what there is at that revision: ${describeRecord(expected)}, not ${describeRecord(seen)}`
 }

@@ -1,4 +1,3 @@
-import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { sameLogId } from '../../../src/raft/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import type { Ledgers } from '../machines/ledger.ts'
@@ -6,6 +5,7 @@ import type { Machine } from '../machines/machine.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 import type { Oracle } from './oracle.ts'
+import type { StoredMetas } from './stored-metas.ts'
 
 interface Digest {
   readonly rows: number
@@ -20,15 +20,17 @@ interface Digest {
 export class StateDigests implements Oracle {
   compared = 0
   private readonly ledgers: Ledgers
+  private readonly metas: StoredMetas
   private readonly digests = new Map<string, Digest>()
 
-  constructor(ledgers: Ledgers) {
+  constructor(ledgers: Ledgers, metas: StoredMetas) {
     this.ledgers = ledgers
+    this.metas = metas
   }
 
   onState(machine: Machine, image: StateImage): void {
     if (image.meta === null) return
-    const meta = decodeStateMeta(image.meta)
+    const meta = this.metas.of(image.meta)
     if (meta === null) throw new Violation('state-digest', `n${machine.id} stores a meta that cannot be read`)
     const { applied } = meta
     const ledger = this.ledgers.of(machine.clusterId)

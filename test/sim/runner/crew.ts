@@ -2,13 +2,21 @@ import { Worker } from 'node:worker_threads'
 import type { SeedReport } from './simulation.ts'
 import type { WorkerRequest } from './worker.ts'
 
+/**
+ * A seed makes many objects that live for a few events. In a young generation of this size most of them are dead by the time of a
+ * collection, and a collection costs what is alive.
+ */
+const YOUNG_GENERATION_MB = 96
+
 /** Worker threads that run seeds. */
 export class Crew {
   private readonly workers: Worker[]
 
   constructor(size: number) {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    this.workers = Array.from({ length: size }, () => new Worker(new URL(`./worker.${extension}`, import.meta.url)))
+    const program = new URL(`./worker.${extension}`, import.meta.url)
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB }
+    this.workers = Array.from({ length: size }, () => new Worker(program, { resourceLimits }))
   }
 
   /** Runs the seeds from `next` until it returns null, and passes every report to `onReport`. */

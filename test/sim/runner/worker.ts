@@ -13,6 +13,8 @@ export interface WorkerRequest {
 const port = parentPort
 if (port !== null) {
   watchRejections()
+  // Most errors are refusals that clients expect. A replay shows where the others come from.
+  Error.stackTraceLimit = 0
   port.on('message', ({ seed, bug, focus }: WorkerRequest) => {
     const planted = bug === null ? null : plantedBug(bug)
     runSeed(seed, planted === null ? { focus } : { bug: planted, focus }).then(
