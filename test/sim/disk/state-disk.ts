@@ -124,7 +124,8 @@ export class StateImage {
     const { sorted, rows } = this
     const at = this.positionOf(key)
     const before = sorted[at] === key ? rows[at] : undefined
-    if (before !== undefined) this.digest = (this.digest - before.hash + MODULUS) % MODULUS
+    // Hashed anew: a buffer that was changed after it had been written shows as a digest that differs.
+    if (before !== undefined) this.digest = (this.digest - hashOf(key, before.value) + MODULUS) % MODULUS
     if (row !== null) this.digest = (this.digest + row.hash) % MODULUS
     if (row === null) {
       if (before === undefined) return
