@@ -2,14 +2,18 @@ import type { Command } from './command.ts'
 
 /**
  * What this build knows. Members of one cluster may run different builds, so a command that the oldest of them would not know must not be
- * proposed: the cluster has a level, kept in the state, which is raised once every member knows the next one.
+ * proposed: the cluster has a level, kept in the state, which is raised once every member knows the next one. The machine refuses a command
+ * that stands in the log before its level does.
  *
  *   0  put, delete, delete-range
  *   1  transactions, history, leases, locks
  */
 export const FEATURE_LEVEL = 1
 
-/** The level that a cluster must have before `command` is proposed. The raise of the level itself needs none: it comes before all others. */
+/** From this level on the past is recorded. */
+export const HISTORY_LEVEL = 1
+
+/** The level that a cluster must have for `command`. The raise of the level itself needs none: it comes before all others. */
 export function levelOf(command: Command): number {
   switch (command.type) {
     case 'raise-level':

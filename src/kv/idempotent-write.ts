@@ -18,8 +18,8 @@ export interface IdempotentWrite {
   readonly valueApart: boolean
 }
 
-/** A refusal because of the name itself is not an answer to the write, and is never stored. */
-export type FirstResult = Exclude<CommandResult, { type: 'key-reused' }>
+/** A refusal because of the name itself, or of the level of the cluster, is not an answer to the write, and is never stored. */
+export type FirstResult = Exclude<CommandResult, { type: 'key-reused' | 'level-too-low' }>
 
 /*
  *   0  format u8    1  type u8, with VALUE_APART    2  fingerprint u64

@@ -10,6 +10,7 @@ import type {
   RetentionCommand,
 } from './command.ts'
 import { Digest } from './digest.ts'
+import { levelOf } from './feature-level.ts'
 import { History, type HistoryLimits } from './history.ts'
 import type { FirstResult } from './idempotent-write.ts'
 import type { RowKey } from './key.ts'
@@ -24,7 +25,7 @@ import { mayKeep, NamedWrites, type NamedWritesOptions } from './named-writes.ts
 import { RangeDeletes } from './range-deletes.ts'
 import type { KeyRecord } from './record.ts'
 import { Records } from './records.ts'
-import type { CommandResult } from './result.ts'
+import type { CommandResult, LevelTooLow } from './result.ts'
 import { recordRow } from './row.ts'
 import { Transactions, type TransactionLimits } from './transactions.ts'
 import type { RangeRead, ReadSet, Workspace } from './workspace.ts'
@@ -43,6 +44,8 @@ export interface KvMachineOptions extends NamedWritesOptions {
 const LEVEL_RAISED = 15
 const RETENTION_SET = 16
 const FUTURE_REVISION = 17
+/** A command that the cluster does not have yet. */
+const LEVEL_TOO_LOW = 18
 
 const NO_RANGES: readonly RangeRead[] = []
 
@@ -95,12 +98,7 @@ export class KvMachine {
     this.leases = new Leases(options.leases, ledger, this.leaseEnds, digest)
     this.locks = new Locks(this.leases, ledger, this.leaseEnds, digest)
     this.rangeDeletes = new RangeDeletes(rangeDeleteKeysMax, this.records, this.history)
-    this.transactions = new Transactions(transaction, rangeDeleteKeysMax, {
-      records,
-      history,
-      leases: this.leases,
-      digest,
-    })
+    this.transactions = new Transactions(transaction, rangeDeleteKeysMax, { records, leases: this.leases, digest })
     this.named = new NamedWrites(options, this.digest, restored)
     this.raised = restored?.level ?? 0
   }
@@ -189,13 +187,26 @@ export class KvMachine {
   execute(command: Command, revision: number, workspace: Workspace): CommandResult {
     assert(Number.isSafeInteger(revision) && revision > this.records.revision, 'revisions of commands ascend')
     this.digest.absorbInteger(revision)
-    const tag = command.idempotency
-    const result =
-      tag === null
-        ? this.executeOnce(command, revision, workspace)
-        : this.named.once(tag, workspace, () => this.executeOnce(command, revision, workspace))
+    const level = levelOf(command)
+    const result = level > this.raised ? this.refuseLevel(level) : this.executeNamed(command, revision, workspace)
     this.changes = this.history.finish(revision, workspace)
     return result
+  }
+
+  /**
+   * Nodes refuse such a command before they propose it, by what they have applied; the log decides, and alike on every replica. The refusal
+   * is no answer to a named write: its retry is executed once the level is there.
+   */
+  private refuseLevel(level: number): LevelTooLow {
+    this.digest.absorb(LEVEL_TOO_LOW)
+    this.digest.absorb(level)
+    return { type: 'level-too-low', level, clusterLevel: this.raised }
+  }
+
+  private executeNamed(command: Command, revision: number, workspace: Workspace): CommandResult {
+    const tag = command.idempotency
+    const execute = (): FirstResult => this.executeOnce(command, revision, workspace)
+    return tag === null ? execute() : this.named.once(tag, workspace, execute)
   }
 
   private executeOnce(command: Command, revision: number, workspace: Workspace): FirstResult {

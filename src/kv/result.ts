@@ -50,6 +50,14 @@ export type CommandResult =
   | LeaseResult
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
+  | LevelTooLow
+
+/** The cluster has `clusterLevel`, and the command needs `level` (feature-level.ts). Nothing changed. */
+export interface LevelTooLow {
+  readonly type: 'level-too-low'
+  readonly level: number
+  readonly clusterLevel: number
+}
 
 export interface TransactionResult {
   readonly type: 'transaction'

@@ -1,7 +1,6 @@
 import type { ListOperation, Operation, TransactionCommand } from './command.ts'
 import { compareHolds } from './compare.ts'
 import type { Digest } from './digest.ts'
-import type { History } from './history.ts'
 import type { Key, RowKey } from './key.ts'
 import { leaseRow } from './lease-row.ts'
 import type { LeasedKey, Leases } from './leases.ts'
@@ -24,7 +23,6 @@ export interface TransactionLimits {
 
 interface TransactionParts {
   readonly records: Records
-  readonly history: History
   readonly leases: Leases
   readonly digest: Digest
 }
@@ -41,20 +39,14 @@ export class Transactions {
   private readonly limits: TransactionLimits
   private readonly deleteKeysMax: number
   private readonly records: Records
-  private readonly history: History
   private readonly leases: Leases
   private readonly digest: Digest
 
   /** `deleteKeysMax`: how many keys one transaction may remove by ranges. */
-  constructor(
-    limits: TransactionLimits,
-    deleteKeysMax: number,
-    { records, history, leases, digest }: TransactionParts,
-  ) {
+  constructor(limits: TransactionLimits, deleteKeysMax: number, { records, leases, digest }: TransactionParts) {
     this.limits = limits
     this.deleteKeysMax = deleteKeysMax
     this.records = records
-    this.history = history
     this.leases = leases
     this.digest = digest
   }
@@ -155,8 +147,7 @@ export class Transactions {
   private rangesOf(operation: Operation): readonly RangeRead[] {
     if (operation.type === 'delete-range') {
       // All of their bytes, or the transaction is refused.
-      const bytesMax = this.history.rangeBytesMax === null ? 0 : this.limits.readBytesMax
-      return rangeRead(operation, this.deleteKeysMax + 1, bytesMax)
+      return rangeRead(operation, this.deleteKeysMax + 1, this.limits.readBytesMax)
     }
     return operation.type === 'list' ? rangeRead(operation, operation.limit + 1, this.limits.listBytesMax) : []
   }

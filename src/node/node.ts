@@ -158,7 +158,7 @@ export class Node {
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
-    const keys = new Keys({ replica, fetcher, serving, gate, past, clock })
+    const keys = new Keys({ replica, fetcher, serving, gate, past })
     return {
       watches: new Watches({ replica, serving, id }),
       keys,

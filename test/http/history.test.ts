@@ -10,10 +10,9 @@ const KEPT: Retention = { revisions: 1_000_000, ageMs: 86_400_000, bytes: 1024 *
 const json = { 'content-type': 'application/json' }
 
 async function open(t: Test, retention: Retention | null = KEPT): Promise<CheckedApi> {
-  const api = await openCheckedApi(t)
+  const api = await openCheckedApi(t, retention === null ? { machine: { level: 0 } } : {})
   if (retention !== null) {
-    const raise = { type: 'raise-level', level: 1, version: '0.0.0', retention, idempotency: null } as const
-    await api.services.keys.execute(raise, 1_000)
+    await api.services.keys.execute({ type: 'retention', retention, idempotency: null }, 1_000)
   }
   return api
 }

@@ -9,7 +9,7 @@ const OF_LOCK = 3_000_000_000_000_000
 async function open(t: Test, options: CheckedApiOptions = {}) {
   const api = await openCheckedApi(t, options)
   const retention = { revisions: 100, ageMs: 0, bytes: 1_000_000 }
-  api.services.keys.store.one({ type: 'raise-level', level: 1, version: '1.0.0', retention, idempotency: null })
+  api.services.keys.store.one({ type: 'retention', retention, idempotency: null })
   return api
 }
 

@@ -109,7 +109,46 @@ t.test('before the level is raised nothing of the past is kept, and an older bui
   t.equal(historyRows(store), 0)
   t.match(store.machine.state(), { level: 0, history: null })
   t.equal(encodeMachineState(store.machine.state())[0], 2)
-  t.match(store.machine.lastChanges(), { revision: 3, changes: [{ kind: 'delete', key: 'a' }] }, 'who watches is told')
+  t.match(store.machine.lastChanges(), { revision: 3, changes: [{ kind: 'delete', key: 'a' }] }, 'the change is told')
+})
+
+t.test('a command of a level that its cluster does not have is refused, and nothing of it is remembered', async (t) => {
+  const lease = { type: 'granted', id: 7 } as const
+  const commands: readonly Command[] = [
+    transaction({ type: 'put', key: key('a'), value: Buffer.from('1'), wantsPrevious: false }),
+    compact(1),
+    retain(PLENTY),
+    { ...put('a', '1'), lease },
+    { type: 'lease-grant', id: 7, ttlMs: 1_000, idempotency: null },
+    { type: 'lease-renew', id: 7, idempotency: null },
+    { type: 'lease-revoke', id: 7, ifRenewedAt: null, idempotency: null },
+    { type: 'lock-acquire', name: key('l'), ttlMs: 1_000, waitMs: 0, owner: '', idempotency: null },
+    { type: 'lock-release', name: key('l'), lease: 7, idempotency: null },
+  ]
+  const refusal = { type: 'level-too-low', level: 1, clusterLevel: 0 } as const
+  for (const [at, command] of commands.entries()) {
+    const store = new BatchStore()
+    store.one(put('a', 'old'))
+    const { digest, ...before } = store.machine.state()
+    const rows = store.dump()
+    const named = { ...command, idempotency: { key: 'name', fingerprint: at } }
+    for (const one of [command, named]) {
+      t.same(store.one(one), refusal, command.type)
+      t.equal(store.machine.lastChanges(), null)
+    }
+    const { digest: after, ...state } = store.machine.state()
+    t.same(state, before)
+    t.same(store.dump(), rows)
+    t.not(after, digest, 'replicas that differ in it are told apart')
+    store.one(raise())
+    t.not(store.one(named).type, 'level-too-low', 'the retry is executed')
+    t.equal(store.machine.state().idempotentNext, 1)
+  }
+  const [first] = commands
+  assert(first !== undefined, 'there is one')
+  const store = new BatchStore()
+  t.match(store.execute(put('a', '1'), raise()), [{ type: 'put' }, { type: 'level-raised' }])
+  t.match(store.one(first), { type: 'transaction', succeeded: true })
 })
 
 t.test('the past begins where the level is raised, and is raised once', async (t) => {
@@ -445,11 +484,8 @@ t.test(
       for (let round = 0; round < 70; round++) {
         const commands =
           round === 10 ? [raise({ ...PLENTY, revisions: random.integer(0, 40) })] : anyBatch(random, store.revision)
-        const isKnown = ({ type }: Command): boolean => round >= 10 || (type !== 'compaction' && type !== 'retention')
-        const known = commands.filter(isKnown)
-        if (known.length === 0) continue
-        const results = store.execute(...known)
-        const expected = known.map((one, at) => model.execute(one, store.revision - known.length + 1 + at))
+        const results = store.execute(...commands)
+        const expected = commands.map((one, at) => model.execute(one, store.revision - commands.length + 1 + at))
         for (const { type } of expected) seen.add(type)
         const where = `seed ${seed}, round ${round}`
         if (plain(results) !== plain(expected)) t.equal(plain(results), plain(expected), where)
@@ -477,6 +513,7 @@ t.test(
       'future-revision',
       'retention-set',
       'key-reused',
+      'level-too-low',
     ] as const
     t.same(
       [...kinds, ...more].filter((kind) => !seen.has(kind)),

@@ -5,6 +5,7 @@ import type {
   EntryChanges,
   Key,
   KvMachineOptions,
+  MachineState,
   RowKey,
   TransactionCommand,
 } from '../../src/kv/index.ts'
@@ -18,6 +19,7 @@ import type { Clock } from '../../src/ports/clock.ts'
 import type { StateRange, StateView, StateWrite } from '../../src/ports/state-store.ts'
 import { NO_MEMBERSHIP, logIndex, nodeId, term, type LogBatch } from '../../src/raft/index.ts'
 import { MemoryStateStore } from '../../src/storage/memory/memory-state-store.ts'
+import { BatchStore } from '../kv/support/batch-store.ts'
 
 const OPTIONS: KvMachineOptions = {
   idempotentWritesMax: 100,
@@ -95,7 +97,12 @@ function removeRange(start: number, end: number, upToLimit = false): Command {
 }
 
 /** An applier over a log of `commands`, in batches of `perBatch`. */
-async function applierOf(commands: readonly Command[], perBatch: number, options: Partial<KvMachineOptions> = {}) {
+async function applierOf(
+  commands: readonly Command[],
+  perBatch: number,
+  options: Partial<KvMachineOptions> = {},
+  restored: MachineState | null = null,
+) {
   const store = new WatchedStore()
   await store.open()
   const rows = new Rows(store, 100)
@@ -127,7 +134,7 @@ async function applierOf(commands: readonly Command[], perBatch: number, options
       faults: { report: (error) => faults.push(toError(error)) },
     },
     {
-      machine: new KvMachine({ ...OPTIONS, ...options }, null),
+      machine: new KvMachine({ ...OPTIONS, ...options }, restored),
       applied: { leaderId: LEADER, index: logIndex(0) },
       membership: NO_MEMBERSHIP,
     },
@@ -353,9 +360,8 @@ t.test('a transaction reads no more than it may', async (t) => {
   const names = Array.from({ length: 200 }, (_, n) => key(n))
   const gets = names.map((name) => ({ type: 'get', key: name }) as const)
   const command = transaction(gets.slice(100), gets.slice(0, 100))
-  const { store, applier, results } = await applierOf([command], 1, {
-    transaction: { readBytesMax: 30_000, listBytesMax: 900 },
-  })
+  const options = { transaction: { readBytesMax: 30_000, listBytesMax: 900 } }
+  const { store, applier, results } = await applierOf([command], 1, options, new BatchStore().raise().machine.state())
   const record = Buffer.concat([Buffer.from([1]), Buffer.alloc(32), Buffer.alloc(1_000)])
   await store.write(
     names.map((name): StateWrite => ({ type: 'put', key: rowBytes(recordRow(name)), value: record })),
@@ -383,9 +389,9 @@ t.test('a transaction sees all that was executed before it, in whatever batch', 
     transaction([all]),
   ]
   for (const perBatch of [1, 3, commands.length]) {
-    const { applier, results, faults } = await applierOf(commands, perBatch, {
-      transaction: { readBytesMax: 30_000, listBytesMax: 1_000 },
-    })
+    const options = { transaction: { readBytesMax: 30_000, listBytesMax: 1_000 } }
+    const state = new BatchStore().raise().machine.state()
+    const { applier, results, faults } = await applierOf(commands, perBatch, options, state)
     applier.commitTo(logIndex(commands.length))
     await quiet()
     t.same(faults, [])

@@ -35,7 +35,7 @@ t.test('a member of an older build holds it back, and is named; upgraded one by 
   await c.form()
   await c.on(1).put('k', 'v')
   const error = await refused(c.on(1).execute(transaction), 'feature-unavailable')
-  t.match(error.message, /feature level 1, and the cluster has 0: node 3 runs version 0.0.0-test; nothing was proposed/)
+  t.match(error.message, /feature level 1, and the cluster has 0: node 3 runs version 0.0.0-test; nothing was changed/)
   t.match(error.facts, { level: 1, clusterLevel: 0, members: [3] })
   await c.settled()
   for (const id of [1, 2, 3]) t.equal(c.at(id).node.replica.applier.level, 0, `node ${id}`)
@@ -46,6 +46,25 @@ t.test('a member of an older build holds it back, and is named; upgraded one by 
   await c.start(3)
   await c.leader()
   t.match(await c.on(3).execute(transaction), { type: 'transaction' })
+  await c.settled()
+})
+
+t.test('a command that a node lets through too early is executed nowhere, and not remembered', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  const leader = await c.form()
+  const { features } = c.at(leader).node.replica
+  const require = features.require.bind(features)
+  features.require = (_, timeoutMs) => Promise.resolve(timeoutMs)
+  const named = { ...transaction, idempotency: { key: 'once', fingerprint: 1 } }
+  for (const command of [transaction, named]) {
+    const error = await refused(c.on(leader).execute(command), 'feature-unavailable')
+    t.match(error.facts, { level: 1, clusterLevel: 0 })
+  }
+  features.require = require
+  await c.settled()
+  for (const id of [1, 2, 3]) t.equal(c.at(id).node.replica.applier.revision, 0, `node ${id}`)
+  await c.on(leader).keepHistory(RETENTION)
+  t.match(await c.on(leader).execute(named), { type: 'transaction', succeeded: true }, 'the retry is executed')
   await c.settled()
 })
 

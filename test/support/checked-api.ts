@@ -5,7 +5,7 @@ import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
 import type { WatchStreamsOptions } from '../../src/http/watches/watch-streams.ts'
-import type { KvMachineOptions } from '../../src/kv/index.ts'
+import type { MemoryKeysOptions } from './memory-keys.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -50,7 +50,7 @@ export interface CheckedApi {
 
 export interface CheckedApiOptions {
   readonly valueBytesMax?: number
-  readonly machine?: Partial<KvMachineOptions>
+  readonly machine?: MemoryKeysOptions
   readonly now?: () => number
   readonly server?: Partial<ApiServerOptions>
   readonly connections?: Partial<ConnectionsOptions>

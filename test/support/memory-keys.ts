@@ -25,6 +25,11 @@ import { BatchStore } from '../kv/support/batch-store.ts'
 /** The id of the only node. */
 export const NODE = 1
 
+export interface MemoryKeysOptions extends Partial<KvMachineOptions> {
+  /** The feature level of its cluster; left out for the one of this build. */
+  readonly level?: 0
+}
+
 /** The keys of a node alone: the machine of a real one over rows in memory, with failures that a test can order. */
 export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   /** What a test does with it reaches no command and no read of these services. */
@@ -48,10 +53,11 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   private readonly onChanged: (changes: EntryChanges) => void
 
   /** `onChanged` is told what each command has changed. */
-  constructor(options: Partial<KvMachineOptions>, onChanged: (changes: EntryChanges) => void) {
+  constructor(options: MemoryKeysOptions, onChanged: (changes: EntryChanges) => void) {
     this.onChanged = onChanged
     const { keptValues, rangeDeleteKeysMax, transaction, history, leases } = limits
     this.store = new BatchStore({ keptValues, rangeDeleteKeysMax, transaction, history, leases, ...options })
+    if (options.level !== 0) this.store.raise()
   }
 
   async execute<Kind extends Command>(command: Kind, timeoutMs: number) {

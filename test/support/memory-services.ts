@@ -1,4 +1,3 @@
-import type { KvMachineOptions } from '../../src/kv/index.ts'
 import { RequestError, type ErrorCode } from '../../src/lib/errors.ts'
 import type {
   ClusterStatus,
@@ -19,7 +18,7 @@ import type {
   VoterChange,
 } from '../../src/api/services.ts'
 import { MemoryLeases } from './memory-leases.ts'
-import { MemoryKeys, NODE } from './memory-keys.ts'
+import { MemoryKeys, NODE, type MemoryKeysOptions } from './memory-keys.ts'
 import { MemoryWatches } from './memory-watches.ts'
 
 /** Services with failures that a test can order and values that it can look at. */
@@ -321,7 +320,7 @@ export class MemoryHealth implements NodeHealth {
   }
 }
 
-export function memoryServices(valueBytesMax = 1024, machine: Partial<KvMachineOptions> = {}): MemoryServices {
+export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions = {}): MemoryServices {
   const watches = new MemoryWatches()
   const keys = new MemoryKeys(machine, (changes) => watches.onChanged(changes))
   return {

@@ -77,16 +77,21 @@ export class Features {
     if (level > applier.level) this.raise(level)
   }
 
-  /** Resolves once the cluster has `level`. Rejects with `RequestError` when it does not have it soon, in `timeoutMs` at most. */
-  async require(level: number, timeoutMs: number, caller: Caller | null): Promise<void> {
-    const { applier, conditions } = this.deps
-    if (applier.level >= level) return
+  /**
+   * Resolves once the cluster has `level`, to what is left of `timeoutMs`. Rejects with `RequestError` when it does not have it soon, in
+   * `timeoutMs` at most.
+   */
+  async require(level: number, timeoutMs: number, caller: Caller | null): Promise<number> {
+    const { applier, conditions, clock } = this.deps
+    if (applier.level >= level) return timeoutMs
     if (conditions.isFull) throw new RequestError('overloaded', 'too many requests wait for this node; try again later')
     // A cluster that has just been formed is about to raise its level.
     const patienceMs = Math.min(timeoutMs, 2 * this.options.electionTimeoutMsMax)
+    const startedAt = clock.now()
     const isGone = (): boolean => caller?.isGone === true
     await conditions.until(() => applier.level >= level || isGone(), patienceMs)
-    if (applier.level < level) throw this.unavailable(level)
+    if (applier.level < level) throw this.unavailable(level, applier.level)
+    return timeoutMs - (clock.now() - startedAt)
   }
 
   private levelOf(id: NodeId): number {
@@ -120,8 +125,9 @@ export class Features {
     this.cancelRetry()
   }
 
-  private unavailable(level: number): RequestError {
-    const { applier, raft } = this.deps
+  /** The error of a request that needs `level`, while the cluster has `clusterLevel`. */
+  unavailable(level: number, clusterLevel: number): RequestError {
+    const { raft } = this.deps
     const members = [...raft.view().effective.membership.nodes.keys()].filter((id) => this.levelOf(id) < level)
     const found = members.slice(0, limits.reasonNamesMax).map((id) => {
       const build = this.builds.get(id)
@@ -130,9 +136,9 @@ export class Features {
     const reason = found.length === 0 ? 'its leader is about to raise it' : found.join(', ')
     return new RequestError(
       'feature-unavailable',
-      `this needs feature level ${level}, and the cluster has ${applier.level}: ${reason}; nothing was proposed. ` +
+      `this needs feature level ${level}, and the cluster has ${clusterLevel}: ${reason}; nothing was changed. ` +
         'Once every member runs a version that knows it, the level is raised without further ado: try again then',
-      { level, clusterLevel: applier.level, members },
+      { level, clusterLevel, members },
     )
   }
 }

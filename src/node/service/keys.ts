@@ -2,7 +2,6 @@ import type { Caller, KeyValueAccess, ReadOptions, Scan, ScanRange, AnswerContex
 import { assert } from '../../lib/assert.ts'
 import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import { decodeRecord, encodeCommand, isHistoryKept, isResultOf, levelOf, recordRow } from '../../kv/index.ts'
-import type { Clock } from '../../ports/clock.ts'
 import type { Replica } from '../replica.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { PastScan } from './past-scan.ts'
@@ -17,7 +16,6 @@ export interface KeysDependencies {
   readonly serving: Serving
   readonly gate: ReadGate
   readonly past: Past
-  readonly clock: Clock
 }
 
 /** Reads and writes of keys, on any node. */
@@ -33,16 +31,13 @@ export class Keys implements KeyValueAccess {
     timeoutMs: number,
     caller: Caller | null = null,
   ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
-    const { serving, replica, clock } = this.deps
+    const { serving, replica } = this.deps
     serving.check()
-    let leftMs = timeoutMs
+    const { applier, features, proposals } = replica
     const level = levelOf(command)
-    if (level > replica.applier.level) {
-      const startedAt = clock.now()
-      await replica.features.require(level, timeoutMs, caller)
-      leftMs -= clock.now() - startedAt
-    }
-    const result = await replica.proposals.submit(encodeCommand(command), leftMs, caller)
+    const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
+    const result = await proposals.submit(encodeCommand(command), leftMs, caller)
+    if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.deps.gate.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.

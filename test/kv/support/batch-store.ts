@@ -21,6 +21,7 @@ import type {
   PutCommand,
   RangeRead,
   ReadSet,
+  Retention,
   RowKey,
   Workspace,
 } from '../../../src/kv/index.ts'
@@ -49,6 +50,14 @@ export class BatchStore {
   constructor(options: Partial<KvMachineOptions> = {}, state: MachineState | null = null) {
     this.options = { ...MACHINE_OPTIONS, ...options }
     this.machine = new KvMachine(this.options, state)
+  }
+
+  /** The cluster has level 1 from its beginning, and keeps no history unless it is told to. Revisions begin with 1 nevertheless. */
+  raise(retention: Retention = { revisions: 0, ageMs: 1_000, bytes: 65_536 }): this {
+    assert(this.revision === 0, 'nothing comes before it')
+    this.one({ type: 'raise-level', level: 1, version: '1.0.0', retention, idempotency: null })
+    this.revision = 0
+    return this
   }
 
   /** Executes `commands` as one batch with consecutive revisions. */

@@ -69,8 +69,13 @@ export class ReferenceModel {
   execute(command: Command, index: number): CommandResult {
     this.present = []
     const tag = command.idempotency
-    const result =
-      tag === null ? this.perform(command, index) : this.named.once(tag, index, () => this.perform(command, index))
+    const needed = needsLevel1(command) ? 1 : 0
+    const result: CommandResult =
+      needed > this.level
+        ? { type: 'level-too-low', level: needed, clusterLevel: this.level }
+        : tag === null
+          ? this.perform(command, index)
+          : this.named.once(tag, index, () => this.perform(command, index))
     this.resultsByIndex.set(index, result)
     if (this.present.length > 0) this.record({ revision: index, changes: this.present })
     this.states.push({ index, state: { revision: this.revision, level: this.level, past: this.history.state } })
@@ -210,7 +215,6 @@ export class ReferenceModel {
   private transact(command: TransactionCommand, index: number): CommandResult {
     const store: TransactionStore = {
       current: this.current,
-      copies: this.history.state !== null,
       change: (key: Key, record: KeyRecord | null) => this.change(key, record, index),
     }
     const { rangeDeleteKeysMax: limit, transaction } = this.options
@@ -253,6 +257,12 @@ export class ReferenceModel {
     }
     return low
   }
+}
+
+/** Puts and deletions have been there from the beginning. */
+export function needsLevel1(command: Command): boolean {
+  if (command.type === 'put') return command.lease !== undefined
+  return command.type !== 'delete' && command.type !== 'delete-range' && command.type !== 'raise-level'
 }
 
 function allows(condition: Condition | null, record: KeyRecord | null): boolean {

@@ -14,8 +14,6 @@ type Limits = Pick<KvMachineOptions, 'transaction' | 'rangeDeleteKeysMax'>
 /** What a transaction does to a store: the records that it reads, and how it changes them. */
 export interface TransactionStore {
   readonly current: ReadonlyMap<Key, KeyRecord>
-  /** History is known, so what is removed is read as a whole, to be copied. */
-  readonly copies: boolean
   readonly change: (key: Key, record: KeyRecord | null) => void
 }
 
@@ -32,8 +30,9 @@ export function readsTooMuch(command: TransactionCommand, store: TransactionStor
   for (const key of named) bytes += rowBytesOf(key, store.current.get(key))
   for (const operation of operations) {
     if (operation.type === 'delete-range') {
+      // What is removed is read as a whole, to be kept as history.
       const keys = keysWithin(operation, store).slice(0, limits.rangeDeleteKeysMax + 1)
-      for (const key of keys) bytes += rowBytesOf(key, store.copies ? store.current.get(key) : undefined)
+      for (const key of keys) bytes += rowBytesOf(key, store.current.get(key))
     } else if (operation.type === 'list') {
       for (const key of pageOf(operation, store, limits, operation.limit + 1))
         bytes += rowBytesOf(key, store.current.get(key))

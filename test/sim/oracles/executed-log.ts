@@ -6,12 +6,11 @@ import {
   type KvMachineOptions,
 } from '../../../src/kv/index.ts'
 import { entriesOf } from '../../../src/node/codec/entry.ts'
-import { ReferenceModel } from '../../kv/support/reference-model.ts'
+import { needsLevel1, ReferenceModel } from '../../kv/support/reference-model.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import { textOf } from '../history/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { Violation } from '../world/violation.ts'
-import { isOfAllLevels } from './feature-levels.ts'
 
 /** The committed log of one cluster, executed by the second model. */
 export class ExecutedLog {
@@ -44,7 +43,7 @@ export class ExecutedLog {
   }
 
   private execute(command: Command, index: number): void {
-    if (!isOfAllLevels(command) && this.model.stateAt(index).level === 0)
+    if (needsLevel1(command) && this.model.stateAt(index).level === 0)
       throw new Violation('feature-level', `a ${command.type} is in the log at ${index}, before its level is raised`)
     this.model.execute(command, index)
     this.commands.set(index, command)

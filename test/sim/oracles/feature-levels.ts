@@ -1,4 +1,3 @@
-import type { Command } from '../../../src/kv/index.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import type { Machine } from '../machines/machine.ts'
 import { Violation } from '../world/violation.ts'
@@ -21,10 +20,4 @@ export class FeatureLevels implements Oracle {
       `${machine.name} has a state of level ${level}, and its build knows ${machine.featureLevel}`,
     )
   }
-}
-
-/** What every build can execute, whatever the level of its cluster. */
-export function isOfAllLevels(command: Command): boolean {
-  if (command.type === 'put') return command.lease === undefined
-  return command.type === 'delete' || command.type === 'delete-range' || command.type === 'raise-level'
 }
