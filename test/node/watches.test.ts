@@ -478,10 +478,32 @@ t.test('since: ahead of a node it waits, ahead of the cluster it is refused, and
   oldest.close()
 })
 
+t.test(
+  'there are no watches before every member knows history, and then each tells what was there before',
+  async (t) => {
+    const c = new TestCluster(t, IDS)
+    const leader = await c.form()
+    await c.on(leader).put('a', '1')
+    for (const since of [null, 0]) {
+      const error = await refused(c.on(leader).watch({ ...EVERYTHING, since }), 'feature-unavailable')
+      t.match(error.facts, { level: 1, clusterLevel: 0 })
+    }
+    t.equal(c.on(leader).services.health.metrics().watches.watchers, 0)
+    const opening = c.on(leader).watch({ ...EVERYTHING, wantsPrevious: true })
+    await c.on(leader).keepHistory()
+    const watch = await opening
+    await c.on(leader).deleteRange('a', null)
+    const [item] = await watch.next(1000)
+    t.match(item, { type: 'changes', changes: [{ kind: 'delete', previousRow: Buffer }] })
+    watch.close()
+  },
+)
+
 t.test('without history a watch tells of what comes, and ends when it is too slow', async (t) => {
-  const c = new TestCluster(t, [1], { watchRecentEntriesMax: 3, featureLevelMax: 0 })
+  const c = new TestCluster(t, [1], { watchRecentEntriesMax: 3 })
   await c.form([1])
   await c.on(1).put('a', '1')
+  await c.on(1).keepHistory({ revisions: 0, ageMs: 1_000, bytes: 65_536 })
   await refused(c.on(1).watch({ ...EVERYTHING, since: 0 }), 'compacted')
   const watch = await c.on(1).watch(EVERYTHING)
   await c.on(1).put('a', '2')

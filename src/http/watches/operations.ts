@@ -36,5 +36,5 @@ export const watchKeys: Operation = {
       },
     },
   },
-  errors: readErrors,
+  errors: ['feature-unavailable', ...readErrors],
 }

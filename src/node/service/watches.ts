@@ -1,5 +1,6 @@
 import type { Watch, WatchAccess, WatchOptions } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { HISTORY_LEVEL } from '../../kv/index.ts'
 import type { Replica } from '../replica.ts'
 import { compacted } from '../watches/watch-hub.ts'
 import type { Serving } from './serving.ts'
@@ -19,17 +20,20 @@ export class Watches implements WatchAccess {
   }
 
   /**
+   * Before the level of history a removed range is not read, so that nobody could be told what it held: there are no watches until then.
+   *
    * A watch of the past needs nobody else: every node has it. One that begins now, or with a revision that this node has not reached, asks
    * the leader what is committed, and waits until that is applied here.
    */
   async open(options: WatchOptions): Promise<Watch> {
     const { replica, serving, id } = this.deps
-    const { watches, applier, raft } = replica
+    const { watches, applier, raft, features } = replica
     serving.check()
     watches.checkRoom()
-    const { since } = options
+    const { since, timeoutMs, caller = null } = options
+    const leftMs = await features.require(HISTORY_LEVEL, timeoutMs, caller)
     const asks = since === null || since > applier.revision
-    if (asks) await replica.reads.barrier(options.timeoutMs, options.caller)
+    if (asks) await replica.reads.barrier(leftMs, caller)
     const { revision, compactedRevision } = applier
     if (since !== null && since > revision) {
       throw new RequestError(
