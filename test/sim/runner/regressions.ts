@@ -102,4 +102,12 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 4400011535,
     found: 'a member that had moved was refused for ever as a copy of itself, after a change of its addresses',
   },
+  ...[7600000145, 7600000181, 7600000291, 7600000476].map((seed) => ({
+    seed,
+    found: 'a watch from before the feature level was raised told that a removed range had held nothing',
+  })),
+  ...[7600000435, 7600000502].map((seed) => ({
+    seed,
+    found: 'an oracle: a node that was cut off when it was removed, and has not heard of it, has nothing to tell',
+  })),
 ]

@@ -9,6 +9,7 @@ import type { WatchSession } from '../history/watch-session.ts'
 import { FormationOperator } from '../clients/formation.ts'
 import type { Focus } from '../world/focus.ts'
 import type { Ledger } from '../machines/ledger.ts'
+import { latestMembersAmong } from '../machines/members.ts'
 import { LivenessPhase, type LivenessFigures } from '../faults/liveness.ts'
 import type { Machine } from '../machines/machine.ts'
 import { Nemesis } from '../faults/nemesis.ts'
@@ -217,10 +218,9 @@ export class Simulation {
     if (this.watchers.length === 0) return
     for (const watcher of this.watchers) watcher.stay()
     await this.world.sleep(WATCH_END_MS)
-    const able = this.cluster.machines.filter((machine) => {
-      const isMember = machine.view?.effective.membership.nodes.has(machine.id) === true
-      return machine.clusterId === clusterId && isMember && machine.services !== null
-    })
+    const ours = this.cluster.machines.filter((machine) => machine.clusterId === clusterId)
+    const members = latestMembersAmong(ours)
+    const able = ours.filter(({ id, services }) => members.has(id) && services !== null)
     const names = new Set(able.map(({ name }) => name))
     const isOld = ({ invokedAt }: WatchSession): boolean => this.world.now() - invokedAt >= WATCH_END_MS / 2
     for (const session of this.sessions)
