@@ -132,7 +132,15 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier })
     this.forwarded = new Forwarded(options, { leaders, core: driver, outbox })
     this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, faults: this })
-    this.features = new Features(options, { raft, applier, proposals: this.proposals, conditions, clock, logger })
+    this.features = new Features(options, {
+      raft,
+      transport,
+      applier,
+      proposals: this.proposals,
+      conditions,
+      clock,
+      logger,
+    })
     const { proposals, reads, backlog } = this
     this.removal = new Removal(options, { raft, proposals, reads, backlog, applier })
     this.inbox = this.makeInbox()
@@ -187,6 +195,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.peers.onConnected(peer)
     this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
     if (this.raft.leader === peer) this.consequences.onLeader(peer)
+    this.features.look()
   }
 
   onDisconnected(peer: NodeId): void {

@@ -101,6 +101,35 @@ t.test('a learner counts as well, and a level once raised stays', async (t) => {
   t.match(await d.on(1).execute(transaction), { type: 'transaction' })
 })
 
+t.test('a member that went back to an older build does not count as the one that it was', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  const leader = await c.form()
+  const [returning = 0, last = 0] = [1, 2, 3].filter((id) => id !== leader)
+  const run = async (id: number, level: number): Promise<void> => {
+    await c.at(id).crash()
+    c.at(id).options = { ...c.at(id).options, featureLevelMax: level }
+    await c.start(id)
+  }
+  await run(returning, 1)
+  await run(leader, 1)
+  await c.leader()
+  await c.settled()
+  await c.at(returning).crash()
+  await run(last, 1)
+  await c.leader([leader, last])
+  const whileGone = await refused(c.on(leader).execute(transaction), 'feature-unavailable')
+  t.match(whileGone.message, `node ${returning} is not connected`)
+  c.at(returning).options = { ...c.at(returning).options, featureLevelMax: 0 }
+  await c.start(returning)
+  await c.settled()
+  t.match((await refused(c.on(leader).execute(transaction), 'feature-unavailable')).facts, { members: [returning] })
+  for (const id of [1, 2, 3]) t.equal(c.at(id).node.replica.applier.level, 0, `node ${id}`)
+
+  await run(returning, 1)
+  t.match(await c.on(returning).execute(transaction), { type: 'transaction' })
+  await c.settled()
+})
+
 t.test('a new leader raises the level that its predecessor could not', async (t) => {
   const c = new TestCluster(t, [1, 2, 3], LEVEL)
   c.at(3).options = { ...c.at(3).options, featureLevelMax: 0 }
@@ -135,7 +164,8 @@ t.test('a refused raise is tried again after a pause, and no more once the node 
   const options = { id: nodeId(1), version: '1', electionTimeoutMsMax: 300, ...LEVEL, historyRetention: RETENTION }
   const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
   const { clock } = c
-  const features = new Features(options, { raft, applier, proposals: { submit }, conditions, clock, logger })
+  const transport = { isConnected: () => true }
+  const features = new Features(options, { raft, transport, applier, proposals: { submit }, conditions, clock, logger })
   features.look()
   await c.pass(100)
   t.equal(raises, 1)

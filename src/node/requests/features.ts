@@ -5,6 +5,7 @@ import { dropOldest } from '../../lib/drop-oldest.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { Transport } from '../../ports/transport.ts'
 import type { NodeId, Raft } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 import type { Conditions } from './conditions.ts'
@@ -22,6 +23,8 @@ export interface FeaturesOptions {
 
 export interface FeaturesDependencies {
   readonly raft: Pick<Raft, 'view'>
+  /** Tells whether the connection to a node is up over which the node has reported. */
+  readonly transport: Pick<Transport, 'isConnected'>
   /** The level of the cluster, as of everything applied here. */
   readonly applier: { readonly level: number }
   readonly proposals: Pick<Proposals, 'submit'>
@@ -39,6 +42,9 @@ export interface Build {
 /**
  * Which commands the cluster knows (kv/feature-level.ts). The leader raises the level of the cluster once every member, voter or learner, has
  * reported that it knows the next one. Until then no node proposes a command of that level: a member that did not know it could not go on.
+ *
+ * A report counts only while its node is connected. The node reports when it is connected, so one that was stopped may come back with another
+ * build, and says so before it counts again.
  */
 export class Features {
   private readonly options: FeaturesOptions
@@ -63,10 +69,9 @@ export class Features {
     this.builds.set(id, build)
     // Members report anew on every connection. Of other nodes that were met, only a limited number is remembered.
     dropOldest(this.builds, limits.membersMax * 2)
-    this.look()
   }
 
-  /** To be called after anything that decides about the level may have changed: entries were applied. */
+  /** To be called after anything that decides about the level may have changed: entries were applied, or a node was connected. */
   look(): void {
     const { raft, applier } = this.deps
     if (applier.level >= this.own || this.isRaising || this.stopped) return
@@ -95,7 +100,12 @@ export class Features {
   }
 
   private levelOf(id: NodeId): number {
-    return id === this.options.id ? this.own : (this.builds.get(id)?.level ?? 0)
+    return id === this.options.id ? this.own : (this.buildOf(id)?.level ?? 0)
+  }
+
+  /** What a node that is connected has reported; null when it is not. */
+  private buildOf(id: NodeId): Build | null {
+    return this.deps.transport.isConnected(id) ? (this.builds.get(id) ?? null) : null
   }
 
   private raise(level: number): void {
@@ -130,8 +140,8 @@ export class Features {
     const { raft } = this.deps
     const members = [...raft.view().effective.membership.nodes.keys()].filter((id) => this.levelOf(id) < level)
     const found = members.slice(0, limits.reasonNamesMax).map((id) => {
-      const build = this.builds.get(id)
-      return build === undefined ? `node ${id} has not been met yet` : `node ${id} runs version ${build.version}`
+      const build = this.buildOf(id)
+      return build === null ? `node ${id} is not connected` : `node ${id} runs version ${build.version}`
     })
     const reason = found.length === 0 ? 'its leader is about to raise it' : found.join(', ')
     return new RequestError(
