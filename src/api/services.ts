@@ -196,11 +196,15 @@ export interface LockView {
   readonly context: AnswerContext
 }
 
-/** What became of a request for a lock, after its wait. `holder` null: the wait has ended, and nobody holds the lock by now. */
+/**
+ * What became of a request for a lock, after its wait. `holder` null: nobody holds the lock by now. `lock-wait-ended`: the lease that waited, or
+ * that got the lock and was a retry's to find, is gone.
+ */
 export interface LockOutcome {
   readonly result:
     | Exclude<ResultOf<LockAcquireCommand>, { type: 'lock-queued' | 'lock-held' }>
     | { readonly type: 'lock-held'; readonly holder: LockHolder | null }
+    | { readonly type: 'lock-wait-ended'; readonly lease: number }
   readonly context: AnswerContext
 }
 

@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'learner-lagging'
   | 'lease-exists'
   | 'lock-held'
+  | 'lock-wait-ended'
   | 'lock-not-held'
   | 'no-transfer-target'
   | 'compacted'

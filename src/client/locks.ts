@@ -104,8 +104,10 @@ export class Locks {
         const lock = await this.held(name, ttlMs, acquired, sentAt, rest)
         if (lock !== null) return lock
       } catch (error) {
-        const isHeldByOther = error instanceof ProblemError && error.code === 'lock-held'
-        if (!isHeldByOther || performance.now() >= until) throw error
+        const code = error instanceof ProblemError ? error.code : null
+        // A retry found that the server had given up the place in the queue: a broken connection looks like a client that has left.
+        const isAskedAnew = code === 'lock-wait-ended' || (code === 'lock-held' && performance.now() < until)
+        if (!isAskedAnew) throw error
       }
     }
   }

@@ -35,6 +35,7 @@ export const failures = {
   'learner-lagging': { status: 409, title: 'Learner is lagging', retryable: true, ambiguous: false },
   'lease-exists': { status: 409, title: 'Lease exists', retryable: false, ambiguous: false },
   'lock-held': { status: 409, title: 'Lock is held', retryable: true, ambiguous: false },
+  'lock-wait-ended': { status: 409, title: 'Wait for the lock has ended', retryable: false, ambiguous: false },
   'lock-not-held': { status: 409, title: 'Lease does not hold the lock', retryable: false, ambiguous: false },
   'no-transfer-target': { status: 409, title: 'No node can take over', retryable: true, ambiguous: false },
   compacted: { status: 410, title: 'History is gone', retryable: false, ambiguous: false },

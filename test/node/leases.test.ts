@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Caller, ReadOptions } from '../../src/api/services.ts'
-import type { Command, CommandResult } from '../../src/kv/index.ts'
+import type { Command, CommandResult, LockAcquireCommand } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
 import { LeaseTerms } from '../../src/node/leases/lease-terms.ts'
 import { Lessor } from '../../src/node/leases/lessor.ts'
@@ -378,18 +378,16 @@ t.test('a lock that came with an installed state is told to the request that wai
   t.ok(c.at(one).node.replica.snapshotReceiver.installed > 0, 'a state was installed')
 })
 
+/** A request that waits for the lock `l`. */
+function named(name: string): LockAcquireCommand {
+  const idempotency = { key: name, fingerprint: 1 }
+  return { type: 'lock-acquire', name: key('l'), ttlMs: LENGTH_MS, waitMs: 20_000, owner: '', idempotency }
+}
+
 t.test('a retry of a named request for a lock joins its wait', async (t) => {
   const { c } = await leasing(t)
   const first = await acquire(c, 1, 'l')
-  const idempotency = { key: 'n', fingerprint: 1 }
-  const command = {
-    type: 'lock-acquire',
-    name: key('l'),
-    ttlMs: LENGTH_MS,
-    waitMs: 20_000,
-    owner: '',
-    idempotency,
-  } as const
+  const command = named('n')
   const [one, other] = [services(c, 1).acquire(command, 5_000), services(c, 2).acquire(command, 5_000)]
   await c.pass(300)
   t.match((await services(c, 1).lock(key('l'), READ)).lock, { waiting: 1 })
@@ -398,7 +396,48 @@ t.test('a retry of a named request for a lock joins its wait', async (t) => {
   t.match(answer, { type: 'lock-acquired' })
   t.same((await other).result, answer)
   await release(c, 1, 'l', leaseOf(answer as CommandResult))
-  t.match((await services(c, 3).acquire(command, 5_000)).result, { type: 'lock-held', holder: null })
+  const lease = leaseOf(answer as CommandResult)
+  t.same((await services(c, 3).acquire(command, 5_000)).result, { type: 'lock-wait-ended', lease })
+})
+
+t.test(
+  'a retry of a wait whose client had left is told that the wait is over, and another request waits anew',
+  async (t) => {
+    const { c } = await leasing(t)
+    const first = await acquire(c, 1, 'l')
+    const caller = { isGone: false }
+    const command = named('n')
+    const left = services(c, 2).acquire(command, 5_000, caller)
+    await c.pass(100)
+    caller.isGone = true
+    await refused(left, 'read-timeout')
+    await c.pass(100)
+    t.match((await services(c, 3).acquire(command, 5_000)).result, { type: 'lock-wait-ended' })
+    const anew = services(c, 3).acquire(named('m'), 5_000)
+    await c.pass(100)
+    await release(c, 1, 'l', leaseOf(first as CommandResult))
+    t.match((await anew).result, { type: 'lock-acquired' })
+  },
+)
+
+t.test('a lock that a retry holds is not given up for the client that left the first request', async (t) => {
+  const { c, leader, followers } = await leasing(t)
+  const [one = 0, two = 0] = followers
+  const first = await acquire(c, leader, 'l')
+  const caller = { isGone: false }
+  const left = services(c, one).acquire(named('n'), 5_000, caller)
+  const retry = services(c, two).acquire(named('n'), 5_000)
+  await c.pass(300)
+  c.partition([one])
+  await release(c, leader, 'l', leaseOf(first as CommandResult))
+  const held = (await retry).result
+  t.match(held, { type: 'lock-acquired' })
+  caller.isGone = true
+  await refused(left, 'read-timeout')
+  c.heal()
+  await c.leader()
+  await c.pass(1_000)
+  t.match((await services(c, two).lock(key('l'), READ)).lock, { lease: leaseOf(held as CommandResult) })
 })
 
 t.test('a lease of 30 days is not looked at more than once an hour, by timers that the platform has', async (t) => {

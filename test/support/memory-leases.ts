@@ -56,8 +56,8 @@ export class MemoryLeases implements LeaseAccess {
     const { lease } = result
     const use = this.leaseOf(lease)?.use
     if (use?.type === 'holder') return { result: { type: 'lock-acquired', lease, token: use.token }, context }
-    if (use !== undefined)
-      await this.keys.execute({ type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null }, timeoutMs)
+    if (use === undefined) return { result: { type: 'lock-wait-ended', lease }, context }
+    await this.keys.execute({ type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null }, timeoutMs)
     return { result: { type: 'lock-held', holder: this.lockNamed(command.name) }, context }
   }
 

@@ -8,10 +8,17 @@ export function leaseExists({ lease }: Result<'lease-exists'>): RequestError {
 }
 
 export function lockHeld(name: Key, holder: LockHolder | null): RequestError {
-  const who = holder === null ? 'the wait for it has ended' : `it is held by ${described(holder)}`
+  const who = holder === null ? 'it was held until the wait ended' : `it is held by ${described(holder)}`
   return new RequestError('lock-held', `the lock ${JSON.stringify(keyToText(name))} was not acquired: ${who}`, {
     holder,
   })
+}
+
+export function lockWaitEnded(name: Key, lease: number): RequestError {
+  const detail =
+    `lease ${lease}, under which this request waited for the lock ${JSON.stringify(keyToText(name))}, has ended: ` +
+    'nothing is held or waits under it; ask again, and if the request had an Idempotency-Key, with another one'
+  return new RequestError('lock-wait-ended', detail, { lease })
 }
 
 export function lockNotHeld(name: Key, lease: number, { holder }: Result<'lock-not-held'>): RequestError {

@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
-import type { Services } from '../../api/services.ts'
+import type { LockOutcome, Services } from '../../api/services.ts'
 import { keyToText, type Key } from '../../kv/index.ts'
+import type { RequestError } from '../../lib/errors.ts'
 import { readOptions } from '../keys/queries.ts'
 import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { endLease, type EndingStep } from '../leases/lease-ending.ts'
-import { lockHeld, lockNotHeld } from '../leases/refusals.ts'
+import { lockHeld, lockNotHeld, lockWaitEnded } from '../leases/refusals.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
@@ -39,7 +40,7 @@ export class LockRequests {
       const answer: LockAnswer = { token: result.token, lease: result.lease }
       return void sendJson(reply, shown, JSON.stringify(answer))
     }
-    sendProblem(reply.headers(shown), result.type === 'lock-held' ? lockHeld(name, result.holder) : refusalOf(result))
+    sendProblem(reply.headers(shown), notAcquired(name, result))
   }
 
   async release(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -70,5 +71,16 @@ export class LockRequests {
     const holder = lock === null ? null : { lease: lock.lease, token: lock.token, owner: lock.owner }
     const status: LockStatus = { name: keyToText(name), holder, waiting: lock?.waiting ?? 0 }
     sendJson(reply, answerHeaders(context), JSON.stringify(status))
+  }
+}
+
+function notAcquired(name: Key, result: Exclude<LockOutcome['result'], { type: 'lock-acquired' }>): RequestError {
+  switch (result.type) {
+    case 'lock-held':
+      return lockHeld(name, result.holder)
+    case 'lock-wait-ended':
+      return lockWaitEnded(name, result.lease)
+    default:
+      return refusalOf(result)
   }
 }

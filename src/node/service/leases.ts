@@ -97,36 +97,38 @@ export class Leases implements LeaseAccess {
     const { keys, gate, replica, clock } = this.deps
     if (command.waitMs > 0 && replica.lockWaits.isFull)
       throw new RequestError('overloaded', 'too many requests wait for a lock on this node; nothing was proposed')
-    const { result, context } = await keys.execute(command, timeoutMs, caller)
-    if (result.type !== 'lock-queued') return { result, context }
+    const { result, context: at } = await keys.execute(command, timeoutMs, caller)
+    if (result.type !== 'lock-queued') return { result, context: at }
     const { lease } = result
-    const outcome = await this.waitFor(lease, clock.now() + command.waitMs, caller)
-    const token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, outcome, timeoutMs)
-    const now = gate.context('linearizable')
+    const outcome = await this.waitFor(command, lease, clock.now() + command.waitMs, caller)
+    const context = (): AnswerContext => gate.context('linearizable')
+    if (outcome.kind === 'ended') return { result: { type: 'lock-wait-ended', lease }, context: context() }
+    const token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, timeoutMs)
+    const now = context()
     if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
     return { result: { type: 'lock-held', holder: await this.lockNamed(command.name) }, context: now }
   }
 
-  private async waitFor(lease: number, deadline: number, caller: Caller | null): Promise<LockWaitOutcome> {
+  private async waitFor(
+    command: LockAcquireCommand,
+    lease: number,
+    deadline: number,
+    caller: Caller | null,
+  ): Promise<Exclude<LockWaitOutcome, { kind: 'gone' }>> {
     try {
-      return await this.deps.replica.lockWaits.wait(lease, deadline, caller)
+      const outcome = await this.deps.replica.lockWaits.wait(lease, deadline, caller)
+      if (outcome.kind !== 'gone') return outcome
     } catch (error) {
       // The node stops. What cannot be taken back ends by itself when the wait would have.
-      this.giveUp(lease)
+      this.giveUp(command, lease)
       throw error
     }
+    this.giveUp(command, lease)
+    throw new RequestError('read-timeout', 'the client has left while it waited for the lock')
   }
 
-  /**
-   * The wait is over without the lock. Returns the token all the same when the lock came first: its entry was ahead of the one that leaves the
-   * queue.
-   */
-  private async leaveQueue(lease: number, { kind }: LockWaitOutcome, timeoutMs: number): Promise<number | null> {
-    if (kind === 'ended') return null
-    if (kind === 'gone') {
-      this.giveUp(lease)
-      throw new RequestError('read-timeout', 'the client has left while it waited for the lock')
-    }
+  /** The wait is over. Returns the token when the lock came first: its entry was ahead of the one that leaves the queue. */
+  private async leaveQueue(lease: number, timeoutMs: number): Promise<number | null> {
     const ifRenewedAt = revisionOfLockLease(lease)
     const leave = { type: 'lease-revoke', id: lease, ifRenewedAt, idempotency: null } as const
     const { result } = await this.deps.keys.execute(leave, timeoutMs)
@@ -136,9 +138,13 @@ export class Leases implements LeaseAccess {
     return use?.type === 'holder' ? use.token : null
   }
 
-  /** Nobody wants the lock any more, whether the lease waits for it or holds it. */
-  private giveUp(lease: number): void {
-    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null } as const
+  /**
+   * Nobody waits here for the lock any more. When the request has a name, a retry of it may have been told on another node that the lease holds
+   * the lock: then the lease only leaves the queue.
+   */
+  private giveUp({ idempotency }: LockAcquireCommand, lease: number): void {
+    const ifRenewedAt = idempotency === null ? null : revisionOfLockLease(lease)
+    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt, idempotency: null } as const
     // When this fails, the leader ends the lease, at the end of the wait or of the time to live.
     this.deps.keys.execute(leave, limits.requestTimeoutMsMax).catch(() => undefined)
   }
