@@ -314,6 +314,15 @@ export interface WatchesView {
 }
 
 /** Numbers for `/metrics`, read when asked. */
+export interface LeasesView {
+  readonly leases: number
+  readonly attachedKeys: number
+  readonly locks: number
+  readonly lockWaiters: number
+  /** How many this node, as leader, has ended because their time was up. */
+  readonly expired: number
+}
+
 export interface MetricsView {
   readonly hasLeader: boolean
   readonly isLeader: boolean
@@ -327,6 +336,7 @@ export interface MetricsView {
   readonly historyChanges: number
   readonly historyBytes: number
   readonly compactedRevision: number
+  readonly leases: LeasesView
   readonly leaderChanges: number
   readonly elections: number
   readonly proposalsCommitted: number

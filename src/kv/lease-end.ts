@@ -125,12 +125,16 @@ export class LeaseEnd {
     const [first] = lock.waiting === 0 ? [] : workspace.rowsIn(this.firstWaiter(name))
     this.digest.absorb(first === undefined ? FREED : HANDED_OVER)
     this.digest.absorbInteger(lock.token)
-    if (first === undefined) return workspace.remove(lockRow(name))
+    if (first === undefined) {
+      this.ledger.locks -= 1
+      return workspace.remove(lockRow(name))
+    }
     const id = leaseOfWaiterRow(first)
     const lease = this.ledger.find(id, workspace)
     assert(lease !== null && lease.use.type === 'waiter', 'a lease that waits for a lock is there')
     const { owner } = lease.use
     const use = { type: 'holder', lock: name, token: revision, owner, hasKeys: false } as const
+    this.ledger.lockWaiters -= 1
     workspace.remove(first)
     const held = { lease: id, token: revision, owner, waiting: lock.waiting - 1 }
     workspace.put(lockRow(name), encodeLock(held))
@@ -140,6 +144,7 @@ export class LeaseEnd {
 
   private leaveQueue(name: Key, id: number, workspace: Workspace): void {
     const lock = lockNamed(name, workspace)
+    this.ledger.lockWaiters -= 1
     workspace.remove(lockWaiterRow(name, revisionOfLockLease(id)))
     workspace.put(lockRow(name), encodeLock({ ...lock, waiting: lock.waiting - 1 }))
   }

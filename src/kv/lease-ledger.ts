@@ -11,6 +11,10 @@ export interface LeasesState {
   readonly leases: number
   /** Keys that belong to a lease. */
   readonly attachedKeys: number
+  /** Locks that are held. */
+  readonly locks: number
+  /** Leases that wait for a lock. */
+  readonly lockWaiters: number
 }
 
 const NOTHING: Uint8Array = new Uint8Array(0)
@@ -24,15 +28,20 @@ const NOTHING: Uint8Array = new Uint8Array(0)
 export class LeaseLedger {
   leases: number
   attachedKeys: number
+  locks: number
+  lockWaiters: number
   private events: LeaseEvent[] = []
 
-  constructor({ leases, attachedKeys }: LeasesState) {
+  constructor({ leases, attachedKeys, locks, lockWaiters }: LeasesState) {
     this.leases = leases
     this.attachedKeys = attachedKeys
+    this.locks = locks
+    this.lockWaiters = lockWaiters
   }
 
   state(): LeasesState {
-    return { leases: this.leases, attachedKeys: this.attachedKeys }
+    const { leases, attachedKeys, locks, lockWaiters } = this
+    return { leases, attachedKeys, locks, lockWaiters }
   }
 
   /** What has happened to leases since the last call. */
@@ -55,6 +64,8 @@ export class LeaseLedger {
 
   add(id: number, lease: Lease, workspace: Workspace): void {
     this.leases += 1
+    if (lease.use.type === 'holder') this.locks += 1
+    if (lease.use.type === 'waiter') this.lockWaiters += 1
     this.restart(id, lease, workspace)
   }
 

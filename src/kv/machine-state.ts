@@ -32,18 +32,18 @@ export function isHistoryKept({ history }: MachineState): boolean {
   return history !== null && history.retention.revisions > 0
 }
 
-export const NO_LEASES: LeasesState = { leases: 0, attachedKeys: 0 }
+export const NO_LEASES: LeasesState = { leases: 0, attachedKeys: 0, locks: 0, lockWaiters: 0 }
 
 /**
  * Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. That is format 2, which builds
  * before level 1 can read: a state of level 0 has it. In format 3 the level u8 follows, then the history: seven u64 in the order of its
- * interface and that of the retention, and two u64 for leases.
+ * interface and that of the retention, and four u64 for leases.
  */
 const FIRST_FORMAT = 2
 const STATE_FORMAT = 3
 const FIXED_BYTES = 34
 const HISTORY_NUMBERS = 7
-const LEASE_NUMBERS = 2
+const LEASE_NUMBERS = 4
 const LEVEL_BYTES = 1 + 8 * (HISTORY_NUMBERS + LEASE_NUMBERS)
 
 export function encodeMachineState(state: MachineState): Uint8Array {
@@ -59,8 +59,8 @@ export function encodeMachineState(state: MachineState): Uint8Array {
   for (const [ring, taken] of state.keptValues.entries()) writeU64(bytes, FIXED_BYTES + 8 * ring, taken)
   if (history === null) return bytes
   bytes[ringsEnd] = level
-  const { leases, attachedKeys } = state.leases
-  const numbers = [...numbersOf(history), leases, attachedKeys]
+  const { leases, attachedKeys, locks, lockWaiters } = state.leases
+  const numbers = [...numbersOf(history), leases, attachedKeys, locks, lockWaiters]
   for (const [at, number] of numbers.entries()) writeU64(bytes, ringsEnd + 1 + 8 * at, number)
   return bytes
 }
@@ -101,8 +101,9 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   }
   const history = readHistory(bytes, ringsEnd + 1, revision)
   const leasesAt = ringsEnd + 1 + 8 * HISTORY_NUMBERS
-  const [leases = 0, attachedKeys = 0] = readNumbers(bytes, leasesAt, LEASE_NUMBERS, 'the number of leases')
-  return { ...written, level, history, leases: { leases, attachedKeys } }
+  const numbers = readNumbers(bytes, leasesAt, LEASE_NUMBERS, 'the number of leases')
+  const [leases = 0, attachedKeys = 0, locks = 0, lockWaiters = 0] = numbers
+  return { ...written, level, history, leases: { leases, attachedKeys, locks, lockWaiters } }
 }
 
 function readHistory(bytes: Uint8Array, at: number, revision: number): HistoryState {

@@ -70,13 +70,15 @@ export class ReceivedLeases {
   }
 
   /** To be called after the last row. Throws `UnreadableStateError` when rows are missing. */
-  finish({ leases, attachedKeys }: LeasesState): void {
+  finish({ leases, attachedKeys, locks, lockWaiters }: LeasesState): void {
     const isWhole =
       this.leases === leases &&
       this.attachedRecords === attachedKeys &&
       this.attachments + this.keyLeases === attachedKeys &&
       this.keyLeaseRecords === this.keyLeases &&
+      this.locks === locks &&
       this.locks === this.holders &&
+      this.waiters === lockWaiters &&
       this.waiters === this.waiterLeases &&
       this.waiters === this.waiting
     if (isWhole) return

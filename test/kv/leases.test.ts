@@ -103,7 +103,7 @@ t.test('keys that are attached go with the lease, in one change', async (t) => {
       ['delete', 'b'],
     ],
   )
-  t.same(store.machine.state().leases, { leases: 1, attachedKeys: 1 })
+  t.match(store.machine.state().leases, { leases: 1, attachedKeys: 1 })
 })
 
 t.test('a key belongs to the lease that its last write named', async (t) => {
@@ -119,11 +119,11 @@ t.test('a key belongs to the lease that its last write named', async (t) => {
   store.execute(attached('moved', 8), put('left', 'alone'), del('deleted'), attached('again', 7), attached('again', 7))
   store.one(deleteRange('r', 's'))
   store.one(put('r1', 'new'))
-  t.same(store.machine.state().leases, { leases: 2, attachedKeys: 2 })
+  t.match(store.machine.state().leases, { leases: 2, attachedKeys: 2 })
   t.match(store.one(revoke(7)), { deleted: 1 })
   t.same(keysOf(store), ['left', 'moved', 'r1'])
   t.match(store.one(revoke(8)), { deleted: 1 })
-  t.same(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
+  t.match(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
 })
 
 t.test('no key is attached to a lease that is not there: nothing is written', async (t) => {
@@ -145,7 +145,7 @@ t.test('a key with a time to live has a lease of its own, which ends with it, ho
   const store = levelOne()
   store.execute(own('a'), own('b'), own('c'), own('d'))
   t.match(store.record(key('a')), { lease: OF_KEY + 2 })
-  t.same(store.machine.state().leases, { leases: 4, attachedKeys: 4 })
+  t.match(store.machine.state().leases, { leases: 4, attachedKeys: 4 })
   store.execute(own('a'), put('b', 'for ever'), del('c'))
   t.match(store.record(key('a')), { lease: OF_KEY + 6 }, 'another write begins another time')
   t.same(store.one(revoke(OF_KEY + 2)), { type: 'lease-not-found', lease: OF_KEY + 2 })
@@ -153,7 +153,7 @@ t.test('a key with a time to live has a lease of its own, which ends with it, ho
   t.match(store.one(revoke(OF_KEY + 6)), { type: 'lease-revoked', deleted: 1, isDone: true })
   t.same(keysOf(store), ['b', 'd'])
   store.one(deleteRange(null, null))
-  t.same(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
+  t.match(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
   receive(store)
 })
 
@@ -181,7 +181,7 @@ t.test('a lease with many keys ends in several entries, and takes neither keys n
   t.match(store.one(revoke(7)), { deleted: 10, isDone: false })
   t.match(store.one(revoke(7)), { deleted: 4, isDone: true })
   t.same(keysOf(store), [])
-  t.same(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
+  t.match(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
 })
 
 t.test('the bytes of what one entry removes of a lease are limited; it removes one key at least', async (t) => {
@@ -213,7 +213,7 @@ t.test('a write whose condition does not hold grants nothing', async (t) => {
   const store = levelOne()
   store.one(put('a', '1'))
   t.match(store.one({ ...own('a'), condition: { type: 'absent' } }), { type: 'condition-failed' })
-  t.same(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
+  t.match(store.machine.state().leases, { leases: 0, attachedKeys: 0 })
 })
 
 t.test('transactions attach keys, and compare leases', async (t) => {
@@ -233,10 +233,10 @@ t.test('transactions attach keys, and compare leases', async (t) => {
   t.same(store.one(transaction(8, 'a', 'x')), { type: 'lease-not-found', lease: 8 })
   t.same(keysOf(store), ['a'], 'nothing is done')
   t.match(store.one(transaction(7, 'a', 'b', 'c')), { type: 'transaction', succeeded: true })
-  t.same(store.machine.state().leases, { leases: 1, attachedKeys: 3 })
+  t.match(store.machine.state().leases, { leases: 1, attachedKeys: 3 })
   t.match(store.one(transaction(8, 'a')), { type: 'transaction', succeeded: false }, 'only what is carried out counts')
   t.match(store.record(key('a')), { lease: 0 })
-  t.same(store.machine.state().leases, { leases: 1, attachedKeys: 1 })
+  t.match(store.machine.state().leases, { leases: 1, attachedKeys: 1 })
   const small = levelOne({ leases: { leasesMax: 3, attachedKeysMax: 2, endKeysMax: 10, endBytesMax: 100 } })
   small.execute(grant(7), put('a', '1'))
   t.same(small.one(transaction(7, 'a', 'b', 'c')), { type: 'too-many-attached-keys', limit: 2 })
@@ -265,9 +265,11 @@ t.test('those who wait for a lock get it in their order, in the entry that ends 
     acquire('l', 1_000, 'd'),
   )
   store.machine.takeLeaseEvents()
+  t.match(store.machine.state().leases, { leases: 4, locks: 1, lockWaiters: 3 })
   t.match(store.one(renew(OF_LOCK + 3)), { type: 'lease-not-found' }, 'a wait is not made longer')
   t.match(store.one(revoke(OF_LOCK + 4)), { type: 'lease-revoked', deleted: 0, isDone: true }, 'c leaves')
   receive(store)
+  t.match(store.machine.state().leases, { leases: 3, locks: 1, lockWaiters: 2 })
   store.machine.takeLeaseEvents()
   store.one(release('l', OF_LOCK + 2))
   t.same(store.machine.takeLeaseEvents(), [
@@ -281,7 +283,9 @@ t.test('those who wait for a lock get it in their order, in the entry that ends 
   t.match(store.one(renew(OF_LOCK + 3)), { type: 'lease-renewed', ttlMs: 2_000 })
   store.one(revoke(OF_LOCK + 3, 11))
   t.same(store.one(acquire('l')), { type: 'lock-held', holder: { lease: OF_LOCK + 5, token: 12, owner: 'd' } })
+  t.match(store.machine.state().leases, { leases: 1, locks: 1, lockWaiters: 0 })
   store.one(release('l', OF_LOCK + 5))
+  t.match(store.machine.state().leases, { leases: 0, locks: 0, lockWaiters: 0 })
   t.same(
     [...store.rows.keys()].filter((row) => row >= '\x20'),
     [],

@@ -246,6 +246,12 @@ t.test('many leases that end at once do not pile up in the log', async (t) => {
   t.ok(most <= limits.lease.endsInFlightMax, `${most} entries at once`)
   t.equal((c.at(leader).view.last?.index ?? 0) - before, 1_000, 'one entry for each')
   await c.settled()
+  const expired = [1, 2, 3].map((id) => c.on(id).services.health.metrics().leases.expired)
+  t.same(
+    expired,
+    [1, 2, 3].map((id) => (id === leader ? 1_000 : 0)),
+    'as the metrics of the leader tell',
+  )
 })
 
 t.test(
@@ -273,6 +279,8 @@ t.test(
       await c.pass(50)
     }
     t.match((await services(c, 2).lock(key('l'), READ)).lock, { owner: 'on 1', waiting: 4 })
+    for (const id of [1, 2, 3])
+      t.match(c.on(id).services.health.metrics().leases, { leases: 5, locks: 1, lockWaiters: 4, expired: 0 })
     if (first.type === 'lock-acquired') {
       await release(c, 2, 'l', first.lease)
       tokens.unshift(first.token)
@@ -285,6 +293,8 @@ t.test(
     )
     t.equal((await services(c, 2).lock(key('l'), READ)).lock, null)
     await c.settled()
+    for (const id of [1, 2, 3])
+      t.match(c.on(id).services.health.metrics().leases, { leases: 0, locks: 0, lockWaiters: 0, expired: 0 })
   },
 )
 

@@ -312,6 +312,7 @@ export class MemoryHealth implements NodeHealth {
       stateBytes: 2048,
       snapshotsSent: 0,
       snapshotsInstalled: 0,
+      leases: { leases: 5, attachedKeys: 7, locks: 2, lockWaiters: 1, expired: 11 },
       watches: { watchers: 3, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
       logSyncSeconds: emptyHistogram,
       applySeconds: emptyHistogram,

@@ -25,6 +25,10 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['history_changes', 'Changes that history keeps.', (view) => view.historyChanges],
   ['history_bytes', 'Bytes of the rows of history.', (view) => view.historyBytes],
   ['compacted_revision', 'The oldest revision that can be read.', (view) => view.compactedRevision],
+  ['leases', 'Leases, those of locks and of keys with a time to live included.', ({ leases }) => leases.leases],
+  ['lease_attached_keys', 'Keys that belong to a lease.', ({ leases }) => leases.attachedKeys],
+  ['locks_held', 'Locks that are held.', ({ leases }) => leases.locks],
+  ['lock_waiters', 'Requests that wait for a lock.', ({ leases }) => leases.lockWaiters],
   ['proposals_pending', 'Writes that wait for their outcome.', (view) => view.proposalsPending],
   ['reads_pending', 'Reads that wait for their revision.', (view) => view.readsPending],
   ['watchers', 'Watches that are open.', ({ watches }) => watches.watchers],
@@ -40,6 +44,11 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
   ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
   ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
   ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
+  [
+    'leases_expired_total',
+    'Leases that this node, as leader, has ended because their time was up.',
+    ({ leases }) => leases.expired,
+  ],
   ['watch_changes_sent_total', 'Changes that watchers were given.', ({ watches }) => watches.changesSent],
   [
     'watchers_fallen_behind_total',

@@ -43,6 +43,8 @@ const FIRST_ENTRY = 2 ** 47
  * stays. And it is proposed under this node's own ballot only: when it stops leading, nobody else proposes it in its place.
  */
 export class Lessor {
+  /** How many leases this node has ended because their time was up. */
+  expired = 0
   private readonly deps: LessorDependencies
   private readonly terms: LeaseTerms
   /** Leases whose end is proposed, and not executed yet. */
@@ -109,7 +111,7 @@ export class Lessor {
         this.ending.delete(event.lease)
         return this.terms.start(event.lease, 0, event.revision, now)
       case 'ended':
-        this.ending.delete(event.lease)
+        if (this.ending.delete(event.lease)) this.expired += 1
         return this.terms.forget(event.lease)
       case 'kept':
         this.ending.delete(event.lease)

@@ -76,6 +76,7 @@ export class Health implements NodeHealth {
       historyChanges: machine.history?.changes ?? 0,
       historyBytes: machine.history?.bytes ?? 0,
       compactedRevision: oldestRevision(machine),
+      leases: { ...machine.leases, expired: replica.lessor.expired },
       leaderChanges: replica.journal.leaderChanges,
       elections: replica.journal.elections,
       proposalsCommitted: Math.max(0, view.committed + 1),
