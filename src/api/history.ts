@@ -8,15 +8,15 @@ const revision = (description: string) => Type.Integer({ minimum: 0, description
 
 const VersionView = object({
   key: Type.String({ minLength: 1 }),
-  deleted: Type.Boolean({
-    description: 'True: the key was deleted by this change, and the members of a record are absent.',
-  }),
-  modRevision: revision('The change that made this version.'),
   value: Type.Optional(Type.String({ description: 'The value, when it is valid UTF-8.' })),
   valueBase64: Type.Optional(Type.String({ description: 'The value in base64, when it is not valid UTF-8.' })),
   createRevision: Type.Optional(revision('The change that created the key.')),
+  modRevision: revision('The change that made this version.'),
   version: Type.Optional(Type.Integer({ minimum: 1, description: 'Writes since the key was created.' })),
   lease: Type.Optional(Type.Integer({ minimum: 0, description: 'The lease that the key was attached to; 0: none.' })),
+  deleted: Type.Boolean({
+    description: 'True: the key was deleted by this change, and the other members of a record are absent.',
+  }),
 })
 
 export const HistoryAnswer = object({

@@ -37,7 +37,9 @@ export const ImportRecord = Type.Object(
     createRevision: ignored,
     modRevision: ignored,
     version: ignored,
-    lease: ignored,
+    lease: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'The record is written without it: the answer counts these.' }),
+    ),
   },
   {
     $id: 'ImportRecord',
@@ -52,6 +54,10 @@ export type ImportRecord = Shape<typeof ImportRecord>
 export const ImportAnswer = object({
   imported: Type.Integer({ minimum: 0, description: 'How many records are written.' }),
   revision: revision('The revision of the last change; the current one when there were no records.'),
+  leasesDropped: Type.Integer({
+    minimum: 0,
+    description: 'How many of the records named a lease. They are written, and attached to none.',
+  }),
 })
 export type ImportAnswer = Shape<typeof ImportAnswer>
 

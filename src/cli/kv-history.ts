@@ -1,6 +1,9 @@
-import type { HistoryView, KeyVersion } from '../client/history.ts'
-import { describeDuration } from '../lib/duration.ts'
-import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import type { HistoryView, KeyVersion, Retention } from '../client/history.ts'
+import { describeDuration, duration } from '../lib/duration.ts'
+import type { Parser } from '../lib/parsed.ts'
+import { size } from '../lib/size.ts'
+import { limits } from '../limits.ts'
+import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { checkKey, consistencyFrom, describeValue, type GetOptions } from './kv.ts'
 import { formatTable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
@@ -11,6 +14,12 @@ export interface HistoryOptions extends Omit<GetOptions, 'revision'> {
 
 export interface CompactOptions extends ConnectionOptions {
   readonly show?: true
+}
+
+export interface RetentionOptions extends ConnectionOptions {
+  readonly revisions?: string
+  readonly age?: string
+  readonly bytes?: string
 }
 
 /** The versions of a key, the newest first: one table, or one JSON document a line. */
@@ -52,6 +61,47 @@ export async function compact(
     const answer = upTo === null ? await client.history.status() : await client.history.compact(upTo)
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : describe(answer))
   })
+}
+
+/** Shows how much is kept, or changes it: what no option names stays as it is. */
+export async function retention(terminal: Terminal, options: RetentionOptions): Promise<number> {
+  const wanted = wantedOf(options)
+  return await withClient(terminal, options, async (client) => {
+    const status = await client.history.status()
+    const isChange = Object.keys(wanted).length > 0
+    const answer = isChange ? await client.history.retain(merged(status.retention, wanted)) : status
+    terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : describe(answer))
+  })
+}
+
+function wantedOf({ revisions, age, bytes }: RetentionOptions): Partial<Retention> {
+  const { historyRevisionsMax, historyAgeMsMin, historyAgeMsMax, historyBytesMin, historyBytesMax } = limits
+  return {
+    ...(revisions === undefined ? {} : { revisions: boundedNumber(revisions, '--revisions', historyRevisionsMax) }),
+    ...(age === undefined ? {} : { ageMs: parsed(age, '--age', duration(historyAgeMsMin, historyAgeMsMax)) }),
+    ...(bytes === undefined ? {} : { bytes: parsed(bytes, '--bytes', size(historyBytesMin, historyBytesMax)) }),
+  }
+}
+
+function boundedNumber(text: string, name: string, max: number): number {
+  const value = wholeNumber(text, name, 0)
+  if (value <= max) return value
+  throw new UsageError(`${name} ${shown(text)} is above ${max}`)
+}
+
+function parsed(text: string, name: string, parser: Parser<number>): number {
+  const outcome = parser(text)
+  if (outcome.ok) return outcome.value
+  throw new UsageError(`${name} ${shown(text)} ${outcome.wrong}`)
+}
+
+/** Before every member knows history, nothing is there that could stay as it is; the server says so. */
+function merged(present: Retention | null, { revisions, ageMs, bytes }: Partial<Retention>): Retention {
+  return {
+    revisions: revisions ?? present?.revisions ?? 0,
+    ageMs: ageMs ?? present?.ageMs ?? limits.historyAgeMsMin,
+    bytes: bytes ?? present?.bytes ?? limits.historyBytesMin,
+  }
 }
 
 function describe({ compactRevision, revision, changes, bytes, retention }: HistoryView): string {

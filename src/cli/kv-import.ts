@@ -34,6 +34,8 @@ export async function importRecords(
       const answer = await client.importLines(pieces, { idempotencyKey: name }).finally(() => progress.end())
       const text = `${answer.imported} imported, revision ${answer.revision}\n`
       terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
+      if (options.json !== true && answer.leasesDropped > 0)
+        terminal.printError(`quorate: ${answer.leasesDropped} of them named a lease; they are attached to none\n`)
     } catch (error) {
       failure = error
       throw error

@@ -6,7 +6,7 @@ import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
-import type { CompactOptions, HistoryOptions } from './kv-history.ts'
+import type { CompactOptions, HistoryOptions, RetentionOptions } from './kv-history.ts'
 import type { GrantOptions, KeepaliveOptions } from './lease.ts'
 import type { LockOptions } from './lock.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
@@ -181,6 +181,13 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .option('--show', 'change nothing: show how much history there is, and how much is kept')
     .action(async (revision: string | undefined, options: CompactOptions) => {
       ended(await (await import('./kv-history.ts')).compact(terminal, revision, options))
+    })
+  clientCommand(kv, 'retention', 'show how much history is kept, or change it for the whole cluster')
+    .option('--revisions <n>', 'how many changes at most; 0: no history')
+    .option('--age <duration>', 'how long at most, such as 24h')
+    .option('--bytes <size>', 'how many bytes at most, such as 1GiB')
+    .action(async (options: RetentionOptions) => {
+      ended(await (await import('./kv-history.ts')).retention(terminal, options))
     })
 }
 

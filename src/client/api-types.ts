@@ -116,20 +116,20 @@ export interface HistoryAnswer {
   /** The newest first. */
   readonly items: readonly {
     readonly key: string
-    /** True: the key was deleted by this change, and the members of a record are absent. */
-    readonly deleted: boolean
-    /** The change that made this version. */
-    readonly modRevision: number
     /** The value, when it is valid UTF-8. */
     readonly value?: string
     /** The value in base64, when it is not valid UTF-8. */
     readonly valueBase64?: string
     /** The change that created the key. */
     readonly createRevision?: number
+    /** The change that made this version. */
+    readonly modRevision: number
     /** Writes since the key was created. */
     readonly version?: number
     /** The lease that the key was attached to; 0: none. */
     readonly lease?: number
+    /** True: the key was deleted by this change, and the other members of a record are absent. */
+    readonly deleted: boolean
   }[]
   /** What the page reflects. */
   readonly revision: number

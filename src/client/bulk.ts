@@ -11,6 +11,8 @@ import type { Requests } from './requests.ts'
 export interface ImportRecord {
   readonly key: string
   readonly value: Value
+  /** The record is written without it. */
+  readonly lease?: number
 }
 
 /**
@@ -27,6 +29,8 @@ export interface ImportResult {
   /** How many records are written. */
   readonly imported: number
   readonly revision: number
+  /** How many of them named a lease, as records do that were read. They are attached to none. */
+  readonly leasesDropped: number
 }
 
 /** Records as lines of JSON, which are read to their end, or left. */
@@ -100,8 +104,8 @@ export function isForLeader({ consistency }: ReadOptions): boolean {
 async function* linesOf(records: AsyncIterable<ImportRecord> | Iterable<ImportRecord>): AsyncGenerator<Uint8Array> {
   let lines: string[] = []
   let length = 0
-  for await (const { key, value } of records) {
-    const line = `${JSON.stringify({ key, ...jsonValue(value) })}\n`
+  for await (const { key, value, lease = 0 } of records) {
+    const line = `${JSON.stringify({ key, ...jsonValue(value), ...(lease === 0 ? {} : { lease }) })}\n`
     lines.push(line)
     length += line.length
     if (length < limits.clientPieceBytes) continue

@@ -821,6 +821,9 @@ t.test('against four nodes', async (t) => {
     const first = JSON.parse((await cli(1, ['kv', 'get', 'x/1000', '--json'])).out) as object
     t.match(first, { value: 'v0', version: 1 }, 'it is not written a second time')
     t.match((await cli(1, ['kv', 'del', 'x/', '--prefix'])).out, /^300 deleted/)
+    const leased = await cli(1, ['kv', 'import'], { input: '{"key":"x/1","value":"","lease":7}\n' })
+    t.match(leased, { code: 0, err: 'quorate: 1 of them named a lease; they are attached to none\n' })
+    await cli(1, ['kv', 'del', 'x/1'])
   })
 
   await t.test('the past: --revision, kv history, kv compact', async (t) => {
@@ -859,6 +862,26 @@ t.test('against four nodes', async (t) => {
     )
     t.match((await cli(1, ['kv', 'compact', second])).out, new RegExp(`^readable +revisions ${second} to `))
     t.match(JSON.parse((await cli(2, ['kv', 'compact', '--show', '--json'])).out), { compactRevision: Number(second) })
+    t.match(
+      (await cli(2, ['kv', 'retention', '--revisions', '5000', '--age', '2h'])).out,
+      /^kept +5000 changes, 2h, 1073741824 bytes at most$/m,
+    )
+    const less = (await cli(3, ['kv', 'retention', '--bytes', '64MiB', '--json'])).out
+    const retention = { revisions: 5_000, ageMs: 7_200_000, bytes: 64 * 1024 ** 2 }
+    t.match(JSON.parse(less), { retention }, 'what no option names stays as it is')
+    t.match(
+      JSON.parse((await cli(1, ['kv', 'retention', '--json'])).out),
+      { retention },
+      'without options it only shows',
+    )
+    for (const [option, value, wrong] of [
+      ['--revisions', '-1', /expected a whole number from 0/],
+      ['--revisions', '1000000001', /is above 1000000000/],
+      ['--age', '24', /--age '?24'? is not a duration/],
+      ['--age', '1ms', /is below 1s/],
+      ['--bytes', '1KiB', /is below 64KiB/],
+    ] as const)
+      t.match(await cli(1, ['kv', 'retention', `${option}=${value}`]), { code: 1, err: wrong }, `${option} ${value}`)
     const gone = await cli(1, ['kv', 'get', 'past/\n', '--revision', first])
     t.match(gone, { code: 5, err: /cannot be read any more: the oldest one that can is/ })
     for (const wrong of [

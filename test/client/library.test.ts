@@ -628,6 +628,22 @@ t.test('a lock', { jobs: 4 }, async (t) => {
     await t.rejects(client.lock('l', { signal: abort.signal }), { message: 'enough' })
   })
 
+  void t.test('asks anew when the wait of a request that broke off is over', async (t) => {
+    let asked = 0
+    const server = await stand(t, (request, response) => {
+      if (request.url?.includes('keepalive') === true) return answer(response, 200, { id: 5, remainingMs: 10_000 })
+      asked += 1
+      if (asked === 1) return response.destroy()
+      if (asked === 2) fail(response, 409, 'lock-wait-ended', { retryable: false, lease: 4 })
+      else answer(response, 200, { token: 9, lease: 5 })
+    })
+    const client = clientOf(t, [server.url], 5_000)
+    t.equal((await client.lock('l', { waitMs: 1 })).token, 9, 'though the time of the wait is over')
+    const [first, retry, anew] = server.asked.map(({ idempotencyKey }) => idempotencyKey)
+    t.equal(first, retry)
+    t.not(anew, first)
+  })
+
   void t.test('a lock that came late counts only when its lease still lives', async (t) => {
     let leases = 0
     const server = await stand(t, (request, response) => {
@@ -656,11 +672,11 @@ t.test('records as streams', { jobs: 4 }, async (t) => {
     const sink = await stand(t, (request, response) => {
       void bodyOf(request).then((body) => {
         received.push(body)
-        answer(response, 200, { imported: body.split('\n').length - 1, revision: 9 })
+        answer(response, 200, { imported: body.split('\n').length - 1, revision: 9, leasesDropped: 0 })
       })
     })
     const client = clientOf(t, [sink.url], 5_000)
-    t.same(await client.import(records()), { imported: many, revision: 9 })
+    t.same(await client.import(records()), { imported: many, revision: 9, leasesDropped: 0 })
     t.equal(sink.asked[0]?.method, 'POST')
     t.match(sink.asked[0]?.idempotencyKey, /./)
     const [lines = ''] = received

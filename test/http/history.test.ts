@@ -97,6 +97,13 @@ t.test('GET /history lists the versions of a key, the newest first', async (t) =
       ],
     )
     t.ok(whole.items.every((item) => item.key === key))
+    const order = Object.keys(whole.items[0] ?? {})
+    for (const item of whole.items)
+      t.strictSame(
+        Object.keys(item),
+        order.filter((name) => name in item),
+        'the members of a version have one order',
+      )
     t.equal(whole.cursor, undefined)
     const paged: number[] = []
     for (let cursor: string | undefined = ''; cursor !== undefined;) {

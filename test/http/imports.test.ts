@@ -87,7 +87,7 @@ t.test('an import takes what a listing streams, as it is', async (t) => {
   const target = await open(t, { valueBytesMax: 4096 })
   const answer = await send(target, exported)
   t.equal(answer.statusCode, 200)
-  t.same(answer.json(), { imported: keys.length, revision: 1 })
+  t.same(answer.json(), { imported: keys.length, revision: 1, leasesDropped: 0 })
   t.match(answer.headers, { 'quorate-revision': '1', 'quorate-consistency': 'linearizable' })
   const contents = (text: string) =>
     text
@@ -100,10 +100,29 @@ t.test('an import takes what a listing streams, as it is', async (t) => {
   t.same(contents((await target.inject(list)).body), contents(exported.toString()))
 })
 
+t.test('a lease that a record names is left behind, and the answer counts these records', async (t) => {
+  const source = await open(t)
+  await source.inject({ method: 'POST', url: '/leases', payload: { ttlMs: 60_000, id: 7 } })
+  await source.inject({ method: 'PUT', url: '/kv/a?lease=7', payload: '1' })
+  await source.inject({ method: 'PUT', url: '/kv/b?ttl=60s', payload: '2' })
+  await source.inject({ method: 'PUT', url: '/kv/c', payload: '3' })
+  const exported = (await source.inject({ url: '/kv', headers: { accept: NDJSON } })).rawPayload
+  const target = await open(t)
+  await target.inject({ method: 'POST', url: '/leases', payload: { ttlMs: 60_000, id: 7 } })
+  const answer = await send(target, exported)
+  t.match(answer.json(), { imported: 3, leasesDropped: 2 })
+  t.equal((await target.inject('/kv/a')).headers['quorate-lease'], undefined)
+  t.same((await target.inject('/leases/7')).json().keys, [], 'the lease 7 of another cluster is another lease')
+  for (const lease of ['"7"', '-1', '1.5', 'null', '{}']) {
+    const wrong = await send(target, `{"key":"d","value":"","lease":${lease}}\n`)
+    t.match(wrong.json(), { status: 400, issues: [{ path: 'line/1/lease' }], imported: 0 }, lease)
+  }
+})
+
 t.test('records go into changes of many, each with one revision', async (t) => {
   const api = await open(t)
   const answer = await send(api, linesOf(0, 2 * CHUNK + 1))
-  t.same(answer.json(), { imported: 2 * CHUNK + 1, revision: 3 })
+  t.same(answer.json(), { imported: 2 * CHUNK + 1, revision: 3, leasesDropped: 0 })
   t.same(sizesOf(api), [CHUNK, CHUNK, 1])
   t.same(
     api.services.keys.commands.map(({ command }) => command.type),
@@ -130,7 +149,7 @@ t.test('a change ends before it has too many bytes', async (t) => {
 t.test('a key that comes again is written again, in a later change', async (t) => {
   const api = await open(t)
   const records = ['a=1', 'b=1', 'a=2', 'c=1', 'a=3', 'b=2'].map((text) => ({ key: text[0], value: text.slice(2) }))
-  t.same((await send(api, records.map(lineOf).join(''))).json(), { imported: 6, revision: 3 })
+  t.same((await send(api, records.map(lineOf).join(''))).json(), { imported: 6, revision: 3, leasesDropped: 0 })
   t.same(sizesOf(api), [2, 2, 2])
   t.same(
     ['a', 'b', 'c'].map((key) => valueOf(api, key)),
@@ -184,7 +203,7 @@ t.test('nothing to import is no mistake', async (t) => {
   await api.inject({ method: 'PUT', url: '/kv/a', payload: 'v' })
   for (const payload of ['', '\n', '\r\n \n\t\n']) {
     const answer = await send(api, payload)
-    t.same(answer.json(), { imported: 0, revision: 1 })
+    t.same(answer.json(), { imported: 0, revision: 1, leasesDropped: 0 })
     t.equal(answer.headers['quorate-revision'], '1')
   }
   t.equal(api.services.keys.openScans, 0)
@@ -288,7 +307,7 @@ t.test('a retry under an idempotency key writes nothing twice', async (t) => {
   const headers = { 'idempotency-key': 'import-1' }
   const text = linesOf(0, 2 * CHUNK + 1)
   const first = await send(api, text, { headers })
-  t.same(first.json(), { imported: 2 * CHUNK + 1, revision: 3 })
+  t.same(first.json(), { imported: 2 * CHUNK + 1, revision: 3, leasesDropped: 0 })
   const retry = await send(api, text, { headers })
   t.same(retry.json(), first.json())
   t.same(api.services.keys.store.record(keyOf('k/000000'))?.version, 1)
@@ -380,7 +399,7 @@ t.test('a change for which there is no room is proposed again, as long as its ti
   const full = new RequestError('overloaded', 'too many')
   const api = await open(t)
   failing(api, { 1: full, 2: full })
-  t.same((await send(api, linesOf(0, 3))).json(), { imported: 3, revision: 1 })
+  t.same((await send(api, linesOf(0, 3))).json(), { imported: 3, revision: 1, leasesDropped: 0 })
   t.equal(api.services.keys.commands.length, 3)
   api.services.keys.beforeExecute = async () => {
     api.services.keys.failure = full

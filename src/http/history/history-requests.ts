@@ -113,7 +113,7 @@ function refusalOfChange(command: CompactionCommand | RetentionCommand, result: 
 }
 
 function versionJson(key: Key, { revision, record }: KeyVersion, keysOnly: boolean): string {
-  if (record === null) return `{"key":${keyJson(key)},"deleted":true,"modRevision":${revision}}`
+  if (record === null) return `{"key":${keyJson(key)},"modRevision":${revision},"deleted":true}`
   const json = keysOnly ? keyOnlyJson(key, record) : recordJson(key, record)
   return `${json.slice(0, -1)},"deleted":false}`
 }

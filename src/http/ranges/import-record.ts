@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { keyFromText, type Key } from '../../kv/index.ts'
+import { isLeaseId, keyFromText, type Key } from '../../kv/index.ts'
 import type { ErrorCode, RequestError } from '../../lib/errors.ts'
 import { isJsonObject } from '../../lib/json.ts'
 import { limits } from '../../limits.ts'
@@ -14,6 +14,8 @@ export interface ImportRecord {
   readonly line: number
   readonly key: Key
   readonly value: Uint8Array
+  /** Whether it named a lease. */
+  readonly isLeased: boolean
 }
 
 interface Mistake {
@@ -23,7 +25,10 @@ interface Mistake {
   readonly message: string
 }
 
-/** A listing tells the last four of a record. They are ignored: the store gives a written record its own. */
+/**
+ * A listing tells the last four of a record. The store gives a written record its own numbers. A lease is one of the cluster that was listed: in
+ * another one its id may be nobody's, or somebody else's, so no record is attached to it, and the answer says of how many that is true.
+ */
 const MEMBERS = ['key', 'value', 'valueBase64', 'createRevision', 'modRevision', 'version', 'lease']
 const KNOWN: ReadonlySet<string> = new Set(MEMBERS)
 
@@ -52,8 +57,9 @@ export function importRecordIn(line: ImportLine, valueBytesMax: number): ImportR
   const mistakes = mistakesOfNames(json, text)
   const key = keyIn(json, mistakes)
   const value = valueIn(json, valueBytesMax, mistakes)
+  const isLeased = leaseIn(json, mistakes) !== 0
   if (key === null || value === null || mistakes.length > 0) throw lineError(line, mistakes, valueBytesMax)
-  return { line: line.number, key, value }
+  return { line: line.number, key, value, isLeased }
 }
 
 type Members = Readonly<Record<string, unknown>>
@@ -106,6 +112,12 @@ function valueIn(json: Members, bytesMax: number, mistakes: Mistake[]): Buffer |
     message: `has ${bytes.length} bytes; at most ${bytesMax} are allowed`,
   })
   return null
+}
+
+function leaseIn({ lease = 0 }: Members, mistakes: Mistake[]): number {
+  if (typeof lease === 'number' && (lease === 0 || isLeaseId(lease))) return lease
+  mistakes.push(invalid('lease', 'must be the id of a lease, or 0 for none'))
+  return 0
 }
 
 function invalid(member: string | null, message: string): Mistake {

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ImportAnswer } from '../../api/keys.ts'
 import type { AnswerContext, Caller, Services } from '../../api/services.ts'
 import { limits } from '../../limits.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
@@ -55,9 +56,10 @@ export class ImportRequests {
     try {
       const caller = callerOf(reply)
       const writes = new ImportWrites(keys, { headers, timeoutMs, caller }, this.now, () => sender.stop())
-      const { imported, revision, context } = await new Import(valueBytesMax, sender, writes).run()
+      const { imported, revision, leasesDropped, context } = await new Import(valueBytesMax, sender, writes).run()
       const answer = context === null ? await this.present(timeoutMs, caller) : { ...context, revision }
-      sendJson(reply, answerHeaders(answer), `{"imported":${imported},"revision":${answer.revision}}`)
+      const body: ImportAnswer = { imported, revision: answer.revision, leasesDropped }
+      sendJson(reply, answerHeaders(answer), JSON.stringify(body))
     } finally {
       sender.leave()
       slot.release()

@@ -9,6 +9,7 @@ import type { ImportWrites } from './import-writes.ts'
 
 export interface ImportOutcome {
   readonly imported: number
+  readonly leasesDropped: number
   readonly revision: number
   /** What the answer to the last change said; null when there were no records. */
   readonly context: AnswerContext | null
@@ -29,6 +30,8 @@ export class Import {
   private readonly chunks = new ImportChunks()
   /** The line that is read, or the next one to come. */
   private line = 1
+  /** How many records so far named a lease. */
+  private leased = 0
 
   constructor(valueBytesMax: number, sender: ImportSender, writes: ImportWrites) {
     this.valueBytesMax = valueBytesMax
@@ -50,7 +53,7 @@ export class Import {
     failure = writes.failure() ?? failure
     if (failure !== null) throw failure instanceof RequestError ? this.endedBy(failure) : failure
     const { imported, revision, context } = writes
-    return { imported, revision, context }
+    return { imported, revision, leasesDropped: this.leased, context }
   }
 
   private async readAll(): Promise<void> {
@@ -73,7 +76,9 @@ export class Import {
   private chunkEndedBy(line: ImportLine): ImportChunk | null {
     const record = importRecordIn(line, this.valueBytesMax)
     this.line += 1
-    return record === null ? null : this.chunks.add(record)
+    if (record === null) return null
+    if (record.isLeased) this.leased += 1
+    return this.chunks.add(record)
   }
 
   /** Adds to `error` where the import ended, and what is in by then. */
