@@ -36,7 +36,7 @@ const ROOMS = {
     snapshots: ['options.ts', 'codec'],
     watches: ['options.ts', 'codec'],
     history: [],
-    leases: ['options.ts', 'codec', 'requests'],
+    leases: ['options.ts', 'codec', 'requests', 'state'],
     'inbox.ts': ['codec', 'peers', 'driver', 'requests', 'snapshots'],
     'consequences.ts': ['peers', 'driver', 'state', 'requests', 'snapshots', 'watches', 'history', 'leases'],
     'replica.ts': [

@@ -17,6 +17,11 @@ export interface Lock extends LockHolder {
   readonly waiting: number
 }
 
+/** `lock` without what does not concern its holder. */
+export function holderOf({ lease, token, owner }: LockHolder): LockHolder {
+  return { lease, token, owner }
+}
+
 /** Format u8, lease u64, token u64, waiting u32, owner as bytes of UTF-8. */
 const FORMAT = 1
 

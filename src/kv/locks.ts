@@ -5,7 +5,7 @@ import type { LeaseEnd } from './lease-end.ts'
 import { lockLeaseId } from './lease-id.ts'
 import type { LeaseLedger } from './lease-ledger.ts'
 import type { Leases } from './leases.ts'
-import { decodeLock, encodeLock, type Lock, type LockHolder } from './lock.ts'
+import { decodeLock, encodeLock, holderOf, type Lock } from './lock.ts'
 import type { ResultOf } from './result.ts'
 import { lockRow, lockWaiterRow } from './lease-row.ts'
 import type { Workspace } from './workspace.ts'
@@ -81,8 +81,4 @@ export class Locks {
 function find(name: Key, workspace: Workspace): Lock | null {
   const bytes = workspace.get(lockRow(name))
   return bytes === null ? null : decodeLock(bytes)
-}
-
-function holderOf({ lease, token, owner }: Lock): LockHolder {
-  return { lease, token, owner }
 }

@@ -132,15 +132,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier })
     this.forwarded = new Forwarded(options, { leaders, core: driver, outbox })
     this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, faults: this })
-    this.features = new Features(options, {
-      raft,
-      transport,
-      applier,
-      proposals: this.proposals,
-      conditions,
-      clock,
-      logger,
-    })
+    this.features = this.makeFeatures()
     const { proposals, reads, backlog } = this
     this.removal = new Removal(options, { raft, proposals, reads, backlog, applier })
     this.inbox = this.makeInbox()
@@ -324,6 +316,12 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     const { clock, state } = this.deps
     const { origin } = this.proposals
     return new Lessor({ leaseDrift: LEASE_DRIFT }, { clock, core, state, applier, suspension, origin, faults: this })
+  }
+
+  private makeFeatures(): Features {
+    const { raft, applier, proposals, conditions } = this
+    const { transport, clock, logger } = this.deps
+    return new Features(this.options, { raft, transport, applier, proposals, conditions, clock, logger })
   }
 
   private makeInbox(): Inbox {

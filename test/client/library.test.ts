@@ -7,12 +7,10 @@ import type * as transactions from '../../src/api/transactions.ts'
 import {
   AmbiguousOutcomeError,
   CompactedError,
-  compare,
   ConnectionError,
   LeaseLostError,
   op,
   ProblemError,
-  QuorateClient,
   ResultsForgottenError,
   type KeyRecord,
   type WatchEvent,
@@ -21,12 +19,9 @@ import {
 import type * as published from '../../src/client/index.ts'
 import { wakingClock } from '../../src/client/waking-clock.ts'
 import { deferred } from '../../src/lib/deferred.ts'
-import type { Server } from '../../src/server.ts'
-import { startTestNode } from '../support/test-node.ts'
-import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { clientOf, fail, nobody, stand, type Answering, type Stand } from './support/stand.ts'
 
-/* What the library does beyond single requests: on nodes, and on servers that speak the API as a script tells them. */
+/* What the library does beyond single requests, on servers that speak the API as a script tells them. cluster.test.ts has it on nodes. */
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 /** The types that programs see are those of the API, to the letter. The compiler checks this. */
@@ -39,36 +34,7 @@ const sameTypes: readonly [
   Same<published.MembershipAnswer, cluster.MembershipAnswer>,
 ] = [true, true, true, true, true, true]
 
-const strangeKeys = [
-  '..',
-  '.',
-  './a',
-  '/first',
-  'a//b',
-  'last/',
-  '//',
-  '%',
-  '%2F',
-  '100%',
-  'a?b=c',
-  '#',
-  'a+b c',
-  '&=;,',
-  '🔑/schlüssel',
-  '__proto__',
-  'constructor',
-  '\u0000\n\r"\\',
-  '\uffff',
-  'k'.repeat(4096),
-]
-const strangeValues: readonly (string | Uint8Array)[] = [
-  '',
-  'text',
-  '\ufeffbom',
-  Buffer.from([0, 255, 10, 128]),
-  new Uint8Array(Buffer.from('xxview').buffer, Buffer.from('xxview').byteOffset + 2, 4),
-  Buffer.alloc(1024 * 1024, 0xfe),
-]
+t.ok(sameTypes.every(Boolean))
 
 async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   const all: Item[] = []
@@ -82,149 +48,6 @@ async function thrownBy(promise: Promise<unknown>): Promise<unknown> {
     (error: unknown) => error,
   )
 }
-
-/** Three nodes that are a cluster, and their addresses. */
-async function formedCluster(
-  t: Test,
-): Promise<{ readonly origins: readonly string[]; readonly nodes: readonly Server[] }> {
-  const nodes = await Promise.all([1, 2, 3].map(async (id) => await startTestNode(t, id, await temporaryDirectory(t))))
-  const members = nodes.map((node, at) => ({ id: at + 1, raft: node.addresses.raft, api: node.addresses.api }))
-  const origins = members.map(({ api }) => api)
-  const client = new QuorateClient({ servers: origins })
-  t.teardown(() => client.close())
-  await client.cluster.initialize(members, 'committed', { timeoutMs: 30_000 })
-  return { origins, nodes }
-}
-
-t.test('three nodes', async (t) => {
-  t.ok(sameTypes.every(Boolean))
-  const { origins, nodes } = await formedCluster(t)
-  const client = new QuorateClient({ servers: [await nobody(), ...origins] })
-  t.teardown(() => client.close())
-
-  await t.test('keys and values of every kind come back as they were', async (t) => {
-    for (const [at, key] of strangeKeys.entries()) {
-      const value = strangeValues[at % strangeValues.length] ?? ''
-      const { revision, version } = await client.put(key, value)
-      const record = await client.get(key, { minRevision: revision })
-      t.match(record, { key, modRevision: revision, createRevision: revision, version, lease: 0 })
-      t.ok(record !== null && Buffer.from(record.value).equals(Buffer.from(value)), JSON.stringify(key.slice(0, 20)))
-      if (typeof value === 'string') t.equal(record?.text, value)
-    }
-    const listed = await collect(client.list())
-    const byBytes = [...strangeKeys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    t.strictSame(
-      listed.map(({ key }) => key),
-      byBytes,
-    )
-    const streamed = await collect(client.export())
-    t.strictSame(JSON.stringify(streamed), JSON.stringify(listed), 'a stream gives what a listing gives')
-    t.same(
-      await collect(client.listKeys({ prefix: '//' })),
-      [{ ...listed.find(({ key }) => key === '//')?.toJSON() }].map(
-        ({ value: _value, valueBase64: _base64, ...head }) => head,
-      ),
-    )
-    t.equal((await client.count()).count, strangeKeys.length)
-    t.equal(await client.get('never written'), null)
-    for (const key of strangeKeys) t.match(await client.delete(key, { ifPresent: true }), { deleted: 1 })
-    t.equal((await client.count()).count, 0)
-  })
-
-  await t.test('conditions, and what was there before', async (t) => {
-    const first = await client.put('c', 'one', { ifAbsent: true })
-    const taken = await thrownBy(client.put('c', 'two', { ifAbsent: true }))
-    t.ok(taken instanceof ProblemError && taken.code === 'precondition-failed')
-    t.match(taken, { status: 412, problem: { currentRevision: first.revision } })
-    const second = await client.put('c', 'two', { ifRevision: first.revision, prev: true })
-    t.equal(second.prev?.text, 'one')
-    await t.rejects(client.delete('c', { ifRevision: first.revision }), { code: 'precondition-failed' })
-    const gone = await client.delete('c', { prev: true })
-    t.equal(gone.prev?.text, 'two')
-    t.equal((await client.delete('c', { prev: true })).prev, null)
-    await t.rejects(client.put('c', 'x', { ifPresent: true }), { code: 'precondition-failed' })
-    const name = { idempotencyKey: 'once' }
-    t.strictSame(await client.put('c', 'x', name), await client.put('c', 'x', name), 'one effect, one answer')
-    await t.rejects(client.put('c', 'y', name), { code: 'idempotency-key-reused' })
-  })
-
-  await t.test('lists page by page, and deletes by range', async (t) => {
-    const names = Array.from({ length: 12 }, (_, at) => `page/${String(at).padStart(2, '0')}`)
-    await Promise.all(names.map(async (key) => await client.put(key, key)))
-    const keysOf = async (records: AsyncIterable<{ key: string }>): Promise<string[]> =>
-      (await collect(records)).map(({ key }) => key)
-    t.same(await keysOf(client.list({ prefix: 'page/' })), names)
-    t.same(await keysOf(client.list({ prefix: 'page/' }, { limit: 3, reverse: true })), names.slice(-3).reverse())
-    t.same(await keysOf(client.list({ start: 'page/03', end: 'page/05' }, { consistency: 'lease' })), names.slice(3, 5))
-    t.same(await keysOf(client.listKeys({ prefix: 'page/' }, { limit: 0 })), [])
-    for await (const { key } of client.list({ prefix: 'page/' })) {
-      if (key === names[1]) break
-    }
-    t.match(await client.deleteRange({ prefix: 'page/0' }), { deleted: 10 })
-    t.match(await client.deleteRange({ start: 'page/' }, { chunked: true }), { deleted: 2, chunks: 1 })
-    t.match(await client.deleteRange('all'), { deleted: 1 })
-  })
-
-  await t.test('transactions, with results as typed as their operations', async (t) => {
-    const moved = await client
-      .transaction()
-      .if(compare.absent('t/a'), compare.version('t/b', '=', 0))
-      .do(op.put('t/a', 'one'), op.put('t/b', Buffer.from([0xff])))
-      .commit()
-    t.ok(moved.succeeded)
-    const read = await client
-      .transaction()
-      .do(op.get('t/a'), op.list({ prefix: 't/' }), op.listKeys({ prefix: 't/' }, { limit: 1 }), op.get('t/none'))
-      .commit()
-    if (!read.succeeded) throw new Error('a transaction without comparisons succeeds')
-    const [record, list, heads, none] = read.results
-    t.equal(record?.text, 'one')
-    t.strictSame(list.items[1]?.value, Buffer.from([0xff]))
-    t.match(heads, { items: [{ key: 't/a', modRevision: moved.revision }], more: true })
-    t.equal(none, null)
-    if (record === null) throw new Error('it was written')
-    const swap = client
-      .transaction()
-      .if(compare.unchanged(record), compare.value('t/b', '=', Buffer.from([0xff])), compare.exists('t/a'))
-      .do(op.put('t/a', 'two', { prev: true }), op.delete('t/b', { prev: true }), op.deleteRange({ prefix: 'u/' }))
-      .else(op.get('t/a'))
-    const swapped = await swap.commit()
-    if (!swapped.succeeded) throw new Error('nobody has written in between')
-    const [put, removed, range] = swapped.results
-    t.match(put, { version: 2, prev: { text: 'one' } })
-    t.match(removed, { deleted: 1, prev: { key: 't/b' } })
-    t.strictSame(range, { deleted: 0 })
-    const again = await swap.commit()
-    if (again.succeeded) throw new Error('it was written since')
-    t.equal(again.results[0]?.text, 'two')
-    const wrong = await thrownBy(client.transaction().do(op.put('x', '1'), op.put('x', '2')).commit())
-    t.ok(wrong instanceof ProblemError && wrong.code === 'invalid-request')
-  })
-
-  await t.test('the leader is found, and a node that stops is left', async (t) => {
-    const leaderFirst = new QuorateClient({ servers: origins.slice(1), preferLeader: true })
-    t.teardown(() => leaderFirst.close())
-    const { revision } = await leaderFirst.put('l', '1')
-    t.match(await leaderFirst.get('l'), { modRevision: revision })
-    const { leader } = await client.cluster.status()
-    t.ok(leader !== null)
-    const writing = { stopped: false }
-    const written: number[] = []
-    const writer = (async () => {
-      while (!writing.stopped) written.push((await client.put('l', 'on and on', { timeoutMs: 30_000 })).revision)
-    })()
-    await nodes[(leader ?? 1) - 1]?.stop()
-    const before = written.length
-    await leaderFirst.put('l', '2', { timeoutMs: 30_000 })
-    while (written.length < before + 5) await client.get('l', { timeoutMs: 30_000 })
-    writing.stopped = true
-    await writer
-    t.ok(
-      written.every((revision, at) => at === 0 || revision > (written[at - 1] ?? 0)),
-      'no write failed',
-    )
-  })
-})
 
 /** Ends with one server's answer after another: each request gets the next one. */
 function script(...answers: readonly Answering[]): Answering {

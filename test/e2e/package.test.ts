@@ -102,7 +102,21 @@ console.log(about.version, createRequire(import.meta.url)('quorate').QuorateClie
   const node = await runServer(t, installed, port)
   const ran = await runCommand(t, [process.execPath, program])
   t.same(ran, { code: 0, out: '3 true\nsold\nsold/apples 1\n', err: '' })
+  const page = await runCommand(t, [process.execPath, await pageFor(directory, port)])
+  t.same([page.code, page.err], [0, ''], 'the examples of the page do what they say')
+  const said =
+    /^text 4 \d+ 1\n1 \d+\nconfig\/a new\n1\nundefined 1 false\n\d+ config\/b .+\n\d+\nconfig\/a 3\n1 0\ntext 0\n$/
+  t.match(page.out, said)
   await node.stop()
+}
+
+/** The program of docs/CLIENT.md, for a node at `port`. It imports fewer records. */
+async function pageFor(directory: string, port: number): Promise<string> {
+  const program = join(directory, 'out', 'page.js')
+  const compiled = await readFile(program, 'utf8')
+  const fewer = compiled.replace('1_000_000', '1_000')
+  await writeFile(program, fewer.replaceAll(/10\.[01]\.0\.[123]:7001/g, `127.0.0.1:${port}`))
+  return program
 }
 
 /** A cluster of one node of the package. */

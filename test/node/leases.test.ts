@@ -309,6 +309,7 @@ t.test('a wait ends with its time: the place in the queue is free, and the holde
     await keepAlive()
   }
   t.match(await waiting, { type: 'lock-held', holder: { lease } })
+  t.same((await waiting) as unknown, await acquire(c, 1, 'l'), 'as one that did not wait is told')
   t.match((await services(c, 1).lock(key('l'), READ)).lock, { lease, waiting: 0 })
   t.equal((await services(c, 1).list({ after: null, limit: 9 }, READ)).items.length, 1)
 })

@@ -3,6 +3,7 @@ import {
   attachmentRange,
   decodeLease,
   decodeLock,
+  holderOf,
   leaseOfRow,
   leaseRange,
   leaseRow,
@@ -58,7 +59,8 @@ export class MemoryLeases implements LeaseAccess {
     if (use?.type === 'holder') return { result: { type: 'lock-acquired', lease, token: use.token }, context }
     if (use === undefined) return { result: { type: 'lock-wait-ended', lease }, context }
     await this.keys.execute({ type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null }, timeoutMs)
-    return { result: { type: 'lock-held', holder: this.lockNamed(command.name) }, context }
+    const lock = this.lockNamed(command.name)
+    return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context }
   }
 
   private leaseOf(id: number): Lease | null {

@@ -14,7 +14,7 @@ import { invalidQuery } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { endLease, type EndingStep } from './lease-ending.ts'
 import { leaseQuery, leasesQuery } from './queries.ts'
-import { leaseExists } from './refusals.ts'
+import { leaseExists, leaseNotFound } from './refusals.ts'
 
 /** The requests on leases. */
 export class LeaseRequests {
@@ -53,7 +53,7 @@ export class LeaseRequests {
     // Its time has begun again after the client asked for it.
     if (result.type === 'lease-renewed')
       return void sendJson(reply, answer, JSON.stringify({ id, remainingMs: result.ttlMs }))
-    sendProblem(reply.headers(answer), refusalOf(result))
+    sendProblem(reply.headers(answer), result.type === 'lease-not-found' ? leaseNotFound(id) : refusalOf(result))
   }
 
   async revoke(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -66,7 +66,7 @@ export class LeaseRequests {
       const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs)
       if (result.type === 'lease-revoked') return { ending: result, context }
       if (result.type === 'lease-not-found' && at > 0) return { ending: null, context }
-      throw refusalOf(result.type === 'key-reused' ? result : { type: 'lease-not-found', lease: id })
+      throw result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)
     }
     const { revision, deleted, context } = await endLease(step, timeout, this.now)
     const answer: LeaseEndAnswer = { revision, deleted }
@@ -82,8 +82,7 @@ export class LeaseRequests {
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
     const { lease, context } = await this.services.leases.get(id, { after, limit }, options)
     const headers = answerHeaders(context)
-    if (lease === null)
-      return void sendProblem(reply.headers(headers), refusalOf({ type: 'lease-not-found', lease: id }))
+    if (lease === null) return void sendProblem(reply.headers(headers), leaseNotFound(id))
     const { items, more } = lease.keys
     const last = items.at(-1)
     const status: LeaseStatus = {

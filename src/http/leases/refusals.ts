@@ -7,6 +7,10 @@ export function leaseExists({ lease }: Result<'lease-exists'>): RequestError {
   return new RequestError('lease-exists', `lease ${lease} is in use; choose another id, or none`, { lease })
 }
 
+export function leaseNotFound(lease: number): RequestError {
+  return new RequestError('lease-not-found', `there is no lease ${lease}: it has ended, or never was`, { lease })
+}
+
 export function lockHeld(name: Key, holder: LockHolder | null): RequestError {
   const who = holder === null ? 'it was held until the wait ended' : `it is held by ${described(holder)}`
   return new RequestError('lock-held', `the lock ${JSON.stringify(keyToText(name))} was not acquired: ${who}`, {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
 import type { LockOutcome, Services } from '../../api/services.ts'
-import { keyToText, type Key } from '../../kv/index.ts'
+import { holderOf, keyToText, type Key } from '../../kv/index.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { readOptions } from '../keys/queries.ts'
 import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
@@ -68,7 +68,7 @@ export class LockRequests {
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
     const { lock, context } = await this.services.leases.lock(name, options)
-    const holder = lock === null ? null : { lease: lock.lease, token: lock.token, owner: lock.owner }
+    const holder = lock === null ? null : holderOf(lock)
     const status: LockStatus = { name: keyToText(name), holder, waiting: lock?.waiting ?? 0 }
     sendJson(reply, answerHeaders(context), JSON.stringify(status))
   }

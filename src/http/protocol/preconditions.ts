@@ -90,10 +90,10 @@ export function readCondition(headers: IncomingHttpHeaders): readonly (number | 
   return text === '*' ? 'any' : tagsIn('if-none-match', text, `${REVISION_TAG}, or a list`).map(({ number }) => number)
 }
 
-/** Conditions name a revision of one key, so a range takes none. */
+/** Conditions name a revision of one key. A request on anything else takes none. */
 export function refuseConditions(headers: IncomingHttpHeaders): void {
-  refuse(headers, 'if-match', 'cannot be used with a range: it is about a single key')
-  refuse(headers, 'if-none-match', 'cannot be used with a range: it is about a single key')
+  for (const name of ['if-match', 'if-none-match'] as const)
+    refuse(headers, name, 'cannot be used here: it is about a single key')
 }
 
 /** The index of the membership that the caller has seen. */

@@ -1,11 +1,12 @@
 import type { LeaseEvent } from '../../kv/index.ts'
-import { decodeLease, encodeCommand, leaseOfRow, leaseRange, lengthOf, rowBytes, rowFromBytes } from '../../kv/index.ts'
+import { decodeLease, encodeCommand, leaseOfRow, leaseRange, lengthOf, rowFromBytes } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
 import { commandEntryBytes, commandEntryInto, type Origin } from '../codec/entry.ts'
 import type { Faults } from '../options.ts'
 import type { Proposer } from '../requests/proposals.ts'
+import { rowPages } from '../state/row-pages.ts'
 import { LeaseTerms, type OverdueLease } from './lease-terms.ts'
 
 export interface LessorOptions {
@@ -133,22 +134,12 @@ export class Lessor {
   }
 
   private async gatherFrom(view: StateView, reign: number): Promise<void> {
-    const { start, end } = leaseRange(0)
-    let from = rowBytes(start)
-    for (;;) {
-      const rows = await view.scan({
-        start: from,
-        end: end === null ? null : rowBytes(end),
-        reverse: false,
-        limit: limits.streamRecordsMax,
-        bytesMax: limits.streamBytesMax,
-      })
-      const last = rows.at(-1)
-      if (last === undefined || reign !== this.reign) return
+    const page = { limit: limits.streamRecordsMax, bytesMax: limits.streamBytesMax }
+    for await (const rows of rowPages(view, leaseRange(0), page)) {
+      if (reign !== this.reign) return
       const now = this.deps.clock.now()
       for (const { key, value } of rows) this.take(leaseOfRow(rowFromBytes(key)), value, now)
       this.arm()
-      from = Buffer.concat([last.key, Buffer.from([0])])
     }
   }
 

@@ -17,13 +17,13 @@ import {
   attachmentRange,
   decodeLease,
   decodeLock,
+  holderOf,
   leaseOfRow,
   leaseRange,
   leaseRow,
   lengthOf,
   lockRow,
   revisionOfLockLease,
-  rowBytes,
   rowFromBytes,
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -32,6 +32,7 @@ import type { LockWaitOutcome } from '../leases/lock-waits.ts'
 import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
+import { rowPages } from '../state/row-pages.ts'
 import type { Keys } from './keys.ts'
 import type { Past } from './past.ts'
 import type { ReadGate } from './read-gate.ts'
@@ -106,7 +107,8 @@ export class Leases implements LeaseAccess {
     const token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, timeoutMs)
     const now = context()
     if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
-    return { result: { type: 'lock-held', holder: await this.lockNamed(command.name) }, context: now }
+    const lock = await this.lockNamed(command.name)
+    return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context: now }
   }
 
   private async waitFor(
@@ -200,23 +202,13 @@ async function keysIn(view: StateView, id: number, { use }: Lease, page: LeasePa
 }
 
 /** The first rows of a range; `more`: others follow. */
-async function rowsIn(view: StateView, { start, end }: RowRange, limit: number): Promise<PageOf<StateRow>> {
+async function rowsIn(view: StateView, range: RowRange, limit: number): Promise<PageOf<StateRow>> {
   const items: StateRow[] = []
-  let from = rowBytes(start)
-  while (items.length <= limit) {
-    const rows = await view.scan({
-      start: from,
-      end: end === null ? null : rowBytes(end),
-      reverse: false,
-      limit: limit + 1 - items.length,
-      bytesMax: limits.streamBytesMax,
-    })
-    const last = rows.at(-1)
-    if (last === undefined) return { items, more: false }
+  for await (const rows of rowPages(view, range, { limit: limit + 1, bytesMax: limits.streamBytesMax })) {
     items.push(...rows)
-    from = Buffer.concat([last.key, Buffer.from([0])])
+    if (items.length > limit) return { items: items.slice(0, limit), more: true }
   }
-  return { items: items.slice(0, limit), more: true }
+  return { items, more: false }
 }
 
 function idOf(key: Uint8Array): number {
