@@ -69,6 +69,16 @@ export const limits = {
   jsonBodyValuesMax: 1024,
   /** Mistakes in one request that are named; the rest are counted. */
   issuesMax: 20,
+  /** A file with certificates or a key. */
+  tlsFileBytesMax: 1024 * 1024,
+  /** How often the files of TLS are looked at. */
+  tlsFilesCheckMs: 2_000,
+  /** A certificate that ends within this time is warned of. */
+  certificateWarningMs: 30 * 24 * 3_600_000,
+  /** Callers at the port of peers that have not proven who they are; beyond this the one that has been at it longest is closed. */
+  peerTlsHandshakesMax: 64,
+  /** Addresses of peers with which TLS fails that are remembered. */
+  peerTlsFaultsMax: 64,
   /** Origins of `--api-origins`. */
   apiOriginsMax: 32,
   membersMax: 64,

@@ -18,13 +18,15 @@ import { limits } from './limits.ts'
 import { openNode, type Node } from './node/node.ts'
 import type { NodeDependencies, NodeOptions } from './node/options.ts'
 import { nodeId, type NodeAddresses } from './raft/index.ts'
-import { formatHostPort, isWildcard, type HostPort } from './lib/host-port.ts'
+import { formatHostPort, isWildcard, originText, parseHostPort, type HostPort } from './lib/host-port.ts'
+import { Repeats } from './lib/repeats.ts'
 import { openDataDirectory, type DataDirectory } from './storage/identity.ts'
 import { DamagedStateError } from './storage/rocksdb/binding.ts'
 import { setStateAside } from './storage/rocksdb/generations.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
 import { systemClock } from './system-clock.ts'
+import { Keyring } from './tls/keyring.ts'
 import { longestPauseMs } from './transport/pace.ts'
 import { TcpTransport } from './transport/tcp.ts'
 import { version } from './version.ts'
@@ -47,6 +49,8 @@ export interface Server {
    * node answers nothing any more, and its process should end without writing to the disk or speaking to its peers.
    */
   readonly fault: Promise<Error>
+  /** Reads the files of TLS at once. Those that are of no use change nothing, and are shown in the log and by `GET /cluster`. */
+  reloadCertificates(): Promise<void>
   /**
    * Stops gracefully: finishes running requests, hands over leadership, closes the stores. Takes no longer than configured;
    * `late` when something was not done in that time.
@@ -78,12 +82,14 @@ export async function startServer(config: Config, dependencies: ServerDependenci
 }
 
 async function startOnce(config: Config, dependencies: ServerDependencies): Promise<Server> {
-  const directory = await openDataDirectory(config.dataDirectory, { nodeId: nodeId(config.id) })
-  const opened: (() => Promise<void>)[] = [async () => await directory.close()]
+  const { logger, shares } = dependencies
+  const keyring = await openKeyring(config, logger)
+  const opened: (() => Promise<void>)[] = [async () => keyring.close()]
   try {
-    return await startNode({ config, shares: dependencies.shares, directory }, dependencies, opened)
+    const directory = await openDataDirectory(config.dataDirectory, { nodeId: nodeId(config.id) })
+    opened.push(async () => await directory.close())
+    return await startNode({ config, shares, directory, keyring }, dependencies, opened)
   } catch (error) {
-    const { logger } = dependencies
     for (const close of opened.reverse())
       await close().catch((second: unknown) => logger.warn({ err: second }, 'close failed'))
     throw error
@@ -94,6 +100,28 @@ interface Start {
   readonly config: Config
   readonly shares: DescriptorShares
   readonly directory: DataDirectory
+  readonly keyring: Keyring
+}
+
+/** The files of TLS are checked before anything else is opened. */
+async function openKeyring(config: Config, logger: Logger): Promise<Keyring> {
+  const { tlsCert, tlsKey, tlsClientCa, peerTlsCert, peerTlsKey, peerTlsCa } = config
+  const apiHost = parseHostPort(config.apiAdvertise?.address ?? '')?.host ?? nameOf(config.api)
+  const peerHost = parseHostPort(config.raftAdvertise ?? '')?.host ?? nameOf(config.raft)
+  const api = tlsCert === null || tlsKey === null ? null : { cert: tlsCert, key: tlsKey, ca: tlsClientCa }
+  const peer =
+    peerTlsCert === null || peerTlsKey === null ? null : { cert: peerTlsCert, key: peerTlsKey, ca: peerTlsCa }
+  return await Keyring.open(
+    {
+      api: api === null ? null : { plane: 'api', paths: api, host: apiHost },
+      peer: peer === null ? null : { plane: 'peer', paths: peer, host: peerHost },
+    },
+    {
+      logger,
+      now: () => Date.now(),
+      onUnexpected: (error) => logger.error({ err: error }, 'certificate files could not be checked'),
+    },
+  )
 }
 
 /** Every part that was started adds its way of stopping to `opened`, in order. */
@@ -102,7 +130,7 @@ async function startNode(
   { logger, signal, logLinesDropped = () => 0 }: ServerDependencies,
   opened: (() => Promise<void>)[],
 ): Promise<Server> {
-  const { config, shares, directory } = start
+  const { config, shares, directory, keyring } = start
   signal?.throwIfAborted()
   const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
@@ -112,7 +140,9 @@ async function startNode(
   opened.push(async () => await node.stop({ transfer: false }))
   signal?.throwIfAborted()
 
-  const services: Services = { ...node.services, valueBytesMax: config.valueBytesMax, logLinesDropped }
+  const { valueBytesMax } = config
+  const services: Services = { ...node.services, valueBytesMax, logLinesDropped, certificates: () => keyring.views }
+  const mistaken = new Repeats({ intervalMs: limits.complaintLogIntervalMs, causesMax: 1 }, () => systemClock.now())
   const app = buildApp(
     {
       now: () => systemClock.now(),
@@ -121,6 +151,12 @@ async function startNode(
       origins: config.apiOrigins,
       connections: { max: shares.httpConnections },
       onConnectionsRefused: (reason) => logger.warn(describeRefused(reason), 'client connections refused'),
+      onClientMistaken: (detail, remote) => {
+        // Strangers choose what the detail says, so all of them share one line.
+        const times = mistaken.add('client')
+        if (times !== null) logger.warn({ remote, detail, times }, 'client refused')
+      },
+      tls: keyring.api,
     },
     services,
   )
@@ -135,12 +171,14 @@ async function startNode(
   return {
     addresses,
     fault: fault.promise,
+    reloadCertificates: async () => await keyring.reload(),
     stop: async () => {
       stopped ??= stopWithin(config.shutdownTimeoutMs, logger, async () => {
         node.endWaits()
         await closeGracefully(app, config.shutdownTimeoutMs * drainShare)
         await node.stop({ transfer: true })
         await directory.close()
+        keyring.close()
       })
       return await stopped
     },
@@ -225,13 +263,31 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
 }
 
 function nodeDependencies(
-  { config, shares, directory }: Start,
+  { config, shares, directory, keyring }: Start,
   listen: HostPort,
   { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal | undefined },
   onFault: (error: Error) => void,
 ): NodeDependencies {
   const logSyncSeconds = new Histogram(STORAGE_SECONDS)
   const random = new SeededRandom(randomBytes(4).readUInt32LE())
+  // Discovery by DNS finds bare addresses, which certificates seldom name.
+  const sharedName = config.discover?.kind === 'dns' ? config.discover.name : null
+  const transport = new TcpTransport(
+    {
+      id: nodeId(config.id),
+      listen: formatHostPort(listen),
+      limits: {
+        reconnectDelayMsMax: longestPauseMs(config.electionTimeoutMs.max),
+        peerConnectionsMax: shares.peerConnections,
+      },
+    },
+    {
+      clock: systemClock,
+      random,
+      logger,
+      tls: keyring.peer === null ? null : { source: keyring.peer, sharedName },
+    },
+  )
   return {
     log: new WalLogStore(
       {
@@ -254,17 +310,8 @@ function nodeDependencies(
       },
       { onSlow: (call) => logger.warn(call, 'state store slow; waiting, since the disk has room') },
     ),
-    transport: new TcpTransport(
-      {
-        id: nodeId(config.id),
-        listen: formatHostPort(listen),
-        limits: {
-          reconnectDelayMsMax: longestPauseMs(config.electionTimeoutMs.max),
-          peerConnectionsMax: shares.peerConnections,
-        },
-      },
-      { clock: systemClock, random, logger },
-    ),
+    transport,
+    warnings: () => [...keyring.warnings, ...transport.warnings],
     clock: systemClock,
     random,
     peers: directory.peers,
@@ -300,22 +347,29 @@ async function realPort(address: HostPort): Promise<HostPort> {
   return { host: address.host, port }
 }
 
+/** The host under which others reach a listener, unless another one is advertised. */
+function nameOf({ host }: HostPort): string {
+  return isWildcard(host) ? hostname() : host
+}
+
 function advertisedAddresses(
   config: Config,
   listen: { readonly api: HostPort; readonly raft: HostPort },
   logger: Logger,
 ): NodeAddresses {
-  const named = (address: HostPort): HostPort => {
-    if (!isWildcard(address.host)) return address
-    logger.warn(
-      { listen: formatHostPort(address) },
-      'advertising the host name, since the node listens on every address',
-    )
-    return { ...address, host: hostname() }
+  const named = (address: HostPort): string => {
+    if (isWildcard(address.host)) {
+      logger.warn(
+        { listen: formatHostPort(address) },
+        'advertising the host name, since the node listens on every address',
+      )
+    }
+    return formatHostPort({ ...address, host: nameOf(address) })
   }
+  const api = config.apiAdvertise ?? { scheme: null, address: named(listen.api) }
   return {
-    api: config.apiAdvertise ?? `http://${formatHostPort(named(listen.api))}`,
-    raft: config.raftAdvertise ?? formatHostPort(named(listen.raft)),
+    api: originText(api, config.tlsCert === null ? 'http' : 'https'),
+    raft: config.raftAdvertise ?? named(listen.raft),
   }
 }
 

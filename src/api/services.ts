@@ -367,6 +367,16 @@ export interface NodeHealth {
   metrics(): MetricsView
 }
 
+/** Numbers about the certificates of one listener: that of clients or that of peers. */
+export interface CertificatesView {
+  readonly plane: 'api' | 'peer'
+  /** For each role the first end of a certificate, in seconds since 1970. */
+  readonly expiries: readonly { readonly role: 'certificate' | 'ca'; readonly seconds: number }[]
+  /** How often new files were taken up, and refused. */
+  readonly reloads: number
+  readonly failures: number
+}
+
 export interface Services {
   readonly keys: KeyValueAccess
   readonly watches: WatchAccess
@@ -378,4 +388,6 @@ export interface Services {
   readonly valueBytesMax: number
   /** How many lines of the log could not be written. */
   readonly logLinesDropped: () => number
+  /** For each listener that speaks TLS. */
+  readonly certificates: () => readonly CertificatesView[]
 }

@@ -1,4 +1,6 @@
+import { tlsOf } from './client-tls.ts'
 import { QuorateClient } from '../client/quorate-client.ts'
+import type { TlsOptions } from '../client/options.ts'
 import {
   exitCodeOf,
   isClientFailure,
@@ -45,14 +47,21 @@ export async function health(terminal: Terminal, options: HealthOptions): Promis
     return exitCodes.unreachable
   }
   const probe = options.ready === true ? 'readyz' : 'livez'
-  const checks = await Promise.all(servers.map(async (server) => await check(server, probe, timeoutMs)))
+  // Which process answers on this machine is known, and its certificate need not name the loopback address.
+  const tls = { ...(await tlsOf(terminal, options)), verify: options.server !== undefined }
+  const checks = await Promise.all(servers.map(async (server) => await check(server, probe, { timeoutMs, tls })))
   if (options.json === true) terminal.print(`${JSON.stringify({ checks })}\n`)
   else for (const { server, detail } of checks) terminal.print(`${server}: ${printable(detail)}\n`)
   return checks.find(({ code }) => code !== exitCodes.stopped)?.code ?? exitCodes.stopped
 }
 
-async function check(server: URL, probe: 'livez' | 'readyz', timeoutMs: number): Promise<Checked> {
-  const client = new QuorateClient({ servers: [server], timeoutMs, retry: false })
+interface Asking {
+  readonly timeoutMs: number
+  readonly tls: TlsOptions
+}
+
+async function check(server: URL, probe: 'livez' | 'readyz', asking: Asking): Promise<Checked> {
+  const client = new QuorateClient({ servers: [server], retry: false, ...asking })
   try {
     await client.cluster.checkHealth(probe)
     return { server: server.origin, code: exitCodes.stopped, detail: 'ok' }
@@ -75,5 +84,5 @@ async function runningServers(id: string | undefined): Promise<URL[]> {
       `node ${unknown.id} (process ${unknown.pid}) listens on a port that the system chose: give its address with --server`,
     )
   }
-  return nodes.map(({ api }) => new URL(originOf(api)))
+  return nodes.map(({ api, scheme }) => new URL(originOf(api, scheme)))
 }

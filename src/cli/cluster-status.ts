@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterStatus, LogIdView, MemberStatus } from '../api/cluster.ts'
 import { duration } from '../lib/duration.ts'
+import { connectWith } from './client-tls.ts'
 import { lookAround, type ClusterViews } from './cluster-views.ts'
 import {
   exitCodeOf,
@@ -32,9 +33,10 @@ type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ClientFailure
 export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
   const everyMs = intervalFrom(options.watch)
   const [servers, timeoutMs] = [serversOf(terminal, options), timeoutMsOf(options)]
+  const connect = await connectWith(terminal, options)
   const look: Look = async (signal) => {
     try {
-      return await lookAround(servers, timeoutMs, signal)
+      return await lookAround({ servers, timeoutMs, connect }, signal)
     } catch (error) {
       if (isClientFailure(error)) return error
       throw error

@@ -1,6 +1,6 @@
 import type { ClusterStatus } from '../api/cluster.ts'
 import { ConnectionError } from '../client/errors.ts'
-import { QuorateClient } from '../client/quorate-client.ts'
+import type { Connect } from './client-tls.ts'
 import { isClientFailure, type ClientFailure } from './connection.ts'
 
 /** What one node said about the cluster, or why it said nothing. */
@@ -23,20 +23,25 @@ export interface ClusterViews {
 /** How long the other nodes may still take after one has answered: a dead node must not delay what is known. */
 const othersMsMax = 1_000
 
+export interface Around {
+  readonly servers: readonly URL[]
+  readonly timeoutMs: number
+  readonly connect: Connect
+}
+
 /**
  * Asks the nodes that were named, and the members that they name. When nobody answers, rejects with the failure of the first
  * node. Aborting `signal` ends it with a `ConnectionError`.
  */
 export async function lookAround(
-  servers: readonly URL[],
-  timeoutMs: number,
+  { servers, timeoutMs, connect }: Around,
   signal: AbortSignal | null,
 ): Promise<ClusterViews> {
   const origins = [...new Set(servers.map((server) => server.origin))]
-  const said = await askAll(origins, timeoutMs, signal)
+  const said = await askAll(origins, { timeoutMs, connect }, signal)
   const members = said.flatMap(({ view }) => (view === null ? [] : apiAddresses(view)))
   const unasked = [...new Set(members)].filter((origin) => !origins.includes(origin))
-  said.push(...(await askAll(unasked, Math.min(timeoutMs, othersMsMax), signal)))
+  said.push(...(await askAll(unasked, { timeoutMs: Math.min(timeoutMs, othersMsMax), connect }, signal)))
   const views = said.flatMap(({ origin, view }) => (view === null ? [] : [{ origin, view }]))
   const cluster = views.find(({ view }) => view.clusterId !== null) ?? views[0]
   if (cluster === undefined) {
@@ -71,15 +76,13 @@ function isNewer(a: ClusterStatus, b: ClusterStatus): boolean {
   return (order.find((difference) => difference !== 0) ?? 0) > 0
 }
 
-async function askAll(origins: readonly string[], timeoutMs: number, signal: AbortSignal | null): Promise<Said[]> {
+type Asking = Pick<Around, 'timeoutMs' | 'connect'>
+
+async function askAll(origins: readonly string[], asking: Asking, signal: AbortSignal | null): Promise<Said[]> {
   const enough = new AbortController()
   let timer: NodeJS.Timeout | null = null
   const asked = origins.map(async (origin): Promise<Said> => {
-    const said = await ask(
-      origin,
-      timeoutMs,
-      signal === null ? enough.signal : AbortSignal.any([signal, enough.signal]),
-    )
+    const said = await ask(origin, asking, signal === null ? enough.signal : AbortSignal.any([signal, enough.signal]))
     if (said.view !== null) timer ??= setTimeout(() => enough.abort(), othersMsMax)
     return said
   })
@@ -90,8 +93,8 @@ async function askAll(origins: readonly string[], timeoutMs: number, signal: Abo
   }
 }
 
-async function ask(origin: string, timeoutMs: number, signal: AbortSignal): Promise<Said> {
-  const client = new QuorateClient({ servers: [origin], timeoutMs, retry: false })
+async function ask(origin: string, { timeoutMs, connect }: Asking, signal: AbortSignal): Promise<Said> {
+  const client = connect({ servers: [origin], timeoutMs, retry: false })
   try {
     return { origin, view: await client.cluster.status({ signal }) }
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { MembershipAnswer, MemberSpec } from '../api/cluster.ts'
 import { ProblemError, type Problem } from '../client/errors.ts'
 import type { VoterOptions as ChangeOptions } from '../client/cluster-client.ts'
-import { reachable, reachableOrigin } from '../lib/host-port.ts'
+import { originText, reachable, reachableOrigin, type Scheme } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
 import { refusal, serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatFacts, printable } from './table.ts'
@@ -32,7 +32,8 @@ export interface VoterOptions extends ConnectionOptions {
 }
 
 export async function initialize(terminal: Terminal, options: InitializeOptions): Promise<number> {
-  const members = options.member === undefined ? null : options.member.map(memberFrom)
+  const members =
+    options.member === undefined ? null : options.member.map((text) => memberFrom(text, schemeOf(terminal, options)))
   const wait = options.wait ?? 'committed'
   if (wait !== 'appended' && wait !== 'leader' && wait !== 'committed') {
     throw new UsageError(`--wait ${wait}: expected appended, leader or committed`)
@@ -82,7 +83,11 @@ function formedAlready(problem: Problem, members: readonly MemberSpec[]): Formed
 }
 
 export async function addLearner(terminal: Terminal, id: string, options: AddLearnerOptions): Promise<number> {
-  const member = { id: wholeNumber(id, 'node id', 1), raft: raftFrom(options.raft), api: apiFrom(options.api) }
+  const member = {
+    id: wholeNumber(id, 'node id', 1),
+    raft: raftFrom(options.raft),
+    api: apiFrom(options.api, schemeOf(terminal, options)),
+  }
   return await withClient(terminal, options, async (client) => {
     const answer = await client.cluster.addLearner(member, options.wait)
     const progress = answer.caughtUp ? 'caught up' : `${answer.lag} entries behind`
@@ -106,7 +111,11 @@ export async function promote(terminal: Terminal, list: string, options: VoterOp
 }
 
 export async function setAddresses(terminal: Terminal, id: string, options: SetAddressesOptions): Promise<number> {
-  const member = { id: wholeNumber(id, 'node id', 1), raft: raftFrom(options.raft), api: apiFrom(options.api) }
+  const member = {
+    id: wholeNumber(id, 'node id', 1),
+    raft: raftFrom(options.raft),
+    api: apiFrom(options.api, schemeOf(terminal, options)),
+  }
   return await withClient(terminal, options, async (client) => {
     const answer = await client.cluster.setAddresses(member, options.force === true)
     const text = `node ${member.id}: raft ${member.raft}, API ${member.api}\n`
@@ -163,12 +172,12 @@ function changeFrom(options: VoterOptions): ChangeOptions {
 }
 
 /** `ID,RAFT,API`: `1,127.0.0.1:7101,127.0.0.1:7001`. */
-function memberFrom(text: string): MemberSpec {
+function memberFrom(text: string, scheme: Scheme): MemberSpec {
   const [id, raft, api, ...rest] = text.split(',')
   if (id === undefined || raft === undefined || api === undefined || rest.length > 0) {
     throw new UsageError(`--member ${text}: expected ID,RAFT,API, such as 1,127.0.0.1:7101,127.0.0.1:7001`)
   }
-  return { id: wholeNumber(id, 'node id', 1), raft: raftFrom(raft), api: apiFrom(api) }
+  return { id: wholeNumber(id, 'node id', 1), raft: raftFrom(raft), api: apiFrom(api, scheme) }
 }
 
 function raftFrom(text: string): string {
@@ -177,10 +186,17 @@ function raftFrom(text: string): string {
   throw new UsageError(`the raft address ${text} ${parsed.wrong}; expected HOST:PORT`)
 }
 
-function apiFrom(text: string): string {
+/** Without a scheme, the API of a member is taken to speak what the server speaks that is asked. */
+function apiFrom(text: string, scheme: Scheme): string {
   const parsed = reachableOrigin(text)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(`the API address ${text} ${parsed.wrong}; expected HOST:PORT or http://HOST:PORT`)
+  if (parsed.ok) return originText(parsed.value, scheme)
+  throw new UsageError(
+    `the API address ${text} ${parsed.wrong}; expected HOST:PORT, http://HOST:PORT or https://HOST:PORT`,
+  )
+}
+
+function schemeOf(terminal: Terminal, options: ConnectionOptions): Scheme {
+  return serversOf(terminal, options)[0]?.protocol === 'https:' ? 'https' : 'http'
 }
 
 function printMembership(terminal: Terminal, options: ConnectionOptions, answer: MembershipAnswer): void {

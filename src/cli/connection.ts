@@ -1,9 +1,10 @@
 import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
-import { QuorateClient } from '../client/quorate-client.ts'
+import type { QuorateClient } from '../client/quorate-client.ts'
 import { duration } from '../lib/duration.ts'
 import { failures, type ErrorCode, type ErrorFacts } from '../lib/errors.ts'
-import { formatHostPort, hostPort, isWildcard, type HostPort } from '../lib/host-port.ts'
+import { formatHostPort, hostPort, isWildcard, type HostPort, type Scheme } from '../lib/host-port.ts'
 import { limits } from '../limits.ts'
+import { connectWith, meansTls, type TlsFiles } from './client-tls.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 import { wordingOf } from './wording.ts'
@@ -16,7 +17,7 @@ export function isClientFailure(error: unknown): error is ClientFailure {
 }
 
 /** Options of every client command. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends TlsFiles {
   readonly server?: string
   readonly timeout?: string
   readonly json?: true
@@ -32,12 +33,15 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
   const variable = terminal.environment['QUORATE_SERVER']
   const text = options.server ?? variable ?? ownServer(terminal) ?? serverDefault
   const given = options.server === undefined && variable !== undefined ? 'QUORATE_SERVER=' : '--server '
+  // Whoever names a CA or a certificate means https.
+  const scheme = meansTls(terminal, options) ? 'https' : 'http'
   return text.split(',').map((server) => {
-    const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`
+    const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `${scheme}://${server}`
     const url = URL.canParse(withScheme) ? new URL(withScheme) : null
-    if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {
+    const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:'
+    if (!isWeb || url.pathname !== '/' || url.search !== '' || url.username !== '') {
       throw new UsageError(
-        `${given}${shown(server)}: expected the API of a node, http://HOST:PORT, or several separated by commas`,
+        `${given}${shown(server)}: expected the API of a node, http://HOST:PORT or https://HOST:PORT, or several separated by commas`,
       )
     }
     return url
@@ -46,16 +50,17 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
 
 function ownServer(terminal: Terminal): string | null {
   const api = hostPort(terminal.environment['QUORATE_API'] ?? '')
-  return api.ok && api.value.port !== 0 ? originOf(api.value) : null
+  const scheme = (terminal.environment['QUORATE_TLS_CERT'] ?? '') === '' ? 'http' : 'https'
+  return api.ok && api.value.port !== 0 ? originOf(api.value, scheme) : null
 }
 
 /**
  * The origin at which a node that listens at `api` is reached on its own machine. `::` accepts IPv4 and IPv6, but either of
  * them may be switched off.
  */
-export function originOf({ host, port }: HostPort): string {
+export function originOf({ host, port }: HostPort, scheme: Scheme = 'http'): string {
   const loopback = host.includes(':') ? 'localhost' : '127.0.0.1'
-  return `http://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
+  return `${scheme}://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
 }
 
 /** Milliseconds. The notation is that of a request's query: a duration, or a number of seconds. */
@@ -88,7 +93,9 @@ export async function withClient(
 ): Promise<number> {
   const servers = serversOf(terminal, options)
   // Whoever names one server wants to know at once that it does not serve.
-  const client = new QuorateClient({ servers, timeoutMs: timeoutMsOf(options), retry: servers.length > 1 })
+  const timeoutMs = timeoutMsOf(options)
+  const connect = await connectWith(terminal, options)
+  const client = connect({ servers, timeoutMs, retry: servers.length > 1 })
   try {
     await command(client)
     return exitCodes.stopped

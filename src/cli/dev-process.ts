@@ -19,7 +19,12 @@ export class DevProcess {
 
   /** `onLine` gets what the node logs, line by line. */
   constructor(
-    options: { readonly node: DevNode; readonly directory: string; readonly logLevel: string },
+    options: {
+      readonly node: DevNode
+      readonly directory: string
+      readonly logLevel: string
+      readonly flags: readonly string[]
+    },
     onLine: (line: string) => void,
   ) {
     const { node } = options
@@ -32,6 +37,7 @@ export class DevProcess {
       ['--segment-bytes', '16MiB'],
       ['--log-level', options.logLevel],
       ['--log-format', 'text'],
+      options.flags,
     ].flat()
     this.child = spawn(process.execPath, ['--enable-source-maps', program, 'serve', ...flags], {
       // The IPC channel tells the node when this process is gone. A process group of its own keeps Ctrl-C away from the node:

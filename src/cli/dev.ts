@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConnectionError } from '../client/errors.ts'
 import { QuorateClient } from '../client/quorate-client.ts'
+import type { Scheme } from '../lib/host-port.ts'
 import { isClientFailure, shown, wholeNumber } from './connection.ts'
 import {
   apiOf,
@@ -13,6 +14,7 @@ import {
   type DevPlan,
 } from './dev-plan.ts'
 import { DevProcess } from './dev-process.ts'
+import type { DevTls } from './dev-tls.ts'
 import { formatTable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -21,6 +23,7 @@ export interface DevOptions {
   readonly nodes?: string
   readonly port?: string
   readonly logLevel: string
+  readonly tls?: true
   readonly json?: true
 }
 
@@ -44,10 +47,12 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
   }
   if (plan.moved)
     say('One of the default ports (from 7001 on) is in use, so the nodes use others. To choose them, use --port.')
+  const tls = options.tls === true ? await tlsIn(plan) : null
+  const cluster: DevCluster = { plan, tls, scheme: tls === null ? 'http' : 'https' }
   say(`Starting ${describeCount(plan.nodes.length)}...`)
   const processes = plan.nodes.map(
     (node) =>
-      new DevProcess({ node, directory: plan.directory, logLevel: options.logLevel }, (line) =>
+      new DevProcess({ node, directory: plan.directory, logLevel: options.logLevel, flags: tls?.flags ?? [] }, (line) =>
         terminal.printError(`${line}\n`),
       ),
   )
@@ -55,13 +60,15 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
   const died = Promise.race(processes.map(async (process) => await process.ended))
   const giveUp = new AbortController()
   try {
-    const formed = form(plan, giveUp.signal, say)
+    const formed = form(cluster, giveUp.signal, say)
     const early = await Promise.race([formed, asked, died])
     if (typeof early === 'string') return await fail(terminal, processes, early)
     if (early === null) return exitCodes.stopped
     const seconds = (performance.now() - startedAt) / 1000
     terminal.print(
-      options.json === true ? readyDocument(plan, processes) : describeReady(plan, processes, early.leader, seconds),
+      options.json === true
+        ? readyDocument(cluster, processes)
+        : describeReady(cluster, processes, early.leader, seconds),
     )
     const late = await Promise.race([asked, died])
     return late === null ? exitCodes.stopped : await fail(terminal, processes, late)
@@ -69,6 +76,24 @@ export async function dev(terminal: Terminal, options: DevOptions): Promise<numb
     giveUp.abort()
     await stopAll(processes)
     await discardPlan(plan)
+  }
+}
+
+/** A cluster with its certificates; null: without TLS. */
+interface DevCluster {
+  readonly plan: DevPlan
+  readonly tls: DevTls | null
+  readonly scheme: Scheme
+}
+
+/** The library that makes certificates takes longer to load than the rest of the command. */
+async function tlsIn(plan: DevPlan): Promise<DevTls> {
+  const { makeDevTls } = await import('./dev-tls.ts')
+  try {
+    return await makeDevTls(plan.directory)
+  } catch (error) {
+    await discardPlan(plan)
+    throw error
   }
 }
 
@@ -112,13 +137,19 @@ async function stopAll(processes: readonly DevProcess[]): Promise<void> {
 
 /** Forms the cluster, unless an earlier run has done so, and waits until every node serves. A string is the reason of a failure. */
 async function form(
-  plan: DevPlan,
+  { plan, tls, scheme }: DevCluster,
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<{ readonly leader: number | null } | string> {
   const deadline = performance.now() + readyTimeoutMs
   const clients = plan.nodes.map(
-    (node) => new QuorateClient({ servers: [`http://${apiOf(node)}`], timeoutMs: readyTimeoutMs, retry: false }),
+    (node) =>
+      new QuorateClient({
+        servers: [`${scheme}://${apiOf(node)}`],
+        timeoutMs: readyTimeoutMs,
+        retry: false,
+        ...(tls === null ? {} : { tls: { ca: tls.ca } }),
+      }),
   )
   const [first] = clients
   if (first === undefined) return 'there are no nodes'
@@ -128,7 +159,10 @@ async function form(
     )
     if (answers.every((cluster) => cluster.clusterId === null)) {
       say('Forming the cluster...')
-      await first.cluster.initialize(plan.nodes.map(memberOf), 'committed')
+      await first.cluster.initialize(
+        plan.nodes.map((node) => memberOf(node, scheme)),
+        'committed',
+      )
     }
     for (const client of clients) {
       await patiently(deadline, signal, async () => ((await client.cluster.isReady()) ? true : null))
@@ -144,8 +178,8 @@ async function form(
   }
 }
 
-function memberOf(node: DevNode): { id: number; raft: string; api: string } {
-  return { id: node.id, raft: raftOf(node), api: `http://${apiOf(node)}` }
+function memberOf(node: DevNode, scheme: Scheme): { id: number; raft: string; api: string } {
+  return { id: node.id, raft: raftOf(node), api: `${scheme}://${apiOf(node)}` }
 }
 
 class TooLate extends Error {
@@ -171,32 +205,36 @@ async function patiently<Answer>(
 }
 
 function describeReady(
-  plan: DevPlan,
+  { plan, tls, scheme }: DevCluster,
   processes: readonly DevProcess[],
   leader: number | null,
   seconds: number,
 ): string {
   const rows = processes.map(({ node, pid }) => [
     String(node.id),
-    `http://${apiOf(node)}`,
+    `${scheme}://${apiOf(node)}`,
     raftOf(node),
     String(pid),
     node.id === leader ? 'leader' : 'follower',
   ])
-  const origins = plan.nodes.map((node) => `http://${apiOf(node)}`)
+  const origins = plan.nodes.map((node) => `${scheme}://${apiOf(node)}`)
   const [first = '', second = first, third = first] = origins
   const others = origins.length === 1 ? 'Write and read' : 'Write on one node, read on another'
-  const server =
-    first === 'http://127.0.0.1:7001' ? '' : `To use it from the command line: export QUORATE_SERVER=${first}\n\n`
+  const variables = [
+    ...(first === 'http://127.0.0.1:7001' ? [] : [`QUORATE_SERVER=${first}`]),
+    ...(tls === null ? [] : [`QUORATE_CA=${tls.caFile}`]),
+  ]
+  const server = variables.length === 0 ? '' : `To use it from the command line: export ${variables.join(' ')}\n\n`
+  const curl = tls === null ? 'curl' : `curl --cacert ${tls.caFile}`
   const kept = plan.temporary ? 'removed at the end; keep data with --data-dir' : 'kept'
   return `${describeCount(origins.length)}, formed and ready after ${seconds.toFixed(1)} s. Data in ${plan.directory} (${kept}).
 
 ${formatTable(['NODE', 'API', 'RAFT', 'PID', 'ROLE'], rows)}
 ${others}:
 
-  curl -X PUT --data-binary world ${first}/kv/hello
-  curl ${second}/kv/hello
-  curl ${third}/cluster
+  ${curl} -X PUT --data-binary world ${first}/kv/hello
+  ${curl} ${second}/kv/hello
+  ${curl} ${third}/cluster
 
 ${server}Ctrl-C stops ${origins.length === 1 ? 'it' : 'all of them'}.
 `
@@ -206,12 +244,12 @@ function describeCount(nodes: number): string {
   return nodes === 1 ? '1 node' : `${nodes} nodes`
 }
 
-function readyDocument(plan: DevPlan, processes: readonly DevProcess[]): string {
+function readyDocument({ plan, tls, scheme }: DevCluster, processes: readonly DevProcess[]): string {
   const nodes = processes.map(({ node, pid }) => ({
     id: node.id,
-    api: `http://${apiOf(node)}`,
+    api: `${scheme}://${apiOf(node)}`,
     raft: raftOf(node),
     pid,
   }))
-  return `${JSON.stringify({ directory: plan.directory, temporary: plan.temporary, nodes })}\n`
+  return `${JSON.stringify({ directory: plan.directory, temporary: plan.temporary, ca: tls?.caFile ?? null, nodes })}\n`
 }

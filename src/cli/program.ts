@@ -106,6 +106,7 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .option('--nodes <n>', 'how many nodes (default 3)')
     .option('--port <n>', "the port of the first node's API; the others follow (default 7001)")
     .option('--data-dir <dir>', 'keep the data (default: a temporary directory, removed at the end)')
+    .option('--tls', 'with TLS for clients and peers, by certificates of a CA that is thrown away')
     .option('--log-level <level>', 'the log level of the nodes', 'warn')
     .option('--json', 'print one JSON line once the cluster is ready')
     .action(async (options: DevOptions) => {
@@ -123,6 +124,9 @@ function clientCommand(parent: Command, usage: string, description: string): Com
       '-s, --server <url>',
       'API of any node, or of several: a,b,c (QUORATE_SERVER, else QUORATE_API; default http://127.0.0.1:7001)',
     )
+    .option('--ca <file>', 'trust servers whose certificate is of one of these CAs (QUORATE_CA; default: the system)')
+    .option('--cert <file>', 'show this certificate to servers that demand one (QUORATE_CERT)')
+    .option('--key <file>', 'the private key of --cert (QUORATE_KEY)')
     .option('--timeout <duration>', 'how long the request may take: 500ms, 30s, or seconds (default 10s)')
     .option('--json', 'print JSON')
 }
@@ -332,6 +336,9 @@ function addCheckCommands(check: Command, terminal: Terminal, ended: Ended): voi
     .description('check that nodes are alive: those that run on this machine, or those of --server')
     .option('-s, --server <url>', 'API of a node, or of several, all of which have to be alive: a,b,c')
     .option('--id <n>', 'only this node of those that run on this machine')
+    .option('--ca <file>', 'trust servers of --server whose certificate is of one of these CAs (QUORATE_CA)')
+    .option('--cert <file>', 'show this certificate to servers that demand one (QUORATE_CERT)')
+    .option('--key <file>', 'the private key of --cert (QUORATE_KEY)')
     .option('--ready', 'check that they serve linearizable reads, which needs a quorum')
     .option('--timeout <duration>', 'how long an answer may take: 500ms, 2s, or seconds (default 10s)')
     .option('--json', 'print JSON')

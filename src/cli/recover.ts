@@ -1,6 +1,7 @@
 import { StorageError } from '../lib/errors.ts'
 import { recover as recoverDirectory, type RecoveryReport } from '../recovery.ts'
-import { reachable, reachableOrigin } from '../lib/host-port.ts'
+import { originText, reachable, reachableOrigin } from '../lib/host-port.ts'
+import type { Parser } from '../lib/parsed.ts'
 import { wholeNumber } from './connection.ts'
 import { describeConfigs, describeIds, describeLogId } from './cluster-status.ts'
 import { formatFacts } from './table.ts'
@@ -19,7 +20,8 @@ export interface RecoverOptions {
 export async function recover(terminal: Terminal, options: RecoverOptions): Promise<number> {
   const id = options.id === undefined ? null : wholeNumber(options.id, '--id', 1)
   const raft = options.raft === undefined ? null : addressFrom('--raft', options.raft, reachable)
-  const api = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
+  const origin = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
+  const api = origin === null ? null : originText(origin, 'http')
   if (options.dataDir === '') throw new UsageError("--data-dir '': expected the directory of the survivor")
   let report: RecoveryReport
   try {
@@ -35,7 +37,7 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
   return exitCodes.stopped
 }
 
-function addressFrom(flag: string, text: string, parse: typeof reachable): string {
+function addressFrom<Address>(flag: string, text: string, parse: Parser<Address>): Address {
   const parsed = parse(text)
   if (parsed.ok) return parsed.value
   throw new UsageError(`${flag} ${text} ${parsed.wrong}; expected HOST:PORT`)

@@ -1,13 +1,14 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { readConfig } from '../config/read-config.ts'
-import type { HostPort } from '../lib/host-port.ts'
+import type { HostPort, Scheme } from '../lib/host-port.ts'
 
 export interface RunningNode {
   readonly id: number
   readonly pid: number
   /** Where it listens. Port 0: the system chose the port. */
   readonly api: HostPort
+  readonly scheme: Scheme
 }
 
 /** The names under which the program may be run: the one that npm installs, and those of its files. */
@@ -36,7 +37,9 @@ async function readProcess(directory: string, pid: number, network: string): Pro
   if (flags === null || (await networkOf(directory)) !== network) return null
   const variables = (await words(join(directory, 'environ'))).map((text) => text.split(/=(.*)/s, 2))
   const outcome = readConfig(flags, Object.fromEntries(variables) as Record<string, string | undefined>)
-  return outcome.kind === 'config' ? { id: outcome.config.id, pid, api: outcome.config.api } : null
+  if (outcome.kind !== 'config') return null
+  const { id, api, tlsCert } = outcome.config
+  return { id, pid, api, scheme: tlsCert === null ? 'http' : 'https' }
 }
 
 /** The arguments after `node [options] PROGRAM serve`; null for any other command line. */

@@ -15,7 +15,9 @@ import type { Server } from '../server.ts'
 import { leaveForSure } from './leaving.ts'
 import { exitCodes, type Terminal } from './terminal.ts'
 
-const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const stopSignals = ['SIGTERM', 'SIGINT'] as const
+/** It stops a node as well, unless the node has files to read again. */
+const reloadSignal = 'SIGHUP'
 
 /**
  * Runs a node until it is told to stop or cannot go on; then the process ends with one of `exitCodes`. Returns only when the
@@ -28,8 +30,11 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     return exitCodes.usage
   }
   // The listener for the end of the parent keeps the process alive. From here on, this function must exit the process, not return.
-  const asked = untilAsked()
   const { config, warnings } = outcome
+  const hasFiles = config.tlsCert !== null || config.peerTlsCert !== null
+  const asked = untilAsked(hasFiles ? stopSignals : [...stopSignals, reloadSignal])
+  let reload = async (): Promise<void> => undefined
+  if (hasFiles) process.on(reloadSignal, () => void reload())
   const log = createLog(config)
   const { logger, output } = log
   leaveTerminalsAlone()
@@ -62,6 +67,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     giveUp.abort()
     return stopped(await Promise.race([endStart(starting), delay(config.shutdownTimeoutMs, 'late' as const)]))
   }
+  reload = async () => await begun.reloadCertificates()
   const end = await Promise.race([asked, begun.fault])
   if (end instanceof StorageError) return leave(exitCodes.storageFault, 'stopped by a storage fault', end)
   if (end instanceof Error) return leave(exitCodes.brokenInvariant, 'stopped by a broken invariant', end)
@@ -102,19 +108,20 @@ function leaveTerminalsAlone(): void {
   process.once('exit', () => terminals.forEach((fd) => closeSync(fd)))
 }
 
-/** Whether the message says everything: the directory or an address cannot be used. A stack trace would help nobody. */
+/** Whether the message says everything: the directory, an address or a certificate cannot be used. A stack trace would help nobody. */
 function isExpected(error: Error): boolean {
   return (
     (error instanceof StorageError && error.kind === 'refused') ||
+    error.name === 'CredentialsError' ||
     (error.cause instanceof Error && 'syscall' in error.cause)
   )
 }
 
 /** Resolves with the reason when the node shall stop. A second signal ends the process at once. */
-async function untilAsked(): Promise<string> {
+async function untilAsked(signals: readonly NodeJS.Signals[]): Promise<string> {
   return await new Promise((resolve) => {
     let asked = false
-    for (const signal of stopSignals) {
+    for (const signal of signals) {
       process.on(signal, () => {
         if (asked) leaveForSure(128 + constants.signals[signal])
         asked = true

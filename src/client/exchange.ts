@@ -1,6 +1,9 @@
 import { request, type Agent, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { limits } from '../limits.ts'
+import { certificateFault, handshakeFault } from '../lib/tls-words.ts'
 import { toError } from '../lib/to-error.ts'
 import { ConnectionError } from './errors.ts'
 
@@ -75,7 +78,8 @@ class Exchange {
     this.silenceMs = outgoing.silenceMsMax
     const { method, path, signal, silenceMsMax: timeout } = outgoing
     const headers = { ...outgoing.headers, ...framing(outgoing) }
-    this.outbound = request(origin, { method, path, agent, headers, timeout, ...(signal === null ? {} : { signal }) })
+    const send = origin.protocol === 'https:' ? secureRequest : request
+    this.outbound = send(origin, { method, path, agent, headers, timeout, ...(signal === null ? {} : { signal }) })
     this.outbound.on('response', (inbound) => {
       this.inbound = inbound
       this.silenceMs = outgoing.bodySilenceMsMax
@@ -101,7 +105,8 @@ class Exchange {
       const { body } = this.outgoing
       if (body !== null && !(body instanceof Uint8Array)) void this.sendStream(body)
     }
-    if (socket.connecting) socket.once('connect', onConnected)
+    // Nothing of the request leaves before TLS stands.
+    if (socket.connecting) socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', onConnected)
     else onConnected()
   }
 
@@ -138,7 +143,8 @@ class Exchange {
 
   private fail(error: NodeJS.ErrnoException): void {
     const nobody = !this.connected && error.code !== undefined && error.code !== 'ABORT_ERR'
-    const reason = nobody ? `no server answers there (${error.code})` : describeBreak(error)
+    const reason =
+      describeTls(error) ?? (nobody ? `no server answers there (${error.code})` : describeBreak(error, this.origin))
     this.reject(new ConnectionError(`${this.origin.origin}: ${reason}`, !this.connected, { cause: error }))
   }
 }
@@ -194,10 +200,31 @@ export function changesSomething(method: Method): boolean {
 }
 
 /** Peers do not speak HTTP: they close the connection when the raft address was given instead of that of the API. */
-function describeBreak({ code, message }: NodeJS.ErrnoException): string {
+function describeBreak({ code, message }: NodeJS.ErrnoException, { protocol }: URL): string {
   if (message === 'socket hang up')
     return 'the connection was closed without an answer; if that happens every time, this may be the raft address of a node, not its API'
   if (code?.startsWith('HPE_') === true)
-    return `the answer is not HTTP (${code}): this may be the raft address of a node, not its API`
+    return `the answer is not HTTP (${code}): this may be the raft address of a node, not its API${protocol === 'http:' ? ', or a port that speaks TLS' : ''}`
   return message
+}
+
+/** Null: the failure is not one of TLS. */
+function describeTls(error: NodeJS.ErrnoException): string | null {
+  const { code = '', message } = error
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const named = 'cert' in error ? (error.cert as { readonly subjectaltname?: string }).subjectaltname : undefined
+    const names = named === undefined ? '' : ` (${named.replaceAll(/\b(DNS|IP Address):/g, '')})`
+    return `its certificate is for other names${names}: name the server as its certificate does`
+  }
+  const fault = certificateFault(code)
+  if (fault !== null) {
+    const advice = fault.includes('trusted') ? ': name the CA with --ca, QUORATE_CA or the option tls.ca' : ''
+    return `its certificate ${fault}${advice}`
+  }
+  const handshake = handshakeFault(code)
+  if (handshake === 'does not speak TLS') return 'it does not speak TLS: use http://'
+  if (handshake !== null) return `it ${handshake}`
+  if (message.includes('secure TLS connection'))
+    return 'it closed the connection during the TLS handshake: this may be the raft address of a node, not its API'
+  return null
 }

@@ -36,6 +36,7 @@ export type {
   ReadConsistency,
   ReadOptions,
   RequestOptions,
+  TlsOptions,
   WriteOptions,
 } from './options.ts'
 export {

@@ -25,11 +25,11 @@ export class LeaderHints {
     else if (this.leader?.origin === from.origin) this.leader = null
   }
 
-  /** The leader's address in a redirect; null when it is none. */
-  redirected(headers: IncomingHttpHeaders): URL | null {
+  /** The leader's address in a redirect from `from`; null when it is none. What went by https never goes on by http. */
+  redirected(from: URL, headers: IncomingHttpHeaders): URL | null {
     const { location = '' } = headers
     const target = URL.canParse(location) ? new URL(location) : null
-    if (target?.protocol !== 'http:') return null
+    if (target === null || (target.protocol !== 'https:' && target.protocol !== from.protocol)) return null
     this.leader = new URL(target.origin)
     return this.leader
   }

@@ -1,3 +1,5 @@
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 
 /** Why a request moves on to the next server: the server said so, nobody listens there, or the connection broke before the answer. */
@@ -38,8 +40,23 @@ export interface ReadOptions extends RequestOptions {
   readonly revision?: number | undefined
 }
 
+/** What is trusted and shown where servers speak https. Each is PEM: the text or the bytes of such a file, not its path. */
+export interface TlsOptions {
+  /** The CAs that are trusted. Absent: those of the system. */
+  readonly ca?: string | Uint8Array | undefined
+  /** The certificate of the client, for servers that demand one, and its private key. */
+  readonly cert?: string | Uint8Array | undefined
+  readonly key?: string | Uint8Array | undefined
+  /**
+   * False: whoever answers is believed. For a server on this machine whose process is known.
+   *
+   * @internal
+   */
+  readonly verify?: boolean
+}
+
 export interface ClientOptions {
-  /** The API of one or more nodes, `http://host:port`. The first one is asked first. */
+  /** The API of one or more nodes, `http://host:port` or `https://host:port`. The first one is asked first. */
   readonly servers: readonly (string | URL)[]
   /** How long a request may take, over all attempts on all servers together. Absent: 10 s. */
   readonly timeoutMs?: number | undefined
@@ -50,6 +67,8 @@ export interface ClientOptions {
   readonly retry?: boolean | undefined
   /** Whether requests go to the leader where it can be reached, which saves a hop and takes work off the other nodes. Absent: false. */
   readonly preferLeader?: boolean | undefined
+  /** For servers that speak https. Absent: the CAs of the system are trusted, and no certificate is shown. */
+  readonly tls?: TlsOptions | undefined
   /** Called whenever a request is sent again, with the reason. */
   readonly onElsewhere?: ((reason: ElsewhereReason) => void) | undefined
 }
@@ -64,6 +83,7 @@ export interface ClientSettings {
   readonly timeoutMs: number
   readonly retry: boolean
   readonly preferLeader: boolean
+  readonly tls: TlsOptions
   readonly onElsewhere: (reason: ElsewhereReason) => void
 }
 
@@ -79,15 +99,54 @@ export function settingsFrom(options: ClientOptions): ClientSettings {
     timeoutMs: durationFrom('timeoutMs', options.timeoutMs ?? limits.requestTimeoutMsDefault),
     retry: options.retry ?? true,
     preferLeader: options.preferLeader ?? false,
+    tls: tlsFrom(options.tls ?? {}),
     onElsewhere: options.onElsewhere ?? (() => undefined),
   }
+}
+
+/** TLS would say what is wrong with each request. */
+function tlsFrom(tls: TlsOptions): TlsOptions {
+  if ((tls.cert === undefined) !== (tls.key === undefined))
+    throw new TypeError('tls.cert and tls.key belong together: give both or none')
+  if (tls.ca === undefined && tls.cert === undefined) return tls
+  try {
+    createSecureContext(contextOf(tls))
+  } catch (error) {
+    throw new TypeError(`tls cannot be used: ${toError(error).message}`, { cause: error })
+  }
+  return tls
+}
+
+/**
+ * The same in Node's words.
+ *
+ * @internal
+ */
+export function contextOf({ ca, cert, key, verify }: TlsOptions): SecureOptions {
+  const pem = (text: string | Uint8Array): string | Buffer => (typeof text === 'string' ? text : Buffer.from(text))
+  return {
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca: pem(ca) }),
+    ...(cert === undefined || key === undefined ? {} : { cert: pem(cert), key: pem(key) }),
+    ...(verify === false ? { rejectUnauthorized: false } : {}),
+  }
+}
+
+interface SecureOptions extends SecureContextOptions {
+  readonly rejectUnauthorized?: boolean
 }
 
 function serverFrom(server: string | URL): URL {
   const text = String(server)
   const url = URL.canParse(text) ? new URL(text) : null
-  if (url?.protocol === 'http:' && url.pathname === '/' && url.search === '' && url.username === '') return url
-  throw new TypeError(`the server ${text} is not the API of a node: expected http://host:port`)
+  if (
+    (url?.protocol === 'http:' || url?.protocol === 'https:') &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.username === ''
+  )
+    return url
+  throw new TypeError(`the server ${text} is not the API of a node: expected http://host:port or https://host:port`)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { Agent } from 'node:http'
+import { Agent, type AgentOptions } from 'node:http'
+import { Agent as SecureAgent } from 'node:https'
 import { limits } from '../limits.ts'
 import { AmbiguousOutcomeError, ClosedError, ConnectionError, type QuorateError } from './errors.ts'
 import {
@@ -12,7 +13,7 @@ import {
   type StreamedBody,
 } from './exchange.ts'
 import { LeaderHints } from './leader-hints.ts'
-import type { ElsewhereReason } from './options.ts'
+import { contextOf, type ElsewhereReason, type TlsOptions } from './options.ts'
 import { obstacleIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
 
 export type Query = Readonly<Record<string, string | undefined>>
@@ -47,6 +48,7 @@ export interface ServersOptions {
   readonly retry: boolean
   /** Whether requests go to the leader, once it is known. */
   readonly preferLeader: boolean
+  readonly tls: TlsOptions
   readonly onElsewhere: (reason: ElsewhereReason) => void
 }
 
@@ -77,24 +79,25 @@ type Asked =
 /** The servers that a client knows. The client stays with one server until that server fails. */
 export class Servers {
   private readonly options: ServersOptions
-  private readonly agents: Readonly<Record<Lane, Agent>> = {
-    ordinary: new Agent({ keepAlive: true, maxSockets: limits.clientSocketsMax }),
-    urgent: new Agent({ keepAlive: true, maxSockets: limits.clientSocketsMax }),
-    own: new Agent({ keepAlive: true }),
-  }
+  private readonly agents: Readonly<Record<'http:' | 'https:', Readonly<Record<Lane, Agent>>>>
   private readonly hints = new LeaderHints()
   private at = 0
   private readonly closing = new AbortController()
 
   constructor(options: ServersOptions) {
     this.options = options
+    const secure = contextOf(options.tls)
+    this.agents = {
+      'http:': lanes((bounds) => new Agent(bounds)),
+      'https:': lanes((bounds) => new SecureAgent({ ...secure, ...bounds })),
+    }
     // Any number of requests may wait at the same time.
     setMaxListeners(0, this.closing.signal)
   }
 
   close(): void {
     this.closing.abort()
-    for (const agent of Object.values(this.agents)) agent.destroy()
+    for (const lane of Object.values(this.agents)) for (const agent of Object.values(lane)) agent.destroy()
   }
 
   /** The first answer on which no other attempt could improve. Rejects with `ConnectionError`, `AmbiguousOutcomeError` or `ClosedError`. */
@@ -178,7 +181,7 @@ export class Servers {
     const asked = await this.ask(origin, { ...request, query }, patience)
     if (asked.kind === 'failed') return asked
     hints.heard(origin, asked.answer.headers)
-    const leader = wantsLeader && asked.answer.status === 307 ? hints.redirected(asked.answer.headers) : null
+    const leader = wantsLeader && asked.answer.status === 307 ? hints.redirected(origin, asked.answer.headers) : null
     if (leader === null) return asked
     const followed = await this.ask(leader, request, patience)
     if (followed.kind === 'answered') {
@@ -203,7 +206,7 @@ export class Servers {
       bodySilenceMsMax: isStream ? longest : silenceMsMax,
     }
     try {
-      const agent = this.agents[lane]
+      const agent = this.agents[origin.protocol === 'https:' ? 'https:' : 'http:'][lane]
       const answer = await open(origin, agent, { method, path: target, headers, body, signal, ...silence })
       if (isStream && answer.status === 200) {
         return { kind: 'answered', answer: { ...answer, origin, body: Buffer.alloc(0), stream: answer.body } }
@@ -214,6 +217,11 @@ export class Servers {
       throw error
     }
   }
+}
+
+function lanes(create: (bounds: AgentOptions) => Agent): Readonly<Record<Lane, Agent>> {
+  const shared = { keepAlive: true, maxSockets: limits.clientSocketsMax }
+  return { ordinary: create(shared), urgent: create(shared), own: create({ keepAlive: true }) }
 }
 
 /** Waits until the clock shows `at`, or one of the signals aborts. */

@@ -49,11 +49,32 @@ export const checks: readonly Check[] = [
     overlap(api, raft) ? { wrong: 'have the same port', allowed: 'two different ports' } : null,
   ),
   check(['apiAdvertise', 'raftAdvertise'], [], ({ apiAdvertise, raftAdvertise }) => {
-    if (raftAdvertise === null || apiAdvertise !== `http://${raftAdvertise}`) return null
+    if (raftAdvertise === null || apiAdvertise?.address !== raftAdvertise) return null
     return {
       wrong: 'are the same address',
       allowed: 'two different addresses: clients and peers speak different protocols',
     }
+  }),
+  check(['tlsCert'], ['tlsKey'], ({ tlsCert, tlsKey }) =>
+    tlsCert !== null && tlsKey === null
+      ? { wrong: 'comes without its private key', allowed: '--tls-key as well' }
+      : null,
+  ),
+  check(['tlsKey'], ['tlsCert'], ({ tlsCert, tlsKey }) =>
+    tlsKey !== null && tlsCert === null
+      ? { wrong: 'comes without its certificate', allowed: '--tls-cert as well' }
+      : null,
+  ),
+  check(['tlsClientCa'], ['tlsCert'], ({ tlsClientCa, tlsCert }) => {
+    if (tlsClientCa === null || tlsCert !== null) return null
+    return { wrong: 'has no effect by itself', allowed: 'only together with --tls-cert and --tls-key' }
+  }),
+  check(['peerTlsCert'], ['peerTlsKey', 'peerTlsCa'], (files) => incomplete(files.peerTlsCert, files)),
+  check(['peerTlsKey'], ['peerTlsCert', 'peerTlsCa'], (files) => incomplete(files.peerTlsKey, files)),
+  check(['peerTlsCa'], ['peerTlsCert', 'peerTlsKey'], (files) => incomplete(files.peerTlsCa, files)),
+  check(['apiAdvertise'], ['tlsCert'], ({ apiAdvertise, tlsCert }) => {
+    if (tlsCert === null || apiAdvertise?.scheme !== 'http') return null
+    return { wrong: 'sends clients to http, but the API speaks https', allowed: 'HOST:PORT or https://HOST:PORT' }
   }),
   check(['expect'], ['discover'], ({ expect, discover }) => (discover === null && expect !== null ? alone : null)),
   check(['votersTarget'], ['discover'], ({ votersTarget, discover }) =>
@@ -95,6 +116,17 @@ export const checks: readonly Check[] = [
 const alone: Contradiction = {
   wrong: 'has no effect by itself',
   allowed: 'only together with --discover; without that, clusters are formed by POST /cluster/initialize',
+}
+
+type PeerTlsFiles = Pick<Config, 'peerTlsCert' | 'peerTlsKey' | 'peerTlsCa'>
+
+function incomplete(given: string | null, { peerTlsCert, peerTlsKey, peerTlsCa }: PeerTlsFiles): Contradiction | null {
+  const isComplete = peerTlsCert !== null && peerTlsKey !== null && peerTlsCa !== null
+  if (given === null || isComplete) return null
+  return {
+    wrong: 'is not enough for TLS between peers',
+    allowed: 'all of --peer-tls-cert, --peer-tls-key and --peer-tls-ca',
+  }
 }
 
 function judgeExpected(expected: number, listed: number): Contradiction | null {

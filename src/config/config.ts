@@ -4,13 +4,16 @@ import { leadershipSettings, type LeadershipConfig } from './settings/leadership
 import { nodeSettings, type NodeConfig } from './settings/node.ts'
 import { processSettings, type ProcessConfig } from './settings/process.ts'
 import { storageSettings, type StorageConfig } from './settings/storage.ts'
+import { tlsSettings, type TlsConfig } from './settings/tls.ts'
 
 /** Every setting of a node. Frozen; sizes in bytes, times in milliseconds. */
-export interface Config extends NodeConfig, AutomationConfig, LeadershipConfig, StorageConfig, ProcessConfig {}
+export interface Config
+  extends NodeConfig, TlsConfig, AutomationConfig, LeadershipConfig, StorageConfig, ProcessConfig {}
 
 /** In the order of the help. A test compares docs/OPERATIONS.md with this table. */
 export const settings: SettingsOf<Config> = {
   ...nodeSettings,
+  ...tlsSettings,
   ...automationSettings,
   ...leadershipSettings,
   ...storageSettings,

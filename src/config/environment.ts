@@ -11,15 +11,17 @@ export function readVariable(flag: string, environment: Environment): Given | un
   return text === undefined || text === '' ? undefined : { text, shown: `${variable}=${text}` }
 }
 
+/** These are for client commands. */
+const clientVariables: ReadonlySet<string> = new Set(['QUORATE_SERVER', 'QUORATE_CA', 'QUORATE_CERT', 'QUORATE_KEY'])
+
 /** Variables that Kubernetes and Docker add for a service or container called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
 const orchestrated = /^QUORATE_([A-Z0-9]+_)*(SERVICE_(HOST|PORT)|PORT|ENV|NAME)(_|$)/
 
 /** A warning for each variable that looks like a setting and is none. */
 export function findStrayVariables(environment: Environment): string[] {
   const variables = flagNames.map(variableOf)
-  // `QUORATE_SERVER` is for client commands.
   const strays = Object.keys(environment).filter(
-    (name) => name.startsWith('QUORATE_') && name !== 'QUORATE_SERVER' && !variables.includes(name),
+    (name) => name.startsWith('QUORATE_') && !clientVariables.has(name) && !variables.includes(name),
   )
   return strays.flatMap((name) => {
     const near = closest(name, variables)

@@ -32,8 +32,11 @@ import { registerWatchRoutes } from './watches/routes.ts'
 import { WatchRequests } from './watches/watch-requests.ts'
 import { WatchStreams, watchStreamsDefaults, type WatchStreamsOptions } from './watches/watch-streams.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
+import { mistakeIn } from './protocol/raw-failure.ts'
+import type { OnMistaken } from './protocol/secure-server.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import type { Services } from '../api/services.ts'
+import type { TlsSource } from '../tls/identity.ts'
 import { importsMax, StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 
 export interface AppOptions extends FailureDependencies {
@@ -41,7 +44,11 @@ export interface AppOptions extends FailureDependencies {
   readonly now: () => number
   /** Told of refused connections of clients: their number when there are too many, or the error of the system that prevented one. */
   readonly onConnectionsRefused: (reason: number | Error) => void
+  /** Told of a client that speaks another protocol, or with which TLS fails, and of its address. */
+  readonly onClientMistaken?: (detail: string, remote: string) => void
   readonly connections?: Partial<ConnectionsOptions>
+  /** Left out or null: the API speaks http. */
+  readonly tls?: TlsSource | null
   /** Origins of web pages that may use the API, in addition to the node's own: `https://ui.example`. */
   readonly origins?: readonly string[]
   /** Timeouts of the listener, for tests that cannot wait. */
@@ -70,11 +77,17 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const room = new AnswerRoom(options.answerBytesMax)
   const rooms = { answers: room, bodies: new BodyRoom(options.bodyBytesMax) }
   const lines = new Lines(serverOptions, rooms, options.now)
-  const onAcceptFailed = options.onConnectionsRefused
+  const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
+  const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
+  const served = { connections, lines, onAcceptFailed, tls, onMistaken }
   const app = Fastify({
     logger: false,
-    serverFactory: (handler) => createApiServer(serverOptions, { handler, connections, lines, onAcceptFailed }),
-    clientErrorHandler: (error, socket) => lines.onClientError(error, socket),
+    serverFactory: (handler) => createApiServer(serverOptions, { handler, ...served }),
+    clientErrorHandler: (error, socket) => {
+      const mistake = mistakeIn(error)
+      if (mistake !== null) onMistaken(mistake, socket)
+      lines.onClientError(error, socket)
+    },
     frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, options),
     bodyLimit: limits.jsonBodyBytesMax,
     // A request that arrives while the node stops gets the node's own answer, which is a problem document.

@@ -46,15 +46,30 @@ export function reachable(text: string): Parsed<string> {
   return right(formatHostPort(parsed.value))
 }
 
-/** The same for an origin: `http://host:port`, where `http://` may be left out. */
-export function reachableOrigin(text: string): Parsed<string> {
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)
-  if (scheme !== null && scheme[1]?.toLowerCase() !== 'http') return wrong(`has the scheme ${scheme[1] ?? ''}`)
-  const parsed = reachable(text.slice(scheme?.[0].length ?? 0).replace(/\/$/, ''))
-  return parsed.ok ? right(`http://${parsed.value}`) : parsed
+export type Scheme = 'http' | 'https'
+
+/** Where clients reach a node. `address` is `host:port`. */
+export interface Origin {
+  /** Null: it is left out. */
+  readonly scheme: Scheme | null
+  readonly address: string
 }
 
-/** Where clients reach a member: `http://host:port`, or `https` where a proxy in front of the node speaks it. No path. */
+/** The same for an origin: `http://host:port` or `https://host:port`, where the scheme may be left out. */
+export function reachableOrigin(text: string): Parsed<Origin> {
+  const [start = '', given] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? []
+  const scheme = given?.toLowerCase()
+  if (scheme !== undefined && scheme !== 'http' && scheme !== 'https') return wrong(`has the scheme ${given ?? ''}`)
+  const parsed = reachable(text.slice(start.length).replace(/\/$/, ''))
+  return parsed.ok ? right({ scheme: scheme ?? null, address: parsed.value }) : parsed
+}
+
+/** The origin as text, with the scheme that it has left out. */
+export function originText({ scheme, address }: Origin, otherwise: Scheme): string {
+  return `${scheme ?? otherwise}://${address}`
+}
+
+/** Where clients reach a member: `http://host:port`, or `https` where the node, or a proxy in front of it, speaks that. No path. */
 export function memberOrigin(text: string): Parsed<string> {
   const [scheme] = /^https?:\/\//.exec(text) ?? []
   if (scheme === undefined) return wrong('is not of the form http://HOST:PORT')

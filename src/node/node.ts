@@ -151,9 +151,17 @@ export class Node {
 
   private makeServices(bootstrap: Bootstrap, changes: Changes): NodeServices {
     const { options, deps, replica, serving, preference, automation } = this
-    const { state, clock, transport, log, fault, logSyncSeconds = new Histogram(STORAGE_SECONDS) } = deps
+    const {
+      state,
+      clock,
+      transport,
+      log,
+      fault,
+      logSyncSeconds = new Histogram(STORAGE_SECONDS),
+      warnings = () => [],
+    } = deps
     const { id, addresses, snapshotChunkBytes: chunkBytes, electionTimeoutMsMax: settlingMs } = options
-    const status = new Status(options, { replica, preference, serving, automation, transport, clock })
+    const status = new Status(options, { replica, preference, serving, automation, transport, clock, warnings })
     const self = { id, ...addresses }
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })

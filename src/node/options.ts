@@ -1,3 +1,4 @@
+import type { ClusterStatus } from '../api/cluster.ts'
 import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import type { Random } from '../lib/random.ts'
@@ -97,6 +98,8 @@ export interface NodeDependencies {
   readonly freeBytes?: () => Promise<number>
   /** How long each sync of the log takes, for the metrics. Whoever makes the log records it; left out: nobody does. */
   readonly logSyncSeconds?: Histogram
+  /** What else an operator has to look at; left out: nothing. */
+  readonly warnings?: () => ClusterStatus['warnings']
   /** Creates the core. By default it is a plain `Raft`; a test supplies one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

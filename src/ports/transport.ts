@@ -127,6 +127,7 @@ export type Refusal = {
     | 'bad-hello'
     | 'same-id'
     | 'stranger'
+    | 'wrong-certificate'
   /** For people: what differs and what to do about it. */
   readonly detail: string
 }

@@ -132,7 +132,7 @@ export class Acceptor {
   private onHello(incoming: Incoming, hello: Hello): void {
     const { channel } = incoming
     incoming.cancelTimer?.()
-    const answer = answerHello(hello, this.context.id, this.handlers)
+    const answer = answerHello(hello, channel, this.context.id, this.handlers)
     channel.send({ type: 'hello-answer', answer })
     if (answer.kind === 'refused') {
       incoming.phase = 'leaving'

@@ -30,6 +30,8 @@ export interface Channel {
   readonly remote: string
   /** Bytes that were sent but not yet handed to the network. */
   readonly queuedBytes: number
+  /** Why the other end may not speak for a peer at this `host:port`; null: it may, or nobody here has to prove who it is. */
+  objectionTo(raftAddress: string): string | null
   /** Sets the receiver of this channel's events. What arrives before the first call waits. */
   listen(events: ChannelEvents): void
   /** Frames of more than this many bytes are malformed. */

@@ -76,10 +76,19 @@ export function judgeAnswer(answer: HelloAnswer, peer: NodeId, handlers: Transpo
 }
 
 /** The accepting side's answer. A probe gets all the information in this answer; nothing follows. */
-export function answerHello(hello: Hello, id: NodeId, handlers: TransportHandlers): HelloAnswer {
+export function answerHello(
+  hello: Hello,
+  channel: Pick<Channel, 'objectionTo'>,
+  id: NodeId,
+  handlers: TransportHandlers,
+): HelloAnswer {
   if (hello.protocol !== PROTOCOL_VERSION) {
     const detail = `node ${id} speaks protocol ${PROTOCOL_VERSION}, not ${hello.protocol}: run versions that are compatible`
     return { kind: 'refused', refusal: { code: 'wrong-protocol', detail }, report: null }
+  }
+  const objection = hello.addresses.raft === '' ? null : channel.objectionTo(hello.addresses.raft)
+  if (objection !== null) {
+    return { kind: 'refused', refusal: { code: 'wrong-certificate', detail: objection }, report: null }
   }
   const refusal = refuseSender(hello, id) ?? handlers.admit(hello)
   const report = handlers.report()

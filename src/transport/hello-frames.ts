@@ -62,6 +62,7 @@ const REFUSAL_CODES = [
   'bad-hello',
   'same-id',
   'stranger',
+  'wrong-certificate',
 ] as const satisfies Refusal['code'][]
 
 export function writeHelloAnswer(writer: FrameWriter, answer: HelloAnswer): void {

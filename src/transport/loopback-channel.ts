@@ -53,6 +53,10 @@ export class LoopbackChannel implements Channel {
     return this.other?.inboxBytes ?? 0
   }
 
+  objectionTo(): null {
+    return null
+  }
+
   listen(events: ChannelEvents): void {
     if (this.gone) {
       const reason = this.reason ?? ENDED

@@ -6,10 +6,14 @@ import { DecodeError } from './decode-error.ts'
 import { type FrameGate, FrameSplitter } from './frame-splitter.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { formatHostPort } from '../lib/host-port.ts'
+import type { FarEnd } from './sockets.ts'
 import { encodeFrame, type Frame } from './wire.ts'
 
 /** At most this many bytes of something that is not a frame are shown in messages. */
 const EXCERPT_BYTES = 24
+
+/** How the first message of TLS begins. */
+const TLS_HANDSHAKE = [0x16, 0x03] as const
 
 /**
  * Frames over one socket.
@@ -21,6 +25,7 @@ export class TcpChannel implements Channel {
   readonly remote: string
   private readonly socket: Socket
   private readonly clock: Clock
+  private readonly farEnd: FarEnd
   private readonly writer = new FrameWriter()
   private readonly splitter = new FrameSplitter(limits.handshakeBytesMax)
   private events: ChannelEvents | null = null
@@ -34,19 +39,24 @@ export class TcpChannel implements Channel {
   private gone = false
   private cancelGrace: (() => void) | null = null
 
-  constructor(socket: Socket, clock: Clock) {
+  constructor(socket: Socket, clock: Clock, farEnd: FarEnd) {
     this.socket = socket
     this.clock = clock
+    this.farEnd = farEnd
     this.remote = formatHostPort({ host: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 })
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('end', () => this.settle({ kind: 'ended', detail: 'the other side closed the connection' }))
-    socket.on('error', (error) => this.settle({ kind: 'failed', detail: error.message }))
+    socket.on('error', (error) => this.settle({ kind: 'failed', detail: farEnd.describe(error) }))
     socket.on('close', () => this.onSocketClosed())
     socket.pause()
   }
 
   get queuedBytes(): number {
     return this.writer.bytes + this.socket.writableLength
+  }
+
+  objectionTo(raftAddress: string): string | null {
+    return this.farEnd.objectionTo(raftAddress)
   }
 
   listen(events: ChannelEvents): void {
@@ -154,10 +164,18 @@ export class TcpChannel implements Channel {
       return this.splitter.next()
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
-      const began = this.excerpt === null ? '' : `; it began with ${JSON.stringify(this.excerpt.toString('latin1'))}`
-      this.close('malformed', `${error.message}${began}`)
+      this.close('malformed', `${error.message}${this.beginning()}`)
       return null
     }
+  }
+
+  /** What the other end began with, when it has sent no frame at all. */
+  private beginning(): string {
+    const { excerpt } = this
+    if (excerpt === null) return ''
+    if (excerpt[0] === TLS_HANDSHAKE[0] && excerpt[1] === TLS_HANDSHAKE[1])
+      return '; it speaks TLS, and this node does not: start this node with --peer-tls-cert, --peer-tls-key and --peer-tls-ca, as the others'
+    return `; it began with ${JSON.stringify(excerpt.toString('latin1'))}`
   }
 
   /** The kernel has accepted a write. It is also called, late, for a write that never had to wait. */

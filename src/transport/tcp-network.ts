@@ -1,27 +1,27 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import type { Clock } from '../ports/clock.ts'
 import { sharedLookup } from './host-lookup.ts'
 import type { Channel, DialOutcome, Listener, Network } from './channel.ts'
 import { formatHostPort, parseHostPort } from '../lib/host-port.ts'
+import { describeError, plainSockets, type FarEnd, type Sockets } from './sockets.ts'
 import { TcpChannel } from './tcp-channel.ts'
 
-const KEEP_ALIVE_DELAY_MS = 10_000
-
-/** The only place that creates sockets. TLS would be added here. */
+/** Connections over TCP. */
 export class TcpNetwork implements Network {
   private readonly clock: Clock
+  private readonly sockets: Sockets
   private readonly lookup = sharedLookup()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, sockets: Sockets = plainSockets) {
     this.clock = clock
+    this.sockets = sockets
   }
 
   listen(address: string, onAccepted: (channel: Channel) => void): Promise<Listener> {
     const target = parseHostPort(address)
     if (target === null) return Promise.reject(new Error(`The peer address ${address} is not of the form host:port`))
-    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS }
-    const server = createServer(options, (socket) => {
-      onAccepted(this.channelOf(socket))
+    const server = this.sockets.createServer((socket, farEnd) => {
+      onAccepted(this.channelOf(socket, farEnd))
     })
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => {
@@ -42,40 +42,39 @@ export class TcpNetwork implements Network {
     if (target === null) {
       return this.clock.after(0, () => onOutcome({ kind: 'failed', detail: `${address} is not of the form host:port` }))
     }
-    const socket = connect({
-      ...target,
-      lookup: this.lookup,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-    })
+    const { sockets } = this
+    const { socket, event } = sockets.dial({ ...target, lookup: this.lookup })
     const settle = (outcome: DialOutcome): void => {
       cancelTimeout()
-      socket.off('connect', onConnect)
+      socket.off(event, onConnect)
       socket.off('error', onError)
       // An abandoned attempt may still report an error.
       if (outcome.kind !== 'connected') socket.on('error', () => undefined).destroy()
       onOutcome(outcome)
     }
-    const onConnect = (): void => settle({ kind: 'connected', channel: this.channelOf(socket) })
+    const onConnect = (): void => {
+      sockets.onDialled(address, null)
+      settle({ kind: 'connected', channel: this.channelOf(socket, sockets.farEndOf(socket)) })
+    }
     const onError = (error: NodeJS.ErrnoException): void => {
-      settle({ kind: isRefused(error) ? 'refused' : 'failed', detail: describeError(error) })
+      sockets.onDialled(address, error)
+      settle({ kind: isRefused(error) ? 'refused' : 'failed', detail: sockets.farEndOf(socket).describe(error) })
     }
     const cancelTimeout = this.clock.after(timeoutMs, () => {
       settle({ kind: 'failed', detail: `${address} did not answer within ${timeoutMs} ms` })
     })
-    socket.once('connect', onConnect)
+    socket.once(event, onConnect)
     socket.once('error', onError)
     return () => {
       cancelTimeout()
-      socket.off('connect', onConnect)
+      socket.off(event, onConnect)
       socket.off('error', onError)
       socket.on('error', () => undefined).destroy()
     }
   }
 
-  private channelOf(socket: Socket): TcpChannel {
-    return new TcpChannel(socket, this.clock)
+  private channelOf(socket: Socket, farEnd: FarEnd): TcpChannel {
+    return new TcpChannel(socket, this.clock, farEnd)
   }
 }
 
@@ -85,11 +84,6 @@ function isRefused(error: NodeJS.ErrnoException): boolean {
     return error.errors.every((each: unknown) => each instanceof Error && isRefused(each))
   }
   return error.code === 'ECONNREFUSED'
-}
-
-function describeError(error: NodeJS.ErrnoException): string {
-  if (error.message !== '') return error.message
-  return error.code ?? error.name
 }
 
 function explainListenError(address: string, error: NodeJS.ErrnoException): string {

@@ -199,7 +199,12 @@ t.test(
     await c.until('the level', () => c.at(leader).node.replica.applier.level === 1)
     const ignore = (): void => {}
     const options = { now: () => c.clock.now(), onUnexpected: ignore, onFatal: ignore, onConnectionsRefused: ignore }
-    const services = { ...c.at(leader).node.services, valueBytesMax: 1024, logLinesDropped: () => 0 }
+    const services = {
+      ...c.at(leader).node.services,
+      valueBytesMax: 1024,
+      logLinesDropped: () => 0,
+      certificates: () => [],
+    }
     const app = buildApp(options, services)
     await app.ready()
     t.teardown(() => app.close())

@@ -334,5 +334,8 @@ export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions 
     version: '0.1.0',
     valueBytesMax,
     logLinesDropped: () => 5,
+    certificates: () => [
+      { plane: 'api', expiries: [{ role: 'certificate', seconds: 2_000_000_000 }], reloads: 2, failures: 1 },
+    ],
   }
 }

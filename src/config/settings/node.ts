@@ -1,4 +1,4 @@
-import { hostPort, reachable, reachableOrigin, type HostPort } from '../../lib/host-port.ts'
+import { hostPort, reachable, reachableOrigin, type HostPort, type Origin } from '../../lib/host-port.ts'
 import { limits } from '../../limits.ts'
 import type { SettingsOf } from '../setting.ts'
 import { path, visibleTexts, webOrigins, wholeNumbers } from '../values.ts'
@@ -9,8 +9,8 @@ export interface NodeConfig {
   readonly dataDirectory: string
   readonly api: HostPort
   readonly raft: HostPort
-  /** `http://host:port`. Null: the address where the API listens. */
-  readonly apiAdvertise: string | null
+  /** Null: the address where the API listens. */
+  readonly apiAdvertise: Origin | null
   /** `host:port`. Null: the address where the node listens for its peers. */
   readonly raftAdvertise: string | null
   /** Web pages of these origins may use the API: `https://ui.example`. */
@@ -58,7 +58,7 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
     flag: 'api-advertise',
     placeholder: 'HOST:PORT',
     summary: 'where clients reach the API; default: where it listens',
-    allowed: 'HOST:PORT or http://HOST:PORT, with a real port and a host that others can reach',
+    allowed: 'HOST:PORT, http://HOST:PORT or https://HOST:PORT, with a real port and a host that others can reach',
     initial: null,
     required: false,
     parse: reachableOrigin,

@@ -7,7 +7,7 @@ import {
   type GaugeConfiguration,
 } from 'prom-client'
 import { assert } from '../../lib/assert.ts'
-import type { HistogramView, MetricsView, Services } from '../../api/services.ts'
+import type { CertificatesView, HistogramView, MetricsView, Services } from '../../api/services.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 
 type Read = (view: MetricsView) => number
@@ -83,7 +83,7 @@ export class MetricsPage {
   /** The view behind the text that is being made; null before the first. */
   private view: MetricsView | null = null
 
-  constructor({ health, version, logLinesDropped }: Services) {
+  constructor({ health, version, logLinesDropped, certificates }: Services) {
     this.health = health
     this.contentType = this.registry.contentType
     collectDefaultMetrics({ register: this.registry })
@@ -96,6 +96,7 @@ export class MetricsPage {
     for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
     this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
+    this.addCertificates(certificates)
   }
 
   async text(): Promise<string> {
@@ -151,6 +152,30 @@ export class MetricsPage {
       'version',
       'node',
     ])
+  }
+
+  private addCertificates(certificates: Services['certificates']): void {
+    const name = 'tls_certificate_expiry_timestamp_seconds'
+    const help = 'When the first certificate of this kind ends, in seconds since 1970.'
+    const collect = (gauge: Gauge): void => {
+      gauge.reset()
+      for (const { plane, expiries } of certificates()) {
+        for (const { role, seconds } of expiries) gauge.set({ plane, role }, seconds)
+      }
+    }
+    this.addGauge(name, help, collect, ['plane', 'role'])
+    const total = (read: (view: CertificatesView) => number) => () =>
+      certificates().reduce((sum, view) => sum + read(view), 0)
+    this.addCounter(
+      'tls_reloads_total',
+      'New files of TLS that were taken up.',
+      total((view) => view.reloads),
+    )
+    this.addCounter(
+      'tls_reload_failures_total',
+      'New files of TLS that were of no use.',
+      total((view) => view.failures),
+    )
   }
 
   private addPeerGauge(name: string, help: string, read: (peer: MetricsView['peers'][number]) => number | null): void {

@@ -1,10 +1,12 @@
 import { createServer, type Server } from 'node:http'
+import type { TlsSource } from '../../tls/identity.ts'
 import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
 import { ApiResponse } from './api-response.ts'
 import type { Connections } from './connections.ts'
 import type { Handler } from './line.ts'
 import type { Lines } from './lines.ts'
+import { createSecureServer, guardSecureServer, type OnMistaken } from './secure-server.ts'
 
 /** Timeouts that a test may shorten. */
 export interface ApiServerOptions {
@@ -27,12 +29,15 @@ export interface ApiServerDependencies {
   readonly lines: Lines
   /** The system could not accept a connection. */
   readonly onAcceptFailed: (error: Error) => void
+  /** Null: the API speaks http. */
+  readonly tls: TlsSource | null
+  readonly onMistaken: OnMistaken
 }
 
 /** The listener of the API, with its limits. Node's strict parser stays on: it refuses the request shapes that smuggling uses. */
 export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): Server {
-  const { handler, connections, lines, onAcceptFailed } = dependencies
-  const server = createServer({
+  const { handler, connections, lines, onAcceptFailed, tls, onMistaken } = dependencies
+  const settings = {
     IncomingMessage: ApiRequest,
     ServerResponse: ApiResponse,
     headersTimeout: options.headersTimeoutMs,
@@ -44,11 +49,16 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     noDelay: true,
     // Refused with a problem document instead (`protocol-checks.ts`).
     requireHostHeader: false,
-  })
+  }
+  const server = tls === null ? createServer(settings) : createSecureServer(settings, tls)
   // A client that closes its sending side after its request still reads the answer.
   Object.assign(server, { httpAllowHalfOpen: true })
-  server.on('connection', (socket) => connections.onConnection(socket))
-  lines.serve(server, connections, handler)
+  if (tls === null) server.on('connection', (socket) => connections.onConnection(socket))
+  lines.serve(server, tls === null ? 'connection' : 'secureConnection', connections, handler)
+  if (tls !== null) {
+    const { headersTimeoutMs: handshakeTimeoutMs } = options
+    guardSecureServer(server, { handshakeTimeoutMs }, { connections, tls, onMistaken })
+  }
   // When a connection cannot be accepted, for example for lack of descriptors, the listener goes on working.
   server.on('error', (error) => {
     if (server.listening) onAcceptFailed(error)

@@ -46,7 +46,41 @@ export class Connections {
   }
 
   onConnection(socket: Socket): void {
-    if (this.served.size >= this.options.max && !this.closeIdle()) return this.refuse(socket)
+    if (this.hasRoom()) this.serve(socket)
+    else this.refuse(socket)
+  }
+
+  /** A connection whose TLS is still to be agreed on takes a place as well. It cannot be told anything, so without a place it is closed. */
+  admitUnsecured(raw: Socket): boolean {
+    const isAdmitted = this.hasRoom()
+    if (isAdmitted) this.serve(raw)
+    else {
+      raw.destroy()
+      this.countRefused()
+    }
+    return isAdmitted
+  }
+
+  /** From now on `secured` stands for `raw`, which carries it. */
+  onSecured(secured: Socket, raw: Socket): void {
+    if (!this.served.delete(raw)) return
+    this.idleSince.delete(raw)
+    this.serve(secured)
+  }
+
+  /** Answers a connection that is not served, and ends it. */
+  endWith(socket: Socket, error: RequestError): void {
+    this.served.delete(socket)
+    this.idleSince.delete(socket)
+    if (this.refusing < limits.httpRefusalsMax) this.tell(socket, error)
+    else socket.destroy()
+  }
+
+  private hasRoom(): boolean {
+    return this.served.size < this.options.max || this.closeIdle()
+  }
+
+  private serve(socket: Socket): void {
     this.served.add(socket)
     this.idleSince.set(socket, this.dependencies.now())
     socket.once('close', () => {
@@ -86,8 +120,15 @@ export class Connections {
   }
 
   private refuse(socket: Socket): void {
-    if (this.refusing < limits.httpRefusalsMax) this.tell(socket)
-    else socket.destroy()
+    const { max } = this.options
+    this.endWith(
+      socket,
+      new RequestError('overloaded', `this node serves at most ${max} connections at once; try again later`),
+    )
+    this.countRefused()
+  }
+
+  private countRefused(): void {
     this.refused += 1
     const now = this.dependencies.now()
     if (now - this.reportedAt < limits.httpRefusalReportMs) return
@@ -96,12 +137,8 @@ export class Connections {
     this.refused = 0
   }
 
-  private tell(socket: Socket): void {
-    const { max } = this.options
-    endWithProblem(
-      socket,
-      new RequestError('overloaded', `this node serves at most ${max} connections at once; try again later`),
-    )
+  private tell(socket: Socket, error: RequestError): void {
+    endWithProblem(socket, error)
     // Reads on until the client has the answer and closes. Closing with unread bytes would reset the connection, and the answer
     // would be lost.
     const cut = setTimeout(() => socket.destroy(), limits.httpRefusalMsMax)

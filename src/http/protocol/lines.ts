@@ -10,7 +10,7 @@ import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
 import { problemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
-import { lastWordsFor } from './raw-failure.ts'
+import { lastWordsFor, type ClientError } from './raw-failure.ts'
 
 export interface LinesOptions {
   /** A client that takes less than `httpAnswerTakenBytesMin` of its answers in this time is cut off. */
@@ -47,11 +47,16 @@ export class Lines {
   }
 
   /** Takes the requests on the accepted connections of `server`. `handler` gets each of them in its turn. */
-  serve(server: Server<typeof ApiRequest, typeof ApiResponse>, connections: Connections, handler: Handler): void {
+  serve(
+    server: Server<typeof ApiRequest, typeof ApiResponse>,
+    event: 'connection' | 'secureConnection',
+    connections: Connections,
+    handler: Handler,
+  ): void {
     const take = (request: ApiRequest, response: ApiResponse): void => {
       if (connections.onRequest(request, response)) this.onRequest(request, response)
     }
-    server.on('connection', (socket) => this.open(socket, handler))
+    server.on(event, (socket: Socket) => this.open(socket, handler))
     server.on('request', take)
     // An unknown expectation is no reason to refuse a request (RFC 9110, 10.1.1).
     server.on('checkExpectation', take)
@@ -69,7 +74,7 @@ export class Lines {
   }
 
   /** The bytes are no HTTP request, or a request did not arrive in time. */
-  onClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+  onClientError(error: ClientError, socket: Socket): void {
     const line = this.lines.get(socket)
     // The parser may still report errors on a connection that is being ended.
     if (line?.isEnding === true) return

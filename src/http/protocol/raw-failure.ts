@@ -1,8 +1,15 @@
 import type { Socket } from 'node:net'
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import { RequestError } from '../../lib/errors.ts'
+import { handshakeFault } from '../../lib/tls-words.ts'
 import { limits } from '../../limits.ts'
 import { problemAnswer } from './problem.ts'
+
+/** An error of Node's parser, with the bytes that it could not read, or of TLS. */
+export interface ClientError extends Error {
+  readonly code?: string
+  readonly rawPacket?: unknown
+}
 
 const { httpChunkExtensionsBytesMax: extensionsMax } = limits
 
@@ -10,9 +17,21 @@ const { httpChunkExtensionsBytesMax: extensionsMax } = limits
  * The answer to bytes that are no HTTP request, sent before the connection ends: whatever follows them cannot be parsed. Null:
  * no answer.
  */
-export function lastWordsFor(error: Error & { readonly code?: string }, socket: Socket): string | null {
+export function lastWordsFor(error: ClientError, socket: Socket): string | null {
   if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) return null
-  return lastAnswerOf(requestErrorOf(error.code))
+  return lastAnswerOf(requestErrorOf(error))
+}
+
+/** What the client has mistaken this port for, or why TLS with it fails; null: it is another failure. */
+export function mistakeIn(error: ClientError): string | null {
+  if (isTlsHello(error)) return 'it speaks TLS, and this port speaks http'
+  const fault = handshakeFault(error.code ?? '')
+  return fault === null ? null : `it ${fault}`
+}
+
+/** How the first message of TLS begins. */
+function isTlsHello({ rawPacket }: ClientError): boolean {
+  return rawPacket instanceof Uint8Array && rawPacket[0] === 0x16 && rawPacket[1] === 0x03
 }
 
 /** Answers on the bare socket, outside of any request, and ends it. */
@@ -36,8 +55,8 @@ function isOwedAnother(socket: Socket & { readonly _httpMessage?: ServerResponse
   return response !== undefined && response !== null && (response.headersSent || response.req.complete)
 }
 
-function requestErrorOf(code: string | undefined): RequestError {
-  switch (code) {
+function requestErrorOf(error: ClientError): RequestError {
+  switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
       return new RequestError('header-too-large', 'the request line and the headers are too large')
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -48,6 +67,12 @@ function requestErrorOf(code: string | undefined): RequestError {
       })
     case undefined:
     default:
-      return new RequestError('invalid-request', 'this is not an HTTP request', { issues: [] })
+      return new RequestError(
+        'invalid-request',
+        isTlsHello(error)
+          ? 'this port speaks http, and the client began with TLS: use http://, or start the node with --tls-cert and --tls-key'
+          : 'this is not an HTTP request',
+        { issues: [] },
+      )
   }
 }

@@ -28,6 +28,8 @@ export interface StatusDependencies {
   readonly automation: Automation | null
   readonly transport: Transport
   readonly clock: Clock
+  /** Those that others than the node raise. */
+  readonly warnings: () => ClusterStatus['warnings']
 }
 
 type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
@@ -78,7 +80,7 @@ export class Status {
       nodes: this.members(view),
       failureTolerance: failureToleranceOf(view.effective.membership),
       digest: applier.digest,
-      warnings: isUnformed(view) ? [...peers.warnings, this.unformed(view)] : peers.warnings,
+      warnings: [...peers.warnings, ...(isUnformed(view) ? [this.unformed(view)] : []), ...this.deps.warnings()],
       ...(automation?.status() ?? MANUAL),
     }
   }

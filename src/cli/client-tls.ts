@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises'
+import type { ClientOptions, TlsOptions } from '../client/options.ts'
+import { QuorateClient } from '../client/quorate-client.ts'
+import { toError } from '../lib/to-error.ts'
+import { printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+/** Paths of PEM files: `--ca`, `--cert`, `--key`. */
+export interface TlsFiles {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+}
+
+interface GivenPath {
+  /** The flag or variable that names the file. */
+  readonly by: string
+  readonly path: string | undefined
+}
+
+function tlsPathsOf({ environment }: Terminal, options: TlsFiles): Readonly<Record<'ca' | 'cert' | 'key', GivenPath>> {
+  const pathOf = (name: 'ca' | 'cert' | 'key'): GivenPath => {
+    const variable = `QUORATE_${name.toUpperCase()}`
+    const inEnvironment = environment[variable] === '' ? undefined : environment[variable]
+    return options[name] === undefined
+      ? { by: `${variable}=`, path: inEnvironment }
+      : { by: `--${name} `, path: options[name] }
+  }
+  return { ca: pathOf('ca'), cert: pathOf('cert'), key: pathOf('key') }
+}
+
+/** Whether the user names a CA or a certificate, and so means https. */
+export function meansTls(terminal: Terminal, options: TlsFiles): boolean {
+  return Object.values(tlsPathsOf(terminal, options)).some(({ path }) => path !== undefined)
+}
+
+/** What the files of `--ca`, `--cert` and `--key` hold, or of the variables that stand for them. */
+export async function tlsOf(terminal: Terminal, options: TlsFiles): Promise<TlsOptions> {
+  const { ca, cert, key } = tlsPathsOf(terminal, options)
+  if ((cert.path === undefined) !== (key.path === undefined)) {
+    const [there, missing] = cert.path === undefined ? [key, '--cert'] : [cert, '--key']
+    throw new UsageError(
+      `${there.by}${printable(there.path ?? '')}: expected ${missing} as well, since they belong together`,
+    )
+  }
+  const [caPem, certPem, keyPem] = await Promise.all([
+    pemIn(ca, 'CERTIFICATE'),
+    pemIn(cert, 'CERTIFICATE'),
+    pemIn(key, 'PRIVATE KEY'),
+  ])
+  return {
+    ...(caPem === null ? {} : { ca: caPem }),
+    ...(certPem === null || keyPem === null ? {} : { cert: certPem, key: keyPem }),
+  }
+}
+
+async function pemIn({ by, path }: GivenPath, label: 'CERTIFICATE' | 'PRIVATE KEY'): Promise<string | null> {
+  if (path === undefined) return null
+  const text = await readFile(path, 'latin1').catch((error: unknown) => {
+    throw new UsageError(`${by}${printable(path)} cannot be read: ${toError(error).message}`)
+  })
+  if (/ENCRYPTED/.test(text) && label === 'PRIVATE KEY')
+    throw new UsageError(`${by}${printable(path)} is encrypted: decrypt it with \`openssl pkey -in ${path} -out FILE\``)
+  if (text.includes(`${label}-----`)) return text
+  throw new UsageError(`${by}${printable(path)}: expected a PEM file with a ${label.toLowerCase()}`)
+}
+
+/** Makes clients that trust and show what the user has named. Each call gives another one, of other servers. */
+export type Connect = (given: Omit<ClientOptions, 'tls'>) => QuorateClient
+
+/** Rejects with `UsageError` when the files are of no use. */
+export async function connectWith(terminal: Terminal, options: TlsFiles): Promise<Connect> {
+  const tls = await tlsOf(terminal, options)
+  return (given) => {
+    try {
+      return new QuorateClient({ ...given, tls })
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      throw new UsageError(`--ca, --cert and --key: ${error.message}`)
+    }
+  }
+}

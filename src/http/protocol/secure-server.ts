@@ -1,0 +1,92 @@
+import type { Server, ServerOptions } from 'node:http'
+import { createServer } from 'node:https'
+import type { Socket } from 'node:net'
+import { Server as TlsServer, type TLSSocket } from 'node:tls'
+import { assert } from '../../lib/assert.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { certificateFault } from '../../lib/tls-words.ts'
+import { subjectOf, type TlsSource } from '../../tls/identity.ts'
+import { TlsGate, type GateOptions } from '../../tls/tls-gate.ts'
+import type { ApiRequest } from './api-request.ts'
+import type { ApiResponse } from './api-response.ts'
+import type { Connections } from './connections.ts'
+
+type ApiServer = Server<typeof ApiRequest, typeof ApiResponse>
+type Settings = ServerOptions<typeof ApiRequest, typeof ApiResponse>
+
+/** An https server that takes up a new certificate while it runs. Connections that stand keep the one that they began with. */
+export function createSecureServer(settings: Settings, tls: TlsSource): ApiServer {
+  const server = createServer<typeof ApiRequest, typeof ApiResponse>({
+    ...settings,
+    ...materialsOf(tls),
+    allowHalfOpen: true,
+    requestCert: tls.identity.ca !== null,
+    // A client without a good certificate gets an answer that says so, see below.
+    rejectUnauthorized: false,
+  })
+  tls.onReplaced(() => server.setSecureContext(materialsOf(tls)))
+  return server
+}
+
+function materialsOf({ identity }: TlsSource) {
+  const { cert, key, ca } = identity
+  return { cert, key, ...(ca === null ? {} : { ca }), minVersion: 'TLSv1.2' } as const
+}
+
+/** Hears of a client that cannot be served: it speaks another protocol, or there is no trust. */
+export type OnMistaken = (detail: string, socket: Socket) => void
+
+export interface GuardDependencies {
+  readonly connections: Connections
+  readonly tls: TlsSource
+  readonly onMistaken: OnMistaken
+}
+
+/** To be called when all listeners of the server are in their places. */
+export function guardSecureServer(
+  server: ApiServer,
+  options: GateOptions,
+  { connections, tls, onMistaken }: GuardDependencies,
+): void {
+  assert(server instanceof TlsServer, 'a server with TLS is guarded')
+  const end = (socket: Socket, error: RequestError): void => {
+    socket.on('error', () => undefined)
+    socket.resume()
+    connections.endWith(socket, error)
+  }
+  const gate = new TlsGate(server, options, {
+    admits: (raw) => connections.admitUnsecured(raw),
+    onPlain: (raw) => {
+      onMistaken('it speaks http, and this port speaks https', raw)
+      end(raw, spokenPlain())
+    },
+    onSecured: (secured, raw, pass) => {
+      connections.onSecured(secured, raw)
+      const refusal = tls.identity.ca === null ? null : refusalOf(secured)
+      if (refusal === null) return pass()
+      onMistaken(refusal.message, secured)
+      end(secured, refusal)
+    },
+  })
+  server.once('close', () => gate.close())
+}
+
+function spokenPlain(): RequestError {
+  return new RequestError('invalid-request', 'this port speaks https, and the request came as http: use https://', {
+    issues: [],
+  })
+}
+
+/** Null: the client has shown a certificate of a trusted CA. */
+function refusalOf(secured: TLSSocket): RequestError | null {
+  if (secured.authorized) return null
+  const certificate = secured.getPeerX509Certificate()
+  if (certificate === undefined) {
+    const detail = 'clients have to show a certificate here, and this one showed none: use --cert and --key'
+    return new RequestError('forbidden', detail)
+  }
+  // Node has the code of the verification here, where its types have an error.
+  const code = String(secured.authorizationError)
+  const fault = certificateFault(code) ?? `is refused (${code})`
+  return new RequestError('forbidden', `the certificate of the client (${subjectOf(certificate)}) ${fault}`)
+}
