@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import type { RetentionBody } from '../src/api/history.ts'
 import { eventually, startCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { cpuSeconds } from './lib/cpu.ts'
 import { summarize, type Figure } from './lib/report.ts'
 import { getJson, sendJson } from './lib/rest.ts'
 import { hasWrk, runLoad } from './lib/wrk.ts'
@@ -21,12 +21,6 @@ const RETENTIONS: Readonly<Record<string, RetentionBody>> = {
   off: { ...KEPT, revisions: 0 },
   on: KEPT,
   bounded: { ...KEPT, revisions: 20_000 },
-}
-
-/** Jiffies of Linux: user and system time of a process, in seconds. */
-function cpuSeconds({ pid }: BenchNode): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
 async function settle(leader: BenchNode, retention: RetentionBody): Promise<void> {
@@ -69,9 +63,9 @@ export async function historyCost(options: HistoryCostOptions = historyCostDefau
       for (const [name, retention] of Object.entries(RETENTIONS)) {
         await settle(leader, retention)
         if (name === 'bounded') await runLoad({ ...load, seconds: 3 })
-        const cpuBefore = cluster.nodes.reduce((sum, node) => sum + cpuSeconds(node), 0)
+        const cpuBefore = cpuSeconds(cluster.nodes)
         const { requestsPerSecond: putsPerSecond, p50, p99 } = await runLoad(load)
-        const cpu = cluster.nodes.reduce((sum, node) => sum + cpuSeconds(node), 0) - cpuBefore
+        const cpu = cpuSeconds(cluster.nodes) - cpuBefore
         const cpuMicrosPerPut = (cpu * 1e6) / (putsPerSecond * seconds)
         ;(runs[name] ??= []).push({ putsPerSecond, p50, p99, cpuMicrosPerPut })
       }

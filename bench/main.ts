@@ -8,6 +8,7 @@ import { catchUpDefaults, learnerCatchUp } from './learner-catch-up.ts'
 import type { Figure } from './lib/report.ts'
 import { printTable, save } from './lib/report.ts'
 import { watches, watchesDefaults } from './watches.ts'
+import { tlsCost, tlsCostDefaults } from './tls-cost.ts'
 import { storageBench, storageDefaults } from './storage.ts'
 
 /** Sizes that some benches accept on the command line. */
@@ -30,6 +31,7 @@ const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]
     const some = quick ? [{ records: 20_000, valueBytes: 256 }] : bulkDefaults.shapes
     return bulk({ ...bulkDefaults, shapes: asked ?? some, putSeconds: quick ? 3 : bulkDefaults.putSeconds })
   },
+  'tls-cost': (quick) => tlsCost(quick ? { ...tlsCostDefaults, seconds: 3, repeat: 2 } : tlsCostDefaults),
   watches: (quick) => watches(quick ? { ...watchesDefaults, seconds: 3, repeat: 2, most: 1_000 } : watchesDefaults),
   'learner-catch-up': (quick, given) => {
     const shape = quick ? { ...catchUpDefaults, keys: 100_000, repeat: 1, windowSeconds: 5 } : catchUpDefaults

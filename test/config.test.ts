@@ -30,6 +30,12 @@ t.test('two flags are enough; the rest has defaults', async (t) => {
     raftAdvertise: null,
     apiOrigins: [],
     clusterToken: '',
+    tlsCert: null,
+    tlsKey: null,
+    tlsClientCa: null,
+    peerTlsCert: null,
+    peerTlsKey: null,
+    peerTlsCa: null,
     discover: null,
     expect: null,
     clusterFormationDelayMs: 5000,
@@ -72,8 +78,9 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--api', '[::1]:8001', 'api', { host: '::1', port: 8001 }],
     ['--api', '0.0.0.0:0', 'api', { host: '0.0.0.0', port: 0 }],
     ['--raft', 'Node-1.example.COM:8101', 'raft', { host: 'node-1.example.com', port: 8101 }],
-    ['--api-advertise', '10.0.0.1:7001', 'apiAdvertise', 'http://10.0.0.1:7001'],
-    ['--api-advertise', 'http://[fd00::1]:7001/', 'apiAdvertise', 'http://[fd00::1]:7001'],
+    ['--api-advertise', '10.0.0.1:7001', 'apiAdvertise', { scheme: null, address: '10.0.0.1:7001' }],
+    ['--api-advertise', 'http://[fd00::1]:7001/', 'apiAdvertise', { scheme: 'http', address: '[fd00::1]:7001' }],
+    ['--api-advertise', 'HTTPS://node-1:443', 'apiAdvertise', { scheme: 'https', address: 'node-1:443' }],
     ['--raft-advertise', 'node-1:7101', 'raftAdvertise', 'node-1:7101'],
     [
       '--api-origins',
@@ -108,7 +115,11 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--log-format', 'text', 'logFormat', 'text'],
   ]
   // These take effect only together with others; see below.
-  const covered = new Set([...cases.map(([flag]) => flag), '--expect', '--voters-target', '--autopilot'])
+  const covered = new Set([
+    ...cases.map(([flag]) => flag),
+    ...['--expect', '--voters-target', '--autopilot'],
+    ...['--tls-cert', '--tls-key', '--tls-client-ca', '--peer-tls-cert', '--peer-tls-key', '--peer-tls-ca'],
+  ])
   for (const { flag } of describeSettings()) {
     const name = flag.split(' ')[0] ?? ''
     t.ok(covered.has(name) || name === '--id' || name === '--data-dir', `${name} is covered here`)
@@ -149,7 +160,13 @@ t.test('every flag, wrong once', async (t) => {
     ['--api', 'http://127.0.0.1:7001', /not of the form/],
     ['--raft', 'exa mple:1', /host exa mple/],
     ['--raft', '-a:1', /host -a/],
-    ['--api-advertise', 'https://a:1', /scheme https/],
+    ['--api-advertise', 'ftp://a:1', /scheme ftp/],
+    ['--tls-cert', ' ', /is not a path/],
+    ['--tls-key', ' ', /is not a path/],
+    ['--tls-client-ca', ' ', /is not a path/],
+    ['--peer-tls-cert', ' ', /is not a path/],
+    ['--peer-tls-key', ' ', /is not a path/],
+    ['--peer-tls-ca', ' ', /is not a path/],
     ['--api-advertise', '0.0.0.0:7001', /cannot be reached/],
     ['--api-advertise', '[::ffff:0.0.0.0]:7001', /cannot be reached/],
     ['--raft-advertise', '0x0:7101', /cannot be reached/],
@@ -259,6 +276,16 @@ t.test('settings that do not fit together', async (t) => {
     [['--api', '0.0.0.0:7101'], /have the same port/],
     [['--raft', '[::]:7001'], /have the same port/],
     [['--api-advertise', 'a:1', '--raft-advertise', 'a:1'], /same address/],
+    [['--tls-cert', 'a.pem'], /comes without its private key/],
+    [['--tls-key', 'a.pem'], /comes without its certificate/],
+    [['--tls-client-ca', 'a.pem'], /has no effect by itself/],
+    [['--peer-tls-cert', 'a.pem'], /not enough for TLS between peers/],
+    [['--peer-tls-key', 'a.pem'], /not enough for TLS between peers/],
+    [['--peer-tls-ca', 'a.pem'], /not enough for TLS between peers/],
+    [
+      ['--tls-cert', 'a.pem', '--tls-key', 'b.pem', '--api-advertise', 'http://a:1'],
+      /sends clients to http, but the API speaks https/,
+    ],
     [['--expect', '3'], /has no effect by itself/],
     [['--voters-target', '3'], /has no effect by itself/],
     [['--discover', 'dns:a:1'], /does not say how many/],
@@ -304,6 +331,13 @@ t.test('settings that do not fit together', async (t) => {
     ['--expect 0', '--election-timeout x', '--voters-target 3'],
     'what is wrong by itself is not judged together with the rest',
   )
+  const api = { '--tls-cert': 'a.pem', '--tls-key': 'b.pem', '--tls-client-ca': 'c.pem' }
+  const peers = { '--peer-tls-cert': 'd.pem', '--peer-tls-key': 'e.pem', '--peer-tls-ca': 'f.pem' }
+  const [tlsCert, tlsKey, tlsClientCa] = ['a.pem', 'b.pem', 'c.pem']
+  const [peerTlsCert, peerTlsKey, peerTlsCa] = ['d.pem', 'e.pem', 'f.pem']
+  const files = { tlsCert, tlsKey, tlsClientCa, peerTlsCert, peerTlsKey, peerTlsCa }
+  t.match(accepted(Object.entries({ ...api, ...peers }).flat()), files)
+  t.match(accepted([], { QUORATE_TLS_CERT: 'a.pem', QUORATE_TLS_KEY: 'b.pem' }), { tlsCert, tlsKey })
   accepted(['--heartbeat', '100ms'])
   accepted(['--autopilot', 'off'])
   t.equal(accepted(['--dead-node-after', '2s', '--autopilot', 'dry-run']).autopilot, 'dry-run')

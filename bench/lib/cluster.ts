@@ -67,7 +67,7 @@ class Process implements BenchNode {
 
   constructor(id: number, ports: { api: number; raft: number }, directory: string, flags: readonly string[]) {
     this.id = id
-    this.api = `http://127.0.0.1:${ports.api}`
+    this.api = `${flags.includes('--tls-cert') ? 'https' : 'http'}://127.0.0.1:${ports.api}`
     this.raft = `127.0.0.1:${ports.raft}`
     this.directory = directory
     this.flags = flags
@@ -78,7 +78,7 @@ class Process implements BenchNode {
   }
 
   async start(): Promise<void> {
-    const args = ['serve', '--id', String(this.id), '--data-dir', this.directory, '--api', this.api.slice(7)]
+    const args = ['serve', '--id', String(this.id), '--data-dir', this.directory, '--api', new URL(this.api).host]
     const child = spawn(process.execPath, [MAIN, ...args, '--raft', this.raft, '--log-level', 'warn', ...this.flags], {
       stdio: ['ignore', 'ignore', 'inherit'],
       // As the executable sets them.

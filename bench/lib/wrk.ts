@@ -24,6 +24,8 @@ export interface Load {
   readonly seconds: number
   readonly keys: number
   readonly valueBytes: number
+  /** True: the servers speak https. */
+  readonly secure?: boolean
   /** True: each key in turn. Otherwise keys are drawn at random. */
   readonly inOrder?: boolean
   /** Follows the path; includes the question mark. */
@@ -94,7 +96,14 @@ export function startLoad(load: Load): RunningLoad {
   writeFileSync(file, script(load))
   const threads = Math.min(load.targets.length, load.connections)
   const shape = ['-t', String(threads), '-c', String(load.connections), '-d', `${load.seconds}s`]
-  const args = [...shape, '--timeout', '10s', '-s', file, `http://${load.targets[0]}`]
+  const args = [
+    ...shape,
+    '--timeout',
+    '10s',
+    '-s',
+    file,
+    `${load.secure === true ? 'https' : 'http'}://${load.targets[0]}`,
+  ]
   const { child, result } = runWrk(args)
   const ended = result.finally(() => rmSync(file, { force: true }))
   return {

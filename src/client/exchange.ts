@@ -3,7 +3,7 @@ import { request as secureRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { limits } from '../limits.ts'
-import { certificateFault, handshakeFault } from '../lib/tls-words.ts'
+import { certificateFault, handshakeFault, NO_TLS } from '../lib/tls-words.ts'
 import { toError } from '../lib/to-error.ts'
 import { ConnectionError } from './errors.ts'
 
@@ -221,8 +221,8 @@ function describeTls(error: NodeJS.ErrnoException): string | null {
     const advice = fault.includes('trusted') ? ': name the CA with --ca, QUORATE_CA or the option tls.ca' : ''
     return `its certificate ${fault}${advice}`
   }
-  const handshake = handshakeFault(code)
-  if (handshake === 'does not speak TLS') return 'it does not speak TLS: use http://'
+  const handshake = handshakeFault(error)
+  if (handshake === NO_TLS) return 'it does not speak TLS: use http://'
   if (handshake !== null) return `it ${handshake}`
   if (message.includes('secure TLS connection'))
     return 'it closed the connection during the TLS handshake: this may be the raft address of a node, not its API'

@@ -1,5 +1,8 @@
 /* What failures of TLS mean, in words. The codes are those of Node and OpenSSL. */
 
+/** The other side has answered in clear. */
+export const NO_TLS = 'does not speak TLS'
+
 /** What is wrong with a certificate, by the code of its verification: words that follow "its certificate". Null: the code is about something else. */
 export function certificateFault(code: string): string | null {
   switch (code) {
@@ -27,20 +30,31 @@ export function certificateFault(code: string): string | null {
   }
 }
 
-/**
- * What the other side says, or lets see, when it does not go on: words that follow "the other side". Null: the code is no failure of TLS.
- * OpenSSL has several names for one alert, so the end of the code counts.
- */
-export function handshakeFault(code: string): string | null {
-  if (/ALERT_UNKNOWN_CA$/.test(code)) return 'does not trust the CA of the certificate that it was shown'
-  if (/ALERT_CERTIFICATE_EXPIRED$/.test(code)) return 'says that the certificate that it was shown has expired'
-  if (/ALERT_(BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED)$/.test(code))
-    return 'does not accept the certificate that it was shown'
-  if (/ALERT_CERTIFICATE_REQUIRED$/.test(code)) return 'demands a certificate, and was shown none'
-  if (/(ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW)$/.test(code))
-    return 'speaks no version of TLS from 1.2 on'
-  if (/(WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)$/.test(code))
-    return 'does not speak TLS'
-  if (/(NO_SHARED_CIPHER|ALERT_HANDSHAKE_FAILURE)$/.test(code)) return 'shares no cipher with this one'
-  return code.startsWith('ERR_SSL_') ? `broke off the TLS handshake (${code})` : null
+/** The part of an error that tells what became of a handshake. */
+interface Failure {
+  readonly code?: string
+  readonly message: string
 }
+
+/**
+ * What the other side says, or lets see, when it does not go on: words that follow "the other side". Null: it is no failure of TLS.
+ * OpenSSL has several names for one alert, and some errors carry it in their message alone.
+ */
+export function handshakeFault({ code = '', message }: Failure): string | null {
+  if (code !== 'EPROTO' && !code.startsWith('ERR_SSL_')) return null
+  const said = `${code} ${message}`.toUpperCase().replaceAll(/[^A-Z0-9]+/g, '_')
+  return faults.find(([pattern]) => pattern.test(said))?.[1] ?? `broke off the TLS handshake (${code})`
+}
+
+const faults: readonly (readonly [RegExp, string])[] = [
+  [/ALERT_UNKNOWN_CA/, 'does not trust the CA of the certificate that it was shown'],
+  [/ALERT_CERTIFICATE_EXPIRED/, 'says that the certificate that it was shown has expired'],
+  [/ALERT_CERTIFICATE_REQUIRED/, 'demands a certificate, and was shown none'],
+  [
+    /ALERT_(BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED)/,
+    'does not accept the certificate that it was shown',
+  ],
+  [/ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW/, 'speaks no version of TLS from 1.2 on'],
+  [/WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG/, NO_TLS],
+  [/NO_SHARED_CIPHER|ALERT_HANDSHAKE_FAILURE/, 'shares no cipher with this one'],
+]

@@ -157,7 +157,7 @@ export class TlsSockets implements Sockets {
   }
 
   private onHandshakeFailed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
-    const fault = handshakeFault(error.code ?? '')
+    const fault = handshakeFault(error)
     if (fault !== null) this.faults.onCallerRefused(socket.remoteAddress ?? 'unknown', fault, `it ${fault}`)
     socket.destroy()
   }
@@ -177,7 +177,7 @@ function faultOf(secured: TLSSocket): string | null {
 /** Whether the failure is one of TLS, and not of the network or of a process that is gone. */
 function isOfTls(error: NodeJS.ErrnoException): boolean {
   const { code = '' } = error
-  return certificateFault(code) !== null || handshakeFault(code) !== null || isClosedEarly(error)
+  return certificateFault(code) !== null || handshakeFault(error) !== null || isClosedEarly(error)
 }
 
 function isClosedEarly({ code, message }: NodeJS.ErrnoException): boolean {
@@ -190,7 +190,7 @@ function describe(error: NodeJS.ErrnoException): string {
     return `${message}: correct its --peer-tls-cert, or its address in the membership`
   const fault = certificateFault(code)
   if (fault !== null) return `its certificate ${fault}: compare its --peer-tls-cert with --peer-tls-ca of this node`
-  const handshake = handshakeFault(code)
+  const handshake = handshakeFault(error)
   if (handshake !== null) return `it ${handshake}`
   if (isClosedEarly(error))
     return 'it closed the connection during the TLS handshake: it speaks without TLS, or it stops'

@@ -5,6 +5,7 @@ import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
 import type { WatchStreamsOptions } from '../../src/http/watches/watch-streams.ts'
+import type { TlsSource } from '../../src/tls/identity.ts'
 import type { MemoryKeysOptions } from './memory-keys.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
 
@@ -45,6 +46,8 @@ export interface CheckedApi {
   readonly fatal: Error[]
   /** Reports about refused connections. */
   readonly refused: (number | Error)[]
+  /** Reports about clients of another protocol, or with whom TLS failed. */
+  readonly mistaken: string[]
   readonly inject: (request: ApiRequest | string) => Promise<LightMyRequestResponse>
 }
 
@@ -59,6 +62,7 @@ export interface CheckedApiOptions {
   readonly bodyBytesMax?: number
   readonly origins?: readonly string[]
   readonly watches?: Partial<WatchStreamsOptions>
+  readonly tls?: TlsSource
   /** May add to the app what a test needs on all its routes. */
   readonly beforeReady?: (app: FastifyInstance) => void
 }
@@ -72,6 +76,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
   const unexpected: unknown[] = []
   const fatal: Error[] = []
   const refused: (number | Error)[] = []
+  const mistaken: string[] = []
   const app = buildApp(
     {
       now: options.now ?? (() => performance.now()),
@@ -79,6 +84,8 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       connections: options.connections ?? {},
       imports: options.imports ?? {},
       onConnectionsRefused: (reason) => refused.push(reason),
+      onClientMistaken: (detail) => mistaken.push(detail),
+      tls: options.tls ?? null,
       origins: options.origins ?? [],
       watches: options.watches ?? {},
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
@@ -102,7 +109,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     }
     return response
   }
-  return { app, services, document, unexpected, fatal, refused, inject }
+  return { app, services, document, unexpected, fatal, refused, mistaken, inject }
 }
 
 /** The parts of an answer that are checked. */

@@ -25,7 +25,7 @@ export function lastWordsFor(error: ClientError, socket: Socket): string | null 
 /** What the client has mistaken this port for, or why TLS with it fails; null: it is another failure. */
 export function mistakeIn(error: ClientError): string | null {
   if (isTlsHello(error)) return 'it speaks TLS, and this port speaks http'
-  const fault = handshakeFault(error.code ?? '')
+  const fault = handshakeFault(error)
   return fault === null ? null : `it ${fault}`
 }
 

@@ -6,7 +6,7 @@ import { NodeProcess, type MemberAddresses, type NodeOptions } from './node-proc
 import { PeerLinks } from './peer-links.ts'
 import { freePorts } from './ports.ts'
 
-export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command'> {
+export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command' | 'ca'> {
   readonly size: number
   /** Peers reach each other through proxies that can be cut and slowed down. */
   readonly withLinks?: boolean
@@ -19,13 +19,13 @@ export class TestCluster {
   /** Null without `withLinks`. */
   readonly links: PeerLinks | null
   private readonly owner: Owner
-  private readonly shared: Pick<NodeOptions, 'flags' | 'command'>
+  private readonly shared: Pick<NodeOptions, 'flags' | 'command' | 'ca'>
 
   private constructor(owner: Owner, directory: string, options: ClusterOptions) {
     this.owner = owner
     this.directory = directory
-    const { flags = [], command } = options
-    this.shared = command === undefined ? { flags } : { flags, command }
+    const { flags = [], command, ca } = options
+    this.shared = { flags, ...(command === undefined ? {} : { command }), ...(ca === undefined ? {} : { ca }) }
     this.links = options.withLinks === true ? new PeerLinks(owner) : null
   }
 

@@ -16,6 +16,8 @@ export interface NodeOptions {
   /** The port at which peers reach it, when it differs from `raft`. */
   readonly raftAdvertise?: number
   readonly flags?: readonly string[]
+  /** Its API speaks https with a certificate of this CA (PEM); the flags say which. */
+  readonly ca?: string
   /** The command in front of `serve` and its flags. Default: this Node with the built program. */
   readonly command?: readonly string[]
 }
@@ -126,13 +128,17 @@ export class NodeProcess {
   private readonly runs: ServeProcess[] = []
 
   constructor(owner: Owner, options: NodeOptions) {
-    const { id, directory, api, raft, raftAdvertise = raft, flags = [], command } = options
+    const { id, directory, api, raft, raftAdvertise = raft, flags = [], command, ca } = options
     this.owner = owner
     this.command = command
     this.id = id
     this.directory = directory
-    this.addresses = { id, raft: `127.0.0.1:${raftAdvertise}`, api: `http://127.0.0.1:${api}` }
-    this.client = new RestClient(this.addresses.api)
+    this.addresses = {
+      id,
+      raft: `127.0.0.1:${raftAdvertise}`,
+      api: `${ca === undefined ? 'http' : 'https'}://127.0.0.1:${api}`,
+    }
+    this.client = new RestClient(this.addresses.api, ca)
     const place = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '4MiB']
     const listen = ['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`]
     this.words = [...place, ...listen, '--raft-advertise', this.addresses.raft, ...flags]

@@ -1,4 +1,5 @@
 import { Agent, request, type IncomingHttpHeaders } from 'node:http'
+import { Agent as SecureAgent, request as secureRequest } from 'node:https'
 import type { Problem } from '../../../src/http/protocol/problem.ts'
 
 export interface RestRequest {
@@ -64,10 +65,13 @@ const silenceMsMaxDefault = 75_000
 /** A client of one node, over persistent connections. */
 export class RestClient {
   readonly origin: string
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 64 })
+  private readonly agent: Agent
 
-  constructor(origin: string) {
+  /** `ca`: trusted where the node speaks https. */
+  constructor(origin: string, ca?: string) {
     this.origin = origin
+    const bounds = { keepAlive: true, maxSockets: 64 }
+    this.agent = ca === undefined ? new Agent(bounds) : new SecureAgent({ ...bounds, ca })
   }
 
   async request(method: string, path: string, options: RestRequest = {}): Promise<RestAnswer> {
@@ -81,7 +85,8 @@ export class RestClient {
         reject(new Unanswered(message, error.code === 'ECONNREFUSED'))
       }
       const timeout = options.silenceMsMax ?? silenceMsMaxDefault
-      const outgoing = request(this.origin, { method, path, headers, timeout, agent: this.agent }, (incoming) => {
+      const send = this.agent instanceof SecureAgent ? secureRequest : request
+      const outgoing = send(this.origin, { method, path, headers, timeout, agent: this.agent }, (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
         incoming.on('error', fail)

@@ -1,0 +1,241 @@
+import { once } from 'node:events'
+import { Agent } from 'node:https'
+import { connect as connectPlain } from 'node:net'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import { ConnectionError } from '../../src/client/errors.ts'
+import { LeaderHints } from '../../src/client/leader-hints.ts'
+import { QuorateClient, type ClientOptions, type TlsOptions } from '../../src/client/index.ts'
+import { limits } from '../../src/limits.ts'
+import { authority, DAY_MS, GivenIdentity, identityOf, issue } from '../support/certificates.ts'
+import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
+import { answerIn, eventually, listen, RawConnection } from '../support/raw-client.ts'
+
+const trusted = (await authority()).cert
+const good = identityOf(await issue(), null)
+
+interface Served extends CheckedApi {
+  readonly port: number
+  readonly source: GivenIdentity
+  client(tls?: TlsOptions, options?: Partial<ClientOptions>): QuorateClient
+}
+
+async function serve(t: Test, identity = good, options: CheckedApiOptions = {}): Promise<Served> {
+  const source = new GivenIdentity(identity)
+  const api = await openCheckedApi(t, { ...options, tls: source })
+  const port = await listen(api.app)
+  const client = (tls: TlsOptions = { ca: trusted }, more: Partial<ClientOptions> = {}): QuorateClient => {
+    const made = new QuorateClient({ servers: [`https://127.0.0.1:${port}`], retry: false, tls, ...more })
+    t.teardown(() => made.close())
+    return made
+  }
+  return { ...api, port, source, client }
+}
+
+async function secure(t: Test, port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const socket = connectTls({ port, host: '127.0.0.1', ca: trusted, ...options })
+  t.teardown(() => socket.destroy())
+  await once(socket, 'secureConnect')
+  return socket
+}
+
+async function reasonOf(work: Promise<unknown>): Promise<string> {
+  return await work.then(
+    () => 'it succeeded',
+    (error: unknown) => String(error),
+  )
+}
+
+t.test('the API over https, from small to large', async (t) => {
+  const { client } = await serve(t, good, { valueBytesMax: limits.valueBytesMaxDefault })
+  const quorate = client()
+  await quorate.put('a', 'one')
+  t.equal((await quorate.get('a'))?.text, 'one')
+  const large = Buffer.alloc(limits.valueBytesMaxDefault, 'x')
+  await quorate.put('large', large)
+  t.ok(large.equals(Buffer.from((await quorate.get('large'))?.value ?? '')))
+  await Promise.all(Array.from({ length: 200 }, async (_, at) => await quorate.put(`many/${at}`, String(at))))
+  t.equal((await quorate.list({ prefix: 'many/' }, { limit: 1000 })).items.length, 200)
+})
+
+t.test('half-closed, pipelined, kept: connections behave as without TLS', async (t) => {
+  const { port } = await serve(t)
+  const socket = await secure(t, port)
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.end('GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  await once(socket, 'close')
+  const text = Buffer.concat(chunks).toString()
+  t.equal(text.match(/HTTP\/1\.1 200 OK/g)?.length, 2, text)
+})
+
+t.test('an http request at an https port gets a 400 that says so, and the node tells', async (t) => {
+  const { port, mistaken, client } = await serve(t)
+  for (const bytes of [
+    'GET /kv/a HTTP/1.1\r\nHost: a\r\n\r\n',
+    `PUT /kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n${'x'.repeat(500_000)}`,
+    'hello',
+  ]) {
+    const connection = new RawConnection(port)
+    t.teardown(() => connection.destroy())
+    connection.send(bytes)
+    const answer = answerIn(await connection.untilClosed())
+    t.equal(answer.status, 400)
+    t.match(JSON.parse(answer.body), { code: 'invalid-request', detail: /this port speaks https.*use https:\/\// })
+  }
+  t.same(new Set(mistaken), new Set(['it speaks http, and this port speaks https']))
+  const lost = client({}, { servers: [`http://127.0.0.1:${port}`] })
+  t.match(await reasonOf(lost.get('a')), /Invalid request: this port speaks https/)
+})
+
+t.test('TLS at an http port is told of on both sides', async (t) => {
+  const { app, mistaken } = await openCheckedApi(t)
+  const port = await listen(app)
+  const client = new QuorateClient({ servers: [`https://127.0.0.1:${port}`], retry: false, tls: { ca: trusted } })
+  t.teardown(() => client.close())
+  const error = await client.put('a', 'b').catch((reason: unknown) => reason)
+  t.match(String(error), /it does not speak TLS: use http:\/\//)
+  t.ok(error instanceof ConnectionError && error.refused, 'nothing of the request has left')
+  t.same(mistaken, ['it speaks TLS, and this port speaks http'])
+})
+
+t.test('a client says what is wrong with the certificate of a server, and what to do', async (t) => {
+  const past = { notBefore: new Date(Date.now() - 9 * DAY_MS), notAfter: new Date(Date.now() - DAY_MS) }
+  const { client, port, source, mistaken } = await serve(t)
+  t.match(
+    await reasonOf(client({}).get('a')),
+    /ConnectionError: https:\/\/127\.0\.0\.1:\d+: its certificate was not issued by a CA that is trusted here: name the CA with --ca, QUORATE_CA or the option tls\.ca/,
+  )
+  t.match(await reasonOf(client({ ca: (await authority('another CA')).cert }).get('a')), /not issued by a CA/)
+  source.replace(identityOf(await issue(past), null))
+  t.match(await reasonOf(client().get('a')), /its certificate has expired/)
+  source.replace(identityOf(await issue({ hosts: ['node-7.example'] }), null))
+  t.match(
+    await reasonOf(client().get('a')),
+    /its certificate is for other names \(node-7\.example\): name the server as/,
+  )
+  t.match(await reasonOf(client({ ca: trusted, verify: false }).put('a', 'b')), 'it succeeded')
+
+  const strict = connectTls({ port, host: '127.0.0.1', ca: trusted, minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' })
+  await once(strict, 'error')
+  await eventually(() => mistaken.length > 0, 'the node tells of a client that speaks no version from 1.2 on')
+  t.match(mistaken, [/version/])
+})
+
+t.test('options of TLS that are of no use are refused before anything is sent', async (t) => {
+  const make = (tls: TlsOptions) => () => new QuorateClient({ servers: ['https://a:1'], tls })
+  const { cert, key } = await issue()
+  t.throws(make({ cert }), /tls\.cert and tls\.key belong together/)
+  t.throws(make({ key }), /belong together/)
+  t.throws(make({ cert: 'x', key }), /tls cannot be used/)
+  t.throws(make({ cert, key: (await issue()).key }), /tls cannot be used: .*mismatch/)
+})
+
+t.test(
+  'with --tls-client-ca a client without a good certificate gets a 403 with the reason, and reaches nothing',
+  async (t) => {
+    const { client, services, source, mistaken } = await serve(t, identityOf(await issue(), trusted))
+    const mine = await issue({ commonName: 'client', hosts: [] })
+    t.equal(await reasonOf(client({ ca: trusted, ...mine }).put('a', 'b')), 'it succeeded')
+    const commands = services.keys.commands.length
+    t.match(
+      await reasonOf(client().put('a', 'c')),
+      /Forbidden: clients have to show a certificate here, and this one showed none: use --cert and --key/,
+    )
+    const foreign = await issue({ commonName: 'mallory' }, await authority('another CA'))
+    t.match(
+      await reasonOf(client({ ca: trusted, ...foreign }).put('a', 'c')),
+      /Forbidden: the certificate of the client \(CN=mallory\) was not issued by a CA that is trusted here/,
+    )
+    const past = { notBefore: new Date(Date.now() - 9 * DAY_MS), notAfter: new Date(Date.now() - DAY_MS) }
+    t.match(await reasonOf(client({ ca: trusted, ...(await issue(past)) }).get('a')), /\(CN=node\) has expired/)
+    t.equal(services.keys.commands.length, commands)
+    t.equal(mistaken.length, 3)
+
+    source.replace({ ...source.identity, ca: Buffer.from((await authority('another CA')).cert) })
+    t.match(
+      await reasonOf(client({ ca: trusted, ...mine }).get('a')),
+      /not issued by a CA that is trusted here/,
+      'another CA',
+    )
+    t.equal(await reasonOf(client({ ca: trusted, ...foreign }).put('a', 'd')), 'it succeeded')
+  },
+)
+
+t.test('certificates are changed under load without a failed request', async (t) => {
+  const { source, client, port } = await serve(t)
+  const agent = new Agent({ keepAlive: false })
+  t.teardown(() => agent.destroy())
+  const kept = client()
+  let going = true
+  let [done, failed] = [0, 0]
+  const load = async (quorate: () => QuorateClient, at: number): Promise<void> => {
+    for (let count = 0; going; count++) {
+      const made = quorate()
+      await made.put(`${at}/${count}`, 'x').then(
+        () => (done += 1),
+        () => (failed += 1),
+      )
+      if (made !== kept) made.close()
+    }
+  }
+  const fresh = (): QuorateClient =>
+    new QuorateClient({ servers: [`https://127.0.0.1:${port}`], retry: false, tls: { ca: trusted } })
+  const loads = [load(() => kept, 1), load(() => kept, 2), load(fresh, 3), load(fresh, 4)]
+  const seen = new Set<string>()
+  for (let round = 0; round < 8; round++) {
+    source.replace(identityOf(await issue({ commonName: `round ${round}` }), null))
+    const before = done
+    await eventually(() => done > before + 20, 'the load goes on')
+    const socket = await secure(t, port)
+    seen.add(String(socket.getPeerX509Certificate()?.subject))
+    socket.destroy()
+  }
+  going = false
+  await Promise.all(loads)
+  t.equal(failed, 0, `of ${done} requests`)
+  t.equal(seen.size, 8, 'each certificate was in use')
+})
+
+t.test('whoever does not come to the end of a handshake takes no place for long', async (t) => {
+  const { port, client, refused } = await serve(t, good, {
+    connections: { max: 3, idleMsMin: 0 },
+    server: { headersTimeoutMs: 1_000 },
+  })
+  const silent = Array.from({ length: 6 }, () => connectPlain({ port, host: '127.0.0.1' }))
+  for (const socket of silent) socket.on('error', () => undefined)
+  silent[5]?.write(Buffer.from([0x16, 0x03, 0x01]))
+  t.teardown(() => silent.forEach((socket) => socket.destroy()))
+  await eventually(() => silent.filter(({ destroyed }) => destroyed).length >= 3, 'the oldest make room')
+  t.equal(await reasonOf(client().put('a', 'b')), 'it succeeded')
+  await eventually(() => silent.every(({ destroyed }) => destroyed), 'the rest is cut off in time')
+  t.same(refused, [])
+})
+
+t.test('when all connections are busy, another one is told so over TLS or closed', async (t) => {
+  const { port, client, refused } = await serve(t, good, { connections: { max: 1, idleMsMin: 60_000 } })
+  const first = await secure(t, port)
+  t.match(await reasonOf(client().get('a')), /ConnectionError/)
+  t.equal(refused.length, 1)
+  first.destroy()
+  await once(first, 'close')
+  const deadline = Date.now() + 10_000
+  let reason = ''
+  // Each attempt gives its place back: it may be that the node has not yet heard of the end of the one before.
+  while (reason !== 'it succeeded' && Date.now() < deadline) {
+    const next = client()
+    reason = await reasonOf(next.put('a', 'b'))
+    next.close()
+  }
+  t.equal(reason, 'it succeeded', 'the place is free again')
+})
+
+t.test('a redirect leads from https to https alone', async (t) => {
+  const leads = (from: string, location: string): string | null =>
+    new LeaderHints().redirected(new URL(from), { location })?.origin ?? null
+  t.equal(leads('https://a:1', 'https://b:1/kv/x'), 'https://b:1')
+  t.equal(leads('http://a:1', 'http://b:1/kv/x'), 'http://b:1')
+  t.equal(leads('http://a:1', 'https://b:1/kv/x'), 'https://b:1')
+  t.equal(leads('https://a:1', 'http://b:1/kv/x'), null)
+  t.equal(leads('http://a:1', 'ftp://b:1/'), null)
+})
