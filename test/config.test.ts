@@ -117,8 +117,15 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
   // These take effect only together with others; see below.
   const covered = new Set([
     ...cases.map(([flag]) => flag),
-    ...['--expect', '--voters-target', '--autopilot'],
-    ...['--tls-cert', '--tls-key', '--tls-client-ca', '--peer-tls-cert', '--peer-tls-key', '--peer-tls-ca'],
+    '--expect',
+    '--voters-target',
+    '--autopilot',
+    '--tls-cert',
+    '--tls-key',
+    '--tls-client-ca',
+    '--peer-tls-cert',
+    '--peer-tls-key',
+    '--peer-tls-ca',
   ])
   for (const { flag } of describeSettings()) {
     const name = flag.split(' ')[0] ?? ''

@@ -32,7 +32,7 @@ export function certificateFault(code: string): string | null {
 
 /** The part of an error that tells what became of a handshake. */
 interface Failure {
-  readonly code?: string
+  readonly code?: string | undefined
   readonly message: string
 }
 

@@ -11,6 +11,7 @@ import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { ServeProcess } from './support/node-process.ts'
 import { freePorts } from './support/ports.ts'
+import { RestClient } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
 
 const trusted = (await authority()).cert
@@ -45,7 +46,7 @@ t.test('three nodes with TLS for clients and peers', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3, flags, ca: trusted })
   const leader = await cluster.leader()
   const [follower, third] = cluster.others(leader.id)
-  if (follower === undefined || third === undefined) return t.fail('three nodes')
+  if (follower === undefined || third === undefined) throw new Error('there are three nodes')
   const servers = cluster.members.map(({ api }) => api)
   const client = new QuorateClient({ servers, tls: { ca: trusted } })
   t.teardown(() => client.close())
@@ -179,17 +180,17 @@ t.test('a node that peers may not trust stays out, and both sides say why', asyn
   const other = await authority('another CA')
   const wrong = await writePems(foreign, await issue({}, other), `${trusted}${other.cert}`)
   const sound = cluster.node(1)
-  const stranger = await cluster.add()
-  await stranger.start(peerFlags(wrong)).catch((error: unknown) => error)
-  // The shared flags come first, and a flag may be given once.
-  t.match(stranger.process.errors, /is given twice/)
   const [api = 0, raft = 0] = await freePorts(2)
-  const lone = new ServeProcess(t, [
-    ...['--id', '3', '--data-dir', join(files.directory, 'data'), '--segment-bytes', '4MiB'],
-    ...['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`, ...peerFlags(wrong)],
-    ...['--discover', `static:${sound.addresses.raft},127.0.0.1:${raft}`],
-  ])
-  await eventually('the stranger is told', async () => told(lone, 'was not issued by a CA'))
+  const place = ['--id', '3', '--data-dir', join(files.directory, 'data'), '--segment-bytes', '4MiB']
+  const listen = ['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`]
+  const discover = ['--discover', `static:${sound.addresses.raft},127.0.0.1:${raft}`]
+  const lone = new ServeProcess(t, [...place, ...listen, ...discover, ...peerFlags(wrong)])
+  const own = new RestClient(`http://127.0.0.1:${api}`)
+  t.teardown(async () => own.close())
+  await eventually('the stranger shows what it was told', async () => {
+    const { text } = await own.get('/cluster')
+    return text.includes('the certificate of CN=node was not issued by a CA that is trusted here') ? true : null
+  })
   await eventually('the node tells', async () => told(sound.process, 'peer caller fails TLS'))
   t.match(sound.process.output, /certificate of CN=node was not issued by a CA that is trusted here/)
   const { warnings } = (await sound.client.get('/cluster')).json<Warned>()
@@ -242,21 +243,22 @@ t.test('a start with files of no use is refused before anything is opened', asyn
 
 t.test('dev --tls: one command, and what it prints works', async (t) => {
   const [port = 0] = await freePorts(1)
-  let asked: Promise<string> | null = null
+  const asked: Promise<string>[] = []
   const ran = await runCommand(t, [process.execPath, program, 'dev', '--tls', '--nodes', '1', '--port', String(port)], {
     onOutput: (out, stop) => {
       const ca = /curl --cacert (\S+ca\.pem)/.exec(out)?.[1]
-      if (ca === undefined || !out.includes('Ctrl-C') || asked !== null) return
-      asked = (async () => {
+      if (ca === undefined || !out.includes('Ctrl-C') || asked.length > 0) return
+      const ask = async (): Promise<string> => {
         const client = new QuorateClient({ servers: [`https://localhost:${port}`], tls: { ca: await readFile(ca) } })
         await client.put('hello', 'world')
         const text = (await client.get('hello'))?.text ?? ''
         client.close()
         return text
-      })().finally(stop)
+      }
+      asked.push(ask().finally(stop))
     },
   })
   t.equal(ran.code, 0, ran.err)
-  t.equal(await asked, 'world')
+  t.same(await Promise.all(asked), ['world'])
   t.match(ran.out, /QUORATE_SERVER=https:\/\/127\.0\.0\.1:\d+ QUORATE_CA=\S+ca\.pem/)
 })

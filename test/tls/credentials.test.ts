@@ -339,7 +339,8 @@ t.test('certificates are warned of from thirty days before their end', async (t)
 t.test('all mistakes of both listeners are told together; without TLS nothing is read', async (t) => {
   const { directory, ...good } = await files(t)
   const recording = new Recording()
-  const dependencies = { ...recording, onUnexpected: (error: unknown) => t.fail(String(error)) }
+  const { logger, now } = recording
+  const dependencies = { logger, now, onUnexpected: (error: unknown) => t.fail(String(error)) }
   const api = { plane: 'api' as const, paths: { ...good, cert: '/no/api' }, host: '127.0.0.1' }
   const peer = { plane: 'peer' as const, paths: { ...good, key: '/no/peer' }, host: '127.0.0.1' }
   const error = await Keyring.open({ api, peer }, dependencies).catch((reason: unknown) => String(reason))
