@@ -12,7 +12,8 @@ import { parseHostPort } from '../lib/host-port.ts'
 import { certificateFault, handshakeFault } from '../lib/tls-words.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../ports/transport.ts'
-import { isFor, namesOf, subjectOf, type TlsSource } from '../tls/identity.ts'
+import { isFor, namesOf, type TlsSource } from '../tls/identity.ts'
+import { missingProof, NO_SESSIONS } from '../tls/proof.ts'
 import { TlsGate } from '../tls/tls-gate.ts'
 import { FrameWriter } from './frame-writer.ts'
 import type { PeerTlsFaults } from './peer-tls-faults.ts'
@@ -112,7 +113,7 @@ export class TlsSockets implements Sockets {
   /** The trusted CAs are those of the file alone, never those of the system. */
   private materials() {
     const { cert, key, ca } = this.source.identity
-    return { cert, key, ca: ca ?? [], minVersion: VERSION_MIN } as const
+    return { cert, key, ca: ca ?? [], minVersion: VERSION_MIN, secureOptions: NO_SESSIONS } as const
   }
 
   private objectionToServer(host: string, { raw }: PeerCertificate): Error | undefined {
@@ -165,13 +166,11 @@ export class TlsSockets implements Sockets {
 
 /** What is wrong with the certificate of a caller, in words for it; null: nothing. */
 function faultOf(secured: TLSSocket): string | null {
-  if (secured.authorized) return null
-  const certificate = secured.getPeerX509Certificate()
-  if (certificate === undefined) return 'peers have to show a certificate here, and this node showed none'
-  // Node has the code of the verification here, where its types have an error.
-  const code = String(secured.authorizationError)
-  const fault = certificateFault(code) ?? `is refused (${code})`
-  return `the certificate of ${subjectOf(certificate)} ${fault}: compare --peer-tls-cert and --peer-tls-ca of both nodes`
+  const missing = missingProof(secured)
+  if (missing === null) return null
+  const { subject, fault } = missing
+  if (subject === null) return 'peers have to show a certificate here, and this node showed none'
+  return `the certificate of ${subject} ${fault}: compare --peer-tls-cert and --peer-tls-ca of both nodes`
 }
 
 /** Whether the failure is one of TLS, and not of the network or of a process that is gone. */

@@ -69,7 +69,7 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'gte', 'a'], /Did you mean get/],
     [['kv', 'get'], /missing required argument 'key'/],
     [['kv', 'get', 'a', '--jsn'], /unknown option '--jsn'/],
-    [['kv', 'get', 'a', '--server', 'https://a:1'], /--server https:\/\/a:1: expected/],
+    [['kv', 'get', 'a', '--server', 'ftp://a:1'], /--server ftp:\/\/a:1: expected/],
     [['kv', 'get', 'a', '--server', 'http://a:1/path'], /expected the API of a node/],
     [['kv', 'get', 'a', '--timeout', '5x'], /--timeout 5x is not a duration[\s\S]*or a number of seconds/],
     [['kv', 'get', 'a', '--timeout', '61'], /--timeout 61 is above 1m/],

@@ -385,7 +385,7 @@ t.test('options that are of no use are refused', async (t) => {
   t.throws(() => new QuorateClient({ servers: [] }), /at least one node/)
   for (const server of [
     '127.0.0.1:7001',
-    'https://a:1',
+    'ftp://a:1',
     'http://a:1/path',
     'http://a:1/?b',
     'http://u@a:1',

@@ -164,6 +164,34 @@ t.test(
   },
 )
 
+t.test('a session that was begun without a certificate opens no door', async (t) => {
+  const { port, services } = await serve(t, identityOf(await issue(), trusted))
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const ask = async (session?: Buffer): Promise<{ readonly text: string; readonly session: Buffer | null }> => {
+      const options = {
+        port,
+        host: '127.0.0.1',
+        ca: trusted,
+        maxVersion,
+        ...(session === undefined ? {} : { session }),
+      }
+      const socket = connectTls(options)
+      t.teardown(() => socket.destroy())
+      const sessions: Buffer[] = []
+      const chunks: Buffer[] = []
+      socket.on('session', (given) => sessions.push(given))
+      socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+      socket.write('PUT /kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx')
+      await eventually(() => Buffer.concat(chunks).includes('}'), 'an answer')
+      return { text: Buffer.concat(chunks).toString(), session: sessions.at(-1) ?? socket.getSession() ?? null }
+    }
+    const first = await ask()
+    t.match(first.text, /^HTTP\/1\.1 403 /)
+    t.match((await ask(first.session ?? Buffer.alloc(0))).text, /^HTTP\/1\.1 403 /, maxVersion)
+  }
+  t.same(services.keys.commands, [])
+})
+
 t.test('certificates are changed under load without a failed request', async (t) => {
   const { source, client, port } = await serve(t)
   const agent = new Agent({ keepAlive: false })

@@ -194,6 +194,26 @@ t.test('a name that all may share lets in those whom discovery found by it', asy
   t.match(outcome, { kind: 'unreachable', detail: /is for quorate\.example, not for 127\.0\.0\.1/ })
 })
 
+t.test('a session that was begun without a certificate lets nobody in', async (t) => {
+  const sound = await start(t, one, new GivenIdentity(good))
+  const port = Number(sound.transport.address.split(':')[1])
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const ask = async (session?: Buffer): Promise<{ readonly text: string; readonly session: Buffer | undefined }> => {
+      const given = session === undefined ? {} : { session }
+      const socket = connectTls({ port, host: '127.0.0.1', ca: trusted, maxVersion, ...given })
+      const sessions: Buffer[] = []
+      let text = ''
+      socket.on('session', (one) => sessions.push(one))
+      socket.on('data', (chunk) => (text += String(chunk)))
+      await once(socket, 'close')
+      return { text, session: sessions.at(-1) }
+    }
+    const first = await ask()
+    t.match(first.text, /this node showed none/)
+    t.match((await ask(first.session)).text, /this node showed none/, maxVersion)
+  }
+})
+
 t.test('versions before 1.2 are refused, and callers who never come to an end are cut off', async (t) => {
   const sound = await start(t, one, new GivenIdentity(good))
   const port = Number(sound.transport.address.split(':')[1])

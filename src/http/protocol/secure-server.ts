@@ -4,8 +4,8 @@ import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
-import { certificateFault } from '../../lib/tls-words.ts'
-import { subjectOf, type TlsSource } from '../../tls/identity.ts'
+import type { TlsSource } from '../../tls/identity.ts'
+import { missingProof, NO_SESSIONS } from '../../tls/proof.ts'
 import { TlsGate, type GateOptions } from '../../tls/tls-gate.ts'
 import type { ApiRequest } from './api-request.ts'
 import type { ApiResponse } from './api-response.ts'
@@ -30,7 +30,7 @@ export function createSecureServer(settings: Settings, tls: TlsSource): ApiServe
 
 function materialsOf({ identity }: TlsSource) {
   const { cert, key, ca } = identity
-  return { cert, key, ...(ca === null ? {} : { ca }), minVersion: 'TLSv1.2' } as const
+  return { cert, key, ...(ca === null ? {} : { ca, secureOptions: NO_SESSIONS }), minVersion: 'TLSv1.2' } as const
 }
 
 /** Hears of a client that cannot be served: it speaks another protocol, or there is no trust. */
@@ -79,14 +79,12 @@ function spokenPlain(): RequestError {
 
 /** Null: the client has shown a certificate of a trusted CA. */
 function refusalOf(secured: TLSSocket): RequestError | null {
-  if (secured.authorized) return null
-  const certificate = secured.getPeerX509Certificate()
-  if (certificate === undefined) {
-    const detail = 'clients have to show a certificate here, and this one showed none: use --cert and --key'
-    return new RequestError('forbidden', detail)
-  }
-  // Node has the code of the verification here, where its types have an error.
-  const code = String(secured.authorizationError)
-  const fault = certificateFault(code) ?? `is refused (${code})`
-  return new RequestError('forbidden', `the certificate of the client (${subjectOf(certificate)}) ${fault}`)
+  const missing = missingProof(secured)
+  if (missing === null) return null
+  const { subject, fault } = missing
+  const detail =
+    subject === null
+      ? 'clients have to show a certificate here, and this one showed none: use --cert and --key'
+      : `the certificate of the client (${subject}) ${fault}`
+  return new RequestError('forbidden', detail)
 }
