@@ -55,6 +55,7 @@ const ROOMS = {
       'consequences.ts',
     ],
     membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'requests', 'replica.ts'],
+    backup: ['codec', 'snapshots', 'membership'],
     leadership: ['options.ts', 'replica.ts'],
     automation: ['options.ts', 'codec', 'peers', 'requests', 'replica.ts', 'membership'],
     service: [
@@ -68,6 +69,7 @@ const ROOMS = {
       'leases',
       'replica.ts',
       'membership',
+      'backup',
       'leadership',
       'automation',
     ],

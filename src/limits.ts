@@ -326,6 +326,16 @@ export const limits = {
   /** How long a stop waits for the last frames to leave. */
   peerStopGraceMs: 200,
 
+  /** A block of a backup: rows as one frame between peers holds them, and more than any single row has. */
+  backupBlockBytesMax: 64 * 1024 * 1024,
+  /** What a backup rests after each piece while entries are applied, as a multiple of the time that reading the piece took; and at most. */
+  backupRestFactor: 1,
+  backupRestMsMax: 100,
+  /** How far revisions jump at a restore unless it is told otherwise: more than a busy cluster writes in a day. */
+  restoreRevisionGapDefault: 1_000_000_000,
+  /** A name of a restore: enough for a date and a reason. */
+  restoreNameCharactersMax: 128,
+
   snapshotChunkBytes: 256 * 1024,
   snapshotsSentAtOnceMax: 2,
   /** The longest pause between two chunks, however slow the pace: a quarter of the time after which either side gives up. */

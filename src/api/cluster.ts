@@ -313,6 +313,8 @@ export const snapshotHeaders = {
   'Quorate-Snapshot-Term': Type.Integer({ minimum: 0 }),
   'Quorate-Snapshot-Node': Type.Integer({ minimum: 0 }),
   'Quorate-Snapshot-Index': Type.Integer({ minimum: 0, description: 'The last entry that the state covers.' }),
+  'Quorate-Snapshot-Bytes': Type.Integer({ minimum: 0, description: 'Roughly how many bytes will come.' }),
+  'Quorate-Revision': Type.Integer({ minimum: 0, description: 'The revision of the state.' }),
 }
 
 export const membershipHeaders = {

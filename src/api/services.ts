@@ -242,9 +242,12 @@ export interface AddressChange {
   readonly ifMembershipAt: number | null
 }
 
-/** The state as a stream, in the backup format. The receiver begins to read it, and closes it by ending the iteration. */
+/** The state as a backup. The receiver begins to read it, and closes it by ending the iteration. */
 export interface SnapshotStream {
   readonly logId: LogIdView
+  readonly revision: number
+  /** Roughly how many bytes will come. */
+  readonly bytesEstimate: number
   readonly chunks: AsyncIterable<Uint8Array>
 }
 
@@ -278,7 +281,8 @@ export interface ClusterControl {
   /** Resolves once the new leader leads. */
   transfer(to: number | null, timeoutMs: number): Promise<TransferAnswer>
   campaign(): void
-  snapshot(timeoutMs: number): Promise<SnapshotStream>
+  /** `stale`: what this node has, also when it knows no leader. */
+  snapshot(consistency: 'linearizable' | 'stale', timeoutMs: number): Promise<SnapshotStream>
   purge(timeoutMs: number): Promise<PurgeAnswer>
 }
 
@@ -311,6 +315,18 @@ export interface WatchesView {
   readonly fallenBehind: number
   /** Bytes of recent changes in memory. */
   readonly recentBytes: number
+}
+
+/** Numbers about backups of this node. */
+export interface BackupsView {
+  readonly running: number
+  readonly completed: number
+  /** Those that broke off, most often because their reader left. */
+  readonly failed: number
+  /** When the last whole one ended, by the wall clock, in seconds since 1970; null: there is none since this node started. */
+  readonly lastCompletedAt: number | null
+  readonly lastSeconds: number
+  readonly lastBytes: number
 }
 
 /** Numbers for `/metrics`, read when asked. */
@@ -348,6 +364,7 @@ export interface MetricsView {
   readonly stateBytes: number
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
+  readonly backups: BackupsView
   readonly watches: WatchesView
   readonly logSyncSeconds: HistogramView
   readonly applySeconds: HistogramView

@@ -1,9 +1,10 @@
 import type { MembershipAnswer, MemberSpec } from '../api/cluster.ts'
 import { ProblemError, type Problem } from '../client/errors.ts'
 import type { VoterOptions as ChangeOptions } from '../client/cluster-client.ts'
-import { originText, reachable, reachableOrigin, type Scheme } from '../lib/host-port.ts'
+import type { Scheme } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
 import { refusal, serversOf, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { apiFrom, memberFrom, raftFrom } from './members.ts'
 import { formatFacts, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -33,7 +34,9 @@ export interface VoterOptions extends ConnectionOptions {
 
 export async function initialize(terminal: Terminal, options: InitializeOptions): Promise<number> {
   const members =
-    options.member === undefined ? null : options.member.map((text) => memberFrom(text, schemeOf(terminal, options)))
+    options.member === undefined
+      ? null
+      : options.member.map((text) => memberFrom(text, '--member', schemeOf(terminal, options)))
   const wait = options.wait ?? 'committed'
   if (wait !== 'appended' && wait !== 'leader' && wait !== 'committed') {
     throw new UsageError(`--wait ${wait}: expected appended, leader or committed`)
@@ -169,30 +172,6 @@ function changeFrom(options: VoterOptions): ChangeOptions {
     allowLagging: options.allowLagging === true,
     force: options.force === true,
   }
-}
-
-/** `ID,RAFT,API`: `1,127.0.0.1:7101,127.0.0.1:7001`. */
-function memberFrom(text: string, scheme: Scheme): MemberSpec {
-  const [id, raft, api, ...rest] = text.split(',')
-  if (id === undefined || raft === undefined || api === undefined || rest.length > 0) {
-    throw new UsageError(`--member ${text}: expected ID,RAFT,API, such as 1,127.0.0.1:7101,127.0.0.1:7001`)
-  }
-  return { id: wholeNumber(id, 'node id', 1), raft: raftFrom(raft), api: apiFrom(api, scheme) }
-}
-
-function raftFrom(text: string): string {
-  const parsed = reachable(text)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(`the raft address ${text} ${parsed.wrong}; expected HOST:PORT`)
-}
-
-/** Without a scheme, the API of a member is taken to speak what the server speaks that is asked. */
-function apiFrom(text: string, scheme: Scheme): string {
-  const parsed = reachableOrigin(text)
-  if (parsed.ok) return originText(parsed.value, scheme)
-  throw new UsageError(
-    `the API address ${text} ${parsed.wrong}; expected HOST:PORT, http://HOST:PORT or https://HOST:PORT`,
-  )
 }
 
 function schemeOf(terminal: Terminal, options: ConnectionOptions): Scheme {

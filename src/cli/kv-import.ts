@@ -26,7 +26,7 @@ export async function importRecords(
 ): Promise<number> {
   const name = nameFrom(options.idempotencyKey)
   const source = await sourceFrom(terminal, file)
-  const progress = new StreamProgress(terminal, true, source.bytes)
+  const progress = new StreamProgress(terminal, { isShown: true, hasRecords: true, bytesMax: source.bytes })
   let failure: unknown = null
   const code = await withClient(terminal, options, async (client) => {
     try {

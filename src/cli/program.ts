@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { describeSettings } from '../config/config.ts'
 import { version } from '../version.ts'
+import type { BackupOptions, VerifyOptions } from './backup.ts'
 import type { HealthOptions } from './check.ts'
 import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
@@ -14,6 +15,7 @@ import type { ExportOptions } from './kv-export.ts'
 import type { ImportOptions } from './kv-import.ts'
 import type { WatchOptions } from './kv-watch.ts'
 import type { RecoverOptions } from './recover.ts'
+import type { RestoreOptions } from './restore.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 /**
@@ -56,6 +58,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
       writeErr: (text) => terminal.printError(text),
     })
   addNodeCommands(program, terminal, ended)
+  addBackupCommands(program, terminal, ended)
   const kv = program.command('kv').description('read and write keys')
   addKvCommands(kv, terminal, ended)
   addBulkCommands(kv, terminal, ended)
@@ -112,6 +115,50 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .action(async (options: DevOptions) => {
       const { dev } = await import('./dev.ts')
       ended(await dev(terminal, options))
+    })
+}
+
+function addBackupCommands(program: Command, terminal: Terminal, ended: Ended): void {
+  const backup = clientCommand(
+    program,
+    'backup [file]',
+    'write the state of the cluster to a file, or with - to the standard output',
+  )
+    .option('--stale', 'what the node has, without asking for a leader')
+    .addHelpText('after', '\nThe file is checked while it is written, and has its name once it is whole and on the disk.\n')
+    .action(async (file: string | undefined, options: BackupOptions) => {
+      ended(await (await import('./backup.ts')).backup(terminal, file, options))
+    })
+  backup
+    .command('verify <file>')
+    .description('check a backup, every bit of it, and say what is in it; - reads the standard input')
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: VerifyOptions) => {
+      ended(await (await import('./backup.ts')).verify(terminal, file, options))
+    })
+  program
+    .command('restore <file>')
+    .description('make the data directory of one node of a new cluster from a backup; - reads the standard input')
+    .requiredOption('--data-dir <dir>', 'the directory to make: empty, or not there')
+    .requiredOption('--id <n>', 'the node that the directory is for')
+    .requiredOption('--members <id,raft,api...>', 'all members of the new cluster, this node included')
+    .option('--cluster-token <text>', 'the one that the nodes will be started with (QUORATE_CLUSTER_TOKEN)')
+    .option('--name <text>', 'tells this restore from others of the same backup: the same text for every node')
+    .option('--revision-gap <n>', 'how many revisions are left out after those of the backup (default 1000000000)')
+    .option('--dry-run', 'check everything, and change nothing')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+Run it for every member of the new cluster, with the same file and the same --members, --cluster-token, --name and --revision-gap; then start
+the nodes. It all happens or nothing: what is interrupted is no data directory, and is begun anew by the next run.
+
+With --revision-gap 0 revisions go on where the backup ends, and its history can be read. Do this only when no client of the old cluster will
+talk to the new one: it may have seen revisions that are then given out again.
+`,
+    )
+    .action(async (file: string, options: RestoreOptions) => {
+      ended(await (await import('./restore.ts')).restore(terminal, file, options))
     })
 }
 

@@ -4,6 +4,7 @@ import { originText, reachable, reachableOrigin } from '../lib/host-port.ts'
 import type { Parser } from '../lib/parsed.ts'
 import { wholeNumber } from './connection.ts'
 import { describeConfigs, describeIds, describeLogId } from './cluster-status.ts'
+import { shellCommand } from './shell.ts'
 import { formatFacts } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -67,14 +68,7 @@ function describeNext({ node, leaving }: RecoveryReport): string {
 
 /** The command that was given, quoted for a shell. */
 function commandLine({ dataDir, id, raft, api }: RecoverOptions): string {
-  const flags = Object.entries({ '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api })
-  const given = flags.flatMap(([flag, text]) => (text === undefined ? [] : [flag, shellWord(text)]))
-  return ['quorate recover', ...given].join(' ')
-}
-
-/** Inside single quotes, a shell gives a meaning only to the single quote itself. */
-function shellWord(text: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+  return shellCommand('quorate recover', { '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api })
 }
 
 function describeFound(report: RecoveryReport): string {

@@ -39,6 +39,8 @@ export const exitCodes = {
   outcomeUnknown: 10,
   /** The command did what was asked, but its output could not be written. */
   outputLost: 11,
+  /** A backup is cut off, damaged, or of a newer format; or the file is none. */
+  backupUnusable: 12,
 } as const
 
 /** A command line cannot be carried out as it was typed. */

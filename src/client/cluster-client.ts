@@ -9,6 +9,23 @@ import type {
 import type { RequestOptions } from './options.ts'
 import { failureOf, type Call, type Requests } from './requests.ts'
 
+/** Which state a backup shows. */
+export interface BackupOptions extends RequestOptions {
+  /** `linearizable`: everything that was acknowledged before. `stale`: what the server has, also when the cluster has no leader. */
+  readonly consistency?: 'linearizable' | 'stale' | undefined
+}
+
+/**
+ * A backup, which is read to its end, or left. Pieces that come to an end without an error are not yet a backup that is whole: `quorate backup
+ * verify` tells.
+ */
+export interface BackupStream {
+  readonly revision: number
+  /** Roughly how many bytes will come. */
+  readonly bytesEstimate: number
+  readonly pieces: AsyncIterable<Uint8Array>
+}
+
 /** How a change of voters is made. Absent: false. */
 export interface VoterOptions extends RequestOptions {
   /** Voters that leave stay as learners. */
@@ -88,6 +105,14 @@ export class ClusterClient {
   async transfer(to: number | null = null, options: RequestOptions = {}): Promise<TransferAnswer> {
     const json = to === null ? {} : { id: to }
     return await this.requests.read<TransferAnswer>({ method: 'POST', path: '/cluster/leader', json }, options)
+  }
+
+  /** The state of the cluster, as a file that `quorate restore` takes. Any server gives it. */
+  async backup({ consistency, ...options }: BackupOptions = {}): Promise<BackupStream> {
+    const call = { method: 'GET', path: '/cluster/snapshot', query: { consistency } } as const
+    const { headers, pieces } = await this.requests.stream(call, options)
+    const bytesEstimate = Number(headers['quorate-snapshot-bytes'] ?? 0)
+    return { revision: Number(headers['quorate-revision']), bytesEstimate, pieces }
   }
 
   /** Whether linearizable reads are served by the first server. */

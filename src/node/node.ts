@@ -15,6 +15,7 @@ import { Changes } from './membership/changes.ts'
 import type { NodeDependencies, NodeOptions } from './options.ts'
 import { Reception } from './reception.ts'
 import { Replica } from './replica.ts'
+import { Backups } from './service/backups.ts'
 import { Cluster } from './service/cluster.ts'
 import { Health } from './service/health.ts'
 import { Keys } from './service/keys.ts'
@@ -156,16 +157,18 @@ export class Node {
       clock,
       transport,
       log,
+      hash,
       fault,
       logSyncSeconds = new Histogram(STORAGE_SECONDS),
       warnings = () => [],
     } = deps
-    const { id, addresses, snapshotChunkBytes: chunkBytes, electionTimeoutMsMax: settlingMs } = options
+    const { id, addresses, electionTimeoutMsMax: settlingMs } = options
     const status = new Status(options, { replica, preference, serving, automation, transport, clock, warnings })
     const self = { id, ...addresses }
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
+    const backups = new Backups(options, { replica, state, clock, serving, hash })
     const keys = new Keys({ replica, fetcher, serving, gate, past })
     return {
       watches: new Watches({ replica, serving, id }),
@@ -178,13 +181,12 @@ export class Node {
         bootstrap,
         changes,
         status,
-        state,
+        backups,
         clock,
-        chunkBytes,
         settlingMs,
         serving,
       }),
-      health: new Health({ replica, serving, log, state, transport, fault, logSyncSeconds }),
+      health: new Health({ replica, serving, backups, log, state, transport, fault, logSyncSeconds }),
       version: options.version,
     }
   }

@@ -4,7 +4,7 @@ export interface Clock {
   now(): number
   /**
    * Milliseconds of the wall clock. Unlike `now`, it goes on while the machine is suspended, and it may be set at any time: good only for
-   * finding out that the two clocks have moved apart.
+   * finding out that the two clocks have moved apart, and for telling people when something was.
    */
   wall(): number
   /** Calls `callback` once, `delayMs` from now at the earliest. Returns a function that cancels the call. */

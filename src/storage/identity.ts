@@ -10,10 +10,12 @@ import { FileFormationRegister, FORMATION_FILE } from './formation-register.ts'
 import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
 import { readJson, replaceFile, temporaryName } from './whole-file.ts'
 
-const IDENTITY_FILE = 'identity.json'
-const LOCK_FILE = 'lock'
-const LOG_DIRECTORY = 'log'
-const STATE_DIRECTORY = 'state'
+export const IDENTITY_FILE = 'identity.json'
+export const LOCK_FILE = 'lock'
+export const LOG_DIRECTORY = 'log'
+export const STATE_DIRECTORY = 'state'
+/** Where a restored data directory is made. */
+export const RESTORING = 'restoring'
 const FORMAT_VERSION = 1
 const INCARNATION_BYTES = 16
 
@@ -78,7 +80,7 @@ export async function readNodeId(path: string): Promise<NodeId | null> {
 }
 
 /** A path that cannot be a directory is a mistake of the configuration, not of the disk. */
-function refuseNoDirectory(path: string, error: unknown): never {
+export function refuseNoDirectory(path: string, error: unknown): never {
   const reason = directoryMistakes[errorCode(error) ?? '']
   if (reason === undefined) throw error
   throw new StorageError('refused', `${path} ${reason}`, { cause: error })
@@ -106,6 +108,12 @@ async function makePrivate(path: string): Promise<void> {
 async function refuseForeign(path: string): Promise<void> {
   const names = await fs.readdir(path)
   if (names.includes(IDENTITY_FILE)) return
+  if (names.includes(RESTORING)) {
+    throw new StorageError(
+      'refused',
+      `A restore into ${path} has not ended, and what it has left is no data directory. Run \`quorate restore\` again, or empty the directory.`,
+    )
+  }
   const ours = names.filter((name) => [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE, FORMATION_FILE].includes(name))
   if (ours.length > 0) {
     throw new StorageError(

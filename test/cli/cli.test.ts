@@ -522,7 +522,7 @@ t.test('how far a stream is is told at a terminal, now and then, and cleared at 
     for await (const passed of progress.counted(pieces())) t.equal(passed, piece)
     progress.end()
   }
-  const known = new StreamProgress(terminal(true), true, 5_000_000, () => now)
+  const known = new StreamProgress(terminal(true), { isShown: true, hasRecords: true, bytesMax: 5_000_000, now: () => now })
   await run(known)
   t.same([known.records, known.bytes], [8, 4_000_000])
   t.same(told.split('\r\u001b[2K'), [
@@ -532,8 +532,8 @@ t.test('how far a stream is is told at a terminal, now and then, and cleared at 
     '',
   ])
   told = ''
-  await run(new StreamProgress(terminal(false), true, null, () => now))
-  await run(new StreamProgress(terminal(true), false, null, () => now))
+  await run(new StreamProgress(terminal(false), { isShown: true, hasRecords: true, now: () => now }))
+  await run(new StreamProgress(terminal(true), { isShown: false, hasRecords: true, now: () => now }))
   t.equal(told, '')
 })
 

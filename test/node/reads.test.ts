@@ -253,7 +253,7 @@ t.test('a view of a state that cannot say what it is is closed by whoever opened
   state.metaOfViews = meta
   await t.rejects(c.on(leader).scan({ consistency: 'stale' }))
   t.equal(state.viewsOpen, 0, 'a listing')
-  await t.rejects(c.on(leader).services.cluster.snapshot(1_000))
+  await t.rejects(c.on(leader).services.cluster.snapshot('linearizable', 1_000))
   t.equal(state.viewsOpen, 0, 'the state as a stream')
 
   await c.at(away).crash()

@@ -195,7 +195,8 @@ export class MemoryCluster implements ClusterControl {
     const { logId } = this.membership()
     await this.beforeSnapshot()
     this.openSnapshots += 1
-    return { logId: logId ?? { term: 0, node: 0, index: 0 }, chunks: this.chunks() }
+    const at = logId ?? { term: 0, node: 0, index: 0 }
+    return { logId: at, revision: at.index, bytesEstimate: 18, chunks: this.chunks() }
   }
 
   async purge() {
@@ -313,6 +314,7 @@ export class MemoryHealth implements NodeHealth {
       snapshotsSent: 0,
       snapshotsInstalled: 0,
       leases: { leases: 5, attachedKeys: 7, locks: 2, lockWaiters: 1, expired: 11 },
+      backups: { running: 0, completed: 2, failed: 1, lastCompletedAt: 1_700_000_000, lastSeconds: 1.5, lastBytes: 18 },
       watches: { watchers: 3, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
       logSyncSeconds: emptyHistogram,
       applySeconds: emptyHistogram,

@@ -88,11 +88,23 @@ export const campaign: Operation = {
   errors: [...bodyErrors, ...memberErrors, 'no-transfer-target'],
 }
 
+export const snapshotQuery = new QueryReader({
+  consistency: oneOf(
+    ['linearizable', 'stale'],
+    'linearizable',
+    'Everything that was acknowledged before the request; or `stale`: what this node has, also without a leader.',
+  ),
+  timeout,
+})
+
 export const snapshot: Operation = {
   id: 'getSnapshot',
   tag: 'cluster',
   summary: 'The state of this node as a backup',
-  query: timeoutQuery.spec,
+  description:
+    'One consistent state, with history, leases, locks and settings, in the format that `quorate restore` takes. Every part is checked: a ' +
+    'stream that was cut off, or changed on the way, is told from a whole one (`quorate backup verify`).',
+  query: snapshotQuery.spec,
   answers: {
     200: {
       description: 'The state, as a stream.',

@@ -38,8 +38,8 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
     '/cluster/snapshot',
     { ...configOf(operations.snapshot), exposeHeadRoute: false },
     async (request, reply) => {
-      const { timeout } = timeoutQuery.read(request.query.text)
-      return sendSnapshot(reply, cluster, timeout, slots)
+      const query = operations.snapshotQuery.read(request.query.text)
+      return sendSnapshot(reply, cluster, query, slots)
     },
   )
 
@@ -73,13 +73,15 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
   })
 }
 
+type SnapshotQuery = ReturnType<typeof operations.snapshotQuery.read>
+
 async function sendSnapshot(
   reply: FastifyReply,
   cluster: ClusterControl,
-  timeoutMs: number,
+  query: SnapshotQuery,
   slots: StreamSlots,
 ): Promise<FastifyReply> {
-  const { logId, bytes } = await openSnapshot(cluster, timeoutMs, slots)
+  const { logId, revision, bytesEstimate, bytes } = await openSnapshot(cluster, query, slots)
   const headers = {
     'content-type': BYTES_TYPE,
     'cache-control': 'no-store',
@@ -88,17 +90,19 @@ async function sendSnapshot(
     'quorate-snapshot-term': logId.term,
     'quorate-snapshot-node': logId.node,
     'quorate-snapshot-index': logId.index,
+    'quorate-snapshot-bytes': bytesEstimate,
+    'quorate-revision': revision,
   }
   return reply.headers(headers).send(bytes)
 }
 
-async function openSnapshot(cluster: ClusterControl, timeoutMs: number, slots: StreamSlots) {
+async function openSnapshot(cluster: ClusterControl, { consistency, timeout }: SnapshotQuery, slots: StreamSlots) {
   const slot = slots.take()
   try {
-    const { logId, chunks } = await cluster.snapshot(timeoutMs)
+    const { chunks, ...facts } = await cluster.snapshot(consistency, timeout)
     const bytes = Readable.from(await begun(chunks), { objectMode: false })
     bytes.once('close', slot.release)
-    return { logId, bytes }
+    return { ...facts, bytes }
   } catch (error) {
     slot.release()
     throw error

@@ -34,6 +34,14 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['watchers', 'Watches that are open.', ({ watches }) => watches.watchers],
   ['watchers_behind', 'Of those, the ones that are reading what they have missed.', ({ watches }) => watches.behind],
   ['watch_recent_bytes', 'Size of the recent changes in memory.', ({ watches }) => watches.recentBytes],
+  ['backups_running', 'Backups that are being read from this node.', ({ backups }) => backups.running],
+  [
+    'backup_last_success_timestamp_seconds',
+    'When the last whole backup of this node ended, since it was started; 0: there was none.',
+    ({ backups }) => backups.lastCompletedAt ?? 0,
+  ],
+  ['backup_last_duration_seconds', 'How long that backup took.', ({ backups }) => backups.lastSeconds],
+  ['backup_last_size_bytes', 'How large that backup is.', ({ backups }) => backups.lastBytes],
   ['log_size_bytes', 'Size of the log on disk.', (view) => view.logBytes],
   ['state_size_bytes', 'Size of the state on disk.', (view) => view.stateBytes],
 ]
@@ -55,6 +63,8 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
     'How often a watcher was too slow for what is kept in memory.',
     ({ watches }) => watches.fallenBehind,
   ],
+  ['backups_total', 'Backups that were read to their end.', ({ backups }) => backups.completed],
+  ['backups_failed_total', 'Backups that broke off.', ({ backups }) => backups.failed],
   ['snapshots_sent_total', 'Snapshots sent to other nodes.', (view) => view.snapshotsSent],
   ['snapshots_installed_total', 'Snapshots installed on this node.', (view) => view.snapshotsInstalled],
 ]

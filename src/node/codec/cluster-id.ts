@@ -24,3 +24,11 @@ export function clusterIdOf(initial: Membership, token: string, hash: Hash): str
 export function hasToken(clusterId: string, token: string, hash: Hash): boolean {
   return clusterId.startsWith(`${tokenDigest(token, hash)}-`)
 }
+
+/**
+ * Names the cluster that a backup is restored into. Nodes that restore the same backup in the same way compute the same name, and `way` says
+ * everything that could differ between them.
+ */
+export function restoredClusterId(token: string, way: readonly unknown[], hash: Hash): string {
+  return `${tokenDigest(token, hash)}-${hash(`restored:${JSON.stringify(way)}`).slice(0, MEMBERS_DIGITS)}`
+}

@@ -11,7 +11,6 @@ import type {
 import type { AddressChange, ClusterControl, SnapshotStream, VoterChange } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { StateStore } from '../../ports/state-store.ts'
 import type { NodeId, TransferOutcome } from '../../raft/index.ts'
 import { nodeId } from '../../raft/index.ts'
 import { leaderRequests, type LeaderRequest } from '../requests/leader-requests.ts'
@@ -19,8 +18,7 @@ import type { Changes } from '../membership/changes.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
-import { metaOf } from '../codec/state-meta.ts'
-import { stateChunks } from '../snapshots/state-stream.ts'
+import type { Backups } from './backups.ts'
 import type { Serving } from './serving.ts'
 import type { Status } from './status.ts'
 import { logIdView, membershipAnswer } from '../membership/api-views.ts'
@@ -31,9 +29,8 @@ export interface ClusterDependencies {
   readonly bootstrap: Bootstrap
   readonly changes: Changes
   readonly status: Status
-  readonly state: StateStore
+  readonly backups: Backups
   readonly clock: Clock
-  readonly chunkBytes: number
   /** How long after its election a leader may still be waiting to hear from its followers. */
   readonly settlingMs: number
   readonly serving: Serving
@@ -138,28 +135,8 @@ export class Cluster implements ClusterControl {
       throw new RequestError('no-transfer-target', `this node cannot campaign: ${outcome.reason}`)
   }
 
-  /** The state with everything applied here, as a stream; see state-stream.ts for its format. */
-  async snapshot(timeoutMs: number): Promise<SnapshotStream> {
-    this.deps.serving.check()
-    const { replica, state, chunkBytes } = this.deps
-    await replica.reads.barrier(timeoutMs)
-    await replica.applier.settle()
-    const view = await state.view()
-    const meta = await metaOf(view)
-    const logId = meta === null ? null : logIdView(meta.applied)
-    if (view.meta === null || logId === null) {
-      await view.close()
-      throw new RequestError('not-ready', 'this node has applied nothing yet')
-    }
-    const bytes = view.meta
-    async function* chunks(): AsyncGenerator<Uint8Array> {
-      try {
-        for await (const { chunk } of stateChunks(view, bytes, chunkBytes)) yield chunk
-      } finally {
-        await view.close()
-      }
-    }
-    return { logId, chunks: chunks() }
+  snapshot(consistency: 'linearizable' | 'stale', timeoutMs: number): Promise<SnapshotStream> {
+    return this.deps.backups.open(consistency, timeoutMs)
   }
 
   /** Frees what the durable state of this node covers, and nothing on other nodes. */

@@ -7,11 +7,13 @@ import { indexOf } from '../../raft/index.ts'
 import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
+import type { Backups } from './backups.ts'
 import type { Serving } from './serving.ts'
 
 export interface HealthDependencies {
   readonly replica: Replica
   readonly serving: Serving
+  readonly backups: Backups
   readonly log: LogStore
   readonly state: StateStore
   readonly transport: Transport
@@ -88,6 +90,7 @@ export class Health implements NodeHealth {
       stateBytes: state.sizeBytes(),
       snapshotsSent: replica.snapshotSender.sent,
       snapshotsInstalled: replica.snapshotReceiver.installed,
+      backups: this.deps.backups.view(),
       watches: replica.watches.view(),
       logSyncSeconds: this.deps.logSyncSeconds,
       applySeconds: replica.applier.applySeconds,

@@ -6,7 +6,7 @@ import { compareVotes, sameLogId } from '../../raft/index.ts'
 import type { Faults, Logger } from '../options.ts'
 import { ReceivingRoom } from './receiving-room.ts'
 import type { StateMeta } from '../codec/state-meta.ts'
-import { decodeStateMeta } from '../codec/state-meta.ts'
+import { metaOfReceived } from './received-meta.ts'
 import { STATE_STREAM_FORMAT, StateReceiver, StateStreamError } from './state-stream.ts'
 
 export interface ReceivedSnapshot {
@@ -132,7 +132,7 @@ export class SnapshotReceiver {
     try {
       const receiver = await this.readInto(install, source, room)
       bytes = receiver.finish()
-      meta = this.checkedMeta(bytes, source, receiver)
+      meta = this.checkedMeta(receiver, source)
     } catch (error) {
       // The stream broke off or was damaged. That is the sender's or the network's fault, and the sender will try again.
       await install.abort()
@@ -180,20 +180,9 @@ export class SnapshotReceiver {
     return receiver
   }
 
-  private checkedMeta(bytes: Uint8Array, source: SnapshotSource, { received }: StateReceiver): StateMeta {
-    const meta = decodeStateMeta(bytes)
-    if (meta === null) throw new StateStreamError('the meta is of a version that this build does not know')
-    const { applied, membership, machine } = meta
-    if (!sameLogId(applied, source.header.logId)) {
-      throw new StateStreamError('the meta and the header name different log ids')
-    }
-    if (membership.logId === null || membership.membership.configs.length === 0) {
-      throw new StateStreamError('the meta names no members')
-    }
-    if (membership.logId.index > applied.index || machine.revision > applied.index) {
-      throw new StateStreamError('the meta refers to entries beyond its own')
-    }
-    received.finish(machine, this.deps.idempotentWritesMax)
-    return meta
+  private checkedMeta(receiver: StateReceiver, source: SnapshotSource): StateMeta {
+    const meta = metaOfReceived(receiver, this.deps.idempotentWritesMax)
+    if (sameLogId(meta.applied, source.header.logId)) return meta
+    throw new StateStreamError('the meta and the header name different log ids')
   }
 }

@@ -3,7 +3,7 @@ import { crc32 } from '../../lib/checksum.ts'
 import type { StateInstall, StateRow, StateView } from '../../ports/state-store.ts'
 
 /**
- * A state as a stream of chunks, between nodes and as the backup format:
+ * A state as a stream of chunks, between nodes and in backups (src/node/backup/format.ts):
  *
  *   meta      u8 0, the state's meta
  *   rows      u8 1, then for each row u32 key length, u32 value length, key, value; rows ascend over the whole stream
@@ -27,6 +27,7 @@ export class StateStreamError extends Error {
 }
 
 export interface StateChunk {
+  readonly kind: 'meta' | 'rows' | 'trailer'
   readonly chunk: Uint8Array
   readonly rows: number
   /** The key of the last row in the chunk; null for the meta and the trailer. */
@@ -35,7 +36,7 @@ export interface StateChunk {
 
 /** Streams `view`, whose meta is `meta`, in chunks of about `chunkBytes`. The caller closes the view. */
 export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes: number): AsyncGenerator<StateChunk> {
-  yield { chunk: Buffer.concat([Buffer.from([CHUNK_META]), meta]), rows: 0, lastKey: null }
+  yield { kind: 'meta', chunk: Buffer.concat([Buffer.from([CHUNK_META]), meta]), rows: 0, lastKey: null }
   let rows = 0
   let bytes = 0
   let checksum = 0
@@ -54,7 +55,7 @@ export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes
     rows += page.length
     bytes += chunk.length - 1 - page.length * ROW_HEADER_BYTES
     checksum = crc32(chunk, checksum)
-    yield { chunk, rows: page.length, lastKey: last.key }
+    yield { kind: 'rows', chunk, rows: page.length, lastKey: last.key }
     start = Buffer.concat([last.key, Buffer.from([0])])
   }
   const trailer = Buffer.allocUnsafe(TRAILER_BYTES)
@@ -62,7 +63,7 @@ export async function* stateChunks(view: StateView, meta: Uint8Array, chunkBytes
   trailer.writeDoubleLE(rows, 1)
   trailer.writeDoubleLE(bytes, 9)
   trailer.writeUInt32LE(checksum, 17)
-  yield { chunk: trailer, rows: 0, lastKey: null }
+  yield { kind: 'trailer', chunk: trailer, rows: 0, lastKey: null }
 }
 
 function encodeRows(rows: readonly StateRow[]): Buffer {
@@ -84,7 +85,7 @@ function encodeRows(rows: readonly StateRow[]): Buffer {
 /** Writes a received stream into an install. Checks every row, and the whole stream against its trailer. */
 export class StateReceiver {
   readonly received = new ReceivedRows()
-  private readonly install: StateInstall
+  private readonly install: Pick<StateInstall, 'write'>
   private meta: Uint8Array | null = null
   private lastKey: Uint8Array | null = null
   private complete = false
@@ -92,8 +93,13 @@ export class StateReceiver {
   private bytes = 0
   private checksum = 0
 
-  constructor(install: StateInstall) {
+  constructor(install: Pick<StateInstall, 'write'>) {
     this.install = install
+  }
+
+  /** How many rows have arrived, and the checksum of their chunks. */
+  get taken(): { readonly rows: number; readonly checksum: number } {
+    return { rows: this.rows, checksum: this.checksum }
   }
 
   /** Throws `StateStreamError`, or `UnreadableStateError`, for a chunk that does not fit; the install must then be aborted. */
