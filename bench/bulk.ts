@@ -126,7 +126,7 @@ function* pieces({ records, valueBytes }: BulkShape): Generator<Buffer> {
   if (text.length > 0) yield Buffer.from(text, 'latin1')
 }
 
-async function importInto({ api }: BenchNode, shape: BulkShape): Promise<number> {
+export async function importInto({ api }: BenchNode, shape: BulkShape): Promise<number> {
   let bytes = 0
   const source = Readable.from(pieces(shape), { objectMode: true, highWaterMark: 1 })
   const sent = request(`${api}/kv?timeout=60s`, { method: 'POST', headers: { 'content-type': NDJSON } })
@@ -175,7 +175,7 @@ async function exportFrom({ api }: BenchNode, shape: BulkShape): Promise<number>
   })
 }
 
-async function checkEqual(cluster: BenchCluster): Promise<void> {
+export async function checkEqual(cluster: BenchCluster): Promise<void> {
   await eventually(
     'every node holds the same',
     async () => {

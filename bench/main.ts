@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { backup, backupDefaults } from './backup.ts'
 import { bulk, bulkDefaults } from './bulk.ts'
 import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
 import { electionDefaults, electionLatency } from './election-latency.ts'
@@ -25,6 +26,11 @@ const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]
     historyCost(quick ? { ...historyCostDefaults, seconds: 3, repeat: 1 } : historyCostDefaults),
   'history-layouts': (quick) => historyLayouts(quick ? { ...layoutDefaults, changes: 20_000 } : layoutDefaults),
   storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
+  backup: (quick, given) => {
+    const { keys, 'value-bytes': valueBytes } = given
+    const asked = keys === undefined || valueBytes === undefined ? null : [{ records: keys, valueBytes }]
+    return backup({ shapes: asked ?? (quick ? backupDefaults.shapes.slice(0, 1) : backupDefaults.shapes) })
+  },
   bulk: (quick, given) => {
     const { keys, 'value-bytes': valueBytes } = given
     const asked = keys === undefined || valueBytes === undefined ? null : [{ records: keys, valueBytes }]

@@ -5,7 +5,13 @@ import { summaryOf, type BackupSummary } from './backup.ts'
 import { StorageError } from './lib/errors.ts'
 import { limits } from './limits.ts'
 import { readBackup, type Backup } from './node/backup/backup-reader.ts'
-import { membersProblem, planRestore, writeRestoredLog, type RestorePlan, type RestoreWishes } from './node/backup/restore-plan.ts'
+import {
+  membersProblem,
+  planRestore,
+  writeRestoredLog,
+  type RestorePlan,
+  type RestoreWishes,
+} from './node/backup/restore-plan.ts'
 import { encodeStateMeta } from './node/codec/state-meta.ts'
 import { logIdView, membershipView } from './node/membership/api-views.ts'
 import { nodeId } from './raft/index.ts'
@@ -94,7 +100,11 @@ function planFor(backup: Backup, options: RestoreOptions): RestorePlan {
   return plan
 }
 
-function reportOf(backup: Backup, { clusterId, membership, meta }: RestorePlan, options: RestoreOptions): RestoreReport {
+function reportOf(
+  backup: Backup,
+  { clusterId, membership, meta }: RestorePlan,
+  options: RestoreOptions,
+): RestoreReport {
   const { applied, machine } = meta
   return {
     node: options.id,

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import type { BenchNode } from './cluster.ts'
 
 const EVERY_MS = 200
 
@@ -11,7 +10,7 @@ export interface Memory {
 }
 
 /** Watches the resident set of a process by polling. */
-export function watchMemory({ pid }: BenchNode): { stop(): Memory } {
+export function watchMemory({ pid }: { readonly pid?: number | undefined }): { stop(): Memory } {
   const samples: number[] = []
   const look = (): void => {
     try {

@@ -39,7 +39,9 @@ async function* readable(path: string, pieces: AsyncIterable<Uint8Array>): Async
   try {
     yield* pieces
   } catch (error) {
-    throw new StorageError('failed', `${shown(path)} cannot be read: ${printable(toError(error).message)}`, { cause: error })
+    throw new StorageError('failed', `${shown(path)} cannot be read: ${printable(toError(error).message)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -49,7 +51,8 @@ const advice: Readonly<Record<BackupFault, string>> = {
   newer: '`quorate --version` tells which version this is.',
   cut: 'Take another backup, or copy the file again from where it is whole.',
   damaged: 'Take another backup, or copy the file again from where it is whole.',
-  unsound: 'The version of Quorate that wrote it has a fault: please report it, with the output of `quorate --version` there.',
+  unsound:
+    'The version of Quorate that wrote it has a fault: please report it, with the output of `quorate --version` there.',
 }
 
 /** Says why a backup is of no use. Returns the exit code. */

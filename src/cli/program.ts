@@ -125,7 +125,10 @@ function addBackupCommands(program: Command, terminal: Terminal, ended: Ended): 
     'write the state of the cluster to a file, or with - to the standard output',
   )
     .option('--stale', 'what the node has, without asking for a leader')
-    .addHelpText('after', '\nThe file is checked while it is written, and has its name once it is whole and on the disk.\n')
+    .addHelpText(
+      'after',
+      '\nThe file is checked while it is written, and has its name once it is whole and on the disk.\n',
+    )
     .action(async (file: string | undefined, options: BackupOptions) => {
       ended(await (await import('./backup.ts')).backup(terminal, file, options))
     })

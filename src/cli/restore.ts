@@ -39,7 +39,9 @@ export async function restore(terminal: Terminal, file: string, options: Restore
   try {
     const carryOut = options.dryRun !== true
     const given = progress.counted(pieces)
-    const report = await restoreDirectory(given, { dataDirectory, id, carryOut, ...wishes }).finally(() => progress.end())
+    const report = await restoreDirectory(given, { dataDirectory, id, carryOut, ...wishes }).finally(() =>
+      progress.end(),
+    )
     terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, file, options))
     return exitCodes.stopped
   } catch (error) {

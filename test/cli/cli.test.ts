@@ -522,7 +522,12 @@ t.test('how far a stream is is told at a terminal, now and then, and cleared at 
     for await (const passed of progress.counted(pieces())) t.equal(passed, piece)
     progress.end()
   }
-  const known = new StreamProgress(terminal(true), { isShown: true, hasRecords: true, bytesMax: 5_000_000, now: () => now })
+  const known = new StreamProgress(terminal(true), {
+    isShown: true,
+    hasRecords: true,
+    bytesMax: 5_000_000,
+    now: () => now,
+  })
   await run(known)
   t.same([known.records, known.bytes], [8, 4_000_000])
   t.same(told.split('\r\u001b[2K'), [

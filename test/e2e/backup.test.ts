@@ -78,7 +78,10 @@ t.test('a backup under load of a follower becomes a cluster of three, which the 
   const fresh = [await cluster.add(), await cluster.add(), await cluster.add()]
   const [first = leader] = fresh
   const dry = await runCli(restoreWords(file, first, fresh, '--dry-run'))
-  t.match(dry, { code: 0, out: /This would become[\s\S]*voters +4 at [\s\S]*Nothing was changed\. To do it: quorate restore / })
+  t.match(dry, {
+    code: 0,
+    out: /This would become[\s\S]*voters +4 at [\s\S]*Nothing was changed\. To do it: quorate restore /,
+  })
   t.same((await readdir(cluster.directory)).sort(), ['cluster.backup', 'node-1', 'node-2', 'node-3'])
   const reports = await restoredAt(file, fresh, '--revision-gap', '0')
   t.equal(new Set(reports.map(({ clusterId }) => clusterId)).size, 1)
@@ -87,8 +90,13 @@ t.test('a backup under load of a follower becomes a cluster of three, which the 
   await Promise.all(fresh.map(async (node) => await node.start()))
   await cluster.untilReady(fresh)
   const { digests } = await cluster.untilEqual(fresh)
-  t.same(digests, fresh.map(() => summary.digest), 'the digest of the backup, on every node')
-  for (const node of fresh) t.same(await holdingsOf(node, 'load/'), then, `node ${node.id} has what was there at that revision`)
+  t.same(
+    digests,
+    fresh.map(() => summary.digest),
+    'the digest of the backup, on every node',
+  )
+  for (const node of fresh)
+    t.same(await holdingsOf(node, 'load/'), then, `node ${node.id} has what was there at that revision`)
   t.equal((await first.client.putKey('after', 'restore')).status, 200)
   const now = await cluster.leader(fresh)
   t.match(await cluster.status(now.id), { clusterId: reports[0]?.clusterId, failureTolerance: 1, warnings: [] })
@@ -123,7 +131,9 @@ t.test('revisions go on behind a gap unless it is told otherwise', async (t) => 
   const other = { ...fresh.addresses, id: 2 }
   const named = ['restore', file, '--data-dir', join(cluster.directory, 'again'), '--id', '2', '--json', '--dry-run']
   const words = [...named, '--members', `2,${other.raft},${other.api}`]
-  const ids = [words, [...words, '--name', 'second']].map(async (one) => (JSON.parse((await runCli(one)).out) as RestoreReport).clusterId)
+  const ids = [words, [...words, '--name', 'second']].map(
+    async (one) => (JSON.parse((await runCli(one)).out) as RestoreReport).clusterId,
+  )
   const [one, two] = await Promise.all(ids)
   t.equal(one, report.clusterId, 'the same words, the same cluster')
   t.not(one, two, 'a name makes another one')
@@ -136,7 +146,10 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
   const bad = join(directory, 'bad.backup')
   const isRefused = async (content: Uint8Array, code: string, detail: RegExp): Promise<void> => {
     await writeFile(bad, content)
-    for (const words of [['backup', 'verify', bad], ['restore', bad, '--data-dir', target, ...members]]) {
+    for (const words of [
+      ['backup', 'verify', bad],
+      ['restore', bad, '--data-dir', target, ...members],
+    ]) {
       const told = await runCli(words)
       t.match(told, { code: 12, out: '', err: detail }, `${words.join(' ')}: ${told.err}`)
       t.ok(told.err.startsWith(`quorate: ${bad} cannot be used: `))
@@ -147,7 +160,13 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
   }
   const parts = await partsOf(bytes)
   t.same([...parts.keys()], ['header', 'meta', 'rows', 'trailer', 'end'])
-  const names = { header: 'its description', meta: 'the facts about its state', rows: 'rows', trailer: 'the counts of its rows', end: 'its end' }
+  const names = {
+    header: 'its description',
+    meta: 'the facts about its state',
+    rows: 'rows',
+    trailer: 'the counts of its rows',
+    end: 'its end',
+  }
   for (const [kind, { at, end }] of parts) {
     const flipped = Buffer.from(bytes)
     flipped[end - 1] = (flipped[end - 1] ?? 0) ^ 4
@@ -156,10 +175,18 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
   const magic = Buffer.from(bytes)
   magic[1] = 0
   await isRefused(magic, 'backup-damaged', /its first bytes are damaged/)
-  await isRefused(bytes.subarray(0, 5_000), 'backup-cut', /cut off: it ends after 5000 bytes, in the middle of block \d/)
+  await isRefused(
+    bytes.subarray(0, 5_000),
+    'backup-cut',
+    /cut off: it ends after 5000 bytes, in the middle of block \d/,
+  )
   await isRefused(Buffer.alloc(0), 'backup-empty', /it is empty/)
   await isRefused(gzipSync(bytes), 'backup-foreign', /compressed with gzip: unpack it first/)
-  await isRefused(Buffer.from((await node.client.get('/kv', { accept: 'application/x-ndjson' })).text), 'backup-foreign', /quorate kv import/)
+  await isRefused(
+    Buffer.from((await node.client.get('/kv', { accept: 'application/x-ndjson' })).text),
+    'backup-foreign',
+    /quorate kv import/,
+  )
 
   const usage: [string[], RegExp][] = [
     [['backup', 'verify', directory], /is a directory/],
@@ -168,9 +195,15 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
     [['backup', directory], /is a directory/],
     [['backup', join(directory, 'none', 'x')], /ENOENT/],
     [['backup'], /name the file/],
-    [['restore', file, '--data-dir', target, '--id', '2', ...members.slice(2)], /node 2, for which this directory is, is not among them/],
+    [
+      ['restore', file, '--data-dir', target, '--id', '2', ...members.slice(2)],
+      /node 2, for which this directory is, is not among them/,
+    ],
     [['restore', file, '--data-dir', target, ...members, members[3] ?? ''], /two members have the id 1/],
-    [['restore', file, '--data-dir', target, ...members, '2,127.0.0.1:7101,127.0.0.1:7002'], /two members have the raft/],
+    [
+      ['restore', file, '--data-dir', target, ...members, '2,127.0.0.1:7101,127.0.0.1:7002'],
+      /two members have the raft/,
+    ],
     [['restore', file, '--data-dir', target, ...members, '2'], /--members 2: expected ID,RAFT,API/],
     [['restore', file, '--data-dir', '', ...members], /--data-dir ''/],
     [['restore', file, '--data-dir', target, ...members, '--revision-gap', '-1'], /--revision-gap -1/],
@@ -179,9 +212,15 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
   for (const [words, err] of usage) t.match(await runCli(words), { code: 1, err }, words.join(' '))
   t.match(await runCli(['backup', '-'], { interactive: true }), { code: 1, err: /not for a terminal/ })
   const data = await readdir(node.directory)
-  t.match(await runCli(['restore', file, '--data-dir', node.directory, ...members]), { code: 2, err: /is the data directory of a node/ })
+  t.match(await runCli(['restore', file, '--data-dir', node.directory, ...members]), {
+    code: 2,
+    err: /is the data directory of a node/,
+  })
   t.same(await readdir(node.directory), data)
-  t.match(await runCli(['restore', file, '--data-dir', directory, ...members]), { code: 2, err: /is not empty \(a\.backup/ })
+  t.match(await runCli(['restore', file, '--data-dir', directory, ...members]), {
+    code: 2,
+    err: /is not empty \(a\.backup/,
+  })
   t.match(await runCli(['restore', file, '--data-dir', file, ...members]), { code: 2, err: /is not a directory/ })
   const far = ['restore', file, '--data-dir', target, ...members, '--revision-gap', '999999999999999']
   t.match(await runCli(far), { code: 2, err: /beyond the highest possible index/ })
@@ -240,7 +279,9 @@ t.test('a backup goes through a pipe; a restore that is killed is begun anew', a
   await node.stop()
 
   const fresh = await cluster.add()
-  const child = spawn(process.execPath, [main, ...restoreWords('-', fresh, [fresh])], { stdio: ['pipe', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [main, ...restoreWords('-', fresh, [fresh])], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
   const closed = once(child, 'close')
   t.teardown(async () => {
     child.kill('SIGKILL')
@@ -249,7 +290,9 @@ t.test('a backup goes through a pipe; a restore that is killed is begun anew', a
   child.stdin.on('error', () => undefined)
   child.stdin.write(bytes.subarray(0, 9_000))
   const made = join(fresh.directory, 'restoring')
-  await eventually('it has begun', async () => ((await readdir(join(made, 'state')).catch(() => [])).length > 1 ? true : null))
+  await eventually('it has begun', async () =>
+    (await readdir(join(made, 'state')).catch(() => [])).length > 1 ? true : null,
+  )
   t.match(await runCli(restoreWords(file, fresh, [fresh])), { code: 2, err: /in use by process/ }, 'one at a time')
   child.kill('SIGKILL')
   await closed
@@ -261,7 +304,11 @@ t.test('a backup goes through a pipe; a restore that is killed is begun anew', a
     }
     const refused = fresh.launch()
     refused.mayEnd = true
-    t.match(await refused.ended, { code: 2, err: /A restore into .* has not ended/ }, `killed ${kill}: no node starts on it`)
+    t.match(
+      await refused.ended,
+      { code: 2, err: /A restore into .* has not ended/ },
+      `killed ${kill}: no node starts on it`,
+    )
   }
   const again = await runCli(restoreWords(file, fresh, [fresh], '--revision-gap', '0'))
   t.match(again, { code: 0, out: /Done\. Start node 2\./ }, again.err)

@@ -570,6 +570,8 @@ t.test('the state is streamed with its log id', async (t) => {
     'quorate-snapshot-term': '0',
     'quorate-snapshot-node': '0',
     'quorate-snapshot-index': '0',
+    'quorate-snapshot-bytes': '18',
+    'quorate-revision': '0',
     'content-disposition': /attachment/,
   })
   t.equal(api.services.cluster.openSnapshots, 0)

@@ -172,8 +172,7 @@ t.test('with a gap no revision is given out twice, and what would miss the gap i
   t.equal((await client.scan()).items.length, 30)
   t.equal(await client.get('k0'), 'third')
   t.match((await client.read('k0')).record, { version: 3 }, 'records are as they were')
-  for (const gone of [then, revision, lost])
-    await refused(client.get('k0', { revision: gone }), 'compacted')
+  for (const gone of [then, revision, lost]) await refused(client.get('k0', { revision: gone }), 'compacted')
   await refused(
     watching(client, lost).then((watch) => client.guard(watch.next(1_000))),
     'compacted',
@@ -210,7 +209,10 @@ t.test('a plan differs with everything in which nodes could differ, and with not
   t.equal(membersProblem(specsOf([1, 2]), 1), null)
   t.match(membersProblem(specsOf([1, 2]), 3), /node 3, for which this directory is, is not among them/)
   t.match(membersProblem([...specsOf([1, 2]), ...specsOf([2])], 1), /two members have the id 2/)
-  t.match(membersProblem([...specsOf([1]), ...specsOf([1]).map((spec) => ({ ...spec, id: 2 }))], 1), /two members have the raft/)
+  t.match(
+    membersProblem([...specsOf([1]), ...specsOf([1]).map((spec) => ({ ...spec, id: 2 }))], 1),
+    /two members have the raft/,
+  )
   t.match(membersProblem([], 1), /no members/)
   t.match(membersProblem(specsOf(Array.from({ length: limits.membersMax + 1 }, (_, at) => at + 1)), 1), /at most/)
 })
@@ -225,7 +227,7 @@ t.test('every flipped bit and every cut of a backup is found and told', async (t
     // Every byte of the prefix and of each head, and some of each body.
     if (at >= PREFIX_BYTES && !inHead(at) && at % 13 !== 0) continue
     const flipped = Buffer.from(bytes)
-    flipped[at] = (flipped[at] ?? 0) ^ (1 << at % 8)
+    flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8))
     const error: unknown = await read(flipped).catch((thrown: unknown) => thrown)
     if (!(error instanceof BackupError)) throw new Error(`byte ${at}: not found`, { cause: error })
     const block = blocks.find((one) => at >= one.at && at < one.end)
@@ -243,7 +245,9 @@ t.test('every flipped bit and every cut of a backup is found and told', async (t
     if (!(error instanceof BackupError)) throw new Error(`${length} bytes: not found`, { cause: error })
     if (error.fault !== (length === 0 ? 'empty' : 'cut')) throw new Error(`${length} bytes: ${error.message}`)
   }
-  await t.rejects(read(bytes.subarray(0, 40)), { message: /cut off: it ends after 40 bytes, in the middle of block 1 \(its description/ })
+  await t.rejects(read(bytes.subarray(0, 40)), {
+    message: /cut off: it ends after 40 bytes, in the middle of block 1 \(its description/,
+  })
   await t.rejects(read(bytes.subarray(0, -3)), { message: /cut off: .* in the middle of block \d+ \(its end/ })
 })
 
@@ -304,12 +308,20 @@ t.test('what no node writes is refused, also when every check is right', async (
     ['a header that is no object', written([['header', Buffer.from('7')], ...all.slice(1)]), /does not say what/],
     ['a header without a revision', written([described({ revision: 'x' }), ...all.slice(1)]), /does not say what/],
     ['a header without a log id', written([described({ logId: 1 }), ...all.slice(1)]), /does not say what/],
-    ['a header of another state', written([described({ revision: 1 }), ...all.slice(1)]), /different log ids or revisions/],
+    [
+      'a header of another state',
+      written([described({ revision: 1 }), ...all.slice(1)]),
+      /different log ids or revisions/,
+    ],
     ['two headers', written([described({}), described({}), ...all.slice(1)]), /is not what it says/],
     ['rows under another name', written([described({}), ['rows', meta[1]]]), /is not what it says/],
     ['no rows', written([described({}), meta]), /ends before its trailer/],
     ['rows before the meta', written([described({}), rows]), /rows come before the meta/],
-    ['a meta of another version', written([described({}), ['meta', Buffer.from([0, 9])], ...all.slice(2)]), /version that this build/],
+    [
+      'a meta of another version',
+      written([described({}), ['meta', Buffer.from([0, 9])], ...all.slice(2)]),
+      /version that this build/,
+    ],
     ['a row without a meaning', written([described({}), meta, ['rows', strangeRow()]]), /not a keyspace of this build/],
     ['an end that counts otherwise', miscounted(all), /its end counts other blocks/],
     ['a block of no kind', strangeBlock(99, 4), /of a kind or size that this version does not know/],
@@ -319,7 +331,11 @@ t.test('what no node writes is refused, also when every check is right', async (
     await t.rejects(read(file), { name: 'BackupError', fault: 'unsound', message }, name)
   const broken = new Error('the disk is full')
   const failing = { write: () => Promise.reject(broken) }
-  await t.rejects(readBackup(piecesOf(bytes), failing, limits), broken, 'what is not the fault of the backup is told as it is')
+  await t.rejects(
+    readBackup(piecesOf(bytes), failing, limits),
+    broken,
+    'what is not the fault of the backup is told as it is',
+  )
 })
 
 function strangeRow(): Buffer {
@@ -350,12 +366,18 @@ t.test('a newer backup names the version that is needed; another product is name
   if (first === undefined) throw new Error('no header')
   const header = JSON.parse(String(first.body)) as object
   const level = written([['header', Buffer.from(JSON.stringify({ ...header, featureLevel: 9, version: '7.0.0' }))]])
-  await t.rejects(read(level), { fault: 'newer', message: /feature level 9, .* use version 7\.0\.0, which wrote it, or a later/ })
+  await t.rejects(read(level), {
+    fault: 'newer',
+    message: /feature level 9, .* use version 7\.0\.0, which wrote it, or a later/,
+  })
   const newer = Buffer.from(bytes)
   newer.writeUInt32LE(2, 8)
   newer.writeUInt32LE(crc32(newer.subarray(0, 12)), 12)
   // The checks of the blocks follow from the prefix, so this header is taken for damaged.
-  await t.rejects(read(newer), { fault: 'newer', message: /has format 2, and this version knows formats up to 1: use the version/ })
+  await t.rejects(read(newer), {
+    fault: 'newer',
+    message: /has format 2, and this version knows formats up to 1: use the version/,
+  })
   const head = Buffer.from(newer.subarray(PREFIX_BYTES, first.end))
   let check = crc32(head.subarray(0, 8), crc32(newer.subarray(0, 12)))
   head.writeUInt32LE(check, 8)

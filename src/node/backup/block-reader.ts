@@ -94,8 +94,7 @@ export class BlockReader {
   }
 
   private async checkEnd(body: Buffer, at: number): Promise<void> {
-    const isWhole =
-      body.length === END_BYTES && body.readUInt32LE(0) === this.blocks && body.readDoubleLE(4) === at
+    const isWhole = body.length === END_BYTES && body.readUInt32LE(0) === this.blocks && body.readDoubleLE(4) === at
     if (!isWhole) throw new BackupError('unsound', `its end counts other blocks than the ${this.blocks} before it`)
     const { bytes } = this
     await this.gather(1)

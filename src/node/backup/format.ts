@@ -118,8 +118,9 @@ export function headerFrom(body: Uint8Array): BackupHeader | null {
 
 function isHeader(json: unknown): json is BackupHeader {
   if (typeof json !== 'object' || json === null) return false
-  const { id, clusterId, logId, revision, featureLevel, membership, createdAt, node, version } =
-    json as Partial<Record<keyof BackupHeader, unknown>>
+  const { id, clusterId, logId, revision, featureLevel, membership, createdAt, node, version } = json as Partial<
+    Record<keyof BackupHeader, unknown>
+  >
   const texts = [id, clusterId, createdAt, version]
   const numbers = [revision, featureLevel, node]
   return (

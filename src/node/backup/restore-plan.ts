@@ -35,7 +35,8 @@ type Hash = (text: string) => string
 /** Why no cluster of these members can be restored on node `id`; null when nothing speaks against it. */
 export function membersProblem(members: readonly MemberSpec[], id: number): string | null {
   if (members.length === 0) return 'no members are named'
-  if (members.length > limits.membersMax) return `${members.length} members are named; at most ${limits.membersMax} are allowed`
+  if (members.length > limits.membersMax)
+    return `${members.length} members are named; at most ${limits.membersMax} are allowed`
   const double = firstDouble(members, ['id', 'raft', 'api'])
   if (double !== null) return `two members have the ${double.field} ${double.value}`
   if (!members.some((member) => member.id === id))
