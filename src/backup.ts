@@ -15,6 +15,7 @@ export interface BackupSummary {
   readonly revision: number
   readonly featureLevel: number
   readonly membership: MembershipView
+  /** RFC 3339, UTC. */
   readonly createdAt: string
   readonly node: number
   readonly version: string
@@ -38,8 +39,10 @@ export async function checkBackup(pieces: AsyncIterable<Uint8Array>): Promise<Ba
 
 export function summaryOf({ format, header, meta, bytes, keys, rows, checksum }: Backup): BackupSummary {
   const { leases, history, digest } = meta.machine
+  const { createdAtMs, ...described } = header
   return {
-    ...header,
+    ...described,
+    createdAt: new Date(createdAtMs).toISOString(),
     membership: membershipView(meta.membership.membership),
     format,
     keys,

@@ -14,6 +14,8 @@ import {
 } from './node/backup/restore-plan.ts'
 import { encodeStateMeta } from './node/codec/state-meta.ts'
 import { logIdView, membershipView } from './node/membership/api-views.ts'
+import type { LogStore } from './ports/log-store.ts'
+import type { StateStore } from './ports/state-store.ts'
 import { nodeId } from './raft/index.ts'
 import { beginRestoreDirectory, checkRestorable, type RestoreDirectory } from './storage/restore-directory.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
@@ -75,23 +77,33 @@ async function restoreIn(
   const { segmentBytes, logCacheBytesMax } = limits
   const log = new WalLogStore({ directory: join(path, 'log'), segmentBytes, cacheBytesMax: logCacheBytesMax })
   const state = new RocksStateStore({ directory: join(path, 'state') })
-  let isWhole = false
   try {
-    await log.open()
-    await state.open()
-    const install = await state.beginInstall()
-    const backup = await readBackup(pieces, install, limits)
-    const plan = planFor(backup, options)
-    await install.commit(encodeStateMeta(plan.meta))
-    await writeRestoredLog(plan, log)
-    isWhole = true
-    return reportOf(backup, plan, options)
-  } finally {
-    // A failure to close matters only when there was none before.
-    const closed = await Promise.allSettled([state.close(), log.close()])
-    const failed = closed.find((one) => one.status === 'rejected')
-    if (isWhole && failed !== undefined) throw failed.reason
+    const report = await restoreInto(log, state, pieces, options)
+    await state.close()
+    await log.close()
+    return report
+  } catch (error) {
+    // Why the restore failed matters more than what cannot be closed.
+    await state.close().catch(() => undefined)
+    await log.close().catch(() => undefined)
+    throw error
   }
+}
+
+async function restoreInto(
+  log: LogStore,
+  state: StateStore,
+  pieces: AsyncIterable<Uint8Array>,
+  options: RestoreOptions,
+): Promise<RestoreReport> {
+  await log.open()
+  await state.open()
+  const install = await state.beginInstall()
+  const backup = await readBackup(pieces, install, limits)
+  const plan = planFor(backup, options)
+  await install.commit(encodeStateMeta(plan.meta))
+  await writeRestoredLog(plan, log)
+  return reportOf(backup, plan, options)
 }
 
 function planFor(backup: Backup, options: RestoreOptions): RestorePlan {

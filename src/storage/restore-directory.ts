@@ -5,6 +5,7 @@ import type { NodeId } from '../raft/index.ts'
 import { makeDirectory, syncDirectory } from './directories.ts'
 import { lockFile, type DirectoryLock } from './directory-lock.ts'
 import { errorCode, storageFault } from './fault.ts'
+import { temporaryName } from './whole-file.ts'
 import {
   IDENTITY_FILE,
   LOCK_FILE,
@@ -86,7 +87,7 @@ async function foundIn(path: string): Promise<readonly string[]> {
     if (errorCode(error) === 'ENOENT') return []
     return refuseNoDirectory(path, error)
   })
-  if (names.includes(RESTORING) && !names.includes(IDENTITY_FILE)) return names
+  if (await areRemains(path, names)) return names
   const others = names.filter((name) => !HARMLESS.includes(name))
   if (others.length === 0) return names
   const what = names.includes(IDENTITY_FILE) ? 'is the data directory of a node' : 'is not empty'
@@ -94,6 +95,20 @@ async function foundIn(path: string): Promise<readonly string[]> {
     'refused',
     `${path} ${what} (${others.slice(0, 3).join(', ')}): a restore needs a directory that is empty or does not exist. Name another one, or ` +
       'move away what is there',
+  )
+}
+
+/** Whether an unfinished restore has left all that is there: nothing else may be removed. */
+async function areRemains(path: string, names: readonly string[]): Promise<boolean> {
+  if (!names.includes(RESTORING) || names.includes(IDENTITY_FILE)) return false
+  const inner = await fs.readdir(join(path, RESTORING)).catch((): string[] => [])
+  const moved = [LOG_DIRECTORY, STATE_DIRECTORY]
+  const made = [LOCK_FILE, IDENTITY_FILE, temporaryName(IDENTITY_FILE), ...moved]
+  // Nothing is moved out before the identity is there, and it is the last to go.
+  const mayBeMoved = inner.includes(IDENTITY_FILE) ? moved : []
+  return (
+    inner.every((name) => made.includes(name)) &&
+    names.every((name) => [...HARMLESS, RESTORING, ...mayBeMoved].includes(name))
   )
 }
 

@@ -206,6 +206,10 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
     ],
     [['restore', file, '--data-dir', target, ...members, '2'], /--members 2: expected ID,RAFT,API/],
     [['restore', file, '--data-dir', '', ...members], /--data-dir ''/],
+    [
+      ['restore', file, '--data-dir', target, ...members, '9999999999,127.0.0.1:1,127.0.0.1:2'],
+      /id 9999999999 is too large/,
+    ],
     [['restore', file, '--data-dir', target, ...members, '--revision-gap', '-1'], /--revision-gap -1/],
     [['restore', file, '--data-dir', target, ...members, '--name', 'x'.repeat(200)], /--name has 200 characters/],
   ]
@@ -224,6 +228,11 @@ t.test('a flipped bit in any part, and every other file, is refused by name; not
   t.match(await runCli(['restore', file, '--data-dir', file, ...members]), { code: 2, err: /is not a directory/ })
   const far = ['restore', file, '--data-dir', target, ...members, '--revision-gap', '999999999999999']
   t.match(await runCli(far), { code: 2, err: /beyond the highest possible index/ })
+  const strange = join(directory, 'strange')
+  await mkdir(join(strange, 'restoring', 'mine'), { recursive: true })
+  await mkdir(join(strange, 'log'))
+  t.match(await runCli(['restore', file, '--data-dir', strange, ...members]), { code: 2, err: /is not empty/ })
+  t.same((await readdir(strange)).sort(), ['log', 'restoring'], 'what only looks like an unfinished restore stays')
   await mkdir(target)
   t.match(await runCli(far), { code: 2 })
   t.same(await readdir(target), [], 'an empty directory stays one')

@@ -58,7 +58,7 @@ async function filled(test: Parameters<typeof formed>[0]) {
   await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
   const client = c.on(leader)
   for (let i = 0; i < 30; i++) await client.put(`k${i}`, `first-${i}`)
-  const then = revisionOf(await client.put('k0', 'second', { idempotency: { key: 'once', fingerprint: 7 } }))
+  const earlier = revisionOf(await client.put('k0', 'second', { idempotency: { key: 'once', fingerprint: 7 } }))
   await client.put('k0', 'third')
   await client.delete('k1')
   await client.execute({ type: 'lease-grant', id: 77, ttlMs: 60_000, idempotency: null })
@@ -74,7 +74,7 @@ async function filled(test: Parameters<typeof formed>[0]) {
     idempotency: null,
   })
   await c.settled()
-  return { c, leader, followers, then, lock, ...(await backupOf(c, followers[0] ?? 0)) }
+  return { c, leader, followers, earlier, lock, ...(await backupOf(c, followers[0] ?? 0)) }
 }
 
 function watching(client: Client, since: number) {
@@ -106,7 +106,7 @@ async function restored(test: Parameters<typeof formed>[0], bytes: Uint8Array, w
 }
 
 t.test('a backup of a follower holds all that is replicated, and three nodes go on from it', async (t) => {
-  const { c, leader, then, lock, bytes, revision, logId } = await filled(t)
+  const { c, leader, earlier, lock, bytes, revision, logId } = await filled(t)
   const before = c.on(leader).status()
   await c.on(leader).put('later', '1')
   const backup = await read(bytes)
@@ -124,14 +124,14 @@ t.test('a backup of a follower holds all that is replicated, and three nodes go 
   t.equal(await client.get('k0'), 'third')
   t.equal(await client.get('later'), null)
   t.equal((await client.scan()).items.length, 30)
-  t.equal(await client.get('k0', { revision: then }), 'second', 'history')
-  t.equal(await client.get('k1', { revision: then }), 'first-1')
-  const watch = await watching(client, then)
+  t.equal(await client.get('k0', { revision: earlier }), 'second', 'history')
+  t.equal(await client.get('k1', { revision: earlier }), 'first-1')
+  const watch = await watching(client, earlier)
   const [change] = await client.guard(watch.next(1_000))
-  t.match(change, { revision: then + 1, changes: [{ kind: 'put', key: 'k0' }] }, 'a watch goes on where it was')
+  t.match(change, { revision: earlier + 1, changes: [{ kind: 'put', key: 'k0' }] }, 'a watch goes on where it was')
   watch.close()
   const again = await client.put('k0', 'second', { idempotency: { key: 'once', fingerprint: 7 } })
-  t.equal(revisionOf(again), then, 'the first answer, not a second write')
+  t.equal(revisionOf(again), earlier, 'the first answer, not a second write')
   t.equal(await client.get('k0'), 'third')
   const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs: 2_000 } as const
   const held = await client.execute({
@@ -161,7 +161,7 @@ t.test('a backup of a follower holds all that is replicated, and three nodes go 
 })
 
 t.test('with a gap no revision is given out twice, and what would miss the gap is refused', async (t) => {
-  const { c, leader, bytes, revision, then } = await filled(t)
+  const { c, leader, bytes, revision, earlier } = await filled(t)
   const lost = revisionOf(await c.on(leader).put('lost', '1'))
   const { d, ids, plan } = await restored(t, bytes, { ...WISHES, revisionGap: 1_000 })
   await d.start(...ids)
@@ -172,7 +172,7 @@ t.test('with a gap no revision is given out twice, and what would miss the gap i
   t.equal((await client.scan()).items.length, 30)
   t.equal(await client.get('k0'), 'third')
   t.match((await client.read('k0')).record, { version: 3 }, 'records are as they were')
-  for (const gone of [then, revision, lost]) await refused(client.get('k0', { revision: gone }), 'compacted')
+  for (const gone of [earlier, revision, lost]) await refused(client.get('k0', { revision: gone }), 'compacted')
   await refused(
     watching(client, lost).then((watch) => client.guard(watch.next(1_000))),
     'compacted',

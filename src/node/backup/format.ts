@@ -25,11 +25,14 @@ export const PREFIX_BYTES = 16
 export const HEAD_BYTES = 16
 export const END_BYTES = 12
 
+/** The last time that JavaScript's calendar has. */
+const LAST_TIME_MS = 8.64e15
+
 export const blockKinds = ['header', 'meta', 'rows', 'trailer', 'end'] as const
 export type BlockKind = (typeof blockKinds)[number]
 
 /** The number of a kind: 1 for a header. 0 is none, since it is what a lost part of a file often consists of. */
-export function kindNumber(kind: BlockKind): number {
+function kindNumber(kind: BlockKind): number {
   return blockKinds.indexOf(kind) + 1
 }
 
@@ -43,8 +46,8 @@ export interface BackupHeader {
   readonly revision: number
   readonly featureLevel: number
   readonly membership: MembershipView
-  /** When it was begun, by the clock of the node that wrote it: RFC 3339, UTC. */
-  readonly createdAt: string
+  /** When it was begun, by the clock of the node that wrote it, in milliseconds since 1970. */
+  readonly createdAtMs: number
   readonly node: number
   /** The version of Quorate that wrote it. */
   readonly version: string
@@ -118,18 +121,24 @@ export function headerFrom(body: Uint8Array): BackupHeader | null {
 
 function isHeader(json: unknown): json is BackupHeader {
   if (typeof json !== 'object' || json === null) return false
-  const { id, clusterId, logId, revision, featureLevel, membership, createdAt, node, version } = json as Partial<
+  const { id, clusterId, logId, revision, featureLevel, membership, createdAtMs, node, version } = json as Partial<
     Record<keyof BackupHeader, unknown>
   >
-  const texts = [id, clusterId, createdAt, version]
+  const texts = [id, clusterId, version]
   const numbers = [revision, featureLevel, node]
   return (
     texts.every((text) => typeof text === 'string' && text !== '') &&
     numbers.every((number) => Number.isSafeInteger(number)) &&
+    isTime(createdAtMs) &&
     isLogId(logId) &&
     typeof membership === 'object' &&
     membership !== null
   )
+}
+
+/** A time that a calendar has. */
+function isTime(json: unknown): boolean {
+  return typeof json === 'number' && Number.isSafeInteger(json) && json >= 0 && json <= LAST_TIME_MS
 }
 
 function isLogId(json: unknown): json is LogIdView {

@@ -37,6 +37,8 @@ export function membersProblem(members: readonly MemberSpec[], id: number): stri
   if (members.length === 0) return 'no members are named'
   if (members.length > limits.membersMax)
     return `${members.length} members are named; at most ${limits.membersMax} are allowed`
+  const beyond = members.find((member) => member.id > limits.nodeIdMax)
+  if (beyond !== undefined) return `the id ${beyond.id} is too large; at most ${limits.nodeIdMax} is allowed`
   const double = firstDouble(members, ['id', 'raft', 'api'])
   if (double !== null) return `two members have the ${double.field} ${double.value}`
   if (!members.some((member) => member.id === id))

@@ -87,7 +87,7 @@ export class Backups {
       revision: machine.revision,
       featureLevel: machine.level,
       membership: membershipView(membership.membership),
-      createdAt: new Date(wallMs).toISOString(),
+      createdAtMs: Math.max(0, Math.floor(wallMs)),
       node: id,
       version,
     }
