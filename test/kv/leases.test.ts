@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import {
   commandFault,
@@ -27,7 +28,8 @@ import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idemp
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
 import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
-import { LeaseModel, receive, ToldOf } from './support/lease-model.ts'
+import { leasesFault, receive, ToldOf } from './support/lease-model.ts'
+import { ReferenceModel } from './support/reference-model.ts'
 
 const NOW = { idempotency: null }
 const GRANTED = 1_000_000_000_000_000
@@ -532,12 +534,26 @@ t.test('any course of commands leads where the documents say, on every replica a
     const options = { leasesMax: 9, attachedKeysMax: 7, endKeysMax: 2, endBytesMax: 10_000 }
     const store = levelOne({ leases: options })
     let other = levelOne({ leases: options })
-    const model = new LeaseModel(options)
+    const model = new ReferenceModel(store.options)
+    model.execute(raise, store.revision)
     const told = new ToldOf()
     const pick = <T>(from: readonly T[]): T => from[random.integer(0, from.length)] as T
-    const anyLease = (): number => (random.integer(0, 8) === 0 ? 5 : pick([...model.leases.keys(), 6]))
+    const anyLease = (): number => (random.integer(0, 8) === 0 ? 5 : pick([...model.leases.leases.keys(), 6]))
     const anyCommand = (): Command => {
-      switch (random.integer(0, 14)) {
+      switch (random.integer(0, 15)) {
+        case 14: {
+          const [one, other] = [pick(names), pick(names)]
+          const compare = { key: key(one), target: 'lease', operator: pick(['=', '>']), value: pick([0, anyLease()]) } as const
+          const written = [one, other].filter((name, at, all) => all.indexOf(name) === at)
+          const success = written.map((name) => ({
+            type: 'put' as const,
+            key: key(name),
+            value: Buffer.from(name),
+            ...(random.integer(0, 2) === 0 ? { lease: anyLease() } : {}),
+            wantsPrevious: false,
+          }))
+          return { type: 'transaction', compares: [compare], success, failure: [], ...NOW }
+        }
         case 0:
           return grant(random.integer(1, 4))
         case 1:
@@ -575,7 +591,8 @@ t.test('any course of commands leads where the documents say, on every replica a
       other.one(decoded)
       const difference =
         differing(result, expected) ??
-        model.difference(store) ??
+        leasesFault(store.stored(), model.leases.state()) ??
+        differing(store.machine.state().leases, counts(model)) ??
         told.difference(store) ??
         (other.machine.state().digest === store.machine.state().digest ? null : 'the digests')
       if (difference !== null) throw new Error(`seed ${seed}, step ${step}, ${command.type}: ${difference}`)
@@ -585,8 +602,13 @@ t.test('any course of commands leads where the documents say, on every replica a
   }
 })
 
-function differing(result: CommandResult, expected: Partial<CommandResult>): string | null {
-  const found = Object.fromEntries(Object.keys(expected).map((name) => [name, Reflect.get(result, name)]))
-  const [one, other] = [JSON.stringify(found), JSON.stringify(expected)]
-  return one === other ? null : `answered ${one}, expected ${other}`
+function counts(model: ReferenceModel): object {
+  const { leases, attachedKeys } = model.leases.state()
+  return { leases, attachedKeys }
+}
+
+function differing(found: object, expected: object): string | null {
+  return isDeepStrictEqual(found, expected)
+    ? null
+    : `${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`
 }

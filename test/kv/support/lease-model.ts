@@ -1,71 +1,127 @@
-import { decodeLease, decodeLock, isHistoryRow, rowBytes, ReceivedRows, lengthOf } from '../../../src/kv/index.ts'
-import type { Command, CommandResult, LeaseEvent, RowKey } from '../../../src/kv/index.ts'
+import {
+  ReceivedRows,
+  attachmentOfRow,
+  decodeLease,
+  decodeLock,
+  isHistoryRow,
+  leaseOfRow,
+  lengthOf,
+  rowBytes,
+  waiterOfRow,
+} from '../../../src/kv/index.ts'
+import type {
+  CommandResult,
+  Key,
+  KeyLease,
+  KeyRecord,
+  LeaseCommand,
+  LeaseEvent,
+  LeaseLimits,
+  RowKey,
+} from '../../../src/kv/index.ts'
 import { assert } from '../../../src/lib/assert.ts'
 import type { BatchStore } from './batch-store.ts'
+import type { StoredRows } from './stored-past.ts'
+import { rowBytesOf } from './transaction-model.ts'
 
 interface ModelLease {
-  ttlMs: number
-  waitMs: number
+  readonly ttlMs: number
+  readonly waitMs: number
   renewedAt: number
   use: 'keys' | 'key' | 'holder' | 'waiter'
-  lock: string | null
-  owner: string
+  readonly lock: Key | null
+  readonly owner: string
   ending: boolean
-  keys: Set<string>
+  hasKeys: boolean
+  readonly keys: Set<Key>
 }
 
 interface ModelLock {
-  holder: number
-  token: number
-  owner: string
-  queue: number[]
+  readonly holder: number
+  readonly token: number
+  readonly owner: string
+  readonly queue: number[]
 }
 
-export interface ModelLimits {
-  readonly leasesMax: number
-  readonly attachedKeysMax: number
-  readonly endKeysMax: number
+/** The records among which leases have their keys. */
+export interface ModelKeys {
+  readonly current: ReadonlyMap<Key, KeyRecord>
+  /** The last revision at which a record changed. */
+  readonly revision: () => number
+  readonly remove: (key: Key, at: number) => void
 }
+
+/** What the state of a machine holds of leases and locks: their numbers, and each of their rows in words. */
+export interface ModelLeases {
+  readonly leases: number
+  readonly attachedKeys: number
+  readonly rows: readonly string[]
+}
+
+/**
+ * What happened to a lease. `started`: by its grant, a renewal, or when it received the lock for which it waited. `ending`: some of its keys
+ * are removed.
+ */
+export interface LeaseMoment {
+  readonly type: 'started' | 'ending' | 'ended'
+  readonly lease: number
+  readonly use: ModelLease['use']
+  readonly lock: Key | null
+  /** For how long it lasts from its last start on. */
+  readonly lengthMs: number
+  /** The index of the entry that has started it last. */
+  readonly startedAt: number
+  readonly index: number
+}
+
+/** A key that is to be written. `lease` null: it gets one of its own. */
+interface LeasedKey {
+  readonly lease: number | null
+  readonly current: KeyRecord | null
+}
+
+type Refusal = Extract<CommandResult, { type: 'lease-not-found' | 'too-many-attached-keys' | 'too-many-leases' }>
+
+const GRANTED = 1_000_000_000_000_000
+const OF_KEY = 2_000_000_000_000_000
+const OF_LOCK = 3_000_000_000_000_000
 
 /** Leases and locks as the documents describe them, on plain maps. */
 export class LeaseModel {
   readonly leases = new Map<number, ModelLease>()
-  readonly locks = new Map<string, ModelLock>()
-  /** The lease of each key; 0: none. */
-  readonly keys = new Map<string, number>()
-  revision = 0
-  private readonly limits: ModelLimits
+  readonly locks = new Map<Key, ModelLock>()
+  /** All that has ever happened, in the order of the log. */
+  readonly moments: LeaseMoment[] = []
+  private readonly limits: LeaseLimits
+  private readonly store: ModelKeys
+  private shown: ModelLeases | null = null
 
-  constructor(limits: ModelLimits) {
+  constructor(limits: LeaseLimits, store: ModelKeys) {
     this.limits = limits
+    this.store = store
   }
 
   get attachedKeys(): number {
-    return [...this.keys.values()].filter((lease) => lease !== 0).length
+    return [...this.leases.values()].reduce((sum, { keys }) => sum + keys.size, 0)
   }
 
-  execute(command: Command, at: number): Partial<CommandResult> {
+  /** It changes no more. */
+  state(): ModelLeases {
+    this.shown ??= { leases: this.leases.size, attachedKeys: this.attachedKeys, rows: this.rows().sort() }
+    return this.shown
+  }
+
+  execute(command: LeaseCommand, at: number): CommandResult {
+    this.shown = null
     switch (command.type) {
-      case 'put':
-        return this.put(command, at)
-      case 'delete':
-        if (this.unset(command.key)) this.revision = at
-        return { type: 'deleted', revision: this.revision }
-      case 'delete-range': {
-        const doomed = [...this.keys.keys()].filter(
-          (key) => (command.start === null || key >= command.start) && (command.end === null || key < command.end),
-        )
-        for (const key of doomed) this.unset(key)
-        if (doomed.length > 0) this.revision = at
-        return { type: 'deleted', deleted: doomed.length }
-      }
       case 'lease-grant':
-        return this.grant(command.id ?? 1_000_000_000_000_000 + at, command.ttlMs, at)
+        return this.grant(command.id ?? GRANTED + at, command.ttlMs, at)
       case 'lease-renew': {
         const lease = this.leases.get(command.id)
         if (lease === undefined || lease.ending || lease.use === 'waiter')
           return { type: 'lease-not-found', lease: command.id }
         lease.renewedAt = at
+        this.tell('started', command.id, lease, at)
         return { type: 'lease-renewed', lease: command.id, ttlMs: lease.ttlMs }
       }
       case 'lease-revoke': {
@@ -76,7 +132,7 @@ export class LeaseModel {
         return { type: 'lease-revoked', lease: command.id, ...this.end(command.id, lease, at) }
       }
       case 'lock-acquire':
-        return this.acquire(command.name, command, at)
+        return this.acquire(command, at)
       case 'lock-release': {
         const lock = this.locks.get(command.name)
         const lease = this.leases.get(command.lease)
@@ -84,68 +140,71 @@ export class LeaseModel {
           return { type: 'lock-not-held', holder: lock === undefined ? null : holderOf(lock) }
         return { type: 'lock-released', ...this.end(command.lease, lease, at) }
       }
-      default:
-        throw new Error(`the model knows no ${command.type}`)
     }
   }
 
-  private put(command: Extract<Command, { type: 'put' }>, at: number): Partial<CommandResult> {
-    const { key, lease } = command
-    const before = this.keys.get(key) ?? 0
-    if (lease?.type === 'granted') {
-      const found = this.leases.get(lease.id)
+  /** Why these keys cannot be written; null when they can. */
+  refuseKeys(keys: readonly LeasedKey[]): Refusal | null {
+    for (const { lease } of keys) {
+      const found = lease === null ? null : this.leases.get(lease)
+      if (lease === null || found === null) continue
       if (found === undefined || found.ending || found.use === 'key' || found.use === 'waiter')
-        return { type: 'lease-not-found', lease: lease.id }
+        return { type: 'lease-not-found', lease }
     }
-    if (lease !== undefined && before === 0 && this.attachedKeys === this.limits.attachedKeysMax)
-      return { type: 'too-many-attached-keys', limit: this.limits.attachedKeysMax }
-    if (lease?.type === 'own') {
-      const replaces = this.leases.get(before)?.use === 'key' ? 1 : 0
-      if (this.leases.size - replaces >= this.limits.leasesMax)
-        return { type: 'too-many-leases', limit: this.limits.leasesMax }
-    }
-    this.unset(key)
-    this.revision = at
-    let id = 0
-    if (lease?.type === 'granted') id = lease.id
-    if (lease?.type === 'own') {
-      id = 2_000_000_000_000_000 + at
-      this.leases.set(id, fresh('key', lease.ttlMs, at))
-    }
-    this.keys.set(key, id)
-    this.leases.get(id)?.keys.add(key)
-    return { type: 'put', revision: at }
+    const more = keys.filter(({ current }) => current === null || current.lease === 0).length
+    const limit = this.limits.attachedKeysMax
+    return more > 0 && this.attachedKeys + more > limit ? { type: 'too-many-attached-keys', limit } : null
   }
 
-  /** Whether the key was there. */
-  private unset(key: string): boolean {
-    const id = this.keys.get(key)
-    if (id === undefined) return false
-    this.keys.delete(key)
-    const lease = this.leases.get(id)
-    lease?.keys.delete(key)
-    if (lease?.use === 'key') this.leases.delete(id)
-    return true
+  refuseKey(lease: KeyLease, current: KeyRecord | null): Refusal | null {
+    if (lease.type === 'granted') return this.refuseKeys([{ lease: lease.id, current }])
+    const replaced = this.leases.get(current?.lease ?? 0)?.use === 'key' ? 1 : 0
+    const limit = this.limits.leasesMax
+    const isFull = this.leases.size - replaced >= limit
+    return this.refuseKeys([{ lease: null, current }]) ?? (isFull ? { type: 'too-many-leases', limit } : null)
   }
 
-  private grant(id: number, ttlMs: number, at: number): Partial<CommandResult> {
+  /** The lease of a key that is written at `at`; 0: none. */
+  leaseFor(lease: KeyLease | undefined, at: number): number {
+    if (lease === undefined) return 0
+    if (lease.type === 'granted') return lease.id
+    this.add(OF_KEY + at, fresh('key', lease.ttlMs, at), at)
+    return OF_KEY + at
+  }
+
+  /** `key` belonged to the lease `from`, and from now on to `to`; 0: to none. */
+  move(key: Key, from: number, to: number, at: number): void {
+    if (from === to) return
+    this.shown = null
+    const before = this.leases.get(from)
+    before?.keys.delete(key)
+    if (before?.use === 'key') this.remove(from, before, at)
+    const after = this.leases.get(to)
+    if (to === 0) return
+    assert(after !== undefined, 'a key belongs to a lease that is there')
+    after.keys.add(key)
+    after.hasKeys = true
+  }
+
+  private grant(id: number, ttlMs: number, at: number): CommandResult {
     if (this.leases.has(id)) return { type: 'lease-exists', lease: id }
-    if (this.leases.size === this.limits.leasesMax) return { type: 'too-many-leases', limit: this.limits.leasesMax }
-    this.leases.set(id, fresh('keys', ttlMs, at))
+    const limit = this.limits.leasesMax
+    if (this.leases.size === limit) return { type: 'too-many-leases', limit }
+    this.add(id, fresh('keys', ttlMs, at), at)
     return { type: 'lease-granted', lease: id, ttlMs }
   }
 
   private acquire(
-    name: string,
-    { ttlMs, waitMs, owner }: Extract<Command, { type: 'lock-acquire' }>,
+    { name, ttlMs, waitMs, owner }: Extract<LeaseCommand, { type: 'lock-acquire' }>,
     at: number,
-  ): Partial<CommandResult> {
+  ): CommandResult {
     const lock = this.locks.get(name)
     if (lock !== undefined && waitMs === 0) return { type: 'lock-held', holder: holderOf(lock) }
-    if (this.leases.size === this.limits.leasesMax) return { type: 'too-many-leases', limit: this.limits.leasesMax }
-    const id = 3_000_000_000_000_000 + at
-    const lease = { ...fresh(lock === undefined ? 'holder' : 'waiter', ttlMs, at), waitMs, lock: name, owner }
-    this.leases.set(id, lease)
+    const limit = this.limits.leasesMax
+    if (this.leases.size === limit) return { type: 'too-many-leases', limit }
+    const id = OF_LOCK + at
+    const use = lock === undefined ? 'holder' : 'waiter'
+    this.add(id, { ...fresh(use, ttlMs, at), waitMs, lock: name, owner }, at)
     if (lock === undefined) {
       this.locks.set(name, { holder: id, token: at, owner, queue: [] })
       return { type: 'lock-acquired', lease: id, token: at }
@@ -155,24 +214,39 @@ export class LeaseModel {
   }
 
   private end(id: number, lease: ModelLease, at: number) {
-    const doomed = [...lease.keys].sort().slice(0, this.limits.endKeysMax)
-    for (const key of doomed) this.unset(key)
-    if (doomed.length > 0) this.revision = at
-    const ending = { revision: this.revision, deleted: doomed.length, isDone: lease.keys.size === 0 }
-    if (!ending.isDone) {
+    const doomed = this.removable(lease)
+    for (const key of doomed) this.store.remove(key, at)
+    const isDone = lease.keys.size === 0
+    const ending = { revision: this.store.revision(), deleted: doomed.length, isDone }
+    if (!isDone) {
       lease.ending = true
+      this.tell('ending', id, lease, at)
       return ending
     }
-    this.leases.delete(id)
+    // The lease of one key has gone with the key.
+    if (lease.use !== 'key') this.remove(id, lease, at)
     const lock = lease.lock === null ? undefined : this.locks.get(lease.lock)
     if (lock === undefined || lease.lock === null) return ending
-    if (lease.use === 'waiter') lock.queue = lock.queue.filter((one) => one !== id)
-    else this.passOn(lease.lock, lock, at)
+    if (lease.use === 'holder') this.passOn(lease.lock, lock, at)
+    else lock.queue.splice(lock.queue.indexOf(id), 1)
     return ending
   }
 
-  private passOn(name: string, lock: ModelLock, at: number): void {
-    const next = lock.queue.shift()
+  /** The first keys of a lease that one entry removes: up to the one with which there are too many, or too many bytes. */
+  private removable({ keys }: ModelLease): Key[] {
+    const { endKeysMax, endBytesMax } = this.limits
+    const doomed: Key[] = []
+    let bytes = 0
+    for (const key of [...keys].sort()) {
+      if (doomed.length === endKeysMax || bytes > endBytesMax) break
+      doomed.push(key)
+      bytes += rowBytesOf(key, this.store.current.get(key))
+    }
+    return doomed
+  }
+
+  private passOn(name: Key, { queue }: ModelLock, at: number): void {
+    const next = queue.shift()
     const lease = next === undefined ? undefined : this.leases.get(next)
     if (next === undefined || lease === undefined) {
       this.locks.delete(name)
@@ -180,44 +254,129 @@ export class LeaseModel {
     }
     lease.use = 'holder'
     lease.renewedAt = at
-    this.locks.set(name, { holder: next, token: at, owner: lease.owner, queue: lock.queue })
+    this.locks.set(name, { holder: next, token: at, owner: lease.owner, queue })
+    this.tell('started', next, lease, at)
   }
 
-  /** What differs between the model and the rows of `store`; null: nothing. */
-  difference(store: BatchStore): string | null {
-    const shown = JSON.stringify(this.shown())
-    const found = JSON.stringify(shownRows(store))
-    return shown === found ? null : `expected ${shown}\nfound    ${found}`
+  private add(id: number, lease: ModelLease, at: number): void {
+    this.shown = null
+    this.leases.set(id, lease)
+    this.tell('started', id, lease, at)
   }
 
-  private shown(): unknown {
-    const leases = [...this.leases]
-      .sort(([a], [b]) => a - b)
-      .map(([id, one]) => [id, one.use, one.ttlMs, one.renewedAt, one.ending, one.lock, [...one.keys].sort()])
-    const locks = [...this.locks]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, one]) => [name, one.holder, one.token, one.owner, one.queue.length])
-    return { leases, locks, counts: [this.leases.size, this.attachedKeys], revision: this.revision }
+  private remove(id: number, lease: ModelLease, at: number): void {
+    this.leases.delete(id)
+    this.tell('ended', id, lease, at)
+  }
+
+  private tell(type: LeaseMoment['type'], id: number, lease: ModelLease, index: number): void {
+    const { use, lock, ttlMs, waitMs, renewedAt: startedAt } = lease
+    const lengthMs = use === 'waiter' ? waitMs : ttlMs
+    this.moments.push({ type, lease: id, use, lock, lengthMs, startedAt, index })
+  }
+
+  private rows(): string[] {
+    const leases = [...this.leases].flatMap(([id, lease]) => {
+      const { use, ttlMs, waitMs, renewedAt, ending, lock, owner, hasKeys, keys } = lease
+      const token = use === 'holder' && lock !== null ? (this.locks.get(lock)?.token ?? null) : null
+      const facts = { use, ttlMs, renewedAt, ending, lock, owner, token }
+      const wait = use === 'waiter' ? waitMs : null
+      const own = use === 'key' ? ([...keys][0] ?? null) : null
+      const attached = use === 'key' ? [] : [...keys].map((key) => attachmentText(id, key))
+      return [leaseText(id, { ...facts, waitMs: wait, key: own, hasKeys: use !== 'key' && hasKeys }), ...attached]
+    })
+    const locks = [...this.locks].flatMap(([name, { holder, token, owner, queue }]) => [
+      lockText(name, { lease: holder, token, owner, waiting: queue.length }),
+      ...queue.map((lease) => waiterText(name, lease)),
+    ])
+    return [...leases, ...locks]
   }
 }
 
-function shownRows(store: BatchStore): unknown {
-  const rows = [...store.rows].sort(([a], [b]) => (a < b ? -1 : 1))
-  const inside = (first: string) => rows.filter(([row]) => row.startsWith(first))
-  const id = (row: RowKey, at: number): number => Number(Buffer.from(row, 'latin1').readBigUInt64BE(at))
-  const keysOf = new Map<number, string[]>()
-  for (const [row] of inside('\x21')) keysOf.set(id(row, 1), [...(keysOf.get(id(row, 1)) ?? []), row.slice(9)])
-  const leases = inside('\x20').map(([row, bytes]) => {
-    const { use, ttlMs, renewedAt, isEnding } = decodeLease(bytes)
-    const keys = use.type === 'key' ? [use.key] : (keysOf.get(id(row, 1)) ?? [])
-    return [id(row, 1), use.type, ttlMs, renewedAt, isEnding, 'lock' in use ? use.lock : null, keys]
-  })
-  const locks = inside('\x30').map(([row, bytes]) => {
-    const { lease, token, owner, waiting } = decodeLock(bytes)
-    return [row.slice(1), lease, token, owner, waiting]
-  })
-  const { leases: counts, revision } = store.machine.state()
-  return { leases, locks, counts: [counts.leases, counts.attachedKeys], revision }
+/** What is wrong with the rows of leases and locks among `rows`; null when nothing is. */
+export function leasesFault(rows: StoredRows, expected: ModelLeases): string | null {
+  const seen = rows.keys().flatMap((row) => textOfRow(row as RowKey, rows.get(row) ?? new Uint8Array(0)) ?? [])
+  const [one, other] = [new Set(seen), new Set(expected.rows)]
+  const missing = expected.rows.find((text) => !one.has(text))
+  const extra = seen.find((text) => !other.has(text))
+  if (missing === undefined && extra === undefined) return null
+  return `shows of leases ${extra ?? 'nothing'} where ${missing ?? 'nothing'} belongs`
+}
+
+/** The row in words; null when it is none of a lease or a lock. */
+function textOfRow(row: RowKey, bytes: Uint8Array): string | null {
+  switch (row[0]) {
+    case '\x20': {
+      const { use, ttlMs, renewedAt, isEnding: ending } = decodeLease(bytes)
+      return leaseText(leaseOfRow(row) ?? -1, {
+        use: use.type,
+        ttlMs,
+        renewedAt,
+        ending,
+        lock: 'lock' in use ? use.lock : null,
+        owner: 'owner' in use ? use.owner : '',
+        token: use.type === 'holder' ? use.token : null,
+        waitMs: use.type === 'waiter' ? use.waitMs : null,
+        key: use.type === 'key' ? use.key : null,
+        hasKeys: 'hasKeys' in use && use.hasKeys,
+      })
+    }
+    case '\x21': {
+      const found = attachmentOfRow(row)
+      return attachmentText(found?.lease ?? -1, found?.key ?? '')
+    }
+    case '\x30':
+      return lockText(row.slice(1), decodeLock(bytes))
+    case '\x31': {
+      const found = waiterOfRow(row)
+      return waiterText(found?.lock ?? '', found?.lease ?? -1)
+    }
+    default:
+      return null
+  }
+}
+
+interface LeaseFacts {
+  readonly use: ModelLease['use']
+  readonly ttlMs: number
+  readonly renewedAt: number
+  readonly ending: boolean
+  readonly lock: Key | null
+  readonly owner: string
+  readonly token: number | null
+  readonly waitMs: number | null
+  readonly key: Key | null
+  readonly hasKeys: boolean
+}
+
+function leaseText(id: number, facts: LeaseFacts): string {
+  const { use, ttlMs, renewedAt, ending, lock, owner, token, waitMs, key, hasKeys } = facts
+  return `lease ${id} ${JSON.stringify([use, ttlMs, renewedAt, ending, lock, owner, token, waitMs, key, hasKeys])}`
+}
+
+function attachmentText(lease: number, key: string): string {
+  return `key ${JSON.stringify(key)} of lease ${lease}`
+}
+
+function lockText(
+  name: string,
+  { lease, token, owner, waiting }: { lease: number; token: number; owner: string; waiting: number },
+): string {
+  return `lock ${JSON.stringify([name, lease, token, owner, waiting])}`
+}
+
+function waiterText(name: string, lease: number): string {
+  return `lease ${lease} waits for ${JSON.stringify(name)}`
+}
+
+function holderOf({ holder, token, owner }: ModelLock) {
+  return { lease: holder, token, owner }
+}
+
+function fresh(use: ModelLease['use'], ttlMs: number, at: number): ModelLease {
+  assert(ttlMs > 0, 'a lease has a length')
+  const nothing = { waitMs: 0, lock: null, owner: '', ending: false, hasKeys: false }
+  return { ttlMs, renewedAt: at, use, ...nothing, keys: new Set() }
 }
 
 /** Holds the rows against the checks of a node that receives them. */
@@ -249,13 +408,4 @@ export class ToldOf {
     const [one, other] = [expected.sort().join(), told.sort().join()]
     return one === other ? null : `expected ${one}\ntold     ${other}`
   }
-}
-
-function holderOf({ holder, token, owner }: ModelLock) {
-  return { lease: holder, token, owner }
-}
-
-function fresh(use: ModelLease['use'], ttlMs: number, at: number): ModelLease {
-  assert(ttlMs > 0, 'a lease has a length')
-  return { ttlMs, waitMs: 0, renewedAt: at, use, lock: null, owner: '', ending: false, keys: new Set() }
 }

@@ -11,6 +11,7 @@ import type {
   TransactionCommand,
 } from '../../../src/kv/index.ts'
 import { HistoryModel, type KeyChange, type PastEntry, type PastState } from './history-model.ts'
+import { LeaseModel, type ModelLeases } from './lease-model.ts'
 import { NamedWritesModel } from './named-writes-model.ts'
 import {
   holdsOf,
@@ -31,9 +32,15 @@ export interface ModelState {
   readonly revision: number
   readonly level: number
   readonly past: PastState | null
+  readonly leases: ModelLeases
 }
 
-const AT_FIRST: ModelState = { revision: 0, level: 0, past: null }
+const AT_FIRST: ModelState = {
+  revision: 0,
+  level: 0,
+  past: null,
+  leases: { leases: 0, attachedKeys: 0, rows: [] },
+}
 
 /**
  * The rules of the store, written down a second time, plainly: the oracle of the machine's own tests and of the simulator. It
@@ -44,6 +51,7 @@ export class ReferenceModel {
   readonly resultsByIndex = new Map<number, CommandResult>()
   /** What every command that changed something has changed, whether the store still tells of it or not. */
   readonly entries: PastEntry[] = []
+  readonly leases: LeaseModel
   revision = 0
   private level = 0
   private readonly states: { readonly index: number; readonly state: ModelState }[] = []
@@ -59,6 +67,11 @@ export class ReferenceModel {
     this.options = options
     this.history = new HistoryModel(options.history)
     this.named = new NamedWritesModel(options)
+    this.leases = new LeaseModel(options.leases, {
+      current: this.current,
+      revision: () => this.revision,
+      remove: (key, at) => this.change(key, null, at),
+    })
   }
 
   /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
@@ -78,7 +91,8 @@ export class ReferenceModel {
           : this.named.once(tag, index, () => this.perform(command, index))
     this.resultsByIndex.set(index, result)
     if (this.present.length > 0) this.record({ revision: index, changes: this.present })
-    this.states.push({ index, state: { revision: this.revision, level: this.level, past: this.history.state } })
+    const { revision, level, history, leases } = this
+    this.states.push({ index, state: { revision, level, past: history.state, leases: leases.state() } })
     return result
   }
 
@@ -163,7 +177,7 @@ export class ReferenceModel {
         this.history.retain(command.retention, this.revision)
         return { type: 'retention-set' }
       default:
-        throw new Error(`leases and locks have a model of their own: ${command.type}`)
+        return this.leases.execute(command, index)
     }
   }
 
@@ -177,9 +191,12 @@ export class ReferenceModel {
       if (before !== null) this.change(command.key, null, index)
       return { type: 'deleted', revision: this.revision, deleted: before === null ? 0 : 1, previous }
     }
+    const refusal = command.lease === undefined ? null : this.leases.refuseKey(command.lease, before)
+    if (refusal !== null) return refusal
     const createRevision = before?.createRevision ?? index
     const version = (before?.version ?? 0) + 1
-    const record = { createRevision, modRevision: index, version, lease: 0, value: command.value }
+    const lease = this.leases.leaseFor(command.lease, index)
+    const record = { createRevision, modRevision: index, version, lease, value: command.value }
     this.change(command.key, record, index)
     return { type: 'put', revision: index, createRevision, version, previous }
   }
@@ -228,12 +245,22 @@ export class ReferenceModel {
     )
     const found = doomed.reduce((sum, count) => sum + count, 0)
     if (found > limit) return { type: 'range-too-large', limit, found }
+    const refusal = this.leases.refuseKeys(
+      branch.flatMap((one) =>
+        one.type === 'put' && one.lease !== undefined
+          ? [{ lease: one.lease, current: this.current.get(one.key) ?? null }]
+          : [],
+      ),
+    )
+    if (refusal !== null) return refusal
     const results = branch.map((operation) => performOperation(operation, index, store, this.options))
     return { type: 'transaction', succeeded, revision: this.revision, results }
   }
 
   private change(key: Key, record: KeyRecord | null, revision: number): void {
-    this.present.push({ key, before: this.current.get(key) ?? null, after: record })
+    const before = this.current.get(key) ?? null
+    this.present.push({ key, before, after: record })
+    this.leases.move(key, before?.lease ?? 0, record?.lease ?? 0, revision)
     if (record === null) this.current.delete(key)
     else this.current.set(key, record)
     const changes = this.changes.get(key)

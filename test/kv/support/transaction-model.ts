@@ -69,7 +69,8 @@ export function performOperation(
       const before = store.current.get(operation.key) ?? null
       const createRevision = before?.createRevision ?? index
       const version = (before?.version ?? 0) + 1
-      store.change(operation.key, { createRevision, modRevision: index, version, lease: 0, value: operation.value })
+      const { key, value, lease = 0 } = operation
+      store.change(key, { createRevision, modRevision: index, version, lease, value })
       return { type: 'put', createRevision, version, previous: operation.wantsPrevious ? before : null }
     }
     case 'get':
@@ -116,6 +117,7 @@ interface Revisions {
   /** Null when it is not known. */
   readonly createRevision: number | null
   readonly modRevision: number | null
+  readonly lease?: number
 }
 
 function numberOf(
@@ -123,7 +125,7 @@ function numberOf(
   record: Pick<KeyRecord, 'version'> & Revisions,
 ): number | null {
   if (target === 'version') return record.version
-  if (target === 'lease') return 0
+  if (target === 'lease') return record.lease ?? null
   return target === 'create-revision' ? record.createRevision : record.modRevision
 }
 

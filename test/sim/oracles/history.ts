@@ -1,5 +1,6 @@
 import { type Command, type CommandResult, type Key, type KvMachineOptions } from '../../../src/kv/index.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
+import { leasesFault } from '../../kv/support/lease-model.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
 import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
@@ -161,6 +162,7 @@ export class HistoryCheck {
     const fault =
       stateFault(meta.machine, this.log.model, applied.index) ??
       recordsFault(image, this.log.model, applied.index) ??
+      leasesFault(image, this.log.model.stateAt(applied.index).leases) ??
       pastFault(image, this.log.model, applied.index)
     if (fault !== null) throw new Violation('state', `${where} ${fault}`)
   }
