@@ -543,7 +543,7 @@ t.test('any course of commands leads where the documents say, on every replica a
       switch (random.integer(0, 15)) {
         case 14: {
           const [one, other] = [pick(names), pick(names)]
-          const compare = { key: key(one), target: 'lease', operator: pick(['=', '>']), value: pick([0, anyLease()]) } as const
+          const compare = { key: key(one), target: 'lease', operator: pick(['=', '>'] as const), value: pick([0, anyLease()]) } as const
           const written = [one, other].filter((name, at, all) => all.indexOf(name) === at)
           const success = written.map((name) => ({
             type: 'put' as const,

@@ -34,7 +34,11 @@ export class SimCluster {
     this.network.weather.delayMsMean = options.delayMs
     const machineOf = (id: number): Machine | null => this.machines.find((machine) => machine.id === id) ?? null
     const expectsOne = options.automation.formation !== null
-    this.oracles = new Oracles(world, this.ledgers, machineOf, { expectsOne, expectsUpgrade: options.upgrade !== null })
+    this.oracles = new Oracles(world, this.ledgers, machineOf, {
+      expectsOne,
+      expectsUpgrade: options.upgrade !== null,
+      expectsLeases: options.leaseClients > 0,
+    })
   }
 
   addMachine(options: SimulationOptions, clockRate: number, bug: PlantedBug | null): Machine {

@@ -1,5 +1,6 @@
 import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
+import type { Caller } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
@@ -14,7 +15,7 @@ import { ServiceCall } from '../oracles/service-call.ts'
 import type { World } from '../world/world.ts'
 
 /** A request, and the text by which it can be found in the log. */
-interface Drawn {
+export interface Drawn {
   readonly request: Request
   readonly mark: string | null
 }
@@ -37,9 +38,9 @@ const OUT_OF_TIME = new Set(['client-timeout', 'outcome-unknown', 'read-timeout'
 export class Client {
   stopped = false
   private readonly id: number
-  private readonly options: SimulationOptions
+  protected readonly options: SimulationOptions
   private readonly world: World
-  private readonly random: Draw
+  protected readonly random: Draw
   private readonly machines: readonly Machine[]
   private readonly history: Operation[]
   /** A reader never writes, so it does not hang where no write gets through. It sees the answers of a leader that has been deposed. */
@@ -114,6 +115,7 @@ export class Client {
       await this.world.sleep(this.random.exponential(20))
     }
     this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
+    if (isAmbiguous(outcome)) operation.leftAt = this.world.now()
     return operation
   }
 
@@ -146,13 +148,15 @@ export class Client {
     machine: Machine,
     { timeoutMs, lostProbability }: Pick<CallOptions, 'timeoutMs' | 'lostProbability'>,
   ): Promise<CallOutcome<readonly Heard[]>> {
-    const call = { delayMs: this.options.delayMs, timeoutMs: timeoutMs + 100, lostProbability }
-    if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
     const { request } = operation
+    const stayMs = this.stayMs(request, timeoutMs)
+    const call = { delayMs: this.options.delayMs, timeoutMs: stayMs, lostProbability }
+    if (this.world.isTracing) this.world.note(`c${this.id}`, `#${operation.id} asks ${machine.name}`)
+    const caller = new LeavingCaller(this.world, stayMs)
     return callNode(this.world, machine, call, async (services, process) => {
       const { electionTimeoutMsMax } = this.options.node
       const watched = new ServiceCall({ request, electionTimeoutMsMax }, { machine, process, world: this.world })
-      const answer = await answerOf(request, services, timeoutMs).catch((error: unknown) => {
+      const answer = await answerOf(request, services, { timeoutMs, caller }).catch((error: unknown) => {
         if (process.alive) watched.failed(error)
         throw error
       })
@@ -160,6 +164,16 @@ export class Client {
       // An answer of a process that has died by now reaches nobody.
       return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
     })
+  }
+
+  /** How long the client waits for an answer before it leaves. */
+  protected stayMs(_request: Request, timeoutMs: number): number {
+    return timeoutMs + 100
+  }
+
+  /** A text that no other request has. */
+  protected nextName(): string {
+    return `c${this.id}.${this.sent}`
   }
 
   private begin({ request, mark }: Drawn): Operation {
@@ -203,7 +217,7 @@ export class Client {
     return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }
   }
 
-  private learn(request: Request, answer: Answer): void {
+  protected learn(request: Request, answer: Answer): void {
     this.lastRevision = Math.max(this.lastRevision, answer.revision)
     if (answer.type === 'get' && request.type === 'get' && answer.record !== null) {
       this.seen.set(request.key, answer.record.modRevision)
@@ -218,7 +232,7 @@ export class Client {
     }
   }
 
-  private drawRequest(): Drawn {
+  protected drawRequest(): Drawn {
     const { random, options } = this
     const key = this.drawKey()
     if (random.chance(options.rangeShare)) {
@@ -290,9 +304,9 @@ export class Client {
     return { type: 'compaction', revision, idempotency: this.drawTag() }
   }
 
-  private drawValue(): Uint8Array {
+  protected drawValue(): Uint8Array {
     const padding = this.random.chance(0.05) ? '+'.repeat(this.random.integer(1, 600)) : ''
-    return Buffer.from(`c${this.id}.${this.sent}${padding}`)
+    return Buffer.from(`${this.nextName()}${padding}`)
   }
 
   private putCommand(key: Key, condition: Condition | null, idempotency: IdempotencyTag | null): ClientCommand {
@@ -306,12 +320,12 @@ export class Client {
     }
   }
 
-  private write(command: ClientCommand): Drawn {
+  protected write(command: ClientCommand): Drawn {
     this.sent += 1
     return { request: { type: 'write', command }, mark: markOf(command) }
   }
 
-  private drawKey(): Key {
+  protected drawKey(): Key {
     return `k${this.random.integer(0, this.options.keys)}` as Key
   }
 
@@ -335,7 +349,7 @@ export class Client {
     return drawn < 4 && revision !== undefined ? { type: 'mod-revision', revision } : null
   }
 
-  private drawTag(): IdempotencyTag | null {
+  protected drawTag(): IdempotencyTag | null {
     if (!this.random.chance(this.options.keyedShare)) return null
     // Sometimes another request uses a key that was used before.
     const number = this.random.chance(0.03) ? Math.max(0, this.sent - 1) : this.sent
@@ -347,9 +361,29 @@ function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
   return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
 }
 
-async function answerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
+interface Patience {
+  readonly timeoutMs: number
+  readonly caller: Caller
+}
+
+/** A client that waits for so long. */
+class LeavingCaller implements Caller {
+  private readonly world: World
+  private readonly leavesAt: number
+
+  constructor(world: World, stayMs: number) {
+    this.world = world
+    this.leavesAt = world.now() + stayMs
+  }
+
+  get isGone(): boolean {
+    return this.world.now() >= this.leavesAt
+  }
+}
+
+async function answerOf(request: Request, services: NodeServices, patience: Patience): Promise<Answer> {
   try {
-    return await rawAnswerOf(request, services, timeoutMs)
+    return await rawAnswerOf(request, services, patience)
   } catch (error) {
     const refusal = pastRevisionOf(request) === null ? null : refusalOf(error)
     if (refusal === null) throw error
@@ -363,10 +397,18 @@ function refusalOf(error: unknown): Answer | null {
   return typeof revision === 'number' ? { type: 'compacted', revision } : null
 }
 
-async function rawAnswerOf(request: Request, services: NodeServices, timeoutMs: number): Promise<Answer> {
+async function rawAnswerOf(
+  request: Request,
+  services: NodeServices,
+  { timeoutMs, caller }: Patience,
+): Promise<Answer> {
   switch (request.type) {
     case 'write': {
-      const { result, context } = await services.keys.execute(request.command, timeoutMs)
+      const { command } = request
+      const { result, context } =
+        command.type === 'lock-acquire'
+          ? await services.leases.acquire(command, timeoutMs, caller)
+          : await services.keys.execute(command, timeoutMs)
       return { type: 'write', result, revision: context.revision }
     }
     case 'get': {

@@ -10,7 +10,7 @@ import { leaderAmong } from '../machines/leaders.ts'
 import type { Machine } from '../machines/machine.ts'
 import type { Network } from '../network/network.ts'
 import { AWAITED_AGE_MS, retentionFault } from './retention.ts'
-import type { SimulationOptions } from '../world/options.ts'
+import { LEASE_TTL_MS_MAX, LOCK_WAIT_MS_MAX, type SimulationOptions } from '../world/options.ts'
 import { isQuorum } from '../machines/quorum.ts'
 import { Violation } from '../world/violation.ts'
 import type { World } from '../world/world.ts'
@@ -37,6 +37,8 @@ const ELECTION_TIMEOUTS = 10
 const STEADY_TIMEOUTS = 5
 /** One election by request of an operator, one that moves leadership to where a quorum is heard, one for a tie. */
 const STEADY_ELECTIONS_MAX = 3
+/** The longest that a client asks for: to wait for a lock, and then to have it; and the tenth by which leases last longer. */
+const LEASE_MS_MAX = 1.1 * (LOCK_WAIT_MS_MAX + LEASE_TTL_MS_MAX)
 /** Time to catch up by snapshots, several times if the log moves on meanwhile. */
 const CATCH_UP_MS = 8_000
 
@@ -47,6 +49,8 @@ const CATCH_UP_MS = 8_000
 export class LivenessPhase {
   /** Clusters whose leader was seen to keep no more of the past than it is set to. */
   retentionsAwaited = 0
+  /** Clusters in which there were leases when nobody used them any more, and whose last one was seen to end. */
+  leaseEndsAwaited = 0
   readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly options: SimulationOptions
   private readonly deps: LivenessDependencies
@@ -90,6 +94,23 @@ export class LivenessPhase {
     network.links.healAll()
     world.note('world', 'nothing is broken any more')
     await this.expectProgress(ledger, 'with nothing broken')
+  }
+
+  /**
+   * Waits until no lease is left: nobody renews any, and nobody asks for a lock. Someone may have waited for the lock that another had, and a
+   * leader that has just been elected begins every lease again.
+   */
+  async expectLeasesEnd(ledger: Ledger): Promise<void> {
+    const { world, machines } = this.deps
+    const leasesOf = (): number | null => this.leaderOf(ledger)?.machineState?.leases.leases ?? null
+    if (this.options.leaseClients === 0 || leasesOf() === 0) return
+    const slowest = Math.min(1, ...machines.map(({ clockRate }) => clockRate))
+    const limit = world.now() + (2 * LEASE_MS_MAX) / slowest + this.bound() + CATCH_UP_MS
+    await this.waitUntil(limit, () => leasesOf() === 0)
+    const left = leasesOf()
+    if (left !== 0 && world.failure() === null)
+      throw new Violation('leases', `${left ?? 'maybe some'} leases are left, though nobody has used any for so long`)
+    this.leaseEndsAwaited += 1
   }
 
   /** Waits until the leader keeps no more of the past than it is set to: nothing is written meanwhile. */

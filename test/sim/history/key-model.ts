@@ -1,7 +1,7 @@
 import type { CommandResult, Condition, DeleteCommand, Key, PutCommand } from '../../../src/kv/index.ts'
 import type { Call, Model } from './linearizability.ts'
 import { ABSENT, differs, observe, type KeyState } from './key-state.ts'
-import { textOf, type Answer, type ClientCommand, type Operation } from './operation.ts'
+import { textOf, type Answer, type ClientCommand, type Operation, type WriteResult } from './operation.ts'
 import { stepTransaction } from './transaction-step.ts'
 import { changedBy, concerns, isBetween } from '../../kv/support/transaction-model.ts'
 
@@ -25,19 +25,29 @@ export const keyModel: Model<KeyState, KeyCall> = {
   keyOf: (state) => `${state.value}|${state.version}|${state.createdAt}|${state.modifiedAt}`,
 }
 
+/** Answers to a write that changed nothing, whatever the key holds. */
+const REFUSALS: ReadonlySet<WriteResult['type']> = new Set([
+  'key-reused',
+  'range-too-large',
+  'range-too-heavy',
+  'transaction-too-large',
+  'lease-not-found',
+  'too-many-leases',
+  'too-many-attached-keys',
+])
+
 function stepWrite(
   { state, key }: { readonly state: KeyState; readonly key: Key },
   command: ClientCommand,
   answer: Answer | null,
 ): readonly KeyState[] {
-  if (command.type === 'compaction' || command.type === 'retention') return [state]
   const result = answer?.type === 'write' ? answer.result : null
-  if (result?.type === 'key-reused' || result?.type === 'range-too-large') return [state]
-  if (result?.type === 'transaction-too-large' || result?.type === 'range-too-heavy') return [state]
+  if (result !== null && REFUSALS.has(result.type)) return [state]
   if (command.type === 'transaction')
     return stepTransaction({ state, key }, command, result?.type === 'transaction' ? result : null)
   if (result?.type === 'range-deleted') return result.next === null || key < result.next ? [ABSENT] : [state]
   if (command.type === 'delete-range') return state.value === null && answer === null ? [] : [ABSENT]
+  if (command.type !== 'put' && command.type !== 'delete') return [state]
   if (result?.type === 'condition-failed') return refuse(state, command.condition, result.currentRevision)
   if (result !== null && result.type !== 'put' && result.type !== 'deleted') return []
   return allow(state, command.condition).flatMap((allowed) => take(allowed, command, result))

@@ -11,7 +11,7 @@ import type { Consistency } from '../../../src/api/keys.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 /** What the clients of the simulator ask for. */
-export type ClientCommand = Exclude<Command, { type: 'raise-level' } | LeaseCommand>
+export type ClientCommand = Exclude<Command, { type: 'raise-level' }>
 
 export type Request =
   | { readonly type: 'write'; readonly command: ClientCommand }
@@ -39,8 +39,11 @@ export interface ScannedRecord {
   readonly record: KeyRecord
 }
 
+/** A wait for a lock may also end when nobody holds it any more. */
+export type WriteResult = CommandResult | { readonly type: 'lock-held'; readonly holder: null }
+
 export type Answer =
-  | { readonly type: 'write'; readonly result: CommandResult; readonly revision: number }
+  | { readonly type: 'write'; readonly result: WriteResult; readonly revision: number }
   | { readonly type: 'get'; readonly record: KeyRecord | null; readonly revision: number; readonly given: Consistency }
   | {
       readonly type: 'scan'
@@ -85,6 +88,8 @@ export interface Operation {
   outcome: Outcome
   /** All answers, when several nodes were asked at the same time. The first one is that of the outcome. */
   heard?: readonly Heard[]
+  /** When the client gave up without an answer. */
+  leftAt?: number
   /** The text that identifies the values of this operation in the log; null when it writes none. */
   readonly mark: string | null
 }
@@ -117,6 +122,7 @@ function describeRequest(request: Request): string {
       if (command.type === 'transaction') return `${describeTransaction(command)}${tag}`
       if (command.type === 'compaction') return `compact ${command.revision ?? 'what exceeds the retention'}${tag}`
       if (command.type === 'retention') return `retain ${JSON.stringify(command.retention)}${tag}`
+      if (command.type !== 'put' && command.type !== 'delete') return describeLease(command)
       return `${describeOne(command)}${tag}`
     }
   }
@@ -130,8 +136,15 @@ function describeOne(command: Extract<ClientCommand, { type: 'put' | 'delete' }>
       : condition.type === 'mod-revision'
         ? ` if at ${condition.revision}`
         : ` if ${condition.type}`
-  const what = command.type === 'put' ? `put ${command.key}=${textOf(command.value)}` : `delete ${command.key}`
+  const lease = command.type === 'put' && command.lease !== undefined ? ` with ${JSON.stringify(command.lease)}` : ''
+  const what =
+    command.type === 'put' ? `put ${command.key}=${textOf(command.value)}${lease}` : `delete ${command.key}`
   return `${what}${when}`
+}
+
+function describeLease({ type, idempotency, ...rest }: LeaseCommand): string {
+  const tag = idempotency === null ? '' : ` as ${idempotency.key}/${idempotency.fingerprint}`
+  return `${type} ${JSON.stringify(rest)}${tag}`
 }
 
 function bound(name: string, value: number | null | undefined): string {
@@ -156,7 +169,7 @@ export function describeAnswer(answer: Answer): string {
   }
 }
 
-export function describeResult(result: CommandResult): string {
+export function describeResult(result: WriteResult): string {
   switch (result.type) {
     case 'put':
       return `put r${result.revision} c${result.createRevision} v${result.version} before ${describeRecord(result.previous)}`
@@ -201,7 +214,10 @@ function describeTransaction({ compares, success, failure }: TransactionCommand)
 }
 
 function describePart(operation: TransactionCommand['success'][number]): string {
-  if (operation.type === 'put') return `put ${operation.key}=${textOf(operation.value)}`
+  if (operation.type === 'put') {
+    const lease = operation.lease === undefined ? '' : ` with ${operation.lease}`
+    return `put ${operation.key}=${textOf(operation.value)}${lease}`
+  }
   if ('key' in operation) return `${operation.type} ${operation.key}`
   const range = `${operation.start ?? ''}..${operation.end ?? ''}`
   return operation.type === 'list' ? `list ${operation.limit} of ${range}` : `delete ${range}`
@@ -222,7 +238,7 @@ function describeResultOf(result: OperationResult): string {
 
 export function describeRecord(record: KeyRecord | null): string {
   if (record === null) return 'nothing'
-  return `"${textOf(record.value)}" m${record.modRevision} c${record.createRevision} v${record.version}`
+  return `"${textOf(record.value)}" m${record.modRevision} c${record.createRevision} v${record.version}${record.lease === 0 ? '' : ` l${record.lease}`}`
 }
 
 export function textOf(bytes: Uint8Array): string {

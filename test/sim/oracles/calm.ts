@@ -10,12 +10,18 @@ export interface CalmOptions {
   readonly hasOutsiders: boolean
 }
 
+function waitMsOf({ request }: Operation): number {
+  return request.type === 'write' && request.command.type === 'lock-acquire' ? request.command.waitMs : 0
+}
+
 /** Without faults every call must succeed. Returns the number of answered calls. */
 export function checkCalm(history: readonly Operation[], { from, to, hasOutsiders }: CalmOptions): number {
-  const calls = history.filter(({ invokedAt }) => invokedAt >= from && invokedAt <= to)
+  const calls = history.filter((operation) => operation.invokedAt >= from && operation.invokedAt + waitMsOf(operation) <= to)
   for (const operation of calls) {
     const { outcome, request } = operation
     if (outcome.kind === 'answered') continue
+    // It did not wait for the answer.
+    if (operation.leftAt !== undefined && waitMsOf(operation) > 0) continue
     if (hasOutsiders && outcome.code === 'not-initialized') continue
     // A node learns the age of its state from its leader's next message, so it cannot tell right after it has joined or has led itself.
     if (request.type === 'get' && request.maxStalenessMs !== undefined && outcome.code === 'not-ready') continue

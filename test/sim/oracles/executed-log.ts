@@ -5,26 +5,35 @@ import {
   type CommandResult,
   type KvMachineOptions,
 } from '../../../src/kv/index.ts'
-import { entriesOf } from '../../../src/node/codec/entry.ts'
+import { entriesOf, type CommandEntry } from '../../../src/node/codec/entry.ts'
 import { needsLevel1, ReferenceModel } from '../../kv/support/reference-model.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import { textOf } from '../history/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { Violation } from '../world/violation.ts'
 
+/** From this number on the entries of a leader that ends leases are numbered: docs/internals/service.md. */
+const LEADER_ENTRIES = 2 ** 47
+
 /** The committed log of one cluster, executed by the second model. */
 export class ExecutedLog {
   readonly model: ReferenceModel
   readonly commands = new Map<number, Command>()
   private readonly indexes = new Map<string, number[]>()
+  private readonly byLeader = new Set<number>()
 
   constructor(options: KvMachineOptions, ledger: Ledger | null) {
     this.model = new ReferenceModel(options)
     for (const { logId, bytes } of ledger?.committed ?? []) {
       const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
       for (const entry of entriesOf(batch))
-        if (entry.kind === 'command') this.execute(decodeCommand(entry.command), logId.index)
+        if (entry.kind === 'command') this.take(entry, logId.index)
     }
+  }
+
+  /** Whether no request is behind the command at `index`: a leader has proposed it because the time of a lease is over. */
+  isByLeader(index: number): boolean {
+    return this.byLeader.has(index)
   }
 
   /** Where `command` is in the log. Of commands that nothing tells apart, where any of them is. */
@@ -42,6 +51,11 @@ export class ExecutedLog {
     return (this.model.executions.get(name)?.length ?? 0) > 1
   }
 
+  private take({ command, requestNumber }: CommandEntry, index: number): void {
+    if (requestNumber >= LEADER_ENTRIES) this.byLeader.add(index)
+    this.execute(decodeCommand(command), index)
+  }
+
   private execute(command: Command, index: number): void {
     if (needsLevel1(command) && this.model.stateAt(index).level === 0)
       throw new Violation('feature-level', `a ${command.type} is in the log at ${index}, before its level is raised`)
@@ -54,9 +68,9 @@ export class ExecutedLog {
   }
 }
 
-/** Whether no other operation proposes the same command: it writes a value of its own, or has a name. */
+/** Whether no other operation proposes the same command: it writes a value of its own, has a name, or names an owner of its own. */
 export function isUnique(command: Command): boolean {
-  return markOf(command) !== null || command.idempotency !== null
+  return markOf(command) !== null || command.idempotency !== null || command.type === 'lock-acquire'
 }
 
 /** What tells a command from others. */

@@ -1,4 +1,4 @@
-import { type Command, type CommandResult, type Key, type KvMachineOptions } from '../../../src/kv/index.ts'
+import type { Command, Key, KvMachineOptions } from '../../../src/kv/index.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { leasesFault } from '../../kv/support/lease-model.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
@@ -6,14 +6,25 @@ import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
 import { checkLinearizable } from '../history/linearizability.ts'
-import { describeOperation, describeResult, pastRevisionOf, type Answer, type Operation } from '../history/operation.ts'
+import {
+  describeOperation,
+  describeResult,
+  pastRevisionOf,
+  type Answer,
+  type Operation,
+  type WriteResult,
+} from '../history/operation.ts'
 import type { WatchSession } from '../history/watch-session.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 import { Compactions } from './compaction.ts'
+import { NO_TIMES, type TimesOfLog } from './entry-times.ts'
 import { ExecutedLog } from './executed-log.ts'
 import { Idempotency } from './idempotency.ts'
+import { LeaseEnds } from './lease-ends.ts'
+import { Leases, type LeaseOptions } from './leases.ts'
+import { Locks, type LockOptions } from './locks.ts'
 import { objectTo } from './objection.ts'
 import { PastReads } from './past-reads.ts'
 import { isAlike } from './plain.ts'
@@ -50,6 +61,17 @@ export interface HistoryFigures {
   watchedChanges: number
   watchedProgress: number
   watchesCompacted: number
+  /** Leases whose time was over, and answers that one is gone. */
+  leasesExpired: number
+  leasesGone: number
+  /** Keys that were put with a lease. */
+  leasedPuts: number
+  locksAcquired: number
+  /** Locks that came to somebody who had waited, waits in vain, and waits that were given up. */
+  locksHandedOver: number
+  locksInVain: number
+  locksLeft: number
+  fencedWrites: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -70,6 +92,14 @@ export function noFigures(): HistoryFigures {
     watchedChanges: 0,
     watchedProgress: 0,
     watchesCompacted: 0,
+    leasesExpired: 0,
+    leasesGone: 0,
+    leasedPuts: 0,
+    locksAcquired: 0,
+    locksHandedOver: 0,
+    locksInVain: 0,
+    locksLeft: 0,
+    fencedWrites: 0,
   }
 }
 
@@ -90,6 +120,14 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.watchedChanges += more.watchedChanges
   sum.watchedProgress += more.watchedProgress
   sum.watchesCompacted += more.watchesCompacted
+  sum.leasesExpired += more.leasesExpired
+  sum.leasesGone += more.leasesGone
+  sum.leasedPuts += more.leasedPuts
+  sum.locksAcquired += more.locksAcquired
+  sum.locksHandedOver += more.locksHandedOver
+  sum.locksInVain += more.locksInVain
+  sum.locksLeft += more.locksLeft
+  sum.fencedWrites += more.fencedWrites
 }
 
 /**
@@ -112,13 +150,17 @@ export class HistoryCheck {
   private readonly claimed = new Map<number, number>()
   /** Log indexes of removals that removed something and that no answer claims, by their command. */
   private readonly unclaimedRemovals = new Map<string, number[]>()
+  private readonly times: TimesOfLog
+  private readonly leaseEnds: LeaseEnds
 
-  constructor(options: HistoryOptions, ledger: Ledger | null) {
+  constructor(options: HistoryOptions, ledger: Ledger | null, times: TimesOfLog = NO_TIMES) {
     this.options = options
+    this.times = times
     this.log = new ExecutedLog(options.machine, ledger)
     this.idempotency = new Idempotency(this.log)
     this.pastReads = new PastReads(this.log.model)
     this.compactions = new Compactions(this.log.model)
+    this.leaseEnds = new LeaseEnds(this.log, times)
     for (const [index, command] of this.log.commands) {
       const result = this.log.model.resultsByIndex.get(index)
       if (markOf(command) !== null || result === undefined || !changed(result)) continue
@@ -152,6 +194,21 @@ export class HistoryCheck {
     this.figures.watchesCompacted = watches.compacted
   }
 
+  checkLeases(history: readonly Operation[], options: LeaseOptions & LockOptions): void {
+    const leases = new Leases(options, this.log, this.times)
+    leases.check(history)
+    const locks = new Locks(options, this.log, this.times)
+    locks.check(history)
+    this.figures.leasesExpired = leases.expired
+    this.figures.leasesGone = leases.goneChecked
+    this.figures.leasedPuts = leases.attached
+    this.figures.locksAcquired = locks.acquired
+    this.figures.locksHandedOver = locks.handedOver
+    this.figures.locksInVain = locks.waitedInVain
+    this.figures.locksLeft = locks.left
+    this.figures.fencedWrites = locks.fencedWrites
+  }
+
   /** The state of `machine` must be that of the model at the index up to which the machine has applied. */
   checkState(machine: string, image: StateImage): void {
     const meta = image.meta === null ? null : decodeStateMeta(image.meta)
@@ -183,9 +240,11 @@ export class HistoryCheck {
       if (one.answer.type === 'write') this.checkWrite(operation, request.command, one.answer.result)
   }
 
-  private checkWrite(operation: Operation, command: Command, result: CommandResult): void {
+  private checkWrite(operation: Operation, command: Command, result: WriteResult): void {
     if (result.type === 'transaction') this.figures.transactions += 1
     if (result.type === 'compacted' || result.type === 'retention-set') this.figures.upkeep += 1
+    // What a wait has come to is checked with the locks.
+    if (command.type === 'lock-acquire') return
     const results = this.log.resultsOf(command)
     if (results.some((expected) => isAlike(expected, result))) return
     const indexes = this.log.indexesOf(command).join(', ')
@@ -300,7 +359,8 @@ export class HistoryCheck {
         this.figures.keysForgotten += 1
         continue
       }
-      const calls = callsOn(key, usable, (operation) => this.believedPosition(operation))
+      const asked = callsOn(key, usable, (operation) => this.believedPosition(operation))
+      const calls = [...asked, ...this.leaseEnds.callsOn(key)]
       const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)
       if (verdict.kind === 'undecided') this.figures.keysUndecided += 1
       else this.figures.keysChecked += 1
@@ -337,7 +397,7 @@ function removalOf(command: Command): string {
   return JSON.stringify({ ...command, idempotency: null })
 }
 
-function changed(result: CommandResult): boolean {
+function changed(result: WriteResult): boolean {
   if (result.type === 'transaction') return changedBy(result.results)
   return result.type === 'put' || ((result.type === 'deleted' || result.type === 'range-deleted') && result.deleted > 0)
 }

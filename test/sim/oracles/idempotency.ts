@@ -1,5 +1,5 @@
-import type { Command, CommandResult } from '../../../src/kv/index.ts'
-import { describeAnswer, type Answer, type Operation } from '../history/operation.ts'
+import type { Command } from '../../../src/kv/index.ts'
+import { describeAnswer, type Answer, type Operation, type WriteResult } from '../history/operation.ts'
 import { isUnique, type ExecutedLog } from './executed-log.ts'
 import { objectTo } from './objection.ts'
 import { isAlike } from './plain.ts'
@@ -34,9 +34,11 @@ export class Idempotency {
       this.checkDoubles(operation, command, outcome.answer)
   }
 
-  private checkDoubles(operation: Operation, { idempotency }: Command, first: WriteAnswer): void {
+  private checkDoubles(operation: Operation, { type, idempotency }: Command, first: WriteAnswer): void {
     const others = operation.heard?.slice(1) ?? []
     if (idempotency === null || this.log.isForgotten(idempotency.key)) return
+    // Each of them waits for itself, and the wait of one may be over when that of the other is not.
+    if (type === 'lock-acquire') return
     for (const { answer } of others) {
       this.doublesCompared += 1
       if (answer.type === 'write' && isSame(answer.result, first.result)) continue
@@ -46,13 +48,13 @@ export class Idempotency {
 }
 
 /** Whether the answers are the same, apart from a previous value that was forgotten between the two. */
-function isSame(a: CommandResult, b: CommandResult): boolean {
+function isSame(a: WriteResult, b: WriteResult): boolean {
   if (a.type !== b.type) return false
   const isForgotten = [a, b].some((one) => 'previousValueForgotten' in one || 'resultsForgotten' in one)
   return isAlike(isForgotten ? withoutValue(a) : a, isForgotten ? withoutValue(b) : b)
 }
 
-function withoutValue(result: CommandResult): CommandResult {
+function withoutValue(result: WriteResult): WriteResult {
   if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
   if ((result.type !== 'put' && result.type !== 'deleted') || result.previous === null) return result
   const previous = { ...result.previous, value: new Uint8Array(0) }

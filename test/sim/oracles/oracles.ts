@@ -9,6 +9,7 @@ import { ClusterIdentity } from './cluster-identity.ts'
 import { Commitment } from './commitment.ts'
 import { DurableIndexes } from './durable-indexes.ts'
 import { Elections } from './elections.ts'
+import { EntryTimes } from './entry-times.ts'
 import { FeatureLevels } from './feature-levels.ts'
 import { LeaderAppendOnly } from './leader-append-only.ts'
 import { LogMatching } from './log-matching.ts'
@@ -21,24 +22,35 @@ import { StoredMetas } from './stored-metas.ts'
 import { WipedVoters } from './wiped-voters.ts'
 import { WriteAhead } from './write-ahead.ts'
 
+interface OracleOptions {
+  readonly expectsOne: boolean
+  readonly expectsUpgrade: boolean
+  readonly expectsLeases: boolean
+}
+
 /** All oracles that watch every event. The first objection ends the run. */
 export class Oracles implements Required<Oracle> {
   readonly elections: Elections
   readonly digests: StateDigests
+  readonly times: EntryTimes
   private readonly world: World
   private readonly all: readonly Oracle[]
 
-  /** `expectsOne`: the nodes form their cluster by themselves, so there must be only one. `expectsUpgrade`: some begin with an old build. */
+  /**
+   * `expectsOne`: the nodes form their cluster by themselves, so there must be only one. `expectsUpgrade`: some begin with an old build.
+   * `expectsLeases`: clients use leases, whose time is measured.
+   */
   constructor(
     world: World,
     ledgers: Ledgers,
     machineOf: (id: number) => Machine | null,
-    { expectsOne, expectsUpgrade }: { readonly expectsOne: boolean; readonly expectsUpgrade: boolean },
+    { expectsOne, expectsUpgrade, expectsLeases }: OracleOptions,
   ) {
     this.world = world
     this.elections = new Elections(ledgers)
     const metas = new StoredMetas()
     this.digests = new StateDigests(ledgers, metas)
+    this.times = new EntryTimes(world, ledgers)
     this.all = [
       new ClusterIdentity(),
       new LogMatching(ledgers),
@@ -53,6 +65,7 @@ export class Oracles implements Required<Oracle> {
       this.digests,
       ...(expectsOne ? [new OneCluster()] : []),
       ...(expectsUpgrade ? [new FeatureLevels(metas)] : []),
+      ...(expectsLeases ? [this.times] : []),
     ]
   }
 

@@ -1,5 +1,6 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
+import { LeaseClient } from '../clients/lease-client.ts'
 import { planUpgrade } from '../clients/upgrade.ts'
 import { Watcher } from '../clients/watcher.ts'
 import { SimCluster } from '../cluster.ts'
@@ -16,6 +17,9 @@ import { Nemesis } from '../faults/nemesis.ts'
 import { Operator } from '../clients/operator.ts'
 import { describeOptions, drawOptions, type SimulationOptions } from '../world/options.ts'
 import { checkCalm } from '../oracles/calm.ts'
+import { NO_TIMES } from '../oracles/entry-times.ts'
+import type { LeaseOptions } from '../oracles/leases.ts'
+import type { LockOptions } from '../oracles/locks.ts'
 import { addFigures, HistoryCheck, noFigures, type HistoryFigures } from '../oracles/history.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
@@ -35,6 +39,7 @@ export interface SeedReport {
   readonly history: HistoryFigures | null
   readonly livenessChecked: boolean
   readonly retentionsAwaited: number
+  readonly leaseEndsAwaited: number
   readonly worst: LivenessFigures
   /** Calls of a seed without faults. All of them were answered. */
   readonly calmCalls: number
@@ -44,6 +49,8 @@ export interface SeedReport {
 
 const EVENTS_MAX = 3_000_000
 const LINEARIZABILITY_STEPS_MAX = 200_000
+/** More than it takes to look who has left, and to propose something from any node. */
+const PROMPT_MS = 500
 /** How long watchers are given in the end. */
 const WATCH_END_MS = 2_000
 /** The longest virtual time of a seed. */
@@ -67,6 +74,8 @@ export class Simulation {
   private readonly driftsBeyondMargin: boolean
   private livenessChecked = false
   private calmCalls = 0
+  /** The time in which nothing is wrong, in a seed without faults. */
+  private calm: { readonly from: number; readonly to: number } | null = null
   private figures: HistoryFigures | null = null
 
   constructor(
@@ -97,6 +106,8 @@ export class Simulation {
     this.operator = new Operator(options, { world, machines, isFragile, armCrash })
     for (let id = 1; id <= options.clients; id++)
       this.clients.push(new Client(id, options, { world, machines, history }))
+    for (let id = 1; id <= options.leaseClients; id++)
+      this.clients.push(new LeaseClient(options.clients + id, options, { world, machines, history }))
     for (let id = 1; id <= options.watchers; id++)
       this.watchers.push(new Watcher(id, options, { world, machines, sessions: this.sessions }))
     this.probe = new Client(0, options, { world, machines, history })
@@ -168,6 +179,7 @@ export class Simulation {
     const isReady = (): boolean => members.every(isFormed) && machines.every(({ services }) => services !== null)
     while (world.now() < end && !isReady()) await world.sleep(20)
     const from = world.now()
+    this.calm = { from, to: end }
     await world.sleep(end - world.now())
     // A named write is tried for twice as long as one call may take.
     this.calmCalls = checkCalm(this.history, {
@@ -185,6 +197,7 @@ export class Simulation {
     for (const client of this.clients) client.stopped = true
     await used
     for (const ledger of alive) {
+      await this.liveness.expectLeasesEnd(ledger)
       await this.liveness.expectRetention(ledger)
       await this.liveness.expectConvergence(ledger)
       await this.readEverything(ledger)
@@ -238,9 +251,10 @@ export class Simulation {
     const figures = noFigures()
     // Each cluster is a store of its own. When none was formed, no request may have been answered.
     for (const ledger of formed.length === 0 ? [null] : formed) {
-      const check = new HistoryCheck(options, ledger)
+      const check = new HistoryCheck(options, ledger, ledger === null ? NO_TIMES : this.cluster.oracles.times.of(ledger))
       const history = ledger === null ? this.history : historyOf(ledger.clusterId, this.history)
       check.check(history)
+      check.checkLeases(history, this.leaseOptions())
       const sessions = this.sessions.filter(({ clusterId }) => ledger !== null && clusterId === ledger.clusterId)
       check.checkWatches(sessions, history)
       for (const machine of this.cluster.machines) {
@@ -250,6 +264,12 @@ export class Simulation {
       addFigures(figures, check.figures)
     }
     this.figures = figures
+  }
+
+  private leaseOptions(): LeaseOptions & LockOptions {
+    const { faults, node } = this.options
+    const clocksHold = !this.driftsBeyondMargin && !faults.has('jumps')
+    return { clocksHold, calm: this.calm, promptMs: node.electionTimeoutMsMax + PROMPT_MS }
   }
 
   private onStep(machine: Machine, { view, before }: CoreStep): void {
@@ -294,6 +314,7 @@ export class Simulation {
       history: this.figures,
       livenessChecked: this.livenessChecked,
       retentionsAwaited: this.liveness.retentionsAwaited,
+      leaseEndsAwaited: this.liveness.leaseEndsAwaited,
       worst: this.liveness.worst,
       calmCalls: this.calmCalls,
       fingerprint: `${world.events}/${world.now().toFixed(6)}/${this.history.length}/${world.random.fraction()}`,

@@ -101,6 +101,8 @@ export interface SimulationOptions {
   readonly pastShare: number
   /** Clients that watch. */
   readonly watchers: number
+  /** Clients that use leases and locks. */
+  readonly leaseClients: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -124,6 +126,10 @@ export interface SimulationOptions {
  * that those seeds play as they did, and those that found something still do.
  */
 export const LEVEL_1_FROM = 7_000_000_000
+
+/** The longest lease that clients ask for, and the longest wait for a lock. */
+export const LEASE_TTL_MS_MAX = 3_000
+export const LOCK_WAIT_MS_MAX = 4_000
 
 /**
  * Limits that refuse nothing, for seeds without faults. A node that is sent the state instead of the log cannot tell the
@@ -211,10 +217,17 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
       stepRecordsMax: draw.pick([2, 4, 100]),
       stepBytesMax: draw.pick([60, 200, 10_000]),
     },
+    // So few that they are used up, and that a lease ends in several entries.
+    leases: {
+      leasesMax: draw.pick([4, 20, 1_000]),
+      attachedKeysMax: draw.pick([3, 30, 1_000]),
+      endKeysMax: draw.pick([1, 2, 100]),
+      endBytesMax: draw.pick([60, 200, PLENTY]),
+    },
   }
 }
 
-type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers'>
+type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers' | 'leaseClients'>
 
 /** What clients do that needs feature level 1. */
 function drawShares(draw: Draw): FeatureShares {
@@ -223,10 +236,11 @@ function drawShares(draw: Draw): FeatureShares {
     upkeepShare: draw.pick([0, 0.05, 0.2]),
     pastShare: draw.pick([0, 0.1, 0.4]),
     watchers: draw.pick([0, 1, 4]),
+    leaseClients: draw.pick([0, 1, 4]),
   }
 }
 
-const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0, pastShare: 0, watchers: 0 }
+const NO_SHARES: FeatureShares = { transactionShare: 0, upkeepShare: 0, pastShare: 0, watchers: 0, leaseClients: 0 }
 
 function drawFormation(draw: Draw): FormationPlan {
   const kind = draw.pick<FormationKind>([
