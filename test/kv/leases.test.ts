@@ -543,7 +543,12 @@ t.test('any course of commands leads where the documents say, on every replica a
       switch (random.integer(0, 15)) {
         case 14: {
           const [one, other] = [pick(names), pick(names)]
-          const compare = { key: key(one), target: 'lease', operator: pick(['=', '>'] as const), value: pick([0, anyLease()]) } as const
+          const compare = {
+            key: key(one),
+            target: 'lease',
+            operator: pick(['=', '>'] as const),
+            value: pick([0, anyLease()]),
+          } as const
           const written = [one, other].filter((name, at, all) => all.indexOf(name) === at)
           const success = written.map((name) => ({
             type: 'put' as const,
@@ -608,7 +613,5 @@ function counts(model: ReferenceModel): object {
 }
 
 function differing(found: object, expected: object): string | null {
-  return isDeepStrictEqual(found, expected)
-    ? null
-    : `${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`
+  return isDeepStrictEqual(found, expected) ? null : `${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`
 }

@@ -323,7 +323,7 @@ t.test('a client that leaves while it waits leaves the queue', async (t) => {
   const staying = acquire(c, 3, 'l', 30_000)
   await c.pass(100)
   caller.isGone = true
-  await refused(leaving, 'read-timeout')
+  await refused(leaving, 'outcome-unknown')
   await c.pass(100)
   t.match((await services(c, 1).lock(key('l'), READ)).lock, { waiting: 1 })
   await release(c, 1, 'l', leaseOf(first as CommandResult))
@@ -366,10 +366,23 @@ t.test('a node that stops ends the waits for locks, and frees their places', asy
   const waiting = acquire(c, one, 'l', 30_000)
   await c.pass(200)
   c.at(one).node.endWaits()
-  await refused(waiting, 'shutting-down')
+  await refused(waiting, 'outcome-unknown')
   await refused(acquire(c, one, 'l', 30_000), 'shutting-down')
   await c.pass(200)
   t.match((await services(c, leader).lock(key('l'), READ)).lock, { waiting: 0 })
+})
+
+t.test('a wait that is over, and cannot leave the queue, is not answered as if nothing had been done', async (t) => {
+  const { c, leader, followers } = await leasing(t)
+  const [one = 0] = followers
+  await acquire(c, leader, 'l')
+  const waiting = acquire(c, one, 'l', 1_000)
+  await c.pass(200)
+  c.partition([one])
+  await refused(waiting, 'outcome-unknown')
+  c.heal()
+  await c.pass(200)
+  t.equal((await services(c, leader).lock(key('l'), READ)).lock, null, 'and its place is given up')
 })
 
 t.test('a lock that came with an installed state is told to the request that waits for it', async (t) => {
@@ -421,7 +434,7 @@ t.test(
     const left = services(c, 2).acquire(command, 5_000, caller)
     await c.pass(100)
     caller.isGone = true
-    await refused(left, 'read-timeout')
+    await refused(left, 'outcome-unknown')
     await c.pass(100)
     t.match((await services(c, 3).acquire(command, 5_000)).result, { type: 'lock-wait-ended' })
     const anew = services(c, 3).acquire(named('m'), 5_000)
@@ -444,7 +457,7 @@ t.test('a lock that a retry holds is not given up for the client that left the f
   const held = (await retry).result
   t.match(held, { type: 'lock-acquired' })
   caller.isGone = true
-  await refused(left, 'read-timeout')
+  await refused(left, 'outcome-unknown')
   c.heal()
   await c.leader()
   await c.pass(1_000)

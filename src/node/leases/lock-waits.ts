@@ -1,7 +1,7 @@
 import type { Caller } from '../../api/services.ts'
 import type { LeaseEvent, RowKey } from '../../kv/index.ts'
 import { decodeLease, leaseRow } from '../../kv/index.ts'
-import type { RequestError } from '../../lib/errors.ts'
+import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Faults } from '../options.ts'
@@ -47,8 +47,10 @@ export class LockWaits {
     this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
   }
 
-  get isFull(): boolean {
-    return this.inside >= limits.lock.waitsMax
+  /** Why a request cannot wait here; null when it can. To be asked before it is proposed. */
+  get refusal(): RequestError | null {
+    if (this.closed !== null || this.inside < limits.lock.waitsMax) return this.closed
+    return new RequestError('overloaded', 'too many requests wait for a lock on this node; nothing was proposed')
   }
 
   /** `lease` waits for a lock, by an entry that is applied here; it may have received it since. Rejects once the node stops. */

@@ -11,7 +11,7 @@ import type {
 import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import { RequestError } from '../../lib/errors.ts'
-import type { Key, Lease, Lock, LockAcquireCommand, RowKey, RowRange } from '../../kv/index.ts'
+import type { Key, Lease, LeaseRevokeCommand, Lock, LockAcquireCommand, RowKey, RowRange } from '../../kv/index.ts'
 import {
   attachedKeyOfRow,
   attachmentRange,
@@ -28,7 +28,6 @@ import {
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateRow, StateView } from '../../ports/state-store.ts'
-import type { LockWaitOutcome } from '../leases/lock-waits.ts'
 import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
@@ -95,45 +94,45 @@ export class Leases implements LeaseAccess {
   }
 
   async acquire(command: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
-    const { keys, gate, replica, clock } = this.deps
-    if (command.waitMs > 0 && replica.lockWaits.isFull)
-      throw new RequestError('overloaded', 'too many requests wait for a lock on this node; nothing was proposed')
-    const { result, context: at } = await keys.execute(command, timeoutMs, caller)
-    if (result.type !== 'lock-queued') return { result, context: at }
-    const { lease } = result
-    const outcome = await this.waitFor(command, lease, clock.now() + command.waitMs, caller)
-    const context = (): AnswerContext => gate.context('linearizable')
-    if (outcome.kind === 'ended') return { result: { type: 'lock-wait-ended', lease }, context: context() }
-    const token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, timeoutMs)
-    const now = context()
+    const { keys, replica } = this.deps
+    const refusal = command.waitMs > 0 ? replica.lockWaits.refusal : null
+    if (refusal !== null) throw refusal
+    const { result, context } = await keys.execute(command, timeoutMs, caller)
+    if (result.type !== 'lock-queued') return { result, context }
+    try {
+      return await this.afterWait(command, result.lease, timeoutMs, caller)
+    } catch (error) {
+      throw error instanceof RequestError ? placeUnknown(error) : error
+    }
+  }
+
+  private async afterWait(
+    command: LockAcquireCommand,
+    lease: number,
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Promise<LockOutcome> {
+    const { replica, clock, gate } = this.deps
+    let token: number | null
+    try {
+      const outcome = await replica.lockWaits.wait(lease, clock.now() + command.waitMs, caller)
+      if (outcome.kind === 'ended')
+        return { result: { type: 'lock-wait-ended', lease }, context: gate.context('linearizable') }
+      if (outcome.kind === 'gone') throw new RequestError('read-timeout', 'its client has left')
+      token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, timeoutMs)
+    } catch (error) {
+      this.giveUp(command, lease)
+      throw error
+    }
+    const now = gate.context('linearizable')
     if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
     const lock = await this.lockNamed(command.name)
     return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context: now }
   }
 
-  private async waitFor(
-    command: LockAcquireCommand,
-    lease: number,
-    deadline: number,
-    caller: Caller | null,
-  ): Promise<Exclude<LockWaitOutcome, { kind: 'gone' }>> {
-    try {
-      const outcome = await this.deps.replica.lockWaits.wait(lease, deadline, caller)
-      if (outcome.kind !== 'gone') return outcome
-    } catch (error) {
-      // The node stops. What cannot be taken back ends by itself when the wait would have.
-      this.giveUp(command, lease)
-      throw error
-    }
-    this.giveUp(command, lease)
-    throw new RequestError('read-timeout', 'the client has left while it waited for the lock')
-  }
-
   /** The wait is over. Returns the token when the lock came first: its entry was ahead of the one that leaves the queue. */
   private async leaveQueue(lease: number, timeoutMs: number): Promise<number | null> {
-    const ifRenewedAt = revisionOfLockLease(lease)
-    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt, idempotency: null } as const
-    const { result } = await this.deps.keys.execute(leave, timeoutMs)
+    const { result } = await this.deps.keys.execute(leaveOf(lease), timeoutMs)
     if (result.type !== 'lease-kept') return null
     const bytes = await this.row(leaseRow(lease))
     const use = bytes === null ? null : decodeLease(bytes).use
@@ -141,14 +140,14 @@ export class Leases implements LeaseAccess {
   }
 
   /**
-   * Nobody waits here for the lock any more. When the request has a name, a retry of it may have been told on another node that the lease holds
-   * the lock: then the lease only leaves the queue.
+   * Nobody wants the answer of this node any more. Only the place in the queue of a named request is given up: a retry on another node may have
+   * the lock by now. Nobody else can know the lease of a request without a name, so the lock goes as well.
    */
   private giveUp({ idempotency }: LockAcquireCommand, lease: number): void {
-    const ifRenewedAt = idempotency === null ? null : revisionOfLockLease(lease)
-    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt, idempotency: null } as const
+    const leave = leaveOf(lease)
+    const command = idempotency === null ? { ...leave, ifRenewedAt: null } : leave
     // When this fails, the leader ends the lease, at the end of the wait or of the time to live.
-    this.deps.keys.execute(leave, limits.requestTimeoutMsMax).catch(() => undefined)
+    this.deps.keys.execute(command, limits.requestTimeoutMsMax).catch(() => undefined)
   }
 
   private async lockNamed(name: Key): Promise<Lock | null> {
@@ -184,6 +183,20 @@ export class Leases implements LeaseAccess {
     const { view, machine } = await past.view(null)
     return { view, context: { ...gate.context(consistency), revision: machine?.revision ?? 0 } }
   }
+}
+
+/** Ends the lease while it waits for a lock, and not when it has received the lock. */
+function leaveOf(lease: number): LeaseRevokeCommand {
+  return { type: 'lease-revoke', id: lease, ifRenewedAt: revisionOfLockLease(lease), idempotency: null }
+}
+
+/** The request is in the log, whatever has kept this node from telling what became of it. */
+function placeUnknown({ message }: RequestError): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    `the request has waited for the lock, and may have received it: ${message}; ` +
+      'its place in the queue is given up, and a lock that nobody keeps alive passes on when its length is over',
+  )
 }
 
 const NO_KEYS: PageOf<Key> = { items: [], more: false }

@@ -397,11 +397,7 @@ function refusalOf(error: unknown): Answer | null {
   return typeof revision === 'number' ? { type: 'compacted', revision } : null
 }
 
-async function rawAnswerOf(
-  request: Request,
-  services: NodeServices,
-  { timeoutMs, caller }: Patience,
-): Promise<Answer> {
+async function rawAnswerOf(request: Request, services: NodeServices, { timeoutMs, caller }: Patience): Promise<Answer> {
   switch (request.type) {
     case 'write': {
       const { command } = request

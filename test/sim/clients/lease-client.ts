@@ -91,7 +91,15 @@ export class LeaseClient extends Client {
   }
 
   private putWith(key: Key, lease: KeyLease): ClientCommand {
-    return { type: 'put', key, value: this.drawValue(), lease, condition: null, wantsPrevious: false, idempotency: this.drawTag() }
+    return {
+      type: 'put',
+      key,
+      value: this.drawValue(),
+      lease,
+      condition: null,
+      wantsPrevious: false,
+      idempotency: this.drawTag(),
+    }
   }
 
   /** Writes only if `key` belongs to `lease`, or does not; with the lease or without. */

@@ -8,6 +8,7 @@ import type {
   TransactionCommand,
 } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
+import type { LockOutcome } from '../../../src/api/services.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 /** What the clients of the simulator ask for. */
@@ -39,8 +40,8 @@ export interface ScannedRecord {
   readonly record: KeyRecord
 }
 
-/** A wait for a lock may also end when nobody holds it any more. */
-export type WriteResult = CommandResult | { readonly type: 'lock-held'; readonly holder: null }
+/** What a request came to; for a lock, after its wait. */
+export type WriteResult = CommandResult | LockOutcome['result']
 
 export type Answer =
   | { readonly type: 'write'; readonly result: WriteResult; readonly revision: number }
@@ -137,8 +138,7 @@ function describeOne(command: Extract<ClientCommand, { type: 'put' | 'delete' }>
         ? ` if at ${condition.revision}`
         : ` if ${condition.type}`
   const lease = command.type === 'put' && command.lease !== undefined ? ` with ${JSON.stringify(command.lease)}` : ''
-  const what =
-    command.type === 'put' ? `put ${command.key}=${textOf(command.value)}${lease}` : `delete ${command.key}`
+  const what = command.type === 'put' ? `put ${command.key}=${textOf(command.value)}${lease}` : `delete ${command.key}`
   return `${what}${when}`
 }
 

@@ -16,7 +16,9 @@ function waitMsOf({ request }: Operation): number {
 
 /** Without faults every call must succeed. Returns the number of answered calls. */
 export function checkCalm(history: readonly Operation[], { from, to, hasOutsiders }: CalmOptions): number {
-  const calls = history.filter((operation) => operation.invokedAt >= from && operation.invokedAt + waitMsOf(operation) <= to)
+  const calls = history.filter(
+    (operation) => operation.invokedAt >= from && operation.invokedAt + waitMsOf(operation) <= to,
+  )
   for (const operation of calls) {
     const { outcome, request } = operation
     if (outcome.kind === 'answered') continue

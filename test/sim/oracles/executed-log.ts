@@ -26,8 +26,7 @@ export class ExecutedLog {
     this.model = new ReferenceModel(options)
     for (const { logId, bytes } of ledger?.committed ?? []) {
       const batch = { leaderId: logId.leaderId, first: logId.index, last: logId.index, body: bytes, membershipCount: 0 }
-      for (const entry of entriesOf(batch))
-        if (entry.kind === 'command') this.take(entry, logId.index)
+      for (const entry of entriesOf(batch)) if (entry.kind === 'command') this.take(entry, logId.index)
     }
   }
 

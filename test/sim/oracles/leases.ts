@@ -93,8 +93,7 @@ export class Leases {
     }
     if (command.type !== 'transaction' || result.type !== 'transaction') return
     for (const one of result.succeeded ? command.success : command.failure)
-      if (one.type === 'put')
-        this.checkAttachment(operation, { key: one.key, lease: one.lease ?? 0 }, result.revision)
+      if (one.type === 'put') this.checkAttachment(operation, { key: one.key, lease: one.lease ?? 0 }, result.revision)
   }
 
   private checkAttachment(
@@ -126,7 +125,7 @@ export class Leases {
       const { outcome, request, invokedAt, returnedAt } = operation
       if (outcome.kind !== 'answered' || outcome.answer.type !== 'write' || request.type !== 'write') continue
       const { result } = outcome.answer
-      if (result.type !== 'lease-not-found' || request.command.idempotency !== null) continue
+      if (result.type !== 'lease-not-found') continue
       this.goneChecked += 1
       if ((endings.get(result.lease) ?? Infinity) < returnedAt) continue
       const standing = grants
@@ -144,8 +143,6 @@ function grantsOf(history: readonly Operation[]): Map<number, Grant[]> {
   for (const { outcome, request, invokedAt, returnedAt } of history) {
     if (outcome.kind !== 'answered' || outcome.answer.type !== 'write' || request.type !== 'write') continue
     const { result } = outcome.answer
-    // The answer to a retry may be from long ago.
-    if (request.command.idempotency !== null) continue
     const isGrant = result.type === 'lease-granted' || result.type === 'lease-renewed'
     const ttlMs = isGrant ? result.ttlMs : request.command.type === 'lock-acquire' ? request.command.ttlMs : null
     if (ttlMs === null || (!isGrant && result.type !== 'lock-acquired')) continue

@@ -88,7 +88,8 @@ export class Locks {
     const isExplained = results.some((result) => {
       if (result.type !== 'lock-queued') return isAlike(result, answer)
       if (answer.type === 'lock-acquired') return this.isHandedOver(operation, result.lease, answer)
-      if (answer.type !== 'lock-held') return false
+      if (answer.type !== 'lock-held' && (answer.type !== 'lock-wait-ended' || answer.lease !== result.lease))
+        return false
       this.waitedInVain += 1
       // Whoever is told that the wait was in vain neither waits any more nor has the lock.
       return this.endedAt(result.lease) <= operation.returnedAt
@@ -144,9 +145,8 @@ export class Locks {
       if (before.lease === lease || before.token >= token)
         objectTo(operation, 'locks', `does not have a larger token than who came before: ${nameOf(before)}`)
     }
-    const ended = holdings.filter(({ command }) => command.idempotency === null)
-    for (const { operation, token } of ended) {
-      const later = ended.find((one) => one.operation.returnedAt < operation.invokedAt && one.token >= token)
+    for (const { operation, token } of holdings) {
+      const later = holdings.find((one) => one.operation.returnedAt < operation.invokedAt && one.token >= token)
       if (later !== undefined)
         objectTo(operation, 'locks', `has a token no larger than one that was told before: ${nameOf(later)}`)
     }
@@ -154,13 +154,9 @@ export class Locks {
 
   /** Two holders never have the lock at once, as far as each of them can tell that its lease lasts. */
   private checkExclusion(holdings: readonly Holding[], history: readonly Operation[]): void {
-    const spans = holdings
-      .flatMap((holding) => spansOf(holding, history))
-      .sort((one, other) => one.from - other.from)
+    const spans = holdings.flatMap((holding) => spansOf(holding, history)).sort((one, other) => one.from - other.from)
     for (const [at, span] of spans.entries()) {
-      const other = spans
-        .slice(0, at)
-        .find(({ holding, to }) => holding.lease !== span.holding.lease && to > span.from)
+      const other = spans.slice(0, at).find(({ holding, to }) => holding.lease !== span.holding.lease && to > span.from)
       if (other === undefined) continue
       const until = `until ${Math.min(other.to, span.to).toFixed(2)}`
       objectTo(span.holding.operation, 'locks', `has the lock together with another ${until}: ${nameOf(other.holding)}`)
@@ -197,7 +193,6 @@ function byLock(holdings: readonly Holding[]): Holding[][] {
 /** From an answer on, and for the length of the lease from the request on; the first request to end the lease ends it. */
 function spansOf(holding: Holding, history: readonly Operation[]): Span[] {
   const { operation, command, lease } = holding
-  if (command.idempotency !== null) return []
   const asked = [{ ...operation, ttlMs: command.ttlMs }]
   let endedAt = Infinity
   for (const one of history) {
@@ -207,7 +202,7 @@ function spansOf(holding: Holding, history: readonly Operation[]): Span[] {
       (other.type === 'lease-revoke' && other.id === lease) || (other.type === 'lock-release' && other.lease === lease)
     if (isEnd) endedAt = Math.min(endedAt, one.invokedAt)
     const isRenewed = one.outcome.kind === 'answered' && one.outcome.answer.type === 'write'
-    if (other.type !== 'lease-renew' || other.id !== lease || other.idempotency !== null || !isRenewed) continue
+    if (other.type !== 'lease-renew' || other.id !== lease || !isRenewed) continue
     if (one.outcome.kind === 'answered' && one.outcome.answer.type === 'write')
       if (one.outcome.answer.result.type === 'lease-renewed') asked.push({ ...one, ttlMs: command.ttlMs })
   }

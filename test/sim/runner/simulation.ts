@@ -251,7 +251,11 @@ export class Simulation {
     const figures = noFigures()
     // Each cluster is a store of its own. When none was formed, no request may have been answered.
     for (const ledger of formed.length === 0 ? [null] : formed) {
-      const check = new HistoryCheck(options, ledger, ledger === null ? NO_TIMES : this.cluster.oracles.times.of(ledger))
+      const check = new HistoryCheck(
+        options,
+        ledger,
+        ledger === null ? NO_TIMES : this.cluster.oracles.times.of(ledger),
+      )
       const history = ledger === null ? this.history : historyOf(ledger.clusterId, this.history)
       check.check(history)
       check.checkLeases(history, this.leaseOptions())

@@ -227,7 +227,10 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
   }
 }
 
-type FeatureShares = Pick<SimulationOptions, 'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers' | 'leaseClients'>
+type FeatureShares = Pick<
+  SimulationOptions,
+  'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers' | 'leaseClients'
+>
 
 /** What clients do that needs feature level 1. */
 function drawShares(draw: Draw): FeatureShares {
