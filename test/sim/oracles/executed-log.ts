@@ -12,7 +12,7 @@ import { textOf } from '../history/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { Violation } from '../world/violation.ts'
 
-/** From this number on the entries of a leader that ends leases are numbered: docs/internals/service.md. */
+/** From this number on the entries of a leader that ends leases are numbered, and no client's (src/node/leases/lessor.ts). */
 const LEADER_ENTRIES = 2 ** 47
 
 /** The committed log of one cluster, executed by the second model. */

@@ -2,6 +2,7 @@ import type { PlantedBug } from '../machines/planted-bug.ts'
 import { commitBugs } from './commits.ts'
 import { featureLevelBugs } from './feature-levels.ts'
 import { historyBugs } from './history.ts'
+import { leaseBugs } from './leases.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
 import { membershipBugs } from './memberships.ts'
@@ -23,6 +24,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...pastReadBugs,
   ...watchBugs,
   ...featureLevelBugs,
+  ...leaseBugs,
   ...livenessBugs,
 ]
 

@@ -23,6 +23,15 @@ const LEVEL_1_MIN = {
   watchedProgress: 4,
   watchesCompacted: 1,
   retentions: 0.7,
+  leaseEnds: 0.2,
+  leasesExpired: 3,
+  leasesGone: 3,
+  leasedPuts: 5,
+  locksAcquired: 2,
+  locksHandedOver: 0.4,
+  locksInVain: 0.4,
+  locksLeft: 0.4,
+  fencedWrites: 0.3,
 }
 
 /** Faults that only discovery with crashes meets. */
@@ -52,6 +61,7 @@ export class Tally {
   private lively = 0
   private calmCalls = 0
   private retentions = 0
+  private leaseEnds = 0
   private levelOneSeeds = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
@@ -70,6 +80,7 @@ export class Tally {
     if (report.livenessChecked) this.lively += 1
     this.calmCalls += report.calmCalls
     this.retentions += report.retentionsAwaited
+    this.leaseEnds += report.leaseEndsAwaited
     if (report.seed >= LEVEL_1_FROM) this.levelOneSeeds += 1
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
@@ -111,9 +122,9 @@ export class Tally {
   }
 
   private levelOneProblems(): string[] {
-    const { levelOneSeeds: seeds, retentions } = this
+    const { levelOneSeeds: seeds, retentions, leaseEnds } = this
     if (seeds < SEEDS_FOR_EVERYTHING) return []
-    const counts: Record<string, number> = { ...this.figures, retentions }
+    const counts: Record<string, number> = { ...this.figures, retentions, leaseEnds }
     return Object.entries(LEVEL_1_MIN).flatMap(([what, perSeed]) => {
       const [count, least] = [counts[what] ?? 0, Math.ceil(perSeed * seeds)]
       return count < least ? [`only ${count} ${what}, and ${least} are the least in ${seeds} seeds of level 1`] : []
@@ -138,6 +149,8 @@ export class Tally {
       `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
       `${this.histories} histories checked (${seeds - this.histories} not): ${figures.operations} operations, ${figures.acknowledgedWrites} acknowledged writes, ${figures.transactions} of them transactions and ${figures.upkeep} upkeep of history, ${figures.pastReads} reads of the past and ${figures.compactedReads} that came too late, ${figures.doublesCompared} answered twice, ${figures.boundedReads} reads of a bounded age, ${figures.statesCompared} states at the end`,
       `${figures.watches} watches were told of ${figures.watchedChanges} changes and ${figures.watchedProgress} times of their progress, ${figures.watchesCompacted} came too late`,
+      `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
+      `${figures.locksAcquired} locks acquired, ${figures.locksHandedOver} of them after a wait, ${figures.locksInVain} waits in vain, ${figures.locksLeft} given up; ${figures.fencedWrites} writes behind a lock`,
       `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,
