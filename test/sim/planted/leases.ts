@@ -1,4 +1,4 @@
-import { isLockLease, revisionOfLockLease, rowFromBytes, type Command } from '../../../src/kv/index.ts'
+import { revisionOfLockLease, rowFromBytes, type Command } from '../../../src/kv/index.ts'
 import type { Node } from '../../../src/node/node.ts'
 import type { StateInstall, StateRange, StateView, StateWrite } from '../../../src/ports/state-store.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
@@ -101,16 +101,6 @@ function keepsWhoLeft({ replica }: Node): void {
   lockWaits.wait = (lease, deadline) => wait(lease, deadline, null)
 }
 
-/** A node that gives up a wait ends the lease, whatever has become of it. */
-function endsForeignLocks({ services }: Node): void {
-  const { keys } = services
-  const execute = keys.execute.bind(keys)
-  keys.execute = (command, timeoutMs, caller) => {
-    const isLeave = command.type === 'lease-revoke' && isLockLease(command.id) && command.ifRenewedAt !== null
-    return execute(isLeave ? { ...command, ifRenewedAt: null } : command, timeoutMs, caller)
-  }
-}
-
 export const leaseBugs: readonly PlantedBug[] = [
   {
     name: 'lease-ends-early',
@@ -195,15 +185,8 @@ export const leaseBugs: readonly PlantedBug[] = [
   {
     name: 'lock-waits-for-nobody',
     says: 'who has left while it waited for a lock stays in the queue',
-    seedsMax: 300,
+    seedsMax: 1000,
     needsLevel: 1,
     plant: keepsWhoLeft,
-  },
-  {
-    name: 'lock-taken-from-a-retry',
-    says: 'a node that gives up a wait ends the lease, also when a retry on another node has the lock by then',
-    seedsMax: 2000,
-    needsLevel: 1,
-    plant: endsForeignLocks,
   },
 ]

@@ -110,4 +110,13 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed,
     found: 'an oracle: a node that was cut off when it was removed, and has not heard of it, has nothing to tell',
   })),
+  {
+    seed: 7900000010,
+    found: 'a node that stopped refused requests that had waited for a lock as if nothing had been done',
+  },
+  {
+    seed: 7900000035,
+    found:
+      'a request whose wait for a lock was over, and that could not leave the queue, was told that nothing had been done',
+  },
 ]
