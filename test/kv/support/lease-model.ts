@@ -17,6 +17,7 @@ import type {
   LeaseCommand,
   LeaseEvent,
   LeaseLimits,
+  LeasesState,
   RowKey,
 } from '../../../src/kv/index.ts'
 import { assert } from '../../../src/lib/assert.ts'
@@ -53,8 +54,7 @@ export interface ModelKeys {
 
 /** What the state of a machine holds of leases and locks: their numbers, and each of their rows in words. */
 export interface ModelLeases {
-  readonly leases: number
-  readonly attachedKeys: number
+  readonly counts: LeasesState
   readonly rows: readonly string[]
 }
 
@@ -107,7 +107,7 @@ export class LeaseModel {
 
   /** It changes no more. */
   state(): ModelLeases {
-    this.shown ??= { leases: this.leases.size, attachedKeys: this.attachedKeys, rows: this.rows().sort() }
+    this.shown ??= { counts: this.counts(), rows: this.rows().sort() }
     return this.shown
   }
 
@@ -273,6 +273,11 @@ export class LeaseModel {
     const { use, lock, ttlMs, waitMs, renewedAt: startedAt } = lease
     const lengthMs = use === 'waiter' ? waitMs : ttlMs
     this.moments.push({ type, lease: id, use, lock, lengthMs, startedAt, index })
+  }
+
+  private counts(): LeasesState {
+    const lockWaiters = [...this.locks.values()].reduce((sum, { queue }) => sum + queue.length, 0)
+    return { leases: this.leases.size, attachedKeys: this.attachedKeys, locks: this.locks.size, lockWaiters }
   }
 
   private rows(): string[] {

@@ -39,7 +39,7 @@ const AT_FIRST: ModelState = {
   revision: 0,
   level: 0,
   past: null,
-  leases: { leases: 0, attachedKeys: 0, rows: [] },
+  leases: { counts: { leases: 0, attachedKeys: 0, locks: 0, lockWaiters: 0 }, rows: [] },
 }
 
 /**

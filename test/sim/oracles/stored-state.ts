@@ -13,8 +13,8 @@ import { recordText, type StoredRows } from '../../kv/support/stored-past.ts'
 /** What is wrong with what a machine carries beside the rows, after the command at `index`; null when nothing is. */
 export function stateFault(state: MachineState, model: ReferenceModel, index: number): string | null {
   const { revision, level, past, leases } = model.stateAt(index)
-  const expected = { revision, level, history: past, leases: leases.leases, attachedKeys: leases.attachedKeys }
-  const seen = { revision: state.revision, level: state.level, history: state.history, ...state.leases }
+  const expected = { revision, level, history: past, leases: leases.counts }
+  const seen = { revision: state.revision, level: state.level, history: state.history, leases: state.leases }
   if (isDeepStrictEqual(seen, expected)) return null
   return `has the state ${JSON.stringify(seen)}, not ${JSON.stringify(expected)}`
 }
