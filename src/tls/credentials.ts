@@ -1,5 +1,5 @@
 import { limits } from '../limits.ts'
-import type { CertificatesView } from '../api/services.ts'
+import type { CertificatesView } from '../api/health.ts'
 import type { TlsIdentity, TlsSource } from './identity.ts'
 import { judge, type TlsPlace } from './judge.ts'
 import { isSame, readTlsFiles, type TlsContents } from './tls-files.ts'

@@ -1,4 +1,4 @@
-import type { CertificatesView } from '../api/services.ts'
+import type { CertificatesView } from '../api/health.ts'
 import { limits } from '../limits.ts'
 import { Credentials, CredentialsError, type CertificateWarning, type CredentialsDependencies } from './credentials.ts'
 import type { TlsPlace } from './judge.ts'

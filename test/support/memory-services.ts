@@ -7,16 +7,8 @@ import type {
   MembershipAnswer,
   MembershipView,
 } from '../../src/api/cluster.ts'
-import type {
-  AddressChange,
-  ClusterControl,
-  HealthCheck,
-  MetricsView,
-  NodeHealth,
-  Services,
-  SnapshotStream,
-  VoterChange,
-} from '../../src/api/services.ts'
+import type { HealthCheck, MetricsView, NodeHealth } from '../../src/api/health.ts'
+import type { AddressChange, ClusterControl, Services, SnapshotStream, VoterChange } from '../../src/api/services.ts'
 import { MemoryLeases } from './memory-leases.ts'
 import { MemoryKeys, NODE, type MemoryKeysOptions } from './memory-keys.ts'
 import { MemoryWatches } from './memory-watches.ts'

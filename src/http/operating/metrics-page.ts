@@ -7,7 +7,8 @@ import {
   type GaugeConfiguration,
 } from 'prom-client'
 import { assert } from '../../lib/assert.ts'
-import type { CertificatesView, HistogramView, MetricsView, Services } from '../../api/services.ts'
+import type { CertificatesView, HistogramView, MetricsView } from '../../api/health.ts'
+import type { Services } from '../../api/services.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 
 type Read = (view: MetricsView) => number

@@ -5,7 +5,8 @@ import { noQuery } from '../protocol/queries.ts'
 import * as operations from './operations.ts'
 import { sayWhenToRetry, sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'
-import type { HealthCheck, Services } from '../../api/services.ts'
+import type { HealthCheck } from '../../api/health.ts'
+import type { Services } from '../../api/services.ts'
 import { MetricsPage } from './metrics-page.ts'
 
 interface Plain {

@@ -1,4 +1,5 @@
-import type { BackupsView, SnapshotStream } from '../../api/services.ts'
+import type { BackupsView } from '../../api/health.ts'
+import type { SnapshotStream } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'

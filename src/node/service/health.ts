@@ -1,4 +1,4 @@
-import type { HealthCheck, MetricsView, NodeHealth } from '../../api/services.ts'
+import type { HealthCheck, MetricsView, NodeHealth } from '../../api/health.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { Transport } from '../../ports/transport.ts'

@@ -1,4 +1,4 @@
-import type { WatchesView } from '../../api/services.ts'
+import type { WatchesView } from '../../api/health.ts'
 import type { EntryChanges } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
