@@ -36,15 +36,16 @@ declare module 'rocksdb-native' {
 
   /**
    * A stream of rows. Names with an underscore are private to the package. Its version is pinned in package.json, and the tests
-   * of `RowReader` check how they are used.
+   * of scans check how they are used.
    */
-  export interface RowIterator extends AsyncIterable<{ key: Buffer; value: Buffer }> {
+  export interface RowIterator {
     /** Rows of the next read; at most as many as the iterator was made with. */
     _capacity: number
-    _read(done: (error: Error | null) => void): void
-    /** Called for each row that was read, and with null at the end. */
-    push(row: { key: Buffer; value: Buffer } | null): boolean
-    readonly _readableState: { readAhead: boolean }
+    _open(done: (error?: Error | null) => void): void
+    _read(done: (error?: Error | null) => void): void
+    _destroy(done: (error?: Error | null) => void): void
+    /** Called for each row that was read, and with null when fewer were there than requested. */
+    push(row: { readonly key: Buffer; readonly value: Buffer } | null): boolean
   }
 
   export interface BatchOptions {

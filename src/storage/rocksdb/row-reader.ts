@@ -1,7 +1,8 @@
-import type { IteratorOptions, RowIterator } from 'rocksdb-native'
+import type { IteratorOptions } from 'rocksdb-native'
 import { limits } from '../../limits.ts'
 import type { StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
+import { Cursor } from './cursor.ts'
 
 /** The intended size of one read. */
 const READ_BYTES = 256 * 1024
@@ -20,21 +21,18 @@ export function rowsAtOnceMax(rowBytesMax: number, walks: number): number {
  * read decides how many the next one requests. Nothing is read before it is wanted.
  */
 export class RowReader {
-  /** How many rows, and bytes of them, the caller will take; set before `peek`. */
+  /** How many rows, and bytes of them, the caller will take; set before `readMore`. */
   wantedRows = 1
   wantedBytes = 1
   private readonly rowsMax: () => number
-  private readonly iterator: AsyncIterator<StateRow, unknown>
-  private readonly stream: RowIterator
-  private next: StateRow | null = null
-  /** Mean size of the rows of the latest read; null before the first. */
-  private rowBytes: number | null
-  /** Rows and bytes of the latest read. */
-  private readRows = 0
+  private readonly cursor: Cursor
+  /** The rows of the latest read, and how many of them were taken. */
+  private rows: readonly StateRow[] = []
+  private taken = 0
   private readBytes = 0
-  /** Rows and bytes that were read and not taken. */
-  private heldRows = 0
-  private heldBytes = 0
+  private takenBytes = 0
+  /** Mean size of the rows before the latest read; null before the first. */
+  private rowBytes: number | null
 
   /** `rowBytes`: the size that rows in this range are known to have, null when it is unknown. */
   constructor(
@@ -44,74 +42,48 @@ export class RowReader {
   ) {
     this.rowsMax = size.rowsMax
     this.rowBytes = size.rowBytes
-    this.stream = database.iterator({ ...bounds, capacity: limits.rowsReadAtOnceMax })
-    // By default the stream reads ahead until it holds sixteen rows.
-    this.stream._readableState.readAhead = false
-    const read = this.stream._read.bind(this.stream)
-    this.stream._read = (done) => {
-      this.stream._capacity = this.capacity()
-      read(done)
-    }
-    const push = this.stream.push.bind(this.stream)
-    this.stream.push = (row) => {
-      this.received(row)
-      return push(row)
-    }
-    this.iterator = this.stream[Symbol.asyncIterator]()
+    this.cursor = new Cursor(database, bounds, limits.rowsReadAtOnceMax)
   }
 
-  /** The next row, which stays the next until it is taken; null at the end. */
-  async peek(): Promise<StateRow | null> {
-    if (this.next === null) {
-      const { done, value } = await this.iterator.next()
-      if (done === true) return null
-      this.next = value
-    }
-    return this.next
+  /** The next row, which stays the next until it is taken; null when more has to be read, and after that at the end. */
+  peek(): StateRow | null {
+    return this.rows[this.taken] ?? null
   }
 
-  take(): void {
-    if (this.next === null) return
-    this.heldRows -= 1
-    this.heldBytes -= sizeOf(this.next)
-    this.next = null
+  take({ key, value }: StateRow): void {
+    this.taken += 1
+    this.takenBytes += key.length + value.length
+  }
+
+  /** To be called when all rows that were read have been taken. */
+  async readMore(): Promise<void> {
+    this.rowBytes = this.latestRowBytes
+    const rows = await this.cursor.read(this.capacity())
+    this.rows = rows
+    this.taken = 0
+    this.takenBytes = 0
+    this.readBytes = rows.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0)
   }
 
   /** Whether it holds more than may stay in memory until the next scan. */
   get holdsTooMuch(): boolean {
-    return this.heldRows > 1 && this.heldBytes > limits.rowsHeldBytesMax
+    return this.rows.length - this.taken > 1 && this.readBytes - this.takenBytes > limits.rowsHeldBytesMax
   }
 
   get latestRowBytes(): number | null {
-    return this.readRows === 0 ? this.rowBytes : Math.max(1, this.readBytes / this.readRows)
+    return this.rows.length === 0 ? this.rowBytes : Math.max(1, this.readBytes / this.rows.length)
   }
 
   async close(): Promise<void> {
-    this.next = null
-    await this.iterator.return?.()
+    this.rows = []
+    await this.cursor.close()
   }
 
-  private received(row: StateRow | null): void {
-    if (row === null) return
-    const bytes = sizeOf(row)
-    this.readRows += 1
-    this.readBytes += bytes
-    this.heldRows += 1
-    this.heldBytes += bytes
-  }
-
-  /** The number of rows of the next read. Called when all rows of earlier reads have been handed out. */
+  /** The number of rows of the next read. */
   private capacity(): number {
-    this.rowBytes = this.latestRowBytes
-    this.readRows = 0
-    this.readBytes = 0
     if (this.rowBytes === null) return 1
     const fitting = Math.floor(Math.min(READ_BYTES, this.wantedBytes) / this.rowBytes) + 1
     // One more than is wanted, because callers ask whether anything follows.
     return Math.max(1, Math.min(fitting, this.wantedRows + 1, this.rowsMax()))
   }
-}
-
-function sizeOf({ key, value }: StateRow): number {
-  return key.length + value.length
 }

@@ -2,6 +2,7 @@ import type { IteratorOptions } from 'rocksdb-native'
 import { limits } from '../../limits.ts'
 import type { StateRange, StateRow } from '../../ports/state-store.ts'
 import type { Database } from './binding.ts'
+import { Cursor } from './cursor.ts'
 import { RowReader } from './row-reader.ts'
 
 /** The key of the meta value: the only empty key, so it is below all others. */
@@ -34,14 +35,12 @@ export class RowScan {
   async rows(range: StateRange): Promise<StateRow[]> {
     if (isEmpty(range) || range.limit <= 0) return []
     const reader = this.takeOver(range) ?? this.open(range)
-    try {
-      const rows = await fill(range, reader)
-      await this.keep({ reader, ...rest(range, rows.at(-1)) })
-      return rows
-    } catch (error) {
+    const rows = await fill(range, reader).catch(async (error: unknown) => {
       await reader.close()
       throw error
-    }
+    })
+    await this.keep({ reader, ...rest(range, rows.at(-1)) })
+    return rows
   }
 
   async close(): Promise<void> {
@@ -64,10 +63,12 @@ export class RowScan {
 
   /** Rows that turned out large are not kept but read again: a slow client may ask for the next page much later. */
   private async keep(kept: OpenReader): Promise<void> {
-    this.rowBytes = kept.reader.latestRowBytes
-    await this.close()
-    if (kept.reader.holdsTooMuch) await kept.reader.close()
-    else this.kept = kept
+    const { reader } = kept
+    const before = this.kept
+    this.rowBytes = reader.latestRowBytes
+    this.kept = reader.holdsTooMuch ? null : kept
+    await before?.reader.close()
+    if (reader.holdsTooMuch) await reader.close()
   }
 }
 
@@ -84,16 +85,20 @@ export async function scanKeys(database: Database, range: StateRange): Promise<U
   const keys: Uint8Array[] = []
   if (isEmpty(range) || range.limit <= 0) return keys
   let bytes = 0
-  const { limit } = range
-  const capacity = Math.min(limit, limits.keysReadAtOnceMax)
-  for await (const { key } of database.iterator({ ...bounds(range), values: false, limit, capacity })) {
-    bytes += key.length
-    if (keys.length > 0 && bytes > range.bytesMax) break
-    keys.push(key)
-    // Stopping here saves a read that would find nothing.
-    if (keys.length === limit) break
+  const capacity = Math.min(range.limit, limits.keysReadAtOnceMax)
+  const cursor = new Cursor(database, { ...bounds(range), values: false }, capacity)
+  try {
+    while (keys.length < range.limit && !cursor.hasEnded) {
+      for (const { key } of await cursor.read(Math.min(range.limit - keys.length, capacity))) {
+        bytes += key.length
+        if (keys.length > 0 && bytes > range.bytesMax) return keys
+        keys.push(key)
+      }
+    }
+    return keys
+  } finally {
+    await cursor.close()
   }
-  return keys
 }
 
 async function fill({ limit, bytesMax }: StateRange, reader: RowReader): Promise<StateRow[]> {
@@ -102,11 +107,12 @@ async function fill({ limit, bytesMax }: StateRange, reader: RowReader): Promise
   while (rows.length < limit && (rows.length === 0 || bytes < bytesMax)) {
     reader.wantedRows = limit - rows.length
     reader.wantedBytes = bytesMax - bytes
-    const row = await reader.peek()
+    if (reader.peek() === null) await reader.readMore()
+    const row = reader.peek()
     if (row === null) break
     const size = row.key.length + row.value.length
     if (rows.length > 0 && bytes + size > bytesMax) break
-    reader.take()
+    reader.take(row)
     rows.push(row)
     bytes += size
   }
