@@ -167,7 +167,7 @@ t.test('the rows of a range are those of the store under the changes on their wa
     const store = new WatchedStore()
     await store.open()
     const rows = new Rows(store, 100)
-    const model = new Set<RowKey>()
+    const model = new Map<RowKey, string>()
     let writing: Promise<void> = Promise.resolve()
     for (let round = 0; round < 30; round++) {
       for (let n = random.integer(0, 40); n > 0; n--) {
@@ -176,8 +176,9 @@ t.test('the rows of a range are those of the store under the changes on their wa
           rows.remove(row)
           model.delete(row)
         } else {
-          rows.put(row, Buffer.from('v'))
-          model.add(row)
+          const value = String(round).repeat(random.integer(1, 20))
+          rows.put(row, Buffer.from(value))
+          model.set(row, value)
         }
       }
       if (!rows.isWriting && random.fraction() < 0.7) {
@@ -193,12 +194,21 @@ t.test('the rows of a range are those of the store under the changes on their wa
       const start = recordRow(key(Math.min(a, b)))
       const end = random.fraction() < 0.2 ? null : recordRow(key(Math.max(a, b) + 1))
       const limit = random.integer(1, 30)
-      const range = { start, end, limit, bytesMax: 0 }
-      await rows.loadRange(range)
-      const inside = [...model].filter((row) => row >= start && (end === null || row < end))
+      const bytesMax = random.fraction() < 0.5 ? 0 : random.integer(1, 400)
+      const range = { start, end, limit, bytesMax }
+      await (bytesMax === 0 ? rows.loadRange(range) : rows.loadBounded({ rows: [], ranges: [range], bytesMax: 300 }))
+      const inside = [...model.keys()].filter((row) => row >= start && (end === null || row < end))
       const expected = inside.sort().slice(0, limit)
       if (rows.rowsIn(range).join() !== expected.join()) {
         t.same(rows.rowsIn(range), expected, `seed ${seed}, round ${round}`)
+      }
+      let bytes = 0
+      for (const row of expected) {
+        if (bytes > Math.min(bytesMax, 300) || bytesMax === 0) break
+        const value = model.get(row) ?? ''
+        bytes += row.length + value.length
+        if (Buffer.from(rows.get(row) ?? []).toString() !== value)
+          t.fail(`seed ${seed}, round ${round}: value of ${row}`)
       }
       rows.release()
     }
@@ -206,6 +216,28 @@ t.test('the rows of a range are those of the store under the changes on their wa
     await writing
   }
   t.pass('whatever was asked')
+})
+
+t.test('a compaction reads the changes that it removes in pages, and no row by its name', async (t) => {
+  const retention = { revisions: 1000, ageMs: 1000, bytes: 1_000_000 }
+  const commands: Command[] = [
+    { type: 'raise-level', level: 1, version: '1', retention, idempotency: null },
+    ...Array.from({ length: 200 }, (_, n) => put(n % 50)),
+    { type: 'compaction', revision: 150, idempotency: null },
+  ]
+  const history = { rangeBytesMax: 100_000, stepRevisionsMax: 100, stepRecordsMax: 200, stepBytesMax: 10_000 }
+  const { store, rows, applier, results, faults } = await applierOf(commands, 67, { history })
+  applier.commitTo(logIndex(201))
+  await quiet()
+  await applier.settle()
+  const [readsBefore, scansBefore] = [store.readsOfRows.length, store.scans]
+  applier.commitTo(logIndex(202))
+  await quiet()
+  t.match(results.at(-1), { type: 'compacted', done: false })
+  t.equal(store.readsOfRows.length, readsBefore)
+  t.ok(store.scans > scansBefore && store.scans <= scansBefore + 2, `${store.scans - scansBefore} pages`)
+  t.equal(rows.waitingRows, 150, '100 lists of changes, and the 50 records that were superseded by then')
+  t.same(faults, [])
 })
 
 t.test('what commands change is told after their answers, while anybody wants to know', async (t) => {

@@ -3,7 +3,7 @@ import type { BoundedReads, RangeRead, RowKey, Workspace } from '../../kv/index.
 import { isHistoryRow, rowBytes } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { StateStore, StateWrite } from '../../ports/state-store.ts'
-import { presentRows } from './present-rows.ts'
+import { type PresentRow, presentRows } from './present-rows.ts'
 import { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
@@ -104,16 +104,7 @@ export class Rows implements Workspace {
 
   /** Loads which rows of a range are present. Only the applier calls it, between its batches. */
   async loadRange(range: RangeRead): Promise<void> {
-    const changesBefore = this.changes
-    // Taken before the view is opened: changes that reach the store meanwhile are included here all the same.
-    const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
-    const view = await this.store.view()
-    try {
-      this.ranges.set(rangeName(range), await presentRows(range, view, changes))
-    } finally {
-      await view.close()
-    }
-    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads a range')
+    await this.findRange(range, 0)
   }
 
   /** Loads what one command may look at, until it has too many bytes. Only the applier calls it, between its batches. */
@@ -121,14 +112,36 @@ export class Rows implements Workspace {
     let left = bytesMax - (await this.loadUpTo(rows, bytesMax))
     for (const range of ranges) {
       if (left < 0) break
-      await this.loadRange(range)
-      const names = this.rowsIn(range)
-      left -=
-        range.bytesMax === 0
-          ? names.reduce((bytes, { length }) => bytes + length, 0)
-          : await this.loadUpTo(names, Math.min(left, range.bytesMax))
+      const bytesOfRange = Math.min(left, range.bytesMax)
+      const present = await this.findRange(range, bytesOfRange)
+      const names = present.map(({ row }) => row)
+      if (range.bytesMax === 0) {
+        left -= names.reduce((bytes, { length }) => bytes + length, 0)
+        continue
+      }
+      for (const { row, bytes } of present) if (bytes !== undefined) this.loaded.set(row, bytes)
+      left -= await this.loadUpTo(names, bytesOfRange)
     }
     this.exceeded = left < 0
+  }
+
+  /** Keeps which rows of a range are present, and returns them; those that have the first `valueBytesMax` bytes or so with their bytes. */
+  private async findRange(range: RangeRead, valueBytesMax: number): Promise<readonly PresentRow[]> {
+    const changesBefore = this.changes
+    // Taken before the view is opened: changes that reach the store meanwhile are included here all the same.
+    const changes = this.writing === null ? [this.gathered] : [this.writing, this.gathered]
+    const view = await this.store.view()
+    try {
+      const present = await presentRows(range, view, changes, valueBytesMax)
+      this.ranges.set(
+        rangeName(range),
+        present.map(({ row }) => row),
+      )
+      assert(this.changes === changesBefore, 'nothing changes rows while the applier loads a range')
+      return present
+    } finally {
+      await view.close()
+    }
   }
 
   /** Loads the first of `rows`, up to the one that exceeds `bytesMax`; resolves to the bytes of those, their names included. */
@@ -151,8 +164,9 @@ export class Rows implements Workspace {
   }
 
   get(row: RowKey): Uint8Array | null {
-    const known = this.peek(row)
-    const bytes = known === undefined ? this.loaded.get(row) : known
+    // Each row of a read set is in `loaded`; it was changed since then if it is in `gathered` too.
+    const changed = this.gathered.get(row)
+    const bytes = changed === undefined ? this.loaded.get(row) : changed
     assert(bytes !== undefined, 'a command looks only at rows of its read set')
     return bytes
   }
