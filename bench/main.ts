@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { apply, applyDefaults } from './apply.ts'
 import { backup, backupDefaults } from './backup.ts'
 import { bulk, bulkDefaults } from './bulk.ts'
 import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
@@ -18,6 +19,8 @@ type Sizes = Readonly<Partial<Record<(typeof sizes)[number], number>>>
 
 /** `npm run bench -- [name...] [--quick] [--keys N] [--value-bytes N] [--repeat N]`. Every bench prints a table; all figures go to bench/results/<date>.json. */
 const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]>> = {
+  apply: (quick, { keys = applyDefaults.keys, 'value-bytes': valueBytes = applyDefaults.valueBytes, repeat }) =>
+    apply({ ...applyDefaults, keys, valueBytes, repeat: repeat ?? (quick ? 1 : applyDefaults.repeat) }),
   'commit-throughput': (quick) =>
     commitThroughput(quick ? { ...throughputDefaults, seconds: 3, repeat: 1 } : throughputDefaults),
   'election-latency': (quick) =>
