@@ -376,8 +376,8 @@ export const limits = {
   /** Bytes that reads of single keys may have in progress, if each value has the largest size; and the number of such reads. */
   rowsReadBytesMax: 256 * 1024 * 1024,
   rowsReadMax: 1024,
-  /** Hot records kept in memory. */
-  recordCacheBytesMax: 64 * 1024 * 1024,
+  /** Hot rows kept in memory: two thirds of it for small ones. */
+  recordCacheBytesMax: 192 * 1024 * 1024,
 
   /** Executing entries: the most commands whose rows are looked up together, and the bytes of rows after which they are executed. */
   applySegmentCommandsMax: 1024,

@@ -1,6 +1,6 @@
 import type { RangeRead, RowKey } from '../../kv/index.ts'
 import { rowBytes, rowFromBytes } from '../../kv/index.ts'
-import type { StateRange, StateView } from '../../ports/state-store.ts'
+import type { StateRow, StateView } from '../../ports/state-store.ts'
 
 /** What became of rows that changed: their bytes, or null for rows that were removed. */
 export type Changes = ReadonlyMap<RowKey, Uint8Array | null>
@@ -40,7 +40,10 @@ export async function presentRows(
       reverse: false,
       limit: Math.min(limit - found.length, PAGE_ROWS),
     }
-    const stored = bytesLeft > 0 ? await storedRows(view, wanted, bytesLeft) : await storedNames(view, wanted)
+    const stored: readonly PresentRow[] =
+      bytesLeft > 0
+        ? (await view.scan({ ...wanted, bytesMax: Math.min(bytesLeft, PAGE_BYTES) })).map(withBytes)
+        : (await view.keys({ ...wanted, bytesMax: PAGE_BYTES })).map(named)
     for (const { row, bytes } of stored) bytesLeft -= row.length + (bytes?.length ?? 0)
     const last = stored.at(-1)
     // When there is no further page, every remaining change comes after the rows that were found.
@@ -60,16 +63,12 @@ export async function presentRows(
   }
 }
 
-type Page = Omit<StateRange, 'bytesMax'>
-
-async function storedRows(view: StateView, page: Page, bytesMax: number): Promise<PresentRow[]> {
-  const rows = await view.scan({ ...page, bytesMax: Math.min(bytesMax, PAGE_BYTES) })
-  return rows.map(({ key, value }) => ({ row: rowFromBytes(key), bytes: value }))
+function withBytes({ key, value }: StateRow): PresentRow {
+  return { row: rowFromBytes(key), bytes: value }
 }
 
-async function storedNames(view: StateView, page: Page): Promise<PresentRow[]> {
-  const keys = await view.keys({ ...page, bytesMax: PAGE_BYTES })
-  return keys.map((key) => ({ row: rowFromBytes(key), bytes: undefined }))
+function named(key: Uint8Array): PresentRow {
+  return { row: rowFromBytes(key), bytes: undefined }
 }
 
 interface Change {

@@ -3,7 +3,7 @@ import { FlatRows } from './flat-rows.ts'
 import { LargeRows } from './large-rows.ts'
 
 /** Which part of the budget is for small rows. */
-const FLAT_SHARE = 3 / 4
+const FLAT_SHARE = 2 / 3
 
 /** Recently used rows, limited by bytes. Absent rows are remembered too (as `null`). */
 export class RowCache {

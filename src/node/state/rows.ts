@@ -103,8 +103,8 @@ export class Rows implements Workspace {
   }
 
   /** Loads which rows of a range are present. Only the applier calls it, between its batches. */
-  async loadRange(range: RangeRead): Promise<void> {
-    await this.findRange(range, 0)
+  loadRange(range: RangeRead): Promise<unknown> {
+    return this.findRange(range, 0)
   }
 
   /** Loads what one command may look at, until it has too many bytes. Only the applier calls it, between its batches. */
