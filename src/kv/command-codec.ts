@@ -4,10 +4,11 @@ import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, r
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag, KeyLease, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
-import type { Key } from './key.ts'
+import type { Key, RowKey } from './key.ts'
 import { latin1Of } from './latin1.ts'
 import { isLeaseTtl } from './lease-codec.ts'
 import { isLeaseId } from './lease-id.ts'
+import { recordRow } from './row.ts'
 
 /*
  * A command as a log entry holds it. Integers are big-endian.
@@ -302,6 +303,12 @@ function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTa
 
 function damaged(what: string): UnknownCommandError {
   return new UnknownCommandError(`an entry holds a damaged command: ${what}`)
+}
+
+/** The record that a write of one key looks at; null for other commands. Cheaper than decoding it. Throws `UnknownCommandError`. */
+export function rowOfWrite(bytes: Uint8Array): RowKey | null {
+  const { type, firstAt, secondAt } = layoutOf(bytes)
+  return type === PUT || type === DELETE ? recordRow(latin1Of(bytes, firstAt, secondAt) as Key) : null
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   keyToText,
   recordRange,
   recordRow,
+  rowOfWrite,
   stepName,
   rowBytes,
   rowFromBytes,
@@ -260,6 +261,23 @@ t.test('commands', async (t) => {
       if (!Buffer.from(encodeCommand(decodeCommand(bytes))).equals(bytes)) t.fail(Buffer.from(bytes).toString('hex'))
     }
     t.ok(read > 1000, 'damage to keys and values alone is not seen here')
+  })
+
+  t.test('which record a write of one key looks at can be told without decoding it', async (t) => {
+    const named = { key: 'a/b' as Key, condition: null, wantsPrevious: false, idempotency: null }
+    const put: Command = { type: 'put', ...named, value: Buffer.from('v') }
+    t.equal(rowOfWrite(encodeCommand(put)), recordRow(named.key))
+    const tagged: Command = {
+      ...put,
+      idempotency: { key: 'name', fingerprint: 1 },
+      lease: { type: 'own', ttlMs: 1000 },
+    }
+    t.equal(rowOfWrite(encodeCommand(tagged)), recordRow(named.key))
+    t.equal(rowOfWrite(encodeCommand({ type: 'delete', ...named })), recordRow(named.key))
+    const range: Command = { type: 'delete-range', start: named.key, end: null, upToLimit: false, idempotency: null }
+    t.equal(rowOfWrite(encodeCommand(range)), null)
+    t.equal(rowOfWrite(encodeCommand({ type: 'compaction', revision: 7, idempotency: null })), null)
+    t.throws(() => rowOfWrite(encodeCommand(put).subarray(1)))
   })
 
   t.test('a build that is too old for the cluster is told which one it needs', async (t) => {

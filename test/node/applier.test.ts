@@ -32,9 +32,11 @@ const OPTIONS: KvMachineOptions = {
 const META = Buffer.from('meta')
 const LEADER = { term: term(1), nodeId: nodeId(1) }
 
-/** Counts what is asked of it, and keeps writes until they are let go. */
+/** Counts what is asked of it, and keeps writes and reads of rows until they are let go. */
 class WatchedStore extends MemoryStateStore {
   held: (() => void)[] | null = null
+  heldReads: (() => void)[] | null = null
+  readError: Error | null = null
   readonly readsOfRows: number[] = []
   keysRead = 0
   scans = 0
@@ -45,9 +47,14 @@ class WatchedStore extends MemoryStateStore {
     await super.write(writes, meta)
   }
 
-  override getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+  /** As a real store answers: with what was there when it was asked. */
+  override async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
     this.readsOfRows.push(keys.length)
-    return super.getMany(keys)
+    const { heldReads, readError } = this
+    if (readError !== null) throw readError
+    const found = super.getMany(keys)
+    if (heldReads !== null) await new Promise<void>((resolve) => heldReads.push(resolve))
+    return found
   }
 
   override async view(): Promise<StateView> {
@@ -72,6 +79,10 @@ class WatchedStore extends MemoryStateStore {
 
   letGo(): void {
     for (const resolve of this.held?.splice(0) ?? []) resolve()
+  }
+
+  letReadsGo(): void {
+    for (const resolve of this.heldReads?.splice(0) ?? []) resolve()
   }
 }
 
@@ -102,10 +113,11 @@ async function applierOf(
   perBatch: number,
   options: Partial<KvMachineOptions> = {},
   restored: MachineState | null = null,
+  cacheBytesMax = 100,
 ) {
   const store = new WatchedStore()
   await store.open()
-  const rows = new Rows(store, 100)
+  const rows = new Rows(store, cacheBytesMax)
   const turns: (() => void)[] = []
   const clock: Clock = {
     now: () => 0,
@@ -304,6 +316,107 @@ t.test('a range delete that names too much costs no more than its limit, values 
   ])
   t.equal(store.keysRead, 22)
   t.equal(store.scans, 0)
+})
+
+t.test('rows are read while the entries that look at them are on their way to the disks', async (t) => {
+  const CACHE = 1_000_000
+
+  t.test('once some were missing; the command then asks for nothing more', async (t) => {
+    const commands = [put(1), put(2), put(3), remove(4), put(1), put(5)]
+    const { store, rows, applier, results } = await applierOf(commands, 1, {}, null, CACHE)
+    applier.foresee(batchOf(commands, 1, 1))
+    t.same(store.readsOfRows, [], 'nothing is known to be missing yet')
+    applier.commitTo(logIndex(1))
+    await quiet()
+    t.same(store.readsOfRows, [1])
+    applier.foresee(batchOf(commands, 2, 4))
+    applier.foresee(batchOf(commands, 2, 4))
+    t.same(store.readsOfRows, [1, 3], 'the row of the first command is known, and none is read twice')
+    await quiet()
+    applier.commitTo(logIndex(5))
+    await quiet()
+    t.match(results, [{ version: 1 }, { version: 1 }, { version: 1 }, { deleted: 0 }, { version: 2 }])
+    t.same(store.readsOfRows, [1, 3])
+    for (let n = 0; n < 100; n++) applier.foresee(batchOf(commands, 1, 5))
+    t.notOk(rows.isMissingRows, 'nothing was missing for a while')
+    applier.foresee(batchOf(commands, 6, 1))
+    t.same(store.readsOfRows, [1, 3])
+  })
+
+  t.test('a command that is committed before they arrive waits for them', async (t) => {
+    const commands = [put(1), put(2), put(3)]
+    const { store, applier, results } = await applierOf(commands, 1, {}, null, CACHE)
+    applier.commitTo(logIndex(1))
+    await quiet()
+    store.heldReads = []
+    applier.foresee(batchOf(commands, 2, 1))
+    applier.commitTo(logIndex(2))
+    await quiet()
+    t.equal(results.length, 1)
+    store.letReadsGo()
+    await quiet()
+    t.equal(results.length, 2)
+    t.same(store.readsOfRows, [1, 1])
+  })
+
+  t.test('what changed meanwhile is not taken for what it was', async (t) => {
+    const commands = [put(1), put(2), removeRange(1, 3), put(1)]
+    const { store, rows, applier, results } = await applierOf(commands, 1, {}, null, CACHE)
+    applier.commitTo(logIndex(2))
+    await quiet()
+    await applier.settle()
+    // The cache is empty then.
+    rows.reset()
+    store.heldReads = []
+    applier.foresee(batchOf(commands, 1, 1))
+    applier.commitTo(logIndex(3))
+    await quiet()
+    t.match(results.at(-1), { deleted: 2 })
+    await applier.settle()
+    store.letReadsGo()
+    await quiet()
+    t.equal(rows.peek(recordRow(key(1))), null)
+    store.heldReads = null
+    applier.commitTo(logIndex(4))
+    await quiet()
+    t.match(results.at(-1), { type: 'put', version: 1 })
+  })
+
+  t.test('a state that is swapped in is not mixed with rows of the one before', async (t) => {
+    const commands = [put(1), put(2)]
+    const { store, rows, applier } = await applierOf(commands, 1, {}, null, CACHE)
+    applier.commitTo(logIndex(1))
+    await quiet()
+    await applier.settle()
+    store.heldReads = []
+    applier.foresee(batchOf(commands, 2, 1))
+    await applier.pause()
+    applier.foresee(batchOf(commands, 2, 1))
+    t.same(store.readsOfRows, [1, 1], 'nothing is read for a node that is paused')
+    await rows.replace(async () => {})
+    rows.readAhead([recordRow(key(7))])
+    t.same(store.readsOfRows, [1, 1], 'nor while the state is replaced')
+    rows.reset()
+    store.letReadsGo()
+    await quiet()
+    t.equal(rows.peek(recordRow(key(2))), undefined)
+  })
+
+  t.test('a read that fails is left to the command that needs it, and few are on their way at once', async (t) => {
+    const commands = Array.from({ length: 100 }, (_, n) => put(n))
+    const { store, applier, results, faults } = await applierOf(commands, 1, {}, null, CACHE)
+    applier.commitTo(logIndex(1))
+    await quiet()
+    store.readError = new Error('it cannot be read')
+    applier.foresee(batchOf(commands, 2, 99))
+    t.same(store.readsOfRows, [1, 32])
+    await quiet()
+    store.readError = null
+    applier.commitTo(logIndex(2))
+    await quiet()
+    t.equal(results.length, 2)
+    t.same(faults, [])
+  })
 })
 
 t.test('however much there is to apply, other work has its turn in between', async (t) => {

@@ -202,7 +202,7 @@ function scripted(script: readonly Partial<Effects>[]) {
       peers: { onJoined: () => {} },
       outlets: {
         snapshotSender: { start: () => {} },
-        applier: { commitTo: () => {} },
+        applier: { foresee: () => {}, commitTo: () => {} },
         consequences: {
           onEvent: (event) => {
             seen.push(event.type === 'stepped-down' ? event.reason : event.type)

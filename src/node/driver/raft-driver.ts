@@ -4,6 +4,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { Transport } from '../../ports/transport.ts'
 import type {
+  LogBatch,
   LogId,
   LogIndex,
   NodeId,
@@ -34,7 +35,7 @@ export interface RaftDriverOptions {
  * before the first input, and by then all of them exist.
  */
 export interface CoreOutlets {
-  readonly applier: { commitTo(index: LogIndex): void }
+  readonly applier: { foresee(batch: LogBatch): void; commitTo(index: LogIndex): void }
   readonly reads: { onRelease(release: ReadRelease): void }
   readonly snapshotSender: { start(plan: SnapshotPlan): void }
   readonly consequences: { onEvent(event: RaftEvent): void }
@@ -195,6 +196,7 @@ export class RaftDriver implements WriteListener {
     for (const message of effects.sends) this.appendSender.send(message)
     for (const plan of effects.snapshots) outlets.snapshotSender.start(plan)
     for (const event of effects.events) outlets.consequences.onEvent(event)
+    for (const write of effects.writes) if (write.type === 'append') outlets.applier.foresee(write.batch)
     // The state must not reach its disk before the vote and the cluster id that it was made under: a restart would find those missing. Once
     // they are on disk, this method runs again.
     if (this.writer.isHardStateDurable) outlets.applier.commitTo(effects.committed)

@@ -8,7 +8,7 @@ import type {
   MachineState,
   RowKey,
 } from '../../kv/index.ts'
-import { decodeCommand, oldestRevision, runsAlone } from '../../kv/index.ts'
+import { decodeCommand, oldestRevision, rowOfWrite, runsAlone } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogReader } from '../../ports/log-store.ts'
 import type { LogBatch, LogId, LogIndex, StoredMembership } from '../../raft/index.ts'
@@ -125,6 +125,18 @@ export class Applier {
 
   get digest(): string {
     return String(this.machine.state().digest)
+  }
+
+  /** Entries were appended, and are on their way to the disks: what they look at is read meanwhile, if it is not known. */
+  foresee(batch: LogBatch): void {
+    const { rows } = this.deps
+    if (!rows.isMissingRows || this.paused || this.stopped) return
+    const wanted: RowKey[] = []
+    for (const entry of entriesOf(batch)) {
+      const row = entry.kind === 'command' ? rowOfWrite(entry.command) : null
+      if (row !== null) wanted.push(row)
+    }
+    rows.readAhead(wanted)
   }
 
   /** Everything up to `index` is committed. Never decreases. */

@@ -58,6 +58,10 @@ export class FlatRows {
     return wordsOf(bytes) <= this.pieceWords / ROWS_IN_PIECE_MIN
   }
 
+  has(row: RowKey): boolean {
+    return this.find(row, hashOf(row)) >= 0
+  }
+
   /** A copy of the row's bytes; null when it is known to be absent; undefined when nothing is known. */
   get(row: RowKey): Uint8Array | null | undefined {
     const slot = this.find(row, hashOf(row))

@@ -21,6 +21,10 @@ export class RowCache {
     return bytes === undefined ? this.large.get(row) : bytes
   }
 
+  has(row: RowKey): boolean {
+    return this.flat.has(row) || this.large.get(row) !== undefined
+  }
+
   set(row: RowKey, bytes: Uint8Array | null): void {
     if (this.flat.takes(row.length + (bytes?.length ?? 0))) {
       this.flat.set(row, bytes)

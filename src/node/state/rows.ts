@@ -8,6 +8,9 @@ import { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
 
+/** For how many appended batches rows are read ahead after one that was missing. */
+const READ_AHEAD_STEPS = 64
+
 /** Rows that changed while a watch was open. `all`: the whole state was replaced. */
 export interface DirtyRows {
   readonly rows: Set<RowKey>
@@ -39,6 +42,9 @@ export class Rows implements Workspace {
   /** Grows with every change: a value read from the store may be cached only if nothing has changed meanwhile. */
   private changes = 0
   private readonly watches = new Set<DirtyRows>()
+  /** Rows that are read ahead of the commands that look at them, each with the end of its read. A row that changes is no longer among them. */
+  private readonly ahead = new Map<RowKey, Promise<void>>()
+  private missedLately = 0
   /** Another state is being swapped in; null otherwise. Ends with `reset`. */
   private replacement: Replacement | null = null
 
@@ -87,19 +93,68 @@ export class Rows implements Workspace {
     return true
   }
 
+  /** Whether reading ahead is worth its while: of late, rows had to be read. */
+  get isMissingRows(): boolean {
+    return this.missedLately > 0
+  }
+
+  /** Begins to read those of `rows` that are not known, for commands that are not committed yet. What arrives goes to the cache. */
+  readAhead(rows: readonly RowKey[]): void {
+    if (this.isReplacing) return
+    this.missedLately -= 1
+    const missing = new Set<RowKey>()
+    for (const row of rows) {
+      // Their size is unknown.
+      if (this.ahead.size + missing.size >= limits.rowsLoadedAtOnceMax) break
+      if (!this.ahead.has(row) && !this.isKnown(row)) missing.add(row)
+    }
+    if (missing.size === 0) return
+    this.missedLately = READ_AHEAD_STEPS
+    const names = [...missing]
+    const read: Promise<void> = this.store.getMany(names.map(rowBytes)).then(
+      (values) => {
+        for (const [at, row] of names.entries()) {
+          if (this.ahead.get(row) !== read) continue
+          this.ahead.delete(row)
+          this.cache.set(row, values[at] ?? null)
+        }
+      },
+      () => {
+        // A failure of the store is reported where it is watched, and a command that needs the row reads it itself.
+        for (const row of names) if (this.ahead.get(row) === read) this.ahead.delete(row)
+      },
+    )
+    for (const row of names) this.ahead.set(row, read)
+  }
+
   /** Loads `rows`, so that `get` finds them; resolves to the number of bytes. Only the applier calls it, between its batches. */
   async load(rows: readonly RowKey[]): Promise<number> {
     const changesBefore = this.changes
-    const values = await this.store.getMany(rows.map(rowBytes))
-    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads some')
-    let bytes = 0
-    for (const [at, row] of rows.entries()) {
-      const value = values[at] ?? null
-      this.loaded.set(row, value)
-      bytes += value?.length ?? 0
+    const missing = await this.awaitAhead(rows)
+    if (missing.length > 0) {
+      this.missedLately = READ_AHEAD_STEPS
+      const values = await this.store.getMany(missing.map(rowBytes))
+      for (const [at, row] of missing.entries()) this.loaded.set(row, values[at] ?? null)
+      this.remember(missing, values)
     }
-    this.remember(rows, values)
-    return bytes
+    assert(this.changes === changesBefore, 'nothing changes rows while the applier loads some')
+    return rows.reduce((bytes, row) => bytes + (this.loaded.get(row)?.length ?? 0), 0)
+  }
+
+  /** Waits for those of `rows` that are read ahead; resolves to the others, and those that the cache did not keep. */
+  private async awaitAhead(rows: readonly RowKey[]): Promise<readonly RowKey[]> {
+    const reads = new Set<Promise<void>>()
+    for (const row of rows) {
+      const read = this.ahead.get(row)
+      if (read !== undefined) reads.add(read)
+    }
+    if (reads.size === 0) return rows
+    await Promise.all(reads)
+    return rows.filter((row) => !this.pin(row))
+  }
+
+  private isKnown(row: RowKey): boolean {
+    return this.gathered.has(row) || this.writing?.has(row) === true || this.cache.has(row)
   }
 
   /** Loads which rows of a range are present. Only the applier calls it, between its batches. */
@@ -260,11 +315,13 @@ export class Rows implements Workspace {
   private invalidate(): void {
     this.changes += 1
     for (const dirtyRows of this.watches) dirtyRows.all = true
+    this.ahead.clear()
   }
 
   private change(row: RowKey, bytes: Uint8Array | null): void {
     this.changes += 1
     for (const dirtyRows of this.watches) dirtyRows.rows.add(row)
+    if (this.ahead.size > 0) this.ahead.delete(row)
     this.gathered.set(row, bytes)
     this.gatheredBytes += row.length + (bytes?.length ?? 0)
     // Written once and seldom read: it would only push out rows that are in use.
