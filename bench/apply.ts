@@ -12,6 +12,7 @@ import type { LogBatch } from '../src/raft/index.ts'
 import { indexOf, logIndex, NO_MEMBERSHIP, nodeId, term } from '../src/raft/index.ts'
 import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
 import { systemClock } from '../src/system-clock.ts'
+import type { Bench } from './lib/bench.ts'
 import { type Figure, summarize } from './lib/report.ts'
 
 /** Executing committed writes on a real disk, as a follower does: the processor time of the whole process for each of them. */
@@ -28,7 +29,7 @@ export interface ApplyOptions {
 const RETENTIONS = { off: 0, on: 1_000_000, bounded: 20_000 } as const
 type Order = 'random' | 'cyclic'
 
-export const applyDefaults: ApplyOptions = {
+const NORMAL: ApplyOptions = {
   writes: 50_000,
   keys: 100_000,
   valueBytes: 256,
@@ -160,9 +161,17 @@ async function measure(options: ApplyOptions, { history, order }: Case): Promise
   }
 }
 
-export async function apply(options: ApplyOptions = applyDefaults): Promise<Figure[]> {
-  const figures: Figure[] = []
-  for (const order of options.orders)
-    for (const history of options.histories) figures.push(await measure(options, { history, order }))
-  return figures
+export const apply: Bench<ApplyOptions> = {
+  sizes: {
+    smoke: { ...NORMAL, writes: 256, keys: 256, repeat: 1, orders: ['random'] },
+    quick: { ...NORMAL, repeat: 1 },
+    normal: NORMAL,
+    full: NORMAL,
+  },
+  async run(options) {
+    const figures: Figure[] = []
+    for (const order of options.orders)
+      for (const history of options.histories) figures.push(await measure(options, { history, order }))
+    return figures
+  },
 }

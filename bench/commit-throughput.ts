@@ -1,114 +1,213 @@
-import Fastify from 'fastify'
-import { fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import type { BenchCluster } from './lib/cluster.ts'
-import { freePort, startCluster } from './lib/cluster.ts'
+import type { Bench } from './lib/bench.ts'
+import type { Chart } from './lib/chart.ts'
+import { withCluster, type BenchCluster } from './lib/cluster.ts'
+import { startFloor, type Floor } from './lib/floor.ts'
+import type { Load } from './lib/load.ts'
+import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
-import { summarize } from './lib/report.ts'
-import type { LoadResult } from './lib/wrk.ts'
-import { hasWrk, runLoad } from './lib/wrk.ts'
-
-const KEYS = 100_000
-const CONNECTIONS = [1, 64, 256] as const
+import { runLoad, runOpenLoad } from './lib/run-load.ts'
+import { summarize, type Point } from './lib/statistics.ts'
+import { measureYouth, type Youth } from './lib/young.ts'
 
 export interface ThroughputOptions {
+  readonly nodes: number
   readonly seconds: number
   readonly repeat: number
-  readonly connections: readonly number[]
+  readonly warmUpSeconds: number
+  /** How long processes that have just started are measured, twice. */
+  readonly youngSeconds: number
+  readonly shapes: readonly Shape[]
+  /** PUTs of 256 B for each second, in the open loop. */
+  readonly rates: readonly number[]
+  readonly keys: number
+}
+
+interface Shape {
+  readonly connections: number
   readonly valueBytes: number
 }
 
-export const throughputDefaults: ThroughputOptions = {
-  seconds: 5,
-  repeat: 3,
-  connections: CONNECTIONS,
-  valueBytes: 256,
+interface Target {
+  readonly name: 'leader' | 'follower' | 'all' | 'floor'
+  readonly hosts: readonly string[]
 }
 
-/** The floor: the same requests to a plain Fastify handler that stores them in a Map, without Raft and without a disk. */
-async function startFloor(): Promise<{ readonly target: string; stop(): void }> {
-  const port = await freePort()
-  const child = fork(fileURLToPath(import.meta.url), ['floor', String(port)])
-  await new Promise<void>((resolve) => child.once('message', () => resolve()))
-  return { target: `127.0.0.1:${port}`, stop: () => child.kill('SIGKILL') }
+type Sample = LoadFigures & Cost
+
+const VALUE_BYTES = 256
+const CONNECTIONS = 64
+const STANDARD: Shape = { connections: CONNECTIONS, valueBytes: VALUE_BYTES }
+
+function shapes(connections: readonly number[], sizes: readonly number[]): Shape[] {
+  return connections.flatMap((count) => sizes.map((valueBytes) => ({ connections: count, valueBytes })))
 }
 
-async function serveFloor(port: number): Promise<void> {
-  const values = new Map<string, Buffer>()
-  const app = Fastify()
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-  app.put('/kv/*', (request, reply) => {
-    values.set((request.params as Record<string, string>)['*'] ?? '', request.body as Buffer)
-    void reply.send({ revision: values.size })
-  })
-  await app.listen({ port, host: '127.0.0.1' })
-  process.send?.('ready')
-}
-
-/** PUTs of `valueBytes` over 100,000 keys in a closed loop: to the leader, to a follower, to all nodes, and to the floor. */
-export async function commitThroughput(options: ThroughputOptions = throughputDefaults): Promise<Figure[]> {
-  if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
-  const cluster = await startCluster()
+/** PUTs over all keys: of processes that have just started, then in a closed loop and at fixed rates once they are warm. */
+async function run(options: ThroughputOptions): Promise<Figure[]> {
+  const youths: Youth[] = []
+  const young = async (cluster: BenchCluster): Promise<void> => {
+    const { host } = await cluster.leader()
+    youths.push(await measureYouth(cluster, loadOf(options, STANDARD, [host], options.youngSeconds)))
+  }
+  for (let n = 1; n < options.repeat; n++) await withCluster(options, young)
   const floor = await startFloor()
   try {
-    const targets = await targetsOf(cluster, floor.target)
-    await runLoad({
-      method: 'PUT',
-      targets: targets.all,
-      connections: 64,
-      seconds: 3,
-      keys: KEYS,
-      valueBytes: options.valueBytes,
+    return await withCluster(options, async (cluster) => {
+      await young(cluster)
+      const figures = [cold(youths)]
+      const targets = await targetsOf(cluster, floor)
+      const hosts = targets.flatMap((target) => target.hosts)
+      await runLoad(loadOf(options, STANDARD, hosts, options.warmUpSeconds))
+      for (const shape of options.shapes) figures.push(...(await closedLoop(cluster, targets, shape, options)))
+      for (const rate of options.rates) figures.push(await openLoop(cluster, rate, options))
+      return figures
     })
-    const figures: Figure[] = []
-    for (const connections of options.connections) {
-      const runs = new Map<string, LoadResult[]>(Object.keys(targets).map((name) => [name, []]))
-      // Targets alternate, so that other work of the machine affects all of them alike.
-      for (let run = 0; run < options.repeat; run++) {
-        for (const [name, list] of Object.entries(targets)) {
-          const load = {
-            method: 'PUT',
-            targets: list,
-            connections,
-            seconds: options.seconds,
-            keys: KEYS,
-            valueBytes: options.valueBytes,
-          } as const
-          runs.get(name)?.push(await runLoad(load))
-        }
-      }
-      for (const [to, results] of runs) {
-        figures.push({
-          bench: 'commit-throughput',
-          settings: { to, connections, valueBytes: options.valueBytes, runs: options.repeat },
-          values: summarize(
-            results.map((result) => ({ ...result })),
-            'requestsPerSecond',
-          ),
-        })
-      }
-    }
-    return figures
   } finally {
-    floor.stop()
-    await cluster.stop()
+    await floor.stop()
   }
 }
 
-async function targetsOf(
-  cluster: BenchCluster,
-  floor: string,
-): Promise<Record<'leader' | 'follower' | 'all' | 'floor', string[]>> {
-  const leader = await cluster.leader()
-  const host = (api: string): string => api.slice('http://'.length)
-  const follower = cluster.nodes.find(({ id }) => id !== leader.id) ?? leader
+/** Each run had a cluster of its own. */
+function cold(youths: readonly Youth[]): Figure {
   return {
-    leader: [host(leader.api)],
-    follower: [host(follower.api)],
-    all: cluster.nodes.map(({ api }) => host(api)),
-    floor: [floor],
+    bench: 'commit-throughput',
+    settings: { loop: 'cold', to: 'leader', ...STANDARD, runs: youths.length },
+    values: summarize(
+      youths.map(({ values }) => values),
+      'requestsPerSecond',
+    ),
+    curves: Object.fromEntries(youths.map(({ rates }, n) => [`run ${n + 1}`, rates])),
   }
 }
 
-if (process.argv[2] === 'floor') await serveFloor(Number(process.argv[3]))
+function loadOf({ keys }: ThroughputOptions, shape: Shape, targets: readonly string[], seconds: number): Load {
+  return { method: 'PUT', targets, seconds, keys, ...shape }
+}
+
+async function closedLoop(
+  cluster: BenchCluster,
+  targets: readonly Target[],
+  shape: Shape,
+  options: ThroughputOptions,
+): Promise<Figure[]> {
+  const runs = new Map<Target, Sample[]>(targets.map((target) => [target, []]))
+  const curves = new Map<Target, readonly Point[]>()
+  // Targets alternate, so that other work of the machine affects all of them alike.
+  for (let n = 0; n < options.repeat; n++) {
+    for (const target of targets) {
+      const load = loadOf(options, shape, target.hosts, options.seconds)
+      const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
+      runs.get(target)?.push({ ...figuresOf(result), ...cost })
+      curves.set(target, result.distribution)
+    }
+  }
+  return [...runs].map(([target, samples]) => ({
+    bench: 'commit-throughput',
+    settings: { loop: 'closed', to: target.name, ...shape, runs: options.repeat },
+    values: summarize(samples, 'requestsPerSecond'),
+    curves: { latency: curves.get(target) ?? [] },
+  }))
+}
+
+async function openLoop(cluster: BenchCluster, rate: number, options: ThroughputOptions): Promise<Figure> {
+  const leader = await cluster.leader()
+  const load = {
+    method: 'PUT',
+    targets: [leader.host],
+    connections: 256,
+    keys: options.keys,
+    valueBytes: VALUE_BYTES,
+  } as const
+  const phases = [{ perSecond: rate, seconds: 2 * options.seconds }]
+  const { result, cost } = await measureCost(await rolesOf(cluster), () => runOpenLoad({ ...load, phases }))
+  return {
+    bench: 'commit-throughput',
+    settings: { loop: 'open', to: 'leader', connections: load.connections, valueBytes: VALUE_BYTES, rate, runs: 1 },
+    values: { ...figuresOf(result), ...cost, unsent: result.unsent, lateP99: result.lateP99 },
+    curves: { latency: result.distribution },
+  }
+}
+
+async function targetsOf(cluster: BenchCluster, floor: Floor): Promise<Target[]> {
+  const leader = await cluster.leader()
+  const [follower] = cluster.nodes.filter(({ id }) => id !== leader.id)
+  const targets: Target[] = [{ name: 'leader', hosts: [leader.host] }]
+  if (follower !== undefined) {
+    targets.push({ name: 'follower', hosts: [follower.host] })
+    targets.push({ name: 'all', hosts: cluster.nodes.map(({ host }) => host) })
+  }
+  return [...targets, { name: 'floor', hosts: [floor.host] }]
+}
+
+function charts(figures: readonly Figure[]): Chart[] {
+  const of = (loop: string, rest: Record<string, string | number> = {}): readonly Figure[] =>
+    figures.filter(({ settings }) =>
+      Object.entries({ loop, ...rest }).every(([name, value]) => settings[name] === value),
+    )
+  const latency = (name: string, title: string, some: readonly Figure[], label: string): Chart => ({
+    name: `commit-throughput-${name}`,
+    title,
+    x: { title: 'percentile', scale: 'percentile' },
+    y: { title: 'ms', scale: 'log' },
+    lines: Object.fromEntries(some.map(({ settings, curves }) => [String(settings[label]), curves?.['latency'] ?? []])),
+  })
+  const toLeader = of('closed', { to: 'leader', valueBytes: VALUE_BYTES })
+  return [
+    {
+      name: 'commit-throughput-cold',
+      title: `PUT/s of a cluster that has just started, ${CONNECTIONS} connections`,
+      x: { title: 'seconds since the first request' },
+      y: { title: 'PUT/s' },
+      lines: of('cold')[0]?.curves ?? {},
+    },
+    latency('connections', 'PUT latency by connections, closed loop, to the leader', toLeader, 'connections'),
+    latency(
+      'targets',
+      `PUT latency by target, ${CONNECTIONS} connections`,
+      of('closed', { connections: CONNECTIONS, valueBytes: VALUE_BYTES }),
+      'to',
+    ),
+    latency('rates', 'PUT latency by requests/s, open loop', of('open'), 'rate'),
+  ]
+}
+
+const usual = { nodes: 3, keys: 100_000, repeat: 3, warmUpSeconds: 15, youngSeconds: 5 } as const
+
+export const commitThroughput: Bench<ThroughputOptions> = {
+  sizes: {
+    smoke: {
+      ...usual,
+      nodes: 1,
+      seconds: 0.2,
+      repeat: 1,
+      warmUpSeconds: 0.2,
+      youngSeconds: 0.2,
+      shapes: shapes([4], [VALUE_BYTES]),
+      rates: [200],
+    },
+    quick: {
+      ...usual,
+      seconds: 3,
+      repeat: 1,
+      warmUpSeconds: 8,
+      shapes: shapes([1, 64, 256], [VALUE_BYTES]),
+      rates: [2_000, 8_000],
+    },
+    normal: {
+      ...usual,
+      seconds: 5,
+      shapes: [...shapes([1, 64, 256], [VALUE_BYTES]), ...shapes([CONNECTIONS], [16, 4096, 65_536])],
+      rates: [1_000, 2_000, 4_000, 8_000, 12_000],
+    },
+    full: {
+      ...usual,
+      seconds: 8,
+      repeat: 5,
+      warmUpSeconds: 30,
+      shapes: shapes([1, 16, 64, 256, 1024], [16, 256, 4096, 65_536]),
+      rates: [1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 20_000],
+    },
+  },
+  run,
+  charts,
+}

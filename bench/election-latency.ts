@@ -1,51 +1,55 @@
-import type { BenchCluster, BenchNode } from './lib/cluster.ts'
-import { eventually, startCluster } from './lib/cluster.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Bench } from './lib/bench.ts'
+import type { Chart } from './lib/chart.ts'
+import { eventually, withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { eventuallyWhole, statusOf } from './lib/conditions.ts'
 import type { Figure } from './lib/report.ts'
-import { median } from './lib/report.ts'
-import { call, getJson } from './lib/rest.ts'
+import { call } from './lib/rest.ts'
+import { cumulative, median } from './lib/statistics.ts'
 
-export type Failure = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP'
+/** `partition`: nothing passes between the leader and the others any more, as in a network that loses every packet. */
+export type Failure = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'partition'
 
 export interface ElectionOptions {
-  readonly rounds: number
+  readonly repeat: number
   readonly failures: readonly Failure[]
 }
 
-export const electionDefaults: ElectionOptions = { rounds: 20, failures: ['SIGKILL', 'SIGTERM', 'SIGSTOP'] }
+const every: readonly Failure[] = ['SIGKILL', 'SIGTERM', 'SIGSTOP', 'partition']
 
 interface Round {
-  /** The time from the signal until a surviving node names another leader. */
+  /** The time from the failure until a surviving node names another leader. */
   readonly leaderMs: number
-  /** The time from the signal until a surviving node acknowledges a write that was started after the signal. */
+  /** The time from the failure until a surviving node acknowledges a write that was started after the failure. */
   readonly writeMs: number
   /** The longest time between two acknowledged writes of a client that keeps writing to a surviving node. */
   readonly gapMs: number
 }
 
+const SETTLE_MS = 300
 const GAP_WATCH_MS = 1_500
 const WRITE_TIMEOUT_MS = 10_000
 
-/** Measures how long the cluster accepts no writes when its leader is killed, asked to stop, or frozen. */
-export async function electionLatency(options: ElectionOptions = electionDefaults): Promise<Figure[]> {
+/** Measures how long the cluster accepts no writes when its leader is killed, asked to stop, frozen, or cut off. */
+async function run(options: ElectionOptions): Promise<Figure[]> {
   const figures: Figure[] = []
-  const cluster = await startCluster()
-  try {
-    for (const failure of options.failures) {
+  for (const failure of options.failures) {
+    // Only a partition needs proxies: they would hide from the peers that a process has ended.
+    await withCluster({ withLinks: failure === 'partition' }, async (cluster) => {
       const rounds: Round[] = []
-      for (let round = 0; round < options.rounds; round++) rounds.push(await failOver(cluster, failure))
-      for (const field of ['leaderMs', 'writeMs', 'gapMs'] as const) {
-        const values = rounds.map((round) => round[field])
+      for (let round = 0; round < options.repeat; round++) rounds.push(await failOver(cluster, failure))
+      for (const until of ['leaderMs', 'writeMs', 'gapMs'] as const) {
+        const samples = rounds.map((round) => round[until])
         figures.push({
           bench: 'election-latency',
-          settings: { failure, until: field, rounds: options.rounds },
-          values: { min: Math.min(...values), median: median(values), max: Math.max(...values) },
+          settings: { failure, until, rounds: options.repeat },
+          values: { min: Math.min(...samples), median: median(samples), max: Math.max(...samples) },
+          curves: { cumulative: cumulative(samples) },
         })
       }
-    }
-    return figures
-  } finally {
-    await cluster.stop()
+    })
   }
+  return figures
 }
 
 async function failOver(cluster: BenchCluster, failure: Failure): Promise<Round> {
@@ -53,24 +57,30 @@ async function failOver(cluster: BenchCluster, failure: Failure): Promise<Round>
   const survivors = cluster.nodes.filter(({ id }) => id !== leader.id)
   const witness = survivors[0] ?? leader
   const gap = watchGap(witness)
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  const signalled = performance.now()
-  const ended = leader.signal(failure)
+  await delay(SETTLE_MS)
+  const failedAt = performance.now()
+  const ended = fail(cluster, leader, failure)
   const [leaderMs, writeMs] = await Promise.all([
-    newLeader(survivors, leader.id).then(() => performance.now() - signalled),
-    firstWrite(witness).then(() => performance.now() - signalled),
+    newLeader(survivors, leader.id).then(() => performance.now() - failedAt),
+    firstWrite(witness).then(() => performance.now() - failedAt),
   ])
-  await new Promise((resolve) => setTimeout(resolve, GAP_WATCH_MS))
+  await delay(GAP_WATCH_MS)
   const gapMs = await gap.stop()
   await recover(cluster, leader, failure, ended)
   return { leaderMs, writeMs, gapMs }
 }
 
+async function fail(cluster: BenchCluster, leader: BenchNode, failure: Failure): Promise<void> {
+  if (failure !== 'partition') return leader.signal(failure)
+  const others = cluster.nodes.map(({ id }) => id).filter((id) => id !== leader.id)
+  cluster.links?.part([leader.id], others)
+}
+
 function newLeader(survivors: readonly BenchNode[], old: number): Promise<number> {
   return eventually('another leader', async () => {
-    for (const { api } of survivors) {
-      const { leader } = await getJson(`${api}/cluster`)
-      if (typeof leader === 'number' && leader !== old) return leader
+    for (const node of survivors) {
+      const { leader } = await statusOf(node)
+      if (leader !== null && leader !== old) return leader
     }
     return null
   })
@@ -112,19 +122,40 @@ async function recover(
   failure: Failure,
   ended: Promise<void>,
 ): Promise<void> {
-  if (failure === 'SIGSTOP') await failed.signal('SIGCONT')
-  else {
-    await ended
-    await failed.start()
-  }
-  await eventually('the cluster is whole again', async () => {
-    const views = await Promise.all(cluster.nodes.map(({ api }) => getJson(`${api}/cluster`)))
-    const leaders = new Set(views.map((view) => view['leader']))
-    const lead = views.find((view) => view['leader'] === (view['node'] as { id: number }).id)
-    const members = Object.values((lead?.['nodes'] ?? {}) as Record<string, { lag: number | null; reachable: boolean }>)
-    const whole =
-      members.length === cluster.nodes.length &&
-      members.every(({ lag, reachable }) => lag !== null && lag < 10 && reachable)
-    return leaders.size === 1 && whole ? true : null
+  await ended
+  if (failure === 'partition') cluster.links?.heal()
+  else if (failure === 'SIGSTOP') await failed.signal('SIGCONT')
+  else await failed.start()
+  await eventuallyWhole(cluster.nodes)
+}
+
+function charts(figures: readonly Figure[]): Chart[] {
+  const of = (until: string): Chart['lines'] =>
+    Object.fromEntries(
+      figures
+        .filter(({ settings }) => settings['until'] === until)
+        .map(({ settings, curves }) => [String(settings['failure']), curves?.['cumulative'] ?? []]),
+    )
+  const chart = (until: string, title: string): Chart => ({
+    name: `election-latency-${until}`,
+    title,
+    x: { title: 'ms', scale: 'log' },
+    y: { title: '% of the failures' },
+    lines: of(until),
   })
+  return [
+    chart('writeMs', 'From the failure of the leader to the first acknowledged write'),
+    chart('gapMs', 'Longest gap between two acknowledged writes of one client'),
+  ]
+}
+
+export const electionLatency: Bench<ElectionOptions> = {
+  sizes: {
+    smoke: { repeat: 1, failures: ['partition'] },
+    quick: { repeat: 3, failures: every },
+    normal: { repeat: 7, failures: every },
+    full: { repeat: 20, failures: every },
+  },
+  run,
+  charts,
 }

@@ -1,18 +1,23 @@
 import type { RetentionBody } from '../src/api/history.ts'
-import { eventually, startCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
-import { cpuSeconds } from './lib/cpu.ts'
-import { summarize, type Figure } from './lib/report.ts'
+import type { Bench } from './lib/bench.ts'
+import { eventually, withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { metric } from './lib/conditions.ts'
+import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import type { Figure } from './lib/report.ts'
 import { getJson, sendJson } from './lib/rest.ts'
-import { hasWrk, runLoad } from './lib/wrk.ts'
+import { runLoad } from './lib/run-load.ts'
+import { summarize } from './lib/statistics.ts'
 
 export interface HistoryCostOptions {
+  readonly nodes: number
   readonly seconds: number
   readonly repeat: number
+  readonly warmUpSeconds: number
+  /** How often the size is read while the same keys are overwritten. */
+  readonly parts: number
   readonly keys: number
   readonly valueBytes: number
 }
-
-export const historyCostDefaults: HistoryCostOptions = { seconds: 5, repeat: 5, keys: 100_000, valueBytes: 256 }
 
 const KEPT: RetentionBody = { revisions: 1_000_000, ageMs: 24 * 3_600_000, bytes: 1024 ** 3 }
 
@@ -38,45 +43,37 @@ async function settle(leader: BenchNode, retention: RetentionBody): Promise<void
 
 async function sizes(cluster: BenchCluster): Promise<{ changes: number; historyMiB: number; stateMiB: number }> {
   const leader = await cluster.leader()
-  const text = await (await fetch(`${leader.api}/metrics`)).text()
-  const read = (name: string): number => Number(new RegExp(`^quorate_${name} (.*)$`, 'm').exec(text)?.[1])
   const MiB = 1024 ** 2
   return {
-    changes: read('history_changes'),
-    historyMiB: read('history_bytes') / MiB,
-    stateMiB: read('state_size_bytes') / MiB,
+    changes: await metric(leader, 'quorate_history_changes'),
+    historyMiB: (await metric(leader, 'quorate_history_bytes')) / MiB,
+    stateMiB: (await metric(leader, 'quorate_state_size_bytes')) / MiB,
   }
 }
 
 /** PUTs to the leader by 64 connections, with history off, on, and kept at a bound that is reached; then the size under overwrites. */
-export async function historyCost(options: HistoryCostOptions = historyCostDefaults): Promise<Figure[]> {
-  if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
-  const { seconds, repeat, keys, valueBytes } = options
-  const cluster = await startCluster()
-  try {
+async function run(options: HistoryCostOptions): Promise<Figure[]> {
+  const { seconds, repeat, keys, valueBytes, warmUpSeconds, parts } = options
+  return await withCluster(options, async (cluster) => {
     const leader = await cluster.leader()
-    const targets = [leader.api.slice('http://'.length)]
-    const load = { method: 'PUT', targets, connections: 64, seconds, keys, valueBytes } as const
-    await runLoad({ ...load, seconds: Math.max(10, seconds) })
-    const runs: Record<string, Record<'putsPerSecond' | 'p50' | 'p99' | 'cpuMicrosPerPut', number>[]> = {}
-    for (let run = 0; run < repeat; run++) {
+    const load = { method: 'PUT', targets: [leader.host], connections: 64, seconds, keys, valueBytes } as const
+    await runLoad({ ...load, seconds: warmUpSeconds })
+    const runs: Record<string, (LoadFigures & Cost)[]> = {}
+    for (let n = 0; n < repeat; n++) {
       for (const [name, retention] of Object.entries(RETENTIONS)) {
         await settle(leader, retention)
-        if (name === 'bounded') await runLoad({ ...load, seconds: 3 })
-        const cpuBefore = cpuSeconds(cluster.nodes)
-        const { requestsPerSecond: putsPerSecond, p50, p99 } = await runLoad(load)
-        const cpu = cpuSeconds(cluster.nodes) - cpuBefore
-        const cpuMicrosPerPut = (cpu * 1e6) / (putsPerSecond * seconds)
-        ;(runs[name] ??= []).push({ putsPerSecond, p50, p99, cpuMicrosPerPut })
+        if (name === 'bounded') await runLoad({ ...load, seconds: Math.min(3, seconds) })
+        const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
+        ;(runs[name] ??= []).push({ ...figuresOf(result), ...cost })
       }
     }
-    const figures: Figure[] = Object.entries(runs).map(([history, results]) => ({
+    const figures: Figure[] = Object.entries(runs).map(([history, samples]) => ({
       bench: 'history-cost',
       settings: { history, connections: 64, valueBytes, runs: repeat },
-      values: summarize(results, 'putsPerSecond'),
+      values: summarize(samples, 'requestsPerSecond'),
     }))
     await settle(leader, { ...KEPT, revisions: 20_000 })
-    for (let part = 1; part <= 6; part++) {
+    for (let part = 1; part <= parts; part++) {
       await runLoad({ ...load, keys: 1_000 })
       figures.push({
         bench: 'history-size',
@@ -85,7 +82,17 @@ export async function historyCost(options: HistoryCostOptions = historyCostDefau
       })
     }
     return figures
-  } finally {
-    await cluster.stop()
-  }
+  })
+}
+
+const usual = { nodes: 3, seconds: 5, warmUpSeconds: 10, parts: 6, keys: 100_000, valueBytes: 256 } as const
+
+export const historyCost: Bench<HistoryCostOptions> = {
+  sizes: {
+    smoke: { ...usual, nodes: 1, seconds: 0.2, warmUpSeconds: 0.2, repeat: 1, parts: 1, keys: 100 },
+    quick: { ...usual, seconds: 3, repeat: 1 },
+    normal: { ...usual, repeat: 3 },
+    full: { ...usual, repeat: 7 },
+  },
+  run,
 }

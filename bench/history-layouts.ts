@@ -1,6 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Key } from '../src/kv/index.ts'
 import {
@@ -14,6 +12,8 @@ import {
 } from '../src/kv/index.ts'
 import type { StateWrite } from '../src/ports/state-store.ts'
 import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
+import type { Bench } from './lib/bench.ts'
+import { makeDirectory, removeDirectory } from './lib/children.ts'
 import type { Figure } from './lib/report.ts'
 
 /**
@@ -28,14 +28,7 @@ export interface LayoutOptions {
   readonly keys: number
   /** Changes in one write to the store. */
   readonly batch: number
-  readonly valueBytes: readonly number[]
-}
-
-export const layoutDefaults: LayoutOptions = {
-  changes: 100_000,
-  keys: 20_000,
-  batch: 512,
-  valueBytes: [32, 256, 16 * 1024],
+  readonly sizes: readonly number[]
 }
 
 type Layout = 'none' | 'A' | 'B' | 'C'
@@ -84,7 +77,7 @@ async function measure(
   valueBytes: number,
   { changes, keys, batch: size }: LayoutOptions,
 ): Promise<Figure> {
-  const directory = mkdtempSync(join(tmpdir(), 'quorate-layouts-'))
+  const directory = makeDirectory()
   const store = new RocksStateStore({ directory: join(directory, 'state'), writeBufferBytes: 64 * 1024 * 1024 })
   await store.open()
   const current = new Map<Key, Current>()
@@ -131,7 +124,7 @@ async function measure(
   const read = await reads(layout, store, { changes, keys: [...at.keys()].slice(0, 2_000) })
   await store.close()
   const disk = Number(execFileSync('du', ['-sb', join(directory, 'state')], { encoding: 'utf8' }).split('\t')[0])
-  rmSync(directory, { recursive: true, force: true })
+  removeDirectory(directory)
   return {
     bench: 'history-layouts',
     settings: { layout, valueBytes, changes },
@@ -179,12 +172,24 @@ async function reads(
 }
 
 /** What each layout writes, takes and gives, for each size of value. */
-export async function historyLayouts(options: LayoutOptions = layoutDefaults): Promise<Figure[]> {
+async function run(options: LayoutOptions): Promise<Figure[]> {
   const figures: Figure[] = []
-  for (const valueBytes of options.valueBytes) {
+  for (const valueBytes of options.sizes) {
     // 16 KiB values: a tenth of the changes writes as much as the others together.
     const scaled = valueBytes > 1024 ? { ...options, changes: options.changes / 10, keys: options.keys / 10 } : options
     for (const layout of ['none', 'A', 'B', 'C'] as const) figures.push(await measure(layout, valueBytes, scaled))
   }
   return figures
+}
+
+const usual: LayoutOptions = { changes: 100_000, keys: 20_000, batch: 512, sizes: [32, 256, 16 * 1024] }
+
+export const historyLayouts: Bench<LayoutOptions> = {
+  sizes: {
+    smoke: { changes: 400, keys: 100, batch: 64, sizes: [32] },
+    quick: { ...usual, changes: 20_000 },
+    normal: usual,
+    full: usual,
+  },
+  run,
 }

@@ -1,15 +1,19 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { constants, loadavg, setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BenchCluster, BenchNode } from './lib/cluster.ts'
-import { eventually, startCluster } from './lib/cluster.ts'
-import { watchMemory } from './lib/memory.ts'
+import type { Bench } from './lib/bench.ts'
+import { eventually, withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { committedAt, eventuallyEqual } from './lib/conditions.ts'
+import { fill } from './lib/fill.ts'
 import type { Figure } from './lib/report.ts'
-import { median, summarize } from './lib/report.ts'
-import { call, getJson, sendJson } from './lib/rest.ts'
-import { hasWrk, startLoad } from './lib/wrk.ts'
+import { getJson, sendJson } from './lib/rest.ts'
+import { startLoad } from './lib/run-load.ts'
+import { median, summarize } from './lib/statistics.ts'
+import { watchUsage } from './lib/usage.ts'
 
 export interface CatchUpOptions {
+  readonly nodes: number
+  readonly learners: readonly Learner[]
   readonly keys: number
   readonly valueBytes: number
   readonly connections: number
@@ -17,22 +21,12 @@ export interface CatchUpOptions {
   readonly repeat: number
   /** How long the throughput is measured before the learner is added, and again after it has caught up. */
   readonly windowSeconds: number
-}
-
-export const catchUpDefaults: CatchUpOptions = {
-  keys: 1_000_000,
-  valueBytes: 256,
-  connections: 64,
-  repeat: 3,
-  windowSeconds: 15,
+  /** How long the writes go on before that. */
+  readonly warmUpSeconds: number
 }
 
 const LOAD_SECONDS_MAX = 3_600
 const CATCH_UP_TIMEOUT_MS = 600_000
-const EQUAL_TIMEOUT_MS = 120_000
-const WARM_UP_MS = 5_000
-/** The unit of times in /proc; the same on every Linux. */
-const TICK_MS = 10
 
 /**
  * A learner that shares the cores equally with all other processes, and one that runs only when they leave time. The second is
@@ -70,12 +64,10 @@ interface Progress {
 }
 
 /** Measures what a learner without data costs a cluster that holds `keys` keys and is written to all the time. */
-export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults): Promise<Figure[]> {
-  if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
-  const cluster = await startCluster()
-  try {
-    await fill(cluster, options)
-    const rounds = new Map<Learner, Round[]>(learners.map((learner) => [learner, []]))
+async function run(options: CatchUpOptions): Promise<Figure[]> {
+  return await withCluster({ nodes: options.nodes, grows: true }, async (cluster) => {
+    await fillAndPurge(cluster, options)
+    const rounds = new Map<Learner, Round[]>(options.learners.map((learner) => [learner, []]))
     for (let round = 0; round < options.repeat; round++) {
       for (const [learner, list] of rounds) list.push(await measureRound(cluster, learner, options))
     }
@@ -85,62 +77,37 @@ export async function learnerCatchUp(options: CatchUpOptions = catchUpDefaults):
       settings: { learner, keys, valueBytes, connections, runs: repeat },
       values: summarize(list, 'dentPercent'),
     }))
-  } finally {
-    await cluster.stop()
-  }
-}
-
-function hostOf({ api }: BenchNode): string {
-  return api.slice('http://'.length)
-}
-
-async function committedAt(node: BenchNode): Promise<number> {
-  const { committed } = (await getJson(`${node.api}/cluster`)) as { committed?: { index: number } | null }
-  return committed?.index ?? 0
-}
-
-/** Writes every key once, through all nodes, then has the log purged: a new node now needs the state. */
-async function fill(cluster: BenchCluster, { keys, valueBytes }: CatchUpOptions): Promise<void> {
-  const leader = await cluster.leader()
-  const begun = await committedAt(leader)
-  const load = startLoad({
-    method: 'PUT',
-    targets: [hostOf(leader)],
-    connections: 256,
-    seconds: LOAD_SECONDS_MAX,
-    keys,
-    valueBytes,
-    inOrder: true,
   })
-  while ((await committedAt(leader)) - begun < keys) await delay(200)
-  await load.stop()
-  for (const { api } of cluster.nodes) {
-    const answer = await call('POST', `${api}/cluster/purge`)
-    if (answer.status !== 200) throw new Error(`not purged: ${answer.status} ${answer.body.toString()}`)
-  }
+}
+
+/** Writes every key once, then has the log purged: a new node now needs the state. */
+async function fillAndPurge(cluster: BenchCluster, { keys, valueBytes }: CatchUpOptions): Promise<void> {
+  await fill(await cluster.leader(), keys, valueBytes)
+  await eventuallyEqual(cluster.nodes)
+  for (const { api } of cluster.nodes) await sendJson('POST', `${api}/cluster/purge`, undefined)
 }
 
 /** Writes continue from the start of a round to its end. */
 async function measureRound(cluster: BenchCluster, kind: Learner, options: CatchUpOptions): Promise<Round> {
   const { keys, valueBytes, connections, windowSeconds } = options
   const leader = await cluster.leader()
-  const targets = [hostOf(leader)]
+  const targets = [leader.host]
   const load = startLoad({ method: 'PUT', targets, connections, seconds: LOAD_SECONDS_MAX, keys, valueBytes })
   try {
-    await delay(WARM_UP_MS)
+    await delay(options.warmUpSeconds * 1000)
     const before = await measureFor(leader, windowSeconds)
     const loadAverage = loadavg()[0] ?? NaN
     const learner = await cluster.grow()
     if (kind === 'lowest priority') yieldToOthers(learner)
-    const learnerMemory = watchMemory(learner)
+    const learnerUsage = watchUsage(learner.pid)
     const measuring = measure(leader)
     const progress = await catchUp(leader, learner)
     const during = await measuring.stop()
     const after = await measureFor(leader, windowSeconds)
     await sendJson('PATCH', `${leader.api}/cluster/membership?timeout=60s`, { add: [learner.id] })
     const { errors } = await load.stop()
-    await checkEqual(cluster)
-    const learnerRssMaxMB = learnerMemory.stop().maxMB
+    await eventuallyEqual(cluster.nodes.filter(({ pid }) => pid !== undefined))
+    const learnerRssMaxMB = learnerUsage.stop().maxMB
     await dismiss(leader, learner)
     const figures = {
       ...named('before', before),
@@ -152,7 +119,6 @@ async function measureRound(cluster: BenchCluster, kind: Learner, options: Catch
       errors,
       loadAverage,
     }
-    process.stderr.write(`learner-catch-up, ${kind}: ${JSON.stringify(figures)}\n`)
     return figures
   } finally {
     await load.stop().catch(() => undefined)
@@ -219,12 +185,11 @@ async function measureFor(leader: BenchNode, seconds: number): Promise<Measured>
 /** Counts the entries committed in each second: each PUT is one. */
 function measure(leader: BenchNode): { stop(): Promise<Measured> } {
   const rates: number[] = []
-  const memory = watchMemory(leader)
+  const usage = watchUsage(leader.pid)
   let running = true
   const watch = async (): Promise<number> => {
     let at = performance.now()
     const first = await committedAt(leader)
-    const cpuBefore = cpuMsOf(leader)
     let index = first
     while (running) {
       await delay(1000)
@@ -234,54 +199,48 @@ function measure(leader: BenchNode): { stop(): Promise<Measured> } {
       index = nextIndex
       at = now
     }
-    return ((cpuMsOf(leader) - cpuBefore) * 1000) / (index - first)
+    return index - first
   }
   const watching = watch()
   return {
     stop: async () => {
       running = false
-      const CpuUs = await watching
-      return { PerSecond: median(rates), CpuUs, RssMB: memory.stop().maxMB }
+      const writes = await watching
+      const { cpuMs, maxMB } = usage.stop()
+      return { PerSecond: median(rates), CpuUs: (cpuMs * 1000) / writes, RssMB: maxMB }
     },
   }
-}
-
-/** The CPU time of all threads of a process since its start. */
-function cpuMsOf({ pid }: BenchNode): number {
-  const fields = readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
-}
-
-/** Without writes, all nodes must reach the same state. */
-async function checkEqual(cluster: BenchCluster): Promise<void> {
-  const running = await Promise.all(
-    cluster.nodes.map(async (node) => ((await answers(node)) ? [node] : ([] as BenchNode[]))),
-  )
-  let seen = ''
-  await eventually(
-    'every node holds the same',
-    async () => {
-      const views = await Promise.all(running.flat().map(({ api }) => getJson(`${api}/cluster`)))
-      const holdings = views.map((view) => {
-        const { applied, digest } = view as { applied?: { index: number } | null; digest?: string }
-        return `${applied?.index ?? '-'} ${digest ?? '-'}`
-      })
-      seen = holdings.join(', ')
-      return new Set(holdings).size === 1 ? true : null
-    },
-    EQUAL_TIMEOUT_MS,
-  ).catch((error: unknown) => {
-    throw new Error(`applied and digest of each: ${seen}`, { cause: error })
-  })
-}
-
-async function answers({ api }: BenchNode): Promise<boolean> {
-  return (await call('GET', `${api}/livez`).catch(() => null))?.status === 200
 }
 
 async function dismiss(leader: BenchNode, learner: BenchNode): Promise<void> {
   await sendJson('PATCH', `${leader.api}/cluster/membership?timeout=60s`, { remove: [learner.id] })
   await learner.signal('SIGKILL')
+}
+
+const usual = {
+  nodes: 3,
+  learners,
+  keys: 1_000_000,
+  valueBytes: 256,
+  connections: 64,
+  repeat: 1,
+  warmUpSeconds: 5,
+} as const
+
+export const learnerCatchUp: Bench<CatchUpOptions> = {
+  sizes: {
+    smoke: {
+      ...usual,
+      nodes: 1,
+      learners: ['equal share'],
+      keys: 200,
+      connections: 4,
+      windowSeconds: 0.2,
+      warmUpSeconds: 0.2,
+    },
+    quick: { ...usual, keys: 100_000, windowSeconds: 5 },
+    normal: { ...usual, windowSeconds: 15 },
+    full: { ...usual, repeat: 5, windowSeconds: 30 },
+  },
+  run,
 }

@@ -1,76 +1,119 @@
+import { loadavg } from 'node:os'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { apply, applyDefaults } from './apply.ts'
-import { backup, backupDefaults } from './backup.ts'
-import { bulk, bulkDefaults } from './bulk.ts'
-import { commitThroughput, throughputDefaults } from './commit-throughput.ts'
-import { electionDefaults, electionLatency } from './election-latency.ts'
-import { historyCost, historyCostDefaults } from './history-cost.ts'
-import { historyLayouts, layoutDefaults } from './history-layouts.ts'
-import { catchUpDefaults, learnerCatchUp } from './learner-catch-up.ts'
-import type { Figure } from './lib/report.ts'
-import { printTable, save } from './lib/report.ts'
-import { watches, watchesDefaults } from './watches.ts'
-import { tlsCost, tlsCostDefaults } from './tls-cost.ts'
-import { storageBench, storageDefaults } from './storage.ts'
+import { apply } from './apply.ts'
+import { backup } from './backup.ts'
+import { bulk } from './bulk.ts'
+import { commitThroughput } from './commit-throughput.ts'
+import { compare } from './compare.ts'
+import { core } from './core.ts'
+import { electionLatency } from './election-latency.ts'
+import { eventLoop } from './event-loop.ts'
+import { growth } from './growth.ts'
+import { historyCost } from './history-cost.ts'
+import { historyLayouts } from './history-layouts.ts'
+import { largeValues } from './large-values.ts'
+import { learnerCatchUp } from './learner-catch-up.ts'
+import { runnable, sizes, type Given, type RunnableBench, type Size } from './lib/bench.ts'
+import { saveCharts } from './lib/chart.ts'
+import { shareClusters, stopSharedCluster } from './lib/cluster.ts'
+import { machine, printTable, RESULTS, save, type Figure } from './lib/report.ts'
+import { closedLoopGenerator } from './lib/run-load.ts'
+import { overload } from './overload.ts'
+import { reads } from './reads.ts'
+import { slowFollower } from './slow-follower.ts'
+import { storage } from './storage.ts'
+import { tlsCost } from './tls-cost.ts'
+import { watch } from './watch.ts'
 
-/** Sizes that some benches accept on the command line. */
-const sizes = ['keys', 'value-bytes', 'repeat'] as const
-type Sizes = Readonly<Partial<Record<(typeof sizes)[number], number>>>
-
-/** `npm run bench -- [name...] [--quick] [--keys N] [--value-bytes N] [--repeat N]`. Every bench prints a table; all figures go to bench/results/<date>.json. */
-const benches: Record<string, (quick: boolean, sizes: Sizes) => Promise<Figure[]>> = {
-  apply: (quick, { keys = applyDefaults.keys, 'value-bytes': valueBytes = applyDefaults.valueBytes, repeat }) =>
-    apply({ ...applyDefaults, keys, valueBytes, repeat: repeat ?? (quick ? 1 : applyDefaults.repeat) }),
-  'commit-throughput': (quick) =>
-    commitThroughput(quick ? { ...throughputDefaults, seconds: 3, repeat: 1 } : throughputDefaults),
-  'election-latency': (quick) =>
-    electionLatency(quick ? { rounds: 5, failures: ['SIGKILL', 'SIGTERM'] } : electionDefaults),
-  'history-cost': (quick) =>
-    historyCost(quick ? { ...historyCostDefaults, seconds: 3, repeat: 1 } : historyCostDefaults),
-  'history-layouts': (quick) => historyLayouts(quick ? { ...layoutDefaults, changes: 20_000 } : layoutDefaults),
-  storage: (quick) => storageBench(quick ? { ...storageDefaults, repeat: 1 } : storageDefaults),
-  backup: (quick, given) => {
-    const { keys, 'value-bytes': valueBytes } = given
-    const asked = keys === undefined || valueBytes === undefined ? null : [{ records: keys, valueBytes }]
-    return backup({ shapes: asked ?? (quick ? backupDefaults.shapes.slice(0, 1) : backupDefaults.shapes) })
-  },
-  bulk: (quick, given) => {
-    const { keys, 'value-bytes': valueBytes } = given
-    const asked = keys === undefined || valueBytes === undefined ? null : [{ records: keys, valueBytes }]
-    const some = quick ? [{ records: 20_000, valueBytes: 256 }] : bulkDefaults.shapes
-    return bulk({ ...bulkDefaults, shapes: asked ?? some, putSeconds: quick ? 3 : bulkDefaults.putSeconds })
-  },
-  'tls-cost': (quick) => tlsCost(quick ? { ...tlsCostDefaults, seconds: 3, repeat: 2 } : tlsCostDefaults),
-  watches: (quick) => watches(quick ? { ...watchesDefaults, seconds: 3, repeat: 2, most: 1_000 } : watchesDefaults),
-  'learner-catch-up': (quick, given) => {
-    const shape = quick ? { ...catchUpDefaults, keys: 100_000, repeat: 1, windowSeconds: 5 } : catchUpDefaults
-    const { keys = shape.keys, 'value-bytes': valueBytes = shape.valueBytes, repeat = shape.repeat } = given
-    return learnerCatchUp({ ...shape, keys, valueBytes, repeat })
-  },
+const benches: Readonly<Record<string, RunnableBench>> = {
+  'election-latency': runnable(electionLatency),
+  'commit-throughput': runnable(commitThroughput),
+  reads: runnable(reads),
+  core: runnable(core),
+  storage: runnable(storage),
+  apply: runnable(apply),
+  bulk: runnable(bulk),
+  backup: runnable(backup),
+  watch: runnable(watch),
+  compare: runnable(compare),
+  overload: runnable(overload),
+  'slow-follower': runnable(slowFollower),
+  'large-values': runnable(largeValues),
+  'event-loop': runnable(eventLoop),
+  'learner-catch-up': runnable(learnerCatchUp),
+  'tls-cost': runnable(tlsCost),
+  'history-cost': runnable(historyCost),
+  'history-layouts': runnable(historyLayouts),
+  growth: runnable(growth),
 }
 
+const USAGE = `npm run bench -- [name...] [--smoke | --quick | --full] [--keys N] [--value-bytes N] [--repeat N] [--results DIR]
+names: ${Object.keys(benches).join(', ')}`
+
 function complain(text: string): never {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${text}\n${USAGE}\n`)
   process.exit(1)
 }
 
-const text = { type: 'string' } as const
-const options = { quick: { type: 'boolean' }, keys: text, 'value-bytes': text, repeat: text } as const
-const { values, positionals: names } = parseArgs({ options, allowPositionals: true })
-const unknown = names.filter((name) => !(name in benches))
-if (unknown.length > 0) complain(`unknown bench: ${unknown.join(', ')}; there are ${Object.keys(benches).join(', ')}`)
-const given: Partial<Record<keyof Sizes, number>> = {}
-for (const size of sizes) {
-  const written = values[size]
-  if (written === undefined) continue
-  if (!/^[1-9]\d{0,8}$/.test(written)) complain(`--${size} ${written} is no whole number from 1 on`)
-  given[size] = Number(written)
+function readCommand() {
+  const [text, flag] = [{ type: 'string' }, { type: 'boolean' }] as const
+  const wanted = { smoke: flag, quick: flag, full: flag, help: flag }
+  const options = { ...wanted, keys: text, 'value-bytes': text, repeat: text, results: text }
+  try {
+    return parseArgs({ options, allowPositionals: true })
+  } catch (error) {
+    return complain(error instanceof Error ? error.message : String(error))
+  }
 }
 
-const figures: Figure[] = []
-for (const name of names.length > 0 ? names : Object.keys(benches)) {
-  const measured = await (benches[name]?.(values.quick === true, given) ?? Promise.resolve([]))
-  printTable(name, measured)
-  figures.push(...measured)
+function whole(name: string, written: string | undefined): number | undefined {
+  if (written === undefined) return undefined
+  if (!/^[1-9]\d{0,8}$/.test(written)) complain(`--${name} ${written} is no whole number from 1 on`)
+  return Number(written)
 }
-process.stdout.write(`\nsaved in ${save(figures, new Date().toISOString().slice(0, 10))}\n`)
+
+const { values, positionals } = readCommand()
+if (values.help === true) {
+  process.stdout.write(`${USAGE}\n`)
+  process.exit(0)
+}
+const chosen = sizes.filter((size) => size !== 'normal' && values[size] === true)
+if (chosen.length > 1) complain(`one size at a time, not ${chosen.map((size) => `--${size}`).join(' and ')}`)
+const size: Size = chosen[0] ?? 'normal'
+const names = positionals.length > 0 ? positionals : Object.keys(benches)
+const unknown = names.filter((name) => !Object.hasOwn(benches, name))
+if (unknown.length > 0) complain(`there is no bench ${unknown.join(', ')}`)
+const numbers = {
+  keys: whole('keys', values.keys),
+  valueBytes: whole('value-bytes', values['value-bytes']),
+  repeat: whole('repeat', values.repeat),
+}
+const given: Given = Object.fromEntries(Object.entries(numbers).filter(([, number]) => number !== undefined))
+const directory = values.results === undefined ? RESULTS : resolve(values.results)
+
+const startedAt = new Date().toISOString()
+const where = { ...machine(), closedLoopsBy: closedLoopGenerator() }
+const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+const figures: Figure[] = []
+if (size === 'smoke') shareClusters()
+for (const name of names) {
+  const begun = performance.now()
+  try {
+    const measured = (await benches[name]?.run(size, given)) ?? []
+    figures.push(...measured)
+    printTable(name, measured)
+    const saved = [save({ startedAt, command, machine: where, figures }, directory)]
+    const charts = benches[name]?.charts(measured).filter(({ lines }) => Object.keys(lines).length > 0) ?? []
+    saved.push(...(await saveCharts(charts, `${directory}/${startedAt.slice(0, 10)}`)))
+    const seconds = Math.round((performance.now() - begun) / 1000)
+    process.stdout.write(`${seconds} s, load average ${loadavg()[0]?.toFixed(1)}; saved ${saved.join(' ')}\n`)
+  } catch (error) {
+    // The others are still worth their time.
+    process.stderr.write(`${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`)
+    process.exitCode = 1
+  }
+}
+await stopSharedCluster()
+// Connections that are kept open would keep this process, too.
+process.exit()

@@ -1,5 +1,3 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { limits } from '../src/limits.ts'
@@ -7,18 +5,19 @@ import type { StateStore, StateWrite } from '../src/ports/state-store.ts'
 import type { LeaderId, LogBatch, LogIndex, NodeId, Term } from '../src/raft/index.ts'
 import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from '../src/storage/wal/wal-log-store.ts'
-import { type Figure, summarize } from './lib/report.ts'
+import type { Bench } from './lib/bench.ts'
+import { makeDirectory, removeDirectory } from './lib/children.ts'
+import type { Figure } from './lib/report.ts'
+import { Latencies, summarize } from './lib/statistics.ts'
 
 /** The stores alone, on a real disk: single appends, state batches, reads, scans, recovery. */
 
 export interface StorageBenchOptions {
-  /** A directory on the disk to measure. */
-  readonly directory: string
   /** Each case runs this many times, and the medians are reported. */
   readonly repeat: number
+  /** What every case does is divided by this. */
+  readonly divisor: number
 }
-
-export const storageDefaults: StorageBenchOptions = { directory: tmpdir(), repeat: 3 }
 
 interface Measure {
   readonly name: string
@@ -30,16 +29,14 @@ interface Measure {
 
 const LEADER: LeaderId = { term: 1 as Term, nodeId: 1 as NodeId }
 
-function quantile(sorted: readonly number[], q: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
-}
-
 function evaluate(measure: Measure): Record<'p50Ms' | 'p99Ms' | 'megabytesPerS' | 'itemsPerS', number> {
-  const sorted = measure.durationsMs.toSorted((a, b) => a - b)
+  const latencies = new Latencies()
+  for (const ms of measure.durationsMs) latencies.record(ms)
+  const { p50, p99 } = latencies.quantiles()
   const seconds = measure.durationsMs.reduce((sum, one) => sum + one, 0) / 1000
   return {
-    p50Ms: quantile(sorted, 0.5),
-    p99Ms: quantile(sorted, 0.99),
+    p50Ms: p50,
+    p99Ms: p99,
     megabytesPerS: measure.bytes / 1e6 / seconds,
     itemsPerS: measure.items / seconds,
   }
@@ -129,12 +126,11 @@ async function filled(directory: string, count: number): Promise<StateStore> {
   return state
 }
 
-async function stateReads(directory: string): Promise<Measure[]> {
-  const count = 200_000
+async function stateReads(directory: string, count: number, reads: number): Promise<Measure[]> {
   const state = await filled(directory, count)
   const gets: number[] = []
   const single: number[] = []
-  for (let i = 0; i < 1000; i++) {
+  for (let i = 0; i < reads; i++) {
     const keys = rows((i * 7919) % (count - 64), 64, 0, 2 ** 32).map(({ key }) => key)
     gets.push(await timed(async () => state.getMany(keys)))
     single.push(await timed(async () => state.getMany(keys.slice(0, 1))))
@@ -158,45 +154,53 @@ async function stateReads(directory: string): Promise<Measure[]> {
   await view.close()
   await state.close()
   return [
-    { name: 'get 1 key', durationsMs: single, bytes: 1000 * 256, items: 1000 },
-    { name: 'get 64 keys', durationsMs: gets, bytes: 64_000 * 256, items: 64_000 },
+    { name: 'get 1 key', durationsMs: single, bytes: reads * 256, items: reads },
+    { name: 'get 64 keys', durationsMs: gets, bytes: 64 * reads * 256, items: 64 * reads },
     { name: 'scan in pages of 256 KiB', durationsMs: scans, bytes, items },
   ]
 }
 
 /** Runs everything, each case in a directory of its own. */
-export async function storageBench(options: StorageBenchOptions): Promise<Figure[]> {
-  const root = mkdtempSync(join(options.directory, 'quorate-bench-'))
-  const directory = join(root, 'store')
-  const cases: (() => Promise<Measure[]>)[] = [
-    async () => [await appends(directory, 2000, 1, 512)],
-    async () => [await appends(directory, 2000, 1, 16 * 1024)],
-    async () => [await appends(directory, 2000, 64, 256)],
-    async () => [await appends(directory, 200, 256, 4096)],
-    async () => [await recovery(directory, 1_000_000, 64)],
-    async () => [await recovery(directory, 1_000_000, 1)],
-    async () => [await stateBatches(directory, 2000, 1, 256)],
-    async () => [await stateBatches(directory, 1000, 64, 256)],
-    async () => [await stateBatches(directory, 200, 1024, 256)],
-    async () => stateReads(directory),
+async function run({ repeat, divisor }: StorageBenchOptions): Promise<Figure[]> {
+  const part = (count: number): number => Math.ceil(count / divisor)
+  const cases: ((directory: string) => Promise<Measure[]>)[] = [
+    async (at) => [await appends(at, part(2000), 1, 512)],
+    async (at) => [await appends(at, part(2000), 1, 16 * 1024)],
+    async (at) => [await appends(at, part(2000), 64, 256)],
+    async (at) => [await appends(at, part(200), 256, 4096)],
+    async (at) => [await recovery(at, part(1_000_000), 64)],
+    async (at) => [await recovery(at, part(1_000_000), 1)],
+    async (at) => [await stateBatches(at, part(2000), 1, 256)],
+    async (at) => [await stateBatches(at, part(1000), 64, 256)],
+    async (at) => [await stateBatches(at, part(200), 1024, 256)],
+    async (at) => stateReads(at, part(200_000), part(1000)),
   ]
   const figures: Figure[] = []
-  try {
-    for (const run of cases) {
-      const runs: Measure[][] = []
-      for (let i = 0; i < options.repeat; i++) {
-        runs.push(await run())
-        rmSync(root, { recursive: true, force: true })
-        mkdirSync(root)
-      }
-      for (const [i, { name }] of (runs[0] ?? []).entries()) {
-        const measures = runs.map((run) => run[i]).filter((measure) => measure !== undefined)
-        const values = summarize(measures.map(evaluate), 'p50Ms')
-        figures.push({ bench: 'storage', settings: { case: name }, values })
+  for (const measure of cases) {
+    const runs: Measure[][] = []
+    for (let i = 0; i < repeat; i++) {
+      const directory = makeDirectory()
+      try {
+        runs.push(await measure(join(directory, 'store')))
+      } finally {
+        removeDirectory(directory)
       }
     }
-  } finally {
-    rmSync(root, { recursive: true, force: true })
+    for (const [i, { name }] of (runs[0] ?? []).entries()) {
+      const measures = runs.map((one) => one[i]).filter((one) => one !== undefined)
+      const values = summarize(measures.map(evaluate), 'p50Ms')
+      figures.push({ bench: 'storage', settings: { case: name, runs: repeat }, values })
+    }
   }
   return figures
+}
+
+export const storage: Bench<StorageBenchOptions> = {
+  sizes: {
+    smoke: { repeat: 1, divisor: 500 },
+    quick: { repeat: 1, divisor: 1 },
+    normal: { repeat: 3, divisor: 1 },
+    full: { repeat: 7, divisor: 1 },
+  },
+  run,
 }

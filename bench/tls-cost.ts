@@ -1,63 +1,71 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { makeDevTls } from '../src/cli/dev-tls.ts'
-import { startCluster, type BenchCluster } from './lib/cluster.ts'
-import { cpuSeconds } from './lib/cpu.ts'
-import { summarize, type Figure } from './lib/report.ts'
-import { hasWrk, runLoad } from './lib/wrk.ts'
+import type { Bench } from './lib/bench.ts'
+import { makeDirectory, removeDirectory } from './lib/children.ts'
+import { withCluster, type BenchCluster } from './lib/cluster.ts'
+import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import type { Figure } from './lib/report.ts'
+import { closedLoopGenerator, runLoad } from './lib/run-load.ts'
+import { summarize } from './lib/statistics.ts'
 
 export interface TlsCostOptions {
+  readonly nodes: number
+  /** Whole ones: only wrk speaks TLS. */
   readonly seconds: number
   readonly repeat: number
+  readonly connections: number
   readonly valueBytes: number
 }
 
-export const tlsCostDefaults: TlsCostOptions = { seconds: 5, repeat: 5, valueBytes: 256 }
-
 const KEYS = 100_000
-const CONNECTIONS = 64
 
 /** PUTs to the leader by connections that stand: a cluster without TLS, and one with TLS for clients and peers, in turn. */
-export async function tlsCost({ seconds, repeat, valueBytes }: TlsCostOptions = tlsCostDefaults): Promise<Figure[]> {
-  if (!hasWrk()) throw new Error('the load generator wrk is missing (Debian: apt-get install wrk)')
-  const directory = mkdtempSync(join(tmpdir(), 'quorate-bench-tls-'))
-  const clusters: Record<string, BenchCluster> = {}
+async function run(options: TlsCostOptions): Promise<Figure[]> {
+  if (closedLoopGenerator() !== 'wrk') {
+    process.stderr.write('tls-cost: left out, it needs wrk (Debian: apt-get install wrk)\n')
+    return []
+  }
+  const directory = makeDirectory()
   try {
     const { flags } = await makeDevTls(directory)
-    clusters['none'] = await startCluster()
-    clusters['clients and peers'] = await startCluster({ flags })
-    const runs: Record<string, Record<'putsPerSecond' | 'p50' | 'p99' | 'cpuMicrosPerPut', number>[]> = {}
-    for (let run = 0; run <= repeat; run++) {
-      for (const [name, cluster] of Object.entries(clusters)) {
-        const { protocol, host } = new URL((await cluster.leader()).api)
-        const shape = {
-          method: 'PUT',
-          targets: [host],
-          connections: CONNECTIONS,
-          keys: KEYS,
-          valueBytes,
-          seconds,
-        } as const
-        const before = cpuSeconds(cluster.nodes)
-        const {
-          requestsPerSecond: putsPerSecond,
-          p50,
-          p99,
-        } = await runLoad({ ...shape, secure: protocol === 'https:' })
-        const cpu = cpuSeconds(cluster.nodes) - before
-        // The first run warms up.
-        if (run === 0) continue
-        ;(runs[name] ??= []).push({ putsPerSecond, p50, p99, cpuMicrosPerPut: (cpu * 1e6) / (putsPerSecond * seconds) })
-      }
-    }
-    return Object.entries(runs).map(([tls, results]) => ({
-      bench: 'tls-cost',
-      settings: { tls, connections: CONNECTIONS, valueBytes, runs: repeat },
-      values: summarize(results, 'putsPerSecond'),
-    }))
+    const { nodes } = options
+    return await withCluster({ nodes }, (plain) =>
+      withCluster({ nodes, flags }, (secure) => compare({ none: plain, 'clients and peers': secure }, options)),
+    )
   } finally {
-    for (const cluster of Object.values(clusters)) await cluster.stop()
-    rmSync(directory, { recursive: true, force: true })
+    removeDirectory(directory)
   }
+}
+
+async function compare(
+  clusters: Readonly<Record<string, BenchCluster>>,
+  { seconds, repeat, connections, valueBytes }: TlsCostOptions,
+): Promise<Figure[]> {
+  const runs = new Map<string, (LoadFigures & Cost)[]>(Object.keys(clusters).map((name) => [name, []]))
+  for (let n = 0; n <= repeat; n++) {
+    for (const [name, cluster] of Object.entries(clusters)) {
+      const { host, api } = await cluster.leader()
+      const shape = { method: 'PUT', targets: [host], connections, keys: KEYS, valueBytes, seconds } as const
+      const load = { ...shape, secure: api.startsWith('https:') }
+      const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
+      // The first run warms up.
+      if (n > 0) runs.get(name)?.push({ ...figuresOf(result), ...cost })
+    }
+  }
+  return [...runs].map(([tls, samples]) => ({
+    bench: 'tls-cost',
+    settings: { tls, connections, valueBytes, runs: repeat },
+    values: summarize(samples, 'requestsPerSecond'),
+  }))
+}
+
+const usual = { nodes: 3, seconds: 5, repeat: 5, connections: 64, valueBytes: 256 } as const
+
+export const tlsCost: Bench<TlsCostOptions> = {
+  sizes: {
+    smoke: { ...usual, nodes: 1, seconds: 1, repeat: 1, connections: 4 },
+    quick: { ...usual, seconds: 3, repeat: 2 },
+    normal: usual,
+    full: { ...usual, seconds: 8, repeat: 7 },
+  },
+  run,
 }

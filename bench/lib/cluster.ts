@@ -1,14 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runtimeVariables } from '../../src/runtime-variables.ts'
+import { PeerLinks } from '../../test/e2e/support/peer-links.ts'
+import { endChild, makeDirectory, removeDirectory, spawnChild } from './children.ts'
 import { getJson, sendJson } from './rest.ts'
 
 export interface BenchNode {
   readonly id: number
   readonly api: string
+  /** `host:port` of the API. */
+  readonly host: string
+  /** Where its peers reach it. */
   readonly raft: string
   /** Starts the process of the node; resolves when the API answers. */
   start(): Promise<void>
@@ -19,6 +22,8 @@ export interface BenchNode {
 
 export interface BenchCluster {
   readonly nodes: readonly BenchNode[]
+  /** Between the nodes, when it was asked for. */
+  readonly links: PeerLinks | null
   /** The leader, according to the first node that answers. */
   leader(): Promise<BenchNode>
   /** Starts one more process, which belongs to no cluster yet. */
@@ -26,8 +31,19 @@ export interface BenchCluster {
   stop(): Promise<void>
 }
 
+export interface ClusterOptions {
+  /** 3 unless said otherwise. */
+  readonly nodes?: number
+  readonly flags?: readonly string[]
+  /** Nodes will be added. */
+  readonly grows?: boolean
+  /** Peers reach each other through proxies, which can be cut. They run in this process and take a part of its time. */
+  readonly withLinks?: boolean
+}
+
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
-const READY_TIMEOUT_MS = 15_000
+/** Long enough for a machine with much other work. */
+const READY_TIMEOUT_MS = 60_000
 const POLL_MS = 10
 
 export async function freePort(): Promise<number> {
@@ -42,7 +58,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Resolves to the first truthy result of `attempt`; rejects when there is none in time. */
+/** Resolves to the first result of `attempt` that is not null; rejects when there is none in time. A failed attempt counts as null. */
 export async function eventually<T>(
   what: string,
   attempt: () => Promise<T | null>,
@@ -57,20 +73,40 @@ export async function eventually<T>(
   }
 }
 
-class Process implements BenchNode {
+interface Place {
   readonly id: number
-  readonly api: string
+  readonly host: string
+  /** Where it listens for peers. */
+  readonly listen: string
+  /** Where they reach it. */
   readonly raft: string
-  private readonly directory: string
+  readonly directory: string
+}
+
+class Process implements BenchNode {
+  private readonly place: Place
   private readonly flags: readonly string[]
   private child: ChildProcess | null = null
 
-  constructor(id: number, ports: { api: number; raft: number }, directory: string, flags: readonly string[]) {
-    this.id = id
-    this.api = `${flags.includes('--tls-cert') ? 'https' : 'http'}://127.0.0.1:${ports.api}`
-    this.raft = `127.0.0.1:${ports.raft}`
-    this.directory = directory
+  constructor(place: Place, flags: readonly string[]) {
+    this.place = place
     this.flags = flags
+  }
+
+  get id(): number {
+    return this.place.id
+  }
+
+  get host(): string {
+    return this.place.host
+  }
+
+  get api(): string {
+    return `${this.flags.includes('--tls-cert') ? 'https' : 'http'}://${this.place.host}`
+  }
+
+  get raft(): string {
+    return this.place.raft
   }
 
   get pid(): number | undefined {
@@ -78,46 +114,67 @@ class Process implements BenchNode {
   }
 
   async start(): Promise<void> {
-    const args = ['serve', '--id', String(this.id), '--data-dir', this.directory, '--api', new URL(this.api).host]
-    const child = spawn(process.execPath, [MAIN, ...args, '--raft', this.raft, '--log-level', 'warn', ...this.flags], {
+    const { id, host, listen, raft, directory } = this.place
+    const where = [
+      '--id',
+      String(id),
+      '--data-dir',
+      directory,
+      '--api',
+      host,
+      '--raft',
+      listen,
+      '--raft-advertise',
+      raft,
+    ]
+    const child = spawnChild(process.execPath, [MAIN, 'serve', ...where, '--log-level', 'warn', ...this.flags], {
       stdio: ['ignore', 'ignore', 'inherit'],
       // As the executable sets them.
       env: { ...process.env, ...runtimeVariables },
     })
     this.child = child
-    await eventually(`node ${this.id} answers`, async () => {
-      if (child.exitCode !== null) throw new Error(`node ${this.id} ended with ${child.exitCode}`)
+    await eventually(`node ${id} answers`, async () => {
+      if (child.exitCode !== null) throw new Error(`node ${id} ended with ${child.exitCode}`)
       return await getJson(`${this.api}/cluster`)
     })
   }
 
   async signal(name: NodeJS.Signals): Promise<void> {
-    const { child } = this
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    if (name !== 'SIGKILL' && name !== 'SIGTERM') return void child.kill(name)
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-    child.kill(name)
-    await ended
+    if (this.child === null) return
+    if (name === 'SIGKILL' || name === 'SIGTERM') await endChild(this.child, name)
+    else this.child.kill(name)
   }
 }
 
-/** Three (or `count`) nodes on this machine, in processes of their own, formed into one cluster. */
-export async function startCluster(
-  options: { readonly count?: number; readonly flags?: readonly string[] } = {},
-): Promise<BenchCluster> {
-  const { count = 3, flags = [] } = options
-  const directory = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
+/** Nodes on this machine, in processes of their own, formed into one cluster. */
+async function startCluster(options: ClusterOptions = {}): Promise<BenchCluster> {
+  const { nodes: count = 3, flags = [], withLinks = false } = options
+  const directory = makeDirectory()
   const nodes: Process[] = []
+  const endings: (() => Promise<void>)[] = []
+  const links = withLinks ? new PeerLinks({ teardown: (end) => endings.push(end) }) : null
   const add = async (): Promise<Process> => {
     const id = nodes.length + 1
-    const node = new Process(id, { api: await freePort(), raft: await freePort() }, join(directory, String(id)), flags)
+    const port = await freePort()
+    const proxy = links === null ? port : await freePort()
+    await links?.listen(id, proxy, port)
+    const host = `127.0.0.1:${await freePort()}`
+    const place = {
+      id,
+      host,
+      listen: `127.0.0.1:${port}`,
+      raft: `127.0.0.1:${proxy}`,
+      directory: join(directory, `${id}`),
+    }
+    const node = new Process(place, flags)
     nodes.push(node)
     return node
   }
   while (nodes.length < count) await add()
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.signal('SIGKILL')))
-    rmSync(directory, { recursive: true, force: true })
+    for (const end of endings) await end()
+    removeDirectory(directory)
   }
   try {
     await Promise.all(nodes.map((node) => node.start()))
@@ -130,10 +187,35 @@ export async function startCluster(
       await node.start()
       return node
     }
-    return { nodes, leader, grow, stop }
+    return { nodes, links, leader, grow, stop }
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+let shared: BenchCluster | null = null
+let isShared = false
+
+/** From now on one cluster of a single node serves all that ask for such a one and say that it may be shared. Nothing else is quick enough. */
+export function shareClusters(): void {
+  isShared = true
+}
+
+export async function stopSharedCluster(): Promise<void> {
+  await shared?.stop()
+  shared = null
+}
+
+/** Runs `work` with a cluster that is stopped afterwards, whatever happens. */
+export async function withCluster<T>(options: ClusterOptions, work: (cluster: BenchCluster) => Promise<T>): Promise<T> {
+  if (isShared && options.nodes === 1 && options.flags === undefined && options.grows !== true)
+    return await work((shared ??= await startCluster(options)))
+  const cluster = await startCluster(options)
+  try {
+    return await work(cluster)
+  } finally {
+    await cluster.stop()
   }
 }
 

@@ -1,36 +1,19 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { version } from '../../src/version.ts'
+import type { Point } from './statistics.ts'
 
 export interface Figure {
   readonly bench: string
   readonly settings: Readonly<Record<string, string | number>>
   readonly values: Readonly<Record<string, number>>
+  /** What does not fit into a table: distributions, and what changes over time. */
+  readonly curves?: Readonly<Record<string, readonly Point[]>>
 }
 
-const RESULTS = join(import.meta.dirname, '../../../bench/results')
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const upper = sorted[middle] ?? NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2
-}
-
-/** The median of each field over repeated runs, and the spread of the first as `min` and `max`. */
-export function summarize<Field extends string>(
-  runs: readonly Readonly<Record<Field, number>>[],
-  spreadOf: Field,
-): Record<string, number> {
-  const first = runs[0]
-  if (first === undefined) return {}
-  const summary: Record<string, number> = {}
-  for (const field of Object.keys(first) as Field[]) summary[field] = median(runs.map((run) => run[field]))
-  summary[`${spreadOf}Min`] = Math.min(...runs.map((run) => run[spreadOf]))
-  summary[`${spreadOf}Max`] = Math.max(...runs.map((run) => run[spreadOf]))
-  return summary
-}
+export const RESULTS = join(import.meta.dirname, '../../../bench/results')
 
 function rounded(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toFixed(2)
@@ -48,31 +31,55 @@ export function printTable(title: string, figures: readonly Figure[]): void {
   for (const row of cells) process.stdout.write(`${row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  ')}\n`)
 }
 
-function commit(): string {
+/** The first line that a program prints that matches; null when there is no such program. */
+function said(program: string, args: readonly string[], pattern: RegExp): string | null {
+  let text = ''
   try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
+    text = execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  } catch (error) {
+    const { code, stdout } = error as NodeJS.ErrnoException & { readonly stdout?: string }
+    if (code === 'ENOENT') return null
+    // Asked for its version, wrk prints it and exits with 1.
+    text = stdout ?? ''
   }
+  return pattern.exec(text)?.[1] ?? null
 }
 
-/** Adds the figures to `bench/results/<date>.json`, with a description of the machine. */
-export function save(figures: readonly Figure[], date: string): string {
-  mkdirSync(RESULTS, { recursive: true })
-  const file = join(RESULTS, `${date}.json`)
-  const machine = {
+export function machine(): Record<string, string | number | boolean | null> {
+  return {
     node: process.version,
+    quorate: version,
+    commit: said('git', ['rev-parse', '--short', 'HEAD'], /^(\S+)/) ?? 'unknown',
+    changedSince: said('git', ['status', '--porcelain', '--untracked-files=no', 'src'], /(\S)/) !== null,
+    wrk: said('wrk', ['-v'], /wrk (\S+)/),
+    etcd: said('etcd', ['--version'], /etcd Version: (\S+)/),
+    linux: release(),
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    commit: commit(),
+    loadAverage: loadavg()[0] ?? 0,
   }
-  let earlier: unknown[] = []
+}
+
+/** One run of the program: what it was given, where and when, and what it measured so far. */
+export interface Run {
+  readonly startedAt: string
+  readonly command: string
+  readonly machine: ReturnType<typeof machine>
+  readonly figures: readonly Figure[]
+}
+
+/** Stores the run in `<date>.json` of `directory`, beside other runs of that day and in place of itself. */
+export function save(run: Run, directory: string): string {
+  mkdirSync(directory, { recursive: true })
+  const file = join(directory, `${run.startedAt.slice(0, 10)}.json`)
+  let others: Run[] = []
   try {
-    earlier = JSON.parse(readFileSync(file, 'utf8')) as unknown[]
+    others = (JSON.parse(readFileSync(file, 'utf8')) as Run[]).filter(({ startedAt }) => startedAt !== run.startedAt)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  writeFileSync(file, `${JSON.stringify([...earlier, { machine, figures }], null, 2)}\n`)
+  writeFileSync(`${file}.new`, `${JSON.stringify([...others, run], null, 1)}\n`)
+  renameSync(`${file}.new`, file)
   return file
 }

@@ -1,51 +1,39 @@
-import { execFile, execFileSync, type ChildProcess } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { deferred } from '../../src/lib/deferred.ts'
+import { makeDirectory, removeDirectory, spawnChild } from './children.ts'
+import { MIXED_GETS, type Load, type LoadResult, type RunningLoad } from './load.ts'
+import { PERCENTAGES, type Point } from './statistics.ts'
+import { watchUsage } from './usage.ts'
 
-/** The result of a closed loop of `connections` clients. Latencies in milliseconds. */
-export interface LoadResult {
-  readonly requestsPerSecond: number
-  readonly p50: number
-  readonly p90: number
-  readonly p99: number
-  readonly p999: number
-  readonly max: number
-  /** Answers with a status other than 2xx, and requests without an answer. */
-  readonly errors: number
-}
-
-export interface Load {
-  readonly method: 'PUT' | 'GET'
-  /** `host:port` of each server; connections are spread over them. */
-  readonly targets: readonly string[]
-  readonly connections: number
-  readonly seconds: number
-  readonly keys: number
-  readonly valueBytes: number
-  /** True: the servers speak https. */
-  readonly secure?: boolean
-  /** True: each key in turn. Otherwise keys are drawn at random. */
-  readonly inOrder?: boolean
-  /** Follows the path; includes the question mark. */
-  readonly query?: string
-}
+let installed: boolean | null = null
 
 export function hasWrk(): boolean {
+  installed ??= runs('wrk', ['-v'])
+  return installed
+}
+
+/** Whether there is such a program. Its exit code does not count: asked for its version, wrk exits with 1. */
+export function runs(program: string, args: readonly string[]): boolean {
   try {
-    execFileSync('wrk', ['-v'], { stdio: 'ignore' })
+    execFileSync(program, args, { stdio: 'ignore' })
     return true
   } catch (error) {
-    // Without arguments wrk prints its version and exits with 1. Only a missing program gives an error code.
     return (error as NodeJS.ErrnoException).code !== 'ENOENT'
   }
 }
 
-/** Each thread of wrk talks to one server. Keys are drawn uniformly, so that most PUTs after the warm-up replace a value. */
-function script(load: Load): string {
-  const targets = load.targets.map((target) => `"${target}"`).join(', ')
+function quorateRequest(load: Load): string {
   const key = load.inOrder === true ? 'nextKey()' : `math.random(1, ${load.keys})`
+  const get = `return wrk.format("GET", "/kv/key-" .. ${key} .. "${load.query ?? ''}")`
+  const put = `return wrk.format("PUT", "/kv/key-" .. ${key}, nil, body)`
+  if (load.method === 'MIXED') return `if math.random() < ${MIXED_GETS} then ${get} else ${put} end`
+  return load.method === 'PUT' ? put : get
+}
+
+/** Each thread of wrk talks to one server. Keys are drawn uniformly, so that most PUTs after the warm-up replace a value. */
+function script(load: Load, request: string, prelude: string): string {
+  const targets = load.targets.map((target) => `"${target}"`).join(', ')
   return `
 local targets = { ${targets} }
 local started = 0
@@ -55,6 +43,7 @@ function setup(thread)
   thread.addr = wrk.lookup(host, port)[1]
   thread:set("seed", started)
 end
+${prelude}
 function init(args)
   math.randomseed(seed * 7919 + os.time())
   body = string.rep("v", ${load.valueBytes})
@@ -65,35 +54,23 @@ function nextKey()
   return sent
 end
 function request()
-  local path = "/kv/key-" .. ${key} .. "${load.query ?? ''}"
-  ${load.method === 'PUT' ? 'return wrk.format("PUT", path, nil, body)' : 'return wrk.format("GET", path)'}
+  ${request}
 end
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('RESULT {"requests":%d,"us":%d,"p50":%d,"p90":%d,"p99":%d,"p999":%d,"max":%d,"errors":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(90), latency:percentile(99),
-    latency:percentile(99.9), latency.max, e.connect + e.read + e.write + e.status + e.timeout))
+  local at = {}
+  for i, p in ipairs({ ${[50, 90, 99, 99.9, ...PERCENTAGES].join(', ')} }) do at[i] = latency:percentile(p) end
+  io.write(string.format('RESULT {"requests":%d,"us":%d,"max":%d,"errors":%d,"at":[%s]}\\n', summary.requests,
+    summary.duration, latency.max, e.connect + e.read + e.write + e.status + e.timeout, table.concat(at, ",")))
 end
 `
 }
 
-/** A load that continues until it is stopped or its time is over. */
-export interface RunningLoad {
-  readonly result: Promise<LoadResult>
-  /** Resolves to the result so far. */
-  stop(): Promise<LoadResult>
-}
-
-export function runLoad(load: Load): Promise<LoadResult> {
-  return startLoad(load).result
-}
-
-let loads = 0
-
-export function startLoad(load: Load): RunningLoad {
-  loads += 1
-  const file = join(tmpdir(), `quorate-bench-${process.pid}-${loads}.lua`)
-  writeFileSync(file, script(load))
+/** `request`: the body of the function that makes a request, in Lua, with `body` as the value; `prelude`: what it calls. */
+export function startWrk(load: Load, request = quorateRequest(load), prelude = ''): RunningLoad {
+  const directory = makeDirectory()
+  const file = join(directory, 'load.lua')
+  writeFileSync(file, script(load, request, prelude))
   const threads = Math.min(load.targets.length, load.connections)
   const shape = ['-t', String(threads), '-c', String(load.connections), '-d', `${load.seconds}s`]
   const args = [
@@ -104,34 +81,54 @@ export function startLoad(load: Load): RunningLoad {
     file,
     `${load.secure === true ? 'https' : 'http'}://${load.targets[0]}`,
   ]
-  const { child, result } = runWrk(args)
-  const ended = result.finally(() => rmSync(file, { force: true }))
+  const child = spawnChild('wrk', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const usage = watchUsage(child.pid)
+  const result = new Promise<LoadResult>((resolve, reject) => {
+    let printed = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => (printed += text))
+    }
+    child.on('error', reject)
+    child.on('close', () => {
+      const line = /RESULT (\{.*\})/.exec(printed)?.[1]
+      if (line === undefined) reject(new Error(`wrk: ${printed}`))
+      else resolve(resultOf(line, usage.stop().cpuMs))
+    })
+  }).finally(() => {
+    usage.stop()
+    removeDirectory(directory)
+  })
   return {
-    result: ended,
+    result,
     stop: async () => {
       // On this signal wrk ends and prints its figures.
       child.kill('SIGINT')
-      return ended
+      return result
     },
   }
 }
 
-function runWrk(args: readonly string[]): { readonly child: ChildProcess; readonly result: Promise<LoadResult> } {
-  const { promise, resolve, reject } = deferred<LoadResult>()
-  const child = execFile('wrk', args, (error, stdout, stderr) => {
-    const line = /RESULT (\{.*\})/.exec(stdout)?.[1]
-    if (line === undefined) return reject(error ?? new Error(`wrk: ${stdout}${stderr}`))
-    const seen = JSON.parse(line) as Record<string, number>
-    const ms = (name: string): number => (seen[name] ?? 0) / 1000
-    resolve({
-      requestsPerSecond: ((seen['requests'] ?? 0) * 1e6) / (seen['us'] ?? 1),
-      p50: ms('p50'),
-      p90: ms('p90'),
-      p99: ms('p99'),
-      p999: ms('p999'),
-      max: ms('max'),
-      errors: seen['errors'] ?? 0,
-    })
-  })
-  return { child, result: promise }
+interface Printed {
+  readonly requests: number
+  readonly us: number
+  readonly max: number
+  readonly errors: number
+  readonly at: readonly number[]
+}
+
+function resultOf(line: string, cpuMs: number): LoadResult {
+  const { requests, us, max, errors, at } = JSON.parse(line) as Printed
+  const [p50 = 0, p90 = 0, p99 = 0, p999 = 0, ...rest] = at.map((one) => one / 1000)
+  return {
+    requestsPerSecond: (requests * 1e6) / us,
+    requests,
+    p50,
+    p90,
+    p99,
+    p999,
+    max: max / 1000,
+    errors,
+    generatorCpuUs: (cpuMs * 1000) / requests,
+    distribution: PERCENTAGES.map((percentage, n): Point => [percentage, rest[n] ?? NaN]),
+  }
 }

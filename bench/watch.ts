@@ -1,0 +1,151 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Bench } from './lib/bench.ts'
+import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { metric, statusOf } from './lib/conditions.ts'
+import { measureCost, rolesOf } from './lib/measured.ts'
+import type { Figure } from './lib/report.ts'
+import { runLoad, runOpenLoad } from './lib/run-load.ts'
+import { median } from './lib/statistics.ts'
+import { residentMB } from './lib/usage.ts'
+import { Watchers } from './lib/watchers.ts'
+
+export interface WatchOptions {
+  readonly nodes: number
+  readonly seconds: number
+  /** How often the load runs without and with watchers, in turns. */
+  readonly repeat: number
+  /** Watchers beside the writers, none of whose keys is written. */
+  readonly watchers: number
+  /** Watchers of which each is told of every change. */
+  readonly fanOut: readonly number[]
+  /** Events for each second that they are told in all; fewer writes for more watchers. */
+  readonly eventsPerSecond: number
+  /** Watchers at one time on one node. */
+  readonly most: number
+}
+
+const PUTS_MAX = 2_000
+const SETTLE_MS = 1_000
+const SHAPE = { keys: 100_000, valueBytes: 256 } as const
+
+/** What watches cost: writers that match none of them, changes that many want, and the most that a node serves. */
+async function run(options: WatchOptions): Promise<Figure[]> {
+  return await withCluster(options, async (cluster) => {
+    const leader = await cluster.leader()
+    const cold = await load(leader, options.seconds)
+    const figures = [await beside(cluster, leader, options, cold)]
+    for (const count of options.fanOut) figures.push(await fanOut(cluster, leader, count, options))
+    figures.push(await most(leader, options))
+    return figures
+  })
+}
+
+async function load({ host }: BenchNode, seconds: number): Promise<number> {
+  return (await runLoad({ method: 'PUT', targets: [host], connections: 64, seconds, ...SHAPE })).requestsPerSecond
+}
+
+async function beside(
+  cluster: BenchCluster,
+  leader: BenchNode,
+  { seconds, repeat, watchers: count }: WatchOptions,
+  cold: number,
+): Promise<Figure> {
+  const without: number[] = []
+  const within: number[] = []
+  const cpu: { without: number[]; within: number[] } = { without: [], within: [] }
+  const measure = async (rates: number[], costs: number[]): Promise<void> => {
+    const shape = { method: 'PUT', targets: [leader.host], connections: 64, seconds, ...SHAPE } as const
+    const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(shape))
+    rates.push(result.requestsPerSecond)
+    costs.push(cost.leaderCpuUs)
+  }
+  for (let n = 0; n < repeat; n++) {
+    // What comes first in one round comes second in the next: the load before it has an effect of its own.
+    if (n % 2 === 0) await measure(without, cpu.without)
+    const watchers = new Watchers(leader)
+    await watchers.open(count, (at) => (at % 2 === 0 ? `key=other-${at}` : `prefix=other-${at}/`))
+    await measure(within, cpu.within)
+    await watchers.close()
+    if (n % 2 === 1) await measure(without, cpu.without)
+  }
+  const lost = within.map((rate, at) => 100 * (1 - rate / (without[at] ?? rate)))
+  const values = {
+    coldPutsPerSecond: cold,
+    without: median(without),
+    with: median(within),
+    lostPercent: median(lost),
+    leaderCpuUsWithout: median(cpu.without),
+    leaderCpuUsWith: median(cpu.within),
+    rssMB: residentMB(leader.pid),
+  }
+  return { bench: 'watch', settings: { what: 'PUT/s beside', watchers: count, runs: repeat }, values }
+}
+
+/** The work is the same for each number of watchers: as many events in all. */
+async function fanOut(
+  cluster: BenchCluster,
+  leader: BenchNode,
+  count: number,
+  { seconds, eventsPerSecond }: WatchOptions,
+): Promise<Figure> {
+  const watchers = new Watchers(leader)
+  await watchers.open(count, () => 'prefix=key-')
+  const perSecond = Math.min(PUTS_MAX, eventsPerSecond / count)
+  const shape = {
+    method: 'PUT',
+    targets: [leader.host],
+    connections: 64,
+    phases: [{ perSecond, seconds }],
+    ...SHAPE,
+  } as const
+  const [events, bytes] = [watchers.events, watchers.bytes]
+  const { result, cost } = await measureCost(await rolesOf(cluster), () => runOpenLoad(shape))
+  await delay(SETTLE_MS)
+  const told = watchers.events - events
+  const values = {
+    putsPerSecond: result.requestsPerSecond,
+    p50: result.p50,
+    p99: result.p99,
+    eventsPerSecond: told / seconds,
+    missed: (result.requests - result.errors) * count - told,
+    MBPerSecond: (watchers.bytes - bytes) / seconds / 1e6,
+    leaderCpuUsPerEvent: (cost.leaderCpuUs * result.requests) / Math.max(1, told),
+    fallenBehind: await metric(leader, 'quorate_watchers_fallen_behind_total'),
+    rssMB: residentMB(leader.pid),
+  }
+  await watchers.close()
+  return { bench: 'watch', settings: { what: 'told of every change', watchers: count, rate: perSecond }, values }
+}
+
+async function most(leader: BenchNode, { most: count, seconds }: WatchOptions): Promise<Figure> {
+  const rssBeforeMB = residentMB(leader.pid)
+  const watchers = new Watchers(leader)
+  const begun = performance.now()
+  await watchers.open(count, (n) => `key=many-${n}`)
+  const openSeconds = (performance.now() - begun) / 1000
+  await delay(SETTLE_MS)
+  const rssOpenMB = residentMB(leader.pid)
+  const putsPerSecond = await load(leader, seconds)
+  const values = {
+    openSeconds,
+    rssBeforeMB,
+    rssOpenMB,
+    putsPerSecond,
+    rssMB: residentMB(leader.pid),
+    term: (await statusOf(leader)).term,
+  }
+  await watchers.close()
+  return { bench: 'watch', settings: { what: 'as many as a node serves', watchers: count }, values }
+}
+
+const usual = { nodes: 3, seconds: 5, watchers: 1_000, fanOut: [1, 100, 1_000], eventsPerSecond: 20_000 } as const
+
+export const watch: Bench<WatchOptions> = {
+  sizes: {
+    smoke: { nodes: 1, seconds: 0.2, repeat: 1, watchers: 10, fanOut: [5], eventsPerSecond: 500, most: 20 },
+    quick: { ...usual, seconds: 3, repeat: 2, most: 1_000 },
+    normal: { ...usual, repeat: 4, most: 10_000 },
+    full: { ...usual, seconds: 8, repeat: 8, most: 10_000 },
+  },
+  run,
+}
