@@ -13,7 +13,8 @@ import { indexOf, logIndex, NO_MEMBERSHIP, nodeId, term } from '../src/raft/inde
 import { RocksStateStore } from '../src/storage/rocksdb/rocks-state-store.ts'
 import { systemClock } from '../src/system-clock.ts'
 import type { Bench } from './lib/bench.ts'
-import { type Figure, summarize } from './lib/report.ts'
+import type { Figure } from './lib/report.ts'
+import { summarize } from './lib/statistics.ts'
 
 /** Executing committed writes on a real disk, as a follower does: the processor time of the whole process for each of them. */
 export interface ApplyOptions {
