@@ -1,47 +1,29 @@
-import { open } from 'node:fs/promises'
 import type { BackupError, BackupFault } from '../backup.ts'
-import { limits } from '../limits.ts'
 import { StorageError } from '../lib/errors.ts'
-import { toError } from '../lib/to-error.ts'
 import { shown } from './connection.ts'
+import { openSource, standardInput, unreadable, type SourceFile } from './source-file.ts'
 import { printable } from './table.ts'
-import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { exitCodes, type Terminal } from './terminal.ts'
 
 /** A backup that a command reads. */
-export interface BackupFile {
+export interface BackupFile extends SourceFile {
   /** For messages. */
   readonly name: string
-  /** Null: not known. */
-  readonly bytes: number | null
-  /** To be read once. */
-  readonly pieces: AsyncIterable<Uint8Array>
 }
 
 /** The backup at `path`, or with `-` on the standard input. */
 export async function openBackup(terminal: Terminal, path: string): Promise<BackupFile> {
-  if (path === '-') {
-    if (!terminal.hasInput) throw new UsageError('-: there is no backup on the standard input')
-    return { name: 'the standard input', bytes: null, pieces: terminal.input() }
-  }
-  const handle = await open(path).catch((error: unknown) => {
-    throw new UsageError(`${shown(path)} cannot be read: ${printable(toError(error).message)}`)
-  })
-  const found = await handle.stat()
-  if (found.isDirectory()) {
-    await handle.close()
-    throw new UsageError(`${shown(path)} is a directory: name the file of a backup`)
-  }
-  const pieces = handle.createReadStream({ highWaterMark: limits.clientPieceBytes }) as AsyncIterable<Uint8Array>
-  return { name: shown(path), bytes: found.isFile() ? found.size : null, pieces: readable(path, pieces) }
+  if (path === '-')
+    return { name: 'the standard input', ...standardInput(terminal, '-: there is no backup on the standard input') }
+  const source = await openSource(path)
+  return { ...source, name: shown(path), pieces: readable(path, source.pieces) }
 }
 
 async function* readable(path: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* pieces
   } catch (error) {
-    throw new StorageError('failed', `${shown(path)} cannot be read: ${printable(toError(error).message)}`, {
-      cause: error,
-    })
+    throw new StorageError('failed', unreadable(path, error).message, { cause: error })
   }
 }
 

@@ -85,16 +85,18 @@ function printTaken(terminal: Terminal, file: string, summary: BackupSummary, { 
 
 /** Reads a backup to its end and says what is in it, or why it is of no use. */
 export async function verify(terminal: Terminal, file: string, options: VerifyOptions): Promise<number> {
-  const { name, bytes, pieces } = await openBackup(terminal, file)
-  const progress = new StreamProgress(terminal, { isShown: true, hasRecords: false, bytesMax: bytes })
+  const source = await openBackup(terminal, file)
+  const progress = new StreamProgress(terminal, { isShown: true, hasRecords: false, bytesMax: source.bytes })
   try {
-    const summary = await checkBackup(progress.counted(pieces)).finally(() => progress.end())
+    const summary = await checkBackup(progress.counted(source.pieces)).finally(() => progress.end())
     terminal.print(options.json === true ? `${JSON.stringify({ file, ...summary })}\n` : describeBackup(summary))
     return exitCodes.stopped
   } catch (error) {
-    if (error instanceof BackupError) return printUnusable(terminal, options, name, error)
+    if (error instanceof BackupError) return printUnusable(terminal, options, source.name, error)
     if (error instanceof StorageError) return printStorageError(terminal, options, error)
     throw error
+  } finally {
+    await source.close()
   }
 }
 

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
 import { limits } from '../limits.ts'
-import { toError } from '../lib/to-error.ts'
 import { shown, withClient, type ConnectionOptions } from './connection.ts'
+import { openSource, standardInput, unreadable, type SourceFile } from './source-file.ts'
 import { StreamProgress } from './stream-progress.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -11,9 +10,7 @@ export interface ImportOptions extends ConnectionOptions {
   readonly idempotencyKey?: string
 }
 
-interface Source {
-  readonly pieces: AsyncIterable<Uint8Array>
-  readonly bytes: number | null
+interface Source extends SourceFile {
   /** The file, as it is named in a shell; null: the standard input. */
   readonly file: string | null
 }
@@ -26,6 +23,21 @@ export async function importRecords(
 ): Promise<number> {
   const name = nameFrom(options.idempotencyKey)
   const source = await sourceFrom(terminal, file)
+  try {
+    const { code, failure } = await importFrom(terminal, source, name, options)
+    if (options.json !== true) terminal.printError(adviceAfter(failure, source, name))
+    return code
+  } finally {
+    await source.close()
+  }
+}
+
+async function importFrom(
+  terminal: Terminal,
+  source: Source,
+  name: string,
+  options: ImportOptions,
+): Promise<{ readonly code: number; readonly failure: unknown }> {
   const progress = new StreamProgress(terminal, { isShown: true, hasRecords: true, bytesMax: source.bytes })
   let failure: unknown = null
   const code = await withClient(terminal, options, async (client) => {
@@ -41,8 +53,7 @@ export async function importRecords(
       throw error
     }
   })
-  if (options.json !== true) terminal.printError(adviceAfter(failure, source, name))
-  return code
+  return { code, failure }
 }
 
 function nameFrom(given: string | undefined): string {
@@ -55,26 +66,19 @@ function nameFrom(given: string | undefined): string {
 
 async function sourceFrom(terminal: Terminal, file: string | undefined): Promise<Source> {
   if (file === undefined || file === '-') {
-    if (!terminal.hasInput)
-      throw new UsageError('there are no records: name a file, or give them on the standard input')
-    return { pieces: terminal.input(), bytes: null, file: null }
+    const complaint = 'there are no records: name a file, or give them on the standard input'
+    return { ...standardInput(terminal, complaint), file: null }
   }
-  const handle = await open(file).catch((error: unknown) => unreadable(file, error))
-  const { size } = await handle.stat()
-  const pieces = handle.createReadStream({ highWaterMark: limits.clientPieceBytes }) as AsyncIterable<Uint8Array>
-  return { pieces: readable(file, pieces), bytes: size, file: shown(file) }
+  const source = await openSource(file)
+  return { ...source, pieces: readable(file, source.pieces), file: shown(file) }
 }
 
 async function* readable(file: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* pieces
   } catch (error) {
-    unreadable(file, error)
+    throw unreadable(file, error)
   }
-}
-
-function unreadable(file: string, error: unknown): never {
-  throw new UsageError(`${shown(file)}: ${toError(error).message}`)
 }
 
 /** How to go on: with the same records under the same name, or from a line on. */

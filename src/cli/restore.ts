@@ -34,20 +34,22 @@ export async function restore(terminal: Terminal, file: string, options: Restore
   const clusterToken = options.clusterToken ?? terminal.environment['QUORATE_CLUSTER_TOKEN'] ?? ''
   const revisionGap = gap === undefined ? limits.restoreRevisionGapDefault : wholeNumber(gap, '--revision-gap', 0)
   const wishes = { members, clusterToken, name: nameFrom(options.name), revisionGap }
-  const { name, bytes, pieces } = await openBackup(terminal, file)
-  const progress = new StreamProgress(terminal, { isShown: true, hasRecords: false, bytesMax: bytes })
+  const source = await openBackup(terminal, file)
+  const progress = new StreamProgress(terminal, { isShown: true, hasRecords: false, bytesMax: source.bytes })
   try {
     const carryOut = options.dryRun !== true
-    const given = progress.counted(pieces)
+    const given = progress.counted(source.pieces)
     const report = await restoreDirectory(given, { dataDirectory, id, carryOut, ...wishes }).finally(() =>
       progress.end(),
     )
     terminal.print(options.json === true ? `${JSON.stringify(report)}\n` : describe(report, file, options))
     return exitCodes.stopped
   } catch (error) {
-    if (error instanceof BackupError) return printUnusable(terminal, options, name, error)
+    if (error instanceof BackupError) return printUnusable(terminal, options, source.name, error)
     if (error instanceof StorageError) return printStorageError(terminal, options, error)
     throw error
+  } finally {
+    await source.close()
   }
 }
 

@@ -99,13 +99,13 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'put', 'a', '--file', ''], /--file '': ENOENT/],
     [['kv', 'txn'], /there is no transaction: name a file, or give it on the standard input/],
     [['kv', 'txn', '-'], /there is no transaction/],
-    [['kv', 'txn', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'txn', '/nonexistent/file'], /\/nonexistent\/file cannot be read: ENOENT/],
     [['kv', 'txn', ''], /'': ENOENT/],
     [['kv', 'import'], /there are no records: name a file, or give them on the standard input/],
     [['kv', 'import', '-'], /there are no records/],
-    [['kv', 'import', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'import', '/nonexistent/file'], /\/nonexistent\/file cannot be read: ENOENT/],
     [['kv', 'import', '--idempotency-key', 'a b', '-'], /--idempotency-key a b: expected 1 to 128 visible ASCII/],
-    [['kv', 'export', '/nonexistent/file'], /\/nonexistent\/file: ENOENT/],
+    [['kv', 'export', '/nonexistent/file'], /\/nonexistent\/file cannot be read: ENOENT/],
     [['kv', 'export', '--prefix', 'a', '--end', 'b'], /--prefix cannot be combined with --start or --end/],
     [['kv', 'export', '--consistency', 'any'], /--consistency any: expected/],
     [['cluster', 'remove', ''], /node id '': expected/],
@@ -501,7 +501,7 @@ t.test('an import is sent to the first server that takes it, and is answered whi
   t.notMatch(nobody.err, /idempotency-key/)
   const directory = await runCli(['kv', 'import', '/tmp', '--server', torn])
   t.equal(directory.code, 1)
-  t.match(directory.err, /^quorate: \/tmp: EISDIR/)
+  t.match(directory.err, /^quorate: \/tmp is a directory: name a file/)
 })
 
 t.test('how far a stream is is told at a terminal, now and then, and cleared at the end', async (t) => {
