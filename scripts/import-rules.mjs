@@ -220,6 +220,18 @@ const LAYERS = {
     ),
     noRoot,
   ],
+  'src/checker/**': [
+    throughIndex,
+    typesOfCore,
+    noPlatform,
+    noPackages,
+    folders(
+      ['raft', 'ports', 'node', ...ADAPTERS, ...OUTER],
+      'The checker knows what the API promises, and nothing of how it is kept.',
+    ),
+    typesOfApi,
+    noRoot,
+  ],
   'src/node/**': [
     throughIndex,
     noPlatform,

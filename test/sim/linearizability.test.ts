@@ -1,8 +1,8 @@
 import t from 'tap'
 import type { Key } from '../../src/kv/index.ts'
-import { callsOn, keyModel } from './history/key-model.ts'
-import { checkLinearizable, type Call, type Model } from './history/linearizability.ts'
-import type { Answer, ClientCommand, Operation, Outcome, Request } from './history/operation.ts'
+import { callsOn, keyModel } from '../../src/checker/key-model.ts'
+import { checkLinearizable, type Call, type Model } from '../../src/checker/linearizability.ts'
+import type { Answer, ClientCommand, Operation, Outcome, Request } from '../../src/checker/operation.ts'
 import { Draw } from './world/draw.ts'
 
 /** A register that holds one number. */

@@ -9,15 +9,15 @@ import {
   type KeyRecord,
 } from '../../../src/kv/index.ts'
 import { limits } from '../../../src/limits.ts'
-import { callsOn, keyModel, positionTold } from '../../sim/history/key-model.ts'
-import { checkLinearizable } from '../../sim/history/linearizability.ts'
+import { callsOn, keyModel, positionTold } from '../../../src/checker/key-model.ts'
+import { checkLinearizable } from '../../../src/checker/linearizability.ts'
 import {
   describeOperation,
   type Answer,
   type Operation,
   type Outcome,
   type Request,
-} from '../../sim/history/operation.ts'
+} from '../../../src/checker/operation.ts'
 import type { NodeProcess } from './node-process.ts'
 import { Unanswered, type RestAnswer } from './rest-client.ts'
 
@@ -98,7 +98,6 @@ export class History {
       invokedAt: performance.now(),
       returnedAt: Number.POSITIVE_INFINITY,
       outcome: { kind: 'unknown', code: 'open' },
-      mark: null,
     }
     this.operations.push(operation)
     return operation

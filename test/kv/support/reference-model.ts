@@ -13,14 +13,8 @@ import type {
 import { HistoryModel, type KeyChange, type PastEntry, type PastState } from './history-model.ts'
 import { LeaseModel, type ModelLeases } from './lease-model.ts'
 import { NamedWritesModel } from './named-writes-model.ts'
-import {
-  holdsOf,
-  keysWithin,
-  performOperation,
-  readsTooMuch,
-  rowBytesOf,
-  type TransactionStore,
-} from './transaction-model.ts'
+import { holdsOf } from '../../../src/checker/transaction-parts.ts'
+import { keysWithin, performOperation, readsTooMuch, rowBytesOf, type TransactionStore } from './transaction-model.ts'
 
 interface Change {
   readonly revision: number

@@ -1,6 +1,6 @@
+import { isBetween, type TransactionOperation } from '../../../src/checker/transaction-parts.ts'
 import type {
   Command,
-  Compare,
   Key,
   KeyRecord,
   KvMachineOptions,
@@ -8,7 +8,6 @@ import type {
   TransactionCommand,
 } from '../../../src/kv/index.ts'
 
-export type TransactionOperation = TransactionCommand['success'][number]
 type Limits = Pick<KvMachineOptions, 'transaction' | 'rangeDeleteKeysMax'>
 
 /** What a transaction does to a store: the records that it reads, and how it changes them. */
@@ -101,52 +100,11 @@ export function performOperation(
   }
 }
 
-/** Whether `compare` holds of a record; null for an absent key. */
-export function holdsOf(
-  compare: Compare,
-  record: (Pick<KeyRecord, 'version' | 'value'> & Revisions) | null,
-): boolean | null {
-  if (compare.target === 'value') {
-    return record !== null && isSo(Buffer.compare(record.value, compare.value), compare.operator)
-  }
-  const seen = record === null ? 0 : numberOf(compare.target, record)
-  return seen === null ? null : isSo(seen - compare.value, compare.operator)
-}
-
-interface Revisions {
-  /** Null when it is not known. */
-  readonly createRevision: number | null
-  readonly modRevision: number | null
-  readonly lease?: number
-}
-
-function numberOf(
-  target: Exclude<Compare['target'], 'value'>,
-  record: Pick<KeyRecord, 'version'> & Revisions,
-): number | null {
-  if (target === 'version') return record.version
-  if (target === 'lease') return record.lease ?? null
-  return target === 'create-revision' ? record.createRevision : record.modRevision
-}
-
-function isSo(difference: number, operator: Compare['operator']): boolean {
-  return { '=': difference === 0, '!=': difference !== 0, '<': difference < 0, '>': difference > 0 }[operator]
-}
-
 export function keysWithin(
   { start, end }: { readonly start: Key | null; readonly end: Key | null },
   { current }: Pick<TransactionStore, 'current'>,
 ): Key[] {
   return [...current.keys()].filter((key) => isBetween(key, start, end)).sort((a, b) => (a < b ? -1 : 1))
-}
-
-export function isBetween(key: Key, start: Key | null, end: Key | null): boolean {
-  return (start === null || key >= start) && (end === null || key < end)
-}
-
-/** Whether `operation` changes `key`, or tells something of it. */
-export function concerns(operation: TransactionOperation, key: Key): boolean {
-  return 'key' in operation ? operation.key === key : isBetween(key, operation.start, operation.end)
 }
 
 /** The bytes of a key's row, its name included. */
@@ -169,11 +127,6 @@ export function resultsBytes(results: readonly OperationResult[]): number {
     }
   }
   return bytes
-}
-
-/** Whether something was changed by a transaction with these results. */
-export function changedBy(results: readonly OperationResult[]): boolean {
-  return results.some((result) => result.type === 'put' || (result.type === 'delete' && result.deleted > 0))
 }
 
 /** The text that identifies a write in the log; null when it writes none. */

@@ -1,6 +1,6 @@
 import type { Key, KeyLease, TransactionCommand } from '../../../src/kv/index.ts'
 import { fencedKey } from '../history/fenced-key.ts'
-import type { Answer, ClientCommand, Request } from '../history/operation.ts'
+import type { Answer, ClientCommand, Request } from '../../../src/checker/operation.ts'
 import { LEASE_TTL_MS_MAX, LOCK_WAIT_MS_MAX } from '../world/options.ts'
 import { Client, type Drawn } from './client.ts'
 

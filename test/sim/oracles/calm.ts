@@ -1,4 +1,5 @@
-import { describeOperation, type Operation } from '../history/operation.ts'
+import { describeOperation } from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import { Violation } from '../world/violation.ts'
 
 export interface CalmOptions {

@@ -8,7 +8,7 @@ import {
 import { entriesOf, type CommandEntry } from '../../../src/node/codec/entry.ts'
 import { needsLevel1, ReferenceModel } from '../../kv/support/reference-model.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
-import { textOf } from '../history/operation.ts'
+import { textOf } from '../../../src/checker/operation.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { Violation } from '../world/violation.ts'
 

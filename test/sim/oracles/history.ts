@@ -2,18 +2,19 @@ import type { Command, Key, KvMachineOptions } from '../../../src/kv/index.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { leasesFault } from '../../kv/support/lease-model.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
-import { changedBy, concerns, markOf } from '../../kv/support/transaction-model.ts'
+import { changedBy, concerns } from '../../../src/checker/transaction-parts.ts'
+import { markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
-import { callsOn, keyModel, positionTold } from '../history/key-model.ts'
-import { checkLinearizable } from '../history/linearizability.ts'
+import { callsOn, keyModel, positionTold } from '../../../src/checker/key-model.ts'
+import { checkLinearizable } from '../../../src/checker/linearizability.ts'
 import {
   describeOperation,
   describeResult,
   pastRevisionOf,
   type Answer,
-  type Operation,
   type WriteResult,
-} from '../history/operation.ts'
+} from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import type { WatchSession } from '../history/watch-session.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
@@ -328,7 +329,7 @@ export class HistoryCheck {
   }
 
   /** The position of an operation in the log, if the log tells it. */
-  private believedPosition(operation: Operation): number {
+  private believedPosition(operation: Pick<Operation, 'id' | 'request' | 'outcome'>): number {
     const { id, outcome, request } = operation
     const index = request.type === 'write' ? this.firstIndexOf(request.command) : undefined
     if (outcome.kind === 'answered') return index ?? positionTold(operation)

@@ -1,5 +1,6 @@
 import type { Command } from '../../../src/kv/index.ts'
-import { describeAnswer, type Answer, type Operation, type WriteResult } from '../history/operation.ts'
+import { describeAnswer, type Answer, type WriteResult } from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import { isUnique, type ExecutedLog } from './executed-log.ts'
 import { objectTo } from './objection.ts'
 import { isAlike } from './plain.ts'

@@ -1,6 +1,6 @@
 import type { Key } from '../../../src/kv/index.ts'
-import type { KeyCall } from '../history/key-model.ts'
-import type { Call } from '../history/linearizability.ts'
+import type { KeyCall } from '../../../src/checker/key-model.ts'
+import type { Call } from '../../../src/checker/linearizability.ts'
 import type { TimesOfLog } from './entry-times.ts'
 import type { ExecutedLog } from './executed-log.ts'
 
@@ -36,7 +36,6 @@ function endOf(key: Key, index: number, times: TimesOfLog): Call<KeyCall> {
     invokedAt,
     returnedAt: Infinity,
     outcome: { kind: 'unknown', code: 'a lease has ended' },
-    mark: null,
   } as const
   return { invokedAt, returnedAt: Infinity, input: { operation, key, answer: null }, belief: index }
 }

@@ -1,6 +1,7 @@
 import type { KeyLease } from '../../../src/kv/index.ts'
 import type { LeaseMoment } from '../../kv/support/lease-model.ts'
-import { describeOperation, type Operation } from '../history/operation.ts'
+import { describeOperation } from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import { Violation } from '../world/violation.ts'
 import type { TimesOfLog } from './entry-times.ts'
 import type { ExecutedLog } from './executed-log.ts'

@@ -1,6 +1,7 @@
 import type { Key, LockAcquireCommand } from '../../../src/kv/index.ts'
 import { fencedKey } from '../history/fenced-key.ts'
-import { describeOperation, describeResult, type Operation, type WriteResult } from '../history/operation.ts'
+import { describeOperation, describeResult, type WriteResult } from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import type { LeaseMoment } from '../../kv/support/lease-model.ts'
 import type { TimesOfLog } from './entry-times.ts'
 import type { ExecutedLog } from './executed-log.ts'

@@ -1,5 +1,6 @@
 import type { ReferenceModel } from '../../kv/support/reference-model.ts'
-import type { Answer, Operation } from '../history/operation.ts'
+import type { Answer } from '../../../src/checker/operation.ts'
+import type { Operation } from '../history/operation.ts'
 import { objectTo } from './objection.ts'
 import { readFault } from './read-fault.ts'
 

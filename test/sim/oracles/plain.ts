@@ -1,4 +1,4 @@
-import { textOf } from '../history/operation.ts'
+import { textOf } from '../../../src/checker/operation.ts'
 
 /** Makes buffers comparable as bytes, whatever their class. */
 export function plain(value: unknown): unknown {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { KeyRecord } from '../../../src/kv/index.ts'
 import type { ReferenceModel } from '../../kv/support/reference-model.ts'
-import { describeRecord, type Answer, type Request } from '../history/operation.ts'
+import { describeRecord, type Answer, type Request } from '../../../src/checker/operation.ts'
 import { isAlike } from './plain.ts'
 
 type ReadAnswer = Extract<Answer, { type: 'get' | 'scan' }>

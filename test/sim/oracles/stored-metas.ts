@@ -1,5 +1,5 @@
 import { decodeStateMeta, type StateMeta } from '../../../src/node/codec/state-meta.ts'
-import { textOf } from '../history/operation.ts'
+import { textOf } from '../../../src/checker/operation.ts'
 
 /** What stored metas say. Nodes that have applied the same entries store equal bytes, and these are decoded only once. */
 export class StoredMetas {

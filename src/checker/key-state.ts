@@ -1,4 +1,4 @@
-import type { KeyRecord } from '../../../src/kv/index.ts'
+import type { KeyRecord } from '../kv/index.ts'
 import { textOf } from './operation.ts'
 
 /**

@@ -1,9 +1,9 @@
-import type { CommandResult, Condition, DeleteCommand, Key, PutCommand } from '../../../src/kv/index.ts'
+import type { CommandResult, Condition, DeleteCommand, Key, PutCommand } from '../kv/index.ts'
 import type { Call, Model } from './linearizability.ts'
 import { ABSENT, differs, observe, type KeyState } from './key-state.ts'
 import { textOf, type Answer, type ClientCommand, type Operation, type WriteResult } from './operation.ts'
 import { stepTransaction } from './transaction-step.ts'
-import { changedBy, concerns, isBetween } from '../../kv/support/transaction-model.ts'
+import { changedBy, concerns, isBetween } from './transaction-parts.ts'
 
 /** The effect of one operation on one key, or its view of that key. `answer` null: its effect is unknown. */
 export interface KeyCall {
@@ -123,7 +123,7 @@ export function callsOn(
 }
 
 /** The position of an operation in the order, as far as its answer tells: a read follows the revision that it reflects. */
-export function positionTold({ outcome }: Operation): number {
+export function positionTold({ outcome }: Pick<Operation, 'outcome'>): number {
   if (outcome.kind !== 'answered') return Infinity
   const { answer } = outcome
   const result = answer.type === 'write' ? answer.result : null

@@ -1,7 +1,7 @@
-import type { Compare, Key, OperationResult, TransactionCommand, TransactionResult } from '../../../src/kv/index.ts'
+import type { Compare, Key, OperationResult, TransactionCommand, TransactionResult } from '../kv/index.ts'
 import { ABSENT, differs, observe, type KeyState } from './key-state.ts'
 import { textOf } from './operation.ts'
-import { concerns, holdsOf, type TransactionOperation } from '../../kv/support/transaction-model.ts'
+import { concerns, holdsOf, type TransactionOperation } from './transaction-parts.ts'
 
 interface OneKey {
   readonly state: KeyState
