@@ -461,4 +461,20 @@ export const limits = {
   clientStreamSilenceMsMax: 45_000,
   /** How long one request of a client for a lock waits for its turn: the most that a server takes. */
   clientLockWaitMsMax: 60_000,
+
+  /** How long one request of `quorate check consistency` may take. A node that hangs is asked again after that. */
+  checkRequestMsMax: 1_500,
+  /** How long a check may be asked to last. */
+  checkMsMax: 10 * 60_000,
+  /** Clients of a check on each node. */
+  checkClientsMax: 32,
+  /** `quorate check consistency` judges its history in rounds of at most this many operations and this much time, each on keys of its own. */
+  checkRoundOperationsMax: 2_000,
+  checkRoundMsMax: 5_000,
+  /** Steps of the search for an order of the operations on one key. It remembers each of them. */
+  checkStepsMax: 200_000,
+  /** How long `quorate check perf` may write. It keeps how long each write took. */
+  checkPerfMsMax: 60_000,
+  /** Bytes of the files in an archive of `quorate diagnose`, before they are compressed. It is made in memory. */
+  diagnoseBytesMax: 64 * 1024 * 1024,
 } as const

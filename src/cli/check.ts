@@ -17,6 +17,8 @@ import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 export interface HealthOptions extends ConnectionOptions {
   readonly id?: string
   readonly ready?: true
+  /** The whole cluster instead of single nodes. */
+  readonly cluster?: true
 }
 
 interface Checked {
@@ -34,6 +36,11 @@ interface Checked {
  */
 export async function health(terminal: Terminal, options: HealthOptions): Promise<number> {
   const timeoutMs = timeoutMsOf(options)
+  if (options.cluster === true) {
+    if (options.id !== undefined)
+      throw new UsageError('--id names one node, and --cluster means all: give only one of the two')
+    return await (await import('./check-cluster.ts')).checkCluster(terminal, options)
+  }
   if (options.server !== undefined && options.id !== undefined) {
     throw new UsageError(
       '--id chooses among the nodes that run on this machine, and --server names nodes by address: give only one of the two',

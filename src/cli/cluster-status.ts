@@ -13,6 +13,8 @@ import {
   type ClientFailure,
   type ConnectionOptions,
 } from './connection.ts'
+import { nextStep } from './next-step.ts'
+import { countDown, hasQuorum, leftToFail } from './quorum.ts'
 import { formatFacts, formatTable, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -79,13 +81,9 @@ function print(terminal: Terminal, options: ConnectionOptions, seen: ClusterView
   terminal.print(options.json === true ? `${JSON.stringify(seen.newest)}\n` : describeViews(seen))
 }
 
-/** Whether the cluster can commit, according to its newest view. A node without a cluster has no quorum to lose. */
-function hasQuorum({ clusterId, leader, membership, nodes }: ClusterStatus): boolean {
-  if (clusterId === null || membership === null) return true
-  return leader !== null && membership.effective.membership.configs.every((voters) => leftToFail(voters, nodes) >= 0)
-}
-
-function describeViews({ newest, answered, silent, foreign }: ClusterViews): string {
+function describeViews(seen: ClusterViews): string {
+  const { newest, answered, silent, foreign } = seen
+  const next = nextStep(seen)
   const remarks = [
     ...silent.map(({ origin, reason }) => `no answer from ${origin}: ${printable(reason)}\n`),
     ...foreign.map(({ origin, id, clusterId }) => {
@@ -93,7 +91,8 @@ function describeViews({ newest, answered, silent, foreign }: ClusterViews): str
       return `node ${id} at ${origin} belongs to ${where}\n`
     }),
   ].join('')
-  return describeCluster(newest, answered) + (remarks === '' ? '' : `\n${remarks}`)
+  const parts = [describeCluster(newest, answered), remarks, next === null ? '' : `next: ${printable(next)}\n`]
+  return parts.filter((part) => part !== '').join('\n')
 }
 
 function describeCluster(cluster: ClusterStatus, answered: readonly number[]): string {
@@ -170,15 +169,6 @@ function stancesOf(cluster: ClusterStatus): [name: string, value: string][] {
 function describeTolerance({ membership, nodes }: ClusterStatus): string {
   if (membership === null) return '-'
   return membership.effective.membership.configs.map((voters) => describeLeft(voters, nodes)).join(' -> ')
-}
-
-function countDown(voters: readonly number[], nodes: ClusterStatus['nodes']): number {
-  return voters.filter((id) => nodes[id]?.reachable === false).length
-}
-
-/** How many more of `voters` may fail; negative when a majority is missing. */
-function leftToFail(voters: readonly number[], nodes: ClusterStatus['nodes']): number {
-  return Math.ceil(voters.length / 2) - 1 - countDown(voters, nodes)
 }
 
 function describeLeft(voters: readonly number[], nodes: ClusterStatus['nodes']): string {

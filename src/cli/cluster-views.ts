@@ -12,6 +12,8 @@ type Said =
 export interface ClusterViews {
   /** The view that knows most: the highest term first, then the leader's, then the one with the highest commit index. */
   readonly newest: ClusterStatus
+  /** What each node of that cluster said that answered. */
+  readonly views: readonly { readonly origin: string; readonly view: ClusterStatus }[]
   /** Ids of the nodes of that cluster that answered, in ascending order. */
   readonly answered: readonly number[]
   /** Nodes that did not answer, with the reason. */
@@ -49,10 +51,11 @@ export async function lookAround(
     throw first?.view === null ? first.failure : new Error('no server was named')
   }
   const { clusterId } = cluster.view
-  const own = views.filter(({ view }) => view.clusterId === clusterId).map(({ view }) => view)
+  const own = views.filter(({ view }) => view.clusterId === clusterId)
   return {
-    newest: own.reduce((best, view) => (isNewer(view, best) ? view : best), cluster.view),
-    answered: own.map(({ node }) => node.id).toSorted((a, b) => a - b),
+    newest: own.reduce((best, { view }) => (isNewer(view, best) ? view : best), cluster.view),
+    views: own,
+    answered: own.map(({ view }) => view.node.id).toSorted((a, b) => a - b),
     silent: said.flatMap(({ origin, ...rest }) =>
       rest.view === null ? [{ origin, reason: rest.failure.message.replace(`${origin}: `, '') }] : [],
     ),

@@ -2,13 +2,13 @@ import { Command, CommanderError } from 'commander'
 import { describeSettings } from '../config/config.ts'
 import { version } from '../version.ts'
 import type { BackupOptions, VerifyOptions } from './backup.ts'
-import type { HealthOptions } from './check.ts'
 import { clientCommand, type Ended } from './client-command.ts'
 import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import { addKeyCommands } from './key-commands.ts'
+import { addOperatorCommands } from './operator-commands.ts'
 import type { RecoverOptions } from './recover.ts'
 import type { RestoreOptions } from './restore.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -54,7 +54,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   addBackupCommands(program, terminal, ended)
   addKeyCommands(program, terminal, ended)
   addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
-  addCheckCommands(program.command('check').description('check the health of nodes'), terminal, ended)
+  addOperatorCommands(program, terminal, ended)
   return program
 }
 
@@ -198,23 +198,6 @@ function addClusterCommands(cluster: Command, terminal: Terminal, ended: Ended):
       ended(await (await import('./cluster.ts')).transfer(terminal, id, options))
     },
   )
-}
-
-function addCheckCommands(check: Command, terminal: Terminal, ended: Ended): void {
-  check
-    .command('health')
-    .description('check that nodes are alive: those that run on this machine, or those of --server')
-    .option('-s, --server <url>', 'API of a node, or of several, all of which have to be alive: a,b,c')
-    .option('--id <n>', 'only this node of those that run on this machine')
-    .option('--ca <file>', 'trust servers of --server whose certificate is of one of these CAs (QUORATE_CA)')
-    .option('--cert <file>', 'show this certificate to servers that demand one (QUORATE_CERT)')
-    .option('--key <file>', 'the private key of --cert (QUORATE_KEY)')
-    .option('--ready', 'check that they serve linearizable reads, which needs a quorum')
-    .option('--timeout <duration>', 'how long an answer may take: 500ms, 2s, or seconds (default 10s)')
-    .option('--json', 'print JSON')
-    .action(async (options: HealthOptions) => {
-      ended(await (await import('./check.ts')).health(terminal, options))
-    })
 }
 
 function voterCommand(cluster: Command, usage: string, description: string): Command {

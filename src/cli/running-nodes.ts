@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { Config } from '../config/config.ts'
 import { readConfig } from '../config/read-config.ts'
 import type { HostPort, Scheme } from '../lib/host-port.ts'
 
@@ -9,6 +10,8 @@ export interface RunningNode {
   /** Where it listens. Port 0: the system chose the port. */
   readonly api: HostPort
   readonly scheme: Scheme
+  /** Everything that it was started with. */
+  readonly config: Config
 }
 
 /** The names under which the program may be run: the one that npm installs, and those of its files. */
@@ -38,8 +41,9 @@ async function readProcess(directory: string, pid: number, network: string): Pro
   const variables = (await words(join(directory, 'environ'))).map((text) => text.split(/=(.*)/s, 2))
   const outcome = readConfig(flags, Object.fromEntries(variables) as Record<string, string | undefined>)
   if (outcome.kind !== 'config') return null
-  const { id, api, tlsCert } = outcome.config
-  return { id, pid, api, scheme: tlsCert === null ? 'http' : 'https' }
+  const { config } = outcome
+  const { id, api, tlsCert } = config
+  return { id, pid, api, scheme: tlsCert === null ? 'http' : 'https', config }
 }
 
 /** The arguments after `node [options] PROGRAM serve`; null for any other command line. */

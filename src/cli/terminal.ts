@@ -41,6 +41,12 @@ export const exitCodes = {
   outputLost: 11,
   /** A backup is cut off, damaged, or of a newer format; or the file is none. */
   backupUnusable: 12,
+  /** For `check`: something is not as it should be. */
+  checkFailed: 13,
+  /** For `check consistency`: no order of the operations explains what clients were told. */
+  notLinearizable: 14,
+  /** For `check`: too little was seen, or the search took too long, for a verdict. */
+  inconclusive: 15,
 } as const
 
 /** A command line cannot be carried out as it was typed. */

@@ -36,6 +36,12 @@ export interface VoterOptions extends RequestOptions {
   readonly force?: boolean | undefined
 }
 
+export interface VersionAnswer {
+  readonly version: string
+  /** That of Node. */
+  readonly node: string
+}
+
 /**
  * The cluster and its members. A change is sent again only when it certainly was not made; those without a clear answer reject with
  * `AmbiguousOutcomeError`. Requests about one particular node go to the first server alone.
@@ -128,6 +134,25 @@ export class ClusterClient {
     if (answer.status !== 200 || answer.body.toString('utf8') !== 'ok\n') throw failureOf(call, answer)
   }
 
+  /** Each check of the first server on a line of its own, whether it passes or fails. */
+  async health(name: 'livez' | 'readyz', options: RequestOptions = {}): Promise<string> {
+    const answer = await this.requests.exchange({ ...probe(name), query: { verbose: 'true' } }, options)
+    return answer.body.toString('utf8')
+  }
+
+  /** The metrics of the first server, in the text format of Prometheus. */
+  async metrics(options: RequestOptions = {}): Promise<string> {
+    const call = probe('metrics')
+    const answer = await this.requests.exchange(call, options)
+    if (answer.status !== 200) throw failureOf(call, answer)
+    return answer.body.toString('utf8')
+  }
+
+  /** The versions of the first server and of its Node. */
+  async version(options: RequestOptions = {}): Promise<VersionAnswer> {
+    return await this.requests.read<VersionAnswer>(probe('version'), options)
+  }
+
   private async changeVoters(
     method: 'PUT' | 'PATCH',
     change: object,
@@ -139,6 +164,7 @@ export class ClusterClient {
   }
 }
 
-function probe(name: 'livez' | 'readyz'): Call {
+/** A question about the first server itself. */
+function probe(name: 'livez' | 'readyz' | 'metrics' | 'version'): Call {
   return { method: 'GET', path: `/${name}`, firstOnly: true, hasNoDeadline: true }
 }

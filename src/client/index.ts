@@ -2,7 +2,7 @@
 
 export type * from './api-types.ts'
 export type { ImportRecord, ImportResult, ImportSource, LineStream } from './bulk.ts'
-export type { BackupOptions, BackupStream, ClusterClient, VoterOptions } from './cluster-client.ts'
+export type { BackupOptions, BackupStream, ClusterClient, VersionAnswer, VoterOptions } from './cluster-client.ts'
 export {
   AmbiguousOutcomeError,
   ClosedError,

@@ -5,7 +5,8 @@ import { eventually } from './support/eventually.ts'
 import { History } from './support/history.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
 import { Load } from './support/load.ts'
-import type { NodeProcess } from './support/node-process.ts'
+import { builtProgram, type NodeProcess } from './support/node-process.ts'
+import { runCommand } from './support/run-command.ts'
 
 const smallLoad = { clients: 8, valueBytes: 100 }
 const fewKeys = { clients: 6, keys: ['h/a', 'h/b', 'h/c', 'h/d'] }
@@ -56,6 +57,28 @@ t.test('kill -9 of the leader under load, again and again: nothing acknowledged 
   }
   await expectLinearizable(t, history)
   await expectKept(t, cluster, load)
+})
+
+t.test('check consistency passes while nodes are killed and restarted, and leaves nothing behind', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 3 })
+  const { api } = cluster.node(1).addresses
+  const words = ['check', 'consistency', '--duration', '15s', '--server', api]
+  let isOver = false
+  const running = runCommand(t, [...builtProgram, ...words]).finally(() => (isOver = true))
+  let kills = 0
+  for (let id = 1; !isOver; id = (id % 3) + 1) {
+    const node = cluster.node(id)
+    await node.kill()
+    kills += 1
+    await node.start()
+    await cluster.untilReady()
+  }
+  const ran = await running
+  t.equal(ran.code, 0, ran.out + ran.err)
+  t.match(ran.out, /linearizable: one order of the operations explains every answer\n$/)
+  t.ok(kills >= 3, `${kills} kills`)
+  t.comment(ran.out)
+  t.equal((await cluster.node(1).client.get('/kv?countOnly=true')).json<{ count: number }>().count, 0)
 })
 
 t.test('all nodes killed at once under load: everything acknowledged is there after the restart', async (t) => {

@@ -38,7 +38,7 @@ export interface MemberAddresses {
 // The built program, as users run it: `npm test` builds first.
 // Tests that are built as programs are compiled into their own folder, one level below.
 const root = import.meta.url.includes('/build/test/') ? '../../../../' : '../../../'
-const builtProgram = [process.execPath, fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))]
+export const builtProgram = [process.execPath, fileURLToPath(new URL(`${root}dist/main.js`, import.meta.url))]
 
 /** How much of a node's log a test keeps. */
 const outputCharactersMax = 4 * 1024 * 1024

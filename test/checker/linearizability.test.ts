@@ -1,9 +1,10 @@
 import t from 'tap'
 import type { Key } from '../../src/kv/index.ts'
+import { excerptOf } from '../../src/checker/excerpt.ts'
 import { callsOn, keyModel } from '../../src/checker/key-model.ts'
 import { checkLinearizable, type Call, type Model } from '../../src/checker/linearizability.ts'
 import type { Answer, ClientCommand, Operation, Outcome, Request } from '../../src/checker/operation.ts'
-import { Draw } from './world/draw.ts'
+import { Draw } from '../sim/world/draw.ts'
 
 /** A register that holds one number. */
 type Register = { readonly op: 'write' | 'read'; readonly value: number }
@@ -129,7 +130,7 @@ function someOrderIsLegal(left: readonly Call<Register>[], done: readonly Call<R
 const A = 'a' as Key
 
 function operation(id: number, request: Request, span: readonly [number, number], outcome: Outcome): Operation {
-  return { id, client: 1, request, invokedAt: span[0], returnedAt: span[1], outcome, mark: null }
+  return { id, client: 1, request, invokedAt: span[0], returnedAt: span[1], outcome }
 }
 
 function put(
@@ -237,6 +238,43 @@ t.test('conditions, deletes and ranges on a key', (t) => {
   t.equal(
     verdictOf(x, write(2, { ...ifAtOne, condition: { type: 'mod-revision', revision: 9 } }, [2, 3], deleted(1))),
     'violation',
+  )
+  t.end()
+})
+
+t.test('an excerpt of a violation ends with the call at fault, and leaves out what explains nothing', (t) => {
+  const history: Operation[] = [put(0, 'v0', [0, 1], [1, 1])]
+  for (let id = 1; id <= 40; id++) {
+    const at = id * 10
+    history.push(put(2 * id, `v${id}`, [at, at + 1], [id + 1, id + 1]))
+    // Each read is right, but for one.
+    const [value, revision, version] = id === 25 ? ['v3', 4, 4] : [`v${id}`, id + 1, id + 1]
+    history.push(get(2 * id + 1, [at + 2, at + 3], [String(value), Number(revision), Number(version)]))
+  }
+  const calls = callsOn(A, history, () => 0)
+  const excerpt = excerptOf(calls)
+  t.equal(excerpt?.culprit.id, 51, 'the stale read')
+  t.same(
+    excerpt?.operations.map(({ id }) => id),
+    [6, 44, 46, 48, 50, 51],
+    'the write that it reads from, and the last writes before it; no other read',
+  )
+  t.equal(excerpt?.leftOut, 51 - 6)
+  t.end()
+})
+
+t.test('an excerpt keeps a read without which there is no violation', (t) => {
+  const history = [
+    put(1, 'x', [0, 1], [1, 1]),
+    put(2, 'y', [2, 9], [2, 2]),
+    get(3, [3, 4], ['y', 2, 2]),
+    get(4, [5, 6], ['x', 1, 1]),
+  ]
+  const excerpt = excerptOf(callsOn(A, history, () => 0))
+  t.equal(excerpt?.culprit.id, 4)
+  t.same(
+    excerpt?.operations.map(({ id }) => id),
+    [1, 2, 3, 4],
   )
   t.end()
 })

@@ -1,0 +1,85 @@
+import type { ClusterStatus } from '../api/cluster.ts'
+import type { ClusterViews } from './cluster-views.ts'
+import { hasQuorum, leftToFail } from './quorum.ts'
+
+type Rule = (seen: ClusterViews) => string | null
+
+/** What the person who looks at the cluster has to do next, the most urgent thing alone; null when there is nothing to do. */
+export function nextStep(seen: ClusterViews): string | null {
+  const { newest } = seen
+  if (newest.clusterId === null || newest.membership === null) return joinSomething(newest)
+  for (const rule of rules) {
+    const step = rule(seen)
+    if (step !== null) return step
+  }
+  return null
+}
+
+const rules: readonly Rule[] = [lostQuorum, noLeader, closedAddress, deadNodes, warned, learners, spareVoters]
+
+function joinSomething({ node, formation }: ClusterStatus): string | null {
+  if (formation.mode === 'automatic') return null
+  return `form a cluster with \`quorate cluster initialize\`, or add node ${node.id} to one with \`quorate cluster add-learner ${node.id}\``
+}
+
+function lostQuorum({ newest }: ClusterViews): string | null {
+  const configs = newest.membership?.effective.membership.configs ?? []
+  const short = configs.find((voters) => leftToFail(voters, newest.nodes) < 0)
+  if (short === undefined) return null
+  const down = short.filter((id) => newest.nodes[id]?.reachable === false)
+  return (
+    `start ${describeNodes(down)} again, or reconnect them: without ${short.length === 1 ? 'it' : 'a majority'} nothing can be written. ` +
+    'If they are lost for good, see `quorate recover --help`'
+  )
+}
+
+function noLeader({ newest }: ClusterViews): string | null {
+  if (hasQuorum(newest)) return null
+  return 'wait a moment for an election, and look again; if no leader appears, look at the logs of the nodes'
+}
+
+/** A node that this command cannot reach, though its peers do: its API address is wrong, or closed to this machine. */
+function closedAddress({ newest, silent }: ClusterViews): string | null {
+  const unreached = silent.flatMap(({ origin }) => {
+    const member = Object.entries(newest.nodes).find(
+      ([, { api }]) => URL.canParse(api) && new URL(api).origin === origin,
+    )
+    return member !== undefined && member[1].reachable === true ? [{ id: Number(member[0]), origin }] : []
+  })
+  const [first] = unreached
+  if (first === undefined) return null
+  return `find out why ${first.origin} does not answer here: the peers of node ${first.id} reach it, so its API address may be wrong or closed to this machine`
+}
+
+function deadNodes({ newest }: ClusterViews): string | null {
+  const down = Object.entries(newest.nodes).filter(([, { reachable }]) => reachable === false)
+  if (down.length === 0) return null
+  const ids = down.map(([id]) => Number(id))
+  const gone = ids.length === 1 ? `\`quorate cluster remove ${ids[0]}\`` : '`quorate cluster remove` for each'
+  return `start ${describeNodes(ids)} again; or, if ${ids.length === 1 ? 'it is' : 'they are'} gone for good, ${gone}`
+}
+
+function warned({ newest }: ClusterViews): string | null {
+  return newest.warnings.length === 0 ? null : 'see to the warnings above'
+}
+
+/** Only a leader that adds and promotes nodes by itself needs nobody for that. */
+function learners({ newest }: ClusterViews): string | null {
+  if (newest.joining.mode === 'on' || newest.membership?.joint === true) return null
+  const ids = Object.entries(newest.nodes)
+    .filter(([, { role, phase }]) => role === 'learner' && phase === 'caught-up')
+    .map(([id]) => Number(id))
+  if (ids.length === 0) return null
+  return `${describeNodes(ids)} ${ids.length === 1 ? 'has' : 'have'} caught up: \`quorate cluster promote ${ids.join(',')}\`, unless no vote is meant`
+}
+
+function spareVoters({ newest }: ClusterViews): string | null {
+  const { joint, effective } = newest.membership ?? { joint: false, effective: null }
+  const voters = effective?.membership.configs.at(-1)?.length ?? 0
+  if (joint || voters !== 2) return null
+  return 'add a third voter: of two, neither may fail'
+}
+
+function describeNodes(ids: readonly number[]): string {
+  return `node${ids.length === 1 ? '' : 's'} ${ids.join(', ')}`
+}

@@ -1,0 +1,465 @@
+import { spawnSync } from 'node:child_process'
+import { readFile, stat } from 'node:fs/promises'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseTarGzip } from 'nanotar'
+import t, { type Test } from 'tap'
+import type { ClusterStatus, MemberStatus } from '../../src/api/cluster.ts'
+import { judge } from '../../src/cli/cluster-health.ts'
+import type { ClusterViews } from '../../src/cli/cluster-views.ts'
+import { nextStep } from '../../src/cli/next-step.ts'
+import { summaryOf, verdictOf } from '../../src/cli/perf-verdict.ts'
+import { withoutSecrets } from '../../src/cli/secrets.ts'
+import type { Server } from '../../src/server.ts'
+import { runCli, type Ran } from '../support/run-cli.ts'
+import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
+import { startTestNode } from '../support/test-node.ts'
+
+const never = async (): Promise<void> => await new Promise(() => undefined)
+
+async function run(...words: string[]): Promise<Ran> {
+  return await runCli(words, { interrupt: never })
+}
+
+/** A cluster of one node within this process. */
+async function formedAlone(t: Test): Promise<{ api: string; directory: string }> {
+  const directory = await temporaryDirectory(t)
+  const { api } = (await startTestNode(t, 1, join(directory, 'data'))).addresses
+  const formed = await run('cluster', 'initialize', '--server', api)
+  t.equal(formed.code, 0, formed.err)
+  return { api, directory }
+}
+
+/** A proxy in front of a node that answers every `nth` read of a key with the first answer that it has seen for that key. */
+async function lyingProxy(owner: Owner, origin: string, nth: number): Promise<string> {
+  const first = new Map<string, { status: number; headers: object; body: Buffer }>()
+  let reads = 0
+  const server = createServer((inbound, outbound) => {
+    const { url = '', method, headers } = inbound
+    const key = method === 'GET' ? new URL(url, origin).searchParams.get('key') : null
+    const known = key === null ? undefined : first.get(key)
+    reads += known === undefined ? 0 : 1
+    if (known !== undefined && reads % nth === 0) {
+      outbound.writeHead(known.status, { ...known.headers }).end(known.body)
+      return
+    }
+    const forwarded = request(`${origin}${url}`, { method, headers }, (answer) => {
+      const chunks: Buffer[] = []
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+      answer.on('end', () => {
+        const body = Buffer.concat(chunks)
+        const { statusCode: status = 500 } = answer
+        if (key !== null && status === 200 && !first.has(key)) first.set(key, { status, headers: answer.headers, body })
+        outbound.writeHead(status, answer.headers).end(body)
+      })
+    })
+    forwarded.on('error', () => outbound.destroy())
+    inbound.pipe(forwarded)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  owner.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+t.test('check consistency', async (t) => {
+  const { api } = await formedAlone(t)
+
+  await t.test('passes on a node that keeps its word, and leaves nothing behind', async (t) => {
+    const ran = await run('check', 'consistency', '--duration', '1500ms', '--server', api)
+    t.equal(ran.code, 0, ran.out + ran.err)
+    t.match(ran.out, /^clients +2, on http\S+\noperations +[0-9]+: [0-9]+ answered/)
+    t.match(ran.out, /linearizable: one order of the operations explains every answer\n$/)
+    t.equal((await run('kv', 'ls', '--keys-only', '--server', api)).out, '')
+  })
+
+  await t.test('finds a stale read, and shows what it comes from', async (t) => {
+    const proxy = await lyingProxy(t, api, 7)
+    const ran = await run('check', 'consistency', '--duration', '2s', '--server', proxy, '--prefix', 'mine/')
+    t.equal(ran.code, 14, ran.out + ran.err)
+    t.match(ran.out, /NOT linearizable: no order of the operations on mine\/consistency\/[0-9a-f]+\/1\/[0-3] explains/)
+    const lines = ran.out.split('\n').filter((line) => /^[> ] c[0-9]/.test(line))
+    const culprits = lines.filter((line) => line.startsWith('>'))
+    t.equal(culprits.length, 1, ran.out)
+    t.match(culprits[0], new RegExp(`get .* -> "[0-9]+" m[0-9]+ .*, by ${proxy}$`))
+    t.ok(lines.length >= 2 && lines.length <= 7, `${lines.length} lines`)
+    const value = /-> ("[0-9]+")/.exec(culprits[0] ?? '')?.[1]?.replaceAll('"', '')
+    t.ok(
+      lines.some((line) => line.includes(`=${value}`)),
+      'the write whose value was read is among them',
+    )
+    t.equal((await run('kv', 'ls', '--keys-only', '--server', api)).out, '', 'the keys are removed all the same')
+
+    const json = await run('check', 'consistency', '--duration', '2s', '--server', proxy, '--json')
+    t.equal(json.code, 14)
+    t.match(JSON.parse(json.out), { verdict: 'violation', offence: { key: String, culprit: String, lines: [String] } })
+  })
+
+  await t.test('says nothing about what nobody answers', async (t) => {
+    const away = await run('check', 'consistency', '--server', '127.0.0.1:1')
+    t.equal(away.code, 9)
+    const pristine = (await startTestNode(t, 2, join(await temporaryDirectory(t), 'data'))).addresses.api
+    t.equal((await run('check', 'consistency', '--server', pristine)).code, 5)
+    const mixed = await run('check', 'consistency', '--server', `${api},${pristine}`)
+    t.equal(mixed.code, 1)
+    t.match(mixed.err, /node 2 at \S+ does not belong to the cluster of the others/)
+  })
+})
+
+t.test('check perf', async (t) => {
+  t.test('judges by the measures of etcd', async (t) => {
+    const fast = summaryOf([0.002, 0.001, 0.003, 0.004], 0, 0.02)
+    t.match(fast, { puts: 4, putsPerSecond: 200, p50Seconds: 0.002, p99Seconds: 0.004, slowestSeconds: 0.004 })
+    t.same(
+      verdictOf(fast, 222).map(({ ok }) => ok),
+      [true, true, true, true],
+    )
+    t.same(
+      verdictOf(summaryOf([0.001, 0.6], 1, 0.02), 150).map(({ ok }) => ok),
+      [false, false, false, false],
+    )
+    t.match(summaryOf([], 3, 1), { puts: 0, putsPerSecond: 0, p99Seconds: 0, stddevSeconds: 0 })
+  })
+
+  await t.test('measures a healthy cluster, and leaves nothing behind', async (t) => {
+    const { api } = await formedAlone(t)
+    const ran = await run('check', 'perf', '--duration', '1s', '--server', api)
+    t.match(ran.out, /^puts +[0-9]+ of 256 \+ 1024 bytes, 0 failed\nput\/s +[0-9]+ of 150 asked for\np50 /)
+    t.equal(ran.code, ran.out.endsWith('\nPASS\n') ? 0 : 13, ran.out)
+    t.equal((await run('kv', 'ls', '--keys-only', '--server', api)).out, '')
+    const json = await run('check', 'perf', '--duration', '1s', '--server', api, '--json')
+    const { passed, puts } = JSON.parse(json.out) as { passed: boolean; puts: number }
+    t.equal(json.code, passed ? 0 : 13)
+    t.ok(puts > 0)
+  })
+
+  await t.test('does not run on a cluster that is not healthy', async (t) => {
+    const { api } = await formedAlone(t)
+    const ran = await run('check', 'perf', '--duration', '1s', '--server', `${api},127.0.0.1:1`)
+    t.equal(ran.code, 13)
+    t.match(
+      ran.err,
+      /the cluster is not healthy, so nothing was measured:\n {2}- http:\/\/127\.0\.0\.1:1 does not answer/,
+    )
+    t.equal(ran.out, '')
+  })
+})
+
+const stance = { decision: 'none', reason: '', sinceMs: 0 } as const
+const logId = (index: number) => ({ term: 2, node: 1, index })
+
+function member(id: number, changes: Partial<MemberStatus> = {}): MemberStatus {
+  return {
+    raft: `a:${id}`,
+    api: `http://a:${7000 + id}`,
+    role: 'voter',
+    priority: 1,
+    reachable: true,
+    matched: 9,
+    lag: 0,
+    lastContactMs: 1,
+    phase: 'caught-up',
+    remainingMs: null,
+    snapshot: null,
+    ...changes,
+  }
+}
+
+/** What node `id` of a cluster of three says that is well. */
+function view(id: number, changes: Partial<ClusterStatus> = {}): ClusterStatus {
+  const membership = { configs: [[1, 2, 3]], learners: [], nodes: {} }
+  const effective = { membership, logId: logId(0), committed: true, joint: false }
+  return {
+    clusterId: 'one',
+    node: { id, state: id === 1 ? 'leader' : 'follower', incarnation: 'i', version: '1.0.0', uptimeMs: 1 },
+    leader: 1,
+    term: 2,
+    vote: { term: 2, node: 1, committed: true },
+    lastLogId: logId(9),
+    committed: logId(9),
+    applied: logId(9),
+    purged: null,
+    membership: { effective, committed: effective, joint: false },
+    nodes: { 1: member(1), 2: member(2), 3: member(3) },
+    failureTolerance: 1,
+    digest: 'd',
+    formation: { ...stance, mode: 'manual', seen: 0, expected: null, failure: null, sightings: [] },
+    joining: { ...stance, mode: 'off', failure: null },
+    autopilot: { ...stance, mode: 'off' },
+    warnings: [],
+    ...changes,
+  }
+}
+
+function seen(views: readonly ClusterStatus[], more: Partial<ClusterViews> = {}): ClusterViews {
+  const [newest = view(1)] = views
+  return {
+    newest,
+    views: views.map((one) => ({ origin: `http://a:${7000 + one.node.id}`, view: one })),
+    answered: views.map(({ node }) => node.id),
+    silent: [],
+    foreign: [],
+    ...more,
+  }
+}
+
+t.test('check health --cluster: what is wrong, a sentence each', async (t) => {
+  const well = [view(1), view(2), view(3)]
+  const found = (
+    views: readonly ClusterStatus[],
+    more: Partial<ClusterViews> = {},
+    unready: (string | null)[] = [],
+  ) => {
+    const { findings, code, healthy, mayFail } = judge(seen(views, more), unready)
+    t.equal(healthy, findings.length === 0)
+    return { findings, code, mayFail }
+  }
+  t.same(found(well), { findings: [], code: 0, mayFail: 1 })
+  const cases: [string, ReturnType<typeof found>, RegExp, number][] = [
+    ['silent', found(well, { silent: [{ origin: 'http://x', reason: 'no' }] }), /http:\/\/x does not answer: no/, 13],
+    [
+      'foreign',
+      found(well, { foreign: [{ origin: 'http://x', id: 9, clusterId: 'two' }] }),
+      /another cluster, two/,
+      13,
+    ],
+    ['not ready', found(well, {}, [null, 'late']), /node 2 is not ready: late/, 13],
+    [
+      'another leader',
+      found([view(1), view(2, { leader: 3 })]),
+      /node 2 takes node 3 for the leader, and others node 1/,
+      13,
+    ],
+    ['lag', found([view(1, { nodes: { 2: member(2, { lag: 5000 }) } })]), /node 2 is 5000 entries behind/, 13],
+    [
+      'a voter down',
+      found([view(1, { nodes: { 3: member(3, { reachable: false }) } })]),
+      /voter 3 is not connected/,
+      13,
+    ],
+    [
+      'states that differ',
+      found([view(1), view(2, { digest: 'e' })]),
+      /nodes 1 and 2 have applied the log up to 9, and their states differ/,
+      13,
+    ],
+    [
+      'a warning',
+      found([view(1), view(2, { warnings: [{ code: 'same-id', detail: 'two of them' }] })]),
+      /two of them \(same-id\)/,
+      13,
+    ],
+    ['no leader', found([view(1, { leader: null }), view(2, { leader: null })]), /no leader is known/, 8],
+    [
+      'no quorum',
+      found([view(1, { nodes: { 2: member(2, { reachable: false }), 3: member(3, { reachable: false }) } })]),
+      /a majority of the voters is missing/,
+      8,
+    ],
+    [
+      'no cluster',
+      found([view(1, { clusterId: null, membership: null, leader: null })]),
+      /belongs to no cluster yet/,
+      13,
+    ],
+  ]
+  for (const [name, { findings, code }, text, expected] of cases) {
+    t.match(findings.join('\n'), text, name)
+    t.equal(code, expected, name)
+  }
+})
+
+t.test('check health --cluster, on nodes', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const nodes: Server[] = []
+  for (const id of [1, 2, 3]) nodes.push(await startTestNode(t, id, join(directory, String(id))))
+  const [first = '', second = ''] = nodes.map(({ addresses }) => addresses.api)
+  const members = nodes.flatMap(({ addresses: { raft, api } }, at) => ['--member', `${at + 1},${raft},${api}`])
+  t.equal((await run('cluster', 'initialize', ...members, '--server', first)).code, 0)
+  const until = async (code: number): Promise<Ran> => {
+    const deadline = performance.now() + 30_000
+    for (;;) {
+      const ran = await run('check', 'health', '--cluster', '--server', second)
+      if (ran.code === code) return ran
+      if (performance.now() > deadline) throw new Error(`never ${code}, at last ${ran.code}: ${ran.out}${ran.err}`)
+      await delay(50)
+    }
+  }
+  const well = await until(0)
+  t.match(well.out, /^API +NODE +STATE +READY +LEADER +LAG\nhttp/)
+  t.match(well.out, /\nhealthy: node [1-3] leads, 1 more may fail\n$/)
+  const json = await run('check', 'health', '--cluster', '--json', '--server', second)
+  t.match(JSON.parse(json.out), { healthy: true, findings: [], mayFail: 1, nodes: [{ ready: true }, {}, {}] })
+
+  await nodes[2]?.stop()
+  const ill = await until(13)
+  t.match(ill.out, /- http\S+ does not answer: /)
+  t.match(ill.out, /\nnot healthy, 0 more may fail\n$/)
+  const status = await run('cluster', 'status', '--server', second)
+  t.match(status.out, /\n\nnext: start node 3 again; or, if it is gone for good, `quorate cluster remove 3`\n$/)
+
+  t.test('diagnose puts what the nodes say into one archive, and names those that say nothing', async (t) => {
+    const file = join(directory, 'report.tar.gz')
+    const ran = await run('diagnose', file, '--server', second)
+    t.equal(ran.code, 0, ran.err)
+    t.match(ran.err, /^wrote \S+report\.tar\.gz: [0-9]+ bytes, 2 nodes\nwithout http\S+: /)
+    t.equal((await stat(file)).mode & 0o777, 0o600)
+    const files = await parseTarGzip(await readFile(file))
+    const names = files.map(({ name }) => name)
+    for (const name of ['status.json', 'version.json', 'live.txt', 'ready.txt', 'metrics.txt']) {
+      t.equal(names.filter((one) => one.endsWith(`/${name}`)).length, 2, name)
+    }
+    const textOf = (ending: string): string => files.find(({ name }) => name.endsWith(ending))?.text ?? ''
+    t.match(textOf('metrics.txt'), /^quorate_/m)
+    t.match(textOf('live.txt'), /livez check passed/)
+    t.match(JSON.parse(textOf('version.json')), { version: String })
+    const summary = JSON.parse(textOf('summary.json')) as { unreachable: unknown[] }
+    t.match(summary, { version: String, clusterId: String, nodes: [{}, {}], unreachable: [{ reason: String }] })
+    t.match(JSON.parse(textOf('health.json')), { healthy: false })
+    t.ok(Array.isArray(JSON.parse(textOf('configuration.json'))))
+
+    const again = await run('diagnose', file, '--server', second)
+    t.equal(again.code, 1)
+    t.match(again.err, /report\.tar\.gz cannot be written: EEXIST/)
+    const piped = await run('diagnose', '-', '--server', second)
+    t.equal((await parseTarGzip(piped.bytes)).length, files.length)
+    t.equal((await run('diagnose', '-', '--server', '127.0.0.1:1')).code, 9)
+  })
+})
+
+t.test('settings lose their secrets before they are shown', async (t) => {
+  const settings = {
+    id: 1,
+    clusterToken: 'open sesame',
+    emptyToken: '',
+    authTokenFile: '/etc/token',
+    discover: ['http://user:word@host/'],
+    nested: { password: 'x', port: 5 },
+  }
+  t.same(withoutSecrets(settings), {
+    id: 1,
+    clusterToken: '(removed)',
+    emptyToken: '',
+    authTokenFile: '/etc/token',
+    discover: ['http://(removed)@host/'],
+    nested: { password: '(removed)', port: 5 },
+  })
+})
+
+t.test('cluster status ends with what to do next, if anything', async (t) => {
+  const down = { reachable: false }
+  const cases: [string, ClusterViews, RegExp | null][] = [
+    ['all is well', seen([view(1), view(2), view(3)]), null],
+    ['no cluster', seen([view(1, { clusterId: null, membership: null })]), /quorate cluster initialize.*add-learner 1/],
+    [
+      'a cluster forms by itself',
+      seen([view(1, { clusterId: null, membership: null, formation: { ...view(1).formation, mode: 'automatic' } })]),
+      null,
+    ],
+    [
+      'a majority is gone',
+      seen([view(1, { nodes: { 2: member(2, down), 3: member(3, down) } })]),
+      /^start nodes 2, 3 again.*quorate recover/,
+    ],
+    ['no leader', seen([view(1, { leader: null })]), /^wait a moment for an election/],
+    ['one is down', seen([view(1, { nodes: { 2: member(2, down) } })]), /^start node 2 again.*cluster remove 2/],
+    [
+      'one answers its peers alone',
+      seen([view(1)], { silent: [{ origin: 'http://a:7002', reason: 'no' }] }),
+      /the peers of node 2 reach it/,
+    ],
+    ['a warning', seen([view(1, { warnings: [{ code: 'same-id', detail: 'x' }] })]), /^see to the warnings above/],
+    [
+      'a learner is ready',
+      seen([view(1, { nodes: { 4: member(4, { role: 'learner' }) } })]),
+      /`quorate cluster promote 4`/,
+    ],
+  ]
+  for (const [name, views, text] of cases) {
+    const step = nextStep(views)
+    if (text === null) t.equal(step, null, name)
+    else t.match(step, text, name)
+  }
+  const membership = { configs: [[1, 2]], learners: [], nodes: {} }
+  const two = { membership, logId: logId(0), committed: true, joint: false }
+  const pair = view(1, { membership: { effective: two, committed: two, joint: false } })
+  t.match(nextStep(seen([pair])), /^add a third voter/)
+})
+
+/** What a shell offers for a command line whose last word is being typed. */
+const completers = {
+  bash: (script: string, words: readonly string[]) => `${script}
+COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')})
+COMP_CWORD=${words.length - 1}
+_quorate
+printf '%s\\n' "\${COMPREPLY[@]}"
+`,
+  fish: (script: string, words: readonly string[]) => `${script}
+complete -C '${words.join(' ')}'
+`,
+} as const
+
+t.test('completion', async (t) => {
+  const lines: [words: string[], offered: string[], not: string[]][] = [
+    [
+      ['quorate', ''],
+      ['kv', 'cluster', 'check', 'diagnose'],
+      ['get', 'health'],
+    ],
+    [['quorate', 'kv', 'g'], ['get'], ['put', 'kv']],
+    [['quorate', 'kv', 'ls', '--server', 'put', '--key'], ['--keys-only'], ['--file']],
+    [['quorate', 'cluster', 'status', '--se'], ['--server'], ['--member']],
+    [['quorate', 'kv', 'get', '--server', 'a:1', '--con'], ['--consistency'], ['--timeout']],
+    [['quorate', 'serve', '--snap'], ['--snapshot-hold-bytes'], ['--data-dir']],
+    [['quorate', 'completion', ''], ['bash', 'zsh', 'fish'], ['kv']],
+  ]
+  for (const shell of ['bash', 'fish'] as const) {
+    const there = spawnSync(shell, ['--version']).status === 0
+    await t.test(shell, { skip: !there && `there is no ${shell} here` }, async (t) => {
+      const ran = await run('completion', shell)
+      t.equal(ran.code, 0)
+      for (const [words, offered, not] of lines) {
+        const { stdout, stderr } = spawnSync(shell, ['-c', completers[shell](ran.out, words)], { encoding: 'utf8' })
+        const found = stdout.split('\n').map((line) => line.split('\t')[0] ?? '')
+        for (const word of offered) t.ok(found.includes(word), `${words.join(' ')} offers ${word}: ${stdout}${stderr}`)
+        for (const word of not) t.notOk(found.includes(word), `${words.join(' ')} does not offer ${word}`)
+      }
+    })
+  }
+  await t.test('zsh', { skip: spawnSync('zsh', ['--version']).status !== 0 && 'there is no zsh here' }, async (t) => {
+    const ran = await run('completion', 'zsh')
+    const stub = `compdef() { : }
+_files() { print -r -- FILES }
+_describe() { local name=\${@[-1]}; print -rl -- \${(P)name} }
+`
+    for (const [words, offered] of lines) {
+      const typed = `words=(${words.map((word) => `'${word}'`).join(' ')}); CURRENT=${words.length}; _quorate\n`
+      const { stdout, stderr } = spawnSync('zsh', ['-f'], { input: `${stub}${ran.out}${typed}`, encoding: 'utf8' })
+      const found = stdout.split('\n').map((line) => line.split(':')[0] ?? '')
+      for (const word of offered) t.ok(found.includes(word), `${words.join(' ')} offers ${word}: ${stdout}${stderr}`)
+    }
+  })
+  const wrong = await run('completion', 'csh')
+  t.equal(wrong.code, 1)
+  t.match(wrong.err, /Allowed choices are bash, zsh, fish/)
+})
+
+t.test('wrong usage of checks', async (t) => {
+  const cases: [words: string[], err: RegExp][] = [
+    [['check', 'health', '--cluster', '--id', '1'], /--id names one node, and --cluster means all/],
+    [['check', 'consistency', '--duration', '5'], /--duration 5 is not a duration.*expected a duration from 1s to 10m/],
+    [['check', 'consistency', '--clients', '33'], /--clients 33: at most 32 on each node/],
+    [['check', 'consistency', '--prefix', 'ä'], /--prefix ä: expected at most 100 visible ASCII characters/],
+    [['check', 'perf', '--load', 'xxl'], /--load xxl: expected s, m or l/],
+    [['check', 'perf', '--duration', '2m'], /--duration 2m is above 1m/],
+  ]
+  for (const [words, err] of cases) {
+    const ran = await run(...words)
+    t.equal(ran.code, 1, words.join(' '))
+    t.match(ran.err, err)
+  }
+})
