@@ -650,8 +650,12 @@ t.test('nodes are told from other processes, and those of other networks are lef
   await add('7', '1', ['node', '/usr/local/bin/quorate', 'serve', '--id', 'wrong'])
   await add('8', '1', ['node', '/usr/bin/serve', 'directory'])
   await mkdir(join(proc, '9'))
-  t.same(await findRunningNodes(proc), [
-    { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 } },
-    { id: 3, pid: 20, api: { host: '::', port: 8001 } },
-  ])
+  const found = (await findRunningNodes(proc)) ?? []
+  t.same(
+    found.map(({ config, ...node }) => ({ ...node, dataDir: config.dataDir })),
+    [
+      { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 }, scheme: 'http', dataDir: 'a=b' },
+      { id: 3, pid: 20, api: { host: '::', port: 8001 }, scheme: 'http', dataDir: 'd' },
+    ],
+  )
 })

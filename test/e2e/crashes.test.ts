@@ -61,10 +61,14 @@ t.test('kill -9 of the leader under load, again and again: nothing acknowledged 
 
 t.test('check consistency passes while nodes are killed and restarted, and leaves nothing behind', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const { api } = cluster.node(1).addresses
-  const words = ['check', 'consistency', '--duration', '15s', '--server', api]
+  const servers = cluster.members.map(({ api }) => api).join(',')
+  const words = ['check', 'consistency', '--duration', '20s', '--server', servers]
+  const count = async (): Promise<number> => {
+    return (await cluster.node(1).client.get('/kv?countOnly=true')).json<{ count: number }>().count
+  }
   let isOver = false
   const running = runCommand(t, [...builtProgram, ...words]).finally(() => (isOver = true))
+  await eventually('the check has begun', async () => ((await count()) > 0 ? true : null))
   let kills = 0
   for (let id = 1; !isOver; id = (id % 3) + 1) {
     const node = cluster.node(id)
@@ -76,9 +80,9 @@ t.test('check consistency passes while nodes are killed and restarted, and leave
   const ran = await running
   t.equal(ran.code, 0, ran.out + ran.err)
   t.match(ran.out, /linearizable: one order of the operations explains every answer\n$/)
-  t.ok(kills >= 3, `${kills} kills`)
+  t.ok(kills >= 2, `${kills} kills`)
   t.comment(ran.out)
-  t.equal((await cluster.node(1).client.get('/kv?countOnly=true')).json<{ count: number }>().count, 0)
+  t.equal(await count(), 0)
 })
 
 t.test('all nodes killed at once under load: everything acknowledged is there after the restart', async (t) => {
