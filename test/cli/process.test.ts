@@ -652,10 +652,10 @@ t.test('nodes are told from other processes, and those of other networks are lef
   await mkdir(join(proc, '9'))
   const found = (await findRunningNodes(proc)) ?? []
   t.same(
-    found.map(({ config, ...node }) => ({ ...node, dataDir: config.dataDir })),
+    found.map(({ config, ...node }) => ({ ...node, directory: config.dataDirectory })),
     [
-      { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 }, scheme: 'http', dataDir: 'a=b' },
-      { id: 3, pid: 20, api: { host: '::', port: 8001 }, scheme: 'http', dataDir: 'd' },
+      { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 }, scheme: 'http', directory: 'a=b' },
+      { id: 3, pid: 20, api: { host: '::', port: 8001 }, scheme: 'http', directory: 'd' },
     ],
   )
 })
