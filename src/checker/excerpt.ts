@@ -6,8 +6,8 @@ import type { Operation } from './operation.ts'
 export interface Excerpt {
   /** In the order of their starts, `culprit` included. */
   readonly operations: readonly Operation[]
-  /** Everything that ended before this one can be explained; with its answer nothing can. */
-  readonly culprit: Operation
+  /** Everything that ended before this one can be explained; with its answer nothing can. Null: it is not known. */
+  readonly culprit: Operation | null
   /** How many operations on the key ended before the culprit did and are left out. */
   readonly leftOut: number
 }
@@ -22,14 +22,14 @@ const stepsMax = 20_000
  * explained, and reads are left out that are not needed for that.
  *
  * Both are sound. A history that can be explained can be so up to any moment, with what is open at that moment taken as unknown, and without any of
- * its reads. Without one of its writes it may not.
+ * its reads. Without one of its writes it may not. Null: the search for something shorter takes too long.
  */
 export function excerptOf(calls: readonly Call<KeyCall>[]): Excerpt | null {
   const end = firstBadEnd(calls)
   const begun = calls.filter(({ invokedAt }) => invokedAt <= end).length
   let kept = until(calls, end)
   const culprit = kept.find(({ returnedAt }) => returnedAt === end)
-  if (culprit === undefined) return null
+  if (culprit === undefined || !isViolation(kept)) return null
   for (const call of kept) {
     if (call === culprit || call.input.operation.request.type === 'write') continue
     const fewer = kept.filter((one) => one !== call)

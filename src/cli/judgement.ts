@@ -1,6 +1,6 @@
-import { excerptOf } from '../checker/excerpt.ts'
+import { excerptOf, type Excerpt } from '../checker/excerpt.ts'
 import { callsOn, keyModel, positionTold, type KeyCall } from '../checker/key-model.ts'
-import { checkLinearizable, type Call } from '../checker/linearizability.ts'
+import { checkLinearizable, type Call, type Verdict } from '../checker/linearizability.ts'
 import { describeOperation, type Operation } from '../checker/operation.ts'
 import type { Key } from '../kv/index.ts'
 import { limits } from '../limits.ts'
@@ -16,6 +16,10 @@ export interface Offence {
   /** Without the reads under a leader's lease there is an order. */
   readonly onlyLease: boolean
 }
+
+type Violation = Extract<Verdict, { kind: 'violation' }>
+
+const longestShownMax = 6
 
 interface NodeCount {
   readonly origin: string
@@ -66,9 +70,9 @@ export class Judgement {
     for (const key of keys) {
       this.keys += 1
       const calls = callsOn(key, operations, positionTold)
-      const { kind } = checkLinearizable(calls, keyModel, limits.checkStepsMax)
-      if (kind === 'undecided') this.undecided += 1
-      if (kind === 'violation') this.offence ??= this.offenceOn(key, calls)
+      const verdict = checkLinearizable(calls, keyModel, limits.checkStepsMax)
+      if (verdict.kind === 'undecided') this.undecided += 1
+      if (verdict.kind === 'violation') this.offence ??= this.offenceOn(key, calls, verdict)
     }
   }
 
@@ -81,12 +85,8 @@ export class Judgement {
     if (node !== undefined) node.answered += 1
   }
 
-  private offenceOn(key: Key, calls: readonly Call<KeyCall>[]): Offence {
-    const { operations, culprit, leftOut } = excerptOf(calls) ?? {
-      operations: [],
-      culprit: null,
-      leftOut: calls.length,
-    }
+  private offenceOn(key: Key, calls: readonly Call<KeyCall>[], verdict: Violation): Offence {
+    const { operations, culprit, leftOut } = excerptOf(calls) ?? endOf(calls, verdict)
     const from = Math.min(...operations.map(({ invokedAt }) => invokedAt))
     const lineOf = (operation: Operation): string => {
       const { invokedAt, returnedAt } = operation
@@ -102,6 +102,13 @@ export class Judgement {
       onlyLease: checkLinearizable(firm, keyModel, limits.checkStepsMax).kind === 'linearizable',
     }
   }
+}
+
+/** The end of the longest order, and the call that does not fit after it. */
+function endOf(calls: readonly Call<KeyCall>[], { longest, stuck }: Violation): Excerpt {
+  const shown = [...longest.slice(-longestShownMax), stuck].flatMap((at) => calls[at] ?? [])
+  const operations = shown.map(({ input }) => input.operation)
+  return { operations, culprit: operations.at(-1) ?? null, leftOut: calls.length - operations.length }
 }
 
 function keyOf({ request }: Operation): Key[] {
