@@ -434,6 +434,9 @@ export const limits = {
   /** A learner within this many entries of the leader's last one counts as caught up. */
   caughtUpEntriesMax: 1000,
 
+  /** A file of settings, which are a tenth of this, on one level. */
+  configFileBytesMax: 64 * 1024,
+  configFileLevelsMax: 16,
   /** Bytes of log lines that wait for the reader of a full pipe. Further lines are dropped. */
   logWaitingBytesMax: 1024 * 1024,
   /** How often a full pipe is retried, and how long the process waits for it at its end. */

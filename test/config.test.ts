@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { expectedNodes } from '../src/config/settings/automation.ts'
 import { describeSettings, type Config } from '../src/config/config.ts'
@@ -6,6 +7,8 @@ import { readConfig } from '../src/config/read-config.ts'
 import { readDescriptorLimit, shareDescriptors } from '../src/descriptors.ts'
 import { limits } from '../src/limits.ts'
 import { describeMistakes, type Mistake } from '../src/config/setting.ts'
+import { effectiveFile, effectiveSettings } from '../src/config/effective.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
 
 const needed = ['--id', '1', '--data-dir', '/var/lib/quorate']
 
@@ -60,6 +63,7 @@ t.test('two flags are enough; the rest has defaults', async (t) => {
     historyAgeMs: 24 * 3_600_000,
     historyRevisions: 1_000_000,
     historyBytes: 1024 ** 3,
+    configFile: null,
     shutdownTimeoutMs: 10_000,
     logLevel: 'info',
     logFormat: 'json',
@@ -114,22 +118,13 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--log-level', 'warn', 'logLevel', 'warn'],
     ['--log-format', 'text', 'logFormat', 'text'],
   ]
-  // These take effect only together with others; see below.
-  const covered = new Set([
-    ...cases.map(([flag]) => flag),
-    '--expect',
-    '--voters-target',
-    '--autopilot',
-    '--tls-cert',
-    '--tls-key',
-    '--tls-client-ca',
-    '--peer-tls-cert',
-    '--peer-tls-key',
-    '--peer-tls-ca',
-  ])
+  // Required, or in effect only together with others; see below.
+  const elsewhere = ['--id', '--data-dir', '--config', '--expect', '--voters-target', '--autopilot']
+  const tls = ['--tls-cert', '--tls-key', '--tls-client-ca', '--peer-tls-cert', '--peer-tls-key', '--peer-tls-ca']
+  const covered = new Set([...cases.map(([flag]) => flag), ...elsewhere, ...tls])
   for (const { flag } of describeSettings()) {
     const name = flag.split(' ')[0] ?? ''
-    t.ok(covered.has(name) || name === '--id' || name === '--data-dir', `${name} is covered here`)
+    t.ok(covered.has(name), `${name} is covered here`)
   }
   for (const [flag, text, key, value] of cases) {
     t.strictSame(accepted([flag, text])[key], value, `${flag} ${text}`)
@@ -246,14 +241,17 @@ t.test('every flag, wrong once', async (t) => {
     ['--log-format', 'pretty', /is not one of the choices/],
   ]
   const covered = new Set(cases.map(([flag]) => flag))
+  // The file of --config is read by itself, below.
+  covered.add('--config')
   for (const { flag } of describeSettings()) t.ok(covered.has(flag.split(' ')[0] ?? ''), `${flag} is covered here`)
   for (const [flag, text, wrong] of cases) {
     const rest = needed.filter((_, at) => needed[at - (at % 2)] !== flag)
     const mistakes = mistakesOf([...rest, `${flag}=${text}`])
     t.equal(mistakes.length, 1, `${flag} ${JSON.stringify(text)} is one mistake`)
-    t.match(mistakes[0], { given: `${flag} ${text}`, wrong, allowed: /./ })
+    const told = flag === '--cluster-token' ? '(secret)' : text
+    t.match(mistakes[0], { given: `${flag} ${told}`, wrong, allowed: /./ })
     const variable = `QUORATE_${flag.slice(2).toUpperCase().replaceAll('-', '_')}`
-    t.match(mistakesOf(rest, { [variable]: text })[0], { given: `${variable}=${text}`, wrong })
+    t.match(mistakesOf(rest, { [variable]: text })[0], { given: `${variable}=${told}`, wrong })
   }
 })
 
@@ -404,6 +402,124 @@ t.test('a variable that is not a setting is pointed out, those of an orchestrato
     'the environment variable QUORATE_HEARTBEET is not a setting; did you mean QUORATE_HEARTBEAT?',
     'the environment variable QUORATE_ELECTIONS is not a setting, and is ignored',
   ])
+})
+
+/** Reads `text` as the file quorate.yaml of `directory`. */
+function fromFile(directory: string, text: string | Uint8Array, flags: readonly string[] = [], environment = {}) {
+  writeFileSync(join(directory, 'quorate.yaml'), text)
+  return readConfig(['--config', 'quorate.yaml', ...flags], environment, directory)
+}
+
+t.test('every setting can be in a file, by the name of its flag', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const defaults = accepted([])
+  const files = [
+    (entries: readonly string[][]) => entries.map(([name, value]) => `${name}: ${value}\n`).join(''),
+    (entries: readonly string[][]) =>
+      `{\n${entries.map(([name, value]) => `\t"${name}": ${JSON.stringify(value)}`).join(',\n')}\n}\n`,
+  ]
+  const entries = describeSettings()
+    .map(({ flag, initial }) => [flag.slice(2).split(' ')[0] ?? '', initial])
+    .filter(([, initial]) => initial !== '' && initial !== 'required')
+  t.ok(entries.length > 20)
+  for (const write of files) {
+    const outcome = fromFile(directory, write([['id', '1'], ['data-dir', '/var/lib/quorate'], ...entries]))
+    t.strictSame(outcome.kind === 'config' && outcome.config, { ...defaults, configFile: 'quorate.yaml' })
+  }
+  const typed = fromFile(
+    directory,
+    '# numbers and booleans as YAML has them\nid: 7\n"data-dir": \'d\'\nauto-join: false # no\ncluster-token: 0123\n',
+  )
+  t.match(typed.kind === 'config' && typed.config, {
+    id: 7,
+    dataDirectory: 'd',
+    autoJoin: false,
+    clusterToken: '0123',
+  })
+  t.equal(fromFile(directory, '# nothing yet\n', needed).kind, 'config', 'a file of comments')
+})
+
+t.test('a flag beats the environment, which beats the file, which beats the default', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const text = 'id: 1\ndata-dir: d\nheartbeat: 20ms\nlog-level: warn\nmin-voters: 5\ncluster-token: abc\n'
+  const environment = { QUORATE_HEARTBEAT: '30ms', QUORATE_LOG_LEVEL: 'error', QUORATE_MIN_VOTERS: '' }
+  const outcome = fromFile(directory, text, ['--heartbeat', '40ms'], environment)
+  if (outcome.kind !== 'config') throw new Error(describeMistakes(outcome.mistakes))
+  t.match(outcome.config, { heartbeatMs: 40, logLevel: 'error', minVoters: 5, logFormat: 'json' })
+  const effective = effectiveSettings(outcome.given)
+  const sourceOf = (name: string) => effective.find((setting) => setting.name === name)?.source
+  t.strictSame(['heartbeat', 'log-level', 'min-voters', 'log-format', 'expect'].map(sourceOf), [
+    'flag',
+    'QUORATE_LOG_LEVEL',
+    'quorate.yaml:5',
+    'default',
+    null,
+  ])
+  t.equal(effective.length, describeSettings().length)
+
+  const shown = effectiveFile(effective)
+  t.notMatch(shown, 'abc', 'a secret is not shown')
+  t.match(shown, /^# cluster-token: +# quorate\.yaml:6, secret$/m)
+  const again = fromFile(directory, shown)
+  const rest = { configFile: 'quorate.yaml', clusterToken: '' }
+  t.strictSame(again.kind === 'config' && again.config, { ...outcome.config, ...rest }, 'it is a file with that effect')
+
+  const fromVariable = readConfig(needed, { QUORATE_CONFIG: join(directory, 'quorate.yaml') }, '/')
+  t.equal(fromVariable.kind === 'config' && fromVariable.config.minVoters, 5, 'the file may be named by a variable')
+})
+
+t.test('a wrong file: each mistake with its line and what is allowed', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const cases: [text: string | Uint8Array, given: string, wrong: RegExp, allowed?: string][] = [
+    ['id: 1\nhartbeat: 50ms', 'quorate.yaml:2: hartbeat', /is an unknown key/, 'heartbeat, if that was meant'],
+    ['dataDir: d', 'quorate.yaml:1: dataDir', /unknown key/, 'data-dir, if that was meant'],
+    ['log_level: info', 'quorate.yaml:1: log_level', /unknown key/, 'log-level, if that was meant'],
+    ['QUORATE_API: a:1', 'quorate.yaml:1: QUORATE_API', /unknown key/, 'api, if that was meant'],
+    ['--raft: a:1', 'quorate.yaml:1: --raft', /unknown key/, 'raft, if that was meant'],
+    ['replicas: 3', 'quorate.yaml:1: replicas', /unknown key/],
+    ['<<: {id: 1}', 'quorate.yaml:1: <<', /unknown key/],
+    ['config: other.yaml', 'quorate.yaml:1: config', /names a further file/],
+    ['id: 1\napi: a:1\nid: 1', 'quorate.yaml:3: id', /is given twice, first at quorate\.yaml:1/],
+    ['{"id": 1,\n"id": 2}', 'quorate.yaml:2: id', /is given twice/],
+    ['heartbeat: 50', 'quorate.yaml:1: heartbeat: 50', /not a duration/],
+    ['auto-join: yes', 'quorate.yaml:1: auto-join: yes', /not one of the choices/],
+    ['min-voters: 1e3', 'quorate.yaml:1: min-voters: 1e3', /not a whole number/],
+    ['api-origins:\n  - http://a', 'quorate.yaml:1: api-origins', /is a list/],
+    ['api: {host: a}', 'quorate.yaml:1: api', /is a mapping/],
+    ['api: &a x:1\nraft: *a', 'quorate.yaml:2: raft', /is an alias/],
+    ['heartbeat:', 'quorate.yaml:1: heartbeat', /has no value/],
+    ['heartbeat: null', 'quorate.yaml:1: heartbeat', /has no value/],
+    ['cluster-token: "a b"', 'quorate.yaml:1: cluster-token: (secret)', /other than visible ASCII/],
+    ['[1]: 2', 'quorate.yaml:1', /a key that is not a name/],
+    ['- id: 1', 'quorate.yaml', /holds no settings/],
+    ['just words', 'quorate.yaml', /holds no settings/],
+    ['id: 1\n  api: 2', 'quorate.yaml:1', /is not sound YAML/],
+    ['{"id": 1', 'quorate.yaml:1', /is not sound YAML/],
+    ['id: 1\n---\nid: 2', 'quorate.yaml:2', /is not sound YAML: .*documents/],
+    ['id: !node 1', 'quorate.yaml:1', /is not sound YAML: .*tag/],
+    [`id: ${'['.repeat(9)}${']'.repeat(9)}`, 'quorate.yaml:1: id', /is a list/],
+    ...['['.repeat(50_000), '- '.repeat(30_000), `${'['.repeat(30_000)}${']'.repeat(30_000)}`, '? '.repeat(20_000)].map(
+      (text): [string, string, RegExp] => [text, 'quorate.yaml', /nested too deeply/],
+    ),
+    ['#'.repeat(70_000), 'quorate.yaml', /has 70000 bytes, more than 65536/],
+    [new Uint8Array([0x69, 0xff]), 'quorate.yaml', /not UTF-8/],
+  ]
+  for (const [text, given, wrong, allowed] of cases) {
+    const outcome = fromFile(directory, text, ['--id=3', '--data-dir=d'])
+    const mistakes = outcome.kind === 'mistakes' ? outcome.mistakes : []
+    const found = mistakes.find((mistake) => mistake.given === given && wrong.test(mistake.wrong))
+    t.ok(found, given, { text: String(text).slice(0, 80), mistakes })
+    if (allowed !== undefined) t.equal(found?.allowed, allowed)
+  }
+  mkdirSync(join(directory, 'folder'))
+  for (const [path, wrong] of [
+    ['folder', /not a file/],
+    ['absent.yaml', /cannot be read: ENOENT/],
+    [' ', /not a path/],
+  ] as const) {
+    const outcome = readConfig([...needed, '--config', path], {}, directory)
+    t.match(outcome.kind === 'mistakes' && outcome.mistakes[0], { wrong })
+  }
 })
 
 t.test('docs/OPERATIONS.md has every flag with its variable, default, meaning and what is allowed', async (t) => {

@@ -5,6 +5,7 @@ import type { BackupOptions, VerifyOptions } from './backup.ts'
 import { clientCommand, type Ended } from './client-command.ts'
 import type { StatusOptions } from './cluster-status.ts'
 import type { AddLearnerOptions, InitializeOptions, SetAddressesOptions, VoterOptions } from './cluster.ts'
+import type { ShowOptions } from './config.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { DevOptions } from './dev.ts'
 import { addKeyCommands } from './key-commands.ts'
@@ -54,6 +55,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   addBackupCommands(program, terminal, ended)
   addKeyCommands(program, terminal, ended)
   addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
+  addConfigCommands(program.command('config').description('the settings of a node'), terminal, ended)
   addOperatorCommands(program, terminal, ended)
   return program
 }
@@ -64,7 +66,26 @@ function describeFlags(): string {
     const shown = initial === 'required' ? ' (required)' : initial === '' ? '' : ` (default ${initial})`
     return `  ${flag}${shown}\n      ${summary}\n      allowed: ${allowed}\n      ${variable}\n`
   })
-  return `\nFlags, each also an environment variable:\n${lines.join('')}`
+  return `\nFlags, each also an environment variable and a key of the file of --config:\n${lines.join('')}`
+}
+
+function addConfigCommands(config: Command, terminal: Terminal, ended: Ended): void {
+  config
+    .command('check <file>')
+    .description('check a configuration file, without the environment; nothing is started')
+    .action(async (file: string) => {
+      ended((await import('./config.ts')).checkFile(terminal, file))
+    })
+  config
+    .command('show')
+    .description('show the settings that `serve` would have with these flags, each with where it comes from')
+    .usage('[--json] [flags of serve]')
+    .option('--json', 'print JSON')
+    .allowUnknownOption()
+    .argument('[flags...]')
+    .action(async (_flags: string[], options: ShowOptions, command: Command) => {
+      ended((await import('./config.ts')).show(terminal, command.args, options))
+    })
 }
 
 function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): void {

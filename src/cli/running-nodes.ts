@@ -19,7 +19,8 @@ const programs = new Set(['quorate', 'quorate.cjs', 'main.js'])
 
 /**
  * The nodes that run beside this process, by process id: those in the same network namespace whose user this process may
- * inspect. They are recognised by the command line and environment of each process, so flags count as well as variables. Null
+ * inspect. They are recognised by the command line and environment of each process, so flags count
+ * as well as variables, and the file of `--config` as it is now. Null
  * on a system that does not show its processes as files below `proc`.
  */
 export async function findRunningNodes(proc: string = '/proc'): Promise<readonly RunningNode[] | null> {
@@ -39,7 +40,9 @@ async function readProcess(directory: string, pid: number, network: string): Pro
   const flags = flagsOf(await words(join(directory, 'cmdline')))
   if (flags === null || (await networkOf(directory)) !== network) return null
   const variables = (await words(join(directory, 'environ'))).map((text) => text.split(/=(.*)/s, 2))
-  const outcome = readConfig(flags, Object.fromEntries(variables) as Record<string, string | undefined>)
+  // The path of its configuration file may begin where the process runs.
+  const runsIn = await readlink(join(directory, 'cwd')).catch(() => '/')
+  const outcome = readConfig(flags, Object.fromEntries(variables) as Record<string, string | undefined>, runsIn)
   if (outcome.kind !== 'config') return null
   const { config } = outcome
   const { id, api, tlsCert } = config

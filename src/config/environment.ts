@@ -1,14 +1,16 @@
 import { closest } from '../lib/closest.ts'
 import { flagNames, variableOf } from './config.ts'
-import type { Given } from './flags.ts'
+import { showable, type Given } from './given.ts'
+import type { Setting } from './setting.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** The variable that stands for a flag. An empty one counts as absent: shells and container files leave a variable out that way. */
-export function readVariable(flag: string, environment: Environment): Given | undefined {
-  const variable = variableOf(flag)
+export function readVariable(setting: Setting<unknown>, environment: Environment): Given | undefined {
+  const variable = variableOf(setting.flag)
   const text = environment[variable]
-  return text === undefined || text === '' ? undefined : { text, shown: `${variable}=${text}` }
+  if (text === undefined || text === '') return undefined
+  return { text, shown: `${variable}=${showable(setting, text)}`, source: variable }
 }
 
 /** These are for client commands. */

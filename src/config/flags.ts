@@ -1,13 +1,7 @@
 import { closest } from '../lib/closest.ts'
 import { configKeys, flagNames, settings } from './config.ts'
+import { showable, type Given } from './given.ts'
 import type { Mistake } from './setting.ts'
-
-/** What is written for a setting. */
-export interface Given {
-  readonly text: string
-  /** With its flag or variable, as a message shows it. */
-  readonly shown: string
-}
 
 /** Reads `--name value` and `--name=value`. The result has each flag by its name without dashes; mistakes are added to `mistakes`. */
 export function readFlags(words: readonly string[], mistakes: Mistake[]): ReadonlyMap<string, Given> {
@@ -29,9 +23,13 @@ export function readFlags(words: readonly string[], mistakes: Mistake[]): Readon
     } else if (text === undefined) {
       mistakes.push({ given: word, wrong: 'has no value', allowed: settings[key].allowed })
     } else if (given.has(name)) {
-      mistakes.push({ given: `--${name} ${text}`, wrong: 'is given twice', allowed: 'each flag once' })
+      mistakes.push({
+        given: `--${name} ${showable(settings[key], text)}`,
+        wrong: 'is given twice',
+        allowed: 'each flag once',
+      })
     } else {
-      given.set(name, { text, shown: `--${name} ${text}` })
+      given.set(name, { text, shown: `--${name} ${showable(settings[key], text)}`, source: 'flag' })
     }
   }
   return given

@@ -18,16 +18,20 @@ export interface Setting<Value> extends Values<Value> {
   readonly initial: string | null
   /** Without a default, a missing value is a mistake when this is true; otherwise the setting is null. */
   readonly required: boolean
+  /** The value stays out of messages and of the configuration that is shown. */
+  readonly secret?: true
 }
 
 /** One setting for each property of a part of the configuration. */
 export type SettingsOf<Part> = { readonly [Key in keyof Part]: Setting<Part[Key]> }
 
-/** A mistake in one or more settings. `given` is what the user wrote: `--heartbeat 5x` or `QUORATE_HEARTBEAT=5x`. */
+/** A mistake in one or more settings. `given` is what the user wrote: `--heartbeat 5x`, `QUORATE_HEARTBEAT=5x`, `quorate.yaml:3: heartbeat: 5x`. */
 export interface Mistake {
   readonly given: string
   readonly wrong: string
   readonly allowed: string
+  /** A required setting is not given at all. */
+  readonly isMissing?: true
 }
 
 /** One line of text for each mistake, and one for what is allowed instead. */

@@ -178,7 +178,34 @@ t.test('help and version end with 0', async (t) => {
     /^quorate: unknown command 'stats'[\s\S]*\n--help after a command shows its arguments and options\.\n$/,
   )
   t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
+  t.match((await runCli(['config', 'show', '--help'])).out, /--json/)
   t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
+})
+
+t.test('config: a file is checked by itself, and what takes effect is shown with its source', async (t) => {
+  const file = join(await temporaryDirectory(t), 'quorate.yaml')
+  await writeFile(file, 'data-dir: d\nheartbeat: 40ms\ncluster-token: blue\n')
+  const environment = { QUORATE_LOG_LEVEL: 'loud' }
+  const checked = await runCli(['config', 'check', file], { environment })
+  t.match(checked, { code: 0, out: `${file}: ok; a start also needs --id\n`, err: '' }, 'without the environment')
+  t.match(await runCli(['config', 'show', '--config', file, '--id', '3'], { environment }), {
+    code: 1,
+    err: /config show: the configuration is wrong\n +QUORATE_LOG_LEVEL=loud /,
+  })
+  const shown = await runCli(['config', 'show', '--config', file, '--id', '3'], {
+    environment: { QUORATE_RAFT: 'a:1' },
+  })
+  t.match(shown, { code: 0, out: /^id: 3 +# flag\ndata-dir: d +# .*quorate\.yaml:1\n[^]*^raft: a:1 +# QUORATE_RAFT$/m })
+  t.notMatch(shown.out, 'blue')
+  const json = await runCli(['config', 'show', '--id', '3', '--config', file, '--json'])
+  const { settings } = JSON.parse(json.out) as { settings: unknown[] }
+  t.match(settings[0], { name: 'id', value: '3', source: 'flag', secret: false })
+  t.notMatch(json.out, 'blue')
+
+  await writeFile(file, 'id: 1\ndata-dir: d\nhartbeat: 40ms\n')
+  const wrong = await runCli(['config', 'check', file])
+  t.match(wrong, { code: 1, out: '', err: /quorate\.yaml:3: hartbeat {2}is an unknown key\n +allowed: heartbeat, if/ })
+  t.match(await runCli(['serve', '--config', file]), { code: 1, err: /serve: the configuration is wrong\n.*hartbeat/ })
 })
 
 t.test('a server that is not there, or is something else', async (t) => {

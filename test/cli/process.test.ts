@@ -649,6 +649,9 @@ t.test('nodes are told from other processes, and those of other networks are lef
   await add('6', '1', ['node', '/usr/local/bin/quorate', 'kv', 'put', 'serve', 'x'])
   await add('7', '1', ['node', '/usr/local/bin/quorate', 'serve', '--id', 'wrong'])
   await add('8', '1', ['node', '/usr/bin/serve', 'directory'])
+  await writeFile(join(proc, 'node.yaml'), 'id: 9\ndata-dir: d\napi: 127.0.0.1:9001\n')
+  await add('30', '1', ['node', '/usr/local/bin/quorate', 'serve', '--config', 'node.yaml'])
+  await symlink(proc, join(proc, '30', 'cwd'))
   await mkdir(join(proc, '9'))
   const found = (await findRunningNodes(proc)) ?? []
   t.same(
@@ -656,6 +659,7 @@ t.test('nodes are told from other processes, and those of other networks are lef
     [
       { id: 4, pid: 3, api: { host: '127.0.0.1', port: 7001 }, scheme: 'http', directory: 'a=b' },
       { id: 3, pid: 20, api: { host: '::', port: 8001 }, scheme: 'http', directory: 'd' },
+      { id: 9, pid: 30, api: { host: '127.0.0.1', port: 9001 }, scheme: 'http', directory: 'd' },
     ],
   )
 })

@@ -86,6 +86,7 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
     summary: 'part of the cluster id: clusters with another token refuse each other',
     initial: '',
     required: false,
+    secret: true,
     ...visibleTexts(limits.clusterTokenCharactersMax),
   },
 }

@@ -1,18 +1,29 @@
 import { limits } from '../../limits.ts'
 import type { SettingsOf } from '../setting.ts'
-import { choices, durations } from '../values.ts'
+import { choices, durations, path } from '../values.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const logFormats = ['json', 'text'] as const
 
-/** How the process ends and what it logs. */
+/** How the process is configured, how it ends and what it logs. */
 export interface ProcessConfig {
+  /** Null: there is no configuration file. */
+  readonly configFile: string | null
   readonly shutdownTimeoutMs: number
   readonly logLevel: (typeof logLevels)[number]
   readonly logFormat: (typeof logFormats)[number]
 }
 
 export const processSettings: SettingsOf<ProcessConfig> = {
+  configFile: {
+    flag: 'config',
+    placeholder: 'FILE',
+    summary: 'a file with settings by the names of these flags; flags and variables win over it',
+    allowed: 'the path of a YAML or JSON file',
+    initial: null,
+    required: false,
+    parse: path,
+  },
   shutdownTimeoutMs: {
     flag: 'shutdown-timeout',
     placeholder: 'DURATION',
