@@ -19,9 +19,8 @@ const programs = new Set(['quorate', 'quorate.cjs', 'main.js'])
 
 /**
  * The nodes that run beside this process, by process id: those in the same network namespace whose user this process may
- * inspect. They are recognised by the command line and environment of each process, so flags count
- * as well as variables, and the file of `--config` as it is now. Null
- * on a system that does not show its processes as files below `proc`.
+ * inspect. They are recognised by the command line and environment of each process, so flags count as well as variables, and
+ * the file of `--config` as it is now. Null on a system that does not show its processes as files below `proc`.
  */
 export async function findRunningNodes(proc: string = '/proc'): Promise<readonly RunningNode[] | null> {
   const network = await networkOf(join(proc, 'self'))

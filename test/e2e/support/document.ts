@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url))
 /** The languages of all blocks in the documents. */
 const languages = ['sh', 'console', 'ts', 'json', 'yaml', 'ini', 'mermaid']
 /** Things that a block may need and that a test machine lacks. Such a block says so: "```sh needs=registry". */
-const lacking = ['registry', 'machines', 'docker', 'systemd']
+const lacking = ['registry', 'machines', 'docker', 'kubernetes', 'systemd']
 
 /** A page that waits in vain is ended after this time. */
 const sessionMsMax = 280_000

@@ -1,0 +1,323 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { parse, parseAllDocuments } from 'yaml'
+import type { Config } from '../src/config/config.ts'
+import { readConfig } from '../src/config/read-config.ts'
+import { describeMistakes } from '../src/config/setting.ts'
+import { version } from '../src/version.ts'
+import { runCli } from './support/run-cli.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
+import { startTestNode } from './support/test-node.ts'
+
+const root = new URL('../', import.meta.url).pathname
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+type Variables = Readonly<Record<string, string | number>>
+
+/** The settings that `serve` reads from `flags` and `variables`, with those of the image below them. */
+function settingsInImage(flags: readonly string[], variables: Variables, directory: string = root): Config {
+  const image = [...read('Dockerfile').matchAll(/(QUORATE_\w+)=(\S+)/g)].map(([, name = '', text = '']) => [name, text])
+  const environment = Object.entries(variables).map(([name, text]) => [name, String(text)])
+  return settingsOf(flags, Object.fromEntries([...image, ...environment]) as Record<string, string>, directory)
+}
+
+function settingsOf(flags: readonly string[], environment: Record<string, string>, directory: string = root): Config {
+  const outcome = readConfig(flags, environment, directory)
+  if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
+  if (outcome.warnings.length > 0) throw new Error(outcome.warnings.join(', '))
+  return outcome.config
+}
+
+/** Runs a program that may not be there; null: it is not. */
+function run(
+  program: string,
+  words: readonly string[],
+): { readonly code: number | null; readonly said: string } | null {
+  const { error, status, stdout, stderr } = spawnSync(program, words, { encoding: 'utf8' })
+  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return null
+  return { code: status, said: stdout + stderr }
+}
+
+interface Service {
+  readonly image: string
+  readonly hostname: string
+  readonly environment: Variables
+  readonly ports: readonly string[]
+  readonly volumes: readonly string[]
+  readonly healthcheck: { readonly test: readonly string[] }
+}
+
+t.test('compose.yml: three nodes that find each other, with settings that a node takes', async (t) => {
+  const file = parse(read('deploy/compose.yml'), { merge: true }) as {
+    services: Record<string, Service>
+    volumes: object
+  }
+  const services = Object.entries(file.services)
+  t.equal(services.length, 3)
+  for (const [at, [name, service]] of services.entries()) {
+    const config = settingsInImage([], service.environment)
+    t.equal(config.id, at + 1)
+    t.equal(service.hostname, name, 'what the node advertises can be looked up')
+    t.equal(service.image, `quorate:${version}`)
+    const addresses = config.discover?.kind === 'static' ? config.discover.addresses : []
+    t.same(
+      addresses,
+      services.map(([host]) => `${host}:${config.raft.port}`),
+      'every node is in the list',
+    )
+    t.same(service.ports, [`127.0.0.1:${7001 + at}:${config.api.port}`])
+    t.same(service.volumes, [`${name}:${config.dataDirectory}`])
+    t.ok(name in file.volumes)
+    const [kind, program, ...words] = service.healthcheck.test
+    t.same([kind, program], ['CMD', 'quorate'])
+    t.equal((await runCli([...words, '--server', '127.0.0.1:1'])).code, 9, 'the health check is a command')
+  }
+})
+
+interface Manifest {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  readonly spec: Record<string, unknown>
+}
+
+interface EnvironmentVariable {
+  readonly name: string
+  readonly value?: string
+  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } }
+}
+
+interface Probe {
+  readonly httpGet: { readonly path: string; readonly port: string }
+}
+
+interface Container {
+  readonly image: string
+  readonly args: readonly string[]
+  readonly env: readonly EnvironmentVariable[]
+  readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
+  readonly startupProbe: Probe
+  readonly livenessProbe: Probe
+  readonly readinessProbe: Probe
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
+}
+
+interface StatefulSetSpec {
+  readonly serviceName: string
+  readonly replicas: number
+  readonly ordinals: { readonly start: number }
+  readonly template: {
+    readonly metadata: { readonly labels: Readonly<Record<string, string>> }
+    readonly spec: { readonly containers: readonly [Container] }
+  }
+}
+
+const kubernetes = 'deploy/kubernetes'
+
+function manifests(): readonly Manifest[] {
+  const { resources } = parse(read(`${kubernetes}/kustomization.yaml`)) as { resources: readonly string[] }
+  return resources.flatMap((name) =>
+    parseAllDocuments(read(`${kubernetes}/${name}`)).map((document) => {
+      if (document.errors.length > 0) throw new Error(`${name}: ${document.errors.join(', ')}`)
+      return document.toJS() as Manifest
+    }),
+  )
+}
+
+function statefulSet(): StatefulSetSpec {
+  return manifests().find(({ kind }) => kind === 'StatefulSet')?.spec as unknown as StatefulSetSpec
+}
+
+/** The variables of a pod, as Kubernetes makes them. */
+function variablesOf({ env }: Container, ordinal: number): Variables {
+  const fields: Readonly<Record<string, string>> = {
+    'metadata.name': `quorate-${ordinal}`,
+    'metadata.namespace': 'store',
+    "metadata.labels['apps.kubernetes.io/pod-index']": String(ordinal),
+  }
+  const variables: Record<string, string> = {}
+  for (const { name, value, valueFrom } of env) {
+    const text = value ?? fields[valueFrom?.fieldRef.fieldPath ?? '']
+    if (text === undefined) throw new Error(`${name} has no value`)
+    variables[name] = text.replaceAll(/\$\((\w+)\)/g, (_, other: string) => variables[other] ?? `no ${other}`)
+  }
+  return variables
+}
+
+t.test('kubernetes: each pod has the settings of a node of its own, which finds the others', async (t) => {
+  const { serviceName, replicas, ordinals, template } = statefulSet()
+  const [container] = template.spec.containers
+  const [command, ...flags] = container.args
+  t.equal(command, 'serve')
+  const mount = container.volumeMounts.find(({ name }) => name === 'settings')?.mountPath ?? ''
+  const inRepository = flags.map((flag) => flag.replace(`${mount}/`, join(root, kubernetes, '/')))
+  const ports = Object.fromEntries(container.ports.map(({ name, containerPort }) => [name, containerPort]))
+  for (let at = 0; at < replicas; at++) {
+    const ordinal = ordinals.start + at
+    const config = settingsInImage(inRepository, variablesOf(container, ordinal))
+    t.equal(config.id, ordinal)
+    t.same(ports, { api: config.api.port, raft: config.raft.port })
+    t.equal(config.api.host, '0.0.0.0')
+    t.match(config.discover, { kind: 'dns', name: serviceName, port: config.raft.port })
+    t.equal(config.expect, replicas)
+    t.equal(config.raftAdvertise, `quorate-${ordinal}.${serviceName}.store.svc:${config.raft.port}`)
+    const address = `quorate-${ordinal}.${serviceName}.store.svc:${config.api.port}`
+    t.same(config.apiAdvertise, { scheme: null, address })
+    const data = container.volumeMounts.find(({ name }) => name === 'data')?.mountPath
+    t.ok(config.dataDirectory.startsWith(`${data}/`), 'below the volume, whose own directory may hold lost+found')
+  }
+})
+
+t.test('kubernetes: selectors, ports, probes and images fit each other', async (t) => {
+  const { serviceName, template } = statefulSet()
+  const [container] = template.spec.containers
+  const all = manifests()
+  const kinds = ['Service', 'Service', 'StatefulSet', 'PodDisruptionBudget', 'NetworkPolicy']
+  t.same(
+    all.map(({ kind }) => kind),
+    kinds,
+  )
+  const selected = JSON.stringify(template.metadata.labels)
+  for (const { kind, spec } of all) {
+    const selector = kind === 'Service' ? spec['selector'] : (spec['selector'] ?? spec['podSelector'])
+    t.equal(JSON.stringify(kind === 'Service' ? selector : (selector as { matchLabels: object }).matchLabels), selected)
+  }
+  const peers = all.find(({ metadata }) => metadata.name === serviceName)
+  t.match(peers?.spec, { clusterIP: 'None', publishNotReadyAddresses: true })
+  const named = container.ports.map(({ name }) => name)
+  for (const { kind, spec } of all) {
+    if (kind !== 'Service') continue
+    for (const { targetPort } of spec['ports'] as { targetPort: string }[]) t.ok(named.includes(targetPort))
+  }
+  t.same(
+    [container.startupProbe, container.livenessProbe, container.readinessProbe].map(({ httpGet }) => httpGet),
+    ['/livez', '/livez', '/readyz'].map((path) => ({ path, port: 'api' })),
+  )
+  const kustomization = parse(read(`${kubernetes}/kustomization.yaml`)) as {
+    resources: readonly string[]
+    configMapGenerator: readonly { readonly name: string; readonly files: readonly string[] }[]
+    images: readonly { readonly name: string; readonly newTag: string }[]
+  }
+  t.same(kustomization.images, [{ name: container.image, newTag: version }])
+  const files = kustomization.configMapGenerator.flatMap((map) => map.files)
+  t.same(
+    [...kustomization.resources, ...files, 'kustomization.yaml'].sort(),
+    readdirSync(join(root, kubernetes)).sort(),
+    'no file is left out',
+  )
+})
+
+t.test(
+  'systemd: the settings of the unit and of node.env are those of a node, and systemd takes the unit',
+  async (t) => {
+    const unit = read('deploy/systemd/quorate.service')
+    const lines = [
+      ...unit.matchAll(/^Environment=(\S+)$/gm),
+      ...read('deploy/systemd/node.env').matchAll(/^(\w+=\S+)$/gm),
+    ]
+    const variables = lines.map(([, text = '']) => text.split(/=(.*)/s, 2))
+    const config = settingsOf([], Object.fromEntries(variables) as Record<string, string>)
+    t.match(config, { id: 1, dataDirectory: '/var/lib/quorate', api: { host: '10.0.0.1' } })
+    t.match(unit, /^ExecStart=\/usr\/local\/bin\/quorate serve$/m)
+
+    // The program has to be there for the check, wherever it is.
+    const directory = await temporaryDirectory(t)
+    const program = join(directory, 'quorate')
+    await writeFile(program, '#!/bin/sh\n', { mode: 0o755 })
+    const path = join(directory, 'quorate.service')
+    await writeFile(path, unit.replace('/usr/local/bin/quorate', program))
+    const verified = run('systemd-analyze', ['verify', path])
+    if (verified === null) return t.comment('not looked at: systemd-analyze is not installed here')
+    t.same(verified, { code: 0, said: '' })
+    await writeFile(path, unit.replace('/usr/local/bin/quorate', program).replace('Restart=on-failure', 'Restrat=on'))
+    t.match(run('systemd-analyze', ['verify', path])?.said, /Restrat/, 'it would complain')
+  },
+)
+
+/** The rules of the alerts. */
+function rules() {
+  const { groups } = parse(read('deploy/prometheus/alerts.yml')) as {
+    groups: readonly { readonly rules: readonly { alert: string; expr: string; annotations: { runbook: string } }[] }[]
+  }
+  return groups.flatMap((group) => group.rules)
+}
+
+/** Names that a node serves, with the series that belong to histograms and summaries. */
+async function servedNames(t: Test): Promise<ReadonlySet<string>> {
+  const node = await startTestNode(t, 1, await temporaryDirectory(t))
+  const text = await (await fetch(`${node.addresses.api}/metrics`)).text()
+  const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)]
+  return new Set(
+    types.flatMap(([, name = '', type]) => {
+      if (type === 'histogram') return [`${name}_bucket`, `${name}_sum`, `${name}_count`]
+      return type === 'summary' ? [name, `${name}_sum`, `${name}_count`] : [name]
+    }),
+  )
+}
+
+const metricsIn = (text: string): readonly string[] =>
+  [...text.matchAll(/\b(?:quorate|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name)
+
+t.test('alerts: each has a runbook, a row in docs/METRICS.md, and a test that promtool runs', async (t) => {
+  const operations = read('docs/OPERATIONS.md')
+  const metrics = read('docs/METRICS.md')
+  const tests = parse(read('deploy/prometheus/alerts.test.yml')) as { tests: readonly { readonly name: string }[] }
+  const all = rules()
+  t.ok(all.length > 10)
+  for (const { alert, expr, annotations } of all) {
+    t.equal(annotations.runbook, `docs/OPERATIONS.md#${alert.toLowerCase()}`)
+    t.ok(operations.includes(`\n### ${alert}\n`), `${alert} has a section`)
+    t.ok(metrics.includes(`\`${expr}\``), `${alert} is in the table`)
+    t.ok(
+      tests.tests.some(({ name }) => name === alert),
+      `${alert} is tested`,
+    )
+  }
+  const checked = run('promtool', ['check', 'rules', join(root, 'deploy/prometheus/alerts.yml')])
+  if (checked === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(checked.code, 0, checked.said)
+  const tested = run('promtool', ['test', 'rules', join(root, 'deploy/prometheus/alerts.test.yml')])
+  t.equal(tested?.code, 0, tested?.said ?? '')
+
+  const directory = await temporaryDirectory(t)
+  await writeFile(
+    join(directory, 'alerts.yml'),
+    read('deploy/prometheus/alerts.yml').replace('leader == 0', 'leader == 1'),
+  )
+  await writeFile(join(directory, 'alerts.test.yml'), read('deploy/prometheus/alerts.test.yml'))
+  t.not(run('promtool', ['test', 'rules', join(directory, 'alerts.test.yml')])?.code, 0, 'it would complain')
+})
+
+t.test('alerts and dashboard speak of metrics that a node serves', async (t) => {
+  const served = await servedNames(t)
+  const dashboard = JSON.parse(read('deploy/grafana/quorate.json')) as {
+    panels: readonly { readonly id: number; readonly targets?: readonly { readonly expr: string }[] }[]
+    templating: { readonly list: readonly { readonly query: string | { readonly query: string } }[] }
+  }
+  const shown = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
+  const queries = dashboard.templating.list.map(({ query }) => (typeof query === 'string' ? query : query.query))
+  t.ok(shown.length > 30)
+  t.equal(
+    new Set(dashboard.panels.map(({ id }) => id)).size,
+    dashboard.panels.length,
+    'each panel has an id of its own',
+  )
+  for (const text of [...shown, ...queries, ...rules().map(({ expr }) => expr)]) {
+    for (const name of metricsIn(text)) t.ok(served.has(name), `${name} is served`)
+  }
+  const left = [...served].filter((name) => name.startsWith('quorate_') && !/_(sum|count)$/.test(name))
+  const used = new Set(shown.flatMap(metricsIn))
+  // What is seen in other panels, as a difference or in words.
+  const elsewhere = ['quorate_history_changes', 'quorate_watch_recent_bytes']
+  t.same(left.filter((name) => !used.has(name)).sort(), elsewhere, 'the dashboard shows everything else')
+
+  const expressions = shown.map((expr) => expr.replaceAll('$__rate_interval', '1m'))
+  const path = join(await temporaryDirectory(t), 'rules.yml')
+  const rows = expressions.map((expr, at) => ({ record: `panel:${at}`, expr }))
+  await writeFile(path, JSON.stringify({ groups: [{ name: 'panels', rules: rows }] }))
+  const checked = run('promtool', ['check', 'rules', path])
+  if (checked === null) return t.comment('not looked at: promtool is not installed here')
+  t.equal(checked.code, 0, checked.said)
+})
