@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { deferred } from '../../src/lib/deferred.ts'
+import { authority } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { codeIn } from './support/document.ts'
 import { brokenLinks } from './support/links.ts'
@@ -102,7 +103,9 @@ console.log(about.version, createRequire(import.meta.url)('quorate').QuorateClie
   const node = await runServer(t, installed, port)
   const ran = await runCommand(t, [process.execPath, program])
   t.same(ran, { code: 0, out: '3 true\nsold\nsold/apples 1\n', err: '' })
-  const page = await runCommand(t, [process.execPath, await pageFor(directory, port)])
+  // What the page trusts instead of the CAs of the system.
+  await writeFile(join(directory, 'ca.pem'), (await authority()).cert)
+  const page = await runCommand(t, [process.execPath, await pageFor(directory, port)], { cwd: directory })
   t.same([page.code, page.err], [0, ''], 'the examples of the page do what they say')
   const said =
     /^text 4 \d+ 1\n1 \d+\nconfig\/a new\n1\nundefined 1 false\n\d+ config\/b .+\n\d+\nconfig\/a 3\n1 0\ntext 0\n$/
