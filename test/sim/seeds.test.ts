@@ -5,7 +5,9 @@ import { runSeed, watchRejections } from './runner/run-seed.ts'
 import type { SeedReport } from './runner/simulation.ts'
 import { Tally } from './runner/tally.ts'
 import { plantedBug } from './planted/catalogue.ts'
-import { LEVEL_1_FROM } from './world/options.ts'
+import { Draw } from './world/draw.ts'
+import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
+import { drawOptions, LEVEL_1_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
@@ -71,6 +73,21 @@ t.test('fixed seeds and those that once found something', async (t) => {
   for (const line of tally.lines().slice(-6)) t.comment(line)
   t.ok(tally.seeds >= FIXED_SEEDS + LEVEL_1_SEEDS)
   t.same(tally.missingFaults, [], 'every fault has fired')
+})
+
+t.test('clients ask for no more than the window to a follower carries', (t) => {
+  const seeds = [9000000068, ...Array.from({ length: 5_000 }, (_, i) => 9000000000 + i)]
+  let impatient = 0
+  for (const seed of seeds) {
+    const options = drawOptions(seed, new Draw(seed).fork())
+    const asked = entriesPerRoundTrip(options)
+    const carried = entriesInWindow(options.node)
+    if (asked > carried)
+      t.fail(`seed ${seed}: ${asked} entries are asked for in a round trip, and ${carried} are carried`)
+    if (asked > 1) impatient += 1
+  }
+  t.ok(impatient > 10, 'some clients do not wait')
+  t.end()
 })
 
 t.test('one seed is one run', async (t) => {

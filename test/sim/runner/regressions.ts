@@ -119,4 +119,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a request whose wait for a lock was over, and that could not leave the queue, was told that nothing had been done',
   },
+  {
+    seed: 9000000068,
+    found:
+      'the simulator: clients that gave up after 40 ms asked for more than a window of one entry carries, and no write was ever answered in time',
+  },
 ]

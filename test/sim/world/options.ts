@@ -2,6 +2,7 @@ import type { NodeOptions } from '../../../src/node/options.ts'
 import type { Draw } from './draw.ts'
 import { BOOT_MS, drawDiscovery, drawManual, type AutomationOptions } from './automation.ts'
 import { focus, focusOnDiscovery, type Focus } from './focus.ts'
+import { withWindowForLoad } from './load.ts'
 
 /** The groups of faults that a seed turns on or off independently, so that rare combinations occur. */
 export const faultGroups = [
@@ -273,7 +274,7 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
   const options = drawRest(seed, draw, { faults, voters, node })
   const focused = on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
-  return seed < LEVEL_1_FROM ? focused : withUpgrade(focused, draw)
+  return seed < LEVEL_1_FROM ? focused : withWindowForLoad(withUpgrade(focused, draw))
 }
 
 /** An old build that joins a cluster of a higher level, or comes back to it, cannot go on, and nobody promises that it can. */
