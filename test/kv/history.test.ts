@@ -489,8 +489,9 @@ t.test(
         for (const { type } of expected) seen.add(type)
         const where = `seed ${seed}, round ${round}`
         if (plain(results) !== plain(expected)) t.equal(plain(results), plain(expected), where)
-        const { revision, level, history } = store.machine.state()
-        const [state, told] = [{ revision, level, past: history }, model.stateAt(store.revision)]
+        const { revision, level, history, leases } = store.machine.state()
+        const told = model.stateAt(store.revision)
+        const state = { revision, level, past: history, leases: { ...told.leases, counts: leases } }
         if (!isDeepStrictEqual(state, told)) t.same(state, told, where)
         const changes = (store.machine.lastChanges()?.changes ?? []).map(({ kind, key, row, previousRow }) => {
           const [before, after] = [previousRow, row].map((bytes) => (bytes === null ? null : decodeRecord(bytes)))
