@@ -14,6 +14,7 @@ import { historyCost } from './history-cost.ts'
 import { historyLayouts } from './history-layouts.ts'
 import { largeValues } from './large-values.ts'
 import { learnerCatchUp } from './learner-catch-up.ts'
+import { leases } from './leases.ts'
 import { runnable, sizes, type Given, type RunnableBench, type Size } from './lib/bench.ts'
 import { saveCharts } from './lib/chart.ts'
 import { shareClusters, stopSharedCluster } from './lib/cluster.ts'
@@ -39,6 +40,7 @@ const benches: Readonly<Record<string, RunnableBench>> = {
   compare: runnable(compare),
   overload: runnable(overload),
   'slow-follower': runnable(slowFollower),
+  leases: runnable(leases),
   'large-values': runnable(largeValues),
   'event-loop': runnable(eventLoop),
   'learner-catch-up': runnable(learnerCatchUp),
