@@ -79,6 +79,7 @@ class Subject {
           isWatched: false,
           onChanged: () => undefined,
         },
+        times: null,
         faults: {
           report: (error) => {
             throw error

@@ -255,6 +255,18 @@ export const limits = {
   refusalLogIntervalMs: 600_000,
   refusalsKnownMax: 256,
 
+  /** The longest time that can be set for a request to be called slow. */
+  slowRequestMsMax: 600_000,
+  /** Lines about slow requests in one interval. Those beyond them are told in one line at its end. */
+  slowRequestLinesMax: 20,
+  slowRequestIntervalMs: 10_000,
+  /** Moments that are remembered of each stage of the log, so that a slow request can tell where its time went. A power of two. */
+  slowRequestMarksMax: 8_192,
+  /** The moments of a stage are told apart at this part of the threshold. */
+  slowRequestSteps: 100,
+  /** Forwarded batches that are timed until they are applied. */
+  slowForwardedMax: 4_096,
+
   /** Proposals gathered into one log batch. */
   batchEntriesMax: 4096,
   batchBytesMax: 1024 * 1024,

@@ -1,9 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { statfs } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { automationPlan } from './automation.ts'
 import type { Config } from './config/config.ts'
@@ -15,11 +12,14 @@ import { deferred } from './lib/deferred.ts'
 import { Histogram, STORAGE_SECONDS } from './lib/histogram.ts'
 import { SeededRandom } from './lib/random.ts'
 import { limits } from './limits.ts'
+import { advertisedAddresses, listenFor, nameOf, realPort } from './listening.ts'
 import { openNode, type Node } from './node/node.ts'
 import type { NodeDependencies, NodeOptions } from './node/options.ts'
 import { nodeId, type NodeAddresses } from './raft/index.ts'
-import { formatHostPort, isWildcard, originText, parseHostPort, type HostPort } from './lib/host-port.ts'
+import { formatHostPort, parseHostPort, type HostPort } from './lib/host-port.ts'
 import { Repeats } from './lib/repeats.ts'
+import { SlowLog } from './lib/slow-log.ts'
+import { traceFacts } from './lib/trace-context.ts'
 import { openDataDirectory, type DataDirectory } from './storage/identity.ts'
 import { DamagedStateError } from './storage/rocksdb/binding.ts'
 import { setStateAside } from './storage/rocksdb/generations.ts'
@@ -135,7 +135,9 @@ async function startNode(
   const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
-  const dependencies = nodeDependencies(start, listen.raft, { logger, signal }, fault.resolve)
+  const slow = slowLogOf(config, logger)
+  opened.push(async () => slow?.close())
+  const dependencies = nodeDependencies(start, listen.raft, { logger, signal, slow }, fault.resolve)
   const node = await openOrClose(nodeOptions(start, addresses), dependencies)
   opened.push(async () => await node.stop({ transfer: false }))
   signal?.throwIfAborted()
@@ -146,7 +148,9 @@ async function startNode(
   const app = buildApp(
     {
       now: () => systemClock.now(),
-      onUnexpected: (error, request) => logger.error({ err: error, ...request }, 'request failed unexpectedly'),
+      onUnexpected: (error, request, span) =>
+        logger.error({ err: error, ...request, ...traceFacts(span) }, 'request failed unexpectedly'),
+      slow,
       onFatal: fault.resolve,
       origins: config.apiOrigins,
       connections: { max: shares.httpConnections },
@@ -179,6 +183,7 @@ async function startNode(
         await node.stop({ transfer: true })
         await directory.close()
         keyring.close()
+        slow?.close()
       })
       return await stopped
     },
@@ -262,10 +267,23 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
   }
 }
 
+/** Null: no request is called slow. */
+function slowLogOf({ slowRequestMs: thresholdMs }: Config, logger: Logger): SlowLog | null {
+  if (thresholdMs === 0) return null
+  const { slowRequestLinesMax: linesMax, slowRequestIntervalMs: intervalMs } = limits
+  return new SlowLog({ thresholdMs, linesMax, intervalMs }, { clock: systemClock, logger })
+}
+
+interface NodeSurroundings {
+  readonly logger: Logger
+  readonly signal: AbortSignal | undefined
+  readonly slow: SlowLog | null
+}
+
 function nodeDependencies(
   { config, shares, directory, keyring }: Start,
   listen: HostPort,
-  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal | undefined },
+  { logger, signal, slow }: NodeSurroundings,
   onFault: (error: Error) => void,
 ): NodeDependencies {
   const logSyncSeconds = new Histogram(STORAGE_SECONDS)
@@ -316,6 +334,7 @@ function nodeDependencies(
     random,
     peers: directory.peers,
     formation: directory.formation,
+    backups: directory.backups,
     logger,
     hash: (text) => createHash('sha256').update(text).digest('hex'),
     automation: automationPlan(config),
@@ -324,70 +343,11 @@ function nodeDependencies(
       return bavail * bsize
     },
     logSyncSeconds,
+    slow,
     onFault,
   }
 }
 
 function describeRefused(reason: number | Error): object {
   return typeof reason === 'number' ? { refused: reason, reason: 'too many are open' } : { reason: reason.message }
-}
-
-/** Replaces port 0 by a port that was free a moment ago: the node has to name its addresses before it listens. */
-async function realPort(address: HostPort): Promise<HostPort> {
-  if (address.port !== 0) return address
-  const probe = createServer()
-  const port = await new Promise<number>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, address.host, () => {
-      const bound = probe.address()
-      resolve(typeof bound === 'object' && bound !== null ? bound.port : 0)
-    })
-  })
-  await new Promise((resolve) => probe.close(resolve))
-  return { host: address.host, port }
-}
-
-/** The host under which others reach a listener, unless another one is advertised. */
-function nameOf({ host }: HostPort): string {
-  return isWildcard(host) ? hostname() : host
-}
-
-function advertisedAddresses(
-  config: Config,
-  listen: { readonly api: HostPort; readonly raft: HostPort },
-  logger: Logger,
-): NodeAddresses {
-  const named = (address: HostPort): string => {
-    if (isWildcard(address.host)) {
-      logger.warn(
-        { listen: formatHostPort(address) },
-        'advertising the host name, since the node listens on every address',
-      )
-    }
-    return formatHostPort({ ...address, host: nameOf(address) })
-  }
-  const api = config.apiAdvertise ?? { scheme: null, address: named(listen.api) }
-  return {
-    api: originText(api, config.tlsCert === null ? 'http' : 'https'),
-    raft: config.raftAdvertise ?? named(listen.raft),
-  }
-}
-
-const elsewhere =
-  'is not an address of this machine: choose one that is with --api, and name the one that clients see with --api-advertise'
-const listenReasons: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'is in use by another process (EADDRINUSE). Stop that process, or choose another address with --api.',
-  EADDRNOTAVAIL: `${elsewhere} (EADDRNOTAVAIL).`,
-  ENOTFOUND: `${elsewhere} (ENOTFOUND).`,
-  EACCES: 'may not be used by this process (EACCES). Choose a port above 1023 with --api.',
-}
-
-async function listenFor(app: FastifyInstance, { host, port }: HostPort): Promise<void> {
-  try {
-    await app.listen({ host, port })
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const reason = listenReasons[code] ?? `cannot be listened on (${code})`
-    throw new Error(`The API address ${formatHostPort({ host, port })} ${reason}`, { cause: error })
-  }
 }

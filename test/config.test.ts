@@ -65,6 +65,7 @@ t.test('two flags are enough; the rest has defaults', async (t) => {
     historyBytes: 1024 ** 3,
     configFile: null,
     shutdownTimeoutMs: 10_000,
+    slowRequestMs: 1_000,
     logLevel: 'info',
     logFormat: 'json',
   })
@@ -115,6 +116,8 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
     ['--history-revisions-max', '0', 'historyRevisions', 0],
     ['--history-bytes-max', '64MiB', 'historyBytes', 64 * 1024 ** 2],
     ['--shutdown-timeout', '2m', 'shutdownTimeoutMs', 120_000],
+    ['--slow-request', '250ms', 'slowRequestMs', 250],
+    ['--slow-request', '0', 'slowRequestMs', 0],
     ['--log-level', 'warn', 'logLevel', 'warn'],
     ['--log-format', 'text', 'logFormat', 'text'],
   ]
@@ -237,6 +240,9 @@ t.test('every flag, wrong once', async (t) => {
     ['--history-revisions-max', '1000000001', /above 1000000000/],
     ['--history-bytes-max', '1KiB', /below 64KiB/],
     ['--shutdown-timeout', '1ms', /below 100ms/],
+    ['--slow-request', '0s', /below 1ms/],
+    ['--slow-request', '11m', /above 10m/],
+    ['--slow-request', '1', /is not a duration/],
     ['--log-level', 'loud', /is not one of the choices/],
     ['--log-format', 'pretty', /is not one of the choices/],
   ]

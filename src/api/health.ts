@@ -35,10 +35,14 @@ export interface BackupsView {
   readonly completed: number
   /** Those that broke off, most often because their reader left. */
   readonly failed: number
-  /** When the last whole one ended, by the wall clock, in seconds since 1970; null: there is none since this node started. */
-  readonly lastCompletedAt: number | null
-  readonly lastSeconds: number
-  readonly lastBytes: number
+  /** The last whole one of this node, also before it was restarted; null: there is none. */
+  readonly last: {
+    /** The moment whose state it holds, by the wall clock, in seconds since 1970. */
+    readonly takenAt: number
+    /** How long it took. */
+    readonly seconds: number
+    readonly bytes: number
+  } | null
 }
 
 /** Numbers about leases and locks. */

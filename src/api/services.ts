@@ -21,6 +21,8 @@ import type {
   PurgeAnswer,
   TransferAnswer,
 } from './cluster.ts'
+import type { Step } from '../lib/stages.ts'
+import type { Span } from '../lib/trace-context.ts'
 import type { CertificatesView, NodeHealth } from './health.ts'
 import type { Consistency } from './keys.ts'
 
@@ -30,6 +32,13 @@ import type { Consistency } from './keys.ts'
 export interface Caller {
   /** Nobody will take the answer any more. Never becomes false again. */
   readonly isGone: boolean
+  /** What this node does for a request that belongs to a trace; null or left out: it belongs to none. */
+  readonly span?: Span | null
+  /**
+   * A step of its request, which began at `since`, is over. `number`: the index of the entry of a write, when it is known. Left out: nobody
+   * wants to know where the time goes.
+   */
+  onStep?(step: Step, since: number, number?: number): void
 }
 
 export interface ReadOptions {

@@ -26,6 +26,12 @@ export function durations(min: number, max: number, also: string = ''): Values<n
   return { allowed: `a duration from ${range}${also}`, parse: duration(min, max) }
 }
 
+/** Milliseconds, `[min, max]`, or 0 for what is off. */
+export function durationsOrOff(min: number, max: number): Values<number> {
+  const { allowed, parse } = durations(min, max)
+  return { allowed: `${allowed}, or 0 to turn it off`, parse: (text) => (text === '0' ? right(0) : parse(text)) }
+}
+
 /** Two durations of which the second is longer, both in `[min, max]`. */
 export function durationRanges(min: number, max: number, also: string): Values<DurationRange> {
   const range = `${describeDuration(min)} to ${describeDuration(max)}`

@@ -35,6 +35,8 @@ import { validatorOptions } from './protocol/body-validation.ts'
 import { mistakeIn } from './protocol/raw-failure.ts'
 import type { OnMistaken } from './protocol/secure-server.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
+import { SlowRequests } from './protocol/slow-requests.ts'
+import type { SlowLog } from '../lib/slow-log.ts'
 import type { Services } from '../api/services.ts'
 import type { TlsSource } from '../tls/identity.ts'
 import { importsMax, StreamSlots, streamsMax } from './protocol/stream-slots.ts'
@@ -42,6 +44,8 @@ import { importsMax, StreamSlots, streamsMax } from './protocol/stream-slots.ts'
 export interface AppOptions extends FailureDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** Takes lines about slow requests; left out or null: nobody wants to know. */
+  readonly slow?: SlowLog | null
   /** Told of refused connections of clients: their number when there are too many, or the error of the system that prevented one. */
   readonly onConnectionsRefused: (reason: number | Error) => void
   /** Told of a client that speaks another protocol, or with which TLS fails, and of its address. */
@@ -76,7 +80,10 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   )
   const room = new AnswerRoom(options.answerBytesMax)
   const rooms = { answers: room, bodies: new BodyRoom(options.bodyBytesMax) }
-  const lines = new Lines(serverOptions, rooms, options.now)
+  const allowed = new AllowedMethods()
+  const { slow: log = null, now } = options
+  const slow = log === null ? null : new SlowRequests({ log, routes: allowed, now })
+  const lines = new Lines(serverOptions, rooms, now, slow)
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
   const served = { connections, lines, onAcceptFailed, tls, onMistaken }
@@ -100,16 +107,25 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', leaveBody)
-  const allowed = new AllowedMethods()
   allowed.watch(app)
   answerFailures(app, allowed, options)
   guardAgainstOtherSites(app, options.origins ?? [])
-  registerResources(app, options, services, room)
+  registerResources(app, options, services, { room, slow })
   return app
 }
 
+interface Shared {
+  readonly room: AnswerRoom
+  readonly slow: SlowRequests | null
+}
+
 /** The routes of each resource, with the bodies that they take. */
-function registerResources(app: FastifyInstance, options: AppOptions, services: Services, room: AnswerRoom): void {
+function registerResources(
+  app: FastifyInstance,
+  options: AppOptions,
+  services: Services,
+  { room, slow }: Shared,
+): void {
   const slots = new StreamSlots(streamsMax(services.valueBytesMax), 'streams')
 
   registerOpenapi(app, services.version)
@@ -146,7 +162,7 @@ function registerResources(app: FastifyInstance, options: AppOptions, services: 
     registerMembershipRoutes(cluster, services.cluster)
   })
   void app.register(async (operating) => {
-    registerOperatingRoutes(operating, services)
+    registerOperatingRoutes(operating, services, slow)
     registerDocumentationRoutes(operating, services.cluster.self)
   })
 }

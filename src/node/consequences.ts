@@ -139,6 +139,7 @@ export class Consequences {
   private onAdvanced({ index }: LogId): void {
     const { freshness, conditions, concerned } = this.deps
     freshness.onApplied(index)
+    concerned.forwarded.onApplied(index)
     concerned.reads.onApplied(index)
     concerned.waits.onApplied()
     concerned.removal.onApplied()

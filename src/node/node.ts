@@ -1,4 +1,5 @@
 import { RequestError } from '../lib/errors.ts'
+import { toError } from '../lib/to-error.ts'
 import { Histogram, STORAGE_SECONDS } from '../lib/histogram.ts'
 import type { FormationMemory } from '../ports/automation.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -12,7 +13,7 @@ import { FirstFault } from './first-fault.ts'
 import { Preference } from './leadership/preference.ts'
 import { Bootstrap } from './membership/bootstrap.ts'
 import { Changes } from './membership/changes.ts'
-import type { NodeDependencies, NodeOptions } from './options.ts'
+import type { NodeDependencies, NodeOptions, TakenBackup } from './options.ts'
 import { Reception } from './reception.ts'
 import { Replica } from './replica.ts'
 import { Backups } from './service/backups.ts'
@@ -45,6 +46,7 @@ interface Memory {
   readonly knownPeers: ReadonlyMap<NodeId, string>
   readonly formation: FormationMemory
   readonly startup: Startup
+  readonly lastBackup: TakenBackup | null
 }
 
 /**
@@ -57,10 +59,21 @@ export async function openNode(options: NodeOptions, given: NodeDependencies): P
   const deps = { ...given, state, clock: new FailStopClock(given.clock, fault), fault }
   const knownPeers = await deps.peers.load()
   const formation = await deps.formation.load()
+  const lastBackup = await lastBackupOf(deps)
   const startup = await openStores(options.id, deps.log, state, deps.logger)
-  const node = new Node(options, deps, { knownPeers, formation, startup })
+  const node = new Node(options, deps, { knownPeers, formation, startup, lastBackup })
   await node.run()
   return node
+}
+
+/** Nothing but an alarm depends on it, so a node starts without it. */
+async function lastBackupOf({ backups, logger }: NodeDependencies): Promise<TakenBackup | null> {
+  try {
+    return (await backups?.load()) ?? null
+  } catch (error) {
+    logger.warn({ error: toError(error).message }, 'the last backup is forgotten')
+    return null
+  }
 }
 
 /** The stores and the clock of these report to `fault` what fails in them. */
@@ -82,7 +95,8 @@ export class Node {
   private readonly automation: Automation | null
   private readonly reception: Reception
 
-  constructor(options: NodeOptions, deps: GuardedDependencies, { knownPeers, formation, startup }: Memory) {
+  constructor(options: NodeOptions, deps: GuardedDependencies, memory: Memory) {
+    const { knownPeers, formation, startup, lastBackup } = memory
     this.options = options
     this.deps = deps
     const { transport, clock, hash, logger, fault, automation: plan = null } = deps
@@ -100,7 +114,7 @@ export class Node {
     const parts = { replica, bootstrap, changes, pledges, adoption, peerDiscovery }
     this.automation =
       plan === null ? null : new Automation(options, plan, { ...parts, clock, logger, hash, faults: fault })
-    this.services = this.makeServices(bootstrap, changes)
+    this.services = this.makeServices(bootstrap, changes, lastBackup)
     const { serving, preference, automation } = this
     this.reception = new Reception(options, { replica, serving, preference, automation, faults: fault })
   }
@@ -150,7 +164,7 @@ export class Node {
     await deps.log.close()
   }
 
-  private makeServices(bootstrap: Bootstrap, changes: Changes): NodeServices {
+  private makeServices(bootstrap: Bootstrap, changes: Changes, lastBackup: TakenBackup | null): NodeServices {
     const { options, deps, replica, serving, preference, automation } = this
     const {
       state,
@@ -159,6 +173,8 @@ export class Node {
       log,
       hash,
       fault,
+      logger,
+      backups: register = null,
       logSyncSeconds = new Histogram(STORAGE_SECONDS),
       warnings = () => [],
     } = deps
@@ -168,7 +184,7 @@ export class Node {
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
-    const backups = new Backups(options, { replica, state, clock, serving, hash })
+    const backups = new Backups(options, { replica, state, clock, serving, hash, register, logger }, lastBackup)
     const keys = new Keys({ replica, fetcher, serving, gate, past })
     return {
       watches: new Watches({ replica, serving, id }),

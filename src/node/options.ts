@@ -1,6 +1,7 @@
 import type { ClusterStatus } from '../api/cluster.ts'
 import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
+import type { SlowLog } from '../lib/slow-log.ts'
 import type { Random } from '../lib/random.ts'
 import type { AutomationPlan, FormationRegister } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -66,6 +67,21 @@ export interface PeerRegister {
   forget(id: NodeId): Promise<void>
 }
 
+/** The last whole backup that was read from this node. Times by the wall clock. */
+export interface TakenBackup {
+  /** Of the state that it holds. */
+  readonly takenAtMs: number
+  /** How long it took. */
+  readonly seconds: number
+  readonly bytes: number
+}
+
+/** Remembers the last whole backup of this node through restarts. What it rejects with costs an alarm its memory, and nothing else. */
+export interface BackupRegister {
+  load(): Promise<TakenBackup | null>
+  store(backup: TakenBackup): Promise<void>
+}
+
 /** Hears of what must not happen: a store that failed, an exception that nobody expected. The node stops because of it. */
 export interface Faults {
   report(error: unknown): void
@@ -87,6 +103,8 @@ export interface NodeDependencies {
   readonly random: Random
   readonly peers: PeerRegister
   readonly formation: FormationRegister
+  /** Left out: the last backup is forgotten with the process. */
+  readonly backups?: BackupRegister
   readonly logger: Logger
   /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
   readonly hash: (text: string) => string
@@ -98,6 +116,8 @@ export interface NodeDependencies {
   readonly freeBytes?: () => Promise<number>
   /** How long each sync of the log takes, for the metrics. Whoever makes the log records it; left out: nobody does. */
   readonly logSyncSeconds?: Histogram
+  /** Takes lines about requests that were slow; null or left out: nobody wants to know. */
+  readonly slow?: SlowLog | null
   /** What else an operator has to look at; left out: nothing. */
   readonly warnings?: () => ClusterStatus['warnings']
   /** Creates the core. By default it is a plain `Raft`; a test supplies one that it watches. */

@@ -1,5 +1,6 @@
 import { KvMachine } from '../kv/index.ts'
 import { RequestError } from '../lib/errors.ts'
+import type { SlowLog } from '../lib/slow-log.ts'
 import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -7,6 +8,7 @@ import { Raft, indexOf } from '../raft/index.ts'
 import { entryCodec } from './codec/entry.ts'
 import { Consequences, type Concerned } from './consequences.ts'
 import { LogTail } from './driver/log-tail.ts'
+import { LogTimes } from './driver/log-times.ts'
 import { RaftDriver, type CoreOutlets } from './driver/raft-driver.ts'
 import { RaftJournal } from './driver/raft-journal.ts'
 import { diskPatience, LEASE_DRIFT, leaseDriftMs, raftOptions } from './driver/raft-options.ts'
@@ -23,6 +25,7 @@ import { Backlog } from './requests/backlog.ts'
 import { Conditions } from './requests/conditions.ts'
 import { Features } from './requests/features.ts'
 import { Forwarded } from './requests/forwarded.ts'
+import { ForwardedTimes } from './requests/forwarded-times.ts'
 import { Freshness } from './requests/freshness.ts'
 import { LeaderCalls } from './requests/leader-calls.ts'
 import { LeaderDirectory } from './requests/leader-directory.ts'
@@ -83,6 +86,8 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
+  /** Null: nobody wants to know how long requests take. */
+  private readonly logTimes: LogTimes | null
   private readonly leaders: LeaderDirectory
   private readonly backlog: Backlog
   private readonly outbox: Outbox
@@ -92,7 +97,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.options = options
     this.deps = deps
     const { restored, clusterId } = startup
-    const { clock, logger, log, state, transport, random } = deps
+    const { clock, logger, log, state, transport, random, slow = null } = deps
     const life = random.integer(0, 2 ** 32)
     const createRaft = deps.createRaft ?? ((...parts) => new Raft(...parts))
     const raft = createRaft(raftOptions(options, life), restored, { random, codec: entryCodec }, clock.now())
@@ -115,6 +120,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       clock,
     })
     this.tail = new LogTail(log)
+    this.logTimes = slow === null ? null : new LogTimes(slow.thresholdMs)
     this.driver = this.makeDriver()
     const { driver } = this
     this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock, core: this })
@@ -129,8 +135,9 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.waits = new Waits(clock, applier)
     const { room } = this.waits
     const asking = { id: options.id, retryMs: options.electionTimeoutMsMin }
-    this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier })
-    this.forwarded = new Forwarded(options, { leaders, core: driver, outbox })
+    const isTimed = slow !== null
+    this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier, isTimed })
+    this.forwarded = this.makeForwarded(slow)
     this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, faults: this })
     this.features = this.makeFeatures()
     const { proposals, reads, backlog } = this
@@ -159,6 +166,11 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   /** Whether this node was removed from its cluster, by its own log or by what its peers say. */
   get isRemoved(): boolean {
     return this.removal.isRemoved || this.peers.removal.isValid
+  }
+
+  /** The feature level of the cluster, as far as this node has applied its log. */
+  get level(): number {
+    return this.applier.level
   }
 
   /** Carries out what the core wanted when it was constructed, and arms its timer. */
@@ -258,7 +270,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   }
 
   private makeDriver(): RaftDriver {
-    const { raft, tail, leaders, ownCluster, peers, conditions } = this
+    const { raft, tail, leaders, ownCluster, peers, conditions, logTimes: times } = this
     const { log, clock, transport, logger } = this.deps
     return new RaftDriver(
       { frameBytesMax: this.options.appendBytesMax * 2, disk: diskPatience(this.options) },
@@ -274,17 +286,18 @@ export class Replica implements CoreOutlets, Concerned, Faults {
         peers,
         outlets: this,
         conditions,
+        times,
         faults: this,
       },
     )
   }
 
   private makeApplier({ meta, restored }: Startup): Applier {
-    const { rows, tail, proposals, consequences } = this
+    const { rows, tail, proposals, consequences, logTimes: times } = this
     const { clock } = this.deps
     return new Applier(
       { batchBytesMax: this.options.appendBytesMax * 4 },
-      { rows, clock, log: tail, proposals, consequences, faults: this },
+      { rows, clock, log: tail, proposals, consequences, times, faults: this },
       {
         machine: new KvMachine(this.options, meta?.machine ?? null),
         applied: restored.applied,
@@ -303,12 +316,19 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   private makeProposals(): Proposals {
     const { id, batchEntriesMax, batchBytesMax, electionTimeoutMsMin: resendMs } = this.options
     const { pendingProposalsMax: pendingMax, pendingProposalBytesMax: pendingBytesMax } = limits
-    const { leaders, driver: core, outbox } = this
+    const { leaders, driver: core, outbox, logTimes: entryTimes } = this
     const { clock, random } = this.deps
     return new Proposals(
       { id, batchEntriesMax, batchBytesMax, pendingMax, pendingBytesMax, resendMs },
-      { clock, random, leaders, core, outbox },
+      { clock, random, leaders, core, outbox, cluster: this, entryTimes },
     )
+  }
+
+  private makeForwarded(slow: SlowLog | null): Forwarded {
+    const { leaders, driver: core, outbox, logTimes: entries } = this
+    const { clock, random } = this.deps
+    const times = slow === null || entries === null ? null : new ForwardedTimes({ clock, random, entries, slow })
+    return new Forwarded(this.options, { leaders, core, outbox, times })
   }
 
   private makeLessor(): Lessor {

@@ -1,5 +1,11 @@
+import type { TraceContext } from '../lib/trace-context.ts'
 import type { Pledge } from './automation.ts'
 import type { LogId, LogIndex, NodeAddresses, NodeId, RaftMessage, StoredMembership, Vote } from '../raft/index.ts'
+
+/** The span of a forwarded command, on the node that forwards it. `at`: its place in the batch, from 0. */
+export interface ForwardedSpan extends TraceContext {
+  readonly at: number
+}
 
 /** Commands to be carried to the leader. `body` holds entries as lib/entries frames them, ready to be appended. */
 export interface ForwardRequest {
@@ -12,6 +18,8 @@ export interface ForwardRequest {
   readonly batchId: number
   readonly count: number
   readonly body: Uint8Array
+  /** Of the commands whose requests belong to a trace; left out when there are none. */
+  readonly spans?: readonly ForwardedSpan[]
 }
 
 /** Nothing of batch `batchId` was appended, or ever will be. (Success has no answer: the entries themselves arrive.) */

@@ -6,6 +6,7 @@ import type { NodeId } from '../raft/index.ts'
 import { makeDirectory, syncDirectory, syncFiles } from './directories.ts'
 import { type DirectoryLock, lockFile } from './directory-lock.ts'
 import { errorCode, storageFault } from './fault.ts'
+import { BACKUP_FILE, FileBackupRegister } from './backup-register.ts'
 import { FileFormationRegister, FORMATION_FILE } from './formation-register.ts'
 import { FilePeerRegister, PEERS_FILE } from './peer-register.ts'
 import { readJson, replaceFile, temporaryName } from './whole-file.ts'
@@ -34,6 +35,7 @@ export interface DataDirectory {
   readonly incarnation: string
   readonly peers: FilePeerRegister
   readonly formation: FileFormationRegister
+  readonly backups: FileBackupRegister
   close(): Promise<void>
 }
 
@@ -62,7 +64,8 @@ export async function openDataDirectory(
     const { incarnation } = identity
     const peers = new FilePeerRegister(path)
     const formation = new FileFormationRegister(path, incarnation)
-    return { path, incarnation, peers, formation, close: async () => held.release() }
+    const backups = new FileBackupRegister(path)
+    return { path, incarnation, peers, formation, backups, close: async () => held.release() }
   } catch (error) {
     await lock?.release()
     throw storageFault(error, `open the data directory ${path}`)
@@ -114,7 +117,8 @@ async function refuseForeign(path: string): Promise<void> {
       `A restore into ${path} has not ended, and what it has left is no data directory. Run \`quorate restore\` again, or empty the directory.`,
     )
   }
-  const ours = names.filter((name) => [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE, FORMATION_FILE].includes(name))
+  const parts = [LOG_DIRECTORY, STATE_DIRECTORY, PEERS_FILE, FORMATION_FILE, BACKUP_FILE]
+  const ours = names.filter((name) => parts.includes(name))
   if (ours.length > 0) {
     throw new StorageError(
       'refused',

@@ -2,6 +2,7 @@ import { ENTRY_LENGTH_BYTES } from '../lib/entries.ts'
 import type {
   ControlRequest,
   ControlResponse,
+  ForwardedSpan,
   ForwardRefusal,
   ForwardRequest,
   ReadIndexRequest,
@@ -13,6 +14,10 @@ import type { FrameWriter } from './frame-writer.ts'
 import { readIndex, readPeerText, readVote, writeIndex, writeVote } from './raft-fields.ts'
 import { readEntries, readEnvelope, writeEnvelope } from './raft-frames.ts'
 
+const TRACE_ID_BYTES = 16
+const SPAN_ID_BYTES = 8
+const SPAN_BYTES = 4 + TRACE_ID_BYTES + SPAN_ID_BYTES + 1
+
 export function writeForwardRequest(writer: FrameWriter, message: ForwardRequest): void {
   writeEnvelope(writer, message)
   writeVote(writer, message.vote)
@@ -20,6 +25,17 @@ export function writeForwardRequest(writer: FrameWriter, message: ForwardRequest
   writer.u32(message.count)
   writer.u32(message.body.length)
   writer.raw(message.body)
+  if (message.spans !== undefined) writeSpans(writer, message.spans)
+}
+
+function writeSpans(writer: FrameWriter, spans: readonly ForwardedSpan[]): void {
+  writer.u32(spans.length)
+  for (const { at, traceId, spanId, flags } of spans) {
+    writer.u32(at)
+    writer.raw(Buffer.from(traceId, 'hex'))
+    writer.raw(Buffer.from(spanId, 'hex'))
+    writer.u8(flags)
+  }
 }
 
 export function readForwardRequest(reader: FieldReader): ForwardRequest {
@@ -31,7 +47,22 @@ export function readForwardRequest(reader: FieldReader): ForwardRequest {
   if (count === 0 || count * ENTRY_LENGTH_BYTES > bytes) {
     throw new DecodeError(`${count} commands are forwarded in ${bytes} bytes`)
   }
-  return { type: 'forward-request', from, to, vote, batchId, count, body: readEntries(reader, bytes, count) }
+  const body = readEntries(reader, bytes, count)
+  const request: ForwardRequest = { type: 'forward-request', from, to, vote, batchId, count, body }
+  // Where no command belongs to a trace, the frame ends here.
+  return reader.remaining === 0 ? request : { ...request, spans: readSpans(reader, count) }
+}
+
+function readSpans(reader: FieldReader, commands: number): ForwardedSpan[] {
+  const count = reader.count(SPAN_BYTES)
+  if (count > commands) throw new DecodeError(`${count} spans belong to ${commands} commands`)
+  return Array.from({ length: count }, () => {
+    const at = reader.u32()
+    if (at >= commands) throw new DecodeError(`a span belongs to command ${at} of ${commands}`)
+    const traceId = reader.raw(TRACE_ID_BYTES).toString('hex')
+    const spanId = reader.raw(SPAN_ID_BYTES).toString('hex')
+    return { at, traceId, spanId, flags: reader.u8() }
+  })
 }
 
 const REFUSAL_REASONS = ['not-leader', 'transferring', 'overloaded'] as const satisfies ForwardRefusal['reason'][]

@@ -143,6 +143,7 @@ async function applierOf(
       log: { readCached: read, read: async (first) => read(first) },
       proposals: { onResult: (_, result) => results.push(result) },
       consequences,
+      times: null,
       faults: { report: (error) => faults.push(toError(error)) },
     },
     {

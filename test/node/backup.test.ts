@@ -409,8 +409,7 @@ t.test('a reader that leaves ends its backup, and whole ones are counted', async
   const { c, leader, followers, bytes } = await filled(t)
   const id = followers[0] ?? 0
   const view = () => c.at(id).node.services.health.metrics().backups
-  t.match(view(), { running: 0, completed: 1, failed: 0, lastBytes: bytes.length })
-  t.ok((view().lastCompletedAt ?? 0) > 0)
+  t.match(view(), { running: 0, completed: 1, failed: 0, last: { bytes: bytes.length } })
   const { chunks } = await c.on(id).services.cluster.snapshot('linearizable', 1_000)
   const iterator = chunks[Symbol.asyncIterator]()
   await iterator.next()
@@ -451,4 +450,35 @@ t.test('without a leader a node gives what it has only when that is asked for', 
   const d = new TestCluster(t, [9])
   await d.start(9)
   await refused(backupOf(d, 9, 'stale'), 'not-initialized', 'not-ready')
+})
+
+t.test('a node remembers through restarts when its last whole backup was taken, and can do without', async (t) => {
+  const c = new TestCluster(t, [1])
+  await c.form()
+  const view = () => c.at(1).node.services.health.metrics().backups
+  t.equal(view().last, null)
+  const before = c.clock.wall()
+  const { chunks } = await c.on(1).services.cluster.snapshot('linearizable', 1_000)
+  const iterator = chunks[Symbol.asyncIterator]()
+  await iterator.next()
+  await c.pass(5_000)
+  const { bytes } = await backupOf(c, 1)
+  const last = view().last
+  t.match(last, { bytes: bytes.length })
+  t.ok((last?.takenAt ?? 0) * 1000 > before + 4_990, 'the moment of the state')
+  for (let done = false; !done;) done = (await iterator.next()).done === true
+  t.same(view().last, last, 'one that was begun before and ends after it shows an older state')
+  t.match(view(), { completed: 2 })
+  await c.restart(1)
+  await c.leader()
+  t.same(view(), { running: 0, completed: 0, failed: 0, last })
+
+  c.at(1).backupFailure = new Error('an unreadable file')
+  await c.restart(1)
+  await c.leader()
+  t.equal(view().last, null)
+  await backupOf(c, 1)
+  t.ok(view().last !== null)
+  const said = c.lines.filter(({ level }) => level === 'warn').map(({ event }) => event)
+  t.match(said, ['the last backup is forgotten', 'the last backup will be forgotten with this process'])
 })

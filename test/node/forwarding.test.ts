@@ -1,7 +1,10 @@
 import t from 'tap'
+import type { Caller } from '../../src/api/services.ts'
 import { encodeCommand } from '../../src/kv/index.ts'
 import type { JsonReader } from '../../src/lib/json.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
+import { StageSums, type Step } from '../../src/lib/stages.ts'
+import type { Span } from '../../src/lib/trace-context.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
 import { Forwarded } from '../../src/node/requests/forwarded.ts'
 import type { LeaderHint } from '../../src/node/requests/leader-directory.ts'
@@ -10,7 +13,7 @@ import { Proposals } from '../../src/node/requests/proposals.ts'
 import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
 import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { key } from './support/client.ts'
-import { refused } from './support/cluster.ts'
+import { refused, TestCluster, type Harness } from './support/cluster.ts'
 import { formed, drop, passAll } from './support/formed.ts'
 import { Ledger } from './support/ledger.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
@@ -61,6 +64,8 @@ function proposalsOf(leader: () => LeaderHint) {
     leaders: { leader },
     core: { propose: () => ({ kind: 'not-leader', leader: null }) },
     outbox: { send: (message) => sent.push(message) },
+    cluster: { level: 1 },
+    entryTimes: null,
   })
   clock.start()
   return { clock, proposals, sent }
@@ -175,6 +180,7 @@ t.test('a batch is appended once, however many other processes have forwarded th
           },
         },
         outbox: { send: (message) => refusals.push(message) },
+        times: null,
       },
     )
     forwarded.onLeading(ballot)
@@ -290,4 +296,173 @@ t.test('answers to an earlier life of a process mean nothing to the present one'
   for (const [type, distinct] of Object.entries(numbers))
     t.equal(distinct.size, 15, `no number of a ${type} was used twice`)
   t.equal(sent, 45)
+})
+
+/** A client whose request may belong to a trace, and where the time of its only step went. */
+class TracedCaller implements Caller {
+  readonly isGone = false
+  readonly span: Span | null
+  index: number | undefined
+  private step: Step | null = null
+  private readonly clock: { now(): number }
+  private readonly sums: StageSums
+
+  constructor(clock: { now(): number }, span: Span | null = null) {
+    this.clock = clock
+    this.span = span
+    this.sums = new StageSums(clock.now())
+  }
+
+  onStep(step: Step, _since: number, number?: number): void {
+    // Its moments are complete only when the answer is made.
+    this.step = step
+    this.index = number
+  }
+
+  /** Milliseconds by stage, without those that took none. */
+  times(): Readonly<Record<string, number>> {
+    if (this.step !== null) this.sums.add(this.step.ends(this.index), this.clock.now())
+    const spent = [...this.sums.times].map(([stage, ms]) => [stage, Math.round(ms)] as const)
+    return Object.fromEntries(spent.filter(([, ms]) => ms > 0))
+  }
+}
+
+/** How late a request may learn that its time is up. */
+const SWEEP_MS = 60
+const SPAN: Span = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), parentId: 'c'.repeat(16), flags: 1 }
+
+/** A cluster in which 40 ms are slow, at the feature level `level`. */
+async function watched(t: Harness, level: 0 | 1 = 1) {
+  const c = new TestCluster(t, [1, 2, 3])
+  for (const machine of c.machines.values()) machine.slowMs = 40
+  const leader = await c.form()
+  const [one = 0, two = 0] = [1, 2, 3].filter((id) => id !== leader)
+  if (level === 1) await c.on(leader).keepHistory()
+  await c.until('the level', () => c.at(one).node.replica.applier.level === level)
+  const put = (id: number, caller: Caller, timeoutMs = 5_000) => {
+    const plain = { condition: null, wantsPrevious: false, idempotency: null } as const
+    const command = { type: 'put', key: key('a'), value: Buffer.from('v'), ...plain } as const
+    return c.on(id).guard(c.at(id).node.services.keys.execute(command, timeoutMs, caller))
+  }
+  const diskMs = (ids: readonly number[], ms: number): void => {
+    for (const id of ids) c.at(id).log.writeMs = ms
+  }
+  const slowLines = () => c.lines.filter(({ event }) => event.startsWith('slow'))
+  return { c, leader, one, two, put, diskMs, slowLines }
+}
+
+t.test(
+  'where the time of a write goes: the disk, the majority, the queue before the log, the way to the leader',
+  async (t) => {
+    const { c, leader, one, two, put, diskMs } = await watched(t)
+    const timed = async (id: number): Promise<Readonly<Record<string, number>>> => {
+      const caller = new TracedCaller(c.clock)
+      await put(id, caller)
+      return caller.times()
+    }
+    const near = (spent: number | undefined, ms: number, offMs = 12): boolean =>
+      spent !== undefined && Math.abs(spent - ms) <= offMs
+    diskMs([leader], 100)
+    const { sync: own = 0, ...quick } = await timed(leader)
+    t.ok(own < 12 && !('commit' in quick), 'a majority without the leader is enough')
+    await c.pass(200)
+    diskMs([leader], 0)
+    diskMs([one, two], 100)
+    t.ok(near((await timed(leader))['commit'], 100), 'the disks of the others')
+    diskMs([leader, one, two], 100)
+    t.ok(near((await timed(leader))['sync'], 100), 'the own disk')
+    const [first, second] = [new TracedCaller(c.clock), new TracedCaller(c.clock)]
+    const writes = [put(leader, first)]
+    await c.pass(30)
+    writes.push(put(leader, second))
+    await Promise.all(writes)
+    t.ok(near(second.times()['queue'], 70), 'what waits for the write in progress')
+    t.ok(Number(second.index) > Number(first.index))
+
+    diskMs([leader, one, two], 0)
+    c.interference.intercept = (message) => {
+      if (message.type !== 'forward-request') return [message]
+      c.clock.after(80, () => c.at(message.from).send(message))
+      return []
+    }
+    t.ok(near((await timed(one))['forward'], 80), 'the way to the leader')
+    drop(c, ({ type }) => type === 'forward-request')
+    const lost = new TracedCaller(c.clock)
+    await refused(put(one, lost, 200), 'outcome-unknown')
+    t.ok(near(lost.times()['forward'], 200, SWEEP_MS), 'which may have no end')
+    drop(c, ({ type }) => type === 'append-request')
+    const alone = new TracedCaller(c.clock)
+    await refused(put(leader, alone, 200), 'outcome-unknown')
+    t.ok(near(alone.times()['commit'], 200, SWEEP_MS), 'nor may the majority answer')
+    passAll(c)
+    c.partition([one])
+    await c.until('it knows no leader', () => c.at(one).view.leader === null)
+    const orphan = new TracedCaller(c.clock)
+    await refused(put(one, orphan, 200), 'no-leader')
+    t.same(Object.keys(orphan.times()), ['leader'])
+  },
+)
+
+t.test('where the time of a read goes: the leader, its word that it still leads, the state of this node', async (t) => {
+  const { c, leader, one } = await watched(t)
+  const timed = async (): Promise<Readonly<Record<string, number>>> => {
+    const caller = new TracedCaller(c.clock)
+    await c.on(one).get('a', { caller })
+    return caller.times()
+  }
+  c.interference.intercept = (message) => {
+    if (message.type !== 'read-index-response') return [message]
+    c.clock.after(30, () => c.at(message.from).send(message))
+    return []
+  }
+  const late = await timed()
+  t.ok((late['confirm'] ?? 0) >= 30 && (late['confirm'] ?? 0) < 40, JSON.stringify(late))
+  passAll(c)
+  c.cut(leader, one)
+  await c.until('it knows no leader', () => c.at(one).view.leader === null)
+  const orphan = new TracedCaller(c.clock)
+  await refused(c.on(one).get('a', { caller: orphan, timeoutMs: 200 }), 'no-leader', 'read-timeout')
+  t.ok((orphan.times()['leader'] ?? 0) > 150, JSON.stringify(orphan.times()))
+})
+
+t.test(
+  'a slow write has a line on the leader too, with the index and the trace of the request elsewhere',
+  async (t) => {
+    const { c, leader, one, two, put, diskMs, slowLines } = await watched(t)
+    t.same(slowLines(), [])
+    diskMs([leader, one, two], 100)
+    const callers = [new TracedCaller(c.clock), new TracedCaller(c.clock, SPAN), new TracedCaller(c.clock)]
+    await Promise.all(callers.map((caller) => put(one, caller)))
+    await c.settled()
+    const [traced, others, ...more] = slowLines()
+    t.same(more, [])
+    t.match(traced, {
+      node: leader,
+      event: 'slow forwarded write',
+      facts: { from: one, index: callers[1]?.index, trace_id: SPAN.traceId, parent_id: SPAN.spanId },
+    })
+    t.match(Object(traced?.facts).span_id, /^[0-9a-f]{16}$/)
+    t.match(others, { node: leader, event: 'slow forwarded writes', facts: { from: one, requests: 2 } })
+    t.equal(Object(others?.facts).index, callers[2]?.index, 'the last of them')
+    t.ok(Object(traced?.facts).syncMs >= 90, JSON.stringify(traced?.facts))
+    diskMs([leader, one, two], 0)
+    await put(two, new TracedCaller(c.clock, SPAN))
+    await put(leader, new TracedCaller(c.clock, SPAN))
+    t.equal(slowLines().length, 2, 'nothing of a write that was fast')
+  },
+)
+
+t.test('a trace is passed on when every member understands it', async (t) => {
+  for (const level of [0, 1] as const) {
+    const { c, one, put } = await watched(t, level)
+    const spans: unknown[] = []
+    c.interference.intercept = (message) => {
+      if (message.type === 'forward-request') spans.push(message.spans)
+      return [message]
+    }
+    await put(one, new TracedCaller(c.clock, SPAN))
+    await put(one, new TracedCaller(c.clock))
+    const { traceId, spanId, flags } = SPAN
+    t.same(spans, level === 0 ? [undefined, undefined] : [[{ at: 0, traceId, spanId, flags }], undefined])
+  }
 })

@@ -212,6 +212,7 @@ function scripted(script: readonly Partial<Effects>[]) {
         reads: { onRelease: ({ readId }) => seen.push(`read ${readId}`) },
       },
       conditions: { changed: () => seen.push('changed') },
+      times: null,
       faults: {
         report: (error) => {
           throw error

@@ -9,6 +9,7 @@ import { lockFile } from '../../src/storage/directory-lock.ts'
 import { NOTHING_REMEMBERED } from '../../src/ports/automation.ts'
 import { FileFormationRegister } from '../../src/storage/formation-register.ts'
 import { openDataDirectory } from '../../src/storage/identity.ts'
+import { FileBackupRegister } from '../../src/storage/backup-register.ts'
 import { FilePeerRegister } from '../../src/storage/peer-register.ts'
 import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
 
@@ -199,6 +200,31 @@ t.test('peers are remembered', async (t) => {
   rmSync(file)
   mkdirSync(file)
   await t.rejects(new FilePeerRegister(path).load(), /EISDIR/)
+})
+
+t.test('the last backup is remembered; what of it cannot be read is no reason to stop', async (t) => {
+  const path = temporary(t)
+  const register = new FileBackupRegister(path)
+  t.equal(await register.load(), null)
+  const backups = [1, 2, 3].map((n) => ({ takenAtMs: 1_700_000_000_000 + n, seconds: n / 2, bytes: 1_000 * n }))
+  await Promise.all(backups.map((backup) => register.store(backup)))
+  t.same(await new FileBackupRegister(path).load(), backups[2])
+  const file = join(path, 'backup.json')
+  const text = readFileSync(file, 'utf8')
+  writeFileSync(file, text.replace('"format":1', '"format":2'))
+  t.equal(await register.load(), null, 'what a newer version wrote says nothing here')
+  const cases: [string, RegExp][] = [
+    ['{', /backup.json cannot be read: it is not JSON. It is written anew with the next backup./],
+    ['[]', /not a JSON object/],
+    ['{"format":1}', /its numbers are none/],
+    ['{"format":1,"takenAtMs":-1,"seconds":0,"bytes":0}', /its numbers are none/],
+  ]
+  for (const [wrong, message] of cases) {
+    writeFileSync(file, wrong)
+    await t.rejects(register.load(), { message })
+  }
+  await register.store(backups[0] ?? { takenAtMs: 0, seconds: 0, bytes: 0 })
+  t.same(await register.load(), backups[0])
 })
 
 t.test('a register of peers that cannot be written is a fault of the storage', async (t) => {

@@ -5,6 +5,7 @@ import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
 import type { WatchStreamsOptions } from '../../src/http/watches/watch-streams.ts'
+import type { SlowLog } from '../../src/lib/slow-log.ts'
 import type { TlsSource } from '../../src/tls/identity.ts'
 import type { MemoryKeysOptions } from './memory-keys.ts'
 import { memoryServices, type MemoryServices } from './memory-services.ts'
@@ -63,6 +64,9 @@ export interface CheckedApiOptions {
   readonly origins?: readonly string[]
   readonly watches?: Partial<WatchStreamsOptions>
   readonly tls?: TlsSource
+  readonly slow?: SlowLog
+  /** Whether failures are reported with the spans of their requests. */
+  readonly wantsSpans?: boolean
   /** May add to the app what a test needs on all its routes. */
   readonly beforeReady?: (app: FastifyInstance) => void
 }
@@ -86,11 +90,12 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       onConnectionsRefused: (reason) => refused.push(reason),
       onClientMistaken: (detail) => mistaken.push(detail),
       tls: options.tls ?? null,
+      slow: options.slow ?? null,
       origins: options.origins ?? [],
       watches: options.watches ?? {},
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
       ...(options.bodyBytesMax === undefined ? {} : { bodyBytesMax: options.bodyBytesMax }),
-      onUnexpected: (error) => unexpected.push(error),
+      onUnexpected: (error, _request, span) => unexpected.push(options.wantsSpans === true ? { error, span } : error),
       onFatal: (error) => fatal.push(error),
     },
     services,

@@ -12,6 +12,7 @@ import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import type {
   AnswerContext,
+  Caller,
   HistoryAccess,
   KeyedRecord,
   KeyValueAccess,
@@ -43,8 +44,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   failure: Error | null = null
   /** The records as each command has left them, the oldest first. */
   private readonly past: { readonly revision: number; readonly records: ReadonlyMap<Key, KeyRecord> }[] = []
-  /** Runs before each command. */
-  beforeExecute: () => Promise<void> = async () => {}
+  /** Runs before each command, with the client that waits for it. */
+  beforeExecute: (caller: Caller | undefined) => Promise<void> = async () => {}
   /** Runs before a read is answered. */
   beforeGet: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
@@ -60,9 +61,9 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     if (options.level !== 0) this.store.raise()
   }
 
-  async execute<Kind extends Command>(command: Kind, timeoutMs: number) {
+  async execute<Kind extends Command>(command: Kind, timeoutMs: number, caller?: Caller) {
     this.commands.push({ command, timeoutMs })
-    await this.beforeExecute()
+    await this.beforeExecute(caller)
     this.raise()
     const result = this.store.one(command)
     const changes = this.store.machine.lastChanges()

@@ -306,7 +306,7 @@ export class MemoryHealth implements NodeHealth {
       snapshotsSent: 0,
       snapshotsInstalled: 0,
       leases: { leases: 5, attachedKeys: 7, locks: 2, lockWaiters: 1, expired: 11 },
-      backups: { running: 0, completed: 2, failed: 1, lastCompletedAt: 1_700_000_000, lastSeconds: 1.5, lastBytes: 18 },
+      backups: { running: 0, completed: 2, failed: 1, last: { takenAt: 1_700_000_000, seconds: 1.5, bytes: 18 } },
       watches: { watchers: 3, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
       logSyncSeconds: emptyHistogram,
       applySeconds: emptyHistogram,

@@ -1,6 +1,6 @@
 import { limits } from '../../limits.ts'
 import type { SettingsOf } from '../setting.ts'
-import { choices, durations, path } from '../values.ts'
+import { choices, durations, durationsOrOff, path } from '../values.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const logFormats = ['json', 'text'] as const
@@ -10,6 +10,8 @@ export interface ProcessConfig {
   /** Null: there is no configuration file. */
   readonly configFile: string | null
   readonly shutdownTimeoutMs: number
+  /** A request that takes as long has a line in the log; 0: none has. */
+  readonly slowRequestMs: number
   readonly logLevel: (typeof logLevels)[number]
   readonly logFormat: (typeof logFormats)[number]
 }
@@ -31,6 +33,14 @@ export const processSettings: SettingsOf<ProcessConfig> = {
     initial: '10s',
     required: true,
     ...durations(100, limits.shutdownTimeoutMsMax),
+  },
+  slowRequestMs: {
+    flag: 'slow-request',
+    placeholder: 'DURATION',
+    summary: 'a request that takes this long gets a line in the log that says where its time went',
+    initial: '1s',
+    required: true,
+    ...durationsOrOff(1, limits.slowRequestMsMax),
   },
   logLevel: {
     flag: 'log-level',

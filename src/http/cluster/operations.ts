@@ -23,6 +23,7 @@ export const initializeQuery = new QueryReader({
 export const initialize: Operation = {
   id: 'initializeCluster',
   tag: 'cluster',
+  isPatient: true,
   summary: 'Form a new cluster',
   description: 'Without a body: of this node alone. Safe to send to several of the members, if all get the same list.',
   query: initializeQuery.spec,

@@ -39,6 +39,7 @@ export const getMembership: Operation = {
 export const putMembership: Operation = {
   id: 'setVoters',
   tag: 'cluster',
+  isPatient: true,
   summary: 'Make exactly these nodes the voters',
   description: 'Answers when the final configuration is committed. New voters must be learners first.',
   query: leaderQuery.spec,
@@ -58,6 +59,7 @@ export const patchMembership: Operation = {
 export const addLearner: Operation = {
   id: 'addLearner',
   tag: 'cluster',
+  isPatient: true,
   summary: 'Add a node that follows without a vote',
   description: 'Repeated with the same addresses it gives the same answer.',
   query: leaderQuery.spec,

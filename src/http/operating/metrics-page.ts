@@ -9,6 +9,7 @@ import {
 import { assert } from '../../lib/assert.ts'
 import type { CertificatesView, HistogramView, MetricsView } from '../../api/health.ts'
 import type { Services } from '../../api/services.ts'
+import { countedStages, type Stage } from '../../lib/stages.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 
 type Read = (view: MetricsView) => number
@@ -36,15 +37,23 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['watchers_behind', 'Of those, the ones that are reading what they have missed.', ({ watches }) => watches.behind],
   ['watch_recent_bytes', 'Size of the recent changes in memory.', ({ watches }) => watches.recentBytes],
   ['backups_running', 'Backups that are being read from this node.', ({ backups }) => backups.running],
-  [
-    'backup_last_success_timestamp_seconds',
-    'When the last whole backup of this node ended, since it was started; 0: there was none.',
-    ({ backups }) => backups.lastCompletedAt ?? 0,
-  ],
-  ['backup_last_duration_seconds', 'How long that backup took.', ({ backups }) => backups.lastSeconds],
-  ['backup_last_size_bytes', 'How large that backup is.', ({ backups }) => backups.lastBytes],
   ['log_size_bytes', 'Size of the log on disk.', (view) => view.logBytes],
   ['state_size_bytes', 'Size of the state on disk.', (view) => view.stateBytes],
+]
+
+/** Of the last whole backup; left out where there is none. */
+const backupGauges: readonly (readonly [
+  name: string,
+  help: string,
+  read: (last: NonNullable<MetricsView['backups']['last']>) => number,
+])[] = [
+  [
+    'backup_last_success_timestamp_seconds',
+    'When the last whole backup was taken from this node, in seconds since 1970.',
+    (last) => last.takenAt,
+  ],
+  ['backup_last_duration_seconds', 'How long that backup took.', (last) => last.seconds],
+  ['backup_last_size_bytes', 'How large that backup is.', (last) => last.bytes],
 ]
 
 const counters: readonly (readonly [name: string, help: string, read: Read])[] = [
@@ -85,6 +94,11 @@ const histograms: readonly (readonly [name: string, help: string, read: (view: M
   ['apply_duration_seconds', 'Time to apply a batch to the state.', (view) => view.applySeconds],
 ]
 
+/** How many requests were slow in which stage. */
+export interface SlowCounts {
+  readonly counts: ReadonlyMap<Stage, number>
+}
+
 /** The text of `/metrics`. Numbers are read when the page is asked for; nothing is counted here while requests run. */
 export class MetricsPage {
   readonly contentType: string
@@ -94,7 +108,8 @@ export class MetricsPage {
   /** The view behind the text that is being made; null before the first. */
   private view: MetricsView | null = null
 
-  constructor({ health, version, logLinesDropped, certificates }: Services) {
+  /** `slow` null: no request is called slow. */
+  constructor({ health, version, logLinesDropped, certificates }: Services, slow: SlowCounts | null) {
     this.health = health
     this.contentType = this.registry.contentType
     collectDefaultMetrics({ register: this.registry })
@@ -104,10 +119,12 @@ export class MetricsPage {
     }
     this.addBuild(version)
     for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
+    for (const [name, help, read] of backupGauges) this.addBackupGauge(name, help, read)
     for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
     this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
     this.addCertificates(certificates)
+    this.addSlowRequests(slow)
   }
 
   async text(): Promise<string> {
@@ -143,6 +160,16 @@ export class MetricsPage {
     }
     // The registry keeps the gauge.
     void new Gauge(configuration)
+  }
+
+  private addBackupGauge(name: string, help: string, read: (typeof backupGauges)[number][2]): void {
+    const collect = (gauge: Gauge): void => {
+      // A gauge without labels begins as 0, which would be a moment in 1970.
+      gauge.remove()
+      const { last } = this.shown().backups
+      if (last !== null) gauge.set(read(last))
+    }
+    this.addGauge(name, help, collect)
   }
 
   private addCounter(name: string, help: string, current: () => number): void {
@@ -187,6 +214,20 @@ export class MetricsPage {
       'New files of TLS that were of no use.',
       total((view) => view.failures),
     )
+  }
+
+  private addSlowRequests(slow: SlowCounts | null): void {
+    const configuration: CounterConfiguration<string> = {
+      name: 'quorate_slow_requests_total',
+      help: 'Requests that took longer than --slow-request, by the stage that took most of their time.',
+      labelNames: ['stage'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const stage of countedStages) this.inc({ stage }, slow?.counts.get(stage) ?? 0)
+      },
+    }
+    void new Counter(configuration)
   }
 
   private addPeerGauge(name: string, help: string, read: (peer: MetricsView['peers'][number]) => number | null): void {

@@ -7,14 +7,14 @@ import { sayWhenToRetry, sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'
 import type { HealthCheck } from '../../api/health.ts'
 import type { Services } from '../../api/services.ts'
-import { MetricsPage } from './metrics-page.ts'
+import { MetricsPage, type SlowCounts } from './metrics-page.ts'
 
 interface Plain {
   readonly Querystring: QueryText
 }
 
 /** Routes for operators and their tools: health, metrics, version. */
-export function registerOperatingRoutes(app: FastifyInstance, services: Services): void {
+export function registerOperatingRoutes(app: FastifyInstance, services: Services, slow: SlowCounts | null): void {
   const { health, version, cluster } = services
   const links = {
     documentation: '/docs',
@@ -41,7 +41,7 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
     sendHealth(reply, 'readyz', await health.ready(), request.query.text)
   })
 
-  const page = new MetricsPage(services)
+  const page = new MetricsPage(services, slow)
   app.addHook('onClose', () => page.close())
   app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
     noQuery.read(request.query.text)

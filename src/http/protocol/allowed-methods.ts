@@ -1,30 +1,51 @@
 import type { FastifyInstance } from 'fastify'
+import type { Operation } from './operation.ts'
 
 interface Pattern {
+  readonly url: string
   readonly segments: readonly string[]
-  readonly methods: Set<string>
+  /** By method. */
+  readonly operations: Map<string, Operation | null>
 }
 
-/** The methods that each path has, for `405` and its `Allow` header. Fastify itself reports only that method and path do not match. */
+/** A route without what its path holds: `/kv/*`. */
+export interface Route {
+  readonly pattern: string
+  readonly operation: Operation | null
+}
+
+/**
+ * The methods that each path has, for `405` and its `Allow` header, and the route behind a path. Fastify itself reports only that method and
+ * path do not match, and knows the route only while it handles a request.
+ */
 export class AllowedMethods {
   private readonly patterns = new Map<string, Pattern>()
 
   /** Notes every route that is registered from now on. */
   watch(app: FastifyInstance): void {
-    app.addHook('onRoute', ({ url, method }) => {
-      const pattern = this.patterns.get(url) ?? { segments: url.split('/'), methods: new Set() }
+    app.addHook('onRoute', ({ url, method, config }) => {
+      const pattern = this.patterns.get(url) ?? { url, segments: url.split('/'), operations: new Map() }
       this.patterns.set(url, pattern)
-      for (const name of [method].flat()) pattern.methods.add(name)
+      for (const name of [method].flat()) pattern.operations.set(name, config?.operation ?? null)
     })
   }
 
   methodsOf(path: string): readonly string[] {
-    const segments = path.split('/')
     const found = new Set<string>()
-    for (const pattern of this.patterns.values()) {
-      if (matches(pattern.segments, segments)) for (const method of pattern.methods) found.add(method)
-    }
+    for (const { operations } of this.matching(path)) for (const method of operations.keys()) found.add(method)
     return [...found].sort()
+  }
+
+  /** Null: no route has that method and path. */
+  routeOf(method: string, path: string): Route | null {
+    const found = this.matching(path).filter(({ operations }) => operations.has(method))
+    const route = found.find(({ url }) => url === path) ?? found[0]
+    return route === undefined ? null : { pattern: route.url, operation: route.operations.get(method) ?? null }
+  }
+
+  private matching(path: string): readonly Pattern[] {
+    const segments = path.split('/')
+    return [...this.patterns.values()].filter((pattern) => matches(pattern.segments, segments))
   }
 }
 

@@ -14,6 +14,10 @@ export interface BodyLine {
 export class ApiRequest extends IncomingMessage {
   /** Bytes of its body in memory. Their room is given back when the request is answered. */
   bodyBytes = 0
+  /** When the last piece of its body arrived, in monotonic milliseconds; 0: it has none. */
+  bodyAt = 0
+  /** Its body is read while it arrives, and may take any time. */
+  isStreamed = false
   private line: BodyLine | null = null
   private continues: (() => void) | null = null
 
@@ -40,6 +44,7 @@ export class ApiRequest extends IncomingMessage {
 
   /** Its body may take longer to arrive than others: its reader watches the sender. */
   stream(): void {
+    this.isStreamed = true
     this.line?.onStream(this)
   }
 

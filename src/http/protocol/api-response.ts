@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { ServerResponse, type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders } from 'node:http'
+import type { Step } from '../../lib/stages.ts'
+import { spanBelow, traceContextOf, type Span } from '../../lib/trace-context.ts'
 import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
 import type { Caller } from '../../api/services.ts'
+import type { RequestCourse } from './request-course.ts'
 
 /** What a response needs of the connection on which it leaves. */
 export interface AnswerLine {
@@ -19,6 +23,12 @@ export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined
   return raw instanceof ApiResponse ? raw : undefined
 }
 
+/** The span of a request; null when it belongs to no trace. */
+function spanFor({ headers: { traceparent } }: IncomingMessage): Span | null {
+  const sender = typeof traceparent === 'string' ? traceContextOf(traceparent) : null
+  return sender === null ? null : spanBelow(sender, randomBytes(8).toString('hex'))
+}
+
 /**
  * A response that hands a large body to its connection piece by piece. This shows how fast the client reads, and the connection
  * buffers only what the client has not taken.
@@ -26,16 +36,29 @@ export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined
 export class ApiResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** Bytes of its body that it has put into memory. Their room is given back when the response is closed. */
   heldBytes = 0
+  /** Where the time of its request goes; null: nobody wants to know. */
+  course: RequestCourse | null = null
   /** Its request is being handled and has no answer yet. */
   isRunning = false
   private isAnswered = false
   private isContinuous = false
   private line: AnswerLine | null = null
   private rest: Buffer | null = null
+  /** Undefined: its request has not been looked at. */
+  private ownSpan: Span | null | undefined
 
   /** The client can no longer receive the answer. */
   get isGone(): boolean {
     return this.line?.isGone === true
+  }
+
+  get span(): Span | null {
+    if (this.ownSpan === undefined) this.ownSpan = spanFor(this.req)
+    return this.ownSpan
+  }
+
+  onStep(step: Step, since: number, number?: number): void {
+    this.course?.onStep(step, since, number)
   }
 
   attach(line: AnswerLine): void {
@@ -62,6 +85,7 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     headers?: OutgoingHttpHeaders | OutgoingHttpHeader[],
   ): this {
     if (this.leavesBodyUnread()) this.setHeader('connection', 'close')
+    this.course?.onAnswer(statusCode)
     return typeof statusMessage === 'string'
       ? super.writeHead(statusCode, statusMessage, headers)
       : super.writeHead(statusCode, statusMessage)

@@ -1,10 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { InvariantError } from '../../lib/assert.ts'
 import { RequestError, StorageError } from '../../lib/errors.ts'
+import type { Span } from '../../lib/trace-context.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
 import { NDJSON_TYPE } from './answer.ts'
+import { callerOf } from './api-response.ts'
 import { bodyError, type BodyMistake } from './body-issues.ts'
 import type { Operation } from './operation.ts'
+import { pathOf } from './path.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
@@ -13,6 +16,7 @@ export interface FailureDependencies {
   readonly onUnexpected: (
     error: unknown,
     request: { readonly id: string; readonly method: string; readonly url: string },
+    span: Span | null,
   ) => void
   /** Told of a failed assertion or a failed store: the node must stop. */
   readonly onFatal: (error: Error) => void
@@ -48,17 +52,13 @@ export function sendFailure(
 ): FastifyReply {
   const expected = requestErrorOf(error, request)
   if (expected !== null) return sendProblem(reply, expected)
-  dependencies.onUnexpected(error, { id: request.id, method: request.method, url: request.url })
+  const { id, method, url } = request
+  dependencies.onUnexpected(error, { id, method, url }, callerOf(reply)?.span ?? null)
   if (error instanceof InvariantError || error instanceof StorageError) dependencies.onFatal(error)
   return sendProblem(
     reply,
     new RequestError('internal', `an unexpected error; see request ${request.id} in the log of the node`),
   )
-}
-
-function pathOf(url: string): string {
-  const end = url.indexOf('?')
-  return end < 0 ? url : url.slice(0, end)
 }
 
 function requestErrorOf(error: FrameworkError, request: FastifyRequest): RequestError | null {

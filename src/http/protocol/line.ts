@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { limits } from '../../limits.ts'
 import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
+import { RequestCourse, type CourseJudge } from './request-course.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -10,6 +11,8 @@ export interface LineDependencies {
   /** Monotonic milliseconds. */
   readonly now: () => number
   readonly handler: Handler
+  /** Null: nobody wants to know how long requests take. */
+  readonly slow: CourseJudge | null
   /** The connection holds so many bytes of answers more than before (fewer when negative). */
   readonly onHeld: (bytes: number) => void
   /** Whether there is room for `bytes` more of bodies, and functions that take it and give it back. */
@@ -130,6 +133,7 @@ export class Line implements AnswerLine, BodyLine {
     if (this.isClosed || !this.deps.takeBody(bytes)) return false
     this.bodyBytes += bytes
     const at = this.deps.now()
+    request.bodyAt = at
     if (this.receiving?.request === request) this.receiving.at = at
     else this.receiving = { request, at }
     return true
@@ -211,10 +215,13 @@ export class Line implements AnswerLine, BodyLine {
     return this.running >= limits.httpParallelMax || this.heldBytes > limits.httpLineAnswerBytesMax
   }
 
-  private begin({ request, response }: Exchange): void {
+  private begin(exchange: Exchange): void {
+    const { request, response } = exchange
+    const { slow } = this.deps
     response.isRunning = true
     this.running += 1
     this.isUnsafeRunning = !isSafeMethod(request.method)
+    response.course = slow === null ? null : new RequestCourse(exchange, slow, slow.now())
     this.deps.handler(request, response)
   }
 

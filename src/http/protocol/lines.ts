@@ -10,6 +10,7 @@ import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
 import { problemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
+import type { CourseJudge } from './request-course.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
 
 export interface LinesOptions {
@@ -31,17 +32,20 @@ export class Lines {
   private readonly lingering = new Set<Line>()
   private requests = 0
   private readonly now: () => number
+  private readonly slow: CourseJudge | null
 
-  /** `now`: monotonic milliseconds. */
+  /** `now`: monotonic milliseconds. `slow` null: nobody wants to know how long requests take. */
   constructor(
     options: LinesOptions,
     rooms: { readonly answers: AnswerRoom; readonly bodies: BodyRoom },
     now: () => number,
+    slow: CourseJudge | null,
   ) {
     this.options = options
     this.room = rooms.answers
     this.bodies = rooms.bodies
     this.now = now
+    this.slow = slow
     rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
@@ -88,6 +92,7 @@ export class Lines {
     const line = new Line(socket, {
       now: this.now,
       handler,
+      slow: this.slow,
       onHeld: (bytes) => this.room.take(bytes),
       hasBodyRoom: (bytes) => this.bodies.fits(bytes),
       takeBody: (bytes) => this.bodies.take(bytes),

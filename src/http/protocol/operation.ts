@@ -50,6 +50,8 @@ export interface Operation {
   readonly answers: Readonly<Record<number, AnswerDoc>>
   /** Errors in addition to those of every operation. */
   readonly errors: readonly ErrorCode[]
+  /** It waits for others as long as it takes, for example for a member that catches up. So it is never called slow. */
+  readonly isPatient?: true
   /** Failures that are answered with something other than a problem document, by status and media type. */
   readonly failures?: Readonly<Record<number, Readonly<Record<string, TSchema>>>>
 }

@@ -4,7 +4,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 /** What a page of an allowed origin may send and read beyond what every page may. */
-const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match, last-event-id'
+const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match, last-event-id, traceparent, tracestate'
 const ANSWER_HEADERS = [
   'allow',
   'content-disposition',

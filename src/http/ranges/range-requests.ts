@@ -140,7 +140,7 @@ export class RangeRequests {
     const slot = this.slots.take()
     try {
       const scan = await this.services.keys.scan({ ...range, after: null, reverse: query.reverse }, options)
-      const records = new RecordStream(scan, lineFor(query.keysOnly))
+      const records = new RecordStream(scan, lineFor(query.keysOnly), { caller: options.caller, now: this.now })
       records.once('close', slot.release)
       return { scan, records }
     } catch (error) {

@@ -1,6 +1,13 @@
 import { Readable } from 'node:stream'
 import { limits } from '../../limits.ts'
-import type { KeyedRecord, Scan } from '../../api/services.ts'
+import { stepOf } from '../../lib/stages.ts'
+import type { Caller, KeyedRecord, Scan } from '../../api/services.ts'
+
+export interface StreamReader {
+  readonly caller: Caller | undefined
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
 
 /**
  * The records of a scan, one JSON document on each line. Asks the scan for more only when the reader has taken everything so
@@ -12,12 +19,14 @@ import type { KeyedRecord, Scan } from '../../api/services.ts'
 export class RecordStream extends Readable {
   private readonly scan: Scan
   private readonly lineOf: (item: KeyedRecord) => string
+  private readonly reader: StreamReader
   private reading: Promise<void> = Promise.resolve()
 
-  constructor(scan: Scan, lineOf: (item: KeyedRecord) => string) {
+  constructor(scan: Scan, lineOf: (item: KeyedRecord) => string, reader: StreamReader) {
     super({ highWaterMark: limits.streamBytesMax })
     this.scan = scan
     this.lineOf = lineOf
+    this.reader = reader
   }
 
   override _read(): void {
@@ -44,7 +53,10 @@ export class RecordStream extends Readable {
       let lines = ''
       let done = false
       while (lines.length === 0 && !done) {
+        const { now, caller } = this.reader
+        const since = now()
         const piece = await this.scan.next(limits.streamRecordsMax, limits.streamBytesMax)
+        caller?.onStep?.(stepOf('answer', now()), since)
         if (this.destroyed) return
         for (const item of piece.items) lines += `${this.lineOf(item)}\n`
         done = piece.done

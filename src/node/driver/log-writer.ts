@@ -2,10 +2,12 @@ import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import type { LogStore, LogWrite } from '../../ports/log-store.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { HeldMessage, Outgoing, Write } from '../../raft/index.ts'
+import type { HeldMessage, LogIndex, Outgoing, Write } from '../../raft/index.ts'
+import { BEFORE_FIRST, logIndex } from '../../raft/index.ts'
 import type { Faults } from '../options.ts'
 import type { OwnCluster } from '../peers/own-cluster.ts'
 import type { LogTail } from './log-tail.ts'
+import type { LogTimes } from './log-times.ts'
 
 /** Hears that every write up to number `seq` is durable. */
 export interface WriteListener {
@@ -21,6 +23,8 @@ export interface LogWriterDependencies {
   readonly listener: WriteListener
   /** Takes the messages that have waited for a write. */
   readonly sender: { send(message: Outgoing): void }
+  /** Null: nobody wants to know how long entries take. */
+  readonly times: LogTimes | null
   readonly faults: Faults
 }
 
@@ -44,6 +48,9 @@ export class LogWriter {
   private writingSince = 0
   private writingBytes = 0
   private queuedBytes = 0
+  /** The last entry that is queued, and the last that is being written. */
+  private queuedLast: LogIndex = BEFORE_FIRST
+  private writingLast: LogIndex = BEFORE_FIRST
   private hardStatesQueued = 0
   private hardStatesInFlight = 0
   private stopped = false
@@ -56,6 +63,8 @@ export class LogWriter {
   /** Adds the core's writes, the last of which has number `lastSeq`, and the messages that wait for them. */
   enqueue(writes: readonly Write[], lastSeq: number, held: readonly HeldMessage[]): void {
     for (const write of writes) this.queue.push(this.translate(write))
+    const { times, clock } = this.deps
+    if (writes.length > 0) times?.onAppended(this.queuedLast, clock.now())
     this.queuedSeq = lastSeq
     for (const one of held) this.held.push(one)
     if (writes.length > 0) this.writeQueued()
@@ -110,18 +119,28 @@ export class LogWriter {
         return { type: 'hard-state', state: { vote: write.vote, clusterId: this.deps.ownCluster.id } }
       case 'truncate':
         this.deps.tail.truncate(write.from)
+        this.removeFrom(write.from)
         return write
       case 'append': {
         const batch = this.deps.tail.append(write.batch, write.from)
         this.queuedBytes += batch.body.length
+        this.queuedLast = batch.last
         return { type: 'append', batch }
       }
       case 'reset':
         this.deps.tail.reset(write.purged.index)
+        this.removeFrom(logIndex(write.purged.index + 1))
         return write
       case 'purge':
         return write
     }
+  }
+
+  private removeFrom(from: LogIndex): void {
+    const last = logIndex(from - 1)
+    if (this.queuedLast > last) this.queuedLast = last
+    if (this.writingLast > last) this.writingLast = last
+    this.deps.times?.onTruncated(from)
   }
 
   private writeQueued(): void {
@@ -136,6 +155,8 @@ export class LogWriter {
     this.writingSince = this.deps.clock.now()
     this.writingBytes = this.queuedBytes
     this.queuedBytes = 0
+    this.writingLast = this.queuedLast
+    this.deps.times?.onWriting(this.writingLast, this.writingSince)
     this.deps.log
       .write(writes)
       .then(() => this.onWritten(seq))
@@ -148,6 +169,8 @@ export class LogWriter {
     this.durableSeq = seq
     this.hardStatesInFlight = 0
     this.writing = false
+    const { times, clock } = this.deps
+    times?.onSynced(this.writingLast, clock.now())
     // The next write begins before anybody is told of this one: the disk is never idle while there is work.
     this.writeQueued()
     const ready = this.held.filter(({ afterSeq }) => afterSeq <= seq)

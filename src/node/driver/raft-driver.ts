@@ -22,6 +22,7 @@ import type { OwnCluster } from '../peers/own-cluster.ts'
 import type { Adoption } from '../peers/peers-options.ts'
 import { AppendSender, type Leadership } from './append-sender.ts'
 import type { LogTail } from './log-tail.ts'
+import type { LogTimes } from './log-times.ts'
 import { LogWriter, type DiskPatience, type WriteListener } from './log-writer.ts'
 
 export interface RaftDriverOptions {
@@ -55,6 +56,8 @@ export interface RaftDriverDependencies {
   readonly outlets: CoreOutlets
   /** Told after every input: anything that can be seen of the core may have changed. */
   readonly conditions: { changed(): void }
+  /** Null: nobody wants to know how long entries take. */
+  readonly times: LogTimes | null
   readonly faults: Faults
 }
 
@@ -80,10 +83,10 @@ export class RaftDriver implements WriteListener {
     this.options = options
     this.deps = deps
     this.raft = deps.raft
-    const { log, tail, clock, transport, leadership, ownCluster, faults } = deps
+    const { log, tail, clock, transport, leadership, ownCluster, times, faults } = deps
     this.appendSender = new AppendSender(options, { transport, log: tail, leadership, faults })
     const { appendSender: sender } = this
-    this.writer = new LogWriter({ log, tail, clock, ownCluster, listener: this, sender, faults })
+    this.writer = new LogWriter({ log, tail, clock, ownCluster, listener: this, sender, times, faults })
   }
 
   /**

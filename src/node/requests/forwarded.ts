@@ -1,9 +1,10 @@
 import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
-import type { LeaderId, NodeId } from '../../raft/index.ts'
+import type { LeaderId, LogIndex, NodeId } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import { faultOfForwarded, originOf } from '../codec/entry.ts'
+import type { ForwardedTimes } from './forwarded-times.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
 import type { Proposer } from './proposals.ts'
 
@@ -22,6 +23,8 @@ export interface ForwardedDependencies {
   readonly leaders: Pick<LeaderDirectory, 'leading'>
   readonly core: Proposer & { stepDown(reason: string): void }
   readonly outbox: { send(message: ForwardRefusal): void }
+  /** Null: nobody wants to know how long forwarded commands take. */
+  readonly times: ForwardedTimes | null
 }
 
 type Decision = 'accepted' | ForwardRefusal['reason']
@@ -91,6 +94,12 @@ export class Forwarded {
     this.ballot = ballot
     this.origins = new Map()
     this.ends = new Map()
+    this.deps.times?.onLeading()
+  }
+
+  /** Entries up to `index` are applied. */
+  onApplied(index: LogIndex): void {
+    this.deps.times?.onApplied(index)
   }
 
   /** Null, unless the batch is one that no sound member forwards. */
@@ -116,7 +125,10 @@ export class Forwarded {
   }
 
   private propose(request: ForwardRequest): Decision {
-    return this.isLeadingUnder(request) ? this.deps.core.propose(request.count, request.body).kind : 'not-leader'
+    if (!this.isLeadingUnder(request)) return 'not-leader'
+    const outcome = this.deps.core.propose(request.count, request.body)
+    if (outcome.kind === 'accepted') this.deps.times?.onAccepted(request, outcome.first, outcome.last)
+    return outcome.kind
   }
 
   private isLeadingUnder({ vote }: ForwardRequest): boolean {

@@ -1,16 +1,20 @@
-import { RequestError } from '../../lib/errors.ts'
+import type { RequestError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
+import { stepOf } from '../../lib/stages.ts'
 import type { CommandResult } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
-import type { LeaderId, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts'
+import type { LeaderId, LogIndex, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import type { CommandEntry, Origin } from '../codec/entry.ts'
 import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
+import { noLeader, outcomeUnknown, overloaded } from './proposal-errors.ts'
+import { spansOf } from './spans.ts'
 import { Sweep } from './sweep.ts'
+import { WriteTimes, type EntryTimes } from './write-times.ts'
 
 export interface ProposalsOptions {
   readonly id: NodeId
@@ -33,11 +37,16 @@ export interface ProposalsDependencies {
   readonly leaders: Pick<LeaderDirectory, 'leader'>
   readonly core: Proposer
   readonly outbox: { send(message: ForwardRequest): void }
+  /** The feature level of the cluster. */
+  readonly cluster: { readonly level: number }
+  /** How far the log is; null: nobody wants to know where the time of a write goes. */
+  readonly entryTimes: EntryTimes | null
 }
 
 interface Pending {
   readonly number: number
   readonly command: Uint8Array
+  readonly since: number
   readonly deadline: number
   readonly caller: Caller | null
   readonly resolve: (result: CommandResult) => void
@@ -54,10 +63,19 @@ interface Batch {
   readonly request: ForwardRequest | null
   /** The commands without an answer. */
   readonly open: Set<Pending>
+  readonly times: WriteTimes | null
   sentAt: number
 }
 
+/** What became of commands that were proposed. `last`: the index of the last of them; null when another node appends them. */
+interface Proposed extends Pick<Batch, 'leaderId' | 'batchId' | 'request'> {
+  readonly last: LogIndex | null
+}
+
 const SWEEP_MS = 50
+/** The feature level from which on every member understands spans. */
+const SPANS_LEVEL = 1
+const NO_LEADER = stepOf('leader', null)
 
 /**
  * The writes that this node has taken and not answered yet.
@@ -118,8 +136,18 @@ export class Proposals {
       return Promise.reject(overloaded())
     }
     return new Promise((resolve, reject) => {
-      const deadline = this.deps.clock.now() + timeoutMs
-      const pending: Pending = { number: this.numbers++, command, deadline, caller, resolve, reject, batch: null }
+      const since = this.deps.clock.now()
+      const deadline = since + timeoutMs
+      const pending: Pending = {
+        number: this.numbers++,
+        command,
+        since,
+        deadline,
+        caller,
+        resolve,
+        reject,
+        batch: null,
+      }
       this.pending.set(pending.number, pending)
       this.bytes += command.length
       this.fresh.add(pending)
@@ -129,10 +157,11 @@ export class Proposals {
   }
 
   /** An entry was executed. It is one of ours if it carries our origin. */
-  onResult({ originNode, originNonce, requestNumber }: CommandEntry, result: CommandResult): void {
+  onResult({ index, originNode, originNonce, requestNumber }: CommandEntry, result: CommandResult): void {
     if (originNode !== this.origin.node || originNonce !== this.origin.nonce) return
     const pending = this.pending.get(requestNumber)
     if (pending === undefined) return
+    this.tellTimes(pending, index)
     this.settled(pending)
     pending.resolve(result)
   }
@@ -235,7 +264,12 @@ export class Proposals {
     const outcome = this.deps.core.propose(members.length, body)
     switch (outcome.kind) {
       case 'accepted':
-        this.open(members, outcome.leaderId, this.nextBatchId(), null)
+        this.open(members, {
+          leaderId: outcome.leaderId,
+          batchId: this.nextBatchId(),
+          request: null,
+          last: outcome.last,
+        })
         return
       case 'overloaded':
         for (const pending of members) this.fail(pending, overloaded())
@@ -248,6 +282,7 @@ export class Proposals {
 
   private forward(to: NodeId, vote: Vote, members: readonly Pending[], body: Uint8Array): void {
     const batchId = this.nextBatchId()
+    const spans = this.deps.cluster.level < SPANS_LEVEL ? [] : spansOf(members)
     const request: ForwardRequest = {
       type: 'forward-request',
       from: this.options.id,
@@ -256,16 +291,20 @@ export class Proposals {
       batchId,
       count: members.length,
       body,
+      ...(spans.length === 0 ? {} : { spans }),
     }
-    this.open(members, vote.leaderId, batchId, request)
+    this.open(members, { leaderId: vote.leaderId, batchId, request, last: null })
     this.deps.outbox.send(request)
   }
 
-  private open(members: readonly Pending[], leaderId: LeaderId, batchId: number, request: ForwardRequest | null): void {
+  private open(members: readonly Pending[], { leaderId, batchId, request, last }: Proposed): void {
     // A core that is alone may have answered during the call.
     const open = new Set(members.filter((pending) => this.pending.has(pending.number)))
     if (open.size === 0) return
-    const batch: Batch = { batchId, leaderId, request, open, sentAt: this.deps.clock.now() }
+    const { clock, entryTimes } = this.deps
+    const sentAt = clock.now()
+    const times = entryTimes === null ? null : new WriteTimes(sentAt, last, entryTimes)
+    const batch: Batch = { batchId, leaderId, request, open, times, sentAt }
     for (const pending of open) pending.batch = batch
     this.batches.set(batchId, batch)
     this.bytes += bytesKeptFor(batch)
@@ -313,7 +352,12 @@ export class Proposals {
     if (batch.open.size === 0) this.forget(batch)
   }
 
+  private tellTimes({ caller, since, batch }: Pending, index?: LogIndex): void {
+    if (this.deps.entryTimes !== null) caller?.onStep?.(batch?.times ?? NO_LEADER, since, index)
+  }
+
   private fail(pending: Pending, error: RequestError): void {
+    this.tellTimes(pending)
     this.settled(pending)
     this.failed += 1
     pending.reject(error)
@@ -339,22 +383,4 @@ export class Proposals {
 /** A forwarded batch is kept as it was sent, even if some of its commands are answered by now: it has to arrive as a whole. */
 function bytesKeptFor({ request }: Batch): number {
   return request === null ? 0 : request.body.length
-}
-
-function overloaded(): RequestError {
-  return new RequestError(
-    'overloaded',
-    'too many writes are waiting for their outcome; nothing was proposed, try again later',
-  )
-}
-
-function noLeader(): RequestError {
-  return new RequestError('no-leader', 'no leader accepted the write in time; it has not taken effect, try again')
-}
-
-function outcomeUnknown(): RequestError {
-  return new RequestError(
-    'outcome-unknown',
-    'the write was proposed, but its outcome was not known in time; it may take effect, so read the key before you repeat it',
-  )
 }

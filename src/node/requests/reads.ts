@@ -1,6 +1,7 @@
 import { RequestError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
+import { stepOf, type Step } from '../../lib/stages.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ReadIndexRequest, ReadIndexResponse } from '../../ports/transport.ts'
@@ -9,6 +10,7 @@ import { BEFORE_FIRST } from '../../raft/index.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
 import type { Caller } from '../../api/services.ts'
 import type { WaitingRoom } from './waiting-room.ts'
+import { ReadTimes } from './read-times.ts'
 import { Sweep } from './sweep.ts'
 
 export interface ReadsOptions {
@@ -26,9 +28,12 @@ export interface ReadsDependencies {
   readonly core: { read(readId: number): ReadOutcome }
   readonly outbox: { send(message: ReadIndexRequest | ReadIndexResponse): void }
   readonly applier: { readonly appliedIndex: LogIndex }
+  /** Whether callers want to know where their time goes. */
+  readonly isTimed: boolean
 }
 
 interface Waiting {
+  readonly since: number
   readonly deadline: number
   readonly caller: Caller | null
   readonly resolve: () => void
@@ -40,6 +45,7 @@ interface Round {
   readonly readId: number
   readonly members: Waiting[]
   readonly askedAt: number
+  readonly times: ReadTimes
   /** The node whose answer counts. */
   readonly asked: NodeId
   /** Set once the leader has answered: the reads are safe when this index is applied. */
@@ -52,7 +58,14 @@ interface Remote {
   readonly readId: number
 }
 
+/** What is said to reads whose time is up, and where they are then. */
+interface Expiry {
+  readonly code: 'no-leader' | 'read-timeout'
+  readonly times: Step
+}
+
 const SWEEP_MS = 20
+const NO_LEADER = stepOf('leader', null)
 
 /**
  * Linearizable reads (thesis 6.4). A read waits until a leader has confirmed, after the read arrived, that it still led, and until this
@@ -92,7 +105,8 @@ export class Reads {
     return new Promise((resolve, reject) => {
       this.count += 1
       this.deps.room.enter()
-      this.waiting.push({ deadline: this.deps.clock.now() + timeoutMs, caller, resolve, reject })
+      const since = this.deps.clock.now()
+      this.waiting.push({ since, deadline: since + timeoutMs, caller, resolve, reject })
       this.flushSoon()
       this.sweep.begin()
     })
@@ -200,7 +214,8 @@ export class Reads {
     if (leader.kind === 'none') return
     const asked = leader.kind === 'self' ? this.options.id : leader.leader
     const askedAt = this.deps.clock.now()
-    const round: Round = { readId: this.readIds++, members: this.waiting, askedAt, asked, index: null }
+    const times = new ReadTimes(askedAt)
+    const round: Round = { readId: this.readIds++, members: this.waiting, askedAt, times, asked, index: null }
     this.waiting = []
     // The round is recorded before the core sees it: a single voter releases it during the call.
     this.rounds.set(round.readId, round)
@@ -219,13 +234,22 @@ export class Reads {
   private confirmed(round: Round, index: LogIndex): void {
     this.rounds.delete(round.readId)
     round.index = index
+    if (this.deps.isTimed) round.times.confirmedAt = this.deps.clock.now()
     if (index <= this.deps.applier.appliedIndex) this.release(round)
     else this.ready.push(round)
   }
 
-  private release(round: Round): void {
-    this.left(round.members.length)
-    for (const { resolve } of round.members) resolve()
+  private release({ members, times }: Round): void {
+    this.left(members.length)
+    if (this.deps.isTimed) times.releasedAt = this.deps.clock.now()
+    for (const waiting of members) {
+      this.tellTimes(waiting, times)
+      waiting.resolve()
+    }
+  }
+
+  private tellTimes({ caller, since }: Waiting, step: Step): void {
+    if (this.deps.isTimed) caller?.onStep?.(step, since)
   }
 
   private left(count: number): void {
@@ -245,7 +269,7 @@ export class Reads {
     for (const round of this.rounds.values()) {
       if (now - round.askedAt >= this.options.retryMs) this.again(round)
     }
-    this.waiting = this.expire(this.waiting, now, 'no-leader')
+    this.waiting = this.expire(this.waiting, now, { code: 'no-leader', times: NO_LEADER })
     for (const round of this.rounds.values()) this.expireIn(round, now, 'no-leader')
     for (const round of this.ready) this.expireIn(round, now, 'read-timeout')
     if (this.ready.some(({ members }) => members.length === 0)) {
@@ -255,12 +279,12 @@ export class Reads {
     return this.count > 0
   }
 
-  private expireIn({ members }: Round, now: number, code: 'no-leader' | 'read-timeout'): void {
-    const kept = this.expire(members, now, code)
+  private expireIn({ members, times }: Round, now: number, code: Expiry['code']): void {
+    const kept = this.expire(members, now, { code, times })
     if (kept.length < members.length) members.splice(0, members.length, ...kept)
   }
 
-  private expire(waiting: Waiting[], now: number, code: 'no-leader' | 'read-timeout'): Waiting[] {
+  private expire(waiting: Waiting[], now: number, { code, times }: Expiry): Waiting[] {
     const isStillWanted = ({ deadline, caller }: Waiting): boolean => deadline > now && caller?.isGone !== true
     if (waiting.every(isStillWanted)) return waiting
     const kept: Waiting[] = []
@@ -270,6 +294,7 @@ export class Reads {
         continue
       }
       this.left(1)
+      this.tellTimes(one, times)
       one.reject(code === 'no-leader' ? this.noLeader() : readTimeout())
     }
     return kept

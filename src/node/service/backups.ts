@@ -1,6 +1,7 @@
 import type { BackupsView } from '../../api/health.ts'
 import type { SnapshotStream } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
@@ -8,7 +9,7 @@ import { backupPieces } from '../backup/backup-stream.ts'
 import type { BackupHeader } from '../backup/format.ts'
 import { metaOf, type StateMeta } from '../codec/state-meta.ts'
 import { logIdView, membershipView } from '../membership/api-views.ts'
-import type { NodeOptions } from '../options.ts'
+import type { BackupRegister, Logger, NodeOptions, TakenBackup } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import type { Serving } from './serving.ts'
 
@@ -20,6 +21,9 @@ export interface BackupsDependencies {
   readonly clock: Clock
   readonly serving: Serving
   readonly hash: (text: string) => string
+  /** Null: what was taken is forgotten with the process. */
+  readonly register: BackupRegister | null
+  readonly logger: Logger
 }
 
 /** A backup that is being read. */
@@ -40,20 +44,19 @@ export class Backups {
   private running = 0
   private completed = 0
   private failed = 0
-  private last: Pick<BackupsView, 'lastCompletedAt' | 'lastSeconds' | 'lastBytes'> = {
-    lastCompletedAt: null,
-    lastSeconds: 0,
-    lastBytes: 0,
-  }
+  private last: TakenBackup | null
 
-  constructor(options: BackupsOptions, deps: BackupsDependencies) {
+  /** `last`: what was remembered of the time before this process. */
+  constructor(options: BackupsOptions, deps: BackupsDependencies, last: TakenBackup | null) {
     this.options = options
     this.deps = deps
+    this.last = last
   }
 
   view(): BackupsView {
-    const { running, completed, failed, last } = this
-    return { running, completed, failed, ...last }
+    const { running, completed, failed, last: taken } = this
+    const last = taken === null ? null : { ...taken, takenAt: taken.takenAtMs / 1000 }
+    return { running, completed, failed, last }
   }
 
   /** `stale`: whatever this node has applied, even when it knows no leader. */
@@ -115,7 +118,7 @@ export class Backups {
     } finally {
       this.running -= 1
       await view.close()
-      if (isWhole) this.onCompleted(bytes, startedAt)
+      if (isWhole) this.onCompleted(header.createdAtMs, startedAt, bytes)
       else this.failed += 1
     }
   }
@@ -126,10 +129,14 @@ export class Backups {
     await new Promise<void>((resolve) => this.deps.clock.after(restMs, resolve))
   }
 
-  private onCompleted(bytes: number, startedAt: number): void {
-    const { clock } = this.deps
+  private onCompleted(takenAtMs: number, startedAt: number, bytes: number): void {
+    const { clock, register, logger } = this.deps
     this.completed += 1
-    const lastSeconds = (clock.now() - startedAt) / 1000
-    this.last = { lastCompletedAt: clock.wall() / 1000, lastSeconds, lastBytes: bytes }
+    // One that was begun earlier may end later.
+    if (this.last !== null && this.last.takenAtMs > takenAtMs) return
+    this.last = { takenAtMs, seconds: (clock.now() - startedAt) / 1000, bytes }
+    register?.store(this.last).catch((error: unknown) => {
+      logger.warn({ error: toError(error).message }, 'the last backup will be forgotten with this process')
+    })
   }
 }

@@ -11,6 +11,7 @@ import type {
 import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { stepOf } from '../../lib/stages.ts'
 import type { Key, Lease, LeaseRevokeCommand, Lock, LockAcquireCommand, RowKey, RowRange } from '../../kv/index.ts'
 import {
   attachedKeyOfRow,
@@ -114,8 +115,10 @@ export class Leases implements LeaseAccess {
   ): Promise<LockOutcome> {
     const { replica, clock, gate } = this.deps
     let token: number | null
+    const since = clock.now()
     try {
-      const outcome = await replica.lockWaits.wait(lease, clock.now() + command.waitMs, caller)
+      const waiting = replica.lockWaits.wait(lease, since + command.waitMs, caller)
+      const outcome = await waiting.finally(() => caller?.onStep?.(stepOf('wait', clock.now()), since))
       if (outcome.kind === 'ended')
         return { result: { type: 'lock-wait-ended', lease }, context: gate.context('linearizable') }
       if (outcome.kind === 'gone') throw new RequestError('read-timeout', 'its client has left')

@@ -1,6 +1,7 @@
 import type { Consistency } from '../../api/keys.ts'
 import type { AnswerContext, Caller, ReadOptions } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { stepOf } from '../../lib/stages.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Replica } from '../replica.ts'
 import type { Serving } from './serving.ts'
@@ -102,8 +103,10 @@ export class ReadGate {
   }
 
   private async waitForRevision(revision: number, timeoutMs: number, caller: Caller | null): Promise<void> {
-    const { replica } = this.deps
+    const { replica, clock } = this.deps
+    const since = clock.now()
     const reached = await replica.waits.revisions.reach(revision, timeoutMs, caller)
+    caller?.onStep?.(stepOf('wait', clock.now()), since)
     if (reached) return
     const current = replica.applier.revision
     throw new RequestError(

@@ -40,6 +40,11 @@ export interface ApplierDependencies {
     /** Told of what commands have changed, after all that. */
     onChanged(changes: readonly EntryChanges[]): void
   }
+  /** Told how far entries are; null: nobody wants to know. */
+  readonly times: {
+    onCommitted(index: LogIndex, at: number): void
+    onApplied(index: LogIndex, at: number): void
+  } | null
   readonly faults: Faults
 }
 
@@ -143,6 +148,8 @@ export class Applier {
   commitTo(index: LogIndex): void {
     if (index <= this.committed) return
     this.committed = index
+    const { times, clock } = this.deps
+    times?.onCommitted(index, clock.now())
     this.run()
   }
 
@@ -254,7 +261,7 @@ export class Applier {
 
   /** Nothing else runs between loading the rows and the end of this method. */
   private executeLoaded(step: readonly Decoded[], upTo: LogId): void {
-    const { rows, proposals, consequences } = this.deps
+    const { rows, proposals, consequences, times, clock } = this.deps
     const changesBefore = rows.changeCount
     const { isWatched } = consequences
     const seen: EntryChanges[] = []
@@ -269,6 +276,7 @@ export class Applier {
     this.workInTurn += step.length + rows.changeCount - changesBefore
     if (upTo.index <= indexOf(this.appliedId)) return
     this.appliedId = upTo
+    times?.onApplied(upTo.index, clock.now())
     consequences.onApplied(upTo)
     if (seen.length > 0) consequences.onChanged(seen)
     this.store()

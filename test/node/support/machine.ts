@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { SeededRandom } from '../../../src/lib/random.ts'
+import { SlowLog, type SlowLogDependencies } from '../../../src/lib/slow-log.ts'
 import { limits } from '../../../src/limits.ts'
 import { openNode, type Node } from '../../../src/node/node.ts'
-import type { Logger, NodeOptions } from '../../../src/node/options.ts'
+import type { Logger, NodeOptions, TakenBackup } from '../../../src/node/options.ts'
 import type { AutomationPlan, FormationMemory } from '../../../src/ports/automation.ts'
 import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
@@ -34,6 +35,10 @@ export function addressesOf(id: number): NodeAddresses {
   return { raft: `10.0.0.${id}:7100`, api: `http://10.0.0.${id}:7000` }
 }
 
+function slowLog(thresholdMs: number, dependencies: SlowLogDependencies): SlowLog {
+  return new SlowLog({ thresholdMs, linesMax: 100, intervalMs: 1_000 }, dependencies)
+}
+
 /** One machine with its disk, on which processes of one node live one after the other. */
 export class Machine {
   readonly id: NodeId
@@ -48,8 +53,14 @@ export class Machine {
   addresses: NodeAddresses
   /** The automation of the processes that are started from now on. */
   automation: AutomationPlan | null = null
+  /** The last whole backup that was taken from it. */
+  backup: TakenBackup | null = null
+  /** Reading and writing it fails with this. */
+  backupFailure: Error | null = null
   /** The free space on its disk. */
   freeBytes = Infinity
+  /** What takes this long on the processes started from now on is slow; null: nobody wants to know. */
+  slowMs: number | null = null
   /** Whose core decides in the processes started from now on. */
   raft: typeof Raft = Raft
   private readonly deps: MachineDependencies
@@ -100,6 +111,7 @@ export class Machine {
     const { deps, id } = this
     const life = new Life(deps.clock)
     const transport = deps.join(id, this.addresses.raft)
+    const logger = deps.logger(id)
     const node = await openNode(this.nodeOptions(), {
       log: new DiskLogStore(this.log, life),
       state: new DiskStateStore(this.state, life),
@@ -118,7 +130,15 @@ export class Machine {
           this.memory = memory
         },
       },
-      logger: deps.logger(id),
+      backups: {
+        load: async () => this.rememberedBackup(),
+        store: async (backup) => {
+          this.rememberedBackup()
+          this.backup = backup
+        },
+      },
+      logger,
+      slow: this.slowMs === null ? null : slowLog(this.slowMs, { clock: life.clock, logger }),
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       onFault: (error) => deps.onFault(id, error),
       automation: this.automation,
@@ -131,6 +151,11 @@ export class Machine {
     const client = new Client(node, life)
     this.running = { node, life, transport, client }
     return client
+  }
+
+  private rememberedBackup(): TakenBackup | null {
+    if (this.backupFailure !== null) throw this.backupFailure
+    return this.backup
   }
 
   /** As on SIGTERM. */

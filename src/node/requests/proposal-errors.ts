@@ -1,0 +1,19 @@
+import { RequestError } from '../../lib/errors.ts'
+
+export function overloaded(): RequestError {
+  return new RequestError(
+    'overloaded',
+    'too many writes are waiting for their outcome; nothing was proposed, try again later',
+  )
+}
+
+export function noLeader(): RequestError {
+  return new RequestError('no-leader', 'no leader accepted the write in time; it has not taken effect, try again')
+}
+
+export function outcomeUnknown(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the write was proposed, but its outcome was not known in time; it may take effect, so read the key before you repeat it',
+  )
+}
