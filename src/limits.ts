@@ -465,13 +465,20 @@ export const limits = {
   /** One line or event of a stream that a client reads: a change of the largest value and the value before, in which JSON may need six
    * characters for each byte. */
   clientLineBytesMax: 6 * 2 * 16 * 1024 * 1024 + 1024 * 1024,
-  /** Connections of a client to one server. Requests beyond that wait. Streams and other long requests have connections of their own. */
+  /**
+   * Connections of a client to one server, for ordinary requests and for renewals of leases each. Requests beyond that wait. Streams and other
+   * long requests have connections of their own.
+   */
   clientSocketsMax: 16,
+  /** The longest time that a timer of Node holds. */
+  timerMsMax: 2 ** 31 - 1,
   /** The pause before a client asks servers again that did not serve: the first, and the longest. */
   clientPauseMsMin: 50,
   clientPauseMsMax: 1_000,
   /** How long a client asks no server for the leader after the leader's address did not answer. */
   clientLeaderRestMs: 30_000,
+  /** How long a client asks the other servers first after one gave no answer. */
+  clientServerRestMs: 30_000,
   /** A server that says nothing for this long on a stream is given up. It sends something every 15 s. */
   clientStreamSilenceMsMax: 45_000,
   /** How long one request of a client for a lock waits for its turn: the most that a server takes. */

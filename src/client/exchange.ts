@@ -26,6 +26,8 @@ export interface OutgoingRequest {
   /** The connection is given up after the server has been silent for this long: before the answer begins, and after that. */
   readonly silenceMsMax: number
   readonly bodySilenceMsMax: number
+  /** It is given up after this long in any case, however much comes; null: it may take as long as it gets on. */
+  readonly wholeMsMax: number | null
   /** Aborting it ends the request: it rejects with the reason of the signal. */
   readonly signal: AbortSignal | null
 }
@@ -95,8 +97,23 @@ class Exchange {
     this.outbound.on('socket', (socket) => this.onSocket(socket))
     this.outbound.on('timeout', () => this.onSilence())
     this.outbound.on('error', (error) => this.fail(error))
+    this.limit(outgoing.wholeMsMax)
     if (outgoing.body === null || outgoing.body instanceof Uint8Array) this.outbound.end(outgoing.body ?? undefined)
     else this.outbound.flushHeaders()
+  }
+
+  /** Silence alone would not end an answer that comes drop by drop. */
+  private limit(ms: number | null): void {
+    if (ms === null || ms > limits.timerMsMax) return
+    const timer = setTimeout(() => {
+      if (this.inbound === null) this.outbound.destroy(this.missing('answer', ms))
+      else this.inbound.destroy(this.missing('whole answer', ms))
+    }, ms)
+    this.outbound.once('close', () => clearTimeout(timer))
+  }
+
+  private missing(what: string, ms: number): Error {
+    return new Error(`no ${this.connected ? what : 'connection'} within ${ms} ms`)
   }
 
   private onSocket(socket: Socket): void {
@@ -117,8 +134,7 @@ class Exchange {
       this.outbound.setTimeout(this.silenceMs)
       return
     }
-    const missing = this.connected ? 'answer' : 'connection'
-    this.outbound.destroy(new Error(`no ${missing} within ${this.silenceMs} ms`))
+    this.outbound.destroy(this.missing('answer', this.silenceMs))
   }
 
   private async sendStream({ begin }: StreamedBody): Promise<void> {

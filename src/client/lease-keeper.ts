@@ -13,9 +13,6 @@ interface KeepAliveAnswer {
 /** The time of leases. */
 export const leaseNow = wakingClock()
 
-/** Timers hold no more than this. */
-const timerMsMax = 2 ** 31 - 1
-
 /**
  * Keeps one lease alive, and knows until when it is certainly held: its time counts from before the request that was answered, so a
  * lease never ends on a server before it has ended here. It does not keep the process alive.
@@ -86,14 +83,17 @@ export class LeaseKeeper {
     const until = Math.max(limits.clientPauseMsMin, this.heldUntil - now - early)
     const pause = this.failures === 0 ? until : pauseMsAfter(this.failures - 1)
     if (this.renewal !== null) clearTimeout(this.renewal)
-    this.renewal = setTimeout(() => void this.renew().catch(() => undefined), Math.min(pause, timerMsMax)).unref()
+    this.renewal = setTimeout(
+      () => void this.renew().catch(() => undefined),
+      Math.min(pause, limits.timerMsMax),
+    ).unref()
     this.watch(now)
   }
 
   private watch(now: number): void {
     if (this.watchdog !== null) clearTimeout(this.watchdog)
     const left = Math.max(0, this.heldUntil - now)
-    this.watchdog = setTimeout(() => this.onTime(), Math.min(left, timerMsMax)).unref()
+    this.watchdog = setTimeout(() => this.onTime(), Math.min(left, limits.timerMsMax)).unref()
   }
 
   private onTime(): void {

@@ -141,7 +141,8 @@ export class Leases {
     id: number,
     options: RequestOptions = {},
   ): Promise<{ readonly id: number; readonly remainingMs: number }> {
-    return await this.requests.read({ method: 'POST', path: `/leases/${id}/keepalive`, isIdempotent: true }, options)
+    const call = { method: 'POST', path: `/leases/${id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
+    return await this.requests.read(call, options)
   }
 
   /** The lease, or null when there is none of this id. */

@@ -2,7 +2,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 
-/** Why a request moves on to the next server: the server said so, nobody listens there, or the connection broke before the answer. */
+/** Why a request moves on to the next server: the server said so, nothing was sent to it, or the connection broke before the answer. */
 export type ElsewhereReason =
   { readonly kind: 'answered'; readonly code: string } | { readonly kind: 'refused' | 'broken' }
 

@@ -79,15 +79,23 @@ export class Turns {
     return this.readyAt.filter((readyAt, server) => readyAt <= now && !this.asked.has(server)).length
   }
 
-  /** The first server from `current` on that was not asked in this round, and when to ask it. One that wants to be left alone comes last. */
-  next(current: number, now: number): { readonly server: number; readonly at: number } {
+  /**
+   * The first server from `current` on that was not asked in this round, and when to ask it. One that wants to be left alone comes last, behind
+   * one that `rests`.
+   */
+  next(
+    current: number,
+    now: number,
+    rests: (server: number) => boolean,
+  ): { readonly server: number; readonly at: number } {
     const order = this.readyAt.map((_, step) => (current + step) % this.servers)
     const from = Math.max(now, this.roundAt)
     const candidates = order
       .filter((server) => !this.asked.has(server))
       .map((server) => ({ server, at: Math.max(from, this.readyAt[server] ?? 0) }))
     return candidates.reduce(
-      (best, one) => (one.at < best.at ? one : best),
+      (best, one) =>
+        one.at < best.at || (one.at === best.at && rests(best.server) && !rests(one.server)) ? one : best,
       candidates[0] ?? { server: current, at: from },
     )
   }

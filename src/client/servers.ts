@@ -2,6 +2,8 @@ import { setMaxListeners } from 'node:events'
 import { Agent, type AgentOptions } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { limits } from '../limits.ts'
+import { pause } from './awaited.ts'
+import { CallTime, type Patience } from './call-time.ts'
 import { AmbiguousOutcomeError, ClosedError, ConnectionError, type QuorateError } from './errors.ts'
 import {
   changesSomething,
@@ -14,6 +16,7 @@ import {
 } from './exchange.ts'
 import { LeaderHints } from './leader-hints.ts'
 import { contextOf, type ElsewhereReason, type TlsOptions } from './options.ts'
+import { RequestQueues } from './request-queues.ts'
 import { obstacleIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
 
 export type Query = Readonly<Record<string, string | undefined>>
@@ -22,9 +25,14 @@ export type Query = Readonly<Record<string, string | undefined>>
  * Which connections a request takes. `ordinary`: a number of them is shared, and requests wait for one. `urgent`: others of the same number,
  * so that what has to be in time does not wait behind the rest. `own`: one of its own, because it may take long.
  */
-export type Lane = 'ordinary' | 'urgent' | 'own'
+export type Lane = (typeof lanesShared)[number] | 'own'
 
-export interface ServerRequest extends Omit<OutgoingRequest, 'path' | 'silenceMsMax' | 'bodySilenceMsMax'> {
+const lanesShared = ['ordinary', 'urgent'] as const
+
+export interface ServerRequest extends Omit<
+  OutgoingRequest,
+  'path' | 'silenceMsMax' | 'bodySilenceMsMax' | 'wholeMsMax'
+> {
   /** Does not include the query. */
   readonly path: string
   /** A `timeout` in it is replaced by the time that the server gets. */
@@ -52,18 +60,6 @@ export interface ServersOptions {
   readonly onElsewhere: (reason: ElsewhereReason) => void
 }
 
-/** How long one server may take. */
-interface Patience {
-  /** The timeout that is sent to the server, if the request has one. */
-  readonly timeoutMs: number
-  readonly silenceMsMax: number
-}
-
-/** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
-const graceMs = 2_000
-/** The least time that one of several servers gets. A smaller share could give up every server before a healthy one has answered. */
-const shareMsMin = 500
-
 export interface ServersAnswer extends IncomingAnswer {
   readonly origin: URL
   /** A server that was asked before may have carried the change out, whatever this one says. */
@@ -81,6 +77,9 @@ export class Servers {
   private readonly options: ServersOptions
   private readonly agents: Readonly<Record<'http:' | 'https:', Readonly<Record<Lane, Agent>>>>
   private readonly hints = new LeaderHints()
+  private readonly queues = new RequestQueues()
+  /** Servers that gave no answer: until when the others are asked before them. */
+  private readonly restUntil = new Map<string, number>()
   private at = 0
   private readonly closing = new AbortController()
 
@@ -102,32 +101,29 @@ export class Servers {
 
   /** The first answer on which no other attempt could improve. Rejects with `ConnectionError`, `AmbiguousOutcomeError` or `ClosedError`. */
   async exchange(request: ServerRequest, timeoutMs: number): Promise<ServersAnswer> {
-    const deadline = performance.now() + timeoutMs + request.waitMs
+    const time = new CallTime(timeoutMs, request.waitMs)
     const isRepeatable = mayRepeat(request)
     const turns = new Turns(this.options.origins.length)
     let { server, origin } = this.first(request)
     let mayHaveHappened = false
     for (;;) {
       if (this.closing.signal.aborted) throw new ClosedError()
-      const leftMs = Math.max(1, Math.ceil(deadline - request.waitMs - performance.now()))
-      const shares =
-        request.firstOnly || !this.options.retry || !isRepeatable ? 1 : Math.max(1, turns.left(performance.now()))
-      const asked = await this.askOrFollow(origin, request, patience(leftMs, request.waitMs, shares))
+      const staysHere = request.firstOnly || !this.options.retry || !isRepeatable
+      const shares = staysHere ? 1 : Math.max(1, turns.left(performance.now()))
+      const asked = await this.askOrFollow(origin, request, time, shares)
       const obstacle = obstacleOf(asked, request, isRepeatable)
       const now = performance.now()
-      if (obstacle !== null) {
-        this.leave(server, origin, now)
+      if (obstacle !== null || asked.kind === 'failed') this.leave(server, origin, now)
+      if (obstacle !== null)
         turns.failed(server, now, asked.kind === 'answered' ? retryAfterMs(asked.answer.headers) : 0)
-      }
-      const next = turns.next(this.at, now)
-      if (obstacle === null || !this.mayGoOn(request, obstacle, next.at, deadline)) {
+      const next = turns.next(this.at, now, (server) => this.rests(server, now))
+      if (obstacle === null || !this.mayGoOn(request, obstacle, next.at, time.deadline)) {
         if (asked.kind === 'answered') return { ...asked.answer, mayHaveHappened }
         throw this.failureOf(asked.error, request, mayHaveHappened)
       }
       mayHaveHappened ||= obstacle.mayHaveHappened && changesSomething(request.method)
       this.options.onElsewhere(obstacle.reason)
-      const closing = this.closing.signal
-      await pauseUntil(next.at, request.signal === null ? [closing] : [closing, request.signal])
+      await pause(next.at - now, this.endsOf(request))
       request.signal?.throwIfAborted()
       server = next.server
       origin = this.originOf(server)
@@ -154,7 +150,26 @@ export class Servers {
   /** Moves on only from the current server: when several requests fail on one server, only the first of them moves on. */
   private leave(server: number, origin: URL, now: number): void {
     this.hints.failed(origin, now)
-    if (this.at === server) this.at = (server + 1) % this.options.origins.length
+    if (this.at !== server) return
+    const { length } = this.options.origins
+    const others = Array.from({ length: length - 1 }, (_, step) => (server + 1 + step) % length)
+    this.at = others.find((other) => !this.rests(other, now)) ?? (server + 1) % length
+  }
+
+  private rests(server: number, now: number): boolean {
+    return now < (this.restUntil.get(this.originOf(server).origin) ?? 0)
+  }
+
+  /** The server at this address gave no answer. Those that wait for it and those that come later ask others first. */
+  private gaveNoAnswer({ origin }: URL): void {
+    const isNamed = this.options.origins.some((named) => named.origin === origin)
+    if (isNamed) this.restUntil.set(origin, performance.now() + limits.clientServerRestMs)
+    for (const lane of lanesShared) this.queues.turnAway(placeOf(lane, origin))
+  }
+
+  private endsOf({ signal }: ServerRequest): readonly AbortSignal[] {
+    const closing = this.closing.signal
+    return signal === null ? [closing] : [closing, signal]
   }
 
   private mayGoOn(request: ServerRequest, obstacle: Obstacle, at: number, deadline: number): boolean {
@@ -174,69 +189,92 @@ export class Servers {
   }
 
   /** Asks the server, or the leader that it names. */
-  private async askOrFollow(origin: URL, request: ServerRequest, patience: Patience): Promise<Asked> {
+  private async askOrFollow(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
     const { hints } = this
     const wantsLeader = this.options.preferLeader && request.isForLeader && hints.isWanted(performance.now())
     const query = wantsLeader ? { ...request.query, redirect: 'true' } : request.query
-    const asked = await this.ask(origin, { ...request, query }, patience)
+    const asked = await this.ask(origin, { ...request, query }, time, shares)
     if (asked.kind === 'failed') return asked
     hints.heard(origin, asked.answer.headers)
     const leader = wantsLeader && asked.answer.status === 307 ? hints.redirected(origin, asked.answer.headers) : null
     if (leader === null) return asked
-    const followed = await this.ask(leader, request, patience)
+    const followed = await this.ask(leader, request, time, shares)
     if (followed.kind === 'answered') {
       hints.heard(leader, followed.answer.headers)
       return followed
     }
     hints.failed(leader, performance.now())
     // The server that was asked first carries it to the leader by itself.
-    return followed.error.refused ? await this.ask(origin, request, patience) : followed
+    return followed.error.refused ? await this.ask(origin, request, time, shares) : followed
   }
 
-  private async ask(origin: URL, request: ServerRequest, { timeoutMs, silenceMsMax }: Patience): Promise<Asked> {
-    const { query, path, method, headers, body, signal, lane, isStream } = request
-    const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
-    const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
-      value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
-    )
-    const target = parameters.length === 0 ? path : `${path}?${parameters.join('&')}`
-    const longest = Math.max(silenceMsMax, limits.clientStreamSilenceMsMax)
-    const silence = {
-      silenceMsMax: isSent(body) ? longest : silenceMsMax,
-      bodySilenceMsMax: isStream ? longest : silenceMsMax,
+  /** Asks once it is the request's turn. The wait for that has an end, and counts. */
+  private async ask(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
+    const { lane, signal, firstOnly } = request
+    if (lane === 'own') return await this.send(origin, request, time, shares)
+    const place = placeOf(lane, origin.origin)
+    const msMax = time.shareMs(shares)
+    const mayGoElsewhere = this.options.retry && !firstOnly && this.options.origins.length > 1
+    const hasTurn = await this.queues.take(place, { msMax, mayGoElsewhere, signals: this.endsOf(request) })
+    if (!hasTurn) {
+      signal?.throwIfAborted()
+      const reason = `${limits.clientSocketsMax} requests before this one wait for their answers: send fewer at a time, or give them more time`
+      return { kind: 'failed', error: new ConnectionError(`${origin.origin}: ${reason}`, true) }
     }
     try {
+      return await this.send(origin, request, time, shares)
+    } finally {
+      this.queues.release(place)
+    }
+  }
+
+  private async send(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
+    const { signal, lane, isStream } = request
+    try {
       const agent = this.agents[origin.protocol === 'https:' ? 'https:' : 'http:'][lane]
-      const answer = await open(origin, agent, { method, path: target, headers, body, signal, ...silence })
+      const answer = await open(origin, agent, outgoingOf(request, time, time.patience(shares)))
+      this.restUntil.delete(origin.origin)
       if (isStream && answer.status === 200) {
         return { kind: 'answered', answer: { ...answer, origin, body: Buffer.alloc(0), stream: answer.body } }
       }
       return { kind: 'answered', answer: { ...(await wholeOf(origin, answer, signal)), origin, stream: null } }
     } catch (error) {
-      if (error instanceof ConnectionError) return { kind: 'failed', error }
-      throw error
+      if (!(error instanceof ConnectionError)) throw error
+      if (!this.closing.signal.aborted) this.gaveNoAnswer(origin)
+      return { kind: 'failed', error }
     }
   }
 }
 
-function lanes(create: (bounds: AgentOptions) => Agent): Readonly<Record<Lane, Agent>> {
-  const shared = { keepAlive: true, maxSockets: limits.clientSocketsMax }
-  return { ordinary: create(shared), urgent: create(shared), own: create({ keepAlive: true }) }
+/** The request as one server gets it. */
+function outgoingOf(request: ServerRequest, time: CallTime, { timeoutMs, silenceMsMax }: Patience): OutgoingRequest {
+  const { query, path, method, headers, body, signal, isStream } = request
+  const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
+  const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+  )
+  const longest = Math.max(silenceMsMax, limits.clientStreamSilenceMsMax)
+  return {
+    method,
+    path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
+    headers,
+    body,
+    signal,
+    silenceMsMax: isSent(body) ? longest : silenceMsMax,
+    bodySilenceMsMax: isStream ? longest : silenceMsMax,
+    wholeMsMax: isStream || isSent(body) ? null : time.wholeMsMax,
+  }
 }
 
-/** Waits until the clock shows `at`, or one of the signals aborts. */
-async function pauseUntil(at: number, signals: readonly AbortSignal[]): Promise<void> {
-  const ms = at - performance.now()
-  if (ms <= 0 || signals.some(({ aborted }) => aborted)) return
-  await new Promise<void>((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer)
-      for (const signal of signals) signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, ms)
-    for (const signal of signals) signal.addEventListener('abort', end)
-  })
+/** Where requests wait for each other: those of one lane on one server. */
+function placeOf(lane: Lane, origin: string): string {
+  return `${lane} ${origin}`
+}
+
+function lanes(create: (bounds: AgentOptions) => Agent): Readonly<Record<Lane, Agent>> {
+  // Requests wait for each other before they come to these. What waits here waits for a connection that is just being closed.
+  const shared = { keepAlive: true, maxSockets: limits.clientSocketsMax }
+  return { ordinary: create(shared), urgent: create(shared), own: create({ keepAlive: true }) }
 }
 
 /** Null: what happened is final. */
@@ -248,18 +286,6 @@ function obstacleOf(asked: Asked, { body }: ServerRequest, isRepeatable: boolean
   const { refused } = asked.error
   if (!refused && !isRepeatable) return null
   return { reason: { kind: refused ? 'refused' : 'broken' }, mayHaveHappened: !refused, isLasting: false }
-}
-
-/**
- * An equal share of the time for each server that may still be asked in this round. A server that hangs, or that waits for a
- * leader that it cannot reach, leaves time for the others. A server that gets all the remaining time is also given the grace.
- */
-function patience(leftMs: number, waitMs: number, shares: number): Patience {
-  const shareMs = Math.max(shareMsMin, Math.ceil(leftMs / shares))
-  const { requestTimeoutMsMax } = limits
-  if (shareMs < leftMs) return { timeoutMs: Math.min(shareMs, requestTimeoutMsMax), silenceMsMax: waitMs + shareMs }
-  const timeoutMs = Math.min(leftMs, requestTimeoutMsMax)
-  return { timeoutMs, silenceMsMax: waitMs + timeoutMs + graceMs }
 }
 
 /** Whether the request may be sent again after a server has taken it. */

@@ -19,6 +19,7 @@ import {
 import type * as published from '../../src/client/index.ts'
 import { wakingClock } from '../../src/client/waking-clock.ts'
 import { deferred } from '../../src/lib/deferred.ts'
+import { limits } from '../../src/limits.ts'
 import { clientOf, fail, nobody, stand, type Answering, type Stand } from './support/stand.ts'
 
 /* What the library does beyond single requests, on servers that speak the API as a script tells them. cluster.test.ts has it on nodes. */
@@ -376,11 +377,27 @@ t.test('hundreds of leases are kept, and what that takes is not delayed by other
   const busy = clientOf(t, [other.url], 5_000)
   const lease = await busy.lease({ ttlMs: 3_000 })
   const stuck = Array.from({ length: 100 }, async () => await thrownBy(busy.get('a')))
-  await until(() => renewals(other) >= 3 && renewals(server) >= 300)
+  t.match(await busy.leases.keepAlive(5), { remainingMs: 3_000 }, 'nor is a renewal by hand')
+  await until(() => renewals(other) >= 4 && renewals(server) >= 300)
   t.ok(lease.isHeld)
   t.ok(held.every(({ isHeld }) => isHeld))
   busy.close()
   await Promise.all(stuck)
+})
+
+t.test('no lease is lost while one of three servers hangs', async (t) => {
+  const [first, ...others] = [await leasing(t, 9_000), await leasing(t, 9_000), await leasing(t, 9_000)]
+  const client = clientOf(
+    t,
+    [first, ...others].map(({ url }) => url),
+    5_000,
+  )
+  const held = await Promise.all(Array.from({ length: 60 }, async () => await client.lease({ ttlMs: 9_000 })))
+  first.silent = true
+  const renewed = (): number => others.reduce((sum, other) => sum + renewals(other), 0)
+  await until(() => held.some(({ signal }) => signal.aborted) || renewed() >= 2 * held.length)
+  t.equal(held.filter(({ signal }) => signal.aborted).length, 0)
+  t.ok(renewals(first) <= limits.clientSocketsMax, `${renewals(first)} were sent to the one that hangs`)
 })
 
 t.test('a lock', { jobs: 4 }, async (t) => {

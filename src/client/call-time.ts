@@ -1,0 +1,62 @@
+import { limits } from '../limits.ts'
+
+/** How long one server may take. */
+export interface Patience {
+  /** The timeout that is sent to the server, if the request has one. */
+  readonly timeoutMs: number
+  /** How long the server may be silent before its answer begins. */
+  readonly silenceMsMax: number
+}
+
+/** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
+const graceMs = 2_000
+/** The least time that one of several servers gets. A smaller share could give up every server before a healthy one has answered. */
+const shareMsMin = 500
+
+/**
+ * The time of one call over all attempts on all servers: its timeout, and on top of that how long a server is asked to wait for something. What
+ * passes uses up the wait first.
+ */
+export class CallTime {
+  /** No attempt begins after this. */
+  readonly deadline: number
+  private readonly waitUntil: number
+
+  constructor(timeoutMs: number, waitMs: number) {
+    this.waitUntil = performance.now() + waitMs
+    this.deadline = this.waitUntil + timeoutMs
+  }
+
+  /** What is left of the wait. */
+  get waitMs(): number {
+    return Math.max(0, Math.ceil(this.waitUntil - performance.now()))
+  }
+
+  /** What is left of the timeout. */
+  get leftMs(): number {
+    const now = performance.now()
+    return Math.max(1, Math.ceil(this.deadline - Math.max(now, this.waitUntil)))
+  }
+
+  /** The longest that an attempt may take from now on, its answer included. */
+  get wholeMsMax(): number {
+    return this.waitMs + this.leftMs + graceMs
+  }
+
+  /** An equal part of what is left for each of so many servers. */
+  shareMs(servers: number): number {
+    return Math.min(this.leftMs, Math.max(shareMsMin, Math.ceil(this.leftMs / servers)))
+  }
+
+  /**
+   * What one of so many servers gets. A server that hangs, or that waits for a leader that it cannot reach, leaves time for the others. A
+   * server that gets all the remaining time is also given the grace.
+   */
+  patience(servers: number): Patience {
+    const { waitMs, leftMs } = this
+    const shareMs = this.shareMs(servers)
+    const timeoutMs = Math.min(shareMs, limits.requestTimeoutMsMax)
+    if (shareMs < leftMs) return { timeoutMs, silenceMsMax: waitMs + shareMs }
+    return { timeoutMs, silenceMsMax: waitMs + timeoutMs + graceMs }
+  }
+}
