@@ -25,6 +25,7 @@ export class LeaseKeeper {
   private heldUntil: number
   private failures = 0
   private ended = false
+  private gone = false
   private renewal: NodeJS.Timeout | null = null
   private watchdog: NodeJS.Timeout | null = null
   private callOff: () => void = () => undefined
@@ -40,6 +41,29 @@ export class LeaseKeeper {
     if (this.ended) this.callOff()
   }
 
+  /**
+   * The keeper of a lease that is alive. `sentAt`: when the request was sent that gave the lease, by `leaseNow`; null: it may have been given
+   * before. When it is unknown how old the lease is, or a good part of its time has passed, only a renewal tells whether it is still alive.
+   * Rejects with `LeaseLostError` when it is not, and with whatever else keeps it from being renewed.
+   */
+  static async of(
+    lease: { readonly id: number; readonly ttlMs: number },
+    sentAt: number | null,
+    requests: Requests,
+    options: RequestOptions,
+  ): Promise<LeaseKeeper> {
+    const now = leaseNow()
+    if (sentAt !== null && now - sentAt < lease.ttlMs / 3) return new LeaseKeeper(lease, sentAt, requests)
+    const keeper = new LeaseKeeper(lease, now, requests)
+    try {
+      await keeper.renew(options)
+      return keeper
+    } catch (error) {
+      keeper.stop()
+      throw error
+    }
+  }
+
   get signal(): AbortSignal {
     return this.lost.signal
   }
@@ -49,17 +73,25 @@ export class LeaseKeeper {
     return !this.ended && leaseNow() < this.heldUntil
   }
 
+  /** Whether the server has said that it has ended. */
+  get isGone(): boolean {
+    return this.gone
+  }
+
   /** Renews it now. Rejects with `LeaseLostError` when it is gone; whatever else fails is tried again later. */
-  async renew(options: RequestOptions = {}): Promise<void> {
+  async renew({ signal, timeoutMs: given = Number.POSITIVE_INFINITY }: RequestOptions = {}): Promise<void> {
     const sentAt = leaseNow()
-    const timeoutMs = Math.max(1, this.heldUntil - sentAt)
+    const timeoutMs = Math.min(given, Math.max(1, this.heldUntil - sentAt))
     const call = { method: 'POST', path: `/leases/${this.id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
     try {
-      const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, { timeoutMs, ...options })
+      const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, { timeoutMs, signal })
       this.failures = 0
       this.heldUntil = Math.max(this.heldUntil, sentAt + remainingMs)
     } catch (error) {
-      if (error instanceof ProblemError && error.code === 'lease-not-found') this.lose(error.message, error)
+      if (error instanceof ProblemError && error.code === 'lease-not-found') {
+        this.gone = true
+        this.lose(error.message, error)
+      }
       this.signal.throwIfAborted()
       this.failures += 1
       throw error

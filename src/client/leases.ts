@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { limits } from '../limits.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
 import { ConnectionError, AmbiguousOutcomeError, ProblemError } from './errors.ts'
@@ -41,7 +42,10 @@ export interface Lease extends AsyncDisposable {
   readonly signal: AbortSignal
   /** Whether the lease is certainly held at this moment. */
   readonly isHeld: boolean
-  /** Ends the lease and deletes the keys that are attached to it, in one change. */
+  /**
+   * Ends the lease and deletes the keys that are attached to it, in one change. A second call does nothing, unless the first has failed; it
+   * repeats that one then, and ends no lease that somebody else was granted under the same id meanwhile.
+   */
   release(options?: WriteOptions): Promise<void>
 }
 
@@ -52,6 +56,10 @@ export interface Lease extends AsyncDisposable {
  */
 export abstract class Kept {
   protected readonly keeper: LeaseKeeper
+  /** The name of the release. A release that is repeated carries it again, so that it never ends what came after it. */
+  private releaseName: string = randomUUID()
+  private isReleased = false
+  private underWay: Promise<void> | null = null
 
   constructor(keeper: LeaseKeeper) {
     this.keeper = keeper
@@ -65,7 +73,24 @@ export abstract class Kept {
     return this.keeper.isHeld
   }
 
-  abstract release(options?: WriteOptions): Promise<void>
+  async release(options: WriteOptions = {}): Promise<void> {
+    this.keeper.stop()
+    while (this.underWay !== null) await this.underWay.catch(() => undefined)
+    if (this.isReleased || this.keeper.isGone) return
+    this.releaseName = options.idempotencyKey ?? this.releaseName
+    this.underWay = this.end({ ...options, idempotencyKey: this.releaseName })
+    try {
+      await this.underWay
+      this.isReleased = true
+    } catch (error) {
+      this.isReleased = error instanceof ProblemError && ['lease-not-found', 'lock-not-held'].includes(error.code)
+      throw error
+    } finally {
+      this.underWay = null
+    }
+  }
+
+  protected abstract end(options: WriteOptions): Promise<void>
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.signal.aborted) return
@@ -75,10 +100,13 @@ export abstract class Kept {
 
 class KeptLease extends Kept implements Lease {
   private readonly leases: Leases
+  private readonly isChosen: boolean
 
-  constructor(keeper: LeaseKeeper, leases: Leases) {
+  /** `isChosen`: its id is one that others may choose too. */
+  constructor(keeper: LeaseKeeper, leases: Leases, isChosen: boolean) {
     super(keeper)
     this.leases = leases
+    this.isChosen = isChosen
   }
 
   get id(): number {
@@ -89,8 +117,9 @@ class KeptLease extends Kept implements Lease {
     return this.keeper.ttlMs
   }
 
-  async release(options: WriteOptions = {}): Promise<void> {
-    this.keeper.stop()
+  protected async end(options: WriteOptions): Promise<void> {
+    // Somebody else may have a lease of this id by now.
+    if (this.isChosen && this.signal.aborted) return
     await this.leases.revoke(this.id, options)
   }
 }
@@ -124,10 +153,17 @@ export class Leases {
     this.requests = requests
   }
 
-  /** A new lease that is kept alive. */
+  /**
+   * A new lease that is kept alive. Under the caller's `idempotencyKey` it may be one that was granted before: rejects with `LeaseLostError` when
+   * that has ended since.
+   */
   async keep(options: LeaseOptions): Promise<Lease> {
     const sentAt = leaseNow()
-    return new KeptLease(new LeaseKeeper(await this.grant(options), sentAt, this.requests), this)
+    const lease = await this.grant(options)
+    // The answer may be that of an earlier call.
+    const grantedAt = options.idempotencyKey === undefined ? sentAt : null
+    const keeper = await LeaseKeeper.of(lease, grantedAt, this.requests, options)
+    return new KeptLease(keeper, this, options.id !== undefined)
   }
 
   /** A new lease that nobody keeps alive. */

@@ -62,10 +62,13 @@ class HeldLock extends Kept implements Lock {
     return this.keeper.id
   }
 
-  async release(options: WriteOptions = {}): Promise<void> {
-    this.keeper.stop()
-    await this.requests.write({ method: 'DELETE', ...placeOf(this.name, { lease: String(this.lease) }) }, options)
+  protected async end(options: WriteOptions): Promise<void> {
+    await released(this.name, this.lease, this.requests, options)
   }
+}
+
+async function released(name: string, lease: number, requests: Requests, options: WriteOptions): Promise<void> {
+  await requests.write({ method: 'DELETE', ...placeOf(name, { lease: String(lease) }) }, options)
 }
 
 /** Where the lock is. A name that something on the way could take for another path goes into the query. */
@@ -124,17 +127,13 @@ export class Locks {
     sentAt: number,
     options: RequestOptions,
   ): Promise<Lock | null> {
-    const now = leaseNow()
-    const isFresh = now - sentAt < ttlMs / 3
-    // How long ago the lock was handed over is unknown. Only a renewal tells.
-    const keeper = new LeaseKeeper({ id: lease, ttlMs }, isFresh ? sentAt : now, this.requests)
-    if (isFresh) return new HeldLock(name, token, keeper, this.requests)
     try {
-      await keeper.renew(options)
+      const keeper = await LeaseKeeper.of({ id: lease, ttlMs }, sentAt, this.requests, options)
       return new HeldLock(name, token, keeper, this.requests)
     } catch (error) {
-      keeper.stop()
       if (error instanceof LeaseLostError) return null
+      // The caller gets no lock, so nobody else would release it.
+      void released(name, lease, this.requests, {}).catch(() => undefined)
       throw error
     }
   }

@@ -51,8 +51,8 @@ export interface WatchOptions {
 interface Position {
   /** All changes up to this revision have been handed on; null: the watch has not begun. */
   whole: number | null
-  /** How many changes of the next revision have been handed on, when not all of them have. */
-  begun: number
+  /** A later revision of which not all changes have been handed on, and how many have; null: there is none. */
+  begun: { readonly revision: number; readonly changes: number } | null
 }
 
 /**
@@ -77,7 +77,7 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
     this.range = range
     this.options = options
     this.requests = requests
-    this.position = { whole: options.since ?? null, begun: 0 }
+    this.position = { whole: options.since ?? null, begun: null }
   }
 
   get revision(): number | null {
@@ -107,15 +107,18 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
   private async *connection(): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
     const { position } = this
     // A revision that was cut off in the middle is told again from its beginning, in the same order.
-    let known = position.begun
+    const { begun } = position
+    let known = begun?.changes ?? 0
     const { headers, pieces } = await this.requests.stream(this.call(position.whole), { signal: this.options.signal })
     position.whole ??= Number(headers['quorate-revision'])
     try {
       for await (const message of eventsIn(pieces)) {
         const event = eventFrom(message)
-        const isKnown = event !== null && event.kind !== 'progress' && known > 0
-        if (isKnown) known -= 1
-        if (event === null || isKnown) continue
+        if (event === null || isBehind(event, position.whole)) continue
+        if (event.kind !== 'progress' && event.revision === begun?.revision && known > 0) {
+          known -= 1
+          continue
+        }
         this.advance(event)
         if (event.kind !== 'progress' || this.options.progress === true) yield event
       }
@@ -125,9 +128,15 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
   }
 
   private advance(event: WatchEvent | WatchProgress): void {
-    const isWhole = event.kind === 'progress' || event.isLast
-    this.position.begun = isWhole ? 0 : this.position.begun + 1
-    if (isWhole) this.position.whole = event.revision
+    const { revision } = event
+    const { begun } = this.position
+    if (event.kind !== 'progress' && !event.isLast) {
+      this.position.begun = { revision, changes: begun?.revision === revision ? begun.changes + 1 : 1 }
+      return
+    }
+    this.position.whole = revision
+    // A node that lags behind the one before may tell of progress that has not come to the revision that was begun.
+    if (begun !== null && begun.revision <= revision) this.position.begun = null
   }
 
   private call(since: number | null): Parameters<Requests['stream']>[0] {
@@ -154,6 +163,12 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
       throw error
     }
   }
+}
+
+/** Whether it says nothing new: a watch never goes back, whatever a server tells. */
+function isBehind({ kind, revision }: WatchEvent | WatchProgress, whole: number | null): boolean {
+  if (whole === null) return false
+  return kind === 'progress' ? revision < whole : revision <= whole
 }
 
 /** Whether trying again may help. A revision that the cluster has not reached is a mistake of whoever named it. */

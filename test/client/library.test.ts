@@ -126,6 +126,27 @@ t.test('a watch', { jobs: 4 }, async (t) => {
     t.ok(told[0]?.kind === 'put' && told[0].record.text === 'v5')
   })
 
+  void t.test('tells no change of a revision twice when another server lags behind its beginning', async (t) => {
+    const progress = (revision: number): string =>
+      `id: ${revision}\nevent: progress\ndata: {"revision":${revision}}\n\n`
+    const half = put('b', 100, false) + put('c', 100, false)
+    const server = await stand(
+      t,
+      script(
+        events(90, put('a', 90) + half, 'breaks'),
+        events(90, progress(95) + progress(94), 'breaks'),
+        events(95, put('b', 100, false), 'breaks'),
+        events(95, half + put('d', 100) + put('e', 101), 'breaks'),
+        events(101, put('f', 102, false), 'breaks'),
+        events(101, progress(110) + put('g', 111, false) + put('h', 111), 'stays'),
+      ),
+    )
+    const watch = clientOf(t, [server.url], 5_000).watch({}, { since: 89, progress: true })
+    const told = ['90 a', '100 b', '100 c', '95 progress', '100 d', '101 e', '102 f', '110 progress', '111 g', '111 h']
+    t.same(seen(await take(watch, told.length)), told)
+    t.same(sinceOf(server), ['89', '90', '95', '95', '101', '101'])
+  })
+
   void t.test('begins where the server was, even when nothing came before the break', async (t) => {
     const server = await stand(
       t,
@@ -310,6 +331,73 @@ t.test('a lease', { jobs: 4 }, async (t) => {
     const after = performance.now() - grantedAt
     t.ok(after >= 600 && after < 2_000, `after ${Math.round(after)} ms`)
     t.match(lease.signal.reason, /could not be renewed/)
+  })
+
+  void t.test('is released once', async (t) => {
+    const server = await leasing(t, 60_000)
+    const client = clientOf(t, [server.url], 5_000)
+    {
+      await using lease = await client.lease({ ttlMs: 60_000, id: 5 })
+      await using lock = await client.lock('l')
+      await Promise.all([lease.release(), lease.release(), lock.release(), lock.release()])
+      await lease.release()
+    }
+    const ended = server.bodies.filter((body) => body.startsWith('DELETE'))
+    t.same(ended.toSorted(), ['DELETE /leases/5 ', 'DELETE /locks/l?lease=5 '])
+  })
+
+  void t.test('a release that failed is repeated under its name', async (t) => {
+    let torn = 0
+    const server = await stand(t, (request, response) => {
+      if (request.method !== 'DELETE') return answer(response, 201, { id: 5, ttlMs: 60_000 })
+      torn += 1
+      if (torn <= 2) request.socket.destroy()
+      else fail(response, 404, 'lease-not-found', { retryable: false })
+    })
+    const client = clientOf(t, [server.url], 5_000, { retry: false })
+    const lease = await client.lease({ ttlMs: 60_000, id: 5 })
+    const released = lease.release()
+    const disposed = lease[Symbol.asyncDispose]()
+    await t.rejects(released, AmbiguousOutcomeError)
+    await disposed
+    await t.rejects(lease.release(), { code: 'lease-not-found' })
+    await lease.release()
+    const names = server.asked.filter(({ method }) => method === 'DELETE').map(({ idempotencyKey }) => idempotencyKey)
+    t.equal(names.length, 3)
+    t.equal(new Set(names).size, 1)
+    const named = await client.lease({ ttlMs: 60_000 })
+    await named.release({ idempotencyKey: 'mine' }).catch(() => undefined)
+    t.equal(server.asked.at(-1)?.idempotencyKey, 'mine')
+  })
+
+  void t.test('one that is gone, or whose id somebody else may have chosen by now, is not released', async (t) => {
+    const server = await leasing(t, 1_000)
+    const client = clientOf(t, [server.url], 5_000)
+    const gone = await client.lease({ ttlMs: 1_000 })
+    server.alive = false
+    await once(gone.signal, 'abort')
+    server.alive = true
+    const [chosen, own] = [await client.lease({ ttlMs: 1_000, id: 5 }), await client.lease({ ttlMs: 1_000 })]
+    server.silent = true
+    await Promise.all([once(chosen.signal, 'abort'), once(own.signal, 'abort')])
+    server.silent = false
+    const releases = (): number => server.bodies.filter((body) => body.startsWith('DELETE')).length
+    for (const lease of [gone, chosen]) await lease.release()
+    t.equal(releases(), 0)
+    await own.release()
+    t.equal(releases(), 1, 'one that may still be there, under an id that only the server gives')
+  })
+
+  void t.test('one that may have been granted before counts once a renewal says that it is alive', async (t) => {
+    const server = await leasing(t, 60_000)
+    const client = clientOf(t, [server.url], 5_000)
+    t.ok((await client.lease({ ttlMs: 60_000 })).isHeld)
+    t.equal(renewals(server), 0)
+    const again = await client.lease({ ttlMs: 60_000, idempotencyKey: 'worker-7' })
+    t.ok(again.isHeld)
+    t.equal(renewals(server), 1)
+    server.alive = false
+    await t.rejects(client.lease({ ttlMs: 60_000, idempotencyKey: 'worker-7' }), { name: 'LeaseLostError', lease: 5 })
   })
 
   void t.test('ends with the client', async (t) => {
@@ -497,6 +585,23 @@ t.test('a lock', { jobs: 4 }, async (t) => {
     const lock = await clientOf(t, [server.url], 5_000).lock('l', { ttlMs: 1_000 })
     t.match(lock, { token: 2, lease: 2, isHeld: true })
     await lock.release().catch(() => undefined)
+  })
+
+  void t.test('a lock that nobody gets is given back', async (t) => {
+    const [abort, reason, givenBack] = [new AbortController(), new Error('enough'), deferred<string>()]
+    const server = await stand(t, (request, response) => {
+      const { url = '', method } = request
+      if (url.includes('keepalive')) return abort.abort(reason)
+      if (method === 'DELETE') {
+        givenBack.resolve(url.replace(/&timeout=.*/, ''))
+        return answer(response, 200, { revision: 8, deleted: 0 })
+      }
+      // Longer than a third of the time to live.
+      setTimeout(() => answer(response, 200, { token: 1, lease: 5 }), 400)
+    })
+    const client = clientOf(t, [server.url], 5_000)
+    t.equal(await thrownBy(client.lock('l', { ttlMs: 1_000, signal: abort.signal })), reason)
+    t.equal(await givenBack.promise, '/locks/l?lease=5')
   })
 })
 
