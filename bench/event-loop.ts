@@ -4,10 +4,11 @@ import type { LearnerAnswer } from '../src/api/cluster.ts'
 import type { Bench } from './lib/bench.ts'
 import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { eventuallyEqual } from './lib/conditions.ts'
+import { eventLoopDelays } from './lib/event-loop-delays.ts'
 import { fill, NDJSON } from './lib/fill.ts'
 import { startOwn } from './lib/generator/own.ts'
 import type { Figure } from './lib/report.ts'
-import { call, getJson, sendJson } from './lib/rest.ts'
+import { getJson, sendJson } from './lib/rest.ts'
 import { runLoad } from './lib/run-load.ts'
 import { watchUsage } from './lib/usage.ts'
 
@@ -58,15 +59,14 @@ async function measure(
   const shape = { method: 'PUT', targets: [leader.host], connections: 32, keys, valueBytes, phases } as const
   const probes = startOwn(shape)
   await delay(SETTLE_MS)
-  // Each reading starts the quantiles afresh.
-  for (const node of cluster.nodes) await delays(node)
+  for (const node of cluster.nodes) await eventLoopDelays(node)
   const usage = watchUsage(leader.pid)
   const begun = performance.now()
   await work()
   const seconds = (performance.now() - begun) / 1000
   const { maxMB, cpuMs } = usage.stop()
   const late = new Map<number, { p99Ms: number; maxMs: number }>()
-  for (const node of cluster.nodes) late.set(node.id, await delays(node))
+  for (const node of cluster.nodes) late.set(node.id, await eventLoopDelays(node))
   const { p50, p99, max, errors } = await probes.stop()
   const ofLeader = late.get(leader.id)
   const ofOthers = [...late].filter(([id]) => id !== leader.id).map(([, one]) => one)
@@ -87,15 +87,6 @@ async function measure(
       leaderRssMB: maxMB,
     },
   }
-}
-
-async function delays({ api }: BenchNode): Promise<{ p99Ms: number; maxMs: number }> {
-  const text = (await call('GET', `${api}/metrics`)).body.toString()
-  const at = (quantile: string): number => {
-    const line = new RegExp(`^quorate_event_loop_delay_seconds\\{quantile="${quantile}"\\} (\\S+)$`, 'm').exec(text)
-    return Number(line?.[1]) * 1000
-  }
-  return { p99Ms: at('0.99'), maxMs: at('1') }
 }
 
 /** Reads an answer to its end and keeps nothing of it. */

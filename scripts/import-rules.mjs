@@ -102,7 +102,8 @@ const ROOMS = {
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
     'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
-    'app.ts': ['protocol', ...RESOURCES, 'openapi.ts'],
+    'overload.ts': ['protocol'],
+    'app.ts': ['protocol', ...RESOURCES, 'openapi.ts', 'overload.ts'],
   },
   'src/config': {
     'setting.ts': [],

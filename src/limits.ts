@@ -275,6 +275,13 @@ export const limits = {
   /** Requests on one node that wait for their outcome. */
   pendingProposalsMax: 65_536,
   pendingProposalBytesMax: 128 * 1024 * 1024,
+  /**
+   * How long the writes before it may keep a write waiting: beyond this it is refused, unless it has only so many before it, of so many bytes
+   * together.
+   */
+  writeWaitMsMax: 500,
+  writesFewMax: 64,
+  writesFewBytesMax: 1024 * 1024,
   /** Reads that wait for the leader, for a revision or for an entry to be applied. */
   pendingReadsMax: 65_536,
   /**

@@ -5,6 +5,7 @@ import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { PeerLinks } from '../../test/e2e/support/peer-links.ts'
 import { endChild, makeDirectory, removeDirectory, spawnChild } from './children.ts'
 import { getJson, sendJson } from './rest.ts'
+import { slowDiskVariables, type SlowDisk } from './slow-disk.ts'
 
 export interface BenchNode {
   readonly id: number
@@ -39,9 +40,12 @@ export interface ClusterOptions {
   readonly grows?: boolean
   /** Peers reach each other through proxies, which can be cut. They run in this process and take a part of its time. */
   readonly withLinks?: boolean
+  /** The logs of all nodes lie on such a disk. */
+  readonly slowDisk?: SlowDisk | null
 }
 
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
+const SLOW_DISK = join(import.meta.dirname, 'slow-disk.js')
 /** Long enough for a machine with much other work. */
 const READY_TIMEOUT_MS = 60_000
 const POLL_MS = 10
@@ -86,11 +90,13 @@ interface Place {
 class Process implements BenchNode {
   private readonly place: Place
   private readonly flags: readonly string[]
+  private readonly slowDisk: SlowDisk | null
   private child: ChildProcess | null = null
 
-  constructor(place: Place, flags: readonly string[]) {
+  constructor(place: Place, flags: readonly string[], slowDisk: SlowDisk | null) {
     this.place = place
     this.flags = flags
+    this.slowDisk = slowDisk
   }
 
   get id(): number {
@@ -127,10 +133,13 @@ class Process implements BenchNode {
       '--raft-advertise',
       raft,
     ]
-    const child = spawnChild(process.execPath, [MAIN, 'serve', ...where, '--log-level', 'warn', ...this.flags], {
+    const { slowDisk } = this
+    const before = slowDisk === null ? [] : ['--import', SLOW_DISK]
+    const words = [...before, MAIN, 'serve', ...where, '--log-level', 'warn', ...this.flags]
+    const child = spawnChild(process.execPath, words, {
       stdio: ['ignore', 'ignore', 'inherit'],
       // As the executable sets them.
-      env: { ...process.env, ...runtimeVariables },
+      env: { ...process.env, ...runtimeVariables, ...(slowDisk === null ? {} : slowDiskVariables(slowDisk)) },
     })
     this.child = child
     await eventually(`node ${id} answers`, async () => {
@@ -148,7 +157,7 @@ class Process implements BenchNode {
 
 /** Nodes on this machine, in processes of their own, formed into one cluster. */
 async function startCluster(options: ClusterOptions = {}): Promise<BenchCluster> {
-  const { nodes: count = 3, flags = [], withLinks = false } = options
+  const { nodes: count = 3, flags = [], withLinks = false, slowDisk = null } = options
   const directory = makeDirectory()
   const nodes: Process[] = []
   const endings: (() => Promise<void>)[] = []
@@ -166,7 +175,7 @@ async function startCluster(options: ClusterOptions = {}): Promise<BenchCluster>
       raft: `127.0.0.1:${proxy}`,
       directory: join(directory, `${id}`),
     }
-    const node = new Process(place, flags)
+    const node = new Process(place, flags, slowDisk)
     nodes.push(node)
     return node
   }
@@ -209,7 +218,7 @@ export async function stopSharedCluster(): Promise<void> {
 
 /** Runs `work` with a cluster that is stopped afterwards, whatever happens. */
 export async function withCluster<T>(options: ClusterOptions, work: (cluster: BenchCluster) => Promise<T>): Promise<T> {
-  if (isShared && options.nodes === 1 && options.flags === undefined && options.grows !== true)
+  if (isShared && options.nodes === 1 && options.flags === undefined && options.grows !== true && !options.slowDisk)
     return await work((shared ??= await startCluster(options)))
   const cluster = await startCluster(options)
   try {

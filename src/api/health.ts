@@ -76,6 +76,7 @@ export interface MetricsView {
   readonly proposalsApplied: number
   readonly proposalsPending: number
   readonly proposalsFailed: number
+  readonly writesRefused: number
   readonly readsPending: number
   readonly logBytes: number
   readonly stateBytes: number

@@ -1,3 +1,4 @@
+import type { RequestError } from '../lib/errors.ts'
 import type {
   Change,
   Command,
@@ -101,6 +102,8 @@ export interface KeyValueAccess {
     timeoutMs: number,
     caller?: Caller,
   ): Promise<{ readonly result: ResultOf<Kind>; readonly context: AnswerContext }>
+  /** Why a put or a delete would be refused at present, whatever it writes; null: it would be taken. */
+  overload(): RequestError | null
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
 }

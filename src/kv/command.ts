@@ -208,3 +208,21 @@ export type Command =
   | CompactionCommand
   | RetentionCommand
   | LeaseCommand
+
+/**
+ * Whether a command keeps something alive, or makes less of what there is, rather than more. A node that has too much to do takes these
+ * nevertheless: there are few of them, and a lease must not end because its holder was refused.
+ */
+export function isUpkeep({ type }: Command): boolean {
+  switch (type) {
+    case 'raise-level':
+    case 'compaction':
+    case 'retention':
+    case 'lease-renew':
+    case 'lease-revoke':
+    case 'lock-release':
+      return true
+    default:
+      return false
+  }
+}

@@ -32,6 +32,9 @@ export interface NodeOptions extends KvMachineOptions {
   /** The most proposals in one batch. */
   readonly batchEntriesMax: number
   readonly batchBytesMax: number
+  /** Smaller than `limits.writeWaitMsMax` and `limits.writesFewMax` in tests only. */
+  readonly writeWaitMsMax?: number
+  readonly writesFewMax?: number
   readonly caughtUpEntriesMax: number
   /** When this many entries or bytes were applied since the last time, the state is flushed and the log below it purged. */
   readonly purgeEveryEntries: number

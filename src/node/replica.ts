@@ -316,10 +316,13 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   private makeProposals(): Proposals {
     const { id, batchEntriesMax, batchBytesMax, electionTimeoutMsMin: resendMs } = this.options
     const { pendingProposalsMax: pendingMax, pendingProposalBytesMax: pendingBytesMax } = limits
+    const { writeWaitMsMax: waitMsMax = limits.writeWaitMsMax, writesFewMax: fewMax = limits.writesFewMax } =
+      this.options
+    const admission = { waitMsMax, fewMax, fewBytesMax: limits.writesFewBytesMax }
     const { leaders, driver: core, outbox, logTimes: entryTimes } = this
     const { clock, random } = this.deps
     return new Proposals(
-      { id, batchEntriesMax, batchBytesMax, pendingMax, pendingBytesMax, resendMs },
+      { id, batchEntriesMax, batchBytesMax, pendingMax, pendingBytesMax, resendMs, admission },
       { clock, random, leaders, core, outbox, cluster: this, entryTimes },
     )
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import type { Key } from '../../src/kv/index.ts'
 import { deferred } from '../../src/lib/deferred.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
 import { answerIn, eventually, listen, RawConnection, type RawAnswer } from '../support/raw-client.ts'
@@ -696,6 +697,37 @@ t.test('bodies have a bound together: what exceeds it is refused, and who sends 
   t.equal(slow.text, '', 'the one that stood still was ended for it')
   t.equal(written('slow'), undefined)
 })
+
+t.test(
+  'while a node has too much to do, writes of keys are refused before their body; all else is served',
+  async (t) => {
+    const api = await serve(t)
+    const { services } = api
+    services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
+    for (const line of ['PUT /kv/a', 'PUT /kv?key=a', 'DELETE /kv/a', 'DELETE /kv?prefix=a', 'POST /txn']) {
+      const opened = api.connection()
+      opened.send(head(`${line} HTTP/1.1`, host, 'Content-Length: 1000', 'Content-Type: application/json'))
+      const refused = answerIn(await opened.until((text) => text.endsWith('}')))
+      t.equal(refused.status, 429, `${line}: nothing of its body is waited for`)
+      t.match(problemIn(refused), { code: 'overloaded', detail: 'too many writes wait', retryable: true })
+      t.equal(refused.headers.get('retry-after'), '1')
+      opened.send(Buffer.alloc(1_000))
+      opened.send(head('GET /version HTTP/1.1', host, last))
+      t.match(await opened.untilClosed(), /}HTTP\/1.1 200 /, `${line}: the connection goes on`)
+    }
+    t.equal(services.keys.commands.length, 0)
+    t.equal((await api.inject({ method: 'POST', url: '/leases', payload: { ttlMs: 5_000 } })).statusCode, 201)
+    t.match(services.keys.commands, [{ command: { type: 'lease-grant' } }])
+    const lines = '{"key":"a","value":"1"}\n'
+    const about = ['Content-Type: application/x-ndjson', `Content-Length: ${lines.length}`]
+    const imported = await api.exchange(head('POST /kv HTTP/1.1', host, last, ...about) + lines)
+    t.equal(imported.status, 200, 'an import waits by itself')
+    const renewed = await api.exchange(head('POST /leases/1/keepalive HTTP/1.1', host, last, 'Content-Length: 0'))
+    t.not(renewed.status, 429)
+    for (const line of ['GET /kv/a', 'GET /livez', 'GET /metrics', 'GET /cluster', 'POST /cluster/purge'])
+      t.not((await api.exchange(head(`${line} HTTP/1.1`, host, last))).status, 429, line)
+  },
+)
 
 t.test('a body gives its room back, however its request ends', async (t) => {
   const megabyte = 1024 * 1024

@@ -3,6 +3,7 @@ import {
   NO_LEASES,
   FEATURE_LEVEL,
   levelOf,
+  isUpkeep,
   ReceivedRows,
   UnknownCommandError,
   commandFault,
@@ -299,6 +300,19 @@ t.test('commands', async (t) => {
       compaction: 1,
       retention: 1,
     })
+  })
+
+  t.test('what keeps something alive or makes less of what there is counts as upkeep', async (t) => {
+    const ofLeases: readonly Command[] = [
+      { type: 'lease-grant', id: null, ttlMs: 1_000, idempotency: null },
+      { type: 'lease-renew', id: 1, idempotency: null },
+      { type: 'lease-revoke', id: 1, ifRenewedAt: null, idempotency: null },
+      { type: 'lock-acquire', name: key('l'), ttlMs: 1_000, waitMs: 0, owner: '', idempotency: null },
+      { type: 'lock-release', name: key('l'), lease: 1, idempotency: null },
+    ]
+    t.same(new Set([...COMMANDS, ...ofLeases].filter(isUpkeep).map(({ type }) => type)), new Set([
+      'raise-level', 'compaction', 'retention', 'lease-renew', 'lease-revoke', 'lock-release',
+    ])) // prettier-ignore
   })
 
   t.test('what no node could decode is never encoded', async (t) => {

@@ -11,7 +11,7 @@ import type { LeaderHint } from '../../src/node/requests/leader-directory.ts'
 import { leaderRequests } from '../../src/node/requests/leader-requests.ts'
 import { Proposals } from '../../src/node/requests/proposals.ts'
 import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
-import { type LeaderId, logIndex, nodeId, term } from '../../src/raft/index.ts'
+import { type LeaderId, logIndex, nodeId, type ProposeOutcome, term } from '../../src/raft/index.ts'
 import { key } from './support/client.ts'
 import { refused, TestCluster, type Harness } from './support/cluster.ts'
 import { formed, drop, passAll } from './support/formed.ts'
@@ -47,7 +47,10 @@ t.test('a failure that nobody expected on the leader stops it, and is told to wh
 })
 
 /** The writes of node 1 alone, with whoever leads as `leader` says. */
-function proposalsOf(leader: () => LeaderHint) {
+function proposalsOf(
+  leader: () => LeaderHint,
+  propose: () => ProposeOutcome = () => ({ kind: 'not-leader', leader: null }),
+) {
   const clock = new VirtualClock()
   const sent: ForwardRequest[] = []
   const options = {
@@ -57,12 +60,13 @@ function proposalsOf(leader: () => LeaderHint) {
     pendingMax: 1_000,
     pendingBytesMax: 10_000,
     resendMs: 50,
+    admission: { waitMsMax: 1_000, fewMax: 64, fewBytesMax: 100_000 },
   }
   const proposals = new Proposals(options, {
     clock,
     random: new SeededRandom(1),
     leaders: { leader },
-    core: { propose: () => ({ kind: 'not-leader', leader: null }) },
+    core: { propose },
     outbox: { send: (message) => sent.push(message) },
     cluster: { level: 1 },
     entryTimes: null,
@@ -96,14 +100,14 @@ t.test('a write that no leader has taken goes with its client; one that is on it
   const { clock, proposals, sent } = proposalsOf(() => hint)
   t.teardown(() => clock.stop())
   const caller = { isGone: false }
-  const first = refused(proposals.submit(Buffer.alloc(400), 10_000, caller), 'no-leader')
+  const first = refused(proposals.submit(Buffer.alloc(400), 10_000, { caller }), 'no-leader')
   await clock.pass(200)
   t.equal(proposals.count, 1)
   caller.isGone = true
   await first
   t.equal(proposals.heldBytes, 0)
   hint = { kind: 'other', leader: nodeId(2), vote: { leaderId: { term: term(1), nodeId: nodeId(2) }, committed: true } }
-  const second = proposals.submit(Buffer.alloc(400), 10_000, caller)
+  const second = proposals.submit(Buffer.alloc(400), 10_000, { caller })
   await clock.pass(200)
   t.ok(sent.length > 0)
   t.equal(proposals.count, 1, 'what may have taken effect is waited for')
@@ -124,6 +128,45 @@ t.test('a write that no leader has taken goes with its client; one that is on it
   t.equal(proposals.count, 1, 'another process has the same number')
   proposals.onResult(entry, { type: 'deleted', revision: 1, deleted: 0, previous: null })
   t.match(await second, { type: 'deleted' })
+})
+
+t.test('what keeps a lease alive waits for a leader that has no room, while other writes are refused', async (t) => {
+  const leaderId = { term: term(1), nodeId: nodeId(2) }
+  let hint: LeaderHint = { kind: 'other', leader: nodeId(2), vote: { leaderId, committed: true } }
+  let outcome: ProposeOutcome = { kind: 'overloaded' }
+  const { clock, proposals, sent } = proposalsOf(
+    () => hint,
+    () => outcome,
+  )
+  t.teardown(() => clock.stop())
+  const upkeep = { isUpkeep: true }
+  const refuse = (batchId: number): void =>
+    proposals.onRefusal({ type: 'forward-refusal', from: nodeId(2), to: nodeId(1), batchId, reason: 'overloaded' })
+  const write = refused(proposals.submit(Buffer.alloc(10), 10_000), 'overloaded')
+  const renewal = proposals.submit(Buffer.alloc(10), 10_000, upkeep)
+  await clock.pass(1)
+  t.match(sent, [{ count: 2 }])
+  refuse(sent[0]?.batchId ?? 0)
+  await write
+  await clock.pass(60)
+  t.match(sent, [{ count: 2 }, { count: 1 }], 'it is proposed again, after a while')
+  refuse(sent[1]?.batchId ?? 0)
+
+  hint = { kind: 'self', leaderId }
+  const other = refused(proposals.submit(Buffer.alloc(10), 10_000), 'overloaded')
+  await other
+  const late = refused(proposals.submit(Buffer.alloc(10), 200, upkeep), 'overloaded')
+  await late
+  t.equal(proposals.count, 1, 'no longer than its client waits')
+  outcome = { kind: 'accepted', leaderId, first: logIndex(1), last: logIndex(1) }
+  await clock.pass(60)
+  const { node: originNode, nonce: originNonce } = proposals.origin
+  proposals.onResult(
+    { kind: 'command', index: logIndex(1), originNode, originNonce, requestNumber: 1, command: Buffer.alloc(0) },
+    { type: 'lease-renewed', lease: 1, ttlMs: 1_000 },
+  )
+  t.match(await renewal, { type: 'lease-renewed' })
+  t.equal(proposals.heldBytes, 0)
 })
 
 t.test('a forwarded batch takes effect once, however often and however late its frame arrives', async (t) => {

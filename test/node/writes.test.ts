@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { revisionOf } from './support/client.ts'
-import { refused } from './support/cluster.ts'
+import { refused, type TestCluster } from './support/cluster.ts'
 import { formed, drop, passAll } from './support/formed.ts'
 import { Ledger } from './support/ledger.ts'
 
@@ -238,6 +238,122 @@ t.test('a leader with too much uncommitted takes no more: overloaded, and nothin
   await c.settled()
   await ledger.check(c.on(leader))
   t.equal(await ledger.write(c.on(leader)), 'acknowledged', 'and it recovers')
+})
+
+/** What became of writes that came at a steady rate, and how long those took that were acknowledged or refused. */
+interface Stream {
+  readonly outcomes: readonly { readonly outcome: string; readonly tookMs: number }[]
+  readonly count: (outcome: string) => number
+  readonly slowestMs: (outcome: string) => number
+}
+
+/** Writes through `ids` in turns, one every `everyMs`, whatever becomes of those before: for `ms`. */
+async function writeSteadily(
+  { c, ledger }: { readonly c: TestCluster; readonly ledger: Ledger },
+  ids: readonly number[],
+  { everyMs, ms }: { readonly everyMs: number; readonly ms: number },
+): Promise<Stream> {
+  const writes: Promise<Stream['outcomes'][number]>[] = []
+  const write = async (id: number): Promise<Stream['outcomes'][number]> => {
+    const since = c.clock.now()
+    const outcome = await ledger.write(c.on(id), { timeoutMs: 10_000 })
+    return { outcome, tookMs: c.clock.now() - since }
+  }
+  const begin = c.clock.now()
+  while (c.clock.now() < begin + ms) {
+    writes.push(write(ids[writes.length % ids.length] ?? 0))
+    const next = begin + writes.length * everyMs
+    if (c.clock.now() < next) await c.pass(next - c.clock.now())
+  }
+  const outcomes = await Promise.all(writes)
+  const of = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted)
+  return {
+    outcomes,
+    count: (outcome) => of(outcome).length,
+    slowestMs: (outcome) => Math.max(0, ...of(outcome).map(({ tookMs }) => tookMs)),
+  }
+}
+
+t.test(
+  'three times as much as the disks take: the rest is refused at once, what is taken is answered soon, leases live on',
+  async (t) => {
+    const waitMs = 100
+    const { c, leader, followers } = await formed(t, [1, 2, 3], { writeWaitMsMax: waitMs, writesFewMax: 8 })
+    await c.on(leader).keepHistory()
+    for (const { log } of c.machines.values()) log.writeMsPerByte = 0.02
+    const ledger = new Ledger()
+    const at = { c, ledger }
+    const ids = [leader, ...followers]
+    // As many as there is room for, one after the other.
+    let isOver = false
+    const begun = c.clock.now()
+    const before = ledger.total('acknowledged')
+    const busy = Array.from({ length: 24 }, async (_, n) => {
+      while (!isOver) await ledger.write(c.on(ids[n % 3] ?? 0))
+    })
+    await c.pass(500)
+    isOver = true
+    await Promise.all(busy)
+    const peakPerMs = (ledger.total('acknowledged') - before) / (c.clock.now() - begun)
+    t.same([...ledger.codes], [], 'as much as the disks take is not refused')
+
+    const granted = await c.on(leader).execute({ type: 'lease-grant', id: 7, ttlMs: 1_000, idempotency: null })
+    t.match(granted, { type: 'lease-granted' })
+    let renewals = 0
+    let isStressed = true
+    const keeping = (async () => {
+      while (isStressed) {
+        const via = c.on(ids[renewals % 3] ?? 0)
+        t.match(await via.execute({ type: 'lease-renew', id: 7, idempotency: null }), { type: 'lease-renewed' })
+        renewals += 1
+        await c.pass(300)
+      }
+    })()
+    const stress = await writeSteadily(at, ids, { everyMs: 1 / (3 * peakPerMs), ms: 3_000 })
+    isStressed = false
+    await keeping
+    t.ok(renewals > 5)
+    t.same([...ledger.codes.keys()], ['overloaded'])
+    t.ok(stress.count('refused') > 0.5 * stress.outcomes.length, 'most of it is refused')
+    t.ok(stress.slowestMs('refused') < waitMs / 10, `at once: in ${stress.slowestMs('refused')} ms`)
+    const goodput = stress.count('acknowledged') / 3_000 / peakPerMs
+    t.ok(goodput > 0.8, `${goodput} of the peak are done`)
+    t.ok(stress.slowestMs('acknowledged') < 6 * waitMs, `the slowest takes ${stress.slowestMs('acknowledged')} ms`)
+
+    const calm = await writeSteadily(at, ids, { everyMs: 2 / peakPerMs, ms: 1_000 })
+    t.equal(calm.count('acknowledged'), calm.outcomes.length, 'it recovers by itself, at once')
+    await c.settled()
+    await ledger.check(c.on(leader))
+  },
+)
+
+t.test('a disk that takes long for each sync, but any number of writes in one, is no reason to refuse', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { writeWaitMsMax: 20, writesFewMax: 8 })
+  for (const { log } of c.machines.values()) log.writeMs = 60
+  const at = { c, ledger: new Ledger() }
+  // The node learns what a write takes.
+  await writeSteadily(at, [leader, ...followers], { everyMs: 2, ms: 1_000 })
+  const later = await writeSteadily(at, [leader, ...followers], { everyMs: 2, ms: 1_000 })
+  t.equal(later.count('acknowledged'), later.outcomes.length)
+  await c.settled()
+})
+
+t.test('writes that wait for a leader are not too many, and neither is what comes at once', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { writeWaitMsMax: 100, writesFewMax: 4 })
+  const ledger = new Ledger()
+  const at = { c, ledger }
+  await writeSteadily(at, followers, { everyMs: 5, ms: 200 })
+  const burst = await Promise.all(
+    Array.from({ length: 300 }, (_, n) => ledger.write(c.on(followers[n % 2] ?? 0), { timeoutMs: 10_000 })),
+  )
+  t.same([...new Set(burst)], ['acknowledged'])
+  await c.at(leader).crash()
+  const [, meanwhile] = await Promise.all([
+    c.leader(followers),
+    writeSteadily(at, followers, { everyMs: 1, ms: 1_000 }),
+  ])
+  t.same([...ledger.codes], [])
+  t.equal(meanwhile.count('acknowledged') + meanwhile.count('unknown'), meanwhile.outcomes.length)
 })
 
 t.test('every request ends by its deadline', async (t) => {

@@ -40,6 +40,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   leader: number | null = NODE
   /** Open scans; each must be closed. */
   openScans = 0
+  /** Puts and deletes of keys are refused with this error. */
+  refusal: RequestError | null = null
   /** The next call fails with this error. */
   failure: Error | null = null
   /** The records as each command has left them, the oldest first. */
@@ -71,6 +73,10 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     if (!isResultOf(command, result)) throw new Error('a command is answered in its kind')
     this.past.push({ revision: this.revision, records: new Map(this.store.records()) })
     return { result, context: this.context({ consistency: 'linearizable' }) }
+  }
+
+  overload(): RequestError | null {
+    return this.refusal
   }
 
   async get(key: Key, options: ReadOptions) {

@@ -300,6 +300,7 @@ export class MemoryHealth implements NodeHealth {
       proposalsApplied: 29,
       proposalsPending: 1,
       proposalsFailed: 0,
+      writesRefused: 0,
       readsPending: 0,
       logBytes: 1024,
       stateBytes: 2048,

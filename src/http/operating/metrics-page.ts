@@ -62,6 +62,7 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
   ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
   ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
   ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
+  ['writes_refused_total', 'Writes refused because too many waited.', (view) => view.writesRefused],
   [
     'leases_expired_total',
     'Leases that this node, as leader, has ended because their time was up.',

@@ -18,6 +18,16 @@ export interface LinesOptions {
   readonly answerStallTimeoutMs: number
 }
 
+export interface LinesDependencies {
+  readonly rooms: { readonly answers: AnswerRoom; readonly bodies: BodyRoom }
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Null: nobody wants to know how long requests take. */
+  readonly slow: CourseJudge | null
+  /** Why a request is refused before its body is read; null: it is not. */
+  readonly overloadOf: (request: ApiRequest) => RequestError | null
+}
+
 /** The interval at which lingering connections are looked at. */
 const LINGER_CHECK_MS = 100
 /** When others cannot be served for lack of room, a client that takes nothing, or sends nothing more, is left alone this long. */
@@ -33,19 +43,15 @@ export class Lines {
   private requests = 0
   private readonly now: () => number
   private readonly slow: CourseJudge | null
+  private readonly overloadOf: LinesDependencies['overloadOf']
 
-  /** `now`: monotonic milliseconds. `slow` null: nobody wants to know how long requests take. */
-  constructor(
-    options: LinesOptions,
-    rooms: { readonly answers: AnswerRoom; readonly bodies: BodyRoom },
-    now: () => number,
-    slow: CourseJudge | null,
-  ) {
+  constructor(options: LinesOptions, { rooms, now, slow, overloadOf }: LinesDependencies) {
     this.options = options
     this.room = rooms.answers
     this.bodies = rooms.bodies
     this.now = now
     this.slow = slow
+    this.overloadOf = overloadOf
     rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
@@ -110,7 +116,7 @@ export class Lines {
   private onRequest(request: ApiRequest, response: ApiResponse): void {
     const line = this.lines.get(request.socket)
     if (line === undefined || line.isEnding) return
-    const refusal = refusalOf(request) ?? this.overload()
+    const refusal = refusalOf(request) ?? this.overload(request)
     if (refusal === null) line.take(request, response)
     else if (refusal.error.code === 'overloaded' && line.openRequests >= limits.httpPipelinedMax)
       request.socket.destroy()
@@ -120,7 +126,9 @@ export class Lines {
     }
   }
 
-  private overload(): Refusal | null {
+  private overload(request: ApiRequest): Refusal | null {
+    const overload = this.overloadOf(request)
+    if (overload !== null) return { error: overload, isSound: true }
     if (this.requests < limits.httpRequestsMax) return null
     const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
     return { error: new RequestError('overloaded', detail), isSound: true }

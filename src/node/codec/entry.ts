@@ -76,6 +76,19 @@ export function commandEntryInto(
   return offset + 19 + command.length
 }
 
+/** The body of a batch of commands of `origin`, each with the number that it has there. */
+export function commandEntries(
+  origin: Origin,
+  commands: readonly { readonly number: number; readonly command: Uint8Array }[],
+): Uint8Array {
+  let size = 0
+  for (const { command } of commands) size += commandEntryBytes(command.length)
+  const body = Buffer.allocUnsafeSlow(size)
+  let offset = 0
+  for (const { number, command } of commands) offset = commandEntryInto(body, offset, origin, number, command)
+  return body
+}
+
 function single(kind: number, payload: Uint8Array): Uint8Array {
   const body = Buffer.allocUnsafe(ENTRY_LENGTH_BYTES + 1 + payload.length)
   body.writeUInt32LE(1 + payload.length, 0)

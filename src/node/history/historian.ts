@@ -13,7 +13,9 @@ export interface HistorianDependencies {
   readonly clock: Clock
   readonly raft: { readonly state: string }
   readonly applier: { readonly machineState: MachineState }
-  readonly proposals: { submit(command: Uint8Array, timeoutMs: number): Promise<CommandResult> }
+  readonly proposals: {
+    submit(command: Uint8Array, timeoutMs: number, sender: { readonly isUpkeep: true }): Promise<CommandResult>
+  }
 }
 
 /** Which part of the most that history may have is let grow beyond it before something is removed: no entry for each write. */
@@ -91,7 +93,7 @@ export class Historian {
     this.isProposing = true
     this.wakeAt(Infinity)
     const command = encodeCommand({ type: 'compaction', revision, idempotency: null })
-    this.deps.proposals.submit(command, limits.requestTimeoutMsDefault).then(
+    this.deps.proposals.submit(command, limits.requestTimeoutMsDefault, { isUpkeep: true }).then(
       (result) => {
         this.isProposing = false
         this.isUnfinished = result.type === 'compacted' && !result.done

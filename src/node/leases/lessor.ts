@@ -3,7 +3,7 @@ import { decodeLease, encodeCommand, leaseOfRow, leaseRange, lengthOf, rowFromBy
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
-import { commandEntryBytes, commandEntryInto, type Origin } from '../codec/entry.ts'
+import { commandEntries, type Origin } from '../codec/entry.ts'
 import type { Faults } from '../options.ts'
 import type { Proposer } from '../requests/proposals.ts'
 import { rowPages } from '../state/row-pages.ts'
@@ -173,13 +173,11 @@ export class Lessor {
   }
 
   private propose(overdue: readonly OverdueLease[], now: number): void {
-    const commands = overdue.map(({ lease, revision }) =>
-      encodeCommand({ type: 'lease-revoke', id: lease, ifRenewedAt: revision, idempotency: null }),
-    )
-    const size = commands.reduce((sum, { length }) => sum + commandEntryBytes(length), 0)
-    const body = Buffer.allocUnsafeSlow(size)
-    let at = 0
-    for (const command of commands) at = commandEntryInto(body, at, this.deps.origin, this.entries++, command)
+    const commands = overdue.map(({ lease, revision }) => ({
+      number: this.entries++,
+      command: encodeCommand({ type: 'lease-revoke', id: lease, ifRenewedAt: revision, idempotency: null }),
+    }))
+    const body = commandEntries(this.deps.origin, commands)
     // A core that is alone may execute them during the call.
     for (const { lease } of overdue) this.ending.add(lease)
     if (this.deps.core.propose(commands.length, body).kind === 'accepted') return

@@ -113,7 +113,7 @@ export class Features {
     const { proposals, clock, logger } = this.deps
     this.isRaising = true
     const command = encodeCommand({ type: 'raise-level', level, version, retention, idempotency: null })
-    proposals.submit(command, electionTimeoutMsMax).then(
+    proposals.submit(command, electionTimeoutMsMax, { isUpkeep: true }).then(
       () => {
         this.isRaising = false
         logger.info({ level }, 'feature level raised')

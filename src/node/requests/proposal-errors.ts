@@ -1,11 +1,10 @@
 import { RequestError } from '../../lib/errors.ts'
 
-export function overloaded(): RequestError {
-  return new RequestError(
-    'overloaded',
-    'too many writes are waiting for their outcome; nothing was proposed, try again later',
-  )
-}
+/** One for all: it is given while there is more to do than can be done, and a stack of each would cost more than the rest of a refusal. */
+export const TOO_MANY = new RequestError(
+  'overloaded',
+  'too many writes are waiting for their outcome; nothing was proposed, try again later',
+)
 
 export function noLeader(): RequestError {
   return new RequestError('no-leader', 'no leader accepted the write in time; it has not taken effect, try again')

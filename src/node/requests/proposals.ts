@@ -8,10 +8,11 @@ import type { ForwardRefusal, ForwardRequest } from '../../ports/transport.ts'
 import type { LeaderId, LogIndex, NodeId, ProposeOutcome, Vote } from '../../raft/index.ts'
 import { compareLeaderIds, sameLeaderId } from '../../raft/index.ts'
 import type { CommandEntry, Origin } from '../codec/entry.ts'
-import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
+import { commandEntries } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
+import { Admission, type AdmissionOptions } from './admission.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
-import { noLeader, outcomeUnknown, overloaded } from './proposal-errors.ts'
+import { noLeader, outcomeUnknown, TOO_MANY } from './proposal-errors.ts'
 import { spansOf } from './spans.ts'
 import { Sweep } from './sweep.ts'
 import { WriteTimes, type EntryTimes } from './write-times.ts'
@@ -24,6 +25,14 @@ export interface ProposalsOptions {
   readonly pendingBytesMax: number
   /** How long to wait for an answer to a forwarded batch before sending it again under the same number. */
   readonly resendMs: number
+  readonly admission: AdmissionOptions
+}
+
+/** Who asks for a write, and what for. */
+export interface Sender {
+  readonly caller?: Caller | null
+  /** It keeps something alive or removes something: it is taken while other writes are refused, and waits when the leader has no room. */
+  readonly isUpkeep?: boolean
 }
 
 /** Appends a batch of commands to the log, if this node leads. */
@@ -49,6 +58,9 @@ interface Pending {
   readonly since: number
   readonly deadline: number
   readonly caller: Caller | null
+  readonly isUpkeep: boolean
+  /** Hardly any others waited when it came. */
+  readonly isAmongFew: boolean
   readonly resolve: (result: CommandResult) => void
   readonly reject: (error: RequestError) => void
   /** The batch that the command travels in; null while it waits for a leader, or when its last batch is known to be lost. */
@@ -100,10 +112,13 @@ export class Proposals {
   private batchIds: number
   private flushing = false
   private readonly sweep: Sweep
+  private readonly admission: Admission
   private closed: RequestError | null = null
   /** The highest ballot of which an entry was applied here. */
   private appliedLeaderId: LeaderId | null = null
   failed = 0
+  /** Of those that failed, the ones that were not taken because too many waited. */
+  refused = 0
 
   constructor(options: ProposalsOptions, deps: ProposalsDependencies) {
     this.options = options
@@ -112,6 +127,7 @@ export class Proposals {
     // twice.
     this.batchIds = firstNumber(deps.random)
     this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
+    this.admission = new Admission(options.admission)
     this.origin = { node: options.id, nonce: deps.random.integer(0, 0x1_0000_0000) }
   }
 
@@ -129,25 +145,21 @@ export class Proposals {
   }
 
   /** Takes a command. Rejects with `RequestError`; the class comment tells which failures are definite. */
-  submit(command: Uint8Array, timeoutMs: number, caller: Caller | null = null): Promise<CommandResult> {
+  submit(
+    command: Uint8Array,
+    timeoutMs: number,
+    { caller = null, isUpkeep = false }: Sender = {},
+  ): Promise<CommandResult> {
     if (this.closed !== null) return Promise.reject(this.closed)
-    if (this.pending.size >= this.options.pendingMax || this.bytes + command.length > this.options.pendingBytesMax) {
-      this.failed += 1
-      return Promise.reject(overloaded())
-    }
+    const refusal = this.refusal(command.length, isUpkeep ? null : timeoutMs)
+    if (refusal !== null) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
       const since = this.deps.clock.now()
+      if (this.pending.size === 0) this.admission.onBusy(since)
+      const isAmongFew = this.admission.isAmongFew({ count: this.pending.size, bytes: this.bytes })
+      const asked = { caller, isUpkeep, isAmongFew, resolve, reject }
       const deadline = since + timeoutMs
-      const pending: Pending = {
-        number: this.numbers++,
-        command,
-        since,
-        deadline,
-        caller,
-        resolve,
-        reject,
-        batch: null,
-      }
+      const pending: Pending = { number: this.numbers++, command, since, deadline, ...asked, batch: null }
       this.pending.set(pending.number, pending)
       this.bytes += command.length
       this.fresh.add(pending)
@@ -156,11 +168,36 @@ export class Proposals {
     })
   }
 
+  /**
+   * Why a write of `bytes` that comes now is refused; null: it is taken. `timeoutMs`: how long its client waits; null: it is upkeep, and waits
+   * however long the others take.
+   */
+  refusal(bytes: number, timeoutMs: number | null): RequestError | null {
+    if (this.hasRoom(bytes) && (timeoutMs === null || this.isSoonDone(timeoutMs))) return null
+    this.failed += 1
+    this.refused += 1
+    return TOO_MANY
+  }
+
+  private hasRoom(bytes: number): boolean {
+    const { pendingMax, pendingBytesMax } = this.options
+    return this.pending.size < pendingMax && this.bytes + bytes <= pendingBytesMax
+  }
+
+  private isSoonDone(timeoutMs: number): boolean {
+    const [oldest] = this.pending.values()
+    // Without a leader nothing is answered, and writes wait until there is one.
+    if (oldest === undefined || this.deps.leaders.leader().kind === 'none') return true
+    const waiting = { count: this.pending.size, bytes: this.bytes, oldestAt: oldest.since }
+    return this.admission.admits(this.deps.clock.now(), waiting, timeoutMs)
+  }
+
   /** An entry was executed. It is one of ours if it carries our origin. */
   onResult({ index, originNode, originNonce, requestNumber }: CommandEntry, result: CommandResult): void {
     if (originNode !== this.origin.node || originNonce !== this.origin.nonce) return
     const pending = this.pending.get(requestNumber)
     if (pending === undefined) return
+    this.admission.onAnswered(this.deps.clock.now(), pending.since, pending.isAmongFew)
     this.tellTimes(pending, index)
     this.settled(pending)
     pending.resolve(result)
@@ -188,11 +225,14 @@ export class Proposals {
     const batch = this.batches.get(refusal.batchId)
     if (batch === undefined || batch.request === null || batch.request.to !== refusal.from) return
     if (refusal.reason !== 'overloaded') return this.proposeAgain(batch)
-    for (const pending of batch.open) this.fail(pending, overloaded())
+    for (const pending of batch.open) if (!pending.isUpkeep) this.fail(pending, TOO_MANY)
+    // What is left is proposed again by the next sweep.
+    if (batch.open.size > 0) this.takeBack(batch)
   }
 
   /** The leader changed, or a connection came back: waiting commands may be able to move now. */
   onLeader(): void {
+    this.admission.onLeader(this.deps.clock.now())
     for (const batch of this.batches.values()) this.resend(batch)
     if (this.isAnyWaiting) this.flushSoon()
   }
@@ -227,7 +267,7 @@ export class Proposals {
       const leader = this.deps.leaders.leader()
       if (leader.kind === 'none') return
       const members = this.takeBatch()
-      const body = this.bodyOf(members)
+      const body = commandEntries(this.origin, members)
       if (leader.kind === 'self') this.proposeHere(members, body)
       else this.forward(leader.leader, leader.vote, members, body)
       // A refused batch waits again; the next turn or the next leader takes it up.
@@ -251,15 +291,6 @@ export class Proposals {
     return members
   }
 
-  private bodyOf(members: readonly Pending[]): Uint8Array {
-    let size = 0
-    for (const { command } of members) size += commandEntryBytes(command.length)
-    const body = Buffer.allocUnsafeSlow(size)
-    let offset = 0
-    for (const { number, command } of members) offset = commandEntryInto(body, offset, this.origin, number, command)
-    return body
-  }
-
   private proposeHere(members: readonly Pending[], body: Uint8Array): void {
     const outcome = this.deps.core.propose(members.length, body)
     switch (outcome.kind) {
@@ -272,7 +303,10 @@ export class Proposals {
         })
         return
       case 'overloaded':
-        for (const pending of members) this.fail(pending, overloaded())
+        for (const pending of members) {
+          if (pending.isUpkeep) this.lost.add(pending)
+          else this.fail(pending, TOO_MANY)
+        }
         return
       case 'not-leader':
       case 'transferring':
@@ -322,12 +356,17 @@ export class Proposals {
   }
 
   private proposeAgain(batch: Batch): void {
+    this.takeBack(batch)
+    this.flushSoon()
+  }
+
+  /** No leader has the commands of `batch`. */
+  private takeBack(batch: Batch): void {
     this.forget(batch)
     for (const pending of batch.open) {
       pending.batch = null
       this.lost.add(pending)
     }
-    this.flushSoon()
   }
 
   private forget(batch: Batch): void {
@@ -343,6 +382,7 @@ export class Proposals {
   private settled(pending: Pending): void {
     this.pending.delete(pending.number)
     this.bytes -= pending.command.length
+    if (this.pending.size === 0) this.admission.onIdle(this.deps.clock.now())
     const { batch } = pending
     if (batch === null) {
       if (!this.fresh.delete(pending)) this.lost.delete(pending)
@@ -363,6 +403,11 @@ export class Proposals {
     pending.reject(error)
   }
 
+  /** Why no leader has taken a command in time. */
+  private notTaken(): RequestError {
+    return this.deps.leaders.leader().kind === 'none' ? noLeader() : TOO_MANY
+  }
+
   /** Returns whether any command still waits. */
   private sweepOnce(): boolean {
     const now = this.deps.clock.now()
@@ -370,7 +415,7 @@ export class Proposals {
       // A client that is gone is told nothing, and a write that no leader has taken need not happen.
       const isUnwanted = pending.batch === null && pending.caller?.isGone === true
       if (pending.deadline > now && !isUnwanted) continue
-      this.fail(pending, pending.batch === null ? noLeader() : outcomeUnknown())
+      this.fail(pending, pending.batch === null ? this.notTaken() : outcomeUnknown())
     }
     for (const batch of this.batches.values()) {
       if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)

@@ -85,6 +85,7 @@ export class Health implements NodeHealth {
       proposalsApplied: Math.max(0, replica.applier.appliedIndex + 1),
       proposalsPending: replica.proposals.count,
       proposalsFailed: replica.proposals.failed,
+      writesRefused: replica.proposals.refused,
       readsPending: replica.waits.room.count,
       logBytes: log.sizeBytes(),
       stateBytes: state.sizeBytes(),

@@ -1,7 +1,9 @@
 import type { Caller, KeyValueAccess, ReadOptions, Scan, ScanRange, AnswerContext } from '../../api/services.ts'
 import { assert } from '../../lib/assert.ts'
+import type { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
-import { decodeRecord, encodeCommand, isHistoryKept, isResultOf, levelOf, recordRow } from '../../kv/index.ts'
+import { decodeRecord, encodeCommand, isHistoryKept, isResultOf, isUpkeep, levelOf, recordRow } from '../../kv/index.ts'
 import type { Replica } from '../replica.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { PastScan } from './past-scan.ts'
@@ -36,12 +38,16 @@ export class Keys implements KeyValueAccess {
     const { applier, features, proposals } = replica
     const level = levelOf(command)
     const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
-    const result = await proposals.submit(encodeCommand(command), leftMs, caller)
+    const result = await proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command) })
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.deps.gate.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
+  }
+
+  overload(): RequestError | null {
+    return this.deps.replica.proposals.refusal(0, limits.requestTimeoutMsDefault)
   }
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {

@@ -10,6 +10,8 @@ export class LogDisk {
   synced: LogWrite[] = []
   /** How long a write takes. `Infinity`: it never ends. */
   writeMs = 0
+  /** How much longer it takes for each byte of entries. */
+  writeMsPerByte = 0
   /** Reads that are not in memory; `readCached` finds nothing while this is above 0. */
   readMs = 0
   /** The next write fails with this. */
@@ -56,7 +58,8 @@ export class DiskLogStore implements LogStore {
   async write(writes: readonly LogWrite[]): Promise<void> {
     const { disk } = this
     const written = this.inner.write(writes)
-    await this.life.later(disk.writeMs, async () => {
+    const bytes = writes.reduce((sum, write) => sum + (write.type === 'append' ? write.batch.body.length : 0), 0)
+    await this.life.later(disk.writeMs + bytes * disk.writeMsPerByte, async () => {
       if (disk.failure !== null) throw disk.failure
       await written
       for (const write of writes) disk.synced.push(write)

@@ -213,6 +213,7 @@ export class Client {
       return { kind: 'answered', answer }
     }
     const code = outcome.kind === 'answered' ? '' : outcome.code
+    if (code === 'overloaded') this.world.census.count('client-overloaded')
     if (OUT_OF_TIME.has(code)) this.world.census.count('client-timeout')
     const isWrite = operation.request.type === 'write'
     return isWrite && (unknownBefore || isAmbiguous(outcome)) ? { kind: 'unknown', code } : { kind: 'failed', code }

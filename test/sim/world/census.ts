@@ -102,6 +102,7 @@ export const faultClasses = [
   'client-range-continued',
   'client-timeout',
   'client-unknown-outcome',
+  'client-overloaded',
 ] as const
 
 export type FaultClass = (typeof faultClasses)[number]

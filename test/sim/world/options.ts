@@ -228,6 +228,17 @@ function withHistory(node: SimulationOptions['node'], draw: Draw): SimulationOpt
   }
 }
 
+const NARROW_ADMISSIONS: readonly Pick<SimulationOptions['node'], 'writesFewMax' | 'writeWaitMsMax'>[] = [
+  { writesFewMax: 1, writeWaitMsMax: 2 },
+  { writesFewMax: 2, writeWaitMsMax: 20 },
+]
+const ADMISSION_EVERY = 6
+
+/** In some seeds, nodes refuse writes as soon as a few wait for a short time. It follows from the seed alone, so that all others stay as they are. */
+function withAdmission(node: SimulationOptions['node'], seed: number): SimulationOptions['node'] {
+  return { ...node, ...NARROW_ADMISSIONS[seed % ADMISSION_EVERY] }
+}
+
 type FeatureShares = Pick<
   SimulationOptions,
   'transactionShare' | 'upkeepShare' | 'pastShare' | 'watchers' | 'leaseClients'
@@ -274,7 +285,9 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const node = faults.size === 0 ? { ...drawn, ...ROOMY } : drawn
   const options = drawRest(seed, draw, { faults, voters, node })
   const focused = on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
-  return seed < LEVEL_1_FROM ? focused : withWindowForLoad(withUpgrade(focused, draw))
+  if (seed < LEVEL_1_FROM) return focused
+  const loaded = withWindowForLoad(withUpgrade(focused, draw))
+  return loaded.faults.size === 0 ? loaded : { ...loaded, node: withAdmission(loaded.node, seed) }
 }
 
 /** An old build that joins a cluster of a higher level, or comes back to it, cannot go on, and nobody promises that it can. */
