@@ -12,9 +12,11 @@ import { commandEntries } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
 import { Admission, type AdmissionOptions } from './admission.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
+import { bytesKeptFor, type Batch, type Pending } from './pending.ts'
 import { noLeader, outcomeUnknown, TOO_MANY } from './proposal-errors.ts'
 import { spansOf } from './spans.ts'
 import { Sweep } from './sweep.ts'
+import { Unproposed } from './unproposed.ts'
 import { WriteTimes, type EntryTimes } from './write-times.ts'
 
 export interface ProposalsOptions {
@@ -52,33 +54,6 @@ export interface ProposalsDependencies {
   readonly entryTimes: EntryTimes | null
 }
 
-interface Pending {
-  readonly number: number
-  readonly command: Uint8Array
-  readonly since: number
-  readonly deadline: number
-  readonly caller: Caller | null
-  readonly isUpkeep: boolean
-  /** Hardly any others waited when it came. */
-  readonly isAmongFew: boolean
-  readonly resolve: (result: CommandResult) => void
-  readonly reject: (error: RequestError) => void
-  /** The batch that the command travels in; null while it waits for a leader, or when its last batch is known to be lost. */
-  batch: Batch | null
-}
-
-/** Commands that were proposed together, under one ballot. */
-interface Batch {
-  readonly batchId: number
-  readonly leaderId: LeaderId
-  /** Null when this node itself led: then nothing is forwarded, and nothing has to be sent again. */
-  readonly request: ForwardRequest | null
-  /** The commands without an answer. */
-  readonly open: Set<Pending>
-  readonly times: WriteTimes | null
-  sentAt: number
-}
-
 /** What became of commands that were proposed. `last`: the index of the last of them; null when another node appends them. */
 interface Proposed extends Pick<Batch, 'leaderId' | 'batchId' | 'request'> {
   readonly last: LogIndex | null
@@ -103,9 +78,7 @@ export class Proposals {
   private readonly deps: ProposalsDependencies
   private readonly pending = new Map<number, Pending>()
   private readonly batches = new Map<number, Batch>()
-  /** Commands that no leader has taken. Those whose last batch is lost come before those that were never in a batch. */
-  private readonly lost = new Set<Pending>()
-  private readonly fresh = new Set<Pending>()
+  private readonly unproposed = new Unproposed()
   /** Bytes of the commands without an answer, and of the forwarded batches that may have to be sent again. */
   private bytes = 0
   private numbers = 0
@@ -140,10 +113,6 @@ export class Proposals {
     return this.bytes
   }
 
-  private get isAnyWaiting(): boolean {
-    return this.lost.size > 0 || this.fresh.size > 0
-  }
-
   /** Takes a command. Rejects with `RequestError`; the class comment tells which failures are definite. */
   submit(
     command: Uint8Array,
@@ -162,7 +131,7 @@ export class Proposals {
       const pending: Pending = { number: this.numbers++, command, since, deadline, ...asked, batch: null }
       this.pending.set(pending.number, pending)
       this.bytes += command.length
-      this.fresh.add(pending)
+      this.unproposed.addFresh(pending)
       this.flushSoon()
       this.sweep.begin()
     })
@@ -234,7 +203,7 @@ export class Proposals {
   onLeader(): void {
     this.admission.onLeader(this.deps.clock.now())
     for (const batch of this.batches.values()) this.resend(batch)
-    if (this.isAnyWaiting) this.flushSoon()
+    if (!this.unproposed.isEmpty) this.flushSoon()
   }
 
   /** Answers every open command, and every later one, with `error` (or with `outcome-unknown` where a leader may have the command). */
@@ -248,7 +217,7 @@ export class Proposals {
   abandon(error: RequestError): void {
     for (const pending of this.pending.values()) {
       // A command that neither waits nor is in a batch is being handled by the core at this moment.
-      const isWaiting = this.fresh.has(pending) || this.lost.has(pending)
+      const isWaiting = this.unproposed.has(pending)
       this.fail(pending, isWaiting ? error : outcomeUnknown())
     }
   }
@@ -263,32 +232,16 @@ export class Proposals {
   }
 
   private flush(): void {
-    while (this.isAnyWaiting) {
+    while (!this.unproposed.isEmpty) {
       const leader = this.deps.leaders.leader()
       if (leader.kind === 'none') return
-      const members = this.takeBatch()
+      const members = this.unproposed.takeBatch(this.options)
       const body = commandEntries(this.origin, members)
       if (leader.kind === 'self') this.proposeHere(members, body)
       else this.forward(leader.leader, leader.vote, members, body)
       // A refused batch waits again; the next turn or the next leader takes it up.
       if (members[0]?.batch === null) return
     }
-  }
-
-  /** The next waiting commands, within the limits of a batch; at least one. */
-  private takeBatch(): Pending[] {
-    const members: Pending[] = []
-    let bytes = 0
-    for (const line of [this.lost, this.fresh]) {
-      for (const pending of line) {
-        if (members.length === this.options.batchEntriesMax) return members
-        if (members.length > 0 && bytes + pending.command.length > this.options.batchBytesMax) return members
-        line.delete(pending)
-        members.push(pending)
-        bytes += pending.command.length
-      }
-    }
-    return members
   }
 
   private proposeHere(members: readonly Pending[], body: Uint8Array): void {
@@ -304,13 +257,13 @@ export class Proposals {
         return
       case 'overloaded':
         for (const pending of members) {
-          if (pending.isUpkeep) this.lost.add(pending)
+          if (pending.isUpkeep) this.unproposed.addLost(pending)
           else this.fail(pending, TOO_MANY)
         }
         return
       case 'not-leader':
       case 'transferring':
-        for (const pending of members) if (this.pending.has(pending.number)) this.lost.add(pending)
+        for (const pending of members) if (this.pending.has(pending.number)) this.unproposed.addLost(pending)
     }
   }
 
@@ -365,7 +318,7 @@ export class Proposals {
     this.forget(batch)
     for (const pending of batch.open) {
       pending.batch = null
-      this.lost.add(pending)
+      this.unproposed.addLost(pending)
     }
   }
 
@@ -385,7 +338,7 @@ export class Proposals {
     if (this.pending.size === 0) this.admission.onIdle(this.deps.clock.now())
     const { batch } = pending
     if (batch === null) {
-      if (!this.fresh.delete(pending)) this.lost.delete(pending)
+      this.unproposed.delete(pending)
       return
     }
     batch.open.delete(pending)
@@ -420,12 +373,7 @@ export class Proposals {
     for (const batch of this.batches.values()) {
       if (now - batch.sentAt >= this.options.resendMs) this.resend(batch)
     }
-    if (this.isAnyWaiting) this.flushSoon()
+    if (!this.unproposed.isEmpty) this.flushSoon()
     return this.pending.size > 0
   }
-}
-
-/** A forwarded batch is kept as it was sent, even if some of its commands are answered by now: it has to arrive as a whole. */
-function bytesKeptFor({ request }: Batch): number {
-  return request === null ? 0 : request.body.length
 }

@@ -1,0 +1,39 @@
+import type { Caller } from '../../api/services.ts'
+import type { CommandResult } from '../../kv/index.ts'
+import type { RequestError } from '../../lib/errors.ts'
+import type { ForwardRequest } from '../../ports/transport.ts'
+import type { LeaderId } from '../../raft/index.ts'
+import type { WriteTimes } from './write-times.ts'
+
+/** A write that has no answer yet. */
+export interface Pending {
+  readonly number: number
+  readonly command: Uint8Array
+  readonly since: number
+  readonly deadline: number
+  readonly caller: Caller | null
+  readonly isUpkeep: boolean
+  /** Hardly any others waited when it came. */
+  readonly isAmongFew: boolean
+  readonly resolve: (result: CommandResult) => void
+  readonly reject: (error: RequestError) => void
+  /** The batch that the command travels in; null while it waits for a leader, or when its last batch is known to be lost. */
+  batch: Batch | null
+}
+
+/** Commands that were proposed together, under one ballot. */
+export interface Batch {
+  readonly batchId: number
+  readonly leaderId: LeaderId
+  /** Null when this node itself led: then nothing is forwarded, and nothing has to be sent again. */
+  readonly request: ForwardRequest | null
+  /** The commands without an answer. */
+  readonly open: Set<Pending>
+  readonly times: WriteTimes | null
+  sentAt: number
+}
+
+/** A forwarded batch is kept as it was sent, even if some of its commands are answered by now: it has to arrive as a whole. */
+export function bytesKeptFor({ request }: Batch): number {
+  return request === null ? 0 : request.body.length
+}
