@@ -11,7 +11,7 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json README.md CHANGELOG.md CONTRIBUTING.md LICENSE ./
-COPY scripts/declarations.mjs scripts/prune-binding.mjs ./scripts/
+COPY scripts/declarations.mjs scripts/ui.mjs scripts/prune-binding.mjs ./scripts/
 COPY openapi ./openapi
 COPY docs ./docs
 COPY deploy ./deploy

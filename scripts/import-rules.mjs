@@ -103,7 +103,21 @@ const ROOMS = {
     operating: ['protocol'],
     'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
     'overload.ts': ['protocol'],
-    'app.ts': ['protocol', ...RESOURCES, 'openapi.ts', 'overload.ts'],
+    'dashboard.ts': [],
+    'app.ts': ['protocol', ...RESOURCES, 'openapi.ts', 'overload.ts', 'dashboard.ts'],
+  },
+  'src/ui': {
+    styles: [],
+    'bounds.ts': [],
+    lib: [],
+    api: ['bounds.ts', 'lib'],
+    parts: ['bounds.ts', 'lib', 'api'],
+    cluster: ['bounds.ts', 'lib', 'api', 'parts'],
+    data: ['bounds.ts', 'lib', 'api', 'parts'],
+    'pages.ts': ['lib', 'cluster', 'data'],
+    'token-form.tsx': ['bounds.ts', 'lib', 'api', 'parts'],
+    'app.tsx': ['bounds.ts', 'lib', 'api', 'parts', 'pages.ts', 'token-form.tsx'],
+    'main.tsx': ['lib', 'app.tsx'],
   },
   'src/config': {
     'setting.ts': [],
@@ -284,6 +298,20 @@ const LAYERS = {
     typesOfApi,
     noRoot,
   ],
+  'src/ui/**': [
+    only(
+      [
+        './**',
+        '../*.ts',
+        ...['lib', 'api', 'parts', 'cluster', 'data'].map((room) => `../${room}/**`),
+        'preact',
+        'preact/hooks',
+        'uplot',
+        '../../client/api-types.ts',
+      ],
+      'The dashboard imports itself, its packages and the types of the API: it runs in a browser.',
+    ),
+  ],
   'src/cli/**': [
     throughIndex,
     folders(['raft', 'node', 'transport', 'http'], 'The command line goes through the client or server.ts.'),
@@ -296,11 +324,15 @@ function override(files, patterns) {
   return { files: [files], rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
 
+function isSource(name) {
+  return /\.tsx?$/.test(name)
+}
+
 /** The rules of one folder with rooms, added to those of its layer. Throws when the list differs from the folder's content. */
 function roomRules(base, rooms) {
   const names = Object.keys(rooms)
   const there = readdirSync(root + base, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() || !entry.name.endsWith('.test.ts'))
+    .filter((entry) => entry.isDirectory() || (isSource(entry.name) && !entry.name.endsWith('.test.ts')))
     .map(({ name }) => name)
   const differing = [...there.filter((name) => !names.includes(name)), ...names.filter((name) => !there.includes(name))]
   if (differing.length > 0) throw new Error(`${base}: ${differing.join(', ')}: in the list of rooms or there, not both`)
@@ -310,8 +342,8 @@ function roomRules(base, rooms) {
     const later = allowed.find((other) => names.indexOf(other) >= at)
     if (later !== undefined) throw new Error(`${base}/${name} may not import ${later}, which does not stand before it`)
     const others = names.filter((other) => other !== name && !allowed.includes(other))
-    const isFile = name.endsWith('.ts')
-    const path = others.map((other) => (other.endsWith('.ts') ? other.replace('.', '\\.') + '$' : `${other}/`))
+    const isFile = isSource(name)
+    const path = others.map((other) => (isSource(other) ? other.replace('.', '\\.') + '$' : `${other}/`))
     const inside = base.split('/').at(-1)
     const message = `${base}/${name} may import ${allowed.length === 0 ? 'no other room' : allowed.join(', ')}.`
     const start = isFile ? `\\./(\\.\\./${inside}/)?` : `(\\.\\./)+(${inside}/)?`

@@ -8,6 +8,7 @@ import { BodyRoom } from './protocol/body-room.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './protocol/connections.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './protocol/failures.ts'
 import { Lines } from './protocol/lines.ts'
+import { registerDashboard } from './dashboard.ts'
 import { registerDocumentationRoutes, registerOpenapi } from './openapi.ts'
 import { overloadOf } from './overload.ts'
 import { keepQueryText } from './protocol/query.ts'
@@ -169,4 +170,6 @@ function registerResources(
     registerOperatingRoutes(operating, services, slow)
     registerDocumentationRoutes(operating, services.cluster.self)
   })
+  const isSecure = (options.tls ?? null) !== null
+  void app.register(async (pages) => registerDashboard(pages, { isSecure }))
 }

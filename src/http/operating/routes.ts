@@ -17,6 +17,7 @@ interface Plain {
 export function registerOperatingRoutes(app: FastifyInstance, services: Services, slow: SlowCounts | null): void {
   const { health, version, cluster } = services
   const links = {
+    dashboard: '/ui',
     documentation: '/docs',
     openapi: '/openapi.json',
     keys: '/kv',

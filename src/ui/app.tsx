@@ -1,0 +1,155 @@
+import { useEffect } from 'preact/hooks'
+import { cluster } from './api/cluster.ts'
+import { metrics } from './api/metrics.ts'
+import { ProblemError } from './api/problem.ts'
+import { token } from './api/token.ts'
+import { bounds } from './bounds.ts'
+import type { PageEntry } from './lib/page-entry.ts'
+import { groups } from './pages.ts'
+import { Button } from './parts/button.tsx'
+import { duration, timeOfDay } from './lib/format.ts'
+import { Messages } from './parts/messages.tsx'
+import { hrefOf, useRoute } from './lib/route.ts'
+import { useStore } from './lib/store.ts'
+import { chooseTheme, theme } from './lib/theme.ts'
+import { Toggle } from './parts/toggle.tsx'
+import { TokenForm } from './token-form.tsx'
+
+const pages = groups.flatMap((group) => group.pages)
+
+/** The frame around every page. */
+export function App() {
+  const route = useRoute()
+  const page = pages.find(({ name }) => name === route.page) ?? pages[0]
+  useEffect(() => cluster.start(), [])
+  // Charts begin where the page was opened, whichever part of it is looked at.
+  useEffect(() => metrics.start(), [])
+  useTitle(page)
+  const View = page?.view
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skipToMain}>
+        Skip to the content
+      </a>
+      <div class="shell">
+        <Side current={page?.name ?? ''} />
+        <main id="main" tabIndex={-1}>
+          <Gone />
+          <TokenForm />
+          {View !== undefined && <View key={page?.name} />}
+        </main>
+      </div>
+      <Messages />
+    </>
+  )
+}
+
+/** The address is that of the page, so it stays as it is. */
+function skipToMain(event: Event): void {
+  event.preventDefault()
+  document.getElementById('main')?.focus()
+}
+
+/** The name of the page and of the node in the tab of the browser. */
+function useTitle(page: PageEntry | undefined): void {
+  const { value } = useStore(cluster.seen)
+  const id = value?.node.id
+  useEffect(() => {
+    document.title = [page?.text, id === undefined ? null : `node ${id}`, 'Quorate'].filter(Boolean).join(' · ')
+  }, [page, id])
+}
+
+function Side({ current }: { readonly current: string }) {
+  return (
+    <header class="side">
+      <Identity />
+      <nav aria-label="Pages">
+        {groups.map(({ title, pages: entries }) => (
+          <div class="group" key={title}>
+            <p class="group-title">{title}</p>
+            {entries.map(({ name, text }) => (
+              <a key={name} href={hrefOf(name)} aria-current={name === current ? 'page' : undefined}>
+                {text}
+              </a>
+            ))}
+          </div>
+        ))}
+      </nav>
+      <div class="side-foot">
+        <Toggle
+          label="Theme"
+          value={useStore(theme)}
+          onChange={chooseTheme}
+          choices={[
+            { value: 'system', text: 'Auto', title: 'As the system has it' },
+            { value: 'light', text: 'Light' },
+            { value: 'dark', text: 'Dark' },
+          ]}
+        />
+        {useStore(token.known) && (
+          <Button kind="quiet" small onClick={() => token.forget()}>
+            Forget the token
+          </Button>
+        )}
+      </div>
+    </header>
+  )
+}
+
+/** Which node answers, and how it is. */
+function Identity() {
+  const { value, failingSince } = useStore(cluster.seen)
+  const state = failingSince === null ? (value?.node.state ?? 'connecting') : 'no answer'
+  const tone = failingSince !== null ? 'bad' : value === null || value.leader === null ? 'warn' : 'good'
+  return (
+    <div class="identity">
+      <span class="logo" aria-hidden="true" />
+      <div>
+        <strong>Quorate</strong>
+        <p>
+          <span class={`dot ${tone}`} aria-hidden="true" />
+          {value === null ? state : `node ${value.node.id}, ${state}`}
+        </p>
+      </div>
+    </div>
+  )
+}
+
+/** Says that the node of this page is gone. It goes away by itself when the node is back. */
+function Gone() {
+  const { value, at, failure, failingSince } = useStore(cluster.seen)
+  if (failingSince === null || Date.now() - failingSince < bounds.goneAfterMs) return null
+  const who = value === null ? 'The node' : `Node ${value.node.id}`
+  const refused = failure instanceof ProblemError
+  return (
+    <div class="gone" role="alert">
+      <strong>{refused ? `${who} refuses to tell.` : `${who} does not answer.`}</strong>{' '}
+      {failure instanceof Error && refused ? `${failure.message} ` : ''}
+      {value !== null && `What you see is from ${timeOfDay(at)}, ${duration(roundedSeconds(Date.now() - at))} ago. `}
+      The page goes on by itself when it is back.
+      {value !== null && <OtherNodes />}
+    </div>
+  )
+}
+
+function roundedSeconds(ms: number): number {
+  return Math.max(1, Math.round(ms / 1000)) * 1000
+}
+
+/** Links to the dashboards of the other nodes. */
+function OtherNodes() {
+  const { value } = useStore(cluster.seen)
+  const others = Object.entries(value?.nodes ?? {}).filter(([id]) => Number(id) !== value?.node.id)
+  if (others.length === 0) return null
+  return (
+    <span class="others">
+      {' '}
+      Meanwhile:{' '}
+      {others.map(([id, { api }]) => (
+        <a key={id} href={`${api}/ui/`}>
+          node {id}
+        </a>
+      ))}
+    </span>
+  )
+}

@@ -1,0 +1,70 @@
+import type { ClusterStatus, MemberStatus } from '../../client/api-types.ts'
+
+export interface Member {
+  readonly id: number
+  readonly status: MemberStatus
+  readonly isLeader: boolean
+  /** The node of this page. */
+  readonly isSelf: boolean
+  /** While voters change: whether it becomes one, or ceases to be one. */
+  readonly change: 'joining' | 'leaving' | null
+}
+
+/** The members in the order of their ids. */
+export function membersOf(cluster: ClusterStatus): readonly Member[] {
+  const [before = [], after] = configsOf(cluster)
+  const changeOf = (id: number): Member['change'] => {
+    if (after === undefined || before.includes(id) === after.includes(id)) return null
+    return after.includes(id) ? 'joining' : 'leaving'
+  }
+  return Object.entries(cluster.nodes)
+    .map(([name, status]) => {
+      const id = Number(name)
+      const isLeader = cluster.leader === id
+      return { id, status, isLeader, isSelf: cluster.node.id === id, change: changeOf(id) }
+    })
+    .toSorted((a, b) => a.id - b.id)
+}
+
+/** The voters: two lists while they change. */
+export function configsOf({ membership }: ClusterStatus): readonly (readonly number[])[] {
+  return membership?.effective.membership.configs ?? []
+}
+
+/** The voters as they are, or as they are to be. */
+export function votersOf(cluster: ClusterStatus): readonly number[] {
+  return configsOf(cluster).at(-1) ?? []
+}
+
+export function learnersOf({ membership }: ClusterStatus): readonly number[] {
+  return membership?.effective.membership.learners ?? []
+}
+
+/** How many of `voters` may be down at once. */
+export function toleranceOf(voters: readonly number[]): number {
+  return Math.max(0, Math.ceil(voters.length / 2) - 1)
+}
+
+/** Voters that the node of this page does not reach. */
+export function downAmong(voters: readonly number[], { nodes }: ClusterStatus): readonly number[] {
+  return voters.filter((id) => nodes[id]?.reachable === false)
+}
+
+/** How many more voters may fail; negative when a majority is missing. While voters change, the worse of the two lists counts. */
+export function leftToFail(cluster: ClusterStatus): number {
+  const left = configsOf(cluster).map((voters) => toleranceOf(voters) - downAmong(voters, cluster).length)
+  return left.length === 0 ? 0 : Math.min(...left)
+}
+
+/** The dashboard of another node; null when its address is none that a browser can open. */
+export function dashboardOf({ api }: Pick<MemberStatus, 'api'>): string | null {
+  if (!URL.canParse(api)) return null
+  const { protocol, origin } = new URL(api)
+  return protocol === 'http:' || protocol === 'https:' ? `${origin}/ui/` : null
+}
+
+/** `catching up`, `follower`, ... in one or two words. */
+export function roleOf({ status, isLeader }: Member): string {
+  if (isLeader) return 'leader'
+  return status.role === 'voter' ? 'follower' : 'learner'
+}

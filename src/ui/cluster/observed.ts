@@ -1,0 +1,36 @@
+import type { ClusterStatus } from '../../client/api-types.ts'
+import { cluster } from '../api/cluster.ts'
+import { bounds } from '../bounds.ts'
+import { Store } from '../lib/store.ts'
+import { occurrencesBetween, type Occurrence } from './journal.ts'
+
+export interface Entry extends Occurrence {
+  readonly number: number
+  /** By the clock of the browser. */
+  readonly at: number
+}
+
+/** What has happened while this page was open, the newest first. */
+export const observed = new Store<readonly Entry[]>([])
+
+let before: ClusterStatus | null = null
+let wasGone = false
+let numbers = 0
+
+function note(at: number, occurrences: readonly Occurrence[]): void {
+  if (occurrences.length === 0) return
+  const entries = occurrences.map((occurrence) => ({ ...occurrence, at, number: numbers++ })).toReversed()
+  observed.set([...entries, ...observed.value].slice(0, bounds.occurrencesMax))
+}
+
+cluster.seen.follow(() => {
+  const { value, at, failingSince } = cluster.seen.value
+  const id = value?.node.id ?? ''
+  const isGone = failingSince !== null && Date.now() - failingSince >= bounds.goneAfterMs
+  if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: `Node ${id} does not answer this page.` }])
+  if (failingSince === null && wasGone) note(at, [{ tone: 'good', text: `Node ${id} answers again.` }])
+  wasGone = failingSince === null ? false : isGone || wasGone
+  if (failingSince !== null || value === null) return
+  if (before !== null) note(at, occurrencesBetween(before, value))
+  before = value
+})

@@ -1,0 +1,9 @@
+import type { PageEntry } from '../lib/page-entry.ts'
+import { Charts } from './charts.tsx'
+import { Overview } from './overview.tsx'
+
+/** The pages of the cluster and its members. */
+export const clusterPages: readonly PageEntry[] = [
+  { name: 'overview', text: 'Overview', view: Overview },
+  { name: 'charts', text: 'Charts', view: Charts },
+]
