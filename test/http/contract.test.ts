@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { failures, type ErrorCode, type Failure } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
@@ -69,8 +70,8 @@ t.test('every route is in the document, and nothing else', async (t) => {
   t.teardown(() => app.close())
   const served = new Set<string>()
   app.addHook('onRoute', ({ method, url }) => {
-    // The files of the documentation page.
-    if (url.startsWith('/docs')) return
+    // The files of the pages.
+    if (url.startsWith('/docs') || url.startsWith('/ui')) return
     for (const name of [method].flat())
       served.add(`${name} ${url.replace('/locks/*', '/locks/{name}').replace('*', '{key}').replace(':id', '{id}')}`)
   })
@@ -156,6 +157,49 @@ t.test('the documentation page works without anything from elsewhere', async (t)
   t.equal((await app.inject('/docs/static/..%2f..%2fpackage.json')).statusCode, 404)
   t.equal((await app.inject('/docs/static/%2e%2e/index.js')).statusCode, 404)
 })
+
+t.test(
+  'the dashboard is files of the node: small, compressed, for ever or not at all, under a strict policy',
+  async (t) => {
+    const { app } = await openCheckedApi(t)
+    const moved = await app.inject('/ui')
+    t.match([moved.statusCode, moved.headers.location], [302, 'ui/'])
+    const page = await app.inject('/ui/')
+    t.equal(page.statusCode, 200)
+    t.match(page.headers, { 'content-type': /^text\/html/, 'cache-control': 'no-cache', 'x-frame-options': 'DENY' })
+    const policy = String(page.headers['content-security-policy'])
+    t.match(policy, /default-src 'none';script-src 'self';style-src 'self';.*connect-src 'self'/)
+    t.notMatch(policy, /unsafe|upgrade-insecure-requests/)
+    t.notOk('strict-transport-security' in page.headers, 'that would bind other services of the host')
+    t.notOk('etag' in page.headers, 'files of a package have one time in every version')
+    t.notOk('content-security-policy' in (await app.inject('/livez')).headers, 'other routes do without')
+
+    const sources = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, source]) => source ?? '')
+    t.equal(sources.length, 3, 'an icon, a style sheet and a script')
+    let scriptBytes = 0
+    for (const source of sources) {
+      t.match(source, /^\.\/assets\//)
+      const url = source.replace('./', '/ui/')
+      const plain = await app.inject(url)
+      t.match(plain.headers, { 'cache-control': 'public, max-age=31536000, immutable', vary: 'accept-encoding' })
+      for (const encoding of ['br', 'gzip']) {
+        const packed = await app.inject({ url, headers: { 'accept-encoding': encoding } })
+        t.equal(packed.headers['content-encoding'], encoding, source)
+        const bytes = encoding === 'br' ? brotliDecompressSync(packed.rawPayload) : gunzipSync(packed.rawPayload)
+        t.ok(bytes.equals(plain.rawPayload), source)
+        if (encoding === 'gzip' && source.endsWith('.js')) scriptBytes += packed.rawPayload.length
+      }
+    }
+    t.ok(scriptBytes > 10_000 && scriptBytes < 150_000, `${scriptBytes} bytes of compressed script`)
+    const missing = await app.inject('/ui/assets/none.js')
+    t.match([missing.statusCode, missing.json<{ code: string }>().code], [404, 'route-not-found'])
+    t.notOk('cache-control' in missing.headers, 'a file that is missing is not kept')
+    for (const path of ['/ui/..%2f..%2fpackage.json', '/ui/%2e%2e/main.js', '/ui/assets/..%2f..%2f..%2fpackage.json']) {
+      t.equal((await app.inject(path)).statusCode, 404, path)
+    }
+    t.equal((await app.inject({ url: '/ui/', method: 'POST' })).statusCode, 405)
+  },
+)
 
 t.test('Accept: the type with the most weight, and of equals the one named most exactly', async (t) => {
   const offers = ['a/b', 'a/c'] as const

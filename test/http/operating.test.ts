@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { EventLoopDelay } from '../../src/http/operating/event-loop-delay.ts'
 import { openCheckedApi } from '../support/checked-api.ts'
 
 t.test('health checks tell by their status, and in words when asked', async (t) => {
@@ -97,25 +98,64 @@ t.test('the root says in a line what runs here and where to go on', async (t) =>
   t.equal((await api.inject({ method: 'POST', url: '/' })).statusCode, 405)
 })
 
-t.test('a summary of the event loop: quantiles since the last reading, sum and count since the start', async (t) => {
-  const api = await openCheckedApi(t)
-  const read = async (name: string): Promise<number> => {
-    const { body } = await api.inject('/metrics')
-    const line = body.split('\n').find((one) => one.startsWith(`quorate_event_loop_delay_seconds${name} `))
-    return Number(line?.split(' ')[1])
-  }
-  t.match((await api.inject('/metrics')).body, '# TYPE quorate_event_loop_delay_seconds summary')
-  const ticks = async (enough: number): Promise<number> => {
-    for (;;) {
-      const count = await read('_count')
-      if (count >= enough) return count
-      // The sampler needs two ticks of 10 ms after a reading for its first sample.
-      await new Promise((resolve) => setTimeout(resolve, 50))
+t.test(
+  'a summary of the event loop: sum and count since the start, and quantiles that every reader sees',
+  async (t) => {
+    const api = await openCheckedApi(t)
+    const read = async (name: string): Promise<number> => {
+      const { body } = await api.inject('/metrics')
+      const line = body.split('\n').find((one) => one.startsWith(`quorate_event_loop_delay_seconds${name} `))
+      return Number(line?.split(' ')[1])
     }
+    t.match((await api.inject('/metrics')).body, '# TYPE quorate_event_loop_delay_seconds summary')
+    const ticks = async (enough: number): Promise<number> => {
+      for (;;) {
+        const count = await read('_count')
+        if (count >= enough) return count
+        // The sampler needs two ticks of 10 ms after a reading for its first sample.
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+    const before = await ticks(3)
+    t.ok((await ticks(before + 3)) > before, 'a reading takes nothing from the next one')
+    t.ok((await read('_sum')) >= 0)
+    const until = performance.now() + 60
+    while (performance.now() < until);
+    await ticks((await read('_count')) + 2)
+    for (const reader of ['one', 'another']) t.ok((await read('{quantile="1"}')) >= 0.04, `${reader} sees the spike`)
+  },
+)
+
+t.test('a spike of the event loop leaves the quantiles after a minute, and sum and count go on', async (t) => {
+  let now = 0
+  const delay = new EventLoopDelay(() => now)
+  t.teardown(() => delay.close())
+  const read = (): { longest: number; sum: number; count: number } => {
+    const values = delay
+      .text()
+      .split('\n')
+      .map((line) => Number(line.split(' ')[1]))
+    const [longest = Number.NaN, sum = Number.NaN, count = Number.NaN] = values.slice(-4)
+    return { longest, sum, count }
   }
-  const before = await ticks(3)
-  t.ok((await ticks(before + 3)) > before, 'a reading takes nothing from the next one')
-  t.ok((await read('_sum')) >= 0)
+  const sampled = async (enough: number): Promise<void> => {
+    while (read().count < enough) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await sampled(3)
+  const until = performance.now() + 500
+  while (performance.now() < until);
+  await sampled(read().count + 3)
+  const [first, second] = [read(), read()]
+  t.ok(first.longest > 0.4 && second.longest > 0.4 && first.sum > 0.4, JSON.stringify({ first, second }))
+  now = 30_000
+  t.ok(read().longest > 0.4, 'the reading at which a sampler begins anew has it')
+  t.ok(read().longest > 0.4, 'and so has the other sampler')
+  now = 60_000
+  read()
+  await sampled(second.count + 3)
+  const last = read()
+  t.ok(last.longest < 0.4, `${last.longest}`)
+  t.ok(last.sum >= second.sum && last.count > second.count)
 })
 
 /** What `promtool` says of `input`, and null where it is not installed. */

@@ -22,7 +22,7 @@ export interface Call {
 const root = new URL('..', document.baseURI)
 
 /** Where a call goes, for a link. */
-export function addressOf({ path, query = {} }: Pick<Call, 'path' | 'query'>): string {
+function addressOf({ path, query = {} }: Pick<Call, 'path' | 'query'>): string {
   const given = Object.entries(query).flatMap(([name, value]) =>
     value === null || value === undefined ? [] : [[name, String(value)]],
   )

@@ -8,7 +8,7 @@ const advice: Readonly<Record<string, string>> = {
     'Another node answers at the address of this member. Correct the address, or start the right node there.',
   'same-id': 'Two processes run under one id. Stop the one that is not meant, before anything else.',
   'unsound-peer': 'Stop that node, and compare its version and its disk with those of the others.',
-  removed: 'The node can be stopped. To bring it back, give it an empty data directory and add it as a learner.',
+  removed: 'The node can be stopped. To bring it back, add it as a learner.',
   'certificate-expiry': 'Put a new certificate into the place of the old one; the node takes it up by itself.',
   'certificate-files': 'The node goes on with the old files until the new ones are right.',
 }

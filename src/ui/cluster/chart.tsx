@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import { bytes, compact, duration } from '../lib/format.ts'
+import { bytes, compact, duration, timeOfDay } from '../lib/format.ts'
 import { useWidth } from '../lib/size.ts'
 import { Card } from '../parts/page.tsx'
 import type { ChartEntry, ChartHistory } from './chart-history.ts'
@@ -16,6 +16,7 @@ interface ChartProps {
 }
 
 const HEIGHT = 150
+const SPAN_SECONDS_MIN = 60
 
 /** Shows a number with its unit. */
 const shown: Readonly<Record<ChartEntry['unit'], (value: number) => string>> = {
@@ -38,15 +39,18 @@ export function Chart({ entry, history, readings, theme, spanMs }: ChartProps) {
     }
   }, [entry, width, theme])
   useEffect(() => {
-    const last = history.times.at(-1)
-    if (plot.current === null || last === undefined) return
+    const [first, last] = [history.times.at(0), history.times.at(-1)]
+    if (plot.current === null || first === undefined || last === undefined) return
+    // A chart that has just begun is not a line at the edge.
+    const from = Math.max(last - spanMs / 1000, Math.min(first, last - SPAN_SECONDS_MIN))
     plot.current.batch(() => {
       plot.current?.setData(dataOf(entry, history), true)
-      plot.current?.setScale('x', { min: last - spanMs / 1000, max: last })
+      plot.current?.setScale('x', { min: from, max: last })
     })
   }, [readings, width, theme, spanMs])
   return (
-    <Card title={entry.title} tools={<Legend entry={entry} history={history} />} class="chart">
+    <Card title={entry.title} class="chart">
+      <Legend entry={entry} history={history} />
       <div ref={element} class="plot" role="img" aria-label={`${entry.title}. ${entry.hint}`} />
       <p class="hint">{entry.hint}</p>
     </Card>
@@ -87,11 +91,19 @@ function optionsOf(entry: ChartEntry, width: number, element: HTMLElement): uPlo
     width,
     height: HEIGHT,
     legend: { show: false },
+    padding: [8, 12, 0, 0],
     cursor: { sync: { key: 'charts' }, drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: true }, y: { range: (_, __, max) => [0, roomAbove(max)] } },
+    scales: { x: { time: true }, y: { range: (_, __, max) => [0, roomAbove(max, entry.unit)] } },
     axes: [
-      { ...axis, space: 90, size: 26, values: (_, times) => times.map((time) => clockOf(time)) },
-      { ...axis, space: 34, size: 58, gap: 4, values: (_, values) => values.map((value) => show(value)) },
+      { ...axis, space: 90, size: 26, values: (_, times) => times.map((time) => timeOfDay(time * 1000)) },
+      {
+        ...axis,
+        space: 34,
+        size: 62,
+        gap: 4,
+        values: (_, values) => values.map((value) => show(value)),
+        ...(entry.unit === 'bytes' ? { incrs: stepsOfBytes } : {}),
+      },
     ],
     series: [
       {},
@@ -107,17 +119,20 @@ function optionsOf(entry: ChartEntry, width: number, element: HTMLElement): uPlo
 }
 
 /** A line at the very top would be hidden by the frame, and one of zeros needs a scale. */
-function roomAbove(max: number | null): number {
-  return max === null || max <= 0 ? 1 : max * 1.1
+function roomAbove(max: number | null, unit: ChartEntry['unit']): number {
+  return max === null || max <= 0 ? smallest[unit] : max * 1.1
 }
 
-function clockOf(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString(undefined, {
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  })
+const smallest: Readonly<Record<ChartEntry['unit'], number>> = {
+  rate: 10,
+  seconds: 0.01,
+  bytes: 1024 * 1024,
+  count: 10,
+  share: 0.1,
 }
+
+/** Steps of a scale that are round in their unit; the others are round in tens. */
+const stepsOfBytes = Array.from({ length: 50 }, (_, at) => 2 ** at)
 
 /** A canvas knows no custom properties, so an element is asked for the colour that one comes to. */
 function colourOf(element: HTMLElement, name: string): string {

@@ -44,7 +44,7 @@ export function Charts() {
       }
     >
       {failure !== null && <FailureNotice failure={failure} />}
-      <div class="columns">
+      <div class="columns charts">
         {charts.map((entry) => (
           <Chart
             key={entry.name}

@@ -3,7 +3,7 @@ import { duration } from '../lib/format.ts'
 import { Badge, Progress } from '../parts/page.tsx'
 import { Table, type Column } from '../parts/table.tsx'
 import { catchingUp } from './catching-up.ts'
-import { dashboardOf, roleOf, type Member } from './members.ts'
+import { dashboardOf, type Member } from './members.ts'
 
 interface MemberTableProps {
   readonly members: readonly Member[]
@@ -13,9 +13,10 @@ interface MemberTableProps {
 
 /** The members, one a row. */
 export function MemberTable({ members, actions }: MemberTableProps) {
+  const differ = new Set(members.map(({ status }) => status.priority)).size > 1
   const columns: Column<Member>[] = [
     { title: 'Node', cell: (member) => <NodeName member={member} /> },
-    { title: 'Role', cell: (member) => <Role member={member} /> },
+    { title: 'Role', cell: (member) => <Role member={member} priority={differ ? member.status.priority : null} /> },
     { title: 'Connection', cell: ({ status, isSelf }) => <Connection status={status} isSelf={isSelf} /> },
     { title: 'Progress', cell: ({ status }) => <HowFar status={status} /> },
     { title: 'Peers reach it at', cell: ({ status }) => <code class="wrap">{status.raft}</code> },
@@ -35,13 +36,19 @@ function NodeName({ member: { id, status, isSelf } }: { readonly member: Member 
   )
 }
 
-function Role({ member }: { readonly member: Member }) {
-  const { isLeader, change, status } = member
+interface RoleProps {
+  readonly member: Member
+  /** Null where it makes no difference. */
+  readonly priority: number | null
+}
+
+function Role({ member, priority }: RoleProps) {
+  const { isLeader, role, change } = member
   return (
     <>
-      <Badge tone={isLeader ? 'accent' : 'plain'}>{roleOf(member)}</Badge>{' '}
+      <Badge tone={isLeader ? 'accent' : 'plain'}>{role}</Badge>{' '}
       {change !== null && <Badge tone="info">{change}</Badge>}
-      {status.priority !== null && status.priority > 0 && <span class="faint"> priority {status.priority}</span>}
+      {priority !== null && <span class="faint"> priority {priority}</span>}
     </>
   )
 }

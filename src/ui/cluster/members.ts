@@ -4,6 +4,8 @@ export interface Member {
   readonly id: number
   readonly status: MemberStatus
   readonly isLeader: boolean
+  /** A voter that is not heard, or that hears no leader, need not follow anybody. */
+  readonly role: 'leader' | 'follower' | 'voter' | 'learner'
   /** The node of this page. */
   readonly isSelf: boolean
   /** While voters change: whether it becomes one, or ceases to be one. */
@@ -21,9 +23,22 @@ export function membersOf(cluster: ClusterStatus): readonly Member[] {
     .map(([name, status]) => {
       const id = Number(name)
       const isLeader = cluster.leader === id
-      return { id, status, isLeader, isSelf: cluster.node.id === id, change: changeOf(id) }
+      return {
+        id,
+        status,
+        isLeader,
+        role: roleOf(status, cluster.leader, isLeader),
+        isSelf: cluster.node.id === id,
+        change: changeOf(id),
+      }
     })
     .toSorted((a, b) => a.id - b.id)
+}
+
+function roleOf({ role, reachable }: MemberStatus, leader: number | null, isLeader: boolean): Member['role'] {
+  if (isLeader) return 'leader'
+  if (role === 'learner') return role
+  return leader === null || reachable === false ? 'voter' : 'follower'
 }
 
 /** The voters: two lists while they change. */
@@ -61,10 +76,4 @@ export function dashboardOf({ api }: Pick<MemberStatus, 'api'>): string | null {
   if (!URL.canParse(api)) return null
   const { protocol, origin } = new URL(api)
   return protocol === 'http:' || protocol === 'https:' ? `${origin}/ui/` : null
-}
-
-/** `catching up`, `follower`, ... in one or two words. */
-export function roleOf({ status, isLeader }: Member): string {
-  if (isLeader) return 'leader'
-  return status.role === 'voter' ? 'follower' : 'learner'
 }

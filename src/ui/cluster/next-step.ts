@@ -46,7 +46,8 @@ function noCluster({ clusterId, membership, node, formation }: ClusterStatus): S
 
 function gone({ node }: ClusterStatus): Step | null {
   if (node.state !== 'removed') return null
-  const text = 'It holds no part of the cluster any more, and can be stopped. Its data directory can be deleted.'
+  const text =
+    'It gets nothing any more, and refuses requests. Stop it, and delete its data directory; or add it again, from the dashboard of a member.'
   return { tone: 'warn', title: `Node ${node.id} has been removed`, text, page: null }
 }
 

@@ -1,16 +1,18 @@
 import type { ClusterStatus } from '../../client/api-types.ts'
 import { cluster } from '../api/cluster.ts'
 import { metrics } from '../api/metrics.ts'
-import { count, duration, list, nodes, timeOfDay } from '../lib/format.ts'
+import { count, duration, nodes, timeOfDay } from '../lib/format.ts'
 import { roundTripsIn } from '../lib/metrics.ts'
 import { hrefOf } from '../lib/route.ts'
 import { sentence } from '../lib/sentence.ts'
 import { useStore } from '../lib/store.ts'
 import { FailureNotice, Notice } from '../parts/notice.tsx'
 import { Badge, Card, Facts, Page } from '../parts/page.tsx'
+import { Words } from '../parts/words.tsx'
 import { adviceFor } from './advice.ts'
+import { Joint } from './joint.tsx'
 import { MemberTable } from './member-table.tsx'
-import { configsOf, dashboardOf, leftToFail, membersOf } from './members.ts'
+import { dashboardOf, leftToFail, membersOf } from './members.ts'
 import { nextStep } from './next-step.ts'
 import { observed } from './observed.ts'
 import { Topology } from './topology.tsx'
@@ -30,8 +32,11 @@ export function Overview() {
     <Page title="Overview" lead={<Lead cluster={value} />}>
       <NextStep cluster={value} />
       {value.warnings.map(({ code, detail }) => (
-        <Notice key={detail} tone="warn" title={sentence(detail)} code={code}>
-          {adviceFor(code)}
+        <Notice key={detail} tone="warn" code={code}>
+          <p>
+            <Words text={sentence(detail)} />
+          </p>
+          <p class="soft">{adviceFor(code)}</p>
         </Notice>
       ))}
       <Vitals cluster={value} />
@@ -80,12 +85,8 @@ function NextStep({ cluster: seen }: { readonly cluster: ClusterStatus }) {
       </a>
     )
   return (
-    <Notice
-      tone={step.tone}
-      title={`Next: ${step.title.slice(0, 1).toLowerCase()}${step.title.slice(1)}`}
-      action={action}
-    >
-      {step.text}
+    <Notice tone={step.tone} title={step.title} action={action}>
+      <Words text={step.text} />
     </Notice>
   )
 }
@@ -119,16 +120,6 @@ function JointBadge({ cluster: { membership } }: { readonly cluster: ClusterStat
   return membership.effective.committed ? null : <Badge tone="info">not committed yet</Badge>
 }
 
-function Joint({ cluster: seen }: { readonly cluster: ClusterStatus }) {
-  const [before, after] = configsOf(seen)
-  if (before === undefined || after === undefined) return null
-  return (
-    <Notice tone="info" title={`The voters change from ${list(before)} to ${list(after)}.`}>
-      Until that is complete, nothing is committed without a majority of both.
-    </Notice>
-  )
-}
-
 /** A follower does not know how far the others are. */
 function LeaderKnows({ cluster: seen }: { readonly cluster: ClusterStatus }) {
   const { leader, node } = seen
@@ -158,14 +149,16 @@ function Decisions({ cluster: seen }: { readonly cluster: ClusterStatus }) {
           const isManual = mode === 'manual' || mode === 'off'
           return (
             <li key={name}>
-              <div>
-                <strong>{names[name]}</strong> <Badge tone={isManual ? 'plain' : 'accent'}>{mode}</Badge>
+              <div class="decision">
+                <span class={isManual ? 'soft' : 'strong'}>{names[name]}</span>
+                <Badge tone={isManual ? 'plain' : 'accent'}>{mode}</Badge>
                 {!isManual && decision !== 'none' && <Badge tone="info">{decision}</Badge>}
               </div>
-              <p class="soft">
-                {isManual ? 'Left to you.' : sentence(reason)}
-                {!isManual && <span class="faint"> For {duration(sinceMs)}.</span>}
-              </p>
+              {!isManual && (
+                <p class="soft">
+                  {sentence(reason)} <span class="faint">For {duration(sinceMs)}.</span>
+                </p>
+              )}
             </li>
           )
         })}
@@ -185,7 +178,9 @@ function Log() {
           {entries.map(({ number, at, tone, text }) => (
             <li key={number} class={tone}>
               <time dateTime={new Date(at).toISOString()}>{timeOfDay(at)}</time>
-              <span>{text}</span>
+              <span>
+                <Words text={text} />
+              </span>
             </li>
           ))}
         </ol>

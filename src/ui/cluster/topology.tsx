@@ -2,7 +2,7 @@ import type { ClusterStatus } from '../../client/api-types.ts'
 import { nodes } from '../lib/format.ts'
 import { useWidth } from '../lib/size.ts'
 import { catchingUp } from './catching-up.ts'
-import { membersOf, roleOf, type Member } from './members.ts'
+import { membersOf, type Member } from './members.ts'
 import { placesFor, type Place } from './places.ts'
 
 interface TopologyProps {
@@ -58,7 +58,8 @@ function linkOf(member: Member, { node, leader }: ClusterStatus): LinkState {
     return { kind: 'behind', label: progress.percent === null ? progress.text : `${progress.percent}% of the state` }
   }
   // A follower knows of its own connections alone.
-  return isSelf ? { kind: 'up', label: '' } : { kind: 'unknown', label: '' }
+  if (isSelf) return { kind: 'up', label: '' }
+  return { kind: 'unknown', label: status.reachable === false ? 'not connected to this one' : '' }
 }
 
 interface LinkProps {
@@ -73,7 +74,7 @@ function Link({ from, to, state, roundTrip }: LinkProps) {
   const start = from.y + RADIUS + 34
   const label = [state.label, state.kind === 'up' && roundTrip !== undefined ? trip(roundTrip) : '']
     .filter((words) => words !== '')
-    .join(', ')
+    .join(' · ')
   // Below the node, out of the way of its neighbours.
   return (
     <g class={`link ${state.kind}`}>
@@ -88,14 +89,14 @@ function Link({ from, to, state, roundTrip }: LinkProps) {
 }
 
 function trip(ms: number): string {
-  return ms < 1 ? `${Math.round(ms * 1000)} µs away` : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms away`
+  return ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
 }
 
 function Node({ member, place }: { readonly member: Member; readonly place: Place }) {
-  const { id, status, isLeader, isSelf, change } = member
+  const { id, status, isLeader, role, isSelf, change } = member
   const kind = `${isLeader ? 'leader' : status.role}${status.reachable === false ? ' down' : ''}`
   const progress = catchingUp(status)?.percent ?? null
-  const words = [roleOf(member), ...(isSelf ? ['this page'] : []), ...(change === null ? [] : [change])]
+  const words = [role, ...(isSelf ? ['this page'] : []), ...(change === null ? [] : [change])]
   return (
     <g class={`node ${kind}`} transform={`translate(${place.x} ${place.y})`}>
       {status.role === 'voter' ? (

@@ -1,5 +1,5 @@
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' })
 
 /** `12,345`. */
 export function count(value: number): string {

@@ -9,7 +9,7 @@ export interface Route {
 }
 
 /** Reads what stands behind `#`. A part that is not percent-encoded UTF-8 is taken as it stands. */
-export function routeFrom(hash: string): Route {
+function routeFrom(hash: string): Route {
   const text = hash.replace(/^#?\/?/, '')
   const [path, query] = splitOnce(text, '?')
   const [page = '', ...rest] = path.split('/').map(decoded)

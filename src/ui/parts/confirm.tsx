@@ -1,8 +1,11 @@
 import type { ComponentChildren } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { sentence } from '../lib/sentence.ts'
 import { Button } from './button.tsx'
 import { Dialog } from './dialog.tsx'
 import { Field } from './field.tsx'
+import { Words } from './words.tsx'
+import { complain } from './messages.tsx'
 import { FailureNotice } from './notice.tsx'
 
 interface ConfirmProps {
@@ -33,6 +36,8 @@ export function Confirm(props: ConfirmProps) {
   const [typed, setTyped] = useState('')
   const [isBusy, setBusy] = useState(false)
   const [failure, setFailure] = useState<unknown>(null)
+  const isOpen = useRef(true)
+  useEffect(() => () => void (isOpen.current = false), [])
   const isReady = props.blocked !== true && (word === null || typed.trim() === word)
   const onSubmit = async (event: Event): Promise<void> => {
     event.preventDefault()
@@ -41,8 +46,9 @@ export function Confirm(props: ConfirmProps) {
     setFailure(null)
     try {
       await onConfirm()
-      onClose()
+      if (isOpen.current) onClose()
     } catch (error) {
+      if (!isOpen.current) return tellLater(title, error)
       setFailure(error)
       setBusy(false)
     }
@@ -78,13 +84,21 @@ export function Confirm(props: ConfirmProps) {
   )
 }
 
+/** The dialog was closed before the answer came. What the person ended by closing it is no failure. */
+function tellLater(title: string, error: unknown): void {
+  if (error instanceof DOMException && error.name === 'AbortError') return
+  complain(`${title}: ${sentence(error instanceof Error ? error.message : String(error))}`)
+}
+
 function Sentences({ title, lines }: { readonly title: string; readonly lines: readonly string[] }) {
   return (
     <section class="sentences">
       <h3>{title}</h3>
       <ul>
         {lines.map((line) => (
-          <li key={line}>{line}</li>
+          <li key={line}>
+            <Words text={line} />
+          </li>
         ))}
       </ul>
     </section>

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { sentence } from '../lib/sentence.ts'
+import { Words } from './words.tsx'
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad'
 
@@ -39,7 +40,9 @@ export function FailureNotice({ failure, action }: { readonly failure: unknown; 
     const { title, detail, code, ambiguous } = failure.problem
     return (
       <Notice tone="bad" title={title} code={code} action={action}>
-        <p>{sentence(detail)}</p>
+        <p>
+          <Words text={sentence(detail)} />
+        </p>
         <Issues problem={failure.problem} />
         {ambiguous && <p>The change may have taken effect, or may still do so: look before you try again.</p>}
       </Notice>

@@ -36,7 +36,7 @@ export function Table<Row>({ caption, columns, rows, rowKey, empty }: TableProps
           <tr key={rowKey(row)}>
             {columns.map(({ title, cell, numeric }) => (
               <td key={title} data-title={title} class={numeric === true ? 'numeric' : ''}>
-                {cell(row)}
+                <div>{cell(row)}</div>
               </td>
             ))}
           </tr>

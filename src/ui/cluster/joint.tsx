@@ -1,0 +1,15 @@
+import type { ClusterStatus } from '../../client/api-types.ts'
+import { list } from '../lib/format.ts'
+import { Notice } from '../parts/notice.tsx'
+import { configsOf } from './members.ts'
+
+/** Says that the voters are changing. */
+export function Joint({ cluster }: { readonly cluster: ClusterStatus }) {
+  const [before, after] = configsOf(cluster)
+  if (before === undefined || after === undefined) return null
+  return (
+    <Notice tone="info" title={`The voters change from ${list(before)} to ${list(after)}.`}>
+      Until that is complete, nothing is committed without a majority of both.
+    </Notice>
+  )
+}

@@ -1,0 +1,129 @@
+import { useState } from 'preact/hooks'
+import type { ClusterStatus } from '../../client/api-types.ts'
+import { cluster } from '../api/cluster.ts'
+import { useStore } from '../lib/store.ts'
+import { Button } from '../parts/button.tsx'
+import { FailureNotice } from '../parts/notice.tsx'
+import { Card, Page } from '../parts/page.tsx'
+import { AddLearner } from './add-learner.tsx'
+import { Backup } from './backup.tsx'
+import { Promote, Remove, Transfer } from './change-member.tsx'
+import { Joint } from './joint.tsx'
+import { MemberTable } from './member-table.tsx'
+import { membersOf, type Member } from './members.ts'
+import { Campaign, Purge } from './this-node.tsx'
+
+/** What is being asked. */
+type Asked =
+  | { readonly kind: 'add' | 'campaign' | 'purge' | 'backup' }
+  | { readonly kind: 'promote' | 'remove' | 'transfer'; readonly id: number }
+
+/** The members, and what can be done with them and with the node of this page. */
+export function MembersPage() {
+  const { value, failure } = useStore(cluster.seen)
+  const [asked, setAsked] = useState<Asked | null>(null)
+  if (value === null) {
+    return (
+      <Page title="Members">
+        {failure === null ? <p class="empty">Asking the node…</p> : <FailureNotice failure={failure} />}
+      </Page>
+    )
+  }
+  const isMember = value.membership !== null
+  return (
+    <Page
+      title="Members"
+      lead="Each action says what it will do, and asks before it does it"
+      tools={
+        isMember && (
+          <Button kind="primary" onClick={() => setAsked({ kind: 'add' })}>
+            Add a learner
+          </Button>
+        )
+      }
+    >
+      <Joint cluster={value} />
+      <Card>
+        {isMember ? (
+          <MemberTable
+            members={membersOf(value)}
+            actions={(member) => <Actions member={member} cluster={value} onAsk={setAsked} />}
+          />
+        ) : (
+          <p class="empty">This node belongs to no cluster yet: it can be added from the dashboard of a member.</p>
+        )}
+      </Card>
+      <Card title={`Node ${value.node.id}, which serves this page`}>
+        <div class="tools">
+          <Button onClick={() => setAsked({ kind: 'backup' })} disabled={!isMember}>
+            Download a backup
+          </Button>
+          <Button onClick={() => setAsked({ kind: 'purge' })} disabled={!isMember}>
+            Free its log
+          </Button>
+          <Button onClick={() => setAsked({ kind: 'campaign' })} disabled={!isMember || value.node.state === 'leader'}>
+            Stand for election
+          </Button>
+        </div>
+      </Card>
+      {asked !== null && <Question asked={asked} seen={value} onClose={() => setAsked(null)} />}
+    </Page>
+  )
+}
+
+interface ActionsProps {
+  readonly member: Member
+  readonly cluster: ClusterStatus
+  readonly onAsk: (asked: Asked) => void
+}
+
+function Actions({ member: { id, status, isLeader }, cluster: seen, onAsk }: ActionsProps) {
+  const isChanging = seen.membership?.joint === true
+  return (
+    <div class="row-actions">
+      {status.role === 'learner' && (
+        <Button small disabled={isChanging} label={`Promote node ${id}`} onClick={() => onAsk({ kind: 'promote', id })}>
+          Promote
+        </Button>
+      )}
+      {status.role === 'voter' && !isLeader && (
+        <Button
+          small
+          disabled={isChanging}
+          label={`Let node ${id} lead`}
+          onClick={() => onAsk({ kind: 'transfer', id })}
+        >
+          Let it lead
+        </Button>
+      )}
+      <Button small disabled={isChanging} label={`Remove node ${id}`} onClick={() => onAsk({ kind: 'remove', id })}>
+        Remove
+      </Button>
+    </div>
+  )
+}
+
+interface QuestionProps {
+  readonly asked: Asked
+  readonly seen: ClusterStatus
+  readonly onClose: () => void
+}
+
+function Question({ asked, seen, onClose }: QuestionProps) {
+  switch (asked.kind) {
+    case 'add':
+      return <AddLearner seen={seen} onClose={onClose} />
+    case 'backup':
+      return <Backup seen={seen} onClose={onClose} />
+    case 'campaign':
+      return <Campaign seen={seen} onClose={onClose} />
+    case 'purge':
+      return <Purge seen={seen} onClose={onClose} />
+    case 'promote':
+      return <Promote seen={seen} id={asked.id} onClose={onClose} />
+    case 'remove':
+      return <Remove seen={seen} id={asked.id} onClose={onClose} />
+    case 'transfer':
+      return <Transfer seen={seen} id={asked.id} onClose={onClose} />
+  }
+}

@@ -1,0 +1,367 @@
+import type { Locator } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { TestCluster } from '../e2e/support/cluster.ts'
+import { eventually } from '../e2e/support/eventually.ts'
+import { openBrowser } from '../support/browser.ts'
+import { runCli } from '../support/run-cli.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { Dashboard } from './support/dashboard.ts'
+
+// One browser and one cluster for the whole file: their start is most of what it costs.
+const browser = await openBrowser(t)
+if (browser === null) t.comment('no Chromium is installed here: the dashboard is not tried in a browser')
+const cluster = await TestCluster.formed(t, { size: 3 })
+
+/** The dashboard of a node, which has shown the cluster. */
+async function openOn(t: Test, id: number, options = {}): Promise<Dashboard | null> {
+  if (browser === null) return null
+  const dashboard = await Dashboard.open(t, browser, cluster.node(id).addresses.api, options)
+  await dashboard.page.locator('.identity', { hasText: `node ${id},` }).waitFor()
+  return dashboard
+}
+
+async function leaderId(): Promise<number> {
+  return (await cluster.leader()).id
+}
+
+/** The row of a member in the table. */
+function rowOf({ page }: Dashboard, id: number): Locator {
+  return page
+    .locator('.table tbody tr')
+    .filter({ has: page.locator('.node-name', { hasText: new RegExp(`^${id}\\b`) }) })
+}
+
+/** Opens the question about an action, types what it asks for, and confirms. */
+async function confirm({ page }: Dashboard, button: string, word: string | null, action: string): Promise<void> {
+  await page.getByRole('button', { name: button, exact: true }).press('Enter')
+  const dialog = page.getByRole('dialog')
+  if (word !== null) await dialog.getByLabel(/^Type /).fill(word)
+  await dialog.getByRole('button', { name: action, exact: true }).press('Enter')
+}
+
+/** Waits until what was confirmed is done. Throws what the dialog says when it is refused. */
+async function untilClosed({ page }: Dashboard): Promise<void> {
+  const dialog = page.getByRole('dialog')
+  await eventually('the dialog closes', async () => {
+    if ((await dialog.count()) === 0) return true
+    const alert = dialog.getByRole('alert')
+    throw new Error((await alert.count()) === 0 ? 'it is open' : await alert.innerText())
+  })
+}
+
+t.test('every page is readable in dark and light, and fits a telephone', async (t) => {
+  const id = await leaderId()
+  for (const options of [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const) {
+    const dashboard = await openOn(t, id, options)
+    if (dashboard === null) return
+    for (const name of ['Overview', 'Charts', 'Members']) {
+      await dashboard.goTo(name)
+      if (name === 'Charts') await dashboard.page.locator('.legend strong', { hasText: 'MiB' }).first().waitFor()
+      t.same(await dashboard.blemishes(), [], `${name}, ${JSON.stringify(options)}`)
+      await dashboard.shoot(name.toLowerCase())
+    }
+    t.same(dashboard.strays, [], 'nobody but the node was asked')
+    t.same(dashboard.complaints, [])
+    t.equal(dashboard.inProgressMax, 1, 'one request at a time')
+    await dashboard.page.context().close()
+  }
+})
+
+t.test('the overview tells who leads and how far the others are', async (t) => {
+  const id = await leaderId()
+  const dashboard = await openOn(t, id)
+  if (dashboard === null) return
+  const { page } = dashboard
+  t.match(await rowOf(dashboard, id).innerText(), /this page\s+leader/)
+  const others = cluster.others(id).map((node) => node.id)
+  for (const other of others) t.match(await rowOf(dashboard, other).innerText(), /follower\s+connected\s+in step/)
+  t.match(
+    await page.locator('.topology svg').getAttribute('aria-label'),
+    `3 members, 3 of them voters: node ${id} leads, all are connected.`,
+  )
+  t.equal(await page.locator('.topology .link.up').count(), 2)
+  t.match(await page.locator('.vitals').innerText(), /May fail\s+1 voter/)
+
+  const follower = await openOn(t, others[0] ?? 0)
+  t.match(await follower?.page.getByText('The leader knows').innerText(), `the dashboard of node ${id}`)
+})
+
+t.test('the theme is chosen with a switch, and stays chosen', async (t) => {
+  const dashboard = await openOn(t, 1)
+  if (dashboard === null) return
+  const { page } = dashboard
+  const ground = async (): Promise<unknown> =>
+    await page.evaluate('getComputedStyle(document.documentElement).backgroundColor')
+  const light = await ground()
+  await page.getByRole('button', { name: 'Dark' }).press('Enter')
+  t.not(await ground(), light)
+  await page.reload()
+  t.not(await ground(), light)
+  await page.getByRole('button', { name: 'Light' }).press('Enter')
+  t.equal(await ground(), light)
+})
+
+t.test('the keyboard reaches everything, a dialog keeps the focus and gives it back', async (t) => {
+  const dashboard = await openOn(t, 1)
+  if (dashboard === null) return
+  const { page } = dashboard
+  const focused = async (): Promise<unknown> => await page.evaluate('document.activeElement.textContent.trim()')
+  await page.keyboard.press('Tab')
+  t.equal(await focused(), 'Skip to the content')
+  await page.keyboard.press('Enter')
+  t.equal(await page.evaluate('document.activeElement.id'), 'main')
+  await dashboard.goTo('Members')
+  const button = page.getByRole('button', { name: 'Add a learner' })
+  await button.focus()
+  t.not(
+    await button.evaluate((element) =>
+      String(Reflect.get(Reflect.get(globalThis, 'getComputedStyle')(element), 'outlineStyle')),
+    ),
+    'none',
+  )
+  await page.keyboard.press('Enter')
+  const dialog = page.getByRole('dialog', { name: 'Add a learner' })
+  await dialog.waitFor()
+  t.equal(await page.evaluate('document.activeElement.tagName'), 'INPUT')
+  for (let count = 0; count < 12; count++) {
+    await page.keyboard.press('Tab')
+    // Between the last control and the first, the focus is on the browser itself.
+    t.ok(
+      await page.evaluate(
+        "document.activeElement === document.body || document.activeElement.closest('dialog') !== null",
+      ),
+    )
+  }
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'detached' })
+  t.equal(await focused(), 'Add a learner')
+})
+
+t.test('a node is added, promoted, made a learner again, and removed', async (t) => {
+  const id = await leaderId()
+  const dashboard = await openOn(t, id)
+  if (dashboard === null) return
+  const { page } = dashboard
+  const node = await cluster.add()
+  await node.start()
+  await dashboard.goTo('Members')
+
+  await page.getByRole('button', { name: 'Add a learner' }).press('Enter')
+  const dialog = page.getByRole('dialog')
+  const add = dialog.getByRole('button', { name: /^Add / })
+  await dialog.getByLabel('Node id').fill('1')
+  await dialog.getByLabel('Address for its peers').fill('http://host')
+  await dialog.getByLabel('Address for clients').fill('host')
+  for (const mistake of [
+    'Node 1 is a member already.',
+    'HOST:PORT, without http://.',
+    'It begins with http:// or https://.',
+  ]) {
+    await dialog.getByText(mistake).waitFor()
+  }
+  t.ok(await add.isDisabled())
+  t.same(await dashboard.blemishes(), [])
+  await dialog.getByLabel('Node id').fill('4')
+  await dialog.getByLabel('Address for its peers').fill(node.addresses.raft)
+  await dialog.getByLabel('Address for clients').fill(node.addresses.api)
+  await dialog.getByText('Node 4 is sent everything').waitFor()
+  await dashboard.shoot('add-learner')
+  await add.press('Enter')
+  await untilClosed(dashboard)
+  await rowOf(dashboard, 4).getByText('in step').waitFor()
+  t.match(await rowOf(dashboard, 4).innerText(), /learner/)
+  await dashboard.goTo('Overview')
+  await page.getByText('Node 4 has caught up').waitFor()
+  t.match(await page.locator('.log').innerText(), /Node 4 joined as learner/)
+
+  await dashboard.goTo('Members')
+  await page.getByRole('button', { name: 'Promote node 4' }).press('Enter')
+  const promote = dialog.getByRole('button', { name: 'Promote node 4' })
+  await dialog.getByLabel(/^Type the id of the node/).fill('3')
+  t.ok(await promote.isDisabled(), 'the id of another node confirms nothing')
+  t.match(await dialog.innerText(), /from 1, 2 and 3 to 1, 2, 3 and 4/)
+  await dashboard.shoot('promote')
+  await dialog.getByLabel(/^Type the id of the node/).fill('4')
+  await promote.press('Enter')
+  await untilClosed(dashboard)
+  await rowOf(dashboard, 4).getByText('follower').waitFor()
+  t.same((await cluster.status(id)).membership?.effective.membership.configs, [[1, 2, 3, 4]])
+
+  await page.getByRole('button', { name: 'Remove node 4' }).press('Enter')
+  await dialog.getByLabel('Keep it as a learner').press('Space')
+  await dialog.getByLabel(/^Type /).fill('4')
+  await dialog.getByRole('button', { name: 'Make node 4 a learner' }).press('Enter')
+  await untilClosed(dashboard)
+  await rowOf(dashboard, 4).getByText('learner', { exact: true }).waitFor()
+
+  await confirm(dashboard, 'Remove node 4', '4', 'Remove node 4')
+  await untilClosed(dashboard)
+  await rowOf(dashboard, 4).waitFor({ state: 'detached' })
+  t.match((await cluster.status(id)).membership?.effective.membership, { configs: [[1, 2, 3]], learners: [] })
+  await node.stop()
+  t.same(dashboard.complaints, [])
+})
+
+t.test('leadership is handed over, and back', async (t) => {
+  const id = await leaderId()
+  const dashboard = await openOn(t, id)
+  if (dashboard === null) return
+  const other = cluster.others(id, 4)[0]?.id ?? 0
+  await dashboard.goTo('Members')
+  await confirm(dashboard, `Let node ${other} lead`, String(other), `Hand over to node ${other}`)
+  await untilClosed(dashboard)
+  await rowOf(dashboard, other).getByText('leader').waitFor()
+  await dashboard.goTo('Overview')
+  await dashboard.page.locator('.log').getByText(`Node ${other} leads in term`).waitFor()
+})
+
+t.test('the log is freed, and a backup is whole', async (t) => {
+  const id = await leaderId()
+  const self = cluster.others(id, 4)[0]?.id ?? 0
+  const dashboard = await openOn(t, self)
+  if (dashboard === null) return
+  const { page } = dashboard
+  await cluster.node(self).client.putKey('kept', 'in the backup')
+  await dashboard.goTo('Members')
+  await confirm(dashboard, 'Free its log', String(self), 'Free the log')
+  await untilClosed(dashboard)
+
+  const file = `${await temporaryDirectory(t)}/dashboard.backup`
+  const download = page.waitForEvent('download')
+  await confirm(dashboard, 'Download a backup', null, 'Download the backup')
+  await (await download).saveAs(file)
+  t.match((await download).suggestedFilename(), /^quorate-\d+\.backup$/)
+  await untilClosed(dashboard)
+  const verified = await runCli(['backup', 'verify', file])
+  t.equal(verified.code, 0, verified.err)
+  t.same(dashboard.strays, [])
+  t.same(dashboard.complaints, [])
+})
+
+t.test('what the node refuses is told in its own words, and the dialog stays', async (t) => {
+  const id = await leaderId()
+  const self = cluster.others(id, 4)[0]?.id ?? 0
+  const dashboard = await openOn(t, self)
+  if (dashboard === null) return
+  const { page } = dashboard
+  const { term } = await cluster.status(id)
+  await dashboard.goTo('Members')
+  await confirm(dashboard, 'Stand for election', String(self), 'Stand for election')
+  const dialog = page.getByRole('dialog')
+  const alert = dialog.getByRole('alert')
+  t.match(await alert.innerText(), /no-transfer-target\s+This node cannot campaign: a leader is heard\./)
+  t.match(await dialog.innerText(), `While node ${id} is heard, this is refused`)
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('refused')
+  await page.keyboard.press('Escape')
+  await untilClosed(dashboard)
+  t.equal((await cluster.status(id)).term, term, 'nothing has changed')
+})
+
+t.test('a token is asked for when the node wants one, and requests go on with it', async (t) => {
+  if (browser === null) return
+  const dashboard = await Dashboard.open(t, browser, cluster.node(1).addresses.api)
+  const { page } = dashboard
+  const given: (string | undefined)[] = []
+  await page.route(/\/(cluster|metrics)$/, async (route) => {
+    const authorization = route.request().headers()['authorization']
+    given.push(authorization)
+    if (authorization === 'Bearer right') return await route.continue()
+    const detail = authorization === undefined ? 'this needs a token' : 'the token is not known'
+    const problem = {
+      title: 'Unauthenticated',
+      status: 401,
+      detail,
+      code: 'unauthenticated',
+      retryable: false,
+      ambiguous: false,
+    }
+    await route.fulfill({ status: 401, contentType: 'application/problem+json', json: problem })
+  })
+  await page.reload()
+  await page.getByRole('heading', { name: 'A token, please' }).waitFor()
+  await page.getByText('This needs a token.').waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('token')
+  await page.getByLabel('Token').fill('wrong')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Another token, please' }).waitFor()
+  await page.getByLabel('Token').fill('right')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Another token, please' }).waitFor({ state: 'detached' })
+  await page.locator('.identity', { hasText: 'node 1,' }).waitFor()
+  await page.reload()
+  await page.locator('.identity', { hasText: 'node 1,' }).waitFor()
+  t.equal(await page.getByLabel('Token').count(), 0, 'it is kept for the tab')
+  t.ok(given.includes('Bearer wrong') && given.includes('Bearer right'))
+  await page.getByRole('button', { name: 'Forget the token' }).press('Enter')
+  await page.getByRole('heading', { name: 'A token, please' }).waitFor()
+  t.equal(await page.evaluate('sessionStorage.length'), 0)
+  t.same(dashboard.strays, [])
+})
+
+t.test(
+  'a leader that is killed is missed, and its successor shown; the page of the dead node waits for it',
+  async (t) => {
+    const id = await leaderId()
+    const [witness] = cluster.others(id, 4).map((node) => node.id)
+    const dashboard = await openOn(t, witness ?? 0)
+    const dead = await openOn(t, id)
+    if (dashboard === null || dead === null) return
+    await cluster.node(id).kill()
+
+    const next = await eventually('another leader', async () => {
+      const { leader } = await cluster.status(witness ?? 0)
+      return leader === id ? null : leader
+    })
+    await rowOf(dashboard, next).getByText('leader').waitFor()
+    await rowOf(dashboard, id).getByText('not connected').waitFor()
+    await dashboard.page.getByText(`Node ${id} is not connected`).waitFor()
+    const log = dashboard.page.locator('.log')
+    await log.getByText(`Node ${next} leads in term`).first().waitFor()
+    await log.getByText(`The connection to node ${id} is lost.`).waitFor()
+    t.same(await dashboard.blemishes(), [])
+    await dashboard.shoot('leader-killed')
+
+    const banner = dead.page.getByRole('alert').filter({ hasText: `Node ${id} does not answer.` })
+    await banner.waitFor()
+    const href = await banner.getByRole('link', { name: `node ${witness}` }).getAttribute('href')
+    t.equal(href, `${cluster.node(witness ?? 0).addresses.api}/ui/`)
+    t.same(await dead.blemishes(), [])
+    await dead.shoot('gone')
+
+    await cluster.node(id).start()
+    await banner.waitFor({ state: 'detached' })
+    await dead.page.locator('.log').getByText(`Node ${id} answers again.`).waitFor()
+    await rowOf(dashboard, id).getByText('connected', { exact: true }).waitFor()
+    t.same([...dashboard.complaints, ...dead.complaints], [])
+  },
+)
+
+t.test('a node that has lost its majority says so, and can be told to stand for election', async (t) => {
+  const id = await leaderId()
+  const others = cluster.others(id, 4)
+  const [witness] = others
+  const dashboard = await openOn(t, witness?.id ?? 0)
+  if (dashboard === null || witness === undefined) return
+  const { page } = dashboard
+  for (const node of cluster.others(witness.id, 4)) await node.kill()
+  await page.getByText('A majority of the voters is missing').waitFor()
+  await page.locator('.vitals').getByText('no majority').waitFor()
+  await page.locator('.vitals').getByText('nobody').waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('no-majority')
+  await dashboard.goTo('Members')
+  await confirm(dashboard, 'Stand for election', String(witness.id), 'Stand for election')
+  await untilClosed(dashboard)
+  await page.getByText(`Node ${witness.id} stands for election.`).waitFor()
+
+  for (const node of cluster.others(witness.id, 4)) await node.start()
+  await dashboard.goTo('Overview')
+  await page.getByText('A majority of the voters is missing').waitFor({ state: 'detached' })
+  await page
+    .locator('.vitals')
+    .getByText(/^node \d$/)
+    .waitFor()
+  t.same(dashboard.complaints, [])
+})

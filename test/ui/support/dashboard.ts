@@ -1,0 +1,94 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Browser, BrowserContext, Page, Request } from 'playwright-core'
+import { patienceMs } from '../../e2e/support/eventually.ts'
+import type { Owner } from '../../support/temporary-directory.ts'
+import { findFaintText } from './contrast.ts'
+
+export interface DashboardOptions {
+  readonly scheme?: 'light' | 'dark'
+  /** 360 pixels wide. */
+  readonly phone?: boolean
+}
+
+/** Where screenshots are put; unset: none are made. */
+const SHOTS = process.env['QUORATE_UI_SCREENSHOTS']
+
+/** The dashboard of one node, in a browser that notes what it asks of whom. */
+export class Dashboard {
+  readonly page: Page
+  /** Requests to anybody but the node. */
+  readonly strays: string[] = []
+  /** What the page complained of: exceptions, and errors on the console other than failed requests. */
+  readonly complaints: string[] = []
+  /** The largest number of requests to the API that were under way at once, streams left out. */
+  inProgressMax = 0
+  /** Requests to the API so far. */
+  asked = 0
+  private readonly origin: string
+  private readonly name: string
+  private readonly open = new Set<Request>()
+
+  private constructor(context: BrowserContext, page: Page, origin: string, options: DashboardOptions) {
+    this.page = page
+    this.origin = origin
+    this.name = `${options.phone === true ? 'phone-' : ''}${options.scheme ?? 'light'}`
+    page.setDefaultTimeout(patienceMs)
+    context.on('request', (request) => this.onRequest(request))
+    context.on('requestfinished', (request) => void this.open.delete(request))
+    context.on('requestfailed', (request) => void this.open.delete(request))
+    page.on('pageerror', (error) => void this.complaints.push(error.message))
+    page.on('console', (message) => {
+      const isFailedRequest = message.text().startsWith('Failed to load resource')
+      if (message.type() === 'error' && !isFailedRequest) this.complaints.push(message.text())
+    })
+  }
+
+  static async open(
+    owner: Owner,
+    browser: Browser,
+    origin: string,
+    options: DashboardOptions = {},
+  ): Promise<Dashboard> {
+    const context = await browser.newContext({
+      viewport: options.phone === true ? { width: 360, height: 740 } : { width: 1280, height: 900 },
+      colorScheme: options.scheme ?? 'light',
+      acceptDownloads: true,
+    })
+    owner.teardown(async () => await context.close())
+    const dashboard = new Dashboard(context, await context.newPage(), origin, options)
+    await dashboard.page.goto(`${origin}/ui/`)
+    return dashboard
+  }
+
+  /** Goes to a page by the navigation, as a person does. */
+  async goTo(name: string): Promise<void> {
+    await this.page.getByRole('navigation').getByRole('link', { name, exact: true }).press('Enter')
+    await this.page.getByRole('heading', { level: 1, name, exact: true }).waitFor()
+  }
+
+  /** What of the page is wrong for anybody's eyes: it is wider than the screen, or has text that is hard to read. */
+  async blemishes(): Promise<string[]> {
+    const [content = 0, screen = 0] = await this.page.evaluate<number[]>(
+      '[document.documentElement.scrollWidth, innerWidth]',
+    )
+    const wide = content > screen ? [`the page is ${content} pixels wide on a screen of ${screen}`] : []
+    return [...wide, ...(await this.page.evaluate<string[]>(findFaintText))]
+  }
+
+  async shoot(name: string): Promise<void> {
+    if (SHOTS === undefined) return
+    await mkdir(SHOTS, { recursive: true })
+    await this.page.screenshot({ path: join(SHOTS, `${name}-${this.name}.png`), fullPage: true })
+  }
+
+  private onRequest(request: Request): void {
+    const url = new URL(request.url())
+    if (url.protocol === 'blob:') return
+    if (url.origin !== this.origin) return void this.strays.push(request.url())
+    if (url.pathname.startsWith('/ui/') || url.pathname === '/watch') return
+    this.asked += 1
+    this.open.add(request)
+    this.inProgressMax = Math.max(this.inProgressMax, this.open.size)
+  }
+}
