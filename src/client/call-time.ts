@@ -35,7 +35,7 @@ export class CallTime {
   /** What is left of the timeout. */
   get leftMs(): number {
     const now = performance.now()
-    return Math.max(1, Math.ceil(this.deadline - Math.max(now, this.waitUntil)))
+    return Math.max(1, Math.round(this.deadline - Math.max(now, this.waitUntil)))
   }
 
   /** The longest that an attempt may take from now on, its answer included. */

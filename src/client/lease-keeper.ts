@@ -13,6 +13,9 @@ interface KeepAliveAnswer {
 /** The time of leases. */
 export const leaseNow = wakingClock()
 
+/** The least time that one attempt to renew a lease gets, where so much is left. */
+const renewalMsMin = 1_000
+
 /**
  * Keeps one lease alive, and knows until when it is certainly held: its time counts from before the request that was answered, so a
  * lease never ends on a server before it has ended here. It does not keep the process alive.
@@ -56,7 +59,7 @@ export class LeaseKeeper {
     if (sentAt !== null && now - sentAt < lease.ttlMs / 3) return new LeaseKeeper(lease, sentAt, requests)
     const keeper = new LeaseKeeper(lease, now, requests)
     try {
-      await keeper.renew(options)
+      await keeper.renew({ signal: options.signal, timeoutMs: options.timeoutMs ?? lease.ttlMs })
       return keeper
     } catch (error) {
       keeper.stop()
@@ -79,9 +82,11 @@ export class LeaseKeeper {
   }
 
   /** Renews it now. Rejects with `LeaseLostError` when it is gone; whatever else fails is tried again later. */
-  async renew({ signal, timeoutMs: given = Number.POSITIVE_INFINITY }: RequestOptions = {}): Promise<void> {
+  async renew({ signal, timeoutMs: given }: RequestOptions = {}): Promise<void> {
     const sentAt = leaseNow()
-    const timeoutMs = Math.min(given, Math.max(1, this.heldUntil - sentAt))
+    const leftMs = Math.max(1, this.heldUntil - sentAt)
+    // A connection that has died unnoticed leaves time for another attempt.
+    const timeoutMs = Math.min(leftMs, given ?? Math.max(renewalMsMin, leftMs / 2))
     const call = { method: 'POST', path: `/leases/${this.id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
     try {
       const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, { timeoutMs, signal })

@@ -100,7 +100,8 @@ export class Locks {
     for (;;) {
       const waitMs = Math.max(0, Math.min(limits.clientLockWaitMsMax, Math.ceil(until - performance.now())))
       const sentAt = leaseNow()
-      const json = { ttlMs, waitMs, ...(owner === undefined ? {} : { owner }) }
+      // A retry waits for what the attempts before it have left. To the server it is the same request all the same.
+      const json = (waitMs: number): object => ({ ttlMs, waitMs, ...(owner === undefined ? {} : { owner }) })
       try {
         const call = { method: 'POST', ...placeOf(name), json, lane: 'own', waitMs } as const
         const acquired = await this.requests.write<Acquired>(call, rest)

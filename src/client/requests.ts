@@ -22,8 +22,8 @@ export interface Call extends Partial<
   readonly query?: Query
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: OutgoingRequest['body']
-  /** The body as JSON. */
-  readonly json?: object
+  /** The body as JSON; as a function, of what is left of `waitMs`. */
+  readonly json?: object | ((waitMs: number) => object)
   /** The server knows no deadline for it: the client alone ends it when its time is up. */
   readonly hasNoDeadline?: boolean
 }
@@ -98,7 +98,7 @@ export class Requests {
       // The servers put in what each of them gets.
       query: call.hasNoDeadline === true ? query : { ...query, timeout: '' },
       headers: { ...type, ...call.headers },
-      body: json === undefined ? (call.body ?? null) : Buffer.from(JSON.stringify(json)),
+      body: bodyOf(call),
       signal: options.signal ?? null,
       firstOnly: call.firstOnly ?? false,
       isIdempotent: call.isIdempotent ?? false,
@@ -109,6 +109,12 @@ export class Requests {
     }
     return await this.servers.exchange(request, timeoutMs)
   }
+}
+
+function bodyOf({ json, body = null }: Call): ServerRequest['body'] {
+  if (json === undefined) return body
+  if (typeof json === 'function') return (waitMs) => Buffer.from(JSON.stringify(json(waitMs)))
+  return Buffer.from(JSON.stringify(json))
 }
 
 /** The call under its name: the caller's, or one that nobody else uses. */

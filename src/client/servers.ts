@@ -29,10 +29,14 @@ export type Lane = (typeof lanesShared)[number] | 'own'
 
 const lanesShared = ['ordinary', 'urgent'] as const
 
+/** The body of a request that tells the server how long to wait: it is made for each attempt, of what is left of the wait. */
+type WaitingBody = (waitMs: number) => Uint8Array
+
 export interface ServerRequest extends Omit<
   OutgoingRequest,
-  'path' | 'silenceMsMax' | 'bodySilenceMsMax' | 'wholeMsMax'
+  'path' | 'body' | 'silenceMsMax' | 'bodySilenceMsMax' | 'wholeMsMax'
 > {
+  readonly body: OutgoingRequest['body'] | WaitingBody
   /** Does not include the query. */
   readonly path: string
   /** A `timeout` in it is replaced by the time that the server gets. */
@@ -42,7 +46,7 @@ export interface ServerRequest extends Omit<
   /** The leader serves it without a hop, and a server that does not lead answers `redirect=true` with the leader's address. */
   readonly isForLeader: boolean
   readonly lane: Lane
-  /** How long the server is asked to wait for something, which comes on top of its timeout. */
+  /** How long servers are asked to wait for something, all attempts together. It comes on top of the timeout. */
   readonly waitMs: number
   /** The body of a successful answer is read as it comes. */
   readonly isStream: boolean
@@ -258,7 +262,7 @@ function outgoingOf(request: ServerRequest, time: CallTime, { timeoutMs, silence
     method,
     path: parameters.length === 0 ? path : `${path}?${parameters.join('&')}`,
     headers,
-    body,
+    body: typeof body === 'function' ? body(time.waitMs) : body,
     signal,
     silenceMsMax: isSent(body) ? longest : silenceMsMax,
     bodySilenceMsMax: isStream ? longest : silenceMsMax,
@@ -293,11 +297,11 @@ function mayRepeat({ method, headers, body, isIdempotent }: ServerRequest): bool
   return isReplayable(body) && (method === 'GET' || isIdempotent || headers['idempotency-key'] !== undefined)
 }
 
-function isReplayable(body: OutgoingRequest['body']): boolean {
+function isReplayable(body: ServerRequest['body']): boolean {
   return !isSent(body) || body.isRepeatable
 }
 
 /** Whether the body is made while it is sent. */
-function isSent(body: OutgoingRequest['body']): body is StreamedBody {
-  return body !== null && !(body instanceof Uint8Array)
+function isSent(body: ServerRequest['body']): body is StreamedBody {
+  return body !== null && typeof body !== 'function' && !(body instanceof Uint8Array)
 }

@@ -313,10 +313,12 @@ export function rowOfWrite(bytes: Uint8Array): RowKey | null {
 
 /**
  * A hash of what the command asks for, without its idempotency tag: the value of `IdempotencyTag.fingerprint`. A safe integer, the same on
- * every node. The format number is left out, so that a retry through another build has the same fingerprint.
+ * every node. The format number is left out, so that a retry through another build has the same fingerprint. So is how long to wait for a
+ * lock: a retry waits for what is left.
  */
 export function fingerprintOf(command: Command): number {
   const digest = new Digest(0)
-  digest.absorbBytes(encodeCommand({ ...command, idempotency: null }).subarray(1))
+  const asked = command.type === 'lock-acquire' ? { ...command, waitMs: 0 } : command
+  digest.absorbBytes(encodeCommand({ ...asked, idempotency: null }).subarray(1))
   return digest.value
 }

@@ -400,6 +400,18 @@ t.test('a lease', { jobs: 4 }, async (t) => {
     await t.rejects(client.lease({ ttlMs: 60_000, idempotencyKey: 'worker-7' }), { name: 'LeaseLostError', lease: 5 })
   })
 
+  void t.test('a connection that has died unnoticed leaves time for another', async (t) => {
+    let dead: unknown = null
+    const server = await stand(t, (request, response) => {
+      if (request.url?.includes('keepalive') !== true) return answer(response, 201, { id: 5, ttlMs: 8_000 })
+      dead ??= request.socket
+      if (request.socket !== dead) answer(response, 200, { id: 5, remainingMs: 8_000 })
+    })
+    await using lease = await clientOf(t, [server.url], 60_000).lease({ ttlMs: 8_000 })
+    await until(() => renewals(server) >= 2 || lease.signal.aborted)
+    t.ok(lease.isHeld)
+  })
+
   void t.test('ends with the client', async (t) => {
     const server = await leasing(t, 60_000)
     const client = clientOf(t, [server.url], 5_000)
@@ -493,11 +505,11 @@ t.test('a lock', { jobs: 4 }, async (t) => {
     const server = await leasing(t, 10_000)
     const client = clientOf(t, [server.url], 5_000)
     {
-      await using lock = await client.lock('a/b ..', { owner: 'me', waitMs: 100 })
+      await using lock = await client.lock('a/b ..', { owner: 'me', waitMs: 0 })
       t.match(lock, { name: 'a/b ..', token: 31, lease: 5, isHeld: true })
     }
     t.same(server.bodies, [
-      'POST /locks/a%2Fb%20.. {"ttlMs":10000,"waitMs":100,"owner":"me"}',
+      'POST /locks/a%2Fb%20.. {"ttlMs":10000,"waitMs":0,"owner":"me"}',
       'DELETE /locks/a%2Fb%20..?lease=5 ',
     ])
   })
@@ -554,6 +566,29 @@ t.test('a lock', { jobs: 4 }, async (t) => {
     const abort = new AbortController()
     setTimeout(() => abort.abort(new Error('enough')), 50)
     await t.rejects(client.lock('l', { signal: abort.signal }), { message: 'enough' })
+  })
+
+  void t.test('a retry waits for what is left, and has its own time after that', async (t) => {
+    const sent: { readonly waitMs: number; readonly timeoutMs: number }[] = []
+    const server = await stand(t, (request, response, timeoutMs) => {
+      void bodyOf(request).then((body) => {
+        const { waitMs } = JSON.parse(body) as { waitMs: number }
+        sent.push({ waitMs, timeoutMs })
+        if (sent.length % 2 === 1) setTimeout(() => response.destroy(), 1_500)
+        else answer(response, 200, { token: 9, lease: 5 })
+      })
+    })
+    const client = clientOf(t, [server.url], 3_000)
+    await client.lock('l', { ttlMs: 60_000, waitMs: 5_000 })
+    const [first, retry] = sent
+    t.ok((first?.waitMs ?? 0) > 4_500, `${first?.waitMs}`)
+    t.ok((retry?.waitMs ?? 0) > 0 && (retry?.waitMs ?? 0) <= 3_500, `${retry?.waitMs}`)
+    t.equal(retry?.timeoutMs, 3_000, 'the wait comes first')
+    await client.lock('l', { ttlMs: 60_000, waitMs: 800 })
+    const last = sent.at(-1)
+    t.equal(last?.waitMs, 0)
+    t.ok((last?.timeoutMs ?? 0) > 0 && (last?.timeoutMs ?? 0) <= 2_300, `${last?.timeoutMs}`)
+    t.equal(new Set(server.asked.map(({ idempotencyKey }) => idempotencyKey)).size, 2, 'one name for each call')
   })
 
   void t.test('asks anew when the wait of a request that broke off is over', async (t) => {

@@ -355,6 +355,16 @@ t.test('commands', async (t) => {
       t.equal(fingerprintOf({ ...request, idempotency: TAG }), prints[i])
       t.ok(Number.isSafeInteger(prints[i]))
     }
+    const lock = {
+      type: 'lock-acquire',
+      name: key('l'),
+      ttlMs: 1_000,
+      waitMs: 0,
+      owner: '',
+      idempotency: null,
+    } as const
+    t.equal(fingerprintOf({ ...lock, waitMs: 500 }), fingerprintOf(lock), 'a retry waits for what is left')
+    t.not(fingerprintOf({ ...lock, owner: 'me' }), fingerprintOf(lock))
   })
 })
 
