@@ -1,8 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { LeaseStatus, LeaseSummary, QuorateClient } from '../client/index.ts'
+import { AmbiguousOutcomeError } from '../client/errors.ts'
+import type { LeaseStatus, LeaseSummary, QuorateClient, RequestOptions } from '../client/index.ts'
+import { leaseNow } from '../client/lease-keeper.ts'
+import { pauseMsAfter } from '../client/retry-policy.ts'
 import { duration } from '../lib/duration.ts'
 import { limits } from '../limits.ts'
-import { refusal, shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import {
+  isClientFailure,
+  refusal,
+  shown,
+  timeoutMsOf,
+  wholeNumber,
+  withClient,
+  type ClientFailure,
+  type ConnectionOptions,
+} from './connection.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -14,7 +26,7 @@ export interface KeepaliveOptions extends ConnectionOptions {
   readonly once?: true
 }
 
-/** A lease is renewed when this part of it has passed, so that a failed attempt can be repeated in time. */
+/** A lease is renewed when this part of it has passed, and an attempt takes no longer, so that one that fails can be repeated in time. */
 const RENEWED_AFTER = 1 / 3
 
 export async function grant(terminal: Terminal, length: string, options: GrantOptions): Promise<number> {
@@ -30,27 +42,60 @@ export async function grant(terminal: Terminal, length: string, options: GrantOp
 export async function keepalive(terminal: Terminal, text: string, options: KeepaliveOptions): Promise<number> {
   const id = leaseIdOf(text)
   return await withClient(terminal, options, async (client) => {
-    if (options.once === true) return await renew(terminal, client, id, options)
+    if (options.once === true) return void (await renew(terminal, client, id, options))
     const stop = new AbortController()
     void terminal.untilInterrupted().then(() => stop.abort())
-    const { ttlMs } = await leaseOf(client, id)
-    while (!stop.signal.aborted) {
-      await renew(terminal, client, id, options)
-      await delay(ttlMs * RENEWED_AFTER, undefined, { signal: stop.signal }).catch(() => undefined)
-    }
+    await renewUntil(stop.signal, terminal, client, id, options)
   })
 }
 
+/** An attempt that fails is repeated until the time of the lease is over: it may be one server, which is starting again. */
+async function renewUntil(
+  signal: AbortSignal,
+  terminal: Terminal,
+  client: QuorateClient,
+  id: number,
+  options: ConnectionOptions,
+): Promise<void> {
+  const { ttlMs, remainingMs } = await leaseOf(client, id)
+  const pauseMs = ttlMs * RENEWED_AFTER
+  const timeoutMs = Math.min(pauseMs, timeoutMsOf(options))
+  let heldUntil = leaseNow() + remainingMs
+  let failures = 0
+  while (!signal.aborted) {
+    const sentAt = leaseNow()
+    try {
+      heldUntil = sentAt + (await renew(terminal, client, id, options, { signal, timeoutMs }))
+      failures = 0
+    } catch (error) {
+      if (signal.aborted) return
+      if (!mayPass(error) || leaseNow() >= heldUntil) throw error
+      if (failures === 0) terminal.printError(`quorate: ${printable(error.message)}; it is tried again\n`)
+      failures += 1
+    }
+    const waitMs = failures === 0 ? pauseMs : pauseMsAfter(failures - 1)
+    await delay(waitMs, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** Whether another attempt may succeed. Renewing a lease twice does no harm. */
+function mayPass(error: unknown): error is ClientFailure {
+  return isClientFailure(error) && (error.retryable || error instanceof AmbiguousOutcomeError)
+}
+
+/** Returns how long the lease lasts. */
 async function renew(
   terminal: Terminal,
   client: QuorateClient,
   id: number,
   { json }: ConnectionOptions,
-): Promise<void> {
-  const renewed = await client.leases.keepAlive(id)
+  request: RequestOptions = {},
+): Promise<number> {
+  const renewed = await client.leases.keepAlive(id, request)
   terminal.print(
     json === true ? `${JSON.stringify(renewed)}\n` : `lease ${id} lasts for ${seconds(renewed.remainingMs)}\n`,
   )
+  return renewed.remainingMs
 }
 
 export async function get(terminal: Terminal, text: string, options: ConnectionOptions): Promise<number> {

@@ -10,6 +10,7 @@ import { shown, withClient, type ConnectionOptions } from './connection.ts'
 import { ttlMsOf } from './lease.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { Witness } from './witness.ts'
 
 export interface LockOptions extends ConnectionOptions {
   readonly ttl?: string
@@ -70,7 +71,7 @@ async function run(terminal: Terminal, command: readonly string[], held: Lock): 
     child.kill('SIGTERM')
   }
   held.signal.addEventListener('abort', onLost)
-  const stopForwarding = forwardSignals(terminal, child)
+  const stopForwarding = forwardSignals(child)
   try {
     const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
     return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
@@ -84,15 +85,15 @@ async function run(terminal: Terminal, command: readonly string[], held: Lock): 
 }
 
 /** The command is told of what would end this process. This one stays, to release the lock. */
-function forwardSignals(terminal: Terminal, child: ChildProcess): () => void {
-  const stops = forwardedSignals.map((signal) => {
-    // A terminal sends Ctrl-C to the command as well, and a second one would mean something else.
-    const forward = (): void => void (signal === 'SIGINT' && terminal.interactive ? false : child.kill(signal))
-    process.on(signal, forward)
-    return () => process.off(signal, forward)
-  })
+function forwardSignals(child: ChildProcess): () => void {
+  const witness = new Witness()
+  // What was sent to the whole group has come to the command as well, and a second signal would mean something else.
+  const forward = (signal: NodeJS.Signals): void =>
+    void witness.saw(signal).then((isForAll) => isForAll || child.kill(signal))
+  for (const signal of forwardedSignals) process.on(signal, forward)
   return () => {
-    for (const stop of stops) stop()
+    for (const signal of forwardedSignals) process.off(signal, forward)
+    witness.end()
   }
 }
 

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -129,6 +131,75 @@ t.test('a command whose lock is lost is told to end', async (t) => {
   const ended = await running
   t.equal(ended.code, 143, 'by SIGTERM')
   t.match(ended.err, /the lock l is lost/)
+})
+
+t.test('a renewal that fails is repeated in the time of the lease, by one server too', async (t) => {
+  let failing = 0
+  let asked = 0
+  const server = createServer((request, response) => {
+    const { url = '', socket } = request
+    const isRenewal = url.includes('/keepalive')
+    const document = isRenewal
+      ? { id: 7, remainingMs: 3_000 }
+      : { id: 7, ttlMs: 3_000, remainingMs: 3_000, use: 'keys', ending: false, keys: [] }
+    asked += isRenewal ? 1 : 0
+    if (isRenewal && failing > 0) {
+      failing -= 1
+      socket.destroy()
+    } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document))
+  })
+  server.listen(0, '127.0.0.1')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await once(server, 'listening')
+  const words = ['lease', 'keepalive', '7', '--server', `http://127.0.0.1:${(server.address() as AddressInfo).port}`]
+  failing = 3
+  const interrupt = async (printed: () => string): Promise<void> => {
+    await until('two renewals', async () => (printed().split('\n').length > 2 ? true : null))
+  }
+  const kept = await runCli(words, { interrupt })
+  t.same([kept.code, asked], [0, 5])
+  t.equal(kept.out, 'lease 7 lasts for 3 s\n'.repeat(2))
+  t.match(kept.err, /^quorate: .*it is tried again\n$/)
+  failing = Number.POSITIVE_INFINITY
+  const lost = await runCli(words, { interrupt: async () => await new Promise(() => undefined) })
+  t.equal(lost.code, 10)
+})
+
+t.test('a signal comes to the command once, whoever it was sent to', async (t) => {
+  const { directory, server, lockStatus } = await open(t)
+  const file = join(directory, 'signals')
+  const script = `
+    const { appendFileSync } = require('node:fs')
+    for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => appendFileSync(${JSON.stringify(file)}, signal + ' '))
+    setInterval(() => undefined, 1000)
+    appendFileSync(${JSON.stringify(file)}, 'begun ')`
+  const words = [program, 'lock', ...server, 'l', '--', process.execPath, '-e', script]
+  // A group of its own, as a shell gives to what it runs in a terminal.
+  const child = spawn(process.execPath, words, { stdio: 'ignore', detached: true })
+  const { pid = 0 } = child
+  t.teardown(() => {
+    if (child.exitCode === null) process.kill(-pid, 'SIGKILL')
+  })
+  const exited = once(child, 'exit')
+  const told: string[] = []
+  const seen = async (text: string): Promise<void> => {
+    told.push(text)
+    await until(text, async () => ((await readFile(file, 'utf8')).endsWith(`${text} `) ? true : null))
+  }
+  await seen('begun')
+  process.kill(-pid, 'SIGINT')
+  await seen('SIGINT')
+  process.kill(pid, 'SIGHUP')
+  await seen('SIGHUP')
+  process.kill(-pid, 'SIGINT')
+  await seen('SIGINT')
+  process.kill(pid, 'SIGTERM')
+  t.same(await exited, [143, null])
+  t.equal(await readFile(file, 'utf8'), `${told.join(' ')} `)
+  t.equal((await lockStatus('l')).holder, null)
 })
 
 t.test('a signal ends the command, and the lock is free at once', async (t) => {
