@@ -1,4 +1,3 @@
-import { assert } from '../lib/assert.ts'
 import { readWhole } from './byte-reader.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
@@ -230,15 +229,4 @@ function resultFrom(type: number, numbers: readonly [number, number, number], ta
 
 function previousFrom(tail: Uint8Array): KeyRecord | null {
   return tail.length === 0 ? null : decodeRecord(tail)
-}
-
-/** The name of an idempotent write, as its row in the order holds it. */
-export function encodeIdempotentWriteName(key: string): Uint8Array {
-  return Buffer.from(key, 'latin1')
-}
-
-/** `bytes`: the content of the row; null when it is absent, which a correct store and caller never let happen. */
-export function decodeIdempotentWriteName(bytes: Uint8Array | null): string {
-  assert(bytes !== null, 'the row that names a remembered idempotent write is loaded and present')
-  return latin1Of(bytes, 0, bytes.length)
 }

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import type { RowKey } from './key.ts'
-import { decodeIdempotentWriteName, encodeIdempotentWriteName } from './idempotent-write.ts'
+import { latin1Of } from './latin1.ts'
+import type { KeptPlace } from './ordered-name.ts'
 import { keptValueRow, keptValueSlotRow } from './row.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -29,6 +30,9 @@ interface Ring extends KeptValueRing {
  * Each size class has a ring, and a new value takes the place of the oldest one in its ring. So the bytes are bounded by the rings alone, a
  * value never pushes out more than one other value, and small values live long beside large ones. Time plays no part: which values are kept
  * depends on the log alone, so it is the same on every replica.
+ *
+ * A value is kept under a name if and only if a slot names it. It goes with its name at the latest, since the name may mean another write
+ * after that.
  */
 export class KeptValues {
   private readonly inlineBytesMax: number
@@ -57,17 +61,29 @@ export class KeptValues {
     return [keptValueRow(name), ...this.rings.map((ring) => slotRow(ring, before))]
   }
 
-  keep(name: string, value: Uint8Array, workspace: Workspace): void {
+  /** Null: the value is larger than any ring takes, and forgotten at once. */
+  keep(name: string, value: Uint8Array, workspace: Workspace): KeptPlace | null {
     const ring = this.rings.find(({ valueBytesMax }) => value.length <= valueBytesMax)
-    // Larger than any ring takes: the value is forgotten at once.
-    if (ring === undefined) return
+    if (ring === undefined) return null
+    const place = { ring: ring.number, taken: ring.taken }
     const slot = slotRow(ring, 0)
     const replaced = workspace.get(slot)
-    if (replaced !== null) workspace.remove(keptValueRow(decodeIdempotentWriteName(replaced)))
-    workspace.put(slot, encodeIdempotentWriteName(name))
+    if (replaced !== null) workspace.remove(keptValueRow(latin1Of(replaced, 0, replaced.length)))
+    workspace.put(slot, Buffer.from(name, 'latin1'))
     // A copy, so that the row does not keep the batch alive in which the value arrived.
     workspace.put(keptValueRow(name), Buffer.from(value))
     ring.taken += 1
+    return place
+  }
+
+  /** The name is forgotten whose value was kept at `place`. */
+  forget(name: string, { ring: number, taken }: KeptPlace, workspace: Workspace): void {
+    const ring = this.rings[number]
+    assert(ring !== undefined && taken < ring.taken, 'a value was kept in a ring that is there')
+    // Another value has taken its place already.
+    if (ring.taken - taken > ring.slots) return
+    workspace.remove(keptValueRow(name))
+    workspace.remove(keptValueSlotRow(number, taken % ring.slots))
   }
 
   /** The value that was kept under `name`; null when another value has taken its place. */

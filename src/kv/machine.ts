@@ -206,7 +206,7 @@ export class KvMachine {
   private executeNamed(command: Command, revision: number, workspace: Workspace): CommandResult {
     const tag = command.idempotency
     const execute = (): FirstResult => this.executeOnce(command, revision, workspace)
-    return tag === null ? execute() : this.named.once(tag, workspace, execute)
+    return tag === null ? execute() : this.named.once(command, tag, workspace, execute)
   }
 
   private executeOnce(command: Command, revision: number, workspace: Workspace): FirstResult {

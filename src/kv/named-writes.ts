@@ -4,9 +4,7 @@ import type { Digest } from './digest.ts'
 import {
   bulkOf,
   decodeIdempotentWrite,
-  decodeIdempotentWriteName,
   encodeIdempotentWrite,
-  encodeIdempotentWriteName,
   withBulk,
   type FirstResult,
   type IdempotentWrite,
@@ -14,6 +12,7 @@ import {
 import { KeptValues, type KeptValuesOptions } from './kept-values.ts'
 import type { RowKey } from './key.ts'
 import type { MachineState } from './machine-state.ts'
+import { decodeOrderedName, encodeOrderedName } from './ordered-name.ts'
 import type { CommandResult } from './result.ts'
 import { idempotentWriteOrderRow, idempotentWriteRow } from './row.ts'
 import type { Workspace } from './workspace.ts'
@@ -74,10 +73,13 @@ export class NamedWrites {
   }
 
   /**
-   * The first answer to the write named by `tag`, or what `execute` returns if there is none yet. A refused condition is an answer too: its
-   * retry is refused as well, even if the condition would hold by then.
+   * The first answer to the write named by `tag`, or what `execute` returns if there is none yet. A refusal is an answer too: its retry is
+   * refused as well, even if the write would be carried out by then. Whoever was refused can rely on it, also when an earlier attempt of
+   * theirs is still on its way.
+   *
+   * The answer to a renewal is about the present, so its retry is carried out again, which does no harm.
    */
-  once(tag: IdempotencyTag, workspace: Workspace, execute: () => FirstResult): CommandResult {
+  once(command: Command, tag: IdempotencyTag, workspace: Workspace, execute: () => FirstResult): CommandResult {
     const row = idempotentWriteRow(tag.key)
     const bytes = workspace.get(row)
     this.digest.absorbText(tag.key)
@@ -85,15 +87,16 @@ export class NamedWrites {
       const first = decodeIdempotentWrite(bytes)
       const isRetry = first.fingerprint === tag.fingerprint
       this.digest.absorb(isRetry ? ANSWERED_BEFORE : KEY_REUSED)
-      return isRetry ? this.firstAnswer(tag.key, first, workspace) : { type: 'key-reused' }
+      if (!isRetry) return { type: 'key-reused' }
+      return command.type === 'lease-renew' ? execute() : this.firstAnswer(tag.key, first, workspace)
     }
     const result = execute()
     if (this.next - this.first === this.idempotentWritesMax) this.forgetOldest(workspace)
     const bulk = bulkOf(result)
     const valueApart = bulk !== null && this.keptValues.isApart(bulk)
-    if (valueApart) this.keptValues.keep(tag.key, bulk, workspace)
+    const kept = valueApart ? this.keptValues.keep(tag.key, bulk, workspace) : null
     workspace.put(row, encodeIdempotentWrite({ fingerprint: tag.fingerprint, result, valueApart }))
-    workspace.put(idempotentWriteOrderRow(this.next), encodeIdempotentWriteName(tag.key))
+    workspace.put(idempotentWriteOrderRow(this.next), encodeOrderedName({ name: tag.key, kept }))
     this.next += 1
     return result
   }
@@ -104,7 +107,9 @@ export class NamedWrites {
 
   private forgetOldest(workspace: Workspace): void {
     const order = idempotentWriteOrderRow(this.first)
-    workspace.remove(idempotentWriteRow(decodeIdempotentWriteName(workspace.get(order))))
+    const { name, kept } = decodeOrderedName(workspace.get(order))
+    workspace.remove(idempotentWriteRow(name))
+    if (kept !== null) this.keptValues.forget(name, kept, workspace)
     workspace.remove(order)
     this.first += 1
   }

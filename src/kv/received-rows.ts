@@ -6,6 +6,7 @@ import { latin1Of } from './latin1.ts'
 import type { MachineState } from './machine-state.ts'
 import { decodeChanges } from './change.ts'
 import { rowFromBytes } from './key.ts'
+import { decodeOrderedName, type OrderedName } from './ordered-name.ts'
 import { ReceivedLeases } from './received-leases.ts'
 import { decodeRecord } from './record.ts'
 import { keyspaceOf, revisionOfChangesRow, versionOfRow } from './row.ts'
@@ -24,6 +25,8 @@ export class ReceivedRows {
   private orders = 0
   private firstOrder = 0
   private lastOrder = -1
+  /** By ring: the last place that a remembered write names. */
+  private readonly lastKept = new Map<number, number>()
   private readonly leases = new ReceivedLeases()
 
   /** Throws `UnreadableStateError` for a row that no machine writes. */
@@ -42,15 +45,14 @@ export class ReceivedRows {
         return
       case 'idempotent-writes':
         this.idempotentWrites += 1
-        checkName(key, 1)
+        checkName(nameIn(key, 1))
         decodeIdempotentWrite(value)
         return
       case 'idempotent-write-order':
-        this.acceptOrder(key)
-        checkName(value, 0)
+        this.acceptOrder(key, decodeOrderedName(value))
         return
       case 'kept-values':
-        checkName(key, 1)
+        checkName(nameIn(key, 1))
         checkLength(value.length, limits.valueBytesMaxCeiling, 'a kept value')
         return
       case 'kept-value-slots':
@@ -58,7 +60,7 @@ export class ReceivedRows {
           throw new UnreadableStateError(
             `the key of a kept-value slot has ${key.length} bytes; it should have ${SLOT_ROW_BYTES}`,
           )
-        checkName(value, 0)
+        checkName(nameIn(value, 0))
         return
       case 'leases':
         return this.leases.acceptLease(key, value)
@@ -78,6 +80,7 @@ export class ReceivedRows {
   /** To be called after the last row. Throws `UnreadableStateError` when rows are missing that `state` refers to. */
   finish(state: MachineState, idempotentWritesMax: number): void {
     this.finishIdempotentWrites(state, idempotentWritesMax)
+    this.finishKeptValues(state)
     this.leases.finish(state.leases)
     const listed = state.history?.changes ?? 0
     if (this.changes === listed) return
@@ -96,6 +99,14 @@ export class ReceivedRows {
     )
   }
 
+  private finishKeptValues({ keptValues }: MachineState): void {
+    for (const [ring, last] of this.lastKept)
+      if (last >= (keptValues[ring] ?? 0))
+        throw new UnreadableStateError(
+          `a value is kept at place ${last} of ring ${ring}, which the state does not know`,
+        )
+  }
+
   private acceptRecord(bytes: Uint8Array): void {
     const { value, lease } = decodeRecord(bytes)
     checkLength(value.length, limits.valueBytesMaxCeiling, 'a value', 0)
@@ -103,7 +114,8 @@ export class ReceivedRows {
   }
 
   /** Rows ascend, so the first and the last number, with the count, show whether any is missing. */
-  private acceptOrder(key: Uint8Array): void {
+  private acceptOrder(key: Uint8Array, { name, kept }: OrderedName): void {
+    checkName(name)
     if (key.length !== ORDER_ROW_BYTES)
       throw new UnreadableStateError(
         `the number of an idempotent write has ${key.length} bytes; it should have ${ORDER_ROW_BYTES}`,
@@ -112,6 +124,7 @@ export class ReceivedRows {
     if (this.orders === 0) this.firstOrder = sequence
     this.lastOrder = sequence
     this.orders += 1
+    if (kept !== null) this.lastKept.set(kept.ring, Math.max(kept.taken, this.lastKept.get(kept.ring) ?? 0))
   }
 }
 
@@ -128,9 +141,12 @@ function checkChanges(key: Uint8Array, value: Uint8Array): void {
   for (const { key: changed } of decodeChanges(value)) checkLength(changed.length, limits.keyBytesMax, 'a key')
 }
 
-function checkName(bytes: Uint8Array, from: number): void {
-  if (!isTagName(latin1Of(bytes, from, bytes.length)))
-    throw new UnreadableStateError('an idempotency key is not visible ASCII, or is too long')
+function nameIn(bytes: Uint8Array, from: number): string {
+  return latin1Of(bytes, from, bytes.length)
+}
+
+function checkName(name: string): void {
+  if (!isTagName(name)) throw new UnreadableStateError('an idempotency key is not visible ASCII, or is too long')
 }
 
 function checkLength(length: number, max: number, what: string, min = 1): void {

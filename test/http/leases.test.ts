@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap'
+import { decodeLease, leaseRow, type Command } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
+import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
 
 const GRANTED = 1_000_000_000_000_000
@@ -159,6 +161,82 @@ t.test('a lease with many keys ends in several changes, counted as one', async (
     if (steps === 2) keys.store.one({ type: 'lease-revoke', id: 8, ifRenewedAt: null, idempotency: null })
   }
   t.match((await ask(api, 'DELETE', '/leases/8')).body, { deleted: 2 })
+})
+
+t.test('the rest of a lease that ends is not mistaken for another that is granted under its id', async (t) => {
+  const leases = { ...limits.leases, endKeysMax: 2 }
+  for (const headers of [{}, { 'idempotency-key': 'n' }]) {
+    const api = await open(t, { machine: { leases } })
+    await ask(api, 'POST', '/leases', { ttlMs: 1_000, id: 8 })
+    for (const key of ['a', 'b', 'c']) await ask(api, 'PUT', `/kv/${key}?lease=8`, 'x')
+    const { keys } = api.services
+    const end: Command = { type: 'lease-revoke', id: 8, ifRenewedAt: null, idempotency: null }
+    let steps = 0
+    keys.beforeExecute = async () => {
+      steps += 1
+      if (steps !== 2) return
+      // The leader ends it, and somebody else is granted the id.
+      keys.store.execute(end)
+      keys.store.execute({ type: 'lease-grant', id: 8, ttlMs: 2_000, idempotency: null })
+    }
+    t.match((await ask(api, 'DELETE', '/leases/8', undefined, headers)).body, { deleted: 2 })
+    t.match((await ask(api, 'GET', '/leases/8')).body, { ttlMs: 2_000, ending: false })
+    keys.beforeExecute = async () => {}
+    const retry = await ask(api, 'DELETE', '/leases/8', undefined, { 'idempotency-key': 'n' })
+    t.match(retry.status, 200)
+    const isThere = (await ask(api, 'GET', '/leases/8')).status === 200
+    t.equal(isThere, 'idempotency-key' in headers, 'a retry does not end it either, another request does')
+  }
+})
+
+t.test(
+  'a keepalive under an idempotency key is carried out at each try: its answer is about the present',
+  async (t) => {
+    const api = await open(t)
+    const renew = async () =>
+      (await ask(api, 'POST', '/leases/7/keepalive', undefined, { 'idempotency-key': 'n' })).body
+    await ask(api, 'POST', '/leases', { ttlMs: 1_000, id: 7 })
+    const first = await renew()
+    const { store } = api.services.keys
+    t.same(await renew(), first)
+    t.equal(
+      decodeLease(store.rows.get(leaseRow(7)) ?? Buffer.alloc(0)).renewedAt,
+      store.revision,
+      'its time begins again',
+    )
+    await ask(api, 'DELETE', '/leases/7')
+    t.match(await renew(), { status: 404, code: 'lease-not-found' }, 'no lease that is gone is said to last')
+  },
+)
+
+t.test('what the log has refused stays refused under its idempotency key, and says so', async (t) => {
+  const api = await open(t, { machine: { leases: { ...limits.leases, leasesMax: 1, attachedKeysMax: 1 } } })
+  await ask(api, 'POST', '/leases', { ttlMs: 1_000, id: 7 })
+  await ask(api, 'PUT', '/kv/a?lease=7', 'x')
+  const transaction = { success: [{ put: { key: 'b', value: 'x', lease: 7 } }] }
+  const requests = [
+    ['POST', '/leases', { ttlMs: 1_000 }, 'too-many-leases'],
+    ['PUT', '/kv/b?ttl=1s', 'x', 'too-many-attached-keys'],
+    ['PUT', '/kv/b?lease=7', 'x', 'too-many-attached-keys'],
+    ['POST', '/txn', transaction, 'too-many-attached-keys'],
+    ['POST', '/locks/l', { ttlMs: 1_000 }, 'too-many-leases'],
+    ['POST', '/compaction', { revision: 100 }, 'future-revision'],
+  ] as const
+  for (const [at, [method, url, body, code]] of requests.entries()) {
+    t.match((await ask(api, method, url, body)).body, { code, retryable: true }, `${method} ${url}`)
+    const refused = (await ask(api, method, url, body, { 'idempotency-key': `n${at}` })).body
+    t.match(refused, { code, retryable: false, detail: /under this Idempotency-Key the answer stays the same/ })
+  }
+  await ask(api, 'DELETE', '/leases/7')
+  for (let n = 0; n < 100; n++) api.services.keys.store.one(put('n', `${n}`))
+  for (const [at, [method, url, body, code]] of requests.entries()) {
+    const again = (await ask(api, method, url, body, { 'idempotency-key': `n${at}` })).body
+    t.match(again, { code, retryable: false }, `the retry of ${method} ${url}`)
+  }
+  await ask(api, 'POST', '/locks/l', { ttlMs: 1_000 })
+  t.match((await ask(api, 'POST', '/locks/l', { ttlMs: 1_000 })).body, { code: 'lock-held', retryable: true })
+  const held = await ask(api, 'POST', '/locks/l', { ttlMs: 1_000 }, { 'idempotency-key': 'held' })
+  t.match(held.body, { code: 'lock-held', retryable: false })
 })
 
 t.test('a lock is held by one, and passes on with a larger token', async (t) => {

@@ -28,13 +28,9 @@ import {
 } from '../../src/kv/index.ts'
 import { readU16, readU32, readU64, readU8 } from '../../src/kv/integers.ts'
 import type { Command, Key, KeyRecord, RowKey } from '../../src/kv/index.ts'
-import {
-  decodeIdempotentWrite,
-  decodeIdempotentWriteName,
-  encodeIdempotentWrite,
-  encodeIdempotentWriteName,
-} from '../../src/kv/idempotent-write.ts'
+import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import type { IdempotentWrite } from '../../src/kv/idempotent-write.ts'
+import { decodeOrderedName, encodeOrderedName } from '../../src/kv/ordered-name.ts'
 import { encodeChanges } from '../../src/kv/change.ts'
 import {
   changesRow,
@@ -461,8 +457,28 @@ t.test('idempotent writes', async (t) => {
       t.throws(() => decodeIdempotentWrite(damaged), UnreadableStateError, `${byte} at ${at}`)
     }
   }
-  t.equal(decodeIdempotentWriteName(encodeIdempotentWriteName('order-17')), 'order-17')
-  t.throws(() => decodeIdempotentWriteName(null), InvariantError)
+})
+
+t.test('the name of a remembered write, with the place of what is kept of it', async (t) => {
+  const places = [
+    null,
+    { ring: 0, taken: 0 },
+    { ring: 2, taken: 2 ** 40 },
+    { ring: 255, taken: Number.MAX_SAFE_INTEGER },
+  ]
+  for (const kept of places) {
+    const ordered = { name: 'order-17 3', kept }
+    const bytes = encodeOrderedName(ordered)
+    t.same(decodeOrderedName(bytes), ordered)
+    if (kept === null) continue
+    t.throws(() => decodeOrderedName(bytes.subarray(0, -1)), UnreadableStateError, 'cut')
+    t.throws(() => decodeOrderedName(Buffer.concat([bytes, bytes])), UnreadableStateError, 'too long')
+    t.throws(
+      () => decodeOrderedName(Buffer.concat([bytes.subarray(0, -8), Buffer.alloc(8, 0xff)])),
+      UnreadableStateError,
+    )
+  }
+  t.throws(() => decodeOrderedName(null), InvariantError)
 })
 
 function record(): KeyRecord {
@@ -570,9 +586,9 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     [idempotentWriteRow('once'), write],
     [idempotentWriteRow('once 2'), write],
     [idempotentWriteOrderRow(3), name],
-    [idempotentWriteOrderRow(4), Buffer.from('once 2')],
-    [keptValueRow('once'), Buffer.from('value')],
-    [keptValueSlotRow(0, 1), name],
+    [idempotentWriteOrderRow(4), encodeOrderedName({ name: 'once 2', kept: { ring: 0, taken: 0 } })],
+    [keptValueRow('once 2'), Buffer.from('value')],
+    [keptValueSlotRow(0, 0), Buffer.from('once 2')],
   ]
   const change = { kind: 'put', key: key('a'), previousRevision: 4, previousBytes: 9 } as const
   const past: [row: RowKey, bytes: Uint8Array][] = [
@@ -595,6 +611,8 @@ t.test('what peers send is looked at before it is kept', async (t) => {
       t.throws(() => incomplete.finish(state, 2), /has 2 idempotent writes from number 3 on/, `without row ${missing}`)
     }
     t.throws(() => received(rows).finish({ ...state, idempotentFirst: 4, idempotentNext: 6 }, 2), UnreadableStateError)
+    t.throws(() => received(rows).finish({ ...state, keptValues: [0, 1] }, 2), /kept at place 0 of ring 0/)
+    t.throws(() => received(rows).finish({ ...state, keptValues: [] }, 2), /kept at place 0 of ring 0/)
     const retention = { revisions: 1, ageMs: 0, bytes: 0 }
     const history = { compactedRevision: 0, collectedRevision: 0, changes: 1, bytes: 9, retention }
     t.doesNotThrow(() => received([...rows, ...past]).finish({ ...state, history }, 2))
@@ -622,6 +640,7 @@ t.test('what peers send is looked at before it is kept', async (t) => {
         /the number of an idempotent write has 5 bytes/,
       ],
       ['a number without a name', idempotentWriteOrderRow(3), Buffer.alloc(0), /idempotency key/],
+      ['a name with half a place', idempotentWriteOrderRow(3), Buffer.from('once\0\0'), /the place of a kept value/],
       ['a kept value without a name', keptValueRow(''), name, /idempotency key/],
       ['a kept value without bytes', keptValueRow('once'), Buffer.alloc(0), /a kept value has 0 bytes/],
       ['a large kept value', keptValueRow('once'), large, /a kept value has 16777217 bytes/],

@@ -103,6 +103,64 @@ t.test('the bytes of replaced values are bounded, and a retry says when the valu
     t.equal(apart(store), 3, 'however many follow')
   })
 
+  t.test('a value goes with its name: what is executed under the name later has nothing of it', async (t) => {
+    const swap = (name: string) => named(name, put(name, '', { wantsPrevious: true }))
+    const list = (name: string, limit = 9) => {
+      const operation = { type: 'list', start: null, end: null, limit, keysOnly: false } as const
+      const success = Array.from({ length: 2 }, () => operation)
+      return named(name, { type: 'transaction', compares: [], success, failure: [], idempotency: null })
+    }
+    const store = new BatchStore({ keptValues, idempotentWritesMax: 2 }).raise()
+    store.one(put('a', 'v'.repeat(50)))
+    const first = store.one(list('n', 1))
+    t.same(store.one(list('n', 1)), first, 'kept')
+    const forget = () => store.execute(named('other', put('o', '1')), named('another', put('o', '2')))
+    forget()
+    t.equal(apart(store), 0, 'no value outlives its name')
+    t.equal([...store.rows.keys()].filter((row) => row.startsWith('\x13')).length, 0, 'nor does its slot')
+    for (const name of ['b', 'c']) store.one(put(name, 'w'.repeat(6_000)))
+    t.match(store.one(list('n')), {
+      type: 'transaction',
+      succeeded: true,
+      results: [{ type: 'list' }, { type: 'list' }],
+    })
+    t.match(store.one(list('n')), { resultsForgotten: true, results: [] }, 'too large to be kept, and not the old ones')
+
+    const early = new BatchStore({ keptValues, idempotentWritesMax: 2 })
+    early.one(put('n', 'v'.repeat(5_000)))
+    early.one(swap('n'))
+    early.execute(named('other', put('o', '1')), named('another', put('o', '2')))
+    early.one(put('n', 'v'.repeat(50)))
+    const again = early.one(swap('n'))
+    early.one(put('m', 'v'.repeat(6_000)))
+    early.one(swap('m'))
+    t.same(early.one(swap('n')), again, 'a slot that the name had before does not push its new value out')
+    t.same(early.restored().one(swap('n')), again, 'also after a restart')
+  })
+
+  t.test('random writes whose names are forgotten and come again: as the reference model says', async (t) => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new SeededRandom(seed)
+      const options = { keptValues, idempotentWritesMax: random.integer(1, 9) }
+      let store = new BatchStore(options)
+      const model = new ReferenceModel(store.options)
+      for (let round = 0; round < 60; round++) {
+        const batch = Array.from({ length: random.integer(1, 6) }, () => {
+          const n = random.integer(0, 12)
+          const value = 'v'.repeat([5, 50, 70, 500, 10_001][(n + random.integer(0, 5) * random.integer(0, 2)) % 5] ?? 0)
+          return named(`n${n}`, put(`k${n % 2}`, value, { wantsPrevious: true }))
+        })
+        const answers = store.execute(...batch).map(text)
+        const first = store.revision - batch.length + 1
+        const expected = batch.map((command, at) => text(model.execute(command, first + at)))
+        if (answers.join() !== expected.join()) t.same(answers, expected, `seed ${seed}, round ${round}`)
+        if (random.fraction() < 0.2) store = store.restored()
+      }
+      const slots = [...store.rows.keys()].filter((row) => row.startsWith('\x13')).length
+      t.equal(slots, apart(store), 'as many values as slots that name one')
+    }
+  })
+
   t.test('the same in every batching, and after a restart', async (t) => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = new SeededRandom(seed)
@@ -236,7 +294,9 @@ function randomKeyed(random: SeededRandom): Command {
 }
 
 function text(result: CommandResult | undefined): string {
-  return JSON.stringify(result, (_, value: unknown) =>
-    value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value,
-  )
+  return JSON.stringify(result, function (this: Record<string, unknown>, name, value: unknown) {
+    // A Buffer is no longer one in `value`.
+    const bytes = this[name]
+    return bytes instanceof Uint8Array ? Buffer.from(bytes).toString('latin1') : value
+  })
 }

@@ -425,6 +425,44 @@ t.test('a retry of a named request for a lock joins its wait', async (t) => {
 })
 
 t.test(
+  'a retry of a named request that had the lock at once has it as long as its lease lasts, and no longer',
+  async (t) => {
+    const { c } = await leasing(t)
+    const command = named('n')
+    const { result } = await services(c, 1).acquire(command, 5_000)
+    t.match(result, { type: 'lock-acquired' })
+    t.same((await services(c, 2).acquire(command, 5_000)).result, result)
+    const lease = leaseOf(result as CommandResult)
+    await release(c, 1, 'l', lease)
+    for (const id of [1, 2, 3]) {
+      const retry = (await services(c, id).acquire(command, 5_000)).result
+      t.same(retry, { type: 'lock-wait-ended', lease }, `node ${id} tells nobody that they have a lock that is free`)
+    }
+  },
+)
+
+t.test("a lock whose lease is ending is nobody's to be told of", async (t) => {
+  const { c } = await leasing(t, [1, 2, 3], { leases: { ...limits.leases, endKeysMax: 2 } })
+  const first = await acquire(c, 1, 'l')
+  const [atOnce, waited] = [{ ...named('n'), name: key('m') }, named('w')]
+  const direct = (await services(c, 1).acquire(atOnce, 5_000)).result
+  const waiting = services(c, 2).acquire(waited, 5_000)
+  await c.pass(100)
+  await release(c, 1, 'l', leaseOf(first as CommandResult))
+  const held = [
+    [atOnce, leaseOf(direct as CommandResult)],
+    [waited, leaseOf((await waiting).result as CommandResult)],
+  ] as const
+  for (const [command, lease] of held) {
+    for (let at = 0; at < 40; at++) await c.on(1).execute(attached(`${lease} ${at}`, lease))
+    await c.on(1).execute({ type: 'lease-revoke', id: lease, ifRenewedAt: null, ...NOW })
+    const retry = (await services(c, 2).acquire(command, 5_000)).result
+    t.same(retry, { type: 'lock-wait-ended', lease })
+    t.match((await services(c, 2).get(lease, { after: null, limit: 1 }, READ)).lease, { lease: { isEnding: true } })
+  }
+})
+
+t.test(
   'a retry of a wait whose client had left is told that the wait is over, and another request waits anew',
   async (t) => {
     const { c } = await leasing(t)

@@ -52,6 +52,8 @@ export class MemoryLeases implements LeaseAccess {
 
   async acquire(command: LockAcquireCommand, timeoutMs: number): Promise<LockOutcome> {
     const { result, context } = await this.keys.execute(command, timeoutMs)
+    if (result.type === 'lock-acquired' && this.leaseOf(result.lease) === null)
+      return { result: { type: 'lock-wait-ended', lease: result.lease }, context }
     if (result.type !== 'lock-queued') return { result, context }
     await this.whileWaiting()
     const { lease } = result

@@ -6,7 +6,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { cursorFromText, cursorText } from '../keys/cursor.ts'
 import { readOptions } from '../keys/queries.ts'
-import { refusalOf, tagged } from '../keys/writes.ts'
+import { refusalFor, refusalOf, tagged } from '../keys/writes.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { answerHeaders, keyOnlyJson, keyJson, recordJson, sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
@@ -86,8 +86,10 @@ export class HistoryRequests {
     const { keys, history, cluster } = this.services
     if (redirect && redirectToLeader(cluster, request, reply)) return
     const { result, context } = await keys.execute(command, timeout, callerOf(reply))
-    if (result.type === 'key-reused' || result.type === 'future-revision')
-      return void sendProblem(reply.headers(answerHeaders(context)), refusalOfChange(command, result))
+    if (result.type === 'key-reused' || result.type === 'future-revision') {
+      const refusal = refusalFor(command, refusalOfChange(command, result))
+      return void sendProblem(reply.headers(answerHeaders(context)), refusal)
+    }
     // This node has carried the change out, so what it knows is recent enough.
     const local = { consistency: 'stale', minRevision: null, maxStalenessMs: null, timeoutMs: timeout } as const
     const { status } = await history.status(local)

@@ -22,7 +22,7 @@ import { invalidQuery, type Query } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { AnswerContext, Services } from '../../api/services.ts'
 import { pastOptions, type pastParameters, type PutQuery, type WriteQuery } from './queries.ts'
-import { refusalOf, tagged } from './writes.ts'
+import { refusalFor, refusalOf, tagged } from './writes.ts'
 
 const NO_VALUE = Buffer.alloc(0)
 const KEY_ABSENT = JSON.stringify(problemOf(new RequestError('key-not-found', 'the key is absent')))
@@ -66,7 +66,7 @@ export class KeyRequests {
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
-    if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalOf(result))
+    if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalFor(command, refusalOf(result)))
     answer['etag'] = etagOf(result.revision)
     const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
     const granted = lease?.type === 'own' ? `,"lease":${keyLeaseId(result.revision)}` : ''

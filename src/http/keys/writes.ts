@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { fingerprintOf, stepName, type Command, type CommandResult } from '../../kv/index.ts'
-import { RequestError } from '../../lib/errors.ts'
+import { failures, RequestError } from '../../lib/errors.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
 
 type Refusal = Extract<
@@ -28,6 +28,16 @@ export function taggedStep<Kind extends Command>(command: Kind, headers: Incomin
   return key === null
     ? command
     : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
+}
+
+/**
+ * The refusal of `command` by the log. Under an idempotency key it is the first answer, which every retry gets: also when the request, under
+ * another key, would succeed by then.
+ */
+export function refusalFor({ idempotency }: Command, error: RequestError): RequestError {
+  if (idempotency === null || !failures[error.code].retryable) return error
+  const detail = `${error.message}; under this Idempotency-Key the answer stays the same: to try again, use another one`
+  return new RequestError(error.code, detail, { ...error.facts, retryable: false })
 }
 
 /** The failure behind a result that changed nothing. */

@@ -3,7 +3,7 @@ import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../..
 import type { Services } from '../../api/services.ts'
 import { keyToText, type Key, type Lease, type LeaseGrantCommand } from '../../kv/index.ts'
 import { readOptions } from '../keys/queries.ts'
-import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
+import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { requireKey } from '../protocol/parameters.ts'
@@ -15,6 +15,9 @@ import { redirectToLeader } from '../protocol/redirect.ts'
 import { endLease, type EndingStep } from './lease-ending.ts'
 import { leaseQuery, leasesQuery } from './queries.ts'
 import { leaseExists, leaseNotFound } from './refusals.ts'
+
+/** No lease has its time measured from there. */
+const ONLY_IF_ENDING = 0
 
 /** The requests on leases. */
 export class LeaseRequests {
@@ -39,7 +42,8 @@ export class LeaseRequests {
     const answer = answerHeaders(context)
     if (result.type === 'lease-granted')
       return void sendJson(reply.code(201), answer, JSON.stringify({ id: result.lease, ttlMs: result.ttlMs }))
-    sendProblem(reply.headers(answer), result.type === 'lease-exists' ? leaseExists(result) : refusalOf(result))
+    const refusal = result.type === 'lease-exists' ? leaseExists(result) : refusalOf(result)
+    sendProblem(reply.headers(answer), refusalFor(command, refusal))
   }
 
   async renew(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -62,10 +66,12 @@ export class LeaseRequests {
     refuseConditions(headers)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
-      const revoke = { type: 'lease-revoke', id, ifRenewedAt: null, idempotency: null } as const
+      // After the first step it is ending, or gone, and the id may have been granted anew. That lease is not meant.
+      const ifRenewedAt = at === 0 ? null : ONLY_IF_ENDING
+      const revoke = { type: 'lease-revoke', id, ifRenewedAt, idempotency: null } as const
       const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs)
       if (result.type === 'lease-revoked') return { ending: result, context }
-      if (result.type === 'lease-not-found' && at > 0) return { ending: null, context }
+      if (result.type !== 'key-reused' && at > 0) return { ending: null, context }
       throw result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)
     }
     const { revision, deleted, context } = await endLease(step, timeout, this.now)

@@ -48,7 +48,7 @@ export const renewLease: Operation = {
   ...write,
   id: 'renewLease',
   summary: 'Keep a lease alive',
-  description: 'Its time begins again.',
+  description: 'Its time begins again, at each try: also when it is a retry under an `Idempotency-Key`.',
   path,
   answers: { 200: answered('Renewed.', KeepaliveAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'lease-not-found'],

@@ -20,7 +20,7 @@ export function lockHeld(name: Key, holder: LockHolder | null): RequestError {
 
 export function lockWaitEnded(name: Key, lease: number): RequestError {
   const detail =
-    `lease ${lease}, under which this request waited for the lock ${JSON.stringify(keyToText(name))}, has ended: ` +
+    `lease ${lease}, which this request had for the lock ${JSON.stringify(keyToText(name))}, has ended: ` +
     'nothing is held or waits under it; ask again, and if the request had an Idempotency-Key, with another one'
   return new RequestError('lock-wait-ended', detail, { lease })
 }

@@ -4,7 +4,7 @@ import type { LockOutcome, Services } from '../../api/services.ts'
 import { holderOf, keyToText, type Key } from '../../kv/index.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { readOptions } from '../keys/queries.ts'
-import { refusalOf, tagged, taggedStep } from '../keys/writes.ts'
+import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { endLease, type EndingStep } from '../leases/lease-ending.ts'
 import { lockHeld, lockNotHeld, lockWaitEnded } from '../leases/refusals.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
@@ -40,7 +40,7 @@ export class LockRequests {
       const answer: LockAnswer = { token: result.token, lease: result.lease }
       return void sendJson(reply, shown, JSON.stringify(answer))
     }
-    sendProblem(reply.headers(shown), notAcquired(name, result))
+    sendProblem(reply.headers(shown), refusalFor(command, notAcquired(name, result)))
   }
 
   async release(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -12,7 +12,9 @@ export const ProblemSchema = Type.Object(
       enum: Object.keys(failures),
       description: 'Stable. docs/ERRORS.md explains each.',
     }),
-    retryable: Type.Boolean({ description: 'The same request may succeed later.' }),
+    retryable: Type.Boolean({
+      description: 'The same request, with its `Idempotency-Key` if it has one, may succeed later.',
+    }),
     ambiguous: Type.Boolean({ description: 'The write may or may not take effect.' }),
     issues: Type.Optional(
       Type.Array(

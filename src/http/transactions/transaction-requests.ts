@@ -3,7 +3,7 @@ import type { Services } from '../../api/services.ts'
 import type { Operation, ResultOf, TransactionCommand } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import { refusalOf, tagged } from '../keys/writes.ts'
+import { refusalFor, refusalOf, tagged } from '../keys/writes.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
@@ -37,7 +37,7 @@ export class TransactionRequests {
     const { result, context } = await keys.execute(transaction, timeout, callerOf(reply))
     const answer = answerHeaders(context)
     if (result.type === 'transaction') sendJson(reply, answer, transactionJson(transaction, result))
-    else sendProblem(reply.headers(answer), refusalOfTransaction(result))
+    else sendProblem(reply.headers(answer), refusalFor(transaction, refusalOfTransaction(result)))
   }
 }
 

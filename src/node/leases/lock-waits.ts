@@ -104,8 +104,9 @@ export class LockWaits {
 
   private judge(lease: number, bytes: Uint8Array | null): void {
     if (bytes === null) return this.settle(lease, { kind: 'ended' })
-    const { use } = decodeLease(bytes)
-    if (use.type === 'holder') this.settle(lease, { kind: 'acquired', token: use.token })
+    const { use, isEnding } = decodeLease(bytes)
+    if (isEnding) this.settle(lease, { kind: 'ended' })
+    else if (use.type === 'holder') this.settle(lease, { kind: 'acquired', token: use.token })
   }
 
   private settle(lease: number, outcome: LockWaitOutcome): void {

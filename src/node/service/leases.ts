@@ -51,6 +51,8 @@ interface Opened {
   readonly context: AnswerContext
 }
 
+type Acquired = Extract<LockOutcome['result'], { type: 'lock-acquired' }>
+
 /** Leases and locks, on any node. */
 export class Leases implements LeaseAccess {
   private readonly deps: LeasesDependencies
@@ -99,12 +101,21 @@ export class Leases implements LeaseAccess {
     const refusal = command.waitMs > 0 ? replica.lockWaits.refusal : null
     if (refusal !== null) throw refusal
     const { result, context } = await keys.execute(command, timeoutMs, caller)
-    if (result.type !== 'lock-queued') return { result, context }
     try {
-      return await this.afterWait(command, result.lease, timeoutMs, caller)
+      if (result.type === 'lock-queued') return await this.afterWait(command, result.lease, timeoutMs, caller)
+      if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
+      return { result: await this.stillHeld(result), context }
     } catch (error) {
       throw error instanceof RequestError ? placeUnknown(error) : error
     }
+  }
+
+  /** The first answer to a named request, which may be one from long ago. */
+  private async stillHeld(acquired: Acquired): Promise<LockOutcome['result']> {
+    const { lease } = acquired
+    const bytes = await this.row(leaseRow(lease))
+    const isHeld = bytes !== null && !decodeLease(bytes).isEnding
+    return isHeld ? acquired : { type: 'lock-wait-ended', lease }
   }
 
   private async afterWait(
@@ -197,8 +208,8 @@ function leaveOf(lease: number): LeaseRevokeCommand {
 function placeUnknown({ message }: RequestError): RequestError {
   return new RequestError(
     'outcome-unknown',
-    `the request has waited for the lock, and may have received it: ${message}; ` +
-      'its place in the queue is given up, and a lock that nobody keeps alive passes on when its length is over',
+    `the request may have received the lock: ${message}; ` +
+      'a place in the queue is given up, and a lock that nobody keeps alive passes on when its length is over',
   )
 }
 

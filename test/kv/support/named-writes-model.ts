@@ -1,7 +1,12 @@
-import type { CommandResult, IdempotencyTag, KvMachineOptions } from '../../../src/kv/index.ts'
+import type { Command, CommandResult, KvMachineOptions } from '../../../src/kv/index.ts'
 import { resultsBytes } from './transaction-model.ts'
 
-type FirstResult = { readonly fingerprint: number; readonly result: CommandResult; readonly valueApart: boolean }
+interface FirstResult {
+  readonly fingerprint: number
+  readonly result: CommandResult
+  /** Its previous value, or its results, are kept separately from the answer, and therefore only for some time. */
+  readonly valueApart: boolean
+}
 type PreviousResult = Extract<CommandResult, { type: 'put' | 'deleted' }>
 type Options = Pick<KvMachineOptions, 'idempotentWritesMax' | 'keptValues'>
 
@@ -11,9 +16,10 @@ export class NamedWritesModel {
   readonly executions = new Map<string, number[]>()
   private readonly options: Options
   private readonly keyed = new Map<string, FirstResult>()
-  /** Large previous values of named writes. For each size class: the names of the latest such writes, oldest first. */
-  private readonly values = new Set<string>()
-  private readonly kept: string[][]
+  /** Writes whose large previous value is there. */
+  private readonly values = new Set<FirstResult>()
+  /** For each size class: the latest writes with such a value, whether they are remembered or not, oldest first. */
+  private readonly kept: FirstResult[][]
 
   constructor(options: Options) {
     this.options = options
@@ -25,43 +31,52 @@ export class NamedWritesModel {
     return [...this.keyed.keys()]
   }
 
-  once({ key, fingerprint }: IdempotencyTag, index: number, perform: () => CommandResult): CommandResult {
+  once(command: Command, index: number, perform: () => CommandResult): CommandResult {
+    const { key, fingerprint } = command.idempotency ?? { key: '', fingerprint: 0 }
     const first = this.keyed.get(key)
-    if (first !== undefined) return first.fingerprint === fingerprint ? this.again(key, first) : { type: 'key-reused' }
+    if (first !== undefined && first.fingerprint !== fingerprint) return { type: 'key-reused' }
+    // What a renewal says is about the present.
+    if (first !== undefined) return command.type === 'lease-renew' ? perform() : this.again(first)
     const result = perform()
     this.executions.set(key, [...(this.executions.get(key) ?? []), index])
-    this.keyed.set(key, { fingerprint, result, valueApart: this.keepValue(key, result) })
-    if (this.keyed.size > this.options.idempotentWritesMax) {
-      for (const oldest of this.keyed.keys()) {
+    if (this.keyed.size === this.options.idempotentWritesMax) {
+      for (const [oldest, write] of this.keyed) {
         this.keyed.delete(oldest)
+        this.values.delete(write)
         break
       }
     }
+    const bytes = bulkBytes(result)
+    const valueApart = bytes > this.options.keptValues.inlineBytesMax
+    const write = { fingerprint, result, valueApart }
+    if (valueApart) this.keep(write, bytes)
+    this.keyed.set(key, write)
     return result
   }
 
-  /** Whether the previous value is kept separately from its answer, and therefore only for some time. */
-  private keepValue(name: string, result: CommandResult): boolean {
-    const value = result.type === 'put' || result.type === 'deleted' ? result.previous?.value : undefined
-    const bytes = result.type === 'transaction' ? resultsBytes(result.results) : value?.length
-    const { inlineBytesMax, rings } = this.options.keptValues
-    if (bytes === undefined || bytes <= inlineBytesMax) return false
+  private keep(write: FirstResult, bytes: number): void {
+    const { rings } = this.options.keptValues
     const at = rings.findIndex(({ valueBytesMax }) => valueBytesMax >= bytes)
-    const names = this.kept[at]
-    if (names === undefined) return true
-    const oldest = names.length === rings[at]?.slots ? names.shift() : undefined
+    const writes = this.kept[at]
+    if (writes === undefined) return
+    const oldest = writes.length === rings[at]?.slots ? writes.shift() : undefined
     if (oldest !== undefined) this.values.delete(oldest)
-    names.push(name)
-    this.values.add(name)
-    return true
+    writes.push(write)
+    this.values.add(write)
   }
 
-  private again(name: string, { result, valueApart }: FirstResult): CommandResult {
-    if (!valueApart) return result
-    if (this.values.has(name)) return result
+  private again(write: FirstResult): CommandResult {
+    const { result, valueApart } = write
+    if (!valueApart || this.values.has(write)) return result
     if (result.type === 'transaction') return { ...result, results: [], resultsForgotten: true }
     const first = result as PreviousResult
     if (first.previous === null) return first
     return { ...first, previous: { ...first.previous, value: new Uint8Array(0) }, previousValueForgotten: true }
   }
+}
+
+/** How large the part of an answer is that can be large. */
+function bulkBytes(result: CommandResult): number {
+  if (result.type === 'transaction') return resultsBytes(result.results)
+  return result.type === 'put' || result.type === 'deleted' ? (result.previous?.value.length ?? 0) : 0
 }

@@ -82,7 +82,7 @@ export class ReferenceModel {
         ? { type: 'level-too-low', level: needed, clusterLevel: this.level }
         : tag === null
           ? this.perform(command, index)
-          : this.named.once(tag, index, () => this.perform(command, index))
+          : this.named.once(command, index, () => this.perform(command, index))
     this.resultsByIndex.set(index, result)
     if (this.present.length > 0) this.record({ revision: index, changes: this.present })
     const { revision, level, history, leases } = this
