@@ -4,15 +4,17 @@ import { regressions } from './runner/regressions.ts'
 import { runSeed, watchRejections } from './runner/run-seed.ts'
 import type { SeedReport } from './runner/simulation.ts'
 import { Tally } from './runner/tally.ts'
+import { firstSeedFor } from './runner/first-seed.ts'
 import { plantedBug } from './planted/catalogue.ts'
 import { Draw } from './world/draw.ts'
 import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
-import { drawOptions, LEVEL_1_FROM } from './world/options.ts'
+import { drawOptions, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240
 const LEVEL_1_SEEDS = 16
+const REPEAT_SEEDS = 6
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
@@ -29,6 +31,7 @@ const QUICK_BUGS = [
   'forwarded-twice',
   'conflicting-entries-kept',
   'idempotent-writes-repeated',
+  'kept-values-not-stored',
   'deletion-not-kept',
   'historian-asleep',
   'past-passes-over-deletions',
@@ -55,6 +58,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...RARE_SEEDS,
     ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1),
     ...Array.from({ length: LEVEL_1_SEEDS }, (_, i) => LEVEL_1_FROM + i),
+    ...Array.from({ length: REPEAT_SEEDS }, (_, i) => REPEATS_FROM + i),
   ]
   const tally = new Tally()
   await withCrew((crew) => {
@@ -103,7 +107,7 @@ t.test('one seed is one run', async (t) => {
 t.test('the oracles see planted bugs', async (t) => {
   await withCrew(async (crew) => {
     for (const bug of QUICK_BUGS) {
-      const from = plantedBug(bug).needsLevel === 1 ? LEVEL_1_FROM : 1
+      const from = firstSeedFor(plantedBug(bug))
       let seed = from
       let found: SeedReport | null = null
       const next = (): WorkerRequest | null =>

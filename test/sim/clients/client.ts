@@ -3,6 +3,7 @@ import type { Consistency } from '../../../src/api/keys.ts'
 import type { Caller } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
+import { AnsweredWrites } from './answered-writes.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import type { Draw } from '../world/draw.ts'
 import type { Answer, ClientCommand, Outcome, Request } from '../../../src/checker/operation.ts'
@@ -19,6 +20,8 @@ import type { World } from '../world/world.ts'
 export interface Drawn {
   readonly request: Request
   readonly mark: string | null
+  /** The request was answered before. */
+  readonly repeats?: true
 }
 
 export interface ClientDependencies {
@@ -50,6 +53,7 @@ export class Client {
   private readonly trusts: Consistency | null
   /** The only node that it speaks to; null for any. */
   private readonly home: Machine | null
+  private readonly answered: AnsweredWrites
   private sent = 0
   /** The last revision of each key that this client has seen, for conditions. */
   private readonly seen = new Map<Key, number>()
@@ -67,12 +71,13 @@ export class Client {
       ? this.random.pick<Consistency>(['linearizable', 'linearizable', 'lease', 'lease', 'stale'])
       : null
     this.home = this.random.chance(options.stickyShare) ? this.random.pick(this.machines) : null
+    this.answered = new AnsweredWrites(options.repeatShare, this.random)
   }
 
   async run(): Promise<void> {
     while (!this.stopped) {
       await this.world.sleep(this.random.exponential(this.options.thinkMs))
-      let drawn: Drawn | null = this.drawRequest()
+      let drawn: Drawn | null = this.answered.draw() ?? this.drawRequest()
       while (drawn !== null && !this.stopped) drawn = this.nextOf(await this.perform(drawn))
     }
   }
@@ -116,13 +121,14 @@ export class Client {
       await this.world.sleep(this.random.exponential(20))
     }
     this.end(operation, this.outcomeOf(operation, outcome, unknownBefore))
+    this.answered.add(operation)
     if (isAmbiguous(outcome)) operation.leftAt = this.world.now()
     return operation
   }
 
   /** The next step of a deletion that takes several steps. */
-  private nextOf({ request, outcome }: Operation): Drawn | null {
-    if (request.type !== 'write' || request.command.type !== 'delete-range') return null
+  private nextOf({ request, outcome, repeats }: Operation): Drawn | null {
+    if (repeats === true || request.type !== 'write' || request.command.type !== 'delete-range') return null
     const result = outcome.kind === 'answered' && outcome.answer.type === 'write' ? outcome.answer.result : null
     if (result?.type === 'range-too-large') this.world.census.count('client-range-refused')
     if (result?.type !== 'range-deleted' || result.next === null) return null
@@ -177,7 +183,7 @@ export class Client {
     return `c${this.id}.${this.sent}`
   }
 
-  private begin({ request, mark }: Drawn): Operation {
+  private begin({ request, mark, repeats }: Drawn): Operation {
     const operation: Operation = {
       id: this.history.length,
       client: this.id,
@@ -186,6 +192,7 @@ export class Client {
       returnedAt: Infinity,
       outcome: { kind: 'unknown', code: 'unfinished' },
       mark,
+      ...(repeats === true ? { repeats } : {}),
     }
     this.history.push(operation)
     return operation

@@ -25,4 +25,6 @@ export interface Operation extends Recorded {
   leftAt?: number
   /** The text that identifies the values of this operation in the log; null when it writes none. */
   readonly mark: string | null
+  /** It sends a write again, under its name, that was answered before. */
+  readonly repeats?: true
 }

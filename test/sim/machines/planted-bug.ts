@@ -14,6 +14,8 @@ export interface PlantedBug {
   readonly seedsMax: number
   /** It shows only in seeds with this feature level. */
   readonly needsLevel?: 1
+  /** It shows only where clients send answered writes again. */
+  readonly needsRepeats?: true
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore

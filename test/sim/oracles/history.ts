@@ -47,6 +47,7 @@ export interface HistoryFigures {
   /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
   keysForgotten: number
   doublesCompared: number
+  repeatsCompared: number
   boundedReads: number
   statesCompared: number
   operations: number
@@ -81,6 +82,7 @@ export function noFigures(): HistoryFigures {
     keysUndecided: 0,
     keysForgotten: 0,
     doublesCompared: 0,
+    repeatsCompared: 0,
     boundedReads: 0,
     statesCompared: 0,
     operations: 0,
@@ -109,6 +111,7 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.keysUndecided += more.keysUndecided
   sum.keysForgotten += more.keysForgotten
   sum.doublesCompared += more.doublesCompared
+  sum.repeatsCompared += more.repeatsCompared
   sum.boundedReads += more.boundedReads
   sum.statesCompared += more.statesCompared
   sum.operations += more.operations
@@ -177,6 +180,7 @@ export class HistoryCheck {
     this.checkAges(history)
     this.checkEveryKey(history)
     this.figures.doublesCompared = this.idempotency.doublesCompared
+    this.figures.repeatsCompared = this.idempotency.repeatsCompared
     this.figures.pastReads = this.pastReads.checked
     this.figures.compactedReads = this.compactions.checked
   }
@@ -348,11 +352,13 @@ export class HistoryCheck {
   }
 
   private checkEveryKey(history: readonly Operation[]): void {
-    const usable = history.filter((operation) => operation.request.type === 'write' || this.isLinearizable(operation))
+    // A write that is sent again has no effect of its own, unless its name was forgotten.
+    const once = history.filter(({ repeats }) => repeats !== true)
+    const usable = once.filter((operation) => operation.request.type === 'write' || this.isLinearizable(operation))
     const keys = new Set(
       usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
     )
-    this.claimRemovals(history)
+    this.claimRemovals(once)
     const again = [...this.log.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
     const repeated = again.flatMap((index) => this.log.commands.get(index) ?? [])
     for (const key of keys) {

@@ -9,11 +9,16 @@ type WriteAnswer = Extract<Answer, { type: 'write' }>
 
 /**
  * Each write has one effect and one answer, whatever its kind. A write that failed for certain has none; one without a name is in the log once
- * at most. Requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely).
+ * at most. Requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely), however
+ * late they come.
  */
 export class Idempotency {
   /** Named writes that were answered by two nodes. */
   doublesCompared = 0
+  /** Named writes that were answered, and sent again later. */
+  repeatsCompared = 0
+  /** By name and fingerprint. */
+  private readonly first = new Map<string, WriteAnswer>()
   private readonly log: ExecutedLog
 
   constructor(log: ExecutedLog) {
@@ -25,7 +30,7 @@ export class Idempotency {
     if (request.type !== 'write') return
     const { command } = request
     const indexes = isUnique(command) ? this.log.indexesOf(command) : []
-    if (outcome.kind === 'failed' && indexes.length > 0)
+    if (outcome.kind === 'failed' && operation.repeats !== true && indexes.length > 0)
       objectTo(operation, 'failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`)
     if (command.idempotency === null && indexes.length > 1) {
       const where = `${indexes.length} times, at ${indexes.join(', ')}`
@@ -35,17 +40,28 @@ export class Idempotency {
       this.checkDoubles(operation, command, outcome.answer)
   }
 
-  private checkDoubles(operation: Operation, { type, idempotency }: Command, first: WriteAnswer): void {
-    const others = operation.heard?.slice(1) ?? []
-    if (idempotency === null || this.log.isForgotten(idempotency.key)) return
-    // Each of them waits for itself, and the wait of one may be over when that of the other is not.
-    if (type === 'lock-acquire') return
-    for (const { answer } of others) {
+  private checkDoubles(operation: Operation, command: Command, answer: WriteAnswer): void {
+    const { idempotency } = command
+    if (idempotency === null || this.log.isForgotten(idempotency.key) || isOfThePresent(command)) return
+    const name = `${idempotency.key} ${idempotency.fingerprint}`
+    const first = this.first.get(name)
+    if (first === undefined) this.first.set(name, answer)
+    else {
+      this.repeatsCompared += 1
+      if (!isSame(answer.result, first.result))
+        objectTo(operation, 'same-answer', `was answered otherwise before: ${describeAnswer(first)}`)
+    }
+    for (const { answer: other } of operation.heard?.slice(1) ?? []) {
       this.doublesCompared += 1
-      if (answer.type === 'write' && isSame(answer.result, first.result)) continue
-      objectTo(operation, 'same-answer', `was answered otherwise by another node: ${describeAnswer(answer)}`)
+      if (other.type === 'write' && isSame(other.result, answer.result)) continue
+      objectTo(operation, 'same-answer', `was answered otherwise by another node: ${describeAnswer(other)}`)
     }
   }
+}
+
+/** Each request for a lock waits for itself, and each renewal is carried out. */
+function isOfThePresent({ type }: Command): boolean {
+  return type === 'lock-acquire' || type === 'lease-renew'
 }
 
 /** Whether the answers are the same, apart from a previous value that was forgotten between the two. */

@@ -126,7 +126,9 @@ export class Leases {
       const { outcome, request, invokedAt, returnedAt } = operation
       if (outcome.kind !== 'answered' || outcome.answer.type !== 'write' || request.type !== 'write') continue
       const { result } = outcome.answer
-      if (result.type !== 'lease-not-found') continue
+      // What a write is told that is sent again is about its first execution.
+      const isOfThePresent = operation.repeats !== true || request.command.type === 'lease-renew'
+      if (result.type !== 'lease-not-found' || !isOfThePresent) continue
       this.goneChecked += 1
       if ((endings.get(result.lease) ?? Infinity) < returnedAt) continue
       const standing = grants
@@ -141,9 +143,11 @@ export class Leases {
 
 function grantsOf(history: readonly Operation[]): Map<number, Grant[]> {
   const grants = new Map<number, Grant[]>()
-  for (const { outcome, request, invokedAt, returnedAt } of history) {
+  for (const { outcome, request, repeats, invokedAt, returnedAt } of history) {
     if (outcome.kind !== 'answered' || outcome.answer.type !== 'write' || request.type !== 'write') continue
     const { result } = outcome.answer
+    // Only a renewal that is sent again says something of the time from then on.
+    if (repeats === true && result.type !== 'lease-renewed') continue
     const isGrant = result.type === 'lease-granted' || result.type === 'lease-renewed'
     const ttlMs = isGrant ? result.ttlMs : request.command.type === 'lock-acquire' ? request.command.ttlMs : null
     if (ttlMs === null || (!isGrant && result.type !== 'lock-acquired')) continue

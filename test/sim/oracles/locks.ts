@@ -86,14 +86,18 @@ export class Locks {
   /** What the request came to in the log, and after its wait. */
   private checkAnswer(operation: Operation, command: LockAcquireCommand, answer: WriteResult): void {
     const results = this.log.resultsOf(command)
+    if (answer.type === 'lock-acquired' && this.overAt(answer.lease) < operation.invokedAt)
+      objectTo(operation, 'locks', 'is told that it has the lock, though its lease was over before it asked')
     const isExplained = results.some((result) => {
+      if (result.type === 'lock-acquired' && answer.type === 'lock-wait-ended' && isNamed(operation))
+        return answer.lease === result.lease && this.overAt(result.lease) <= operation.returnedAt
       if (result.type !== 'lock-queued') return isAlike(result, answer)
       if (answer.type === 'lock-acquired') return this.isHandedOver(operation, result.lease, answer)
       if (answer.type !== 'lock-held' && (answer.type !== 'lock-wait-ended' || answer.lease !== result.lease))
         return false
       this.waitedInVain += 1
       // Whoever is told that the wait was in vain neither waits any more nor has the lock.
-      return this.endedAt(result.lease) <= operation.returnedAt
+      return this.overAt(result.lease) <= operation.returnedAt
     })
     if (isExplained) return
     const what = results.map(describeResult).join(' or ')
@@ -111,10 +115,10 @@ export class Locks {
     return true
   }
 
-  /** When the lease ended, in the time of the world; Infinity: it has not. */
-  private endedAt(lease: number): number {
-    const ended = this.moments.get(lease)?.find(({ type }) => type === 'ended')
-    return ended === undefined ? Infinity : this.times.committedAt(ended.index)
+  /** When the lease has ended, or begun to end, in the time of the world; Infinity: it has not. */
+  private overAt(lease: number): number {
+    const over = this.moments.get(lease)?.find(({ type }) => type !== 'started')
+    return over === undefined ? Infinity : this.times.committedAt(over.index)
   }
 
   /** Who leaves while it waits has left the queue soon. */
@@ -147,7 +151,9 @@ export class Locks {
         objectTo(operation, 'locks', `does not have a larger token than who came before: ${nameOf(before)}`)
     }
     for (const { operation, token } of holdings) {
-      const later = holdings.find((one) => one.operation.returnedAt < operation.invokedAt && one.token >= token)
+      // A request that is sent again is told of its own token again.
+      const least = operation.repeats === true ? token + 1 : token
+      const later = holdings.find((one) => one.operation.returnedAt < operation.invokedAt && one.token >= least)
       if (later !== undefined)
         objectTo(operation, 'locks', `has a token no larger than one that was told before: ${nameOf(later)}`)
     }
@@ -155,7 +161,8 @@ export class Locks {
 
   /** Two holders never have the lock at once, as far as each of them can tell that its lease lasts. */
   private checkExclusion(holdings: readonly Holding[], history: readonly Operation[]): void {
-    const spans = holdings.flatMap((holding) => spansOf(holding, history)).sort((one, other) => one.from - other.from)
+    const first = holdings.filter(({ operation }) => operation.repeats !== true)
+    const spans = first.flatMap((holding) => spansOf(holding, history)).sort((one, other) => one.from - other.from)
     for (const [at, span] of spans.entries()) {
       const other = spans.slice(0, at).find(({ holding, to }) => holding.lease !== span.holding.lease && to > span.from)
       if (other === undefined) continue

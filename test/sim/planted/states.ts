@@ -15,6 +15,7 @@ import { StateDelegate, TransportDelegate } from './delegates.ts'
 import { RewritesProposals } from './rewrites-proposals.ts'
 
 const IDEMPOTENT_WRITES = '\x10'
+const KEPT_VALUES = '\x12'
 
 /** One change in forty is dropped, although the meta claims it. */
 class DropsChanges extends StateDelegate {
@@ -48,6 +49,26 @@ class LosesNames extends StateDelegate {
   override write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
     return this.inner.write(
       writes.filter(({ key }) => !rowFromBytes(key).startsWith(IDEMPOTENT_WRITES)),
+      meta,
+    )
+  }
+}
+
+/** Previous values and results that belong to remembered answers are not stored. */
+class LosesKeptValues extends StateDelegate {
+  override write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    return this.inner.write(
+      writes.filter(({ key }) => !rowFromBytes(key).startsWith(KEPT_VALUES)),
+      meta,
+    )
+  }
+}
+
+/** They are never removed. */
+class KeepsValuesForEver extends StateDelegate {
+  override write(writes: readonly StateWrite[], meta: Uint8Array): Promise<void> {
+    return this.inner.write(
+      writes.filter(({ type, key }) => type === 'put' || !rowFromBytes(key).startsWith(KEPT_VALUES)),
       meta,
     )
   }
@@ -159,6 +180,20 @@ export const stateBugs: readonly PlantedBug[] = [
     says: 'an idempotent write that is repeated is executed again',
     seedsMax: 100,
     raft: ForgetsNames,
+  },
+  {
+    name: 'kept-values-not-stored',
+    says: 'previous values and results of named writes are kept in memory only',
+    seedsMax: 100,
+    needsRepeats: true,
+    wrapState: (state) => new LosesKeptValues(state),
+  },
+  {
+    name: 'kept-values-for-ever',
+    says: 'previous values and results of named writes are kept when their time is over',
+    seedsMax: 100,
+    needsRepeats: true,
+    wrapState: (state) => new KeepsValuesForEver(state),
   },
   {
     name: 'view-cut',

@@ -3,7 +3,7 @@ import { playCases } from '../scenes/cases.ts'
 import { Crew } from './crew.ts'
 import type { Focus } from '../world/focus.ts'
 import { plantedBug, plantedBugs } from '../planted/catalogue.ts'
-import { LEVEL_1_FROM } from '../world/options.ts'
+import { firstSeedFor } from './first-seed.ts'
 import { runSeed, watchRejections } from './run-seed.ts'
 import type { SeedReport } from './simulation.ts'
 import { Tally } from './tally.ts'
@@ -67,7 +67,7 @@ async function planted(task: Extract<Task, { kind: 'planted' }>): Promise<boolea
   let ok = true
   for (const bug of plantedBugs) {
     if (task.only !== null && bug.name !== task.only) continue
-    const from = bug.needsLevel === 1 ? LEVEL_1_FROM : 1
+    const from = firstSeedFor(bug)
     let seed = from
     let found: SeedReport | null = null
     const next = (): WorkerRequest | null => {

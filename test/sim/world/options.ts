@@ -94,6 +94,8 @@ export interface SimulationOptions {
   /** Share of requests that read or remove a whole range. */
   readonly rangeShare: number
   readonly keyedShare: number
+  /** Share of requests that send an answered write again, under its name. */
+  readonly repeatShare: number
   /** Share of writes that are transactions. */
   readonly transactionShare: number
   /** Share of writes that compact history or change how much of it is kept. */
@@ -127,6 +129,9 @@ export interface SimulationOptions {
  * that those seeds play as they did, and those that found something still do.
  */
 export const LEVEL_1_FROM = 7_000_000_000
+
+/** From this seed on clients send writes again that were answered long ago. Lower seeds play as they did. */
+export const REPEATS_FROM = 12_000_000_000
 
 /** The longest lease that clients ask for, and the longest wait for a lock. */
 export const LEASE_TTL_MS_MAX = 3_000
@@ -286,8 +291,15 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const options = drawRest(seed, draw, { faults, voters, node })
   const focused = on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
   if (seed < LEVEL_1_FROM) return focused
-  const loaded = withWindowForLoad(withUpgrade(focused, draw))
+  const leveled = withUpgrade(focused, draw)
+  const loaded = withWindowForLoad(seed < REPEATS_FROM ? leveled : withRepeats(leveled, draw))
   return loaded.faults.size === 0 ? loaded : { ...loaded, node: withAdmission(loaded.node, seed) }
+}
+
+/** Most of the writes that are sent again are remembered, and some are forgotten. */
+function withRepeats(options: SimulationOptions, draw: Draw): SimulationOptions {
+  const node = { ...options.node, idempotentWritesMax: draw.pick([8, 40, 1000]) }
+  return { ...options, node, keyedShare: draw.pick([0.3, 0.6, 1]), repeatShare: draw.pick([0, 0.05, 0.2]) }
 }
 
 /** An old build that joins a cluster of a higher level, or comes back to it, cannot go on, and nobody promises that it can. */
@@ -331,6 +343,7 @@ function drawRest(
     keys: draw.pick([1, 3, 8]),
     rangeShare: draw.pick([0, 0.1, 0.3]),
     keyedShare: draw.pick([0, 0.3, 1]),
+    repeatShare: 0,
     ...(seed < LEVEL_1_FROM ? NO_SHARES : drawShares(draw)),
     upgrade: null,
     stickyShare: draw.pick([0, 0.5, 1]),
