@@ -23,4 +23,62 @@ export const bounds = {
   /** How long the message of a success stays. */
   messageMs: 8_000,
   tokenCharactersMax: 4_096,
+
+  /** A key has 1 to this many bytes of UTF-8. */
+  keyBytesMax: 4_096,
+  /** Lines of a level of the tree of keys that are read at once, and with how many requests. */
+  treePartEntries: 200,
+  treePartRequests: 40,
+  /** Keys that one request for them asks for. */
+  listedKeys: { first: 100, min: 4, max: 500 },
+  /** Lines of one level, and of the whole tree, that are held. */
+  treeLevelEntriesMax: 1_000,
+  treeEntriesMax: 3_000,
+  /** Branches that are opened to show a key. */
+  treeRevealedLevelsMax: 16,
+  separatorCharactersMax: 8,
+  /** A prefix is looked up when nothing was typed for so long. */
+  typingMs: 250,
+  /** Between two looks at the key that is open. */
+  keyPollMs: 3_000,
+  /** Characters of a value that are shown unless all are asked for; and that are coloured. */
+  shownCharacters: 200_000,
+  colouredCharacters: 60_000,
+  /** Bytes on a page of hexadecimal digits. */
+  hexPageBytes: 8_192,
+  /** Edits that were left without being saved. */
+  draftsMax: 20,
+  /** The browser has taken a download by then. */
+  downloadMs: 60_000,
+  /** A larger value is edited outside of a browser: it can be downloaded and uploaded. */
+  editedBytesMax: { text: 2 * 1024 * 1024, json: 2 * 1024 * 1024, hex: 64 * 1024 },
+  /** Two values that are compared line by line: their bytes together, lines that may differ, and the time. */
+  comparedBytesMax: 4 * 1024 * 1024,
+  comparedChangesMax: 2_000,
+  comparedMsMax: 500,
+  /** Lines of a difference that are shown, and characters of the changed part of one. */
+  differenceLinesMax: 4_000,
+  differenceLineCharactersMax: 2_000,
+  /** Versions of a key that are read at once, and that are shown at most. */
+  versionsPart: 50,
+  versionsMax: 800,
+  /** Between two attempts to go on with a watch. */
+  watchRetryMsMin: 500,
+  watchRetryMsMax: 10_000,
+  /** A watch says something every 15 s; one that is silent for so long is dead. */
+  watchSilenceMs: 40_000,
+  /** Changes in the list of a watch, and characters of a value in it. */
+  watchedChangesMax: 500,
+  previewCharacters: 160,
+  watchDrawMs: 100,
+  /** Leases on a page, and between two looks at them. */
+  leasesPart: 50,
+  leasesPollMs: 5_000,
+  /** Keys of a lease that are shown; when more are asked for. */
+  leaseKeysPart: 50,
+  leaseKeysMax: 1_000,
+  /** Leases that are looked at to find locks, those of one request, and locks that are shown. */
+  lockLeasesMax: 10_000,
+  lockLeasesPart: 1_000,
+  locksShownMax: 500,
 } as const

@@ -3,7 +3,7 @@ import { UnreachableError } from './problem.ts'
 import { send, type Call } from './request.ts'
 
 /** Lines of an answer that may never end, as they come. Leaving the loop ends the request. */
-export async function* linesOf(response: Response): AsyncGenerator<string> {
+async function* linesOf(response: Response): AsyncGenerator<string> {
   if (response.body === null) return
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
@@ -23,13 +23,17 @@ export async function* linesOf(response: Response): AsyncGenerator<string> {
   }
 }
 
-/** The objects of an NDJSON stream. Throws an UnreachableError when it breaks off. */
-export async function* objectsOf<Item>(call: Call): AsyncGenerator<Item> {
+/** Resolves when an NDJSON stream has begun, with its objects. They end with an UnreachableError when it breaks off. */
+export async function openStream<Item>(call: Call): Promise<AsyncGenerator<Item>> {
   const response = await send({ ...call, headers: { accept: 'application/x-ndjson', ...call.headers } })
+  return objectsIn(response, call.signal)
+}
+
+async function* objectsIn<Item>(response: Response, signal: AbortSignal | undefined): AsyncGenerator<Item> {
   try {
     for await (const line of linesOf(response)) if (line.trim() !== '') yield JSON.parse(line) as Item
   } catch (error) {
-    call.signal?.throwIfAborted()
+    signal?.throwIfAborted()
     if (error instanceof TypeError) throw new UnreachableError('the stream broke off', { cause: error })
     throw error
   }

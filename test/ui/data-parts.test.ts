@@ -1,0 +1,554 @@
+import t from 'tap'
+import { ProblemError, UnreachableError, type Problem } from '../../src/ui/api/problem.ts'
+import { bounds } from '../../src/ui/bounds.ts'
+import { compareValues, type Comparison, type DiffLine } from '../../src/ui/values/difference.ts'
+import { bytesFromHex, hexDumpOf, hexOf } from '../../src/ui/values/hex.ts'
+import { compactJson, prettyJson } from '../../src/ui/values/json-layout.ts'
+import { readLevel, type KeyListing, type LevelEntry, type LevelOptions } from '../../src/ui/keys/key-level.ts'
+import { bytesOf } from '../../src/ui/data/utf8.ts'
+import { afterKey, afterPrefix } from '../../src/ui/keys/key-order.ts'
+import { KeyTree, type TreeRow } from '../../src/ui/keys/key-tree.ts'
+import { locksOf, type ListedLease } from '../../src/ui/leases/lock-table.ts'
+import {
+  draftOf,
+  formsOf,
+  isSavedOnOneLine,
+  valueOf,
+  type FormName,
+  type Value,
+} from '../../src/ui/values/value-form.ts'
+import { plainText, visibleText } from '../../src/ui/data/visible-text.ts'
+import { WatchFeed, type FeedView, type WatchEvent, type WatchSource } from '../../src/ui/watch/watch-feed.ts'
+
+const utf8 = (text: string): Value => new TextEncoder().encode(text)
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+
+/** Lists `keys` as a node does, and counts what it is asked for. */
+function listingOf(keys: readonly string[]): KeyListing & { requests: number; listed: number } {
+  const sorted = keys.toSorted(byBytes)
+  return {
+    requests: 0,
+    listed: 0,
+    list(range, limit) {
+      for (const bound of [range.start, range.end]) {
+        if (bound !== null && (bytesOf(bound) > 4096 || bound === '')) throw new Error(`no key: ${bound}`)
+      }
+      const inside = sorted.filter(
+        (key) => byBytes(key, range.start ?? '') >= 0 && (range.end === null || byBytes(key, range.end) < 0),
+      )
+      const items = inside.slice(0, limit).map((key) => ({ key, modRevision: 2, version: 1, lease: 0 }))
+      this.requests += 1
+      this.listed += items.length
+      return Promise.resolve({ items, hasMore: inside.length > items.length })
+    },
+  }
+}
+
+const anyPart = { prefix: '', separator: '/', from: null, entriesMax: 200, requestsMax: 50 }
+const nameOf = (entry: LevelEntry): string => (entry.kind === 'key' ? entry.key.key : `${entry.prefix}*`)
+
+async function wholeLevel(listing: KeyListing, options: Partial<LevelOptions>): Promise<string[]> {
+  const names: string[] = []
+  for (let from: string | null = null; ;) {
+    const part = await readLevel(listing, { ...anyPart, ...options, from })
+    names.push(...part.entries.map(nameOf))
+    if (part.next === null) return names
+    from = part.next
+  }
+}
+
+t.test('the end of a prefix is above every key that begins with it, and nothing is between', async (t) => {
+  for (const prefix of ['a', 'a/', 'é', '\u{ffff}', '\u{d7ff}', '😀/', 'a\u{10ffff}']) {
+    const end = afterPrefix(prefix)
+    if (end === null) throw new Error('it has an end')
+    t.ok(end.isWellFormed(), JSON.stringify(prefix))
+    for (const rest of ['', '\0', 'z', '\u{10ffff}'.repeat(3)]) t.ok(byBytes(prefix + rest, end) < 0)
+  }
+  t.equal(afterPrefix('a/'), 'a0')
+  t.equal(afterPrefix('\u{d7ff}'), '\u{e000}', 'no half of a character')
+  t.equal(afterPrefix('b\u{10ffff}'), 'c')
+  t.equal(afterPrefix('\u{10ffff}'), null)
+  t.equal(afterPrefix(''), null)
+})
+
+t.test('the bounds of the longest keys are keys', async (t) => {
+  t.equal(afterKey('a'), 'a\0')
+  t.equal(afterKey('a'.repeat(4096)), `${'a'.repeat(4095)}b`, 'no key begins with the longest')
+  const wider = `${'a'.repeat(4095)}\x7f`
+  t.equal(afterPrefix(wider), `${'a'.repeat(4094)}b`, 'the next character needs two bytes')
+})
+
+t.test('a level of the tree has its keys and branches in the order of the store', async (t) => {
+  const keys = ['a', 'a-b', 'a/1', 'a/2', 'a//3', 'b/c/d', 'b/', '/lead', 'z', '😀/x', '\u{ffee}/x', '..']
+  t.same(await wholeLevel(listingOf(keys), {}), ['..', '/*', 'a', 'a-b', 'a/*', 'b/*', 'z', '\u{ffee}/*', '😀/*'])
+  t.same(await wholeLevel(listingOf(keys), { prefix: 'a/' }), ['a//*', 'a/1', 'a/2'])
+  t.same(await wholeLevel(listingOf(keys), { prefix: 'b/' }), ['b/', 'b/c/*'])
+  t.same(await wholeLevel(listingOf(keys), { prefix: 'a', separator: '' }), ['a', 'a-b', 'a//3', 'a/1', 'a/2'])
+  t.same(await wholeLevel(listingOf(keys), { prefix: 'nothing' }), [])
+  t.same(await wholeLevel(listingOf(['a::b::c', 'a:d']), { separator: '::' }), ['a::*', 'a:d'])
+})
+
+t.test('parts of a level, however small, give it whole', async (t) => {
+  const keys = Array.from({ length: 60 }, (_, at) => (at % 3 === 0 ? `k${at}` : `b${at % 5}/${at}`))
+  const whole = await wholeLevel(listingOf(keys), {})
+  t.equal(new Set(whole).size, whole.length)
+  for (const bounds of [{ entriesMax: 1 }, { entriesMax: 7 }, { requestsMax: 1 }])
+    t.same(await wholeLevel(listingOf(keys), bounds), whole)
+})
+
+t.test('what is below a branch is skipped, however much it is', async (t) => {
+  const keys = ['huge/', 'next/'].flatMap((prefix) => Array.from({ length: 20_000 }, (_, at) => `${prefix}${at}`))
+  const listing = listingOf([...keys, 'last'])
+  t.same(await wholeLevel(listing, {}), ['huge/*', 'last', 'next/*'])
+  t.ok(listing.requests <= 4 && listing.listed < 200, `${listing.requests} requests for ${listing.listed} keys`)
+})
+
+t.test('one part of a level asks for no more than it may', async (t) => {
+  const listing = listingOf(Array.from({ length: 5000 }, (_, at) => `b${at}/x`))
+  const { entries, next } = await readLevel(listing, { ...anyPart, entriesMax: 1000, requestsMax: 3 })
+  t.equal(listing.requests, 3)
+  t.ok(entries.length > 100 && next !== null)
+})
+
+const rowText = (row: TreeRow): string =>
+  `${'  '.repeat(row.depth - 1)}${row.kind === 'key' || row.kind === 'branch' ? row.label : row.kind}`
+
+async function openTree(keys: readonly string[], prefix = '', separator = '/') {
+  const listing = listingOf(keys)
+  const tree = new KeyTree({ prefix, separator }, listing)
+  await tree.load()
+  return { listing, tree, lines: (): string[] => tree.rows.value.map(rowText) }
+}
+
+t.test('a branch of the tree is read when it is opened, and closed with all that is below it', async (t) => {
+  const { tree, lines } = await openTree(['a/b/1', 'a/b/2', 'a/c', 'a/', 'd'])
+  t.same(lines(), ['a/', 'd'])
+  await tree.open('a/')
+  await tree.open('a/b/')
+  t.same(lines(), ['a/', '  ', '  b/', '    1', '    2', '  c', 'd'])
+  tree.close('a/')
+  t.same(lines(), ['a/', 'd'])
+  await tree.open('a/')
+  t.same(lines(), ['a/', '  ', '  b/', '  c', 'd'], 'what is below is closed as well')
+  tree.close('a/')
+  await tree.reveal('a/b/2')
+  t.same(lines(), ['a/', '  ', '  b/', '    1', '    2', '  c', 'd'])
+})
+
+t.test('a tree of some keys shows their names from the last separator on', async (t) => {
+  t.same((await openTree(['app/search', 'app/settings/x', 'b'], 'app/se')).lines(), ['search', 'settings/'])
+  t.same((await openTree(['a/b', 'a/c'], '', '')).lines(), ['a/b', 'a/c'])
+  t.same((await openTree([])).lines(), ['empty'])
+})
+
+t.test('a level that grows too long forgets its first keys, and can begin again', async (t) => {
+  const { tree, lines } = await openTree(Array.from({ length: 1500 }, (_, at) => `k${String(at).padStart(4, '0')}`))
+  t.equal(lines().length, bounds.treePartEntries + 1)
+  t.equal(lines().at(-1), 'more')
+  for (let part = 0; part < 5; part++) await tree.more('')
+  t.equal(lines().length, bounds.treeLevelEntriesMax + 2)
+  t.same([lines()[0], lines()[1], lines().at(-1)], ['first', 'k0200', 'more'])
+  await tree.more('')
+  await tree.more('')
+  t.same([lines()[0], lines().at(-1)], ['first', 'k1499'])
+  await tree.first('')
+  t.same([lines()[0], lines().at(-1)], ['k0000', 'more'])
+})
+
+t.test('a tree that grows too large closes the branches that were opened first', async (t) => {
+  const branches = Array.from({ length: 5 }, (_, at) => `b${at}/`)
+  const keys = branches.flatMap((prefix) => Array.from({ length: 1000 }, (_, at) => `${prefix}${at}`))
+  const { tree } = await openTree(keys)
+  for (const prefix of branches) {
+    await tree.open(prefix)
+    for (let part = 0; part < 4; part++) await tree.more(prefix)
+  }
+  const open = tree.rows.value.flatMap((row) => (row.kind === 'branch' && row.isOpen ? [row.prefix] : []))
+  t.same(open, ['b3/', 'b4/'], 'three whole ones would be too many')
+})
+
+t.test('a level that cannot be read says so, and can be read again', async (t) => {
+  const listing = listingOf(['a'])
+  const failing = { list: (): Promise<never> => Promise.reject(new UnreachableError('gone')) }
+  let current: KeyListing = failing
+  const tree = new KeyTree({ prefix: '', separator: '/' }, { list: (...words) => current.list(...words) })
+  await tree.load()
+  t.same(tree.rows.value.map(rowText), ['failed'])
+  current = listing
+  await tree.first('')
+  t.same(tree.rows.value.map(rowText), ['a'])
+})
+
+/** A source of watches that a test plays by hand. */
+class PlayedWatches implements WatchSource {
+  readonly opened: (number | null)[] = []
+  refusal: Error | null = null
+  private told: WatchEvent[] = []
+  private wake: (() => void) | null = null
+  private breaking: Error | null = null
+
+  async open(_target: object, since: number | null, signal: AbortSignal): Promise<AsyncIterable<WatchEvent>> {
+    this.opened.push(since)
+    if (this.refusal !== null) throw this.refusal
+    return await Promise.resolve(this.play(signal))
+  }
+
+  tell(...events: WatchEvent[]): void {
+    this.told.push(...events)
+    this.wake?.()
+  }
+
+  breakOff(): void {
+    this.breaking = new UnreachableError('the stream broke off')
+    this.wake?.()
+  }
+
+  private async *play(signal: AbortSignal): AsyncGenerator<WatchEvent> {
+    for (;;) {
+      while (this.told.length > 0) yield* this.told.splice(0, 1)
+      if (this.breaking !== null) {
+        const error = this.breaking
+        this.breaking = null
+        throw error
+      }
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+        signal.addEventListener('abort', () => resolve())
+      })
+      signal.throwIfAborted()
+    }
+  }
+}
+
+async function seen(feed: WatchFeed, what: string, condition: (view: FeedView) => boolean): Promise<FeedView> {
+  return await new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`not seen: ${what}: ${JSON.stringify(feed.view.value)}`)), 20_000)
+    const look = (): void => {
+      if (!condition(feed.view.value)) return
+      clearTimeout(late)
+      leave()
+      resolve(feed.view.value)
+    }
+    const leave = feed.view.follow(look)
+    look()
+  })
+}
+
+const put = (key: string, revision: number, more?: true): WatchEvent => ({
+  type: 'put',
+  key,
+  value: 'v',
+  version: 1,
+  revision,
+  ...(more === undefined ? {} : { more }),
+})
+const progress = (revision: number): WatchEvent => ({ type: 'progress', revision })
+const namesIn = (view: FeedView): string[] => view.changes.map(({ key, revision }) => `${key}@${revision}`)
+
+t.test('a watch goes on behind the last revision that it has seen whole, and tells nothing twice', async (t) => {
+  const source = new PlayedWatches()
+  const feed = new WatchFeed({ prefix: '' }, null, source)
+  t.teardown(() => feed.stop())
+  feed.start()
+  source.tell(progress(5), put('a', 6), put('b', 7, true))
+  t.same(namesIn(await seen(feed, 'three', ({ changes }) => changes.length === 2)), ['b@7', 'a@6'])
+  source.breakOff()
+  const lost = await seen(feed, 'lost', ({ state }) => state.kind === 'lost')
+  t.match(lost.state, { why: 'the stream broke off' })
+  source.tell(put('b', 7, true), put('c', 7), put('d', 8))
+  t.same(namesIn(await seen(feed, 'four', ({ revision }) => revision === 8)), ['d@8', 'c@7', 'b@7', 'a@6'])
+  t.same(source.opened, [null, 6])
+})
+
+t.test('a watch that is paused asks for nothing, and goes on where it stopped', async (t) => {
+  const source = new PlayedWatches()
+  const feed = new WatchFeed({ key: 'a' }, 3, source)
+  t.teardown(() => feed.stop())
+  feed.start()
+  source.tell(put('a', 4))
+  await seen(feed, 'a', ({ revision }) => revision === 4)
+  feed.pause()
+  t.equal(feed.view.value.state.kind, 'paused')
+  source.tell(put('a', 5))
+  feed.start()
+  t.same(namesIn(await seen(feed, 'both', ({ revision }) => revision === 5)), ['a@5', 'a@4'])
+  t.same(source.opened, [3, 4])
+  feed.clear()
+  t.same(feed.view.value.changes, [])
+})
+
+t.test('a watch keeps a bounded list, and of each value the beginning', async (t) => {
+  const source = new PlayedWatches()
+  const feed = new WatchFeed({ prefix: '' }, null, source)
+  t.teardown(() => feed.stop())
+  feed.start()
+  const large = { ...put('large', 1), value: '😀'.repeat(100_000) }
+  const binary = { type: 'put', key: 'binary', valueBase64: 'AAH/', version: 2, revision: 2 } as const
+  source.tell(large, binary, { type: 'delete', key: 'gone', revision: 3 })
+  const [gone, bytes, text] = (await seen(feed, 'three', ({ revision }) => revision === 3)).changes
+  t.match(gone, { type: 'delete', size: null, preview: null, version: null })
+  t.match(bytes, { size: 3, preview: null, version: 2 })
+  t.match(text, { size: 400_000, preview: '😀'.repeat(bounds.previewCharacters / 2) })
+  source.tell(...Array.from({ length: 700 }, (_, at) => put('many', at + 4)))
+  const { changes, dropped } = await seen(feed, 'all', ({ revision }) => revision === 703)
+  t.equal(changes.length, bounds.watchedChangesMax)
+  t.equal(dropped, 703 - bounds.watchedChangesMax)
+  t.equal(changes[0]?.revision, 703)
+})
+
+function problem(code: 'compacted' | 'shutting-down' | 'too-slow', status: number): Problem {
+  return { status, title: code, detail: code, code, retryable: status !== 410, ambiguous: false }
+}
+
+t.test('a watch ends when the node says that it cannot go on, and can begin anew', async (t) => {
+  const source = new PlayedWatches()
+  const feed = new WatchFeed({ prefix: '' }, 1, source)
+  t.teardown(() => feed.stop())
+  source.refusal = new ProblemError(problem('compacted', 410))
+  feed.start()
+  const ended = await seen(feed, 'ended', ({ state }) => state.kind === 'ended')
+  t.ok(ended.state.kind === 'ended' && ended.state.error.code === 'compacted')
+  source.refusal = null
+  feed.startFromNow()
+  source.tell(progress(9))
+  await seen(feed, 'live', ({ state, revision }) => state.kind === 'live' && revision === 9)
+  t.same(source.opened, [1, null])
+
+  source.tell({ type: 'error', problem: problem('too-slow', 408) }, put('a', 10))
+  t.same(namesIn(await seen(feed, 'again', ({ revision }) => revision === 10)), ['a@10'], 'what may be tried again is')
+  t.same(source.opened, [1, null, 9])
+})
+
+t.test('hexadecimal digits give the bytes back', async (t) => {
+  const bytes = Uint8Array.from({ length: 300 }, (_, at) => (at * 7) & 0xff)
+  t.same(bytesFromHex(hexOf(bytes)), { kind: 'bytes', bytes })
+  t.same(bytesFromHex(' 00fF\n\t10 '), { kind: 'bytes', bytes: Uint8Array.of(0, 255, 16) })
+  t.same(bytesFromHex(''), { kind: 'bytes', bytes: new Uint8Array() })
+  const reason = 'Line 2: expected two hexadecimal digits for each byte, found'
+  t.same(bytesFromHex('00\n1 2'), { kind: 'invalid', reason: `${reason} "1" alone.` })
+  t.same(bytesFromHex('00\nxy'), { kind: 'invalid', reason: `${reason} "x".` })
+  t.equal(
+    hexDumpOf(utf8('Quorate\n0123456789\xff'), 16),
+    '00000010  51 75 6f 72 61 74 65 0a 30 31 32 33 34 35 36 37  Quorate.01234567\n' +
+      `00000020  38 39 c3 bf${' '.repeat(36)}  89..`,
+  )
+})
+
+t.test('the layout of JSON changes, and nothing else', async (t) => {
+  const text = '{"n":12345678901234567890,"f":1.0,"n":-0,"s":"a\\"b: [,] \\\\","e":{},"l":[ ],"d":[[1,2],{"x":null}]}'
+  t.equal(
+    prettyJson(text),
+    [
+      '{',
+      '  "n": 12345678901234567890,',
+      '  "f": 1.0,',
+      '  "n": -0,',
+      '  "s": "a\\"b: [,] \\\\",',
+      '  "e": {},',
+      '  "l": [],',
+      '  "d": [',
+      '    [',
+      '      1,',
+      '      2',
+      '    ],',
+      '    {',
+      '      "x": null',
+      '    }',
+      '  ]',
+      '}',
+    ].join('\n'),
+  )
+  t.equal(compactJson(prettyJson(text)), text.replace('[ ]', '[]'))
+  t.equal(prettyJson(' 1 '), '1')
+  const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`
+  t.ok(prettyJson(deep).length < 100 * deep.length, 'deep nesting does not grow with its square')
+  const long = JSON.stringify('x\\"'.repeat(1_000_000))
+  t.ok(compactJson(long) === long)
+})
+
+t.test('a value is shown in the form that tells most', async (t) => {
+  const best = (value: string | Uint8Array): FormName => formsOf(typeof value === 'string' ? utf8(value) : value)[0]
+  t.equal(best('{"a": 1}'), 'json')
+  t.equal(best(' [1]\n'), 'json')
+  t.equal(best('{"a": 1'), 'text')
+  t.equal(best('4711'), 'text')
+  t.equal(best(''), 'text')
+  t.equal(best('zeile\r\n\tzwei 😀'), 'text')
+  t.equal(best('a\0b'), 'hex')
+  t.equal(best(Uint8Array.of(0xff, 0xfe)), 'hex')
+  t.same(formsOf(Uint8Array.of(0xff)), ['hex'])
+  t.same(formsOf(utf8('4711')), ['text', 'json', 'hex'])
+})
+
+/** What is saved when `change` is made in a field that shows `value`, or why not. */
+function edited(value: string, form: FormName, change: (text: string) => string): string {
+  const outcome = draftOf(utf8(value), form)
+  if (outcome.kind === 'refused') return outcome.reason
+  const saved = valueOf(outcome.draft, change(outcome.draft.text))
+  return saved.kind === 'invalid' ? saved.reason : new TextDecoder('utf-8', { ignoreBOM: true }).decode(saved.value)
+}
+
+t.test('what is not edited is saved byte by byte', async (t) => {
+  const values = [
+    '',
+    'a',
+    '\u{feff}a',
+    'a\r\nb\r\n',
+    '{"a":1}',
+    '{ "a": 1 }\n',
+    '{\n    "a": 1\n}',
+    '{\r\n "a": 1}',
+    '7',
+  ]
+  for (const value of values) {
+    for (const form of formsOf(utf8(value)))
+      t.equal(
+        edited(value, form, (text) => text),
+        value,
+        `${form} ${value}`,
+      )
+  }
+})
+
+t.test('an edit changes what was edited', async (t) => {
+  const up = (text: string): string => text.replace('a', 'A')
+  t.equal(edited('\u{feff}a\r\nb\r\n', 'text', up), '\u{feff}A\r\nb\r\n', 'line ends stay')
+  t.equal(edited('{"a":[1,2]}', 'json', up), '{"A":[1,2]}', 'JSON on one line stays there')
+  t.equal(edited('{"a":1}\n', 'json', up), '{"A":1}\n')
+  t.equal(edited('{\n    "a": 1\n}\n', 'json', up), '{\n    "A": 1\n}\n', 'a layout stays')
+  t.equal(
+    edited('a', 'hex', (text) => `${text} 0a 62`),
+    'a\nb',
+  )
+  const draft = draftOf(utf8('{"a":1}'), 'json')
+  t.ok(draft.kind === 'draft' && isSavedOnOneLine(draft.draft))
+})
+
+t.test('an edit that would change more, or that is wrong, is refused with the reason', async (t) => {
+  const none = (text: string): string => text
+  t.match(edited('a\r\nb\n', 'text', none), 'line ends of several kinds')
+  t.match(edited('a\rb', 'text', none), 'line ends of several kinds')
+  t.match(edited('a\0', 'text', none), 'control characters')
+  t.match(edited('{"a"', 'json', none), /^It is not valid JSON: .+/)
+  t.match(
+    edited('{"a":1}', 'json', (text) => `${text},`),
+    /^This is not valid JSON: .+/,
+  )
+  t.match(
+    edited('a', 'hex', () => '6'),
+    'Line 1: expected two hexadecimal digits',
+  )
+  t.match(
+    edited('a', 'text', () => '\ud800'),
+    'half of a character',
+  )
+  t.match(edited('x'.repeat(70_000), 'hex', none), 'too large to be edited as hex: 70000 of at most 65536 bytes')
+  t.same(draftOf(Uint8Array.of(0xff), 'text'), {
+    kind: 'refused',
+    reason: 'It is not valid UTF-8: edit it as hex.',
+  })
+})
+
+function shown(comparison: Comparison): string[] {
+  if (comparison.kind !== 'different') return [comparison.kind]
+  const sign = { same: ' ', removed: '-', added: '+' }
+  const text = ({ kind, number, parts }: DiffLine): string =>
+    `${sign[kind]}${number} ${parts.map((part) => (part.isChanged ? `[${part.text}]` : part.text)).join('')}`
+  return comparison.difference.blocks.flatMap(({ isFolded, lines }) =>
+    isFolded ? [`${lines.length} folded`] : lines.map(text),
+  )
+}
+
+t.test('two values are compared line by line, and changed lines within', async (t) => {
+  const compared = (a: string | null, b: string | null): string[] =>
+    shown(compareValues(a === null ? null : utf8(a), b === null ? null : utf8(b)))
+  t.same(compared('a', 'a'), ['equal'])
+  t.same(compared(null, null), ['equal'])
+  t.same(compared('one\ntwo\nthree', 'one\ntwo!\nthree\nfour'), [
+    ' 1 one',
+    '-2 two',
+    '+2 two[!]',
+    ' 3 three',
+    '+4 four',
+  ])
+  t.same(compared(null, 'a\nb'), ['+1 a', '+2 b'])
+  t.same(compared('a\nb', null), ['-1 a', '-2 b'])
+  t.same(compared('a\n', 'a'), [' 1 a', '-2 '], 'a line break at the end counts')
+  t.same(compared('{"a":1,"b":2}', '{"a":1,"b":3}'), [' 1 {', ' 2   "a": 1,', '-3   "b": [2]', '+3   "b": [3]', ' 4 }'])
+  t.same(compared('{"a":1}', '{"a": 1}'), ['-1 {"a":1}', '+1 {"a":[ ]1}'], 'a difference of the layout alone')
+  t.same(compared('x😀y', 'x😁y'), ['-1 x[😀]y', '+1 x[😁]y'], 'characters stay whole')
+  t.same(compared(null, ''), [])
+})
+
+t.test('lines far from a change are folded', async (t) => {
+  const lines = Array.from({ length: 100 }, (_, at) => `line ${at + 1}`)
+  const other = lines.with(49, 'another')
+  t.same(shown(compareValues(utf8(lines.join('\n')), utf8(other.join('\n')))), [
+    '46 folded',
+    ' 47 line 47',
+    ' 48 line 48',
+    ' 49 line 49',
+    '-50 [line 50]',
+    '+50 [another]',
+    ' 51 line 51',
+    ' 52 line 52',
+    ' 53 line 53',
+    '47 folded',
+  ])
+})
+
+t.test('binary values are compared as hex, and values without anything in common are not compared', async (t) => {
+  const [a, b] = [Uint8Array.of(0xff, 1, 2), Uint8Array.of(0xff, 1, 3)]
+  t.same(shown(compareValues(a, b)), ['-1 ff 01 0[2]', '+1 ff 01 0[3]'])
+  const numbers = (first: number): Uint8Array =>
+    utf8(Array.from({ length: 5000 }, (_, at) => String(first + at)).join('\n'))
+  t.same(compareValues(numbers(0), numbers(10_000)), { kind: 'unlike' })
+  t.same(compareValues(new Uint8Array(3_000_000), new Uint8Array(2_000_000)), { kind: 'unlike' })
+})
+
+t.test('a long line shows where it changed', async (t) => {
+  const [a, b] = ['x', 'y'].map((middle) => utf8(`${'a'.repeat(50_000)}${middle}${'b'.repeat(50_000)}`))
+  const lines = shown(compareValues(a ?? null, b ?? null))
+  t.same(
+    lines,
+    ['x', 'y'].map((middle) => `${middle === 'x' ? '-' : '+'}1 … ${'a'.repeat(120)}[${middle}]${'b'.repeat(120)} …`),
+  )
+})
+
+t.test('what cannot be seen in a key is spelled out', async (t) => {
+  t.equal(plainText('a b/😀/👨‍👩‍👧/ü'), 'a b/😀/👨‍👩‍👧/ü')
+  t.equal(plainText(' a\n\0'), '·a\\n\\0')
+  t.equal(plainText('a\u202eb\u200bc\u{feff}'), 'a\\u{202e}b\\u{200b}c\\u{feff}')
+  t.equal(plainText('  '), '··')
+  t.same(visibleText('a\tb'), [
+    { text: 'a', isEscape: false },
+    { text: '\\t', isEscape: true },
+    { text: 'b', isEscape: false },
+  ])
+})
+
+t.test('locks are found by the leases that hold and wait for them', async (t) => {
+  const lease = (id: number, use: ListedLease['use'], lock?: string): ListedLease => ({
+    id,
+    ttlMs: 1000,
+    use,
+    ending: false,
+    ...(lock === undefined ? {} : { lock }),
+  })
+  const rows = locksOf([
+    lease(1, 'keys'),
+    lease(5, 'lock-wait', 'b'),
+    lease(2, 'lock', 'b'),
+    lease(3, 'lock-wait', 'b'),
+    lease(4, 'lock', 'a'),
+    lease(6, 'lock-wait', 'c'),
+  ])
+  t.same(
+    rows.map(({ name, holder, waiters }) => [name, holder?.id ?? null, waiters.map(({ id }) => id)]),
+    [
+      ['a', 4, []],
+      ['b', 2, [3, 5]],
+      ['c', null, [6]],
+    ],
+  )
+})
