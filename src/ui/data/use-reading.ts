@@ -1,0 +1,67 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+export type Reading<Value> =
+  | { readonly kind: 'reading' }
+  | { readonly kind: 'failed'; readonly failure: unknown }
+  | { readonly kind: 'read'; readonly value: Value }
+
+export interface Read<Value> {
+  readonly reading: Reading<Value>
+  /** Reads again, now. */
+  readonly again: () => void
+}
+
+type Ask<Value> = (signal: AbortSignal, before: Value | null) => Promise<Value>
+
+interface ReadingOptions {
+  /** Reads again and again, while somebody sees the page. */
+  readonly everyMs?: number
+}
+
+/**
+ * Reads something, anew for another `subject`, and perhaps again and again. What was read stays until there is something newer. `ask` is given
+ * what was read of the same subject before.
+ */
+export function useReading<Value>(subject: string, ask: Ask<Value>, options: ReadingOptions = {}): Read<Value> {
+  const { everyMs } = options
+  const [state, setState] = useState<{ subject: string; reading: Reading<Value> }>({ subject, reading: READING })
+  const [turn, setTurn] = useState(0)
+  const asking = useRef(ask)
+  asking.current = ask
+  const known = useRef<{ subject: string; value: Value } | null>(null)
+
+  useEffect(() => {
+    const leaving = new AbortController()
+    const { signal } = leaving
+    let timer: ReturnType<typeof setTimeout> | null = null
+    const read = async (): Promise<void> => {
+      try {
+        const before = known.current?.subject === subject ? known.current.value : null
+        const value = await asking.current(signal, before)
+        if (signal.aborted) return
+        known.current = { subject, value }
+        setState({ subject, reading: { kind: 'read', value } })
+      } catch (failure) {
+        if (signal.aborted) return
+        // A look that fails leaves what was seen: the head of the page says that the node is gone.
+        if (everyMs === undefined || known.current?.subject !== subject)
+          setState({ subject, reading: { kind: 'failed', failure } })
+      }
+      if (everyMs !== undefined) timer = setTimeout(next, everyMs)
+    }
+    const next = (): void => {
+      if (document.hidden) timer = setTimeout(next, everyMs)
+      else void read()
+    }
+    void read()
+    return () => {
+      leaving.abort()
+      if (timer !== null) clearTimeout(timer)
+    }
+  }, [subject, turn, everyMs])
+
+  const reading = state.subject === subject ? state.reading : READING
+  return { reading, again: () => setTurn(turn + 1) }
+}
+
+const READING = { kind: 'reading' } as const

@@ -1,0 +1,146 @@
+import { useState } from 'preact/hooks'
+import { bounds } from '../bounds.ts'
+import { duration } from '../lib/format.ts'
+import { goTo, hrefOf, useRoute } from '../lib/route.ts'
+import { Button } from '../parts/button.tsx'
+import { Field } from '../parts/field.tsx'
+import { Badge, Card, Page } from '../parts/page.tsx'
+import { Table } from '../parts/table.tsx'
+import { leaseHref, lockHref } from '../data/places.ts'
+import { KeyText } from '../data/key-text.tsx'
+import { LeasePane } from './lease-pane.tsx'
+import { listLeases } from './leases-api.ts'
+import type { ListedLease } from './lock-table.ts'
+import { Shown } from '../data/shown.tsx'
+import { useReading } from '../data/use-reading.ts'
+
+const uses: Readonly<Record<ListedLease['use'], string>> = {
+  keys: 'keys',
+  key: 'one key',
+  lock: 'holds a lock',
+  'lock-wait': 'waits for a lock',
+}
+
+/** All leases, a page at a time, and the one that is open. */
+export function LeasesPage() {
+  const { query } = useRoute()
+  const open = leaseIn(query.get('lease'))
+  return (
+    <Page
+      title="Leases"
+      lead="A lease ends when nobody keeps it alive, and its keys go with it. A lock is held by a lease."
+      tools={<OpenForm />}
+    >
+      {open !== null && <LeasePane key={open} id={open} />}
+      <LeasesCard open={open} />
+    </Page>
+  )
+}
+
+function leaseIn(text: string | null): number | null {
+  return text !== null && /^[1-9]\d{0,15}$/.test(text) ? Number(text) : null
+}
+
+function OpenForm() {
+  const [text, setText] = useState('')
+  const id = leaseIn(text.trim())
+  const mistake = text.trim() === '' || id !== null ? null : 'The id of a lease is a whole number.'
+  return (
+    <form
+      class="open-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        if (id !== null) goTo(leaseHref(id))
+      }}
+    >
+      <Field label="Id of a lease" placeholder="Id of a lease" value={text} onInput={setText} mistake={mistake} mono />
+      <Button type="submit" disabled={id === null}>
+        Open
+      </Button>
+    </form>
+  )
+}
+
+function LeasesCard({ open }: { readonly open: number | null }) {
+  /** Where each page that was seen begins. */
+  const [starts, setStarts] = useState<readonly (string | null)[]>([null])
+  const cursor = starts.at(-1) ?? null
+  const read = useReading(
+    `leases ${cursor}`,
+    async (signal) => await listLeases({ limit: bounds.leasesPart, cursor }, signal),
+    { everyMs: bounds.leasesPollMs },
+  )
+  return (
+    <Card>
+      <Shown read={read}>
+        {({ leases, cursor: next }) => (
+          <>
+            <LeasesTable
+              leases={leases}
+              open={open}
+              empty={cursor === null ? 'There are no leases.' : 'No more leases.'}
+            />
+            {(cursor !== null || next !== undefined) && (
+              <div class="buttons start">
+                <Button small disabled={cursor === null} onClick={() => setStarts(starts.slice(0, -1))}>
+                  Back
+                </Button>
+                <Button small disabled={next === undefined} onClick={() => setStarts([...starts, next ?? null])}>
+                  On
+                </Button>
+              </div>
+            )}
+          </>
+        )}
+      </Shown>
+    </Card>
+  )
+}
+
+interface LeasesTableProps {
+  readonly leases: readonly ListedLease[]
+  readonly open: number | null
+  readonly empty: string
+}
+
+function LeasesTable({ leases, open, empty }: LeasesTableProps) {
+  return (
+    <Table
+      caption="Leases"
+      columns={[
+        { title: 'Lease', cell: ({ id }) => <LeaseLink id={id} open={open} /> },
+        { title: 'For', cell: (lease) => <Use lease={lease} /> },
+        { title: 'Length', cell: ({ ttlMs }) => duration(ttlMs), numeric: true },
+      ]}
+      rows={leases}
+      rowKey={({ id }) => id}
+      empty={empty}
+    />
+  )
+}
+
+function LeaseLink({ id, open }: { readonly id: number; readonly open: number | null }) {
+  return (
+    <a
+      class="mono"
+      href={id === open ? hrefOf('leases') : leaseHref(id)}
+      aria-current={id === open ? 'true' : undefined}
+    >
+      {id}
+    </a>
+  )
+}
+
+function Use({ lease: { use, lock, ending } }: { readonly lease: ListedLease }) {
+  return (
+    <>
+      {uses[use]}{' '}
+      {lock !== undefined && (
+        <a class="mono" href={lockHref(lock)}>
+          <KeyText text={lock} />
+        </a>
+      )}{' '}
+      {ending && <Badge tone="warn">ending</Badge>}
+    </>
+  )
+}

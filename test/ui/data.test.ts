@@ -1,0 +1,535 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Browser, Download, Locator, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { TestCluster } from '../e2e/support/cluster.ts'
+import { eventually } from '../e2e/support/eventually.ts'
+import type { RestClient } from '../e2e/support/rest-client.ts'
+import { openBrowser } from '../support/browser.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { Dashboard, type DashboardOptions } from './support/dashboard.ts'
+
+const browser = await openBrowser(t)
+if (browser === null) t.comment('no Chromium is installed here: the pages of keys are not tried')
+// One cluster and one browser for the whole file: each test has keys of its own.
+const cluster = browser === null ? null : await TestCluster.formed(t, { size: 3 })
+
+const named = encodeURIComponent
+
+interface Pages {
+  readonly dashboard: Dashboard
+  readonly page: Page
+  readonly node: RestClient
+  /** Goes to `#/...`, anew. */
+  readonly open: (hash: string) => Promise<void>
+}
+
+/** The dashboard of node 2. */
+async function openPages(t: Test, browser: Browser, cluster: TestCluster, options: DashboardOptions): Promise<Pages> {
+  const { client, addresses } = cluster.node(2)
+  const dashboard = await Dashboard.open(t, browser, addresses.api, options)
+  const { page } = dashboard
+  const open = async (hash: string): Promise<void> => {
+    await page.goto('about:blank')
+    await page.goto(`${addresses.api}/ui/#/${hash}`)
+  }
+  return { dashboard, page, node: client, open }
+}
+
+const rowIn = (page: Page, name: string): Locator => page.getByRole('treeitem', { name, exact: true })
+
+async function rowsOf(page: Page): Promise<string[]> {
+  return await page.getByRole('treeitem').allTextContents()
+}
+
+/** Waits for exactly these lines in the tree, or for these as the first ones. */
+async function untilRows(page: Page, lines: readonly string[], count?: number): Promise<void> {
+  await eventually(`the tree shows ${lines.join(' ')}`, async () => {
+    const rows = (await rowsOf(page)).slice(0, count)
+    if (JSON.stringify(rows) === JSON.stringify(lines)) return true
+    throw new Error(rows.join(' '))
+  })
+}
+
+async function textOf(node: RestClient, key: string): Promise<string> {
+  return (await node.get(`/kv?key=${named(key)}`)).text
+}
+
+async function putKey(node: RestClient, key: string, value: string | Uint8Array, query = ''): Promise<void> {
+  const answer = await node.request('PUT', `/kv?key=${named(key)}${query}`, { body: value })
+  if (answer.status !== 200) throw new Error(answer.summary)
+}
+
+async function revisionOf(node: RestClient, key: string): Promise<string> {
+  return (await node.request('HEAD', `/kv?key=${named(key)}`)).header('quorate-mod-revision') ?? ''
+}
+
+async function press(page: Page, ...keys: string[]): Promise<void> {
+  for (const key of keys) await page.keyboard.press(key)
+}
+
+async function bytesIn(download: Download): Promise<Buffer> {
+  return await readFile(await download.path())
+}
+
+type Body = (t: Test, pages: Pages, cluster: TestCluster) => Promise<void>
+
+/** Runs `body` with a page where there is a browser. No request may leave the node, and no script may fail. */
+function test(name: string, body: Body, options: DashboardOptions = {}): void {
+  void t.test(name, async (t) => {
+    if (browser === null || cluster === null) return
+    const pages = await openPages(t, browser, cluster, options)
+    await body(t, pages, cluster)
+    t.same(pages.dashboard.strays, [], 'no request leaves the node')
+    t.same(pages.dashboard.complaints, [], 'no script fails')
+  })
+}
+
+test('keys are a tree, which is read as far as it is opened', async (t, { page, node, open }) => {
+  const keys = ['tree/a', 'tree/b/1', 'tree/b/2', 'tree/c/d/e', 'tree:x:y']
+  for (const key of keys) await putKey(node, key, `value of ${key}`)
+  const lines = Array.from({ length: 30_000 }, (_, at) => JSON.stringify({ key: `tree/many/${at}`, value: '' }))
+  const imported = await node.request('POST', '/kv', {
+    body: lines.join('\n'),
+    headers: { 'content-type': 'application/x-ndjson' },
+  })
+  t.equal(imported.status, 200)
+  const listed: string[] = []
+  page.on('request', (request) => {
+    if (request.url().includes('/kv?')) listed.push(request.url())
+  })
+  await open(`keys?prefix=${named('tree/')}`)
+  await untilRows(page, ['a', 'b/', 'c/', 'many/'])
+  t.ok(listed.length <= 6, `${listed.length} requests for a level with 30,000 keys below it`)
+  await rowIn(page, 'b/').click()
+  await untilRows(page, ['a', 'b/', '1', '2', 'c/', 'many/'])
+  await page.getByRole('button', { name: 'Count' }).click()
+  await page.getByText(/^2 keys at revision/).waitFor()
+  await rowIn(page, '2').click()
+  await page.getByText('value of tree/b/2').waitFor()
+
+  await page.getByLabel('Prefix').fill('tree')
+  await page.getByLabel('Separator').fill(':')
+  await untilRows(page, [...keys.slice(0, 4), 'tree/many/0'], 5)
+  await page.getByLabel('Prefix').fill('tree:')
+  await untilRows(page, ['x:'])
+  await page.getByLabel('Prefix').fill('nothing here')
+  await untilRows(page, ['No keys.'])
+})
+
+test('many keys on one level come part by part, and do not pile up', async (t, { page, open }) => {
+  await open(`keys?prefix=${named('tree/many/')}`)
+  await rowIn(page, '0').waitFor()
+  t.equal((await rowsOf(page)).length, 201)
+  for (let part = 2; part <= 7; part++) {
+    await rowIn(page, 'Show more').click()
+    await eventually('another part', async () => ((await rowsOf(page)).length > Math.min(part, 5) * 200 ? true : null))
+  }
+  await rowIn(page, 'Back to the first').waitFor()
+  t.equal((await rowsOf(page)).length, 1002, 'a thousand, and the ways on and back')
+  await rowIn(page, 'Back to the first').click()
+  await rowIn(page, '0').waitFor()
+})
+
+test('the tree is used with the keyboard alone', async (t, { page, node, open }) => {
+  for (const key of ['board/a/1', 'board/a/2', 'board/b']) await putKey(node, key, `value of ${key}`)
+  await open(`keys?prefix=${named('board/')}`)
+  await untilRows(page, ['a/', 'b'])
+  await page.getByRole('tree').focus()
+  await press(page, 'ArrowRight')
+  await untilRows(page, ['a/', '1', '2', 'b'])
+  await press(page, 'ArrowRight', 'ArrowDown', 'Enter')
+  await page.getByText('value of board/a/2').waitFor()
+  await press(page, 'ArrowLeft', 'ArrowLeft')
+  await untilRows(page, ['a/', 'b'])
+  await press(page, 'End', ' ')
+  await page.getByText('value of board/b').waitFor()
+  const active = await page.getByRole('tree').getAttribute('aria-activedescendant')
+  t.equal(await page.locator(`#${active ?? ''}`).textContent(), 'b')
+})
+
+test('a value is edited as JSON, and saved on one line as it was', async (t, { page, node, open }) => {
+  await putKey(node, 'edit/json', '{"a":1,"big":12345678901234567890}')
+  await open(`keys?key=${named('edit/json')}`)
+  await page.getByText('"big": 12345678901234567890').waitFor()
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  t.equal(await field.inputValue(), '{\n  "a": 1,\n  "big": 12345678901234567890\n}')
+  await field.fill('{\n  "a": 2,\n  "big": 12345678901234567890,\n}')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('alert').filter({ hasText: 'not valid JSON' }).waitFor()
+  await field.fill('{\n  "a": 2,\n  "big": 12345678901234567890\n}')
+  await field.press('Control+s')
+  await page.getByText(/is saved, at revision/).waitFor()
+  await page.locator('h2:focus').waitFor()
+  t.equal(await textOf(node, 'edit/json'), '{"a":2,"big":12345678901234567890}')
+
+  await page.getByRole('button', { name: 'Edit' }).click()
+  await page.getByRole('button', { name: 'Hex' }).click()
+  await page.getByRole('textbox', { name: 'Value' }).fill('00 ff')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('00000000 00 ff').waitFor()
+  t.same((await node.get('/kv/edit/json')).body, Buffer.from([0, 255]))
+})
+
+test('an edit that somebody else overtook shows both, and lets one decide', async (t, { page, node, open }) => {
+  const key = 'edit/shared'
+  await putKey(node, key, 'one\ntwo\n')
+  await open(`keys?key=${named(key)}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  const save = page.getByRole('button', { name: 'Save' })
+  await field.fill('one\nmine\n')
+  await putKey(node, key, 'one\ntheirs\n')
+  await page.getByText(/^It is at revision \d+ by now$/).waitFor()
+  await save.click()
+  await page.getByText('Not saved: somebody else was faster').waitFor()
+  t.match(await page.locator('.difference-lines').innerText(), /theirs[^]*mine/)
+  t.equal(await textOf(node, key), 'one\ntheirs\n', 'nothing is overwritten unasked')
+
+  await putKey(node, key, 'one\ntheirs again\n')
+  await page.getByRole('button', { name: 'Replace theirs with yours' }).click()
+  await page.getByText('theirs again').waitFor()
+  await page.getByRole('button', { name: 'Edit on' }).click()
+  await field.fill('one\nours\n')
+  await save.click()
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.equal(await textOf(node, key), 'one\nours\n')
+
+  await page.getByRole('button', { name: 'Edit' }).click()
+  await field.fill('mine')
+  await node.request('DELETE', `/kv?key=${named(key)}`)
+  await save.click()
+  await page.getByText(/somebody has deleted it/).waitFor()
+  await page.getByRole('button', { name: 'Leave it deleted' }).click()
+  await page.getByText('There is no such key').waitFor()
+})
+
+test('an edit that was left is there again', async (t, { page, node, open }) => {
+  for (const key of ['left/a', 'left/b']) await putKey(node, key, `value of ${key}`)
+  await open(`keys?prefix=${named('left/')}&key=${named('left/a')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  await page.getByRole('textbox', { name: 'Value' }).fill('half of it')
+  await rowIn(page, 'b').click()
+  await page.getByText('value of left/b').waitFor()
+  await rowIn(page, 'a').click()
+  t.equal(await page.getByRole('textbox', { name: 'Value' }).inputValue(), 'half of it')
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('value of left/a').waitFor()
+})
+
+test('keys that no path carries are written, shown and deleted', async (t, { page, node, open }) => {
+  const strange = ['..', '100%/a%2Fb', '😀/👨‍👩‍👧', '//a//', '?key=&b#c', ' ends ', 'k'.repeat(4096)]
+  for (const key of strange) {
+    await open(`keys?new=`)
+    await page.getByLabel('Key', { exact: true }).fill(key)
+    await page.getByRole('textbox', { name: 'Value' }).fill(`value ${key.length}`)
+    await page.getByRole('button', { name: 'Write' }).click()
+    await page.locator('.value-text').getByText(`value ${key.length}`).waitFor()
+    t.equal(await textOf(node, key), `value ${key.length}`)
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+    await page.getByText('There is no such key').waitFor()
+    t.equal((await node.get(`/kv?key=${named(key)}`)).status, 404)
+  }
+  await page.getByRole('button', { name: 'Write it' }).click()
+  await page.getByLabel('Key', { exact: true }).fill('é'.repeat(2049))
+  await page.getByText('It has 4098 bytes of UTF-8; at most 4096 are allowed.').waitFor()
+})
+
+test('a new key does not replace one that is there', async (t, { page, node, open }) => {
+  await putKey(node, 'new/there', 'old')
+  await open(`keys?new=${named('new/')}`)
+  await page.getByLabel('Key', { exact: true }).fill('new/there')
+  await page.getByRole('textbox', { name: 'Value' }).fill('new')
+  await page.getByLabel('Time to live').fill('soon')
+  await page.getByRole('button', { name: 'Write' }).click()
+  await page.getByRole('alert').filter({ hasText: 'query/ttl' }).waitFor()
+  await page.getByLabel('Time to live').fill('20m')
+  await page.getByRole('button', { name: 'Write' }).click()
+  await page.getByText('There is such a key already').waitFor()
+  t.equal(await textOf(node, 'new/there'), 'old')
+  await page.getByLabel('Key', { exact: true }).fill('new/other')
+  await page.getByRole('button', { name: 'Write' }).click()
+  await page.getByRole('link', { name: /^a lease of its own/ }).waitFor()
+})
+
+test('an edit leaves a key with its lease, or frees it', async (t, { page, node, open }) => {
+  const lease = (await node.post('/leases', { ttlMs: 600_000 })).json<{ id: number }>().id
+  const leaseOf = async (key: string): Promise<string | null> =>
+    (await node.get(`/kv?key=${named(key)}`)).header('quorate-lease')
+  const edit = async (key: string, value: string, isKept: boolean): Promise<void> => {
+    await open(`keys?key=${named(key)}`)
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await page.getByRole('textbox', { name: 'Value' }).fill(value)
+    if (!isKept) await page.getByRole('checkbox').uncheck()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText(/is saved, at revision/).waitFor()
+  }
+  await putKey(node, 'leased/shared', 'a', `&lease=${lease}`)
+  await putKey(node, 'leased/own', 'a', '&ttl=20m')
+  const before = await leaseOf('leased/own')
+  await edit('leased/shared', 'b', true)
+  t.equal(await leaseOf('leased/shared'), String(lease))
+  await edit('leased/own', 'b', true)
+  const after = await leaseOf('leased/own')
+  t.ok(after !== null && after !== before, 'its time begins again')
+  await edit('leased/own', 'c', false)
+  t.equal(await leaseOf('leased/own'), null)
+})
+
+test('a large binary value goes up and down as it is', async (t, { page, node, open }) => {
+  const value = Buffer.from(Uint8Array.from({ length: 1024 * 1024 }, (_, at) => (at * 31 + (at >> 8)) & 0xff))
+  const file = join(await temporaryDirectory(t), 'value.bin')
+  await writeFile(file, value)
+  await putKey(node, 'large/binary', 'small')
+  await open(`keys?key=${named('large/binary')}`)
+  await page.getByLabel('Upload: the file').setInputFiles(file)
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('value.bin, 1 MiB').waitFor()
+  await dialog.getByRole('button', { name: 'Replace' }).click()
+  await page.getByText('Bytes 0 to 8,191 of 1,048,576').waitFor()
+  t.ok((await node.get('/kv/large/binary')).body.equals(value))
+  await page.getByRole('button', { name: 'On', exact: true }).click()
+  await page.getByText('Bytes 8,192 to 16,383').waitFor()
+  await page.getByRole('button', { name: 'Edit' }).click()
+  await page.getByText('too large to be edited as hex').waitFor()
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download' }).click(),
+  ])
+  t.equal(download.suggestedFilename(), 'binary')
+  t.ok((await bytesIn(download)).equals(value))
+})
+
+test('a text of 1 MiB is shown in part, edited and saved whole', async (t, { page, node, open }) => {
+  const line = 'a line of text that is neither short nor long, with a word or two of sense in it\n'
+  const text = line.repeat(Math.floor((1024 * 1024 - 100) / line.length))
+  await putKey(node, 'large/text', text)
+  await open(`keys?key=${named('large/text')}`)
+  await page.getByRole('button', { name: 'Show all' }).waitFor()
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  await field.focus()
+  await press(page, 'Control+End')
+  await page.keyboard.type('The end.')
+  await field.press('Control+s')
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.ok((await textOf(node, 'large/text')) === `${text}The end.`)
+})
+
+test('a value keeps its line ends, its mark of byte order and what it has of control characters', async (t, pages) => {
+  const { page, node, open } = pages
+  await putKey(node, 'exact/lines', '\u{feff}one\r\ntwo\r\n')
+  await open(`keys?key=${named('exact/lines')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  await field.focus()
+  await press(page, 'Control+End')
+  await page.keyboard.type('three')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.same((await node.get('/kv/exact/lines')).body, Buffer.from('\u{feff}one\r\ntwo\r\nthree'))
+  await putKey(node, 'exact/control', 'a\0b')
+  await open(`keys?key=${named('exact/control')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  t.equal(await field.inputValue(), '61 00 62')
+})
+
+test('two versions of a key are compared, and an older one is restored', async (t, { page, node, open }) => {
+  const key = 'past/config'
+  await putKey(node, key, '{"name":"a","size":1}')
+  await putKey(node, key, '{"name":"a","size":2}')
+  await node.request('DELETE', `/kv?key=${named(key)}`)
+  await putKey(node, key, '{"name":"b","size":2}')
+  await open(`keys?key=${named(key)}&tab=history`)
+  const lines = page.locator('.difference-lines')
+  const rows = page.locator('.versions tbody tr')
+  await eventually('four versions', async () => ((await rows.count()) === 4 ? true : null))
+  t.match(await rows.nth(1).innerText(), 'deleted')
+  await page.getByText('+ revision').waitFor()
+  t.notMatch(await lines.innerText(), '−', 'it was absent before')
+  await rows.nth(2).getByRole('radio').first().check()
+  await lines.getByText('"name": "b"').waitFor()
+  t.match(await lines.innerText(), /"name": "a"[^]*"name": "b"/)
+  t.equal(await lines.locator('mark').allInnerTexts().then(String), 'a,b')
+  await rows.nth(3).getByRole('button', { name: 'Restore' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('nothing of its history is lost').waitFor()
+  await dialog.getByRole('button', { name: 'Restore' }).click()
+  await page.getByText(/is restored, at revision/).waitFor()
+  t.equal(await textOf(node, key), '{"name":"a","size":1}')
+  await eventually('five versions', async () => ((await rows.count()) === 5 ? true : null))
+  await node.request('DELETE', `/kv?key=${named(key)}`)
+  await eventually('six versions', async () => ((await rows.count()) === 6 ? true : null))
+  await rows.nth(2).getByRole('button', { name: 'Restore' }).click()
+  await dialog.getByRole('button', { name: 'Restore' }).click()
+  await eventually('restored', async () => ((await textOf(node, key)) === '{"name":"b","size":2}' ? true : null))
+})
+
+test('a watch shows changes as they happen, pauses, and goes on', async (t, { page, node, open }) => {
+  await putKey(node, 'watched/before', 'x')
+  await open('watch')
+  await page.getByLabel('Prefix', { exact: true }).fill('watched/')
+  await page.getByRole('button', { name: 'Watch' }).click()
+  await page.getByText('Live.').waitFor()
+  const changes = page.getByRole('list', { name: 'Changes, the newest first' }).getByRole('listitem')
+  const first = changes.first()
+  await putKey(node, 'watched/a', 'one')
+  await first.filter({ hasText: 'created' }).filter({ hasText: 'one' }).waitFor()
+  await putKey(node, 'watched/a', Buffer.from([0xff]))
+  await first.filter({ hasText: 'changed' }).filter({ hasText: 'binary' }).waitFor()
+  await node.request('DELETE', '/kv/watched/a')
+  await first.filter({ hasText: 'deleted' }).waitFor()
+  await page.getByRole('button', { name: 'Pause' }).click()
+  await page.getByText('Paused.').waitFor()
+  await putKey(node, 'watched/b', 'while it was paused')
+  await page.getByRole('button', { name: 'Go on' }).click()
+  await first.filter({ hasText: 'while it was paused' }).waitFor()
+  t.equal(await changes.count(), 4)
+  await first.getByRole('link').click()
+  await page.getByRole('tab', { name: 'History', selected: true }).waitFor()
+})
+
+test('a watch says that it was disconnected, and misses nothing', async (t, { page, node, open }, cluster) => {
+  await open(`watch?key=${named('cut/a')}`)
+  await page.getByText('Live.').waitFor()
+  await putKey(node, 'cut/a', 'the first value')
+  await page.getByText('the first value').waitFor()
+  await cluster.node(2).kill()
+  await page.getByText(/^Disconnected since/).waitFor()
+  await putKey(cluster.node(1).client, 'cut/a', 'the second value')
+  await cluster.node(2).start()
+  await page.getByText('the second value').waitFor()
+  await page.getByText('Live.').waitFor()
+  t.equal(await page.getByRole('list', { name: 'Changes, the newest first' }).getByRole('listitem').count(), 2)
+})
+
+test('without a leader, keys are read as this node has them', async (_t, { page, node, open }, cluster) => {
+  await putKey(node, 'own/a', 'the value')
+  for (const id of [1, 3]) await cluster.node(id).kill()
+  await open(`keys?prefix=${named('own/')}`)
+  await page.getByText('No leader').first().waitFor()
+  await page.getByRole('button', { name: 'Read what this node has' }).click()
+  await rowIn(page, 'a').click()
+  await page.getByText('the value').waitFor()
+  await page.getByText('Keys are shown as this node has them').waitFor()
+  for (const id of [1, 3]) await cluster.node(id).start()
+  await cluster.untilReady()
+  await page.getByRole('button', { name: 'Read from the cluster' }).click()
+  await page.getByText('Keys are shown as this node has them').waitFor({ state: 'detached' })
+  await page.getByText('the value').waitFor()
+})
+
+test('a watch from a revision that is not kept says so, and can begin now', async (t, { page, node, open }) => {
+  await putKey(node, 'gone/a', 'one')
+  const first = await revisionOf(node, 'gone/a')
+  await putKey(node, 'gone/a', 'two')
+  await putKey(node, 'gone/a', 'three')
+  const last = await revisionOf(node, 'gone/a')
+  t.equal((await node.post('/compaction', { revision: Number(last) })).status, 200)
+  await open(`watch?prefix=${named('gone/')}&since=${first}`)
+  await page.getByText('What happened meanwhile is not kept any more').waitFor()
+  await page.getByRole('button', { name: 'Watch from now on' }).click()
+  await page.getByText('Live.').waitFor()
+  await putKey(node, 'gone/a', 'four')
+  await page.getByText('four').waitFor()
+  await open(`keys?key=${named('gone/a')}&tab=history`)
+  await page.getByText(/^History reaches back to revision/).waitFor()
+})
+
+test('a lease is kept alive, and revoked with its keys', async (t, { page, node, open }) => {
+  const { id } = (await node.post('/leases', { ttlMs: 900_000 })).json<{ id: number }>()
+  for (const key of ['worker/1', 'worker/2']) await putKey(node, key, 'x', `&lease=${id}`)
+  await open('leases')
+  await page.getByRole('link', { name: String(id) }).click()
+  await page.getByRole('link', { name: 'worker/2' }).waitFor()
+  await page.getByRole('button', { name: 'Keep alive' }).click()
+  await page.getByText(`Lease ${id} lasts for another 15 min.`).waitFor()
+  await page.getByRole('button', { name: 'Revoke' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('2 keys will be deleted with it').waitFor()
+  const revoke = dialog.getByRole('button', { name: 'Revoke' })
+  t.ok(await revoke.isDisabled(), 'nothing happens by a slip')
+  await dialog.getByRole('textbox').fill(String(id))
+  await revoke.click()
+  await page.getByText('There is no such lease').waitFor()
+  t.equal((await node.get('/kv/worker/1')).status, 404)
+})
+
+test('a lock shows its holder and those who wait, and is released to the next', async (t, { page, node, open }) => {
+  const request = (owner: string, waitMs: number) =>
+    node.post('/locks/nightly', { ttlMs: 600_000, owner, waitMs }).then((answer) => answer.json<{ lease: number }>())
+  const { lease } = await request('job 1', 0)
+  const next = request('job 2', 60_000)
+  await open('locks')
+  await page.getByRole('link', { name: 'nightly' }).click()
+  await page.getByText('job 1').waitFor()
+  await page.getByText('Those who wait, in their order').waitFor()
+  await page.getByRole('button', { name: 'Release' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('The next of 1 request that waits gets it in the same change.').waitFor()
+  await dialog.getByRole('textbox').fill(String(lease))
+  await dialog.getByRole('button', { name: 'Release' }).click()
+  await page.getByText('job 2').waitFor()
+  t.not((await next).lease, lease)
+  await open(`locks?lock=${named('nobody/..')}`)
+  await page.getByText('Nobody holds it.').waitFor()
+})
+
+/** Every page, as a person sees it: wide enough, readable, and drawn for whoever asks for screenshots. */
+const everyPage: Body = async (t, { dashboard, page, node, open }) => {
+  const list = (count: number): string =>
+    JSON.stringify({ list: Array.from({ length: count }, (_, at) => `host-${at}`) })
+  for (const count of [30, 31]) await putKey(node, 'seen/config', list(count))
+  await putKey(
+    node,
+    'seen/binary',
+    Uint8Array.from({ length: 500 }, (_, at) => at & 0xff),
+  )
+  await putKey(node, 'seen/ spaced\t', 'a')
+  await putKey(node, 'seen/session', 'a', '&ttl=20m')
+  await node.post(`/locks/seen`, { ttlMs: 600_000, owner: 'worker 3' })
+  const lease = (await node.post('/leases', { ttlMs: 600_000 })).json<{ id: number }>().id
+  await putKey(node, 'seen/worker', 'a', `&lease=${lease}`)
+  const key = `prefix=${named('seen/')}&key=${named('seen/config')}`
+  const hashes: Readonly<Record<string, string>> = {
+    keys: `keys?prefix=${named('seen/')}`,
+    json: `keys?${key}`,
+    history: `keys?${key}&tab=history`,
+    hex: `keys?key=${named('seen/binary')}`,
+    absent: 'keys?key=absent',
+    new: 'keys?new=a',
+    branch: `keys?branch=${named('seen/')}`,
+    watch: `watch?prefix=${named('seen/')}&since=${(await revisionOf(node, 'seen/binary')) || '0'}`,
+    leases: `leases?lease=${lease}`,
+    locks: 'locks?lock=seen',
+  }
+  for (const [name, hash] of Object.entries(hashes)) {
+    await open(hash)
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    await eventually('it is read', async () => ((await page.getByText('Reading …').count()) === 0 ? true : null))
+    t.same(await dashboard.blemishes(), [], name)
+    await dashboard.shoot(`data-${name}`)
+  }
+}
+
+for (const scheme of ['light', 'dark'] as const) {
+  test(`every page is readable, ${scheme}`, everyPage, { scheme })
+  test(`every page fits a telephone, ${scheme}`, everyPage, { scheme, phone: true })
+}
+
+test(
+  'on a telephone, a key takes the place of the tree, and gives it back',
+  async (t, { page, node, open }) => {
+    await putKey(node, 'phone/config', 'the value')
+    await open(`keys?prefix=${named('phone/')}`)
+    await rowIn(page, 'config').click()
+    await page.getByText('the value').waitFor()
+    t.notOk(await page.getByRole('tree').isVisible())
+    await page.locator('h2:focus').waitFor()
+    await page.getByRole('link', { name: 'All keys' }).click()
+    await rowIn(page, 'config').waitFor()
+  },
+  { phone: true },
+)
