@@ -133,7 +133,7 @@ export function positionTold({ outcome }: Pick<Operation, 'outcome'>): number {
   return (result?.type === 'condition-failed' ? (result.currentRevision ?? answer.revision) : answer.revision) + 0.5
 }
 
-function touches({ request }: Operation, key: Key): boolean {
+export function touches({ request }: Operation, key: Key): boolean {
   if (request.type === 'get') return request.key === key
   if (request.type === 'scan') return isBetween(key, request.start, request.end)
   const { command } = request

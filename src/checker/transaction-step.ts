@@ -9,8 +9,8 @@ interface OneKey {
 }
 
 /**
- * What a transaction did to one key. Whether its parts belong together is not seen here, but by comparing its results with those of the
- * model that executes the log. `result` null: its effect is unknown.
+ * What a transaction did to one key. Whether its parts belong together is not seen here, but by the model of several keys (joint-model.ts).
+ * `result` null: its effect is unknown.
  */
 export function stepTransaction(
   { state, key }: OneKey,
@@ -21,14 +21,19 @@ export function stepTransaction(
   const maySucceed = !verdicts.includes(false)
   // When every compare is about this key, it alone decides.
   const mayFail = verdicts.length < command.compares.length || verdicts.some((verdict) => verdict !== true)
-  if (result === null) {
-    return [
-      ...(maySucceed ? unseen({ state, key }, command.success) : []),
-      ...(mayFail ? unseen({ state, key }, command.failure) : []),
-    ]
-  }
-  if (!(result.succeeded ? maySucceed : mayFail)) return []
-  const branch = result.succeeded ? command.success : command.failure
+  return [
+    ...(maySucceed && result?.succeeded !== false ? branchSteps({ state, key }, command.success, result) : []),
+    ...(mayFail && result?.succeeded !== true ? branchSteps({ state, key }, command.failure, result) : []),
+  ]
+}
+
+/** What one branch does to one key when it is carried out. `result` null: it is unknown. */
+export function branchSteps(
+  { state, key }: OneKey,
+  branch: readonly TransactionOperation[],
+  result: TransactionResult | null,
+): readonly KeyState[] {
+  if (result === null) return unseen({ state, key }, branch)
   if (result.resultsForgotten === true) return unseen({ state, key }, branch, result.revision)
   let states: readonly KeyState[] = [state]
   for (const [at, operation] of branch.entries()) {
@@ -41,7 +46,7 @@ export function stepTransaction(
 }
 
 /** Null: what is known of the key does not decide it. */
-function holdsNow(compare: Compare, state: KeyState): boolean | null {
+export function holdsNow(compare: Compare, state: KeyState): boolean | null {
   if (state.value === null) return holdsOf(compare, null)
   const { value, version, createdAt, modifiedAt } = state
   return holdsOf(compare, {

@@ -1,9 +1,10 @@
 import t from 'tap'
-import type { Key } from '../../src/kv/index.ts'
+import type { Key, TransactionCommand, TransactionResult } from '../../src/kv/index.ts'
 import { excerptOf } from '../../src/checker/excerpt.ts'
+import { jointCalls, jointModel } from '../../src/checker/joint-model.ts'
 import { callsOn, keyModel } from '../../src/checker/key-model.ts'
 import { checkLinearizable, type Call, type Model } from '../../src/checker/linearizability.ts'
-import type { Answer, ClientCommand, Operation, Outcome, Request } from '../../src/checker/operation.ts'
+import type { Answer, ClientCommand, Operation, Outcome, Request, WriteResult } from '../../src/checker/operation.ts'
 import { Draw } from '../sim/world/draw.ts'
 
 /** A register that holds one number. */
@@ -277,4 +278,103 @@ t.test('an excerpt keeps a read without which there is no violation', (t) => {
     [1, 2, 3, 4],
   )
   t.end()
+})
+
+t.test('keys that transactions join', async (t) => {
+  const B = 'b' as Key
+  type Parts = Partial<Pick<TransactionCommand, 'compares' | 'success' | 'failure'>>
+  const put = (key: Key) => ({ type: 'put', key, value: Buffer.from('1'), wantsPrevious: false }) as const
+  const read = (key: Key) => ({ type: 'get', key }) as const
+  const absent = (key: Key) => ({ key, target: 'version', operator: '=', value: 0 }) as const
+  const wrote = (revision: number) => ({ type: 'put', createRevision: revision, version: 1, previous: null }) as const
+  const saw = (revision: number) => {
+    const record = { value: Buffer.from('1'), createRevision: revision, modRevision: revision, version: 1, lease: 0 }
+    return { type: 'get', record: revision === 0 ? null : record } as const
+  }
+  let ids = 0
+  const write = (command: ClientCommand, span: readonly [number, number], result: WriteResult | null): Operation => {
+    const request = { type: 'write', command } as const
+    if (result === null)
+      return operation(ids++, request, [span[0], Infinity], { kind: 'unknown', code: 'no answer came' })
+    return operation(ids++, request, span, { kind: 'answered', answer: { type: 'write', result, revision: 9 } })
+  }
+  const transact = (
+    parts: Parts,
+    span: readonly [number, number],
+    told: { succeeded?: boolean; revision?: number; results: TransactionResult['results'] } | null,
+  ): Operation => {
+    const command = {
+      type: 'transaction',
+      compares: [],
+      success: [],
+      failure: [],
+      idempotency: null,
+      ...parts,
+    } as const
+    return write(command, span, told && { type: 'transaction', succeeded: true, revision: 9, ...told })
+  }
+  const remove = (deleted: number, span: readonly [number, number]): Operation => {
+    const command = { type: 'delete-range', start: null, end: null, upToLimit: false, idempotency: null } as const
+    return write(command, span, { type: 'deleted', revision: 9, deleted, previous: null })
+  }
+  const verdictsOf = (...operations: Operation[]) => ({
+    alone: [A, B].map(
+      (key) =>
+        checkLinearizable(
+          callsOn(key, operations, ({ id }) => id),
+          keyModel,
+          1_000,
+        ).kind,
+    ),
+    together: checkLinearizable(
+      jointCalls([A, B], operations, ({ id }) => id),
+      jointModel([A, B]),
+      1_000,
+    ).kind,
+  })
+  const RIGHT = { alone: ['linearizable', 'linearizable'], together: 'linearizable' }
+  const TORN = { alone: ['linearizable', 'linearizable'], together: 'violation' }
+  const both = transact({ success: [put(A), put(B)] }, [0, 9], { revision: 5, results: [wrote(5), wrote(5)] })
+  const seen = (a: number, b: number, span: readonly [number, number] = [1, 8]) =>
+    transact({ success: [read(A), read(B)] }, span, { results: [saw(a), saw(b)] })
+  t.same(verdictsOf(both, seen(5, 5)), RIGHT)
+  t.same(verdictsOf(both, seen(0, 0)), RIGHT)
+  t.same(verdictsOf(both, seen(5, 0)), TORN, 'one half of it is seen')
+  t.same(verdictsOf(both, seen(0, 5)), TORN, 'the other half of it is seen')
+  const unclear = transact({ success: [put(A), put(B)] }, [0, 9], null)
+  t.same(verdictsOf(unclear, seen(5, 5)), RIGHT, 'it may have been carried out')
+  t.same(verdictsOf(unclear, seen(5, 0), seen(5, 5)), TORN, 'but whole')
+
+  const guarded = (mine: Key, other: Key, revision: number) =>
+    transact({ compares: [absent(other)], success: [put(mine)] }, [0, 9], { revision, results: [wrote(revision)] })
+  t.same(verdictsOf(guarded(A, B, 5)), RIGHT)
+  t.same(verdictsOf(guarded(A, B, 5), guarded(B, A, 6)), TORN, 'each comes before the other')
+  const failed = (span: readonly [number, number]) =>
+    transact({ compares: [absent(A), absent(B)], success: [put(A)] }, span, { succeeded: false, results: [] })
+  t.same(verdictsOf(failed([0, 1])), TORN, 'every comparison holds, and it fails')
+  t.same(verdictsOf(both, failed([10, 11])), RIGHT)
+  const either = { compares: [absent(A), absent(B)], success: [put(A)], failure: [put(B)] }
+  t.same(verdictsOf(transact(either, [0, 9], null), seen(5, 0)), RIGHT)
+  t.same(verdictsOf(transact(either, [0, 9], null), seen(5, 5)), TORN, 'one branch or the other')
+  const refused = write(
+    { type: 'transaction', compares: [], success: [put(A), put(B)], failure: [], idempotency: null },
+    [0, 1],
+    { type: 'transaction-too-large', limitBytes: 1 },
+  )
+  t.same(verdictsOf(refused, seen(0, 0)), RIGHT)
+
+  t.same(verdictsOf(both, remove(2, [10, 11]), seen(0, 0, [12, 13])), RIGHT)
+  t.same(verdictsOf(both, remove(1, [10, 11])), TORN, 'a removal tells how many it has removed')
+  const step: ClientCommand = { type: 'delete-range', start: null, end: null, upToLimit: true, idempotency: null }
+  const lost = (upToLimit: boolean) => write({ ...step, upToLimit }, [10, 11], null)
+  const one = transact({ success: [put(A)] }, [0, 9], { revision: 5, results: [wrote(5)] })
+  const after = (a: number, b: number) => seen(a, b, [12, 13])
+  t.same(verdictsOf(one, lost(false), after(0, 0)), RIGHT, 'what is not there needs no removal')
+  t.same(verdictsOf(both, lost(false), after(0, 0)), RIGHT)
+  t.same(verdictsOf(both, lost(false), after(0, 5)), TORN, 'all of the range, or nothing')
+  t.same(verdictsOf(both, lost(true), after(0, 5)), RIGHT, 'up to a limit: the first')
+  t.same(verdictsOf(both, lost(true), after(0, 0)), RIGHT)
+  t.same(verdictsOf(both, lost(true), after(5, 0)), TORN, 'but not the last alone')
+  const first = write(step, [10, 11], { type: 'range-deleted', revision: 9, deleted: 1, next: B })
+  t.same(verdictsOf(both, first, seen(0, 5, [12, 13])), RIGHT)
 })

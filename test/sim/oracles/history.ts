@@ -6,12 +6,14 @@ import { changedBy, concerns } from '../../../src/checker/transaction-parts.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import type { StateImage } from '../disk/state-disk.ts'
 import { callsOn, keyModel, positionTold } from '../../../src/checker/key-model.ts'
-import { checkLinearizable } from '../../../src/checker/linearizability.ts'
+import { jointCalls, jointModel, type JointCall } from '../../../src/checker/joint-model.ts'
+import { checkLinearizable, type Call, type Model } from '../../../src/checker/linearizability.ts'
 import {
   describeOperation,
   describeResult,
   pastRevisionOf,
   type Answer,
+  type Operation as Recorded,
   type WriteResult,
 } from '../../../src/checker/operation.ts'
 import type { Operation } from '../history/operation.ts'
@@ -46,6 +48,9 @@ export interface HistoryFigures {
   keysUndecided: number
   /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
   keysForgotten: number
+  /** Histories of several keys that transactions join, which were searched as one, and those whose search was abandoned. */
+  joinedChecked: number
+  joinedUndecided: number
   doublesCompared: number
   repeatsCompared: number
   boundedReads: number
@@ -81,6 +86,8 @@ export function noFigures(): HistoryFigures {
     keysChecked: 0,
     keysUndecided: 0,
     keysForgotten: 0,
+    joinedChecked: 0,
+    joinedUndecided: 0,
     doublesCompared: 0,
     repeatsCompared: 0,
     boundedReads: 0,
@@ -110,6 +117,8 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.keysChecked += more.keysChecked
   sum.keysUndecided += more.keysUndecided
   sum.keysForgotten += more.keysForgotten
+  sum.joinedChecked += more.joinedChecked
+  sum.joinedUndecided += more.joinedUndecided
   sum.doublesCompared += more.doublesCompared
   sum.repeatsCompared += more.repeatsCompared
   sum.boundedReads += more.boundedReads
@@ -142,7 +151,8 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
  * ranges together, with the revision as witness. It also finds acknowledged writes that are missing, failed writes that took
  * effect, and writes that took effect twice.
  *
- * Second, for each key, the search of Wing and Gong examines the answers alone; it relies on no revision and no log.
+ * Second, for each key, and for the keys that transactions join together, the search of Wing and Gong examines the answers alone; it relies on
+ * no revision and no log.
  */
 export class HistoryCheck {
   readonly figures = noFigures()
@@ -361,29 +371,52 @@ export class HistoryCheck {
     this.claimRemovals(once)
     const again = [...this.log.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
     const repeated = again.flatMap((index) => this.log.commands.get(index) ?? [])
-    for (const key of keys) {
-      if (repeated.some((command) => changes(command, key))) {
-        this.figures.keysForgotten += 1
-        continue
-      }
-      const asked = callsOn(key, usable, (operation) => this.believedPosition(operation))
-      const calls = [...asked, ...this.leaseEnds.callsOn(key)]
-      const verdict = checkLinearizable(calls, keyModel, this.options.stepsMax)
-      if (verdict.kind === 'undecided') this.figures.keysUndecided += 1
-      else this.figures.keysChecked += 1
-      if (verdict.kind !== 'violation') continue
-      const stuck = calls[verdict.stuck]?.input.operation
-      const last = verdict.longest.slice(-8).flatMap((position) => {
-        const operation = calls[position]?.input.operation
-        return operation === undefined ? [] : [describeOperation(operation)]
-      })
-      throw new Violation(
-        'linearizability',
-        `no order of the ${calls.length} operations on ${key} explains what clients saw; the longest ends with\n  ${last.join('\n  ')}\n` +
-          `and then fits no ${stuck === undefined ? '?' : describeOperation(stuck)}`,
-      )
+    const certain = [...keys].filter((key) => !repeated.some((command) => changes(command, key)))
+    this.figures.keysForgotten += keys.size - certain.length
+    const believe = (operation: Recorded): number => this.believedPosition(operation)
+    for (const key of certain) {
+      const calls = [...callsOn(key, usable, believe), ...this.leaseEnds.callsOn(key)]
+      const isDecided = this.mustBeOrdered(calls, keyModel, `on ${key}`)
+      this.figures[isDecided ? 'keysChecked' : 'keysUndecided'] += 1
     }
+    if (certain.length < keys.size) return
+    if (!usable.some(({ request }) => request.type === 'write' && keysJoinedBy(request.command) > 1)) return
+    const ends = certain.flatMap((key) => this.leaseEnds.callsOn(key))
+    const isDecided = this.mustBeOrdered(
+      [...jointCalls(certain, usable, believe), ...ends],
+      jointModel(certain),
+      `on ${certain.join(', ')} together`,
+    )
+    this.figures[isDecided ? 'joinedChecked' : 'joinedUndecided'] += 1
   }
+
+  /** Whether the search came to an end. Throws when it found that no order explains the calls. */
+  private mustBeOrdered<State, Input extends JointCall>(
+    calls: readonly Call<Input>[],
+    model: Model<State, Input>,
+    where: string,
+  ): boolean {
+    const verdict = checkLinearizable(calls, model, this.options.stepsMax)
+    if (verdict.kind !== 'violation') return verdict.kind === 'linearizable'
+    const stuck = calls[verdict.stuck]?.input.operation
+    const last = verdict.longest.slice(-8).flatMap((position) => {
+      const operation = calls[position]?.input.operation
+      return operation === undefined ? [] : [describeOperation(operation)]
+    })
+    throw new Violation(
+      'linearizability',
+      `no order of the ${calls.length} operations ${where} explains what clients saw; the longest ends with\n  ${last.join('\n  ')}\n` +
+        `and then fits no ${stuck === undefined ? '?' : describeOperation(stuck)}`,
+    )
+  }
+}
+
+/** How many keys a transaction compares, reads or writes by name. */
+function keysJoinedBy(command: Command): number {
+  if (command.type !== 'transaction') return 0
+  const { compares, success, failure } = command
+  const operations = [...success, ...failure].flatMap((one) => ('key' in one ? [one.key] : []))
+  return new Set([...compares.map(({ key }) => key), ...operations]).size
 }
 
 function changes(command: Command, key: Key): boolean {

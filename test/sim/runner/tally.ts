@@ -151,7 +151,7 @@ export class Tally {
       `${figures.watches} watches were told of ${figures.watchedChanges} changes and ${figures.watchedProgress} times of their progress, ${figures.watchesCompacted} came too late`,
       `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
       `${figures.locksAcquired} locks acquired, ${figures.locksHandedOver} of them after a wait, ${figures.locksInVain} waits in vain, ${figures.locksLeft} given up; ${figures.fencedWrites} writes behind a lock`,
-      `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name)`,
+      `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name), of ${figures.joinedChecked} groups of keys that transactions join (${figures.joinedUndecided} undecided)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,
       `${this.digests} states compared, ${this.calmCalls} calls answered while nothing was wrong, ${this.failures.length} violations`,

@@ -1,0 +1,117 @@
+import type { DeleteRangeCommand, Key, TransactionCommand } from '../kv/index.ts'
+import { keyModel, touches, type KeyCall } from './key-model.ts'
+import { ABSENT, type KeyState } from './key-state.ts'
+import type { Call, Model } from './linearizability.ts'
+import type { Operation, WriteResult } from './operation.ts'
+import { isBetween } from './transaction-parts.ts'
+import { branchSteps, holdsNow } from './transaction-step.ts'
+
+/** One operation, with its effect on all keys and its view of them. */
+export type JointCall = Omit<KeyCall, 'key'>
+
+/** The states of several keys, in one order. */
+type JointState = readonly KeyState[]
+
+/** All keys together: what one operation does to some of them, or sees of them, is one moment. `given`: every key that there ever is. */
+export function jointModel(given: readonly Key[]): Model<JointState, JointCall> {
+  const keys = [...given].sort()
+  return {
+    initial: keys.map(() => ABSENT),
+    step(states, call) {
+      const { request } = call.operation
+      const result = call.answer?.type === 'write' ? call.answer.result : null
+      if (request.type === 'write' && request.command.type === 'transaction')
+        return stepTransaction({ keys, states }, request.command, result)
+      if (request.type === 'write' && request.command.type === 'delete-range' && result === null)
+        return removals({ keys, states }, request.command)
+      const removed = removedOf(result)
+      if (removed !== null && removed !== countOf(keys, states, call)) return []
+      return together(states, (state, at) => {
+        const key = keys[at]
+        return key === undefined || !touches(call.operation, key) ? [state] : keyModel.step(state, { ...call, key })
+      })
+    },
+    keyOf: (states) => states.map((state) => keyModel.keyOf(state)).join('/'),
+  }
+}
+
+/** The calls that touch one of `keys`, each once. */
+export function jointCalls(
+  keys: readonly Key[],
+  operations: readonly Operation[],
+  believe: (operation: Operation) => number,
+): Call<JointCall>[] {
+  return operations.flatMap((operation): Call<JointCall>[] => {
+    const { outcome, request, invokedAt, returnedAt } = operation
+    const answer = outcome.kind === 'answered' ? outcome.answer : null
+    if (outcome.kind === 'failed' || (answer === null && request.type !== 'write')) return []
+    if (!keys.some((key) => touches(operation, key))) return []
+    const input = { operation, answer }
+    return [{ invokedAt, returnedAt: answer === null ? Infinity : returnedAt, input, belief: believe(operation) }]
+  })
+}
+
+interface Joint {
+  readonly keys: readonly Key[]
+  readonly states: JointState
+}
+
+/** All of its comparisons are judged together, and one branch is carried out whole. */
+function stepTransaction(
+  { keys, states }: Joint,
+  command: TransactionCommand,
+  result: WriteResult | null,
+): readonly JointState[] {
+  // A refusal.
+  if (result !== null && result.type !== 'transaction') return [states]
+  const verdicts = command.compares.map((one) => {
+    const state = states[keys.indexOf(one.key)]
+    return state === undefined ? null : holdsNow(one, state)
+  })
+  const maySucceed = !verdicts.includes(false)
+  const mayFail = verdicts.some((verdict) => verdict !== true)
+  const carryOut = (branch: TransactionCommand['success']): readonly JointState[] =>
+    together(states, (state, at) => {
+      const key = keys[at]
+      return key === undefined ? [state] : branchSteps({ state, key }, branch, result)
+    })
+  return [
+    ...(maySucceed && result?.succeeded !== false ? carryOut(command.success) : []),
+    ...(mayFail && result?.succeeded !== true ? carryOut(command.failure) : []),
+  ]
+}
+
+/** What the removal of a range may have done whose answer nobody knows: it has removed all keys, or, up to a limit, the first ones. */
+function removals({ keys, states }: Joint, { start, end, upToLimit }: DeleteRangeCommand): readonly JointState[] {
+  const doomed = keys.flatMap((key, at) => (isBetween(key, start, end) && states[at]?.value !== null ? [at] : []))
+  return doomed
+    .filter((last) => upToLimit || last === doomed.at(-1))
+    .map((last) => states.map((state, at) => (at <= last && doomed.includes(at) ? ABSENT : state)))
+}
+
+/** Every combination of what is possible for each key; none when nothing is possible for one of them. */
+function together(
+  states: JointState,
+  step: (state: KeyState, at: number) => readonly KeyState[],
+): readonly JointState[] {
+  let all: readonly JointState[] = [[]]
+  for (const [at, state] of states.entries()) {
+    const possible = step(state, at)
+    all = all.flatMap((before) => possible.map((after) => [...before, after]))
+  }
+  return all
+}
+
+/** How many keys a removal has removed, of a whole range; null when that is not told. */
+function removedOf(result: WriteResult | null): number | null {
+  return result?.type === 'deleted' || result?.type === 'range-deleted' ? result.deleted : null
+}
+
+/** How many keys there are that a removal concerns. */
+function countOf(keys: readonly Key[], states: JointState, { operation, answer }: JointCall): number {
+  const next = answer?.type === 'write' && answer.result.type === 'range-deleted' ? answer.result.next : null
+  return keys.filter((key, at) => {
+    const isThere = states[at]?.value !== null && touches(operation, key)
+    return isThere && (next === null || key < next)
+  }).length
+}
