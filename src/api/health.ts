@@ -78,12 +78,16 @@ export interface MetricsView {
   readonly proposalsFailed: number
   readonly writesRefused: number
   readonly readsPending: number
+  /** Reads of keys that were let through: a page or a stream is one. */
+  readonly readsServed: number
   readonly logBytes: number
   readonly stateBytes: number
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
   readonly backups: BackupsView
   readonly watches: WatchesView
+  /** From when a write was taken from a client to when its outcome was known; those that failed are left out. */
+  readonly writeSeconds: HistogramView
   readonly logSyncSeconds: HistogramView
   readonly applySeconds: HistogramView
   readonly peers: readonly {

@@ -202,7 +202,7 @@ export class Node {
         settlingMs,
         serving,
       }),
-      health: new Health({ replica, serving, backups, log, state, transport, fault, logSyncSeconds }),
+      health: new Health({ replica, serving, gate, backups, log, state, transport, fault, logSyncSeconds }),
       version: options.version,
     }
   }

@@ -59,6 +59,8 @@ t.test('metrics are those of the node, in the text format of Prometheus', async 
     'quorate_proposals_committed_total 30',
     'quorate_proposals_pending 1',
     'quorate_leader_changes_total 2',
+    'quorate_reads_total 12',
+    'quorate_write_duration_seconds_count 4',
     'quorate_log_lines_dropped_total 5',
     'quorate_peer_connected{peer="2"} 1',
     'quorate_peer_round_trip_seconds{peer="2"} 0.0004',

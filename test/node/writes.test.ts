@@ -30,6 +30,30 @@ t.test(
   },
 )
 
+t.test('a node counts the reads and times the writes of its own clients, and not those of others', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [one = 0, two = 0] = followers
+  const count = (id: number): number[] => {
+    const { readsServed, writeSeconds } = c.on(id).services.health.metrics()
+    return [readsServed, writeSeconds.count]
+  }
+  const before = count(one)
+  const others = [leader, two].map(count)
+  await c.on(one).put('a', '1')
+  await c.on(one).put('a', '2')
+  await c.on(one).get('a')
+  await c.on(one).stale('a')
+  t.same(count(one), [(before[0] ?? 0) + 2, (before[1] ?? 0) + 2])
+  t.same([leader, two].map(count), others)
+  const { sum } = c.on(one).services.health.metrics().writeSeconds
+  t.ok(sum > 0, 'a forwarded write takes time')
+
+  c.partition([one])
+  await refused(c.on(one).put('a', '3', { timeoutMs: 50 }), 'outcome-unknown', 'no-leader')
+  await refused(c.on(one).get('a', { timeoutMs: 50 }), 'no-leader', 'read-timeout')
+  t.same(count(one), [(before[0] ?? 0) + 2, (before[1] ?? 0) + 2], 'what was not answered is not counted')
+})
+
 t.test('conditions are judged where the write takes effect', async (t) => {
   const { c, followers } = await formed(t)
   const [one = 0, two = 0] = followers

@@ -57,6 +57,7 @@ const backupGauges: readonly (readonly [
 ]
 
 const counters: readonly (readonly [name: string, help: string, read: Read])[] = [
+  ['reads_total', 'Reads of keys that were let through: a page or a stream is one.', (view) => view.readsServed],
   ['leader_changes_total', 'Changes of leader that this node has seen.', (view) => view.leaderChanges],
   ['elections_total', 'Elections that this node has stood in.', (view) => view.elections],
   ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
@@ -91,6 +92,11 @@ const peerGauges: readonly (readonly [
 ]
 
 const histograms: readonly (readonly [name: string, help: string, read: (view: MetricsView) => HistogramView])[] = [
+  [
+    'write_duration_seconds',
+    'From when a write was taken from a client to when its outcome was known.',
+    (view) => view.writeSeconds,
+  ],
   ['log_sync_duration_seconds', 'Time to write and sync a batch of the log.', (view) => view.logSyncSeconds],
   ['apply_duration_seconds', 'Time to apply a batch to the state.', (view) => view.applySeconds],
 ]

@@ -1,4 +1,5 @@
 import type { RequestError } from '../../lib/errors.ts'
+import { Histogram, STORAGE_SECONDS } from '../../lib/histogram.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
 import { stepOf } from '../../lib/stages.ts'
@@ -90,6 +91,8 @@ export class Proposals {
   /** The highest ballot of which an entry was applied here. */
   private appliedLeaderId: LeaderId | null = null
   failed = 0
+  /** From when a command was taken to when its result was there. */
+  readonly answerSeconds = new Histogram(STORAGE_SECONDS)
   /** Of those that failed, the ones that were not taken because too many waited. */
   refused = 0
 
@@ -166,7 +169,9 @@ export class Proposals {
     if (originNode !== this.origin.node || originNonce !== this.origin.nonce) return
     const pending = this.pending.get(requestNumber)
     if (pending === undefined) return
-    this.admission.onAnswered(this.deps.clock.now(), pending.since, pending.isAmongFew)
+    const now = this.deps.clock.now()
+    this.admission.onAnswered(now, pending.since, pending.isAmongFew)
+    this.answerSeconds.record((now - pending.since) / 1000)
     this.tellTimes(pending, index)
     this.settled(pending)
     pending.resolve(result)

@@ -8,11 +8,14 @@ import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
 import type { Backups } from './backups.ts'
+import type { ReadGate } from './read-gate.ts'
 import type { Serving } from './serving.ts'
 
 export interface HealthDependencies {
   readonly replica: Replica
   readonly serving: Serving
+  /** What lets reads through. */
+  readonly gate: Pick<ReadGate, 'passed'>
   readonly backups: Backups
   readonly log: LogStore
   readonly state: StateStore
@@ -87,12 +90,14 @@ export class Health implements NodeHealth {
       proposalsFailed: replica.proposals.failed,
       writesRefused: replica.proposals.refused,
       readsPending: replica.waits.room.count,
+      readsServed: this.deps.gate.passed,
       logBytes: log.sizeBytes(),
       stateBytes: state.sizeBytes(),
       snapshotsSent: replica.snapshotSender.sent,
       snapshotsInstalled: replica.snapshotReceiver.installed,
       backups: this.deps.backups.view(),
       watches: replica.watches.view(),
+      writeSeconds: replica.proposals.answerSeconds,
       logSyncSeconds: this.deps.logSyncSeconds,
       applySeconds: replica.applier.applySeconds,
       peers: this.peers(),

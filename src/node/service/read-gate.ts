@@ -16,6 +16,8 @@ export interface ReadGateDependencies {
 
 /** Lets a read through once the state of this node may be read as the read asks. */
 export class ReadGate {
+  /** How many reads it has let through. */
+  passed = 0
   private readonly deps: ReadGateDependencies
 
   constructor(deps: ReadGateDependencies) {
@@ -31,7 +33,13 @@ export class ReadGate {
   /** Waits until the local state may be read as asked. Returns the consistency that is really given. */
   async reach(options: ReadOptions): Promise<Consistency> {
     this.deps.serving.check()
-    if (options.revision !== undefined) return this.reachRevision(options.revision, options)
+    const { revision } = options
+    const given = await (revision === undefined ? this.reachPresent(options) : this.reachRevision(revision, options))
+    this.passed += 1
+    return given
+  }
+
+  private async reachPresent(options: ReadOptions): Promise<Consistency> {
     const startedAt = this.deps.clock.now()
     const given = await this.confirm(options)
     const { minRevision } = options

@@ -48,13 +48,31 @@ export const charts: readonly ChartEntry[] = [
       { name: 'failed', read: rate('quorate_proposals_failed_total') },
     ],
   },
+  {
+    name: 'reads',
+    title: 'Reads',
+    hint: 'Reads of clients of this node: a page or a stream is one.',
+    unit: 'rate',
+    series: [{ name: 'reads', read: rate('quorate_reads_total') }],
+  },
+  latency(
+    'commit',
+    'Time of a write',
+    'From when this node took a write from a client to when its outcome was known: forwarding, log, majority, state.',
+    'quorate_write_duration_seconds',
+  ),
   latency(
     'sync',
-    'Log',
+    'Sync of the log',
     'How long it took to write and sync a batch of the log. Every write waits for it.',
     'quorate_log_sync_duration_seconds',
   ),
-  latency('apply', 'State', 'How long it took to apply a batch to the state.', 'quorate_apply_duration_seconds'),
+  latency(
+    'apply',
+    'Application to the state',
+    'How long it took to apply a batch to the state.',
+    'quorate_apply_duration_seconds',
+  ),
   {
     name: 'waiting',
     title: 'Waiting',

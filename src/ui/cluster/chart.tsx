@@ -91,7 +91,7 @@ function optionsOf(entry: ChartEntry, width: number, element: HTMLElement): uPlo
     width,
     height: HEIGHT,
     legend: { show: false },
-    padding: [8, 12, 0, 0],
+    padding: [8, 28, 0, 0],
     cursor: { sync: { key: 'charts' }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, roomAbove(max, entry.unit)] } },
     axes: [
