@@ -267,6 +267,34 @@ t.test('the time that a client takes, or has asked for, makes no request slow', 
   t.match(api.lines.splice(0), [{ ms: 1_500, waitMs: 9_000, answerMs: 1_500 }], 'a wait that was asked for')
 })
 
+t.test('the steps of a request that takes several add up, and go on when its client leaves', async (t) => {
+  const api = await served(t)
+  const { keys } = api.services
+  const spans: unknown[] = []
+  keys.beforeExecute = async (caller) => {
+    spans.push(caller?.span?.traceId)
+    const since = api.now()
+    api.pass(300)
+    const at = api.now()
+    api.pass(50)
+    const ends = [
+      { stage: 'sync', at },
+      { stage: 'commit', at: api.now() },
+    ] as const
+    caller?.onStep?.({ ends: () => ends }, since, spans.length)
+  }
+  const headers = { traceparent: `00-${TRACE}-${PARENT}-01` }
+  const body = Array.from({ length: 3 * 4_096 }, (_, n) => `${JSON.stringify({ key: `k/${n}`, value: '' })}\n`).join('')
+  await api.ask('/kv', { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body })
+  spans.length = 0
+  await api.ask('/kv?prefix=k&chunked=true', { method: 'DELETE', headers })
+  const steps = spans.length
+  t.ok(steps >= 3)
+  t.same([...new Set(spans)], [TRACE])
+  const times = { ms: 350 * steps, syncMs: 300 * steps, commitMs: 50 * steps, answerMs: 0 }
+  t.match(api.lines, [{ event: 'slow request', method: 'DELETE', route: '/kv', index: steps, ...times }])
+})
+
 t.test('of what is streamed, each step is looked at for itself', async (t) => {
   const api = await served(t)
   const { keys } = api.services

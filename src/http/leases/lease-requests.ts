@@ -5,7 +5,7 @@ import { keyToText, type Key, type Lease, type LeaseGrantCommand } from '../../k
 import { readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
-import { callerOf } from '../protocol/api-response.ts'
+import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { requireKey } from '../protocol/parameters.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
 import { sendProblem } from '../protocol/problem.ts'
@@ -65,11 +65,12 @@ export class LeaseRequests {
     const { headers } = request
     refuseConditions(headers)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const caller = steadyCallerOf(reply)
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
       // After the first step it is ending, or gone, and the id may have been granted anew. That lease is not meant.
       const ifRenewedAt = at === 0 ? null : ONLY_IF_ENDING
       const revoke = { type: 'lease-revoke', id, ifRenewedAt, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs)
+      const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs, caller)
       if (result.type === 'lease-revoked') return { ending: result, context }
       if (result.type !== 'key-reused' && at > 0) return { ending: null, context }
       throw result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)

@@ -8,7 +8,7 @@ import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { endLease, type EndingStep } from '../leases/lease-ending.ts'
 import { lockHeld, lockNotHeld, lockWaitEnded } from '../leases/refusals.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
-import { callerOf } from '../protocol/api-response.ts'
+import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
 import { sendProblem } from '../protocol/problem.ts'
 import { leaderQuery } from '../protocol/queries.ts'
@@ -49,9 +49,10 @@ export class LockRequests {
     refuseConditions(headers)
     if (lease === null) throw invalidQuery('lease', 'is missing: give the lease that holds the lock')
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const caller = steadyCallerOf(reply)
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
       const release = { type: 'lock-release', name, lease, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(release, headers, at), timeoutMs)
+      const { result, context } = await this.services.keys.execute(taggedStep(release, headers, at), timeoutMs, caller)
       if (result.type === 'lock-released') return { ending: result, context }
       if (result.type === 'lock-not-held' && at > 0) return { ending: null, context }
       throw result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)

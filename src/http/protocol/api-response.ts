@@ -23,6 +23,13 @@ export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined
   return raw instanceof ApiResponse ? raw : undefined
 }
 
+/** The same, of a request that is carried out to its end even if its client leaves. */
+export function steadyCallerOf(reply: { readonly raw: unknown }): Caller | undefined {
+  const caller = callerOf(reply)
+  if (caller === undefined) return undefined
+  return { isGone: false, span: caller.span ?? null, onStep: (...step) => caller.onStep?.(...step) }
+}
+
 /** The span of a request; null when it belongs to no trace. */
 function spanFor({ headers: { traceparent } }: IncomingMessage): Span | null {
   const sender = typeof traceparent === 'string' ? traceContextOf(traceparent) : null

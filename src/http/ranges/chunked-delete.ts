@@ -4,7 +4,7 @@ import { keyToText } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { KeyRange } from '../keys/key-range.ts'
-import type { AnswerContext, KeyValueAccess } from '../../api/services.ts'
+import type { AnswerContext, Caller, KeyValueAccess } from '../../api/services.ts'
 import { refusalOf, taggedStep } from '../keys/writes.ts'
 
 export interface ChunkedAnswer {
@@ -19,6 +19,7 @@ export interface ChunkedDeleteOptions {
   /** Hold the idempotency key. */
   readonly headers: IncomingHttpHeaders
   readonly timeoutMs: number
+  readonly caller: Caller | undefined
 }
 
 /**
@@ -63,7 +64,7 @@ export class ChunkedDelete {
     const step: DeleteRangeCommand = { type: 'delete-range', start, end: range.end, upToLimit: true, idempotency: null }
     const named = taggedStep(step, headers, this.chunks)
     try {
-      const { result, context } = await this.keys.execute(named, timeoutMs)
+      const { result, context } = await this.keys.execute(named, timeoutMs, this.options.caller)
       return { result: rangeDeleted(result), context }
     } catch (error) {
       throw error instanceof RequestError ? this.endedBy(error, start) : error

@@ -5,7 +5,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { negotiate } from '../protocol/accept.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
-import { callerOf } from '../protocol/api-response.ts'
+import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { NDJSON_TYPE, answerHeaders, keyOnlyJson, recordJson, sendJson } from '../protocol/answer.ts'
 import { ChunkedDelete } from './chunked-delete.ts'
 import { cursorFromText, cursorText, type Cursor } from '../keys/cursor.ts'
@@ -164,7 +164,7 @@ export class RangeRequests {
     }
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     if (query.chunked) {
-      const options = { range, headers, timeoutMs: query.timeout }
+      const options = { range, headers, timeoutMs: query.timeout, caller: steadyCallerOf(reply) }
       const { revision, deleted, chunks, context } = await new ChunkedDelete(
         this.services.keys,
         options,
