@@ -3,8 +3,8 @@ import { StorageError } from '../lib/errors.ts'
 import { toError } from '../lib/to-error.ts'
 import { openBackup, printStorageError, printUnusable } from './backup-file.ts'
 import { describeConfigs, describeLogId } from './cluster-status.ts'
-import { shown, withClient, type ConnectionOptions } from './connection.ts'
-import { PartFile } from './part-file.ts'
+import { withClient, type ConnectionOptions } from './connection.ts'
+import { PartFile, unwritable } from './part-file.ts'
 import { megabytes, StreamProgress } from './stream-progress.ts'
 import { formatFacts, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -55,7 +55,7 @@ export async function backup(terminal: Terminal, file: string | undefined, optio
     const { failure } = outcome
     if (failure === null) return code
     if (failure instanceof BackupError) return printUnusable(terminal, options, 'what the node has sent', failure)
-    terminal.printError(`quorate: ${shown(file)}: ${printable(failure.message)}\n`)
+    terminal.printError(`quorate: ${unwritable(file, failure)}\n`)
     return exitCodes.outputLost
   } finally {
     await target?.abandon()

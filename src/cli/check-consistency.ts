@@ -6,7 +6,7 @@ import { limits } from '../limits.ts'
 import { CheckedClients, checkedClientOptions, type CheckedClient } from './checked-clients.ts'
 import { connectWith, type Connect } from './client-tls.ts'
 import { lookOrFail } from './check-cluster.ts'
-import { prefixOf, removeKeys } from './check-keys.ts'
+import { onOwnKeys, prefixOf } from './check-keys.ts'
 import type { ClusterViews } from './cluster-views.ts'
 import {
   exitCodeOf,
@@ -57,17 +57,27 @@ export async function consistency(terminal: Terminal, options: ConsistencyOption
   const plan = { origins, connect, clientsPerNode, durationMs, prefix }
   const keeper = connect({ servers: plan.origins, timeoutMs: timeoutMsOf(options) })
   try {
-    const judgement = await play(terminal, plan, keeper)
-    const code = report(terminal, options, plan, judgement)
-    if (judgement.unknown > 0) {
-      // What was still on its way is over by then, so that nothing appears after the keys are removed.
-      await delay(limits.checkRequestMsMax)
+    const check = async (): Promise<Found> => {
+      const judgement = await play(terminal, plan, keeper)
+      return { code: report(terminal, options, plan, judgement), unknown: judgement.unknown }
     }
-    const kept = await removeKeys(terminal, keeper, prefix)
+    const { found, kept } = await onOwnKeys(terminal, { client: keeper, prefix }, check, untilNothingIsOpen)
+    const { code } = found
     return code === exitCodes.stopped && kept !== null ? exitCodeOf(kept) : code
   } finally {
     keeper.close()
   }
+}
+
+interface Found {
+  readonly code: number
+  /** Operations of unknown outcome. */
+  readonly unknown: number
+}
+
+/** Operations that were still on their way are over by then, so that nothing appears after the keys are removed. */
+async function untilNothingIsOpen(found: Found | null): Promise<void> {
+  if (found === null || found.unknown > 0) await delay(limits.checkRequestMsMax)
 }
 
 /** Plays round after round until the time is up, somebody presses Ctrl-C, or a violation is found. */

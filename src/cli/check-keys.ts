@@ -17,12 +17,37 @@ export function prefixOf(base: string | undefined, name: string): string {
   return `${given}${name}/${randomBytes(6).toString('hex')}/`
 }
 
-/** Deletes everything that a check wrote. Null, or why it could not, which is also printed with the command that does it. */
-export async function removeKeys(
+/** What a check found, and why its keys are still there; null: they are gone. */
+export interface Checked<Found> {
+  readonly found: Found
+  readonly kept: ClientFailure | null
+}
+
+/**
+ * Runs `check` on keys of its own below `prefix`, and removes them however it ends. `settle` resolves when nothing that was asked for can take
+ * effect any more; it is given null when the check has failed.
+ */
+export async function onOwnKeys<Found>(
   terminal: Terminal,
-  client: QuorateClient,
-  prefix: string,
-): Promise<ClientFailure | null> {
+  { client, prefix }: { readonly client: QuorateClient; readonly prefix: string },
+  check: () => Promise<Found>,
+  settle: (found: Found | null) => Promise<void> = async () => {},
+): Promise<Checked<Found>> {
+  let found: Found
+  try {
+    found = await check()
+  } catch (error) {
+    await settle(null)
+    // Why the check failed matters more than what becomes of its keys.
+    await removeKeys(terminal, client, prefix).catch(() => null)
+    throw error
+  }
+  await settle(found)
+  return { found, kept: await removeKeys(terminal, client, prefix) }
+}
+
+/** Deletes everything that a check wrote. Null, or why it could not, which is also printed with the command that does it. */
+async function removeKeys(terminal: Terminal, client: QuorateClient, prefix: string): Promise<ClientFailure | null> {
   try {
     await client.deleteRange({ prefix }, { chunked: true })
     return null

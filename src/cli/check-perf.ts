@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { QuorateClient } from '../client/quorate-client.ts'
+import { assert } from '../lib/assert.ts'
 import { duration } from '../lib/duration.ts'
+import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 import { connectWith } from './client-tls.ts'
 import { lookOrFail } from './check-cluster.ts'
-import { prefixOf, removeKeys } from './check-keys.ts'
+import { onOwnKeys, prefixOf } from './check-keys.ts'
 import { assessHealth } from './cluster-health.ts'
 import { exitCodeOf, isClientFailure, printFailure, shown, timeoutMsOf, type ConnectionOptions } from './connection.ts'
 import { summaryOf, verdictOf, type PerfSummary } from './perf-verdict.ts'
@@ -74,9 +76,11 @@ export async function perf(terminal: Terminal, options: PerfOptions): Promise<nu
   const origins = seen.views.map(({ origin }) => origin)
   const clients = clientsFor(load, (first) => connect({ servers: turned(origins, first), timeoutMs }))
   try {
-    const measured = await run({ load, durationMs, prefix, signal: interrupted.signal }, clients)
     const [keeper] = clients
-    const kept = keeper === undefined ? null : await removeKeys(terminal, keeper, prefix)
+    assert(keeper !== undefined, 'each load has a client')
+    const check = async (): Promise<Measured> =>
+      await run({ load, durationMs, prefix, signal: interrupted.signal }, clients)
+    const { found: measured, kept } = await onOwnKeys(terminal, { client: keeper, prefix }, check)
     const code = report(terminal, options, load, measured)
     return code === exitCodes.stopped && kept !== null ? exitCodeOf(kept) : code
   } finally {
@@ -99,6 +103,10 @@ async function run({ load, durationMs, prefix, signal }: Run, clients: readonly 
   const value = randomBytes(valueBytes)
   const total = Math.max(1, Math.round((load.rate * durationMs) / 1000))
   const [seconds, failures]: [number[], string[]] = [[], []]
+  const faults: Error[] = []
+  const broken = new AbortController()
+  const stop = AbortSignal.any([signal, broken.signal])
+  setMaxListeners(0, stop)
   const begun = performance.now()
   const endsAt = begun + durationMs
   let next = 0
@@ -107,19 +115,25 @@ async function run({ load, durationMs, prefix, signal }: Run, clients: readonly 
       const client = clients[at % clients.length]
       for (let number = next++; client !== undefined && number < total; number = next++) {
         const waitMs = begun + (number * 1000) / load.rate - performance.now()
-        if (waitMs > 0) await delay(waitMs, null, { signal }).catch(() => null)
-        if (signal.aborted || performance.now() > endsAt) return
+        if (waitMs > 0) await delay(waitMs, null, { signal: stop }).catch(() => null)
+        if (stop.aborted || performance.now() > endsAt) return
         const from = performance.now()
         try {
           await client.put(`${prefix}${number % keys}`.padEnd(keyBytes, '-'), value)
           seconds.push((performance.now() - from) / 1000)
         } catch (error) {
-          if (!isClientFailure(error)) throw error
-          failures.push(error.message)
+          if (isClientFailure(error)) failures.push(error.message)
+          else {
+            // The others write nothing more: the keys are about to be removed.
+            faults.push(toError(error))
+            broken.abort()
+          }
         }
       }
     }),
   )
+  const [fault] = faults
+  if (fault !== undefined) throw fault
   return { seconds, failures, lastedMs: performance.now() - begun }
 }
 

@@ -5,6 +5,7 @@ import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/
 import type { QuorateClient } from '../client/quorate-client.ts'
 import type { KeyRecord } from '../client/records.ts'
 import type { CommandResult, Condition, Key } from '../kv/index.ts'
+import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 
 /** One client, which speaks to one node. */
@@ -48,10 +49,25 @@ export class CheckedClients {
     this.clients = clients
   }
 
-  /** Plays until the round is over. Resolves with everything that was asked for. */
+  /** Plays until the round is over, or one of the clients fails as none should. Resolves with everything that was asked for. */
   async play(round: Round): Promise<Operation[]> {
     const operations: Operation[] = []
-    await Promise.all(this.clients.map(async (one, at) => await this.run(one.client, at, round, operations)))
+    const faults: Error[] = []
+    const broken = new AbortController()
+    const own = { ...round, signal: AbortSignal.any([round.signal, broken.signal]) }
+    await Promise.all(
+      this.clients.map(async ({ client }, at) => {
+        try {
+          await this.run(client, at, own, operations)
+        } catch (error) {
+          // The others write nothing more: the keys are about to be removed.
+          faults.push(toError(error))
+          broken.abort()
+        }
+      }),
+    )
+    const [fault] = faults
+    if (fault !== undefined) throw fault
     return operations
   }
 

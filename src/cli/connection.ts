@@ -33,7 +33,7 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
   const variable = terminal.environment['QUORATE_SERVER']
   const text = options.server ?? variable ?? ownServer(terminal) ?? serverDefault
   const given = options.server === undefined && variable !== undefined ? 'QUORATE_SERVER=' : '--server '
-  // Whoever names a CA or a certificate means https.
+  // A user who names a CA or a certificate means https.
   const scheme = meansTls(terminal, options) ? 'https' : 'http'
   return text.split(',').map((server) => {
     const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `${scheme}://${server}`
@@ -92,7 +92,7 @@ export async function withClient(
   command: (client: QuorateClient) => Promise<void>,
 ): Promise<number> {
   const servers = serversOf(terminal, options)
-  // Whoever names one server wants to know at once that it does not serve.
+  // A user who names one server wants to know at once that it does not serve.
   const timeoutMs = timeoutMsOf(options)
   const connect = await connectWith(terminal, options)
   const client = connect({ servers, timeoutMs, retry: servers.length > 1 })

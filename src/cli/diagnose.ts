@@ -9,9 +9,10 @@ import { version } from '../version.ts'
 import { connectWith, type Connect } from './client-tls.ts'
 import { lookOrFail } from './check-cluster.ts'
 import { assessHealth } from './cluster-health.ts'
-import { exitCodeOf, isClientFailure, printFailure, shown, timeoutMsOf, type ConnectionOptions } from './connection.ts'
+import { exitCodeOf, isClientFailure, printFailure, timeoutMsOf, type ConnectionOptions } from './connection.ts'
 import { withoutSecrets } from './secrets.ts'
 import { findRunningNodes } from './running-nodes.ts'
+import { unwritable } from './part-file.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -129,7 +130,7 @@ function folderOf(origin: string, number: number): string {
   return `${number + 1}-${new URL(origin).host.replaceAll(/[^A-Za-z0-9.]/g, '-')}`
 }
 
-/** What is there already is left alone. Others may not read it: values of metrics and addresses are nobody's business. */
+/** A file that is there already is left alone. Others may not read the archive: values of metrics and addresses are nobody's business. */
 async function keep(terminal: Terminal, name: string, archive: Uint8Array): Promise<void> {
   if (name === '-') {
     await terminal.printPiece(archive)
@@ -138,6 +139,6 @@ async function keep(terminal: Terminal, name: string, archive: Uint8Array): Prom
   try {
     await writeFile(name, archive, { mode: 0o600, flag: 'wx' })
   } catch (error) {
-    throw new UsageError(`the archive ${shown(name)} cannot be written: ${toError(error).message}`)
+    throw new UsageError(`the archive ${unwritable(name, toError(error))}`)
   }
 }

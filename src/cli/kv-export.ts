@@ -1,9 +1,8 @@
 import { toError } from '../lib/to-error.ts'
-import { shown, withClient, type ConnectionOptions } from './connection.ts'
+import { withClient, type ConnectionOptions } from './connection.ts'
 import { consistencyFrom } from './kv.ts'
-import { PartFile } from './part-file.ts'
+import { PartFile, unwritable } from './part-file.ts'
 import { StreamProgress } from './stream-progress.ts'
-import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 export interface ExportOptions extends ConnectionOptions {
@@ -44,7 +43,7 @@ export async function exportRecords(
     })
     const [loss] = losses
     if (loss === undefined) return code
-    terminal.printError(`quorate: ${shown(file ?? '-')}: ${printable(loss.message)}\n`)
+    terminal.printError(`quorate: ${unwritable(file ?? '-', loss)}\n`)
     return exitCodes.outputLost
   } finally {
     await target?.abandon()

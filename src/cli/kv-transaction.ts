@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import type { RecordView } from '../api/keys.ts'
 import type { OperationOutcome, TransactionAnswer, TransactionBody, TransactionOperation } from '../api/transactions.ts'
 import { isJsonObject } from '../lib/json.ts'
 import { toError } from '../lib/to-error.ts'
+import { limits } from '../limits.ts'
 import { shown, withClient, type ConnectionOptions } from './connection.ts'
 import { describeValue } from './kv.ts'
+import { wholeFile } from './source-file.ts'
 import { formatTable, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -31,11 +32,7 @@ async function textFrom(terminal: Terminal, file: string | undefined): Promise<U
       throw new UsageError('there is no transaction: name a file, or give it on the standard input')
     return await terminal.readInput()
   }
-  try {
-    return await readFile(file)
-  } catch (error) {
-    throw new UsageError(`${shown(file)}: ${toError(error).message}`)
-  }
+  return await wholeFile(file, limits.transactionBodyBytesMax)
 }
 
 /** The text is sent as it is, so that the node sees every mistake in it; what it says is needed to show the results. */

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
-import { toError } from '../lib/to-error.ts'
 import type { DeleteAnswer } from '../api/keys.ts'
 import type { ReadConsistency } from '../client/options.ts'
 import type { DeleteResult, QuorateClient } from '../client/quorate-client.ts'
-import { refusal, shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { limits } from '../limits.ts'
+import { refusal, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { wholeFile } from './source-file.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -155,11 +155,7 @@ export function describeValue(record: {
 async function valueFrom(terminal: Terminal, value: string | undefined, file: string | undefined): Promise<Uint8Array> {
   if (file !== undefined) {
     if (value !== undefined) throw new UsageError('a value and --file cannot be combined')
-    try {
-      return await readFile(file)
-    } catch (error) {
-      throw new UsageError(`--file ${shown(file)}: ${toError(error).message}`)
-    }
+    return await wholeFile(file, limits.valueBytesMaxCeiling)
   }
   if (value !== undefined) return value === '-' ? await terminal.readInput() : Buffer.from(value)
   if (!terminal.hasInput) throw new UsageError('there is no value: give one, --file PATH, or - for the standard input')

@@ -6,6 +6,11 @@ import { shown } from './connection.ts'
 import { printable } from './table.ts'
 import { UsageError } from './terminal.ts'
 
+/** Says that a file cannot be written, in the words of `unreadable`. */
+export function unwritable(path: string, { message }: Error): string {
+  return `${shown(path)} cannot be written: ${printable(message)}`
+}
+
 /** A file under another name until it is whole. What is no file, such as a device or a pipe, is written to as it is. */
 export class PartFile {
   private readonly name: string
@@ -25,7 +30,7 @@ export class PartFile {
       // The file behind a symbolic link is replaced, not the link.
       const name = await realpath(given).catch(() => given)
       const found = await stat(name).catch(() => null)
-      if (found?.isDirectory() === true) throw new Error('is a directory: name a file')
+      if (found?.isDirectory() === true) throw new UsageError(`${shown(given)} is a directory: name a file`)
       const isFile = found === null || found.isFile()
       if (!isFile) return new PartFile(name, name, await open(name, 'w'))
       const partName = `${name}.part`
@@ -33,7 +38,7 @@ export class PartFile {
       await rm(partName, { force: true })
       return new PartFile(name, partName, await open(partName, 'wx', mode))
     } catch (error) {
-      throw new UsageError(`${shown(given)}: ${printable(toError(error).message)}`)
+      throw error instanceof UsageError ? error : new UsageError(unwritable(given, toError(error)))
     }
   }
 

@@ -35,6 +35,26 @@ export async function openSource(path: string): Promise<SourceFile> {
   return { bytes: found.isFile() ? found.size : null, pieces, close: async () => handle.close() }
 }
 
+/** All of the file at `path`. Throws `UsageError` when it cannot be read, or has more than `bytesMax` bytes. */
+export async function wholeFile(path: string, bytesMax: number): Promise<Uint8Array> {
+  const source = await openSource(path)
+  const read: Uint8Array[] = []
+  let bytes = 0
+  try {
+    for await (const piece of source.pieces) {
+      bytes += piece.length
+      if (bytes > bytesMax)
+        throw new UsageError(`${shown(path)} has more than ${bytesMax} bytes, the most that can be sent`)
+      read.push(piece)
+    }
+  } catch (error) {
+    throw error instanceof UsageError ? error : unreadable(path, error)
+  } finally {
+    await source.close()
+  }
+  return Buffer.concat(read)
+}
+
 export function unreadable(path: string, error: unknown): UsageError {
   return new UsageError(`${shown(path)} cannot be read: ${printable(toError(error).message)}`)
 }

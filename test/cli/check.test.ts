@@ -11,6 +11,7 @@ import { judge } from '../../src/cli/cluster-health.ts'
 import type { ClusterViews } from '../../src/cli/cluster-views.ts'
 import { nextStep } from '../../src/cli/next-step.ts'
 import { summaryOf, verdictOf } from '../../src/cli/perf-verdict.ts'
+import { QuorateClient } from '../../src/client/quorate-client.ts'
 import { withoutSecrets } from '../../src/cli/secrets.ts'
 import type { Server } from '../../src/server.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
@@ -108,6 +109,28 @@ t.test('check consistency', async (t) => {
     t.equal(mixed.code, 1)
     t.match(mixed.err, /node 2 at \S+ does not belong to the cluster of the others/)
   })
+})
+
+t.test('a check that breaks off takes its keys with it', async (t) => {
+  const { api } = await formedAlone(t)
+  const { prototype } = QuorateClient
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, 'put') ?? {}
+  const put = descriptor.value as QuorateClient['put']
+  t.teardown(() => void Object.defineProperty(prototype, 'put', descriptor))
+  for (const check of ['perf', 'consistency']) {
+    let puts = 0
+    const value = async function (this: QuorateClient, ...given: Parameters<QuorateClient['put']>) {
+      puts += 1
+      if (puts === 20) throw new TypeError('a bug')
+      return await put.apply(this, given)
+    }
+    Object.defineProperty(prototype, 'put', { ...descriptor, value })
+    await t.rejects(run('check', check, '--duration', '30s', '--server', api), { message: 'a bug' }, check)
+    t.ok(puts >= 20, 'after some were written')
+    const after = puts
+    t.equal((await run('kv', 'ls', '--keys-only', '--server', api)).out, '', check)
+    t.equal(puts, after, 'and nobody writes any more')
+  }
 })
 
 t.test('check perf', async (t) => {
