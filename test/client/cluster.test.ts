@@ -4,6 +4,7 @@ import { compare, LeaseLostError, op, ProblemError, QuorateClient } from '../../
 import type { Server } from '../../src/server.ts'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
+import { collect, thrownBy } from '../support/outcomes.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { nobody } from './support/stand.ts'
@@ -40,19 +41,6 @@ const strangeValues: readonly (string | Uint8Array)[] = [
   new Uint8Array(Buffer.from('xxview').buffer, Buffer.from('xxview').byteOffset + 2, 4),
   Buffer.alloc(1024 * 1024, 0xfe),
 ]
-
-async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const all: Item[] = []
-  for await (const item of items) all.push(item)
-  return all
-}
-
-async function thrownBy(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => null,
-    (error: unknown) => error,
-  )
-}
 
 /** Three nodes that are a cluster, and their addresses. */
 async function formedCluster(

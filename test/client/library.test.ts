@@ -20,6 +20,7 @@ import type * as published from '../../src/client/index.ts'
 import { wakingClock } from '../../src/client/waking-clock.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { limits } from '../../src/limits.ts'
+import { collect, thrownBy } from '../support/outcomes.ts'
 import { clientOf, fail, nobody, stand, type Answering, type Stand } from './support/stand.ts'
 
 /* What the library does beyond single requests, on servers that speak the API as a script tells them. cluster.test.ts has it on nodes. */
@@ -36,19 +37,6 @@ const sameTypes: readonly [
 ] = [true, true, true, true, true, true]
 
 t.ok(sameTypes.every(Boolean))
-
-async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const all: Item[] = []
-  for await (const item of items) all.push(item)
-  return all
-}
-
-async function thrownBy(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => null,
-    (error: unknown) => error,
-  )
-}
 
 /** Ends with one server's answer after another: each request gets the next one. */
 function script(...answers: readonly Answering[]): Answering {

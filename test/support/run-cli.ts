@@ -1,3 +1,4 @@
+import type { Test } from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
 
 export interface Ran {
@@ -39,4 +40,9 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
   })
   const bytes = Buffer.concat(out)
   return { code, out: bytes.toString('utf8'), bytes, err }
+}
+
+/** The command did what it was asked, and said `out` and nothing else. */
+export function prints(t: Test, ran: Ran, out: string): void {
+  t.strictSame({ code: ran.code, out: ran.out, err: ran.err }, { code: 0, out, err: '' })
 }

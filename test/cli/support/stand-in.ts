@@ -1,0 +1,32 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Owner } from '../../support/temporary-directory.ts'
+
+/** Polls `holds` until it is true. */
+export async function eventually(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${String(holds)}`)
+    await delay(10)
+  }
+}
+
+export type Answering = (request: IncomingMessage, response: ServerResponse) => void
+
+/** A server that is no node, until the test ends. Its address. */
+export async function listen(owner: Owner, answer: Answering): Promise<string> {
+  const server = createServer(answer)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  owner.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Answers as a node does that refuses. */
+export function problem(response: ServerResponse, status: number, code: string): void {
+  const document = { status, title: 'No', detail: 'not here', code, retryable: true, ambiguous: false }
+  response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(document))
+}
