@@ -77,7 +77,7 @@ async function recoverIn(
     const newClusterId = isDone ? await carryOutRecovery(plan, log, randomHex) : null
     return { node: id, incarnation, newClusterId, findings, ...recoveryView(plan) }
   } finally {
-    // What was written is durable. Why a store could not be opened matters more than why it cannot be closed.
+    // Everything that was written is durable. The reason why a store could not be opened matters more than why it cannot be closed.
     await state.close().catch(() => undefined)
     await log.close().catch(() => undefined)
   }

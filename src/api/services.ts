@@ -33,7 +33,7 @@ import type { Consistency } from './keys.ts'
 export interface Caller {
   /** Nobody will take the answer any more. Never becomes false again. */
   readonly isGone: boolean
-  /** What this node does for a request that belongs to a trace; null or left out: it belongs to none. */
+  /** The span of its request on this node; null or left out: the request belongs to no trace. */
   readonly span?: Span | null
   /**
    * A step of its request, which began at `since`, is over. `number`: the index of the entry of a write, when it is known. Left out: nobody

@@ -7,7 +7,7 @@ import type { ElsewhereReason } from './options.ts'
 /** A failure on which another attempt may improve. */
 export interface Obstacle {
   readonly reason: ElsewhereReason
-  /** What was asked for may have been done all the same. */
+  /** The request may have been carried out all the same. */
   readonly mayHaveHappened: boolean
   /** The same server will not do it later either. */
   readonly isLasting: boolean

@@ -58,7 +58,7 @@ class ConfigFile {
     // Doubled keys are found below, where both lines are known.
     const document = parseDocument(text, { lineCounter: this.lines, uniqueKeys: false, prettyErrors: false })
     const [unsound] = [...document.errors, ...document.warnings]
-    // What follows the first such mistake may be misread.
+    // Lines after the first such mistake may be misread.
     if (unsound !== undefined) this.add(this.placeOf(unsound.pos[0]), `is not sound YAML: ${unsound.message}`, form)
     else if (isMap(document.contents)) for (const pair of document.contents.items) this.take(pair)
     // A file of comments alone holds no setting, and nothing wrong.

@@ -1,7 +1,7 @@
 import type { Stage, StageSums, StageTimes } from './stages.ts'
 
 export interface SlowLogOptions {
-  /** What takes at least this long is slow. */
+  /** A request that takes at least this long is slow. */
   readonly thresholdMs: number
   /** Lines in one interval. What is slow beyond them is told in one line at its end. */
   readonly linesMax: number
@@ -14,7 +14,7 @@ export interface SlowLogDependencies {
   readonly logger: { warn(facts: object, event: string): void }
 }
 
-/** What has no line of its own. */
+/** The slow requests without a line of their own. */
 interface LeftOut {
   count: number
   slowestMs: number

@@ -1,5 +1,5 @@
 /**
- * What a request passes through, in this order.
+ * The stages of a request, in their order.
  *
  * | stage   | until                                                                                       |
  * | ------- | ------------------------------------------------------------------------------------------- |
@@ -42,7 +42,7 @@ export const countedStages: readonly Stage[] = stages.filter((stage) => !OF_CLIE
 /** How long a request was in each stage, in milliseconds. */
 export class StageSums {
   private readonly sums = new Map<Stage, number>()
-  /** What is added up: everything before this moment. */
+  /** Everything before this moment is added up. */
   private upTo: number
 
   constructor(startedAt: number) {

@@ -3,13 +3,13 @@ import type { Random } from './random.ts'
 /** The place of a request in a trace (W3C Trace Context, level 2). The ids are hexadecimal digits: 32 of the trace, 16 of a span. */
 export interface TraceContext {
   readonly traceId: string
-  /** What its sender was doing. */
+  /** The work of its sender. */
   readonly spanId: string
   /** Whether the trace is recorded (1), and whether its id is random (2). Other flags have no meaning yet, and are not passed on. */
   readonly flags: number
 }
 
-/** What a node does for a request of a trace: a span of its own below that of the sender. */
+/** The work of a node on a request of a trace: a span of its own below that of the sender. */
 export interface Span extends TraceContext {
   readonly parentId: string
 }
@@ -22,7 +22,7 @@ const HEADER = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-?)$/
  * later version may say more after a dash. Two headers arrive as one text with a comma, which is none.
  */
 export function traceContextOf(header: string): TraceContext | null {
-  // Whatever a later version adds is not looked at, however long it is.
+  // The additions of a later version are not looked at, however long they are.
   const [, version, traceId = '', spanId = '', flags = '', dash] = HEADER.exec(header.slice(0, 56)) ?? []
   if (version === undefined || version === 'ff' || isZero(traceId) || isZero(spanId)) return null
   if (version === '00' && dash !== '') return null

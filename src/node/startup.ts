@@ -27,7 +27,7 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   const meta = readMeta(await state.open())
   const applied = meta?.applied ?? null
   const { purged, last } = await reconcile(log, state, contents, applied)
-  // What was applied was committed: an entry that the log has lost is not missing if the state holds it.
+  // Everything that was applied was committed: an entry that the log has lost is not missing if the state holds it.
   const lostUpTo = contents.lostUpTo !== null && contents.lostUpTo <= indexOf(applied) ? null : contents.lostUpTo
   const reset = purged !== contents.purged
   const appliedMembership = meta?.membership ?? NO_MEMBERSHIP

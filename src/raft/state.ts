@@ -69,7 +69,7 @@ export class RaftState {
     this.outbox = new Outbox(this.log.lastIndex)
     this.applied = indexOf(restored.applied)
     this.stateDurable = this.applied
-    // What was applied was committed. Whether later entries are committed has to be learned again (thesis 3.8).
+    // Everything that was applied was committed. Whether later entries are committed has to be learned again (thesis 3.8).
     this.committed = this.applied
     this.consistent = this.applied
     this.recoverUntil = restored.recoverUntil

@@ -59,7 +59,7 @@ export class TlsGate {
     const late = setTimeout(() => {
       if (this.pending.get(key) === raw) raw.destroy()
     }, this.options.handshakeTimeoutMs)
-    // Whoever takes the socket over hears of its errors as well.
+    // The next owner of the socket hears of its errors as well.
     raw.on('error', () => undefined)
     raw.once('close', () => {
       clearTimeout(late)

@@ -111,7 +111,7 @@ export class TcpChannel implements Channel {
     if (!this.paused) return
     this.paused = false
     if (this.events === null || this.reason !== null) return
-    // What was received before the pause is delivered first, but never from within the caller's own call.
+    // Frames that were received before the pause are delivered first, but never from within the caller's own call.
     this.clock.nextTurn(() => this.deliver())
   }
 
@@ -128,7 +128,7 @@ export class TcpChannel implements Channel {
       for (const chunk of this.writer.take()) this.socket.write(chunk)
     }
     this.socket.end()
-    // Whatever arrives is read and discarded: closing with unread bytes would reset the connection and lose what was sent.
+    // Bytes that arrive are read and discarded: closing with unread bytes would reset the connection and lose what was sent.
     this.socket.resume()
     this.cancelGrace = this.clock.after(limits.peerStopGraceMs, () => this.socket.destroy())
   }

@@ -56,7 +56,7 @@ export class TlsSockets implements Sockets {
       ...this.materials(),
       ...socketOptions,
       requestCert: true,
-      // Whoever shows no good certificate is refused below, with a reason.
+      // A caller without a good certificate is refused below, with a reason.
       rejectUnauthorized: false,
       handshakeTimeout: limits.handshakeTimeoutMs,
     })
@@ -142,7 +142,7 @@ export class TlsSockets implements Sockets {
     encodeFrame({ type: 'hello-answer', answer: { kind: 'refused', refusal, report: null } }, writer)
     socket.on('error', () => undefined)
     socket.end(Buffer.concat(writer.take()))
-    // What still arrives is read and thrown away: closing with unread bytes would reset the connection and lose the answer.
+    // Bytes that still arrive are read and thrown away: closing with unread bytes would reset the connection and lose the answer.
     socket.resume()
     const cut = setTimeout(() => socket.destroy(), limits.peerStopGraceMs)
     socket.once('end', () => socket.destroy())

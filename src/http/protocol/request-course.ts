@@ -24,7 +24,7 @@ export interface CourseJudge {
 }
 
 /**
- * What a request goes through from its turn on its connection to the beginning of its answer. What follows is the pace of the client.
+ * The course of a request from its turn on its connection to the beginning of its answer. The rest is the pace of the client.
  *
  * A request whose body is a stream takes as long as its client wants, and so does an answer that is one: of these, each step is looked at for
  * itself.

@@ -102,7 +102,7 @@ export class WatchStreams {
     stream.say(format.comment)
   }
 
-  /** Whatever was on its way is still sent, if the reader begins to take it again. */
+  /** The events that were on their way are still sent, if the reader begins to take it again. */
   private cutOff({ stream, response }: Sending, sinceMs: number): void {
     const seconds = Math.round(sinceMs / 1000)
     stream.cutOff(

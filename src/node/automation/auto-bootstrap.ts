@@ -49,8 +49,8 @@ const SHOWN = {
 /**
  * Forms a cluster when all members agree on one, or waits to be joined to an existing one (raft.md 3).
  *
- * What this node would form is part of its answers to probes. That may change at any time; what the node has pledged itself to may not,
- * until it is proven that nobody can form that cluster any more.
+ * The cluster that this node would form is part of its answers to probes. It may change at any time; the one that the node has pledged itself
+ * to may not, until it is proven that nobody can form it any more.
  */
 export class AutoBootstrap {
   private readonly options: NodeOptions
@@ -113,7 +113,7 @@ export class AutoBootstrap {
     const decision = this.judge()
     const { nodes } = this.deps.replica.raft.effectiveMembership.membership
     this.seen = decision.kind === 'resume' ? Math.max(1, nodes.size) : decision.seen
-    // What kept this node from forming a cluster no longer matters once it forms none.
+    // The reasons that kept this node from forming a cluster no longer matter once it forms none.
     if (decision.kind !== 'wait' && decision.kind !== 'form' && decision.kind !== 'agree') this.trouble = null
     this.decisionLog.note(SHOWN[decision.kind], decision.reason, { seen: this.seen, expected: this.rules.expected })
     this.published = decision.proposal?.clusterId ?? null

@@ -77,7 +77,7 @@ export class PeerDiscovery {
     }
   }
 
-  /** What was seen is no longer kept up to date and may soon be wrong. */
+  /** The nodes that were seen are no longer kept up to date and may soon have changed. */
   forget(): void {
     for (const probed of this.addresses.values()) forget(probed)
   }

@@ -76,7 +76,7 @@ export class Historian {
     this.wakeAt(Infinity)
   }
 
-  /** What this node knows of the time is worth nothing when it leads again: others have compacted meanwhile. */
+  /** The times that this node knows are worth nothing when it leads again: others have compacted meanwhile. */
   private rest(): void {
     this.times.clear()
     this.isUnfinished = false

@@ -28,7 +28,7 @@ export class AnnouncedAddresses {
     this.deps = dependencies
   }
 
-  /** What was said about a member's addresses was said about the old ones. */
+  /** Everything that was said about a member's addresses was said about the old ones. */
   onMembership(listed: ReadonlyMap<NodeId, NodeAddresses>): void {
     const before = this.listed
     this.listed = listed

@@ -85,7 +85,7 @@ export class DialAddresses {
     const route = this.routes.get(id)
     if (route === undefined) return false
     route.announced = raft
-    // Who is where the membership has the member outweighs whoever answers elsewhere under its id.
+    // A node at the address that the membership has outweighs one that answers elsewhere under the same id.
     if (route.dialled === raft || (this.deps.isConnected(id) && route.listed !== raft)) return false
     return this.dial(route, raft)
   }

@@ -254,7 +254,7 @@ export class Peers {
     this.listed = membership.nodes
     const unproven = this.dials.update(membership.nodes)
     for (const [id, { incarnation }] of membership.nodes) {
-      // What the leader knew about a member when it added the member outweighs what this node remembers: it may have missed a replacement.
+      // The leader knew the member that it added. This outweighs what this node remembers, which may have missed a replacement.
       if (incarnation !== undefined) this.incarnations.replace(id, incarnation)
       this.incarnations.settle(id)
       this.leavers.remove(id)

@@ -120,7 +120,7 @@ export class Features {
       },
       () => {
         if (this.stopped) return
-        // Whoever leads then tries again. A refusal may come at once, and again at once: of a node that has no room, or that stops.
+        // The next leader tries again. A refusal may come at once, and again at once: of a node that has no room, or that stops.
         this.cancelRetry = clock.after(electionTimeoutMsMax, () => {
           this.isRaising = false
           this.look()

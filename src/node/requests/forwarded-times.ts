@@ -22,8 +22,8 @@ interface Open extends Pick<ForwardRequest, 'from' | 'count' | 'spans'> {
 }
 
 /**
- * What this node, as leader, does for the requests of others: a line in the log about those that take long here. The node that took such a
- * request has a line of its own, with the same index and the same trace.
+ * Times the requests of others that this node carries out as their leader, and has a line in the log about those that take long. The node that
+ * took such a request has a line of its own, with the same index and the same trace.
  */
 export class ForwardedTimes {
   private readonly deps: ForwardedTimesDependencies

@@ -7,7 +7,7 @@ export type LeaderHint =
   | { readonly kind: 'other'; readonly leader: NodeId; readonly vote: Vote }
   | { readonly kind: 'none' }
 
-/** Who leads. */
+/** The leader, as this node knows it. */
 export class LeaderDirectory {
   private readonly id: NodeId
   private readonly raft: Pick<Raft, 'state' | 'vote' | 'leader' | 'transferringTo'>

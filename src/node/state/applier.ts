@@ -229,7 +229,7 @@ export class Applier {
     for (const entry of entriesOf(batch)) {
       if (entry.kind === 'command') {
         const command = decodeCommand(entry.command)
-        // What it reads is known only once everything before it has been executed.
+        // The rows that it reads are known only once everything before it has been executed.
         const isAlone = runsAlone(command)
         if (isAlone || segment.length === limits.applySegmentCommandsMax) await executeBefore(entry.index)
         segment.push({ entry, command })

@@ -100,14 +100,14 @@ export class Walk {
   private async step(): Promise<void> {
     const { ring, room } = this.deps
     if (this.at >= ring.floor) {
-      // What is in memory now may be gone once the feed is closed.
+      // The changes in memory may be gone once the feed is closed.
       return this.feed === null ? this.stepInMemory() : this.leaveFeed()
     }
     if (room.isFull) {
       await this.leaveFeed()
       return room.whenFree()
     }
-    // What such a rider has is in memory, and must not be followed by what is read from the disk.
+    // The changes that such a rider has are in memory. Those that are read from the disk must not follow them.
     for (const watcher of this.riders) if (watcher.holdsRevisions) this.leave(watcher)
     await this.stepOnDisk()
   }

@@ -88,7 +88,7 @@ export class HardStateFiles {
     }
     const hardState = new HardStateFiles(newest, directory, files)
     await hardState.openFiles()
-    // What was read may exist in memory only: the last write may have been interrupted, or have failed.
+    // The slots that were read may exist in memory only: the last write may have been interrupted, or have failed.
     await hardState.writeSlot(newest)
     return hardState
   }
