@@ -17,8 +17,9 @@ export interface OverloadOptions {
   /** Of each of the three parts: half the peak, `times` the peak, half the peak again. */
   readonly seconds: number
   readonly times: number
+  /** More than the node can answer in the time that it lets writes wait. */
   readonly connections: number
-  /** Requests in flight on one connection. */
+  /** Requests in flight on one connection. More than one wait for each other there, however little the node has to do. */
   readonly depth: number
   readonly keys: number
   readonly valueBytes: number
@@ -48,7 +49,6 @@ async function measure(cluster: BenchCluster, disk: string, options: OverloadOpt
   const { requestsPerSecond: peak } = await runLoad({ ...closed, seconds: options.peakSeconds })
   const calm = { perSecond: peak * CALM, seconds }
   const phases = [calm, { perSecond: peak * times, seconds }, calm]
-  await eventLoopDelays(leader)
   const endUpkeep = await keepUp(leader)
   const { result, cost } = await measureCost(await rolesOf(cluster), () =>
     runOpenLoad({ ...shape, connections, depth, phases }),
@@ -143,9 +143,9 @@ export const overload: Bench<OverloadOptions> = {
       connections: 32,
       depth: 4,
     },
-    quick: { ...usual, warmUpSeconds: 5, peakSeconds: 3, seconds: 5, connections: 1_024, depth: 128 },
-    normal: { ...usual, connections: 1_024, depth: 128 },
-    full: { ...usual, warmUpSeconds: 20, seconds: 30, connections: 1_024, depth: 128 },
+    quick: { ...usual, warmUpSeconds: 5, peakSeconds: 3, seconds: 5, connections: 8_192, depth: 1 },
+    normal: { ...usual, connections: 8_192, depth: 1 },
+    full: { ...usual, warmUpSeconds: 20, seconds: 30, connections: 8_192, depth: 1 },
   },
   run,
   charts,

@@ -176,6 +176,8 @@ export const limits = {
   /** A client takes at least this many bytes of its answers in the time below, or it is cut off. */
   httpAnswerTakenBytesMin: 64 * 1024,
   httpAnswerStallTimeoutMs: 30_000,
+  /** How long a connection is not read after a request on it was refused because there is too much to do. */
+  httpRefusedRestMs: 200,
   /** How long a client that has closed its sending side is expected to read on while its request waits. */
   httpHalfClosedWaitMs: 2_000,
   /** How long a connection is read after its last answer, and how many bytes, so that the client receives the answer. */

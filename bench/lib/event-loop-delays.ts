@@ -1,7 +1,7 @@
 import type { BenchNode } from './cluster.ts'
 import { call } from './rest.ts'
 
-/** How late the event loop of a node was since the last call for it: each reading starts the quantiles afresh. */
+/** How late the event loop of a node was, in the last half a minute at least (`src/http/operating/event-loop-delay.ts`). */
 export async function eventLoopDelays({ api }: BenchNode): Promise<{ p99Ms: number; maxMs: number }> {
   const text = (await call('GET', `${api}/metrics`)).body.toString()
   const at = (quantile: string): number => {

@@ -729,6 +729,30 @@ t.test(
   },
 )
 
+t.test('a connection that was refused because there is too much to do is not read for a while', async (t) => {
+  const put = head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1') + 'x'
+  const version = head('GET /version HTTP/1.1', host, last)
+  const api = await serve(t, { server: { refusedRestMs: 600_000 } })
+  api.services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
+  const opened = api.connection()
+  opened.send(put)
+  const refused = await opened.until((text) => text.endsWith('}'))
+  opened.send(version)
+  for (let round = 0; round < 5; round++) t.equal((await api.exchange(version)).status, 200, 'others are served')
+  t.equal(opened.text, refused)
+
+  const quick = await serve(t, { server: { refusedRestMs: 1 } })
+  quick.services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
+  const insistent = quick.connection()
+  for (let round = 1; round <= 20; round++) {
+    insistent.send(put)
+    await insistent.until((text) => text.split('HTTP/1.1 429').length > round && text.endsWith('}'))
+  }
+  quick.services.keys.refusal = null
+  insistent.send(put + put + version)
+  t.match(await insistent.untilClosed(), /}(HTTP\/1.1 200 [^]*){3}$/)
+})
+
 t.test('a body gives its room back, however its request ends', async (t) => {
   const megabyte = 1024 * 1024
   const api = await serve(t, { bodyBytesMax: megabyte, valueBytesMax: megabyte })

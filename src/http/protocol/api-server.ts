@@ -14,6 +14,7 @@ export interface ApiServerOptions {
   readonly receiveTimeoutMs: number
   readonly connectionsCheckMs: number
   readonly answerStallTimeoutMs: number
+  readonly refusedRestMs: number
 }
 
 export const apiServerDefaults: ApiServerOptions = {
@@ -21,6 +22,7 @@ export const apiServerDefaults: ApiServerOptions = {
   receiveTimeoutMs: limits.httpReceiveTimeoutMs,
   connectionsCheckMs: limits.httpConnectionsCheckMs,
   answerStallTimeoutMs: limits.httpAnswerStallTimeoutMs,
+  refusedRestMs: limits.httpRefusedRestMs,
 }
 
 export interface ApiServerDependencies {

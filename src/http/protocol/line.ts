@@ -23,6 +23,8 @@ export interface LineDependencies {
   readonly onRequests: (count: number) => void
   /** The connection sends nothing more, and reads what the client still sends until the client closes. */
   readonly onLingering: (line: Line) => void
+  /** The connection is not read until it is woken. */
+  readonly onResting: (line: Line) => void
 }
 
 interface Exchange {
@@ -61,6 +63,7 @@ export class Line implements AnswerLine, BodyLine {
   /** The last request whose body may take any time. */
   private streaming: ApiRequest | null = null
   private isPaused = false
+  private isResting = false
   /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
@@ -117,6 +120,19 @@ export class Line implements AnswerLine, BodyLine {
     this.open += 1
     this.deps.onRequests(1)
     response.once('close', () => this.onSent(response))
+  }
+
+  /** The same for one that was refused because there is too much to do: its client should wait, so the next one is not read before `wake`. */
+  admitRefused(response: ApiResponse): void {
+    this.admit(response)
+    // Node itself reads on when the answer is sent, and again when what is left of the body is skipped.
+    response.once('close', () => setImmediate(() => this.rest()))
+  }
+
+  /** Reads on after a rest. */
+  wake(): void {
+    this.isResting = false
+    if (!this.isPaused) this.socket.resume()
   }
 
   onHeld(bytes: number): void {
@@ -256,7 +272,14 @@ export class Line implements AnswerLine, BodyLine {
     else if (this.queue.length > 0) this.beginNext()
     if (!this.isPaused || this.open > limits.httpPipelinedMax / 2) return
     this.isPaused = false
-    this.socket.resume()
+    if (!this.isResting) this.socket.resume()
+  }
+
+  private rest(): void {
+    if (this.isClosing || this.isResting) return
+    this.isResting = true
+    this.socket.pause()
+    this.deps.onResting(this)
   }
 
   private giveBody(request: ApiRequest): void {

@@ -8,7 +8,7 @@ import type { ApiResponse } from './api-response.ts'
 import type { BodyRoom } from './body-room.ts'
 import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
-import { problemAnswer } from './problem.ts'
+import { problemAnswer, type ProblemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
@@ -16,6 +16,8 @@ import { lastWordsFor, type ClientError } from './raw-failure.ts'
 export interface LinesOptions {
   /** A client that takes less than `httpAnswerTakenBytesMin` of its answers in this time is cut off. */
   readonly answerStallTimeoutMs: number
+  /** How long a connection is not read after a refusal for overload. */
+  readonly refusedRestMs: number
 }
 
 export interface LinesDependencies {
@@ -40,6 +42,10 @@ export class Lines {
   private readonly bodies: BodyRoom
   private readonly lines = new Map<Socket, Line>()
   private readonly lingering = new Set<Line>()
+  /** Connections that are not read, and until when; the first is due first. */
+  private readonly resting: { readonly line: Line; readonly until: number }[] = []
+  /** The answer to the latest overload: the same for as long as it lasts. */
+  private overloadAnswer: { readonly error: RequestError; readonly answer: ProblemAnswer } | null = null
   private requests = 0
   private readonly now: () => number
   private readonly slow: CourseJudge | null
@@ -105,6 +111,7 @@ export class Lines {
       giveBody: (bytes) => this.bodies.give(bytes),
       onRequests: (count) => (this.requests += count),
       onLingering: (one) => this.linger(one),
+      onResting: (one) => this.rest(one),
     })
     this.lines.set(socket, line)
     socket.once('close', () => {
@@ -116,22 +123,45 @@ export class Lines {
   private onRequest(request: ApiRequest, response: ApiResponse): void {
     const line = this.lines.get(request.socket)
     if (line === undefined || line.isEnding) return
-    const refusal = refusalOf(request) ?? this.overload(request)
-    if (refusal === null) line.take(request, response)
-    else if (refusal.error.code === 'overloaded' && line.openRequests >= limits.httpPipelinedMax)
-      request.socket.destroy()
-    else {
+    const refusal = refusalOf(request)
+    if (refusal !== null) {
       line.admit(response)
-      refuse(response, refusal)
+      return refuse(response, refusal)
+    }
+    const overload = this.overload(request)
+    if (overload === null) line.take(request, response)
+    else if (line.openRequests >= limits.httpPipelinedMax) request.socket.destroy()
+    else {
+      line.admitRefused(response)
+      this.refuseForNow(response, overload)
     }
   }
 
-  private overload(request: ApiRequest): Refusal | null {
-    const overload = this.overloadOf(request)
-    if (overload !== null) return { error: overload, isSound: true }
-    if (this.requests < limits.httpRequestsMax) return null
+  private overload(request: ApiRequest): RequestError | null {
+    if (this.requests < limits.httpRequestsMax) return this.overloadOf(request)
     const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
-    return { error: new RequestError('overloaded', detail), isSound: true }
+    return new RequestError('overloaded', detail)
+  }
+
+  /** While there is more to do than can be done, each refusal takes time from what is done. */
+  private refuseForNow(response: ApiResponse, error: RequestError): void {
+    if (this.overloadAnswer?.error !== error) this.overloadAnswer = { error, answer: problemAnswer(error) }
+    const { status, headers, text } = this.overloadAnswer.answer
+    response.writeHead(status, headers).end(text)
+  }
+
+  private rest(line: Line): void {
+    const { refusedRestMs } = this.options
+    this.resting.push({ line, until: this.now() + refusedRestMs })
+    if (this.resting.length === 1) setTimeout(() => this.wakeRested(), refusedRestMs).unref()
+  }
+
+  private wakeRested(): void {
+    const now = this.now()
+    const left = this.resting.findIndex(({ until }) => until > now)
+    for (const { line } of this.resting.splice(0, left < 0 ? Infinity : left)) line.wake()
+    const [next] = this.resting
+    if (next !== undefined) setTimeout(() => this.wakeRested(), next.until - now).unref()
   }
 
   private endSlow(): void {

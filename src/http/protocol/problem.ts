@@ -42,12 +42,14 @@ export function mustSayWhenToRetry(status: number): boolean {
   return status === 429 || status === 503
 }
 
-/** The complete answer, for callers that send it themselves. */
-export function problemAnswer(error: RequestError): {
+export interface ProblemAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | number>>
   readonly text: string
-} {
+}
+
+/** The complete answer, for callers that send it themselves. */
+export function problemAnswer(error: RequestError): ProblemAnswer {
   const problem = problemOf(error)
   const { status } = problem
   const text = JSON.stringify(problem)
