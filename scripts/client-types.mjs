@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
+import * as auth from '../dist/api/auth.js'
 import * as cluster from '../dist/api/cluster.js'
 import * as history from '../dist/api/history.js'
 import * as keys from '../dist/api/keys.js'
@@ -36,6 +37,11 @@ const schemas = {
   MemberStatus: cluster.MemberStatus,
   ClusterStatus: cluster.ClusterStatus,
   TransferAnswer: cluster.TransferAnswer,
+  GrantView: auth.GrantView,
+  RoleView: auth.RoleView,
+  TokenView: auth.TokenView,
+  NewToken: auth.NewToken,
+  SelfAnswer: auth.SelfAnswer,
 }
 
 /** By schema, and by the name under which others refer to it. */

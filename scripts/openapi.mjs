@@ -11,7 +11,8 @@ const committed = fileURLToPath(new URL('../openapi/openapi.json', import.meta.u
 
 /** Only the route of the document is called, so no node is needed behind the routes. */
 async function readDocument() {
-  const services = { keys: {}, cluster: {}, health: {}, version, valueBytesMax: limits.valueBytesMaxDefault }
+  const auth = { table: null, onChange: () => () => undefined }
+  const services = { keys: {}, auth, cluster: {}, health: {}, version, valueBytesMax: limits.valueBytesMaxDefault }
   const fail = (error) => {
     throw error
   }

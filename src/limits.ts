@@ -44,6 +44,27 @@ export const limits = {
   lease: { ttlMsMin: 1_000, ttlMsMax: 30 * 24 * 3_600_000, idMax: 999_999_999_999_999, endsInFlightMax: 256 },
   lockWaitMsMax: 60_000,
   lock: { ownerBytesMax: 1024, waitsMax: 10_000 },
+  /**
+   * Roles and tokens. Results depend on the first five: the same on every node, changed only with the format. The table of all of them is
+   * written as a whole with each change.
+   */
+  auth: {
+    rolesMax: 256,
+    tokensMax: 1024,
+    /** Grants of one role, and roles of one token. */
+    grantsMax: 64,
+    rolesOfTokenMax: 16,
+    tableBytesMax: 1024 * 1024,
+    /** The largest limits of a token, and the longest time until it ends. */
+    perSecondMax: 1_000_000_000_000,
+    ttlMsMax: 10 * 365 * 24 * 3_600_000,
+    /** The secret in the file of `--auth-bootstrap-file`. */
+    bootstrapSecretBytesMin: 16,
+    bootstrapSecretBytesMax: 1024,
+    /** Denials that a node confirms with the leader at one time, and for how long. */
+    confirmationsMax: 256,
+    confirmMs: 1_000,
+  },
   transactionComparesMax: 128,
   /** Of each branch. */
   transactionOperationsMax: 128,
@@ -114,6 +135,9 @@ export const limits = {
   shutdownTimeoutMsMax: 10 * 60_000,
   /** An address to probe: longer than the longest host name with a port. */
   probedAddressCharactersMax: 280,
+  /** One kind of refusal is written to the log once in this time, with its number; and how much of a path is. */
+  auditRefusalIntervalMs: 10_000,
+  auditPathCharactersMax: 512,
   /** Nodes or addresses that one reason names. */
   reasonNamesMax: 5,
   /** Addresses that discovery probes at the same time. */

@@ -16,6 +16,8 @@ export interface RecoveryOptions {
   /** New addresses of the survivor; null: unchanged. */
   readonly raft: string | null
   readonly api: string | null
+  /** Remove all roles and tokens, for an operator who has lost every token. */
+  readonly resetAuth: boolean
   /** False: only inspect the directory. */
   readonly carryOut: boolean
 }
@@ -59,7 +61,7 @@ export async function recover(options: RecoveryOptions): Promise<RecoveryReport>
 async function recoverIn(
   { path, incarnation }: DataDirectory,
   id: NonNullable<Awaited<ReturnType<typeof readNodeId>>>,
-  { raft, api, carryOut }: RecoveryOptions,
+  { raft, api, resetAuth, carryOut }: RecoveryOptions,
 ): Promise<RecoveryReport> {
   const { segmentBytes, logCacheBytesMax } = limits
   const log = new WalLogStore({ directory: join(path, 'log'), segmentBytes, cacheBytesMax: logCacheBytesMax })
@@ -68,7 +70,7 @@ async function recoverIn(
   const note = (facts: object, event: string): void => void findings.push(`${event}: ${JSON.stringify(facts)}`)
   try {
     const startup = await openStores(id, log, state, { debug: () => undefined, info: note, warn: note, error: note })
-    const plan = planRecovery(startup, { id, incarnation, raft, api })
+    const plan = planRecovery(startup, { id, incarnation, raft, api, resetAuth })
     const isDone = carryOut && plan.kind === 'needed'
     const randomHex = (digits: number): string =>
       randomBytes(Math.ceil(digits / 2))

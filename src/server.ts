@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { statfs } from 'node:fs/promises'
+import { readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { automationPlan } from './automation.ts'
@@ -161,6 +161,8 @@ async function startNode(
         if (times !== null) logger.warn({ remote, detail, times }, 'client refused')
       },
       tls: keyring.api,
+      onAudit: (line) => logger.info({ audit: line }, 'audit'),
+      bootstrapSecret: async () => await bootstrapSecretOf(config),
     },
     services,
   )
@@ -346,6 +348,14 @@ function nodeDependencies(
     slow,
     onFault,
   }
+}
+
+/** Read anew each time: the file is there for the first minutes of a cluster only. */
+async function bootstrapSecretOf({ authBootstrapFile: file }: Config): Promise<string | null> {
+  if (file === null) return null
+  const { size } = await stat(file)
+  if (size > limits.auth.bootstrapSecretBytesMax) throw new Error(`it has ${size} bytes, more than a secret has`)
+  return (await readFile(file, 'utf8')).trim()
 }
 
 function describeRefused(reason: number | Error): object {

@@ -33,6 +33,7 @@ t.test('two flags are enough; the rest has defaults', async (t) => {
     raftAdvertise: null,
     apiOrigins: [],
     clusterToken: '',
+    authBootstrapFile: null,
     tlsCert: null,
     tlsKey: null,
     tlsClientCa: null,
@@ -94,6 +95,7 @@ t.test('every flag takes effect, as --flag value, as --flag=value and from the e
       ['https://ui.example', 'http://10.0.0.9'],
     ],
     ['--cluster-token', 'blue', 'clusterToken', 'blue'],
+    ['--auth-bootstrap-file', '/run/secrets/first', 'authBootstrapFile', '/run/secrets/first'],
     ['--discover', 'static:a:1,B:2', 'discover', { kind: 'static', addresses: ['a:1', 'b:2'] }],
     ['--cluster-formation-delay', '700ms', 'clusterFormationDelayMs', 700],
     ['--auto-join', 'false', 'autoJoin', false],
@@ -243,6 +245,7 @@ t.test('every flag, wrong once', async (t) => {
     ['--slow-request', '0s', /below 1ms/],
     ['--slow-request', '11m', /above 10m/],
     ['--slow-request', '1', /is not a duration/],
+    ['--auth-bootstrap-file', ' ', /is not a path/],
     ['--log-level', 'loud', /is not one of the choices/],
     ['--log-format', 'pretty', /is not one of the choices/],
   ]

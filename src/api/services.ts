@@ -1,5 +1,7 @@
 import type { RequestError } from '../lib/errors.ts'
 import type {
+  AccessToken,
+  AuthTable,
   Change,
   Command,
   Key,
@@ -8,6 +10,7 @@ import type {
   Lock,
   LockAcquireCommand,
   LockHolder,
+  Need,
   ResultOf,
   Retention,
 } from '../kv/index.ts'
@@ -42,6 +45,12 @@ export interface Caller {
   onStep?(step: Step, since: number, number?: number): void
 }
 
+/** Asks whether the client may still have what it is about to be given. */
+export interface Guard {
+  /** Throws `RequestError`: `unauthenticated`, `forbidden`. */
+  check(): void
+}
+
 export interface ReadOptions {
   readonly consistency: Consistency
   /** Wait until the store has reached this revision; null: do not wait. */
@@ -51,6 +60,8 @@ export interface ReadOptions {
   readonly timeoutMs: number
   /** A read that waits ends when its caller is gone. */
   readonly caller?: Caller
+  /** Asked when the state is as recent as the read wants it; left out: everybody may read this. */
+  readonly guard?: Guard
   /** Read the store as it was at this revision; left out: as it is. Neither `minRevision` nor `maxStalenessMs` goes with it. */
   readonly revision?: number
 }
@@ -120,6 +131,8 @@ export interface WatchOptions {
   /** How long it may take until the watch begins. */
   readonly timeoutMs: number
   readonly caller?: Caller
+  /** Asked when the watch begins; left out: everybody may watch this. Who opens it looks after what happens later. */
+  readonly guard?: Guard
 }
 
 /**
@@ -238,6 +251,26 @@ export interface LeaseAccess {
   acquire(command: LockAcquireCommand, timeoutMs: number, caller?: Caller): Promise<LockOutcome>
 }
 
+/** `token` null: there are no tokens, or the client has none that is known. `denied`: why the request is refused. */
+export interface Admission {
+  readonly token: AccessToken | null
+  readonly denied?: RequestError
+}
+
+/** Tokens and their rights. What changes them goes through `KeyValueAccess.execute`. */
+export interface AuthAccess {
+  /** Roles and tokens as this node knows them; null: there are none, and everybody may do everything. */
+  readonly table: AuthTable | null
+  /** Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. */
+  admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission>
+  /** A guard for what a client with this token is about to be given. */
+  guard(token: AccessToken | null, needs: readonly Need[]): Guard
+  /** Resolves when this node knows every change that was acknowledged before the call. Rejects with `RequestError`, as a read does. */
+  confirm(timeoutMs: number, caller: Caller | null): Promise<void>
+  /** `listener` is called after each change of roles and tokens. Returns how to end that. */
+  onChange(listener: () => void): () => void
+}
+
 export interface VoterChange {
   /** Exactly these voters, or the present ones with some added and some removed. */
   readonly voters: readonly number[] | { readonly add: readonly number[]; readonly remove: readonly number[] }
@@ -304,6 +337,7 @@ export interface Services {
   readonly watches: WatchAccess
   readonly history: HistoryAccess
   readonly leases: LeaseAccess
+  readonly auth: AuthAccess
   readonly cluster: ClusterControl
   readonly health: NodeHealth
   readonly version: string

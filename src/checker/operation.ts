@@ -1,9 +1,9 @@
 import type {
-  Command,
   CommandResult,
   Key,
   KeyRecord,
   LeaseCommand,
+  NameableCommand,
   OperationResult,
   TransactionCommand,
 } from '../kv/index.ts'
@@ -11,7 +11,7 @@ import type { Consistency } from '../api/keys.ts'
 import type { LockOutcome } from '../api/services.ts'
 
 /** What a client asks for. */
-export type ClientCommand = Exclude<Command, { type: 'raise-level' }>
+export type ClientCommand = Exclude<NameableCommand, { type: 'raise-level' }>
 
 export type Request =
   | { readonly type: 'write'; readonly command: ClientCommand }

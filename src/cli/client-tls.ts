@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { ClientOptions, TlsOptions } from '../client/options.ts'
 import { QuorateClient } from '../client/quorate-client.ts'
 import { toError } from '../lib/to-error.ts'
+import { tokenOf, type TokenOptions } from './client-token.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -66,14 +67,15 @@ async function pemIn({ by, path }: GivenPath, label: 'CERTIFICATE' | 'PRIVATE KE
 }
 
 /** Makes clients that trust and show what the user has named. Each call gives another one, of other servers. */
-export type Connect = (given: Omit<ClientOptions, 'tls'>) => QuorateClient
+export type Connect = (given: Omit<ClientOptions, 'tls' | 'token'>) => QuorateClient
 
 /** Rejects with `UsageError` when the files are of no use. */
-export async function connectWith(terminal: Terminal, options: TlsFiles): Promise<Connect> {
+export async function connectWith(terminal: Terminal, options: TlsFiles & TokenOptions): Promise<Connect> {
   const tls = await tlsOf(terminal, options)
+  const token = await tokenOf(terminal, options)
   return (given) => {
     try {
-      return new QuorateClient({ ...given, tls })
+      return new QuorateClient({ ...given, tls, ...(token === null ? {} : { token }) })
     } catch (error) {
       if (!(error instanceof TypeError)) throw error
       throw new UsageError(`--ca, --cert and --key: ${error.message}`)

@@ -5,6 +5,7 @@ import { failures, type ErrorCode, type ErrorFacts } from '../lib/errors.ts'
 import { formatHostPort, hostPort, isWildcard, type HostPort, type Scheme } from '../lib/host-port.ts'
 import { limits } from '../limits.ts'
 import { connectWith, meansTls, type TlsFiles } from './client-tls.ts'
+import type { TokenOptions } from './client-token.ts'
 import { printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 import { wordingOf } from './wording.ts'
@@ -17,7 +18,7 @@ export function isClientFailure(error: unknown): error is ClientFailure {
 }
 
 /** Options of every client command. */
-export interface ConnectionOptions extends TlsFiles {
+export interface ConnectionOptions extends TlsFiles, TokenOptions {
   readonly server?: string
   readonly timeout?: string
   readonly json?: true

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { describeSettings } from '../config/config.ts'
 import { version } from '../version.ts'
+import { addAuthCommands } from './auth-commands.ts'
 import type { BackupOptions, VerifyOptions } from './backup.ts'
 import { clientCommand, type Ended } from './client-command.ts'
 import type { StatusOptions } from './cluster-status.ts'
@@ -55,6 +56,7 @@ function buildProgram(terminal: Terminal, ended: Ended): Command {
   addBackupCommands(program, terminal, ended)
   addKeyCommands(program, terminal, ended)
   addClusterCommands(program.command('cluster').description('inspect and change the cluster'), terminal, ended)
+  addAuthCommands(program, terminal, ended)
   addConfigCommands(program.command('config').description('the settings of a node'), terminal, ended)
   addOperatorCommands(program, terminal, ended)
   return program
@@ -107,6 +109,7 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .option('--id <n>', 'refuse if the directory belongs to another node')
     .option('--raft <host:port>', 'a new address for its peers')
     .option('--api <host:port>', 'a new address for its clients')
+    .option('--reset-auth', 'remove all roles and tokens: for when every admin token is lost')
     .option('--yes', 'do it; without this, only say what would be done')
     .option('--json', 'print JSON')
     .action(async (options: RecoverOptions) => {

@@ -13,6 +13,7 @@ export interface RecoverOptions {
   readonly id?: string
   readonly raft?: string
   readonly api?: string
+  readonly resetAuth?: true
   readonly yes?: true
   readonly json?: true
 }
@@ -27,7 +28,8 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
   let report: RecoveryReport
   try {
     const carryOut = options.yes === true
-    report = await recoverDirectory({ dataDirectory: options.dataDir, id, raft, api, carryOut })
+    const resetAuth = options.resetAuth === true
+    report = await recoverDirectory({ dataDirectory: options.dataDir, id, raft, api, resetAuth, carryOut })
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
     const document = JSON.stringify({ code: error.kind, detail: error.message })
@@ -67,8 +69,9 @@ function describeNext({ node, leaving }: RecoveryReport): string {
 }
 
 /** The command that was given, quoted for a shell. */
-function commandLine({ dataDir, id, raft, api }: RecoverOptions): string {
-  return shellCommand('quorate recover', { '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api })
+function commandLine({ dataDir, id, raft, api, resetAuth }: RecoverOptions): string {
+  const flags = { '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api }
+  return `${shellCommand('quorate recover', flags)}${resetAuth === true ? ' --reset-auth' : ''}`
 }
 
 function describeFound(report: RecoveryReport): string {
@@ -85,12 +88,13 @@ function describeFound(report: RecoveryReport): string {
   return facts + findings.map((finding) => `note: ${finding}\n`).join('')
 }
 
-function describeChange({ newClusterId, newMembership, leaving }: RecoveryReport): string {
+function describeChange({ newClusterId, newMembership, leaving, resetAuth }: RecoveryReport): string {
   const addresses = Object.entries(newMembership.nodes).map(([id, { raft, api }]) => `${id} at ${raft} and ${api}`)
   return formatFacts([
     ['cluster', newClusterId ?? 'a new id, drawn with --yes'],
     ['voters', addresses.join(', ')],
     ['leaving', describeIds(leaving)],
+    ...(resetAuth ? [['tokens', 'none: roles and tokens are removed, and everybody may do everything'] as const] : []),
   ])
 }
 

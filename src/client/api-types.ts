@@ -6,9 +6,12 @@ export type ErrorCode =
   | 'invalid-key'
   | 'value-encoding'
   | 'future-revision'
+  | 'unauthenticated'
   | 'forbidden'
   | 'key-not-found'
   | 'lease-not-found'
+  | 'role-not-found'
+  | 'token-not-found'
   | 'learner-not-found'
   | 'node-not-found'
   | 'route-not-found'
@@ -24,6 +27,10 @@ export type ErrorCode =
   | 'lock-held'
   | 'lock-wait-ended'
   | 'lock-not-held'
+  | 'auth-not-begun'
+  | 'auth-begun-before'
+  | 'role-in-use'
+  | 'last-admin'
   | 'no-transfer-target'
   | 'compacted'
   | 'precondition-failed'
@@ -36,9 +43,12 @@ export type ErrorCode =
   | 'range-too-large'
   | 'transaction-too-large'
   | 'quorum-at-risk'
+  | 'unknown-role'
+  | 'auth-full'
   | 'too-many-leases'
   | 'too-many-attached-keys'
   | 'idempotency-key-reused'
+  | 'rate-limited'
   | 'overloaded'
   | 'header-too-large'
   | 'request-timeout'
@@ -427,4 +437,61 @@ export interface ClusterStatus {
 
 export interface TransferAnswer {
   readonly leader: number
+}
+
+/** Access to `key`, or to `prefix`, or to the range from `start` to `end`. */
+export interface GrantView {
+  /** What may be done with the keys, and with locks of these names. */
+  readonly access: 'read' | 'write' | 'read-write'
+  /** One key. */
+  readonly key?: string
+  /** Every key that starts with this; the empty one: every key. */
+  readonly prefix?: string
+  /** The first key of a range; left out: from the first. */
+  readonly start?: string
+  /** The end of a range, which is not in it; left out: to the last. */
+  readonly end?: string
+}
+
+export interface RoleView {
+  /** The name. */
+  readonly name: string
+  readonly grants: readonly GrantView[]
+  readonly rights: readonly ('cluster:read' | 'cluster:admin' | 'auth:admin')[]
+}
+
+export interface TokenView {
+  /** The id. No two tokens ever have the same. */
+  readonly id: number
+  /** Who holds it. */
+  readonly name: string
+  readonly roles: readonly string[]
+  /** When it ends; null: never. */
+  readonly expiresAt: string | null
+  readonly requestsPerSecond: number | null
+  readonly bytesPerSecond: number | null
+}
+
+export interface NewToken {
+  /** The id. No two tokens ever have the same. */
+  readonly id: number
+  /** Who holds it. */
+  readonly name: string
+  readonly roles: readonly string[]
+  /** When it ends; null: never. */
+  readonly expiresAt: string | null
+  readonly requestsPerSecond: number | null
+  readonly bytesPerSecond: number | null
+  /** What its holder sends as `Authorization: Bearer ...`. It is shown this once: only a hash of it is kept. */
+  readonly secret: string
+}
+
+export interface SelfAnswer {
+  /** Whether there are tokens. If not, everybody may do everything. */
+  readonly enabled: boolean
+  /** The token of this request; null: it has none, or none is needed. */
+  readonly token: TokenView | null
+  /** Those of all its roles. */
+  readonly grants: readonly GrantView[]
+  readonly rights: readonly ('cluster:read' | 'cluster:admin' | 'auth:admin')[]
 }

@@ -69,6 +69,11 @@ export interface ClientOptions {
   readonly preferLeader?: boolean | undefined
   /** For servers that speak https. Absent: the CAs of the system are trusted, and no certificate is shown. */
   readonly tls?: TlsOptions | undefined
+  /**
+   * The secret of a token, for a cluster that wants one: `quorate_...`. A function is asked before each request, so that a token can be exchanged
+   * while the client runs. Servers that do not speak https get it in clear.
+   */
+  readonly token?: string | (() => string | Promise<string>) | undefined
   /** Called whenever a request is sent again, with the reason. */
   readonly onElsewhere?: ((reason: ElsewhereReason) => void) | undefined
 }
@@ -84,6 +89,8 @@ export interface ClientSettings {
   readonly retry: boolean
   readonly preferLeader: boolean
   readonly tls: TlsOptions
+  /** Null: without a token. */
+  readonly token: (() => string | Promise<string>) | null
   readonly onElsewhere: (reason: ElsewhereReason) => void
 }
 
@@ -100,8 +107,28 @@ export function settingsFrom(options: ClientOptions): ClientSettings {
     retry: options.retry ?? true,
     preferLeader: options.preferLeader ?? false,
     tls: tlsFrom(options.tls ?? {}),
+    token: tokenFrom(options.token),
     onElsewhere: options.onElsewhere ?? (() => undefined),
   }
+}
+
+function tokenFrom(token: ClientOptions['token']): ClientSettings['token'] {
+  if (token === undefined) return null
+  if (typeof token === 'function') return token
+  checkToken(token)
+  return () => token
+}
+
+const TOKEN = /^[\x21-\x7e]+$/
+
+/**
+ * Throws `TypeError` for text that no header carries. The message does not hold it.
+ *
+ * @internal
+ */
+export function checkToken(token: string): void {
+  if (!TOKEN.test(token))
+    throw new TypeError('the token is empty, or holds a space, a line break or a character that is not ASCII')
 }
 
 /** TLS would say what is wrong with each request. */

@@ -6,6 +6,7 @@ import type {
   TransactionAnswer,
   TransactionBody,
 } from './api-types.ts'
+import { AuthClient } from './auth-client.ts'
 import { Bulk, isForLeader, type ImportResult, type ImportSource, type LineStream } from './bulk.ts'
 import { ClusterClient } from './cluster-client.ts'
 import { History } from './history.ts'
@@ -83,6 +84,7 @@ export interface ListOptions extends ReadOptions {
  */
 export class QuorateClient {
   readonly cluster: ClusterClient
+  readonly auth: AuthClient
   readonly leases: Leases
   readonly history: History
   private readonly requests: Requests
@@ -92,6 +94,7 @@ export class QuorateClient {
   constructor(options: ClientOptions) {
     this.requests = new Requests(settingsFrom(options))
     this.cluster = new ClusterClient(this.requests)
+    this.auth = new AuthClient(this.requests)
     this.leases = new Leases(this.requests)
     this.history = new History(this.requests)
     this.locks = new Locks(this.requests)

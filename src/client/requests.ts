@@ -10,7 +10,7 @@ import {
   type QuorateError,
 } from './errors.ts'
 import { changesSomething, pieces, type Method, type OutgoingRequest } from './exchange.ts'
-import { durationFrom, type ClientSettings, type RequestOptions, type WriteOptions } from './options.ts'
+import { checkToken, durationFrom, type ClientSettings, type RequestOptions, type WriteOptions } from './options.ts'
 import { Servers, type Query, type ServerRequest, type ServersAnswer } from './servers.ts'
 
 /** One call of the API, before it has a deadline, a name and a server. */
@@ -70,6 +70,12 @@ export class Requests {
     return await this.read<Answer>(named(call, options), options)
   }
 
+  /** A change whose answer has no document. */
+  async done(call: Call, options: RequestOptions): Promise<void> {
+    const answer = await this.exchange(call, options)
+    if (answer.status !== 204) throw failureOf(call, answer)
+  }
+
   /** Whatever the answer is. */
   async exchange(call: Call, options: RequestOptions): Promise<ServersAnswer> {
     return await this.send(call, options, false)
@@ -90,6 +96,7 @@ export class Requests {
     const { method, path, query = {}, json } = call
     const timeoutMs = durationFrom('timeoutMs', options.timeoutMs ?? this.settings.timeoutMs)
     const type = json === undefined ? {} : { 'content-type': 'application/json' }
+    const authorization = await this.authorization()
     // A program may have any number of requests end with one signal, which Node takes for a leak.
     if (options.signal !== undefined) setMaxListeners(0, options.signal)
     const request: ServerRequest = {
@@ -97,7 +104,7 @@ export class Requests {
       path,
       // The servers put in what each of them gets.
       query: call.hasNoDeadline === true ? query : { ...query, timeout: '' },
-      headers: { ...type, ...call.headers },
+      headers: { ...type, ...call.headers, ...authorization },
       body: bodyOf(call),
       signal: options.signal ?? null,
       firstOnly: call.firstOnly ?? false,
@@ -108,6 +115,14 @@ export class Requests {
       isStream,
     }
     return await this.servers.exchange(request, timeoutMs)
+  }
+
+  private async authorization(): Promise<Readonly<Record<string, string>>> {
+    const { token } = this.settings
+    if (token === null) return {}
+    const secret = await token()
+    checkToken(secret)
+    return { authorization: `Bearer ${secret}` }
   }
 }
 

@@ -14,7 +14,14 @@ export function readVariable(setting: Setting<unknown>, environment: Environment
 }
 
 /** These are for client commands. */
-const clientVariables: ReadonlySet<string> = new Set(['QUORATE_SERVER', 'QUORATE_CA', 'QUORATE_CERT', 'QUORATE_KEY'])
+const clientVariables: ReadonlySet<string> = new Set([
+  'QUORATE_SERVER',
+  'QUORATE_CA',
+  'QUORATE_CERT',
+  'QUORATE_KEY',
+  'QUORATE_TOKEN',
+  'QUORATE_TOKEN_FILE',
+])
 
 /** Variables that Kubernetes and Docker add for a service or container called quorate: `QUORATE_SERVICE_HOST`, `QUORATE_PORT_7001_TCP`. */
 const orchestrated = /^QUORATE_([A-Z0-9]+_)*(SERVICE_(HOST|PORT)|PORT|ENV|NAME)(_|$)/

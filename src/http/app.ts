@@ -6,6 +6,11 @@ import { apiServerDefaults, createApiServer, type ApiServerOptions } from './pro
 import { leaveBody, takeRawBodies, takeStreamedRecords } from './protocol/body.ts'
 import { BodyRoom } from './protocol/body-room.ts'
 import { Connections, connectionsDefaults, type ConnectionsOptions } from './protocol/connections.ts'
+import { guardRoutes } from './protocol/access.ts'
+import { Audit, type OnAudit } from './protocol/audit.ts'
+import { TokenBudgets } from './protocol/token-budgets.ts'
+import { AuthRequests } from './auth/auth-requests.ts'
+import { registerAuthRoutes } from './auth/routes.ts'
 import { answerFailures, sendFailure, type FailureDependencies } from './protocol/failures.ts'
 import { Lines } from './protocol/lines.ts'
 import { registerDashboard } from './dashboard.ts'
@@ -54,6 +59,12 @@ export interface AppOptions extends FailureDependencies {
   readonly onConnectionsRefused: (reason: number | Error) => void
   /** Told of a client that speaks another protocol, or with which TLS fails, and of its address. */
   readonly onClientMistaken?: (detail: string, remote: string) => void
+  /** Told of changes of members, roles and tokens, and of requests that are refused for want of a right. */
+  readonly onAudit?: OnAudit
+  /** The text of the file of `--auth-bootstrap-file`; left out: there is none. */
+  readonly bootstrapSecret?: () => Promise<string | null>
+  /** Milliseconds of the wall clock. Left out: the system's. */
+  readonly wall?: () => number
   readonly connections?: Partial<ConnectionsOptions>
   /** Left out or null: the API speaks http. */
   readonly tls?: TlsSource | null
@@ -113,8 +124,16 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', leaveBody)
   allowed.watch(app)
-  answerFailures(app, allowed, options)
+  const audit = new Audit(options.onAudit ?? (() => {}), options.now)
+  answerFailures(app, allowed, audit, options)
   guardAgainstOtherSites(app, options.origins ?? [])
+  const budgets = new TokenBudgets(options.now)
+  guardRoutes(app, services.auth, budgets)
+  audit.watch(app)
+  app.addHook(
+    'onClose',
+    services.auth.onChange(() => budgets.onChange(services.auth.table)),
+  )
   registerResources(app, options, services, { room, slow })
   return app
 }
@@ -150,7 +169,11 @@ function registerResources(
     registerTransactionRoutes(transactions, new TransactionRequests(services, room))
   })
   const streams = new WatchStreams({ ...watchStreamsDefaults, ...options.watches }, options.now)
-  app.addHook('onClose', () => streams.close())
+  const endChecks = services.auth.onChange(() => streams.checkGuards())
+  app.addHook('onClose', () => {
+    endChecks()
+    streams.close()
+  })
   void app.register(async (watches) => registerWatchRoutes(watches, new WatchRequests(services, streams)))
   void app.register(async (history) => {
     takeJsonBodies(history)
@@ -160,6 +183,11 @@ function registerResources(
     takeJsonBodies(leases)
     registerLeaseRoutes(leases, new LeaseRequests(services, options.now))
     registerLockRoutes(leases, new LockRequests(services, options.now))
+  })
+  void app.register(async (auth) => {
+    takeJsonBodies(auth)
+    const { bootstrapSecret: secret = async () => null, wall = () => Date.now() } = options
+    registerAuthRoutes(auth, new AuthRequests({ secret, wall }, services))
   })
   void app.register(async (cluster) => {
     takeJsonBodies(cluster)

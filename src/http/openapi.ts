@@ -6,6 +6,7 @@ import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
 import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
+import * as auth from '../api/auth.ts'
 import * as cluster from '../api/cluster.ts'
 import { ImportRecord, RecordView } from '../api/keys.ts'
 import { WatchEvent } from '../api/watches.ts'
@@ -17,6 +18,9 @@ const components = [
   RecordView,
   ImportRecord,
   WatchEvent,
+  auth.GrantView,
+  auth.RoleView,
+  auth.TokenView,
   cluster.LogIdView,
   cluster.VoteView,
   cluster.MembershipView,
@@ -51,9 +55,19 @@ export function registerOpenapi(app: FastifyInstance, version: string): void {
       openapi: '3.1.0',
       info: { title: 'Quorate', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
       servers: [{ url: '/' }],
+      components: {
+        securitySchemes: {
+          token: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'The secret of a token. A cluster without tokens needs none.',
+          },
+        },
+      },
       tags: [
         { name: 'keys', description: 'Keys and their values.' },
         { name: 'leases', description: 'Leases, and locks that they hold.' },
+        { name: 'auth', description: 'Roles and tokens: who may do what.' },
         { name: 'cluster', description: 'Who is in the cluster, and who leads it.' },
         { name: 'operating', description: 'Health, metrics, documentation.' },
       ],

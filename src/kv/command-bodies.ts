@@ -1,7 +1,8 @@
 import { assert } from '../lib/assert.ts'
 import { DamagedBytesError, readWhole, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
-import type { Command, LeaseCommand, Retention } from './command.ts'
+import { AUTH_TYPES, encodeAuthBody, readAuthBody } from './auth-codec.ts'
+import type { AuthCommand, Command, LeaseCommand, Retention } from './command.ts'
 import { FEATURE_LEVEL } from './feature-level.ts'
 import { encodeLeaseBody, LEASE_TYPES, readLeaseBody } from './lease-codec.ts'
 import { branchFaults } from './transaction-rules.ts'
@@ -15,6 +16,7 @@ import { encodeTransactionBody, readTransactionBody } from './transaction-codec.
  *   compaction    1 + revision u64, or 0
  *   retention     revisions u64, ageMs u64, bytes u64
  *   lease-..., lock-...  lease-codec.ts
+ *   auth-..., role-..., token-...  auth-codec.ts
  */
 const TYPES = {
   transaction: 4,
@@ -26,6 +28,12 @@ const TYPES = {
   'lease-revoke': 34,
   'lock-acquire': 48,
   'lock-release': 49,
+  'auth-bootstrap': 64,
+  'role-put': 65,
+  'role-delete': 66,
+  'token-create': 67,
+  'token-delete': 68,
+  'auth-reset': 69,
 } as const
 
 const NUMBERS: ReadonlySet<number> = new Set(Object.values(TYPES))
@@ -34,6 +42,7 @@ const NUMBERS: ReadonlySet<number> = new Set(Object.values(TYPES))
 export type BodyCommand = Extract<Command, { type: keyof typeof TYPES }>
 
 type WithoutTag<Kind> = Kind extends BodyCommand ? Omit<Kind, 'idempotency'> : never
+type BodyType = BodyCommand['type']
 
 /** A damaged version in a raise of the level cannot make a message longer than this. */
 const VERSION_CHARACTERS_MAX = 100
@@ -61,6 +70,13 @@ export function encodeBody(command: BodyCommand): Uint8Array {
       return new ByteWriter().u64(command.revision === null ? 0 : command.revision + 1).done()
     case 'retention':
       return writeRetention(new ByteWriter(), command.retention).done()
+    case 'auth-bootstrap':
+    case 'role-put':
+    case 'role-delete':
+    case 'token-create':
+    case 'token-delete':
+    case 'auth-reset':
+      return encodeAuthBody(new ByteWriter(), command).done()
     default:
       return encodeLeaseBody(command)
   }
@@ -89,15 +105,18 @@ function readParts(number: number, reader: ByteReader): WithoutTag<BodyCommand> 
     }
     case TYPES.retention:
       return { type: 'retention', retention: readRetention(reader) }
-    default:
-      return readLeaseBody(leaseTypeOf(number), reader)
+    default: {
+      const auth = typeWith<AuthCommand['type']>(AUTH_TYPES, number)
+      if (auth !== undefined) return readAuthBody(auth, reader)
+      const lease = typeWith<LeaseCommand['type']>(LEASE_TYPES, number)
+      assert(lease !== undefined, 'a body is read under one of the numbers of commands')
+      return readLeaseBody(lease, reader)
+    }
   }
 }
 
-function leaseTypeOf(number: number): LeaseCommand['type'] {
-  const type = LEASE_TYPES.find((one) => TYPES[one] === number)
-  assert(type !== undefined, 'a body is read under one of the numbers of commands')
-  return type
+function typeWith<Type extends BodyType>(types: readonly Type[], number: number): Type | undefined {
+  return types.find((one) => TYPES[one] === number)
 }
 
 function readRaise(reader: ByteReader) {

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
+import { isAuthCommand } from './auth-codec.ts'
 import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, readBody } from './command-bodies.ts'
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag, KeyLease, PutCommand } from './command.ts'
 import { Digest } from './digest.ts'
@@ -15,7 +16,8 @@ import { recordRow } from './row.ts'
  *
  *   0  format u8        1  type u8         2  flags u8       3  length of the idempotency key u8, 0: none
  *   4  length of the key or start u16      6  length of the value or end u32
- *  10  revision u64, only with CONDITION_MOD_REVISION
+ *  10  id of the token u64, only in a command of WITH_TOKEN
+ *      revision u64, only with CONDITION_MOD_REVISION
  *      id of a lease u64, only with LEASE_GRANTED; or its ttlMs u64, only with LEASE_OWN
  *      fingerprint u64 and idempotency key, only if the idempotency key has a length other than 0
  *      key or start, value or end; of a command of another type: its body, in a codec of its own, in place of the value
@@ -23,7 +25,10 @@ import { recordRow } from './row.ts'
  * The header determines the length of the whole, so an entry that was cut or extended is never taken for another command.
  */
 const COMMAND_FORMAT = 1
+/** The format of a command that was asked for under a token. One without is the same to builds that know no tokens. */
+const WITH_TOKEN = 2
 const HEADER_BYTES = 10
+const TOKEN_BYTES = 8
 
 const PUT = 1
 const DELETE = 2
@@ -108,22 +113,29 @@ function encodeParts(command: Command, type: number, flags: number, first: strin
   const tag = command.idempotency
   const expected = expectedRevisionOf(command)
   const lease = leaseNumberOf(command)
+  const { token = null } = command
   assert(first.length <= 0xffff && second.length <= 0xffff_ffff, 'the lengths of a command fit their fields')
   const size =
     HEADER_BYTES +
+    (token === null ? 0 : TOKEN_BYTES) +
     (expected === null ? 0 : 8) +
     (lease === null ? 0 : 8) +
     (tag === null ? 0 : 8 + tag.key.length) +
     first.length +
     second.length
   const bytes = Buffer.allocUnsafe(size)
-  bytes[0] = COMMAND_FORMAT
+  bytes[0] = token === null ? COMMAND_FORMAT : WITH_TOKEN
   bytes[1] = type
   bytes[2] = flags
   bytes[3] = tag === null ? 0 : tag.key.length
   writeU16(bytes, 4, first.length)
   writeU32(bytes, 6, second.length)
   let at = HEADER_BYTES
+  if (token !== null) {
+    assert(Number.isSafeInteger(token) && token >= 0, 'the id of a token is a safe integer, not negative')
+    writeU64(bytes, at, token)
+    at += TOKEN_BYTES
+  }
   if (expected !== null) {
     assert(Number.isSafeInteger(expected) && expected >= 0, 'an expected revision is a safe integer, not negative')
     writeU64(bytes, at, expected)
@@ -165,6 +177,7 @@ function writeTag(bytes: Buffer, at: number, tag: IdempotencyTag): number {
 interface Layout {
   readonly type: number
   readonly flags: number
+  readonly hasToken: boolean
   readonly revisionAt: number
   readonly leaseAt: number
   readonly tagAt: number
@@ -175,9 +188,15 @@ interface Layout {
 
 /** Values are slices of `bytes`, not copies. Throws `UnknownCommandError` and nothing else. */
 export function decodeCommand(bytes: Uint8Array): Command {
-  const { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
+  const layout = layoutOf(bytes)
+  const command = decodeParts(bytes, layout)
+  return layout.hasToken ? { ...command, token: readToken(bytes) } : command
+}
+
+function decodeParts(bytes: Uint8Array, layout: Layout): Command {
+  const { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layout
   const idempotency = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
-  if (isBodyNumber(type)) return { ...readBodyAt(bytes, secondAt, type), idempotency }
+  if (isBodyNumber(type)) return withTag(readBodyAt(bytes, secondAt, type), idempotency)
   const first = latin1Of(bytes, firstAt, secondAt)
   if (type === DELETE_RANGE) {
     const start = (flags & HAS_START) === 0 ? null : (first as Key)
@@ -201,10 +220,15 @@ export function decodeCommand(bytes: Uint8Array): Command {
  */
 export function commandFault(bytes: Uint8Array): string | null {
   try {
-    const { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
-    if (tagBytes > 0) readTag(bytes, tagAt, tagBytes)
+    const { type, flags, hasToken, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt } = layoutOf(bytes)
+    if (hasToken) readToken(bytes)
+    const tag = tagBytes > 0 ? readTag(bytes, tagAt, tagBytes) : null
     if (type === DELETE_RANGE) return null
-    if (isBodyNumber(type)) return bodyFault(readBodyAt(bytes, secondAt, type))
+    if (isBodyNumber(type)) {
+      const body = readBodyAt(bytes, secondAt, type)
+      withTag(body, tag)
+      return bodyFault(body)
+    }
     readCondition(bytes, revisionAt, flags & CONDITION)
     readKeyLease(bytes, leaseAt, flags & LEASE)
     if (secondAt - firstAt > limits.keyBytesMax) return `a key of ${secondAt - firstAt} bytes`
@@ -217,9 +241,10 @@ export function commandFault(bytes: Uint8Array): string | null {
 }
 
 function layoutOf(bytes: Uint8Array): Layout {
-  if (bytes.length > 0 && bytes[0] !== COMMAND_FORMAT) {
+  const format = bytes[0] ?? COMMAND_FORMAT
+  if (format !== COMMAND_FORMAT && format !== WITH_TOKEN) {
     throw new UnknownCommandError(
-      `an entry holds a command of format ${bytes[0]}; this build only knows format ${COMMAND_FORMAT}: run a newer one`,
+      `an entry holds a command of format ${format}; this build only knows formats ${COMMAND_FORMAT} and ${WITH_TOKEN}: run a newer one`,
     )
   }
   if (bytes.length < HEADER_BYTES) throw damaged(`it has ${bytes.length} bytes; its header alone has ${HEADER_BYTES}`)
@@ -230,7 +255,8 @@ function layoutOf(bytes: Uint8Array): Layout {
   const secondBytes = readU32(bytes, 6)
   checkFlags(type, flags)
 
-  const revisionAt = HEADER_BYTES
+  const hasToken = format === WITH_TOKEN
+  const revisionAt = HEADER_BYTES + (hasToken ? TOKEN_BYTES : 0)
   const leaseAt = revisionAt + ((flags & CONDITION) === CONDITION_MOD_REVISION ? 8 : 0)
   const tagAt = leaseAt + ((flags & LEASE) === 0 ? 0 : 8)
   const firstAt = tagAt + (tagBytes > 0 ? 8 + tagBytes : 0)
@@ -247,7 +273,7 @@ function layoutOf(bytes: Uint8Array): Layout {
     if (firstBytes === 0) throw damaged('its key is empty')
     if (type === DELETE && secondBytes > 0) throw damaged('a delete carries a value')
   }
-  return { type, flags, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt }
+  return { type, flags, hasToken, revisionAt, leaseAt, tagAt, tagBytes, firstAt, secondAt }
 }
 
 function checkFlags(type: number, flags: number): void {
@@ -293,6 +319,19 @@ function readKeyLease(bytes: Uint8Array, at: number, flags: number): KeyLease | 
   return { type: 'own', ttlMs: number }
 }
 
+function readToken(bytes: Uint8Array): number {
+  const token = readU64(bytes, HEADER_BYTES)
+  if (!Number.isSafeInteger(token)) throw damaged('the id of its token is out of range')
+  return token
+}
+
+/** Throws for a name where there is none. */
+function withTag(body: ReturnType<typeof readBodyAt>, idempotency: IdempotencyTag | null): Command {
+  if (!isAuthCommand(body)) return { ...body, idempotency }
+  if (idempotency !== null) throw damaged('it changes roles or tokens, and has an idempotency key')
+  return { ...body, idempotency }
+}
+
 function readTag(bytes: Uint8Array, at: number, keyBytes: number): IdempotencyTag {
   const fingerprint = readU64(bytes, at)
   if (!Number.isSafeInteger(fingerprint)) throw damaged('its fingerprint is out of range')
@@ -313,12 +352,17 @@ export function rowOfWrite(bytes: Uint8Array): RowKey | null {
 
 /**
  * A hash of what the command asks for, without its idempotency tag: the value of `IdempotencyTag.fingerprint`. A safe integer, the same on
- * every node. The format number is left out, so that a retry through another build has the same fingerprint. So is how long to wait for a
- * lock: a retry waits for what is left.
+ * every node. The format number and the token are left out, so that a retry through another build, or under a new token, has the same one. So is
+ * how long to wait for a lock: a retry waits for what is left.
  */
 export function fingerprintOf(command: Command): number {
   const digest = new Digest(0)
   const asked = command.type === 'lock-acquire' ? { ...command, waitMs: 0 } : command
-  digest.absorbBytes(encodeCommand({ ...asked, idempotency: null }).subarray(1))
+  const bytes = encodeCommand({ ...asked, idempotency: null })
+  digest.absorbBytes(command.token === undefined ? bytes.subarray(1) : withoutToken(bytes))
   return digest.value
+}
+
+function withoutToken(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([bytes.subarray(1, HEADER_BYTES), bytes.subarray(HEADER_BYTES + TOKEN_BYTES)])
 }

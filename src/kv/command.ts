@@ -1,3 +1,5 @@
+import type { AccessToken } from './auth-table.ts'
+import type { Role } from './grants.ts'
 import type { Key } from './key.ts'
 
 /** What must hold of the current record for a write to happen. */
@@ -15,6 +17,15 @@ export interface IdempotencyTag {
   readonly fingerprint: number
 }
 
+/** The token of a command that the node itself wants: no client can have it. */
+export const NODE_ITSELF = 0
+
+/** On whose behalf a command is proposed. */
+export interface Asked {
+  /** The id of the token under which a client asked for it, or `NODE_ITSELF`. Absent: a client asked for it without one. */
+  readonly token?: number
+}
+
 /**
  * The name under which step `step`, from 0, of a request that takes several entries is executed. The first step has the client's own name.
  * No client can give one of the other names to a write of its own: they contain a space, which is not a visible character.
@@ -27,7 +38,7 @@ export function stepName(key: string, step: number): string {
 export type KeyLease =
   { readonly type: 'granted'; readonly id: number } | { readonly type: 'own'; readonly ttlMs: number }
 
-export interface PutCommand {
+export interface PutCommand extends Asked {
   readonly type: 'put'
   readonly key: Key
   readonly value: Uint8Array
@@ -39,7 +50,7 @@ export interface PutCommand {
   readonly idempotency: IdempotencyTag | null
 }
 
-export interface DeleteCommand {
+export interface DeleteCommand extends Asked {
   readonly type: 'delete'
   readonly key: Key
   readonly condition: Condition | null
@@ -48,7 +59,7 @@ export interface DeleteCommand {
 }
 
 /** Removes every key in `[start, end)`; null is unbounded. Refused when the range holds more keys than one entry may remove. */
-export interface DeleteRangeCommand {
+export interface DeleteRangeCommand extends Asked {
   readonly type: 'delete-range'
   readonly start: Key | null
   readonly end: Key | null
@@ -112,7 +123,7 @@ export type Operation = PutOperation | GetOperation | DeleteOperation | DeleteRa
  * Carries out one of two lists of operations, in their order, as one change with one revision: `success` when all of `compares` hold,
  * otherwise `failure`.
  */
-export interface TransactionCommand {
+export interface TransactionCommand extends Asked {
   readonly type: 'transaction'
   readonly compares: readonly Compare[]
   readonly success: readonly Operation[]
@@ -130,7 +141,7 @@ export interface Retention {
 }
 
 /** From here on every member of the cluster knows the commands of `level`. Without effect when the cluster has that level already. */
-export interface RaiseLevelCommand {
+export interface RaiseLevelCommand extends Asked {
   readonly type: 'raise-level'
   readonly level: number
   /** The build that proposes it, for the message of one that is too old. */
@@ -141,21 +152,21 @@ export interface RaiseLevelCommand {
 }
 
 /** Removes history: what is older than `revision`, if it is given, and what exceeds the retention. Each entry removes a limited part. */
-export interface CompactionCommand {
+export interface CompactionCommand extends Asked {
   readonly type: 'compaction'
   readonly revision: number | null
   readonly idempotency: IdempotencyTag | null
 }
 
 /** How much history is kept from now on. */
-export interface RetentionCommand {
+export interface RetentionCommand extends Asked {
   readonly type: 'retention'
   readonly retention: Retention
   readonly idempotency: IdempotencyTag | null
 }
 
 /** Grants a lease that lasts for `ttlMs` unless it is renewed. `id` null: the entry decides. */
-export interface LeaseGrantCommand {
+export interface LeaseGrantCommand extends Asked {
   readonly type: 'lease-grant'
   readonly id: number | null
   readonly ttlMs: number
@@ -163,14 +174,14 @@ export interface LeaseGrantCommand {
 }
 
 /** The time of the lease begins again. */
-export interface LeaseRenewCommand {
+export interface LeaseRenewCommand extends Asked {
   readonly type: 'lease-renew'
   readonly id: number
   readonly idempotency: IdempotencyTag | null
 }
 
 /** Ends the lease. `ifRenewedAt`: only if that is the revision from which its time is measured. */
-export interface LeaseRevokeCommand {
+export interface LeaseRevokeCommand extends Asked {
   readonly type: 'lease-revoke'
   readonly id: number
   readonly ifRenewedAt: number | null
@@ -178,7 +189,7 @@ export interface LeaseRevokeCommand {
 }
 
 /** Takes a lock with a lease of its own. `waitMs`: how long to wait for it at most; 0: not at all. */
-export interface LockAcquireCommand {
+export interface LockAcquireCommand extends Asked {
   readonly type: 'lock-acquire'
   readonly name: Key
   readonly ttlMs: number
@@ -189,12 +200,62 @@ export interface LockAcquireCommand {
 }
 
 /** Ends the lease that holds the lock. */
-export interface LockReleaseCommand {
+export interface LockReleaseCommand extends Asked {
   readonly type: 'lock-release'
   readonly name: Key
   readonly lease: number
   readonly idempotency: IdempotencyTag | null
 }
+
+/**
+ * Makes the first token, which may do everything. From then on every command needs one. Commands on roles and tokens have no names: a retry of
+ * the making of a token would bring another secret.
+ */
+export interface AuthBootstrapCommand extends Asked {
+  readonly type: 'auth-bootstrap'
+  /** Of the token. */
+  readonly name: string
+  readonly hash: string
+  readonly idempotency: null
+}
+
+/** Makes a role, or puts it in the place of the one with its name. */
+export interface RolePutCommand extends Asked {
+  readonly type: 'role-put'
+  readonly role: Role
+  readonly idempotency: null
+}
+
+export interface RoleDeleteCommand extends Asked {
+  readonly type: 'role-delete'
+  readonly name: string
+  readonly idempotency: null
+}
+
+export interface TokenCreateCommand extends Asked {
+  readonly type: 'token-create'
+  readonly created: Omit<AccessToken, 'id'>
+  readonly idempotency: null
+}
+
+/** Revokes a token. */
+export interface TokenDeleteCommand extends Asked {
+  readonly type: 'token-delete'
+  readonly id: number
+  readonly idempotency: null
+}
+
+/** A command for which a client may have a name. */
+export type NameableCommand = Exclude<Command, AuthCommand>
+
+/** Removes all roles and tokens. No client can ask for it: it is for a node whose operator has lost every token. */
+export interface AuthResetCommand extends Asked {
+  readonly type: 'auth-reset'
+  readonly idempotency: null
+}
+
+export type AuthCommand =
+  AuthBootstrapCommand | RolePutCommand | RoleDeleteCommand | TokenCreateCommand | TokenDeleteCommand | AuthResetCommand
 
 export type LeaseCommand =
   LeaseGrantCommand | LeaseRenewCommand | LeaseRevokeCommand | LockAcquireCommand | LockReleaseCommand
@@ -208,10 +269,11 @@ export type Command =
   | CompactionCommand
   | RetentionCommand
   | LeaseCommand
+  | AuthCommand
 
 /**
  * Whether a command keeps something alive, or makes less of what there is, rather than more. A node that has too much to do takes these
- * nevertheless: there are few of them, and a lease must not end because its holder was refused.
+ * nevertheless: there are few of them. A lease must not end because its holder was refused, nor a token stay because its revocation was.
  */
 export function isUpkeep({ type }: Command): boolean {
   switch (type) {
@@ -221,6 +283,12 @@ export function isUpkeep({ type }: Command): boolean {
     case 'lease-renew':
     case 'lease-revoke':
     case 'lock-release':
+    case 'auth-bootstrap':
+    case 'role-put':
+    case 'role-delete':
+    case 'token-create':
+    case 'token-delete':
+    case 'auth-reset':
       return true
     default:
       return false

@@ -6,7 +6,7 @@ import type { Command } from './command.ts'
  * that stands in the log before its level does.
  *
  *   0  put, delete, delete-range
- *   1  transactions, history, leases, locks
+ *   1  transactions, history, leases, locks, roles and tokens
  */
 export const FEATURE_LEVEL = 1
 
@@ -15,6 +15,7 @@ export const HISTORY_LEVEL = 1
 
 /** The level that a cluster must have for `command`. The raise of the level itself needs none: it comes before all others. */
 export function levelOf(command: Command): number {
+  if (command.type !== 'raise-level' && command.token !== undefined) return 1
   switch (command.type) {
     case 'raise-level':
       return 0

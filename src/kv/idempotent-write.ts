@@ -1,4 +1,6 @@
+import type { AuthResult } from './auth-result.ts'
 import { readWhole } from './byte-reader.ts'
+import type { Denial } from './denial.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
 import type { Key } from './key.ts'
 import { decodeOperationResults, encodeOperationResults } from './operation-result-codec.ts'
@@ -6,7 +8,7 @@ import { latin1Of } from './latin1.ts'
 import { encodeLeaseResult, readLeaseResult } from './lease-result-codec.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { KeyRecord } from './record.ts'
-import type { CommandResult } from './result.ts'
+import type { CommandResult, LevelTooLow } from './result.ts'
 import { UnreadableStateError } from './unreadable-state-error.ts'
 
 /** The first answer to a write that its client named. `fingerprint` tells a retry from another request under the same name. */
@@ -17,8 +19,8 @@ export interface IdempotentWrite {
   readonly valueApart: boolean
 }
 
-/** A refusal because of the name itself, or of the level of the cluster, is not an answer to the write, and is never stored. */
-export type FirstResult = Exclude<CommandResult, { type: 'key-reused' | 'level-too-low' }>
+/** A refusal because of the name itself, of the level of the cluster, or of a right, is not an answer to the write, and is never stored. */
+export type FirstResult = Exclude<CommandResult, { type: 'key-reused' } | LevelTooLow | Denial | AuthResult>
 
 /*
  *   0  format u8    1  type u8, with VALUE_APART    2  fingerprint u64

@@ -26,6 +26,8 @@ export interface Lease {
   readonly renewedAt: number
   /** Some of its keys are removed. It takes no more keys and no renewal. */
   readonly isEnding: boolean
+  /** The name of the token that it was granted to; empty: there were no tokens then. */
+  readonly grantee: string
   readonly use: LeaseUse
 }
 
@@ -45,18 +47,21 @@ export function takesKeys({ isEnding, use }: Lease): boolean {
  *   key     key
  *   holder  lock, token u64, owner as bytes of UTF-8
  *   waiter  lock, waitMs u64, owner as bytes of UTF-8
+ *
+ * and the name of the grantee, only with HAS_GRANTEE.
  */
 const FORMAT = 1
 const USES = ['keys', 'key', 'holder', 'waiter'] as const
 const IS_ENDING = 0b01
 const HAS_KEYS = 0b10
+const HAS_GRANTEE = 0b100
 
-export function encodeLease({ ttlMs, renewedAt, isEnding, use }: Lease): Uint8Array {
+export function encodeLease({ ttlMs, renewedAt, isEnding, grantee, use }: Lease): Uint8Array {
   const hasKeys = 'hasKeys' in use && use.hasKeys
   const writer = new ByteWriter()
     .u8(FORMAT)
     .u8(USES.indexOf(use.type))
-    .u8((isEnding ? IS_ENDING : 0) | (hasKeys ? HAS_KEYS : 0))
+    .u8((isEnding ? IS_ENDING : 0) | (hasKeys ? HAS_KEYS : 0) | (grantee === '' ? 0 : HAS_GRANTEE))
     .u64(ttlMs)
     .u64(renewedAt)
   switch (use.type) {
@@ -71,6 +76,7 @@ export function encodeLease({ ttlMs, renewedAt, isEnding, use }: Lease): Uint8Ar
     case 'waiter':
       writer.text(use.lock).u64(use.waitMs).bytes(Buffer.from(use.owner))
   }
+  if (grantee !== '') writer.text(grantee)
   return writer.done()
 }
 
@@ -86,7 +92,8 @@ function readLease(reader: ByteReader): Lease {
   const flags = reader.u8()
   const [ttlMs, renewedAt] = [reader.u64(), reader.u64()]
   const use = readUse(type, (flags & HAS_KEYS) !== 0, reader)
-  return { ttlMs, renewedAt, isEnding: (flags & IS_ENDING) !== 0, use }
+  const grantee = (flags & HAS_GRANTEE) === 0 ? '' : reader.text()
+  return { ttlMs, renewedAt, isEnding: (flags & IS_ENDING) !== 0, grantee, use }
 }
 
 function readUse(type: LeaseUse['type'] | undefined, hasKeys: boolean, reader: ByteReader): LeaseUse {

@@ -64,7 +64,8 @@ export class Leases {
     this.digest = digest
   }
 
-  grant({ id, ttlMs }: LeaseGrantCommand, revision: number, workspace: Workspace): First<LeaseGrantCommand> {
+  grant(command: LeaseGrantCommand, grantee: string, revision: number, workspace: Workspace): First<LeaseGrantCommand> {
+    const { id, ttlMs } = command
     const lease = id ?? grantedLeaseId(revision)
     if (id !== null && this.ledger.find(id, workspace) !== null) {
       this.absorb(EXISTS, lease)
@@ -73,7 +74,7 @@ export class Leases {
     const refusal = this.refuseLease()
     if (refusal !== null) return refusal
     const use = { type: 'keys', hasKeys: false } as const
-    this.ledger.add(lease, { ttlMs, renewedAt: revision, isEnding: false, use }, workspace)
+    this.ledger.add(lease, { ttlMs, renewedAt: revision, isEnding: false, grantee, use }, workspace)
     this.absorb(GRANTED, lease)
     return { type: 'lease-granted', lease, ttlMs }
   }
@@ -142,7 +143,7 @@ export class Leases {
     if (lease.type === 'granted') return lease.id
     const id = keyLeaseId(revision)
     const use = { type: 'key', key } as const
-    this.ledger.add(id, { ttlMs: lease.ttlMs, renewedAt: revision, isEnding: false, use }, workspace)
+    this.ledger.add(id, { ttlMs: lease.ttlMs, renewedAt: revision, isEnding: false, grantee: '', use }, workspace)
     return id
   }
 

@@ -37,7 +37,12 @@ export class Locks {
     this.digest = digest
   }
 
-  acquire(command: LockAcquireCommand, revision: number, workspace: Workspace): First<LockAcquireCommand> {
+  acquire(
+    command: LockAcquireCommand,
+    grantee: string,
+    revision: number,
+    workspace: Workspace,
+  ): First<LockAcquireCommand> {
     const { name, ttlMs, waitMs, owner } = command
     const held = find(name, workspace)
     if (held !== null && waitMs === 0) {
@@ -47,7 +52,7 @@ export class Locks {
     const refusal = this.leases.refuseLease()
     if (refusal !== null) return refusal
     const lease = lockLeaseId(revision)
-    const common = { ttlMs, renewedAt: revision, isEnding: false }
+    const common = { ttlMs, renewedAt: revision, isEnding: false, grantee }
     if (held === null) {
       const use = { type: 'holder', lock: name, token: revision, owner, hasKeys: false } as const
       workspace.put(lockRow(name), encodeLock({ lease, token: revision, owner, waiting: 0 }))

@@ -20,6 +20,8 @@ export interface MachineState {
   /** Null at level 0. */
   readonly history: HistoryState | null
   readonly leases: LeasesState
+  /** The revision of the last change of roles and tokens; 0: there are none. */
+  readonly auth: number
 }
 
 /** The oldest revision that can be read: without history the present one. */
@@ -37,14 +39,15 @@ export const NO_LEASES: LeasesState = { leases: 0, attachedKeys: 0, locks: 0, lo
 /**
  * Format u8, four numbers u64 in the order of the interface, the number of rings u8, one u64 for each ring. That is format 2, which builds
  * before level 1 can read: a state of level 0 has it. In format 3 the level u8 follows, then the history: seven u64 in the order of its
- * interface and that of the retention, and four u64 for leases.
+ * interface and that of the retention, four u64 for leases, and one for roles and tokens.
  */
 const FIRST_FORMAT = 2
 const STATE_FORMAT = 3
 const FIXED_BYTES = 34
 const HISTORY_NUMBERS = 7
 const LEASE_NUMBERS = 4
-const LEVEL_BYTES = 1 + 8 * (HISTORY_NUMBERS + LEASE_NUMBERS)
+const AUTH_NUMBERS = 1
+const LEVEL_BYTES = 1 + 8 * (HISTORY_NUMBERS + LEASE_NUMBERS + AUTH_NUMBERS)
 
 export function encodeMachineState(state: MachineState): Uint8Array {
   const { level, history } = state
@@ -60,7 +63,7 @@ export function encodeMachineState(state: MachineState): Uint8Array {
   if (history === null) return bytes
   bytes[ringsEnd] = level
   const { leases, attachedKeys, locks, lockWaiters } = state.leases
-  const numbers = [...numbersOf(history), leases, attachedKeys, locks, lockWaiters]
+  const numbers = [...numbersOf(history), leases, attachedKeys, locks, lockWaiters, state.auth]
   for (const [at, number] of numbers.entries()) writeU64(bytes, ringsEnd + 1 + 8 * at, number)
   return bytes
 }
@@ -94,16 +97,16 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   }
   const keptValues = readNumbers(bytes, FIXED_BYTES, readU8(bytes, 33), 'the number of kept values')
   const written = { revision, digest, idempotentFirst, idempotentNext, keptValues }
-  if (format === FIRST_FORMAT) return { ...written, level: 0, history: null, leases: NO_LEASES }
+  if (format === FIRST_FORMAT) return { ...written, level: 0, history: null, leases: NO_LEASES, auth: 0 }
   const level = readU8(bytes, ringsEnd)
   if (level < 1 || level > FEATURE_LEVEL) {
     throw new UnreadableStateError(`the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}`)
   }
   const history = readHistory(bytes, ringsEnd + 1, revision)
   const leasesAt = ringsEnd + 1 + 8 * HISTORY_NUMBERS
-  const numbers = readNumbers(bytes, leasesAt, LEASE_NUMBERS, 'the number of leases')
-  const [leases = 0, attachedKeys = 0, locks = 0, lockWaiters = 0] = numbers
-  return { ...written, level, history, leases: { leases, attachedKeys, locks, lockWaiters } }
+  const numbers = readNumbers(bytes, leasesAt, LEASE_NUMBERS + AUTH_NUMBERS, 'the number of leases, or a revision,')
+  const [leases = 0, attachedKeys = 0, locks = 0, lockWaiters = 0, auth = 0] = numbers
+  return { ...written, level, history, leases: { leases, attachedKeys, locks, lockWaiters }, auth }
 }
 
 function readHistory(bytes: Uint8Array, at: number, revision: number): HistoryState {

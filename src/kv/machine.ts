@@ -1,10 +1,14 @@
 import { assert } from '../lib/assert.ts'
+import { isAuthCommand } from './auth-codec.ts'
+import { Authority } from './authority.ts'
+import type { AuthTable } from './auth-table.ts'
 import type { EntryChanges } from './change.ts'
 import type {
   Command,
   CompactionCommand,
   Condition,
   DeleteCommand,
+  NameableCommand,
   PutCommand,
   RaiseLevelCommand,
   RetentionCommand,
@@ -57,6 +61,12 @@ export function runsAlone({ type }: Command): boolean {
     case 'compaction':
     case 'lease-revoke':
     case 'lock-release':
+    case 'auth-bootstrap':
+    case 'role-put':
+    case 'role-delete':
+    case 'token-create':
+    case 'token-delete':
+    case 'auth-reset':
       return true
     default:
       return false
@@ -81,11 +91,16 @@ export class KvMachine {
   private readonly leases: Leases
   private readonly locks: Locks
   private readonly named: NamedWrites
+  private readonly authority: Authority
   private raised: number
   private changes: EntryChanges | null = null
 
-  /** `restored`: what `state()` returned when the rows were as they are now; null for an empty store. */
-  constructor(options: KvMachineOptions, restored: MachineState | null) {
+  /**
+   * `restored`: what `state()` returned when the rows were as they are now; null for an empty store. `auth`: the roles and tokens in their row
+   * (`AUTH_ROW`); null when there are none.
+   */
+  constructor(options: KvMachineOptions, restored: MachineState | null, auth: AuthTable | null = null) {
+    assert((auth?.revision ?? 0) === (restored?.auth ?? 0), 'roles and tokens belong to the state')
     const { transaction, rangeDeleteKeysMax } = options
     const digest = new Digest(restored?.digest ?? 0)
     this.digest = digest
@@ -100,6 +115,7 @@ export class KvMachine {
     this.rangeDeletes = new RangeDeletes(rangeDeleteKeysMax, this.records, this.history)
     this.transactions = new Transactions(transaction, rangeDeleteKeysMax, { records, leases: this.leases, digest })
     this.named = new NamedWrites(options, this.digest, restored)
+    this.authority = new Authority(ledger, digest, auth)
     this.raised = restored?.level ?? 0
   }
 
@@ -111,12 +127,18 @@ export class KvMachine {
       level: this.raised,
       history: this.history.state(),
       leases: this.ledger.state(),
+      auth: this.authority.table?.revision ?? 0,
     }
   }
 
   /** Every member of the cluster knows the commands up to this level. */
   get level(): number {
     return this.raised
+  }
+
+  /** The roles and tokens; null when there are none. */
+  get auth(): AuthTable | null {
+    return this.authority.table
   }
 
   /** What the last command changed; null when it changed no record. */
@@ -170,6 +192,12 @@ export class KvMachine {
         return this.history.readsOf()
       case 'raise-level':
       case 'retention':
+      case 'auth-bootstrap':
+      case 'role-put':
+      case 'role-delete':
+      case 'token-create':
+      case 'token-delete':
+      case 'auth-reset':
         return rowsOnly()
       case 'lease-grant':
         return command.id === null ? rowsOnly() : rowsOnly(leaseRow(command.id))
@@ -188,7 +216,7 @@ export class KvMachine {
     assert(Number.isSafeInteger(revision) && revision > this.records.revision, 'revisions of commands ascend')
     this.digest.absorbInteger(revision)
     const level = levelOf(command)
-    const result = level > this.raised ? this.refuseLevel(level) : this.executeNamed(command, revision, workspace)
+    const result = level > this.raised ? this.refuseLevel(level) : this.executeAllowed(command, revision, workspace)
     this.changes = this.history.finish(revision, workspace)
     return result
   }
@@ -203,13 +231,19 @@ export class KvMachine {
     return { type: 'level-too-low', level, clusterLevel: this.raised }
   }
 
+  /** A refusal for want of a right is no answer to a named write either. */
+  private executeAllowed(command: Command, revision: number, workspace: Workspace): CommandResult {
+    return this.authority.refuse(command, workspace) ?? this.executeNamed(command, revision, workspace)
+  }
+
   private executeNamed(command: Command, revision: number, workspace: Workspace): CommandResult {
+    if (isAuthCommand(command)) return this.authority.execute(command, revision, workspace)
     const tag = command.idempotency
     const execute = (): FirstResult => this.executeOnce(command, revision, workspace)
     return tag === null ? execute() : this.named.once(command, tag, workspace, execute)
   }
 
-  private executeOnce(command: Command, revision: number, workspace: Workspace): FirstResult {
+  private executeOnce(command: NameableCommand, revision: number, workspace: Workspace): FirstResult {
     switch (command.type) {
       case 'put':
         return this.put(command, revision, workspace)
@@ -226,13 +260,13 @@ export class KvMachine {
       case 'retention':
         return this.setRetention(command)
       case 'lease-grant':
-        return this.leases.grant(command, revision, workspace)
+        return this.leases.grant(command, this.authority.holderOf(command), revision, workspace)
       case 'lease-renew':
         return this.leases.renew(command, revision, workspace)
       case 'lease-revoke':
         return this.leases.revoke(command, revision, workspace)
       case 'lock-acquire':
-        return this.locks.acquire(command, revision, workspace)
+        return this.locks.acquire(command, this.authority.holderOf(command), revision, workspace)
       case 'lock-release':
         return this.locks.release(command, revision, workspace)
     }

@@ -1,4 +1,5 @@
 import { limits } from '../limits.ts'
+import { decodeAuthTable, type AuthTable } from './auth-table.ts'
 import { isTagName } from './command-codec.ts'
 import { readU64 } from './integers.ts'
 import { decodeIdempotentWrite } from './idempotent-write.ts'
@@ -27,6 +28,8 @@ export class ReceivedRows {
   private lastOrder = -1
   /** By ring: the last place that a remembered write names. */
   private readonly lastKept = new Map<number, number>()
+  /** The roles and tokens; null: there are none. */
+  private auth: AuthTable | null = null
   private readonly leases = new ReceivedLeases()
 
   /** Throws `UnreadableStateError` for a row that no machine writes. */
@@ -70,6 +73,10 @@ export class ReceivedRows {
         return this.leases.acceptLock(key, value)
       case 'lock-waiters':
         return this.leases.acceptWaiter(key, value)
+      case 'auth':
+        if (key.length > 1) throw new UnreadableStateError('the row of the roles and tokens has a name')
+        this.auth = decodeAuthTable(value)
+        return
       case null:
         throw new UnreadableStateError(
           `a row begins with ${key[0] ?? 'nothing'}, which is not a keyspace of this build`,
@@ -77,11 +84,19 @@ export class ReceivedRows {
     }
   }
 
+  get authTable(): AuthTable | null {
+    return this.auth
+  }
+
   /** To be called after the last row. Throws `UnreadableStateError` when rows are missing that `state` refers to. */
   finish(state: MachineState, idempotentWritesMax: number): void {
     this.finishIdempotentWrites(state, idempotentWritesMax)
     this.finishKeptValues(state)
     this.leases.finish(state.leases)
+    if ((this.auth?.revision ?? 0) !== state.auth)
+      throw new UnreadableStateError(
+        `the state has roles and tokens of revision ${state.auth}; those of revision ${this.auth?.revision ?? 0} arrived`,
+      )
     const listed = state.history?.changes ?? 0
     if (this.changes === listed) return
     throw new UnreadableStateError(`the state lists the changes of ${listed} revisions; ${this.changes} arrived`)

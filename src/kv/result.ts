@@ -1,4 +1,6 @@
+import type { AuthResult } from './auth-result.ts'
 import type { Command } from './command.ts'
+import type { Denial } from './denial.ts'
 import type { Key } from './key.ts'
 import type { LeaseResult } from './lease-result.ts'
 import type { KeyRecord } from './record.ts'
@@ -48,9 +50,11 @@ export type CommandResult =
   | { readonly type: 'future-revision'; readonly revision: number }
   | { readonly type: 'retention-set' }
   | LeaseResult
+  | AuthResult
   /** The idempotency key was used for another request. Nothing changed. */
   | { readonly type: 'key-reused' }
   | LevelTooLow
+  | Denial
 
 /** The cluster has `clusterLevel`, and the command needs `level` (feature-level.ts). Nothing changed. */
 export interface LevelTooLow {
@@ -89,6 +93,9 @@ export type OperationResult =
 /** Why a key cannot belong to the lease that it should. */
 const LEASE_REFUSALS = ['lease-not-found', 'too-many-attached-keys'] as const
 
+/** Why the table of roles and tokens stays as it is. */
+const AUTH_REFUSALS = ['auth-not-begun', 'last-admin', 'auth-full'] as const
+
 /** The outcomes that each kind of command can have. */
 const RESULTS = {
   put: ['put', 'condition-failed', ...LEASE_REFUSALS, 'too-many-leases', 'key-reused'],
@@ -103,6 +110,12 @@ const RESULTS = {
   'lease-revoke': ['lease-revoked', 'lease-kept', 'lease-not-found', 'key-reused'],
   'lock-acquire': ['lock-acquired', 'lock-queued', 'lock-held', 'too-many-leases', 'key-reused'],
   'lock-release': ['lock-released', 'lock-not-held', 'key-reused'],
+  'auth-bootstrap': ['auth-begun', 'auth-begun-before'],
+  'role-put': ['role-put', ...AUTH_REFUSALS],
+  'role-delete': ['role-deleted', 'role-not-found', 'role-in-use', ...AUTH_REFUSALS],
+  'token-create': ['token-created', 'unknown-role', 'secret-in-use', ...AUTH_REFUSALS],
+  'auth-reset': ['auth-reset', 'auth-not-begun'],
+  'token-delete': ['token-deleted', 'token-not-found', ...AUTH_REFUSALS],
 } as const satisfies Record<Command['type'], readonly CommandResult['type'][]>
 
 export type ResultOf<Kind extends Command> = Extract<CommandResult, { type: (typeof RESULTS)[Kind['type']][number] }>

@@ -16,6 +16,10 @@ export const LEASES = '\x20'
 export const ATTACHMENTS = '\x21'
 export const LOCKS = '\x30'
 export const LOCK_WAITERS = '\x31'
+const AUTH = '\x40'
+
+/** Where all roles and tokens are kept, once there are any (auth-table.ts). */
+export const AUTH_ROW = AUTH as RowKey
 
 /** The keyspace of a row of the store, by its key; null for a row that has no meaning to this build. */
 export function keyspaceOf(
@@ -32,6 +36,7 @@ export function keyspaceOf(
   | 'attachments'
   | 'locks'
   | 'lock-waiters'
+  | 'auth'
   | null {
   switch (key[0]) {
     case RECORDS.charCodeAt(0):
@@ -56,6 +61,8 @@ export function keyspaceOf(
       return 'locks'
     case LOCK_WAITERS.charCodeAt(0):
       return 'lock-waiters'
+    case AUTH.charCodeAt(0):
+      return 'auth'
     default:
       return null
   }

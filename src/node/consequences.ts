@@ -2,6 +2,8 @@ import type { EntryChanges, KvMachineOptions, LeaseEvent } from '../kv/index.ts'
 import { KvMachine } from '../kv/index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LogId, NodeId, RaftEvent } from '../raft/index.ts'
+import type { Expiry } from './auth/expiry.ts'
+import type { Permissions } from './auth/permissions.ts'
 import type { Historian } from './history/historian.ts'
 import type { RaftDriver } from './driver/raft-driver.ts'
 import type { RaftJournal } from './driver/raft-journal.ts'
@@ -41,6 +43,8 @@ export interface Concerned {
   readonly historian: Historian
   readonly lessor: Lessor
   readonly lockWaits: LockWaits
+  readonly permissions: Permissions
+  readonly expiry: Expiry
 }
 
 export interface ConsequencesDependencies {
@@ -90,11 +94,12 @@ export class Consequences {
 
   /** The leader may be another one, or, if it is `reconnected`, may have missed what it was sent. */
   onLeader(reconnected: NodeId | null = null): void {
-    const { proposals, reads, leaderCalls, historian } = this.deps.concerned
+    const { proposals, reads, leaderCalls, historian, expiry } = this.deps.concerned
     proposals.onLeader()
     reads.onLeader()
     leaderCalls.onLeader()
     historian.look()
+    expiry.look()
     if (reconnected !== null) leaderCalls.onReconnected(reconnected)
   }
 
@@ -126,7 +131,7 @@ export class Consequences {
   onInstalled(snapshot: ReceivedSnapshot): void {
     const { driver, proposals, applier, watches, lockWaits } = this.deps.concerned
     const { from, logId, membership } = snapshot
-    const machine = new KvMachine(this.options, snapshot.machine)
+    const machine = new KvMachine(this.options, snapshot.machine, snapshot.auth)
     // The core comes first: whatever the applier goes on to apply, it reports to the core as applied after the snapshot.
     driver.input(() => driver.raft.installSnapshot(this.deps.clock.now(), from, snapshot))
     proposals.onSnapshot(logId.leaderId)
@@ -138,6 +143,7 @@ export class Consequences {
 
   private onAdvanced({ index }: LogId): void {
     const { freshness, conditions, concerned } = this.deps
+    if (concerned.permissions.look()) concerned.expiry.look()
     freshness.onApplied(index)
     concerned.forwarded.onApplied(index)
     concerned.reads.onApplied(index)

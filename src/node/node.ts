@@ -16,6 +16,7 @@ import { Changes } from './membership/changes.ts'
 import type { NodeDependencies, NodeOptions, TakenBackup } from './options.ts'
 import { Reception } from './reception.ts'
 import { Replica } from './replica.ts'
+import { Auth } from './service/auth.ts'
 import { Backups } from './service/backups.ts'
 import { Cluster } from './service/cluster.ts'
 import { Health } from './service/health.ts'
@@ -36,6 +37,7 @@ export interface NodeServices {
   readonly watches: Watches
   readonly history: Past
   readonly leases: Leases
+  readonly auth: Auth
   readonly cluster: Cluster
   readonly health: Health
   readonly version: string
@@ -191,6 +193,7 @@ export class Node {
       keys,
       history: past,
       leases: new Leases({ replica, keys, past, gate, clock, fetcher }),
+      auth: new Auth(replica),
       cluster: new Cluster({
         self,
         replica,

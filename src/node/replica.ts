@@ -21,6 +21,8 @@ import { Lessor } from './leases/lessor.ts'
 import { LockWaits } from './leases/lock-waits.ts'
 import { Peers } from './peers/peers.ts'
 import type { AdoptionRule } from './peers/peers-options.ts'
+import { Expiry } from './auth/expiry.ts'
+import { Permissions } from './auth/permissions.ts'
 import { Backlog } from './requests/backlog.ts'
 import { Conditions } from './requests/conditions.ts'
 import { Features } from './requests/features.ts'
@@ -83,6 +85,8 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   readonly historian: Historian
   readonly lessor: Lessor
   readonly lockWaits: LockWaits
+  readonly permissions: Permissions
+  readonly expiry: Expiry
   private readonly options: NodeOptions
   private readonly deps: ReplicaDependencies
   private readonly tail: LogTail
@@ -143,23 +147,15 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     const { proposals, reads, backlog } = this
     this.removal = new Removal(options, { raft, proposals, reads, backlog, applier })
     this.inbox = this.makeInbox()
-    this.snapshotSender = new SnapshotSender(options, {
-      state,
-      transport,
-      clock,
-      logger,
-      leaders,
-      applier,
-      raft,
-      core: driver,
-      faults: this,
-    })
+    this.snapshotSender = this.makeSnapshotSender()
     this.snapshotReceiver = this.makeSnapshotReceiver()
     this.flusher = new StateFlusher(
       options,
       { log, state, applier, core: driver, faults: this },
       indexOf(restored.purged),
     )
+    this.permissions = new Permissions({ applier, clock, faults: this })
+    this.expiry = new Expiry({ clock, raft, applier, proposals, logger })
     this.historian = new Historian(options, { clock, raft, applier, proposals })
   }
 
@@ -231,6 +227,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.snapshotReceiver.stop()
     this.flusher.stop()
     this.historian.stop()
+    this.expiry.stop()
     await this.driver.stop()
     await this.applier.pause()
     this.applier.stop()
@@ -292,14 +289,14 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     )
   }
 
-  private makeApplier({ meta, restored }: Startup): Applier {
+  private makeApplier({ meta, auth, restored }: Startup): Applier {
     const { rows, tail, proposals, consequences, logTimes: times } = this
     const { clock } = this.deps
     return new Applier(
       { batchBytesMax: this.options.appendBytesMax * 4 },
       { rows, clock, log: tail, proposals, consequences, times, faults: this },
       {
-        machine: new KvMachine(this.options, meta?.machine ?? null),
+        machine: new KvMachine(this.options, meta?.machine ?? null, auth),
         applied: restored.applied,
         membership: restored.appliedMembership,
       },
@@ -361,6 +358,22 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       suspension,
       clock,
       applier,
+    })
+  }
+
+  private makeSnapshotSender(): SnapshotSender {
+    const { leaders, applier, raft, driver: core } = this
+    const { state, transport, clock, logger } = this.deps
+    return new SnapshotSender(this.options, {
+      state,
+      transport,
+      clock,
+      logger,
+      leaders,
+      applier,
+      raft,
+      core,
+      faults: this,
     })
   }
 

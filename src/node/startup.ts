@@ -1,3 +1,4 @@
+import { AUTH_ROW, decodeAuthTable, rowBytes, type AuthTable } from '../kv/index.ts'
 import { StorageError } from '../lib/errors.ts'
 import type { LogContents, LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
@@ -13,6 +14,8 @@ export interface Startup {
   readonly clusterId: string | null
   /** Null when the state machine is empty. */
   readonly meta: StateMeta | null
+  /** The roles and tokens in that state. */
+  readonly auth: AuthTable | null
 }
 
 /**
@@ -41,6 +44,7 @@ export async function openStores(id: NodeId, log: LogStore, state: StateStore, l
   return {
     clusterId: isBound ? clusterId : null,
     meta,
+    auth: meta === null || meta.machine.auth === 0 ? null : await readAuth(state),
     restored: {
       vote,
       purged,
@@ -63,6 +67,12 @@ function readMeta(bytes: Uint8Array | null): StateMeta | null {
     'refused',
     'the state was written by another version of Quorate; start a version at least as new',
   )
+}
+
+async function readAuth(state: StateStore): Promise<AuthTable> {
+  const [row = null] = await state.getMany([rowBytes(AUTH_ROW)])
+  if (row === null) throw new StorageError('refused', 'the state has lost its roles and tokens; restore a backup')
+  return decodeAuthTable(row)
 }
 
 async function reconcile(

@@ -162,6 +162,16 @@ async function press(button: Locator): Promise<void> {
   await button.press('Enter')
 }
 
+/** The page sends this token from now on. */
+async function authorize(page: Page, secret: string): Promise<void> {
+  await press(page.locator('.scheme-container .authorize'))
+  const dialog = page.locator('.dialog-ux')
+  await dialog.locator('input').fill(secret)
+  await press(dialog.locator('.auth-btn-wrapper .authorize'))
+  await press(dialog.locator('.auth-btn-wrapper .btn-done'))
+  await dialog.waitFor({ state: 'detached' })
+}
+
 t.test('"Try it out" works for every operation with what it requires alone', async (t) => {
   if (browser === null) return
   const directory = await temporaryDirectory(t)
@@ -219,13 +229,31 @@ t.test('"Try it out" works for every operation with what it requires alone', asy
   await send('PATCH', '/cluster/membership', { remove: [4], retain: true })
   await tryIt('removeLearner', { fields: { id: '4' } })
   await tryIt('setAddresses', { fields: { id: '1' }, body: { raft: one.raft, api: one.api } })
+  const making = page.waitForResponse((response) => response.url().includes('/auth/bootstrap'))
+  await tryIt('bootstrapAuth', { body: {} })
+  const { secret } = (await (await making).json()) as { readonly secret: string }
+  await authorize(page, secret)
+  await tryIt('getSelf')
+  const role = { fields: { name: 'r' } }
+  await tryIt('putRole', { ...role, body: { grants: [{ access: 'read', prefix: 'a/' }] } })
+  await tryIt('getRole', role)
+  await tryIt('listRoles')
+  await tryIt('deleteRole', role)
+  const authorization = `Bearer ${secret}`
+  await tryIt('createToken', { body: { name: 'n', roles: [] } })
+  await tryIt('listTokens')
+  const listed = await fetch(`${three.api}/auth/tokens`, { headers: { authorization } })
+  const { tokens } = (await listed.json()) as { readonly tokens: readonly { readonly id: number }[] }
+  const token = { fields: { id: String(tokens.at(-1)?.id) } }
+  for (const id of ['getToken', 'deleteToken']) await tryIt(id, token)
   const reads = ['getCluster', 'getLeader', 'getMembership', 'getSnapshot', 'getRoot', 'getLiveness', 'getReadiness']
   for (const id of [...reads, 'getMetrics', 'getVersion', 'getOpenApi', 'purgeLog', 'transferLeadership'])
     await tryIt(id)
   // A node stands for election where no leader is heard.
   for (const id of [4, 1, 2]) await servers.get(id)?.stop()
   await eventually('the leader is missed', async () => {
-    const { leader } = (await (await fetch(`${three.api}/cluster/leader`)).json()) as { leader: number | null }
+    const answer = await fetch(`${three.api}/cluster/leader`, { headers: { authorization } })
+    const { leader } = (await answer.json()) as { leader: number | null }
     return leader === null ? true : null
   })
   await tryIt('campaign')

@@ -73,7 +73,12 @@ t.test('every route is in the document, and nothing else', async (t) => {
     // The files of the pages.
     if (url.startsWith('/docs') || url.startsWith('/ui')) return
     for (const name of [method].flat())
-      served.add(`${name} ${url.replace('/locks/*', '/locks/{name}').replace('*', '{key}').replace(':id', '{id}')}`)
+      served.add(
+        `${name} ${url
+          .replace('/locks/*', '/locks/{name}')
+          .replace('*', '{key}')
+          .replace(/:(id|name)/, '{$1}')}`,
+      )
   })
   const document = (await app.inject('/openapi.json')).json<Document>()
   const documented = operationsOf(document.paths).map(({ method, path }) => `${method.toUpperCase()} ${path}`)

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { RequestError } from '../../src/lib/errors.ts'
 import type { Server } from '../../src/server.ts'
 import {
   answerChecker,
@@ -14,6 +15,7 @@ import {
 } from '../support/checked-api.ts'
 import { answerIn, listen, RawConnection } from '../support/raw-client.ts'
 import type { MemoryServices } from '../support/memory-services.ts'
+import { sampleOf, type Sample } from '../support/sample-requests.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 
@@ -145,6 +147,32 @@ async function noteEarly(owner: Owner, sightings: Sightings): Promise<void> {
   sightings.note(livez.method, livez.url, await exchange(port, livez.method, bytesOf(livez, [])))
 }
 
+/** What requests meet that come without a token, and with one that may do nothing. */
+async function noteDenials(owner: Owner, sightings: Sightings): Promise<void> {
+  const { app, services } = await openCheckedApi(owner)
+  const ask = async (method: Sample['method'], url: string, token: string | null, more: Partial<Sample> = {}) => {
+    const authorization = token === null ? {} : { authorization: `Bearer ${token}` }
+    return await app.inject({ ...more, method, url, headers: { ...more.headers, ...authorization } })
+  }
+  const json = (body: object) => ({
+    payload: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
+  })
+  // It happens once to a cluster, so that nobody can try until its outcome is unknown.
+  services.keys.failure = new RequestError('outcome-unknown', 'planted')
+  sightings.note('POST', '/auth/bootstrap', await ask('POST', '/auth/bootstrap', null))
+  const admin = (await ask('POST', '/auth/bootstrap', null)).json<{ readonly secret: string }>().secret
+  const made = await ask('POST', '/auth/tokens', admin, json({ name: 'idle', roles: [] }))
+  const idle = made.json<{ readonly secret: string }>().secret
+  for (const { method, pattern } of sightings.operations) {
+    const sample = sampleOf(method, pattern)
+    for (const token of [null, idle]) {
+      const answer = await ask(sample.method, sample.url, token, sample)
+      if (answer.statusCode === 401 || answer.statusCode === 403) sightings.note(method, sample.url, answer)
+    }
+  }
+}
+
 type Question = readonly [
   method: string,
   url: string,
@@ -264,6 +292,62 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   await node.ask('DELETE', `/cluster/learners/9?${timeout}`)
   await node.ask('PUT', `/cluster/nodes/9?${timeout}`, { body: { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' } })
   for (const url of ['/livez', '/readyz', '/metrics', '/', '/version', '/openapi.json']) await node.ask('GET', url)
+  await node.ask('GET', '/auth/self')
+  for (const [method, path, body] of authQuestions) await node.ask(method, `${path}?${timeout}`, { body })
+}
+
+/** Changes of roles and tokens. */
+const authQuestions: readonly (readonly [method: string, path: string, body?: object])[] = [
+  ['POST', '/auth/bootstrap', { secret: 'none that anybody knows' }],
+  ['POST', '/auth/bootstrap'],
+  ['PUT', '/auth/roles/r', {}],
+  ['DELETE', '/auth/roles/r'],
+  ['POST', '/auth/tokens', { name: 'n', roles: [] }],
+  ['DELETE', '/auth/tokens/7'],
+]
+
+/** Roles and tokens on a leader, under its first token. */
+async function askForAuth(node: Asking): Promise<{ readonly authorization: string }> {
+  for (const path of ['/auth/roles', '/auth/roles/r', '/auth/tokens', '/auth/tokens/999999'])
+    await node.ask('GET', path)
+  for (const [method, path, body] of authQuestions.slice(2)) await node.ask(method, path, { body })
+  const made = await node.ask('POST', '/auth/bootstrap')
+  await node.ask('POST', '/auth/bootstrap')
+  const { secret, id } = JSON.parse(made.body) as { readonly secret: string; readonly id: number }
+  const headers = { authorization: `Bearer ${secret}` }
+  for (const body of [{}, { grants: [] }]) await node.ask('PUT', '/auth/roles/r', { body, headers })
+  await node.ask('PUT', '/auth/roles/admin', { body: {}, headers })
+  const roles = Array.from({ length: 64 }, (_, at) => ({ access: 'read', prefix: `${at}${'k'.repeat(3_000)}` }))
+  for (let at = 0; at < 6; at++) await node.ask('PUT', `/auth/roles/r${at}`, { body: { grants: roles }, headers })
+  for (const role of ['r', 'none'])
+    await node.ask('POST', '/auth/tokens', { body: { name: 'n', roles: [role] }, headers })
+  const { tokens } = JSON.parse((await node.ask('GET', '/auth/tokens', { headers })).body) as {
+    readonly tokens: readonly { readonly id: number; readonly name: string }[]
+  }
+  const other = tokens.find(({ name }) => name === 'n')?.id ?? 0
+  for (const path of [
+    '/auth/roles',
+    '/auth/roles/r',
+    '/auth/roles/none',
+    `/auth/tokens/${other}`,
+    '/auth/tokens/999999',
+  ])
+    await node.ask('GET', path, { headers })
+  await node.ask('GET', '/auth/self', { headers })
+  for (const path of [
+    '/auth/roles/r',
+    '/auth/roles/none',
+    `/auth/tokens/${id}`,
+    `/auth/tokens/${other}`,
+    '/auth/tokens/999999',
+  ])
+    await node.ask('DELETE', path, { headers })
+  await node.ask('DELETE', '/auth/roles/r', { headers })
+  const slow = setInterval(() => stall(20), 1)
+  for (const [method, path, body] of authQuestions.slice(2))
+    await node.askUntil(504, method, `${path}?timeout=1ms`, { body, headers })
+  clearInterval(slow)
+  return headers
 }
 
 /** Asks for redirects to the leader, of a node that does not lead. */
@@ -287,6 +371,7 @@ async function askToBeRedirected(node: Asking): Promise<void> {
     await node.askUntil(307, 'GET', url)
     await node.askUntil(307, 'DELETE', `${url}&lease=7`)
   }
+  for (const [method, path, body] of authQuestions) await node.askUntil(307, method, `${path}?${redirect}`, { body })
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
@@ -421,6 +506,7 @@ t.test('every status of the document can come of a request, and none comes that 
   const { document } = await openCheckedApi(t)
   const sightings = new Sightings(document)
   await noteEarly(t, sightings)
+  await noteDenials(t, sightings)
 
   const directory = await temporaryDirectory(t)
   const open = async (id: number): Promise<Asking> =>
@@ -472,6 +558,17 @@ t.test('every status of the document can come of a request, and none comes that 
   const five = await open(5)
   const gone = { id: 6, raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' }
   await five.ask(...initialize('wait=leader&timeout=300ms', { members: [memberOf(5, five.server), gone] }))
+
+  t.comment('roles and tokens')
+  const six = await open(6)
+  const seven = await open(7)
+  const pair = [memberOf(6, six.server), memberOf(7, seven.server)]
+  await six.askUntil(200, ...initialize('wait=committed', { members: pair }))
+  await six.askUntil(200, 'POST', '/cluster/leader', { body: { id: 6 } })
+  const headers = await askForAuth(six)
+  await seven.server.stop()
+  const paths = ['/auth/roles', '/auth/roles/r0', '/auth/tokens', '/auth/tokens/7']
+  await Promise.all(paths.map(async (path) => await six.askUntil(503, 'GET', path, { headers })))
 
   t.same([...sightings.mistakes], [], 'all answers are as documented')
   t.same(sightings.unseen(), [], 'each status was met')

@@ -27,7 +27,7 @@ import {
   rowFromBytes,
 } from '../../src/kv/index.ts'
 import { readU16, readU32, readU64, readU8 } from '../../src/kv/integers.ts'
-import type { Command, Key, KeyRecord, RowKey } from '../../src/kv/index.ts'
+import type { Command, Key, KeyRecord, NameableCommand, RowKey } from '../../src/kv/index.ts'
 import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import type { IdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import { decodeOrderedName, encodeOrderedName } from '../../src/kv/ordered-name.ts'
@@ -214,7 +214,7 @@ t.test('commands', async (t) => {
         if (!refuses(other)) t.fail(`format ${other[0]} was read`)
       })
     }
-    t.throws(() => decodeCommand(new Uint8Array([2])), { name: 'UnknownCommandError', message: /format 2.*newer/ })
+    t.throws(() => decodeCommand(new Uint8Array([3])), { name: 'UnknownCommandError', message: /format 3.*newer/ })
     t.throws(() => decodeCommand(new Uint8Array([1, 9, 0, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /type 9/ })
     t.throws(() => decodeCommand(new Uint8Array([1, 1, 0x20, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /flags 32/ })
   })
@@ -328,7 +328,7 @@ t.test('commands', async (t) => {
   })
 
   t.test('a fingerprint covers the request and nothing else', async (t) => {
-    const requests: readonly Command[] = [
+    const requests: readonly NameableCommand[] = [
       put('a', 'value'),
       put('a', 'valuf'),
       put('a', 'value', { wantsPrevious: true }),
@@ -374,6 +374,7 @@ t.test('machine state', async (t) => {
     level: 0,
     history: null,
     leases: NO_LEASES,
+    auth: 0,
   }
   const bytes = encodeMachineState(state)
   t.same(decodeMachineState(bytes), state)
@@ -580,6 +581,7 @@ t.test('what peers send is looked at before it is kept', async (t) => {
     level: 0,
     history: null,
     leases: NO_LEASES,
+    auth: 0,
   }
   const rows: [row: RowKey, bytes: Uint8Array][] = [
     [recordRow(key('a')), record],

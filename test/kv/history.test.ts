@@ -22,6 +22,7 @@ import {
   type IdempotencyTag,
   type Key,
   type KeyRecord,
+  type NameableCommand,
   type Operation,
   type RaiseLevelCommand,
   type Retention,
@@ -114,7 +115,7 @@ t.test('before the level is raised nothing of the past is kept, and an older bui
 
 t.test('a command of a level that its cluster does not have is refused, and nothing of it is remembered', async (t) => {
   const lease = { type: 'granted', id: 7 } as const
-  const commands: readonly Command[] = [
+  const commands: readonly NameableCommand[] = [
     transaction({ type: 'put', key: key('a'), value: Buffer.from('1'), wantsPrevious: false }),
     compact(1),
     retain(PLENTY),

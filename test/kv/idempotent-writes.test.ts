@@ -1,6 +1,6 @@
 import t from 'tap'
 import { fingerprintOf } from '../../src/kv/index.ts'
-import type { Command, CommandResult } from '../../src/kv/index.ts'
+import type { Command, CommandResult, NameableCommand } from '../../src/kv/index.ts'
 import { idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
@@ -8,7 +8,7 @@ import { BatchStore, del, deleteRange, put } from './support/batch-store.ts'
 import { ReferenceModel } from './support/reference-model.ts'
 
 /** `command` under a client's name for it. */
-function named(name: string, command: Command): Command {
+function named(name: string, command: NameableCommand): Command {
   return { ...command, idempotency: { key: name, fingerprint: fingerprintOf(command) } }
 }
 
@@ -24,7 +24,7 @@ t.test('a retry gets the first answer and changes nothing', async (t) => {
 })
 
 t.test('every kind of answer is kept: also that nothing was deleted, and a refusal', async (t) => {
-  const writes: readonly (readonly [string, Command])[] = [
+  const writes: readonly (readonly [string, NameableCommand])[] = [
     ['put', put('a', '2')],
     ['put with the record it replaced', put('a', '2', { wantsPrevious: true })],
     ['delete', del('a')],

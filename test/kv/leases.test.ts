@@ -23,7 +23,15 @@ import {
   UnknownCommandError,
   UnreadableStateError,
 } from '../../src/kv/index.ts'
-import type { Command, CommandResult, Lease, LeaseResult, PutCommand, RowKey } from '../../src/kv/index.ts'
+import type {
+  Command,
+  CommandResult,
+  NameableCommand,
+  Lease,
+  LeaseResult,
+  PutCommand,
+  RowKey,
+} from '../../src/kv/index.ts'
 import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
@@ -43,15 +51,15 @@ const raise: Command = {
   retention: { revisions: 1000, ageMs: 0, bytes: 1_000_000 },
   idempotency: null,
 }
-const grant = (id: number | null, ttlMs = 5_000): Command => ({ type: 'lease-grant', id, ttlMs, ...NOW })
-const renew = (id: number): Command => ({ type: 'lease-renew', id, ...NOW })
-const revoke = (id: number, ifRenewedAt: number | null = null): Command => ({
+const grant = (id: number | null, ttlMs = 5_000): NameableCommand => ({ type: 'lease-grant', id, ttlMs, ...NOW })
+const renew = (id: number): NameableCommand => ({ type: 'lease-renew', id, ...NOW })
+const revoke = (id: number, ifRenewedAt: number | null = null): NameableCommand => ({
   type: 'lease-revoke',
   id,
   ifRenewedAt,
   ...NOW,
 })
-const acquire = (name: string, waitMs = 0, owner = '', ttlMs = 5_000): Command => ({
+const acquire = (name: string, waitMs = 0, owner = '', ttlMs = 5_000): NameableCommand => ({
   type: 'lock-acquire',
   name: key(name),
   ttlMs,
@@ -59,7 +67,12 @@ const acquire = (name: string, waitMs = 0, owner = '', ttlMs = 5_000): Command =
   owner,
   ...NOW,
 })
-const release = (name: string, lease: number): Command => ({ type: 'lock-release', name: key(name), lease, ...NOW })
+const release = (name: string, lease: number): NameableCommand => ({
+  type: 'lock-release',
+  name: key(name),
+  lease,
+  ...NOW,
+})
 const attached = (text: string, id: number): PutCommand => put(text, text, { lease: { type: 'granted', id } })
 const own = (text: string, ttlMs = 3_000): PutCommand => put(text, text, { lease: { type: 'own', ttlMs } })
 
@@ -225,7 +238,7 @@ t.test('transactions attach keys, and compare leases', async (t) => {
     const plain = { type: 'put', key: key(name), value: Buffer.from(name), wantsPrevious: false } as const
     return lease === undefined ? plain : { ...plain, lease }
   }
-  const transaction = (lease: number, ...names: readonly string[]): Command => ({
+  const transaction = (lease: number, ...names: readonly string[]): NameableCommand => ({
     type: 'transaction',
     compares: [{ key: key('a'), target: 'lease', operator: '=', value: 0 }],
     success: names.map((name) => operation(name, lease)),
@@ -307,7 +320,7 @@ t.test('a lock passes on when the last of the keys of its lease is gone', async 
 
 t.test('a retry of a named command gets the first answer, whatever that was', async (t) => {
   const store = levelOne()
-  const commands: Command[] = [
+  const commands: NameableCommand[] = [
     grant(7),
     grant(7),
     grant(null),
@@ -435,16 +448,23 @@ t.test('what no front proposes is no command', async (t) => {
 })
 
 const LEASES: readonly Lease[] = [
-  { ttlMs: 1_000, renewedAt: 5, isEnding: false, use: { type: 'keys', hasKeys: false } },
-  { ttlMs: 1_000, renewedAt: 5, isEnding: true, use: { type: 'keys', hasKeys: true } },
-  { ttlMs: 1_000, renewedAt: 5, isEnding: false, use: { type: 'key', key: key('a') } },
+  { ttlMs: 1_000, renewedAt: 5, isEnding: false, grantee: '', use: { type: 'keys', hasKeys: false } },
+  { ttlMs: 1_000, renewedAt: 5, isEnding: true, grantee: 'app', use: { type: 'keys', hasKeys: true } },
+  { ttlMs: 1_000, renewedAt: 5, isEnding: false, grantee: '', use: { type: 'key', key: key('a') } },
   {
     ttlMs: 1_000,
     renewedAt: 5,
     isEnding: false,
+    grantee: 'worker-3',
     use: { type: 'holder', lock: key('l'), token: 5, owner: 'ü', hasKeys: true },
   },
-  { ttlMs: 1_000, renewedAt: 5, isEnding: false, use: { type: 'waiter', lock: key('l'), waitMs: 50, owner: '' } },
+  {
+    ttlMs: 1_000,
+    renewedAt: 5,
+    isEnding: false,
+    grantee: '',
+    use: { type: 'waiter', lock: key('l'), waitMs: 50, owner: '' },
+  },
 ]
 
 t.test('rows of leases and locks are decoded as they were encoded; damaged ones are noticed', async (t) => {
@@ -473,7 +493,8 @@ t.test('a received state is taken only when its leases, keys and locks belong to
   const store = levelOne()
   store.execute(grant(7), attached('a', 7), own('k'), acquire('l', 0, 'x'), acquire('l', 1_000))
   receive(store)
-  const lease = (use: Lease['use'], ttlMs = 5_000) => encodeLease({ ttlMs, renewedAt: 5, isEnding: false, use })
+  const lease = (use: Lease['use'], ttlMs = 5_000) =>
+    encodeLease({ ttlMs, renewedAt: 5, isEnding: false, grantee: '', use })
   const none = new Uint8Array(0)
   const wrong: readonly [string, RowKey | string, Uint8Array | null][] = [
     ['a lease is missing', leaseRow(7), null],
@@ -539,7 +560,7 @@ t.test('any course of commands leads where the documents say, on every replica a
     const told = new ToldOf()
     const pick = <T>(from: readonly T[]): T => from[random.integer(0, from.length)] as T
     const anyLease = (): number => (random.integer(0, 8) === 0 ? 5 : pick([...model.leases.leases.keys(), 6]))
-    const anyCommand = (): Command => {
+    const anyCommand = (): NameableCommand => {
       switch (random.integer(0, 15)) {
         case 14: {
           const [one, other] = [pick(names), pick(names)]

@@ -237,6 +237,7 @@ t.test('beliefs', async (t) => {
           level: 0,
           history: null,
           leases: NO_LEASES,
+          auth: 0,
         },
       ),
     InvariantError,

@@ -26,10 +26,13 @@ async function opened(c: TestCluster, id: number) {
   return { machine, log, startup }
 }
 
-async function planFor(c: TestCluster, id: number, addresses: Partial<typeof moved> = {}) {
+async function planFor(c: TestCluster, id: number, addresses: Partial<typeof moved> = {}, resetAuth = false) {
   const { machine, log, startup } = await opened(c, id)
   const { raft = null, api = null } = addresses
-  return { log, plan: planRecovery(startup, { id: machine.id, incarnation: machine.incarnation, raft, api }) }
+  return {
+    log,
+    plan: planRecovery(startup, { id: machine.id, incarnation: machine.incarnation, raft, api, resetAuth }),
+  }
 }
 
 let drawn = 0
@@ -38,8 +41,12 @@ function randomHex(digits: number): string {
   return String(drawn).padStart(digits, '0')
 }
 
-async function recovered(c: TestCluster, id: number): Promise<{ readonly plan: RecoveryPlan; readonly name: string }> {
-  const { log, plan } = await planFor(c, id)
+async function recovered(
+  c: TestCluster,
+  id: number,
+  resetAuth = false,
+): Promise<{ readonly plan: RecoveryPlan; readonly name: string }> {
+  const { log, plan } = await planFor(c, id, {}, resetAuth)
   return { plan, name: await carryOutRecovery(plan, log, randomHex) }
 }
 
@@ -191,7 +198,7 @@ t.test('a learner can be the survivor; what cannot be recovered is refused', asy
   )
   const { startup } = await opened(c, 4)
   const { restored } = startup
-  const survivor = { id: c.at(4).id, incarnation: 'x', raft: null, api: null }
+  const survivor = { id: c.at(4).id, incarnation: 'x', raft: null, api: null, resetAuth: false }
   const wrong: [Startup, RegExp][] = [
     [{ ...startup, clusterId: null }, /belongs to no cluster/],
     [{ ...startup, restored: { ...restored, last: null } }, /belongs to no cluster/],
@@ -211,4 +218,23 @@ t.test('a learner can be the survivor; what cannot be recovered is refused', asy
   await c.start(4)
   t.equal(await c.leader([4]), 4)
   t.equal(await c.on(4).get('k49'), 'v49')
+})
+
+t.test('an operator who has lost every token gets back in, with all that the survivor has', async (t) => {
+  for (const ids of [[1, 2, 3], [1]]) {
+    const c = new TestCluster(t, ids, { featureLevelMax: 1 })
+    const leader = await c.form(ids)
+    await c.until('the level is raised', () => c.at(leader).node.replica.applier.level === 1)
+    await c.on(leader).put('a', '1')
+    await c.on(leader).execute({ type: 'auth-bootstrap', name: 'root', hash: 'a'.repeat(64), idempotency: null })
+    await refused(c.on(leader).put('a', '2'), 'unauthenticated')
+    for (const id of ids) await c.at(id).crash()
+    const { plan } = await recovered(c, leader, true)
+    t.match(recoveryView(plan), { kind: 'needed', resetAuth: true })
+    await c.start(leader)
+    await c.leader([leader])
+    t.equal(await c.on(leader).get('a'), '1')
+    t.equal((await c.on(leader).put('a', '3')).type, 'put')
+    t.equal(c.on(leader).services.auth.table, null)
+  }
 })

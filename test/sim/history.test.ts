@@ -164,6 +164,7 @@ t.test('a state on disk is that of the model at its index', (t) => {
         level: 0,
         history: null,
         leases: NO_LEASES,
+        auth: 0,
       },
     })
   const image = (index: number, value: string, version: number): StateImage => {
@@ -229,6 +230,7 @@ t.test('a state on disk has the past that the model says, and no more', (t) => {
     keptValues: [],
     level: 1,
     leases: NO_LEASES,
+    auth: 0,
     history,
   })
   const version = (revision: number, value: string): StateWrite => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
+import type { AuditLine } from '../../src/http/protocol/audit.ts'
 import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
@@ -49,6 +50,8 @@ export interface CheckedApi {
   readonly refused: (number | Error)[]
   /** Reports about clients of another protocol, or with whom TLS failed. */
   readonly mistaken: string[]
+  /** Lines of the audit. */
+  readonly audited: AuditLine[]
   readonly inject: (request: ApiRequest | string) => Promise<LightMyRequestResponse>
 }
 
@@ -67,6 +70,7 @@ export interface CheckedApiOptions {
   readonly slow?: SlowLog
   /** Whether failures are reported with the spans of their requests. */
   readonly wantsSpans?: boolean
+  readonly bootstrapSecret?: () => Promise<string | null>
   /** May add to the app what a test needs on all its routes. */
   readonly beforeReady?: (app: FastifyInstance) => void
 }
@@ -81,6 +85,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
   const fatal: Error[] = []
   const refused: (number | Error)[] = []
   const mistaken: string[] = []
+  const audited: AuditLine[] = []
   const app = buildApp(
     {
       now: options.now ?? (() => performance.now()),
@@ -92,6 +97,9 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       tls: options.tls ?? null,
       slow: options.slow ?? null,
       origins: options.origins ?? [],
+      onAudit: (line) => audited.push(line),
+      wall: () => services.auth.wall(),
+      bootstrapSecret: options.bootstrapSecret ?? (async () => null),
       watches: options.watches ?? {},
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
       ...(options.bodyBytesMax === undefined ? {} : { bodyBytesMax: options.bodyBytesMax }),
@@ -114,7 +122,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     }
     return response
   }
-  return { app, services, document, unexpected, fatal, refused, mistaken, inject }
+  return { app, services, document, unexpected, fatal, refused, mistaken, audited, inject }
 }
 
 /** The parts of an answer that are checked. */

@@ -1,4 +1,5 @@
 import {
+  denialError,
   isHistoryKept,
   isResultOf,
   oldestRevision,
@@ -35,7 +36,7 @@ export interface MemoryKeysOptions extends Partial<KvMachineOptions> {
 export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   /** What a test does with it reaches no command and no read of these services. */
   readonly store: BatchStore
-  readonly reads: ReadOptions[] = []
+  readonly reads: Omit<ReadOptions, 'guard'>[] = []
   readonly commands: { readonly command: Command; readonly timeoutMs: number }[] = []
   leader: number | null = NODE
   /** Open scans; each must be closed. */
@@ -48,6 +49,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   private readonly past: { readonly revision: number; readonly records: ReadonlyMap<Key, KeyRecord> }[] = []
   /** Runs before each command, with the client that waits for it. */
   beforeExecute: (caller: Caller | undefined) => Promise<void> = async () => {}
+  /** Runs after each command. */
+  onExecuted: () => void = () => {}
   /** Runs before a read is answered. */
   beforeGet: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
@@ -68,6 +71,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     await this.beforeExecute(caller)
     this.raise()
     const result = this.store.one(command)
+    this.onExecuted()
+    if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     const changes = this.store.machine.lastChanges()
     if (changes !== null) this.onChanged(changes)
     if (!isResultOf(command, result)) throw new Error('a command is answered in its kind')
@@ -195,8 +200,10 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   }
 
   private begin(options: ReadOptions): void {
-    this.reads.push(options)
+    const { guard, ...asked } = options
+    this.reads.push(asked)
     this.raise()
+    guard?.check()
     const { minRevision } = options
     if (minRevision !== null && minRevision > this.revision) {
       const facts = { currentRevision: this.revision }

@@ -9,6 +9,7 @@ import {
   leaseRow,
   lengthOf,
   lockRow,
+  NODE_ITSELF,
   type Key,
   type Lease,
   type Lock,
@@ -60,7 +61,8 @@ export class MemoryLeases implements LeaseAccess {
     const use = this.leaseOf(lease)?.use
     if (use?.type === 'holder') return { result: { type: 'lock-acquired', lease, token: use.token }, context }
     if (use === undefined) return { result: { type: 'lock-wait-ended', lease }, context }
-    await this.keys.execute({ type: 'lease-revoke', id: lease, ifRenewedAt: null, idempotency: null }, timeoutMs)
+    const leave = { type: 'lease-revoke', id: lease, ifRenewedAt: null, token: NODE_ITSELF, idempotency: null } as const
+    await this.keys.execute(leave, timeoutMs)
     const lock = this.lockNamed(command.name)
     return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context }
   }

@@ -9,6 +9,7 @@ import type {
 } from '../../src/api/cluster.ts'
 import type { HealthCheck, MetricsView, NodeHealth } from '../../src/api/health.ts'
 import type { AddressChange, ClusterControl, Services, SnapshotStream, VoterChange } from '../../src/api/services.ts'
+import { MemoryAuth } from './memory-auth.ts'
 import { MemoryLeases } from './memory-leases.ts'
 import { MemoryKeys, NODE, type MemoryKeysOptions } from './memory-keys.ts'
 import { MemoryWatches } from './memory-watches.ts'
@@ -18,6 +19,7 @@ export interface MemoryServices extends Services {
   readonly keys: MemoryKeys
   readonly watches: MemoryWatches
   readonly leases: MemoryLeases
+  readonly auth: MemoryAuth
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
 }
@@ -326,6 +328,7 @@ export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions 
     history: keys,
     leases: new MemoryLeases(keys),
     watches,
+    auth: new MemoryAuth(keys),
     cluster: new MemoryCluster(),
     health: new MemoryHealth(),
     version: '0.1.0',

@@ -9,7 +9,7 @@ import { MemoryFeed } from './watch-feed.ts'
 /** The watches of a node alone: those of a real one, over changes in memory. */
 export class MemoryWatches implements WatchAccess {
   readonly feed = new MemoryFeed()
-  readonly asked: WatchOptions[] = []
+  readonly asked: Omit<WatchOptions, 'guard'>[] = []
   hub: WatchHub
   /** The next call fails with this error. */
   failure: Error | null = null
@@ -32,7 +32,9 @@ export class MemoryWatches implements WatchAccess {
     const { failure } = this
     this.failure = null
     if (failure !== null) throw failure
-    this.asked.push(options)
+    const { guard, ...asked } = options
+    this.asked.push(asked)
+    guard?.check()
     const { revision, compactedRevision } = this.feed
     const since = options.since ?? revision
     if (since > revision) throw new RequestError('future-revision', `nothing has revision ${since} yet`)

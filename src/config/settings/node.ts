@@ -16,6 +16,8 @@ export interface NodeConfig {
   /** Web pages of these origins may use the API: `https://ui.example`. */
   readonly apiOrigins: readonly string[]
   readonly clusterToken: string
+  /** Null: the first token is made on the machine of the leader alone. */
+  readonly authBootstrapFile: string | null
 }
 
 export const nodeSettings: SettingsOf<NodeConfig> = {
@@ -88,5 +90,14 @@ export const nodeSettings: SettingsOf<NodeConfig> = {
     required: false,
     secret: true,
     ...visibleTexts(limits.clusterTokenCharactersMax),
+  },
+  authBootstrapFile: {
+    flag: 'auth-bootstrap-file',
+    placeholder: 'FILE',
+    summary: 'whoever sends the secret in this file may make the first token of the cluster, from anywhere',
+    allowed: `the path of a file with ${limits.auth.bootstrapSecretBytesMin} characters or more`,
+    initial: null,
+    required: false,
+    parse: path,
   },
 }

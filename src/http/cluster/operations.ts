@@ -1,7 +1,15 @@
 import { Type } from 'typebox'
+import type { Need } from '../../kv/index.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
-import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts'
+import {
+  bodyErrors,
+  CLUSTER_ADMIN,
+  CLUSTER_ADMIN_HERE,
+  CLUSTER_READ,
+  jsonAnswer,
+  type Operation,
+} from '../protocol/operation.ts'
 import { oneOf, timeout } from '../protocol/parameters.ts'
 import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
@@ -22,6 +30,7 @@ export const initializeQuery = new QueryReader({
 
 export const initialize: Operation = {
   id: 'initializeCluster',
+  access: CLUSTER_ADMIN_HERE,
   tag: 'cluster',
   isPatient: true,
   summary: 'Form a new cluster',
@@ -44,6 +53,7 @@ export const initialize: Operation = {
 
 export const status: Operation = {
   id: 'getCluster',
+  access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'The cluster as this node sees it',
   description: 'Answered by any node in any state.',
@@ -54,6 +64,7 @@ export const status: Operation = {
 
 export const getLeader: Operation = {
   id: 'getLeader',
+  access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'Who leads, as far as this node knows',
   query: noQuery.spec,
@@ -63,6 +74,7 @@ export const getLeader: Operation = {
 
 export const transferLeader: Operation = {
   id: 'transferLeadership',
+  access: CLUSTER_ADMIN,
   tag: 'cluster',
   summary: 'Hand leadership over',
   description: 'Answers once the new leader leads.',
@@ -81,6 +93,7 @@ export const transferLeader: Operation = {
 
 export const campaign: Operation = {
   id: 'campaign',
+  access: CLUSTER_ADMIN_HERE,
   tag: 'cluster',
   summary: 'Let this node stand for election',
   description: 'A pre-vote comes first, so a healthy leader is not disturbed.',
@@ -98,8 +111,16 @@ export const snapshotQuery = new QueryReader({
   timeout,
 })
 
+/** Of those who take a backup: it holds every key. */
+export const backupNeeds: readonly Need[] = [
+  { right: 'cluster:admin' },
+  { access: 'read', range: { start: null, end: null } },
+]
+
 export const snapshot: Operation = {
   id: 'getSnapshot',
+  access: { needs: backupNeeds, isConfirmed: false },
+  isAudited: true,
   tag: 'cluster',
   summary: 'The state of this node as a backup',
   description:
@@ -118,6 +139,7 @@ export const snapshot: Operation = {
 
 export const purge: Operation = {
   id: 'purgeLog',
+  access: CLUSTER_ADMIN_HERE,
   tag: 'cluster',
   summary: 'Free the log entries of this node that its state covers',
   query: timeoutQuery.spec,

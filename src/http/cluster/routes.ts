@@ -39,6 +39,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
     { ...configOf(operations.snapshot), exposeHeadRoute: false },
     async (request, reply) => {
       const query = operations.snapshotQuery.read(request.query.text)
+      if (query.consistency !== 'stale') await request.access.confirm(operations.backupNeeds, reply)
       return sendSnapshot(reply, cluster, query, slots)
     },
   )

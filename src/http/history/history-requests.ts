@@ -29,10 +29,10 @@ export class HistoryRequests {
 
   async list(text: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const query = historyQuery.read(text)
-    const options = readOptions(query, reply)
-    refuseConditions(request.headers)
     const { key, limit, keysOnly } = query
     if (key === null) throw invalidQuery('key', 'is missing')
+    const options = readOptions(query, reply, [{ access: 'read', key }])
+    refuseConditions(request.headers)
     // The pages of one key, from the newest version to the oldest.
     const range = { start: key, end: null }
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, true)
@@ -58,7 +58,7 @@ export class HistoryRequests {
 
   async show(text: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const query = compactionQuery.read(text)
-    const options = readOptions(query, reply)
+    const options = readOptions(query, reply, [{ right: 'cluster:read' }])
     refuseConditions(request.headers)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
@@ -82,7 +82,7 @@ export class HistoryRequests {
   ): Promise<void> {
     const { timeout, redirect } = leaderQuery.read(text)
     refuseConditions(request.headers)
-    const command = tagged(change, request.headers)
+    const command = tagged(change, request)
     const { keys, history, cluster } = this.services
     if (redirect && redirectToLeader(cluster, request, reply)) return
     const { result, context } = await keys.execute(command, timeout, callerOf(reply))

@@ -3,7 +3,14 @@ import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { presentErrors } from '../keys/read-errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
-import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
+import {
+  bodyErrors,
+  CLUSTER_ADMIN,
+  CLUSTER_READ,
+  jsonAnswer,
+  type AnswerDoc,
+  type Operation,
+} from '../protocol/operation.ts'
 import { leaderQuery } from '../protocol/queries.ts'
 import { compactionQuery, historyQuery } from './queries.ts'
 
@@ -22,6 +29,7 @@ function answers(description: string): Readonly<Record<number, AnswerDoc>> {
 
 export const listVersions: Operation = {
   id: 'listVersions',
+  access: 'keys',
   tag: 'keys',
   summary: 'The versions of a key',
   description:
@@ -37,6 +45,7 @@ export const listVersions: Operation = {
 
 export const getCompaction: Operation = {
   id: 'getCompaction',
+  access: CLUSTER_READ,
   tag: 'operating',
   summary: 'How much history there is, and how much is kept',
   query: compactionQuery.spec,
@@ -46,6 +55,7 @@ export const getCompaction: Operation = {
 
 export const compact: Operation = {
   id: 'compact',
+  access: CLUSTER_ADMIN,
   tag: 'operating',
   summary: 'Forget what is older than a revision',
   description:
@@ -60,6 +70,7 @@ export const compact: Operation = {
 
 export const setRetention: Operation = {
   id: 'setRetention',
+  access: CLUSTER_ADMIN,
   tag: 'operating',
   summary: 'Set how much history the cluster keeps',
   description: 'What exceeds any of the three is removed, the oldest first. With `revisions: 0` nothing is recorded.',

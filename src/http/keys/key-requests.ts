@@ -43,7 +43,7 @@ export class KeyRequests {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
-    const options = pastOptions(query, reply)
+    const options = pastOptions(query, reply, [{ access: 'read', key }])
     const known = readCondition(request.headers)
     if (query.redirect && query.consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply))
       return
@@ -62,7 +62,7 @@ export class KeyRequests {
     const condition = putCondition(headers)
     const lease = leaseOf(query)
     const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(lease === null ? put : { ...put, lease }, headers)
+    const command = tagged(lease === null ? put : { ...put, lease }, request)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)
@@ -84,7 +84,7 @@ export class KeyRequests {
     refuseBody(request)
     const condition = deleteCondition(headers)
     const remove: DeleteCommand = { type: 'delete', key, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(remove, headers)
+    const command = tagged(remove, request)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)

@@ -66,6 +66,7 @@ export const deleteAnswers = {
 
 export const putKey: Operation = {
   id: 'putKey',
+  access: 'keys',
   tag: 'keys',
   summary: 'Write a key',
   description: 'The body is the value, whatever its type; no body is the empty value.',
@@ -97,6 +98,7 @@ export const putKeyByQuery: Operation = {
 
 export const getKey: Operation = {
   id: 'getKey',
+  access: 'keys',
   tag: 'keys',
   summary: 'Read a key',
   path: keyPath,
@@ -122,6 +124,7 @@ export const headKeyByQuery: Operation = {
 
 export const deleteKey: Operation = {
   id: 'deleteKey',
+  access: 'keys',
   tag: 'keys',
   summary: 'Delete a key',
   path: keyPath,

@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import type { Need } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { flag, oneOf, optionalDuration, optionalInteger, redirect, timeout } from '../protocol/parameters.ts'
@@ -52,7 +53,12 @@ export const putQuery = new QueryReader({
 export type WriteQuery = Query<typeof writeQuery.spec>
 export type PutQuery = Query<typeof putQuery.spec>
 
-export function readOptions(query: Query<typeof readParameters>, reply: FastifyReply): ReadOptions {
+/** `needs`: what the client must be allowed to do when the answer is made. */
+export function readOptions(
+  query: Query<typeof readParameters>,
+  reply: FastifyReply,
+  needs: readonly Need[],
+): ReadOptions {
   if (query.maxStaleness !== null && query.consistency !== 'stale') {
     throw invalidQuery('maxStaleness', 'needs consistency=stale')
   }
@@ -61,14 +67,19 @@ export function readOptions(query: Query<typeof readParameters>, reply: FastifyR
     minRevision: query.minRevision,
     maxStalenessMs: query.maxStaleness,
     timeoutMs: query.timeout,
+    guard: reply.request.access.guard(needs),
   }
   const caller = callerOf(reply)
   return caller === undefined ? options : { ...options, caller }
 }
 
-export function pastOptions(query: Query<typeof pastParameters>, reply: FastifyReply): ReadOptions {
+export function pastOptions(
+  query: Query<typeof pastParameters>,
+  reply: FastifyReply,
+  needs: readonly Need[],
+): ReadOptions {
   const { revision } = query
-  const options = readOptions(query, reply)
+  const options = readOptions(query, reply, needs)
   if (revision === null) return options
   for (const name of ['minRevision', 'maxStaleness'] as const) {
     if (query[name] !== null) throw invalidQuery(name, 'cannot be combined with revision: what was then never changes')

@@ -1,5 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import { fingerprintOf, stepName, type Command, type CommandResult } from '../../kv/index.ts'
+import type { FastifyRequest } from 'fastify'
+import { fingerprintOf, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
 import { failures, RequestError } from '../../lib/errors.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
 
@@ -17,17 +17,27 @@ type Refusal = Extract<
   }
 >
 
-/** The command with the client's idempotency key, if the client gave one. */
-export function tagged<Kind extends Command>(command: Kind, headers: IncomingHttpHeaders): Kind {
-  return taggedStep(command, headers, 0)
+/** What a command has of the request that asks for it. */
+export type Asker = Pick<FastifyRequest, 'headers' | 'access'>
+
+/** The command under the client's token, and with its idempotency key, if the client gave one. */
+export function tagged<Kind extends NameableCommand>(command: Kind, asker: Asker): Kind {
+  return taggedStep(command, asker, 0)
 }
 
 /** The same for step `step` of a request that takes several entries. A retry gets the recorded answers of the steps that were done. */
-export function taggedStep<Kind extends Command>(command: Kind, headers: IncomingHttpHeaders, step: number): Kind {
+export function taggedStep<Kind extends NameableCommand>(
+  command: Kind,
+  { headers, access }: Asker,
+  step: number,
+): Kind {
   const key = idempotencyKey(headers)
-  return key === null
-    ? command
-    : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
+  const { token } = access
+  const named =
+    key === null
+      ? command
+      : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
+  return token === null ? named : { ...named, token: token.id }
 }
 
 /**

@@ -1,9 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
-import type { Services } from '../../api/services.ts'
-import { keyToText, type Key, type Lease, type LeaseGrantCommand } from '../../kv/index.ts'
+import type { LeasePage, ReadOptions, Services } from '../../api/services.ts'
+import { keyToText, type Key, type Lease, type LeaseGrantCommand, type Need } from '../../kv/index.ts'
+import { RequestError } from '../../lib/errors.ts'
 import { readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
+import type { Access } from '../protocol/access.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { requireKey } from '../protocol/parameters.ts'
@@ -15,6 +17,8 @@ import { redirectToLeader } from '../protocol/redirect.ts'
 import { endLease, type EndingStep } from './lease-ending.ts'
 import { leaseQuery, leasesQuery } from './queries.ts'
 import { leaseExists, leaseNotFound } from './refusals.ts'
+
+const ANY_READ: readonly Need[] = [{ access: 'read', any: true }]
 
 /** No lease has its time measured from there. */
 const ONLY_IF_ENDING = 0
@@ -36,7 +40,7 @@ export class LeaseRequests {
     refuseConditions(headers)
     const { ttlMs, id = null } = body
     const grant: LeaseGrantCommand = { type: 'lease-grant', id, ttlMs, idempotency: null }
-    const command = tagged(grant, headers)
+    const command = tagged(grant, request)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
     const answer = answerHeaders(context)
@@ -50,7 +54,7 @@ export class LeaseRequests {
     const { timeout, redirect } = leaderQuery.read(queryText)
     const { headers } = request
     refuseConditions(headers)
-    const command = tagged({ type: 'lease-renew', id, idempotency: null } as const, headers)
+    const command = tagged({ type: 'lease-renew', id, idempotency: null } as const, request)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
     const answer = answerHeaders(context)
@@ -70,7 +74,7 @@ export class LeaseRequests {
       // After the first step it is ending, or gone, and the id may have been granted anew. That lease is not meant.
       const ifRenewedAt = at === 0 ? null : ONLY_IF_ENDING
       const revoke = { type: 'lease-revoke', id, ifRenewedAt, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(revoke, headers, at), timeoutMs, caller)
+      const { result, context } = await this.services.keys.execute(taggedStep(revoke, request, at), timeoutMs, caller)
       if (result.type === 'lease-revoked') return { ending: result, context }
       if (result.type !== 'key-reused' && at > 0) return { ending: null, context }
       throw result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)
@@ -82,18 +86,19 @@ export class LeaseRequests {
 
   async get(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const query = leaseQuery.read(queryText)
-    const options = readOptions(query, reply)
+    const options = readOptions(query, reply, ANY_READ)
     refuseConditions(request.headers)
     const { redirect, consistency, limit } = query
     const after = query.cursor === null ? null : keyFromCursor(query.cursor)
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
-    const { lease, context } = await this.services.leases.get(id, { after, limit }, options)
+    const { access } = request
+    const { lease, context } = await this.readableOf(id, { after, limit }, options, access)
     const headers = answerHeaders(context)
     if (lease === null) return void sendProblem(reply.headers(headers), leaseNotFound(id))
     const { items, more } = lease.keys
     const last = items.at(-1)
     const status: LeaseStatus = {
-      ...viewOf(id, lease.lease),
+      ...viewOf(id, lease.lease, access),
       remainingMs: lease.remainingMs,
       keys: items.map(keyToText),
       ...(more && last !== undefined ? { cursor: cursorOf(last) } : {}),
@@ -101,16 +106,35 @@ export class LeaseRequests {
     sendJson(reply, headers, JSON.stringify(status))
   }
 
+  /** The lease, with those of its keys that the client may read: the first page that has any. */
+  private async readableOf(id: number, page: LeasePage<Key>, options: ReadOptions, access: Access) {
+    const deadline = this.now() + options.timeoutMs
+    let { after } = page
+    for (;;) {
+      const found = await this.services.leases.get(id, { ...page, after }, options)
+      const { items = [], more = false } = found.lease?.keys ?? {}
+      const readable = items.filter((key) => access.mayRead(key))
+      const next = items.at(-1)
+      if (found.lease === null || readable.length > 0 || !more || next === undefined)
+        return found.lease === null
+          ? found
+          : { ...found, lease: { ...found.lease, keys: { items: readable, more: more && readable.length > 0 } } }
+      if (this.now() > deadline)
+        throw new RequestError('read-timeout', 'the time was up before a key was found that may be read')
+      after = next
+    }
+  }
+
   async list(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const query = leasesQuery.read(queryText)
-    const options = readOptions(query, reply)
+    const options = readOptions(query, reply, ANY_READ)
     refuseConditions(request.headers)
     const { redirect, consistency, limit, cursor } = query
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
     const { items, more, context } = await this.services.leases.list({ after: cursor, limit }, options)
     const last = items.at(-1)
     const answer: LeasesAnswer = {
-      leases: items.map(({ id, lease }) => viewOf(id, lease)),
+      leases: items.map(({ id, lease }) => viewOf(id, lease, request.access)),
       ...(more && last !== undefined ? { cursor: String(last.id) } : {}),
     }
     sendJson(reply, answerHeaders(context), JSON.stringify(answer))
@@ -119,8 +143,9 @@ export class LeaseRequests {
 
 const USES = { keys: 'keys', key: 'key', holder: 'lock', waiter: 'lock-wait' } as const
 
-function viewOf(id: number, { ttlMs, isEnding, use }: Lease) {
-  const lock = 'lock' in use ? { lock: keyToText(use.lock) } : {}
+/** The name of a lock is shown to those who may read it. */
+function viewOf(id: number, { ttlMs, isEnding, use }: Lease, access: Access) {
+  const lock = 'lock' in use && access.mayRead(use.lock) ? { lock: keyToText(use.lock) } : {}
   return { id, ttlMs, use: USES[use.type], ...lock, ending: isEnding }
 }
 

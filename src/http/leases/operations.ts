@@ -29,7 +29,7 @@ export const answered = (description: string, schema: TSchema): AnswerDoc => ({
   headers: contextHeaders,
 })
 
-const write = { tag: 'leases', query: leaderQuery.spec, headers: leaseWriteHeaders } as const
+const write = { access: 'keys', tag: 'leases', query: leaderQuery.spec, headers: leaseWriteHeaders } as const
 
 export const grantLease: Operation = {
   ...write,
@@ -68,6 +68,7 @@ export const revokeLease: Operation = {
 
 export const getLease: Operation = {
   id: 'getLease',
+  access: 'keys',
   tag: 'leases',
   summary: 'A lease and its keys',
   description: '`remainingMs` comes from the leader, which measures the time; a new leader begins every lease again.',
@@ -79,6 +80,7 @@ export const getLease: Operation = {
 
 export const listLeases: Operation = {
   id: 'listLeases',
+  access: 'keys',
   tag: 'leases',
   summary: 'List the leases',
   description: 'In the order of their ids, those of single keys and of locks included.',

@@ -32,7 +32,7 @@ export class LockRequests {
     const { headers } = request
     const { ttlMs, waitMs = 0, owner = '' } = request.body as LockBody
     refuseConditions(headers)
-    const command = tagged({ type: 'lock-acquire', name, ttlMs, waitMs, owner, idempotency: null } as const, headers)
+    const command = tagged({ type: 'lock-acquire', name, ttlMs, waitMs, owner, idempotency: null } as const, request)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.leases.acquire(command, timeout, callerOf(reply))
     const shown = answerHeaders(context)
@@ -52,7 +52,7 @@ export class LockRequests {
     const caller = steadyCallerOf(reply)
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
       const release = { type: 'lock-release', name, lease, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(release, headers, at), timeoutMs, caller)
+      const { result, context } = await this.services.keys.execute(taggedStep(release, request, at), timeoutMs, caller)
       if (result.type === 'lock-released') return { ending: result, context }
       if (result.type === 'lock-not-held' && at > 0) return { ending: null, context }
       throw result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)
@@ -64,7 +64,7 @@ export class LockRequests {
 
   async get(name: Key, given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const query = lockQuery.from(given)
-    const options = readOptions(query, reply)
+    const options = readOptions(query, reply, [{ access: 'read', key: name }])
     refuseConditions(request.headers)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return

@@ -27,6 +27,7 @@ const nameParameter: QuerySpec = {
 
 export const acquireLock: Operation = {
   id: 'acquireLock',
+  access: 'keys',
   tag: 'leases',
   summary: 'Acquire a lock',
   description:
@@ -42,6 +43,7 @@ export const acquireLock: Operation = {
 
 export const releaseLock: Operation = {
   id: 'releaseLock',
+  access: 'keys',
   tag: 'leases',
   summary: 'Release a lock',
   description: 'Ends the lease that holds it. The next who waits gets the lock in the same change.',
@@ -54,6 +56,7 @@ export const releaseLock: Operation = {
 
 export const getLock: Operation = {
   id: 'getLock',
+  access: 'keys',
   tag: 'leases',
   summary: 'Who holds a lock',
   path,

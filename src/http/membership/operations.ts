@@ -1,6 +1,13 @@
 import type { ErrorCode } from '../../lib/errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
-import { bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
+import {
+  bodyErrors,
+  CLUSTER_ADMIN,
+  CLUSTER_READ,
+  jsonAnswer,
+  type AnswerDoc,
+  type Operation,
+} from '../protocol/operation.ts'
 import { leaderQuery, noQuery } from '../protocol/queries.ts'
 import * as schemas from '../../api/cluster.ts'
 import { ref } from '../../api/schema.ts'
@@ -29,6 +36,7 @@ const voterErrors: readonly ErrorCode[] = [
 
 export const getMembership: Operation = {
   id: 'getMembership',
+  access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'The voters and the learners',
   query: noQuery.spec,
@@ -38,6 +46,7 @@ export const getMembership: Operation = {
 
 export const putMembership: Operation = {
   id: 'setVoters',
+  access: CLUSTER_ADMIN,
   tag: 'cluster',
   isPatient: true,
   summary: 'Make exactly these nodes the voters',
@@ -58,6 +67,7 @@ export const patchMembership: Operation = {
 
 export const addLearner: Operation = {
   id: 'addLearner',
+  access: CLUSTER_ADMIN,
   tag: 'cluster',
   isPatient: true,
   summary: 'Add a node that follows without a vote',
@@ -73,6 +83,7 @@ export const addLearner: Operation = {
 
 export const listLearners: Operation = {
   id: 'listLearners',
+  access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'Learners and how far they are behind',
   query: leaderQuery.spec,
@@ -82,6 +93,7 @@ export const listLearners: Operation = {
 
 export const removeLearner: Operation = {
   id: 'removeLearner',
+  access: CLUSTER_ADMIN,
   tag: 'cluster',
   summary: 'Remove a learner',
   path: { id: schemas.NodeId },
@@ -92,6 +104,7 @@ export const removeLearner: Operation = {
 
 export const setAddresses: Operation = {
   id: 'setAddresses',
+  access: CLUSTER_ADMIN,
   tag: 'cluster',
   summary: 'Change the addresses of a member',
   description:

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import type { Operation } from '../protocol/operation.ts'
+import { CLUSTER_READ, type Operation } from '../protocol/operation.ts'
 import { bareFlag, names } from '../protocol/parameters.ts'
 import { QueryReader } from '../protocol/query.ts'
 
@@ -12,6 +12,7 @@ const text = { 'text/plain': Type.String() }
 
 export const root: Operation = {
   id: 'getRoot',
+  access: 'open',
   tag: 'operating',
   summary: 'Where to find everything',
   query: {},
@@ -36,6 +37,7 @@ export const root: Operation = {
 
 export const livez: Operation = {
   id: 'getLiveness',
+  access: 'open',
   tag: 'operating',
   summary: 'Whether the process responds and its stores work',
   description: 'Never depends on a quorum: restarting a node does not mend a partition.',
@@ -47,6 +49,7 @@ export const livez: Operation = {
 
 export const readyz: Operation = {
   id: 'getReadiness',
+  access: 'open',
   tag: 'operating',
   summary: 'Whether this node serves linearizable reads',
   query: healthQuery.spec,
@@ -57,6 +60,7 @@ export const readyz: Operation = {
 
 export const metrics: Operation = {
   id: 'getMetrics',
+  access: CLUSTER_READ,
   tag: 'operating',
   summary: 'Metrics for Prometheus',
   query: {},
@@ -66,6 +70,7 @@ export const metrics: Operation = {
 
 export const version: Operation = {
   id: 'getVersion',
+  access: 'open',
   tag: 'operating',
   summary: 'What runs here',
   query: {},
@@ -85,6 +90,7 @@ export const version: Operation = {
 
 export const openapi: Operation = {
   id: 'getOpenApi',
+  access: 'open',
   tag: 'operating',
   summary: 'This document',
   query: {},

@@ -18,6 +18,8 @@ export class ApiRequest extends IncomingMessage {
   bodyAt = 0
   /** Its body is read while it arrives, and may take any time. */
   isStreamed = false
+  /** Bytes of its body that have arrived. */
+  receivedBytes = 0
   private line: BodyLine | null = null
   private continues: (() => void) | null = null
 
@@ -51,6 +53,11 @@ export class ApiRequest extends IncomingMessage {
   /** `send` tells the client to go on. */
   continueWhenRead(send: () => void): void {
     this.continues = send
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (Buffer.isBuffer(chunk)) this.receivedBytes += chunk.length
+    return super.push(chunk, encoding)
   }
 
   override _read(size: number): void {

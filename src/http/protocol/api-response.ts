@@ -45,6 +45,8 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   heldBytes = 0
   /** Where the time of its request goes; null: nobody wants to know. */
   course: RequestCourse | null = null
+  /** Bytes of its body so far, in whatever way they leave. */
+  sentBytes = 0
   /** Its request is being handled and has no answer yet. */
   isRunning = false
   private isAnswered = false
@@ -98,6 +100,16 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
       : super.writeHead(statusCode, statusMessage)
   }
 
+  override write(
+    chunk: unknown,
+    encoding?: BufferEncoding | ((error: Error | null | undefined) => void),
+    onSent?: (error: Error | null | undefined) => void,
+  ): boolean {
+    // What `end` was given is counted there.
+    if (this.rest === null) this.sentBytes += bytesOf(chunk)
+    return typeof encoding === 'string' ? super.write(chunk, encoding, onSent) : super.write(chunk, encoding)
+  }
+
   override end(body?: unknown, encoding?: BufferEncoding | (() => void) | null, onSent?: (() => void) | null): this {
     this.hold(body)
     if (!this.isAnswered) {
@@ -116,7 +128,8 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   }
 
   private hold(body: unknown): void {
-    const bytes = typeof body === 'string' ? Buffer.byteLength(body) : Buffer.isBuffer(body) ? body.length : 0
+    const bytes = bytesOf(body)
+    this.sentBytes += bytes
     if (bytes === 0 || this.closed) return
     this.heldBytes += bytes
     this.line?.onHeld(bytes)
@@ -146,4 +159,9 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
       ? req.headers['transfer-encoding'] !== undefined
       : Number(length) > limits.skippedBodyBytesMax
   }
+}
+
+function bytesOf(part: unknown): number {
+  if (typeof part === 'string') return Buffer.byteLength(part)
+  return Buffer.isBuffer(part) ? part.length : 0
 }

@@ -22,6 +22,11 @@ export interface FailureDependencies {
   readonly onFatal: (error: Error) => void
 }
 
+/** Told of each failure that is expected. */
+export interface FailureObserver {
+  onFailure(error: RequestError, request: FastifyRequest): void
+}
+
 /** An error thrown by Fastify or one of its plugins, with a code and a status. */
 interface FrameworkError extends Error {
   readonly code?: string
@@ -30,8 +35,16 @@ interface FrameworkError extends Error {
 }
 
 /** Answers every failure with a problem document, whoever raised it. */
-export function answerFailures(app: FastifyInstance, allowed: AllowedMethods, dependencies: FailureDependencies): void {
-  app.setErrorHandler((error: FrameworkError, request, reply) => sendFailure(error, request, reply, dependencies))
+export function answerFailures(
+  app: FastifyInstance,
+  allowed: AllowedMethods,
+  observer: FailureObserver,
+  dependencies: FailureDependencies,
+): void {
+  app.setErrorHandler((error: FrameworkError, request, reply) => {
+    if (error instanceof RequestError) observer.onFailure(error, request)
+    return sendFailure(error, request, reply, dependencies)
+  })
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request.url)
     const methods = allowed.methodsOf(path)

@@ -2,9 +2,10 @@ import { Type, type TSchema } from 'typebox'
 import type { FastifySchema } from 'fastify'
 import { ImportRecord } from '../../api/keys.ts'
 import { ref } from '../../api/schema.ts'
+import type { Need } from '../../kv/index.ts'
 import { failures, type ErrorCode } from '../../lib/errors.ts'
 import { NDJSON_TYPE } from './answer.ts'
-import { mustSayWhenToRetry, PROBLEM_MEDIA_TYPE } from './problem.ts'
+import { CHALLENGE, mustSayWhenToRetry, PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { QuerySpec } from './query.ts'
 
 /** One kind of answer of an operation. */
@@ -34,12 +35,28 @@ export interface JsonBody {
 }
 
 /**
+ * Who may use a route, once there are tokens. `open`: everybody. `token`: whoever has one. `keys`: whoever may read or write the keys that the
+ * request names. Otherwise a token that may do all of `needs`: `isConfirmed`, as a leader confirms it; if not, as this node knows it.
+ */
+export type OperationAccess =
+  'open' | 'token' | 'keys' | { readonly needs: readonly Need[]; readonly isConfirmed: boolean }
+
+export const CLUSTER_READ: OperationAccess = { needs: [{ right: 'cluster:read' }], isConfirmed: false }
+export const CLUSTER_ADMIN: OperationAccess = { needs: [{ right: 'cluster:admin' }], isConfirmed: true }
+/** For what has to work without a leader as well. */
+export const CLUSTER_ADMIN_HERE: OperationAccess = { needs: [{ right: 'cluster:admin' }], isConfirmed: false }
+export const AUTH_ADMIN: OperationAccess = { needs: [{ right: 'auth:admin' }], isConfirmed: true }
+
+/**
  * The parameters and answers of a route, for the OpenAPI document. Fastify itself validates only JSON bodies, by the same
  * schema. Paths, query strings and headers are read by the code that this describes, so hot routes pay for nothing else.
  */
 export interface Operation {
   readonly id: string
-  readonly tag: 'keys' | 'leases' | 'cluster' | 'operating'
+  readonly tag: 'keys' | 'leases' | 'cluster' | 'auth' | 'operating'
+  readonly access: OperationAccess
+  /** Each request is told of in the log, though it changes nothing, or needs no right. */
+  readonly isAudited?: true
   readonly summary: string
   readonly description?: string
   readonly path?: Readonly<Record<string, TSchema>>
@@ -72,12 +89,22 @@ const commonErrors: readonly ErrorCode[] = [
   'internal',
 ]
 
+/** Errors of a request for which a token is needed. */
+const tokenErrors: readonly ErrorCode[] = ['unauthenticated', 'rate-limited']
+
+function accessErrors(access: OperationAccess): readonly ErrorCode[] {
+  if (access === 'open') return []
+  return access === 'token' ? tokenErrors : [...tokenErrors, 'forbidden']
+}
+
 /** The operation in the form that @fastify/swagger translates. */
 export function documentationOf(operation: Operation): FastifySchema {
-  const { id, tag, summary, description, path, query, headers, body } = operation
+  const { id, tag, access, summary, description, path, query, headers, body } = operation
   return {
     operationId: id,
     tags: [tag],
+    // An empty requirement beside it: without tokens in the cluster none is needed.
+    security: access === 'open' ? [] : [{ token: [] }, {}],
     summary,
     ...(description === undefined ? {} : { description }),
     ...(path === undefined ? {} : { params: Type.Object(path) }),
@@ -132,9 +159,9 @@ function answerSchemas({ answers }: Operation): Record<string, unknown> {
 }
 
 /** One answer for each status, which lists its error codes. */
-function errorSchemas({ errors, failures: others = {} }: Operation): Record<string, unknown> {
+function errorSchemas({ access, errors, failures: others = {} }: Operation): Record<string, unknown> {
   const codesOf = new Map<number, ErrorCode[]>()
-  for (const code of new Set([...commonErrors, ...errors])) {
+  for (const code of new Set([...commonErrors, ...accessErrors(access), ...errors])) {
     const { status } = failures[code]
     codesOf.set(status, [...(codesOf.get(status) ?? []), code])
   }
@@ -147,9 +174,15 @@ function errorSchema(status: number, codes: readonly ErrorCode[], others: Readon
   const code = Type.Unsafe<ErrorCode>({ type: 'string', enum: [...codes] })
   return {
     description: codes.map((name) => `\`${name}\`: ${failures[name].title}`).join('; '),
-    ...(mustSayWhenToRetry(status) ? { headers: { 'Retry-After': Type.Integer({ description: 'Seconds.' }) } } : {}),
+    ...headersOfError(status),
     ...contentOf({ [PROBLEM_MEDIA_TYPE]: Type.Intersect([Type.Ref('Problem'), Type.Object({ code })]), ...others }),
   }
+}
+
+function headersOfError(status: number): { readonly headers?: Readonly<Record<string, TSchema>> } {
+  if (status === failures.unauthenticated.status)
+    return { headers: { 'WWW-Authenticate': Type.String({ examples: [CHALLENGE] }) } }
+  return mustSayWhenToRetry(status) ? { headers: { 'Retry-After': Type.Integer({ description: 'Seconds.' }) } } : {}
 }
 
 export function takesOptionalBody({ body }: Operation): boolean {

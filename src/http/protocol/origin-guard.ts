@@ -4,7 +4,8 @@ import { RequestError } from '../../lib/errors.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 /** What a page of an allowed origin may send and read beyond what every page may. */
-const REQUEST_HEADERS = 'content-type, idempotency-key, if-match, if-none-match, last-event-id, traceparent, tracestate'
+const REQUEST_HEADERS =
+  'authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, traceparent, tracestate'
 const ANSWER_HEADERS = [
   'allow',
   'content-disposition',
@@ -22,6 +23,7 @@ const ANSWER_HEADERS = [
   'quorate-snapshot-term',
   'quorate-version',
   'retry-after',
+  'www-authenticate',
 ].join(', ')
 const METHODS = 'GET, HEAD, PUT, POST, PATCH, DELETE'
 const PREFLIGHT_SECONDS = 600

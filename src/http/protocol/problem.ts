@@ -15,6 +15,9 @@ export interface Problem {
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 export const PROBLEM_TYPE = `${PROBLEM_MEDIA_TYPE}; charset=utf-8`
 
+/** How a client says who it is (RFC 6750). */
+export const CHALLENGE = 'Bearer realm="quorate"'
+
 /** Seconds in `Retry-After`. Elections take less than this, and a longer wait would be a guess. */
 const RETRY_AFTER_SECONDS = '1'
 
@@ -61,10 +64,12 @@ export function problemAnswer(error: RequestError): ProblemAnswer {
 /** Sends the problem. Headers that are already set stay, so a failure after a read still tells the revision. */
 export function sendProblem(reply: FastifyReply, error: RequestError): FastifyReply {
   const problem = problemOf(error)
-  if (mustSayWhenToRetry(problem.status)) sayWhenToRetry(reply)
+  if (mustSayWhenToRetry(problem.status)) sayWhenToRetry(reply, error.facts['retryAfterSeconds'])
+  if (error.code === 'unauthenticated') void reply.header('www-authenticate', CHALLENGE)
   return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
-export function sayWhenToRetry(reply: FastifyReply): FastifyReply {
-  return reply.header('retry-after', RETRY_AFTER_SECONDS)
+/** `seconds`: whatever the failure says of it. */
+export function sayWhenToRetry(reply: FastifyReply, seconds?: unknown): FastifyReply {
+  return reply.header('retry-after', typeof seconds === 'number' ? String(seconds) : RETRY_AFTER_SECONDS)
 }

@@ -1,11 +1,10 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import type { DeleteRangeCommand, Key, ResultOf } from '../../kv/index.ts'
 import { keyToText } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { KeyRange } from '../keys/key-range.ts'
 import type { AnswerContext, Caller, KeyValueAccess } from '../../api/services.ts'
-import { refusalOf, taggedStep } from '../keys/writes.ts'
+import { refusalOf, taggedStep, type Asker } from '../keys/writes.ts'
 
 export interface ChunkedAnswer {
   readonly revision: number
@@ -16,8 +15,8 @@ export interface ChunkedAnswer {
 
 export interface ChunkedDeleteOptions {
   readonly range: KeyRange
-  /** Hold the idempotency key. */
-  readonly headers: IncomingHttpHeaders
+  /** Has the idempotency key, and the token. */
+  readonly asker: Asker
   readonly timeoutMs: number
   readonly caller: Caller | undefined
 }
@@ -60,9 +59,9 @@ export class ChunkedDelete {
 
   private async step(start: Key | null, timeoutMs: number) {
     if (timeoutMs <= 0) throw this.endedBy(new RequestError('deletion-unfinished', 'the time was up'), start)
-    const { range, headers } = this.options
+    const { range, asker } = this.options
     const step: DeleteRangeCommand = { type: 'delete-range', start, end: range.end, upToLimit: true, idempotency: null }
-    const named = taggedStep(step, headers, this.chunks)
+    const named = taggedStep(step, asker, this.chunks)
     try {
       const { result, context } = await this.keys.execute(named, timeoutMs, this.options.caller)
       return { result: rangeDeleted(result), context }
@@ -75,9 +74,13 @@ export class ChunkedDelete {
   private endedBy(error: RequestError, start: Key | null): RequestError {
     const { revision, deleted, chunks } = this
     if (chunks === 0) return error
-    const rest = start === null ? '' : `; keys from ${JSON.stringify(keyToText(start))} on remain`
-    const detail = `${error.message}; ${deleted} keys were deleted before that, in ${chunks} changes up to revision ${revision}${rest}`
-    return new RequestError(error.code, detail, { ...error.facts, deleted, revision, chunks })
+    // A right that was taken away meanwhile is one to know that name as well.
+    const isDenied = error.code === 'forbidden' || error.code === 'unauthenticated'
+    const rest = start === null || isDenied ? '' : `; keys from ${JSON.stringify(keyToText(start))} on remain`
+    const message = isDenied ? 'the token may not delete the rest of the range any more' : error.message
+    const facts = isDenied ? {} : error.facts
+    const detail = `${message}; ${deleted} keys were deleted before that, in ${chunks} changes up to revision ${revision}${rest}`
+    return new RequestError(error.code, detail, { ...facts, deleted, revision, chunks })
   }
 }
 

@@ -55,9 +55,9 @@ export class ImportRequests {
     const sender = new ImportSender(this.options, raw, this.now)
     try {
       const caller = callerOf(reply)
-      const writes = new ImportWrites(keys, { headers, timeoutMs, caller }, this.now, () => sender.stop())
+      const writes = new ImportWrites(keys, { asker: request, timeoutMs, caller }, this.now, () => sender.stop())
       const { imported, revision, leasesDropped, context } = await new Import(valueBytesMax, sender, writes).run()
-      const answer = context === null ? await this.present(timeoutMs, caller) : { ...context, revision }
+      const answer = context === null ? await this.present(timeoutMs, request, caller) : { ...context, revision }
       const body: ImportAnswer = { imported, revision: answer.revision, leasesDropped }
       sendJson(reply, answerHeaders(answer), JSON.stringify(body))
     } finally {
@@ -67,8 +67,13 @@ export class ImportRequests {
   }
 
   /** What an answer that has changed nothing reflects. */
-  private async present(timeoutMs: number, caller: Caller | undefined): Promise<AnswerContext> {
-    const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs } as const
+  private async present(
+    timeoutMs: number,
+    { access }: FastifyRequest,
+    caller: Caller | undefined,
+  ): Promise<AnswerContext> {
+    const guard = access.guard([{ access: 'write', any: true }])
+    const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs, guard } as const
     const everything = { start: null, end: null, after: null, reverse: false }
     const scan = await this.services.keys.scan(everything, caller === undefined ? options : { ...options, caller })
     await scan.close()

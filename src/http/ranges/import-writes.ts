@@ -1,17 +1,16 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AnswerContext, Caller, KeyValueAccess } from '../../api/services.ts'
 import type { Key, PutCommand, TransactionCommand } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { failures, RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import { refusalOf, taggedStep } from '../keys/writes.ts'
+import { refusalOf, taggedStep, type Asker } from '../keys/writes.ts'
 import type { ImportChunk } from './import-chunks.ts'
 import type { ImportRecord } from './import-record.ts'
 
 export interface ImportWritesOptions {
-  /** Hold the idempotency key. */
-  readonly headers: IncomingHttpHeaders
+  /** Has the idempotency key, and the token. */
+  readonly asker: Asker
   /** How long the outcome of each change is waited for. */
   readonly timeoutMs: number
   readonly caller: Caller | undefined
@@ -155,7 +154,7 @@ export class ImportWrites {
     firstStep: number,
     part: number,
   ): Promise<void> {
-    const command = taggedStep(commandFor(records), this.options.headers, firstStep + part - 1)
+    const command = taggedStep(commandFor(records), this.options.asker, firstStep + part - 1)
     const { result, context } = await this.execute(command)
     switch (result.type) {
       case 'put':

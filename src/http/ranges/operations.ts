@@ -27,6 +27,7 @@ const rangeNote = 'With `key` it is the operation on that one key instead, and t
 
 export const listKeys: Operation = {
   id: 'listKeys',
+  access: 'keys',
   tag: 'keys',
   summary: 'List a range of keys',
   description:
@@ -54,6 +55,7 @@ export const listKeys: Operation = {
 
 export const deleteKeys: Operation = {
   id: 'deleteKeys',
+  access: 'keys',
   tag: 'keys',
   summary: 'Delete a range of keys',
   description:
@@ -69,6 +71,7 @@ export const deleteKeys: Operation = {
 
 export const importRecords: Operation = {
   id: 'importRecords',
+  access: 'keys',
   tag: 'keys',
   summary: 'Write many records',
   description:

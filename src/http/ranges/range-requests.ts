@@ -45,9 +45,9 @@ export class RangeRequests {
 
   async list(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const query = listQuery.from(given)
-    const options = pastOptions(query, reply)
-    refuseConditions(request.headers)
     const range = rangeOf(query)
+    const options = pastOptions(query, reply, [{ access: 'read', range }])
+    refuseConditions(request.headers)
     const stream = negotiate(request.headers.accept, ['application/json', NDJSON_TYPE]) === NDJSON_TYPE
     refuseConflicts(given, query, stream)
     const redirects = query.redirect && query.consistency !== 'stale'
@@ -140,7 +140,8 @@ export class RangeRequests {
     const slot = this.slots.take()
     try {
       const scan = await this.services.keys.scan({ ...range, after: null, reverse: query.reverse }, options)
-      const records = new RecordStream(scan, lineFor(query.keysOnly), { caller: options.caller, now: this.now })
+      const reader = { caller: options.caller, guard: options.guard ?? null, now: this.now }
+      const records = new RecordStream(scan, lineFor(query.keysOnly), reader)
       records.once('close', slot.release)
       return { scan, records }
     } catch (error) {
@@ -164,7 +165,7 @@ export class RangeRequests {
     }
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     if (query.chunked) {
-      const options = { range, headers, timeoutMs: query.timeout, caller: steadyCallerOf(reply) }
+      const options = { range, asker: request, timeoutMs: query.timeout, caller: steadyCallerOf(reply) }
       const { revision, deleted, chunks, context } = await new ChunkedDelete(
         this.services.keys,
         options,
@@ -174,7 +175,7 @@ export class RangeRequests {
       return
     }
     const remove: DeleteRangeCommand = { type: 'delete-range', ...range, upToLimit: false, idempotency: null }
-    const command = tagged(remove, headers)
+    const command = tagged(remove, request)
     const { result, context } = await this.services.keys.execute(command, query.timeout, callerOf(reply))
     const answer = answerHeaders(context)
     assert(result.type !== 'range-deleted', 'a delete of a range without a limit is answered as such')

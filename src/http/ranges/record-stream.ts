@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream'
 import { limits } from '../../limits.ts'
 import { stepOf } from '../../lib/stages.ts'
-import type { Caller, KeyedRecord, Scan } from '../../api/services.ts'
+import type { Caller, Guard, KeyedRecord, Scan } from '../../api/services.ts'
 
 export interface StreamReader {
   readonly caller: Caller | undefined
+  /** Null: everybody may read this. */
+  readonly guard: Guard | null
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
@@ -14,7 +16,7 @@ export interface StreamReader {
  * far.
  *
  * The scan is closed exactly once, after its last `next` has returned: at the end, on a failure, and when the reader leaves,
- * even before it has read anything.
+ * even before it has read anything. It breaks off when its client may not read the range any more.
  */
 export class RecordStream extends Readable {
   private readonly scan: Scan
@@ -53,11 +55,12 @@ export class RecordStream extends Readable {
       let lines = ''
       let done = false
       while (lines.length === 0 && !done) {
-        const { now, caller } = this.reader
+        const { now, caller, guard } = this.reader
         const since = now()
         const piece = await this.scan.next(limits.streamRecordsMax, limits.streamBytesMax)
         caller?.onStep?.(stepOf('answer', now()), since)
         if (this.destroyed) return
+        guard?.check()
         for (const item of piece.items) lines += `${this.lineOf(item)}\n`
         done = piece.done
       }

@@ -9,6 +9,7 @@ const MiB = 1024 ** 2
 
 export const transact: Operation = {
   id: 'transact',
+  access: 'keys',
   tag: 'keys',
   summary: 'Compare, then change and read several keys at once',
   description:

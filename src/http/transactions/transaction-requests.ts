@@ -30,7 +30,7 @@ export class TransactionRequests {
     const { headers, body } = request
     refuseConditions(headers)
     const { cluster, keys, valueBytesMax } = this.services
-    const transaction = tagged(transactionFrom(body, mistakesIn(request.validationError), valueBytesMax), headers)
+    const transaction = tagged(transactionFrom(body, mistakesIn(request.validationError), valueBytesMax), request)
     if (redirect && redirectToLeader(cluster, request, reply)) return
     // Once the records arrive they can no longer be refused, so there has to be room for them before the command is executed.
     this.room.check(readBytesMax(transaction, valueBytesMax))

@@ -9,6 +9,7 @@ import { watchQuery } from './queries.ts'
 
 export const watchKeys: Operation = {
   id: 'watchKeys',
+  access: 'keys',
   tag: 'keys',
   summary: 'Watch keys',
   description:

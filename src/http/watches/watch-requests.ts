@@ -28,10 +28,13 @@ export class WatchRequests {
     refuseConditions(headers)
     const format = negotiate(headers.accept, [EVENTS_TYPE, NDJSON_TYPE]) === NDJSON_TYPE ? jsonLines : serverSentEvents
     const caller = callerOf(reply)
-    const watch = await this.services.watches.open(caller === undefined ? options : { ...options, caller })
-    const { wantsPrevious } = options
+    const { keys, wantsPrevious } = options
+    const guard = request.access.guard([
+      typeof keys === 'string' ? { access: 'read', key: keys } : { access: 'read', range: keys },
+    ])
+    const watch = await this.services.watches.open({ ...options, guard, ...(caller === undefined ? {} : { caller }) })
     const stream = new WatchStream({ format, wantsPrevious }, watch, this.texts)
-    this.streams.add(stream, format, reply.raw)
+    this.streams.add(stream, { format, guard, response: reply.raw })
     const answer = {
       ...answerHeaders(watch.context),
       'content-type': format.mediaType,

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Guard } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { ApiResponse } from '../protocol/api-response.ts'
@@ -23,6 +24,7 @@ interface Sending {
   readonly stream: WatchStream
   readonly response: ServerResponse
   readonly format: EventFormat
+  readonly guard: Guard
   /** When it said last that it lives. */
   saidAt: number
   /** Bytes that the connection had taken when it last took something, and when that was. */
@@ -49,12 +51,17 @@ export class WatchStreams {
     this.timer.unref()
   }
 
-  add(stream: WatchStream, format: EventFormat, response: ServerResponse): void {
+  add(stream: WatchStream, { format, guard, response }: Pick<Sending, 'format' | 'guard' | 'response'>): void {
     const now = this.now()
-    const sending: Sending = { stream, response, format, saidAt: now, taken: 0, takenAt: now }
+    const sending: Sending = { stream, response, format, guard, saidAt: now, taken: 0, takenAt: now }
     this.open.add(sending)
     if (response instanceof ApiResponse) response.beginContinuous()
     stream.once('close', () => this.open.delete(sending))
+  }
+
+  /** Ends the streams whose clients may not watch any more. To be called when rights have changed. */
+  checkGuards(): void {
+    for (const sending of this.open) this.isAllowed(sending)
   }
 
   close(): void {
@@ -90,6 +97,8 @@ export class WatchStreams {
     const { stream, response, format } = sending
     // Nothing tells of a client that has closed its sending side and goes away, until something is sent.
     if (response instanceof ApiResponse && response.isGone) return void stream.destroy()
+    // A token may have come to its end.
+    if (!this.isAllowed(sending)) return
     const now = this.now()
     const left = stream.readableLength + response.writableLength
     const taken = (response.socket?.bytesWritten ?? 0) - response.writableLength
@@ -100,6 +109,17 @@ export class WatchStreams {
     if (format.comment === null || left > 0 || now - sending.saidAt + this.everyMs <= this.options.commentMs) return
     sending.saidAt = now
     stream.say(format.comment)
+  }
+
+  private isAllowed({ stream, guard }: Sending): boolean {
+    try {
+      guard.check()
+      return true
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error
+      stream.cutOff(error)
+      return false
+    }
   }
 
   /** The events that were on their way are still sent, if the reader begins to take it again. */

@@ -1,5 +1,5 @@
 import type { CommandResult, HistoryLimits, HistoryState, MachineState } from '../../kv/index.ts'
-import { encodeCommand } from '../../kv/index.ts'
+import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { RevisionTimes } from './revision-times.ts'
@@ -92,7 +92,7 @@ export class Historian {
   private propose(revision: number | null): void {
     this.isProposing = true
     this.wakeAt(Infinity)
-    const command = encodeCommand({ type: 'compaction', revision, idempotency: null })
+    const command = encodeCommand({ type: 'compaction', revision, token: NODE_ITSELF, idempotency: null })
     this.deps.proposals.submit(command, limits.requestTimeoutMsDefault, { isUpkeep: true }).then(
       (result) => {
         this.isProposing = false

@@ -1,5 +1,13 @@
 import type { LeaseEvent } from '../../kv/index.ts'
-import { decodeLease, encodeCommand, leaseOfRow, leaseRange, lengthOf, rowFromBytes } from '../../kv/index.ts'
+import {
+  decodeLease,
+  encodeCommand,
+  leaseOfRow,
+  leaseRange,
+  lengthOf,
+  NODE_ITSELF,
+  rowFromBytes,
+} from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateStore, StateView } from '../../ports/state-store.ts'
@@ -173,9 +181,9 @@ export class Lessor {
   }
 
   private propose(overdue: readonly OverdueLease[], now: number): void {
-    const commands = overdue.map(({ lease, revision }) => ({
+    const commands = overdue.map(({ lease: id, revision: ifRenewedAt }) => ({
       number: this.entries++,
-      command: encodeCommand({ type: 'lease-revoke', id: lease, ifRenewedAt: revision, idempotency: null }),
+      command: encodeCommand({ type: 'lease-revoke', id, ifRenewedAt, token: NODE_ITSELF, idempotency: null }),
     }))
     const body = commandEntries(this.deps.origin, commands)
     // A core that is alone may execute them during the call.

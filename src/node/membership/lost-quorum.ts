@@ -1,8 +1,9 @@
+import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
 import { StorageError } from '../../lib/errors.ts'
 import type { LogStore } from '../../ports/log-store.ts'
 import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '../../raft/index.ts'
 import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
-import { entryCodec } from '../codec/entry.ts'
+import { commandEntryBytes, commandEntryInto, entryCodec } from '../codec/entry.ts'
 import type { Startup } from '../startup.ts'
 import type { LogIdView, MembershipView } from '../../api/cluster.ts'
 import { logIdView, membershipView, voteView } from './api-views.ts'
@@ -15,6 +16,8 @@ export interface Survivor {
   /** The address at which it is reached from now on; null: as in the membership. */
   readonly raft: string | null
   readonly api: string | null
+  /** The new cluster has no roles and tokens. */
+  readonly resetAuth: boolean
 }
 
 /** What a survivor holds, and what the recovery would make of it. */
@@ -29,6 +32,7 @@ export interface RecoveryPlan {
   readonly current: Membership
   readonly membershipAt: LogId | null
   readonly next: Membership
+  readonly resetAuth: boolean
 }
 
 /** The same in the shapes of the API. */
@@ -44,6 +48,8 @@ export interface RecoveryView {
   readonly membership: MembershipView
   readonly membershipLogId: LogIdView | null
   readonly newMembership: MembershipView
+  /** Roles and tokens are removed. */
+  readonly resetAuth: boolean
   /** Nodes that no longer belong to the cluster. */
   readonly leaving: readonly number[]
 }
@@ -78,8 +84,9 @@ export function planRecovery({ restored, clusterId }: Startup, survivor: Survivo
   }
   const next: Membership = { configs: [[survivor.id]], nodes: new Map([[survivor.id, addresses]]), removing: [] }
   const role = isVoter(membership, survivor.id) ? 'voter' : 'learner'
-  const kind = isAlone(membership, survivor.id, addresses) ? 'alone' : 'needed'
-  const facts = { kind, clusterId, role, last, vote, next } as const
+  const { resetAuth } = survivor
+  const kind = isAlone(membership, survivor.id, addresses) && !resetAuth ? 'alone' : 'needed'
+  const facts = { kind, clusterId, role, last, vote, next, resetAuth } as const
   return { ...facts, applied: indexOf(applied), current: membership, membershipAt: stored.logId }
 }
 
@@ -102,7 +109,7 @@ export async function carryOutRecovery(
   log: LogStore,
   randomHex: (digits: number) => string,
 ): Promise<string> {
-  const { clusterId, vote, last, next } = plan
+  const { clusterId, vote, last, next, resetAuth } = plan
   const [id] = next.nodes.keys()
   if (id === undefined) throw refused('a cluster has a member')
   // The part of the id that stands for the cluster token stays: the nodes that are to join have the same token.
@@ -110,13 +117,23 @@ export async function carryOutRecovery(
   const leaderId = { term: term(vote.leaderId.term + 1), nodeId: id }
   await log.write([{ type: 'hard-state', state: { vote: { leaderId, committed: true }, clusterId: name } }])
   const index = logIndex(last.index + 1)
-  const body = entryCodec.membership(next)
-  await log.write([{ type: 'append', batch: { leaderId, first: index, last: index, body, membershipCount: 1 } }])
+  const membership = entryCodec.membership(next)
+  const body = resetAuth ? Buffer.concat([membership, authReset(id)]) : membership
+  const end = resetAuth ? logIndex(index + 1) : index
+  await log.write([{ type: 'append', batch: { leaderId, first: index, last: end, body, membershipCount: 1 } }])
   return name
 }
 
+/** An entry that removes all roles and tokens. Nobody waits for its outcome. */
+function authReset(id: NodeId): Uint8Array {
+  const command = encodeCommand({ type: 'auth-reset', token: NODE_ITSELF, idempotency: null })
+  const entry = Buffer.allocUnsafe(commandEntryBytes(command.length))
+  commandEntryInto(entry, 0, { node: id, nonce: 0 }, 0, command)
+  return entry
+}
+
 export function recoveryView(plan: RecoveryPlan): RecoveryView {
-  const { kind, clusterId, role, last, applied, vote, current, membershipAt, next } = plan
+  const { kind, clusterId, role, last, applied, vote, current, membershipAt, next, resetAuth } = plan
   return {
     kind,
     clusterId,
@@ -128,6 +145,7 @@ export function recoveryView(plan: RecoveryPlan): RecoveryView {
     membership: membershipView(current),
     membershipLogId: logIdView(membershipAt),
     newMembership: membershipView(next),
+    resetAuth,
     leaving: [...current.nodes.keys()].filter((id) => !next.nodes.has(id)).sort((a, b) => a - b),
   }
 }

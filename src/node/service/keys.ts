@@ -3,7 +3,16 @@ import { assert } from '../../lib/assert.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
-import { decodeRecord, encodeCommand, isHistoryKept, isResultOf, isUpkeep, levelOf, recordRow } from '../../kv/index.ts'
+import {
+  decodeRecord,
+  denialError,
+  encodeCommand,
+  isHistoryKept,
+  isResultOf,
+  isUpkeep,
+  levelOf,
+  recordRow,
+} from '../../kv/index.ts'
 import type { Replica } from '../replica.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { PastScan } from './past-scan.ts'
@@ -36,9 +45,11 @@ export class Keys implements KeyValueAccess {
     const { serving, replica } = this.deps
     serving.check()
     const { applier, features, proposals } = replica
+    if (replica.permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
     const level = levelOf(command)
     const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
     const result = await proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command) })
+    if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.deps.gate.context('linearizable')
@@ -48,6 +59,14 @@ export class Keys implements KeyValueAccess {
 
   overload(): RequestError | null {
     return this.deps.replica.proposals.refusal(0, limits.requestTimeoutMsDefault)
+  }
+
+  /** What is known to be refused is not proposed. This node may not know yet what another one has granted, so it makes sure. */
+  private async confirmRefusal(command: Command, timeoutMs: number, caller: Caller | null): Promise<void> {
+    const { permissions, reads } = this.deps.replica
+    await reads.barrier(timeoutMs, caller)
+    const denial = permissions.refuseCommand(command)
+    if (denial !== null) throw denialError(denial)
   }
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {

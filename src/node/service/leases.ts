@@ -18,17 +18,20 @@ import {
   attachmentRange,
   decodeLease,
   decodeLock,
+  denialError,
   holderOf,
   leaseOfRow,
   leaseRange,
   leaseRow,
   lengthOf,
   lockRow,
+  NODE_ITSELF,
   revisionOfLockLease,
   rowFromBytes,
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { StateRow, StateView } from '../../ports/state-store.ts'
+import type { Permissions } from '../auth/permissions.ts'
 import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
@@ -106,7 +109,7 @@ export class Leases implements LeaseAccess {
       if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
       return { result: await this.stillHeld(result), context }
     } catch (error) {
-      throw error instanceof RequestError ? placeUnknown(error) : error
+      throw error instanceof RequestError && !isDenial(error) ? placeUnknown(error) : error
     }
   }
 
@@ -128,8 +131,10 @@ export class Leases implements LeaseAccess {
     let token: number | null
     const since = clock.now()
     try {
-      const waiting = replica.lockWaits.wait(lease, since + command.waitMs, caller)
-      const outcome = await waiting.finally(() => caller?.onStep?.(stepOf('wait', clock.now()), since))
+      const waiting = new AllowedCaller(command, caller, replica.permissions)
+      const waited = replica.lockWaits.wait(lease, since + command.waitMs, waiting)
+      const outcome = await waited.finally(() => caller?.onStep?.(stepOf('wait', clock.now()), since))
+      waiting.check()
       if (outcome.kind === 'ended')
         return { result: { type: 'lock-wait-ended', lease }, context: gate.context('linearizable') }
       if (outcome.kind === 'gone') throw new RequestError('read-timeout', 'its client has left')
@@ -155,11 +160,14 @@ export class Leases implements LeaseAccess {
 
   /**
    * Nobody wants the answer of this node any more. Only the place in the queue of a named request is given up: a retry on another node may have
-   * the lock by now. Nobody else can know the lease of a request without a name, so the lock goes as well.
+   * the lock by now. Nobody else can know the lease of a request without a name, so the lock goes as well, and so does that of a token that may
+   * not have it any more.
    */
-  private giveUp({ idempotency }: LockAcquireCommand, lease: number): void {
+  private giveUp(asked: LockAcquireCommand, lease: number): void {
+    const { idempotency } = asked
     const leave = leaveOf(lease)
-    const command = idempotency === null ? { ...leave, ifRenewedAt: null } : leave
+    const keepsNothing = idempotency === null || this.deps.replica.permissions.refuseCommand(asked) !== null
+    const command = keepsNothing ? { ...leave, ifRenewedAt: null } : leave
     // When this fails, the leader ends the lease, at the end of the wait or of the time to live.
     this.deps.keys.execute(command, limits.requestTimeoutMsMax).catch(() => undefined)
   }
@@ -199,9 +207,43 @@ export class Leases implements LeaseAccess {
   }
 }
 
+/** The client that waits for a lock, for as long as its token may have it. */
+class AllowedCaller implements Caller {
+  private readonly command: LockAcquireCommand
+  private readonly caller: Caller | null
+  private readonly permissions: Permissions
+
+  constructor(command: LockAcquireCommand, caller: Caller | null, permissions: Permissions) {
+    this.command = command
+    this.caller = caller
+    this.permissions = permissions
+  }
+
+  get isGone(): boolean {
+    return this.caller?.isGone === true || this.permissions.refuseCommand(this.command) !== null
+  }
+
+  /** Throws `RequestError`. */
+  check(): void {
+    const denial = this.permissions.refuseCommand(this.command)
+    if (denial !== null) throw denialError(denial)
+  }
+}
+
+/** What became of the place is known then: it is given up, with the lock. */
+function isDenial({ code }: RequestError): boolean {
+  return code === 'unauthenticated' || code === 'forbidden'
+}
+
 /** Ends the lease while it waits for a lock, and not when it has received the lock. */
 function leaveOf(lease: number): LeaseRevokeCommand {
-  return { type: 'lease-revoke', id: lease, ifRenewedAt: revisionOfLockLease(lease), idempotency: null }
+  return {
+    type: 'lease-revoke',
+    id: lease,
+    ifRenewedAt: revisionOfLockLease(lease),
+    token: NODE_ITSELF,
+    idempotency: null,
+  }
 }
 
 /** The request is in the log, whatever has kept this node from telling what became of it. */

@@ -35,6 +35,8 @@ export class ReadGate {
     this.deps.serving.check()
     const { revision } = options
     const given = await (revision === undefined ? this.reachPresent(options) : this.reachRevision(revision, options))
+    // From here on the state holds every revocation that the read must know of.
+    options.guard?.check()
     this.passed += 1
     return given
   }
@@ -52,11 +54,15 @@ export class ReadGate {
     return given
   }
 
-  /** The past is the same on all nodes: one that has reached it need not ask the leader. Only the leader can tell that there is no such revision. */
+  /**
+   * The past is the same on all nodes: one that has reached it need not ask the leader. Only the leader can tell that there is no such revision,
+   * and whether somebody may still read.
+   */
   private async reachRevision(revision: number, options: ReadOptions): Promise<Consistency> {
     const { replica } = this.deps
     const given = options.consistency === 'stale' ? 'stale' : 'linearizable'
-    if (revision <= replica.applier.revision) return given
+    const isGuarded = given === 'linearizable' && options.guard !== undefined && replica.permissions.table !== null
+    if (revision <= replica.applier.revision && !isGuarded) return given
     if (given === 'stale') await this.waitForRevision(revision, options.timeoutMs, options.caller ?? null)
     else await replica.reads.barrier(options.timeoutMs, options.caller)
     const current = replica.applier.revision

@@ -1,4 +1,4 @@
-import type { MachineState } from '../../kv/index.ts'
+import type { AuthTable, MachineState } from '../../kv/index.ts'
 import type { StateInstall, StateStore } from '../../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
 import type { LogId, LogIndex, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
@@ -16,6 +16,7 @@ export interface ReceivedSnapshot {
   readonly logId: LogId
   readonly membership: StoredMembership
   readonly machine: MachineState
+  readonly auth: AuthTable | null
 }
 
 /** Decides whether a state is taken. */
@@ -129,10 +130,12 @@ export class SnapshotReceiver {
     const install = await this.deps.state.beginInstall()
     let meta: StateMeta
     let bytes: Uint8Array
+    let auth: AuthTable | null
     try {
       const receiver = await this.readInto(install, source, room)
       bytes = receiver.finish()
       meta = this.checkedMeta(receiver, source)
+      auth = receiver.received.authTable
     } catch (error) {
       // The stream broke off or was damaged. That is the sender's or the network's fault, and the sender will try again.
       await install.abort()
@@ -164,6 +167,7 @@ export class SnapshotReceiver {
       logId: meta.applied,
       membership: meta.membership,
       machine: meta.machine,
+      auth,
     })
     this.deps.logger.info({ from: source.from, index: meta.applied.index }, 'snapshot installed')
     await this.answer(source, { installed: true, detail: '' })

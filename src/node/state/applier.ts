@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts'
 import type {
+  AuthTable,
   Command,
   CommandResult,
   EntryChanges,
@@ -122,6 +123,11 @@ export class Applier {
   /** Of the changes after this revision, the state can tell. */
   get compactedRevision(): number {
     return oldestRevision(this.machine.state())
+  }
+
+  /** The roles and tokens, as of everything applied; null: there are none. */
+  get auth(): AuthTable | null {
+    return this.machine.auth
   }
 
   get leaseCount(): number {

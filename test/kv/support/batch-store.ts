@@ -1,5 +1,7 @@
 import {
+  AUTH_ROW,
   KvMachine,
+  decodeAuthTable,
   decodeRecord,
   encodeRecord,
   keyFromText,
@@ -9,6 +11,7 @@ import {
   runsAlone,
 } from '../../../src/kv/index.ts'
 import type {
+  AuthTable,
   BoundedReads,
   Command,
   CommandResult,
@@ -47,9 +50,13 @@ export class BatchStore {
   machine: KvMachine
   revision = 0
 
-  constructor(options: Partial<KvMachineOptions> = {}, state: MachineState | null = null) {
+  constructor(
+    options: Partial<KvMachineOptions> = {},
+    state: MachineState | null = null,
+    auth: AuthTable | null = null,
+  ) {
     this.options = { ...MACHINE_OPTIONS, ...options }
-    this.machine = new KvMachine(this.options, state)
+    this.machine = new KvMachine(this.options, state, auth)
   }
 
   /** The cluster has level 1 from its beginning, and keeps no history unless it is told to. Revisions begin with 1 nevertheless. */
@@ -124,7 +131,9 @@ export class BatchStore {
 
   /** A store with the same rows and a machine restored from the state of this one. */
   restored(): BatchStore {
-    const copy = new BatchStore(this.options, this.machine.state())
+    const auth = this.rows.get(AUTH_ROW)
+    const table = auth === undefined ? null : decodeAuthTable(auth)
+    const copy = new BatchStore(this.options, this.machine.state(), table)
     for (const [row, bytes] of this.rows) copy.rows.set(row, bytes)
     copy.revision = this.revision
     return copy

@@ -170,8 +170,14 @@ export class ReferenceModel {
       case 'retention':
         this.history.retain(command.retention, this.revision)
         return { type: 'retention-set' }
-      default:
+      case 'lease-grant':
+      case 'lease-renew':
+      case 'lease-revoke':
+      case 'lock-acquire':
+      case 'lock-release':
         return this.leases.execute(command, index)
+      default:
+        throw new Error(`the model knows no ${command.type}`)
     }
   }
 

@@ -1,0 +1,176 @@
+import { readFile } from 'node:fs/promises'
+import type { GrantView, NewToken, RoleView, TokenView } from '../client/index.ts'
+import { duration } from '../lib/duration.ts'
+import { toError } from '../lib/to-error.ts'
+import { limits } from '../limits.ts'
+import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { formatTable, printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+export interface BootstrapOptions extends ConnectionOptions {
+  readonly name?: string
+  readonly secretFile?: string
+}
+
+export interface RoleOptions extends ConnectionOptions {
+  readonly grant?: readonly string[]
+  readonly right?: readonly string[]
+}
+
+export interface TokenOptions extends ConnectionOptions {
+  readonly role?: readonly string[]
+  readonly ttl?: string
+  readonly requestsPerSecond?: string
+  readonly bytesPerSecond?: string
+}
+
+const RIGHTS = ['cluster:read', 'cluster:admin', 'auth:admin'] as const satisfies readonly RoleView['rights'][number][]
+
+export async function bootstrap(terminal: Terminal, options: BootstrapOptions): Promise<number> {
+  const { name, secretFile } = options
+  const secret = secretFile === undefined ? undefined : await secretIn(secretFile)
+  return await withClient(terminal, options, async (client) => {
+    printNew(terminal, await client.auth.bootstrap({ name, secret }), options)
+  })
+}
+
+async function secretIn(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new UsageError(`--secret-file ${printable(path)} cannot be read: ${toError(error).message}`)
+  })
+  return text.trim()
+}
+
+export async function self(terminal: Terminal, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    const self = await client.auth.self()
+    if (options.json === true) return terminal.print(`${JSON.stringify(self)}\n`)
+    if (!self.enabled) return terminal.print('the cluster has no tokens: everybody may do everything\n')
+    const { token, grants, rights } = self
+    const who = token === null ? '' : `token ${token.id} of ${token.name}\n`
+    terminal.print(`${who}${describeRights(grants, rights)}`)
+  })
+}
+
+export async function putRole(terminal: Terminal, name: string, options: RoleOptions): Promise<number> {
+  const grants = (options.grant ?? []).map(grantFrom)
+  const rights = (options.right ?? []).map(rightFrom)
+  return await withClient(terminal, options, async (client) => {
+    const role = await client.auth.putRole(name, { grants, rights })
+    terminal.print(options.json === true ? `${JSON.stringify(role)}\n` : describeRole(role))
+  })
+}
+
+export async function getRole(terminal: Terminal, name: string, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    const role = await client.auth.role(name)
+    terminal.print(options.json === true ? `${JSON.stringify(role)}\n` : describeRole(role))
+  })
+}
+
+export async function listRoles(terminal: Terminal, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    const roles = await client.auth.roles()
+    terminal.print(options.json === true ? lines(roles) : roles.map(describeRole).join(''))
+  })
+}
+
+export async function deleteRole(terminal: Terminal, name: string, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    await client.auth.deleteRole(name)
+    terminal.print(options.json === true ? `${JSON.stringify({ name })}\n` : `role ${printable(name)} is deleted\n`)
+  })
+}
+
+export async function createToken(terminal: Terminal, name: string, options: TokenOptions): Promise<number> {
+  const { role: roles = [], ttl, requestsPerSecond: requests, bytesPerSecond: bytes } = options
+  const limitsOf = {
+    ttlMs: ttl === undefined ? undefined : ttlMsOf(ttl),
+    requestsPerSecond: requests === undefined ? undefined : wholeNumber(requests, '--requests-per-second', 1),
+    bytesPerSecond: bytes === undefined ? undefined : wholeNumber(bytes, '--bytes-per-second', 1),
+  }
+  return await withClient(terminal, options, async (client) => {
+    printNew(terminal, await client.auth.createToken(name, roles, limitsOf), options)
+  })
+}
+
+export async function listTokens(terminal: Terminal, options: ConnectionOptions): Promise<number> {
+  return await withClient(terminal, options, async (client) => {
+    const tokens = await client.auth.tokens()
+    if (options.json === true) return terminal.print(lines(tokens))
+    const rows = tokens.map((token) => [String(token.id), token.name, token.roles.join(','), ...restOf(token)])
+    terminal.print(formatTable(['TOKEN', 'NAME', 'ROLES', 'ENDS', 'LIMITS'], rows))
+  })
+}
+
+export async function revokeToken(terminal: Terminal, text: string, options: ConnectionOptions): Promise<number> {
+  const id = wholeNumber(text, 'the token', 1)
+  return await withClient(terminal, options, async (client) => {
+    await client.auth.revokeToken(id)
+    terminal.print(options.json === true ? `${JSON.stringify({ id })}\n` : `token ${id} is revoked\n`)
+  })
+}
+
+/** The secret alone goes to the standard output, so that it can be sent on without being seen. */
+function printNew(terminal: Terminal, token: NewToken, { json }: ConnectionOptions): void {
+  if (json === true) return terminal.print(`${JSON.stringify(token)}\n`)
+  terminal.printError(`token ${token.id} of ${token.name}; its secret is not shown again\n`)
+  terminal.print(`${token.secret}\n`)
+}
+
+/** `ACCESS:prefix=TEXT`, `ACCESS:key=TEXT`, or `ACCESS:range=START..END` with either bound left out. */
+function grantFrom(text: string): GrantView {
+  const parts = /^(read|write|read-write):(prefix|key|range)=(.*)$/s.exec(text)
+  const [, access, kind, keys = ''] = parts ?? []
+  if (access !== 'read' && access !== 'write' && access !== 'read-write') {
+    throw new UsageError(
+      `--grant ${shown(text)}: expected read, write or read-write, then :prefix=TEXT, :key=TEXT or :range=START..END, such as read-write:prefix=app/`,
+    )
+  }
+  if (kind !== 'range') return kind === 'key' ? { access, key: keys } : { access, prefix: keys }
+  const [start = '', end, ...others] = keys.split('..')
+  if (end === undefined || others.length > 0)
+    throw new UsageError(
+      `--grant ${shown(text)}: expected a range as START..END, with two dots; either bound may be left out`,
+    )
+  return { access, ...(start === '' ? {} : { start }), ...(end === '' ? {} : { end }) }
+}
+
+function rightFrom(text: string): (typeof RIGHTS)[number] {
+  const right = RIGHTS.find((one) => one === text)
+  if (right !== undefined) return right
+  throw new UsageError(`--right ${shown(text)}: expected ${RIGHTS.join(', ')}`)
+}
+
+function ttlMsOf(text: string): number {
+  const parsed = duration(1, limits.auth.ttlMsMax)(text)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(`--ttl ${shown(text)} ${parsed.wrong}; expected a duration, such as 12h or 2160h`)
+}
+
+function describeRole({ name, grants, rights }: RoleView): string {
+  return `role ${name}\n${describeRights(grants, rights)}`
+}
+
+function describeRights(grants: readonly GrantView[], rights: readonly string[]): string {
+  const rows = [...grants.map((grant) => `${grant.access} ${keysOf(grant)}`), ...rights]
+  return rows.length === 0 ? '  nothing\n' : rows.map((row) => `  ${row}\n`).join('')
+}
+
+function keysOf({ key, prefix, start, end }: GrantView): string {
+  if (key !== undefined) return `key ${printable(key)}`
+  if (prefix !== undefined) return prefix === '' ? 'every key' : `prefix ${printable(prefix)}`
+  return `range ${printable(start ?? '')}..${printable(end ?? '')}`
+}
+
+function restOf({ expiresAt, requestsPerSecond, bytesPerSecond }: TokenView): readonly string[] {
+  const most = [
+    ...(requestsPerSecond === null ? [] : [`${requestsPerSecond} requests/s`]),
+    ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes/s`]),
+  ]
+  return [expiresAt ?? 'never', most.join(', ')]
+}
+
+function lines(documents: readonly object[]): string {
+  return documents.map((document) => `${JSON.stringify(document)}\n`).join('')
+}

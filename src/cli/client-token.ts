@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises'
+import { checkToken } from '../client/options.ts'
+import { toError } from '../lib/to-error.ts'
+import { printable } from './table.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+/** Where the token of a client command comes from. */
+export interface TokenOptions {
+  readonly token?: string
+  readonly tokenFile?: string
+}
+
+/** The token that the user names; null: none. What is given on the command line counts more than the environment. */
+export async function tokenOf({ environment }: Terminal, options: TokenOptions): Promise<string | null> {
+  const { token, tokenFile } = options
+  if (token !== undefined && tokenFile !== undefined) throw new UsageError('--token and --token-file: give one of them')
+  if (token !== undefined) return checked('--token', token)
+  if (tokenFile !== undefined) return await tokenIn('--token-file ', tokenFile)
+  const [direct = '', file = ''] = [environment['QUORATE_TOKEN'], environment['QUORATE_TOKEN_FILE']]
+  if (direct !== '') return checked('QUORATE_TOKEN', direct)
+  return file === '' ? null : await tokenIn('QUORATE_TOKEN_FILE=', file)
+}
+
+async function tokenIn(by: string, path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new UsageError(`${by}${printable(path)} cannot be read: ${toError(error).message}`)
+  })
+  return checked(`${by}${printable(path)}`, text.trim())
+}
+
+/** The message does not hold the token. */
+function checked(by: string, token: string): string {
+  try {
+    checkToken(token)
+    return token
+  } catch (error) {
+    throw new UsageError(`${by}: ${toError(error).message}`)
+  }
+}

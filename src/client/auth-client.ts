@@ -1,0 +1,99 @@
+import type { GrantView, NewToken, RoleView, SelfAnswer, TokenView } from './api-types.ts'
+import type { RequestOptions } from './options.ts'
+import type { Call, Requests } from './requests.ts'
+
+/** What a role allows. */
+export interface RoleContent {
+  readonly grants?: readonly GrantView[]
+  readonly rights?: RoleView['rights']
+}
+
+export interface TokenOptions extends RequestOptions {
+  /** After this time the token ends. Absent: never. */
+  readonly ttlMs?: number | undefined
+  /** What it may take of each node. Absent: as much as there is. */
+  readonly requestsPerSecond?: number | undefined
+  readonly bytesPerSecond?: number | undefined
+}
+
+export interface BootstrapOptions extends RequestOptions {
+  /** The name of the first token. Absent: `admin`. */
+  readonly name?: string | undefined
+  /** What is in the file of `--auth-bootstrap-file`. Absent: the first server is the leader, on this machine. */
+  readonly secret?: string | undefined
+}
+
+/** Roles and tokens: who may do what. A change is sent again only when it certainly was not made. */
+export class AuthClient {
+  private readonly requests: Requests
+
+  /** @internal */
+  constructor(requests: Requests) {
+    this.requests = requests
+  }
+
+  /** Makes the first token, which may do everything. From then on every request needs one. */
+  async bootstrap({ name, secret, ...options }: BootstrapOptions = {}): Promise<NewToken> {
+    const json = { ...(name === undefined ? {} : { name }), ...(secret === undefined ? {} : { secret }) }
+    return await this.requests.read<NewToken>({ method: 'POST', path: '/auth/bootstrap', json }, options)
+  }
+
+  /** The token of this client, and what it may do. */
+  async self(options: RequestOptions = {}): Promise<SelfAnswer> {
+    return await this.requests.read<SelfAnswer>(reading('/auth/self'), options)
+  }
+
+  async roles(options: RequestOptions = {}): Promise<readonly RoleView[]> {
+    const { roles } = await this.requests.read<{ readonly roles: readonly RoleView[] }>(reading('/auth/roles'), options)
+    return roles
+  }
+
+  async role(name: string, options: RequestOptions = {}): Promise<RoleView> {
+    return await this.requests.read<RoleView>(reading(rolePath(name)), options)
+  }
+
+  /** Makes the role, or puts it in the place of the one with this name. */
+  async putRole(name: string, content: RoleContent, options: RequestOptions = {}): Promise<RoleView> {
+    return await this.requests.read<RoleView>({ method: 'PUT', path: rolePath(name), json: content }, options)
+  }
+
+  async deleteRole(name: string, options: RequestOptions = {}): Promise<void> {
+    await this.requests.done({ method: 'DELETE', path: rolePath(name) }, options)
+  }
+
+  async tokens(options: RequestOptions = {}): Promise<readonly TokenView[]> {
+    const call = reading('/auth/tokens')
+    const { tokens } = await this.requests.read<{ readonly tokens: readonly TokenView[] }>(call, options)
+    return tokens
+  }
+
+  async token(id: number, options: RequestOptions = {}): Promise<TokenView> {
+    return await this.requests.read<TokenView>(reading(`/auth/tokens/${id}`), options)
+  }
+
+  /** The answer is the only one that ever has the secret. */
+  async createToken(name: string, roles: readonly string[], options: TokenOptions = {}): Promise<NewToken> {
+    const { ttlMs, requestsPerSecond, bytesPerSecond } = options
+    const json = { name, roles, ...given({ ttlMs, requestsPerSecond, bytesPerSecond }) }
+    return await this.requests.read<NewToken>({ method: 'POST', path: '/auth/tokens', json }, options)
+  }
+
+  /** Once this resolves, the token is good for nothing on any node. */
+  async revokeToken(id: number, options: RequestOptions = {}): Promise<void> {
+    await this.requests.done({ method: 'DELETE', path: `/auth/tokens/${id}` }, options)
+  }
+}
+
+function reading(path: string): Call {
+  return { method: 'GET', path, hasNoDeadline: true }
+}
+
+function rolePath(name: string): string {
+  return `/auth/roles/${encodeURIComponent(name)}`
+}
+
+function given(members: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  )
+}

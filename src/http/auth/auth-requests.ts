@@ -1,0 +1,187 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  BootstrapBody,
+  NewToken,
+  RoleBody,
+  RolesAnswer,
+  SelfAnswer,
+  TokenBody,
+  TokensAnswer,
+} from '../../api/auth.ts'
+import type { Services } from '../../api/services.ts'
+import { isAuthName, type AccessToken, type AuthCommand, type AuthTable, type ResultOf } from '../../kv/index.ts'
+import { sendJson } from '../protocol/answer.ts'
+import { callerOf } from '../protocol/api-response.ts'
+import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import { invalidRequest } from '../protocol/query.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
+import { hashOf, newSecret } from '../protocol/secret.ts'
+import { requireProof, type BootstrapOptions } from './bootstrap-proof.ts'
+import { authNotBegun, refusalOfChange, roleNotFound, tokenNotFound } from './refusals.ts'
+import { grantView, roleFrom, roleView, tokenView } from './views.ts'
+
+/** What has just made a secret must not stay in a cache. */
+const UNKEPT = { 'cache-control': 'no-store' }
+
+const FIRST_NAME = 'admin'
+
+export interface AuthRequestsOptions extends BootstrapOptions {
+  /** Milliseconds of the wall clock. */
+  readonly wall: () => number
+}
+
+/** The requests on roles and tokens. Secrets are made here, and leave with the answer; nothing else of the program knows them. */
+export class AuthRequests {
+  private readonly options: AuthRequestsOptions
+  private readonly services: Services
+
+  constructor(options: AuthRequestsOptions, services: Services) {
+    this.options = options
+    this.services = services
+  }
+
+  async bootstrap(
+    queryText: string,
+    body: BootstrapBody | undefined,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const { name = FIRST_NAME, secret: proof } = body ?? {}
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    await requireProof(this.options, this.services.cluster, request, proof)
+    const secret = newSecret()
+    request.auditedAs = { name }
+    const command = { type: 'auth-bootstrap', name, hash: hashOf(secret), idempotency: null } as const
+    const result = await this.execute(command, timeout, request, reply)
+    if (result.type !== 'auth-begun') throw refusalOfChange(result)
+    this.sendNew(result.id, secret, reply)
+  }
+
+  self(queryText: string, { access: { token } }: FastifyRequest, reply: FastifyReply): void {
+    noQuery.read(queryText)
+    const { table } = this.services.auth
+    const roles = token === null || table === null ? [] : token.roles.flatMap((name) => table.roles.get(name) ?? [])
+    const answer: SelfAnswer = {
+      enabled: table !== null,
+      token: token === null ? null : tokenView(token),
+      grants: roles.flatMap(({ grants }) => grants.map(grantView)),
+      rights: [...new Set(roles.flatMap(({ rights }) => rights))],
+    }
+    sendJson(reply, {}, JSON.stringify(answer))
+  }
+
+  listRoles(queryText: string, reply: FastifyReply): void {
+    noQuery.read(queryText)
+    const roles = [...this.table().roles.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
+    const answer: RolesAnswer = { roles: roles.map(roleView) }
+    sendJson(reply, {}, JSON.stringify(answer))
+  }
+
+  getRole(name: string, queryText: string, reply: FastifyReply): void {
+    noQuery.read(queryText)
+    const role = this.table().roles.get(name)
+    if (role === undefined) throw roleNotFound(name)
+    sendJson(reply, {}, JSON.stringify(roleView(role)))
+  }
+
+  async putRole(
+    name: string,
+    queryText: string,
+    body: RoleBody,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const role = roleFrom(nameIn(name), body)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    request.auditedAs = body
+    const result = await this.execute({ type: 'role-put', role, idempotency: null }, timeout, request, reply)
+    if (result.type !== 'role-put') throw refusalOfChange(result)
+    sendJson(reply.code(result.isNew ? 201 : 200), {}, JSON.stringify(roleView(role)))
+  }
+
+  async deleteRole(name: string, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    if (!isAuthName(name)) throw roleNotFound(name)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const result = await this.execute({ type: 'role-delete', name, idempotency: null }, timeout, request, reply)
+    if (result.type !== 'role-deleted') throw refusalOfChange(result)
+    void reply.code(204).send()
+  }
+
+  listTokens(queryText: string, reply: FastifyReply): void {
+    noQuery.read(queryText)
+    const answer: TokensAnswer = { tokens: [...this.table().tokens.values()].map(tokenView) }
+    sendJson(reply, {}, JSON.stringify(answer))
+  }
+
+  getToken(id: number, queryText: string, reply: FastifyReply): void {
+    noQuery.read(queryText)
+    const token = this.table().tokens.get(id)
+    if (token === undefined) throw tokenNotFound(id)
+    sendJson(reply, {}, JSON.stringify(tokenView(token)))
+  }
+
+  async createToken(queryText: string, body: TokenBody, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    const { name, roles, ttlMs, requestsPerSecond = null, bytesPerSecond = null } = body
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    request.auditedAs = body
+    const secret = newSecret()
+    const expiresAt = ttlMs === undefined ? null : Math.floor(this.options.wall()) + ttlMs
+    const created: Omit<AccessToken, 'id'> = {
+      name,
+      roles,
+      expiresAt,
+      requestsPerSecond,
+      bytesPerSecond,
+      hash: hashOf(secret),
+    }
+    const result = await this.execute({ type: 'token-create', created, idempotency: null }, timeout, request, reply)
+    if (result.type !== 'token-created') throw refusalOfChange(result)
+    request.auditedAs = { ...body, id: result.id }
+    this.sendNew(result.id, secret, reply)
+  }
+
+  async deleteToken(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { timeout, redirect } = leaderQuery.read(queryText)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const result = await this.execute({ type: 'token-delete', id, idempotency: null }, timeout, request, reply)
+    if (result.type !== 'token-deleted') throw refusalOfChange(result)
+    void reply.code(204).send()
+  }
+
+  private async execute<Kind extends AuthCommand>(
+    command: Kind,
+    timeoutMs: number,
+    { access: { token } }: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<ResultOf<Kind>> {
+    const asked = token === null ? command : { ...command, token: token.id }
+    const { result } = await this.services.keys.execute(asked, timeoutMs, callerOf(reply))
+    return result
+  }
+
+  /** The command is executed on this node, so that the token is known here. */
+  private sendNew(id: number, secret: string, reply: FastifyReply): void {
+    const token = this.table().tokens.get(id)
+    if (token === undefined) throw tokenNotFound(id)
+    const answer: NewToken = { ...tokenView(token), secret }
+    sendJson(reply.code(201), { ...UNKEPT }, JSON.stringify(answer))
+  }
+
+  private table(): AuthTable {
+    const { table } = this.services.auth
+    if (table === null) throw authNotBegun()
+    return table
+  }
+}
+
+function nameIn(text: string): string {
+  if (isAuthName(text)) return text
+  throw invalidRequest({
+    path: 'path/name',
+    message: 'must be a name: 1 to 64 of A-Z, a-z, 0-9, and ._@:- but not at the start',
+  })
+}

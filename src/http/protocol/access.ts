@@ -1,0 +1,94 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, AuthAccess, Guard } from '../../api/services.ts'
+import { allows, type AccessToken, type Key, type Need } from '../../kv/index.ts'
+import type { RequestError } from '../../lib/errors.ts'
+import { toError } from '../../lib/to-error.ts'
+import { limits } from '../../limits.ts'
+import { callerOf } from './api-response.ts'
+import { hashIn } from './secret.ts'
+import type { TokenBudgets } from './token-budgets.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What its client may do. */
+    readonly access: Access
+  }
+}
+
+/** What a client may do with the token that it has sent; null: none, or none is needed. */
+export class Access {
+  readonly token: AccessToken | null
+  private readonly auth: AuthAccess
+
+  constructor(auth: AuthAccess, token: AccessToken | null) {
+    this.auth = auth
+    this.token = token
+  }
+
+  /** A guard for an answer that takes `needs`, also for one that lasts. */
+  guard(needs: readonly Need[]): Guard {
+    return this.auth.guard(this.token, needs)
+  }
+
+  /** Whether the client may read `key`, by the present state of this node. */
+  mayRead(key: Key): boolean {
+    const { table } = this.auth
+    if (table === null) return true
+    return this.token !== null && allows(table.rightsOf(this.token), { access: 'read', key })
+  }
+
+  /** Makes sure that this is still so: that this node knows of every revocation that was answered before. Rejects with `RequestError`. */
+  async confirm(needs: readonly Need[], reply: FastifyReply): Promise<void> {
+    if (this.auth.table === null) return
+    await this.auth.confirm(limits.requestTimeoutMsDefault, callerOf(reply) ?? null)
+    this.guard(needs).check()
+  }
+}
+
+const NOTHING: readonly Need[] = []
+
+/** Refuses requests whose client may not make them, before their body is read. What depends on keys is decided where the keys are known. */
+export function guardRoutes(app: FastifyInstance, auth: AuthAccess, budgets: TokenBudgets): void {
+  const everybody = new Access(auth, null)
+  const known = new WeakMap<AccessToken, Access>()
+  const accessWith = (token: AccessToken | null): Access => {
+    if (token === null) return everybody
+    const access = known.get(token) ?? new Access(auth, token)
+    known.set(token, access)
+    return access
+  }
+  const ofRequests = new WeakMap<FastifyRequest, Access>()
+  app.decorateRequest('access', {
+    getter() {
+      return ofRequests.get(this) ?? everybody
+    },
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    const wanted = request.routeOptions.config.operation?.access ?? 'open'
+    if (wanted === 'open' || auth.table === null) return done()
+    const needs = typeof wanted === 'object' ? wanted.needs : NOTHING
+    const enter = ({ token, denied }: Admission): RequestError | null => {
+      ofRequests.set(request, accessWith(token))
+      return denied ?? (token === null ? null : budgets.take(token, request, reply))
+    }
+    const found = auth.admit(hashIn(request.headers.authorization), needs, callerOf(reply) ?? null)
+    const isConfirmed = typeof wanted === 'object' && wanted.isConfirmed
+    if (!(found instanceof Promise) && !isConfirmed) return done(enter(found) ?? undefined)
+    void tell(done, async () => {
+      const refusal = enter(await found)
+      if (refusal !== null) throw refusal
+      if (isConfirmed) await request.access.confirm(needs, reply)
+    })
+  })
+}
+
+/** Calls `done` once `work` has ended. Never rejects. */
+async function tell(done: (error?: Error) => void, work: () => Promise<void>): Promise<void> {
+  let failure: Error | undefined
+  try {
+    await work()
+  } catch (error) {
+    failure = toError(error)
+  }
+  done(failure)
+}

@@ -1,0 +1,69 @@
+import type { Admission, AuthAccess, Caller, Guard } from '../../api/services.ts'
+import type { AccessToken, AuthTable, Need } from '../../kv/index.ts'
+import { denialError, UNAUTHENTICATED } from '../../kv/index.ts'
+import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import type { Permissions } from '../auth/permissions.ts'
+import type { Reads } from '../requests/reads.ts'
+
+export interface AuthDependencies {
+  readonly permissions: Permissions
+  readonly reads: Pick<Reads, 'barrier'>
+}
+
+/** Tokens and their rights, for the front. */
+export class Auth implements AuthAccess {
+  private readonly deps: AuthDependencies
+  /** Denials that are being confirmed. */
+  private confirming = 0
+
+  constructor(deps: AuthDependencies) {
+    this.deps = deps
+  }
+
+  get table(): AuthTable | null {
+    return this.deps.permissions.table
+  }
+
+  /** What is denied is looked at once more with a state that is recent: this node may not know yet what another one has granted. */
+  admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission> {
+    const admission = this.look(hash, needs)
+    if (!('denied' in admission) || hash === null || this.confirming >= limits.auth.confirmationsMax) return admission
+    return this.lookAgain(hash, needs, caller)
+  }
+
+  guard(token: AccessToken | null, needs: readonly Need[]): Guard {
+    const { permissions } = this.deps
+    return { check: () => permissions.require(token, needs) }
+  }
+
+  confirm(timeoutMs: number, caller: Caller | null): Promise<void> {
+    return this.deps.reads.barrier(timeoutMs, caller)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.deps.permissions.onChange(listener)
+  }
+
+  private look(hash: string | null, needs: readonly Need[]): Admission {
+    const { permissions } = this.deps
+    if (permissions.table === null) return { token: null }
+    const token = hash === null ? null : permissions.tokenWith(hash)
+    if (token === null) return { denied: denialError(UNAUTHENTICATED), token }
+    const denial = permissions.refuse(token, needs)
+    return denial === null ? { token } : { denied: denialError(denial), token }
+  }
+
+  private async lookAgain(hash: string, needs: readonly Need[], caller: Caller | null): Promise<Admission> {
+    this.confirming += 1
+    try {
+      await this.confirm(limits.auth.confirmMs, caller)
+    } catch (error) {
+      // Without a leader, what this node knows has to do.
+      if (!(error instanceof RequestError)) throw error
+    } finally {
+      this.confirming -= 1
+    }
+    return this.look(hash, needs)
+  }
+}

@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import t from 'tap'
+import { exitCodes } from '../../src/cli/terminal.ts'
+import { ProblemError, QuorateClient } from '../../src/client/index.ts'
+import { runCli } from '../support/run-cli.ts'
+import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
+import { startTestNode } from '../support/test-node.ts'
+
+const SECRET = /^quorate_[A-Za-z0-9_-]{43}\n$/
+const PROOF = 'a secret that only the file has'
+
+/** A cluster of one node, with its log; `run` carries out one command line on it. */
+async function open(owner: Owner) {
+  const directory = await temporaryDirectory(owner)
+  const data = join(directory, 'data')
+  const proofFile = join(directory, 'proof')
+  await writeFile(proofFile, `${PROOF}\n`)
+  const lines: string[] = []
+  const flags = ['--auth-bootstrap-file', proofFile]
+  const server = await startTestNode(owner, 1, data, flags, { write: (line) => void lines.push(line) })
+  const { api } = server.addresses
+  const run = async (words: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
+    await runCli([...words, '--server', api], { environment })
+  const initialized = await run(['cluster', 'initialize'])
+  if (initialized.code !== 0) throw new Error(initialized.err)
+  return { server, directory, data, proofFile, lines, api, run }
+}
+
+t.test('roles and tokens are made, shown, used and revoked', async (t) => {
+  const { directory, api, run } = await open(t)
+  t.equal((await run(['auth', 'self'])).out, 'the cluster has no tokens: everybody may do everything\n')
+  const made = await run(['auth', 'bootstrap', '--name', 'root'])
+  t.match(made.out, SECRET)
+  t.match(made.err, /token \d+ of root; its secret is not shown again/)
+  const file = join(directory, 'admin.token')
+  await writeFile(file, made.out)
+  const admin = { QUORATE_TOKEN_FILE: file }
+  const bare = await run(['kv', 'get', 'a'])
+  t.equal(bare.code, exitCodes.requestFailed)
+  t.match(bare.err, /A valid token is needed: .*\(unauthenticated\)/s)
+  t.match((await run(['auth', 'self'], admin)).out, /^token \d+ of root\n {2}read-write every key\n {2}cluster:read\n/)
+
+  const grants = [
+    '--grant',
+    'read-write:prefix=app/',
+    '--grant',
+    'read:key=k',
+    '--grant',
+    'read:range=x..',
+    '--right',
+    'cluster:read',
+  ]
+  const role = await run(['auth', 'role', 'put', 'app', ...grants], admin)
+  t.equal(role.out, 'role app\n  read-write prefix app/\n  read key k\n  read range x..\n  cluster:read\n', role.err)
+  t.equal((await run(['auth', 'role', 'get', 'app'], admin)).out, role.out)
+  t.match((await run(['auth', 'role', 'list'], admin)).out, /^role admin\n.*role app\n/s)
+  t.match(JSON.parse((await run(['auth', 'role', 'get', 'app', '--json'], admin)).out), {
+    grants: [{ access: 'read-write', prefix: 'app/' }, { key: 'k' }, { access: 'read', start: 'x' }],
+  })
+  const limited = ['--ttl', '12h', '--requests-per-second', '500', '--bytes-per-second', '1000000']
+  const token = await run(['auth', 'token', 'create', 'web', '--role', 'app', ...limited, '--json'], admin)
+  const { id, secret } = JSON.parse(token.out) as { readonly id: number; readonly secret: string }
+  t.match(
+    (await run(['auth', 'token', 'list'], admin)).out,
+    /TOKEN +NAME +ROLES +ENDS +LIMITS\n\d+ +root +admin +never *\n\d+ +web +app +20\S+Z +500 requests\/s, 1000000 bytes\/s\n/,
+  )
+  t.equal((await run(['kv', 'put', 'app/a', 'v', '--token', secret])).code, 0)
+  t.equal((await run(['kv', 'get', 'app/a'], { QUORATE_TOKEN: secret })).out, 'v')
+  const denied = await run(['kv', 'put', 'b', 'v', '--token', secret])
+  t.equal(denied.code, exitCodes.requestFailed)
+  t.match(denied.err, /it needs write access to "b"/)
+  t.equal((await run(['cluster', 'status', '--token', secret])).code, 0)
+  t.equal((await run(['check', 'health', '--cluster'], admin)).code, 0)
+  t.match((await run(['auth', 'role', 'delete', 'app'], admin)).err, /a token has the role app/)
+
+  const client = new QuorateClient({ servers: [api], token: async () => secret })
+  t.teardown(() => client.close())
+  t.match(await client.auth.self(), { enabled: true, token: { id, name: 'web' } })
+  const watch = client.watch({ prefix: 'app/' })
+  const ended = (async () => {
+    for await (const _ of watch);
+  })()
+  const refused = t.rejects(ended, { code: 'unauthenticated' }, 'the library does not try again')
+  await client.put('app/a', 'w')
+  t.equal((await run(['auth', 'token', 'revoke', String(id)], admin)).out, `token ${id} is revoked\n`)
+  await refused
+  await t.rejects(client.get('app/a'), ProblemError)
+  t.equal((await run(['auth', 'role', 'delete', 'app'], admin)).out, 'role app is deleted\n')
+})
+
+t.test('mistakes are named, and never with the secret', async (t) => {
+  const { directory, run } = await open(t)
+  const spaced = join(directory, 'spaced')
+  await writeFile(spaced, 'quorate_a b')
+  const cases: readonly [readonly string[], RegExp][] = [
+    [['kv', 'get', 'a', '--token', 'x', '--token-file', 'y'], /--token and --token-file: give one of them/],
+    [['kv', 'get', 'a', '--token-file', '/no/such'], /--token-file \/no\/such cannot be read/],
+    [['kv', 'get', 'a', '--token-file', spaced], /--token-file \S+: the token is empty, or holds a space/],
+    [['kv', 'get', 'a', '--token', ''], /--token: the token is empty/],
+    [['auth', 'bootstrap', '--secret-file', '/no/such'], /--secret-file \/no\/such cannot be read/],
+    [
+      ['auth', 'role', 'put', 'r', '--grant', 'all'],
+      /--grant all: expected read, write or read-write, then :prefix=TEXT/,
+    ],
+    [['auth', 'role', 'put', 'r', '--grant', 'read:range=a'], /expected a range as START\.\.END/],
+    [['auth', 'role', 'put', 'r', '--right', 'root'], /--right root: expected cluster:read, cluster:admin, auth:admin/],
+    [['auth', 'token', 'create', 'n', '--ttl', 'soon'], /--ttl soon/],
+    [['auth', 'token', 'revoke', 'x'], /the token x: expected a whole number/],
+  ]
+  for (const [words, message] of cases) {
+    const { code, err } = await run(words)
+    t.equal(code, exitCodes.usage, words.join(' '))
+    t.match(err, message)
+    t.notMatch(err, /quorate_/)
+  }
+  t.throws(() => new QuorateClient({ servers: ['http://127.0.0.1:1'], token: 'a\nb' }), /the token is empty, or holds/)
+})
+
+/** The content of every file below `directory`. */
+async function filesBelow(directory: string): Promise<ReadonlyMap<string, Buffer>> {
+  const files = new Map<string, Buffer>()
+  for (const entry of await readdir(directory, { withFileTypes: true, recursive: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) files.set(path, await readFile(path))
+  }
+  return files
+}
+
+t.test('no secret is in a log, metric, error, backup, archive or file of a node', async (t) => {
+  const { server, directory, data, proofFile, lines, api, run } = await open(t)
+  const made = await run(['auth', 'bootstrap', '--secret-file', proofFile])
+  const admin = made.out.trim()
+  const file = join(directory, 'admin.token')
+  await writeFile(file, admin)
+  const environment = { QUORATE_TOKEN_FILE: file }
+  await run(['auth', 'role', 'put', 'app', '--grant', 'read-write:prefix=a/'], environment)
+  const app = (await run(['auth', 'token', 'create', 'web', '--role', 'app'], environment)).out.trim()
+  const said: string[] = []
+  const note = async (words: readonly string[], given = environment): Promise<void> => {
+    const { out, err } = await run(words, given)
+    said.push(out, err)
+  }
+  await note(['kv', 'put', 'a/1', 'v', '--token', app])
+  await note(['kv', 'put', 'b', 'v', '--token', app])
+  await note(['kv', 'get', 'a/1', '--token', `${app}x`])
+  await note(['auth', 'token', 'list', '--json'])
+  await note(['auth', 'self', '--json'])
+  await note(['auth', 'bootstrap', '--secret-file', proofFile])
+  for (const header of [app, `Basic ${app}`, `Bearer  ${app} ${app}`, `Bearer ${app}${'x'.repeat(60_000)}`])
+    said.push(await (await fetch(`${api}/kv/a`, { headers: { authorization: header } })).text())
+  const authorization = `Bearer ${admin}`
+  for (const path of ['/metrics', '/cluster', '/auth/tokens', '/auth/roles'])
+    said.push(await (await fetch(api + path, { headers: { authorization } })).text())
+  const backup = join(directory, 'state.backup')
+  await note(['backup', backup])
+  const archive = join(directory, 'diagnose.tar.gz')
+  await note(['diagnose', archive])
+  await server.stop()
+
+  const places = new Map(await filesBelow(data))
+  places.set('backup', await readFile(backup))
+  places.set('archive', gunzipSync(await readFile(archive)))
+  places.set('log', Buffer.from(lines.join('')))
+  places.set('output', Buffer.from(said.join('\n')))
+  for (const [place, bytes] of places) {
+    for (const secret of [admin, app, PROOF]) {
+      // A piece of it would be as bad.
+      t.notOk(bytes.includes(secret.slice(8, 24)), `${secret.slice(0, 12)}... in ${place}`)
+    }
+  }
+  const hash = createHash('sha256').update(app).digest()
+  t.ok(
+    [...places.values()].some((bytes) => bytes.includes(hash)),
+    'what is looked for in the files would be found there',
+  )
+  t.match(lines.join(''), /"audit":{"operation":"createToken","token":\d+,"name":"admin"/)
+})

@@ -1,0 +1,631 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { NODE_ITSELF } from '../../src/kv/index.ts'
+import { limits } from '../../src/limits.ts'
+import { put } from '../kv/support/batch-store.ts'
+import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
+import { answerIn, listen, RawConnection } from '../support/raw-client.ts'
+import { sampleOf, type Sample } from '../support/sample-requests.ts'
+
+type Json = Record<string, unknown>
+
+const SECRET = /^quorate_[A-Za-z0-9_-]{43}$/
+
+/** The API of a node, and those who ask it. */
+class Asking {
+  readonly api: CheckedApi
+  admin = ''
+
+  constructor(api: CheckedApi) {
+    this.api = api
+  }
+
+  async ask(
+    secret: string | null,
+    method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    url: string,
+    body?: unknown,
+    given: Readonly<Record<string, string>> = {},
+  ) {
+    const isText = typeof body === 'string'
+    const response = await this.api.inject({
+      method,
+      url,
+      ...(body === undefined ? {} : { payload: isText ? body : JSON.stringify(body) }),
+      headers: {
+        ...(body === undefined || isText ? {} : { 'content-type': 'application/json' }),
+        ...(secret === null ? {} : { authorization: `Bearer ${secret}` }),
+        ...given,
+      },
+    })
+    const { statusCode: status, headers, body: text } = response
+    return { status, headers, text, body: text.startsWith('{') ? response.json<Json>() : {} }
+  }
+
+  async bootstrap(body?: object): Promise<Json> {
+    const made = await this.ask(null, 'POST', '/auth/bootstrap', body)
+    this.admin = String(made.body['secret'])
+    return made.body
+  }
+
+  /** Makes a role and a token of the same name; returns its secret and its id. */
+  async admit(
+    name: string,
+    role: object,
+    more: object = {},
+  ): Promise<{ readonly secret: string; readonly id: number }> {
+    await this.ask(this.admin, 'PUT', `/auth/roles/${name}`, role)
+    const made = await this.ask(this.admin, 'POST', '/auth/tokens', { name, roles: [name], ...more })
+    return { secret: String(made.body['secret']), id: Number(made.body['id']) }
+  }
+}
+
+async function open(t: Test, options: CheckedApiOptions = {}): Promise<Asking> {
+  return new Asking(await openCheckedApi(t, options))
+}
+
+async function secured(t: Test, options: CheckedApiOptions = {}): Promise<Asking> {
+  const asking = await open(t, options)
+  await asking.bootstrap()
+  return asking
+}
+
+const grants = (...given: readonly [access: string, prefix: string][]) => ({
+  grants: given.map(([access, prefix]) => ({ access, prefix })),
+})
+
+t.test('the first token', async (t) => {
+  t.test('is made once, may do everything, and from then on every request needs one', async (t) => {
+    const asking = await open(t)
+    t.equal((await asking.ask(null, 'PUT', '/kv/a', 'v')).status, 200)
+    t.same((await asking.ask(null, 'GET', '/auth/self')).body, { enabled: false, token: null, grants: [], rights: [] })
+    t.match(await asking.ask(null, 'GET', '/auth/tokens'), { status: 409, body: { code: 'auth-not-begun' } })
+    t.match(await asking.ask('quorate_x', 'GET', '/kv/a'), { status: 200 }, 'a token where none is needed is no matter')
+    const made = await asking.ask(null, 'POST', '/auth/bootstrap')
+    t.equal(made.status, 201)
+    t.equal(made.headers['cache-control'], 'no-store')
+    t.match(made.body, { name: 'admin', roles: ['admin'], expiresAt: null, secret: SECRET })
+    asking.admin = String(made.body['secret'])
+    t.equal((await asking.ask(asking.admin, 'GET', '/kv/a')).text, 'v')
+    t.match(await asking.ask(asking.admin, 'GET', '/auth/self'), {
+      body: {
+        enabled: true,
+        token: { name: 'admin' },
+        grants: [{ access: 'read-write', prefix: '' }],
+        rights: ['cluster:read', 'cluster:admin', 'auth:admin'],
+      },
+    })
+    const again = await asking.ask(null, 'POST', '/auth/bootstrap')
+    t.match(again, { status: 409, body: { code: 'auth-begun-before' } })
+    for (const path of ['/livez', '/version', '/', '/openapi.json', '/docs/json'])
+      t.equal((await asking.api.app.inject(path)).statusCode, 200, path)
+  })
+
+  t.test('is refused to whoever is not on the machine of the leader', async (t) => {
+    const asking = await open(t)
+    const { cluster } = asking.api.services
+    const other = await asking.api.app.inject({ method: 'POST', url: '/auth/bootstrap', remoteAddress: '192.0.2.7' })
+    t.match(other.json(), { code: 'forbidden', detail: /came from 192\.0\.2\.7, and not from a loopback address/ })
+    const proxied = { 'x-forwarded-for': '192.0.2.7' }
+    const proxy = await asking.ask(null, 'POST', '/auth/bootstrap', undefined, proxied)
+    t.match(proxy.body, { code: 'forbidden', detail: /through a proxy, which has added the header x-forwarded-for/ })
+    cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
+    t.match((await asking.ask(null, 'POST', '/auth/bootstrap')).body, { detail: /not the leader, which is node 2/ })
+    t.equal(asking.api.services.auth.table, null)
+    for (const remoteAddress of ['127.8.8.8', '::1', '::ffff:127.0.0.1']) {
+      const here = await open(t)
+      const { statusCode } = await here.api.app.inject({ method: 'POST', url: '/auth/bootstrap', remoteAddress })
+      t.equal(statusCode, 201, remoteAddress)
+    }
+  })
+
+  t.test('is given to whoever knows the secret in the file, and to nobody else who names one', async (t) => {
+    let file: string | null | Error = 'a secret of a file'
+    const bootstrapSecret = async (): Promise<string | null> => {
+      if (file instanceof Error) throw file
+      return file
+    }
+    const asking = await open(t, { bootstrapSecret })
+    const proxied = { 'x-forwarded-for': '192.0.2.7' }
+    const ask = (secret: string) => asking.ask(null, 'POST', '/auth/bootstrap', { secret, name: 'root' }, proxied)
+    t.match((await ask('another')).body, { code: 'forbidden', detail: /not the one in the file/ })
+    file = 'short'
+    t.match((await ask('short')).body, { detail: /fewer than 16 characters/ })
+    file = new Error('no such file')
+    t.match((await ask('short')).body, { detail: /cannot be read: no such file/ })
+    file = null
+    t.match((await ask('short')).body, { detail: /without --auth-bootstrap-file/ })
+    file = 'a secret of a file'
+    t.match(await ask('a secret of a file'), { status: 201, body: { name: 'root' } })
+  })
+})
+
+t.test('a request without a valid token gets one and the same answer', async (t) => {
+  const asking = await secured(t)
+  const app = await asking.admit('app', grants(['read', '']))
+  await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${app.id}`)
+  const strange = `quorate_${'x'.repeat(43)}`
+  const answers = []
+  for (const authorization of [
+    undefined,
+    'Bearer',
+    `Bearer ${strange}`,
+    `Bearer ${app.secret}`,
+    `Basic ${strange}`,
+    strange,
+    `Bearer ${asking.admin} `.repeat(2),
+    `Bearer ${asking.admin}x`,
+    `Bearer ${'x'.repeat(20_000)}`,
+  ]) {
+    const headers = authorization === undefined ? {} : { authorization }
+    const response = await asking.api.inject({ url: '/kv/a', headers })
+    t.equal(response.statusCode, 401, authorization?.slice(0, 60) ?? 'none')
+    t.equal(response.headers['www-authenticate'], 'Bearer realm="quorate"')
+    answers.push(response.body)
+  }
+  t.equal(new Set(answers).size, 1)
+  t.notMatch(answers[0], asking.admin)
+  t.equal(
+    (await asking.api.inject({ url: '/kv/a', headers: { authorization: `bearer ${asking.admin}` } })).statusCode,
+    404,
+  )
+})
+
+t.test('a token ends when its time is up', async (t) => {
+  const asking = await secured(t)
+  const { auth } = asking.api.services
+  const { secret } = await asking.admit('app', grants(['read', '']), { ttlMs: 60_000 })
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 404)
+  const now = Date.now()
+  auth.wall = () => now + 60_001
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 401)
+  t.equal((await asking.ask(asking.admin, 'GET', '/kv/a')).status, 404)
+})
+
+t.test('a token that may write a/ reaches nothing else, and learns nothing of it', async (t) => {
+  const asking = await secured(t)
+  const { secret } = await asking.admit('app', grants(['read-write', 'a/']))
+  await asking.ask(asking.admin, 'PUT', '/kv/b%2Fthere', 'secret value')
+  await asking.ask(asking.admin, 'POST', '/locks/b%2Fheld', { ttlMs: 60_000 })
+  const lease = { ttlMs: 60_000 }
+  const txn = (operation: object, key: string) => ({ [key]: [operation] })
+  const denied = async (
+    what: string,
+    ...[method, url, body]: Parameters<Asking['ask']> extends [unknown, ...infer Rest] ? Rest : never
+  ) => {
+    const { status, body: problem, text } = await asking.ask(secret, method, url, body)
+    t.equal(status, 403, `${what}: ${method} ${url}`)
+    return method === 'HEAD'
+      ? ''
+      : text.replaceAll('there', 'NAME').replaceAll('absent', 'NAME') + String(problem['code'])
+  }
+  const seen: string[][] = []
+  for (const key of ['b/there', 'b/absent']) {
+    const path = encodeURIComponent(key)
+    seen.push([
+      await denied('read', 'GET', `/kv/${path}`),
+      await denied('head', 'HEAD', `/kv/${path}`),
+      await denied('by query', 'GET', `/kv?key=${path}`),
+      await denied('stale', 'GET', `/kv/${path}?consistency=stale`),
+      await denied('past', 'GET', `/kv/${path}?revision=0`),
+      await denied('write', 'PUT', `/kv/${path}`, 'v'),
+      await denied('delete', 'DELETE', `/kv/${path}`),
+      await denied('versions', 'GET', `/history?key=${path}`),
+      await denied('watch', 'GET', `/watch?key=${path}`),
+      await denied('acquire', 'POST', `/locks/${path}`, lease),
+      await denied('look at the lock', 'GET', `/locks/${path}`),
+      await denied('release', 'DELETE', `/locks/${path}?lease=7`),
+      await denied('compare', 'POST', '/txn', {
+        compare: [{ key, target: 'version', op: '=', value: 1 }],
+        ...txn({ get: { key: 'a/k' } }, 'success'),
+      }),
+      await denied('get', 'POST', '/txn', txn({ get: { key } }, 'success')),
+      await denied('get in the other branch', 'POST', '/txn', txn({ get: { key } }, 'failure')),
+      await denied('put', 'POST', '/txn', txn({ put: { key, value: 'v' } }, 'success')),
+      await denied('delete in a transaction', 'POST', '/txn', txn({ delete: { key } }, 'success')),
+    ])
+  }
+  t.same(seen[0], seen[1], 'whether the key is there makes no difference')
+  for (const range of ['', 'prefix=', 'prefix=a', 'start=a/', 'start=a/&end=a0z', 'prefix=b/']) {
+    await denied('list', 'GET', `/kv?${range}`)
+    await denied('count', 'GET', `/kv?${range}${range === '' ? '' : '&'}countOnly=true`)
+    await denied('watch', 'GET', `/watch?${range}`)
+  }
+  for (const range of ['prefix=a', 'start=a/', 'all=true', 'prefix=b/&chunked=true'])
+    await denied('delete', 'DELETE', `/kv?${range}`)
+  const record = JSON.stringify({ key: 'b/new', value: 'v' })
+  const imported = await asking.ask(secret, 'POST', '/kv', record, { 'content-type': 'application/x-ndjson' })
+  t.equal(imported.status, 403)
+  await denied('status', 'GET', '/cluster')
+  await denied('backup', 'GET', '/cluster/snapshot')
+  await denied('metrics', 'GET', '/metrics')
+  await denied('roles', 'GET', '/auth/roles')
+  const body = (await asking.ask(secret, 'GET', '/kv/b%2Fthere')).body
+  t.match(body, { code: 'forbidden', missing: { access: 'read', key: 'b/there' } })
+  t.match((await asking.ask(secret, 'GET', '/kv?prefix=b/')).body, { missing: { access: 'read', prefix: 'b/' } })
+  t.equal((await asking.ask(asking.admin, 'GET', '/kv/b%2Fthere')).text, 'secret value')
+  t.same((await asking.ask(asking.admin, 'GET', '/kv?prefix=b/&countOnly=true')).body['count'], 1)
+
+  for (const [method, url, payload] of [
+    ['PUT', '/kv/a%2F1', 'v'],
+    ['GET', '/kv/a%2F1', undefined],
+    ['GET', '/kv?prefix=a/', undefined],
+    ['GET', '/kv?start=a/&end=a0', undefined],
+    ['GET', '/history?key=a/1', undefined],
+    ['POST', '/txn', txn({ put: { key: 'a/2', value: 'v', prev: true } }, 'success')],
+    ['POST', '/locks/a%2Fl', lease],
+    ['GET', '/locks/a%2Fl', undefined],
+    ['DELETE', '/kv?prefix=a/', undefined],
+  ] as const)
+    t.equal((await asking.ask(secret, method, url, payload)).status, 200, `${method} ${url}`)
+})
+
+t.test('a lease shows those of its keys, and those locks, that may be read', async (t) => {
+  const asking = await secured(t)
+  const { secret } = await asking.admit('app', grants(['read-write', 'b/'], ['read', 'd/']))
+  await asking.ask(asking.admin, 'POST', '/leases', { ttlMs: 60_000, id: 7 })
+  for (const key of ['a/1', 'a/2', 'b/1', 'c/1', 'd/1', 'e/1'])
+    await asking.ask(asking.admin, 'PUT', `/kv/${encodeURIComponent(key)}?lease=7`, 'v')
+  await asking.ask(asking.admin, 'POST', '/locks/a%2Fl', { ttlMs: 60_000 })
+  await asking.ask(asking.admin, 'POST', '/locks/b%2Fl', { ttlMs: 60_000 })
+  const shown: unknown[] = []
+  let cursor: string | undefined
+  do {
+    const { body } = await asking.ask(
+      secret,
+      'GET',
+      `/leases/7?limit=1${cursor === undefined ? '' : `&cursor=${cursor}`}`,
+    )
+    shown.push(...(body['keys'] as unknown[]))
+    cursor = body['cursor'] as string | undefined
+    t.notMatch(Buffer.from(cursor ?? '', 'base64url').toString(), /^[ace]/, 'nor does a cursor name another')
+  } while (cursor !== undefined)
+  t.same(shown, ['b/1', 'd/1'])
+  const { leases } = (await asking.ask(secret, 'GET', '/leases')).body as { leases: { use: string; lock?: string }[] }
+  t.same(
+    leases.filter(({ use }) => use === 'lock').map(({ lock }) => lock),
+    [undefined, 'b/l'],
+  )
+  t.match(await asking.ask(secret, 'POST', '/leases/7/keepalive'), { status: 403, body: { missing: { lease: 7 } } })
+  t.match(await asking.ask(secret, 'PUT', '/kv/b%2F2?lease=7', 'v'), { status: 403, body: { missing: { lease: 7 } } })
+  const own = await asking.ask(secret, 'POST', '/leases', { ttlMs: 60_000 })
+  t.equal((await asking.ask(secret, 'PUT', `/kv/b%2F2?lease=${Number(own.body['id'])}`, 'v')).status, 200)
+  t.equal((await asking.ask(secret, 'DELETE', `/leases/${Number(own.body['id'])}`)).status, 200)
+})
+
+t.test('what is denied is looked at again with a state that is recent, and a revocation counts at once', async (t) => {
+  const asking = await secured(t)
+  const { auth, keys } = asking.api.services
+  const { secret, id } = await asking.admit('app', grants(['write', 'a']))
+  const role = { name: 'app', grants: [{ access: 'read', keys: { type: 'prefix', prefix: '' } }], rights: [] } as const
+  // Another node has answered that the role is changed; this one learns of it when it asks.
+  auth.beforeConfirmed = async () =>
+    void keys.store.one({ type: 'role-put', role, token: NODE_ITSELF, idempotency: null })
+  keys.beforeGet = async () => undefined
+  t.equal((await asking.ask(secret, 'GET', '/cluster')).status, 403)
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 404, 'the read comes after that')
+  auth.beforeConfirmed = async () => {}
+  const before = auth.confirmations
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 404)
+  t.equal(auth.confirmations, before, 'what is allowed costs nothing')
+  t.equal((await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${id}`)).status, 204)
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 401)
+  auth.beforeConfirmed = async () => {
+    throw Object.assign(new Error('planted'), { name: 'TypeError' })
+  }
+  t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 500, 'an unexpected error is one')
+})
+
+t.test('watches and streams end when a right is taken away', async (t) => {
+  const asking = await secured(t)
+  const port = await listen(asking.api.app)
+  const { secret } = await asking.admit('app', grants(['read', 'a/']))
+  const watcher = await asking.admit('watcher', grants(['read', '']))
+  const watch = async (token: string, query: string): Promise<RawConnection> => {
+    const connection = new RawConnection(port)
+    t.teardown(() => connection.destroy())
+    connection.send(
+      `GET /watch?${query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\naccept: application/x-ndjson\r\n\r\n`,
+    )
+    await connection.until((text) => text.includes('"progress"'))
+    return connection
+  }
+  const one = await watch(secret, 'prefix=a/')
+  const other = await watch(watcher.secret, 'prefix=a/')
+  await asking.ask(asking.admin, 'PUT', '/auth/roles/app', grants(['read', 'b/']))
+  await asking.ask(asking.admin, 'PUT', '/kv/a%2F1', 'late')
+  const ended = await one.until((text) => text.includes('"type":"error"'))
+  t.match(ended, /"code":"forbidden"/)
+  t.match(ended, /"missing":{"access":"read","prefix":"a\/"}/)
+  t.notMatch(ended, /late/)
+  t.match(await other.until((text) => text.includes('late')), /a\/1/)
+  await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${watcher.id}`)
+  t.match(await other.until((text) => text.includes('"type":"error"')), /"code":"unauthenticated"/)
+
+  const reader = await asking.admit('reader', grants(['read', '']))
+  const { keys } = asking.api.services
+  const count = limits.streamRecordsMax + 1
+  for (let at = 0; at < count; at++) keys.store.one({ ...put(`s${1_000 + at}`, 'v'), token: NODE_ITSELF })
+  let pieces = 0
+  keys.beforePiece = async () => {
+    pieces += 1
+    if (pieces === 2) keys.store.one({ type: 'token-delete', id: reader.id, token: NODE_ITSELF, idempotency: null })
+  }
+  const stream = new RawConnection(port)
+  t.teardown(() => stream.destroy())
+  stream.send(
+    `GET /kv HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${reader.secret}\r\naccept: application/x-ndjson\r\n\r\n`,
+  )
+  await stream.untilClosed()
+  t.match(stream.text, /s1000/)
+  t.notMatch(stream.text, new RegExp(`s${1_000 + count - 1}`), 'an export breaks off')
+})
+
+t.test('roles', async (t) => {
+  const asking = await secured(t)
+  const content = {
+    grants: [
+      { access: 'read', key: 'ä' },
+      { access: 'write', prefix: 'p/' },
+      { access: 'read-write', start: 'a', end: 'b' },
+      { access: 'read', start: 'x' },
+      { access: 'read', end: 'x' },
+    ],
+    rights: ['cluster:read'],
+  }
+  const ask = (method: 'GET' | 'PUT' | 'DELETE', name: string, body?: unknown) =>
+    asking.ask(asking.admin, method, `/auth/roles/${name}`, body)
+  t.match(await ask('PUT', 'app', content), { status: 201, body: { name: 'app', ...content } })
+  t.match(await ask('PUT', 'app', content), { status: 200, body: { name: 'app', ...content } })
+  t.match(await ask('GET', 'app'), { status: 200, body: { name: 'app', ...content } })
+  t.same((await asking.ask(asking.admin, 'GET', '/auth/roles')).body['roles'], [
+    {
+      name: 'admin',
+      grants: [{ access: 'read-write', prefix: '' }],
+      rights: ['cluster:read', 'cluster:admin', 'auth:admin'],
+    },
+    { name: 'app', ...content },
+  ])
+  t.match(await ask('PUT', 'empty', {}), { status: 201, body: { grants: [], rights: [] } })
+  t.equal((await ask('DELETE', 'empty')).status, 204)
+  for (const name of ['empty', '-x', 'a%20b']) {
+    t.match(await ask('DELETE', name), { status: 404, body: { code: 'role-not-found' } })
+    t.match(await ask('GET', name), { status: 404, body: { code: 'role-not-found' } })
+  }
+  await asking.ask(asking.admin, 'POST', '/auth/tokens', { name: 'n', roles: ['app'] })
+  t.match(await ask('DELETE', 'app'), { status: 409, body: { code: 'role-in-use', tokens: 1, detail: /a token has/ } })
+  t.match(await ask('PUT', 'admin', {}), { status: 409, body: { code: 'last-admin' } })
+  const mistakes: readonly [object, string, RegExp][] = [
+    [{ grants: [{ access: 'read' }] }, 'body/grants/0', /names no keys/],
+    [{ grants: [{ access: 'read', key: 'a', prefix: 'b' }] }, 'body/grants/0', /in one way/],
+    [{ grants: [{ access: 'read', prefix: 'b', end: 'c' }] }, 'body/grants/0', /in one way/],
+    [{ grants: [{ access: 'read', start: 'b', end: 'b' }] }, 'body/grants/0', /empty range/],
+    [{ grants: [{ access: 'read', start: 'c', end: 'b' }] }, 'body/grants/0', /empty range/],
+    [{ grants: [{ access: 'delete', key: 'a' }] }, 'body/grants/0/access', /must be one of/],
+    [{ grants: [{ access: 'read', key: '' }] }, 'body/grants/0/key', /no key/],
+    [{ rights: ['root'] }, 'body/rights/0', /must be one of/],
+    [{ right: [] }, 'body/right', /is unknown/],
+  ]
+  for (const [body, path, message] of mistakes) {
+    const { body: problem } = await ask('PUT', 'app', body)
+    const [issue] = problem['issues'] as { path: string; message: string }[]
+    t.equal(issue?.path, path)
+    t.match(issue?.message, message)
+  }
+  t.match(await ask('PUT', '-x', {}), { status: 400, body: { issues: [{ path: 'path/name' }] } })
+})
+
+t.test('tokens', async (t) => {
+  const asking = await secured(t)
+  const ask = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) =>
+    asking.ask(asking.admin, method, `/auth/tokens${path}`, body)
+  const before = Date.now()
+  const made = await ask('POST', '', {
+    name: 'ci',
+    roles: ['admin'],
+    ttlMs: 60_000,
+    requestsPerSecond: 5,
+    bytesPerSecond: 6,
+  })
+  t.match(made, { status: 201, body: { name: 'ci', requestsPerSecond: 5, bytesPerSecond: 6, secret: SECRET } })
+  t.ok(Date.parse(String(made.body['expiresAt'])) >= before + 60_000)
+  const { secret: _, ...view } = made.body
+  t.same((await ask('GET', `/${Number(made.body['id'])}`)).body, view)
+  const { tokens } = (await ask('GET', '')).body as { tokens: Json[] }
+  t.same(
+    tokens.map(({ name }) => name),
+    ['admin', 'ci'],
+  )
+  t.notMatch(JSON.stringify(tokens), /quorate_|[0-9a-f]{64}/, 'neither secrets nor their hashes are shown')
+  t.match(await ask('POST', '', { name: 'x', roles: ['none'] }), {
+    status: 422,
+    body: { code: 'unknown-role', role: 'none' },
+  })
+  t.match(await ask('DELETE', `/${Number(tokens[0]?.['id'])}`), { status: 409, body: { code: 'last-admin' } })
+  t.equal((await ask('DELETE', `/${Number(made.body['id'])}`)).status, 204)
+  for (const method of ['GET', 'DELETE'] as const) {
+    t.match(await ask(method, `/${Number(made.body['id'])}`), { status: 404, body: { code: 'token-not-found' } })
+    t.match(await ask(method, '/0'), { status: 400, body: { issues: [{ path: 'path/id' }] } })
+  }
+  for (const body of [
+    { name: 'a b', roles: [] },
+    { name: 'a' },
+    { name: 'a', roles: [], ttlMs: 0 },
+    { name: 'a', roles: ['r', 'r'] },
+  ])
+    t.equal((await ask('POST', '', body)).status, 400)
+  for (let at = 2; at <= limits.auth.tokensMax; at++) await ask('POST', '', { name: 'many', roles: [] })
+  t.match(await ask('POST', '', { name: 'many', roles: [] }), {
+    status: 422,
+    body: { code: 'auth-full', what: 'tokens', limit: limits.auth.tokensMax },
+  })
+})
+
+t.test('a token with limits is told to wait, by each node for itself', async (t) => {
+  let now = 0
+  const asking = await secured(t, { now: () => now })
+  const port = await listen(asking.api.app)
+  const few = await asking.admit('few', grants(['read-write', '']), { requestsPerSecond: 2 })
+  const statuses = async (count: number): Promise<number[]> => {
+    const seen: number[] = []
+    for (let at = 0; at < count; at++) seen.push((await asking.ask(few.secret, 'GET', '/kv/a')).status)
+    return seen
+  }
+  t.same(await statuses(4), [404, 404, 429, 429])
+  const refused = await asking.ask(few.secret, 'GET', '/kv/a')
+  t.match(refused, {
+    headers: { 'retry-after': '1' },
+    body: { code: 'rate-limited', retryAfterSeconds: 1, retryable: true },
+  })
+  now = 500
+  t.same(await statuses(2), [404, 429])
+  now = 60_000
+  t.same(await statuses(3), [404, 404, 429], 'what was not used is not saved up')
+  t.equal((await asking.ask(asking.admin, 'GET', '/kv/a')).status, 404, 'others are not concerned')
+
+  const light = await asking.admit('light', grants(['read-write', '']), { bytesPerSecond: 1_000 })
+  const send = async (method: string, body: string): Promise<ReturnType<typeof answerIn>> => {
+    const connection = new RawConnection(port)
+    connection.send(
+      `${method} /kv/big HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${light.secret}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    )
+    await connection.untilClosed()
+    return answerIn(connection.text)
+  }
+  t.equal((await send('PUT', 'x'.repeat(1_000))).status, 200)
+  const over = await send('GET', '')
+  t.equal(over.status, 429)
+  t.equal(over.headers.get('retry-after'), '1')
+  now += 1_000
+  t.equal((await send('GET', '')).status, 200)
+  const id = light.id
+  await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${id}`)
+  t.equal((await send('GET', '')).status, 401)
+})
+
+t.test('the audit tells who changed what, and who was refused, and never a secret', async (t) => {
+  let now = 0
+  const asking = await secured(t, { now: () => now })
+  const { audited } = asking.api
+  t.match(audited, [
+    { operation: 'bootstrapAuth', token: null, status: 201, asked: { name: 'admin' }, remote: '127.0.0.1' },
+  ])
+  audited.length = 0
+  const { secret, id } = await asking.admit('app', grants(['read', 'a/']))
+  const [admin] = asking.api.services.auth.table?.tokens.keys() ?? []
+  t.match(audited, [
+    {
+      operation: 'putRole',
+      token: admin,
+      name: 'admin',
+      method: 'PUT',
+      path: '/auth/roles/app',
+      status: 201,
+      asked: grants(['read', 'a/']),
+    },
+    { operation: 'createToken', token: admin, status: 201, asked: { name: 'app', roles: ['app'], id } },
+  ])
+  audited.length = 0
+  for (let at = 0; at < 3; at++) await asking.ask(secret, 'GET', '/kv/b')
+  await asking.ask(null, 'GET', '/kv/b?timeout=1s')
+  const forbidden = {
+    operation: 'getKey',
+    token: id,
+    name: 'app',
+    status: 403,
+    code: 'forbidden',
+    path: '/kv/b',
+    times: 1,
+  }
+  t.match(audited, [
+    { ...forbidden, missing: { access: 'read', key: 'b' } },
+    { operation: 'getKey', token: null, name: null, status: 401, code: 'unauthenticated', path: '/kv/b' },
+  ])
+  audited.length = 0
+  now = limits.auditRefusalIntervalMs
+  await asking.ask(secret, 'GET', '/kv/b')
+  t.match(audited, [{ ...forbidden, times: 3 }], 'the same refusal is told of once in a while')
+  audited.length = 0
+  await asking.ask(asking.admin, 'POST', '/cluster/initialize')
+  await asking.ask(asking.admin, 'PUT', '/cluster/membership', { voters: [9] })
+  await asking.ask(asking.admin, 'GET', '/cluster/snapshot')
+  await asking.ask(asking.admin, 'GET', '/kv/a')
+  await asking.ask(secret, 'DELETE', `/auth/tokens/${id}`)
+  t.match(audited, [
+    { operation: 'initializeCluster', status: 200 },
+    { operation: 'setVoters', status: 422 },
+    { operation: 'getSnapshot', status: 200 },
+    { operation: 'deleteToken', status: 403, code: 'forbidden', missing: { right: 'auth:admin' } },
+  ])
+  t.notMatch(JSON.stringify(audited), /quorate_/)
+})
+
+t.test('who may use which route', async (t) => {
+  const asking = await secured(t)
+  const roles: readonly [string, object][] = [
+    ['nothing', {}],
+    ['read a/', grants(['read', 'a/'])],
+    ['read-write a/', grants(['read-write', 'a/'])],
+    ['cluster:read', { rights: ['cluster:read'] }],
+    ['cluster:admin', { rights: ['cluster:admin'] }],
+    ['auth:admin', { rights: ['auth:admin'] }],
+  ]
+  const secrets: (readonly [string, string | null])[] = [['no token', null]]
+  for (const [at, [name, role]] of roles.entries()) secrets.push([name, (await asking.admit(`r${at}`, role)).secret])
+  secrets.push(['everything', asking.admin])
+  const rows: string[][] = []
+  for (const [pattern, methods] of Object.entries(asking.api.document.paths)) {
+    for (const method of Object.keys(methods)) {
+      const { payload, headers, ...sample } = sampleOf(method.toUpperCase(), pattern)
+      const marks: string[] = []
+      for (const [, secret] of secrets) {
+        // A watch that has begun has no end.
+        const response = await (sample.url.startsWith('/watch') ? beginning : whole)(asking, {
+          ...sample,
+          ...(payload === undefined ? {} : { payload }),
+          headers: { ...headers, ...(secret === null ? {} : { authorization: `Bearer ${secret}` }) },
+        })
+        marks.push(response === 401 || response === 403 ? '' : 'x')
+      }
+      rows.push([`\`${method.toUpperCase()} ${pattern}\``, ...marks])
+    }
+  }
+  const heads = ['route', ...secrets.map(([name]) => name)]
+  const table = [heads, ...rows].map((cells) => cells.map((cell) => cell.trim()).join('|'))
+  const documented = readFileSync(new URL('../../docs/SECURITY.md', import.meta.url), 'utf8')
+  const written = documented
+    .slice(documented.indexOf('| route'))
+    .split('\n\n')[0]
+    ?.split('\n')
+    .filter((line) => !/^\|[ -]/.test(line) || !line.includes('---'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+        .join('|'),
+    )
+  t.same(written, table, `docs/SECURITY.md says who may use which route:\n\n${markdown([heads, ...rows])}`)
+})
+
+function markdown([heads = [], ...rows]: readonly (readonly string[])[]): string {
+  return [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+type Request = Sample
+
+async function whole(asking: Asking, request: Request): Promise<number> {
+  return (await asking.api.app.inject(request)).statusCode
+}
+
+async function beginning(asking: Asking, request: Request): Promise<number> {
+  const ended = new AbortController()
+  const response = await asking.api.app.inject({ ...request, payloadAsStream: true, signal: ended.signal })
+  const { statusCode } = response
+  response
+    .stream()
+    .on('error', () => undefined)
+    .destroy()
+  ended.abort()
+  return statusCode
+}

@@ -1,0 +1,265 @@
+import t, { type Test } from 'tap'
+import type { Guard, ReadOptions } from '../../src/api/services.ts'
+import { NODE_ITSELF, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
+import type { NodeOptions } from '../../src/node/options.ts'
+import { key } from './support/client.ts'
+import { refused, type TestCluster } from './support/cluster.ts'
+import { formed } from './support/formed.ts'
+
+const NOW = { idempotency: null } as const
+const READ_A: readonly Need[] = [{ access: 'read', key: key('a') }]
+const TTL_MS = 20_000
+
+const hash = (at: number): string => String(at).padStart(64, '0')
+const everything: Grant = { access: 'read-write', keys: { type: 'prefix', prefix: '' } }
+
+/** A cluster with its first token; `run` executes a command under it. */
+async function secured(t: Test, ids: readonly number[] = [1, 2, 3], options: Partial<NodeOptions> = {}) {
+  const all = await formed(t, ids, { featureLevelMax: 1, ...options })
+  const { c, leader } = all
+  await c.until('the level is raised', () => ids.every((id) => c.at(id).node.replica.applier.level === 1))
+  const begun = await c.on(leader).execute({ type: 'auth-bootstrap', name: 'root', hash: hash(0), ...NOW })
+  const admin = begun.type === 'auth-begun' ? begun.id : 0
+  const run = (on: number, command: Command) => c.on(on).execute({ ...command, token: admin })
+  await run(leader, { type: 'role-put', role: { name: 'app', grants: [everything], rights: [] }, ...NOW })
+  return { ...all, admin, run }
+}
+
+let made = 0
+
+async function newToken(
+  run: (on: number, command: Command) => Promise<{ readonly type: string }>,
+  on: number,
+  { name = 'app', expiresAt = null }: { readonly name?: string; readonly expiresAt?: number | null } = {},
+) {
+  const unlimited = { requestsPerSecond: null, bytesPerSecond: null }
+  const created = { name, roles: ['app'], expiresAt, ...unlimited, hash: hash(++made) }
+  const result = await run(on, { type: 'token-create', created, ...NOW })
+  if (result.type !== 'token-created' || !('id' in result)) throw new Error(`not made: ${JSON.stringify(result)}`)
+  return { id: Number(result.id), hash: created.hash }
+}
+
+function put(name: string, token?: number): Command {
+  const plain = { condition: null, wantsPrevious: false, ...NOW } as const
+  const command = { type: 'put', key: key(name), value: Buffer.from('v'), ...plain } as const
+  return token === undefined ? command : { ...command, token }
+}
+
+function remove(id: number): AuthCommand {
+  return { type: 'token-delete', id, ...NOW }
+}
+
+function services(c: TestCluster, on: number) {
+  return c.at(on).node.services
+}
+
+async function guardOf(c: TestCluster, on: number, of: string, needs = READ_A): Promise<Guard> {
+  const { auth } = services(c, on)
+  const { token } = await auth.admit(of, needs, null)
+  return auth.guard(token, needs)
+}
+
+t.test(
+  'a node that is behind lets a revoked token do nothing that begins after the revocation was answered',
+  async (t) => {
+    const { c, leader, followers, run } = await secured(t)
+    const [behind = 0] = followers
+    const token = await newToken(run, leader)
+    await c.settled()
+    const guard = await guardOf(c, behind, token.hash)
+    t.equal(await c.on(behind).get('a', { guard }), null)
+    const { applier } = c.at(behind).node.replica
+    await applier.pause()
+    t.equal((await run(leader, remove(token.id))).type, 'token-deleted')
+    t.ok(services(c, behind).auth.table?.tokens.has(token.id), 'it does not know')
+
+    const written = refused(c.on(behind).execute(put('a', token.id)), 'unauthenticated')
+    const named = { ...put('b', token.id), idempotency: { key: 'n', fingerprint: 1 } } as Command
+    const retried = refused(c.on(behind).execute(named), 'unauthenticated')
+    const read = refused(c.on(behind).get('a', { guard }), 'unauthenticated')
+    const past = refused(c.on(behind).get('a', { guard, revision: 0 }), 'unauthenticated')
+    const watch = { keys: key('a'), puts: true, deletes: true, wantsPrevious: false, since: 0, timeoutMs: 5_000, guard }
+    const watched = refused(c.on(behind).watch(watch), 'unauthenticated')
+    const admitted = services(c, behind).auth.admit(hash(999), READ_A, null)
+    t.equal(await c.on(behind).get('a', { guard, consistency: 'stale' }), null, 'a stale read is as old as its node')
+    await c.pass(200)
+    applier.resume()
+    await Promise.all([written, retried, read, past, watched])
+    t.equal((await admitted).denied?.code, 'unauthenticated')
+    t.equal((await run(leader, put('c'))).type, 'put')
+    t.equal(await c.on(leader).get('a'), null)
+    t.equal(await c.on(leader).get('b'), null)
+  },
+)
+
+t.test('a node that is behind does not deny what was granted before', async (t) => {
+  const { c, leader, followers, run } = await secured(t)
+  const [behind = 0] = followers
+  await c.settled()
+  const { applier } = c.at(behind).node.replica
+  await applier.pause()
+  const token = await newToken(run, leader)
+  const admitted = services(c, behind).auth.admit(token.hash, READ_A, null)
+  const written = c.on(behind).execute(put('a', token.id))
+  await c.pass(200)
+  applier.resume()
+  t.match(await admitted, { token: { id: token.id } })
+  t.equal((await written).type, 'put')
+})
+
+t.test(
+  'before a node knows of the first token, it takes writes without one, and none of them takes effect',
+  async (t) => {
+    const { c, leader, followers } = await formed(t, [1, 2, 3], { featureLevelMax: 1 })
+    await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
+    const [behind = 0] = followers
+    await c.settled()
+    const { applier } = c.at(behind).node.replica
+    await applier.pause()
+    await c.on(leader).execute({ type: 'auth-bootstrap', name: 'root', hash: hash(0), ...NOW })
+    t.equal(services(c, behind).auth.table, null)
+    const guard = await guardOf(c, behind, hash(0), READ_A)
+    const written = refused(c.on(behind).execute(put('a')), 'unauthenticated')
+    const read = refused(c.on(behind).get('a', { guard }), 'unauthenticated')
+    await c.pass(200)
+    applier.resume()
+    await Promise.all([written, read])
+  },
+)
+
+t.test('without a leader a node judges by what it knows', async (t) => {
+  const { c, leader, followers, run } = await secured(t)
+  const [alone = 0] = followers
+  const token = await newToken(run, leader)
+  await c.settled()
+  c.partition([alone])
+  await c.until('it knows no leader', () => c.at(alone).node.replica.raft.leader === null)
+  t.match(await services(c, alone).auth.admit(token.hash, READ_A, null), { token: { id: token.id } })
+  const denied = services(c, alone).auth.admit(hash(999), READ_A, null)
+  await c.pass(2_000)
+  t.equal((await denied).denied?.code, 'unauthenticated')
+})
+
+t.test('roles and tokens survive restarts, and come with a snapshot', async (t) => {
+  const { c, leader, followers, run } = await secured(t, [1, 2, 3], {
+    keepEntries: 1,
+    keepBytes: 1,
+    purgeEveryEntries: 5,
+  })
+  const [one = 0, other = 0] = followers
+  await c.at(other).crash()
+  const token = await newToken(run, leader)
+  for (let at = 0; at < 40; at++) await run(leader, put(`k${at}`))
+  await c.settled([leader, one])
+  await c.at(one).crash()
+  await c.start(one)
+  await c.until('it is back', () => services(c, one).auth.table?.tokens.has(token.id) === true)
+  await c.start(other)
+  await c.until('it has the state', () => services(c, other).auth.table?.tokens.has(token.id) === true)
+  t.ok(c.at(other).node.replica.snapshotReceiver.installed > 0, 'by a snapshot')
+  t.match(await services(c, other).auth.admit(token.hash, READ_A, null), { token: { id: token.id } })
+  await c.settled()
+  t.equal(new Set([1, 2, 3].map((id) => c.at(id).node.replica.applier.digest)).size, 1)
+})
+
+t.test('the leader revokes a token whose time is up, also one that has just been elected', async (t) => {
+  const { c, leader, run } = await secured(t)
+  const until = Math.floor(c.clock.wall()) + TTL_MS
+  const token = await newToken(run, leader, { expiresAt: until })
+  const later = await newToken(run, leader, { expiresAt: until + TTL_MS })
+  await c.pass(TTL_MS - 1_000)
+  t.equal((await c.on(leader).execute(put('a', token.id))).type, 'put')
+  await c.at(leader).crash()
+  const next = await c.leader()
+  await c.pass(2_000)
+  t.notOk(services(c, next).auth.table?.tokens.has(token.id))
+  t.ok(services(c, next).auth.table?.tokens.has(later.id))
+  await refused(c.on(next).execute(put('a', token.id)), 'unauthenticated')
+  t.match(
+    c.lines.find(({ event }) => event === 'expired token revoked'),
+    { node: next, facts: { token: token.id, name: 'app' } },
+  )
+  await c.pass(TTL_MS)
+  t.notOk(services(c, next).auth.table?.tokens.has(later.id))
+})
+
+t.test('a node refuses a token whose time is up by its own clock, before the leader has revoked it', async (t) => {
+  const { c, leader, run } = await secured(t)
+  const token = await newToken(run, leader, { expiresAt: Math.floor(c.clock.wall()) + TTL_MS })
+  await c.settled()
+  const { permissions } = c.at(leader).node.replica
+  c.at(leader).node.replica.expiry.stop()
+  await c.pass(TTL_MS)
+  t.ok(permissions.table?.tokens.has(token.id))
+  t.equal(permissions.tokenWith(token.hash), null)
+  await refused(c.on(leader).execute(put('a', token.id)), 'unauthenticated')
+})
+
+t.test('a request that waits for a lock gives up its place when its token is revoked', async (t) => {
+  const { c, leader, followers, admin, run } = await secured(t)
+  const [one = 0] = followers
+  const token = await newToken(run, leader, { name: 'waiter' })
+  const acquire = (on: number, by: number, waitMs: number, idempotency: Command['idempotency'] = null) =>
+    services(c, on).leases.acquire(
+      { type: 'lock-acquire', name: key('l'), ttlMs: 60_000, waitMs, owner: '', token: by, idempotency },
+      5_000,
+    )
+  const { result: held } = await acquire(leader, admin, 0)
+  const waiting = refused(acquire(one, token.id, 30_000), 'unauthenticated')
+  const named = refused(acquire(one, token.id, 30_000, { key: 'n', fingerprint: 1 }), 'unauthenticated')
+  await c.pass(300)
+  const behind = acquire(leader, admin, 30_000)
+  await c.pass(300)
+  await run(leader, remove(token.id))
+  await c.pass(300)
+  await Promise.all([waiting, named])
+  const lease = held.type === 'lock-acquired' ? held.lease : 0
+  await run(leader, { type: 'lock-release', name: key('l'), lease, ...NOW })
+  await c.pass(300)
+  t.match((await behind).result, { type: 'lock-acquired' })
+})
+
+t.test('what nodes do by themselves needs no token', async (t) => {
+  const { c, leader, run } = await secured(t)
+  await run(leader, { ...put('a'), lease: { type: 'own', ttlMs: 2_000 } } as Command)
+  await c.pass(5_000)
+  const read: Partial<ReadOptions> = { consistency: 'stale' }
+  t.equal(await c.on(leader).get('a', read), null, 'a lease ends')
+  await run(leader, { type: 'retention', retention: { revisions: 1, ageMs: 1_000, bytes: 65_536 }, ...NOW })
+  for (let at = 0; at < 5; at++) await run(leader, put('b'))
+  await c.pass(5_000)
+  t.ok(c.at(leader).node.replica.applier.compactedRevision > 0, 'history is compacted')
+  await refused(c.on(leader).execute({ type: 'compaction', revision: 1, ...NOW }), 'unauthenticated')
+  t.equal(
+    (await c.on(leader).execute({ type: 'compaction', revision: 1, token: NODE_ITSELF, ...NOW })).type,
+    'compacted',
+  )
+})
+
+t.test('whoever listens is told of each change, once, before anything later', async (t) => {
+  const { c, leader, run } = await secured(t)
+  const { auth } = services(c, leader)
+  const seen: (number | undefined)[] = []
+  const end = auth.onChange(() => seen.push(auth.table?.tokens.size))
+  const token = await newToken(run, leader)
+  await run(leader, put('a'))
+  await run(leader, remove(token.id))
+  end()
+  await newToken(run, leader)
+  t.same(seen, [2, 1])
+})
+
+t.test('without tokens a guard costs nothing: the past, and a watch of it, ask no leader', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { featureLevelMax: 1 })
+  await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
+  const [alone = 0] = followers
+  await c.on(leader).execute(put('a'))
+  await c.settled()
+  const { revision } = c.at(alone).node.replica.applier
+  const guard = await guardOf(c, alone, hash(0))
+  c.partition([alone])
+  await c.until('it knows no leader', () => c.at(alone).node.replica.raft.leader === null)
+  t.equal(await c.on(alone).get('a', { guard, revision }), 'v')
+  const watch = { keys: key('a'), puts: true, deletes: true, wantsPrevious: false, since: 0, timeoutMs: 5_000, guard }
+  ;(await c.on(alone).watch({ ...watch, since: revision })).close()
+})
