@@ -10,6 +10,7 @@ import { Button } from './parts/button.tsx'
 import { duration, timeOfDay } from './lib/format.ts'
 import { Messages } from './parts/messages.tsx'
 import { hrefOf, useRoute } from './lib/route.ts'
+import { sentence } from './lib/sentence.ts'
 import { useStore } from './lib/store.ts'
 import { chooseTheme, theme } from './lib/theme.ts'
 import { Toggle } from './parts/toggle.tsx'
@@ -98,8 +99,9 @@ function Side({ current }: { readonly current: string }) {
 
 /** Which node answers, and how it is. */
 function Identity() {
-  const { value, failingSince } = useStore(cluster.seen)
-  const state = failingSince === null ? (value?.node.state ?? 'connecting') : 'no answer'
+  const { value, failure, failingSince } = useStore(cluster.seen)
+  const silence = failure instanceof ProblemError ? 'refuses' : 'no answer'
+  const state = failingSince === null ? (value?.node.state ?? 'connecting') : silence
   const tone = failingSince !== null ? 'bad' : value === null || value.leader === null ? 'warn' : 'good'
   return (
     <div class="identity">
@@ -115,19 +117,21 @@ function Identity() {
   )
 }
 
-/** Says that the node of this page is gone. It goes away by itself when the node is back. */
+/** Says that the node of this page is gone, or tells nothing more. It goes away by itself. */
 function Gone() {
   const { value, at, failure, failingSince } = useStore(cluster.seen)
   if (failingSince === null || Date.now() - failingSince < bounds.goneAfterMs) return null
+  const isRefusal = failure instanceof ProblemError
+  // The page itself tells of a refusal where it has nothing else to show.
+  if (isRefusal && value === null) return null
   const who = value === null ? 'The node' : `Node ${value.node.id}`
-  const refused = failure instanceof ProblemError
   return (
     <div class="gone" role="alert">
-      <strong>{refused ? `${who} refuses to tell.` : `${who} does not answer.`}</strong>{' '}
-      {failure instanceof Error && refused ? `${failure.message} ` : ''}
+      <strong>{isRefusal ? `${who} tells nothing more.` : `${who} does not answer.`}</strong>{' '}
+      {isRefusal && `${sentence(failure.message)} `}
       {value !== null && `What you see is from ${timeOfDay(at)}, ${duration(roundedSeconds(Date.now() - at))} ago. `}
-      The page goes on by itself when it is back.
-      {value !== null && <OtherNodes />}
+      {!isRefusal && 'The page goes on by itself when it is back.'}
+      {value !== null && !isRefusal && <OtherNodes />}
     </div>
   )
 }

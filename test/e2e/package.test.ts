@@ -179,13 +179,14 @@ t.test('the packed program, installed globally', async (t) => {
     const ran = await runCommand(t, [quorate, 'dev', '--json', '--nodes', '1', '--port', String(port)], {
       onOutput: (out, stop) => {
         if (!out.includes('\n') || asked.length > 0) return
-        asked.push(Promise.all([ask('/version'), ask('/docs/static/swagger-ui-bundle.js')]).finally(stop))
+        asked.push(Promise.all(['/version', '/docs/static/swagger-ui-bundle.js', '/ui/'].map(ask)).finally(stop))
       },
     })
     t.equal(ran.code, 0, ran.err)
-    const [said = '', script = ''] = (await Promise.all(asked)).flat()
+    const [said = '', script = '', dashboard = ''] = (await Promise.all(asked)).flat()
     t.match(JSON.parse(said), { version })
     t.match(script, /swagger/i)
+    t.match(dashboard, /<script type="module"[^>]* src="\.\/assets\//)
   })
 })
 

@@ -300,6 +300,26 @@ t.test('a token is asked for when the node wants one, and requests go on with it
   t.same(dashboard.strays, [])
 })
 
+t.test('a node that refuses to tell is quoted, with what was seen before if anything was', async (t) => {
+  const dashboard = await openOn(t, 1)
+  if (dashboard === null) return
+  const { page } = dashboard
+  await page.route('**/cluster', async (route) => {
+    const detail = 'the token may not read the cluster'
+    const problem = { title: 'Forbidden', status: 403, detail, code: 'forbidden', retryable: false, ambiguous: false }
+    await route.fulfill({ status: 403, contentType: 'application/problem+json', json: problem })
+  })
+  const banner = page.locator('.gone')
+  await banner.getByText('Node 1 tells nothing more.').waitFor()
+  t.match(await banner.innerText(), /Forbidden: the token may not read the cluster\. What you see is from/)
+  t.ok(await rowOf(dashboard, 1).isVisible())
+  await page.reload()
+  await page.locator('.notice', { hasText: 'The token may not read the cluster.' }).waitFor()
+  await page.locator('.identity', { hasText: 'refuses' }).waitFor()
+  t.equal(await banner.count(), 0, 'it is not said twice')
+  t.same(await dashboard.blemishes(), [])
+})
+
 t.test(
   'a leader that is killed is missed, and its successor shown; the page of the dead node waits for it',
   async (t) => {
