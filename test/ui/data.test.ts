@@ -88,7 +88,7 @@ function test(name: string, body: Body, options: DashboardOptions = {}): void {
 test('keys are a tree, which is read as far as it is opened', async (t, { page, node, open }) => {
   const keys = ['tree/a', 'tree/b/1', 'tree/b/2', 'tree/c/d/e', 'tree:x:y']
   for (const key of keys) await putKey(node, key, `value of ${key}`)
-  const lines = Array.from({ length: 30_000 }, (_, at) => JSON.stringify({ key: `tree/many/${at}`, value: '' }))
+  const lines = Array.from({ length: 5_000 }, (_, at) => JSON.stringify({ key: `tree/many/${at}`, value: '' }))
   const imported = await node.request('POST', '/kv', {
     body: lines.join('\n'),
     headers: { 'content-type': 'application/x-ndjson' },
@@ -100,7 +100,7 @@ test('keys are a tree, which is read as far as it is opened', async (t, { page, 
   })
   await open(`keys?prefix=${named('tree/')}`)
   await untilRows(page, ['a', 'b/', 'c/', 'many/'])
-  t.ok(listed.length <= 6, `${listed.length} requests for a level with 30,000 keys below it`)
+  t.ok(listed.length <= 6, `${listed.length} requests for a level with 5,000 keys below it`)
   await rowIn(page, 'b/').click()
   await untilRows(page, ['a', 'b/', '1', '2', 'c/', 'many/'])
   await page.getByRole('button', { name: 'Count' }).click()

@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks'
+import { KeyText } from '../data/key-text.tsx'
+import { keysHref, watchHref } from '../data/places.ts'
+import { useAction } from '../data/use-action.ts'
 import { count, plural } from '../lib/format.ts'
 import { Button } from '../parts/button.tsx'
 import { FailureNotice } from '../parts/notice.tsx'
-import { keysHref, watchHref } from '../data/places.ts'
-import { KeyText } from '../data/key-text.tsx'
 import { countKeys } from './keys-api.ts'
-import { useAction } from '../data/use-action.ts'
 
 /** What one can do with all keys that begin alike. */
 export function BranchPane({ prefix }: { readonly prefix: string }) {

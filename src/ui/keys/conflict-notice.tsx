@@ -2,8 +2,8 @@ import { useEffect, useRef } from 'preact/hooks'
 import { Button } from '../parts/button.tsx'
 import { Notice } from '../parts/notice.tsx'
 import { DifferenceView } from '../values/difference-view.tsx'
-import type { Stored } from './keys-api.ts'
 import type { Value } from '../values/value-form.ts'
+import type { Stored } from './keys-api.ts'
 
 /** Somebody else has changed a key that was being edited. */
 export interface Conflict {

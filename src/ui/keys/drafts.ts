@@ -1,6 +1,6 @@
 import { bounds } from '../bounds.ts'
-import type { Stored } from './keys-api.ts'
 import type { Draft } from '../values/value-form.ts'
+import type { Stored } from './keys-api.ts'
 
 /** An edit that is not saved. */
 export interface KeptDraft {

@@ -2,13 +2,13 @@ import { useRef, useState } from 'preact/hooks'
 import { Button } from '../parts/button.tsx'
 import { Check } from '../parts/field.tsx'
 import { FailureNotice, Notice } from '../parts/notice.tsx'
+import { ValueField, type ValueFieldHandle } from '../values/value-field.tsx'
+import type { Draft } from '../values/value-form.ts'
 import { ConflictNotice } from './conflict-notice.tsx'
 import { drafts } from './drafts.ts'
 import type { Stored } from './keys-api.ts'
 import type { Lifetime } from './lifetime.ts'
 import { useSaving } from './use-saving.ts'
-import { ValueField, type ValueFieldHandle } from '../values/value-field.tsx'
-import type { Draft } from '../values/value-form.ts'
 
 interface KeyEditorProps {
   /** What the edit begins with. */

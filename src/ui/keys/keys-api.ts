@@ -2,9 +2,9 @@ import type { CountAnswer, DeleteAnswer, HistoryAnswer, ListAnswer, PutAnswer } 
 import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { send, sendForJson, type Call } from '../api/request.ts'
 import { readTerms } from '../data/read-terms.ts'
+import type { Value } from '../values/value-form.ts'
 import type { KeyListing, KeyRange } from './key-level.ts'
 import type { Lifetime } from './lifetime.ts'
-import type { Value } from '../values/value-form.ts'
 
 /* Requests on keys. Each key goes into `?key=`: a path cannot carry every one. */
 

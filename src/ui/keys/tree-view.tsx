@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { useStore } from '../lib/store.ts'
 import { KeyText } from '../data/key-text.tsx'
 import { ReadFailure } from '../data/shown.tsx'
 import { plainText } from '../data/visible-text.ts'
+import { useStore } from '../lib/store.ts'
 import type { KeyTree, TreeRow } from './key-tree.ts'
 
 interface TreeViewProps {

@@ -1,14 +1,14 @@
 import { useState } from 'preact/hooks'
 import { ProblemError } from '../api/problem.ts'
-import { say } from '../parts/messages.tsx'
 import { useAttempt } from '../data/attempt.ts'
+import { quoted } from '../data/key-text.tsx'
+import { useAction } from '../data/use-action.ts'
+import { say } from '../parts/messages.tsx'
+import type { Value } from '../values/value-form.ts'
 import type { Conflict } from './conflict-notice.tsx'
 import { drafts } from './drafts.ts'
-import { quoted } from '../data/key-text.tsx'
 import { readKey, writeKey, type Condition, type Stored } from './keys-api.ts'
 import type { Lifetime } from './lifetime.ts'
-import { useAction } from '../data/use-action.ts'
-import type { Value } from '../values/value-form.ts'
 
 interface Saving {
   /** The revision that the key must have, or that it must be absent. */

@@ -1,5 +1,10 @@
 import { useEffect, useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
+import { KeyText } from '../data/key-text.tsx'
+import { keysHref, lockHref } from '../data/places.ts'
+import { Shown } from '../data/shown.tsx'
+import { useAction } from '../data/use-action.ts'
+import { useReading } from '../data/use-reading.ts'
 import { duration, plural } from '../lib/format.ts'
 import { hrefOf } from '../lib/route.ts'
 import { Button } from '../parts/button.tsx'
@@ -7,12 +12,7 @@ import { Confirm } from '../parts/confirm.tsx'
 import { say } from '../parts/messages.tsx'
 import { FailureNotice, Notice } from '../parts/notice.tsx'
 import { Badge, Card, Facts } from '../parts/page.tsx'
-import { keysHref, lockHref } from '../data/places.ts'
-import { KeyText } from '../data/key-text.tsx'
 import { readLease, renewLease, revokeLease, type LeaseView } from './leases-api.ts'
-import { Shown } from '../data/shown.tsx'
-import { useAction } from '../data/use-action.ts'
-import { useReading } from '../data/use-reading.ts'
 
 interface SeenLease {
   readonly lease: LeaseView | null

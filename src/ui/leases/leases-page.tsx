@@ -1,18 +1,18 @@
 import { useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
+import { KeyText } from '../data/key-text.tsx'
+import { leaseHref, lockHref } from '../data/places.ts'
+import { Shown } from '../data/shown.tsx'
+import { useReading } from '../data/use-reading.ts'
 import { duration } from '../lib/format.ts'
 import { goTo, hrefOf, useRoute } from '../lib/route.ts'
 import { Button } from '../parts/button.tsx'
 import { Field } from '../parts/field.tsx'
 import { Badge, Card, Page } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
-import { leaseHref, lockHref } from '../data/places.ts'
-import { KeyText } from '../data/key-text.tsx'
 import { LeasePane } from './lease-pane.tsx'
 import { listLeases } from './leases-api.ts'
 import type { ListedLease } from './lock-table.ts'
-import { Shown } from '../data/shown.tsx'
-import { useReading } from '../data/use-reading.ts'
 
 const uses: Readonly<Record<ListedLease['use'], string>> = {
   keys: 'keys',

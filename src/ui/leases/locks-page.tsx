@@ -1,5 +1,9 @@
 import { useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
+import { KeyText, quoted } from '../data/key-text.tsx'
+import { leaseHref, lockHref } from '../data/places.ts'
+import { Shown } from '../data/shown.tsx'
+import { useReading } from '../data/use-reading.ts'
 import { count, plural } from '../lib/format.ts'
 import { goTo, hrefOf, useRoute } from '../lib/route.ts'
 import { Button } from '../parts/button.tsx'
@@ -8,12 +12,8 @@ import { Field } from '../parts/field.tsx'
 import { say } from '../parts/messages.tsx'
 import { Card, Facts, Page } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
-import { leaseHref, lockHref } from '../data/places.ts'
-import { KeyText, quoted } from '../data/key-text.tsx'
 import { listLeases, readLock, releaseLock, type LockView } from './leases-api.ts'
 import { locksOf, type ListedLease, type LockRow } from './lock-table.ts'
-import { Shown } from '../data/shown.tsx'
-import { useReading } from '../data/use-reading.ts'
 
 /** Who holds which lock, and who waits for it. */
 export function LocksPage() {

@@ -1,8 +1,8 @@
 import { ProblemError, UnreachableError, type Problem } from '../api/problem.ts'
 import { bounds } from '../bounds.ts'
-import { Store } from '../lib/store.ts'
 import type { WatchTarget } from '../data/places.ts'
 import { bytesOf } from '../data/utf8.ts'
+import { Store } from '../lib/store.ts'
 
 /** A line of a watch. */
 export interface WatchEvent {
