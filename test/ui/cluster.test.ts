@@ -385,3 +385,43 @@ t.test('a node that has lost its majority says so, and can be told to stand for 
     .waitFor()
   t.same(dashboard.complaints, [])
 })
+
+t.test('once there are tokens, the page asks for one, and does with it what that may do', async (t) => {
+  if (browser === null) return
+  const { api } = (await cluster.leader()).addresses
+  const post = async <Body>(path: string, body: unknown, secret?: string): Promise<Body> => {
+    const authorization: Record<string, string> = secret === undefined ? {} : { authorization: `Bearer ${secret}` }
+    const method = path.startsWith('/auth/roles/') ? 'PUT' : 'POST'
+    const headers = { 'content-type': 'application/json', ...authorization }
+    const answer = await fetch(`${api}${path}`, { method, headers, body: JSON.stringify(body) })
+    t.ok(answer.ok, `${path}: ${answer.status}`)
+    return (await answer.json()) as Body
+  }
+  const { secret: admin } = await post<{ secret: string }>('/auth/bootstrap', { name: 'root' })
+  await post('/auth/roles/reader', { grants: [{ access: 'read', prefix: 'a/' }], rights: ['cluster:read'] }, admin)
+  const { secret: reader } = await post<{ secret: string }>('/auth/tokens', { name: 'ann', roles: ['reader'] }, admin)
+
+  const dashboard = await Dashboard.open(t, browser, cluster.node(1).addresses.api)
+  const { page } = dashboard
+  const enter = async (heading: string, secret: string): Promise<void> => {
+    await page.getByRole('heading', { name: heading }).waitFor()
+    await page.getByLabel('Token').fill(secret)
+    await page.keyboard.press('Enter')
+  }
+  await enter('A token, please', `quorate_${'x'.repeat(43)}`)
+  await enter('Another token, please', reader)
+  await page.locator('.identity', { hasText: 'node 1,' }).waitFor()
+  await dashboard.goTo('Charts')
+  await page.locator('.legend strong', { hasText: 'MiB' }).first().waitFor()
+  await dashboard.goTo('Keys')
+  await page.getByText('it needs read access').waitFor()
+  await page.getByLabel('Prefix').fill('a/')
+  await page.getByText('it needs read access').waitFor({ state: 'detached' })
+  await dashboard.shoot('reader')
+
+  await page.getByRole('button', { name: 'Forget the token' }).press('Enter')
+  await enter('A token, please', admin)
+  await page.getByLabel('Prefix').fill('')
+  await page.getByText('it needs read access').waitFor({ state: 'detached' })
+  t.same(dashboard.complaints, [])
+})
