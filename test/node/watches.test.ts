@@ -302,6 +302,35 @@ t.test(
   },
 )
 
+t.test('what was read from a disk that is ahead of what is in memory is not told again', async (t) => {
+  for (const isInstalled of [true, false]) {
+    const world = new World()
+    for (let n = 0; n < 3; n++) world.put('a')
+    const readers = [new Reader(world, everything(), world.feed.revision), new Reader(world, everything(), 1)]
+    const read = async (): Promise<void> => {
+      for (let n = 0; n < 30; n++) {
+        for (const reader of readers) reader.ask(1000)
+        await nextTurn()
+      }
+    }
+    await read()
+    readers.push(new Reader(world, everything(), 0))
+    const entries = [4, 5].map((revision): EntryChanges => ({ revision, changes: [put('a', `a@${revision}`)] }))
+    world.feed.entries.push(...entries)
+    await read()
+    if (isInstalled) world.hub.onInstalled(5)
+    else world.hub.onChanges(entries)
+    await read()
+    world.put('a')
+    await read()
+    for (const reader of readers) {
+      t.equal(reader.mistake(world.feed.entries), null)
+      t.equal(reader.told, 6)
+      reader.watcher.close()
+    }
+  }
+})
+
 const IDS = [1, 2, 3]
 
 /** A cluster that keeps history, and the revision from which on it does. */

@@ -123,6 +123,8 @@ export class Walk {
     let joined = 0
     for (const watcher of this.riders) {
       this.riders.delete(watcher)
+      // The disk may be ahead of what is in memory, such as with a state that is just being installed.
+      watcher.reached = Math.max(watcher.reached, this.at)
       home.onCaughtUp(watcher)
       joined += 1
       if (joined === limits.watchStepMax) return

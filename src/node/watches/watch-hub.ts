@@ -110,7 +110,7 @@ export class WatchHub implements WatcherHome {
   onInstalled(revision: number): void {
     if (!this.isWatched) return
     const { last } = this.ring
-    for (const watcher of this.live) this.fallBehind(watcher, last)
+    for (const watcher of this.live) this.fallBehind(watcher, Math.max(watcher.reached, last))
     this.ring.reset(revision)
     this.walks.onInstalled().catch((error: unknown) => this.deps.faults.report(error))
   }
@@ -131,7 +131,7 @@ export class WatchHub implements WatcherHome {
   }
 
   positionOf(watcher: Watcher): number {
-    return watcher.mode === 'live' ? this.ring.last : this.walks.positionOf(watcher)
+    return watcher.mode === 'live' ? Math.max(watcher.reached, this.ring.last) : this.walks.positionOf(watcher)
   }
 
   wake(watcher: Watcher): void {
@@ -170,7 +170,7 @@ export class WatchHub implements WatcherHome {
 
   onCaughtUp(watcher: Watcher): void {
     watcher.mode = 'live'
-    watcher.reached = this.ring.last
+    watcher.reached = Math.max(watcher.reached, this.ring.last)
     watcher.progressDue = true
     this.live.add(watcher)
     this.wake(watcher)

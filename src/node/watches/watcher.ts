@@ -35,7 +35,7 @@ export type WatcherMode = 'live' | 'walking' | 'resting' | 'ended'
 export class Watcher {
   readonly interest: Interest
   mode: WatcherMode = 'resting'
-  /** Everything up to this revision was queued or does not concern it. Counts unless it is live or walking. */
+  /** Everything up to this revision was queued or does not concern it; while it is live or walking, perhaps more was (`positionOf`). */
   reached: number
   /** It is to be told how far it is, when nothing else is left to tell. */
   progressDue = false

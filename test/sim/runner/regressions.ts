@@ -124,4 +124,8 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the simulator: clients that gave up after 40 ms asked for more than a window of one entry carries, and no write was ever answered in time',
   },
+  {
+    seed: 13000000936,
+    found: 'a watch that had read a state from the disk before it was in force was told the same changes again',
+  },
 ]
