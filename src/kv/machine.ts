@@ -54,19 +54,14 @@ const LEVEL_TOO_LOW = 18
 const NO_RANGES: readonly RangeRead[] = []
 
 /** Whether what `command` reads depends on what it finds, so that nothing else may be in its batch. */
-export function runsAlone({ type }: Command): boolean {
-  switch (type) {
+export function runsAlone(command: Command): boolean {
+  if (isAuthCommand(command)) return true
+  switch (command.type) {
     case 'delete-range':
     case 'transaction':
     case 'compaction':
     case 'lease-revoke':
     case 'lock-release':
-    case 'auth-bootstrap':
-    case 'role-put':
-    case 'role-delete':
-    case 'token-create':
-    case 'token-delete':
-    case 'auth-reset':
       return true
     default:
       return false
