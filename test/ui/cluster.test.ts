@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import type { Locator } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
+import { freePorts } from '../e2e/support/ports.ts'
 import { openBrowser } from '../support/browser.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -202,6 +204,49 @@ t.test('a node is added, promoted, made a learner again, and removed', async (t)
   t.same(dashboard.complaints, [])
 })
 
+t.test('a member is listed at other addresses, and where it lives again', async (t) => {
+  const id = await leaderId()
+  const { id: other, addresses } = cluster.others(id, 4)[0] ?? cluster.node(id)
+  const dashboard = await openOn(t, id)
+  if (dashboard === null) return
+  const { page } = dashboard
+  const dialog = page.getByRole('dialog')
+  const action = `Change the addresses of node ${other}`
+  const move = async (raft: string, api: string): Promise<void> => {
+    await page.getByRole('button', { name: action }).press('Enter')
+    await dialog.getByLabel('Address for its peers').fill(raft)
+    await dialog.getByLabel('Address for clients').fill(api)
+    await dialog.getByLabel(/^Type /).fill(String(other))
+  }
+  await dashboard.goTo('Members')
+  const submit = dialog.getByRole('button', { name: action })
+  await move(cluster.node(id).addresses.raft, addresses.api)
+  await dialog.getByText(`Node ${id} is there.`).waitFor()
+  t.ok(await submit.isDisabled(), 'an address of another member')
+  await dialog.getByLabel('Address for its peers').fill(addresses.raft)
+  t.ok(await submit.isDisabled(), 'nothing would change')
+  await page.keyboard.press('Escape')
+  await untilClosed(dashboard)
+
+  const [raftPort, apiPort] = await freePorts(2)
+  await move(`127.0.0.1:${raftPort}`, `http://127.0.0.1:${apiPort}`)
+  t.match(await dialog.innerText(), `at 127.0.0.1:${raftPort} instead of ${addresses.raft}`)
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('move')
+  await submit.press('Enter')
+  await untilClosed(dashboard)
+  await rowOf(dashboard, other).getByText(`http://127.0.0.1:${apiPort}`).waitFor()
+  await rowOf(dashboard, other).getByText('connected', { exact: true }).waitFor()
+  await move(addresses.raft, addresses.api)
+  await submit.press('Enter')
+  await untilClosed(dashboard)
+  t.match((await cluster.status(id)).membership?.effective.membership.nodes[other], {
+    raft: addresses.raft,
+    api: addresses.api,
+  })
+  t.same(dashboard.complaints, [])
+})
+
 t.test('leadership is handed over, and back', async (t) => {
   const id = await leaderId()
   const dashboard = await openOn(t, id)
@@ -253,9 +298,19 @@ t.test('what the node refuses is told in its own words, and the dialog stays', a
   t.match(await dialog.innerText(), `While node ${id} is heard, this is refused`)
   t.same(await dashboard.blemishes(), [])
   await dashboard.shoot('refused')
+
+  await page.route('**/cluster/elections', async (route) => await route.abort())
+  await dialog.getByRole('button', { name: 'Stand for election' }).press('Enter')
+  await alert.getByText('Whether the change has taken effect is not known').waitFor()
   await page.keyboard.press('Escape')
   await untilClosed(dashboard)
   t.equal((await cluster.status(id)).term, term, 'nothing has changed')
+
+  await page.route('**/metrics', async (route) => await route.abort())
+  await dashboard.goTo('Charts')
+  const notice = page.getByRole('alert').filter({ hasText: 'The node does not answer.' })
+  await notice.waitFor()
+  t.notMatch(await notice.innerText(), /change/, 'a reading changes nothing')
 })
 
 t.test('a token is asked for when the node wants one, and requests go on with it', async (t) => {
@@ -384,6 +439,79 @@ t.test('a node that has lost its majority says so, and can be told to stand for 
     .getByText(/^node \d$/)
     .waitFor()
   t.same(dashboard.complaints, [])
+})
+
+t.test('a learner is sent the state, and voters that change are shown until they have changed', async (t) => {
+  // An election timeout that is longer than the test: the leader stays while the other voter is stopped.
+  const patience = ['--heartbeat', '200ms', '--election-timeout', '50s-60s']
+  const flags = [...patience, '--purge-every', '4000', '--keep-entries', '10', '--snapshot-rate', '1MiB']
+  const pair = await TestCluster.start(t, { size: 2, flags })
+  const [leader, learner] = [pair.node(1), pair.node(2)]
+  const members = [leader.addresses]
+  t.equal((await leader.client.post('/cluster/initialize?wait=committed', { members })).status, 200)
+  for (let number = 0; number < 8; number++) {
+    // Random, so that it is as large on its way as it is here.
+    const value = randomBytes(720 * 1024).toString('base64')
+    t.equal((await leader.client.putKey(`large/${number}`, value)).status, 200)
+  }
+  t.equal((await leader.client.post('/cluster/purge')).status, 200)
+  if (browser === null) return
+
+  const variants = [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const
+  const dashboards = await Promise.all(
+    variants.map(async (options) => await Dashboard.open(t, browser, leader.addresses.api, options)),
+  )
+  const shoot = async (name: string): Promise<void> => {
+    for (const dashboard of dashboards) {
+      t.same(await dashboard.blemishes(), [], name)
+      await dashboard.shoot(name)
+    }
+  }
+  const [dashboard] = dashboards
+  if (dashboard === undefined) return
+  const { page } = dashboard
+  await page.locator('.vitals').getByText('node 1', { exact: true }).waitFor()
+
+  t.equal((await leader.client.post('/cluster/learners', { ...learner.addresses, wait: false })).status, 200)
+  const bar = rowOf(dashboard, 2).getByRole('progressbar', { name: /^gets the state, .*B/ })
+  const share = await eventually('some of the state is sent', async () => {
+    const value = Number(await bar.getAttribute('value'))
+    return value > 0 && value < 100 ? value : null
+  })
+  await page.locator('.topology .link.behind', { hasText: /% of the state/ }).waitFor()
+  const drawn = Number.parseFloat(
+    await page.locator('.topology .arc').evaluate((arc) => {
+      return String(Reflect.get(Reflect.get(globalThis, 'getComputedStyle')(arc), 'strokeDasharray'))
+    }),
+  )
+  const round = 2 * Math.PI * 31
+  t.ok(drawn > 0 && drawn < round, `${drawn} of ${round} for ${share}%`)
+  await shoot('snapshot')
+  await rowOf(dashboard, 2).getByText('in step').waitFor()
+  await page.locator('.log').getByText('Learner 2 has caught up.').waitFor()
+
+  await dashboard.goTo('Members')
+  await page.getByRole('button', { name: 'Promote node 2' }).press('Enter')
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel(/^Type /).fill('2')
+  learner.pause()
+  await dialog.getByRole('button', { name: 'Promote node 2' }).press('Enter')
+  const changing = 'The voters change from 1 to 1 and 2.'
+  for (const { page: each } of dashboards) await each.getByText(changing).first().waitFor()
+  await page.getByText('The change has not reached node 2 yet.').waitFor()
+  t.match(await rowOf(dashboard, 2).innerText(), /joining/)
+  t.ok(await page.locator('.row-actions button').first().isDisabled(), 'one change at a time')
+  await page.keyboard.press('Escape')
+  await dashboard.goTo('Overview')
+  await page.getByText('voters are changing').waitFor()
+  await page.locator('.topology .node', { hasText: 'joining' }).waitFor()
+  await page.locator('.log').getByText('Voters begin to change: 1 → 1, 2.').waitFor()
+  await shoot('joint')
+
+  learner.resume()
+  await page.getByText(changing).waitFor({ state: 'detached' })
+  await page.locator('.log').getByText('The voters are 1, 2.').waitFor()
+  for (const { complaints, strays } of dashboards) t.same([...complaints, ...strays], [])
 })
 
 t.test('once there are tokens, the page asks for one, and does with it what that may do', async (t) => {

@@ -5,18 +5,19 @@ import {
   effectsOfAdding,
   effectsOfBackup,
   effectsOfCampaigning,
+  effectsOfMoving,
   effectsOfPromoting,
   effectsOfPurging,
   effectsOfRemoving,
   effectsOfTransfer,
 } from '../../src/ui/cluster/effects.ts'
 import { occurrencesBetween } from '../../src/ui/cluster/journal.ts'
-import { apiMistake, idFrom, idMistake, raftMistake } from '../../src/ui/cluster/member-input.ts'
-import { dashboardOf, leftToFail, membersOf } from '../../src/ui/cluster/members.ts'
+import { addressTaken, apiMistake, idFrom, idMistake, raftMistake } from '../../src/ui/cluster/member-input.ts'
+import { dashboardOf, leftToFail, membersOf, withoutMembership } from '../../src/ui/cluster/members.ts'
 import { nextStep } from '../../src/ui/cluster/next-step.ts'
 import { placesFor } from '../../src/ui/cluster/places.ts'
 import * as format from '../../src/ui/lib/format.ts'
-import { parseMetrics, quantileBetween, rateBetween, roundTripsIn } from '../../src/ui/lib/metrics.ts'
+import { meanBetween, parseMetrics, quantileBetween, rateBetween, roundTripsIn } from '../../src/ui/lib/metrics.ts'
 import { statusOf } from './support/status.ts'
 
 t.test('numbers are told with three digits and their unit', async (t) => {
@@ -83,6 +84,29 @@ t.test('a rate needs a counter that has not begun again', async (t) => {
   t.equal(rateBetween(new Map(), thirty, 'c', 2), null)
 })
 
+t.test('a mean is that of what was counted between two readings', async (t) => {
+  const reading = (sum: number, count: number): Map<string, number> =>
+    new Map([
+      ['loop_sum', sum],
+      ['loop_count', count],
+    ])
+  t.equal(meanBetween(reading(1, 10), reading(2, 30), 'loop'), 0.05)
+  t.equal(meanBetween(reading(1, 10), reading(1, 10), 'loop'), null, 'nothing was counted')
+  t.equal(meanBetween(reading(5, 50), reading(1, 10), 'loop'), null, 'the node was started anew')
+  t.equal(meanBetween(reading(1, 10), new Map(), 'loop'), null)
+})
+
+t.test('the lateness of the event loop is drawn from what no other reader resets', async (t) => {
+  const history = new ChartHistory(10_000, 5)
+  const name = 'quorate_event_loop_delay_seconds'
+  const reading = (longest: string, sum: number, count: number) =>
+    parseMetrics(`${name}{quantile="1"} ${longest}\n${name}_sum ${sum}\n${name}_count ${count}`)
+  history.push(1_000, reading('NaN', 0, 0), reading('0.2', 0.5, 100), 1)
+  history.push(2_000, reading('0.2', 0.5, 100), reading('NaN', 0.5, 100), 1)
+  t.same(history.line('loop', 'longest'), [0.2, null])
+  t.same(history.line('loop', 'mean'), [0.005, null])
+})
+
 t.test('charts keep their span and their bound, and begin anew when the clock is set back', async (t) => {
   const history = new ChartHistory(10_000, 5)
   const metrics = new Map([['quorate_proposals_pending', 1]])
@@ -141,6 +165,16 @@ t.test('a link to another dashboard leads to a web address or nowhere', async (t
   t.equal(dashboardOf({ api: 'https://[::1]:7001' }), 'https://[::1]:7001/ui/')
   t.equal(dashboardOf({ api: 'javascript:alert(1)' }), null)
   t.equal(dashboardOf({ api: 'nothing' }), null)
+})
+
+t.test('voters that the change of voters has not reached are known to the leader', async (t) => {
+  const voters = [
+    [1, 2, 3],
+    [1, 2, 4],
+  ]
+  const members = { 2: { matched: 6 }, 3: { matched: null }, 5: { matched: 0 } }
+  t.same(withoutMembership(statusOf({ voters, members, learners: [5] })), [2])
+  t.same(withoutMembership(statusOf({ voters })), [])
 })
 
 t.test('what to do next: the most urgent thing alone, and nothing when all is well', async (t) => {
@@ -220,6 +254,19 @@ t.test('each action says what it will do', async (t) => {
   const down = statusOf({ members: { 3: { reachable: false } } })
   t.match(effectsOfRemoving(down, 2, false), { isRisky: true, warnings: [/neither/, /^Node 3 is not connected/] })
   t.match(effectsOfRemoving(down, 3, false), { isRisky: false })
+  const [raft, api] = ['10.0.0.9:7101', 'http://10.0.0.9:7001']
+  t.match(effectsOfMoving(down, { id: 3, raft, api }, false), {
+    effects: [
+      /dial node 3 at 10\.0\.0\.9:7101 instead of 127\.0\.0\.1:7103/,
+      /Clients are sent to http:/,
+      /goes on listening/,
+    ],
+    warnings: [],
+  })
+  t.match(effectsOfMoving(down, { id: 2, raft: '127.0.0.1:7102', api }, true), {
+    effects: [/^Clients are sent/, /goes on listening/],
+    warnings: [/as if it were down/, /^Node 3 is not connected/],
+  })
   t.match(effectsOfTransfer(down, 3).warnings, [/not connected/])
   t.match(effectsOfTransfer(statusOf({ members: { 2: { priority: 10, lag: 5_000 } } }), 2).warnings, [
     /5,000 entries behind/,
@@ -276,6 +323,8 @@ t.test('what is typed about a new member is checked as it is typed', async (t) =
   t.same([idMistake('', statusOf()), idMistake('9', statusOf())], [null, null])
   t.same(['', 'host:7101', '[::1]:7101'].map(raftMistake), [null, null, null])
   for (const wrong of ['host', 'http://host:7101', 'host:0', 'host:70000']) t.type(raftMistake(wrong), 'string', wrong)
+  t.equal(addressTaken('raft', '127.0.0.1:7102', 1, statusOf()), 'Node 2 is there.')
+  t.equal(addressTaken('raft', '127.0.0.1:7102', 2, statusOf()), null)
   t.same(['', 'http://host:7001', 'https://host:7001/'].map(apiMistake), [null, null, null])
   for (const wrong of ['host:7001', 'http://', 'http://host:7001/ui', 'ftp://host', 'http://u@host:1']) {
     t.type(apiMistake(wrong), 'string', wrong)

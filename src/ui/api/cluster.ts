@@ -38,9 +38,23 @@ export interface VoterChange {
 
 /** `at`: the index of the membership for which the change is meant; another one is refused. */
 export async function changeVoters(change: VoterChange, at: number | null): Promise<MembershipAnswer> {
-  const headers: Record<string, string> = at === null ? {} : { 'if-match': `"${at}"` }
   const call = { method: 'PATCH', path: '/cluster/membership', query: { timeout: CHANGE }, json: change } as const
-  return await sendForJson({ ...call, headers })
+  return await sendForJson({ ...call, headers: ifMembershipAt(at) })
+}
+
+/** `force`: do not ask which node answers at the new addresses. */
+export async function changeAddresses(
+  { id, raft, api }: MemberSpec,
+  force: boolean,
+  at: number | null,
+): Promise<MembershipAnswer> {
+  const json = { raft, api, ...(force ? { force } : {}) }
+  const call = { method: 'PUT', path: `/cluster/nodes/${id}`, query: { timeout: CHANGE }, json } as const
+  return await sendForJson({ ...call, headers: ifMembershipAt(at) })
+}
+
+function ifMembershipAt(index: number | null): Readonly<Record<string, string>> {
+  return index === null ? {} : { 'if-match': `"${index}"` }
 }
 
 export async function transferLeadership(id: number): Promise<TransferAnswer> {

@@ -26,9 +26,21 @@ export class ProblemError extends Error {
   }
 }
 
-/** There was no answer: the node is gone, or the network, or it took too long. */
+interface UnreachableOptions extends ErrorOptions {
+  /** The request asks for a change. Default: false. */
+  readonly isChange?: boolean
+}
+
+/** There was no answer, or no whole one: the node is gone, or the network, or it took too long. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError'
+  /** Whether something has changed is not known. */
+  readonly isAmbiguous: boolean
+
+  constructor(message: string, { isChange = false, ...options }: UnreachableOptions = {}) {
+    super(message, options)
+    this.isAmbiguous = isChange
+  }
 }
 
 /** What a failed answer says. An answer that no node gives, such as that of a proxy, is put into the same shape. */

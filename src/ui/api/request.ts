@@ -52,7 +52,7 @@ export async function sendForJson<Answer>(call: Call): Promise<Answer> {
     return (await response.json()) as Answer
   } catch (error) {
     call.signal?.throwIfAborted()
-    throw new UnreachableError('the answer broke off', { cause: error })
+    throw new UnreachableError('the answer broke off', { cause: error, isChange: isChange(call) })
   }
 }
 
@@ -62,8 +62,12 @@ export async function sendForText(call: Call): Promise<string> {
     return await response.text()
   } catch (error) {
     call.signal?.throwIfAborted()
-    throw new UnreachableError('the answer broke off', { cause: error })
+    throw new UnreachableError('the answer broke off', { cause: error, isChange: isChange(call) })
   }
+}
+
+function isChange({ method = 'GET' }: Call): boolean {
+  return method !== 'GET' && method !== 'HEAD'
 }
 
 async function sendOnce(call: Call, secret: string | null): Promise<Response> {
@@ -83,7 +87,7 @@ async function sendOnce(call: Call, secret: string | null): Promise<Response> {
     const why = late.signal.aborted
       ? `there was no answer within ${(timeoutMs ?? 0) / 1000} s`
       : 'the node does not answer'
-    throw new UnreachableError(why, { cause: error })
+    throw new UnreachableError(why, { cause: error, isChange: isChange(call) })
   } finally {
     if (timer !== null) clearTimeout(timer)
   }

@@ -5,7 +5,7 @@ import { Confirm } from '../parts/confirm.tsx'
 import { Check } from '../parts/field.tsx'
 import { say } from '../parts/messages.tsx'
 import { effectsOfPromoting, effectsOfRemoving, effectsOfTransfer } from './effects.ts'
-import { learnersOf } from './members.ts'
+import { learnersOf, shownAt } from './members.ts'
 
 interface ChangeProps {
   readonly seen: ClusterStatus
@@ -14,11 +14,6 @@ interface ChangeProps {
 }
 
 const WORD_NAME = 'the id of the node'
-
-/** The index of the membership that is shown: a change that somebody else makes first is not made twice. */
-function shownAt({ membership }: ClusterStatus): number | null {
-  return membership?.effective.logId?.index ?? null
-}
 
 export function Promote({ seen, id, onClose }: ChangeProps) {
   const onConfirm = async (): Promise<void> => {

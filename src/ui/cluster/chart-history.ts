@@ -1,4 +1,4 @@
-import { quantileBetween, rateBetween, type Metrics } from '../lib/metrics.ts'
+import { meanBetween, quantileBetween, rateBetween, type Metrics } from '../lib/metrics.ts'
 
 /** One line of a chart. */
 export interface SeriesEntry {
@@ -21,12 +21,8 @@ const rate = (name: string) => (before: Metrics, after: Metrics, seconds: number
   rateBetween(before, after, name, seconds)
 const quantile = (name: string, share: number) => (before: Metrics, after: Metrics) =>
   quantileBetween(before, after, name, share)
-const SAMPLING_SECONDS = 0.01
-/** The sampler measures from one tick to the next, its own interval included. */
-const lateness = (name: string) => (_: Metrics, after: Metrics) => {
-  const measured = after.get(name)
-  return measured === undefined ? null : Math.max(0, measured - SAMPLING_SECONDS)
-}
+/** What was counted between two readings, on average. */
+const mean = (name: string) => (before: Metrics, after: Metrics) => meanBetween(before, after, name)
 
 function latency(name: string, title: string, hint: string, metric: string): ChartEntry {
   const series = [
@@ -86,11 +82,11 @@ export const charts: readonly ChartEntry[] = [
   {
     name: 'loop',
     title: 'Event loop',
-    hint: 'How late the event loop was at worst. Half of an election timeout (150 ms) is too much.',
+    hint: 'How late the event loop is: at worst in the last half minute or the one before, and on average since the reading before. Half of an election timeout (150 ms) is too much.',
     unit: 'seconds',
     series: [
-      { name: 'longest', read: lateness('nodejs_eventloop_lag_max_seconds') },
-      { name: 'mean', read: lateness('nodejs_eventloop_lag_mean_seconds') },
+      { name: 'longest', read: gauge('quorate_event_loop_delay_seconds{quantile="1"}') },
+      { name: 'mean', read: mean('quorate_event_loop_delay_seconds') },
     ],
   },
   {

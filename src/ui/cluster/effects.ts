@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../../client/api-types.ts'
+import type { ClusterStatus, MemberSpec } from '../../client/api-types.ts'
 import { count, list, nodes, plural } from '../lib/format.ts'
 import { capital } from '../lib/sentence.ts'
 import { downAmong, learnersOf, toleranceOf, votersOf } from './members.ts'
@@ -86,6 +86,32 @@ function learnerRemoval(id: number): RemovalEffects {
     'The voters stay as they are: nothing waits for it.',
   ]
   return { effects, warnings: [], isImpossible: false, isRisky: false }
+}
+
+export function effectsOfMoving(cluster: ClusterStatus, { id, raft, api }: MemberSpec, force: boolean): Effects {
+  const present = cluster.nodes[id] ?? { raft: '', api: '' }
+  const effects: string[] = []
+  if (raft !== present.raft) {
+    effects.push(
+      `The members dial node ${id} at ${raft} instead of ${present.raft}. A connection that works is kept until it ends, or until the node answers there.`,
+    )
+  }
+  if (api !== present.api) effects.push(`Clients are sent to ${api} instead of ${present.api}.`)
+  effects.push(
+    'The change is entered in the log. The node itself goes on listening where it does: start it with the same addresses, before or after.',
+  )
+  const others = Object.entries(cluster.nodes).filter(
+    ([name, { reachable }]) => Number(name) !== id && reachable === false,
+  )
+  const warnings: string[] = []
+  if (force) warnings.push('If another node answers there, the member is missed, as if it were down.')
+  if (others.length > 0) {
+    const down = others.map(([name]) => Number(name))
+    warnings.push(
+      `${capital(nodes(down))} ${down.length === 1 ? 'is' : 'are'} not connected. Move one member at a time.`,
+    )
+  }
+  return { effects, warnings }
 }
 
 export function effectsOfTransfer(cluster: ClusterStatus, id: number): Effects {

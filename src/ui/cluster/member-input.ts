@@ -1,5 +1,11 @@
 import type { ClusterStatus } from '../../client/api-types.ts'
 
+/** Which other member has an address; null when none has. */
+export function addressTaken(kind: 'raft' | 'api', text: string, id: number, { nodes }: ClusterStatus): string | null {
+  const other = Object.keys(nodes).find((name) => Number(name) !== id && nodes[Number(name)]?.[kind] === text)
+  return other === undefined ? null : `Node ${other} is there.`
+}
+
 const ID_MAX = 2 ** 32 - 1
 
 /** The id that was typed; null when it is none. */

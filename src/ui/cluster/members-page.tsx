@@ -7,6 +7,7 @@ import { FailureNotice } from '../parts/notice.tsx'
 import { Card, Page } from '../parts/page.tsx'
 import { AddLearner } from './add-learner.tsx'
 import { Backup } from './backup.tsx'
+import { ChangeAddresses } from './change-addresses.tsx'
 import { Promote, Remove, Transfer } from './change-member.tsx'
 import { Joint } from './joint.tsx'
 import { MemberTable } from './member-table.tsx'
@@ -16,7 +17,7 @@ import { Campaign, Purge } from './this-node.tsx'
 /** What is being asked. */
 type Asked =
   | { readonly kind: 'add' | 'campaign' | 'purge' | 'backup' }
-  | { readonly kind: 'promote' | 'remove' | 'transfer'; readonly id: number }
+  | { readonly kind: 'promote' | 'move' | 'remove' | 'transfer'; readonly id: number }
 
 /** The members, and what can be done with them and with the node of this page. */
 export function MembersPage() {
@@ -96,6 +97,14 @@ function Actions({ member: { id, status, isLeader }, cluster: seen, onAsk }: Act
           Let it lead
         </Button>
       )}
+      <Button
+        small
+        disabled={isChanging}
+        label={`Change the addresses of node ${id}`}
+        onClick={() => onAsk({ kind: 'move', id })}
+      >
+        Move
+      </Button>
       <Button small disabled={isChanging} label={`Remove node ${id}`} onClick={() => onAsk({ kind: 'remove', id })}>
         Remove
       </Button>
@@ -119,6 +128,8 @@ function Question({ asked, seen, onClose }: QuestionProps) {
       return <Campaign seen={seen} onClose={onClose} />
     case 'purge':
       return <Purge seen={seen} onClose={onClose} />
+    case 'move':
+      return <ChangeAddresses seen={seen} id={asked.id} onClose={onClose} />
     case 'promote':
       return <Promote seen={seen} id={asked.id} onClose={onClose} />
     case 'remove':

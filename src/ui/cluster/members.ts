@@ -55,6 +55,19 @@ export function learnersOf({ membership }: ClusterStatus): readonly number[] {
   return membership?.effective.membership.learners ?? []
 }
 
+/** The index of the membership that is shown: a change that somebody else makes first is not made twice. */
+export function shownAt({ membership }: ClusterStatus): number | null {
+  return membership?.effective.logId?.index ?? null
+}
+
+/** The voters that do not have the membership that is shown, as far as the node of this page knows: only a leader does. */
+export function withoutMembership(cluster: ClusterStatus): readonly number[] {
+  const index = shownAt(cluster)
+  const isWithout = ({ role, matched }: MemberStatus): boolean =>
+    role === 'voter' && matched !== null && index !== null && matched < index
+  return Object.entries(cluster.nodes).flatMap(([id, status]) => (isWithout(status) ? [Number(id)] : []))
+}
+
 /** How many of `voters` may be down at once. */
 export function toleranceOf(voters: readonly number[]): number {
   return Math.max(0, Math.ceil(voters.length / 2) - 1)

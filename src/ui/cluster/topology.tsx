@@ -120,7 +120,12 @@ function Arc({ percent }: { readonly percent: number }) {
   const radius = RADIUS + 6
   const length = 2 * Math.PI * radius
   return (
-    <circle class="arc" r={radius} transform="rotate(-90)" stroke-dasharray={`${(length * percent) / 100} ${length}`} />
+    <circle
+      class="arc"
+      r={radius}
+      transform="rotate(-90)"
+      style={{ strokeDasharray: `${(length * percent) / 100} ${length}` }}
+    />
   )
 }
 

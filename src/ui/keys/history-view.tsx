@@ -179,24 +179,8 @@ function VersionRow({ version, pair, isPresent, onOlder, onNewer, onRestore }: V
   const { modRevision, deleted, lease = 0 } = version
   return (
     <tr>
-      <td>
-        <input
-          type="radio"
-          name="older"
-          aria-label={`From revision ${modRevision}`}
-          checked={pair.older === modRevision}
-          onChange={onOlder}
-        />
-      </td>
-      <td>
-        <input
-          type="radio"
-          name="newer"
-          aria-label={`To revision ${modRevision}`}
-          checked={pair.newer === modRevision}
-          onChange={onNewer}
-        />
-      </td>
+      <SideCell side="older" label={`From revision ${modRevision}`} pair={pair} version={version} onChoose={onOlder} />
+      <SideCell side="newer" label={`To revision ${modRevision}`} pair={pair} version={version} onChoose={onNewer} />
       <td class="number">{count(modRevision)}</td>
       <td>
         {deleted ? <Badge tone="bad">deleted</Badge> : <span>version {version.version}</span>}{' '}
@@ -210,6 +194,23 @@ function VersionRow({ version, pair, isPresent, onOlder, onNewer, onRestore }: V
         )}
       </td>
     </tr>
+  )
+}
+
+interface SideCellProps {
+  readonly side: keyof Pair
+  readonly label: string
+  readonly pair: Pair
+  readonly version: Version
+  readonly onChoose: () => void
+}
+
+/** Chooses a version as one side of the pair. */
+function SideCell({ side, label, pair, version: { modRevision }, onChoose }: SideCellProps) {
+  return (
+    <td>
+      <input type="radio" name={side} aria-label={label} checked={pair[side] === modRevision} onChange={onChoose} />
+    </td>
   )
 }
 

@@ -3,7 +3,7 @@ export type Metrics = ReadonlyMap<string, number>
 
 /** Only what the dashboard draws is kept. */
 const WANTED =
-  /^(quorate_|process_resident_memory_bytes|process_cpu_seconds_total|nodejs_heap_size_used_bytes|nodejs_eventloop_lag_(max|mean)_seconds|nodejs_external_memory_bytes)/
+  /^(quorate_|process_resident_memory_bytes|process_cpu_seconds_total|nodejs_heap_size_used_bytes|nodejs_external_memory_bytes)/
 
 /** Reads the text format of Prometheus, without timestamps. A line that is not understood is left out. */
 export function parseMetrics(text: string): Metrics {
@@ -64,6 +64,13 @@ export function rateBetween(before: Metrics, after: Metrics, name: string, secon
   const [from, to] = [before.get(name), after.get(name)]
   if (from === undefined || to === undefined || to < from || seconds <= 0) return null
   return (to - from) / seconds
+}
+
+/** The mean of what a summary or a histogram counted between two readings; null when that was nothing, or when it was started anew. */
+export function meanBetween(before: Metrics, after: Metrics, name: string): number | null {
+  const grown = (series: string): number => (after.get(series) ?? 0) - (before.get(series) ?? 0)
+  const count = grown(`${name}_count`)
+  return count > 0 ? Math.max(0, grown(`${name}_sum`)) / count : null
 }
 
 /** The last round trip to each peer, in milliseconds. */

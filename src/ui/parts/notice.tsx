@@ -51,7 +51,8 @@ export function FailureNotice({ failure, action }: { readonly failure: unknown; 
   if (failure instanceof UnreachableError) {
     return (
       <Notice tone="bad" title="No answer" action={action}>
-        <p>{sentence(failure.message)} Whether a change that was sent has taken effect is not known.</p>
+        <p>{sentence(failure.message)}</p>
+        {failure.isAmbiguous && <p>Whether the change has taken effect is not known: look before you try again.</p>}
       </Notice>
     )
   }
