@@ -58,6 +58,12 @@ const bytesPerSecond = Type.Integer({
   maximum: limits.auth.perSecondMax,
   description: 'How many bytes of bodies it may send to each node, and get from it, in a second.',
 })
+const certificateName = Type.String({
+  pattern: '^[ -~]{1,64}$',
+  examples: ['deploy'],
+  description:
+    'Its holder has no secret: a client certificate with this common name stands for it, on nodes with `--tls-client-ca`, in requests without `Authorization`.',
+})
 const roles = Type.Array(name('A role.'), { maxItems: limits.auth.rolesOfTokenMax, uniqueItems: true })
 
 export const TokenBody = object({
@@ -72,6 +78,7 @@ export const TokenBody = object({
   ),
   requestsPerSecond: Type.Optional(requestsPerSecond),
   bytesPerSecond: Type.Optional(bytesPerSecond),
+  certificateName: Type.Optional(certificateName),
 })
 export type TokenBody = Shape<typeof TokenBody>
 
@@ -82,20 +89,27 @@ const tokenMembers = {
   expiresAt: nullable(Type.String({ description: 'RFC 3339, UTC.' }), 'When it ends; null: never.'),
   requestsPerSecond: nullable(requestsPerSecond),
   bytesPerSecond: nullable(bytesPerSecond),
+  certificateName: nullable(
+    certificateName,
+    'The common name of the client certificates that stand for it; null: its holder has a secret.',
+  ),
 }
 
 export const TokenView = object(tokenMembers, { $id: 'Token' })
 export type TokenView = Shape<typeof TokenView>
 
-export const NewToken = object({
-  ...tokenMembers,
-  secret: Type.String({
-    examples: ['quorate_...'],
-    description:
-      'What its holder sends as `Authorization: Bearer ...`. It is shown this once: only a hash of it is kept.',
-  }),
+const secret = Type.String({
+  examples: ['quorate_...'],
+  description:
+    'What its holder sends as `Authorization: Bearer ...`. It is shown this once: only a hash of it is kept.',
 })
+
+export const NewToken = object({ ...tokenMembers, secret })
 export type NewToken = Shape<typeof NewToken>
+
+/** Without a secret when a certificate stands for the token. */
+export const CreatedToken = object({ ...tokenMembers, secret: Type.Optional(secret) })
+export type CreatedToken = Shape<typeof CreatedToken>
 
 export const TokensAnswer = object({ tokens: Type.Array(ref(TokenView), { maxItems: limits.auth.tokensMax }) })
 export type TokensAnswer = Shape<typeof TokensAnswer>

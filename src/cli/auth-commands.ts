@@ -53,6 +53,10 @@ function addRoleCommands(role: Command, terminal: Terminal, ended: Ended): void 
 function addTokenCommands(token: Command, terminal: Terminal, ended: Ended): void {
   clientCommand(token, 'create <name>', 'make a token for who is called so, and print its secret, this once')
     .option('--role <name>', 'a role that it has; repeat for each', collect)
+    .option(
+      '--certificate-name <cn>',
+      'instead of a secret: the common name of the client certificates that stand for it',
+    )
     .option('--ttl <duration>', 'when it ends, from now on: 12h (default: never)')
     .option('--requests-per-second <n>', 'how many requests it may make to each node')
     .option('--bytes-per-second <n>', 'how many bytes it may send to each node, and get from it')

@@ -19,6 +19,7 @@ export interface RoleOptions extends ConnectionOptions {
 
 export interface TokenOptions extends ConnectionOptions {
   readonly role?: readonly string[]
+  readonly certificateName?: string
   readonly ttl?: string
   readonly requestsPerSecond?: string
   readonly bytesPerSecond?: string
@@ -83,14 +84,17 @@ export async function deleteRole(terminal: Terminal, name: string, options: Conn
 }
 
 export async function createToken(terminal: Terminal, name: string, options: TokenOptions): Promise<number> {
-  const { role: roles = [], ttl, requestsPerSecond: requests, bytesPerSecond: bytes } = options
+  const { role: roles = [], certificateName, ttl, requestsPerSecond: requests, bytesPerSecond: bytes } = options
   const limitsOf = {
     ttlMs: ttl === undefined ? undefined : ttlMsOf(ttl),
     requestsPerSecond: requests === undefined ? undefined : wholeNumber(requests, '--requests-per-second', 1),
     bytesPerSecond: bytes === undefined ? undefined : wholeNumber(bytes, '--bytes-per-second', 1),
   }
-  return await withClient(terminal, options, async (client) => {
-    printNew(terminal, await client.auth.createToken(name, roles, limitsOf), options)
+  return await withClient(terminal, options, async ({ auth }) => {
+    if (certificateName === undefined) return printNew(terminal, await auth.createToken(name, roles, limitsOf), options)
+    const token = await auth.createCertificateToken(name, roles, certificateName, limitsOf)
+    if (options.json === true) return terminal.print(`${JSON.stringify(token)}\n`)
+    terminal.print(`token ${token.id} of ${token.name}: certificates with the name ${certificateName} stand for it\n`)
   })
 }
 
@@ -99,7 +103,7 @@ export async function listTokens(terminal: Terminal, options: ConnectionOptions)
     const tokens = await client.auth.tokens()
     if (options.json === true) return terminal.print(lines(tokens))
     const rows = tokens.map((token) => [String(token.id), token.name, token.roles.join(','), ...restOf(token)])
-    terminal.print(formatTable(['TOKEN', 'NAME', 'ROLES', 'ENDS', 'LIMITS'], rows))
+    terminal.print(formatTable(['TOKEN', 'NAME', 'ROLES', 'ENDS', 'CERTIFICATE', 'LIMITS'], rows))
   })
 }
 
@@ -163,12 +167,12 @@ function keysOf({ key, prefix, start, end }: GrantView): string {
   return `range ${printable(start ?? '')}..${printable(end ?? '')}`
 }
 
-function restOf({ expiresAt, requestsPerSecond, bytesPerSecond }: TokenView): readonly string[] {
+function restOf({ expiresAt, certificateName, requestsPerSecond, bytesPerSecond }: TokenView): readonly string[] {
   const most = [
     ...(requestsPerSecond === null ? [] : [`${requestsPerSecond} requests/s`]),
     ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes/s`]),
   ]
-  return [expiresAt ?? 'never', most.join(', ')]
+  return [expiresAt ?? 'never', printable(certificateName ?? ''), most.join(', ')]
 }
 
 function lines(documents: readonly object[]): string {

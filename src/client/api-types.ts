@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'lock-not-held'
   | 'auth-not-begun'
   | 'auth-begun-before'
+  | 'certificate-in-use'
   | 'role-in-use'
   | 'last-admin'
   | 'no-transfer-target'
@@ -470,6 +471,8 @@ export interface TokenView {
   readonly expiresAt: string | null
   readonly requestsPerSecond: number | null
   readonly bytesPerSecond: number | null
+  /** The common name of the client certificates that stand for it; null: its holder has a secret. */
+  readonly certificateName: string | null
 }
 
 export interface NewToken {
@@ -482,6 +485,8 @@ export interface NewToken {
   readonly expiresAt: string | null
   readonly requestsPerSecond: number | null
   readonly bytesPerSecond: number | null
+  /** The common name of the client certificates that stand for it; null: its holder has a secret. */
+  readonly certificateName: string | null
   /** What its holder sends as `Authorization: Bearer ...`. It is shown this once: only a hash of it is kept. */
   readonly secret: string
 }

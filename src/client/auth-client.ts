@@ -73,9 +73,17 @@ export class AuthClient {
 
   /** The answer is the only one that ever has the secret. */
   async createToken(name: string, roles: readonly string[], options: TokenOptions = {}): Promise<NewToken> {
-    const { ttlMs, requestsPerSecond, bytesPerSecond } = options
-    const json = { name, roles, ...given({ ttlMs, requestsPerSecond, bytesPerSecond }) }
-    return await this.requests.read<NewToken>({ method: 'POST', path: '/auth/tokens', json }, options)
+    return await this.requests.read<NewToken>(creation({ name, roles }, options), options)
+  }
+
+  /** Client certificates with the common name `certificateName` stand for this token, which has no secret. */
+  async createCertificateToken(
+    name: string,
+    roles: readonly string[],
+    certificateName: string,
+    options: TokenOptions = {},
+  ): Promise<TokenView> {
+    return await this.requests.read<TokenView>(creation({ name, roles, certificateName }, options), options)
   }
 
   /** Once this resolves, the token is good for nothing on any node. */
@@ -90,6 +98,11 @@ function reading(path: string): Call {
 
 function rolePath(name: string): string {
   return `/auth/roles/${encodeURIComponent(name)}`
+}
+
+function creation(content: object, { ttlMs, requestsPerSecond, bytesPerSecond }: TokenOptions): Call {
+  const json = { ...content, ...given({ ttlMs, requestsPerSecond, bytesPerSecond }) }
+  return { method: 'POST', path: '/auth/tokens', json }
 }
 
 function given(members: Readonly<Record<string, number | undefined>>): Record<string, number> {

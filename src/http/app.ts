@@ -82,6 +82,8 @@ export interface AppOptions extends FailureDependencies {
   readonly bodyBytesMax?: number
 }
 
+const systemWall = (): number => Date.now()
+
 /**
  * The REST front over the services of the node. It has no logger of its own: a log line, and a logger made for it, would be the
  * largest part of the cost of a request. Faults are reported through the options.
@@ -128,7 +130,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   answerFailures(app, allowed, audit, options)
   guardAgainstOtherSites(app, options.origins ?? [])
   const budgets = new TokenBudgets(options.now)
-  guardRoutes(app, services.auth, budgets)
+  guardRoutes(app, services.auth, { budgets, wall: options.wall ?? systemWall })
   audit.watch(app)
   app.addHook(
     'onClose',
@@ -186,7 +188,7 @@ function registerResources(
   })
   void app.register(async (auth) => {
     takeJsonBodies(auth)
-    const { bootstrapSecret: secret = async () => null, wall = () => Date.now() } = options
+    const { bootstrapSecret: secret = async () => null, wall = systemWall } = options
     registerAuthRoutes(auth, new AuthRequests({ secret, wall }, services))
   })
   void app.register(async (cluster) => {

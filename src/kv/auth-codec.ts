@@ -7,6 +7,7 @@ import {
   CLUSTER_RIGHTS,
   GRANT_ACCESS,
   isAuthName,
+  isCertificateName,
   type Grant,
   type GrantedKeys,
   type ClusterRight,
@@ -20,7 +21,7 @@ import type { Key } from './key.ts'
  *   role    name, number of grants u8, each: access u8, kind of keys u8, flags u8, two texts (key or prefix and nothing, or start and end);
  *           rights u8, a bit for each
  *   token   name, number of roles u8, their names, 1 + expiresAt u64 or 0, 1 + requestsPerSecond u64 or 0, 1 + bytesPerSecond u64 or 0,
- *           hash as 32 bytes
+ *           name in certificates or an empty text, hash as 32 bytes
  *
  * The bodies of the commands:
  *
@@ -119,7 +120,7 @@ export function writeToken(writer: ByteWriter, token: Omit<AccessToken, 'id'>): 
   for (const role of token.roles) writer.text(role)
   for (const number of [token.expiresAt, token.requestsPerSecond, token.bytesPerSecond])
     writer.u64(number === null ? 0 : 1 + number)
-  return writeHash(writer, token.hash)
+  return writeHash(writer.text(token.certificateName ?? ''), token.hash)
 }
 
 export function readToken(reader: ByteReader): Omit<AccessToken, 'id'> {
@@ -130,7 +131,8 @@ export function readToken(reader: ByteReader): Omit<AccessToken, 'id'> {
     readOptional(reader),
     readOptional(reader),
   ]
-  return { name, roles, expiresAt, requestsPerSecond, bytesPerSecond, hash: readHash(reader) }
+  const certificateName = readCertificateName(reader)
+  return { name, roles, expiresAt, requestsPerSecond, bytesPerSecond, certificateName, hash: readHash(reader) }
 }
 
 function writeKeys(writer: ByteWriter, keys: GrantedKeys): void {
@@ -171,6 +173,13 @@ function readBound(reader: ByteReader): string {
 function readName(reader: ByteReader): string {
   const name = reader.text()
   if (!isAuthName(name)) throw new DamagedBytesError('a name of a role or a token is none')
+  return name
+}
+
+function readCertificateName(reader: ByteReader): string | null {
+  const name = reader.text()
+  if (name === '') return null
+  if (!isCertificateName(name)) throw new DamagedBytesError('a name in certificates is none')
   return name
 }
 

@@ -19,6 +19,8 @@ export type AuthResult =
   | { readonly type: 'token-not-found'; readonly id: number }
   /** Another token has the same secret. */
   | { readonly type: 'secret-in-use' }
+  /** Certificates of this name stand for the token `id` already. */
+  | { readonly type: 'certificate-in-use'; readonly id: number }
   /** No token without an end would be left that may change roles and tokens. */
   | { readonly type: 'last-admin' }
   | { readonly type: 'auth-full'; readonly what: 'roles' | 'tokens' | 'bytes'; readonly limit: number }

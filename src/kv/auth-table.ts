@@ -11,7 +11,7 @@ interface TokenLimits {
   readonly bytesPerSecond: number | null
 }
 
-/** What is known of a token. Only its holder knows its secret. */
+/** What is known of a token. Only its holder knows its secret, if it has one. */
 export interface AccessToken extends TokenLimits {
   /** The revision of the entry that made it: no two tokens ever have the same. */
   readonly id: number
@@ -20,7 +20,9 @@ export interface AccessToken extends TokenLimits {
   readonly roles: readonly string[]
   /** Milliseconds of the wall clock; null: never. The leader deletes a token whose time is up. */
   readonly expiresAt: number | null
-  /** The SHA-256 of its secret in hexadecimal. */
+  /** The common name of the certificates that stand for it; null: its holder has a secret. */
+  readonly certificateName: string | null
+  /** The SHA-256, in hexadecimal, of what its holder shows: the secret, or the name in the certificate with a mark in front. */
   readonly hash: string
 }
 
@@ -45,7 +47,7 @@ export class AuthTable {
     this.byHash = new Map([...tokens.values()].map((token) => [token.hash, token]))
   }
 
-  /** The token whose secret has this hash; null when there is none. */
+  /** The token of whoever shows what has this hash; null when there is none. */
   withHash(hash: string): AccessToken | null {
     return this.byHash.get(hash) ?? null
   }

@@ -94,7 +94,7 @@ export class Authority {
   }
 
   private begin({ name, hash }: AuthBootstrapCommand, revision: number, workspace: Workspace): AuthResult {
-    const unlimited = { expiresAt: null, requestsPerSecond: null, bytesPerSecond: null }
+    const unlimited = { expiresAt: null, requestsPerSecond: null, bytesPerSecond: null, certificateName: null }
     const token = { id: revision, name, roles: [ADMIN_ROLE], ...unlimited, hash }
     const table = new AuthTable(revision, new Map([[ADMIN_ROLE, EVERYTHING]]), new Map([[revision, token]]))
     return this.change(table, { type: 'auth-begun', id: revision }, workspace)
@@ -124,7 +124,11 @@ export class Authority {
   ): AuthResult {
     const unknown = created.roles.find((role) => !table.roles.has(role))
     if (unknown !== undefined) return this.unchanged({ type: 'unknown-role', role: unknown })
-    if (table.withHash(created.hash) !== null) return this.unchanged({ type: 'secret-in-use' })
+    const twin = table.withHash(created.hash)
+    if (twin !== null)
+      return this.unchanged(
+        created.certificateName === null ? { type: 'secret-in-use' } : { type: 'certificate-in-use', id: twin.id },
+      )
     if (table.tokens.size >= limits.auth.tokensMax)
       return this.unchanged({ type: 'auth-full', what: 'tokens', limit: limits.auth.tokensMax })
     const tokens = new Map(table.tokens).set(revision, { ...created, id: revision })

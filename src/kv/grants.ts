@@ -36,6 +36,13 @@ export function isAuthName(name: string): boolean {
   return NAME.test(name)
 }
 
+/** The common name of a certificate, as far as it may stand for a token. X.509 allows it 64 characters. */
+const CERTIFICATE_NAME = /^[ -~]{1,64}$/
+
+export function isCertificateName(name: string): boolean {
+  return CERTIFICATE_NAME.test(name)
+}
+
 /** What several roles allow together. A range is allowed when they cover all of it, even if none of them does alone. */
 export class Rights {
   private readonly read: KeySet

@@ -113,7 +113,7 @@ const RESULTS = {
   'auth-bootstrap': ['auth-begun', 'auth-begun-before'],
   'role-put': ['role-put', ...AUTH_REFUSALS],
   'role-delete': ['role-deleted', 'role-not-found', 'role-in-use', ...AUTH_REFUSALS],
-  'token-create': ['token-created', 'unknown-role', 'secret-in-use', ...AUTH_REFUSALS],
+  'token-create': ['token-created', 'unknown-role', 'secret-in-use', 'certificate-in-use', ...AUTH_REFUSALS],
   'auth-reset': ['auth-reset', 'auth-not-begun'],
   'token-delete': ['token-deleted', 'token-not-found', ...AUTH_REFUSALS],
 } as const satisfies Record<Command['type'], readonly CommandResult['type'][]>

@@ -42,6 +42,7 @@ export const failures = {
   'lock-not-held': { status: 409, title: 'Lease does not hold the lock', retryable: false, ambiguous: false },
   'auth-not-begun': { status: 409, title: 'There are no tokens yet', retryable: false, ambiguous: false },
   'auth-begun-before': { status: 409, title: 'There are tokens already', retryable: false, ambiguous: false },
+  'certificate-in-use': { status: 409, title: 'Certificate name is in use', retryable: false, ambiguous: false },
   'role-in-use': { status: 409, title: 'Role is in use', retryable: false, ambiguous: false },
   'last-admin': { status: 409, title: 'Nobody would be left to grant rights', retryable: false, ambiguous: false },
   'no-transfer-target': { status: 409, title: 'No node can take over', retryable: true, ambiguous: false },

@@ -65,8 +65,15 @@ t.test('roles and tokens are made, shown, used and revoked', async (t) => {
   const { id, secret } = JSON.parse(token.out) as { readonly id: number; readonly secret: string }
   t.match(
     (await run(['auth', 'token', 'list'], admin)).out,
-    /TOKEN +NAME +ROLES +ENDS +LIMITS\n\d+ +root +admin +never *\n\d+ +web +app +20\S+Z +500 requests\/s, 1000000 bytes\/s\n/,
+    /TOKEN +NAME +ROLES +ENDS +CERTIFICATE +LIMITS\n\d+ +root +admin +never *\n\d+ +web +app +20\S+Z +500 requests\/s, 1000000 bytes\/s\n/,
   )
+  const certified = ['auth', 'token', 'create', 'robot', '--role', 'app', '--certificate-name', 'machine 7']
+  const robot = await run(certified, admin)
+  t.match(robot.out, /^token \d+ of robot: certificates with the name machine 7 stand for it\n$/, robot.err)
+  t.match((await run(certified, admin)).err, /certificates of this name stand for token \d+ already/)
+  t.match((await run(['auth', 'token', 'list'], admin)).out, /\d+ +robot +app +never +machine 7 *\n/)
+  const [robotId = ''] = /\d+/.exec(robot.out) ?? []
+  t.equal((await run(['auth', 'token', 'revoke', robotId], admin)).code, 0)
   t.equal((await run(['kv', 'put', 'app/a', 'v', '--token', secret])).code, 0)
   t.equal((await run(['kv', 'get', 'app/a'], { QUORATE_TOKEN: secret })).out, 'v')
   const denied = await run(['kv', 'put', 'b', 'v', '--token', secret])

@@ -437,6 +437,15 @@ t.test('tokens', async (t) => {
     ['admin', 'ci'],
   )
   t.notMatch(JSON.stringify(tokens), /quorate_|[0-9a-f]{64}/, 'neither secrets nor their hashes are shown')
+  const certificateName = 'build machine 7'
+  const named = await ask('POST', '', { name: 'x', roles: [], certificateName })
+  t.match(named, { status: 201, body: { name: 'x', certificateName } })
+  t.notOk('secret' in named.body, 'a certificate stands for it')
+  t.match(await ask('POST', '', { name: 'y', roles: [], certificateName }), {
+    status: 409,
+    body: { code: 'certificate-in-use', id: named.body['id'] },
+  })
+  t.equal((await ask('DELETE', `/${Number(named.body['id'])}`)).status, 204)
   t.match(await ask('POST', '', { name: 'x', roles: ['none'] }), {
     status: 422,
     body: { code: 'unknown-role', role: 'none' },
@@ -452,6 +461,9 @@ t.test('tokens', async (t) => {
     { name: 'a' },
     { name: 'a', roles: [], ttlMs: 0 },
     { name: 'a', roles: ['r', 'r'] },
+    { name: 'a', roles: [], certificateName: '' },
+    { name: 'a', roles: [], certificateName: 'n'.repeat(65) },
+    { name: 'a', roles: [], certificateName: 'ä' },
   ])
     t.equal((await ask('POST', '', body)).status, 400)
   for (let at = 2; at <= limits.auth.tokensMax; at++) await ask('POST', '', { name: 'many', roles: [] })

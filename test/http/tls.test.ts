@@ -5,7 +5,7 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import t, { type Test } from 'tap'
 import { ConnectionError } from '../../src/client/errors.ts'
 import { LeaderHints } from '../../src/client/leader-hints.ts'
-import { QuorateClient, type ClientOptions, type TlsOptions } from '../../src/client/index.ts'
+import { ProblemError, QuorateClient, type ClientOptions, type TlsOptions } from '../../src/client/index.ts'
 import { limits } from '../../src/limits.ts'
 import { authority, DAY_MS, GivenIdentity, identityOf, issue } from '../support/certificates.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -163,6 +163,81 @@ t.test(
     t.equal(await reasonOf(client({ ca: trusted, ...foreign }).put('a', 'd')), 'it succeeded')
   },
 )
+
+t.test('a client certificate stands for a token', async (t) => {
+  const { client, port, services, audited } = await serve(t, identityOf(await issue(), trusted))
+  const certified = async (commonName: string, more: Partial<ClientOptions> = {}): Promise<QuorateClient> =>
+    client({ ca: trusted, ...(await issue({ commonName, hosts: [] })) }, more)
+  const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+    await work.then(
+      () => null,
+      (error: unknown) => (error instanceof ProblemError ? error.code : error),
+    )
+  const { secret } = await (await certified('anybody')).auth.bootstrap()
+  const admin = await certified('anybody', { token: secret })
+  await admin.auth.putRole('app', { grants: [{ access: 'read-write', prefix: 'a/' }] })
+  const machine = await certified('machine 7')
+  t.equal(await codeOf(machine.put('a/x', '1')), 'unauthenticated', 'nothing has this name yet')
+  const { id } = await admin.auth.createCertificateToken('robot', ['app'], 'machine 7')
+
+  t.test('with the rights of that token, and no others', async (t) => {
+    await machine.put('a/x', '1')
+    t.match(await machine.auth.self(), { enabled: true, token: { id, name: 'robot', certificateName: 'machine 7' } })
+    t.equal(await codeOf(machine.put('b', '1')), 'forbidden')
+    t.match(audited.at(-1), { operation: 'putKey', token: id, name: 'robot', code: 'forbidden' })
+    const twin = admin.auth.createCertificateToken('another', [], 'machine 7')
+    t.equal(await codeOf(twin), 'certificate-in-use')
+  })
+
+  t.test('and no other certificate does', async (t) => {
+    for (const commonName of ['machine 8', 'machine 7 ', 'Machine 7', 'certificate machine 7', ''])
+      t.equal(await codeOf((await certified(commonName)).get('a/x')), 'unauthenticated', JSON.stringify(commonName))
+    const foreign = await issue({ commonName: 'machine 7', hosts: [] }, await authority('another CA'))
+    t.equal(await codeOf(client({ ca: trusted, ...foreign }).get('a/x')), 'forbidden', 'of another CA')
+    const past = { notBefore: new Date(Date.now() - 9 * DAY_MS), notAfter: new Date(Date.now() - DAY_MS) }
+    const ended = await issue({ commonName: 'machine 7', hosts: [], ...past })
+    t.equal(await codeOf(client({ ca: trusted, ...ended }).get('a/x')), 'forbidden', 'its time is up')
+  })
+
+  t.test('a header wins over it, also a wrong one', async (t) => {
+    const asAdmin = await certified('machine 7', { token: secret })
+    t.match(await asAdmin.auth.self(), { token: { name: 'admin' } })
+    const wrong = await certified('machine 7', { token: `quorate_${'x'.repeat(43)}` })
+    t.equal(await codeOf(wrong.get('a/x')), 'unauthenticated')
+    const hash = services.auth.table?.tokens.get(id)?.hash ?? ''
+    t.equal(await codeOf((await certified('anybody', { token: hash })).get('a/x')), 'unauthenticated', 'nor its hash')
+  })
+
+  t.test('not on a connection that outlives the certificate', async (t) => {
+    const soon = await issue({ commonName: 'machine 7', hosts: [] })
+    const socket = await secure(t, port, soon)
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    const ask = async (): Promise<number> => {
+      chunks.length = 0
+      socket.write('GET /kv/a%2Fx HTTP/1.1\r\nHost: a\r\n\r\n')
+      await eventually(() => chunks.length > 0, 'an answer')
+      return answerIn(Buffer.concat(chunks).toString()).status
+    }
+    t.equal(await ask(), 200)
+    services.auth.wall = () => Date.now() + 100 * 365 * DAY_MS
+    t.teardown(() => (services.auth.wall = () => Date.now()))
+    t.equal(await ask(), 401)
+  })
+
+  t.test('nor where certificates are not demanded', async (t) => {
+    const open = await serve(t)
+    const { secret: other } = await open.client().auth.bootstrap()
+    await open.client(undefined, { token: other }).auth.createCertificateToken('robot', ['admin'], 'machine 7')
+    const shown = { ca: trusted, ...(await issue({ commonName: 'machine 7', hosts: [] })) }
+    t.equal(await codeOf(open.client(shown).get('a/x')), 'unauthenticated')
+  })
+
+  t.test('until it is revoked', async (t) => {
+    await admin.auth.revokeToken(id)
+    t.equal(await codeOf(machine.get('a/x')), 'unauthenticated')
+  })
+})
 
 t.test('a session that was begun without a certificate opens no door', async (t) => {
   const { port, services } = await serve(t, identityOf(await issue(), trusted))

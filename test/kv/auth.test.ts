@@ -55,7 +55,16 @@ const newToken = (
   other: Partial<AccessToken> = {},
 ): AuthCommand => ({
   type: 'token-create',
-  created: { name, roles, expiresAt: null, requestsPerSecond: null, bytesPerSecond: null, hash: hash(digit), ...other },
+  created: {
+    name,
+    roles,
+    expiresAt: null,
+    requestsPerSecond: null,
+    bytesPerSecond: null,
+    certificateName: null,
+    hash: hash(digit),
+    ...other,
+  },
   token: ADMIN,
   ...NOW,
 })
@@ -372,6 +381,18 @@ t.test('roles and tokens', async (t) => {
     },
   )
 
+  t.test('certificates of one name stand for one token', async (t) => {
+    const store = secured()
+    const named = { certificateName: 'CN with a space', hash: hash('c') }
+    const made = store.one(newToken('machine', [], '0', named))
+    t.match(made, { type: 'token-created' })
+    const id = made.type === 'token-created' ? made.id : 0
+    t.same(store.one(newToken('other', [], '0', named)), { type: 'certificate-in-use', id })
+    t.match(store.machine.auth?.withHash(hash('c')), { id, name: 'machine', certificateName: 'CN with a space' })
+    store.one(deleteToken(id))
+    t.match(store.one(newToken('other', [], '0', named)), { type: 'token-created' })
+  })
+
   t.test('somebody can always grant rights', async (t) => {
     const store = secured()
     t.same(store.one(deleteToken(ADMIN)), { type: 'last-admin' })
@@ -459,6 +480,7 @@ t.test('encoding', async (t) => {
     putRole(roleOf('app', KEYS, ['cluster:read', 'auth:admin'])),
     deleteRole('app'),
     newToken('ci', ['app', 'x'], 'e', { expiresAt: 12, requestsPerSecond: 0, bytesPerSecond: 2 ** 40 }),
+    newToken('machine', ['app'], 'f', { certificateName: 'CN=x, with more' }),
     deleteToken(9),
     { type: 'auth-reset', token: NODE_ITSELF, ...NOW },
     under(
@@ -527,6 +549,11 @@ t.test('encoding', async (t) => {
       commandFault(encodeCommand(putRole(roleOf('a', [{ access: 'read', keys: { type: 'key', key: long } }])))),
       /a key of 4097 bytes/,
     )
+    for (const certificateName of ['\n', 'n'.repeat(65)])
+      t.match(
+        commandFault(encodeCommand(newToken('a', [], 'b', { certificateName }))),
+        /a name in certificates is none/,
+      )
     t.match(commandFault(encodeCommand({ type: 'auth-bootstrap', name: 'r', hash: 'ab', ...NOW })), /a hash of 1 bytes/)
   })
 

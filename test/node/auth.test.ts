@@ -32,7 +32,7 @@ async function newToken(
   on: number,
   { name = 'app', expiresAt = null }: { readonly name?: string; readonly expiresAt?: number | null } = {},
 ) {
-  const unlimited = { requestsPerSecond: null, bytesPerSecond: null }
+  const unlimited = { requestsPerSecond: null, bytesPerSecond: null, certificateName: null }
   const created = { name, roles: ['app'], expiresAt, ...unlimited, hash: hash(++made) }
   const result = await run(on, { type: 'token-create', created, ...NOW })
   if (result.type !== 'token-created' || !('id' in result)) throw new Error(`not made: ${JSON.stringify(result)}`)

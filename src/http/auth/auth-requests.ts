@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type {
   BootstrapBody,
-  NewToken,
+  CreatedToken,
   RoleBody,
   RolesAnswer,
   SelfAnswer,
@@ -15,7 +15,7 @@ import { callerOf } from '../protocol/api-response.ts'
 import { leaderQuery, noQuery } from '../protocol/queries.ts'
 import { invalidRequest } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import { hashOf, newSecret } from '../protocol/secret.ts'
+import { hashOf, hashOfCertificate, newSecret } from '../protocol/secret.ts'
 import { requireProof, type BootstrapOptions } from './bootstrap-proof.ts'
 import { authNotBegun, refusalOfChange, roleNotFound, tokenNotFound } from './refusals.ts'
 import { grantView, roleFrom, roleView, tokenView } from './views.ts'
@@ -125,10 +125,10 @@ export class AuthRequests {
 
   async createToken(queryText: string, body: TokenBody, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { timeout, redirect } = leaderQuery.read(queryText)
-    const { name, roles, ttlMs, requestsPerSecond = null, bytesPerSecond = null } = body
+    const { name, roles, ttlMs, requestsPerSecond = null, bytesPerSecond = null, certificateName = null } = body
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     request.auditedAs = body
-    const secret = newSecret()
+    const { secret, hash } = proofFor(certificateName)
     const expiresAt = ttlMs === undefined ? null : Math.floor(this.options.wall()) + ttlMs
     const created: Omit<AccessToken, 'id'> = {
       name,
@@ -136,7 +136,8 @@ export class AuthRequests {
       expiresAt,
       requestsPerSecond,
       bytesPerSecond,
-      hash: hashOf(secret),
+      certificateName,
+      hash,
     }
     const result = await this.execute({ type: 'token-create', created, idempotency: null }, timeout, request, reply)
     if (result.type !== 'token-created') throw refusalOfChange(result)
@@ -164,10 +165,10 @@ export class AuthRequests {
   }
 
   /** The command is executed on this node, so that the token is known here. */
-  private sendNew(id: number, secret: string, reply: FastifyReply): void {
+  private sendNew(id: number, secret: string | null, reply: FastifyReply): void {
     const token = this.table().tokens.get(id)
     if (token === undefined) throw tokenNotFound(id)
-    const answer: NewToken = { ...tokenView(token), secret }
+    const answer: CreatedToken = { ...tokenView(token), ...(secret === null ? {} : { secret }) }
     sendJson(reply.code(201), { ...UNKEPT }, JSON.stringify(answer))
   }
 
@@ -176,6 +177,13 @@ export class AuthRequests {
     if (table === null) throw authNotBegun()
     return table
   }
+}
+
+/** What the holder of a new token shows: a certificate of that name, or a new secret. */
+function proofFor(certificateName: string | null): { readonly secret: string | null; readonly hash: string } {
+  if (certificateName !== null) return { secret: null, hash: hashOfCertificate(certificateName) }
+  const secret = newSecret()
+  return { secret, hash: hashOf(secret) }
 }
 
 function nameIn(text: string): string {

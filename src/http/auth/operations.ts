@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import {
   BootstrapBody,
+  CreatedToken,
   NewToken,
   RoleBody,
   RolesAnswer,
@@ -128,8 +129,11 @@ export const createToken: Operation = {
   description:
     'After an `outcome-unknown` the token may be there, and nobody has its secret: look for it in the list, and delete it.',
   body: { schema: TokenBody, required: true },
-  answers: { 201: jsonAnswer('The token. Its secret is not shown again.', NewToken), 307: redirectAnswer },
-  errors: [...writeErrors, 'unknown-role', 'auth-full'],
+  answers: {
+    201: jsonAnswer('The token. Its secret, which it has without `certificateName`, is not shown again.', CreatedToken),
+    307: redirectAnswer,
+  },
+  errors: [...writeErrors, 'unknown-role', 'certificate-in-use', 'auth-full'],
 }
 
 export const deleteToken: Operation = {

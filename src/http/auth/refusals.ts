@@ -28,6 +28,11 @@ export function refusalOfChange(result: Refusal): RequestError {
       return tokenNotFound(result.id)
     case 'secret-in-use':
       return new RequestError('outcome-unknown', 'a token with this very secret is there: look for it in the list')
+    case 'certificate-in-use': {
+      const { id } = result
+      const detail = `certificates of this name stand for token ${id} already; nothing was made: revoke that one first`
+      return new RequestError(result.type, detail, { id })
+    }
     case 'last-admin':
       return new RequestError(
         result.type,

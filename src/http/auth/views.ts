@@ -23,9 +23,9 @@ export function grantView({ access, keys }: Grant): GrantView {
 }
 
 export function tokenView(token: AccessToken): TokenView {
-  const { id, name, roles, expiresAt, requestsPerSecond, bytesPerSecond } = token
+  const { id, name, roles, expiresAt, requestsPerSecond, bytesPerSecond, certificateName } = token
   const ends = expiresAt === null ? null : new Date(expiresAt).toISOString()
-  return { id, name, roles: [...roles], expiresAt: ends, requestsPerSecond, bytesPerSecond }
+  return { id, name, roles: [...roles], expiresAt: ends, requestsPerSecond, bytesPerSecond, certificateName }
 }
 
 /** The role that a body describes. Throws a `RequestError` that names every mistake. */

@@ -5,7 +5,7 @@ import type { RequestError } from '../../lib/errors.ts'
 import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import { callerOf } from './api-response.ts'
-import { hashIn } from './secret.ts'
+import { Credentials } from './credentials.ts'
 import type { TokenBudgets } from './token-budgets.ts'
 
 declare module 'fastify' {
@@ -47,8 +47,15 @@ export class Access {
 
 const NOTHING: readonly Need[] = []
 
+export interface GuardOptions {
+  readonly budgets: TokenBudgets
+  /** Milliseconds of the wall clock. */
+  readonly wall: () => number
+}
+
 /** Refuses requests whose client may not make them, before their body is read. What depends on keys is decided where the keys are known. */
-export function guardRoutes(app: FastifyInstance, auth: AuthAccess, budgets: TokenBudgets): void {
+export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, wall }: GuardOptions): void {
+  const credentials = new Credentials(wall)
   const everybody = new Access(auth, null)
   const known = new WeakMap<AccessToken, Access>()
   const accessWith = (token: AccessToken | null): Access => {
@@ -71,7 +78,7 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, budgets: Tok
       ofRequests.set(request, accessWith(token))
       return denied ?? (token === null ? null : budgets.take(token, request, reply))
     }
-    const found = auth.admit(hashIn(request.headers.authorization), needs, callerOf(reply) ?? null)
+    const found = auth.admit(credentials.of(request.raw), needs, callerOf(reply) ?? null)
     const isConfirmed = typeof wanted === 'object' && wanted.isConfirmed
     if (!(found instanceof Promise) && !isConfirmed) return done(enter(found) ?? undefined)
     void tell(done, async () => {

@@ -9,13 +9,18 @@ export function newSecret(): string {
   return MARK + randomBytes(SECRET_BYTES).toString('base64url')
 }
 
-/** What is stored of a secret. It has so many random bits that no slow hash is needed. */
+/** What is stored of a secret, which has so many random bits that no slow hash is needed. */
 export function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
 }
 
+/** What is stored of the name in a certificate. No secret has this hash: each of them begins with the mark. */
+export function hashOfCertificate(name: string): string {
+  return hashOf(`certificate ${name}`)
+}
+
 /** The hash of the secret in an `Authorization` header; null when it has none. */
-export function hashIn(authorization: string | undefined): string | null {
-  const secret = authorization === undefined ? undefined : BEARER.exec(authorization)?.[1]
+export function hashIn(authorization: string): string | null {
+  const secret = BEARER.exec(authorization)?.[1]
   return secret === undefined ? null : hashOf(secret)
 }
