@@ -124,8 +124,7 @@ const ROOMS = {
     keys: ['bounds.ts', 'lib', 'api', 'parts', 'data', 'values', 'leases'],
     watch: ['bounds.ts', 'lib', 'api', 'parts', 'data'],
     'pages.ts': ['lib', 'cluster', 'leases', 'keys', 'watch'],
-    'token-form.tsx': ['bounds.ts', 'lib', 'api', 'parts'],
-    'app.tsx': ['bounds.ts', 'lib', 'api', 'parts', 'pages.ts', 'token-form.tsx'],
+    'app.tsx': ['bounds.ts', 'lib', 'api', 'parts', 'pages.ts'],
     'main.tsx': ['lib', 'app.tsx'],
   },
   'src/config': {

@@ -8,13 +8,14 @@ import type { PageEntry } from './lib/page-entry.ts'
 import { groups } from './pages.ts'
 import { Button } from './parts/button.tsx'
 import { duration, timeOfDay } from './lib/format.ts'
+import { openDialogs } from './parts/dialog.tsx'
 import { Messages } from './parts/messages.tsx'
 import { hrefOf, useRoute } from './lib/route.ts'
 import { sentence } from './lib/sentence.ts'
 import { useStore } from './lib/store.ts'
 import { chooseTheme, theme } from './lib/theme.ts'
 import { Toggle } from './parts/toggle.tsx'
-import { TokenForm } from './token-form.tsx'
+import { TokenForm } from './parts/token-form.tsx'
 
 const pages = groups.flatMap((group) => group.pages)
 
@@ -27,6 +28,8 @@ export function App() {
   useEffect(() => metrics.start(), [])
   useTitle(page)
   const View = page?.view
+  // A dialog asks by itself: nobody reaches what is behind it.
+  const isBehind = useStore(openDialogs) > 0
   return (
     <>
       <a class="skip" href="#main" onClick={skipToMain}>
@@ -36,7 +39,7 @@ export function App() {
         <Side current={page?.name ?? ''} />
         <main id="main" tabIndex={-1}>
           <Gone />
-          <TokenForm />
+          {!isBehind && <TokenForm />}
           {View !== undefined && <View key={page?.name} />}
         </main>
       </div>

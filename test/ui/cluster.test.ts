@@ -229,6 +229,20 @@ t.test('a member is listed at other addresses, and where it lives again', async 
   await untilClosed(dashboard)
 
   const [raftPort, apiPort] = await freePorts(2)
+  await page.getByRole('button', { name: `Remove node ${other}` }).press('Enter')
+  await dialog.getByLabel(/^Type /).fill(String(other))
+  const remove = dialog.getByRole('button', { name: `Remove node ${other}` })
+  t.ok(await remove.isEnabled())
+  for (const api of [`http://127.0.0.1:${apiPort}`, addresses.api]) {
+    const answer = await cluster
+      .node(id)
+      .client.request('PUT', `/cluster/nodes/${other}`, { body: { raft: addresses.raft, api } })
+    t.equal(answer.status, 200, answer.summary)
+  }
+  await dialog.getByText('Somebody has changed the members.').waitFor()
+  t.ok(await remove.isDisabled(), 'it was asked of other members')
+  await page.keyboard.press('Escape')
+  await untilClosed(dashboard)
   await move(`127.0.0.1:${raftPort}`, `http://127.0.0.1:${apiPort}`)
   t.match(await dialog.innerText(), `at 127.0.0.1:${raftPort} instead of ${addresses.raft}`)
   t.same(await dashboard.blemishes(), [])
@@ -551,5 +565,49 @@ t.test('once there are tokens, the page asks for one, and does with it what that
   await enter('A token, please', admin)
   await page.getByLabel('Prefix').fill('')
   await page.getByText('it needs read access').waitFor({ state: 'detached' })
+
+  const operator = async (): Promise<{ readonly id: number; readonly secret: string }> =>
+    await post('/auth/tokens', { name: 'operator', roles: ['admin'] }, admin)
+  const [first, second] = [await operator(), await operator()]
+  const revoke = async ({ id }: { readonly id: number }): Promise<void> => {
+    const headers = { authorization: `Bearer ${admin}` }
+    t.equal((await fetch(`${api}/auth/tokens/${id}`, { method: 'DELETE', headers })).status, 204)
+  }
+  const sent: string[] = []
+  page.on('request', (request) => {
+    if (request.url().endsWith('/cluster/purge')) sent.push(request.headers()['authorization'] ?? '')
+  })
+  await page.getByRole('button', { name: 'Forget the token' }).press('Enter')
+  await enter('A token, please', first.secret)
+  await dashboard.goTo('Members')
+  const dialog = page.getByRole('dialog')
+  const free = dialog.getByRole('button', { name: 'Free the log' })
+  await page.getByRole('button', { name: 'Free its log' }).press('Enter')
+  await dialog.getByLabel(/^Type /).fill('1')
+  await revoke(first)
+  await dialog.getByRole('heading', { name: 'Another token, please' }).waitFor()
+  await free.press('Enter')
+  await dialog.getByRole('alert').getByText('unauthenticated').waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('token-in-dialog')
+  await page.keyboard.press('Escape')
+  await untilClosed(dashboard)
+  await enter('Another token, please', second.secret)
+  await page.locator('.identity', { hasText: 'node 1,' }).waitFor()
+  await page.getByRole('button', { name: 'Free its log' }).press('Enter')
+  t.same(sent, [`Bearer ${first.secret}`], 'what was given up is not done with the next token')
+
+  await dialog.getByLabel(/^Type /).fill('1')
+  await revoke(second)
+  await dialog.getByRole('heading', { name: 'Another token, please' }).waitFor()
+  await dialog.getByLabel('Token').fill(admin)
+  await dialog.getByRole('button', { name: 'Go on' }).press('Enter')
+  await dialog.getByRole('heading', { name: 'Another token, please' }).waitFor({ state: 'detached' })
+  await free.press('Enter')
+  await untilClosed(dashboard)
+  t.same(
+    sent,
+    [first, { secret: admin }].map(({ secret }) => `Bearer ${secret}`),
+  )
   t.same(dashboard.complaints, [])
 })

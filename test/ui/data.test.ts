@@ -367,6 +367,64 @@ test('two versions of a key are compared, and an older one is restored', async (
   await eventually('restored', async () => ((await textOf(node, key)) === '{"name":"b","size":2}' ? true : null))
 })
 
+test('what is asked of a key is asked of the version that was shown', async (t, { dashboard, page, node, open }) => {
+  const dialog = page.getByRole('dialog')
+  const overtake = async (key: string, action: string): Promise<void> => {
+    const submit = dialog.getByRole('button', { name: action, exact: true })
+    await submit.and(page.locator(':enabled')).waitFor()
+    await putKey(node, key, 'of somebody else')
+    const revision = await revisionOf(node, key)
+    await dialog.getByText(`The key is at revision ${revision}.`).waitFor()
+    t.ok(await submit.isDisabled(), action)
+    t.same(await dashboard.blemishes(), [])
+    await dashboard.shoot(`overtaken-${action.toLowerCase()}`)
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    t.equal(await textOf(node, key), 'of somebody else')
+  }
+  await putKey(node, 'asked/a', 'older')
+  await putKey(node, 'asked/a', 'first')
+  await open(`keys?key=${named('asked/a')}`)
+  await page.getByRole('button', { name: 'Delete' }).click()
+  await overtake('asked/a', 'Delete')
+
+  const file = join(await temporaryDirectory(t), 'value')
+  await writeFile(file, 'of the file')
+  const chooser = page.waitForEvent('filechooser')
+  await page.getByText('Upload').click()
+  await (await chooser).setFiles(file)
+  await overtake('asked/a', 'Replace')
+
+  await open(`keys?key=${named('asked/a')}&tab=history`)
+  await page
+    .getByRole('button', { name: /^Restore revision/ })
+    .last()
+    .click()
+  await overtake('asked/a', 'Restore')
+
+  await open(`keys?key=${named('asked/a')}`)
+  await page.getByRole('button', { name: 'Delete' }).click()
+  t.equal((await node.request('DELETE', `/kv?key=${named('asked/a')}`)).status, 200)
+  await dialog.getByText('The key was deleted.').waitFor()
+})
+
+test('a value that cannot be read again is shown as of when it was read', async (t, { page, node, open }) => {
+  await putKey(node, 'outdated/a', 'what was read')
+  await open(`keys?key=${named('outdated/a')}`)
+  await page.getByText('what was read').waitFor()
+  await page.route(/\/kv\?.*key=/, async (route) => {
+    const detail = 'no leader is known'
+    const problem = { title: 'No leader', status: 503, detail, code: 'no-leader', retryable: true, ambiguous: false }
+    await route.fulfill({ status: 503, contentType: 'application/problem+json', json: problem })
+  })
+  const notice = page.locator('.notice', { hasText: /As of \d/ })
+  await notice.waitFor()
+  t.match(await notice.innerText(), /no-leader\s+It could not be read since then: no leader is known\./)
+  t.ok(await page.getByText('what was read').isVisible())
+  await page.unrouteAll()
+  await notice.waitFor({ state: 'detached' })
+})
+
 test('a watch shows changes as they happen, pauses, and goes on', async (t, { page, node, open }) => {
   await putKey(node, 'watched/before', 'x')
   await open('watch')

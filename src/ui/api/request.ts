@@ -32,7 +32,8 @@ function addressOf({ path, query = {} }: Pick<Call, 'path' | 'query'>): string {
 
 /**
  * Sends a request to the node of this page, and gives its answer when it is one of success (or 304). Throws a ProblemError with what the node
- * says, an UnreachableError when it says nothing, and the reason of `signal`. A token is asked for when the node wants one.
+ * says, an UnreachableError when it says nothing, and the reason of `signal`. A token is asked for when the node wants one. A reading waits for
+ * it; a change does not, so that none is made later than somebody wanted it.
  */
 export async function send(call: Call): Promise<Response> {
   for (;;) {
@@ -41,8 +42,9 @@ export async function send(call: Call): Promise<Response> {
     if (response.ok || response.status === 304) return response
     const problem = await problemOf(response)
     if (response.status !== 401) throw new ProblemError(problem)
-    await token.another(sent, problem.detail)
-    call.signal?.throwIfAborted()
+    if (!token.ask(sent, problem.detail)) continue
+    if (isChange(call)) throw new ProblemError(problem)
+    await token.entered(call.signal)
   }
 }
 

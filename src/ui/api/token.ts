@@ -11,14 +11,14 @@ export interface Asked {
 
 /**
  * The token with which the page speaks to its node. It is kept for as long as the tab is open, and asked for when the node wants one: every
- * request that needs it waits, and is sent again with what was entered.
+ * reading that needs it waits, and is sent again with what was entered.
  */
 class Token {
   /** Null while nothing is asked. */
   readonly asked = new Store<Asked | null>(null)
   readonly known = new Store<boolean>(false)
   private secret: string | null = stored()
-  private waiting: (() => void)[] = []
+  private readonly waiting = new Set<() => void>()
 
   constructor() {
     this.known.set(this.secret !== null)
@@ -28,19 +28,36 @@ class Token {
     return this.secret
   }
 
-  /** Resolves when there is another token than `refused`. */
-  async another(refused: string | null, detail: string): Promise<void> {
-    if (this.secret !== refused) return
+  /** Asks for another token than `refused`. Returns whether there is none yet. */
+  ask(refused: string | null, detail: string): boolean {
+    if (this.secret !== refused) return false
     this.asked.set({ detail, wasGiven: refused !== null })
-    await new Promise<void>((resolve) => this.waiting.push(resolve))
+    return true
+  }
+
+  /** Resolves when a token was entered. Rejects with the reason of `signal`. */
+  async entered(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    await new Promise<void>((resolve, reject) => {
+      const onEntered = (): void => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      const onAbort = (): void => {
+        this.waiting.delete(onEntered)
+        reject(signal?.reason as Error)
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.waiting.add(onEntered)
+    })
   }
 
   enter(secret: string): void {
     this.keep(secret)
     this.asked.set(null)
-    const { waiting } = this
-    this.waiting = []
-    for (const resolve of waiting) resolve()
+    const waiting = [...this.waiting]
+    this.waiting.clear()
+    for (const onEntered of waiting) onEntered()
   }
 
   forget(): void {

@@ -9,11 +9,12 @@ import { apiMistake, idFrom, idMistake, raftMistake } from './member-input.ts'
 
 interface AddLearnerProps {
   readonly seen: ClusterStatus
+  readonly overtaken: string | null
   readonly onClose: () => void
 }
 
 /** Asks which node is to be added, and where it is. */
-export function AddLearner({ seen, onClose }: AddLearnerProps) {
+export function AddLearner({ seen, overtaken, onClose }: AddLearnerProps) {
   const [id, setId] = useState('')
   const [raft, setRaft] = useState('')
   const [api, setApi] = useState('')
@@ -39,6 +40,7 @@ export function AddLearner({ seen, onClose }: AddLearnerProps) {
       word={null}
       blocked={!isComplete}
       action={number === null ? 'Add the learner' : `Add node ${number}`}
+      overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
     >

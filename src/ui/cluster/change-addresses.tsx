@@ -11,11 +11,12 @@ import { shownAt } from './members.ts'
 interface ChangeAddressesProps {
   readonly seen: ClusterStatus
   readonly id: number
+  readonly overtaken: string | null
   readonly onClose: () => void
 }
 
 /** Asks where a member is to be found from now on. */
-export function ChangeAddresses({ seen, id, onClose }: ChangeAddressesProps) {
+export function ChangeAddresses({ seen, id, overtaken, onClose }: ChangeAddressesProps) {
   const present = seen.nodes[id] ?? { raft: '', api: '' }
   const [typedRaft, setRaft] = useState(present.raft)
   const [typedApi, setApi] = useState(present.api)
@@ -38,6 +39,7 @@ export function ChangeAddresses({ seen, id, onClose }: ChangeAddressesProps) {
       wordName="the id of the node"
       blocked={!isComplete || !isOther}
       action={`Change the addresses of node ${id}`}
+      overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
     >

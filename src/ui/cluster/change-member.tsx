@@ -10,12 +10,13 @@ import { learnersOf, shownAt } from './members.ts'
 interface ChangeProps {
   readonly seen: ClusterStatus
   readonly id: number
+  readonly overtaken: string | null
   readonly onClose: () => void
 }
 
 const WORD_NAME = 'the id of the node'
 
-export function Promote({ seen, id, onClose }: ChangeProps) {
+export function Promote({ seen, id, overtaken, onClose }: ChangeProps) {
   const onConfirm = async (): Promise<void> => {
     await changeVoters({ add: [id] }, shownAt(seen))
     say(`Node ${id} is a voter.`)
@@ -28,13 +29,14 @@ export function Promote({ seen, id, onClose }: ChangeProps) {
       word={String(id)}
       wordName={WORD_NAME}
       action={`Promote node ${id}`}
+      overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
     />
   )
 }
 
-export function Remove({ seen, id, onClose }: ChangeProps) {
+export function Remove({ seen, id, overtaken, onClose }: ChangeProps) {
   const [retain, setRetain] = useState(false)
   const [force, setForce] = useState(false)
   const isLearner = learnersOf(seen).includes(id)
@@ -54,6 +56,7 @@ export function Remove({ seen, id, onClose }: ChangeProps) {
       action={retain ? `Make node ${id} a learner` : `Remove node ${id}`}
       danger
       blocked={isImpossible || (isRisky && !force)}
+      overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
     >
@@ -77,7 +80,7 @@ export function Remove({ seen, id, onClose }: ChangeProps) {
   )
 }
 
-export function Transfer({ seen, id, onClose }: ChangeProps) {
+export function Transfer({ seen, id, overtaken, onClose }: ChangeProps) {
   const onConfirm = async (): Promise<void> => {
     const { leader } = await transferLeadership(id)
     say(`Node ${leader} leads.`)
@@ -90,6 +93,7 @@ export function Transfer({ seen, id, onClose }: ChangeProps) {
       word={String(id)}
       wordName={WORD_NAME}
       action={`Hand over to node ${id}`}
+      overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
     />

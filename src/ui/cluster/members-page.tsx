@@ -11,13 +11,15 @@ import { ChangeAddresses } from './change-addresses.tsx'
 import { Promote, Remove, Transfer } from './change-member.tsx'
 import { Joint } from './joint.tsx'
 import { MemberTable } from './member-table.tsx'
-import { membersOf, type Member } from './members.ts'
+import { membersOf, overtakenBy, type Member } from './members.ts'
 import { Campaign, Purge } from './this-node.tsx'
 
-/** What is being asked. */
-type Asked =
+type Ask =
   | { readonly kind: 'add' | 'campaign' | 'purge' | 'backup' }
   | { readonly kind: 'promote' | 'move' | 'remove' | 'transfer'; readonly id: number }
+
+/** What is being asked, of the cluster as it was shown then. */
+type Asked = Ask & { readonly seen: ClusterStatus }
 
 /** The members, and what can be done with them and with the node of this page. */
 export function MembersPage() {
@@ -31,13 +33,14 @@ export function MembersPage() {
     )
   }
   const isMember = value.membership !== null
+  const ask = (about: Ask): void => setAsked({ ...about, seen: value })
   return (
     <Page
       title="Members"
       lead="Each action says what it will do, and asks before it does it"
       tools={
         isMember && (
-          <Button kind="primary" onClick={() => setAsked({ kind: 'add' })}>
+          <Button kind="primary" onClick={() => ask({ kind: 'add' })}>
             Add a learner
           </Button>
         )
@@ -48,7 +51,7 @@ export function MembersPage() {
         {isMember ? (
           <MemberTable
             members={membersOf(value)}
-            actions={(member) => <Actions member={member} cluster={value} onAsk={setAsked} />}
+            actions={(member) => <Actions member={member} cluster={value} onAsk={ask} />}
           />
         ) : (
           <p class="empty">This node belongs to no cluster yet: it can be added from the dashboard of a member.</p>
@@ -56,18 +59,18 @@ export function MembersPage() {
       </Card>
       <Card title={`Node ${value.node.id}, which serves this page`}>
         <div class="tools">
-          <Button onClick={() => setAsked({ kind: 'backup' })} disabled={!isMember}>
+          <Button onClick={() => ask({ kind: 'backup' })} disabled={!isMember}>
             Download a backup
           </Button>
-          <Button onClick={() => setAsked({ kind: 'purge' })} disabled={!isMember}>
+          <Button onClick={() => ask({ kind: 'purge' })} disabled={!isMember}>
             Free its log
           </Button>
-          <Button onClick={() => setAsked({ kind: 'campaign' })} disabled={!isMember || value.node.state === 'leader'}>
+          <Button onClick={() => ask({ kind: 'campaign' })} disabled={!isMember || value.node.state === 'leader'}>
             Stand for election
           </Button>
         </div>
       </Card>
-      {asked !== null && <Question asked={asked} seen={value} onClose={() => setAsked(null)} />}
+      {asked !== null && <Question asked={asked} present={value} onClose={() => setAsked(null)} />}
     </Page>
   )
 }
@@ -75,7 +78,7 @@ export function MembersPage() {
 interface ActionsProps {
   readonly member: Member
   readonly cluster: ClusterStatus
-  readonly onAsk: (asked: Asked) => void
+  readonly onAsk: (about: Ask) => void
 }
 
 function Actions({ member: { id, status, isLeader }, cluster: seen, onAsk }: ActionsProps) {
@@ -114,14 +117,17 @@ function Actions({ member: { id, status, isLeader }, cluster: seen, onAsk }: Act
 
 interface QuestionProps {
   readonly asked: Asked
-  readonly seen: ClusterStatus
+  /** The cluster as it is by now. */
+  readonly present: ClusterStatus
   readonly onClose: () => void
 }
 
-function Question({ asked, seen, onClose }: QuestionProps) {
+function Question({ asked, present, onClose }: QuestionProps) {
+  const { seen } = asked
+  const shared = { seen, onClose, overtaken: overtakenBy(present, seen) }
   switch (asked.kind) {
     case 'add':
-      return <AddLearner seen={seen} onClose={onClose} />
+      return <AddLearner {...shared} />
     case 'backup':
       return <Backup seen={seen} onClose={onClose} />
     case 'campaign':
@@ -129,12 +135,12 @@ function Question({ asked, seen, onClose }: QuestionProps) {
     case 'purge':
       return <Purge seen={seen} onClose={onClose} />
     case 'move':
-      return <ChangeAddresses seen={seen} id={asked.id} onClose={onClose} />
+      return <ChangeAddresses {...shared} id={asked.id} />
     case 'promote':
-      return <Promote seen={seen} id={asked.id} onClose={onClose} />
+      return <Promote {...shared} id={asked.id} />
     case 'remove':
-      return <Remove seen={seen} id={asked.id} onClose={onClose} />
+      return <Remove {...shared} id={asked.id} />
     case 'transfer':
-      return <Transfer seen={seen} id={asked.id} onClose={onClose} />
+      return <Transfer {...shared} id={asked.id} />
   }
 }

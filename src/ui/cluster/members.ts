@@ -60,6 +60,13 @@ export function shownAt({ membership }: ClusterStatus): number | null {
   return membership?.effective.logId?.index ?? null
 }
 
+/** What of the members or their leader is otherwise than `before`, in a sentence; null: nothing. */
+export function overtakenBy(present: ClusterStatus, before: ClusterStatus): string | null {
+  if (shownAt(present) !== shownAt(before)) return 'Somebody has changed the members.'
+  if (present.leader === before.leader) return null
+  return present.leader === null ? 'There is no leader.' : `Node ${present.leader} leads.`
+}
+
 /** The voters that do not have the membership that is shown, as far as the node of this page knows: only a leader does. */
 export function withoutMembership(cluster: ClusterStatus): readonly number[] {
   const index = shownAt(cluster)

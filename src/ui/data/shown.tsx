@@ -1,10 +1,11 @@
 import type { ComponentChildren } from 'preact'
 import { ProblemError, UnreachableError } from '../api/problem.ts'
+import { timeOfDay } from '../lib/format.ts'
 import { useStore } from '../lib/store.ts'
 import { Button } from '../parts/button.tsx'
 import { FailureNotice, Notice } from '../parts/notice.tsx'
 import { readsOwn } from './read-terms.ts'
-import type { Read } from './use-reading.ts'
+import type { Outdated, Read } from './use-reading.ts'
 
 interface ShownProps<Value> {
   readonly read: Read<Value>
@@ -17,7 +18,22 @@ interface ShownProps<Value> {
 export function Shown<Value>({ read: { reading, again }, ofKeys = false, children }: ShownProps<Value>) {
   if (reading.kind === 'reading') return <p class="faint">Reading …</p>
   if (reading.kind === 'failed') return <ReadFailure failure={reading.failure} onAgain={again} ofKeys={ofKeys} />
-  return <>{children(reading.value)}</>
+  return (
+    <>
+      {reading.since !== null && <OutdatedNotice {...reading.since} />}
+      {children(reading.value)}
+    </>
+  )
+}
+
+/** Says that what is shown is as it was, and why. When the node does not answer at all, the head of the page says so. */
+function OutdatedNotice({ at, failure }: Outdated) {
+  if (!(failure instanceof ProblemError)) return null
+  return (
+    <Notice tone="warn" title={`As of ${timeOfDay(at)}`} code={failure.code}>
+      <p>It could not be read since then: {failure.problem.detail}.</p>
+    </Notice>
+  )
 }
 
 interface ReadFailureProps {

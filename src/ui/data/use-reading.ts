@@ -3,7 +3,14 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 export type Reading<Value> =
   | { readonly kind: 'reading' }
   | { readonly kind: 'failed'; readonly failure: unknown }
-  | { readonly kind: 'read'; readonly value: Value }
+  | { readonly kind: 'read'; readonly value: Value; readonly since: Outdated | null }
+
+/** The value may be old: the looks since then have failed. */
+export interface Outdated {
+  /** When it was read, by the clock of the browser. */
+  readonly at: number
+  readonly failure: unknown
+}
 
 export interface Read<Value> {
   readonly reading: Reading<Value>
@@ -28,7 +35,7 @@ export function useReading<Value>(subject: string, ask: Ask<Value>, options: Rea
   const [turn, setTurn] = useState(0)
   const asking = useRef(ask)
   asking.current = ask
-  const known = useRef<{ subject: string; value: Value } | null>(null)
+  const known = useRef<{ subject: string; value: Value; at: number } | null>(null)
 
   useEffect(() => {
     const leaving = new AbortController()
@@ -39,13 +46,15 @@ export function useReading<Value>(subject: string, ask: Ask<Value>, options: Rea
         const before = known.current?.subject === subject ? known.current.value : null
         const value = await asking.current(signal, before)
         if (signal.aborted) return
-        known.current = { subject, value }
-        setState({ subject, reading: { kind: 'read', value } })
+        known.current = { subject, value, at: Date.now() }
+        setState({ subject, reading: { kind: 'read', value, since: null } })
       } catch (failure) {
         if (signal.aborted) return
-        // A look that fails leaves what was seen: the head of the page says that the node is gone.
-        if (everyMs === undefined || known.current?.subject !== subject)
+        const { current } = known
+        // A look that fails leaves what was seen.
+        if (everyMs === undefined || current?.subject !== subject)
           setState({ subject, reading: { kind: 'failed', failure } })
+        else setState({ subject, reading: { kind: 'read', value: current.value, since: { at: current.at, failure } } })
       }
       if (everyMs !== undefined) timer = setTimeout(next, everyMs)
     }

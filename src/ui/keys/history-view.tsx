@@ -14,7 +14,7 @@ import { Badge } from '../parts/page.tsx'
 import { DifferenceView } from '../values/difference-view.tsx'
 import type { Value } from '../values/value-form.ts'
 import { ValueView } from '../values/value-view.tsx'
-import { listVersions, readKey, writeKey, type Condition, type Stored } from './keys-api.ts'
+import { listVersions, overtakenBy, readKey, writeKey, type Condition, type Stored } from './keys-api.ts'
 import type { Lifetime } from './lifetime.ts'
 
 type Version = HistoryAnswer['items'][number]
@@ -23,6 +23,13 @@ type Version = HistoryAnswer['items'][number]
 interface Pair {
   readonly older: number | null
   readonly newer: number | null
+}
+
+/** The version that is to come back, and what the key had when that was asked. */
+interface Restored {
+  readonly version: Version
+  readonly stored: Stored | null
+  readonly lifetime: Lifetime
 }
 
 interface HistoryViewProps {
@@ -38,7 +45,7 @@ export function HistoryView({ name, stored, lifetime, onRestored }: HistoryViewP
   // Another change of the key adds a version.
   const versions = useVersions(name, stored?.modRevision ?? null)
   const [chosen, choose] = useState<Pair | null>(null)
-  const [restored, restore] = useState<Version | null>(null)
+  const [restored, restore] = useState<Restored | null>(null)
   const { items, failure } = versions
   const [first, second] = items
   const pair: Pair = chosen ?? { older: second?.modRevision ?? null, newer: first?.modRevision ?? null }
@@ -48,15 +55,19 @@ export function HistoryView({ name, stored, lifetime, onRestored }: HistoryViewP
   }
   return (
     <div class="history">
-      <VersionsTable items={items} pair={pair} onChoose={choose} onRestore={restore} />
+      <VersionsTable
+        items={items}
+        pair={pair}
+        onChoose={choose}
+        onRestore={(version) => restore({ version, stored, lifetime })}
+      />
       <VersionsEnd versions={versions} />
       <PairView name={name} items={items} {...pair} />
       {restored !== null && (
         <RestoreDialog
           name={name}
-          version={restored}
-          stored={stored}
-          lifetime={lifetime}
+          {...restored}
+          present={stored}
           onDone={() => {
             choose(null)
             onRestored()
@@ -242,16 +253,17 @@ function PairView({ name, items, older, newer }: PairViewProps) {
   )
 }
 
-interface RestoreDialogProps {
+interface RestoreDialogProps extends Restored {
   readonly name: string
-  readonly version: Version
-  readonly stored: Stored | null
-  readonly lifetime: Lifetime
+  /** What the key has by now. */
+  readonly present: Stored | null
   readonly onDone: () => void
   readonly onClose: () => void
 }
 
-function RestoreDialog({ name, version: { modRevision }, stored, lifetime, onDone, onClose }: RestoreDialogProps) {
+function RestoreDialog(props: RestoreDialogProps) {
+  const { name, version, stored, lifetime, present, onDone, onClose } = props
+  const { modRevision } = version
   const attempt = useAttempt()
   const { reading } = useReading(`${name} ${modRevision}`, async (signal) => await readKey(name, signal, modRevision))
   const value = reading.kind === 'read' ? (reading.value?.value ?? null) : null
@@ -269,6 +281,7 @@ function RestoreDialog({ name, version: { modRevision }, stored, lifetime, onDon
       word={null}
       action="Restore"
       blocked={value === null}
+      overtaken={overtakenBy(present, stored)}
       onConfirm={async () => {
         if (value === null) return
         const write = { key: name, value, condition, lifetime }

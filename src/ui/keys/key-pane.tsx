@@ -23,7 +23,7 @@ import { ValueView } from '../values/value-view.tsx'
 import { drafts } from './drafts.ts'
 import { HistoryView } from './history-view.tsx'
 import { KeyEditor } from './key-editor.tsx'
-import { deleteKey, readKey, readKeyAgain, writeKey, type Stored } from './keys-api.ts'
+import { deleteKey, overtakenBy, readKey, readKeyAgain, writeKey, type Stored } from './keys-api.ts'
 import { lifetimeOf, type Lifetime } from './lifetime.ts'
 
 interface KeyPaneProps {
@@ -126,7 +126,12 @@ interface ValueTabProps {
 }
 
 type Edit = { readonly base: Stored; readonly draft: Draft; readonly text?: string }
-type Question = 'delete' | { readonly file: File }
+/** What is asked, of the key as it was when it was asked. */
+interface Question extends Present {
+  readonly stored: Stored
+  /** Null: whether to delete it. */
+  readonly file: File | null
+}
 
 function ValueTab({ place, name, present: { stored, lifetime }, onChanged, onClosed }: ValueTabProps) {
   const [edit, setEdit] = useState<Edit | null>(() => drafts.get(name))
@@ -145,33 +150,51 @@ function ValueTab({ place, name, present: { stored, lifetime }, onChanged, onClo
       />
     )
   }
-  if (stored === null) {
-    return (
-      <Notice
-        tone="info"
-        title="There is no such key"
-        action={
-          <Button small onClick={() => goTo(keysHref({ ...place, new: name }))}>
-            Write it
-          </Button>
-        }
-      >
-        <p>It was deleted, or never written. Its history may know.</p>
-      </Notice>
-    )
-  }
-  const close = (): void => ask(null)
   return (
     <>
-      <KeyFacts stored={stored} lifetime={lifetime} />
-      <KeyTools stored={stored} onEdit={setEdit} onQuestion={ask} />
-      <ValueView value={stored.value} />
-      {question === 'delete' && <DeleteDialog stored={stored} onDone={onChanged} onClose={close} />}
-      {question !== null && question !== 'delete' && (
-        <UploadDialog stored={stored} file={question.file} lifetime={lifetime} onDone={onChanged} onClose={close} />
+      {stored === null ? (
+        <Absent place={place} name={name} />
+      ) : (
+        <>
+          <KeyFacts stored={stored} lifetime={lifetime} />
+          <KeyTools stored={stored} onEdit={setEdit} onQuestion={(file) => ask({ stored, lifetime, file })} />
+          <ValueView value={stored.value} />
+        </>
+      )}
+      {question !== null && (
+        <QuestionDialog question={question} present={stored} onDone={onChanged} onClose={() => ask(null)} />
       )}
     </>
   )
+}
+
+function Absent({ place, name }: { readonly place: KeysPlace; readonly name: string }) {
+  return (
+    <Notice
+      tone="info"
+      title="There is no such key"
+      action={
+        <Button small onClick={() => goTo(keysHref({ ...place, new: name }))}>
+          Write it
+        </Button>
+      }
+    >
+      <p>It was deleted, or never written. Its history may know.</p>
+    </Notice>
+  )
+}
+
+interface QuestionDialogProps {
+  readonly question: Question
+  /** What the key has by now. */
+  readonly present: Stored | null
+  readonly onDone: () => void
+  readonly onClose: () => void
+}
+
+function QuestionDialog({ question: { stored, lifetime, file }, present, onDone, onClose }: QuestionDialogProps) {
+  const shared = { stored, overtaken: overtakenBy(present, stored), onDone, onClose }
+  return file === null ? <DeleteDialog {...shared} /> : <UploadDialog {...shared} file={file} lifetime={lifetime} />
 }
 
 function KeyFacts({ stored, lifetime }: { readonly stored: Stored; readonly lifetime: Lifetime }) {
@@ -201,7 +224,8 @@ function KeyFacts({ stored, lifetime }: { readonly stored: Stored; readonly life
 interface KeyToolsProps {
   readonly stored: Stored
   readonly onEdit: (edit: Edit) => void
-  readonly onQuestion: (question: Question) => void
+  /** `file`: whether to put it in the place of the value; null: whether to delete the key. */
+  readonly onQuestion: (file: File | null) => void
 }
 
 function KeyTools({ stored, onEdit, onQuestion }: KeyToolsProps) {
@@ -220,11 +244,11 @@ function KeyTools({ stored, onEdit, onQuestion }: KeyToolsProps) {
           Edit
         </Button>
         <Button onClick={() => download(stored)}>Download</Button>
-        <FilePicker label="Upload" onFile={(file) => onQuestion({ file })} />
+        <FilePicker label="Upload" onFile={onQuestion} />
         <a class="button" href={watchHref({ key: stored.key })}>
           Watch
         </a>
-        <Button onClick={() => onQuestion('delete')}>Delete</Button>
+        <Button onClick={() => onQuestion(null)}>Delete</Button>
       </div>
       {refusal !== null && (
         <Notice tone="info" title="This value cannot be edited here">
@@ -260,11 +284,12 @@ function fileName(key: string): string {
 
 interface ChangeDialogProps {
   readonly stored: Stored
+  readonly overtaken: string | null
   readonly onDone: () => void
   readonly onClose: () => void
 }
 
-function DeleteDialog({ stored, onDone, onClose }: ChangeDialogProps) {
+function DeleteDialog({ stored, overtaken, onDone, onClose }: ChangeDialogProps) {
   const attempt = useAttempt()
   const { key, modRevision } = stored
   return (
@@ -277,6 +302,7 @@ function DeleteDialog({ stored, onDone, onClose }: ChangeDialogProps) {
       word={null}
       action="Delete"
       danger
+      overtaken={overtaken}
       onConfirm={async () => {
         await attempt.run(async (name) => await deleteKey(key, modRevision, name))
         say(`${quoted(key)} is deleted.`)
@@ -289,6 +315,7 @@ function DeleteDialog({ stored, onDone, onClose }: ChangeDialogProps) {
 
 function UploadDialog({
   stored,
+  overtaken,
   file,
   lifetime,
   onDone,
@@ -305,6 +332,7 @@ function UploadDialog({
       ]}
       word={null}
       action="Replace"
+      overtaken={overtaken}
       onConfirm={async () => {
         const write = { key, value: file, condition: { revision: modRevision }, lifetime }
         const { revision } = await attempt.run(async (named) => await writeKey({ ...write, name: named }))

@@ -132,3 +132,9 @@ function lifetimeQuery(lifetime: Lifetime): { readonly lease?: number; readonly 
       return { ttl: lifetime.ttl }
   }
 }
+
+/** How a key that was `before` is otherwise by now, in a sentence; null: it is the same. Null as a version: it is absent. */
+export function overtakenBy(present: Stored | null, before: Stored | null): string | null {
+  if (present?.modRevision === before?.modRevision) return null
+  return present === null ? 'The key was deleted.' : `The key is at revision ${present.modRevision}.`
+}

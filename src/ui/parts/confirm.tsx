@@ -6,7 +6,7 @@ import { Dialog } from './dialog.tsx'
 import { Field } from './field.tsx'
 import { Words } from './words.tsx'
 import { complain } from './messages.tsx'
-import { FailureNotice } from './notice.tsx'
+import { FailureNotice, Notice } from './notice.tsx'
 
 interface ConfirmProps {
   readonly title: string
@@ -25,6 +25,8 @@ interface ConfirmProps {
   readonly danger?: boolean
   /** Its inputs are not complete. */
   readonly blocked?: boolean
+  /** What has become otherwise since the dialog was opened, which tells of how it was; null: nothing. Then nothing can be confirmed. */
+  readonly overtaken?: string | null
   /** Closes the dialog when it resolves; what it throws is shown. */
   readonly onConfirm: () => Promise<void>
   readonly onClose: () => void
@@ -38,7 +40,9 @@ export function Confirm(props: ConfirmProps) {
   const [failure, setFailure] = useState<unknown>(null)
   const isOpen = useRef(true)
   useEffect(() => () => void (isOpen.current = false), [])
-  const isReady = props.blocked !== true && (word === null || typed.trim() === word)
+  // While it is being done, it is what changes.
+  const overtaken = isBusy ? null : (props.overtaken ?? null)
+  const isReady = props.blocked !== true && overtaken === null && (word === null || typed.trim() === word)
   const onSubmit = async (event: Event): Promise<void> => {
     event.preventDefault()
     if (!isReady || isBusy) return
@@ -71,6 +75,11 @@ export function Confirm(props: ConfirmProps) {
             mono
             autoFocus={children === undefined}
           />
+        )}
+        {overtaken !== null && (
+          <Notice tone="warn" title="This has changed meanwhile">
+            <p>{overtaken} Close the dialog, and look again.</p>
+          </Notice>
         )}
         {failure !== null && <FailureNotice failure={failure} />}
         <div class="buttons">

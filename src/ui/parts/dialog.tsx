@@ -1,5 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useId, useLayoutEffect, useRef } from 'preact/hooks'
+import { Store } from '../lib/store.ts'
+import { TokenForm } from './token-form.tsx'
 
 interface DialogProps {
   readonly title: string
@@ -7,6 +9,9 @@ interface DialogProps {
   readonly children: ComponentChildren
   readonly wide?: boolean
 }
+
+/** How many dialogs are open. What is behind them cannot be reached. */
+export const openDialogs = new Store(0)
 
 /**
  * A dialog in front of the page. The browser keeps the focus inside, closes it with Escape, and gives the focus back to where it was.
@@ -19,7 +24,9 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
     const dialog = element.current
     const before = document.activeElement
     dialog?.showModal()
+    openDialogs.set(openDialogs.value + 1)
     return () => {
+      openDialogs.set(openDialogs.value - 1)
       dialog?.close()
       // The button that opened it may be drawn anew meanwhile.
       if (before instanceof HTMLElement && before.isConnected) before.focus()
@@ -42,6 +49,7 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
       <div class="dialog">
         <h2 id={id}>{title}</h2>
         {children}
+        <TokenForm />
       </div>
     </dialog>
   )

@@ -1,12 +1,13 @@
 import { useState } from 'preact/hooks'
-import { token } from './api/token.ts'
-import { bounds } from './bounds.ts'
-import { sentence } from './lib/sentence.ts'
-import { useStore } from './lib/store.ts'
-import { Button } from './parts/button.tsx'
-import { Field } from './parts/field.tsx'
+import { token } from '../api/token.ts'
+import { bounds } from '../bounds.ts'
+import { sentence } from '../lib/sentence.ts'
+import { useStore } from '../lib/store.ts'
+import { Button } from './button.tsx'
+import { Field } from './field.tsx'
+import { Words } from './words.tsx'
 
-/** Asks for a token when the node wants one. The requests that were refused for it are sent again. */
+/** Asks for a token when the node wants one. The readings that were refused for it are sent again. */
 export function TokenForm() {
   const asked = useStore(token.asked)
   const [secret, setSecret] = useState('')
@@ -20,7 +21,10 @@ export function TokenForm() {
   return (
     <form class="card token" onSubmit={onSubmit}>
       <h2>{asked.wasGiven ? 'Another token, please' : 'A token, please'}</h2>
-      <p>{sentence(asked.detail)} The page keeps it until this tab is closed, and sends it to this node alone.</p>
+      <p>
+        <Words text={sentence(asked.detail)} /> The page keeps it until this tab is closed, and sends it to this node
+        alone.
+      </p>
       <Field
         label="Token"
         secret
