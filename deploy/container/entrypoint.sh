@@ -6,4 +6,6 @@ case "${1:-}" in
   -h | --help | -V | --version) ;;
   '' | -*) set -- serve "$@" ;;
 esac
+# A dump of the memory of a node holds values, keys and secrets.
+ulimit -c 0
 exec quorate "$@"

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { randomFillSync } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { mebibytes, residentBytes } from '../soak/memory.ts'
 import { soakDefaults } from '../soak/options.ts'
 import { soak } from '../soak/soak.ts'
 import { RawConnection } from '../support/raw-client.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
-import type { NodeProcess } from './support/node-process.ts'
+import { builtProgram, type NodeProcess } from './support/node-process.ts'
 
 const MB = 1_000_000
 const value = randomFillSync(Buffer.alloc(MB))
@@ -102,4 +105,39 @@ t.test('a soak of half a minute', async (t) => {
   const { lines, complaints } = await soak(t, options)
   for (const line of lines) t.comment(line)
   t.same(complaints, [])
+})
+
+t.test('nothing in the heap of a node holds the secret of a token once its requests are answered', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [node = '', program = ''] = builtProgram
+  const command = [node, '--heapsnapshot-signal=SIGUSR2', `--diagnostic-dir=${directory}`, program]
+  const cluster = await TestCluster.formed(t, { size: 1, command })
+  const one = cluster.node(1)
+  const { client } = one
+  const admin = (await client.post('/auth/bootstrap')).json<{ readonly secret: string }>().secret
+  const under = (secret: string) => ({ headers: { authorization: `Bearer ${secret}` } })
+  const role = { grants: [{ access: 'read-write', prefix: 'a/' }] }
+  t.equal((await client.request('PUT', '/auth/roles/app', { ...under(admin), body: role })).status, 201)
+  const body = { name: 'the-holder-of-it', roles: ['app'] }
+  const made = await client.request('POST', '/auth/tokens', { ...under(admin), body })
+  const { secret } = made.json<{ readonly secret: string }>()
+  for (let count = 0; count < 50; count++) {
+    t.equal((await client.putKey('a/x', `value ${count}`, under(secret))).status, 200)
+    t.equal((await client.getKey('a/x', under(secret))).status, 200)
+    t.equal((await client.putKey('b', 'x', under(secret))).status, 403)
+    t.equal((await client.getKey('a/x', under(`${secret}x`))).status, 401)
+  }
+  client.close()
+  // Connections that have ended are let go by what comes after them.
+  for (let count = 0; count < 50; count++) t.equal((await client.get('/livez')).status, 200)
+
+  one.process.signal('SIGUSR2')
+  const file = await eventually('the heap is written', async () => {
+    const [name] = await readdir(directory)
+    // It is whole when the node answers again.
+    return name !== undefined && (await client.get('/livez')).status === 200 ? join(directory, name) : null
+  })
+  const heap = await readFile(file)
+  t.ok(heap.includes(body.name), 'the file has the texts of the node')
+  for (const one of [admin, secret]) t.notOk(heap.includes(one.slice(8, 24)), 'and no secret among them')
 })

@@ -224,6 +224,8 @@ t.test('the entry point of the image', { skip: process.platform === 'win32' && '
   t.equal(await given('--id', '1'), '[serve][--id][1]', 'flags alone are those of a node')
   t.equal(await given(), '[serve]', 'a node that is configured by variables')
   for (const word of ['--version', '-V', '--help', '-h']) t.equal(await given(word), `[${word}]`)
+  await writeFile(program, '#!/bin/sh\nulimit -Hc; ulimit -Sc\n')
+  t.equal(await given('serve'), '0\n0\n', 'it writes no dump of its memory')
 })
 
 t.test('the systemd unit', async (t) => {
@@ -234,6 +236,7 @@ t.test('the systemd unit', async (t) => {
   t.same(valuesOf('Restart'), ['on-failure'], `a node that stopped with ${stopped} stays down`)
   t.same(valuesOf('RestartPreventExitStatus').map(Number), [usage, refused, storageFault], 'what a restart cannot mend')
   t.notOk(valuesOf('RestartPreventExitStatus').includes(String(brokenInvariant)))
+  t.same(valuesOf('LimitCORE'), ['0'], 'it writes no dump of its memory')
   t.same(valuesOf('SuccessExitStatus'), ['129', '130', '143'], 'a second SIGHUP, SIGINT or SIGTERM')
 
   const directory = await temporaryDirectory(t)

@@ -677,10 +677,12 @@ t.test('failures of the node', async (t) => {
   t.equal((await fail(new RequestError('no-leader', 'x'), 'GET', '/kv')).statusCode, 503)
   t.equal(api.unexpected.length, 0)
 
-  const bug = await fail(new TypeError('secret of the code'))
+  const bug = await fail(new TypeError('secret of the code'), 'PUT', '/kv/secret-key?ttl=10s')
   t.match(bug.json(), { code: 'internal', status: 500, ambiguous: true })
   t.notMatch(bug.body, /secret/)
   t.equal(api.unexpected.length, 1)
+  t.match(api.blamed, [{ method: 'PUT', route: '/kv/*' }])
+  t.notMatch(JSON.stringify(api.blamed), /secret/, 'a log line of it holds neither key nor query')
   t.equal(api.fatal.length, 0)
   t.equal((await fail(new InvariantError('a leader has a term'), 'GET')).statusCode, 500)
   t.match(api.fatal, [{ message: 'a leader has a term' }], 'a broken belief stops the node')

@@ -2,6 +2,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { Compile } from 'typebox/schema'
 import { buildApp } from '../../src/http/app.ts'
 import type { AuditLine } from '../../src/http/protocol/audit.ts'
+import type { FailedRequest } from '../../src/http/protocol/failures.ts'
 import type { ApiServerOptions } from '../../src/http/protocol/api-server.ts'
 import type { ConnectionsOptions } from '../../src/http/protocol/connections.ts'
 import type { ImportOptions } from '../../src/http/ranges/import-requests.ts'
@@ -45,6 +46,8 @@ export interface CheckedApi {
   readonly document: Document
   /** Failures that were reported as bugs of the node. */
   readonly unexpected: unknown[]
+  /** The requests that met them. */
+  readonly blamed: FailedRequest[]
   readonly fatal: Error[]
   /** Reports about refused connections. */
   readonly refused: (number | Error)[]
@@ -82,6 +85,7 @@ interface Test {
 export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): Promise<CheckedApi> {
   const services = memoryServices(options.valueBytesMax, options.machine)
   const unexpected: unknown[] = []
+  const blamed: FailedRequest[] = []
   const fatal: Error[] = []
   const refused: (number | Error)[] = []
   const mistaken: string[] = []
@@ -103,7 +107,10 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
       watches: options.watches ?? {},
       ...(options.answerBytesMax === undefined ? {} : { answerBytesMax: options.answerBytesMax }),
       ...(options.bodyBytesMax === undefined ? {} : { bodyBytesMax: options.bodyBytesMax }),
-      onUnexpected: (error, _request, span) => unexpected.push(options.wantsSpans === true ? { error, span } : error),
+      onUnexpected: (error, request, span) => {
+        unexpected.push(options.wantsSpans === true ? { error, span } : error)
+        blamed.push(request)
+      },
       onFatal: (error) => fatal.push(error),
     },
     services,
@@ -122,7 +129,7 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     }
     return response
   }
-  return { app, services, document, unexpected, fatal, refused, mistaken, audited, inject }
+  return { app, services, document, unexpected, blamed, fatal, refused, mistaken, audited, inject }
 }
 
 /** The parts of an answer that are checked. */

@@ -11,13 +11,17 @@ import { pathOf } from './path.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
 
+/** A request without its path and query: they hold keys, which may be secret. */
+export interface FailedRequest {
+  readonly id: string
+  readonly method: string
+  /** The pattern of its path. */
+  readonly route: string
+}
+
 export interface FailureDependencies {
   /** Told of failures that are bugs in the node. */
-  readonly onUnexpected: (
-    error: unknown,
-    request: { readonly id: string; readonly method: string; readonly url: string },
-    span: Span | null,
-  ) => void
+  readonly onUnexpected: (error: unknown, request: FailedRequest, span: Span | null) => void
   /** Told of a failed assertion or a failed store: the node must stop. */
   readonly onFatal: (error: Error) => void
 }
@@ -65,8 +69,8 @@ export function sendFailure(
 ): FastifyReply {
   const expected = requestErrorOf(error, request)
   if (expected !== null) return sendProblem(reply, expected)
-  const { id, method, url } = request
-  dependencies.onUnexpected(error, { id, method, url }, callerOf(reply)?.span ?? null)
+  const { id, method, routeOptions } = request
+  dependencies.onUnexpected(error, { id, method, route: routeOptions.url ?? 'none' }, callerOf(reply)?.span ?? null)
   if (error instanceof InvariantError || error instanceof StorageError) dependencies.onFatal(error)
   return sendProblem(
     reply,
