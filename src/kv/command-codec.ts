@@ -190,7 +190,8 @@ interface Layout {
 export function decodeCommand(bytes: Uint8Array): Command {
   const layout = layoutOf(bytes)
   const command = decodeParts(bytes, layout)
-  return layout.hasToken ? { ...command, token: readToken(bytes) } : command
+  // The token comes first: a copy that gets one more property afterwards takes V8 a microsecond.
+  return layout.hasToken ? { token: readToken(bytes), ...command } : command
 }
 
 function decodeParts(bytes: Uint8Array, layout: Layout): Command {
@@ -209,7 +210,7 @@ function decodeParts(bytes: Uint8Array, layout: Layout): Command {
   if (type === PUT) {
     const put = { type: 'put', key, value: bytes.subarray(secondAt), condition, wantsPrevious, idempotency } as const
     const lease = readKeyLease(bytes, leaseAt, flags & LEASE)
-    return lease === null ? put : { ...put, lease }
+    return lease === null ? put : { lease, ...put }
   }
   return { type: 'delete', key, condition, wantsPrevious, idempotency }
 }
@@ -327,7 +328,7 @@ function readToken(bytes: Uint8Array): number {
 
 /** Throws for a name where there is none. */
 function withTag(body: ReturnType<typeof readBodyAt>, idempotency: IdempotencyTag | null): Command {
-  if (!isAuthCommand(body)) return { ...body, idempotency }
+  if (!isAuthCommand(body)) return { idempotency, ...body }
   if (idempotency !== null) throw damaged('it changes roles or tokens, and has an idempotency key')
   return { ...body, idempotency }
 }

@@ -114,11 +114,19 @@ export class KvMachine {
     this.raised = restored?.level ?? 0
   }
 
+  /** The revision of the last command that changed a record. */
+  get revision(): number {
+    return this.records.revision
+  }
+
   state(): MachineState {
+    const { idempotentFirst, idempotentNext, keptValues } = this.named.state()
     return {
       revision: this.records.revision,
       digest: this.digest.value,
-      ...this.named.state(),
+      idempotentFirst,
+      idempotentNext,
+      keptValues,
       level: this.raised,
       history: this.history.state(),
       leases: this.ledger.state(),

@@ -62,7 +62,7 @@ export class KeyRequests {
     const condition = putCondition(headers)
     const lease = leaseOf(query)
     const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(lease === null ? put : { ...put, lease }, request)
+    const command = tagged(lease === null ? put : { lease, ...put }, request)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.execute(command, query, reply)
     const answer = answerHeaders(context)

@@ -70,7 +70,8 @@ export function readOptions(
     guard: reply.request.access.guard(needs),
   }
   const caller = callerOf(reply)
-  return caller === undefined ? options : { ...options, caller }
+  // What is added comes first: a copy that gets one more property afterwards takes V8 a microsecond.
+  return caller === undefined ? options : { caller, ...options }
 }
 
 export function pastOptions(

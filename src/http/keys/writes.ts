@@ -37,7 +37,8 @@ export function taggedStep<Kind extends NameableCommand>(
     key === null
       ? command
       : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
-  return token === null ? named : { ...named, token: token.id }
+  // In this order, as in `decodeCommand`.
+  return token === null ? named : { token: token.id, ...named }
 }
 
 /**

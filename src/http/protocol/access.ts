@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Admission, AuthAccess, Guard } from '../../api/services.ts'
 import { allows, type AccessToken, type Key, type Need } from '../../kv/index.ts'
 import type { RequestError } from '../../lib/errors.ts'
@@ -12,6 +12,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** What its client may do. */
     readonly access: Access
+    /** The same, once its token was looked at; null: none is needed. */
+    admitted: Access | null
   }
 }
 
@@ -64,10 +66,10 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
     known.set(token, access)
     return access
   }
-  const ofRequests = new WeakMap<FastifyRequest, Access>()
+  app.decorateRequest('admitted', null)
   app.decorateRequest('access', {
     getter() {
-      return ofRequests.get(this) ?? everybody
+      return this.admitted ?? everybody
     },
   })
   app.addHook('onRequest', (request, reply, done) => {
@@ -75,14 +77,14 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
     if (wanted === 'open' || auth.table === null) return done()
     const needs = typeof wanted === 'object' ? wanted.needs : NOTHING
     const enter = ({ token, denied }: Admission): RequestError | null => {
-      ofRequests.set(request, accessWith(token))
+      request.admitted = accessWith(token)
       return denied ?? (token === null ? null : budgets.take(token, request, reply))
     }
-    const found = auth.admit(credentials.of(request.raw), needs, callerOf(reply) ?? null)
+    const admission = auth.admit(credentials.of(request.raw), needs, callerOf(reply) ?? null)
     const isConfirmed = typeof wanted === 'object' && wanted.isConfirmed
-    if (!(found instanceof Promise) && !isConfirmed) return done(enter(found) ?? undefined)
+    if (!(admission instanceof Promise) && !isConfirmed) return done(enter(admission) ?? undefined)
     void tell(done, async () => {
-      const refusal = enter(await found)
+      const refusal = enter(await admission)
       if (refusal !== null) throw refusal
       if (isConfirmed) await request.access.confirm(needs, reply)
     })

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 const SECRET_BYTES = 32
 /** The beginning of every secret: programs that look for lost secrets recognize it. */
@@ -11,7 +11,7 @@ export function newSecret(): string {
 
 /** What is stored of a secret, which has so many random bits that no slow hash is needed. */
 export function hashOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
+  return hash('sha256', secret, 'hex')
 }
 
 /** What is stored of the name in a certificate. No secret has this hash: each of them begins with the mark. */

@@ -128,10 +128,18 @@ export class Proposals {
     return new Promise((resolve, reject) => {
       const since = this.deps.clock.now()
       if (this.pending.size === 0) this.admission.onBusy(since)
-      const isAmongFew = this.admission.isAmongFew({ count: this.pending.size, bytes: this.bytes })
-      const asked = { caller, isUpkeep, isAmongFew, resolve, reject }
-      const deadline = since + timeoutMs
-      const pending: Pending = { number: this.numbers++, command, since, deadline, ...asked, batch: null }
+      const pending: Pending = {
+        number: this.numbers++,
+        command,
+        since,
+        deadline: since + timeoutMs,
+        caller,
+        isUpkeep,
+        isAmongFew: this.admission.isAmongFew({ count: this.pending.size, bytes: this.bytes }),
+        resolve,
+        reject,
+        batch: null,
+      }
       this.pending.set(pending.number, pending)
       this.bytes += command.length
       this.unproposed.addFresh(pending)

@@ -107,7 +107,7 @@ export class Applier {
 
   /** The last revision that changed the store, as of everything applied. */
   get revision(): number {
-    return this.machine.state().revision
+    return this.machine.revision
   }
 
   /** The feature level of the cluster, as of everything applied. */
