@@ -244,6 +244,106 @@ function rules() {
   return groups.flatMap((group) => group.rules)
 }
 
+interface Relabeling {
+  readonly source_labels: readonly string[]
+  readonly regex?: string
+  readonly target_label?: string
+  readonly replacement?: string
+  readonly action?: string
+}
+
+interface Job {
+  readonly job_name: string
+  readonly authorization: { readonly credentials_file: string }
+  readonly relabel_configs?: readonly Relabeling[]
+  readonly kubernetes_sd_configs?: readonly object[]
+}
+
+const jobsIn = (text: string): readonly Job[] => (parse(text) as { scrape_configs: readonly Job[] }).scrape_configs
+
+/** What `job` makes of a pod of the StatefulSet; null: it leaves it out. */
+function targetOf({ job_name, relabel_configs = [] }: Job, labels: Record<string, string>): object | null {
+  const target: Record<string, string> = { ...labels, job: job_name }
+  for (const { source_labels, regex = '(.*)', target_label, replacement = '$1', action } of relabel_configs) {
+    const found = new RegExp(`^(?:${regex})$`).exec(source_labels.map((name) => target[name] ?? '').join(';'))
+    if (action === 'keep' && found === null) return null
+    if (target_label === undefined || found === null) continue
+    target[target_label] = replacement.replaceAll(/\$(\d)/g, (_, at: string) => found[Number(at)] ?? '')
+  }
+  return { address: target['__address__'], job: target['job'] }
+}
+
+t.test(
+  'scraping: every job sends a token, is known to the rules, and finds each node where it says that it is',
+  async (t) => {
+    const [onServers] = jobsIn(read('deploy/prometheus/scrape.yml'))
+    const [inKubernetes] = jobsIn(read('deploy/prometheus/scrape-kubernetes.yml'))
+    if (onServers === undefined || inKubernetes === undefined) throw new Error('each file has a job')
+    const shown = [...read('docs/OPERATIONS.md').matchAll(/^```yaml\n(scrape_configs:[\s\S]*?)^```$/gm)]
+    t.same(jobsIn(shown[0]?.[1] ?? ''), [onServers], 'the page shows the same')
+
+    const { template, serviceName } = statefulSet()
+    const [container] = template.spec.containers
+    const pod = {
+      __meta_kubernetes_pod_name: 'quorate-2',
+      __meta_kubernetes_namespace: 'store',
+      __meta_kubernetes_pod_container_port_name: 'api',
+    }
+    const { QUORATE_API_ADVERTISE: address } = variablesOf(container, 2)
+    t.equal(address, `quorate-2.${serviceName}.store.svc:7001`)
+    t.same(targetOf(inKubernetes, pod), { address, job: 'quorate/store' })
+    t.equal(targetOf(inKubernetes, { ...pod, __meta_kubernetes_pod_container_port_name: 'raft' }), null)
+    t.notMatch(read('deploy/kubernetes/statefulset.yaml'), /prometheus\.io/, 'no job without a token is invited')
+
+    const known = /up\{job=~"(.*?)"\}/.exec(rules()[0]?.expr ?? '')?.[1] ?? ''
+    const directory = await temporaryDirectory(t)
+    const token = join(directory, 'token')
+    await writeFile(token, 'a token')
+    const label = Object.entries(template.metadata.labels).map((pair) => pair.join('='))[0]
+    for (const job of [onServers, inKubernetes]) {
+      t.match(job.job_name, new RegExp(`^(?:${known})$`))
+      // Debian builds Prometheus without Kubernetes.
+      const { kubernetes_sd_configs: pods, ...rest } = { ...job, authorization: { credentials_file: token } }
+      t.same(pods, job === onServers ? undefined : [{ role: 'pod', selectors: [{ role: 'pod', label }] }])
+      const path = join(directory, 'prometheus.yml')
+      await writeFile(path, JSON.stringify({ scrape_configs: [rest] }))
+      const checked = run('promtool', ['check', 'config', path])
+      if (checked === null) return t.comment('not looked at: promtool is not installed here')
+      t.equal(checked.code, 0, checked.said)
+    }
+  },
+)
+
+t.test('scraping: the Prometheus operator reads the same pods in the same way', (t) => {
+  const { template } = statefulSet()
+  const [container] = template.spec.containers
+  const [inKubernetes] = jobsIn(read('deploy/prometheus/scrape-kubernetes.yml'))
+  const monitor = parse(read('deploy/prometheus/pod-monitor.yaml')) as {
+    readonly spec: {
+      readonly selector: { readonly matchLabels: object }
+      readonly podMetricsEndpoints: readonly [
+        {
+          readonly port: string
+          readonly authorization: { readonly credentials: { readonly name: string; readonly key: string } }
+          readonly relabelings: readonly Record<string, unknown>[]
+        },
+      ]
+    }
+  }
+  const [endpoint] = monitor.spec.podMetricsEndpoints
+  t.same(monitor.spec.selector.matchLabels, template.metadata.labels)
+  t.ok(container.ports.some(({ name }) => name === endpoint.port))
+  t.same(
+    endpoint.relabelings.map(({ sourceLabels, targetLabel, ...rest }) => {
+      return { source_labels: sourceLabels, target_label: targetLabel, ...rest }
+    }),
+    inKubernetes?.relabel_configs?.filter(({ action }) => action !== 'keep'),
+  )
+  const { name, key } = endpoint.authorization.credentials
+  t.match(read('docs/OPERATIONS.md'), `create secret generic ${name} --namespace quorate --from-file=${key}=`)
+  t.end()
+})
+
 /** Names that a node serves, with the series that belong to histograms and summaries. */
 async function servedNames(t: Test): Promise<ReadonlySet<string>> {
   const node = await startTestNode(t, 1, await temporaryDirectory(t))
