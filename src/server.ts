@@ -8,6 +8,7 @@ import type { DescriptorShares } from './descriptors.ts'
 import { buildApp } from './http/app.ts'
 import { closeGracefully } from './http/protocol/closing.ts'
 import type { Services } from './api/services.ts'
+import { places } from './lib/address-error.ts'
 import { deferred } from './lib/deferred.ts'
 import { Histogram, STORAGE_SECONDS } from './lib/histogram.ts'
 import { SeededRandom } from './lib/random.ts'
@@ -63,8 +64,7 @@ const drainShare = 0.5
 
 /**
  * Starts a node on its data directory and connects its parts. Rejects when the node must not or cannot start, and leaves
- * nothing open. `StorageError`: the fault is in the directory, its contents or the disk. An error with `code` `EADDRINUSE` or
- * the like: in an address.
+ * nothing open. `StorageError`: the fault is in the directory, its contents or the disk. `AddressError`: in an address.
  */
 export async function startServer(config: Config, dependencies: ServerDependencies): Promise<Server> {
   try {
@@ -132,7 +132,7 @@ async function startNode(
 ): Promise<Server> {
   const { config, shares, directory, keyring } = start
   signal?.throwIfAborted()
-  const listen = { api: await realPort(config.api), raft: await realPort(config.raft) }
+  const listen = { api: await realPort(places.api, config.api), raft: await realPort(places.raft, config.raft) }
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
   const slow = slowLogOf(config, logger)

@@ -43,6 +43,7 @@ function run(
 
 interface Service {
   readonly image: string
+  readonly restart: string
   readonly hostname: string
   readonly environment: Variables
   readonly ports: readonly string[]
@@ -57,11 +58,13 @@ t.test('compose.yml: three nodes that find each other, with settings that a node
   }
   const services = Object.entries(file.services)
   t.equal(services.length, 3)
+  t.match(read('docs/OPERATIONS.md'), '--restart unless-stopped')
   for (const [at, [name, service]] of services.entries()) {
     const config = settingsInImage([], service.environment)
     t.equal(config.id, at + 1)
     t.equal(service.hostname, name, 'what the node advertises can be looked up')
     t.equal(service.image, `quorate:${version}`)
+    t.equal(service.restart, 'unless-stopped', 'it is there again after a reboot, which ends it with 0')
     const addresses = config.discover?.kind === 'static' ? config.discover.addresses : []
     t.same(
       addresses,

@@ -15,6 +15,16 @@ import type { RecoverOptions } from './recover.ts'
 import type { RestoreOptions } from './restore.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
+const ENDS = `
+Exit codes:
+  ${exitCodes.stopped}   stopped as asked
+  ${exitCodes.usage}   the configuration is wrong
+  ${exitCodes.refused}   refused to start; another start says the same
+  ${exitCodes.storageFault}   stopped by a storage fault: look at the disk before you start it again
+  ${exitCodes.brokenInvariant}   stopped by a broken invariant or an unexpected error
+  ${exitCodes.addressUnavailable}  an address is in use, not there, or its name cannot be looked up; another start may succeed
+`
+
 /**
  * Carries out one command line and returns the exit code of the process.
  *
@@ -97,7 +107,7 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .usage('--id N --data-dir DIR [flags]')
     .allowUnknownOption()
     .argument('[flags...]')
-    .addHelpText('after', describeFlags)
+    .addHelpText('after', () => describeFlags() + ENDS)
     .action(async (_flags: string[], _options: object, command: Command) => {
       const { serve } = await import('./serve.ts')
       ended(await serve(terminal, command.args))

@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts'
 import { readConfig } from '../config/read-config.ts'
 import { describeMistakes } from '../config/setting.ts'
 import { readDescriptorLimit, shareDescriptors } from '../descriptors.ts'
+import { AddressError } from '../lib/address-error.ts'
 import { StorageError } from '../lib/errors.ts'
 import { InvariantError } from '../lib/assert.ts'
 import { toError } from '../lib/to-error.ts'
@@ -60,8 +61,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
   const starting = start(config, log, giveUp.signal)
   const begun = await Promise.race([asked, starting])
   if (begun instanceof Error) {
-    const code = begun instanceof InvariantError ? exitCodes.brokenInvariant : exitCodes.refused
-    return leave(code, 'refused to start', begun)
+    return leave(codeOfRefusal(begun), 'refused to start', begun)
   }
   if (typeof begun === 'string') {
     logger.info({ reason: begun }, 'stopping before the start is complete')
@@ -120,10 +120,17 @@ function leaveTerminalsAlone(): void {
   process.once('exit', () => terminals.forEach((fd) => closeSync(fd)))
 }
 
+/** What starts the node again looks at it: another attempt may help against an address that is not there yet, and against nothing else. */
+function codeOfRefusal(error: Error): number {
+  if (error instanceof InvariantError) return exitCodes.brokenInvariant
+  return error instanceof AddressError && error.mayPass ? exitCodes.addressUnavailable : exitCodes.refused
+}
+
 /** Whether the message says everything: the directory, an address or a certificate cannot be used. A stack trace would help nobody. */
 function isExpected(error: Error): boolean {
   return (
     (error instanceof StorageError && error.kind === 'refused') ||
+    error instanceof AddressError ||
     error.name === 'CredentialsError' ||
     (error.cause instanceof Error && 'syscall' in error.cause)
   )

@@ -47,6 +47,8 @@ export const exitCodes = {
   notLinearizable: 14,
   /** For `check`: too little was seen, or the search took too long, for a verdict. */
   inconclusive: 15,
+  /** A node could not have one of its addresses, which may pass: the next start may succeed. */
+  addressUnavailable: 16,
 } as const
 
 /** A command line cannot be carried out as it was typed. */

@@ -2,8 +2,9 @@ import type { Server, Socket } from 'node:net'
 import type { Clock } from '../ports/clock.ts'
 import { sharedLookup } from './host-lookup.ts'
 import type { Channel, DialOutcome, Listener, Network } from './channel.ts'
+import { AddressError, places } from '../lib/address-error.ts'
 import { formatHostPort, parseHostPort } from '../lib/host-port.ts'
-import { describeError, plainSockets, type FarEnd, type Sockets } from './sockets.ts'
+import { plainSockets, type FarEnd, type Sockets } from './sockets.ts'
 import { TcpChannel } from './tcp-channel.ts'
 
 /** Connections over TCP. */
@@ -25,7 +26,7 @@ export class TcpNetwork implements Network {
     })
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => {
-        reject(new Error(explainListenError(address, error), { cause: error }))
+        reject(new AddressError(places.raft, address, error))
       }
       server.once('error', onError)
       server.listen(target.port, target.host, () => {
@@ -84,20 +85,6 @@ function isRefused(error: NodeJS.ErrnoException): boolean {
     return error.errors.every((each: unknown) => each instanceof Error && isRefused(each))
   }
   return error.code === 'ECONNREFUSED'
-}
-
-function explainListenError(address: string, error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `The peer address ${address} is in use by another process (EADDRINUSE). Stop that process, or choose another address with --raft.`
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `The peer address ${address} is not an address of this machine (${error.code}). Choose one that is with --raft, and name the one that peers see with --raft-advertise.`
-    case 'EACCES':
-      return `The peer address ${address} may not be used by this process (EACCES). Choose a port above 1023 with --raft.`
-    default:
-      return `The peer address ${address} cannot be listened on: ${describeError(error)}`
-  }
 }
 
 function addressOf(server: Server, host: string): string {

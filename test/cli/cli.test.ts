@@ -155,7 +155,8 @@ t.test('help and version end with 0', async (t) => {
   )
   t.match((await runCli(['--version'])).out, /^\d+\.\d+\.\d+/)
   t.match((await runCli(['config', 'show', '--help'])).out, /--json/)
-  t.match((await runCli(['serve', '--help'])).out, /--election-timeout MIN-MAX \(default 300ms-600ms\)/)
+  const serve = await runCli(['serve', '--help'])
+  t.match(serve.out, /--election-timeout MIN-MAX \(default 300ms-600ms\)[\s\S]*Exit codes:[\s\S]* 16 +an address/)
 })
 
 t.test('config: a file is checked by itself, and what takes effect is shown with its source', async (t) => {

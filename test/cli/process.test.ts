@@ -179,7 +179,7 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
   const other = join(directory, 'other')
   const file = join(directory, 'file')
   await writeFile(file, '')
-  const cases: [name: string, flags: string[], err: RegExp][] = [
+  const cases: [name: string, flags: string[], err: RegExp, code?: number][] = [
     [
       'a file',
       ['--id', '1', '--data-dir', file, ...freePorts],
@@ -194,6 +194,13 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
       'the API address of another machine',
       ['--id', '2', '--data-dir', other, '--api', '192.0.2.1:7001', '--raft', '127.0.0.1:0'],
       /The API address 192\.0\.2\.1:7001 is not an address of this machine: .*--api-advertise/,
+      16,
+    ],
+    [
+      'the peer address of another machine',
+      ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', '192.0.2.1:0'],
+      /The peer address 192\.0\.2\.1:0 is not an address of this machine: .*--raft-advertise/,
+      16,
     ],
     ['a directory in use', ['--id', '1', '--data-dir', mine, ...freePorts], /in use/],
     ['somebody else’s directory', ['--id', '1', '--data-dir', foreign, ...freePorts], /refused to start/],
@@ -201,16 +208,17 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
       'an API port in use',
       ['--id', '2', '--data-dir', other, '--api', new URL(api).host, '--raft', '127.0.0.1:0'],
       /in use/,
+      16,
     ],
-    ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/],
+    ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/, 16],
   ]
   if (existsSync('/proc/self')) {
     const flags = ['--id', '1', '--data-dir', '/proc/nope/at/all', ...freePorts]
     cases.push(['where no directory can be made', flags, /cannot be created: the file system there does not allow it/])
   }
-  for (const [name, flags, err] of cases) {
+  for (const [name, flags, err, code = 2] of cases) {
     const ended = await end(start(t, ['serve', ...flags]))
-    t.equal(ended.code, 2, name)
+    t.equal(ended.code, code, name)
     t.match(ended.err, err, name)
     t.notMatch(`${ended.out}${ended.err}`, /^ +at |\\n +at |stack/m, `${name}: without a stack trace`)
   }

@@ -232,10 +232,17 @@ t.test('the systemd unit', async (t) => {
   const unit = await readFile(join(root, 'deploy', 'systemd', 'quorate.service'), 'utf8')
   const valuesOf = (name: string): string[] =>
     (new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? '').split(' ').filter((value) => value !== '')
-  const { usage, refused, storageFault, brokenInvariant, stopped } = exitCodes
+  const { usage, refused, storageFault, brokenInvariant, stopped, addressUnavailable } = exitCodes
   t.same(valuesOf('Restart'), ['on-failure'], `a node that stopped with ${stopped} stays down`)
   t.same(valuesOf('RestartPreventExitStatus').map(Number), [usage, refused, storageFault], 'what a restart cannot mend')
-  t.notOk(valuesOf('RestartPreventExitStatus').includes(String(brokenInvariant)))
+  for (const code of [brokenInvariant, addressUnavailable]) {
+    t.notOk(valuesOf('RestartPreventExitStatus').includes(String(code)), `${code} is started again`)
+  }
+  const [restarts = 0, pause = 0, within = 0] = ['StartLimitBurst', 'RestartSec', 'StartLimitIntervalSec'].map((name) =>
+    Number(valuesOf(name)[0]),
+  )
+  t.ok(restarts * pause >= 300, 'an address may take five minutes to come')
+  t.ok(restarts * (pause + 1) < within, 'after that the limit is met, also where a start takes a second')
   t.same(valuesOf('LimitCORE'), ['0'], 'it writes no dump of its memory')
   t.same(valuesOf('SuccessExitStatus'), ['129', '130', '143'], 'a second SIGHUP, SIGINT or SIGTERM')
 

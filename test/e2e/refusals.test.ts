@@ -74,7 +74,7 @@ t.test('wrong flags: exit 1, all mistakes at once, nothing made', async (t) => {
   await t.rejects(readdir(directory), { code: 'ENOENT' }, 'the directory was not made')
 })
 
-t.test('ports and directories that are taken: exit 2, and whoever has them is not disturbed', async (t) => {
+t.test('ports and directories that are taken: exit 16 and 2, and whoever has them is not disturbed', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 1 })
   const node = cluster.node(1)
   t.equal((await node.client.putKey('k', 'v')).status, 200)
@@ -92,16 +92,18 @@ t.test('ports and directories that are taken: exit 2, and whoever has them is no
   const file = join(scratch, 'file')
   await writeFile(file, '')
   const apiHost = new URL(node.addresses.api).host
-  const cases: [name: string, flags: string[], err: RegExp][] = [
+  const cases: [name: string, flags: string[], err: RegExp, code?: number][] = [
     [
       'the API port of a node',
       [...other, '--api', apiHost, '--raft', `127.0.0.1:${raft}`],
       new RegExp(`${apiHost}.*in use`),
+      16,
     ],
     [
       'a raft port in use',
       [...other, '--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${taken}`],
       new RegExp(`127.0.0.1:${taken}.*in use`),
+      16,
     ],
     [
       'a directory in use',
@@ -118,11 +120,12 @@ t.test('ports and directories that are taken: exit 2, and whoever has them is no
       'an address of another machine',
       [...other, '--api', '192.0.2.1:7001', '--raft', `127.0.0.1:${raft}`],
       /192\.0\.2\.1/,
+      16,
     ],
   ]
-  for (const [name, flags, err] of cases) {
+  for (const [name, flags, err, code = 2] of cases) {
     const end = await run(t, flags)
-    t.match(end, { code: 2, signal: null }, `${name}: exit code 2`)
+    t.match(end, { code, signal: null }, `${name}: exit code ${code}`)
     t.match(end.err, err, `${name}: ${end.err.trim()}`)
     t.equal(end.err.trim().split('\n').length, 1, `${name}: in one line`)
   }

@@ -1,6 +1,7 @@
 import type { LookupOptions } from 'node:dns'
 import t from 'tap'
 import type { Test } from 'tap'
+import { AddressError, places } from '../../src/lib/address-error.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
 import type { Clock } from '../../src/ports/clock.ts'
@@ -601,6 +602,17 @@ t.test('listening', async (t) => {
   await t.rejects(listenAt('192.0.2.1:7101'), {
     message: /192\.0\.2\.1:7101 is not an address of this machine.*--raft-advertise/,
   })
+  for (const [code, mayPass, said] of [
+    ['EADDRINUSE', true, /in use by another process \(EADDRINUSE\)/],
+    ['EADDRNOTAVAIL', true, /not an address of this machine/],
+    ['ENOTFOUND', true, /a:1 has a name that cannot be looked up: .*\(ENOTFOUND\)/],
+    ['EAI_AGAIN', true, /a name that cannot be looked up: .*\(EAI_AGAIN\)/],
+    ['EACCES', false, /Choose a port above 1023 with --raft/],
+    ['EAFNOSUPPORT', false, /cannot be listened on: no such family/],
+  ] as const) {
+    const error = new AddressError(places.raft, 'a:1', Object.assign(new Error('no such family'), { code }))
+    t.match(error, { mayPass, message: said }, code)
+  }
   await t.rejects(listenAt('localhost'), { message: /localhost is not of the form host:port/ })
   t.match(transport.address, /^127\.0\.0\.1:\d+$/)
 })
