@@ -3,10 +3,11 @@ import type { Chart } from './lib/chart.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
 import { startFloor, type Floor } from './lib/floor.ts'
 import type { Load } from './lib/load.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import { summarize, type Point } from './lib/statistics.ts'
+import { inTurns } from './lib/turns.ts'
 import { measureYouth, type Youth } from './lib/young.ts'
 
 export interface ThroughputOptions {
@@ -90,21 +91,18 @@ async function closedLoop(
   shape: Shape,
   options: ThroughputOptions,
 ): Promise<Figure[]> {
-  const runs = new Map<Target, Sample[]>(targets.map((target) => [target, []]))
+  const leader = await cluster.leader()
   const curves = new Map<Target, readonly Point[]>()
-  // Targets alternate, so that other work of the machine affects all of them alike.
-  for (let n = 0; n < options.repeat; n++) {
-    for (const target of targets) {
-      const load = loadOf(options, shape, target.hosts, options.seconds)
-      const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
-      runs.get(target)?.push({ ...figuresOf(result), ...cost })
-      curves.set(target, result.distribution)
-    }
-  }
-  return [...runs].map(([target, samples]) => ({
+  const runs = await inTurns(targets, options.repeat, async (target): Promise<Sample> => {
+    const load = loadOf(options, shape, target.hosts, options.seconds)
+    const { result, cost } = await measureLed(cluster, leader, () => runLoad(load))
+    curves.set(target, result.distribution)
+    return { ...figuresOf(result), ...cost }
+  })
+  return targets.map((target, at) => ({
     bench: 'commit-throughput',
     settings: { loop: 'closed', to: target.name, ...shape, runs: options.repeat },
-    values: summarize(samples, 'requestsPerSecond'),
+    values: summarize(runs[at] ?? [], 'requestsPerSecond'),
     curves: { latency: curves.get(target) ?? [] },
   }))
 }
@@ -119,7 +117,7 @@ async function openLoop(cluster: BenchCluster, rate: number, options: Throughput
     valueBytes: VALUE_BYTES,
   } as const
   const phases = [{ perSecond: rate, seconds: 2 * options.seconds }]
-  const { result, cost } = await measureCost(await rolesOf(cluster), () => runOpenLoad({ ...load, phases }))
+  const { result, cost } = await measureLed(cluster, leader, () => runOpenLoad({ ...load, phases }))
   return {
     bench: 'commit-throughput',
     settings: { loop: 'open', to: 'leader', connections: load.connections, valueBytes: VALUE_BYTES, rate, runs: 1 },

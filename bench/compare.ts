@@ -9,6 +9,7 @@ import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures, type Role
 import type { Figure } from './lib/report.ts'
 import { runLoad } from './lib/run-load.ts'
 import { median, summarize, type Point } from './lib/statistics.ts'
+import { inTurns } from './lib/turns.ts'
 import { hasWrk } from './lib/wrk.ts'
 import { measureYouth } from './lib/young.ts'
 
@@ -30,6 +31,8 @@ interface System {
   readonly roles: Roles
   readonly target: string
   run(load: Load): Promise<LoadResult>
+  /** The process that leads now. */
+  leader(): Promise<number | undefined>
 }
 
 type Sample = LoadFigures & Cost
@@ -53,7 +56,7 @@ async function run(options: CompareOptions): Promise<Figure[]> {
       for (const system of systems) {
         await system.run(loadOf(system, { method: 'PUT', connections: 64 }, options, options.warmUpSeconds))
       }
-      for (const load of options.loads) figures.push(...(await inTurns(systems, load, options)))
+      for (const load of options.loads) figures.push(...(await compareUnder(systems, load, options)))
     } finally {
       await etcd.stop()
     }
@@ -71,9 +74,15 @@ async function cold(cluster: BenchCluster, { keys, valueBytes, youngSeconds }: C
 async function systemsOf(cluster: BenchCluster, etcd: EtcdCluster): Promise<System[]> {
   const leader = await cluster.leader()
   return [
-    { name: 'Quorate', roles: await rolesOf(cluster), target: leader.host, run: runLoad },
-    { name: 'etcd gRPC', roles: etcd.roles, target: etcd.leader, run: grpc },
-    { name: 'etcd JSON', roles: etcd.roles, target: etcd.leader, run: runGateway },
+    {
+      name: 'Quorate',
+      roles: await rolesOf(cluster),
+      target: leader.host,
+      run: runLoad,
+      leader: async () => (await cluster.leader()).pid,
+    },
+    { name: 'etcd gRPC', roles: etcd.roles, target: etcd.leader, run: grpc, leader: etcd.leaderPid },
+    { name: 'etcd JSON', roles: etcd.roles, target: etcd.leader, run: runGateway, leader: etcd.leaderPid },
   ]
 }
 
@@ -96,32 +105,31 @@ function loadOf(
   return { ...load, targets: [target], keys, valueBytes, seconds }
 }
 
-async function inTurns(
+async function compareUnder(
   systems: readonly System[],
   load: CompareOptions['loads'][number],
   options: CompareOptions,
 ): Promise<Figure[]> {
   const { repeat, seconds, keys, valueBytes } = options
-  const samples = systems.map((): Sample[] => [])
-  const curves = systems.map((): readonly Point[] => [])
-  for (let n = 0; n < repeat; n++) {
-    for (const [at, system] of systems.entries()) {
-      const { result, cost } = await measureCost(system.roles, () => system.run(loadOf(system, load, options, seconds)))
-      samples[at]?.push({ ...figuresOf(result), ...cost })
-      curves[at] = result.distribution
+  const curves = new Map<System, readonly Point[]>()
+  const samples = await inTurns(systems, repeat, async (system): Promise<Sample> => {
+    const { result, cost } = await measureCost(system.roles, () => system.run(loadOf(system, load, options, seconds)))
+    if ((await system.leader()) !== system.roles.leader) throw new Error(`${system.name}: the leader has changed`)
+    curves.set(system, result.distribution)
+    return { ...figuresOf(result), ...cost }
+  })
+  const [ours = []] = samples
+  return systems.map((system, at) => {
+    const theirs = samples[at] ?? []
+    const times = ours.map(({ requestsPerSecond }, n) => requestsPerSecond / (theirs[n]?.requestsPerSecond ?? NaN))
+    return {
+      bench: 'compare',
+      settings: { system: system.name, ...load, keys, valueBytes, runs: repeat },
+      /** `quorateTimes`: how many times as many requests Quorate serves, the median over the rounds. */
+      values: { ...summarize(theirs, 'requestsPerSecond'), quorateTimes: median(times) },
+      curves: { latency: curves.get(system) ?? [] },
     }
-  }
-  const rates = samples.map((some) => median(some.map(({ requestsPerSecond }) => requestsPerSecond)))
-  return systems.map(({ name }, at) => ({
-    bench: 'compare',
-    settings: { system: name, ...load, keys, valueBytes, runs: repeat },
-    values: {
-      ...summarize(samples[at] ?? [], 'requestsPerSecond'),
-      /** How many times as many requests Quorate serves. */
-      quorateTimes: (rates[0] ?? NaN) / (rates[at] ?? NaN),
-    },
-    curves: { latency: curves[at] ?? [] },
-  }))
+  })
 }
 
 function charts(figures: readonly Figure[]): Chart[] {

@@ -4,7 +4,6 @@ import type { LearnerAnswer } from '../src/api/cluster.ts'
 import type { Bench } from './lib/bench.ts'
 import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { eventuallyEqual } from './lib/conditions.ts'
-import { eventLoopDelays } from './lib/event-loop-delays.ts'
 import { fill, NDJSON } from './lib/fill.ts'
 import { startOwn } from './lib/generator/own.ts'
 import type { Figure } from './lib/report.ts'
@@ -28,7 +27,7 @@ const PROBE_SECONDS_MAX = 3_600
 const PAGE = 1_000
 const SETTLE_MS = 500
 
-/** How late the event loops of the nodes are while one of them does something large. */
+/** How late the event loops of the nodes are while one of them does something large, and nothing else. */
 async function run(options: EventLoopOptions): Promise<Figure[]> {
   const { nodes, keys, valueBytes } = options
   return await withCluster({ nodes, grows: true }, async (cluster) => {
@@ -59,17 +58,16 @@ async function measure(
   const shape = { method: 'PUT', targets: [leader.host], connections: 32, keys, valueBytes, phases } as const
   const probes = startOwn(shape)
   await delay(SETTLE_MS)
-  for (const node of cluster.nodes) await eventLoopDelays(node)
+  const loops = cluster.nodes.map((node) => ({ id: node.id, watched: node.watchEventLoop() }))
   const usage = watchUsage(leader.pid)
   const begun = performance.now()
   await work()
   const seconds = (performance.now() - begun) / 1000
   const { maxMB, cpuMs } = usage.stop()
-  const late = new Map<number, { p99Ms: number; maxMs: number }>()
-  for (const node of cluster.nodes) late.set(node.id, await eventLoopDelays(node))
+  const late = await Promise.all(loops.map(async ({ id, watched }) => ({ id, ...(await watched.end()) })))
   const { p50, p99, max, errors } = await probes.stop()
-  const ofLeader = late.get(leader.id)
-  const ofOthers = [...late].filter(([id]) => id !== leader.id).map(([, one]) => one)
+  const ofLeader = late.find(({ id }) => id === leader.id)
+  const ofOthers = late.filter(({ id }) => id !== leader.id)
   return {
     bench: 'event-loop',
     settings: { while: what, keys, valueBytes },

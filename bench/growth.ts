@@ -3,7 +3,7 @@ import type { Axis, Chart } from './lib/chart.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
 import { fill } from './lib/fill.ts'
 import type { Load } from './lib/load.ts'
-import { figuresOf, measureCost, rolesOf } from './lib/measured.ts'
+import { figuresOf, measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad } from './lib/run-load.ts'
 import type { Point } from './lib/statistics.ts'
@@ -80,7 +80,7 @@ async function measure(
   const leader = await cluster.leader()
   const figures: Figure[] = []
   for (const method of methods) {
-    const { result, cost } = await measureCost(await rolesOf(cluster), () =>
+    const { result, cost } = await measureLed(cluster, leader, () =>
       runLoad(loadOf(method, leader.host, shape, seconds)),
     )
     figures.push({

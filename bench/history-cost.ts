@@ -2,11 +2,12 @@ import type { RetentionBody } from '../src/api/history.ts'
 import type { Bench } from './lib/bench.ts'
 import { eventually, withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { metric } from './lib/conditions.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { getJson, sendJson } from './lib/rest.ts'
 import { runLoad } from './lib/run-load.ts'
 import { summarize } from './lib/statistics.ts'
+import { inTurns } from './lib/turns.ts'
 
 export interface HistoryCostOptions {
   readonly nodes: number
@@ -58,19 +59,17 @@ async function run(options: HistoryCostOptions): Promise<Figure[]> {
     const leader = await cluster.leader()
     const load = { method: 'PUT', targets: [leader.host], connections: 64, seconds, keys, valueBytes } as const
     await runLoad({ ...load, seconds: warmUpSeconds })
-    const runs: Record<string, (LoadFigures & Cost)[]> = {}
-    for (let n = 0; n < repeat; n++) {
-      for (const [name, retention] of Object.entries(RETENTIONS)) {
-        await settle(leader, retention)
-        if (name === 'bounded') await runLoad({ ...load, seconds: Math.min(3, seconds) })
-        const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
-        ;(runs[name] ??= []).push({ ...figuresOf(result), ...cost })
-      }
-    }
-    const figures: Figure[] = Object.entries(runs).map(([history, samples]) => ({
+    const histories = Object.entries(RETENTIONS)
+    const runs = await inTurns(histories, repeat, async ([name, retention]): Promise<LoadFigures & Cost> => {
+      await settle(leader, retention)
+      if (name === 'bounded') await runLoad({ ...load, seconds: Math.min(3, seconds) })
+      const { result, cost } = await measureLed(cluster, leader, () => runLoad(load))
+      return { ...figuresOf(result), ...cost }
+    })
+    const figures: Figure[] = histories.map(([history], at) => ({
       bench: 'history-cost',
       settings: { history, connections: 64, valueBytes, runs: repeat },
-      values: summarize(samples, 'requestsPerSecond'),
+      values: summarize(runs[at] ?? [], 'requestsPerSecond'),
     }))
     await settle(leader, { ...KEPT, revisions: 20_000 })
     for (let part = 1; part <= parts; part++) {

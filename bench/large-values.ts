@@ -1,6 +1,6 @@
 import type { Bench } from './lib/bench.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import { summarize } from './lib/statistics.ts'
@@ -54,7 +54,7 @@ async function measure(
     valueBytes,
     phases: [{ perSecond: largePerSecond, seconds }],
   }
-  const { result, cost } = await measureCost(await rolesOf(cluster), async () => {
+  const { result, cost } = await measureLed(cluster, leader, async () => {
     const [ofSmall, ofLarge] = await Promise.all([runOpenLoad(small), largePerSecond > 0 ? runOpenLoad(large) : null])
     return { ...ofSmall, largeP99: ofLarge?.p99 ?? 0, largeRate: ofLarge?.requestsPerSecond ?? 0 }
   })

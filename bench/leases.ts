@@ -3,7 +3,7 @@ import { limits } from '../src/limits.ts'
 import type { Bench } from './lib/bench.ts'
 import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { eventuallyEqual, metric, statusOf } from './lib/conditions.ts'
-import { measureCost, rolesOf } from './lib/measured.ts'
+import { measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { call, sendJson } from './lib/rest.ts'
 import { Latencies } from './lib/statistics.ts'
@@ -79,7 +79,7 @@ async function keptAlive(
   await forEach(holders, IN_FLIGHT, async () => void leases.push(await grant(leader, ttlMs)))
   const everyMs = ttlMs / 3
   const sent = new Keepalives()
-  const { cost } = await measureCost(await rolesOf(cluster), async () => {
+  const { cost } = await measureLed(cluster, leader, async () => {
     await Promise.all(
       leases.map(async (lease, at) => {
         await delay((at / holders) * everyMs)
@@ -112,7 +112,7 @@ async function heldTogether(
   const lease = await grant(leader, ttlMs)
   const sent = new Keepalives()
   const begun = performance.now()
-  const { cost } = await measureCost(await rolesOf(cluster), async () => {
+  const { cost } = await measureLed(cluster, leader, async () => {
     for (let round = 0; round < rounds; round++) {
       await Promise.all(Array.from({ length: holders }, () => sent.send(leader, lease)))
     }

@@ -1,9 +1,8 @@
 import type { Bench } from './lib/bench.ts'
 import type { Chart } from './lib/chart.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
-import { eventLoopDelays } from './lib/event-loop-delays.ts'
 import type { Second } from './lib/load.ts'
-import { measureCost, rolesOf } from './lib/measured.ts'
+import { measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import type { SlowDisk } from './lib/slow-disk.ts'
@@ -50,11 +49,12 @@ async function measure(cluster: BenchCluster, disk: string, options: OverloadOpt
   const calm = { perSecond: peak * CALM, seconds }
   const phases = [calm, { perSecond: peak * times, seconds }, calm]
   const endUpkeep = await keepUp(leader)
-  const { result, cost } = await measureCost(await rolesOf(cluster), () =>
+  const loop = leader.watchEventLoop()
+  const { result, cost } = await measureLed(cluster, leader, () =>
     runOpenLoad({ ...shape, connections, depth, phases }),
   )
   const upkeep = await endUpkeep()
-  const late = await eventLoopDelays(leader)
+  const late = await loop.end()
   const part = (n: number): readonly Second[] => result.seconds.slice(n * seconds, (n + 1) * seconds)
   const rate = (some: readonly Second[], of: (second: Second) => number): number => mean(some.map(of))
   const goodput = rate(part(1), ({ ok }) => ok)

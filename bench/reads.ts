@@ -3,7 +3,7 @@ import type { Chart } from './lib/chart.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
 import { fill } from './lib/fill.ts'
 import type { Load } from './lib/load.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad } from './lib/run-load.ts'
 import { summarize, type Point } from './lib/statistics.ts'
@@ -68,7 +68,7 @@ async function measureKinds(
         let latency: readonly Point[] = []
         for (let n = 0; n < repeat; n++) {
           const load = { ...kind, targets, connections, seconds, keys, valueBytes }
-          const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
+          const { result, cost } = await measureLed(cluster, leader, () => runLoad(load))
           samples.push({ ...figuresOf(result), ...cost })
           latency = result.distribution
         }

@@ -4,7 +4,7 @@ import type { Chart } from './lib/chart.ts'
 import { withCluster, type BenchNode } from './lib/cluster.ts'
 import { eventuallyEqual, eventuallyWhole } from './lib/conditions.ts'
 import type { Second } from './lib/load.ts'
-import { measureCost, rolesOf } from './lib/measured.ts'
+import { measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import { mean } from './lib/statistics.ts'
@@ -32,7 +32,7 @@ async function run(options: SlowFollowerOptions): Promise<Figure[]> {
     const { requestsPerSecond } = await runLoad({ ...shape, connections: 64, seconds: options.warmUpSeconds })
     const perSecond = requestsPerSecond * share
     const phases = [{ perSecond, seconds: before + stopped + after }]
-    const { result, cost } = await measureCost(await rolesOf(cluster), async () => {
+    const { result, cost } = await measureLed(cluster, leader, async () => {
       const loaded = runOpenLoad({ ...shape, connections: 256, phases })
       const [answers, caughtUpMs] = await Promise.all([loaded, pause(follower, before, stopped, cluster.nodes)])
       return { ...answers, caughtUpMs }

@@ -2,10 +2,11 @@ import { makeDevTls } from '../src/cli/dev-tls.ts'
 import type { Bench } from './lib/bench.ts'
 import { makeDirectory, removeDirectory } from './lib/children.ts'
 import { withCluster, type BenchCluster } from './lib/cluster.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './lib/measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { closedLoopGenerator, runLoad } from './lib/run-load.ts'
 import { summarize } from './lib/statistics.ts'
+import { inTurns } from './lib/turns.ts'
 
 export interface TlsCostOptions {
   readonly nodes: number
@@ -40,21 +41,19 @@ async function compare(
   clusters: Readonly<Record<string, BenchCluster>>,
   { seconds, repeat, connections, valueBytes }: TlsCostOptions,
 ): Promise<Figure[]> {
-  const runs = new Map<string, (LoadFigures & Cost)[]>(Object.keys(clusters).map((name) => [name, []]))
-  for (let n = 0; n <= repeat; n++) {
-    for (const [name, cluster] of Object.entries(clusters)) {
-      const { host, api } = await cluster.leader()
-      const shape = { method: 'PUT', targets: [host], connections, keys: KEYS, valueBytes, seconds } as const
-      const load = { ...shape, secure: api.startsWith('https:') }
-      const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
-      // The first run warms up.
-      if (n > 0) runs.get(name)?.push({ ...figuresOf(result), ...cost })
-    }
-  }
-  return [...runs].map(([tls, samples]) => ({
+  const entries = Object.entries(clusters)
+  const runs = await inTurns(entries, repeat + 1, async ([, cluster]): Promise<LoadFigures & Cost> => {
+    const leader = await cluster.leader()
+    const shape = { method: 'PUT', targets: [leader.host], connections, keys: KEYS, valueBytes, seconds } as const
+    const load = { ...shape, secure: leader.api.startsWith('https:') }
+    const { result, cost } = await measureLed(cluster, leader, () => runLoad(load))
+    return { ...figuresOf(result), ...cost }
+  })
+  return entries.map(([tls], at) => ({
     bench: 'tls-cost',
     settings: { tls, connections, valueBytes, runs: repeat },
-    values: summarize(samples, 'requestsPerSecond'),
+    // The first run warms up.
+    values: summarize(runs[at]?.slice(1) ?? [], 'requestsPerSecond'),
   }))
 }
 

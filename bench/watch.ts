@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Bench } from './lib/bench.ts'
 import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { metric, statusOf } from './lib/conditions.ts'
-import { measureCost, rolesOf } from './lib/measured.ts'
+import { measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import { median } from './lib/statistics.ts'
 import { residentMB } from './lib/usage.ts'
+import { inTurns } from './lib/turns.ts'
 import { Watchers } from './lib/watchers.ts'
 
 export interface WatchOptions {
@@ -50,32 +51,22 @@ async function beside(
   { seconds, repeat, watchers: count }: WatchOptions,
   cold: number,
 ): Promise<Figure> {
-  const without: number[] = []
-  const within: number[] = []
-  const cpu: { without: number[]; within: number[] } = { without: [], within: [] }
-  const measure = async (rates: number[], costs: number[]): Promise<void> => {
-    const shape = { method: 'PUT', targets: [leader.host], connections: 64, seconds, ...SHAPE } as const
-    const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(shape))
-    rates.push(result.requestsPerSecond)
-    costs.push(cost.leaderCpuUs)
-  }
-  for (let n = 0; n < repeat; n++) {
-    // What comes first in one round comes second in the next: the load before it has an effect of its own.
-    if (n % 2 === 0) await measure(without, cpu.without)
+  const shape = { method: 'PUT', targets: [leader.host], connections: 64, seconds, ...SHAPE } as const
+  const [without = [], within = []] = await inTurns([0, count], repeat, async (some) => {
     const watchers = new Watchers(leader)
-    await watchers.open(count, (at) => (at % 2 === 0 ? `key=other-${at}` : `prefix=other-${at}/`))
-    await measure(within, cpu.within)
+    await watchers.open(some, (at) => (at % 2 === 0 ? `key=other-${at}` : `prefix=other-${at}/`))
+    const { result, cost } = await measureLed(cluster, leader, () => runLoad(shape))
     await watchers.close()
-    if (n % 2 === 1) await measure(without, cpu.without)
-  }
-  const lost = within.map((rate, at) => 100 * (1 - rate / (without[at] ?? rate)))
+    return { rate: result.requestsPerSecond, cpuUs: cost.leaderCpuUs }
+  })
+  const lost = within.map(({ rate }, at) => 100 * (1 - rate / (without[at]?.rate ?? rate)))
   const values = {
     coldPutsPerSecond: cold,
-    without: median(without),
-    with: median(within),
+    without: median(without.map(({ rate }) => rate)),
+    with: median(within.map(({ rate }) => rate)),
     lostPercent: median(lost),
-    leaderCpuUsWithout: median(cpu.without),
-    leaderCpuUsWith: median(cpu.within),
+    leaderCpuUsWithout: median(without.map(({ cpuUs }) => cpuUs)),
+    leaderCpuUsWith: median(within.map(({ cpuUs }) => cpuUs)),
     rssMB: residentMB(leader.pid),
   }
   return { bench: 'watch', settings: { what: 'PUT/s beside', watchers: count, runs: repeat }, values }
@@ -99,7 +90,7 @@ async function fanOut(
     ...SHAPE,
   } as const
   const [events, bytes] = [watchers.events, watchers.bytes]
-  const { result, cost } = await measureCost(await rolesOf(cluster), () => runOpenLoad(shape))
+  const { result, cost } = await measureLed(cluster, leader, () => runOpenLoad(shape))
   await delay(SETTLE_MS)
   const told = watchers.events - events
   const values = {

@@ -1,9 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { PeerLinks } from '../../test/e2e/support/peer-links.ts'
 import { endChild, makeDirectory, removeDirectory, spawnChild } from './children.ts'
+import type { LoopDelays, SamplerRequest } from './event-loop-sampler.ts'
 import { getJson, sendJson } from './rest.ts'
 import { slowDiskVariables, type SlowDisk } from './slow-disk.ts'
 
@@ -18,6 +20,8 @@ export interface BenchNode {
   start(): Promise<void>
   /** Sends a signal. Resolves when the process has ended, for signals that end it. */
   signal(name: NodeJS.Signals): Promise<void>
+  /** Begins to measure how late the event loop of the process is. `end` resolves to what it has been since. */
+  watchEventLoop(): { end(): Promise<LoopDelays> }
   readonly pid: number | undefined
 }
 
@@ -46,6 +50,7 @@ export interface ClusterOptions {
 
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
 const SLOW_DISK = join(import.meta.dirname, 'slow-disk.js')
+const SAMPLER = join(import.meta.dirname, 'event-loop-sampler.js')
 /** Long enough for a machine with much other work. */
 const READY_TIMEOUT_MS = 60_000
 const POLL_MS = 10
@@ -134,10 +139,10 @@ class Process implements BenchNode {
       raft,
     ]
     const { slowDisk } = this
-    const before = slowDisk === null ? [] : ['--import', SLOW_DISK]
+    const before = ['--import', SAMPLER, ...(slowDisk === null ? [] : ['--import', SLOW_DISK])]
     const words = [...before, MAIN, 'serve', ...where, '--log-level', 'warn', ...this.flags]
     const child = spawnChild(process.execPath, words, {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // As the executable sets them.
       env: { ...process.env, ...runtimeVariables, ...(slowDisk === null ? {} : slowDiskVariables(slowDisk)) },
     })
@@ -152,6 +157,19 @@ class Process implements BenchNode {
     if (this.child === null) return
     if (name === 'SIGKILL' || name === 'SIGTERM') await endChild(this.child, name)
     else this.child.kill(name)
+  }
+
+  watchEventLoop(): { end(): Promise<LoopDelays> } {
+    const { id, child } = this
+    if (child === null) throw new Error(`node ${id} does not run`)
+    const ask = (request: SamplerRequest): boolean => child.send(request)
+    ask('begin')
+    const end = async (): Promise<LoopDelays> => {
+      ask('end')
+      const [delays] = (await once(child, 'message', { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })) as [LoopDelays]
+      return delays
+    }
+    return { end }
   }
 }
 

@@ -14,6 +14,8 @@ export interface EtcdCluster {
   /** `host:port` of the leader's client port: gRPC and the JSON gateway. */
   readonly leader: string
   readonly roles: Roles
+  /** The process that leads now. */
+  leaderPid(): Promise<number | undefined>
   stop(): Promise<void>
 }
 
@@ -43,26 +45,33 @@ export async function startEtcd(): Promise<EtcdCluster> {
     await Promise.all(children.map((child) => endChild(child)))
     removeDirectory(directory)
   }
+  const clients = members.map(({ client }) => client)
   try {
-    const leads = await eventually('a leader of etcd', async () => {
-      const answers = await Promise.all(
-        members.map(({ client }) => call('POST', `http://${client}/v3/maintenance/status`, '{}', {}, 2_000)),
-      )
-      const found = answers.findIndex(({ body }) => {
-        const { header, leader } = JSON.parse(body.toString()) as Status
-        return leader !== undefined && leader !== '0' && leader === header?.member_id
-      })
-      return found < 0 ? null : found
-    })
+    const leads = await leaderOf(clients)
     return {
-      leader: members[leads]?.client ?? '',
+      leader: clients[leads] ?? '',
       roles: { leader: children[leads]?.pid, followers: children.filter((_, n) => n !== leads).map(({ pid }) => pid) },
+      leaderPid: async () => children[await leaderOf(clients)]?.pid,
       stop,
     }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** Which of the members leads. */
+function leaderOf(clients: readonly string[]): Promise<number> {
+  return eventually('a leader of etcd', async () => {
+    const answers = await Promise.all(
+      clients.map((client) => call('POST', `http://${client}/v3/maintenance/status`, '{}', {}, 2_000)),
+    )
+    const found = answers.findIndex(({ body }) => {
+      const { header, leader } = JSON.parse(body.toString()) as Status
+      return leader !== undefined && leader !== '0' && leader === header?.member_id
+    })
+    return found < 0 ? null : found
+  })
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { BenchCluster } from './cluster.ts'
+import type { BenchCluster, BenchNode } from './cluster.ts'
 import type { LoadResult } from './load.ts'
 import { mean } from './statistics.ts'
 import { watchUsage } from './usage.ts'
@@ -45,6 +45,19 @@ export async function measureCost<Result extends { readonly requests: number }>(
   } finally {
     for (const one of [leader, ...followers]) one?.stop()
   }
+}
+
+/** What the nodes spend while `work` runs. Rejects when another node than `leader` leads before or after: the figures would mean nothing. */
+export async function measureLed<Result extends { readonly requests: number }>(
+  cluster: BenchCluster,
+  leader: BenchNode,
+  work: () => Promise<Result>,
+): Promise<{ readonly result: Result; readonly cost: Cost }> {
+  const roles = await rolesOf(cluster)
+  const measured = await measureCost(roles, work)
+  const { leader: pid } = await rolesOf(cluster)
+  if (roles.leader !== leader.pid || pid !== leader.pid) throw new Error('the leader has changed while it was measured')
+  return measured
 }
 
 export type LoadFigures = Omit<LoadResult, 'distribution' | 'requests'>

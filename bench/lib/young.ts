@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchCluster } from './cluster.ts'
 import { committedAt } from './conditions.ts'
 import type { Load } from './load.ts'
-import { figuresOf, measureCost, rolesOf, type Cost, type LoadFigures } from './measured.ts'
+import { figuresOf, measureLed, type Cost, type LoadFigures } from './measured.ts'
 import { runLoad } from './run-load.ts'
 import { mean, type Point } from './statistics.ts'
 
@@ -39,7 +39,7 @@ export async function measureYouth(cluster: BenchCluster, load: Load): Promise<Y
   }
   const following = follow()
   try {
-    const { result, cost } = await measureCost(await rolesOf(cluster), () => runLoad(load))
+    const { result, cost } = await measureLed(cluster, leader, () => runLoad(load))
     await runLoad(load)
     const between = (from: number, to: number): number =>
       mean(rates.filter(([ms]) => ms >= from * 1000 && ms < to * 1000).map(([, rate]) => rate))

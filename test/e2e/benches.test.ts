@@ -1,8 +1,11 @@
-import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { execFile, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
+import type { LoopDelays } from '../../bench/lib/event-loop-sampler.ts'
 import type { Run } from '../../bench/lib/report.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -34,4 +37,37 @@ t.test('every bench runs, with the smallest settings', { timeout: PATIENCE_MS },
   const failed = figures.filter(({ values }) => (values['errors'] ?? 0) + (values['failed'] ?? 0) > 0)
   t.strictSame(failed, [], 'no request failed')
   t.match(readFileSync(join(directory, file.slice(-15, -5), 'overload-rates.svg'), 'utf8'), /^<svg /)
+})
+
+t.test('how late an event loop is counts for what is measured, and for as long as it lasts', async (t) => {
+  await run('npm', ['run', '--silent', 'programs'], { cwd: root, timeout: PATIENCE_MS })
+  const directory = await temporaryDirectory(t)
+  const program = join(directory, 'blocked.mjs')
+  writeFileSync(
+    program,
+    `setInterval(() => {}, 1000)
+     process.on('message', (ms) => {
+       if (typeof ms !== 'number') return
+       const until = performance.now() + ms
+       while (performance.now() < until) {}
+     })`,
+  )
+  const sampler = join(root, 'build/bench/lib/event-loop-sampler.js')
+  const child = fork(program, [], { execArgv: ['--import', sampler] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const measure = async (work: () => Promise<unknown>): Promise<LoopDelays> => {
+    child.send('begin')
+    await work()
+    const told = once(child, 'message')
+    child.send('end')
+    return ((await told) as [LoopDelays])[0]
+  }
+  const blocked = await measure(async () => {
+    await delay(1_500)
+    child.send(1_000)
+  })
+  t.ok(blocked.maxMs >= 900, 'the longest delay is the length of the block')
+  t.ok(blocked.p99Ms >= 500, 'a long block weighs as much as it lasts')
+  const idle = await measure(() => delay(100))
+  t.ok(idle.maxMs < blocked.maxMs, 'what was before counts no more')
 })
