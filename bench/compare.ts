@@ -81,8 +81,8 @@ async function systemsOf(cluster: BenchCluster, etcd: EtcdCluster): Promise<Syst
       run: runLoad,
       leader: async () => (await cluster.leader()).pid,
     },
-    { name: 'etcd gRPC', roles: etcd.roles, target: etcd.leader, run: grpc, leader: etcd.leaderPid },
-    { name: 'etcd JSON', roles: etcd.roles, target: etcd.leader, run: runGateway, leader: etcd.leaderPid },
+    { name: 'etcd gRPC', roles: etcd.roles, target: etcd.leader, run: grpc, leader: () => etcd.leaderPid() },
+    { name: 'etcd JSON', roles: etcd.roles, target: etcd.leader, run: runGateway, leader: () => etcd.leaderPid() },
   ]
 }
 
