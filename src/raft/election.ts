@@ -64,6 +64,11 @@ export class Election {
     return vote.committed && this.leaderAlive && owner !== 0 && owner !== id ? owner : null
   }
 
+  /** When `leader` was last heard; null when it is. */
+  get leaderHeardAt(): number | null {
+    return this.leader === null ? null : this.heardAt
+  }
+
   /** Protects a leader from candidates that it did not ask for (thesis 4.2.3, 6.4.1). */
   protects(candidate: NodeId): boolean {
     const { now, options } = this.raft

@@ -86,6 +86,11 @@ export interface RaftView {
   readonly vote: Vote
   /** The node that leads under `vote`, if that is known. */
   readonly leader: NodeId | null
+  /**
+   * When the leader was last heard; null when this node knows of none but itself. A voter soon gives up a leader that is silent. A learner
+   * has nobody else to turn to, and does not.
+   */
+  readonly leaderHeardAt: number | null
   readonly last: LogId | null
   readonly committed: LogIndex
   readonly applied: LogIndex

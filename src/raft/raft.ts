@@ -341,7 +341,9 @@ export class Raft {
   }
 
   view(): RaftView {
-    return viewOf(this.raft, this.leadership, { state: this.state, leader: this.leader })
+    const { state, leader } = this
+    const leaderHeardAt = this.leadership === null ? this.election.leaderHeardAt : null
+    return viewOf(this.raft, this.leadership, { state, leader, leaderHeardAt })
   }
 
   /** The core's parts, for the checks of invariants.ts and soundness.ts. Not for drivers. */

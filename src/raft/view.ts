@@ -6,7 +6,7 @@ import type { RaftView } from './options.ts'
 export function viewOf(
   raft: RaftState,
   leadership: Leadership | null,
-  { state, leader }: Pick<RaftView, 'state' | 'leader'>,
+  { state, leader, leaderHeardAt }: Pick<RaftView, 'state' | 'leader' | 'leaderHeardAt'>,
 ): RaftView {
   const quorumAckedAt = leadership?.quorumAckedAt ?? -Infinity
   return {
@@ -14,6 +14,7 @@ export function viewOf(
     state,
     vote: raft.vote,
     leader,
+    leaderHeardAt,
     last: raft.log.last,
     committed: raft.committed,
     applied: raft.applied,

@@ -302,6 +302,36 @@ t.test('with automatic joining off they elect all the same, and say which comman
   }
 })
 
+t.test(
+  'a learner that has moved finds a leader that has never heard of its move, when its own leader is silent',
+  async (t) => {
+    const c = new TestCluster(t, [1, 2, 3])
+    automate(c, { expected: 3, autoJoin: false })
+    await c.start(1, 2, 3)
+    await checkOne(t, c, [1, 2, 3], 'formed')
+    await c.on(1).change([1, 2], { retain: true })
+    await c.until('a learner', () => votersOf(c, 3) === '1,2')
+    // Node 1 finds the learner where it has moved; node 2 does not, and neither does the learner find node 2.
+    for (const id of [1, 2, 3]) await c.at(id).crash()
+    for (const id of [1, 2, 3]) c.at(id).addresses = { raft: `10.0.7.${id}:7100`, api: `http://10.0.7.${id}:7000` }
+    const found = (...ids: number[]) => ({ addresses: ids.map((id) => `10.0.7.${id}:7100`), problem: null })
+    let everybody = false
+    automate(c, { expected: 3, autoJoin: false, lookUp: () => found(1, 2) }, [1, 2])
+    automate(c, { expected: 3, autoJoin: false, lookUp: () => (everybody ? found(1, 2) : found(1)) }, [3])
+    await c.start(1, 2)
+    const first = await c.leader([1, 2])
+    if (first !== 1) await c.on(first).transfer(1)
+    await c.start(3)
+    await c.until('the learner follows node 1', () => c.on(3).status().leader === 1)
+    await c.pass(5_000)
+    everybody = true
+    await c.on(1).transfer(2)
+    await c.on(2).put('k', 'after')
+    await c.until('the learner follows node 2', () => c.on(3).status().leader === 2)
+    await c.settled([1, 2, 3])
+  },
+)
+
 t.test("a node with a member's id and other data is never taken for that member, wherever it is found", async (t) => {
   const c = new TestCluster(t, [1, 2, 3])
   automate(c, { expected: 3 })

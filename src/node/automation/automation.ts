@@ -67,6 +67,7 @@ export class Automation implements Candidates {
   private stage = ''
   /** Since when no leader has been heard; null while one is heard. */
   private leaderlessSince: number | null = null
+  private readonly silentAfterMs: number
   private readonly lostAfterMs: number
   private cancelTurn: (() => void) | null = null
   private stopped = false
@@ -74,7 +75,8 @@ export class Automation implements Candidates {
   constructor(options: NodeOptions, plan: AutomationPlan, deps: AutomationDependencies) {
     this.plan = plan
     this.deps = deps
-    this.lostAfterMs = options.electionTimeoutMsMax * LOST_TIMEOUTS
+    this.silentAfterMs = options.electionTimeoutMsMax
+    this.lostAfterMs = this.silentAfterMs * LOST_TIMEOUTS
     const { formation } = plan
     this.peerDiscovery = deps.peerDiscovery
     this.autoBootstrap =
@@ -158,9 +160,10 @@ export class Automation implements Candidates {
 
   /** Whether no leader has been heard for so long that all other members may have moved to other addresses. */
   private isLost(): boolean {
-    const { state, leader } = this.deps.replica.raft.view()
+    const { state, leaderHeardAt } = this.deps.replica.raft.view()
     const now = this.deps.clock.now()
-    if (state === 'leader' || leader !== null) this.leaderlessSince = null
+    const isLed = state === 'leader' || (leaderHeardAt !== null && now <= leaderHeardAt + this.silentAfterMs)
+    if (isLed) this.leaderlessSince = null
     else this.leaderlessSince ??= now
     return this.leaderlessSince !== null && now - this.leaderlessSince >= this.lostAfterMs
   }

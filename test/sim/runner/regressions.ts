@@ -128,4 +128,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 13000000936,
     found: 'a watch that had read a state from the disk before it was in force was told the same changes again',
   },
+  {
+    seed: 15000007498,
+    found:
+      'a learner that had moved waited for ever for a leader that had handed over to one that did not know where it is',
+  },
 ]
