@@ -3,7 +3,6 @@ import { keyModel, touches, type KeyCall } from './key-model.ts'
 import { ABSENT, type KeyState } from './key-state.ts'
 import type { Call, Model } from './linearizability.ts'
 import type { Operation, WriteResult } from './operation.ts'
-import { isBetween } from './transaction-parts.ts'
 import { branchSteps, holdsNow } from './transaction-step.ts'
 
 /** One operation, with its effect on all keys and its view of them. */
@@ -15,23 +14,38 @@ type JointState = readonly KeyState[]
 /** All keys together: what one operation does to some of them, or sees of them, is one moment. `given`: every key that there ever is. */
 export function jointModel(given: readonly Key[]): Model<JointState, JointCall> {
   const keys = [...given].sort()
+  const names = new WeakMap<KeyState, string>()
+  const places = new WeakMap<Operation, readonly number[]>()
+  const nameOf = (state: KeyState): string => {
+    const known = names.get(state)
+    if (known !== undefined) return known
+    const name = keyModel.keyOf(state)
+    names.set(state, name)
+    return name
+  }
+  /** Where the keys are that `operation` touches. A search tries an operation many times. */
+  const placesOf = (operation: Operation): readonly number[] => {
+    const known = places.get(operation)
+    if (known !== undefined) return known
+    const found = keys.flatMap((key, at) => (touches(operation, key) ? [at] : []))
+    places.set(operation, found)
+    return found
+  }
   return {
     initial: keys.map(() => ABSENT),
     step(states, call) {
       const { request } = call.operation
+      const touched = placesOf(call.operation)
       const result = call.answer?.type === 'write' ? call.answer.result : null
       if (request.type === 'write' && request.command.type === 'transaction')
-        return stepTransaction({ keys, states }, request.command, result)
+        return stepTransaction({ keys, states, touched }, request.command, result)
       if (request.type === 'write' && request.command.type === 'delete-range' && result === null)
-        return removals({ keys, states }, request.command)
+        return removals({ keys, states, touched }, request.command)
       const removed = removedOf(result)
-      if (removed !== null && removed !== countOf(keys, states, call)) return []
-      return together(states, (state, at) => {
-        const key = keys[at]
-        return key === undefined || !touches(call.operation, key) ? [state] : keyModel.step(state, { ...call, key })
-      })
+      if (removed !== null && removed !== countOf({ keys, states, touched }, call)) return []
+      return together({ keys, states, touched }, ({ state, key }) => keyModel.step(state, { ...call, key }))
     },
-    keyOf: (states) => states.map((state) => keyModel.keyOf(state)).join('/'),
+    keyOf: (states) => states.map(nameOf).join('/'),
   }
 }
 
@@ -54,14 +68,18 @@ export function jointCalls(
 interface Joint {
   readonly keys: readonly Key[]
   readonly states: JointState
+  /** Where the keys are that the operation touches. */
+  readonly touched: readonly number[]
+}
+
+interface OneKey {
+  readonly state: KeyState
+  readonly key: Key
 }
 
 /** All of its comparisons are judged together, and one branch is carried out whole. */
-function stepTransaction(
-  { keys, states }: Joint,
-  command: TransactionCommand,
-  result: WriteResult | null,
-): readonly JointState[] {
+function stepTransaction(joint: Joint, command: TransactionCommand, result: WriteResult | null): readonly JointState[] {
+  const { keys, states } = joint
   // A refusal.
   if (result !== null && result.type !== 'transaction') return [states]
   const verdicts = command.compares.map((one) => {
@@ -71,10 +89,7 @@ function stepTransaction(
   const maySucceed = !verdicts.includes(false)
   const mayFail = verdicts.some((verdict) => verdict !== true)
   const carryOut = (branch: TransactionCommand['success']): readonly JointState[] =>
-    together(states, (state, at) => {
-      const key = keys[at]
-      return key === undefined ? [state] : branchSteps({ state, key }, branch, result)
-    })
+    together(joint, (one) => branchSteps(one, branch, result))
   return [
     ...(maySucceed && result?.succeeded !== false ? carryOut(command.success) : []),
     ...(mayFail && result?.succeeded !== true ? carryOut(command.failure) : []),
@@ -82,22 +97,24 @@ function stepTransaction(
 }
 
 /** What the removal of a range may have done whose answer nobody knows: it has removed all keys, or, up to a limit, the first ones. */
-function removals({ keys, states }: Joint, { start, end, upToLimit }: DeleteRangeCommand): readonly JointState[] {
-  const doomed = keys.flatMap((key, at) => (isBetween(key, start, end) && states[at]?.value !== null ? [at] : []))
+function removals({ states, touched }: Joint, { upToLimit }: DeleteRangeCommand): readonly JointState[] {
+  const doomed = touched.filter((at) => states[at]?.value !== null)
   return doomed
     .filter((last) => upToLimit || last === doomed.at(-1))
     .map((last) => states.map((state, at) => (at <= last && doomed.includes(at) ? ABSENT : state)))
 }
 
-/** Every combination of what is possible for each key; none when nothing is possible for one of them. */
-function together(
-  states: JointState,
-  step: (state: KeyState, at: number) => readonly KeyState[],
-): readonly JointState[] {
-  let all: readonly JointState[] = [[]]
-  for (const [at, state] of states.entries()) {
-    const possible = step(state, at)
-    all = all.flatMap((before) => possible.map((after) => [...before, after]))
+/** Every combination of what is possible for each key that is touched; none when nothing is possible for one of them. */
+function together({ keys, states, touched }: Joint, step: (one: OneKey) => readonly KeyState[]): readonly JointState[] {
+  let all: readonly JointState[] = [states]
+  for (const at of touched) {
+    const [key, state] = [keys[at], states[at]]
+    if (key === undefined || state === undefined) continue
+    const possible = step({ state, key })
+    if (possible.length === 0) return []
+    // What is only seen changes nothing, and most of what is touched is only seen.
+    if (possible.length === 1 && possible[0] === state) continue
+    all = all.flatMap((before) => possible.map((after) => before.with(at, after)))
   }
   return all
 }
@@ -108,10 +125,10 @@ function removedOf(result: WriteResult | null): number | null {
 }
 
 /** How many keys there are that a removal concerns. */
-function countOf(keys: readonly Key[], states: JointState, { operation, answer }: JointCall): number {
+function countOf({ keys, states, touched }: Joint, { answer }: JointCall): number {
   const next = answer?.type === 'write' && answer.result.type === 'range-deleted' ? answer.result.next : null
-  return keys.filter((key, at) => {
-    const isThere = states[at]?.value !== null && touches(operation, key)
-    return isThere && (next === null || key < next)
+  return touched.filter((at) => {
+    const key = keys[at]
+    return key !== undefined && states[at]?.value !== null && (next === null || key < next)
   }).length
 }

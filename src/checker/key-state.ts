@@ -17,8 +17,11 @@ export const ABSENT: KeyState = { value: null, version: 0, createdAt: null, modi
 /** The states that remain possible when `record` was observed. */
 export function observe(state: KeyState, record: KeyRecord | null): readonly KeyState[] {
   if (record === null || state.value === null) return record === null && state.value === null ? [state] : []
-  if (textOf(record.value) !== state.value || record.version !== state.version) return []
-  if (differs(state.createdAt, record.createRevision) || differs(state.modifiedAt, record.modRevision)) return []
+  const { createRevision, modRevision } = record
+  if (record.version !== state.version) return []
+  if (differs(state.createdAt, createRevision) || differs(state.modifiedAt, modRevision)) return []
+  if (textOf(record.value) !== state.value) return []
+  if (state.createdAt === createRevision && state.modifiedAt === modRevision) return [state]
   return [{ ...state, createdAt: record.createRevision, modifiedAt: record.modRevision }]
 }
 

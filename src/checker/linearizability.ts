@@ -54,7 +54,10 @@ class Search<State, Input> {
   private readonly calls: readonly { readonly at: number; readonly call: Call<Input> }[]
   private readonly model: Model<State, Input>
   private readonly stepsMax: number
-  private readonly done: Uint8Array
+  /** One bit for each call, set when it is finished. */
+  private readonly done: Buffer
+  /** For each finished call of the path, the highest position of those up to it. */
+  private readonly reached: number[] = []
   /** The unfinished calls, linked in the order of their starts. Position n stands for both ends. */
   private readonly following: Int32Array
   private readonly preceding: Int32Array
@@ -76,7 +79,7 @@ class Search<State, Input> {
     this.model = model
     this.stepsMax = stepsMax
     const count = history.length
-    this.done = new Uint8Array(count)
+    this.done = Buffer.alloc((count + 7) >> 3)
     this.following = Int32Array.from({ length: count + 1 }, (_, position) => (position === count ? 0 : position + 1))
     this.preceding = Int32Array.from({ length: count + 1 }, (_, position) => (position === 0 ? count : position - 1))
     for (const { call } of this.calls) if (call.returnedAt !== Infinity) this.mandatory += 1
@@ -151,8 +154,10 @@ class Search<State, Input> {
   }
 
   private mark(position: number): void {
-    this.done[position] = 1
-    const [before, after] = this.neighbours(position)
+    this.flip(position)
+    this.reached.push(Math.max(position, this.reached.at(-1) ?? 0))
+    const before = this.preceding[position] ?? 0
+    const after = this.following[position] ?? 0
     this.following[before] = after
     this.preceding[after] = before
     if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory -= 1
@@ -160,27 +165,27 @@ class Search<State, Input> {
 
   /** Must be called in the reverse order of `mark`: only then are the links that the call kept correct. */
   private unmark(position: number): void {
-    this.done[position] = 0
-    const [before, after] = this.neighbours(position)
-    this.following[before] = position
-    this.preceding[after] = position
+    this.flip(position)
+    this.reached.pop()
+    this.following[this.preceding[position] ?? 0] = position
+    this.preceding[this.following[position] ?? 0] = position
     if (this.calls[position]?.call.returnedAt !== Infinity) this.mandatory += 1
   }
 
-  private neighbours(position: number): [number, number] {
-    return [this.preceding[position] ?? 0, this.following[position] ?? 0]
+  private flip(position: number): void {
+    const at = position >> 3
+    this.done[at] = (this.done[at] ?? 0) ^ (1 << (position & 7))
   }
 
   private name(state: State): string {
     return `${this.doneName()}|${this.model.keyOf(state)}`
   }
 
+  /** The finished calls: all before the first byte that has an unfinished one, those of the bytes that it lists, and none after these. */
   private doneName(): string {
-    // All calls before the first unfinished one are finished, so the rest alone distinguishes two sets.
-    const first = this.done.indexOf(0)
-    if (first === -1) return 'all'
-    const last = this.done.lastIndexOf(1)
-    return last < first ? `${first}` : `${first}:${Buffer.from(this.done.subarray(first, last + 1)).toString('latin1')}`
+    const from = (this.following[this.calls.length] ?? 0) >> 3
+    const to = Math.max(from, ((this.reached.at(-1) ?? 0) >> 3) + 1)
+    return `${from}.${to}:${this.done.toString('latin1', from, to)}`
   }
 
   private violation(): Verdict {

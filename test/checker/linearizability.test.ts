@@ -118,6 +118,27 @@ t.test('the search agrees with trying every order', (t) => {
   t.end()
 })
 
+t.test('finished calls are told apart behind a call that may never have been, however many there are', (t) => {
+  const draw = new Draw(5)
+  let violations = 0
+  for (let round = 0; round < 300; round++) {
+    const before = draw.integer(4, 20)
+    const history = [call('write', 9, -100, Infinity, Infinity)]
+    for (let at = before; at > 0; at--) history.push(call('write', at === 1 ? 0 : 9, -2 * at, 1 - 2 * at))
+    for (let i = draw.integer(2, 6); i > 0; i--) {
+      const invokedAt = draw.integer(0, 8)
+      const op = draw.chance(0.5) ? 'write' : 'read'
+      const returnedAt = op === 'write' && draw.chance(0.3) ? Infinity : invokedAt + draw.integer(1, 5)
+      history.push(call(op, draw.integer(0, 3), invokedAt, returnedAt, draw.integer(0, 9)))
+    }
+    const expected = someOrderIsLegal(history, [], 0)
+    if (!expected) violations += 1
+    t.equal(checkLinearizable(history, register, 100_000).kind === 'linearizable', expected, JSON.stringify(history))
+  }
+  t.ok(violations > 50 && violations < 250, 'both kinds were among them')
+  t.end()
+})
+
 /** Tries every order of every subset that contains all calls with a known outcome. */
 function someOrderIsLegal(left: readonly Call<Register>[], done: readonly Call<Register>[], state: number): boolean {
   if (left.every((open) => open.returnedAt === Infinity)) return true
