@@ -2,9 +2,11 @@ import { rm } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { runCli, type Ran } from '../support/run-cli.ts'
 import { TestCluster } from './support/cluster.ts'
+import { earlierVersion } from './support/earlier-version.ts'
 import { eventually } from './support/eventually.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
-import type { NodeProcess } from './support/node-process.ts'
+import { builtProgram, type NodeProcess } from './support/node-process.ts'
+import type { RestAnswer } from './support/rest-client.ts'
 import { SteadyLoad } from './support/steady-load.ts'
 
 const steady = { prefix: 'steady/', writers: 2, timeoutMs: 10_000 }
@@ -67,6 +69,39 @@ t.test('every node is restarted in turn under load, and no request fails', async
   }
   t.not((await cluster.status(firstLeader.id)).term, 1, 'the leader was among them')
   // A connection can break at the moment at which its server stops; then nothing of the request was read.
+  await expectUnbroken(t, load, cluster.nodes, ['refused', 'broken'])
+  const { digests } = await cluster.untilEqual()
+  t.equal(new Set(digests).size, 1, 'equal digests')
+})
+
+t.test('every node is upgraded from the oldest version in turn under load, and no request fails', async (t) => {
+  const earlier = await earlierVersion(t)
+  if (earlier === null) return t.comment('not tried: the history of this clone does not have the oldest version')
+  t.comment(`from ${earlier.name}`)
+  const cluster = await TestCluster.formed(t, { size: 3, command: earlier.command })
+  const load = new SteadyLoad(steady, cluster.nodes)
+  for (const node of cluster.nodes) load.through(node)
+  await untilWritten(load, 100)
+  const leader = await cluster.leader()
+  const perishable = async (node: NodeProcess): Promise<RestAnswer> =>
+    await node.client.putKey('perishable', 'x', { query: '?ttl=60s' })
+  // As in docs/OPERATIONS.md: the leader comes last.
+  for (const node of [...cluster.others(leader.id), leader]) {
+    t.match(await node.stop(), { code: 0, err: '' }, `node ${node.id} stops as asked`)
+    await untilWritten(load, 50)
+    node.replaceProgram(builtProgram)
+    await node.start()
+    await cluster.untilReady()
+    await untilWritten(load, 50)
+    if (node === leader) continue
+    const early = await perishable(node)
+    t.match(early.problem, { code: 'feature-unavailable' }, 'a member that does not know it holds it back')
+  }
+  await eventually('what is new can be used once every member knows it', async () => {
+    const { status, summary } = await perishable(leader)
+    if (status === 200) return true
+    throw new Error(summary)
+  })
   await expectUnbroken(t, load, cluster.nodes, ['refused', 'broken'])
   const { digests } = await cluster.untilEqual()
   t.equal(new Set(digests).size, 1, 'equal digests')

@@ -124,7 +124,7 @@ export class NodeProcess {
   readonly addresses: MemberAddresses
   private readonly owner: Owner
   private readonly words: readonly string[]
-  private readonly command: readonly string[] | undefined
+  private command: readonly string[] | undefined
   private readonly runs: ServeProcess[] = []
 
   constructor(owner: Owner, options: NodeOptions) {
@@ -177,6 +177,11 @@ export class NodeProcess {
     const run = new ServeProcess(this.owner, [...this.words, ...flags], this.command)
     this.runs.push(run)
     return run
+  }
+
+  /** From its next start on, the process is one of `command`. */
+  replaceProgram(command: readonly string[]): void {
+    this.command = command
   }
 
   async kill(): Promise<void> {
