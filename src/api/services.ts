@@ -113,8 +113,11 @@ export interface KeyValueAccess {
     timeoutMs: number,
     caller?: Caller,
   ): Promise<{ readonly result: ResultOf<Kind>; readonly context: AnswerContext }>
-  /** Why a put or a delete would be refused at present, whatever it writes; null: it would be taken. */
-  overload(): RequestError | null
+  /**
+   * Why a put or a delete would be refused at present, whatever it writes; null: it would be taken. `underWay`: how many writes of keys the front
+   * has let in and not answered.
+   */
+  overload(underWay: number): RequestError | null
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
 }

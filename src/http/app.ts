@@ -15,7 +15,7 @@ import { answerFailures, sendFailure, type FailureDependencies } from './protoco
 import { Lines } from './protocol/lines.ts'
 import { registerDashboard } from './dashboard.ts'
 import { registerDocumentationRoutes, registerOpenapi } from './openapi.ts'
-import { overloadOf } from './overload.ts'
+import { Overload } from './overload.ts'
 import { keepQueryText } from './protocol/query.ts'
 import { registerClusterRoutes } from './cluster/routes.ts'
 import { takeJsonBodies } from './protocol/json.ts'
@@ -44,8 +44,6 @@ import type { OnMistaken } from './protocol/secure-server.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import { SlowRequests } from './protocol/slow-requests.ts'
 import type { SlowLog } from '../lib/slow-log.ts'
-import type { RequestError } from '../lib/errors.ts'
-import type { ApiRequest } from './protocol/api-request.ts'
 import type { Services } from '../api/services.ts'
 import type { TlsSource } from '../tls/identity.ts'
 import { importsMax, StreamSlots, streamsMax } from './protocol/stream-slots.ts'
@@ -100,8 +98,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const allowed = new AllowedMethods()
   const { slow: log = null, now } = options
   const slow = log === null ? null : new SlowRequests({ log, routes: allowed, now })
-  const overloadedBy = (request: ApiRequest): RequestError | null => overloadOf(request, services.keys)
-  const lines = new Lines(serverOptions, { rooms, now, slow, overloadOf: overloadedBy })
+  const lines = new Lines(serverOptions, { rooms, now, slow, overload: new Overload(services.keys) })
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
   const served = { connections, lines, onAcceptFailed, tls, onMistaken }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { closeGracefully } from '../../src/http/protocol/closing.ts'
+import { Rests, type RestsOptions } from '../../src/http/protocol/rests.ts'
 import type { Key } from '../../src/kv/index.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { RequestError } from '../../src/lib/errors.ts'
@@ -729,10 +730,35 @@ t.test(
   },
 )
 
+t.test('writes that have arrived and are not done count, one for each connection', async (t) => {
+  const api = await serve(t)
+  const { keys } = api.services
+  const begin = head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1')
+  const underWay = async (): Promise<number> => {
+    const asking = api.connection()
+    asking.send(begin + 'x')
+    await asking.until((text) => text.endsWith('}'))
+    return keys.underWay
+  }
+  /** The test's own deadline ends this. */
+  const until = async (count: number): Promise<void> => {
+    while ((await underWay()) !== count) t.comment('not yet')
+  }
+  t.equal(await underWay(), 0)
+  const [one, other] = [api.connection(), api.connection()]
+  for (const opened of [one, other]) opened.send(begin)
+  await until(2)
+  one.send('x' + begin + 'x' + begin + 'x')
+  await one.until((text) => text.split('HTTP/1.1 200').length === 4)
+  await until(1)
+  other.destroy()
+  await until(0)
+})
+
 t.test('a connection that was refused because there is too much to do is not read for a while', async (t) => {
   const put = head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1') + 'x'
   const version = head('GET /version HTTP/1.1', host, last)
-  const api = await serve(t, { server: { refusedRestMs: 600_000 } })
+  const api = await serve(t, { server: { refusedRests: { ms: 600_000, msMax: 600_000, endsPerSecond: 1_000 } } })
   api.services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
   const opened = api.connection()
   opened.send(put)
@@ -741,7 +767,7 @@ t.test('a connection that was refused because there is too much to do is not rea
   for (let round = 0; round < 5; round++) t.equal((await api.exchange(version)).status, 200, 'others are served')
   t.equal(opened.text, refused)
 
-  const quick = await serve(t, { server: { refusedRestMs: 1 } })
+  const quick = await serve(t, { server: { refusedRests: { ms: 1, msMax: 1, endsPerSecond: 1_000 } } })
   quick.services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
   const insistent = quick.connection()
   for (let round = 1; round <= 20; round++) {
@@ -751,6 +777,38 @@ t.test('a connection that was refused because there is too much to do is not rea
   quick.services.keys.refusal = null
   insistent.send(put + put + version)
   t.match(await insistent.untilClosed(), /}(HTTP\/1.1 200 [^]*){3}$/)
+})
+
+t.test('the more connections rest, the longer each of them does, up to a maximum', async (t) => {
+  const count = 100
+  // The timers of rests keep no process alive.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const restAll = async (
+    options: RestsOptions,
+  ): Promise<readonly { readonly n: number; readonly afterMs: number }[]> => {
+    const rests = new Rests(options, () => performance.now())
+    const begunAt = performance.now()
+    const woken: { readonly n: number; readonly afterMs: number }[] = []
+    await new Promise<void>((resolve) => {
+      const wake = (n: number): void => {
+        woken.push({ n, afterMs: performance.now() - begunAt })
+        if (woken.length === count) resolve()
+      }
+      for (let n = 0; n < count; n++) rests.begin({ wake: () => wake(n) })
+    })
+    return woken
+  }
+  const paced = await restAll({ ms: 20, msMax: 60_000, endsPerSecond: 1_000 })
+  t.same(
+    paced.map(({ n }) => n),
+    Array.from({ length: count }, (_, n) => n),
+    'who began first is woken first',
+  )
+  for (const { n, afterMs } of paced) t.ok(afterMs >= 20 + n, `${n}: ${afterMs} ms`)
+  const bounded = await restAll({ ms: 1, msMax: 20, endsPerSecond: 0.001 })
+  t.equal(bounded.length, count, 'none waits for its turn, which would come in hours')
+  for (const { n, afterMs } of bounded) t.ok(n === 0 || afterMs >= 20, `${n}: ${afterMs} ms`)
 })
 
 t.test('a body gives its room back, however its request ends', async (t) => {

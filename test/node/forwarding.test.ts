@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Caller } from '../../src/api/services.ts'
 import { encodeCommand } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import type { JsonReader } from '../../src/lib/json.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { StageSums, type Step } from '../../src/lib/stages.ts'
@@ -128,6 +129,22 @@ t.test('a write that no leader has taken goes with its client; one that is on it
   t.equal(proposals.count, 1, 'another process has the same number')
   proposals.onResult(entry, { type: 'deleted', revision: 1, deleted: 0, previous: null })
   t.match(await second, { type: 'deleted' })
+})
+
+t.test('writes that were let in and are not submitted yet wait as well', async (t) => {
+  const leaderId = { term: term(1), nodeId: nodeId(1) }
+  const { clock, proposals } = proposalsOf(
+    () => ({ kind: 'self', leaderId }),
+    () => ({ kind: 'accepted', leaderId, first: logIndex(1), last: logIndex(1) }),
+  )
+  t.teardown(() => clock.stop())
+  const write = refused(proposals.submit(Buffer.alloc(10), 10_000), 'outcome-unknown')
+  await clock.pass(2_000)
+  t.equal(proposals.refusal(0, 10_000), null, 'one that waits is not too many')
+  t.match(proposals.refusal(0, 10_000, 5_000), { code: 'overloaded' })
+  t.equal(proposals.refusal(0, null, 5_000), null, 'upkeep is taken')
+  proposals.abandon(new RequestError('shutting-down', 'x'))
+  await write
 })
 
 t.test('what keeps a lease alive waits for a leader that has no room, while other writes are refused', async (t) => {

@@ -43,6 +43,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   openScans = 0
   /** Puts and deletes of keys are refused with this error. */
   refusal: RequestError | null = null
+  /** What `overload` was last told. */
+  underWay = 0
   /** The next call fails with this error. */
   failure: Error | null = null
   /** The records as each command has left them, the oldest first. */
@@ -80,7 +82,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     return { result, context: this.context({ consistency: 'linearizable' }) }
   }
 
-  overload(): RequestError | null {
+  overload(underWay: number): RequestError | null {
+    this.underWay = underWay
     return this.refusal
   }
 

@@ -6,6 +6,7 @@ import { ApiResponse } from './api-response.ts'
 import type { Connections } from './connections.ts'
 import type { Handler } from './line.ts'
 import type { Lines } from './lines.ts'
+import type { RestsOptions } from './rests.ts'
 import { createSecureServer, guardSecureServer, type OnMistaken } from './secure-server.ts'
 
 /** Timeouts that a test may shorten. */
@@ -14,7 +15,7 @@ export interface ApiServerOptions {
   readonly receiveTimeoutMs: number
   readonly connectionsCheckMs: number
   readonly answerStallTimeoutMs: number
-  readonly refusedRestMs: number
+  readonly refusedRests: RestsOptions
 }
 
 export const apiServerDefaults: ApiServerOptions = {
@@ -22,7 +23,11 @@ export const apiServerDefaults: ApiServerOptions = {
   receiveTimeoutMs: limits.httpReceiveTimeoutMs,
   connectionsCheckMs: limits.httpConnectionsCheckMs,
   answerStallTimeoutMs: limits.httpAnswerStallTimeoutMs,
-  refusedRestMs: limits.httpRefusedRestMs,
+  refusedRests: {
+    ms: limits.httpRefusedRestMs,
+    msMax: limits.httpRefusedRestMsMax,
+    endsPerSecond: limits.httpRefusedRestEndsPerSecond,
+  },
 }
 
 export interface ApiServerDependencies {

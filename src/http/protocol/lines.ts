@@ -12,12 +12,13 @@ import { problemAnswer, type ProblemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
+import { Rests, type RestsOptions } from './rests.ts'
 
 export interface LinesOptions {
   /** A client that takes less than `httpAnswerTakenBytesMin` of its answers in this time is cut off. */
   readonly answerStallTimeoutMs: number
-  /** How long a connection is not read after a refusal for overload. */
-  readonly refusedRestMs: number
+  /** How long connections are not read after a refusal for overload. */
+  readonly refusedRests: RestsOptions
 }
 
 export interface LinesDependencies {
@@ -26,8 +27,8 @@ export interface LinesDependencies {
   readonly now: () => number
   /** Null: nobody wants to know how long requests take. */
   readonly slow: CourseJudge | null
-  /** Why a request is refused before its body is read; null: it is not. */
-  readonly overloadOf: (request: ApiRequest) => RequestError | null
+  /** Why a request is refused before its body is read; null: it is not. `isAlone`: no other of its connection is open. */
+  readonly overload: { refuse(request: ApiRequest, response: ApiResponse, isAlone: boolean): RequestError | null }
 }
 
 /** The interval at which lingering connections are looked at. */
@@ -42,22 +43,23 @@ export class Lines {
   private readonly bodies: BodyRoom
   private readonly lines = new Map<Socket, Line>()
   private readonly lingering = new Set<Line>()
-  /** Connections that are not read, and until when; the first is due first. */
-  private readonly resting: { readonly line: Line; readonly until: number }[] = []
+  /** Connections that are not read. */
+  private readonly rests: Rests
   /** The answer to the latest overload: the same for as long as it lasts. */
   private overloadAnswer: { readonly error: RequestError; readonly answer: ProblemAnswer } | null = null
   private requests = 0
   private readonly now: () => number
   private readonly slow: CourseJudge | null
-  private readonly overloadOf: LinesDependencies['overloadOf']
+  private readonly overload: LinesDependencies['overload']
 
-  constructor(options: LinesOptions, { rooms, now, slow, overloadOf }: LinesDependencies) {
+  constructor(options: LinesOptions, { rooms, now, slow, overload }: LinesDependencies) {
     this.options = options
     this.room = rooms.answers
     this.bodies = rooms.bodies
     this.now = now
     this.slow = slow
-    this.overloadOf = overloadOf
+    this.overload = overload
+    this.rests = new Rests(options.refusedRests, now)
     rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
@@ -111,7 +113,7 @@ export class Lines {
       giveBody: (bytes) => this.bodies.give(bytes),
       onRequests: (count) => (this.requests += count),
       onLingering: (one) => this.linger(one),
-      onResting: (one) => this.rest(one),
+      onResting: (one) => this.rests.begin(one),
     })
     this.lines.set(socket, line)
     socket.once('close', () => {
@@ -128,7 +130,7 @@ export class Lines {
       line.admit(response)
       return refuse(response, refusal)
     }
-    const overload = this.overload(request)
+    const overload = this.judge(request, response, line.openRequests === 0)
     if (overload === null) line.take(request, response)
     else if (line.openRequests >= limits.httpPipelinedMax) request.socket.destroy()
     else {
@@ -137,8 +139,8 @@ export class Lines {
     }
   }
 
-  private overload(request: ApiRequest): RequestError | null {
-    if (this.requests < limits.httpRequestsMax) return this.overloadOf(request)
+  private judge(request: ApiRequest, response: ApiResponse, isAlone: boolean): RequestError | null {
+    if (this.requests < limits.httpRequestsMax) return this.overload.refuse(request, response, isAlone)
     const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
     return new RequestError('overloaded', detail)
   }
@@ -148,20 +150,6 @@ export class Lines {
     if (this.overloadAnswer?.error !== error) this.overloadAnswer = { error, answer: problemAnswer(error) }
     const { status, headers, text } = this.overloadAnswer.answer
     response.writeHead(status, headers).end(text)
-  }
-
-  private rest(line: Line): void {
-    const { refusedRestMs } = this.options
-    this.resting.push({ line, until: this.now() + refusedRestMs })
-    if (this.resting.length === 1) setTimeout(() => this.wakeRested(), refusedRestMs).unref()
-  }
-
-  private wakeRested(): void {
-    const now = this.now()
-    const left = this.resting.findIndex(({ until }) => until > now)
-    for (const { line } of this.resting.splice(0, left < 0 ? Infinity : left)) line.wake()
-    const [next] = this.resting
-    if (next !== undefined) setTimeout(() => this.wakeRested(), next.until - now).unref()
   }
 
   private endSlow(): void {

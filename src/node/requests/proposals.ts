@@ -150,10 +150,10 @@ export class Proposals {
 
   /**
    * Why a write of `bytes` that comes now is refused; null: it is taken. `timeoutMs`: how long its client waits; null: it is upkeep, and waits
-   * however long the others take.
+   * however long the others take. `underWay`: how many writes have been let in that may not have been submitted yet.
    */
-  refusal(bytes: number, timeoutMs: number | null): RequestError | null {
-    if (this.hasRoom(bytes) && (timeoutMs === null || this.isSoonDone(timeoutMs))) return null
+  refusal(bytes: number, timeoutMs: number | null, underWay = 0): RequestError | null {
+    if (this.hasRoom(bytes) && (timeoutMs === null || this.isSoonDone(timeoutMs, underWay))) return null
     this.failed += 1
     this.refused += 1
     return TOO_MANY
@@ -164,11 +164,12 @@ export class Proposals {
     return this.pending.size < pendingMax && this.bytes + bytes <= pendingBytesMax
   }
 
-  private isSoonDone(timeoutMs: number): boolean {
+  private isSoonDone(timeoutMs: number, underWay: number): boolean {
     const [oldest] = this.pending.values()
     // Without a leader nothing is answered, and writes wait until there is one.
     if (oldest === undefined || this.deps.leaders.leader().kind === 'none') return true
-    const waiting = { count: this.pending.size, bytes: this.bytes, oldestAt: oldest.since }
+    const count = Math.max(this.pending.size, underWay)
+    const waiting = { count, bytes: this.bytes, oldestAt: oldest.since }
     return this.admission.admits(this.deps.clock.now(), waiting, timeoutMs)
   }
 

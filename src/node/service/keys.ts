@@ -57,8 +57,8 @@ export class Keys implements KeyValueAccess {
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
   }
 
-  overload(): RequestError | null {
-    return this.deps.replica.proposals.refusal(0, limits.requestTimeoutMsDefault)
+  overload(underWay: number): RequestError | null {
+    return this.deps.replica.proposals.refusal(0, limits.requestTimeoutMsDefault, underWay)
   }
 
   /** What is known to be refused is not proposed. This node may not know yet what another one has granted, so it makes sure. */
