@@ -7,6 +7,7 @@ import { SeededRandom } from '../src/lib/random.ts'
 import { limits } from '../src/limits.ts'
 import { commandEntryBytes, commandEntryInto } from '../src/node/codec/entry.ts'
 import { Applier } from '../src/node/state/applier.ts'
+import { RowCache } from '../src/node/state/row-cache.ts'
 import { Rows } from '../src/node/state/rows.ts'
 import type { LogBatch } from '../src/raft/index.ts'
 import { indexOf, logIndex, NO_MEMBERSHIP, nodeId, term } from '../src/raft/index.ts'
@@ -67,7 +68,7 @@ class Subject {
     this.applier = new Applier(
       { batchBytesMax: limits.appendBytesMax },
       {
-        rows: new Rows(this.store, limits.recordCacheBytesMax),
+        rows: new Rows(this.store, new RowCache(limits.recordCacheBytesMax, [1, 2])),
         clock: systemClock,
         log: { readCached: read, read: async () => read() },
         proposals: { onResult: () => undefined },

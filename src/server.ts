@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -339,6 +339,7 @@ function nodeDependencies(
     backups: directory.backups,
     logger,
     hash: (text) => createHash('sha256').update(text).digest('hex'),
+    hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
     automation: automationPlan(config),
     freeBytes: async () => {
       const { bavail, bsize } = await statfs(config.dataDirectory)

@@ -2,6 +2,7 @@ import type { ClusterStatus } from '../api/cluster.ts'
 import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import type { SlowLog } from '../lib/slow-log.ts'
+import type { HashKey } from '../lib/keyed-hash.ts'
 import type { Random } from '../lib/random.ts'
 import type { AutomationPlan, FormationRegister } from '../ports/automation.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -111,6 +112,8 @@ export interface NodeDependencies {
   readonly logger: Logger
   /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
   readonly hash: (text: string) => string
+  /** For tables of what clients name. Drawn by each process, and told nobody: who knows it can choose names that lie together. */
+  readonly hashKey: HashKey
   /** The node cannot go on: a store failed or an invariant broke. Called once; after that the node answers nothing. */
   readonly onFault: (error: Error) => void
   /** What the node does about its cluster on its own; null or left out: nothing. */

@@ -40,6 +40,7 @@ import { SnapshotReceiver } from './snapshots/snapshot-receiver.ts'
 import { SnapshotSender } from './snapshots/snapshot-sender.ts'
 import type { Startup } from './startup.ts'
 import { Applier } from './state/applier.ts'
+import { RowCache } from './state/row-cache.ts'
 import { Rows } from './state/rows.ts'
 import { StateFlusher } from './state/state-flusher.ts'
 import { StateFeed } from './watches/state-feed.ts'
@@ -130,7 +131,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.suspension = new Suspension({ partMsMax: leaseDriftMs(options) }, { clock, core: this })
     this.outbox = new Outbox(transport)
     this.proposals = this.makeProposals()
-    this.rows = new Rows(state, options.recordCacheBytesMax)
+    this.rows = new Rows(state, new RowCache(options.recordCacheBytesMax, deps.hashKey))
     this.applier = this.makeApplier(startup)
     const { applier, leaders, outbox } = this
     this.watches = this.makeWatches()

@@ -14,6 +14,7 @@ import { SeededRandom } from '../../src/lib/random.ts'
 import { toError } from '../../src/lib/to-error.ts'
 import { Applier } from '../../src/node/state/applier.ts'
 import { commandEntryBytes, commandEntryInto } from '../../src/node/codec/entry.ts'
+import { RowCache } from '../../src/node/state/row-cache.ts'
 import { Rows } from '../../src/node/state/rows.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { StateRange, StateView, StateWrite } from '../../src/ports/state-store.ts'
@@ -117,7 +118,7 @@ async function applierOf(
 ) {
   const store = new WatchedStore()
   await store.open()
-  const rows = new Rows(store, cacheBytesMax)
+  const rows = new Rows(store, new RowCache(cacheBytesMax, [1, 2]))
   const turns: (() => void)[] = []
   const clock: Clock = {
     now: () => 0,
@@ -179,7 +180,7 @@ t.test('the rows of a range are those of the store under the changes on their wa
     const random = new SeededRandom(seed)
     const store = new WatchedStore()
     await store.open()
-    const rows = new Rows(store, 100)
+    const rows = new Rows(store, new RowCache(100, [1, 2]))
     const model = new Map<RowKey, string>()
     let writing: Promise<void> = Promise.resolve()
     for (let round = 0; round < 30; round++) {

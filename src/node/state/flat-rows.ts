@@ -1,5 +1,6 @@
 import type { RowKey } from '../../kv/index.ts'
 import { elementAt } from '../../lib/element-at.ts'
+import type { KeyedHash } from '../../lib/keyed-hash.ts'
 
 const WORD = 4
 /** A row in a piece: hash, length of its key with `USED`, length of its value or `ABSENT`; then the bytes of both. */
@@ -17,6 +18,10 @@ const PROBES_MAX = 64
 const SLOTS_MIN = 64
 const SLOT_BYTES = 8
 const NO_SLOT = -0x8000_0000
+/** How many rows move up when a slot becomes empty. After that, `GONE` takes the place of the last of them. */
+const MOVES_MAX = 32
+/** An empty slot at which no search ends. */
+const GONE = 0xffff_ffff
 /** Which part of the budget the index may take. */
 const INDEX_SHARE = 1 / 8
 
@@ -31,8 +36,11 @@ interface Piece {
  *
  * Pieces are filled one after the other. When the budget is used up, the oldest is swept and filled anew: of its rows, those that were asked
  * for or changed since its last sweep stay, up to half of it.
+ *
+ * Whatever the hashes of its rows, a call looks at a bounded number of slots for each row that it touches, and sweeps one piece at most.
  */
 export class FlatRows {
+  private readonly hash: KeyedHash
   private readonly pieceWords: number
   private readonly piecesMax: number
   private readonly slotsMax: number
@@ -41,12 +49,13 @@ export class FlatRows {
   private current = -1
   private end = 0
   private readonly ends: number[] = []
-  /** Where a row begins, plus 1; 0 for a free slot. The number of slots is a power of two. */
+  /** Where a row begins, plus 1; 0 or `GONE` for a free slot. The number of slots is a power of two. */
   private places = new Uint32Array(SLOTS_MIN)
   private hashes = new Uint32Array(SLOTS_MIN)
   private filled = 0
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, hash: KeyedHash) {
+    this.hash = hash
     const bytes = bytesMax * (1 - INDEX_SHARE)
     this.pieceWords = Math.min(PIECE_BYTES_MAX, powerOfTwo(bytes / 4)) / WORD
     this.piecesMax = Math.floor(bytes / (this.pieceWords * WORD))
@@ -59,12 +68,12 @@ export class FlatRows {
   }
 
   has(row: RowKey): boolean {
-    return this.find(row, hashOf(row)) >= 0
+    return this.find(row, this.hash.of(row)) >= 0
   }
 
   /** A copy of the row's bytes; null when it is known to be absent; undefined when nothing is known. */
   get(row: RowKey): Uint8Array | null | undefined {
-    const slot = this.find(row, hashOf(row))
+    const slot = this.find(row, this.hash.of(row))
     if (slot < 0) return undefined
     const place = this.placeIn(slot)
     const { words, bytes } = this.pieceAt(place)
@@ -80,7 +89,7 @@ export class FlatRows {
 
   /** Copies `bytes`, which `takes` has allowed. */
   set(row: RowKey, bytes: Uint8Array | null): void {
-    const hash = hashOf(row)
+    const hash = this.hash.of(row)
     const size = wordsOf(row.length + (bytes?.length ?? 0))
     const slot = this.find(row, hash)
     if (slot >= 0) {
@@ -88,7 +97,7 @@ export class FlatRows {
       if (this.sizeAt(place) === size) return this.write(place, row, hash, bytes)
       this.free(slot)
     }
-    if (this.isCrowded) this.makeSlots()
+    if (this.isCrowded) this.makeRoom()
     const place = this.reserve(size)
     const free = this.find(row, hash)
     // The words stay unused until the next sweep.
@@ -98,7 +107,7 @@ export class FlatRows {
   }
 
   delete(row: RowKey): void {
-    const slot = this.find(row, hashOf(row))
+    const slot = this.find(row, this.hash.of(row))
     if (slot >= 0) this.free(slot)
   }
 
@@ -125,13 +134,16 @@ export class FlatRows {
   private find(row: RowKey, hash: number): number {
     const { places, hashes } = this
     const mask = places.length - 1
+    let free = NO_SLOT
     for (let probe = 0; probe < PROBES_MAX; probe++) {
       const slot = (hash + probe) & mask
       const place = wordAt(places, slot)
-      if (place === 0) return ~slot
-      if (wordAt(hashes, slot) === hash && this.holds(place - 1, row)) return slot
+      if (place === 0) return free === NO_SLOT ? ~slot : free
+      if (place === GONE) {
+        if (free === NO_SLOT) free = ~slot
+      } else if (wordAt(hashes, slot) === hash && this.holds(place - 1, row)) return slot
     }
-    return NO_SLOT
+    return free
   }
 
   private holds(place: number, row: RowKey): boolean {
@@ -170,13 +182,23 @@ export class FlatRows {
     const mask = places.length - 1
     this.filled -= 1
     let hole = slot
-    for (let next = (hole + 1) & mask; wordAt(places, next) !== 0; next = (next + 1) & mask) {
-      const home = wordAt(hashes, next) & mask
+    let moves = 0
+    // No row lies farther than that from where its search begins, so none behind it is found by way of the hole.
+    for (let ahead = 1; ahead < PROBES_MAX; ahead++) {
+      const next = (hole + ahead) & mask
+      const place = wordAt(places, next)
+      if (place === 0) break
       // Not in front of where its own search begins.
-      if (((next - home) & mask) < ((next - hole) & mask)) continue
-      places[hole] = wordAt(places, next)
+      if (place === GONE || ((next - wordAt(hashes, next)) & mask) < ahead) continue
+      if (moves === MOVES_MAX) {
+        places[hole] = GONE
+        return
+      }
+      places[hole] = place
       hashes[hole] = wordAt(hashes, next)
       hole = next
+      ahead = 0
+      moves += 1
     }
     places[hole] = 0
   }
@@ -186,25 +208,24 @@ export class FlatRows {
     return this.filled >= this.places.length * FILLED_MAX
   }
 
-  private makeSlots(): void {
+  /** More slots, or fewer rows: those of the oldest piece go although there are bytes left. */
+  private makeRoom(): void {
     const { places, hashes } = this
-    if (places.length >= this.slotsMax) {
-      // Rows that are small for their number: the oldest go although there are bytes left. After a sweep no row counts as used.
-      for (let sweeps = 2 * this.piecesMax; sweeps > 0 && this.isCrowded; sweeps--) this.nextPiece()
-      if (this.isCrowded) this.clear()
-      return
-    }
+    if (places.length >= this.slotsMax) return this.nextPiece()
     this.places = new Uint32Array(places.length * 2)
     this.hashes = new Uint32Array(places.length * 2)
     this.filled = 0
     const mask = this.places.length - 1
     for (let old = 0; old < places.length; old++) {
       const place = wordAt(places, old)
+      if (place === 0 || place === GONE) continue
       const hash = wordAt(hashes, old)
-      if (place === 0) continue
-      let slot = hash & mask
-      while (wordAt(this.places, slot) !== 0) slot = (slot + 1) & mask
-      if (((slot - hash) & mask) < PROBES_MAX) this.fill(slot, place - 1, hash)
+      for (let probe = 0; probe < PROBES_MAX; probe++) {
+        const slot = (hash + probe) & mask
+        if (wordAt(this.places, slot) !== 0) continue
+        this.fill(slot, place - 1, hash)
+        break
+      }
     }
   }
 
@@ -222,7 +243,8 @@ export class FlatRows {
   private nextPiece(): void {
     if (this.current >= 0) this.ends[this.current] = this.end
     this.end = 0
-    if (this.pieces.length < this.piecesMax) {
+    // Where the index is full, more bytes are of no use.
+    if (this.pieces.length < this.piecesMax && !this.isCrowded) {
       this.current = this.pieces.length
       this.pieces.push(
         pieceOf(this.current === 0 ? Math.min(PIECE_BYTES_MIN / WORD, this.pieceWords) : this.pieceWords),
@@ -233,8 +255,9 @@ export class FlatRows {
     this.sweep(elementAt(this.ends, this.current))
   }
 
-  /** Keeps rows of the current piece that are in use, and forgets the others. */
+  /** Keeps rows of the current piece that are in use, and forgets the others; half of them at least when there are too many. */
   private sweep(end: number): void {
+    const keptMax = (this.isCrowded ? end : this.pieceWords) / 2
     const { words } = elementAt(this.pieces, this.current)
     const base = this.current * this.pieceWords
     let size: number
@@ -243,7 +266,7 @@ export class FlatRows {
       const slot = this.slotOfPlace(base + at, wordAt(words, at))
       if (slot < 0) continue
       const isUsed = (wordAt(words, at + 1) & USED) !== 0
-      if (!isUsed || this.end + size > this.pieceWords / 2) {
+      if (!isUsed || this.end + size > keptMax) {
         this.free(slot)
         continue
       }
@@ -291,13 +314,4 @@ function wordAt(words: Uint32Array, at: number): number {
 /** The largest power of two that is not above `number`; 1 at least. */
 function powerOfTwo(number: number): number {
   return number < 2 ? 1 : 2 ** Math.floor(Math.log2(number))
-}
-
-/** 32 bits, well mixed: a search in the index begins at the lowest of them. */
-function hashOf(text: string): number {
-  let hash = text.length
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193)
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
 }

@@ -1,4 +1,5 @@
 import type { RowKey } from '../../kv/index.ts'
+import { type HashKey, KeyedHash } from '../../lib/keyed-hash.ts'
 import { FlatRows } from './flat-rows.ts'
 import { LargeRows } from './large-rows.ts'
 
@@ -10,8 +11,8 @@ export class RowCache {
   private readonly flat: FlatRows
   private readonly large: LargeRows
 
-  constructor(bytesMax: number) {
-    this.flat = new FlatRows(bytesMax * FLAT_SHARE)
+  constructor(bytesMax: number, hashKey: HashKey) {
+    this.flat = new FlatRows(bytesMax * FLAT_SHARE, new KeyedHash(hashKey))
     this.large = new LargeRows(bytesMax * (1 - FLAT_SHARE))
   }
 

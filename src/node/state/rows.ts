@@ -4,7 +4,7 @@ import { isHistoryRow, rowBytes } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { StateStore, StateWrite } from '../../ports/state-store.ts'
 import { type PresentRow, presentRows } from './present-rows.ts'
-import { RowCache } from './row-cache.ts'
+import type { RowCache } from './row-cache.ts'
 
 type Changes = Map<RowKey, Uint8Array | null>
 
@@ -48,9 +48,9 @@ export class Rows implements Workspace {
   /** Another state is being swapped in; null otherwise. Ends with `reset`. */
   private replacement: Replacement | null = null
 
-  constructor(store: StateStore, cacheBytesMax: number) {
+  constructor(store: StateStore, cache: RowCache) {
     this.store = store
-    this.cache = new RowCache(cacheBytesMax)
+    this.cache = cache
   }
 
   /** The row, if it is known without the store: its bytes, or null when it is absent. Undefined when the store must be asked. */

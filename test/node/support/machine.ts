@@ -140,6 +140,7 @@ export class Machine {
       logger,
       slow: this.slowMs === null ? null : slowLog(this.slowMs, { clock: life.clock, logger }),
       hash: (text) => createHash('sha256').update(text).digest('hex'),
+      hashKey: [id, this.lives],
       onFault: (error) => deps.onFault(id, error),
       automation: this.automation,
       freeBytes: () => Promise.resolve(this.freeBytes),

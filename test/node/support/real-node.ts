@@ -92,6 +92,7 @@ export class RealNode {
         formation: { load: async () => NOTHING_REMEMBERED, store: async () => {} },
         logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
         hash: (text) => createHash('sha256').update(text).digest('hex'),
+        hashKey: [id, 2],
         onFault: (error) => faults.push(error),
       },
     )

@@ -360,6 +360,7 @@ export class Machine {
       logger: this.logger(process),
       automation: this.options.automation,
       hash: bug?.hash ?? ((text) => createHash('sha256').update(text).digest('hex')),
+      hashKey: [this.id, this.lives],
       onFault: (error) => {
         // The oracles watch from within a step of the core.
         if (error instanceof Violation) world.fail(error)
