@@ -4,7 +4,7 @@ import { NODE_ITSELF } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
 import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
-import { answerIn, listen, RawConnection } from '../support/raw-client.ts'
+import { answerIn, eventually, listen, RawConnection } from '../support/raw-client.ts'
 import { sampleOf, type Sample } from '../support/sample-requests.ts'
 
 type Json = Record<string, unknown>
@@ -359,6 +359,28 @@ t.test('watches and streams end when a right is taken away', async (t) => {
   await stream.untilClosed()
   t.match(stream.text, /s1000/)
   t.notMatch(stream.text, new RegExp(`s${1_000 + count - 1}`), 'an export breaks off')
+})
+
+t.test('a watch whose token is revoked while its reader takes nothing does not keep its connection', async (t) => {
+  const asking = await secured(t, {
+    valueBytesMax: 1_000_000,
+    watches: { stallMsMax: 60_000 },
+    server: { answerStallTimeoutMs: 300 },
+  })
+  const port = await listen(asking.api.app)
+  const { secret, id } = await asking.admit('watcher', grants(['read', '']))
+  const stalled = new RawConnection(port)
+  t.teardown(() => stalled.destroy())
+  stalled.send(`GET /watch HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${secret}\r\n\r\n`)
+  await stalled.until((text) => text.includes('progress'))
+  stalled.socket.pause()
+  for (let n = 0; n < 12; n++) await asking.ask(asking.admin, 'PUT', '/kv/k', 'x'.repeat(1_000_000))
+  await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${id}`)
+  let open = 1
+  await eventually(() => {
+    asking.api.app.server.getConnections((_error, count) => (open = count))
+    return open === 0
+  }, 'the connection is closed')
 })
 
 t.test('roles', async (t) => {

@@ -228,6 +228,14 @@ async function openRaw(t: { teardown: (close: () => Promise<unknown>) => void },
   return { ...api, api, open }
 }
 
+function untilClosed({ app }: CheckedApi, what: string): Promise<void> {
+  let open = 1
+  return eventually(() => {
+    app.server.getConnections((_error, count) => (open = count))
+    return open === 0
+  }, what)
+}
+
 /** What has arrived of a body in chunks. */
 function bodyIn(text: string): string {
   let body = ''
@@ -373,6 +381,20 @@ t.test('a watch that cannot go on ends with an event, and its answer is complete
   t.match(text, /event: error\ndata: \{.*"code":"compacted".*"compactRevision":5/)
   t.ok(text.endsWith('\r\n0\r\n\r\n'))
   t.equal(watchers(services), 0)
+})
+
+t.test('when memory is short, a watch that has ended gives it back early', async (t) => {
+  const { api, open, services } = await openRaw(t, {
+    valueBytesMax: 1_000_000,
+    watches: { sentBytesMax: 50_000, commentMs: 150 },
+    server: { answerStallTimeoutMs: 60_000 },
+  })
+  const stalled = open()
+  await stalled.until((text) => text.includes('progress'))
+  stalled.socket.pause()
+  for (let n = 0; n < 12; n++) await put(api, 'k', 'x'.repeat(1_000_000))
+  services.watches.hub.abandon(STOPPING)
+  await untilClosed(api, 'long before its time')
 })
 
 t.test('a watch that fails for a reason that nobody expects is cut off', async (t) => {

@@ -14,7 +14,8 @@ export interface WatchStreamOptions {
  * What a watch tells, as text. Asks the watch for more only when its reader has taken nearly everything so far. An end of the watch is the
  * last event, and not a broken connection.
  *
- * The watch is closed at the end, on a failure, and when the reader leaves.
+ * The watch is closed at the end, on a failure, and when the reader leaves. Emits `last` when the last event is in the stream; the reader may
+ * be far behind then.
  */
 export class WatchStream extends Readable {
   private readonly options: WatchStreamOptions
@@ -24,7 +25,7 @@ export class WatchStream extends Readable {
   private texts: Iterator<Buffer> | null = null
   private rest: Buffer | null = null
   private isReading = false
-  private isEnding = false
+  private hasLast = false
 
   constructor(options: WatchStreamOptions, watch: Watch, cache: EventTexts) {
     super({ highWaterMark: limits.watchTakeBytesMax })
@@ -33,23 +34,29 @@ export class WatchStream extends Readable {
     this.cache = cache
   }
 
+  /** The last event is in the stream. */
+  get isEnding(): boolean {
+    return this.hasLast
+  }
+
   /** Shows that the stream lives, unless it is in the middle of something, which shows that as well. */
   say(comment: string): void {
-    if (this.texts === null && !this.isEnding && !this.destroyed) this.push(comment)
+    if (this.texts === null && !this.hasLast && !this.destroyed) this.push(comment)
   }
 
   /** The last event says why. One that was begun is finished before it: half an event could not be told from a whole one. */
   cutOff(error: RequestError): void {
-    if (this.isEnding || this.destroyed) return
-    this.isEnding = true
+    if (this.hasLast || this.destroyed) return
+    this.hasLast = true
     if (this.rest !== null) this.push(this.rest)
     this.push(this.options.format.problem(error))
     this.push(null)
     this.watch.close()
+    this.emit('last')
   }
 
   override _read(): void {
-    if (this.isReading || this.isEnding) return
+    if (this.isReading || this.hasLast) return
     this.isReading = true
     void this.fill()
   }
@@ -64,7 +71,7 @@ export class WatchStream extends Readable {
     try {
       for (;;) {
         if (this.texts === null) this.texts = this.textsOf(await this.watch.next(limits.watchTakeBytesMax))
-        if (this.isEnding || this.destroyed || !this.pushTexts(this.texts)) break
+        if (this.hasLast || this.destroyed || !this.pushTexts(this.texts)) break
       }
     } catch (error) {
       if (error instanceof RequestError) this.cutOff(error)

@@ -56,6 +56,7 @@ export class WatchStreams {
     const sending: Sending = { stream, response, format, guard, saidAt: now, taken: 0, takenAt: now }
     this.open.add(sending)
     if (response instanceof ApiResponse) response.beginContinuous()
+    stream.once('last', () => this.onLast(sending))
     stream.once('close', () => this.open.delete(sending))
   }
 
@@ -77,10 +78,9 @@ export class WatchStreams {
     if (this.isLooking) return
     this.isLooking = true
     const isFull = this.heldBytes() > this.options.sentBytesMax
-    const patienceMs = isFull ? limits.watchPatienceMs : this.options.stallMsMax
     let looked = 0
     for (const sending of this.open) {
-      this.lookAt(sending, patienceMs)
+      this.lookAt(sending, isFull)
       looked += 1
       if (looked % limits.watchStepMax === 0) await nextTurn()
     }
@@ -93,22 +93,36 @@ export class WatchStreams {
     return bytes
   }
 
-  private lookAt(sending: Sending, patienceMs: number): void {
+  private lookAt(sending: Sending, isFull: boolean): void {
     const { stream, response, format } = sending
     // Nothing tells of a client that has closed its sending side and goes away, until something is sent.
     if (response instanceof ApiResponse && response.isGone) return void stream.destroy()
-    // A token may have come to its end.
-    if (!this.isAllowed(sending)) return
     const now = this.now()
     const left = stream.readableLength + response.writableLength
     const taken = (response.socket?.bytesWritten ?? 0) - response.writableLength
     if (left === 0 || taken > sending.taken) {
       sending.taken = taken
       sending.takenAt = now
-    } else if (now - sending.takenAt >= patienceMs) return this.cutOff(sending, now - sending.takenAt)
+    }
+    const idleMs = now - sending.takenAt
+    const isStalled = idleMs >= (isFull ? limits.watchPatienceMs : this.options.stallMsMax)
+    if (stream.isEnding) {
+      // How long it may take to read the end is a matter of the connection, unless others need the room.
+      if (isFull && isStalled) stream.destroy()
+      return
+    }
+    // A token may have come to its end.
+    if (!this.isAllowed(sending)) return
+    if (isStalled) return this.cutOff(sending, idleMs)
     if (format.comment === null || left > 0 || now - sending.saidAt + this.everyMs <= this.options.commentMs) return
     sending.saidAt = now
     stream.say(format.comment)
+  }
+
+  /** From here on it is an answer like others: a reader that does not take it is cut off. */
+  private onLast(sending: Sending): void {
+    sending.takenAt = this.now()
+    if (sending.response instanceof ApiResponse) sending.response.endContinuous()
   }
 
   private isAllowed({ stream, guard }: Sending): boolean {
@@ -123,7 +137,7 @@ export class WatchStreams {
   }
 
   /** The events that were on their way are still sent, if the reader begins to take it again. */
-  private cutOff({ stream, response }: Sending, sinceMs: number): void {
+  private cutOff({ stream }: Sending, sinceMs: number): void {
     const seconds = Math.round(sinceMs / 1000)
     stream.cutOff(
       new RequestError(
@@ -131,6 +145,5 @@ export class WatchStreams {
         `nothing of this watch was taken for ${seconds} s: read faster, and resume after the last revision that was received whole`,
       ),
     )
-    if (response instanceof ApiResponse) response.endContinuous()
   }
 }
