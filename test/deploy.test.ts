@@ -1,13 +1,16 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import type { Config } from '../src/config/config.ts'
 import { readConfig } from '../src/config/read-config.ts'
 import { describeMistakes } from '../src/config/setting.ts'
+import { exitCodes } from '../src/cli/terminal.ts'
+import { limits } from '../src/limits.ts'
 import { version } from '../src/version.ts'
+import { runCommand } from './e2e/support/run-command.ts'
 import { runCli } from './support/run-cli.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 import { startTestNode } from './support/test-node.ts'
@@ -101,6 +104,7 @@ interface Container {
   readonly args: readonly string[]
   readonly env: readonly EnvironmentVariable[]
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
+  readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
   readonly startupProbe: Probe
   readonly livenessProbe: Probe
   readonly readinessProbe: Probe
@@ -113,7 +117,10 @@ interface StatefulSetSpec {
   readonly ordinals: { readonly start: number }
   readonly template: {
     readonly metadata: { readonly labels: Readonly<Record<string, string>> }
-    readonly spec: { readonly containers: readonly [Container] }
+    readonly spec: {
+      readonly terminationGracePeriodSeconds: number
+      readonly containers: readonly [Container]
+    }
   }
 }
 
@@ -206,11 +213,156 @@ t.test('kubernetes: selectors, ports, probes and images fit each other', async (
   t.same(kustomization.images, [{ name: container.image, newTag: version }])
   const files = kustomization.configMapGenerator.flatMap((map) => map.files)
   t.same(
-    [...kustomization.resources, ...files, 'kustomization.yaml'].sort(),
+    [...kustomization.resources, ...files, 'kustomization.yaml', 'backup', 'restore'].sort(),
     readdirSync(join(root, kubernetes)).sort(),
     'no file is left out',
   )
 })
+
+t.test('kubernetes: a pod that stops serves until nobody is sent to it any more, and has the time to stop', (t) => {
+  const { terminationGracePeriodSeconds, containers } = statefulSet().template.spec
+  const [container] = containers
+  const [program, seconds] = container.lifecycle.preStop.exec.command
+  t.equal(program, 'sleep')
+  t.ok(Number(seconds) >= 5)
+  const { shutdownTimeoutMs } = settingsInImage([], { QUORATE_ID: 1 })
+  const needed = Number(seconds) + (shutdownTimeoutMs + limits.leaveMsMax) / 1000
+  t.ok(terminationGracePeriodSeconds > needed, `${needed} s are needed`)
+  t.end()
+})
+
+interface PodTemplate {
+  readonly spec: {
+    readonly securityContext: object
+    readonly containers: readonly [
+      { readonly image: string; readonly command: readonly string[]; readonly env: readonly EnvironmentVariable[] },
+    ]
+    readonly volumes: readonly { readonly persistentVolumeClaim?: { readonly claimName: string } }[]
+  }
+}
+
+const backupTemplate = (): PodTemplate =>
+  (parse(read(`${kubernetes}/backup/cron-job.yaml`)) as { spec: { jobTemplate: { spec: { template: PodTemplate } } } })
+    .spec.jobTemplate.spec.template
+
+function restoreTemplate(node: number, round: string): PodTemplate {
+  const values = { NODE: String(node), NAMESPACE: 'store', BACKUP: 'today.backup', ROUND: round }
+  const text = Object.entries(values).reduce(
+    (filled, [name, value]) => filled.replaceAll(name, value),
+    read(`${kubernetes}/restore/job.yaml`),
+  )
+  return (parse(text) as { spec: { template: PodTemplate } }).spec.template
+}
+
+t.test(
+  'kubernetes: jobs have the image, the user and the volumes of the nodes, and kustomize takes the backups',
+  async (t) => {
+    const { spec: nodes } = statefulSet().template
+    const [claim] = parseAllDocuments(read(`${kubernetes}/backup/claim.yaml`)).map((one) => one.toJS() as Manifest)
+    const claimsOf = ({ spec }: PodTemplate): readonly string[] =>
+      spec.volumes.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? [])
+    t.same(claimsOf(backupTemplate()), [claim?.metadata.name])
+    t.same(claimsOf(restoreTemplate(2, 'r')), ['data-quorate-2', claim?.metadata.name])
+    for (const { spec } of [backupTemplate(), restoreTemplate(2, 'r')]) {
+      t.match(nodes, { securityContext: spec.securityContext }, 'a fresh volume can be written to')
+      t.match(spec.containers[0].image, /^quorate(:|$)/)
+    }
+    t.match(restoreTemplate(1, 'r').spec.containers[0].image, `quorate:${version}`)
+
+    const directory = join(await temporaryDirectory(t), 'kubernetes')
+    await cp(join(root, kubernetes), directory, { recursive: true })
+    const path = join(directory, 'kustomization.yaml')
+    const backups = 'components: [backup]\nreplicas: [{name: quorate, count: 5}]\n'
+    await writeFile(
+      path,
+      `${await readFile(path, 'utf8')}${backups}`.replace('newTag: ', 'newName: there/quorate\n    newTag: '),
+    )
+    const built = run('kubectl', ['kustomize', directory])
+    if (built === null) return t.comment('not looked at: kubectl is not installed here')
+    t.equal(built.code, 0, built.said)
+    const images = [...built.said.matchAll(/^ +image: (.*)$/gm)].map(([, image]) => image)
+    t.same(images, [`there/quorate:${version}`, `there/quorate:${version}`], 'one image for nodes and backups')
+    t.match(built.said, /^  replicas: 5$/m)
+  },
+)
+
+t.test(
+  'backups are taken as they are scheduled, with a token of the role that the page makes, and restored as the job does',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const node = await startTestNode(t, 1, join(directory, 'node'))
+    const server = node.addresses.api
+    const cli = async (line: string, environment = {}): Promise<string> => {
+      const ran = await runCli(line.split(' '), { environment: { QUORATE_SERVER: server, ...environment } })
+      if (ran.code !== 0) throw new Error(`${line}: ${ran.err}`)
+      return ran.out
+    }
+    await cli('cluster initialize')
+    await cli('kv put a b')
+    const token = await cli('auth bootstrap')
+    const page = read('docs/OPERATIONS.md')
+    const [role = ''] = /auth role put backup .*/.exec(page) ?? []
+    await cli(role, { QUORATE_TOKEN: token })
+    const backupToken = await cli('auth token create backup --role backup', { QUORATE_TOKEN: token })
+    await writeFile(join(directory, 'token'), backupToken)
+
+    const programs = join(directory, 'bin')
+    await mkdir(programs)
+    const program = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'dist', 'quorate.cjs')}' "$@"\n`
+    await writeFile(join(programs, 'quorate'), program, { mode: 0o755 })
+    const carryOut = async (command: readonly string[], variables: object) => {
+      const environment = { PATH: `${programs}:${process.env['PATH'] ?? ''}`, ...variables }
+      return await runCommand(t, command, { environment })
+    }
+
+    const unit = read('deploy/systemd/quorate-backup.service')
+    const place = join(directory, 'systemd')
+    await mkdir(place)
+    t.equal(`/var/lib/${/^StateDirectory=(.*)$/m.exec(unit)?.[1]}`, /find (\S+)/.exec(unit)?.[1])
+    const [first = '', second = ''] = [...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, text = '']) =>
+      text.replaceAll('$$', '$').replaceAll('%%', '%').replaceAll('/var/lib/quorate-backup', place),
+    )
+    const named = { STATE_DIRECTORY: place, QUORATE_SERVER: server }
+    t.match(read('deploy/systemd/backup.env'), /^QUORATE_SERVER=[\s\S]*^# QUORATE_TOKEN_FILE=/m)
+    t.equal((await carryOut(['/bin/sh', '-c', first], named)).code, exitCodes.requestFailed, 'a token is needed')
+    t.same(await readdir(place), [])
+    const taken = await carryOut(['/bin/sh', '-c', first], { ...named, QUORATE_TOKEN_FILE: join(directory, 'token') })
+    t.equal(taken.code, 0, taken.err)
+    const month = join(place, '2026-01-31.backup')
+    await writeFile(month, '')
+    await utimes(month, 0, 0)
+    t.equal((await carryOut(second.split(' '), named)).code, 0)
+    const [kept = '', ...others] = await readdir(place)
+    t.match(kept, /^\d{4}-\d\d-\d\d\.backup$/)
+    t.same(others, [], 'what is older than thirty days is gone')
+
+    const volume = join(directory, 'volume')
+    await mkdir(volume)
+    const [job] = backupTemplate().spec.containers
+    const variables = Object.fromEntries(job.env.map(({ name, value = backupToken }) => [name, value]))
+    t.same(variables, { QUORATE_API: '', QUORATE_SERVER: 'quorate:7001', QUORATE_TOKEN: backupToken })
+    const inVolume = job.command.map((word) => word.replaceAll('/backups', volume))
+    const ran = await carryOut(inVolume, { ...variables, QUORATE_SERVER: server })
+    t.equal(ran.code, 0, ran.err)
+    t.same(await readdir(volume), [kept])
+
+    await cp(join(volume, kept), join(volume, 'today.backup'))
+    const data = join(directory, 'data')
+    await mkdir(join(data, 'node'), { recursive: true })
+    const [{ command }] = restoreTemplate(2, 'round').spec.containers
+    const words = command.map((word) => word.replaceAll('/backups', volume).replaceAll('/data', data))
+    const restored = await carryOut(words, { QUORATE_DATA_DIR: '' })
+    t.equal(restored.code, 0, restored.err)
+    const [container] = statefulSet().template.spec.containers
+    for (const ordinal of [1, 2, 3]) {
+      const { QUORATE_RAFT_ADVERTISE: raft, QUORATE_API_ADVERTISE: api } = variablesOf(container, ordinal)
+      t.match(restored.out, `${ordinal} at ${raft} and http://${api}`, 'where the pods say that they are')
+    }
+    t.equal(variablesOf(container, 1)['QUORATE_CLUSTER_TOKEN'], 'store')
+    t.match(command.at(-1), '--cluster-token store')
+    t.match((await readdir(data)).toSorted(), [/^before-\d+$/, 'node'], 'what was there is kept')
+  },
+)
 
 t.test(
   'systemd: the settings of the unit and of node.env are those of a node, and systemd takes the unit',
@@ -231,7 +383,8 @@ t.test(
     await writeFile(program, '#!/bin/sh\n', { mode: 0o755 })
     const path = join(directory, 'quorate.service')
     await writeFile(path, unit.replace('/usr/local/bin/quorate', program))
-    const verified = run('systemd-analyze', ['verify', path])
+    const backups = ['quorate-backup.service', 'quorate-backup.timer'].map((name) => join(root, 'deploy/systemd', name))
+    const verified = run('systemd-analyze', ['verify', path, ...backups])
     if (verified === null) return t.comment('not looked at: systemd-analyze is not installed here')
     t.same(verified, { code: 0, said: '' })
     await writeFile(path, unit.replace('/usr/local/bin/quorate', program).replace('Restart=on-failure', 'Restrat=on'))

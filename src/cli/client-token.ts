@@ -16,7 +16,8 @@ export async function tokenOf({ environment }: Terminal, options: TokenOptions):
   if (token !== undefined && tokenFile !== undefined) throw new UsageError('--token and --token-file: give one of them')
   if (token !== undefined) return checked('--token', token)
   if (tokenFile !== undefined) return await tokenIn('--token-file ', tokenFile)
-  const [direct = '', file = ''] = [environment['QUORATE_TOKEN'], environment['QUORATE_TOKEN_FILE']]
+  // A secret that was made from a file ends with a line break.
+  const [direct = '', file = ''] = [environment['QUORATE_TOKEN']?.trim(), environment['QUORATE_TOKEN_FILE']]
   if (direct !== '') return checked('QUORATE_TOKEN', direct)
   return file === '' ? null : await tokenIn('QUORATE_TOKEN_FILE=', file)
 }

@@ -75,7 +75,7 @@ t.test('roles and tokens are made, shown, used and revoked', async (t) => {
   const [robotId = ''] = /\d+/.exec(robot.out) ?? []
   t.equal((await run(['auth', 'token', 'revoke', robotId], admin)).code, 0)
   t.equal((await run(['kv', 'put', 'app/a', 'v', '--token', secret])).code, 0)
-  t.equal((await run(['kv', 'get', 'app/a'], { QUORATE_TOKEN: secret })).out, 'v')
+  t.equal((await run(['kv', 'get', 'app/a'], { QUORATE_TOKEN: `${secret}\n` })).out, 'v')
   const denied = await run(['kv', 'put', 'b', 'v', '--token', secret])
   t.equal(denied.code, exitCodes.requestFailed)
   t.match(denied.err, /it needs write access to "b"/)
