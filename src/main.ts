@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { fstatSync } from 'node:fs'
+import { fstatSync, readFileSync } from 'node:fs'
 import { runProgram } from './cli/program.ts'
 import { exitCodes, type Terminal } from './cli/terminal.ts'
 
@@ -8,6 +8,7 @@ const terminal: Terminal = {
   interactive: process.stdout.isTTY,
   interactiveErrors: process.stderr.isTTY,
   hasInput: hasInput(),
+  commandLine,
   print: (text) => void process.stdout.write(text),
   printPiece: async (piece) => {
     if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
@@ -31,6 +32,14 @@ function hasInput(): boolean {
     return process.stdin.isTTY || stats.isFIFO() || stats.isFile() || stats.isSocket()
   } catch {
     return false
+  }
+}
+
+function commandLine(): Uint8Array | null {
+  try {
+    return readFileSync('/proc/self/cmdline')
+  } catch {
+    return null
   }
 }
 

@@ -15,7 +15,7 @@ import type { Terminal } from './terminal.ts'
 
 /** Checks the whole cluster: every node that is named, and every member that these name. */
 export async function checkCluster(terminal: Terminal, options: ConnectionOptions): Promise<number> {
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, serversOf(terminal, options))
   const seen = await lookOrFail(terminal, options, connect)
   if (isClientFailure(seen)) {
     printFailure(terminal, options, seen)

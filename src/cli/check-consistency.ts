@@ -13,6 +13,7 @@ import {
   isClientFailure,
   printFailure,
   refusal,
+  serversOf,
   shown,
   timeoutMsOf,
   wholeNumber,
@@ -48,14 +49,18 @@ interface Plan {
 export async function consistency(terminal: Terminal, options: ConsistencyOptions): Promise<number> {
   const [durationMs, clientsPerNode] = [durationFrom(options.duration), clientsFrom(options.clients)]
   const prefix = prefixOf(options.prefix, 'consistency')
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, serversOf(terminal, options))
   const origins = originsIn(await lookOrFail(terminal, options, connect))
   if (isClientFailure(origins)) {
     printFailure(terminal, options, origins)
     return exitCodeOf(origins)
   }
   const plan = { origins, connect, clientsPerNode, durationMs, prefix }
-  const keeper = connect({ servers: plan.origins, timeoutMs: timeoutMsOf(options) })
+  const keeper = keeperOf(plan, timeoutMsOf(options))
+  if (isClientFailure(keeper)) {
+    printFailure(terminal, options, keeper)
+    return exitCodeOf(keeper)
+  }
   try {
     const check = async (): Promise<Found> => {
       const judgement = await play(terminal, plan, keeper)
@@ -66,6 +71,16 @@ export async function consistency(terminal: Terminal, options: ConsistencyOption
     return code === exitCodes.stopped && kept !== null ? exitCodeOf(kept) : code
   } finally {
     keeper.close()
+  }
+}
+
+/** Asks any node, or says which of them must not be asked: without it, the check would say nothing about the whole cluster. */
+function keeperOf({ connect, origins }: Plan, timeoutMs: number): QuorateClient | ClientFailure {
+  try {
+    return connect({ servers: origins, timeoutMs })
+  } catch (error) {
+    if (isClientFailure(error)) return error
+    throw error
   }
 }
 

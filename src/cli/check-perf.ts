@@ -10,7 +10,15 @@ import { connectWith } from './client-tls.ts'
 import { lookOrFail } from './check-cluster.ts'
 import { onOwnKeys, prefixOf } from './check-keys.ts'
 import { assessHealth } from './cluster-health.ts'
-import { exitCodeOf, isClientFailure, printFailure, shown, timeoutMsOf, type ConnectionOptions } from './connection.ts'
+import {
+  exitCodeOf,
+  isClientFailure,
+  printFailure,
+  serversOf,
+  shown,
+  timeoutMsOf,
+  type ConnectionOptions,
+} from './connection.ts'
 import { summaryOf, verdictOf, type PerfSummary } from './perf-verdict.ts'
 import { formatFacts, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -57,7 +65,7 @@ export async function perf(terminal: Terminal, options: PerfOptions): Promise<nu
   const [load, durationMs] = [loadFrom(options.load), durationFrom(options.duration)]
   const prefix = prefixOf(options.prefix, 'perf')
   const timeoutMs = timeoutMsOf(options)
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, serversOf(terminal, options))
   const seen = await lookOrFail(terminal, options, connect)
   if (isClientFailure(seen)) {
     printFailure(terminal, options, seen)

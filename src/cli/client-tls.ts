@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { ConnectionError } from '../client/errors.ts'
 import type { ClientOptions, TlsOptions } from '../client/options.ts'
 import { QuorateClient } from '../client/quorate-client.ts'
 import { toError } from '../lib/to-error.ts'
@@ -66,14 +67,22 @@ async function pemIn({ by, path }: GivenPath, label: 'CERTIFICATE' | 'PRIVATE KE
   throw new UsageError(`${by}${printable(path)}: expected a PEM file with a ${label.toLowerCase()}`)
 }
 
-/** Makes clients that trust and show what the user has named. Each call gives another one, of other servers. */
+/**
+ * Makes clients that trust and show what the user has named. Each call gives another one, of other servers. Throws `ConnectionError` for servers
+ * that must not be asked.
+ */
 export type Connect = (given: Omit<ClientOptions, 'tls' | 'token'>) => QuorateClient
 
-/** Rejects with `UsageError` when the files are of no use. */
-export async function connectWith(terminal: Terminal, options: TlsFiles & TokenOptions): Promise<Connect> {
+/** Rejects with `UsageError` when the files are of no use. `named`: the servers that the user has named. */
+export async function connectWith(
+  terminal: Terminal,
+  options: TlsFiles & TokenOptions,
+  named: readonly URL[],
+): Promise<Connect> {
   const tls = await tlsOf(terminal, options)
   const token = await tokenOf(terminal, options)
   return (given) => {
+    for (const server of given.servers) refuseClear(new URL(server), named)
     try {
       return new QuorateClient({ ...given, tls, ...(token === null ? {} : { token }) })
     } catch (error) {
@@ -81,4 +90,15 @@ export async function connectWith(terminal: Terminal, options: TlsFiles & TokenO
       throw new UsageError(`--ca, --cert and --key: ${error.message}`)
     }
   }
+}
+
+/** A member may be listed with an address of http. Whoever named https has not agreed that the token goes there in clear. */
+function refuseClear(server: URL, named: readonly URL[]): void {
+  const isNamed = named.some(({ origin }) => origin === server.origin)
+  if (server.protocol === 'https:' || isNamed || named.every(({ protocol }) => protocol === 'http:')) return
+  throw new ConnectionError(
+    `${server.origin}: the members list this address, and what goes by https does not go on by http, so nothing was sent there; ` +
+      'give the member its https address with `quorate cluster set-addresses`',
+    true,
+  )
 }

@@ -35,7 +35,7 @@ type Look = (signal: AbortSignal | null) => Promise<ClusterViews | ClientFailure
 export async function status(terminal: Terminal, options: StatusOptions): Promise<number> {
   const everyMs = intervalFrom(options.watch)
   const [servers, timeoutMs] = [serversOf(terminal, options), timeoutMsOf(options)]
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, servers)
   const look: Look = async (signal) => {
     try {
       return await lookAround({ servers, timeoutMs, connect }, signal)

@@ -1,5 +1,6 @@
 import type { ClusterStatus } from '../api/cluster.ts'
 import { ConnectionError } from '../client/errors.ts'
+import type { QuorateClient } from '../client/quorate-client.ts'
 import type { Connect } from './client-tls.ts'
 import { isClientFailure, type ClientFailure } from './connection.ts'
 
@@ -97,14 +98,15 @@ async function askAll(origins: readonly string[], asking: Asking, signal: AbortS
 }
 
 async function ask(origin: string, { timeoutMs, connect }: Asking, signal: AbortSignal): Promise<Said> {
-  const client = connect({ servers: [origin], timeoutMs, retry: false })
+  let client: QuorateClient | null = null
   try {
+    client = connect({ servers: [origin], timeoutMs, retry: false })
     return { origin, view: await client.cluster.status({ signal }) }
   } catch (error) {
     if (isClientFailure(error)) return { origin, view: null, failure: error }
     if (!signal.aborted) throw error
     return { origin, view: null, failure: new ConnectionError(`${origin}: it took longer than the others`, false) }
   } finally {
-    client.close()
+    client?.close()
   }
 }

@@ -95,7 +95,7 @@ export async function withClient(
   const servers = serversOf(terminal, options)
   // A user who names one server wants to know at once that it does not serve.
   const timeoutMs = timeoutMsOf(options)
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, servers)
   const client = connect({ servers, timeoutMs, retry: servers.length > 1 })
   try {
     await command(client)

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { createTar } from 'nanotar'
@@ -9,12 +8,19 @@ import { version } from '../version.ts'
 import { connectWith, type Connect } from './client-tls.ts'
 import { lookOrFail } from './check-cluster.ts'
 import { assessHealth } from './cluster-health.ts'
-import { exitCodeOf, isClientFailure, printFailure, timeoutMsOf, type ConnectionOptions } from './connection.ts'
+import {
+  exitCodeOf,
+  isClientFailure,
+  printFailure,
+  serversOf,
+  timeoutMsOf,
+  type ConnectionOptions,
+} from './connection.ts'
 import { withoutSecrets } from './secrets.ts'
 import { findRunningNodes } from './running-nodes.ts'
-import { unwritable } from './part-file.ts'
+import { PartFile, unwritable } from './part-file.ts'
 import { printable } from './table.ts'
-import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { exitCodes, type Terminal } from './terminal.ts'
 
 /** The files of the archive, as far as they fit. */
 class Files {
@@ -54,7 +60,7 @@ export async function diagnose(
   file: string | undefined,
   options: ConnectionOptions,
 ): Promise<number> {
-  const connect = await connectWith(terminal, options)
+  const connect = await connectWith(terminal, options, serversOf(terminal, options))
   const seen = await lookOrFail(terminal, options, connect)
   if (isClientFailure(seen)) {
     printFailure(terminal, options, seen)
@@ -90,7 +96,11 @@ export async function diagnose(
   files.addJson('summary.json', summary)
   const archive = await promisify(gzip)(createTar(files.files, { attrs: { mtime: at.getTime(), mode: '600' } }))
   const name = file ?? `quorate-diagnose-${at.toISOString().replaceAll(/[-:]|\.[0-9]+/g, '')}.tar.gz`
-  await keep(terminal, name, archive)
+  const lost = await keep(terminal, name, archive)
+  if (lost !== null) {
+    terminal.printError(`quorate: the archive ${unwritable(name, lost)}\n`)
+    return exitCodes.outputLost
+  }
   const text = [
     ...(name === '-' ? [] : [`wrote ${name}: ${archive.length} bytes, ${origins.length} nodes\n`]),
     ...seen.silent.map(({ origin, reason }) => `without ${origin}: ${printable(reason)}\n`),
@@ -130,15 +140,22 @@ function folderOf(origin: string, number: number): string {
   return `${number + 1}-${new URL(origin).host.replaceAll(/[^A-Za-z0-9.]/g, '-')}`
 }
 
-/** A file that is there already is left alone. Others may not read the archive: values of metrics and addresses are nobody's business. */
-async function keep(terminal: Terminal, name: string, archive: Uint8Array): Promise<void> {
+/**
+ * A file that is there already is left alone. Others may not read the archive: values of metrics and addresses are nobody's business. Returns why
+ * the archive could not be written whole, or null.
+ */
+async function keep(terminal: Terminal, name: string, archive: Uint8Array): Promise<Error | null> {
   if (name === '-') {
     await terminal.printPiece(archive)
-    return
+    return null
   }
+  const target = await PartFile.create(name, 0o600, { replaces: false })
   try {
-    await writeFile(name, archive, { mode: 0o600, flag: 'wx' })
+    await target.write(archive)
+    return await target.finish()
   } catch (error) {
-    throw new UsageError(`the archive ${unwritable(name, toError(error))}`)
+    return toError(error)
+  } finally {
+    await target.abandon()
   }
 }

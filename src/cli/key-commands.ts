@@ -34,6 +34,8 @@ function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
     .option('--file <path>', 'take the value from a file')
     .option('--if-revision <n>', 'only if the key is at this revision')
     .option('--create', 'only if the key is absent')
+    .option('--ttl <duration>', 'the key goes this long after it was written (1s to 720h), unless it is written again')
+    .option('--lease <id>', 'the key goes with this lease, which `quorate lease grant` makes')
     .action(async (key: string, value: string | undefined, options: PutOptions) => {
       ended(await (await import('./kv.ts')).put(terminal, key, value, options))
     })
@@ -165,9 +167,20 @@ The command finds the fencing token in QUORATE_LOCK_TOKEN. It gets SIGTERM when 
 7 when somebody else holds the lock.
 `,
     )
-    .action(async (name: string, words: string[], options: LockOptions) => {
-      // Behind the name nothing is an option of this command, so the parser leaves the two dashes where they are.
-      const command = words[0] === '--' ? words.slice(1) : words
-      ended(await (await import('./lock.ts')).lock(terminal, name, command, options))
+    .action(async (name: string, words: string[], _options: LockOptions, parser: Command) => {
+      const command = commandIn(words, parser)
+      ended(await (await import('./lock.ts')).lock(terminal, name, command, parser.opts<LockOptions>()))
     })
+}
+
+/**
+ * The command to run. The parser leaves all that follows the name alone, since it may be of the command: up to the two dashes, or to the first word
+ * that is no option, it is of `lock`.
+ */
+function commandIn(words: readonly string[], parser: Command): readonly string[] {
+  const { operands, unknown } = parser.parseOptions([...words])
+  const [option] = unknown
+  if (option === '--help' || option === '-h') parser.help()
+  if (option !== undefined) parser.error(`error: unknown option '${option}'`)
+  return operands
 }

@@ -12,7 +12,10 @@ export interface ExportOptions extends ConnectionOptions {
   readonly consistency?: string
 }
 
-/** Writes a range of records to `file`, or to the standard output. A file gets its name once it is whole. */
+/**
+ * Writes a range of records to `file`, or to the standard output. A file gets its name once it is whole, and others may not read it: it holds the
+ * data of the cluster.
+ */
 export async function exportRecords(
   terminal: Terminal,
   file: string | undefined,
@@ -24,7 +27,7 @@ export async function exportRecords(
     throw new UsageError('--prefix cannot be combined with --start or --end')
   }
   const consistency = consistencyFrom(options.consistency)
-  const target = file === undefined || file === '-' ? null : await PartFile.create(file, 0o666)
+  const target = file === undefined || file === '-' ? null : await PartFile.create(file, 0o600)
   // Progress would be in between the records when both go to one terminal.
   const progress = new StreamProgress(terminal, {
     isShown: target !== null || !terminal.interactive,

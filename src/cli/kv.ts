@@ -3,6 +3,7 @@ import type { ReadConsistency } from '../client/options.ts'
 import type { DeleteResult, QuorateClient } from '../client/quorate-client.ts'
 import { limits } from '../limits.ts'
 import { refusal, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { leaseIdOf, ttlMsOf } from './lease-arguments.ts'
 import { wholeFile } from './source-file.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
@@ -16,6 +17,8 @@ export interface PutOptions extends ConnectionOptions {
   readonly file?: string
   readonly ifRevision?: string
   readonly create?: true
+  readonly ttl?: string
+  readonly lease?: string
 }
 
 export interface DeleteOptions extends ConnectionOptions {
@@ -52,16 +55,25 @@ export async function put(
   options: PutOptions,
 ): Promise<number> {
   checkKey(key)
-  const bytes = await valueFrom(terminal, value, options.file)
   const ifRevision = revisionFrom(options.ifRevision)
   const ifAbsent = options.create === true
   if (ifAbsent && ifRevision !== undefined) {
     throw new UsageError('--create and --if-revision cannot be combined: an absent key is at no revision')
   }
+  const lifetime = lifetimeFrom(options)
+  const bytes = await valueFrom(terminal, value, options.file)
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.put(key, bytes, { ifRevision, ifAbsent })
+    const answer = await client.put(key, bytes, { ifRevision, ifAbsent, ...lifetime })
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `revision ${answer.revision}\n`)
   })
+}
+
+/** With what the key goes, if with anything. */
+function lifetimeFrom({ ttl, lease }: PutOptions): { readonly ttlMs?: number; readonly lease?: number } {
+  if (ttl !== undefined && lease !== undefined)
+    throw new UsageError('--ttl and --lease cannot be combined: a key goes with one lease')
+  if (ttl !== undefined) return { ttlMs: ttlMsOf(ttl, '--ttl') }
+  return lease === undefined ? {} : { lease: leaseIdOf(lease) }
 }
 
 export async function remove(terminal: Terminal, key: string | undefined, options: DeleteOptions): Promise<number> {

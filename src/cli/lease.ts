@@ -3,20 +3,17 @@ import { AmbiguousOutcomeError } from '../client/errors.ts'
 import type { LeaseStatus, LeaseSummary, QuorateClient, RequestOptions } from '../client/index.ts'
 import { leaseNow } from '../client/lease-keeper.ts'
 import { pauseMsAfter } from '../client/retry-policy.ts'
-import { duration } from '../lib/duration.ts'
-import { limits } from '../limits.ts'
 import {
   isClientFailure,
   refusal,
-  shown,
   timeoutMsOf,
-  wholeNumber,
   withClient,
   type ClientFailure,
   type ConnectionOptions,
 } from './connection.ts'
+import { leaseIdOf, ttlMsOf } from './lease-arguments.ts'
 import { formatTable, printable } from './table.ts'
-import { UsageError, type Terminal } from './terminal.ts'
+import type { Terminal } from './terminal.ts'
 
 export interface GrantOptions extends ConnectionOptions {
   readonly id?: string
@@ -152,20 +149,6 @@ export async function revoke(terminal: Terminal, text: string, options: Connecti
     await client.leases.revoke(id)
     terminal.print(options.json === true ? `${JSON.stringify({ id })}\n` : `lease ${id} has ended\n`)
   })
-}
-
-export function ttlMsOf(text: string, name: string): number {
-  const parsed = duration(limits.lease.ttlMsMin, limits.lease.ttlMsMax)(/^[0-9]+$/.test(text) ? `${text}s` : text)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(
-    `${name} ${shown(text)} ${parsed.wrong}; expected a duration from 1s to 720h, such as 10s or 5m, or a number of seconds`,
-  )
-}
-
-function leaseIdOf(text: string): number {
-  const id = /^[0-9]{16}$/.test(text) ? Number(text) : wholeNumber(text, 'the lease', 1)
-  if (Number.isSafeInteger(id)) return id
-  throw new UsageError(`the lease ${shown(text)}: expected the id of a lease`)
 }
 
 function seconds(ms: number): string {

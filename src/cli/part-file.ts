@@ -24,13 +24,19 @@ export class PartFile {
     this.handle = handle
   }
 
-  /** `mode`: the permissions of a new file. */
-  static async create(given: string, mode: number): Promise<PartFile> {
+  /** `mode`: the permissions of a new file. `replaces`: whether it takes the place of a file that is there; absent: yes. */
+  static async create(
+    given: string,
+    mode: number,
+    { replaces = true }: { readonly replaces?: boolean } = {},
+  ): Promise<PartFile> {
     try {
       // The file behind a symbolic link is replaced, not the link.
       const name = await realpath(given).catch(() => given)
       const found = await stat(name).catch(() => null)
       if (found?.isDirectory() === true) throw new UsageError(`${shown(given)} is a directory: name a file`)
+      if (found?.isFile() === true && !replaces)
+        throw new UsageError(`${shown(given)} is there already: name another file, or remove this one`)
       const isFile = found === null || found.isFile()
       if (!isFile) return new PartFile(name, name, await open(name, 'w'))
       const partName = `${name}.part`

@@ -14,6 +14,7 @@ import { addOperatorCommands } from './operator-commands.ts'
 import type { RecoverOptions } from './recover.ts'
 import type { RestoreOptions } from './restore.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { checkWords } from './words.ts'
 
 const ENDS = `
 Exit codes:
@@ -36,6 +37,7 @@ export async function runProgram(words: readonly string[], terminal: Terminal): 
     code = ended
   })
   try {
+    checkWords(words, () => terminal.commandLine())
     await program.parseAsync([...words], { from: 'user' })
     return code
   } catch (error) {

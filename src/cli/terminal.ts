@@ -5,6 +5,8 @@ export interface Terminal {
   readonly interactive: boolean
   /** Whether a person reads what is printed as an error. */
   readonly interactiveErrors: boolean
+  /** The command line as the system has it, with a zero behind each word. Null: this system does not show it. */
+  commandLine(): Uint8Array | null
   print(text: string | Uint8Array): void
   /** Prints a piece of a long output. Resolves when there is room for the next one. */
   printPiece(piece: Uint8Array): Promise<void>

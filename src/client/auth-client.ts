@@ -1,3 +1,4 @@
+import { textFrom } from './arguments.ts'
 import type { GrantView, NewToken, RoleView, SelfAnswer, TokenView } from './api-types.ts'
 import type { RequestOptions } from './options.ts'
 import type { Call, Requests } from './requests.ts'
@@ -97,7 +98,7 @@ function reading(path: string): Call {
 }
 
 function rolePath(name: string): string {
-  return `/auth/roles/${encodeURIComponent(name)}`
+  return `/auth/roles/${encodeURIComponent(textFrom('name', name))}`
 }
 
 function creation(content: object, { ttlMs, requestsPerSecond, bytesPerSecond }: TokenOptions): Call {

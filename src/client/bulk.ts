@@ -104,8 +104,10 @@ export function isForLeader({ consistency }: ReadOptions): boolean {
 async function* linesOf(records: AsyncIterable<ImportRecord> | Iterable<ImportRecord>): AsyncGenerator<Uint8Array> {
   let lines: string[] = []
   let length = 0
+  let number = 0
   for await (const { key, value, lease = 0 } of records) {
-    const line = `${JSON.stringify({ key, ...jsonValue(value), ...(lease === 0 ? {} : { lease }) })}\n`
+    number += 1
+    const line = `${JSON.stringify({ key, ...carried(value, number), ...(lease === 0 ? {} : { lease }) })}\n`
     lines.push(line)
     length += line.length
     if (length < limits.clientPieceBytes) continue
@@ -114,4 +116,9 @@ async function* linesOf(records: AsyncIterable<ImportRecord> | Iterable<ImportRe
     length = 0
   }
   if (lines.length > 0) yield Buffer.from(lines.join(''))
+}
+
+/** Ill-formed text goes as it is: the node refuses its line, and says how many records before it are in. */
+function carried(value: Value, number: number): ReturnType<typeof jsonValue> {
+  return typeof value === 'string' ? { value } : jsonValue(`the value of record ${number}`, value)
 }

@@ -1,4 +1,5 @@
 import type { HistoryAnswer } from './api-types.ts'
+import { textFrom } from './arguments.ts'
 import { limits } from '../limits.ts'
 import type { ReadOptions, RequestOptions, WriteOptions } from './options.ts'
 import { readQuery } from './ranges.ts'
@@ -44,10 +45,11 @@ export class History {
   /** The versions of a key that can still be read, the newest first. A deletion is a version too. */
   async *versions(key: string, options: VersionsOptions = {}): AsyncGenerator<KeyVersion, void, undefined> {
     const { limit = Number.POSITIVE_INFINITY } = options
+    const named = textFrom('key', key)
     let cursor: string | undefined
     for (let left = limit; left > 0;) {
       const most = String(Math.min(left, limits.listItemsMax))
-      const query = { key, ...readQuery(options), limit: most, cursor }
+      const query = { key: named, ...readQuery(options), limit: most, cursor }
       const page = await this.requests.read<HistoryAnswer>({ method: 'GET', path: '/history', query }, options)
       yield* page.items
       left -= page.items.length

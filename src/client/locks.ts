@@ -1,10 +1,11 @@
 import { limits } from '../limits.ts'
+import { textFrom } from './arguments.ts'
 import { LeaseLostError, ProblemError } from './errors.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
 import { Kept } from './leases.ts'
 import { durationFrom, type ReadOptions, type RequestOptions, type WriteOptions } from './options.ts'
 import { readQuery } from './ranges.ts'
-import { wellFormed, type Requests } from './requests.ts'
+import type { Requests } from './requests.ts'
 import type { Query } from './servers.ts'
 
 export interface LockOptions extends RequestOptions {
@@ -73,7 +74,7 @@ async function released(name: string, lease: number, requests: Requests, options
 
 /** Where the lock is. A name that something on the way could take for another path goes into the query. */
 function placeOf(name: string, query: Query = {}): { readonly path: string; readonly query: Query } {
-  const isPlain = wellFormed(name)
+  const isPlain = textFrom('name', name)
     .split('/')
     .every((part) => part !== '' && part !== '.' && part !== '..')
   return isPlain ? { path: `/locks/${encodeURIComponent(name)}`, query } : { path: '/locks', query: { name, ...query } }

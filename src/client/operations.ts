@@ -1,7 +1,7 @@
 import type { OperationOutcome, TransactionCompare, TransactionOperation } from './api-types.ts'
+import { textFrom } from './arguments.ts'
 import { boundsOf, type Range } from './ranges.ts'
 import { headFrom, jsonValue, recordFrom, type KeyHead, type KeyRecord, type Value } from './records.ts'
-import { wellFormed } from './requests.ts'
 
 export type Operator = '=' | '!=' | '<' | '>'
 
@@ -9,7 +9,7 @@ export type Operator = '=' | '!=' | '<' | '>'
 export type Compare = TransactionCompare
 
 function compareNumber(target: 'version' | 'createRevision' | 'modRevision' | 'lease') {
-  return (key: string, op: Operator, value: number): Compare => ({ key: wellFormed(key), target, op, value })
+  return (key: string, op: Operator, value: number): Compare => ({ key: textFrom('key', key), target, op, value })
 }
 
 /** Comparisons of a transaction. An absent key has the number 0 everywhere, and no comparison holds of its value. */
@@ -26,14 +26,19 @@ export const compare: {
   /** Nobody has written the key since `record` was read. */
   readonly unchanged: (record: KeyHead) => Compare
 } = {
-  value: (key, op, value) => ({ key: wellFormed(key), target: 'value', op, ...jsonValue(value) }),
+  value: (key, op, value) => ({ key: textFrom('key', key), target: 'value', op, ...jsonValue('value', value) }),
   version: compareNumber('version'),
   createRevision: compareNumber('createRevision'),
   modRevision: compareNumber('modRevision'),
   lease: compareNumber('lease'),
-  exists: (key) => ({ key: wellFormed(key), target: 'version', op: '>', value: 0 }),
-  absent: (key) => ({ key: wellFormed(key), target: 'version', op: '=', value: 0 }),
-  unchanged: ({ key, modRevision }) => ({ key: wellFormed(key), target: 'modRevision', op: '=', value: modRevision }),
+  exists: (key) => ({ key: textFrom('key', key), target: 'version', op: '>', value: 0 }),
+  absent: (key) => ({ key: textFrom('key', key), target: 'version', op: '=', value: 0 }),
+  unchanged: ({ key, modRevision }) => ({
+    key: textFrom('key', key),
+    target: 'modRevision',
+    op: '=',
+    value: modRevision,
+  }),
 }
 
 export interface PutOutcome {
@@ -116,7 +121,7 @@ export const op: {
   readonly listKeys: (range: Range, options?: OperationListOptions) => Operation<ListOutcome<KeyHead>>
 } = {
   put: (key, value, options = {}) => ({
-    body: { put: { key: wellFormed(key), ...jsonValue(value), ...options } },
+    body: { put: { key: textFrom('key', key), ...jsonValue('value', value), ...options } },
     outcomeFrom(view) {
       if (!('put' in view)) return misfit()
       const { prev, ...rest } = view.put
@@ -124,13 +129,13 @@ export const op: {
     },
   }),
   get: (key) => ({
-    body: { get: { key: wellFormed(key) } },
+    body: { get: { key: textFrom('key', key) } },
     outcomeFrom(view) {
       if (!('get' in view)) return misfit()
       return view.get.record === null ? null : recordFrom(view.get.record)
     },
   }),
-  delete: (key, options = {}) => deleteOf({ key: wellFormed(key) }, options.prev === true),
+  delete: (key, options = {}) => deleteOf({ key: textFrom('key', key) }, options.prev === true),
   deleteRange: (range) => deleteOf(boundsOf(range), false),
   list: (range, options = {}) => listOf(range, options, false, recordFrom),
   listKeys: (range, options = {}) => listOf(range, options, true, headFrom),

@@ -6,6 +6,7 @@ import type {
   TransactionAnswer,
   TransactionBody,
 } from './api-types.ts'
+import { bytesFrom, textFrom } from './arguments.ts'
 import { AuthClient } from './auth-client.ts'
 import { Bulk, isForLeader, type ImportResult, type ImportSource, type LineStream } from './bulk.ts'
 import { ClusterClient } from './cluster-client.ts'
@@ -15,16 +16,8 @@ import { Locks, type Lock, type LockOptions, type LockStatus } from './locks.ts'
 import { settingsFrom, type ClientOptions, type ReadOptions, type WriteOptions } from './options.ts'
 import { ProblemError } from './errors.ts'
 import { boundsOf, isBounded, readQuery, type KeyOrRange, type Range } from './ranges.ts'
-import {
-  bufferOf,
-  headFrom,
-  recordFrom,
-  recordFromAnswer,
-  type KeyHead,
-  type KeyRecord,
-  type Value,
-} from './records.ts'
-import { failureOf, Requests, wellFormed, type Call } from './requests.ts'
+import { headFrom, recordFrom, recordFromAnswer, type KeyHead, type KeyRecord, type Value } from './records.ts'
+import { failureOf, Requests, type Call } from './requests.ts'
 import { TransactionBuilder, type Transaction } from './transaction.ts'
 import { ResumingWatch, type Watch, type WatchEvent, type WatchOptions, type WatchProgress } from './watch.ts'
 import { limits } from '../limits.ts'
@@ -109,19 +102,26 @@ export class QuorateClient {
   async put(key: string, value: Value, options: PutOptions = {}): Promise<PutResult> {
     const { lease, ttlMs, prev } = options
     const query = {
-      key: wellFormed(key),
+      key: textFrom('key', key),
       lease: lease === undefined ? undefined : String(lease),
       ttl: ttlMs === undefined ? undefined : `${ttlMs}ms`,
       prev: prev === true ? 'true' : undefined,
     }
     const headers = { 'content-type': 'application/octet-stream', ...conditionsOf(options) }
-    const call = { method: 'PUT', path: '/kv', query, headers, body: bufferOf(value), isForLeader: true } as const
+    const call = {
+      method: 'PUT',
+      path: '/kv',
+      query,
+      headers,
+      body: bytesFrom('value', value),
+      isForLeader: true,
+    } as const
     return withPrevious(await this.requests.write<PutAnswer>(call, options))
   }
 
   /** The record, or null when the key is absent. */
   async get(key: string, options: ReadOptions = {}): Promise<KeyRecord | null> {
-    const query = { key: wellFormed(key), ...readQuery(options) }
+    const query = { key: textFrom('key', key), ...readQuery(options) }
     const headers = { accept: 'application/octet-stream' }
     const call: Call = { method: 'GET', path: '/kv', query, headers, isForLeader: isForLeader(options) }
     const answer = await this.requests.exchange(call, options)
@@ -134,7 +134,7 @@ export class QuorateClient {
   }
 
   async delete(key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
-    const query = { key: wellFormed(key), prev: options.prev === true ? 'true' : undefined }
+    const query = { key: textFrom('key', key), prev: options.prev === true ? 'true' : undefined }
     const call = { method: 'DELETE', path: '/kv', query, headers: conditionsOf(options), isForLeader: true } as const
     return withPrevious(await this.requests.write<DeleteAnswer>(call, options))
   }

@@ -1,5 +1,5 @@
+import { textFrom } from './arguments.ts'
 import type { ReadOptions } from './options.ts'
-import { wellFormed } from './requests.ts'
 import type { Query } from './servers.ts'
 
 /** Every key that starts with a prefix; or those from `start` on and before `end`; without both, every key. Ordered by their bytes. */
@@ -16,7 +16,7 @@ export type KeyOrRange = { readonly key: string } | Range
  */
 export function boundsOf(range: KeyOrRange): { key?: string; prefix?: string; start?: string; end?: string } {
   const bounds = Object.entries(range).flatMap(([name, text]) =>
-    text === undefined || (name === 'prefix' && text === '') ? [] : [[name, wellFormed(String(text))]],
+    text === undefined || (name === 'prefix' && text === '') ? [] : [[name, textFrom(name, text)]],
   )
   return Object.fromEntries(bounds) as { key?: string; prefix?: string; start?: string; end?: string }
 }

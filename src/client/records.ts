@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { RecordView } from './api-types.ts'
+import { bytesFrom } from './arguments.ts'
 
-/** Bytes, or text, which is written as UTF-8. */
-export type Value = string | Uint8Array
+/** Bytes, or text, which is written as UTF-8. Text that holds half of a surrogate pair is refused. */
+export type Value = string | ArrayBufferView | ArrayBuffer
 
 /** What is known of a key besides its value. */
 export interface KeyHead {
@@ -44,33 +45,27 @@ class StoredRecord implements KeyRecord {
   }
 
   get text(): string {
-    return bufferOf(this.value).toString('utf8')
+    return bytesFrom('value', this.value).toString('utf8')
   }
 
   toJSON(): RecordView {
     const { key, value, ...numbers } = this
-    return { key, ...jsonValue(value), ...numbers }
+    return { key, ...jsonValue('value', value), ...numbers }
   }
 }
 
 /**
- * A value as JSON carries it. Text goes as it is, so that the node sees and refuses what is not well-formed.
+ * A value as JSON carries it. `argument` is for the message of the `TypeError` about one that cannot be written.
  *
  * @internal
  */
-export function jsonValue(value: Value): { readonly value: string } | { readonly valueBase64: string } {
+export function jsonValue(
+  argument: string,
+  value: Value,
+): { readonly value: string } | { readonly valueBase64: string } {
+  const bytes = bytesFrom(argument, value)
   if (typeof value === 'string') return { value }
-  const bytes = bufferOf(value)
   return isUtf8(bytes) ? { value: bytes.toString('utf8') } : { valueBase64: bytes.toString('base64') }
-}
-
-/**
- * The same bytes, not copied.
- *
- * @internal
- */
-export function bufferOf(value: Value): Buffer {
-  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 }
 
 /**

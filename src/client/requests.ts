@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
+import { failures, isErrorCode, sameUnderKey } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
+import { textFrom } from './arguments.ts'
 import {
   AmbiguousOutcomeError,
   ClosedError,
@@ -26,6 +28,8 @@ export interface Call extends Partial<
   readonly json?: object | ((waitMs: number) => object)
   /** The server knows no deadline for it: the client alone ends it when its time is up. */
   readonly hasNoDeadline?: boolean
+  /** The name of the write is one of this client, of which the caller knows nothing. */
+  readonly hasDrawnName?: boolean
 }
 
 /** A stream of bytes, and what the server said at its beginning. */
@@ -134,19 +138,13 @@ function bodyOf({ json, body = null }: Call): ServerRequest['body'] {
 
 /** The call under its name: the caller's, or one that nobody else uses. */
 function named(call: Call, { idempotencyKey }: WriteOptions): Call {
-  const name = idempotencyKey ?? randomUUID()
+  const name = textFrom('idempotencyKey', idempotencyKey ?? randomUUID())
   if (!/^[\x21-\x7e]+$/.test(name) || name.length > limits.idempotencyKeyBytesMax) {
     throw new TypeError(
       `the idempotency key ${JSON.stringify(name)} is not 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`,
     )
   }
-  return { ...call, headers: { ...call.headers, 'idempotency-key': name } }
-}
-
-/** A key, a prefix or a bound, as it goes into a query. Throws `TypeError` for text that no encoding carries. */
-export function wellFormed(text: string): string {
-  if (text.isWellFormed()) return text
-  throw new TypeError(`${JSON.stringify(text)} is not well-formed Unicode: it holds half of a surrogate pair`)
+  return { ...call, headers: { ...call.headers, 'idempotency-key': name }, hasDrawnName: idempotencyKey === undefined }
 }
 
 /** The document of a successful answer. Throws what the answer says otherwise. */
@@ -157,10 +155,18 @@ function documentOf<Answer>(call: Call, answer: ServersAnswer): Answer {
 }
 
 /** What a failed answer is for the caller. */
-export function failureOf({ method, headers }: Call, answer: ServersAnswer): QuorateError {
-  const problem = problemIn(method, answer)
+export function failureOf({ method, headers, hasDrawnName }: Call, answer: ServersAnswer): QuorateError {
+  const sent = problemIn(method, answer)
+  const problem = hasDrawnName === true ? withoutName(sent) : sent
   const error = problem.code === 'compacted' ? new CompactedError(problem) : new ProblemError(problem)
   return problem.ambiguous ? new AmbiguousOutcomeError(error, headers?.['idempotency-key'] ?? null) : error
+}
+
+/** Another call carries another name, so that what holds of one name alone says nothing to the caller. */
+function withoutName(problem: Problem): Problem {
+  const { code, detail } = problem
+  if (!detail.endsWith(sameUnderKey) || !isErrorCode(code)) return problem
+  return { ...problem, detail: detail.slice(0, -sameUnderKey.length), retryable: failures[code].retryable }
 }
 
 /** Null when the body is not a JSON object. */

@@ -101,6 +101,9 @@ export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(failures, code)
 }
 
+/** Ends the detail of a refusal that the log has decided for a request with an idempotency key. A library that has drawn the key leaves it out. */
+export const sameUnderKey = '; under this Idempotency-Key the answer stays the same: to try again, use another one'
+
 /** Additional members of the error document, by code: for instance `{currentRevision: 7}`. */
 export type ErrorFacts = Readonly<Record<string, unknown>>
 

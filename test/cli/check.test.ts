@@ -347,7 +347,10 @@ t.test('check health --cluster, on nodes', async (t) => {
 
     const again = await run('diagnose', file, '--server', second)
     t.equal(again.code, 1)
-    t.match(again.err, /report\.tar\.gz cannot be written: EEXIST/)
+    t.match(again.err, /report\.tar\.gz is there already: name another file/)
+    const full = await run('diagnose', '/dev/full', '--server', second)
+    t.equal(full.code, 11, 'as a backup whose disk is full')
+    t.match(full.err, /^quorate: the archive \/dev\/full cannot be written: ENOSPC/)
     const piped = await run('diagnose', '-', '--server', second)
     t.equal((await parseTarGzip(piped.bytes)).length, files.length)
     t.equal((await run('diagnose', '-', '--server', '127.0.0.1:1')).code, 9)

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { createServer as createSecureServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -7,6 +9,7 @@ import t from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
 import { StreamProgress } from '../../src/cli/stream-progress.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
+import { authority, issue, writePems } from '../support/certificates.ts'
 import { prints, runCli, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
@@ -54,6 +57,9 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['check', 'health', '--server', ''], /--server '': expected/],
     [['kv', 'get', 'a', '--consistency', 'eventual'], /expected linearizable, lease or stale/],
     [['kv', 'put', 'a', 'b', '--if-revision', '0'], /--if-revision 0: expected a whole number from 1/],
+    [['kv', 'put', 'a', 'b', '--ttl', '10s', '--lease', '7'], /--ttl and --lease cannot be combined/],
+    [['kv', 'put', 'a', 'b', '--ttl', '500ms'], /--ttl 500ms .*from 1s to 720h/],
+    [['kv', 'put', 'a', 'b', '--lease', 'x'], /the lease x: expected a whole number/],
     [['kv', 'put', 'a', 'b', '--file', 'c'], /a value and --file cannot be combined/],
     [['kv', 'put', 'a', '--file', '/nonexistent/file'], /\/nonexistent\/file cannot be read: ENOENT/],
     [['kv', 'del', 'a', '--prefix', '--if-revision', '3'], /cannot be combined: the condition is about a single key/],
@@ -469,6 +475,7 @@ t.test('an export that breaks off leaves no file', async (t) => {
   await symlink(file, link)
   t.equal((await runCli(['kv', 'export', link, '--server', whole])).out, '1 exported, revision 7\n')
   t.equal(await readFile(file, 'utf8'), line, 'the file behind the link is replaced')
+  t.equal((await stat(file)).mode & 0o777, 0o600, 'it holds the data of the cluster')
   const full = await runCli(['kv', 'export', '/dev/full', '--server', whole])
   t.equal(full.code, 11)
   t.match(full.err, /^quorate: \/dev\/full cannot be written: ENOSPC/)
@@ -566,6 +573,7 @@ t.test('watching keeps nothing of what it has shown', async (t) => {
     interactive: false,
     interactiveErrors: false,
     hasInput: false,
+    commandLine: () => null,
     print: () => undefined,
     printPiece: async () => undefined,
     printError: (text) => t.fail(text),
@@ -673,4 +681,65 @@ t.test('recover: a dry run prints the command that does it, with all it was give
   })
   const plain = await runCli(['recover', '--data-dir', directory])
   t.match(plain.out, /there is nothing to recover/)
+})
+
+t.test('a token that goes by https is sent nowhere by http, whatever the members list', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const { ca } = await writePems(directory, await issue(), (await authority()).cert)
+  const { cert, key } = await issue()
+  const asked: (string | undefined)[] = []
+  const clear = await listen(t, (request, response) => {
+    asked.push(request.headers.authorization)
+    response.destroy()
+  })
+  const nodes = { 1: { raft: 'a:1', api: '' }, 2: { raft: 'a:2', api: `http://${clear}` } }
+  const tokens: (string | undefined)[] = []
+  const server = createSecureServer({ cert, key }, (request, response) => {
+    tokens.push(request.headers.authorization)
+    const membership = { configs: [[1, 2]], learners: [], nodes }
+    const effective = { membership, logId: { term: 1, node: 1, index: 0 }, committed: true, joint: false }
+    const shown = { effective, committed: effective, joint: false }
+    const view = { ...clusterAnswer, clusterId: 'one', leader: 1, membership: shown }
+    response.writeHead(200, { 'quorate-revision': '1' }).end(JSON.stringify(view))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  nodes[1].api = origin
+  const secret = ['--token', 'quorate_secret', '--ca', ca, '--server', origin]
+
+  const status = await runCli(['cluster', 'status', ...secret])
+  const told = new RegExp(`http://${clear}.*does not go on by http.*quorate cluster set-addresses`)
+  t.match(status.out, told, 'the address that is to be changed')
+  const environment = { QUORATE_TOKEN: 'quorate_secret' }
+  const healthy = await runCli(['check', 'health', '--cluster', '--ca', ca, '--server', origin], { environment })
+  t.match(healthy.out, told)
+  const archived = await runCli(['diagnose', join(directory, 'archive'), ...secret])
+  t.equal(archived.code, 0, archived.err)
+  t.match(archived.err, told)
+  const consistency = await runCli(['check', 'consistency', '--duration', '1s', ...secret])
+  t.equal(consistency.code, 9, 'it would say nothing about the whole cluster')
+  t.match(consistency.err, told)
+  t.ok(tokens.length > 3 && tokens.every((token) => token === 'Bearer quorate_secret'))
+  t.same(asked, [], 'nothing came by http')
+  await runCli(['cluster', 'status', ...secret, '--server', `${origin},http://${clear}`])
+  t.equal(asked.length, 1, 'one that the user has named is asked')
+})
+
+t.test('an argument that is no UTF-8 is refused, since it would become another one', async (t) => {
+  const line = (...words: readonly (string | Buffer)[]): Buffer =>
+    Buffer.concat(['node', 'quorate', ...words].flatMap((word) => [Buffer.from(word), Buffer.from([0])]))
+  const words = ['kv', 'put', 'x', 'a\ufffd', '--server', '127.0.0.1:1']
+  const [, , , , ...rest] = words
+  const ill = await runCli(words, { commandLine: line('kv', 'put', 'x', Buffer.from([0x61, 0xff]), ...rest) })
+  t.equal(ill.code, 1)
+  t.match(ill.err, /argument 4 holds bytes that are not UTF-8.*--file or by the standard input/)
+  const typed = await runCli(words, { commandLine: line(...words) })
+  t.equal(typed.code, 9, 'who types U+FFFD means it')
+  const unknown = await runCli(words)
+  t.equal(unknown.code, 1)
+  t.match(unknown.err, /argument 4 holds U\+FFFD, which may stand for bytes/)
 })

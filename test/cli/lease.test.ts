@@ -53,6 +53,12 @@ t.test('leases are granted, shown, kept alive and ended', async (t) => {
   t.match(shown.out, /^lease [0-9]{16} has [0-9.]+ s left of 30 s\nfor keys\na\n$/)
   t.match(JSON.parse((await run(['lease', 'get', id, '--json', ...server])).out), { keys: ['a'], ttlMs: 30_000 })
   await run(['lease', 'grant', '5m', '--id', '8', ...server])
+  t.equal((await run(['kv', 'put', 'b', 'x', '--lease', '8', ...server])).code, 0)
+  t.match(JSON.parse((await run(['lease', 'get', '8', '--json', ...server])).out), { keys: ['b'] })
+  t.equal((await run(['kv', 'put', 'c', 'x', '--lease', '9', ...server])).code, 6, 'there is no such lease')
+  t.equal((await run(['kv', 'put', 'b', 'x', '--ttl', '10m', ...server])).code, 0)
+  t.match((await run(['lease', 'list', ...server])).out, / 600 s +of one key\n/)
+  t.equal((await run(['kv', 'del', 'b', ...server])).code, 0)
   const listed = await run(['lease', 'list', ...server])
   t.match(listed.out, /^LEASE +LENGTH +USE\n7 +60 s +for keys\n8 +300 s +for keys\n[0-9]{16} +30 s +for keys\n$/)
   t.equal((await run(['lease', 'list', '--json', ...server])).out.split('\n').length, 4)
@@ -75,6 +81,9 @@ t.test('leases are granted, shown, kept alive and ended', async (t) => {
     [['lease', 'get', '9999999999999999'], /expected the id of a lease/],
     [['lock', '--wait', '61s', 'l', 'true'], /--wait 61s .*up to 1m/],
     [['lock', '--ttl', '0', 'l', 'true'], /--ttl 0 /],
+    [['lock', 'l', '--ttl', '500ms', '--', 'true'], /--ttl 500ms /],
+    [['lock', 'l', '--frob', '--', 'true'], /unknown option '--frob'/],
+    [['lock', 'l', '--ttl', '5s', '--'], /there is no command/],
     [['lock', 'l', '--'], /there is no command/],
     [['lock', 'l'], /missing required argument 'command'/],
   ] as const) {
@@ -100,6 +109,9 @@ t.test('a command runs while it holds a lock, with the token, and the lock is fr
   t.match(missing.err, /did not start/)
   t.same((await lockStatus('l')).holder, null)
   t.equal((await run(['lock', ...server, 'l', 'true', '--wait', 'is of the command'])).code, 0)
+  const behind = await run(['lock', 'l', ...server, '--owner', 'me', '--', 'sh', '-c', 'exit 4', '--ttl', '0'])
+  t.equal(behind.code, 4, behind.err)
+  t.match((await run(['lock', 'l', '--help'])).out, /run a command while it holds a lock/)
 })
 
 t.test('a lock that somebody else holds is waited for, or the command does not run', async (t) => {

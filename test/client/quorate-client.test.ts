@@ -7,11 +7,15 @@ import type { TransactionBody } from '../../src/api/transactions.ts'
 import {
   AmbiguousOutcomeError,
   ClosedError,
+  compare,
   ConnectionError,
+  op,
   ProblemError,
   QuorateClient,
 } from '../../src/client/index.ts'
+import { sameUnderKey } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
+import { thrownBy } from '../support/outcomes.ts'
 import { clientOf, fail, hang, isolated, nobody, stand, succeed, type Answering } from './support/stand.ts'
 
 const value = Buffer.from('v')
@@ -538,4 +542,93 @@ t.test('options that are of no use are refused', async (t) => {
   await t.rejects(client.put('a', value, { ifAbsent: true, ifRevision: 3 }), /give one of them/)
   await t.rejects(client.deleteRange({ prefix: '' }), /delete every key/)
   await t.rejects(client.deleteRange({}), /delete every key/)
+})
+
+/** As a program in JavaScript passes it. */
+function untyped(given: unknown): never {
+  return given as never
+}
+
+t.test('arguments that cannot be written are refused by name, before anything is sent', async (t) => {
+  const server = await stand(t, succeed)
+  const client = clientOf(t, [server.url], 1_000)
+  const ill = 'a\ud800b'
+  const [isString, isValue] = [/^key must be a string, not a number$/, /^value must be a string, a Uint8Array/]
+  const cases: [name: string, refused: () => unknown, message: RegExp][] = [
+    ['put, ill-formed value', async () => await client.put('a', ill), /^value is not well-formed Unicode/],
+    ['op.put, ill-formed value', () => op.put('a', ill), /^value is not well-formed Unicode/],
+    ['compare.value', () => compare.value('a', '=', ill), /^value is not well-formed Unicode/],
+    ['history', async () => await client.history.versions(ill).next(), /^key "a\\ud800b" is not well-formed/],
+    ['watch', async () => await client.watch({ prefix: ill })[Symbol.asyncIterator]().next(), /^prefix .* well-formed/],
+    ['role', async () => await client.auth.role(ill), /^name .* well-formed/],
+    ['lock', async () => await client.lock(ill), /^name .* well-formed/],
+    ['put, key', async () => await client.put(untyped(5), 'x'), isString],
+    ['get, key', async () => await client.get(untyped(5)), isString],
+    ['delete, key', async () => await client.delete(untyped(5)), isString],
+    ['op.get, key', () => op.get(untyped(5)), isString],
+    [
+      'list, bound',
+      async () => await client.list({ start: untyped(null) }).next(),
+      /^start must be a string, not null$/,
+    ],
+    ['put, value', async () => await client.put('v', untyped(5)), isValue],
+    ['put, no value', async () => await client.put('v', untyped(undefined)), /not undefined$/],
+    ['put, array', async () => await client.put('v', untyped([1])), /not an array$/],
+    ['put, object', async () => await client.put('v', untyped(new Map())), /not an object \(Map\)$/],
+    ['op.put, value', () => op.put('v', untyped(5)), isValue],
+    [
+      'name',
+      async () => await client.put('v', 'x', { idempotencyKey: untyped(7) }),
+      /^idempotencyKey must be a string/,
+    ],
+  ]
+  for (const [name, refused, message] of cases) {
+    const error = await Promise.resolve()
+      .then(refused)
+      .catch((error: unknown) => error)
+    t.ok(error instanceof TypeError, name)
+    t.match(error, { message }, name)
+  }
+  t.equal(server.asked.length, 0)
+})
+
+t.test('a value is text, or bytes in whatever holds them', async (t) => {
+  const received: Buffer[] = []
+  const server = await stand(t, (request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      received.push(Buffer.concat(chunks))
+      succeed(request, response, 0)
+    })
+  })
+  const client = clientOf(t, [server.url], 5_000)
+  const within = new Uint8Array([9, 1, 2, 255, 9])
+  const expected = Buffer.from([1, 2, 255])
+  const held = [
+    within.subarray(1, 4),
+    within.slice(1, 4).buffer,
+    new DataView(within.buffer, 1, 3),
+    Buffer.from(expected),
+  ]
+  for (const one of held) {
+    await client.put('a', one)
+    t.strictSame(received.at(-1), expected)
+    t.match(op.put('a', one).body, { put: { valueBase64: expected.toString('base64') } })
+  }
+})
+
+t.test('a refusal does not speak of the name that the client has drawn', async (t) => {
+  const told = 'the lock l is held'
+  const server = await stand(t, (_request, response) => {
+    const detail = told + sameUnderKey
+    fail(response, 409, 'lock-held', { detail, retryable: false })
+  })
+  const client = clientOf(t, [server.url], 1_000)
+  const drawn = await thrownBy(client.lock('l', { waitMs: 0 }))
+  t.match(drawn, { code: 'lock-held', retryable: true, problem: { retryable: true } })
+  t.equal((drawn as ProblemError).problem.detail, told)
+  const idempotencyKey = 'mine'
+  const named = await thrownBy(client.history.compact(99_999, { idempotencyKey }))
+  t.match(named, { retryable: false, problem: { detail: told + sameUnderKey } }, 'the caller knows a name of its own')
 })

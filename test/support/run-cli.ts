@@ -13,6 +13,8 @@ export interface CliWorld {
   /** Absent: nothing is connected to the standard input. */
   readonly input?: string
   readonly interactive?: boolean
+  /** The command line as the system has it. Absent: the system does not show it. */
+  readonly commandLine?: Uint8Array
   readonly interactiveErrors?: boolean
   /** Ctrl-C is pressed when this resolves. `printed` returns the output so far. */
   readonly interrupt?: (printed: () => string) => Promise<void>
@@ -26,6 +28,7 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
     environment: world.environment ?? {},
     interactive: world.interactive ?? false,
     interactiveErrors: world.interactiveErrors ?? false,
+    commandLine: () => world.commandLine ?? null,
     print: (text) => void out.push(Buffer.from(text)),
     printPiece: async (piece) => void out.push(Buffer.from(piece)),
     printError: (text) => {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { fingerprintOf, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
-import { failures, RequestError } from '../../lib/errors.ts'
+import { failures, RequestError, sameUnderKey } from '../../lib/errors.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
 
 type Refusal = Extract<
@@ -47,8 +47,7 @@ export function taggedStep<Kind extends NameableCommand>(
  */
 export function refusalFor({ idempotency }: Command, error: RequestError): RequestError {
   if (idempotency === null || !failures[error.code].retryable) return error
-  const detail = `${error.message}; under this Idempotency-Key the answer stays the same: to try again, use another one`
-  return new RequestError(error.code, detail, { ...error.facts, retryable: false })
+  return new RequestError(error.code, error.message + sameUnderKey, { ...error.facts, retryable: false })
 }
 
 /** The failure behind a result that changed nothing. */
