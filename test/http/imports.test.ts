@@ -117,6 +117,17 @@ t.test('a lease that a record names is left behind, and the answer counts these 
     const wrong = await send(target, `{"key":"d","value":"","lease":${lease}}\n`)
     t.match(wrong.json(), { status: 400, issues: [{ path: 'line/1/lease' }], imported: 0 }, lease)
   }
+  for (const [name, wrong] of [
+    ['createRevision', '[1]'],
+    ['modRevision', '{}'],
+    ['version', '"abc"'],
+    ['version', '-1'],
+    ['version', '1.5'],
+    ['version', 'null'],
+  ] as const) {
+    const refused = await send(target, `{"key":"d","value":"","${name}":${wrong}}\n`)
+    t.match(refused.json(), { status: 400, issues: [{ path: `line/1/${name}` }], imported: 0 }, `${name} ${wrong}`)
+  }
 })
 
 t.test('records go into changes of many, each with one revision', async (t) => {

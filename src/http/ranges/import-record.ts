@@ -58,6 +58,7 @@ export function importRecordIn(line: ImportLine, valueBytesMax: number): ImportR
   const key = keyIn(json, mistakes)
   const value = valueIn(json, valueBytesMax, mistakes)
   const isLeased = leaseIn(json, mistakes) !== 0
+  checkNumbers(json, mistakes)
   if (key === null || value === null || mistakes.length > 0) throw lineError(line, mistakes, valueBytesMax)
   return { line: line.number, key, value, isLeased }
 }
@@ -112,6 +113,15 @@ function valueIn(json: Members, bytesMax: number, mistakes: Mistake[]): Buffer |
     message: `has ${bytes.length} bytes; at most ${bytesMax} are allowed`,
   })
   return null
+}
+
+/** The numbers are ignored. What is none is no record of a listing, so the line is not what its sender takes it for. */
+function checkNumbers(json: Members, mistakes: Mistake[]): void {
+  for (const name of ['createRevision', 'modRevision', 'version']) {
+    const number = json[name]
+    if (number === undefined || (Number.isSafeInteger(number) && Number(number) >= 0)) continue
+    mistakes.push(invalid(name, 'must be a whole number'))
+  }
 }
 
 function leaseIn({ lease = 0 }: Members, mistakes: Mistake[]): number {
