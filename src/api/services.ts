@@ -32,12 +32,22 @@ import type { Consistency } from './keys.ts'
 
 /* What the front needs from the node. The node implements it and knows nothing of the front. */
 
+/** A client, by the token that it has sent. */
+export interface Bearer {
+  /** The hash of its secret; null: it has sent none. */
+  readonly hash: string | null
+  /** The token, as far as this node knows by now; null: none that is valid. */
+  readonly token: AccessToken | null
+}
+
 /** The client that waits for an answer. */
 export interface Caller {
   /** Nobody will take the answer any more. Never becomes false again. */
   readonly isGone: boolean
   /** The span of its request on this node; null or left out: the request belongs to no trace. */
   readonly span?: Span | null
+  /** Who it is, if this node knew of no tokens when the request came, and it has sent one. */
+  readonly bearer?: Bearer | null
   /**
    * A step of its request, which began at `since`, is over. `number`: the index of the entry of a write, when it is known. Left out: nobody
    * wants to know where the time goes.
@@ -266,8 +276,10 @@ export interface AuthAccess {
   readonly table: AuthTable | null
   /** Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. */
   admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission>
-  /** A guard for what a client with this token is about to be given. */
-  guard(token: AccessToken | null, needs: readonly Need[]): Guard
+  /** The valid token whose secret has this hash, as far as this node knows; null: there is none. */
+  tokenWith(hash: string): AccessToken | null
+  /** A guard for what a client is about to be given. */
+  guard(bearer: Pick<Bearer, 'token'>, needs: readonly Need[]): Guard
   /** Resolves when this node knows every change that was acknowledged before the call. Rejects with `RequestError`, as a read does. */
   confirm(timeoutMs: number, caller: Caller | null): Promise<void>
   /** `listener` is called after each change of roles and tokens. Returns how to end that. */
@@ -302,7 +314,7 @@ export interface SnapshotStream {
 
 /**
  * Every method rejects with `RequestError` for expected failures. Each method works on every node; requests for the leader are carried to
- * it.
+ * it, which decides anew whether `by` may do this.
  */
 export interface ClusterControl {
   /** The id of the node that answers. */
@@ -319,19 +331,19 @@ export interface ClusterControl {
   /** The effective membership as this node sees it. Rejects with `not-initialized` when it knows none. */
   membership(): MembershipAnswer
   /** Resolves when the final configuration is committed. */
-  changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer>
-  addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer>
-  removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer>
+  changeVoters(change: VoterChange, timeoutMs: number, by: Bearer): Promise<MembershipAnswer>
+  addLearner(member: MemberSpec, wait: boolean, timeoutMs: number, by: Bearer): Promise<LearnerAnswer>
+  removeLearner(id: number, timeoutMs: number, by: Bearer): Promise<MembershipAnswer>
   /** Resolves when the membership with the member's new addresses is committed. */
-  setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer>
-  learners(timeoutMs: number): Promise<readonly LearnerStatus[]>
+  setAddresses(change: AddressChange, timeoutMs: number, by: Bearer): Promise<MembershipAnswer>
+  learners(timeoutMs: number, by: Bearer): Promise<readonly LearnerStatus[]>
   /** The leader and its addresses, or null. */
   leader(): MemberSpec | null
   /** Resolves once the new leader leads. */
-  transfer(to: number | null, timeoutMs: number): Promise<TransferAnswer>
+  transfer(to: number | null, timeoutMs: number, by: Bearer): Promise<TransferAnswer>
   campaign(): void
   /** `stale`: what this node has, also when it knows no leader. */
-  snapshot(consistency: 'linearizable' | 'stale', timeoutMs: number): Promise<SnapshotStream>
+  snapshot(consistency: 'linearizable' | 'stale', timeoutMs: number, guard: Guard): Promise<SnapshotStream>
   purge(timeoutMs: number): Promise<PurgeAnswer>
 }
 

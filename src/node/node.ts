@@ -187,7 +187,7 @@ export class Node {
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
     const backups = new Backups(options, { replica, state, clock, serving, hash, register, logger }, lastBackup)
-    const keys = new Keys({ replica, fetcher, serving, gate, past })
+    const keys = new Keys({ replica, clock, fetcher, serving, gate, past })
     return {
       watches: new Watches({ replica, serving, id }),
       keys,

@@ -23,6 +23,7 @@ import { Peers } from './peers/peers.ts'
 import type { AdoptionRule } from './peers/peers-options.ts'
 import { Expiry } from './auth/expiry.ts'
 import { Permissions } from './auth/permissions.ts'
+import { Warrants } from './requests/warrant.ts'
 import { Backlog } from './requests/backlog.ts'
 import { Conditions } from './requests/conditions.ts'
 import { Features } from './requests/features.ts'
@@ -143,9 +144,11 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     const isTimed = slow !== null
     this.reads = new Reads(asking, { clock, random, room, leaders, core: driver, outbox, applier, isTimed })
     this.forwarded = this.makeForwarded(slow)
-    this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, faults: this })
-    this.features = this.makeFeatures()
     const { proposals, reads, backlog } = this
+    this.permissions = new Permissions({ applier, clock, faults: this, reads, freshness })
+    const warrants = new Warrants({ clock, raft, applier, conditions, permissions: this.permissions })
+    this.leaderCalls = new LeaderCalls(asking, { clock, random, leaders, outbox, warrants, faults: this })
+    this.features = this.makeFeatures()
     this.removal = new Removal(options, { raft, proposals, reads, backlog, applier })
     this.inbox = this.makeInbox()
     this.snapshotSender = this.makeSnapshotSender()
@@ -155,7 +158,6 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       { log, state, applier, core: driver, faults: this },
       indexOf(restored.purged),
     )
-    this.permissions = new Permissions({ applier, clock, faults: this })
     this.expiry = new Expiry({ clock, raft, applier, proposals, logger })
     this.historian = new Historian(options, { clock, raft, applier, proposals })
   }

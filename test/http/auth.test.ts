@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { NODE_ITSELF } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -316,6 +317,33 @@ t.test('what is denied is looked at again with a state that is recent, and a rev
   t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 500, 'an unexpected error is one')
 })
 
+t.test('a node that may not have learned of the first token asks before it lets anybody in', async (t) => {
+  const asking = await secured(t)
+  const { auth } = asking.api.services
+  const behind = await open(t)
+  const there = behind.api.services.auth
+  there.isInformed = false
+  for (const [method, url] of [
+    ['GET', '/cluster'],
+    ['GET', '/metrics'],
+    ['GET', '/auth/self'],
+    ['POST', '/cluster/purge'],
+    ['POST', '/cluster/elections'],
+    ['PATCH', '/cluster/membership'],
+  ] as const) {
+    const before = there.confirmations
+    const body = method === 'PATCH' ? { add: [1], remove: [] } : undefined
+    await behind.ask(null, method, url, body)
+    t.ok(there.confirmations > before, `${method} ${url}`)
+  }
+  there.beforeConfirmed = () => Promise.reject(new RequestError('read-timeout', 'late'))
+  t.match((await behind.ask(null, 'POST', '/cluster/purge')).body, { code: 'read-timeout' })
+  t.equal((await behind.ask(null, 'GET', '/kv/a')).status, 404, 'keys are judged when they are read')
+  auth.beforeConfirmed = () => Promise.reject(new RequestError('read-timeout', 'late'))
+  const unknown = `quorate_${'x'.repeat(43)}`
+  t.match((await asking.ask(unknown, 'GET', '/cluster')).body, { code: 'read-timeout' }, 'it may be valid')
+})
+
 t.test('watches and streams end when a right is taken away', async (t) => {
   const asking = await secured(t)
   const port = await listen(asking.api.app)
@@ -516,6 +544,10 @@ t.test('a token with limits is told to wait, by each node for itself', async (t)
   now = 60_000
   t.same(await statuses(3), [404, 404, 429], 'what was not used is not saved up')
   t.equal((await asking.ask(asking.admin, 'GET', '/kv/a')).status, 404, 'others are not concerned')
+  now = 120_000
+  const denied = []
+  for (let at = 0; at < 3; at++) denied.push((await asking.ask(few.secret, 'GET', '/cluster')).status)
+  t.same(denied, [403, 403, 429], 'what is denied counts')
 
   const light = await asking.admit('light', grants(['read-write', '']), { bytesPerSecond: 1_000 })
   const send = async (method: string, body: string): Promise<ReturnType<typeof answerIn>> => {

@@ -171,6 +171,12 @@ async function noteDenials(owner: Owner, sightings: Sightings): Promise<void> {
       if (answer.statusCode === 401 || answer.statusCode === 403) sightings.note(method, sample.url, answer)
     }
   }
+  services.auth.beforeConfirmed = () => Promise.reject(new RequestError('read-timeout', 'planted'))
+  for (const { method, pattern } of sightings.operations) {
+    const sample = sampleOf(method, pattern)
+    const answer = await ask(sample.method, sample.url, `quorate_${'x'.repeat(43)}`, sample)
+    if (answer.statusCode === 503) sightings.note(method, sample.url, answer)
+  }
 }
 
 type Question = readonly [

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import type { Guard, ReadOptions } from '../../src/api/services.ts'
+import type { Bearer, Guard, ReadOptions } from '../../src/api/services.ts'
 import { NODE_ITSELF, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
 import { key } from './support/client.ts'
-import { refused, type TestCluster } from './support/cluster.ts'
+import { refused, specOf, type TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
 
 const NOW = { idempotency: null } as const
@@ -56,7 +56,7 @@ function services(c: TestCluster, on: number) {
 async function guardOf(c: TestCluster, on: number, of: string, needs = READ_A): Promise<Guard> {
   const { auth } = services(c, on)
   const { token } = await auth.admit(of, needs, null)
-  return auth.guard(token, needs)
+  return auth.guard({ token }, needs)
 }
 
 t.test(
@@ -262,4 +262,154 @@ t.test('without tokens a guard costs nothing: the past, and a watch of it, ask n
   t.equal(await c.on(alone).get('a', { guard, revision }), 'v')
   const watch = { keys: key('a'), puts: true, deletes: true, wantsPrevious: false, since: 0, timeoutMs: 5_000, guard }
   ;(await c.on(alone).watch({ ...watch, since: revision })).close()
+})
+
+const ADMIN: readonly Need[] = [{ right: 'cluster:admin' }]
+const NOBODY: Bearer = { hash: null, token: null }
+
+/** A client that has sent the token with this hash to node `on`. */
+function bearerOn(c: TestCluster, on: number, of: string): Bearer {
+  return {
+    hash: of,
+    get token() {
+      return services(c, on).auth.tokenWith(of)
+    },
+  }
+}
+
+/** A cluster with its first token, which a follower has yet to learn of: it applies nothing until `resume`. */
+async function lately(t: Test) {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { featureLevelMax: 1 })
+  await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
+  const [behind = 0, other = 0] = followers
+  await c.settled()
+  await c.at(behind).node.replica.applier.pause()
+  const begin = async () => {
+    await c.on(leader).execute({ type: 'auth-bootstrap', name: 'root', hash: hash(0), ...NOW })
+    await c.on(leader).execute(put('a', services(c, leader).auth.tokenWith(hash(0))?.id))
+  }
+  return { c, leader, behind, other, begin, resume: () => c.at(behind).node.replica.applier.resume() }
+}
+
+t.test('the leader itself decides who may change members, whatever the node that was asked knows', async (t) => {
+  const { c, leader, behind, begin } = await lately(t)
+  await begin()
+  const { cluster, auth } = services(c, behind)
+  t.equal(auth.table, null, 'it knows of no tokens')
+  for (const by of [NOBODY, bearerOn(c, behind, hash(999))]) {
+    const change = { voters: { add: [], remove: [leader] }, retain: false, allowLagging: true, force: true }
+    await refused(cluster.changeVoters({ ...change, ifMembershipAt: null }, 2_000, by), 'unauthenticated')
+    await refused(cluster.addLearner(specOf(4), false, 2_000, by), 'unauthenticated')
+    await refused(cluster.removeLearner(4, 2_000, by), 'unauthenticated')
+    const move = { member: specOf(leader), force: true, ifMembershipAt: null }
+    await refused(cluster.setAddresses(move, 2_000, by), 'unauthenticated')
+    await refused(cluster.learners(2_000, by), 'unauthenticated')
+    await refused(cluster.transfer(behind, 2_000, by), 'unauthenticated')
+  }
+  const root = bearerOn(c, behind, hash(0))
+  t.equal(root.token, null)
+  t.same(await cluster.learners(2_000, root), [])
+  const [to = 0] = [1, 2, 3].filter((id) => id !== leader && id !== behind)
+  t.same(await cluster.transfer(to, 2_000, root), { leader: to })
+})
+
+t.test('a member that has yet to learn of the first token gives no backup without one', async (t) => {
+  const { c, behind, begin, resume } = await lately(t)
+  await begin()
+  const { cluster, auth } = services(c, behind)
+  const needs: readonly Need[] = [...ADMIN, { access: 'read', range: { start: null, end: null } }]
+  const denied = refused(cluster.snapshot('linearizable', 5_000, auth.guard(NOBODY, needs)), 'unauthenticated')
+  const given = cluster.snapshot('linearizable', 5_000, auth.guard(bearerOn(c, behind, hash(0)), needs))
+  await c.pass(200)
+  resume()
+  await denied
+  const { chunks } = await given
+  let bytes = 0
+  for await (const chunk of chunks) bytes += chunk.length
+  t.ok(bytes > 0)
+  t.equal(c.at(behind).state.viewsOpen, 0)
+})
+
+t.test('a valid token is not refused by a member that has yet to learn of it', async (t) => {
+  const { c, behind, begin, resume } = await lately(t)
+  await begin()
+  const { auth, keys, leases } = services(c, behind)
+  const bearer = bearerOn(c, behind, hash(0))
+  const caller = { isGone: false, bearer }
+  const read = c.on(behind).get('a', { guard: auth.guard(bearer, READ_A), timeoutMs: 5_000 })
+  const written = keys.execute(put('b'), 5_000, caller)
+  const lock = { type: 'lock-acquire', name: key('l'), ttlMs: 60_000, waitMs: 0, owner: '', idempotency: null } as const
+  const locked = leases.acquire(lock, 5_000, caller)
+  await c.pass(200)
+  resume()
+  t.equal(await read, 'v')
+  t.equal((await written).result.type, 'put')
+  t.equal((await locked).result.type, 'lock-acquired')
+})
+
+t.test('a node that has just started asks the leader whether there are tokens', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { featureLevelMax: 1 })
+  await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
+  const [late = 0] = followers
+  await c.on(leader).execute(put('a'))
+  await c.settled()
+  await c.at(late).crash()
+  await c.on(leader).execute({ type: 'auth-bootstrap', name: 'root', hash: hash(0), ...NOW })
+  await c.start(late)
+  const { applier, raft } = c.at(late).node.replica
+  await applier.pause()
+  await c.until('it knows a leader', () => raft.leader === leader)
+  const { auth } = services(c, late)
+  t.equal(auth.table, null)
+  const slow = auth.admit(null, ADMIN, null)
+  await c.pass(1_500)
+  t.equal((await slow).denied?.code, 'read-timeout', 'while it cannot tell')
+  const { revision } = applier
+  const guard = auth.guard(NOBODY, READ_A)
+  const past = refused(c.on(late).get('a', { guard, revision, timeoutMs: 5_000 }), 'unauthenticated')
+  const watch = { keys: key('a'), puts: true, deletes: true, wantsPrevious: false, since: revision, timeoutMs: 5_000 }
+  const watched = refused(c.on(late).watch({ ...watch, guard }), 'unauthenticated')
+  const denied = auth.admit(null, ADMIN, null)
+  const admitted = auth.admit(hash(0), ADMIN, null)
+  await c.pass(200)
+  applier.resume()
+  await Promise.all([past, watched])
+  t.equal((await denied).denied?.code, 'unauthenticated')
+  t.match(await admitted, { token: { name: 'root' } })
+})
+
+t.test('a change of members that waits does not take effect once its token is revoked', async (t) => {
+  const { c, leader, followers, run } = await secured(t, [1, 2, 3])
+  const [next = 0] = followers
+  await run(leader, { type: 'role-put', role: { name: 'app', grants: [], rights: ['cluster:admin'] }, ...NOW })
+  const token = await newToken(run, leader)
+  await c.settled()
+  const [other = 0] = followers.filter((id) => id !== next)
+  await c.at(other).crash()
+  t.same(await c.on(leader).transfer(next), { leader: next })
+  // The new leader has yet to hear of the voter that is away, and waits before it says that a majority is at risk.
+  const change = { voters: [next, other], retain: false, allowLagging: true, force: false, ifMembershipAt: null }
+  const { cluster } = services(c, next)
+  const waiting = refused(cluster.changeVoters(change, 5_000, bearerOn(c, next, token.hash)), 'unauthenticated')
+  t.equal((await run(leader, remove(token.id))).type, 'token-deleted')
+  await c.pass(2_000)
+  await waiting
+})
+
+t.test('a backup breaks off when its token is revoked', async (t) => {
+  const { c, leader, run } = await secured(t, [1, 2, 3], { snapshotChunkBytes: 1_000 })
+  for (let at = 0; at < 20; at++) await run(leader, { ...put(`k${at}`), value: Buffer.alloc(1_000, at) } as Command)
+  await run(leader, {
+    type: 'role-put',
+    role: { name: 'app', grants: [everything], rights: ['cluster:admin'] },
+    ...NOW,
+  })
+  const token = await newToken(run, leader)
+  const { cluster, auth } = services(c, leader)
+  const { chunks } = await cluster.snapshot('linearizable', 5_000, auth.guard(bearerOn(c, leader, token.hash), ADMIN))
+  const iterator = chunks[Symbol.asyncIterator]()
+  t.equal((await iterator.next()).done, false)
+  await run(leader, remove(token.id))
+  await refused(iterator.next(), 'unauthenticated')
+  t.equal(c.at(leader).state.viewsOpen, 0)
 })

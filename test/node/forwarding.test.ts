@@ -25,20 +25,19 @@ t.test('a failure that nobody expected on the leader stops it, and is told to wh
   const replica = c.at(leader).node.replica
   const asking = c.at(one).node.replica
   const anything: JsonReader<unknown> = (value) => ({ value })
+  const odd = { name: 'odd', needs: [], body: anything, answer: anything }
+  const once = { timeoutMs: 1_000, repeatable: false, behalf: 'node' } as const
   const ask = (name: string, body: unknown, timeoutMs = 1_000): Promise<unknown> =>
-    asking.leaderCalls.call({ name, body: anything, answer: anything }, body, timeoutMs, false)
+    asking.leaderCalls.call({ ...odd, name }, body, { ...once, timeoutMs })
   for (const body of [null, 7, 'x', { voters: 'x' }, { voters: [0] }, { voters: [1], retain: 1 }]) {
     await refused(ask('change-voters', body), 'invalid-request')
   }
   await refused(ask('add-learner', { member: { id: 4 }, wait: true }), 'invalid-request')
   await refused(ask('transfer', 'x'), 'invalid-request')
   t.same(c.faults, [], 'what a peer says ends nobody')
-  replica.leaderCalls.handle({ name: 'odd', body: anything, answer: anything }, async () => ({ leader: 'x' }))
-  await refused(
-    asking.leaderCalls.call({ ...leaderRequests.transfer, name: 'odd' }, null, 1_000, false),
-    'outcome-unknown',
-  )
-  const broken = { name: 'broken', body: anything, answer: anything }
+  replica.leaderCalls.handle(odd, async () => ({ leader: 'x' }))
+  await refused(asking.leaderCalls.call({ ...leaderRequests.transfer, name: 'odd' }, null, once), 'outcome-unknown')
+  const broken = { ...odd, name: 'broken' }
   replica.leaderCalls.handle(broken, () => Promise.reject(new TypeError('a bug')))
   const began = c.clock.now()
   await refused(ask('broken', null, 10_000), 'internal')

@@ -6,6 +6,8 @@ import type { MemoryKeys } from './memory-keys.ts'
 export class MemoryAuth extends Auth {
   /** The wall clock. */
   wall: () => number = () => Date.now()
+  /** Whether its state is known to hold the first token, if there is one. */
+  isInformed = true
   /** How often somebody has made sure that this node is not behind. */
   confirmations = 0
   /** Runs before that is known. */
@@ -20,12 +22,19 @@ export class MemoryAuth extends Auth {
     const report = (error: unknown): void => {
       throw error
     }
-    const permissions = new Permissions({ applier, clock: { wall: () => this.wall() }, faults: { report } })
+    const clock = { wall: () => this.wall() }
+    const isInformed = (): boolean => this.isInformed
+    const reads = {
+      get hasPassed() {
+        return isInformed()
+      },
+    }
+    const permissions = new Permissions({ applier, clock, faults: { report }, reads, freshness: { freshAt: null } })
     const barrier = async (): Promise<void> => {
       this.confirmations += 1
       await this.beforeConfirmed()
     }
-    super({ permissions, reads: { barrier } })
+    super({ permissions, reads: { barrier }, raft: { leader: 1 } })
     keys.onExecuted = () => void permissions.look()
   }
 }

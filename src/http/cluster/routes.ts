@@ -7,7 +7,7 @@ import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import type { QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { InitializeBody, TransferBody } from '../../api/cluster.ts'
-import type { ClusterControl } from '../../api/services.ts'
+import type { ClusterControl, Guard } from '../../api/services.ts'
 import type { StreamSlots } from '../protocol/stream-slots.ts'
 import { bodyOf, configOf, refuseJsonBody } from '../protocol/json.ts'
 
@@ -39,7 +39,6 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
     { ...configOf(operations.snapshot), exposeHeadRoute: false },
     async (request, reply) => {
       const query = operations.snapshotQuery.read(request.query.text)
-      if (query.consistency !== 'stale') await request.access.confirm(operations.backupNeeds, reply)
       return sendSnapshot(reply, cluster, query, slots)
     },
   )
@@ -63,7 +62,7 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     const to = bodyOf(request)?.id ?? null
     if (redirect && redirectToLeader(cluster, request, reply)) return
-    sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout)))
+    sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout, request.access)))
   })
 
   app.post<WithBody<never>>('/cluster/elections', configOf(operations.campaign), (request, reply) => {
@@ -82,7 +81,10 @@ async function sendSnapshot(
   query: SnapshotQuery,
   slots: StreamSlots,
 ): Promise<FastifyReply> {
-  const { logId, revision, bytesEstimate, bytes } = await openSnapshot(cluster, query, slots)
+  const { logId, revision, bytesEstimate, bytes } = await openSnapshot(cluster, query, {
+    slots,
+    guard: reply.request.access.guard(operations.backupNeeds),
+  })
   const headers = {
     'content-type': BYTES_TYPE,
     'cache-control': 'no-store',
@@ -97,10 +99,14 @@ async function sendSnapshot(
   return reply.headers(headers).send(bytes)
 }
 
-async function openSnapshot(cluster: ClusterControl, { consistency, timeout }: SnapshotQuery, slots: StreamSlots) {
+async function openSnapshot(
+  cluster: ClusterControl,
+  { consistency, timeout }: SnapshotQuery,
+  { slots, guard }: { readonly slots: StreamSlots; readonly guard: Guard },
+) {
   const slot = slots.take()
   try {
-    const { chunks, ...facts } = await cluster.snapshot(consistency, timeout)
+    const { chunks, ...facts } = await cluster.snapshot(consistency, timeout, guard)
     const bytes = Readable.from(await begun(chunks), { objectMode: false })
     bytes.once('close', slot.release)
     return { ...facts, bytes }

@@ -50,7 +50,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
       const { voters, retain = false, allowLagging = false, force = false } = request.body
       if (redirect && redirectToLeader(cluster, request, reply)) return
       const change = { voters, retain, allowLagging, force, ifMembershipAt }
-      sendMembership(reply, await cluster.changeVoters(change, timeout))
+      sendMembership(reply, await cluster.changeVoters(change, timeout, request.access))
     },
   )
 
@@ -65,7 +65,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
         throw invalidRequest({ path: 'body', message: 'must name a node to add or to remove' })
       if (redirect && redirectToLeader(cluster, request, reply)) return
       const change = { voters: { add, remove }, retain, allowLagging, force, ifMembershipAt }
-      sendMembership(reply, await cluster.changeVoters(change, timeout))
+      sendMembership(reply, await cluster.changeVoters(change, timeout, request.access))
     },
   )
 }
@@ -74,21 +74,21 @@ function registerLearnerRoutes(app: FastifyInstance, cluster: ClusterControl): v
   app.get<Plain>('/cluster/learners', configOf(operations.listLearners), async (request, reply) => {
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     if (redirect && redirectToLeader(cluster, request, reply)) return
-    sendJson(reply, {}, JSON.stringify({ learners: await cluster.learners(timeout) }))
+    sendJson(reply, {}, JSON.stringify({ learners: await cluster.learners(timeout, request.access) }))
   })
 
   app.post<WithBody<AddLearnerBody>>('/cluster/learners', configOf(operations.addLearner), async (request, reply) => {
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     const { id, raft, api, wait = true } = request.body
     if (redirect && redirectToLeader(cluster, request, reply)) return
-    sendJson(reply, {}, JSON.stringify(await cluster.addLearner({ id, raft, api }, wait, timeout)))
+    sendJson(reply, {}, JSON.stringify(await cluster.addLearner({ id, raft, api }, wait, timeout, request.access)))
   })
 
   app.delete<WithId>('/cluster/learners/:id', configOf(operations.removeLearner), async (request, reply) => {
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     const id = nodeIdIn(request.params.id)
     if (redirect && redirectToLeader(cluster, request, reply)) return
-    sendMembership(reply, await cluster.removeLearner(id, timeout))
+    sendMembership(reply, await cluster.removeLearner(id, timeout, request.access))
   })
 }
 
@@ -102,7 +102,8 @@ function registerNodeRoutes(app: FastifyInstance, cluster: ClusterControl): void
       const id = nodeIdIn(request.params.id)
       const { raft, api, force = false } = request.body
       if (redirect && redirectToLeader(cluster, request, reply)) return
-      sendMembership(reply, await cluster.setAddresses({ member: { id, raft, api }, force, ifMembershipAt }, timeout))
+      const change = { member: { id, raft, api }, force, ifMembershipAt }
+      sendMembership(reply, await cluster.setAddresses(change, timeout, request.access))
     },
   )
 }

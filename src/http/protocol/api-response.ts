@@ -4,7 +4,7 @@ import type { Step } from '../../lib/stages.ts'
 import { spanBelow, traceContextOf, type Span } from '../../lib/trace-context.ts'
 import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
-import type { Caller } from '../../api/services.ts'
+import type { Bearer, Caller } from '../../api/services.ts'
 import type { RequestCourse } from './request-course.ts'
 
 /** What a response needs of the connection on which it leaves. */
@@ -27,7 +27,12 @@ export function callerOf({ raw }: { readonly raw: unknown }): Caller | undefined
 export function steadyCallerOf(reply: { readonly raw: unknown }): Caller | undefined {
   const caller = callerOf(reply)
   if (caller === undefined) return undefined
-  return { isGone: false, span: caller.span ?? null, onStep: (...step) => caller.onStep?.(...step) }
+  return {
+    isGone: false,
+    span: caller.span ?? null,
+    bearer: caller.bearer ?? null,
+    onStep: (...step) => caller.onStep?.(...step),
+  }
 }
 
 /** The span of a request; null when it belongs to no trace. */
@@ -43,6 +48,7 @@ function spanFor({ headers: { traceparent } }: IncomingMessage): Span | null {
 export class ApiResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** Bytes of its body that it has put into memory. Their room is given back when the response is closed. */
   heldBytes = 0
+  bearer: Bearer | null = null
   /** Where the time of its request goes; null: nobody wants to know. */
   course: RequestCourse | null = null
   /** Bytes of its body so far, in whatever way they leave. */

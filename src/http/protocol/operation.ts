@@ -89,8 +89,8 @@ const commonErrors: readonly ErrorCode[] = [
   'internal',
 ]
 
-/** Errors of a request for which a token is needed. */
-const tokenErrors: readonly ErrorCode[] = ['unauthenticated', 'rate-limited']
+/** Errors of a request for which a token is needed. This node may have to catch up before it can tell. */
+const tokenErrors: readonly ErrorCode[] = ['unauthenticated', 'rate-limited', 'read-timeout']
 
 function accessErrors(access: OperationAccess): readonly ErrorCode[] {
   if (access === 'open') return []

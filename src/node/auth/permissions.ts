@@ -19,6 +19,9 @@ export interface PermissionsDependencies {
   readonly applier: { readonly auth: AuthTable | null }
   readonly clock: Pick<Clock, 'wall'>
   readonly faults: Faults
+  /** Both tell whether this process has ever known its state to be recent. */
+  readonly reads: { readonly hasPassed: boolean }
+  readonly freshness: { readonly freshAt: number | null }
 }
 
 /**
@@ -37,6 +40,15 @@ export class Permissions {
 
   get table(): AuthTable | null {
     return this.deps.applier.auth
+  }
+
+  /**
+   * Whether the leader has to be asked before somebody is given what does not get old: there are tokens, or there may be, and the state of this
+   * node, which has just started or is still being sent, comes from before the first one.
+   */
+  get mustAsk(): boolean {
+    const { reads, freshness } = this.deps
+    return this.table !== null || !(reads.hasPassed || freshness.freshAt !== null)
   }
 
   /** The token whose secret has this hash; null: there is none, or its time is up. */

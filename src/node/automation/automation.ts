@@ -115,7 +115,11 @@ export class Automation implements Candidates {
     this.passedOn.set(addresses.raft, now + PASS_ON_TIMEOUT_MS)
     // If this fails, the node that wants to join asks again.
     replica.leaderCalls
-      .call(leaderRequests.join, { raft: addresses.raft }, PASS_ON_TIMEOUT_MS, true)
+      .call(
+        leaderRequests.join,
+        { raft: addresses.raft },
+        { timeoutMs: PASS_ON_TIMEOUT_MS, repeatable: true, behalf: 'node' },
+      )
       .catch(() => undefined)
   }
 

@@ -13,6 +13,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, RaftView } from '../../raft/index.ts'
 import { indexOf } from '../../raft/index.ts'
 import type { VoterChange } from '../../api/services.ts'
+import { WARRANT_OF_NODE } from '../requests/warrant.ts'
 import type { Changes } from '../membership/changes.ts'
 import type { Faults, Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
@@ -35,6 +36,7 @@ export interface MembershipAutopilotDependencies {
 }
 
 const CHANGE_TIMEOUT_MS = 10_000
+const LEAVE = { timeoutMs: CHANGE_TIMEOUT_MS, warrant: WARRANT_OF_NODE } as const
 /** After this many intervals, a node that could not be taken in is tried again. */
 const PUT_OFF_INTERVALS = 10
 
@@ -121,7 +123,7 @@ export class MembershipAutopilot {
       case 'remove-voter':
         return this.change(decision.id, () => this.setVoters({ add: [], remove: [decision.id] }))
       case 'remove-learner':
-        return this.change(decision.id, () => changes.removeLearner(decision.id, CHANGE_TIMEOUT_MS))
+        return this.change(decision.id, () => changes.removeLearner(decision.id, LEAVE))
     }
   }
 
@@ -137,12 +139,12 @@ export class MembershipAutopilot {
         : this.change(first.id, () => this.deps.changes.moveMembers(members, CHANGE_TIMEOUT_MS))
     }
     const { member } = decision
-    this.change(member.id, () => this.deps.changes.addLearner({ member, wait: false }, CHANGE_TIMEOUT_MS))
+    this.change(member.id, () => this.deps.changes.addLearner({ member, wait: false }, LEAVE))
   }
 
   private setVoters(voters: VoterChange['voters']): Promise<unknown> {
     const change = { voters, retain: false, allowLagging: false, force: false, ifMembershipAt: null }
-    return this.deps.changes.changeVoters(change, CHANGE_TIMEOUT_MS)
+    return this.deps.changes.changeVoters(change, LEAVE)
   }
 
   private change(id: number, begin: () => Promise<unknown>): void {

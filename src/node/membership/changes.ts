@@ -1,5 +1,7 @@
 import type { LearnerAnswer, MemberSpec, MembershipAnswer } from '../../api/cluster.ts'
 import type { AddressChange, VoterChange } from '../../api/services.ts'
+import { WARRANT_OF_NODE, type Warrant } from '../requests/warrant.ts'
+import type { Leave } from '../requests/leader-calls.ts'
 import type { LearnerRequest } from '../requests/leader-requests.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -27,6 +29,16 @@ export interface ChangesDependencies {
   readonly settlingMs: number
 }
 
+/** What is proposed, and until when. */
+interface Proposal {
+  /** Called for each attempt. */
+  readonly change: () => MembershipChange
+  /** The index of the membership that it is to follow; null: any. */
+  readonly ifAt: LogIndex | null
+  readonly deadline: number
+  readonly warrant: Warrant
+}
+
 const PROBE_TIMEOUT_MS = 2_000
 const LISTEN_MS = 10
 
@@ -43,15 +55,15 @@ export class Changes {
   }
 
   /** Resolves when the final configuration is committed. */
-  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
+  async changeVoters(change: VoterChange, { timeoutMs, warrant }: Leave): Promise<MembershipAnswer> {
     const deadline = this.deps.clock.now() + timeoutMs
     const ifAt = change.ifMembershipAt === null ? null : logIndex(change.ifMembershipAt)
-    const outcome = await this.propose(() => this.voterChange(change), ifAt, deadline)
+    const outcome = await this.propose({ change: () => this.voterChange(change), ifAt, deadline, warrant })
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
   }
 
-  async addLearner({ member, wait }: LearnerRequest, timeoutMs: number): Promise<LearnerAnswer> {
+  async addLearner({ member, wait }: LearnerRequest, { timeoutMs, warrant }: Leave): Promise<LearnerAnswer> {
     const { clock, replica } = this.deps
     const deadline = clock.now() + timeoutMs
     const id = nodeId(member.id)
@@ -59,7 +71,7 @@ export class Changes {
     const found = await this.whoIsAt(member, Math.min(PROBE_TIMEOUT_MS, timeoutMs))
     // Members may have left meanwhile: whether the node is a member is checked at the moment of the proposal.
     const change = (): MembershipChange => ({ type: 'add-learner', id, addresses: this.addressesOf(member, found) })
-    const outcome = await this.propose(change, null, deadline)
+    const outcome = await this.propose({ change, ifAt: null, deadline, warrant })
     const logId = outcome.kind === 'appended' ? outcome.logId : outcome.stored.logId
     if (outcome.kind === 'appended') await this.settled(outcome.logId, deadline)
     if (wait) await replica.conditions.until((view) => this.isCaughtUpIn(view, id), deadline - clock.now())
@@ -71,9 +83,10 @@ export class Changes {
     }
   }
 
-  async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
+  async removeLearner(id: number, { timeoutMs, warrant }: Leave): Promise<MembershipAnswer> {
     const deadline = this.deps.clock.now() + timeoutMs
-    const outcome = await this.propose(() => ({ type: 'remove-learner', id: nodeId(id) }), null, deadline)
+    const change = (): MembershipChange => ({ type: 'remove-learner', id: nodeId(id) })
+    const outcome = await this.propose({ change, ifAt: null, deadline, warrant })
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
   }
@@ -82,7 +95,10 @@ export class Changes {
    * From now on a member, whether it is up or down, is reached at another address. No node has to answer there yet; but if another node
    * answers, or the member without its data, the change is refused.
    */
-  async setAddresses({ member, force, ifMembershipAt }: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
+  async setAddresses(
+    { member, force, ifMembershipAt }: AddressChange,
+    { timeoutMs, warrant }: Leave,
+  ): Promise<MembershipAnswer> {
     const { clock, replica } = this.deps
     const deadline = clock.now() + timeoutMs
     const { raft, api } = member
@@ -101,7 +117,7 @@ export class Changes {
       known()
       return { type: 'set-addresses', moves: [{ id, addresses: { raft, api } }] }
     }
-    const outcome = await this.propose(change, ifAt, deadline)
+    const outcome = await this.propose({ change, ifAt, deadline, warrant })
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
   }
@@ -119,7 +135,8 @@ export class Changes {
       const named = members.map(({ id, raft }) => `node ${id} at ${raft}`).join(', ')
       throw new RequestError('not-ready', `no answer from ${named}`)
     }
-    const outcome = await this.propose(() => ({ type: 'set-addresses', moves }), null, deadline)
+    const change = (): MembershipChange => ({ type: 'set-addresses', moves })
+    const outcome = await this.propose({ change, ifAt: null, deadline, warrant: WARRANT_OF_NODE })
     if (outcome.kind === 'appended') return this.settled(outcome.logId, deadline)
     return membershipAnswer(outcome.stored, outcome.stored)
   }
@@ -194,17 +211,21 @@ export class Changes {
   }
 
   /** Proposes the change until the core takes it or refuses it; waits while an earlier change is in progress. */
-  private async propose(
-    makeChange: () => MembershipChange,
-    ifAt: LogIndex | null,
-    deadline: number,
-  ): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
+  private async propose({
+    change: makeChange,
+    ifAt,
+    deadline,
+    warrant,
+  }: Proposal): Promise<Extract<ChangeOutcome, { kind: 'appended' | 'unchanged' }>> {
     const { replica, clock } = this.deps
     const incarnationOf = (id: NodeId): string | null => replica.peers.incarnationOf(id)
     for (;;) {
-      // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a fault of the core.
-      const change = makeChange()
-      const outcome = replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
+      const attempt = (): ChangeOutcome => {
+        // Outside of the input: a request that cannot be turned into a change is the client's mistake, not a fault of the core.
+        const change = makeChange()
+        return replica.request(() => replica.raft.changeMembership(clock.now(), change, ifAt, incarnationOf))
+      }
+      const outcome = await warrant.use(attempt, deadline)
       if (outcome.kind === 'appended' || outcome.kind === 'unchanged') return outcome
       const wait = this.waitFor(outcome)
       if (wait === null || deadline <= clock.now()) {

@@ -1,3 +1,4 @@
+import type { Need } from '../../kv/index.ts'
 import { RequestError, isErrorCode } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { firstNumber } from '../../lib/random.ts'
@@ -5,6 +6,7 @@ import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ControlRequest, ControlResponse } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
+import type { Behalf, Warrant, Warrants } from './warrant.ts'
 import type { Faults } from '../options.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
 import type { LeaderRequest } from './leader-requests.ts'
@@ -20,18 +22,36 @@ export interface LeaderCallsDependencies {
   readonly random: Random
   readonly leaders: Pick<LeaderDirectory, 'leader'>
   readonly outbox: { send(message: ControlRequest | ControlResponse): void }
+  readonly warrants: Pick<Warrants, 'of'>
   /** Hears of a request that failed in an unexpected way. */
   readonly faults: Faults
 }
 
-/** Carries out one kind of request on the leader. `timeoutMs` is the time that the request has left. */
-type Handler<Body, Answer> = (body: Body, timeoutMs: number) => Promise<Answer>
+/** The time that a request has left, and the leave to do what it asks for. */
+export interface Leave {
+  readonly timeoutMs: number
+  readonly warrant: Warrant
+}
 
-interface Call {
-  readonly requestId: number
+/** Carries out one kind of request on the leader. Its client was allowed to ask for it; the warrant says whether it still is. */
+type Handler<Body, Answer> = (body: Body, leave: Leave) => Promise<Answer>
+
+/** How often, for whom and until when a request is asked of the leader. */
+export interface CallOptions {
+  readonly timeoutMs: number
+  /** Whether carrying it out twice has the same effect as carrying it out once. */
+  readonly repeatable: boolean
+  readonly behalf: Behalf
+}
+
+interface Asked {
   readonly name: string
   readonly body: unknown
-  /** Whether carrying it out twice has the same effect as carrying it out once. */
+  readonly behalf: Behalf
+}
+
+interface Call extends Asked {
+  readonly requestId: number
   readonly repeatable: boolean
   readonly deadline: number
   readonly resolve: (answer: unknown) => void
@@ -51,7 +71,10 @@ const RETRIED = new Set(['no-leader', 'transferring'])
 export class LeaderCalls {
   private readonly options: LeaderCallsOptions
   private readonly deps: LeaderCallsDependencies
-  private readonly handlers = new Map<string, Handler<unknown, unknown>>()
+  private readonly handlers = new Map<
+    string,
+    { readonly needs: readonly Need[]; readonly run: Handler<unknown, unknown> }
+  >()
   private readonly calls = new Map<number, Call>()
   private requestIds: number
   private readonly sweep: Sweep
@@ -67,30 +90,23 @@ export class LeaderCalls {
   }
 
   handle<Body, Answer>(request: LeaderRequest<Body, Answer>, handler: Handler<Body, Answer>): void {
-    const { name } = request
-    this.handlers.set(name, async (json, timeoutMs) => {
+    const { name, needs } = request
+    const run: Handler<unknown, unknown> = async (json, leave) => {
       const body = request.body(json)
       if (body === null) throw new RequestError('invalid-request', `the body of the request ${name} is not valid`)
-      return handler(body.value, timeoutMs)
-    })
+      return handler(body.value, leave)
+    }
+    this.handlers.set(name, { needs, run })
   }
 
-  /**
-   * Has `request` carried out by the leader. `repeatable`: carrying it out twice has the same effect as once. Rejects with the leader's
-   * `RequestError`, or with `no-leader` or `outcome-unknown`.
-   */
-  async call<Body, Answer>(
-    request: LeaderRequest<Body, Answer>,
-    body: Body,
-    timeoutMs: number,
-    repeatable: boolean,
-  ): Promise<Answer> {
-    const answer = request.answer(await this.send(request.name, body, timeoutMs, repeatable))
+  /** Has `request` carried out by the leader. Rejects with the leader's `RequestError`, or with `no-leader` or `outcome-unknown`. */
+  async call<Body, Answer>(request: LeaderRequest<Body, Answer>, body: Body, options: CallOptions): Promise<Answer> {
+    const answer = request.answer(await this.send(request.name, body, options))
     if (answer === null) throw outcomeUnknown('this node does not understand the answer of the leader')
     return answer.value
   }
 
-  private send(name: string, body: unknown, timeoutMs: number, repeatable: boolean): Promise<unknown> {
+  private send(name: string, body: unknown, { timeoutMs, repeatable, behalf }: CallOptions): Promise<unknown> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.calls.size >= limits.controlCallsMax) {
       return Promise.reject(
@@ -100,7 +116,7 @@ export class LeaderCalls {
     return new Promise((resolve, reject) => {
       const requestId = this.requestIds++
       const deadline = this.deps.clock.now() + timeoutMs
-      this.calls.set(requestId, { requestId, name, body, repeatable, deadline, resolve, reject, asked: null })
+      this.calls.set(requestId, { requestId, name, body, behalf, repeatable, deadline, resolve, reject, asked: null })
       this.ask(requestId)
       this.sweep.begin()
     })
@@ -112,18 +128,16 @@ export class LeaderCalls {
     if (body === null) return 'a body that is not a JSON object'
     if (message.type === 'control-response') this.onResponse(message, body)
     else if ('timeoutMs' in body && typeof body.timeoutMs === 'number' && body.timeoutMs >= 0) {
-      this.onRequest(
-        message,
-        'value' in body ? body.value : undefined,
-        Math.min(body.timeoutMs, limits.requestTimeoutMsMax),
-      )
+      const value = 'value' in body ? body.value : undefined
+      const behalf = behalfOf('by' in body ? body.by : null)
+      const timeoutMs = Math.min(body.timeoutMs, limits.requestTimeoutMsMax)
+      this.onRequest(message, { name: message.name, body: value, behalf }, timeoutMs)
     } else return 'a request without a time limit'
     return null
   }
 
-  private onRequest(message: ControlRequest, value: unknown, timeoutMs: number): void {
-    const { from: to, requestId, name } = message
-    void this.perform(name, value, timeoutMs).then((answer) => {
+  private onRequest({ from: to, requestId }: ControlRequest, asked: Asked, timeoutMs: number): void {
+    void this.perform(asked, timeoutMs).then((answer) => {
       this.deps.outbox.send({
         type: 'control-response',
         from: this.options.id,
@@ -165,10 +179,10 @@ export class LeaderCalls {
     if (leader.kind === 'none' || timeoutMs <= 0) return
     call.asked = leader.kind === 'self' ? this.options.id : leader.leader
     if (leader.kind === 'self') {
-      void this.perform(call.name, call.body, timeoutMs).then((answer) => this.answered(call, answer))
+      void this.perform(call, timeoutMs).then((answer) => this.answered(call, answer))
       return
     }
-    const body = JSON.stringify({ timeoutMs, value: call.body })
+    const body = JSON.stringify({ timeoutMs, by: call.behalf, value: call.body })
     this.deps.outbox.send({
       type: 'control-request',
       from: this.options.id,
@@ -190,7 +204,9 @@ export class LeaderCalls {
   }
 
   /** Never rejects: a failure is an answer too. */
-  private async perform(name: string, body: unknown, timeoutMs: number): Promise<Answer> {
+  private async perform({ name, body, behalf }: Asked, timeoutMs: number): Promise<Answer> {
+    const { clock, warrants } = this.deps
+    const deadline = clock.now() + timeoutMs
     const handler = this.handlers.get(name)
     this.working += 1
     try {
@@ -199,12 +215,15 @@ export class LeaderCalls {
       if (handler === undefined) throw new RequestError('not-ready', `the leader does not know the request ${name}`)
       if (this.deps.leaders.leader().kind !== 'self')
         throw new RequestError('no-leader', 'the node that was asked is not the leader')
-      return { value: await handler(body, timeoutMs) }
+      const warrant = warrants.of(handler.needs.length === 0 ? 'node' : behalf, handler.needs)
+      // Nothing at all is done for whom may not ask.
+      await warrant.use(() => undefined, deadline)
+      return { value: await handler.run(body, { timeoutMs: deadline - clock.now(), warrant }) }
     } catch (error) {
       if (error instanceof RequestError)
         return { error: { code: error.code, detail: error.message, facts: { ...error.facts } } }
       // The caller is answered first: a node that has stopped sends nothing.
-      this.deps.clock.nextTurn(() => this.deps.faults.report(error))
+      clock.nextTurn(() => this.deps.faults.report(error))
       return { error: { code: 'internal', detail: `the leader failed to carry out ${name}; see its log`, facts: {} } }
     } finally {
       this.working -= 1
@@ -252,6 +271,13 @@ function parsed(text: string): object | null {
   } catch {
     return null
   }
+}
+
+/** Whoever is not named is a client without a token. */
+function behalfOf(json: unknown): Behalf {
+  if (json === 'node') return 'node'
+  const hash = typeof json === 'object' && json !== null && 'hash' in json ? json.hash : null
+  return { hash: typeof hash === 'string' ? hash : null }
 }
 
 function answerOf(body: object): Answer {

@@ -14,11 +14,14 @@ import {
   jsonWord,
   type JsonReader,
 } from '../../lib/json.ts'
+import type { Need } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 
 /** A kind of request that the leader carries out for any node. What arrives over the wire is validated before it is used. */
 export interface LeaderRequest<Body, Answer> {
   readonly name: string
+  /** What a client must be allowed to do that asks for it. */
+  readonly needs: readonly Need[]
   readonly body: JsonReader<Body>
   readonly answer: JsonReader<Answer>
 }
@@ -99,20 +102,26 @@ const learnerStatus: JsonReader<LearnerStatus> = jsonObject({
 })
 const transferAnswer: JsonReader<TransferAnswer> = jsonObject({ leader: id })
 
+const ADMIN: readonly Need[] = [{ right: 'cluster:admin' }]
+const READ: readonly Need[] = [{ right: 'cluster:read' }]
+/** A node asks for itself. */
+const NOTHING: readonly Need[] = []
+
 /** All requests that are carried to the leader, under their names on the wire. */
 export const leaderRequests = {
-  changeVoters: { name: 'change-voters', body: voterChange, answer: membershipAnswer },
-  addLearner: { name: 'add-learner', body: learnerRequest, answer: learnerAnswer },
-  removeLearner: { name: 'remove-learner', body: id, answer: membershipAnswer },
-  setAddresses: { name: 'set-addresses', body: addressChange, answer: membershipAnswer },
-  learners: { name: 'learners', body: jsonNull, answer: jsonList(learnerStatus, limits.membersReadMax) },
+  changeVoters: { name: 'change-voters', needs: ADMIN, body: voterChange, answer: membershipAnswer },
+  addLearner: { name: 'add-learner', needs: ADMIN, body: learnerRequest, answer: learnerAnswer },
+  removeLearner: { name: 'remove-learner', needs: ADMIN, body: id, answer: membershipAnswer },
+  setAddresses: { name: 'set-addresses', needs: ADMIN, body: addressChange, answer: membershipAnswer },
+  learners: { name: 'learners', needs: READ, body: jsonNull, answer: jsonList(learnerStatus, limits.membersReadMax) },
   /** The node that should lead; null: the one that is most up to date. */
-  transfer: { name: 'transfer', body: jsonNullable(id), answer: transferAnswer },
+  transfer: { name: 'transfer', needs: ADMIN, body: jsonNullable(id), answer: transferAnswer },
   /** Tells the leader the address of a node that wants to join. */
-  join: { name: 'join', body: joinRequest, answer: jsonNull },
+  join: { name: 'join', needs: NOTHING, body: joinRequest, answer: jsonNull },
   /** How much time a lease has left; null: the leader does not know it. */
   leaseTime: {
     name: 'lease-time',
+    needs: NOTHING,
     body: jsonInteger(1, Number.MAX_SAFE_INTEGER),
     answer: jsonNullable(jsonInteger(0, limits.lease.ttlMsMax)),
   },

@@ -73,6 +73,8 @@ const NO_LEADER = stepOf('leader', null)
  * twice, so a late answer cannot release a later read.
  */
 export class Reads {
+  /** Whether a read was ever let through. */
+  hasPassed = false
   private readonly options: ReadsOptions
   private readonly deps: ReadsDependencies
   private waiting: Waiting[] = []
@@ -240,6 +242,7 @@ export class Reads {
   }
 
   private release({ members, times }: Round): void {
+    this.hasPassed = true
     this.left(members.length)
     if (this.deps.isTimed) times.releasedAt = this.deps.clock.now()
     for (const waiting of members) {

@@ -1,4 +1,4 @@
-import type { Admission, AuthAccess, Caller, Guard } from '../../api/services.ts'
+import type { Admission, AuthAccess, Bearer, Caller, Guard } from '../../api/services.ts'
 import type { AccessToken, AuthTable, Need } from '../../kv/index.ts'
 import { denialError, UNAUTHENTICATED } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
@@ -9,6 +9,7 @@ import type { Reads } from '../requests/reads.ts'
 export interface AuthDependencies {
   readonly permissions: Permissions
   readonly reads: Pick<Reads, 'barrier'>
+  readonly raft: { readonly leader: unknown }
 }
 
 /** Tokens and their rights, for the front. */
@@ -25,16 +26,29 @@ export class Auth implements AuthAccess {
     return this.deps.permissions.table
   }
 
-  /** What is denied is looked at once more with a state that is recent: this node may not know yet what another one has granted. */
+  /**
+   * What is denied is looked at once more with a state that is recent: this node may not know yet what another one has granted. So is everything
+   * on a node that may not have learned yet that there are tokens.
+   */
   admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission> {
     const admission = this.look(hash, needs)
-    if (!('denied' in admission) || hash === null || this.confirming >= limits.auth.confirmationsMax) return admission
-    return this.lookAgain(hash, needs, caller)
+    const isUncertain = this.mayLackTokens || ('denied' in admission && hash !== null)
+    if (!isUncertain) return admission
+    if (this.confirming < limits.auth.confirmationsMax) return this.lookAgain(hash, needs, caller)
+    const denied = new RequestError(
+      'overloaded',
+      'too many requests wait until their tokens are known; try again later',
+    )
+    return this.mayLackTokens ? { token: null, denied } : admission
   }
 
-  guard(token: AccessToken | null, needs: readonly Need[]): Guard {
+  tokenWith(hash: string): AccessToken | null {
+    return this.deps.permissions.tokenWith(hash)
+  }
+
+  guard(bearer: Pick<Bearer, 'token'>, needs: readonly Need[]): Guard {
     const { permissions } = this.deps
-    return { check: () => permissions.require(token, needs) }
+    return { check: () => permissions.require(bearer.token, needs) }
   }
 
   confirm(timeoutMs: number, caller: Caller | null): Promise<void> {
@@ -54,13 +68,20 @@ export class Auth implements AuthAccess {
     return denial === null ? { token } : { denied: denialError(denial), token }
   }
 
-  private async lookAgain(hash: string, needs: readonly Need[], caller: Caller | null): Promise<Admission> {
+  /** Without a leader nobody could tell, and what shows and mends a cluster has to work. */
+  private get mayLackTokens(): boolean {
+    const { permissions, raft } = this.deps
+    return permissions.table === null && permissions.mustAsk && raft.leader !== null
+  }
+
+  private async lookAgain(hash: string | null, needs: readonly Need[], caller: Caller | null): Promise<Admission> {
     this.confirming += 1
     try {
       await this.confirm(limits.auth.confirmMs, caller)
     } catch (error) {
-      // Without a leader, what this node knows has to do.
+      // Without a leader, what this node knows has to do. Where there is one, it is this node that is late, and nothing is wrong with the token.
       if (!(error instanceof RequestError)) throw error
+      if (error.code !== 'no-leader') return { token: null, denied: error }
     } finally {
       this.confirming -= 1
     }

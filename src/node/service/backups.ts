@@ -1,5 +1,5 @@
 import type { BackupsView } from '../../api/health.ts'
-import type { SnapshotStream } from '../../api/services.ts'
+import type { Guard, SnapshotStream } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
@@ -11,6 +11,7 @@ import { metaOf, type StateMeta } from '../codec/state-meta.ts'
 import { logIdView, membershipView } from '../membership/api-views.ts'
 import type { BackupRegister, Logger, NodeOptions, TakenBackup } from '../options.ts'
 import type { Replica } from '../replica.ts'
+import { checkRights } from './past.ts'
 import type { Serving } from './serving.ts'
 
 export type BackupsOptions = Pick<NodeOptions, 'id' | 'incarnation' | 'version' | 'snapshotChunkBytes'>
@@ -32,6 +33,8 @@ interface Running {
   readonly meta: Uint8Array
   readonly header: BackupHeader
   readonly startedAt: number
+  /** Null: the node itself takes it. */
+  readonly guard: Guard | null
 }
 
 const ID_DIGITS = 32
@@ -59,8 +62,8 @@ export class Backups {
     return { running, completed, failed, last }
   }
 
-  /** `stale`: whatever this node has applied, even when it knows no leader. */
-  async open(consistency: 'linearizable' | 'stale', timeoutMs: number): Promise<SnapshotStream> {
+  /** `stale`: whatever this node has applied, even when it knows no leader. `guard` is asked before each piece. */
+  async open(consistency: 'linearizable' | 'stale', timeoutMs: number, guard: Guard | null): Promise<SnapshotStream> {
     const { replica, state, clock, serving } = this.deps
     serving.check()
     if (consistency === 'linearizable') await replica.reads.barrier(timeoutMs)
@@ -72,9 +75,16 @@ export class Backups {
       await view.close()
       throw new RequestError('not-ready', 'this node has applied nothing yet')
     }
+    try {
+      checkRights(replica.applier.auth, meta.machine)
+      guard?.check()
+    } catch (error) {
+      await view.close()
+      throw error
+    }
     const header = this.headerOf(meta)
     const { logId, revision } = header
-    const chunks = this.pieces({ view, meta: view.meta, header, startedAt })
+    const chunks = this.pieces({ view, meta: view.meta, header, startedAt, guard })
     return { logId, revision, bytesEstimate: state.sizeBytes(), chunks }
   }
 
@@ -97,7 +107,7 @@ export class Backups {
     }
   }
 
-  private async *pieces({ view, meta, header, startedAt }: Running): AsyncGenerator<Uint8Array> {
+  private async *pieces({ view, meta, header, startedAt, guard }: Running): AsyncGenerator<Uint8Array> {
     const { clock } = this.deps
     let bytes = 0
     let isWhole = false
@@ -107,6 +117,7 @@ export class Backups {
       let applied = this.deps.replica.applier.appliedIndex
       for await (const piece of backupPieces(header, view, meta, this.options.snapshotChunkBytes)) {
         const readMs = clock.now() - readSince
+        guard?.check()
         yield piece
         bytes += piece.length
         const { appliedIndex } = this.deps.replica.applier

@@ -8,11 +8,13 @@ import type {
   PurgeAnswer,
   TransferAnswer,
 } from '../../api/cluster.ts'
-import type { AddressChange, ClusterControl, SnapshotStream, VoterChange } from '../../api/services.ts'
+import type { AddressChange, Bearer, ClusterControl, Guard, SnapshotStream, VoterChange } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, TransferOutcome } from '../../raft/index.ts'
 import { nodeId } from '../../raft/index.ts'
+import type { Warrant } from '../requests/warrant.ts'
+import type { Leave } from '../requests/leader-calls.ts'
 import { leaderRequests, type LeaderRequest } from '../requests/leader-requests.ts'
 import type { Changes } from '../membership/changes.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
@@ -38,6 +40,9 @@ export interface ClusterDependencies {
 
 const LISTEN_MS = 10
 
+/** Null: the node itself. */
+type Asker = Bearer | null
+
 /** The cluster's administration, on any node: requests for the leader are carried to it. */
 export class Cluster implements ClusterControl {
   /** The id of the node that answers. */
@@ -52,12 +57,12 @@ export class Cluster implements ClusterControl {
     this.self = deps.self
     const { leaderCalls } = deps.replica
     const { changes } = deps
-    leaderCalls.handle(leaderRequests.changeVoters, (change, timeoutMs) => changes.changeVoters(change, timeoutMs))
-    leaderCalls.handle(leaderRequests.addLearner, (request, timeoutMs) => changes.addLearner(request, timeoutMs))
-    leaderCalls.handle(leaderRequests.removeLearner, (learner, timeoutMs) => changes.removeLearner(learner, timeoutMs))
-    leaderCalls.handle(leaderRequests.setAddresses, (change, timeoutMs) => changes.setAddresses(change, timeoutMs))
+    leaderCalls.handle(leaderRequests.changeVoters, (change, leave) => changes.changeVoters(change, leave))
+    leaderCalls.handle(leaderRequests.addLearner, (request, leave) => changes.addLearner(request, leave))
+    leaderCalls.handle(leaderRequests.removeLearner, (learner, leave) => changes.removeLearner(learner, leave))
+    leaderCalls.handle(leaderRequests.setAddresses, (change, leave) => changes.setAddresses(change, leave))
     leaderCalls.handle(leaderRequests.learners, async () => this.learnersHere())
-    leaderCalls.handle(leaderRequests.transfer, (to, timeoutMs) => this.transferHere(to, timeoutMs))
+    leaderCalls.handle(leaderRequests.transfer, (to, leave) => this.transferHere(to, leave))
   }
 
   initialize(
@@ -83,24 +88,26 @@ export class Cluster implements ClusterControl {
     return membershipAnswer(effective, committedMembership)
   }
 
-  async changeVoters(change: VoterChange, timeoutMs: number): Promise<MembershipAnswer> {
-    return this.call(leaderRequests.changeVoters, change, timeoutMs, change.ifMembershipAt === null)
+  async changeVoters(change: VoterChange, timeoutMs: number, by: Asker = null): Promise<MembershipAnswer> {
+    const repeatable = change.ifMembershipAt === null
+    return this.call(leaderRequests.changeVoters, change, { timeoutMs, repeatable, by })
   }
 
-  async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number): Promise<LearnerAnswer> {
-    return this.call(leaderRequests.addLearner, { member, wait }, timeoutMs, true)
+  async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number, by: Asker = null): Promise<LearnerAnswer> {
+    return this.call(leaderRequests.addLearner, { member, wait }, { timeoutMs, repeatable: true, by })
   }
 
-  async removeLearner(id: number, timeoutMs: number): Promise<MembershipAnswer> {
-    return this.call(leaderRequests.removeLearner, id, timeoutMs, false)
+  async removeLearner(id: number, timeoutMs: number, by: Asker = null): Promise<MembershipAnswer> {
+    return this.call(leaderRequests.removeLearner, id, { timeoutMs, repeatable: false, by })
   }
 
-  async setAddresses(change: AddressChange, timeoutMs: number): Promise<MembershipAnswer> {
-    return this.call(leaderRequests.setAddresses, change, timeoutMs, change.ifMembershipAt === null)
+  async setAddresses(change: AddressChange, timeoutMs: number, by: Asker = null): Promise<MembershipAnswer> {
+    const repeatable = change.ifMembershipAt === null
+    return this.call(leaderRequests.setAddresses, change, { timeoutMs, repeatable, by })
   }
 
-  async learners(timeoutMs: number): Promise<readonly LearnerStatus[]> {
-    return this.call(leaderRequests.learners, null, timeoutMs, true)
+  async learners(timeoutMs: number, by: Asker = null): Promise<readonly LearnerStatus[]> {
+    return this.call(leaderRequests.learners, null, { timeoutMs, repeatable: true, by })
   }
 
   leader(): MemberSpec | null {
@@ -110,13 +117,13 @@ export class Cluster implements ClusterControl {
     return { id: view.leader, raft: addresses.raft, api: addresses.api }
   }
 
-  async transfer(to: number | null, timeoutMs: number): Promise<TransferAnswer> {
+  async transfer(to: number | null, timeoutMs: number, by: Asker = null): Promise<TransferAnswer> {
     const { replica, clock } = this.deps
     const deadline = clock.now() + timeoutMs
     const before = replica.raft.view().leader
     try {
       // A named target may be asked for again: the node that leads by then is the target, or passes leadership on to it.
-      return await this.call(leaderRequests.transfer, to, timeoutMs, to !== null)
+      return await this.call(leaderRequests.transfer, to, { timeoutMs, repeatable: to !== null, by })
     } catch (error) {
       // The leader was asked, and stopped leading before it answered: the next leader, whichever it is, is the answer.
       if (!(error instanceof RequestError && error.code === 'outcome-unknown') || to !== null) throw error
@@ -135,8 +142,12 @@ export class Cluster implements ClusterControl {
       throw new RequestError('no-transfer-target', `this node cannot campaign: ${outcome.reason}`)
   }
 
-  snapshot(consistency: 'linearizable' | 'stale', timeoutMs: number): Promise<SnapshotStream> {
-    return this.deps.backups.open(consistency, timeoutMs)
+  snapshot(
+    consistency: 'linearizable' | 'stale',
+    timeoutMs: number,
+    guard: Guard | null = null,
+  ): Promise<SnapshotStream> {
+    return this.deps.backups.open(consistency, timeoutMs, guard)
   }
 
   /** Frees what the durable state of this node covers, and nothing on other nodes. */
@@ -151,14 +162,14 @@ export class Cluster implements ClusterControl {
   private async call<Body, Answer>(
     request: LeaderRequest<Body, Answer>,
     body: Body,
-    timeoutMs: number,
-    repeatable: boolean,
+    { timeoutMs, repeatable, by }: { readonly timeoutMs: number; readonly repeatable: boolean; readonly by: Asker },
   ): Promise<Answer> {
     this.deps.serving.check()
     const { leaderCalls, conditions } = this.deps.replica
     if (conditions.isFull)
       throw new RequestError('overloaded', 'too many cluster requests are waiting; try again later')
-    return leaderCalls.call(request, body, timeoutMs, repeatable)
+    const behalf = by === null ? 'node' : { hash: by.hash }
+    return leaderCalls.call(request, body, { timeoutMs, repeatable, behalf })
   }
 
   private learnersHere(): LearnerStatus[] {
@@ -173,14 +184,15 @@ export class Cluster implements ClusterControl {
     return learners
   }
 
-  private async transferHere(to: number | null, timeoutMs: number): Promise<TransferAnswer> {
-    const { replica } = this.deps
+  private async transferHere(to: number | null, { timeoutMs, warrant }: Leave): Promise<TransferAnswer> {
+    const { replica, clock } = this.deps
+    const deadline = clock.now() + timeoutMs
     const target: NodeId | null = to === null ? null : nodeId(to)
     if (target !== null && !replica.raft.view().effective.membership.nodes.has(target)) {
       throw new RequestError('node-not-found', `node ${target} is not a member of this cluster`)
     }
     if (target === replica.raft.view().id) return { leader: target }
-    const outcome = await this.startTransfer(target)
+    const outcome = await this.startTransfer(target, warrant, deadline)
     if (outcome.kind === 'not-leader') throw new RequestError('no-leader', 'the node that was asked is not the leader')
     if (outcome.kind === 'transferring')
       throw new RequestError('transferring', `leadership is already being transferred to node ${outcome.to}`)
@@ -188,7 +200,7 @@ export class Cluster implements ClusterControl {
     const { raft } = replica
     const isOver: Condition = ({ state, transferringTo, leader }) =>
       state === 'leader' ? transferringTo === null : leader !== null
-    if (!(await replica.conditions.until(isOver, timeoutMs))) {
+    if (!(await replica.conditions.until(isOver, deadline - clock.now()))) {
       throw new RequestError(
         'outcome-unknown',
         `node ${outcome.to} was told to take over, but no leader was known in time`,
@@ -205,10 +217,11 @@ export class Cluster implements ClusterControl {
   }
 
   /** A leader that has only just begun to lead waits until its followers have had time to answer before it takes one of them for dead. */
-  private async startTransfer(target: NodeId | null): Promise<TransferOutcome> {
+  private async startTransfer(target: NodeId | null, warrant: Warrant, deadline: number): Promise<TransferOutcome> {
     const { replica, clock, settlingMs } = this.deps
     for (;;) {
-      const outcome = replica.request(() => replica.raft.transfer(clock.now(), target))
+      const transfer = (): TransferOutcome => replica.request(() => replica.raft.transfer(clock.now(), target))
+      const outcome = await warrant.use(transfer, deadline)
       if (outcome.kind !== 'no-target' || clock.now() >= replica.journal.ledSince + settlingMs) return outcome
       await replica.conditions.until(() => false, LISTEN_MS)
     }

@@ -2,7 +2,7 @@ import type { Caller, KeyValueAccess, ReadOptions, Scan, ScanRange, AnswerContex
 import { assert } from '../../lib/assert.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import type { Command, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
+import type { Command, CommandResult, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import {
   decodeRecord,
   denialError,
@@ -13,6 +13,7 @@ import {
   levelOf,
   recordRow,
 } from '../../kv/index.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { Replica } from '../replica.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { PastScan } from './past-scan.ts'
@@ -22,6 +23,7 @@ import type { ReadGate } from './read-gate.ts'
 import type { Serving } from './serving.ts'
 
 export interface KeysDependencies {
+  readonly clock: Pick<Clock, 'now'>
   readonly replica: Replica
   readonly fetcher: RowFetcher
   readonly serving: Serving
@@ -38,23 +40,33 @@ export class Keys implements KeyValueAccess {
   }
 
   async execute<Kind extends Command>(
-    command: Kind,
+    asked: Kind,
     timeoutMs: number,
     caller: Caller | null = null,
   ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
-    const { serving, replica } = this.deps
+    const { serving, replica, clock } = this.deps
     serving.check()
-    const { applier, features, proposals } = replica
-    if (replica.permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
-    const level = levelOf(command)
-    const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
-    const result = await proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command) })
+    const { features, permissions } = replica
+    const command = identified(asked, caller)
+    if (permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
+    const since = clock.now()
+    let result = await this.submit(command, timeoutMs, caller)
+    // This node did not know of any token. It has executed the command, so it does now.
+    const again = result.type === 'unauthenticated' ? identified(command, caller) : command
+    if (again !== command) result = await this.submit(again, timeoutMs - (clock.now() - since), caller)
     if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.deps.gate.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
+  }
+
+  private async submit(command: Command, timeoutMs: number, caller: Caller | null): Promise<CommandResult> {
+    const { applier, features, proposals } = this.deps.replica
+    const level = levelOf(command)
+    const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
+    return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command) })
   }
 
   overload(underWay: number): RequestError | null {
@@ -91,7 +103,7 @@ export class Keys implements KeyValueAccess {
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     const { gate, past } = this.deps
     const consistency = await gate.reach(options)
-    const { view, machine } = await past.view(options.revision ?? null)
+    const { view, machine } = await past.view(options.revision ?? null, options.guard)
     const present = machine?.revision ?? 0
     const revision = options.revision ?? present
     const shown = {
@@ -100,4 +112,10 @@ export class Keys implements KeyValueAccess {
     }
     return revision < present ? new PastScan(view, range, shown) : new RangeScan(view, range, shown)
   }
+}
+
+/** `command` under the token of its client, if this node did not know it when the request came, and does now. */
+export function identified<Kind extends Command>(command: Kind, caller: Caller | null): Kind {
+  const token = command.token === undefined ? (caller?.bearer?.token ?? null) : null
+  return token === null ? command : { token: token.id, ...command }
 }

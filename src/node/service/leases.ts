@@ -36,7 +36,7 @@ import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { rowPages } from '../state/row-pages.ts'
-import type { Keys } from './keys.ts'
+import { identified, type Keys } from './keys.ts'
 import type { Past } from './past.ts'
 import type { ReadGate } from './read-gate.ts'
 
@@ -99,11 +99,12 @@ export class Leases implements LeaseAccess {
     return { lock: await this.lockNamed(name), context }
   }
 
-  async acquire(command: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
+  async acquire(asked: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
     const { keys, replica } = this.deps
-    const refusal = command.waitMs > 0 ? replica.lockWaits.refusal : null
+    const refusal = asked.waitMs > 0 ? replica.lockWaits.refusal : null
     if (refusal !== null) throw refusal
-    const { result, context } = await keys.execute(command, timeoutMs, caller)
+    const { result, context } = await keys.execute(asked, timeoutMs, caller)
+    const command = identified(asked, caller)
     try {
       if (result.type === 'lock-queued') return await this.afterWait(command, result.lease, timeoutMs, caller)
       if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
@@ -189,7 +190,11 @@ export class Leases implements LeaseAccess {
   /** The leader measures the time. One that has just been elected has begun every lease again, and may not know this one yet. */
   private async remainingMs(id: number, lease: Lease, timeoutMs: number): Promise<number> {
     try {
-      const known = await this.deps.replica.leaderCalls.call(leaderRequests.leaseTime, id, timeoutMs, true)
+      const known = await this.deps.replica.leaderCalls.call(leaderRequests.leaseTime, id, {
+        timeoutMs,
+        repeatable: true,
+        behalf: 'node',
+      })
       return known ?? lengthOf(lease)
     } catch (error) {
       const isLate = error instanceof RequestError && error.code === 'outcome-unknown'
@@ -202,7 +207,7 @@ export class Leases implements LeaseAccess {
   private async open(options: ReadOptions): Promise<Opened> {
     const { gate, past } = this.deps
     const consistency = await gate.reach(options)
-    const { view, machine } = await past.view(null)
+    const { view, machine } = await past.view(null, options.guard)
     return { view, context: { ...gate.context(consistency), revision: machine?.revision ?? 0 } }
   }
 }

@@ -1,5 +1,5 @@
-import type { HistoryAccess, HistoryStatus, KeyVersion, ReadOptions, VersionPage } from '../../api/services.ts'
-import type { Key, KeyRecord, MachineState } from '../../kv/index.ts'
+import type { Guard, HistoryAccess, HistoryStatus, KeyVersion, ReadOptions, VersionPage } from '../../api/services.ts'
+import type { AuthTable, Key, KeyRecord, MachineState } from '../../kv/index.ts'
 import { decodeRecord, oldestRevision } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
@@ -12,7 +12,7 @@ import { newestUpTo, versionsBelow } from './versions.ts'
 
 export interface PastDependencies {
   readonly state: StateStore
-  readonly applier: Pick<Applier, 'machineState' | 'settle'>
+  readonly applier: Pick<Applier, 'auth' | 'machineState' | 'settle'>
   readonly gate: ReadGate
 }
 
@@ -27,8 +27,11 @@ export class Past implements HistoryAccess {
     this.deps = deps
   }
 
-  /** A view of the store that can show `revision`, which this node has reached; null: the present. The caller closes it. */
-  async view(revision: number | null): Promise<{ view: StateView; machine: MachineState | null }> {
+  /**
+   * A view of the store that can show `revision`, which this node has reached; null: the present. The caller closes it. It may be later than what
+   * the gate let through, for example a state that has arrived meanwhile: so `guard` is asked once more.
+   */
+  async view(revision: number | null, guard?: Guard): Promise<{ view: StateView; machine: MachineState | null }> {
     const { state, applier } = this.deps
     await applier.settle()
     const view = await state.view()
@@ -36,6 +39,13 @@ export class Past implements HistoryAccess {
     if (revision !== null && machine !== null && revision < oldestRevision(machine)) {
       await view.close()
       throw compacted(revision, machine)
+    }
+    try {
+      checkRights(applier.auth, machine)
+      guard?.check()
+    } catch (error) {
+      await view.close()
+      throw error
     }
     return { view, machine }
   }
@@ -60,7 +70,7 @@ export class Past implements HistoryAccess {
   async versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {
     const { gate } = this.deps
     const consistency = await gate.reach(options)
-    const { view, machine } = await this.view(null)
+    const { view, machine } = await this.view(null, options.guard)
     try {
       const oldest = machine === null ? 0 : oldestRevision(machine)
       const { items, done } = await versionsIn(view, key, page, oldest)
@@ -80,6 +90,15 @@ export class Past implements HistoryAccess {
     const status = { compactedRevision: oldestRevision(machine), revision, changes, bytes, retention }
     return { status, context: gate.context(consistency) }
   }
+}
+
+/**
+ * Throws `RequestError` when the roles and tokens that belong to a view are not known yet: a state from another node is just taking the place of
+ * this one's.
+ */
+export function checkRights(auth: AuthTable | null, machine: MachineState | null): void {
+  if ((machine?.auth ?? 0) > (auth?.revision ?? 0))
+    throw new RequestError('not-ready', 'this node is taking over a state from another one; try again')
 }
 
 function compacted(revision: number, machine: MachineState): RequestError {

@@ -61,7 +61,7 @@ export class ReadGate {
   private async reachRevision(revision: number, options: ReadOptions): Promise<Consistency> {
     const { replica } = this.deps
     const given = options.consistency === 'stale' ? 'stale' : 'linearizable'
-    const isGuarded = given === 'linearizable' && options.guard !== undefined && replica.permissions.table !== null
+    const isGuarded = given === 'linearizable' && options.guard !== undefined && replica.permissions.mustAsk
     if (revision <= replica.applier.revision && !isGuarded) return given
     if (given === 'stale') await this.waitForRevision(revision, options.timeoutMs, options.caller ?? null)
     else await replica.reads.barrier(options.timeoutMs, options.caller)

@@ -23,7 +23,7 @@ export class Watches implements WatchAccess {
    * Before the level of history a removed range is not read, so that nobody could be told what it held: there are no watches until then.
    *
    * A watch of the past needs nobody else: every node has it. One that begins now, or with a revision that this node has not reached, asks
-   * the leader what is committed, and waits until that is applied here. So does every one once there are tokens.
+   * the leader what is committed, and waits until that is applied here. So does every one once there are tokens, or may be.
    */
   async open(options: WatchOptions): Promise<Watch> {
     const { replica, serving, id } = this.deps
@@ -33,7 +33,7 @@ export class Watches implements WatchAccess {
     const { since, timeoutMs, caller = null } = options
     const leftMs = await features.require(HISTORY_LEVEL, timeoutMs, caller)
     const { guard } = options
-    const isGuarded = guard !== undefined && replica.permissions.table !== null
+    const isGuarded = guard !== undefined && replica.permissions.mustAsk
     const asks = since === null || since > applier.revision || isGuarded
     if (asks) await replica.reads.barrier(leftMs, caller)
     guard?.check()
