@@ -195,7 +195,8 @@ function registerResources(
   })
   void app.register(async (operating) => {
     registerOperatingRoutes(operating, services, slow)
-    registerDocumentationRoutes(operating, services.cluster.self)
+    // Once there are tokens, nobody learns of members without one.
+    registerDocumentationRoutes(operating, () => (services.auth.table === null ? services.cluster.self : null))
   })
   const isSecure = (options.tls ?? null) !== null
   void app.register(async (pages) => registerDashboard(pages, { isSecure }))

@@ -94,14 +94,14 @@ function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodi
   return openapiObject
 }
 
-/** The OpenAPI document, and a page to read it and to try the operations. `self`: this node as a member. */
-export function registerDocumentationRoutes(app: FastifyInstance, self: object): void {
+/** The OpenAPI document, and a page to read it and to try the operations. `self`: this node as a member; null: the page, which is open, does not tell. */
+export function registerDocumentationRoutes(app: FastifyInstance, self: () => object | null): void {
   void app.register(swaggerUi, {
     routePrefix: '/docs',
     uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
     staticCSP: CONTENT_SECURITY_POLICY,
     // `document` is a clone, so it may be changed.
-    transformSpecification: (document) => forPage(document, self),
+    transformSpecification: (document) => forPage(document, self()),
   })
   let text: string | null = null
   app.get<{ Querystring: QueryText }>('/openapi.json', { config: { operation: openapi } }, (request, reply) => {

@@ -112,10 +112,27 @@ t.test('the first token', async (t) => {
     t.match(proxy.body, { code: 'forbidden', detail: /through a proxy, which has added the header x-forwarded-for/ })
     cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
     t.match((await asking.ask(null, 'POST', '/auth/bootstrap')).body, { detail: /not the leader, which is node 2/ })
+    cluster.known = cluster.self
+    for (const host of ['evil.example:7000', 'localhost.evil.example', '127.0.0.1.evil.example', '192.0.2.7:7000'])
+      for (const page of [{}, { origin: `http://${host}`, 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' }])
+        t.match((await asking.ask(null, 'POST', '/auth/bootstrap', undefined, { host, ...page })).body, {
+          code: 'forbidden',
+          detail: /its Host is neither localhost nor a loopback address/,
+        })
     t.equal(asking.api.services.auth.table, null)
-    for (const remoteAddress of ['127.8.8.8', '::1', '::ffff:127.0.0.1']) {
+    for (const [remoteAddress, host] of [
+      ['127.8.8.8', '127.8.8.8:7000'],
+      ['::1', '[::1]:7000'],
+      ['::ffff:127.0.0.1', 'localhost'],
+    ] as const) {
       const here = await open(t)
-      const { statusCode } = await here.api.app.inject({ method: 'POST', url: '/auth/bootstrap', remoteAddress })
+      const headers = { host }
+      const { statusCode } = await here.api.app.inject({
+        method: 'POST',
+        url: '/auth/bootstrap',
+        remoteAddress,
+        headers,
+      })
       t.equal(statusCode, 201, remoteAddress)
     }
   })
@@ -126,19 +143,40 @@ t.test('the first token', async (t) => {
       if (file instanceof Error) throw file
       return file
     }
-    const asking = await open(t, { bootstrapSecret })
+    let now = 0
+    const asking = await open(t, { bootstrapSecret, now: () => now })
     const proxied = { 'x-forwarded-for': '192.0.2.7' }
     const ask = (secret: string) => asking.ask(null, 'POST', '/auth/bootstrap', { secret, name: 'root' }, proxied)
-    t.match((await ask('another')).body, { code: 'forbidden', detail: /not the one in the file/ })
+    const said = { code: 'forbidden', detail: /the secret is not accepted; the log of this node says why/ }
+    const { audited } = asking.api
+    const refusedAs = async (given: string, why: RegExp): Promise<void> => {
+      const answer = await ask(given)
+      t.match(answer.body, said)
+      t.notMatch(answer.text, /auth-bootstrap-file cannot|no such file|fewer than|not the one|without --auth/)
+      t.match(audited.at(-1), { operation: 'bootstrapAuth', status: 403, asked: { refused: why } })
+      now += limits.auditRefusalIntervalMs
+    }
+    await refusedAs('another', /not the one in the file/)
     file = 'short'
-    t.match((await ask('short')).body, { detail: /fewer than 16 characters/ })
+    await refusedAs('short', /fewer than 16 characters/)
     file = new Error('no such file')
-    t.match((await ask('short')).body, { detail: /cannot be read: no such file/ })
+    await refusedAs('short', /cannot be read: no such file/)
     file = null
-    t.match((await ask('short')).body, { detail: /without --auth-bootstrap-file/ })
+    await refusedAs('short', /without --auth-bootstrap-file/)
     file = 'a secret of a file'
     t.match(await ask('a secret of a file'), { status: 201, body: { name: 'root' } })
   })
+})
+
+t.test('the open page of the document names the node as long as everybody may know it', async (t) => {
+  const asking = await open(t)
+  const page = async (): Promise<string> => (await asking.api.app.inject({ method: 'GET', url: '/docs/json' })).body
+  const named = JSON.stringify({ members: [asking.api.services.cluster.self] })
+  t.ok((await page()).includes(named))
+  await asking.bootstrap()
+  const then = await page()
+  t.ok(then.includes('initializeCluster'))
+  t.notOk(then.includes(named))
 })
 
 t.test('a request without a valid token gets one and the same answer', async (t) => {

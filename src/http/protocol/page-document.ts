@@ -27,14 +27,14 @@ interface Document {
 /**
  * Changes the OpenAPI document into the one for the page at `/docs`. "Try it out" fills its fields from defaults and examples,
  * and sends whatever a field holds. In this document both are words for the reader. The body that forms a cluster names `self`,
- * the member that serves the page.
+ * the member that serves the page, if that may be told.
  */
-export function forPage<Given extends Document>(document: Given, self: object): Given {
+export function forPage<Given extends Document>(document: Given, self: object | null): Given {
   for (const path of Object.values(document.paths ?? {})) {
     for (const { operationId, parameters = [], requestBody } of Object.values(path)) {
       for (const parameter of parameters) putIntoWords(parameter)
       const body = requestBody?.content['application/json']
-      if (operationId === 'initializeCluster' && body !== undefined) body.example = { members: [self] }
+      if (operationId === 'initializeCluster' && body !== undefined && self !== null) body.example = { members: [self] }
       if (operationId === 'importRecords' && requestBody !== undefined) offerLines(requestBody.content)
     }
   }
