@@ -102,6 +102,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
   const served = { connections, lines, onAcceptFailed, tls, onMistaken }
+  const failing = { onUnexpected: options.onUnexpected, onFatal: options.onFatal, server: services.cluster }
   const app = Fastify({
     logger: false,
     serverFactory: (handler) => createApiServer(serverOptions, { handler, ...served }),
@@ -110,7 +111,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
       if (mistake !== null) onMistaken(mistake, socket)
       lines.onClientError(error, socket)
     },
-    frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, options),
+    frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply, failing),
     bodyLimit: limits.jsonBodyBytesMax,
     // A request that arrives while the node stops gets the node's own answer, which is a problem document.
     return503OnClosing: false,
@@ -124,7 +125,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   app.addContentTypeParser('*', leaveBody)
   allowed.watch(app)
   const audit = new Audit(options.onAudit ?? (() => {}), options.now)
-  answerFailures(app, allowed, audit, options)
+  answerFailures(app, allowed, audit, failing)
   guardAgainstOtherSites(app, options.origins ?? [])
   const budgets = new TokenBudgets(options.now)
   guardRoutes(app, services.auth, { budgets, wall: options.wall ?? systemWall })

@@ -31,7 +31,8 @@ const components = [
 
 const description = `A replicated key-value store on Raft. Every node serves every request.
 
-Failures are \`application/problem+json\` with a stable \`code\`; \`docs/ERRORS.md\` explains each.
+Failures are \`application/problem+json\` with a stable \`code\`; \`docs/ERRORS.md\` explains each. Those of requests for data have the
+\`Quorate-*\` headers of other answers as well: the revision and the consistency when the state of the store decided them.
 Unknown parameters and fields are refused.`
 
 /** The page loads its own files only; its style sheets set styles inline. */

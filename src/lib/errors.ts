@@ -107,16 +107,30 @@ export const sameUnderKey = '; under this Idempotency-Key the answer stays the s
 /** Additional members of the error document, by code: for instance `{currentRevision: 7}`. */
 export type ErrorFacts = Readonly<Record<string, unknown>>
 
+/** The state of the store by which a failure was decided, and how recent it was. */
+export interface Reflected {
+  readonly revision: number
+  readonly consistency: string
+}
+
 /** An expected failure on its way to the client. `detail` is for people: what was wrong and what to do. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
   readonly code: ErrorCode
   readonly facts: ErrorFacts
+  /** Null: it does not depend on the state of the store. */
+  readonly reflects: Reflected | null
 
-  constructor(code: ErrorCode, detail: string, facts: ErrorFacts = {}) {
+  constructor(code: ErrorCode, detail: string, facts: ErrorFacts = {}, reflects: Reflected | null = null) {
     super(detail)
     this.code = code
     this.facts = facts
+    this.reflects = reflects
+  }
+
+  /** The same failure, as this state of the store decides it. */
+  reflecting(state: Reflected): RequestError {
+    return new RequestError(this.code, this.message, this.facts, state)
   }
 }
 

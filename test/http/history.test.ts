@@ -63,6 +63,12 @@ t.test('a revision that is gone, one to come, and what does not go with one', as
     const gone = await api.inject(url)
     t.equal(gone.statusCode, 410, url)
     t.match(gone.json(), { code: 'compacted', compactRevision: second, retryable: false })
+    const reflected = {
+      'quorate-revision': String(second),
+      'quorate-served-by': '1',
+      'quorate-consistency': 'linearizable',
+    }
+    t.match(gone.headers, reflected, 'a failure tells the state that decided it')
   }
   const future = await api.inject('/kv/a?revision=999')
   t.equal(future.statusCode, 400)

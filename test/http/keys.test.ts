@@ -336,6 +336,7 @@ t.test('keys are bytes', async (t) => {
     `/kv/${'a'.repeat(5000)}`,
     `/kv?key=${'a'.repeat(5000)}`,
     '/kv/%zz',
+    '/locks/%ff',
     '/kv/%',
     '/kv/%ff',
     '/kv/%c3',

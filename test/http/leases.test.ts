@@ -32,6 +32,21 @@ async function ask(
   return { status: response.statusCode, body: response.json<Record<string, unknown>>(), headers: response.headers }
 }
 
+t.test('JSON that says to be in another encoding than UTF-8 is refused', async (t) => {
+  const api = await openCheckedApi(t)
+  const grant = async (charset: string) =>
+    api.inject({
+      method: 'POST',
+      url: '/leases',
+      payload: '{"ttlMs":60000}',
+      headers: { 'content-type': `application/json; ${charset}` },
+    })
+  for (const charset of ['charset=utf-16', 'Charset="ISO-8859-1"', 'x=1; charset=latin1'])
+    t.match((await grant(charset)).json(), { status: 415, code: 'unsupported-media-type' }, charset)
+  for (const charset of ['charset=utf-8', 'charset="UTF-8"', 'charset=us-ascii', 'x=1'])
+    t.equal((await grant(charset)).statusCode, 201, charset)
+})
+
 t.test('a lease is granted, kept alive, shown with its keys, and ended', async (t) => {
   const api = await open(t)
   const granted = await ask(api, 'POST', '/leases', { ttlMs: 10_000 })

@@ -201,7 +201,13 @@ t.test('bad requests are told what is wrong', async (t) => {
   t.match((await api.inject('/watch?key=')).json(), { status: 400, code: 'invalid-key' })
   t.equal((await api.inject({ method: 'HEAD', url: '/watch' })).statusCode, 405)
   t.equal((await api.inject({ method: 'POST', url: '/watch' })).statusCode, 405)
-  t.match((await api.inject('/watch?since=99')).json(), { status: 400, code: 'future-revision' })
+  const future = await api.inject('/watch?since=99')
+  t.match(future.json(), { status: 400, code: 'future-revision' })
+  t.match(
+    future.headers,
+    { 'quorate-revision': /^\d+$/, 'quorate-served-by': '1' },
+    'it tells the state that decided it',
+  )
   api.services.watches.feed.compactedRevision = 3
   t.match((await api.inject('/watch?since=2')).json(), { status: 410, code: 'compacted', compactRevision: 3 })
   t.equal(api.services.watches.hub.view().watchers, 0)

@@ -123,13 +123,22 @@ export async function openCheckedApi(t: Test, options: CheckedApiOptions = {}): 
     const request = typeof given === 'string' ? { url: given } : given
     const response = await app.inject(request)
     const method = request.method ?? 'GET'
-    const wrong = check(method, request.url.replace(/\?.*$/s, ''), response)
+    const path = request.url.replace(/\?.*$/s, '')
+    const wrong = check(method, path, response) ?? unnamedServer(operationOf(document, method, path), response)
     if (wrong !== null) {
       throw new Error(`${method} ${request.url} is not as documented: ${wrong}\n${response.body.slice(0, 500)}`)
     }
     return response
   }
   return { app, services, document, unexpected, blamed, fatal, refused, mistaken, audited, inject }
+}
+
+/** Every answer to a request for data names who gave it, unless the client is not known. */
+function unnamedServer(operation: OperationDoc | null, { statusCode, headers }: Answer): string | null {
+  const name = 'Quorate-Served-By'
+  const isOfData = Object.values(operation?.responses ?? {}).some((documented) => name in (documented.headers ?? {}))
+  if (!isOfData || [307, 401, 405].includes(statusCode)) return null
+  return headers[name.toLowerCase()] === undefined ? `no ${name}` : null
 }
 
 /** The parts of an answer that are checked. */
@@ -216,7 +225,7 @@ function checkProblem(response: Answer, validate: Validate): string | null {
 function checkHeaders(response: Answer, documented: ResponseDoc): string | null {
   const names = new Set(Object.keys(documented.headers ?? {}).map((name) => name.toLowerCase()))
   const unknown = Object.keys(response.headers).find((name) => OWN_HEADER.test(name) && !names.has(name))
-  // A failure may carry the headers of the read behind it.
+  // A failure may carry the headers of the answer in whose place it is.
   if (unknown === undefined || (response.statusCode >= 400 && unknown.startsWith('quorate-'))) return null
   return `header ${unknown} is not documented`
 }

@@ -162,15 +162,25 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     }
   }
 
-  private recordsAt({ revision }: ReadOptions): ReadonlyMap<Key, KeyRecord> {
+  private recordsAt({ revision, consistency }: ReadOptions): ReadonlyMap<Key, KeyRecord> {
     if (revision === undefined) return new Map(this.store.records())
     const compactRevision = oldestRevision(this.store.machine.state())
     if (revision > this.revision) {
       const facts = { currentRevision: this.revision }
-      throw new RequestError('future-revision', `there is no revision ${revision} yet`, facts)
+      throw new RequestError(
+        'future-revision',
+        `there is no revision ${revision} yet`,
+        facts,
+        this.context({ consistency }),
+      )
     }
     if (revision < compactRevision)
-      throw new RequestError('compacted', `revision ${revision} cannot be read any more`, { compactRevision })
+      throw new RequestError(
+        'compacted',
+        `revision ${revision} cannot be read any more`,
+        { compactRevision },
+        this.context({ consistency }),
+      )
     return this.past.findLast((one) => one.revision <= revision)?.records ?? new Map<Key, KeyRecord>()
   }
 
@@ -210,7 +220,12 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     const { minRevision } = options
     if (minRevision !== null && minRevision > this.revision) {
       const facts = { currentRevision: this.revision }
-      throw new RequestError('future-revision', `revision ${minRevision} was not reached in time`, facts)
+      throw new RequestError(
+        'future-revision',
+        `revision ${minRevision} was not reached in time`,
+        facts,
+        this.context(options),
+      )
     }
   }
 

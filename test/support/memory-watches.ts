@@ -37,11 +37,12 @@ export class MemoryWatches implements WatchAccess {
     guard?.check()
     const { revision, compactedRevision } = this.feed
     const since = options.since ?? revision
-    if (since > revision) throw new RequestError('future-revision', `nothing has revision ${since} yet`)
-    if (since < compactedRevision) throw compacted(since, compactedRevision)
+    const context = { revision, servedBy: NODE, leader: NODE, consistency: 'linearizable' } as const
+    if (since > revision) throw new RequestError('future-revision', `nothing has revision ${since} yet`, {}, context)
+    if (since < compactedRevision) throw compacted(since, compactedRevision).reflecting(context)
     const watcher = this.hub.open(options, since)
     return {
-      context: { revision: since, servedBy: NODE, leader: NODE, consistency: 'linearizable' },
+      context: { ...context, revision: since },
       next: (bytesMax) => watcher.next(bytesMax),
       close: () => watcher.close(),
     }

@@ -47,7 +47,12 @@ export function taggedStep<Kind extends NameableCommand>(
  */
 export function refusalFor({ idempotency }: Command, error: RequestError): RequestError {
   if (idempotency === null || !failures[error.code].retryable) return error
-  return new RequestError(error.code, error.message + sameUnderKey, { ...error.facts, retryable: false })
+  return new RequestError(
+    error.code,
+    error.message + sameUnderKey,
+    { ...error.facts, retryable: false },
+    error.reflects,
+  )
 }
 
 /** The failure behind a result that changed nothing. */

@@ -24,6 +24,7 @@ export async function endLease(step: EndStep, timeoutMs: number, now: () => numb
   const deadline = now() + timeoutMs
   let revision = 0
   let deleted = 0
+  let reflects: AnswerContext | null = null
   for (let at = 0; ; at++) {
     const leftMs = deadline - now()
     if (leftMs <= 0)
@@ -31,8 +32,10 @@ export async function endLease(step: EndStep, timeoutMs: number, now: () => numb
         'deletion-unfinished',
         `the time was up after ${deleted} keys of the lease were deleted; it is over, and the leader deletes the rest`,
         { deleted, revision },
+        reflects,
       )
     const { ending, context } = await step(at, leftMs)
+    reflects = context
     if (ending === null) return { revision, deleted, context }
     revision = ending.revision
     deleted += ending.deleted

@@ -77,7 +77,8 @@ export class LeaseRequests {
       const { result, context } = await this.services.keys.execute(taggedStep(revoke, request, at), timeoutMs, caller)
       if (result.type === 'lease-revoked') return { ending: result, context }
       if (result.type !== 'key-reused' && at > 0) return { ending: null, context }
-      throw result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)
+      const refusal = result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)
+      throw refusal.reflecting(context)
     }
     const { revision, deleted, context } = await endLease(step, timeout, this.now)
     const answer: LeaseEndAnswer = { revision, deleted }
@@ -120,7 +121,12 @@ export class LeaseRequests {
           ? found
           : { ...found, lease: { ...found.lease, keys: { items: readable, more: more && readable.length > 0 } } }
       if (this.now() > deadline)
-        throw new RequestError('read-timeout', 'the time was up before a key was found that may be read')
+        throw new RequestError(
+          'read-timeout',
+          'the time was up before a key was found that may be read',
+          {},
+          found.context,
+        )
       after = next
     }
   }

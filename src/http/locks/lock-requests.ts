@@ -55,7 +55,8 @@ export class LockRequests {
       const { result, context } = await this.services.keys.execute(taggedStep(release, request, at), timeoutMs, caller)
       if (result.type === 'lock-released') return { ending: result, context }
       if (result.type === 'lock-not-held' && at > 0) return { ending: null, context }
-      throw result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)
+      const refusal = result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)
+      throw refusal.reflecting(context)
     }
     const { revision, deleted, context } = await endLease(step, timeout, this.now)
     const answer: LeaseEndAnswer = { revision, deleted }

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyReply } from 'fastify'
 import { keyToText, type Key, type KeyRecord } from '../../kv/index.ts'
-import type { AnswerContext } from '../../api/services.ts'
+import type { AnswerContext, ClusterControl } from '../../api/services.ts'
+import type { Reflected } from '../../lib/errors.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 export const BYTES_TYPE = 'application/octet-stream'
@@ -20,6 +21,20 @@ export function answerHeaders(context: AnswerContext): AnswerHeaders {
     'quorate-consistency': context.consistency,
   }
   if (context.leader !== null) headers['quorate-leader'] = context.leader
+  return headers
+}
+
+/** The same for a failure. What was decided without the store reflects no state of it. */
+export function failureHeaders(
+  server: Pick<ClusterControl, 'id' | 'leader'>,
+  reflects: Reflected | null,
+): AnswerHeaders {
+  const headers: AnswerHeaders = { 'quorate-served-by': server.id }
+  const leader = server.leader()
+  if (leader !== null) headers['quorate-leader'] = leader.id
+  if (reflects === null) return headers
+  headers['quorate-revision'] = reflects.revision
+  headers['quorate-consistency'] = reflects.consistency
   return headers
 }
 

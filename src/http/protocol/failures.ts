@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ClusterControl } from '../../api/services.ts'
 import { InvariantError } from '../../lib/assert.ts'
 import { RequestError, StorageError } from '../../lib/errors.ts'
 import type { Span } from '../../lib/trace-context.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
-import { NDJSON_TYPE } from './answer.ts'
+import { failureHeaders, NDJSON_TYPE } from './answer.ts'
 import { callerOf } from './api-response.ts'
 import { bodyError, type BodyMistake } from './body-issues.ts'
-import type { Operation } from './operation.ts'
+import { isOfData, type Operation } from './operation.ts'
 import { pathOf } from './path.ts'
 import { sendProblem } from './problem.ts'
 import { invalidRequest } from './query.ts'
@@ -26,6 +27,11 @@ export interface FailureDependencies {
   readonly onFatal: (error: Error) => void
 }
 
+interface FailureReporting extends FailureDependencies {
+  /** Whoever answers a request for data is named. */
+  readonly server: Pick<ClusterControl, 'id' | 'leader'>
+}
+
 /** Told of each failure that is expected. */
 export interface FailureObserver {
   onFailure(error: RequestError, request: FastifyRequest): void
@@ -43,7 +49,7 @@ export function answerFailures(
   app: FastifyInstance,
   allowed: AllowedMethods,
   observer: FailureObserver,
-  dependencies: FailureDependencies,
+  dependencies: FailureReporting,
 ): void {
   app.setErrorHandler((error: FrameworkError, request, reply) => {
     if (error instanceof RequestError) observer.onFailure(error, request)
@@ -65,9 +71,12 @@ export function sendFailure(
   error: FrameworkError,
   request: FastifyRequest,
   reply: FastifyReply,
-  dependencies: FailureDependencies,
+  dependencies: FailureReporting,
 ): FastifyReply {
   const expected = requestErrorOf(error, request)
+  // Somebody without a token is told nothing of the cluster.
+  if (concernsData(request) && expected?.code !== 'unauthenticated')
+    void reply.headers(failureHeaders(dependencies.server, expected?.reflects ?? null))
   if (expected !== null) return sendProblem(reply, expected)
   const { id, method, routeOptions } = request
   dependencies.onUnexpected(error, { id, method, route: routeOptions.url ?? 'none' }, callerOf(reply)?.span ?? null)
@@ -76,6 +85,14 @@ export function sendFailure(
     reply,
     new RequestError('internal', `an unexpected error; see request ${request.id} in the log of the node`),
   )
+}
+
+/** A path that cannot be decoded finds no route, whatever it begins with. */
+const PATH_WITH_KEY = /^\/(?:kv|locks)\//
+
+function concernsData({ routeOptions, raw: { url = '' } }: FastifyRequest): boolean {
+  const operation = routeOptions.config?.operation
+  return operation === undefined ? PATH_WITH_KEY.test(url) : isOfData(operation)
 }
 
 function requestErrorOf(error: FrameworkError, request: FastifyRequest): RequestError | null {
@@ -107,19 +124,28 @@ export function unsupportedMediaType({ headers, routeOptions }: FastifyRequest):
   return new RequestError('unsupported-media-type', `${given}: ${typesOf(routeOptions.config.operation?.body)}`)
 }
 
+const CHARSET = /;[ \t]*charset[ \t]*=[ \t]*"?([^";, \t]*)/i
+const READABLE = new Set(['utf-8', 'utf8', 'us-ascii'])
+
+/** Whether a body of text may be read as UTF-8, by what its type says. ASCII is a part of it. */
+export function isReadableText({ headers }: FastifyRequest): boolean {
+  const [, charset = 'utf-8'] = CHARSET.exec(headers['content-type'] ?? '') ?? []
+  return READABLE.has(charset.toLowerCase())
+}
+
 function typesOf(body: Operation['body']): string {
   switch (body) {
     case 'value':
       return 'send application/octet-stream for a value, or any other well-formed type'
     case 'records':
-      return `send ${NDJSON_TYPE}`
+      return `send ${NDJSON_TYPE}, in UTF-8`
     default:
-      return 'send application/json'
+      return 'send application/json, in UTF-8'
   }
 }
 
 function badUrl(url: string): RequestError {
-  return url.startsWith('/kv/')
-    ? new RequestError('invalid-key', 'the key in the path is not percent-encoded UTF-8')
+  return PATH_WITH_KEY.test(url)
+    ? new RequestError('invalid-key', 'the key or name in the path is not percent-encoded UTF-8')
     : invalidRequest({ path: 'path', message: 'is not percent-encoded UTF-8' })
 }

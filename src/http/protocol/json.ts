@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fas
 import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { readBody } from './body.ts'
+import { isReadableText, unsupportedMediaType } from './failures.ts'
 import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
 import { holdsAtMost } from './body-validation.ts'
@@ -28,6 +29,7 @@ export function takeJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', (request, payload, done) => {
+    if (!isReadableText(request)) return done(unsupportedMediaType(request))
     readBody(request, payload, (error, body = Buffer.alloc(0)) => {
       if (error !== null) done(error)
       // Some clients always name the type, even with an empty body.

@@ -79,6 +79,11 @@ declare module 'fastify' {
   }
 }
 
+/** Whether it reads or writes data: its answers tell in headers what they reflect, and who gave them. */
+export function isOfData({ answers }: Operation): boolean {
+  return Object.values(answers).some(({ headers = {} }) => 'Quorate-Served-By' in headers)
+}
+
 /** Errors that any request may get. */
 const commonErrors: readonly ErrorCode[] = [
   'invalid-request',

@@ -35,6 +35,8 @@ export class ChunkedDelete {
   private revision = 0
   private deleted = 0
   private chunks = 0
+  /** What the answer to the last step said. */
+  private reflects: AnswerContext | null = null
 
   /** `now`: monotonic milliseconds. */
   constructor(keys: KeyValueAccess, options: ChunkedDeleteOptions, now: () => number) {
@@ -51,6 +53,7 @@ export class ChunkedDelete {
       this.revision = result.revision
       this.deleted += result.deleted
       this.chunks += 1
+      this.reflects = context
       const { revision, deleted, chunks } = this
       if (result.next === null) return { revision, deleted, chunks, context }
       start = result.next
@@ -64,7 +67,7 @@ export class ChunkedDelete {
     const named = taggedStep(step, asker, this.chunks)
     try {
       const { result, context } = await this.keys.execute(named, timeoutMs, this.options.caller)
-      return { result: rangeDeleted(result), context }
+      return { result: rangeDeleted(result, context), context }
     } catch (error) {
       throw error instanceof RequestError ? this.endedBy(error, start) : error
     }
@@ -80,12 +83,17 @@ export class ChunkedDelete {
     const message = isDenied ? 'the token may not delete the rest of the range any more' : error.message
     const facts = isDenied ? {} : error.facts
     const detail = `${message}; ${deleted} keys were deleted before that, in ${chunks} changes up to revision ${revision}${rest}`
-    return new RequestError(error.code, detail, { ...facts, deleted, revision, chunks })
+    return new RequestError(
+      error.code,
+      detail,
+      { ...facts, deleted, revision, chunks },
+      error.reflects ?? this.reflects,
+    )
   }
 }
 
-function rangeDeleted(result: ResultOf<DeleteRangeCommand>) {
-  if (result.type === 'key-reused') throw refusalOf(result)
+function rangeDeleted(result: ResultOf<DeleteRangeCommand>, context: AnswerContext) {
+  if (result.type === 'key-reused') throw refusalOf(result).reflecting(context)
   assert(result.type === 'range-deleted', 'a delete of a range up to the limit is answered as such')
   return result
 }

@@ -5,7 +5,7 @@ import { limits } from '../../limits.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { ApiRequest } from '../protocol/api-request.ts'
 import { callerOf } from '../protocol/api-response.ts'
-import { unsupportedMediaType } from '../protocol/failures.ts'
+import { isReadableText, unsupportedMediaType } from '../protocol/failures.ts'
 import { idempotencyKey, refuseConditions } from '../protocol/preconditions.ts'
 import { leaderQuery } from '../protocol/queries.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
@@ -44,7 +44,7 @@ export class ImportRequests {
     const { timeout: timeoutMs, redirect } = leaderQuery.read(queryText)
     const { headers, raw } = request
     // Fastify asks for the type only where there is a body.
-    if (headers['content-type'] === undefined) throw unsupportedMediaType(request)
+    if (headers['content-type'] === undefined || !isReadableText(request)) throw unsupportedMediaType(request)
     refuseConditions(headers)
     // A name that cannot be one is refused before anything is read.
     idempotencyKey(headers)

@@ -101,7 +101,7 @@ export class ImportWrites {
     const behind = this.flights.slice(1).reduce((count, { chunk }) => count + chunk.records.length, 0)
     if (!(worst instanceof RequestError) || behind === 0) return worst
     const note = `of the ${behind} records that were on their way behind it, some may be in too`
-    return new RequestError(worst.code, `${worst.message}; ${note}`, worst.facts)
+    return new RequestError(worst.code, `${worst.message}; ${note}`, worst.facts, worst.reflects)
   }
 
   private hasRoomFor({ keys, bytes }: ImportChunk): boolean {

@@ -83,11 +83,12 @@ export class Import {
 
   /** Adds to `error` where the import ended, and what is in by then. */
   private endedBy(error: RequestError): RequestError {
-    const { imported, revision } = this.writes
+    const { imported, revision, context } = this.writes
     const nextLine = this.writes.nextLine ?? this.chunks.firstLine ?? this.line
     const line = this.writes.nextLine ?? this.line
     const done = imported === 0 ? 'no record is in' : `${imported} records are in, up to revision ${revision}`
     const facts = { ...error.facts, line, imported, nextLine, ...(imported === 0 ? {} : { revision }) }
-    return new RequestError(error.code, `${error.message}; ${done}; go on at line ${nextLine}`, facts)
+    const reflects = error.reflects ?? (context === null ? null : { ...context, revision })
+    return new RequestError(error.code, `${error.message}; ${done}; go on at line ${nextLine}`, facts, reflects)
   }
 }

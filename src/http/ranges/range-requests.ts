@@ -94,6 +94,8 @@ export class RangeRequests {
         throw new RequestError(
           'read-timeout',
           'the time was up before a record of that revision was found; allow more with timeout=, or name a smaller range',
+          {},
+          scan.context,
         )
       }
     }
@@ -112,6 +114,8 @@ export class RangeRequests {
           throw new RequestError(
             'read-timeout',
             `the time was up after ${count} keys were counted; allow more with timeout=`,
+            {},
+            scan.context,
           )
         }
       }

@@ -96,14 +96,15 @@ export class Keys implements KeyValueAccess {
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }
-      return { record: await past.recordAt(key, revision, record), context: { ...context, revision } }
+      return { record: await past.recordAt(key, { revision, consistency }, record), context: { ...context, revision } }
     }
   }
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     const { gate, past } = this.deps
     const consistency = await gate.reach(options)
-    const { view, machine } = await past.view(options.revision ?? null, options.guard)
+    const asked = options.revision === undefined ? null : { revision: options.revision, consistency }
+    const { view, machine } = await past.view(asked, options.guard)
     const present = machine?.revision ?? 0
     const revision = options.revision ?? present
     const shown = {

@@ -1,3 +1,4 @@
+import type { Consistency } from '../../api/keys.ts'
 import type { Guard, HistoryAccess, HistoryStatus, KeyVersion, ReadOptions, VersionPage } from '../../api/services.ts'
 import type { AuthTable, Key, KeyRecord, MachineState } from '../../kv/index.ts'
 import { decodeRecord, oldestRevision } from '../../kv/index.ts'
@@ -16,6 +17,12 @@ export interface PastDependencies {
   readonly gate: ReadGate
 }
 
+/** The store as it was at `revision`, and the consistency with which a read asks for it. */
+interface PastState {
+  readonly revision: number
+  readonly consistency: Consistency
+}
+
 type Page = Parameters<HistoryAccess['versions']>[1]
 
 /** Earlier states of the store, and of single keys, as far as history has them. */
@@ -28,17 +35,17 @@ export class Past implements HistoryAccess {
   }
 
   /**
-   * A view of the store that can show `revision`, which this node has reached; null: the present. The caller closes it. It may be later than what
-   * the gate let through, for example a state that has arrived meanwhile: so `guard` is asked once more.
+   * A view of the store that can show a state of the past that this node has reached; null: the present. The caller closes it. It may be later
+   * than what the gate let through, for example a state that has arrived meanwhile: so `guard` is asked once more.
    */
-  async view(revision: number | null, guard?: Guard): Promise<{ view: StateView; machine: MachineState | null }> {
+  async view(asked: PastState | null, guard?: Guard): Promise<{ view: StateView; machine: MachineState | null }> {
     const { state, applier } = this.deps
     await applier.settle()
     const view = await state.view()
     const machine = (await metaOf(view))?.machine ?? null
-    if (revision !== null && machine !== null && revision < oldestRevision(machine)) {
+    if (asked !== null && machine !== null && asked.revision < oldestRevision(machine)) {
       await view.close()
-      throw compacted(revision, machine)
+      throw compacted(asked, machine)
     }
     try {
       checkRights(applier.auth, machine)
@@ -50,14 +57,15 @@ export class Past implements HistoryAccess {
     return { view, machine }
   }
 
-  /** The record of `key` at `revision`, which this node has reached. `current`: the record that it had since. */
-  async recordAt(key: Key, revision: number, current: KeyRecord | null): Promise<KeyRecord | null> {
+  /** The record of `key` in a state of the past that this node has reached. `current`: the record that it had since. */
+  async recordAt(key: Key, asked: PastState, current: KeyRecord | null): Promise<KeyRecord | null> {
+    const { revision } = asked
     const machine = this.deps.applier.machineState
-    if (revision < oldestRevision(machine)) throw compacted(revision, machine)
+    if (revision < oldestRevision(machine)) throw compacted(asked, machine)
     if (current !== null && current.modRevision <= revision) return current
     // No record since then is old enough, so the answer is among the superseded ones.
     return this.turnstile.pass(async () => {
-      const { view } = await this.view(revision)
+      const { view } = await this.view(asked)
       try {
         const row = await newestUpTo(view, key, revision)
         return row === null || row.length === 0 ? null : decodeRecord(row)
@@ -101,10 +109,10 @@ export function checkRights(auth: AuthTable | null, machine: MachineState | null
     throw new RequestError('not-ready', 'this node is taking over a state from another one; try again')
 }
 
-function compacted(revision: number, machine: MachineState): RequestError {
+function compacted({ revision, consistency }: PastState, machine: MachineState): RequestError {
   const compactRevision = oldestRevision(machine)
   const what = `revision ${revision} cannot be read any more: the oldest one that can is ${compactRevision}`
-  return new RequestError('compacted', what, { compactRevision })
+  return new RequestError('compacted', what, { compactRevision }, { revision: machine.revision, consistency })
 }
 
 /** `oldest`: what was superseded by then, or before, is not shown, whether or not it is removed yet. */

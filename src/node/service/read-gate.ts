@@ -47,7 +47,7 @@ export class ReadGate {
     const { minRevision } = options
     if (minRevision !== null)
       await this.waitForRevision(
-        minRevision,
+        { revision: minRevision, given },
         options.timeoutMs - (this.deps.clock.now() - startedAt),
         options.caller ?? null,
       )
@@ -63,13 +63,12 @@ export class ReadGate {
     const given = options.consistency === 'stale' ? 'stale' : 'linearizable'
     const isGuarded = given === 'linearizable' && options.guard !== undefined && replica.permissions.mustAsk
     if (revision <= replica.applier.revision && !isGuarded) return given
-    if (given === 'stale') await this.waitForRevision(revision, options.timeoutMs, options.caller ?? null)
+    if (given === 'stale') await this.waitForRevision({ revision, given }, options.timeoutMs, options.caller ?? null)
     else await replica.reads.barrier(options.timeoutMs, options.caller)
     const current = replica.applier.revision
     if (revision <= current) return given
-    throw new RequestError('future-revision', `there is no revision ${revision} yet; the store is at ${current}`, {
-      currentRevision: current,
-    })
+    const detail = `there is no revision ${revision} yet; the store is at ${current}`
+    throw futureRevision(detail, this.context(given))
   }
 
   private async confirm(options: ReadOptions): Promise<Consistency> {
@@ -116,19 +115,23 @@ export class ReadGate {
     return isApplied ? view.quorumAckedAt : replica.freshness.freshAt
   }
 
-  private async waitForRevision(revision: number, timeoutMs: number, caller: Caller | null): Promise<void> {
+  /** `given`: the consistency of the state that is waited for. */
+  private async waitForRevision(
+    { revision, given }: { readonly revision: number; readonly given: Consistency },
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Promise<void> {
     const { replica, clock } = this.deps
     const since = clock.now()
     const reached = await replica.waits.revisions.reach(revision, timeoutMs, caller)
     caller?.onStep?.(stepOf('wait', clock.now()), since)
     if (reached) return
-    const current = replica.applier.revision
-    throw new RequestError(
-      'future-revision',
-      `revision ${revision} was not reached in time; the store is at ${current}`,
-      {
-        currentRevision: current,
-      },
-    )
+    const context = this.context(given)
+    throw futureRevision(`revision ${revision} was not reached in time; the store is at ${context.revision}`, context)
   }
+}
+
+/** `context`: what the store has reached. */
+export function futureRevision(detail: string, context: AnswerContext): RequestError {
+  return new RequestError('future-revision', detail, { currentRevision: context.revision }, context)
 }

@@ -1,8 +1,8 @@
 import type { Watch, WatchAccess, WatchOptions } from '../../api/services.ts'
-import { RequestError } from '../../lib/errors.ts'
 import { HISTORY_LEVEL } from '../../kv/index.ts'
 import type { Replica } from '../replica.ts'
 import { compacted } from '../watches/watch-hub.ts'
+import { futureRevision } from './read-gate.ts'
 import type { Serving } from './serving.ts'
 
 export interface WatchesDependencies {
@@ -38,18 +38,23 @@ export class Watches implements WatchAccess {
     if (asks) await replica.reads.barrier(leftMs, caller)
     guard?.check()
     const { revision, compactedRevision } = applier
+    const context = {
+      revision,
+      servedBy: id,
+      leader: raft.leader,
+      consistency: asks ? 'linearizable' : 'stale',
+    } as const
     if (since !== null && since > revision) {
-      throw new RequestError(
-        'future-revision',
+      throw futureRevision(
         `nothing has revision ${since} yet: the store is at ${revision}; watch from there, or from a revision that an answer named`,
-        { currentRevision: revision },
+        context,
       )
     }
-    if (since !== null && since < compactedRevision) throw compacted(since, compactedRevision)
+    if (since !== null && since < compactedRevision) throw compacted(since, compactedRevision).reflecting(context)
     const from = since ?? revision
     const watcher = watches.open(options, from)
     return {
-      context: { revision: from, servedBy: id, leader: raft.leader, consistency: asks ? 'linearizable' : 'stale' },
+      context: { ...context, revision: from },
       next: (bytesMax) => watcher.next(bytesMax),
       close: () => watcher.close(),
     }
