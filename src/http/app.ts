@@ -125,11 +125,11 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   app.addContentTypeParser('*', leaveBody)
   allowed.watch(app)
   const audit = new Audit(options.onAudit ?? (() => {}), options.now)
+  audit.watch(app)
   answerFailures(app, allowed, audit, failing)
   guardAgainstOtherSites(app, options.origins ?? [])
   const budgets = new TokenBudgets(options.now)
   guardRoutes(app, services.auth, { budgets, wall: options.wall ?? systemWall })
-  audit.watch(app)
   app.addHook(
     'onClose',
     services.auth.onChange(() => budgets.onChange(services.auth.table)),

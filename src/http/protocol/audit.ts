@@ -1,7 +1,10 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { failures, type RequestError } from '../../lib/errors.ts'
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import { failures, RequestError } from '../../lib/errors.ts'
 import { Repeats } from '../../lib/repeats.ts'
 import { limits } from '../../limits.ts'
+import { ApiResponse } from './api-response.ts'
+import type { Operation } from './operation.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 /** One thing that somebody did, or was not allowed to do. It never holds a secret. */
@@ -22,6 +25,10 @@ export interface AuditLine {
   readonly missing?: unknown
   /** How often the same was refused since the last such line. */
   readonly times?: number
+  /** Of an answer that is a stream: it has begun, or it is over, and all of it was sent or not. */
+  readonly answer?: 'begun' | 'whole' | 'cut'
+  /** How many bytes of a stream that is over were given to the connection. */
+  readonly bytes?: number
 }
 
 export type OnAudit = (line: AuditLine) => void
@@ -30,6 +37,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** What an audited request asks for, without secrets. */
     auditedAs: unknown
+    /** The address of its client. A connection that is closed tells none. */
+    remote: string
   }
 }
 
@@ -45,14 +54,37 @@ export class Audit {
     this.refusals = new Repeats({ intervalMs, causesMax }, now)
   }
 
+  /** Watches every route that is registered from now on. The address is taken before any hook that is added later can wait. */
   watch(app: FastifyInstance): void {
     app.decorateRequest('auditedAs')
-    app.addHook('onResponse', (request, reply, done) => {
-      const { statusCode } = reply
-      // `onFailure` tells of the others.
-      if (isAudited(request) && statusCode !== 401 && statusCode !== 403) this.onAudit(lineOf(request, statusCode))
+    app.decorateRequest('remote', 'unknown')
+    app.addHook('onRequest', (request, _reply, done) => {
+      const { remoteAddress } = request.socket
+      if (remoteAddress !== undefined) request.remote = remoteAddress
       done()
     })
+    app.addHook('onRoute', (route) => {
+      if (![route.method].flat().some((method) => isAudited(method, route.config?.operation))) return
+      route.preParsing = [...[route.preParsing ?? []].flat(), refuseUnread]
+      route.onSend = [
+        ...[route.onSend ?? []].flat(),
+        (request, reply, payload, done) => {
+          this.onAnswer(request, reply, payload)
+          done()
+        },
+      ]
+    })
+  }
+
+  /** An answer is decided. Whether a client is left to take it makes no difference to what was done. */
+  private onAnswer(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
+    const { statusCode } = reply
+    // `onFailure` tells of these.
+    if (statusCode === 401 || statusCode === 403) return
+    const line = lineOf(request, statusCode)
+    if (!(payload instanceof Readable)) return this.onAudit(line)
+    this.onAudit({ ...line, answer: 'begun' })
+    onceOver(request, reply, (answer, bytes) => this.onAudit({ ...line, answer, bytes }))
   }
 
   /** A request was refused, or a stream cut off. The same refusal is told of once in a while, with its number. */
@@ -67,20 +99,45 @@ export class Audit {
   }
 }
 
-function isAudited({ method, routeOptions }: FastifyRequest): boolean {
-  const access = routeOptions.config.operation?.access
-  if (routeOptions.config.operation?.isAudited === true) return true
-  return typeof access === 'object' && !isSafeMethod(method)
+function isAudited(method: string, operation: Operation | undefined): boolean {
+  if (operation === undefined) return false
+  return operation.isAudited === true || (typeof operation.access === 'object' && !isSafeMethod(method))
+}
+
+/** A body whose connection ended while the request waited is never read to its end, and its request would have no outcome. */
+const refuseUnread: preParsingHookHandler = ({ raw }, _reply, payload, done) => {
+  if (!raw.destroyed || raw.readableEnded) return done(null, payload)
+  const detail = 'the client left before its request was read; nothing was done'
+  done(new RequestError('invalid-request', detail, { issues: [] }))
+}
+
+/** Calls `tell` once, when all of the answer was sent or nothing more of it can be. */
+function onceOver(
+  { socket }: FastifyRequest,
+  { raw }: FastifyReply,
+  tell: (answer: 'whole' | 'cut', bytes: number) => void,
+): void {
+  const end = (answer: 'whole' | 'cut'): void => {
+    raw.off('finish', onWhole).off('close', onCut)
+    socket.off('close', onCut)
+    tell(answer, raw instanceof ApiResponse ? raw.sentBytes : 0)
+  }
+  const onWhole = (): void => end('whole')
+  const onCut = (): void => end('cut')
+  // An answer that waits behind another one is not told of the end of its connection.
+  raw.once('finish', onWhole).once('close', onCut)
+  if (raw.destroyed || socket.destroyed) return onCut()
+  socket.once('close', onCut)
 }
 
 function lineOf(request: FastifyRequest, status: number): AuditLine {
-  const { method, url, routeOptions, access, ip, auditedAs } = request
+  const { method, url, routeOptions, access, remote, auditedAs } = request
   const end = url.indexOf('?')
   return {
     operation: routeOptions.config.operation?.id ?? 'unknown',
     token: access.token?.id ?? null,
     name: access.token?.name ?? null,
-    remote: ip,
+    remote,
     method,
     path: (end < 0 ? url : url.slice(0, end)).slice(0, limits.auditPathCharactersMax),
     status,

@@ -117,6 +117,8 @@ export class Line implements AnswerLine, BodyLine {
   /** Counts a request that was answered before it could be handled. */
   admit(response: ApiResponse): void {
     response.attach(this)
+    // What is written to a client that has left is lost, and no fault of the node.
+    response.on('error', ignore)
     this.open += 1
     this.deps.onRequests(1)
     response.once('close', () => this.onSent(response))
@@ -333,3 +335,5 @@ export class Line implements AnswerLine, BodyLine {
     this.receiving = null
   }
 }
+
+function ignore(): void {}
