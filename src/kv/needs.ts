@@ -1,4 +1,4 @@
-import type { Command, Compare, Operation, PutCommand } from './command.ts'
+import type { Command, Compare, Condition, Operation, PutCommand } from './command.ts'
 import type { Need } from './denial.ts'
 import type { Access } from './grants.ts'
 import type { Key } from './key.ts'
@@ -60,10 +60,17 @@ function needsOfPart(part: Compare | Operation): readonly Need[] {
   }
 }
 
-/** Whoever wants the record that was there before reads it. */
-function needsOfWrite({ key, wantsPrevious }: { readonly key: Key; readonly wantsPrevious: boolean }): readonly Need[] {
+interface Write {
+  readonly key: Key
+  readonly wantsPrevious: boolean
+  /** Left out in a transaction, which compares instead. */
+  readonly condition?: Condition | null
+}
+
+/** Whoever wants the record that was there before reads it; a condition on that record tells of it as well. */
+function needsOfWrite({ key, wantsPrevious, condition = null }: Write): readonly Need[] {
   const write = withKey('write', key)
-  return wantsPrevious ? [write, withKey('read', key)] : [write]
+  return wantsPrevious || condition !== null ? [write, withKey('read', key)] : [write]
 }
 
 function grantedLeaseOf({ lease }: PutCommand): readonly Need[] {

@@ -199,9 +199,11 @@ t.test('needs', async (t) => {
   const cases: readonly [Command, readonly Need[]][] = [
     [put('a', '1'), [write]],
     [put('a', '1', { wantsPrevious: true }), [write, { access: 'read', key: a }]],
+    [put('a', '1', { condition: { type: 'absent' } }), [write, { access: 'read', key: a }]],
     [put('a', '1', { lease: { type: 'own', ttlMs: 5_000 } }), [write]],
     [put('a', '1', { lease: { type: 'granted', id: 7 } }), [write, { lease: 7 }]],
     [del('a', { wantsPrevious: true }), [write, { access: 'read', key: a }]],
+    [del('a', { condition: { type: 'mod-revision', revision: 7 } }), [write, { access: 'read', key: a }]],
     [deleteRange('a', null), [{ access: 'write', range: { start: a, end: null } }]],
     [
       { type: 'transaction', compares, success: operations.slice(0, 3), failure: operations.slice(3), ...NOW },
@@ -265,6 +267,11 @@ t.test(
     t.equal(store.one(under(app, put('log/1', 'x'))).type, 'put')
     const read = { access: 'read', key: key('log/1') } as const
     t.same(store.one(under(app, put('log/1', 'x', { wantsPrevious: true }))), forbidden(read), 'prev reads')
+    for (const condition of [{ type: 'absent' }, { type: 'present' }, { type: 'mod-revision', revision: 3 }] as const) {
+      t.same(store.one(under(app, put('log/1', 'x', { condition }))), forbidden(read), 'and so does a condition')
+      t.equal(store.one(under(app, put('a/1', 'x', { condition }))).type.startsWith('forbidden'), false)
+    }
+    t.same(store.one(under(app, del('log/1', { condition: { type: 'mod-revision', revision: 3 } }))), forbidden(read))
     t.same(store.one(under(app, putRole(roleOf('app', [])))), forbidden({ right: 'auth:admin' }))
     t.equal(store.one(under(app, deleteRange('a/', 'a0'))).type, 'deleted')
   },
