@@ -114,6 +114,9 @@ t.test('the first token', async (t) => {
     t.match(proxy.body, { code: 'forbidden', detail: /through a proxy, which has added the header x-forwarded-for/ })
     cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
     t.match((await asking.ask(null, 'POST', '/auth/bootstrap')).body, { detail: /not the leader, which is node 2/ })
+    cluster.known = null
+    const during = await asking.ask(null, 'POST', '/auth/bootstrap')
+    t.match(during, { status: 503, body: { code: 'no-leader', leader: null } }, 'nobody knows which machine that is')
     cluster.known = cluster.self
     for (const host of ['evil.example:7000', 'localhost.evil.example', '127.0.0.1.evil.example', '192.0.2.7:7000'])
       for (const page of [{}, { origin: `http://${host}`, 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' }])

@@ -506,6 +506,7 @@ t.test('addresses of a member are changed, on condition of the membership', asyn
 
 t.test('leadership is asked for, handed over, and stood for', async (t) => {
   const api = await openCheckedApi(t)
+  api.services.cluster.known = null
   t.same((await api.inject('/cluster/leader')).json(), { leader: null, raft: null, api: null })
   await send(api, 'POST', '/cluster/initialize', { members: [member(1), member(2)] })
   t.same((await api.inject('/cluster/leader')).json(), {

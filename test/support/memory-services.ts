@@ -33,7 +33,8 @@ export class MemoryCluster implements ClusterControl {
   readonly addresses = new Map<number, Omit<MemberSpec, 'id'>>()
   voters: readonly number[] = []
   at: LogIdView | null = null
-  known: MemberSpec | null = null
+  /** The leader, as far as it is known. */
+  known: MemberSpec | null = this.self
   failure: RequestError | null = null
   /** The bytes of `GET /cluster/snapshot`. */
   snapshotChunks: readonly Uint8Array[] = [Buffer.from('state '), Buffer.from('of the store')]

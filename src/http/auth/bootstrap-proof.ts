@@ -58,7 +58,13 @@ function requireThisMachine(cluster: ClusterControl, { ip, headers }: FastifyReq
     throw refused('its Host is neither localhost nor a loopback address: name the node so, as in http://127.0.0.1:7000')
   if (origin !== undefined && !LOCAL_ORIGIN.test(origin)) throw refused('it came from a web page of another host')
   const leader = cluster.leader()
-  if (leader === null || leader.id === cluster.id) return
+  // The request would wait for the leader, whose machine may be another.
+  if (leader === null) {
+    const detail =
+      'there is no leader at present, so nobody knows on which machine the first token is made; nothing was changed'
+    throw new RequestError('no-leader', detail, { leader: null })
+  }
+  if (leader.id === cluster.id) return
   throw refused(`this node is not the leader, which is node ${leader.id} at ${leader.api}`)
 }
 
