@@ -205,7 +205,7 @@ export const limits = {
   /** The same where many were refused: so that at most so many are read again in a second, but no longer than `Retry-After` says. */
   httpRefusedRestMsMax: 1_000,
   httpRefusedRestEndsPerSecond: 2_500,
-  /** How long a client that has closed its sending side is expected to read on while its request waits. */
+  /** How long a client that has closed its sending side is expected to read on while its request waits, for anything but a lock. */
   httpHalfClosedWaitMs: 2_000,
   /** How long a connection is read after its last answer, and how many bytes, so that the client receives the answer. */
   httpLingerMs: 5_000,

@@ -44,6 +44,10 @@ export interface Bearer {
 export interface Caller {
   /** Nobody will take the answer any more. Never becomes false again. */
   readonly isGone: boolean
+  /** The client has closed its sending side at least, so that nobody can tell whether it still reads. Left out: as `isGone`. */
+  readonly hasEnded?: boolean
+  /** Calls `then`, once, if the connection closes before the answer has left. */
+  onUndelivered?(then: () => void): void
   /** The span of its request on this node; null or left out: the request belongs to no trace. */
   readonly span?: Span | null
   /** Who it is, if this node knew of no tokens when the request came, and it has sent one. */

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { KeepaliveAnswer, LeaseAnswer, LockAnswer, LockStatus } from '../../src/api/leases.ts'
@@ -159,4 +161,67 @@ t.test('a client that closes its connection leaves the queue of a lock', async (
   t.ok((await waiting) instanceof Error)
   await untilWaiting(0)
   t.match((await node.client.get('/locks/l')).json<LockStatus>(), { holder: { lease } })
+})
+
+function lockRequest(body: object): string {
+  const json = JSON.stringify(body)
+  const head = 'POST /locks/l HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  return `${head}Content-Length: ${json.length}\r\n\r\n${json}`
+}
+
+async function connected(node: NodeProcess): Promise<Socket> {
+  const { hostname, port } = new URL(node.addresses.api)
+  const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+  await once(socket, 'connect')
+  return socket
+}
+
+t.test('a client that is gone when a lock comes to it does not hold it', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 1 })
+  const node = cluster.node(1)
+  const ttlMs = 600_000
+  const status = async (): Promise<LockStatus> => (await node.client.get('/locks/l')).json<LockStatus>()
+  const untilFree = async (): Promise<unknown> =>
+    await eventually('nobody holds it', async () => {
+      const { holder, waiting } = await status()
+      return holder === null && waiting === 0 ? true : null
+    })
+  for (const [what, leave, told] of [
+    ['one that was killed', (socket: Socket): unknown => socket.destroy(), /^$/],
+    ['one that was cut off', (socket: Socket): unknown => socket.resetAndDestroy(), /^$/],
+    ['one that still reads', (socket: Socket): unknown => socket.end(), /^HTTP\/1.1 504 .*outcome-unknown/s],
+  ] as const) {
+    const held = await settle([node], { method: 'POST', path: '/locks/l', body: { ttlMs } })
+    const { lease } = held.json<LockAnswer>()
+    const socket = await connected(node)
+    t.teardown(() => socket.destroy())
+    const closed = once(socket, 'close')
+    const answer: Buffer[] = []
+    socket.on('data', (bytes) => answer.push(bytes))
+    socket.write(lockRequest({ ttlMs, waitMs: 60_000 }))
+    await eventually('it waits', async () => ((await status()).waiting === 1 ? true : null))
+    leave(socket)
+    await settle([node], { method: 'DELETE', path: `/locks/l?lease=${lease}` })
+    await untilFree()
+    await closed
+    t.match(Buffer.concat(answer).toString(), told, what)
+  }
+})
+
+t.test('a lock goes back when its answer could not leave', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 1 })
+  const node = cluster.node(1)
+  for (const at of Array(16).keys()) {
+    await settle([node], { method: 'PUT', path: `/kv/large/${at}`, body: 'x'.repeat(1_000_000) })
+  }
+  const socket = await connected(node)
+  t.teardown(() => socket.destroy())
+  socket.pause()
+  // More than the buffers of a connection take, so the answer about the lock stays on the node.
+  const reads = Array.from({ length: 16 }, (_, at) => `GET /kv/large/${at} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  socket.write(`${reads.join('')}${lockRequest({ ttlMs: 600_000 })}`)
+  const holder = async (): Promise<unknown> => (await node.client.get('/locks/l')).json<LockStatus>().holder
+  await eventually('it has the lock', holder)
+  socket.destroy()
+  await eventually('nobody holds it', async () => ((await holder()) === null ? true : null))
 })

@@ -71,6 +71,18 @@ function acquire(c: TestCluster, on: number, name: string, waitMs = 0, caller?: 
     .then(({ result }) => result)
 }
 
+/** A client that can leave. */
+class Leaver implements Caller {
+  isGone = false
+  hasEnded = false
+  /** Closes the connection before the answer has left. */
+  close = (): void => undefined
+
+  onUndelivered(then: () => void): void {
+    this.close = then
+  }
+}
+
 function release(c: TestCluster, on: number, name: string, lease: number) {
   return c.on(on).execute({ type: 'lock-release', name: key(name), lease, ...NOW })
 }
@@ -328,6 +340,45 @@ t.test('a client that leaves while it waits leaves the queue', async (t) => {
   t.match((await services(c, 1).lock(key('l'), READ)).lock, { waiting: 1 })
   await release(c, 1, 'l', leaseOf(first as CommandResult))
   t.match(await staying, { type: 'lock-acquired' })
+})
+
+t.test('a lock that comes to a client that has left goes back at once', async (t) => {
+  const { c, followers } = await leasing(t)
+  const [one = 0] = followers
+  const holder = async () => (await services(c, one).lock(key('l'), READ)).lock
+  const isFree = async (what: string): Promise<void> => {
+    await c.pass(100)
+    t.equal(await holder(), null, what)
+  }
+  const first = await acquire(c, one, 'l')
+  const half = new Leaver()
+  const waiting = refused(acquire(c, one, 'l', 30_000, half), 'outcome-unknown')
+  await c.pass(100)
+  const released = release(c, one, 'l', leaseOf(first as CommandResult))
+  half.hasEnded = true
+  await released
+  await waiting
+  await isFree('it waited')
+  await refused(acquire(c, one, 'l', 0, half), 'outcome-unknown')
+  await isFree('it had the lock at once')
+  const cut = new Leaver()
+  t.match(await acquire(c, one, 'l', 0, cut), { type: 'lock-acquired' })
+  t.match(await holder(), { waiting: 0 })
+  cut.close()
+  await isFree('the answer did not leave')
+})
+
+t.test('a lock of a named request stays with those who may have been told of it', async (t) => {
+  const { c, followers } = await leasing(t)
+  const [one = 0] = followers
+  const caller = new Leaver()
+  const { result } = await services(c, one).acquire(named('n'), 5_000, caller)
+  t.match(result, { type: 'lock-acquired' })
+  caller.hasEnded = true
+  caller.close()
+  t.same((await services(c, one).acquire(named('n'), 5_000, caller)).result, result)
+  await c.pass(200)
+  t.match((await services(c, one).lock(key('l'), READ)).lock, { lease: leaseOf(result as CommandResult) })
 })
 
 t.test('a lock whose holder is silent passes on when its lease ends, also after its leader has crashed', async (t) => {

@@ -10,12 +10,15 @@ import type { RequestCourse } from './request-course.ts'
 /** What a response needs of the connection on which it leaves. */
 export interface AnswerLine {
   readonly isGone: boolean
+  readonly hasEnded: boolean
   /** `bytes` more of an answer are in memory. */
   onHeld(bytes: number): void
   /** The answer is decided, so the next requests on the connection may begin. */
   onAnswered(response: ApiResponse<IncomingMessage>): void
   /** An answer without an end, whose sender looks after readers that are slow, has begun (1) or ended (-1). */
   onContinuous(count: 1 | -1): void
+  /** Calls `then` if the connection closes before the answer has left. */
+  onUndelivered(response: ApiResponse<IncomingMessage>, then: () => void): void
 }
 
 /** The client that waits for `reply`; undefined when `reply` belongs to no connection. */
@@ -67,6 +70,10 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     return this.line?.isGone === true
   }
 
+  get hasEnded(): boolean {
+    return this.line?.hasEnded === true
+  }
+
   get span(): Span | null {
     if (this.ownSpan === undefined) this.ownSpan = spanFor(this.req)
     return this.ownSpan
@@ -74,6 +81,10 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
 
   onStep(step: Step, since: number, number?: number): void {
     this.course?.onStep(step, since, number)
+  }
+
+  onUndelivered(then: () => void): void {
+    this.line?.onUndelivered(this, then)
   }
 
   attach(line: AnswerLine): void {

@@ -71,6 +71,8 @@ export class Line implements AnswerLine, BodyLine {
   private taking: Taking | null = null
   /** Answers without an end. */
   private continuous = 0
+  /** What is to be done if the connection closes before answers have left, each for one of them. */
+  private readonly undelivered = new Set<() => void>()
   private lingering: { readonly since: number; readonly bytes: number } | null = null
 
   constructor(socket: Socket, deps: LineDependencies) {
@@ -86,6 +88,11 @@ export class Line implements AnswerLine, BodyLine {
   get isGone(): boolean {
     if (this.socket.destroyed) return true
     return this.endedAt !== null && this.deps.now() - this.endedAt > limits.httpHalfClosedWaitMs
+  }
+
+  /** The client sends nothing more, as one that has left: until something is sent to it, the two look alike. */
+  get hasEnded(): boolean {
+    return this.endedAt !== null || this.socket.destroyed
   }
 
   /** The number of its requests that are not completely answered. */
@@ -179,6 +186,16 @@ export class Line implements AnswerLine, BodyLine {
   onContinuous(count: 1 | -1): void {
     this.continuous += count
     this.taking = null
+  }
+
+  onUndelivered(response: ApiResponse, then: () => void): void {
+    const { socket } = this
+    if (socket.destroyed) return then()
+    this.undelivered.add(then)
+    // Node also calls an answer finished when its connection was destroyed with the answer still inside.
+    response.prependOnceListener('finish', () => {
+      if (!socket.destroyed) this.undelivered.delete(then)
+    })
   }
 
   /** Sends `text` and ends the connection. */
@@ -333,6 +350,8 @@ export class Line implements AnswerLine, BodyLine {
     if (this.heldBytes > 0) this.deps.onHeld(-this.heldBytes)
     if (this.bodyBytes > 0) this.deps.giveBody(this.bodyBytes)
     this.receiving = null
+    for (const then of this.undelivered) then()
+    this.undelivered.clear()
   }
 }
 

@@ -12,7 +12,16 @@ import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { stepOf } from '../../lib/stages.ts'
-import type { Key, Lease, LeaseRevokeCommand, Lock, LockAcquireCommand, RowKey, RowRange } from '../../kv/index.ts'
+import type {
+  Key,
+  Lease,
+  LeaseRevokeCommand,
+  Lock,
+  LockAcquireCommand,
+  ResultOf,
+  RowKey,
+  RowRange,
+} from '../../kv/index.ts'
 import {
   attachedKeyOfRow,
   attachmentRange,
@@ -103,15 +112,41 @@ export class Leases implements LeaseAccess {
     const { keys, replica } = this.deps
     const refusal = asked.waitMs > 0 ? replica.lockWaits.refusal : null
     if (refusal !== null) throw refusal
-    const { result, context } = await keys.execute(asked, timeoutMs, caller)
+    const first = await keys.execute(asked, timeoutMs, caller)
     const command = identified(asked, caller)
+    let outcome: LockOutcome
     try {
-      if (result.type === 'lock-queued') return await this.afterWait(command, result.lease, timeoutMs, caller)
-      if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
-      return { result: await this.stillHeld(result), context }
+      outcome = await this.outcomeOf(first, command, timeoutMs, caller)
     } catch (error) {
       throw error instanceof RequestError && !isDenial(error) ? placeUnknown(error) : error
     }
+    if (caller !== null) this.handOver(command, outcome, caller)
+    return outcome
+  }
+
+  private async outcomeOf(
+    { result, context }: { readonly result: ResultOf<LockAcquireCommand>; readonly context: AnswerContext },
+    command: LockAcquireCommand,
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Promise<LockOutcome> {
+    if (result.type === 'lock-queued') return await this.afterWait(command, result.lease, timeoutMs, caller)
+    if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
+    return { result: await this.stillHeld(result), context }
+  }
+
+  /**
+   * Gives a lock back that its client will not hear of. One of a named request stays: a retry may have been told of it on another node. Throws
+   * `RequestError`.
+   */
+  private handOver(command: LockAcquireCommand, { result }: LockOutcome, caller: Caller): void {
+    if (result.type !== 'lock-acquired' || command.idempotency !== null) return
+    const { lease } = result
+    if (hasLeft(caller)) {
+      this.giveUp(command, lease)
+      throw leftBehind()
+    }
+    caller.onUndelivered?.(() => this.giveUp(command, lease))
   }
 
   /** The first answer to a named request, which may be one from long ago. */
@@ -225,7 +260,7 @@ class AllowedCaller implements Caller {
   }
 
   get isGone(): boolean {
-    return this.caller?.isGone === true || this.permissions.refuseCommand(this.command) !== null
+    return (this.caller !== null && hasLeft(this.caller)) || this.permissions.refuseCommand(this.command) !== null
   }
 
   /** Throws `RequestError`. */
@@ -233,6 +268,19 @@ class AllowedCaller implements Caller {
     const denial = this.permissions.refuseCommand(this.command)
     if (denial !== null) throw denialError(denial)
   }
+}
+
+/** A client that has closed its sending side has most likely left: a lock is not for one that might have. */
+function hasLeft(caller: Caller): boolean {
+  return caller.hasEnded ?? caller.isGone
+}
+
+function leftBehind(): RequestError {
+  return new RequestError(
+    'outcome-unknown',
+    'the request has received the lock, and gives it back: its client has closed its side of the connection, so it may have left; ' +
+      'keep the connection open until the answer has come',
+  )
 }
 
 /** What became of the place is known then: it is given up, with the lock. */
