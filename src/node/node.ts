@@ -193,7 +193,7 @@ export class Node {
       keys,
       history: past,
       leases: new Leases({ replica, keys, past, gate, clock, fetcher }),
-      auth: new Auth(replica),
+      auth: new Auth({ permissions: replica.permissions, reads: replica.reads, raft: replica.raft, serving }),
       cluster: new Cluster({
         self,
         replica,

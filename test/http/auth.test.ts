@@ -387,6 +387,23 @@ t.test('a node that may not have learned of the first token asks before it lets 
   t.match((await asking.ask(unknown, 'GET', '/cluster')).body, { code: 'read-timeout' }, 'it may be valid')
 })
 
+t.test('a watch whose right was taken while it began ends at once', async (t) => {
+  const asking = await secured(t)
+  const { watches } = asking.api.services
+  const { secret, id } = await asking.admit('app', grants(['read', 'a/']))
+  const open = watches.open.bind(watches)
+  watches.open = async (options) => {
+    const watch = await open(options)
+    await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${id}`)
+    await asking.ask(asking.admin, 'PUT', '/kv/a%2F1', 'late')
+    return watch
+  }
+  const headers = { authorization: `Bearer ${secret}`, accept: 'application/x-ndjson' }
+  const { body } = await asking.api.inject({ method: 'GET', url: '/watch?prefix=a/', headers })
+  t.match(body, /"type":"error".*"code":"unauthenticated"/)
+  t.notMatch(body, /a\/1/)
+})
+
 t.test('watches and streams end when a right is taken away', async (t) => {
   const asking = await secured(t)
   const port = await listen(asking.api.app)

@@ -3,7 +3,7 @@ import type { Bearer, Guard, ReadOptions } from '../../src/api/services.ts'
 import { NODE_ITSELF, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
 import { key } from './support/client.ts'
-import { refused, specOf, type TestCluster } from './support/cluster.ts'
+import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
 
 const NOW = { idempotency: null } as const
@@ -126,6 +126,26 @@ t.test(
     await Promise.all([written, read])
   },
 )
+
+t.test('a node that serves nobody says why, and does not wait for a leader to confirm a token', async (t) => {
+  const { c, leader, followers, run } = await secured(t)
+  const [removed = 0] = followers
+  await c.settled()
+  const change = { voters: { add: [], remove: [removed] }, retain: false, allowLagging: true, force: false }
+  await services(c, leader).cluster.changeVoters(
+    { ...change, ifMembershipAt: null },
+    TTL_MS,
+    bearerOn(c, leader, hash(0)),
+  )
+  await c.until('it knows that it was removed', () => c.at(removed).node.replica.isRemoved)
+  const { hash: late } = await newToken(run, leader)
+  const { auth } = services(c, removed)
+  t.match(await auth.admit(late, READ_A, null), { token: null, denied: { code: 'removed' } })
+  await refused(auth.confirm(TTL_MS, null), 'removed')
+  const pristine = new TestCluster(t, [1])
+  await pristine.start(1)
+  await refused(services(pristine, 1).auth.confirm(TTL_MS, null), 'not-initialized')
+})
 
 t.test('without a leader a node judges by what it knows', async (t) => {
   const { c, leader, followers, run } = await secured(t)

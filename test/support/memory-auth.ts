@@ -34,7 +34,7 @@ export class MemoryAuth extends Auth {
       this.confirmations += 1
       await this.beforeConfirmed()
     }
-    super({ permissions, reads: { barrier }, raft: { leader: 1 } })
+    super({ permissions, reads: { barrier }, raft: { leader: 1 }, serving: { check: () => undefined } })
     keys.onExecuted = () => void permissions.look()
   }
 }

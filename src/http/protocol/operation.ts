@@ -94,8 +94,14 @@ const commonErrors: readonly ErrorCode[] = [
   'internal',
 ]
 
-/** Errors of a request for which a token is needed. This node may have to catch up before it can tell. */
-const tokenErrors: readonly ErrorCode[] = ['unauthenticated', 'rate-limited', 'read-timeout']
+/** Errors of a request for which a token is needed. This node may have to catch up before it can tell, or may no longer be able to. */
+const tokenErrors: readonly ErrorCode[] = [
+  'unauthenticated',
+  'rate-limited',
+  'read-timeout',
+  'removed',
+  'shutting-down',
+]
 
 function accessErrors(access: OperationAccess): readonly ErrorCode[] {
   if (access === 'open') return []

@@ -58,6 +58,8 @@ export class WatchStreams {
     if (response instanceof ApiResponse) response.beginContinuous()
     stream.once('last', () => this.onLast(sending))
     stream.once('close', () => this.open.delete(sending))
+    // Rights may have changed since the watch began, and nobody told this stream.
+    this.isAllowed(sending)
   }
 
   /** Ends the streams whose clients may not watch any more. To be called when rights have changed. */

@@ -5,11 +5,13 @@ import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Permissions } from '../auth/permissions.ts'
 import type { Reads } from '../requests/reads.ts'
+import type { Serving } from './serving.ts'
 
 export interface AuthDependencies {
   readonly permissions: Permissions
   readonly reads: Pick<Reads, 'barrier'>
   readonly raft: { readonly leader: unknown }
+  readonly serving: Pick<Serving, 'check'>
 }
 
 /** Tokens and their rights, for the front. */
@@ -51,8 +53,11 @@ export class Auth implements AuthAccess {
     return { check: () => permissions.require(bearer.token, needs) }
   }
 
-  confirm(timeoutMs: number, caller: Caller | null): Promise<void> {
-    return this.deps.reads.barrier(timeoutMs, caller)
+  async confirm(timeoutMs: number, caller: Caller | null): Promise<void> {
+    const { serving, reads } = this.deps
+    // One that was removed hears of no leader any more.
+    serving.check()
+    await reads.barrier(timeoutMs, caller)
   }
 
   onChange(listener: () => void): () => void {
