@@ -1,17 +1,9 @@
-import type {
-  CommandResult,
-  Key,
-  KeyRecord,
-  LeaseCommand,
-  NameableCommand,
-  OperationResult,
-  TransactionCommand,
-} from '../kv/index.ts'
+import type { Command, CommandResult, Key, KeyRecord, OperationResult, TransactionCommand } from '../kv/index.ts'
 import type { Consistency } from '../api/keys.ts'
 import type { LockOutcome } from '../api/services.ts'
 
 /** What a client asks for. */
-export type ClientCommand = Exclude<NameableCommand, { type: 'raise-level' }>
+export type ClientCommand = Exclude<Command, { type: 'raise-level' | 'auth-reset' }>
 
 export type Request =
   | { readonly type: 'write'; readonly command: ClientCommand }
@@ -100,7 +92,7 @@ function describeRequest(request: Request): string {
       if (command.type === 'transaction') return `${describeTransaction(command)}${tag}`
       if (command.type === 'compaction') return `compact ${command.revision ?? 'what exceeds the retention'}${tag}`
       if (command.type === 'retention') return `retain ${JSON.stringify(command.retention)}${tag}`
-      if (command.type !== 'put' && command.type !== 'delete') return describeLease(command)
+      if (command.type !== 'put' && command.type !== 'delete') return describeOther(command)
       return `${describeOne(command)}${tag}`
     }
   }
@@ -119,7 +111,8 @@ function describeOne(command: Extract<ClientCommand, { type: 'put' | 'delete' }>
   return `${what}${when}`
 }
 
-function describeLease({ type, idempotency, ...rest }: LeaseCommand): string {
+/** Of leases and locks, roles and tokens. */
+function describeOther({ type, idempotency, ...rest }: ClientCommand): string {
   const tag = idempotency === null ? '' : ` as ${idempotency.key}/${idempotency.fingerprint}`
   return `${type} ${JSON.stringify(rest)}${tag}`
 }

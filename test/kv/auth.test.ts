@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import {
   AuthTable,
@@ -33,7 +34,10 @@ import { encodeAuthTable } from '../../src/kv/auth-table.ts'
 import { AUTH_ROW } from '../../src/kv/row.ts'
 import { limits } from '../../src/limits.ts'
 import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
-import { receive } from './support/lease-model.ts'
+import { Draw } from '../sim/world/draw.ts'
+import { authFault } from './support/auth-model.ts'
+import { leasesFault, receive } from './support/lease-model.ts'
+import { ReferenceModel } from './support/reference-model.ts'
 
 const NOW = { idempotency: null } as const
 const ADMIN = 2
@@ -628,4 +632,71 @@ t.test('a denial says what was missing in the words of the request', async (t) =
     t.match(error.message, message)
   }
   t.equal(denialError({ type: 'unauthenticated' }).code, 'unauthenticated')
+})
+
+t.test('whatever happens to roles and tokens, the machine decides as the documents say', (t) => {
+  const keys = ['a', 'a/1', 'b', 'c']
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new Draw(seed)
+    const store = secured()
+    const model = new ReferenceModel(store.options)
+    const retention = { revisions: 1000, ageMs: 0, bytes: 1_000_000 }
+    model.execute({ type: 'raise-level', level: 1, version: '1.0.0', retention, ...NOW }, 1)
+    model.execute(bootstrap, 2)
+    const name = () => key(random.pick(keys))
+    const bounds = () => {
+      const [start, end] = [random.pick([null, ...keys]), random.pick([null, ...keys])]
+      return { start: start === null ? null : key(start), end: end === null ? null : key(end) }
+    }
+    const grant = (): Grant => {
+      const access = random.pick(['read', 'write', 'read-write'] as const)
+      const type = random.pick(['key', 'prefix', 'range'] as const)
+      if (type === 'range') return { access, keys: { type, ...bounds() } }
+      return type === 'key' ? { access, keys: { type, key: name() } } : prefix(access, random.pick(['', ...keys]))
+    }
+    const operation = (): Operation =>
+      random.pick<() => Operation>([
+        () => ({ type: 'put', key: name(), value: Buffer.from('v'), wantsPrevious: random.chance(0.5) }),
+        () => ({ type: 'get', key: name() }),
+        () => ({ type: 'delete', key: name(), wantsPrevious: random.chance(0.5) }),
+        () => ({ type: 'list', ...bounds(), limit: 2, keysOnly: false }),
+        () => ({ type: 'delete-range', ...bounds() }),
+      ])()
+    const lease = () => random.integer(1, 4)
+    const roles = () => random.sample(['r', 's', 'admin'], random.integer(1, 3))
+    const draws: readonly (() => Command)[] = [
+      () => putRole(roleOf(random.pick(['r', 's']), [grant(), grant()], random.chance(0.3) ? ['cluster:admin'] : [])),
+      () => putRole(roleOf('admin', [prefix('read-write', '')], random.chance(0.5) ? ['auth:admin'] : [])),
+      () => deleteRole(random.pick(['r', 's', 'admin'])),
+      () => newToken(random.pick(['x', 'y']), roles(), '', { hash: String(random.integer(0, 9)).repeat(64) }),
+      () => newToken('x', roles(), '', { hash: String(store.revision).padStart(64, '0') }),
+      () => deleteToken(random.pick([...(store.machine.auth?.tokens.keys() ?? []), 999])),
+      () => put(random.pick(keys), 'v', { wantsPrevious: random.chance(0.5) }),
+      () => put(random.pick(keys), 'v', { lease: { type: 'granted', id: lease() } }),
+      () => put(random.pick(keys), 'v', { idempotency: { key: random.pick(keys), fingerprint: 1 } }),
+      () => del(random.pick(keys), { wantsPrevious: random.chance(0.5) }),
+      () => ({ type: 'delete-range', ...bounds(), upToLimit: false, ...NOW }),
+      () => ({ type: 'transaction', compares: [], success: [operation()], failure: [operation()], ...NOW }),
+      () => ({ type: 'lease-grant', id: lease(), ttlMs: 1_000, ...NOW }),
+      () => ({ type: 'lease-renew', id: lease(), ...NOW }),
+      () => ({ type: 'lease-revoke', id: lease(), ifRenewedAt: null, ...NOW }),
+      () => ({ type: 'lock-acquire', name: name(), ttlMs: 1_000, waitMs: 10, owner: '', ...NOW }),
+      () => ({ type: 'compaction', revision: 1, ...NOW }),
+    ]
+    for (let step = 0; step < 80; step++) {
+      const drawn = random.pick(draws)()
+      const ids = [...(store.machine.auth?.tokens.keys() ?? []), 999, NODE_ITSELF]
+      const { token: _, ...nobodys } = drawn
+      const command: Command = random.chance(0.05) ? nobodys : { ...drawn, token: random.pick(ids) }
+      const result = store.one(command)
+      const expected = model.execute(command, store.revision)
+      const where = `seed ${seed}, ${JSON.stringify(command)}`
+      if (!isDeepStrictEqual(result, expected)) t.same(result, expected, where)
+      const fault =
+        authFault(store.machine.auth, model.auth.present) ?? leasesFault(store.stored(), model.leases.state())
+      if (fault !== null) throw new Error(`${where}: ${fault}`)
+    }
+  }
+  t.pass('every command was decided alike')
+  t.end()
 })

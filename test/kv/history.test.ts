@@ -492,7 +492,8 @@ t.test(
         if (plain(results) !== plain(expected)) t.equal(plain(results), plain(expected), where)
         const { revision, level, history, leases } = store.machine.state()
         const told = model.stateAt(store.revision)
-        const state = { revision, level, past: history, leases: { ...told.leases, counts: leases } }
+        const { auth } = store.machine
+        const state = { revision, level, past: history, leases: { ...told.leases, counts: leases }, auth }
         if (!isDeepStrictEqual(state, told)) t.same(state, told, where)
         const changes = (store.machine.lastChanges()?.changes ?? []).map(({ kind, key, row, previousRow }) => {
           const [before, after] = [previousRow, row].map((bytes) => (bytes === null ? null : decodeRecord(bytes)))

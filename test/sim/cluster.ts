@@ -37,7 +37,8 @@ export class SimCluster {
     this.oracles = new Oracles(world, this.ledgers, machineOf, {
       expectsOne,
       expectsUpgrade: options.upgrade !== null,
-      expectsLeases: options.leaseClients > 0,
+      // The time of leases, and of changes of roles and tokens, is measured.
+      expectsTimes: options.leaseClients > 0 || options.auth !== null,
     })
   }
 

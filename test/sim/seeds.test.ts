@@ -8,13 +8,14 @@ import { firstSeedFor } from './runner/first-seed.ts'
 import { plantedBug } from './planted/catalogue.ts'
 import { Draw } from './world/draw.ts'
 import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
-import { drawOptions, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
+import { AUTH_FROM, drawOptions, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
 const FIXED_SEEDS = 240
 const LEVEL_1_SEEDS = 16
 const REPEAT_SEEDS = 6
+const AUTH_SEEDS = 6
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
@@ -40,6 +41,8 @@ const QUICK_BUGS = [
   'watch-progress-ahead',
   'lease-ends-early',
   'lock-for-everybody',
+  'auth-decided-at-front',
+  'auth-watch-goes-on',
 ]
 const QUICK_SEEDS_MAX = 30
 
@@ -59,6 +62,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1),
     ...Array.from({ length: LEVEL_1_SEEDS }, (_, i) => LEVEL_1_FROM + i),
     ...Array.from({ length: REPEAT_SEEDS }, (_, i) => REPEATS_FROM + i),
+    ...Array.from({ length: AUTH_SEEDS }, (_, i) => AUTH_FROM + i),
   ]
   const tally = new Tally()
   await withCrew((crew) => {

@@ -32,6 +32,8 @@ interface ModelLease {
   use: 'keys' | 'key' | 'holder' | 'waiter'
   readonly lock: Key | null
   readonly owner: string
+  /** The name of the token that it was granted to; empty: none, or it is that of one key. */
+  readonly grantee: string
   ending: boolean
   hasKeys: boolean
   readonly keys: Set<Key>
@@ -111,11 +113,12 @@ export class LeaseModel {
     return this.shown
   }
 
-  execute(command: LeaseCommand, at: number): CommandResult {
+  /** `grantee`: the name of the token behind the command. */
+  execute(command: LeaseCommand, at: number, grantee: string): CommandResult {
     this.shown = null
     switch (command.type) {
       case 'lease-grant':
-        return this.grant(command.id ?? GRANTED + at, command.ttlMs, at)
+        return this.grant({ ...command, grantee }, at)
       case 'lease-renew': {
         const lease = this.leases.get(command.id)
         if (lease === undefined || lease.ending || lease.use === 'waiter')
@@ -132,7 +135,7 @@ export class LeaseModel {
         return { type: 'lease-revoked', lease: command.id, ...this.end(command.id, lease, at) }
       }
       case 'lock-acquire':
-        return this.acquire(command, at)
+        return this.acquire({ ...command, grantee }, at)
       case 'lock-release': {
         const lock = this.locks.get(command.name)
         const lease = this.leases.get(command.lease)
@@ -186,16 +189,26 @@ export class LeaseModel {
     after.hasKeys = true
   }
 
-  private grant(id: number, ttlMs: number, at: number): CommandResult {
+  private grant(
+    { id: chosen, ttlMs, grantee }: Extract<LeaseCommand, { type: 'lease-grant' }> & { readonly grantee: string },
+    at: number,
+  ): CommandResult {
+    const id = chosen ?? GRANTED + at
     if (this.leases.has(id)) return { type: 'lease-exists', lease: id }
     const limit = this.limits.leasesMax
     if (this.leases.size === limit) return { type: 'too-many-leases', limit }
-    this.add(id, fresh('keys', ttlMs, at), at)
+    this.add(id, { ...fresh('keys', ttlMs, at), grantee }, at)
     return { type: 'lease-granted', lease: id, ttlMs }
   }
 
   private acquire(
-    { name, ttlMs, waitMs, owner }: Extract<LeaseCommand, { type: 'lock-acquire' }>,
+    {
+      name,
+      ttlMs,
+      waitMs,
+      owner,
+      grantee,
+    }: Extract<LeaseCommand, { type: 'lock-acquire' }> & { readonly grantee: string },
     at: number,
   ): CommandResult {
     const lock = this.locks.get(name)
@@ -204,7 +217,7 @@ export class LeaseModel {
     if (this.leases.size === limit) return { type: 'too-many-leases', limit }
     const id = OF_LOCK + at
     const use = lock === undefined ? 'holder' : 'waiter'
-    this.add(id, { ...fresh(use, ttlMs, at), waitMs, lock: name, owner }, at)
+    this.add(id, { ...fresh(use, ttlMs, at), waitMs, lock: name, owner, grantee }, at)
     if (lock === undefined) {
       this.locks.set(name, { holder: id, token: at, owner, queue: [] })
       return { type: 'lock-acquired', lease: id, token: at }
@@ -282,9 +295,9 @@ export class LeaseModel {
 
   private rows(): string[] {
     const leases = [...this.leases].flatMap(([id, lease]) => {
-      const { use, ttlMs, waitMs, renewedAt, ending, lock, owner, hasKeys, keys } = lease
+      const { use, ttlMs, waitMs, renewedAt, ending, lock, owner, grantee, hasKeys, keys } = lease
       const token = use === 'holder' && lock !== null ? (this.locks.get(lock)?.token ?? null) : null
-      const facts = { use, ttlMs, renewedAt, ending, lock, owner, token }
+      const facts = { use, ttlMs, renewedAt, ending, lock, owner, grantee, token }
       const wait = use === 'waiter' ? waitMs : null
       const own = use === 'key' ? ([...keys][0] ?? null) : null
       const attached = use === 'key' ? [] : [...keys].map((key) => attachmentText(id, key))
@@ -312,7 +325,7 @@ export function leasesFault(rows: StoredRows, expected: ModelLeases): string | n
 function textOfRow(row: RowKey, bytes: Uint8Array): string | null {
   switch (row[0]) {
     case '\x20': {
-      const { use, ttlMs, renewedAt, isEnding: ending } = decodeLease(bytes)
+      const { use, ttlMs, renewedAt, isEnding: ending, grantee } = decodeLease(bytes)
       return leaseText(leaseOfRow(row) ?? -1, {
         use: use.type,
         ttlMs,
@@ -320,6 +333,7 @@ function textOfRow(row: RowKey, bytes: Uint8Array): string | null {
         ending,
         lock: 'lock' in use ? use.lock : null,
         owner: 'owner' in use ? use.owner : '',
+        grantee,
         token: use.type === 'holder' ? use.token : null,
         waitMs: use.type === 'waiter' ? use.waitMs : null,
         key: use.type === 'key' ? use.key : null,
@@ -348,6 +362,7 @@ interface LeaseFacts {
   readonly ending: boolean
   readonly lock: Key | null
   readonly owner: string
+  readonly grantee: string
   readonly token: number | null
   readonly waitMs: number | null
   readonly key: Key | null
@@ -355,8 +370,8 @@ interface LeaseFacts {
 }
 
 function leaseText(id: number, facts: LeaseFacts): string {
-  const { use, ttlMs, renewedAt, ending, lock, owner, token, waitMs, key, hasKeys } = facts
-  return `lease ${id} ${JSON.stringify([use, ttlMs, renewedAt, ending, lock, owner, token, waitMs, key, hasKeys])}`
+  const { use, ttlMs, renewedAt, ending, lock, owner, grantee, token, waitMs, key, hasKeys } = facts
+  return `lease ${id} ${JSON.stringify([use, ttlMs, renewedAt, ending, lock, owner, grantee, token, waitMs, key, hasKeys])}`
 }
 
 function attachmentText(lease: number, key: string): string {
@@ -380,7 +395,7 @@ function holderOf({ holder, token, owner }: ModelLock) {
 
 function fresh(use: ModelLease['use'], ttlMs: number, at: number): ModelLease {
   assert(ttlMs > 0, 'a lease has a length')
-  const nothing = { waitMs: 0, lock: null, owner: '', ending: false, hasKeys: false }
+  const nothing = { waitMs: 0, lock: null, owner: '', grantee: '', ending: false, hasKeys: false }
   return { ttlMs, renewedAt: at, use, ...nothing, keys: new Set() }
 }
 

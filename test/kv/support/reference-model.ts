@@ -7,9 +7,12 @@ import type {
   Key,
   KeyRecord,
   KvMachineOptions,
+  NameableCommand,
   PutCommand,
   TransactionCommand,
 } from '../../../src/kv/index.ts'
+import { isAuthCommand } from '../../../src/kv/auth-codec.ts'
+import { AuthModel, type ModelAuth } from './auth-model.ts'
 import { HistoryModel, type KeyChange, type PastEntry, type PastState } from './history-model.ts'
 import { LeaseModel, type ModelLeases } from './lease-model.ts'
 import { NamedWritesModel } from './named-writes-model.ts'
@@ -27,6 +30,8 @@ export interface ModelState {
   readonly level: number
   readonly past: PastState | null
   readonly leases: ModelLeases
+  /** Null: there are no roles and tokens. */
+  readonly auth: ModelAuth | null
 }
 
 const AT_FIRST: ModelState = {
@@ -34,6 +39,7 @@ const AT_FIRST: ModelState = {
   level: 0,
   past: null,
   leases: { counts: { leases: 0, attachedKeys: 0, locks: 0, lockWaiters: 0 }, rows: [] },
+  auth: null,
 }
 
 /**
@@ -46,6 +52,7 @@ export class ReferenceModel {
   /** What every command that changed something has changed, whether the store still tells of it or not. */
   readonly entries: PastEntry[] = []
   readonly leases: LeaseModel
+  readonly auth: AuthModel
   revision = 0
   private level = 0
   private readonly states: { readonly index: number; readonly state: ModelState }[] = []
@@ -66,6 +73,7 @@ export class ReferenceModel {
       revision: () => this.revision,
       remove: (key, at) => this.change(key, null, at),
     })
+    this.auth = new AuthModel(this.leases)
   }
 
   /** For each idempotency key, the indexes at which a command was executed under it for the first time. */
@@ -75,18 +83,16 @@ export class ReferenceModel {
 
   execute(command: Command, index: number): CommandResult {
     this.present = []
-    const tag = command.idempotency
     const needed = needsLevel1(command) ? 1 : 0
     const result: CommandResult =
       needed > this.level
         ? { type: 'level-too-low', level: needed, clusterLevel: this.level }
-        : tag === null
-          ? this.perform(command, index)
-          : this.named.once(command, index, () => this.perform(command, index))
+        : (this.auth.refuse(command) ?? this.performAllowed(command, index))
     this.resultsByIndex.set(index, result)
     if (this.present.length > 0) this.record({ revision: index, changes: this.present })
-    const { revision, level, history, leases } = this
-    this.states.push({ index, state: { revision, level, past: history.state, leases: leases.state() } })
+    const { revision, level, history, leases, auth } = this
+    const state = { revision, level, past: history.state, leases: leases.state(), auth: auth.present }
+    this.states.push({ index, state })
     return result
   }
 
@@ -148,7 +154,13 @@ export class ReferenceModel {
       .sort((a, b) => (a < b ? -1 : 1))
   }
 
-  private perform(command: Command, index: number): CommandResult {
+  private performAllowed(command: Command, index: number): CommandResult {
+    if (isAuthCommand(command)) return this.auth.execute(command, index)
+    if (command.idempotency === null) return this.perform(command, index)
+    return this.named.once(command, index, () => this.perform(command, index))
+  }
+
+  private perform(command: NameableCommand, index: number): CommandResult {
     switch (command.type) {
       case 'put':
       case 'delete':
@@ -175,9 +187,7 @@ export class ReferenceModel {
       case 'lease-revoke':
       case 'lock-acquire':
       case 'lock-release':
-        return this.leases.execute(command, index)
-      default:
-        throw new Error(`the model knows no ${command.type}`)
+        return this.leases.execute(command, index, this.auth.nameBehind(command))
     }
   }
 
@@ -286,8 +296,9 @@ export class ReferenceModel {
   }
 }
 
-/** Puts and deletions have been there from the beginning. */
+/** Puts and deletions have been there from the beginning, without tokens. */
 export function needsLevel1(command: Command): boolean {
+  if (command.type !== 'raise-level' && command.token !== undefined) return true
   if (command.type === 'put') return command.lease !== undefined
   return command.type !== 'delete' && command.type !== 'delete-range' && command.type !== 'raise-level'
 }

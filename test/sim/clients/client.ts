@@ -2,13 +2,14 @@ import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { Caller } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
-import type { NodeServices } from '../../../src/node/node.ts'
 import { AnsweredWrites } from './answered-writes.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
+import { answerOf } from './front.ts'
+import type { Secrets } from './keyring.ts'
 import type { Draw } from '../world/draw.ts'
 import type { Answer, ClientCommand, Outcome, Request } from '../../../src/checker/operation.ts'
 import type { Heard, Operation } from '../history/operation.ts'
-import { describeOperation, pastRevisionOf } from '../../../src/checker/operation.ts'
+import { describeOperation } from '../../../src/checker/operation.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import { drawTransaction } from './transactions.ts'
 import type { Machine } from '../machines/machine.ts'
@@ -28,9 +29,10 @@ export interface ClientDependencies {
   readonly world: World
   readonly machines: readonly Machine[]
   readonly history: Operation[]
+  /** Null: there are no tokens in this run. */
+  readonly secrets?: Secrets | null
 }
 
-const LIST_PAGE = 3
 const READER_SHARE = 0.3
 /** Codes that mean that no node could accept or confirm the request in its time. */
 const OUT_OF_TIME = new Set(['client-timeout', 'outcome-unknown', 'read-timeout', 'no-leader'])
@@ -43,10 +45,11 @@ export class Client {
   stopped = false
   private readonly id: number
   protected readonly options: SimulationOptions
-  private readonly world: World
+  protected readonly world: World
   protected readonly random: Draw
   private readonly machines: readonly Machine[]
   private readonly history: Operation[]
+  private readonly secrets: Secrets | null
   /** A reader never writes, so it does not hang where no write gets through. It sees the answers of a leader that has been deposed. */
   private readonly isReader: boolean
   /** The only consistency that a reader asks for; null for any. */
@@ -66,6 +69,7 @@ export class Client {
     this.random = dependencies.world.random.fork()
     this.machines = dependencies.machines
     this.history = dependencies.history
+    this.secrets = dependencies.secrets ?? null
     this.isReader = this.random.chance(READER_SHARE)
     this.trusts = this.isReader
       ? this.random.pick<Consistency>(['linearizable', 'linearizable', 'lease', 'lease', 'stale'])
@@ -162,15 +166,37 @@ export class Client {
     const caller = new LeavingCaller(this.world, stayMs)
     return callNode(this.world, machine, call, async (services, process) => {
       const { electionTimeoutMsMax } = this.options.node
-      const watched = new ServiceCall({ request, electionTimeoutMsMax }, { machine, process, world: this.world })
-      const answer = await answerOf(request, services, { timeoutMs, caller }).catch((error: unknown) => {
+      const { secret } = operation
+      const called = { request, secret, electionTimeoutMsMax }
+      const watched = new ServiceCall(called, { machine, process, world: this.world })
+      const from = this.world.now()
+      const asking = { timeoutMs, caller, secret, wall: () => process.clock.wall() }
+      const answer = await answerOf(request, services, asking).catch((error: unknown) => {
         if (process.alive) watched.failed(error)
+        if (process.alive) this.noteDenial(operation, error, { clusterId: machine.clusterId, from })
         throw error
       })
       if (process.alive) watched.gave(answer)
       // An answer of a process that has died by now reaches nobody.
-      return [{ answer, clusterId: machine.clusterId, freshAt: process.alive ? watched.answered() : null }]
+      const freshAt = process.alive ? watched.answered() : null
+      return [{ answer, clusterId: machine.clusterId, freshAt, span: { from, to: this.world.now() } }]
     })
+  }
+
+  private noteDenial(
+    operation: Operation,
+    error: unknown,
+    { clusterId, from }: { readonly clusterId: string; readonly from: number },
+  ): void {
+    if (operation.secret === undefined || !(error instanceof RequestError) || !isDenial(error.code)) return
+    const { code, message } = error
+    const denial = { clusterId, span: { from, to: this.world.now() }, code, message }
+    operation.denials = [...(operation.denials ?? []), denial]
+  }
+
+  /** The hash of the secret that the next request is made with. Undefined in a run without tokens. */
+  protected drawSecret(): string | null | undefined {
+    return this.secrets?.draw()
   }
 
   /** How long the client waits for an answer before it leaves. */
@@ -184,6 +210,7 @@ export class Client {
   }
 
   private begin({ request, mark, repeats }: Drawn): Operation {
+    const secret = this.drawSecret()
     const operation: Operation = {
       id: this.history.length,
       client: this.id,
@@ -193,6 +220,7 @@ export class Client {
       outcome: { kind: 'unknown', code: 'unfinished' },
       mark,
       ...(repeats === true ? { repeats } : {}),
+      ...(secret === undefined ? {} : { secret }),
     }
     this.history.push(operation)
     return operation
@@ -205,6 +233,7 @@ export class Client {
       this.learn(operation.request, outcome.answer)
     } else if (outcome.kind === 'failed') {
       operation.returnedAt = this.world.now()
+      if (isDenial(outcome.code)) this.secrets?.refused(operation.secret ?? null, outcome.code)
     } else {
       this.world.census.count('client-unknown-outcome')
     }
@@ -338,7 +367,7 @@ export class Client {
     return `k${this.random.integer(0, this.options.keys)}` as Key
   }
 
-  private drawRange(): [Key | null, Key | null] {
+  protected drawRange(): [Key | null, Key | null] {
     const a = this.random.chance(0.3) ? null : this.drawKey()
     const b = this.random.chance(0.3) ? null : this.drawKey()
     return a !== null && b !== null && a > b ? [b, a] : [a, b]
@@ -366,13 +395,13 @@ export class Client {
   }
 }
 
-function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
-  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
+/** The node refuses because of the token. */
+function isDenial(code: string): boolean {
+  return code === 'unauthenticated' || code === 'forbidden'
 }
 
-interface Patience {
-  readonly timeoutMs: number
-  readonly caller: Caller
+function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
+  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
 }
 
 /** A client that waits for so long. */
@@ -387,67 +416,5 @@ class LeavingCaller implements Caller {
 
   get isGone(): boolean {
     return this.world.now() >= this.leavesAt
-  }
-}
-
-async function answerOf(request: Request, services: NodeServices, patience: Patience): Promise<Answer> {
-  try {
-    return await rawAnswerOf(request, services, patience)
-  } catch (error) {
-    const refusal = pastRevisionOf(request) === null ? null : refusalOf(error)
-    if (refusal === null) throw error
-    return refusal
-  }
-}
-
-function refusalOf(error: unknown): Answer | null {
-  if (!(error instanceof RequestError) || error.code !== 'compacted') return null
-  const revision = error.facts['compactRevision']
-  return typeof revision === 'number' ? { type: 'compacted', revision } : null
-}
-
-async function rawAnswerOf(request: Request, services: NodeServices, { timeoutMs, caller }: Patience): Promise<Answer> {
-  switch (request.type) {
-    case 'write': {
-      const { command } = request
-      const { result, context } =
-        command.type === 'lock-acquire'
-          ? await services.leases.acquire(command, timeoutMs, caller)
-          : await services.keys.execute(command, timeoutMs)
-      return { type: 'write', result, revision: context.revision }
-    }
-    case 'get': {
-      const { consistency, minRevision } = request
-      const maxStalenessMs = request.maxStalenessMs ?? null
-      const options = { consistency, minRevision, maxStalenessMs, timeoutMs, ...pastOf(request) }
-      const { record, context } = await services.keys.get(request.key, options)
-      return { type: 'get', record, revision: context.revision, given: context.consistency }
-    }
-    case 'scan':
-      return scan(request, services, timeoutMs)
-  }
-}
-
-function pastOf({ revision }: { readonly revision?: number }): { readonly revision?: number } {
-  return revision === undefined ? {} : { revision }
-}
-
-async function scan(
-  request: Extract<Request, { type: 'scan' }>,
-  services: NodeServices,
-  timeoutMs: number,
-): Promise<Answer> {
-  const { start, end, reverse, consistency } = request
-  const options = { consistency, minRevision: null, maxStalenessMs: null, timeoutMs, ...pastOf(request) }
-  const walk = await services.keys.scan({ start, end, after: null, reverse }, options)
-  try {
-    const items = []
-    for (;;) {
-      const page = await walk.next(LIST_PAGE, 1_000_000)
-      items.push(...page.items)
-      if (page.done) return { type: 'scan', items, revision: walk.context.revision, given: walk.context.consistency }
-    }
-  } finally {
-    await walk.close()
   }
 }

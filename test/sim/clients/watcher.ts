@@ -1,5 +1,6 @@
 import { RequestError } from '../../../src/lib/errors.ts'
 import type { Key } from '../../../src/kv/index.ts'
+import type { Watch, WatchOptions } from '../../../src/api/services.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import {
   describeSession,
@@ -8,7 +9,11 @@ import {
   type WatchInterest,
   type WatchSession,
 } from '../history/watch-session.ts'
+import { neededFor } from '../history/needs.ts'
 import type { Machine } from '../machines/machine.ts'
+import { guardOf } from './front.ts'
+import { guardedWatch } from './guarded-watch.ts'
+import type { Secrets } from './keyring.ts'
 import type { Draw } from '../world/draw.ts'
 import type { SimulationOptions } from '../world/options.ts'
 import type { SimProcess } from '../world/process.ts'
@@ -19,6 +24,8 @@ export interface WatcherDependencies {
   readonly world: World
   readonly machines: readonly Machine[]
   readonly sessions: WatchSession[]
+  /** Null: there are no tokens in this run. */
+  readonly secrets: Secrets | null
 }
 
 /** Where a watcher goes on. */
@@ -71,6 +78,7 @@ export class Watcher {
   private watch(machine: Machine): Promise<WatchSession> {
     const { world, sessions } = this.deps
     const from = this.drawPlace()
+    const secret = this.deps.secrets?.draw()
     const session: WatchSession = {
       watcher: this.id,
       machine: machine.name,
@@ -78,6 +86,9 @@ export class Watcher {
       since: from?.revision ?? null,
       sinceCluster: from?.clusterId ?? null,
       invokedAt: world.now(),
+      ...(secret === undefined ? {} : { secret }),
+      beganAt: Infinity,
+      endedAt: Infinity,
       clusterId: null,
       began: null,
       items: [],
@@ -89,6 +100,8 @@ export class Watcher {
       const end = (how: WatchEnd): void => {
         if (session.end !== null) return
         session.end = how
+        session.endedAt = world.now()
+        if (secret !== undefined) this.deps.secrets?.refused(secret, how.code)
         if (world.isTracing) world.note(`w${this.id}`, describeSession(session))
         resolve(session)
       }
@@ -110,14 +123,16 @@ export class Watcher {
 
   private async follow(
     session: WatchSession,
-    { watches }: NodeServices,
+    services: NodeServices,
     { machine, process }: { readonly machine: Machine; readonly process: SimProcess },
   ): Promise<WatchEnd> {
     const { random, options } = this
-    const { since } = session
-    const watch = await watches.open({ ...this.interest, since, timeoutMs: options.timeoutMs })
+    const { since, secret } = session
+    const asked = { ...this.interest, since, timeoutMs: options.timeoutMs }
+    const watch = await (secret === undefined ? services.watches.open(asked) : openGuarded(asked, services, secret))
     session.clusterId = machine.clusterId
     session.began = watch.context.revision
+    session.beganAt = this.deps.world.now()
     const bytesMax = random.pick([1, 100, 100_000])
     const isSlow = random.chance(0.3)
     const losesEnd = random.chance(0.2)
@@ -171,7 +186,12 @@ export class Watcher {
   }
 }
 
-function endOf({ code, facts }: RequestError): WatchEnd {
+async function openGuarded(asked: WatchOptions, services: NodeServices, secret: string | null): Promise<Watch> {
+  const guard = await guardOf(neededFor(asked.keys), services, secret, null)
+  return guardedWatch(await services.watches.open({ ...asked, guard }), guard, services.auth)
+}
+
+function endOf({ code, message, facts }: RequestError): WatchEnd {
   const revision = facts['compactRevision']
-  return { code, compactRevision: typeof revision === 'number' ? revision : null }
+  return { code, message, compactRevision: typeof revision === 'number' ? revision : null }
 }

@@ -8,6 +8,12 @@ export interface LeaderWord {
   readonly leaderId: LeaderId
 }
 
+/** From the arrival of a request at a node to its answer. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
+
 /** One node's answer. */
 export interface Heard {
   readonly answer: Answer
@@ -15,12 +21,25 @@ export interface Heard {
   readonly clusterId: string
   /** The answer must reflect all writes acknowledged before this moment of virtual time; null for a read without a bound on its age. */
   readonly freshAt: number | null
+  readonly span?: Span
+}
+
+/** A node's refusal because of the token. */
+export interface Denied {
+  readonly clusterId: string
+  readonly span: Span
+  readonly code: string
+  readonly message: string
 }
 
 /** What a client of the simulator did. Times are virtual. */
 export interface Operation extends Recorded {
   /** All answers, when several nodes were asked at the same time. The first one is that of the outcome. */
   heard?: readonly Heard[]
+  /** All refusals because of the token. */
+  denials?: readonly Denied[]
+  /** The hash of the secret with which it was asked; null: without one. Undefined in a run without tokens. */
+  readonly secret?: string | null
   /** When the client gave up without an answer. */
   leftAt?: number
   /** The text that identifies the values of this operation in the log; null when it writes none. */

@@ -7,6 +7,7 @@ export interface WatchEnd {
   readonly code: string
   /** With the code `compacted`: the oldest revision that can be watched. */
   readonly compactRevision: number | null
+  readonly message?: string
 }
 
 /** One watch through one node, and everything that came of it. Times are virtual. */
@@ -18,6 +19,11 @@ export interface WatchSession {
   /** The cluster that `since` is a revision of; null with none. */
   readonly sinceCluster: string | null
   readonly invokedAt: number
+  /** The hash of the secret with which it was asked; null: without one. Undefined in a run without tokens. */
+  readonly secret?: string | null
+  /** When it has begun, and when it has ended; Infinity before. */
+  beganAt: number
+  endedAt: number
   /** The cluster of the node, once the node has said something. */
   clusterId: string | null
   /** The revision after which it begins; null until it has begun. */

@@ -16,6 +16,8 @@ export interface PlantedBug {
   readonly needsLevel?: 1
   /** It shows only where clients send answered writes again. */
   readonly needsRepeats?: true
+  /** It shows only where there are tokens. */
+  readonly needsAuth?: true
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore

@@ -35,6 +35,11 @@ export class ExecutedLog {
     return this.byLeader.has(index)
   }
 
+  /** Whether there were ever roles and tokens. */
+  get hasTokens(): boolean {
+    return this.model.auth.versions.length > 1
+  }
+
   /** Where `command` is in the log. Of commands that nothing tells apart, where any of them is. */
   indexesOf(command: Command): readonly number[] {
     return this.indexes.get(signOf(command)) ?? []
@@ -43,6 +48,21 @@ export class ExecutedLog {
   /** What `command` has come to, for each time that it is in the log. */
   resultsOf(command: Command): CommandResult[] {
     return this.indexesOf(command).flatMap((index) => this.model.resultsByIndex.get(index) ?? [])
+  }
+
+  /** Whether the entry at `index` has done nothing for want of a right. */
+  isRefused(index: number): boolean {
+    const result = this.model.resultsByIndex.get(index)?.type
+    return result === 'unauthenticated' || result === 'forbidden'
+  }
+
+  /**
+   * Whether the command at `first` was refused since it came without a token, and is at `next` under one: a node that did not know its client's
+   * token yet proposes a command once more.
+   */
+  isAnew(first: number, next: number): boolean {
+    const isEarly = this.commands.get(first)?.token === undefined && this.commands.get(next)?.token !== undefined
+    return isEarly && this.model.resultsByIndex.get(first)?.type === 'unauthenticated'
   }
 
   /** Whether the name of a write was forgotten after very many later ones, so that the write was executed more than once. */
@@ -67,16 +87,24 @@ export class ExecutedLog {
   }
 }
 
-/** Whether no other operation proposes the same command: it writes a value of its own, has a name, or names an owner of its own. */
+/** Whether no other operation proposes the same command: it writes a value of its own, has a name, or names an owner or a secret of its own. */
 export function isUnique(command: Command): boolean {
-  return markOf(command) !== null || command.idempotency !== null || command.type === 'lock-acquire'
+  if (command.type === 'lock-acquire' || command.type === 'token-create') return true
+  return markOf(command) !== null || command.idempotency !== null
 }
 
-/** What tells a command from others. */
+/** What tells a command from others, whoever has asked for it. */
 function signOf(command: Command): string {
+  // The node has added the time.
+  if (command.type === 'token-create') return `secret ${command.created.hash}`
   const mark = markOf(command)
   if (mark !== null) return `mark ${mark}`
   const { idempotency } = command
   if (idempotency !== null) return `name ${idempotency.key} ${idempotency.fingerprint}`
-  return textOf(encodeCommand(command))
+  return textOf(encodeCommand(withoutToken(command)))
+}
+
+export function withoutToken(command: Command): Command {
+  const { token: _, ...rest } = command
+  return rest
 }

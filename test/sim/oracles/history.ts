@@ -23,7 +23,7 @@ import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 import { Compactions } from './compaction.ts'
 import { NO_TIMES, type TimesOfLog } from './entry-times.ts'
-import { ExecutedLog } from './executed-log.ts'
+import { ExecutedLog, withoutToken } from './executed-log.ts'
 import { Idempotency } from './idempotency.ts'
 import { LeaseEnds } from './lease-ends.ts'
 import { Leases, type LeaseOptions } from './leases.ts'
@@ -32,7 +32,8 @@ import { objectTo } from './objection.ts'
 import { PastReads } from './past-reads.ts'
 import { isAlike } from './plain.ts'
 import { readFault } from './read-fault.ts'
-import { recordsFault, stateFault } from './stored-state.ts'
+import { Rights, type RightsOptions } from './rights.ts'
+import { authRowFault, recordsFault, stateFault } from './stored-state.ts'
 import { Watches } from './watch.ts'
 
 export interface HistoryOptions {
@@ -79,6 +80,15 @@ export interface HistoryFigures {
   locksInVain: number
   locksLeft: number
   fencedWrites: number
+  /** Answers under a token, or to clients without one, where there are tokens; and refusals. */
+  tokenAnswers: number
+  denials: number
+  /** Refusals of requests that came when the revocation of their token was answered. */
+  lateRequests: number
+  /** Answered changes of roles and tokens. */
+  authChanges: number
+  /** Watches that were ended because their token may not watch any more. */
+  watchesDenied: number
 }
 
 export function noFigures(): HistoryFigures {
@@ -110,6 +120,11 @@ export function noFigures(): HistoryFigures {
     locksInVain: 0,
     locksLeft: 0,
     fencedWrites: 0,
+    tokenAnswers: 0,
+    denials: 0,
+    lateRequests: 0,
+    authChanges: 0,
+    watchesDenied: 0,
   }
 }
 
@@ -141,6 +156,11 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.locksInVain += more.locksInVain
   sum.locksLeft += more.locksLeft
   sum.fencedWrites += more.fencedWrites
+  sum.tokenAnswers += more.tokenAnswers
+  sum.denials += more.denials
+  sum.lateRequests += more.lateRequests
+  sum.authChanges += more.authChanges
+  sum.watchesDenied += more.watchesDenied
 }
 
 /**
@@ -224,6 +244,21 @@ export class HistoryCheck {
     this.figures.fencedWrites = locks.fencedWrites
   }
 
+  /** What clients and watchers of the cluster may do, and were given. */
+  checkRights(
+    history: readonly Operation[],
+    sessions: readonly WatchSession[],
+    { clusterId, calm }: { readonly clusterId: string; readonly calm: RightsOptions['calm'] },
+  ): void {
+    const rights = new Rights({ leasesHold: this.options.leasesHold, calm }, this.log, this.times)
+    rights.check(history, sessions, clusterId)
+    this.figures.tokenAnswers = rights.allowed
+    this.figures.denials = rights.denied
+    this.figures.lateRequests = rights.late
+    this.figures.authChanges = rights.changes
+    this.figures.watchesDenied = rights.watchesEnded
+  }
+
   /** The state of `machine` must be that of the model at the index up to which the machine has applied. */
   checkState(machine: string, image: StateImage): void {
     const meta = image.meta === null ? null : decodeStateMeta(image.meta)
@@ -235,6 +270,7 @@ export class HistoryCheck {
       stateFault(meta.machine, this.log.model, applied.index) ??
       recordsFault(image, this.log.model, applied.index) ??
       leasesFault(image, this.log.model.stateAt(applied.index).leases) ??
+      authRowFault(image, this.log.model, applied.index) ??
       pastFault(image, this.log.model, applied.index)
     if (fault !== null) throw new Violation('state', `${where} ${fault}`)
   }
@@ -354,7 +390,7 @@ export class HistoryCheck {
 
   /** Where the command took effect, if that is certain. */
   private firstIndexOf(command: Command): number | undefined {
-    if (markOf(command) !== null) return this.log.indexesOf(command)[0]
+    if (markOf(command) !== null) return this.log.indexesOf(command).find((at) => !this.log.isRefused(at))
     const { idempotency } = command
     if (idempotency === null) return undefined
     const executed = this.log.model.executions.get(idempotency.key) ?? []
@@ -434,7 +470,7 @@ function keyOfWrite(request: Operation['request']): Key[] {
 }
 
 function removalOf(command: Command): string {
-  return JSON.stringify({ ...command, idempotency: null })
+  return JSON.stringify({ ...withoutToken(command), idempotency: null })
 }
 
 function changed(result: WriteResult): boolean {

@@ -9,7 +9,7 @@ type WriteAnswer = Extract<Answer, { type: 'write' }>
 
 /**
  * Each write has one effect and one answer, whatever its kind. A write that failed for certain has none; one without a name is in the log once
- * at most. Requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely), however
+ * at most, apart from a refusal for want of a token that its node did not know yet. Requests under one idempotency key get the same answer while the key is remembered (docs/HTTP.md, Try again safely), however
  * late they come.
  */
 export class Idempotency {
@@ -30,14 +30,24 @@ export class Idempotency {
     if (request.type !== 'write') return
     const { command } = request
     const indexes = isUnique(command) ? this.log.indexesOf(command) : []
-    if (outcome.kind === 'failed' && operation.repeats !== true && indexes.length > 0)
-      objectTo(operation, 'failed-write', `failed for certain but is in the log at ${indexes.join(', ')}`)
-    if (command.idempotency === null && indexes.length > 1) {
+    if (outcome.kind === 'failed' && operation.repeats !== true) {
+      const done = indexes.filter((index) => !this.isRefused(command, index))
+      if (done.length > 0)
+        objectTo(operation, 'failed-write', `failed for certain but is in the log at ${done.join(', ')}`)
+    }
+    const [first, next] = indexes
+    const timesMax = first !== undefined && next !== undefined && this.log.isAnew(first, next) ? 2 : 1
+    if (command.idempotency === null && indexes.length > timesMax) {
       const where = `${indexes.length} times, at ${indexes.join(', ')}`
       objectTo(operation, 'exactly-once', `has no name and is in the log ${where}`)
     }
     if (outcome.kind === 'answered' && outcome.answer.type === 'write')
       this.checkDoubles(operation, command, outcome.answer)
+  }
+
+  /** Whether the entry at `index` has done nothing for want of a right; or, for a lock, nothing that lasts: its place is given up. */
+  private isRefused({ type }: Command, index: number): boolean {
+    return this.log.isRefused(index) || (type === 'lock-acquire' && this.log.hasTokens)
   }
 
   private checkDoubles(operation: Operation, command: Command, answer: WriteAnswer): void {

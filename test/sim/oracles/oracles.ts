@@ -25,7 +25,7 @@ import { WriteAhead } from './write-ahead.ts'
 interface OracleOptions {
   readonly expectsOne: boolean
   readonly expectsUpgrade: boolean
-  readonly expectsLeases: boolean
+  readonly expectsTimes: boolean
 }
 
 /** All oracles that watch every event. The first objection ends the run. */
@@ -38,13 +38,13 @@ export class Oracles implements Required<Oracle> {
 
   /**
    * `expectsOne`: the nodes form their cluster by themselves, so there must be only one. `expectsUpgrade`: some begin with an old build.
-   * `expectsLeases`: clients use leases, whose time is measured.
+   * `expectsTimes`: clients use what is measured by the times of entries.
    */
   constructor(
     world: World,
     ledgers: Ledgers,
     machineOf: (id: number) => Machine | null,
-    { expectsOne, expectsUpgrade, expectsLeases }: OracleOptions,
+    { expectsOne, expectsUpgrade, expectsTimes }: OracleOptions,
   ) {
     this.world = world
     this.elections = new Elections(ledgers)
@@ -65,7 +65,7 @@ export class Oracles implements Required<Oracle> {
       this.digests,
       ...(expectsOne ? [new OneCluster()] : []),
       ...(expectsUpgrade ? [new FeatureLevels(metas)] : []),
-      ...(expectsLeases ? [this.times] : []),
+      ...(expectsTimes ? [this.times] : []),
     ]
   }
 

@@ -1,4 +1,5 @@
 import type { PlantedBug } from '../machines/planted-bug.ts'
+import { authBugs } from './auth.ts'
 import { commitBugs } from './commits.ts'
 import { featureLevelBugs } from './feature-levels.ts'
 import { historyBugs } from './history.ts'
@@ -25,6 +26,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...watchBugs,
   ...featureLevelBugs,
   ...leaseBugs,
+  ...authBugs,
   ...livenessBugs,
 ]
 

@@ -133,4 +133,17 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a learner that had moved waited for ever for a leader that had handed over to one that did not know where it is',
   },
+  {
+    seed: 16000000013,
+    found:
+      'a node that had not applied the first token yet took requests with a token as requests without one, and refused them',
+  },
+  {
+    seed: 16000000053,
+    found: 'a node that was removed waited for a leader before it answered whoever changes roles and tokens',
+  },
+  {
+    seed: 16000000086,
+    found: 'a node that was removed refused tokens that were made since',
+  },
 ]

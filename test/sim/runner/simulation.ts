@@ -1,7 +1,9 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
+import { Keyring, Wallet } from '../clients/keyring.ts'
 import { LeaseClient } from '../clients/lease-client.ts'
 import { planUpgrade } from '../clients/upgrade.ts'
+import { Warden } from '../clients/warden.ts'
 import { Watcher } from '../clients/watcher.ts'
 import { SimCluster } from '../cluster.ts'
 import { historyOf } from '../history/clusters.ts'
@@ -29,6 +31,8 @@ import { asViolation, World } from '../world/world.ts'
 
 export interface SeedReport {
   readonly seed: number
+  /** There were tokens. */
+  readonly hasAuth: boolean
   readonly violation: { readonly oracle: string; readonly message: string } | null
   readonly virtualMs: number
   readonly events: number
@@ -68,6 +72,8 @@ export class Simulation {
   private readonly clients: Client[] = []
   private readonly watchers: Watcher[] = []
   private readonly sessions: WatchSession[] = []
+  /** Null: there are no tokens in this run. */
+  private readonly keyring: Keyring | null
   /** A client that no fault keeps from asking. */
   private readonly probe: Client
   private readonly liveness: LivenessPhase
@@ -104,13 +110,22 @@ export class Simulation {
     this.formation = new FormationOperator(options, { world, voters, everybody: machines, armCrash })
     const isFragile = (): boolean => this.nemesis.impaired.length > 0
     this.operator = new Operator(options, { world, machines, isFragile, armCrash })
+    this.keyring = options.auth === null ? null : new Keyring()
+    const { keyring } = this
+    const wallet = (): Wallet | null => (keyring === null ? null : new Wallet(keyring, world.random.fork()))
     for (let id = 1; id <= options.clients; id++)
-      this.clients.push(new Client(id, options, { world, machines, history }))
-    for (let id = 1; id <= options.leaseClients; id++)
-      this.clients.push(new LeaseClient(options.clients + id, options, { world, machines, history }))
+      this.clients.push(new Client(id, options, { world, machines, history, secrets: wallet() }))
+    for (let id = 1; id <= options.leaseClients; id++) {
+      const secrets = wallet()
+      this.clients.push(new LeaseClient(options.clients + id, options, { world, machines, history, secrets }))
+    }
     for (let id = 1; id <= options.watchers; id++)
-      this.watchers.push(new Watcher(id, options, { world, machines, sessions: this.sessions }))
-    this.probe = new Client(0, options, { world, machines, history })
+      this.watchers.push(new Watcher(id, options, { world, machines, sessions: this.sessions, secrets: wallet() }))
+    this.probe = new Client(0, options, { world, machines, history, secrets: keyring?.ofRoot ?? null })
+    if (options.auth !== null && keyring !== null) {
+      const id = options.clients + options.leaseClients + 1
+      this.clients.push(new Warden(id, options.auth, options, { world, machines, history, keyring }))
+    }
     this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
     this.cluster.listener = {
       onMoment: (...parts) => this.nemesis.onMoment(...parts),
@@ -261,6 +276,7 @@ export class Simulation {
       check.checkLeases(history, this.leaseOptions())
       const sessions = this.sessions.filter(({ clusterId }) => ledger !== null && clusterId === ledger.clusterId)
       check.checkWatches(sessions, history)
+      if (ledger !== null) check.checkRights(history, sessions, { clusterId: ledger.clusterId, calm: this.calm })
       for (const machine of this.cluster.machines) {
         const isOurs = ledger !== null && machine.clusterId === ledger.clusterId
         if (isOurs && !machine.state.damaged) check.checkState(machine.name, machine.state.current())
@@ -308,6 +324,7 @@ export class Simulation {
     const failure = world.failure()
     return {
       seed: this.options.seed,
+      hasAuth: this.options.auth !== null,
       violation: failure === null ? null : { oracle: failure.oracle, message: failure.message },
       virtualMs: world.now(),
       events: world.events,

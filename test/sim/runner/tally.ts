@@ -34,6 +34,15 @@ const LEVEL_1_MIN = {
   fencedWrites: 0.3,
 }
 
+/** What each seed with tokens has on average, at least. */
+const AUTH_MIN = {
+  tokenAnswers: 100,
+  denials: 10,
+  lateRequests: 1,
+  authChanges: 10,
+  watchesDenied: 0.5,
+}
+
 /** Faults that only discovery with crashes meets. */
 const FORMING_FAULTS: readonly FaultClass[] = [
   'form-discovered',
@@ -48,6 +57,18 @@ const FORMING_FAULTS: readonly FaultClass[] = [
 
 /** Faults that seeds of feature level 1 meet: only their nodes refuse writes when a few wait. */
 const LEVEL_1_FAULTS: readonly FaultClass[] = ['client-overloaded']
+
+function lacking(
+  counts: Readonly<Record<string, number>>,
+  floors: Readonly<Record<string, number>>,
+  seeds: number,
+  which: string,
+): string[] {
+  return Object.entries(floors).flatMap(([what, perSeed]) => {
+    const [count, least] = [counts[what] ?? 0, Math.ceil(perSeed * seeds)]
+    return count < least ? [`only ${count} ${what}, and ${least} are the least in ${seeds} ${which}`] : []
+  })
+}
 
 /** The sum of many seeds. */
 export class Tally {
@@ -66,6 +87,7 @@ export class Tally {
   private retentions = 0
   private leaseEnds = 0
   private levelOneSeeds = 0
+  private authSeeds = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
@@ -85,6 +107,7 @@ export class Tally {
     this.retentions += report.retentionsAwaited
     this.leaseEnds += report.leaseEndsAwaited
     if (report.seed >= LEVEL_1_FROM) this.levelOneSeeds += 1
+    if (report.hasAuth) this.authSeeds += 1
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
     this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
@@ -128,11 +151,11 @@ export class Tally {
   private levelOneProblems(): string[] {
     const { levelOneSeeds: seeds, retentions, leaseEnds } = this
     if (seeds < SEEDS_FOR_EVERYTHING) return []
-    const counts: Record<string, number> = { ...this.figures, retentions, leaseEnds }
-    return Object.entries(LEVEL_1_MIN).flatMap(([what, perSeed]) => {
-      const [count, least] = [counts[what] ?? 0, Math.ceil(perSeed * seeds)]
-      return count < least ? [`only ${count} ${what}, and ${least} are the least in ${seeds} seeds of level 1`] : []
-    })
+    const counts = { ...this.figures, retentions, leaseEnds }
+    return [
+      ...lacking(counts, LEVEL_1_MIN, seeds, 'seeds of level 1'),
+      ...lacking(counts, AUTH_MIN, this.authSeeds, 'seeds with tokens'),
+    ]
   }
 
   private useFloors(): [what: string, count: number, perSeed: number][] {
@@ -155,6 +178,7 @@ export class Tally {
       `${figures.watches} watches were told of ${figures.watchedChanges} changes and ${figures.watchedProgress} times of their progress, ${figures.watchesCompacted} came too late`,
       `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
       `${figures.locksAcquired} locks acquired, ${figures.locksHandedOver} of them after a wait, ${figures.locksInVain} waits in vain, ${figures.locksLeft} given up; ${figures.fencedWrites} writes behind a lock`,
+      `${this.authSeeds} seeds with tokens: ${figures.authChanges} changes of roles and tokens, ${figures.tokenAnswers} answers, ${figures.denials} refusals, ${figures.lateRequests} of them to tokens that were revoked before, ${figures.watchesDenied} watches ended by a refusal`,
       `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name), of ${figures.joinedChecked} groups of keys that transactions join (${figures.joinedUndecided} undecided)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,

@@ -71,6 +71,14 @@ export interface UpgradePlan {
   readonly spreadMs: number
 }
 
+/** When the first token is made, and how often roles and tokens change from then on. */
+export interface AuthPlan {
+  readonly fromMs: number
+  readonly changeEveryMs: number
+  /** Share of tokens that come to an end by themselves. */
+  readonly expiringShare: number
+}
+
 export interface SimulationOptions {
   readonly seed: number
   readonly voters: number
@@ -114,6 +122,8 @@ export interface SimulationOptions {
   readonly boundedShare: number
   /** Some machines know no feature level at first, and are restarted with a newer build; null: all know the same. */
   readonly upgrade: UpgradePlan | null
+  /** Null: there are no tokens in this run. */
+  readonly auth: AuthPlan | null
   readonly timeoutMs: number
   readonly membershipEveryMs: number
   readonly writeMs: number
@@ -132,6 +142,9 @@ export const LEVEL_1_FROM = 7_000_000_000
 
 /** From this seed on clients send writes again that were answered long ago. Lower seeds play as they did. */
 export const REPEATS_FROM = 12_000_000_000
+
+/** From this seed on there are tokens in some runs. Lower seeds play as they did. */
+export const AUTH_FROM = 16_000_000_000
 
 /** The longest lease that clients ask for, and the longest wait for a lock. */
 export const LEASE_TTL_MS_MAX = 3_000
@@ -295,7 +308,8 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const focused = on === 'discovery' ? focusOnDiscovery(options, draw) : focus(options, draw)
   if (seed < LEVEL_1_FROM) return focused
   const leveled = withUpgrade(focused, draw)
-  const loaded = withWindowForLoad(seed < REPEATS_FROM ? leveled : withRepeats(leveled, draw))
+  const repeating = seed < REPEATS_FROM ? leveled : withRepeats(leveled, draw)
+  const loaded = withWindowForLoad(seed < AUTH_FROM ? repeating : withAuth(repeating, draw))
   return loaded.faults.size === 0 ? loaded : { ...loaded, node: withAdmission(loaded.node, seed) }
 }
 
@@ -303,6 +317,18 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
 function withRepeats(options: SimulationOptions, draw: Draw): SimulationOptions {
   const node = { ...options.node, idempotentWritesMax: draw.pick([8, 40, 1000]) }
   return { ...options, node, keyedShare: draw.pick([0.3, 0.6, 1]), repeatShare: draw.pick([0, 0.05, 0.2]) }
+}
+
+/** A secret is one of one cluster: where several can be formed, there are no tokens. */
+function withAuth(options: SimulationOptions, draw: Draw): SimulationOptions {
+  const { kind } = options.formation
+  const plan = {
+    fromMs: options.safetyMs * draw.pick([0, 0.05, 0.3]),
+    changeEveryMs: draw.pick([30, 100, 300]),
+    expiringShare: draw.pick([0, 0.1, 0.4]),
+  }
+  const mayBeSeveral = kind === 'different-overlapping' || kind === 'different-disjoint'
+  return mayBeSeveral || draw.chance(0.4) ? options : { ...options, auth: plan }
 }
 
 /** An old build that joins a cluster of a higher level, or comes back to it, cannot go on, and nobody promises that it can. */
@@ -349,6 +375,7 @@ function drawRest(
     repeatShare: 0,
     ...(seed < LEVEL_1_FROM ? NO_SHARES : drawShares(draw)),
     upgrade: null,
+    auth: null,
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),
