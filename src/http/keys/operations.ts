@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { ErrorCode } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { AnswerDoc, Operation } from '../protocol/operation.ts'
 import { optionalKey } from '../protocol/parameters.ts'
 import type { QuerySpec } from '../protocol/query.ts'
@@ -69,7 +70,9 @@ export const putKey: Operation = {
   access: 'keys',
   tag: 'keys',
   summary: 'Write a key',
-  description: 'The body is the value, whatever its type; no body is the empty value.',
+  description:
+    'The body is the value, whatever its type; no body is the empty value. A value has at most ' +
+    `${limits.valueBytesMaxDefault} bytes, unless the node was started with another \`--value-bytes-max\`.`,
   path: keyPath,
   query: putQuery.spec,
   headers: putHeaders,

@@ -37,8 +37,8 @@ export const grantLease: Operation = {
   summary: 'Grant a lease',
   description:
     'A lease lasts for `ttlMs`, and as long again from each keepalive on. Keys that are written with `lease=` go with it. A cluster has ' +
-    `${limits.leases.leasesMax} leases at most, those of locks and of single keys included. The holder has to count from the moment at which it ` +
-    'sent its request, by a clock that runs on while its machine sleeps: then the lease never ends before it thinks so.',
+    `${limits.leases.leasesMax} leases at most, those of locks and of single keys included, and ${limits.leases.attachedKeysMax} keys ` +
+    'that go with leases. The holder has to count from the moment at which it sent its request, by a clock that runs on while its machine sleeps: then the lease never ends before it thinks so.',
   body: { schema: LeaseBody, required: true },
   answers: { 201: answered('Granted.', LeaseAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'lease-exists', 'too-many-leases'],

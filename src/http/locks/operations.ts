@@ -32,7 +32,8 @@ export const acquireLock: Operation = {
   summary: 'Acquire a lock',
   description:
     'The lock belongs to a lease of its own, which has to be kept alive. With `waitMs` the request waits for its turn; those who wait are ' +
-    'served in the order in which they came, and one whose client leaves, or closes its sending side, gives up its place. The time of the wait comes on top of `timeout=`.',
+    'served in the order in which they came, and one whose client leaves, or closes its sending side, gives up its place. The time of the wait comes on top of `timeout=`. ' +
+    `${limits.lock.waitsMax} requests at most wait on one node.`,
   path,
   query: leaderQuery.spec,
   headers: leaseWriteHeaders,

@@ -6,6 +6,7 @@ import { writeQuery } from '../keys/queries.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { bodyErrors, jsonAnswer, type Operation } from '../protocol/operation.ts'
 import { leaderQuery } from '../protocol/queries.ts'
+import { importLineBytesMax } from './import-record.ts'
 import { deleteRangeQuery, listQuery } from './queries.ts'
 import {
   contextHeaders,
@@ -32,7 +33,8 @@ export const listKeys: Operation = {
   summary: 'List a range of keys',
   description:
     'Without bounds: all keys, in the order of their bytes. While history is kept, the pages of one listing show one revision; when ' +
-    `that has been compacted meanwhile, the next page is refused. ${rangeNote}`,
+    `that has been compacted meanwhile, the next page is refused. ${limits.httpStreamsMax} streams of whole ranges or of the whole state at ` +
+    `most run on one node, fewer with large values. ${rangeNote}`,
   query: { ...keyParameter, ...listQuery.spec },
   headers: getHeaders,
   answers: {
@@ -79,7 +81,9 @@ export const importRecords: Operation = {
     `${limits.importChunkRecordsMax} records, each atomic, in the order of the stream. A problem tells in \`line\` where the import ended, ` +
     'in `imported` how many records before it are in, and in `nextLine` where to go on. A retry of the same stream with the same ' +
     '`Idempotency-Key` writes nothing twice. `timeout` is how long each change may take; the sender is waited for ' +
-    `${limits.importSilenceMsMax / 1000} s at a time.`,
+    `${limits.importSilenceMsMax / 1000} s at a time. A line has at most ${importLineBytesMax(limits.valueBytesMaxDefault)} bytes, or as many as ` +
+    `a record with the largest value needs that the node was started with. ${limits.importsMax} imports at most run on one node, fewer with ` +
+    'large values.',
   query: leaderQuery.spec,
   headers: { 'Idempotency-Key': idempotencyKey },
   body: 'records',
