@@ -8,6 +8,7 @@ import type {
   Grant,
   Key,
   Need,
+  Condition,
   Operation,
   Role,
 } from '../../../src/kv/index.ts'
@@ -221,8 +222,17 @@ function neededByOperation(operation: Operation): Need[] {
   }
 }
 
-function neededByWrite({ key, wantsPrevious }: { readonly key: Key; readonly wantsPrevious: boolean }): Need[] {
-  return [{ access: 'write', key }, ...(wantsPrevious ? [{ access: 'read', key } as const] : [])]
+interface Write {
+  readonly key: Key
+  readonly wantsPrevious: boolean
+  /** An operation of a transaction has none. */
+  readonly condition?: Condition | null
+}
+
+/** Whoever is told of the record that was there, or whether it was, reads it. */
+function neededByWrite({ key, wantsPrevious, condition = null }: Write): Need[] {
+  const isTold = wantsPrevious || condition !== null
+  return [{ access: 'write', key }, ...(isTold ? [{ access: 'read', key } as const] : [])]
 }
 
 /** How a stored table of roles and tokens differs from `expected`; null when it does not. `seen` null: there is none. */
