@@ -259,6 +259,7 @@ t.test('a store that follows random commands in random batches is what the refer
     }
     t.same(records(store), records(model), `seed ${seed}`)
     t.equal(store.machine.state().revision, model.revision)
+    t.equal(store.machine.revision, model.revision)
   }
 })
 
