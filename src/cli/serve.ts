@@ -120,7 +120,7 @@ function leaveTerminalsAlone(): void {
   process.once('exit', () => terminals.forEach((fd) => closeSync(fd)))
 }
 
-/** What starts the node again looks at it: another attempt may help against an address that is not there yet, and against nothing else. */
+/** For whatever starts the node again: another attempt may help when an address is not there yet, and in no other case. */
 function codeOfRefusal(error: Error): number {
   if (error instanceof InvariantError) return exitCodes.brokenInvariant
   return error instanceof AddressError && error.mayPass ? exitCodes.addressUnavailable : exitCodes.refused

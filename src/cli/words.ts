@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { UsageError } from './terminal.ts'
 
-/** What Node puts in the place of bytes that are no UTF-8. It may also have been typed. */
+/** The character that Node puts in the place of bytes that are not UTF-8. It may also have been typed. */
 const replaced = '\ufffd'
 
 /**

@@ -2,7 +2,7 @@
 export interface Place {
   readonly name: string
   readonly flag: string
-  /** Who comes to it. */
+  /** Those who connect to it. */
   readonly visitors: string
 }
 

@@ -128,7 +128,7 @@ function cpuMs(work: () => void): number {
 }
 
 t.test('rows whose hashes lie together cost no more than others', async (t) => {
-  // What a cache of this size ends with, and enough rows for it to grow so far.
+  // The number of slots that a cache of this size ends with, and enough rows for it to grow so far.
   const bytesMax = 8 * MiB
   const slots = 2 ** 16
   const count = 20_000

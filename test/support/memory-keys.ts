@@ -43,7 +43,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   openScans = 0
   /** Puts and deletes of keys are refused with this error. */
   refusal: RequestError | null = null
-  /** What `overload` was last told. */
+  /** The number that `overload` was last called with. */
   underWay = 0
   /** The next call fails with this error. */
   failure: Error | null = null

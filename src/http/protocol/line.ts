@@ -71,7 +71,7 @@ export class Line implements AnswerLine, BodyLine {
   private taking: Taking | null = null
   /** Answers without an end. */
   private continuous = 0
-  /** What is to be done if the connection closes before answers have left, each for one of them. */
+  /** Called if the connection closes before an answer has left, one for each such answer. */
   private readonly undelivered = new Set<() => void>()
   private lingering: { readonly since: number; readonly bytes: number } | null = null
 

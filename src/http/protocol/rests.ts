@@ -13,7 +13,7 @@ export interface Resting {
   wake(): void
 }
 
-/** What is read of those that wake together is one long turn of the event loop. */
+/** Connections that wake together are read in one long turn of the event loop. */
 const WAKES_AT_ONCE = 32
 
 /**

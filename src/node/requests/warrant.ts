@@ -4,7 +4,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { LogIndex, RaftView } from '../../raft/index.ts'
 import type { Conditions } from './conditions.ts'
 
-/** Whoever wants something of the leader: a node for itself, or a client, by the hash of its secret; null: it has sent none. */
+/** On whose behalf the leader is asked: a node's own, or that of a client, known by the hash of its secret; null: it has sent none. */
 export type Behalf = 'node' | { readonly hash: string | null }
 
 /** Leave to do what no command in the log stands for. */
@@ -60,7 +60,7 @@ export class Warrants {
 
   private async catchUp(deadline: number): Promise<void> {
     const { clock, raft, conditions } = this.deps
-    // What ends the wait may be over when this goes on.
+    // The condition that ended the wait may no longer hold when this goes on.
     while (!this.isCurrent(raft.view())) {
       if (raft.view().state !== 'leader')
         throw new RequestError('no-leader', 'this node no longer leads; nothing was changed')

@@ -21,7 +21,7 @@ const rate = (name: string) => (before: Metrics, after: Metrics, seconds: number
   rateBetween(before, after, name, seconds)
 const quantile = (name: string, share: number) => (before: Metrics, after: Metrics) =>
   quantileBetween(before, after, name, share)
-/** What was counted between two readings, on average. */
+/** The mean of what was counted between two readings. */
 const mean = (name: string) => (before: Metrics, after: Metrics) => meanBetween(before, after, name)
 
 function latency(name: string, title: string, hint: string, metric: string): ChartEntry {

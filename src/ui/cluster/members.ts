@@ -60,7 +60,7 @@ export function shownAt({ membership }: ClusterStatus): number | null {
   return membership?.effective.logId?.index ?? null
 }
 
-/** What of the members or their leader is otherwise than `before`, in a sentence; null: nothing. */
+/** How the members or their leader differ from `before`, in a sentence; null: they do not. */
 export function overtakenBy(present: ClusterStatus, before: ClusterStatus): string | null {
   if (shownAt(present) !== shownAt(before)) return 'Somebody has changed the members.'
   if (present.leader === before.leader) return null

@@ -25,7 +25,7 @@ interface ConfirmProps {
   readonly danger?: boolean
   /** Its inputs are not complete. */
   readonly blocked?: boolean
-  /** What has become otherwise since the dialog was opened, which tells of how it was; null: nothing. Then nothing can be confirmed. */
+  /** What has changed since the dialog was opened; null: nothing. While something has, nothing can be confirmed. */
   readonly overtaken?: string | null
   /** Closes the dialog when it resolves; what it throws is shown. */
   readonly onConfirm: () => Promise<void>

@@ -128,7 +128,7 @@ export async function guardOf(
   return services.auth.guard(await admit(services, secret, null, caller), [need])
 }
 
-/** Who may ask for the command, as far as the front can tell. */
+/** Admits the client of a command as far as the front itself decides about it. */
 async function letIn(
   command: ClientCommand,
   services: NodeServices,
@@ -138,7 +138,7 @@ async function letIn(
   const { auth } = services
   const needs = neededAtTheDoor(command)
   const by = await admit(services, secret, needs, caller)
-  // What needs a right is confirmed, once this node knows of tokens.
+  // A right that the front asks for is confirmed, once this node knows of tokens.
   if (needs !== null && auth.table !== null) {
     await auth.confirm(timeoutMs, caller)
     auth.guard(by, needs).check()

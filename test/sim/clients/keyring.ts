@@ -54,7 +54,7 @@ export class Keyring {
     if (this.revoked.length > REMEMBERED_MAX) this.revoked.shift()
   }
 
-  /** What the one sends who may do everything. */
+  /** For a client that always sends the token that may do everything. */
   get ofRoot(): Secrets {
     return { draw: () => this.root, refused: () => undefined }
   }

@@ -73,7 +73,7 @@ export class ServiceCall {
       this.machine.saidRemoved = { words: heard.length, effective: view?.effective.logId ?? null }
     }
     if (!this.isRemoved || code === 'removed' || code === 'shutting-down') return
-    // Who sends no token is told so, whatever else is the matter.
+    // A client without a token is told so, whatever else is wrong.
     if (code === 'unauthenticated' && this.secret === null) return
     this.fail(`answers ${code}, though it knows that it was removed`)
   }
