@@ -129,6 +129,11 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found: 'a watch that had read a state from the disk before it was in force was told the same changes again',
   },
   {
+    seed: 15000003175,
+    found:
+      'the simulator: a leader that executed slowly had many writes before it, and each write that was to show progress was given up before its turn',
+  },
+  {
     seed: 15000007498,
     found:
       'a learner that had moved waited for ever for a leader that had handed over to one that did not know where it is',
