@@ -9,6 +9,7 @@ import { formed } from './support/formed.ts'
 const NOW = { idempotency: null } as const
 const READ_A: readonly Need[] = [{ access: 'read', key: key('a') }]
 const TTL_MS = 20_000
+const CURRENT: ReadOptions = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs: 5_000 }
 
 const hash = (at: number): string => String(at).padStart(64, '0')
 const everything: Grant = { access: 'read-write', keys: { type: 'prefix', prefix: '' } }
@@ -238,6 +239,37 @@ t.test('a request that waits for a lock gives up its place when its token is rev
   await c.pass(300)
   t.match((await behind).result, { type: 'lock-acquired' })
 })
+
+t.test(
+  'a named request keeps the lock of which one of its tries was told, though another is refused since',
+  async (t) => {
+    const { c, leader, followers, admin, run } = await secured(t)
+    const [one = 0] = followers
+    const token = await newToken(run, leader, { name: 'holder', expiresAt: Math.floor(c.clock.wall()) + TTL_MS })
+    c.at(leader).node.replica.expiry.stop()
+    const acquire = (on: number, by: number, idempotency: Command['idempotency'] = null) =>
+      services(c, on).leases.acquire(
+        { type: 'lock-acquire', name: key('l'), ttlMs: 60_000, waitMs: 30_000, owner: '', token: by, idempotency },
+        5_000,
+      )
+    const { result: before } = await acquire(leader, admin)
+    const name = { key: 'n', fingerprint: 1 }
+    const told = acquire(leader, token.id, name)
+    const late = refused(acquire(one, token.id, name), 'outcome-unknown')
+    await c.pass(300)
+    const { applier } = c.at(one).node.replica
+    await applier.pause()
+    const lease = before.type === 'lock-acquired' ? before.lease : 0
+    await run(leader, { type: 'lock-release', name: key('l'), lease, ...NOW })
+    const { result: held } = await told
+    // Its time is up before this node has learned that it has the lock.
+    await c.pass(TTL_MS)
+    applier.resume()
+    await late
+    const { lock } = await services(c, leader).leases.lock(key('l'), CURRENT)
+    t.match(held, { type: 'lock-acquired', lease: lock?.lease }, 'nobody else has it before its time is over')
+  },
+)
 
 t.test('what nodes do by themselves needs no token', async (t) => {
   const { c, leader, run } = await secured(t)

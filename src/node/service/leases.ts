@@ -176,6 +176,7 @@ export class Leases implements LeaseAccess {
       if (outcome.kind === 'gone') throw new RequestError('read-timeout', 'its client has left')
       token = outcome.kind === 'acquired' ? outcome.token : await this.leaveQueue(lease, timeoutMs)
     } catch (error) {
+      if (isDenial(error) && command.idempotency !== null) throw await this.afterDenial(error, lease, timeoutMs)
       this.giveUp(command, lease)
       throw error
     }
@@ -183,6 +184,15 @@ export class Leases implements LeaseAccess {
     if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
     const lock = await this.lockNamed(command.name)
     return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context: now }
+  }
+
+  /**
+   * What a named request is told whose token may not have the lock any more: that, once its place is given up. Another try may have been told
+   * that it has the lock before the token was revoked: the lock stays then.
+   */
+  private async afterDenial(denial: RequestError, lease: number, timeoutMs: number): Promise<RequestError> {
+    const token = await this.leaveQueue(lease, timeoutMs)
+    return token === null ? denial : new RequestError('outcome-unknown', denial.message)
   }
 
   /** The wait is over. Returns the token when the lock came first: its entry was ahead of the one that leaves the queue. */
@@ -196,14 +206,11 @@ export class Leases implements LeaseAccess {
 
   /**
    * Nobody wants the answer of this node any more. Only the place in the queue of a named request is given up: a retry on another node may have
-   * the lock by now. Nobody else can know the lease of a request without a name, so the lock goes as well, and so does that of a token that may
-   * not have it any more.
+   * the lock by now. Nobody else can know the lease of a request without a name, so the lock goes as well.
    */
-  private giveUp(asked: LockAcquireCommand, lease: number): void {
-    const { idempotency } = asked
+  private giveUp({ idempotency }: LockAcquireCommand, lease: number): void {
     const leave = leaveOf(lease)
-    const keepsNothing = idempotency === null || this.deps.replica.permissions.refuseCommand(asked) !== null
-    const command = keepsNothing ? { ...leave, ifRenewedAt: null } : leave
+    const command = idempotency === null ? { ...leave, ifRenewedAt: null } : leave
     // When this fails, the leader ends the lease, at the end of the wait or of the time to live.
     this.deps.keys.execute(command, limits.requestTimeoutMsMax).catch(() => undefined)
   }
@@ -283,9 +290,9 @@ function leftBehind(): RequestError {
   )
 }
 
-/** What became of the place is known then: it is given up, with the lock. */
-function isDenial({ code }: RequestError): boolean {
-  return code === 'unauthenticated' || code === 'forbidden'
+/** Nothing is done for whoever is told this: the place is given up, and so is a lock that nobody else can know of. */
+function isDenial(error: unknown): error is RequestError {
+  return error instanceof RequestError && (error.code === 'unauthenticated' || error.code === 'forbidden')
 }
 
 /** Ends the lease while it waits for a lock, and not when it has received the lock. */

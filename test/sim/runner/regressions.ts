@@ -151,4 +151,8 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 16000000086,
     found: 'a node that was removed refused tokens that were made since',
   },
+  {
+    seed: 24000000290,
+    found: 'a late try of a named request, refused since its token was revoked, took the lock from its holder',
+  },
 ]
