@@ -181,6 +181,36 @@ t.test('rows whose hashes lie together are all found, whichever of them go', asy
   }
 })
 
+t.test('where no slot is left for a row, the others stay what they are', async (t) => {
+  const slots = 1_024
+  for (let seed = 1; seed <= 5; seed++) {
+    const random = new SeededRandom(seed)
+    // Far more rows begin their search in the same places than find a slot there.
+    const rows = rowsAt(
+      Array.from({ length: 400 }, () => random.integer(0, 100)),
+      slots,
+    )
+    const cache = new RowCache(slots * 8 * 8 * 1.5, KEY)
+    const model = new Map<RowKey, string>()
+    let known = 0
+    for (let step = 0; step < 60_000; step++) {
+      const one = rows[random.integer(0, rows.length)] ?? row(0)
+      const found = text(cache.get(one))
+      if (found !== undefined) known += 1
+      if (found !== undefined && found !== model.get(one)) return t.fail(`seed ${seed}, step ${step}: ${one} is old`)
+      const value = String.fromCharCode(random.integer(0, 256)).repeat(random.integer(0, 12) * 3)
+      cache.set(one, Buffer.from(value, 'latin1'))
+      model.set(one, value)
+    }
+    t.ok(known > 10_000, `seed ${seed}: ${known} rows were known`)
+    // Nothing of it is left over: other rows find as much room as in a new cache.
+    for (let n = 0; n < 2_000; n++) cache.set(row(n), Buffer.alloc(8))
+    let kept = 0
+    for (let n = 0; n < 2_000; n++) if (cache.get(row(n)) !== undefined) kept += 1
+    t.ok(kept > slots / 4, `seed ${seed}: ${kept} rows are kept`)
+  }
+})
+
 t.test('an index that is full keeps the rows in use', async (t) => {
   const cache = new RowCache(4 * MiB, KEY)
   for (let n = 0; n < 100_000; n++) {

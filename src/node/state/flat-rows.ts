@@ -1,4 +1,5 @@
 import type { RowKey } from '../../kv/index.ts'
+import { assert } from '../../lib/assert.ts'
 import { elementAt } from '../../lib/element-at.ts'
 import type { KeyedHash } from '../../lib/keyed-hash.ts'
 
@@ -100,8 +101,12 @@ export class FlatRows {
     if (this.isCrowded) this.makeRoom()
     const place = this.reserve(size)
     const free = this.find(row, hash)
-    // The words stay unused until the next sweep.
-    if (free === NO_SLOT) return
+    if (free === NO_SLOT) {
+      // A sweep goes from row to row, so there is nothing between them.
+      this.end -= size
+      return
+    }
+    assert(free < 0, 'a row has one slot')
     this.fill(~free, place, hash)
     this.write(place, row, hash, bytes)
   }
