@@ -96,6 +96,19 @@ t.test('all nodes lose power at once: what was acknowledged is there when they a
   }
 })
 
+t.test('the log is purged each time it has grown by so many bytes, however often it was before', async (t) => {
+  const [purgeEveryBytes, keepBytes] = [64 * 1024, 16 * 1024]
+  const { c, leader } = await formed(t, [1, 2, 3], { purgeEveryBytes, keepBytes, keepEntries: 1 })
+  let most = 0
+  for (let i = 0; i < 120; i++) {
+    await c.on(leader).put(`k${i % 8}`, 'v'.repeat(8_192))
+    await c.pass(20)
+    for (const id of [1, 2, 3]) most = Math.max(most, metricsOf(c, id).logBytes)
+  }
+  // Entries come while the state is written.
+  t.ok(most < purgeEveryBytes + 3 * keepBytes, `at most ${most} bytes`)
+})
+
 t.test('a follower that needs what is purged gets the state, and then the log', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3, 4], SMALL)
   const [away = 0] = followers

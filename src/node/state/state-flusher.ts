@@ -20,7 +20,8 @@ export class StateFlusher {
   private readonly options: StateFlusherOptions
   private readonly deps: StateFlusherDependencies
   private flushedAt: LogIndex
-  private logBytesThen: number
+  /** The least size of the log since the last flush: what is purged then goes some time after it. */
+  private logBytesLeast: number
   private busy = false
   private stopped = false
 
@@ -28,14 +29,16 @@ export class StateFlusher {
     this.options = options
     this.deps = deps
     this.flushedAt = flushedAt
-    this.logBytesThen = deps.log.sizeBytes()
+    this.logBytesLeast = deps.log.sizeBytes()
   }
 
   /** Flushes when enough was applied, or the log has grown enough, since the last time. */
   onApplied(applied: LogIndex): void {
     const { purgeEveryEntries, purgeEveryBytes } = this.options
-    const logBytes = this.deps.log.sizeBytes() - this.logBytesThen
-    const isDue = applied - this.flushedAt >= purgeEveryEntries || logBytes >= purgeEveryBytes
+    const logBytes = this.deps.log.sizeBytes()
+    this.logBytesLeast = Math.min(this.logBytesLeast, logBytes)
+    const isDue =
+      applied - this.flushedAt >= purgeEveryEntries || logBytes - this.logBytesLeast >= purgeEveryBytes
     if (!isDue || this.busy || this.stopped) return
     this.busy = true
     this.flush().then(
@@ -54,7 +57,7 @@ export class StateFlusher {
     if (stored === null || this.stopped) return
     await this.deps.state.flush()
     this.flushedAt = stored.index
-    this.logBytesThen = this.deps.log.sizeBytes()
+    this.logBytesLeast = this.deps.log.sizeBytes()
     if (!this.stopped) this.deps.core.onStateDurable(stored)
   }
 
