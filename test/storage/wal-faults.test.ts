@@ -315,6 +315,36 @@ t.test('an entry that has rotted is noticed when it is read', async (t) => {
   await store.close()
 })
 
+/** Reads end when `gate` does. */
+class SlowFiles extends MemoryFiles {
+  gate: Promise<void> | null = null
+
+  override async read(fd: number, buffer: Uint8Array, position: number): Promise<number> {
+    const count = await super.read(fd, buffer, position)
+    await this.gate
+    return count
+  }
+}
+
+t.test('what is purged while it is read is gone for the reader, and no fault', async (t) => {
+  const files = new SlowFiles()
+  const { store } = await openOn(files)
+  // Several segments, so several calls to the disk.
+  for (let first = 0; first < 60; first += 10) await store.write([append(1, first, first + 9, 60)])
+  t.ok(files.fileNames().filter((name) => name.endsWith('.log')).length > 3)
+  let open = (): void => undefined
+  files.gate = new Promise((resolve) => (open = resolve))
+  const reading = store.read(index(0), index(59), Infinity)
+  const rest = store.read(index(0), index(59), Infinity)
+  await store.write([{ type: 'purge', purged: logId(1, 1, 49) }])
+  files.gate = null
+  open()
+  t.equal(await reading, null)
+  t.equal(await rest, null)
+  t.same(describeEntries((await store.read(index(50), index(59), Infinity)) ?? []), entryNames(1, 50, 59))
+  await store.close()
+})
+
 t.test('the cache holds what is on its way and stays within its bytes otherwise', async (t) => {
   const files = new MemoryFiles()
   const { store } = await openOn(files, 16 * 1024, 400)

@@ -37,8 +37,7 @@ export class StateFlusher {
     const { purgeEveryEntries, purgeEveryBytes } = this.options
     const logBytes = this.deps.log.sizeBytes()
     this.logBytesLeast = Math.min(this.logBytesLeast, logBytes)
-    const isDue =
-      applied - this.flushedAt >= purgeEveryEntries || logBytes - this.logBytesLeast >= purgeEveryBytes
+    const isDue = applied - this.flushedAt >= purgeEveryEntries || logBytes - this.logBytesLeast >= purgeEveryBytes
     if (!isDue || this.busy || this.stopped) return
     this.busy = true
     this.flush().then(

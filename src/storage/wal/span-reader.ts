@@ -23,7 +23,7 @@ export class SpanReader {
 
   /**
    * The batches that hold `[first, last]`, all of it durable: as many whole ones as fit `bytesMax`, but at least one. Null when
-   * the disk does not hold what was written there; also when it was overwritten meanwhile.
+   * the disk does not hold what was written there; also when it was overwritten or freed meanwhile.
    */
   async read(first: LogIndex, last: LogIndex, bytesMax: number): Promise<LogBatch[] | null> {
     const batches: LogBatch[] = []
@@ -33,6 +33,7 @@ export class SpanReader {
       // These limits may move in the index while the group is being read.
       const ends = group.map((span) => Math.min(span.last, last) as LogIndex)
       const content = await this.load(group)
+      if (content === null) return null
       for (const [i, span] of group.entries()) {
         const end = ends[i] ?? last
         for (const batch of batchesIn(content[i] ?? Buffer.alloc(0), span.segment, this.salt)) {
@@ -50,13 +51,14 @@ export class SpanReader {
     return batches.length > 0 ? batches : null
   }
 
-  /** The bytes of the spans, read with one call. */
-  private async load(group: readonly Span[]): Promise<Buffer[]> {
+  /** The bytes of the spans, read with one call; null when their segment is no longer in use. */
+  private async load(group: readonly Span[]): Promise<Buffer[] | null> {
     const front = group[0]
     const back = group.at(-1)
     assert(front !== undefined && back !== undefined, 'a group has a span')
     const segment = this.segments[front.segment - (this.segments[0]?.number ?? 0)]
-    assert(segment !== undefined && segment.number === front.segment, 'a span lies in a segment in use')
+    if (segment === undefined) return null
+    assert(segment.number === front.segment, 'segments have contiguous numbers')
     const { offset } = front
     const pieces = group.map((span) => [span.offset - offset, span.end - offset] as const)
     const content = Buffer.allocUnsafeSlow(back.end - offset)
