@@ -254,6 +254,8 @@ export const limits = {
   watchBoardingRevisionsMax: 10_000,
   /** What one turn of the event loop does at most: entries that such a reader looks at, watchers that are woken. */
   watchStepMax: 256,
+  /** And the watchers that it looks at for changes in memory, or somewhat more: each change is looked at for all of its watchers at once. */
+  watchVisitsMax: 32_768,
   /** Bytes of lists of changes that it reads at a time; changes whose records it looks up together. */
   watchFeedBytesMax: 256 * 1024,
   watchFeedRowsMax: 16,

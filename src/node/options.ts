@@ -56,9 +56,10 @@ export interface NodeOptions extends KvMachineOptions {
   readonly featureLevelMax?: number
   /** How many watches may be open at once: fewer than `limits.watchersMax` where descriptors are few. */
   readonly watchersMax?: number
-  /** Smaller than `limits.watchRecentEntriesMax` and `limits.watchRecentBytesMax` in tests only. */
+  /** Smaller than `limits.watchRecentEntriesMax`, `limits.watchRecentBytesMax` and `limits.watchVisitsMax` in tests only. */
   readonly watchRecentEntriesMax?: number
   readonly watchRecentBytesMax?: number
+  readonly watchVisitsMax?: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number

@@ -239,7 +239,9 @@ t.test(
     let behind = 0
     for (let seed = 1; seed <= 60; seed++) {
       const random = new SeededRandom(seed)
-      const world = new World({ watchRecentEntriesMax: random.integer(1, 30), watchRecentBytesMax: 100_000 })
+      const watchVisitsMax = random.fraction() < 0.7 ? random.integer(1, 20) : limits.watchVisitsMax
+      const watchRecentEntriesMax = random.integer(1, 30)
+      const world = new World({ watchRecentEntriesMax, watchRecentBytesMax: 100_000, watchVisitsMax })
       world.feed.perRead = random.integer(1, 8)
       world.feed.beforeAnswer = () => turns(random.integer(0, 4))
       const readers: Reader[] = []
@@ -582,6 +584,36 @@ t.test('ten thousand watchers: who resumes reads the disk with others, and memor
   t.throws(() => world.hub.open(everything(), 0), { code: 'overloaded' })
   for (const { watcher } of readers) watcher.close()
   t.match(world.hub.view(), { watchers: 0, recentBytes: 0 })
+})
+
+t.test('however many changes as many watchers want, other work has its turn in between', async (t) => {
+  const world = new World()
+  const count = 2_000
+  const readers = Array.from({ length: count }, () => new Reader(world, everything(), 0))
+  for (const reader of readers) reader.ask(1000)
+  await turns(20)
+  const toldNow = (): number => readers.filter(({ watcher }) => watcher.holdsRevisions).length
+  // One entry, then as much in many.
+  world.put(...Array.from({ length: 100 }, (_, n) => `k${n}`))
+  for (let n = 0; n < 100; n++) world.put('a')
+  t.equal(toldNow(), count, 'everybody has something to take')
+  const position = (): number => Math.max(...readers.slice(0, 5).map(({ watcher }) => world.hub.positionOf(watcher)))
+  let before = position()
+  t.equal(before, 1, 'of the first entry, and of no other yet')
+  let most = 0
+  for (let n = 0; n < 1_000 && readers.some(({ told }) => told < world.feed.revision); n++) {
+    most = Math.max(most, position() - before)
+    before = position()
+    for (const reader of readers) reader.ask(1000)
+    await nextTurn()
+  }
+  t.ok(most > 1 && most <= 2 + limits.watchVisitsMax / count, `at most ${most} entries in a turn`)
+  t.same(
+    readers.map((reader) => reader.mistake(world.feed.entries)).filter((mistake) => mistake !== null),
+    [],
+  )
+  t.equal(world.hub.view().fallenBehind, 0)
+  for (const { watcher } of readers) watcher.close()
 })
 
 t.test(

@@ -5,6 +5,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ChangeRing } from './change-ring.ts'
 import type { Feed, FeedEntry, FeedSource, WantedChange } from './feed.ts'
 import { wantsKind } from './interest.ts'
+import { Teller } from './teller.ts'
 import { WatcherIndex } from './watcher-index.ts'
 import type { Watcher } from './watcher.ts'
 
@@ -14,6 +15,8 @@ export interface WalkDependencies {
   readonly clock: Clock
   /** Bounds what watchers hold of what was read for them. */
   readonly room: { readonly isFull: boolean; whenFree(): Promise<void> }
+  /** How many watchers it looks at in one turn for changes in memory, or somewhat more. */
+  readonly visitsMax: number
   readonly home: WalkHome
 }
 
@@ -46,6 +49,7 @@ interface WantedEntry {
 export class Walk {
   private readonly deps: WalkDependencies
   private readonly riders = new WatcherIndex<Watcher>()
+  private readonly teller: Teller
   private at: number
   private feed: Feed | null = null
   private stopped = false
@@ -53,6 +57,13 @@ export class Walk {
   constructor(position: number, deps: WalkDependencies) {
     this.at = position
     this.deps = deps
+    this.teller = new Teller({
+      ring: deps.ring,
+      watchers: this.riders,
+      visitsMax: deps.visitsMax,
+      wake: (watcher) => deps.home.wake(watcher),
+      onFull: (watcher, revision) => this.leave(watcher, revision),
+    })
   }
 
   /** Its riders have everything up to here. */
@@ -79,7 +90,8 @@ export class Walk {
       for (;;) {
         // Other work has its turn, and everybody who begins to wait in this one is there.
         await new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
-        this.board()
+        // Who joins is told all of the next entry, or nothing.
+        if (!this.teller.isWithin(this.at)) this.board()
         if (this.riders.size === 0 || this.stopped) return
         await this.step()
       }
@@ -114,11 +126,7 @@ export class Walk {
 
   private stepInMemory(): void {
     const { ring, home } = this.deps
-    for (const entry of ring.after(this.at, limits.watchStepMax)) {
-      const full = queueFor(this.riders, entry, home)
-      this.at = entry.revision
-      for (const watcher of full) this.leave(watcher)
-    }
+    this.at = this.teller.tell(this.at)
     if (this.at < ring.last) return
     let joined = 0
     for (const watcher of this.riders) {
@@ -214,21 +222,4 @@ export class Walk {
     watcher.reached = Math.max(watcher.reached, position)
     this.deps.home.onLeft(watcher)
   }
-}
-
-/** Queues a change that is in memory for those of `watchers` that want it. Returns the ones that can take no other. */
-export function queueFor(
-  watchers: WatcherIndex<Watcher>,
-  { revision, changes }: EntryChanges,
-  home: { wake(watcher: Watcher): void },
-): readonly Watcher[] {
-  const full: Watcher[] = []
-  for (const { kind, key } of changes) {
-    watchers.visit(key, (watcher) => {
-      if (!wantsKind(watcher.interest, kind) || revision <= watcher.reached) return
-      if (!watcher.queue(revision)) full.push(watcher)
-      home.wake(watcher)
-    })
-  }
-  return full
 }

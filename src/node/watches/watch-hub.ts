@@ -9,12 +9,15 @@ import type { FeedSource } from './feed.ts'
 import { HeldRoom } from './held-room.ts'
 import type { Interest } from './interest.ts'
 import { WakeUps } from './wake-ups.ts'
-import { queueFor } from './walk.ts'
+import { Teller } from './teller.ts'
 import { Walks } from './walks.ts'
 import { WatcherIndex } from './watcher-index.ts'
 import { Watcher, type WatcherHome } from './watcher.ts'
 
-export type WatchHubOptions = Pick<NodeOptions, 'watchersMax' | 'watchRecentEntriesMax' | 'watchRecentBytesMax'>
+export type WatchHubOptions = Pick<
+  NodeOptions,
+  'watchersMax' | 'watchRecentEntriesMax' | 'watchRecentBytesMax' | 'watchVisitsMax'
+>
 
 export interface WatchHubDependencies {
   readonly clock: Clock
@@ -37,6 +40,10 @@ export class WatchHub implements WatcherHome {
   private readonly deps: WatchHubDependencies
   private readonly all = new Set<Watcher>()
   private readonly live = new WatcherIndex<Watcher>()
+  private readonly teller: Teller
+  /** Everything up to this revision is queued for those who are live, and all that they want of the next for some of them. */
+  private told = 0
+  private isTellingPlanned = false
   private readonly room = new HeldRoom(limits.watchHeldBytesInAllMax)
   private readonly wakeUps: WakeUps
   private readonly walks: Walks
@@ -50,11 +57,19 @@ export class WatchHub implements WatcherHome {
     this.watchersMax = options.watchersMax ?? limits.watchersMax
     const { watchRecentEntriesMax: entriesMax = limits.watchRecentEntriesMax } = options
     const { watchRecentBytesMax: bytesMax = limits.watchRecentBytesMax } = options
+    const { watchVisitsMax: visitsMax = limits.watchVisitsMax } = options
     this.ring = new ChangeRing({ entriesMax, bytesMax })
     this.wakeUps = new WakeUps(deps.clock)
     const { source, clock, faults } = deps
     const { ring, room } = this
-    this.walks = new Walks({ ring, source, clock, room, faults, home: this })
+    this.walks = new Walks({ ring, source, clock, room, visitsMax, faults, home: this })
+    this.teller = new Teller({
+      ring,
+      watchers: this.live,
+      visitsMax,
+      wake: (watcher) => this.wake(watcher),
+      onFull: (watcher, revision) => this.fallBehind(watcher, revision),
+    })
   }
 
   /** Whether anybody watches: if not, nobody need be told of changes. */
@@ -90,7 +105,7 @@ export class WatchHub implements WatcherHome {
   /** Begins a watch after `since`, which is not above the revision that is applied. Throws as `checkRoom`. */
   open(interest: Interest, since: number): Watcher {
     this.checkRoom()
-    if (!this.isWatched) this.ring.reset(this.deps.applier.revision)
+    if (!this.isWatched) this.resetRing(this.deps.applier.revision)
     const watcher = new Watcher(interest, since, this)
     this.all.add(watcher)
     if (since >= this.ring.last) this.onCaughtUp(watcher)
@@ -100,18 +115,15 @@ export class WatchHub implements WatcherHome {
 
   /** What entries have changed, in their order; called while anybody watches, after the requests behind them were answered. */
   onChanges(entries: readonly EntryChanges[]): void {
-    for (const entry of entries) {
-      this.ring.push(entry)
-      for (const watcher of queueFor(this.live, entry, this)) this.fallBehind(watcher, entry.revision)
-    }
+    for (const entry of entries) this.ring.push(entry)
+    if (!this.isTellingPlanned) this.tell()
   }
 
   /** The state was replaced by that of `revision`. What came between is read from it, if it tells of that. */
   onInstalled(revision: number): void {
     if (!this.isWatched) return
-    const { last } = this.ring
-    for (const watcher of this.live) this.fallBehind(watcher, Math.max(watcher.reached, last))
-    this.ring.reset(revision)
+    this.leaveAllBehind()
+    this.resetRing(revision)
     this.walks.onInstalled().catch((error: unknown) => this.deps.faults.report(error))
   }
 
@@ -131,7 +143,7 @@ export class WatchHub implements WatcherHome {
   }
 
   positionOf(watcher: Watcher): number {
-    return watcher.mode === 'live' ? Math.max(watcher.reached, this.ring.last) : this.walks.positionOf(watcher)
+    return watcher.mode === 'live' ? Math.max(watcher.reached, this.told) : this.walks.positionOf(watcher)
   }
 
   wake(watcher: Watcher): void {
@@ -182,6 +194,25 @@ export class WatchHub implements WatcherHome {
     this.wake(watcher)
   }
 
+  /** Tells those who are live of what is in memory, a part in each turn of the event loop. */
+  private tell(): void {
+    const { ring, live, teller } = this
+    if (this.told < ring.floor) this.leaveAllBehind()
+    this.told = live.size === 0 ? ring.last : teller.tell(this.told)
+    this.isTellingPlanned = this.told < ring.last
+    if (this.isTellingPlanned) this.deps.clock.nextTurn(() => this.tell())
+  }
+
+  /** What comes next is not in memory any more, or not the whole of what follows. */
+  private leaveAllBehind(): void {
+    for (const watcher of this.live) this.fallBehind(watcher, Math.max(watcher.reached, this.told))
+  }
+
+  private resetRing(revision: number): void {
+    this.ring.reset(revision)
+    this.told = revision
+  }
+
   private fallBehind(watcher: Watcher, reached: number): void {
     this.fallenBehind += 1
     this.live.delete(watcher)
@@ -202,7 +233,7 @@ export class WatchHub implements WatcherHome {
     this.all.delete(watcher)
     this.live.delete(watcher)
     this.walks.remove(watcher)
-    if (!this.isWatched) this.ring.reset(this.ring.last)
+    if (!this.isWatched) this.resetRing(this.ring.last)
   }
 
   private sweep(): void {

@@ -46,7 +46,6 @@ export class Watcher {
   private fromDisk: EntryChanges[] = []
   private fromDiskBytes = 0
   private fromMemory: number[] = []
-  private lastQueued = 0
   private told: number
   private error: RequestError | null = null
   private wakeUp: (() => void) | null = null
@@ -78,8 +77,7 @@ export class Watcher {
 
   /** Queues a change that is in memory. Returns whether it can take another one. */
   queue(revision: number): boolean {
-    if (this.lastQueued === revision) return true
-    this.lastQueued = revision
+    this.reached = revision
     return this.fromMemory.push(revision) < limits.watchQueuedMax
   }
 
@@ -105,7 +103,6 @@ export class Watcher {
     this.fromDisk = []
     this.fromDiskBytes = 0
     this.fromMemory = []
-    this.lastQueued = 0
   }
 
   async next(bytesMax: number): Promise<readonly WatchItem[]> {
