@@ -304,6 +304,35 @@ t.test(
   },
 )
 
+t.test('who comes while an entry is being told to others is told all of it', async (t) => {
+  for (let wait = 0; wait < 12; wait++) {
+    const world = new World({ watchVisitsMax: 1 })
+    const readers = [new Reader(world, everything(), 0)]
+    const read = async (turnsLeft: number): Promise<void> => {
+      for (let n = 0; n < turnsLeft; n++) {
+        for (const reader of readers) reader.ask(1000)
+        await nextTurn()
+      }
+    }
+    await read(5)
+    for (let n = 0; n < 3; n++) world.put('a', 'b', 'c', 'd')
+    await read(40)
+    readers.push(new Reader(world, everything(), 0))
+    await read(wait)
+    readers.push(new Reader(world, everything({ keys: 'a' as Key }), 0))
+    readers.push(new Reader(world, everything({ keys: 'b' as Key }), 1))
+    world.put('a', 'b', 'c', 'd')
+    await read(100)
+    world.clock.pass(20_000)
+    await read(20)
+    for (const [at, reader] of readers.entries()) {
+      t.equal(reader.mistake(world.feed.entries), null, `reader ${at} after ${wait} turns`)
+      t.equal(reader.told, world.feed.revision)
+      reader.watcher.close()
+    }
+  }
+})
+
 t.test('what was read from a disk that is ahead of what is in memory is not told again', async (t) => {
   for (const isInstalled of [true, false]) {
     const world = new World()
