@@ -38,6 +38,7 @@ import { registerTransactionRoutes } from './transactions/routes.ts'
 import { registerWatchRoutes } from './watches/routes.ts'
 import { WatchRequests } from './watches/watch-requests.ts'
 import { WatchStreams, watchStreamsDefaults, type WatchStreamsOptions } from './watches/watch-streams.ts'
+import { checkNamesOfWrites } from './protocol/names-of-writes.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
 import { mistakeIn } from './protocol/raw-failure.ts'
 import type { OnMistaken } from './protocol/secure-server.ts'
@@ -130,6 +131,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   guardAgainstOtherSites(app, options.origins ?? [])
   const budgets = new TokenBudgets(options.now)
   guardRoutes(app, services.auth, { budgets, wall: options.wall ?? systemWall })
+  checkNamesOfWrites(app)
   app.addHook(
     'onClose',
     services.auth.onChange(() => budgets.onChange(services.auth.table)),

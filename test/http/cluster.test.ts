@@ -543,6 +543,7 @@ t.test('redirect=true sends cluster changes to the leader', async (t) => {
     ['DELETE', '/cluster/learners/4', undefined],
     ['PUT', '/cluster/nodes/2', { raft: '127.0.0.1:1', api: 'http://127.0.0.1:2' }],
     ['POST', '/cluster/leader', {}],
+    ['GET', '/cluster/snapshot', undefined],
   ]
   for (const [method, path, body] of requests) {
     const url = `${path}?redirect=true`
@@ -558,6 +559,8 @@ t.test('redirect=true sends cluster changes to the leader', async (t) => {
     'what is wrong stays here',
   )
   t.equal(api.services.cluster.calls.length, calls)
+  const here = await api.inject('/cluster/snapshot?redirect=true&consistency=stale')
+  t.equal(here.statusCode, 200, 'what this node has needs no leader')
 })
 
 t.test('the state is streamed with its log id', async (t) => {

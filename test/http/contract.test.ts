@@ -6,10 +6,30 @@ import { limits } from '../../src/limits.ts'
 import { negotiate } from '../../src/http/protocol/accept.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { openCheckedApi, type Document, type OperationDoc } from '../support/checked-api.ts'
+import { sampleOf } from '../support/sample-requests.ts'
 import { memoryServices } from '../support/memory-services.ts'
 
 const table: Readonly<Record<ErrorCode, Failure>> = failures
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+/** The writes under whose keys first answers are kept: all that change keys, leases, locks and history. */
+const KEPT = [
+  'DELETE /kv',
+  'DELETE /kv/{key}',
+  'DELETE /leases/{id}',
+  'DELETE /locks',
+  'DELETE /locks/{name}',
+  'POST /compaction',
+  'POST /kv',
+  'POST /leases',
+  'POST /leases/{id}/keepalive',
+  'POST /locks',
+  'POST /locks/{name}',
+  'POST /txn',
+  'PUT /compaction',
+  'PUT /kv',
+  'PUT /kv/{key}',
+]
 
 function operationsOf(paths: Readonly<Record<string, Readonly<Record<string, OperationDoc>>>>) {
   return Object.entries(paths).flatMap(([path, methods]) =>
@@ -91,6 +111,46 @@ t.test('every route is in the document, and nothing else', async (t) => {
     t.ok(served.has(name.replace('GET', 'HEAD')), `HEAD for ${name}`)
   }
 })
+
+t.test(
+  'every write refuses a malformed idempotency key, and keeps its first answer or says what it does instead',
+  async (t) => {
+    const { document, inject, services } = await openCheckedApi(t)
+    const writes = operationsOf(document.paths).filter(({ method }) => !['get', 'head'].includes(method))
+    // Once there is a token, everything needs one.
+    writes.sort((one, other) => Number(one.path === '/auth/bootstrap') - Number(other.path === '/auth/bootstrap'))
+    t.ok(writes.length > 25)
+    const kept: string[] = []
+    for (const { path, method, operation } of writes) {
+      const name = `${method.toUpperCase()} ${path}`
+      const { headers, ...sample } = sampleOf(method.toUpperCase(), path)
+      const under = (key: string) => inject({ ...sample, headers: { ...headers, 'idempotency-key': key } })
+      for (const key of ['', 'a b', 'é', 'a\tb', 'k'.repeat(limits.idempotencyKeyBytesMax + 1)]) {
+        const answer = (await under(key)).json<object>()
+        t.match(answer, { status: 400, issues: [{ path: 'header/idempotency-key' }] }, `${name} under ${key}`)
+      }
+      const parameter = operation.parameters?.find((one) => one.name === 'Idempotency-Key')
+      const isKept = parameter?.description?.includes('gets the first answer') === true
+      t.ok(
+        isKept || /no first answer is kept under it\. Sent again/.test(parameter?.description ?? ''),
+        `${name} says it`,
+      )
+      const key = `${'k'.repeat(limits.idempotencyKeyBytesMax - 4)}${String(writes.length + kept.length).padStart(4, '0')}`
+      const first = await under(key)
+      t.notMatch(first.body, /idempotency-key/, `${name} takes the longest key`)
+      if (!isKept) continue
+      kept.push(name)
+      const { revision } = services.keys.store.machine
+      const again = await under(key)
+      t.same([again.statusCode, again.body], [first.statusCode, first.body], `${name} gives its first answer`)
+      t.equal(services.keys.store.machine.revision, revision, `${name} takes effect once`)
+      t.match((await inject({ method: 'PUT', url: '/kv/b', headers: { 'idempotency-key': key } })).json(), {
+        code: 'idempotency-key-reused',
+      })
+    }
+    t.same(kept.sort(), KEPT)
+  },
+)
 
 t.test('table, document and OpenAPI agree on the codes of errors', async (t) => {
   const { document } = await openCheckedApi(t)

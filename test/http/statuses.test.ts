@@ -365,7 +365,8 @@ async function askToBeRedirected(node: Asking): Promise<void> {
   }
   await node.askUntil(307, 'POST', `/txn?${redirect}`, { body: reading })
   await node.askUntil(307, 'POST', `/kv?${redirect}`, importing(''))
-  for (const path of ['history?key=a&', 'compaction?']) await node.askUntil(307, 'GET', `/${path}${redirect}`)
+  for (const path of ['history?key=a&', 'compaction?', 'watch?', 'cluster/snapshot?'])
+    await node.askUntil(307, 'GET', `/${path}${redirect}`)
   await node.askUntil(307, 'POST', `/compaction?${redirect}`, { body: { revision: 1 } })
   await node.askUntil(307, 'PUT', `/compaction?${redirect}`, { body: RETENTION })
   await node.askUntil(307, 'POST', `/leases?${redirect}`, { body: lasting })

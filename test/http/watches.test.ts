@@ -213,6 +213,23 @@ t.test('bad requests are told what is wrong', async (t) => {
   t.equal(api.services.watches.hub.view().watchers, 0)
 })
 
+t.test('redirect=true sends a watch to the leader, unless its revision says where it begins', async (t) => {
+  const api = await openStory(t)
+  api.services.cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
+  const url = '/watch?prefix=a%2F&redirect=true'
+  const sent = await api.inject(url)
+  t.equal(sent.statusCode, 307)
+  t.equal(sent.headers['location'], `http://127.0.0.1:7002${url}`)
+  t.equal(sent.headers['quorate-leader'], '2')
+  t.match((await api.inject('/watch?redirect=yes')).json(), {
+    status: 400,
+    issues: [{ path: 'query/redirect', message: 'must be true or false' }],
+  })
+  t.equal((await api.inject('/watch?redirect=true&since=99')).statusCode, 400, 'judged here')
+  t.equal((await api.inject({ url: '/watch?redirect=true', headers: { 'last-event-id': '99' } })).statusCode, 400)
+  t.equal(api.services.watches.hub.view().watchers, 0)
+})
+
 t.test('Last-Event-ID resumes, with since or without it', async (t) => {
   const api = await openStory(t)
   const first = async (query: string, id: string) =>

@@ -45,6 +45,7 @@ export const bootstrap: Operation = {
     'It has to come from the machine of the leader, by a loopback address and through no proxy; or it carries the secret in the file that a ' +
     'node was started with (`--auth-bootstrap-file`).',
   query: leaderQuery.spec,
+  sentAgain: 'Sent again, it makes nothing: `auth-begun-before`.',
   body: { schema: BootstrapBody, required: false },
   answers: { 201: jsonAnswer('The token. Its secret is not shown again.', NewToken), 307: redirectAnswer },
   errors: [...writeErrors, 'auth-begun-before'],
@@ -85,6 +86,7 @@ export const putRole: Operation = {
     'Whoever has it may do at once what it says now, and no more. A range or a transaction is allowed only if the grants cover every key that ' +
     'it touches.',
   path: rolePath,
+  sentAgain: 'Sent again, it puts the same role there once more, also in place of one that was put there in between.',
   body: { schema: RoleBody, required: true },
   answers: {
     200: jsonAnswer('Changed.', ref(RoleView)),
@@ -99,6 +101,7 @@ export const deleteRole: Operation = {
   id: 'deleteRole',
   summary: 'Delete a role that no token has',
   path: rolePath,
+  sentAgain: 'Sent again, it finds no such role: `role-not-found`.',
   answers: { 204: deleted, 307: redirectAnswer },
   errors: [...writeErrors, 'role-not-found', 'role-in-use'],
 }
@@ -128,6 +131,8 @@ export const createToken: Operation = {
   summary: 'Make a token',
   description:
     'After an `outcome-unknown` the token may be there, and nobody has its secret: look for it in the list, and delete it.',
+  sentAgain:
+    'Sent again, it makes another token, since nobody has the secret of the first; with `certificateName`, `certificate-in-use` names the first.',
   body: { schema: TokenBody, required: true },
   answers: {
     201: jsonAnswer('The token. Its secret, which it has without `certificateName`, is not shown again.', CreatedToken),
@@ -143,6 +148,7 @@ export const deleteToken: Operation = {
   description:
     'When this is answered, no write and no linearizable read under the token takes effect any more, on no node; its watches end.',
   path: tokenPath,
+  sentAgain: 'Sent again, it finds no such token: `token-not-found`. No other ever has its id.',
   answers: { 204: { description: 'Revoked.' }, 307: redirectAnswer },
   errors: [...writeErrors, 'token-not-found', 'last-admin'],
 }

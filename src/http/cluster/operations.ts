@@ -10,7 +10,7 @@ import {
   jsonAnswer,
   type Operation,
 } from '../protocol/operation.ts'
-import { oneOf, timeout } from '../protocol/parameters.ts'
+import { oneOf, redirect, timeout } from '../protocol/parameters.ts'
 import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
 import * as schemas from '../../api/cluster.ts'
@@ -36,6 +36,7 @@ export const initialize: Operation = {
   summary: 'Form a new cluster',
   description: 'Without a body: of this node alone. Safe to send to several of the members, if all get the same list.',
   query: initializeQuery.spec,
+  sentAgain: 'Sent again, it forms nothing: `already-initialized` names the cluster that there is.',
   body: { schema: schemas.InitializeBody, required: false },
   answers: { 200: jsonAnswer('Formed.', schemas.InitializeAnswer) },
   errors: [
@@ -79,6 +80,7 @@ export const transferLeader: Operation = {
   summary: 'Hand leadership over',
   description: 'Answers once the new leader leads.',
   query: leaderQuery.spec,
+  sentAgain: 'Sent again with `id`, it finds that node leading. Without `id`, leadership is handed over once more.',
   body: { schema: schemas.TransferBody, required: false },
   answers: { 200: jsonAnswer('Handed over.', schemas.TransferAnswer), 307: redirectAnswer },
   errors: [
@@ -98,6 +100,7 @@ export const campaign: Operation = {
   summary: 'Let this node stand for election',
   description: 'A pre-vote comes first, so a healthy leader is not disturbed.',
   query: noQuery.spec,
+  sentAgain: 'Sent again, the node stands once more, unless it leads by then.',
   answers: { 202: jsonAnswer('The node campaigns.', schemas.ElectionAnswer) },
   errors: [...bodyErrors, ...memberErrors, 'no-transfer-target'],
 }
@@ -109,6 +112,7 @@ export const snapshotQuery = new QueryReader({
     'Everything that was acknowledged before the request; or `stale`: what this node has, also without a leader.',
   ),
   timeout,
+  redirect,
 })
 
 /** Of those who take a backup: it holds every key. */
@@ -133,6 +137,7 @@ export const snapshot: Operation = {
       headers: schemas.snapshotHeaders,
       content: { 'application/octet-stream': Type.Unsafe<string>({ type: 'string', format: 'binary' }) },
     },
+    307: redirectAnswer,
   },
   errors: [...memberErrors, 'overloaded', 'no-leader', 'not-ready', 'read-timeout'],
 }
@@ -143,6 +148,7 @@ export const purge: Operation = {
   tag: 'cluster',
   summary: 'Free the log entries of this node that its state covers',
   query: timeoutQuery.spec,
+  sentAgain: 'Sent again, it frees what is covered by then.',
   answers: { 200: jsonAnswer('Freed.', schemas.PurgeAnswer) },
   errors: [...bodyErrors, ...memberErrors],
 }

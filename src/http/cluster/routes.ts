@@ -39,6 +39,8 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
     { ...configOf(operations.snapshot), exposeHeadRoute: false },
     async (request, reply) => {
       const query = operations.snapshotQuery.read(request.query.text)
+      const redirects = query.redirect && query.consistency !== 'stale'
+      if (redirects && redirectToLeader(cluster, request, reply)) return reply
       return sendSnapshot(reply, cluster, query, slots)
     },
   )

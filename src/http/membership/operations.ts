@@ -53,6 +53,8 @@ export const putMembership: Operation = {
   description: 'Answers when the final configuration is committed. New voters must be learners first.',
   query: leaderQuery.spec,
   headers: schemas.membershipHeaders,
+  sentAgain:
+    'Sent again, it finds these voters and changes nothing. With `If-Match` it undoes no change that was made in between.',
   body: { schema: schemas.SetVotersBody, required: true },
   answers: { 200: membershipAnswer, 307: redirectAnswer },
   errors: voterErrors,
@@ -62,6 +64,8 @@ export const patchMembership: Operation = {
   ...putMembership,
   id: 'changeVoters',
   summary: 'Add voters and remove voters',
+  sentAgain:
+    'Sent again, it finds what it added, and `unknown-voter` where it removed. With `If-Match` it undoes no change that was made in between.',
   body: { schema: schemas.PatchVotersBody, required: true },
 }
 
@@ -73,6 +77,7 @@ export const addLearner: Operation = {
   summary: 'Add a node that follows without a vote',
   description: 'Repeated with the same addresses it gives the same answer.',
   query: leaderQuery.spec,
+  sentAgain: 'Sent again with the same addresses, it finds the learner, and answers when that has caught up.',
   body: { schema: schemas.AddLearnerBody, required: true },
   answers: {
     200: jsonAnswer('Added, and caught up unless the wait ran out.', schemas.LearnerAnswer),
@@ -98,6 +103,7 @@ export const removeLearner: Operation = {
   summary: 'Remove a learner',
   path: { id: schemas.NodeId },
   query: leaderQuery.spec,
+  sentAgain: 'Sent again, it finds no such learner: `learner-not-found`.',
   answers: { 200: membershipAnswer, 307: redirectAnswer },
   errors: [...changeErrors, 'learner-not-found'],
 }
@@ -112,6 +118,8 @@ export const setAddresses: Operation = {
   path: { id: schemas.NodeId },
   query: leaderQuery.spec,
   headers: schemas.membershipHeaders,
+  sentAgain:
+    'Sent again, it finds these addresses and changes nothing. With `If-Match` it undoes no change that was made in between.',
   body: { schema: schemas.SetAddressesBody, required: true },
   answers: { 200: membershipAnswer, 307: redirectAnswer },
   errors: [

@@ -1,6 +1,6 @@
 import { Type, type TSchema } from 'typebox'
 import type { FastifySchema } from 'fastify'
-import { ImportRecord } from '../../api/keys.ts'
+import { idempotencyKey, ImportRecord } from '../../api/keys.ts'
 import { ref } from '../../api/schema.ts'
 import type { Need } from '../../kv/index.ts'
 import { failures, type ErrorCode } from '../../lib/errors.ts'
@@ -62,6 +62,11 @@ export interface Operation {
   readonly path?: Readonly<Record<string, TSchema>>
   readonly query?: QuerySpec
   readonly headers?: Readonly<Record<string, TSchema>>
+  /**
+   * Of a write under whose `Idempotency-Key` no first answer is kept: what happens when it is sent again, as a sentence of the document. Other
+   * writes have the key among their `headers`.
+   */
+  readonly sentAgain?: string
   /** `value`: the bytes of a value, of any media type. `records`: records, a line each. */
   readonly body?: JsonBody | 'value' | 'records'
   readonly answers: Readonly<Record<number, AnswerDoc>>
@@ -110,7 +115,8 @@ function accessErrors(access: OperationAccess): readonly ErrorCode[] {
 
 /** The operation in the form that @fastify/swagger translates. */
 export function documentationOf(operation: Operation): FastifySchema {
-  const { id, tag, access, summary, description, path, query, headers, body } = operation
+  const { id, tag, access, summary, description, path, query, body } = operation
+  const headers = headersOf(operation)
   return {
     operationId: id,
     tags: [tag],
@@ -124,6 +130,12 @@ export function documentationOf(operation: Operation): FastifySchema {
     ...(body === undefined ? {} : { body: bodySchema(body) }),
     response: { ...answerSchemas(operation), ...errorSchemas(operation) },
   }
+}
+
+function headersOf({ headers, sentAgain }: Operation): Operation['headers'] {
+  if (sentAgain === undefined) return headers
+  const description = `It must be well-formed, as on every write, and changes nothing: no first answer is kept under it. ${sentAgain}`
+  return { ...headers, 'Idempotency-Key': { ...idempotencyKey, description } }
 }
 
 function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {

@@ -105,6 +105,7 @@ export function membershipCondition(headers: IncomingHttpHeaders): number | null
     : (strongNumberIn(text, 'the index of a membership in quotes, such as "12"') ?? NO_MEMBERSHIP)
 }
 
+/** The key of a write, whether or not its route keeps a first answer under it; null when there is none. */
 export function idempotencyKey(headers: IncomingHttpHeaders): string | null {
   const key = headers['idempotency-key']
   if (key === undefined) return null

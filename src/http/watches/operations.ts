@@ -4,6 +4,7 @@ import { ref } from '../../api/schema.ts'
 import { WatchEvent } from '../../api/watches.ts'
 import { limits } from '../../limits.ts'
 import { readErrors } from '../keys/read-errors.ts'
+import { redirectAnswer } from '../protocol/leader-operation.ts'
 import type { Operation } from '../protocol/operation.ts'
 import { watchQuery } from './queries.ts'
 
@@ -36,6 +37,7 @@ export const watchKeys: Operation = {
         'application/x-ndjson': ref(WatchEvent),
       },
     },
+    307: redirectAnswer,
   },
   errors: ['feature-unavailable', ...readErrors],
 }

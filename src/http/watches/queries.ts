@@ -33,23 +33,34 @@ export const watchQuery = new QueryReader({
   prev: flag('Each change carries the record before it, or null.'),
   types,
   timeout,
+  redirect: flag(
+    'Answer `307` with the address of the leader, which knows where a watch begins, instead of asking it. A watch after a revision needs no leader.',
+  ),
 })
 
-/** What is to be watched, from the query and `Last-Event-ID`, which a browser sends when it connects again. */
-export function watchOptions(text: string, headers: FastifyRequest['headers']): WatchOptions {
+/**
+ * What is to be watched, from the query and `Last-Event-ID`, which a browser sends when it connects again. `redirects`: the client wants to be
+ * sent to the leader, and the watch needs the leader, to know where it begins.
+ */
+export function watchOptions(
+  text: string,
+  headers: FastifyRequest['headers'],
+): { readonly options: WatchOptions; readonly redirects: boolean } {
   const query = watchQuery.read(text)
   const { key, prefix, start, end, prev, types: kinds, timeout: timeoutMs } = query
   if (key !== null && (prefix !== null || start !== null || end !== null)) {
     throw invalidQuery('key', 'cannot be combined with prefix, start or end')
   }
-  return {
+  const since = sinceOf(query.since, headers['last-event-id'])
+  const options = {
     keys: key ?? rangeOf(query),
     puts: kinds.has('put'),
     deletes: kinds.has('delete'),
     wantsPrevious: prev,
-    since: sinceOf(query.since, headers['last-event-id']),
+    since,
     timeoutMs,
   }
+  return { options, redirects: query.redirect && since === null }
 }
 
 const REVISION = /^(?:0|[1-9][0-9]{0,15})$/

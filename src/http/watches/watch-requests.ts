@@ -5,6 +5,7 @@ import { negotiate } from '../protocol/accept.ts'
 import { answerHeaders, NDJSON_TYPE } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
+import { redirectToLeader } from '../protocol/redirect.ts'
 import { EVENTS_TYPE, jsonLines, serverSentEvents } from './event-format.ts'
 import { EventTexts } from './event-texts.ts'
 import { watchOptions } from './queries.ts'
@@ -24,8 +25,9 @@ export class WatchRequests {
 
   async watch(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { headers } = request
-    const options = watchOptions(queryText, headers)
+    const { options, redirects } = watchOptions(queryText, headers)
     refuseConditions(headers)
+    if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
     const format = negotiate(headers.accept, [EVENTS_TYPE, NDJSON_TYPE]) === NDJSON_TYPE ? jsonLines : serverSentEvents
     const caller = callerOf(reply)
     const { keys, wantsPrevious } = options
