@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import type { Bearer, Guard, ReadOptions } from '../../src/api/services.ts'
-import { NODE_ITSELF, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
+import { NODE_ITSELF, recordRow, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
-import { key } from './support/client.ts'
+import { key, readOptions } from './support/client.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
 
@@ -446,6 +446,34 @@ t.test('a change of members that waits does not take effect once its token is re
   t.equal((await run(leader, remove(token.id))).type, 'token-deleted')
   await c.pass(2_000)
   await waiting
+})
+
+t.test('a read that the store keeps waiting is given nothing once its token is revoked', async (t) => {
+  const { c, leader, run } = await secured(t)
+  const token = await newToken(run, leader)
+  await run(leader, put('a'))
+  const { revision } = c.at(leader).node.replica.applier
+  await run(leader, put('a'))
+  const { services: of, replica } = c.at(leader).node
+  const guard = await guardOf(c, leader, token.hash)
+  // The record of then is known once the store has what was written since.
+  c.at(leader).state.writeMs = 500
+  await run(leader, put('b'))
+  const past = refused(c.on(leader).get('a', { guard, revision }), 'unauthenticated')
+  await c.pass(50)
+  t.equal((await run(leader, remove(token.id))).type, 'token-deleted')
+  await past
+  t.equal(replica.rows.peek(recordRow(key('none'))), undefined, 'it has to ask the store')
+
+  c.at(leader).state.writeMs = 0
+  c.at(leader).state.readMs = 500
+  const other = await newToken(run, leader)
+  const another = await guardOf(c, leader, other.hash)
+  const present = refused(c.on(leader).get('none', { guard: another }), 'unauthenticated')
+  const lock = refused(of.leases.lock(key('none'), readOptions({ guard: another })), 'unauthenticated')
+  await c.pass(50)
+  t.equal((await run(leader, remove(other.id))).type, 'token-deleted')
+  await Promise.all([present, lock])
 })
 
 t.test('a backup breaks off when its token is revoked', async (t) => {

@@ -92,11 +92,14 @@ export class Keys implements KeyValueAccess {
       const known = this.deps.replica.rows.peek(row)
       const { bytes, changed } =
         known === undefined ? await this.deps.fetcher.fetch(row) : { bytes: known, changed: false }
+      // What took the store's time may have ended the client's right.
+      if (known === undefined) options.guard?.check()
       if (changed) continue
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }
-      return { record: await past.recordAt(key, { revision, consistency }, record), context: { ...context, revision } }
+      const then = await past.recordAt(key, { revision, consistency }, record, options.guard)
+      return { record: then, context: { ...context, revision } }
     }
   }
 

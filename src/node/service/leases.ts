@@ -105,7 +105,10 @@ export class Leases implements LeaseAccess {
   async lock(name: Key, options: ReadOptions): Promise<LockView> {
     const consistency = await this.deps.gate.reach(options)
     const context = this.deps.gate.context(consistency)
-    return { lock: await this.lockNamed(name), context }
+    const lock = await this.lockNamed(name)
+    // What took the store's time may have ended the client's right.
+    options.guard?.check()
+    return { lock, context }
   }
 
   async acquire(asked: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
@@ -113,6 +116,7 @@ export class Leases implements LeaseAccess {
     const refusal = asked.waitMs > 0 ? replica.lockWaits.refusal : null
     if (refusal !== null) throw refusal
     const first = await keys.execute(asked, timeoutMs, caller)
+    // The node may have learned of the client's token by carrying the request out.
     const command = identified(asked, caller)
     let outcome: LockOutcome
     try {

@@ -57,15 +57,18 @@ export class Past implements HistoryAccess {
     return { view, machine }
   }
 
-  /** The record of `key` in a state of the past that this node has reached. `current`: the record that it had since. */
-  async recordAt(key: Key, asked: PastState, current: KeyRecord | null): Promise<KeyRecord | null> {
+  /**
+   * The record of `key` in a state of the past that this node has reached. `current`: the record that it had since. `guard` is asked once more
+   * when the store is needed.
+   */
+  async recordAt(key: Key, asked: PastState, current: KeyRecord | null, guard?: Guard): Promise<KeyRecord | null> {
     const { revision } = asked
     const machine = this.deps.applier.machineState
     if (revision < oldestRevision(machine)) throw compacted(asked, machine)
     if (current !== null && current.modRevision <= revision) return current
     // No record since then is old enough, so the answer is among the superseded ones.
     return this.turnstile.pass(async () => {
-      const { view } = await this.view(asked)
+      const { view } = await this.view(asked, guard)
       try {
         const row = await newestUpTo(view, key, revision)
         return row === null || row.length === 0 ? null : decodeRecord(row)

@@ -174,6 +174,6 @@ export class Client {
   }
 }
 
-function readOptions(options: Partial<ReadOptions>): ReadOptions {
+export function readOptions(options: Partial<ReadOptions>): ReadOptions {
   return { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs: 2_000, ...options }
 }
