@@ -43,7 +43,7 @@ export const limits = {
   leases: { leasesMax: 100_000, attachedKeysMax: 1_000_000, endKeysMax: 4096, endBytesMax: 32 * 1024 * 1024 },
   lease: { ttlMsMin: 1_000, ttlMsMax: 30 * 24 * 3_600_000, idMax: 999_999_999_999_999, endsInFlightMax: 256 },
   lockWaitMsMax: 60_000,
-  lock: { ownerBytesMax: 1024, waitsMax: 10_000 },
+  lock: { ownerBytesMax: 1024, waitsMax: 10_000, waitersShownMax: 100 },
   /**
    * Roles and tokens. Results depend on the first five: the same on every node, changed only with the format. The table of all of them is
    * written as a whole with each change.

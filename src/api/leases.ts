@@ -104,9 +104,30 @@ export type LockAnswer = Shape<typeof LockAnswer>
 
 const LockHolder = object({ lease, token, owner: Type.String({ description: 'What it says about itself.' }) })
 
-export const LockStatus = object({
+const LockWaiter = object({
+  lease: leaseId('The lease that keeps its place.'),
+  owner: Type.String({ description: 'What it says about itself.' }),
+})
+
+const lockMembers = {
   name: Type.String(),
   holder: nullable(LockHolder, 'Null: nobody holds it.'),
   waiting: Type.Integer({ minimum: 0, description: 'How many wait for it.' }),
+}
+
+export const LockStatus = object({
+  ...lockMembers,
+  waiters: Type.Optional(
+    Type.Array(LockWaiter, {
+      maxItems: limits.lock.waitersShownMax,
+      description: 'With `waiters=true`: the first of those who wait, in the order in which they get it.',
+    }),
+  ),
 })
 export type LockStatus = Shape<typeof LockStatus>
+
+export const LocksAnswer = object({
+  locks: Type.Array(object(lockMembers), { maxItems: limits.listItemsMax }),
+  cursor: Type.Optional(Type.String({ description: 'Where the next page begins; absent on the last.' })),
+})
+export type LocksAnswer = Shape<typeof LocksAnswer>

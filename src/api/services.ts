@@ -239,6 +239,23 @@ export interface LockView {
   readonly context: AnswerContext
 }
 
+export interface NamedLock {
+  readonly name: Key
+  readonly lock: Lock
+}
+
+/** A request that waits for a lock. */
+export interface LockWaiter {
+  readonly lease: number
+  /** What it says about itself; may be empty. */
+  readonly owner: string
+}
+
+/** `waiters`: the first of those who wait, in the order in which they came. */
+export interface LockQueue extends LockView {
+  readonly waiters: readonly LockWaiter[]
+}
+
 /**
  * What became of a request for a lock, after its wait. `holder` null: nobody holds the lock by now. `lock-wait-ended`: the lease that waited, or
  * that got the lock and was a retry's to find, is gone.
@@ -264,6 +281,13 @@ export interface LeaseAccess {
     options: ReadOptions,
   ): Promise<PageOf<{ readonly id: number; readonly lease: Lease }> & { readonly context: AnswerContext }>
   lock(name: Key, options: ReadOptions): Promise<LockView>
+  lockQueue(name: Key, limit: number, options: ReadOptions): Promise<LockQueue>
+  /** The locks that somebody holds, with names in `[start, end)`, in the order of the names. */
+  locks(
+    range: { readonly start: Key | null; readonly end: Key | null },
+    page: LeasePage<Key>,
+    options: ReadOptions,
+  ): Promise<PageOf<NamedLock> & { readonly context: AnswerContext }>
   /** Resolves when the lock is acquired or the wait is over. A client that leaves while it waits leaves the queue. */
   acquire(command: LockAcquireCommand, timeoutMs: number, caller?: Caller): Promise<LockOutcome>
 }

@@ -8,6 +8,7 @@ import type { WatchOptions } from './kv-watch.ts'
 import type { DeleteOptions, GetOptions, ListOptions, PutOptions } from './kv.ts'
 import type { GrantOptions, KeepaliveOptions } from './lease.ts'
 import type { LockOptions } from './lock.ts'
+import type { LocksOptions } from './locks.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The commands on keys, leases and locks. */
@@ -16,7 +17,7 @@ export function addKeyCommands(program: Command, terminal: Terminal, ended: Ende
   addKvCommands(kv, terminal, ended)
   addBulkCommands(kv, terminal, ended)
   addLeaseCommands(program.command('lease').description('what lasts for a while'), terminal, ended)
-  addLockCommand(program, terminal, ended)
+  addLockCommands(program, terminal, ended)
 }
 
 function addKvCommands(kv: Command, terminal: Terminal, ended: Ended): void {
@@ -153,7 +154,7 @@ function addLeaseCommands(lease: Command, terminal: Terminal, ended: Ended): voi
   )
 }
 
-function addLockCommand(program: Command, terminal: Terminal, ended: Ended): void {
+function addLockCommands(program: Command, terminal: Terminal, ended: Ended): void {
   clientCommand(program, 'lock <name> <command...>', 'run a command while it holds a lock')
     .usage('[options] <name> -- <command...>')
     .passThroughOptions()
@@ -170,6 +171,13 @@ The command finds the fencing token in QUORATE_LOCK_TOKEN. It gets SIGTERM when 
     .action(async (name: string, words: string[], _options: LockOptions, parser: Command) => {
       const command = commandIn(words, parser)
       ended(await (await import('./lock.ts')).lock(terminal, name, command, parser.opts<LockOptions>()))
+    })
+  clientCommand(program, 'locks [prefix]', 'list the locks that somebody holds, ordered by the bytes of their names')
+    .option('--waiters', 'also who waits for each, in the order in which they get it')
+    .option('--limit <n>', 'at most this many locks')
+    .addHelpText('after', '\n`quorate lease revoke` with the lease of a holder takes the lock away from it.\n')
+    .action(async (prefix: string | undefined, options: LocksOptions) => {
+      ended(await (await import('./locks.ts')).locks(terminal, prefix ?? '', options))
     })
 }
 

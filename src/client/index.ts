@@ -18,7 +18,7 @@ export {
 } from './errors.ts'
 export type { History, HistoryView, Retention } from './history.ts'
 export type { GrantedLease, Lease, LeaseOptions, Leases, LeaseStatus, LeaseSummary } from './leases.ts'
-export type { Lock, LockOptions, LockStatus } from './locks.ts'
+export type { Lock, LockListOptions, LockOptions, LockStatus, LockStatusOptions } from './locks.ts'
 export {
   compare,
   op,

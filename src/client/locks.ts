@@ -4,7 +4,7 @@ import { LeaseLostError, ProblemError } from './errors.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
 import { Kept } from './leases.ts'
 import { durationFrom, type ReadOptions, type RequestOptions, type WriteOptions } from './options.ts'
-import { readQuery } from './ranges.ts'
+import { boundsOf, readQuery, type Range } from './ranges.ts'
 import type { Requests } from './requests.ts'
 import type { Query } from './servers.ts'
 
@@ -40,6 +40,23 @@ export interface LockStatus {
   readonly holder: { readonly lease: number; readonly token: number; readonly owner: string } | null
   /** How many wait for it. */
   readonly waiting: number
+  /** With `waiters`: the first of those who wait, in the order in which they get it. */
+  readonly waiters?: readonly { readonly lease: number; readonly owner: string }[]
+}
+
+export interface LockStatusOptions extends Omit<ReadOptions, 'revision'> {
+  /** List those who wait, the first 100 of them. */
+  readonly waiters?: boolean | undefined
+}
+
+export interface LockListOptions extends Omit<ReadOptions, 'revision'> {
+  /** How many locks at most. Absent: all. */
+  readonly limit?: number | undefined
+}
+
+interface LocksPage {
+  readonly locks: readonly LockStatus[]
+  readonly cursor?: string
 }
 
 interface Acquired {
@@ -117,8 +134,25 @@ export class Locks {
     }
   }
 
-  async status(name: string, options: ReadOptions): Promise<LockStatus> {
-    return await this.requests.read<LockStatus>({ method: 'GET', ...placeOf(name, readQuery(options)) }, options)
+  async status(name: string, { waiters, ...options }: LockStatusOptions): Promise<LockStatus> {
+    const query = { ...readQuery(options), waiters: waiters === true ? 'true' : undefined }
+    return await this.requests.read<LockStatus>({ method: 'GET', ...placeOf(name, query) }, options)
+  }
+
+  async *list(
+    range: Range,
+    { limit = Number.POSITIVE_INFINITY, ...options }: LockListOptions,
+  ): AsyncGenerator<LockStatus, void, undefined> {
+    const bounds = { ...boundsOf(range), ...readQuery(options) }
+    let cursor: string | undefined
+    for (let left = limit; left > 0;) {
+      const query = { ...bounds, limit: String(Math.min(left, limits.listItemsMax)), cursor }
+      const page: LocksPage = await this.requests.read<LocksPage>({ method: 'GET', path: '/locks', query }, options)
+      yield* page.locks
+      left -= page.locks.length
+      cursor = page.cursor
+      if (cursor === undefined) return
+    }
   }
 
   /** The lock once its lease is known to be alive; null when it was lost before its answer came. */

@@ -12,7 +12,14 @@ import { Bulk, isForLeader, type ImportResult, type ImportSource, type LineStrea
 import { ClusterClient } from './cluster-client.ts'
 import { History } from './history.ts'
 import { Leases, type Lease, type LeaseOptions } from './leases.ts'
-import { Locks, type Lock, type LockOptions, type LockStatus } from './locks.ts'
+import {
+  Locks,
+  type Lock,
+  type LockListOptions,
+  type LockOptions,
+  type LockStatus,
+  type LockStatusOptions,
+} from './locks.ts'
 import { settingsFrom, type ClientOptions, type ReadOptions, type WriteOptions } from './options.ts'
 import { ProblemError } from './errors.ts'
 import { boundsOf, isBounded, readQuery, type KeyOrRange, type Range } from './ranges.ts'
@@ -230,9 +237,14 @@ export class QuorateClient {
     }
   }
 
-  /** Who holds a lock, and how many wait for it. */
-  async lockStatus(name: string, options: ReadOptions = {}): Promise<LockStatus> {
+  /** Who holds a lock, and who waits for it. */
+  async lockStatus(name: string, options: LockStatusOptions = {}): Promise<LockStatus> {
     return await this.locks.status(name, options)
+  }
+
+  /** The locks that somebody holds, with names in `range`, in the order of the bytes of the names, page by page. */
+  listLocks(range: Range = {}, options: LockListOptions = {}): AsyncGenerator<LockStatus, void, undefined> {
+    return this.locks.list(range, options)
   }
 
   private async *pages<Item>(

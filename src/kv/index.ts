@@ -2,6 +2,7 @@
 export * from './key.ts'
 export * from './row.ts'
 export * from './record.ts'
+export type { KeyRange } from './records.ts'
 export * from './command.ts'
 export * from './command-codec.ts'
 export * from './result.ts'

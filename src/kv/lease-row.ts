@@ -46,6 +46,16 @@ export function lockRow(name: Key): RowKey {
   return (LOCKS + name) as RowKey
 }
 
+/** The rows of the locks with names in `[start, end)`; null is unbounded. They are in the order of the names. */
+export function lockRange(start: Key | null, end: Key | null): RowRange {
+  return { start: lockRow(start ?? ('' as Key)), end: end === null ? (LOCK_WAITERS as RowKey) : lockRow(end) }
+}
+
+/** The name of a lock; `row` is one of `lockRange`. */
+export function lockOfRow(row: RowKey): Key {
+  return row.slice(1) as string as Key
+}
+
 /** Says that a lease waits for a lock since the entry with this revision. Rows of one lock are in the order in which the leases came. */
 export function lockWaiterRow(name: Key, revision: number): RowKey {
   return (waitersOf(name) + u64(revision)) as RowKey

@@ -77,8 +77,6 @@ export const bounds = {
   /** Keys of a lease that are shown; when more are asked for. */
   leaseKeysPart: 50,
   leaseKeysMax: 1_000,
-  /** Leases that are looked at to find locks, those of one request, and locks that are shown. */
-  lockLeasesMax: 10_000,
-  lockLeasesPart: 1_000,
-  locksShownMax: 500,
+  /** Locks on a page. */
+  locksPart: 50,
 } as const

@@ -281,6 +281,15 @@ t.test('three processes, of which the leader is killed again and again', async (
         t.match(await waiter.lockStatus('l'), { holder: { token: next.token, owner: 'second' } })
       })()
       await untilWaiting(2)
+      t.match(await holder.lockStatus('l', { waiters: true }), { waiting: 2, waiters: [{}, { owner: 'second' }] })
+      await using other = await holder.lock('lists/of locks', { owner: 'first' })
+      t.match(await collect(holder.listLocks()), [
+        { name: 'l', holder: { token: lock.token }, waiting: 2 },
+        { name: 'lists/of locks', holder: { lease: other.lease, owner: 'first' }, waiting: 0 },
+      ])
+      t.match(await collect(holder.listLocks({}, { limit: 1 })), [{ name: 'l' }])
+      t.match(await collect(holder.listLocks({ prefix: 'lists/' })), [{ name: 'lists/of locks' }])
+      t.same(await collect(holder.listLocks({ start: 'lists0' }, { consistency: 'lease' })), [])
       abort.abort(new Error('enough'))
       await t.rejects(leaving, { message: 'enough' })
       await untilWaiting(1)

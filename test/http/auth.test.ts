@@ -258,6 +258,7 @@ t.test('a token that may write a/ reaches nothing else, and learns nothing of it
       await denied('watch', 'GET', `/watch?key=${path}`),
       await denied('acquire', 'POST', `/locks/${path}`, lease),
       await denied('look at the lock', 'GET', `/locks/${path}`),
+      await denied('look who waits', 'GET', `/locks?name=${path}&waiters=true`),
       await denied('release', 'DELETE', `/locks/${path}?lease=7`),
       await denied('compare', 'POST', '/txn', {
         compare: [{ key, target: 'version', op: '=', value: 1 }],
@@ -274,6 +275,7 @@ t.test('a token that may write a/ reaches nothing else, and learns nothing of it
     await denied('list', 'GET', `/kv?${range}`)
     await denied('count', 'GET', `/kv?${range}${range === '' ? '' : '&'}countOnly=true`)
     await denied('watch', 'GET', `/watch?${range}`)
+    await denied('list locks', 'GET', `/locks?${range}`)
   }
   for (const range of ['prefix=a', 'start=a/', 'all=true', 'prefix=b/&chunked=true'])
     await denied('delete', 'DELETE', `/kv?${range}`)
@@ -299,6 +301,7 @@ t.test('a token that may write a/ reaches nothing else, and learns nothing of it
     ['POST', '/txn', txn({ put: { key: 'a/2', value: 'v', prev: true } }, 'success')],
     ['POST', '/locks/a%2Fl', lease],
     ['GET', '/locks/a%2Fl', undefined],
+    ['GET', '/locks?prefix=a/', undefined],
     ['DELETE', '/kv?prefix=a/', undefined],
   ] as const)
     t.equal((await asking.ask(secret, method, url, payload)).status, 200, `${method} ${url}`)

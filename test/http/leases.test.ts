@@ -288,6 +288,82 @@ t.test('a lock is held by one, and passes on with a larger token', async (t) => 
   t.equal(keys.openScans, 0)
 })
 
+t.test('locks are listed by their names, a page at a time, with who holds them', async (t) => {
+  const api = await open(t)
+  t.same((await ask(api, 'GET', '/locks')).body, { locks: [] })
+  const names = ['a/1', 'a/2', 'a/2b', 'b', 'é']
+  const held = new Map<string, unknown>()
+  for (const name of names.toReversed()) {
+    const { body } = await ask(api, 'POST', `/locks?name=${encodeURIComponent(name)}`, {
+      ttlMs: 5_000,
+      owner: `of ${name}`,
+    })
+    held.set(name, { name, holder: { ...body, owner: `of ${name}` }, waiting: 0 })
+  }
+  await ask(api, 'PUT', '/kv/a%2F3', 'a key is no lock')
+  const list = async (query: string) => await ask(api, 'GET', `/locks?${query}`)
+  t.same((await list('')).body, { locks: names.map((name) => held.get(name)) })
+  t.same((await list('prefix=a/')).body, { locks: [held.get('a/1'), held.get('a/2'), held.get('a/2b')] })
+  t.same((await list('start=a/2&end=b')).body, { locks: [held.get('a/2'), held.get('a/2b')] })
+  t.same((await list('start=b&end=b')).body, { locks: [] })
+  t.same((await list('prefix=c')).body, { locks: [] })
+
+  const paged: unknown[] = []
+  let cursor: string | undefined
+  do {
+    const { body } = await list(`limit=2${cursor === undefined ? '' : `&cursor=${cursor}`}`)
+    paged.push(...(body['locks'] as unknown[]))
+    cursor = body['cursor'] as string | undefined
+  } while (cursor !== undefined)
+  t.same(
+    paged,
+    names.map((name) => held.get(name)),
+  )
+  const first = (await list('limit=1&prefix=a/')).body['cursor']
+  t.match((await list(`cursor=${String(first)}&prefix=b`)).body, {
+    issues: [{ path: 'query/cursor', message: /^belongs to another range/ }],
+  })
+  t.match((await list(`cursor=${String(first)}&prefix=a/&limit=1`)).body, { locks: [held.get('a/2')], cursor: String })
+  for (const [query, path] of [
+    ['cursor=x', 'query/cursor'],
+    ['limit=0', 'query/limit'],
+    ['limit=1001', 'query/limit'],
+    ['prefix=a&end=b', 'query/prefix'],
+    ['start=b&end=a', 'query/start'],
+    ['waiters=true', 'query/waiters'],
+    ['name=b&prefix=b', 'query/prefix'],
+    ['name=b&waiters=yes', 'query/waiters'],
+  ] as const)
+    t.match((await list(query)).body, { status: 400, code: 'invalid-request', issues: [{ path }] }, query)
+  t.match(await ask(api, 'GET', '/locks', undefined, { 'if-match': '"1"' }), { status: 400 })
+  t.equal(api.services.keys.openScans, 0)
+})
+
+t.test('those who wait for a lock are listed in their order when somebody asks for them', async (t) => {
+  const api = await open(t)
+  await ask(api, 'POST', '/locks/l', { ttlMs: 5_000, owner: 'one' })
+  let place = 0
+  api.services.leases.whileWaiting = async () => {
+    place += 1
+    if (place < 3) await ask(api, 'POST', '/locks/l', { ttlMs: 5_000, waitMs: 1_000, owner: `waiter ${place + 1}` })
+    else {
+      const waiters = [1, 2, 3].map((at) => ({ lease: OF_LOCK + 2 + at, owner: at === 1 ? '' : `waiter ${at}` }))
+      for (const url of ['/locks/l?waiters=true', '/locks?name=l&waiters=true'])
+        t.match((await ask(api, 'GET', url)).body, { name: 'l', holder: { owner: 'one' }, waiting: 3, waiters })
+      t.notOk('waiters' in (await ask(api, 'GET', '/locks/l')).body)
+      t.match((await ask(api, 'GET', '/locks')).body, { locks: [{ name: 'l', waiting: 3 }] })
+    }
+  }
+  await ask(api, 'POST', '/locks/l', { ttlMs: 5_000, waitMs: 1_000 })
+  t.equal(place, 3)
+  t.same((await ask(api, 'GET', '/locks/free?waiters=true')).body, {
+    name: 'free',
+    holder: null,
+    waiting: 0,
+    waiters: [],
+  })
+})
+
 t.test('the wait for a lock may end without anybody holding it', async (t) => {
   const api = await open(t)
   const { body } = await ask(api, 'POST', '/locks/l', { ttlMs: 5_000 })

@@ -283,6 +283,7 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
     await node.ask('GET', url)
     await node.ask('DELETE', `${url}&lease=7`)
   }
+  await node.ask('GET', `/locks?${timeout}`)
   const [first] = members
   await node.ask('POST', `/cluster/leader?${timeout}`)
   await node.ask('POST', '/cluster/elections')
@@ -378,6 +379,7 @@ async function askToBeRedirected(node: Asking): Promise<void> {
     await node.askUntil(307, 'GET', url)
     await node.askUntil(307, 'DELETE', `${url}&lease=7`)
   }
+  await node.askUntil(307, 'GET', `/locks?${redirect}`)
   for (const [method, path, body] of authQuestions) await node.askUntil(307, method, `${path}?${redirect}`, { body })
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })

@@ -291,6 +291,27 @@ t.test(
       await c.pass(50)
     }
     t.match((await services(c, 2).lock(key('l'), READ)).lock, { owner: 'on 1', waiting: 4 })
+    await acquire(c, 2, 'l/other')
+    await acquire(c, 2, 'm')
+    for (const id of [1, 2, 3]) {
+      const queue = await services(c, id).lockQueue(key('l'), 3, READ)
+      t.match(queue.lock, { owner: 'on 1', waiting: 4 })
+      t.same(
+        queue.waiters.map(({ owner }) => owner),
+        ['on 3', 'on 1', 'on 2'],
+        'the first of them, in their order',
+      )
+      const range = { start: key('l'), end: key('m') }
+      const first = await services(c, id).locks(range, { after: null, limit: 1 }, READ)
+      t.match(first, { items: [{ name: 'l', lock: { waiting: 4 } }], more: true })
+      const rest = await services(c, id).locks(range, { after: key('l'), limit: 1 }, READ)
+      t.match(rest, { items: [{ name: 'l/other', lock: { owner: 'on 2', waiting: 0 } }], more: false })
+    }
+    for (const name of ['l/other', 'm']) {
+      const { lock } = await services(c, 1).lock(key(name), READ)
+      await release(c, 3, name, lock?.lease ?? 0)
+    }
+    t.same((await services(c, 1).lockQueue(key('m'), 3, READ)).waiters, [])
     for (const id of [1, 2, 3])
       t.match(c.on(id).services.health.metrics().leases, { leases: 5, locks: 1, lockWaiters: 4, expired: 0 })
     if (first.type === 'lock-acquired') {

@@ -5,12 +5,17 @@ import {
   decodeLock,
   holderOf,
   leaseOfRow,
+  leaseOfWaiterRow,
   leaseRange,
   leaseRow,
   lengthOf,
+  lockOfRow,
+  lockRange,
   lockRow,
+  lockWaiters,
   NODE_ITSELF,
   type Key,
+  type KeyRange,
   type Lease,
   type Lock,
   type LockAcquireCommand,
@@ -49,6 +54,26 @@ export class MemoryLeases implements LeaseAccess {
 
   async lock(name: Key, options: ReadOptions) {
     return { context: this.keys.read(options), lock: this.lockNamed(name) }
+  }
+
+  async lockQueue(name: Key, limit: number, options: ReadOptions) {
+    const context = this.keys.read(options)
+    const ids = this.rowsIn(lockWaiters(name)).map(([row]) => leaseOfWaiterRow(row))
+    const waiters = ids.slice(0, limit).map((lease) => {
+      const use = this.leaseOf(lease)?.use
+      return { lease, owner: use?.type === 'waiter' ? use.owner : '' }
+    })
+    return { lock: this.lockNamed(name), waiters, context }
+  }
+
+  async locks({ start, end }: KeyRange, { after, limit }: LeasePage<Key>, options: ReadOptions) {
+    const context = this.keys.read(options)
+    const rows = this.rowsIn(lockRange(start, end)).map(([row, bytes]) => ({
+      name: lockOfRow(row),
+      lock: decodeLock(bytes),
+    }))
+    const items = rows.filter(({ name }) => after === null || name > after)
+    return { items: items.slice(0, limit), more: items.length > limit, context }
   }
 
   async acquire(command: LockAcquireCommand, timeoutMs: number): Promise<LockOutcome> {

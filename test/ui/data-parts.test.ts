@@ -8,7 +8,6 @@ import { readLevel, type KeyListing, type LevelEntry, type LevelOptions } from '
 import { bytesOf } from '../../src/ui/data/utf8.ts'
 import { afterKey, afterPrefix } from '../../src/ui/keys/key-order.ts'
 import { KeyTree, type TreeRow } from '../../src/ui/keys/key-tree.ts'
-import { locksOf, type ListedLease } from '../../src/ui/leases/lock-table.ts'
 import {
   draftOf,
   formsOf,
@@ -525,30 +524,4 @@ t.test('what cannot be seen in a key is spelled out', async (t) => {
     { text: '\\t', isEscape: true },
     { text: 'b', isEscape: false },
   ])
-})
-
-t.test('locks are found by the leases that hold and wait for them', async (t) => {
-  const lease = (id: number, use: ListedLease['use'], lock?: string): ListedLease => ({
-    id,
-    ttlMs: 1000,
-    use,
-    ending: false,
-    ...(lock === undefined ? {} : { lock }),
-  })
-  const rows = locksOf([
-    lease(1, 'keys'),
-    lease(5, 'lock-wait', 'b'),
-    lease(2, 'lock', 'b'),
-    lease(3, 'lock-wait', 'b'),
-    lease(4, 'lock', 'a'),
-    lease(6, 'lock-wait', 'c'),
-  ])
-  t.same(
-    rows.map(({ name, holder, waiters }) => [name, holder?.id ?? null, waiters.map(({ id }) => id)]),
-    [
-      ['a', 4, []],
-      ['b', 2, [3, 5]],
-      ['c', null, [6]],
-    ],
-  )
 })

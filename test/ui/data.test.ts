@@ -117,6 +117,28 @@ test('keys are a tree, which is read as far as it is opened', async (t, { page, 
   await untilRows(page, ['No keys.'])
 })
 
+test('what is typed into the filter while the page goes to what was typed before is kept', async (t, {
+  page,
+  open,
+}) => {
+  await open('keys')
+  const prefix = page.getByLabel('Prefix')
+  await prefix.waitFor()
+  await page.evaluate(`{
+    const input = document.querySelector('.tree-head input')
+    const replace = history.replaceState.bind(history)
+    history.replaceState = (...to) => {
+      replace(...to)
+      history.replaceState = replace
+      input.value = 'typed on'
+      input.dispatchEvent(new InputEvent('input', { bubbles: true }))
+    }
+  }`)
+  await prefix.fill('typed')
+  await page.waitForURL(/prefix=typed\+on$/)
+  t.equal(await prefix.inputValue(), 'typed on')
+})
+
 test('many keys on one level come part by part, and do not pile up', async (t, { page, open }) => {
   await open(`keys?prefix=${named('tree/many/')}`)
   await rowIn(page, '0').waitFor()
@@ -522,17 +544,44 @@ test('a lock shows its holder and those who wait, and is released to the next', 
   const next = request('job 2', 60_000)
   await open('locks')
   await page.getByRole('link', { name: 'nightly' }).click()
-  await page.getByText('job 1').waitFor()
   await page.getByText('Those who wait, in their order').waitFor()
+  t.match(await page.locator('.card').first().innerText(), /Owner\s+job 1\s[^]*job 2, lease [0-9]{16}/)
   await page.getByRole('button', { name: 'Release' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByText('The next of 1 request that waits gets it in the same change.').waitFor()
   await dialog.getByRole('textbox').fill(String(lease))
   await dialog.getByRole('button', { name: 'Release' }).click()
-  await page.getByText('job 2').waitFor()
+  await page.locator('.facts', { hasText: 'job 2' }).waitFor()
   t.not((await next).lease, lease)
+  await page.locator('tbody tr', { hasText: 'job 2' }).waitFor()
   await open(`locks?lock=${named('nobody/..')}`)
   await page.getByText('Nobody holds it.').waitFor()
+})
+
+test('locks are listed a page at a time, and by how their names begin', async (t, { page, node, open }) => {
+  const names = Array.from({ length: 52 }, (_, at) => `/locks/paged/${100 + at}`)
+  const leases = new Map<string, number>()
+  for (const name of names)
+    leases.set(name, (await node.post(name, { ttlMs: 600_000 })).json<{ lease: number }>().lease)
+  await open('locks')
+  const list = page.getByLabel('Names begin with')
+  await list.fill('paged/')
+  await page.getByRole('button', { name: 'List' }).click()
+  const link = (name: string): Locator => page.getByRole('link', { name, exact: true })
+  await link('paged/149').waitFor()
+  t.equal(await link('paged/150').count(), 0)
+  await page.getByRole('button', { name: 'On' }).click()
+  await link('paged/151').waitFor()
+  t.equal(await page.locator('tbody tr').count(), 2)
+  await page.getByRole('button', { name: 'Back' }).click()
+  await link('paged/100').waitFor()
+  await link('paged/100').click()
+  await page.getByText('does not say').first().waitFor()
+  t.equal(await list.inputValue(), 'paged/', 'the list stays as it was')
+  await list.fill('paged/none')
+  await list.press('Enter')
+  await page.getByText('No lock is held whose name begins with “paged/none”.').waitFor()
+  for (const [name, lease] of leases) await node.request('DELETE', `${name}?lease=${lease}`)
 })
 
 /** Every page, as a person sees it: wide enough, readable, and drawn for whoever asks for screenshots. */

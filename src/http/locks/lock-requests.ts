@@ -1,8 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
+import type { LeaseEndAnswer, LockAnswer, LockBody, LocksAnswer, LockStatus } from '../../api/leases.ts'
 import type { LockOutcome, Services } from '../../api/services.ts'
-import { holderOf, keyToText, type Key } from '../../kv/index.ts'
+import { holderOf, keyToText, type Key, type Lock } from '../../kv/index.ts'
 import type { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
+import { cursorFromText, cursorText } from '../keys/cursor.ts'
+import { rangeOf } from '../keys/key-range.ts'
 import { readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { endLease, type EndingStep } from '../leases/lease-ending.ts'
@@ -14,7 +17,7 @@ import { sendProblem } from '../protocol/problem.ts'
 import { leaderQuery } from '../protocol/queries.ts'
 import { invalidQuery, type RawQuery } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import { lockQuery, releaseQuery } from './queries.ts'
+import { lockQuery, locksQuery, releaseQuery } from './queries.ts'
 
 /** The requests on locks, whether the name came in the path or in `?name=`. */
 export class LockRequests {
@@ -69,11 +72,42 @@ export class LockRequests {
     refuseConditions(request.headers)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
+    if (query.waiters) {
+      const { waitersShownMax } = limits.lock
+      const { lock, waiters, context } = await this.services.leases.lockQueue(name, waitersShownMax, options)
+      const status: LockStatus = { ...viewOf(name, lock), waiters }
+      return void sendJson(reply, answerHeaders(context), JSON.stringify(status))
+    }
     const { lock, context } = await this.services.leases.lock(name, options)
-    const holder = lock === null ? null : holderOf(lock)
-    const status: LockStatus = { name: keyToText(name), holder, waiting: lock?.waiting ?? 0 }
+    const status: LockStatus = viewOf(name, lock)
     sendJson(reply, answerHeaders(context), JSON.stringify(status))
   }
+
+  async list(given: RawQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const query = locksQuery.from(given)
+    const range = rangeOf(query)
+    const options = readOptions(query, reply, [{ access: 'read', range }])
+    refuseConditions(request.headers)
+    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, false)
+    const redirects = query.redirect && query.consistency !== 'stale'
+    if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
+    const page = { after: cursor?.after ?? null, limit: query.limit }
+    // Pages may come from different nodes. None shows less than the one before.
+    const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
+    const { items, more, context } = await this.services.leases.locks(range, page, { ...options, minRevision })
+    const last = items.at(-1)
+    const { revision } = context
+    const next = more && last !== undefined ? { after: last.name, revision, isRepeatable: false } : null
+    const answer: LocksAnswer = {
+      locks: items.map(({ name, lock }) => viewOf(name, lock)),
+      ...(next === null ? {} : { cursor: cursorText(next, range, false) }),
+    }
+    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+  }
+}
+
+function viewOf(name: Key, lock: Lock | null) {
+  return { name: keyToText(name), holder: lock === null ? null : holderOf(lock), waiting: lock?.waiting ?? 0 }
 }
 
 function notAcquired(name: Key, result: Exclude<LockOutcome['result'], { type: 'lock-acquired' }>): RequestError {

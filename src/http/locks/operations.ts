@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { LeaseEndAnswer, LockAnswer, LockBody, LockStatus } from '../../api/leases.ts'
+import { LeaseEndAnswer, LockAnswer, LockBody, LocksAnswer, LockStatus } from '../../api/leases.ts'
 import { limits } from '../../limits.ts'
 import { presentErrors } from '../keys/read-errors.ts'
 import { answered, leaseWriteErrors, leaseWriteHeaders } from '../leases/operations.ts'
@@ -8,7 +8,7 @@ import type { Operation } from '../protocol/operation.ts'
 import { optionalKey } from '../protocol/parameters.ts'
 import type { QuerySpec } from '../protocol/query.ts'
 import { leaderQuery } from '../protocol/queries.ts'
-import { lockQuery, releaseQuery } from './queries.ts'
+import { lockQuery, locksQuery, releaseQuery } from './queries.ts'
 
 const path = {
   name: Type.String({
@@ -66,6 +66,26 @@ export const getLock: Operation = {
   errors: ['invalid-key', ...presentErrors],
 }
 
+export const listLocks: Operation = {
+  id: 'listLocks',
+  access: 'keys',
+  tag: 'leases',
+  summary: 'List the locks',
+  description:
+    'Those that somebody holds, in the order of the bytes of their names; without bounds all of them. With `name` it is the same as ' +
+    '`GET /locks/{name}` instead, for names that a path cannot carry, and takes the parameters of that.',
+  query: {
+    name: optionalKey('The name of one lock.'),
+    ...locksQuery.spec,
+    waiters: lockQuery.spec.waiters,
+  },
+  answers: {
+    200: answered('A page; with `name` that lock.', Type.Union([LocksAnswer, LockStatus])),
+    307: redirectAnswer,
+  },
+  errors: ['invalid-key', ...presentErrors],
+}
+
 const byQuery = (operation: Operation): Operation => ({
   ...operation,
   id: `${operation.id}ByQuery`,
@@ -76,4 +96,3 @@ const byQuery = (operation: Operation): Operation => ({
 
 export const acquireLockByQuery = byQuery(acquireLock)
 export const releaseLockByQuery = byQuery(releaseLock)
-export const getLockByQuery = byQuery(getLock)

@@ -34,8 +34,11 @@ export function registerLockRoutes(app: FastifyInstance, locks: LockRequests): v
   app.get<NameInPath>('/locks/*', configOf(operations.getLock), async (request, reply) => {
     await locks.get(requireKey(request.params['*']), splitQuery(request.query.text), request, reply)
   })
-  app.get<NameInQuery>('/locks', configOf(operations.getLockByQuery), async (request, reply) => {
-    await locks.get(...takeName(request.query.text), request, reply)
+  app.get<NameInQuery>('/locks', configOf(operations.listLocks), async (request, reply) => {
+    const { text } = request.query
+    const given = splitQuery(text)
+    if (given.has('name')) await locks.get(...takeName(text), request, reply)
+    else await locks.list(given, request, reply)
   })
 }
 

@@ -4,48 +4,43 @@ import type {
   LeasePage,
   LeaseAccess,
   LockOutcome,
+  LockQueue,
   LockView,
   PageOf,
   ReadOptions,
 } from '../../api/services.ts'
-import { assert } from '../../lib/assert.ts'
 import { limits } from '../../limits.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { stepOf } from '../../lib/stages.ts'
 import type {
   Key,
+  KeyRange,
   Lease,
   LeaseRevokeCommand,
   Lock,
   LockAcquireCommand,
   ResultOf,
   RowKey,
-  RowRange,
 } from '../../kv/index.ts'
 import {
-  attachedKeyOfRow,
-  attachmentRange,
   decodeLease,
   decodeLock,
   denialError,
   holderOf,
-  leaseOfRow,
-  leaseRange,
   leaseRow,
   lengthOf,
   lockRow,
   NODE_ITSELF,
   revisionOfLockLease,
-  rowFromBytes,
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { StateRow, StateView } from '../../ports/state-store.ts'
+import type { StateView } from '../../ports/state-store.ts'
 import type { Permissions } from '../auth/permissions.ts'
 import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
-import { rowPages } from '../state/row-pages.ts'
 import { identified, type Keys } from './keys.ts'
+import { keysIn, leaseIn, leasesIn, lockIn, locksIn, waitersIn } from './lease-views.ts'
 import type { Past } from './past.ts'
 import type { ReadGate } from './read-gate.ts'
 
@@ -82,7 +77,7 @@ export class Leases implements LeaseAccess {
     let keys: PageOf<Key>
     try {
       lease = await leaseIn(view, id)
-      keys = lease === null ? NO_KEYS : await keysIn(view, id, lease, page)
+      keys = lease === null ? { items: [], more: false } : await keysIn(view, id, lease, page)
     } finally {
       await view.close()
     }
@@ -91,12 +86,10 @@ export class Leases implements LeaseAccess {
     return { lease: { id, lease, remainingMs, keys }, context }
   }
 
-  async list({ after, limit }: LeasePage<number>, options: ReadOptions) {
+  async list(page: LeasePage<number>, options: ReadOptions) {
     const { view, context } = await this.open(options)
     try {
-      const { items, more } = await rowsIn(view, leaseRange(after ?? 0), limit)
-      const leases = items.map(({ key, value }) => ({ id: idOf(key), lease: decodeLease(value) }))
-      return { items: leases, more, context }
+      return { ...(await leasesIn(view, page)), context }
     } finally {
       await view.close()
     }
@@ -109,6 +102,24 @@ export class Leases implements LeaseAccess {
     // What took the store's time may have ended the client's right.
     options.guard?.check()
     return { lock, context }
+  }
+
+  async lockQueue(name: Key, limit: number, options: ReadOptions): Promise<LockQueue> {
+    const { view, context } = await this.open(options)
+    try {
+      return { lock: await lockIn(view, name), waiters: await waitersIn(view, name, limit), context }
+    } finally {
+      await view.close()
+    }
+  }
+
+  async locks(range: KeyRange, page: LeasePage<Key>, options: ReadOptions) {
+    const { view, context } = await this.open(options)
+    try {
+      return { ...(await locksIn(view, range, page)), context }
+    } finally {
+      await view.close()
+    }
   }
 
   async acquire(asked: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
@@ -317,35 +328,4 @@ function placeUnknown({ message }: RequestError): RequestError {
     `the request may have received the lock: ${message}; ` +
       'a place in the queue is given up, and a lock that nobody keeps alive passes on when its length is over',
   )
-}
-
-const NO_KEYS: PageOf<Key> = { items: [], more: false }
-
-async function leaseIn(view: StateView, id: number): Promise<Lease | null> {
-  const start = leaseRow(id)
-  const { items } = await rowsIn(view, { start, end: leaseRow(id + 1) }, 1)
-  const [row] = items
-  return row === undefined ? null : decodeLease(row.value)
-}
-
-async function keysIn(view: StateView, id: number, { use }: Lease, page: LeasePage<Key>): Promise<PageOf<Key>> {
-  if (use.type === 'key') return { items: page.after === null ? [use.key] : [], more: false }
-  const { items, more } = await rowsIn(view, attachmentRange(id, page.after), page.limit)
-  return { items: items.map(({ key }) => attachedKeyOfRow(rowFromBytes(key))), more }
-}
-
-/** The first rows of a range; `more`: others follow. */
-async function rowsIn(view: StateView, range: RowRange, limit: number): Promise<PageOf<StateRow>> {
-  const items: StateRow[] = []
-  for await (const rows of rowPages(view, range, { limit: limit + 1, bytesMax: limits.streamBytesMax })) {
-    items.push(...rows)
-    if (items.length > limit) return { items: items.slice(0, limit), more: true }
-  }
-  return { items, more: false }
-}
-
-function idOf(key: Uint8Array): number {
-  const id = leaseOfRow(rowFromBytes(key))
-  assert(id !== null, 'a row among the leases names one')
-  return id
 }

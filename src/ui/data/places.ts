@@ -41,6 +41,11 @@ export function leaseHref(lease: number): string {
   return hrefOf('leases', [], { lease: String(lease) })
 }
 
+/** `lock`: the one that is open. `prefix`: only locks whose names begin with it are listed. */
+export function locksHref({ lock, prefix }: { readonly lock?: string; readonly prefix?: string }): string {
+  return hrefOf('locks', [], { prefix: prefix === '' ? undefined : prefix, lock })
+}
+
 export function lockHref(lock: string): string {
-  return hrefOf('locks', [], { lock })
+  return locksHref({ lock })
 }

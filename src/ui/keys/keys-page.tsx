@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { keysHref, keysPlaceIn, type KeysPlace } from '../data/places.ts'
 import { OwnReadsNotice } from '../data/shown.tsx'
@@ -85,11 +85,21 @@ interface TreeHeadProps {
 
 /** What the tree shows: the keys with a prefix, parted at a separator. */
 function TreeHead({ place, separator, onSeparator }: TreeHeadProps) {
-  const [typed, setTyped] = useState(place.prefix ?? '')
-  useEffect(() => setTyped(place.prefix ?? ''), [place.prefix])
+  const { prefix = '' } = place
+  const [typed, setTyped] = useState(prefix)
+  /** Where the address leads when nobody else changes it. The person may have typed on since it was changed from here. */
+  const own = useRef(prefix)
   useEffect(() => {
-    if (typed === (place.prefix ?? '')) return
-    const timer = setTimeout(() => replaceRoute(keysHref({ ...place, prefix: typed })), bounds.typingMs)
+    if (prefix === own.current) return
+    own.current = prefix
+    setTyped(prefix)
+  }, [prefix])
+  useEffect(() => {
+    if (typed === prefix) return
+    const timer = setTimeout(() => {
+      own.current = typed
+      replaceRoute(keysHref({ ...place, prefix: typed }))
+    }, bounds.typingMs)
     return () => clearTimeout(timer)
   }, [typed, place.key, place.branch])
   return (

@@ -1,6 +1,14 @@
 import { ProblemError } from '../api/problem.ts'
 import { sendForJson } from '../api/request.ts'
-import type { ListedLease } from './lock-table.ts'
+
+/** A lease as a listing gives it. */
+export interface ListedLease {
+  readonly id: number
+  readonly ttlMs: number
+  readonly use: 'keys' | 'key' | 'lock' | 'lock-wait'
+  readonly lock?: string
+  readonly ending: boolean
+}
 
 /** A lease with what only the leader knows of it, and a page of its keys. */
 export interface LeaseView extends ListedLease {
@@ -54,8 +62,23 @@ export interface LockView {
   readonly waiting: number
 }
 
-export async function readLock(name: string, signal: AbortSignal): Promise<LockView> {
-  return await sendForJson({ path: '/locks', query: { name }, signal })
+/** `waiters`: the first of those who wait, in the order in which they get it. */
+export interface LockQueue extends LockView {
+  readonly waiters: readonly { readonly lease: number; readonly owner: string }[]
+}
+
+export interface LocksPart {
+  readonly locks: readonly LockView[]
+  readonly cursor?: string
+}
+
+/** Those with names that begin with `prefix`. */
+export async function listLocks(prefix: string, part: Part, signal: AbortSignal): Promise<LocksPart> {
+  return await sendForJson({ path: '/locks', query: { prefix, ...part }, signal })
+}
+
+export async function readLock(name: string, signal: AbortSignal): Promise<LockQueue> {
+  return await sendForJson({ path: '/locks', query: { name, waiters: true }, signal })
 }
 
 /** Ends the lease that holds the lock; refused when another one holds it by now. */

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { KeyText } from '../data/key-text.tsx'
 import { leaseHref, lockHref } from '../data/places.ts'
+import { Pager, usePaging } from '../data/paging.tsx'
 import { Shown } from '../data/shown.tsx'
 import { useReading } from '../data/use-reading.ts'
 import { duration } from '../lib/format.ts'
@@ -11,8 +12,7 @@ import { Field } from '../parts/field.tsx'
 import { Badge, Card, Page } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
 import { LeasePane } from './lease-pane.tsx'
-import { listLeases } from './leases-api.ts'
-import type { ListedLease } from './lock-table.ts'
+import { listLeases, type ListedLease } from './leases-api.ts'
 
 const uses: Readonly<Record<ListedLease['use'], string>> = {
   keys: 'keys',
@@ -62,9 +62,8 @@ function OpenForm() {
 }
 
 function LeasesCard({ open }: { readonly open: number | null }) {
-  /** Where each page that was seen begins. */
-  const [starts, setStarts] = useState<readonly (string | null)[]>([null])
-  const cursor = starts.at(-1) ?? null
+  const paging = usePaging()
+  const { cursor } = paging
   const read = useReading(
     `leases ${cursor}`,
     async (signal) => await listLeases({ limit: bounds.leasesPart, cursor }, signal),
@@ -80,16 +79,7 @@ function LeasesCard({ open }: { readonly open: number | null }) {
               open={open}
               empty={cursor === null ? 'There are no leases.' : 'No more leases.'}
             />
-            {(cursor !== null || next !== undefined) && (
-              <div class="buttons start">
-                <Button small disabled={cursor === null} onClick={() => setStarts(starts.slice(0, -1))}>
-                  Back
-                </Button>
-                <Button small disabled={next === undefined} onClick={() => setStarts([...starts, next ?? null])}>
-                  On
-                </Button>
-              </div>
-            )}
+            <Pager paging={paging} next={next} />
           </>
         )}
       </Shown>

@@ -1,43 +1,43 @@
 import { useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { KeyText, quoted } from '../data/key-text.tsx'
-import { leaseHref, lockHref } from '../data/places.ts'
+import { Pager, usePaging } from '../data/paging.tsx'
+import { leaseHref, locksHref } from '../data/places.ts'
 import { Shown } from '../data/shown.tsx'
 import { useReading } from '../data/use-reading.ts'
 import { count, plural } from '../lib/format.ts'
-import { goTo, hrefOf, useRoute } from '../lib/route.ts'
+import { goTo, useRoute } from '../lib/route.ts'
 import { Button } from '../parts/button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { Field } from '../parts/field.tsx'
 import { say } from '../parts/messages.tsx'
 import { Card, Facts, Page } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
-import { listLeases, readLock, releaseLock, type LockView } from './leases-api.ts'
-import { locksOf, type ListedLease, type LockRow } from './lock-table.ts'
+import { listLocks, readLock, releaseLock, type LockQueue, type LockView } from './leases-api.ts'
 
 /** Who holds which lock, and who waits for it. */
 export function LocksPage() {
   const { query } = useRoute()
-  const open = query.get('lock')
+  const [open, prefix] = [query.get('lock') ?? '', query.get('prefix') ?? '']
   return (
     <Page
       title="Locks"
       lead="A lock has one holder at a time; those who wait get it in the order in which they came."
-      tools={<OpenForm />}
+      tools={<OpenForm prefix={prefix} />}
     >
-      <Locks open={open} />
+      <Locks key={prefix} prefix={prefix} open={open} />
     </Page>
   )
 }
 
-function OpenForm() {
+function OpenForm({ prefix }: { readonly prefix: string }) {
   const [name, setName] = useState('')
   return (
     <form
       class="open-form"
       onSubmit={(event) => {
         event.preventDefault()
-        if (name !== '') goTo(lockHref(name))
+        if (name !== '') goTo(locksHref({ lock: name, prefix }))
       }}
     >
       <Field label="Name of a lock" placeholder="Name of a lock" value={name} onInput={setName} mono />
@@ -48,71 +48,92 @@ function OpenForm() {
   )
 }
 
-interface Found {
-  readonly rows: readonly LockRow[]
-  /** How many leases were looked at; null: all of them. */
-  readonly looked: number | null
+interface LocksProps {
+  /** Only locks whose names begin with it. */
+  readonly prefix: string
+  /** The name of the lock that is open; empty: none. */
+  readonly open: string
 }
 
-/** No route lists locks: they are found by the leases that hold them. */
-async function findLocks(signal: AbortSignal): Promise<Found> {
-  const leases: ListedLease[] = []
-  for (let cursor: string | null = null; leases.length < bounds.lockLeasesMax;) {
-    const part = await listLeases({ limit: bounds.lockLeasesPart, cursor }, signal)
-    leases.push(...part.leases)
-    if (part.cursor === undefined) return { rows: locksOf(leases), looked: null }
-    cursor = part.cursor
-  }
-  return { rows: locksOf(leases), looked: leases.length }
-}
-
-function Locks({ open }: { readonly open: string | null }) {
-  const read = useReading('locks', findLocks, { everyMs: bounds.leasesPollMs })
-  const { reading, again } = read
-  const rows = reading.kind === 'read' ? reading.value.rows : []
+/** The lock that is open, and a page of all. */
+function Locks({ prefix, open }: LocksProps) {
+  const paging = usePaging()
+  const { cursor } = paging
+  const read = useReading(
+    `locks ${cursor}`,
+    async (signal) => await listLocks(prefix, { limit: bounds.locksPart, cursor }, signal),
+    { everyMs: bounds.leasesPollMs },
+  )
+  const none = prefix === '' ? 'No lock is held.' : `No lock is held whose name begins with ${quoted(prefix)}.`
   return (
     <>
-      {open !== null && open !== '' && (
-        <OpenLock key={open} name={open} row={rows.find(({ name }) => name === open) ?? null} onChanged={again} />
-      )}
-      <Card>
-        <Shown read={read}>{(found) => <LocksTable found={found} open={open} />}</Shown>
+      {open !== '' && <OpenLock key={open} name={open} prefix={prefix} onChanged={read.again} />}
+      <Card title="Held" tools={<PrefixForm prefix={prefix} open={open} />}>
+        <Shown read={read}>
+          {({ locks, cursor: next }) => (
+            <>
+              <LocksTable locks={locks} open={open} prefix={prefix} empty={cursor === null ? none : 'No more locks.'} />
+              <Pager paging={paging} next={next} />
+            </>
+          )}
+        </Shown>
       </Card>
     </>
   )
 }
 
-function LocksTable({ found: { rows, looked }, open }: { readonly found: Found; readonly open: string | null }) {
-  const hidden = rows.length - bounds.locksShownMax
+/** Which locks are listed. A token may be allowed to see some of them only. */
+function PrefixForm({ prefix, open }: LocksProps) {
+  const [text, setText] = useState(prefix)
+  const lock = open === '' ? {} : { lock: open }
   return (
-    <>
-      <Table
-        caption="Locks"
-        columns={[
-          { title: 'Lock', cell: ({ name }) => <LockLink name={name} open={open} /> },
-          { title: 'Held by lease', cell: ({ holder }) => (holder === null ? 'nobody' : <LeaseLink id={holder.id} />) },
-          { title: 'Waiting', cell: ({ waiters }) => count(waiters.length), numeric: true },
-        ]}
-        rows={rows.slice(0, bounds.locksShownMax)}
-        rowKey={({ name }) => name}
-        empty="No lock is held."
-      />
-      {hidden > 0 && <p class="faint">{count(hidden)} more locks are not shown: open them by name.</p>}
-      {looked !== null && (
-        <p class="faint">
-          Only the first {count(looked)} leases were looked at: there may be more locks. Open them by name.
-        </p>
-      )}
-    </>
+    <form
+      class="open-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        goTo(locksHref({ prefix: text, ...lock }))
+      }}
+    >
+      <Field label="Names begin with" placeholder="Names begin with" value={text} onInput={setText} mono />
+      <Button type="submit" disabled={text === prefix}>
+        List
+      </Button>
+    </form>
   )
 }
 
-function LockLink({ name, open }: { readonly name: string; readonly open: string | null }) {
+interface LocksTableProps extends LocksProps {
+  readonly locks: readonly LockView[]
+  readonly empty: string
+}
+
+function LocksTable({ locks, open, prefix, empty }: LocksTableProps) {
   return (
-    <a class="mono" href={lockHref(name)} aria-current={name === open ? 'true' : undefined}>
-      <KeyText text={name} />
-    </a>
+    <Table
+      caption="Locks"
+      columns={[
+        {
+          title: 'Lock',
+          cell: ({ name }) => (
+            <a class="mono" href={locksHref({ lock: name, prefix })} aria-current={name === open ? 'true' : undefined}>
+              <KeyText text={name} />
+            </a>
+          ),
+        },
+        { title: 'Owner', cell: ({ holder }) => <Owner owner={holder?.owner ?? ''} /> },
+        { title: 'Lease', cell: ({ holder }) => (holder === null ? 'none' : <LeaseLink id={holder.lease} />) },
+        { title: 'Token', cell: ({ holder }) => (holder === null ? '' : count(holder.token)), numeric: true },
+        { title: 'Waiting', cell: ({ waiting }) => count(waiting), numeric: true },
+      ]}
+      rows={locks}
+      rowKey={({ name }) => name}
+      empty={empty}
+    />
   )
+}
+
+function Owner({ owner }: { readonly owner: string }) {
+  return owner === '' ? <span class="faint">does not say</span> : <KeyText text={owner} />
 }
 
 function LeaseLink({ id }: { readonly id: number }) {
@@ -125,24 +146,24 @@ function LeaseLink({ id }: { readonly id: number }) {
 
 interface OpenLockProps {
   readonly name: string
-  /** As the list of leases has it. */
-  readonly row: LockRow | null
+  /** Of the names in the list behind it. */
+  readonly prefix: string
   readonly onChanged: () => void
 }
 
-function OpenLock({ name, row, onChanged }: OpenLockProps) {
+function OpenLock({ name, prefix, onChanged }: OpenLockProps) {
   const read = useReading(`lock ${name}`, async (signal) => await readLock(name, signal), {
     everyMs: bounds.leasesPollMs,
   })
   const [asked, ask] = useState<LockView | null>(null)
   const close = (
-    <a class="button small" href={hrefOf('locks')}>
+    <a class="button small" href={locksHref({ prefix })}>
       Close
     </a>
   )
   return (
     <Card title={`Lock ${quoted(name)}`} tools={close}>
-      <Shown read={read}>{(lock) => <LockFacts lock={lock} row={row} onRelease={() => ask(lock)} />}</Shown>
+      <Shown read={read}>{(lock) => <LockFacts lock={lock} onRelease={() => ask(lock)} />}</Shown>
       {asked !== null && asked.holder !== null && (
         <ReleaseDialog
           lock={asked}
@@ -158,20 +179,14 @@ function OpenLock({ name, row, onChanged }: OpenLockProps) {
   )
 }
 
-interface LockFactsProps {
-  readonly lock: LockView
-  readonly row: LockRow | null
-  readonly onRelease: () => void
-}
-
-function LockFacts({ lock: { holder, waiting }, row, onRelease }: LockFactsProps) {
+function LockFacts({ lock, onRelease }: { readonly lock: LockQueue; readonly onRelease: () => void }) {
+  const { holder, waiting, waiters } = lock
   if (holder === null) return <p class="empty">Nobody holds it.</p>
-  const waiters = row?.waiters ?? []
   return (
     <>
       <Facts
         facts={[
-          ['Owner', holder.owner === '' ? <span class="faint">does not say</span> : <KeyText text={holder.owner} />],
+          ['Owner', <Owner owner={holder.owner} />],
           ['Lease', <LeaseLink id={holder.lease} />],
           ['Token', count(holder.token)],
           ['Waiting', count(waiting)],
@@ -181,12 +196,13 @@ function LockFacts({ lock: { holder, waiting }, row, onRelease }: LockFactsProps
         <>
           <h3>Those who wait, in their order</h3>
           <ol class="lease-keys">
-            {waiters.slice(0, bounds.locksShownMax).map(({ id }) => (
-              <li key={id}>
-                lease <LeaseLink id={id} />
+            {waiters.map(({ lease, owner }) => (
+              <li key={lease}>
+                <Owner owner={owner} />, lease <LeaseLink id={lease} />
               </li>
             ))}
           </ol>
+          {waiting > waiters.length && <p class="faint">{count(waiting - waiters.length)} more are not shown.</p>}
         </>
       )}
       <div class="tools">
