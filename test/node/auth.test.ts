@@ -96,9 +96,17 @@ t.test(
 t.test('a node that is behind does not deny what was granted before', async (t) => {
   const { c, leader, followers, run } = await secured(t)
   const [behind = 0] = followers
+  const { auth } = services(c, behind)
+  await run(leader, { type: 'role-put', role: { name: 'app', grants: [], rights: [] }, ...NOW })
+  const known = await newToken(run, leader)
   await c.settled()
+  const guard = auth.guard({ token: auth.tokenWith(known.hash) }, READ_A)
+  const stale = { guard, consistency: 'stale' } as const
+  await refused(c.on(behind).get('a', stale), 'forbidden')
   const { applier } = c.at(behind).node.replica
   await applier.pause()
+  await run(leader, { type: 'role-put', role: { name: 'app', grants: [everything], rights: [] }, ...NOW })
+  const read = c.on(behind).get('a', stale)
   const token = await newToken(run, leader)
   const admitted = services(c, behind).auth.admit(token.hash, READ_A, null)
   const written = c.on(behind).execute(put('a', token.id))
@@ -106,6 +114,11 @@ t.test('a node that is behind does not deny what was granted before', async (t) 
   applier.resume()
   t.match(await admitted, { token: { id: token.id } })
   t.equal((await written).type, 'put')
+  t.equal(await read, null, 'a stale read is refused by what is so now')
+  c.partition([behind])
+  await c.until('it knows no leader', () => c.at(behind).node.replica.raft.leader === null)
+  const other = auth.guard({ token: auth.tokenWith(known.hash) }, [{ right: 'cluster:admin' }])
+  await refused(c.on(behind).get('a', { ...stale, guard: other }), 'forbidden')
 })
 
 t.test(

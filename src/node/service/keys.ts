@@ -92,9 +92,9 @@ export class Keys implements KeyValueAccess {
       const known = this.deps.replica.rows.peek(row)
       const { bytes, changed } =
         known === undefined ? await this.deps.fetcher.fetch(row) : { bytes: known, changed: false }
-      // What took the store's time may have ended the client's right.
-      if (known === undefined) options.guard?.check()
       if (changed) continue
+      // The row is from later than what the gate let through: the client's right may have ended since.
+      if (options.guard !== undefined) await gate.judge(options, consistency)
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }

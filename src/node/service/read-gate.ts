@@ -1,6 +1,7 @@
 import type { Consistency } from '../../api/keys.ts'
 import type { AnswerContext, Caller, ReadOptions } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import { stepOf } from '../../lib/stages.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Replica } from '../replica.ts'
@@ -36,9 +37,27 @@ export class ReadGate {
     const { revision } = options
     const given = await (revision === undefined ? this.reachPresent(options) : this.reachRevision(revision, options))
     // From here on the state holds every revocation that the read must know of.
-    options.guard?.check()
+    if (options.guard !== undefined) await this.judge(options, given)
     this.passed += 1
     return given
+  }
+
+  /**
+   * Rejects unless the client may read what is here. A stale read is refused once the leader was asked: this node may not know yet what was
+   * granted. Without a leader, what it knows has to do.
+   */
+  async judge({ guard, timeoutMs, caller }: ReadOptions, given: Consistency): Promise<void> {
+    try {
+      guard?.check()
+    } catch (denial) {
+      if (given !== 'stale') throw denial
+      await this.deps.replica.reads
+        .barrier(Math.min(timeoutMs, limits.auth.confirmMs), caller)
+        .catch((error: unknown) => {
+          throw error instanceof RequestError && error.code === 'no-leader' ? denial : error
+        })
+      guard?.check()
+    }
   }
 
   private async reachPresent(options: ReadOptions): Promise<Consistency> {

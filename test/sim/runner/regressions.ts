@@ -155,4 +155,12 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 24000000290,
     found: 'a late try of a named request, refused since its token was revoked, took the lock from its holder',
   },
+  {
+    seed: 24000000915,
+    found: 'a read whose row came from the disk was answered, though its token had been revoked meanwhile',
+  },
+  {
+    seed: 24000001007,
+    found: 'a stale read was refused by a node that did not know yet what had been granted',
+  },
 ]
