@@ -8,7 +8,7 @@ import {
 } from '../../src/node/membership/lost-quorum.ts'
 import { openStores, type Startup } from '../../src/node/startup.ts'
 import type { LogStore, LogWrite } from '../../src/ports/log-store.ts'
-import { NO_MEMBERSHIP } from '../../src/raft/index.ts'
+import { logIndex, NO_MEMBERSHIP } from '../../src/raft/index.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { Life } from './support/life.ts'
 import { DiskLogStore } from './support/log-disk.ts'
@@ -231,6 +231,13 @@ t.test('an operator who has lost every token gets back in, with all that the sur
     for (const id of ids) await c.at(id).crash()
     const { plan } = await recovered(c, leader, true)
     t.match(recoveryView(plan), { kind: 'needed', resetAuth: true })
+    // Each may be purged by itself, and what is left has to say how many memberships it holds.
+    const { log } = await opened(c, leader)
+    const written = await log.read(logIndex(plan.last.index + 1), logIndex(plan.last.index + 2), Infinity)
+    t.same(
+      written?.map(({ membershipCount }) => membershipCount),
+      [1, 0],
+    )
     await c.start(leader)
     await c.leader([leader])
     t.equal(await c.on(leader).get('a'), '1')

@@ -3,6 +3,8 @@ import t from 'tap'
 import { StorageError } from '../../src/lib/errors.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import type { LogContents, LogWrite } from '../../src/ports/log-store.ts'
+import { PrefixChecksums } from '../../src/storage/wal/prefix-checksums.ts'
+import { recordsIn } from '../../src/storage/wal/record.ts'
 import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
 import { batch, index, logId } from '../contract/entries.ts'
 import { describeLog, LogModel } from './log-model.ts'
@@ -371,6 +373,46 @@ t.test('a missing or damaged watermark is said, and the log opens', async (t) =>
     t.match(contents?.findings, [/watermark is missing or damaged/])
     t.same((await look(files)).contents?.findings, [])
   }
+})
+
+t.test('a checksum of any part of a buffer is that of the part', async (t) => {
+  const random = new SeededRandom(1)
+  for (const size of [1, 1023, 1024, 1025, 100_000]) {
+    const content = Buffer.from(Array.from({ length: size }, () => random.integer(0, 256)))
+    const checksums = new PrefixChecksums(content)
+    for (let n = 0; n < 200; n++) {
+      const from = random.integer(0, size + 1)
+      const to = random.integer(from, size + 1)
+      const seed = random.integer(0, 2 ** 32)
+      if (checksums.of(from, to, seed) !== crc32(content.subarray(from, to), seed))
+        t.fail(`${from} to ${to} of ${size}`)
+    }
+  }
+})
+
+t.test('what seems to be a record in old content costs no more when it claims to be long', async (t) => {
+  const segment = 7
+  const content = Buffer.alloc(4 * 1024 ** 2, 1)
+  const heads = 4_000
+  const claim = (length: number): void => {
+    for (let n = 0; n < heads; n++) {
+      const at = n * 24
+      content.writeUInt32LE(0x5251_4344, at)
+      content.writeUInt32LE(length, at + 8)
+      content.writeUInt32LE(segment, at + 16)
+    }
+  }
+  const searchMs = (): number => {
+    const before = process.cpuUsage()
+    t.same([...recordsIn(content, 0, content.length, segment, 1)], [])
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000
+  }
+  claim(80)
+  searchMs()
+  const short = searchMs()
+  claim(content.length - heads * 24)
+  t.ok(searchMs() < 10 * short + 100)
 })
 
 t.test('recycled segments never bring old records back', async (t) => {

@@ -1,6 +1,6 @@
 import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
 import { StorageError } from '../../lib/errors.ts'
-import type { LogStore } from '../../ports/log-store.ts'
+import type { LogStore, LogWrite } from '../../ports/log-store.ts'
 import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '../../raft/index.ts'
 import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
 import { commandEntryBytes, commandEntryInto, entryCodec } from '../codec/entry.ts'
@@ -117,10 +117,13 @@ export async function carryOutRecovery(
   const leaderId = { term: term(vote.leaderId.term + 1), nodeId: id }
   await log.write([{ type: 'hard-state', state: { vote: { leaderId, committed: true }, clusterId: name } }])
   const index = logIndex(last.index + 1)
-  const membership = entryCodec.membership(next)
-  const body = resetAuth ? Buffer.concat([membership, authReset(id)]) : membership
-  const end = resetAuth ? logIndex(index + 1) : index
-  await log.write([{ type: 'append', batch: { leaderId, first: index, last: end, body, membershipCount: 1 } }])
+  const append = (at: LogIndex, body: Uint8Array, membershipCount: number): LogWrite => ({
+    type: 'append',
+    batch: { leaderId, first: at, last: at, body, membershipCount },
+  })
+  const writes = [append(index, entryCodec.membership(next), 1)]
+  if (resetAuth) writes.push(append(logIndex(index + 1), authReset(id), 0))
+  await log.write(writes)
   return name
 }
 

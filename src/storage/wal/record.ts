@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../../lib/assert.ts'
 import type { LeaderId, LogBatch, LogId, LogIndex, NodeId, Term } from '../../raft/index.ts'
 import { readU53, writeU53 } from './format.ts'
+import { PrefixChecksums } from './prefix-checksums.ts'
 
 /**
  * A record: a header of 72 bytes and a body.
@@ -176,11 +177,17 @@ export function recordAt(
   segment: number,
   salt: number,
 ): RecordView | null {
-  if (!resemblesRecord(buffer, offset, end, segment)) return null
-  const length = buffer.readUInt32LE(offset + 8)
-  if (length < RECORD_HEADER_BYTES || length > end - offset) return null
+  const length = claimedLength(buffer, offset, end, segment)
+  if (length === null) return null
   if (crc32(buffer.subarray(offset + 8, offset + length), salt) !== buffer.readUInt32LE(offset + 4)) return null
   return new RecordView(buffer, offset)
+}
+
+/** How long the record of segment `segment` is that seems to start at `offset`; null when none can be there. */
+function claimedLength(buffer: Buffer, offset: number, end: number, segment: number): number | null {
+  if (!resemblesRecord(buffer, offset, end, segment)) return null
+  const length = buffer.readUInt32LE(offset + 8)
+  return length < RECORD_HEADER_BYTES || length > end - offset ? null : length
 }
 
 /** Whether a record of this segment seems to start at `offset`, intact or not. */
@@ -198,9 +205,12 @@ export function* recordsIn(
   salt: number,
 ): Generator<RecordView> {
   const region = buffer.subarray(0, end)
+  let checksums: PrefixChecksums | null = null
   for (let at = region.indexOf(MAGIC_BYTES, offset); at >= 0; at = region.indexOf(MAGIC_BYTES, at + 1)) {
-    const record = recordAt(buffer, at, end, segment, salt)
-    if (record !== null) yield record
+    const length = claimedLength(buffer, at, end, segment)
+    if (length === null) continue
+    checksums ??= new PrefixChecksums(region)
+    if (checksums.of(at + 8, at + length, salt) === buffer.readUInt32LE(at + 4)) yield new RecordView(buffer, at)
   }
 }
 
