@@ -94,8 +94,9 @@ export const limits = {
   tlsFileBytesMax: 1024 * 1024,
   /** How often the files of TLS are looked at. */
   tlsFilesCheckMs: 2_000,
-  /** A certificate that ends within this time is warned of. */
+  /** A certificate that ends within this time is warned of, or within this part of the time for which it was issued, if that is less. */
   certificateWarningMs: 30 * 24 * 3_600_000,
+  certificateWarningPart: 1 / 3,
   /** Callers at the port of peers that have not proven who they are; beyond this the one that has been at it longest is closed. */
   peerTlsHandshakesMax: 64,
   /** Addresses of peers with which TLS fails that are remembered. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
@@ -349,9 +349,18 @@ t.test(
     await cp(join(volume, kept), join(volume, 'today.backup'))
     const data = join(directory, 'data')
     await mkdir(join(data, 'node'), { recursive: true })
+    await writeFile(join(data, 'node', 'kept'), '')
     const [{ command }] = restoreTemplate(2, 'round').spec.containers
     const words = command.map((word) => word.replaceAll('/backups', volume).replaceAll('/data', data))
-    const restored = await carryOut(words, { QUORATE_DATA_DIR: '' })
+    const restore = async () => await carryOut(words, { QUORATE_DATA_DIR: '' })
+    const sound = await readFile(join(volume, 'today.backup'))
+    await rm(join(volume, 'today.backup'))
+    t.equal((await restore()).code, exitCodes.usage, 'a file that is not there')
+    await writeFile(join(volume, 'today.backup'), sound.with(sound.length >> 1, (sound[sound.length >> 1] ?? 0) ^ 1))
+    t.equal((await restore()).code, exitCodes.backupUnusable, 'one flipped bit')
+    t.same(await readdir(join(data, 'node')), ['kept'], 'what was there is still in its place')
+    await writeFile(join(volume, 'today.backup'), sound)
+    const restored = await restore()
     t.equal(restored.code, 0, restored.err)
     const [container] = statefulSet().template.spec.containers
     for (const ordinal of [1, 2, 3]) {
@@ -360,9 +369,59 @@ t.test(
     }
     t.equal(variablesOf(container, 1)['QUORATE_CLUSTER_TOKEN'], 'store')
     t.match(command.at(-1), '--cluster-token store')
-    t.match((await readdir(data)).toSorted(), [/^before-\d+$/, 'node'], 'what was there is kept')
+    const [before = '', ...now] = (await readdir(data)).toSorted()
+    t.match(before, /^before-\d+$/)
+    t.same(now, ['node'])
+    t.same(await readdir(join(data, before)), ['kept'], 'what was there is kept')
+    const recovered = await carryOut(['quorate', 'recover', '--data-dir', join(data, 'node')], {})
+    t.match(recovered.out, /node +2\b/, 'it is a data directory where the node looks for one')
   },
 )
+
+t.test('a restore on Kubernetes ends at the first failure, and starts no node without data', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const calls = join(directory, 'calls')
+  // Tells of every job that it is over, and how.
+  const script = `#!/bin/sh
+echo "$*" >> '${calls}'
+case "$*" in
+  *'apply -f -') cat >> '${calls}' ;;
+  *"get job/quorate-restore-$BAD "*) echo FailureTarget Failed ;;
+  *'get job/'*) echo SuccessCriteriaMet Complete ;;
+esac
+`
+  await writeFile(join(directory, 'kubectl'), script, { mode: 0o755 })
+  const restore = async (bad: string) => {
+    await rm(calls, { force: true })
+    const words = ['sh', join(root, kubernetes, 'restore/restore.sh'), 'store', 'there/quorate:1', 'today.backup']
+    const environment = { PATH: `${directory}:${process.env['PATH'] ?? ''}`, BAD: bad }
+    const { code, err } = await runCommand(t, words, { environment })
+    return { code, err, called: await readFile(calls, 'utf8') }
+  }
+  const good = await restore('none')
+  t.equal(good.code, 0, good.err)
+  const filled = good.called.split('\n').filter((line) => line.includes('apply -f -')).length
+  t.equal(filled, 3)
+  t.match(
+    good.called,
+    /scale statefulset\/quorate --replicas 0[^]*quorate-restore-3[^]*apply -k \.\.\n.*rollout status/,
+  )
+  for (const node of [1, 2, 3]) {
+    t.match(
+      good.called,
+      `quorate restore /backups/today.backup --data-dir /data/restored --id ${node} --cluster-token store`,
+    )
+    t.match(good.called, new RegExp(`claimName: data-quorate-${node}\\n`))
+  }
+  t.equal(good.called.match(/^ +image: there\/quorate:1$/gm)?.length, 3)
+  t.notMatch(good.called, /NODE|NAMESPACE|BACKUP|ROUND/)
+
+  const bad = await restore('2')
+  t.equal(bad.code, 1)
+  t.match(bad.err, /^node 2 was not restored, and its volume holds what it held; the nodes stay stopped$/m)
+  t.match(bad.called, /logs job\/quorate-restore-2/, 'the reason is shown')
+  t.notMatch(bad.called, /quorate-restore-3|apply -k|rollout/)
+})
 
 t.test(
   'systemd: the settings of the unit and of node.env are those of a node, and systemd takes the unit',
@@ -571,8 +630,13 @@ t.test('alerts and dashboard speak of metrics that a node serves', async (t) => 
   }
   const left = [...served].filter((name) => name.startsWith('quorate_') && !/_(sum|count)$/.test(name))
   const used = new Set(shown.flatMap(metricsIn))
-  // What is seen in other panels, as a difference or in words.
-  const elsewhere = ['quorate_history_changes', 'quorate_watch_recent_bytes']
+  // What is seen in other panels, as a difference or in words, and what alerts measure others by.
+  const elsewhere = [
+    'quorate_history_changes',
+    'quorate_tls_certificate_lifetime_seconds',
+    'quorate_watch_recent_bytes',
+    'quorate_watchers_max',
+  ]
   t.same(left.filter((name) => !used.has(name)).sort(), elsewhere, 'the dashboard shows everything else')
 
   const expressions = shown.map((expr) => expr.replaceAll('$__rate_interval', '1m'))

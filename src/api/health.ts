@@ -19,6 +19,8 @@ export interface HistogramView {
 export interface WatchesView {
   /** Watches that are open. */
   readonly watchers: number
+  /** How many may be open at once. */
+  readonly watchersMax: number
   /** Of those, the ones that are behind the store: they read what they missed. */
   readonly behind: number
   /** Changes that watchers were given. */
@@ -109,8 +111,12 @@ export interface NodeHealth {
 /** Numbers about the certificates of one listener: that of clients or that of peers. */
 export interface CertificatesView {
   readonly plane: 'api' | 'peer'
-  /** For each role the first end of a certificate, in seconds since 1970. */
-  readonly expiries: readonly { readonly role: 'certificate' | 'ca'; readonly seconds: number }[]
+  /** For each role the certificate that ends first: when, in seconds since 1970, and for how long it was issued. */
+  readonly expiries: readonly {
+    readonly role: 'certificate' | 'ca'
+    readonly seconds: number
+    readonly lifetimeSeconds: number
+  }[]
   /** How often new files were taken up, and refused. */
   readonly reloads: number
   readonly failures: number

@@ -85,9 +85,11 @@ export class Credentials implements TlsSource {
       warnings.push({ code: 'certificate-files', detail })
     }
     const now = this.deps.now()
-    for (const { flag, file, subject, notAfter } of this.current.certificates) {
-      if (notAfter - now > limits.certificateWarningMs) continue
-      const date = new Date(notAfter).toISOString().slice(0, 10)
+    for (const { flag, file, subject, notBefore, notAfter } of this.current.certificates) {
+      // One that is issued for a day is renewed within the day.
+      const warnedMs = Math.min(limits.certificateWarningMs, (notAfter - notBefore) * limits.certificateWarningPart)
+      if (notAfter - now > warnedMs) continue
+      const date = dateOf(notAfter, warnedMs)
       const verb = notAfter < now ? 'expired on' : 'expires on'
       const detail = `the certificate of ${subject} in ${flag} ${file} ${verb} ${date}: renew it; the new file is taken up by itself`
       warnings.push({ code: 'certificate-expiry', detail })
@@ -98,8 +100,10 @@ export class Credentials implements TlsSource {
   get view(): CertificatesView {
     const { certificates } = this.current
     const expiries = (['certificate', 'ca'] as const).flatMap((role) => {
-      const ends = certificates.filter((one) => one.role === role).map(({ notAfter }) => notAfter)
-      return ends.length === 0 ? [] : [{ role, seconds: Math.min(...ends) / 1000 }]
+      const [first] = certificates.filter((one) => one.role === role).toSorted((a, b) => a.notAfter - b.notAfter)
+      if (first === undefined) return []
+      const { notBefore, notAfter } = first
+      return [{ role, seconds: notAfter / 1000, lifetimeSeconds: (notAfter - notBefore) / 1000 }]
     })
     return { plane: this.place.plane, expiries, reloads: this.reloads, failures: this.failures }
   }
@@ -147,4 +151,12 @@ export class Credentials implements TlsSource {
       'certificate files refused; going on with the ones before',
     )
   }
+}
+
+const DAY_MS = 24 * 3_600_000
+
+/** The day, and the minute where a day is too coarse for what is left. */
+function dateOf(at: number, leftMs: number): string {
+  const text = new Date(at).toISOString()
+  return leftMs < 2 * DAY_MS ? `${text.slice(0, 16)}Z` : text.slice(0, 10)
 }

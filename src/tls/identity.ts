@@ -13,13 +13,14 @@ export interface TlsIdentity {
   readonly certificates: readonly DatedCertificate[]
 }
 
-/** A certificate in use, and when it ends. */
+/** A certificate in use, and its time. */
 export interface DatedCertificate {
   readonly flag: string
   readonly file: string
   readonly role: 'certificate' | 'ca'
   readonly subject: string
   /** Milliseconds since 1970. */
+  readonly notBefore: number
   readonly notAfter: number
 }
 

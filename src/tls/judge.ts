@@ -76,7 +76,8 @@ function shown({ flag, file }: Named): string {
 }
 
 function dated(one: X509Certificate, { flag, file }: Named, role: DatedCertificate['role']): DatedCertificate {
-  return { flag, file, role, subject: subjectOf(one), notAfter: Date.parse(one.validTo) }
+  const [notBefore, notAfter] = [Date.parse(one.validFrom), Date.parse(one.validTo)]
+  return { flag, file, role, subject: subjectOf(one), notBefore, notAfter }
 }
 
 function certificatesIn(pem: Buffer, file: Named, faults: string[]): readonly X509Certificate[] {

@@ -62,6 +62,8 @@ t.test('metrics are those of the node, in the text format of Prometheus', async 
     'quorate_reads_total 12',
     'quorate_write_duration_seconds_count 4',
     'quorate_log_lines_dropped_total 5',
+    'quorate_watchers_max 100',
+    'quorate_tls_certificate_lifetime_seconds{plane="api",role="certificate"} 7776000',
     'quorate_peer_connected{peer="2"} 1',
     'quorate_peer_round_trip_seconds{peer="2"} 0.0004',
     '# TYPE quorate_log_sync_duration_seconds histogram',

@@ -312,7 +312,7 @@ export class MemoryHealth implements NodeHealth {
       snapshotsInstalled: 0,
       leases: { leases: 5, attachedKeys: 7, locks: 2, lockWaiters: 1, expired: 11 },
       backups: { running: 0, completed: 2, failed: 1, last: { takenAt: 1_700_000_000, seconds: 1.5, bytes: 18 } },
-      watches: { watchers: 3, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
+      watches: { watchers: 3, watchersMax: 100, behind: 1, changesSent: 17, fallenBehind: 2, recentBytes: 4096 },
       writeSeconds: emptyHistogram,
       logSyncSeconds: emptyHistogram,
       applySeconds: emptyHistogram,
@@ -336,7 +336,7 @@ export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions 
     valueBytesMax,
     logLinesDropped: () => 5,
     certificates: () => [
-      { plane: 'api', expiries: [{ role: 'certificate', seconds: 2_000_000_000 }], reloads: 2, failures: 1 },
+      { plane: 'api', expiries: [{ role: 'certificate', seconds: 2_000_000_000, lifetimeSeconds: 7_776_000 }], reloads: 2, failures: 1 },
     ],
   }
 }

@@ -324,7 +324,8 @@ t.test('certificates are warned of from thirty days before their end', async (t)
   const directory = await temporaryDirectory(t)
   const recording = new Recording()
   const ca = await authority()
-  const leaf = await issue({ notAfter: new Date(recording.at + 31 * DAY_MS) })
+  const dates = { notBefore: new Date(recording.at - 60 * DAY_MS), notAfter: new Date(recording.at + 31 * DAY_MS) }
+  const leaf = await issue(dates)
   const credentials = await open('api', await writePems(directory, leaf, ca.cert), '127.0.0.1', recording)
   t.same(credentials.warnings, [])
   recording.at += 2 * DAY_MS
@@ -334,6 +335,21 @@ t.test('certificates are warned of from thirty days before their end', async (t)
   t.equal(credentials.warnings.length, 1)
   recording.at += 40 * DAY_MS
   t.match(credentials.warnings, [{ detail: /expired on/ }])
+})
+
+t.test('a certificate that is issued for a short time is warned of when a third of that is left', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const recording = new Recording()
+  const ca = await authority()
+  const hours = (count: number): Date => new Date(Math.ceil(recording.at / 1000) * 1000 + (count * DAY_MS) / 24)
+  const leaf = await issue({ notBefore: hours(-1), notAfter: hours(23) })
+  const credentials = await open('api', await writePems(directory, leaf, ca.cert), '127.0.0.1', recording)
+  t.same(credentials.warnings, [])
+  t.match(credentials.view.expiries, [{ role: 'certificate', lifetimeSeconds: 86_400 }])
+  recording.at += (14 * DAY_MS) / 24
+  t.same(credentials.warnings, [], 'it is not to be renewed yet')
+  recording.at += (2 * DAY_MS) / 24
+  t.match(credentials.warnings, [{ detail: /expires on \d{4}-\d\d-\d\dT\d\d:\d\dZ: renew it/ }])
 })
 
 t.test('all mistakes of both listeners are told together; without TLS nothing is read', async (t) => {

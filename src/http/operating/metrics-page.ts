@@ -34,6 +34,7 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['proposals_pending', 'Writes that wait for their outcome.', (view) => view.proposalsPending],
   ['reads_pending', 'Reads that wait for their revision.', (view) => view.readsPending],
   ['watchers', 'Watches that are open.', ({ watches }) => watches.watchers],
+  ['watchers_max', 'How many watches may be open at once.', ({ watches }) => watches.watchersMax],
   ['watchers_behind', 'Of those, the ones that are reading what they have missed.', ({ watches }) => watches.behind],
   ['watch_recent_bytes', 'Size of the recent changes in memory.', ({ watches }) => watches.recentBytes],
   ['backups_running', 'Backups that are being read from this node.', ({ backups }) => backups.running],
@@ -200,15 +201,25 @@ export class MetricsPage {
   }
 
   private addCertificates(certificates: Services['certificates']): void {
-    const name = 'tls_certificate_expiry_timestamp_seconds'
-    const help = 'When the first certificate of this kind ends, in seconds since 1970.'
-    const collect = (gauge: Gauge): void => {
+    const each = (read: (expiry: CertificatesView['expiries'][number]) => number) => (gauge: Gauge) => {
       gauge.reset()
       for (const { plane, expiries } of certificates()) {
-        for (const { role, seconds } of expiries) gauge.set({ plane, role }, seconds)
+        for (const expiry of expiries) gauge.set({ plane, role: expiry.role }, read(expiry))
       }
     }
-    this.addGauge(name, help, collect, ['plane', 'role'])
+    const labels = ['plane', 'role']
+    this.addGauge(
+      'tls_certificate_expiry_timestamp_seconds',
+      'When the first certificate of this kind ends, in seconds since 1970.',
+      each(({ seconds }) => seconds),
+      labels,
+    )
+    this.addGauge(
+      'tls_certificate_lifetime_seconds',
+      'For how long that certificate was issued.',
+      each(({ lifetimeSeconds }) => lifetimeSeconds),
+      labels,
+    )
     const total = (read: (view: CertificatesView) => number) => () =>
       certificates().reduce((sum, view) => sum + read(view), 0)
     this.addCounter(

@@ -82,9 +82,10 @@ export class WatchHub implements WatcherHome {
   }
 
   view(): WatchesView {
-    const { changesSent, fallenBehind, all, live, ring } = this
+    const { watchersMax, changesSent, fallenBehind, all, live, ring } = this
     return {
       watchers: all.size,
+      watchersMax,
       behind: all.size - live.size,
       changesSent,
       fallenBehind,
