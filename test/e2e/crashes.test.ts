@@ -6,6 +6,8 @@ import { History } from './support/history.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
 import { Load } from './support/load.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
+import { expectEqualReplicas, type Replica } from './support/replicas.ts'
+import { RestAnswer } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
 
 const smallLoad = { clients: 8, valueBytes: 100 }
@@ -39,6 +41,34 @@ async function expectLinearizable(t: Test, history: History): Promise<void> {
   t.equal(history.violation(), null, 'the history of a few keys is linearizable')
   t.ok(history.count('answered') > 20, `${history.count('answered')} answered, ${history.count('unknown')} unknown`)
 }
+
+/** A node that says of itself that it is a member of `clusterId`, and in turn that it has applied so much, with such a digest. */
+function saying(id: number, clusterId: string | null, ...applied: readonly (readonly [number, string])[]): Replica {
+  const told = [...applied]
+  const membership = { effective: { membership: { nodes: { [id]: {} } } } }
+  const request = async (): Promise<RestAnswer> => {
+    const [index, digest] = (told.length > 1 ? told.shift() : told[0]) ?? []
+    if (index === undefined) throw new Error('nobody listens')
+    const status = { clusterId, applied: { index }, digest, membership, node: { id } }
+    return new RestAnswer(200, {}, Buffer.from(JSON.stringify(status)))
+  }
+  return { id, client: { request } }
+}
+
+t.test('every test with several nodes fails when replicas that have applied the same differ at its end', async (t) => {
+  const one = saying(1, 'c', [7, 'x'])
+  await expectEqualReplicas([one, saying(2, 'c', [7, 'x']), saying(3, 'c')])
+  await expectEqualReplicas([one, saying(2, 'other', [7, 'y']), saying(3, null, [7, 'y'])])
+  const differ = { message: 'replicas differ: nodes 1 and 2 have both applied 7, with the digests x and y' }
+  await t.rejects(expectEqualReplicas([one, saying(2, 'c', [7, 'y'])]), differ)
+  await t.rejects(
+    expectEqualReplicas([one, saying(2, 'c', [5, 'v'], [6, 'w'], [7, 'y'])]),
+    differ,
+    'it comes level first',
+  )
+  await expectEqualReplicas([one, saying(2, 'c', [5, 'y'])])
+  t.pass('one that cannot come level is not waited for without end')
+})
 
 t.test('kill -9 of the leader under load, again and again: nothing acknowledged is lost', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })

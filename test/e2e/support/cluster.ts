@@ -5,6 +5,7 @@ import { eventually, patienceMs } from './eventually.ts'
 import { NodeProcess, type MemberAddresses, type NodeOptions } from './node-process.ts'
 import { PeerLinks } from './peer-links.ts'
 import { freePorts } from './ports.ts'
+import { expectEqualReplicas } from './replicas.ts'
 
 export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command' | 'ca'> {
   readonly size: number
@@ -20,13 +21,21 @@ export class TestCluster {
   readonly links: PeerLinks | null
   private readonly owner: Owner
   private readonly shared: Pick<NodeOptions, 'flags' | 'command' | 'ca'>
+  /** What ends its nodes, in the order in which they began. */
+  private readonly ends: (() => Promise<void>)[] = []
 
   private constructor(owner: Owner, directory: string, options: ClusterOptions) {
-    this.owner = owner
+    this.owner = {
+      teardown: (handler) => {
+        this.ends.push(handler)
+        // The test undoes what it has done from the last to the first, and what it did since must not go before the nodes.
+        owner.teardown(() => this.end())
+      },
+    }
     this.directory = directory
     const { flags = [], command, ca } = options
     this.shared = { flags, ...(command === undefined ? {} : { command }), ...(ca === undefined ? {} : { ca }) }
-    this.links = options.withLinks === true ? new PeerLinks(owner) : null
+    this.links = options.withLinks === true ? new PeerLinks(this.owner) : null
   }
 
   /** Starts processes that do not know each other. */
@@ -44,6 +53,17 @@ export class TestCluster {
     if (answer.status !== 200) throw new Error(`not formed: ${answer.summary}`)
     await cluster.untilReady()
     return cluster
+  }
+
+  /** Ends everything, once, and fails the test when replicas differ by then. */
+  private async end(): Promise<void> {
+    const ends = this.ends.splice(0).reverse()
+    if (ends.length === 0) return
+    const failures: unknown[] = []
+    const collect = (error: unknown): void => void failures.push(error)
+    await expectEqualReplicas(this.running).catch(collect)
+    for (const end of ends) await end().catch(collect)
+    if (failures.length > 0) throw failures[0]
   }
 
   get members(): MemberAddresses[] {
