@@ -11,6 +11,7 @@ import { StreamProgress } from '../../src/cli/stream-progress.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import { authority, issue, writePems } from '../support/certificates.ts'
 import { prints, runCli, type Ran } from '../support/run-cli.ts'
+import { byBytes, strangeKeys, strangersToKeys, strangeValues } from '../support/strange.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { eventually, listen, problem } from './support/stand-in.ts'
@@ -407,6 +408,57 @@ t.test('kv get reads whatever can be written', async (t) => {
   t.equal(record.code, 0, record.err)
   t.equal((JSON.parse(record.out) as { value: string }).value.length, value.length, 'and as JSON, six times as large')
   t.match((await runCli(['kv', 'ls'], { environment })).out, /^large +\d+ +/m)
+})
+
+t.test('kv takes keys and values of every kind, and gives them back', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const node = await startTestNode(t, 1, join(directory, 'data'), ['--value-bytes-max', '4096'])
+  const environment = { QUORATE_SERVER: node.addresses.api }
+  const run = async (words: readonly string[], input?: string): Promise<Ran> =>
+    await runCli(words, { environment, ...(input === undefined ? {} : { input }) })
+  t.equal((await run(['cluster', 'initialize'])).code, 0)
+  const values = strangeValues(4096)
+  const file = join(directory, 'value')
+  for (const [at, key] of strangeKeys.entries()) {
+    const said = key.slice(0, 20)
+    const value = values[at % values.length] ?? Buffer.of()
+    await writeFile(file, value)
+    // Behind the two dashes a word is no option, whatever it looks like.
+    const put = await run(['kv', 'put', '--file', file, '--', key])
+    t.equal(put.code, 0, said + put.err)
+    t.ok((await run(['kv', 'get', '--', key])).bytes.equals(value), said)
+    t.match(JSON.parse((await run(['kv', 'get', '--json', '--', key])).out), { key, version: 1 }, said)
+    const [version, ...others] = (await run(['kv', 'history', '--json', '--', key])).out.trimEnd().split('\n')
+    t.match(JSON.parse(version ?? ''), { key, version: 1, deleted: false }, said)
+    t.same(others, [], said)
+    const [first = ''] = (await run(['kv', 'ls', '--json', '--limit', '1', '--', key])).out.split('\n')
+    t.match(JSON.parse(first), { key }, `${said} as a prefix`)
+    t.equal((await run(['kv', 'history', '--', key])).code, 0)
+  }
+  const keysIn = (lines: string): unknown[] =>
+    lines
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { readonly key: string }).key)
+  t.strictSame(keysIn((await run(['kv', 'ls', '--json'])).out), byBytes(strangeKeys))
+  t.equal((await run(['kv', 'ls'])).code, 0)
+  const exported = (await run(['kv', 'export'])).out
+  t.strictSame(keysIn(exported), byBytes(strangeKeys))
+  for (const key of strangeKeys) t.match((await run(['kv', 'del', '--', key])).out, /^1 deleted/, key.slice(0, 20))
+  t.equal((await run(['kv', 'ls'])).out.split('\n').length, 2, 'a heading')
+  const imported = await run(['kv', 'import'], exported)
+  t.equal(imported.code, 0, imported.err)
+  for (const [at, key] of strangeKeys.entries())
+    t.ok(
+      (await run(['kv', 'get', '--', key])).bytes.equals(values[at % values.length] ?? Buffer.of()),
+      key.slice(0, 20),
+    )
+  for (const key of strangersToKeys) {
+    for (const words of [['put', '--file', file], ['get'], ['del'], ['history']])
+      t.not((await run(['kv', ...words, '--', key])).code, 0, `${words[0]} ${key.slice(0, 10)}`)
+  }
+  await writeFile(file, Buffer.alloc(4097))
+  t.match((await run(['kv', 'put', 'a', '--file', file])).err, /value-too-large/)
 })
 
 t.test('several servers: what one cannot serve is asked of the next', async (t) => {

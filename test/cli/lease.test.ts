@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { LockStatus } from '../../src/api/leases.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
+import { byBytes, strangeKeys } from '../support/strange.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 
@@ -23,7 +24,7 @@ async function open(owner: Owner) {
   const initialized = await run(['cluster', 'initialize', ...server])
   if (initialized.code !== 0) throw new Error(initialized.err)
   const lockStatus = async (name: string): Promise<LockStatus> =>
-    (await (await fetch(`${addresses.api}/locks/${name}`)).json()) as LockStatus
+    (await (await fetch(`${addresses.api}/locks?name=${encodeURIComponent(name)}`)).json()) as LockStatus
   return { directory, server, run, lockStatus, api: addresses.api }
 }
 
@@ -112,6 +113,26 @@ t.test('a command runs while it holds a lock, with the token, and the lock is fr
   const behind = await run(['lock', 'l', ...server, '--owner', 'me', '--', 'sh', '-c', 'exit 4', '--ttl', '0'])
   t.equal(behind.code, 4, behind.err)
   t.match((await run(['lock', 'l', '--help'])).out, /run a command while it holds a lock/)
+})
+
+t.test('a lock has any name, and its lease holds keys of any kind', async (t) => {
+  const { directory, run, server, lockStatus } = await open(t)
+  const file = join(directory, 'name')
+  // The system passes no NUL on, neither in arguments nor in the environment.
+  const names = strangeKeys.filter((name) => !name.includes('\0'))
+  for (const name of names) {
+    const ran = await run(['lock', ...server, '--', name, 'sh', '-c', `printf %s "$QUORATE_LOCK_NAME" > ${file}`])
+    t.equal(ran.code, 0, name.slice(0, 20) + ran.err)
+    t.equal(await readFile(file, 'utf8'), name)
+    t.match(await lockStatus(name), { name, holder: null })
+  }
+  await run(['lease', 'grant', '60s', '--id', '7', ...server])
+  for (const key of strangeKeys)
+    t.equal((await run(['kv', 'put', '--lease', '7', ...server, '--', key, 'x'])).code, 0, key.slice(0, 20))
+  const shown = await run(['lease', 'get', '7', '--json', ...server])
+  t.strictSame((JSON.parse(shown.out) as { readonly keys: unknown }).keys, byBytes(strangeKeys))
+  t.equal((await run(['lease', 'get', '7', ...server])).out.split('\n').length, strangeKeys.length + 3)
+  t.match((await run(['lease', 'revoke', '7', ...server])).out, new RegExp(String(strangeKeys.length)))
 })
 
 t.test('a lock that somebody else holds is waited for, or the command does not run', async (t) => {

@@ -1,45 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { compare, LeaseLostError, op, ProblemError, QuorateClient } from '../../src/client/index.ts'
+import { limits } from '../../src/limits.ts'
 import type { Server } from '../../src/server.ts'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import { collect, thrownBy } from '../support/outcomes.ts'
+import { byBytes, strangeKeys, strangeValues } from '../support/strange.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { nobody } from './support/stand.ts'
 
 /* What the library does on nodes: in this process, and in processes of their own that are killed. */
 
-const strangeKeys = [
-  '..',
-  '.',
-  './a',
-  '/first',
-  'a//b',
-  'last/',
-  '//',
-  '%',
-  '%2F',
-  '100%',
-  'a?b=c',
-  '#',
-  'a+b c',
-  '&=;,',
-  '🔑/schlüssel',
-  '__proto__',
-  'constructor',
-  '\u0000\n\r"\\',
-  '\uffff',
-  'k'.repeat(4096),
-]
-const strangeValues: readonly (string | Uint8Array)[] = [
-  '',
+/** Among them a view of a part of a buffer. */
+const values: readonly (string | Uint8Array)[] = [
+  ...strangeValues(limits.valueBytesMaxDefault),
   'text',
   '\ufeffbom',
-  Buffer.from([0, 255, 10, 128]),
   new Uint8Array(Buffer.from('xxview').buffer, Buffer.from('xxview').byteOffset + 2, 4),
-  Buffer.alloc(1024 * 1024, 0xfe),
 ]
 
 /** Three nodes that are a cluster, and their addresses. */
@@ -62,7 +41,7 @@ t.test('three nodes', async (t) => {
 
   await t.test('keys and values of every kind come back as they were', async (t) => {
     for (const [at, key] of strangeKeys.entries()) {
-      const value = strangeValues[at % strangeValues.length] ?? ''
+      const value = values[at % values.length] ?? ''
       const { revision, version } = await client.put(key, value)
       const record = await client.get(key, { minRevision: revision })
       t.match(record, { key, modRevision: revision, createRevision: revision, version, lease: 0 })
@@ -70,10 +49,9 @@ t.test('three nodes', async (t) => {
       if (typeof value === 'string') t.equal(record?.text, value)
     }
     const listed = await collect(client.list())
-    const byBytes = [...strangeKeys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     t.strictSame(
       listed.map(({ key }) => key),
-      byBytes,
+      byBytes(strangeKeys),
     )
     const streamed = await collect(client.export())
     t.strictSame(JSON.stringify(streamed), JSON.stringify(listed), 'a stream gives what a listing gives')

@@ -5,6 +5,7 @@ import type { Retention } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
 import { formed } from '../node/support/formed.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+import { strangeKeys, strangersToKeys } from '../support/strange.ts'
 
 const KEPT: Retention = { revisions: 1_000_000, ageMs: 86_400_000, bytes: 1024 ** 3 }
 const json = { 'content-type': 'application/json' }
@@ -86,7 +87,7 @@ t.test('a revision that is gone, one to come, and what does not go with one', as
 
 t.test('GET /history lists the versions of a key, the newest first', async (t) => {
   const api = await open(t)
-  for (const key of ['a', 'a\0', '😀']) {
+  for (const key of ['a', 'a\0', ...strangeKeys]) {
     const name = encodeURIComponent(key)
     const first = await put(api, key, 'one')
     const second = await put(api, key, 'two')
@@ -124,6 +125,10 @@ t.test('GET /history lists the versions of a key, the newest first', async (t) =
     t.strictSame(paged, [last, second + 1, second, first])
   }
   t.match((await api.inject('/history?key=absent')).json(), { items: [] })
+  for (const key of strangersToKeys) {
+    const answer = await api.inject(`/history?key=${encodeURIComponent(key)}`)
+    t.match(answer.json(), { status: 400, code: 'invalid-key' }, key.slice(0, 10))
+  }
   for (const url of [
     '/history',
     '/history?key=',

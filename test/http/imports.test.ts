@@ -5,6 +5,7 @@ import { deferred } from '../../src/lib/deferred.ts'
 import { limits } from '../../src/limits.ts'
 import { importsMax } from '../../src/http/protocol/stream-slots.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
+import { byBytes, strangeKeys, strangersToKeys, strangeValues } from '../support/strange.ts'
 import { answerIn, eventually, listen, RawConnection } from '../support/raw-client.ts'
 
 const NDJSON = 'application/x-ndjson'
@@ -57,27 +58,10 @@ function sizesOf({ services }: CheckedApi): readonly number[] {
 
 t.test('an import takes what a listing streams, as it is', async (t) => {
   const source = await open(t, { valueBytesMax: 4096 })
-  const keys = [
-    '__proto__',
-    'constructor',
-    'toString',
-    '🔑/é',
-    'a%2F?#+ b',
-    '/',
-    '//',
-    '/a//b/',
-    '..',
-    '\u0000\n"\\',
-    'k'.repeat(4096),
-  ]
-  const values = [
-    Buffer.alloc(0),
-    Buffer.from([0, 255, 128, 10]),
-    Buffer.alloc(4096, 0),
-    Buffer.alloc(4096, 0xff),
-    Buffer.from('text\r\nin lines'),
-    Buffer.from('🔑"\\'),
-  ]
+  const values = strangeValues(4096)
+  // Each key at least once, and each value.
+  const count = Math.max(strangeKeys.length, values.length)
+  const keys = Array.from({ length: count }, (_, at) => strangeKeys[at] ?? `value ${at}`)
   for (const [at, key] of keys.entries()) {
     const payload = values[at % values.length] ?? ''
     await source.inject({ method: 'PUT', url: `/kv?key=${encodeURIComponent(key)}`, payload })
@@ -97,7 +81,23 @@ t.test('an import takes what a listing streams, as it is', async (t) => {
         const { key, value, valueBase64 } = JSON.parse(line) as Record<string, unknown>
         return { key, value, valueBase64 }
       })
-  t.same(contents((await target.inject(list)).body), contents(exported.toString()))
+  t.strictSame(contents((await target.inject(list)).body), contents(exported.toString()))
+  t.strictSame(
+    contents(exported.toString()).map(({ key }) => key),
+    byBytes(keys),
+  )
+  for (const [at, key] of keys.entries()) {
+    const { rawPayload } = await target.inject(`/kv?key=${encodeURIComponent(key)}`)
+    t.ok(rawPayload.equals(values[at % values.length] ?? Buffer.of()), key.slice(0, 20))
+  }
+  for (const key of strangersToKeys) {
+    const refused = await send(target, JSON.stringify({ key, value: '' }))
+    t.match(refused.json(), { status: 400, line: 1, imported: 0 }, `${key.slice(0, 10)} is no key`)
+  }
+  for (const large of [{ value: 'x'.repeat(4097) }, { valueBase64: Buffer.alloc(4097, 0xfe).toString('base64') }]) {
+    const refused = await send(target, JSON.stringify({ key: 'a', ...large }))
+    t.match(refused.json(), { status: 413, code: 'value-too-large', limitBytes: 4096, line: 1 })
+  }
 })
 
 t.test('a lease that a record names is left behind, and the answer counts these records', async (t) => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import t from 'tap'
 import { keyFromText, type Key, type KeyOutcome } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
@@ -5,6 +6,7 @@ import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { put as putCommand } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+import { byBytes, strangeKeys, strangeValues } from '../support/strange.ts'
 
 function keyOf(text: string): Key {
   const outcome: KeyOutcome = keyFromText(text, limits.keyBytesMax)
@@ -353,6 +355,48 @@ t.test('keys are bytes', async (t) => {
   t.equal(codes.get('invalid-key'), invalid.length - 1)
   t.match((await api.inject('/kv?start=')).json(), { code: 'invalid-key' })
   t.match((await api.inject('/kv?key=%ff')).json(), { code: 'invalid-request' })
+})
+
+t.test('keys and values of every kind come back as they were, however they are asked for', async (t) => {
+  const api = await openCheckedApi(t, { valueBytesMax: 4096 })
+  const values = strangeValues(4096)
+  for (const [at, key] of strangeKeys.entries()) {
+    const value = values[at % values.length] ?? Buffer.of()
+    const name = encodeURIComponent(key)
+    const isPlain = !/^\.{0,2}$/.test(key)
+    const places = [`/kv?key=${name}`, ...(isPlain ? [`/kv/${name}`] : [])]
+    const said = key.slice(0, 20)
+    const { revision } = (await put(api, places.at(-1) ?? '', value)).json<{ readonly revision: number }>()
+    const text = isUtf8(value) ? { value: value.toString() } : { valueBase64: value.toString('base64') }
+    const record = { key, ...text, createRevision: revision, modRevision: revision, version: 1, lease: 0 }
+    for (const url of places) {
+      t.ok((await api.inject(url)).rawPayload.equals(value), said)
+      t.strictSame((await api.inject({ url, headers: { accept: 'application/json' } })).json(), record, said)
+      t.equal((await api.inject({ method: 'HEAD', url })).headers['content-length'], String(value.length))
+    }
+    const compare = [{ key, target: 'value', op: '=', ...text }]
+    const success = [{ get: { key } }, { list: { start: key, limit: 1 } }]
+    const payload = JSON.stringify({ compare, success })
+    const answer = await api.inject({
+      method: 'POST',
+      url: '/txn',
+      payload,
+      headers: { 'content-type': 'application/json' },
+    })
+    t.match(answer.json(), { succeeded: true, results: [{ get: { record } }, { list: { items: [record] } }] }, said)
+    for (const bound of ['prefix', 'start']) {
+      const { items } = (await api.inject(`/kv?${bound}=${name}&limit=1`)).json<{ readonly items: readonly object[] }>()
+      t.strictSame(items[0], record, `${said} by ${bound}`)
+    }
+  }
+  const listed = (await api.inject('/kv?keysOnly=true')).json<{ readonly items: readonly { readonly key: string }[] }>()
+  t.strictSame(
+    listed.items.map(({ key }) => key),
+    byBytes(strangeKeys),
+  )
+  for (const key of strangeKeys)
+    t.match((await api.inject({ method: 'DELETE', url: `/kv?key=${encodeURIComponent(key)}` })).json(), { deleted: 1 })
+  t.equal(api.services.keys.store.records().size, 0)
 })
 
 t.test('values have a limit', async (t) => {

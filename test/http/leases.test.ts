@@ -3,6 +3,7 @@ import { decodeLease, leaseRow, type Command } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
 import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
+import { byBytes, strangeKeys, strangersToKeys } from '../support/strange.ts'
 
 const GRANTED = 1_000_000_000_000_000
 const OF_KEY = 2_000_000_000_000_000
@@ -377,12 +378,42 @@ t.test('the wait for a lock may end without anybody holding it', async (t) => {
 
 t.test('names of locks follow the rules of keys', async (t) => {
   const api = await open(t)
-  for (const name of ['__proto__', 'a b', '%', '?', '#', '+', '/a//', '..', '😀', 'n'.repeat(4096)]) {
+  for (const name of strangeKeys) {
     const url = `/locks?name=${encodeURIComponent(name)}`
     const { body } = await ask(api, 'POST', url, { ttlMs: 1_000 })
     t.match((await ask(api, 'GET', url)).body, { name, holder: { token: body['token'] } })
     t.equal((await ask(api, 'DELETE', `${url}&lease=${String(body['lease'])}`)).status, 200)
+    t.match((await ask(api, 'GET', url)).body, { name, holder: null })
   }
+  for (const name of strangersToKeys) {
+    for (const [method, body, more] of [
+      ['POST', { ttlMs: 1_000 }, ''],
+      ['GET', undefined, ''],
+      ['DELETE', undefined, '&lease=7'],
+    ] as const) {
+      const { body: answer } = await ask(api, method, `/locks?name=${encodeURIComponent(name)}${more}`, body)
+      t.match(answer, { status: 400, code: 'invalid-key' }, `${method} ${name.slice(0, 10)}`)
+    }
+  }
+})
+
+t.test('keys of every kind belong to a lease, and go with it', async (t) => {
+  const api = await open(t)
+  await ask(api, 'POST', '/leases', { ttlMs: 60_000, id: 7 })
+  for (const key of strangeKeys)
+    t.equal((await ask(api, 'PUT', `/kv?key=${encodeURIComponent(key)}&lease=7`, 'x')).status, 200, key.slice(0, 20))
+  const success = [{ put: { key: 'by a transaction', value: '', lease: 7 } }]
+  t.equal((await ask(api, 'POST', '/txn', { success })).status, 200)
+  const listed: string[] = []
+  for (let cursor: unknown = null; cursor !== undefined;) {
+    const more = typeof cursor === 'string' ? `&cursor=${cursor}` : ''
+    const { body } = await ask(api, 'GET', `/leases/7?limit=10${more}`)
+    listed.push(...(body['keys'] as string[]))
+    cursor = body['cursor']
+  }
+  t.strictSame(listed, byBytes([...strangeKeys, 'by a transaction']))
+  t.match((await ask(api, 'DELETE', '/leases/7')).body, { deleted: strangeKeys.length + 1 })
+  t.equal(api.services.keys.store.records().size, 0)
 })
 
 t.test('bounds that are reached are told', async (t) => {
