@@ -201,7 +201,10 @@ export const limits = {
   /** A client takes at least this many bytes of its answers in the time below, or it is cut off. */
   httpAnswerTakenBytesMin: 64 * 1024,
   httpAnswerStallTimeoutMs: 30_000,
-  /** How long a connection is not read after a request on it was refused because there is too much to do. */
+  /**
+   * How long a connection is not read after a request on it was refused because there is too much to do. A lease is renewed when a third of its
+   * time has passed, so it is less than a third of the shortest.
+   */
   httpRefusedRestMs: 200,
   /** The same where many were refused: so that at most so many are read again in a second, but no longer than `Retry-After` says. */
   httpRefusedRestMsMax: 1_000,

@@ -1,10 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { KeyValueAccess } from '../api/services.ts'
 import type { RequestError } from '../lib/errors.ts'
-import { isSafeMethod } from './protocol/safe-method.ts'
-
-const KEYS = /^\/kv(?:[/?]|$)/
-const TRANSACTIONS = /^\/txn(?:\?|$)/
+import { writesKeys } from './protocol/key-write.ts'
 
 /**
  * Whether there is too much to do for a request that has just arrived: it is refused before its body is read. Only what writes keys is. Everything
@@ -31,10 +28,4 @@ export class Overload {
     response.once('close', () => (this.underWay -= 1))
     return null
   }
-}
-
-function writesKeys({ method, url = '' }: IncomingMessage): boolean {
-  if (isSafeMethod(method)) return false
-  // An import waits by itself until there is room.
-  return method === 'POST' ? TRANSACTIONS.test(url) : KEYS.test(url)
 }

@@ -779,6 +779,40 @@ t.test('a connection that was refused because there is too much to do is not rea
   t.match(await insistent.untilClosed(), /}(HTTP\/1.1 200 [^]*){3}$/)
 })
 
+t.test('a connection rests after a refusal that came late, and briefly when leases are kept alive on it', async (t) => {
+  const put = head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1') + 'x'
+  const version = head('GET /version HTTP/1.1', host, last)
+  // The next to rest would be read again in ten minutes, but for those that must not be late.
+  const api = await serve(t, { server: { refusedRests: { ms: 50, msMax: 600_000, endsPerSecond: 0.001 } } })
+  const { keys } = api.services
+  const refuse = async (opened: RawConnection, isLate: boolean): Promise<string> => {
+    const overloaded = new RequestError('overloaded', 'too many writes wait')
+    if (isLate) keys.failure = overloaded
+    else keys.refusal = overloaded
+    const count = opened.text.split('HTTP/1.1 429').length
+    opened.send(put)
+    const text = await opened.until((so) => so.split('HTTP/1.1 429').length > count && so.endsWith('}'))
+    keys.refusal = null
+    return text
+  }
+  const [first, late, holder] = [api.connection(), api.connection(), api.connection()]
+  await refuse(first, false)
+  const refused = await refuse(late, true)
+  late.send(version)
+  const lease = '{"ttlMs":1000,"id":7}'
+  const grant = ['Content-Type: application/json', `Content-Length: ${lease.length}`]
+  holder.send(head('POST /leases HTTP/1.1', host, ...grant) + lease)
+  await holder.until((text) => text.endsWith('}'))
+  for (const isLate of [false, true]) {
+    await refuse(holder, isLate)
+    const { length } = holder.text
+    holder.send(head('POST /leases/7/keepalive HTTP/1.1', host))
+    await holder.until((text) => text.slice(length).includes('"remainingMs":'))
+  }
+  t.equal(late.text, refused, 'a late refusal is followed by a rest like any other')
+  t.ok(3 * limits.httpRefusedRestMs < limits.lease.ttlMsMin, 'a renewal after a third has time for a rest, and another')
+})
+
 t.test('the more connections rest, the longer each of them does, up to a maximum', async (t) => {
   const count = 100
   // The timers of rests keep no process alive.

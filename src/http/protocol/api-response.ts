@@ -19,6 +19,8 @@ export interface AnswerLine {
   onContinuous(count: 1 | -1): void
   /** Calls `then` if the connection closes before the answer has left. */
   onUndelivered(response: ApiResponse<IncomingMessage>, then: () => void): void
+  /** The answer refuses its request because there is too much to do. */
+  onRefused(response: ApiResponse<IncomingMessage>): void
 }
 
 /** The client that waits for `reply`; undefined when `reply` belongs to no connection. */
@@ -85,6 +87,11 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
 
   onUndelivered(then: () => void): void {
     this.line?.onUndelivered(this, then)
+  }
+
+  /** It is going to refuse its request because there is too much to do. */
+  refuseForNow(): void {
+    this.line?.onRefused(this)
   }
 
   attach(line: AnswerLine): void {

@@ -5,8 +5,9 @@ import { RequestError, StorageError } from '../../lib/errors.ts'
 import type { Span } from '../../lib/trace-context.ts'
 import type { AllowedMethods } from './allowed-methods.ts'
 import { failureHeaders, NDJSON_TYPE } from './answer.ts'
-import { callerOf } from './api-response.ts'
+import { ApiResponse, callerOf } from './api-response.ts'
 import { bodyError, type BodyMistake } from './body-issues.ts'
+import { writesKeys } from './key-write.ts'
 import { isOfData, type Operation } from './operation.ts'
 import { pathOf } from './path.ts'
 import { sendProblem } from './problem.ts'
@@ -77,6 +78,8 @@ export function sendFailure(
   // Somebody without a token is told nothing of the cluster.
   if (concernsData(request) && expected?.code !== 'unauthenticated')
     void reply.headers(failureHeaders(dependencies.server, expected?.reflects ?? null))
+  if (expected?.code === 'overloaded' && writesKeys(request.raw) && reply.raw instanceof ApiResponse)
+    reply.raw.refuseForNow()
   if (expected !== null) return sendProblem(reply, expected)
   const { id, method, routeOptions } = request
   dependencies.onUnexpected(error, { id, method, route: routeOptions.url ?? 'none' }, callerOf(reply)?.span ?? null)

@@ -3,6 +3,7 @@ import { limits } from '../../limits.ts'
 import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 import { RequestCourse, type CourseJudge } from './request-course.ts'
+import { keepsHold } from './key-write.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -62,6 +63,7 @@ export class Line implements AnswerLine, BodyLine {
   private receiving: { readonly request: ApiRequest; at: number } | null = null
   /** The last request whose body may take any time. */
   private streaming: ApiRequest | null = null
+  private keeps = false
   private isPaused = false
   private isResting = false
   /** No further request on this connection is answered. */
@@ -104,6 +106,11 @@ export class Line implements AnswerLine, BodyLine {
     return this.isClosing
   }
 
+  /** Whether leases or locks were kept on it, so that it must not rest for long. */
+  get keepsHolds(): boolean {
+    return this.keeps
+  }
+
   /** Takes a request, and handles it when its turn comes. */
   take(request: ApiRequest, response: ApiResponse): void {
     // The request follows an answer that ends the connection.
@@ -131,9 +138,8 @@ export class Line implements AnswerLine, BodyLine {
     response.once('close', () => this.onSent(response))
   }
 
-  /** The same for one that was refused because there is too much to do: its client should wait, so the next one is not read before `wake`. */
-  admitRefused(response: ApiResponse): void {
-    this.admit(response)
+  /** Its client should wait, so the next request is not read before `wake`. */
+  onRefused(response: ApiResponse): void {
     // Node itself reads on when the answer is sent, and again when what is left of the body is skipped.
     response.once('close', () => setImmediate(() => this.rest()))
   }
@@ -256,6 +262,7 @@ export class Line implements AnswerLine, BodyLine {
     response.isRunning = true
     this.running += 1
     this.isUnsafeRunning = !isSafeMethod(request.method)
+    if (this.isUnsafeRunning && keepsHold(request)) this.keeps = true
     response.course = slow === null ? null : new RequestCourse(exchange, slow, slow.now())
     this.deps.handler(request, response)
   }

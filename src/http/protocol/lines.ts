@@ -45,6 +45,8 @@ export class Lines {
   private readonly lingering = new Set<Line>()
   /** Connections that are not read. */
   private readonly rests: Rests
+  /** The same for those on which leases are kept alive: no rest is longer than the shortest. */
+  private readonly briefRests: Rests
   /** The answer to the latest overload: the same for as long as it lasts. */
   private overloadAnswer: { readonly error: RequestError; readonly answer: ProblemAnswer } | null = null
   private requests = 0
@@ -59,7 +61,9 @@ export class Lines {
     this.now = now
     this.slow = slow
     this.overload = overload
-    this.rests = new Rests(options.refusedRests, now)
+    const { refusedRests } = options
+    this.rests = new Rests(refusedRests, now)
+    this.briefRests = new Rests({ ...refusedRests, msMax: refusedRests.ms }, now)
     rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
@@ -113,7 +117,7 @@ export class Lines {
       giveBody: (bytes) => this.bodies.give(bytes),
       onRequests: (count) => (this.requests += count),
       onLingering: (one) => this.linger(one),
-      onResting: (one) => this.rests.begin(one),
+      onResting: (one) => (one.keepsHolds ? this.briefRests : this.rests).begin(one),
     })
     this.lines.set(socket, line)
     socket.once('close', () => {
@@ -134,7 +138,8 @@ export class Lines {
     if (overload === null) line.take(request, response)
     else if (line.openRequests >= limits.httpPipelinedMax) request.socket.destroy()
     else {
-      line.admitRefused(response)
+      line.admit(response)
+      response.refuseForNow()
       this.refuseForNow(response, overload)
     }
   }
