@@ -336,7 +336,12 @@ export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions 
     valueBytesMax,
     logLinesDropped: () => 5,
     certificates: () => [
-      { plane: 'api', expiries: [{ role: 'certificate', seconds: 2_000_000_000, lifetimeSeconds: 7_776_000 }], reloads: 2, failures: 1 },
+      {
+        plane: 'api',
+        expiries: [{ role: 'certificate', seconds: 2_000_000_000, lifetimeSeconds: 7_776_000 }],
+        reloads: 2,
+        failures: 1,
+      },
     ],
   }
 }
