@@ -2,6 +2,7 @@ import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { Caller } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
+import { isVoter } from '../../../src/raft/index.ts'
 import { AnsweredWrites } from './answered-writes.ts'
 import { callNode, type CallOptions, type CallOutcome } from './call.ts'
 import { answerOf } from './front.ts'
@@ -170,6 +171,8 @@ export class Client {
       const called = { request, secret, electionTimeoutMsMax }
       const watched = new ServiceCall(called, { machine, process, world: this.world })
       const from = this.world.now()
+      const { view } = machine
+      if (view !== null && !isVoter(view.effective.membership, machine.id)) operation.atLearner = true
       const asking = { timeoutMs, caller, secret, wall: () => process.clock.wall() }
       const answer = await answerOf(request, services, asking).catch((error: unknown) => {
         if (process.alive) watched.failed(error)

@@ -40,6 +40,8 @@ export interface Operation extends Recorded {
   denials?: readonly Denied[]
   /** The hash of the secret with which it was asked; null: without one. Undefined in a run without tokens. */
   readonly secret?: string | null
+  /** It came to a node that has no vote, which may have yet to catch up with the others. */
+  atLearner?: true
   /** When the client gave up without an answer. */
   leftAt?: number
   /** The text that identifies the values of this operation in the log; null when it writes none. */

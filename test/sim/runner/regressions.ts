@@ -163,4 +163,8 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 24000001007,
     found: 'a stale read was refused by a node that did not know yet what had been granted',
   },
+  {
+    seed: 24000002325,
+    found: 'the simulator: a node that joined while nothing was wrong was to answer in time, before it had caught up',
+  },
 ]
