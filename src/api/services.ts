@@ -116,6 +116,11 @@ export interface Scan {
   close(): Promise<void>
 }
 
+export interface ExecuteOptions {
+  /** Only this node may propose it, as the leader that it is in that moment. Otherwise: `no-leader`, and nothing is changed. */
+  readonly isOnlyHere?: boolean
+}
+
 /** Every method rejects with `RequestError` (lib/errors) for expected failures. */
 export interface KeyValueAccess {
   /**
@@ -126,6 +131,7 @@ export interface KeyValueAccess {
     command: Kind,
     timeoutMs: number,
     caller?: Caller,
+    options?: ExecuteOptions,
   ): Promise<{ readonly result: ResultOf<Kind>; readonly context: AnswerContext }>
   /**
    * Why a put or a delete would be refused at present, whatever it writes; null: it would be taken. `underWay`: how many writes of keys the front

@@ -41,6 +41,8 @@ export async function health(terminal: Terminal, options: HealthOptions): Promis
       throw new UsageError('--id names one node, and --cluster means all: give only one of the two')
     return await (await import('./check-cluster.ts')).checkCluster(terminal, options)
   }
+  if (options.token !== undefined || options.tokenFile !== undefined)
+    throw new UsageError('--token and --token-file are for --cluster: without it nothing is asked that takes a token')
   if (options.server !== undefined && options.id !== undefined) {
     throw new UsageError(
       '--id chooses among the nodes that run on this machine, and --server names nodes by address: give only one of the two',

@@ -3,7 +3,7 @@ import type { ConsistencyOptions } from './check-consistency.ts'
 import type { PerfOptions } from './check-perf.ts'
 import type { HealthOptions } from './check.ts'
 import { shells, type Shell } from './shells.ts'
-import { clientCommand, type Ended } from './client-command.ts'
+import { clientCommand, takeToken, type Ended } from './client-command.ts'
 import type { ConnectionOptions } from './connection.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -45,7 +45,7 @@ export function addOperatorCommands(program: Command, terminal: Terminal, ended:
 }
 
 function addHealth(check: Command, terminal: Terminal, ended: Ended): void {
-  check
+  const health = check
     .command('health')
     .description('check that nodes are alive: those that run on this machine, or those of --server')
     .option('-s, --server <url>', 'API of a node, or of several, all of which have to be alive: a,b,c')
@@ -53,6 +53,7 @@ function addHealth(check: Command, terminal: Terminal, ended: Ended): void {
     .option('--ca <file>', 'trust servers of --server whose certificate is of one of these CAs (QUORATE_CA)')
     .option('--cert <file>', 'show this certificate to servers that demand one (QUORATE_CERT)')
     .option('--key <file>', 'the private key of --cert (QUORATE_KEY)')
+  takeToken(health, 'the token for --cluster, where the cluster wants one')
     .option('--ready', 'check that they serve linearizable reads, which needs a quorum')
     .option('--cluster', 'check the whole cluster: every node is there, ready, up to date, and knows the same leader')
     .option('--timeout <duration>', 'how long an answer may take: 500ms, 2s, or seconds (default 10s)')

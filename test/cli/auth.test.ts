@@ -80,7 +80,17 @@ t.test('roles and tokens are made, shown, used and revoked', async (t) => {
   t.equal(denied.code, exitCodes.requestFailed)
   t.match(denied.err, /it needs write access to "b"/)
   t.equal((await run(['cluster', 'status', '--token', secret])).code, 0)
-  t.equal((await run(['check', 'health', '--cluster'], admin)).code, 0)
+  const health = ['check', 'health', '--cluster']
+  t.equal((await run(health, admin)).code, 0)
+  const given = join(directory, 'given.token')
+  await writeFile(given, `${secret}\n`)
+  for (const how of [
+    ['--token', secret],
+    ['--token-file', given],
+  ])
+    t.equal((await run([...health, ...how])).code, 0, how.join(' '))
+  t.match((await run(health)).err, /\(unauthenticated\)/)
+  t.match((await run(['check', 'health', '--token-file', given])).err, /--token and --token-file are for --cluster/)
   t.match((await run(['auth', 'role', 'delete', 'app'], admin)).err, /a token has the role app/)
 
   const client = new QuorateClient({ servers: [api], token: async () => secret })

@@ -88,6 +88,7 @@ t.test('the first token', async (t) => {
     t.equal(made.status, 201)
     t.equal(made.headers['cache-control'], 'no-store')
     t.match(made.body, { name: 'admin', roles: ['admin'], expiresAt: null, secret: SECRET })
+    t.equal(asking.api.services.keys.commands.at(-1)?.isOnlyHere, true, 'nor by a leader that is elected meanwhile')
     asking.admin = String(made.body['secret'])
     t.equal((await asking.ask(asking.admin, 'GET', '/kv/a')).text, 'v')
     t.match(await asking.ask(asking.admin, 'GET', '/auth/self'), {
@@ -170,6 +171,7 @@ t.test('the first token', async (t) => {
     await refusedAs('short', /without --auth-bootstrap-file/)
     file = 'a secret of a file'
     t.match(await ask('a secret of a file'), { status: 201, body: { name: 'root' } })
+    t.equal(asking.api.services.keys.commands.at(-1)?.isOnlyHere, false, 'the secret counts on every node')
   })
 })
 

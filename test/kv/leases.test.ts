@@ -14,6 +14,8 @@ import {
   leaseRow,
   lengthOf,
   levelOf,
+  lockOfRow,
+  lockRange,
   lockRow,
   lockWaiterRow,
   ReceivedRows,
@@ -631,3 +633,17 @@ t.test('any course of commands leads where the documents say, on every replica a
 function differing(found: object, expected: object): string | null {
   return isDeepStrictEqual(found, expected) ? null : `${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`
 }
+
+t.test('the rows of locks are in the order of their names, and tell them', (t) => {
+  const names = ['a', 'a/b', 'b', 'é'].map(key)
+  const rows = names.map(lockRow)
+  const inRange = (start: string | null, end: string | null): readonly string[] => {
+    const range = lockRange(start === null ? null : key(start), end === null ? null : key(end))
+    return rows.filter((row) => row >= range.start && range.end !== null && row < range.end).map(lockOfRow)
+  }
+  t.same(inRange(null, null), names)
+  t.same(inRange('a/', 'b'), ['a/b'])
+  t.same(inRange('b', null), names.slice(2))
+  t.ok(lockWaiterRow(key('a'), 1) >= (lockRange(null, null).end ?? ''), 'those who wait are elsewhere')
+  t.end()
+})

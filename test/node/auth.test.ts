@@ -378,6 +378,27 @@ t.test('the leader itself decides who may change members, whatever the node that
   t.same(await cluster.transfer(to, 2_000, root), { leader: to })
 })
 
+t.test('the first token that only the leader may make is made by no other leader', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], { featureLevelMax: 1 })
+  await c.until('the level is raised', () => [1, 2, 3].every((id) => c.at(id).node.replica.applier.level === 1))
+  const begin = (on: number) => {
+    const command = { type: 'auth-bootstrap', name: 'root', hash: hash(0), ...NOW } as const
+    return services(c, on).keys.execute(command, 2_000, undefined, { isOnlyHere: true })
+  }
+  for (const id of followers) await refused(begin(id), 'no-leader')
+  const handingOver = c.on(leader).services.cluster.transfer(followers[0] ?? 0, 5_000, NOBODY)
+  // Asked while it leads, and proposed when it hands over, or has done so.
+  await refused(begin(leader), 'no-leader')
+  const { leader: next } = await handingOver
+  await refused(begin(leader), 'no-leader')
+  await c.settled()
+  t.same(
+    [1, 2, 3].map((id) => services(c, id).auth.table),
+    [null, null, null],
+  )
+  t.equal((await begin(next)).result.type, 'auth-begun')
+})
+
 t.test('a member that has yet to learn of the first token gives no backup without one', async (t) => {
   const { c, behind, begin, resume } = await lately(t)
   await begin()

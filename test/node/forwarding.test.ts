@@ -95,6 +95,57 @@ t.test('a forwarded batch counts for as long as it is kept, and so does each com
   t.equal(proposals.count, 0)
 })
 
+t.test('what only this node may propose is given to no other leader, before it was proposed and after', async (t) => {
+  const leaderId = { term: term(1), nodeId: nodeId(1) }
+  const self: LeaderHint = { kind: 'self', leaderId }
+  const vote = { leaderId: { term: term(2), nodeId: nodeId(2) }, committed: true }
+  const other: LeaderHint = { kind: 'other', leader: nodeId(2), vote }
+  let hint: LeaderHint = self
+  let outcome: ProposeOutcome = { kind: 'not-leader', leader: null }
+  const { clock, proposals, sent } = proposalsOf(
+    () => hint,
+    () => outcome,
+  )
+  t.teardown(() => clock.stop())
+  const submit = (bytes: number, isOnlyHere: boolean) => proposals.submit(Buffer.alloc(bytes), 5_000, { isOnlyHere })
+
+  const before = refused(submit(10, true), 'no-leader')
+  const plain = submit(20, false)
+  plain.catch(() => undefined)
+  hint = other
+  await before
+  await clock.pass(10)
+  t.same(
+    sent.map(({ to, count }) => [to, count]),
+    [[2, 1]],
+    'the other write went there',
+  )
+
+  hint = self
+  const between = refused(submit(10, true), 'no-leader')
+  await clock.pass(10)
+  t.equal(proposals.count, 2, 'the core has just lost the lead')
+  hint = other
+  await between
+
+  hint = self
+  outcome = { kind: 'accepted', leaderId, first: logIndex(1), last: logIndex(1) }
+  const lost = refused(submit(10, true), 'no-leader')
+  await clock.pass(10)
+  hint = other
+  await clock.pass(100)
+  t.equal(proposals.count, 2, 'it may have taken effect')
+  proposals.onApplied(vote.leaderId)
+  await lost
+  for (const none of [{ kind: 'none' } as const, other]) {
+    hint = none
+    await refused(submit(10, true), 'no-leader')
+  }
+  t.equal(new Set(sent.map(({ batchId }) => batchId)).size, 1, 'nothing else was sent')
+  t.equal(proposals.count, 1)
+  proposals.close(new RequestError('shutting-down', 'it is over'))
+})
+
 t.test('a write that no leader has taken goes with its client; one that is on its way stays', async (t) => {
   let hint: LeaderHint = { kind: 'none' }
   const { clock, proposals, sent } = proposalsOf(() => hint)

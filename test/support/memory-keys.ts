@@ -14,6 +14,7 @@ import { limits } from '../../src/limits.ts'
 import type {
   AnswerContext,
   Caller,
+  ExecuteOptions,
   HistoryAccess,
   KeyedRecord,
   KeyValueAccess,
@@ -37,7 +38,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   /** What a test does with it reaches no command and no read of these services. */
   readonly store: BatchStore
   readonly reads: Omit<ReadOptions, 'guard'>[] = []
-  readonly commands: { readonly command: Command; readonly timeoutMs: number }[] = []
+  readonly commands: { readonly command: Command; readonly timeoutMs: number; readonly isOnlyHere: boolean }[] = []
   leader: number | null = NODE
   /** Open scans; each must be closed. */
   openScans = 0
@@ -68,8 +69,13 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     if (options.level !== 0) this.store.raise()
   }
 
-  async execute<Kind extends Command>(command: Kind, timeoutMs: number, caller?: Caller) {
-    this.commands.push({ command, timeoutMs })
+  async execute<Kind extends Command>(
+    command: Kind,
+    timeoutMs: number,
+    caller?: Caller,
+    { isOnlyHere = false }: ExecuteOptions = {},
+  ) {
+    this.commands.push({ command, timeoutMs, isOnlyHere })
     await this.beforeExecute(caller)
     this.raise()
     const result = this.store.one(command)

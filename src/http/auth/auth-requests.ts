@@ -53,7 +53,9 @@ export class AuthRequests {
     const secret = newSecret()
     request.auditedAs = { name }
     const command = { type: 'auth-bootstrap', name, hash: hashOf(secret), idempotency: null } as const
-    const result = await this.execute(command, timeout, request, reply)
+    // The lead may be lost since. A secret counts on every node.
+    const isOnlyHere = proof === undefined
+    const { result } = await this.services.keys.execute(command, timeout, callerOf(reply), { isOnlyHere })
     if (result.type !== 'auth-begun') throw refusalOfChange(result)
     this.sendNew(result.id, secret, reply)
   }

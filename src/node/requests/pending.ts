@@ -13,6 +13,7 @@ export interface Pending {
   readonly deadline: number
   readonly caller: Caller | null
   readonly isUpkeep: boolean
+  readonly isOnlyHere: boolean
   /** Hardly any others waited when it came. */
   readonly isAmongFew: boolean
   readonly resolve: (result: CommandResult) => void

@@ -10,6 +10,13 @@ export function noLeader(): RequestError {
   return new RequestError('no-leader', 'no leader accepted the write in time; it has not taken effect, try again')
 }
 
+export function notHere(): RequestError {
+  return new RequestError(
+    'no-leader',
+    'this node does not lead any more, and only the leader itself may do this; nothing was changed, ask the leader',
+  )
+}
+
 export function outcomeUnknown(): RequestError {
   return new RequestError(
     'outcome-unknown',

@@ -14,7 +14,7 @@ import type { Caller } from '../../api/services.ts'
 import { Admission, type AdmissionOptions } from './admission.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
 import { bytesKeptFor, type Batch, type Pending } from './pending.ts'
-import { noLeader, outcomeUnknown, TOO_MANY } from './proposal-errors.ts'
+import { noLeader, notHere, outcomeUnknown, TOO_MANY } from './proposal-errors.ts'
 import { spansOf } from './spans.ts'
 import { Sweep } from './sweep.ts'
 import { Unproposed } from './unproposed.ts'
@@ -36,6 +36,8 @@ export interface Sender {
   readonly caller?: Caller | null
   /** It keeps something alive or removes something: it is taken while other writes are refused, and waits when the leader has no room. */
   readonly isUpkeep?: boolean
+  /** No other node may propose it: it fails where this one does not lead in the moment in which it is proposed, also for a second time. */
+  readonly isOnlyHere?: boolean
 }
 
 /** Appends a batch of commands to the log, if this node leads. */
@@ -120,7 +122,7 @@ export class Proposals {
   submit(
     command: Uint8Array,
     timeoutMs: number,
-    { caller = null, isUpkeep = false }: Sender = {},
+    { caller = null, isUpkeep = false, isOnlyHere = false }: Sender = {},
   ): Promise<CommandResult> {
     if (this.closed !== null) return Promise.reject(this.closed)
     const refusal = this.refusal(command.length, isUpkeep ? null : timeoutMs)
@@ -135,6 +137,7 @@ export class Proposals {
         deadline: since + timeoutMs,
         caller,
         isUpkeep,
+        isOnlyHere,
         isAmongFew: this.admission.isAmongFew({ count: this.pending.size, bytes: this.bytes }),
         resolve,
         reject,
@@ -248,7 +251,8 @@ export class Proposals {
   private flush(): void {
     while (!this.unproposed.isEmpty) {
       const leader = this.deps.leaders.leader()
-      if (leader.kind === 'none') return
+      if (leader.kind !== 'self') for (const pending of this.unproposed.takeOnlyHere()) this.fail(pending, notHere())
+      if (leader.kind === 'none' || this.unproposed.isEmpty) return
       const members = this.unproposed.takeBatch(this.options)
       const body = commandEntries(this.origin, members)
       if (leader.kind === 'self') this.proposeHere(members, body)

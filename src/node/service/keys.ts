@@ -1,4 +1,12 @@
-import type { Caller, KeyValueAccess, ReadOptions, Scan, ScanRange, AnswerContext } from '../../api/services.ts'
+import type {
+  AnswerContext,
+  Caller,
+  ExecuteOptions,
+  KeyValueAccess,
+  ReadOptions,
+  Scan,
+  ScanRange,
+} from '../../api/services.ts'
 import { assert } from '../../lib/assert.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
@@ -43,6 +51,7 @@ export class Keys implements KeyValueAccess {
     asked: Kind,
     timeoutMs: number,
     caller: Caller | null = null,
+    options: ExecuteOptions = {},
   ): Promise<{ result: ResultOf<Kind>; context: AnswerContext }> {
     const { serving, replica, clock } = this.deps
     serving.check()
@@ -50,10 +59,10 @@ export class Keys implements KeyValueAccess {
     const command = identified(asked, caller)
     if (permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
     const since = clock.now()
-    let result = await this.submit(command, timeoutMs, caller)
+    let result = await this.submit(command, timeoutMs, caller, options)
     // This node did not know of any token. It has executed the command, so it does now.
     const again = result.type === 'unauthenticated' ? identified(command, caller) : command
-    if (again !== command) result = await this.submit(again, timeoutMs - (clock.now() - since), caller)
+    if (again !== command) result = await this.submit(again, timeoutMs - (clock.now() - since), caller, options)
     if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
@@ -62,11 +71,16 @@ export class Keys implements KeyValueAccess {
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
   }
 
-  private async submit(command: Command, timeoutMs: number, caller: Caller | null): Promise<CommandResult> {
+  private async submit(
+    command: Command,
+    timeoutMs: number,
+    caller: Caller | null,
+    { isOnlyHere = false }: ExecuteOptions,
+  ): Promise<CommandResult> {
     const { applier, features, proposals } = this.deps.replica
     const level = levelOf(command)
     const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
-    return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command) })
+    return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command), isOnlyHere })
   }
 
   overload(underWay: number): RequestError | null {
