@@ -18,13 +18,22 @@ const shareMsMin = 500
  * passes uses up the wait first.
  */
 export class CallTime {
-  /** No attempt begins after this. */
-  readonly deadline: number
-  private readonly waitUntil: number
+  private readonly timeoutMs: number
+  private waitUntil: number
 
   constructor(timeoutMs: number, waitMs: number) {
+    this.timeoutMs = timeoutMs
     this.waitUntil = performance.now() + waitMs
-    this.deadline = this.waitUntil + timeoutMs
+  }
+
+  /** No attempt begins after this. */
+  get deadline(): number {
+    return this.waitUntil + this.timeoutMs
+  }
+
+  /** So much time does not count. */
+  extend(ms: number): void {
+    this.waitUntil += ms
   }
 
   /** What is left of the wait. */

@@ -17,6 +17,23 @@ export interface Problem {
   readonly [fact: string]: unknown
 }
 
+/** The problem document that the body of an answer is. Null: it is none, so that it is not a node that has answered. */
+export function problemFrom(body: Buffer): Problem | null {
+  try {
+    const document: unknown = JSON.parse(body.toString('utf8'))
+    return isProblem(document) ? document : null
+  } catch {
+    return null
+  }
+}
+
+/** Others put a number there, or have no detail. */
+function isProblem(document: unknown): document is Problem {
+  if (typeof document !== 'object' || document === null || !('code' in document) || !('detail' in document))
+    return false
+  return typeof document.code === 'string' && typeof document.detail === 'string'
+}
+
 /** A request that failed. Everything that the client rejects with is one of these, except what an `AbortSignal` gives as its reason. */
 export abstract class QuorateError extends Error {
   /** The same request may succeed later. */

@@ -12,7 +12,7 @@ export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
 /** A body that is made while it is sent. */
 export interface StreamedBody {
   /** Called once the connection stands. The iteration ends early when the answer comes early. */
-  readonly begin: () => AsyncIterable<Uint8Array>
+  begin(): AsyncIterable<Uint8Array>
   /** Whether each call of `begin` gives the same bytes. */
   readonly isRepeatable: boolean
 }
@@ -137,11 +137,11 @@ class Exchange {
     this.outbound.destroy(this.missing('answer', this.silenceMs))
   }
 
-  private async sendStream({ begin }: StreamedBody): Promise<void> {
+  private async sendStream(body: StreamedBody): Promise<void> {
     const { outbound } = this
     try {
       this.awaitsBody = true
-      for await (const chunk of begin()) {
+      for await (const chunk of body.begin()) {
         this.awaitsBody = false
         // Nobody takes the rest of it.
         if (outbound.destroyed || this.inbound !== null) return
@@ -180,8 +180,19 @@ async function takenBy(outbound: ClientRequest): Promise<void> {
   })
 }
 
-/** The body of an answer, piece by piece. Rejects with `ConnectionError` when it is cut off. */
-export async function* pieces(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
+/** The body of an answer, piece by piece. Rejects with `ConnectionError` when it is cut off. To return ends the connection, also before the first piece. */
+export function pieces(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
+  const reading = read(origin, body, signal)
+  // A generator that has not begun would return without the connection.
+  const leave = reading.return.bind(reading)
+  reading.return = async (value) => {
+    body.destroy()
+    return await leave(value)
+  }
+  return reading
+}
+
+async function* read(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of body) yield chunk as Buffer
   } catch (error) {

@@ -62,7 +62,7 @@ export interface ClientOptions {
   readonly timeoutMs?: number | undefined
   /**
    * Whether a request that was not served is sent again, to the next server or to the same, until its time is up. Absent: true.
-   * A write is sent again only when that is safe: nothing was done, or it carries an idempotency key.
+   * A write is sent again only when that is safe: nothing was done, or it carries an idempotency key. A watch goes on in any case.
    */
   readonly retry?: boolean | undefined
   /** Whether requests go to the leader where it can be reached, which saves a hop and takes work off the other nodes. Absent: false. */

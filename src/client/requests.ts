@@ -3,21 +3,25 @@ import { setMaxListeners } from 'node:events'
 import { failures, isErrorCode, sameUnderKey } from '../lib/errors.ts'
 import { limits } from '../limits.ts'
 import { textFrom } from './arguments.ts'
+import { awaited } from './awaited.ts'
 import {
   AmbiguousOutcomeError,
   ClosedError,
   CompactedError,
+  ConnectionError,
+  problemFrom,
   ProblemError,
   type Problem,
   type QuorateError,
 } from './errors.ts'
 import { changesSomething, pieces, type Method, type OutgoingRequest } from './exchange.ts'
 import { checkToken, durationFrom, type ClientSettings, type RequestOptions, type WriteOptions } from './options.ts'
+import { isOfGateway } from './retry-policy.ts'
 import { Servers, type Query, type ServerRequest, type ServersAnswer } from './servers.ts'
 
 /** One call of the API, before it has a deadline, a name and a server. */
 export interface Call extends Partial<
-  Pick<ServerRequest, 'firstOnly' | 'isForLeader' | 'lane' | 'isIdempotent' | 'waitMs'>
+  Pick<ServerRequest, 'firstOnly' | 'isForLeader' | 'lane' | 'isIdempotent' | 'waitMs' | 'retry'>
 > {
   readonly method: Method
   readonly path: string
@@ -48,6 +52,10 @@ export class Requests {
   constructor(settings: ClientSettings) {
     this.settings = settings
     this.servers = new Servers({ ...settings, origins: settings.servers })
+  }
+
+  get hasSeveralServers(): boolean {
+    return this.settings.servers.length > 1
   }
 
   close(): void {
@@ -100,7 +108,8 @@ export class Requests {
     const { method, path, query = {}, json } = call
     const timeoutMs = durationFrom('timeoutMs', options.timeoutMs ?? this.settings.timeoutMs)
     const type = json === undefined ? {} : { 'content-type': 'application/json' }
-    const authorization = await this.authorization()
+    const startedAt = performance.now()
+    const authorization = await this.authorization(timeoutMs, options.signal ?? null)
     // A program may have any number of requests end with one signal, which Node takes for a leak.
     if (options.signal !== undefined) setMaxListeners(0, options.signal)
     const request: ServerRequest = {
@@ -117,16 +126,40 @@ export class Requests {
       isForLeader: call.isForLeader ?? false,
       lane: call.lane ?? 'ordinary',
       isStream,
+      retry: call.retry ?? this.settings.retry,
     }
-    return await this.servers.exchange(request, timeoutMs)
+    return await this.servers.exchange(request, Math.max(0, timeoutMs - (performance.now() - startedAt)))
   }
 
-  private async authorization(): Promise<Readonly<Record<string, string>>> {
+  private async authorization(ms: number, signal: AbortSignal | null): Promise<Readonly<Record<string, string>>> {
     const { token } = this.settings
     if (token === null) return {}
-    const secret = await token()
+    const given = token()
+    const secret = typeof given === 'string' ? given : await this.within(ms, signal, given)
     checkToken(secret)
     return { authorization: `Bearer ${secret}` }
+  }
+
+  /** The token that a function of the program promises. Rejects when it has none in `ms`, and earlier with the signal or the client. */
+  private async within(ms: number, signal: AbortSignal | null, promised: Promise<string>): Promise<string> {
+    if (this.closed !== null) throw this.closed
+    const outcome = await awaited<{ readonly secret: string } | { readonly error: unknown }>(
+      ms,
+      signal === null ? [] : [signal],
+      (settle) => {
+        Promise.resolve(promised).then(
+          (secret) => settle({ secret }),
+          (error: unknown) => settle({ error }),
+        )
+        return this.whenClosed((error) => settle({ error }))
+      },
+    )
+    if (outcome === null) {
+      signal?.throwIfAborted()
+      throw new ConnectionError(`the function \`token\` has given no token within ${ms} ms`, true)
+    }
+    if ('error' in outcome) throw outcome.error
+    return outcome.secret
   }
 }
 
@@ -184,20 +217,23 @@ const decided = new Set([404, 409, 410, 412, 422])
 
 /** The server's own problem document, or one made of the status alone when the server is not a node. */
 function problemIn(method: Method, answer: ServersAnswer): Problem {
-  const { status, mayHaveHappened } = answer
-  const document = parse(answer)
-  if (status >= 400 && document !== null && 'code' in document && 'detail' in document) {
-    const problem = document as Problem
+  const { status, mayHaveHappened, mayBeServedElsewhere } = answer
+  const problem = status >= 400 ? problemFrom(answer.body) : null
+  if (problem !== null) {
     // The refusal does not cover an earlier server, which may have carried out the same request.
     const isOpen = mayHaveHappened && (!decided.has(status) || problem.code === 'not-initialized')
-    return { ...problem, ambiguous: changesSomething(method) && (problem.ambiguous || isOpen) }
+    const ambiguous = changesSomething(method) && (problem.ambiguous || isOpen)
+    return { ...problem, retryable: problem.retryable || mayBeServedElsewhere, ambiguous }
   }
+  const advice = isOfGateway(status)
+    ? 'a proxy in front of it says that it cannot reach it'
+    : 'make sure that the address is that of the API of a node'
   return {
     status,
     title: `Status ${status}`,
-    detail: 'this is not an answer of a Quorate node: make sure that the address is that of the API of a node',
+    detail: `this is not an answer of a Quorate node: ${advice}`,
     code: 'unknown',
-    retryable: false,
+    retryable: isOfGateway(status),
     ambiguous: changesSomething(method),
   }
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { limits } from '../limits.ts'
+import { problemFrom } from './errors.ts'
 import type { ElsewhereReason } from './options.ts'
 
 /* When a request that was not served is sent again, to whom, and how long the client waits before that. */
@@ -22,27 +23,28 @@ const unfinished = new Set(['outcome-unknown', 'read-timeout', 'deletion-unfinis
 /** What a proxy answers when it has lost its server. */
 const gatewayStatuses = new Set([502, 503, 504])
 
+/** Whether an answer that is not a node's says that the node could not be reached behind it. */
+export function isOfGateway(status: number): boolean {
+  return gatewayStatuses.has(status)
+}
+
+/** Whether a refusal with this code is one for good, and of one server: it says nothing about others. */
+export function isOfOneServer(code: string): boolean {
+  return never.has(code)
+}
+
 /** Null: the answer is final. */
 export function obstacleIn(status: number, body: Buffer, isRepeatable: boolean): Obstacle | null {
   if (status < 400) return null
-  const code = codeIn(body)
+  const code = problemFrom(body)?.code ?? null
   const obstacle = (mayHaveHappened: boolean): Obstacle => ({
     reason: { kind: 'answered', code: code ?? `status-${status}` },
     mayHaveHappened,
-    isLasting: code !== null && never.has(code),
+    isLasting: code !== null && isOfOneServer(code),
   })
-  if (code === null) return isRepeatable && gatewayStatuses.has(status) ? obstacle(true) : null
+  if (code === null) return isRepeatable && isOfGateway(status) ? obstacle(true) : null
   if (unfinished.has(code)) return isRepeatable ? obstacle(true) : null
-  return later.has(code) || never.has(code) ? obstacle(false) : null
-}
-
-function codeIn(body: Buffer): string | null {
-  try {
-    const problem: unknown = JSON.parse(body.toString('utf8'))
-    return typeof problem === 'object' && problem !== null && 'code' in problem ? String(problem.code) : null
-  } catch {
-    return null
-  }
+  return later.has(code) || isOfOneServer(code) ? obstacle(false) : null
 }
 
 /** How long the server asks to be left alone. */
@@ -60,11 +62,14 @@ export function pauseMsAfter(failures: number): number {
   return (most * (1 + Math.random())) / 2
 }
 
-/** The order in which one request asks servers: each once in a round, with a pause between rounds, and none before the time that it named. */
+/**
+ * The order in which one request asks servers: each once in a round, with a pause between rounds, and none before the time that it named. One
+ * that will not do it later either is not asked again.
+ */
 export class Turns {
   private readonly servers: number
   private readonly asked = new Set<number>()
-  /** By server. */
+  /** By server; infinite: never. */
   private readonly readyAt: number[]
   private rounds = 0
   private roundAt = 0
@@ -77,6 +82,11 @@ export class Turns {
   /** How many servers are still to be asked in this round. One that wants to be left alone is not. */
   left(now: number): number {
     return this.readyAt.filter((readyAt, server) => readyAt <= now && !this.asked.has(server)).length
+  }
+
+  /** Whether a server is left that may do it, now or later. */
+  get mayGoOn(): boolean {
+    return this.readyAt.some((readyAt) => readyAt < Number.POSITIVE_INFINITY)
   }
 
   /**
@@ -100,7 +110,7 @@ export class Turns {
     )
   }
 
-  /** `server` did not serve, and wants to be left alone for `restMs`. */
+  /** `server` did not serve, and wants to be left alone for `restMs`, which may be for ever. */
   failed(server: number, now: number, restMs: number): void {
     if (server >= this.servers) return
     this.readyAt[server] = now + restMs

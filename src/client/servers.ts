@@ -15,6 +15,7 @@ import {
   type StreamedBody,
 } from './exchange.ts'
 import { LeaderHints } from './leader-hints.ts'
+import { MeteredBody } from './metered-body.ts'
 import { contextOf, type ElsewhereReason, type TlsOptions } from './options.ts'
 import { RequestQueues } from './request-queues.ts'
 import { obstacleIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
@@ -52,12 +53,12 @@ export interface ServerRequest extends Omit<
   readonly isStream: boolean
   /** Doing it twice does no harm, without an idempotency key too. */
   readonly isIdempotent: boolean
+  /** Whether it is sent again when it was not served. */
+  readonly retry: boolean
 }
 
 export interface ServersOptions {
   readonly origins: readonly URL[]
-  /** Whether a request that was not served is sent again. */
-  readonly retry: boolean
   /** Whether requests go to the leader, once it is known. */
   readonly preferLeader: boolean
   readonly tls: TlsOptions
@@ -68,12 +69,14 @@ export interface ServersAnswer extends IncomingAnswer {
   readonly origin: URL
   /** A server that was asked before may have carried the change out, whatever this one says. */
   readonly mayHaveHappened: boolean
+  /** It is a refusal of this server alone: another of those that were named may serve the request. */
+  readonly mayBeServedElsewhere: boolean
   /** For a stream that was opened: its body, which is still to be read. `body` is then empty. */
   readonly stream: OpenAnswer['body'] | null
 }
 
 type Asked =
-  | { readonly kind: 'answered'; readonly answer: Omit<ServersAnswer, 'mayHaveHappened'> }
+  | { readonly kind: 'answered'; readonly answer: Omit<ServersAnswer, 'mayHaveHappened' | 'mayBeServedElsewhere'> }
   | { readonly kind: 'failed'; readonly error: ConnectionError }
 
 /** The servers that a client knows. The client stays with one server until that server fails. */
@@ -112,17 +115,21 @@ export class Servers {
     let mayHaveHappened = false
     for (;;) {
       if (this.closing.signal.aborted) throw new ClosedError()
-      const staysHere = request.firstOnly || !this.options.retry || !isRepeatable
-      const shares = staysHere ? 1 : Math.max(1, turns.left(performance.now()))
-      const asked = await this.askOrFollow(origin, request, time, shares)
-      const obstacle = obstacleOf(asked, request, isRepeatable)
+      const staysHere = request.firstOnly || !request.retry || !isRepeatable
+      const sentAt = performance.now()
+      const shares = staysHere ? 1 : Math.max(1, turns.left(sentAt))
+      const shareMs = time.shareMs(shares)
+      const metered = isSent(request.body) ? new MeteredBody(request.body, sentAt) : null
+      const asked = await this.askOrFollow(origin, { ...request, body: metered ?? request.body }, time, shares)
       const now = performance.now()
+      if (metered !== null) time.extend(now - sentAt - Math.min(shareMs, metered.untakenMs(now)))
+      const obstacle = obstacleOf(asked, request, isRepeatable)
       if (obstacle !== null || asked.kind === 'failed') this.leave(server, origin, now)
-      if (obstacle !== null)
-        turns.failed(server, now, asked.kind === 'answered' ? retryAfterMs(asked.answer.headers) : 0)
+      if (obstacle !== null) turns.failed(server, now, restMsOf(asked, obstacle, origin))
       const next = turns.next(this.at, now, (server) => this.rests(server, now))
-      if (obstacle === null || !this.mayGoOn(request, obstacle, next.at, time.deadline)) {
-        if (asked.kind === 'answered') return { ...asked.answer, mayHaveHappened }
+      if (obstacle === null || !mayGoOn(request, next.at, time.deadline)) {
+        const mayBeServedElsewhere = obstacle?.isLasting === true && !request.firstOnly && turns.mayGoOn
+        if (asked.kind === 'answered') return { ...asked.answer, mayHaveHappened, mayBeServedElsewhere }
         throw this.failureOf(asked.error, request, mayHaveHappened)
       }
       mayHaveHappened ||= obstacle.mayHaveHappened && changesSomething(request.method)
@@ -176,12 +183,6 @@ export class Servers {
     return signal === null ? [closing] : [closing, signal]
   }
 
-  private mayGoOn(request: ServerRequest, obstacle: Obstacle, at: number, deadline: number): boolean {
-    const { retry, origins } = this.options
-    const isAlone = request.firstOnly || (obstacle.isLasting && origins.length === 1)
-    return retry && !isAlone && request.signal?.aborted !== true && at < deadline
-  }
-
   private failureOf(
     error: ConnectionError,
     { method, headers }: ServerRequest,
@@ -214,11 +215,11 @@ export class Servers {
 
   /** Asks once it is the request's turn. The wait for that has an end, and counts. */
   private async ask(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
-    const { lane, signal, firstOnly } = request
+    const { lane, signal, firstOnly, retry } = request
     if (lane === 'own') return await this.send(origin, request, time, shares)
     const place = placeOf(lane, origin.origin)
     const msMax = time.shareMs(shares)
-    const mayGoElsewhere = this.options.retry && !firstOnly && this.options.origins.length > 1
+    const mayGoElsewhere = retry && !firstOnly && this.options.origins.length > 1
     const hasTurn = await this.queues.take(place, { msMax, mayGoElsewhere, signals: this.endsOf(request) })
     if (!hasTurn) {
       signal?.throwIfAborted()
@@ -279,6 +280,17 @@ function lanes(create: (bounds: AgentOptions) => Agent): Readonly<Record<Lane, A
   // Requests wait for each other before they come to these. What waits here waits for a connection that is just being closed.
   const shared = { keepAlive: true, maxSockets: limits.clientSocketsMax }
   return { ordinary: create(shared), urgent: create(shared), own: create({ keepAlive: true }) }
+}
+
+function mayGoOn({ retry, firstOnly, signal }: ServerRequest, at: number, deadline: number): boolean {
+  return retry && !firstOnly && signal?.aborted !== true && at < deadline
+}
+
+/** How long the server is not asked again. What another server says, to which it has redirected, does not hold for itself. */
+function restMsOf(asked: Asked, { isLasting }: Obstacle, { origin }: URL): number {
+  if (asked.kind === 'failed') return 0
+  const { headers, origin: by } = asked.answer
+  return isLasting && by.origin === origin ? Number.POSITIVE_INFINITY : retryAfterMs(headers)
 }
 
 /** Null: what happened is final. */

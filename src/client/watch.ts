@@ -5,7 +5,7 @@ import { eventsIn, type ServerEvent } from './event-stream.ts'
 import { boundsOf, type KeyOrRange } from './ranges.ts'
 import { recordFrom, type KeyRecord } from './records.ts'
 import type { Requests } from './requests.ts'
-import { pauseMsAfter } from './retry-policy.ts'
+import { isOfOneServer, pauseMsAfter } from './retry-policy.ts'
 
 interface ChangeEvent {
   readonly revision: number
@@ -39,9 +39,9 @@ export interface WatchOptions {
   /** Each event carries the record before it. */
   readonly prev?: boolean | undefined
   readonly types?: readonly ('put' | 'delete')[] | undefined
-  /** Aborting it ends the watch: the iteration throws the signal's reason. */
   /** Events also say how far the watch has come while nothing changes. Absent: false. */
   readonly progress?: boolean | undefined
+  /** Aborting it ends the watch: the iteration throws the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /** The iteration throws when no server could be reached for this long. Absent: it goes on trying. */
   readonly unreachableMsMax?: number | undefined
@@ -113,7 +113,7 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
     position.whole ??= Number(headers['quorate-revision'])
     try {
       for await (const message of eventsIn(pieces)) {
-        const event = eventFrom(message)
+        const event = eventFrom(message, this.requests.hasSeveralServers)
         if (event === null || isBehind(event, position.whole)) continue
         if (event.kind !== 'progress' && event.revision === begun?.revision && known > 0) {
           known -= 1
@@ -151,6 +151,8 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
         types: types?.join(','),
       },
       headers: { accept: 'text/event-stream' },
+      // It goes on in any case.
+      retry: true,
     }
   }
 
@@ -177,10 +179,13 @@ function isPassing(error: unknown): boolean {
   return error instanceof QuorateError && error.retryable
 }
 
-/** Null: an event of a kind that this version does not know. Throws when the event says that the watch has ended, and why. */
-function eventFrom({ type, id, data }: ServerEvent): WatchEvent | WatchProgress | null {
+/**
+ * Null: an event of a kind that this version does not know. Throws when the event says that the watch has ended, and why. `hasOthers`: there are
+ * servers beside the one that tells it.
+ */
+function eventFrom({ type, id, data }: ServerEvent, hasOthers: boolean): WatchEvent | WatchProgress | null {
   const document = parse(data)
-  if ('code' in document && 'detail' in document) throw failureFrom(document as Problem)
+  if ('code' in document && 'detail' in document) throw failureFrom(document as Problem, hasOthers)
   if (type === 'progress') return { kind: type, revision: Number(id) }
   if (type !== 'put' && type !== 'delete') return null
   const { prev, ...view } = document as EventData
@@ -197,9 +202,10 @@ function eventFrom({ type, id, data }: ServerEvent): WatchEvent | WatchProgress 
 /** What the data of a change is: the record, and the one before it where that was asked for. */
 type EventData = RecordView & { readonly prev?: RecordView | null; readonly [fact: string]: unknown }
 
-/** A node ends a watch whose history is gone, and one that reads too slowly; the latter goes on from where it was. */
-function failureFrom(problem: Problem): QuorateError {
-  return problem.code === 'compacted' ? new CompactedError(problem) : new ProblemError(problem)
+/** A node ends a watch whose history is gone, and one that reads too slowly; the latter goes on from where it was. So it does elsewhere when the node is removed. */
+function failureFrom(problem: Problem, hasOthers: boolean): QuorateError {
+  if (problem.code === 'compacted') return new CompactedError(problem)
+  return new ProblemError(isOfOneServer(problem.code) && hasOthers ? { ...problem, retryable: true } : problem)
 }
 
 function parse(data: string): Readonly<Record<string, unknown>> {

@@ -58,6 +58,15 @@ function events(revision: number, text: string, end: 'stays' | 'ends' | 'breaks'
   }
 }
 
+function refuse(code: string): Answering {
+  return (_request, response) => fail(response, 503, code, { retryable: false })
+}
+
+/** The last event of a watch that the node ends. */
+function ended(code: string): string {
+  return `event: error\ndata: {"status":503,"title":"No","detail":"d","code":"${code}","retryable":false}\n\n`
+}
+
 function put(key: string, revision: number, isLast = true): string {
   const record = { key, value: `v${revision}`, createRevision: 1, modRevision: revision, version: 1, lease: 0 }
   return `${isLast ? `id: ${revision}\n` : ''}event: put\ndata: ${JSON.stringify(record)}\n\n`
@@ -193,6 +202,67 @@ t.test('a watch', { jobs: 4 }, async (t) => {
       await t.rejects(collect(clientOf(t, [ahead.url], 5_000).watch({}, { since: 9 })), { code: 'future-revision' })
     },
   )
+
+  void t.test('goes on at another server when its node is removed, whatever `retry` says', async (t) => {
+    for (const retry of [true, false]) {
+      const first = await stand(t, script(events(4, put('a', 5) + ended('removed'), 'ends'), refuse('removed')))
+      const second = await stand(t, script(events(5, put('b', 6), 'stays')))
+      const client = clientOf(t, [first.url, second.url], 5_000, { retry })
+      t.same(seen(await take(client.watch({}), 2)), ['5 a', '6 b'])
+      t.same([sinceOf(first), sinceOf(second)], [[null, '5'], ['5']])
+    }
+  })
+
+  void t.test('goes on at a server that comes back while the other one is removed', async (t) => {
+    const first = await stand(t, refuse('removed'))
+    const second = await stand(
+      t,
+      script(
+        ...Array.from({ length: 4 }, () => (request: IncomingMessage) => void request.socket.destroy()),
+        events(5, put('b', 6), 'stays'),
+      ),
+    )
+    t.same(seen(await take(clientOf(t, [first.url, second.url], 5_000).watch({}), 1)), ['6 b'])
+    t.equal(first.asked.length, 1, 'and is asked once')
+  })
+
+  void t.test('ends when each of its servers is removed', async (t) => {
+    const gone = [
+      await stand(t, script(events(4, ended('removed'), 'ends'), refuse('removed'))),
+      await stand(t, refuse('removed')),
+    ]
+    for (const retry of [true, false]) {
+      const client = clientOf(
+        t,
+        gone.map(({ url }) => url),
+        5_000,
+        { retry },
+      )
+      await t.rejects(collect(client.watch({})), { code: 'removed', retryable: false })
+    }
+    const [alone] = [await stand(t, events(4, ended('removed'), 'ends'))]
+    await t.rejects(collect(clientOf(t, [alone.url], 5_000).watch({})), { code: 'removed', retryable: false })
+    t.equal(alone.asked.length, 1)
+  })
+
+  void t.test('outlasts a proxy that does not reach its node, unless that takes too long', async (t) => {
+    let isDown = true
+    const proxy = await stand(t, (request, response, timeoutMs) => {
+      if (isDown) response.writeHead(502, { 'content-type': 'application/json' }).end('{"code":502,"detail":"down"}')
+      else events(5, put('b', 6), 'stays')(request, response, timeoutMs)
+    })
+    const client = clientOf(t, [proxy.url], 200)
+    const error = await thrownBy(collect(client.watch({}, { unreachableMsMax: 1 })))
+    t.match(error, { code: 'unknown', status: 502, retryable: true, message: /a proxy/ })
+    const asked = proxy.asked.length
+    const watching = take(client.watch({}), 1)
+    // Each request gets the 502 until its time is up.
+    await until(
+      () => proxy.asked.slice(asked).some(({ timeoutMs }) => timeoutMs === 200) && proxy.asked.length > asked + 6,
+    )
+    isDown = false
+    t.same(seen(await watching), ['6 b'])
+  })
 
   void t.test('ends with its signal, and when nobody can be reached for too long', async (t) => {
     const server = await stand(t, events(1, put('a', 2), 'stays'))
@@ -690,6 +760,65 @@ t.test('records as streams', { jobs: 4 }, async (t) => {
     const dead = clientOf(t, [await nobody(), good.url], 5_000)
     await dead.import(one.values())
     t.equal(bodies.at(-1), '{"key":"a","value":"b"}\n', 'nothing was taken from it for a server that is not there')
+  })
+
+  void t.test(
+    'an import that breaks late is sent again, also when it had run for longer than its timeout',
+    async (t) => {
+      const timeoutMs = 500
+      /** Goes on until it is `broken` in its middle. */
+      const broken = deferred<null>()
+      const piece = 'v'.repeat(limits.clientPieceBytes)
+      async function* slowly(): AsyncGenerator<{ key: string; value: string }> {
+        yield { key: 'a', value: piece }
+        await broken.promise
+        yield { key: 'b', value: '2' }
+      }
+      const torn = await stand(t, (request) => {
+        request.once('data', () =>
+          setTimeout(() => {
+            request.socket.destroy()
+            broken.resolve(null)
+          }, 2 * timeoutMs),
+        )
+      })
+      const bodies: string[] = []
+      const good = await stand(t, (request, response) => {
+        void bodyOf(request).then((body) => {
+          bodies.push(body)
+          answer(response, 200, { imported: 2, revision: 9, leasesDropped: 0 })
+        })
+      })
+      const client = clientOf(t, [torn.url, good.url], timeoutMs)
+      t.match(await client.import(slowly), { imported: 2 })
+      t.same(bodies, [`{"key":"a","value":"${piece}"}\n{"key":"b","value":"2"}\n`])
+      t.equal(torn.asked[0]?.idempotencyKey, good.asked[0]?.idempotencyKey)
+      t.ok((good.asked[0]?.timeoutMs ?? 0) > 100, `and has time left: ${good.asked[0]?.timeoutMs} ms`)
+    },
+  )
+
+  void t.test('an import is not sent again for ever: what a server takes none of counts', async (t) => {
+    const slow = await stand(t, (request) => {
+      request.resume()
+      request.once('end', () => setTimeout(() => request.socket.destroy(), 150))
+    })
+    const error = await thrownBy(clientOf(t, [slow.url], 500).import([{ key: 'a', value: '1' }]))
+    t.ok(error instanceof AmbiguousOutcomeError)
+    t.ok(slow.asked.length <= 4, `${slow.asked.length} attempts`)
+  })
+
+  void t.test('a stream that is left before its first piece keeps no connection', async (t) => {
+    const closed: string[] = []
+    const source = await stand(t, (request, response) => {
+      response.writeHead(200, { 'quorate-revision': '9' })
+      response.write('{')
+      response.once('close', () => closed.push(request.url?.replace(/\?.*/, '') ?? ''))
+    })
+    const client = clientOf(t, [source.url], 5_000)
+    const left = [await client.exportLines(), await client.cluster.backup()]
+    for (const { pieces } of left) await pieces[Symbol.asyncIterator]().return?.()
+    await until(() => closed.length === 2)
+    t.same(closed.toSorted(), ['/cluster/snapshot', '/kv'])
   })
 
   void t.test('an early answer ends the sending, and says how far it came', async (t) => {

@@ -195,6 +195,34 @@ t.test('nothing is waited for without an end', { jobs: 4 }, async (t) => {
     t.ok(tookMs >= 2_000 && tookMs < 6_000, `${Math.round(tookMs)} ms`)
   })
 
+  void t.test('a token that the program does not give', async (t) => {
+    const server = await stand(t, succeed)
+    const never = async (): Promise<string> => await new Promise(() => undefined)
+    const client = clientOf(t, [server.url], 100, { token: never })
+    await t.rejects(client.get('a'), { name: 'ConnectionError', refused: true, message: /no token within 100 ms/ })
+    const patient = { timeoutMs: 60_000 }
+    const [abort, reason] = [new AbortController(), new Error('no longer wanted')]
+    const aborted = thrownBy(client.get('a', { ...patient, signal: abort.signal }))
+    abort.abort(reason)
+    t.equal(await aborted, reason)
+    const closed = thrownBy(client.put('a', value, patient))
+    client.close()
+    t.ok((await closed) instanceof ClosedError)
+    t.ok((await thrownBy(client.get('a', patient))) instanceof ClosedError, 'nor is one asked for any more')
+    t.same(server.asked, [])
+  })
+
+  void t.test('a token that takes its time leaves the rest of it to the servers', async (t) => {
+    const server = await stand(t, succeed)
+    const slowly = async (): Promise<string> => {
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      return 'quorate_x'
+    }
+    await clientOf(t, [server.url], 5_000, { token: slowly }).get('a')
+    const givenMs = server.asked[0]?.timeoutMs ?? 0
+    t.ok(givenMs > 0 && givenMs <= 4_801, `${givenMs} ms`)
+  })
+
   void t.test('a TLS handshake', async (t) => {
     const sockets: Socket[] = []
     const server = createTcpServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
@@ -429,8 +457,24 @@ t.test('what is sent again, and when', { jobs: 6 }, async (t) => {
 
   void t.test('a node that was removed is not asked again', async (t) => {
     const gone = await stand(t, (_request, response) => fail(response, 503, 'removed', { retryable: false }))
-    await t.rejects(clientOf(t, [gone.url], 2_000).put('a', value), { code: 'removed' })
+    await t.rejects(clientOf(t, [gone.url], 2_000).put('a', value), { code: 'removed', retryable: false })
     t.equal(gone.asked.length, 1)
+    const twice = clientOf(t, [gone.url, gone.url], 60_000)
+    await t.rejects(twice.put('a', value), { code: 'removed', retryable: false })
+    t.equal(gone.asked.length, 3, 'and nobody else is there to ask')
+    const once = clientOf(t, [gone.url, await nobody()], 2_000, { retry: false })
+    await t.rejects(once.put('a', value), { code: 'removed', retryable: true }, 'another server may serve it')
+  })
+
+  void t.test('a leader that was removed says nothing of the server that has named it', async (t) => {
+    const leader = await stand(t, (_request, response) => fail(response, 503, 'removed', { retryable: false }))
+    const follower = await stand(t, (request, response) => {
+      const { url = '' } = request
+      if (!url.includes('redirect=true')) return succeed(request, response, 0)
+      response.writeHead(307, { location: leader.url.origin + url }).end()
+    })
+    await clientOf(t, [follower.url], 5_000, { preferLeader: true }).put('a', value)
+    t.same([follower.asked.length, leader.asked.length], [2, 1])
   })
 })
 
