@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { fstatSync, readFileSync } from 'node:fs'
 import { runProgram } from './cli/program.ts'
 import { exitCodes, type Terminal } from './cli/terminal.ts'
+import { toError } from './lib/to-error.ts'
 
 const terminal: Terminal = {
   environment: process.env,
@@ -53,4 +54,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // There is no other place to report this error.
 process.stderr.on('error', () => undefined)
 
-process.exitCode = await runProgram(process.argv.slice(2), terminal)
+try {
+  process.exitCode = await runProgram(process.argv.slice(2), terminal)
+} catch (error) {
+  // A node has its own words for it.
+  if (process.listenerCount('uncaughtException') > 0) throw error
+  const { stack, message } = toError(error)
+  terminal.printError(`quorate: an unexpected error, which is a fault of quorate: report it\n${stack ?? message}\n`)
+  process.exit(exitCodes.brokenInvariant)
+}

@@ -8,6 +8,7 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
 import { StreamProgress } from '../../src/cli/stream-progress.ts'
+import { formatTable } from '../../src/cli/table.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import { authority, issue, writePems } from '../support/certificates.ts'
 import { prints, runCli, type Ran } from '../support/run-cli.ts'
@@ -603,6 +604,13 @@ t.test('how far a stream is is told at a terminal, now and then, and cleared at 
   await run(new StreamProgress(terminal(false), { isShown: true, hasRecords: true, now: () => now }))
   await run(new StreamProgress(terminal(true), { isShown: false, hasRecords: true, now: () => now }))
   t.equal(told, '')
+})
+
+t.test('a table has more rows than a call takes arguments', (t) => {
+  const rows = Array.from({ length: 300_000 }, (_, at) => [`key/${at}`, '1'])
+  const lines = formatTable(['KEY', 'REVISION'], rows).split('\n')
+  t.same([lines[0], lines[1], lines.at(-2)], ['KEY         REVISION', 'key/0       1', 'key/299999  1'])
+  t.end()
 })
 
 t.test('watching keeps nothing of what it has shown', async (t) => {

@@ -548,7 +548,12 @@ t.test('a command that has done its work says so when its output cannot be writt
   t.equal(full.code, 11)
   t.match(full.err, /^quorate: the output could not be written \(.*ENOSPC.*\), but the command was carried out\n$/)
   t.equal(await (await fetch(`${api}/kv/a`)).text(), 'b')
-  t.strictSame(await shell('"$1" "$2" kv ls | true'), { code: 0, err: '' }, 'a reader that has seen enough')
+  const left = await shell('{ "$1" "$2" kv ls; echo "ended with $?" >&2; } | true')
+  t.strictSame(left, { code: 0, err: 'ended with 0\n' }, 'a reader that has seen enough')
+  const preload = `data:text/javascript,${encodeURIComponent('URL.canParse = () => { throw new Error("a fault") }')}`
+  const faulty = await shell(`NODE_OPTIONS='--import ${preload}' "$1" "$2" kv get a`)
+  t.equal(faulty.code, 4, 'what nobody expects is no mistake of the user')
+  t.match(faulty.err, /^quorate: an unexpected error, which is a fault of quorate: report it\nError: a fault\n {4}at /)
   const nothing = await shell('"$1" "$2" kv put a')
   t.equal(nothing.code, 1, 'the standard input is /dev/null')
   t.match(nothing.err, /there is no value/)
