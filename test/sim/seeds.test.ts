@@ -8,7 +8,7 @@ import { firstSeedFor } from './runner/first-seed.ts'
 import { plantedBug } from './planted/catalogue.ts'
 import { Draw } from './world/draw.ts'
 import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
-import { AUTH_FROM, drawOptions, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
+import { AUTH_FROM, drawOptions, IMPORTS_FROM, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
@@ -16,6 +16,7 @@ const FIXED_SEEDS = 240
 const LEVEL_1_SEEDS = 16
 const REPEAT_SEEDS = 6
 const AUTH_SEEDS = 6
+const IMPORT_SEEDS = 6
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
@@ -43,6 +44,8 @@ const QUICK_BUGS = [
   'lock-for-everybody',
   'auth-decided-at-front',
   'auth-watch-goes-on',
+  'import-counts-ahead',
+  'version-repeated',
 ]
 const QUICK_SEEDS_MAX = 30
 
@@ -63,6 +66,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...Array.from({ length: LEVEL_1_SEEDS }, (_, i) => LEVEL_1_FROM + i),
     ...Array.from({ length: REPEAT_SEEDS }, (_, i) => REPEATS_FROM + i),
     ...Array.from({ length: AUTH_SEEDS }, (_, i) => AUTH_FROM + i),
+    ...Array.from({ length: IMPORT_SEEDS }, (_, i) => IMPORTS_FROM + i),
   ]
   const tally = new Tally()
   await withCrew((crew) => {
@@ -84,7 +88,11 @@ t.test('fixed seeds and those that once found something', async (t) => {
 })
 
 t.test('clients ask for no more than the window to a follower carries', (t) => {
-  const seeds = [9000000068, ...Array.from({ length: 5_000 }, (_, i) => 9000000000 + i)]
+  const seeds = [
+    9000000068,
+    ...Array.from({ length: 5_000 }, (_, i) => 9000000000 + i),
+    ...Array.from({ length: 1_000 }, (_, i) => IMPORTS_FROM + i),
+  ]
   let impatient = 0
   for (const seed of seeds) {
     const options = drawOptions(seed, new Draw(seed).fork())

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { fingerprintOf, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
 import { failures, RequestError, sameUnderKey } from '../../lib/errors.ts'
+import type { Access } from '../protocol/access.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
 
 type Refusal = Extract<
@@ -18,7 +19,9 @@ type Refusal = Extract<
 >
 
 /** What a command has of the request that asks for it. */
-export type Asker = Pick<FastifyRequest, 'headers' | 'access'>
+export interface Asker extends Pick<FastifyRequest, 'headers'> {
+  readonly access: Pick<Access, 'token'>
+}
 
 /** The command under the client's token, and with its idempotency key, if the client gave one. */
 export function tagged<Kind extends NameableCommand>(command: Kind, asker: Asker): Kind {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ImportAnswer } from '../../api/keys.ts'
 import type { AnswerContext, Caller, Services } from '../../api/services.ts'
@@ -55,7 +56,8 @@ export class ImportRequests {
     const sender = new ImportSender(this.options, raw, this.now)
     try {
       const caller = callerOf(reply)
-      const writes = new ImportWrites(keys, { asker: request, timeoutMs, caller }, this.now, () => sender.stop())
+      const time = { now: this.now, pause }
+      const writes = new ImportWrites(keys, { asker: request, timeoutMs, caller }, time, () => sender.stop())
       const { imported, revision, leasesDropped, context } = await new Import(valueBytesMax, sender, writes).run()
       const answer = context === null ? await this.present(timeoutMs, request, caller) : { ...context, revision }
       const body: ImportAnswer = { imported, revision: answer.revision, leasesDropped }

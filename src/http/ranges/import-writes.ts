@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { AnswerContext, Caller, KeyValueAccess } from '../../api/services.ts'
 import type { Key, PutCommand, TransactionCommand } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
@@ -14,6 +13,12 @@ export interface ImportWritesOptions {
   /** How long the outcome of each change is waited for. */
   readonly timeoutMs: number
   readonly caller: Caller | undefined
+}
+
+/** Monotonic milliseconds, and a pause. */
+export interface ImportTime {
+  now(): number
+  pause(ms: number): Promise<unknown>
 }
 
 /** A chunk whose outcome is not known yet, or that others wait for. */
@@ -38,9 +43,9 @@ export class ImportWrites {
   /** The revision of the last change, and what the answer to it said; 0 and null before the first. */
   revision = 0
   context: AnswerContext | null = null
-  private readonly keys: KeyValueAccess
+  private readonly keys: Pick<KeyValueAccess, 'execute'>
   private readonly options: ImportWritesOptions
-  private readonly now: () => number
+  private readonly time: ImportTime
   private readonly onFailure: () => void
   /** In the order of the stream. Those at the front that are written whole are gone from it. */
   private readonly flights: Flight[] = []
@@ -52,11 +57,16 @@ export class ImportWrites {
   private recordsWritten = 0
   private wake: () => void = () => {}
 
-  /** `now`: monotonic milliseconds. `onFailure` is told when no further chunk is wanted. */
-  constructor(keys: KeyValueAccess, options: ImportWritesOptions, now: () => number, onFailure: () => void) {
+  /** `onFailure` is told when no further chunk is wanted. */
+  constructor(
+    keys: Pick<KeyValueAccess, 'execute'>,
+    options: ImportWritesOptions,
+    time: ImportTime,
+    onFailure: () => void,
+  ) {
     this.keys = keys
     this.options = options
-    this.now = now
+    this.time = time
     this.onFailure = onFailure
   }
 
@@ -182,15 +192,16 @@ export class ImportWrites {
 
   /** When the cluster has no room for more writes, this waits for some, as long as the time allows. */
   private async execute<Kind extends PutCommand | TransactionCommand>(command: Kind) {
-    const deadline = this.now() + this.options.timeoutMs
+    const { time } = this
+    const deadline = time.now() + this.options.timeoutMs
     for (;;) {
       try {
-        return await this.keys.execute(command, Math.max(1, deadline - this.now()), this.options.caller)
+        return await this.keys.execute(command, Math.max(1, deadline - time.now()), this.options.caller)
       } catch (error) {
         const isFull = error instanceof RequestError && error.code === 'overloaded'
-        if (!isFull || this.now() + OVERLOAD_PAUSE_MS >= deadline || this.options.caller?.isGone === true) throw error
+        if (!isFull || time.now() + OVERLOAD_PAUSE_MS >= deadline || this.options.caller?.isGone === true) throw error
       }
-      await delay(OVERLOAD_PAUSE_MS)
+      await time.pause(OVERLOAD_PAUSE_MS)
     }
   }
 }

@@ -24,7 +24,7 @@ export interface ImportOutcome {
  */
 export class Import {
   private readonly valueBytesMax: number
-  private readonly sender: ImportSender
+  private readonly sender: Pick<ImportSender, 'next'>
   private readonly writes: ImportWrites
   private readonly lines: ImportLines
   private readonly chunks = new ImportChunks()
@@ -33,7 +33,7 @@ export class Import {
   /** How many records so far named a lease. */
   private leased = 0
 
-  constructor(valueBytesMax: number, sender: ImportSender, writes: ImportWrites) {
+  constructor(valueBytesMax: number, sender: Pick<ImportSender, 'next'>, writes: ImportWrites) {
     this.valueBytesMax = valueBytesMax
     this.sender = sender
     this.writes = writes

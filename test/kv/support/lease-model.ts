@@ -14,6 +14,7 @@ import type {
   Key,
   KeyLease,
   KeyRecord,
+  Lease,
   LeaseCommand,
   LeaseEvent,
   LeaseLimits,
@@ -324,22 +325,8 @@ export function leasesFault(rows: StoredRows, expected: ModelLeases): string | n
 /** The row in words; null when it is none of a lease or a lock. */
 function textOfRow(row: RowKey, bytes: Uint8Array): string | null {
   switch (row[0]) {
-    case '\x20': {
-      const { use, ttlMs, renewedAt, isEnding: ending, grantee } = decodeLease(bytes)
-      return leaseText(leaseOfRow(row) ?? -1, {
-        use: use.type,
-        ttlMs,
-        renewedAt,
-        ending,
-        lock: 'lock' in use ? use.lock : null,
-        owner: 'owner' in use ? use.owner : '',
-        grantee,
-        token: use.type === 'holder' ? use.token : null,
-        waitMs: use.type === 'waiter' ? use.waitMs : null,
-        key: use.type === 'key' ? use.key : null,
-        hasKeys: 'hasKeys' in use && use.hasKeys,
-      })
-    }
+    case '\x20':
+      return leaseInWords(leaseOfRow(row) ?? -1, decodeLease(bytes))
     case '\x21': {
       const found = attachmentOfRow(row)
       return attachmentText(found?.lease ?? -1, found?.key ?? '')
@@ -354,6 +341,33 @@ function textOfRow(row: RowKey, bytes: Uint8Array): string | null {
       return null
   }
 }
+
+/** A lease that a node tells of, as the model says it. */
+export function leaseInWords(id: number, { use, ttlMs, renewedAt, isEnding: ending, grantee }: Lease): string {
+  return leaseText(id, {
+    use: use.type,
+    ttlMs,
+    renewedAt,
+    ending,
+    lock: 'lock' in use ? use.lock : null,
+    owner: 'owner' in use ? use.owner : '',
+    grantee,
+    token: use.type === 'holder' ? use.token : null,
+    waitMs: use.type === 'waiter' ? use.waitMs : null,
+    key: use.type === 'key' ? use.key : null,
+    hasKeys: 'hasKeys' in use && use.hasKeys,
+  })
+}
+
+/** The leases among the rows, with their ids. */
+export function leasesAmong({ rows }: ModelLeases): { readonly id: number; readonly words: string }[] {
+  return rows.flatMap((words) => {
+    const [, id] = LEASE_TEXT.exec(words) ?? []
+    return id === undefined ? [] : [{ id: Number(id), words }]
+  })
+}
+
+const LEASE_TEXT = /^lease (\d+) \[/
 
 interface LeaseFacts {
   readonly use: ModelLease['use']

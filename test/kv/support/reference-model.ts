@@ -14,7 +14,7 @@ import type {
 import { isAuthCommand } from '../../../src/kv/auth-codec.ts'
 import { AuthModel, type ModelAuth } from './auth-model.ts'
 import { HistoryModel, type KeyChange, type PastEntry, type PastState } from './history-model.ts'
-import { LeaseModel, type ModelLeases } from './lease-model.ts'
+import { LeaseModel, leasesAmong, type ModelLeases } from './lease-model.ts'
 import { NamedWritesModel } from './named-writes-model.ts'
 import { holdsOf } from '../../../src/checker/transaction-parts.ts'
 import { keysWithin, performOperation, readsTooMuch, rowBytesOf, type TransactionStore } from './transaction-model.ts'
@@ -111,6 +111,16 @@ export class ReferenceModel {
     return new Set(this.states.map(({ state }) => state.past?.compactedRevision ?? state.revision))
   }
 
+  /** Whether `oldest` was the oldest revision that could be read when the store was at `revision`. */
+  hasHad(revision: number, oldest: number): boolean {
+    return this.statesWith(revision).some(({ past }) => (past?.compactedRevision ?? revision) === oldest)
+  }
+
+  /** What leases there were when the store was at `revision`, one after the other. */
+  leasesWith(revision: number): ReturnType<typeof leasesAmong>[] {
+    return [...new Set(this.statesWith(revision).map(({ leases }) => leases))].map(leasesAmong)
+  }
+
   /** The entries whose changes are still listed after the command at `index`, oldest first. */
   listedAt(index: number): readonly PastEntry[] {
     const { past } = this.stateAt(index)
@@ -125,6 +135,11 @@ export class ReferenceModel {
   /** Every key that there ever was. */
   everyKey(): Key[] {
     return [...this.changes.keys()]
+  }
+
+  /** All that `key` has ever been, null where it was deleted, in order. */
+  versionsOf(key: Key): readonly Change[] {
+    return this.changes.get(key) ?? []
   }
 
   /** The record of `key` after every change up to `revision`. */
@@ -286,10 +301,24 @@ export class ReferenceModel {
 
   /** How many commands were executed up to `index`. */
   private countUpTo(index: number): number {
+    return this.countWhile((one) => one.index <= index)
+  }
+
+  /** The states with this revision: several, as not every command changes a record. */
+  private statesWith(revision: number): ModelState[] {
+    const from = this.countWhile(({ state }) => state.revision < revision)
+    const to = this.countWhile(({ state }) => state.revision <= revision)
+    const states = this.states.slice(from, to).map(({ state }) => state)
+    return revision === 0 ? [AT_FIRST, ...states] : states
+  }
+
+  /** How many states there are before the first of which `isBefore` is not true. */
+  private countWhile(isBefore: (one: ReferenceModel['states'][number]) => boolean): number {
     let [low, high] = [0, this.states.length]
     while (low < high) {
       const middle = (low + high) >> 1
-      if ((this.states[middle]?.index ?? 0) <= index) low = middle + 1
+      const one = this.states[middle]
+      if (one !== undefined && isBefore(one)) low = middle + 1
       else high = middle
     }
     return low

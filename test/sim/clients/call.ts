@@ -60,6 +60,11 @@ export function callNode<T>(
   })
 }
 
+/** Whether the request may have taken effect, though nothing says so. */
+export function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
+  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
+}
+
 /** Turns a synchronous throw into a rejection. */
 async function attempt<T>(run: () => Promise<T>): Promise<T> {
   return run()

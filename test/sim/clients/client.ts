@@ -1,11 +1,11 @@
 import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
-import type { Caller } from '../../../src/api/services.ts'
+import type { NodeServices } from '../../../src/node/node.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
 import { isVoter } from '../../../src/raft/index.ts'
 import { AnsweredWrites } from './answered-writes.ts'
-import { callNode, type CallOptions, type CallOutcome } from './call.ts'
-import { answerOf } from './front.ts'
+import { callNode, isAmbiguous, type CallOptions, type CallOutcome } from './call.ts'
+import { answerOf, LeavingCaller, type Asking } from './front.ts'
 import type { Secrets } from './keyring.ts'
 import type { Draw } from '../world/draw.ts'
 import type { Answer, ClientCommand, Outcome, Request } from '../../../src/checker/operation.ts'
@@ -174,7 +174,7 @@ export class Client {
       const { view } = machine
       if (view !== null && !isVoter(view.effective.membership, machine.id)) operation.atLearner = true
       const asking = { timeoutMs, caller, secret, wall: () => process.clock.wall() }
-      const answer = await answerOf(request, services, asking).catch((error: unknown) => {
+      const answer = await this.answerOf(request, services, asking).catch((error: unknown) => {
         if (process.alive) watched.failed(error)
         if (process.alive) this.noteDenial(operation, error, { clusterId: machine.clusterId, from })
         throw error
@@ -184,6 +184,10 @@ export class Client {
       const freshAt = process.alive ? watched.answered() : null
       return [{ answer, clusterId: machine.clusterId, freshAt, span: { from, to: this.world.now() } }]
     })
+  }
+
+  protected answerOf(request: Request, services: NodeServices, asking: Asking): Promise<Answer> {
+    return answerOf(request, services, asking)
   }
 
   private noteDenial(
@@ -401,23 +405,4 @@ export class Client {
 /** The node refuses because of the token. */
 function isDenial(code: string): boolean {
   return code === 'unauthenticated' || code === 'forbidden'
-}
-
-function isAmbiguous(outcome: CallOutcome<unknown>): boolean {
-  return outcome.kind === 'silent' || (outcome.kind === 'failed' && outcome.ambiguous)
-}
-
-/** A client that waits for so long. */
-class LeavingCaller implements Caller {
-  private readonly world: World
-  private readonly leavesAt: number
-
-  constructor(world: World, stayMs: number) {
-    this.world = world
-    this.leavesAt = world.now() + stayMs
-  }
-
-  get isGone(): boolean {
-    return this.world.now() >= this.leavesAt
-  }
 }

@@ -4,6 +4,7 @@ import type { AccessToken, Command, Need } from '../../../src/kv/index.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { pastRevisionOf, type Answer, type ClientCommand, type Request } from '../../../src/checker/operation.ts'
 import { neededToRead } from '../history/needs.ts'
+import type { World } from '../world/world.ts'
 
 /** How a client asks. */
 export interface Asking {
@@ -49,8 +50,23 @@ class Admitted implements Bearer {
   }
 }
 
+/** A client that waits for so long. */
+export class LeavingCaller implements Caller {
+  private readonly world: World
+  private readonly leavesAt: number
+
+  constructor(world: World, stayMs: number) {
+    this.world = world
+    this.leavesAt = world.now() + stayMs
+  }
+
+  get isGone(): boolean {
+    return this.world.now() >= this.leavesAt
+  }
+}
+
 /** Its client, whose token the node may have yet to learn of. */
-class Sender implements Caller {
+export class Sender implements Caller {
   readonly bearer: Bearer | null
   private readonly caller: Caller | null
 
@@ -65,7 +81,7 @@ class Sender implements Caller {
 }
 
 /** The client with this secret, which may do all of `needs`; null: it needs access to keys. Rejects with `RequestError`. */
-async function admit(
+export async function admit(
   { auth }: NodeServices,
   secret: string | null,
   needs: readonly Need[] | null,

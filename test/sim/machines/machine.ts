@@ -22,6 +22,7 @@ import type { SnapshotStream } from '../network/snapshot-stream.ts'
 import { SimTransport } from '../network/transport.ts'
 import { ObservedRaft } from './observed-raft.ts'
 import type { CoreStep } from './core-step.ts'
+import type { ImportWrites } from '../../../src/http/ranges/import-writes.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { SimProcess, type ProcessPace } from '../world/process.ts'
 import { Violation } from '../world/violation.ts'
@@ -127,6 +128,11 @@ export class Machine {
   /** Whether its data directory was ever deleted. */
   get wiped(): boolean {
     return this.wipes > 1
+  }
+
+  /** An import begins here. */
+  plantImport(writes: ImportWrites): void {
+    this.bug?.plantImport?.(writes, this.id)
   }
 
   /** The name of one life of its process. */

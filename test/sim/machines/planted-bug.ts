@@ -1,8 +1,10 @@
+import type { ImportWrites } from '../../../src/http/ranges/import-writes.ts'
 import type { Node } from '../../../src/node/node.ts'
 import type { NodeOptions, PeerRegister } from '../../../src/node/options.ts'
 import type { LogStore } from '../../../src/ports/log-store.ts'
 import type { StateStore } from '../../../src/ports/state-store.ts'
 import type { Transport } from '../../../src/ports/transport.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
 import type { ObservedRaft } from './observed-raft.ts'
 
 /** A deliberate mistake that the oracles must detect. Members that are left out are as in production. */
@@ -18,6 +20,8 @@ export interface PlantedBug {
   readonly needsRepeats?: true
   /** It shows only where there are tokens. */
   readonly needsAuth?: true
+  /** It shows only where clients import records, and list what is beside them. */
+  readonly needsImports?: true
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore
@@ -26,5 +30,7 @@ export interface PlantedBug {
   readonly changeOptions?: (options: NodeOptions) => NodeOptions
   /** Changes a node that has just started. */
   readonly plant?: (node: Node) => void
+  /** Changes an import that begins on the node with this id. */
+  readonly plantImport?: (writes: ImportWrites, id: NodeId) => void
   readonly hash?: (text: string) => string
 }

@@ -98,7 +98,9 @@ function signOf(command: Command): string {
   // The node has added the time.
   if (command.type === 'token-create') return `secret ${command.created.hash}`
   const mark = markOf(command)
-  if (mark !== null) return `mark ${mark}`
+  // Half of a change of an import begins with the same value as the whole.
+  const count = command.type === 'transaction' ? command.success.length : 1
+  if (mark !== null) return `mark ${mark} of ${count}`
   const { idempotency } = command
   if (idempotency !== null) return `name ${idempotency.key} ${idempotency.fingerprint}`
   return textOf(encodeCommand(withoutToken(command)))

@@ -17,6 +17,8 @@ import {
   type WriteResult,
 } from '../../../src/checker/operation.ts'
 import type { Operation } from '../history/operation.ts'
+import type { ImportSession } from '../history/import-session.ts'
+import type { Views } from '../history/view.ts'
 import type { WatchSession } from '../history/watch-session.ts'
 import type { Ledger } from '../machines/ledger.ts'
 import { describeLogId } from '../network/describe.ts'
@@ -25,7 +27,9 @@ import { Compactions } from './compaction.ts'
 import { NO_TIMES, type TimesOfLog } from './entry-times.ts'
 import { ExecutedLog, withoutToken } from './executed-log.ts'
 import { Idempotency } from './idempotency.ts'
+import { Imports } from './imports.ts'
 import { LeaseEnds } from './lease-ends.ts'
+import { LeaseViews } from './lease-views.ts'
 import { Leases, type LeaseOptions } from './leases.ts'
 import { Locks, type LockOptions } from './locks.ts'
 import { objectTo } from './objection.ts'
@@ -34,6 +38,7 @@ import { isAlike } from './plain.ts'
 import { readFault } from './read-fault.ts'
 import { Rights, type RightsOptions } from './rights.ts'
 import { authRowFault, recordsFault, stateFault } from './stored-state.ts'
+import { VersionViews } from './version-views.ts'
 import { Watches } from './watch.ts'
 
 export interface HistoryOptions {
@@ -89,7 +94,17 @@ export interface HistoryFigures {
   authChanges: number
   /** Watches that were ended because their token may not watch any more. */
   watchesDenied: number
+  /** Imports that a node has answered, and ended early; their changes with several records, and those that were made in halves. */
+  importsDone: number
+  importsEnded: number
+  importedChanges: number
+  halvedChanges: number
+  /** Pages of versions, and of leases. */
+  versionViews: number
+  leaseViews: number
 }
+
+const NO_VIEWS: Views = { operations: [], pages: new Map() }
 
 export function noFigures(): HistoryFigures {
   return {
@@ -125,6 +140,12 @@ export function noFigures(): HistoryFigures {
     lateRequests: 0,
     authChanges: 0,
     watchesDenied: 0,
+    importsDone: 0,
+    importsEnded: 0,
+    importedChanges: 0,
+    halvedChanges: 0,
+    versionViews: 0,
+    leaseViews: 0,
   }
 }
 
@@ -161,6 +182,12 @@ export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
   sum.lateRequests += more.lateRequests
   sum.authChanges += more.authChanges
   sum.watchesDenied += more.watchesDenied
+  sum.importsDone += more.importsDone
+  sum.importsEnded += more.importsEnded
+  sum.importedChanges += more.importedChanges
+  sum.halvedChanges += more.halvedChanges
+  sum.versionViews += more.versionViews
+  sum.leaseViews += more.leaseViews
 }
 
 /**
@@ -203,16 +230,28 @@ export class HistoryCheck {
     }
   }
 
-  check(history: readonly Operation[]): void {
+  /** `views`: what else clients of the same cluster were shown. */
+  check(history: readonly Operation[], views: Views = NO_VIEWS): void {
     this.figures.operations = history.length
     for (const operation of history) this.checkAnswer(operation)
-    this.checkRealTime(history)
+    this.checkViews(views)
+    this.checkRealTime([...history, ...views.operations])
     this.checkAges(history)
     this.checkEveryKey(history)
     this.figures.doublesCompared = this.idempotency.doublesCompared
     this.figures.repeatsCompared = this.idempotency.repeatsCompared
     this.figures.pastReads = this.pastReads.checked
     this.figures.compactedReads = this.compactions.checked
+  }
+
+  /** What nodes of the cluster said of imports. */
+  checkImports(sessions: readonly ImportSession[], clusterId: string): void {
+    const imports = new Imports(this.log)
+    imports.check(sessions, clusterId)
+    this.figures.importsDone = imports.done
+    this.figures.importsEnded = imports.ended
+    this.figures.importedChanges = imports.changes
+    this.figures.halvedChanges = imports.halved
   }
 
   /** What watchers were told, beside the `history` of the same cluster. */
@@ -273,6 +312,23 @@ export class HistoryCheck {
       authRowFault(image, this.log.model, applied.index) ??
       pastFault(image, this.log.model, applied.index)
     if (fault !== null) throw new Violation('state', `${where} ${fault}`)
+  }
+
+  private checkViews({ operations, pages }: Views): void {
+    const versions = new VersionViews(this.log.model)
+    const leases = new LeaseViews(this.log.model)
+    for (const operation of operations) {
+      const { outcome, request } = operation
+      const view = pages.get(request)
+      if (outcome.kind !== 'answered' || view === undefined) continue
+      const { revision } = outcome.answer
+      if (revision > this.log.model.revision)
+        objectTo(operation, 'read', `reflects revision ${revision}, which no committed entry made`)
+      if (view.type === 'versions') versions.check(operation, view, revision)
+      else leases.check(operation, view, revision)
+    }
+    this.figures.versionViews = versions.checked
+    this.figures.leaseViews = leases.checked
   }
 
   private checkAnswer(operation: Operation): void {

@@ -31,7 +31,7 @@ export class Idempotency {
     const { command } = request
     const indexes = isUnique(command) ? this.log.indexesOf(command) : []
     if (outcome.kind === 'failed' && operation.repeats !== true) {
-      const done = indexes.filter((index) => !this.isRefused(command, index))
+      const done = indexes.filter((index) => !this.isRefused(operation, index))
       if (done.length > 0)
         objectTo(operation, 'failed-write', `failed for certain but is in the log at ${done.join(', ')}`)
     }
@@ -45,9 +45,16 @@ export class Idempotency {
       this.checkDoubles(operation, command, outcome.answer)
   }
 
-  /** Whether the entry at `index` has done nothing for want of a right; or, for a lock, nothing that lasts: its place is given up. */
-  private isRefused({ type }: Command, index: number): boolean {
-    return this.log.isRefused(index) || (type === 'lock-acquire' && this.log.hasTokens)
+  /**
+   * Whether the entry at `index` has done nothing for want of a right; or nothing that lasts: its client waited for a lock that it may not have any
+   * more, and its place is given up.
+   */
+  private isRefused({ denials = [] }: Operation, index: number): boolean {
+    if (this.log.isRefused(index)) return true
+    const { leases, resultsByIndex } = this.log.model
+    const result = resultsByIndex.get(index)
+    if (result?.type !== 'lock-queued' || denials.length === 0) return false
+    return leases.moments.some(({ lease, type }) => lease === result.lease && type !== 'started')
   }
 
   private checkDoubles(operation: Operation, command: Command, answer: WriteAnswer): void {

@@ -3,6 +3,7 @@ import { authBugs } from './auth.ts'
 import { commitBugs } from './commits.ts'
 import { featureLevelBugs } from './feature-levels.ts'
 import { historyBugs } from './history.ts'
+import { importBugs } from './imports.ts'
 import { leaseBugs } from './leases.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
@@ -10,6 +11,7 @@ import { membershipBugs } from './memberships.ts'
 import { pastReadBugs } from './past-reads.ts'
 import { readBugs } from './reads.ts'
 import { stateBugs } from './states.ts'
+import { viewBugs } from './views.ts'
 import { voteBugs } from './votes.ts'
 import { watchBugs } from './watches.ts'
 
@@ -27,6 +29,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...featureLevelBugs,
   ...leaseBugs,
   ...authBugs,
+  ...importBugs,
+  ...viewBugs,
   ...livenessBugs,
 ]
 

@@ -1,8 +1,9 @@
 import type { PlantedBug } from '../machines/planted-bug.ts'
-import { AUTH_FROM, LEVEL_1_FROM, REPEATS_FROM } from '../world/options.ts'
+import { AUTH_FROM, IMPORTS_FROM, LEVEL_1_FROM, REPEATS_FROM } from '../world/options.ts'
 
 /** The first of the seeds in which the bug may show. */
-export function firstSeedFor({ needsLevel, needsRepeats, needsAuth }: PlantedBug): number {
+export function firstSeedFor({ needsLevel, needsRepeats, needsAuth, needsImports }: PlantedBug): number {
+  if (needsImports === true) return IMPORTS_FROM
   if (needsAuth === true) return AUTH_FROM
   if (needsRepeats === true) return REPEATS_FROM
   return needsLevel === 1 ? LEVEL_1_FROM : 1

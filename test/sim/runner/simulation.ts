@@ -1,13 +1,17 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
+import { Importer } from '../clients/importer.ts'
 import { Keyring, Wallet } from '../clients/keyring.ts'
 import { LeaseClient } from '../clients/lease-client.ts'
 import { planUpgrade } from '../clients/upgrade.ts'
+import { Viewer } from '../clients/viewer.ts'
 import { Warden } from '../clients/warden.ts'
 import { Watcher } from '../clients/watcher.ts'
 import { SimCluster } from '../cluster.ts'
 import { historyOf } from '../history/clusters.ts'
+import type { ImportSession } from '../history/import-session.ts'
 import type { Operation } from '../history/operation.ts'
+import type { Views } from '../history/view.ts'
 import type { WatchSession } from '../history/watch-session.ts'
 import { FormationOperator } from '../clients/formation.ts'
 import type { Focus } from '../world/focus.ts'
@@ -57,6 +61,9 @@ const LINEARIZABILITY_STEPS_MAX = 200_000
 const PROMPT_MS = 500
 /** How long watchers are given in the end. */
 const WATCH_END_MS = 2_000
+/** Clients are numbered; these are apart from those of other kinds. */
+const FIRST_IMPORTER = 100
+const FIRST_VIEWER = 200
 /** The longest virtual time of a seed. */
 const VIRTUAL_MS_MAX = 300_000
 
@@ -69,7 +76,9 @@ export class Simulation {
   private readonly nemesis: Nemesis
   private readonly formation: FormationOperator
   private readonly operator: Operator
-  private readonly clients: Client[] = []
+  private readonly clients: (Client | Importer)[] = []
+  private readonly imports: ImportSession[] = []
+  private readonly views: Views = { operations: [], pages: new Map() }
   private readonly watchers: Watcher[] = []
   private readonly sessions: WatchSession[] = []
   /** Null: there are no tokens in this run. */
@@ -126,6 +135,16 @@ export class Simulation {
       const id = options.clients + options.leaseClients + 1
       this.clients.push(new Warden(id, options.auth, options, { world, machines, history, keyring }))
     }
+    for (let nth = 1; nth <= options.importers; nth++) {
+      const id = FIRST_IMPORTER + nth
+      this.clients.push(
+        new Importer(id, options, { world, machines, history, imports: this.imports, secrets: wallet() }),
+      )
+    }
+    for (let nth = 1; nth <= options.viewers; nth++)
+      this.clients.push(
+        new Viewer(FIRST_VIEWER + nth, options, { world, machines, views: this.views, secrets: wallet() }),
+      )
     this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
     this.cluster.listener = {
       onMoment: (...parts) => this.nemesis.onMoment(...parts),
@@ -197,7 +216,7 @@ export class Simulation {
     this.calm = { from, to: end }
     await world.sleep(end - world.now())
     // A named write is tried for twice as long as one call may take.
-    this.calmCalls = checkCalm(this.history, {
+    this.calmCalls = checkCalm([...this.history, ...this.views.operations], {
       from,
       to: end - 3 * timeoutMs,
       hasOutsiders: spares > 0,
@@ -272,11 +291,16 @@ export class Simulation {
         ledger === null ? NO_TIMES : this.cluster.oracles.times.of(ledger),
       )
       const history = ledger === null ? this.history : historyOf(ledger.clusterId, this.history)
-      check.check(history)
+      const operations = ledger === null ? this.views.operations : historyOf(ledger.clusterId, this.views.operations)
+      check.check(history, { ...this.views, operations })
       check.checkLeases(history, this.leaseOptions())
       const sessions = this.sessions.filter(({ clusterId }) => ledger !== null && clusterId === ledger.clusterId)
       check.checkWatches(sessions, history)
-      if (ledger !== null) check.checkRights(history, sessions, { clusterId: ledger.clusterId, calm: this.calm })
+      if (ledger !== null) {
+        check.checkImports(this.imports, ledger.clusterId)
+        const asked = [...history, ...operations]
+        check.checkRights(asked, sessions, { clusterId: ledger.clusterId, calm: this.calm })
+      }
       for (const machine of this.cluster.machines) {
         const isOurs = ledger !== null && machine.clusterId === ledger.clusterId
         if (isOurs && !machine.state.damaged) check.checkState(machine.name, machine.state.current())

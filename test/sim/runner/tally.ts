@@ -2,7 +2,7 @@ import { faultClasses, type FaultClass } from '../world/census.ts'
 import type { Focus } from '../world/focus.ts'
 import type { LivenessFigures } from '../faults/liveness.ts'
 import { addFigures, noFigures } from '../oracles/history.ts'
-import { LEVEL_1_FROM } from '../world/options.ts'
+import { IMPORTS_FROM, LEVEL_1_FROM } from '../world/options.ts'
 import type { SeedReport } from './simulation.ts'
 
 /** A run of this many seeds must have met every fault, and must have done enough for the checks to mean something. */
@@ -43,6 +43,16 @@ const AUTH_MIN = {
   watchesDenied: 0.5,
 }
 
+/** What each seed in which some clients import, and some look at versions and leases, has on average, at least. */
+const IMPORTS_MIN = {
+  importsDone: 5,
+  importsEnded: 1,
+  importedChanges: 5,
+  halvedChanges: 0.05,
+  versionViews: 20,
+  leaseViews: 1,
+}
+
 /** Faults that only discovery with crashes meets. */
 const FORMING_FAULTS: readonly FaultClass[] = [
   'form-discovered',
@@ -57,6 +67,7 @@ const FORMING_FAULTS: readonly FaultClass[] = [
 
 /** Faults that seeds of feature level 1 meet: only their nodes refuse writes when a few wait. */
 const LEVEL_1_FAULTS: readonly FaultClass[] = ['client-overloaded']
+const IMPORT_FAULTS: readonly FaultClass[] = ['import-retry']
 
 function lacking(
   counts: Readonly<Record<string, number>>,
@@ -88,6 +99,7 @@ export class Tally {
   private leaseEnds = 0
   private levelOneSeeds = 0
   private authSeeds = 0
+  private importSeeds = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
@@ -108,6 +120,7 @@ export class Tally {
     this.leaseEnds += report.leaseEndsAwaited
     if (report.seed >= LEVEL_1_FROM) this.levelOneSeeds += 1
     if (report.hasAuth) this.authSeeds += 1
+    if (report.seed >= IMPORTS_FROM) this.importSeeds += 1
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
     this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
@@ -126,8 +139,11 @@ export class Tally {
   /** Faults that never occurred. */
   get missingFaults(): FaultClass[] {
     const wanted = this.focus === null ? faultClasses : FORMING_FAULTS
-    const expectsLevelOne = this.levelOneSeeds >= SEEDS_FOR_EVERYTHING
-    return wanted.filter((fault) => !this.faults.has(fault) && (expectsLevelOne || !LEVEL_1_FAULTS.includes(fault)))
+    const unexpected = [
+      ...(this.levelOneSeeds >= SEEDS_FOR_EVERYTHING ? [] : LEVEL_1_FAULTS),
+      ...(this.importSeeds >= SEEDS_FOR_EVERYTHING ? [] : IMPORT_FAULTS),
+    ]
+    return wanted.filter((fault) => !this.faults.has(fault) && !unexpected.includes(fault))
   }
 
   /** Reports what a long run should have done but has not: a check without anything to check finds nothing. */
@@ -155,6 +171,7 @@ export class Tally {
     return [
       ...lacking(counts, LEVEL_1_MIN, seeds, 'seeds of level 1'),
       ...lacking(counts, AUTH_MIN, this.authSeeds, 'seeds with tokens'),
+      ...lacking(counts, IMPORTS_MIN, this.importSeeds, 'seeds with imports'),
     ]
   }
 
@@ -179,6 +196,7 @@ export class Tally {
       `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
       `${figures.locksAcquired} locks acquired, ${figures.locksHandedOver} of them after a wait, ${figures.locksInVain} waits in vain, ${figures.locksLeft} given up; ${figures.fencedWrites} writes behind a lock`,
       `${this.authSeeds} seeds with tokens: ${figures.authChanges} changes of roles and tokens, ${figures.tokenAnswers} answers, ${figures.denials} refusals, ${figures.lateRequests} of them to tokens that were revoked before, ${figures.watchesDenied} watches ended by a refusal`,
+      `${this.importSeeds} seeds with imports: ${figures.importsDone} done and ${figures.importsEnded} ended early, ${figures.importedChanges} changes of several records, ${figures.halvedChanges} of them halves; ${figures.versionViews} pages of versions and ${figures.leaseViews} of leases`,
       `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name), of ${figures.joinedChecked} groups of keys that transactions join (${figures.joinedUndecided} undecided)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,

@@ -103,6 +103,7 @@ export const faultClasses = [
   'client-timeout',
   'client-unknown-outcome',
   'client-overloaded',
+  'import-retry',
 ] as const
 
 export type FaultClass = (typeof faultClasses)[number]

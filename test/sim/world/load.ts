@@ -1,16 +1,24 @@
 import type { SimulationOptions } from './options.ts'
 
-type Load = Pick<SimulationOptions, 'clients' | 'leaseClients' | 'thinkMs' | 'timeoutMs' | 'delayMs' | 'writeMs'>
+type Load = Pick<
+  SimulationOptions,
+  'clients' | 'leaseClients' | 'importers' | 'thinkMs' | 'timeoutMs' | 'delayMs' | 'writeMs'
+>
 
 /** More than the mean of what clients write, also where half of it are transactions. */
 const ENTRY_BYTES = 100
+
+/** An import has up to eight changes on their way, and a change of it may be as large as three other entries. */
+const ENTRIES_PER_IMPORTER = 24
 
 /**
  * How many entries clients have the leader append, on average, while a message goes to a follower, to its disk, and the answer comes back, if
  * none of them is answered. Who has given up asks again while the entry is still on its way: load does not wait for the log then.
  */
-export function entriesPerRoundTrip({ clients, leaseClients, thinkMs, timeoutMs, delayMs, writeMs }: Load): number {
-  return ((clients + leaseClients) * (2 * delayMs + writeMs)) / (thinkMs + timeoutMs)
+export function entriesPerRoundTrip(load: Load): number {
+  const { clients, leaseClients, importers, thinkMs, timeoutMs, delayMs, writeMs } = load
+  const asking = clients + leaseClients + importers * ENTRIES_PER_IMPORTER
+  return (asking * (2 * delayMs + writeMs)) / (thinkMs + timeoutMs)
 }
 
 /** How many entries are on their way to a follower at once, when there are enough of them. */

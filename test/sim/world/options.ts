@@ -114,6 +114,10 @@ export interface SimulationOptions {
   readonly watchers: number
   /** Clients that use leases and locks. */
   readonly leaseClients: number
+  /** Clients that import records. */
+  readonly importers: number
+  /** Clients that look at the versions of keys, and at leases. */
+  readonly viewers: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -145,6 +149,9 @@ export const REPEATS_FROM = 12_000_000_000
 
 /** From this seed on there are tokens in some runs. Lower seeds play as they did. */
 export const AUTH_FROM = 16_000_000_000
+
+/** From this seed on some clients import records, and some look at versions and at leases. Lower seeds play as they did. */
+export const IMPORTS_FROM = 25_000_000_000
 
 /** The longest lease that clients ask for, and the longest wait for a lock. */
 export const LEASE_TTL_MS_MAX = 3_000
@@ -309,7 +316,8 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   if (seed < LEVEL_1_FROM) return focused
   const leveled = withUpgrade(focused, draw)
   const repeating = seed < REPEATS_FROM ? leveled : withRepeats(leveled, draw)
-  const loaded = withWindowForLoad(seed < AUTH_FROM ? repeating : withAuth(repeating, draw))
+  const guarded = seed < AUTH_FROM ? repeating : withAuth(repeating, draw)
+  const loaded = withWindowForLoad(seed < IMPORTS_FROM ? guarded : withImports(guarded, draw))
   return loaded.faults.size === 0 ? loaded : { ...loaded, node: withAdmission(loaded.node, seed) }
 }
 
@@ -317,6 +325,10 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
 function withRepeats(options: SimulationOptions, draw: Draw): SimulationOptions {
   const node = { ...options.node, idempotentWritesMax: draw.pick([8, 40, 1000]) }
   return { ...options, node, keyedShare: draw.pick([0.3, 0.6, 1]), repeatShare: draw.pick([0, 0.05, 0.2]) }
+}
+
+function withImports(options: SimulationOptions, draw: Draw): SimulationOptions {
+  return { ...options, importers: draw.pick([0, 1, 2]), viewers: draw.pick([0, 1]) }
 }
 
 /** A secret is one of one cluster: where several can be formed, there are no tokens. */
@@ -376,6 +388,8 @@ function drawRest(
     ...(seed < LEVEL_1_FROM ? NO_SHARES : drawShares(draw)),
     upgrade: null,
     auth: null,
+    importers: 0,
+    viewers: 0,
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),
