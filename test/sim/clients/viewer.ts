@@ -16,6 +16,8 @@ type Reading = Exclude<Request, { type: 'write' }>
 type Asked = Omit<VersionsView, 'page'> | Omit<LeasesView, 'page'>
 
 const LIMITS = [1, 2, 3, 100]
+/** A viewer rests for so many times as long as another client. */
+const PAUSE_SHARE = 3
 const PAGE_BYTES_MAX = 1_000_000
 
 /** A client that looks at the versions of keys and at the leases, page after page, each from another node. */
@@ -26,7 +28,11 @@ export class Viewer extends Client {
   private next: Asked | null = null
 
   constructor(id: number, options: SimulationOptions, { views, ...rest }: ViewerDependencies) {
-    super(id, { ...options, repeatShare: 0 }, { ...rest, history: views.operations })
+    super(
+      id,
+      { ...options, repeatShare: 0, thinkMs: options.thinkMs * PAUSE_SHARE },
+      { ...rest, history: views.operations },
+    )
     this.views = views
   }
 

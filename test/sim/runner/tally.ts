@@ -45,12 +45,12 @@ const AUTH_MIN = {
 
 /** What each seed in which some clients import, and some look at versions and leases, has on average, at least. */
 const IMPORTS_MIN = {
-  importsDone: 5,
-  importsEnded: 1,
-  importedChanges: 5,
+  importsDone: 2,
+  importsEnded: 0.7,
+  importedChanges: 2,
   halvedChanges: 0.05,
-  versionViews: 20,
-  leaseViews: 1,
+  versionViews: 5,
+  leaseViews: 0.2,
 }
 
 /** Faults that only discovery with crashes meets. */
