@@ -24,7 +24,7 @@ export interface OperationDoc {
   readonly summary: string
   readonly tags: readonly string[]
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly description?: string }[]
-  readonly requestBody?: { readonly required: boolean }
+  readonly requestBody?: { readonly required: boolean; readonly content?: Readonly<Record<string, unknown>> }
   readonly responses: Readonly<Record<string, ResponseDoc>>
 }
 
