@@ -1,6 +1,6 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Caller } from '../../src/api/services.ts'
-import { encodeCommand } from '../../src/kv/index.ts'
+import { encodeCommand, holderOf, type Command } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import type { JsonReader } from '../../src/lib/json.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
@@ -11,13 +11,110 @@ import { Forwarded } from '../../src/node/requests/forwarded.ts'
 import type { LeaderHint } from '../../src/node/requests/leader-directory.ts'
 import { leaderRequests } from '../../src/node/requests/leader-requests.ts'
 import { Proposals } from '../../src/node/requests/proposals.ts'
-import type { ForwardRefusal, ForwardRequest, PeerMessage } from '../../src/ports/transport.ts'
+import type {
+  ControlRequest,
+  ForwardRefusal,
+  ForwardRequest,
+  PeerMessage,
+  ReadIndexRequest,
+} from '../../src/ports/transport.ts'
 import { type LeaderId, logIndex, nodeId, type ProposeOutcome, term } from '../../src/raft/index.ts'
-import { key } from './support/client.ts'
-import { refused, TestCluster, type Harness } from './support/cluster.ts'
+import { key, readOptions, revisionOf } from './support/client.ts'
+import { refused, specOf, TestCluster, type Harness } from './support/cluster.ts'
 import { formed, drop, passAll } from './support/formed.ts'
 import { Ledger } from './support/ledger.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
+import { EVERYTHING } from './support/watching.ts'
+
+const REFUSED = {
+  'forward-request': { type: 'forward-refusal', reason: 'not-leader' },
+  'read-index-request': { type: 'read-index-response', ready: false },
+  'control-request': { type: 'control-response', body: /no-leader/ },
+} as const
+
+const asksLeader = (message: PeerMessage): message is ForwardRequest | ReadIndexRequest | ControlRequest =>
+  message.type === 'forward-request' || message.type === 'read-index-request' || message.type === 'control-request'
+
+/** Each kind of request that clients have, asked of one node in turn. */
+async function askForEverything(t: Test, c: TestCluster, id: number, leader: number): Promise<void> {
+  const client = c.on(id)
+  const { keys, leases, history, cluster } = c.at(id).node.services
+  const options = readOptions({})
+  const unnamed = { idempotency: null } as const
+  const run = async (command: Command): Promise<string> => (await client.execute(command)).type
+  const revision = revisionOf(await client.put('a', 'v'))
+  for (const consistency of ['linearizable', 'lease'] as const) t.equal(await client.get('a', { consistency }), 'v')
+  t.equal(await client.get('a', { consistency: 'stale', minRevision: revision }), 'v')
+  t.equal(await client.get('a', { revision }), 'v')
+  t.match(await client.scan(), { items: [['a', 'v']] })
+  ;(await client.watch({ ...EVERYTHING, timeoutMs: 5_000 })).close()
+  ;(await client.watch({ ...EVERYTHING, since: revision, timeoutMs: 5_000 })).close()
+  const get = { type: 'get', key: key('a') } as const
+  t.equal(await run({ type: 'transaction', compares: [], success: [get], failure: [], ...unnamed }), 'transaction')
+  t.equal((await client.delete('a')).type, 'deleted')
+  t.equal((await client.deleteRange('a', null)).type, 'deleted')
+  const page = { before: null, limit: 10, bytesMax: 1e6 }
+  t.equal((await history.versions(key('a'), page, options)).items[0]?.record, null)
+  t.ok((await history.status(options)).status.revision > revision)
+  t.equal(await run({ type: 'compaction', revision: 1, ...unnamed }), 'compacted')
+  t.equal(await run({ type: 'lease-grant', id, ttlMs: 60_000, ...unnamed }), 'lease-granted')
+  t.equal(await run({ type: 'lease-renew', id, ...unnamed }), 'lease-renewed')
+  t.match(await leases.get(id, { after: null, limit: 1 }, options), { lease: { id, remainingMs: Number } })
+  t.match(await leases.list({ after: null, limit: 1 }, options), { items: [{ id }] })
+  t.equal(await run({ type: 'lease-revoke', id, ifRenewedAt: null, ...unnamed }), 'lease-revoked')
+  const name = key('l')
+  const acquire = { type: 'lock-acquire', name, ttlMs: 60_000, waitMs: 1_000, owner: '', ...unnamed } as const
+  const { result } = await leases.acquire(acquire, 5_000)
+  const lease = result.type === 'lock-acquired' ? result.lease : 0
+  const { lock } = await leases.lock(name, options)
+  t.equal(lock === null ? null : holderOf(lock)?.lease, lease)
+  t.equal(await run({ type: 'lock-release', name, lease, ...unnamed }), 'lock-released')
+  t.match(await client.learners(), [{ id: 4 }])
+  t.match(await client.addLearner(specOf(4)), { caughtUp: true })
+  t.match(await client.change([1, 2, 3]), { committed: true })
+  t.same(await client.transfer(leader), { leader })
+  const { chunks } = await cluster.snapshot('linearizable', 5_000)
+  for await (const chunk of chunks) t.ok(chunk.length > 0)
+  t.equal(keys.overload(0), null)
+}
+
+t.test('every node serves everything, a learner too, and what needs the leader goes one hop', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4], { featureLevelMax: 1 })
+  const leader = await c.form([1, 2, 3])
+  await c.start(4)
+  await c.on(leader).addLearner(specOf(4))
+  await c.until('the level is raised', () => [1, 2, 3, 4].every((id) => c.at(id).node.replica.applier.level === 1))
+  const [follower = 0, other = 0] = [1, 2, 3].filter((id) => id !== leader)
+  const asked: (ForwardRequest | ReadIndexRequest | ControlRequest)[] = []
+  const answered: PeerMessage[] = []
+  c.interference.intercept = (message) => {
+    if (asksLeader(message)) asked.push(message)
+    else answered.push(message)
+    return [message]
+  }
+  for (const id of [leader, follower, 4]) await askForEverything(t, c, id, leader)
+  t.same(new Set(asked.map(({ type }) => type)).size, 3)
+  t.ok(asked.every(({ from, to }) => from !== leader && to === leader))
+
+  // The same, to a node that does not lead: it says so to whoever asked, and asks nobody else.
+  await c.settled()
+  const sent = [...asked]
+  for (const type of ['forward-request', 'read-index-request', 'control-request'] as const) {
+    const strayed = sent.find((message) => message.type === type && message.from === follower)
+    if (strayed === undefined) throw new Error(`the follower has sent no ${type}`)
+    asked.length = 0
+    answered.length = 0
+    c.at(follower).send({ ...strayed, to: nodeId(other) })
+    await c.pass(100)
+    t.same(
+      asked.filter(({ from }) => from === other),
+      [],
+      `${type}: not a second hop`,
+    )
+    const answer = answered.find((message) => message.from === other && message.type === REFUSED[type].type)
+    t.match(answer, { to: follower, ...REFUSED[type] }, type)
+  }
+})
 
 t.test('a failure that nobody expected on the leader stops it, and is told to whoever asked', async (t) => {
   const { c, leader, followers } = await formed(t)
