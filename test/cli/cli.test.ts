@@ -413,11 +413,17 @@ t.test('kv get reads whatever can be written', async (t) => {
 
 t.test('kv takes keys and values of every kind, and gives them back', async (t) => {
   const directory = await temporaryDirectory(t)
-  const node = await startTestNode(t, 1, join(directory, 'data'), ['--value-bytes-max', '4096'])
+  const kept = ['--history-retention', '7m', '--history-revisions-max', '123456']
+  const node = await startTestNode(t, 1, join(directory, 'data'), ['--value-bytes-max', '4096', ...kept])
   const environment = { QUORATE_SERVER: node.addresses.api }
   const run = async (words: readonly string[], input?: string): Promise<Ran> =>
     await runCli(words, { environment, ...(input === undefined ? {} : { input }) })
   t.equal((await run(['cluster', 'initialize'])).code, 0)
+  const retention = async (): Promise<object | null> =>
+    (JSON.parse((await run(['kv', 'retention', '--json'])).out) as { readonly retention: object | null }).retention
+  // History begins once the level is raised. The test's own deadline ends this.
+  while ((await retention()) === null) t.comment('not yet')
+  t.match(await retention(), { revisions: 123_456, ageMs: 420_000 }, 'as much is kept as the flags say')
   const values = strangeValues(4096)
   const file = join(directory, 'value')
   for (const [at, key] of strangeKeys.entries()) {

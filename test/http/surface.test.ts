@@ -1,5 +1,6 @@
 import t from 'tap'
-import { failures, type ErrorCode, type Failure } from '../../src/lib/errors.ts'
+import { problemOf } from '../../src/http/protocol/problem.ts'
+import { failures, RequestError, type ErrorCode, type Failure } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { watchStreamsDefaults } from '../../src/http/watches/watch-streams.ts'
 import { openCheckedApi, type CheckedApi, type Document } from '../support/checked-api.ts'
@@ -239,6 +240,37 @@ t.test(
   },
 )
 
+t.test('HEAD says what GET would, without the body', async (t) => {
+  const api = await openCheckedApi(t)
+  await api.inject({ method: 'PUT', url: '/kv/a/k', payload: 'value' })
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  const without: string[] = []
+  for (const { name, sample } of operationsOf(api.document)) {
+    const [method, pattern = ''] = name.split(' ')
+    if (method !== 'GET') continue
+    if (pattern === '/watch' || pattern === '/cluster/snapshot') {
+      t.equal((await api.app.inject({ ...sample, method: 'HEAD' })).statusCode, 405, name)
+      without.push(pattern)
+      continue
+    }
+    // `HEAD /kv` is about a single key.
+    if (pattern === '/kv') continue
+    const get = await api.inject(sample)
+    const head = await api.app.inject({ ...sample, method: 'HEAD' })
+    t.equal(head.statusCode, get.statusCode, name)
+    // Node leaves out the value of a key (test/http/sockets.test.ts).
+    if (pattern !== '/kv/{key}') t.equal(head.rawPayload.length, 0, name)
+    const { date: _date, 'content-length': length, ...of } = get.headers
+    const { date: _other, 'content-length': headLength, ...same } = head.headers
+    t.strictSame(same, of, name)
+    if (!VARYING.has(pattern)) t.equal(headLength, length, name)
+  }
+  t.same(without, ['/watch', '/cluster/snapshot'])
+})
+
+/** What they tell changes from one request to the next. */
+const VARYING = new Set(['/cluster', '/metrics'])
+
 /** The table of the contract. Codes may be added, and none of these may change. */
 const CODES: Readonly<Record<number, readonly ErrorCode[]>> = {
   400: ['invalid-request', 'invalid-key', 'value-encoding', 'future-revision'],
@@ -271,6 +303,13 @@ t.test('codes, statuses and bounds are those that clients depend on', async (t) 
   for (const [status, codes] of Object.entries(CODES)) {
     for (const code of codes) t.equal(table[code].status, Number(status), code)
   }
+  for (const code of Object.keys(table) as ErrorCode[]) {
+    const { status, title, retryable, ambiguous } = table[code]
+    const words = { type: `urn:quorate:error:${code}`, title, status, detail: 'why', code, retryable, ambiguous }
+    const problem = JSON.stringify(problemOf(new RequestError(code, 'why')))
+    t.ok(problem.startsWith(JSON.stringify(words).slice(0, -1)), `${code}: ${problem}`)
+  }
+  t.match(problemOf(new RequestError('no-leader', 'why')), { leader: null })
   const ambiguous = Object.entries(table).filter(([, failure]) => failure.ambiguous)
   t.same(
     ambiguous.map(([code]) => code),
