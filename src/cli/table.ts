@@ -20,10 +20,11 @@ function widest(texts: readonly string[]): number {
   return texts.reduce((width, { length }) => Math.max(width, length), 0)
 }
 
-/** Foreign text made safe for a terminal: control characters are made visible instead of taking effect. */
+/** Control characters, what changes the direction of the text around it, and what has no width: none of them shows what it is. */
+const UNSEEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g
+
+/** Foreign text made safe for a terminal: what would not be seen, or changes how the rest is seen, is made visible instead of taking effect. */
 export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
+  return text.replace(UNSEEN, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
