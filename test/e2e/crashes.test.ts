@@ -49,7 +49,7 @@ function saying(id: number, clusterId: string | null, ...applied: readonly (read
   const request = async (): Promise<RestAnswer> => {
     const [index, digest] = (told.length > 1 ? told.shift() : told[0]) ?? []
     if (index === undefined) throw new Error('nobody listens')
-    const status = { clusterId, applied: { index }, digest, membership, node: { id } }
+    const status = { clusterId, applied: { index }, committed: { index: 7 }, digest, membership, node: { id } }
     return new RestAnswer(200, {}, Buffer.from(JSON.stringify(status)))
   }
   return { id, client: { request } }
@@ -66,8 +66,9 @@ t.test('every test with several nodes fails when replicas that have applied the 
     differ,
     'it comes level first',
   )
-  await expectEqualReplicas([one, saying(2, 'c', [5, 'y'])])
-  t.pass('one that cannot come level is not waited for without end')
+  const ahead = saying(2, 'c', [5, 'y'])
+  await expectEqualReplicas([saying(1, 'c', [5, 'x']), ahead])
+  t.pass('those that are still applying are not compared, and not waited for without end')
 })
 
 t.test('kill -9 of the leader under load, again and again: nothing acknowledged is lost', async (t) => {

@@ -5,7 +5,7 @@ import type { NodeProcess } from './node-process.ts'
 export type Replica = Pick<NodeProcess, 'id'> & { readonly client: Pick<NodeProcess['client'], 'request'> }
 
 /** How much of a replica's status tells what it holds. */
-type ReplicaStatus = Pick<ClusterStatus, 'clusterId' | 'applied' | 'digest' | 'membership' | 'node'>
+type ReplicaStatus = Pick<ClusterStatus, 'clusterId' | 'committed' | 'applied' | 'digest' | 'membership' | 'node'>
 
 /** Replicas come level within moments once clients are silent. One that cannot, because a test has cut it off, need not. */
 const LEVEL_MS_MAX = 3_000
@@ -23,15 +23,18 @@ function differenceAmong(statuses: readonly ReplicaStatus[]): string | null {
   return null
 }
 
-/** Whether replicas of one cluster, some of which may lag, have all applied the same. */
+/** Whether replicas of one cluster have all applied the same. */
 function areLevel(statuses: readonly ReplicaStatus[]): boolean {
   return statuses.every((one) =>
-    statuses.every((other) => one.clusterId !== other.clusterId || one.applied?.index === other.applied?.index),
+    statuses.every((other) => one.clusterId !== other.clusterId || isAtSame(one, other) || one.clusterId === null),
   )
 }
 
+/** While a replica applies entries, its digest is ahead of what it calls applied. */
 function isAtSame(one: ReplicaStatus, other: ReplicaStatus): boolean {
-  return one.clusterId !== null && one.clusterId === other.clusterId && one.applied?.index === other.applied?.index
+  if (one.clusterId === null || one.clusterId !== other.clusterId) return false
+  const indexes = [one, other].flatMap(({ applied, committed }) => [applied?.index, committed?.index])
+  return new Set(indexes).size === 1
 }
 
 /** Throws when two of `nodes` hold different states. Waits for those that are on the way to the same entry, and not for others. */
