@@ -96,11 +96,12 @@ export class Leases implements LeaseAccess {
   }
 
   async lock(name: Key, options: ReadOptions): Promise<LockView> {
-    const consistency = await this.deps.gate.reach(options)
-    const context = this.deps.gate.context(consistency)
+    const { gate } = this.deps
+    const consistency = await gate.reach(options)
+    const context = gate.context(consistency)
     const lock = await this.lockNamed(name)
-    // What took the store's time may have ended the client's right.
-    options.guard?.check()
+    // The row may be from later than what the gate let through: the client's right may have ended since.
+    await gate.judge(options, consistency)
     return { lock, context }
   }
 
