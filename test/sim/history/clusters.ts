@@ -14,7 +14,9 @@ function seenIn(clusterId: string, operation: Operation): Operation[] {
   if (outcome.kind !== 'answered' || heard === undefined) return [operation]
   const here = heard.filter((one) => one.clusterId === clusterId)
   const [first] = here
-  if (first !== undefined) return [{ ...operation, outcome: answered(first), heard: here }]
+  // Who sends an import again hears of its changes from one cluster first, and from another one later.
+  const returnedAt = Math.max(operation.returnedAt, first?.span?.to ?? 0)
+  if (first !== undefined) return [{ ...operation, returnedAt, outcome: answered(first), heard: here }]
   if (request.type !== 'write') return []
   // A write without an idempotency key is tried only once.
   if (request.command.idempotency === null)
