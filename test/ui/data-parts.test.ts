@@ -24,11 +24,11 @@ const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a),
 
 /** Lists `keys` as a node does, and counts what it is asked for. */
 function listingOf(keys: readonly string[]): KeyListing & { requests: number; listed: number } {
-  const sorted = keys.toSorted(byBytes)
   return {
     requests: 0,
     listed: 0,
     list(range, limit) {
+      const sorted = keys.toSorted(byBytes)
       for (const bound of [range.start, range.end]) {
         if (bound !== null && (bytesOf(bound) > 4096 || bound === '')) throw new Error(`no key: ${bound}`)
       }
@@ -152,6 +152,24 @@ t.test('a level that grows too long forgets its first keys, and can begin again'
   t.same([lines()[0], lines().at(-1)], ['first', 'k1499'])
   await tree.first('')
   t.same([lines()[0], lines().at(-1)], ['k0000', 'more'])
+})
+
+t.test('what is shown of a level that has grown too long is read again where it begins', async (t) => {
+  const keys = Array.from({ length: 1500 }, (_, at) => `k${String(at).padStart(4, '0')}`)
+  const { tree, lines } = await openTree(keys)
+  for (let part = 0; part < 5; part++) await tree.more('')
+  keys.splice(keys.indexOf('k0300'), 1, 'k0300/new')
+  keys.splice(keys.indexOf('k0200'), 1)
+  await tree.reload()
+  t.same([lines()[0], lines()[1], lines().at(-1)], ['first', 'k0201', 'more'])
+  t.equal(lines().length, bounds.treeLevelEntriesMax + 2)
+  t.notOk(lines().includes('k0300'))
+  t.ok(lines().some((line) => line.includes('k0300/')))
+  keys.length = 0
+  await tree.reload()
+  t.same(lines(), ['first', 'empty'])
+  await tree.reload()
+  t.same(lines(), ['empty'])
 })
 
 t.test('a tree that grows too large closes the branches that were opened first', async (t) => {

@@ -1,4 +1,9 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { fileOf } from '../../src/ui/api/file.ts'
+import { UnreachableError } from '../../src/ui/api/problem.ts'
 import { catchingUp } from '../../src/ui/cluster/catching-up.ts'
 import { ChartHistory } from '../../src/ui/cluster/chart-history.ts'
 import {
@@ -18,7 +23,73 @@ import { nextStep } from '../../src/ui/cluster/next-step.ts'
 import { placesFor } from '../../src/ui/cluster/places.ts'
 import * as format from '../../src/ui/lib/format.ts'
 import { meanBetween, parseMetrics, quantileBetween, rateBetween, roundTripsIn } from '../../src/ui/lib/metrics.ts'
+import { eventually } from '../e2e/support/eventually.ts'
+import { thrownBy } from '../support/outcomes.ts'
 import { statusOf } from './support/status.ts'
+
+/** What there is of a browser where the page asks its node. */
+async function pageOf(origin: string): Promise<Page> {
+  Object.assign(globalThis, {
+    document: { baseURI: `${origin}/ui/`, hidden: false, addEventListener: () => undefined },
+  })
+  const load = async (name: string): Promise<unknown> =>
+    await import(new URL(`../../src/ui/api/${name}.ts`, import.meta.url).href)
+  return Object.assign({}, await load('request'), await load('poller')) as Page
+}
+
+interface Page {
+  readonly sendForText: (call: { readonly path: string; readonly timeoutMs?: number }) => Promise<string>
+  readonly Poller: new <Value>(ask: () => Promise<Value>) => {
+    readonly seen: { readonly value: { readonly value: Value | null; readonly failure: unknown } }
+    start(): () => void
+  }
+}
+
+t.test('an answer that stops in its middle is no answer, and holds up nothing else', async (t) => {
+  let isStalled = true
+  const server = createServer(({ url }, response) => {
+    response.writeHead(url === '/refused' ? 503 : 200)
+    if (url === '/metrics' || !isStalled) response.end('whole')
+    else response.write('half')
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await once(server, 'listening')
+  const { sendForText, Poller } = await pageOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const read = (path: string) => async (): Promise<string> => await sendForText({ path, timeoutMs: 200 })
+  const [stalled, other] = [new Poller(read('/cluster')), new Poller(read('/metrics'))]
+  const ends = [stalled.start(), other.start()]
+  t.teardown(() => ends.forEach((end) => end()))
+  await eventually('the other one goes on', async () => other.seen.value.value)
+  const { failure } = stalled.seen.value
+  t.match(failure, { name: 'UnreachableError', message: /no answer within 0.2 s/ })
+  await t.rejects(read('/refused')(), { name: 'ProblemError', problem: { status: 503 } })
+  isStalled = false
+  t.equal(await eventually('it is seen again', async () => stalled.seen.value.value), 'whole')
+  t.equal(stalled.seen.value.failure, null)
+})
+
+t.test('a file that breaks off is an answer that is missing, unless nobody wants it any more', async (t) => {
+  const broken = (): Response =>
+    new Response(
+      new ReadableStream({
+        start: (out) => out.enqueue(new Uint8Array(3)),
+        pull: (out) => out.error(new TypeError('network error')),
+      }),
+    )
+  const [received, left] = [[] as number[], new AbortController()]
+  await t.rejects(
+    fileOf(broken(), (bytes) => received.push(bytes), left.signal),
+    UnreachableError,
+  )
+  t.same(received, [3])
+  const reason = new Error('closed')
+  left.abort(reason)
+  t.equal(await thrownBy(fileOf(broken(), () => undefined, left.signal)), reason)
+  t.equal((await fileOf(new Response('abc'), () => undefined, new AbortController().signal)).size, 3)
+})
 
 t.test('numbers are told with three digits and their unit', async (t) => {
   t.same([0, 1023, 1024, 1536, 5 * 1024 ** 3].map(format.bytes), ['0 B', '1,023 B', '1 KiB', '1.5 KiB', '5 GiB'])

@@ -1,4 +1,5 @@
-import { problemOf, ProblemError, UnreachableError } from './problem.ts'
+import { Patience } from './patience.ts'
+import { problemOf, ProblemError } from './problem.ts'
 import { token } from './token.ts'
 
 type Parameter = string | number | boolean | null | undefined
@@ -14,7 +15,7 @@ export interface Call {
   readonly body?: Blob | Uint8Array<ArrayBuffer> | string
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
-  /** Until the head of the answer is there. Absent: as long as it takes. */
+  /** Until the head of the answer is there, and as long again for the rest of one that is read whole. Absent: as long as it takes. */
   readonly timeoutMs?: number
 }
 
@@ -36,11 +37,36 @@ function addressOf({ path, query = {} }: Pick<Call, 'path' | 'query'>): string {
  * it; a change does not, so that none is made later than somebody wanted it.
  */
 export async function send(call: Call): Promise<Response> {
+  return (await begin(call)).response
+}
+
+export async function sendForJson<Answer>(call: Call): Promise<Answer> {
+  const accepting = { ...call, headers: { accept: 'application/json', ...call.headers } }
+  return await whole(accepting, async (response) => (await response.json()) as Answer)
+}
+
+export async function sendForText(call: Call): Promise<string> {
+  return await whole(call, async (response) => await response.text())
+}
+
+async function whole<Value>(call: Call, read: (response: Response) => Promise<Value>): Promise<Value> {
+  const { response, patience } = await begin(call)
+  return await patience.forPart('the answer broke off', async () => await read(response))
+}
+
+/** An answer whose body is still to be read. */
+interface Begun {
+  readonly response: Response
+  readonly patience: Patience
+}
+
+async function begin(call: Call): Promise<Begun> {
   for (;;) {
     const sent = token.value
-    const response = await sendOnce(call, sent)
-    if (response.ok || response.status === 304) return response
-    const problem = await problemOf(response)
+    const begun = await sendOnce(call, sent)
+    const { response, patience } = begun
+    if (response.ok || response.status === 304) return begun
+    const problem = await patience.forPart('the answer broke off', async () => await problemOf(response))
     if (response.status !== 401) throw new ProblemError(problem)
     if (!token.ask(sent, problem.detail)) continue
     if (isChange(call)) throw new ProblemError(problem)
@@ -48,49 +74,20 @@ export async function send(call: Call): Promise<Response> {
   }
 }
 
-export async function sendForJson<Answer>(call: Call): Promise<Answer> {
-  const response = await send({ ...call, headers: { accept: 'application/json', ...call.headers } })
-  try {
-    return (await response.json()) as Answer
-  } catch (error) {
-    call.signal?.throwIfAborted()
-    throw new UnreachableError('the answer broke off', { cause: error, isChange: isChange(call) })
-  }
-}
-
-export async function sendForText(call: Call): Promise<string> {
-  const response = await send(call)
-  try {
-    return await response.text()
-  } catch (error) {
-    call.signal?.throwIfAborted()
-    throw new UnreachableError('the answer broke off', { cause: error, isChange: isChange(call) })
-  }
-}
-
 function isChange({ method = 'GET' }: Call): boolean {
   return method !== 'GET' && method !== 'HEAD'
 }
 
-async function sendOnce(call: Call, secret: string | null): Promise<Response> {
+async function sendOnce(call: Call, secret: string | null): Promise<Begun> {
   const { method = 'GET', json, body = json === undefined ? null : JSON.stringify(json), signal, timeoutMs } = call
   const headers = new Headers(call.headers)
   if (json !== undefined) headers.set('content-type', 'application/json')
   if (secret !== null) headers.set('authorization', `Bearer ${secret}`)
   // A value that an operator looks at stays out of the browser's cache.
   const init: RequestInit = { method, headers, body, cache: 'no-store', credentials: 'same-origin', redirect: 'error' }
-  const late = new AbortController()
-  const timer = timeoutMs === undefined ? null : setTimeout(() => late.abort(), timeoutMs)
-  const signals = [late.signal, ...(signal === undefined ? [] : [signal])]
-  try {
-    return await fetch(addressOf(call), { ...init, signal: AbortSignal.any(signals) })
-  } catch (error) {
-    signal?.throwIfAborted()
-    const why = late.signal.aborted
-      ? `there was no answer within ${(timeoutMs ?? 0) / 1000} s`
-      : 'the node does not answer'
-    throw new UnreachableError(why, { cause: error, isChange: isChange(call) })
-  } finally {
-    if (timer !== null) clearTimeout(timer)
-  }
+  const patience = new Patience({ timeoutMs, signal, isChange: isChange(call) })
+  const response = await patience.forPart('the node does not answer', async () => {
+    return await fetch(addressOf(call), { ...init, signal: patience.signal })
+  })
+  return { response, patience }
 }

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ClusterStatus } from '../../client/api-types.ts'
 import { startBackup } from '../api/cluster.ts'
+import { fileOf } from '../api/file.ts'
 import { bytes, count } from '../lib/format.ts'
 import { Confirm } from '../parts/confirm.tsx'
 import { Check } from '../parts/field.tsx'
@@ -29,7 +30,8 @@ export function Backup({ seen, onClose }: BackupProps) {
       isStale ? 'stale' : 'linearizable',
       left.current.signal,
     )
-    const file = await fileOf(response, (soFar) => setReceived({ bytes: soFar, estimate: bytesEstimate }))
+    const onReceived = (soFar: number): void => setReceived({ bytes: soFar, estimate: bytesEstimate })
+    const file = await fileOf(response, onReceived, left.current.signal)
     save(file, `quorate-${index}.backup`)
     say(`The backup of revision ${count(revision)} is there: ${bytes(file.size)}.`)
   }
@@ -63,19 +65,6 @@ function Received({ received }: { readonly received: Received }) {
       <Progress percent={percent} label="Received" />
     </div>
   )
-}
-
-/** The body as a file of the browser, which keeps large ones on disk. Rejects when it breaks off. */
-async function fileOf(response: Response, onReceived: (bytes: number) => void): Promise<Blob> {
-  let soFar = 0
-  const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-    transform: (piece, out) => {
-      soFar += piece.byteLength
-      onReceived(soFar)
-      out.enqueue(piece)
-    },
-  })
-  return await new Response(response.body?.pipeThrough(counting) ?? null).blob()
 }
 
 function save(file: Blob, name: string): void {

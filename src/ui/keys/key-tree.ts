@@ -23,6 +23,12 @@ interface Level {
   failure: unknown
 }
 
+interface Reading {
+  readonly entriesMax: number
+  /** What is read takes the place of what is held. */
+  readonly isAnew: boolean
+}
+
 export interface TreeOptions {
   /** Only keys that begin with it. */
   readonly prefix: string
@@ -92,13 +98,16 @@ export class KeyTree {
     for (const level of this.levels.values()) await this.refresh(level)
   }
 
+  /** A level whose first entries were forgotten is read from the first one that it shows. */
   private async refresh(level: Level): Promise<void> {
-    if (level.isCut) return
-    const count = level.entries.length
-    await this.read(level, null, Math.max(count, bounds.treePartEntries))
+    const { entries, isCut } = level
+    const [first] = entries
+    const from = !isCut || first === undefined ? null : startOf(first)
+    await this.read(level, from, { entriesMax: Math.max(entries.length, bounds.treePartEntries), isAnew: true })
   }
 
-  private async read(level: Level, from: string | null, entriesMax: number = bounds.treePartEntries): Promise<void> {
+  private async read(level: Level, from: string | null, how: Partial<Reading> = {}): Promise<void> {
+    const { entriesMax = bounds.treePartEntries, isAnew = from === null } = how
     if (level.isLoading) return
     level.isLoading = true
     level.failure = null
@@ -108,9 +117,9 @@ export class KeyTree {
     try {
       const options = { prefix, separator, from, entriesMax, requestsMax: bounds.treePartRequests }
       const { entries, next } = await readLevel(this.listing, options)
-      const all = from === null ? entries : [...level.entries, ...entries]
+      const all = isAnew ? entries : [...level.entries, ...entries]
       level.entries = all.slice(-bounds.treeLevelEntriesMax)
-      level.isCut ||= all.length > level.entries.length
+      level.isCut = (level.isCut && from !== null) || all.length > level.entries.length
       level.next = next
     } catch (failure) {
       level.failure = failure
@@ -175,4 +184,8 @@ export class KeyTree {
     const at = level.lastIndexOf(separator)
     return at < 0 ? 0 : at + separator.length
   }
+}
+
+function startOf(entry: LevelEntry): string {
+  return entry.kind === 'key' ? entry.key.key : entry.prefix
 }
