@@ -245,8 +245,12 @@ t.test('a signal comes to the command once, whoever it was sent to', async (t) =
 t.test('a signal ends the command, and the lock is free at once', async (t) => {
   const { server, lockStatus } = await open(t)
   const words = [program, 'lock', ...server, '--ttl', '720h', 'l', '--', 'sleep', '600']
-  const child = spawn(process.execPath, words, { stdio: 'ignore' })
-  t.teardown(() => child.kill('SIGKILL'))
+  // A group of its own, so that what it runs can be ended with it.
+  const child = spawn(process.execPath, words, { stdio: 'ignore', detached: true })
+  const { pid = 0 } = child
+  t.teardown(() => {
+    if (child.exitCode === null) process.kill(-pid, 'SIGKILL')
+  })
   const exited = once(child, 'exit')
   await until('it is held', async () => (await lockStatus('l')).holder)
   child.kill('SIGTERM')

@@ -572,8 +572,6 @@ t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
   const cluster = start(t, ['dev', '--json', '--data-dir', await temporaryDirectory(t)])
   await until(cluster, (out) => out.includes('\n'))
   const { nodes } = JSON.parse(cluster.out()) as DevDocument
-  cluster.child.kill('SIGKILL')
-  const deadline = performance.now() + startMsMax
   const alive = (pid: number): boolean => {
     try {
       return process.kill(pid, 0)
@@ -581,6 +579,11 @@ t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
       return false
     }
   }
+  t.teardown(() => {
+    for (const { pid } of nodes) if (alive(pid)) process.kill(pid, 'SIGKILL')
+  })
+  cluster.child.kill('SIGKILL')
+  const deadline = performance.now() + startMsMax
   while (nodes.some(({ pid }) => alive(pid)) && performance.now() < deadline) await delay(20)
   for (const { pid } of nodes) t.notOk(alive(pid), `node ${pid} is gone`)
 })

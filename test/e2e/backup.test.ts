@@ -51,7 +51,7 @@ async function backedUp(test: Test) {
 
 t.test('a backup under load of a follower becomes a cluster of three, which the old members cannot join', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const load = new Load({ clients: 4, prefix: 'load/', valueBytes: 500 }, cluster.nodes)
+  const load = new Load(t, { clients: 4, prefix: 'load/', valueBytes: 500 }, cluster.nodes)
   await eventually('writes are acknowledged', () => (load.count('acknowledged') > 400 ? true : null))
   const leader = await cluster.leader()
   const follower = cluster.others(leader.id)[0] ?? leader
@@ -325,7 +325,7 @@ t.test('a backup goes through a pipe; a restore that is killed is begun anew', a
   await fresh.start()
   await cluster.untilReady([fresh])
   t.equal((await holdingsOf(fresh, 'k')).size, 20)
-  const load = new Load({ clients: 2, prefix: 'more/', valueBytes: 100 }, [fresh])
+  const load = new Load(t, { clients: 2, prefix: 'more/', valueBytes: 100 }, [fresh])
   await eventually('it writes', () => (load.count('acknowledged') > 50 ? true : null))
   await load.stop()
   await fresh.kill()

@@ -184,7 +184,7 @@ t.test('a learner comes to a large state under constant writes, and is cut off i
   await fill(voters, 'large/', 50_000, 200)
   await purgeAll(voters)
   say('filled')
-  const load = new SteadyLoad({ prefix: 'meanwhile/', writers: 2, timeoutMs: 30_000 }, voters)
+  const load = new SteadyLoad(t, { prefix: 'meanwhile/', writers: 2, timeoutMs: 30_000 }, voters)
   for (const node of voters) load.through(node)
 
   const learner = await cluster.add()

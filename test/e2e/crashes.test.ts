@@ -73,8 +73,8 @@ t.test('every test with several nodes fails when replicas that have applied the 
 
 t.test('kill -9 of the leader under load, again and again: nothing acknowledged is lost', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
-  const history = new History(fewKeys, cluster.nodes)
+  const load = new Load(t, { ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  const history = new History(t, fewKeys, cluster.nodes)
   await untilServed(load, 100)
   for (let round = 1; round <= 3; round++) {
     const leader = await cluster.leader()
@@ -118,7 +118,7 @@ t.test('check consistency passes while nodes are killed and restarted, and leave
 
 t.test('all nodes killed at once under load: everything acknowledged is there after the restart', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  const load = new Load(t, { ...smallLoad, prefix: 'load/' }, cluster.nodes)
   for (let round = 1; round <= 2; round++) {
     await untilServed(load, 200)
     await Promise.all(cluster.nodes.map(async (node) => await node.kill()))
@@ -130,7 +130,7 @@ t.test('all nodes killed at once under load: everything acknowledged is there af
 
 t.test('a leader that stood still and wakes up serves no stale read', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const history = new History(fewKeys, cluster.nodes)
+  const history = new History(t, fewKeys, cluster.nodes)
   for (let round = 1; round <= 2; round++) {
     const leader = await cluster.leader()
     const others = cluster.others(leader.id)
@@ -190,8 +190,8 @@ t.test('partitions: the majority goes on, the minority neither lies nor loses', 
   const cluster = await TestCluster.formed(t, { size: 3, withLinks: true })
   const { links } = cluster
   if (links === null) throw new Error('with links')
-  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
-  const history = new History(fewKeys, cluster.nodes)
+  const load = new Load(t, { ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  const history = new History(t, fewKeys, cluster.nodes)
   await untilServed(load, 50)
 
   const idsOf = (nodes: readonly NodeProcess[]): number[] => nodes.map(({ id }) => id)
@@ -256,7 +256,7 @@ t.test('a live leader is not deposed by connections that break, only by silence'
   const cluster = await TestCluster.formed(t, { size: 3, withLinks: true })
   const { links } = cluster
   if (links === null) throw new Error('with links')
-  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  const load = new Load(t, { ...smallLoad, prefix: 'load/' }, cluster.nodes)
   await untilServed(load, 50)
   const leader = await cluster.leader()
   const { term } = await cluster.status(leader.id)
@@ -278,7 +278,7 @@ t.test('a live leader is not deposed by connections that break, only by silence'
 
 t.test('SIGTERM hands leadership over: exit 0, a short gap, nothing lost', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const load = new Load({ ...smallLoad, prefix: 'load/' }, cluster.nodes)
+  const load = new Load(t, { ...smallLoad, prefix: 'load/' }, cluster.nodes)
   await untilServed(load, 100)
   for (let round = 1; round <= 2; round++) {
     const leader = await cluster.leader()

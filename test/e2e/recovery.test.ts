@@ -13,7 +13,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
   // Purged early, so that the survivor has its state and a log that does not begin at the beginning.
   const flags = ['--purge-every', '200', '--keep-entries', '20']
   const cluster = await TestCluster.formed(t, { size: 3, flags })
-  const load = new Load({ clients: 8, prefix: 'load/', valueBytes: 200 }, cluster.nodes)
+  const load = new Load(t, { clients: 8, prefix: 'load/', valueBytes: 200 }, cluster.nodes)
   await eventually('writes are acknowledged', () => (load.count('acknowledged') > 1500 ? true : null))
   const leader = await cluster.leader()
   const survivor = cluster.others(leader.id)[0] ?? leader

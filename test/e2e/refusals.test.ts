@@ -320,7 +320,7 @@ t.test('a full disk: exit 3, nothing acknowledged is lost, and it goes on when t
   t.equal(formed.status, 200, formed.summary)
   await cluster.untilReady()
 
-  const load = new Load({ clients: 6, prefix: 'full/', valueBytes: 64 * 1024 }, cluster.nodes)
+  const load = new Load(t, { clients: 6, prefix: 'full/', valueBytes: 64 * 1024 }, cluster.nodes)
   small.process.mayEnd = true
   const end = await small.process.ended
   t.match(end, { code: 3, signal: null }, 'exit code 3')

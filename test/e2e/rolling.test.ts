@@ -55,7 +55,7 @@ async function expectUnbroken(
 
 t.test('every node is restarted in turn under load, and no request fails', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const load = new SteadyLoad(steady, cluster.nodes)
+  const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of cluster.nodes) load.through(node)
   await untilWritten(load, 100)
   const firstLeader = await cluster.leader()
@@ -76,10 +76,10 @@ t.test('every node is restarted in turn under load, and no request fails', async
 
 t.test('every node is upgraded from the oldest version in turn under load, and no request fails', async (t) => {
   const earlier = await earlierVersion(t)
-  if (earlier === null) return t.comment('not tried: the history of this clone does not have the oldest version')
+  if (earlier === null) return t.plan(0, 'the history of this clone does not have the oldest version')
   t.comment(`from ${earlier.name}`)
   const cluster = await TestCluster.formed(t, { size: 3, command: earlier.command })
-  const load = new SteadyLoad(steady, cluster.nodes)
+  const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of cluster.nodes) load.through(node)
   await untilWritten(load, 100)
   const leader = await cluster.leader()
@@ -111,7 +111,7 @@ t.test('every node is replaced by a new one under load, and no request fails', a
   const cluster = await TestCluster.formed(t, { size: 3 })
   const old = [...cluster.nodes]
   for (let count = 0; count < 3; count++) await cluster.add()
-  const load = new SteadyLoad(steady, cluster.nodes)
+  const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of old) load.through(node)
   await untilWritten(load, 100)
   for (const leaving of old) {
@@ -141,7 +141,7 @@ t.test('every node is replaced by a new one under load, and no request fails', a
 t.test('from one node to five and back to one under writes through every node', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 1 })
   for (let count = 0; count < 4; count++) await cluster.add()
-  const load = new SteadyLoad(steady, cluster.nodes)
+  const load = new SteadyLoad(t, steady, cluster.nodes)
   load.through(cluster.node(1))
   await untilWritten(load, 50)
   for (const id of [2, 3, 4, 5]) {

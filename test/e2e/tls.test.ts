@@ -138,13 +138,18 @@ t.test('three nodes with TLS for clients and peers', async (t) => {
         fresh.close()
       }
     })()
-    await writePems(files.directory, renewed, trusted)
-    await eventually('each node has replaced both', async () => {
-      const texts = await Promise.all(cluster.nodes.map(async ({ client: rest }) => (await rest.get('/metrics')).text))
-      return texts.every((text) => text.includes('quorate_tls_reloads_total 2')) ? true : null
-    })
-    going = false
-    await load
+    try {
+      await writePems(files.directory, renewed, trusted)
+      await eventually('each node has replaced both', async () => {
+        const texts = await Promise.all(
+          cluster.nodes.map(async ({ client: rest }) => (await rest.get('/metrics')).text),
+        )
+        return texts.every((text) => text.includes('quorate_tls_reloads_total 2')) ? true : null
+      })
+    } finally {
+      going = false
+      await load
+    }
     t.equal(failed, 0, `of ${done}`)
     const text = (await leader.client.get('/metrics')).text
     t.match(text, /quorate_tls_certificate_expiry_timestamp_seconds\{plane="peer",role="ca"\} \d{10}/)

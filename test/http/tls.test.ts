@@ -288,16 +288,20 @@ t.test('certificates are changed under load without a failed request', async (t)
     new QuorateClient({ servers: [`https://127.0.0.1:${port}`], retry: false, tls: { ca: trusted } })
   const loads = [load(() => kept, 1), load(() => kept, 2), load(fresh, 3), load(fresh, 4)]
   const seen = new Set<string>()
-  for (let round = 0; round < 8; round++) {
-    source.replace(identityOf(await issue({ commonName: `round ${round}` }), null))
-    const before = done
-    await eventually(() => done > before + 20, 'the load goes on')
-    const socket = await secure(t, port)
-    seen.add(String(socket.getPeerX509Certificate()?.subject))
-    socket.destroy()
+  try {
+    for (let round = 0; round < 8; round++) {
+      source.replace(identityOf(await issue({ commonName: `round ${round}` }), null))
+      const before = done
+      await eventually(() => done > before + 20, 'the load goes on')
+      const socket = await secure(t, port)
+      seen.add(String(socket.getPeerX509Certificate()?.subject))
+      socket.destroy()
+    }
+  } finally {
+    // A client that is closed refuses at once: the load would leave no turn to anything else.
+    going = false
+    await Promise.all(loads)
   }
-  going = false
-  await Promise.all(loads)
   t.equal(failed, 0, `of ${done} requests`)
   t.equal(seen.size, 8, 'each certificate was in use')
 })

@@ -565,6 +565,7 @@ t.test('snapshots that are damaged', async (t) => {
     const sender = callAt(t, transport.address)
     sender.say(helloOf('snapshot'), { type: 'snapshot-header', header: snapshotHeader }, end(0, 0), chunk(0))
     await until('the sender is cut off', () => sender.closed)
+    t.equal(node.snapshots.length, 1)
     let chunks = 0
     for await (const _chunk of node.snapshots[0]?.chunks() ?? []) chunks += 1
     t.equal(chunks, 0, 'the state itself was whole')

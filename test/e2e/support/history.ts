@@ -18,6 +18,7 @@ import {
   type Outcome,
   type Request,
 } from '../../../src/checker/operation.ts'
+import type { Owner } from '../../support/temporary-directory.ts'
 import type { NodeProcess } from './node-process.ts'
 import { Unanswered, type RestAnswer } from './rest-client.ts'
 
@@ -40,10 +41,12 @@ export class History {
   private readonly running: Promise<void>[]
   private stopping = false
 
-  constructor(options: HistoryOptions, nodes: readonly NodeProcess[]) {
+  /** It ends with the test that it is a part of, also when that fails. */
+  constructor(owner: Owner, options: HistoryOptions, nodes: readonly NodeProcess[]) {
     this.keys = options.keys
     this.nodes = nodes
     this.running = Array.from({ length: options.clients }, async (_, client) => await this.run(client))
+    owner.teardown(async () => await this.stop())
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Owner } from '../../support/temporary-directory.ts'
 import type { NodeProcess } from './node-process.ts'
 import { Unanswered } from './rest-client.ts'
 
@@ -30,11 +31,13 @@ export class Load {
   private readonly running: Promise<void>[]
   private stopping = false
 
-  constructor(options: LoadOptions, nodes: readonly NodeProcess[]) {
+  /** It ends with the test that it is a part of, also when that fails. */
+  constructor(owner: Owner, options: LoadOptions, nodes: readonly NodeProcess[]) {
     this.prefix = options.prefix
     this.valueBytes = options.valueBytes
     this.nodes = nodes
     this.running = Array.from({ length: options.clients }, async (_, client) => await this.run(client))
+    owner.teardown(async () => await this.stop())
   }
 
   count(kind: WriteOutcome['kind']): number {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { QuorateClient } from '../../../src/client/quorate-client.ts'
+import type { Owner } from '../../support/temporary-directory.ts'
 import type { WriteOutcome } from './load.ts'
 import type { NodeProcess } from './node-process.ts'
 
@@ -33,10 +34,12 @@ export class SteadyLoad {
   private readonly running: Promise<void>[] = []
   private stopping = false
 
-  constructor(options: SteadyLoadOptions, nodes: readonly NodeProcess[]) {
+  /** It ends with the test that it is a part of, also when that fails. */
+  constructor(owner: Owner, options: SteadyLoadOptions, nodes: readonly NodeProcess[]) {
     this.options = options
     this.prefix = options.prefix
     this.nodes = nodes
+    owner.teardown(async () => await this.stop())
   }
 
   /** From now on writes also go through `node`. */

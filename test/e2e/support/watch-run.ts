@@ -41,7 +41,7 @@ export async function watchThroughKills(owner: Owner, options: WatchRunOptions):
   const rotated = (by: number): string[] => [...servers.slice(by), ...servers.slice(0, by)]
   const followers = [0, 1, 2].map((by) => new Follower(rotated(by), since))
   const few = new Follower(rotated(1), since, { prefix: 'w/1/' })
-  const load = new WatchedLoad(cluster.nodes, options)
+  const load = new WatchedLoad(owner, options, cluster.nodes)
   const kills = await killInTurn(cluster, load, options)
   await load.stop()
   const { digests } = await cluster.untilEqual()

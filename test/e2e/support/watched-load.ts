@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Owner } from '../../support/temporary-directory.ts'
 import type { RestClient } from './rest-client.ts'
 import { Unanswered } from './rest-client.ts'
 
@@ -24,10 +25,12 @@ export class WatchedLoad {
   private readonly pauseMs: number
   private stopped = false
 
-  constructor(nodes: readonly Client[], { writers, pauseMs }: WatchedLoadOptions) {
+  /** It ends with the test that it is a part of, also when that fails. */
+  constructor(owner: Owner, { writers, pauseMs }: WatchedLoadOptions, nodes: readonly Client[]) {
     this.nodes = nodes
     this.pauseMs = pauseMs
     this.writers = Array.from({ length: writers }, (_, writer) => this.write(writer))
+    owner.teardown(async () => await this.stop())
   }
 
   async stop(): Promise<void> {
