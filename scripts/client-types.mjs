@@ -35,6 +35,7 @@ const schemas = {
   LearnerAnswer: cluster.LearnerAnswer,
   SnapshotProgressView: cluster.SnapshotProgressView,
   MemberStatus: cluster.MemberStatus,
+  DiskView: cluster.DiskView,
   ClusterStatus: cluster.ClusterStatus,
   TransferAnswer: cluster.TransferAnswer,
   GrantView: auth.GrantView,

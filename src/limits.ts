@@ -472,6 +472,29 @@ export const limits = {
   storeSlowMs: 5_000,
   /** Free disk space needed in addition to the rows in memory. With less, a store that does not answer is assumed to wait for space. */
   stateFreeBytesMin: 1024 * 1024,
+  /**
+   * What stays free on the disk of a node that was given no reserve (node/space/room.ts): room for one flush and for one compaction beside the
+   * files of the log, at most this share of the disk. Free space is looked up that often, while much is free and while little is. What the leader
+   * has said about the disks of the cluster holds for `verdictMs`. The states of nodes whose disks are short are compacted with such a pause at
+   * least, and so many times as long as it took.
+   */
+  diskReserve: {
+    flushBytes: 192 * 1024 * 1024,
+    compactionBytesMax: 768 * 1024 * 1024,
+    shareMax: 0.5,
+    farMs: 5_000,
+    nearMs: 500,
+    verdictMs: 30_000,
+    reclaimPauseMs: 5_000,
+    reclaimPauseFactor: 4,
+  },
+  /** The largest `--disk-reserve`. */
+  diskReserveBytesMax: 1024 * 1024 ** 3,
+  /** A compaction that frees space works on so many parts of the state at most, found with so many looks at their sizes. */
+  compactionPartsMax: 1024,
+  compactionLooksMax: 16_384,
+  /** Free bytes that it leaves. */
+  compactionSpareBytes: 8 * 1024 * 1024,
   /** How long closing a store may take after a fault. */
   failedStoreCloseMsMax: 2_000,
   /** How long a process may take to exit after a fault before it is killed. */

@@ -253,6 +253,8 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     watchersMax: shares.watchers,
     snapshotBytesPerSecondMax: config.snapshotBytesPerSecondMax,
     snapshotChunkBytes: limits.snapshotChunkBytes,
+    diskReserveBytes: config.diskReserveBytes,
+    segmentBytes: segmentBytesOf(config),
     historyRetention: {
       revisions: config.historyRevisions,
       ageMs: config.historyAgeMs,
@@ -267,6 +269,11 @@ function nodeOptions({ config, shares, directory }: Start, addresses: NodeAddres
     leases: limits.leases,
     transaction: limits.transaction,
   }
+}
+
+/** Files have room for several of the largest values. Otherwise the writer would wait until the disk has filled a new file. */
+function segmentBytesOf({ segmentBytes, valueBytesMax }: Config): number {
+  return Math.max(segmentBytes, limits.segmentValuesMin * valueBytesMax)
 }
 
 /** Null: no request is called slow. */
@@ -312,8 +319,7 @@ function nodeDependencies(
     log: new WalLogStore(
       {
         directory: join(directory.path, 'log'),
-        // Files have room for several of the largest values. Otherwise the writer would wait until the disk has filled a new file.
-        segmentBytes: Math.max(config.segmentBytes, limits.segmentValuesMin * config.valueBytesMax),
+        segmentBytes: segmentBytesOf(config),
         cacheBytesMax: limits.logCacheBytesMax,
       },
       {
@@ -341,9 +347,9 @@ function nodeDependencies(
     hash: (text) => createHash('sha256').update(text).digest('hex'),
     hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
     automation: automationPlan(config),
-    freeBytes: async () => {
-      const { bavail, bsize } = await statfs(config.dataDirectory)
-      return bavail * bsize
+    diskUsage: async () => {
+      const { blocks, bavail, bsize } = await statfs(config.dataDirectory)
+      return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
     },
     logSyncSeconds,
     slow,

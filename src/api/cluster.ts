@@ -259,6 +259,19 @@ const AutopilotStatus = object({
 const NodeStateView = choice(['learner', 'follower', 'candidate', 'leader', 'removed', 'shutdown'])
 export type NodeStateView = Shape<typeof NodeStateView>
 
+export const DiskView = Type.Object(
+  {
+    totalBytes: Type.Integer({ minimum: 0 }),
+    freeBytes: Type.Integer({ minimum: 0, description: 'What the node may still take.' }),
+    reserveBytes: Type.Integer({ minimum: 0, description: 'What is to stay free; 0: nothing.' }),
+    short: Type.Boolean({
+      description: 'Less was free than the reserve, and not yet a quarter of it more since then.',
+    }),
+  },
+  { ...closed, $id: 'Disk', description: 'The file system of the data directory, as it was last measured.' },
+)
+export type DiskView = Shape<typeof DiskView>
+
 export const ClusterStatus = Type.Object(
   {
     clusterId: nullable(Type.String()),
@@ -268,6 +281,7 @@ export const ClusterStatus = Type.Object(
       incarnation: Type.String({ description: 'Drawn anew for each data directory.' }),
       version: Type.String(),
       uptimeMs: Type.Number({ minimum: 0 }),
+      disk: nullable(ref(DiskView), 'Null: not measured yet.'),
     }),
     leader: nullable(Type.Integer()),
     term: Type.Integer({ minimum: 0 }),

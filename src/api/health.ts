@@ -1,3 +1,5 @@
+import type { DiskView } from './cluster.ts'
+
 export interface HealthCheck {
   readonly name: string
   readonly ok: boolean
@@ -84,6 +86,11 @@ export interface MetricsView {
   readonly readsServed: number
   readonly logBytes: number
   readonly stateBytes: number
+  /** Null: not measured yet. */
+  readonly disk: DiskView | null
+  /** Whether writes that take space are refused, and how many this node has refused. */
+  readonly refusesGrowth: boolean
+  readonly growthRefused: number
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
   readonly backups: BackupsView

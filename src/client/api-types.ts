@@ -56,6 +56,7 @@ export type ErrorCode =
   | 'too-slow'
   | 'not-implemented'
   | 'internal'
+  | 'no-space'
   | 'feature-unavailable'
   | 'no-leader'
   | 'not-ready'
@@ -369,6 +370,17 @@ export interface MemberStatus {
   readonly snapshot: SnapshotProgressView | null
 }
 
+/** The file system of the data directory, as it was last measured. */
+export interface DiskView {
+  readonly totalBytes: number
+  /** What the node may still take. */
+  readonly freeBytes: number
+  /** What is to stay free; 0: nothing. */
+  readonly reserveBytes: number
+  /** Less was free than the reserve, and not yet a quarter of it more since then. */
+  readonly short: boolean
+}
+
 /** The cluster as this node sees it. */
 export interface ClusterStatus {
   readonly clusterId: string | null
@@ -379,6 +391,8 @@ export interface ClusterStatus {
     readonly incarnation: string
     readonly version: string
     readonly uptimeMs: number
+    /** Null: not measured yet. */
+    readonly disk: DiskView | null
   }
   readonly leader: number | null
   readonly term: number

@@ -20,6 +20,12 @@ export function sizes(min: number, max: number): Values<number> {
   return { allowed: `a size from ${describeSize(min)} to ${describeSize(max)}`, parse: size(min, max) }
 }
 
+/** Bytes, `[min, max]`, or 0 for what is off. */
+export function sizesOrOff(min: number, max: number): Values<number> {
+  const { allowed, parse } = sizes(min, max)
+  return { allowed: `${allowed}, or 0 to turn it off`, parse: (text) => (text === '0' ? right(0) : parse(text)) }
+}
+
 /** Milliseconds, `[min, max]`. */
 export function durations(min: number, max: number, also: string = ''): Values<number> {
   const range = `${describeDuration(min)} to ${describeDuration(max)}`

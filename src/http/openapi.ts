@@ -26,6 +26,7 @@ const components = [
   cluster.MembershipView,
   cluster.MembershipAnswer,
   cluster.MemberStatus,
+  cluster.DiskView,
   cluster.ClusterStatus,
 ]
 

@@ -34,6 +34,11 @@ export function isHistoryKept({ history }: MachineState): boolean {
   return history !== null && history.retention.revisions > 0
 }
 
+/** Whether what is removed now is copied into the history: also into one that was switched off, until nothing is left of it. */
+export function isHistoryRecorded({ history }: MachineState): boolean {
+  return history !== null && (history.retention.revisions > 0 || history.changes > 0)
+}
+
 export const NO_LEASES: LeasesState = { leases: 0, attachedKeys: 0, locks: 0, lockWaiters: 0 }
 
 /**

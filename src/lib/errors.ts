@@ -79,6 +79,7 @@ export const failures = {
   'too-slow': { status: 408, title: 'Reader too slow', retryable: true, ambiguous: false },
   'not-implemented': { status: 501, title: 'Not implemented', retryable: false, ambiguous: false },
   internal: { status: 500, title: 'Internal error', retryable: false, ambiguous: true },
+  'no-space': { status: 507, title: 'Disks are nearly full', retryable: true, ambiguous: false },
   'feature-unavailable': {
     status: 503,
     title: 'Not every member knows this yet',

@@ -23,3 +23,10 @@ export function describeSize(bytes: number): string {
   const unit = units.find(([, factor]) => factor > 1 && bytes >= factor && bytes % factor === 0)
   return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`
 }
+
+/** `bytes` for people, to a tenth of the unit: `41.5 MiB`. */
+export function roughSize(bytes: number): string {
+  const [name, factor] = units.find(([, least]) => bytes >= least) ?? ['B', 1]
+  const amount = Math.floor((bytes / factor) * 10) / 10
+  return `${amount} ${name}`
+}

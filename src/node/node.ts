@@ -27,6 +27,7 @@ import { ReadGate } from './service/read-gate.ts'
 import { Serving } from './service/serving.ts'
 import { Status } from './service/status.ts'
 import { Watches } from './service/watches.ts'
+import { Space } from './space/space.ts'
 import { openStores, type Startup } from './startup.ts'
 import { FailStopStore } from './state/fail-stop-store.ts'
 import { RowFetcher } from './state/row-fetcher.ts'
@@ -92,6 +93,7 @@ export class Node {
   private readonly options: NodeOptions
   private readonly deps: GuardedDependencies
   private readonly serving: Serving
+  private readonly space: Space
   private readonly preference: Preference
   /** Null for a node that does nothing by itself. */
   private readonly automation: Automation | null
@@ -101,7 +103,7 @@ export class Node {
     const { knownPeers, formation, startup, lastBackup } = memory
     this.options = options
     this.deps = deps
-    const { transport, clock, hash, logger, fault, automation: plan = null } = deps
+    const { state, transport, clock, hash, logger, fault, automation: plan = null, diskUsage: measure } = deps
     const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, hash)
     const pledges = new Pledges({ register: deps.formation, memory: formation, carriesToken, faults: fault })
     const peerDiscovery = peerDiscoveryFor(options, plan, deps)
@@ -109,7 +111,9 @@ export class Node {
     this.replica = new Replica(options, { ...deps, knownPeers, adoption, carriesToken, faults: fault }, startup)
     const { replica } = this
     this.serving = new Serving(options, { replica, fault })
-    this.preference = new Preference(options, { replica, clock, logger })
+    this.space = new Space(options, { replica, state, transport, clock, logger, measure, faults: replica })
+    const { space } = this
+    this.preference = new Preference(options, { replica, clock, logger, space })
     const bootstrap = new Bootstrap(options, { replica, transport, clock, hash, logger, pledges })
     const { electionTimeoutMsMax: settlingMs } = options
     const changes = new Changes({ replica, transport, clock, settlingMs })
@@ -130,6 +134,7 @@ export class Node {
     replica.start()
     this.automation?.start()
     this.preference.start()
+    this.space.start()
     const { ownCluster, applier } = replica
     deps.logger.info(
       { id: this.options.id, state: this.serving.state(), clusterId: ownCluster.id, applied: applier.appliedIndex },
@@ -157,6 +162,7 @@ export class Node {
     state.onStopping()
     this.automation?.stop()
     this.preference.stop()
+    this.space.stop()
     replica.peers.stop()
     await replica.stop(shuttingDown())
     await deps.transport.stop()
@@ -167,7 +173,7 @@ export class Node {
   }
 
   private makeServices(bootstrap: Bootstrap, changes: Changes, lastBackup: TakenBackup | null): NodeServices {
-    const { options, deps, replica, serving, preference, automation } = this
+    const { options, deps, replica, serving, preference, automation, space } = this
     const {
       state,
       clock,
@@ -181,13 +187,13 @@ export class Node {
       warnings = () => [],
     } = deps
     const { id, addresses, electionTimeoutMsMax: settlingMs } = options
-    const status = new Status(options, { replica, preference, serving, automation, transport, clock, warnings })
+    const status = new Status(options, { replica, preference, serving, automation, space, transport, clock, warnings })
     const self = { id, ...addresses }
     const gate = new ReadGate({ replica, clock, serving, id })
     const past = new Past({ state, applier: replica.applier, gate })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
     const backups = new Backups(options, { replica, state, clock, serving, hash, register, logger }, lastBackup)
-    const keys = new Keys({ replica, clock, fetcher, serving, gate, past })
+    const keys = new Keys({ replica, clock, fetcher, serving, gate, past, space })
     return {
       watches: new Watches({ replica, serving, id }),
       keys,
@@ -205,7 +211,7 @@ export class Node {
         settlingMs,
         serving,
       }),
-      health: new Health({ replica, serving, gate, backups, log, state, transport, fault, logSyncSeconds }),
+      health: new Health({ replica, serving, gate, backups, log, state, space, transport, fault, logSyncSeconds }),
       version: options.version,
     }
   }

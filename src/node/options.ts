@@ -47,6 +47,10 @@ export interface NodeOptions extends KvMachineOptions {
   readonly snapshotHoldBytes: number
   readonly snapshotBytesPerSecondMax: number
   readonly snapshotChunkBytes: number
+  /** What stays free on the disk of this node; null: it follows from other sizes; 0: nothing. Left out: the disk is not looked at. */
+  readonly diskReserveBytes?: number | null
+  /** Of one file of the log; left out where that does not matter. */
+  readonly segmentBytes?: number
   /** How much history a cluster keeps at first, if this node raises its feature level to the one that has history. */
   readonly historyRetention: Retention
   readonly recordCacheBytesMax: number
@@ -92,6 +96,12 @@ export interface Faults {
   report(error: unknown): void
 }
 
+/** A file system, in bytes. `freeBytes`: what this process may still take. */
+export interface DiskUsage {
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
+
 /** The part of a logger that the node uses; pino fits it. */
 export interface Logger {
   debug(facts: object, event: string): void
@@ -119,8 +129,8 @@ export interface NodeDependencies {
   readonly onFault: (error: Error) => void
   /** What the node does about its cluster on its own; null or left out: nothing. */
   readonly automation?: AutomationPlan | null
-  /** Free space on the disk of the state; left out when it does not matter. */
-  readonly freeBytes?: () => Promise<number>
+  /** Measures the disk of the data directory; left out when it does not matter. */
+  readonly diskUsage?: () => Promise<DiskUsage>
   /** How long each sync of the log takes, for the metrics. Whoever makes the log records it; left out: nobody does. */
   readonly logSyncSeconds?: Histogram
   /** Takes lines about requests that were slow; null or left out: nobody wants to know. */

@@ -382,7 +382,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
 
   private makeSnapshotReceiver(): SnapshotReceiver {
     const { inbox: gate, driver: core, applier, rows, consequences } = this
-    const { state, logger, freeBytes } = this.deps
+    const { state, logger, diskUsage } = this.deps
     const { idempotentWritesMax } = this.options
     return new SnapshotReceiver({
       state,
@@ -392,7 +392,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       applier,
       rows,
       consequences,
-      freeBytes,
+      diskUsage,
       idempotentWritesMax,
       faults: this,
     })

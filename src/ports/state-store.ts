@@ -16,6 +16,12 @@ export interface StateRange {
   readonly bytesMax: number
 }
 
+/**
+ * What a compaction came to. `nothing`: nothing was deleted since the last one. `no-room`: a part of the store was left out, because even a
+ * compaction needs some room on the disk first.
+ */
+export type CompactionOutcome = 'nothing' | 'done' | 'no-room'
+
 /** A consistent view of the store at one moment. Costs memory and disk until `close`. */
 export interface StateView {
   /** The `meta` of the last write that this view includes; null for a store that was never written. */
@@ -64,6 +70,8 @@ export interface StateStore {
   view(): Promise<StateView>
   /** Begins an install; at most one at a time. No `write` may run while `commit` runs. */
   beginInstall(): Promise<StateInstall>
+  /** Gives the disk back what deleted rows took, with what room there is. Takes long, beside everything else. One call at a time. */
+  compact(): Promise<CompactionOutcome>
   /** Roughly how many bytes the store takes, as last measured. */
   sizeBytes(): number
   close(): Promise<void>

@@ -198,7 +198,7 @@ function view(id: number, changes: Partial<ClusterStatus> = {}): ClusterStatus {
   const effective = { membership, logId: logId(0), committed: true, joint: false }
   return {
     clusterId: 'one',
-    node: { id, state: id === 1 ? 'leader' : 'follower', incarnation: 'i', version: '1.0.0', uptimeMs: 1 },
+    node: { id, state: id === 1 ? 'leader' : 'follower', incarnation: 'i', version: '1.0.0', uptimeMs: 1, disk: null },
     leader: 1,
     term: 2,
     vote: { term: 2, node: 1, committed: true },

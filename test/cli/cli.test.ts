@@ -21,7 +21,7 @@ const stance = { decision: 'none', reason: '', sinceMs: 0 } as const
 /** A node that belongs to nothing. */
 const clusterAnswer: ClusterStatus = {
   clusterId: null,
-  node: { id: 1, state: 'learner', incarnation: 'i', version: '1.0.0', uptimeMs: 1 },
+  node: { id: 1, state: 'learner', incarnation: 'i', version: '1.0.0', uptimeMs: 1, disk: null },
   leader: null,
   term: 0,
   vote: { term: 0, node: 0, committed: false },

@@ -179,6 +179,17 @@ async function noteDenials(owner: Owner, sightings: Sightings): Promise<void> {
   }
 }
 
+/** What the writes meet that take space, in a cluster whose disks are nearly full. */
+async function noteFullDisks(owner: Owner, sightings: Sightings): Promise<void> {
+  const { app, services } = await openCheckedApi(owner)
+  for (const { method, pattern } of sightings.operations) {
+    if (!('507' in (sightings.document.paths[pattern]?.[method.toLowerCase()]?.responses ?? {}))) continue
+    const sample = sampleOf(method, pattern)
+    services.keys.failure = new RequestError('no-space', 'planted', { nodes: [] })
+    sightings.note(method, sample.url, await app.inject({ ...sample, method: sample.method }))
+  }
+}
+
 type Question = readonly [
   method: string,
   url: string,
@@ -516,6 +527,7 @@ t.test('every status of the document can come of a request, and none comes that 
   const sightings = new Sightings(document)
   await noteEarly(t, sightings)
   await noteDenials(t, sightings)
+  await noteFullDisks(t, sightings)
 
   const directory = await temporaryDirectory(t)
   const open = async (id: number): Promise<Asking> =>

@@ -3,6 +3,7 @@ import {
   NO_LEASES,
   FEATURE_LEVEL,
   levelOf,
+  growthOf,
   isUpkeep,
   ReceivedRows,
   UnknownCommandError,
@@ -27,7 +28,7 @@ import {
   rowFromBytes,
 } from '../../src/kv/index.ts'
 import { readU16, readU32, readU64, readU8 } from '../../src/kv/integers.ts'
-import type { Command, Key, KeyRecord, NameableCommand, RowKey } from '../../src/kv/index.ts'
+import type { Command, Key, KeyRecord, NameableCommand, Operation, RowKey } from '../../src/kv/index.ts'
 import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import type { IdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import { decodeOrderedName, encodeOrderedName } from '../../src/kv/ordered-name.ts'
@@ -309,6 +310,37 @@ t.test('commands', async (t) => {
     t.same(new Set([...COMMANDS, ...ofLeases].filter(isUpkeep).map(({ type }) => type)), new Set([
       'raise-level', 'compaction', 'retention', 'lease-renew', 'lease-revoke', 'lock-release',
     ])) // prettier-ignore
+  })
+
+  t.test('what a command leaves on the disks', async (t) => {
+    const remove = { type: 'delete', key: key('a'), wantsPrevious: false } as const
+    const removeRange = { type: 'delete-range', start: null, end: null } as const
+    const write = { type: 'put', key: key('a'), value: Buffer.from(''), wantsPrevious: false } as const
+    const read = { type: 'get', key: key('a') } as const
+    const transaction = (success: readonly Operation[], failure: readonly Operation[] = []): Command => ({
+      type: 'transaction',
+      compares: [],
+      success,
+      failure,
+      idempotency: null,
+    })
+    const cases: readonly (readonly [ReturnType<typeof growthOf>, Command])[] = [
+      ['store', put('a', '')],
+      ['store', { type: 'lease-grant', id: null, ttlMs: 1_000, idempotency: null }],
+      ['store', { type: 'lock-acquire', name: key('l'), ttlMs: 1_000, waitMs: 0, owner: '', idempotency: null }],
+      ['store', transaction([write])],
+      ['store', transaction([read], [remove, write])],
+      ['history', del('a')],
+      ['history', { type: 'delete-range', start: null, end: null, upToLimit: true, idempotency: null }],
+      ['history', transaction([remove])],
+      ['history', transaction([read], [removeRange])],
+      ['nothing', transaction([read])],
+      ['nothing', transaction([])],
+      ['nothing', { type: 'lease-renew', id: 1, idempotency: null }],
+      ['nothing', { type: 'compaction', revision: 1, idempotency: null }],
+    ]
+    for (const [growth, command] of cases) t.equal(growthOf(command), growth, JSON.stringify(command))
+    for (const command of COMMANDS.filter(isUpkeep)) t.equal(growthOf(command), 'nothing', command.type)
   })
 
   t.test('what no node could decode is never encoded', async (t) => {

@@ -7,6 +7,7 @@ import {
   decodeRecord,
   encodeMachineState,
   isHistoryKept,
+  isHistoryRecorded,
   isHistoryRow,
   oldestRevision,
   recordRow,
@@ -540,12 +541,18 @@ t.test('the state says from which revision on one can read, and whether that las
   const store = new BatchStore()
   store.execute(put('a', '1'), put('a', '2'))
   const told = () => [oldestRevision(store.machine.state()), isHistoryKept(store.machine.state())]
+  const isRecorded = (): boolean => isHistoryRecorded(store.machine.state())
   t.same(told(), [2, false], 'without history only what is there now')
+  t.notOk(isRecorded())
   store.one(raise())
   store.execute(put('a', '3'), put('a', '4'))
   t.same(told(), [2, true])
+  t.ok(isRecorded())
   store.one(compact(4))
   t.same(told(), [4, true])
   store.one(retain(NONE))
   t.same(told(), [5, false])
+  t.ok(isRecorded(), 'what is left of it goes on')
+  store.one(compact(null))
+  t.notOk(isRecorded())
 })

@@ -218,6 +218,7 @@ function receiver(free: readonly number[]) {
       write: (writes, meta) => state.write(writes, meta),
       flush: () => state.flush(),
       view: () => state.view(),
+      compact: () => state.compact(),
       sizeBytes: () => state.sizeBytes(),
       close: () => state.close(),
       beginInstall: async () => {
@@ -235,7 +236,7 @@ function receiver(free: readonly number[]) {
     applier: { appliedIndex: logIndex(0), pause: async () => {}, resume: () => {} },
     rows: { replace: (commit) => commit() },
     consequences: { onInstalled: () => {} },
-    freeBytes: async () => (looks.length > 1 ? looks.shift() : looks[0]) ?? 0,
+    diskUsage: async () => ({ totalBytes: 1e12, freeBytes: (looks.length > 1 ? looks.shift() : looks[0]) ?? 0 }),
     idempotentWritesMax: 10,
     faults: { report: (error) => faults.push(toError(error)) },
   })

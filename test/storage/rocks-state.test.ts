@@ -466,6 +466,80 @@ t.test('a full disk ends the store and loses nothing that was flushed', async (t
   await again.close()
 })
 
+/** What no compression makes smaller. */
+function noise(seed: number, bytes: number): Buffer {
+  const value = Buffer.alloc(bytes)
+  let word = seed
+  for (let at = 0; at + 4 <= bytes; at += 4) {
+    word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0
+    value.writeUInt32LE(word, at)
+  }
+  return value
+}
+
+t.test('a compaction gives back what was deleted, as a whole where there is room, and else in parts', async (t) => {
+  const MIB = 1024 * 1024
+  for (const [name, freeBytes] of [
+    ['as a whole', 1e12],
+    ['in parts', 24 * MIB],
+  ] as const) {
+    const directory = join(temporary(t), 'state')
+    const ranges: (readonly [start: string, end: string])[] = []
+    class Watched extends RocksDB {
+      override async compactRange(start?: Uint8Array, end?: Uint8Array): Promise<void> {
+        const [from, to] = [start, end].map((key) => Buffer.from(key ?? '').toString('hex'))
+        ranges.push([from ?? '', to ?? ''])
+        return start === undefined ? super.compactRange() : super.compactRange(start, end)
+      }
+    }
+    const store = new RocksStateStore(
+      { directory, writeBufferBytes: 2 * MIB },
+      { load: async () => ({ default: Watched }), freeBytes: async () => freeBytes },
+    )
+    await store.open()
+    const keyOf = (at: number): string => `\u0001same-prefix/${String(at).padStart(6, '0')}`
+    for (let at = 0; at < 240; at += 8) {
+      const rows = Array.from({ length: 8 }, (_, more) => put(keyOf(at + more), noise(at + more + 1, 256 * 1024)))
+      await store.write(rows, Buffer.from(`m${at}`))
+    }
+    await store.flush()
+    const sizes = [store.sizeBytes()]
+    const removed = Array.from({ length: 200 }, (_, at) => ({ type: 'delete' as const, key: Buffer.from(keyOf(at)) }))
+    await store.write(removed, Buffer.from('removed'))
+    await store.flush()
+    t.equal(await store.compact(), 'done', name)
+    sizes.push(store.sizeBytes())
+    const [before = 0, after = 0] = sizes
+    t.ok(before > 55 * MIB && after < 15 * MIB, `${name}: from ${before} to ${after} bytes`)
+    t.equal(ranges.length > 1, name === 'in parts', `${name}: ${ranges.length} compactions`)
+    for (const [at, [start]] of ranges.entries()) if (at > 0) t.equal(start >= (ranges[at - 1]?.[1] ?? ''), true)
+    t.equal(await store.compact(), 'nothing', 'nothing was deleted since')
+    await store.write([put('other', '1')], Buffer.from('m'))
+    t.equal(await store.compact(), 'nothing', 'nor by a put')
+    const view = await store.view()
+    const rows = await view.scan({ ...EVERYTHING, bytesMax: 1e9 })
+    t.same(
+      rows.map(({ key }) => Buffer.from(key).toString()),
+      [...Array.from({ length: 40 }, (_, at) => keyOf(200 + at)), 'other'],
+    )
+    await view.close()
+    await store.close()
+  }
+})
+
+t.test('a compaction without room for any part leaves everything as it is, and is tried again', async (t) => {
+  const directory = join(temporary(t), 'state')
+  let free = 0
+  const store = new RocksStateStore({ directory }, { freeBytes: async () => free })
+  await store.open()
+  for (let at = 0; at < 4; at++) await store.write([put(`k${at}`, noise(at + 1, 4_000_000))], Buffer.from('m'))
+  await store.flush()
+  t.equal(await store.compact(), 'no-room')
+  free = 1e12
+  t.equal(await store.compact(), 'done', 'nobody has deleted anything since, and yet')
+  await store.close()
+})
+
 /** RocksDB whose flushes wait for `room` while `isFull`. */
 function waitingRocksDb(disk: { isFull: boolean; readonly room: Promise<void> }): typeof RocksDB {
   return class extends RocksDB {

@@ -265,7 +265,7 @@ t.test('what to do next: the most urgent thing alone, and nothing when all is we
   const joining = { mode: 'on', decision: 'none', reason: '', sinceMs: 0, failure: 'it did not answer' } as const
   t.equal(title({ joining }), 'An automatic change has failed')
   t.equal(title({ learners: [4], joining: { ...joining, failure: null } }), null, 'the leader promotes by itself')
-  const node = { id: 1, state: 'removed', incarnation: 'i', version: '0', uptimeMs: 1 } as const
+  const node = { id: 1, state: 'removed', incarnation: 'i', version: '0', uptimeMs: 1, disk: null } as const
   t.equal(title({ node }), 'Node 1 has been removed')
 })
 
@@ -382,7 +382,7 @@ t.test('what has happened is read from two looks at the cluster', async (t) => {
   t.same(between({ warnings }, {}), ['The warning removed is over.'])
   const autopilot = { mode: 'on', decision: 'remove-voter', reason: 'node 3 is dead', sinceMs: 0 } as const
   t.same(between({}, { autopilot }), ['Autopilot decides remove-voter: Node 3 is dead.'])
-  const node = { id: 1, state: 'leader', incarnation: 'i', version: '0', uptimeMs: 10 } as const
+  const node = { id: 1, state: 'leader', incarnation: 'i', version: '0', uptimeMs: 10, disk: null } as const
   t.same(between({}, { node }), ['Node 1 was started anew.'])
   t.same(between({}, { clusterId: 'c2', leader: 2 }), ['This address belongs to another cluster now: c2.'])
 })

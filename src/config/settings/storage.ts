@@ -1,7 +1,7 @@
 import { describeSize } from '../../lib/size.ts'
 import { limits } from '../../limits.ts'
 import type { SettingsOf } from '../setting.ts'
-import { durations, sizes, wholeNumbers } from '../values.ts'
+import { durations, sizes, sizesOrOff, wholeNumbers } from '../values.ts'
 
 /** How large values, the log and the history may become, and how states are sent. Sizes in bytes, times in milliseconds. */
 export interface StorageConfig {
@@ -14,6 +14,8 @@ export interface StorageConfig {
   readonly snapshotHoldMs: number
   readonly snapshotHoldBytes: number
   readonly segmentBytes: number
+  /** Null: it follows from the other sizes. 0: none. */
+  readonly diskReserveBytes: number | null
   readonly historyAgeMs: number
   readonly historyRevisions: number
   readonly historyBytes: number
@@ -94,6 +96,16 @@ export const storageSettings: SettingsOf<StorageConfig> = {
     initial: describeSize(limits.segmentBytes),
     required: true,
     ...sizes(MiB, limits.segmentBytesMax),
+  },
+  diskReserveBytes: {
+    flag: 'disk-reserve',
+    placeholder: 'SIZE',
+    summary:
+      'how much of the disk stays free: below it, writes that take space are refused, and deletes go on; ' +
+      'default: what frees space needs, at most half of the disk',
+    initial: null,
+    required: false,
+    ...sizesOrOff(MiB, limits.diskReserveBytesMax),
   },
   historyAgeMs: {
     flag: 'history-retention',

@@ -30,6 +30,7 @@ const writeErrors: readonly ErrorCode[] = [
   'not-initialized',
   'idempotency-key-reused',
   ...leaderErrors,
+  'no-space',
   'outcome-unknown',
 ]
 

@@ -41,7 +41,7 @@ export const grantLease: Operation = {
     'that go with leases. The holder has to count from the moment at which it sent its request, by a clock that runs on while its machine sleeps: then the lease never ends before it thinks so.',
   body: { schema: LeaseBody, required: true },
   answers: { 201: answered('Granted.', LeaseAnswer), 307: redirectAnswer },
-  errors: [...leaseWriteErrors, 'lease-exists', 'too-many-leases'],
+  errors: [...leaseWriteErrors, 'no-space', 'lease-exists', 'too-many-leases'],
 }
 
 export const renewLease: Operation = {

@@ -39,7 +39,15 @@ export const acquireLock: Operation = {
   headers: leaseWriteHeaders,
   body: { schema: LockBody, required: true },
   answers: { 200: answered('Acquired.', LockAnswer), 307: redirectAnswer },
-  errors: [...leaseWriteErrors, 'invalid-key', 'lock-held', 'lock-wait-ended', 'too-many-leases', 'read-timeout'],
+  errors: [
+    ...leaseWriteErrors,
+    'no-space',
+    'invalid-key',
+    'lock-held',
+    'lock-wait-ended',
+    'too-many-leases',
+    'read-timeout',
+  ],
 }
 
 export const releaseLock: Operation = {

@@ -40,6 +40,7 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['backups_running', 'Backups that are being read from this node.', ({ backups }) => backups.running],
   ['log_size_bytes', 'Size of the log on disk.', (view) => view.logBytes],
   ['state_size_bytes', 'Size of the state on disk.', (view) => view.stateBytes],
+  ['growth_refused', 'Whether writes that take space are refused.', (view) => Number(view.refusesGrowth)],
 ]
 
 /** Of the last whole backup; left out where there is none. */
@@ -57,6 +58,18 @@ const backupGauges: readonly (readonly [
   ['backup_last_size_bytes', 'How large that backup is.', (last) => last.bytes],
 ]
 
+/** Of the disk of the data directory; left out until it is measured. */
+const diskGauges: readonly (readonly [
+  name: string,
+  help: string,
+  read: (disk: NonNullable<MetricsView['disk']>) => number,
+])[] = [
+  ['disk_size_bytes', 'Size of the file system of the data directory.', (disk) => disk.totalBytes],
+  ['disk_free_bytes', 'What the node may still take of it.', (disk) => disk.freeBytes],
+  ['disk_reserve_bytes', 'What is to stay free of it.', (disk) => disk.reserveBytes],
+  ['disk_short', 'Whether less than the reserve is free.', (disk) => Number(disk.short)],
+]
+
 const counters: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['reads_total', 'Reads of keys that were let through: a page or a stream is one.', (view) => view.readsServed],
   ['leader_changes_total', 'Changes of leader that this node has seen.', (view) => view.leaderChanges],
@@ -65,6 +78,11 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
   ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
   ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
   ['writes_refused_total', 'Writes refused because too many waited.', (view) => view.writesRefused],
+  [
+    'writes_refused_for_space_total',
+    'Writes refused because the disks of too many nodes are below their reserves.',
+    (view) => view.growthRefused,
+  ],
   [
     'leases_expired_total',
     'Leases that this node, as leader, has ended because their time was up.',
@@ -127,7 +145,8 @@ export class MetricsPage {
     }
     this.addBuild(version)
     for (const [name, help, read] of gauges) this.addGauge(name, help, (gauge) => gauge.set(read(this.shown())))
-    for (const [name, help, read] of backupGauges) this.addBackupGauge(name, help, read)
+    for (const [name, help, read] of backupGauges) this.addPartGauge(name, help, ({ backups }) => backups.last, read)
+    for (const [name, help, read] of diskGauges) this.addPartGauge(name, help, ({ disk }) => disk, read)
     for (const [name, help, read] of counters) this.addCounter(name, help, () => read(this.shown()))
     this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
@@ -170,12 +189,18 @@ export class MetricsPage {
     void new Gauge(configuration)
   }
 
-  private addBackupGauge(name: string, help: string, read: (typeof backupGauges)[number][2]): void {
+  /** A gauge of what may be missing. */
+  private addPartGauge<Part>(
+    name: string,
+    help: string,
+    partOf: (view: MetricsView) => Part | null,
+    read: (part: Part) => number,
+  ): void {
     const collect = (gauge: Gauge): void => {
-      // A gauge without labels begins as 0, which would be a moment in 1970.
+      // A gauge without labels begins as 0, which would be a moment in 1970, or a full disk.
       gauge.remove()
-      const { last } = this.shown().backups
-      if (last !== null) gauge.set(read(last))
+      const part = partOf(this.shown())
+      if (part !== null) gauge.set(read(part))
     }
     this.addGauge(name, help, collect)
   }

@@ -101,6 +101,7 @@ export const importRecords: Operation = {
     'idempotency-key-reused',
     'feature-unavailable',
     ...leaderErrors,
+    'no-space',
     'outcome-unknown',
   ],
 }

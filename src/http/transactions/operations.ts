@@ -42,6 +42,7 @@ export const transact: Operation = {
     'lease-not-found',
     'too-many-attached-keys',
     ...leaderErrors,
+    'no-space',
     'outcome-unknown',
   ],
 }

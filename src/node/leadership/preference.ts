@@ -4,8 +4,9 @@ import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, RaftView, TransferOutcome } from '../../raft/index.ts'
 import { futureVotersOf, indexOf, isJoint } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
-import { LEADER_PRIORITY_DEFAULT, successor, takeover, type Candidate } from './priority.ts'
+import { LEADER_PRIORITY_DEFAULT, PRIORITY_WITHOUT_ROOM, successor, takeover, type Candidate } from './priority.ts'
 import type { Replica } from '../replica.ts'
+import type { Space } from '../space/space.ts'
 
 export interface PreferenceOptions {
   readonly id: NodeId
@@ -17,6 +18,7 @@ export interface PreferenceDependencies {
   readonly replica: Replica
   readonly clock: Clock
   readonly logger: Logger
+  readonly space: Pick<Space, 'roomOf'>
 }
 
 const LOOK_MS = 1_000
@@ -98,7 +100,7 @@ export class Preference {
     const isChanging = indexOf(effective.logId) > committed || isJoint(effective.membership)
     const target = takeover({
       now,
-      priority: this.own,
+      priority: this.effectivePriorityOf(this.options.id),
       ledSince: replica.journal.ledSince,
       handedOverAt: this.handedOverAt,
       busy: !established || transferringTo !== null || isChanging,
@@ -107,7 +109,7 @@ export class Preference {
     if (target === null) return
     this.handedOverAt = now
     this.deps.logger.info(
-      { to: target, priority: this.priorityOf(target), own: this.own },
+      { to: target, priority: this.priorityOf(target), own: this.own, room: this.deps.space.roomOf(this.options.id) },
       'leadership handed over by priority',
     )
     replica.input(() => replica.raft.transfer(now, target))
@@ -120,10 +122,16 @@ export class Preference {
       .map(({ id, mode, matched }) => ({
         id,
         mode,
-        priority: this.priorityOf(id) ?? LEADER_PRIORITY_DEFAULT,
+        priority: this.effectivePriorityOf(id),
         lag: indexOf(view.last) - matched,
         steadySince: steadySince(id),
       }))
+  }
+
+  /** A node whose disk is short leads only where all are: leading takes no more space, but a leader that stops is missed most. */
+  private effectivePriorityOf(id: NodeId): number {
+    if (this.deps.space.roomOf(id) !== 'ample') return PRIORITY_WITHOUT_ROOM
+    return this.priorityOf(id) ?? LEADER_PRIORITY_DEFAULT
   }
 
   private isHeard({ followers }: RaftView, id: NodeId, now: number): boolean {

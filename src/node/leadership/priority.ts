@@ -2,12 +2,14 @@ import type { FollowerView, NodeId } from '../../raft/index.ts'
 
 /** The priority of a node that was given none. */
 export const LEADER_PRIORITY_DEFAULT = 50
+/** What a node counts as whose disk is short. */
+export const PRIORITY_WITHOUT_ROOM = -1
 
 /** Followers that are this close to each other count as equally far: under load no follower has quite everything. */
 const CLOSE_ENTRIES = 256
 /** How long a node must have been heard without interruption, and this one must have led, before leadership moves. */
 const STEADY_MS = 10_000
-/** The same when the leader has priority 0: it leads only because no other node could. */
+/** The same when the leader has priority 0, or no room: it leads only because no other node could. */
 const STEADY_MS_OF_NONE = 2_000
 /** The least time between two such moves by one node. */
 const HANDOVER_INTERVAL_MS = 60_000
@@ -51,7 +53,7 @@ export function successor(candidates: readonly Candidate[]): NodeId | null {
  * after this node has led for a while, and seldom.
  */
 export function takeover({ now, priority, ledSince, handedOverAt, busy, candidates }: Tenure): NodeId | null {
-  const steadyMs = priority === 0 ? STEADY_MS_OF_NONE : STEADY_MS
+  const steadyMs = priority <= 0 ? STEADY_MS_OF_NONE : STEADY_MS
   if (busy || now < ledSince + steadyMs) return null
   if (handedOverAt !== null && now < handedOverAt + HANDOVER_INTERVAL_MS) return null
   const preferred = candidates.filter(

@@ -16,6 +16,8 @@ export interface Warning {
     | 'removed'
     | 'unsound-peer'
     | 'unformed'
+    | 'disk-reserve'
+    | 'writes-refused'
   readonly detail: string
 }
 

@@ -16,6 +16,7 @@ import {
 } from '../../lib/json.ts'
 import type { Need } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
+import { diskReport, diskVerdict } from './disk-report.ts'
 
 /** A kind of request that the leader carries out for any node. What arrives over the wire is validated before it is used. */
 export interface LeaderRequest<Body, Answer> {
@@ -118,6 +119,8 @@ export const leaderRequests = {
   transfer: { name: 'transfer', needs: ADMIN, body: jsonNullable(id), answer: transferAnswer },
   /** Tells the leader the address of a node that wants to join. */
   join: { name: 'join', needs: NOTHING, body: joinRequest, answer: jsonNull },
+  /** Tells the leader how the disk of a node is. Null: it has not heard of all disks yet. */
+  diskReport: { name: 'disk-report', needs: NOTHING, body: diskReport, answer: jsonNullable(diskVerdict) },
   /** How much time a lease has left; null: the leader does not know it. */
   leaseTime: {
     name: 'lease-time',

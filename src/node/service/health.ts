@@ -7,6 +7,7 @@ import { indexOf } from '../../raft/index.ts'
 import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
+import type { Space } from '../space/space.ts'
 import type { Backups } from './backups.ts'
 import type { ReadGate } from './read-gate.ts'
 import type { Serving } from './serving.ts'
@@ -19,6 +20,7 @@ export interface HealthDependencies {
   readonly backups: Backups
   readonly log: LogStore
   readonly state: StateStore
+  readonly space: Space
   readonly transport: Transport
   /** What has broken this node, if anything has. */
   readonly fault: { readonly error: Error | null }
@@ -65,7 +67,7 @@ export class Health implements NodeHealth {
   }
 
   metrics(): MetricsView {
-    const { replica, log, state } = this.deps
+    const { replica, log, state, space } = this.deps
     const view = replica.raft.view()
     const machine = replica.applier.machineState
     return {
@@ -93,6 +95,9 @@ export class Health implements NodeHealth {
       readsServed: this.deps.gate.passed,
       logBytes: log.sizeBytes(),
       stateBytes: state.sizeBytes(),
+      disk: space.view,
+      refusesGrowth: space.isRefusing,
+      growthRefused: space.refused,
       snapshotsSent: replica.snapshotSender.sent,
       snapshotsInstalled: replica.snapshotReceiver.installed,
       backups: this.deps.backups.view(),

@@ -23,6 +23,7 @@ import {
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Replica } from '../replica.ts'
+import type { Space } from '../space/space.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
 import { PastScan } from './past-scan.ts'
 import type { Past } from './past.ts'
@@ -37,6 +38,7 @@ export interface KeysDependencies {
   readonly serving: Serving
   readonly gate: ReadGate
   readonly past: Past
+  readonly space: Pick<Space, 'check'>
 }
 
 /** Reads and writes of keys, on any node. */
@@ -78,6 +80,7 @@ export class Keys implements KeyValueAccess {
     { isOnlyHere = false }: ExecuteOptions,
   ): Promise<CommandResult> {
     const { applier, features, proposals } = this.deps.replica
+    this.deps.space.check(command)
     const level = levelOf(command)
     const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
     return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command), isOnlyHere })

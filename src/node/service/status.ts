@@ -18,6 +18,7 @@ import {
 } from '../membership/api-views.ts'
 import { isUnformed, START_OVER } from '../membership/unformed.ts'
 import type { Warning } from '../peers/warnings.ts'
+import type { Space } from '../space/space.ts'
 import type { Serving } from './serving.ts'
 
 export interface StatusDependencies {
@@ -26,6 +27,7 @@ export interface StatusDependencies {
   readonly serving: Serving
   /** Null for a node that does nothing by itself. */
   readonly automation: Automation | null
+  readonly space: Pick<Space, 'view' | 'warnings'>
   readonly transport: Transport
   readonly clock: Clock
   /** Those that others than the node raise. */
@@ -49,7 +51,7 @@ export class Status {
   }
 
   cluster(): ClusterStatus {
-    const { serving, automation } = this.deps
+    const { serving, automation, space, warnings } = this.deps
     const { raft, applier, ownCluster, peers } = this.deps.replica
     const view = raft.view()
     const effective = membershipAnswer(view.effective, view.committedMembership)
@@ -61,6 +63,7 @@ export class Status {
         incarnation: this.options.incarnation,
         version: this.options.version,
         uptimeMs: Math.round(this.deps.clock.now() - this.startedAt),
+        disk: space.view,
       },
       leader: view.leader,
       term: view.vote.leaderId.term,
@@ -80,7 +83,12 @@ export class Status {
       nodes: this.members(view),
       failureTolerance: failureToleranceOf(view.effective.membership),
       digest: applier.digest,
-      warnings: [...peers.warnings, ...(isUnformed(view) ? [this.unformed(view)] : []), ...this.deps.warnings()],
+      warnings: [
+        ...peers.warnings,
+        ...(isUnformed(view) ? [this.unformed(view)] : []),
+        ...space.warnings,
+        ...warnings(),
+      ],
       ...(automation?.status() ?? MANUAL),
     }
   }

@@ -1,4 +1,5 @@
 import { limits } from '../../limits.ts'
+import type { DiskUsage } from '../options.ts'
 import { StateStreamError } from './state-stream.ts'
 
 /**
@@ -7,20 +8,20 @@ import { StateStreamError } from './state-stream.ts'
  */
 export class ReceivingRoom {
   private readonly announced: number
-  private readonly freeBytes: (() => Promise<number>) | undefined
+  private readonly diskUsage: (() => Promise<DiskUsage>) | undefined
   private readonly bytesMax: number
   private taken = 0
   private checkAt = limits.snapshotDiskCheckBytes
 
-  constructor(announced: number, freeBytes: (() => Promise<number>) | undefined) {
+  constructor(announced: number, diskUsage: (() => Promise<DiskUsage>) | undefined) {
     this.announced = announced
-    this.freeBytes = freeBytes
+    this.diskUsage = diskUsage
     this.bytesMax = announced * limits.snapshotEstimateFactor + limits.snapshotEstimateSlackBytes
   }
 
   /** Why the announced state does not fit; null when it does. */
   async shortage(): Promise<string | null> {
-    const free = (await this.freeBytes?.()) ?? Infinity
+    const free = (await this.diskUsage?.())?.freeBytes ?? Infinity
     if (free - this.announced >= limits.snapshotDiskReserveBytes) return null
     return `${this.announced} bytes are announced, but only ${free} are free on the disk, of which ${limits.snapshotDiskReserveBytes} are reserved: free some space`
   }
@@ -35,7 +36,7 @@ export class ReceivingRoom {
     }
     if (this.taken < this.checkAt) return
     this.checkAt = this.taken + limits.snapshotDiskCheckBytes
-    const free = (await this.freeBytes?.()) ?? Infinity
+    const free = (await this.diskUsage?.())?.freeBytes ?? Infinity
     if (free < limits.snapshotDiskReserveBytes) {
       throw new StateStreamError(`only ${free} bytes are free on the disk: free some space`)
     }

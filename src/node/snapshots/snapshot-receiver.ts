@@ -3,7 +3,7 @@ import type { StateInstall, StateStore } from '../../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
 import type { LogId, LogIndex, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
 import { compareVotes, sameLogId } from '../../raft/index.ts'
-import type { Faults, Logger } from '../options.ts'
+import type { DiskUsage, Faults, Logger } from '../options.ts'
 import { ReceivingRoom } from './receiving-room.ts'
 import type { StateMeta } from '../codec/state-meta.ts'
 import { metaOfReceived } from './received-meta.ts'
@@ -39,7 +39,7 @@ export interface SnapshotReceiverDependencies {
   /** Told of a state that was swapped in; lets the applier go on from there. */
   readonly consequences: { onInstalled(snapshot: ReceivedSnapshot): void }
   /** Free space on the disk of the state; left out when it does not matter. */
-  readonly freeBytes?: (() => Promise<number>) | undefined
+  readonly diskUsage?: (() => Promise<DiskUsage>) | undefined
   readonly idempotentWritesMax: number
   readonly faults: Faults
 }
@@ -124,7 +124,7 @@ export class SnapshotReceiver {
 
   private async receiveAndInstall(receiving: Receiving): Promise<void> {
     const { source } = receiving
-    const room = new ReceivingRoom(source.header.bytesEstimate, this.deps.freeBytes)
+    const room = new ReceivingRoom(source.header.bytesEstimate, this.deps.diskUsage)
     const shortage = await room.shortage()
     if (shortage !== null) return this.refused(source, shortage)
     const install = await this.deps.state.beginInstall()

@@ -1,4 +1,12 @@
-import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import type {
+  CompactionOutcome,
+  StateInstall,
+  StateRange,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../ports/state-store.ts'
 import type { Faults } from '../options.ts'
 
 /**
@@ -57,6 +65,10 @@ export class FailStopStore implements StateStore {
       commit: (meta) => this.watch(install.commit(meta)),
       abort: () => this.watch(install.abort()),
     }
+  }
+
+  compact(): Promise<CompactionOutcome> {
+    return this.watch(this.inner.compact())
   }
 
   sizeBytes(): number {

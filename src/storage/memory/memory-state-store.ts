@@ -1,6 +1,14 @@
 import { assert } from '../../lib/assert.ts'
 import { StorageError } from '../../lib/errors.ts'
-import type { StateInstall, StateRange, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import type {
+  CompactionOutcome,
+  StateInstall,
+  StateRange,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../ports/state-store.ts'
 
 /** Rows in the order of their keys. A table that a view has seen is never changed: the next write works on a copy. */
 interface Table {
@@ -67,6 +75,11 @@ export class MemoryStateStore implements StateStore {
       },
       abort: async () => end(),
     }
+  }
+
+  async compact(): Promise<CompactionOutcome> {
+    this.checkOpen()
+    return 'nothing'
   }
 
   sizeBytes(): number {

@@ -58,6 +58,11 @@ export class DiskWatch {
     }
   }
 
+  /** Free bytes; 0 when they cannot be learnt. */
+  async free(): Promise<number> {
+    return await this.freeBytes(this.options.directory).catch(() => 0)
+  }
+
   /** Rejects when the disk is full. */
   private async look(action: string, elapsedMs: number, database: Database): Promise<void> {
     const [freeBytes, heldBytes, errors] = await Promise.all([

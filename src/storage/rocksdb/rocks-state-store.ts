@@ -3,8 +3,16 @@ import { assert, type InvariantError } from '../../lib/assert.ts'
 import { deferred } from '../../lib/deferred.ts'
 import { StorageError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
-import type { StateInstall, StateRow, StateStore, StateView, StateWrite } from '../../ports/state-store.ts'
+import type {
+  CompactionOutcome,
+  StateInstall,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../ports/state-store.ts'
 import { DamagedStateError, type Database, loadRocksDb, type RocksDbClass, stateFault } from './binding.ts'
+import { Compaction } from './compaction.ts'
 import { openDatabase } from './database.ts'
 import { DiskWatch, type DiskWatchDependencies } from './disk-watch.ts'
 import { Generations, nodeStateFiles, type StateFiles } from './generations.ts'
@@ -61,6 +69,8 @@ export class RocksStateStore implements StateStore {
   private beginning = false
   private writesUntilSize = 0
   private size = 0
+  /** Rows were deleted since the last compaction, or may have been by an earlier process. */
+  private hasDeleted = true
   /** Work that `close` waits for. Its outcomes are reported elsewhere. */
   private readonly work = new Set<Promise<void>>()
   private fault: StorageError | InvariantError | null = null
@@ -104,6 +114,7 @@ export class RocksStateStore implements StateStore {
         if (write.type === 'put') batch.tryPut(write.key, write.value)
         else batch.tryDelete(write.key)
       }
+      this.hasDeleted ||= writes.some(({ type }) => type === 'delete')
       batch.tryPut(META_KEY, meta)
       await batch.flush()
       this.writesUntilSize -= 1
@@ -174,6 +185,24 @@ export class RocksStateStore implements StateStore {
         },
       }
     })
+  }
+
+  async compact(): Promise<CompactionOutcome> {
+    const current = this.checkOpen()
+    if (!this.hasDeleted) return 'nothing'
+    this.hasDeleted = false
+    // Less room while a compaction runs does not mean that it hangs, so the disk is not watched.
+    const outcome = await this.track('compact the state', async () =>
+      this.using(current, async (database) => {
+        const isStopping = (): boolean => this.closing !== null || this.current !== current
+        const freeBytes = async (): Promise<number> => this.disk.free()
+        const reached = await new Compaction(database, { freeBytes, isStopping }).run()
+        await this.measure(database)
+        return reached
+      }),
+    )
+    this.hasDeleted ||= outcome === 'no-room'
+    return outcome
   }
 
   sizeBytes(): number {

@@ -65,6 +65,8 @@ declare module 'rocksdb-native' {
     iterator(options: IteratorOptions): RowIterator
     /** Resolves once every row in memory is on stable storage. */
     flush(): Promise<void>
+    /** Merges the files that hold keys between two, or all of them. Resolves once that has ended. */
+    compactRange(start?: Uint8Array, end?: Uint8Array): Promise<void>
     /** Estimates the bytes of the rows between two keys, older versions of them included. */
     approximateSize(
       start: Uint8Array,

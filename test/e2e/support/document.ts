@@ -29,6 +29,15 @@ export async function codeIn(name: string, language: string): Promise<string> {
   return blocks.map(({ code }) => code).join('\n')
 }
 
+/** The code of the first block under a heading of a page, in the language of the shell. */
+export async function codeUnder(name: string, heading: string): Promise<string> {
+  const text = await readFile(join(root, name), 'utf8')
+  const at = text.search(new RegExp(`^#+ ${heading}$`, 'm'))
+  const block = at < 0 ? undefined : blocksOf(text.slice(at)).find(({ language }) => language === 'sh')
+  if (block === undefined) throw new Error(`${name} has no commands under "${heading}"`)
+  return block.code
+}
+
 function blocksOf(text: string): readonly Block[] {
   const found = text.matchAll(/^```(\S*)(?: needs=(\S+))?\n([\s\S]*?)^```$/gm)
   return [...found].map(({ index, 1: language = '', 2: needs = null, 3: code = '' }) => {

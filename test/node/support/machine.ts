@@ -3,7 +3,7 @@ import { SeededRandom } from '../../../src/lib/random.ts'
 import { SlowLog, type SlowLogDependencies } from '../../../src/lib/slow-log.ts'
 import { limits } from '../../../src/limits.ts'
 import { openNode, type Node } from '../../../src/node/node.ts'
-import type { Logger, NodeOptions, TakenBackup } from '../../../src/node/options.ts'
+import type { DiskUsage, Logger, NodeOptions, TakenBackup } from '../../../src/node/options.ts'
 import type { AutomationPlan, FormationMemory } from '../../../src/ports/automation.ts'
 import { NOTHING_REMEMBERED } from '../../../src/ports/automation.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
@@ -59,6 +59,9 @@ export class Machine {
   backupFailure: Error | null = null
   /** The free space on its disk. */
   freeBytes = Infinity
+  totalBytes = 1024 ** 4
+  /** Replaces both of them; null: they are told. */
+  diskUsage: (() => Promise<DiskUsage>) | null = null
   /** What takes this long on the processes started from now on is slow; null: nobody wants to know. */
   slowMs: number | null = null
   /** Whose core decides in the processes started from now on. */
@@ -143,7 +146,7 @@ export class Machine {
       hashKey: [id, this.lives],
       onFault: (error) => deps.onFault(id, error),
       automation: this.automation,
-      freeBytes: () => Promise.resolve(this.freeBytes),
+      diskUsage: () => this.measure(),
       createRaft: (...parts) => new this.raft(...parts),
     }).catch(async (error: unknown) => {
       await transport.stop()
@@ -152,6 +155,10 @@ export class Machine {
     const client = new Client(node, life)
     this.running = { node, life, transport, client }
     return client
+  }
+
+  private async measure(): Promise<DiskUsage> {
+    return (await this.diskUsage?.()) ?? { totalBytes: this.totalBytes, freeBytes: this.freeBytes }
   }
 
   private rememberedBackup(): TakenBackup | null {

@@ -1,4 +1,11 @@
-import type { StateInstall, StateRow, StateStore, StateView, StateWrite } from '../../../src/ports/state-store.ts'
+import type {
+  CompactionOutcome,
+  StateInstall,
+  StateRow,
+  StateStore,
+  StateView,
+  StateWrite,
+} from '../../../src/ports/state-store.ts'
 import { MemoryStateStore } from '../../../src/storage/memory/memory-state-store.ts'
 import type { Life } from './life.ts'
 
@@ -18,6 +25,7 @@ export class StateDisk {
   /** From when the installed state can be seen until the caller hears of it. */
   commitTellMs = 0
   flushes = 0
+  compactions = 0
   viewsOpen = 0
   /** Rows that views have given, with their values. */
   rowsScanned = 0
@@ -136,6 +144,11 @@ export class DiskStateStore implements StateStore {
         }),
       abort: () => install.abort(),
     }
+  }
+
+  compact(): Promise<CompactionOutcome> {
+    this.disk.compactions += 1
+    return this.inner.compact()
   }
 
   sizeBytes(): number {

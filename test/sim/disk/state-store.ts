@@ -2,6 +2,7 @@ import { assert } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
 import { rowBytes, rowFromBytes, type RowKey } from '../../../src/kv/index.ts'
 import type {
+  CompactionOutcome,
   StateInstall,
   StateRange,
   StateRow,
@@ -127,6 +128,10 @@ export class SimStateStore implements StateStore {
         },
       })
     })
+  }
+
+  compact(): Promise<CompactionOutcome> {
+    return Promise.resolve('nothing')
   }
 
   sizeBytes(): number {

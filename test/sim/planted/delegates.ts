@@ -1,5 +1,6 @@
 import type { LogContents, LogStore, LogWrite } from '../../../src/ports/log-store.ts'
 import type {
+  CompactionOutcome,
   StateInstall,
   StateRange,
   StateRow,
@@ -79,6 +80,10 @@ export class StateDelegate implements StateStore {
 
   beginInstall(): Promise<StateInstall> {
     return this.inner.beginInstall()
+  }
+
+  compact(): Promise<CompactionOutcome> {
+    return this.inner.compact()
   }
 
   sizeBytes(): number {

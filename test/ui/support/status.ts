@@ -26,7 +26,7 @@ export function statusOf(given: Given = {}): ClusterStatus {
   const answer = { membership, logId, committed: voters.length === 1, joint: voters.length > 1 }
   return {
     clusterId: 'c1',
-    node: { id: 1, state: 'leader', incarnation: 'i', version: '0.1.0', uptimeMs: 5_000 },
+    node: { id: 1, state: 'leader', incarnation: 'i', version: '0.1.0', uptimeMs: 5_000, disk: null },
     leader: 1,
     term: 1,
     vote: { term: 1, node: 1, committed: true },
