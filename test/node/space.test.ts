@@ -124,7 +124,10 @@ t.test('with a quorum short, every node refuses what takes space, and takes the 
     for (const command of growing) {
       const error = await refused(c.on(id).execute(command), 'no-space')
       for (const short of [one, two])
-        t.match(error.message, `node ${short} has 399.9 MiB of 1024 GiB free, less than its reserve of 400 MiB`)
+        t.match(
+          error.message,
+          `node ${short} has 399.9 MiB of 1024 GiB free, and its reserve is 400 MiB: it has room again at 500 MiB`,
+        )
       t.match(error.message, /nothing was proposed.*Delete keys, compact the history/)
       t.match(error.facts, { nodes: [{ freeBytes: SHORT, reserveBytes: RESERVE }, { totalBytes: 1024 ** 4 }] })
     }
@@ -246,8 +249,17 @@ t.test('a disk that does not tell, or hangs, stays as it was', async (t) => {
   machine.freeBytes = SHORT
   await untilRefusing(c, true)
   let release: (error: Error) => void = () => undefined
-  machine.diskUsage = () => new Promise((_resolve, reject) => (release = reject))
+  let calls = 0
+  machine.diskUsage = () => {
+    calls += 1
+    return new Promise((_resolve, reject) => (release = reject))
+  }
+  await c.until('it hangs', () => calls === 1)
+  await c
+    .on(leader)
+    .execute({ type: 'delete', key: key('first'), condition: null, wantsPrevious: false, idempotency: null })
   await c.pass(60_000)
+  t.equal(calls, 1, 'one call at a time')
   await refused(c.on(leader).put('a', '1'), 'no-space')
   machine.diskUsage = () => Promise.reject(new Error('no such device'))
   release(new Error('no such device'))
@@ -256,9 +268,18 @@ t.test('a disk that does not tell, or hangs, stays as it was', async (t) => {
   const lines = c.lines.filter(({ event }) => event === 'free space of the disk is not known')
   t.match(lines, [{ level: 'warn', facts: { error: 'no such device' } }], 'one line')
   t.equal(lines.length, 1)
-  machine.diskUsage = null
+  calls = 0
+  machine.diskUsage = async () => {
+    calls += 1
+    return { totalBytes: machine.totalBytes, freeBytes: machine.freeBytes }
+  }
+  await c.pass(10_000)
+  t.ok(calls >= 19 && calls <= 21, `every half second while little is free: ${calls}`)
   machine.freeBytes = AMPLE
   await untilRefusing(c, false)
+  calls = 0
+  await c.pass(60_000)
+  t.ok(calls >= 11 && calls <= 13, `every five seconds while much is free: ${calls}`)
 })
 
 t.test('what a leader has said that is not heard any more holds for half a minute', async (t) => {

@@ -67,7 +67,11 @@ const diskGauges: readonly (readonly [
   ['disk_size_bytes', 'Size of the file system of the data directory.', (disk) => disk.totalBytes],
   ['disk_free_bytes', 'What the node may still take of it.', (disk) => disk.freeBytes],
   ['disk_reserve_bytes', 'What is to stay free of it.', (disk) => disk.reserveBytes],
-  ['disk_short', 'Whether less than the reserve is free.', (disk) => Number(disk.short)],
+  [
+    'disk_short',
+    'Whether less than the reserve was free, and not yet a quarter more since then.',
+    (disk) => Number(disk.short),
+  ],
 ]
 
 const counters: readonly (readonly [name: string, help: string, read: Read])[] = [

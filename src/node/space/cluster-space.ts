@@ -13,7 +13,7 @@ import type { LeaderCalls } from '../requests/leader-calls.ts'
 import type { DiskReport, DiskVerdict, Room } from '../requests/disk-report.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
 import type { DiskState } from './disk-space.ts'
-import { clusterRoom } from './room.ts'
+import { clusterRoom, enoughBytes } from './room.ts'
 
 export interface ClusterSpaceDependencies {
   readonly id: NodeId
@@ -205,8 +205,8 @@ function warningOf(disk: DiskReport): Warning {
 }
 
 function described({ id, totalBytes, freeBytes, reserveBytes }: DiskReport): string {
-  const [free, total, reserve] = [freeBytes, totalBytes, reserveBytes].map(roughSize)
-  return `the disk of node ${id} has ${free} of ${total} free, less than its reserve of ${reserve}`
+  const [free, total, reserve, enough] = [freeBytes, totalBytes, reserveBytes, enoughBytes(reserveBytes)].map(roughSize)
+  return `the disk of node ${id} has ${free} of ${total} free, and its reserve is ${reserve}: it has room again at ${enough}`
 }
 
 function factsOf({ id, totalBytes, freeBytes, reserveBytes }: DiskReport) {

@@ -35,6 +35,7 @@ export class DiskSpace {
   private readonly options: DiskSpaceOptions
   private readonly deps: DiskSpaceDependencies
   private last: DiskState | null = null
+  private isMeasuring = false
   private isFailing = false
   private stopped = false
   private cancel: () => void = () => undefined
@@ -51,8 +52,11 @@ export class DiskSpace {
 
   /** Measures now, and again after a while. A measurement that hangs is waited for: what was measured before it still counts. */
   start(): void {
+    if (this.isMeasuring || this.stopped) return
     this.cancel()
+    this.isMeasuring = true
     void this.measure().then(() => {
+      this.isMeasuring = false
       if (this.stopped) return
       this.cancel = this.deps.clock.after(this.intervalMs(), () => this.start())
       this.deps.onMeasured()

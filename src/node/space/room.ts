@@ -14,9 +14,18 @@ function isAtMost(room: Room, other: Room): boolean {
  */
 export function roomOf(freeBytes: number, reserveBytes: number, before: Room): Room {
   const isBelow = (room: Room, bytes: number): boolean =>
-    freeBytes < (isAtMost(before, room) ? bytes + reserveBytes / 4 : bytes)
+    freeBytes < (isAtMost(before, room) ? bytes + marginOf(reserveBytes) : bytes)
   if (isBelow('scarce', reserveBytes / 2)) return 'scarce'
   return isBelow('short', reserveBytes) ? 'short' : 'ample'
+}
+
+/** How much must be free for a disk that was short to have room again. */
+export function enoughBytes(reserveBytes: number): number {
+  return reserveBytes + marginOf(reserveBytes)
+}
+
+function marginOf(reserveBytes: number): number {
+  return reserveBytes / 4
 }
 
 export interface ReserveNeeds {
