@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { fstatSync, readFileSync } from 'node:fs'
 import { runProgram } from './cli/program.ts'
 import { exitCodes, type Terminal } from './cli/terminal.ts'
+import { keepMemoryOutOfDumps } from './core-dump.ts'
 import { toError } from './lib/to-error.ts'
 
 const terminal: Terminal = {
@@ -43,6 +44,9 @@ function commandLine(): Uint8Array | null {
     return null
   }
 }
+
+// Tokens come by the environment and by files, so this is for every command.
+keepMemoryOutOfDumps()
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // In `quorate kv ls | head` the reader has seen enough, which is no error.

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { randomFillSync } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -12,6 +13,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
+import type { RestAnswer, RestClient } from './support/rest-client.ts'
 
 const MB = 1_000_000
 const value = randomFillSync(Buffer.alloc(MB))
@@ -107,6 +109,29 @@ t.test('a soak of half a minute', async (t) => {
   t.same(complaints, [])
 })
 
+/** Makes tokens and uses them. `told`: what the node may have in its memory; `secrets`: what it may not. */
+async function useTokens(client: RestClient) {
+  const admin = (await client.post('/auth/bootstrap')).json<{ readonly secret: string }>().secret
+  const under = (secret: string) => ({ headers: { authorization: `Bearer ${secret}` } })
+  const role = { grants: [{ access: 'read-write', prefix: 'a/' }] }
+  await expectStatus(201, client.request('PUT', '/auth/roles/app', { ...under(admin), body: role }))
+  const body = { name: 'the-holder-of-it', roles: ['app'] }
+  const made = await client.request('POST', '/auth/tokens', { ...under(admin), body })
+  const { secret } = made.json<{ readonly secret: string }>()
+  for (let count = 0; count < 50; count++) {
+    await expectStatus(200, client.putKey('a/x', `value ${count}`, under(secret)))
+    await expectStatus(200, client.getKey('a/x', under(secret)))
+    await expectStatus(403, client.putKey('b', 'x', under(secret)))
+    await expectStatus(401, client.getKey('a/x', under(`${secret}x`)))
+  }
+  return { told: body.name, secrets: [admin, secret].map((one) => one.slice(8, 24)) }
+}
+
+async function expectStatus(status: number, asked: Promise<RestAnswer>): Promise<void> {
+  const answer = await asked
+  if (answer.status !== status) throw new Error(answer.summary)
+}
+
 t.test('nothing in the heap of a node holds the secret of a token once its requests are answered', async (t) => {
   const directory = await temporaryDirectory(t)
   const [node = '', program = ''] = builtProgram
@@ -114,19 +139,7 @@ t.test('nothing in the heap of a node holds the secret of a token once its reque
   const cluster = await TestCluster.formed(t, { size: 1, command })
   const one = cluster.node(1)
   const { client } = one
-  const admin = (await client.post('/auth/bootstrap')).json<{ readonly secret: string }>().secret
-  const under = (secret: string) => ({ headers: { authorization: `Bearer ${secret}` } })
-  const role = { grants: [{ access: 'read-write', prefix: 'a/' }] }
-  t.equal((await client.request('PUT', '/auth/roles/app', { ...under(admin), body: role })).status, 201)
-  const body = { name: 'the-holder-of-it', roles: ['app'] }
-  const made = await client.request('POST', '/auth/tokens', { ...under(admin), body })
-  const { secret } = made.json<{ readonly secret: string }>()
-  for (let count = 0; count < 50; count++) {
-    t.equal((await client.putKey('a/x', `value ${count}`, under(secret))).status, 200)
-    t.equal((await client.getKey('a/x', under(secret))).status, 200)
-    t.equal((await client.putKey('b', 'x', under(secret))).status, 403)
-    t.equal((await client.getKey('a/x', under(`${secret}x`))).status, 401)
-  }
+  const { told, secrets } = await useTokens(client)
   client.close()
   // Connections that have ended are let go by what comes after them.
   for (let count = 0; count < 50; count++) t.equal((await client.get('/livez')).status, 200)
@@ -138,6 +151,44 @@ t.test('nothing in the heap of a node holds the secret of a token once its reque
     return name !== undefined && (await client.get('/livez')).status === 200 ? join(directory, name) : null
   })
   const heap = await readFile(file)
-  t.ok(heap.includes(body.name), 'the file has the texts of the node')
-  for (const one of [admin, secret]) t.notOk(heap.includes(one.slice(8, 24)), 'and no secret among them')
+  t.ok(heap.includes(told), 'the file has the texts of the node')
+  for (const secret of secrets) t.notOk(heap.includes(secret), 'and no secret among them')
+})
+
+/** Where a process that crashes leaves its memory, in a directory in which it is started; null: nowhere that a test could look. */
+async function dumpIn(directory: string): Promise<Buffer | null> {
+  const name = (await readdir(directory)).find((one) => one.startsWith('core'))
+  return name === undefined ? null : await readFile(join(directory, name))
+}
+
+/** In front of a program that is to be started in `directory`, so that it leaves its memory there when it crashes. */
+const dumping = (directory: string): readonly string[] => [
+  'sh',
+  '-c',
+  'ulimit -c unlimited && cd "$0" && exec "$@"',
+  directory,
+]
+
+t.test('what the kernel writes of a node that crashes has no secret, and nothing else of its memory', async (t) => {
+  const [directory, elsewhere] = [await temporaryDirectory(t), await temporaryDirectory(t)]
+  const [node = '', program = ''] = builtProgram
+  const cluster = await TestCluster.formed(t, { size: 1, command: [...dumping(directory), node, program] })
+  const one = cluster.node(1)
+  const { told, secrets } = await useTokens(one.client)
+  const filter = readFileSync(`/proc/${one.process.pid}/coredump_filter`, 'utf8')
+  t.equal(Number.parseInt(filter, 16), 0)
+  one.process.signal('SIGABRT')
+  t.match(await one.process.ended, { signal: 'SIGABRT' })
+
+  const crash = `globalThis.kept = ['${told}', '${secrets.join()}'].join(); process.abort()`
+  const [shell, ...words] = [...dumping(elsewhere), node, '-e', crash]
+  const ran = spawnSync(shell, words, { env: { PATH: process.env['PATH'] } })
+  t.equal(ran.signal, 'SIGABRT', ran.stderr.toString())
+  const whole = await dumpIn(elsewhere)
+  if (whole === null)
+    return t.comment('not looked at: this machine keeps dumps elsewhere, or none (kernel.core_pattern)')
+  t.ok(whole.includes(told), 'the dump of another program has its memory')
+  const dump = await dumpIn(directory)
+  if (dump === null) return t.comment('the node has left none')
+  for (const text of [told, ...secrets, 'value 49']) t.notOk(dump.includes(text), 'a text of the node')
 })
