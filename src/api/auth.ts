@@ -45,7 +45,12 @@ export type RoleBody = Shape<typeof RoleBody>
 export const RoleView = object({ name: name('The name.'), grants, rights }, { $id: 'Role' })
 export type RoleView = Shape<typeof RoleView>
 
-export const RolesAnswer = object({ roles: Type.Array(ref(RoleView), { maxItems: limits.auth.rolesMax }) })
+const revision = Type.Integer({ minimum: 1, description: 'The revision of the last change of roles or tokens.' })
+
+export const RolesAnswer = object({
+  roles: Type.Array(ref(RoleView), { maxItems: limits.auth.rolesMax }),
+  revision,
+})
 export type RolesAnswer = Shape<typeof RolesAnswer>
 
 const requestsPerSecond = Type.Integer({
@@ -111,7 +116,10 @@ export type NewToken = Shape<typeof NewToken>
 export const CreatedToken = object({ ...tokenMembers, secret: Type.Optional(secret) })
 export type CreatedToken = Shape<typeof CreatedToken>
 
-export const TokensAnswer = object({ tokens: Type.Array(ref(TokenView), { maxItems: limits.auth.tokensMax }) })
+export const TokensAnswer = object({
+  tokens: Type.Array(ref(TokenView), { maxItems: limits.auth.tokensMax }),
+  revision,
+})
 export type TokensAnswer = Shape<typeof TokensAnswer>
 
 export const BootstrapBody = object({

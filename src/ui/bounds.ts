@@ -77,6 +77,8 @@ export const bounds = {
   /** Keys of a lease that are shown; when more are asked for. */
   leaseKeysPart: 50,
   leaseKeysMax: 1_000,
+  /** Between two looks at roles and tokens. */
+  accessPollMs: 5_000,
   /** Locks on a page. */
   locksPart: 50,
 } as const

@@ -1,3 +1,4 @@
+import { AccessPage } from './access/access-page.tsx'
 import { clusterPages } from './cluster/pages.ts'
 import { KeysPage } from './keys/keys-page.tsx'
 import { LeasesPage } from './leases/leases-page.tsx'
@@ -19,6 +20,6 @@ const dataPages: readonly PageEntry[] = [
 
 /** What the navigation shows, in its order. The first page is the one that is opened. */
 export const groups: readonly PageGroup[] = [
-  { title: 'Cluster', pages: clusterPages },
+  { title: 'Cluster', pages: [...clusterPages, { name: 'access', text: 'Access', view: AccessPage }] },
   { title: 'Data', pages: dataPages },
 ]

@@ -613,3 +613,108 @@ t.test('once there are tokens, the page asks for one, and does with it what that
   )
   t.same(dashboard.complaints, [])
 })
+
+t.test('roles and tokens are shown without a secret or a hash, and a token is revoked', async (t) => {
+  if (browser === null) return
+  const alone = await TestCluster.formed(t, { size: 1 })
+  const { client, addresses } = alone.node(1)
+  const first = await Dashboard.open(t, browser, addresses.api)
+  await first.goTo('Access')
+  await first.page.getByText('There are no tokens').waitFor()
+  t.same(await first.blemishes(), [])
+  const made = async (path: string, body: unknown, secret?: string): Promise<{ id: number; secret: string }> => {
+    const headers: Record<string, string> = secret === undefined ? {} : { authorization: `Bearer ${secret}` }
+    const answer = await client.request(path.startsWith('/auth/roles') ? 'PUT' : 'POST', path, { body, headers })
+    if (answer.status !== 201) throw new Error(answer.summary)
+    return answer.json()
+  }
+  const admin = (await made('/auth/bootstrap', { name: 'root' })).secret
+  const grants = [
+    { access: 'read-write', prefix: 'app/' },
+    { access: 'read', key: 'settings' },
+    { access: 'write', start: 'a', end: 'b\n' },
+  ]
+  await made('/auth/roles/app', { grants, rights: ['cluster:read'] }, admin)
+  const day = 86_400_000
+  const limited = { roles: ['app'], ttlMs: day, requestsPerSecond: 500, bytesPerSecond: 1_048_576 }
+  const web = await made('/auth/tokens', { name: 'web-1', ...limited }, admin)
+  const next = await made('/auth/tokens', { name: 'web-1', roles: ['app'] }, admin)
+  await made('/auth/tokens', { name: 'build', roles: [], certificateName: 'build.example' }, admin)
+
+  for (const options of [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const) {
+    const dashboard = await Dashboard.open(t, browser, addresses.api, options)
+    const { page } = dashboard
+    await page.getByRole('heading', { name: 'A token, please' }).waitFor()
+    await page.getByLabel('Token', { exact: true }).fill(admin)
+    await page.keyboard.press('Enter')
+    await dashboard.goTo('Access')
+    await page.getByText('certificates named “build.example” stand for it').waitFor()
+    t.same(await dashboard.blemishes(), [], JSON.stringify(options))
+    await dashboard.shoot('access')
+    t.same([dashboard.strays, dashboard.complaints], [[], []])
+    await page.context().close()
+  }
+  const dashboard = await Dashboard.open(t, browser, addresses.api)
+  const { page } = dashboard
+  const answers: string[] = []
+  page.on('response', (response) => {
+    if (!response.url().includes('/auth/')) return
+    void response.text().then(
+      (text) => answers.push(text),
+      () => undefined,
+    )
+  })
+  await page.getByLabel('Token', { exact: true }).fill(admin)
+  await page.keyboard.press('Enter')
+  await dashboard.goTo('Access')
+  const row = (id: number): Locator => page.locator('tbody tr', { has: page.getByLabel(`Revoke token ${id}`) })
+  t.match(
+    await row(web.id).innerText(),
+    /web-1\s+app\s+\d{4}-\d\d-\d\d \d\d:\d\d UTC\s+at most 500 requests per second and node; at most 1 MiB/,
+  )
+  t.match(await page.locator('tbody tr', { hasText: 'this page' }).innerText(), /root/)
+  const role = await page.locator('tbody tr', { hasText: '2 tokens' }).innerText()
+  t.match(
+    role,
+    /app\s+read-write keys that begin with “app\/”\s+read the key “settings”\s+write keys from “a” up to “b\\n”\s+cluster:read/,
+  )
+  await page.getByText(/Roles and tokens last changed at revision \d+\./).waitFor()
+
+  await page.getByLabel(`Revoke token ${web.id}`).press('Enter')
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('web-1 has another token, and keeps its leases and locks through it.').waitFor()
+  await dashboard.shoot('access-revoke')
+  const revoke = dialog.getByRole('button', { name: 'Revoke' })
+  t.ok(await revoke.isDisabled(), 'nothing happens by a slip')
+  await dialog.getByLabel(/^Type /).fill(String(web.id))
+  await revoke.press('Enter')
+  await row(web.id).waitFor({ state: 'detached' })
+  t.ok(await row(next.id).isVisible())
+  const under = (secret: string) => ({ headers: { authorization: `Bearer ${secret}` } })
+  t.equal((await client.getKey('app/x', under(web.secret))).status, 401, 'it is revoked')
+  t.equal((await client.getKey('app/x', under(next.secret))).status, 404, 'the other one is not')
+
+  const root = page.locator('tbody tr', { hasText: 'this page' })
+  const [own = ''] = /\d+/.exec(await root.innerText()) ?? []
+  await page.getByLabel(`Revoke token ${own}`).press('Enter')
+  await dialog.getByText('It is the token of this page').waitFor()
+  await dialog.getByLabel(/^Type /).fill(own)
+  await revoke.press('Enter')
+  await dialog.getByText('last-admin').waitFor()
+  await page.keyboard.press('Escape')
+  t.ok(await root.isVisible(), 'nobody is locked out')
+  const shown = [await page.content(), ...answers].join()
+  t.ok(answers.length >= 3)
+  for (const { secret } of [web, next, { secret: admin }])
+    t.notOk(shown.includes(secret.slice(8)), 'no secret is on the page, or in what it was told')
+  t.notMatch(shown, /\b[0-9a-f]{64}\b/, 'nor a hash')
+  t.same([dashboard.strays, dashboard.complaints], [[], []])
+
+  await page.getByRole('button', { name: 'Forget the token' }).press('Enter')
+  await page.getByLabel('Token', { exact: true }).fill(next.secret)
+  await page.keyboard.press('Enter')
+  await page.getByText('it needs the right auth:admin').waitFor()
+  await page.reload()
+  await page.getByText('it needs the right auth:admin').waitFor()
+  t.equal(await page.locator('tbody tr').count(), 0)
+})

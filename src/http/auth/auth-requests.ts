@@ -75,8 +75,9 @@ export class AuthRequests {
 
   listRoles(queryText: string, reply: FastifyReply): void {
     noQuery.read(queryText)
-    const roles = [...this.table().roles.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
-    const answer: RolesAnswer = { roles: roles.map(roleView) }
+    const table = this.table()
+    const roles = [...table.roles.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
+    const answer: RolesAnswer = { roles: roles.map(roleView), revision: table.revision }
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
@@ -114,7 +115,8 @@ export class AuthRequests {
 
   listTokens(queryText: string, reply: FastifyReply): void {
     noQuery.read(queryText)
-    const answer: TokensAnswer = { tokens: [...this.table().tokens.values()].map(tokenView) }
+    const { tokens, revision } = this.table()
+    const answer: TokensAnswer = { tokens: [...tokens.values()].map(tokenView), revision }
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
