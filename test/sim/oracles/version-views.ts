@@ -24,8 +24,10 @@ export class VersionViews {
         'versions',
         `shows ${revision} with ${compactedRevision} as the oldest, which never were together`,
       )
+    // A page that follows one of another cluster may begin where this one has no version. What comes below is superseded there all the same.
+    const isHidden = before !== null && before <= compactedRevision
     const left = this.tellable(key, revision, compactedRevision).filter(
-      (one) => before === null || one.revision < before,
+      (one) => before === null || (!isHidden && one.revision < before),
     )
     const expected = left.slice(0, limit)
     const told = `[${items.map(describeVersion).join(' ')}]${done ? '' : ' and more'}`
