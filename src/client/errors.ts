@@ -17,7 +17,10 @@ export interface Problem {
   readonly [fact: string]: unknown
 }
 
-/** The problem document that the body of an answer is. Null: it is none, so that it is not a node that has answered. */
+/**
+ * The problem document that the body of an answer is. Null: it is none, so that it is not a node that has answered.
+ * @internal
+ */
 export function problemFrom(body: Buffer): Problem | null {
   try {
     const document: unknown = JSON.parse(body.toString('utf8'))

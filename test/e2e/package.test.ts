@@ -108,7 +108,7 @@ console.log(about.version, createRequire(import.meta.url)('quorate').QuorateClie
   const page = await runCommand(t, [process.execPath, await pageFor(directory, port)], { cwd: directory })
   t.same([page.code, page.err], [0, ''], 'the examples of the page do what they say')
   const said =
-    /^text 4 \d+ 1\n1 \d+\nconfig\/a new\n1\nundefined 1 false\n\d+ config\/b .+\n\d+\nconfig\/a 3\n1 0\ntext 0\n$/
+    /^text 4 \d+ 1\n1 \d+\nconfig\/a new\n1\nundefined 1 false\n\d+ config\/b .+\n\d+\njobs\/nightly: .*, lease \d+, 0 waiting\nconfig\/a 3\n1 0\ntext 0\n$/
   t.match(page.out, said)
   await node.stop()
 }
