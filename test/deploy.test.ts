@@ -11,6 +11,7 @@ import { exitCodes } from '../src/cli/terminal.ts'
 import { limits } from '../src/limits.ts'
 import { version } from '../src/version.ts'
 import { runCommand } from './e2e/support/run-command.ts'
+import { mistakesIn, type KubernetesObject } from './support/kubernetes-types.ts'
 import { runCli } from './support/run-cli.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 import { startTestNode } from './support/test-node.ts'
@@ -155,6 +156,24 @@ function variablesOf({ env }: Container, ordinal: number): Variables {
   }
   return variables
 }
+
+t.test('kubernetes: manifests have the fields of the API, and values of their types', async (t) => {
+  const files = readdirSync(join(root, kubernetes), { recursive: true, encoding: 'utf8' })
+  const objects = files
+    .filter((name) => name.endsWith('.yaml'))
+    .flatMap((name) => parseAllDocuments(read(`${kubernetes}/${name}`)).map((one) => one.toJS() as KubernetesObject))
+    // The configuration of a node has no version of an API, and kustomize has its own.
+    .filter(({ apiVersion }) => apiVersion !== undefined && !apiVersion.startsWith('kustomize'))
+  t.ok(objects.length >= 7, `${objects.length} objects`)
+  t.same(mistakesIn(objects, root), [])
+  const service = objects.find(({ kind }) => kind === 'Service') as KubernetesObject & { readonly spec: object }
+  const changed = (spec: object): string => {
+    const other = { ...service, spec: { ...service.spec, ...spec } }
+    return mistakesIn([other], root).join()
+  }
+  t.match(changed({ port: [] }), /"port".* does not exist/)
+  t.match(changed({ ports: '7001' }), /not assignable/)
+})
 
 t.test('kubernetes: each pod has the settings of a node of its own, which finds the others', async (t) => {
   const { serviceName, replicas, ordinals, template } = statefulSet()
