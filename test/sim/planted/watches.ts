@@ -11,11 +11,16 @@ function skipsAtHandOver({ replica }: Node): void {
   }
 }
 
-/** Where a walk goes on in memory, the last change from the disk comes again. */
+/** Who has caught up is told of the last change again. */
 function repeatsAtHandOver({ replica }: Node): void {
-  const { ring } = replica.watches
-  const after = ring.after.bind(ring)
-  ring.after = (revision, limit) => after(Math.max(revision - 1, ring.floor), limit)
+  const { watches } = replica
+  const onCaughtUp = watches.onCaughtUp.bind(watches)
+  watches.onCaughtUp = (watcher) => {
+    const hasWalked = watcher.mode === 'walking'
+    onCaughtUp(watcher)
+    const { last } = watches.ring
+    if (hasWalked && watches.ring.find(last) !== undefined) watcher.queue(last)
+  }
 }
 
 /** Watchers that had everything are not told that the state was replaced by a later one. */
@@ -52,7 +57,7 @@ export const watchBugs: readonly PlantedBug[] = [
   },
   {
     name: 'watch-repeats-at-hand-over',
-    says: 'a watcher that goes on in memory is told again of the last change on the disk',
+    says: 'a watcher that has caught up is told again of the last change',
     seedsMax: 200,
     needsLevel: 1,
     plant: repeatsAtHandOver,
