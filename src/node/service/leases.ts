@@ -203,8 +203,8 @@ export class Leases implements LeaseAccess {
   }
 
   /**
-   * What a named request is told whose token may not have the lock any more: that, once its place is given up. Another try may have been told
-   * that it has the lock before the token was revoked: the lock stays then.
+   * The answer to a named request whose token may not have the lock any more. Its place is given up first. If the lock has come already, it
+   * stays: another try of the request may have been told of it before the token was revoked.
    */
   private async afterDenial(denial: RequestError, lease: number, timeoutMs: number): Promise<RequestError> {
     const token = await this.leaveQueue(lease, timeoutMs)

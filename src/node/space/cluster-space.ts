@@ -96,7 +96,7 @@ export class ClusterSpace {
     this.stopped = true
   }
 
-  /** What a leader said that is not heard any more does not hold for ever. */
+  /** The verdict of a leader that is not heard any more expires. */
   private room(): Room {
     const { raft, clock } = this.deps
     const isOld = clock.now() > this.verdictAt + limits.diskReserve.verdictMs

@@ -90,7 +90,7 @@ export class Walk {
       for (;;) {
         // Other work has its turn, and everybody who begins to wait in this one is there.
         await new Promise<void>((resolve) => this.deps.clock.nextTurn(resolve))
-        // Who joins is told all of the next entry, or nothing.
+        // A watcher that joins is told the whole of the next entry, so none joins in its middle.
         if (!this.teller.isWithin(this.at)) this.board()
         if (this.riders.size === 0 || this.stopped) return
         await this.step()

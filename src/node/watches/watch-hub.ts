@@ -204,7 +204,7 @@ export class WatchHub implements WatcherHome {
     if (this.isTellingPlanned) this.deps.clock.nextTurn(() => this.tell())
   }
 
-  /** What comes next is not in memory any more, or not the whole of what follows. */
+  /** All who are live have to read on from the disk: the changes that come next are not in memory any more. */
   private leaveAllBehind(): void {
     for (const watcher of this.live) this.fallBehind(watcher, Math.max(watcher.reached, this.told))
   }

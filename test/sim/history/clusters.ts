@@ -14,7 +14,7 @@ function seenIn(clusterId: string, operation: Operation): Operation[] {
   if (outcome.kind !== 'answered' || heard === undefined) return [operation]
   const here = heard.filter((one) => one.clusterId === clusterId)
   const [first] = here
-  // Who sends an import again hears of its changes from one cluster first, and from another one later.
+  // An import that is sent again may be answered by one cluster first, and later by another one.
   const returnedAt = Math.max(operation.returnedAt, first?.span?.to ?? 0)
   if (first !== undefined) return [{ ...operation, returnedAt, outcome: answered(first), heard: here }]
   if (request.type !== 'write') return []

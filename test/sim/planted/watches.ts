@@ -11,7 +11,7 @@ function skipsAtHandOver({ replica }: Node): void {
   }
 }
 
-/** Who has caught up is told of the last change again. */
+/** A watcher that has caught up is told of the last change again. */
 function repeatsAtHandOver({ replica }: Node): void {
   const { watches } = replica
   const onCaughtUp = watches.onCaughtUp.bind(watches)
