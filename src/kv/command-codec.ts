@@ -3,7 +3,6 @@ import { limits } from '../limits.ts'
 import { isAuthCommand } from './auth-codec.ts'
 import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, readBody } from './command-bodies.ts'
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag, KeyLease, PutCommand } from './command.ts'
-import { Digest } from './digest.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key, RowKey } from './key.ts'
 import { latin1Of } from './latin1.ts'
@@ -352,16 +351,14 @@ export function rowOfWrite(bytes: Uint8Array): RowKey | null {
 }
 
 /**
- * A hash of what the command asks for, without its idempotency tag: the value of `IdempotencyTag.fingerprint`. A safe integer, the same on
- * every node. The format number and the token are left out, so that a retry through another build, or under a new token, has the same one. So is
- * how long to wait for a lock: a retry waits for what is left.
+ * What the command asks for, without its idempotency tag, as bytes that are the same on every node: `IdempotencyTag.fingerprint` is a hash of
+ * them. The format number and the token are left out, so that a retry through another build, or under a new token, has the same ones. So is how
+ * long to wait for a lock: a retry waits for what is left.
  */
-export function fingerprintOf(command: Command): number {
-  const digest = new Digest(0)
+export function askedBytes(command: Command): Uint8Array {
   const asked = command.type === 'lock-acquire' ? { ...command, waitMs: 0 } : command
   const bytes = encodeCommand({ ...asked, idempotency: null })
-  digest.absorbBytes(command.token === undefined ? bytes.subarray(1) : withoutToken(bytes))
-  return digest.value
+  return command.token === undefined ? bytes.subarray(1) : withoutToken(bytes)
 }
 
 function withoutToken(bytes: Uint8Array): Uint8Array {

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import type { Command, IdempotencyTag } from './command.ts'
 import type { Digest } from './digest.ts'
+import { canHaveHad } from './first-answer.ts'
 import {
   bulkOf,
   decodeIdempotentWrite,
@@ -84,11 +85,10 @@ export class NamedWrites {
     const bytes = workspace.get(row)
     this.digest.absorbText(tag.key)
     if (bytes !== null) {
-      const first = decodeIdempotentWrite(bytes)
-      const isRetry = first.fingerprint === tag.fingerprint
-      this.digest.absorb(isRetry ? ANSWERED_BEFORE : KEY_REUSED)
-      if (!isRetry) return { type: 'key-reused' }
-      return command.type === 'lease-renew' ? execute() : this.firstAnswer(tag.key, first, workspace)
+      const first = this.firstAnswer(command, tag, decodeIdempotentWrite(bytes), workspace)
+      this.digest.absorb(first === null ? KEY_REUSED : ANSWERED_BEFORE)
+      if (first === null) return { type: 'key-reused' }
+      return command.type === 'lease-renew' ? execute() : first
     }
     const result = execute()
     if (this.next - this.first === this.idempotentWritesMax) this.forgetOldest(workspace)
@@ -101,8 +101,17 @@ export class NamedWrites {
     return result
   }
 
-  private firstAnswer(name: string, { result, valueApart }: IdempotentWrite, workspace: Workspace): FirstResult {
-    return valueApart ? withBulk(result, this.keptValues.find(name, workspace)) : result
+  /** What the write named by `tag` was answered; null when that was another write than `command`. */
+  private firstAnswer(
+    command: Command,
+    { key, fingerprint }: IdempotencyTag,
+    first: IdempotentWrite,
+    workspace: Workspace,
+  ): FirstResult | null {
+    // What was kept apart is not among the rows of a command that keeps nothing.
+    if (first.fingerprint !== fingerprint || (first.valueApart && !mayKeep(command))) return null
+    const result = first.valueApart ? withBulk(first.result, this.keptValues.find(key, workspace)) : first.result
+    return canHaveHad(command, result) ? result : null
   }
 
   private forgetOldest(workspace: Workspace): void {

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import t from 'tap'
-import { keyFromText, type Key, type KeyOutcome } from '../../src/kv/index.ts'
+import { fingerprintOf } from '../../src/http/keys/writes.ts'
+import { askedBytes, keyFromText, type Key, type KeyOutcome } from '../../src/kv/index.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
@@ -102,6 +104,17 @@ t.test('conditions that make no sense are refused, and nothing is written', asyn
   }
   t.equal(api.services.keys.commands.length, 0)
 })
+
+t.test(
+  'a request under an idempotency key has 52 bits of its SHA-256 as its fingerprint, alike on every node and in every build',
+  async (t) => {
+    const digest = createHash('sha256')
+      .update(askedBytes(putCommand('a', 'one')))
+      .digest()
+    t.equal(fingerprintOf(putCommand('a', 'one')), Number(digest.readBigUInt64BE() >> 12n))
+    t.equal(fingerprintOf(putCommand('a', 'one')), 4_173_469_193_694_557)
+  },
+)
 
 t.test('an idempotency key gives a retry the first answer, and another request none', async (t) => {
   const api = await openCheckedApi(t)

@@ -7,7 +7,6 @@ import {
   decodeCommand,
   denialError,
   encodeCommand,
-  fingerprintOf,
   isAuthName,
   levelOf,
   needsOf,
@@ -33,7 +32,7 @@ import { isSecretHash } from '../../src/kv/auth-codec.ts'
 import { encodeAuthTable } from '../../src/kv/auth-table.ts'
 import { AUTH_ROW } from '../../src/kv/row.ts'
 import { limits } from '../../src/limits.ts'
-import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+import { BatchStore, del, deleteRange, key, put, fingerprintOf } from './support/batch-store.ts'
 import { Draw } from '../sim/world/draw.ts'
 import { authFault } from './support/auth-model.ts'
 import { leasesFault, receive } from './support/lease-model.ts'

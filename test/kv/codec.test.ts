@@ -16,7 +16,7 @@ import {
   encodeMachineState,
   encodeRecord,
   endOfPrefix,
-  fingerprintOf,
+  askedBytes,
   keyFromText,
   keyOfRow,
   keyToText,
@@ -50,6 +50,10 @@ const TEXTS = [
   'a', 'b', 'aa', 'ab', 'a/b', 'a\u0000', '\u0000', '\u007f', '\u0080', 'é', 'zé', '\u07ff', '\u0800', '\ud7ff',
   '\ue000', '\ufffd', '\uffff', '\u{10000}', '\u{1f600}', '\u{10ffff}', 'a\u{1f600}', 'a\uffff', '日本', '日本語',
 ] // prettier-ignore
+
+function hexOf(command: Command): string {
+  return Buffer.from(askedBytes(command)).toString('hex')
+}
 
 t.test('keys', async (t) => {
   t.test('a key keeps its text and is ordered by the bytes of its UTF-8', async (t) => {
@@ -199,7 +203,7 @@ t.test('commands', async (t) => {
       Buffer.from(encodeCommand(command)).toString('hex'),
       '0101070200030000000200000000000001020000000100000001' + '6964' + '6bc3a9' + '7631',
     )
-    t.equal(fingerprintOf(command), 8_793_212_730_789_382)
+    t.equal(hexOf(command), '0107000003000000020000000000000102' + '6bc3a9' + '7631')
   })
 
   t.test('an entry that was cut, extended or is of another format is refused', async (t) => {
@@ -377,11 +381,10 @@ t.test('commands', async (t) => {
       deleteRange(null, 'a'),
       deleteRange(null, null),
     ]
-    const prints = requests.map(fingerprintOf)
+    const prints = requests.map(hexOf)
     t.equal(new Set(prints).size, requests.length)
     for (const [i, request] of requests.entries()) {
-      t.equal(fingerprintOf({ ...request, idempotency: TAG }), prints[i])
-      t.ok(Number.isSafeInteger(prints[i]))
+      t.equal(hexOf({ ...request, idempotency: TAG }), prints[i])
     }
     const lock = {
       type: 'lock-acquire',
@@ -391,8 +394,8 @@ t.test('commands', async (t) => {
       owner: '',
       idempotency: null,
     } as const
-    t.equal(fingerprintOf({ ...lock, waitMs: 500 }), fingerprintOf(lock), 'a retry waits for what is left')
-    t.not(fingerprintOf({ ...lock, owner: 'me' }), fingerprintOf(lock))
+    t.equal(hexOf({ ...lock, waitMs: 500 }), hexOf(lock), 'a retry waits for what is left')
+    t.not(hexOf({ ...lock, owner: 'me' }), hexOf(lock))
   })
 })
 

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { fingerprintOf } from '../../src/kv/index.ts'
-import type { Command, CommandResult, NameableCommand } from '../../src/kv/index.ts'
+import { askedBytes } from '../../src/kv/index.ts'
+import type { Command, CommandResult, NameableCommand, Operation } from '../../src/kv/index.ts'
 import { idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
-import { BatchStore, del, deleteRange, put } from './support/batch-store.ts'
+import { BatchStore, del, deleteRange, fingerprintOf, key, put } from './support/batch-store.ts'
 import { ReferenceModel } from './support/reference-model.ts'
 
 /** `command` under a client's name for it. */
@@ -64,6 +64,86 @@ t.test('a refused delete-range, and the place where a step ended, are answers th
   store.one(put('a', '2'))
   t.same(store.one(named('x', deleteRange(null, null))), refused)
   t.same(store.restored().one(named('y', deleteRange(null, null, { upToLimit: true }))), step)
+})
+
+t.test(
+  'two requests with one fingerprint: the second gets an answer of its kind, or is told that the key was used',
+  async (t) => {
+    const large = 'v'.repeat(1_000)
+    const lease = { type: 'granted', id: 99 } as const
+    const transaction = (success: Operation[], failure: Operation[] = []): NameableCommand => ({
+      type: 'transaction',
+      compares: [],
+      success,
+      failure,
+      idempotency: null,
+    })
+    const write: Operation = { type: 'put', key: key('a'), value: new Uint8Array(2), wantsPrevious: true }
+    const leased: Operation = { ...write, lease: 99 }
+    const read: Operation = { type: 'get', key: key('a') }
+    const erase: Operation = { type: 'delete-range', start: null, end: null }
+    const reused = { type: 'key-reused' } as const
+    const cases: readonly (readonly [NameableCommand, NameableCommand, object])[] = [
+      [put('a', '2'), del('a'), reused],
+      [del('a'), put('a', '2'), reused],
+      [put('a', '2'), put('b', '3'), { type: 'put', version: 2 }],
+      // What is kept apart is not there for a command that keeps nothing.
+      [put('a', '2', { wantsPrevious: true }), put('a', '3'), reused],
+      [put('a', '2', { wantsPrevious: true }), put('b', '3', { wantsPrevious: true }), { type: 'put' }],
+      [put('a', '2', { condition: { type: 'absent' } }), put('a', '2'), reused],
+      [
+        put('a', '2', { condition: { type: 'absent' } }),
+        put('a', '3', { condition: { type: 'absent' } }),
+        { type: 'condition-failed' },
+      ],
+      [put('a', '2', { lease }), put('a', '2'), reused],
+      [put('a', '2', { lease }), put('b', '2', { lease }), { type: 'lease-not-found' }],
+      [deleteRange(null, null), deleteRange('a', 'b'), { type: 'range-too-large' }],
+      [deleteRange(null, null), deleteRange(null, null, { upToLimit: true }), reused],
+      [deleteRange(null, null, { upToLimit: true }), deleteRange(null, null), reused],
+      [deleteRange('a', 'b'), deleteRange('a', 'b', { upToLimit: true }), reused],
+      [deleteRange('a', 'b'), del('b'), { type: 'deleted' }],
+      [transaction([erase]), transaction([write]), reused],
+      [transaction([erase]), transaction([erase, write]), { type: 'range-too-large' }],
+      [transaction([leased]), transaction([write]), reused],
+      [transaction([leased]), transaction([read, leased]), { type: 'lease-not-found' }],
+      [transaction([leased]), put('a', '2'), reused],
+      [transaction([read]), transaction([read, read]), reused],
+      [transaction([read]), transaction([write]), reused],
+      [transaction([write]), transaction([write, read]), reused],
+      [transaction([write]), transaction([write], [read]), { type: 'transaction', succeeded: true }],
+      [transaction([read]), put('a', '2', { wantsPrevious: true }), reused],
+    ]
+    const shown = (command: NameableCommand): string => Buffer.from(askedBytes(command)).toString('latin1')
+    const under = (command: NameableCommand): Command => ({ ...command, idempotency: { key: 'x', fingerprint: 1 } })
+    for (const [first, second, expected] of cases) {
+      const store = new BatchStore({ rangeDeleteKeysMax: 2 }).raise()
+      store.execute(put('a', large), put('b', '1'), put('c', '1'))
+      store.one(under(first))
+      const what = `${shown(first)}, then ${shown(second)}`
+      t.match(store.one(under(second)), expected, what)
+      t.match(store.restored().one(under(second)), expected, `${what}, after a restart`)
+    }
+  },
+)
+
+t.test('results that are no longer kept fit every transaction', async (t) => {
+  const store = new BatchStore({
+    keptValues: { inlineBytesMax: 10, rings: [{ valueBytesMax: 10_000, slots: 1 }] },
+  }).raise()
+  const read: Operation = { type: 'get', key: key('a') }
+  const reads = (count: number): NameableCommand => {
+    const success = Array.from({ length: count }, () => read)
+    return { type: 'transaction', compares: [], success, failure: [], idempotency: null }
+  }
+  const under = (name: string, command: NameableCommand): Command => ({
+    ...command,
+    idempotency: { key: name, fingerprint: 1 },
+  })
+  store.one(put('a', 'v'.repeat(100)))
+  store.one(under('x', reads(1)))
+  store.one(under('y', reads(1)))
+  t.match(store.one(under('x', reads(2))), { type: 'transaction', results: [], resultsForgotten: true })
 })
 
 t.test('the bytes of replaced values are bounded, and a retry says when the value is no longer kept', async (t) => {

@@ -8,7 +8,6 @@ import {
   encodeCommand,
   encodeLease,
   encodeLock,
-  fingerprintOf,
   leaseOfRow,
   leaseRange,
   leaseRow,
@@ -37,7 +36,7 @@ import type {
 import { decodeIdempotentWrite, encodeIdempotentWrite } from '../../src/kv/idempotent-write.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
-import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+import { BatchStore, del, deleteRange, key, put, fingerprintOf } from './support/batch-store.ts'
 import { leasesFault, receive, ToldOf } from './support/lease-model.ts'
 import { ReferenceModel } from './support/reference-model.ts'
 

@@ -5,7 +5,6 @@ import {
   decodeCommand,
   decodeRecord,
   encodeCommand,
-  fingerprintOf,
   keyOfRow,
   keyToText,
   UnknownCommandError,
@@ -20,7 +19,7 @@ import {
 } from '../../src/kv/idempotent-write.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { limits } from '../../src/limits.ts'
-import { BatchStore, key, put } from './support/batch-store.ts'
+import { BatchStore, key, put, fingerprintOf } from './support/batch-store.ts'
 
 type Operation = TransactionCommand['success'][number]
 

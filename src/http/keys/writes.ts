@@ -1,5 +1,6 @@
+import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import { fingerprintOf, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
+import { askedBytes, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
 import { failures, RequestError, sameUnderKey } from '../../lib/errors.ts'
 import type { Access } from '../protocol/access.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
@@ -23,6 +24,9 @@ export interface Asker extends Pick<FastifyRequest, 'headers'> {
   readonly access: Pick<Access, 'token'>
 }
 
+/** As many hexadecimal digits as a safe integer holds. */
+const FINGERPRINT_DIGITS = 13
+
 /** The command under the client's token, and with its idempotency key, if the client gave one. */
 export function tagged<Kind extends NameableCommand>(command: Kind, asker: Asker): Kind {
   return taggedStep(command, asker, 0)
@@ -42,6 +46,15 @@ export function taggedStep<Kind extends NameableCommand>(
       : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
   // In this order, as in `decodeCommand`.
   return token === null ? named : { token: token.id, ...named }
+}
+
+/**
+ * A hash of what `command` asks for: 52 bits of its SHA-256, so that nobody finds a request with the fingerprint of another one's. Two requests
+ * of one's own with the same fingerprint can be found, but only at one's own cost: what is answered to the second is an answer of its kind, or
+ * that the key was used before.
+ */
+export function fingerprintOf(command: NameableCommand): number {
+  return Number.parseInt(hash('sha256', askedBytes(command), 'hex').slice(0, FINGERPRINT_DIGITS), 16)
 }
 
 /**

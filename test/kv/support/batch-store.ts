@@ -1,6 +1,7 @@
 import {
   AUTH_ROW,
   KvMachine,
+  askedBytes,
   decodeAuthTable,
   decodeRecord,
   encodeRecord,
@@ -28,6 +29,7 @@ import type {
   RowKey,
   Workspace,
 } from '../../../src/kv/index.ts'
+import { Digest } from '../../../src/kv/digest.ts'
 import { assert } from '../../../src/lib/assert.ts'
 import type { StoredRows } from './stored-past.ts'
 
@@ -234,4 +236,11 @@ export function deleteRange(
 ): DeleteRangeCommand {
   const bounds = { start: start === null ? null : key(start), end: end === null ? null : key(end) }
   return { type: 'delete-range', ...bounds, upToLimit: false, idempotency: null, ...options }
+}
+
+/** A fingerprint for `command`, as the HTTP front makes one, of another hash. */
+export function fingerprintOf(command: Command): number {
+  const digest = new Digest(0)
+  digest.absorbBytes(askedBytes(command))
+  return digest.value
 }
