@@ -2,6 +2,7 @@ import type { ClusterStatus } from '../api/cluster.ts'
 import { limits } from '../limits.ts'
 import type { Connect } from './client-tls.ts'
 import type { ClusterViews } from './cluster-views.ts'
+import { describeWarnings } from './cluster-warnings.ts'
 import { isClientFailure } from './connection.ts'
 import { hasQuorum, leftToFail } from './quorum.ts'
 import { exitCodes } from './terminal.ts'
@@ -47,7 +48,7 @@ export function judge(seen: ClusterViews, unready: readonly (string | null)[]): 
     ...missingVoters(newest),
     ...behind(newest),
     ...forked(seen),
-    ...warnings(seen),
+    ...describeWarnings(seen),
   ]
   return {
     healthy: findings.length === 0,
@@ -139,11 +140,6 @@ function forked({ views }: ClusterViews): string[] {
       `nodes ${other.node.id} and ${view.node.id} have applied the log up to ${view.applied.index}, and their states differ`,
     ]
   })
-}
-
-function warnings({ views }: ClusterViews): string[] {
-  const all = views.flatMap(({ view }) => view.warnings.map(({ code, detail }) => `${detail} (${code})`))
-  return [...new Set(all)]
 }
 
 function mayFail({ membership, nodes }: ClusterStatus): number | null {

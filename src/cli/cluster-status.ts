@@ -3,6 +3,7 @@ import type { ClusterStatus, LogIdView, MemberStatus } from '../api/cluster.ts'
 import { duration } from '../lib/duration.ts'
 import { connectWith } from './client-tls.ts'
 import { lookAround, type ClusterViews } from './cluster-views.ts'
+import { clusterWarnings, describeWarnings } from './cluster-warnings.ts'
 import {
   exitCodeOf,
   isClientFailure,
@@ -78,7 +79,8 @@ function intervalFrom(text: string | true | undefined): number | null {
 
 function print(terminal: Terminal, options: ConnectionOptions, seen: ClusterViews | ClientFailure): void {
   if (isClientFailure(seen)) return printFailure(terminal, options, seen)
-  terminal.print(options.json === true ? `${JSON.stringify(seen.newest)}\n` : describeViews(seen))
+  if (options.json !== true) return terminal.print(describeViews(seen))
+  terminal.print(`${JSON.stringify({ ...seen.newest, warnings: clusterWarnings(seen) })}\n`)
 }
 
 function describeViews(seen: ClusterViews): string {
@@ -91,7 +93,13 @@ function describeViews(seen: ClusterViews): string {
       return `node ${id} at ${origin} belongs to ${where}\n`
     }),
   ].join('')
-  const parts = [describeCluster(newest, answered), remarks, next === null ? '' : `next: ${printable(next)}\n`]
+  const warnings = describeWarnings(seen).map((warning) => `warning: ${printable(warning)}\n`)
+  const parts = [
+    describeCluster(newest, answered),
+    warnings.join(''),
+    remarks,
+    next === null ? '' : `next: ${printable(next)}\n`,
+  ]
   return parts.filter((part) => part !== '').join('\n')
 }
 
@@ -119,8 +127,7 @@ function describeCluster(cluster: ClusterStatus, answered: readonly number[]): s
           ['NODE', 'ROLE', 'PRIORITY', 'RAFT', 'API', 'REACHABLE', 'MATCHED', 'LAG', 'CONTACT'],
           members.map(([id, member]) => memberRow(cluster, id, member)),
         )}`
-  const warnings = cluster.warnings.map(({ code, detail }) => `warning: ${printable(detail)} (${code})\n`).join('')
-  return facts + table + (warnings === '' ? '' : `\n${warnings}`)
+  return facts + table
 }
 
 function describeVoters({ effective, joint }: NonNullable<ClusterStatus['membership']>): string {

@@ -1,5 +1,6 @@
 import type { ClusterStatus } from '../api/cluster.ts'
 import type { ClusterViews } from './cluster-views.ts'
+import { clusterWarnings } from './cluster-warnings.ts'
 import { hasQuorum, leftToFail } from './quorum.ts'
 
 type Rule = (seen: ClusterViews) => string | null
@@ -59,8 +60,8 @@ function deadNodes({ newest }: ClusterViews): string | null {
   return `start ${describeNodes(ids)} again; or, if ${ids.length === 1 ? 'it is' : 'they are'} gone for good, ${gone}`
 }
 
-function warned({ newest }: ClusterViews): string | null {
-  return newest.warnings.length === 0 ? null : 'see to the warnings above'
+function warned(seen: ClusterViews): string | null {
+  return clusterWarnings(seen).length === 0 ? null : 'see to the warnings above'
 }
 
 /** Only a leader that adds and promotes nodes by itself needs nobody for that. */

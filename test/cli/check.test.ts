@@ -274,7 +274,7 @@ t.test('check health --cluster: what is wrong, a sentence each', async (t) => {
     [
       'a warning',
       found([view(1), view(2, { warnings: [{ code: 'same-id', detail: 'two of them' }] })]),
-      /two of them \(same-id\)/,
+      /two of them \(same-id, says node 2\)/,
       13,
     ],
     ['no leader', found([view(1, { leader: null }), view(2, { leader: null })]), /no leader is known/, 8],
@@ -400,6 +400,11 @@ t.test('cluster status ends with what to do next, if anything', async (t) => {
       /the peers of node 2 reach it/,
     ],
     ['a warning', seen([view(1, { warnings: [{ code: 'same-id', detail: 'x' }] })]), /^see to the warnings above/],
+    [
+      'a warning of a node whose view is not shown',
+      seen([view(1), view(2, { warnings: [{ code: 'certificate-files', detail: 'x' }] }), view(3)]),
+      /^see to the warnings above/,
+    ],
     [
       'a learner is ready',
       seen([view(1, { nodes: { 4: member(4, { role: 'learner' }) } })]),

@@ -377,6 +377,26 @@ t.test('status: asks all that are known, and shows the view that knows most', as
     t.match(ran.out, /\nas seen by +node 1 \(leader/)
     t.match(ran.out, asked.includes(removed) ? /answered +1, 2, 3\n/ : /answered +1, 2\n/)
   }
+  const refused = { code: 'certificate-files', detail: 'the new file is of no use' }
+  const uneven = { code: 'even-voters', detail: 'four voters' }
+  views.set(leader, { ...view(1, 'leader', 3, 8, [leader, follower]), warnings: [uneven] })
+  views.set(follower, { ...view(2, 'follower', 3, 9, [leader, follower]), warnings: [refused, uneven] })
+  const warned = await runCli(['cluster', 'status', '--server', leader])
+  t.match(
+    warned.out,
+    '\nwarning: four voters (even-voters)\nwarning: the new file is of no use (certificate-files, says node 2)\n' +
+      '\nnext: see to the warnings above\n',
+    'each once, also those that only a node knows whose view is not shown',
+  )
+  t.match(JSON.parse((await runCli(['cluster', 'status', '--json', '--server', leader])).out), {
+    node: { id: 1 },
+    warnings: [
+      { ...uneven, nodes: [1, 2] },
+      { ...refused, nodes: [2] },
+    ],
+  })
+  const unanswered = await runCli(['cluster', 'status', '--server', `127.0.0.1:1,${leader}`])
+  t.match(unanswered.out, /warning: four voters \(even-voters, say nodes 1, 2\)\n/)
   const beside = await runCli(['cluster', 'status', '--server', `${pristine},${leader}`])
   t.match(beside.out, `node 4 at http://${pristine} belongs to no cluster yet`)
   views.delete(follower)
