@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 import * as auth from '../dist/api/auth.js'
 import * as cluster from '../dist/api/cluster.js'
+import * as diagnostics from '../dist/api/diagnostics.js'
 import * as history from '../dist/api/history.js'
 import * as keys from '../dist/api/keys.js'
 import * as transactions from '../dist/api/transactions.js'
@@ -38,6 +39,9 @@ const schemas = {
   DiskView: cluster.DiskView,
   ClusterStatus: cluster.ClusterStatus,
   TransferAnswer: cluster.TransferAnswer,
+  SettingView: diagnostics.SettingView,
+  LogLine: diagnostics.LogLine,
+  DiagnosticsAnswer: diagnostics.DiagnosticsAnswer,
   GrantView: auth.GrantView,
   RoleView: auth.RoleView,
   TokenView: auth.TokenView,
@@ -88,7 +92,8 @@ function structureOf(schema) {
   }
 }
 
-function objectType({ properties, patternProperties, required = [], minProperties, maxProperties }) {
+function objectType(schema) {
+  const { properties, patternProperties, required = [], minProperties, maxProperties, additionalProperties } = schema
   if (patternProperties !== undefined) {
     return `Readonly<Record<string, ${Object.values(patternProperties).map(typeOf).join(' | ')}>>`
   }
@@ -103,7 +108,8 @@ function objectType({ properties, patternProperties, required = [], minPropertie
   if (minProperties === 1 && maxProperties === 1) {
     return members.map((one) => `{ ${member({ ...one, isOptional: false })} }`).join(' | ')
   }
-  return `{ ${members.map(member).join('')} }`
+  const others = additionalProperties === true ? 'readonly [name: string]: unknown\n' : ''
+  return `{ ${members.map(member).join('')}${others} }`
 }
 
 function declaration([name, schema]) {

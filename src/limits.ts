@@ -519,6 +519,9 @@ export const limits = {
   /** How often a full pipe is retried, and how long the process waits for it at its end. */
   logRetryMs: 20,
   logFlushMsMax: 500,
+  /** Bytes of the last log lines, which are kept for whoever asks for them, and of one of these. A longer one is kept without its facts. */
+  logRecentBytesMax: 256 * 1024,
+  logRecentLineBytesMax: 16 * 1024,
 
   /**
    * An answer that a client reads whole: the records that a transaction may read (`transaction`), in which JSON may need six characters for

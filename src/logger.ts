@@ -1,10 +1,13 @@
 import { pino, type Logger } from 'pino'
 import type { Config } from './config/config.ts'
+import { limits } from './limits.ts'
 import { LogOutput } from './log-output.ts'
+import { RecentLines } from './recent-lines.ts'
 
 export interface Log {
   readonly logger: Logger
   readonly output: LogOutput
+  readonly recent: RecentLines
 }
 
 /** Logs to the standard output. Logging never throws. */
@@ -14,10 +17,14 @@ export function createLog(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>)
     { onRegained: (dropped) => logger.warn({ dropped }, 'log lines could not be written') },
   )
   const options = { level: config.logLevel, base: { node: config.id } }
-  const destination =
-    config.logFormat === 'json' ? output : { write: (line: string) => output.write(describeLine(line)) }
-  const logger: Logger = pino(options, destination)
-  return { logger, output }
+  const recent = new RecentLines({ bytesMax: limits.logRecentBytesMax, lineBytesMax: limits.logRecentLineBytesMax })
+  const isText = config.logFormat === 'text'
+  const write = (line: string): void => {
+    recent.add(line)
+    output.write(isText ? describeLine(line) : line)
+  }
+  const logger: Logger = pino(options, { write })
+  return { logger, output, recent }
 }
 
 /** Turns pino's JSON line into text: `12:00:01.250 info  ready to serve  api=http://... raft=...`. */

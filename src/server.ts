@@ -7,6 +7,7 @@ import type { Config } from './config/config.ts'
 import type { DescriptorShares } from './descriptors.ts'
 import { buildApp } from './http/app.ts'
 import { closeGracefully } from './http/protocol/closing.ts'
+import type { Diagnostics } from './api/diagnostics.ts'
 import type { Services } from './api/services.ts'
 import { places } from './lib/address-error.ts'
 import { deferred } from './lib/deferred.ts'
@@ -39,6 +40,8 @@ export interface ServerDependencies {
   readonly signal?: AbortSignal
   /** For the metrics. */
   readonly logLinesDropped?: () => number
+  /** What the node tells of itself for the report of a fault; left out: nothing. */
+  readonly diagnostics?: Diagnostics
 }
 
 /** A running node with its API. */
@@ -58,6 +61,8 @@ export interface Server {
    */
   stop(): Promise<'stopped' | 'late'>
 }
+
+const nothingTold: Diagnostics = { settings: [], log: { lines: [], forgotten: 0 } }
 
 /** The share of the time for stopping after which the remaining requests are cut off. */
 const drainShare = 0.5
@@ -127,7 +132,7 @@ async function openKeyring(config: Config, logger: Logger): Promise<Keyring> {
 /** Every part that was started adds its way of stopping to `opened`, in order. */
 async function startNode(
   start: Start,
-  { logger, signal, logLinesDropped = () => 0 }: ServerDependencies,
+  { logger, signal, logLinesDropped = () => 0, diagnostics = nothingTold }: ServerDependencies,
   opened: (() => Promise<void>)[],
 ): Promise<Server> {
   const { config, shares, directory, keyring } = start
@@ -143,7 +148,8 @@ async function startNode(
   signal?.throwIfAborted()
 
   const { valueBytesMax } = config
-  const services: Services = { ...node.services, valueBytesMax, logLinesDropped, certificates: () => keyring.views }
+  const certificates = () => keyring.views
+  const services: Services = { ...node.services, valueBytesMax, logLinesDropped, diagnostics, certificates }
   const mistaken = new Repeats({ intervalMs: limits.complaintLogIntervalMs, causesMax: 1 }, () => systemClock.now())
   const app = buildApp(
     {

@@ -27,6 +27,7 @@ import type {
 } from './cluster.ts'
 import type { Step } from '../lib/stages.ts'
 import type { Span } from '../lib/trace-context.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import type { CertificatesView, NodeHealth } from './health.ts'
 import type { Consistency } from './keys.ts'
 
@@ -393,6 +394,7 @@ export interface Services {
   readonly valueBytesMax: number
   /** How many lines of the log could not be written. */
   readonly logLinesDropped: () => number
+  readonly diagnostics: Diagnostics
   /** For each listener that speaks TLS. */
   readonly certificates: () => readonly CertificatesView[]
 }

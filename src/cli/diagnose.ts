@@ -1,7 +1,9 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { createTar } from 'nanotar'
+import type { DiagnosticsAnswer } from '../client/api-types.ts'
 import type { ClusterClient } from '../client/cluster-client.ts'
+import { ProblemError } from '../client/errors.ts'
 import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 import { version } from '../version.ts'
@@ -70,11 +72,8 @@ export async function diagnose(
   const at = new Date()
   const files = new Files()
   const origins = [...seen.views.map(({ origin }) => origin), ...seen.foreign.map(({ origin }) => origin)]
-  const asked = await Promise.all(
-    origins.map(async (origin) => ({ origin, answers: await ask(origin, connect, timeoutMs) })),
-  )
-  for (const [number, { origin, answers }] of asked.entries()) {
-    const folder = folderOf(origin, number)
+  const asked = await Promise.all(origins.map(async (origin, number) => await ask(origin, number, connect, timeoutMs)))
+  for (const { folder, answers } of asked) {
     for (const [name, answer] of answers) {
       if (typeof answer === 'string') files.add(`${folder}/${name}`, answer)
       else files.addJson(`${folder}/${name}`, answer)
@@ -89,7 +88,7 @@ export async function diagnose(
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     clusterId: seen.newest.clusterId,
-    nodes: asked.map(({ origin }, number) => ({ origin, folder: folderOf(origin, number) })),
+    nodes: asked.map(({ origin, folder, log, withheld }) => ({ origin, folder, log, withheld })),
     unreachable: seen.silent,
     leftOut: files.leftOut,
   }
@@ -104,6 +103,9 @@ export async function diagnose(
   const text = [
     ...(name === '-' ? [] : [`wrote ${name}: ${archive.length} bytes, ${origins.length} nodes\n`]),
     ...seen.silent.map(({ origin, reason }) => `without ${origin}: ${printable(reason)}\n`),
+    ...asked.map(({ origin, withheld }) =>
+      withheld === null ? '' : `without the settings and the log of ${origin}: ${printable(withheld)}\n`,
+    ),
     ...files.leftOut.map((one) => `without ${one}: the archive would be too large\n`),
   ].join('')
   if (options.json === true && name !== '-') terminal.print(`${JSON.stringify({ file: name, ...summary })}\n`)
@@ -111,9 +113,20 @@ export async function diagnose(
   return exitCodes.stopped
 }
 
-/** Every answer of one node, or why there is none in its place. */
-async function ask(origin: string, connect: Connect, timeoutMs: number): Promise<[name: string, answer: unknown][]> {
+interface Asked {
+  readonly origin: string
+  readonly folder: string
+  /** Every answer of the node, or why there is none in its place. */
+  readonly answers: readonly (readonly [name: string, answer: unknown])[]
+  /** How many lines of its log there are, and how many before them it does not keep any more; null: it gave none. */
+  readonly log: { readonly lines: number; readonly forgotten: number } | null
+  /** Why it told neither its settings nor its log; null: it did. */
+  readonly withheld: string | null
+}
+
+async function ask(origin: string, number: number, connect: Connect, timeoutMs: number): Promise<Asked> {
   const client = connect({ servers: [origin], timeoutMs, retry: false })
+  const folder = folderOf(origin, number)
   try {
     const answers: [string, unknown][] = []
     for (const [name, question] of questions) {
@@ -124,13 +137,43 @@ async function ask(origin: string, connect: Connect, timeoutMs: number): Promise
         answers.push([name, { failure: error.message }])
       }
     }
-    return answers
+    const told = await diagnosticsOf(client.cluster)
+    if (typeof told === 'string') return { origin, folder, answers, log: null, withheld: told }
+    const { settings, log } = told
+    answers.push(
+      ['settings.json', settings],
+      ['log.ndjson', log.lines.map((line) => `${JSON.stringify(line)}\n`).join('')],
+    )
+    const { forgotten } = log
+    return { origin, folder, answers, log: { lines: log.lines.length, forgotten }, withheld: null }
   } finally {
     client.close()
   }
 }
 
-/** The settings of the nodes on this machine. Nodes tell nobody how they were started. */
+/** What the node tells of itself, or why it does not. */
+async function diagnosticsOf(cluster: ClusterClient): Promise<DiagnosticsAnswer | string> {
+  try {
+    const answer: unknown = await cluster.diagnostics()
+    return isDiagnostics(answer) ? answer : 'its answer is not that of a node'
+  } catch (error) {
+    if (!isClientFailure(error)) throw error
+    if (!(error instanceof ProblemError)) return error.message
+    if (error.code === 'forbidden') return 'that takes a token with the right cluster:admin'
+    return error.code === 'route-not-found' ? 'its version does not tell them' : error.message
+  }
+}
+
+/** Something else may answer in the place of a node. */
+function isDiagnostics(answer: unknown): answer is DiagnosticsAnswer {
+  if (typeof answer !== 'object' || answer === null || !('settings' in answer) || !('log' in answer)) return false
+  const { settings, log } = answer
+  return (
+    Array.isArray(settings) && typeof log === 'object' && log !== null && 'lines' in log && Array.isArray(log.lines)
+  )
+}
+
+/** The settings of the nodes on this machine, also of those that do not answer, or do not tell them. */
 async function configurations(): Promise<readonly object[]> {
   const nodes = (await findRunningNodes()) ?? []
   return nodes.map(({ id, pid, config }) => ({ id, pid, settings: withoutSecrets(config) }))

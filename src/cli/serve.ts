@@ -3,7 +3,9 @@ import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { isatty } from 'node:tty'
+import type { SettingView } from '../api/diagnostics.ts'
 import type { Config } from '../config/config.ts'
+import { effectiveSettings } from '../config/effective.ts'
 import { readConfig } from '../config/read-config.ts'
 import { describeMistakes } from '../config/setting.ts'
 import { readDescriptorLimit, shareDescriptors } from '../descriptors.ts'
@@ -32,7 +34,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     return exitCodes.usage
   }
   // The listener for the end of the parent keeps the process alive. From here on, this function must exit the process, not return.
-  const { config, warnings } = outcome
+  const { config, warnings, given } = outcome
   const hasFiles = config.tlsCert !== null || config.peerTlsCert !== null
   const asked = untilAsked(hasFiles ? stopSignals : [...stopSignals, reloadSignal])
   let reload = async (): Promise<void> => undefined
@@ -58,7 +60,7 @@ export async function serve(terminal: Terminal, flags: readonly string[]): Promi
     return outcome === 'late' ? leaveForSure(exitCodes.stopped) : process.exit(exitCodes.stopped)
   }
   const giveUp = new AbortController()
-  const starting = start(config, log, giveUp.signal)
+  const starting = start(config, { log, settings: effectiveSettings(given) }, giveUp.signal)
   const begun = await Promise.race([asked, starting])
   if (begun instanceof Error) {
     return leave(codeOfRefusal(begun), 'refused to start', begun)
@@ -93,8 +95,14 @@ async function loadServer(): Promise<ServerModule> {
   return createRequire(import.meta.url)('../server.js') as ServerModule
 }
 
+interface Told {
+  readonly log: Log
+  readonly settings: readonly SettingView[]
+}
+
 /** The running node, or the reason why there is none. */
-async function start(config: Config, { logger, output }: Log, signal: AbortSignal): Promise<Server | Error> {
+async function start(config: Config, { log, settings }: Told, signal: AbortSignal): Promise<Server | Error> {
+  const { logger, output, recent } = log
   try {
     const shares = shareDescriptors(readDescriptorLimit(), config)
     if (shares.shortage !== null) logger.warn({ reason: shares.shortage }, 'few descriptors')
@@ -102,7 +110,8 @@ async function start(config: Config, { logger, output }: Log, signal: AbortSigna
     // Loading takes a while. Until it is done, there is nothing to close.
     await turn()
     signal.throwIfAborted()
-    return await startServer(config, { logger, shares, signal, logLinesDropped: () => output.dropped })
+    const diagnostics = { settings, log: recent }
+    return await startServer(config, { logger, shares, signal, diagnostics, logLinesDropped: () => output.dropped })
   } catch (error) {
     return toError(error)
   }

@@ -454,6 +454,43 @@ export interface TransferAnswer {
   readonly leader: number
 }
 
+/** A setting of a node, as it took effect when the node started. */
+export interface SettingView {
+  /** The flag, without its dashes. */
+  readonly name: string
+  /** In the notation of the flag. Null: it is not set, or secret. */
+  readonly value: string | null
+  /** What it was set by: `flag`, the variable, the file with the line, or `default`. Null: it is not set. */
+  readonly source: string | null
+  /** It is set, and its value is not told. */
+  readonly secret: boolean
+}
+
+/** A line of the log of a node, with its facts. */
+export interface LogLine {
+  /** 10 trace, 20 debug, 30 info, 40 warn, 50 error, 60 fatal. */
+  readonly level: number
+  /** Milliseconds since 1970, by the clock of the node. */
+  readonly time: number
+  /** What has happened, in a few words. */
+  readonly msg: string
+  readonly [name: string]: unknown
+}
+
+/** What a report of a fault needs to know of the node that answers. */
+export interface DiagnosticsAnswer {
+  /** The node that answers. */
+  readonly node: number
+  /** Every setting, in the order of `quorate serve --help`. */
+  readonly settings: readonly SettingView[]
+  readonly log: {
+    /** The last lines since the node started, the oldest first. */
+    readonly lines: readonly LogLine[]
+    /** How many lines before them are not kept any more. */
+    readonly forgotten: number
+  }
+}
+
 /** Access to `key`, or to `prefix`, or to the range from `start` to `end`. */
 export interface GrantView {
   /** What may be done with the keys, and with locks of these names. */

@@ -1,5 +1,6 @@
 import type {
   ClusterStatus,
+  DiagnosticsAnswer,
   InitializeAnswer,
   LearnerAnswer,
   MemberSpec,
@@ -148,6 +149,11 @@ export class ClusterClient {
     return answer.body.toString('utf8')
   }
 
+  /** The settings of the first server, without secrets, and the last lines of its log. */
+  async diagnostics(options: RequestOptions = {}): Promise<DiagnosticsAnswer> {
+    return await this.requests.read<DiagnosticsAnswer>(probe('diagnostics'), options)
+  }
+
   /** The versions of the first server and of its Node. */
   async version(options: RequestOptions = {}): Promise<VersionAnswer> {
     return await this.requests.read<VersionAnswer>(probe('version'), options)
@@ -165,6 +171,6 @@ export class ClusterClient {
 }
 
 /** A question about the first server itself. */
-function probe(name: 'livez' | 'readyz' | 'metrics' | 'version'): Call {
+function probe(name: 'livez' | 'readyz' | 'metrics' | 'diagnostics' | 'version'): Call {
   return { method: 'GET', path: `/${name}`, firstOnly: true, hasNoDeadline: true }
 }

@@ -197,7 +197,7 @@ function registerResources(
     registerMembershipRoutes(cluster, services.cluster)
   })
   void app.register(async (operating) => {
-    registerOperatingRoutes(operating, services, slow)
+    registerOperatingRoutes(operating, services, { room, slow })
     // Once there are tokens, nobody learns of members without one.
     registerDocumentationRoutes(operating, () => (services.auth.table === null ? services.cluster.self : null))
   })

@@ -8,6 +8,7 @@ import { openapi } from './operating/operations.ts'
 import type { QueryText } from './protocol/query.ts'
 import * as auth from '../api/auth.ts'
 import * as cluster from '../api/cluster.ts'
+import * as diagnostics from '../api/diagnostics.ts'
 import { ImportRecord, RecordView } from '../api/keys.ts'
 import { WatchEvent } from '../api/watches.ts'
 import { ProblemSchema } from './protocol/problem-schema.ts'
@@ -28,6 +29,9 @@ const components = [
   cluster.MemberStatus,
   cluster.DiskView,
   cluster.ClusterStatus,
+  diagnostics.SettingView,
+  diagnostics.LogLine,
+  diagnostics.DiagnosticsAnswer,
 ]
 
 const description = `A replicated key-value store on Raft. Every node serves every request.
@@ -71,7 +75,7 @@ export function registerOpenapi(app: FastifyInstance, version: string): void {
         { name: 'leases', description: 'Leases, and locks that they hold.' },
         { name: 'auth', description: 'Roles and tokens: who may do what.' },
         { name: 'cluster', description: 'Who is in the cluster, and who leads it.' },
-        { name: 'operating', description: 'Health, metrics, documentation.' },
+        { name: 'operating', description: 'Health, metrics, diagnostics, documentation.' },
       ],
     },
     refResolver: {

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { parseTarGzip } from 'nanotar'
 import t from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { ProblemError, QuorateClient } from '../../src/client/index.ts'
@@ -175,6 +178,9 @@ t.test('no secret is in a log, metric, error, backup, archive or file of a node'
   await note(['backup', backup])
   const archive = join(directory, 'diagnose.tar.gz')
   await note(['diagnose', archive])
+  const files = await parseTarGzip(await readFile(archive))
+  const logText = files.find(({ name }) => name.endsWith('/log.ndjson'))?.text ?? ''
+  t.match(logText, /"audit":{"operation":"createToken"/, 'the log is in the archive, which is searched below')
   await server.stop()
 
   const places = new Map(await filesBelow(data))
@@ -194,4 +200,44 @@ t.test('no secret is in a log, metric, error, backup, archive or file of a node'
     'what is looked for in the files would be found there',
   )
   t.match(lines.join(''), /"audit":{"operation":"createToken","token":\d+,"name":"admin"/)
+})
+
+t.test('diagnose says what it may not have, and what an older node does not tell', async (t) => {
+  const { directory, api, proofFile, run } = await open(t)
+  const admin = (await run(['auth', 'bootstrap', '--secret-file', proofFile])).out.trim()
+  await run(['auth', 'role', 'put', 'see', '--right', 'cluster:read'], { QUORATE_TOKEN: admin })
+  const seer = (await run(['auth', 'token', 'create', 'seer', '--role', 'see'], { QUORATE_TOKEN: admin })).out.trim()
+  const headers = { authorization: `Bearer ${seer}` }
+  t.equal((await fetch(`${api}/diagnostics`, { headers })).status, 403)
+
+  const file = join(directory, 'seen.tar.gz')
+  const ran = await run(['diagnose', file], { QUORATE_TOKEN: seer })
+  t.equal(ran.code, 0, ran.err)
+  const withheld = 'that takes a token with the right cluster:admin'
+  t.match(ran.err, `without the settings and the log of ${api}: ${withheld}\n`)
+  const files = await parseTarGzip(await readFile(file))
+  const names = files.map(({ name }) => name)
+  t.ok(names.some((name) => name.endsWith('/metrics.txt')))
+  t.notOk(names.some((name) => /\/(settings\.json|log\.ndjson)$/.test(name)))
+  const summary = JSON.parse(files.find(({ name }) => name === 'summary.json')?.text ?? '') as object
+  t.match(summary, { nodes: [{ origin: api, log: null, withheld }] })
+
+  const older = createServer((request, response) => {
+    const path = request.url === '/diagnostics' ? '/nothing' : request.url
+    void fetch(`${api}${path}`, { headers: { authorization: request.headers.authorization ?? '' } }).then(
+      async (answer) => response.writeHead(answer.status).end(await answer.text()),
+    )
+  })
+  const port = await new Promise<number>((resolve) => {
+    older.listen(0, '127.0.0.1', () => resolve((older.address() as AddressInfo).port))
+  })
+  t.teardown(() => {
+    older.close()
+    older.closeAllConnections()
+  })
+  const words = ['diagnose', '-', '--server', `http://127.0.0.1:${port}`]
+  const { code, err } = await runCli(words, { environment: { QUORATE_TOKEN: admin } })
+  t.equal(code, 0, err)
+  t.match(err, `without the settings and the log of http://127.0.0.1:${port}: its version does not tell them\n`)
+  t.notMatch(err, `log of ${api}`, 'the node itself tells them')
 })

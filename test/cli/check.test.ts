@@ -300,7 +300,10 @@ t.test('check health --cluster: what is wrong, a sentence each', async (t) => {
 t.test('check health --cluster, on nodes', async (t) => {
   const directory = await temporaryDirectory(t)
   const nodes: Server[] = []
-  for (const id of [1, 2, 3]) nodes.push(await startTestNode(t, id, join(directory, String(id))))
+  const logged: string[] = []
+  const log = { write: (line: string) => void logged.push(line) }
+  const flags = ['--cluster-token', 'open-sesame', '--log-level', 'warn']
+  for (const id of [1, 2, 3]) nodes.push(await startTestNode(t, id, join(directory, String(id)), flags, log))
   const [first = '', second = ''] = nodes.map(({ addresses }) => addresses.api)
   const members = nodes.flatMap(({ addresses: { raft, api } }, at) => ['--member', `${at + 1},${raft},${api}`])
   t.equal((await run('cluster', 'initialize', ...members, '--server', first)).code, 0)
@@ -318,6 +321,42 @@ t.test('check health --cluster, on nodes', async (t) => {
   t.match(well.out, /\nhealthy: node [1-3] leads, 1 more may fail\n$/)
   const json = await run('check', 'health', '--cluster', '--json', '--server', second)
   t.match(JSON.parse(json.out), { healthy: true, findings: [], mayFail: 1, nodes: [{ ready: true }, {}, {}] })
+
+  await t.test('diagnose has the settings and the last log lines of every node', async (t) => {
+    const file = join(directory, 'whole.tar.gz')
+    const ran = await run('diagnose', file, '--server', second)
+    t.match(ran.err, /^wrote \S+: [0-9]+ bytes, 3 nodes\n$/, 'nothing is missing')
+    const files = await parseTarGzip(await readFile(file))
+    const textOf = (name: string): string => files.find((one) => one.name === name)?.text ?? ''
+    const summary = JSON.parse(textOf('summary.json')) as { nodes: { origin: string; folder: string }[] }
+    t.equal(summary.nodes.length, 3)
+    for (const { origin, folder, ...told } of summary.nodes) {
+      const id = nodes.findIndex(({ addresses }) => addresses.api === origin) + 1
+      const lines = textOf(`${folder}/log.ndjson`).split('\n').slice(0, -1)
+      t.match(told, { withheld: null, log: { lines: lines.length, forgotten: 0 } })
+      const events = lines.map((line) => JSON.parse(line) as { msg: string })
+      t.match(
+        events.find(({ msg }) => msg === 'ready to serve'),
+        { level: 30, api: origin },
+      )
+      const written = new Set(logged.map((line) => JSON.stringify(JSON.parse(line))))
+      t.same(
+        lines.filter((line) => !written.has(line)),
+        [],
+        'each as it was written',
+      )
+      const settings = JSON.parse(textOf(`${folder}/settings.json`)) as { name: string }[]
+      const setting = (name: string) => settings.find((one) => one.name === name)
+      t.match(setting('id'), { value: String(id), source: 'flag', secret: false })
+      t.match(setting('log-level'), { value: 'warn' })
+      t.match(setting('log-format'), { value: 'json', source: 'default' })
+      t.match(setting('cluster-token'), { value: null, source: 'flag', secret: true })
+    }
+    t.notOk(
+      files.some(({ text }) => text.includes('sesame')),
+      'and no secret',
+    )
+  })
 
   await nodes[2]?.stop()
   const ill = await until(13)
@@ -343,6 +382,7 @@ t.test('check health --cluster, on nodes', async (t) => {
     t.match(JSON.parse(textOf('version.json')), { version: String })
     const summary = JSON.parse(textOf('summary.json')) as { unreachable: unknown[] }
     t.match(summary, { version: String, clusterId: String, nodes: [{}, {}], unreachable: [{ reason: String }] })
+    t.equal(names.filter((one) => /\/(settings\.json|log\.ndjson)$/.test(one)).length, 4)
     t.match(JSON.parse(textOf('health.json')), { healthy: false })
     t.ok(Array.isArray(JSON.parse(textOf('configuration.json'))))
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import type { DiagnosticsAnswer } from '../../src/api/diagnostics.ts'
 import { findRunningNodes } from '../../src/cli/running-nodes.ts'
 import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { freePorts as takePorts } from '../e2e/support/ports.ts'
@@ -338,7 +339,7 @@ t.test('serve: a log that nobody can write or read costs lines, never the node',
     const { port } = await freePort()
     const api = `127.0.0.1:${port}`
     const words = ['serve', '--id', '1', '--data-dir', join(directory, name), ...freePorts.slice(2), '--api', api]
-    const node = start(t, words, {}, { stdout: fd })
+    const node = start(t, [...words, '--log-format', 'text'], {}, { stdout: fd })
     const ask = async (path: string, method = 'GET'): Promise<Response | null> =>
       await fetch(`http://${api}${path}`, { method }).catch(() => null)
     const deadline = performance.now() + startMsMax
@@ -348,6 +349,16 @@ t.test('serve: a log that nobody can write or read costs lines, never the node',
     const metrics = (await (await ask('/metrics'))?.text()) ?? ''
     const dropped = Number(/^quorate_log_lines_dropped_total (\d+)$/m.exec(metrics)?.[1])
     t.equal(dropped > 0, drops, `${name}: ${dropped} lines were dropped`)
+    const told = JSON.parse((await (await ask('/diagnostics'))?.text()) ?? '{}') as DiagnosticsAnswer
+    t.match(
+      told.log.lines.find(({ msg }) => msg === 'ready to serve'),
+      { level: 30, api: `http://${api}` },
+      `${name}: they can be asked for all the same`,
+    )
+    t.match(
+      told.settings.find((setting) => setting.name === 'log-format'),
+      { value: 'text', source: 'flag' },
+    )
     node.child.kill('SIGTERM')
     t.equal((await end(node)).code, 0, name)
     closeSync(fd)

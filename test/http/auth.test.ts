@@ -287,6 +287,7 @@ t.test('a token that may write a/ reaches nothing else, and learns nothing of it
   await denied('status', 'GET', '/cluster')
   await denied('backup', 'GET', '/cluster/snapshot')
   await denied('metrics', 'GET', '/metrics')
+  await denied('settings and log', 'GET', '/diagnostics')
   await denied('roles', 'GET', '/auth/roles')
   const body = (await asking.ask(secret, 'GET', '/kv/b%2Fthere')).body
   t.match(body, { code: 'forbidden', missing: { access: 'read', key: 'b/there' } })
@@ -374,6 +375,7 @@ t.test('a node that may not have learned of the first token asks before it lets 
   for (const [method, url] of [
     ['GET', '/cluster'],
     ['GET', '/metrics'],
+    ['GET', '/diagnostics'],
     ['GET', '/auth/self'],
     ['POST', '/cluster/purge'],
     ['POST', '/cluster/elections'],

@@ -247,7 +247,15 @@ t.test('"Try it out" works for every operation with what it requires alone', asy
   const token = { fields: { id: String(tokens.at(-1)?.id) } }
   for (const id of ['getToken', 'deleteToken']) await tryIt(id, token)
   const reads = ['getCluster', 'getLeader', 'getMembership', 'getSnapshot', 'getRoot', 'getLiveness', 'getReadiness']
-  for (const id of [...reads, 'getMetrics', 'getVersion', 'getOpenApi', 'purgeLog', 'transferLeadership'])
+  for (const id of [
+    ...reads,
+    'getMetrics',
+    'getDiagnostics',
+    'getVersion',
+    'getOpenApi',
+    'purgeLog',
+    'transferLeadership',
+  ])
     await tryIt(id)
   // A node stands for election where no leader is heard.
   for (const id of [4, 1, 2]) await servers.get(id)?.stop()

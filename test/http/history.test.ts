@@ -214,6 +214,7 @@ t.test(
       ...c.at(leader).node.services,
       valueBytesMax: 1024,
       logLinesDropped: () => 0,
+      diagnostics: { settings: [], log: { lines: [], forgotten: 0 } },
       certificates: () => [],
     }
     const app = buildApp(options, services)

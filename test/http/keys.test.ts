@@ -224,6 +224,7 @@ t.test('HEAD answers as GET does, without the body', async (t) => {
     '/livez',
     '/readyz?verbose',
     '/metrics',
+    '/diagnostics',
     '/version',
     '/openapi.json',
     '/cluster',

@@ -204,3 +204,17 @@ t.test('the version', async (t) => {
   t.equal((await api.inject('/version?x=1')).statusCode, 400)
   t.equal((await api.inject('/openapi.json?x=1')).statusCode, 400)
 })
+
+t.test('settings and the last log lines of the node are told, and that they were asked for', async (t) => {
+  const api = await openCheckedApi(t)
+  const response = await api.inject('/diagnostics')
+  t.equal(response.headers['cache-control'], 'no-store')
+  const { settings, log } = api.services.diagnostics
+  t.strictSame(response.json(), {
+    node: 1,
+    settings,
+    log: { lines: log.lines.map((line) => JSON.parse(line) as object), forgotten: 3 },
+  })
+  t.match(api.audited, [{ operation: 'getDiagnostics', path: '/diagnostics', status: 200 }])
+  t.equal((await api.inject('/diagnostics?x=1')).statusCode, 400)
+})

@@ -618,6 +618,8 @@ t.test('answers have a bound together: more is refused, and who takes nothing ma
   const page = await api.exchange(head('GET /kv?limit=1 HTTP/1.1', host, last))
   t.equal(page.status, 429, 'before it is made')
   t.equal(api.services.keys.openScans, 0)
+  api.services.diagnostics.log.lines.push(JSON.stringify({ level: 30, time: 1, msg: 'x'.repeat(8 * megabytes) }))
+  t.equal((await api.exchange(head('GET /diagnostics HTTP/1.1', host, last))).status, 429)
   const lists = JSON.stringify({ success: Array(8).fill({ list: {} }) })
   const about = ['Content-Type: application/json', `Content-Length: ${lists.length}`]
   t.equal((await api.exchange(head('POST /txn HTTP/1.1', host, last, ...about) + lists)).status, 429)

@@ -309,7 +309,8 @@ async function askAll(node: Asking, members: readonly unknown[]): Promise<void> 
   await node.ask('POST', `/cluster/learners?${timeout}`, { body: first })
   await node.ask('DELETE', `/cluster/learners/9?${timeout}`)
   await node.ask('PUT', `/cluster/nodes/9?${timeout}`, { body: { raft: '127.0.0.1:9', api: 'http://127.0.0.1:10' } })
-  for (const url of ['/livez', '/readyz', '/metrics', '/', '/version', '/openapi.json']) await node.ask('GET', url)
+  for (const url of ['/livez', '/readyz', '/metrics', '/diagnostics', '/', '/version', '/openapi.json'])
+    await node.ask('GET', url)
   await node.ask('GET', '/auth/self')
   for (const [method, path, body] of authQuestions) await node.ask(method, `${path}?${timeout}`, { body })
 }

@@ -181,7 +181,9 @@ t.test('every operation that may wait has a deadline: 10 s, or what is asked for
       await issuesOf(api, withQuery(asked, `timeout=${wrong}`))
   }
   t.same(
-    withoutTime.filter((name) => !/^\w+ \/(livez|readyz|metrics|version|openapi\.json|)$/.test(name)).sort(),
+    withoutTime
+      .filter((name) => !/^\w+ \/(livez|readyz|metrics|diagnostics|version|openapi\.json|)$/.test(name))
+      .sort(),
     [
       // As this node knows it.
       'GET /auth/roles',

@@ -7,6 +7,7 @@ import type {
   MembershipAnswer,
   MembershipView,
 } from '../../src/api/cluster.ts'
+import type { SettingView } from '../../src/api/diagnostics.ts'
 import type { HealthCheck, MetricsView, NodeHealth } from '../../src/api/health.ts'
 import type { AddressChange, ClusterControl, Services, SnapshotStream, VoterChange } from '../../src/api/services.ts'
 import { MemoryAuth } from './memory-auth.ts'
@@ -22,6 +23,10 @@ export interface MemoryServices extends Services {
   readonly auth: MemoryAuth
   readonly cluster: MemoryCluster
   readonly health: MemoryHealth
+  readonly diagnostics: {
+    readonly settings: SettingView[]
+    readonly log: { readonly lines: string[]; forgotten: number }
+  }
 }
 
 /** A cluster of which only this member is alive; enough to call every route. */
@@ -339,6 +344,19 @@ export function memoryServices(valueBytesMax = 1024, machine: MemoryKeysOptions 
     version: '0.1.0',
     valueBytesMax,
     logLinesDropped: () => 5,
+    diagnostics: {
+      settings: [
+        { name: 'id', value: '1', source: 'flag', secret: false },
+        { name: 'cluster-token', value: null, source: 'QUORATE_CLUSTER_TOKEN', secret: true },
+      ],
+      log: {
+        lines: [
+          '{"level":30,"time":1,"node":1,"msg":"one"}',
+          '{"level":40,"time":2.5,"node":1,"code":"x","msg":"two"}',
+        ],
+        forgotten: 3,
+      },
+    },
     certificates: () => [
       {
         plane: 'api',

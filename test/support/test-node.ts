@@ -1,7 +1,10 @@
 import { pino } from 'pino'
+import { effectiveSettings } from '../../src/config/effective.ts'
 import { readConfig } from '../../src/config/read-config.ts'
 import { describeMistakes } from '../../src/config/setting.ts'
 import { shareDescriptors } from '../../src/descriptors.ts'
+import { limits } from '../../src/limits.ts'
+import { RecentLines } from '../../src/recent-lines.ts'
 import { startServer, type Server } from '../../src/server.ts'
 import type { Owner } from './temporary-directory.ts'
 
@@ -19,11 +22,18 @@ export async function startTestNode(
   const patient = ['--heartbeat', '100ms', '--election-timeout', '2s-4s']
   const outcome = readConfig([...own, ...patient, '--api', '127.0.0.1:0', '--raft', '127.0.0.1:0', ...flags], {})
   if (outcome.kind === 'mistakes') throw new Error(describeMistakes(outcome.mistakes))
-  const { config } = outcome
+  const { config, given } = outcome
   const shares = shareDescriptors(null, config)
+  const { logRecentBytesMax: bytesMax, logRecentLineBytesMax: lineBytesMax } = limits
+  const recent = new RecentLines({ bytesMax, lineBytesMax })
+  const write = (line: string): void => {
+    log?.write(line)
+    recent.add(line)
+  }
   const server = await startServer(config, {
-    logger: log === undefined ? pino({ level: 'silent' }) : pino({}, log),
+    logger: pino(log === undefined ? { level: 'silent' } : {}, { write }),
     shares,
+    diagnostics: { settings: effectiveSettings(given), log: recent },
   })
   owner.teardown(async () => void (await server.stop()))
   return server

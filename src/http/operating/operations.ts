@@ -1,6 +1,9 @@
 import { Type } from 'typebox'
-import { CLUSTER_READ, type Operation } from '../protocol/operation.ts'
+import { DiagnosticsAnswer } from '../../api/diagnostics.ts'
+import { ref } from '../../api/schema.ts'
+import { CLUSTER_ADMIN_HERE, CLUSTER_READ, jsonAnswer, type Operation } from '../protocol/operation.ts'
 import { bareFlag, names } from '../protocol/parameters.ts'
+import { noQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
 
 export const healthQuery = new QueryReader({
@@ -65,6 +68,18 @@ export const metrics: Operation = {
   summary: 'Metrics for Prometheus',
   query: {},
   answers: { 200: { description: 'The text format of Prometheus.', content: text } },
+  errors: [],
+}
+
+export const diagnostics: Operation = {
+  id: 'getDiagnostics',
+  access: CLUSTER_ADMIN_HERE,
+  isAudited: true,
+  tag: 'operating',
+  summary: 'Settings and last log lines of this node',
+  description: 'For the report of a fault. Answered by any node in any state. No secret is in it.',
+  query: noQuery.spec,
+  answers: { 200: jsonAnswer('What this node tells of itself.', ref(DiagnosticsAnswer)) },
   errors: [],
 }
 

@@ -7,15 +7,26 @@ import { sayWhenToRetry, sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'
 import type { HealthCheck } from '../../api/health.ts'
 import type { Services } from '../../api/services.ts'
+import type { AnswerRoom } from '../protocol/answer-room.ts'
+import { diagnosticsJson } from './diagnostics.ts'
 import { MetricsPage, type SlowCounts } from './metrics-page.ts'
 
 interface Plain {
   readonly Querystring: QueryText
 }
 
-/** Routes for operators and their tools: health, metrics, version. */
-export function registerOperatingRoutes(app: FastifyInstance, services: Services, slow: SlowCounts | null): void {
-  const { health, version, cluster } = services
+export interface OperatingParts {
+  readonly room: AnswerRoom
+  readonly slow: SlowCounts | null
+}
+
+/** Routes for operators and their tools: health, metrics, diagnostics, version. */
+export function registerOperatingRoutes(
+  app: FastifyInstance,
+  services: Services,
+  { room, slow }: OperatingParts,
+): void {
+  const { health, version, cluster, diagnostics } = services
   const links = {
     dashboard: '/ui',
     documentation: '/docs',
@@ -25,6 +36,7 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
     live: '/livez',
     ready: '/readyz',
     metrics: '/metrics',
+    diagnostics: '/diagnostics',
     version: '/version',
   }
   const root = `${JSON.stringify({ name: 'quorate', version, node: cluster.id, links })}\n`
@@ -47,6 +59,13 @@ export function registerOperatingRoutes(app: FastifyInstance, services: Services
   app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
     noQuery.read(request.query.text)
     reply.headers({ 'content-type': page.contentType, 'cache-control': 'no-store' }).send(await page.text())
+  })
+
+  app.get<Plain>('/diagnostics', { config: { operation: operations.diagnostics } }, (request, reply) => {
+    noQuery.read(request.query.text)
+    const json = diagnosticsJson(cluster.id, diagnostics)
+    room.check(json.length)
+    sendJson(reply, { 'cache-control': 'no-store' }, json)
   })
 
   app.get<Plain>('/version', { config: { operation: operations.version } }, (request, reply) => {
