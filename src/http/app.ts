@@ -42,6 +42,7 @@ import { checkNamesOfWrites } from './protocol/names-of-writes.ts'
 import { validatorOptions } from './protocol/body-validation.ts'
 import { mistakeIn } from './protocol/raw-failure.ts'
 import type { OnMistaken } from './protocol/secure-server.ts'
+import { RequestCounts } from './protocol/request-counts.ts'
 import { guardAgainstOtherSites } from './protocol/origin-guard.ts'
 import { SlowRequests } from './protocol/slow-requests.ts'
 import type { SlowLog } from '../lib/slow-log.ts'
@@ -90,16 +91,17 @@ const systemWall = (): number => Date.now()
 export function buildApp(options: AppOptions, services: Services): FastifyInstance {
   const serverOptions = { ...apiServerDefaults, ...options.server }
   // One count for all listeners: a host name may resolve to several addresses.
+  const allowed = new AllowedMethods()
+  const counts = new RequestCounts(allowed)
   const connections = new Connections(
     { ...connectionsDefaults, ...options.connections },
-    { now: options.now, onRefused: options.onConnectionsRefused },
+    { now: options.now, onRefused: options.onConnectionsRefused, counts },
   )
   const room = new AnswerRoom(options.answerBytesMax)
   const rooms = { answers: room, bodies: new BodyRoom(options.bodyBytesMax) }
-  const allowed = new AllowedMethods()
   const { slow: log = null, now } = options
   const slow = log === null ? null : new SlowRequests({ log, routes: allowed, now })
-  const lines = new Lines(serverOptions, { rooms, now, slow, overload: new Overload(services.keys) })
+  const lines = new Lines(serverOptions, { rooms, now, slow, counts, overload: new Overload(services.keys) })
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
   const served = { connections, lines, onAcceptFailed, tls, onMistaken }
@@ -136,13 +138,14 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     'onClose',
     services.auth.onChange(() => budgets.onChange(services.auth.table)),
   )
-  registerResources(app, options, services, { room, slow })
+  registerResources(app, options, services, { room, slow, counts })
   return app
 }
 
 interface Shared {
   readonly room: AnswerRoom
   readonly slow: SlowRequests | null
+  readonly counts: RequestCounts
 }
 
 /** The routes of each resource, with the bodies that they take. */
@@ -150,7 +153,7 @@ function registerResources(
   app: FastifyInstance,
   options: AppOptions,
   services: Services,
-  { room, slow }: Shared,
+  { room, slow, counts }: Shared,
 ): void {
   const slots = new StreamSlots(streamsMax(services.valueBytesMax), 'streams')
 
@@ -197,7 +200,7 @@ function registerResources(
     registerMembershipRoutes(cluster, services.cluster)
   })
   void app.register(async (operating) => {
-    registerOperatingRoutes(operating, services, { room, slow })
+    registerOperatingRoutes(operating, services, room, { slow, requests: counts })
     // Once there are tokens, nobody learns of members without one.
     registerDocumentationRoutes(operating, () => (services.auth.table === null ? services.cluster.self : null))
   })

@@ -1,8 +1,14 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { request, type IncomingMessage } from 'node:http'
 import t from 'tap'
+import { OperationCounts } from '../../src/http/protocol/request-counts.ts'
 import { EventLoopDelay } from '../../src/http/operating/event-loop-delay.ts'
-import { openCheckedApi } from '../support/checked-api.ts'
+import { RequestError } from '../../src/lib/errors.ts'
+import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+import { listen, RawConnection } from '../support/raw-client.ts'
+import { sampleOf, type Sample } from '../support/sample-requests.ts'
 
 t.test('health checks tell by their status, and in words when asked', async (t) => {
   const api = await openCheckedApi(t)
@@ -160,6 +166,121 @@ t.test('a spike of the event loop leaves the quantiles after a minute, and sum a
   const last = read()
   t.ok(last.longest < 0.4, `${last.longest}`)
   t.ok(last.sum >= second.sum && last.count > second.count)
+})
+
+/** The samples of `/metrics` that begin with `name{`, by their labels. */
+async function samplesOf({ app }: CheckedApi, name: string): Promise<ReadonlyMap<string, number>> {
+  const { body } = await app.inject('/metrics')
+  const rows = [...body.matchAll(/^(\w+)\{(.*)\} (\S+)$/gm)].filter(([, one]) => one === name)
+  return new Map(rows.map(([, , labels = '', value]) => [labels, Number(value)]))
+}
+
+const requestsTotal = 'quorate_http_requests_total'
+const labelsOf = (operation: string, code: number): string => `operation="${operation}",code="${code}"`
+
+/** Sends a request on a connection of its own, and returns the status as soon as the answer begins. */
+async function statusOf(port: number, { method, url, payload, headers }: Sample): Promise<number> {
+  const sent = request({ host: '127.0.0.1', port, method, path: url, headers, agent: false })
+  sent.on('error', () => undefined)
+  sent.end(payload)
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  answer.on('error', () => undefined)
+  answer.destroy()
+  return answer.statusCode ?? 0
+}
+
+const bare = (method: string, url: string): Sample => ({ method: method as Sample['method'], url, headers: {} })
+
+t.test('requests are counted by operation and code, and timed by operation', async (t) => {
+  const api = await openCheckedApi(t)
+  const port = await listen(api.app)
+  t.equal((await samplesOf(api, requestsTotal)).get(labelsOf('putKey', 200)), 0, 'a success is there before it happens')
+  const asked: [operation: string, status: number][] = []
+  for (const [pattern, methods] of Object.entries(api.document.paths))
+    for (const [method, { operationId }] of Object.entries(methods)) {
+      const sample = sampleOf(method.toUpperCase(), pattern)
+      // With a token in the cluster, the metrics would need one.
+      const url = operationId === 'bootstrapAuth' ? `${sample.url}?x=1` : sample.url
+      asked.push([operationId, await statusOf(port, { ...sample, url })])
+    }
+  t.ok(asked.length > 50)
+  const counts = await samplesOf(api, requestsTotal)
+  for (const [operation, status] of asked) t.equal(counts.get(labelsOf(operation, status)), 1, `${operation} ${status}`)
+  const total = [...counts.values()].reduce((sum, value) => sum + value)
+  t.equal(total, asked.length, 'each is counted once')
+  const timed = await samplesOf(api, 'quorate_http_request_duration_seconds_count')
+  t.same([...timed.keys()].sort(), asked.map(([operation]) => `operation="${operation}"`).sort())
+  const watch = 'operation="watchKeys",le="+Inf"'
+  t.equal((await samplesOf(api, 'quorate_http_request_duration_seconds_bucket')).get(watch), 1, 'once it has begun')
+
+  for (const methods of Object.values(api.document.paths)) {
+    for (const status of Object.values(methods).flatMap(({ responses }) => Object.keys(responses))) {
+      const one = new OperationCounts('one', [])
+      one.onAnswer(Number(status), null)
+      t.same([...one.byCode()], [[status, 1]], 'a status of the document is counted by itself')
+    }
+  }
+  const said = promtool(['check', 'metrics'], (await api.app.inject('/metrics')).body)
+  if (said !== null) t.equal(said, '')
+})
+
+t.test(
+  'what asks for no operation, or is refused before its turn, is counted too, in a bounded number of series',
+  async (t) => {
+    const api = await openCheckedApi(t, { origins: ['https://ui.example'] })
+    const port = await listen(api.app)
+    const counted = async (operation: string, code: number): Promise<number> =>
+      (await samplesOf(api, requestsTotal)).get(labelsOf(operation, code)) ?? 0
+    const exchange = async (at: number, bytes: string): Promise<void> => {
+      const connection = new RawConnection(at)
+      connection.send(bytes)
+      await connection.until((text) => text.includes('\r\n\r\n'))
+      connection.destroy()
+    }
+    const unknown = async (at: number): Promise<void> => {
+      t.equal(await statusOf(port, bare('GET', `/nowhere/${at}`)), 404)
+      t.equal(await statusOf(port, bare('MKCOL', `/kv/${at}`)), 405)
+      t.equal(await statusOf(port, bare('PATCH', '/livez')), 405)
+      t.equal(await statusOf(port, bare('GET', `/docs/${at}`)), 404)
+    }
+    await unknown(0)
+    const series = (await samplesOf(api, requestsTotal)).size
+    for (let at = 1; at <= 5; at++) await unknown(at)
+    t.equal((await samplesOf(api, requestsTotal)).size, series, 'other paths make no other series')
+    t.equal(await counted('none', 404), 12)
+    t.equal(await counted('none', 405), 12)
+
+    api.services.keys.refusal = new RequestError('overloaded', 'too many writes wait')
+    t.equal(await statusOf(port, { ...bare('PUT', '/kv/a/b'), payload: 'v' }), 429)
+    api.services.keys.refusal = null
+    t.equal(await counted('putKey', 429), 1, 'refused for overload before any route')
+    t.equal(await statusOf(port, { ...bare('DELETE', '/kv/a'), headers: { 'sec-fetch-site': 'cross-site' } }), 403)
+    t.equal(await counted('deleteKey', 403), 1, 'refused by the first hook')
+    await exchange(port, 'GET /kv/a HTTP/1.1\r\n\r\n')
+    t.equal(await counted('getKey', 400), 1, 'refused by the rules of HTTP')
+    await exchange(port, 'nonsense\r\n\r\n')
+    t.equal(await counted('none', 400), 1, 'no request at all')
+    await exchange(port, `GET /kv/a HTTP/1.1\r\nhost: a\r\nx-large: ${'x'.repeat(60_000)}\r\n\r\n`)
+    t.equal(await counted('none', 431), 1, 'not read to its end')
+    const timed = await samplesOf(api, 'quorate_http_request_duration_seconds_count')
+    for (const operation of ['putKey', 'getKey'])
+      t.equal(timed.get(`operation="${operation}"`), undefined, 'what had no turn took no time')
+
+    const full = await openCheckedApi(t, { connections: { max: 0 } })
+    await exchange(await listen(full.app), 'GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    t.equal((await samplesOf(full, requestsTotal)).get(labelsOf('none', 429)), 1, 'a connection that was refused')
+  },
+)
+
+t.test('a request whose body does not come is counted once, as it was answered', async (t) => {
+  const api = await openCheckedApi(t, {
+    server: { receiveTimeoutMs: 100, headersTimeoutMs: 100, connectionsCheckMs: 20 },
+  })
+  const connection = new RawConnection(await listen(api.app))
+  connection.send('PUT /kv/a HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nv')
+  t.match(await connection.untilClosed(), /^HTTP\/1\.1 408 /)
+  const counts = [...(await samplesOf(api, requestsTotal))].filter(([, value]) => value > 0)
+  t.same(counts, [[labelsOf('none', 408), 1]])
 })
 
 /** What `promtool` says of `input`, and null where it is not installed. */

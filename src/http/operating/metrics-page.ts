@@ -11,6 +11,7 @@ import type { CertificatesView, HistogramView, MetricsView } from '../../api/hea
 import type { Services } from '../../api/services.ts'
 import { countedStages, type Stage } from '../../lib/stages.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
+import { histogramText } from './histogram-text.ts'
 
 type Read = (view: MetricsView) => number
 
@@ -129,18 +130,32 @@ export interface SlowCounts {
   readonly counts: ReadonlyMap<Stage, number>
 }
 
+/** The answers to the requests for one operation, by the code of their status, and how long these requests took. */
+export interface AnswerCounts {
+  readonly operation: string
+  readonly seconds: HistogramView
+  byCode(): Iterable<readonly [code: string, answers: number]>
+}
+
+/** What the API has counted of its requests. `slow` null: no request is called slow. */
+export interface Counted {
+  readonly slow: SlowCounts | null
+  readonly requests: { all(): readonly AnswerCounts[] }
+}
+
 /** The text of `/metrics`. Numbers are read when the page is asked for; nothing is counted here while requests run. */
 export class MetricsPage {
   readonly contentType: string
   private readonly registry = new Registry()
   private readonly health: Services['health']
+  private readonly requests: Counted['requests']
   private readonly eventLoopDelay = new EventLoopDelay()
   /** The view behind the text that is being made; null before the first. */
   private view: MetricsView | null = null
 
-  /** `slow` null: no request is called slow. */
-  constructor({ health, version, logLinesDropped, certificates }: Services, slow: SlowCounts | null) {
+  constructor({ health, version, logLinesDropped, certificates }: Services, { slow, requests }: Counted) {
     this.health = health
+    this.requests = requests
     this.contentType = this.registry.contentType
     collectDefaultMetrics({ register: this.registry })
     // These are gauges under names of counters. The series that they add up are exported anyway.
@@ -156,12 +171,14 @@ export class MetricsPage {
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
     this.addCertificates(certificates)
     this.addSlowRequests(slow)
+    this.addRequests()
   }
 
   async text(): Promise<string> {
     const view = this.health.metrics()
     this.view = view
-    const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, read(view)))
+    const texts = histograms.map(([name, help, read]) => histogramText(`quorate_${name}`, help, [['', read(view)]]))
+    texts.push(this.requestDurations())
     return [await this.registry.metrics(), ...texts, this.eventLoopDelay.text()].join('\n')
   }
 
@@ -277,6 +294,33 @@ export class MetricsPage {
     void new Counter(configuration)
   }
 
+  private addRequests(): void {
+    const { requests } = this
+    const configuration: CounterConfiguration<string> = {
+      name: 'quorate_http_requests_total',
+      help: 'Requests that were answered, by operation and by the code of the answer.',
+      labelNames: ['operation', 'code'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const counts of requests.all())
+          for (const [code, answers] of counts.byCode()) this.inc({ operation: counts.operation, code }, answers)
+      },
+    }
+    void new Counter(configuration)
+  }
+
+  /** Operations that nobody has asked for are left out. */
+  private requestDurations(): string {
+    const asked = this.requests.all().filter(({ seconds }) => seconds.count > 0)
+    const help = 'From the turn of a request on its connection to the beginning of its answer.'
+    return histogramText(
+      'quorate_http_request_duration_seconds',
+      help,
+      asked.map(({ operation, seconds }) => [`operation="${operation}"`, seconds]),
+    )
+  }
+
   private addPeerGauge(name: string, help: string, read: (peer: MetricsView['peers'][number]) => number | null): void {
     const collect = (gauge: Gauge): void => {
       gauge.reset()
@@ -287,16 +331,4 @@ export class MetricsPage {
     }
     this.addGauge(name, help, collect, ['peer'])
   }
-}
-
-/** A histogram that is counted elsewhere, in the text format. prom-client's own histograms would have to see every observation. */
-function histogramText(name: string, help: string, view: HistogramView): string {
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
-  let below = 0
-  for (const [at, bound] of view.bounds.entries()) {
-    below += view.counts[at] ?? 0
-    lines.push(`${name}_bucket{le="${bound}"} ${below}`)
-  }
-  lines.push(`${name}_bucket{le="+Inf"} ${view.count}`, `${name}_sum ${view.sum}`, `${name}_count ${view.count}`, '')
-  return lines.join('\n')
 }

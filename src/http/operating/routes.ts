@@ -9,22 +9,18 @@ import type { HealthCheck } from '../../api/health.ts'
 import type { Services } from '../../api/services.ts'
 import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { diagnosticsJson } from './diagnostics.ts'
-import { MetricsPage, type SlowCounts } from './metrics-page.ts'
+import { MetricsPage, type Counted } from './metrics-page.ts'
 
 interface Plain {
   readonly Querystring: QueryText
-}
-
-export interface OperatingParts {
-  readonly room: AnswerRoom
-  readonly slow: SlowCounts | null
 }
 
 /** Routes for operators and their tools: health, metrics, diagnostics, version. */
 export function registerOperatingRoutes(
   app: FastifyInstance,
   services: Services,
-  { room, slow }: OperatingParts,
+  room: AnswerRoom,
+  counted: Counted,
 ): void {
   const { health, version, cluster, diagnostics } = services
   const links = {
@@ -54,7 +50,7 @@ export function registerOperatingRoutes(
     sendHealth(reply, 'readyz', await health.ready(), request.query.text)
   })
 
-  const page = new MetricsPage(services, slow)
+  const page = new MetricsPage(services, counted)
   app.addHook('onClose', () => page.close())
   app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
     noQuery.read(request.query.text)

@@ -83,7 +83,10 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
     },
   })
   app.addHook('onRequest', (request, reply, done) => {
-    const wanted = request.routeOptions.config.operation?.access ?? 'open'
+    const { operation } = request.routeOptions.config
+    // Who counts the answer would have to look for the route again.
+    if (reply.raw instanceof ApiResponse) reply.raw.operation = operation ?? null
+    const wanted = operation?.access ?? 'open'
     if (wanted === 'open') return done()
     const hash = credentials.of(request.raw)
     // Without tokens, whoever reads or writes keys is judged when that takes effect.

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { assert } from '../../lib/assert.ts'
 import type { Operation } from './operation.ts'
 
 interface Pattern {
@@ -20,12 +21,13 @@ export interface Route {
  */
 export class AllowedMethods {
   private readonly patterns = new Map<string, Pattern>()
+  /** The same by their first segment. While there is too much to do, the routes of requests are looked up that are refused. */
+  private readonly byFirst = new Map<string, Pattern[]>()
 
   /** Notes every route that is registered from now on. */
   watch(app: FastifyInstance): void {
     app.addHook('onRoute', ({ url, method, config }) => {
-      const pattern = this.patterns.get(url) ?? { url, segments: url.split('/'), operations: new Map() }
-      this.patterns.set(url, pattern)
+      const pattern = this.patterns.get(url) ?? this.add(url)
       for (const name of [method].flat()) pattern.operations.set(name, config?.operation ?? null)
     })
   }
@@ -43,9 +45,28 @@ export class AllowedMethods {
     return route === undefined ? null : { pattern: route.url, operation: route.operations.get(method) ?? null }
   }
 
+  /** Each operation that has a route, once. */
+  operations(): ReadonlySet<Operation> {
+    const found = new Set<Operation>()
+    for (const { operations } of this.patterns.values())
+      for (const operation of operations.values()) if (operation !== null) found.add(operation)
+    return found
+  }
+
+  private add(url: string): Pattern {
+    const segments = url.split('/')
+    const [, first = ''] = segments
+    assert(!first.startsWith(':') && first !== '*', 'the first segment of a route is fixed')
+    const pattern = { url, segments, operations: new Map<string, Operation | null>() }
+    this.patterns.set(url, pattern)
+    this.byFirst.set(first, [...(this.byFirst.get(first) ?? []), pattern])
+    return pattern
+  }
+
   private matching(path: string): readonly Pattern[] {
     const segments = path.split('/')
-    return [...this.patterns.values()].filter((pattern) => matches(pattern.segments, segments))
+    const candidates = this.byFirst.get(segments[1] ?? '') ?? []
+    return candidates.filter((pattern) => matches(pattern.segments, segments))
   }
 }
 

@@ -5,12 +5,15 @@ import { spanBelow, traceContextOf, type Span } from '../../lib/trace-context.ts
 import { limits } from '../../limits.ts'
 import { ApiRequest } from './api-request.ts'
 import type { Bearer, Caller } from '../../api/services.ts'
+import type { Operation } from './operation.ts'
 import type { RequestCourse } from './request-course.ts'
 
 /** What a response needs of the connection on which it leaves. */
 export interface AnswerLine {
   readonly isGone: boolean
   readonly hasEnded: boolean
+  /** The head of the answer is made. */
+  onBegun(response: ApiResponse<IncomingMessage>, status: number): void
   /** `bytes` more of an answer are in memory. */
   onHeld(bytes: number): void
   /** The answer is decided, so the next requests on the connection may begin. */
@@ -54,6 +57,10 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   /** Bytes of its body that it has put into memory. Their room is given back when the response is closed. */
   heldBytes = 0
   bearer: Bearer | null = null
+  /** What its request asks for: null when that is no operation of the API, undefined when no route was looked for. */
+  operation: Operation | null | undefined = undefined
+  /** When its request had its turn on the connection, in monotonic milliseconds; 0: it had none. */
+  startedAt = 0
   /** Where the time of its request goes; null: nobody wants to know. */
   course: RequestCourse | null = null
   /** Bytes of its body so far, in whatever way they leave. */
@@ -118,10 +125,10 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     headers?: OutgoingHttpHeaders | OutgoingHttpHeader[],
   ): this {
     if (this.leavesBodyUnread()) this.setHeader('connection', 'close')
-    this.course?.onAnswer(statusCode)
-    return typeof statusMessage === 'string'
-      ? super.writeHead(statusCode, statusMessage, headers)
-      : super.writeHead(statusCode, statusMessage)
+    if (typeof statusMessage === 'string') super.writeHead(statusCode, statusMessage, headers)
+    else super.writeHead(statusCode, statusMessage)
+    this.line?.onBegun(this, statusCode)
+    return this
   }
 
   override write(

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { endWithProblem } from './raw-failure.ts'
+import type { RequestCounts } from './request-counts.ts'
 
 export interface ConnectionsOptions {
   /** Connections that may be open at once. */
@@ -21,6 +22,7 @@ export interface ConnectionsDependencies {
   readonly now: () => number
   /** Reports the connections refused since the last call. Called at most once in `limits.httpRefusalReportMs`. */
   readonly onRefused: (refused: number) => void
+  readonly counts: Pick<RequestCounts, 'onUnread'>
 }
 
 /**
@@ -138,7 +140,7 @@ export class Connections {
   }
 
   private tell(socket: Socket, error: RequestError): void {
-    endWithProblem(socket, error)
+    this.dependencies.counts.onUnread(endWithProblem(socket, error))
     // Reads on until the client has the answer and closes. Closing with unread bytes would reset the connection, and the answer
     // would be lost.
     const cut = setTimeout(() => socket.destroy(), limits.httpRefusalMsMax)

@@ -4,6 +4,7 @@ import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 import { RequestCourse, type CourseJudge } from './request-course.ts'
 import { keepsHold } from './key-write.ts'
+import type { RequestCounts } from './request-counts.ts'
 import { isSafeMethod } from './safe-method.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -14,6 +15,7 @@ export interface LineDependencies {
   readonly handler: Handler
   /** Null: nobody wants to know how long requests take. */
   readonly slow: CourseJudge | null
+  readonly counts: Pick<RequestCounts, 'onAnswer'>
   /** The connection holds so many bytes of answers more than before (fewer when negative). */
   readonly onHeld: (bytes: number) => void
   /** Whether there is room for `bytes` more of bodies, and functions that take it and give it back. */
@@ -69,6 +71,8 @@ export class Line implements AnswerLine, BodyLine {
   /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
+  /** The client was told that what it sends cannot be read, which answers whatever was arriving. */
+  private isCutShort = false
   private endedAt: number | null = null
   private taking: Taking | null = null
   /** Answers without an end. */
@@ -150,6 +154,13 @@ export class Line implements AnswerLine, BodyLine {
     if (!this.isPaused) this.socket.resume()
   }
 
+  onBegun(response: ApiResponse, status: number): void {
+    const { startedAt } = response
+    const now = this.deps.now()
+    if (!this.isCutShort) this.deps.counts.onAnswer(response, status, startedAt === 0 ? null : (now - startedAt) / 1000)
+    response.course?.onAnswer(status, now)
+  }
+
   onHeld(bytes: number): void {
     if (this.isClosed) return
     this.heldBytes += bytes
@@ -206,6 +217,7 @@ export class Line implements AnswerLine, BodyLine {
 
   /** Sends `text` and ends the connection. */
   endWith(text: string): void {
+    this.isCutShort = true
     this.socket.write(text)
     this.closeInStages()
   }
@@ -263,7 +275,8 @@ export class Line implements AnswerLine, BodyLine {
     this.running += 1
     this.isUnsafeRunning = !isSafeMethod(request.method)
     if (this.isUnsafeRunning && keepsHold(request)) this.keeps = true
-    response.course = slow === null ? null : new RequestCourse(exchange, slow, slow.now())
+    response.startedAt = this.deps.now()
+    response.course = slow === null ? null : new RequestCourse(exchange, slow, response.startedAt)
     this.deps.handler(request, response)
   }
 

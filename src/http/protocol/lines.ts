@@ -11,6 +11,7 @@ import { Line, type Handler } from './line.ts'
 import { problemAnswer, type ProblemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
+import type { RequestCounts } from './request-counts.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
 import { Rests, type RestsOptions } from './rests.ts'
 
@@ -27,6 +28,7 @@ export interface LinesDependencies {
   readonly now: () => number
   /** Null: nobody wants to know how long requests take. */
   readonly slow: CourseJudge | null
+  readonly counts: RequestCounts
   /** Why a request is refused before its body is read; null: it is not. `isAlone`: no other of its connection is open. */
   readonly overload: { refuse(request: ApiRequest, response: ApiResponse, isAlone: boolean): RequestError | null }
 }
@@ -52,14 +54,16 @@ export class Lines {
   private requests = 0
   private readonly now: () => number
   private readonly slow: CourseJudge | null
+  private readonly counts: RequestCounts
   private readonly overload: LinesDependencies['overload']
 
-  constructor(options: LinesOptions, { rooms, now, slow, overload }: LinesDependencies) {
+  constructor(options: LinesOptions, { rooms, now, slow, counts, overload }: LinesDependencies) {
     this.options = options
     this.room = rooms.answers
     this.bodies = rooms.bodies
     this.now = now
     this.slow = slow
+    this.counts = counts
     this.overload = overload
     const { refusedRests } = options
     this.rests = new Rests(refusedRests, now)
@@ -102,8 +106,9 @@ export class Lines {
     if (line?.isEnding === true) return
     if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && line?.isStreaming === true) return
     const words = lastWordsFor(error, socket)
-    if (words === null || line === undefined) socket.destroy()
-    else line.endWith(words)
+    if (words === null || line === undefined) return void socket.destroy()
+    this.counts.onUnread(words.status)
+    line.endWith(words.text)
   }
 
   private open(socket: Socket, handler: Handler): void {
@@ -111,6 +116,7 @@ export class Lines {
       now: this.now,
       handler,
       slow: this.slow,
+      counts: this.counts,
       onHeld: (bytes) => this.room.take(bytes),
       hasBodyRoom: (bytes) => this.bodies.fits(bytes),
       takeBody: (bytes) => this.bodies.take(bytes),

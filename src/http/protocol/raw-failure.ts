@@ -11,13 +11,19 @@ export interface ClientError extends Error {
   readonly rawPacket?: unknown
 }
 
+/** An answer as it is sent. */
+export interface LastAnswer {
+  readonly status: number
+  readonly text: string
+}
+
 const { httpChunkExtensionsBytesMax: extensionsMax } = limits
 
 /**
  * The answer to bytes that are no HTTP request, sent before the connection ends: whatever follows them cannot be parsed. Null:
  * no answer.
  */
-export function lastWordsFor(error: ClientError, socket: Socket): string | null {
+export function lastWordsFor(error: ClientError, socket: Socket): LastAnswer | null {
   if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) return null
   return lastAnswerOf(requestErrorOf(error))
 }
@@ -34,16 +40,17 @@ function isTlsHello({ rawPacket }: ClientError): boolean {
   return rawPacket instanceof Uint8Array && rawPacket[0] === 0x16 && rawPacket[1] === 0x03
 }
 
-/** Answers on the bare socket, outside of any request, and ends it. */
-export function endWithProblem(socket: Socket, error: RequestError): void {
-  socket.end(lastAnswerOf(error))
+/** Answers on the bare socket, outside of any request, and ends it. Returns the status. */
+export function endWithProblem(socket: Socket, error: RequestError): number {
+  const { status, text } = lastAnswerOf(error)
+  socket.end(text)
+  return status
 }
 
-/** The answer as it is sent. */
-function lastAnswerOf(error: RequestError): string {
+function lastAnswerOf(error: RequestError): LastAnswer {
   const { status, headers, text } = problemAnswer(error)
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}`)
-  return [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`, ...lines, '', text].join('\r\n')
+  return { status, text: [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`, ...lines, '', text].join('\r\n') }
 }
 
 /**

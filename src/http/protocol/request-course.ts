@@ -54,10 +54,9 @@ export class RequestCourse {
     this.number = number
   }
 
-  onAnswer(status: number): void {
+  onAnswer(status: number, now: number): void {
     if (this.isAnswered) return
     this.isAnswered = true
-    const now = this.judge.now()
     if (this.exchange.request.isStreamed || now - this.startedAt < this.judge.thresholdMs) return
     const sums = this.sumsUpTo(now)
     sums.add([{ stage: 'answer', at: now }], now)
