@@ -27,6 +27,11 @@ export function createLog(config: Pick<Config, 'id' | 'logLevel' | 'logFormat'>)
   return { logger, output, recent }
 }
 
+/** Writes lines of audit. Whoever wants to hear of warnings only still wants to know who did what: only `silent` leaves them out. */
+export function auditLogger(logger: Logger): Logger {
+  return logger.level === 'silent' ? logger : logger.child({}, { level: 'info' })
+}
+
 /** Turns pino's JSON line into text: `12:00:01.250 info  ready to serve  api=http://... raft=...`. */
 function describeLine(line: string): string {
   const {

@@ -14,6 +14,7 @@ import { deferred } from './lib/deferred.ts'
 import { Histogram, STORAGE_SECONDS } from './lib/histogram.ts'
 import { SeededRandom } from './lib/random.ts'
 import { limits } from './limits.ts'
+import { auditLogger } from './logger.ts'
 import { advertisedAddresses, listenFor, nameOf, realPort } from './listening.ts'
 import { openNode, type Node } from './node/node.ts'
 import type { NodeDependencies, NodeOptions } from './node/options.ts'
@@ -150,6 +151,7 @@ async function startNode(
   const { valueBytesMax } = config
   const certificates = () => keyring.views
   const services: Services = { ...node.services, valueBytesMax, logLinesDropped, diagnostics, certificates }
+  const audit = auditLogger(logger)
   const mistaken = new Repeats({ intervalMs: limits.complaintLogIntervalMs, causesMax: 1 }, () => systemClock.now())
   const app = buildApp(
     {
@@ -167,7 +169,7 @@ async function startNode(
         if (times !== null) logger.warn({ remote, detail, times }, 'client refused')
       },
       tls: keyring.api,
-      onAudit: (line) => logger.info({ audit: line }, 'audit'),
+      onAudit: (line) => audit.info({ audit: line }, 'audit'),
       bootstrapSecret: async () => await bootstrapSecretOf(config),
     },
     services,

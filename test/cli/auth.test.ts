@@ -16,13 +16,13 @@ const SECRET = /^quorate_[A-Za-z0-9_-]{43}\n$/
 const PROOF = 'a secret that only the file has'
 
 /** A cluster of one node, with its log; `run` carries out one command line on it. */
-async function open(owner: Owner) {
+async function open(owner: Owner, more: readonly string[] = []) {
   const directory = await temporaryDirectory(owner)
   const data = join(directory, 'data')
   const proofFile = join(directory, 'proof')
   await writeFile(proofFile, `${PROOF}\n`)
   const lines: string[] = []
-  const flags = ['--auth-bootstrap-file', proofFile]
+  const flags = ['--auth-bootstrap-file', proofFile, ...more]
   const server = await startTestNode(owner, 1, data, flags, { write: (line) => void lines.push(line) })
   const { api } = server.addresses
   const run = async (words: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
@@ -138,6 +138,24 @@ t.test('mistakes are named, and never with the secret', async (t) => {
   }
   t.throws(() => new QuorateClient({ servers: ['http://127.0.0.1:1'], token: 'a\nb' }), /the token is empty, or holds/)
 })
+
+for (const level of ['error', 'silent']) {
+  t.test(`lines of audit with --log-level ${level}`, async (t) => {
+    const { lines, run } = await open(t, ['--log-level', level])
+    const made = await run(['auth', 'bootstrap'])
+    t.match(made.out, SECRET)
+    t.equal((await run(['kv', 'get', 'a'])).code, exitCodes.requestFailed)
+    const messages = lines.map((line) => JSON.parse(line) as { readonly msg: string; readonly audit?: object })
+    const audited = messages.filter(({ msg }) => msg === 'audit').map(({ audit }) => audit)
+    if (level === 'silent') return t.same(lines, [])
+    t.match(audited, [
+      { operation: 'initializeCluster', token: null, status: 200 },
+      { operation: 'bootstrapAuth', token: null, status: 201 },
+      { operation: 'listKeys', token: null, status: 401, code: 'unauthenticated' },
+    ])
+    t.same(audited.length, messages.length, 'nothing else is logged at this level')
+  })
+}
 
 /** The content of every file below `directory`. */
 async function filesBelow(directory: string): Promise<ReadonlyMap<string, Buffer>> {

@@ -31,7 +31,7 @@ export async function startTestNode(
     recent.add(line)
   }
   const server = await startServer(config, {
-    logger: pino(log === undefined ? { level: 'silent' } : {}, { write }),
+    logger: pino({ level: log === undefined ? 'silent' : config.logLevel }, { write }),
     shares,
     diagnostics: { settings: effectiveSettings(given), log: recent },
   })

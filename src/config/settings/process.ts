@@ -45,7 +45,7 @@ export const processSettings: SettingsOf<ProcessConfig> = {
   logLevel: {
     flag: 'log-level',
     placeholder: 'LEVEL',
-    summary: 'the lowest level that is logged',
+    summary: 'the lowest level that is logged; lines of audit are left out by silent only',
     initial: 'info',
     required: true,
     ...choices(logLevels),
