@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { NODE_ITSELF } from '../../src/kv/index.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { RequestError } from '../../src/lib/errors.ts'
+import type { Operation } from '../../src/http/protocol/operation.ts'
 import { limits } from '../../src/limits.ts'
 import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -692,6 +693,46 @@ t.test('the audit tells who changed what, and who was refused, and never a secre
     { operation: 'deleteToken', status: 403, code: 'forbidden', missing: { right: 'auth:admin' } },
   ])
   t.notMatch(JSON.stringify(audited), /quorate_/)
+})
+
+t.test('each operation that changes anything but keys has one line of audit, done or refused', async (t) => {
+  const operations = new Map<string, Operation>()
+  const asking = await secured(t, {
+    beforeReady: (app) =>
+      void app.addHook('onRoute', ({ config }) => {
+        const operation = config?.operation
+        if (operation !== undefined) operations.set(operation.id, operation)
+      }),
+  })
+  const idle = await asking.admit('idle', {})
+  const { audited, document, app, services } = asking.api
+  const [admin] = services.auth.table?.tokens.keys() ?? []
+  const send = async (secret: string, { headers, ...sample }: Sample): Promise<number> => {
+    audited.length = 0
+    const authorization = `Bearer ${secret}`
+    return (await app.inject({ ...sample, headers: { ...headers, authorization } })).statusCode
+  }
+  const seen: string[] = []
+  for (const [pattern, methods] of Object.entries(document.paths)) {
+    for (const [method, { operationId: operation }] of Object.entries(methods)) {
+      const access = operations.get(operation)?.access
+      if (access === 'keys' || method === 'get' || method === 'head') continue
+      seen.push(operation)
+      const sample = sampleOf(method.toUpperCase(), pattern)
+      const line = { operation, method: sample.method, path: sample.url, remote: '127.0.0.1' }
+      const status = await send(asking.admin, sample)
+      // The first token is made by somebody who has none.
+      const whose = access === 'open' ? { token: null, name: null } : { token: admin, name: 'admin' }
+      t.match(audited, [{ ...line, ...whose, status }], `${operation}: what was done`)
+      t.equal(audited.length, 1)
+      if (access === 'open') continue
+      t.equal(await send(idle.secret, sample), 403)
+      const refused = { ...line, token: idle.id, name: 'idle', status: 403, code: 'forbidden', times: 1 }
+      t.match(audited, [refused], `${operation}: what was refused`)
+      t.equal(audited.length, 1)
+    }
+  }
+  t.ok(seen.length > 15, seen.join(', '))
 })
 
 t.test('the audit tells of what was done for a client that leaves', async (t) => {
