@@ -109,9 +109,10 @@ const ROOMS = {
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
-    'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating'],
+    'page-headers.ts': [],
+    'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating', 'page-headers.ts'],
     'overload.ts': ['protocol'],
-    'dashboard.ts': [],
+    'dashboard.ts': ['page-headers.ts'],
     'app.ts': ['protocol', ...RESOURCES, 'openapi.ts', 'overload.ts', 'dashboard.ts'],
   },
   'src/ui': {

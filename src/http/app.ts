@@ -199,11 +199,12 @@ function registerResources(
     registerClusterRoutes(cluster, services.cluster, slots)
     registerMembershipRoutes(cluster, services.cluster)
   })
+  const isSecure = (options.tls ?? null) !== null
   void app.register(async (operating) => {
     registerOperatingRoutes(operating, services, room, { slow, requests: counts })
     // Once there are tokens, nobody learns of members without one.
-    registerDocumentationRoutes(operating, () => (services.auth.table === null ? services.cluster.self : null))
+    const self = () => (services.auth.table === null ? services.cluster.self : null)
+    registerDocumentationRoutes(operating, { self, isSecure })
   })
-  const isSecure = (options.tls ?? null) !== null
   void app.register(async (pages) => registerDashboard(pages, { isSecure }))
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import helmet from '@fastify/helmet'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 import { RequestError } from '../lib/errors.ts'
+import { registerPageHeaders } from './page-headers.ts'
 
 /** What `npm run build` makes of `src/ui`. */
 const ROOT = fileURLToPath(new URL('../../dist/ui/', import.meta.url))
@@ -11,33 +11,21 @@ const ROOT = fileURLToPath(new URL('../../dist/ui/', import.meta.url))
 const ASSETS = '/ui/assets/'
 
 /** The pages load files of their node only, speak to it alone, and stand in no frame. */
-const contentSecurityPolicy = {
-  useDefaults: false,
-  directives: {
-    'default-src': ["'none'"],
-    'script-src': ["'self'"],
-    'style-src': ["'self'"],
-    'img-src': ["'self'", 'data:', 'blob:'],
-    'connect-src': ["'self'"],
-    'form-action': ["'none'"],
-    'base-uri': ["'none'"],
-    'frame-ancestors': ["'none'"],
-  },
+const policy = {
+  'default-src': ["'none'"],
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
+  'img-src': ["'self'", 'data:', 'blob:'],
+  'connect-src': ["'self'"],
+  'form-action': ["'none'"],
+  'base-uri': ["'none'"],
+  'frame-ancestors': ["'none'"],
 }
 
 /** The dashboard at `/ui/`: files, without anything of the cluster in them. `app` is for these routes alone. */
 export function registerDashboard(app: FastifyInstance, { isSecure }: { readonly isSecure: boolean }): void {
   if (!existsSync(`${ROOT}index.html`)) return registerAbsence(app)
-  void app.register(helmet, {
-    contentSecurityPolicy,
-    // They would concern whatever else runs on this host, at whichever port.
-    strictTransportSecurity: false,
-    originAgentCluster: false,
-    // A browser complains of it where there is no TLS.
-    crossOriginOpenerPolicy: isSecure,
-    referrerPolicy: { policy: 'no-referrer' },
-    xFrameOptions: { action: 'deny' },
-  })
+  registerPageHeaders(app, { policy, isSecure })
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode >= 400) return
     const isAsset = request.url.startsWith(ASSETS)

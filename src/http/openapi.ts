@@ -5,6 +5,7 @@ import { sendJson } from './protocol/answer.ts'
 import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
 import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
+import { registerPageHeaders } from './page-headers.ts'
 import type { QueryText } from './protocol/query.ts'
 import * as auth from '../api/auth.ts'
 import * as cluster from '../api/cluster.ts'
@@ -41,8 +42,16 @@ Failures are \`application/problem+json\` with a stable \`code\`; \`docs/ERRORS.
 Unknown parameters and fields are refused.`
 
 /** The page loads its own files only; its style sheets set styles inline. */
-const CONTENT_SECURITY_POLICY =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'"
+const policy = {
+  'default-src': ["'none'"],
+  'script-src': ["'self'"],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'img-src': ["'self'", 'data:', 'blob:'],
+  'connect-src': ["'self'"],
+  'form-action': ["'none'"],
+  'base-uri': ["'none'"],
+  'frame-ancestors': ["'none'"],
+}
 
 /** Collects the operations of the routes that are registered after it. */
 export function registerOpenapi(app: FastifyInstance, version: string): void {
@@ -100,14 +109,22 @@ function corrected(document: Parameters<SwaggerTransformObject>[0], optionalBodi
   return openapiObject
 }
 
-/** The OpenAPI document, and a page to read it and to try the operations. `self`: this node as a member; null: the page, which is open, does not tell. */
-export function registerDocumentationRoutes(app: FastifyInstance, self: () => object | null): void {
-  void app.register(swaggerUi, {
-    routePrefix: '/docs',
-    uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
-    staticCSP: CONTENT_SECURITY_POLICY,
-    // `document` is a clone, so it may be changed.
-    transformSpecification: (document) => forPage(document, self()),
+export interface Documentation {
+  /** This node as a member; null: the page, which is open, does not tell. */
+  readonly self: () => object | null
+  readonly isSecure: boolean
+}
+
+/** The OpenAPI document, and a page to read it and to try the operations. */
+export function registerDocumentationRoutes(app: FastifyInstance, { self, isSecure }: Documentation): void {
+  void app.register(async (page) => {
+    registerPageHeaders(page, { policy, isSecure })
+    void page.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
+      // `document` is a clone, so it may be changed.
+      transformSpecification: (document) => forPage(document, self()),
+    })
   })
   let text: string | null = null
   app.get<{ Querystring: QueryText }>('/openapi.json', { config: { operation: openapi } }, (request, reply) => {
