@@ -1,6 +1,6 @@
 // Runs tap over the given files, or over all files when none is given. It prints a line for each file, each failure in full as
-// soon as its file is done and by name again at the end, and finally the one line that a build server reads: `N passed, N
-// failed`. It fails when tap fails, and when no test ran. The complete output of the tests is kept under .tap/test-results.
+// soon as its file is done and by name again at the end, what was skipped with the reason, and finally the one line that a build
+// server reads: `N passed, N failed`. It fails when tap fails, and when no test ran. The complete output of the tests is kept under .tap/test-results.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
@@ -14,6 +14,7 @@ const child = spawn(process.execPath, [tap, '--reporter=tap', ...process.argv.sl
 const totals = /^# \{ total: (\d+)(.*)\}/
 let total = null
 const failures = []
+const skips = []
 
 /** Follows one test and its subtests. `path` is the names from the file inward. */
 function follow(parser, path) {
@@ -24,6 +25,9 @@ function follow(parser, path) {
   })
   parser.on('extra', (text) => process.stdout.write(text))
   parser.on('complete', (results) => {
+    for (const { name, skip } of results.skips) {
+      skips.push(`${[...path, name].join(' > ')}: ${skip === true ? 'no reason is given' : skip}`)
+    }
     for (const failure of results.failures) {
       // The line that closes a test repeats the failures inside it, unless there were none.
       if (failure.closingTestPoint && told > 0) continue
@@ -64,6 +68,7 @@ child.on('close', (code, signal) => {
   if (ran === 0) console.log('No test ran.')
   if (signal !== null) console.log(`tap was stopped by ${signal}.`)
   for (const name of failures) console.log(`not ok ${name}`)
+  for (const line of skips) console.log(`skipped ${line}`)
   if (count('skip') + count('todo') > 0) console.log(`${count('skip')} skipped, ${count('todo')} todo`)
   // A run that failed outside any assertion (a crash, a missing report) counts as a failure, so the line never looks clean.
   console.log(`${count('pass')} passed, ${ok ? 0 : Math.max(failed, 1)} failed`)

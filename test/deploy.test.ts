@@ -12,6 +12,7 @@ import { limits } from '../src/limits.ts'
 import { version } from '../src/version.ts'
 import { runCommand } from './e2e/support/run-command.ts'
 import { mistakesIn, type KubernetesObject } from './support/kubernetes-types.ts'
+import { missing } from './support/missing.ts'
 import { runCli } from './support/run-cli.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 import { startTestNode } from './support/test-node.ts'
@@ -297,7 +298,7 @@ t.test(
       `${await readFile(path, 'utf8')}${backups}`.replace('newTag: ', 'newName: there/quorate\n    newTag: '),
     )
     const built = run('kubectl', ['kustomize', directory])
-    if (built === null) return t.comment('not looked at: kubectl is not installed here')
+    if (built === null) return missing(t, 'kubectl', 'it is not installed here')
     t.equal(built.code, 0, built.said)
     const images = [...built.said.matchAll(/^ +image: (.*)$/gm)].map(([, image]) => image)
     t.same(images, [`there/quorate:${version}`, `there/quorate:${version}`], 'one image for nodes and backups')
@@ -463,7 +464,7 @@ t.test(
     await writeFile(path, unit.replace('/usr/local/bin/quorate', program))
     const backups = ['quorate-backup.service', 'quorate-backup.timer'].map((name) => join(root, 'deploy/systemd', name))
     const verified = run('systemd-analyze', ['verify', path, ...backups])
-    if (verified === null) return t.comment('not looked at: systemd-analyze is not installed here')
+    if (verified === null) return missing(t, 'systemd-analyze', 'it is not installed here')
     t.same(verified, { code: 0, said: '' })
     await writeFile(path, unit.replace('/usr/local/bin/quorate', program).replace('Restart=on-failure', 'Restrat=on'))
     t.match(run('systemd-analyze', ['verify', path])?.said, /Restrat/, 'it would complain')
@@ -542,7 +543,7 @@ t.test(
       const path = join(directory, 'prometheus.yml')
       await writeFile(path, JSON.stringify({ scrape_configs: [rest] }))
       const checked = run('promtool', ['check', 'config', path])
-      if (checked === null) return t.comment('not looked at: promtool is not installed here')
+      if (checked === null) return missing(t, 'promtool', 'it is not installed here')
       t.equal(checked.code, 0, checked.said)
     }
   },
@@ -614,7 +615,7 @@ t.test('alerts: each has a runbook, a row in docs/METRICS.md, and a test that pr
     )
   }
   const checked = run('promtool', ['check', 'rules', join(root, 'deploy/prometheus/alerts.yml')])
-  if (checked === null) return t.comment('not looked at: promtool is not installed here')
+  if (checked === null) return missing(t, 'promtool', 'it is not installed here')
   t.equal(checked.code, 0, checked.said)
   for (const file of files) {
     const tested = run('promtool', ['test', 'rules', join(root, 'deploy/prometheus', file)])
@@ -663,6 +664,6 @@ t.test('alerts and dashboard speak of metrics that a node serves', async (t) => 
   const rows = expressions.map((expr, at) => ({ record: `panel:${at}`, expr }))
   await writeFile(path, JSON.stringify({ groups: [{ name: 'panels', rules: rows }] }))
   const checked = run('promtool', ['check', 'rules', path])
-  if (checked === null) return t.comment('not looked at: promtool is not installed here')
+  if (checked === null) return missing(t, 'promtool', 'it is not installed here')
   t.equal(checked.code, 0, checked.said)
 })

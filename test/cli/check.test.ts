@@ -14,6 +14,7 @@ import { summaryOf, verdictOf } from '../../src/cli/perf-verdict.ts'
 import { QuorateClient } from '../../src/client/quorate-client.ts'
 import { withoutSecrets } from '../../src/cli/secrets.ts'
 import type { Server } from '../../src/server.ts'
+import { missing } from '../support/missing.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
@@ -491,7 +492,8 @@ t.test('completion', async (t) => {
   ]
   for (const shell of ['bash', 'fish'] as const) {
     const there = spawnSync(shell, ['--version']).status === 0
-    await t.test(shell, { skip: !there && `there is no ${shell} here` }, async (t) => {
+    await t.test(shell, async (t) => {
+      if (!there) return missing(t, shell, 'it is not installed here')
       const ran = await run('completion', shell)
       t.equal(ran.code, 0)
       for (const [words, offered, not] of lines) {
@@ -502,7 +504,8 @@ t.test('completion', async (t) => {
       }
     })
   }
-  await t.test('zsh', { skip: spawnSync('zsh', ['--version']).status !== 0 && 'there is no zsh here' }, async (t) => {
+  await t.test('zsh', async (t) => {
+    if (spawnSync('zsh', ['--version']).status !== 0) return missing(t, 'zsh', 'it is not installed here')
     const ran = await run('completion', 'zsh')
     const stub = `compdef() { : }
 _files() { print -r -- FILES }

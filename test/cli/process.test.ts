@@ -11,13 +11,13 @@ import type { DiagnosticsAnswer } from '../../src/api/diagnostics.ts'
 import { findRunningNodes } from '../../src/cli/running-nodes.ts'
 import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { freePorts as takePorts } from '../e2e/support/ports.ts'
+import { missing } from '../support/missing.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 
 // The built program, as users run it: `npm test` builds first.
 const executable = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
 const startMsMax = 30_000
-const hasProc = existsSync('/proc/self/fd')
-const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
+const withoutProc = !existsSync('/proc/self/fd') && 'needs /proc'
 
 interface Started {
   readonly child: ChildProcess
@@ -116,26 +116,22 @@ t.test('serve: says where it serves, answers, and stops with 0 on SIGTERM and SI
   }
 })
 
-t.test(
-  'serve: the thread pool has the size that the launcher sets',
-  { skip: process.platform !== 'linux' && 'needs /proc' },
-  async (t) => {
-    const directory = await temporaryDirectory(t)
-    const threads = async (size: Record<string, string>): Promise<number> => {
-      const node = start(
-        t,
-        ['serve', '--id', '1', '--data-dir', join(directory, size['UV_THREADPOOL_SIZE'] ?? 'default'), ...freePorts],
-        size,
-      )
-      await until(node, isReady)
-      const { length } = await readdir(`/proc/${node.child.pid}/task`)
-      node.child.kill('SIGTERM')
-      await end(node)
-      return length
-    }
-    t.equal((await threads({})) - (await threads({ UV_THREADPOOL_SIZE: '4' })), 4)
-  },
-)
+t.test('serve: the thread pool has the size that the launcher sets', { skip: withoutProc }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const threads = async (size: Record<string, string>): Promise<number> => {
+    const node = start(
+      t,
+      ['serve', '--id', '1', '--data-dir', join(directory, size['UV_THREADPOOL_SIZE'] ?? 'default'), ...freePorts],
+      size,
+    )
+    await until(node, isReady)
+    const { length } = await readdir(`/proc/${node.child.pid}/task`)
+    node.child.kill('SIGTERM')
+    await end(node)
+    return length
+  }
+  t.equal((await threads({})) - (await threads({ UV_THREADPOOL_SIZE: '4' })), 4)
+})
 
 t.test('the executable, the scripts and the documents set the same variables of the runtime', async (t) => {
   const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -277,7 +273,8 @@ t.test(
   },
 )
 
-t.test('serve: a storage fault ends it with 3', { skip: !hasPrlimit && 'needs prlimit' }, async (t) => {
+t.test('serve: a storage fault ends it with 3', async (t) => {
+  if (spawnSync('prlimit', ['--version']).status !== 0) return missing(t, 'prlimit', 'it is not installed here')
   const node = start(t, ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts])
   await until(node, isReady)
   const { api } = readyLine(node.out())
@@ -316,7 +313,7 @@ t.test('serve: SIGTERM ends a start wherever it is, with 0, and the next start f
   t.equal((await end(node)).code, 0)
 })
 
-t.test('serve: a log that nobody can write or read costs lines, never the node', { skip: !hasProc }, async (t) => {
+t.test('serve: a log that nobody can write or read costs lines, never the node', { skip: withoutProc }, async (t) => {
   const directory = await temporaryDirectory(t)
   const fifo = (name: string): { reader: number; writer: number } => {
     const path = join(directory, name)
@@ -387,7 +384,7 @@ async function writesThrough(api: string, count: number): Promise<number> {
   return written
 }
 
-t.test('serve: idle clients never take the descriptors that the node needs', { skip: !hasProc }, async (t) => {
+t.test('serve: idle clients never take the descriptors that the node needs', { skip: withoutProc }, async (t) => {
   const flags = ['serve', '--id', '1', '--data-dir', await temporaryDirectory(t), ...freePorts, ...oftenPurged]
   const node = start(t, flags, {}, { descriptors: 160 })
   await until(node, isReady)
@@ -405,7 +402,7 @@ t.test('serve: idle clients never take the descriptors that the node needs', { s
   t.match(refused.err, /only 100 files and connections open at once, and this node needs at least/)
 })
 
-t.test('serve: nor those that a follower needs, through which writes go on', { skip: !hasProc }, async (t) => {
+t.test('serve: nor those that a follower needs, through which writes go on', { skip: withoutProc }, async (t) => {
   const directory = await temporaryDirectory(t)
   const nodes = [1, 2, 3].map((id) => {
     const flags = ['serve', '--id', `${id}`, '--data-dir', join(directory, `${id}`), ...freePorts, ...oftenPurged]
@@ -450,7 +447,7 @@ t.test('serve: an unexpected error ends it with 4', async (t) => {
   t.match(err, /stopped by an unexpected error: planted/)
 })
 
-t.test('dev: a directory that cannot be made is wrong usage', { skip: !hasProc }, async (t) => {
+t.test('dev: a directory that cannot be made is wrong usage', { skip: withoutProc }, async (t) => {
   const { code, err } = await end(start(t, ['dev', '--data-dir', '/proc/nope']))
   t.equal(code, 1)
   t.match(err, /--data-dir \/proc\/nope cannot be created or used/)
@@ -601,7 +598,7 @@ t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
 
 t.test(
   'check health: finds the node that runs here, however it was told where to listen',
-  { skip: !hasProc },
+  { skip: withoutProc },
   async (t) => {
     const directory = await temporaryDirectory(t)
     const [port = 0, other = 0] = await takePorts(2)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ClusterStatus } from '../../src/api/cluster.ts'
+import { missing } from '../support/missing.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { codeUnder } from './support/document.ts'
@@ -70,7 +71,7 @@ async function fill(cluster: TestCluster, prefix: string): Promise<{ written: nu
 
 t.test('three disks fill alike: no node stops, deletes free them, and writes are taken again', async (t) => {
   const small = await onSmallDisks(t)
-  if (typeof small === 'string') return void t.pass('disks of their own', { skip: small })
+  if (typeof small === 'string') return missing(t, 'mounts', small)
   const { cluster } = small
   const { nodes } = cluster
   const statuses = async (): Promise<ClusterStatus[]> => Promise.all(nodes.map(async ({ id }) => cluster.status(id)))

@@ -8,6 +8,7 @@ import t from 'tap'
 import { mebibytes, residentBytes } from '../soak/memory.ts'
 import { soakDefaults } from '../soak/options.ts'
 import { soak } from '../soak/soak.ts'
+import { missing } from '../support/missing.ts'
 import { RawConnection } from '../support/raw-client.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
@@ -186,7 +187,7 @@ t.test('what the kernel writes of a node that crashes has no secret, and nothing
   t.equal(ran.signal, 'SIGABRT', ran.stderr.toString())
   const whole = await dumpIn(elsewhere)
   if (whole === null)
-    return t.comment('not looked at: this machine keeps dumps elsewhere, or none (kernel.core_pattern)')
+    return missing(t, 'core dumps', 'this machine keeps them elsewhere, or none (kernel.core_pattern)')
   t.ok(whole.includes(told), 'the dump of another program has its memory')
   const dump = await dumpIn(directory)
   if (dump === null) return t.comment('the node has left none')

@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import t, { type Test } from 'tap'
+import { missing } from '../support/missing.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { editJson, filesBelow, filledBytes, flipByte } from './support/damage.ts'
@@ -164,7 +165,7 @@ t.test('ports and directories that are taken: exit 16 and 2, and whoever has the
 t.test('a read-only disk: exit 2', async (t) => {
   const directory = join(await temporaryDirectory(t), 'disk')
   const disk = await SmallDisk.mount(t, directory, 4)
-  if (typeof disk === 'string') return void t.pass('a disk of its own', { skip: disk })
+  if (typeof disk === 'string') return missing(t, 'mounts', disk)
   await disk.makeReadOnly()
   const [api, raft] = await freePorts(2)
   const end = await run(t, [
@@ -313,7 +314,7 @@ t.test('a full disk: exit 3, nothing acknowledged is lost, and it goes on when t
   const scratch = await temporaryDirectory(t)
   const cluster = await TestCluster.start(t, { size: 2 })
   const disk = await SmallDisk.mount(t, join(scratch, 'disk'), 40)
-  if (typeof disk === 'string') return void t.pass('a disk of its own', { skip: disk })
+  if (typeof disk === 'string') return missing(t, 'mounts', disk)
   const small = await cluster.add(join(disk.directory, 'node'))
   await small.start()
   const formed = await small.client.post('/cluster/initialize?wait=committed', { members: cluster.members })

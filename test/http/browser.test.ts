@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import type { MemberSpec } from '../../src/api/cluster.ts'
 import type { Server } from '../../src/server.ts'
 import { eventually } from '../e2e/support/eventually.ts'
-import { NO_BROWSER, openBrowser } from '../support/browser.ts'
+import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { openCheckedApi, type Document } from '../support/checked-api.ts'
 import { listen } from '../support/raw-client.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -55,7 +55,7 @@ async function openPage(t: Test, browser: Browser, url: string): Promise<Page> {
 const browser = await openBrowser(t)
 
 t.test('a page of another site changes nothing, whatever name a node is reached by', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const node = await serveNode(t)
   const port = await servePage(t)
   const page = await openPage(t, browser, `http://evil.example:${port}/`)
@@ -71,7 +71,7 @@ t.test('a page of another site changes nothing, whatever name a node is reached 
 })
 
 t.test("the node's own page changes what it is told to, whatever name it is reached by", async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const node = await serveNode(t)
   const page = await openPage(t, browser, `${node.url}/livez`)
   const statuses = await page.evaluate(async () => {
@@ -88,7 +88,7 @@ t.test("the node's own page changes what it is told to, whatever name it is reac
 })
 
 t.test('pages of an origin that is named use the API, and no others do', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const port = await servePage(t)
   const node = await serveNode(t, [`http://ui.example:${port}`])
   const use = async (host: string): Promise<unknown> => {
@@ -172,7 +172,7 @@ async function authorize(page: Page, secret: string): Promise<void> {
 }
 
 t.test('"Try it out" works for every operation with what it requires alone', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const directory = await temporaryDirectory(t)
   const servers = new Map<number, Server>()
   const open = async (id: number): Promise<MemberSpec> => {

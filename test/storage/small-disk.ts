@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { missing } from '../support/missing.ts'
 
 /** A file system of a few megabytes that can be filled, and then made larger. */
 export interface SmallDisk {
@@ -10,7 +11,7 @@ export interface SmallDisk {
   grow(megabytes: number): void
 }
 
-/** Null, with the reason in the output, where this process may not mount anything. */
+/** Null where this process may not mount anything: the test counts as skipped, and has to end. */
 export function smallDisk(t: Test, megabytes: number): SmallDisk | null {
   const path = mkdtempSync(join(tmpdir(), 'quorate-small-'))
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
@@ -20,7 +21,7 @@ export function smallDisk(t: Test, megabytes: number): SmallDisk | null {
   }
   const reason = run('mount', '-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', path)
   if (reason !== null) {
-    t.comment(`no disk can be filled here: ${reason.trim()}`)
+    missing(t, 'mounts', `no mounts here: ${reason.trim()}`)
     return null
   }
   t.teardown(() => run('umount', path))

@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser } from 'playwright-core'
+import { missing, type Reporter } from './missing.ts'
 import type { Owner } from './temporary-directory.ts'
 
 const names = ['chromium', 'chromium-browser', 'google-chrome']
@@ -17,16 +18,12 @@ async function findExecutable(): Promise<string | null> {
   return null
 }
 
-/** Why a test that needs a browser is skipped. */
-export const NO_BROWSER = 'no Chromium is installed here'
-
 /**
  * A browser without a window that resolves every name ending in `.example` to this machine. Such a name is not `localhost`, so
- * its pages are not secure contexts, like those of a server in a network. Null where no Chromium is installed; in CI it has to be.
+ * its pages are not secure contexts, like those of a server in a network. Null where no Chromium is installed: see `withoutBrowser`.
  */
 export async function openBrowser(owner: Owner): Promise<Browser | null> {
   const executablePath = await findExecutable()
-  if (executablePath === null && process.env['CI'] !== undefined) throw new Error(`${NO_BROWSER}, and CI has to try it`)
   if (executablePath === null) return null
   const args = ['--host-resolver-rules=MAP *.example 127.0.0.1', '--disable-dev-shm-usage']
   // Chromium's sandbox does not run as root.
@@ -34,4 +31,9 @@ export async function openBrowser(owner: Owner): Promise<Browser | null> {
   const browser = await chromium.launch({ executablePath, args })
   owner.teardown(async () => await browser.close())
   return browser
+}
+
+/** Says that a test cannot be done for want of a browser. */
+export function withoutBrowser(t: Reporter): void {
+  missing(t, 'Chromium', 'it is not installed here')
 }

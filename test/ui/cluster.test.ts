@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import { freePorts } from '../e2e/support/ports.ts'
-import { NO_BROWSER, openBrowser } from '../support/browser.ts'
+import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { Dashboard } from './support/dashboard.ts'
@@ -16,7 +16,7 @@ const cluster = await TestCluster.formed(t, { size: 3 })
 /** The dashboard of a node, which has shown the cluster. Null where there is no browser: the test is skipped then. */
 async function openOn(t: Test, id: number, options = {}): Promise<Dashboard | null> {
   if (browser === null) {
-    t.plan(0, NO_BROWSER)
+    withoutBrowser(t)
     return null
   }
   const dashboard = await Dashboard.open(t, browser, cluster.node(id).addresses.api, options)
@@ -330,7 +330,7 @@ t.test('what the node refuses is told in its own words, and the dialog stays', a
 })
 
 t.test('a token is asked for when the node wants one, and requests go on with it', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const dashboard = await Dashboard.open(t, browser, cluster.node(1).addresses.api)
   const { page } = dashboard
   const given: (string | undefined)[] = []
@@ -458,7 +458,7 @@ t.test('a node that has lost its majority says so, and can be told to stand for 
 })
 
 t.test('a learner is sent the state, and voters that change are shown until they have changed', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   // An election timeout that is longer than the test: the leader stays while the other voter is stopped.
   const patience = ['--heartbeat', '200ms', '--election-timeout', '50s-60s']
   const flags = [...patience, '--purge-every', '4000', '--keep-entries', '10', '--snapshot-rate', '1MiB']
@@ -531,7 +531,7 @@ t.test('a learner is sent the state, and voters that change are shown until they
 })
 
 t.test('once there are tokens, the page asks for one, and does with it what that may do', async (t) => {
-  if (browser === null) return t.plan(0, NO_BROWSER)
+  if (browser === null) return withoutBrowser(t)
   const { api } = (await cluster.leader()).addresses
   const post = async <Body>(path: string, body: unknown, secret?: string): Promise<Body> => {
     const authorization: Record<string, string> = secret === undefined ? {} : { authorization: `Bearer ${secret}` }

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import type { RestClient } from '../e2e/support/rest-client.ts'
-import { NO_BROWSER, openBrowser } from '../support/browser.ts'
+import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { Dashboard, type DashboardOptions } from './support/dashboard.ts'
 
@@ -76,7 +76,7 @@ type Body = (t: Test, pages: Pages, cluster: TestCluster) => Promise<void>
 /** Runs `body` with a page where there is a browser. No request may leave the node, and no script may fail. */
 function test(name: string, body: Body, options: DashboardOptions = {}): void {
   void t.test(name, async (t) => {
-    if (browser === null || cluster === null) return t.plan(0, NO_BROWSER)
+    if (browser === null || cluster === null) return withoutBrowser(t)
     const pages = await openPages(t, browser, cluster, options)
     await body(t, pages, cluster)
     t.same(pages.dashboard.strays, [], 'no request leaves the node')

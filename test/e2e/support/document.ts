@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { missing, type Reporter } from '../../support/missing.ts'
 import { temporaryDirectory, type Owner } from '../../support/temporary-directory.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
@@ -45,20 +46,27 @@ function blocksOf(text: string): readonly Block[] {
   })
 }
 
-/**
- * A network namespace with only a loopback interface, in which the ports of the documents are free. Null: this machine does not
- * allow it.
- */
-function networkOfItsOwn(): readonly [string, ...string[]] | null {
+type Words = readonly [string, ...string[]]
+
+/** A network namespace with only a loopback interface, in which the ports of the documents are free. Null: `t` is told what is missing. */
+function networkOfItsOwn(t: Reporter): Words | null {
+  const lacking = ['ip', 'unshare'].filter((program) => spawnSync(program, ['-V']).error !== undefined)
+  if (lacking.length > 0) {
+    missing(t, 'ip and unshare', `nothing is pasted, for ${lacking.join(' and ')} cannot be run here`)
+    return null
+  }
   const words = ['unshare', '--map-root-user', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'] as const
   const [program, ...rest] = words
-  return spawnSync(program, [...rest, 'true']).status === 0 ? words : null
+  const { status, stderr } = spawnSync(program, [...rest, 'true'], { encoding: 'utf8' })
+  if (status === 0) return words
+  missing(t, 'a network namespace', `nothing is pasted, for this machine allows none: ${stderr.trim()}`)
+  return null
 }
 
 /** Runs `script` in its own bash. Everything that it starts ends with the test at the latest. */
 async function runSession(
   owner: Owner,
-  network: readonly [string, ...string[]],
+  network: Words,
   { script, directory }: { readonly script: string; readonly directory: string },
 ): Promise<{ readonly code: unknown; readonly printed: string }> {
   const temporary = join(directory, 'tmp')
@@ -147,7 +155,7 @@ function firstMissing(shown: string, printed: string): string | null {
 }
 
 /** The part of tap's `t` that is needed to report checks. */
-interface Test extends Owner {
+interface Test extends Owner, Reporter {
   ok(holds: boolean, what: string): unknown
   equal(found: unknown, expected: unknown, what: string): unknown
   same(found: unknown, expected: unknown, what: string): unknown
@@ -168,11 +176,8 @@ export async function follow(t: Test, name: string, expected: readonly RegExp[])
   }
   const pasted = all.filter(isPasted)
   if (pasted.length === 0) return
-  const network = networkOfItsOwn()
-  if (network === null) {
-    t.comment('nothing is pasted: this machine allows no network of its own (unshare, ip)')
-    return
-  }
+  const network = networkOfItsOwn(t)
+  if (network === null) return
   const directory = await temporaryDirectory(t)
   const { code, printed } = await runSession(t, network, { script: scriptOf(pasted), directory })
   t.equal(code, 0, `ends well: ${printed.slice(-3_000)}`)

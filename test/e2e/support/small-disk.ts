@@ -19,7 +19,7 @@ export class SmallDisk {
     try {
       await run('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m,mode=0700`, 'tmpfs', directory])
     } catch (error) {
-      return `no mounts here: ${error instanceof Error ? error.message : String(error)}`
+      return `no mounts here: ${(error instanceof Error ? error.message : String(error)).trim()}`
     }
     owner.teardown(async () => {
       await run('umount', ['--lazy', directory])
