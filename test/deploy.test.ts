@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DCLinter } from 'dclint'
 import t, { type Test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import type { Config } from '../src/config/config.ts'
@@ -55,6 +56,39 @@ interface Service {
   readonly volumes: readonly string[]
   readonly healthcheck: { readonly test: readonly string[] }
 }
+
+/** What the schema of Compose has against a file. */
+function composeMistakesIn(path: string): readonly string[] {
+  const linter = new DCLinter({ rules: {}, quiet: true, debug: false, exclude: [] })
+  const [result] = linter.lintFiles([path], false)
+  if (result === undefined) throw new Error(`${path} was not looked at`)
+  // The types of the package leave this open.
+  const messages = result.messages as readonly { readonly rule: string; readonly message: string }[]
+  const ofSchema = ['invalid-yaml', 'invalid-schema', 'unknown-error']
+  // All else that it looks for is style.
+  return messages.filter(({ rule }) => ofSchema.includes(rule)).map(({ message }) => message)
+}
+
+t.test('compose.yml: nothing that the schema of Compose does not know', async (t) => {
+  const path = join(root, 'deploy/compose.yml')
+  t.same(composeMistakesIn(path), [])
+  const wrong = join(await temporaryDirectory(t), 'compose.yml')
+  const mistakes = [
+    ['stop_grace_period:', 'stop_grace_periode:'],
+    ['start_period:', 'start_periods:'],
+    ['read_only: true', 'read_only: [true]'],
+    ['\nvolumes:', '\nvolume:'],
+  ] as const
+  for (const [right, mistake] of mistakes) {
+    await writeFile(wrong, read('deploy/compose.yml').replace(right, mistake))
+    t.not(composeMistakesIn(wrong).length, 0, `${mistake.trim()} is found`)
+  }
+
+  const client = run('docker', ['compose', 'version'])
+  if (client?.code !== 0) return missing(t, 'docker compose', 'it is not installed here')
+  const checked = run('docker', ['compose', '-f', path, 'config', '--quiet'])
+  t.same(checked, { code: 0, said: '' })
+})
 
 t.test('compose.yml: three nodes that find each other, with settings that a node takes', async (t) => {
   const file = parse(read('deploy/compose.yml'), { merge: true }) as {

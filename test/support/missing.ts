@@ -7,6 +7,7 @@ const things = {
   'a registry': 'a mirror may have only what package-lock.json names',
   'core dumps':
     'where they go is a setting of the whole machine (kernel.core_pattern), which a container cannot change',
+  'docker compose': 'it comes from a package repository of its own, and Debian 12 has only the version before it',
   kubectl: 'it comes from a package repository of its own, and that of Debian 12 is too old to know components',
   mounts: 'a container has no right to mount unless it is given that',
   bash: null,
