@@ -1,13 +1,16 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { missing } from '../support/missing.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
-import { earlierVersion } from './support/earlier-version.ts'
+import { buildEarlier, earlierVersions, type EarlierVersion } from './support/earlier-version.ts'
 import { eventually } from './support/eventually.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import type { RestAnswer } from './support/rest-client.ts'
+import { runCommand } from './support/run-command.ts'
 import { SteadyLoad } from './support/steady-load.ts'
 
 const steady = { prefix: 'steady/', writers: 2, timeoutMs: 10_000 }
@@ -75,11 +78,11 @@ t.test('every node is restarted in turn under load, and no request fails', async
   t.equal(new Set(digests).size, 1, 'equal digests')
 })
 
-t.test('every node is upgraded from the oldest version in turn under load, and no request fails', async (t) => {
-  const earlier = await earlierVersion(t)
-  if (earlier === null) return missing(t, 'the history', 'this clone does not have the oldest version')
-  t.comment(`from ${earlier.name}`)
-  const cluster = await TestCluster.formed(t, { size: 3, command: earlier.command })
+/** Leases came with it, and so did keys that expire. */
+const LEASES_LEVEL = 1
+
+async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
+  const cluster = await TestCluster.formed(t, { size: 3, command: await buildEarlier(t, earlier) })
   const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of cluster.nodes) load.through(node)
   await untilWritten(load, 100)
@@ -96,7 +99,8 @@ t.test('every node is upgraded from the oldest version in turn under load, and n
     await untilWritten(load, 50)
     if (node === leader) continue
     const early = await perishable(node)
-    t.match(early.problem, { code: 'feature-unavailable' }, 'a member that does not know it holds it back')
+    if (earlier.level >= LEASES_LEVEL) t.equal(early.status, 200, early.summary)
+    else t.match(early.problem, { code: 'feature-unavailable' }, 'a member that does not know it holds it back')
   }
   await eventually('what is new can be used once every member knows it', async () => {
     const { status, summary } = await perishable(leader)
@@ -106,7 +110,42 @@ t.test('every node is upgraded from the oldest version in turn under load, and n
   await expectUnbroken(t, load, cluster.nodes, ['refused', 'broken'])
   const { digests } = await cluster.untilEqual()
   t.equal(new Set(digests).size, 1, 'equal digests')
+}
+
+t.test('every node is upgraded from earlier versions in turn under load, and no request fails', async (t) => {
+  const versions = await earlierVersions()
+  if (versions.length === 0) return missing(t, 'the history', 'this clone does not have the oldest version')
+  for (const earlier of versions) await t.test(`from ${earlier.name}`, async (t) => await upgrade(t, earlier))
 })
+
+t.test(
+  'an upgrade is tried from the oldest and the newest release, and from those that raised the level',
+  async (t) => {
+    const repository = await temporaryDirectory(t)
+    const git = async (...words: string[]): Promise<void> => {
+      const { code, err } = await runCommand(t, ['git', '-C', repository, ...words])
+      if (code !== 0) throw new Error(err)
+    }
+    const commit = async (tag: string, level: number): Promise<void> => {
+      const text = `export const FEATURE_LEVEL = ${level}\n// ${tag}\n`
+      await writeFile(join(repository, 'src', 'kv', 'feature-level.ts'), level === 0 ? `// ${tag}\n` : text)
+      await git('add', '.')
+      await git('-c', 'user.name=a', '-c', 'user.email=a@b.example', 'commit', '--quiet', '--message', tag)
+      await git('tag', tag)
+    }
+    await git('init', '--quiet')
+    t.same(await earlierVersions(repository), [], 'nothing without a history')
+    await mkdir(join(repository, 'src', 'kv'), { recursive: true })
+    const levels = { 'v0.8.0': 0, 'v0.9.0': 0, 'v0.10.0': 1, 'v1.0.0-rc.1': 1, 'v1.0.0': 1, 'v1.1.0': 2, other: 2 }
+    for (const [tag, level] of Object.entries(levels)) await commit(tag, level)
+    await commit('v1.2.0', 2)
+    const found = (await earlierVersions(repository)).map(({ name, level }) => `${name} ${level}`)
+    t.same(found, ['v0.8.0 0', 'v0.10.0 1', 'v1.1.0 2'], 'not what is checked out')
+    await commit('v1.3.0', 2)
+    const later = (await earlierVersions(repository)).map(({ name }) => name)
+    t.same(later, ['v0.8.0', 'v0.10.0', 'v1.1.0', 'v1.2.0'])
+  },
+)
 
 t.test('every node is replaced by a new one under load, and no request fails', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
