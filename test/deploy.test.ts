@@ -665,6 +665,13 @@ t.test('alerts: each has a runbook, a row in docs/METRICS.md, and a test that pr
   t.not(run('promtool', ['test', 'rules', join(directory, 'alerts.test.yml')])?.code, 0, 'it would complain')
 })
 
+t.test('the charts of the dashboard of a node draw metrics that it serves', async (t) => {
+  const served = await servedNames(t)
+  const drawn = metricsIn(read('src/ui/cluster/chart-history.ts'))
+  t.ok(drawn.length > 15)
+  for (const name of drawn) t.ok(served.has(name) || served.has(`${name}_bucket`), `${name} is served`)
+})
+
 t.test('alerts and dashboard speak of metrics that a node serves', async (t) => {
   const served = await servedNames(t)
   const dashboard = JSON.parse(read('deploy/grafana/quorate.json')) as {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Locator } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { charts } from '../../src/ui/cluster/chart-history.ts'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import { freePorts } from '../e2e/support/ports.ts'
@@ -69,6 +70,23 @@ t.test('every page is readable in dark and light, and fits a telephone', async (
     t.equal(dashboard.inProgressMax, 1, 'one request at a time')
     await dashboard.page.context().close()
   }
+})
+
+t.test('every line of every chart has a number when there are writes and reads', async (t) => {
+  const id = await leaderId()
+  const dashboard = await openOn(t, id)
+  if (dashboard === null) return
+  await dashboard.goTo('Charts')
+  const { client } = cluster.node(id)
+  const lines = charts.flatMap(({ title, series }) => series.map(({ name }) => `${title}: ${name}`))
+  await eventually('every line has a number', async () => {
+    t.equal((await client.putKey('charted', 'x')).status, 200)
+    t.equal((await client.getKey('charted')).text, 'x')
+    const numbers = await dashboard.page.locator('.chart .legend strong').allInnerTexts()
+    const without = lines.filter((_, at) => !/\d/.test(numbers[at] ?? ''))
+    if (without.length === 0 && numbers.length === lines.length) return true
+    throw new Error(`${numbers.length} of ${lines.length} lines; no number: ${without.join(', ')}`)
+  })
 })
 
 t.test('the overview tells who leads and how far the others are', async (t) => {

@@ -2,8 +2,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import type { Warning } from '../../src/node/peers/warnings.ts'
+import type { CertificateWarning } from '../../src/tls/credentials.ts'
 import { fileOf } from '../../src/ui/api/file.ts'
 import { UnreachableError } from '../../src/ui/api/problem.ts'
+import { adviceFor } from '../../src/ui/cluster/advice.ts'
 import { catchingUp } from '../../src/ui/cluster/catching-up.ts'
 import { ChartHistory } from '../../src/ui/cluster/chart-history.ts'
 import {
@@ -26,6 +29,8 @@ import { meanBetween, parseMetrics, quantileBetween, rateBetween, roundTripsIn }
 import { eventually } from '../e2e/support/eventually.ts'
 import { thrownBy } from '../support/outcomes.ts'
 import { statusOf } from './support/status.ts'
+
+type WarningCode = (Warning | CertificateWarning)['code']
 
 /** What there is of a browser where the page asks its node. */
 async function pageOf(origin: string): Promise<Page> {
@@ -267,6 +272,29 @@ t.test('what to do next: the most urgent thing alone, and nothing when all is we
   t.equal(title({ learners: [4], joining: { ...joining, failure: null } }), null, 'the leader promotes by itself')
   const node = { id: 1, state: 'removed', incarnation: 'i', version: '0', uptimeMs: 1, disk: null } as const
   t.equal(title({ node }), 'Node 1 has been removed')
+})
+
+t.test('each warning of a node is advised upon, unless it says itself what to do', async (t) => {
+  const isAdvisedUpon: Readonly<Record<WarningCode, boolean>> = {
+    'certificate-expiry': true,
+    'certificate-files': true,
+    'disk-reserve': false,
+    'foreign-cluster': true,
+    removed: true,
+    'same-id': true,
+    unformed: false,
+    'unsound-peer': true,
+    'wiped-voter': true,
+    'writes-refused': false,
+    'wrong-address': false,
+    'wrong-node': true,
+    'wrong-token': false,
+  }
+  for (const [code, is] of Object.entries(isAdvisedUpon)) {
+    if (is) t.match(adviceFor(code), /^[A-Z].*\.$/, code)
+    else t.equal(adviceFor(code), null, code)
+  }
+  t.equal(adviceFor('of a later version'), null)
 })
 
 t.test('how far a member is: in step, behind, or how much of the state it has', async (t) => {
