@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { randomFillSync } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { mebibytes, residentBytes } from '../soak/memory.ts'
 import { soakDefaults } from '../soak/options.ts'
 import { soak } from '../soak/soak.ts'
@@ -15,6 +15,7 @@ import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import type { RestAnswer, RestClient } from './support/rest-client.ts'
+import { runCommand } from './support/run-command.ts'
 
 const MB = 1_000_000
 const value = randomFillSync(Buffer.alloc(MB))
@@ -101,6 +102,40 @@ t.test(
     t.ok(held < 32 * 16, `32 readers that do not read take ${held} MiB`)
   },
 )
+
+/** Writes at the end of a process how much memory it had at most, in KiB. Not `maxRSS`, in which its parent's counts. */
+const tellingPeak = `import { readFileSync } from 'node:fs'
+process.on('exit', () => console.error(/^VmHWM:.*kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))[0]))`
+
+/** The most memory that a command has had, in MiB. */
+async function peakOf(t: Test, words: readonly string[]): Promise<number> {
+  const [node = '', program = ''] = builtProgram
+  const preloaded = ['--import', `data:text/javascript,${encodeURIComponent(tellingPeak)}`]
+  const { code, err } = await runCommand(t, [node, ...preloaded, program, ...words])
+  const [, peak] = /^VmHWM:\s+(\d+) kB$/m.exec(err) ?? []
+  if (code !== 0 || peak === undefined) throw new Error(`quorate ${words.join(' ')}: exit code ${code}: ${err}`)
+  return mebibytes(Number(peak) * 1024)
+}
+
+t.test('a backup is taken, verified and restored without the state in memory', async (t) => {
+  const cluster = await TestCluster.formed(t, { size: 1 })
+  const source = cluster.node(1)
+  const count = 300
+  for (let number = 0; number < count; number++) await put(source, `k${number}`, value)
+  const target = await cluster.add()
+  const file = join(cluster.directory, 'backup')
+  const { id, raft, api } = target.addresses
+  const taken = await peakOf(t, ['backup', file, '--server', source.addresses.api])
+  t.ok((await stat(file)).size > count * MB, 'the values do not compress')
+  const verified = await peakOf(t, ['backup', 'verify', file])
+  const place = ['--data-dir', target.directory, '--id', String(id), '--members', `${id},${raft},${api}`]
+  const restored = await peakOf(t, ['restore', file, ...place])
+  t.comment(`backup ${taken} MiB, verify ${verified} MiB, restore ${restored} MiB`)
+  t.ok(taken < 200, `backup takes ${taken} MiB`)
+  t.ok(verified < 200, `backup verify takes ${verified} MiB`)
+  // RocksDB has its buffers of writes.
+  t.ok(restored < 400, `restore takes ${restored} MiB`)
+})
 
 t.test('a soak of half a minute', async (t) => {
   // Other tests run beside it.
