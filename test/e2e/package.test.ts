@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { chmod, cp, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { basename, delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
@@ -206,6 +206,55 @@ t.test('every link of a document in the repository leads to a file or heading in
     brokenLinks(directory, ['a.md'], ['a.md', 'x/y.md']),
     ['a.md: a.md#d leads to no heading', 'a.md: b.md leads to no file', 'a.md: y leads to no file'],
     'what leads nowhere is found',
+  )
+})
+
+/** The paths that a stage of the Dockerfile copies from the repository: sources, and the file or folder that they become. */
+function copiesIn(stage: string): readonly { readonly source: string; readonly target: string }[] {
+  return [...stage.matchAll(/^COPY (?!--from=)(.+)$/gm)].flatMap(([, words = '']) => {
+    const [target = '', ...sources] = words.split(' ').toReversed()
+    return sources.map((source) => ({ source, target: target.endsWith('/') ? join(target, basename(source)) : target }))
+  })
+}
+
+/** Whether `.dockerignore`, which ignores everything but what it names, lets a path through. */
+function isInContext(path: string, ignore: string): boolean {
+  const [first, ...kept] = ignore.trim().split('\n')
+  if (first !== '*') throw new Error('.dockerignore begins with something else than *')
+  return kept.some((line) => line === `!${path}` || path.startsWith(`${line.slice(1)}/`))
+}
+
+const notLinux = process.platform !== 'linux' && 'the image is one of Linux'
+t.test('what the Dockerfile copies is enough to build the package of the image', { skip: notLinux }, async (t) => {
+  const dockerfile = await readFile(join(root, 'Dockerfile'), 'utf8')
+  const [, build = '', final = ''] = dockerfile.split(/^FROM /m)
+  const ignore = await readFile(join(root, '.dockerignore'), 'utf8')
+  for (const { source } of [...copiesIn(build), ...copiesIn(final)]) t.ok(isInContext(source, ignore), source)
+  t.notOk(isInContext('test', ignore), 'tests stay outside')
+
+  const temporary = await temporaryDirectory(t)
+  const directory = join(temporary, 'build')
+  for (const { source, target } of copiesIn(build))
+    await cp(join(root, source), join(directory, target), { recursive: true })
+  // What `npm ci` installs is here already.
+  await symlink(join(root, 'node_modules'), join(directory, 'node_modules'))
+  const [, pack = ''] = /^RUN (npm pack (?:.*\\\n)*.*)$/m.exec(build) ?? []
+  const prefix = join(temporary, 'package')
+  t.match(pack, '--prefix /package ')
+  const ran = await runCommand(t, ['sh', '-c', pack.replace('--prefix /package ', `--prefix ${prefix} `)], {
+    cwd: directory,
+    environment: { npm_config_cache: join(temporary, 'cache') },
+  })
+  t.equal(ran.code, 0, ran.code === 0 ? 'it is built and installed' : ran.err.slice(-3_000))
+  const quorate = join(prefix, 'bin', 'quorate')
+  t.same(await runCommand(t, [quorate, '--version']), { code: 0, out: `${version}\n`, err: '' })
+  const installed = join(prefix, 'lib', 'node_modules', 'quorate')
+  for (const path of ['dist/ui/index.html', 'dist/client/index.d.ts', 'openapi/openapi.json', 'docs/OPERATIONS.md'])
+    t.ok((await stat(join(installed, path))).size > 0, path)
+  const bindings = await readdir(join(installed, 'node_modules', 'rocksdb-native', 'prebuilds'))
+  t.same(
+    bindings.filter((name) => !name.startsWith('.')),
+    [platform],
   )
 })
 
