@@ -8,7 +8,7 @@ import { freePorts } from '../e2e/support/ports.ts'
 import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { Dashboard } from './support/dashboard.ts'
+import { Dashboard, picturesMissing, variants } from './support/dashboard.ts'
 
 // One browser and one cluster for the whole file: their start is most of what it costs.
 const browser = await openBrowser(t)
@@ -56,7 +56,7 @@ async function untilClosed({ page }: Dashboard): Promise<void> {
 
 t.test('every page is readable in dark and light, and fits a telephone', async (t) => {
   const id = await leaderId()
-  for (const options of [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const) {
+  for (const options of variants) {
     const dashboard = await openOn(t, id, options)
     if (dashboard === null) return
     for (const name of ['Overview', 'Charts', 'Members']) {
@@ -491,7 +491,6 @@ t.test('a learner is sent the state, and voters that change are shown until they
   }
   t.equal((await leader.client.post('/cluster/purge')).status, 200)
 
-  const variants = [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const
   const dashboards = await Promise.all(
     variants.map(async (options) => await Dashboard.open(t, browser, leader.addresses.api, options)),
   )
@@ -659,7 +658,7 @@ t.test('roles and tokens are shown without a secret or a hash, and a token is re
   const next = await made('/auth/tokens', { name: 'web-1', roles: ['app'] }, admin)
   await made('/auth/tokens', { name: 'build', roles: [], certificateName: 'build.example' }, admin)
 
-  for (const options of [{}, { scheme: 'dark' }, { phone: true }, { phone: true, scheme: 'dark' }] as const) {
+  for (const options of variants) {
     const dashboard = await Dashboard.open(t, browser, addresses.api, options)
     const { page } = dashboard
     await page.getByRole('heading', { name: 'A token, please' }).waitFor()
@@ -735,4 +734,16 @@ t.test('roles and tokens are shown without a secret or a hash, and a token is re
   await page.reload()
   await page.getByText('it needs the right auth:admin').waitFor()
   t.equal(await page.locator('tbody tr').count(), 0)
+})
+
+t.test('a picture was taken of every page in every variant, and each shows something', async (t) => {
+  const dashboard = await openOn(t, await leaderId())
+  if (dashboard === null) return
+  const pages = ['Overview', 'Charts', 'Members', 'Access']
+  // data.test.ts has the others.
+  const links = await dashboard.page.getByRole('navigation').getByRole('link').allInnerTexts()
+  t.same(links, [...pages, 'Keys', 'Watch', 'Leases', 'Locks'])
+  t.same(picturesMissing(pages.map((name) => name.toLowerCase())), [])
+  await dashboard.page.goto('about:blank')
+  await t.rejects(dashboard.shoot('blank'), /nothing to see at about:blank/)
 })

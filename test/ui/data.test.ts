@@ -7,7 +7,7 @@ import { eventually } from '../e2e/support/eventually.ts'
 import type { RestClient } from '../e2e/support/rest-client.ts'
 import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { Dashboard, type DashboardOptions } from './support/dashboard.ts'
+import { Dashboard, picturesMissing, type DashboardOptions } from './support/dashboard.ts'
 
 const browser = await openBrowser(t)
 // One cluster and one browser for the whole file: each test has keys of its own.
@@ -624,6 +624,12 @@ for (const scheme of ['light', 'dark'] as const) {
   test(`every page is readable, ${scheme}`, everyPage, { scheme })
   test(`every page fits a telephone, ${scheme}`, everyPage, { scheme, phone: true })
 }
+
+test('a picture was taken of every page in every variant', async (t) => {
+  const ofKeys = ['keys', 'json', 'history', 'hex', 'absent', 'new', 'branch']
+  const pages = [...ofKeys, 'watch', 'leases', 'locks'].map((name) => `data-${name}`)
+  t.same(picturesMissing(pages), [])
+})
 
 test(
   'on a telephone, a key takes the place of the tree, and gives it back',

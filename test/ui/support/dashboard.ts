@@ -1,18 +1,40 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page, Request } from 'playwright-core'
 import { patienceMs } from '../../e2e/support/eventually.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
 import { findFaintText } from './contrast.ts'
+import { isBlank } from './picture.ts'
 
 export interface DashboardOptions {
   readonly scheme?: 'light' | 'dark'
   /** 360 pixels wide. */
   readonly phone?: boolean
+  /** In pixels, instead of what `phone` says. */
+  readonly size?: { readonly width: number; readonly height: number }
 }
 
-/** Where screenshots are put; unset: none are made. */
+/** As whom every page is looked at. */
+export const variants: readonly DashboardOptions[] = [
+  { scheme: 'light' },
+  { scheme: 'dark' },
+  { scheme: 'light', phone: true },
+  { scheme: 'dark', phone: true },
+]
+
+/** Where pictures are put; unset: they are looked at, and nothing is kept. */
 const SHOTS = process.env['QUORATE_UI_SCREENSHOTS']
+/** The pictures that have been taken, as `pictureOf` names them. */
+const taken = new Set<string>()
+
+const pictureOf = (page: string, { phone, scheme = 'light' }: DashboardOptions): string =>
+  `${page}-${phone === true ? 'phone-' : ''}${scheme}`
+
+/** The pictures of `pages` that have not been taken, of each page one in every variant. */
+export function picturesMissing(pages: readonly string[]): string[] {
+  const wanted = pages.flatMap((page) => variants.map((options) => pictureOf(page, options)))
+  return wanted.filter((name) => !taken.has(name))
+}
 
 /** The dashboard of one node, in a browser that notes what it asks of whom. */
 export class Dashboard {
@@ -26,13 +48,13 @@ export class Dashboard {
   /** Requests to the API so far. */
   asked = 0
   private readonly origin: string
-  private readonly name: string
+  private readonly options: DashboardOptions
   private readonly open = new Set<Request>()
 
   private constructor(context: BrowserContext, page: Page, origin: string, options: DashboardOptions) {
     this.page = page
     this.origin = origin
-    this.name = `${options.phone === true ? 'phone-' : ''}${options.scheme ?? 'light'}`
+    this.options = options
     page.setDefaultTimeout(patienceMs)
     context.on('request', (request) => this.onRequest(request))
     context.on('requestfinished', (request) => void this.open.delete(request))
@@ -51,7 +73,7 @@ export class Dashboard {
     options: DashboardOptions = {},
   ): Promise<Dashboard> {
     const context = await browser.newContext({
-      viewport: options.phone === true ? { width: 360, height: 740 } : { width: 1280, height: 900 },
+      viewport: options.size ?? (options.phone === true ? { width: 360, height: 740 } : { width: 1280, height: 900 }),
       colorScheme: options.scheme ?? 'light',
       acceptDownloads: true,
     })
@@ -76,10 +98,21 @@ export class Dashboard {
     return [...wide, ...(await this.page.evaluate<string[]>(findFaintText))]
   }
 
-  async shoot(name: string): Promise<void> {
+  /** Takes a picture of the page, as tall as the page is. */
+  async shoot(page: string): Promise<void> {
+    const name = pictureOf(page, this.options)
+    const picture = await this.picture({ fullPage: true })
+    taken.add(name)
     if (SHOTS === undefined) return
     await mkdir(SHOTS, { recursive: true })
-    await this.page.screenshot({ path: join(SHOTS, `${name}-${this.name}.png`), fullPage: true })
+    await writeFile(join(SHOTS, `${name}.png`), picture)
+  }
+
+  /** A PNG of the page, as tall as the page or as the window. Rejects when nothing is on it. */
+  async picture({ fullPage }: { readonly fullPage: boolean }): Promise<Uint8Array> {
+    const picture = await this.page.screenshot({ fullPage })
+    if (isBlank(picture)) throw new Error(`there is nothing to see at ${this.page.url()}`)
+    return picture
   }
 
   private onRequest(request: Request): void {
