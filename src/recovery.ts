@@ -5,6 +5,7 @@ import { limits } from './limits.ts'
 import { carryOutRecovery, planRecovery, recoveryView, type RecoveryView } from './node/membership/lost-quorum.ts'
 import { openStores } from './node/startup.ts'
 import { openDataDirectory, readNodeId, type DataDirectory } from './storage/identity.ts'
+import { refuseForeignDirectory } from './storage/ownership.ts'
 import { DamagedStateError } from './storage/rocksdb/binding.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
@@ -36,6 +37,7 @@ export interface RecoveryReport extends RecoveryView {
  * (`refused`) when the directory is not fit for that. It may be repeated, and interrupted at any moment.
  */
 export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
+  await refuseForeignDirectory(options.dataDirectory)
   const found = await readNodeId(options.dataDirectory)
   if (found === null) {
     throw new StorageError('refused', `${options.dataDirectory} is not the data directory of a node`)

@@ -17,6 +17,7 @@ import { logIdView, membershipView } from './node/membership/api-views.ts'
 import type { LogStore } from './ports/log-store.ts'
 import type { StateStore } from './ports/state-store.ts'
 import { nodeId } from './raft/index.ts'
+import { refuseForeignDirectory } from './storage/ownership.ts'
 import { beginRestoreDirectory, checkRestorable, type RestoreDirectory } from './storage/restore-directory.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
@@ -52,6 +53,7 @@ export async function restore(pieces: AsyncIterable<Uint8Array>, options: Restor
   const { dataDirectory, id, carryOut } = options
   const problem = membersProblem(options.members, id)
   if (problem !== null) throw new StorageError('refused', problem)
+  await refuseForeignDirectory(dataDirectory)
   await checkRestorable(dataDirectory)
   if (!carryOut) {
     const backup = await readBackup(pieces, { write: async () => {} }, limits)

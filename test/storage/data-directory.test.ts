@@ -1,15 +1,28 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { NodeId } from '../../src/raft/index.ts'
+import { recover } from '../../src/recovery.ts'
+import { restore } from '../../src/restore.ts'
 import { lockFile } from '../../src/storage/directory-lock.ts'
 import { NOTHING_REMEMBERED } from '../../src/ports/automation.ts'
 import { FileFormationRegister } from '../../src/storage/formation-register.ts'
 import { openDataDirectory } from '../../src/storage/identity.ts'
 import { FileBackupRegister } from '../../src/storage/backup-register.ts'
+import { refuseForeignDirectory } from '../../src/storage/ownership.ts'
 import { FilePeerRegister } from '../../src/storage/peer-register.ts'
 import { WalLogStore } from '../../src/storage/wal/wal-log-store.ts'
 
@@ -31,6 +44,8 @@ async function live(path: string): Promise<string> {
   await directory.close()
   return directory.incarnation
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 function refusal(message: RegExp): { name: string; kind: string; message: RegExp } {
   return { name: 'StorageError', kind: 'refused', message }
@@ -100,6 +115,25 @@ t.test('a program that cannot lock is a failure, not a lock', async (t) => {
   const program = join(temporary(t), 'flock')
   writeFileSync(program, '#!/bin/sh\nexit 71\n', { mode: 0o755 })
   await t.rejects(lockFile(path, program), { name: 'StorageError', kind: 'failed', message: /status 71/ })
+})
+
+t.test('a directory of another user is opened by nobody but the node', async (t) => {
+  const path = temporary(t)
+  await live(path)
+  await refuseForeignDirectory(path)
+  await refuseForeignDirectory(join(path, 'none'))
+  const { uid } = statSync(path)
+  const before = readdirSync(path)
+  t.intercept(process, 'geteuid', { value: () => uid + 1 })
+  const refused = refusal(new RegExp(`belongs to the user with the id ${uid}, .*: sudo -u '#${uid}' quorate`))
+  await t.rejects(refuseForeignDirectory(path), refused)
+  const options = { dataDirectory: path, id: null, raft: null, api: null, resetAuth: false }
+  for (const carryOut of [false, true]) await t.rejects(recover({ ...options, carryOut }), refused)
+  const members = [{ id: 1, raft: '127.0.0.1:7101', api: 'http://127.0.0.1:7001' }]
+  const empty = temporary(t)
+  const wishes = { dataDirectory: empty, id: 1, members, clusterToken: '', revisionGap: 0, name: '' }
+  for (const carryOut of [false, true]) await t.rejects(restore(nothing(), { ...wishes, carryOut }), refused)
+  t.same([readdirSync(path), readdirSync(empty)], [before, []])
 })
 
 t.test('refuses what is not its own', async (t) => {
