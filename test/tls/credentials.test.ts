@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.ts'
@@ -49,6 +49,21 @@ async function open(
 async function refusal(plane: Plane, paths: PemFiles, host?: string): Promise<string> {
   const opened = await open(plane, paths, host).catch((error: unknown) => error)
   return opened instanceof CredentialsError ? opened.message : 'it was taken'
+}
+
+/** The user `nobody`, who owns nothing. */
+const NOBODY = 65_534
+
+/** Carries out `work` as a user to whom `paths` belong, and who may read no more than their modes allow: root may read everything. */
+async function withoutPrivileges<Result>(paths: readonly string[], work: () => Promise<Result>): Promise<Result> {
+  if (process.geteuid?.() !== 0) return await work()
+  for (const path of paths) await chown(path, NOBODY, NOBODY)
+  process.seteuid?.(NOBODY)
+  try {
+    return await work()
+  } finally {
+    process.seteuid?.(0)
+  }
 }
 
 t.test('files that fit make an identity', async (t) => {
@@ -179,10 +194,10 @@ t.test('each file that is of no use is named with its flag, and what is wrong', 
     'the API is a server only',
   )
 
-  await t.test('unreadable', { skip: process.getuid?.() === 0 && 'root may read everything' }, async (t) => {
+  await t.test('unreadable', async (t) => {
     await chmod(good.key, 0)
     t.match(
-      await refusal('peer', good),
+      await withoutPrivileges([directory, ...Object.values(good)], async () => await refusal('peer', good)),
       /^--peer-tls-key \S+ cannot be read: the user of this process may not read it \(EACCES\)/,
     )
   })
