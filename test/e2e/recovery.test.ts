@@ -8,6 +8,7 @@ import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
 import { Load } from './support/load.ts'
+import type { NodeProcess } from './support/node-process.ts'
 
 t.test('two of three nodes are lost for ever: the third is recovered, and the cluster grows again', async (t) => {
   // Purged early, so that the survivor has its state and a log that does not begin at the beginning.
@@ -100,6 +101,63 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
   await survivor.kill()
   await cluster.untilReady(lost)
   for (const node of lost) t.same(contradictions(load, await holdingsOf(node, load.prefix)), [])
+})
+
+t.test('all admin tokens are lost: one node is recovered without them, and the cluster gets new ones', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const cluster = await TestCluster.formed(t, { size: 3 })
+  const leader = await cluster.leader()
+  const servers = cluster.members.map(({ api }) => api)
+  const bootstrap = async (node: NodeProcess, name: string): Promise<string> => {
+    const made = await runCli(['auth', 'bootstrap', '--server', node.addresses.api])
+    t.equal(made.code, 0, made.err)
+    const path = join(directory, name)
+    await writeFile(path, made.out)
+    return path
+  }
+  const lost = await bootstrap(leader, 'lost.token')
+  const asLost = ['--server', servers.join(','), '--token-file', lost]
+  t.equal((await runCli(['auth', 'role', 'put', 'app', '--grant', 'read-write:prefix=app/', ...asLost])).code, 0)
+  t.equal((await runCli(['auth', 'token', 'create', 'web', '--role', 'app', ...asLost])).code, 0)
+  t.equal((await runCli(['kv', 'put', 'app/a', 'before', ...asLost])).code, 0)
+  for (const { client } of cluster.nodes) t.equal((await client.getKey('app/a')).status, 401)
+  for (const node of cluster.nodes) await node.kill()
+
+  const words = ['recover', '--data-dir', leader.directory, '--reset-auth']
+  const dry = await runCli(words)
+  t.match(
+    dry,
+    { code: 0, out: /tokens +none: roles and tokens are removed, and everybody may do everything\n/ },
+    dry.err,
+  )
+  t.match(dry.out, /To do it: quorate recover --data-dir \S+ --reset-auth --yes\n$/)
+  const done = await runCli([...words, '--yes'])
+  t.match(done, { code: 0, out: /tokens +none/ }, done.err)
+  await leader.start()
+  await cluster.untilReady([leader])
+  t.equal((await leader.client.getKey('app/a')).text, 'before', 'what it holds is there, and nobody needs a token')
+  t.equal((await leader.client.putKey('app/a', 'after')).status, 200)
+  const found = ['--server', leader.addresses.api, '--token-file', await bootstrap(leader, 'new.token')]
+  t.match(await runCli(['kv', 'get', 'app/a', ...found]), { code: 0, out: 'after' })
+  t.match(await runCli(['auth', 'role', 'get', 'app', ...found]), { code: 5, err: /role-not-found/ })
+  const listed = await runCli(['auth', 'token', 'list', ...found])
+  t.match(listed.out, /admin/)
+  t.notMatch(listed.out, /web/, 'the tokens from before are gone')
+  const old = await runCli(['kv', 'get', 'app/a', '--server', leader.addresses.api, '--token-file', lost])
+  t.match(old, { code: 5, err: /unauthenticated/ }, 'the secret from before opens nothing')
+
+  for (const node of cluster.others(leader.id)) {
+    await rm(node.directory, { recursive: true })
+    await node.start()
+    const { id, raft, api } = node.addresses
+    const added = await runCli(['cluster', 'add-learner', String(id), '--raft', raft, '--api', api, ...found])
+    t.equal(added.code, 0, added.err)
+    const promoted = await runCli(['cluster', 'promote', String(id), ...found])
+    t.equal(promoted.code, 0, promoted.err)
+    const read = await runCli(['kv', 'get', 'app/a', '--server', api, ...found.slice(2)])
+    t.match(read, { code: 0, out: 'after' }, read.err)
+    t.equal((await node.client.getKey('app/a')).status, 401, 'and demands the new tokens as well')
+  }
 })
 
 t.test('recover refuses what is no survivor, and leaves it alone', async (t) => {

@@ -9,7 +9,7 @@ import { temporaryDirectory, type Owner } from '../../support/temporary-director
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** The languages of all blocks in the documents. */
-const languages = ['sh', 'console', 'ts', 'json', 'yaml', 'ini', 'mermaid']
+const languages = ['sh', 'console', 'ts', 'json', 'http', 'yaml', 'ini', 'mermaid']
 /** Things that a block may need and that a test machine lacks. Such a block says so: "```sh needs=registry". */
 const lacking = ['registry', 'machines', 'docker', 'kubernetes', 'systemd']
 
@@ -32,11 +32,22 @@ export async function codeIn(name: string, language: string): Promise<string> {
 
 /** The code of the first block under a heading of a page, in the language of the shell. */
 export async function codeUnder(name: string, heading: string): Promise<string> {
+  const [first] = await blocksUnder(name, heading)
+  if (first === undefined) throw new Error(`${name} has no commands under "${heading}"`)
+  return first
+}
+
+/** The code of each block between a heading of a page and the next one, in the language of the shell. */
+export async function blocksUnder(name: string, heading: string): Promise<readonly string[]> {
   const text = await readFile(join(root, name), 'utf8')
-  const at = text.search(new RegExp(`^#+ ${heading}$`, 'm'))
-  const block = at < 0 ? undefined : blocksOf(text.slice(at)).find(({ language }) => language === 'sh')
-  if (block === undefined) throw new Error(`${name} has no commands under "${heading}"`)
-  return block.code
+  const [, section = ''] = new RegExp(`^#+ ${heading}\n([\\s\\S]*?)(?=^##|(?![\\s\\S]))`, 'm').exec(text) ?? []
+  return blocksOf(section).flatMap(({ language, code }) => (language === 'sh' ? [code] : []))
+}
+
+/** The lines that Markdown takes for code because of their indentation. */
+function indentedCode(text: string): readonly string[] {
+  const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, '')
+  return prose.match(/^(?: {4}|\t).*\S.*$/gm) ?? []
 }
 
 function blocksOf(text: string): readonly Block[] {
@@ -167,6 +178,7 @@ interface Test extends Owner, Reporter {
 export async function follow(t: Test, name: string, expected: readonly RegExp[]): Promise<void> {
   const text = await readFile(join(root, name), 'utf8')
   t.ok(!/^[ \t]+```/m.test(text), `${name} has no block that is indented, and so overlooked`)
+  t.same(indentedCode(text), [], `${name} has no code without a fence, which is overlooked as well`)
   const all = blocksOf(text)
   for (const { line, language, needs } of all) {
     t.ok(languages.includes(language), `${name}:${line} says what it is: ${language}`)
