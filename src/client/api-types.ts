@@ -3,6 +3,7 @@
 /** Every code with which a request can fail. docs/ERRORS.md says what each means. */
 export type ErrorCode =
   | 'invalid-request'
+  | 'https-required'
   | 'invalid-key'
   | 'value-encoding'
   | 'future-revision'

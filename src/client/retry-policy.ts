@@ -17,7 +17,7 @@ export interface Obstacle {
 /** Nothing was done, and it may be done later, here or elsewhere. */
 const later = new Set(['no-leader', 'transferring', 'shutting-down', 'not-initialized', 'overloaded'])
 /** Nothing was done, and this server will not do it. */
-const never = new Set(['removed'])
+const never = new Set(['removed', 'https-required'])
 /** The time was too short, or only a part was done: another attempt completes it, if the request may be repeated. */
 const unfinished = new Set(['outcome-unknown', 'read-timeout', 'deletion-unfinished'])
 /** What a proxy answers when it has lost its server. */

@@ -11,6 +11,7 @@ export interface Failure {
 /** Every code that a client can meet. docs/ERRORS.md and the OpenAPI document are tested against this table. */
 export const failures = {
   'invalid-request': { status: 400, title: 'Invalid request', retryable: false, ambiguous: false },
+  'https-required': { status: 400, title: 'Https is required', retryable: false, ambiguous: false },
   'invalid-key': { status: 400, title: 'Invalid key', retryable: false, ambiguous: false },
   'value-encoding': { status: 400, title: 'Invalid value encoding', retryable: false, ambiguous: false },
   'future-revision': { status: 400, title: 'Revision not reached yet', retryable: true, ambiguous: false },

@@ -83,11 +83,16 @@ t.test('an http request at an https port gets a 400 that says so, and the node t
     connection.send(bytes)
     const answer = answerIn(await connection.untilClosed())
     t.equal(answer.status, 400)
-    t.match(JSON.parse(answer.body), { code: 'invalid-request', detail: /this port speaks https.*use https:\/\// })
+    t.match(JSON.parse(answer.body), { code: 'https-required', detail: /this port speaks https.*use https:\/\// })
   }
   t.same(new Set(mistaken), new Set(['it speaks http, and this port speaks https']))
   const lost = client({}, { servers: [`http://127.0.0.1:${port}`] })
-  t.match(await reasonOf(lost.get('a')), /Invalid request: this port speaks https/)
+  t.match(await reasonOf(lost.get('a')), /Https is required: this port speaks https/)
+  const both = client(
+    { ca: trusted },
+    { servers: [`http://127.0.0.1:${port}`, `https://127.0.0.1:${port}`], retry: true },
+  )
+  t.equal(await reasonOf(both.put('a', 'b')), 'it succeeded', 'a client that knows both goes on to the one that serves')
 })
 
 t.test('TLS at an http port is told of on both sides', async (t) => {

@@ -92,6 +92,7 @@ export function isOfData({ answers }: Operation): boolean {
 /** Errors that any request may get. */
 const commonErrors: readonly ErrorCode[] = [
   'invalid-request',
+  'https-required',
   'request-timeout',
   'overloaded',
   'header-too-large',

@@ -72,9 +72,7 @@ export function guardSecureServer(
 }
 
 function spokenPlain(): RequestError {
-  return new RequestError('invalid-request', 'this port speaks https, and the request came as http: use https://', {
-    issues: [],
-  })
+  return new RequestError('https-required', 'this port speaks https, and the request came as http: use https://')
 }
 
 /** Null: the client has shown a certificate of a trusted CA. */
