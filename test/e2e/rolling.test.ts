@@ -7,11 +7,11 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { buildEarlier, earlierVersions, type EarlierVersion } from './support/earlier-version.ts'
 import { eventually } from './support/eventually.ts'
-import { contradictions, holdingsOf } from './support/holdings.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import type { RestAnswer } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
 import { SteadyLoad } from './support/steady-load.ts'
+import { expectUnbroken } from './support/unbroken.ts'
 
 const steady = { prefix: 'steady/', writers: 2, timeoutMs: 10_000 }
 
@@ -28,48 +28,19 @@ async function addLearner(cluster: TestCluster, node: NodeProcess): Promise<void
   await command(cluster, 'add-learner', String(id), '--raft', raft, '--api', api)
 }
 
-async function untilWritten(load: SteadyLoad, more: number): Promise<void> {
-  const before = load.acknowledged
-  await eventually('writes are acknowledged', () => (load.acknowledged >= before + more ? true : null))
-}
-
-/** No write failed, none is lost, and what turned writers away from a node is one of `reasons`. */
-async function expectUnbroken(
-  t: Test,
-  load: SteadyLoad,
-  nodes: readonly NodeProcess[],
-  reasons: readonly string[],
-): Promise<void> {
-  await load.stop()
-  t.same(load.failures, [], 'no write failed')
-  const unexpected = [...load.turned].filter(([reason]) => !reasons.includes(reason))
-  t.same(unexpected, [], `nothing but ${reasons.join(', ')} turned a writer to another node`)
-  for (const node of nodes) {
-    t.same(
-      contradictions(load, await holdingsOf(node, load.prefix)).slice(0, 10),
-      [],
-      `node ${node.id} has every write, once`,
-    )
-  }
-  const turned = [...load.turned].map(([reason, count]) => `${count} ${reason}`).join(', ')
-  t.comment(
-    `${load.acknowledged} writes, longest gap ${Math.round(load.longestGapMs())} ms, turned away: ${turned || 'none'}`,
-  )
-}
-
 t.test('every node is restarted in turn under load, and no request fails', async (t) => {
   const cluster = await TestCluster.formed(t, { size: 3 })
   const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of cluster.nodes) load.through(node)
-  await untilWritten(load, 100)
+  await load.untilWritten(100)
   const firstLeader = await cluster.leader()
   for (const node of cluster.nodes) {
     const end = await node.stop()
     t.match(end, { code: 0, err: '' }, `node ${node.id} stops as asked`)
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
     await node.start()
     await cluster.untilReady()
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
   }
   t.not((await cluster.status(firstLeader.id)).term, 1, 'the leader was among them')
   // A connection can break at the moment at which its server stops; then nothing of the request was read.
@@ -85,18 +56,18 @@ async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
   const cluster = await TestCluster.formed(t, { size: 3, command: await buildEarlier(t, earlier) })
   const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of cluster.nodes) load.through(node)
-  await untilWritten(load, 100)
+  await load.untilWritten(100)
   const leader = await cluster.leader()
   const perishable = async (node: NodeProcess): Promise<RestAnswer> =>
     await node.client.putKey('perishable', 'x', { query: '?ttl=60s' })
   // As in docs/OPERATIONS.md: the leader comes last.
   for (const node of [...cluster.others(leader.id), leader]) {
     t.match(await node.stop(), { code: 0, err: '' }, `node ${node.id} stops as asked`)
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
     node.replaceProgram(builtProgram)
     await node.start()
     await cluster.untilReady()
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
     if (node === leader) continue
     const early = await perishable(node)
     if (earlier.level >= LEASES_LEVEL) t.equal(early.status, 200, early.summary)
@@ -153,7 +124,7 @@ t.test('every node is replaced by a new one under load, and no request fails', a
   for (let count = 0; count < 3; count++) await cluster.add()
   const load = new SteadyLoad(t, steady, cluster.nodes)
   for (const node of old) load.through(node)
-  await untilWritten(load, 100)
+  await load.untilWritten(100)
   for (const leaving of old) {
     const joining = cluster.node(leaving.id + 3)
     await joining.start()
@@ -162,10 +133,10 @@ t.test('every node is replaced by a new one under load, and no request fails', a
     // It stays as a learner, and serves, until it has been stopped.
     await command(cluster, 'set-voters', voters.join(','), '--retain')
     load.through(joining)
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
     t.match(await leaving.stop(), { code: 0, err: '' })
     await command(cluster, 'remove', String(leaving.id))
-    await untilWritten(load, 50)
+    await load.untilWritten(50)
   }
   const nodes = cluster.running
   t.same((await cluster.status(4)).membership?.effective.membership, {
@@ -183,13 +154,13 @@ t.test('from one node to five and back to one under writes through every node', 
   for (let count = 0; count < 4; count++) await cluster.add()
   const load = new SteadyLoad(t, steady, cluster.nodes)
   load.through(cluster.node(1))
-  await untilWritten(load, 50)
+  await load.untilWritten(50)
   for (const id of [2, 3, 4, 5]) {
     await cluster.node(id).start()
     await addLearner(cluster, cluster.node(id))
     await command(cluster, 'promote', String(id))
     load.through(cluster.node(id))
-    await untilWritten(load, 20 * id)
+    await load.untilWritten(20 * id)
   }
   t.match(await cluster.status(1), {
     failureTolerance: 2,
@@ -208,13 +179,13 @@ t.test('from one node to five and back to one under writes through every node', 
     await eventually(`node ${id} shows that it was removed`, async () =>
       (await cluster.status(id)).node.state === 'removed' ? true : null,
     )
-    await untilWritten(load, 20)
+    await load.untilWritten(20)
     t.match(await removed.stop(), { code: 0, err: '' })
   }
   t.ok(leadersRemoved > 0, `${leadersRemoved} of the four led when they were removed`)
   const last = cluster.node(5)
   t.match(await cluster.status(5), { leader: 5, failureTolerance: 0, membership: { joint: false } })
-  await untilWritten(load, 20)
+  await load.untilWritten(20)
   const away = ['refused', 'broken', 'removed', 'outcome-unknown', 'no-leader', 'not-initialized']
   await expectUnbroken(t, load, [last], away)
 

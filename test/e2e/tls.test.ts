@@ -9,10 +9,13 @@ import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
-import { ServeProcess } from './support/node-process.ts'
+import { ServeProcess, type NodeProcess } from './support/node-process.ts'
 import { freePorts } from './support/ports.ts'
 import { RestClient } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
+import { SteadyLoad } from './support/steady-load.ts'
+import { nameShownAt } from './support/tls-caller.ts'
+import { expectUnbroken } from './support/unbroken.ts'
 
 const trusted = (await authority()).cert
 const program = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
@@ -43,7 +46,7 @@ interface Warned {
 t.test('three nodes with TLS for clients and peers', async (t) => {
   const files = await filesFor(t)
   const flags = [...apiFlags(files), ...peerFlags(files), '--heartbeat', '100ms', '--election-timeout', '1s-2s']
-  const cluster = await TestCluster.formed(t, { size: 3, flags, ca: trusted })
+  const cluster = await TestCluster.formed(t, { size: 3, flags, tls: { ca: trusted } })
   const leader = await cluster.leader()
   const [follower, third] = cluster.others(leader.id)
   if (follower === undefined || third === undefined) throw new Error('there are three nodes')
@@ -124,35 +127,34 @@ t.test('three nodes with TLS for clients and peers', async (t) => {
     }
   })
 
-  await t.test('certificates are renewed while clients connect, and every node takes them up', async (t) => {
-    const renewed = await issue({ commonName: 'renewed' })
-    let going = true
-    let [done, failed] = [0, 0]
-    const load = (async () => {
-      while (going) {
-        const fresh = new QuorateClient({ servers: [servers[done % 3] ?? ''], retry: false, tls: { ca: trusted } })
-        await fresh.put('load', 'x').then(
-          () => (done += 1),
-          () => (failed += 1),
-        )
-        fresh.close()
-      }
-    })()
-    try {
-      await writePems(files.directory, renewed, trusted)
-      await eventually('each node has replaced both', async () => {
-        const texts = await Promise.all(
-          cluster.nodes.map(async ({ client: rest }) => (await rest.get('/metrics')).text),
-        )
-        return texts.every((text) => text.includes('quorate_tls_reloads_total 2')) ? true : null
-      })
-    } finally {
-      going = false
-      await load
+  await t.test('certificates are renewed under load, and nodes show them to clients and peers', async (t) => {
+    const options = { prefix: 'renewal/', writers: 1, timeoutMs: 10_000, tls: { ca: trusted } }
+    const load = new SteadyLoad(t, options, cluster.nodes)
+    for (const node of cluster.nodes) load.through(node)
+    await load.untilWritten(100)
+    const mine = { ...(await issue({ commonName: 'caller' })), ca: trusted }
+    const namesShown = async (node: NodeProcess): Promise<string[]> => {
+      const { api, raft } = node.addresses
+      return await Promise.all([api.replace('https://', ''), raft].map(async (at) => await nameShownAt(at, mine)))
     }
-    t.equal(failed, 0, `of ${done}`)
+    for (const node of cluster.nodes) t.same(await namesShown(node), ['node', 'node'])
+    await writePems(files.directory, await issue({ commonName: 'renewed' }), trusted)
+    await eventually('each node has replaced both', async () => {
+      const texts = await Promise.all(cluster.nodes.map(async ({ client: rest }) => (await rest.get('/metrics')).text))
+      return texts.every((text) => text.includes('quorate_tls_reloads_total 2')) ? true : null
+    })
+    await load.untilWritten(100)
+    t.same([...load.turned], [], 'no connection broke')
+    for (const node of cluster.nodes) t.same(await namesShown(node), ['renewed', 'renewed'])
     const text = (await leader.client.get('/metrics')).text
     t.match(text, /quorate_tls_certificate_expiry_timestamp_seconds\{plane="peer",role="ca"\} \d{10}/)
+
+    t.match(await follower.stop(), { code: 0, err: '' })
+    await follower.start()
+    await cluster.untilReady()
+    await load.untilWritten(100)
+    t.same((await cluster.status(follower.id)).warnings, [], 'peers took it back with the new ones')
+    await expectUnbroken(t, load, cluster.nodes, ['refused', 'broken'])
   })
 
   await t.test('SIGHUP reads them at once; broken ones change nothing, and are warned of', async (t) => {

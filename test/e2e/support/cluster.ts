@@ -7,7 +7,7 @@ import { PeerLinks } from './peer-links.ts'
 import { freePorts } from './ports.ts'
 import { expectEqualReplicas } from './replicas.ts'
 
-export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command' | 'ca'> {
+export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command' | 'tls'> {
   readonly size: number
   /** Peers reach each other through proxies that can be cut and slowed down. */
   readonly withLinks?: boolean
@@ -20,7 +20,7 @@ export class TestCluster {
   /** Null without `withLinks`. */
   readonly links: PeerLinks | null
   private readonly owner: Owner
-  private readonly shared: Pick<NodeOptions, 'flags' | 'command' | 'ca'>
+  private readonly shared: Pick<NodeOptions, 'flags' | 'command' | 'tls'>
   /** What ends its nodes, in the order in which they began. */
   private readonly ends: (() => Promise<void>)[] = []
 
@@ -33,8 +33,8 @@ export class TestCluster {
       },
     }
     this.directory = directory
-    const { flags = [], command, ca } = options
-    this.shared = { flags, ...(command === undefined ? {} : { command }), ...(ca === undefined ? {} : { ca }) }
+    const { flags = [], command, tls } = options
+    this.shared = { flags, ...(command === undefined ? {} : { command }), ...(tls === undefined ? {} : { tls }) }
     this.links = options.withLinks === true ? new PeerLinks(this.owner) : null
   }
 
@@ -49,10 +49,15 @@ export class TestCluster {
   /** The same, then initialized through node 1, with every node ready. */
   static async formed(owner: Owner, options: ClusterOptions): Promise<TestCluster> {
     const cluster = await TestCluster.start(owner, options)
-    const answer = await cluster.node(1).client.post('/cluster/initialize?wait=committed', { members: cluster.members })
-    if (answer.status !== 200) throw new Error(`not formed: ${answer.summary}`)
-    await cluster.untilReady()
+    await cluster.form()
     return cluster
+  }
+
+  /** Initializes the nodes, which run, through node 1, and waits until all of them are ready. */
+  async form(): Promise<void> {
+    const answer = await this.node(1).client.post('/cluster/initialize?wait=committed', { members: this.members })
+    if (answer.status !== 200) throw new Error(`not formed: ${answer.summary}`)
+    await this.untilReady()
   }
 
   /** Ends everything, once, and fails the test when replicas differ by then. */

@@ -4,7 +4,7 @@ import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { runtimeVariables } from '../../../src/runtime-variables.ts'
 import { eventually } from './eventually.ts'
-import { RestClient } from './rest-client.ts'
+import { RestClient, type RestTls } from './rest-client.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
 
 export interface NodeOptions {
@@ -16,8 +16,8 @@ export interface NodeOptions {
   /** The port at which peers reach it, when it differs from `raft`. */
   readonly raftAdvertise?: number
   readonly flags?: readonly string[]
-  /** Its API speaks https with a certificate of this CA (PEM); the flags say which. */
-  readonly ca?: string
+  /** Its API speaks https, and this is how to speak with it; the flags name its files. */
+  readonly tls?: RestTls
   /** The command in front of `serve` and its flags. Default: this Node with the built program. */
   readonly command?: readonly string[]
 }
@@ -120,33 +120,39 @@ export class ServeProcess {
 export class NodeProcess {
   readonly id: number
   readonly directory: string
-  readonly client: RestClient
-  readonly addresses: MemberAddresses
   private readonly owner: Owner
-  private readonly words: readonly string[]
+  private readonly api: string
+  private readonly raft: string
+  private words: readonly string[]
+  private rest: RestClient
   private command: readonly string[] | undefined
   private readonly runs: ServeProcess[] = []
 
   constructor(owner: Owner, options: NodeOptions) {
-    const { id, directory, api, raft, raftAdvertise = raft, flags = [], command, ca } = options
+    const { id, directory, api, raft, raftAdvertise = raft, flags = [], command, tls } = options
     this.owner = owner
     this.command = command
     this.id = id
     this.directory = directory
-    this.addresses = {
-      id,
-      raft: `127.0.0.1:${raftAdvertise}`,
-      api: `${ca === undefined ? 'http' : 'https'}://127.0.0.1:${api}`,
-    }
-    this.client = new RestClient(this.addresses.api, ca)
+    this.api = `127.0.0.1:${api}`
+    this.raft = `127.0.0.1:${raftAdvertise}`
+    this.rest = this.restClient(tls)
     const place = ['--id', String(id), '--data-dir', directory, '--segment-bytes', '4MiB']
-    const listen = ['--api', `127.0.0.1:${api}`, '--raft', `127.0.0.1:${raft}`]
-    this.words = [...place, ...listen, '--raft-advertise', this.addresses.raft, ...flags]
+    const listen = ['--api', this.api, '--raft', `127.0.0.1:${raft}`]
+    this.words = [...place, ...listen, '--raft-advertise', this.raft, ...flags]
     owner.teardown(async () => {
-      this.client.close()
+      this.rest.close()
       const surprise = this.runs.map((run) => run.surprise).find((words) => words !== null) ?? null
       if (surprise !== null) throw new Error(`node ${id} ended by itself: ${surprise}`)
     })
+  }
+
+  get client(): RestClient {
+    return this.rest
+  }
+
+  get addresses(): MemberAddresses {
+    return { id: this.id, raft: this.raft, api: this.rest.origin }
   }
 
   get process(): ServeProcess {
@@ -184,6 +190,14 @@ export class NodeProcess {
     this.command = command
   }
 
+  /** From its next start on, it has these flags as well. `tls`: its API then speaks https. */
+  addFlags(flags: readonly string[], tls?: RestTls): void {
+    this.words = [...this.words, ...flags]
+    if (tls === undefined) return
+    this.rest.close()
+    this.rest = this.restClient(tls)
+  }
+
   async kill(): Promise<void> {
     this.process.signal('SIGKILL')
     await this.process.ended
@@ -200,6 +214,10 @@ export class NodeProcess {
 
   resume(): void {
     this.process.signal('SIGCONT')
+  }
+
+  private restClient(tls: RestTls | undefined): RestClient {
+    return new RestClient(`${tls === undefined ? 'http' : 'https'}://${this.api}`, tls)
   }
 }
 

@@ -60,6 +60,15 @@ export class RestAnswer {
   }
 }
 
+/** How a client speaks https. Each is PEM. */
+export interface RestTls {
+  /** The CA that is trusted. */
+  readonly ca: string
+  /** What the client shows where nodes demand it. */
+  readonly cert?: string
+  readonly key?: string
+}
+
 const silenceMsMaxDefault = 75_000
 
 /** A client of one node, over persistent connections. */
@@ -67,11 +76,11 @@ export class RestClient {
   readonly origin: string
   private readonly agent: Agent
 
-  /** `ca`: trusted where the node speaks https. */
-  constructor(origin: string, ca?: string) {
+  /** `tls`: for a node that speaks https. */
+  constructor(origin: string, tls?: RestTls) {
     this.origin = origin
     const bounds = { keepAlive: true, maxSockets: 64 }
-    this.agent = ca === undefined ? new Agent(bounds) : new SecureAgent({ ...bounds, ca })
+    this.agent = tls === undefined ? new Agent(bounds) : new SecureAgent({ ...bounds, ...tls })
   }
 
   async request(method: string, path: string, options: RestRequest = {}): Promise<RestAnswer> {

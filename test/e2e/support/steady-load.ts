@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { TlsOptions } from '../../../src/client/options.ts'
 import { QuorateClient } from '../../../src/client/quorate-client.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
 import type { WriteOutcome } from './load.ts'
+import { eventually } from './eventually.ts'
 import type { NodeProcess } from './node-process.ts'
 
 export interface SteadyLoadOptions {
@@ -10,6 +12,10 @@ export interface SteadyLoadOptions {
   readonly writers: number
   /** How long one write may take over all nodes together. */
   readonly timeoutMs: number
+  /** For nodes that speak https. */
+  readonly tls?: TlsOptions
+  /** Where a client looks for a node. Absent: at the address of its API. */
+  readonly serversOf?: (node: NodeProcess) => readonly string[]
 }
 
 /** Writes with one client. A new client then starts at the writer's own node again, in case the old one has moved to another. */
@@ -28,7 +34,7 @@ export class SteadyLoad {
   /** How often a request moved on to another node, by reason. */
   readonly turned = new Map<string, number>()
   readonly acknowledgedAt: number[] = []
-  private readonly options: SteadyLoadOptions
+  readonly options: SteadyLoadOptions
   /** All present and future nodes. */
   private readonly nodes: readonly NodeProcess[]
   private readonly running: Promise<void>[] = []
@@ -55,6 +61,12 @@ export class SteadyLoad {
     return Math.max(...this.acknowledgedAt.map((at, index) => at - (this.acknowledgedAt[index - 1] ?? at)))
   }
 
+  /** Waits until `more` writes than now are acknowledged. */
+  async untilWritten(more: number): Promise<void> {
+    const before = this.acknowledged
+    await eventually('writes are acknowledged', () => (this.acknowledged >= before + more ? true : null))
+  }
+
   valueOf(key: string): string {
     return `the value of ${key}`
   }
@@ -77,10 +89,11 @@ export class SteadyLoad {
 
   private clientOf(node: NodeProcess): QuorateClient {
     const others = this.nodes.filter((other) => other !== node)
-    const servers = [node, ...others].map(({ addresses }) => addresses.api)
+    const { timeoutMs, tls, serversOf = ({ addresses }: NodeProcess) => [addresses.api] } = this.options
     return new QuorateClient({
-      servers,
-      timeoutMs: this.options.timeoutMs,
+      servers: [node, ...others].flatMap((one) => serversOf(one)),
+      timeoutMs,
+      tls,
       onElsewhere: (reason) => {
         const name = reason.kind === 'answered' ? reason.code : reason.kind
         this.turned.set(name, (this.turned.get(name) ?? 0) + 1)
