@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { authority, issue, writePems } from '../support/certificates.ts'
@@ -56,7 +56,8 @@ t.test('the CA of peers is changed as the document says, under load and with a r
   t.equal(steps.length, 3)
   const directory = await temporaryDirectory(t)
   await carryOut(t, await codeUnder(page, 'Make certificates'), { cwd: directory, environment: { TMPDIR: directory } })
-  const pki = join(directory, 'pki')
+  const [made = ''] = await readdir(directory)
+  const pki = join(directory, made)
   const cluster = await TestCluster.start(t, { size: 0, flags: patient })
   for (const id of [1, 2, 3]) {
     const node = await cluster.add()

@@ -179,6 +179,7 @@ export async function follow(t: Test, name: string, expected: readonly RegExp[])
   const text = await readFile(join(root, name), 'utf8')
   t.ok(!/^[ \t]+```/m.test(text), `${name} has no block that is indented, and so overlooked`)
   t.same(indentedCode(text), [], `${name} has no code without a fence, which is overlooked as well`)
+  t.ok(!text.includes('$TMPDIR'), `${name} makes its directories itself: most machines set no TMPDIR`)
   const all = blocksOf(text)
   for (const { line, language, needs } of all) {
     t.ok(languages.includes(language), `${name}:${line} says what it is: ${language}`)
