@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Browser, Download, Locator, Page } from 'playwright-core'
+import type { Browser, Download, Locator, Page, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
@@ -226,6 +226,113 @@ test('an edit that somebody else overtook shows both, and lets one decide', asyn
   await page.getByText('There is no such key').waitFor()
 })
 
+/** Holds writes of keys back until they are let go, to the node or to nowhere. */
+async function holdWrites(page: Page): Promise<(fate: 'continue' | 'abort') => Promise<void>> {
+  const held: Route[] = []
+  await page.route(/\/kv\?/, async (route) => {
+    if (route.request().method() === 'PUT') held.push(route)
+    else await route.continue()
+  })
+  return async (fate) => {
+    await eventually('a write is under way', () => (held.length > 0 ? true : null))
+    for (const route of held.splice(0)) await route[fate]()
+    await page.unrouteAll()
+  }
+}
+
+test('what is merged after somebody else was faster is what replaces theirs', async (t, pages) => {
+  const { dashboard, page, node, open } = pages
+  const key = 'edit/merged'
+  await putKey(node, key, 'one\ntwo\n')
+  await open(`keys?key=${named(key)}`)
+  const field = page.getByRole('textbox', { name: 'Value' })
+  const lines = page.locator('.difference-lines')
+  const overtaken = async (mine: string, theirs: string): Promise<void> => {
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await field.fill(mine)
+    await putKey(node, key, theirs)
+    await page.getByRole('button', { name: 'Save' }).click()
+    await lines.getByText(theirs.trim().split('\n').at(-1) ?? '').waitFor()
+  }
+  await overtaken('one\nmine\n', 'one\ntheirs\n')
+  await field.fill('one\ntheirs, and mine\n')
+  await lines.getByText('theirs, and mine').waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('data-merged')
+  await page.getByRole('button', { name: 'Replace theirs with yours' }).click()
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.equal(await textOf(node, key), 'one\ntheirs, and mine\n')
+
+  await overtaken('mine alone', 'one\nof theirs\n')
+  await page.getByRole('button', { name: 'Take theirs' }).click()
+  await page.locator('.value-text').getByText('of theirs').waitFor()
+  t.equal(await textOf(node, key), 'one\nof theirs\n')
+})
+
+test('what is typed while a save is under way is kept, and saved next', async (t, { page, node, open }) => {
+  for (const key of ['typed/a', 'typed/b']) await putKey(node, key, `value of ${key}`)
+  await open(`keys?prefix=${named('typed/')}&key=${named('typed/a')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  const letGo = await holdWrites(page)
+  await field.fill('saved')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await field.fill('saved, and typed on')
+  await letGo('continue')
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.equal(await textOf(node, 'typed/a'), 'saved')
+  t.equal(await field.inputValue(), 'saved, and typed on')
+  await rowIn(page, 'b').click()
+  await page.getByText('value of typed/b').waitFor()
+  await rowIn(page, 'a').click()
+  t.equal(await field.inputValue(), 'saved, and typed on', 'it is kept as an edit')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.locator('.value-text').getByText('saved, and typed on').waitFor()
+  t.equal(await textOf(node, 'typed/a'), 'saved, and typed on')
+})
+
+test('a write that fails, or succeeds, after one has left is told, and leads nowhere', async (t, pages) => {
+  const { dashboard, page, node, open } = pages
+  for (const key of ['leaving/a', 'leaving/b']) await putKey(node, key, `value of ${key}`)
+  await open(`keys?prefix=${named('leaving/')}&key=${named('leaving/a')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  await field.fill('lost on its way')
+  let letGo = await holdWrites(page)
+  await page.getByRole('button', { name: 'Save' }).click()
+  await rowIn(page, 'b').click()
+  await page.getByText('value of leaving/b').waitFor()
+  await letGo('abort')
+  await page
+    .locator('.message.bad', { hasText: /leaving\/a.*The node does not answer\. Whether it has taken/ })
+    .waitFor()
+
+  const newKey = page.getByRole('link', { name: 'New key' })
+  await newKey.click()
+  await page.getByLabel('Key', { exact: true }).fill('leaving/new')
+  await field.fill('half of it')
+  await rowIn(page, 'b').click()
+  await page.getByText('value of leaving/b').waitFor()
+  await page.evaluate("location.hash = '#/keys?prefix=leaving%2F&new=other'")
+  await page.getByText('“leaving/new” is not written yet').waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('data-begun')
+  await page.getByRole('button', { name: 'Go on with it' }).click()
+  t.equal(await page.getByLabel('Key', { exact: true }).inputValue(), 'leaving/new')
+  t.equal(await field.inputValue(), 'half of it', 'what was typed for a new key is there again')
+  letGo = await holdWrites(page)
+  await page.getByRole('button', { name: 'Write' }).click()
+  await rowIn(page, 'b').click()
+  await page.getByText('value of leaving/b').waitFor()
+  await letGo('continue')
+  await page.getByText('“leaving/new” is written.').waitFor()
+  await rowIn(page, 'new').waitFor()
+  t.match(page.url(), /key=leaving%2Fb$/)
+  t.equal(await textOf(node, 'leaving/new'), 'half of it')
+  await newKey.click()
+  t.equal(await field.inputValue(), '', 'what is written is no draft')
+})
+
 test('an edit that was left is there again', async (t, { page, node, open }) => {
   for (const key of ['left/a', 'left/b']) await putKey(node, key, `value of ${key}`)
   await open(`keys?prefix=${named('left/')}&key=${named('left/a')}`)
@@ -297,6 +404,48 @@ test('an edit leaves a key with its lease, or frees it', async (t, { page, node,
   t.ok(after !== null && after !== before, 'its time begins again')
   await edit('leased/own', 'c', false)
   t.equal(await leaseOf('leased/own'), null)
+})
+
+test('a key that goes while it is edited is written anew with its time to live', async (t, pages) => {
+  const { dashboard, page, node, open } = pages
+  const leaseOf = async (key: string): Promise<string | null> =>
+    (await node.get(`/kv?key=${named(key)}`)).header('quorate-lease')
+  const lease = (await node.post('/leases', { ttlMs: 600_000 })).json<{ id: number }>().id
+  await putKey(node, 'lived/own', 'a', '&ttl=20m')
+  await putKey(node, 'lived/shared', 'a', `&lease=${lease}`)
+  const goes = async (key: string, end: () => Promise<unknown>): Promise<void> => {
+    await open(`keys?key=${named(key)}`)
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await page.getByRole('textbox', { name: 'Value' }).fill('b')
+    await end()
+    await page.getByText('It was deleted meanwhile').waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('button', { name: 'Write yours anew' }).click()
+  }
+  await goes('lived/own', async () => await node.request('DELETE', `/kv?key=${named('lived/own')}`))
+  await page.getByRole('link', { name: /^a lease of its own/ }).waitFor()
+  t.ok(await leaseOf('lived/own'))
+
+  await goes('lived/shared', async () => await node.request('DELETE', `/leases/${lease}`))
+  await page.getByText(`Lease ${lease} has ended`).waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('data-lease-ended')
+  t.equal((await node.get('/kv/lived/shared')).status, 404, 'it does not stay for ever unasked')
+  await page.getByRole('checkbox').uncheck()
+  await page.getByRole('button', { name: 'Write yours anew' }).click()
+  await page.getByText(/is saved, at revision/).waitFor()
+  t.equal(await leaseOf('lived/shared'), null)
+
+  const dialog = page.getByRole('dialog')
+  const restored = async (key: string, at: number, says: string): Promise<void> => {
+    await open(`keys?key=${named(key)}&tab=history`)
+    const restore = page.getByRole('button', { name: /^Restore revision/ })
+    await restore.nth(at).click()
+    await dialog.getByText(says).waitFor()
+  }
+  await restored('lived/own', 0, 'Its time to live, 20 min, begins again.')
+  await node.request('DELETE', `/kv?key=${named('lived/own')}`)
+  await restored('lived/own', 0, 'it is written without a lease, and stays until it is deleted')
 })
 
 test('a large binary value goes up and down as it is', async (t, { page, node, open }) => {

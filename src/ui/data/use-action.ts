@@ -1,24 +1,28 @@
-import { useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { complainOf } from '../parts/messages.tsx'
 
 export interface Action {
   readonly isBusy: boolean
   /** Why it failed last; null: it did not. */
   readonly failure: unknown
-  /** Does something, one thing at a time. */
-  readonly run: (act: () => Promise<void>) => void
+  /** Does something, one thing at a time. `act` is told whether the person is still there to see what follows. */
+  readonly run: (act: (isThere: () => boolean) => Promise<void>) => void
 }
 
-/** Something that a person starts, which takes its time and may fail. */
-export function useAction(): Action {
+/** Something that a person starts, which takes its time and may fail. `what`: of what it is said that it failed when the person has left by then. */
+export function useAction(what: string): Action {
   const [isBusy, setBusy] = useState(false)
   const [failure, setFailure] = useState<unknown>(null)
-  const start = async (act: () => Promise<void>): Promise<void> => {
+  const isHere = useRef(true)
+  useLayoutEffect(() => () => void (isHere.current = false), [])
+  const start = async (act: (isThere: () => boolean) => Promise<void>): Promise<void> => {
     setBusy(true)
     setFailure(null)
     try {
-      await act()
+      await act(() => isHere.current)
     } catch (error) {
-      setFailure(error)
+      if (isHere.current) setFailure(error)
+      else complainOf(what, error)
     } finally {
       setBusy(false)
     }

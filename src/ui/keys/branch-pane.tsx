@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import { KeyText } from '../data/key-text.tsx'
+import { KeyText, quoted } from '../data/key-text.tsx'
 import { keysHref, watchHref } from '../data/places.ts'
 import { useAction } from '../data/use-action.ts'
 import { count, plural } from '../lib/format.ts'
@@ -10,7 +10,7 @@ import { countKeys } from './keys-api.ts'
 /** What one can do with all keys that begin alike. */
 export function BranchPane({ prefix }: { readonly prefix: string }) {
   const [counted, setCounted] = useState<{ readonly count: number; readonly revision: number } | null>(null)
-  const { isBusy, failure, run } = useAction()
+  const { isBusy, failure, run } = useAction(`Counting the keys of ${quoted(prefix)}`)
   const countAll = async (): Promise<void> => {
     setCounted(await countKeys(prefix, new AbortController().signal))
   }

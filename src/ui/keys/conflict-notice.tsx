@@ -5,15 +5,11 @@ import { DifferenceView } from '../values/difference-view.tsx'
 import type { Value } from '../values/value-form.ts'
 import type { Stored } from './keys-api.ts'
 
-/** Somebody else has changed a key that was being edited. */
-export interface Conflict {
+interface ConflictNoticeProps {
   /** What the key has by now; null: it is deleted. */
   readonly theirs: Stored | null
-  readonly mine: Value
-}
-
-interface ConflictNoticeProps {
-  readonly conflict: Conflict
+  /** What is in the field; null: it cannot be saved as it is. */
+  readonly mine: Value | null
   /** The revision that the edit began with; null: the key was absent. */
   readonly began: number | null
   readonly isBusy: boolean
@@ -22,9 +18,8 @@ interface ConflictNoticeProps {
   readonly onEdit: () => void
 }
 
-/** Shows the other's value beside one's own, and lets one decide. */
-export function ConflictNotice({ conflict, began, isBusy, onMine, onTheirs, onEdit }: ConflictNoticeProps) {
-  const { theirs, mine } = conflict
+/** Somebody else has changed a key that was being edited. Shows the other's value beside what is in the field, and lets one decide. */
+export function ConflictNotice({ theirs, mine, began, isBusy, onMine, onTheirs, onEdit }: ConflictNoticeProps) {
   const what = theirs === null ? 'deleted it' : `changed it, to revision ${theirs.modRevision}`
   const element = useRef<HTMLDivElement>(null)
   useEffect(() => element.current?.scrollIntoView({ block: 'nearest' }), [])
@@ -33,15 +28,19 @@ export function ConflictNotice({ conflict, began, isBusy, onMine, onTheirs, onEd
       <Notice tone="warn" title="Not saved: somebody else was faster">
         <p>
           {began === null ? 'The key was absent' : `You began with revision ${began}`}; since then somebody has {what}.
-          What you wrote is still in the field above.
+          What you wrote is still in the field above, and can be changed there.
         </p>
       </Notice>
-      <DifferenceView
-        older={theirs?.value ?? null}
-        newer={mine}
-        olderName={theirs === null ? 'theirs' : `theirs, revision ${theirs.modRevision}`}
-        newerName="yours"
-      />
+      {mine === null ? (
+        <p class="empty">What is in the field cannot be saved as it is, so it is not compared.</p>
+      ) : (
+        <DifferenceView
+          older={theirs?.value ?? null}
+          newer={mine}
+          olderName={theirs === null ? 'theirs' : `theirs, revision ${theirs.modRevision}`}
+          newerName="yours"
+        />
+      )}
       <div class="buttons">
         <Button onClick={onTheirs}>{theirs === null ? 'Leave it deleted' : 'Take theirs'}</Button>
         <Button onClick={onEdit}>Edit on</Button>

@@ -15,7 +15,7 @@ import { DifferenceView } from '../values/difference-view.tsx'
 import type { Value } from '../values/value-form.ts'
 import { ValueView } from '../values/value-view.tsx'
 import { listVersions, overtakenBy, readKey, writeKey, type Condition, type Stored } from './keys-api.ts'
-import type { Lifetime } from './lifetime.ts'
+import { lifetimeSentence, type Lifetime } from './lifetime.ts'
 
 type Version = HistoryAnswer['items'][number]
 
@@ -236,7 +236,7 @@ function PairView({ name, items, older, newer }: PairViewProps) {
     items.find(({ modRevision }) => modRevision === revision)?.deleted === true
   const read = async (revision: number | null, signal: AbortSignal): Promise<Value | null> => {
     if (revision === null || isDeleted(revision)) return null
-    return (await readKey(name, signal, revision))?.value ?? null
+    return (await readKey(name, signal, { revision }))?.value ?? null
   }
   const both = useReading(`${name} ${older} ${newer}`, async (signal) => {
     const [before, after] = await Promise.all([read(older, signal), read(newer, signal)])
@@ -263,9 +263,12 @@ interface RestoreDialogProps extends Restored {
 
 function RestoreDialog(props: RestoreDialogProps) {
   const { name, version, stored, lifetime, present, onDone, onClose } = props
-  const { modRevision } = version
+  const { modRevision, lease = 0 } = version
   const attempt = useAttempt()
-  const { reading } = useReading(`${name} ${modRevision}`, async (signal) => await readKey(name, signal, modRevision))
+  const { reading } = useReading(
+    `${name} ${modRevision}`,
+    async (signal) => await readKey(name, signal, { revision: modRevision }),
+  )
   const value = reading.kind === 'read' ? (reading.value?.value ?? null) : null
   const condition: Condition = stored === null ? 'absent' : { revision: stored.modRevision }
   const size = value === null ? '' : `, ${bytes(value.length)}`
@@ -274,10 +277,16 @@ function RestoreDialog(props: RestoreDialogProps) {
       title={`Restore ${quoted(name)}?`}
       effects={[
         `The key gets the value that it had at revision ${modRevision}${size}. That is a new version: nothing of its history is lost.`,
+        lifetimeSentence(lifetime),
         condition === 'absent'
           ? 'Nothing is written if somebody else writes the key first.'
           : `Nothing is written if somebody changes the key first: it has to be at revision ${condition.revision}.`,
       ]}
+      warnings={
+        lease !== 0 && lifetime.kind === 'unlimited'
+          ? [`The version went with lease ${lease}. Now it is written without a lease, and stays until it is deleted.`]
+          : []
+      }
       word={null}
       action="Restore"
       blocked={value === null}

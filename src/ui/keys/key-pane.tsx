@@ -1,5 +1,4 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { ProblemError } from '../api/problem.ts'
 import { bounds } from '../bounds.ts'
 import { useAttempt } from '../data/attempt.ts'
 import { FilePicker } from '../data/file-picker.tsx'
@@ -8,7 +7,6 @@ import { keysHref, leaseHref, watchHref, type KeysPlace } from '../data/places.t
 import { readsOwn } from '../data/read-terms.ts'
 import { Shown } from '../data/shown.tsx'
 import { useReading } from '../data/use-reading.ts'
-import { readLease } from '../leases/leases-api.ts'
 import { bytes, count } from '../lib/format.ts'
 import { goTo } from '../lib/route.ts'
 import { useStore } from '../lib/store.ts'
@@ -22,20 +20,16 @@ import { draftOf, formsOf, type Draft, type Value } from '../values/value-form.t
 import { ValueView } from '../values/value-view.tsx'
 import { drafts } from './drafts.ts'
 import { HistoryView } from './history-view.tsx'
-import { KeyEditor } from './key-editor.tsx'
-import { deleteKey, overtakenBy, readKey, readKeyAgain, writeKey, type Stored } from './keys-api.ts'
-import { lifetimeOf, type Lifetime } from './lifetime.ts'
+import { KeyEditor, type Edit } from './key-editor.tsx'
+import { deleteKey, overtakenBy, writeKey, type Stored } from './keys-api.ts'
+import { lifetimeSentence, type Lifetime } from './lifetime.ts'
+import { readPresent, type Present } from './present.ts'
 
 interface KeyPaneProps {
   readonly place: KeysPlace
   readonly name: string
   /** A key came or went. */
   readonly onChanged: () => void
-}
-
-interface Present {
-  readonly stored: Stored | null
-  readonly lifetime: Lifetime
 }
 
 /** A key that is open: what it has, its past, and what one can do with it. */
@@ -91,26 +85,6 @@ function without({ tab: _tab, ...place }: KeysPlace): KeysPlace {
   return place
 }
 
-/** What the key has now, without reading a value that is known. A lease is read once for each write: what it is for does not change. */
-async function readPresent(name: string, signal: AbortSignal, before: Present | null): Promise<Present> {
-  const known = before?.stored ?? null
-  const found = known === null ? await readKey(name, signal) : await readKeyAgain(name, known.modRevision, signal)
-  if (found === 'unchanged' && before !== null) return before
-  const stored = found === 'unchanged' ? known : found
-  if (stored === null || stored.lease === 0) return { stored, lifetime: { kind: 'unlimited' } }
-  return { stored, lifetime: await lifetimeUnder(stored.lease, signal) }
-}
-
-async function lifetimeUnder(id: number, signal: AbortSignal): Promise<Lifetime> {
-  try {
-    return lifetimeOf(await readLease(id, { limit: 1, cursor: null }, signal))
-  } catch (error) {
-    if (!readsOwn.value || !(error instanceof ProblemError)) throw error
-    // Only a leader knows more of it. A write that asks for too much is refused.
-    return { kind: 'lease', lease: id }
-  }
-}
-
 function isFocusSeen(): boolean {
   const { activeElement } = document
   return activeElement instanceof HTMLElement && activeElement !== document.body && activeElement.offsetParent !== null
@@ -125,7 +99,6 @@ interface ValueTabProps {
   readonly onClosed: () => void
 }
 
-type Edit = { readonly base: Stored; readonly draft: Draft; readonly text?: string }
 /** What is asked, of the key as it was when it was asked. */
 interface Question extends Present {
   readonly stored: Stored
@@ -133,22 +106,19 @@ interface Question extends Present {
   readonly file: File | null
 }
 
-function ValueTab({ place, name, present: { stored, lifetime }, onChanged, onClosed }: ValueTabProps) {
-  const [edit, setEdit] = useState<Edit | null>(() => drafts.get(name))
+function ValueTab({ place, name, present, onChanged, onClosed }: ValueTabProps) {
+  const { stored, lifetime } = present
+  const [edit, setEdit] = useState<Edit | null>(() => drafts.edits.get(name))
   const [question, ask] = useState<Question | null>(null)
   if (edit !== null) {
-    return (
-      <KeyEditor
-        {...edit}
-        present={stored?.modRevision ?? null}
-        lifetime={lifetime}
-        onDone={() => {
-          setEdit(null)
-          onChanged()
-          onClosed()
-        }}
-      />
-    )
+    const close = (): void => {
+      setEdit(null)
+      onClosed()
+    }
+    return <KeyEditor edit={edit} present={present} onWritten={onChanged} onClose={close} />
+  }
+  const begin = (draft: Draft, { key, modRevision }: Stored): void => {
+    setEdit({ key, condition: { revision: modRevision }, draft, lifetime })
   }
   return (
     <>
@@ -157,7 +127,7 @@ function ValueTab({ place, name, present: { stored, lifetime }, onChanged, onClo
       ) : (
         <>
           <KeyFacts stored={stored} lifetime={lifetime} />
-          <KeyTools stored={stored} onEdit={setEdit} onQuestion={(file) => ask({ stored, lifetime, file })} />
+          <KeyTools stored={stored} onEdit={begin} onQuestion={(file) => ask({ stored, lifetime, file })} />
           <ValueView value={stored.value} />
         </>
       )}
@@ -223,7 +193,7 @@ function KeyFacts({ stored, lifetime }: { readonly stored: Stored; readonly life
 
 interface KeyToolsProps {
   readonly stored: Stored
-  readonly onEdit: (edit: Edit) => void
+  readonly onEdit: (draft: Draft, stored: Stored) => void
   /** `file`: whether to put it in the place of the value; null: whether to delete the key. */
   readonly onQuestion: (file: File | null) => void
 }
@@ -234,7 +204,7 @@ function KeyTools({ stored, onEdit, onQuestion }: KeyToolsProps) {
   useEffect(() => setRefusal(null), [stored])
   const edit = (): void => {
     const outcome = firstDraft(stored.value)
-    if (outcome.kind === 'draft') onEdit({ base: stored, draft: outcome.draft })
+    if (outcome.kind === 'draft') onEdit(outcome.draft, stored)
     else setRefusal(outcome.reason)
   }
   return (
@@ -328,6 +298,7 @@ function UploadDialog({
       title={`Replace the value of ${quoted(key)}?`}
       effects={[
         `The value, ${bytes(value.length)}, is replaced with the contents of ${file.name}, ${bytes(file.size)}.`,
+        lifetimeSentence(lifetime),
         `Nothing is written if somebody changes the key first: it has to be at revision ${modRevision}.`,
       ]}
       word={null}

@@ -4,7 +4,7 @@ import { send, sendForJson, type Call } from '../api/request.ts'
 import { readTerms } from '../data/read-terms.ts'
 import type { Value } from '../values/value-form.ts'
 import type { KeyListing, KeyRange } from './key-level.ts'
-import type { Lifetime } from './lifetime.ts'
+import type { WrittenLifetime } from './lifetime.ts'
 
 /* Requests on keys. Each key goes into `?key=`: a path cannot carry every one. */
 
@@ -38,9 +38,24 @@ export async function countKeys(prefix: string, signal: AbortSignal): Promise<Co
   return await sendForJson({ path: '/kv', query: { prefix, countOnly: true, ...readTerms(), timeout: '60s' }, signal })
 }
 
-/** What the key has, or had at `revision`. Null: it is absent, or was. */
-export async function readKey(key: string, signal: AbortSignal, revision?: number): Promise<Stored | null> {
-  return await read({ path: '/kv', query: { key, revision, ...readTerms() }, signal }, key)
+interface KeyReading {
+  /** What the key had then; absent: what it has. */
+  readonly revision?: number
+  /** What the leader has, even where reads ask this node alone. */
+  readonly isLatest?: boolean
+}
+
+/** What the key has, or had. Null: it is absent, or was. */
+export async function readKey(
+  key: string,
+  signal: AbortSignal,
+  { revision, isLatest = false }: KeyReading = {},
+): Promise<Stored | null> {
+  const { consistency, ...terms } = readTerms()
+  return await read(
+    { path: '/kv', query: { key, revision, ...terms, consistency: isLatest ? null : consistency }, signal },
+    key,
+  )
 }
 
 /** The same, but 'unchanged' without the value while the key is at `known`. */
@@ -92,7 +107,7 @@ export interface KeyWrite {
   readonly key: string
   readonly value: Blob | Value
   readonly condition: Condition
-  readonly lifetime: Lifetime
+  readonly lifetime: WrittenLifetime
   /** Of the attempt: a retry under this name does not write twice. */
   readonly name: string
 }
@@ -122,13 +137,15 @@ function conditionHeaders(condition: Condition): Record<string, string> {
   return condition === 'absent' ? { 'if-none-match': '*' } : { 'if-match': `"${condition.revision}"` }
 }
 
-function lifetimeQuery(lifetime: Lifetime): { readonly lease?: number; readonly ttl?: string } {
+function lifetimeQuery(lifetime: WrittenLifetime): { readonly lease?: number; readonly ttl?: string } {
   switch (lifetime.kind) {
     case 'unlimited':
       return {}
     case 'lease':
       return { lease: lifetime.lease }
     case 'own':
+      return { ttl: `${lifetime.ttlMs}ms` }
+    case 'typed':
       return { ttl: lifetime.ttl }
   }
 }

@@ -133,11 +133,12 @@ function Pane({ place, root, tree }: PaneProps) {
       <NewKeyPane
         key={place.new}
         start={place.new}
-        onWritten={(key) => {
+        onWritten={(key, isThere) => {
           reload()
-          goTo(keysHref({ ...root, key }))
+          if (isThere) goTo(keysHref({ ...root, key }))
         }}
         onOpen={(key) => goTo(keysHref({ ...root, key }))}
+        onBegun={(start) => goTo(keysHref({ ...root, new: start }))}
         onClose={() => goTo(keysHref(root))}
       />
     )

@@ -60,7 +60,7 @@ interface OpenLeaseProps {
 function OpenLease({ lease, at, onChanged, onMore }: OpenLeaseProps) {
   const { id, ttlMs, use, lock, ending, keys, cursor } = lease
   const [isAsking, ask] = useState(false)
-  const { isBusy, failure, run } = useAction()
+  const { isBusy, failure, run } = useAction(`Keeping lease ${id} alive`)
   const left = useRemaining(lease, at)
   const renew = async (): Promise<void> => {
     const { remainingMs } = await renewLease(id)

@@ -1,11 +1,10 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { sentence } from '../lib/sentence.ts'
 import { Button } from './button.tsx'
 import { Dialog } from './dialog.tsx'
 import { Field } from './field.tsx'
 import { Words } from './words.tsx'
-import { complain } from './messages.tsx'
+import { complainOf } from './messages.tsx'
 import { FailureNotice, Notice } from './notice.tsx'
 
 interface ConfirmProps {
@@ -52,7 +51,7 @@ export function Confirm(props: ConfirmProps) {
       await onConfirm()
       if (isOpen.current) onClose()
     } catch (error) {
-      if (!isOpen.current) return tellLater(title, error)
+      if (!isOpen.current) return complainOf(title, error)
       setFailure(error)
       setBusy(false)
     }
@@ -91,12 +90,6 @@ export function Confirm(props: ConfirmProps) {
       </form>
     </Dialog>
   )
-}
-
-/** The dialog was closed before the answer came. What the person ended by closing it is no failure. */
-function tellLater(title: string, error: unknown): void {
-  if (error instanceof DOMException && error.name === 'AbortError') return
-  complain(`${title}: ${sentence(error instanceof Error ? error.message : String(error))}`)
 }
 
 function Sentences({ title, lines }: { readonly title: string; readonly lines: readonly string[] }) {

@@ -13,6 +13,7 @@ interface FieldProps {
   readonly placeholder?: string
   readonly required?: boolean
   readonly disabled?: boolean
+  readonly readOnly?: boolean
   readonly mono?: boolean
   readonly autoFocus?: boolean
   readonly maxLength?: number
@@ -30,6 +31,7 @@ export function Field(props: FieldProps) {
     placeholder: props.placeholder,
     required: props.required,
     disabled: props.disabled,
+    readOnly: props.readOnly,
     maxLength: props.maxLength,
     autoFocus: props.autoFocus,
     autocomplete: 'off',

@@ -1,6 +1,8 @@
+import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { bounds } from '../bounds.ts'
-import { Button } from './button.tsx'
+import { sentence } from '../lib/sentence.ts'
 import { Store, useStore } from '../lib/store.ts'
+import { Button } from './button.tsx'
 
 interface Message {
   readonly number: number
@@ -20,6 +22,16 @@ export function say(text: string): void {
 /** Says that something has failed of which nothing else on the page tells any more. It stays until it is dismissed. */
 export function complain(text: string): void {
   add('bad', text)
+}
+
+/** Says that `what` has failed, after whoever began it has left. What the person ended by leaving is no failure. */
+export function complainOf(what: string, error: unknown): void {
+  if (error instanceof DOMException && error.name === 'AbortError') return
+  const isAmbiguous =
+    (error instanceof UnreachableError && error.isAmbiguous) ||
+    (error instanceof ProblemError && error.problem.ambiguous)
+  const rest = isAmbiguous ? ' Whether it has taken effect is not known: look before you try again.' : ''
+  complain(`${what}: ${sentence(error instanceof Error ? error.message : String(error))}${rest}`)
 }
 
 function add(tone: Message['tone'], text: string): Message {

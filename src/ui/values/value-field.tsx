@@ -7,6 +7,8 @@ import { FormToggle } from './value-view.tsx'
 export interface ValueFieldHandle {
   /** The value that is in the field now; what is wrong with it is shown as well. */
   read(): ValueOutcome
+  /** The same, but what is wrong with it is not shown. */
+  peek(): ValueOutcome
   draft(): Draft
   text(): string
 }
@@ -20,25 +22,38 @@ interface ValueFieldProps {
   readonly handle: Ref<ValueFieldHandle>
   readonly onChange: () => void
   readonly autoFocus?: boolean
+  readonly readOnly?: boolean
 }
 
 const forms: readonly FormName[] = ['text', 'json', 'hex']
 
 /** A field for a value, in a form that can be changed on the way. */
-export function ValueField({ draft: first, text, label, handle, onChange, autoFocus = false }: ValueFieldProps) {
+export function ValueField({
+  draft: givenDraft,
+  text: givenText,
+  label,
+  handle,
+  onChange,
+  autoFocus = false,
+  readOnly = false,
+}: ValueFieldProps) {
+  // What it began with stays, whatever the form around it makes of it since.
+  const [{ first, text }] = useState({ first: givenDraft, text: givenText })
   const [draft, setDraft] = useState(first)
   const [mistake, setMistake] = useState<string | null>(null)
   const area = useRef<HTMLTextAreaElement>(null)
   const id = useId()
   const textIn = (): string => area.current?.value ?? draft.text
+  const peek = (): ValueOutcome => valueOf(draft, textIn())
   const read = (): ValueOutcome => {
-    const outcome = valueOf(draft, textIn())
+    const outcome = peek()
     setMistake(outcome.kind === 'invalid' ? outcome.reason : null)
     return outcome
   }
-  useImperativeHandle(handle, () => ({ read, draft: () => draft, text: textIn }))
+  useImperativeHandle(handle, () => ({ read, peek, draft: () => draft, text: textIn }))
 
   const choose = (form: FormName): void => {
+    if (readOnly) return
     const outcome = read()
     if (outcome.kind === 'invalid') return
     const next = draftOf(outcome.value, form)
@@ -62,6 +77,7 @@ export function ValueField({ draft: first, text, label, handle, onChange, autoFo
         autocomplete="off"
         autocapitalize="off"
         spellcheck={false}
+        readOnly={readOnly}
         aria-invalid={mistake !== null}
         aria-describedby={`${id}-hint`}
         defaultValue={isFirst ? (text ?? draft.text) : draft.text}
