@@ -44,6 +44,8 @@ export const bounds = {
   /** Characters of a value that are shown unless all are asked for; and that are coloured. */
   shownCharacters: 200_000,
   colouredCharacters: 60_000,
+  /** Characters of JSON with a member or an element a line. Deep levels take many times what they have on one line. */
+  laidOutCharactersMax: 4 * 1024 * 1024,
   /** Bytes on a page of hexadecimal digits. */
   hexPageBytes: 8_192,
   /** Edits that were left without being saved. */

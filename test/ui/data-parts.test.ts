@@ -17,6 +17,7 @@ import {
   type Value,
 } from '../../src/ui/values/value-form.ts'
 import { plainText, visibleText } from '../../src/ui/data/visible-text.ts'
+import { eventually } from '../e2e/support/eventually.ts'
 import { WatchFeed, type FeedView, type WatchEvent, type WatchSource } from '../../src/ui/watch/watch-feed.ts'
 
 const utf8 = (text: string): Value => new TextEncoder().encode(text)
@@ -194,6 +195,45 @@ t.test('a level that cannot be read says so, and can be read again', async (t) =
   current = listing
   await tree.first('')
   t.same(tree.rows.value.map(rowText), ['a'])
+})
+
+t.test('what is asked of a level last is what it shows', async (t) => {
+  const listing = listingOf(Array.from({ length: 1500 }, (_, at) => `k${String(at).padStart(4, '0')}`))
+  let isHeld = false
+  const held: (() => void)[] = []
+  const tree = new KeyTree(
+    { prefix: '', separator: '/' },
+    {
+      async list(...asked) {
+        if (isHeld) await new Promise<void>((resolve) => held.push(resolve))
+        return await listing.list(...asked)
+      },
+    },
+  )
+  const lines = (): string[] => tree.rows.value.map(rowText)
+  /** Lets go what is held, the last first, until both are done. */
+  const untilDone = async (...both: readonly Promise<void>[]): Promise<void> => {
+    let isDone = false
+    const done = Promise.all(both).then(() => (isDone = true))
+    await eventually('both are done', () => {
+      held.pop()?.()
+      return isDone ? true : null
+    })
+    await done
+    isHeld = false
+  }
+  await tree.load()
+  for (let part = 0; part < 5; part++) await tree.more('')
+  isHeld = true
+  await untilDone(tree.more(''), tree.first(''))
+  t.same([lines()[0], lines().at(-1), lines().length], ['k0000', 'more', bounds.treePartEntries + 1])
+
+  isHeld = true
+  const more = tree.more('')
+  const asked = listing.requests
+  await untilDone(more, tree.reload())
+  t.ok(listing.requests > asked + 1, 'what is being read is read again')
+  t.equal(lines()[0], 'k0000')
 })
 
 /** A source of watches that a test plays by hand. */
@@ -375,12 +415,24 @@ t.test('the layout of JSON changes, and nothing else', async (t) => {
       '}',
     ].join('\n'),
   )
-  t.equal(compactJson(prettyJson(text)), text.replace('[ ]', '[]'))
+  t.equal(compactJson(prettyJson(text) ?? ''), text.replace('[ ]', '[]'))
   t.equal(prettyJson(' 1 '), '1')
   const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`
-  t.ok(prettyJson(deep).length < 100 * deep.length, 'deep nesting does not grow with its square')
+  t.ok(Number(prettyJson(deep)?.length) < 100 * deep.length, 'deep nesting does not grow with its square')
   const long = JSON.stringify('x\\"'.repeat(1_000_000))
   t.ok(compactJson(long) === long)
+})
+
+t.test('JSON that would be too long with an element a line stays as it is, and is edited as text', async (t) => {
+  const [one, other] = [0, 1].map((last) => `${'['.repeat(40)}${'1,'.repeat(100_000)}${last}${']'.repeat(40)}`)
+  t.equal(prettyJson(one ?? ''), null)
+  t.same(draftOf(utf8(one ?? ''), 'json'), {
+    kind: 'refused',
+    reason: 'Laid out as JSON it would have more than 4194304 characters: edit it as text.',
+  })
+  t.equal(draftOf(utf8(one ?? ''), 'text').kind, 'draft')
+  const comparison = compareValues(utf8(one ?? ''), utf8(other ?? ''))
+  t.equal(comparison.kind === 'different' && comparison.difference.form, 'text')
 })
 
 t.test('a value is shown in the form that tells most', async (t) => {
@@ -430,6 +482,7 @@ t.test('what is not edited is saved byte by byte', async (t) => {
 t.test('an edit changes what was edited', async (t) => {
   const up = (text: string): string => text.replace('a', 'A')
   t.equal(edited('\u{feff}a\r\nb\r\n', 'text', up), '\u{feff}A\r\nb\r\n', 'line ends stay')
+  t.equal(edited('{\r\n "a": 1\r\n}', 'json', up), '{\r\n "A": 1\r\n}', 'line ends of JSON, too')
   t.equal(edited('{"a":[1,2]}', 'json', up), '{"A":[1,2]}', 'JSON on one line stays there')
   t.equal(edited('{"a":1}\n', 'json', up), '{"A":1}\n')
   t.equal(edited('{\n    "a": 1\n}\n', 'json', up), '{\n    "A": 1\n}\n', 'a layout stays')
@@ -445,6 +498,8 @@ t.test('an edit that would change more, or that is wrong, is refused with the re
   const none = (text: string): string => text
   t.match(edited('a\r\nb\n', 'text', none), 'line ends of several kinds')
   t.match(edited('a\rb', 'text', none), 'line ends of several kinds')
+  t.match(edited('{\r\n "a": 1\n}', 'json', none), 'line ends of several kinds')
+  t.match(edited('{\r"a": 1}', 'json', none), 'line ends of several kinds')
   t.match(edited('a\0', 'text', none), 'control characters')
   t.match(edited('{"a"', 'json', none), /^It is not valid JSON: .+/)
   t.match(

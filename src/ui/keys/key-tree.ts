@@ -19,7 +19,8 @@ interface Level {
   next: string | null
   /** Entries before those that are held have made room. */
   isCut: boolean
-  isLoading: boolean
+  /** The number of the reading that is under way; null: there is none. A newer one takes the place of an older one. */
+  reading: number | null
   failure: unknown
 }
 
@@ -45,6 +46,7 @@ export class KeyTree {
   private readonly listing: KeyListing
   /** The open ones by prefix, those opened first at the front. */
   private readonly levels = new Map<string, Level>()
+  private readings = 0
 
   constructor(options: TreeOptions, listing: KeyListing) {
     this.options = options
@@ -57,7 +59,7 @@ export class KeyTree {
 
   async open(prefix: string): Promise<void> {
     if (this.levels.has(prefix)) return
-    const level: Level = { prefix, entries: [], next: null, isCut: false, isLoading: false, failure: null }
+    const level: Level = { prefix, entries: [], next: null, isCut: false, reading: null, failure: null }
     this.levels.set(prefix, level)
     await this.read(level, null)
   }
@@ -79,10 +81,10 @@ export class KeyTree {
     this.draw()
   }
 
-  /** Reads the next part of a level. */
+  /** Reads the next part of a level, unless it is being read. */
   async more(prefix: string): Promise<void> {
     const level = this.levels.get(prefix)
-    if (level !== undefined && level.next !== null) await this.read(level, level.next)
+    if (level !== undefined && level.next !== null && level.reading === null) await this.read(level, level.next)
   }
 
   /** Begins a level again. */
@@ -108,8 +110,8 @@ export class KeyTree {
 
   private async read(level: Level, from: string | null, how: Partial<Reading> = {}): Promise<void> {
     const { entriesMax = bounds.treePartEntries, isAnew = from === null } = how
-    if (level.isLoading) return
-    level.isLoading = true
+    const reading = ++this.readings
+    level.reading = reading
     level.failure = null
     this.draw()
     const { prefix } = level
@@ -117,15 +119,16 @@ export class KeyTree {
     try {
       const options = { prefix, separator, from, entriesMax, requestsMax: bounds.treePartRequests }
       const { entries, next } = await readLevel(this.listing, options)
+      if (level.reading !== reading) return
       const all = isAnew ? entries : [...level.entries, ...entries]
       level.entries = all.slice(-bounds.treeLevelEntriesMax)
       level.isCut = (level.isCut && from !== null) || all.length > level.entries.length
       level.next = next
     } catch (failure) {
+      if (level.reading !== reading) return
       level.failure = failure
-    } finally {
-      level.isLoading = false
     }
+    level.reading = null
     this.makeRoom(prefix)
     this.draw()
   }
@@ -156,9 +159,9 @@ export class KeyTree {
     }
     if (level.isCut) add('first')
     for (const entry of level.entries) this.addEntry(entry, depth, prefix, rows)
-    const { failure, isLoading, entries, next } = level
+    const { failure, reading, entries, next } = level
     if (failure !== null) rows.push({ ...place, kind: 'failed', failure, id: `failed ${prefix}` })
-    else if (isLoading) add('loading')
+    else if (reading !== null) add('loading')
     else if (next !== null) add('more')
     else if (entries.length === 0) add('empty')
   }

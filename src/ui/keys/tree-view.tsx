@@ -37,6 +37,8 @@ export function TreeView({ tree, chosen, onKey, onBranch }: TreeViewProps) {
     } else void readOn(tree, one)
   }
   const onKeyDown = (event: KeyboardEvent): void => {
+    // A button within the tree has the focus: the key is for that.
+    if (event.target !== event.currentTarget) return
     const next = row === undefined ? null : moved(tree, rows, at, event.key)
     if (next === null || row === undefined || event.ctrlKey || event.metaKey || event.altKey) return
     event.preventDefault()

@@ -51,7 +51,10 @@ export function compareValues(older: Uint8Array | null, newer: Uint8Array | null
   if (isSame(older, newer)) return { kind: 'equal' }
   if ((older?.length ?? 0) + (newer?.length ?? 0) > bounds.comparedBytesMax) return { kind: 'unlike' }
   for (const form of commonForms(older, newer)) {
-    const lines = linesOfBoth(...withoutCommonEnd(linesOf(older, form), linesOf(newer, form)))
+    const [before, after] = [linesOf(older, form), linesOf(newer, form)]
+    // Too long when it is laid out: then the texts are compared.
+    if (before === null || after === null) continue
+    const lines = linesOfBoth(...withoutCommonEnd(before, after))
     if (lines === null) return { kind: 'unlike' }
     const added = lines.filter(({ kind }) => kind === 'added').length
     const removed = lines.filter(({ kind }) => kind === 'removed').length
@@ -77,11 +80,13 @@ function commonForms(older: Uint8Array | null, newer: Uint8Array | null): readon
   return texts.every((text) => text !== null && jsonFault(text) === null) ? ['json', 'text'] : ['text']
 }
 
-function linesOf(value: Uint8Array | null, form: FormName): readonly string[] {
+/** Null: it would be too long in this form. */
+function linesOf(value: Uint8Array | null, form: FormName): readonly string[] | null {
   if (value === null || value.length === 0) return []
   if (form === 'hex') return hexOf(value).split('\n')
   const text = textOf(value) ?? ''
-  return (form === 'json' ? prettyJson(text) : text).split('\n')
+  const laidOut = form === 'json' ? prettyJson(text) : text
+  return laidOut === null ? null : laidOut.split('\n')
 }
 
 /** Two texts that end with a line break have an empty line behind it, of which there is nothing to tell. */

@@ -1,3 +1,5 @@
+import { bounds } from '../bounds.ts'
+
 /**
  * The layout of JSON texts. Only the space between tokens changes: `JSON.parse` and `JSON.stringify` would round long numbers, drop the first of
  * two members of one name, and write `1.0` as `1`.
@@ -24,20 +26,26 @@ export function compactJson(text: string): string {
   return (text.match(TOKEN) ?? []).join('')
 }
 
-/** A valid JSON text with a member or an element a line. */
-export function prettyJson(text: string): string {
+/** A valid JSON text with a member or an element a line. Null: it would have more characters than a page may hold. */
+export function prettyJson(text: string): string | null {
   const parts: string[] = []
-  const tokens = text.match(TOKEN) ?? []
+  let length = 0
+  const add = (part: string): void => {
+    parts.push(part)
+    length += part.length
+  }
   let depth = 0
-  for (const [at, token] of tokens.entries()) {
-    const isEmpty = (token === '}' || token === ']') && isOpening(tokens[at - 1])
-    if ((token === '}' || token === ']') && !isEmpty) parts.push(lineBreak(--depth))
-    else if (isEmpty) depth -= 1
-    else if (isOpening(tokens[at - 1])) parts.push(lineBreak(depth))
-    parts.push(token)
-    if (isOpening(token)) depth += 1
-    else if (token === ',') parts.push(lineBreak(depth))
-    else if (token === ':') parts.push(' ')
+  let isOpened = false
+  for (const [token] of text.matchAll(TOKEN)) {
+    const isClosing = token === '}' || token === ']'
+    if (isClosing) depth -= 1
+    if (isOpened !== isClosing) add(lineBreak(depth))
+    add(token)
+    isOpened = token === '{' || token === '['
+    if (isOpened) depth += 1
+    else if (token === ',') add(lineBreak(depth))
+    else if (token === ':') add(' ')
+    if (length > bounds.laidOutCharactersMax) return null
   }
   return parts.join('')
 }
@@ -72,10 +80,6 @@ function kindOf(token: string): JsonPart['kind'] {
   if (token.startsWith('"')) return 'string'
   if (/^[-0-9]/.test(token)) return 'number'
   return /^[a-z]/.test(token) ? 'word' : 'mark'
-}
-
-function isOpening(token: string | undefined): boolean {
-  return token === '{' || token === '['
 }
 
 function lineBreak(depth: number): string {

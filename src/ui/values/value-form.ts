@@ -34,6 +34,8 @@ export function formsOf(value: Uint8Array): readonly [FormName, ...FormName[]] {
   return /^\s*[[{]/.test(text) ? ['json', 'text', 'hex'] : ['text', 'json', 'hex']
 }
 
+const MIXED = 'It has line ends of several kinds: edit it as hex.'
+
 /** A value while it is edited in one of its forms. */
 export interface Draft {
   readonly form: FormName
@@ -58,9 +60,15 @@ export function draftOf(value: Value, form: FormName): DraftOutcome {
   if (form === 'json') {
     const fault = jsonFault(text)
     if (fault !== null) return refused(`It is not valid JSON: ${fault}.`)
-    return { kind: 'draft', draft: { form, value, text: jsonFieldText(text) } }
+    if (lineEndsOf(isOnOneLine(text) ? text.trim() : text) === 'mixed') return refused(MIXED)
+    const laidOut = jsonFieldText(text)
+    if (laidOut === null) {
+      const most = `${bounds.laidOutCharactersMax} characters`
+      return refused(`Laid out as JSON it would have more than ${most}: edit it as text.`)
+    }
+    return { kind: 'draft', draft: { form, value, text: laidOut } }
   }
-  if (lineEndsOf(text) === 'mixed') return refused('It has line ends of several kinds: edit it as hex.')
+  if (lineEndsOf(text) === 'mixed') return refused(MIXED)
   return { kind: 'draft', draft: { form, value, text: fieldText(text) } }
 }
 
@@ -75,12 +83,11 @@ export function valueOf({ form, value, text: before }: Draft, text: string): Val
     return outcome.kind === 'invalid' ? outcome : { kind: 'value', value: outcome.bytes }
   }
   const original = textOf(value) ?? ''
-  if (form === 'text') {
-    return encoded(lineEndsOf(original) === 'crlf' ? text.replaceAll('\n', '\r\n') : text)
-  }
+  const laidOut = lineEndsOf(original) === 'crlf' ? text.replaceAll('\n', '\r\n') : text
+  if (form === 'text') return encoded(laidOut)
   const fault = jsonFault(text)
   if (fault !== null) return { kind: 'invalid', reason: `This is not valid JSON: ${fault}.` }
-  return encoded(isOnOneLine(original) ? compactJson(text) + spaceAtEnd(original) : text)
+  return encoded(isOnOneLine(original) ? compactJson(text) + spaceAtEnd(original) : laidOut)
 }
 
 /** Whether JSON that is written in several lines is saved on one, as the value was before. */
@@ -99,8 +106,8 @@ function encoded(text: string): ValueOutcome {
   return { kind: 'value', value: encoder.encode(text) }
 }
 
-/** JSON that somebody has laid out keeps its lines. */
-function jsonFieldText(text: string): string {
+/** JSON that somebody has laid out keeps its lines. Null: laid out it would be too long. */
+function jsonFieldText(text: string): string | null {
   return isOnOneLine(text) ? prettyJson(text) : fieldText(text)
 }
 

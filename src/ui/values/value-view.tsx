@@ -43,15 +43,17 @@ function ValueBody({ value, form }: { readonly value: Uint8Array; readonly form:
 
 /** The beginning of a text; all of it when that is asked for. */
 function TextView({ value, form }: { readonly value: Uint8Array; readonly form: 'text' | 'json' }) {
-  const text = useMemo(() => {
+  const { text, isPlain } = useMemo(() => {
     const plain = textOf(value) ?? ''
-    return form === 'json' ? prettyJson(plain) : plain
+    const laidOut = form === 'json' ? prettyJson(plain) : null
+    return { text: laidOut ?? plain, isPlain: form === 'json' && laidOut === null }
   }, [value, form])
   const [isWhole, showWhole] = useState(false)
   const shown = isWhole ? text : text.slice(0, bounds.shownCharacters).toWellFormed()
   const hidden = text.length - shown.length
   return (
     <>
+      {isPlain && <p class="hint">It is shown as it is stored: with an element a line it would be too long.</p>}
       <pre class="value-text" tabIndex={0} aria-label="The value">
         {form === 'json' && text.length <= bounds.colouredCharacters ? <ColouredJson text={text} /> : shown}
       </pre>
