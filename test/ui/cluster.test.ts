@@ -157,6 +157,18 @@ t.test('the keyboard reaches everything, a dialog keeps the focus and gives it b
   await page.keyboard.press('Escape')
   await dialog.waitFor({ state: 'detached' })
   t.equal(await focused(), 'Add a learner')
+  await page.keyboard.press('Enter')
+  await dialog.waitFor()
+  const pressAt = async (x: string): Promise<unknown> =>
+    await page.evaluate(`{
+      const dialog = document.querySelector('dialog')
+      const { left, top } = dialog.getBoundingClientRect()
+      dialog.dispatchEvent(new MouseEvent('mousedown', { clientX: ${x}, clientY: top + 2, bubbles: true }))
+    }`)
+  await pressAt('left + 2')
+  t.ok(await dialog.isVisible(), 'its own edge and scroll bar do not close it')
+  await pressAt('left - 2')
+  await dialog.waitFor({ state: 'detached' })
 })
 
 t.test('a node is added, promoted, made a learner again, and removed', async (t) => {
@@ -292,6 +304,10 @@ t.test('leadership is handed over, and back', async (t) => {
   await rowOf(dashboard, other).getByText('leader').waitFor()
   await dashboard.goTo('Overview')
   await dashboard.page.locator('.log').getByText(`Node ${other} leads in term`).waitFor()
+  await dashboard.goTo('Members')
+  await confirm(dashboard, `Let node ${id} lead`, String(id), `Hand over to node ${id}`)
+  await untilClosed(dashboard)
+  await rowOf(dashboard, id).getByText('leader').waitFor()
 })
 
 t.test('the log is freed, and a backup is whole', async (t) => {
@@ -438,6 +454,22 @@ t.test(
     t.equal(href, `${cluster.node(witness ?? 0).addresses.api}/ui/`)
     t.same(await dead.blemishes(), [])
     await dead.shoot('gone')
+
+    // A node that does not lead lets the leader say whether too few voters would remain.
+    const follower = await openOn(t, cluster.others(id, 4).find((node) => node.id !== next)?.id ?? 0)
+    if (follower === null) return
+    await follower.goTo('Members')
+    await rowOf(follower, id).getByText('not connected').waitFor()
+    await confirm(follower, `Remove node ${next}`, String(next), `Remove node ${next}`)
+    const dialog = follower.page.getByRole('dialog')
+    await dialog.getByRole('alert').getByText('quorum-at-risk').waitFor()
+    const remove = dialog.getByRole('button', { name: `Remove node ${next}` })
+    t.ok(await remove.isDisabled(), 'not once more by a slip')
+    await dialog.getByLabel('Do it although a majority may be missing').press('Space')
+    t.ok(await remove.isEnabled())
+    t.same(await follower.blemishes(), [])
+    await follower.shoot('at-risk')
+    await follower.page.keyboard.press('Escape')
 
     await cluster.node(id).start()
     await banner.waitFor({ state: 'detached' })

@@ -264,14 +264,16 @@ t.test('what to do next: the most urgent thing alone, and nothing when all is we
   t.equal(title({ leader: null }), 'Node 1 knows no leader')
   t.equal(title({ members: { 3: { reachable: false } } }), 'Node 3 is not connected')
   t.match(nextStep(statusOf({ members: { 3: { reachable: false } } }))?.text, 'No other voter may fail meanwhile')
+  const node = { id: 1, state: 'follower', incarnation: 'i', version: '0', uptimeMs: 1, disk: null } as const
+  const lonely = statusOf({ leader: 2, node, members: { 2: { reachable: false }, 3: { reachable: false } } })
+  t.match(nextStep(lonely), { tone: 'warn', text: /^Node 1 misses them\. Whether node 2, which leads, does/ })
   t.equal(title({ learners: [4, 5] }), 'Nodes 4 and 5 have caught up')
   t.equal(title({ learners: [4], members: { 4: { phase: 'log', lag: 9_000 } } }), null)
   t.equal(title({ voters: [[1, 2]] }), 'Two voters are no safer than one')
   const joining = { mode: 'on', decision: 'none', reason: '', sinceMs: 0, failure: 'it did not answer' } as const
   t.equal(title({ joining }), 'An automatic change has failed')
   t.equal(title({ learners: [4], joining: { ...joining, failure: null } }), null, 'the leader promotes by itself')
-  const node = { id: 1, state: 'removed', incarnation: 'i', version: '0', uptimeMs: 1, disk: null } as const
-  t.equal(title({ node }), 'Node 1 has been removed')
+  t.equal(title({ node: { ...node, state: 'removed' } }), 'Node 1 has been removed')
 })
 
 t.test('each warning of a node is advised upon, unless it says itself what to do', async (t) => {
@@ -353,6 +355,12 @@ t.test('each action says what it will do', async (t) => {
   const down = statusOf({ members: { 3: { reachable: false } } })
   t.match(effectsOfRemoving(down, 2, false), { isRisky: true, warnings: [/neither/, /^Node 3 is not connected/] })
   t.match(effectsOfRemoving(down, 3, false), { isRisky: false })
+  const seenElsewhere = statusOf({ leader: 2, members: { 3: { reachable: false } } })
+  t.match(
+    effectsOfRemoving(seenElsewhere, 2, false),
+    { isRisky: false, warnings: [/neither/, /^Node 3 is not connected to node 1\. If the leader misses it as well/] },
+    'the leader judges',
+  )
   const [raft, api] = ['10.0.0.9:7101', 'http://10.0.0.9:7001']
   t.match(effectsOfMoving(down, { id: 3, raft, api }, false), {
     effects: [

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { ClusterStatus } from '../../client/api-types.ts'
 import { changeVoters, cluster, removeLearner, transferLeadership } from '../api/cluster.ts'
+import { ProblemError } from '../api/problem.ts'
 import { Confirm } from '../parts/confirm.tsx'
 import { Check } from '../parts/field.tsx'
 import { say } from '../parts/messages.tsx'
@@ -39,11 +40,18 @@ export function Promote({ seen, id, overtaken, onClose }: ChangeProps) {
 export function Remove({ seen, id, overtaken, onClose }: ChangeProps) {
   const [retain, setRetain] = useState(false)
   const [force, setForce] = useState(false)
+  const [isRefused, setRefused] = useState(false)
   const isLearner = learnersOf(seen).includes(id)
   const { isImpossible, isRisky, ...said } = effectsOfRemoving(seen, id, retain)
+  const mayForce = isRisky || isRefused
   const onConfirm = async (): Promise<void> => {
-    if (isLearner) await removeLearner(id)
-    else await changeVoters({ remove: [id], retain, ...(force ? { force } : {}) }, shownAt(seen))
+    try {
+      if (isLearner) await removeLearner(id)
+      else await changeVoters({ remove: [id], retain, ...(force ? { force } : {}) }, shownAt(seen))
+    } catch (error) {
+      if (error instanceof ProblemError && error.code === 'quorum-at-risk') setRefused(true)
+      throw error
+    }
     say(retain ? `Node ${id} is a learner.` : `Node ${id} is removed.`)
     cluster.soon()
   }
@@ -55,7 +63,7 @@ export function Remove({ seen, id, overtaken, onClose }: ChangeProps) {
       wordName={WORD_NAME}
       action={retain ? `Make node ${id} a learner` : `Remove node ${id}`}
       danger
-      blocked={isImpossible || (isRisky && !force)}
+      blocked={isImpossible || (mayForce && !force)}
       overtaken={overtaken}
       onConfirm={onConfirm}
       onClose={onClose}
@@ -68,7 +76,7 @@ export function Remove({ seen, id, overtaken, onClose }: ChangeProps) {
           hint="It loses its vote, and nothing else."
         />
       )}
-      {isRisky && (
+      {mayForce && (
         <Check
           label="Do it although a majority may be missing"
           checked={force}

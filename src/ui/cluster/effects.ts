@@ -57,7 +57,9 @@ export function effectsOfRemoving(cluster: ClusterStatus, id: number, retain: bo
     return { effects: [], warnings: [warning], isImpossible: true, isRisky: false }
   }
   const down = downAmong(after, cluster)
-  const isRisky = down.length > toleranceOf(after)
+  // The leader judges by its own connections. Another node says what it sees, and lets the leader refuse.
+  const isMissing = down.length > toleranceOf(after)
+  const isRisky = isMissing && cluster.leader === cluster.node.id
   const effects = [...voterEffects(before, after)]
   if (cluster.leader === id) {
     effects.push(
@@ -73,10 +75,14 @@ export function effectsOfRemoving(cluster: ClusterStatus, id: number, retain: bo
   if (toleranceOf(after) === 0) {
     warnings.push(after.length === 1 ? 'One voter alone bears no failure.' : 'Of two voters neither may fail.')
   }
-  if (isRisky)
+  if (isMissing) {
+    const missed = `${capital(nodes(down))} ${down.length === 1 ? 'is' : 'are'} not connected`
     warnings.push(
-      `${capital(nodes(down))} ${down.length === 1 ? 'is' : 'are'} not connected: the voters that remain would have no majority.`,
+      isRisky
+        ? `${missed}: the voters that remain would have no majority.`
+        : `${missed} to node ${cluster.node.id}. If the leader misses ${down.length === 1 ? 'it' : 'them'} as well, it refuses.`,
     )
+  }
   return { effects, warnings, isImpossible: false, isRisky }
 }
 

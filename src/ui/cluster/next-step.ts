@@ -52,7 +52,7 @@ function gone({ node }: ClusterStatus): Step | null {
 }
 
 function lostQuorum(cluster: ClusterStatus): Step | null {
-  if (leftToFail(cluster) >= 0) return null
+  if (leftToFail(cluster) >= 0 || isToldByLeader(cluster)) return null
   const down = [...new Set(configsOf(cluster).flatMap((voters) => downAmong(voters, cluster)))].toSorted(
     (a, b) => a - b,
   )
@@ -60,6 +60,11 @@ function lostQuorum(cluster: ClusterStatus): Step | null {
     `Start ${nodes(down)} again, or reconnect ${down.length === 1 ? 'it' : 'them'}. Without a majority nothing can be written. If the data ` +
     'of a majority is lost for good, `quorate recover --help` tells the way out.'
   return { tone: 'bad', title: 'A majority of the voters is missing', text, page: null }
+}
+
+/** Another node leads: what this one misses, the leader need not miss. */
+function isToldByLeader({ leader, node }: ClusterStatus): boolean {
+  return leader !== null && leader !== node.id
 }
 
 function noLeader({ leader, node }: ClusterStatus): Step | null {
@@ -76,7 +81,10 @@ function downNodes(cluster: ClusterStatus): Step | null {
   const [they, are] = ids.length === 1 ? ['it', 'is'] : ['they', 'are']
   const left = leftToFail(cluster)
   const may = left === 0 ? 'No other voter may fail meanwhile.' : `${left} more may fail meanwhile.`
-  const text = `Start ${nodes(ids)} again; if ${they} ${are} gone for good, remove ${ids.length === 1 ? 'it' : 'them'}. ${may}`
+  const them = ids.length === 1 ? 'it' : 'them'
+  const text = isToldByLeader(cluster)
+    ? `Node ${cluster.node.id} misses ${them}. Whether node ${cluster.leader}, which leads, does as well is on its own dashboard.`
+    : `Start ${nodes(ids)} again; if ${they} ${are} gone for good, remove ${them}. ${may}`
   return { tone: 'warn', title: `${capital(nodes(ids))} ${are} not connected`, text, page: 'members' }
 }
 

@@ -33,7 +33,9 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
     }
   }, [])
   const onBackdrop = (event: MouseEvent): void => {
-    if (event.target === element.current) onClose()
+    // Its own scroll bar is the dialog as well: only what is pressed beside it closes it.
+    const { current } = element
+    if (current !== null && event.target === current && isOutside(event, current.getBoundingClientRect())) onClose()
   }
   return (
     <dialog
@@ -53,4 +55,8 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
       </div>
     </dialog>
   )
+}
+
+function isOutside({ clientX, clientY }: MouseEvent, { left, right, top, bottom }: DOMRect): boolean {
+  return clientX < left || clientX > right || clientY < top || clientY > bottom
 }
