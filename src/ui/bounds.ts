@@ -8,14 +8,19 @@ export const bounds = {
   pollFailingMsMax: 5_000,
   /** After that long without an answer a poll counts as failed. */
   pollTimeoutMs: 5_000,
+  /** What a node takes for a request that says nothing of its time. */
+  requestTimeoutMs: 10_000,
+  /** On top of what a node may take, and of what the body of a request may take to get there. */
+  answerSlackMs: 5_000,
+  uploadMs: 30_000,
   /** A node that is busy for a moment is not gone. */
   goneAfterMs: 2_500,
   /** How far back charts go. */
   chartSpanMs: 15 * 60_000,
   /** Points of a line. */
   chartReadingsMax: 1_000,
-  /** Characters of one line of a stream. A value of 1 MiB in base64, and its predecessor, fit. */
-  streamLineCharactersMax: 16 * 1024 * 1024,
+  /** Characters of one line of a stream. The largest value that a node can be set to take fits, each of its bytes as `\u0000`, with its key. */
+  streamLineCharactersMax: 6 * (16 * 1024 * 1024 + 4096) + 4096,
   /** Entries of the log of what has happened while the page was open. */
   occurrencesMax: 200,
   /** Messages at the edge of the page. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ProblemError, UnreachableError, type Problem } from '../../src/ui/api/problem.ts'
+import { ProblemError, UnreachableError, UnreadableError, type Problem } from '../../src/ui/api/problem.ts'
 import { bounds } from '../../src/ui/bounds.ts'
 import { compareValues, type Comparison, type DiffLine } from '../../src/ui/values/difference.ts'
 import { bytesFromHex, hexDumpOf, hexOf } from '../../src/ui/values/hex.ts'
@@ -18,7 +18,13 @@ import {
 } from '../../src/ui/values/value-form.ts'
 import { plainText, visibleText } from '../../src/ui/data/visible-text.ts'
 import { eventually } from '../e2e/support/eventually.ts'
-import { WatchFeed, type FeedView, type WatchEvent, type WatchSource } from '../../src/ui/watch/watch-feed.ts'
+import {
+  isCompacted,
+  WatchFeed,
+  type FeedView,
+  type WatchEvent,
+  type WatchSource,
+} from '../../src/ui/watch/watch-feed.ts'
 
 const utf8 = (text: string): Value => new TextEncoder().encode(text)
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
@@ -353,8 +359,8 @@ t.test('a watch keeps a bounded list, and of each value the beginning', async (t
   t.equal(changes[0]?.revision, 703)
 })
 
-function problem(code: 'compacted' | 'shutting-down' | 'too-slow', status: number): Problem {
-  return { status, title: code, detail: code, code, retryable: status !== 410, ambiguous: false }
+function problem(code: 'compacted' | 'shutting-down' | 'too-slow' | 'unauthenticated', status: number): Problem {
+  return { status, title: code, detail: code, code, retryable: status !== 410 && status !== 401, ambiguous: false }
 }
 
 t.test('a watch ends when the node says that it cannot go on, and can begin anew', async (t) => {
@@ -364,7 +370,7 @@ t.test('a watch ends when the node says that it cannot go on, and can begin anew
   source.refusal = new ProblemError(problem('compacted', 410))
   feed.start()
   const ended = await seen(feed, 'ended', ({ state }) => state.kind === 'ended')
-  t.ok(ended.state.kind === 'ended' && ended.state.error.code === 'compacted')
+  t.ok(ended.state.kind === 'ended' && isCompacted(ended.state))
   source.refusal = null
   feed.startFromNow()
   source.tell(progress(9))
@@ -374,6 +380,17 @@ t.test('a watch ends when the node says that it cannot go on, and can begin anew
   source.tell({ type: 'error', problem: problem('too-slow', 408) }, put('a', 10))
   t.same(namesIn(await seen(feed, 'again', ({ revision }) => revision === 10)), ['a@10'], 'what may be tried again is')
   t.same(source.opened, [1, null, 9])
+
+  source.tell({ type: 'error', problem: problem('unauthenticated', 401) })
+  const refused = await seen(feed, 'ended again', ({ state }) => state.kind === 'ended')
+  t.notOk(isCompacted(refused.state))
+  feed.start()
+  source.tell(put('a', 11))
+  t.same(namesIn(await seen(feed, 'a', ({ revision }) => revision === 11)), ['a@11', 'a@10'], 'it goes on')
+  t.same(source.opened, [1, null, 9, 10])
+  source.refusal = new UnreadableError('a line is too long')
+  source.breakOff()
+  t.match((await seen(feed, 'ended', ({ state }) => state.kind === 'ended')).state, { error: { message: /too long/ } })
 })
 
 t.test('hexadecimal digits give the bytes back', async (t) => {

@@ -593,6 +593,11 @@ test('a value that cannot be read again is shown as of when it was read', async 
   t.ok(await page.getByText('what was read').isVisible())
   await page.unrouteAll()
   await notice.waitFor({ state: 'detached' })
+  const stalled: Route[] = []
+  await page.route(/\/kv\?.*key=/, (route) => void stalled.push(route))
+  await notice.filter({ hasText: 'It could not be read since then: there was no answer within 10 s.' }).waitFor()
+  t.ok(await page.getByText('what was read').isVisible())
+  for (const route of stalled) await route.abort()
 })
 
 test('a watch shows changes as they happen, pauses, and goes on', async (t, { page, node, open }) => {

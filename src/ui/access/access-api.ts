@@ -1,5 +1,5 @@
 import type { RoleView, SelfAnswer, TokenView } from '../../client/api-types.ts'
-import { send, sendForJson } from '../api/request.ts'
+import { sendForJson, sendForText } from '../api/request.ts'
 
 /** Who may do what, as the cluster has it. */
 export interface AccessTable {
@@ -25,5 +25,5 @@ export async function readAccess(signal: AbortSignal): Promise<AccessTable | nul
 }
 
 export async function revokeToken(id: number): Promise<void> {
-  await send({ method: 'DELETE', path: `/auth/tokens/${id}` })
+  await sendForText({ method: 'DELETE', path: `/auth/tokens/${id}` })
 }

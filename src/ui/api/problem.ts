@@ -26,6 +26,16 @@ export class ProblemError extends Error {
   }
 }
 
+/** Whether the node wants a token, or another one. */
+export function asksForToken(failure: unknown): boolean {
+  return failure instanceof ProblemError && failure.problem.status === 401
+}
+
+/** The node says something that this page cannot take: to ask again helps nothing. */
+export class UnreadableError extends Error {
+  override readonly name = 'UnreadableError'
+}
+
 interface UnreachableOptions extends ErrorOptions {
   /** The request asks for a change. Default: false. */
   readonly isChange?: boolean

@@ -1,5 +1,7 @@
+import { bounds } from '../bounds.ts'
 import { Patience } from './patience.ts'
 import { problemOf, ProblemError } from './problem.ts'
+import { root } from './root.ts'
 import { token } from './token.ts'
 
 type Parameter = string | number | boolean | null | undefined
@@ -15,12 +17,14 @@ export interface Call {
   readonly body?: Blob | Uint8Array<ArrayBuffer> | string
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
-  /** Until the head of the answer is there, and as long again for the rest of one that is read whole. Absent: as long as it takes. */
+  /**
+   * Until the head of the answer is there, and as long again for the rest of one that is read whole. Absent: as long as it takes, or, of an
+   * answer that is read whole, somewhat longer than the node may take.
+   */
   readonly timeoutMs?: number
+  /** Whether a reading waits for a token when the node wants one, or fails. Default: true. */
+  readonly waitsForToken?: boolean
 }
-
-/** The page stands below the API: `/ui/`, or a longer path behind a proxy. */
-const root = new URL('..', document.baseURI)
 
 /** Where a call goes, for a link. */
 function addressOf({ path, query = {} }: Pick<Call, 'path' | 'query'>): string {
@@ -42,16 +46,24 @@ export async function send(call: Call): Promise<Response> {
 
 export async function sendForJson<Answer>(call: Call): Promise<Answer> {
   const accepting = { ...call, headers: { accept: 'application/json', ...call.headers } }
-  return await whole(accepting, async (response) => (await response.json()) as Answer)
+  return await sendFor(accepting, async (response) => (await response.json()) as Answer)
 }
 
 export async function sendForText(call: Call): Promise<string> {
-  return await whole(call, async (response) => await response.text())
+  return await sendFor(call, async (response) => await response.text())
 }
 
-async function whole<Value>(call: Call, read: (response: Response) => Promise<Value>): Promise<Value> {
-  const { response, patience } = await begin(call)
+/** Gives what `read` makes of the answer, the whole of which it reads. */
+export async function sendFor<Value>(call: Call, read: (response: Response) => Promise<Value>): Promise<Value> {
+  const { response, patience } = await begin({ timeoutMs: answerMsMax(call), ...call })
   return await patience.forPart('the answer broke off', async () => await read(response))
+}
+
+/** After that long without an answer the node, or the way to it, is gone: a node answers before the deadline of the request. */
+function answerMsMax({ query = {}, body }: Call): number {
+  const [, seconds] = /^(\d+)s$/.exec(String(query['timeout'])) ?? []
+  const deadlineMs = seconds === undefined ? bounds.requestTimeoutMs : Number(seconds) * 1000
+  return deadlineMs + bounds.answerSlackMs + (body === undefined ? 0 : bounds.uploadMs)
 }
 
 /** An answer whose body is still to be read. */
@@ -69,7 +81,7 @@ async function begin(call: Call): Promise<Begun> {
     const problem = await patience.forPart('the answer broke off', async () => await problemOf(response))
     if (response.status !== 401) throw new ProblemError(problem)
     if (!token.ask(sent, problem.detail)) continue
-    if (isChange(call)) throw new ProblemError(problem)
+    if (isChange(call) || call.waitsForToken === false) throw new ProblemError(problem)
     await token.entered(call.signal)
   }
 }

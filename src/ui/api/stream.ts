@@ -1,22 +1,34 @@
 import { bounds } from '../bounds.ts'
-import { UnreachableError } from './problem.ts'
+import { UnreachableError, UnreadableError } from './problem.ts'
 import { send, type Call } from './request.ts'
 
 /** Lines of an answer that may never end, as they come. Leaving the loop ends the request. */
 async function* linesOf(response: Response): AsyncGenerator<string> {
   if (response.body === null) return
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
-  let rest = ''
+  // The pieces of a line: a long one is put together once.
+  let rest: string[] = []
+  let length = 0
   try {
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
-      const lines = (rest + value).split('\n')
-      rest = lines.pop() ?? ''
-      if (rest.length > bounds.streamLineCharactersMax) throw new UnreachableError('a line of the stream is too long')
-      yield* lines
+      const [first = '', ...others] = value.split('\n')
+      rest.push(first)
+      length += first.length
+      const last = others.pop()
+      if (last !== undefined) {
+        yield rest.join('')
+        yield* others
+        rest = [last]
+        length = last.length
+      }
+      if (length > bounds.streamLineCharactersMax) {
+        const most = `${bounds.streamLineCharactersMax} characters`
+        throw new UnreadableError(`a line of the stream has more than ${most}, which this page does not take`)
+      }
     }
-    if (rest !== '') yield rest
+    if (length > 0) yield rest.join('')
   } finally {
     // The reader may have failed already, and then there is nothing to end.
     await reader.cancel().catch(() => null)

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact'
+import { cluster } from '../api/cluster.ts'
 import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { timeOfDay } from '../lib/format.ts'
 import { useStore } from '../lib/store.ts'
@@ -26,12 +27,21 @@ export function Shown<Value>({ read: { reading, again }, ofKeys = false, childre
   )
 }
 
-/** Says that what is shown is as it was, and why. When the node does not answer at all, the head of the page says so. */
+/** Says that what is shown is as it was, and why. When the node answers nothing at all, the head of the page says so. */
 function OutdatedNotice({ at, failure }: Outdated) {
-  if (!(failure instanceof ProblemError)) return null
+  const isGone = useStore(cluster.seen).failingSince !== null
+  const title = `As of ${timeOfDay(at)}`
+  if (failure instanceof ProblemError) {
+    return (
+      <Notice tone="warn" title={title} code={failure.code}>
+        <p>It could not be read since then: {failure.problem.detail}.</p>
+      </Notice>
+    )
+  }
+  if (!(failure instanceof UnreachableError) || isGone) return null
   return (
-    <Notice tone="warn" title={`As of ${timeOfDay(at)}`} code={failure.code}>
-      <p>It could not be read since then: {failure.problem.detail}.</p>
+    <Notice tone="warn" title={title}>
+      <p>It could not be read since then: {failure.message}.</p>
     </Notice>
   )
 }

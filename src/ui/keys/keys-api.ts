@@ -1,6 +1,6 @@
 import type { CountAnswer, DeleteAnswer, HistoryAnswer, ListAnswer, PutAnswer } from '../../client/api-types.ts'
-import { ProblemError, UnreachableError } from '../api/problem.ts'
-import { send, sendForJson, type Call } from '../api/request.ts'
+import { ProblemError } from '../api/problem.ts'
+import { sendFor, sendForJson, type Call } from '../api/request.ts'
 import { readTerms } from '../data/read-terms.ts'
 import type { Value } from '../values/value-form.ts'
 import type { KeyListing, KeyRange } from './key-level.ts'
@@ -74,9 +74,9 @@ async function read(call: Call & { readonly headers: object }, key: string): Pro
 async function read(call: Call, key: string): Promise<Stored | null>
 async function read(call: Call, key: string): Promise<Stored | null | 'unchanged'> {
   try {
-    const response = await send(call)
-    if (response.status === 304) return 'unchanged'
-    return await storedIn(response, key)
+    return await sendFor(call, async (response) =>
+      response.status === 304 ? 'unchanged' : await storedIn(response, key),
+    )
   } catch (error) {
     if (error instanceof ProblemError && error.code === 'key-not-found') return null
     throw error
@@ -85,18 +85,13 @@ async function read(call: Call, key: string): Promise<Stored | null | 'unchanged
 
 async function storedIn(response: Response, key: string): Promise<Stored> {
   const numberIn = (name: string): number => Number(response.headers.get(`quorate-${name}`) ?? 0)
-  try {
-    return {
-      key,
-      value: new Uint8Array(await response.arrayBuffer()),
-      createRevision: numberIn('create-revision'),
-      modRevision: numberIn('mod-revision'),
-      version: numberIn('version'),
-      lease: numberIn('lease'),
-    }
-  } catch (error) {
-    if (error instanceof DOMException) throw error
-    throw new UnreachableError('the value broke off', { cause: error })
+  return {
+    key,
+    value: new Uint8Array(await response.arrayBuffer()),
+    createRevision: numberIn('create-revision'),
+    modRevision: numberIn('mod-revision'),
+    version: numberIn('version'),
+    lease: numberIn('lease'),
   }
 }
 

@@ -1,4 +1,4 @@
-import { ProblemError, UnreachableError, type Problem } from '../api/problem.ts'
+import { ProblemError, UnreachableError, UnreadableError, type Problem } from '../api/problem.ts'
 import { bounds } from '../bounds.ts'
 import type { WatchTarget } from '../data/places.ts'
 import { bytesOf } from '../data/utf8.ts'
@@ -45,7 +45,7 @@ export type FeedState =
   /** Disconnected; another attempt follows. */
   | { readonly kind: 'lost'; readonly why: string; readonly since: number }
   /** The node says that it cannot go on. */
-  | { readonly kind: 'ended'; readonly error: ProblemError }
+  | { readonly kind: 'ended'; readonly error: ProblemError | UnreadableError }
 
 export interface FeedView {
   readonly state: FeedState
@@ -129,7 +129,8 @@ export class WatchFeed {
         throw new UnreachableError('the node has ended the stream')
       } catch (error) {
         if (signal.aborted) return
-        if (error instanceof ProblemError && !canGoOn(error)) return this.end(error)
+        if (error instanceof UnreadableError || (error instanceof ProblemError && !canGoOn(error)))
+          return this.end(error)
         if (failures === 0) lostSince = Date.now()
         const why = error instanceof Error ? error.message : String(error)
         this.turn({ kind: 'lost', why, since: lostSince })
@@ -191,7 +192,7 @@ export class WatchFeed {
     return { serial: this.serial, type, key, revision, version, size, preview, at: Date.now() }
   }
 
-  private end(error: ProblemError): void {
+  private end(error: ProblemError | UnreadableError): void {
     this.running = null
     this.turn({ kind: 'ended', error })
   }
@@ -212,6 +213,11 @@ export class WatchFeed {
     const { state, changes, dropped, revision } = this
     this.view.set({ state, changes: [...changes], dropped, revision })
   }
+}
+
+/** What the watch would go on behind is not kept any more. */
+export function isCompacted(state: FeedState): boolean {
+  return state.kind === 'ended' && state.error instanceof ProblemError && state.error.code === 'compacted'
 }
 
 /** Whether another attempt, to the same node, can do better. */

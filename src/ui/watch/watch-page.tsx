@@ -9,7 +9,7 @@ import { Field } from '../parts/field.tsx'
 import { FailureNotice, Notice } from '../parts/notice.tsx'
 import { Badge, Card, Page } from '../parts/page.tsx'
 import { Toggle } from '../parts/toggle.tsx'
-import { WatchFeed, type FeedState, type FeedView, type WatchedChange } from './watch-feed.ts'
+import { isCompacted, WatchFeed, type FeedState, type FeedView, type WatchedChange } from './watch-feed.ts'
 import { nodeWatches } from './watch-source.ts'
 
 /** Changes as they happen. */
@@ -92,7 +92,7 @@ function Watch({ target, since }: { readonly target: WatchTarget; readonly since
       title={'key' in target ? 'A key' : target.prefix === '' ? 'All keys' : 'A prefix'}
       tools={
         <div class="tools">
-          {state.kind !== 'ended' && (
+          {!isCompacted(state) && (
             <Button small onClick={() => (isStill ? feed.start() : feed.pause())}>
               {isStill ? 'Go on' : 'Pause'}
             </Button>
@@ -155,9 +155,9 @@ function Ended({
       Watch from now on
     </Button>
   )
-  if (state.error.code !== 'compacted') return <FailureNotice failure={state.error} action={button} />
+  if (!isCompacted(state)) return <FailureNotice failure={state.error} action={button} />
   return (
-    <Notice tone="warn" title="What happened meanwhile is not kept any more" code={state.error.code} action={button}>
+    <Notice tone="warn" title="What happened meanwhile is not kept any more" code="compacted" action={button}>
       <p>The watch can begin anew; the changes in between are missing then.</p>
     </Notice>
   )
