@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks'
-import { cluster } from './api/cluster.ts'
+import { cluster, otherClusters } from './api/cluster.ts'
 import { metrics } from './api/metrics.ts'
 import { ProblemError } from './api/problem.ts'
 import { token } from './api/token.ts'
@@ -9,7 +9,7 @@ import { groups } from './pages.ts'
 import { Button } from './parts/button.tsx'
 import { duration, timeOfDay } from './lib/format.ts'
 import { openDialogs } from './parts/dialog.tsx'
-import { Messages } from './parts/messages.tsx'
+import { complain, Messages } from './parts/messages.tsx'
 import { hrefOf, useRoute } from './lib/route.ts'
 import { sentence } from './lib/sentence.ts'
 import { useStore } from './lib/store.ts'
@@ -26,10 +26,13 @@ export function App() {
   useEffect(() => cluster.start(), [])
   // Charts begin where the page was opened, whichever part of it is looked at.
   useEffect(() => metrics.start(), [])
+  useEffect(() => otherClusters.follow(tellOfOtherCluster), [])
   useTitle(page)
   const View = page?.view
   // A dialog asks by itself: nobody reaches what is behind it.
   const isBehind = useStore(openDialogs) > 0
+  // Nothing that a page holds of one cluster is meant for another.
+  const others = useStore(otherClusters)
   return (
     <>
       <a class="skip" href="#main" onClick={skipToMain}>
@@ -40,11 +43,17 @@ export function App() {
         <main id="main" tabIndex={-1}>
           <Gone />
           {!isBehind && <TokenForm />}
-          {View !== undefined && <View key={page?.name} />}
+          {View !== undefined && <View key={`${page?.name} ${others}`} />}
         </main>
       </div>
       <Messages />
     </>
+  )
+}
+
+function tellOfOtherCluster(): void {
+  complain(
+    'Another cluster answers at this address now. All of it is read anew; edits that were not saved are dropped.',
   )
 }
 

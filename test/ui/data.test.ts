@@ -600,6 +600,30 @@ test('a value that cannot be read again is shown as of when it was read', async 
   for (const route of stalled) await route.abort()
 })
 
+test('what was seen of a cluster says nothing of another at its address', async (t, { page, node, open }) => {
+  await putKey(node, 'whose/a', 'the value')
+  await open(`keys?key=${named('whose/a')}`)
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const field = page.getByRole('textbox', { name: 'Value' })
+  await field.fill('meant for the one before')
+  let clusterId = 'another'
+  await page.route('**/cluster', async (route) => {
+    const response = await route.fetch()
+    await route.fulfill({ response, json: { ...((await response.json()) as object), clusterId } })
+  })
+  const message = page.getByText('Another cluster answers at this address now.')
+  await message.waitFor()
+  await page.locator('.value-text').getByText('the value').waitFor()
+  t.equal(await field.count(), 0, 'the edit is gone')
+  await page.getByRole('button', { name: 'Dismiss' }).click()
+  await page.getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('dialog').waitFor()
+  clusterId = 'a third'
+  await message.waitFor()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+})
+
 test('a watch shows changes as they happen, pauses, and goes on', async (t, { page, node, open }) => {
   await putKey(node, 'watched/before', 'x')
   await open('watch')

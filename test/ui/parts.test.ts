@@ -21,7 +21,7 @@ import {
 } from '../../src/ui/cluster/effects.ts'
 import { occurrencesBetween } from '../../src/ui/cluster/journal.ts'
 import { addressTaken, apiMistake, idFrom, idMistake, raftMistake } from '../../src/ui/cluster/member-input.ts'
-import { dashboardOf, leftToFail, membersOf, withoutMembership } from '../../src/ui/cluster/members.ts'
+import { dashboardOf, leftToFail, membersOf, overtakenBy, withoutMembership } from '../../src/ui/cluster/members.ts'
 import { nextStep } from '../../src/ui/cluster/next-step.ts'
 import { placesFor } from '../../src/ui/cluster/places.ts'
 import * as format from '../../src/ui/lib/format.ts'
@@ -361,6 +361,8 @@ t.test('each action says what it will do', async (t) => {
     { isRisky: false, warnings: [/neither/, /^Node 3 is not connected to node 1\. If the leader misses it as well/] },
     'the leader judges',
   )
+  t.equal(overtakenBy(down, down), null)
+  t.equal(overtakenBy(statusOf({ clusterId: 'c2' }), statusOf()), 'Another cluster answers at this address.')
   const [raft, api] = ['10.0.0.9:7101', 'http://10.0.0.9:7001']
   t.match(effectsOfMoving(down, { id: 3, raft, api }, false), {
     effects: [

@@ -6,6 +6,7 @@ import type {
   TransferAnswer,
 } from '../../client/api-types.ts'
 import { bounds } from '../bounds.ts'
+import { Store } from '../lib/store.ts'
 import { Poller } from './poller.ts'
 import { send, sendForJson } from './request.ts'
 
@@ -16,6 +17,19 @@ const CHANGE = '60s'
 export const cluster = new Poller<ClusterStatus>(
   async () => await sendForJson<ClusterStatus>({ path: '/cluster', timeoutMs: bounds.pollTimeoutMs }),
 )
+
+/** How many times another cluster than before has answered at the address of this page. What was seen of the one before says nothing of it. */
+export const otherClusters = new Store(0)
+
+let known: string | null = null
+
+cluster.seen.follow(() => {
+  const id = cluster.seen.value.value?.clusterId ?? null
+  if (id === null || id === known) return
+  const isFirst = known === null
+  known = id
+  if (!isFirst) otherClusters.set(otherClusters.value + 1)
+})
 
 export async function addLearner(member: MemberSpec): Promise<LearnerAnswer> {
   // How it catches up is drawn, so nobody has to wait for it.

@@ -60,8 +60,9 @@ export function shownAt({ membership }: ClusterStatus): number | null {
   return membership?.effective.logId?.index ?? null
 }
 
-/** How the members or their leader differ from `before`, in a sentence; null: they do not. */
+/** How the cluster, its members or their leader differ from `before`, in a sentence; null: they do not. */
 export function overtakenBy(present: ClusterStatus, before: ClusterStatus): string | null {
+  if (present.clusterId !== before.clusterId) return 'Another cluster answers at this address.'
   if (shownAt(present) !== shownAt(before)) return 'Somebody has changed the members.'
   if (present.leader === before.leader) return null
   return present.leader === null ? 'There is no leader.' : `Node ${present.leader} leads.`

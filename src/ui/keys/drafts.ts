@@ -1,3 +1,4 @@
+import { otherClusters } from '../api/cluster.ts'
 import { bounds } from '../bounds.ts'
 import type { Draft } from '../values/value-form.ts'
 import type { Condition } from './keys-api.ts'
@@ -96,6 +97,8 @@ class Drafts {
     addEventListener('beforeunload', (event) => {
       if (!this.edits.isEmpty || !this.fresh.isEmpty) event.preventDefault()
     })
+    // They are of the cluster before.
+    otherClusters.follow(() => this.clear())
   }
 
   /** The key has what `saved` says, under `condition`. What was typed since then is a draft still. */
