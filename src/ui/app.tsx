@@ -1,7 +1,7 @@
 import { useEffect } from 'preact/hooks'
 import { cluster, otherClusters } from './api/cluster.ts'
 import { metrics } from './api/metrics.ts'
-import { ProblemError } from './api/problem.ts'
+import { asksForToken, ProblemError } from './api/problem.ts'
 import { token } from './api/token.ts'
 import { bounds } from './bounds.ts'
 import type { PageEntry } from './lib/page-entry.ts'
@@ -57,6 +57,12 @@ function tellOfOtherCluster(): void {
   )
 }
 
+/** Whatever the token has opened ends with the page: watches, downloads, and what they have brought. */
+function forgetToken(): void {
+  token.forget()
+  location.reload()
+}
+
 /** The address is that of the page, so it stays as it is. */
 function skipToMain(event: Event): void {
   event.preventDefault()
@@ -100,7 +106,7 @@ function Side({ current }: { readonly current: string }) {
           ]}
         />
         {useStore(token.known) && (
-          <Button kind="quiet" small onClick={() => token.forget()}>
+          <Button kind="quiet" small onClick={forgetToken}>
             Forget the token
           </Button>
         )}
@@ -112,7 +118,7 @@ function Side({ current }: { readonly current: string }) {
 /** Which node answers, and how it is. */
 function Identity() {
   const { value, failure, failingSince } = useStore(cluster.seen)
-  const silence = failure instanceof ProblemError ? 'refuses' : 'no answer'
+  const silence = asksForToken(failure) ? 'needs a token' : failure instanceof ProblemError ? 'refuses' : 'no answer'
   const state = failingSince === null ? (value?.node.state ?? 'connecting') : silence
   const tone = failingSince !== null ? 'bad' : value === null || value.leader === null ? 'warn' : 'good'
   return (
@@ -132,7 +138,16 @@ function Identity() {
 /** Says that the node of this page is gone, or tells nothing more. It goes away by itself. */
 function Gone() {
   const { value, at, failure, failingSince } = useStore(cluster.seen)
-  if (failingSince === null || Date.now() - failingSince < bounds.goneAfterMs) return null
+  if (failingSince === null) return null
+  if (asksForToken(failure)) {
+    // The form for the token says the rest.
+    return value === null ? null : (
+      <div class="gone" role="alert">
+        <strong>Node {value.node.id} asks for a token.</strong> What you see is from {timeOfDay(at)}.
+      </div>
+    )
+  }
+  if (Date.now() - failingSince < bounds.goneAfterMs) return null
   const isRefusal = failure instanceof ProblemError
   // The page itself tells of a refusal where it has nothing else to show.
   if (isRefusal && value === null) return null

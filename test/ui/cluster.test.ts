@@ -368,10 +368,11 @@ t.test('a token is asked for when the node wants one, and requests go on with it
   const dashboard = await Dashboard.open(t, browser, cluster.node(1).addresses.api)
   const { page } = dashboard
   const given: (string | undefined)[] = []
-  await page.route(/\/(cluster|metrics)$/, async (route) => {
+  let right = 'right'
+  await page.route(/\/(cluster|metrics|watch\?.*)$/, async (route) => {
     const authorization = route.request().headers()['authorization']
     given.push(authorization)
-    if (authorization === 'Bearer right') return await route.continue()
+    if (authorization === `Bearer ${right}`) return await route.continue()
     const detail = authorization === undefined ? 'this needs a token' : 'the token is not known'
     const problem = {
       title: 'Unauthenticated',
@@ -399,8 +400,30 @@ t.test('a token is asked for when the node wants one, and requests go on with it
   await page.locator('.identity', { hasText: 'node 1,' }).waitFor()
   t.equal(await page.getByLabel('Token').count(), 0, 'it is kept for the tab')
   t.ok(given.includes('Bearer wrong') && given.includes('Bearer right'))
+  t.same(await page.evaluate('Object.keys(sessionStorage)'), ['quorate-token /'])
+
+  right = 'newer'
+  const banner = page.locator('.gone', { hasText: 'Node 1 asks for a token. What you see is from' })
+  await banner.waitFor()
+  await page.locator('.identity', { hasText: 'node 1, needs a token' }).waitFor()
+  t.same(await dashboard.blemishes(), [])
+  await dashboard.shoot('token-ended')
+  await page.getByLabel('Token').fill('newer”')
+  await page.getByText('this has a character U+201D').waitFor()
+  await page.getByLabel('Token').fill('newer')
+  await page.keyboard.press('Enter')
+  await banner.waitFor({ state: 'detached' })
+  await page.locator('.log').getByText('Node 1 asks this page for a token.').waitFor()
+
+  await dashboard.goTo('Watch')
+  await page.getByRole('button', { name: 'Watch', exact: true }).press('Enter')
+  await page.getByText('Live.').waitFor()
+  await cluster.node(1).client.putKey('told', 'to the old token')
+  await page.getByText('to the old token').waitFor()
   await page.getByRole('button', { name: 'Forget the token' }).press('Enter')
   await page.getByRole('heading', { name: 'A token, please' }).waitFor()
+  t.equal(await page.getByText('to the old token').count(), 0, 'what it has opened is gone with it')
+  t.equal(await page.getByText('Live.').count(), 0)
   t.equal(await page.evaluate('sessionStorage.length'), 0)
   t.same(dashboard.strays, [])
 })

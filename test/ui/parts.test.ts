@@ -1,11 +1,14 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { limits } from '../../src/limits.ts'
 import type { Warning } from '../../src/node/peers/warnings.ts'
 import type { CertificateWarning } from '../../src/tls/credentials.ts'
 import { fileOf } from '../../src/ui/api/file.ts'
 import { UnreachableError } from '../../src/ui/api/problem.ts'
+import { bounds } from '../../src/ui/bounds.ts'
 import { adviceFor } from '../../src/ui/cluster/advice.ts'
 import { catchingUp } from '../../src/ui/cluster/catching-up.ts'
 import { ChartHistory } from '../../src/ui/cluster/chart-history.ts'
@@ -39,22 +42,40 @@ async function pageOf(origin: string): Promise<Page> {
   })
   const load = async (name: string): Promise<unknown> =>
     await import(new URL(`../../src/ui/api/${name}.ts`, import.meta.url).href)
-  return Object.assign({}, await load('request'), await load('poller')) as Page
+  const names = ['request', 'poller', 'stream', 'token']
+  return Object.assign({}, ...(await Promise.all(names.map(load)))) as Page
 }
 
 interface Page {
-  readonly sendForText: (call: { readonly path: string; readonly timeoutMs?: number }) => Promise<string>
+  readonly sendForText: (call: {
+    readonly path: string
+    readonly timeoutMs?: number
+    readonly waitsForToken?: boolean
+  }) => Promise<string>
   readonly Poller: new <Value>(ask: () => Promise<Value>) => {
     readonly seen: { readonly value: { readonly value: Value | null; readonly failure: unknown } }
     start(): () => void
   }
+  readonly openStream: (call: { readonly path: string }) => Promise<AsyncIterable<unknown>>
+  readonly token: { enter(secret: string): void }
+  readonly tokenMistake: (secret: string) => string | null
+}
+
+async function tellInPieces(response: ServerResponse): Promise<void> {
+  for (const piece of ['{"a":', '1}\n{"a":2}\n', '\n{"a"', ':3', '}']) {
+    response.write(piece)
+    await setImmediate()
+  }
+  response.end()
 }
 
 t.test('an answer that stops in its middle is no answer, and holds up nothing else', async (t) => {
   let isStalled = true
-  const server = createServer(({ url }, response) => {
-    response.writeHead(url === '/refused' ? 503 : 200)
-    if (url === '/metrics' || !isStalled) response.end('whole')
+  const server = createServer(({ url, headers }, response) => {
+    const isGuarded = url === '/guarded' && headers.authorization !== 'Bearer right'
+    response.writeHead(url === '/refused' ? 503 : isGuarded ? 401 : 200)
+    if (url === '/lines') void tellInPieces(response)
+    else if (url === '/guarded' || url === '/metrics' || !isStalled) response.end('whole')
     else response.write('half')
   }).listen(0, '127.0.0.1')
   t.teardown(() => {
@@ -62,7 +83,9 @@ t.test('an answer that stops in its middle is no answer, and holds up nothing el
     server.close()
   })
   await once(server, 'listening')
-  const { sendForText, Poller } = await pageOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const { sendForText, Poller, openStream, token, tokenMistake } = await pageOf(
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+  )
   const read = (path: string) => async (): Promise<string> => await sendForText({ path, timeoutMs: 200 })
   const [stalled, other] = [new Poller(read('/cluster')), new Poller(read('/metrics'))]
   const ends = [stalled.start(), other.start()]
@@ -74,6 +97,23 @@ t.test('an answer that stops in its middle is no answer, and holds up nothing el
   isStalled = false
   t.equal(await eventually('it is seen again', async () => stalled.seen.value.value), 'whole')
   t.equal(stalled.seen.value.failure, null)
+
+  const guarded = new Poller(async () => await sendForText({ path: '/guarded', timeoutMs: 200, waitsForToken: false }))
+  t.teardown(guarded.start())
+  t.match(await eventually('it is refused', () => guarded.seen.value.failure), { problem: { status: 401 } })
+  token.enter('right')
+  t.equal(await eventually('it is seen with the token', () => guarded.seen.value.value), 'whole')
+  t.equal(tokenMistake('a token, "quoted"'), null)
+  t.match(tokenMistake('token”'), 'this has a character U+201D. Copy it once more.')
+
+  const lines: unknown[] = []
+  for await (const line of await openStream({ path: '/lines' })) lines.push(line)
+  t.same(lines, [{ a: 1 }, { a: 2 }, { a: 3 }], 'lines are put together from their pieces')
+})
+
+t.test('the longest change that a node can tell fits into a line of a watch', async (t) => {
+  const line = JSON.stringify({ key: '\0'.repeat(limits.keyBytesMax), value: '\0'.repeat(1_000_000) }).length
+  t.ok(line + 6 * (limits.valueBytesMaxCeiling - 1_000_000) < bounds.streamLineCharactersMax)
 })
 
 t.test('a file that breaks off is an answer that is missing, unless nobody wants it any more', async (t) => {

@@ -15,7 +15,8 @@ const CHANGE = '60s'
 
 /** The cluster as the node of this page sees it. */
 export const cluster = new Poller<ClusterStatus>(
-  async () => await sendForJson<ClusterStatus>({ path: '/cluster', timeoutMs: bounds.pollTimeoutMs }),
+  async () =>
+    await sendForJson<ClusterStatus>({ path: '/cluster', timeoutMs: bounds.pollTimeoutMs, waitsForToken: false }),
 )
 
 /** How many times another cluster than before has answered at the address of this page. What was seen of the one before says nothing of it. */

@@ -11,6 +11,6 @@ export interface Reading {
 
 /** The metrics of the node of this page. */
 export const metrics = new Poller<Reading>(async () => {
-  const text = await sendForText({ path: '/metrics', timeoutMs: bounds.pollTimeoutMs })
+  const text = await sendForText({ path: '/metrics', timeoutMs: bounds.pollTimeoutMs, waitsForToken: false })
   return { at: Date.now(), metrics: parseMetrics(text) }
 })

@@ -1,5 +1,7 @@
 import { bounds } from '../bounds.ts'
 import { Store } from '../lib/store.ts'
+import { asksForToken } from './problem.ts'
+import { token } from './token.ts'
 
 /** The last that was seen of something, and whether it can still be seen. */
 export interface Seen<Value> {
@@ -33,6 +35,7 @@ export class Poller<Value> {
   private followers = 0
   private failures = 0
   private isAsking = false
+  private isWaiting = false
 
   /** `ask` is given what was seen before. */
   constructor(ask: (before: Value | null) => Promise<Value>) {
@@ -80,7 +83,17 @@ export class Poller<Value> {
     } finally {
       this.isAsking = false
     }
-    if (this.followers > 0) this.timer = setTimeout(() => void this.look(), this.pauseMs())
+    if (asksForToken(this.seen.value.failure)) void this.waitForToken()
+    else if (this.followers > 0) this.timer = setTimeout(() => void this.look(), this.pauseMs())
+  }
+
+  /** Until there is another token, every look would fail. */
+  private async waitForToken(): Promise<void> {
+    if (this.isWaiting) return
+    this.isWaiting = true
+    await token.entered()
+    this.isWaiting = false
+    this.soon()
   }
 
   private pauseMs(): number {

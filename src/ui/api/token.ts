@@ -1,6 +1,8 @@
 import { Store } from '../lib/store.ts'
+import { root } from './root.ts'
 
-const NAME = 'quorate-token'
+/** Nodes behind one proxy share its origin, and so this storage: the path tells them apart. */
+const NAME = `quorate-token ${root.pathname}`
 
 /** Why a token is asked for, in the words of the node. */
 export interface Asked {
@@ -82,6 +84,14 @@ function stored(): string | null {
   } catch {
     return null
   }
+}
+
+/** Why `secret` cannot be sent as a token; null: it can. */
+export function tokenMistake(secret: string): string | null {
+  const [wrong] = /[^\x20-\x7e]/u.exec(secret) ?? []
+  if (wrong === undefined) return null
+  const code = wrong.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0') ?? ''
+  return `A token has letters, digits and signs of ASCII alone; this has a character U+${code}. Copy it once more.`
 }
 
 export const token = new Token()

@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
-import { metrics } from '../api/metrics.ts'
 import { cluster } from '../api/cluster.ts'
+import { metrics } from '../api/metrics.ts'
+import { asksForToken } from '../api/problem.ts'
 import { Store, useStore } from '../lib/store.ts'
 import { theme } from '../lib/theme.ts'
 import { FailureNotice } from '../parts/notice.tsx'
@@ -43,7 +44,7 @@ export function Charts() {
         />
       }
     >
-      {failure !== null && <FailureNotice failure={failure} />}
+      {failure !== null && !asksForToken(failure) && <FailureNotice failure={failure} />}
       <div class="columns charts">
         {charts.map((entry) => (
           <Chart

@@ -3,7 +3,6 @@ import type { ClusterStatus } from '../../client/api-types.ts'
 import { cluster } from '../api/cluster.ts'
 import { useStore } from '../lib/store.ts'
 import { Button } from '../parts/button.tsx'
-import { FailureNotice } from '../parts/notice.tsx'
 import { Card, Page } from '../parts/page.tsx'
 import { AddLearner } from './add-learner.tsx'
 import { Backup } from './backup.tsx'
@@ -13,6 +12,7 @@ import { Joint } from './joint.tsx'
 import { MemberTable } from './member-table.tsx'
 import { membersOf, overtakenBy, type Member } from './members.ts'
 import { Campaign, Purge } from './this-node.tsx'
+import { Unseen } from './unseen.tsx'
 
 type Ask =
   | { readonly kind: 'add' | 'campaign' | 'purge' | 'backup' }
@@ -28,7 +28,7 @@ export function MembersPage() {
   if (value === null) {
     return (
       <Page title="Members">
-        {failure === null ? <p class="empty">Asking the node…</p> : <FailureNotice failure={failure} />}
+        <Unseen failure={failure} />
       </Page>
     )
   }

@@ -1,5 +1,6 @@
 import type { ClusterStatus } from '../../client/api-types.ts'
 import { cluster } from '../api/cluster.ts'
+import { asksForToken, ProblemError } from '../api/problem.ts'
 import { bounds } from '../bounds.ts'
 import { Store } from '../lib/store.ts'
 import { occurrencesBetween, type Occurrence } from './journal.ts'
@@ -23,11 +24,18 @@ function note(at: number, occurrences: readonly Occurrence[]): void {
   observed.set([...entries, ...observed.value].slice(0, bounds.occurrencesMax))
 }
 
+function silenceOf(node: string, failure: unknown): string {
+  if (asksForToken(failure)) return `${node} asks this page for a token.`
+  if (failure instanceof ProblemError) return `${node} tells this page nothing more: ${failure.problem.detail}.`
+  return `${node} does not answer this page.`
+}
+
 cluster.seen.follow(() => {
-  const { value, at, failingSince } = cluster.seen.value
+  const { value, at, failure, failingSince } = cluster.seen.value
   const id = value?.node.id ?? ''
-  const isGone = failingSince !== null && Date.now() - failingSince >= bounds.goneAfterMs
-  if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: `Node ${id} does not answer this page.` }])
+  // What asks for a token is not looked at again until there is one.
+  const isGone = failingSince !== null && (asksForToken(failure) || Date.now() - failingSince >= bounds.goneAfterMs)
+  if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: silenceOf(`Node ${id}`, failure) }])
   if (failingSince === null && wasGone) note(at, [{ tone: 'good', text: `Node ${id} answers again.` }])
   wasGone = failingSince === null ? false : isGone || wasGone
   if (failingSince !== null || value === null) return

@@ -6,7 +6,7 @@ import { roundTripsIn } from '../lib/metrics.ts'
 import { hrefOf } from '../lib/route.ts'
 import { sentence } from '../lib/sentence.ts'
 import { useStore } from '../lib/store.ts'
-import { FailureNotice, Notice } from '../parts/notice.tsx'
+import { Notice } from '../parts/notice.tsx'
 import { Badge, Card, Facts, Page } from '../parts/page.tsx'
 import { Words } from '../parts/words.tsx'
 import { adviceFor } from './advice.ts'
@@ -16,6 +16,7 @@ import { dashboardOf, leftToFail, membersOf } from './members.ts'
 import { nextStep } from './next-step.ts'
 import { observed } from './observed.ts'
 import { Topology } from './topology.tsx'
+import { Unseen } from './unseen.tsx'
 
 /** How the cluster is, and what is to be done. */
 export function Overview() {
@@ -24,7 +25,7 @@ export function Overview() {
   if (value === null) {
     return (
       <Page title="Overview">
-        {failure === null ? <p class="empty">Asking the node…</p> : <FailureNotice failure={failure} />}
+        <Unseen failure={failure} />
       </Page>
     )
   }

@@ -1,4 +1,5 @@
 import { otherClusters } from '../api/cluster.ts'
+import { token } from '../api/token.ts'
 import { bounds } from '../bounds.ts'
 import type { Draft } from '../values/value-form.ts'
 import type { Condition } from './keys-api.ts'
@@ -97,8 +98,11 @@ class Drafts {
     addEventListener('beforeunload', (event) => {
       if (!this.edits.isEmpty || !this.fresh.isEmpty) event.preventDefault()
     })
-    // They are of the cluster before.
+    // They are of another cluster, or were written with rights that are given up.
     otherClusters.follow(() => this.clear())
+    token.known.follow(() => {
+      if (!token.known.value) this.clear()
+    })
   }
 
   /** The key has what `saved` says, under `condition`. What was typed since then is a draft still. */

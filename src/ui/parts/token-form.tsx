@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import { token } from '../api/token.ts'
+import { token, tokenMistake } from '../api/token.ts'
 import { bounds } from '../bounds.ts'
 import { sentence } from '../lib/sentence.ts'
 import { useStore } from '../lib/store.ts'
@@ -12,9 +12,11 @@ export function TokenForm() {
   const asked = useStore(token.asked)
   const [secret, setSecret] = useState('')
   if (asked === null) return null
+  const mistake = tokenMistake(secret.trim())
+  const isReady = secret.trim() !== '' && mistake === null
   const onSubmit = (event: Event): void => {
     event.preventDefault()
-    if (secret.trim() === '') return
+    if (!isReady) return
     token.enter(secret.trim())
     setSecret('')
   }
@@ -31,11 +33,12 @@ export function TokenForm() {
         value={secret}
         onInput={setSecret}
         maxLength={bounds.tokenCharactersMax}
+        mistake={mistake}
         mono
         autoFocus
       />
       <div class="buttons">
-        <Button type="submit" kind="primary" disabled={secret.trim() === ''}>
+        <Button type="submit" kind="primary" disabled={!isReady}>
           Go on
         </Button>
       </div>
