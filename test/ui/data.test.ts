@@ -600,6 +600,30 @@ test('a value that cannot be read again is shown as of when it was read', async 
   for (const route of stalled) await route.abort()
 })
 
+test('a branch leads to a new key in it, whose value a file may have, and to itself alone', async (t, pages) => {
+  const { page, node, open } = pages
+  for (const key of ['branch/a/1', 'branch/b']) await putKey(node, key, 'x')
+  await open(`keys?prefix=${named('branch/')}`)
+  await rowIn(page, 'a/').click()
+  await page.getByRole('link', { name: 'New key here' }).click()
+  const name = page.getByLabel('Key', { exact: true })
+  t.equal(await name.inputValue(), 'branch/a/')
+  await name.fill('branch/a/file')
+  await page.getByRole('textbox', { name: 'Value' }).fill('typed before')
+  const file = { name: 'v.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([0, 255]) }
+  await page.getByLabel('Take the value from a file: the file').setInputFiles(file)
+  await page.getByText('The contents of v.bin, 2 B.').waitFor()
+  await page.getByRole('button', { name: 'Type a value' }).click()
+  t.equal(await page.getByRole('textbox', { name: 'Value' }).inputValue(), 'typed before')
+  await page.getByLabel('Take the value from a file: the file').setInputFiles(file)
+  await page.getByRole('button', { name: 'Write' }).click()
+  await page.getByText('00000000 00 ff').waitFor()
+  t.same((await node.get('/kv/branch/a/file')).body, Buffer.from([0, 255]))
+  await open(`keys?branch=${named('branch/a/')}`)
+  await page.getByRole('link', { name: 'Show only these' }).click()
+  await untilRows(page, ['1', 'file'])
+})
+
 test('what was seen of a cluster says nothing of another at its address', async (t, { page, node, open }) => {
   await putKey(node, 'whose/a', 'the value')
   await open(`keys?key=${named('whose/a')}`)
@@ -713,6 +737,29 @@ test('a lease is kept alive, and revoked with its keys', async (t, { page, node,
   await revoke.click()
   await page.getByText('There is no such lease').waitFor()
   t.equal((await node.get('/kv/worker/1')).status, 404)
+})
+
+test('leases are listed a page at a time, and opened by their ids', async (t, { page, node, open }) => {
+  const ids: number[] = []
+  for (let at = 0; at < 51; at++) ids.push((await node.post('/leases', { ttlMs: 600_000 })).json<{ id: number }>().id)
+  const rows = page.locator('tbody tr')
+  const untilRowCount = async (is: (count: number) => boolean): Promise<unknown> =>
+    await eventually('the page is there', async () => (is(await rows.count()) ? true : null))
+  await open('leases')
+  await untilRowCount((count) => count === 50)
+  const first = await rows.first().innerText()
+  await page.getByRole('button', { name: 'On' }).click()
+  await untilRowCount((count) => count > 0 && count < 50)
+  await page.getByRole('button', { name: 'Back' }).click()
+  await untilRowCount((count) => count === 50)
+  t.equal(await rows.first().innerText(), first)
+  const field = page.getByLabel('Id of a lease')
+  await field.fill('seven')
+  await page.getByText('The id of a lease is a whole number.').waitFor()
+  await field.fill(String(ids[0]))
+  await field.press('Enter')
+  await page.getByRole('heading', { name: `Lease ${ids[0]}` }).waitFor()
+  for (const id of ids) await node.request('DELETE', `/leases/${id}`)
 })
 
 test('a lock shows its holder and those who wait, and is released to the next', async (t, { page, node, open }) => {
