@@ -123,7 +123,7 @@ async function refuseForeign(path: string): Promise<void> {
     throw new StorageError(
       'refused',
       `${path} holds data of a node (${ours.join(', ')}) but no ${IDENTITY_FILE} that says whose. Restore that file, ` +
-        'or give this node an empty directory and a new node id.',
+        'or remove this node from its cluster and add it again with an empty directory; it may keep its id.',
     )
   }
   const harmless = [LOCK_FILE, temporaryName(IDENTITY_FILE), 'lost+found']
@@ -162,8 +162,8 @@ async function identify(path: string, nodeId: NodeId, random: (count: number) =>
     throw new StorageError(
       'refused',
       `The log of node ${nodeId} is gone: ${join(path, LOG_DIRECTORY)} is missing or empty. Its votes and acknowledged writes were there, ` +
-        'so it must not go on under this id. Restore the directory as it was; or remove the node from the cluster and add it again ' +
-        'with an empty data directory and a new node id.',
+        'so it must not go on as it is. Restore the directory as it was, or remove this node from its cluster and add it again with an empty ' +
+        'data directory; it may keep its id.',
     )
   }
   if (!hasLog || found.logCreated) return found
@@ -177,7 +177,8 @@ async function readIdentity(path: string): Promise<Identity | null> {
   const unreadable = (what: string, cause?: unknown): StorageError =>
     new StorageError(
       'refused',
-      `${file} cannot be read: ${what}. Restore it, or give this node an empty data directory and a new node id.`,
+      `${file} cannot be read: ${what}. Restore it, or remove this node from its cluster and add it again with an empty data directory; ` +
+        'it may keep its id.',
       { cause },
     )
   const content = await readJson(file, unreadable)
@@ -187,7 +188,8 @@ async function readIdentity(path: string): Promise<Identity | null> {
     throw new StorageError(
       'refused',
       `${path} has format ${format}, and this version of Quorate knows formats up to ${FORMAT_VERSION}. ` +
-        'Start the newer version that wrote it, or give this node an empty data directory and a new node id.',
+        'Start the newer version that wrote it, or remove this node from its cluster and add it again with an empty data directory; ' +
+        'it may keep its id.',
     )
   }
   if (format !== FORMAT_VERSION || typeof nodeId !== 'number' || typeof logCreated !== 'boolean') {

@@ -292,7 +292,7 @@ t.test('the vote: one damaged copy is survived, two are not', async (t) => {
     const image = files.copy()
     hurt(image, 'hard-state-a')
     hurt(image, 'hard-state-b')
-    t.match((await look(image)).text, /refused: The vote.*two leaders.*new node id/)
+    t.match((await look(image)).text, /refused: The vote.*two leaders.*may keep its id/)
   }
 })
 

@@ -76,7 +76,7 @@ export class HardStateFiles {
       throw new StorageError(
         'refused',
         `hard-state-a and hard-state-b in ${directory} belong to two different logs. Restore the directory as it was, ` +
-          'or give this node an empty directory and a new node id.',
+          'or remove this node from its cluster and add it again with an empty directory; it may keep its id.',
       )
     }
     for (const [i, name] of HARD_STATE_FILES.entries()) {
@@ -113,7 +113,7 @@ export function unreadableVote(directory: string, what: string): StorageError {
   return new StorageError(
     'refused',
     `The vote of this node in ${directory} cannot be read: ${what}. Voting without it could elect two leaders in one term. ` +
-      'Remove this node from the cluster and add it again with an empty directory and a new node id. ' +
+      'Remove this node from the cluster and add it again with an empty directory; it may keep its id. ' +
       'In a cluster of one node, put a copy of the whole directory back.',
   )
 }

@@ -93,7 +93,7 @@ export async function recoverLog(
     throw new StorageError(
       'refused',
       `The log in ${directory} holds a vote but no segments: they were deleted, and nothing says how far they went. ` +
-        'Remove this node from the cluster and add it again with an empty directory and a new node id. ' +
+        'Remove this node from the cluster and add it again with an empty directory; it may keep its id. ' +
         'In a cluster of one node, put a copy of the whole directory back.',
     )
   }

@@ -170,7 +170,8 @@ export class LogScan {
     if (!header.uuid.equals(this.options.uuid)) {
       throw new StorageError(
         'refused',
-        `${path} belongs to another log. Restore the directory as it was, or give this node an empty directory and a new node id.`,
+        `${path} belongs to another log. Restore the directory as it was, or remove this node from its cluster and add it again with an ` +
+          'empty directory; it may keep its id.',
       )
     }
     if (header.number !== number) {
@@ -303,7 +304,7 @@ export class LogScan {
       'refused',
       `The log in ${this.options.directory} contradicts itself in ${segmentName(segment.number)}: ${what}. ` +
         'Its checksums are right, so this is not a damaged disk. Keep the directory for a report, remove this node from the cluster, ' +
-        'and add it again with an empty directory and a new node id.',
+        'and add it again with an empty directory; it may keep its id.',
     )
   }
 

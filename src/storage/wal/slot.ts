@@ -43,7 +43,7 @@ export function newerFormat(path: string, version: number): StorageError {
   return new StorageError(
     'refused',
     `${path} has format ${version}, and this version of Quorate knows formats up to ${FORMAT_VERSION}. ` +
-      'Start the newer version that wrote it, or give this node an empty directory and a new node id.',
+      'Start the newer version that wrote it, or remove this node from its cluster and add it again with an empty directory; it may keep its id.',
   )
 }
 
