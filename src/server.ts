@@ -336,6 +336,7 @@ function nodeDependencies(
         signal,
       },
     ),
+    noteLog: async () => await directory.noteLog(),
     state: new RocksStateStore(
       {
         directory: stateDirectoryOf(directory.path),

@@ -64,6 +64,7 @@ export async function openNode(options: NodeOptions, given: NodeDependencies): P
   const formation = await deps.formation.load()
   const lastBackup = await lastBackupOf(deps)
   const startup = await openStores(options.id, deps.log, state, deps.logger)
+  await deps.noteLog?.()
   const node = new Node(options, deps, { knownPeers, formation, startup, lastBackup })
   await node.run()
   return node

@@ -112,6 +112,8 @@ export interface Logger {
 
 export interface NodeDependencies {
   readonly log: LogStore
+  /** Writes down that the log exists, once it is open. Awaited before this node talks to anybody; left out: nothing is written down. */
+  readonly noteLog?: () => Promise<void>
   readonly state: StateStore
   readonly transport: Transport
   readonly clock: Clock

@@ -36,6 +36,11 @@ export interface DataDirectory {
   readonly peers: FilePeerRegister
   readonly formation: FileFormationRegister
   readonly backups: FileBackupRegister
+  /**
+   * To be called when the log is on disk, before anybody can be promised anything: from then on a missing log is a loss. Resolves when that
+   * is written down.
+   */
+  noteLog(): Promise<void>
   close(): Promise<void>
 }
 
@@ -65,7 +70,8 @@ export async function openDataDirectory(
     const peers = new FilePeerRegister(path)
     const formation = new FileFormationRegister(path, incarnation)
     const backups = new FileBackupRegister(path)
-    return { path, incarnation, peers, formation, backups, close: async () => held.release() }
+    const noteLog = async (): Promise<void> => await writeLogCreated(path, identity)
+    return { path, incarnation, peers, formation, backups, noteLog, close: async () => held.release() }
   } catch (error) {
     await lock?.release()
     throw storageFault(error, `open the data directory ${path}`)
@@ -156,8 +162,7 @@ async function identify(path: string, nodeId: NodeId, random: (count: number) =>
     )
   }
   const hasLog = (await listOrNone(join(path, LOG_DIRECTORY))).some((name) => !name.endsWith('.tmp'))
-  // The state is made only after the log, so a state directory also proves that there was a log.
-  const hadLog = found.logCreated || (await listOrNone(join(path, STATE_DIRECTORY))).length > 0
+  const hadLog = found.logCreated || (await showsLog(path))
   if (!hasLog && hadLog) {
     throw new StorageError(
       'refused',
@@ -166,10 +171,21 @@ async function identify(path: string, nodeId: NodeId, random: (count: number) =>
         'data directory; it may keep its id.',
     )
   }
-  if (!hasLog || found.logCreated) return found
-  const identity = { ...found, logCreated: true }
-  await writeIdentity(path, identity)
-  return identity
+  return found
+}
+
+/** Whether the directory holds anything that is made only after the log, so that there was one. */
+async function showsLog(path: string): Promise<boolean> {
+  const names = await fs.readdir(path)
+  if ([PEERS_FILE, FORMATION_FILE, BACKUP_FILE].some((name) => names.includes(name))) return true
+  return (await listOrNone(join(path, STATE_DIRECTORY))).length > 0
+}
+
+async function writeLogCreated(path: string, identity: Identity): Promise<void> {
+  if (identity.logCreated) return
+  await writeIdentity(path, { ...identity, logCreated: true }).catch((error: unknown) => {
+    throw storageFault(error, `write ${join(path, IDENTITY_FILE)}`)
+  })
 }
 
 async function readIdentity(path: string): Promise<Identity | null> {

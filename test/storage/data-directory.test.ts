@@ -40,6 +40,7 @@ async function live(path: string): Promise<string> {
   const directory = await openDataDirectory(path, node1)
   const log = new WalLogStore({ ...options, directory: join(path, 'log') })
   await log.open()
+  await directory.noteLog()
   await log.close()
   await directory.close()
   return directory.incarnation
@@ -171,20 +172,40 @@ t.test('refuses what is not its own', async (t) => {
 })
 
 t.test('a wiped log is a loss, from its first moment on', async (t) => {
+  const gone = refusal(/The log of node 1 is gone.*remove this node.*may keep its id/)
   const path = temporary(t)
   await live(path)
-  mkdirSync(join(path, 'state', 'generation-1'), { recursive: true })
   rmSync(join(path, 'log'), { recursive: true })
-  await t.rejects(openDataDirectory(path, node1), refusal(/The log of node 1 is gone/), 'the state shows it')
-
-  const second = temporary(t)
-  await live(second)
-  await live(second)
-  rmSync(join(second, 'log'), { recursive: true })
-  await t.rejects(openDataDirectory(second, node1), refusal(/The log of node 1 is gone/), 'the identity shows it')
-  mkdirSync(join(second, 'log'))
-  await t.rejects(openDataDirectory(second, node1), refusal(/missing or empty/))
+  await t.rejects(openDataDirectory(path, node1), gone, 'the identity shows it after the first life')
+  mkdirSync(join(path, 'log'))
+  await t.rejects(openDataDirectory(path, node1), refusal(/missing or empty/))
 })
+
+t.test(
+  'a wiped log is a loss, though a crash or an earlier version has not written down that there was one',
+  async (t) => {
+    const traces: [string, (path: string) => void][] = [
+      ['the state', (path) => mkdirSync(join(path, 'state', 'generation-1'), { recursive: true })],
+      ...['peers.json', 'formation.json', 'backup.json'].map((name): [string, (path: string) => void] => [
+        name,
+        (path) => writeFileSync(join(path, name), '{}'),
+      ]),
+    ]
+    for (const [name, leave] of traces) {
+      const path = temporary(t)
+      const directory = await openDataDirectory(path, node1)
+      await directory.close()
+      t.equal(await live(path), directory.incarnation, 'before there was a log, nothing is lost')
+      const identity = join(path, 'identity.json')
+      writeFileSync(identity, readFileSync(identity, 'utf8').replace('"logCreated":true', '"logCreated":false'))
+      leave(path)
+      t.equal(await live(path), directory.incarnation, 'the log is there')
+      writeFileSync(identity, readFileSync(identity, 'utf8').replace('"logCreated":true', '"logCreated":false'))
+      rmSync(join(path, 'log'), { recursive: true })
+      await t.rejects(openDataDirectory(path, node1), refusal(/The log of node 1 is gone/), `${name} shows it`)
+    }
+  },
+)
 
 t.test('a crash right after the identity was written leaves a directory that can be used', async (t) => {
   const path = temporary(t)
