@@ -109,11 +109,11 @@ function membershipsBeyond(contents: LogContents, applied: LogIndex): StoredMemb
     .filter(({ logId }) => indexOf(logId) > applied)
 }
 
+/** A node that has lost its membership too may have peers, and waits for them: nothing says that it is alone. */
 function checkRecovery(id: NodeId, lostUpTo: LogIndex | null, effective: StoredMembership): void {
   if (lostUpTo === null) return
-  const voters = new Set(effective.membership.configs.flat())
-  const others = [...voters].filter((voter) => voter !== id)
-  if (others.length > 0) return
+  const voters = effective.membership.configs.flat()
+  if (voters.length === 0 || voters.some((voter) => voter !== id)) return
   throw new StorageError(
     'refused',
     `the log has lost acknowledged entries up to ${lostUpTo}, and this node has no peers to fetch them from: ` +

@@ -21,7 +21,7 @@ import type { Bootstrap } from '../membership/bootstrap.ts'
 import type { Replica } from '../replica.ts'
 import type { Condition } from '../requests/conditions.ts'
 import type { Backups } from './backups.ts'
-import type { Serving } from './serving.ts'
+import { noMembership, type Serving } from './serving.ts'
 import type { Status } from './status.ts'
 import { logIdView, membershipAnswer } from '../membership/api-views.ts'
 
@@ -78,13 +78,9 @@ export class Cluster implements ClusterControl {
   }
 
   membership(): MembershipAnswer {
-    const { effective, committedMembership } = this.deps.replica.raft.view()
-    if (effective.logId === null) {
-      throw new RequestError(
-        'not-initialized',
-        'this node belongs to no cluster yet: initialize it, or add it to a cluster as a learner',
-      )
-    }
+    const view = this.deps.replica.raft.view()
+    const { effective, committedMembership } = view
+    if (effective.logId === null) throw noMembership(view)
     return membershipAnswer(effective, committedMembership)
   }
 

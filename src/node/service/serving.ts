@@ -1,6 +1,6 @@
 import type { NodeStateView } from '../../api/cluster.ts'
 import { RequestError } from '../../lib/errors.ts'
-import type { NodeId } from '../../raft/index.ts'
+import type { NodeId, RaftView } from '../../raft/index.ts'
 import type { Replica } from '../replica.ts'
 
 export interface ServingDependencies {
@@ -47,11 +47,22 @@ export class Serving {
         'this node was removed from its cluster; ask a member, or wipe this node and add it again',
       )
     }
-    if (replica.raft.view().effective.logId === null) {
-      throw new RequestError(
-        'not-initialized',
-        'this node belongs to no cluster yet: POST /cluster/initialize, or add it to a cluster with POST /cluster/learners',
-      )
-    }
+    const view = replica.raft.view()
+    if (view.effective.logId === null) throw noMembership(view)
   }
+}
+
+/** Why a node that knows no membership cannot say who belongs to its cluster. */
+export function noMembership({ recovering }: RaftView): RequestError {
+  if (recovering) {
+    return new RequestError(
+      'no-leader',
+      'the log of this node was damaged from its first entry on, and no leader has sent it again yet; ask another node',
+      { leader: null },
+    )
+  }
+  return new RequestError(
+    'not-initialized',
+    'this node belongs to no cluster yet: POST /cluster/initialize, or add it to a cluster with POST /cluster/learners',
+  )
 }
