@@ -9,6 +9,7 @@ import type { RaftDriver } from './driver/raft-driver.ts'
 import type { RaftJournal } from './driver/raft-journal.ts'
 import type { Lessor } from './leases/lessor.ts'
 import type { LockWaits } from './leases/lock-waits.ts'
+import { Identification } from './peers/identification.ts'
 import type { Peers } from './peers/peers.ts'
 import type { Conditions } from './requests/conditions.ts'
 import type { Features } from './requests/features.ts'
@@ -60,10 +61,12 @@ export interface ConsequencesDependencies {
 export class Consequences {
   private readonly options: KvMachineOptions
   private readonly deps: ConsequencesDependencies
+  private readonly identification: Identification
 
   constructor(options: KvMachineOptions, deps: ConsequencesDependencies) {
     this.options = options
     this.deps = deps
+    this.identification = new Identification({ ...deps, replica: deps.concerned })
   }
 
   onEvent(event: RaftEvent): void {
@@ -81,6 +84,7 @@ export class Consequences {
       case 'membership-changed':
         this.connectMembers()
         if (event.committed) this.deps.peers.onCommittedMembership(event.stored.membership)
+        this.identification.onChanged()
         return concerned.removal.onChanged()
       default:
     }
@@ -92,12 +96,19 @@ export class Consequences {
     this.deps.peers.onMembership(effective.membership, committedMembership.membership)
   }
 
+  /** A connection to a peer is up, and the peer has said who it is. */
+  onMet(): void {
+    this.deps.concerned.features.look()
+    this.identification.onChanged()
+  }
+
   /** The leader may be another one, or, if it is `reconnected`, may have missed what it was sent. */
   onLeader(reconnected: NodeId | null = null): void {
     const { proposals, reads, leaderCalls, historian, expiry } = this.deps.concerned
     proposals.onLeader()
     reads.onLeader()
     leaderCalls.onLeader()
+    this.identification.onChanged()
     historian.look()
     expiry.look()
     if (reconnected !== null) leaderCalls.onReconnected(reconnected)
@@ -150,6 +161,7 @@ export class Consequences {
     concerned.waits.onApplied()
     concerned.removal.onApplied()
     concerned.features.look()
+    this.identification.look()
     conditions.changed()
     concerned.flusher.onApplied(index)
     concerned.historian.look()

@@ -60,14 +60,25 @@ export async function openNode(options: NodeOptions, given: NodeDependencies): P
   const fault = new FirstFault(given.onFault)
   const state = new FailStopStore(given.state, fault)
   const deps = { ...given, state, clock: new FailStopClock(given.clock, fault), fault }
-  const knownPeers = await deps.peers.load()
   const formation = await deps.formation.load()
   const lastBackup = await lastBackupOf(deps)
   const startup = await openStores(options.id, deps.log, state, deps.logger)
   await deps.noteLog?.()
+  const knownPeers = await knownPeersOf(deps, startup)
   const node = new Node(options, deps, { knownPeers, formation, startup, lastBackup })
   await node.run()
   return node
+}
+
+/**
+ * A node that belongs to no cluster may have been about to join one when its process died, and others may form another one of the same ids:
+ * whom it knew then, it knows no more.
+ */
+async function knownPeersOf({ peers }: NodeDependencies, { clusterId }: Startup): Promise<ReadonlyMap<NodeId, string>> {
+  const known = await peers.load()
+  if (clusterId !== null) return known
+  await Promise.all([...known.keys()].map(async (id) => await peers.forget(id)))
+  return new Map()
 }
 
 /** Nothing but an alarm depends on it, so a node starts without it. */

@@ -198,7 +198,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.peers.onConnected(peer)
     this.input(() => this.raft.peerConnected(this.deps.clock.now(), peer))
     if (this.raft.leader === peer) this.consequences.onLeader(peer)
-    this.features.look()
+    this.consequences.onMet()
   }
 
   onDisconnected(peer: NodeId): void {

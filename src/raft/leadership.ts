@@ -103,7 +103,9 @@ export class Leadership {
       lagOf: (id) => this.lagOf(id),
     })
     if (plan.kind === 'unchanged') return { kind: 'unchanged', stored }
-    return plan.kind === 'next' ? this.appendMembership(identified(plan.membership, incarnationOf)) : plan
+    if (plan.kind !== 'next') return plan
+    const next = identified(plan.membership, incarnationOf)
+    return next === stored.membership ? { kind: 'unchanged', stored } : this.appendMembership(next)
   }
 
   private appendMembership(membership: Membership): Extract<ChangeOutcome, { kind: 'appended' }> {

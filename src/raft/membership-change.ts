@@ -35,6 +35,8 @@ export function planChange(current: Membership, change: MembershipChange, health
       return planAddLearner(current, change.id, change.addresses)
     case 'remove-learner':
       return planRemoveLearner(current, change.id)
+    case 'identify':
+      return { kind: 'next', membership: current }
     case 'set-addresses':
       return planSetAddresses(current, change.moves)
     case 'set-voters':

@@ -56,7 +56,7 @@ export function finalMembershipOf(joint: Membership): Membership {
 
 /**
  * Adds the known incarnations of members that carry none yet. A node that joins later has never met these members, and must be able to tell
- * a member that lost its data from the one it was before (raft.md 4).
+ * a member that lost its data from the one it was before (raft.md 4). Returns `membership` itself when there is nothing to add.
  */
 export function identified(membership: Membership, incarnationOf: IncarnationOf): Membership {
   const nodes = new Map<NodeId, NodeAddresses>()
@@ -64,7 +64,8 @@ export function identified(membership: Membership, incarnationOf: IncarnationOf)
     const incarnation = addresses.incarnation ?? incarnationOf(id)
     nodes.set(id, incarnation === null ? addresses : { ...addresses, incarnation })
   }
-  return { ...membership, nodes }
+  const isSame = [...nodes].every(([id, { incarnation }]) => membership.nodes.get(id)?.incarnation === incarnation)
+  return isSame ? membership : { ...membership, nodes }
 }
 
 export function sameAddresses(a: NodeAddresses, b: NodeAddresses): boolean {

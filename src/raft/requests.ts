@@ -34,6 +34,8 @@ export interface Move {
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly id: NodeId; readonly addresses: NodeAddresses }
   | { readonly type: 'remove-learner'; readonly id: NodeId }
+  /** Nothing but the incarnations that the driver knows and the membership lacks. */
+  | { readonly type: 'identify' }
   /** New addresses for nodes that are members already. */
   | { readonly type: 'set-addresses'; readonly moves: readonly Move[] }
   /**

@@ -60,7 +60,8 @@ t.test(
     const tookMs = c.clock.now() - begun
     t.ok(tookMs > 5_000, `${Math.round(tookMs)} ms, more than five times the hold`)
     t.equal(metricsOf(c, 4).snapshotsInstalled, 1, 'one snapshot is enough')
-    t.ok(purgedMost <= held + 10, 'nothing behind the snapshot is purged meanwhile')
+    // Writes go on for a few heartbeats before the snapshot begins.
+    t.ok(purgedMost <= held + 20, 'nothing behind the snapshot is purged meanwhile')
     t.same(
       seen.map(({ percent }) => percent),
       seen.map(({ percent }) => percent).toSorted((a, b) => a - b),

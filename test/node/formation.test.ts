@@ -28,6 +28,7 @@ function entryZeroOf(machine: Machine): { readonly batch: LogBatch; readonly hex
 /** One cluster, formed well: one leader, one cluster id, entry 0 the same everywhere, committed and effective equal, and it works. */
 async function checkOneCluster(t: Test, c: TestCluster, ids: readonly number[]): Promise<void> {
   const leader = await c.leader(ids)
+  if (ids.length > 1) await c.identified(ids, leader)
   await c.settled(ids)
   for (const id of ids) await c.on(id).put(`written-on-${id}`, `by-${id}`)
   await c.settled(ids)
@@ -39,7 +40,7 @@ async function checkOneCluster(t: Test, c: TestCluster, ids: readonly number[]):
   for (const id of ids) {
     if (entryZeroOf(c.at(id))?.hex !== zero.hex) throw new Error(`node ${id} has another entry 0 than node ${leader}`)
     const { membership, joint, committed, logId } = c.on(id).membership()
-    if (joint || !committed || logId?.index !== 0) throw new Error(`node ${id} has membership ${JSON.stringify(logId)}`)
+    if (joint || !committed) throw new Error(`node ${id} has membership ${JSON.stringify(logId)}`)
     if (membership.configs.join() !== ids.join()) throw new Error(`node ${id} has voters ${membership.configs.join()}`)
   }
   t.pass(`${ids.length} nodes are one cluster, which node ${leader} leads`)
@@ -254,19 +255,27 @@ t.test(
   },
 )
 
-t.test('the leader commits a blank entry, and with it everything before', async (t) => {
-  const c = new TestCluster(t, [1, 2, 3])
-  await c.form()
-  await c.settled()
-  for (const id of [1, 2, 3]) {
-    const batches = c.at(id).log.synced.flatMap((write) => (write.type === 'append' ? [write.batch] : []))
-    const entries = batches.flatMap((batch) => entriesOf(batch).map(({ kind, index }) => `${index} ${kind}`))
-    t.same(entries, ['0 membership', '1 blank'])
-    t.same(batches[1]?.leaderId, { term: 1, nodeId: 1 })
-    t.equal(c.at(id).view.committed, 1)
-    t.equal(c.at(id).applied, 1)
-  }
-})
+t.test(
+  'the leader commits a blank entry, and with it everything before; then it writes down who the members are',
+  async (t) => {
+    const c = new TestCluster(t, [1, 2, 3])
+    await c.form()
+    await c.settled()
+    for (const id of [1, 2, 3]) {
+      const batches = c.at(id).log.synced.flatMap((write) => (write.type === 'append' ? [write.batch] : []))
+      const entries = batches.flatMap((batch) => entriesOf(batch).map(({ kind, index }) => `${index} ${kind}`))
+      t.same(entries, ['0 membership', '1 blank', '2 membership'])
+      t.same(batches[1]?.leaderId, { term: 1, nodeId: 1 })
+      t.equal(c.at(id).view.committed, 2)
+      t.equal(c.at(id).applied, 2)
+      const { nodes } = c.at(id).view.committedMembership.membership
+      t.same(
+        [...nodes.values()].map(({ incarnation }) => incarnation),
+        [1, 2, 3].map((member) => c.at(member).incarnation),
+      )
+    }
+  },
+)
 
 t.test('called on a node that is initialized already, it returns an error and the node stays safe', async (t) => {
   const c = new TestCluster(t, [1, 2, 3])
@@ -280,7 +289,7 @@ t.test('called on a node that is initialized already, it returns an error and th
       const { facts } = await refused(c.on(id).initialize(members), 'already-initialized')
       t.match(facts, {
         clusterId: c.on(id).status().clusterId,
-        lastLogId: { term: 1, node: leader, index: 2 },
+        lastLogId: { term: 1, node: leader, index: 3 },
         vote: { term: 1, node: leader, committed: true },
         membership: { configs: [[1, 2, 3]], learners: [] },
       })

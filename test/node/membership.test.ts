@@ -1,7 +1,28 @@
 import t, { type Test } from 'tap'
 import { RequestError } from '../../src/lib/errors.ts'
+import { Briefing } from '../../src/node/peers/briefing.ts'
+import type { NodeReport } from '../../src/ports/transport.ts'
+import type { NodeId, StoredMembership } from '../../src/raft/index.ts'
+import { logIndex, nodeId, term } from '../../src/raft/index.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { drop, passAll } from './support/formed.ts'
+import { addressesOf } from './support/machine.ts'
+
+const REPORT: NodeReport = {
+  id: nodeId(1),
+  incarnation: 'of-1',
+  clusterId: null,
+  initialized: true,
+  vote: { leaderId: { term: term(1), nodeId: nodeId(1) }, committed: true },
+  last: null,
+  leader: null,
+  effective: { logId: null, membership: { configs: [], nodes: new Map(), removing: [] } },
+  addresses: addressesOf(1),
+  version: '0.0.0-test',
+  candidacy: null,
+  leaderPriority: 0,
+  level: 0,
+}
 
 /** A running cluster of `voters` on machines `ids`; returns its leader. */
 async function formed(t: Test, ids: readonly number[], voters: readonly number[], options = {}) {
@@ -767,4 +788,85 @@ t.test('a node that was told of a removal which was then undone goes on as the m
   t.equal(c.on(4).status().node.state, 'learner')
   t.equal(await c.on(4).get('a'), '1')
   t.same(c.on(4).membership().membership.learners, [4])
+})
+
+t.test(
+  'a voter that lost its data does not count at a member that has never met it, however little that has',
+  async (t) => {
+    // What the third node holds when the leader dies: nothing, the first entry, ...
+    for (const held of [-1, 0, 1, 2, 3, 6]) {
+      const c = new TestCluster(t, [1, 2, 3], { appendEntriesMax: 1, inflightAppendsMax: 1 })
+      await c.start(1, 2)
+      await c.on(1).initialize([1, 2, 3].map(specOf))
+      const first = await c.leader([1, 2])
+      const wiped = 3 - first
+      await c.identified([1, 2], first)
+      for (let i = 0; i < 10; i++) await c.on(first).put(`k${i}`, String(i))
+      await c.at(wiped).crash()
+      c.at(wiped).wipe()
+      const isFull = (): boolean => c.at(3).isUp && lastIndex(c, 3) >= held
+      drop(c, (message) => message.type === 'append-request' && message.to === 3 && isFull())
+      await c.start(3)
+      await (held < 0 ? c.pass(1_000) : c.until('the third node holds this much', () => lastIndex(c, 3) === held))
+      await c.at(first).crash()
+      passAll(c)
+      await c.start(wiped)
+      await c.pass(10_000)
+      t.equal(c.leaderOrNull()?.id, undefined, `nobody leads when the third node holds entries up to ${held}`)
+      await c.start(first)
+      await c.leader([first, 3])
+      t.equal(await c.on(3).get('k9'), '9', 'and what was acknowledged is there')
+      for (const { id } of c.up) await c.at(id).crash()
+    }
+  },
+)
+
+t.test('a node without entries takes none before it has written down whom their sender knows', (t) => {
+  const written: (() => void)[] = []
+  const learned: (readonly [number, string])[] = []
+  const nothing: StoredMembership = { logId: null, membership: { configs: [], nodes: new Map(), removing: [] } }
+  const raft = { effectiveMembership: nothing }
+  const briefing = new Briefing({
+    raft,
+    incarnations: {
+      of: (id) => (id === 1 ? 'of-1' : null),
+      learn: (told, onWritten) => {
+        learned.push(...told)
+        if (told.size === 0) onWritten()
+        else written.push(onWritten)
+      },
+    },
+  })
+  const [one, two] = [nodeId(1), nodeId(2)]
+  const logId = { leaderId: { term: term(1), nodeId: one }, index: logIndex(2) }
+  const nodes = new Map([one, two].map((id) => [id, { ...addressesOf(id), incarnation: `of-${id}` }]))
+  const named = { logId, membership: { configs: [[one, two]], nodes, removing: [] } }
+  const report = (id: NodeId, effective: StoredMembership): NodeReport => ({ ...REPORT, id, effective })
+
+  t.notOk(briefing.isOver(one), 'it has not said yet whom it knows')
+  briefing.onReport(report(one, named))
+  t.same(learned, [], 'what it says is believed when it sends entries')
+  t.notOk(briefing.isOver(one))
+  t.notOk(briefing.isOver(one))
+  t.same(
+    learned,
+    [...nodes].map(([id, { incarnation }]) => [id, incarnation]),
+    'written once',
+  )
+  for (const done of written) done()
+  t.ok(briefing.isOver(one))
+  t.notOk(briefing.isOver(two), 'nor has another one')
+  briefing.onReport(report(two, nothing))
+  t.ok(briefing.isOver(two), 'who knows nobody has told everything')
+
+  learned.length = 0
+  const without = new Map([one, two].map((id) => [id, addressesOf(id)]))
+  raft.effectiveMembership = {
+    logId: { ...logId, index: logIndex(0) },
+    membership: { ...named.membership, nodes: without },
+  }
+  t.ok(briefing.isOver(nodeId(3)), 'a node with entries takes more')
+  briefing.onReport(report(one, named))
+  t.same(learned, [[2, 'of-2']], 'and learns of members that it knows nothing of')
+  t.end()
 })

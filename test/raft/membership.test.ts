@@ -73,6 +73,33 @@ t.test('a change also writes down the incarnations of the members that the leade
   t.same(nodes.get(id(3)), addressesOf(3), 'who was never met stays unknown')
 })
 
+t.test('identify: one entry for what is known and not written down, and none for nothing new', async (t) => {
+  const solo = leader({ membership: membership([[1, 2, 3]], [5]) })
+  const identify = (met: readonly number[]) =>
+    solo.do((raft, now) =>
+      raft.changeMembership(now, { type: 'identify' }, null, (member) =>
+        met.includes(member) ? `met-${member}` : null,
+      ),
+    )
+  const before = solo.view.effective.membership
+  t.match(identify([]), { kind: 'unchanged' })
+  t.same(solo.writes, [])
+  const first = identify([1, 2])
+  t.match(first, { kind: 'appended' })
+  const { configs, nodes } = solo.view.effective.membership
+  t.same(configs, before.configs)
+  t.same(
+    [...nodes].map(([member, { incarnation }]) => [member, incarnation]),
+    [
+      [1, 'met-1'],
+      [2, 'met-2'],
+      [3, undefined],
+      [5, undefined],
+    ],
+  )
+  t.match(identify([1, 2, 3]), { kind: 'in-progress' }, 'one change at a time')
+})
+
 t.test(
   'add learner: the same again is success without an entry; other addresses, or a taken address, are refused',
   async (t) => {

@@ -288,6 +288,8 @@ export class Bootstrap {
       throw this.disagrees(member, `node ${member.id} has agreed to form ${describePledge(pledge)}`, report)
     if (agreed && report.clusterId !== clusterId && report.candidacy?.proposal !== clusterId)
       throw this.disagrees(member, `node ${member.id} no longer proposes this cluster`, report)
+    // Known from the first entry on: it may lose its data before any other member has met it.
+    this.deps.replica.peers.expect(nodeId(member.id), report.incarnation)
     return null
   }
 

@@ -60,10 +60,22 @@ export class Incarnations {
   }
 
   replace(id: NodeId, incarnation: string): void {
-    if (this.of(id) === incarnation || id === this.self.id) return
-    this.known.set(id, incarnation)
-    if (this.isMistaken(id)) this.deps.onMistaken(id)
-    this.deps.register.remember(id, incarnation).catch((error: unknown) => this.deps.faults.report(error))
+    if (this.of(id) !== incarnation) this.learn(new Map([[id, incarnation]]), () => undefined)
+  }
+
+  /** Members are known by these incarnations from now on. Calls `onWritten` when that is on disk, at once if there is nothing to write. */
+  learn(told: ReadonlyMap<NodeId, string>, onWritten: () => void): void {
+    const { register, faults } = this.deps
+    const others = [...told].filter(([id]) => id !== this.self.id)
+    if (others.length === 0) return onWritten()
+    const written = others.map(async ([id, incarnation]) => {
+      this.known.set(id, incarnation)
+      if (this.isMistaken(id)) this.deps.onMistaken(id)
+      await register.remember(id, incarnation)
+    })
+    Promise.all(written)
+      .then(onWritten)
+      .catch((error: unknown) => faults.report(error))
   }
 
   /** Whether the incarnation last met under this id is not the one that it is known by. */

@@ -1,5 +1,6 @@
 import type { Hello, NodeReport, PeerMessage, Refusal } from '../../ports/transport.ts'
 import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
+import { Briefing } from './briefing.ts'
 import { Callers } from './callers.ts'
 import { Complaints } from './complaints.ts'
 import { Connector } from './connector.ts'
@@ -44,6 +45,7 @@ export class Peers {
   private readonly complaints: Complaints
   private readonly refusals: RefusalLog
   private readonly attestations: IncarnationAttestations
+  private readonly briefing: Briefing
   private readonly roles: PeerRoles
   readonly announcedAddresses: AnnouncedAddresses
   readonly removal: RemovalNotice
@@ -83,6 +85,7 @@ export class Peers {
       faults,
     })
     const { incarnations, attestations } = this
+    this.briefing = new Briefing({ incarnations, raft })
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
     this.roles = new PeerRoles({ incarnations, attestations, ownCluster, acceptsClusterId, adoption, isNamed })
     this.dials = new DialAddresses({
@@ -143,7 +146,7 @@ export class Peers {
 
   /** Whether `peer` may send this node a state. */
   maySendState(peer: NodeId): boolean {
-    return this.roles.maySendState(peer, this.introductionOf(peer))
+    return this.roles.maySendState(peer, this.introductionOf(peer)) && this.briefing.isOver(peer)
   }
 
   /** What members that refuse this node because it lost its data say about it; null when there are none. */
@@ -175,7 +178,7 @@ export class Peers {
     const uncalled = this.callers.takeUncalled(peer)
     if (uncalled !== null) this.addCaller(peer, uncalled)
     if (this.dials.onHeard(peer)) this.connector.connect()
-    return true
+    return message.type !== 'append-request' || this.briefing.isOver(peer)
   }
 
   admit(hello: Hello): Refusal | null {
@@ -216,7 +219,9 @@ export class Peers {
     if (double !== null) return double
     this.meet(peer, report.clusterId, report.incarnation)
     this.removal.onReport(report)
-    if (!this.incarnations.isMistaken(peer)) this.attestations.onReport(report)
+    if (this.incarnations.isMistaken(peer)) return null
+    this.attestations.onReport(report)
+    this.briefing.onReport(report)
     return null
   }
 
@@ -298,7 +303,7 @@ export class Peers {
     if (this.dials.onFailed(id)) this.connector.connect()
   }
 
-  /** A node was probed as a new learner: from now on this incarnation of it counts. */
+  /** A node was probed that is about to be a member: this incarnation of it counts then. */
   expect(id: NodeId, incarnation: string): void {
     if (!this.listed.has(id)) this.incarnations.meet(id, incarnation)
   }

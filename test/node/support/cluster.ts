@@ -136,11 +136,21 @@ export class TestCluster {
     return found
   }
 
-  /** Starts `ids` and forms one cluster of them; returns the leader. */
+  /** Starts `ids` and forms one cluster of them; returns the leader, when it has written down who they are. */
   async form(ids: readonly number[] = [...this.machines.keys()]): Promise<number> {
     for (const id of ids) if (!this.at(id).isUp) await this.at(id).start()
     await this.on(ids[0] ?? 1).initialize(specsOf(ids))
-    return this.leader(ids)
+    const leader = await this.leader(ids)
+    if (ids.length > 1) await this.identified(ids, leader)
+    return leader
+  }
+
+  /** Waits until the membership that `leader` has committed names the incarnations of `ids`. */
+  async identified(ids: readonly number[], leader: number): Promise<void> {
+    await this.until(`the membership says who ${ids.join(', ')} are`, () => {
+      const { nodes } = this.at(leader).view.committedMembership.membership
+      return ids.every((id) => nodes.get(nodeId(id))?.incarnation !== undefined)
+    })
   }
 
   /** Waits until `ids` have applied everything that any of them has committed, and have equal digests. */
