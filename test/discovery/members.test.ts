@@ -154,3 +154,43 @@ t.test('a learner is promoted only after it has kept up for long enough', async 
   await c.until('a voter', () => roles(c) === '1,2 | ')
   t.ok(c.clock.now() - healed > 5_000, `${c.clock.now() - healed} ms after it was heard again`)
 })
+
+t.test('time in which the leader itself stood still is not the silence of its followers', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4, 5])
+  automate(c, { expected: 5, autopilot })
+  await c.start(1, 2, 3, 4, 5)
+  await checkOne(t, c, [1, 2, 3, 4, 5], 'formed')
+  await c.pass(4_000)
+  const leader = await c.leader()
+  const [first = 0, second = 0, ...late] = [1, 2, 3, 4, 5].filter((id) => id !== leader)
+  for (const id of [1, 2, 3, 4, 5]) c.at(id).pause()
+  await c.pass(6_000)
+  for (const id of [leader, first, second]) c.at(id).resume()
+  await c.pass(1_500)
+  t.equal(await c.leader([leader, first, second]), leader, 'the leader leads on')
+  for (const id of late) c.at(id).resume()
+  await c.pass(10_000)
+  t.equal(roles(c), '1,2,3,4,5 | ', 'nobody is removed who was only stopped as long as the leader, and a little longer')
+  const gone = late[0] ?? 0
+  await c.at(gone).crash()
+  await c.until(
+    'a voter that is dead goes',
+    () => roles(c) === `${[1, 2, 3, 4, 5].filter((id) => id !== gone).join()} | `,
+  )
+})
+
+t.test('silence from before the machine of the leader was suspended does not count', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 4, autopilot })
+  await c.start(1, 2, 3, 4)
+  await checkOne(t, c, [1, 2, 3, 4], 'formed')
+  await c.pass(4_000)
+  const leader = await c.leader()
+  const victim = leader === 4 ? 3 : 4
+  await c.at(victim).crash()
+  await c.pass(2_500)
+  c.clock.sleep(60_000)
+  await c.pass(2_500)
+  t.equal(roles(c), '1,2,3,4 | ', 'not before its time, counted from when the machines woke')
+  await c.until('the dead voter goes', () => roles(c) === `${[1, 2, 3, 4].filter((id) => id !== victim).join()} | `)
+})

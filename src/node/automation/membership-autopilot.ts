@@ -17,6 +17,7 @@ import { WARRANT_OF_NODE } from '../requests/warrant.ts'
 import type { Changes } from '../membership/changes.ts'
 import type { Faults, Logger, NodeOptions } from '../options.ts'
 import type { Replica } from '../replica.ts'
+import { Attention } from './attention.ts'
 import { DecisionLog } from './decision-log.ts'
 import { votersOfMembership } from '../membership/api-views.ts'
 
@@ -35,6 +36,13 @@ export interface MembershipAutopilotDependencies {
   readonly faults: Faults
 }
 
+/** Moments on the monotonic clock. */
+interface Look {
+  readonly now: number
+  /** Silence counts from then on: before that, this node stood still. */
+  readonly attentiveSince: number
+}
+
 const CHANGE_TIMEOUT_MS = 10_000
 const LEAVE = { timeoutMs: CHANGE_TIMEOUT_MS, warrant: WARRANT_OF_NODE } as const
 /** After this many intervals, a node that could not be taken in is tried again. */
@@ -47,6 +55,7 @@ export class MembershipAutopilot {
   private readonly deps: MembershipAutopilotDependencies
   private readonly joining: DecisionLog<JoiningDecision['kind']>
   private readonly autopilot: DecisionLog<AutopilotDecision['kind']>
+  private readonly attention: Attention
   /** The node that each log's last decision is about. */
   private readonly subjects = new Map<object, number>()
   /** Since when each learner has kept up. */
@@ -64,6 +73,7 @@ export class MembershipAutopilot {
     this.deps = deps
     this.joining = new DecisionLog('joining', deps)
     this.autopilot = new DecisionLog('autopilot', deps)
+    this.attention = new Attention({ gapMsMax: plan.intervalMs + options.electionTimeoutMsMin }, deps)
   }
 
   status() {
@@ -178,6 +188,7 @@ export class MembershipAutopilot {
   private look(): MembershipFacts {
     const { replica, clock } = this.deps
     const now = clock.now()
+    const attentiveSince = this.attention.look()
     const view = replica.raft.view()
     const leading = view.state === 'leader'
     for (const [id, until] of this.putOff) if (until <= now) this.putOff.delete(id)
@@ -186,10 +197,11 @@ export class MembershipAutopilot {
     const members = [...membership.nodes.keys()].sort((a, b) => a - b)
     for (const since of [this.stableSince, this.memberSince])
       for (const id of since.keys()) if (!leading || !membership.nodes.has(id)) since.delete(id)
-    const facts = (ids: readonly NodeId[]): MemberFacts[] => ids.map((id) => this.member(view, id, now))
+    const facts = (ids: readonly NodeId[]): MemberFacts[] =>
+      ids.map((id) => this.member(view, id, { now, attentiveSince }))
     return {
       leading,
-      ledMs: leading ? now - replica.journal.ledSince : 0,
+      ledMs: leading ? now - Math.max(replica.journal.ledSince, attentiveSince) : 0,
       settled: this.isSettled(view),
       voters: facts(members.filter((id) => voters.has(id))),
       learners: facts(members.filter((id) => !voters.has(id))).filter(({ id }) => !this.putOff.has(id)),
@@ -203,12 +215,12 @@ export class MembershipAutopilot {
     return isCommitted && effective.membership.configs.length === 1 && established && transferringTo === null
   }
 
-  private member(view: RaftView, id: NodeId, now: number): MemberFacts {
+  private member(view: RaftView, id: NodeId, { now, attentiveSince }: Look): MemberFacts {
     if (id === view.id) return { id, self: true, live: true, silentMs: 0, stableMs: 0 }
     const heardAt = view.followers.find((one) => one.id === id)?.heardAt ?? null
     const memberSince = this.memberSince.get(id) ?? now
     if (view.state === 'leader') this.memberSince.set(id, memberSince)
-    const silentMs = now - Math.max(heardAt ?? -Infinity, memberSince)
+    const silentMs = now - Math.max(heardAt ?? -Infinity, memberSince, attentiveSince)
     const live = heardAt !== null && now - heardAt <= this.options.electionTimeoutMsMax
     const stable = view.state === 'leader' && live && this.deps.changes.isCaughtUp(id)
     if (!stable) this.stableSince.delete(id)

@@ -68,7 +68,7 @@ export class TestCluster {
     const { clock, hub, interference } = this
     return new Machine(id, {
       clock,
-      join: (node, address) => new Wire(hub.join(node, address), interference),
+      join: (node, address, life) => new Wire(hub.join(node, address), { interference, life }),
       logger: () => this.loggerOf(name),
       onFault: (node, error) => this.faults.push({ node, error }),
       options,

@@ -9,14 +9,14 @@ export class ProcessEndedError extends Error {
 export class Life {
   readonly clock: Clock
   private ended = false
+  /** What has happened to the process since it was stopped; null while it runs. */
+  private held: (() => void)[] | null = null
   private readonly listeners = new Set<() => void>()
   private readonly world: Clock
 
   constructor(world: Clock) {
     this.world = world
-    const run = (callback: () => void) => (): void => {
-      if (!this.ended) callback()
-    }
+    const run = (callback: () => void) => (): void => this.deliver(callback)
     this.clock = {
       now: () => world.now(),
       wall: () => world.wall(),
@@ -27,6 +27,25 @@ export class Life {
 
   get alive(): boolean {
     return !this.ended
+  }
+
+  /** As on SIGSTOP: whatever happens to the process waits until `resume`. Its clocks go on. */
+  pause(): void {
+    this.held ??= []
+  }
+
+  /** As on SIGCONT. */
+  resume(): void {
+    const held = this.held ?? []
+    this.held = null
+    for (const callback of held) this.world.nextTurn(() => this.deliver(callback))
+  }
+
+  /** Runs `callback` in the process: at once, when the process goes on, or never because it has ended. */
+  deliver(callback: () => void): void {
+    if (this.ended) return
+    if (this.held !== null) this.held.push(callback)
+    else callback()
   }
 
   end(): void {
@@ -61,10 +80,7 @@ export class Life {
   /** A call of a device: `run` after `delayMs`, or never when the process ends before. */
   later<T>(delayMs: number, run: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const go = (): void => {
-        if (this.ended) return
-        Promise.resolve().then(run).then(resolve, reject)
-      }
+      const go = (): void => this.deliver(() => void Promise.resolve().then(run).then(resolve, reject))
       if (delayMs === 0) this.world.nextTurn(go)
       else if (delayMs !== Infinity) this.world.after(delayMs, go)
     })

@@ -18,7 +18,7 @@ import type { Wire } from './wire.ts'
 
 export interface MachineDependencies {
   readonly clock: Clock
-  readonly join: (id: NodeId, address: string) => Wire
+  readonly join: (id: NodeId, address: string, life: Life) => Wire
   readonly logger: (id: number) => Logger
   readonly onFault: (id: number, error: Error) => void
   readonly options: Partial<NodeOptions>
@@ -113,7 +113,7 @@ export class Machine {
     this.lives += 1
     const { deps, id } = this
     const life = new Life(deps.clock)
-    const transport = deps.join(id, this.addresses.raft)
+    const transport = deps.join(id, this.addresses.raft, life)
     const logger = deps.logger(id)
     const node = await openNode(this.nodeOptions(), {
       log: new DiskLogStore(this.log, life),
@@ -164,6 +164,16 @@ export class Machine {
   private rememberedBackup(): TakenBackup | null {
     if (this.backupFailure !== null) throw this.backupFailure
     return this.backup
+  }
+
+  /** As on SIGSTOP. The machine, with its connections, goes on. */
+  pause(): void {
+    this.process().life.pause()
+  }
+
+  /** As on SIGCONT. */
+  resume(): void {
+    this.process().life.resume()
   }
 
   /** As on SIGTERM. */

@@ -7,6 +7,7 @@ import type {
   TransportHandlers,
 } from '../../../src/ports/transport.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
+import type { Life } from './life.ts'
 
 /** Replaces each message that is sent by none, one or several. */
 export type Intercept = (message: PeerMessage) => readonly PeerMessage[]
@@ -26,14 +27,16 @@ export function noInterference(): Interference {
 export class Wire implements Transport {
   private readonly inner: Transport
   private readonly interference: Interference
+  private readonly life: Life
 
-  constructor(inner: Transport, interference: Interference) {
+  constructor(inner: Transport, dependencies: { readonly interference: Interference; readonly life: Life }) {
     this.inner = inner
-    this.interference = interference
+    this.interference = dependencies.interference
+    this.life = dependencies.life
   }
 
   start(handlers: TransportHandlers): Promise<void> {
-    return this.inner.start(handlers)
+    return this.inner.start(heldWhilePaused(handlers, this.life))
   }
 
   setPeers(peers: ReadonlyMap<NodeId, string>): void {
@@ -79,5 +82,29 @@ export class Wire implements Transport {
 
   stop(): Promise<void> {
     return this.inner.stop()
+  }
+}
+
+/** `handlers` of a process that reads no message while it is stopped. */
+function heldWhilePaused(handlers: TransportHandlers, life: Life): TransportHandlers {
+  return {
+    onMessage(message) {
+      let complaint: string | null = null
+      life.deliver(() => {
+        complaint = handlers.onMessage(message)
+      })
+      return complaint
+    },
+    isMember: (peer) => handlers.isMember(peer),
+    onConnected: (peer) => handlers.onConnected(peer),
+    onDisconnected: (peer) => handlers.onDisconnected(peer),
+    onUnreachable: (peer) => handlers.onUnreachable(peer),
+    onRefused: (peer, refusal, by) => handlers.onRefused(peer, refusal, by),
+    onUnanswered: (peer) => handlers.onUnanswered(peer),
+    admit: (hello) => handlers.admit(hello),
+    admitReport: (peer, report) => handlers.admitReport(peer, report),
+    hello: (purpose, to) => handlers.hello(purpose, to),
+    report: () => handlers.report(),
+    onSnapshot: (source) => handlers.onSnapshot(source),
   }
 }
