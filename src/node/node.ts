@@ -7,7 +7,7 @@ import { AdoptionPolicy } from './automation/adoption-policy.ts'
 import { Automation } from './automation/automation.ts'
 import { peerDiscoveryFor } from './automation/peer-discovery.ts'
 import { Pledges } from './automation/pledges.ts'
-import { hasToken } from './codec/cluster-id.ts'
+import { clusterToken } from './codec/cluster-id.ts'
 import { FailStopClock } from './driver/fail-stop-clock.ts'
 import { FirstFault } from './first-fault.ts'
 import { Preference } from './leadership/preference.ts'
@@ -116,11 +116,12 @@ export class Node {
     this.options = options
     this.deps = deps
     const { state, transport, clock, hash, logger, fault, automation: plan = null, diskUsage: measure } = deps
-    const carriesToken = (clusterId: string): boolean => hasToken(clusterId, options.clusterToken, hash)
+    const token = clusterToken(options.clusterToken, hash)
+    const { isCarriedBy: carriesToken } = token
     const pledges = new Pledges({ register: deps.formation, memory: formation, carriesToken, faults: fault })
     const peerDiscovery = peerDiscoveryFor(options, plan, deps)
     const adoption = new AdoptionPolicy({ pledges, peerDiscovery, carriesToken })
-    this.replica = new Replica(options, { ...deps, knownPeers, adoption, carriesToken, faults: fault }, startup)
+    this.replica = new Replica(options, { ...deps, knownPeers, adoption, token, faults: fault }, startup)
     const { replica } = this
     this.serving = new Serving(options, { replica, fault })
     this.space = new Space(options, { replica, state, transport, clock, logger, measure, faults: replica })
@@ -134,7 +135,14 @@ export class Node {
       plan === null ? null : new Automation(options, plan, { ...parts, clock, logger, hash, faults: fault })
     this.services = this.makeServices(bootstrap, changes, lastBackup)
     const { serving, preference, automation } = this
-    this.reception = new Reception(options, { replica, serving, preference, automation, faults: fault })
+    this.reception = new Reception(options, {
+      replica,
+      serving,
+      preference,
+      automation,
+      token: token.digest,
+      faults: fault,
+    })
   }
 
   /** Called once, by `openNode`. */

@@ -17,6 +17,8 @@ export interface ReceptionDependencies {
   readonly preference: Preference
   /** Null for a node that does nothing by itself. */
   readonly automation: Automation | null
+  /** The digest of this node's token. */
+  readonly token: string
   readonly faults: Faults
 }
 
@@ -75,13 +77,14 @@ export class Reception implements TransportHandlers {
 
   hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
     const { id, incarnation, addresses } = this.options
-    const { id: clusterId } = this.deps.replica.ownCluster
-    return { protocol: PEER_PROTOCOL, purpose, from: id, to, clusterId, incarnation, addresses }
+    const { replica, token } = this.deps
+    const { id: clusterId } = replica.ownCluster
+    return { protocol: PEER_PROTOCOL, purpose, from: id, to, clusterId, incarnation, addresses, token }
   }
 
   report(): NodeReport {
     const { id, incarnation, addresses, version } = this.options
-    const { replica, automation, preference } = this.deps
+    const { replica, automation, preference, token } = this.deps
     const { last, vote, leader, effective } = replica.raft.view()
     return {
       id,
@@ -97,6 +100,7 @@ export class Reception implements TransportHandlers {
       candidacy: automation?.candidacy() ?? null,
       leaderPriority: preference.own,
       level: replica.features.own,
+      token,
     }
   }
 

@@ -20,7 +20,7 @@ import { OwnCluster } from './peers/own-cluster.ts'
 import { Lessor } from './leases/lessor.ts'
 import { LockWaits } from './leases/lock-waits.ts'
 import { Peers } from './peers/peers.ts'
-import type { AdoptionRule } from './peers/peers-options.ts'
+import type { AdoptionRule, ClusterToken } from './peers/peers-options.ts'
 import { Expiry } from './auth/expiry.ts'
 import { Permissions } from './auth/permissions.ts'
 import { Warrants } from './requests/warrant.ts'
@@ -51,8 +51,8 @@ export interface ReplicaDependencies extends Omit<NodeDependencies, 'onFault'> {
   /** By which incarnations this node knew its peers when it started. */
   readonly knownPeers: ReadonlyMap<NodeId, string>
   readonly adoption: AdoptionRule
-  /** Whether a cluster of this id carries this node's token. */
-  readonly carriesToken: (clusterId: string) => boolean
+  /** The token that this node was started with. */
+  readonly token: ClusterToken
   readonly faults: Faults
 }
 
@@ -250,7 +250,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   private makePeers(): Peers {
     const { raft, ownCluster, backlog } = this
     const { id, incarnation, addresses, electionTimeoutMsMax } = this.options
-    const { transport, clock, logger, peers: register, knownPeers: known, adoption, carriesToken, faults } = this.deps
+    const { transport, clock, logger, peers: register, knownPeers: known, adoption, token, faults } = this.deps
     return new Peers(
       { id, incarnation, addresses, lingerMs: electionTimeoutMsMax * 4, callersMax: limits.membersMax },
       {
@@ -260,7 +260,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
         known,
         logger,
         ownCluster,
-        acceptsClusterId: carriesToken,
+        token,
         adoption,
         raft,
         backlog,

@@ -43,6 +43,8 @@ export interface NodeFacts extends NodeEndpoints {
   readonly hadLeader: boolean
   /** It has given a vote, or holds entries. */
   readonly initialized: boolean
+  /** The digest of its token; null when its build does not say. */
+  readonly token: string | null
   /** What it says about automatic formation; null when that is off there. */
   readonly candidacy: {
     /** Stands for its cluster token: equal tokens have equal digests. */

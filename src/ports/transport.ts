@@ -90,6 +90,8 @@ export interface Hello {
   readonly incarnation: string
   /** The dialler's own addresses, so that it can be dialled in return; empty strings in a probe by a stranger. */
   readonly addresses: NodeAddresses
+  /** Stands for the cluster token: equal tokens have equal digests. Null for a build that does not say, and for a dialler that is no node. */
+  readonly token: string | null
 }
 
 /** Facts about a node for anybody who asks: for formation, joining and status. */
@@ -109,6 +111,8 @@ export interface NodeReport {
   readonly leaderPriority: number
   /** The feature level that it knows (kv/feature-level.ts); 0 for a build that does not say. */
   readonly level: number
+  /** As in `Hello`. */
+  readonly token: string | null
 }
 
 /** What a node reports that forms and joins clusters by itself; null in the report of a node that leaves this to its operator. */

@@ -37,6 +37,7 @@ export function writeHello(writer: FrameWriter, hello: Hello): void {
   writeOptionalText(writer, hello.clusterId)
   writer.text(hello.incarnation)
   writeAddresses(writer, hello.addresses)
+  writeOptionalText(writer, hello.token)
 }
 
 export function readHello(reader: FieldReader): Hello {
@@ -47,8 +48,10 @@ export function readHello(reader: FieldReader): Hello {
   const clusterId = readOptionalText(reader)
   const incarnation = readPeerText(reader)
   const addresses = readAddresses(reader)
+  // Builds that do not say which token they have end here.
+  const token = reader.remaining > 0 ? readOptionalText(reader) : null
   reader.raw(reader.remaining)
-  return { protocol, purpose, from, to, clusterId, incarnation, addresses }
+  return { protocol, purpose, from, to, clusterId, incarnation, addresses, token }
 }
 
 const REFUSAL_CODES = [
@@ -108,6 +111,7 @@ function writeReport(writer: FrameWriter, report: NodeReport): void {
   }
   writer.u8(report.leaderPriority)
   writer.u8(report.level)
+  writeOptionalText(writer, report.token)
 }
 
 function readReport(reader: FieldReader): NodeReport {
@@ -126,8 +130,9 @@ function readReport(reader: FieldReader): NodeReport {
   if (leaderPriority > limits.leaderPriorityMax) throw new DecodeError(`a leader priority is ${leaderPriority}`)
   // Builds before the first feature level end here.
   const level = reader.remaining > 0 ? reader.u8() : 0
+  const token = reader.remaining > 0 ? readOptionalText(reader) : null
   const facts = { id, incarnation, clusterId, initialized, vote, last, leader }
-  return { ...facts, effective, addresses, version, candidacy, leaderPriority, level }
+  return { ...facts, effective, addresses, version, candidacy, leaderPriority, level, token }
 }
 
 function readCandidacy(reader: FieldReader): Candidacy {

@@ -160,7 +160,7 @@ export class RecordingNode implements TransportHandlers {
   hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
     const { protocol, id, clusterId } = this
     const addresses = { raft: `node-${id}:7000`, api: `http://node-${id}:8000` }
-    return { protocol, purpose, from: id, to, clusterId, incarnation: `incarnation-${id}`, addresses }
+    return { protocol, purpose, from: id, to, clusterId, incarnation: `incarnation-${id}`, addresses, token: 'blue' }
   }
 
   report(): NodeReport {
@@ -179,6 +179,7 @@ export class RecordingNode implements TransportHandlers {
       candidacy: null,
       leaderPriority: 70,
       level: 3,
+      token: 'blue',
     }
   }
 

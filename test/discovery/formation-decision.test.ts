@@ -29,6 +29,9 @@ const candid = (proposal: string | null): NonNullable<NodeFacts['candidacy']> =>
   return { token: 'ours', proposal, round: 0, pledge: null }
 }
 
+/** What a node of another token differs in. */
+const theirs: Partial<NodeFacts> = { token: 'theirs', candidacy: { ...candid(null), token: 'theirs' } }
+
 function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
   return {
     id,
@@ -39,6 +42,7 @@ function pristine(id: number, changes: Partial<NodeFacts> = {}): NodeFacts {
     hasLog: false,
     hadLeader: false,
     initialized: false,
+    token: 'ours',
     candidacy: candid(null),
     members: [],
     voters: [],
@@ -200,7 +204,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'a node of another token does not count',
-    view: viewOf([pristine(2), pristine(3, { candidacy: { ...candid(null), token: 'theirs' } })]),
+    view: viewOf([pristine(2), pristine(3, theirs)]),
     kind: 'wait',
     reason: '2 of 3 expected nodes are present; node 3 has another cluster token or no automatic formation',
     seen: 2,
@@ -369,6 +373,33 @@ const rows: readonly Row[] = [
     reason: '10.0.0.9:7101: two nodes have the id 1',
   },
   {
+    name: 'so is one that is formed by hand',
+    view: viewOf([pristine(1, { incarnation: 'other', candidacy: null })]),
+    kind: 'refuse',
+    reason: /^two nodes have the id 1/,
+  },
+  {
+    name: 'a node of another token may have the same id',
+    view: viewOf([pristine(1, { ...theirs, incarnation: 'other' }), pristine(2)]),
+    kind: 'wait',
+    reason: '2 of 3 expected nodes are present; node 1 has another cluster token or no automatic formation',
+    seen: 2,
+  },
+  {
+    name: 'so may one of a cluster of another token',
+    view: viewOf([pristine(1, { clusterId: 'theirs-1', token: null, incarnation: 'other' }), pristine(2)]),
+    kind: 'wait',
+    reason: '2 of 3 expected nodes are present; node 1 has another cluster token or no automatic formation',
+    seen: 2,
+  },
+  {
+    name: 'a node that belongs to another cluster, and says so, does not matter',
+    view: viewOf([refusing(1, 'wrong-cluster', 'another token'), pristine(2)]),
+    kind: 'wait',
+    reason: `2 of 3 expected nodes are present; another cluster or cluster token at ${raftOf(1)}`,
+    seen: 2,
+  },
+  {
     name: 'two others with one id are a conflict',
     view: viewOf([pristine(2), at({ ...pristine(2), incarnation: 'other', raft: '10.0.0.9:7101' })]),
     kind: 'refuse',
@@ -388,7 +419,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'the addresses of another token do not matter',
-    view: viewOf([pristine(2, { api: 'http://10.0.0.1:7001', candidacy: { ...candid(null), token: 'theirs' } })]),
+    view: viewOf([pristine(2, { ...theirs, api: 'http://10.0.0.1:7001' })]),
     kind: 'wait',
     reason: /1 of 3/,
   },

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { clusterIdOf } from '../../src/node/codec/cluster-id.ts'
 import { membershipOfVoters } from '../../src/node/membership/api-views.ts'
 import { nodeId } from '../../src/raft/index.ts'
+import { addressesOf, type Machine } from '../node/support/machine.ts'
 import { refused, specsOf, TestCluster } from '../node/support/cluster.ts'
 import { automate, checkOne, clustersOf, votersOf } from './support/automatic.ts'
 
@@ -108,11 +109,76 @@ t.test('nodes of another token, and nodes that are led by hand, are left alone',
   t.same([...c.at(1).view.effective.membership.nodes.keys()], [1, 2])
   t.match(c.on(3).status().formation, {
     decision: 'wait',
-    reason: /1 of 2 expected nodes is present; nodes 1, 2, 4 have another/,
+    reason:
+      /1 of 2 expected nodes is present; another cluster or cluster token at 10\.0\.0\.1:7100, 10\.0\.0\.2:7100, 10\.0\.0\.4:7100$/,
   })
   t.match(c.on(4).status(), { clusterId: null, formation: { mode: 'manual', decision: 'none' } })
   await c.on(4).initialize(specsOf([4]))
   t.equal(clustersOf(c).length, 2, 'by hand it may form its own')
+})
+
+/** Other machines with the ids of machines of `c`, 10.0.0.11 for 1 and so on, empty, and of another token. */
+function greenTwins(c: TestCluster, ids: readonly number[]): Machine[] {
+  return ids.map((id) => {
+    const twin = c.copyOf(id, addressesOf(10 + id), 10 + id)
+    twin.wipe()
+    twin.options = { ...twin.options, clusterToken: 'green' }
+    twin.automation = c.at(id).automation
+    return twin
+  })
+}
+
+function found(ids: readonly number[]) {
+  return { addresses: ids.map((id) => addressesOf(id).raft), problem: null }
+}
+
+t.test(
+  'two clusters with tokens of their own form side by side, with the same ids and one source of addresses',
+  async (t) => {
+    const c = new TestCluster(t, [1, 2])
+    automate(c, { expected: 2, lookUp: () => found([1, 2, 11, 12]) })
+    const green = greenTwins(c, [1, 2])
+    await c.start(1, 2)
+    for (const twin of green) await twin.start()
+    const all = [...c.up, ...green]
+    await c.until('both have a leader', () => all.every(({ view }) => view.leader !== null))
+    await c.pass(10_000)
+    const clusters = all.map(({ client }) => client.status().clusterId)
+    t.equal(clusters[0], clusters[1])
+    t.equal(clusters[2], clusters[3])
+    t.not(clusters[0], clusters[2])
+    for (const { client } of all) {
+      t.equal(client.status().membership?.effective.membership.learners.length, 0)
+      t.notOk(client.status().warnings.some(({ code }) => code === 'same-id' || code === 'wiped-voter'))
+    }
+  },
+)
+
+t.test('a node of another token with the id of a member that is down is not taken for that member', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  automate(c, { expected: 3, lookUp: () => found([1, 2, 3, 13]) })
+  await c.start(1, 2, 3)
+  await checkOne(t, c, [1, 2, 3], 'formed')
+  await c.at(3).crash()
+  const [green = fail()] = greenTwins(c, [3])
+  await green.start()
+  await c.pass(10_000)
+  for (const id of [1, 2]) t.same(c.on(id).status().warnings, [], 'the member has its data, and comes back with it')
+  t.match(green.client.status().formation, {
+    decision: 'wait',
+    reason:
+      /another cluster or cluster token at 10\.0\.0\.1:7100, 10\.0\.0\.2:7100; no node answers at 10\.0\.0\.3:7100/,
+  })
+  await c.start(3)
+  await checkOne(t, c, [1, 2, 3], 'it is back')
+  await c.at(3).crash()
+  await green.crash()
+  green.addresses = addressesOf(3)
+  await green.start()
+  await c.pass(5_000)
+  t.match(c.on(await c.leader([1, 2])).status().warnings, [
+    { code: 'foreign-cluster', detail: /^node 3: cluster .* was formed with another cluster token than node 3 has$/ },
+  ])
 })
 
 t.test('two nodes with one id are told so, and form nothing until that is mended', async (t) => {

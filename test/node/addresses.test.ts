@@ -359,7 +359,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       known: new Map([[nodeId(2), 'two']]),
       logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
       ownCluster: new OwnCluster('cluster'),
-      acceptsClusterId: () => true,
+      token: { digest: '', isCarriedBy: () => true, digestOf: () => '' },
       adoption: { mayAdopt: () => true },
       backlog: { isBehind: false },
       raft: { effectiveMembership: NO_MEMBERSHIP },
@@ -382,6 +382,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
     clusterId: null,
     incarnation,
     addresses: addresses(from),
+    token: null,
   })
   return { peers, hello, clock, forgotten, link }
 }

@@ -407,8 +407,12 @@ t.test('with another cluster token nothing is shared', async (t) => {
   const c = new TestCluster(t, [1, 2, 3])
   c.at(2).options = { clusterToken: 'other' }
   await c.start(1, 2, 3)
+  const error = await refused(c.on(1).initialize(specsOf([1, 2, 3])), 'peer-disagrees')
+  t.match(error.message, /another cluster token than node 2 has.* --cluster-token/)
+  await c.at(2).crash()
   await c.on(1).initialize(specsOf([1, 2, 3]), 'appended')
   await c.leader([1, 3])
+  await c.start(2)
   await c.pass(2_000)
   t.equal(c.on(2).status().clusterId, null)
   t.equal(c.on(2).status().term, 0, 'it has not voted either')

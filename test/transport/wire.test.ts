@@ -236,8 +236,35 @@ t.test('a leader priority on the wire is one that can be configured', async (t) 
 t.test('a build before the first feature level does not say which it knows', async (t) => {
   const answer: Frame = { type: 'hello-answer', answer: { kind: 'welcome', report: { ...report, level: 7 } } }
   const bytes = encode(answer)
-  const older = attempt(frameOf(typeOf(bytes), payloadOf(bytes).subarray(0, -1)))
+  const older = attempt(frameOf(typeOf(bytes), payloadOf(bytes).subarray(0, -1 - tokenBytes(report.token))))
   t.match(older, { answer: { report: { level: 0, leaderPriority: report.leaderPriority } } })
+})
+
+/** How many bytes a token takes at the end of a hello or an answer. */
+function tokenBytes(token: string | null): number {
+  return encode(helloWith(token)).length - encode(helloWith(null)).length + 1
+}
+
+function helloWith(token: string | null): Frame {
+  return { type: 'hello', hello: { ...new RecordingNode(one).hello('probe', 0), token } }
+}
+
+/** How many bytes from the end of a sample the frame of an older build ends. */
+function olderEnds(sample: Frame): number[] {
+  const report = sample.type === 'hello-answer' ? sample.answer.report : null
+  if (report !== null) return [tokenBytes(report.token), tokenBytes(report.token) + 1]
+  return sample.type === 'hello' ? [tokenBytes(sample.hello.token)] : []
+}
+
+t.test('a build that does not say which token it has ends where the others say it', async (t) => {
+  for (const sample of [helloWith('blue'), { type: 'hello-answer', answer: { kind: 'welcome', report } } as const]) {
+    const bytes = encode(sample)
+    const older = attempt(frameOf(typeOf(bytes), payloadOf(bytes).subarray(0, -tokenBytes('blue'))))
+    t.match(
+      older,
+      sample.type === 'hello' ? { hello: { token: null } } : { answer: { report: { token: null, level: 3 } } },
+    )
+  }
 })
 
 t.test('frames come back whole however the stream is cut', async (t) => {
@@ -301,8 +328,8 @@ t.test('a frame that is cut off is not delivered; a payload that is cut off is r
       if (attempt(bytes.subarray(0, 12 + length)) !== 'incomplete')
         t.fail(`${sample.type} was taken at ${length} bytes`)
       const outcome = attempt(frameOf(typeOf(bytes), payload.subarray(0, length)))
-      // The contents of a chunk have no length of their own, and a report of an older build has no level.
-      const isOlder = sample.type === 'hello-answer' && length === payload.length - 1
+      // The contents of a chunk have no length of their own, and older builds have no level in their report, nor a token.
+      const isOlder = olderEnds(sample).includes(payload.length - length)
       // Spans come last, and only where there are any.
       const isUntraced =
         sample.type === 'forward-request' && length === payload.length - 4 - 29 * (sample.spans?.length ?? 0)

@@ -5,6 +5,7 @@ import type {
   NodeFacts,
   NodeEndpoints,
   Pledge,
+  Sighting,
 } from '../../ports/automation.ts'
 import { decidePledged, pledgeToShare } from './pledge-decision.ts'
 import { nameNodes, nameSome } from './reasons.ts'
@@ -25,7 +26,8 @@ export function decideFormation(rules: FormationRules, view: FormationView): For
   if (self.hasLog || self.initialized) {
     return { kind: 'resume', reason: `this node belongs to cluster ${self.clusterId}`, seen, proposal: null }
   }
-  const conflict = conflictOf(view, nodes, ours)
+  const near = nodes.filter((node) => !isForeign(rules, node))
+  const conflict = conflictOf(view, near, ours)
   if (conflict !== null) return { kind: 'refuse', reason: conflict, seen, proposal: null }
   const pledged = decidePledged(rules, view, ours, seen)
   if (pledged !== null) return pledged
@@ -38,14 +40,19 @@ function isOurs(rules: FormationRules, { clusterId, candidacy }: NodeFacts): boo
   return candidacy !== null && candidacy.token === rules.token
 }
 
+/** Whether a node is of another cluster, or would only take part in one of another token. Its id and its addresses are its own business. */
+function isForeign(rules: FormationRules, { clusterId, token }: NodeFacts): boolean {
+  return clusterId !== null ? !rules.carriesToken(clusterId) : token !== null && token !== rules.token
+}
+
 /** Why nothing can be decided until an operator has corrected something. */
-function conflictOf({ self, sightings }: FormationView, nodes: readonly NodeFacts[], ours: readonly NodeFacts[]) {
+function conflictOf({ self, sightings }: FormationView, near: readonly NodeFacts[], ours: readonly NodeFacts[]) {
   for (const sighting of sightings) {
     if (sighting.kind !== 'refused') continue
     const { code, address, detail } = sighting
     if (code === 'same-id' || code === 'wrong-incarnation') return `${address}: ${detail}`
   }
-  for (const { id, incarnation, raft } of nodes) {
+  for (const { id, incarnation, raft } of near) {
     if (id === self.id && incarnation !== self.incarnation)
       return `two nodes have the id ${id}, this one and the one at ${raft}: give each node an id of its own`
   }
@@ -191,10 +198,13 @@ function isFirstOfItsId({ id }: NodeEndpoints, at: number, all: readonly NodeEnd
 
 function missing(rules: FormationRules, { sightings, discoveryProblem }: FormationView): string {
   const silent = sightings.filter(({ kind }) => kind === 'unreachable').map(({ address }) => address)
-  const refusing = sightings.filter(({ kind }) => kind === 'refused').map(({ address }) => address)
+  const isOfOther = (one: Sighting): boolean => one.kind === 'refused' && one.code === 'wrong-cluster'
+  const foreign = sightings.filter(isOfOther).map(({ address }) => address)
+  const refusing = sightings.filter((one) => one.kind === 'refused' && !isOfOther(one)).map(({ address }) => address)
   const strange = sightings.flatMap((one) => (one.kind === 'node' && !isOurs(rules, one.node) ? [one.node.id] : []))
   const parts = [
     strange.length > 0 ? `${nameNodes(strange, ['has', 'have'])} another cluster token or no automatic formation` : '',
+    foreign.length > 0 ? `another cluster or cluster token at ${nameSome(foreign)}` : '',
     silent.length > 0 ? `no node answers at ${nameSome(silent)}` : '',
     refusing.length > 0 ? `refused at ${nameSome(refusing)}` : '',
     discoveryProblem ?? '',

@@ -191,7 +191,7 @@ function sightingOf(address: string, outcome: ProbeOutcome | null): Sighting | n
 }
 
 function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'] {
-  const { id, addresses, incarnation, clusterId, initialized, candidacy } = report
+  const { id, addresses, incarnation, clusterId, initialized, token, candidacy } = report
   const { membership } = report.effective
   const voters = votersOfMembership(membership)
   const members = new Set([...voters, ...membership.nodes.keys()])
@@ -204,6 +204,7 @@ function factsOf(report: NodeReport): Extract<Sighting, { kind: 'node' }>['node'
     hasLog: report.last !== null,
     hadLeader: report.vote.committed,
     initialized,
+    token: token ?? candidacy?.token ?? null,
     candidacy,
     members: [...members].sort((a, b) => a - b),
     voters: [...voters].sort((a, b) => a - b),

@@ -21,6 +21,15 @@ export function clusterIdOf(initial: Membership, token: string, hash: Hash): str
   return `${tokenDigest(token, hash)}-${members}`
 }
 
+/** What a node needs of its token once it runs. */
+export function clusterToken(token: string, hash: Hash) {
+  return {
+    digest: tokenDigest(token, hash),
+    isCarriedBy: (clusterId: string): boolean => hasToken(clusterId, token, hash),
+    digestOf: (clusterId: string): string => clusterId.slice(0, TOKEN_DIGITS),
+  }
+}
+
 export function hasToken(clusterId: string, token: string, hash: Hash): boolean {
   return clusterId.startsWith(`${tokenDigest(token, hash)}-`)
 }

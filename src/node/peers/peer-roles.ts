@@ -2,7 +2,7 @@ import type { PeerMessage } from '../../ports/transport.ts'
 import type { NodeId } from '../../raft/index.ts'
 import type { Incarnations } from './incarnations.ts'
 import type { OwnCluster } from './own-cluster.ts'
-import type { AdoptionRule } from './peers-options.ts'
+import type { AdoptionRule, ClusterToken } from './peers-options.ts'
 import { isPromise, type IncarnationAttestations } from './incarnation-attestations.ts'
 
 /**
@@ -25,7 +25,7 @@ export interface PeerRolesDependencies {
   readonly incarnations: Incarnations
   readonly attestations: IncarnationAttestations
   readonly ownCluster: OwnCluster
-  readonly acceptsClusterId: (clusterId: string) => boolean
+  readonly token: ClusterToken
   readonly adoption: AdoptionRule
   /** Whether a membership that this node knows names the node, or did so until a moment ago. */
   readonly isNamed: (id: NodeId) => boolean
@@ -40,14 +40,14 @@ export class PeerRoles {
   }
 
   of(id: NodeId, { clusterId, incarnation }: Introduction): PeerRole {
-    const { isNamed, incarnations, acceptsClusterId } = this.deps
+    const { isNamed, incarnations, token } = this.deps
     const ours = this.deps.ownCluster.id
     if (clusterId === null) {
       // A member that has not been told of its cluster yet answers the nodes that add it, as the node that they found at its address.
       const isItself = incarnation !== null && incarnation === incarnations.of(id)
       return ours !== null && isItself && isNamed(id) ? 'member' : 'stranger'
     }
-    if (ours === null) return acceptsClusterId(clusterId) ? 'introducer' : 'stranger'
+    if (ours === null) return token.isCarriedBy(clusterId) ? 'introducer' : 'stranger'
     if (ours !== clusterId) return 'stranger'
     return isNamed(id) ? 'member' : 'unlisted'
   }

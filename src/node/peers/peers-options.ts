@@ -14,6 +14,15 @@ export interface PeersOptions {
   readonly callersMax: number
 }
 
+/** The token that this node was started with. A cluster can be its own only when the id of the cluster carries it. */
+export interface ClusterToken {
+  /** Equal tokens have equal digests. Others may be shown it. */
+  readonly digest: string
+  isCarriedBy(clusterId: string): boolean
+  /** The digest of the token that the cluster was named with. */
+  digestOf(clusterId: string): string
+}
+
 /** Decides which cluster a node that has none takes part in. */
 export interface AdoptionRule {
   /** Whether this node may take part in this cluster. `isLed`: the leader of that cluster is calling. */
@@ -37,8 +46,7 @@ export interface PeersDependencies {
   readonly known: ReadonlyMap<NodeId, string>
   readonly logger: Logger
   readonly ownCluster: OwnCluster
-  /** Whether a cluster of this id can be ours: its id carries our token. */
-  readonly acceptsClusterId: (clusterId: string) => boolean
+  readonly token: ClusterToken
   readonly adoption: AdoptionRule
   readonly raft: MembershipSource
   readonly backlog: Backlog

@@ -2,12 +2,13 @@ import type { Hello, NodeReport, PeerMessage, Refusal } from '../../ports/transp
 import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
 import { Briefing } from './briefing.ts'
 import { Callers } from './callers.ts'
+import { ClusterBounds, type Allegiance } from './cluster-bounds.ts'
 import { Complaints } from './complaints.ts'
 import { Connector } from './connector.ts'
 import { Incarnations } from './incarnations.ts'
 import { Leavers } from './leavers.ts'
 import type { Adoption, PeersDependencies, PeersOptions } from './peers-options.ts'
-import { foreignCluster, idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
+import { idInUse, lostItsData, reachedItself, refusal, sameId, stranger } from './refusals.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RemovalNotice } from './removal-notice.ts'
 import { DialAddresses } from './dial-addresses.ts'
@@ -33,6 +34,7 @@ export class Peers {
   private readonly deps: PeersDependencies
   private readonly incarnations: Incarnations
   private readonly clusterIds = new Map<NodeId, string>()
+  private readonly bounds: ClusterBounds
   private readonly callers: Callers
   private readonly leavers: Leavers
   private listed: ReadonlyMap<NodeId, NodeAddresses> = new Map()
@@ -61,8 +63,9 @@ export class Peers {
       warned: this.warned,
       isThere: (id) => id === options.id || deps.transport.isConnected(id),
     })
-    const { raft, backlog, ownCluster, acceptsClusterId, adoption, faults } = deps
+    const { raft, backlog, ownCluster, token, adoption, faults } = deps
     this.removal = new RemovalNotice({ id: options.id, raft, backlog, warned: this.warned })
+    this.bounds = new ClusterBounds(options, deps)
     this.callers = new Callers(options.callersMax)
     this.leavers = new Leavers(options.lingerMs, {
       clock: deps.clock,
@@ -87,7 +90,7 @@ export class Peers {
     const { incarnations, attestations } = this
     this.briefing = new Briefing({ incarnations, raft })
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
-    this.roles = new PeerRoles({ incarnations, attestations, ownCluster, acceptsClusterId, adoption, isNamed })
+    this.roles = new PeerRoles({ incarnations, attestations, ownCluster, token, adoption, isNamed })
     this.dials = new DialAddresses({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),
@@ -121,7 +124,7 @@ export class Peers {
 
   judgeOwnToken(): void {
     const id = this.deps.ownCluster.id
-    if (id !== null && !this.deps.acceptsClusterId(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
+    if (id !== null && !this.deps.token.isCarriedBy(id)) this.warned.raise('wrong-token', 'self', wrongToken(id))
   }
 
   /** From now on nothing is written down or connected. */
@@ -191,7 +194,7 @@ export class Peers {
         `this is node ${this.options.id}, not node ${hello.to}: correct the address of node ${hello.to}`,
       )
     }
-    const reason = this.refuse(from, hello.clusterId, hello.incarnation)
+    const reason = this.refuse(from, hello, hello.purpose)
     if (reason !== null || hello.purpose === 'probe') return reason
     // Any node may ask who this node is; only a known peer may say anything.
     if (this.roles.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.ownCluster.id, from)
@@ -213,7 +216,7 @@ export class Peers {
       this.warned.raise('wrong-node', String(peer), detail)
       return refusal('wrong-node', detail)
     }
-    const reason = this.refuse(peer, report.clusterId, report.incarnation)
+    const reason = this.refuse(peer, report, 'messages')
     if (reason !== null) return reason
     const double = this.doubles.refuse(peer, report.addresses.raft)
     if (double !== null) return double
@@ -322,15 +325,18 @@ export class Peers {
     return this.listed.has(id) || this.confirmed.has(id) || this.leavers.has(id)
   }
 
-  private refuse(from: NodeId, clusterId: string | null, incarnation: string): Refusal | null {
+  private refuse(from: NodeId, said: Allegiance & Pick<Hello, 'incarnation'>, purpose: Hello['purpose']) {
+    const { incarnation } = said
     const { id: self } = this.options
-    if (from === self) return incarnation === this.options.incarnation ? reachedItself(from) : sameId(from)
-    const ours = this.deps.ownCluster.id
-    if (clusterId !== null && (ours === null ? !this.deps.acceptsClusterId(clusterId) : ours !== clusterId)) {
-      const foreign = foreignCluster(self, ours, from, clusterId)
-      this.warned.raise('foreign-cluster', String(from), foreign.detail)
+    if (from === self && incarnation === this.options.incarnation) return reachedItself(from)
+    const foreign = this.bounds.refuse(from, said)
+    if (foreign !== null) {
+      // Nodes that look around find those of other clusters as well, which is nothing to correct.
+      const isLookingAround = purpose === 'probe' && said.clusterId === null
+      if (!isLookingAround) this.warned.raise('foreign-cluster', String(from), foreign.detail)
       return foreign
     }
+    if (from === self) return sameId(from)
     const expected = this.incarnations.of(from)
     if (expected === null || expected === incarnation || this.attestations.vouchFor(from, incarnation)) return null
     if (this.incarnations.metAs(from) === expected && this.deps.transport.isConnected(from)) return idInUse(from)

@@ -40,6 +40,15 @@ export function foreignCluster(self: NodeId, ours: string | null, from: NodeId, 
   )
 }
 
+/** Neither its id nor its data is the business of this node then. */
+export function foreignToken(self: NodeId, ours: string | null, from: NodeId): Refusal {
+  const whose = ours === null ? `node ${self}` : `cluster ${ours}`
+  return refusal(
+    'wrong-cluster',
+    `node ${from} was started with another cluster token than ${whose} has: if it belongs there, start it with the same --cluster-token`,
+  )
+}
+
 export function lostItsData(id: NodeId, was: string, is: string): Refusal {
   return refusal(
     'wrong-incarnation',

@@ -67,7 +67,16 @@ export class Impostor implements TransportHandlers {
 
   hello(purpose: Hello['purpose'], to: NodeId | 0): Hello {
     const { id, clusterId, incarnation } = this.claim
-    return { protocol: PROTOCOL_VERSION, purpose, from: id, to, clusterId, incarnation, addresses: addressesOf(id) }
+    return {
+      protocol: PROTOCOL_VERSION,
+      purpose,
+      from: id,
+      to,
+      clusterId,
+      incarnation,
+      addresses: addressesOf(id),
+      token: null,
+    }
   }
 
   report(): NodeReport {
@@ -86,6 +95,7 @@ export class Impostor implements TransportHandlers {
       candidacy: null,
       leaderPriority: 0,
       level: 0,
+      token: null,
     }
   }
 }
