@@ -1,5 +1,8 @@
 import t from 'tap'
-import { TestCluster } from '../node/support/cluster.ts'
+import { createHash } from 'node:crypto'
+import { clusterIdOf } from '../../src/node/codec/cluster-id.ts'
+import { membershipOfVoters } from '../../src/node/membership/api-views.ts'
+import { refused, specOf, specsOf, TestCluster } from '../node/support/cluster.ts'
 import { addressesOf } from '../node/support/machine.ts'
 import { automate, checkOne, votersOf } from './support/automatic.ts'
 
@@ -163,4 +166,33 @@ t.test('a demoted voter is promoted again below the target, unless automatic joi
     await c.pass(10_000)
     t.equal(votersOf(c, leader), autoJoin ? '1,2,3' : rest, `--auto-join ${autoJoin}`)
   }
+})
+
+t.test('nodes that have agreed to another cluster are not taken in, and are once they are emptied', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4])
+  automate(c, { expected: 3 })
+  const members = specsOf([1, 2, 3])
+  const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
+  const clusterId = clusterIdOf(membershipOfVoters(members), '', hash)
+  for (const id of [1, 2]) c.at(id).memory = { round: 1, pledge: { clusterId, members }, metCluster: null }
+  await c.start(1, 2, 4)
+  await c.on(4).initialize(specsOf([4]))
+  await c.leader([4])
+  await c.pass(5_000)
+  t.same([...c.at(4).view.effective.membership.nodes.keys()], [4], 'they would never follow')
+  t.match(c.on(1).status().formation, { decision: 'wait', reason: /has met cluster .*empty the data directories/ })
+  const error = await refused(c.on(4).addLearner(specOf(1)), 'peer-disagrees')
+  t.match(error.facts, { peer: 1, peerClusterId: clusterId })
+  t.match(error.message, /^node 1 has agreed to form cluster .* of nodes 1, 2, 3.*empty its data directory/)
+  for (const id of [1, 2]) {
+    await c.at(id).crash()
+    c.at(id).wipe()
+    await c.start(id)
+    await c.until(
+      'emptied as told, it votes',
+      () => votersOf(c, id) === [1, 2, 4].filter((one) => one <= id || one === 4).join(),
+    )
+  }
+  await c.start(3)
+  await checkOne(t, c, [1, 2, 4], 'one that has agreed to nothing comes in as it is')
 })

@@ -184,8 +184,12 @@ export class Automation implements Candidates {
     return null
   }
 
+  /** A node that has agreed to form another cluster would follow no leader of this one. */
   private isPristine({ clusterId, initialized, candidacy }: NodeFacts): boolean {
-    return clusterId === null && !initialized && candidacy !== null && candidacy.token === this.autoBootstrap?.token
+    if (clusterId !== null || initialized || candidacy === null) return false
+    const { token, pledge } = candidacy
+    const isFree = pledge === null || pledge.clusterId === this.deps.replica.ownCluster.id
+    return isFree && token === this.autoBootstrap?.token
   }
 
   /**

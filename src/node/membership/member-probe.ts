@@ -1,6 +1,7 @@
 import { RequestError } from '../../lib/errors.ts'
+import type { Pledge } from '../../ports/automation.ts'
 import type { NodeReport, Transport } from '../../ports/transport.ts'
-import { nodeId } from '../../raft/index.ts'
+import { nodeId, type NodeId } from '../../raft/index.ts'
 import type { Replica } from '../replica.ts'
 import type { MemberSpec } from '../../api/cluster.ts'
 
@@ -53,8 +54,11 @@ export class MemberProbe {
         { peer: id, peerClusterId: report.clusterId },
       )
     }
-    const known = peers.incarnationOf(report.id)
     const isMember = replica.raft.effectiveMembership.membership.nodes.has(report.id)
+    const pledge = report.clusterId === null ? (report.candidacy?.pledge ?? null) : null
+    if (pledge !== null && pledge.clusterId !== replica.ownCluster.id)
+      throw pledgedElsewhere(report.id, pledge, isMember)
+    const known = peers.incarnationOf(report.id)
     if (isMember && known !== null && known !== report.incarnation) {
       throw new RequestError(
         'member-mismatch',
@@ -62,4 +66,15 @@ export class MemberProbe {
       )
     }
   }
+}
+
+/** It would follow no leader of this cluster. A listed member without its data is refused, so it has to be removed before it is emptied. */
+function pledgedElsewhere(id: NodeId, { clusterId, members }: Pledge, isMember: boolean): RequestError {
+  const named = members.map((member) => member.id).join(', ')
+  return new RequestError(
+    'peer-disagrees',
+    `node ${id} has agreed to form cluster ${clusterId} of nodes ${named}: start those that are missing; or ` +
+      `${isMember ? 'remove it from this cluster, ' : ''}stop it, empty its data directory, which holds no data yet, start it and add it again`,
+    { peer: id, peerClusterId: clusterId },
+  )
 }
