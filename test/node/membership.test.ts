@@ -870,3 +870,24 @@ t.test('a node without entries takes none before it has written down whom their 
   t.same(learned, [[2, 'of-2']], 'and learns of members that it knows nothing of')
   t.end()
 })
+
+t.test('a change that was lost is not answered as done when a snapshot covers what took its place', async (t) => {
+  const options = { purgeEveryEntries: 10, keepEntries: 2 }
+  const { c, leader, followers } = await formed(t, [1, 2, 3, 4], [1, 2, 3], options)
+  await c.settled([1, 2, 3])
+  const [removed = 0] = followers
+  c.partition([leader])
+  const change = refused(c.on(leader).change({ add: [], remove: [removed] }, {}, 60_000), 'outcome-unknown')
+  const { index } = c.at(leader).view.effective.logId ?? { index: Infinity }
+  const next = await c.leader(followers)
+  await c.start(4)
+  c.heal()
+  c.partition([leader])
+  await c.on(next).addLearner(specOf(4))
+  for (let i = 0; i < 60; i++) await c.on(next).put(`k${i}`, String(i))
+  await c.until('what took its place is purged', () => (c.at(next).view.purged?.index ?? -1) > index)
+  c.heal()
+  const error = await change
+  t.match(error.message, /GET \/cluster\/membership/)
+  t.same([...c.at(leader).view.effective.membership.configs], [[1, 2, 3]], 'nobody was removed')
+})

@@ -186,28 +186,31 @@ export class Changes {
   /** Waits until the change at `logId` is complete. The answer shows that moment, before any later change. */
   private async settled(logId: LogId, deadline: number): Promise<MembershipAnswer> {
     const { replica, clock } = this.deps
-    let answer: MembershipAnswer | null = null
-    let lost = false
+    const seen: { fate: Fate; answer: MembershipAnswer | null } = { fate: 'open', answer: null }
     const isOver: Condition = (view) => {
-      lost = this.isLost(view, logId)
-      if (!lost && isSettled(view, logId.index)) answer ??= membershipAnswer(view.effective, view.committedMembership)
-      return lost || answer !== null
+      if (seen.fate !== 'committed') seen.fate = this.fateOf(view, logId)
+      if (seen.fate === 'committed' && isSettled(view, logId.index))
+        seen.answer ??= membershipAnswer(view.effective, view.committedMembership)
+      return seen.fate === 'lost' || seen.fate === 'unknown' || seen.answer !== null
     }
     await replica.conditions.until(isOver, deadline - clock.now())
-    if (lost) {
+    if (seen.fate === 'lost') {
       throw new RequestError(
         'no-leader',
         'this node stopped leading before the change was committed; nothing was changed',
       )
     }
-    if (answer === null) throw unsettled()
-    return answer
+    if (seen.answer === null) throw unsettled()
+    return seen.answer
   }
 
-  /** Whether another leader's entry has replaced the change and is committed there. */
-  private isLost({ committed }: RaftView, logId: LogId): boolean {
+  /** What has become of the entry at `logId`, which may be in the log no longer. */
+  private fateOf({ committed, purged }: RaftView, logId: LogId): Fate {
     const leaderId = this.deps.replica.raft.leaderIdAt(logId.index)
-    return leaderId !== null && committed >= logId.index && !sameLeaderId(leaderId, logId.leaderId)
+    // A state from another leader has taken the place of the log before anybody here saw what was committed at this index.
+    if (leaderId === null && indexOf(purged) >= logId.index) return 'unknown'
+    if (leaderId === null || committed < logId.index) return 'open'
+    return sameLeaderId(leaderId, logId.leaderId) ? 'committed' : 'lost'
   }
 
   /** Proposes the change until the core takes it or refuses it; waits while an earlier change is in progress. */
@@ -300,6 +303,9 @@ interface Found {
   readonly detail?: string
 }
 
+/** Of a change in the log: `lost` when another leader's entry is committed in its place, `unknown` when nobody can tell any more. */
+type Fate = 'open' | 'committed' | 'lost' | 'unknown'
+
 function isAt(addresses: NodeAddresses | undefined, { raft, api }: MemberSpec): boolean {
   return addresses?.raft === raft && addresses.api === api
 }
@@ -311,7 +317,7 @@ function notAMember(id: NodeId): RequestError {
 function unsettled(): RequestError {
   return new RequestError(
     'outcome-unknown',
-    'the change is in the log, but was not committed in time; look at GET /cluster/membership',
+    'the change was in the log, but was not seen to be committed in time; look at GET /cluster/membership',
   )
 }
 
