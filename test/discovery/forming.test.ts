@@ -304,6 +304,25 @@ t.test(
   },
 )
 
+t.test('a node that sees two clusters of its token remembers one of them, and writes that once', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  await c.start(1, 2)
+  for (const id of [1, 2]) await c.on(id).initialize(specsOf([id]))
+  automate(c, { expected: 2 }, [3])
+  await c.start(3)
+  await c.until('it has met both', () =>
+    c.on(3).status().formation.reason.startsWith('several clusters have this token'),
+  )
+  await c.pass(5_000)
+  t.equal(c.at(3).memoryWrites, 1)
+  const met = [1, 2].find((id) => c.on(id).status().clusterId === c.at(3).memory.metCluster) ?? 0
+  await c.at(met).crash()
+  const other = c.on(3 - met).status().clusterId
+  await c.until('the other one, when that is the only one left', () => c.at(3).memory.metCluster === other)
+  await c.pass(5_000)
+  t.equal(c.at(3).memoryWrites, 2)
+})
+
 /** The next process of each of them listens elsewhere, and is found there. */
 async function moveAll(
   c: TestCluster,

@@ -34,10 +34,14 @@ export class AdoptionPolicy implements AdoptionRule {
 
   /** A cluster does not end because its members are away for a while: a node that has met it never forms another in its place. */
   remember(sightings: readonly Sighting[]): void {
-    for (const sighting of sightings) {
-      if (sighting.kind !== 'node' || !sighting.node.hadLeader) continue
+    const { pledges, carriesToken } = this.deps
+    const led = sightings.flatMap((sighting) => {
+      if (sighting.kind !== 'node' || !sighting.node.hadLeader) return []
       const { clusterId } = sighting.node
-      if (clusterId !== null && this.deps.carriesToken(clusterId)) this.deps.pledges.meet(clusterId)
-    }
+      return clusterId !== null && carriesToken(clusterId) ? [clusterId] : []
+    })
+    const [first] = led
+    // Of several clusters, one is remembered for as long as it is there: each change of mind is a write to the disk.
+    if (first !== undefined && (pledges.metCluster === null || !led.includes(pledges.metCluster))) pledges.meet(first)
   }
 }

@@ -20,6 +20,8 @@ export class Pledges {
   private stored: FormationMemory
   private coming: Pledge | null = null
   private met: string | null
+  /** A write of what was met last is waiting for the one before it. So no more than one waits. */
+  private meetingWaits = false
   private saving: Promise<void> = Promise.resolve()
 
   constructor(deps: PledgesDependencies) {
@@ -67,9 +69,12 @@ export class Pledges {
   meet(clusterId: string): void {
     if (this.met === clusterId) return
     this.met = clusterId
-    this.change((memory) => ({ ...memory, metCluster: clusterId })).catch((error: unknown) =>
-      this.deps.faults.report(error),
-    )
+    if (this.meetingWaits) return
+    this.meetingWaits = true
+    this.change((memory) => {
+      this.meetingWaits = false
+      return { ...memory, metCluster: this.met }
+    }).catch((error: unknown) => this.deps.faults.report(error))
   }
 
   private change(edit: (memory: FormationMemory) => FormationMemory): Promise<void> {

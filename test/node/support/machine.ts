@@ -47,6 +47,8 @@ export class Machine {
   readonly peers = new Map<NodeId, string>()
   /** The pledge that it has given, and the cluster that it has met. */
   memory: FormationMemory = NOTHING_REMEMBERED
+  /** How often processes have written that. */
+  memoryWrites = 0
   /** Replaces options of the processes started from now on. */
   options: Partial<NodeOptions>
   /** Where the processes started from now on listen, and what they say of themselves. */
@@ -131,6 +133,7 @@ export class Machine {
         load: () => Promise.resolve(this.memory),
         store: async (memory) => {
           this.memory = memory
+          this.memoryWrites += 1
         },
       },
       backups: {
