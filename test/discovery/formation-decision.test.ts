@@ -59,6 +59,7 @@ const bound = (id: number, ...ids: number[]): NodeFacts => pristine(id, { cluste
 const member = (id: number, ...ids: number[]): NodeFacts => {
   return pristine(id, { clusterId: clusterOf(...ids), hasLog: true, initialized: true, members: ids, voters: ids })
 }
+const led = (id: number, ...ids: number[]): NodeFacts => ({ ...member(id, ...ids), hadLeader: true })
 const silent = (id: number): Sighting => ({ kind: 'unreachable', address: raftOf(id), detail: 'connection refused' })
 const refusing = (id: number, code: string, detail: string): Sighting => {
   return { kind: 'refused', address: raftOf(id), code, detail }
@@ -118,6 +119,27 @@ const rows: readonly Row[] = [
     view: viewOf([pristine(2), pristine(3)], { clusterId: clusterOf(1, 2, 3), initialized: true }),
     kind: 'resume',
     reason: /belongs to cluster/,
+  },
+  {
+    name: 'a node that has only voted, and sees another cluster with a leader, says that it has to be emptied',
+    view: viewOf([led(3, 3, 4)], { clusterId: clusterOf(1, 2), initialized: true }),
+    kind: 'refuse',
+    reason: `this node voted in cluster ${clusterOf(1, 2)} and holds nothing of it, but the others have formed cluster ${clusterOf(3, 4)}: stop this node, empty its data directory and start it again`,
+    seen: 2,
+  },
+  {
+    name: 'it does not when it sees its own cluster as well',
+    view: viewOf([led(3, 3, 4), bound(2, 1, 2)], { clusterId: clusterOf(1, 2), initialized: true }),
+    kind: 'resume',
+    reason: /belongs to cluster/,
+    seen: 3,
+  },
+  {
+    name: 'nor for a cluster that has not had a leader',
+    view: viewOf([member(3, 3, 4)], { clusterId: clusterOf(1, 2), initialized: true }),
+    kind: 'resume',
+    reason: /belongs to cluster/,
+    seen: 2,
   },
   {
     name: 'alone, before the delay is over, it waits',
@@ -438,7 +460,6 @@ const pledged = (id: number, round: number, ...ids: number[]): NodeFacts => {
 const withdrawn = (id: number, round: number): NodeFacts => {
   return pristine(id, { candidacy: { token: 'ours', proposal: null, round, pledge: null } })
 }
-const led = (id: number, ...ids: number[]): NodeFacts => ({ ...member(id, ...ids), hadLeader: true })
 const pledgeOf = (...ids: number[]): Pledge => {
   return { clusterId: clusterOf(...ids), members: ids.map((id) => ({ id, raft: raftOf(id), api: pristine(id).api })) }
 }

@@ -3,6 +3,7 @@ import { entriesOf } from '../../src/node/codec/entry.ts'
 import type { PeerMessage } from '../../src/ports/transport.ts'
 import type { LogBatch } from '../../src/raft/index.ts'
 import { refused, specOf, specsOf, TestCluster } from './support/cluster.ts'
+import { drop, passAll } from './support/formed.ts'
 import { ProcessEndedError } from './support/life.ts'
 import type { Machine } from './support/machine.ts'
 
@@ -709,3 +710,25 @@ t.test(
     await c.settled(Object.keys(removed.membership.nodes).map(Number))
   },
 )
+
+t.test('a node that has only voted in a cluster that is gone says that it may have to be emptied', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3])
+  drop(c, ({ type, to }) => type === 'append-request' && to === 2)
+  await c.start(1, 2)
+  await c.on(1).initialize(specsOf([1, 2, 3]), 'appended')
+  await c.until('node 2 has voted', () => c.on(2).status().term > 0)
+  const { clusterId } = c.on(1).status()
+  await c.at(1).crash()
+  await c.restart(2)
+  const unformed = () =>
+    c
+      .on(2)
+      .status()
+      .warnings.find(({ code }) => code === 'unformed')
+  t.equal(c.on(2).status().lastLogId, null)
+  t.match(unformed()?.detail, new RegExp(`^this node has voted in cluster ${clusterId},.*empty its data directory`))
+  passAll(c)
+  await c.start(1)
+  await c.leader([1, 2])
+  t.equal(unformed(), undefined, 'not when a leader is there')
+})

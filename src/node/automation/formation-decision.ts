@@ -24,6 +24,8 @@ export function decideFormation(rules: FormationRules, view: FormationView): For
   const ours = nodes.filter((node) => isOurs(rules, node))
   const seen = new Set([self.id, ...ours.map(({ id }) => id)]).size
   if (self.hasLog || self.initialized) {
+    const lost = lostItsCluster(self, ours)
+    if (lost !== null) return { kind: 'refuse', reason: lost, seen, proposal: null }
     return { kind: 'resume', reason: `this node belongs to cluster ${self.clusterId}`, seen, proposal: null }
   }
   const near = nodes.filter((node) => !isForeign(rules, node))
@@ -43,6 +45,20 @@ function isOurs(rules: FormationRules, { clusterId, candidacy }: NodeFacts): boo
 /** Whether a node is of another cluster, or would only take part in one of another token. Its id and its addresses are its own business. */
 function isForeign(rules: FormationRules, { clusterId, token }: NodeFacts): boolean {
   return clusterId !== null ? !rules.carriesToken(clusterId) : token !== null && token !== rules.token
+}
+
+/**
+ * Why a node that has a cluster has to be emptied; null when it need not be. It has only voted there, nobody of that cluster is to be seen, and
+ * another one has a leader.
+ */
+function lostItsCluster({ hasLog, clusterId }: FormationView['self'], ours: readonly NodeFacts[]): string | null {
+  if (hasLog || ours.some((node) => node.clusterId === clusterId)) return null
+  const other = ours.find(({ hadLeader }) => hadLeader)
+  if (other === undefined) return null
+  return (
+    `this node voted in cluster ${clusterId} and holds nothing of it, but the others have formed cluster ${other.clusterId}: ` +
+    'stop this node, empty its data directory and start it again'
+  )
 }
 
 /** Why nothing can be decided until an operator has corrected something. */

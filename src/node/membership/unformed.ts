@@ -9,6 +9,12 @@ export const START_OVER =
  * Whether this node has begun to form a cluster and has met no leader of it: nothing can have been stored in that cluster through this
  * node.
  */
-export function isUnformed({ last, leader }: RaftView): boolean {
-  return last !== null && indexOf(last) === 0 && leader === null
+export function isUnformed(view: RaftView): boolean {
+  const { last, leader } = view
+  return last === null ? hasOnlyVoted(view) : indexOf(last) === 0 && leader === null
+}
+
+/** Whether this node has given a vote in a cluster of which it holds nothing, and has met no leader of it. */
+export function hasOnlyVoted({ last, leader, vote }: RaftView): boolean {
+  return last === null && leader === null && vote.leaderId.term > 0 && !vote.committed
 }

@@ -16,7 +16,7 @@ import {
   voteView,
   votersOfMembership,
 } from '../membership/api-views.ts'
-import { isUnformed, START_OVER } from '../membership/unformed.ts'
+import { hasOnlyVoted, isUnformed, START_OVER } from '../membership/unformed.ts'
 import type { Warning } from '../peers/warnings.ts'
 import type { Space } from '../space/space.ts'
 import type { Serving } from './serving.ts'
@@ -93,8 +93,15 @@ export class Status {
     }
   }
 
-  private unformed({ effective }: RaftView): Warning {
+  private unformed(view: RaftView): Warning {
     const { id } = this.options
+    const { effective } = view
+    if (hasOnlyVoted(view)) {
+      const detail =
+        `this node has voted in cluster ${this.deps.replica.ownCluster.id}, holds nothing of it, and has not met a leader of it: start the ` +
+        'other members of that cluster; if they are gone for good, stop this node, empty its data directory and start it again'
+      return { code: 'unformed', detail }
+    }
     const { transport } = this.deps
     const missing = [...effective.membership.nodes].filter(([other]) => other !== id && !transport.isConnected(other))
     const names = missing.map(([other, { raft }]) => `node ${other} at ${raft}`).join(', ')
