@@ -64,13 +64,25 @@ function warned(seen: ClusterViews): string | null {
   return clusterWarnings(seen).length === 0 ? null : 'see to the warnings above'
 }
 
-/** Only a leader that adds and promotes nodes by itself needs nobody for that. */
+/**
+ * A leader that promotes nodes by itself needs nobody for that, up to its target. Of a learner beyond that, which may be a spare, only an even
+ * number of voters says that it should vote.
+ */
 function learners({ newest }: ClusterViews): string | null {
-  if (newest.joining.mode === 'on' || newest.membership?.joint === true) return null
+  if (newest.membership?.joint === true) return null
   const ids = Object.entries(newest.nodes)
     .filter(([, { role, phase }]) => role === 'learner' && phase === 'caught-up')
     .map(([id]) => Number(id))
-  if (ids.length === 0) return null
+  const [first] = ids
+  if (first === undefined) return null
+  if (newest.joining.mode === 'on') {
+    const voters = newest.membership?.effective.membership.configs.at(-1)?.length ?? 0
+    if (voters % 2 === 1) return null
+    return (
+      `node ${first} has caught up, and ${voters} voters bear no more losses than ${voters - 1}: \`quorate cluster promote ${first}\`, unless the ` +
+      'leader does so in a moment. It does not once there are as many voters as --voters-target says'
+    )
+  }
   return `${describeNodes(ids)} ${ids.length === 1 ? 'has' : 'have'} caught up: \`quorate cluster promote ${ids.join(',')}\`, unless no vote is meant`
 }
 

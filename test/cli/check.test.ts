@@ -457,6 +457,22 @@ t.test('cluster status ends with what to do next, if anything', async (t) => {
     if (text === null) t.equal(step, null, name)
     else t.match(step, text, name)
   }
+  const joining: ClusterStatus['joining'] = { ...stance, mode: 'on', failure: null }
+  const learner = member(5, { role: 'learner' })
+  const withVoters = (ids: number[]) => {
+    const effective = {
+      membership: { configs: [ids], learners: [5], nodes: {} },
+      logId: logId(0),
+      committed: true,
+      joint: false,
+    }
+    return view(1, { joining, membership: { effective, committed: effective, joint: false }, nodes: { 5: learner } })
+  }
+  t.match(
+    nextStep(seen([withVoters([1, 2, 3, 4])])),
+    /^node 5 has caught up, and 4 voters bear no more losses than 3.*`quorate cluster promote 5`.*--voters-target/,
+  )
+  t.equal(nextStep(seen([withVoters([1, 2, 3])])), null, 'a spare beside an odd number of voters is as it should be')
   const membership = { configs: [[1, 2]], learners: [], nodes: {} }
   const two = { membership, logId: logId(0), committed: true, joint: false }
   const pair = view(1, { membership: { effective: two, committed: two, joint: false } })

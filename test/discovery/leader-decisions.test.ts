@@ -79,9 +79,12 @@ t.test('joining: one decision for each situation', async (t) => {
       { kind: 'promote', id: 4 },
     ],
     [
-      'more voters than the target are left alone',
+      'more voters than the target are left alone, and it says why a learner gets no vote',
       factsOf([...three, live(4), live(5)], [steady(6)]),
-      { kind: 'none', reason: 'no node asks to join' },
+      {
+        kind: 'none',
+        reason: 'node 6 keeps up, but stays a learner: the cluster has 5 voters, and --voters-target is 3',
+      },
     ],
   ]
   for (const [name, facts, decision, rules] of rows)

@@ -13,14 +13,16 @@ export function decideJoining(rules: JoiningRules, facts: MembershipFacts): Join
     const addresses = moved.map(({ id, raft }) => `node ${id} is now at ${raft}`).join(', ')
     return { kind: 'move', members: moved, reason: `${addresses}: the membership must list it there` }
   }
-  if (voters.length < rules.votersTarget) {
-    const ready = learners.find(({ stableMs }) => stableMs !== null && stableMs >= rules.stabilizationMs)
-    if (ready !== undefined) {
-      const reason = `node ${ready.id} keeps up, and the cluster has ${voters.length} of ${rules.votersTarget} voters`
-      return { kind: 'promote', id: ready.id, reason }
-    }
+  const ready = learners.find(({ stableMs }) => stableMs !== null && stableMs >= rules.stabilizationMs)
+  if (ready !== undefined && voters.length < rules.votersTarget) {
+    const reason = `node ${ready.id} keeps up, and the cluster has ${voters.length} of ${rules.votersTarget} voters`
+    return { kind: 'promote', id: ready.id, reason }
   }
   const [member] = joinable.filter(({ id }) => !members.some((one) => one.id === id)).sort((a, b) => a.id - b.id)
+  if (member === undefined && ready !== undefined) {
+    const many = `the cluster has ${voters.length} ${voters.length === 1 ? 'voter' : 'voters'}, and --voters-target is ${rules.votersTarget}`
+    return none(`node ${ready.id} keeps up, but stays a learner: ${many}`)
+  }
   if (member === undefined) return none('no node asks to join')
   if (members.length >= rules.membersMax) return none(`node ${member.id} asks to join, but the cluster is full`)
   return { kind: 'add-learner', member, reason: `node ${member.id} at ${member.raft} asks to join` }
