@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs'
 import t from 'tap'
 import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import { Rests, type RestsOptions } from '../../src/http/protocol/rests.ts'
@@ -533,6 +534,73 @@ t.test('a snapshot is closed, however soon its reader goes', async (t) => {
   await eventually(() => cluster.openSnapshots === 0, 'closed when the reader had gone before')
   t.same(api.unexpected, [])
 })
+
+/** Sends `requests` behind one that never ends, and leaves once `isBegun`. */
+async function leaveBehindAWatch({ connection }: Served, requests: string, isBegun: () => boolean): Promise<void> {
+  const opened = connection()
+  opened.send(head('GET /watch?key=q HTTP/1.1', host) + requests)
+  await eventually(isBegun, 'what is queued has begun')
+  opened.destroy()
+}
+
+t.test('streams that are queued behind another answer learn that their connection has closed', async (t) => {
+  const api = await serve(t)
+  fill(api, 100, 32 * 1024)
+  const { cluster, keys } = api.services
+  const exports = head('GET /kv HTTP/1.1', host, 'Accept: application/x-ndjson').repeat(2)
+  for (let round = 0; round <= limits.httpStreamsMax / 2; round++) {
+    await leaveBehindAWatch(api, exports, () => keys.openScans === 2)
+    await eventually(() => keys.openScans === 0, `both scans are closed, round ${round}`)
+  }
+  t.equal((await api.exchange(exportRequest)).status, 200, 'their slots are free again')
+
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  cluster.snapshotChunks = Array.from({ length: 1000 }, () => Buffer.alloc(64 * 1024))
+  const snapshot = head('GET /cluster/snapshot HTTP/1.1', host)
+  await leaveBehindAWatch(api, snapshot, () => cluster.openSnapshots === 1)
+  await eventually(() => cluster.openSnapshots === 0, 'the snapshot is closed')
+
+  const { promise, resolve } = deferred<void>()
+  let asked = false
+  cluster.beforeSnapshot = async () => {
+    asked = true
+    await promise
+  }
+  await leaveBehindAWatch(api, snapshot, () => asked)
+  await new Promise((done) => api.app.server.getConnections((_error, count) => done(count)))
+  await eventually(() => api.services.watches.hub.view().watchers === 0, 'the node knows that the connection is closed')
+  resolve()
+  await new Promise((done) => setImmediate(done))
+  await eventually(() => cluster.openSnapshots === 0, 'a snapshot that opens after its reader has gone is closed')
+  t.same(api.unexpected, [])
+})
+
+const hasDescriptors = process.platform === 'linux' ? false : 'the open files of a process are seen under Linux alone'
+
+t.test('files that nobody reads are closed with their connection', { skip: hasDescriptors }, async (t) => {
+  const api = await serve(t)
+  const file = 'swagger-ui-bundle.js'
+  const opened = api.connection()
+  await opened.connected()
+  opened.socket.pause()
+  opened.send(head(`GET /docs/static/${file} HTTP/1.1`, host).repeat(limits.httpParallelMax))
+  await eventually(() => openFiles(file) > 1, 'more than one is open')
+  opened.destroy()
+  await eventually(() => openFiles(file) === 0, 'none is open')
+})
+
+/** How many descriptors of this process are of a file of that name. */
+function openFiles(name: string): number {
+  const targets = readdirSync('/proc/self/fd').map((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`)
+    } catch {
+      // The descriptor with which the folder was read.
+      return ''
+    }
+  })
+  return targets.filter((target) => target.endsWith(`/${name}`)).length
+}
 
 t.test('a reader that takes nothing for too long is cut off', async (t) => {
   const api = await serve(t, { server: { answerStallTimeoutMs: 200 } })

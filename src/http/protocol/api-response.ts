@@ -105,6 +105,15 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     this.line = line
   }
 
+  /** Its connection has closed. Node tells only the answer whose turn it is, and one that was sent completely. */
+  onLineClosed(): void {
+    if (this.socket !== null || this.writableFinished || this.closed) return
+    this.destroy()
+    // Whoever asks later, for example for a stream that opens only now, has to see it as well.
+    Object.defineProperty(this, 'closed', { value: true })
+    this.emit('close')
+  }
+
   /** From now on its sender says how slow the client may be. Ends by itself with the response. */
   beginContinuous(): void {
     if (this.isContinuous || this.closed) return

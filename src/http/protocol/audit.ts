@@ -119,15 +119,12 @@ function onceOver(
 ): void {
   const end = (answer: 'whole' | 'cut'): void => {
     raw.off('finish', onWhole).off('close', onCut)
-    socket.off('close', onCut)
     tell(answer, raw instanceof ApiResponse ? raw.sentBytes : 0)
   }
   const onWhole = (): void => end('whole')
   const onCut = (): void => end('cut')
-  // An answer that waits behind another one is not told of the end of its connection.
   raw.once('finish', onWhole).once('close', onCut)
-  if (raw.destroyed || socket.destroyed) return onCut()
-  socket.once('close', onCut)
+  if (raw.destroyed || socket.destroyed) onCut()
 }
 
 function lineOf(request: FastifyRequest, status: number): AuditLine {

@@ -56,8 +56,8 @@ export class Line implements AnswerLine, BodyLine {
   private running = 0
   private isUnsafeRunning = false
   private isBeginning = false
-  /** Requests whose answers are not completely sent, whether they are running or not. */
-  private open = 0
+  /** Answers that are not completely sent, whether their requests are running or not. */
+  private readonly open = new Set<ApiResponse>()
   private heldBytes = 0
   /** Bytes of the bodies of its requests in memory. */
   private bodyBytes = 0
@@ -103,7 +103,7 @@ export class Line implements AnswerLine, BodyLine {
 
   /** The number of its requests that are not completely answered. */
   get openRequests(): number {
-    return this.open
+    return this.open.size
   }
 
   get isEnding(): boolean {
@@ -124,7 +124,7 @@ export class Line implements AnswerLine, BodyLine {
     const exchange = { request, response }
     if (this.queue.length > 0 || this.mustWait(exchange)) this.queue.push(exchange)
     else this.begin(exchange)
-    if (this.open < limits.httpPipelinedMax || this.isPaused) return
+    if (this.open.size < limits.httpPipelinedMax || this.isPaused) return
     this.isPaused = true
     // Node resumes its socket at the end of each request. The pause must follow the last request of this packet.
     process.nextTick(() => {
@@ -137,7 +137,7 @@ export class Line implements AnswerLine, BodyLine {
     response.attach(this)
     // What is written to a client that has left is lost, and no fault of the node.
     response.on('error', ignore)
-    this.open += 1
+    this.open.add(response)
     this.deps.onRequests(1)
     response.once('close', () => this.onSent(response))
   }
@@ -301,7 +301,7 @@ export class Line implements AnswerLine, BodyLine {
 
   private onSent(response: ApiResponse): void {
     if (this.isClosed) return
-    this.open -= 1
+    this.open.delete(response)
     this.deps.onRequests(-1)
     const { heldBytes, req } = response
     if (heldBytes > 0) this.onHeld(-heldBytes)
@@ -309,7 +309,7 @@ export class Line implements AnswerLine, BodyLine {
     if (!response.shouldKeepAlive) this.stopTaking()
     if (response.isRunning) this.finish(response)
     else if (this.queue.length > 0) this.beginNext()
-    if (!this.isPaused || this.open > limits.httpPipelinedMax / 2) return
+    if (!this.isPaused || this.open.size > limits.httpPipelinedMax / 2) return
     this.isPaused = false
     if (!this.isResting) this.socket.resume()
   }
@@ -362,16 +362,18 @@ export class Line implements AnswerLine, BodyLine {
     })
   }
 
-  /** Node reports the close only to the first unfinished answer, so the others are counted here. */
+  /** Node reports the close only to the answer whose turn it is, so the others are told here: what they were made of is closed then. */
   private onClose(): void {
     this.isClosed = true
     this.stopTaking()
-    this.deps.onRequests(-this.open)
+    this.deps.onRequests(-this.open.size)
     if (this.heldBytes > 0) this.deps.onHeld(-this.heldBytes)
     if (this.bodyBytes > 0) this.deps.giveBody(this.bodyBytes)
     this.receiving = null
     for (const then of this.undelivered) then()
     this.undelivered.clear()
+    for (const response of this.open) response.onLineClosed()
+    this.open.clear()
   }
 }
 
