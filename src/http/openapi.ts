@@ -1,8 +1,9 @@
 import swagger, { type SwaggerTransform, type SwaggerTransformObject } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
-import { sendJson } from './protocol/answer.ts'
+import { JSON_TYPE, sendShared } from './protocol/answer.ts'
 import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
+import { pathOf } from './protocol/path.ts'
 import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
 import { registerPageHeaders } from './page-headers.ts'
@@ -119,6 +120,7 @@ export interface Documentation {
 export function registerDocumentationRoutes(app: FastifyInstance, { self, isSecure }: Documentation): void {
   void app.register(async (page) => {
     registerPageHeaders(page, { policy, isSecure })
+    makeOnce(page, ['/docs/json', '/docs/yaml'], () => JSON.stringify(self()))
     void page.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
@@ -126,10 +128,37 @@ export function registerDocumentationRoutes(app: FastifyInstance, { self, isSecu
       transformSpecification: (document) => forPage(document, self()),
     })
   })
-  let text: string | null = null
+  let document: Buffer | null = null
   app.get<{ Querystring: QueryText }>('/openapi.json', { config: { operation: openapi } }, (request, reply) => {
     noQuery.read(request.query.text)
-    text ??= JSON.stringify(app.swagger())
-    sendJson(reply, {}, text)
+    document ??= Buffer.from(JSON.stringify(app.swagger()))
+    sendShared(reply, JSON_TYPE, document)
+  })
+}
+
+interface Made {
+  readonly version: string
+  readonly type: string
+  readonly bytes: Buffer
+}
+
+/**
+ * What the routes at `paths` answer is made once, and again when `versionOf` has changed: everybody may ask for it, and making it takes much more
+ * than sending it.
+ */
+function makeOnce(app: FastifyInstance, paths: readonly string[], versionOf: () => string): void {
+  const made = new Map<string, Made>()
+  // Without promises: the next request on the same connection has to find what this one has made.
+  app.addHook('onRequest', (request, reply, done) => {
+    const known = made.get(pathOf(request.url))
+    if (known === undefined || known.version !== versionOf()) done()
+    else sendShared(reply, known.type, known.bytes)
+  })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const path = pathOf(request.url)
+    if (typeof payload !== 'string' || reply.statusCode !== 200 || !paths.includes(path)) return done(null, payload)
+    const bytes = Buffer.from(payload)
+    made.set(path, { version: versionOf(), type: String(reply.getHeader('content-type')), bytes })
+    done(null, bytes)
   })
 }

@@ -1,4 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import { Rests, type RestsOptions } from '../../src/http/protocol/rests.ts'
@@ -390,6 +391,108 @@ t.test('a connection that sends requests without end is not read beyond its boun
   resolve()
   const text = await opened.untilClosed()
   t.equal(text.match(/HTTP\/1\.1 200/g)?.length, requests + limits.httpParallelMax + 1, 'it is served to the end')
+})
+
+t.test('answers that are given at once fill their connection, and more are begun as they leave', async (t) => {
+  const answer = 'x'.repeat(200_000)
+  let begun = 0
+  const beforeReady = (app: FastifyInstance): void => {
+    app.get('/large', async () => {
+      begun += 1
+      return answer
+    })
+    app.get('/at-once', (_request, reply) => {
+      begun += 1
+      reply.send(answer)
+    })
+  }
+  const { connection } = await serve(t, { beforeReady })
+  for (const path of ['/large', '/at-once']) {
+    begun = 0
+    const opened = connection()
+    await opened.connected()
+    opened.socket.pause()
+    const requests = 400
+    opened.send(head(`GET ${path} HTTP/1.1`, host).repeat(requests - 1) + head(`GET ${path} HTTP/1.1`, host, last))
+    await eventually(() => begun > 0, 'it has begun')
+    let before = -1
+    while (before !== begun) {
+      before = begun
+      await new Promise((done) => setTimeout(done, 200))
+    }
+    // Buffers of the system take some of them as well.
+    t.ok(begun < 150, `${path}: ${begun} answers were made for a reader that takes none`)
+    opened.socket.resume()
+    t.equal((await opened.untilClosed()).match(/HTTP\/1\.1 200/g)?.length, requests, 'all are answered when they are read')
+  }
+})
+
+t.test('no more requests of a connection are begun than may be open on it, also when they arrive at once', async (t) => {
+  let open = 0
+  let most = 0
+  const { connection } = await serve(t, {
+    beforeReady: (app) => {
+      app.addHook('onRequest', (_request, reply, done) => {
+        open += 1
+        most = Math.max(most, open)
+        reply.raw.prependOnceListener('close', () => (open -= 1))
+        done()
+      })
+    },
+  })
+  const opened = connection()
+  const requests = 1_000
+  const unsound = head('GET /kv/a HTTP/1.1')
+  opened.send(head('GET /version HTTP/1.1', host).repeat(requests) + unsound.repeat(requests))
+  const statuses = (await opened.untilClosed()).match(/HTTP\/1\.1 \d+/g) ?? []
+  t.ok(most <= limits.httpPipelinedMax, `${most} were open`)
+  t.same(statuses, [...Array(requests).fill('HTTP/1.1 200'), 'HTTP/1.1 400'], 'in order, up to the one that ends it')
+})
+
+t.test('while answers take more than they may together, only small ones are given', async (t) => {
+  const api = await serve(t, { answerBytesMax: 1024 * 1024 })
+  const value = Buffer.alloc(16 * 1024 * 1024, 'x')
+  api.services.keys.store.plant('one' as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  const silent = api.connection()
+  silent.socket.pause()
+  silent.send(head('GET /kv/one HTTP/1.1', host))
+  await eventually(() => api.services.keys.reads.length === 1, 'it is read')
+  for (const path of ['/cluster', '/metrics', '/kv/none']) {
+    const answer = await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))
+    t.match(problemIn(answer), { code: 'overloaded', detail: /of answers left to read/ }, path)
+    t.equal(answer.headers.get('retry-after'), '1')
+  }
+  for (const path of ['/livez', '/readyz?verbose']) {
+    t.equal((await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))).status, 200, path)
+  }
+  t.equal((await api.exchange(head('PUT /kv/two HTTP/1.1', host, last, 'Content-Length: 1') + 'x')).status, 200)
+  silent.destroy()
+  const isServed = async (): Promise<boolean> =>
+    (await api.exchange(head('GET /cluster HTTP/1.1', host, last))).status === 200
+  while (!(await isServed())) await new Promise((done) => setTimeout(done, 20))
+})
+
+t.test('documents that everybody may read take no room from others, however many are left unread', async (t) => {
+  const api = await serve(t, { answerBytesMax: 1024 * 1024 })
+  let made = 0
+  api.app.server.on('request', () => (made += 1))
+  for (const path of ['/openapi.json', '/docs/json', '/docs/yaml']) {
+    const whole = await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))
+    t.equal(whole.status, 200)
+    t.equal(Buffer.byteLength(whole.body, 'latin1'), Number(whole.headers.get('content-length')), path)
+    const silent = Array.from({ length: 4 }, () => api.connection())
+    made = 0
+    for (const opened of silent) {
+      opened.socket.pause()
+      opened.send(head(`GET ${path} HTTP/1.1`, host).repeat(50))
+    }
+    await eventually(() => made === silent.length * 50, `${path}: all have arrived`)
+    t.equal((await api.exchange(head('GET /cluster HTTP/1.1', host, last))).status, 200, path)
+    for (const opened of silent) opened.destroy()
+    await eventually(() => silent.every((opened) => opened.closed), `${path}: all are closed`)
+    const again = await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))
+    t.same([again.body, again.headers.get('content-type')], [whole.body, whole.headers.get('content-type')], path)
+  }
 })
 
 t.test('whoever hangs up is no caller any more', async (t) => {

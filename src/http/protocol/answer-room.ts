@@ -25,11 +25,14 @@ export class AnswerRoom {
   check(bytes: number): void {
     if (this.fits(bytes)) return
     this.onFull()
-    if (this.fits(bytes)) return
-    throw new RequestError(
-      'overloaded',
-      `clients have ${this.taken} bytes of answers left to read from this node, which has no room for another one; try again later`,
-    )
+    if (!this.fits(bytes)) throw this.fullError()
+  }
+
+  /** Why no request is taken whose answer may be large: answers take more than they may together. Null: they do not. */
+  get refusal(): RequestError | null {
+    if (this.taken <= this.bytesMax) return null
+    this.onFull()
+    return this.taken <= this.bytesMax ? null : this.fullError()
   }
 
   /** Reserves room for an answer that is about to be made. Returns the function that gives the room back; call it once. */
@@ -37,6 +40,13 @@ export class AnswerRoom {
     this.check(bytes)
     this.take(bytes)
     return () => this.give(bytes)
+  }
+
+  private fullError(): RequestError {
+    return new RequestError(
+      'overloaded',
+      `clients have ${this.taken} bytes of answers left to read from this node, which has no room for another one; try again later`,
+    )
   }
 
   private fits(bytes: number): boolean {

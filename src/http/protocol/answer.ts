@@ -2,9 +2,10 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyReply } from 'fastify'
 import { keyToText, type Key, type KeyRecord } from '../../kv/index.ts'
 import type { AnswerContext, ClusterControl } from '../../api/services.ts'
+import { ApiResponse } from './api-response.ts'
 import type { Reflected } from '../../lib/errors.ts'
 
-const JSON_TYPE = 'application/json; charset=utf-8'
+export const JSON_TYPE = 'application/json; charset=utf-8'
 export const BYTES_TYPE = 'application/octet-stream'
 export const NDJSON_TYPE = 'application/x-ndjson'
 
@@ -64,6 +65,12 @@ export function sendJson(reply: FastifyReply, headers: AnswerHeaders, json: stri
   headers['content-type'] = JSON_TYPE
   headers['content-length'] = Buffer.byteLength(json)
   return reply.headers(headers).send(json)
+}
+
+/** Sends bytes that are kept, and that other answers send as well. */
+export function sendShared(reply: FastifyReply, type: string, bytes: Buffer): FastifyReply {
+  if (reply.raw instanceof ApiResponse) reply.raw.isShared = true
+  return reply.headers({ 'content-type': type, 'content-length': bytes.length }).send(bytes)
 }
 
 export function keyJson(key: Key): string {

@@ -65,6 +65,10 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   course: RequestCourse | null = null
   /** Bytes of its body so far, in whatever way they leave. */
   sentBytes = 0
+  /** All such answers have one body, so that it takes no memory of its own. */
+  isShared = false
+  /** Its request has had its turn. */
+  hasBegun = false
   /** Its request is being handled and has no answer yet. */
   isRunning = false
   private isAnswered = false
@@ -151,7 +155,8 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   }
 
   override end(body?: unknown, encoding?: BufferEncoding | (() => void) | null, onSent?: (() => void) | null): this {
-    this.hold(body)
+    const bytes = bytesOf(body)
+    this.hold(bytes)
     if (!this.isAnswered) {
       this.isAnswered = true
       this.line?.onAnswered(this)
@@ -159,7 +164,7 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     const sent = typeof encoding === 'function' ? encoding : onSent
     if (typeof sent === 'function') this.once('finish', sent)
     const text = typeof encoding === 'string' ? encoding : 'utf8'
-    if (this.heldBytes <= limits.httpAnswerPieceBytes || !(typeof body === 'string' || Buffer.isBuffer(body))) {
+    if (bytes <= limits.httpAnswerPieceBytes || !(typeof body === 'string' || Buffer.isBuffer(body))) {
       return super.end(body, text)
     }
     this.rest = typeof body === 'string' ? Buffer.from(body, text) : body
@@ -167,10 +172,9 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
     return this
   }
 
-  private hold(body: unknown): void {
-    const bytes = bytesOf(body)
+  private hold(bytes: number): void {
     this.sentBytes += bytes
-    if (bytes === 0 || this.closed) return
+    if (bytes === 0 || this.isShared || this.closed) return
     this.heldBytes += bytes
     this.line?.onHeld(bytes)
   }

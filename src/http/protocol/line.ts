@@ -33,6 +33,7 @@ export interface LineDependencies {
 interface Exchange {
   readonly request: ApiRequest
   readonly response: ApiResponse
+  readonly handler: Handler
 }
 
 /** How fast a client takes its answers: moments of the clock, and the bytes that the connection had taken by then. */
@@ -54,6 +55,8 @@ export class Line implements AnswerLine, BodyLine {
   /** Requests that wait for their turn. */
   private queue: Exchange[] = []
   private running = 0
+  /** Requests that have had their turn, and whose answers are not completely sent. */
+  private begun = 0
   private isUnsafeRunning = false
   private isBeginning = false
   /** Answers that are not completely sent, whether their requests are running or not. */
@@ -115,13 +118,13 @@ export class Line implements AnswerLine, BodyLine {
     return this.keeps
   }
 
-  /** Takes a request, and handles it when its turn comes. */
-  take(request: ApiRequest, response: ApiResponse): void {
+  /** Takes a request, and gives it to `handler` when its turn comes. */
+  take(request: ApiRequest, response: ApiResponse, handler = this.deps.handler): void {
     // The request follows an answer that ends the connection.
     if (this.isClosing) return
     this.admit(response)
     request.attach(this)
-    const exchange = { request, response }
+    const exchange = { request, response, handler }
     if (this.queue.length > 0 || this.mustWait(exchange)) this.queue.push(exchange)
     else this.begin(exchange)
     if (this.open.size < limits.httpPipelinedMax || this.isPaused) return
@@ -263,21 +266,25 @@ export class Line implements AnswerLine, BodyLine {
   }
 
   private mustWait({ request }: Exchange): boolean {
+    // Answers that are given at once fill the connection too, and one packet may hold very many requests.
+    if (this.begun >= limits.httpPipelinedMax) return true
+    if (this.begun > 0 && this.heldBytes > limits.httpLineAnswerBytesMax) return true
     if (this.running === 0) return false
-    if (this.isUnsafeRunning || !isSafeMethod(request.method)) return true
-    return this.running >= limits.httpParallelMax || this.heldBytes > limits.httpLineAnswerBytesMax
+    return this.isUnsafeRunning || !isSafeMethod(request.method) || this.running >= limits.httpParallelMax
   }
 
   private begin(exchange: Exchange): void {
-    const { request, response } = exchange
+    const { request, response, handler } = exchange
     const { slow } = this.deps
     response.isRunning = true
+    response.hasBegun = true
     this.running += 1
+    this.begun += 1
     this.isUnsafeRunning = !isSafeMethod(request.method)
     if (this.isUnsafeRunning && keepsHold(request)) this.keeps = true
     response.startedAt = this.deps.now()
     response.course = slow === null ? null : new RequestCourse(exchange, slow, response.startedAt)
-    this.deps.handler(request, response)
+    handler(request, response)
   }
 
   /** The answer of the request is decided, or will never be. */
@@ -303,6 +310,7 @@ export class Line implements AnswerLine, BodyLine {
     if (this.isClosed) return
     this.open.delete(response)
     this.deps.onRequests(-1)
+    if (response.hasBegun) this.begun -= 1
     const { heldBytes, req } = response
     if (heldBytes > 0) this.onHeld(-heldBytes)
     if (req instanceof ApiRequest && req.bodyBytes > 0) this.giveBody(req)

@@ -8,10 +8,12 @@ import type { ApiResponse } from './api-response.ts'
 import type { BodyRoom } from './body-room.ts'
 import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
+import { pathOf } from './path.ts'
 import { problemAnswer, type ProblemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
 import type { RequestCounts } from './request-counts.ts'
+import { isSafeMethod } from './safe-method.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
 import { Rests, type RestsOptions } from './rests.ts'
 
@@ -136,10 +138,7 @@ export class Lines {
     const line = this.lines.get(request.socket)
     if (line === undefined || line.isEnding) return
     const refusal = refusalOf(request)
-    if (refusal !== null) {
-      line.admit(response)
-      return refuse(response, refusal)
-    }
+    if (refusal !== null) return line.take(request, response, (_request, given) => refuse(given, refusal))
     const overload = this.judge(request, response, line.openRequests === 0)
     if (overload === null) line.take(request, response)
     else if (line.openRequests >= limits.httpPipelinedMax) request.socket.destroy()
@@ -151,9 +150,13 @@ export class Lines {
   }
 
   private judge(request: ApiRequest, response: ApiResponse, isAlone: boolean): RequestError | null {
-    if (this.requests < limits.httpRequestsMax) return this.overload.refuse(request, response, isAlone)
-    const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
-    return new RequestError('overloaded', detail)
+    if (this.requests >= limits.httpRequestsMax) {
+      const detail = `this node is working on ${this.requests} requests, as many as it takes at once; try again later`
+      return new RequestError('overloaded', detail)
+    }
+    // The answers to the others are small, or ask for room themselves.
+    const mayBeLarge = isSafeMethod(request.method) && !asksForHealth(request)
+    return (mayBeLarge ? this.room.refusal : null) ?? this.overload.refuse(request, response, isAlone)
   }
 
   /** While there is more to do than can be done, each refusal takes time from what is done. */
@@ -188,6 +191,12 @@ export class Lines {
     }, LINGER_CHECK_MS)
     timer.unref()
   }
+}
+
+/** A node whose clients read slowly is well. */
+function asksForHealth({ url = '' }: ApiRequest): boolean {
+  const path = pathOf(url)
+  return path === '/livez' || path === '/readyz'
 }
 
 function refuse(response: ApiResponse, { error, isSound, headers = {} }: Refusal): void {
