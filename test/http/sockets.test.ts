@@ -171,6 +171,22 @@ t.test('requests that are odd but whole are answered in their own right', async 
   t.equal((await exchange(head('CONNECT node:1 HTTP/1.1', host))).headers.size, 0, 'no tunnels')
 })
 
+t.test('a target in absolute form means the same as its path', async (t) => {
+  const { exchange, services } = await serve(t)
+  const { cluster, keys } = services
+  await exchange(head('PUT http://node/kv/a HTTP/1.1', host, last, 'Content-Length: 1') + 'x')
+  t.match(await exchange(head('GET HTTP://node:7001/kv/a?consistency=stale HTTP/1.1', host, last)), { body: 'x' })
+  t.equal((await exchange(head('GET http://node HTTP/1.1', host, last))).status, 200, 'without a path')
+  keys.refusal = new RequestError('overloaded', 'there is too much to do')
+  const refused = await exchange(head('PUT http://node/kv/a HTTP/1.1', host, last, 'Content-Length: 1') + 'x')
+  t.match(problemIn(refused), { code: 'overloaded' }, 'a write is known as one')
+  keys.refusal = null
+  cluster.known = { id: 2, raft: 'b:7101', api: 'http://b:7001' }
+  const redirected = await exchange(head('GET http://other.example/kv/a?redirect=true HTTP/1.1', host, last))
+  t.equal(redirected.status, 307)
+  t.equal(redirected.headers.get('location'), 'http://b:7001/kv/a?redirect=true', 'the host is that of the leader')
+})
+
 t.test('HEAD and 304 carry no body, and the connection goes on', async (t) => {
   const { connection, inject } = await serve(t)
   await inject({ method: 'PUT', url: '/kv/a', payload: 'value' })

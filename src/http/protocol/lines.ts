@@ -8,7 +8,7 @@ import type { ApiResponse } from './api-response.ts'
 import type { BodyRoom } from './body-room.ts'
 import type { Connections } from './connections.ts'
 import { Line, type Handler } from './line.ts'
-import { pathOf } from './path.ts'
+import { originFormOf, pathOf } from './path.ts'
 import { problemAnswer, type ProblemAnswer } from './problem.ts'
 import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
@@ -137,6 +137,9 @@ export class Lines {
   private onRequest(request: ApiRequest, response: ApiResponse): void {
     const line = this.lines.get(request.socket)
     if (line === undefined || line.isEnding) return
+    const { url = '/' } = request
+    // One form for whoever looks at it: both mean the same, and the host is that of this node (RFC 9112, 3.2.2).
+    request.url = originFormOf(url)
     const refusal = refusalOf(request)
     if (refusal !== null) return line.take(request, response, (_request, given) => refuse(given, refusal))
     const overload = this.judge(request, response, line.openRequests === 0)
