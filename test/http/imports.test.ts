@@ -587,3 +587,17 @@ t.test('the sizes of an import fit those of a transaction', async (t) => {
   const command = api.services.keys.commands[0]?.command
   t.match(command, { type: 'transaction', compares: [], failure: [] } as Partial<TransactionCommand>)
 })
+
+t.test('a line of very many small values is refused before it is parsed', async (t) => {
+  const api = await open(t, { valueBytesMax: 1024 * 1024 })
+  const parsed = t.capture(JSON, 'parse', JSON.parse)
+  const refused = await send(api, `${linesOf(0, 2)}[${'{},'.repeat(1_000_000)}{}]\n`)
+  t.equal(refused.statusCode, 400)
+  const issues = [{ path: 'line/3', message: /holds more than 16 values/ }]
+  t.match(JSON.parse(refused.body), { code: 'invalid-request', issues })
+  const texts = parsed().map(({ args: [text] }) => text.length)
+  t.ok(Math.max(...texts) < 4096, 'only the records before it were parsed')
+  const value = '[{},"'.repeat(100_000)
+  t.equal((await send(api, lineOf({ key: 'a', value }))).statusCode, 200, 'what stands in a value does not count')
+  t.ok(valueOf(api, 'a') === value)
+})

@@ -507,3 +507,39 @@ t.test('the example in the document is carried out', async (t) => {
   t.match(await transact(api, example), { succeeded: true, results: [{ put: { version: 1 } }] })
   t.match(await transact(api, example), { succeeded: false, results: [{ get: { record: { value: 'paid' } } }] })
 })
+
+t.test('a body of very many small values is refused before it is parsed', async (t) => {
+  const api = await open(t)
+  const parsed = t.capture(JSON, 'parse', JSON.parse)
+  const size = 4 * 1024 * 1024
+  const bodies = {
+    objects: `[${'{},'.repeat(size / 3)}{}]`,
+    numbers: `{"compare":[${'1,'.repeat(size / 2)}1]}`,
+    depth: '['.repeat(size),
+    members: `{"success":[{${'"":1,'.repeat(size / 5)}"":1}]}`,
+    'a quote in a name': `{"\\\\\\"":[${'[],'.repeat(size / 3)}[]]}`,
+  }
+  for (const [name, body] of Object.entries(bodies)) {
+    const refused = await send(api, body)
+    t.equal(refused.statusCode, 400, name)
+    t.match(refused.json(), { code: 'invalid-request', issues: [{ path: 'body', message: /holds more than 4096 values/ }] })
+  }
+  const grant = await api.inject({
+    method: 'POST',
+    url: '/leases',
+    payload: `[${'{},'.repeat(80_000)}{}]`,
+    headers: { 'content-type': 'application/json' },
+  })
+  t.match(grant.json(), { issues: [{ message: /holds more than 1024 values/ }] }, 'other bodies as well')
+  const texts = parsed().map(({ args: [text] }) => text.length)
+  t.ok(Math.max(0, ...texts) < 4096, 'none was parsed')
+})
+
+t.test('what stands in strings does not count as values', async (t) => {
+  const api = await open(t, {}, { valueBytesMax: 1024 * 1024 })
+  for (const value of ['[{},'.repeat(100_000), '\\"],['.repeat(100_000), '\\'.repeat(100_000)]) {
+    const answer = await send(api, { success: [{ put: { key: 'a', value } }, { get: { key: 'a' } }] })
+    t.equal(answer.statusCode, 200)
+    t.ok(answer.body.includes(JSON.stringify(value)), 'it is read as it was written')
+  }
+})

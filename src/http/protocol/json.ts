@@ -7,6 +7,7 @@ import { isReadableText, unsupportedMediaType } from './failures.ts'
 import type { Operation } from './operation.ts'
 import { invalidRequest } from './query.ts'
 import { holdsAtMost } from './body-validation.ts'
+import { exceedsValues } from './json-size.ts'
 import { repeatedNameIn } from './repeated-name.ts'
 
 /** The options of a route with JSON bodies: the schema that documents the body also validates it. */
@@ -39,6 +40,7 @@ export function takeJsonBodies(app: FastifyInstance): void {
       else {
         const text = body.toString()
         const most = valuesMaxOf(request.routeOptions.config.operation)
+        if (exceedsValues(text, most)) return done(tooManyValues(most))
         void parse(request, text, (refusal, json) => {
           done(refusal ?? refusalOfSize(json, most) ?? refusalOfNames(text), json)
         })
@@ -54,9 +56,11 @@ function valuesMaxOf(operation: Operation | undefined): number {
 
 /** The validator looks for all mistakes, which takes long for a body of very many small values. Such a body is refused first. */
 function refusalOfSize(json: unknown, most: number): RequestError | null {
-  return holdsAtMost(json, most)
-    ? null
-    : invalidRequest({ path: 'body', message: `holds more than ${most} values, more than any request needs` })
+  return holdsAtMost(json, most) ? null : tooManyValues(most)
+}
+
+function tooManyValues(most: number): RequestError {
+  return invalidRequest({ path: 'body', message: `holds more than ${most} values, more than any request needs` })
 }
 
 function refusalOfNames(text: string): RequestError | null {

@@ -1,3 +1,5 @@
+import { endOfString } from './json-size.ts'
+
 /** What begins or ends an object, a list or a string. */
 const STRUCTURE = /["{}[\]]/g
 const NAME_FOLLOWED = /[ \t\n\r]*:/y
@@ -15,7 +17,7 @@ export function repeatedNameIn(text: string): string | null {
     if (character === '{' || character === '[') open.push(new Set())
     else if (character === '}' || character === ']') open.pop()
     else {
-      const end = endOfString(text, found.index)
+      const end = endOfString(text, found.index) + 1
       STRUCTURE.lastIndex = end
       NAME_FOLLOWED.lastIndex = end
       if (!NAME_FOLLOWED.test(text)) continue
@@ -26,19 +28,6 @@ export function repeatedNameIn(text: string): string | null {
     }
   }
   return null
-}
-
-/** Behind the closing quote of the string that begins at `start`. */
-function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start + 1)
-  while (isEscaped(text, end)) end = text.indexOf('"', end + 1)
-  return end + 1
-}
-
-function isEscaped(text: string, at: number): boolean {
-  let before = at
-  while (text[before - 1] === '\\') before -= 1
-  return (at - before) % 2 === 1
 }
 
 /** `quoted`: the name as it stands in the text. */

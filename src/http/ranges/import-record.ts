@@ -5,6 +5,7 @@ import { isJsonObject } from '../../lib/json.ts'
 import { limits } from '../../limits.ts'
 import { base64, wellFormed } from '../protocol/body-validation.ts'
 import { issuesError } from '../protocol/query.ts'
+import { exceedsValues } from '../protocol/json-size.ts'
 import { repeatedNameIn } from '../protocol/repeated-name.ts'
 import type { ImportLine } from './import-lines.ts'
 
@@ -32,6 +33,9 @@ interface Mistake {
 const MEMBERS = ['key', 'value', 'valueBase64', 'createRevision', 'modRevision', 'version', 'lease']
 const KNOWN: ReadonlySet<string> = new Set(MEMBERS)
 
+/** Twice as many as a record has: what a line with more of them holds is not looked at. */
+const VALUES_MAX = 16
+
 /** What JSON may need for each byte of a text, and space for names, numbers and punctuation. */
 const JSON_BYTES_PER_BYTE = 6
 const LINE_SPACE_BYTES = 1024
@@ -47,6 +51,9 @@ export function importLineBytesMax(valueBytesMax: number): number {
 export function importRecordIn(line: ImportLine, valueBytesMax: number): ImportRecord | null {
   const text = isUtf8(line.bytes) ? line.bytes.toString() : null
   if (text === null) throw lineError(line, [invalid(null, 'is not valid UTF-8')])
+  if (exceedsValues(text, VALUES_MAX)) {
+    throw lineError(line, [invalid(null, `holds more than ${VALUES_MAX} values, more than any record needs`)])
+  }
   const json = parsed(text)
   if (json === undefined) {
     if (BLANK.test(text)) return null
