@@ -100,6 +100,10 @@ function refuseSender(hello: Hello, id: NodeId): Refusal | null {
   if (hello.from === 0 || hello.to === 0) {
     return { code: 'bad-hello', detail: 'only a node with an id may connect, and only to a node it names' }
   }
+  // Its certificate is for an address (`objectionTo`), and so are the checks for two processes under one id.
+  if (hello.addresses.raft === '') {
+    return { code: 'bad-hello', detail: `node ${hello.from} does not say where it is: only a probe may leave that out` }
+  }
   if (hello.from === id) {
     return {
       code: 'self',

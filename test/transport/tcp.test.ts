@@ -214,6 +214,20 @@ t.test('bytes from strangers', async (t) => {
     t.match(nameless.frames[0], { answer: { kind: 'refused', refusal: { code: 'bad-hello' } } })
   })
 
+  t.test('only a probe may leave out where its node is', async (t) => {
+    const { transport, node } = await startNode(t)
+    for (const purpose of ['messages', 'snapshot', 'probe'] as const) {
+      const caller = callAt(t, transport.address)
+      const hello = { ...new RecordingNode(two).hello(purpose, one), addresses: { raft: '', api: '' } }
+      caller.say({ type: 'hello', hello })
+      await until('it is answered', () => caller.frames.length === 1)
+      const answer =
+        purpose === 'probe' ? { kind: 'welcome' } : { kind: 'refused', refusal: { code: 'bad-hello', detail: /where it is/ } }
+      t.match(caller.frames[0], { answer }, purpose)
+    }
+    t.match(node.hellos, [{ purpose: 'probe' }], 'nothing was asked of the node before')
+  })
+
   t.test('a node that is refused again and again is told of once, and then counted', async (t) => {
     const { transport, node, logger } = await startNode(t)
     node.refusal = { code: 'wrong-incarnation', detail: 'node 2 has lost its data' }

@@ -115,6 +115,17 @@ t.test('a peer without a good certificate is refused in a sentence on both sides
   }
 })
 
+t.test('a certificate is for the address that a node says it has, and it says one', async (t) => {
+  const sound = await start(t, one, new GivenIdentity(good))
+  const evasive = await start(t, two, await source({ hosts: ['node-7.example'] }))
+  const hello = evasive.node.hello.bind(evasive.node)
+  evasive.node.hello = (purpose, to) => ({ ...hello(purpose, to), addresses: { raft: '', api: '' } })
+  evasive.transport.setPeers(new Map([[one, sound.transport.address]]))
+  await until('it is refused', () => evasive.node.refused.length > 0)
+  t.match(evasive.node.refused[0], { peer: one, by: 'peer', refusal: { code: 'bad-hello' } })
+  t.same(sound.node.hellos, [])
+})
+
 t.test('a probe is refused like any caller', async (t) => {
   const sound = await start(t, one, new GivenIdentity(good))
   const foreign = await start(
