@@ -105,7 +105,8 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
   const served = { connections, lines, onAcceptFailed, tls, onMistaken }
-  const failing = { onUnexpected: options.onUnexpected, onFatal: options.onFatal, server: services.cluster }
+  const { onUnexpected, onFatal } = options
+  const failing = { onUnexpected, onFatal, server: services.cluster, auth: services.auth }
   const app = Fastify({
     logger: false,
     serverFactory: (handler) => createApiServer(serverOptions, { handler, ...served }),

@@ -106,6 +106,38 @@ t.test('the first token', async (t) => {
       t.equal((await asking.api.app.inject(path)).statusCode, 200, path)
   })
 
+  t.test('is over once there are tokens: whoever asks learns nothing, and nothing is written', async (t) => {
+    const asking = await secured(t)
+    const { cluster, keys } = asking.api.services
+    const entries = keys.commands.length
+    cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
+    for (const query of ['', '?redirect=true']) {
+      const answer = await asking.ask(null, 'POST', `/auth/bootstrap${query}`)
+      t.match(answer, { status: 409, body: { code: 'auth-begun-before' } })
+      t.notMatch(`${JSON.stringify(answer.headers)}${answer.text}`, /7002/)
+    }
+    const guess = await asking.ask(null, 'POST', '/auth/bootstrap', { secret: 'x'.repeat(32) })
+    t.match(guess, { status: 409 }, 'nor whether a secret would have been the right one')
+    t.equal(keys.commands.length, entries)
+  })
+
+  t.test('of a cluster with tokens, a failure before its client is known tells nothing', async (t) => {
+    const asking = await secured(t)
+    const foreign = { origin: 'http://evil.example' }
+    const requests = [
+      ['GET', '/kv/%ff', {}, 400],
+      ['PUT', '/kv/a', foreign, 403],
+      ['GET', '/kv/a', {}, 401],
+    ] as const
+    for (const [method, url, headers, status] of requests) {
+      const answer = await asking.api.app.inject({ method, url, headers })
+      t.equal(answer.statusCode, status, url)
+      t.notMatch(Object.keys(answer.headers).join(), /quorate-leader|quorate-revision/, url)
+    }
+    const known = await asking.ask(asking.admin, 'GET', '/kv/none')
+    t.match(known, { status: 404, headers: { 'quorate-leader': /1/ } })
+  })
+
   t.test('is refused to whoever is not on the machine of the leader', async (t) => {
     const asking = await open(t)
     const { cluster } = asking.api.services

@@ -46,6 +46,8 @@ export class AuthRequests {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
+    // Before anything else: whoever asks now learns nothing of the cluster, and costs no entry of its log.
+    if (this.services.auth.table !== null) throw refusalOfChange({ type: 'auth-begun-before' })
     const { timeout, redirect } = leaderQuery.read(queryText)
     const { name = FIRST_NAME, secret: proof } = body ?? {}
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyReply } from 'fastify'
 import { keyToText, type Key, type KeyRecord } from '../../kv/index.ts'
-import type { AnswerContext, ClusterControl } from '../../api/services.ts'
+import type { AnswerContext } from '../../api/services.ts'
 import { ApiResponse } from './api-response.ts'
 import type { Reflected } from '../../lib/errors.ts'
 
@@ -27,11 +27,11 @@ export function answerHeaders(context: AnswerContext): AnswerHeaders {
 
 /** The same for a failure. What was decided without the store reflects no state of it. */
 export function failureHeaders(
-  server: Pick<ClusterControl, 'id' | 'leader'>,
+  servedBy: number,
+  leader: { readonly id: number } | null,
   reflects: Reflected | null,
 ): AnswerHeaders {
-  const headers: AnswerHeaders = { 'quorate-served-by': server.id }
-  const leader = server.leader()
+  const headers: AnswerHeaders = { 'quorate-served-by': servedBy }
   if (leader !== null) headers['quorate-leader'] = leader.id
   if (reflects === null) return headers
   headers['quorate-revision'] = reflects.revision

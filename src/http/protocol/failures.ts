@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ClusterControl } from '../../api/services.ts'
+import type { AuthAccess, ClusterControl } from '../../api/services.ts'
 import { InvariantError } from '../../lib/assert.ts'
 import { RequestError, StorageError } from '../../lib/errors.ts'
 import type { Span } from '../../lib/trace-context.ts'
@@ -31,6 +31,7 @@ export interface FailureDependencies {
 interface FailureReporting extends FailureDependencies {
   /** Whoever answers a request for data is named. */
   readonly server: Pick<ClusterControl, 'id' | 'leader'>
+  readonly auth: Pick<AuthAccess, 'table'>
 }
 
 /** Told of each failure that is expected. */
@@ -76,8 +77,10 @@ export function sendFailure(
 ): FastifyReply {
   const expected = requestErrorOf(error, request)
   // Somebody without a token is told nothing of the cluster.
-  if (concernsData(request) && expected?.code !== 'unauthenticated')
-    void reply.headers(failureHeaders(dependencies.server, expected?.reflects ?? null))
+  if (concernsData(request) && expected?.code !== 'unauthenticated') {
+    const leader = isKnown(request, dependencies) ? dependencies.server.leader() : null
+    void reply.headers(failureHeaders(dependencies.server.id, leader, expected?.reflects ?? null))
+  }
   if (expected?.code === 'overloaded' && writesKeys(request.raw) && reply.raw instanceof ApiResponse)
     reply.raw.refuseForNow()
   if (expected !== null) return sendProblem(reply, expected)
@@ -88,6 +91,11 @@ export function sendFailure(
     reply,
     new RequestError('internal', `an unexpected error; see request ${request.id} in the log of the node`),
   )
+}
+
+/** Whether the client has shown a token, where one is needed. Some requests fail before they are looked at for one. */
+function isKnown(request: FastifyRequest, { auth }: FailureReporting): boolean {
+  return auth.table === null || ('access' in request && request.access.token !== null)
 }
 
 /** A path that cannot be decoded finds no route, whatever it begins with. */
