@@ -104,7 +104,9 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
   const lines = new Lines(serverOptions, { rooms, now, slow, counts, overload: new Overload(services.keys) })
   const { onConnectionsRefused: onAcceptFailed, onClientMistaken, tls = null } = options
   const onMistaken: OnMistaken = (detail, { remoteAddress = 'unknown' }) => onClientMistaken?.(detail, remoteAddress)
-  const served = { connections, lines, onAcceptFailed, tls, onMistaken }
+  const ends: (() => void)[] = [() => lines.close()]
+  const atClosing = (end: () => void): void => void ends.push(end)
+  const served = { connections, lines, onAcceptFailed, tls, onMistaken, atClosing }
   const { onUnexpected, onFatal } = options
   const failing = { onUnexpected, onFatal, server: services.cluster, auth: services.auth }
   const app = Fastify({
@@ -124,6 +126,9 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
     ajv: { customOptions: validatorOptions },
+  })
+  app.addHook('preClose', async () => {
+    for (const end of ends) end()
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', leaveBody)

@@ -27,6 +27,7 @@ export class TlsGate {
   private readonly options: GateOptions
   /** Sockets whose handshake is not done, by their addresses; the oldest comes first. */
   private readonly pending = new Map<string, Socket>()
+  private isClosed = false
 
   constructor(server: Server, options: GateOptions, events: GateEvents) {
     this.options = options
@@ -43,8 +44,9 @@ export class TlsGate {
     return this.pending.size
   }
 
-  /** Ends whatever has not come through. */
+  /** Ends whatever has not come through, also what is still to come. */
   close(): void {
+    this.isClosed = true
     for (const raw of this.pending.values()) raw.destroy()
   }
 
@@ -53,6 +55,7 @@ export class TlsGate {
   }
 
   private onConnection(raw: Socket, begin: () => void): void {
+    if (this.isClosed) return void raw.destroy()
     if (!this.events.admits(raw)) return
     const key = keyOf(raw)
     this.pending.set(key, raw)

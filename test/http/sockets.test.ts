@@ -1112,6 +1112,14 @@ t.test('streams have a number that they do not exceed', async (t) => {
   t.equal((await api.exchange(exportRequest)).status, 200, 'a scan that does not open takes no room')
 })
 
+t.test('a connection on which nothing has come does not hold up a stop', async (t) => {
+  const { app, connection } = await serve(t)
+  const silent = connection()
+  await silent.connected()
+  await closeGracefully(app, 60_000)
+  await silent.untilClosed()
+})
+
 t.test('closing lets requests finish, and cuts off what does not', async (t) => {
   const api = await serve(t)
   fill(api, 10, 10)

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { ConnectionError } from '../../src/client/errors.ts'
 import { LeaderHints } from '../../src/client/leader-hints.ts'
 import { ProblemError, QuorateClient, type ClientOptions, type TlsOptions } from '../../src/client/index.ts'
+import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import { limits } from '../../src/limits.ts'
 import { authority, DAY_MS, GivenIdentity, identityOf, issue } from '../support/certificates.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -324,6 +325,21 @@ t.test('whoever does not come to the end of a handshake takes no place for long'
   t.equal(await reasonOf(client().put('a', 'b')), 'it succeeded')
   await eventually(() => silent.every(({ destroyed }) => destroyed), 'the rest is cut off in time')
   t.same(refused, [])
+})
+
+t.test('connections on which nothing has come do not hold up a stop', async (t) => {
+  const { port, app } = await serve(t)
+  const silent = new RawConnection(port)
+  await silent.connected()
+  const secured = await secure(t, port)
+  secured.on('error', () => undefined)
+  const half = new RawConnection(port)
+  half.send(Buffer.from([0x16, 0x03, 0x01]))
+  await eventually(() => half.socket.bytesWritten === 3, 'it has begun')
+  await closeGracefully(app, 60_000)
+  await silent.untilClosed()
+  await half.untilClosed()
+  await eventually(() => secured.destroyed, 'the one that was secured is closed too')
 })
 
 t.test('when all connections are busy, another one is told so over TLS or closed', async (t) => {

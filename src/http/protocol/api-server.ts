@@ -39,11 +39,13 @@ export interface ApiServerDependencies {
   /** Null: the API speaks http. */
   readonly tls: TlsSource | null
   readonly onMistaken: OnMistaken
+  /** Takes what is to be done when the server begins to close: it then waits for every connection. */
+  readonly atClosing: (end: () => void) => void
 }
 
 /** The listener of the API, with its limits. Node's strict parser stays on: it refuses the request shapes that smuggling uses. */
 export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): Server {
-  const { handler, connections, lines, onAcceptFailed, tls, onMistaken } = dependencies
+  const { handler, connections, lines, onAcceptFailed, tls, onMistaken, atClosing } = dependencies
   const settings = {
     IncomingMessage: ApiRequest,
     ServerResponse: ApiResponse,
@@ -64,7 +66,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   lines.serve(server, tls === null ? 'connection' : 'secureConnection', connections, handler)
   if (tls !== null) {
     const { headersTimeoutMs: handshakeTimeoutMs } = options
-    guardSecureServer(server, { handshakeTimeoutMs }, { connections, tls, onMistaken })
+    const gate = guardSecureServer(server, { handshakeTimeoutMs }, { connections, tls, onMistaken })
+    atClosing(() => gate.close())
   }
   // When a connection cannot be accepted, for example for lack of descriptors, the listener goes on working.
   server.on('error', (error) => {

@@ -101,6 +101,11 @@ export class Lines {
     server.once('close', () => clearInterval(check))
   }
 
+  /** The listeners are closing, which waits for every connection: ends those on which nothing has come. */
+  close(): void {
+    for (const { socket } of this.lines.values()) if (socket.bytesRead === 0) socket.destroy()
+  }
+
   /** The bytes are no HTTP request, or a request did not arrive in time. */
   onClientError(error: ClientError, socket: Socket): void {
     const line = this.lines.get(socket)

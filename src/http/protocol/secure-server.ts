@@ -42,19 +42,19 @@ export interface GuardDependencies {
   readonly onMistaken: OnMistaken
 }
 
-/** To be called when all listeners of the server are in their places. */
+/** To be called when all listeners of the server are in their places. The gate is to be closed as soon as the server is closing. */
 export function guardSecureServer(
   server: ApiServer,
   options: GateOptions,
   { connections, tls, onMistaken }: GuardDependencies,
-): void {
+): TlsGate {
   assert(server instanceof TlsServer, 'a server with TLS is guarded')
   const end = (socket: Socket, error: RequestError): void => {
     socket.on('error', () => undefined)
     socket.resume()
     connections.endWith(socket, error)
   }
-  const gate = new TlsGate(server, options, {
+  return new TlsGate(server, options, {
     admits: (raw) => connections.admitUnsecured(raw),
     onPlain: (raw) => {
       onMistaken('it speaks http, and this port speaks https', raw)
@@ -68,7 +68,6 @@ export function guardSecureServer(
       end(secured, refusal)
     },
   })
-  server.once('close', () => gate.close())
 }
 
 function spokenPlain(): RequestError {
