@@ -218,6 +218,8 @@ export interface HistoryAccess {
     options: ReadOptions,
   ): Promise<VersionPage>
   status(options: ReadOptions): Promise<{ readonly status: HistoryStatus; readonly context: AnswerContext }>
+  /** What this node knows, whether it may still serve reads or not: for whoever has just had a change carried out by it. */
+  statusHere(): HistoryStatus
 }
 
 /** Up to `limit` items after `after`; null: from the first. */

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { CompactionAnswer, HistoryAnswer } from '../../src/api/history.ts'
 import { buildApp } from '../../src/http/app.ts'
 import type { Retention } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { formed } from '../node/support/formed.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
@@ -162,6 +163,18 @@ t.test('/compaction shows, compacts and sets the retention', async (t) => {
   const third = await put(api, 'a', 'three')
   t.match(await status(api), { compactRevision: third, changes: 0 })
   t.equal((await api.inject('/compaction?revision=1')).statusCode, 400)
+})
+
+t.test('a change that was carried out is answered so, even if the node has begun to shut down', async (t) => {
+  const api = await open(t)
+  const revision = await put(api, 'a', 'one')
+  const { keys } = api.services
+  keys.status = async () => {
+    throw new RequestError('shutting-down', 'this node is shutting down; nothing was done')
+  }
+  const answer = await change(api, 'POST', { revision })
+  t.equal(answer.statusCode, 200)
+  t.match(answer.json(), { compactRevision: revision })
 })
 
 t.test('bodies of /compaction are checked strictly, and nothing is done', async (t) => {

@@ -159,13 +159,13 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
 
   async status(options: ReadOptions) {
     this.begin(options)
+    return { status: this.statusHere(), context: this.context(options) }
+  }
+
+  statusHere() {
     const machine = this.store.machine.state()
     const { changes = 0, bytes = 0, retention = null } = machine.history ?? {}
-    const compactedRevision = oldestRevision(machine)
-    return {
-      status: { compactedRevision, revision: machine.revision, changes, bytes, retention },
-      context: this.context(options),
-    }
+    return { compactedRevision: oldestRevision(machine), revision: machine.revision, changes, bytes, retention }
   }
 
   private recordsAt({ revision, consistency }: ReadOptions): ReadonlyMap<Key, KeyRecord> {

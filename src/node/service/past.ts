@@ -93,13 +93,16 @@ export class Past implements HistoryAccess {
   }
 
   async status(options: ReadOptions): Promise<{ status: HistoryStatus; context: VersionPage['context'] }> {
-    const { gate, applier } = this.deps
+    const { gate } = this.deps
     const consistency = await gate.reach(options)
-    const machine = applier.machineState
+    return { status: this.statusHere(), context: gate.context(consistency) }
+  }
+
+  statusHere(): HistoryStatus {
+    const { machineState: machine } = this.deps.applier
     const { changes = 0, bytes = 0, retention = null } = machine.history ?? {}
     const { revision } = machine
-    const status = { compactedRevision: oldestRevision(machine), revision, changes, bytes, retention }
-    return { status, context: gate.context(consistency) }
+    return { compactedRevision: oldestRevision(machine), revision, changes, bytes, retention }
   }
 }
 
