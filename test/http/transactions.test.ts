@@ -522,7 +522,10 @@ t.test('a body of very many small values is refused before it is parsed', async 
   for (const [name, body] of Object.entries(bodies)) {
     const refused = await send(api, body)
     t.equal(refused.statusCode, 400, name)
-    t.match(refused.json(), { code: 'invalid-request', issues: [{ path: 'body', message: /holds more than 4096 values/ }] })
+    t.match(refused.json(), {
+      code: 'invalid-request',
+      issues: [{ path: 'body', message: /holds more than 4096 values/ }],
+    })
   }
   const grant = await api.inject({
     method: 'POST',

@@ -222,7 +222,9 @@ t.test('bytes from strangers', async (t) => {
       caller.say({ type: 'hello', hello })
       await until('it is answered', () => caller.frames.length === 1)
       const answer =
-        purpose === 'probe' ? { kind: 'welcome' } : { kind: 'refused', refusal: { code: 'bad-hello', detail: /where it is/ } }
+        purpose === 'probe'
+          ? { kind: 'welcome' }
+          : { kind: 'refused', refusal: { code: 'bad-hello', detail: /where it is/ } }
       t.match(caller.frames[0], { answer }, purpose)
     }
     t.match(node.hellos, [{ purpose: 'probe' }], 'nothing was asked of the node before')
