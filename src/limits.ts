@@ -216,6 +216,8 @@ export const limits = {
   httpLingerBytesMax: 64 * 1024 * 1024,
   /** Streams of whole ranges or of the whole state at once. Each holds a view of the store. */
   httpStreamsMax: 32,
+  /** How many of them ranges leave to the whole state; of fewer streams, one in four. */
+  httpStreamsForBackups: 4,
   /**
    * Bytes that these streams may hold in memory together. Each holds about four of the largest values, so large values allow
    * fewer streams.

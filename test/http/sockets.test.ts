@@ -439,31 +439,38 @@ t.test('answers that are given at once fill their connection, and more are begun
     // Buffers of the system take some of them as well.
     t.ok(begun < 150, `${path}: ${begun} answers were made for a reader that takes none`)
     opened.socket.resume()
-    t.equal((await opened.untilClosed()).match(/HTTP\/1\.1 200/g)?.length, requests, 'all are answered when they are read')
+    t.equal(
+      (await opened.untilClosed()).match(/HTTP\/1\.1 200/g)?.length,
+      requests,
+      'all are answered when they are read',
+    )
   }
 })
 
-t.test('no more requests of a connection are begun than may be open on it, also when they arrive at once', async (t) => {
-  let open = 0
-  let most = 0
-  const { connection } = await serve(t, {
-    beforeReady: (app) => {
-      app.addHook('onRequest', (_request, reply, done) => {
-        open += 1
-        most = Math.max(most, open)
-        reply.raw.prependOnceListener('close', () => (open -= 1))
-        done()
-      })
-    },
-  })
-  const opened = connection()
-  const requests = 1_000
-  const unsound = head('GET /kv/a HTTP/1.1')
-  opened.send(head('GET /version HTTP/1.1', host).repeat(requests) + unsound.repeat(requests))
-  const statuses = (await opened.untilClosed()).match(/HTTP\/1\.1 \d+/g) ?? []
-  t.ok(most <= limits.httpPipelinedMax, `${most} were open`)
-  t.same(statuses, [...Array(requests).fill('HTTP/1.1 200'), 'HTTP/1.1 400'], 'in order, up to the one that ends it')
-})
+t.test(
+  'no more requests of a connection are begun than may be open on it, also when they arrive at once',
+  async (t) => {
+    let open = 0
+    let most = 0
+    const { connection } = await serve(t, {
+      beforeReady: (app) => {
+        app.addHook('onRequest', (_request, reply, done) => {
+          open += 1
+          most = Math.max(most, open)
+          reply.raw.prependOnceListener('close', () => (open -= 1))
+          done()
+        })
+      },
+    })
+    const opened = connection()
+    const requests = 1_000
+    const unsound = head('GET /kv/a HTTP/1.1')
+    opened.send(head('GET /version HTTP/1.1', host).repeat(requests) + unsound.repeat(requests))
+    const statuses = (await opened.untilClosed()).match(/HTTP\/1\.1 \d+/g) ?? []
+    t.ok(most <= limits.httpPipelinedMax, `${most} were open`)
+    t.same(statuses, [...Array(requests).fill('HTTP/1.1 200'), 'HTTP/1.1 400'], 'in order, up to the one that ends it')
+  },
+)
 
 t.test('while answers take more than they may together, only small ones are given', async (t) => {
   const api = await serve(t, { answerBytesMax: 1024 * 1024 })
@@ -1093,12 +1100,15 @@ t.test('streams have a number that they do not exceed', async (t) => {
   fill(api, 10, 10)
   const { promise, resolve } = deferred<void>()
   api.services.keys.beforePiece = async () => promise
-  const connections = Array.from({ length: limits.httpStreamsMax }, () => api.connection())
+  const exportsMax = limits.httpStreamsMax - limits.httpStreamsForBackups
+  const connections = Array.from({ length: exportsMax }, () => api.connection())
   for (const opened of connections) opened.send(exportRequest)
-  await eventually(() => api.services.keys.openScans === limits.httpStreamsMax, 'all are open')
+  await eventually(() => api.services.keys.openScans === exportsMax, 'all are open')
   const refused = await api.inject({ url: '/kv', headers: { accept: 'application/x-ndjson' } })
   t.equal(refused.statusCode, 429)
   t.match(refused.json(), { code: 'overloaded', retryable: true })
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  t.equal((await api.exchange(head('GET /cluster/snapshot HTTP/1.1', host, last))).status, 200, 'a backup has a place')
   resolve()
   for (const opened of connections) t.match(await opened.untilClosed(), /item\/9/)
   await eventually(() => api.services.keys.openScans === 0, 'all are closed')

@@ -11,6 +11,11 @@ export function streamsMax(valueBytesMax: number): number {
   return Math.max(STREAMS_LEAST, Math.min(limits.httpStreamsMax, fitting))
 }
 
+/** How many of `max` streams are left to backups: whoever may read a few keys cannot keep an operator from one. */
+export function keptForBackups(max: number): number {
+  return Math.min(limits.httpStreamsForBackups, Math.floor(max / STREAMS_LEAST))
+}
+
 /** An import holds a line, up to six bytes for each byte of a value, the same as text, and what the text says. */
 const VALUES_HELD_BY_IMPORT = 16
 /** The changes on their way are there as records, as commands, and as entries. */
@@ -35,9 +40,12 @@ export class StreamSlots {
     this.kind = kind
   }
 
-  /** Throws `overloaded` when no slot is free. The slot is given back once, however often `release` is called. */
-  take(): { readonly release: () => void } {
-    if (this.taken >= this.max) {
+  /**
+   * Throws `overloaded` when no more slots are free than those that are kept for others, `kept`. The slot is given back once, however often
+   * `release` is called.
+   */
+  take(kept = 0): { readonly release: () => void } {
+    if (this.taken >= this.max - kept) {
       const detail = `${this.taken} ${this.kind} are open on this node, as many as it serves at once; try again later`
       throw new RequestError('overloaded', detail)
     }

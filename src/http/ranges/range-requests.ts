@@ -16,7 +16,7 @@ import { invalidQuery, invalidRequest, type RawQuery } from '../protocol/query.t
 import { RecordStream } from './record-stream.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { KeyedRecord, ReadOptions, Scan, Services } from '../../api/services.ts'
-import type { StreamSlots } from '../protocol/stream-slots.ts'
+import { keptForBackups, streamsMax, type StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
 import { pastOptions } from '../keys/queries.ts'
 import { refuseBody } from '../protocol/body.ts'
@@ -141,7 +141,7 @@ export class RangeRequests {
   }
 
   private async openStream(range: KeyRange, query: ListQuery, options: ReadOptions) {
-    const slot = this.slots.take()
+    const slot = this.slots.take(keptForBackups(streamsMax(this.services.valueBytesMax)))
     try {
       const scan = await this.services.keys.scan({ ...range, after: null, reverse: query.reverse }, options)
       const reader = { caller: options.caller, guard: options.guard ?? null, now: this.now }
