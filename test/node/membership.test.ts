@@ -11,6 +11,7 @@ import { addressesOf } from './support/machine.ts'
 const REPORT: NodeReport = {
   id: nodeId(1),
   incarnation: 'of-1',
+  token: null,
   clusterId: null,
   initialized: true,
   vote: { leaderId: { term: term(1), nodeId: nodeId(1) }, committed: true },

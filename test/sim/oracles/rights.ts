@@ -31,7 +31,7 @@ interface Verdict {
 /**
  * A client is given something only if its token may have it: by roles and tokens that are no older than what was answered before it asked, nor
  * than what it is shown. A refusal says what is missing in the words of the request, as roles and tokens were at some time until then. A watch
- * tells of nothing behind the entry that takes its right.
+ * tells of nothing behind the entry that takes its right, unless a later one gives it back.
  */
 export class Rights {
   /** Answers under a token, refusals, changes that were answered, and watches that were ended because of their token. */
@@ -171,9 +171,22 @@ export class Rights {
     const taken = this.versions.find(
       (version) => version.index > last.index && this.verdict(version, secret, needs) !== null,
     )
-    const behind = taken === undefined ? undefined : items.find(({ revision }) => revision > taken.index)
+    if (taken === undefined || this.isGivenBack(taken, { secret, needs, until: endedAt })) return
+    const behind = items.find(({ revision }) => revision > taken.index)
     if (behind !== undefined)
-      object(`is told of ${behind.revision}, though its token may not watch that from ${taken?.index} on`)
+      object(`is told of ${behind.revision}, though its token may not watch that from ${taken.index} on`)
+  }
+
+  /** A node that has installed a state in between may have seen nothing of what was taken. */
+  private isGivenBack(
+    taken: AuthVersion,
+    {
+      secret,
+      needs,
+      until,
+    }: { readonly secret: string | null; readonly needs: readonly Need[]; readonly until: number },
+  ): boolean {
+    return this.versionsWithin(taken.index, until).some((version) => this.verdict(version, secret, needs) === null)
   }
 
   /** Why the client may not do that by `version`; null when it may, as far as no lease is concerned. */

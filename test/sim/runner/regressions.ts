@@ -167,4 +167,8 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 24000002325,
     found: 'the simulator: a node that joined while nothing was wrong was to answer in time, before it had caught up',
   },
+  {
+    seed: 33000000034,
+    found: 'the simulator: a node that installed a state was to know of a right that was taken, and given back, before that',
+  },
 ]
