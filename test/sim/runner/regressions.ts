@@ -169,6 +169,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   },
   {
     seed: 33000000034,
-    found: 'the simulator: a node that installed a state was to know of a right that was taken, and given back, before that',
+    found:
+      'the simulator: a node that installed a state was to know of a right that was taken, and given back, before that',
   },
 ]
