@@ -200,7 +200,8 @@ export class Peers {
     if (this.roles.of(from, hello) === 'stranger') return stranger(this.options.id, this.deps.ownCluster.id, from)
     const { clusterId, incarnation, addresses } = hello
     this.meet(from, clusterId, incarnation)
-    if (this.isElsewhere(from, addresses.raft)) this.doubles.look({ id: from, incarnation, addresses })
+    const listed = this.listed.get(from)?.raft ?? addresses.raft
+    if (addresses.raft !== '' && addresses.raft !== listed) this.doubles.look({ id: from, incarnation, addresses })
     else this.announcedAddresses.compare(from, addresses)
     const double = this.doubles.refuse(from, addresses.raft)
     if (double !== null) return double
@@ -371,12 +372,6 @@ export class Peers {
     const { id, addresses } = this.options
     if (this.warned.detailOf('same-id', 'self-') === null) this.announcedAddresses.compare(id, addresses)
     else this.announcedAddresses.withdraw(id, addresses.raft)
-  }
-
-  /** Whether `raft` is another address than the one that the membership has for the member `id`. */
-  private isElsewhere(id: NodeId, raft: string): boolean {
-    const listed = this.listed.get(id)?.raft
-    return listed !== undefined && raft !== '' && raft !== listed
   }
 
   /** Two processes run as one member. The caller is the one that does not count. */
