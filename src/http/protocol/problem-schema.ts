@@ -39,7 +39,9 @@ export const ProblemSchema = Type.Object(
       Type.Integer({ description: 'With `compacted`: the oldest revision that can be read, or watched from.' }),
     ),
     limitBytes: Type.Optional(
-      Type.Integer({ description: 'With `value-too-large`, `request-too-large` and `transaction-too-large`.' }),
+      Type.Integer({
+        description: 'With `value-too-large`, `request-too-large`, `range-too-large` and `transaction-too-large`.',
+      }),
     ),
   },
   { $id: 'Problem', description: 'A failed request (RFC 9457). Each code may add members of its own.' },
