@@ -46,7 +46,8 @@ export class DevProcess {
       detached: true,
       env: withoutSettings(process.env),
     })
-    for (const stream of [this.child.stdout, this.child.stderr]) if (stream !== null) forward(stream, node.id, onLine)
+    const wanted = INFORMATIVE.includes(options.logLevel) ? onLine : (line: string) => AUDIT.test(line) || onLine(line)
+    for (const stream of [this.child.stdout, this.child.stderr]) if (stream !== null) forward(stream, node.id, wanted)
     this.ended = this.untilEnded()
   }
 
@@ -68,6 +69,10 @@ export class DevProcess {
     }
   }
 }
+
+/** Nodes write lines of audit at every level. Here they would only say what one has just done oneself. */
+const AUDIT = /^\[\d+\] \S+ info +audit /
+const INFORMATIVE: readonly string[] = ['trace', 'debug', 'info']
 
 function forward(stream: Readable, id: number, onLine: (line: string) => void): void {
   createInterface({ input: stream }).on('line', (line) => onLine(`[${id}] ${line}`))

@@ -303,7 +303,7 @@ t.test('check health --cluster, on nodes', async (t) => {
   const nodes: Server[] = []
   const logged: string[] = []
   const log = { write: (line: string) => void logged.push(line) }
-  const flags = ['--cluster-token', 'open-sesame', '--log-level', 'warn']
+  const flags = ['--cluster-token', 'open-sesame', '--log-level', 'info']
   for (const id of [1, 2, 3]) nodes.push(await startTestNode(t, id, join(directory, String(id)), flags, log))
   const [first = '', second = ''] = nodes.map(({ addresses }) => addresses.api)
   const members = nodes.flatMap(({ addresses: { raft, api } }, at) => ['--member', `${at + 1},${raft},${api}`])
@@ -349,7 +349,7 @@ t.test('check health --cluster, on nodes', async (t) => {
       const settings = JSON.parse(textOf(`${folder}/settings.json`)) as { name: string }[]
       const setting = (name: string) => settings.find((one) => one.name === name)
       t.match(setting('id'), { value: String(id), source: 'flag', secret: false })
-      t.match(setting('log-level'), { value: 'warn' })
+      t.match(setting('log-level'), { value: 'info' })
       t.match(setting('log-format'), { value: 'json', source: 'default' })
       t.match(setting('cluster-token'), { value: null, source: 'flag', secret: true })
     }

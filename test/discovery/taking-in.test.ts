@@ -184,15 +184,11 @@ t.test('nodes that have agreed to another cluster are not taken in, and are once
   const error = await refused(c.on(4).addLearner(specOf(1)), 'peer-disagrees')
   t.match(error.facts, { peer: 1, peerClusterId: clusterId })
   t.match(error.message, /^node 1 has agreed to form cluster .* of nodes 1, 2, 3.*empty its data directory/)
-  for (const id of [1, 2]) {
-    await c.at(id).crash()
-    c.at(id).wipe()
-    await c.start(id)
-    await c.until(
-      'emptied as told, it votes',
-      () => votersOf(c, id) === [1, 2, 4].filter((one) => one <= id || one === 4).join(),
-    )
-  }
+  await c.at(1).crash()
+  c.at(1).wipe()
+  await c.start(1)
+  // Once the first has joined, what the second agreed to cannot come to be, and it asks to join by itself.
+  await c.until('emptied as told, it votes, and so does the other', () => votersOf(c, 1) === '1,2,4')
   await c.start(3)
   await checkOne(t, c, [1, 2, 4], 'one that has agreed to nothing comes in as it is')
 })

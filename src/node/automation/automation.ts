@@ -194,16 +194,17 @@ export class Automation implements Candidates {
 
   /**
    * Whether a leader began to take the node in, and was unseated before the others had heard of it: the entry that made the node a learner
-   * did not stay in the log. By contrast, the membership entry that a removed node knows is in the log, or was purged from it. Or the node
-   * was a voter, and may hold an entry of its own that no other node has.
+   * did not stay in the log, or never came to the node, which has followed the leader and holds nothing. By contrast, the membership entry
+   * that a removed node knows is in the log, or was purged from it. Or the node was a voter, and may hold an entry of its own that no other
+   * node has.
    */
-  private isStray({ id, clusterId, members, voters, membershipAt }: NodeFacts): boolean {
+  private isStray({ id, clusterId, hasLog, hadLeader, members, voters, membershipAt }: NodeFacts): boolean {
     const { raft, ownCluster } = this.deps.replica
-    if (clusterId !== ownCluster.id || membershipAt === null) return false
-    if (!members.includes(id) || voters.includes(id)) return false
     const { established, last } = raft.view()
+    if (clusterId !== ownCluster.id || !established) return false
+    if (membershipAt === null) return !hasLog && hadLeader
+    if (!members.includes(id) || voters.includes(id)) return false
     const leaderId = raft.leaderIdAt(membershipAt.index)
-    if (!established) return false
     return leaderId === null ? membershipAt.index > indexOf(last) : !sameLeaderId(leaderId, membershipAt.leaderId)
   }
 }
