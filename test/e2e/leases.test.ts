@@ -163,9 +163,9 @@ t.test('a client that closes its connection leaves the queue of a lock', async (
   t.match((await node.client.get('/locks/l')).json<LockStatus>(), { holder: { lease } })
 })
 
-function lockRequest(body: object): string {
+function lockRequest(body: object, name = 'l'): string {
   const json = JSON.stringify(body)
-  const head = 'POST /locks/l HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const head = `POST /locks/${name} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`
   return `${head}Content-Length: ${json.length}\r\n\r\n${json}`
 }
 
@@ -217,11 +217,29 @@ t.test('a lock goes back when its answer could not leave', async (t) => {
   const socket = await connected(node)
   t.teardown(() => socket.destroy())
   socket.pause()
-  // More than the buffers of a connection take, so the answer about the lock stays on the node.
-  const reads = Array.from({ length: 16 }, (_, at) => `GET /kv/large/${at} HTTP/1.1\r\nHost: x\r\n\r\n`)
-  socket.write(`${reads.join('')}${lockRequest({ ttlMs: 600_000 })}`)
-  const holder = async (): Promise<unknown> => (await node.client.get('/locks/l')).json<LockStatus>().holder
-  await eventually('it has the lock', holder)
+  // More than the buffers of a connection take. From some read on, the node has answers that cannot leave, and soon so many of them that it
+  // begins no further request: the answer about the last lock before that stays on the node.
+  const names = Array.from({ length: 16 }, (_, at) => `l${at}`)
+  const requests = names.map(
+    (name, at) => `GET /kv/large/${at} HTTP/1.1\r\nHost: x\r\n\r\n${lockRequest({ ttlMs: 600_000 }, name)}`,
+  )
+  socket.write(requests.join(''))
+  const isHeld = async (name: string): Promise<boolean> =>
+    (await node.client.get(`/locks/${name}`)).json<LockStatus>().holder !== null
+  const heldOf = async (among: readonly string[]): Promise<readonly string[]> => {
+    const held = await Promise.all(among.map(isHeld))
+    return among.filter((_, at) => held[at])
+  }
+  let held: readonly string[] = []
+  await eventually('it has locks, and gets no more', async () => {
+    const before = held
+    held = await heldOf(names)
+    await delay(500)
+    return held.length > 0 && held.length === before.length ? true : null
+  })
+  t.ok(held.length < names.length, 'not every request has begun')
   socket.destroy()
-  await eventually('nobody holds it', async () => ((await holder()) === null ? true : null))
+  await eventually('somebody else may have the last one', async () =>
+    (await heldOf(held)).length < held.length ? true : null,
+  )
 })

@@ -34,7 +34,7 @@ import {
 } from '../../src/kv/index.ts'
 import { assert } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
-import { BatchStore, del, deleteRange, key, put } from './support/batch-store.ts'
+import { BatchStore, del, deleteRange, key, put, fingerprintOf } from './support/batch-store.ts'
 import { ReferenceModel } from './support/reference-model.ts'
 import { pastFault } from './support/stored-past.ts'
 
@@ -437,7 +437,7 @@ function anyCommand(random: SeededRandom, revision: number): Command {
   const name = () => names[random.integer(0, names.length)] ?? key('a')
   const chance = (one: number) => random.integer(0, one) === 0
   const value = () => Buffer.from('v'.repeat(random.integer(0, 60)))
-  const idempotency = chance(3) ? { key: `n${random.integer(0, 8)}`, fingerprint: random.integer(0, 2) } : null
+  const idempotency = null
   const bounds = () => ({ start: chance(3) ? null : name(), end: chance(3) ? null : name() })
   switch (random.integer(0, 12)) {
     case 0:
@@ -463,9 +463,19 @@ function anyCommand(random: SeededRandom, revision: number): Command {
   }
 }
 
+/** Some commands have names: new ones, and those that came `before` under the same name. */
+function anyNamed(random: SeededRandom, revision: number, before: Map<string, Command>): Command {
+  const command = anyCommand(random, revision)
+  if (random.integer(0, 3) !== 0) return command
+  const name = `n${random.integer(0, 8)}`
+  const asked = (random.integer(0, 2) === 0 ? before.get(name) : undefined) ?? command
+  before.set(name, asked)
+  return { ...asked, idempotency: { key: name, fingerprint: fingerprintOf(asked) } } as Command
+}
+
 /** At most a few commands that may be in one batch. */
-function anyBatch(random: SeededRandom, revision: number): Command[] {
-  const commands = Array.from({ length: random.integer(1, 6) }, () => anyCommand(random, revision))
+function anyBatch(random: SeededRandom, revision: number, before: Map<string, Command>): Command[] {
+  const commands = Array.from({ length: random.integer(1, 6) }, () => anyNamed(random, revision, before))
   const at = commands.findIndex((command) => runsAlone(command))
   return at === -1 ? commands : commands.slice(at, at + 1)
 }
@@ -483,9 +493,12 @@ t.test(
         history: { rangeBytesMax: 150, stepRevisionsMax: random.integer(1, 6), stepRecordsMax: 4, stepBytesMax: 150 },
       })
       const model = new ReferenceModel(store.options)
+      const before = new Map<string, Command>()
       for (let round = 0; round < 70; round++) {
         const commands =
-          round === 10 ? [raise({ ...PLENTY, revisions: random.integer(0, 40) })] : anyBatch(random, store.revision)
+          round === 10
+            ? [raise({ ...PLENTY, revisions: random.integer(0, 40) })]
+            : anyBatch(random, store.revision, before)
         const results = store.execute(...commands)
         const expected = commands.map((one, at) => model.execute(one, store.revision - commands.length + 1 + at))
         for (const { type } of expected) seen.add(type)

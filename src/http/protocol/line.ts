@@ -282,8 +282,10 @@ export class Line implements AnswerLine, BodyLine {
     this.begun += 1
     this.isUnsafeRunning = !isSafeMethod(request.method)
     if (this.isUnsafeRunning && keepsHold(request)) this.keeps = true
-    response.startedAt = this.deps.now()
-    response.course = slow === null ? null : new RequestCourse(exchange, slow, response.startedAt)
+    const now = this.deps.now()
+    // What only takes its turn to be refused has no duration.
+    if (handler === this.deps.handler) response.startedAt = now
+    response.course = slow === null ? null : new RequestCourse(exchange, slow, now)
     handler(request, response)
   }
 

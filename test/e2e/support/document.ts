@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { missing, type Reporter } from '../../support/missing.ts'
@@ -84,6 +84,8 @@ async function runSession(
   const path = join(directory, 'bin')
   await Promise.all([mkdir(temporary), mkdir(path), writeFile(join(directory, 'script'), script)])
   await symlink(join(root, 'dist', 'quorate.cjs'), join(path, 'quorate'))
+  // A file, since nodes that share a pipe with a command make it one that does not wait for its reader: what is full then is an error.
+  const output = await open(join(directory, 'printed'), 'a')
   const [program, ...words] = network
   const guarded = [
     'sh',
@@ -95,7 +97,7 @@ async function runSession(
   const shell = spawn(program, [...words, ...guarded], {
     cwd: root,
     // The last pipe ends the group when the test is killed before it can clean up.
-    stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+    stdio: ['ignore', output.fd, 'inherit', 'pipe'],
     // A process group of its own: everything that the shell has started ends with it.
     detached: true,
     env: {
@@ -115,15 +117,14 @@ async function runSession(
     end()
     await closed
   })
-  let printed = ''
-  shell.stdout?.on('data', (chunk) => (printed += String(chunk)))
   const late = setTimeout(end, sessionMsMax)
   const [code] = (await once(shell, 'exit')) as readonly unknown[]
   clearTimeout(late)
-  // A page that stopped early has left its nodes running, and they hold the shell's output open.
+  // A page that stopped early has left its nodes running.
   end()
   await closed
-  return { code, printed }
+  await output.close()
+  return { code, printed: await readFile(join(directory, 'printed'), 'utf8') }
 }
 
 function endGroup(leader: number | undefined): void {
