@@ -1,6 +1,6 @@
 import t from 'tap'
 import { askedBytes } from '../../src/kv/index.ts'
-import type { Command, CommandResult, NameableCommand, Operation } from '../../src/kv/index.ts'
+import type { Command, CommandResult, NameableCommand, Operation, TransactionCommand } from '../../src/kv/index.ts'
 import { idempotentWriteOrderRow, idempotentWriteRow } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
@@ -78,6 +78,14 @@ t.test(
       failure,
       idempotency: null,
     })
+    /** One whose comparison does not hold. */
+    const otherwise = (failure: Operation[]): TransactionCommand => ({
+      type: 'transaction',
+      compares: [{ key: key('a'), target: 'version', operator: '=', value: 0 }],
+      success: [],
+      failure,
+      idempotency: null,
+    })
     const write: Operation = { type: 'put', key: key('a'), value: new Uint8Array(2), wantsPrevious: true }
     const leased: Operation = { ...write, lease: 99 }
     const read: Operation = { type: 'get', key: key('a') }
@@ -113,6 +121,9 @@ t.test(
       [transaction([write]), transaction([write, read]), reused],
       [transaction([write]), transaction([write], [read]), { type: 'transaction', succeeded: true }],
       [transaction([read]), put('a', '2', { wantsPrevious: true }), reused],
+      [otherwise([read]), otherwise([write]), reused],
+      [otherwise([read]), otherwise([read, read]), reused],
+      [otherwise([read]), { ...otherwise([read]), compares: [] }, { type: 'transaction', succeeded: false }],
     ]
     const shown = (command: NameableCommand): string => Buffer.from(askedBytes(command)).toString('latin1')
     const under = (command: NameableCommand): Command => ({ ...command, idempotency: { key: 'x', fingerprint: 1 } })

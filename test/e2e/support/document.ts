@@ -14,7 +14,7 @@ const languages = ['sh', 'console', 'ts', 'json', 'http', 'yaml', 'ini', 'mermai
 const lacking = ['registry', 'machines', 'docker', 'kubernetes', 'systemd']
 
 /** A page that waits in vain is ended after this time. */
-const sessionMsMax = 280_000
+const sessionMsMax = 560_000
 
 interface Block {
   readonly line: number
