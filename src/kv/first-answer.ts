@@ -10,8 +10,8 @@ const RESULT_OF: Record<Operation['type'], OperationResult['type']> = {
 }
 
 /**
- * Whether `command` can have had this result. Two requests may have one fingerprint, if somebody looks for such a pair: what is answered to the
- * second must then still be an answer to it, since all that reads answers relies on that.
+ * Whether `command` can have had this result. Two requests may have one fingerprint, if somebody looks for such a pair. The second must then still
+ * get a result of its own kind, since every reader of results relies on that.
  */
 export function canHaveHad(command: Command, result: CommandResult): boolean {
   if (!isResultOf<Command>(command, result)) return false

@@ -108,7 +108,7 @@ export class NamedWrites {
     first: IdempotentWrite,
     workspace: Workspace,
   ): FirstResult | null {
-    // What was kept apart is not among the rows of a command that keeps nothing.
+    // A command that keeps nothing has not asked for the row of a value that was kept apart.
     if (first.fingerprint !== fingerprint || (first.valueApart && !mayKeep(command))) return null
     const result = first.valueApart ? withBulk(first.result, this.keptValues.find(key, workspace)) : first.result
     return canHaveHad(command, result) ? result : null

@@ -84,7 +84,7 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
   })
   app.addHook('onRequest', (request, reply, done) => {
     const { operation } = request.routeOptions.config
-    // Who counts the answer would have to look for the route again.
+    // Without it the counter of answers would have to look for the route again.
     if (reply.raw instanceof ApiResponse) reply.raw.operation = operation ?? null
     const wanted = operation?.access ?? 'open'
     if (wanted === 'open') return done()

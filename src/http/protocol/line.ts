@@ -283,7 +283,7 @@ export class Line implements AnswerLine, BodyLine {
     this.isUnsafeRunning = !isSafeMethod(request.method)
     if (this.isUnsafeRunning && keepsHold(request)) this.keeps = true
     const now = this.deps.now()
-    // What only takes its turn to be refused has no duration.
+    // A request that only takes its turn to be refused has no duration.
     if (handler === this.deps.handler) response.startedAt = now
     response.course = slow === null ? null : new RequestCourse(exchange, slow, now)
     handler(request, response)

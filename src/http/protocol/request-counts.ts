@@ -11,7 +11,7 @@ const NO_OPERATION = 'none'
 /** Upper bounds of durations. */
 const SECONDS: readonly number[] = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]
 
-/** What is answered when nothing has failed. 206 and 302 are for files of pages. */
+/** The statuses of answers when nothing has failed. 206 and 302 are for files of pages. */
 const SUCCESSES: readonly number[] = [200, 201, 202, 204, 206, 302, 304, 307]
 
 /** Every status that is counted by itself. */

@@ -33,7 +33,7 @@ function silenceOf(node: string, failure: unknown): string {
 cluster.seen.follow(() => {
   const { value, at, failure, failingSince } = cluster.seen.value
   const id = value?.node.id ?? ''
-  // What asks for a token is not looked at again until there is one.
+  // A node that asks for a token is not asked again until there is one.
   const isGone = failingSince !== null && (asksForToken(failure) || Date.now() - failingSince >= bounds.goneAfterMs)
   if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: silenceOf(`Node ${id}`, failure) }])
   if (failingSince === null && wasGone) note(at, [{ tone: 'good', text: `Node ${id} answers again.` }])

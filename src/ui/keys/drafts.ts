@@ -8,7 +8,7 @@ import type { Lifetime } from './lifetime.ts'
 /** An edit that is not saved. */
 export interface KeptDraft {
   readonly key: string
-  /** What the key has to be like when it is saved. */
+  /** The condition on the key under which it is saved. */
   readonly condition: Condition
   readonly draft: Draft
   /** What is in the field. */
@@ -19,7 +19,7 @@ export interface KeptDraft {
 
 /** A key that is not written yet. */
 export interface NewDraft {
-  /** What its name began with. */
+  /** The prefix that its name began with. */
   readonly start: string
   readonly key: string
   readonly draft: Draft
@@ -44,7 +44,7 @@ class Shelf<Kept> {
     return this.kept.get(name) ?? null
   }
 
-  /** What was kept last. */
+  /** The draft that was kept last. */
   latest(): Kept | null {
     return [...this.kept.values()].at(-1) ?? null
   }

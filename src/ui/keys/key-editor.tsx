@@ -166,7 +166,7 @@ function Failure({ failure, lifetime }: { readonly failure: unknown; readonly li
 
 /** Says while one is still editing that somebody else has changed the key. */
 function Overtaken({ began, present }: { readonly began: number | null; readonly present: number | null }) {
-  // What was read before one's own save is older.
+  // A reading from before one's own save is older.
   if (present === began || (present !== null && began !== null && present < began)) return null
   const title = present === null ? 'It was deleted meanwhile' : `It is at revision ${present} by now`
   return (

@@ -215,7 +215,7 @@ export class WatchFeed {
   }
 }
 
-/** What the watch would go on behind is not kept any more. */
+/** Whether the watch has ended because the history behind which it would go on is gone. */
 export function isCompacted(state: FeedState): boolean {
   return state.kind === 'ended' && state.error instanceof ProblemError && state.error.code === 'compacted'
 }
