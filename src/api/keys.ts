@@ -135,22 +135,13 @@ const ifMatch = Type.String({
   description: 'Only if the key is at this revision; `*`: only if it exists.',
 })
 
-export const idempotencyKey = Type.String({
-  minLength: 1,
-  maxLength: limits.idempotencyKeyBytesMax,
-  pattern: '^[\\x21-\\x7e]+$',
-  description: 'Names this write: a retry with the same name and the same request gets the first answer.',
-})
+/** The header that names a write. `description` says what it does for the write of the operation. */
+export const idempotencyKey = (description: string) =>
+  Type.String({ minLength: 1, maxLength: limits.idempotencyKeyBytesMax, pattern: '^[\\x21-\\x7e]+$', description })
 
-export const putHeaders = {
-  'If-Match': ifMatch,
-  'If-None-Match': choice(['*'], 'Only if the key is absent.'),
-  'Idempotency-Key': idempotencyKey,
-}
+export const putHeaders = { 'If-Match': ifMatch, 'If-None-Match': choice(['*'], 'Only if the key is absent.') }
 
-export const deleteHeaders = { 'If-Match': ifMatch, 'Idempotency-Key': idempotencyKey }
-
-export const deleteRangeHeaders = { 'Idempotency-Key': idempotencyKey }
+export const deleteHeaders = { 'If-Match': ifMatch }
 
 export const getHeaders = {
   'If-None-Match': Type.String({

@@ -6,6 +6,7 @@ import { limits } from '../../src/limits.ts'
 import { negotiate } from '../../src/http/protocol/accept.ts'
 import { buildApp } from '../../src/http/app.ts'
 import { openCheckedApi, type Document, type OperationDoc } from '../support/checked-api.ts'
+import { retries, type Ask } from '../support/retries.ts'
 import { sampleOf } from '../support/sample-requests.ts'
 import { memoryServices } from '../support/memory-services.ts'
 
@@ -30,6 +31,14 @@ const KEPT = [
   'PUT /kv',
   'PUT /kv/{key}',
 ]
+
+interface Answered {
+  readonly lease?: number
+}
+
+function keyDescriptionOf({ parameters = [] }: OperationDoc): string {
+  return parameters.find((one) => one.name === 'Idempotency-Key')?.description ?? ''
+}
 
 function operationsOf(paths: Readonly<Record<string, Readonly<Record<string, OperationDoc>>>>) {
   return Object.entries(paths).flatMap(([path, methods]) =>
@@ -129,12 +138,9 @@ t.test(
         const answer = (await under(key)).json<object>()
         t.match(answer, { status: 400, issues: [{ path: 'header/idempotency-key' }] }, `${name} under ${key}`)
       }
-      const parameter = operation.parameters?.find((one) => one.name === 'Idempotency-Key')
-      const isKept = parameter?.description?.includes('gets the first answer') === true
-      t.ok(
-        isKept || /no first answer is kept under it\. Sent again/.test(parameter?.description ?? ''),
-        `${name} says it`,
-      )
+      const description = keyDescriptionOf(operation)
+      const isKept = description.startsWith('Names this write')
+      t.ok(isKept || /no first answer is kept under it\. Sent again/.test(description), `${name} says it`)
       const key = `${'k'.repeat(limits.idempotencyKeyBytesMax - 4)}${String(writes.length + kept.length).padStart(4, '0')}`
       const first = await under(key)
       t.notMatch(first.body, /idempotency-key/, `${name} takes the longest key`)
@@ -151,6 +157,43 @@ t.test(
     t.same(kept.sort(), KEPT)
   },
 )
+
+t.test('what a retry gets and does after a change in between is what the document says', async (t) => {
+  const { document } = await openCheckedApi(t)
+  t.same([...new Set(retries.map(({ operation }) => operation))].sort(), KEPT)
+  for (const { operation, says, before, request, first, between, retry, after } of retries) {
+    const [method = '', path = ''] = operation.split(' ')
+    const documented = document.paths[path]?.[method.toLowerCase()]
+    t.match(documented === undefined ? '' : keyDescriptionOf(documented), says, operation)
+    const { inject } = await openCheckedApi(t)
+    let lease = 0
+    const ask = async ([asked, url, body, headers = {}]: Ask) => {
+      const response = await inject({
+        method: asked,
+        url: url.replace('LEASE', String(lease)),
+        ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+        headers: { ...(typeof body === 'object' ? { 'content-type': 'application/json' } : {}), ...headers },
+      })
+      const isJson = /json/.test(String(response.headers['content-type']))
+      return { status: response.statusCode, body: isJson ? response.json<Answered>() : response.body }
+    }
+    for (const one of before) {
+      const { status, body } = await ask(one)
+      if (status >= 300) throw new Error(`${operation}: ${JSON.stringify(body)}`)
+      if (typeof body === 'object' && typeof body.lease === 'number') lease = body.lease
+    }
+    const [asked, url, body, headers] = request
+    const named: Ask = [asked, url.replace('LEASE', String(lease)), body, { ...headers, 'idempotency-key': 'n' }]
+    const answer = await ask(named)
+    t.match(answer, first, `${operation}: the first answer`)
+    if (typeof answer.body === 'object' && typeof answer.body.lease === 'number') lease = answer.body.lease
+    for (const one of between) t.ok((await ask(one)).status < 300, `${operation}: ${one[0]} ${one[1]} in between`)
+    const again = await ask(named)
+    if (retry === 'the first answer') t.same(again, answer, `${operation}: the retry`)
+    else t.match(again, retry, `${operation}: the retry`)
+    for (const [one, found] of after) t.match(await ask(one), found, `${operation}: ${one[0]} ${one[1]} afterwards`)
+  }
+})
 
 t.test('table, document and OpenAPI agree on the codes of errors', async (t) => {
   const { document } = await openCheckedApi(t)

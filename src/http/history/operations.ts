@@ -1,5 +1,5 @@
 import { CompactionAnswer, CompactionBody, HistoryAnswer, RetentionBody } from '../../api/history.ts'
-import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
+import { contextHeaders } from '../../api/keys.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { presentErrors } from '../keys/read-errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
@@ -62,7 +62,9 @@ export const compact: Operation = {
     'Earlier revisions can no longer be read from then on; their rows are removed in the background. A revision that is compacted ' +
     'already changes nothing.',
   query: leaderQuery.spec,
-  headers: { 'Idempotency-Key': idempotencyKey },
+  retried:
+    'A retry changes nothing; its answer has the numbers of now. One whose first try was refused (`future-revision`) is refused again, also ' +
+    'when there is such a revision by then.',
   body: { schema: CompactionBody, required: true },
   answers: answers('Compacted. The numbers are those of now, also in the answer to a retry.'),
   errors: [...writeErrors, 'future-revision'],
@@ -75,7 +77,8 @@ export const setRetention: Operation = {
   summary: 'Set how much history the cluster keeps',
   description: 'What exceeds any of the three is removed, the oldest first. With `revisions: 0` nothing is recorded.',
   query: leaderQuery.spec,
-  headers: { 'Idempotency-Key': idempotencyKey },
+  retried:
+    'A retry sets nothing; its answer has the numbers of now, and the retention that somebody else may have set since.',
   body: { schema: RetentionBody, required: true },
   answers: answers('Set. What exceeds it is removed in the background.'),
   errors: writeErrors,

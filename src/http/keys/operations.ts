@@ -34,6 +34,10 @@ const writeErrors: readonly ErrorCode[] = [
   'outcome-unknown',
 ]
 
+const RETRIED =
+  'A retry gets the first answer and changes nothing, whatever has become of the key since. A large value of `prev` is not kept as long as ' +
+  'the answer; it may be missing then, and `prevValueForgotten` says so.'
+
 const oneKey = optionalKey('The key, for keys that a path cannot carry (`.`, `..`, a doubled slash).')
 export const keyParameter: QuerySpec = { key: oneKey }
 const requiredKey: QuerySpec = { key: { ...oneKey, required: true } }
@@ -77,6 +81,7 @@ export const putKey: Operation = {
   path: keyPath,
   query: putQuery.spec,
   headers: putHeaders,
+  retried: RETRIED,
   body: 'value',
   answers: putAnswers,
   errors: [
@@ -134,6 +139,7 @@ export const deleteKey: Operation = {
   path: keyPath,
   query: writeQuery.spec,
   headers: deleteHeaders,
+  retried: RETRIED,
   answers: deleteAnswers,
   errors: [...writeErrors, 'precondition-failed', 'request-too-large', 'unsupported-media-type'],
 }

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
+import { contextHeaders } from '../../api/keys.ts'
 import { KeepaliveAnswer, LeaseAnswer, LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
@@ -22,14 +22,12 @@ export const leaseWriteErrors: readonly ErrorCode[] = [
   'outcome-unknown',
 ]
 
-export const leaseWriteHeaders = { 'Idempotency-Key': idempotencyKey }
-
 export const answered = (description: string, schema: TSchema): AnswerDoc => ({
   ...jsonAnswer(description, schema),
   headers: contextHeaders,
 })
 
-const write = { access: 'keys', tag: 'leases', query: leaderQuery.spec, headers: leaseWriteHeaders } as const
+const write = { access: 'keys', tag: 'leases', query: leaderQuery.spec } as const
 
 export const grantLease: Operation = {
   ...write,
@@ -39,6 +37,8 @@ export const grantLease: Operation = {
     'A lease lasts for `ttlMs`, and as long again from each keepalive on. Keys that are written with `lease=` go with it. A cluster has ' +
     `${limits.leases.leasesMax} leases at most, those of locks and of single keys included, and ${limits.leases.attachedKeysMax} keys ` +
     'that go with leases. The holder has to count from the moment at which it sent its request, by a clock that runs on while its machine sleeps: then the lease never ends before it thinks so.',
+  retried:
+    'A retry gets the first answer and grants nothing, also when the lease has ended since: keep it alive before you count on it.',
   body: { schema: LeaseBody, required: true },
   answers: { 201: answered('Granted.', LeaseAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'no-space', 'lease-exists', 'too-many-leases'],
@@ -48,7 +48,10 @@ export const renewLease: Operation = {
   ...write,
   id: 'renewLease',
   summary: 'Keep a lease alive',
-  description: 'Its time begins again, at each try: also when it is a retry under an `Idempotency-Key`.',
+  description: 'Its time begins again.',
+  retried:
+    'A retry is carried out as the first try was, since the answer is about the present: it keeps the lease alive once more, or gets ' +
+    '`lease-not-found` when the lease has ended since.',
   path,
   answers: { 200: answered('Renewed.', KeepaliveAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'lease-not-found'],
@@ -61,6 +64,7 @@ export const revokeLease: Operation = {
   description:
     `Its keys go in one change, up to ${limits.leases.endKeysMax} of them and ${limits.leases.endBytesMax / 1024 ** 2} MiB; more of them ` +
     'take several changes. A lock that it holds passes on to the next who waits.',
+  retried: 'A retry gets the first answer, and does not end another lease that was granted under this id since.',
   path,
   answers: { 200: answered('Ended.', LeaseEndAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'lease-not-found', 'deletion-unfinished'],

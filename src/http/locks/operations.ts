@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import { LeaseEndAnswer, LockAnswer, LockBody, LocksAnswer, LockStatus } from '../../api/leases.ts'
 import { limits } from '../../limits.ts'
 import { presentErrors } from '../keys/read-errors.ts'
-import { answered, leaseWriteErrors, leaseWriteHeaders } from '../leases/operations.ts'
+import { answered, leaseWriteErrors } from '../leases/operations.ts'
 import { redirectAnswer } from '../protocol/leader-operation.ts'
 import type { Operation } from '../protocol/operation.ts'
 import { optionalKey } from '../protocol/parameters.ts'
@@ -36,7 +36,9 @@ export const acquireLock: Operation = {
     `${limits.lock.waitsMax} requests at most wait on one node.`,
   path,
   query: leaderQuery.spec,
-  headers: leaseWriteHeaders,
+  retried:
+    'A retry never takes a second place: it gets the lock that the first try got, or waits with it. It gets `lock-wait-ended` when the lease of ' +
+    'the first try is over, and `lock-held` again when the first try was refused at once, also when the lock is free by then.',
   body: { schema: LockBody, required: true },
   answers: { 200: answered('Acquired.', LockAnswer), 307: redirectAnswer },
   errors: [
@@ -58,7 +60,7 @@ export const releaseLock: Operation = {
   description: 'Ends the lease that holds it. The next who waits gets the lock in the same change.',
   path,
   query: releaseQuery.spec,
-  headers: leaseWriteHeaders,
+  retried: 'A retry gets the first answer, a refusal included, and releases nothing, whoever holds the lock by then.',
   answers: { 200: answered('Released.', LeaseEndAnswer), 307: redirectAnswer },
   errors: [...leaseWriteErrors, 'invalid-key', 'lock-not-held', 'deletion-unfinished'],
 }

@@ -62,10 +62,9 @@ export interface Operation {
   readonly path?: Readonly<Record<string, TSchema>>
   readonly query?: QuerySpec
   readonly headers?: Readonly<Record<string, TSchema>>
-  /**
-   * Of a write under whose `Idempotency-Key` no first answer is kept: what happens when it is sent again, as a sentence of the document. Other
-   * writes have the key among their `headers`.
-   */
+  /** Of a write under whose `Idempotency-Key` a first answer is kept: what a retry gets and does, as sentences of the document. */
+  readonly retried?: string
+  /** Of any other write: what happens when it is sent again, as a sentence of the document. */
   readonly sentAgain?: string
   /** `value`: the bytes of a value, of any media type. `records`: records, a line each. */
   readonly body?: JsonBody | 'value' | 'records'
@@ -133,10 +132,14 @@ export function documentationOf(operation: Operation): FastifySchema {
   }
 }
 
-function headersOf({ headers, sentAgain }: Operation): Operation['headers'] {
+function headersOf({ headers, retried, sentAgain }: Operation): Operation['headers'] {
+  const named = (description: string) => ({ ...headers, 'Idempotency-Key': idempotencyKey(description) })
+  if (retried !== undefined)
+    return named(`Names this write: the same request under the same name is a retry of it, on every node. ${retried}`)
   if (sentAgain === undefined) return headers
-  const description = `It must be well-formed, as on every write, and changes nothing: no first answer is kept under it. ${sentAgain}`
-  return { ...headers, 'Idempotency-Key': { ...idempotencyKey, description } }
+  return named(
+    `It must be well-formed, as on every write, and changes nothing: no first answer is kept under it. ${sentAgain}`,
+  )
 }
 
 function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {

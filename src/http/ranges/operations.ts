@@ -12,9 +12,7 @@ import {
   contextHeaders,
   CountAnswer,
   deleteHeaders,
-  deleteRangeHeaders,
   getHeaders,
-  idempotencyKey,
   ImportAnswer,
   ListAnswer,
   recordHeaders,
@@ -64,10 +62,13 @@ export const deleteKeys: Operation = {
     `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys and ${limits.history.rangeBytesMax / 1024 ** 2} MiB of records: a range that holds ` +
     'more is refused whole. With ' +
     '`chunked=true` it is done in as many changes as it takes, each atomic; when they end early the problem tells in `deleted`, ' +
-    '`revision` and `chunks` what was done. A retry with the same `Idempotency-Key` goes on from there, and its answer counts it all. ' +
-    `Without bounds only with \`all=true\`. ${rangeNote}`,
+    '`revision` and `chunks` what was done.' +
+    ` Without bounds only with \`all=true\`. ${rangeNote}`,
   query: { ...keyParameter, ...deleteRangeQuery.spec, prev: writeQuery.spec.prev },
-  headers: { ...deleteHeaders, ...deleteRangeHeaders },
+  headers: deleteHeaders,
+  retried:
+    'A retry gets the first answer, and deletes nothing that was written since. With `chunked=true`, a deletion that ended early goes on ' +
+    'where it ended, and the answer counts all of it.',
   answers: deleteAnswers,
   errors: [...deleteKey.errors, 'range-too-large', 'deletion-unfinished'],
 }
@@ -80,13 +81,14 @@ export const importRecords: Operation = {
   description:
     'Takes records as a listing streams them, a line each, as many as there are. They are written in changes of up to ' +
     `${limits.importChunkRecordsMax} records, each atomic, in the order of the stream. A problem tells in \`line\` where the import ended, ` +
-    'in `imported` how many records before it are in, and in `nextLine` where to go on. A retry of the same stream with the same ' +
-    '`Idempotency-Key` writes nothing twice. `timeout` is how long each change may take; the sender is waited for ' +
+    'in `imported` how many records before it are in, and in `nextLine` where to go on. `timeout` is how long each change may take; the sender is waited for ' +
     `${limits.importSilenceMsMax / 1000} s at a time. A line has at most ${importLineBytesMax(limits.valueBytesMaxDefault)} bytes, or as many as ` +
     `a record with the largest value needs that the node was started with. ${limits.importsMax} imports at most run on one node, fewer with ` +
     'large values.',
   query: leaderQuery.spec,
-  headers: { 'Idempotency-Key': idempotencyKey },
+  retried:
+    'A retry writes what is not in yet. What is in is not written again, also when it was overwritten or deleted since; when all of it is in, ' +
+    'the answer is the first one. The part of the stream that was not taken may differ from the first try.',
   body: 'records',
   answers: {
     200: { ...jsonAnswer('Everything is written.', ImportAnswer), headers: contextHeaders },

@@ -1,4 +1,4 @@
-import { contextHeaders, idempotencyKey } from '../../api/keys.ts'
+import { contextHeaders } from '../../api/keys.ts'
 import { TransactionAnswer, TransactionBody } from '../../api/transactions.ts'
 import { limits } from '../../limits.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
@@ -18,7 +18,9 @@ export const transact: Operation = {
     `it have at most ${limits.transactionValueBytesMax / MiB} MiB together, the records that it names or lists ` +
     `${limits.transaction.readBytesMax / MiB} MiB, and its ranges delete at most ${limits.rangeDeleteKeysMax} keys.`,
   query: leaderQuery.spec,
-  headers: { 'Idempotency-Key': idempotencyKey },
+  retried:
+    'A retry gets the first answer and changes nothing: the branch that was carried out, and what was read, are those of the first try. Large ' +
+    'results are not kept as long as the answer; they may be missing then, and `resultsForgotten` says so.',
   body: {
     schema: TransactionBody,
     required: true,
