@@ -23,7 +23,7 @@ Exit codes:
   ${exitCodes.refused}   refused to start; another start says the same
   ${exitCodes.storageFault}   stopped by a storage fault: look at the disk before you start it again
   ${exitCodes.brokenInvariant}   stopped by a broken invariant or an unexpected error
-  ${exitCodes.addressUnavailable}  an address is in use, not there, or its name cannot be looked up; another start may succeed
+  ${exitCodes.addressUnavailable}  an address is not there, or its name cannot be looked up; another start may succeed
 `
 
 /**

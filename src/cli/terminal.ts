@@ -49,7 +49,7 @@ export const exitCodes = {
   notLinearizable: 14,
   /** For `check`: too little was seen, or the search took too long, for a verdict. */
   inconclusive: 15,
-  /** A node could not have one of its addresses, which may pass: the next start may succeed. */
+  /** An address of a node is not there, or its name cannot be looked up: as a machine starts, the next start may succeed. */
   addressUnavailable: 16,
 } as const
 

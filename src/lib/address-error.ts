@@ -11,11 +11,8 @@ export const places = {
   raft: { name: 'peer', flag: '--raft', visitors: 'peers' },
 } as const satisfies Record<string, Place>
 
-/**
- * An interface that is not up yet, a name that cannot be looked up yet, another process that is about to end: while a machine starts, the next
- * attempt may succeed.
- */
-const passingCodes: readonly string[] = ['EADDRINUSE', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']
+/** An interface that is not up yet, a name that cannot be looked up yet: while a machine starts, the next attempt may succeed. */
+const passingCodes: readonly string[] = ['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']
 
 /** A node cannot listen at one of its addresses. The message says what to do. */
 export class AddressError extends Error {

@@ -9,6 +9,7 @@ import t from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
 import { StreamProgress } from '../../src/cli/stream-progress.ts'
 import { formatTable } from '../../src/cli/table.ts'
+import { exitCodes } from '../../src/cli/terminal.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import { authority, issue, writePems } from '../support/certificates.ts'
 import { prints, runCli, type Ran } from '../support/run-cli.ts'
@@ -165,6 +166,15 @@ t.test('help and version end with 0', async (t) => {
   t.match((await runCli(['config', 'show', '--help'])).out, /--json/)
   const serve = await runCli(['serve', '--help'])
   t.match(serve.out, /--election-timeout MIN-MAX \(default 300ms-600ms\)[\s\S]*Exit codes:[\s\S]* 16 +an address/)
+})
+
+t.test('every exit code is one that the documents explain', async (t) => {
+  const page = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8')
+  const explained = [...page.matchAll(/^\| (\d+) +\| \S/gm)].map(([, code]) => Number(code))
+  const numbersOf = (codes: readonly number[]) => codes.toSorted((one, other) => one - other)
+  t.same(numbersOf(explained), numbersOf(Object.values(exitCodes)), 'each once')
+  const { stopped, usage, refused, storageFault, brokenInvariant } = exitCodes
+  t.same([stopped, usage, refused, storageFault, brokenInvariant], [0, 1, 2, 3, 4], 'those of the contract')
 })
 
 t.test('config: a file is checked by itself, and what takes effect is shown with its source', async (t) => {

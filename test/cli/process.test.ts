@@ -205,9 +205,8 @@ t.test('serve: refuses to start with 2, and says why', async (t) => {
       'an API port in use',
       ['--id', '2', '--data-dir', other, '--api', new URL(api).host, '--raft', '127.0.0.1:0'],
       /in use/,
-      16,
     ],
-    ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/, 16],
+    ['a raft port in use', ['--id', '2', '--data-dir', other, '--api', '127.0.0.1:0', '--raft', raft], /in use/],
   ]
   if (existsSync('/proc/self')) {
     const flags = ['--id', '1', '--data-dir', '/proc/nope/at/all', ...freePorts]

@@ -620,7 +620,7 @@ t.test('listening', async (t) => {
     message: /192\.0\.2\.1:7101 is not an address of this machine.*--raft-advertise/,
   })
   for (const [code, mayPass, said] of [
-    ['EADDRINUSE', true, /in use by another process \(EADDRINUSE\)/],
+    ['EADDRINUSE', false, /in use by another process \(EADDRINUSE\)/],
     ['EADDRNOTAVAIL', true, /not an address of this machine/],
     ['ENOTFOUND', true, /a:1 has a name that cannot be looked up: .*\(ENOTFOUND\)/],
     ['EAI_AGAIN', true, /a name that cannot be looked up: .*\(EAI_AGAIN\)/],
